@@ -1,0 +1,1 @@
+//! A live PostgreSQL wire protocol connection over Tokio: dialling, and nothing hidden.
