@@ -1,0 +1,24 @@
+//! `cargo xtask serve`: servers to try things against by hand.
+
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::Result;
+
+use crate::servers::Servers;
+use crate::{interrupt, process};
+
+/// Starts the servers, says where they are, and stays until told to end.
+pub(crate) fn run() -> Result<ExitCode> {
+    let mut servers = Servers::start_both()?;
+    for (name, value) in servers.environment() {
+        println!("{name}={value}");
+    }
+    eprintln!("xtask: Ctrl-C stops them");
+    while interrupt::arrived().is_none() {
+        servers.check()?;
+        thread::sleep(process::TICK);
+    }
+    drop(servers);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,278 @@
+//! The directory that a run's servers live in, and its end: by its owner, its watcher, or a later run.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, kill_process};
+
+use super::cluster::data_in;
+use super::server::STOPPING;
+use crate::process;
+
+/// What the name of every such directory begins with. Then follow its [`Owner`] and a random part.
+const PREFIX: &str = "pg-xtask-";
+
+/// How long removal is tried again: a program of a killed run may still be writing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A directory of ours in the system's temporary one. Dropping this removes it.
+#[derive(Debug)]
+pub(super) struct Home {
+    path: PathBuf,
+    watcher: Child,
+}
+
+impl Home {
+    /// Makes the directory, and starts the watcher that clears it should we be killed.
+    pub(super) fn new() -> Result<Self> {
+        let owner = Owner::ourselves()?;
+        let prefix = format!("{PREFIX}{}-{}-", owner.pid, owner.started);
+        let dir = tempfile::Builder::new().prefix(&prefix).tempdir()?;
+        super::open_to_all(dir.path())?;
+        let mut watcher = Command::new(std::env::current_exe()?);
+        watcher.arg("watch").arg(dir.path()).current_dir("/");
+        // Its end of the pipe closes when we end, however that happens. A group of its own, so that Ctrl-C is for us alone.
+        watcher
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        let watcher = watcher.spawn().context("cannot start the watcher")?;
+        Ok(Self {
+            path: dir.keep(),
+            watcher,
+        })
+    }
+
+    /// The directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if let Err(error) = clear(&self.path) {
+            eprintln!("xtask: {error:#}");
+        }
+        // Closes its standard input: it finds nothing left to do, and ends.
+        let _ = self.watcher.wait();
+    }
+}
+
+/// Clears the directories whose owner has ended without doing so.
+pub(super) fn sweep() {
+    let ourselves = rustix::process::getuid().as_raw();
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        // Anybody may make a directory of this name there, or a link; only what is ours is cleared.
+        let ours = entry
+            .metadata()
+            .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == ourselves);
+        let abandoned = entry
+            .file_name()
+            .to_str()
+            .and_then(Owner::of)
+            .is_some_and(|owner| !owner.lives());
+        if ours
+            && abandoned
+            && let Err(error) = clear(&entry.path())
+        {
+            eprintln!("xtask: left by an earlier run: {error:#}");
+        }
+    }
+}
+
+/// Stops the servers that still run below a directory, and removes it.
+pub(super) fn clear(dir: &Path) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            stop(&data_in(&entry.path()));
+        }
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(_) if Instant::now() < deadline => thread::sleep(process::TICK),
+            removed => return removed.with_context(|| format!("cannot remove {}", dir.display())),
+        }
+    }
+}
+
+/// Stops the server of a data directory, if it runs.
+fn stop(data: &Path) {
+    let Some(pid) = fs::read_to_string(data.join("postmaster.pid"))
+        .ok()
+        .and_then(|text| postmaster(&text))
+    else {
+        return;
+    };
+    for (signal, patience) in STOPPING {
+        // Asked each time: the number may have become somebody else's.
+        if !serves(pid, data) {
+            return;
+        }
+        let _ = kill_process(pid, signal);
+        let deadline = Instant::now() + patience;
+        while serves(pid, data) && Instant::now() < deadline {
+            thread::sleep(process::TICK);
+        }
+    }
+}
+
+/// The process number in a `postmaster.pid`.
+fn postmaster(text: &str) -> Option<Pid> {
+    // Single-user mode writes its own with a minus sign.
+    let number: i32 = text.lines().next()?.trim().parse().ok()?;
+    Pid::from_raw(number.checked_abs()?)
+}
+
+/// Is this process a server of this data directory?
+fn serves(pid: Pid, data: &Path) -> bool {
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    line.split(|byte| *byte == 0)
+        .any(|word| word == data.as_os_str().as_encoded_bytes())
+}
+
+/// The process that a directory belongs to. Numbers are used again, so the time it started counts too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Owner {
+    pid: u32,
+    /// In clock ticks since the machine started.
+    started: u64,
+}
+
+impl Owner {
+    /// This process.
+    fn ourselves() -> Result<Self> {
+        let pid = std::process::id();
+        Ok(Self {
+            pid,
+            started: started(pid).context("/proc does not tell when we started")?,
+        })
+    }
+
+    /// The owner that a directory's name tells; none when it is not a directory of ours.
+    fn of(name: &str) -> Option<Self> {
+        let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
+        let owner = Self {
+            pid: parts.next()?.parse().ok()?,
+            started: parts.next()?.parse().ok()?,
+        };
+        parts.next().map(|_| owner)
+    }
+
+    /// Is it still running?
+    fn lives(self) -> bool {
+        started(self.pid) == Some(self.started)
+    }
+}
+
+/// When the process of this number started.
+fn started(pid: u32) -> Option<u64> {
+    started_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The 22nd field of `/proc/PID/stat`. The second, the program's name in brackets, may hold spaces and brackets.
+fn started_in(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Owner, PREFIX, clear, postmaster, started, started_in};
+    use std::fs;
+
+    #[test]
+    fn the_owner_is_read_from_the_name() {
+        assert_eq!(
+            Owner::of("pg-xtask-12-345-aBc-9"),
+            Some(Owner {
+                pid: 12,
+                started: 345
+            })
+        );
+        for strange in [
+            "pg-xtask-12-345",
+            "pg-xtask-12-x-abc",
+            "pg-xtask-",
+            "other-12-345-abc",
+            "pg-xtask--12-345-a",
+        ] {
+            assert_eq!(Owner::of(strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn we_live_and_an_earlier_process_of_our_number_does_not() {
+        let ourselves = Owner::ourselves().expect("/proc");
+        assert!(ourselves.lives());
+        assert!(
+            !Owner {
+                started: ourselves.started - 1,
+                ..ourselves
+            }
+            .lives()
+        );
+        assert!(
+            !Owner {
+                pid: u32::MAX,
+                ..ourselves
+            }
+            .lives()
+        );
+    }
+
+    #[test]
+    fn a_program_with_brackets_in_its_name_is_no_trouble() {
+        let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
+        assert_eq!(
+            started_in(&format!("7 (a) S 1) {}", fields.join(" "))),
+            Some(22)
+        );
+        assert_eq!(started_in("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn the_first_line_of_postmaster_pid_is_the_process() {
+        assert_eq!(
+            postmaster("41\n/tmp/data\n").map(|pid| pid.as_raw_nonzero().get()),
+            Some(41)
+        );
+        assert_eq!(
+            postmaster("-41\n").map(|pid| pid.as_raw_nonzero().get()),
+            Some(41)
+        );
+        assert_eq!(postmaster("0\n"), None);
+        assert_eq!(postmaster(""), None);
+    }
+
+    #[test]
+    fn clearing_kills_nobody_who_is_not_the_server() {
+        let dir = tempfile::Builder::new()
+            .prefix("xtask-test-")
+            .tempdir()
+            .expect("a directory");
+        let data = dir.path().join("15/data");
+        fs::create_dir_all(&data).expect("a data directory");
+        // Our own number: were it believed, this test would end here.
+        fs::write(
+            data.join("postmaster.pid"),
+            format!("{}\n", std::process::id()),
+        )
+        .expect("a file");
+        clear(dir.path()).expect("cleared");
+        assert!(!dir.path().exists());
+        assert!(started(std::process::id()).is_some());
+        assert!(!PREFIX.is_empty());
+    }
+}

@@ -1,0 +1,142 @@
+//! `cargo xtask test`: every test there is, those that need servers too, and one closing line.
+
+mod tally;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::servers::Servers;
+use crate::{paths, process};
+use tally::Tally;
+
+/// Builds and runs the tests; `more` is passed on to `cargo test`.
+pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
+    let plan = Plan::new(more);
+    // Before the servers: what does not compile needs none.
+    process::succeed(&mut paths::cargo(plan.build()))?;
+    let servers = Servers::start_both()?;
+    let mut tally = Tally::default();
+    let mut tests = paths::cargo(plan.run());
+    let status = process::echo(tests.envs(servers.environment()), |output| {
+        tally.read(output)
+    })?;
+    drop(servers);
+    tally.finish();
+
+    let mut verdict = Ok(());
+    if tally.ignored > 0 {
+        verdict = Err(format!(
+            "{} ignored: here every test has to run",
+            tally.ignored
+        ));
+    }
+    if tally.passed + tally.failed == 0 {
+        verdict = Err(String::from("no test ran"));
+    }
+    if !status.success() && tally.failed == 0 {
+        verdict = Err(format!("no test failed, but `cargo test` did: {status}"));
+    }
+    if let Err(sentence) = &verdict {
+        eprintln!("xtask: {sentence}");
+    }
+    println!("tests: {} passed, {} failed", tally.passed, tally.failed);
+    Ok(if verdict.is_ok() && status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What `cargo test` is called with.
+#[derive(Debug)]
+struct Plan<'a> {
+    /// Options of cargo's own.
+    cargo: &'a [String],
+    /// Options of the test programs, which stand after a `--`.
+    programs: &'a [String],
+}
+
+impl<'a> Plan<'a> {
+    fn new(more: &'a [String]) -> Self {
+        let end = more
+            .iter()
+            .position(|argument| argument == "--")
+            .unwrap_or(more.len());
+        Self {
+            cargo: &more[..end],
+            programs: more.get(end + 1..).unwrap_or_default(),
+        }
+    }
+
+    /// Builds every test program without running one.
+    fn build(&self) -> Vec<&str> {
+        self.common(&["--no-run"])
+    }
+
+    /// Runs them all: a failure in one program shall not hide those in the next.
+    fn run(&self) -> Vec<&str> {
+        let mut arguments = self.common(&["--no-fail-fast"]);
+        arguments.extend(["--", "--include-ignored"]);
+        if std::io::stdout().is_terminal() {
+            // We stand between the programs and the terminal, so they cannot see it.
+            arguments.push("--color=always");
+        }
+        arguments.extend(self.programs.iter().map(String::as_str));
+        arguments
+    }
+
+    fn common(&self, own: &[&'a str]) -> Vec<&'a str> {
+        let mut arguments = vec!["test", "--all-features"];
+        // Beside a package named by the caller it would still mean all of them.
+        if !self
+            .cargo
+            .iter()
+            .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
+        {
+            arguments.push("--workspace");
+        }
+        arguments.extend(own);
+        arguments.extend(self.cargo.iter().map(String::as_str));
+        arguments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Plan;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(String::from).collect()
+    }
+
+    #[test]
+    fn every_test_of_every_package_is_run() {
+        let plan = Plan::new(&[]);
+        assert_eq!(
+            plan.build().join(" "),
+            "test --all-features --workspace --no-run"
+        );
+        assert_eq!(
+            plan.run()[..6].join(" "),
+            "test --all-features --workspace --no-fail-fast -- --include-ignored"
+        );
+    }
+
+    #[test]
+    fn arguments_go_to_cargo_and_after_another_dash_dash_to_the_programs() {
+        let more = words("-p pg-wire -- --nocapture");
+        let plan = Plan::new(&more);
+        assert_eq!(
+            plan.build().join(" "),
+            "test --all-features --no-run -p pg-wire"
+        );
+        let run = plan.run().join(" ");
+        assert!(
+            run.starts_with("test --all-features --no-fail-fast -p pg-wire -- --include-ignored"),
+            "{run}"
+        );
+        assert!(run.ends_with("--nocapture"), "{run}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Adds up what test runs report.
+
+/// The numbers of all `test result:` lines read so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Tests that passed.
+    pub(super) passed: u64,
+    /// Tests that failed.
+    pub(super) failed: u64,
+    /// Tests that were left out.
+    pub(super) ignored: u64,
+    /// The line that has begun.
+    line: Vec<u8>,
+}
+
+impl Tally {
+    /// Reads the next piece of output, which may end anywhere.
+    pub(super) fn read(&mut self, output: &[u8]) {
+        for piece in output.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                self.finish();
+            }
+        }
+    }
+
+    /// Ends the line that has begun.
+    pub(super) fn finish(&mut self) {
+        let line = String::from_utf8_lossy(&self.line);
+        if let Some([passed, failed, ignored]) = result(&line) {
+            self.passed += passed;
+            self.failed += failed;
+            self.ignored += ignored;
+        }
+        self.line.clear();
+    }
+}
+
+/// Passed, failed and ignored, when the line is a `test result:` line, as in
+/// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
+fn result(line: &str) -> Option<[u64; 3]> {
+    let counts = line.strip_prefix("test result: ")?;
+    let count = |what: &str| {
+        let (before, _) = counts.split_once(what)?;
+        before.rsplit(' ').next()?.parse().ok()
+    };
+    Some([count(" passed;")?, count(" failed;")?, count(" ignored;")?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, result};
+
+    #[test]
+    fn a_result_line_gives_its_three_counts() {
+        let line = "test result: FAILED. 13 passed; 2 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.01s";
+        assert_eq!(result(line), Some([13, 2, 1]));
+    }
+
+    #[test]
+    fn colour_is_no_trouble() {
+        let line = "test result: \x1b[32mok\x1b(B\x1b[m. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
+        assert_eq!(result(line), Some([3, 0, 0]));
+    }
+
+    #[test]
+    fn other_lines_count_nothing() {
+        for line in [
+            "test it ... ok",
+            "",
+            "test result: ok.",
+            "a test result: ok. 1 passed; 0 failed; 0 ignored;",
+        ] {
+            assert_eq!(result(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_may_come_in_any_pieces() {
+        let output =
+            b"running 1 test\ntest result: ok. 1 passed; 0 failed; 2 ignored; 0 measured\n\n\
+            test result: FAILED. 3 passed; 4 failed; 0 ignored; 0 measured";
+        for size in 1..=output.len() {
+            let mut tally = Tally::default();
+            output.chunks(size).for_each(|piece| tally.read(piece));
+            tally.finish();
+            assert_eq!(
+                [tally.passed, tally.failed, tally.ignored],
+                [4, 4, 2],
+                "pieces of {size}"
+            );
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! `cargo xtask with CMD`: a command that finds the servers in its environment.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::process;
+use crate::servers::Servers;
+
+/// Runs the command with the servers started; its exit code is ours.
+pub(crate) fn run(command: &[OsString]) -> Result<ExitCode> {
+    let [program, arguments @ ..] = command else {
+        bail!("there is no command to run")
+    };
+    let servers = Servers::start_both()?;
+    process::hand_over(
+        Command::new(program)
+            .args(arguments)
+            .envs(servers.environment()),
+    )
+}
