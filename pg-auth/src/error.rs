@@ -1,0 +1,281 @@
+//! Who is at fault when a connection cannot be made: the server, the peer's bytes, the caller's policy, the configuration.
+
+use std::error::Error;
+use std::fmt;
+
+/// Why the connection phase failed. No variant holds a password, a key or a connection string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// The server said no, in words of its own.
+    Server(ServerError),
+    /// The peer sent something that the protocol does not allow, or could not prove what it has to prove.
+    Peer(PeerError),
+    /// What the peer asks for is allowed by the protocol and refused by the caller's configuration.
+    Policy(PolicyError),
+    /// The caller's configuration cannot be used.
+    Config(ConfigError),
+    /// In the server's chair: the client's password or proof is wrong. It is the same error for a user who does not exist.
+    Denied,
+    /// The operating system gave no random bytes.
+    Entropy,
+}
+
+/// What a server gave as its reason. The text comes from a stranger as long as nothing is proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The `e=` attribute of a SCRAM message, such as `invalid-proof`: at most 64 characters of printable ASCII, others shown as `?`.
+    Scram(Box<str>),
+}
+
+/// What the peer did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// A SCRAM message could not be accepted.
+    Scram {
+        /// The message's name in RFC 5802, such as `server-first-message`.
+        message: &'static str,
+        /// Where the trouble starts, in bytes from the start of the message.
+        offset: usize,
+        /// What the trouble is.
+        fault: ScramFault,
+    },
+}
+
+/// What is wrong with a SCRAM message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScramFault {
+    /// It does not follow the grammar of RFC 5802, section 7.
+    Syntax,
+    /// It names a mandatory extension (`m=`); there is none that we know.
+    Extension,
+    /// The client wants to act as somebody else (`a=`), which PostgreSQL does not know.
+    AuthorizationIdentity,
+    /// A value is not base64, or not of the length it must have.
+    Base64,
+    /// The nonce is not printable, or is not the one of this exchange with something added.
+    Nonce,
+    /// The iteration count is zero, or too large to be a number.
+    Iterations,
+    /// Channel binding is missing where it was agreed on, there where it was not, of another type, or binds another channel.
+    Binding,
+    /// The client believes that the server offers no channel binding, but it does: somebody in the middle may have cut the offer.
+    Downgrade,
+    /// The server's signature is wrong: it does not know the password's verifier.
+    Signature,
+}
+
+/// What the caller's configuration forbids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The server wants the password hashed more often than is allowed; a hostile one can burn minutes of CPU that way.
+    TooManyIterations {
+        /// What the server asked for.
+        asked: u32,
+        /// The most that is allowed.
+        max: u32,
+    },
+    /// The server wants the password hashed less often than is demanded, which makes it cheap to guess.
+    TooFewIterations {
+        /// What the server asked for.
+        asked: u32,
+        /// The least that is allowed.
+        min: u32,
+    },
+    /// The server asked for the password in clear text over TCP without TLS.
+    CleartextPassword,
+}
+
+/// What is wrong with a configuration, a connection string or a stored password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The connection string cannot be read at this byte.
+    Syntax {
+        /// What is missing or too much.
+        problem: &'static str,
+        /// Where, in bytes from the start of the string.
+        offset: usize,
+    },
+    /// The connection string has a parameter that libpq does not know either. Empty when the name is too odd to be shown.
+    UnknownParameter(Box<str>),
+    /// libpq knows this parameter, this library does not, and to ignore it could change what the caller gets.
+    UnsupportedParameter(&'static str),
+    /// The parameter's value is not one of those it can have.
+    InvalidValue(&'static str),
+    /// The value is not UTF-8; only a password need not be.
+    NotUtf8(&'static str),
+    /// The value, or the name of a start-up parameter, holds a NUL byte, which no message can carry.
+    Nul(&'static str),
+    /// There are several ports, and not as many as there are hosts.
+    PortCount {
+        /// How many hosts there are.
+        hosts: usize,
+        /// How many ports there are.
+        ports: usize,
+    },
+    /// The value must be there.
+    Missing(&'static str),
+    /// A start-up parameter has a name that it cannot have: empty, or one that has a field of its own.
+    ReservedParameter(Box<str>),
+    /// A stored password is not of the form it should have; the name of that form is given.
+    StoredPassword(&'static str),
+}
+
+impl fmt::Display for AuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(error) => error.fmt(f),
+            Self::Peer(error) => error.fmt(f),
+            Self::Policy(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
+            Self::Denied => f.write_str("password authentication failed"),
+            Self::Entropy => f.write_str("the operating system gave no random bytes"),
+        }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scram(reason) => write!(f, "the server refused the SCRAM exchange: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for PeerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scram {
+                message,
+                offset,
+                fault,
+            } => write!(f, "bad SCRAM {message} at byte {offset}: {fault}"),
+        }
+    }
+}
+
+impl fmt::Display for ScramFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Syntax => "malformed",
+            Self::Extension => "unknown mandatory extension",
+            Self::AuthorizationIdentity => "authorization identities are not supported",
+            Self::Base64 => "invalid base64 or length",
+            Self::Nonce => "invalid nonce",
+            Self::Iterations => "invalid iteration count",
+            Self::Binding => "channel binding does not match",
+            Self::Downgrade => "the client did not see that channel binding was offered",
+            Self::Signature => "wrong server signature",
+        })
+    }
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyIterations { asked, max } => {
+                write!(f, "the server asked for {asked} SCRAM iterations, more than the {max} allowed")
+            }
+            Self::TooFewIterations { asked, min } => {
+                write!(f, "the server asked for {asked} SCRAM iterations, fewer than the {min} demanded")
+            }
+            Self::CleartextPassword => {
+                f.write_str("the server asked for a clear-text password over TCP without TLS, which only sslmode=disable allows")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax { problem, offset } => {
+                write!(f, "invalid connection string at byte {offset}: {problem}")
+            }
+            Self::UnknownParameter(name) if name.is_empty() => {
+                f.write_str("invalid connection parameter name")
+            }
+            Self::UnknownParameter(name) => write!(f, "invalid connection parameter \"{name}\""),
+            Self::UnsupportedParameter(name) => write!(
+                f,
+                "connection parameter \"{name}\" is not supported, or not with this value"
+            ),
+            Self::InvalidValue(name) => write!(f, "invalid value for \"{name}\""),
+            Self::NotUtf8(name) => write!(f, "the value of \"{name}\" is not UTF-8"),
+            Self::Nul(name) => write!(f, "\"{name}\" holds a NUL byte"),
+            Self::PortCount { hosts, ports } => {
+                write!(f, "could not match {ports} port numbers to {hosts} hosts")
+            }
+            Self::Missing(name) => write!(f, "no \"{name}\" is given"),
+            Self::ReservedParameter(name) => write!(
+                f,
+                "\"{}\" cannot be set as a start-up parameter",
+                name.escape_debug()
+            ),
+            Self::StoredPassword(form) => write!(f, "not a stored password of the form {form}"),
+        }
+    }
+}
+
+impl Error for AuthError {}
+impl Error for ServerError {}
+impl Error for PeerError {}
+impl Error for PolicyError {}
+impl Error for ConfigError {}
+
+impl From<ServerError> for AuthError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<PeerError> for AuthError {
+    fn from(error: PeerError) -> Self {
+        Self::Peer(error)
+    }
+}
+
+impl From<PolicyError> for AuthError {
+    fn from(error: PolicyError) -> Self {
+        Self::Policy(error)
+    }
+}
+
+impl From<ConfigError> for AuthError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_read_as_lower_case_sentences() {
+        let error = PeerError::Scram {
+            message: "server-first-message",
+            offset: 2,
+            fault: ScramFault::Nonce,
+        };
+        assert_eq!(
+            AuthError::from(error).to_string(),
+            "bad SCRAM server-first-message at byte 2: invalid nonce"
+        );
+        let error = ConfigError::UnknownParameter("sslmod".into());
+        assert_eq!(
+            AuthError::from(error).to_string(),
+            "invalid connection parameter \"sslmod\""
+        );
+    }
+
+    #[test]
+    fn an_error_is_small() {
+        assert!(size_of::<AuthError>() <= 40, "{}", size_of::<AuthError>());
+    }
+}

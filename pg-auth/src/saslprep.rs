@@ -1,0 +1,164 @@
+//! SASLprep ([RFC 4013](https://www.rfc-editor.org/rfc/rfc4013)) of passwords, the way PostgreSQL does it.
+//!
+//! The server and libpq differ from the RFC in two ways, and a client has to differ with them or be locked out. A password that is
+//! not UTF-8, or that SASLprep prohibits, is not refused: its raw bytes are used. And prohibited, unassigned and bidirectional
+//! characters are looked for after mapping but *before* normalisation, so U+1F100, which was unassigned in Unicode 3.2, leaves the
+//! password raw although its normal form `0.` would be harmless.
+
+use stringprep::tables;
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+use crate::secret::Password;
+
+/// Prepares a password for SCRAM: mapped and normalised where the rules allow it, the same bytes where they do not.
+///
+/// ```
+/// use pg_auth::{saslprep::saslprep, secret::Password};
+///
+/// assert_eq!(saslprep(&Password::from("plain")), Password::from("plain"));
+/// assert_eq!(saslprep(&Password::from("I\u{ad}X")), Password::from("IX"));
+/// assert_eq!(saslprep(&Password::from(vec![0xff])), Password::from(vec![0xff]));
+/// ```
+pub fn saslprep(password: &Password) -> Password {
+    prepared(password.as_bytes()).unwrap_or_else(|| password.clone())
+}
+
+/// `None` where the raw bytes are to be used.
+fn prepared(password: &[u8]) -> Option<Password> {
+    // Nothing in ASCII is mapped or normalised; its control characters are prohibited, which leaves them as they are too.
+    if password.is_ascii() {
+        return None;
+    }
+    let text = str::from_utf8(password).ok()?;
+
+    // A mapping never lengthens, so the buffer never moves and leaves no copy behind.
+    let mut mapped = Zeroizing::new(String::with_capacity(text.len()));
+    mapped.extend(text.chars().filter_map(map));
+    if mapped.is_empty() || mapped.contains(prohibited) || breaks_bidi(&mapped) {
+        return None;
+    }
+
+    // Counted first for the same reason: a normal form may be many times as long.
+    let length = mapped.nfkc().map(char::len_utf8).sum();
+    let mut normal = String::with_capacity(length);
+    normal.extend(mapped.nfkc());
+    Some(normal.into())
+}
+
+/// RFC 4013, 2.1: "non-ASCII space characters that can be mapped to SPACE, […] the 'commonly mapped to nothing' characters". U+200B
+/// is in both tables; PostgreSQL asks for spaces first.
+fn map(c: char) -> Option<char> {
+    if tables::non_ascii_space_character(c) {
+        Some(' ')
+    } else if tables::commonly_mapped_to_nothing(c) {
+        None
+    } else {
+        Some(c)
+    }
+}
+
+/// RFC 4013, 2.3 and 2.5: tables C.1.2 to C.9 and A.1.
+fn prohibited(c: char) -> bool {
+    tables::non_ascii_space_character(c)
+        || tables::ascii_control_character(c)
+        || tables::non_ascii_control_character(c)
+        || tables::private_use(c)
+        || tables::non_character_code_point(c)
+        || tables::surrogate_code(c)
+        || tables::inappropriate_for_plain_text(c)
+        || tables::inappropriate_for_canonical_representation(c)
+        || tables::change_display_properties_or_deprecated(c)
+        || tables::tagging_character(c)
+        || tables::unassigned_code_point(c)
+}
+
+/// RFC 3454, 6: "If a string contains any RandALCat character, the string MUST NOT contain any LCat character", and "a RandALCat
+/// character MUST be the first character of the string, and […] the last".
+fn breaks_bidi(text: &str) -> bool {
+    text.contains(tables::bidi_r_or_al)
+        && (text.contains(tables::bidi_l)
+            || !text.starts_with(tables::bidi_r_or_al)
+            || !text.ends_with(tables::bidi_r_or_al))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn becomes(password: &str, expected: &str) {
+        assert_eq!(
+            saslprep(&password.into()).as_bytes(),
+            expected.as_bytes(),
+            "{password:?}"
+        );
+    }
+
+    #[test]
+    fn ascii_stays_as_it_is() {
+        becomes("", "");
+        becomes("user=PenciL 0%", "user=PenciL 0%");
+        becomes("tab\tand\u{7f}", "tab\tand\u{7f}");
+    }
+
+    #[test]
+    fn the_examples_of_rfc_4013() {
+        becomes("I\u{ad}X", "IX");
+        becomes("user", "user");
+        becomes("\u{aa}", "a");
+        becomes("\u{2168}", "IX");
+        becomes("\u{7}", "\u{7}"); // prohibited: raw
+        becomes("\u{627}\u{31}", "\u{627}\u{31}"); // breaks the bidirectional rule: raw
+    }
+
+    #[test]
+    fn spaces_become_a_space_and_some_characters_nothing() {
+        becomes("a\u{a0}b", "a b");
+        becomes("a\u{3000}\u{200b}b", "a  b");
+        becomes("a\u{200d}\u{feff}b", "ab");
+    }
+
+    #[test]
+    fn characters_are_normalised() {
+        becomes("e\u{301}", "\u{e9}");
+        becomes("\u{fb01}ne\u{2082}", "fine2");
+        // The longest of them: one character becomes eighteen.
+        becomes(
+            "\u{fdfa}",
+            "\u{635}\u{644}\u{649} \u{627}\u{644}\u{644}\u{647} \u{639}\u{644}\u{64a}\u{647} \u{648}\u{633}\u{644}\u{645}",
+        );
+    }
+
+    #[test]
+    fn a_prohibited_character_leaves_the_password_raw() {
+        becomes("\u{a0}\u{e000}", "\u{a0}\u{e000}"); // private use
+        becomes("\u{2168}\u{80}", "\u{2168}\u{80}"); // control
+        becomes("\u{2168}\u{200e}", "\u{2168}\u{200e}"); // changes display
+        becomes("\u{2168}\u{221}", "\u{2168}\u{221}"); // unassigned in Unicode 3.2
+        becomes("\u{2168}\n", "\u{2168}\n");
+    }
+
+    #[test]
+    fn a_password_that_would_become_empty_stays_raw() {
+        becomes("\u{ad}\u{feff}", "\u{ad}\u{feff}");
+    }
+
+    #[test]
+    fn what_is_prohibited_is_looked_for_before_normalisation() {
+        becomes("\u{1f100}", "\u{1f100}"); // would normalise to "0."
+        becomes("\u{32ff}", "\u{32ff}"); // the era name Reiwa, of 2019
+    }
+
+    #[test]
+    fn a_password_that_is_not_utf_8_stays_raw() {
+        let latin1 = b"caf\xe9 \xa0".to_vec();
+        assert_eq!(saslprep(&latin1.clone().into()).as_bytes(), latin1);
+        let cut = "\u{2168}"
+            .as_bytes()
+            .get(..2)
+            .expect("it is three bytes long")
+            .to_vec();
+        assert_eq!(saslprep(&cut.clone().into()).as_bytes(), cut);
+    }
+}

@@ -1,0 +1,157 @@
+//! Reading the `a=value,b=value` lists that SCRAM messages are.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::error::{AuthError, PeerError, ScramFault, ServerError};
+
+/// The longest server reason that is kept; RFC 5802 knows none longer than 34.
+const MAX_REASON: usize = 64;
+
+/// A cursor over the attributes of one message.
+pub(super) struct Attributes<'a> {
+    message: &'static str,
+    /// `None` once the last attribute is read: a comma at the end would promise one more.
+    rest: Option<&'a [u8]>,
+    offset: usize,
+}
+
+/// One attribute, and where it begins in its message.
+#[derive(Clone, Copy)]
+pub(super) struct Attribute<'a> {
+    message: &'static str,
+    pub(super) offset: usize,
+    pub(super) name: u8,
+    pub(super) value: &'a [u8],
+}
+
+impl<'a> Attributes<'a> {
+    /// `offset` is where `bytes` begins in the message.
+    pub(super) fn new(message: &'static str, bytes: &'a [u8], offset: usize) -> Self {
+        Self {
+            message,
+            rest: Some(bytes),
+            offset,
+        }
+    }
+
+    /// The next attribute, or `None` at the end of the message.
+    pub(super) fn next(&mut self) -> Result<Option<Attribute<'a>>, AuthError> {
+        let Some(rest) = self.rest else {
+            return Ok(None);
+        };
+        let offset = self.offset;
+        let (attribute, rest) = match rest
+            .iter()
+            .position(|&byte| byte == b',')
+            .and_then(|at| rest.split_at_checked(at))
+        {
+            Some((attribute, rest)) => (attribute, rest.get(1..)),
+            None => (rest, None),
+        };
+        self.rest = rest;
+        self.offset += attribute.len() + 1;
+
+        // attr-val = ALPHA "=" value, where no value holds a NUL.
+        match attribute {
+            // "In this version of SCRAM, its presence in a client or a server message MUST cause authentication failure"
+            [b'm', b'=', ..] => Err(fault(self.message, offset, ScramFault::Extension)),
+            [name, b'=', value @ ..] if name.is_ascii_alphabetic() && !value.contains(&0) => {
+                Ok(Some(Attribute {
+                    message: self.message,
+                    offset,
+                    name: *name,
+                    value,
+                }))
+            }
+            _ => Err(fault(self.message, offset, ScramFault::Syntax)),
+        }
+    }
+
+    /// The next attribute, which must have this name.
+    pub(super) fn expect(&mut self, name: u8) -> Result<Attribute<'a>, AuthError> {
+        let offset = self.offset;
+        match self.next()? {
+            Some(attribute) if attribute.name == name => Ok(attribute),
+            _ => Err(fault(self.message, offset, ScramFault::Syntax)),
+        }
+    }
+
+    /// As `expect`, where a server may also give `e=` and its reason for refusing.
+    pub(super) fn expect_from_server(&mut self, name: u8) -> Result<Attribute<'a>, AuthError> {
+        let offset = self.offset;
+        match self.next()? {
+            Some(attribute) if attribute.name == name => Ok(attribute),
+            Some(Attribute {
+                name: b'e', value, ..
+            }) => Err(ServerError::Scram(reason(value)).into()),
+            _ => Err(fault(self.message, offset, ScramFault::Syntax)),
+        }
+    }
+
+    /// Passes over what is left: optional extensions, which "MUST be ignored" when they are not known.
+    pub(super) fn skip_extensions(&mut self) -> Result<(), AuthError> {
+        while self.next()?.is_some() {}
+        Ok(())
+    }
+}
+
+impl Attribute<'_> {
+    /// An error that points at the value.
+    pub(super) fn fault(&self, what: ScramFault) -> AuthError {
+        fault(self.message, self.offset + 2, what)
+    }
+
+    /// The value as base64: canonical, with its padding.
+    pub(super) fn base64(&self) -> Result<Vec<u8>, AuthError> {
+        STANDARD
+            .decode(self.value)
+            .map_err(|_| self.fault(ScramFault::Base64))
+    }
+
+    /// The value as base64 of 32 bytes: a proof or a signature, wiped when dropped.
+    pub(super) fn base64_32(&self) -> Result<Zeroizing<[u8; 32]>, AuthError> {
+        let bytes = Zeroizing::new(self.base64()?);
+        let bytes = bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| self.fault(ScramFault::Base64))?;
+        Ok(Zeroizing::new(bytes))
+    }
+}
+
+/// The error for a message of this name.
+pub(super) fn fault(message: &'static str, offset: usize, fault: ScramFault) -> AuthError {
+    PeerError::Scram {
+        message,
+        offset,
+        fault,
+    }
+    .into()
+}
+
+/// RFC 5802: `printable = %x21-2B / %x2D-7E`, at least one of them.
+pub(super) fn is_nonce(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && bytes
+            .iter()
+            .all(|&byte| byte.is_ascii_graphic() && byte != b',')
+}
+
+/// A stranger's text, made fit for a terminal and a log.
+fn reason(value: &[u8]) -> Box<str> {
+    let shown = |&byte: &u8| {
+        if byte.is_ascii_graphic() || byte == b' ' {
+            char::from(byte)
+        } else {
+            '?'
+        }
+    };
+    value
+        .iter()
+        .take(MAX_REASON)
+        .map(shown)
+        .collect::<String>()
+        .into()
+}

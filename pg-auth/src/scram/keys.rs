@@ -1,0 +1,217 @@
+//! From a password to the keys that SCRAM computes with.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::saslprep::saslprep;
+use crate::secret::Password;
+
+/// The slow step, as a value to be run wherever there is time: PBKDF2-HMAC-SHA-256 over password, salt and iteration count.
+///
+/// With PostgreSQL's default of 4,096 iterations it takes some milliseconds of CPU, with 100,000 some tens: an adapter moves it off its
+/// executor. It is `Send + 'static`, owns everything it needs, and wipes the password when it is done or dropped. The result depends on
+/// nothing but these three values, so it may be kept for the next connection.
+///
+/// ```
+/// use pg_auth::scram::{DEFAULT_ITERATIONS, Derivation};
+///
+/// let job = Derivation::new(&"pencil".into(), b"salt".to_vec(), DEFAULT_ITERATIONS);
+/// let salted = std::thread::spawn(move || job.run()).join().expect("it does not panic");
+/// assert_eq!(format!("{salted:?}"), "SaltedPassword(***)");
+/// ```
+pub struct Derivation {
+    password: Password,
+    salt: Vec<u8>,
+    iterations: NonZeroU32,
+}
+
+impl Derivation {
+    /// Prepares the job; the password goes through [`saslprep`] here.
+    pub fn new(password: &Password, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
+        Self {
+            password: saslprep(password),
+            salt,
+            iterations,
+        }
+    }
+
+    /// The salt: together with the password and [`iterations`](Self::iterations) what a cache has to ask for.
+    pub fn salt(&self) -> &[u8] {
+        &self.salt
+    }
+
+    /// How many times the password will be hashed.
+    pub fn iterations(&self) -> NonZeroU32 {
+        self.iterations
+    }
+
+    /// Does the work: `Hi(password, salt, iterations)` of [RFC 5802, section 2.2](https://www.rfc-editor.org/rfc/rfc5802#section-2.2).
+    pub fn run(self) -> SaltedPassword {
+        let mut salted = Zeroizing::new([0; 32]);
+        pbkdf2::pbkdf2_hmac::<Sha256>(
+            self.password.as_bytes(),
+            &self.salt,
+            self.iterations.get(),
+            &mut *salted,
+        );
+        SaltedPassword(salted)
+    }
+}
+
+impl fmt::Debug for Derivation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Derivation")
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A newtype over 32 secret bytes.
+macro_rules! key {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Zeroizing<[u8; 32]>);
+
+        impl $name {
+            /// The 32 bytes.
+            pub fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl From<[u8; 32]> for $name {
+            fn from(bytes: [u8; 32]) -> Self {
+                Self(Zeroizing::new(bytes))
+            }
+        }
+
+        /// Takes the same time whatever the bytes are.
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.0.ct_eq(&*other.0).into()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(***)"))
+            }
+        }
+    };
+}
+
+key! {
+    /// The password after [`Derivation::run`]: 32 bytes from which both keys follow. As good as the password for that salt.
+    SaltedPassword
+}
+
+key! {
+    /// `HMAC(SaltedPassword, "Client Key")`, 32 bytes: who has it can log in as the user, wherever the same salt and iteration count
+    /// are stored. A server learns it from a good proof, which is how a pooler can log in upstream.
+    ClientKey
+}
+
+key! {
+    /// `HMAC(SaltedPassword, "Server Key")`, 32 bytes: who has it can pass for the server. It stands in the stored verifier.
+    ServerKey
+}
+
+key! {
+    /// `SHA-256(ClientKey)`, 32 bytes: enough to check a proof, not to make one. It stands in the stored verifier.
+    StoredKey
+}
+
+impl SaltedPassword {
+    /// The key that the client proves to have.
+    pub fn client_key(&self) -> ClientKey {
+        hmac(&*self.0, &[b"Client Key"]).into()
+    }
+
+    /// The key that the server proves to have.
+    pub fn server_key(&self) -> ServerKey {
+        hmac(&*self.0, &[b"Server Key"]).into()
+    }
+}
+
+impl ClientKey {
+    /// What the server stores of this key.
+    pub fn stored_key(&self) -> StoredKey {
+        StoredKey::from(<[u8; 32]>::from(Sha256::digest(self.0.as_slice())))
+    }
+
+    /// `ClientProof := ClientKey XOR ClientSignature`.
+    pub(super) fn proof(&self, auth_message: &[u8]) -> Zeroizing<[u8; 32]> {
+        xor(&self.0, &self.stored_key().signature(auth_message))
+    }
+}
+
+impl StoredKey {
+    /// `ClientSignature := HMAC(StoredKey, AuthMessage)`.
+    fn signature(&self, auth_message: &[u8]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(hmac(&*self.0, &[auth_message]))
+    }
+
+    /// The client's key out of its proof, if the proof is good.
+    pub(super) fn recover(&self, proof: &[u8; 32], auth_message: &[u8]) -> Option<ClientKey> {
+        let key = ClientKey(xor(proof, &self.signature(auth_message)));
+        (key.stored_key() == *self).then_some(key)
+    }
+}
+
+impl ServerKey {
+    /// `ServerSignature := HMAC(ServerKey, AuthMessage)`.
+    pub(super) fn signature(&self, auth_message: &[u8]) -> [u8; 32] {
+        hmac(&*self.0, &[auth_message])
+    }
+}
+
+/// HMAC-SHA-256 over the parts one after the other.
+pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn xor(a: &[u8; 32], b: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    let mut out = Zeroizing::new(*a);
+    out.iter_mut().zip(b).for_each(|(out, b)| *out ^= b);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_send<T: Send + 'static>() {}
+
+    #[test]
+    fn a_job_may_go_to_another_thread() {
+        assert_send::<Derivation>();
+        assert_send::<SaltedPassword>();
+    }
+
+    #[test]
+    fn keys_do_not_print() {
+        let job = Derivation::new(&"secret".into(), b"salt".to_vec(), NonZeroU32::MIN);
+        assert_eq!(format!("{job:?}"), "Derivation { iterations: 1, .. }");
+        let salted = job.run();
+        assert_eq!(
+            format!("{:?} {:?}", salted.client_key(), salted.server_key()),
+            "ClientKey(***) ServerKey(***)"
+        );
+        assert_eq!(
+            format!("{:?}", salted.client_key().stored_key()),
+            "StoredKey(***)"
+        );
+    }
+}

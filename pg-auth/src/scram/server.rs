@@ -1,0 +1,247 @@
+//! The server's chair.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::attributes::{Attributes, fault, is_nonce};
+use super::{ClientKey, Nonce, ServerKey, Verifier};
+use crate::error::{AuthError, ScramFault};
+
+const CLIENT_FIRST: &str = "client-first-message";
+const CLIENT_FINAL: &str = "client-final-message";
+
+/// What the server offered about channel binding, and what the client chose from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfferedBinding {
+    /// `SCRAM-SHA-256-PLUS` was not offered.
+    NotOffered,
+    /// `SCRAM-SHA-256-PLUS` was offered, and the client chose `SCRAM-SHA-256`.
+    Declined,
+    /// The client chose `SCRAM-SHA-256-PLUS`: the `tls-server-end-point` hash of the server's own certificate.
+    TlsServerEndPoint(Vec<u8>),
+}
+
+/// The server's first state, before the client has spoken: its message goes to [`client_first`](Self::client_first).
+///
+/// ```text
+/// ServerFirst ──client-first──▶ ServerChallenge ──client-final──▶ Accepted
+/// ```
+///
+/// A user who does not exist gets a [mock verifier](Verifier::mock) and the same steps, so that the failure comes at the end and looks
+/// like any other.
+///
+/// ```
+/// use pg_auth::scram::{OfferedBinding, ServerFirst, Verifier};
+///
+/// let stored = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
+///     WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+/// let verifier: Verifier = stored.parse()?;
+/// let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse()?; // in earnest: Nonce::random()
+///
+/// let first = ServerFirst::new(verifier, nonce, OfferedBinding::NotOffered);
+/// let challenge = first.client_first(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO")?;
+/// assert_eq!(
+///     challenge.message(),
+///     b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
+/// );
+/// let accepted = challenge.client_final(
+///     b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+/// )?;
+/// assert_eq!(accepted.message(), b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+/// # Ok::<(), pg_auth::error::AuthError>(())
+/// ```
+#[derive(Debug)]
+pub struct ServerFirst {
+    verifier: Verifier,
+    nonce: Nonce,
+    binding: OfferedBinding,
+}
+
+impl ServerFirst {
+    /// Starts an exchange, with what is stored for the user of the start-up message.
+    pub fn new(verifier: Verifier, nonce: Nonce, binding: OfferedBinding) -> Self {
+        Self {
+            verifier,
+            nonce,
+            binding,
+        }
+    }
+
+    /// Takes the client-first-message: a binding flag (`n`, `y` or `p=tls-server-end-point`), an authorization identity that must be
+    /// empty, a user name that is ignored as PostgreSQL ignores it, and the client's nonce.
+    ///
+    /// # Errors
+    /// [`AuthError::Peer`]: it is malformed, names a mandatory extension or another identity, or its binding flag does not fit what was
+    /// offered and chosen.
+    pub fn client_first(self, message: &[u8]) -> Result<ServerChallenge, AuthError> {
+        let syntax = |offset| fault(CLIENT_FIRST, offset, ScramFault::Syntax);
+
+        let mut parts = message.splitn(3, |&byte| byte == b',');
+        let (Some(flag), Some(identity), Some(bare)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(syntax(message.len()));
+        };
+        let identity_at = flag.len() + 1;
+        let bare_at = identity_at + identity.len() + 1;
+
+        let binding: &[u8] = match (flag, &self.binding) {
+            (b"n", OfferedBinding::NotOffered | OfferedBinding::Declined) => b"",
+            (b"y", OfferedBinding::NotOffered) => b"",
+            // "If the flag is set to 'y' and the server supports channel binding, the server MUST fail authentication."
+            (b"y", OfferedBinding::Declined) => {
+                return Err(fault(CLIENT_FIRST, 0, ScramFault::Downgrade));
+            }
+            (b"p=tls-server-end-point", OfferedBinding::TlsServerEndPoint(hash)) => hash,
+            (b"n" | b"y", _) | ([b'p', b'=', ..], _) => {
+                return Err(fault(CLIENT_FIRST, 0, ScramFault::Binding));
+            }
+            _ => return Err(syntax(0)),
+        };
+        match identity {
+            b"" => {}
+            [b'a', b'=', ..] => {
+                return Err(fault(
+                    CLIENT_FIRST,
+                    identity_at,
+                    ScramFault::AuthorizationIdentity,
+                ));
+            }
+            _ => return Err(syntax(identity_at)),
+        }
+
+        let mut attributes = Attributes::new(CLIENT_FIRST, bare, bare_at);
+        attributes.expect(b'n')?;
+        let nonce = attributes.expect(b'r')?;
+        if !is_nonce(nonce.value) {
+            return Err(nonce.fault(ScramFault::Nonce));
+        }
+        attributes.skip_extensions()?;
+
+        let header = message.get(..bare_at).unwrap_or_default();
+        let nonce = [nonce.value, self.nonce.as_str().as_bytes()].concat();
+        let rest = format!(
+            ",s={},i={}",
+            STANDARD.encode(self.verifier.salt()),
+            self.verifier.iterations()
+        );
+        let answer = [b"r=", nonce.as_slice(), rest.as_bytes()].concat();
+        Ok(ServerChallenge {
+            auth_message: [bare, b",", &answer, b","].concat(),
+            input: STANDARD.encode([header, binding].concat()),
+            verifier: self.verifier,
+            message: answer,
+            nonce,
+        })
+    }
+}
+
+/// The client is challenged: [`message`](Self::message) is to be sent, and its answer goes to [`client_final`](Self::client_final).
+pub struct ServerChallenge {
+    verifier: Verifier,
+    message: Vec<u8>,
+    nonce: Vec<u8>,
+    /// What `c=` has to be: base64 of the header in client-first-message and the binding data.
+    input: String,
+    /// As far as it is known: the client's final message without proof is still to be added.
+    auth_message: Vec<u8>,
+}
+
+impl ServerChallenge {
+    /// The server-first-message: `r=<both nonces>,s=<base64 salt>,i=<iterations>`.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// Takes the client-final-message, `c=<base64 binding>,r=<both nonces>,p=<base64 proof of 32 bytes>`.
+    ///
+    /// # Errors
+    /// - [`AuthError::Peer`]: it is malformed, or belongs to another channel or another exchange.
+    /// - [`AuthError::Denied`]: the proof is wrong, or there is no such user.
+    pub fn client_final(mut self, message: &[u8]) -> Result<Accepted, AuthError> {
+        let mut attributes = Attributes::new(CLIENT_FINAL, message, 0);
+        let input = attributes.expect(b'c')?;
+        if input.value != self.input.as_bytes() {
+            return Err(input.fault(ScramFault::Binding));
+        }
+        let nonce = attributes.expect(b'r')?;
+        if nonce.value != self.nonce {
+            return Err(nonce.fault(ScramFault::Nonce));
+        }
+        // Extensions may stand here; the proof is what comes last.
+        let proof = loop {
+            match attributes.next()? {
+                Some(attribute) if attribute.name == b'p' => break attribute,
+                Some(_) => {}
+                None => return Err(fault(CLIENT_FINAL, message.len(), ScramFault::Syntax)),
+            }
+        };
+        if attributes.next()?.is_some() {
+            return Err(proof.fault(ScramFault::Syntax));
+        }
+        let bytes = proof.base64_32()?;
+
+        let without_proof = proof
+            .offset
+            .checked_sub(1)
+            .and_then(|end| message.get(..end))
+            .unwrap_or_default();
+        self.auth_message.extend_from_slice(without_proof);
+        let client_key = self
+            .verifier
+            .recover(&bytes, &self.auth_message)
+            .ok_or(AuthError::Denied)?;
+        let server_key = self.verifier.server_key().clone();
+        let message = format!(
+            "v={}",
+            STANDARD.encode(server_key.signature(&self.auth_message))
+        );
+        Ok(Accepted {
+            message: message.into_bytes(),
+            client_key,
+            server_key,
+        })
+    }
+}
+
+impl fmt::Debug for ServerChallenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerChallenge")
+            .field("verifier", &self.verifier)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The client has proven that it knows the password: [`message`](Self::message) is to be sent, and AuthenticationOk after it.
+///
+/// The two keys are what [`ClientChallenged::finish_with_keys`](super::ClientChallenged::finish_with_keys) wants, so a pooler can log in
+/// as this user at any server that stores the same verifier.
+pub struct Accepted {
+    message: Vec<u8>,
+    client_key: ClientKey,
+    server_key: ServerKey,
+}
+
+impl Accepted {
+    /// The server-final-message: `v=<base64 signature of 32 bytes>`.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// The client's key, recovered from its proof.
+    pub fn client_key(&self) -> &ClientKey {
+        &self.client_key
+    }
+
+    /// The server's key, from the verifier.
+    pub fn server_key(&self) -> &ServerKey {
+        &self.server_key
+    }
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted").finish_non_exhaustive()
+    }
+}
