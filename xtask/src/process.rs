@@ -2,7 +2,9 @@
 
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Read, Write};
+use std::iter;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -115,9 +117,11 @@ pub(crate) fn hand_over(command: &mut Command) -> Result<ExitCode> {
         .map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// A command as one would type it.
+/// A command as one would type it, its program by name alone.
 pub(crate) fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let words =
+        iter::once(program.file_name().unwrap_or(program.as_os_str())).chain(command.get_args());
     words
         .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()

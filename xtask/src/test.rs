@@ -23,7 +23,10 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
         tally.read(output)
     })?;
     drop(servers);
-    tally.finish();
+    if tally.finish() {
+        // A program that died in the middle of a line.
+        println!();
+    }
 
     let mut verdict = Ok(());
     if tally.ignored > 0 {

@@ -24,8 +24,11 @@ impl Tally {
         }
     }
 
-    /// Ends the line that has begun.
-    pub(super) fn finish(&mut self) {
+    /// Ends the line that has begun, and says whether one had.
+    pub(super) fn finish(&mut self) -> bool {
+        if self.line.is_empty() {
+            return false;
+        }
         let line = String::from_utf8_lossy(&self.line);
         if let Some([passed, failed, ignored]) = result(&line) {
             self.passed += passed;
@@ -33,6 +36,7 @@ impl Tally {
             self.ignored += ignored;
         }
         self.line.clear();
+        true
     }
 }
 

@@ -1,0 +1,145 @@
+//! Every library crate with the sets of features that a user may choose.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{paths, process};
+
+/// Up to this many features, every set of them is tried. Beyond, their number would double the time with each.
+const ALL_SETS: usize = 4;
+
+/// Lints every library crate with each set. Clippy rather than `cargo check`, which lets a warning pass, such as of a
+/// function that no set but the full one uses.
+pub(super) fn run() -> Result<()> {
+    let metadata = process::read(&mut paths::cargo([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    for library in libraries(&metadata)? {
+        for set in sets(&library.features) {
+            let set = set.join(",");
+            eprintln!("{} --no-default-features --features '{set}'", library.name);
+            let clippy = [
+                "clippy",
+                "--quiet",
+                "--package",
+                &library.name,
+                "--no-default-features",
+                "--features",
+                &set,
+            ];
+            process::succeed(paths::cargo(clippy).args(["--", "-D", "warnings"]))?;
+        }
+    }
+    Ok(())
+}
+
+/// A package that others can depend on.
+#[derive(Debug, PartialEq, Eq)]
+struct Library {
+    name: String,
+    features: Vec<String>,
+}
+
+/// The workspace's published packages with a library, from `cargo metadata`.
+fn libraries(metadata: &str) -> Result<Vec<Library>> {
+    let metadata: Value =
+        serde_json::from_str(metadata).context("what `cargo metadata` printed")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("`cargo metadata` names no packages")?;
+    let is_library = |package: &&Value| {
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let has_library = list(&package["targets"])
+            .iter()
+            .any(|target| list(&target["kind"]).contains(&"lib".into()));
+        // An empty list of registries is what `publish = false` says.
+        has_library
+            && package["publish"]
+                .as_array()
+                .is_none_or(|registries| !registries.is_empty())
+    };
+    let read = |package: &Value| {
+        let features = package["features"]
+            .as_object()
+            .context("a package without a table of features")?;
+        Ok(Library {
+            name: package["name"]
+                .as_str()
+                .context("a package without a name")?
+                .to_owned(),
+            // The default set is one of the others, by another name.
+            features: features
+                .keys()
+                .filter(|feature| *feature != "default")
+                .cloned()
+                .collect(),
+        })
+    };
+    packages.iter().filter(is_library).map(read).collect()
+}
+
+/// Every set of these features when they are few; else none, each alone, and all.
+fn sets(features: &[String]) -> Vec<Vec<&str>> {
+    let names: Vec<&str> = features.iter().map(String::as_str).collect();
+    if names.len() > ALL_SETS {
+        let alone = names.iter().map(|name| vec![*name]);
+        return std::iter::once(Vec::new())
+            .chain(alone)
+            .chain([names.clone()])
+            .collect();
+    }
+    // Each feature doubles the sets: those without it, then those with it.
+    names.iter().fold(vec![Vec::new()], |sets, name| {
+        let with = sets
+            .iter()
+            .map(|set| [set.as_slice(), &[name]].concat())
+            .collect::<Vec<_>>();
+        [sets, with].concat()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Library, libraries, sets};
+
+    fn names(line: &str) -> Vec<String> {
+        line.split_whitespace().map(String::from).collect()
+    }
+
+    #[test]
+    fn few_features_are_tried_in_every_set() {
+        assert_eq!(sets(&[]), [[""; 0]]);
+        assert_eq!(
+            sets(&names("a b")),
+            [vec![], vec!["a"], vec!["b"], vec!["a", "b"]]
+        );
+        assert_eq!(sets(&names("a b c d")).len(), 16);
+    }
+
+    #[test]
+    fn many_features_are_tried_alone_and_together() {
+        let features = names("a b c d e");
+        let sets = sets(&features);
+        assert_eq!(sets.len(), 7);
+        assert_eq!(sets[0], [""; 0]);
+        assert_eq!(sets[1], ["a"]);
+        assert_eq!(sets[6], ["a", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn programs_and_unpublished_packages_are_not_libraries() {
+        let metadata = r#"{"packages": [
+            {"name": "wire", "publish": null, "targets": [{"kind": ["lib"]}], "features": {"default": ["std"], "std": []}},
+            {"name": "tool", "publish": null, "targets": [{"kind": ["bin"]}], "features": {}},
+            {"name": "inner", "publish": [], "targets": [{"kind": ["lib"]}], "features": {}}
+        ]}"#;
+        let wire = Library {
+            name: "wire".into(),
+            features: names("std"),
+        };
+        assert_eq!(libraries(metadata).expect("well-formed"), [wire]);
+    }
+}
