@@ -61,7 +61,14 @@ impl From<Vec<u8>> for Password {
 /// Takes time that depends on the lengths only.
 impl PartialEq for Password {
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes().ct_eq(other.as_bytes()).into()
+        *self == *other.as_bytes()
+    }
+}
+
+/// Compares with what a peer sent; takes time that depends on the lengths only.
+impl PartialEq<[u8]> for Password {
+    fn eq(&self, other: &[u8]) -> bool {
+        self.as_bytes().ct_eq(other).into()
     }
 }
 

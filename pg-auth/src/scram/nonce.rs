@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::attributes::is_nonce;
-use crate::error::{AuthError, ConfigError};
+use crate::error::ConfigError;
 
 /// One side's nonce: printable ASCII without a comma, unpredictable and never used twice. It is sent as it is, so it is no secret.
 ///
@@ -24,11 +24,11 @@ impl Nonce {
     /// Makes a nonce of 18 bytes from the operating system, as PostgreSQL does.
     ///
     /// # Errors
-    /// [`AuthError::Entropy`] when the operating system has none to give.
+    /// [`AuthError::Entropy`](crate::error::AuthError::Entropy) when the operating system has none to give.
     #[cfg(feature = "getrandom")]
-    pub fn random() -> Result<Self, AuthError> {
+    pub fn random() -> Result<Self, crate::error::AuthError> {
         let mut entropy = [0; 18];
-        getrandom::fill(&mut entropy).map_err(|_| AuthError::Entropy)?;
+        getrandom::fill(&mut entropy).map_err(|_| crate::error::AuthError::Entropy)?;
         Ok(Self::from_entropy(entropy))
     }
 

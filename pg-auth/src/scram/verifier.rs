@@ -71,8 +71,8 @@ impl Verifier {
     /// Such a user must see the same exchange as any other, to its end, and the same salt at each attempt. So the salt follows from the
     /// user's name and a secret of the server, which should be random and live as long as its stored passwords do. `iterations` should
     /// be what real users have, usually [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
-    pub fn mock(secret: &[u8], user: &str, iterations: NonZeroU32) -> Self {
-        let derive = |what: &[u8]| hmac(secret, &[what, b"\0", user.as_bytes()]);
+    pub fn mock(secret: &[u8], user: &[u8], iterations: NonZeroU32) -> Self {
+        let derive = |what: &[u8]| hmac(secret, &[what, b"\0", user]);
         let salt = derive(b"salt").into_iter().take(SALT_LENGTH).collect();
         let (stored_key, server_key) = (derive(b"stored key").into(), derive(b"server key").into());
         Self {

@@ -1,0 +1,63 @@
+//! When a password may be sent in clear text.
+//!
+//! A PasswordMessage in answer to AuthenticationCleartextPassword shows the password to whoever listens, and to a man in the middle who
+//! asks for it. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
+
+use crate::config::SslMode;
+use crate::error::PolicyError;
+
+/// What the bytes of a connection travel through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// A Unix-domain socket: they stay on the machine.
+    Unix,
+    /// TCP, or any other stream that others may read.
+    Tcp,
+    /// TLS, over whatever.
+    Tls,
+}
+
+/// Whether a clear-text password may be sent: over TLS, over a Unix-domain socket, or over TCP if the caller asked for a connection
+/// without TLS (`sslmode=disable`). That a server declined TLS is never enough: a man in the middle can decline in its name.
+///
+/// # Errors
+/// [`PolicyError::CleartextPassword`] where it may not.
+pub fn check(link: Link, sslmode: SslMode) -> Result<(), PolicyError> {
+    match (link, sslmode) {
+        (Link::Tls | Link::Unix, _) | (Link::Tcp, SslMode::Disable) => Ok(()),
+        (Link::Tcp, _) => Err(PolicyError::CleartextPassword),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODES: [SslMode; 6] = [
+        SslMode::Disable,
+        SslMode::Allow,
+        SslMode::Prefer,
+        SslMode::Require,
+        SslMode::VerifyCa,
+        SslMode::VerifyFull,
+    ];
+
+    #[test]
+    fn over_tcp_only_the_caller_can_allow_it() {
+        for mode in MODES {
+            assert_eq!(
+                check(Link::Tcp, mode).is_ok(),
+                mode == SslMode::Disable,
+                "{mode:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn over_tls_and_unix_sockets_it_is_allowed() {
+        for mode in MODES {
+            assert_eq!(check(Link::Tls, mode), Ok(()));
+            assert_eq!(check(Link::Unix, mode), Ok(()));
+        }
+    }
+}

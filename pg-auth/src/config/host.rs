@@ -1,0 +1,83 @@
+//! Where a server listens.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The port where PostgreSQL listens unless told otherwise.
+pub const DEFAULT_PORT: u16 = 5432;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// On the network.
+    Tcp {
+        /// A name or a numeric address; IPv6 without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// On a Unix-domain socket, in the file `.s.PGSQL.<port>`.
+    Unix {
+        /// The directory of the socket; on Linux `@` and a name stand for one in the abstract namespace.
+        dir: PathBuf,
+        /// The number in the socket's name.
+        port: u16,
+    },
+}
+
+impl Host {
+    /// Tells the two apart as libpq does: what begins with `/` or `@` is the directory of a Unix-domain socket.
+    ///
+    /// ```
+    /// use pg_auth::config::Host;
+    ///
+    /// assert_eq!(Host::new("::1", 5432).to_string(), "[::1]:5432");
+    /// assert_eq!(Host::new("/run/postgresql", 5432).to_string(), "/run/postgresql/.s.PGSQL.5432");
+    /// ```
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        let host = host.into();
+        if host.starts_with(['/', '@']) {
+            Self::Unix {
+                dir: host.into(),
+                port,
+            }
+        } else {
+            Self::Tcp { host, port }
+        }
+    }
+
+    /// The port, or the number in the socket's name.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Tcp { port, .. } | Self::Unix { port, .. } => *port,
+        }
+    }
+
+    /// The file of a Unix-domain socket.
+    pub fn socket_path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Tcp { .. } => None,
+            Self::Unix { dir, port } => Some(dir.join(format!(".s.PGSQL.{port}"))),
+        }
+    }
+
+    pub(super) fn name_bytes(&self) -> &[u8] {
+        match self {
+            Self::Tcp { host, .. } => host.as_bytes(),
+            Self::Unix { dir, .. } => dir.as_os_str().as_encoded_bytes(),
+        }
+    }
+}
+
+/// `host:port`, with brackets around IPv6, or the file of the socket.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { dir, port } => {
+                write!(f, "{}", dir.join(format!(".s.PGSQL.{port}")).display())
+            }
+        }
+    }
+}

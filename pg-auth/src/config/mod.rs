@@ -1,0 +1,295 @@
+//! What a connection is to be, and connection strings.
+
+mod host;
+mod parse;
+mod require_auth;
+mod words;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use host::{DEFAULT_PORT, Host};
+pub use require_auth::{AuthMethod, RequireAuth};
+pub use words::{BindingMode, Replication, SslMode, SslNegotiation};
+
+use crate::cleartext::{self, Link};
+use crate::error::{ConfigError, PolicyError};
+use crate::scram::Iterations;
+use crate::secret::Password;
+
+/// A protocol version: the major number in the upper 16 bits, the minor in the lower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProtocolVersion(pub u32);
+
+impl ProtocolVersion {
+    /// 3.0, of PostgreSQL 7.4 and later.
+    pub const V3_0: Self = Self(0x0003_0000);
+    /// 3.2, of PostgreSQL 18 and later.
+    pub const V3_2: Self = Self(0x0003_0002);
+}
+
+/// What a connection is to be: where, as whom, and under which conditions.
+///
+/// Each field has a setter of its own name, to be chained. A connection string of libpq's, in either form, is read with [`str::parse`]:
+/// a URI (`postgres://user:password@host:port/database?parameter=value`, with several hosts, IPv6 in brackets, a socket directory as
+/// host, and percent-encoding everywhere) or keywords (`host=… user='a b'`). See the
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING). Nothing is taken from the
+/// environment, from a service file or from a password file.
+///
+/// ```
+/// use pg_auth::config::{Config, Host, SslMode};
+///
+/// let config: Config = "postgres://alice:s%40crets@db.example:5433/shop?sslmode=require&application_name=till".parse()?;
+/// assert_eq!(config.hosts, [Host::new("db.example", 5433)]);
+/// assert_eq!(config.parameter("application_name"), Some("till"));
+///
+/// let same = Config::new("alice")
+///     .password("s@crets")
+///     .host(Host::new("db.example", 5433))
+///     .database("shop")
+///     .sslmode(SslMode::Require)
+///     .application_name("till");
+/// assert_eq!(config, same);
+/// assert!(!format!("{config:?}").contains("crets"));
+/// # Ok::<(), pg_auth::error::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The role to log in as. A connection string may leave it out, which leaves this empty; a connection cannot be made then.
+    pub user: String,
+    /// The password, if there is one.
+    pub password: Option<Password>,
+    /// The database; the server takes one of the user's name if there is none.
+    pub database: Option<String>,
+    /// Where to connect to, in the order in which to try. Nobody looks at it when the stream is the caller's own.
+    pub hosts: Vec<Host>,
+    /// Start-up parameters beside user and database, in the order in which they are sent.
+    pub parameters: Vec<(String, String)>,
+    /// The oldest protocol version to accept. Default 3.0.
+    pub min_protocol_version: ProtocolVersion,
+    /// The version to ask for. Default 3.0, as in libpq: some poolers refuse a newer one instead of offering an older.
+    pub max_protocol_version: ProtocolVersion,
+    /// Whether to use TLS. Default [`SslMode::Prefer`].
+    pub sslmode: SslMode,
+    /// How to begin TLS. Default [`SslNegotiation::Postgres`].
+    pub sslnegotiation: SslNegotiation,
+    /// Whether to bind SCRAM to the TLS channel. Default [`BindingMode::Prefer`].
+    pub channel_binding: BindingMode,
+    /// By which methods the server may authenticate the user. Default any.
+    pub require_auth: RequireAuth,
+    /// How long to wait for a connection to one host. Default for ever.
+    pub connect_timeout: Option<Duration>,
+    /// How often a server may ask to have the password hashed. Default 1 to 100,000.
+    pub scram_iterations: Iterations,
+}
+
+impl Config {
+    /// A configuration with this user and nothing else.
+    pub fn new(user: impl Into<String>) -> Self {
+        Self {
+            user: user.into(),
+            password: None,
+            database: None,
+            hosts: Vec::new(),
+            parameters: Vec::new(),
+            min_protocol_version: ProtocolVersion::V3_0,
+            max_protocol_version: ProtocolVersion::V3_0,
+            sslmode: SslMode::default(),
+            sslnegotiation: SslNegotiation::default(),
+            channel_binding: BindingMode::default(),
+            require_auth: RequireAuth::default(),
+            connect_timeout: None,
+            scram_iterations: Iterations::default(),
+        }
+    }
+
+    /// Sets the role to log in as.
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = user.into();
+        self
+    }
+
+    /// Sets the password.
+    pub fn password(mut self, password: impl Into<Password>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Sets the database.
+    pub fn database(mut self, database: impl Into<String>) -> Self {
+        self.database = Some(database.into());
+        self
+    }
+
+    /// Adds a host behind those that are there.
+    pub fn host(mut self, host: Host) -> Self {
+        self.hosts.push(host);
+        self
+    }
+
+    /// Adds the Unix-domain socket in this directory behind the hosts that are there.
+    pub fn socket(self, dir: impl Into<PathBuf>, port: u16) -> Self {
+        self.host(Host::Unix {
+            dir: dir.into(),
+            port,
+        })
+    }
+
+    /// Sets a start-up parameter, such as `client_encoding` or `search_path`; one of that name keeps its place.
+    pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.put(name.into(), value.into());
+        self
+    }
+
+    /// Sets the name that `pg_stat_activity` shows.
+    pub fn application_name(self, name: impl Into<String>) -> Self {
+        self.with_parameter("application_name", name)
+    }
+
+    /// Sets command-line options for the server process, such as `-c geqo=off`.
+    pub fn options(self, options: impl Into<String>) -> Self {
+        self.with_parameter("options", options)
+    }
+
+    /// Asks for a replication connection.
+    pub fn replication(self, replication: Replication) -> Self {
+        self.with_parameter("replication", replication.as_str())
+    }
+
+    /// Sets the oldest protocol version to accept and the version to ask for.
+    pub fn protocol_versions(mut self, min: ProtocolVersion, max: ProtocolVersion) -> Self {
+        (self.min_protocol_version, self.max_protocol_version) = (min, max);
+        self
+    }
+
+    /// Sets whether to use TLS.
+    pub fn sslmode(mut self, mode: SslMode) -> Self {
+        self.sslmode = mode;
+        self
+    }
+
+    /// Sets how to begin TLS.
+    pub fn sslnegotiation(mut self, negotiation: SslNegotiation) -> Self {
+        self.sslnegotiation = negotiation;
+        self
+    }
+
+    /// Sets whether to bind SCRAM to the TLS channel.
+    pub fn channel_binding(mut self, mode: BindingMode) -> Self {
+        self.channel_binding = mode;
+        self
+    }
+
+    /// Sets by which methods the server may authenticate the user.
+    pub fn require_auth(mut self, methods: RequireAuth) -> Self {
+        self.require_auth = methods;
+        self
+    }
+
+    /// Sets how long to wait for a connection to one host.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how often a server may ask to have the password hashed.
+    pub fn scram_iterations(mut self, iterations: Iterations) -> Self {
+        self.scram_iterations = iterations;
+        self
+    }
+
+    /// The value of a start-up parameter other than user and database.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// All start-up parameters in the order in which they are sent: user, database, and the others as they were given.
+    pub fn startup_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let user = std::iter::once(("user", self.user.as_str()));
+        let database = self
+            .database
+            .iter()
+            .map(|database| ("database", database.as_str()));
+        let others = self
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        user.chain(database).chain(others)
+    }
+
+    /// Whether the password may be sent in clear text through such a connection; see [`cleartext::check`].
+    ///
+    /// # Errors
+    /// [`PolicyError::CleartextPassword`] where it may not.
+    pub fn check_cleartext(&self, link: Link) -> Result<(), PolicyError> {
+        cleartext::check(link, self.sslmode)
+    }
+
+    /// Whether a connection can be made from it. Everything that connects calls this first.
+    ///
+    /// # Errors
+    /// The user is missing; a NUL byte stands somewhere; a start-up parameter has no name, the name of a field, or is there twice; the
+    /// least of something is above its most; or TLS is to begin without negotiation but may be left out, which cannot be.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.user.is_empty() {
+            return Err(ConfigError::Missing("user"));
+        }
+        let password = self.password.as_ref().map_or(&b""[..], Password::as_bytes);
+        let texts = [
+            ("user", self.user.as_bytes()),
+            ("password", password),
+            (
+                "database",
+                self.database.as_deref().unwrap_or_default().as_bytes(),
+            ),
+        ];
+        let parameters = self
+            .parameters
+            .iter()
+            .flat_map(|(name, value)| [name, value]);
+        let parameters = parameters.map(|text| ("parameter", text.as_bytes()));
+        let hosts = self.hosts.iter().map(|host| ("host", host.name_bytes()));
+        if let Some((name, _)) = texts
+            .into_iter()
+            .chain(parameters)
+            .chain(hosts)
+            .find(|(_, bytes)| bytes.contains(&0))
+        {
+            return Err(ConfigError::Nul(name));
+        }
+        for (at, (name, _)) in self.parameters.iter().enumerate() {
+            let twice = self
+                .parameters
+                .iter()
+                .take(at)
+                .any(|(earlier, _)| earlier == name);
+            if twice || matches!(name.as_str(), "" | "user" | "database") {
+                return Err(ConfigError::ReservedParameter(name.as_str().into()));
+            }
+        }
+        if self.min_protocol_version > self.max_protocol_version {
+            return Err(ConfigError::InvalidValue("min_protocol_version"));
+        }
+        if self.scram_iterations.min > self.scram_iterations.max {
+            return Err(ConfigError::InvalidValue("scram_iterations"));
+        }
+        let optional = matches!(
+            self.sslmode,
+            SslMode::Disable | SslMode::Allow | SslMode::Prefer
+        );
+        if self.sslnegotiation == SslNegotiation::Direct && optional {
+            return Err(ConfigError::InvalidValue("sslnegotiation"));
+        }
+        Ok(())
+    }
+    fn put(&mut self, name: String, value: String) {
+        match self.parameters.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.parameters.push((name, value)),
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! Connection strings of libpq's, in both forms.
+//!
+//! What libpq accepts is taken the same way, with one liberty: a value in a URI's query may hold a bare `=`. No error shows a value, and
+//! none shows a piece of the string: where an `@` in a password was not encoded, its rest looks like a host or a parameter.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use percent_encoding::percent_decode;
+use zeroize::Zeroizing;
+
+use super::{Config, DEFAULT_PORT, Host, ProtocolVersion};
+use crate::error::ConfigError;
+use crate::secret::Password;
+
+/// Parameters that libpq knows and that would change what the caller gets, if they could simply be left out.
+const UNSUPPORTED: &[&str] = &[
+    "gssdelegation",
+    "gsslib",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "oauth_client_id",
+    "oauth_client_secret",
+    "oauth_issuer",
+    "oauth_scope",
+    "passfile",
+    "requirepeer",
+    "requiressl",
+    "scram_client_key",
+    "scram_server_key",
+    "service",
+    "servicefile",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkey",
+    "sslkeylogfile",
+    "sslpassword",
+    "sslrootcert",
+    "sslsni",
+    "tcp_user_timeout",
+];
+
+/// Parameters that may be there with these values, which ask for nothing.
+const NEUTRAL: &[(&str, &[&str])] = &[
+    ("gssencmode", &["disable", "prefer"]),
+    ("load_balance_hosts", &["disable"]),
+    ("target_session_attrs", &["any"]),
+];
+
+/// Reads a connection string: a URI if it begins with `postgres://` or `postgresql://`, keywords and values otherwise.
+///
+/// # Errors
+/// The string is malformed, names a parameter that is not known or not supported, or gives one a value that it cannot have. Errors name
+/// the parameter or the byte, never a value.
+impl FromStr for Config {
+    type Err = ConfigError;
+
+    fn from_str(string: &str) -> Result<Self, ConfigError> {
+        if string.contains('\0') {
+            return Err(ConfigError::Nul("connection string"));
+        }
+        let mut settings = Settings::new();
+        let mut cursor = Cursor {
+            rest: string,
+            offset: 0,
+        };
+        if cursor.eat("postgres://") || cursor.eat("postgresql://") {
+            uri(cursor, &mut settings)?;
+        } else {
+            keywords(cursor, &mut settings)?;
+        }
+        settings.finish()
+    }
+}
+
+/// A value on its way: it may be the password.
+type Value = Zeroizing<Vec<u8>>;
+
+/// What a string has said so far. Hosts and ports are matched at the end.
+struct Settings {
+    config: Config,
+    hosts: Vec<String>,
+    ports: Vec<String>,
+    fallback_application_name: String,
+}
+
+impl Settings {
+    fn new() -> Self {
+        let fallback_application_name = String::new();
+        Self {
+            config: Config::new(""),
+            hosts: Vec::new(),
+            ports: Vec::new(),
+            fallback_application_name,
+        }
+    }
+
+    /// A later setting replaces an earlier one; an empty value is as good as none.
+    fn set(&mut self, name: &str, mut value: Value) -> Result<(), ConfigError> {
+        let config = &mut self.config;
+        match name {
+            "user" => config.user = text("user", &value)?,
+            "password" => {
+                let value = std::mem::take(&mut *value);
+                config.password =
+                    Some(Password::from(value)).filter(|password| !password.is_empty());
+            }
+            "dbname" => {
+                config.database = Some(text("dbname", &value)?).filter(|name| !name.is_empty())
+            }
+            "host" => self.hosts = list(&text("host", &value)?),
+            "port" => self.ports = list(&text("port", &value)?),
+            "application_name" => {
+                self.parameter("application_name", text("application_name", &value)?)
+            }
+            "fallback_application_name" => {
+                self.fallback_application_name = text("fallback_application_name", &value)?
+            }
+            // What libpq takes from the locale can only be UTF-8 here: strings in Rust are.
+            "client_encoding" if value.as_slice() == b"auto" => {
+                self.parameter("client_encoding", "UTF8".into())
+            }
+            "client_encoding" => {
+                self.parameter("client_encoding", text("client_encoding", &value)?)
+            }
+            "options" => self.parameter("options", text("options", &value)?),
+            "replication" => self.parameter("replication", text("replication", &value)?),
+            "sslmode" => config.sslmode = text("sslmode", &value)?.parse()?,
+            "sslnegotiation" => config.sslnegotiation = text("sslnegotiation", &value)?.parse()?,
+            "channel_binding" => {
+                config.channel_binding = text("channel_binding", &value)?.parse()?
+            }
+            "require_auth" => config.require_auth = text("require_auth", &value)?.parse()?,
+            "connect_timeout" => {
+                config.connect_timeout = seconds(&text("connect_timeout", &value)?)?
+            }
+            "min_protocol_version" => {
+                config.min_protocol_version = version("min_protocol_version", &value)?
+            }
+            "max_protocol_version" => {
+                config.max_protocol_version = version("max_protocol_version", &value)?
+            }
+            _ => return other(name, &value),
+        }
+        Ok(())
+    }
+
+    fn parameter(&mut self, name: &str, value: String) {
+        self.config.put(name.into(), value);
+    }
+
+    fn finish(mut self) -> Result<Config, ConfigError> {
+        if self.hosts.is_empty() {
+            self.hosts.push(String::new());
+        }
+        let one_port = match self.ports.as_slice() {
+            [] => Some(DEFAULT_PORT),
+            [port] => Some(self::port(port)?),
+            ports if ports.len() == self.hosts.len() => None,
+            ports => {
+                return Err(ConfigError::PortCount {
+                    hosts: self.hosts.len(),
+                    ports: ports.len(),
+                });
+            }
+        };
+        for (at, host) in self.hosts.iter().enumerate() {
+            let port = match (one_port, self.ports.get(at)) {
+                (Some(port), _) => port,
+                (None, Some(port)) => self::port(port)?,
+                (None, None) => DEFAULT_PORT,
+            };
+            let host = if host.is_empty() { "localhost" } else { host };
+            self.config.hosts.push(Host::new(host, port));
+        }
+
+        self.config
+            .parameters
+            .retain(|(_, value)| !value.is_empty());
+        if self.config.parameter("application_name").is_none()
+            && !self.fallback_application_name.is_empty()
+        {
+            self.config = self.config.application_name(self.fallback_application_name);
+        }
+        Ok(self.config)
+    }
+}
+
+/// The parameters that are not understood, each with the reason.
+fn other(name: &str, value: &[u8]) -> Result<(), ConfigError> {
+    if let Some((name, values)) = NEUTRAL.iter().find(|(known, _)| *known == name) {
+        let neutral = value.is_empty() || values.iter().any(|neutral| neutral.as_bytes() == value);
+        return if neutral {
+            Ok(())
+        } else {
+            Err(ConfigError::UnsupportedParameter(name))
+        };
+    }
+    if let Some(name) = UNSUPPORTED.iter().find(|known| **known == name) {
+        return Err(ConfigError::UnsupportedParameter(name));
+    }
+    // The rest of a password that was not encoded is rarely a word.
+    let word = name.len() <= 63
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+    Err(ConfigError::UnknownParameter(
+        if word { name } else { "" }.into(),
+    ))
+}
+
+fn text(name: &'static str, value: &Value) -> Result<String, ConfigError> {
+    str::from_utf8(value)
+        .map(Into::into)
+        .map_err(|_| ConfigError::NotUtf8(name))
+}
+
+/// The parts between commas; nothing at all gives no part.
+fn list(value: &str) -> Vec<String> {
+    if value.is_empty() {
+        Vec::new()
+    } else {
+        value.split(',').map(Into::into).collect()
+    }
+}
+
+fn port(value: &str) -> Result<u16, ConfigError> {
+    if value.is_empty() {
+        return Ok(DEFAULT_PORT);
+    }
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    value
+        .parse()
+        .ok()
+        .filter(|&port| digits && port != 0)
+        .ok_or(ConfigError::InvalidValue("port"))
+}
+
+/// "Zero, negative, or not specified means wait indefinitely."
+fn seconds(value: &str) -> Result<Option<Duration>, ConfigError> {
+    let seconds: i32 = value
+        .trim_ascii()
+        .parse()
+        .map_err(|_| ConfigError::InvalidValue("connect_timeout"))?;
+    Ok(u64::try_from(seconds)
+        .ok()
+        .filter(|&seconds| seconds > 0)
+        .map(Duration::from_secs))
+}
+
+fn version(name: &'static str, value: &Value) -> Result<ProtocolVersion, ConfigError> {
+    match value.as_slice() {
+        b"3.0" => Ok(ProtocolVersion::V3_0),
+        b"3.2" | b"latest" => Ok(ProtocolVersion::V3_2),
+        _ => Err(ConfigError::InvalidValue(name)),
+    }
+}
+
+/// `[user[:password]@][host[:port],…][/database][?name=value&…]`
+fn uri(mut string: Cursor<'_>, settings: &mut Settings) -> Result<(), ConfigError> {
+    let mut ahead = string;
+    let mut user_info = ahead.until(&['@', '/']);
+    if ahead.eat("@") {
+        let user = user_info.until(&[':']);
+        if !user.rest.is_empty() {
+            settings.set("user", user.decode()?)?;
+        }
+        if user_info.eat(":") {
+            settings.set("password", user_info.decode()?)?;
+        }
+        string = ahead;
+    }
+
+    loop {
+        let host = if string.eat("[") {
+            let address = string.until(&[']']);
+            if address.rest.is_empty() {
+                return Err(address.fault("an IPv6 address is expected between brackets"));
+            }
+            if !string.eat("]") {
+                return Err(string.fault("the bracket of an IPv6 address is not closed"));
+            }
+            if !string.rest.is_empty() && !string.rest.starts_with([':', '/', '?', ',']) {
+                return Err(
+                    string.fault("a port, a path or a comma is expected after an IPv6 address")
+                );
+            }
+            address
+        } else {
+            string.until(&[':', '/', '?', ','])
+        };
+        let port = if string.eat(":") {
+            string.until(&['/', '?', ','])
+        } else {
+            Cursor { rest: "", ..string }
+        };
+        settings.hosts.push(text("host", &host.decode()?)?);
+        settings.ports.push(text("port", &port.decode()?)?);
+        if !string.eat(",") {
+            break;
+        }
+    }
+
+    if string.eat("/") {
+        settings.set("dbname", string.until(&['?']).decode()?)?;
+    }
+    if !string.eat("?") {
+        return Ok(());
+    }
+    while !string.rest.is_empty() {
+        let mut value = string.until(&['&']);
+        string.eat("&");
+        let name = value.until(&['=']);
+        if !value.eat("=") {
+            return Err(name.fault("a parameter has no \"=\""));
+        }
+        let (name, value) = (name.decode()?, value.decode()?);
+        match str::from_utf8(&name).unwrap_or_default() {
+            // JDBC's spelling, which libpq takes in URIs.
+            "ssl" if value.as_slice() == b"true" => {
+                settings.set("sslmode", Zeroizing::new(b"require".to_vec()))?
+            }
+            name => settings.set(name, value)?,
+        }
+    }
+    Ok(())
+}
+
+/// `name = value name='quoted value' …`, where `\` takes the character behind it as it is.
+fn keywords(mut string: Cursor<'_>, settings: &mut Settings) -> Result<(), ConfigError> {
+    string.skip_spaces();
+    while !string.rest.is_empty() {
+        let name = string.until(&['=', ' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+        string.skip_spaces();
+        if !string.eat("=") {
+            return Err(name.fault("a parameter has no \"=\""));
+        }
+        string.skip_spaces();
+
+        let mut value = Zeroizing::new(Vec::with_capacity(string.rest.len()));
+        let start = string;
+        let quoted = string.eat("'");
+        loop {
+            let before = string;
+            let c = match string.next() {
+                None if quoted => return Err(start.fault("a quoted value is not closed")),
+                None => break,
+                Some('\'') if quoted => break,
+                Some(c) if is_space(c) && !quoted => {
+                    string = before;
+                    break;
+                }
+                // At the very end a backslash stands for nothing.
+                Some('\\') => match string.next() {
+                    Some(c) => c,
+                    None => continue,
+                },
+                Some(c) => c,
+            };
+            value.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        settings.set(name.rest, value)?;
+        string.skip_spaces();
+    }
+    Ok(())
+}
+
+/// What C's `isspace` takes for a space.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
+}
+
+/// A piece of the string that is still to be read, and where it begins in the whole.
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    rest: &'a str,
+    offset: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// Takes what stands before the first of these characters, or everything.
+    fn until(&mut self, stops: &[char]) -> Self {
+        let found = self
+            .rest
+            .find(stops)
+            .and_then(|at| self.rest.split_at_checked(at));
+        let (piece, rest) = found.unwrap_or((self.rest, ""));
+        let taken = Self {
+            rest: piece,
+            offset: self.offset,
+        };
+        self.move_to(rest);
+        taken
+    }
+
+    /// Takes these characters if they come next.
+    fn eat(&mut self, expected: &str) -> bool {
+        let rest = self.rest.strip_prefix(expected);
+        rest.inspect(|rest| self.move_to(rest)).is_some()
+    }
+
+    fn skip_spaces(&mut self) {
+        self.move_to(self.rest.trim_start_matches(is_space));
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let mut chars = self.rest.chars();
+        let c = chars.next();
+        self.move_to(chars.as_str());
+        c
+    }
+
+    /// `rest` is an end of what is left.
+    fn move_to(&mut self, rest: &'a str) {
+        self.offset += self.rest.len() - rest.len();
+        self.rest = rest;
+    }
+
+    fn fault(&self, problem: &'static str) -> ConfigError {
+        ConfigError::Syntax {
+            problem,
+            offset: self.offset,
+        }
+    }
+
+    /// All of it without percent-encoding; refuses what is not an escape, and NUL.
+    fn decode(self) -> Result<Value, ConfigError> {
+        let bytes = self.rest.as_bytes();
+        for (at, _) in self.rest.match_indices('%') {
+            let problem = match bytes.get(at + 1..at + 3) {
+                Some(b"00") => "a NUL byte is encoded",
+                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => continue,
+                _ => "two hexadecimal digits are expected after \"%\"",
+            };
+            return Err(ConfigError::Syntax {
+                problem,
+                offset: self.offset + at,
+            });
+        }
+        // Long enough from the start, so that no copy of a password is left behind by growing.
+        let mut value = Zeroizing::new(Vec::with_capacity(bytes.len()));
+        value.extend(percent_decode(bytes));
+        Ok(value)
+    }
+}

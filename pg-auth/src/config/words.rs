@@ -1,0 +1,100 @@
+//! Settings whose value is one of a few words.
+
+/// An enum whose variants are words of libpq's; the parameter that takes them is named for errors.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $parameter:literal: $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*) => {
+        $(#[$doc])*
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The word that a connection string has for it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = crate::error::ConfigError;
+
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                let found = Self::ALL.iter().copied().find(|value| value.as_str() == word);
+                found.ok_or(crate::error::ConfigError::InvalidValue($parameter))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(super) use words;
+
+words! {
+    /// Whether to use TLS, and what to check of the server's certificate.
+    ///
+    /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    SslMode, "sslmode":
+        /// No TLS.
+        Disable = "disable",
+        /// TLS only if the server insists.
+        Allow = "allow",
+        /// TLS if the server has it, which protects from nobody who can alter what is sent.
+        #[default]
+        Prefer = "prefer",
+        /// TLS or nothing, with any certificate.
+        Require = "require",
+        /// TLS with a certificate from a trusted authority.
+        VerifyCa = "verify-ca",
+        /// TLS with a certificate from a trusted authority for this host.
+        VerifyFull = "verify-full",
+}
+
+words! {
+    /// How TLS begins.
+    ///
+    /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLNEGOTIATION)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    SslNegotiation, "sslnegotiation":
+        /// The client asks with an SSLRequest, and the server answers with one byte.
+        #[default]
+        Postgres = "postgres",
+        /// The first byte belongs to TLS: one round trip less, PostgreSQL 17 and later.
+        Direct = "direct",
+}
+
+words! {
+    /// Whether to bind SCRAM to the TLS channel.
+    ///
+    /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CHANNEL-BINDING)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    BindingMode, "channel_binding":
+        /// Never.
+        Disable = "disable",
+        /// If the server offers it.
+        #[default]
+        Prefer = "prefer",
+        /// Or no connection.
+        Require = "require",
+}
+
+words! {
+    /// What a replication connection replicates.
+    ///
+    /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html)
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    Replication, "replication":
+        /// The whole cluster: only replication commands are understood.
+        Physical = "true",
+        /// One database: replication commands and SQL are understood.
+        Logical = "database",
+}
