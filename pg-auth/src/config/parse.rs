@@ -1,7 +1,8 @@
 //! Connection strings of libpq's, in both forms.
 //!
-//! What libpq accepts is taken the same way, with one liberty: a value in a URI's query may hold a bare `=`. No error shows a value, and
-//! none shows a piece of the string: where an `@` in a password was not encoded, its rest looks like a host or a parameter.
+//! What libpq 18 accepts is taken the same way, with two liberties in URIs: a value in the query may hold a bare `=`, and spaces may
+//! stand around each host. No error shows a value or a piece of the string: where an `@` in a password was not encoded, the rest of the
+//! password looks like a host or a parameter.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -280,6 +281,8 @@ fn uri(mut string: Cursor<'_>, settings: &mut Settings) -> Result<(), ConfigErro
         string = ahead;
     }
 
+    // As in libpq the lists are put together first and taken apart later, so that an encoded comma divides them too.
+    let (mut hosts, mut ports) = (Value::default(), Value::default());
     loop {
         let host = if string.eat("[") {
             let address = string.until(&[']']);
@@ -303,12 +306,16 @@ fn uri(mut string: Cursor<'_>, settings: &mut Settings) -> Result<(), ConfigErro
         } else {
             Cursor { rest: "", ..string }
         };
-        settings.hosts.push(text("host", &host.decode()?)?);
-        settings.ports.push(text("port", &port.decode()?)?);
+        hosts.extend_from_slice(&host.decode()?);
+        ports.extend_from_slice(&port.decode()?);
         if !string.eat(",") {
             break;
         }
+        hosts.push(b',');
+        ports.push(b',');
     }
+    settings.set("host", hosts)?;
+    settings.set("port", ports)?;
 
     if string.eat("/") {
         settings.set("dbname", string.until(&['?']).decode()?)?;
@@ -432,18 +439,22 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// All of it without percent-encoding; refuses what is not an escape, and NUL.
+    /// All of it without percent-encoding, and without the spaces around it; refuses spaces within, what is not an escape, and NUL.
     fn decode(self) -> Result<Value, ConfigError> {
-        let bytes = self.rest.as_bytes();
-        for (at, _) in self.rest.match_indices('%') {
-            let problem = match bytes.get(at + 1..at + 3) {
-                Some(b"00") => "a NUL byte is encoded",
-                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => continue,
-                _ => "two hexadecimal digits are expected after \"%\"",
+        let text = self.rest.trim_start_matches(' ');
+        let start = self.offset + self.rest.len() - text.len();
+        let text = text.trim_end_matches(' ');
+        let bytes = text.as_bytes();
+        for (at, c) in text.match_indices(['%', ' ']) {
+            let problem = match (c, bytes.get(at + 1..at + 3)) {
+                ("%", Some(b"00")) => "a NUL byte is encoded",
+                ("%", Some(digits)) if digits.iter().all(u8::is_ascii_hexdigit) => continue,
+                ("%", _) => "two hexadecimal digits are expected after \"%\"",
+                _ => "a space is not percent-encoded",
             };
             return Err(ConfigError::Syntax {
                 problem,
-                offset: self.offset + at,
+                offset: start + at,
             });
         }
         // Long enough from the start, so that no copy of a password is left behind by growing.

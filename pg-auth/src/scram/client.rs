@@ -288,3 +288,266 @@ impl Proven {
         self.bound
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{PeerError, ServerError};
+
+    fn first(binding: ChannelBinding) -> ClientFirst {
+        ClientFirst::new("abc".parse().expect("it is printable"), binding)
+    }
+
+    fn challenged(server_first: &[u8]) -> Result<ClientChallenged, AuthError> {
+        first(ChannelBinding::Unsupported).server_first(server_first, Iterations::default())
+    }
+
+    #[track_caller]
+    fn refused(server_first: &[u8], offset: usize, fault: ScramFault) {
+        let error = PeerError::Scram {
+            message: "server-first-message",
+            offset,
+            fault,
+        };
+        let text = String::from_utf8_lossy(server_first);
+        assert_eq!(
+            challenged(server_first).err(),
+            Some(error.into()),
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn the_first_message_carries_the_binding_flag_and_no_user() {
+        assert_eq!(first(ChannelBinding::Unsupported).message(), b"n,,n=,r=abc");
+        assert_eq!(first(ChannelBinding::NotOffered).message(), b"y,,n=,r=abc");
+        let bound = first(ChannelBinding::TlsServerEndPoint(vec![1, 2, 3]));
+        assert_eq!(bound.message(), b"p=tls-server-end-point,,n=,r=abc");
+    }
+
+    #[test]
+    fn a_user_name_is_escaped() {
+        let nonce = "abc".parse().expect("it is printable");
+        let first = ClientFirst::with_user(nonce, ChannelBinding::Unsupported, "a=2C,b");
+        assert_eq!(first.message(), b"n,,n=a=3D2C=2Cb,r=abc");
+    }
+
+    #[test]
+    fn the_final_message_carries_the_header_and_the_binding_data() -> Result<(), AuthError> {
+        let cases = [
+            (ChannelBinding::Unsupported, "c=biws,r=abcdef,p=", false),
+            (ChannelBinding::NotOffered, "c=eSws,r=abcdef,p=", false),
+            (
+                ChannelBinding::TlsServerEndPoint(vec![1, 2, 3]),
+                "c=cD10bHMtc2VydmVyLWVuZC1wb2ludCwsAQID,r=abcdef,p=",
+                true,
+            ),
+        ];
+        for (binding, start, bound) in cases {
+            let challenged =
+                first(binding).server_first(b"r=abcdef,s=c2FsdA==,i=1", Iterations::default())?;
+            let last = challenged
+                .clone()
+                .finish(&challenged.derivation(&"x".into()).run());
+            assert!(last.message().starts_with(start.as_bytes()));
+            assert_eq!(last.message().len(), start.len() + 44);
+            assert_eq!(last.bound, bound);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_challenge_is_read_to_its_end() -> Result<(), AuthError> {
+        let challenged = challenged(b"r=abcd,s=c2FsdA==,i=4096,x=unknown,Y=,z==\xff")?;
+        assert_eq!(
+            (challenged.salt(), challenged.iterations().get()),
+            (&b"salt"[..], 4096)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn the_nonce_must_begin_with_ours_and_go_on() {
+        refused(b"r=abc,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        refused(b"r=ab,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        refused(b"r=abd1,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        refused(b"r=1abc,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        refused(b"r=,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        refused(b"r=abc d,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        refused(b"r=abc\xc3\xa9,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        refused(b"r=abc\x7f,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+    }
+
+    #[test]
+    fn the_salt_must_be_canonical_base64() {
+        refused(b"r=abcd,s=c2FsdA,i=1", 9, ScramFault::Base64); // no padding
+        refused(b"r=abcd,s=c2FsdB==,i=1", 9, ScramFault::Base64); // bits behind the end
+        refused(b"r=abcd,s=c2F*dA==,i=1", 9, ScramFault::Base64);
+        refused(b"r=abcd,s=c2Fs dA==,i=1", 9, ScramFault::Base64);
+        refused(b"r=abcd,s=,i=1", 9, ScramFault::Base64);
+    }
+
+    #[test]
+    fn the_iteration_count_must_be_a_positive_number() {
+        for count in [
+            "",
+            "0",
+            "00",
+            "01",
+            "-1",
+            "+1",
+            " 1",
+            "1 ",
+            "1x",
+            "0x10",
+            "1e3",
+            "4294967296",
+            "99999999999999999999",
+        ] {
+            refused(
+                format!("r=abcd,s=c2FsdA==,i={count}").as_bytes(),
+                20,
+                ScramFault::Iterations,
+            );
+        }
+    }
+
+    #[test]
+    fn the_iteration_count_must_be_within_the_bounds() {
+        let count = |count: u32, accepted| {
+            let message = format!("r=abcd,s=c2FsdA==,i={count}");
+            first(ChannelBinding::Unsupported)
+                .server_first(message.as_bytes(), accepted)
+                .err()
+        };
+        let default = Iterations::default();
+        assert_eq!(count(1, default), None);
+        assert_eq!(count(100_000, default), None);
+        let too_many = |asked| {
+            Some(
+                PolicyError::TooManyIterations {
+                    asked,
+                    max: 100_000,
+                }
+                .into(),
+            )
+        };
+        assert_eq!(count(100_001, default), too_many(100_001));
+        assert_eq!(count(u32::MAX, default), too_many(u32::MAX));
+        let strict = Iterations {
+            min: 4096,
+            ..default
+        };
+        assert_eq!(count(4096, strict), None);
+        assert_eq!(
+            count(4095, strict),
+            Some(
+                PolicyError::TooFewIterations {
+                    asked: 4095,
+                    min: 4096
+                }
+                .into()
+            )
+        );
+    }
+
+    #[test]
+    fn a_mandatory_extension_is_refused_wherever_it_stands() {
+        refused(b"m=x,r=abcd,s=c2FsdA==,i=1", 0, ScramFault::Extension);
+        refused(b"r=abcd,m=x,s=c2FsdA==,i=1", 7, ScramFault::Extension);
+        refused(b"r=abcd,s=c2FsdA==,i=1,m=", 22, ScramFault::Extension);
+    }
+
+    #[test]
+    fn a_malformed_challenge_is_refused() {
+        refused(b"", 0, ScramFault::Syntax);
+        refused(b"r", 0, ScramFault::Syntax);
+        refused(b"s=c2FsdA==,r=abcd,i=1", 0, ScramFault::Syntax);
+        refused(b"r=abcd", 7, ScramFault::Syntax);
+        refused(b"r=abcd,", 7, ScramFault::Syntax);
+        refused(b"r=abcd,i=1,s=c2FsdA==", 7, ScramFault::Syntax);
+        refused(b"r=abcd,s=c2FsdA==,i=1,", 22, ScramFault::Syntax);
+        refused(b"r=abcd,s=c2FsdA==,i=1,xx", 22, ScramFault::Syntax);
+        refused(b"r=abcd,s=c2FsdA==,i=1,1=2", 22, ScramFault::Syntax);
+        refused(b"r=abcd,s=c2FsdA==,i=1,x=\0", 22, ScramFault::Syntax);
+        refused(b"R=abcd,s=c2FsdA==,i=1", 0, ScramFault::Syntax);
+    }
+
+    #[test]
+    fn an_error_from_the_server_is_shown_in_printable_ascii() {
+        let reason = |message: &[u8]| match challenged(message) {
+            Err(AuthError::Server(ServerError::Scram(reason))) => Some(reason.into_string()),
+            _ => None,
+        };
+        assert_eq!(reason(b"e=unknown-user").as_deref(), Some("unknown-user"));
+        assert_eq!(reason(b"e=other-error,x=1").as_deref(), Some("other-error"));
+        assert_eq!(reason(b"e=\x1b[31m\n\xc3\xa9").as_deref(), Some("?[31m???"));
+        assert_eq!(
+            reason(&[b"e=".as_slice(), &[b'x'; 999]].concat()).map(|reason| reason.len()),
+            Some(64)
+        );
+    }
+
+    #[test]
+    fn only_the_right_signature_is_proof() -> Result<(), AuthError> {
+        let challenged = challenged(b"r=abcdef,s=c2FsdA==,i=1")?;
+        let salted = challenged.derivation(&"secret".into()).run();
+        let last = || challenged.clone().finish(&salted);
+        let right = format!("v={}", STANDARD.encode(last().signature));
+
+        assert!(!last().server_final(right.as_bytes())?.is_bound());
+        last().server_final(format!("{right},x=unknown").as_bytes())?;
+
+        let refused = |message: &[u8], offset, fault| {
+            let error = PeerError::Scram {
+                message: "server-final-message",
+                offset,
+                fault,
+            };
+            assert_eq!(last().server_final(message).err(), Some(error.into()));
+        };
+        refused(
+            format!("v={}", STANDARD.encode([0; 32])).as_bytes(),
+            2,
+            ScramFault::Signature,
+        );
+        refused(
+            format!("v={}", STANDARD.encode([0; 31])).as_bytes(),
+            2,
+            ScramFault::Base64,
+        );
+        refused(b"v=", 2, ScramFault::Base64);
+        refused(b"", 0, ScramFault::Syntax);
+        refused(
+            format!("{right},").as_bytes(),
+            right.len() + 1,
+            ScramFault::Syntax,
+        );
+        refused(
+            format!("{right},m=x").as_bytes(),
+            right.len() + 1,
+            ScramFault::Extension,
+        );
+        refused(format!("m=x,{right}").as_bytes(), 0, ScramFault::Extension);
+        let denied = ServerError::Scram("invalid-proof".into());
+        assert_eq!(
+            last().server_final(b"e=invalid-proof").err(),
+            Some(denied.into())
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn states_do_not_print_their_secrets() -> Result<(), AuthError> {
+        let challenged = challenged(b"r=abcdef,s=c2FsdA==,i=1")?;
+        assert_eq!(
+            format!("{challenged:?}"),
+            "ClientChallenged { iterations: 1, .. }"
+        );
+        let last = challenged
+            .clone()
+            .finish(&challenged.derivation(&"secret".into()).run());
+        assert_eq!(format!("{last:?}"), "ClientFinal { bound: false, .. }");
+        Ok(())
+    }
+}

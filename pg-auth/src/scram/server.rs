@@ -245,3 +245,171 @@ impl fmt::Debug for Accepted {
         f.debug_struct("Accepted").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::PeerError;
+    use crate::scram::DEFAULT_ITERATIONS;
+
+    fn first(binding: OfferedBinding) -> ServerFirst {
+        let verifier = Verifier::mock(b"secret", b"alice", DEFAULT_ITERATIONS);
+        ServerFirst::new(verifier, "def".parse().expect("it is printable"), binding)
+    }
+
+    #[track_caller]
+    fn refused(binding: OfferedBinding, message: &[u8], offset: usize, fault: ScramFault) {
+        let error = PeerError::Scram {
+            message: CLIENT_FIRST,
+            offset,
+            fault,
+        };
+        let text = String::from_utf8_lossy(message);
+        assert_eq!(
+            first(binding).client_first(message).err(),
+            Some(error.into()),
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn the_user_name_and_extensions_are_passed_over() {
+        for message in [
+            "n,,n=,r=abc",
+            "n,,n=bob,r=abc",
+            "n,,n=a=2Cb==\u{e9},r=abc,x=1,y=",
+        ] {
+            let challenge = first(OfferedBinding::NotOffered).client_first(message.as_bytes());
+            let challenge = challenge.expect("it is a good message");
+            assert!(challenge.message().starts_with(b"r=abcdef,s="));
+            assert!(challenge.message().ends_with(b",i=4096"));
+        }
+    }
+
+    #[test]
+    fn the_binding_flag_must_fit_the_offer_and_the_choice() {
+        use OfferedBinding::{Declined, NotOffered, TlsServerEndPoint};
+        let bound = || TlsServerEndPoint(vec![1, 2, 3]);
+        for (flag, binding) in [
+            ("n", NotOffered),
+            ("y", NotOffered),
+            ("n", Declined),
+            ("p=tls-server-end-point", bound()),
+        ] {
+            let message = format!("{flag},,n=,r=abc");
+            assert!(
+                first(binding).client_first(message.as_bytes()).is_ok(),
+                "{flag}"
+            );
+        }
+        refused(Declined, b"y,,n=,r=abc", 0, ScramFault::Downgrade);
+        refused(bound(), b"y,,n=,r=abc", 0, ScramFault::Binding);
+        refused(bound(), b"n,,n=,r=abc", 0, ScramFault::Binding);
+        refused(bound(), b"p=tls-unique,,n=,r=abc", 0, ScramFault::Binding);
+        refused(bound(), b"p=,,n=,r=abc", 0, ScramFault::Binding);
+        refused(
+            NotOffered,
+            b"p=tls-server-end-point,,n=,r=abc",
+            0,
+            ScramFault::Binding,
+        );
+        refused(
+            Declined,
+            b"p=tls-server-end-point,,n=,r=abc",
+            0,
+            ScramFault::Binding,
+        );
+        refused(bound(), b"p,,n=,r=abc", 0, ScramFault::Syntax);
+        refused(NotOffered, b"N,,n=,r=abc", 0, ScramFault::Syntax);
+        refused(NotOffered, b",,n=,r=abc", 0, ScramFault::Syntax);
+    }
+
+    #[test]
+    fn a_malformed_first_message_is_refused() {
+        let plain =
+            |message, offset, fault| refused(OfferedBinding::NotOffered, message, offset, fault);
+        plain(b"", 0, ScramFault::Syntax);
+        plain(b"n", 1, ScramFault::Syntax);
+        plain(b"n,", 2, ScramFault::Syntax);
+        plain(b"n,,", 3, ScramFault::Syntax);
+        plain(b"n,a=bob,n=,r=abc", 2, ScramFault::AuthorizationIdentity);
+        plain(b"n,bob,n=,r=abc", 2, ScramFault::Syntax);
+        plain(b"n,,m=x,n=,r=abc", 3, ScramFault::Extension);
+        plain(b"n,,n=,r=abc,m=x", 12, ScramFault::Extension);
+        plain(b"n,,r=abc", 3, ScramFault::Syntax);
+        plain(b"n,,n=", 6, ScramFault::Syntax);
+        plain(b"n,,n=,r=", 8, ScramFault::Nonce);
+        plain(b"n,,n=,r=a b", 8, ScramFault::Nonce);
+        plain(b"n,,n=,r=\xc3\xa9", 8, ScramFault::Nonce);
+        plain(b"n,,n=,r=abc,", 12, ScramFault::Syntax);
+    }
+
+    #[test]
+    fn a_malformed_final_message_is_refused() {
+        let challenge = || first(OfferedBinding::NotOffered).client_first(b"n,,n=,r=abc");
+        let answer = |message: &[u8]| {
+            challenge()
+                .and_then(|challenge| challenge.client_final(message))
+                .err()
+        };
+        let refused = |message: &str, offset, fault| {
+            let error = PeerError::Scram {
+                message: CLIENT_FINAL,
+                offset,
+                fault,
+            };
+            assert_eq!(
+                answer(message.as_bytes()),
+                Some(error.into()),
+                "{message:?}"
+            );
+        };
+        let proof = format!("p={}", STANDARD.encode([0; 32]));
+        assert_eq!(
+            answer(format!("c=biws,r=abcdef,{proof}").as_bytes()),
+            Some(AuthError::Denied)
+        );
+        assert_eq!(
+            answer(format!("c=biws,r=abcdef,x=1,y=,{proof}").as_bytes()),
+            Some(AuthError::Denied)
+        );
+
+        refused(&format!("c=eSws,r=abcdef,{proof}"), 2, ScramFault::Binding);
+        refused(&format!("c=,r=abcdef,{proof}"), 2, ScramFault::Binding);
+        refused(&format!("c=biws,r=abc,{proof}"), 9, ScramFault::Nonce);
+        refused(&format!("c=biws,r=abcdefg,{proof}"), 9, ScramFault::Nonce);
+        refused(&format!("r=abcdef,c=biws,{proof}"), 0, ScramFault::Syntax);
+        refused(
+            &format!("m=x,c=biws,r=abcdef,{proof}"),
+            0,
+            ScramFault::Extension,
+        );
+        refused(
+            &format!("c=biws,r=abcdef,m=x,{proof}"),
+            16,
+            ScramFault::Extension,
+        );
+        refused(
+            &format!("c=biws,r=abcdef,{proof},x=1"),
+            18,
+            ScramFault::Syntax,
+        );
+        refused(&format!("c=biws,r=abcdef,{proof},"), 63, ScramFault::Syntax);
+        refused("c=biws,r=abcdef", 15, ScramFault::Syntax);
+        refused("c=biws,r=abcdef,p=", 18, ScramFault::Base64);
+        refused("c=biws,r=abcdef,p=AAAA", 18, ScramFault::Base64);
+        refused("", 0, ScramFault::Syntax);
+    }
+
+    #[test]
+    fn states_do_not_print_their_secrets() -> Result<(), AuthError> {
+        let first = first(OfferedBinding::NotOffered);
+        assert!(format!("{first:?}").contains("verifier: Verifier { iterations: 4096, .. }"));
+        let challenge = first.client_first(b"n,,n=,r=abc")?;
+        assert_eq!(
+            format!("{challenge:?}"),
+            "ServerChallenge { verifier: Verifier { iterations: 4096, .. }, .. }"
+        );
+        Ok(())
+    }
+}

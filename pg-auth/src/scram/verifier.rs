@@ -167,3 +167,104 @@ impl fmt::Debug for Verifier {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scram::DEFAULT_ITERATIONS;
+
+    /// Password, salt, iterations and verifier, computed by Python's `hashlib` and `hmac`; the second password is what SASLprep makes
+    /// of the one here.
+    type Golden = (&'static [u8], &'static [u8], u32, &'static str);
+    const GOLDEN: [Golden; 3] = [
+        (
+            b"pencil",
+            b"\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81",
+            4096,
+            "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+        ),
+        (
+            "\u{2168}\u{a0}u\u{308}".as_bytes(),
+            b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f",
+            1000,
+            "SCRAM-SHA-256$1000:AAECAwQFBgcICQoLDA0ODw==$riqqSE9XsrwTawZ4oK67uAWpOvZNIq0KXtqZEJ8jQ38=:R+HQk4EeE/uAa2A7ktxAWb8doOqoVhj70/A1RKdPTyE=",
+        ),
+        (
+            b"\xff\xfe raw",
+            b"salt",
+            1,
+            "SCRAM-SHA-256$1:c2FsdA==$K6FKqOEUBhFfqVDrbRqUZnuJ+Tkg90+d8q/3+w9Y4dg=:RYad4xa+QOlhqFCQkfp8GUGIRyxlf2tKUDhq1rVBcS0=",
+        ),
+    ];
+
+    #[test]
+    fn verifiers_are_what_hashlib_says() -> Result<(), ConfigError> {
+        for (password, salt, iterations, stored) in GOLDEN {
+            let password = Password::from(password);
+            let iterations = NonZeroU32::new(iterations).expect("it is not zero");
+            assert_eq!(
+                Verifier::new(&password, salt.to_vec(), iterations).to_string(),
+                stored
+            );
+
+            let parsed: Verifier = stored.parse()?;
+            assert_eq!(parsed.to_string(), stored);
+            assert_eq!((parsed.salt(), parsed.iterations()), (salt, iterations));
+            assert!(parsed.matches(&parsed.derivation(&password).run()));
+            assert!(!parsed.matches(&parsed.derivation(&"wrong".into()).run()));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn no_prefix_of_a_verifier_is_one_and_no_corruption_passes_for_it() {
+        for (_, _, _, stored) in GOLDEN {
+            for at in 0..stored.len() {
+                assert!(stored[..at].parse::<Verifier>().is_err(), "{at}");
+                for byte in 0..=127u8 {
+                    let mut bytes = stored.as_bytes().to_vec();
+                    bytes[at] = byte;
+                    let text = String::from_utf8(bytes).expect("it is ASCII");
+                    if let Ok(parsed) = text.parse::<Verifier>() {
+                        assert_eq!(parsed.to_string(), text); // one spelling for each verifier
+                    }
+                }
+            }
+            assert!(format!("{stored} ").parse::<Verifier>().is_err());
+            assert!(format!("{stored}:").parse::<Verifier>().is_err());
+        }
+    }
+
+    #[test]
+    fn a_mock_is_the_same_at_each_attempt_and_looks_like_any_other() {
+        let mock = |secret: &[u8], user: &[u8]| Verifier::mock(secret, user, DEFAULT_ITERATIONS);
+        let alice = mock(b"secret", b"alice");
+        assert_eq!(alice.salt(), mock(b"secret", b"alice").salt());
+        assert_ne!(alice.salt(), mock(b"secret", b"bob").salt());
+        assert_ne!(alice.salt(), mock(b"other", b"alice").salt());
+        assert_eq!((alice.salt().len(), alice.iterations().get()), (16, 4096));
+        let real = Verifier::new(&"pencil".into(), vec![0; 16], DEFAULT_ITERATIONS);
+        assert_eq!(alice.to_string().len(), real.to_string().len());
+    }
+
+    /// Python: `hmac.new(b"secret", b"salt\0alice", "sha256").digest()[:16]`. A salt that changed with an update of this library would
+    /// tell mock users from real ones.
+    #[test]
+    fn a_mock_has_the_same_salt_in_every_version() {
+        let mock = Verifier::mock(b"secret", b"alice", DEFAULT_ITERATIONS);
+        assert_eq!(STANDARD.encode(mock.salt()), "Gd4Tq1kaSgFSF56p4yt7MQ==");
+    }
+
+    #[test]
+    fn a_mock_fits_no_password_even_if_its_key_were_known() {
+        let mut mock = Verifier::mock(b"secret", b"alice", NonZeroU32::MIN);
+        let salted = mock.derivation(&"guess".into()).run();
+        assert!(!mock.matches(&salted));
+        mock.stored_key = salted.client_key().stored_key();
+        assert!(!mock.matches(&salted));
+        let proof = salted.client_key().proof(b"message");
+        assert!(mock.recover(&proof, b"message").is_none());
+        mock.mock = false;
+        assert!(mock.recover(&proof, b"message").is_some());
+    }
+}
