@@ -293,3 +293,104 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alice() -> Config {
+        Config::new("alice")
+    }
+
+    #[test]
+    fn startup_parameters_come_in_the_order_given() {
+        let config = alice()
+            .options("-c geqo=off")
+            .application_name("one")
+            .with_parameter("search_path", "shop")
+            .database("shop")
+            .application_name("two");
+        let expected = [
+            ("user", "alice"),
+            ("database", "shop"),
+            ("options", "-c geqo=off"),
+            ("application_name", "two"),
+            ("search_path", "shop"),
+        ];
+        assert!(config.startup_parameters().eq(expected));
+        assert!(alice().startup_parameters().eq([("user", "alice")]));
+    }
+
+    #[test]
+    fn a_nul_is_refused_wherever_it_stands() {
+        let refused = |config: Config, what| {
+            assert_eq!(config.check(), Err(ConfigError::Nul(what)), "{config:?}")
+        };
+        assert_eq!(alice().check(), Ok(()));
+        refused(Config::new("alice\0"), "user");
+        refused(alice().password("x\0"), "password");
+        refused(alice().database("\0shop"), "database");
+        refused(alice().application_name("x\0user\0admin"), "parameter");
+        refused(alice().with_parameter("a\0b", "c"), "parameter");
+        refused(alice().host(Host::new("h\0", 5432)), "host");
+        refused(alice().socket("/tmp\0", 5432), "host");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        assert_eq!(Config::new("").check(), Err(ConfigError::Missing("user")));
+        for name in ["", "user", "database"] {
+            let config = alice().with_parameter(name, "x");
+            assert_eq!(
+                config.check(),
+                Err(ConfigError::ReservedParameter(name.into()))
+            );
+        }
+        let mut twice = alice();
+        twice.parameters = vec![
+            ("a".into(), "1".into()),
+            ("b".into(), "2".into()),
+            ("a".into(), "3".into()),
+        ];
+        assert_eq!(
+            twice.check(),
+            Err(ConfigError::ReservedParameter("a".into()))
+        );
+
+        let versions = alice().protocol_versions(ProtocolVersion::V3_2, ProtocolVersion::V3_0);
+        assert_eq!(
+            versions.check(),
+            Err(ConfigError::InvalidValue("min_protocol_version"))
+        );
+        let iterations = alice().scram_iterations(Iterations { min: 2, max: 1 });
+        assert_eq!(
+            iterations.check(),
+            Err(ConfigError::InvalidValue("scram_iterations"))
+        );
+        let direct = alice().sslnegotiation(SslNegotiation::Direct);
+        assert_eq!(
+            direct.check(),
+            Err(ConfigError::InvalidValue("sslnegotiation"))
+        );
+        assert_eq!(direct.sslmode(SslMode::Require).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_password_does_not_print() {
+        let config = alice().password("hunter2");
+        assert!(format!("{config:?}").contains("password: Some(***)"));
+    }
+
+    #[test]
+    fn a_password_goes_over_plain_tcp_only_if_the_caller_asked_for_plain_tcp() {
+        assert_eq!(
+            alice().check_cleartext(Link::Tcp),
+            Err(PolicyError::CleartextPassword)
+        );
+        assert_eq!(
+            alice().sslmode(SslMode::Disable).check_cleartext(Link::Tcp),
+            Ok(())
+        );
+        assert_eq!(alice().check_cleartext(Link::Unix), Ok(()));
+    }
+}

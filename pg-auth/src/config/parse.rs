@@ -463,3 +463,320 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{AuthMethod, BindingMode, RequireAuth, SslMode, SslNegotiation};
+
+    #[track_caller]
+    fn config(string: &str) -> Config {
+        string.parse().expect(string)
+    }
+
+    #[track_caller]
+    fn refused(string: &str, expected: ConfigError) {
+        assert_eq!(string.parse::<Config>(), Err(expected), "{string:?}");
+    }
+
+    #[track_caller]
+    fn malformed(string: &str, offset: usize) {
+        let found = match string.parse::<Config>() {
+            Err(ConfigError::Syntax { offset, .. }) => Some(offset),
+            _ => None,
+        };
+        assert_eq!(found, Some(offset), "{string:?}");
+    }
+
+    fn hosts(string: &str) -> Vec<String> {
+        config(string).hosts.iter().map(Host::to_string).collect()
+    }
+
+    #[test]
+    fn a_uri_with_everything() {
+        let expected = Config::new("alice")
+            .password("s@cret")
+            .host(Host::new("db.example", 6432))
+            .database("shop");
+        assert_eq!(
+            config("postgres://alice:s%40cret@db.example:6432/shop"),
+            expected
+        );
+        assert_eq!(
+            config("postgresql://alice:s%40cret@db.example:6432/shop"),
+            expected
+        );
+        assert_eq!(
+            config(
+                "postgres://?user=alice&password=s%40cret&host=db.example&port=6432&dbname=shop"
+            ),
+            expected
+        );
+        assert_eq!(
+            config("host=db.example port=6432 user=alice password=s@cret dbname=shop"),
+            expected
+        );
+    }
+
+    #[test]
+    fn parts_of_a_uri_may_be_empty() {
+        let nothing = Config::new("").host(Host::new("localhost", 5432));
+        for string in [
+            "",
+            "  ",
+            "postgres://",
+            "postgres:///",
+            "postgres://:@:/?",
+            "postgres://?host=&port=&password=",
+        ] {
+            assert_eq!(config(string), nothing, "{string:?}");
+        }
+        assert_eq!(config("postgres://alice@"), nothing.clone().user("alice"));
+        assert_eq!(config("postgres://:x@"), nothing.clone().password("x"));
+        assert_eq!(config("postgres:///shop"), nothing.database("shop"));
+        assert_eq!(hosts("postgres://:6432"), ["localhost:6432"]);
+    }
+
+    #[test]
+    fn hosts_of_a_uri() {
+        assert_eq!(hosts("postgres://h1:1,h2:2/db"), ["h1:1", "h2:2"]);
+        assert_eq!(
+            hosts("postgres://h1,h2:2,:3,"),
+            ["h1:5432", "h2:2", "localhost:3", "localhost:5432"]
+        );
+        assert_eq!(hosts("postgres://h1,h2?port=7"), ["h1:7", "h2:7"]);
+        assert_eq!(hosts("postgres://h1%2Ch2"), ["h1:5432", "h2:5432"]);
+        assert_eq!(
+            hosts("postgres://?host=h1,/tmp&port=1,2"),
+            ["h1:1", "/tmp/.s.PGSQL.2"]
+        );
+        assert_eq!(hosts("postgres://[::1]"), ["[::1]:5432"]);
+        assert_eq!(
+            hosts("postgres://u:p@[fe80::1%25eth0]:6432,h2/db"),
+            ["[fe80::1%eth0]:6432", "h2:5432"]
+        );
+        assert_eq!(
+            config("postgres://[::1]").hosts,
+            [Host::Tcp {
+                host: "::1".into(),
+                port: 5432
+            }]
+        );
+    }
+
+    #[test]
+    fn socket_directories() {
+        let socket = [Host::Unix {
+            dir: "/var/run/pg".into(),
+            port: 6432,
+        }];
+        assert_eq!(config("postgres://%2Fvar%2Frun%2Fpg:6432/db").hosts, socket);
+        assert_eq!(config("postgres://:6432/db?host=/var/run/pg").hosts, socket);
+        assert_eq!(config("host=/var/run/pg port=6432").hosts, socket);
+        assert_eq!(
+            config("host=@abstract").hosts,
+            [Host::Unix {
+                dir: "@abstract".into(),
+                port: 5432
+            }]
+        );
+    }
+
+    #[test]
+    fn everything_in_a_uri_may_be_percent_encoded() {
+        let config = config(
+            "postgres://%61%3Al:p%3A%2F%40%25%FF@%68:%35/d%3Fb?%75ser=x+y&options=-c%20a%3Db",
+        );
+        assert_eq!(config.user, "x+y");
+        assert_eq!(config.password, Some(b"p:/@%\xff".as_slice().into()));
+        assert_eq!(config.hosts, [Host::new("h", 5)]);
+        assert_eq!(config.database.as_deref(), Some("d?b"));
+        assert_eq!(config.parameter("options"), Some("-c a=b"));
+    }
+
+    #[test]
+    fn spaces_around_a_part_of_a_uri_are_dropped() {
+        let expected = Config::new("u")
+            .host(Host::new("h", 5))
+            .database("db")
+            .sslmode(SslMode::Require);
+        assert_eq!(
+            config("postgres:// u @ h : 5 / db ? sslmode = require "),
+            expected
+        );
+        malformed("postgres://a b@h", 12);
+    }
+
+    #[test]
+    fn a_malformed_uri_is_refused_where_it_goes_wrong() {
+        malformed("postgres://[::1", 15);
+        malformed("postgres://[]", 12);
+        malformed("postgres://[::1]x", 16);
+        malformed("postgres://h/%", 13);
+        malformed("postgres://h/%4", 13);
+        malformed("postgres://h/a%4x", 14);
+        malformed("postgres://u:%00@h", 13);
+        malformed("postgres://h?sslmode", 13);
+        malformed("postgres://h?sslmode=require&&user=x", 29);
+    }
+
+    #[test]
+    fn keywords_with_quotes_and_backslashes() {
+        let config = config(
+            "user = 'a b'  password='it\\'s \\\\'\n\thost=h\\ x dbname='' application_name=it's\\",
+        );
+        assert_eq!(config.user, "a b");
+        assert_eq!(config.password, Some("it's \\".into()));
+        assert_eq!(config.hosts, [Host::new("h x", 5432)]);
+        assert_eq!(config.database, None);
+        assert_eq!(config.parameter("application_name"), Some("it's"));
+    }
+
+    #[test]
+    fn malformed_keywords_are_refused_where_they_go_wrong() {
+        malformed("host", 0);
+        malformed("user=x host", 7);
+        malformed("password=a b", 11);
+        malformed("user='x", 5);
+        malformed("user='x\\'", 5);
+        refused("= x", ConfigError::UnknownParameter("".into()));
+    }
+
+    #[test]
+    fn parameters_are_read_into_their_fields() {
+        let string = "postgres://u@h?sslmode=verify-full&sslnegotiation=direct&channel_binding=require\
+            &require_auth=!password,!none&connect_timeout=10&min_protocol_version=3.0&max_protocol_version=latest\
+            &application_name=app&client_encoding=auto&options=-c%20geqo=off&replication=database";
+        let expected = Config::new("u")
+            .host(Host::new("h", 5432))
+            .sslmode(SslMode::VerifyFull)
+            .sslnegotiation(SslNegotiation::Direct)
+            .channel_binding(BindingMode::Require)
+            .require_auth(RequireAuth::except(&[
+                AuthMethod::Password,
+                AuthMethod::None,
+            ]))
+            .connect_timeout(Duration::from_secs(10))
+            .protocol_versions(ProtocolVersion::V3_0, ProtocolVersion::V3_2)
+            .application_name("app")
+            .with_parameter("client_encoding", "UTF8")
+            .options("-c geqo=off")
+            .replication(crate::config::Replication::Logical);
+        assert_eq!(config(string), expected);
+        assert_eq!(config(string).check(), Ok(()));
+    }
+
+    #[test]
+    fn parameters_that_ask_for_nothing_are_accepted() {
+        let plain = config("user=u");
+        for string in [
+            "connect_timeout=0",
+            "connect_timeout=-1",
+            "gssencmode=prefer",
+            "target_session_attrs=any",
+            "load_balance_hosts=disable",
+            "application_name='' options=''",
+            "application_name=x application_name=",
+            "sslmode=require sslmode=prefer",
+            "require_auth=''",
+        ] {
+            assert_eq!(config(&format!("user=u {string}")), plain, "{string:?}");
+        }
+        assert_eq!(config("postgres://u@?ssl=true").sslmode, SslMode::Require);
+        assert_eq!(
+            config("fallback_application_name=psql").parameter("application_name"),
+            Some("psql")
+        );
+        assert_eq!(
+            config("fallback_application_name=psql application_name=x")
+                .parameter("application_name"),
+            Some("x")
+        );
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_known_is_named() {
+        refused(
+            "postgres://h?sslmod=require",
+            ConfigError::UnknownParameter("sslmod".into()),
+        );
+        refused(
+            "postgres://h?ssl=false",
+            ConfigError::UnknownParameter("ssl".into()),
+        );
+        refused("hots=h", ConfigError::UnknownParameter("hots".into()));
+        refused("Host=h", ConfigError::UnknownParameter("Host".into()));
+        refused(
+            "sslrootcert=/x",
+            ConfigError::UnsupportedParameter("sslrootcert"),
+        );
+        refused(
+            "postgres://h?service=x",
+            ConfigError::UnsupportedParameter("service"),
+        );
+        refused(
+            "gssencmode=require",
+            ConfigError::UnsupportedParameter("gssencmode"),
+        );
+        refused(
+            "target_session_attrs=primary",
+            ConfigError::UnsupportedParameter("target_session_attrs"),
+        );
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_refused() {
+        for (parameter, values) in [
+            ("sslmode", ["", "on", "REQUIRE"].as_slice()),
+            ("sslnegotiation", &["", "tls"]),
+            ("channel_binding", &["", "yes"]),
+            ("require_auth", &["scram", "md5,!gss"]),
+            ("connect_timeout", &["", "x", "1s", "99999999999"]),
+            ("min_protocol_version", &["", "3.1", "3"]),
+            ("max_protocol_version", &["", "4.0"]),
+            ("port", &["0", "65536", "-1", "+1", "x", "5432x", "1e3"]),
+        ] {
+            for value in values {
+                refused(
+                    &format!("{parameter}='{value}'"),
+                    ConfigError::InvalidValue(parameter),
+                );
+            }
+        }
+        refused(
+            "host=a,b,c port=1,2",
+            ConfigError::PortCount { hosts: 3, ports: 2 },
+        );
+        refused("port=1,2", ConfigError::PortCount { hosts: 1, ports: 2 });
+        refused("postgres://h/%ff", ConfigError::NotUtf8("dbname"));
+        refused("user=a\0b", ConfigError::Nul("connection string"));
+    }
+
+    #[test]
+    fn no_error_and_no_debug_output_shows_a_password() {
+        let secret = "hunter2";
+        for string in [
+            format!("postgres://u:{secret}@h:x/db"),
+            format!("postgres://u:{secret}@h?nope=1"),
+            format!("postgres://u:{secret}@h?sslmode=nope"),
+            format!("postgres://u:{secret}%zz@h"),
+            format!("postgres://u:a@{secret}:x"),
+            format!("postgres://u:a@h:{secret}"),
+            format!("postgres://u:a@h?{secret}@h/db"),
+            format!("postgres://u:a@[{secret}"),
+            format!("postgres://u:a@h?ssl!{secret}=1"),
+            format!("user=u password={secret} nope=1"),
+            format!("user=u password='{secret}"),
+            format!("user=u password='a {secret}"),
+            format!("user=u password=a {secret}"),
+            format!("user=u password={secret} sslmode=nope"),
+            format!("password={secret}\0"),
+        ] {
+            let error = string.parse::<Config>().expect_err(&string);
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(secret), "{string:?} gives {shown}");
+        }
+        let config = config(&format!("postgres://u:{secret}@h"));
+        assert!(!format!("{config:?} {config:#?}").contains(secret));
+    }
+}

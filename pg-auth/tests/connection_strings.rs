@@ -1,0 +1,49 @@
+//! Connection strings with arbitrary contents, in both forms.
+
+use pg_auth::config::{Config, Host};
+use proptest::prelude::*;
+
+/// Everything but letters and digits, as some programs do.
+fn percent_encode(text: &str) -> String {
+    let encode = |byte: u8| match byte.is_ascii_alphanumeric() {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+proptest! {
+    #[test]
+    fn both_forms_say_the_same(
+        user in "[^\0]{1,12}",
+        password in "[^\0]{1,12}",
+        database in "[^\0]{1,12}",
+        host in "[^\0,]{1,12}",
+        port in 1u16..,
+    ) {
+        let expected = Config::new(&user).password(password.as_str()).database(&database).host(Host::new(&host, port));
+
+        let [u, p, d, h] = [&user, &password, &database, &host].map(|text| percent_encode(text));
+        prop_assert_eq!(format!("postgres://{u}:{p}@{h}:{port}/{d}").parse(), Ok(expected.clone()));
+        let uri = format!("postgresql://?user={u}&password={p}&host={h}&port={port}&dbname={d}");
+        prop_assert_eq!(uri.parse(), Ok(expected.clone()));
+
+        let [u, p, d, h] = [&user, &password, &database, &host].map(|text| quote(text));
+        prop_assert_eq!(format!("user={u} password={p} host={h} port={port} dbname={d}").parse(), Ok(expected));
+    }
+
+    #[test]
+    fn no_string_panics(string in "(postgres://)?([a-z@:/?&=,%'\\\\\\[\\] ]|host|user|é|%20|%ff){0,30}") {
+        let _ = string.parse::<Config>();
+    }
+
+    #[test]
+    fn no_bytes_panic(string in any::<String>()) {
+        let _ = string.parse::<Config>();
+        let _ = format!("postgres://{string}").parse::<Config>();
+    }
+}
