@@ -163,12 +163,11 @@ impl Running {
                 return Ok(status);
             }
             if let Some(interrupted) = interrupt::arrived() {
-                if self.group == Group::Ours && interrupted.is_sigint() {
-                    // The terminal told the program as well; what Ctrl-C means is the program's choice.
-                    return Ok(self.child.wait()?);
+                // With a terminal, Ctrl-C has reached the program too, and what it means is the program's choice.
+                if self.group == Group::Own || !interrupted.is_sigint() {
+                    self.end();
+                    return Err(interrupted.into());
                 }
-                self.end();
-                return Err(interrupted.into());
             }
             thread::sleep(TICK);
         }

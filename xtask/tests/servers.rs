@@ -1,0 +1,239 @@
+//! The servers as tests find them: who gets in and how, and that nothing is left of them, whatever ends their owner.
+
+use std::collections::HashMap;
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// What a server answers a start-up with: the tag, and for an authentication request its code.
+type Answer = (u8, Option<u32>);
+
+/// AuthenticationOk.
+const OK: Answer = (b'R', Some(0));
+
+/// ErrorResponse.
+const REJECTED: Answer = (b'E', None);
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn each_role_logs_in_its_own_way_and_others_not_at_all() {
+    for major in [15, 18] {
+        let server = Found::from(&environment(), major);
+        for (role, answer) in [
+            ("admin", OK),
+            ("trust", OK),
+            ("cleartext", (b'R', Some(3))),
+            ("md5", (b'R', Some(5))),
+            ("scram", (b'R', Some(10))),
+            ("saslprep", (b'R', Some(10))),
+            ("postgres", REJECTED),
+            ("somebody", REJECTED),
+        ] {
+            let by_tcp = TcpStream::connect(server.address).expect("PostgreSQL listens by TCP");
+            assert_eq!(
+                ask(by_tcp, role),
+                answer,
+                "{role} by TCP, PostgreSQL {major}"
+            );
+            let by_socket =
+                UnixStream::connect(server.socket()).expect("PostgreSQL listens by socket");
+            assert_eq!(
+                ask(by_socket, role),
+                answer,
+                "{role} by socket, PostgreSQL {major}"
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_signal_to_end_leaves_nothing() {
+    let temporary = temporary();
+    let mut owner = Serving::start(&temporary);
+    owner.signal(Signal::TERM);
+    let status = owner.child.wait().expect("our child");
+    assert!(status.success(), "{status}");
+    // By then, not some time later.
+    assert!(owner.is_gone());
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_killed_owner_leaves_nothing() {
+    let temporary = temporary();
+    let mut owner = Serving::start(&temporary);
+    owner.signal(Signal::KILL);
+    owner.child.wait().expect("our child");
+    owner.wait_until_gone();
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn what_a_killed_owner_and_watcher_leave_is_cleared_by_the_next() {
+    let temporary = temporary();
+    let mut first = Serving::start(&temporary);
+    kill_process(first.watcher(), Signal::KILL).expect("the watcher runs");
+    first.signal(Signal::KILL);
+    first.child.wait().expect("our child");
+    assert!(
+        !first.is_gone(),
+        "somebody else cleared up, so nothing is shown"
+    );
+    let mut second = Serving::start(&temporary);
+    assert!(first.is_gone());
+    assert!(!second.is_gone(), "the one that runs was cleared as well");
+    second.signal(Signal::INT);
+    second.child.wait().expect("our child");
+    assert!(second.is_gone());
+}
+
+/// Where a server is, from the environment.
+#[derive(Debug)]
+struct Found {
+    address: SocketAddr,
+    socket_dir: PathBuf,
+}
+
+impl Found {
+    fn from(variables: &HashMap<String, String>, major: u8) -> Self {
+        let variable = |name: &str| {
+            let name = format!("PG{major}_{name}");
+            assert!(
+                variables.contains_key(&name),
+                "{name} is not set: run `cargo xtask test`"
+            );
+            &variables[&name]
+        };
+        let address = variable("ADDR").parse().expect("an address and a port");
+        Self {
+            address,
+            socket_dir: variable("SOCKET_DIR").into(),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.socket_dir
+            .join(format!(".s.PGSQL.{}", self.address.port()))
+    }
+
+    fn listens(&self) -> bool {
+        TcpStream::connect(self.address).is_ok()
+    }
+}
+
+/// A `cargo xtask serve`. Dropping this ends it.
+#[derive(Debug)]
+struct Serving {
+    child: Child,
+    servers: Vec<Found>,
+}
+
+impl Serving {
+    /// With a temporary directory of its own, so that only what a test starts there can clear up after it.
+    fn start(temporary: &TempDir) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.arg("serve").env("TMPDIR", temporary.path());
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("xtask starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let lines = stdout.lines().map_while(Result::ok).take(4);
+        let variables = lines
+            .filter_map(|line| {
+                line.split_once('=')
+                    .map(|(name, value)| (name.into(), value.into()))
+            })
+            .collect();
+        let servers = [15, 18].map(|major| Found::from(&variables, major)).into();
+        Self { child, servers }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("not waited for yet");
+    }
+
+    /// The directory of both servers.
+    fn home(&self) -> &Path {
+        self.servers[0]
+            .socket_dir
+            .parent()
+            .expect("a directory of a directory")
+    }
+
+    /// The process that watches for the owner's end: its child with the directory among its arguments.
+    fn watcher(&self) -> Pid {
+        let owner = self.child.id();
+        let children =
+            fs::read_to_string(format!("/proc/{owner}/task/{owner}/children")).expect("/proc");
+        let watches = |pid: &i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).nth(1) == Some(b"watch")
+        };
+        let watcher = children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .find(watches);
+        watcher.and_then(Pid::from_raw).expect("a watcher")
+    }
+
+    /// Has all of it gone: its directory and its servers?
+    fn is_gone(&self) -> bool {
+        !self.home().exists() && !self.servers.iter().any(Found::listens)
+    }
+
+    fn wait_until_gone(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.is_gone() {
+            assert!(
+                Instant::now() < deadline,
+                "{} or its servers are still there",
+                self.home().display()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // A test that failed half way: the watcher does the rest.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A directory that the servers' user can enter.
+fn temporary() -> TempDir {
+    let everybody = Permissions::from_mode(0o755);
+    tempfile::Builder::new()
+        .permissions(everybody)
+        .tempdir()
+        .expect("a temporary directory")
+}
+
+/// Our environment, which `cargo xtask test` says where the servers are in.
+fn environment() -> HashMap<String, String> {
+    std::env::vars().collect()
+}
+
+/// Sends a StartupMessage for a role, and reads the beginning of the answer.
+fn ask(mut stream: impl Read + Write, role: &str) -> Answer {
+    let body = format!("\0\x03\0\0user\0{role}\0database\0postgres\0\0");
+    let length = u32::try_from(body.len() + 4).expect("short");
+    stream
+        .write_all(&[length.to_be_bytes().as_slice(), body.as_bytes()].concat())
+        .expect("sent");
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).expect("an answer");
+    let [tag, _, _, _, _, code @ ..] = head;
+    (tag, (tag == b'R').then(|| u32::from_be_bytes(code)))
+}
