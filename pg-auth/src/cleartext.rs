@@ -45,11 +45,7 @@ mod tests {
     #[test]
     fn over_tcp_only_the_caller_can_allow_it() {
         for mode in MODES {
-            assert_eq!(
-                check(Link::Tcp, mode).is_ok(),
-                mode == SslMode::Disable,
-                "{mode:?}"
-            );
+            assert_eq!(check(Link::Tcp, mode).is_ok(), mode == SslMode::Disable, "{mode:?}");
         }
     }
 

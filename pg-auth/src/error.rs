@@ -150,11 +150,9 @@ impl fmt::Display for ServerError {
 impl fmt::Display for PeerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Scram {
-                message,
-                offset,
-                fault,
-            } => write!(f, "bad SCRAM {message} at byte {offset}: {fault}"),
+            Self::Scram { message, offset, fault } => {
+                write!(f, "bad SCRAM {message} at byte {offset}: {fault}")
+            }
         }
     }
 }
@@ -201,10 +199,9 @@ impl fmt::Display for ConfigError {
                 f.write_str("invalid connection parameter name")
             }
             Self::UnknownParameter(name) => write!(f, "invalid connection parameter \"{name}\""),
-            Self::UnsupportedParameter(name) => write!(
-                f,
-                "connection parameter \"{name}\" is not supported, or not with this value"
-            ),
+            Self::UnsupportedParameter(name) => {
+                write!(f, "connection parameter \"{name}\" is not supported, or not with this value")
+            }
             Self::InvalidValue(name) => write!(f, "invalid value for \"{name}\""),
             Self::NotUtf8(name) => write!(f, "the value of \"{name}\" is not UTF-8"),
             Self::Nul(name) => write!(f, "\"{name}\" holds a NUL byte"),
@@ -212,11 +209,9 @@ impl fmt::Display for ConfigError {
                 write!(f, "could not match {ports} port numbers to {hosts} hosts")
             }
             Self::Missing(name) => write!(f, "no \"{name}\" is given"),
-            Self::ReservedParameter(name) => write!(
-                f,
-                "\"{}\" cannot be set as a start-up parameter",
-                name.escape_debug()
-            ),
+            Self::ReservedParameter(name) => {
+                write!(f, "\"{}\" cannot be set as a start-up parameter", name.escape_debug())
+            }
             Self::StoredPassword(form) => write!(f, "not a stored password of the form {form}"),
         }
     }
@@ -258,20 +253,13 @@ mod tests {
 
     #[test]
     fn errors_read_as_lower_case_sentences() {
-        let error = PeerError::Scram {
-            message: "server-first-message",
-            offset: 2,
-            fault: ScramFault::Nonce,
-        };
+        let error = PeerError::Scram { message: "server-first-message", offset: 2, fault: ScramFault::Nonce };
         assert_eq!(
             AuthError::from(error).to_string(),
             "bad SCRAM server-first-message at byte 2: invalid nonce"
         );
         let error = ConfigError::UnknownParameter("sslmod".into());
-        assert_eq!(
-            AuthError::from(error).to_string(),
-            "invalid connection parameter \"sslmod\""
-        );
+        assert_eq!(AuthError::from(error).to_string(), "invalid connection parameter \"sslmod\"");
     }
 
     #[test]

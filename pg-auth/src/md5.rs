@@ -103,13 +103,9 @@ fn hex_md5(parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
     let mut hex = Zeroizing::new([0; 32]);
     for (pair, byte) in hex.chunks_exact_mut(2).zip(digest.iter()) {
         let digits = [byte >> 4, byte & 0xf];
-        pair.iter_mut().zip(digits).for_each(|(out, digit)| {
-            *out = if digit < 10 {
-                b'0' + digit
-            } else {
-                b'a' - 10 + digit
-            }
-        });
+        pair.iter_mut()
+            .zip(digits)
+            .for_each(|(out, digit)| *out = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
     }
     hex
 }
@@ -119,13 +115,7 @@ mod tests {
     use super::*;
 
     /// User, password, salt, stored form and response, computed by Python's `hashlib`.
-    type Golden = (
-        &'static [u8],
-        &'static [u8],
-        [u8; 4],
-        &'static str,
-        &'static str,
-    );
+    type Golden = (&'static [u8], &'static [u8], [u8; 4], &'static str, &'static str);
     const GOLDEN: [Golden; 3] = [
         (
             b"alice",
@@ -154,10 +144,7 @@ mod tests {
     fn responses_and_stored_forms_are_what_hashlib_says() {
         for (user, password, salt, stored, expected) in GOLDEN {
             let password = Password::from(password);
-            assert_eq!(
-                response(user, &password, salt).as_bytes(),
-                expected.as_bytes()
-            );
+            assert_eq!(response(user, &password, salt).as_bytes(), expected.as_bytes());
             assert_eq!(Stored::new(user, &password).to_string(), stored);
             let parsed: Stored = stored.parse().expect("it is a stored form");
             assert_eq!(parsed.to_string(), stored);
@@ -177,10 +164,7 @@ mod tests {
                 assert!(!parsed.accepts(&wrong, salt));
             }
             assert!(!parsed.accepts(&[expected.as_bytes(), b"\0"].concat(), salt));
-            assert!(!parsed.accepts(
-                expected.as_bytes(),
-                [salt[0] ^ 1, salt[1], salt[2], salt[3]]
-            ));
+            assert!(!parsed.accepts(expected.as_bytes(), [salt[0] ^ 1, salt[1], salt[2], salt[3]]));
             assert!(!parsed.accepts(stored.as_bytes(), salt));
             assert!(!parsed.matches(b"bob", &Password::from(password)));
             assert!(!parsed.matches(user, &Password::from("wrong")));
@@ -205,9 +189,6 @@ mod tests {
 
     #[test]
     fn a_stored_password_does_not_print() {
-        assert_eq!(
-            format!("{:?}", Stored::new(b"alice", &"secret".into())),
-            "Stored(***)"
-        );
+        assert_eq!(format!("{:?}", Stored::new(b"alice", &"secret".into())), "Stored(***)");
     }
 }

@@ -88,11 +88,7 @@ mod tests {
 
     #[track_caller]
     fn becomes(password: &str, expected: &str) {
-        assert_eq!(
-            saslprep(&password.into()).as_bytes(),
-            expected.as_bytes(),
-            "{password:?}"
-        );
+        assert_eq!(saslprep(&password.into()).as_bytes(), expected.as_bytes(), "{password:?}");
     }
 
     #[test]
@@ -154,11 +150,7 @@ mod tests {
     fn a_password_that_is_not_utf_8_stays_raw() {
         let latin1 = b"caf\xe9 \xa0".to_vec();
         assert_eq!(saslprep(&latin1.clone().into()).as_bytes(), latin1);
-        let cut = "\u{2168}"
-            .as_bytes()
-            .get(..2)
-            .expect("it is three bytes long")
-            .to_vec();
+        let cut = "\u{2168}".as_bytes().get(..2).expect("it is three bytes long").to_vec();
         assert_eq!(saslprep(&cut.clone().into()).as_bytes(), cut);
     }
 }

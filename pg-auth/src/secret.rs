@@ -87,18 +87,12 @@ mod tests {
     #[test]
     fn a_password_does_not_print() {
         assert_eq!(format!("{:?}", Password::from("secret")), "***");
-        assert_eq!(
-            format!("{:#?}", Some(Password::from("secret"))),
-            "Some(\n    ***,\n)"
-        );
+        assert_eq!(format!("{:#?}", Some(Password::from("secret"))), "Some(\n    ***,\n)");
     }
 
     #[test]
     fn passwords_are_equal_when_their_bytes_are() {
-        assert_eq!(
-            Password::from("a\u{e9}"),
-            Password::from(vec![b'a', 0xc3, 0xa9])
-        );
+        assert_eq!(Password::from("a\u{e9}"), Password::from(vec![b'a', 0xc3, 0xa9]));
         assert_ne!(Password::from("secret"), Password::from("secreT"));
         assert_ne!(Password::from("secret"), Password::from("secre"));
         assert_ne!(Password::from(""), Password::from("x"));

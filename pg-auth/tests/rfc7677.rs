@@ -1,9 +1,7 @@
 //! The example exchange of RFC 7677, section 3, from both chairs.
 
 use pg_auth::error::AuthError;
-use pg_auth::scram::{
-    ChannelBinding, ClientFirst, Iterations, OfferedBinding, ServerFirst, Verifier,
-};
+use pg_auth::scram::{ChannelBinding, ClientFirst, Iterations, OfferedBinding, ServerFirst, Verifier};
 
 const CLIENT_NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
 const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use pg_auth::error::AuthError;
 use pg_auth::scram::{
-    Accepted, ChannelBinding, ClientFirst, ClientKey, Iterations, Nonce, OfferedBinding, Proven,
-    ServerFirst, ServerKey, Verifier,
+    Accepted, ChannelBinding, ClientFirst, ClientKey, Iterations, Nonce, OfferedBinding, Proven, ServerFirst,
+    ServerKey, Verifier,
 };
 use pg_auth::secret::Password;
 use proptest::prelude::*;
@@ -26,10 +26,7 @@ fn login(
     let client = ClientFirst::new(nonce, asked);
     let server = ServerFirst::new(verifier, server_nonce, offered);
     let challenge = server.client_first(&wire(0, client.message()))?;
-    let challenged = client.server_first(
-        &wire(1, challenge.message().to_vec()),
-        Iterations::default(),
-    )?;
+    let challenged = client.server_first(&wire(1, challenge.message().to_vec()), Iterations::default())?;
     let last = match knows {
         Knows::Password(password) => {
             let salted = challenged.derivation(password).run();
@@ -61,22 +58,10 @@ fn pencil() -> (Password, Verifier) {
 fn bindings() -> [(ChannelBinding, OfferedBinding, bool); 4] {
     let hash = vec![0x5a; 32];
     [
-        (
-            ChannelBinding::Unsupported,
-            OfferedBinding::NotOffered,
-            false,
-        ),
-        (
-            ChannelBinding::NotOffered,
-            OfferedBinding::NotOffered,
-            false,
-        ),
+        (ChannelBinding::Unsupported, OfferedBinding::NotOffered, false),
+        (ChannelBinding::NotOffered, OfferedBinding::NotOffered, false),
         (ChannelBinding::Unsupported, OfferedBinding::Declined, false),
-        (
-            ChannelBinding::TlsServerEndPoint(hash.clone()),
-            OfferedBinding::TlsServerEndPoint(hash),
-            true,
-        ),
+        (ChannelBinding::TlsServerEndPoint(hash.clone()), OfferedBinding::TlsServerEndPoint(hash), true),
     ]
 }
 
@@ -134,11 +119,8 @@ fn a_message_that_is_cut_or_corrupted_never_leads_to_a_login() {
     let (password, verifier) = pencil();
     for (at, (asked, offered, _)) in bindings().into_iter().enumerate() {
         // Every value once; every bit again with each binding.
-        let masks: Vec<u8> = if at == 0 {
-            (1..=u8::MAX).collect()
-        } else {
-            (0..8).map(|bit| 1 << bit).collect()
-        };
+        let masks: Vec<u8> =
+            if at == 0 { (1..=u8::MAX).collect() } else { (0..8).map(|bit| 1 << bit).collect() };
         let attempt = |wire: &mut dyn FnMut(usize, Vec<u8>) -> Vec<u8>| {
             let client = (nonce("client"), Knows::Password(&password), asked.clone());
             let server = (verifier.clone(), nonce("server"), offered.clone());
@@ -166,10 +148,7 @@ fn a_message_that_is_cut_or_corrupted_never_leads_to_a_login() {
                         }
                         message
                     });
-                    assert!(
-                        corrupted.is_err(),
-                        "message {number}, byte {at} ^ {mask:#x}"
-                    );
+                    assert!(corrupted.is_err(), "message {number}, byte {at} ^ {mask:#x}");
                 }
             }
         }
@@ -192,18 +171,10 @@ fn a_binding_to_another_channel_is_refused() {
 #[test]
 fn a_server_without_the_verifier_proves_nothing() {
     let (password, verifier) = pencil();
-    let client = (
-        nonce("a"),
-        Knows::Password(&password),
-        ChannelBinding::Unsupported,
-    );
+    let client = (nonce("a"), Knows::Password(&password), ChannelBinding::Unsupported);
     let server = (verifier, nonce("b"), OfferedBinding::NotOffered);
     let wire = |number, message| {
-        if number == 3 {
-            b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_vec()
-        } else {
-            message
-        }
+        if number == 3 { b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_vec() } else { message }
     };
     let error = login(client, server, wire).err();
     assert_eq!(
@@ -222,11 +193,7 @@ fn an_unknown_user_sees_the_exchange_of_any_other() {
         Verifier::mock(b"secret of the server", b"nobody", iterations),
     ] {
         let mut lengths = Vec::new();
-        let client = (
-            nonce("a"),
-            Knows::Password(&password),
-            ChannelBinding::Unsupported,
-        );
+        let client = (nonce("a"), Knows::Password(&password), ChannelBinding::Unsupported);
         let server = (verifier, nonce("b"), OfferedBinding::NotOffered);
         let wire = |_, message: Vec<u8>| {
             lengths.push(message.len());

@@ -1,1 +1,105 @@
-//! Every message of the PostgreSQL wire protocol, both directions, as plain borrowed structs: decode, encode, frames, buffers, trace.
+//! The PostgreSQL wire protocol: every message, both directions, and the buffers around them.
+//!
+//! Is this the crate you want? It is, when you write a driver, a pooler, a proxy, a test double or a load generator, and
+//! want the messages themselves: nothing hidden, nothing allocated per message, nothing believed that was not checked.
+//! For a live connection take an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which bring the socket; for the
+//! connection phase alone, `pg-auth`.
+//!
+//! # The map
+//!
+//! - [`backend`] and [`frontend`]: every message as a plain borrowed struct, which [decodes](Decode::decode),
+//!   [encodes](Message::encode) and [traces](Message::trace).
+//! - [`PgProtocol`]: the client's messages as methods, on any [`BufMut`](bytes::BufMut) and on a connection.
+//! - [`Frame`]: a message before anyone has looked inside; forward it as it is, or decode it.
+//! - [`Inbox`] and [`Outbox`]: the buffers, without I/O.
+//! - [`Connection`]: both over anything that can be polled.
+//! - [`Bindable`], [`Params`] and [`FromValue`]: values on their way in and out.
+//!
+//! # Ten lines
+//!
+//! Any buffer will do:
+//!
+//! ```
+//! use pg_wire::{Inbox, Limits, PgProtocol, Portal, Statement, backend::Backend};
+//!
+//! // Out: three messages, in one buffer.
+//! let mut out = bytes::BytesMut::new();
+//! out.parse("add").query("select $1 + $2").finish()?
+//!     .bind(Statement("add"), Portal::UNNAMED).finish((5i32, 10i32))?
+//!     .execute(Portal::UNNAMED, 0)?.sync()?;
+//!
+//! // In: whatever has come, in whatever pieces.
+//! let mut inbox = Inbox::new(Limits::BACKEND);
+//! inbox.extend(b"D\0\0\0\x0c\0\x01\0\0\0\x0215Z\0\0\0\x05I");
+//! while let Some(frame) = inbox.next()? {
+//!     if let Backend::DataRow(row) = frame.backend()? {
+//!         assert_eq!(row.values.get(0)?, Some(Some(&b"15"[..])));
+//!     }
+//! }
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `std` (default): [`Connection`] and its halves. Without it the crate is `no_std` and needs `alloc`.
+//! - `uuid` (default): `uuid::Uuid` as a parameter and as a value.
+//! - `postgres-types`: whatever implements `ToSql` or `FromSql` there, as a parameter and as a value.
+//!
+//! [The protocol](https://www.postgresql.org/docs/current/protocol.html)
+
+#![cfg_attr(not(feature = "std"), no_std)]
+// Everything a peer sends may be hostile.
+#![warn(clippy::indexing_slicing)]
+
+extern crate alloc;
+
+pub mod backend;
+mod code;
+#[cfg(feature = "std")]
+pub mod connection;
+mod copy;
+mod error;
+mod field;
+mod frame;
+pub mod frontend;
+mod inbox;
+mod limits;
+mod list;
+mod macros;
+mod message;
+pub mod oid;
+mod outbox;
+mod params;
+mod protocol;
+mod put;
+mod reader;
+mod sqlstate;
+#[cfg(feature = "std")]
+pub mod testing;
+mod text;
+mod trace;
+pub mod value;
+mod values;
+
+pub use code::MessageCode;
+#[cfg(feature = "std")]
+pub use connection::{Connection, Error, Fault, ReadHalf, Sink, Source, Split, Transport, WriteHalf};
+pub use copy::{CopyData, CopyDone};
+pub use error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, FrameError, FrameErrorKind};
+pub use field::{CopyFormat, FormatCode, Oid, Payload, Secret, SecretText, Target, TransactionStatus};
+pub use frame::{Frame, FrameBuf};
+pub use inbox::{Head, Inbox};
+pub use limits::Limits;
+pub use list::{Count, Entry, Iter, List, Terminated};
+pub use message::{Decode, Field, Message};
+pub use outbox::Outbox;
+pub use params::{Bindable, Bound, Params};
+pub use protocol::{BindBuilder, FnCallBuilder, ParseBuilder, PgProtocol, Portal, PutMessage, Statement};
+pub use put::Put;
+pub use reader::Reader;
+pub use sqlstate::SqlState;
+pub use text::Text;
+pub use trace::{Direction, Trace};
+#[doc(inline)]
+pub use value::{Column, Columns, FromRow, FromValue, ValueError};
+pub use values::{Values, ValuesIter};

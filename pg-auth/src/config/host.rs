@@ -37,10 +37,7 @@ impl Host {
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         let host = host.into();
         if host.starts_with(['/', '@']) {
-            Self::Unix {
-                dir: host.into(),
-                port,
-            }
+            Self::Unix { dir: host.into(), port }
         } else {
             Self::Tcp { host, port }
         }

@@ -130,10 +130,7 @@ impl Config {
 
     /// Adds the Unix-domain socket in this directory behind the hosts that are there.
     pub fn socket(self, dir: impl Into<PathBuf>, port: u16) -> Self {
-        self.host(Host::Unix {
-            dir: dir.into(),
-            port,
-        })
+        self.host(Host::Unix { dir: dir.into(), port })
     }
 
     /// Sets a start-up parameter, such as `client_encoding` or `search_path`; one of that name keeps its place.
@@ -201,23 +198,14 @@ impl Config {
 
     /// The value of a start-up parameter other than user and database.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// All start-up parameters in the order in which they are sent: user, database, and the others as they were given.
     pub fn startup_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         let user = std::iter::once(("user", self.user.as_str()));
-        let database = self
-            .database
-            .iter()
-            .map(|database| ("database", database.as_str()));
-        let others = self
-            .parameters
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let database = self.database.iter().map(|database| ("database", database.as_str()));
+        let others = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         user.chain(database).chain(others)
     }
 
@@ -242,31 +230,18 @@ impl Config {
         let texts = [
             ("user", self.user.as_bytes()),
             ("password", password),
-            (
-                "database",
-                self.database.as_deref().unwrap_or_default().as_bytes(),
-            ),
+            ("database", self.database.as_deref().unwrap_or_default().as_bytes()),
         ];
-        let parameters = self
-            .parameters
-            .iter()
-            .flat_map(|(name, value)| [name, value]);
+        let parameters = self.parameters.iter().flat_map(|(name, value)| [name, value]);
         let parameters = parameters.map(|text| ("parameter", text.as_bytes()));
         let hosts = self.hosts.iter().map(|host| ("host", host.name_bytes()));
-        if let Some((name, _)) = texts
-            .into_iter()
-            .chain(parameters)
-            .chain(hosts)
-            .find(|(_, bytes)| bytes.contains(&0))
+        if let Some((name, _)) =
+            texts.into_iter().chain(parameters).chain(hosts).find(|(_, bytes)| bytes.contains(&0))
         {
             return Err(ConfigError::Nul(name));
         }
         for (at, (name, _)) in self.parameters.iter().enumerate() {
-            let twice = self
-                .parameters
-                .iter()
-                .take(at)
-                .any(|(earlier, _)| earlier == name);
+            let twice = self.parameters.iter().take(at).any(|(earlier, _)| earlier == name);
             if twice || matches!(name.as_str(), "" | "user" | "database") {
                 return Err(ConfigError::ReservedParameter(name.as_str().into()));
             }
@@ -277,10 +252,7 @@ impl Config {
         if self.scram_iterations.min > self.scram_iterations.max {
             return Err(ConfigError::InvalidValue("scram_iterations"));
         }
-        let optional = matches!(
-            self.sslmode,
-            SslMode::Disable | SslMode::Allow | SslMode::Prefer
-        );
+        let optional = matches!(self.sslmode, SslMode::Disable | SslMode::Allow | SslMode::Prefer);
         if self.sslnegotiation == SslNegotiation::Direct && optional {
             return Err(ConfigError::InvalidValue("sslnegotiation"));
         }
@@ -323,9 +295,8 @@ mod tests {
 
     #[test]
     fn a_nul_is_refused_wherever_it_stands() {
-        let refused = |config: Config, what| {
-            assert_eq!(config.check(), Err(ConfigError::Nul(what)), "{config:?}")
-        };
+        let refused =
+            |config: Config, what| assert_eq!(config.check(), Err(ConfigError::Nul(what)), "{config:?}");
         assert_eq!(alice().check(), Ok(()));
         refused(Config::new("alice\0"), "user");
         refused(alice().password("x\0"), "password");
@@ -341,37 +312,18 @@ mod tests {
         assert_eq!(Config::new("").check(), Err(ConfigError::Missing("user")));
         for name in ["", "user", "database"] {
             let config = alice().with_parameter(name, "x");
-            assert_eq!(
-                config.check(),
-                Err(ConfigError::ReservedParameter(name.into()))
-            );
+            assert_eq!(config.check(), Err(ConfigError::ReservedParameter(name.into())));
         }
         let mut twice = alice();
-        twice.parameters = vec![
-            ("a".into(), "1".into()),
-            ("b".into(), "2".into()),
-            ("a".into(), "3".into()),
-        ];
-        assert_eq!(
-            twice.check(),
-            Err(ConfigError::ReservedParameter("a".into()))
-        );
+        twice.parameters = vec![("a".into(), "1".into()), ("b".into(), "2".into()), ("a".into(), "3".into())];
+        assert_eq!(twice.check(), Err(ConfigError::ReservedParameter("a".into())));
 
         let versions = alice().protocol_versions(ProtocolVersion::V3_2, ProtocolVersion::V3_0);
-        assert_eq!(
-            versions.check(),
-            Err(ConfigError::InvalidValue("min_protocol_version"))
-        );
+        assert_eq!(versions.check(), Err(ConfigError::InvalidValue("min_protocol_version")));
         let iterations = alice().scram_iterations(Iterations { min: 2, max: 1 });
-        assert_eq!(
-            iterations.check(),
-            Err(ConfigError::InvalidValue("scram_iterations"))
-        );
+        assert_eq!(iterations.check(), Err(ConfigError::InvalidValue("scram_iterations")));
         let direct = alice().sslnegotiation(SslNegotiation::Direct);
-        assert_eq!(
-            direct.check(),
-            Err(ConfigError::InvalidValue("sslnegotiation"))
-        );
+        assert_eq!(direct.check(), Err(ConfigError::InvalidValue("sslnegotiation")));
         assert_eq!(direct.sslmode(SslMode::Require).check(), Ok(()));
     }
 
@@ -383,14 +335,8 @@ mod tests {
 
     #[test]
     fn a_password_goes_over_plain_tcp_only_if_the_caller_asked_for_plain_tcp() {
-        assert_eq!(
-            alice().check_cleartext(Link::Tcp),
-            Err(PolicyError::CleartextPassword)
-        );
-        assert_eq!(
-            alice().sslmode(SslMode::Disable).check_cleartext(Link::Tcp),
-            Ok(())
-        );
+        assert_eq!(alice().check_cleartext(Link::Tcp), Err(PolicyError::CleartextPassword));
+        assert_eq!(alice().sslmode(SslMode::Disable).check_cleartext(Link::Tcp), Ok(()));
         assert_eq!(alice().check_cleartext(Link::Unix), Ok(()));
     }
 }

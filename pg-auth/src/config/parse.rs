@@ -70,10 +70,7 @@ impl FromStr for Config {
             return Err(ConfigError::Nul("connection string"));
         }
         let mut settings = Settings::new();
-        let mut cursor = Cursor {
-            rest: string,
-            offset: 0,
-        };
+        let mut cursor = Cursor { rest: string, offset: 0 };
         if cursor.eat("postgres://") || cursor.eat("postgresql://") {
             uri(cursor, &mut settings)?;
         } else {
@@ -97,12 +94,7 @@ struct Settings {
 impl Settings {
     fn new() -> Self {
         let fallback_application_name = String::new();
-        Self {
-            config: Config::new(""),
-            hosts: Vec::new(),
-            ports: Vec::new(),
-            fallback_application_name,
-        }
+        Self { config: Config::new(""), hosts: Vec::new(), ports: Vec::new(), fallback_application_name }
     }
 
     /// A later setting replaces an earlier one; an empty value is as good as none.
@@ -112,17 +104,12 @@ impl Settings {
             "user" => config.user = text("user", &value)?,
             "password" => {
                 let value = std::mem::take(&mut *value);
-                config.password =
-                    Some(Password::from(value)).filter(|password| !password.is_empty());
+                config.password = Some(Password::from(value)).filter(|password| !password.is_empty());
             }
-            "dbname" => {
-                config.database = Some(text("dbname", &value)?).filter(|name| !name.is_empty())
-            }
+            "dbname" => config.database = Some(text("dbname", &value)?).filter(|name| !name.is_empty()),
             "host" => self.hosts = list(&text("host", &value)?),
             "port" => self.ports = list(&text("port", &value)?),
-            "application_name" => {
-                self.parameter("application_name", text("application_name", &value)?)
-            }
+            "application_name" => self.parameter("application_name", text("application_name", &value)?),
             "fallback_application_name" => {
                 self.fallback_application_name = text("fallback_application_name", &value)?
             }
@@ -130,26 +117,16 @@ impl Settings {
             "client_encoding" if value.as_slice() == b"auto" => {
                 self.parameter("client_encoding", "UTF8".into())
             }
-            "client_encoding" => {
-                self.parameter("client_encoding", text("client_encoding", &value)?)
-            }
+            "client_encoding" => self.parameter("client_encoding", text("client_encoding", &value)?),
             "options" => self.parameter("options", text("options", &value)?),
             "replication" => self.parameter("replication", text("replication", &value)?),
             "sslmode" => config.sslmode = text("sslmode", &value)?.parse()?,
             "sslnegotiation" => config.sslnegotiation = text("sslnegotiation", &value)?.parse()?,
-            "channel_binding" => {
-                config.channel_binding = text("channel_binding", &value)?.parse()?
-            }
+            "channel_binding" => config.channel_binding = text("channel_binding", &value)?.parse()?,
             "require_auth" => config.require_auth = text("require_auth", &value)?.parse()?,
-            "connect_timeout" => {
-                config.connect_timeout = seconds(&text("connect_timeout", &value)?)?
-            }
-            "min_protocol_version" => {
-                config.min_protocol_version = version("min_protocol_version", &value)?
-            }
-            "max_protocol_version" => {
-                config.max_protocol_version = version("max_protocol_version", &value)?
-            }
+            "connect_timeout" => config.connect_timeout = seconds(&text("connect_timeout", &value)?)?,
+            "min_protocol_version" => config.min_protocol_version = version("min_protocol_version", &value)?,
+            "max_protocol_version" => config.max_protocol_version = version("max_protocol_version", &value)?,
             _ => return other(name, &value),
         }
         Ok(())
@@ -168,10 +145,7 @@ impl Settings {
             [port] => Some(self::port(port)?),
             ports if ports.len() == self.hosts.len() => None,
             ports => {
-                return Err(ConfigError::PortCount {
-                    hosts: self.hosts.len(),
-                    ports: ports.len(),
-                });
+                return Err(ConfigError::PortCount { hosts: self.hosts.len(), ports: ports.len() });
             }
         };
         for (at, host) in self.hosts.iter().enumerate() {
@@ -184,12 +158,8 @@ impl Settings {
             self.config.hosts.push(Host::new(host, port));
         }
 
-        self.config
-            .parameters
-            .retain(|(_, value)| !value.is_empty());
-        if self.config.parameter("application_name").is_none()
-            && !self.fallback_application_name.is_empty()
-        {
+        self.config.parameters.retain(|(_, value)| !value.is_empty());
+        if self.config.parameter("application_name").is_none() && !self.fallback_application_name.is_empty() {
             self.config = self.config.application_name(self.fallback_application_name);
         }
         Ok(self.config)
@@ -200,38 +170,24 @@ impl Settings {
 fn other(name: &str, value: &[u8]) -> Result<(), ConfigError> {
     if let Some((name, values)) = NEUTRAL.iter().find(|(known, _)| *known == name) {
         let neutral = value.is_empty() || values.iter().any(|neutral| neutral.as_bytes() == value);
-        return if neutral {
-            Ok(())
-        } else {
-            Err(ConfigError::UnsupportedParameter(name))
-        };
+        return if neutral { Ok(()) } else { Err(ConfigError::UnsupportedParameter(name)) };
     }
     if let Some(name) = UNSUPPORTED.iter().find(|known| **known == name) {
         return Err(ConfigError::UnsupportedParameter(name));
     }
     // The rest of a password that was not encoded is rarely a word.
     let word = name.len() <= 63
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
-    Err(ConfigError::UnknownParameter(
-        if word { name } else { "" }.into(),
-    ))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+    Err(ConfigError::UnknownParameter(if word { name } else { "" }.into()))
 }
 
 fn text(name: &'static str, value: &Value) -> Result<String, ConfigError> {
-    str::from_utf8(value)
-        .map(Into::into)
-        .map_err(|_| ConfigError::NotUtf8(name))
+    str::from_utf8(value).map(Into::into).map_err(|_| ConfigError::NotUtf8(name))
 }
 
 /// The parts between commas; nothing at all gives no part.
 fn list(value: &str) -> Vec<String> {
-    if value.is_empty() {
-        Vec::new()
-    } else {
-        value.split(',').map(Into::into).collect()
-    }
+    if value.is_empty() { Vec::new() } else { value.split(',').map(Into::into).collect() }
 }
 
 fn port(value: &str) -> Result<u16, ConfigError> {
@@ -239,23 +195,14 @@ fn port(value: &str) -> Result<u16, ConfigError> {
         return Ok(DEFAULT_PORT);
     }
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-    value
-        .parse()
-        .ok()
-        .filter(|&port| digits && port != 0)
-        .ok_or(ConfigError::InvalidValue("port"))
+    value.parse().ok().filter(|&port| digits && port != 0).ok_or(ConfigError::InvalidValue("port"))
 }
 
 /// "Zero, negative, or not specified means wait indefinitely."
 fn seconds(value: &str) -> Result<Option<Duration>, ConfigError> {
-    let seconds: i32 = value
-        .trim_ascii()
-        .parse()
-        .map_err(|_| ConfigError::InvalidValue("connect_timeout"))?;
-    Ok(u64::try_from(seconds)
-        .ok()
-        .filter(|&seconds| seconds > 0)
-        .map(Duration::from_secs))
+    let seconds: i32 =
+        value.trim_ascii().parse().map_err(|_| ConfigError::InvalidValue("connect_timeout"))?;
+    Ok(u64::try_from(seconds).ok().filter(|&seconds| seconds > 0).map(Duration::from_secs))
 }
 
 fn version(name: &'static str, value: &Value) -> Result<ProtocolVersion, ConfigError> {
@@ -293,19 +240,14 @@ fn uri(mut string: Cursor<'_>, settings: &mut Settings) -> Result<(), ConfigErro
                 return Err(string.fault("the bracket of an IPv6 address is not closed"));
             }
             if !string.rest.is_empty() && !string.rest.starts_with([':', '/', '?', ',']) {
-                return Err(
-                    string.fault("a port, a path or a comma is expected after an IPv6 address")
-                );
+                return Err(string.fault("a port, a path or a comma is expected after an IPv6 address"));
             }
             address
         } else {
             string.until(&[':', '/', '?', ','])
         };
-        let port = if string.eat(":") {
-            string.until(&['/', '?', ','])
-        } else {
-            Cursor { rest: "", ..string }
-        };
+        let port =
+            if string.eat(":") { string.until(&['/', '?', ',']) } else { Cursor { rest: "", ..string } };
         hosts.extend_from_slice(&host.decode()?);
         ports.extend_from_slice(&port.decode()?);
         if !string.eat(",") {
@@ -396,15 +338,9 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// Takes what stands before the first of these characters, or everything.
     fn until(&mut self, stops: &[char]) -> Self {
-        let found = self
-            .rest
-            .find(stops)
-            .and_then(|at| self.rest.split_at_checked(at));
+        let found = self.rest.find(stops).and_then(|at| self.rest.split_at_checked(at));
         let (piece, rest) = found.unwrap_or((self.rest, ""));
-        let taken = Self {
-            rest: piece,
-            offset: self.offset,
-        };
+        let taken = Self { rest: piece, offset: self.offset };
         self.move_to(rest);
         taken
     }
@@ -433,10 +369,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn fault(&self, problem: &'static str) -> ConfigError {
-        ConfigError::Syntax {
-            problem,
-            offset: self.offset,
-        }
+        ConfigError::Syntax { problem, offset: self.offset }
     }
 
     /// All of it without percent-encoding, and without the spaces around it; refuses spaces within, what is not an escape, and NUL.
@@ -452,10 +385,7 @@ impl<'a> Cursor<'a> {
                 ("%", _) => "two hexadecimal digits are expected after \"%\"",
                 _ => "a space is not percent-encoded",
             };
-            return Err(ConfigError::Syntax {
-                problem,
-                offset: start + at,
-            });
+            return Err(ConfigError::Syntax { problem, offset: start + at });
         }
         // Long enough from the start, so that no copy of a password is left behind by growing.
         let mut value = Zeroizing::new(Vec::with_capacity(bytes.len()));
@@ -494,41 +424,23 @@ mod tests {
 
     #[test]
     fn a_uri_with_everything() {
-        let expected = Config::new("alice")
-            .password("s@cret")
-            .host(Host::new("db.example", 6432))
-            .database("shop");
+        let expected =
+            Config::new("alice").password("s@cret").host(Host::new("db.example", 6432)).database("shop");
+        assert_eq!(config("postgres://alice:s%40cret@db.example:6432/shop"), expected);
+        assert_eq!(config("postgresql://alice:s%40cret@db.example:6432/shop"), expected);
         assert_eq!(
-            config("postgres://alice:s%40cret@db.example:6432/shop"),
+            config("postgres://?user=alice&password=s%40cret&host=db.example&port=6432&dbname=shop"),
             expected
         );
-        assert_eq!(
-            config("postgresql://alice:s%40cret@db.example:6432/shop"),
-            expected
-        );
-        assert_eq!(
-            config(
-                "postgres://?user=alice&password=s%40cret&host=db.example&port=6432&dbname=shop"
-            ),
-            expected
-        );
-        assert_eq!(
-            config("host=db.example port=6432 user=alice password=s@cret dbname=shop"),
-            expected
-        );
+        assert_eq!(config("host=db.example port=6432 user=alice password=s@cret dbname=shop"), expected);
     }
 
     #[test]
     fn parts_of_a_uri_may_be_empty() {
         let nothing = Config::new("").host(Host::new("localhost", 5432));
-        for string in [
-            "",
-            "  ",
-            "postgres://",
-            "postgres:///",
-            "postgres://:@:/?",
-            "postgres://?host=&port=&password=",
-        ] {
+        for string in
+            ["", "  ", "postgres://", "postgres:///", "postgres://:@:/?", "postgres://?host=&port=&password="]
+        {
             assert_eq!(config(string), nothing, "{string:?}");
         }
         assert_eq!(config("postgres://alice@"), nothing.clone().user("alice"));
@@ -540,53 +452,28 @@ mod tests {
     #[test]
     fn hosts_of_a_uri() {
         assert_eq!(hosts("postgres://h1:1,h2:2/db"), ["h1:1", "h2:2"]);
-        assert_eq!(
-            hosts("postgres://h1,h2:2,:3,"),
-            ["h1:5432", "h2:2", "localhost:3", "localhost:5432"]
-        );
+        assert_eq!(hosts("postgres://h1,h2:2,:3,"), ["h1:5432", "h2:2", "localhost:3", "localhost:5432"]);
         assert_eq!(hosts("postgres://h1,h2?port=7"), ["h1:7", "h2:7"]);
         assert_eq!(hosts("postgres://h1%2Ch2"), ["h1:5432", "h2:5432"]);
-        assert_eq!(
-            hosts("postgres://?host=h1,/tmp&port=1,2"),
-            ["h1:1", "/tmp/.s.PGSQL.2"]
-        );
+        assert_eq!(hosts("postgres://?host=h1,/tmp&port=1,2"), ["h1:1", "/tmp/.s.PGSQL.2"]);
         assert_eq!(hosts("postgres://[::1]"), ["[::1]:5432"]);
-        assert_eq!(
-            hosts("postgres://u:p@[fe80::1%25eth0]:6432,h2/db"),
-            ["[fe80::1%eth0]:6432", "h2:5432"]
-        );
-        assert_eq!(
-            config("postgres://[::1]").hosts,
-            [Host::Tcp {
-                host: "::1".into(),
-                port: 5432
-            }]
-        );
+        assert_eq!(hosts("postgres://u:p@[fe80::1%25eth0]:6432,h2/db"), ["[fe80::1%eth0]:6432", "h2:5432"]);
+        assert_eq!(config("postgres://[::1]").hosts, [Host::Tcp { host: "::1".into(), port: 5432 }]);
     }
 
     #[test]
     fn socket_directories() {
-        let socket = [Host::Unix {
-            dir: "/var/run/pg".into(),
-            port: 6432,
-        }];
+        let socket = [Host::Unix { dir: "/var/run/pg".into(), port: 6432 }];
         assert_eq!(config("postgres://%2Fvar%2Frun%2Fpg:6432/db").hosts, socket);
         assert_eq!(config("postgres://:6432/db?host=/var/run/pg").hosts, socket);
         assert_eq!(config("host=/var/run/pg port=6432").hosts, socket);
-        assert_eq!(
-            config("host=@abstract").hosts,
-            [Host::Unix {
-                dir: "@abstract".into(),
-                port: 5432
-            }]
-        );
+        assert_eq!(config("host=@abstract").hosts, [Host::Unix { dir: "@abstract".into(), port: 5432 }]);
     }
 
     #[test]
     fn everything_in_a_uri_may_be_percent_encoded() {
-        let config = config(
-            "postgres://%61%3Al:p%3A%2F%40%25%FF@%68:%35/d%3Fb?%75ser=x+y&options=-c%20a%3Db",
-        );
+        let config =
+            config("postgres://%61%3Al:p%3A%2F%40%25%FF@%68:%35/d%3Fb?%75ser=x+y&options=-c%20a%3Db");
         assert_eq!(config.user, "x+y");
         assert_eq!(config.password, Some(b"p:/@%\xff".as_slice().into()));
         assert_eq!(config.hosts, [Host::new("h", 5)]);
@@ -596,14 +483,8 @@ mod tests {
 
     #[test]
     fn spaces_around_a_part_of_a_uri_are_dropped() {
-        let expected = Config::new("u")
-            .host(Host::new("h", 5))
-            .database("db")
-            .sslmode(SslMode::Require);
-        assert_eq!(
-            config("postgres:// u @ h : 5 / db ? sslmode = require "),
-            expected
-        );
+        let expected = Config::new("u").host(Host::new("h", 5)).database("db").sslmode(SslMode::Require);
+        assert_eq!(config("postgres:// u @ h : 5 / db ? sslmode = require "), expected);
         malformed("postgres://a b@h", 12);
     }
 
@@ -622,9 +503,8 @@ mod tests {
 
     #[test]
     fn keywords_with_quotes_and_backslashes() {
-        let config = config(
-            "user = 'a b'  password='it\\'s \\\\'\n\thost=h\\ x dbname='' application_name=it's\\",
-        );
+        let config =
+            config("user = 'a b'  password='it\\'s \\\\'\n\thost=h\\ x dbname='' application_name=it's\\");
         assert_eq!(config.user, "a b");
         assert_eq!(config.password, Some("it's \\".into()));
         assert_eq!(config.hosts, [Host::new("h x", 5432)]);
@@ -652,10 +532,7 @@ mod tests {
             .sslmode(SslMode::VerifyFull)
             .sslnegotiation(SslNegotiation::Direct)
             .channel_binding(BindingMode::Require)
-            .require_auth(RequireAuth::except(&[
-                AuthMethod::Password,
-                AuthMethod::None,
-            ]))
+            .require_auth(RequireAuth::except(&[AuthMethod::Password, AuthMethod::None]))
             .connect_timeout(Duration::from_secs(10))
             .protocol_versions(ProtocolVersion::V3_0, ProtocolVersion::V3_2)
             .application_name("app")
@@ -683,45 +560,23 @@ mod tests {
             assert_eq!(config(&format!("user=u {string}")), plain, "{string:?}");
         }
         assert_eq!(config("postgres://u@?ssl=true").sslmode, SslMode::Require);
+        assert_eq!(config("fallback_application_name=psql").parameter("application_name"), Some("psql"));
         assert_eq!(
-            config("fallback_application_name=psql").parameter("application_name"),
-            Some("psql")
-        );
-        assert_eq!(
-            config("fallback_application_name=psql application_name=x")
-                .parameter("application_name"),
+            config("fallback_application_name=psql application_name=x").parameter("application_name"),
             Some("x")
         );
     }
 
     #[test]
     fn a_parameter_that_is_not_known_is_named() {
-        refused(
-            "postgres://h?sslmod=require",
-            ConfigError::UnknownParameter("sslmod".into()),
-        );
-        refused(
-            "postgres://h?ssl=false",
-            ConfigError::UnknownParameter("ssl".into()),
-        );
+        refused("postgres://h?sslmod=require", ConfigError::UnknownParameter("sslmod".into()));
+        refused("postgres://h?ssl=false", ConfigError::UnknownParameter("ssl".into()));
         refused("hots=h", ConfigError::UnknownParameter("hots".into()));
         refused("Host=h", ConfigError::UnknownParameter("Host".into()));
-        refused(
-            "sslrootcert=/x",
-            ConfigError::UnsupportedParameter("sslrootcert"),
-        );
-        refused(
-            "postgres://h?service=x",
-            ConfigError::UnsupportedParameter("service"),
-        );
-        refused(
-            "gssencmode=require",
-            ConfigError::UnsupportedParameter("gssencmode"),
-        );
-        refused(
-            "target_session_attrs=primary",
-            ConfigError::UnsupportedParameter("target_session_attrs"),
-        );
+        refused("sslrootcert=/x", ConfigError::UnsupportedParameter("sslrootcert"));
+        refused("postgres://h?service=x", ConfigError::UnsupportedParameter("service"));
+        refused("gssencmode=require", ConfigError::UnsupportedParameter("gssencmode"));
+        refused("target_session_attrs=primary", ConfigError::UnsupportedParameter("target_session_attrs"));
     }
 
     #[test]
@@ -737,16 +592,10 @@ mod tests {
             ("port", &["0", "65536", "-1", "+1", "x", "5432x", "1e3"]),
         ] {
             for value in values {
-                refused(
-                    &format!("{parameter}='{value}'"),
-                    ConfigError::InvalidValue(parameter),
-                );
+                refused(&format!("{parameter}='{value}'"), ConfigError::InvalidValue(parameter));
             }
         }
-        refused(
-            "host=a,b,c port=1,2",
-            ConfigError::PortCount { hosts: 3, ports: 2 },
-        );
+        refused("host=a,b,c port=1,2", ConfigError::PortCount { hosts: 3, ports: 2 });
         refused("port=1,2", ConfigError::PortCount { hosts: 1, ports: 2 });
         refused("postgres://h/%ff", ConfigError::NotUtf8("dbname"));
         refused("user=a\0b", ConfigError::Nul("connection string"));

@@ -52,16 +52,12 @@ impl RequireAuth {
 
     /// These methods and no other.
     pub fn only(methods: &[AuthMethod]) -> Self {
-        Self {
-            allowed: methods.iter().fold(0, |bits, &method| bits | bit(method)),
-        }
+        Self { allowed: methods.iter().fold(0, |bits, &method| bits | bit(method)) }
     }
 
     /// Every method but these.
     pub fn except(methods: &[AuthMethod]) -> Self {
-        Self {
-            allowed: !Self::only(methods).allowed,
-        }
+        Self { allowed: !Self::only(methods).allowed }
     }
 
     /// Whether the server may authenticate the user in this way.
@@ -99,32 +95,20 @@ impl FromStr for RequireAuth {
         let negated = list.starts_with('!');
         let mut methods = Vec::new();
         for word in list.split(',') {
-            let word = if negated {
-                word.strip_prefix('!')
-            } else {
-                Some(word)
-            };
-            let method: AuthMethod = word
-                .ok_or(ConfigError::InvalidValue("require_auth"))?
-                .parse()?;
+            let word = if negated { word.strip_prefix('!') } else { Some(word) };
+            let method: AuthMethod = word.ok_or(ConfigError::InvalidValue("require_auth"))?.parse()?;
             if methods.contains(&method) {
                 return Err(ConfigError::InvalidValue("require_auth"));
             }
             methods.push(method);
         }
-        Ok(if negated {
-            Self::except(&methods)
-        } else {
-            Self::only(&methods)
-        })
+        Ok(if negated { Self::except(&methods) } else { Self::only(&methods) })
     }
 }
 
 impl fmt::Debug for RequireAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let allowed = AuthMethod::ALL
-            .iter()
-            .filter(|&&method| self.allows(method));
+        let allowed = AuthMethod::ALL.iter().filter(|&&method| self.allows(method));
         f.debug_set().entries(allowed).finish()
     }
 }
@@ -139,10 +123,7 @@ mod tests {
         assert_eq!("scram-sha-256,gss".parse(), Ok(two));
         assert_eq!(
             "!password,!md5".parse(),
-            Ok(RequireAuth::except(&[
-                AuthMethod::Md5,
-                AuthMethod::Password
-            ]))
+            Ok(RequireAuth::except(&[AuthMethod::Md5, AuthMethod::Password]))
         );
         assert_eq!("".parse(), Ok(RequireAuth::ANY));
         assert_eq!(format!("{two:?}"), "{Gss, ScramSha256}");
@@ -163,11 +144,7 @@ mod tests {
             "MD5",
             " md5",
         ] {
-            assert_eq!(
-                bad.parse::<RequireAuth>(),
-                Err(ConfigError::InvalidValue("require_auth")),
-                "{bad:?}"
-            );
+            assert_eq!(bad.parse::<RequireAuth>(), Err(ConfigError::InvalidValue("require_auth")), "{bad:?}");
         }
     }
 }

@@ -29,11 +29,7 @@ pub(super) struct Attribute<'a> {
 impl<'a> Attributes<'a> {
     /// `offset` is where `bytes` begins in the message.
     pub(super) fn new(message: &'static str, bytes: &'a [u8], offset: usize) -> Self {
-        Self {
-            message,
-            rest: Some(bytes),
-            offset,
-        }
+        Self { message, rest: Some(bytes), offset }
     }
 
     /// The next attribute, or `None` at the end of the message.
@@ -42,14 +38,11 @@ impl<'a> Attributes<'a> {
             return Ok(None);
         };
         let offset = self.offset;
-        let (attribute, rest) = match rest
-            .iter()
-            .position(|&byte| byte == b',')
-            .and_then(|at| rest.split_at_checked(at))
-        {
-            Some((attribute, rest)) => (attribute, rest.get(1..)),
-            None => (rest, None),
-        };
+        let (attribute, rest) =
+            match rest.iter().position(|&byte| byte == b',').and_then(|at| rest.split_at_checked(at)) {
+                Some((attribute, rest)) => (attribute, rest.get(1..)),
+                None => (rest, None),
+            };
         self.rest = rest;
         self.offset += attribute.len() + 1;
 
@@ -58,12 +51,7 @@ impl<'a> Attributes<'a> {
             // "In this version of SCRAM, its presence in a client or a server message MUST cause authentication failure"
             [b'm', b'=', ..] => Err(fault(self.message, offset, ScramFault::Extension)),
             [name, b'=', value @ ..] if name.is_ascii_alphabetic() && !value.contains(&0) => {
-                Ok(Some(Attribute {
-                    message: self.message,
-                    offset,
-                    name: *name,
-                    value,
-                }))
+                Ok(Some(Attribute { message: self.message, offset, name: *name, value }))
             }
             _ => Err(fault(self.message, offset, ScramFault::Syntax)),
         }
@@ -83,9 +71,7 @@ impl<'a> Attributes<'a> {
         let offset = self.offset;
         match self.next()? {
             Some(attribute) if attribute.name == name => Ok(attribute),
-            Some(Attribute {
-                name: b'e', value, ..
-            }) => Err(ServerError::Scram(reason(value)).into()),
+            Some(Attribute { name: b'e', value, .. }) => Err(ServerError::Scram(reason(value)).into()),
             _ => Err(fault(self.message, offset, ScramFault::Syntax)),
         }
     }
@@ -105,53 +91,31 @@ impl Attribute<'_> {
 
     /// The value as base64: canonical, with its padding.
     pub(super) fn base64(&self) -> Result<Vec<u8>, AuthError> {
-        STANDARD
-            .decode(self.value)
-            .map_err(|_| self.fault(ScramFault::Base64))
+        STANDARD.decode(self.value).map_err(|_| self.fault(ScramFault::Base64))
     }
 
     /// The value as base64 of 32 bytes: a proof or a signature, wiped when dropped.
     pub(super) fn base64_32(&self) -> Result<Zeroizing<[u8; 32]>, AuthError> {
         let bytes = Zeroizing::new(self.base64()?);
-        let bytes = bytes
-            .as_slice()
-            .try_into()
-            .map_err(|_| self.fault(ScramFault::Base64))?;
+        let bytes = bytes.as_slice().try_into().map_err(|_| self.fault(ScramFault::Base64))?;
         Ok(Zeroizing::new(bytes))
     }
 }
 
 /// The error for a message of this name.
 pub(super) fn fault(message: &'static str, offset: usize, fault: ScramFault) -> AuthError {
-    PeerError::Scram {
-        message,
-        offset,
-        fault,
-    }
-    .into()
+    PeerError::Scram { message, offset, fault }.into()
 }
 
 /// RFC 5802: `printable = %x21-2B / %x2D-7E`, at least one of them.
 pub(super) fn is_nonce(bytes: &[u8]) -> bool {
-    !bytes.is_empty()
-        && bytes
-            .iter()
-            .all(|&byte| byte.is_ascii_graphic() && byte != b',')
+    !bytes.is_empty() && bytes.iter().all(|&byte| byte.is_ascii_graphic() && byte != b',')
 }
 
 /// A stranger's text, made fit for a terminal and a log.
 fn reason(value: &[u8]) -> Box<str> {
     let shown = |&byte: &u8| {
-        if byte.is_ascii_graphic() || byte == b' ' {
-            char::from(byte)
-        } else {
-            '?'
-        }
+        if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' }
     };
-    value
-        .iter()
-        .take(MAX_REASON)
-        .map(shown)
-        .collect::<String>()
-        .into()
+    value.iter().take(MAX_REASON).map(shown).collect::<String>().into()
 }

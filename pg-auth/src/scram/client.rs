@@ -40,10 +40,7 @@ pub struct Iterations {
 /// 1 to 100,000.
 impl Default for Iterations {
     fn default() -> Self {
-        Self {
-            min: 1,
-            max: 100_000,
-        }
+        Self { min: 1, max: 100_000 }
     }
 }
 
@@ -99,13 +96,7 @@ impl ClientFirst {
         };
         let user = user.replace('=', "=3D").replace(',', "=2C");
         let bare = format!("n={user},r={}", nonce.as_str());
-        Self {
-            header,
-            binding,
-            bound,
-            bare,
-            nonce,
-        }
+        Self { header, binding, bound, bare, nonce }
     }
 
     /// The client-first-message: `n,,n=,r=<nonce>`, where `n` may be `y` or `p=tls-server-end-point`.
@@ -119,11 +110,7 @@ impl ClientFirst {
     /// - [`AuthError::Peer`]: it is malformed, names a mandatory extension, or its nonce does not begin with the client's and go on.
     /// - [`AuthError::Policy`]: the iteration count is outside of `accepted`.
     /// - [`AuthError::Server`]: the server gave an error instead (`e=`).
-    pub fn server_first(
-        self,
-        message: &[u8],
-        accepted: Iterations,
-    ) -> Result<ClientChallenged, AuthError> {
+    pub fn server_first(self, message: &[u8], accepted: Iterations) -> Result<ClientChallenged, AuthError> {
         let mut attributes = Attributes::new("server-first-message", message, 0);
 
         let nonce = attributes.expect_from_server(b'r')?;
@@ -139,36 +126,21 @@ impl ClientFirst {
         }
 
         let count = attributes.expect(b'i')?;
-        let iterations =
-            iteration_count(count.value).ok_or_else(|| count.fault(ScramFault::Iterations))?;
+        let iterations = iteration_count(count.value).ok_or_else(|| count.fault(ScramFault::Iterations))?;
         attributes.skip_extensions()?;
         let asked = iterations.get();
         if asked > accepted.max {
-            return Err(PolicyError::TooManyIterations {
-                asked,
-                max: accepted.max,
-            }
-            .into());
+            return Err(PolicyError::TooManyIterations { asked, max: accepted.max }.into());
         }
         if asked < accepted.min {
-            return Err(PolicyError::TooFewIterations {
-                asked,
-                min: accepted.min,
-            }
-            .into());
+            return Err(PolicyError::TooFewIterations { asked, min: accepted.min }.into());
         }
 
         // client-final-message-without-proof, then AuthMessage: client-first-message-bare "," server-first-message "," the former.
         let input = STANDARD.encode([self.header.as_bytes(), &self.binding].concat());
         let without_proof = [b"c=", input.as_bytes(), b",r=", nonce.value].concat();
         let auth_message = [self.bare.as_bytes(), b",", message, b",", &without_proof].concat();
-        Ok(ClientChallenged {
-            salt,
-            iterations,
-            without_proof,
-            auth_message,
-            bound: self.bound,
-        })
+        Ok(ClientChallenged { salt, iterations, without_proof, auth_message, bound: self.bound })
     }
 }
 
@@ -220,9 +192,7 @@ impl ClientChallenged {
         let proof = client_key.proof(&self.auth_message);
         let proof = Zeroizing::new(STANDARD.encode(proof.as_slice()));
         ClientFinal {
-            message: Zeroizing::new(
-                [&self.without_proof, b",p=".as_slice(), proof.as_bytes()].concat(),
-            ),
+            message: Zeroizing::new([&self.without_proof, b",p=".as_slice(), proof.as_bytes()].concat()),
             signature: server_key.signature(&self.auth_message),
             bound: self.bound,
         }
@@ -231,9 +201,7 @@ impl ClientChallenged {
 
 impl fmt::Debug for ClientChallenged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientChallenged")
-            .field("iterations", &self.iterations)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientChallenged").field("iterations", &self.iterations).finish_non_exhaustive()
     }
 }
 
@@ -270,9 +238,7 @@ impl ClientFinal {
 
 impl fmt::Debug for ClientFinal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientFinal")
-            .field("bound", &self.bound)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientFinal").field("bound", &self.bound).finish_non_exhaustive()
     }
 }
 
@@ -304,17 +270,9 @@ mod tests {
 
     #[track_caller]
     fn refused(server_first: &[u8], offset: usize, fault: ScramFault) {
-        let error = PeerError::Scram {
-            message: "server-first-message",
-            offset,
-            fault,
-        };
+        let error = PeerError::Scram { message: "server-first-message", offset, fault };
         let text = String::from_utf8_lossy(server_first);
-        assert_eq!(
-            challenged(server_first).err(),
-            Some(error.into()),
-            "{text:?}"
-        );
+        assert_eq!(challenged(server_first).err(), Some(error.into()), "{text:?}");
     }
 
     #[test]
@@ -346,9 +304,7 @@ mod tests {
         for (binding, start, bound) in cases {
             let challenged =
                 first(binding).server_first(b"r=abcdef,s=c2FsdA==,i=1", Iterations::default())?;
-            let last = challenged
-                .clone()
-                .finish(&challenged.derivation(&"x".into()).run());
+            let last = challenged.clone().finish(&challenged.derivation(&"x".into()).run());
             assert!(last.message().starts_with(start.as_bytes()));
             assert_eq!(last.message().len(), start.len() + 44);
             assert_eq!(last.bound, bound);
@@ -359,10 +315,7 @@ mod tests {
     #[test]
     fn a_challenge_is_read_to_its_end() -> Result<(), AuthError> {
         let challenged = challenged(b"r=abcd,s=c2FsdA==,i=4096,x=unknown,Y=,z==\xff")?;
-        assert_eq!(
-            (challenged.salt(), challenged.iterations().get()),
-            (&b"salt"[..], 4096)
-        );
+        assert_eq!((challenged.salt(), challenged.iterations().get()), (&b"salt"[..], 4096));
         Ok(())
     }
 
@@ -404,11 +357,7 @@ mod tests {
             "4294967296",
             "99999999999999999999",
         ] {
-            refused(
-                format!("r=abcd,s=c2FsdA==,i={count}").as_bytes(),
-                20,
-                ScramFault::Iterations,
-            );
+            refused(format!("r=abcd,s=c2FsdA==,i={count}").as_bytes(), 20, ScramFault::Iterations);
         }
     }
 
@@ -416,38 +365,19 @@ mod tests {
     fn the_iteration_count_must_be_within_the_bounds() {
         let count = |count: u32, accepted| {
             let message = format!("r=abcd,s=c2FsdA==,i={count}");
-            first(ChannelBinding::Unsupported)
-                .server_first(message.as_bytes(), accepted)
-                .err()
+            first(ChannelBinding::Unsupported).server_first(message.as_bytes(), accepted).err()
         };
         let default = Iterations::default();
         assert_eq!(count(1, default), None);
         assert_eq!(count(100_000, default), None);
-        let too_many = |asked| {
-            Some(
-                PolicyError::TooManyIterations {
-                    asked,
-                    max: 100_000,
-                }
-                .into(),
-            )
-        };
+        let too_many = |asked| Some(PolicyError::TooManyIterations { asked, max: 100_000 }.into());
         assert_eq!(count(100_001, default), too_many(100_001));
         assert_eq!(count(u32::MAX, default), too_many(u32::MAX));
-        let strict = Iterations {
-            min: 4096,
-            ..default
-        };
+        let strict = Iterations { min: 4096, ..default };
         assert_eq!(count(4096, strict), None);
         assert_eq!(
             count(4095, strict),
-            Some(
-                PolicyError::TooFewIterations {
-                    asked: 4095,
-                    min: 4096
-                }
-                .into()
-            )
+            Some(PolicyError::TooFewIterations { asked: 4095, min: 4096 }.into())
         );
     }
 
@@ -482,10 +412,7 @@ mod tests {
         assert_eq!(reason(b"e=unknown-user").as_deref(), Some("unknown-user"));
         assert_eq!(reason(b"e=other-error,x=1").as_deref(), Some("other-error"));
         assert_eq!(reason(b"e=\x1b[31m\n\xc3\xa9").as_deref(), Some("?[31m???"));
-        assert_eq!(
-            reason(&[b"e=".as_slice(), &[b'x'; 999]].concat()).map(|reason| reason.len()),
-            Some(64)
-        );
+        assert_eq!(reason(&[b"e=".as_slice(), &[b'x'; 999]].concat()).map(|reason| reason.len()), Some(64));
     }
 
     #[test]
@@ -499,54 +426,26 @@ mod tests {
         last().server_final(format!("{right},x=unknown").as_bytes())?;
 
         let refused = |message: &[u8], offset, fault| {
-            let error = PeerError::Scram {
-                message: "server-final-message",
-                offset,
-                fault,
-            };
+            let error = PeerError::Scram { message: "server-final-message", offset, fault };
             assert_eq!(last().server_final(message).err(), Some(error.into()));
         };
-        refused(
-            format!("v={}", STANDARD.encode([0; 32])).as_bytes(),
-            2,
-            ScramFault::Signature,
-        );
-        refused(
-            format!("v={}", STANDARD.encode([0; 31])).as_bytes(),
-            2,
-            ScramFault::Base64,
-        );
+        refused(format!("v={}", STANDARD.encode([0; 32])).as_bytes(), 2, ScramFault::Signature);
+        refused(format!("v={}", STANDARD.encode([0; 31])).as_bytes(), 2, ScramFault::Base64);
         refused(b"v=", 2, ScramFault::Base64);
         refused(b"", 0, ScramFault::Syntax);
-        refused(
-            format!("{right},").as_bytes(),
-            right.len() + 1,
-            ScramFault::Syntax,
-        );
-        refused(
-            format!("{right},m=x").as_bytes(),
-            right.len() + 1,
-            ScramFault::Extension,
-        );
+        refused(format!("{right},").as_bytes(), right.len() + 1, ScramFault::Syntax);
+        refused(format!("{right},m=x").as_bytes(), right.len() + 1, ScramFault::Extension);
         refused(format!("m=x,{right}").as_bytes(), 0, ScramFault::Extension);
         let denied = ServerError::Scram("invalid-proof".into());
-        assert_eq!(
-            last().server_final(b"e=invalid-proof").err(),
-            Some(denied.into())
-        );
+        assert_eq!(last().server_final(b"e=invalid-proof").err(), Some(denied.into()));
         Ok(())
     }
 
     #[test]
     fn states_do_not_print_their_secrets() -> Result<(), AuthError> {
         let challenged = challenged(b"r=abcdef,s=c2FsdA==,i=1")?;
-        assert_eq!(
-            format!("{challenged:?}"),
-            "ClientChallenged { iterations: 1, .. }"
-        );
-        let last = challenged
-            .clone()
-            .finish(&challenged.derivation(&"secret".into()).run());
+        assert_eq!(format!("{challenged:?}"), "ClientChallenged { iterations: 1, .. }");
+        let last = challenged.clone().finish(&challenged.derivation(&"secret".into()).run());
         assert_eq!(format!("{last:?}"), "ClientFinal { bound: false, .. }");
         Ok(())
     }

@@ -33,11 +33,7 @@ pub struct Derivation {
 impl Derivation {
     /// Prepares the job; the password goes through [`saslprep`] here.
     pub fn new(password: &Password, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
-        Self {
-            password: saslprep(password),
-            salt,
-            iterations,
-        }
+        Self { password: saslprep(password), salt, iterations }
     }
 
     /// The salt: together with the password and [`iterations`](Self::iterations) what a cache has to ask for.
@@ -65,9 +61,7 @@ impl Derivation {
 
 impl fmt::Debug for Derivation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Derivation")
-            .field("iterations", &self.iterations)
-            .finish_non_exhaustive()
+        f.debug_struct("Derivation").field("iterations", &self.iterations).finish_non_exhaustive()
     }
 }
 
@@ -209,9 +203,6 @@ mod tests {
             format!("{:?} {:?}", salted.client_key(), salted.server_key()),
             "ClientKey(***) ServerKey(***)"
         );
-        assert_eq!(
-            format!("{:?}", salted.client_key().stored_key()),
-            "StoredKey(***)"
-        );
+        assert_eq!(format!("{:?}", salted.client_key().stored_key()), "StoredKey(***)");
     }
 }

@@ -63,16 +63,9 @@ mod tests {
     #[test]
     fn a_nonce_is_printable_and_has_no_comma() {
         for bad in ["", "a,b", "a b", "a\0", "\u{7f}", "\u{e9}"] {
-            assert_eq!(
-                bad.parse::<Nonce>(),
-                Err(ConfigError::InvalidValue("nonce")),
-                "{bad:?}"
-            );
+            assert_eq!(bad.parse::<Nonce>(), Err(ConfigError::InvalidValue("nonce")), "{bad:?}");
         }
-        assert_eq!(
-            "a=b~!".parse::<Nonce>().expect("it is printable").as_str(),
-            "a=b~!"
-        );
+        assert_eq!("a=b~!".parse::<Nonce>().expect("it is printable").as_str(), "a=b~!");
     }
 
     #[test]

@@ -62,11 +62,7 @@ pub struct ServerFirst {
 impl ServerFirst {
     /// Starts an exchange, with what is stored for the user of the start-up message.
     pub fn new(verifier: Verifier, nonce: Nonce, binding: OfferedBinding) -> Self {
-        Self {
-            verifier,
-            nonce,
-            binding,
-        }
+        Self { verifier, nonce, binding }
     }
 
     /// Takes the client-first-message: a binding flag (`n`, `y` or `p=tls-server-end-point`), an authorization identity that must be
@@ -79,8 +75,7 @@ impl ServerFirst {
         let syntax = |offset| fault(CLIENT_FIRST, offset, ScramFault::Syntax);
 
         let mut parts = message.splitn(3, |&byte| byte == b',');
-        let (Some(flag), Some(identity), Some(bare)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(flag), Some(identity), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(syntax(message.len()));
         };
         let identity_at = flag.len() + 1;
@@ -102,11 +97,7 @@ impl ServerFirst {
         match identity {
             b"" => {}
             [b'a', b'=', ..] => {
-                return Err(fault(
-                    CLIENT_FIRST,
-                    identity_at,
-                    ScramFault::AuthorizationIdentity,
-                ));
+                return Err(fault(CLIENT_FIRST, identity_at, ScramFault::AuthorizationIdentity));
             }
             _ => return Err(syntax(identity_at)),
         }
@@ -121,11 +112,7 @@ impl ServerFirst {
 
         let header = message.get(..bare_at).unwrap_or_default();
         let nonce = [nonce.value, self.nonce.as_str().as_bytes()].concat();
-        let rest = format!(
-            ",s={},i={}",
-            STANDARD.encode(self.verifier.salt()),
-            self.verifier.iterations()
-        );
+        let rest = format!(",s={},i={}", STANDARD.encode(self.verifier.salt()), self.verifier.iterations());
         let answer = [b"r=", nonce.as_slice(), rest.as_bytes()].concat();
         Ok(ServerChallenge {
             auth_message: [bare, b",", &answer, b","].concat(),
@@ -182,34 +169,19 @@ impl ServerChallenge {
         }
         let bytes = proof.base64_32()?;
 
-        let without_proof = proof
-            .offset
-            .checked_sub(1)
-            .and_then(|end| message.get(..end))
-            .unwrap_or_default();
+        let without_proof =
+            proof.offset.checked_sub(1).and_then(|end| message.get(..end)).unwrap_or_default();
         self.auth_message.extend_from_slice(without_proof);
-        let client_key = self
-            .verifier
-            .recover(&bytes, &self.auth_message)
-            .ok_or(AuthError::Denied)?;
+        let client_key = self.verifier.recover(&bytes, &self.auth_message).ok_or(AuthError::Denied)?;
         let server_key = self.verifier.server_key().clone();
-        let message = format!(
-            "v={}",
-            STANDARD.encode(server_key.signature(&self.auth_message))
-        );
-        Ok(Accepted {
-            message: message.into_bytes(),
-            client_key,
-            server_key,
-        })
+        let message = format!("v={}", STANDARD.encode(server_key.signature(&self.auth_message)));
+        Ok(Accepted { message: message.into_bytes(), client_key, server_key })
     }
 }
 
 impl fmt::Debug for ServerChallenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerChallenge")
-            .field("verifier", &self.verifier)
-            .finish_non_exhaustive()
+        f.debug_struct("ServerChallenge").field("verifier", &self.verifier).finish_non_exhaustive()
     }
 }
 
@@ -259,26 +231,14 @@ mod tests {
 
     #[track_caller]
     fn refused(binding: OfferedBinding, message: &[u8], offset: usize, fault: ScramFault) {
-        let error = PeerError::Scram {
-            message: CLIENT_FIRST,
-            offset,
-            fault,
-        };
+        let error = PeerError::Scram { message: CLIENT_FIRST, offset, fault };
         let text = String::from_utf8_lossy(message);
-        assert_eq!(
-            first(binding).client_first(message).err(),
-            Some(error.into()),
-            "{text:?}"
-        );
+        assert_eq!(first(binding).client_first(message).err(), Some(error.into()), "{text:?}");
     }
 
     #[test]
     fn the_user_name_and_extensions_are_passed_over() {
-        for message in [
-            "n,,n=,r=abc",
-            "n,,n=bob,r=abc",
-            "n,,n=a=2Cb==\u{e9},r=abc,x=1,y=",
-        ] {
+        for message in ["n,,n=,r=abc", "n,,n=bob,r=abc", "n,,n=a=2Cb==\u{e9},r=abc,x=1,y="] {
             let challenge = first(OfferedBinding::NotOffered).client_first(message.as_bytes());
             let challenge = challenge.expect("it is a good message");
             assert!(challenge.message().starts_with(b"r=abcdef,s="));
@@ -290,35 +250,19 @@ mod tests {
     fn the_binding_flag_must_fit_the_offer_and_the_choice() {
         use OfferedBinding::{Declined, NotOffered, TlsServerEndPoint};
         let bound = || TlsServerEndPoint(vec![1, 2, 3]);
-        for (flag, binding) in [
-            ("n", NotOffered),
-            ("y", NotOffered),
-            ("n", Declined),
-            ("p=tls-server-end-point", bound()),
-        ] {
+        for (flag, binding) in
+            [("n", NotOffered), ("y", NotOffered), ("n", Declined), ("p=tls-server-end-point", bound())]
+        {
             let message = format!("{flag},,n=,r=abc");
-            assert!(
-                first(binding).client_first(message.as_bytes()).is_ok(),
-                "{flag}"
-            );
+            assert!(first(binding).client_first(message.as_bytes()).is_ok(), "{flag}");
         }
         refused(Declined, b"y,,n=,r=abc", 0, ScramFault::Downgrade);
         refused(bound(), b"y,,n=,r=abc", 0, ScramFault::Binding);
         refused(bound(), b"n,,n=,r=abc", 0, ScramFault::Binding);
         refused(bound(), b"p=tls-unique,,n=,r=abc", 0, ScramFault::Binding);
         refused(bound(), b"p=,,n=,r=abc", 0, ScramFault::Binding);
-        refused(
-            NotOffered,
-            b"p=tls-server-end-point,,n=,r=abc",
-            0,
-            ScramFault::Binding,
-        );
-        refused(
-            Declined,
-            b"p=tls-server-end-point,,n=,r=abc",
-            0,
-            ScramFault::Binding,
-        );
+        refused(NotOffered, b"p=tls-server-end-point,,n=,r=abc", 0, ScramFault::Binding);
+        refused(Declined, b"p=tls-server-end-point,,n=,r=abc", 0, ScramFault::Binding);
         refused(bound(), b"p,,n=,r=abc", 0, ScramFault::Syntax);
         refused(NotOffered, b"N,,n=,r=abc", 0, ScramFault::Syntax);
         refused(NotOffered, b",,n=,r=abc", 0, ScramFault::Syntax);
@@ -326,8 +270,7 @@ mod tests {
 
     #[test]
     fn a_malformed_first_message_is_refused() {
-        let plain =
-            |message, offset, fault| refused(OfferedBinding::NotOffered, message, offset, fault);
+        let plain = |message, offset, fault| refused(OfferedBinding::NotOffered, message, offset, fault);
         plain(b"", 0, ScramFault::Syntax);
         plain(b"n", 1, ScramFault::Syntax);
         plain(b"n,", 2, ScramFault::Syntax);
@@ -347,53 +290,23 @@ mod tests {
     #[test]
     fn a_malformed_final_message_is_refused() {
         let challenge = || first(OfferedBinding::NotOffered).client_first(b"n,,n=,r=abc");
-        let answer = |message: &[u8]| {
-            challenge()
-                .and_then(|challenge| challenge.client_final(message))
-                .err()
-        };
+        let answer = |message: &[u8]| challenge().and_then(|challenge| challenge.client_final(message)).err();
         let refused = |message: &str, offset, fault| {
-            let error = PeerError::Scram {
-                message: CLIENT_FINAL,
-                offset,
-                fault,
-            };
-            assert_eq!(
-                answer(message.as_bytes()),
-                Some(error.into()),
-                "{message:?}"
-            );
+            let error = PeerError::Scram { message: CLIENT_FINAL, offset, fault };
+            assert_eq!(answer(message.as_bytes()), Some(error.into()), "{message:?}");
         };
         let proof = format!("p={}", STANDARD.encode([0; 32]));
-        assert_eq!(
-            answer(format!("c=biws,r=abcdef,{proof}").as_bytes()),
-            Some(AuthError::Denied)
-        );
-        assert_eq!(
-            answer(format!("c=biws,r=abcdef,x=1,y=,{proof}").as_bytes()),
-            Some(AuthError::Denied)
-        );
+        assert_eq!(answer(format!("c=biws,r=abcdef,{proof}").as_bytes()), Some(AuthError::Denied));
+        assert_eq!(answer(format!("c=biws,r=abcdef,x=1,y=,{proof}").as_bytes()), Some(AuthError::Denied));
 
         refused(&format!("c=eSws,r=abcdef,{proof}"), 2, ScramFault::Binding);
         refused(&format!("c=,r=abcdef,{proof}"), 2, ScramFault::Binding);
         refused(&format!("c=biws,r=abc,{proof}"), 9, ScramFault::Nonce);
         refused(&format!("c=biws,r=abcdefg,{proof}"), 9, ScramFault::Nonce);
         refused(&format!("r=abcdef,c=biws,{proof}"), 0, ScramFault::Syntax);
-        refused(
-            &format!("m=x,c=biws,r=abcdef,{proof}"),
-            0,
-            ScramFault::Extension,
-        );
-        refused(
-            &format!("c=biws,r=abcdef,m=x,{proof}"),
-            16,
-            ScramFault::Extension,
-        );
-        refused(
-            &format!("c=biws,r=abcdef,{proof},x=1"),
-            18,
-            ScramFault::Syntax,
-        );
+        refused(&format!("m=x,c=biws,r=abcdef,{proof}"), 0, ScramFault::Extension);
+        refused(&format!("c=biws,r=abcdef,m=x,{proof}"), 16, ScramFault::Extension);
+        refused(&format!("c=biws,r=abcdef,{proof},x=1"), 18, ScramFault::Syntax);
         refused(&format!("c=biws,r=abcdef,{proof},"), 63, ScramFault::Syntax);
         refused("c=biws,r=abcdef", 15, ScramFault::Syntax);
         refused("c=biws,r=abcdef,p=", 18, ScramFault::Base64);

@@ -57,13 +57,7 @@ impl Verifier {
     /// Makes the verifier of a password that was derived with this salt and iteration count.
     pub fn from_salted(salted: &SaltedPassword, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
         let (stored_key, server_key) = (salted.client_key().stored_key(), salted.server_key());
-        Self {
-            iterations,
-            salt,
-            stored_key,
-            server_key,
-            mock: false,
-        }
+        Self { iterations, salt, stored_key, server_key, mock: false }
     }
 
     /// Makes a verifier that no password fits, for a user who does not exist or has no SCRAM password.
@@ -75,13 +69,7 @@ impl Verifier {
         let derive = |what: &[u8]| hmac(secret, &[what, b"\0", user]);
         let salt = derive(b"salt").into_iter().take(SALT_LENGTH).collect();
         let (stored_key, server_key) = (derive(b"stored key").into(), derive(b"server key").into());
-        Self {
-            iterations,
-            salt,
-            stored_key,
-            server_key,
-            mock: true,
-        }
+        Self { iterations, salt, stored_key, server_key, mock: true }
     }
 
     /// The salt.
@@ -108,9 +96,7 @@ impl Verifier {
 
     /// The client's key out of its proof, if the proof is good.
     pub(super) fn recover(&self, proof: &[u8; 32], auth_message: &[u8]) -> Option<ClientKey> {
-        self.stored_key
-            .recover(proof, auth_message)
-            .filter(|_| !self.mock)
+        self.stored_key.recover(proof, auth_message).filter(|_| !self.mock)
     }
 
     pub(super) fn server_key(&self) -> &ServerKey {
@@ -122,9 +108,8 @@ impl FromStr for Verifier {
     type Err = ConfigError;
 
     fn from_str(stored: &str) -> Result<Self, ConfigError> {
-        parse(stored).ok_or(ConfigError::StoredPassword(
-            "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>",
-        ))
+        parse(stored)
+            .ok_or(ConfigError::StoredPassword("SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>"))
     }
 }
 
@@ -152,19 +137,13 @@ impl fmt::Display for Verifier {
         let encode = |bytes: &[u8]| Zeroizing::new(STANDARD.encode(bytes));
         let (salt, stored_key) = (encode(&self.salt), encode(self.stored_key.as_bytes()));
         let server_key = encode(self.server_key.as_bytes());
-        write!(
-            f,
-            "{SCRAM_SHA_256}${}:{}${}:{}",
-            self.iterations, *salt, *stored_key, *server_key
-        )
+        write!(f, "{SCRAM_SHA_256}${}:{}${}:{}", self.iterations, *salt, *stored_key, *server_key)
     }
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier")
-            .field("iterations", &self.iterations)
-            .finish_non_exhaustive()
+        f.debug_struct("Verifier").field("iterations", &self.iterations).finish_non_exhaustive()
     }
 }
 
@@ -202,10 +181,7 @@ mod tests {
         for (password, salt, iterations, stored) in GOLDEN {
             let password = Password::from(password);
             let iterations = NonZeroU32::new(iterations).expect("it is not zero");
-            assert_eq!(
-                Verifier::new(&password, salt.to_vec(), iterations).to_string(),
-                stored
-            );
+            assert_eq!(Verifier::new(&password, salt.to_vec(), iterations).to_string(), stored);
 
             let parsed: Verifier = stored.parse()?;
             assert_eq!(parsed.to_string(), stored);

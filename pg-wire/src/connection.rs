@@ -1,0 +1,576 @@
+//! A live stream of messages, over whatever can be polled.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::task::{Context, Poll, ready};
+use std::io;
+
+use crate::error::{DecodeError, EncodeError, FrameError};
+use crate::frame::{Frame, FrameBuf};
+use crate::inbox::{Head, Inbox};
+use crate::limits::Limits;
+use crate::outbox::Outbox;
+
+/// Where bytes come from: the reading side of a stream.
+pub trait Source {
+    /// Reads into `space`, which is initialised, and says how many bytes; 0 is the end.
+    ///
+    /// # Errors
+    /// The stream's own.
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
+}
+
+/// Where bytes go: the writing side of a stream.
+pub trait Sink {
+    /// Writes some of `bytes` and says how many.
+    ///
+    /// # Errors
+    /// The stream's own.
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Passes on whatever the stream itself holds back.
+    ///
+    /// # Errors
+    /// The stream's own.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ends the stream for writing, with its own good-bye if it has one.
+    ///
+    /// # Errors
+    /// The stream's own.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// A stream in both directions. All that a runtime adapter has to bring.
+pub trait Transport: Source + Sink {}
+
+impl<T: Source + Sink + ?Sized> Transport for T {}
+
+/// A stream that comes apart into its two directions, each owned.
+pub trait Split: Transport {
+    /// The reading side.
+    type Source: Source;
+    /// The writing side.
+    type Sink: Sink;
+
+    /// Takes it apart.
+    fn split(self) -> (Self::Source, Self::Sink);
+}
+
+/// What went wrong on a connection. [`is_fatal`](Self::is_fatal) tells what it costs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stream failed. Fatal for its direction: after a failed write what the server said last can still be
+    /// received.
+    Io(io::Error),
+    /// The peer has closed the stream. Fatal.
+    Closed {
+        /// Whether it did so in the middle of a message.
+        mid_message: bool,
+    },
+    /// A header that cannot be believed (fatal), or one over its limit (recoverable when the frame is skipped).
+    Frame(FrameError),
+    /// A malformed body. Recoverable: the frame has been consumed.
+    Decode(DecodeError),
+    /// A message that cannot be sent. Recoverable: nothing of its batch has left, and the batch is gone.
+    Encode(EncodeError),
+    /// The peer takes nothing until its own messages are taken, and [`Limits::read_ahead`] bytes of them are waiting.
+    /// Recoverable: receive, which goes on sending meanwhile, or flush again later.
+    InboxFull,
+    /// An earlier fatal error ended this direction.
+    Poisoned(Fault),
+}
+
+/// Why a direction of a connection is at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The stream failed.
+    Io(io::ErrorKind),
+    /// The peer closed it.
+    Closed,
+    /// Where messages begin is no longer known.
+    Frame(FrameError),
+}
+
+impl Error {
+    /// Whether the direction in which it happened is at its end. After any other error the connection is in step and
+    /// can be used.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Io(_) | Self::Closed { .. } | Self::Poisoned(_) => true,
+            Self::Frame(error) => error.is_fatal(),
+            Self::Decode(_) | Self::Encode(_) | Self::InboxFull => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(_) => f.write_str("the connection failed"),
+            Self::Closed { mid_message: false } => f.write_str("the peer closed the connection"),
+            Self::Closed { mid_message: true } => {
+                f.write_str("the peer closed the connection in the middle of a message")
+            }
+            Self::Frame(error) => error.fmt(f),
+            Self::Decode(error) => error.fmt(f),
+            Self::Encode(error) => error.fmt(f),
+            Self::InboxFull => {
+                f.write_str("the peer waits for its messages to be received before it takes more")
+            }
+            Self::Poisoned(fault) => write!(f, "the connection was given up earlier: {fault}"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(kind) => kind.fmt(f),
+            Self::Closed => f.write_str("the peer closed it"),
+            Self::Frame(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<FrameError> for Error {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<EncodeError> for Error {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+/// A live stream of messages in both directions, for either chair.
+///
+/// One object without a task behind it. Messages are queued by the methods of
+/// [`PgProtocol`](crate::PgProtocol) (or [`put`](crate::PutMessage::put), for a server), leave with [`flush`](Self::flush), and come
+/// with [`recv`](Self::recv).
+///
+/// All progress lives here and none in the futures: each of them may be dropped at any point and the call made again.
+///
+/// ```
+/// use pg_wire::{Connection, Limits, MessageCode, PgProtocol, testing::Script};
+///
+/// # pg_wire::testing::block_on(async {
+/// // In place of a socket: what a server would say.
+/// let socket = Script::says(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
+/// let mut conn = Connection::new(socket, Limits::BACKEND);
+///
+/// conn.query("select 1").flush().await?;
+/// loop {
+///     let frame = conn.recv().await?;
+///     if frame.code == MessageCode::READY_FOR_QUERY {
+///         break;
+///     }
+/// }
+/// # Ok::<_, pg_wire::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Connection<T> {
+    transport: T,
+    incoming: Incoming,
+    outgoing: Outgoing,
+}
+
+/// The receiving half of a [`Connection`], owned. See [`Connection::split`].
+#[derive(Debug)]
+pub struct ReadHalf<R> {
+    source: R,
+    incoming: Incoming,
+}
+
+/// The sending half of a [`Connection`], owned. See [`Connection::split`].
+#[derive(Debug)]
+pub struct WriteHalf<W> {
+    sink: W,
+    outgoing: Outgoing,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    inbox: Inbox,
+    fault: Option<Fault>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    outbox: Outbox,
+    fault: Option<Fault>,
+    /// Bytes have been written that the stream itself may hold back.
+    unflushed: bool,
+}
+
+impl Incoming {
+    /// Reads once. Only `Ready` once something has been read or nothing ever will be.
+    fn poll_fill<R: Source + ?Sized>(
+        &mut self,
+        source: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        if let Some(fault) = self.fault {
+            return Poll::Ready(Err(Error::Poisoned(fault)));
+        }
+        let count = match ready!(source.poll_read(cx, self.inbox.space())) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            count => count,
+        };
+        Poll::Ready(match count {
+            Ok(0) => {
+                self.fault = Some(Fault::Closed);
+                Err(Error::Closed { mid_message: self.inbox.is_mid_frame() })
+            }
+            Ok(count) => {
+                self.inbox.filled(count);
+                Ok(())
+            }
+            Err(error) => {
+                self.fault = Some(Fault::Io(error.kind()));
+                Err(Error::Io(error))
+            }
+        })
+    }
+
+    #[inline]
+    fn head(&mut self) -> Result<Option<Head>, Error> {
+        self.inbox.head().map_err(|error| self.refused(error))
+    }
+
+    #[cold]
+    fn refused(&mut self, error: FrameError) -> Error {
+        let again = self.fault == Some(Fault::Frame(error));
+        if error.is_fatal() {
+            self.fault = Some(Fault::Frame(error));
+        }
+        if again { Error::Poisoned(Fault::Frame(error)) } else { Error::Frame(error) }
+    }
+}
+
+impl Outgoing {
+    /// Writes what has been committed, as far as the stream takes it, and says whether all is gone.
+    fn poll_send<W: Sink + ?Sized>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if let Some(fault) = self.fault {
+            return Poll::Ready(Err(Error::Poisoned(fault)));
+        }
+        while !self.outbox.pending().is_empty() {
+            match ready!(sink.poll_write(cx, self.outbox.pending())) {
+                Ok(0) => return Poll::Ready(Err(self.failed(io::ErrorKind::WriteZero.into()))),
+                Ok(count) => {
+                    self.outbox.sent(count);
+                    self.unflushed = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(self.failed(error))),
+            }
+        }
+        if self.unflushed {
+            match ready!(sink.poll_flush(cx)) {
+                Ok(()) => self.unflushed = false,
+                Err(error) => return Poll::Ready(Err(self.failed(error))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn failed(&mut self, error: io::Error) -> Error {
+        self.fault = Some(Fault::Io(error.kind()));
+        Error::Io(error)
+    }
+}
+
+impl<T: Transport> Connection<T> {
+    /// Over a stream on which messages are about to be spoken, in either chair. Nothing is read or written yet.
+    pub fn new(transport: T, limits: Limits) -> Self {
+        Self {
+            transport,
+            incoming: Incoming { inbox: Inbox::new(limits), fault: None },
+            outgoing: Outgoing { outbox: Outbox::new(limits.write_retain), fault: None, unflushed: false },
+        }
+    }
+
+    /// Sends everything that has been queued, as one batch.
+    ///
+    /// Reads while it writes: a server that has filled its own direction with replies takes nothing more until some
+    /// of them are taken, so a pipeline larger than both socket buffers would otherwise wait for ever. What comes is
+    /// kept for [`recv`](Self::recv), up to [`Limits::read_ahead`].
+    ///
+    /// May be dropped at any point; the next `flush` goes on where it was, and so does `recv`.
+    ///
+    /// # Errors
+    /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch leaves.
+    /// [`InboxFull`](Error::InboxFull) when the replies exceed the bound. [`Io`](Error::Io) when the stream fails; what the
+    /// server said before that can still be received.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.outgoing.outbox.commit()?;
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// As [`flush`](Self::flush), for what has been [committed](Outbox::commit).
+    ///
+    /// # Errors
+    /// As `flush`.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Self { transport, incoming, outgoing } = self;
+        loop {
+            if let Poll::Ready(done) = outgoing.poll_send(transport, cx) {
+                return Poll::Ready(done);
+            }
+            if incoming.inbox.buffered() >= incoming.inbox.limits().read_ahead {
+                return Poll::Ready(Err(Error::InboxFull));
+            }
+            // The end of the other direction is told by `recv`, when it gets there.
+            match incoming.poll_fill(transport, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Receives the next message, lent out of the connection's own buffer.
+    ///
+    /// What is there already is lent without waiting. While it waits it goes on sending what an earlier
+    /// [`flush`](Self::flush) had begun to send; what was queued since waits for its own `flush`.
+    ///
+    /// May be dropped at any point; nothing is lost.
+    ///
+    /// # Errors
+    /// [`Closed`](Error::Closed) and [`Io`](Error::Io) when the stream is at its end, [`Frame`](Error::Frame) for a header
+    /// that cannot be believed or is over its limit.
+    #[inline]
+    pub async fn recv(&mut self) -> Result<Frame<'_>, Error> {
+        let head = poll_fn(|cx| self.poll_head(cx)).await?;
+        Ok(self.incoming.inbox.take(head))
+    }
+
+    /// Receives the next message, to be kept. As [`recv`](Self::recv), and one copy of the message.
+    ///
+    /// # Errors
+    /// As `recv`.
+    pub async fn recv_owned(&mut self) -> Result<FrameBuf, Error> {
+        let head = poll_fn(|cx| self.poll_head(cx)).await?;
+        Ok(self.incoming.inbox.take_owned(head))
+    }
+
+    /// The next message if a whole one is there, without reading and so without waiting.
+    ///
+    /// # Errors
+    /// [`Frame`](Error::Frame), as [`recv`](Self::recv).
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Option<Frame<'_>>, Error> {
+        match self.incoming.head()? {
+            Some(head) => Ok(Some(self.incoming.inbox.take(head))),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits until a whole message is there; [`try_recv`](Self::try_recv) then lends it. For callers who poll.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_head(cx).map_ok(drop)
+    }
+
+    #[inline]
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
+        loop {
+            if let Some(head) = self.incoming.head()? {
+                return Poll::Ready(Ok(head));
+            }
+            ready!(self.poll_fill(cx))?;
+        }
+    }
+
+    /// Reads once into the inbox, whatever comes, and goes on sending meanwhile. For those who look at the
+    /// [`inbox`](Self::inbox_mut) themselves.
+    ///
+    /// # Errors
+    /// [`Closed`](Error::Closed) and [`Io`](Error::Io) when the stream is at its end.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Self { transport, incoming, outgoing } = self;
+        if outgoing.fault.is_none() && (outgoing.unflushed || !outgoing.outbox.pending().is_empty()) {
+            // An error here is found again by the next flush. What the server said last comes first.
+            let _ = outgoing.poll_send(transport, cx);
+        }
+        incoming.poll_fill(transport, cx)
+    }
+
+    /// As [`poll_fill`](Self::poll_fill).
+    ///
+    /// # Errors
+    /// As `poll_fill`.
+    pub async fn fill(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    /// Sends what is queued, then ends the stream for writing. What the peer still has to say can be received.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush), and the stream's own.
+    pub async fn close(&mut self) -> Result<(), Error> {
+        self.flush().await?;
+        poll_fn(|cx| self.transport.poll_close(cx)).await.map_err(Error::Io)
+    }
+
+    /// Comes apart into a half that receives and a half that sends, each owned, for two tasks.
+    ///
+    /// Nothing is lost: each takes what is buffered for it. The halves no longer help each other: a sender that
+    /// waits has to be freed by its receiver.
+    pub fn split(self) -> (ReadHalf<T::Source>, WriteHalf<T::Sink>)
+    where
+        T: Split,
+    {
+        let (source, sink) = self.transport.split();
+        (ReadHalf { source, incoming: self.incoming }, WriteHalf { sink, outgoing: self.outgoing })
+    }
+}
+
+impl<T> Connection<T> {
+    /// What has come and has not been taken.
+    pub fn inbox(&self) -> &Inbox {
+        &self.incoming.inbox
+    }
+
+    /// What has come and has not been taken.
+    pub fn inbox_mut(&mut self) -> &mut Inbox {
+        &mut self.incoming.inbox
+    }
+
+    /// What is to be sent and has not gone.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outgoing.outbox
+    }
+
+    /// What is to be sent and has not gone.
+    pub fn outbox_mut(&mut self) -> &mut Outbox {
+        &mut self.outgoing.outbox
+    }
+
+    /// Puts other limits in force, from the next header on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.incoming.inbox.set_limits(limits);
+        self.outgoing.outbox.set_retain(limits.write_retain);
+    }
+
+    /// Why nothing more can be received or sent, if that is so.
+    pub fn fault(&self) -> Option<Fault> {
+        self.incoming.fault.or(self.outgoing.fault)
+    }
+
+    /// The stream.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// The stream. What is read from it or written to it here, the connection does not know of.
+    pub fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// Comes apart into the stream, what has come and what has not gone.
+    pub fn into_parts(self) -> (T, Inbox, Outbox) {
+        (self.transport, self.incoming.inbox, self.outgoing.outbox)
+    }
+}
+
+impl<R: Source> ReadHalf<R> {
+    /// As [`Connection::recv`].
+    ///
+    /// # Errors
+    /// As `Connection::recv`.
+    #[inline]
+    pub async fn recv(&mut self) -> Result<Frame<'_>, Error> {
+        let head = poll_fn(|cx| self.poll_head(cx)).await?;
+        Ok(self.incoming.inbox.take(head))
+    }
+
+    /// As [`Connection::recv_owned`].
+    ///
+    /// # Errors
+    /// As `Connection::recv`.
+    pub async fn recv_owned(&mut self) -> Result<FrameBuf, Error> {
+        let head = poll_fn(|cx| self.poll_head(cx)).await?;
+        Ok(self.incoming.inbox.take_owned(head))
+    }
+
+    /// As [`Connection::try_recv`].
+    ///
+    /// # Errors
+    /// As `Connection::try_recv`.
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Option<Frame<'_>>, Error> {
+        match self.incoming.head()? {
+            Some(head) => Ok(Some(self.incoming.inbox.take(head))),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Connection::poll_ready`].
+    ///
+    /// # Errors
+    /// As `Connection::recv`.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_head(cx).map_ok(drop)
+    }
+
+    #[inline]
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
+        loop {
+            if let Some(head) = self.incoming.head()? {
+                return Poll::Ready(Ok(head));
+            }
+            ready!(self.incoming.poll_fill(&mut self.source, cx))?;
+        }
+    }
+}
+
+impl<W: Sink> WriteHalf<W> {
+    /// As [`Connection::flush`], but it only writes: the receiving half has to go on receiving.
+    ///
+    /// # Errors
+    /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch leaves. [`Io`](Error::Io) when
+    /// the stream fails.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.outgoing.outbox.commit()?;
+        poll_fn(|cx| self.outgoing.poll_send(&mut self.sink, cx)).await
+    }
+
+    /// As [`Connection::close`].
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush), and the stream's own.
+    pub async fn close(&mut self) -> Result<(), Error> {
+        self.flush().await?;
+        poll_fn(|cx| self.sink.poll_close(cx)).await.map_err(Error::Io)
+    }
+
+    /// What is to be sent and has not gone.
+    pub fn outbox_mut(&mut self) -> &mut Outbox {
+        &mut self.outgoing.outbox
+    }
+}

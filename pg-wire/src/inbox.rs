@@ -1,0 +1,360 @@
+//! What has come and has not been taken.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::code::MessageCode;
+use crate::error::{FrameError, FrameErrorKind};
+use crate::frame::{Frame, FrameBuf};
+use crate::limits::Limits;
+
+/// Length of a header: the code and the length field.
+const HEAD: usize = 5;
+
+/// First read, in bytes. It doubles each time a read comes in full, up to [`Limits::read_size`].
+const FIRST_READ: usize = 8 * 1024;
+
+/// A frame kept by [`Inbox::take_owned`] is copied out of the buffer, so that it does not pin what lies beside it. From
+/// this size on the buffer is handed over instead and the little beside it is copied.
+const HAND_OVER: usize = 256 * 1024;
+
+/// The buffer that frames arrive in and are lent from.
+///
+/// It does no I/O: fill [`space`](Self::space), say how much came with [`filled`](Self::filled), then take
+/// [`next`](Self::next) until there is none. One allocation serves all messages; the tail of an unfinished one moves to
+/// the front when room runs out, never sooner. The buffer grows for a message that is larger than it, as its bytes
+/// arrive, and goes back to twice the read size once it has been drained.
+///
+/// ```
+/// use pg_wire::{Inbox, Limits, MessageCode};
+///
+/// let mut inbox = Inbox::new(Limits::BACKEND);
+/// inbox.extend(b"1\0\0\0\x04Z\0\0\0\x05");
+/// assert_eq!(inbox.next()?.map(|frame| frame.code), Some(MessageCode::PARSE_COMPLETE));
+/// assert_eq!(inbox.next()?, None);
+/// inbox.extend(b"I");
+/// assert_eq!(inbox.next()?.map(|frame| frame.body), Some(&b"I"[..]));
+/// # Ok::<_, pg_wire::FrameError>(())
+/// ```
+pub struct Inbox {
+    /// Zeroed where it grows and never again, so that all of it may be lent out to be read into.
+    buf: Vec<u8>,
+    /// First byte not taken.
+    start: usize,
+    /// First byte not filled.
+    end: usize,
+    /// Bytes still to come, and to be dropped, of a frame over its limit.
+    skip: usize,
+    /// What the next read will ask for.
+    read: usize,
+    limits: Limits,
+}
+
+/// A whole frame that is there to be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    code: MessageCode,
+    /// Of the whole frame, header included.
+    length: usize,
+}
+
+impl Inbox {
+    /// An empty one, which takes no memory yet.
+    pub fn new(limits: Limits) -> Self {
+        let read = FIRST_READ.min(limits.read_size.max(1));
+        Self { buf: Vec::new(), start: 0, end: 0, skip: 0, read, limits }
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Puts other limits in force, from the next header on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.read = self.read.min(limits.read_size.max(1));
+        self.limits = limits;
+    }
+
+    /// How many bytes are there and have not been taken.
+    #[inline]
+    pub fn buffered(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether bytes of an unfinished frame are there, or of one that is being skipped.
+    pub fn is_mid_frame(&self) -> bool {
+        self.buffered() > 0 || self.skip > 0
+    }
+
+    /// Bytes of memory held.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Room to read into; never empty. What was read has to be told to [`filled`](Self::filled).
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            self.shrink();
+        }
+        let read = self.read;
+        if self.buf.len() - self.end < read {
+            self.buf.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        // Twice the read, so that a tail can wait for a whole read behind it without moving.
+        let least = (2 * read).max(self.end + read);
+        if self.buf.len() < least {
+            // A frame that needs more is met by doubling, and by no more than the frame.
+            let double = (2 * self.buf.len()).min(self.wanted() + read);
+            self.buf.resize(least.max(double), 0);
+        }
+        self.buf.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// `count` bytes have been read into the beginning of [`space`](Self::space). More than it had room for counts as
+    /// that much.
+    pub fn filled(&mut self, count: usize) {
+        let room = self.buf.len() - self.end;
+        let count = count.min(room);
+        if count == room || count >= self.read {
+            self.read = (2 * self.read).min(self.limits.read_size.max(1));
+        }
+        self.end += count;
+        self.drop_skipped();
+    }
+
+    /// Takes in bytes that are somewhere else.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let space = self.space();
+            let count = space.len().min(rest.len());
+            let (now, later) = rest.split_at(count);
+            let (space, _) = space.split_at_mut(count);
+            space.copy_from_slice(now);
+            self.filled(count);
+            rest = later;
+        }
+    }
+
+    /// Looks whether a whole frame is there; [`take`](Self::take) then lends it.
+    ///
+    /// Two calls, because a loop that waits for the first and lends from the second is one that the borrow checker
+    /// understands.
+    ///
+    /// # Errors
+    /// When the header is not to be believed or its length is over the limit. A bulk message over its limit is
+    /// skipped as it arrives, and the next call goes on behind it; any other error comes again with each call.
+    #[inline]
+    pub fn head(&mut self) -> Result<Option<Head>, FrameError> {
+        let Some(&[code, a, b, c, d]) =
+            self.buf.get(self.start..self.end).and_then(<[u8]>::first_chunk::<HEAD>)
+        else {
+            return Ok(None);
+        };
+        let code = MessageCode(code);
+        let length = i32::from_be_bytes([a, b, c, d]);
+        let Some(body) = length.checked_sub(4).and_then(|body| usize::try_from(body).ok()) else {
+            return Err(FrameError { code, kind: FrameErrorKind::BadLength { length } });
+        };
+        if body > self.limits.control.min(self.limits.bulk) {
+            self.judge(code, body)?;
+        }
+        let length = HEAD + body;
+        Ok((self.buffered() >= length).then_some(Head { code, length }))
+    }
+
+    /// Lends the frame that [`head`](Self::head) has found.
+    #[inline]
+    pub fn take(&mut self, head: Head) -> Frame<'_> {
+        let start = self.start + HEAD;
+        // A head from before another `take` may not fit any more; it then lends what is there.
+        self.start = (self.start + head.length).min(self.end);
+        Frame { code: head.code, body: self.buf.get(start..self.start).unwrap_or_default() }
+    }
+
+    /// Takes the frame that [`head`](Self::head) has found, to be kept. Costs a copy of the frame, or for a large one
+    /// of what lies beside it.
+    pub fn take_owned(&mut self, head: Head) -> FrameBuf {
+        if head.length < HAND_OVER {
+            return self.take(head).to_owned();
+        }
+        let from = self.start + HEAD;
+        let to = (self.start + head.length).min(self.end);
+        let behind = self.buf.get(to..self.end).unwrap_or_default().to_vec();
+        let mut whole = core::mem::take(&mut self.buf);
+        whole.truncate(to);
+        (self.start, self.end) = (0, 0);
+        // Room beyond the frame would stay with it for as long as it is kept.
+        whole.shrink_to_fit();
+        let body = Bytes::from(whole);
+        let body = body.slice(from.min(body.len())..);
+        self.extend(&behind);
+        FrameBuf { code: head.code, body }
+    }
+
+    /// The next frame, lent, if a whole one is there.
+    ///
+    /// # Errors
+    /// As [`head`](Self::head).
+    #[inline]
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
+    pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        match self.head()? {
+            Some(head) => Ok(Some(self.take(head))),
+            None => Ok(None),
+        }
+    }
+
+    /// The bytes that are there and have not been taken, whole frames or not.
+    pub fn peek(&self) -> &[u8] {
+        self.buf.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Gives up memory beyond twice the read size; only an empty buffer has any to give up.
+    fn shrink(&mut self) {
+        if self.buf.len() > 2 * self.limits.read_size.max(1) {
+            self.buf = Vec::new();
+        }
+    }
+
+    /// How many bytes the unfinished frame at the front has in all, by its header.
+    fn wanted(&self) -> usize {
+        match self.buf.get(self.start..self.end).and_then(<[u8]>::first_chunk::<HEAD>) {
+            Some(&[_, a, b, c, d]) => 1 + usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(0),
+            None => 0,
+        }
+    }
+
+    #[cold]
+    fn judge(&mut self, code: MessageCode, body: usize) -> Result<(), FrameError> {
+        let (limit, skipped) = self.limits.of(code);
+        if body <= limit {
+            return Ok(());
+        }
+        if skipped {
+            self.skip = HEAD + body;
+            self.drop_skipped();
+        }
+        Err(FrameError { code, kind: FrameErrorKind::TooLong { length: body, limit, skipped } })
+    }
+
+    fn drop_skipped(&mut self) {
+        let now = self.skip.min(self.buffered());
+        self.skip -= now;
+        self.start += now;
+    }
+}
+
+impl core::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Inbox")
+            .field("buffered", &self.buffered())
+            .field("capacity", &self.capacity())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn frame(code: u8, body: &[u8]) -> Vec<u8> {
+        let mut frame = vec![code];
+        frame.extend(u32::try_from(body.len() + 4).expect("a test's frame is small").to_be_bytes());
+        frame.extend(body);
+        frame
+    }
+
+    #[test]
+    fn a_length_below_four_is_fatal() {
+        for length in [3, 0, -1, i32::MIN] {
+            let mut inbox = Inbox::new(Limits::BACKEND);
+            inbox.extend(b"D");
+            inbox.extend(&length.to_be_bytes());
+            let error = inbox.next().expect_err("it cannot be believed");
+            assert_eq!(error.kind, FrameErrorKind::BadLength { length });
+            assert!(error.is_fatal());
+        }
+    }
+
+    #[test]
+    fn a_length_is_judged_from_the_header_before_memory_is_taken() {
+        let mut inbox = Inbox::new(Limits::BACKEND);
+        inbox.extend(b"D\x3f\xff\xff\xff");
+        assert_eq!(inbox.next(), Ok(None));
+        inbox.space();
+        assert!(inbox.capacity() <= 4 * FIRST_READ, "{}", inbox.capacity());
+    }
+
+    #[test]
+    fn a_row_over_the_limit_is_skipped_and_the_next_message_read() {
+        let mut inbox = Inbox::new(Limits { bulk: 70_000, ..Limits::BACKEND });
+        let mut stream = frame(b'D', &vec![7; 70_001]);
+        stream.extend(frame(b'Z', b"I"));
+        let mut errors = 0;
+        let mut seen = Vec::new();
+        for piece in stream.chunks(1000) {
+            inbox.extend(piece);
+            loop {
+                match inbox.next() {
+                    Ok(Some(frame)) => seen.push(frame.to_owned()),
+                    Ok(None) => break,
+                    Err(error) => {
+                        assert!(!error.is_fatal());
+                        errors += 1;
+                    }
+                }
+            }
+            assert!(inbox.capacity() <= 4 * FIRST_READ);
+        }
+        assert_eq!((errors, seen.len()), (1, 1));
+        assert_eq!(seen[0].frame(), Frame { code: MessageCode::READY_FOR_QUERY, body: b"I" });
+    }
+
+    #[test]
+    fn a_control_message_over_the_limit_is_fatal() {
+        let mut inbox = Inbox::new(Limits::BACKEND);
+        inbox.extend(b"Z\0\x01\0\x05");
+        assert!(inbox.next().is_err_and(|error| error.is_fatal()));
+        assert!(inbox.next().is_err(), "and stays so");
+    }
+
+    #[test]
+    fn the_buffer_grows_for_a_large_message_and_shrinks_after_it() {
+        let mut inbox = Inbox::new(Limits::BACKEND);
+        let large = frame(b'd', &vec![1; 8 << 20]);
+        inbox.extend(&large);
+        assert_eq!(inbox.next().map(|frame| frame.map(|frame| frame.body.len())), Ok(Some(8 << 20)));
+        inbox.space();
+        assert!(inbox.capacity() <= 2 * inbox.limits().read_size, "{}", inbox.capacity());
+    }
+
+    #[test]
+    fn a_large_frame_that_is_kept_holds_no_more_than_itself_and_the_stream_goes_on() {
+        let mut inbox = Inbox::new(Limits::BACKEND);
+        let mut stream = frame(b'Z', b"T");
+        stream.extend(frame(b'd', &vec![1; 1 << 20]));
+        stream.extend(frame(b'Z', b"I"));
+        inbox.extend(&stream);
+        inbox.next().expect("well-formed");
+        let head = inbox.head().expect("well-formed").expect("whole");
+        let kept = inbox.take_owned(head);
+        assert_eq!(kept.body.len(), 1 << 20);
+        assert!(kept.body.iter().all(|byte| *byte == 1));
+        assert_eq!(inbox.next(), Ok(Some(Frame { code: MessageCode::READY_FOR_QUERY, body: b"I" })));
+    }
+
+    #[test]
+    fn a_tail_is_moved_only_when_room_runs_out() {
+        let mut inbox = Inbox::new(Limits::BACKEND);
+        inbox.space()[..10].copy_from_slice(b"Z\0\0\0\x05IZ\0\0\0");
+        inbox.filled(10);
+        inbox.next().expect("well-formed");
+        inbox.space();
+        assert_eq!(inbox.start, 6, "there was room behind the tail");
+    }
+}

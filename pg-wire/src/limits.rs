@@ -1,0 +1,74 @@
+//! How much a peer may make us hold.
+
+use crate::code::MessageCode;
+use crate::trace::Direction;
+
+/// Bounds on what a peer can make a connection hold; each a knob with a default.
+///
+/// A length is judged from the five bytes of its header, before anything is reserved for it, and memory then grows
+/// with the bytes that arrive and not with what they promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest body, in bytes, of a message that carries rows, data, SQL, parameters, descriptions or error texts.
+    ///
+    /// Default 1,073,741,823 (`0x3fffffff`): PostgreSQL itself never sends more, nor takes more.
+    pub bulk: usize,
+    /// Longest body, in bytes, of every other message.
+    ///
+    /// Default 65,536: the server takes 10,000 at most, but for tokens of GSSAPI, which go up to 65,535.
+    pub control: usize,
+    /// How many bytes [`flush`](crate::Connection::flush) will take in while the peer does not take ours, before it
+    /// gives up with [`InboxFull`](crate::Error::InboxFull).
+    ///
+    /// Default 16 MiB. Memory is only used when a pipeline needs it.
+    pub read_ahead: usize,
+    /// Bytes asked of the transport in one read, once reads have been seen to come in full; the first ones are
+    /// smaller.
+    ///
+    /// Default 65,536. The buffer holds twice that between messages, and goes back to it after larger ones.
+    pub read_size: usize,
+    /// Capacity in bytes that an empty buffer for sending keeps; what is more is given back after the flush.
+    ///
+    /// Default 131,072.
+    pub write_retain: usize,
+    /// Whose messages are read: the codes mean other messages in the other direction.
+    pub reads: Direction,
+}
+
+impl Limits {
+    /// For a client, which reads what a server says.
+    pub const BACKEND: Self = Self {
+        bulk: 0x3fff_ffff,
+        control: 65_536,
+        read_ahead: 16 << 20,
+        read_size: 65_536,
+        write_retain: 131_072,
+        reads: Direction::Backend,
+    };
+
+    /// For a server, which reads what a client says.
+    pub const FRONTEND: Self = Self { reads: Direction::Frontend, ..Self::BACKEND };
+
+    /// The same with every message limited to 30,000 bytes, which is all that libpq takes from a server that has not
+    /// let it in: what is right as long as the peer is a stranger.
+    pub const fn before_authentication(self) -> Self {
+        Self { control: 30_000, bulk: 30_000, ..self }
+    }
+
+    /// The limit for the body of a message with this code, in bytes, and whether it is the one for bulk.
+    #[inline]
+    pub(crate) fn of(&self, code: MessageCode) -> (usize, bool) {
+        let bulk: &[u8] = match self.reads {
+            Direction::Backend => b"DdVTtENA",
+            Direction::Frontend => b"QPBFd",
+        };
+        if bulk.contains(&code.0) { (self.bulk, true) } else { (self.control, false) }
+    }
+}
+
+impl Default for Limits {
+    /// [`Limits::BACKEND`].
+    fn default() -> Self {
+        Self::BACKEND
+    }
+}

@@ -1,0 +1,176 @@
+//! What every message can do.
+
+use alloc::vec::Vec;
+use bytes::BufMut;
+
+use crate::code::MessageCode;
+use crate::error::{DecodeError, EncodeError, EncodeErrorKind};
+use crate::put::{Append, Fill, Measure, Put};
+use crate::reader::Reader;
+use crate::trace::{Direction, Trace};
+
+/// Longest message: what the length field, a signed Int32 that counts itself, can tell.
+const LONGEST: usize = i32::MAX as usize;
+
+/// Messages up to this many bytes are put together on the stack and reach a [`BufMut`] in one piece: a `put_slice`
+/// a field costs several times the field.
+const STAGED: usize = 256;
+
+/// A message, or a packet of the time before there are messages, that can be put on the wire.
+///
+/// The wire has `Byte1 code` (but for the packets before the session), `Int32 length` (of itself and the body), body.
+pub trait Message {
+    /// The code in front; `None` for the packets before the session, which have none.
+    fn code(&self) -> Option<MessageCode>;
+
+    /// The name in the manual.
+    fn name(&self) -> &'static str;
+
+    /// Hands the fields of the body to `out`, in wire order.
+    fn write<P: Put + ?Sized>(&self, out: &mut P);
+
+    /// As one line of text, as libpq's `PQtrace` prints it.
+    ///
+    /// ```
+    /// use pg_wire::{Direction, Message, frontend::Execute};
+    ///
+    /// let execute = Execute { portal: "".into(), max_rows: 0 };
+    /// assert_eq!(execute.trace(Direction::Frontend).to_string(), "F\t9\tExecute\t \"\" 0");
+    /// ```
+    fn trace(&self, direction: Direction) -> Trace<'_, Self> {
+        Trace::new(direction, self)
+    }
+
+    /// Appends the whole message to `out`.
+    ///
+    /// ```
+    /// use pg_wire::{Message, frontend::Query};
+    ///
+    /// let mut out = Vec::new();
+    /// Query { sql: "select 1".into() }.encode(&mut out)?;
+    /// assert_eq!(out, b"Q\0\0\0\x0dselect 1\0");
+    /// # Ok::<_, pg_wire::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the wire cannot carry: a NUL inside a string, a count or a length over its field. `out` is left
+    /// untouched, also where it has a fixed end and the message does not fit before it. (The one exception: after
+    /// [`Unstable`](EncodeErrorKind::Unstable), `out` may hold a frame filled up with zeros.)
+    fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
+        let refused = |kind| EncodeError { message: self.name(), kind };
+        let length = measure(self)?;
+        let left = out.remaining_mut();
+        if left < length {
+            return Err(refused(EncodeErrorKind::NoRoom { needed: length, left }));
+        }
+        let exact = if length <= STAGED {
+            let mut stage = [0; STAGED];
+            let (room, _) = stage.split_at_mut(length);
+            let exact = fill(self, room);
+            if exact {
+                out.put_slice(room);
+            }
+            exact
+        } else {
+            let mut append = Append::new(out, length);
+            write_whole(self, length, &mut append);
+            append.finish()
+        };
+        if exact { Ok(()) } else { Err(refused(EncodeErrorKind::Unstable)) }
+    }
+}
+
+/// A message that can be read from the body of its frame.
+pub trait Decode<'a>: Message + Sized {
+    /// The code of its frames; `None` for the packets before the session, which have none.
+    const CODE: Option<MessageCode>;
+
+    /// The name in the manual.
+    const NAME: &'static str;
+
+    /// Takes the fields from `body`, in wire order.
+    ///
+    /// # Errors
+    /// When a field is malformed.
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError>;
+
+    /// Reads `body`, all of it: what comes after the length field.
+    ///
+    /// ```
+    /// use pg_wire::{Decode, frontend::Query};
+    ///
+    /// assert_eq!(Query::decode(b"select 1\0")?.sql, "select 1");
+    /// # Ok::<_, pg_wire::DecodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a field is malformed or something is left over.
+    #[inline]
+    fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut body = Reader::new(Self::NAME, body);
+        let message = Self::read(&mut body)?;
+        body.finish()?;
+        Ok(message)
+    }
+}
+
+/// A field: one kind of thing in a body, read and written by the same list.
+pub trait Field<'a>: Sized {
+    /// Takes the field from `body`.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError>;
+
+    /// Hands the field to `out`.
+    fn write<P: Put + ?Sized>(&self, out: &mut P);
+}
+
+/// Length of the whole frame in bytes, or the reason why there can be none.
+#[inline]
+pub(crate) fn measure<M: Message + ?Sized>(message: &M) -> Result<usize, EncodeError> {
+    let mut measure = Measure::default();
+    message.write(&mut measure);
+    let head = if message.code().is_some() { 5 } else { 4 };
+    let refusal = match measure.refusal {
+        None if measure.length <= LONGEST - 4 => return Ok(head + measure.length),
+        None => EncodeErrorKind::MessageTooLong { length: measure.length.saturating_add(4) },
+        Some(refusal) => refusal,
+    };
+    Err(EncodeError { message: message.name(), kind: refusal })
+}
+
+#[inline]
+fn write_whole<M: Message + ?Sized>(message: &M, length: usize, out: &mut (impl Put + ?Sized)) {
+    let mut length = length;
+    if let Some(code) = message.code() {
+        out.byte1(code.0);
+        length -= 1;
+    }
+    // `measure` has seen that it fits.
+    out.int32(u32::try_from(length).unwrap_or(u32::MAX));
+    message.write(out);
+}
+
+/// Writes the whole frame into `room`, and says whether it fills it exactly.
+#[inline]
+fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> bool {
+    let length = room.len();
+    let mut fill = Fill::new(room);
+    write_whole(message, length, &mut fill);
+    fill.is_exact()
+}
+
+/// [`Message::encode`] for a `Vec`: straight into its end, and back to the old length on every error.
+#[inline]
+pub(crate) fn append<M: Message + ?Sized>(message: &M, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let length = measure(message)?;
+    let start = out.len();
+    out.resize(start + length, 0);
+    let (_, room) = out.split_at_mut(start);
+    if fill(message, room) {
+        return Ok(());
+    }
+    out.truncate(start);
+    Err(EncodeError { message: message.name(), kind: EncodeErrorKind::Unstable })
+}

@@ -1,0 +1,169 @@
+//! What is to be sent and has not gone yet.
+
+use alloc::vec::Vec;
+
+use crate::error::EncodeError;
+use crate::message::{self, Message};
+
+/// The buffer that messages are written into and sent from.
+///
+/// It does no I/O. Messages are [`put`](Self::put), a batch is [`commit`](Self::commit)ted whole, and the
+/// [`pending`](Self::pending) bytes leave in as many pieces as the transport likes, each told to [`sent`](Self::sent).
+///
+/// `put` never fails: the first message that cannot be encoded is remembered, and `commit` then reports it and drops
+/// the batch, so that half a pipeline never leaves.
+///
+/// ```
+/// use pg_wire::{Outbox, frontend::{Query, Sync}};
+///
+/// let mut outbox = Outbox::new(1024);
+/// outbox.put(&Sync {});
+/// outbox.put(&Query { sql: "select '\0'".into() });
+/// assert!(outbox.commit().is_err());
+/// assert_eq!(outbox.pending(), b"", "nothing of the batch is left");
+/// ```
+pub struct Outbox {
+    buf: Vec<u8>,
+    /// First byte that has not been sent.
+    sent: usize,
+    /// First byte that may not be sent yet.
+    committed: usize,
+    error: Option<EncodeError>,
+    /// Capacity kept while empty.
+    retain: usize,
+}
+
+impl Outbox {
+    /// An empty one, which takes no memory yet and, when it is empty again, keeps up to `retain` bytes.
+    pub fn new(retain: usize) -> Self {
+        Self { buf: Vec::new(), sent: 0, committed: 0, error: None, retain }
+    }
+
+    /// Adds a message to the batch.
+    #[inline]
+    pub fn put<M: Message + ?Sized>(&mut self, message: &M) {
+        if self.error.is_none()
+            && let Err(error) = message::append(message, &mut self.buf)
+        {
+            self.error = Some(error);
+        }
+    }
+
+    /// Ends the batch: all of it may leave.
+    ///
+    /// # Errors
+    /// The first message of the batch that could not be encoded; the whole batch has been dropped.
+    #[inline]
+    pub fn commit(&mut self) -> Result<(), EncodeError> {
+        match self.error.take() {
+            None => {
+                // Under constant load the buffer may never be empty: what has left makes room once it is the half.
+                if self.sent > self.retain && self.sent > self.buf.len() / 2 {
+                    self.buf.drain(..self.sent);
+                    self.sent = 0;
+                }
+                self.committed = self.buf.len();
+                Ok(())
+            }
+            Some(error) => {
+                self.buf.truncate(self.committed);
+                self.tidy();
+                Err(error)
+            }
+        }
+    }
+
+    /// The bytes that may leave and have not, in order.
+    #[inline]
+    pub fn pending(&self) -> &[u8] {
+        self.buf.get(self.sent..self.committed).unwrap_or_default()
+    }
+
+    /// The bytes of the batch that has not been committed.
+    pub fn batch(&self) -> &[u8] {
+        self.buf.get(self.committed..).unwrap_or_default()
+    }
+
+    /// The first `count` bytes of [`pending`](Self::pending) have left.
+    #[inline]
+    pub fn sent(&mut self, count: usize) {
+        self.sent = (self.sent + count).min(self.committed);
+        self.tidy();
+    }
+
+    /// Bytes of memory held.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn set_retain(&mut self, retain: usize) {
+        self.retain = retain;
+    }
+
+    fn tidy(&mut self) {
+        if self.sent == self.buf.len() {
+            self.buf.clear();
+            (self.sent, self.committed) = (0, 0);
+            if self.buf.capacity() > self.retain {
+                self.buf = Vec::new();
+            }
+        }
+    }
+}
+
+impl core::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Outbox")
+            .field("pending", &self.pending().len())
+            .field("batch", &self.batch().len())
+            .field("error", &self.error)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frontend::{Query, Sync};
+
+    #[test]
+    fn a_refused_message_takes_its_batch_with_it_and_no_more() {
+        let mut outbox = Outbox::new(1024);
+        outbox.put(&Sync {});
+        outbox.commit().expect("nothing is wrong with Sync");
+        outbox.put(&Sync {});
+        outbox.put(&Query { sql: "\0".into() });
+        outbox.put(&Sync {});
+        outbox.commit().expect_err("the query has a NUL");
+        assert_eq!(outbox.pending(), b"S\0\0\0\x04");
+        outbox.put(&Sync {});
+        outbox.commit().expect("the error is told once");
+        assert_eq!(outbox.pending().len(), 10);
+    }
+
+    #[test]
+    fn a_buffer_that_is_never_empty_does_not_grow_for_ever() {
+        let mut outbox = Outbox::new(1024);
+        outbox.put(&Sync {});
+        for _ in 0..100_000 {
+            outbox.put(&Sync {});
+            outbox.commit().expect("nothing is wrong with Sync");
+            outbox.sent(5);
+            assert_eq!(outbox.pending(), b"S\0\0\0\x04");
+        }
+        assert!(outbox.capacity() < 16 * 1024, "{}", outbox.capacity());
+    }
+
+    #[test]
+    fn memory_beyond_the_bound_is_given_back_once_all_is_sent() {
+        let mut outbox = Outbox::new(1024);
+        outbox.put(&Query { sql: "x".repeat(1 << 20).as_str().into() });
+        outbox.commit().expect("a long query is fine");
+        let all = outbox.pending().len();
+        outbox.sent(all - 1);
+        assert_eq!(outbox.pending().len(), 1);
+        outbox.sent(1);
+        assert_eq!(outbox.capacity(), 0);
+    }
+}

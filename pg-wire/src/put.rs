@@ -1,0 +1,200 @@
+//! Where the fields of a message go: to a count, into a buffer, or into a line of trace.
+
+use bytes::BufMut;
+
+use crate::error::EncodeErrorKind;
+use crate::text::Text;
+
+/// A taker of fields, in wire order.
+///
+/// A message says once what it is made of ([`Message::write`](crate::Message::write)) and is read by three takers: one
+/// measures, one writes, one prints the trace line. So length, bytes and trace cannot drift apart.
+///
+/// Taking cannot fail. What the wire cannot carry is [refused](Self::refuse) while measuring, before a byte is
+/// written.
+pub trait Put {
+    /// One byte that stands for a character: a kind, a status, a field code.
+    fn byte1(&mut self, value: u8);
+    /// An Int16.
+    fn int16(&mut self, value: u16);
+    /// An Int32.
+    fn int32(&mut self, value: u32);
+    /// A string and its terminating NUL.
+    fn text(&mut self, value: Text<'_>);
+    /// Bytes whose length is told elsewhere.
+    fn bytes(&mut self, value: &[u8]);
+
+    /// A string that must not be printed, and its terminating NUL.
+    #[inline]
+    fn secret_text(&mut self, value: Text<'_>) {
+        self.text(value);
+    }
+    /// Bytes that must not be printed.
+    #[inline]
+    fn secret_bytes(&mut self, value: &[u8]) {
+        self.bytes(value);
+    }
+    /// Bytes of which libpq's trace says nothing.
+    #[inline]
+    fn unprinted(&mut self, value: &[u8]) {
+        self.bytes(value);
+    }
+    /// The name under which libpq's trace knows this message, where fields decide it. Not on the wire.
+    #[inline]
+    fn rename(&mut self, name: core::fmt::Arguments<'_>) {
+        let _ = name;
+    }
+    /// Whether fields that came from the wire as one run of bytes are wanted one by one.
+    #[inline]
+    fn wants_fields(&self) -> bool {
+        false
+    }
+    /// Refuses the message; the first reason given stands.
+    #[inline]
+    fn refuse(&mut self, reason: EncodeErrorKind) {
+        let _ = reason;
+    }
+}
+
+/// Counts bytes and collects the first refusal.
+#[derive(Default)]
+pub(crate) struct Measure {
+    pub(crate) length: usize,
+    pub(crate) refusal: Option<EncodeErrorKind>,
+}
+
+impl Put for Measure {
+    #[inline]
+    fn byte1(&mut self, _: u8) {
+        self.length += 1;
+    }
+    #[inline]
+    fn int16(&mut self, _: u16) {
+        self.length += 2;
+    }
+    #[inline]
+    fn int32(&mut self, _: u32) {
+        self.length += 4;
+    }
+    #[inline]
+    fn text(&mut self, value: Text<'_>) {
+        if memchr::memchr(0, value.as_bytes()).is_some() {
+            self.refuse(EncodeErrorKind::Nul);
+        }
+        self.length += value.len() + 1;
+    }
+    #[inline]
+    fn bytes(&mut self, value: &[u8]) {
+        // Saturating: two slices that overlap may add up to more than an address space.
+        self.length = self.length.saturating_add(value.len());
+    }
+    #[cold]
+    fn refuse(&mut self, reason: EncodeErrorKind) {
+        self.refusal.get_or_insert(reason);
+    }
+}
+
+/// Fills room that was measured before.
+pub(crate) struct Fill<'a> {
+    rest: &'a mut [u8],
+    overrun: bool,
+}
+
+impl<'a> Fill<'a> {
+    #[inline]
+    pub(crate) fn new(room: &'a mut [u8]) -> Self {
+        Self { rest: room, overrun: false }
+    }
+
+    /// Whether the room was filled to its last byte and no further.
+    #[inline]
+    pub(crate) fn is_exact(&self) -> bool {
+        !self.overrun && self.rest.is_empty()
+    }
+
+    #[inline]
+    fn put<const N: usize>(&mut self, value: [u8; N]) {
+        match core::mem::take(&mut self.rest).split_first_chunk_mut::<N>() {
+            Some((head, rest)) => {
+                *head = value;
+                self.rest = rest;
+            }
+            None => self.overrun = true,
+        }
+    }
+}
+
+impl Put for Fill<'_> {
+    #[inline]
+    fn byte1(&mut self, value: u8) {
+        self.put([value]);
+    }
+    #[inline]
+    fn int16(&mut self, value: u16) {
+        self.put(value.to_be_bytes());
+    }
+    #[inline]
+    fn int32(&mut self, value: u32) {
+        self.put(value.to_be_bytes());
+    }
+    #[inline]
+    fn text(&mut self, value: Text<'_>) {
+        self.bytes(value.as_bytes());
+        self.put([0]);
+    }
+    #[inline]
+    fn bytes(&mut self, value: &[u8]) {
+        match core::mem::take(&mut self.rest).split_at_mut_checked(value.len()) {
+            Some((head, rest)) => {
+                head.copy_from_slice(value);
+                self.rest = rest;
+            }
+            None => self.overrun = true,
+        }
+    }
+}
+
+/// Writes to a [`BufMut`] field by field, never more than was measured before.
+pub(crate) struct Append<'a, B: ?Sized> {
+    out: &'a mut B,
+    left: usize,
+    overrun: bool,
+}
+
+impl<'a, B: BufMut + ?Sized> Append<'a, B> {
+    pub(crate) fn new(out: &'a mut B, length: usize) -> Self {
+        Self { out, left: length, overrun: false }
+    }
+
+    /// Makes up what is missing with zeros, so that the frame has the length its header tells, and says whether
+    /// there was anything to make up.
+    pub(crate) fn finish(self) -> bool {
+        self.out.put_bytes(0, self.left);
+        !self.overrun && self.left == 0
+    }
+}
+
+impl<B: BufMut + ?Sized> Put for Append<'_, B> {
+    fn byte1(&mut self, value: u8) {
+        self.bytes(&[value]);
+    }
+    fn int16(&mut self, value: u16) {
+        self.bytes(&value.to_be_bytes());
+    }
+    fn int32(&mut self, value: u32) {
+        self.bytes(&value.to_be_bytes());
+    }
+    fn text(&mut self, value: Text<'_>) {
+        self.bytes(value.as_bytes());
+        self.bytes(&[0]);
+    }
+    fn bytes(&mut self, value: &[u8]) {
+        match self.left.checked_sub(value.len()) {
+            Some(left) if !self.overrun => {
+                self.left = left;
+                self.out.put_slice(value);
+            }
+            _ => self.overrun = true,
+        }
+    }
+}

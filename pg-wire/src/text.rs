@@ -1,0 +1,132 @@
+//! Strings as the wire has them.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::fmt;
+
+/// A string of the protocol: any bytes but NUL, in the session's client encoding.
+///
+/// What comes in need not be UTF-8 (an error before `client_encoding` is agreed comes in the server's own), so the
+/// bytes are kept and decoded on demand. What goes out is made from `&str` or `&[u8]`; a NUL inside is refused when
+/// the message is written.
+///
+/// ```
+/// use pg_wire::Text;
+///
+/// let name = Text::from("portal");
+/// assert_eq!(name, "portal");
+/// assert_eq!(name.to_str(), Ok("portal"));
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Text<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    /// The empty string: the unnamed statement, the unnamed portal.
+    pub const EMPTY: Text<'static> = Text(b"");
+
+    /// Bytes that have come from between two NULs.
+    #[inline]
+    pub(crate) fn without_nul(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, without the terminating NUL.
+    #[inline]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// As UTF-8.
+    ///
+    /// # Errors
+    /// When the bytes are not UTF-8.
+    pub fn to_str(&self) -> Result<&'a str, core::str::Utf8Error> {
+        core::str::from_utf8(self.0)
+    }
+
+    /// As UTF-8, with U+FFFD for what is not.
+    pub fn to_string_lossy(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.0)
+    }
+
+    /// Whether it is the empty string.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Length in bytes, without the terminating NUL.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    #[inline]
+    fn from(text: &'a str) -> Self {
+        Self(text.as_bytes())
+    }
+}
+
+impl<'a> From<&'a String> for Text<'a> {
+    #[inline]
+    fn from(text: &'a String) -> Self {
+        Self(text.as_bytes())
+    }
+}
+
+impl<'a> From<&'a [u8]> for Text<'a> {
+    #[inline]
+    fn from(text: &'a [u8]) -> Self {
+        Self(text)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Text<'a> {
+    #[inline]
+    fn from(text: &'a [u8; N]) -> Self {
+        Self(text)
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Text<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    /// Lossy: U+FFFD stands for what is not UTF-8.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.to_string_lossy())
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    /// Quoted, with escapes for what is not printable ASCII.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_kept_and_shown_lossily() {
+        let text = Text::from(b"caf\xe9");
+        assert!(text.to_str().is_err());
+        assert_eq!(text.as_bytes(), b"caf\xe9");
+        assert_eq!(text.to_string_lossy(), "caf\u{fffd}");
+        assert_eq!(format!("{text:?}"), r#""caf\xe9""#);
+    }
+}

@@ -1,0 +1,167 @@
+//! A message as a line of text, as libpq's `PQtrace` prints it.
+
+use core::fmt;
+
+use crate::message::Message;
+use crate::put::{Measure, Put};
+use crate::text::Text;
+
+/// Who is speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The client.
+    Frontend,
+    /// The server.
+    Backend,
+}
+
+/// A message as one line, made by [`Message::trace`]; without a newline at its end.
+///
+/// `F` or `B`, tab, the length field, tab, the name; then, if there are fields, a tab and a space before each: numbers in
+/// decimal, strings in double quotes, bytes in single quotes with what is not printable as `\xNN`. This is what libpq 18
+/// prints with `PQTRACE_SUPPRESS_TIMESTAMPS`, but for secrets, which appear as libpq's own regression mode masks them:
+/// `"SSSS"` and `'BBBB'`.
+///
+/// As in libpq, strings are printed as they are: a newline in a query is a newline in the trace.
+///
+/// [`PQtrace`](https://www.postgresql.org/docs/current/libpq-control.html#LIBPQ-PQTRACE)
+#[derive(Debug)]
+pub struct Trace<'m, M: ?Sized> {
+    direction: Direction,
+    message: &'m M,
+}
+
+impl<'m, M: Message + ?Sized> Trace<'m, M> {
+    pub(crate) fn new(direction: Direction, message: &'m M) -> Self {
+        Self { direction, message }
+    }
+}
+
+impl<M: Message + ?Sized> fmt::Display for Trace<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut measure = Measure::default();
+        self.message.write(&mut measure);
+        let direction = match self.direction {
+            Direction::Frontend => 'F',
+            Direction::Backend => 'B',
+        };
+        write!(f, "{direction}\t{}\t", measure.length.saturating_add(4))?;
+        let mut line = Line { name: Some(self.message.name()), bare: true, out: f, result: Ok(()) };
+        self.message.write(&mut line);
+        line.finish()
+    }
+}
+
+/// Prints fields. The first error stays; there is nobody to return it to meanwhile.
+struct Line<'l, 'f> {
+    /// Until it has been printed.
+    name: Option<&'static str>,
+    bare: bool,
+    out: &'l mut fmt::Formatter<'f>,
+    result: fmt::Result,
+}
+
+impl Line<'_, '_> {
+    fn print(&mut self, text: fmt::Arguments<'_>) {
+        if self.result.is_ok() {
+            self.result = self.out.write_fmt(text);
+        }
+    }
+
+    fn name(&mut self) {
+        if let Some(name) = self.name.take() {
+            self.print(format_args!("{name}"));
+        }
+    }
+
+    fn field(&mut self, text: fmt::Arguments<'_>) {
+        self.name();
+        if core::mem::take(&mut self.bare) {
+            self.print(format_args!("\t"));
+        }
+        self.print(format_args!(" {text}"));
+    }
+
+    fn finish(mut self) -> fmt::Result {
+        self.name();
+        self.result
+    }
+}
+
+impl Put for Line<'_, '_> {
+    fn byte1(&mut self, value: u8) {
+        self.field(format_args!("{}", Printable(&[value])));
+    }
+    fn int16(&mut self, value: u16) {
+        self.field(format_args!("{value}"));
+    }
+    fn int32(&mut self, value: u32) {
+        self.field(format_args!("{}", value.cast_signed()));
+    }
+    fn text(&mut self, value: Text<'_>) {
+        self.field(format_args!("\"{value}\""));
+    }
+    fn bytes(&mut self, value: &[u8]) {
+        self.field(format_args!("'{}'", Printable(value)));
+    }
+    fn secret_text(&mut self, _: Text<'_>) {
+        self.field(format_args!("\"SSSS\""));
+    }
+    fn secret_bytes(&mut self, _: &[u8]) {
+        self.field(format_args!("'BBBB'"));
+    }
+    fn unprinted(&mut self, _: &[u8]) {}
+    fn wants_fields(&self) -> bool {
+        true
+    }
+    fn rename(&mut self, name: fmt::Arguments<'_>) {
+        self.name = None;
+        self.print(name);
+    }
+}
+
+/// Bytes with what is not printable ASCII as `\xNN`.
+struct Printable<'a>(&'a [u8]);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for run in self.0.chunk_by(|a, b| is_printable(*a) == is_printable(*b)) {
+            match core::str::from_utf8(run) {
+                Ok(run) if run.bytes().all(is_printable) => f.write_str(run)?,
+                _ => run.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_printable(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::DataRow;
+    use crate::message::Decode;
+    use crate::{Frame, MessageCode};
+    use alloc::string::ToString;
+
+    #[test]
+    fn bytes_are_shown_as_libpq_shows_them() {
+        assert_eq!(Printable(b"a\0b\xff\x7f ~'\\").to_string(), "a\\x00b\\xff\\x7f ~'\\");
+        assert_eq!(Printable(b"").to_string(), "");
+    }
+
+    #[test]
+    fn a_row_from_the_wire_is_walked() {
+        let row = DataRow::decode(b"\0\x02\0\0\0\x02hi\xff\xff\xff\xff").expect("well-formed");
+        assert_eq!(row.trace(Direction::Backend).to_string(), "B\t16\tDataRow\t 2 2 'hi' -1");
+    }
+
+    #[test]
+    fn a_message_nobody_knows_is_shown_by_its_code() {
+        let frame = Frame { code: MessageCode(b'z'), body: b"?" };
+        assert_eq!(frame.trace(Direction::Backend).to_string(), "B\t5\tUnknown message: 7a");
+    }
+}

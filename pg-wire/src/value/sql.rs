@@ -1,0 +1,98 @@
+//! Whatever `postgres-types` can convert.
+
+use bytes::BytesMut;
+use postgres_types::{FromSql, IsNull, ToSql, Type};
+
+use super::{Column, FromValue, Mismatch};
+use crate::field::FormatCode;
+use crate::params::{Bindable, Bound};
+
+/// A value read by [`postgres_types::FromSql`], out of the binary format.
+///
+/// For types that are built into PostgreSQL; others would need their definition, which is in the catalogs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sql<T>(pub T);
+
+impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
+    fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
+        let Some(known) = Type::from_oid(column.type_oid) else {
+            return Err(Mismatch::Type { wanted: "one of PostgreSQL's own types" });
+        };
+        if column.format != FormatCode::Binary {
+            return Err(Mismatch::Type { wanted: "in binary format" });
+        }
+        if !T::accepts(&known) {
+            return Err(Mismatch::Type { wanted: core::any::type_name::<T>() });
+        }
+        T::from_sql_nullable(&known, value)
+            .map(Self)
+            .map_err(|error| if value.is_none() { Mismatch::Null } else { Mismatch::Other(error) })
+    }
+}
+
+/// A parameter written by [`postgres_types::ToSql`], in the format that it chooses.
+///
+/// It is converted when it is made, which takes memory of its own, and may be bound any number of times.
+#[derive(Clone, Debug)]
+pub struct SqlParam {
+    bytes: Option<BytesMut>,
+    format: postgres_types::Format,
+}
+
+impl SqlParam {
+    /// Converts `value` to a parameter of this type.
+    ///
+    /// # Errors
+    /// When the value is not one of this type or does not fit it.
+    pub fn new(value: &dyn ToSql, type_: &Type) -> Result<Self, Mismatch> {
+        let mut bytes = BytesMut::new();
+        let bytes = match value.to_sql_checked(type_, &mut bytes).map_err(Mismatch::Other)? {
+            IsNull::Yes => None,
+            IsNull::No => Some(bytes),
+        };
+        Ok(Self { bytes, format: value.encode_format(type_) })
+    }
+}
+
+impl Bindable for SqlParam {
+    fn bound(&self) -> Bound<'_> {
+        match (&self.bytes, self.format) {
+            (None, _) => Bound::NULL,
+            (Some(bytes), postgres_types::Format::Text) => Bound::text(bytes),
+            (Some(bytes), postgres_types::Format::Binary) => Bound::binary(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn a_timestamp_goes_both_ways() {
+        let time = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let param = SqlParam::new(&time, &Type::TIMESTAMPTZ).expect("a timestamp");
+        let column = Column { type_oid: Type::TIMESTAMPTZ.oid(), format: FormatCode::Binary };
+        let Sql(back) = Sql::from_value(param.bound().as_bytes(), column).expect("a timestamp");
+        assert_eq!(time, back);
+    }
+
+    #[test]
+    fn the_wrong_type_is_refused_both_ways() {
+        assert!(SqlParam::new(&1i32, &Type::TIMESTAMPTZ).is_err());
+        let column = Column { type_oid: Type::TEXT.oid(), format: FormatCode::Binary };
+        assert!(matches!(Sql::<i32>::from_value(Some(b"1234"), column), Err(Mismatch::Type { .. })));
+        let text = Column { type_oid: Type::INT4.oid(), format: FormatCode::Text };
+        assert!(matches!(Sql::<i32>::from_value(Some(b"1"), text), Err(Mismatch::Type { .. })));
+    }
+
+    #[test]
+    fn null_is_an_option() {
+        let param = SqlParam::new(&None::<i32>, &Type::INT4).expect("NULL");
+        assert_eq!(param.bound().as_bytes(), None);
+        let column = Column { type_oid: Type::INT4.oid(), format: FormatCode::Binary };
+        assert_eq!(Sql::from_value(None, column).expect("NULL"), Sql(None::<i32>));
+        assert!(matches!(Sql::<i32>::from_value(None, column), Err(Mismatch::Null)));
+    }
+}
