@@ -15,13 +15,9 @@ use crate::{paths, process, test};
 
 /// Runs every step, and stops at the first that fails.
 pub(crate) fn run() -> Result<ExitCode> {
-    step("format", || {
-        process::succeed(&mut cargo("fmt --all --check"))
-    })?;
+    step("format", || process::succeed(&mut cargo("fmt --all --check")))?;
     step("lints", || {
-        process::succeed(&mut cargo(
-            "clippy --workspace --all-targets --all-features -- -D warnings",
-        ))
+        process::succeed(&mut cargo("clippy --workspace --all-targets --all-features -- -D warnings"))
     })?;
     step("docs", || {
         let mut docs = cargo("doc --workspace --no-deps --all-features");
@@ -39,10 +35,7 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     heading(name);
     let start = Instant::now();
     work().with_context(|| format!("ci stops at: {name}"))?;
-    eprintln!(
-        "==> {name}: passed in {:.1} s",
-        start.elapsed().as_secs_f32()
-    );
+    eprintln!("==> {name}: passed in {:.1} s", start.elapsed().as_secs_f32());
     Ok(())
 }
 

@@ -9,9 +9,7 @@ use crate::{interrupt, paths, process};
 
 /// Runs the demo program against `DATABASE_URL`, or a PostgreSQL of its own.
 pub(crate) fn run() -> Result<ExitCode> {
-    let given = std::env::var("DATABASE_URL")
-        .ok()
-        .filter(|url| !url.is_empty());
+    let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
     if let Some(url) = given {
         eprintln!("xtask: using the server that DATABASE_URL names");
         return demo(&url);
@@ -24,22 +22,10 @@ pub(crate) fn run() -> Result<ExitCode> {
         started => started?,
     };
     let server = servers.first()?;
-    demo(&format!(
-        "postgres://scram:scram-secret@{}/postgres",
-        server.address()
-    ))
+    demo(&format!("postgres://scram:scram-secret@{}/postgres", server.address()))
 }
 
 fn demo(url: &str) -> Result<ExitCode> {
     eprintln!("xtask: building and running the demo (examples/src/bin/demo.rs)");
-    process::hand_over(&mut paths::cargo([
-        "run",
-        "--release",
-        "-p",
-        "examples",
-        "--bin",
-        "demo",
-        "--",
-        url,
-    ]))
+    process::hand_over(&mut paths::cargo(["run", "--release", "-p", "examples", "--bin", "demo", "--", url]))
 }

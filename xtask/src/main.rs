@@ -21,11 +21,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 /// The project's chores.
 #[derive(Debug, Parser)]
-#[command(
-    name = "xtask",
-    bin_name = "cargo xtask",
-    disable_help_subcommand = true
-)]
+#[command(name = "xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
 struct Arguments {
     /// What to do.
     #[command(subcommand)]

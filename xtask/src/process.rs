@@ -37,29 +37,18 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
 
 /// Runs a program that reads `input`, keeping both of its outputs.
 pub(crate) fn capture(command: &mut Command, input: &str) -> Result<Output> {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Running::start(command, Group::Own)?;
-    let (stdin, stdout, stderr) = (
-        child.child.stdin.take(),
-        child.child.stdout.take(),
-        child.child.stderr.take(),
-    );
+    let (stdin, stdout, stderr) =
+        (child.child.stdin.take(), child.child.stdout.take(), child.child.stderr.take());
     thread::scope(|scope| {
         // A program that ends without reading its input says why in its exit status.
         scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input.as_bytes())));
         let stdout = scope.spawn(move || read_all(stdout));
         let stderr = scope.spawn(move || read_all(stderr));
         let status = child.wait();
-        let joined =
-            |reader: thread::ScopedJoinHandle<'_, Vec<u8>>| reader.join().unwrap_or_default();
-        Ok(Output {
-            stdout: joined(stdout),
-            stderr: joined(stderr),
-            status: status?,
-        })
+        let joined = |reader: thread::ScopedJoinHandle<'_, Vec<u8>>| reader.join().unwrap_or_default();
+        Ok(Output { stdout: joined(stdout), stderr: joined(stderr), status: status? })
     })
 }
 
@@ -68,22 +57,14 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     let output = capture(command, "")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`{}` failed: {}\n{}",
-            shown(command),
-            output.status,
-            said.trim_end()
-        );
+        bail!("`{}` failed: {}\n{}", shown(command), output.status, said.trim_end());
     }
     String::from_utf8(output.stdout).with_context(|| format!("output of `{}`", shown(command)))
 }
 
 /// Runs a program without standard input, passing its standard output on as it comes and showing every piece to `see`.
 pub(crate) fn echo(command: &mut Command, mut see: impl FnMut(&[u8]) + Send) -> Result<ExitStatus> {
-    let mut child = Running::start(
-        command.stdin(Stdio::null()).stdout(Stdio::piped()),
-        Group::Own,
-    )?;
+    let mut child = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()), Group::Own)?;
     let stdout = child.child.stdout.take();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -103,29 +84,17 @@ pub(crate) fn echo(command: &mut Command, mut see: impl FnMut(&[u8]) + Send) -> 
 /// Runs a program in our place: it has the terminal, and its exit code is ours.
 pub(crate) fn hand_over(command: &mut Command) -> Result<ExitCode> {
     // A program with a terminal must be in the terminal's foreground group, which is ours.
-    let group = if std::io::stdin().is_terminal() {
-        Group::Ours
-    } else {
-        Group::Own
-    };
+    let group = if std::io::stdin().is_terminal() { Group::Ours } else { Group::Own };
     let status = Running::start(command, group)?.wait()?;
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    Ok(code
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// A command as one would type it, its program by name alone.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let words =
-        iter::once(program.file_name().unwrap_or(program.as_os_str())).chain(command.get_args());
-    words
-        .map(OsStr::to_string_lossy)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = iter::once(program.file_name().unwrap_or(program.as_os_str())).chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
 
 /// Which process group a program runs in.
@@ -150,9 +119,7 @@ impl Running {
         if group == Group::Own {
             command.process_group(0);
         }
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot run `{}`", shown(command)))?;
+        let child = command.spawn().with_context(|| format!("cannot run `{}`", shown(command)))?;
         Ok(Self { child, group })
     }
 

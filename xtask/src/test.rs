@@ -19,9 +19,7 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     let servers = Servers::start_both()?;
     let mut tally = Tally::default();
     let mut tests = paths::cargo(plan.run());
-    let status = process::echo(tests.envs(servers.environment()), |output| {
-        tally.read(output)
-    })?;
+    let status = process::echo(tests.envs(servers.environment()), |output| tally.read(output))?;
     drop(servers);
     if tally.finish() {
         // A program that died in the middle of a line.
@@ -30,10 +28,7 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
 
     let mut verdict = Ok(());
     if tally.ignored > 0 {
-        verdict = Err(format!(
-            "{} ignored: here every test has to run",
-            tally.ignored
-        ));
+        verdict = Err(format!("{} ignored: here every test has to run", tally.ignored));
     }
     if tally.passed + tally.failed == 0 {
         verdict = Err(String::from("no test ran"));
@@ -45,11 +40,7 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
         eprintln!("xtask: {sentence}");
     }
     println!("tests: {} passed, {} failed", tally.passed, tally.failed);
-    Ok(if verdict.is_ok() && status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if verdict.is_ok() && status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What `cargo test` is called with.
@@ -63,14 +54,8 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(more: &'a [String]) -> Self {
-        let end = more
-            .iter()
-            .position(|argument| argument == "--")
-            .unwrap_or(more.len());
-        Self {
-            cargo: &more[..end],
-            programs: more.get(end + 1..).unwrap_or_default(),
-        }
+        let end = more.iter().position(|argument| argument == "--").unwrap_or(more.len());
+        Self { cargo: &more[..end], programs: more.get(end + 1..).unwrap_or_default() }
     }
 
     /// Builds every test program without running one.
@@ -93,10 +78,7 @@ impl<'a> Plan<'a> {
     fn common(&self, own: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = vec!["test", "--all-features"];
         // Beside a package named by the caller it would still mean all of them.
-        if !self
-            .cargo
-            .iter()
-            .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
+        if !self.cargo.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
         {
             arguments.push("--workspace");
         }
@@ -117,10 +99,7 @@ mod tests {
     #[test]
     fn every_test_of_every_package_is_run() {
         let plan = Plan::new(&[]);
-        assert_eq!(
-            plan.build().join(" "),
-            "test --all-features --workspace --no-run"
-        );
+        assert_eq!(plan.build().join(" "), "test --all-features --workspace --no-run");
         assert_eq!(
             plan.run()[..6].join(" "),
             "test --all-features --workspace --no-fail-fast -- --include-ignored"
@@ -131,10 +110,7 @@ mod tests {
     fn arguments_go_to_cargo_and_after_another_dash_dash_to_the_programs() {
         let more = words("-p pg-wire -- --nocapture");
         let plan = Plan::new(&more);
-        assert_eq!(
-            plan.build().join(" "),
-            "test --all-features --no-run -p pg-wire"
-        );
+        assert_eq!(plan.build().join(" "), "test --all-features --no-run -p pg-wire");
         let run = plan.run().join(" ");
         assert!(
             run.starts_with("test --all-features --no-fail-fast -p pg-wire -- --include-ignored"),

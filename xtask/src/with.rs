@@ -10,13 +10,7 @@ use crate::servers::Servers;
 
 /// Runs the command with the servers started; its exit code is ours.
 pub(crate) fn run(command: &[OsString]) -> Result<ExitCode> {
-    let [program, arguments @ ..] = command else {
-        bail!("there is no command to run")
-    };
+    let [program, arguments @ ..] = command else { bail!("there is no command to run") };
     let servers = Servers::start_both()?;
-    process::hand_over(
-        Command::new(program)
-            .args(arguments)
-            .envs(servers.environment()),
-    )
+    process::hand_over(Command::new(program).args(arguments).envs(servers.environment()))
 }

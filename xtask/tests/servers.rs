@@ -39,18 +39,9 @@ fn each_role_logs_in_its_own_way_and_others_not_at_all() {
             ("somebody", REJECTED),
         ] {
             let by_tcp = TcpStream::connect(server.address).expect("PostgreSQL listens by TCP");
-            assert_eq!(
-                ask(by_tcp, role),
-                answer,
-                "{role} by TCP, PostgreSQL {major}"
-            );
-            let by_socket =
-                UnixStream::connect(server.socket()).expect("PostgreSQL listens by socket");
-            assert_eq!(
-                ask(by_socket, role),
-                answer,
-                "{role} by socket, PostgreSQL {major}"
-            );
+            assert_eq!(ask(by_tcp, role), answer, "{role} by TCP, PostgreSQL {major}");
+            let by_socket = UnixStream::connect(server.socket()).expect("PostgreSQL listens by socket");
+            assert_eq!(ask(by_socket, role), answer, "{role} by socket, PostgreSQL {major}");
         }
     }
 }
@@ -85,10 +76,7 @@ fn what_a_killed_owner_and_watcher_leave_is_cleared_by_the_next() {
     kill_process(first.watcher(), Signal::KILL).expect("the watcher runs");
     first.signal(Signal::KILL);
     first.child.wait().expect("our child");
-    assert!(
-        !first.is_gone(),
-        "somebody else cleared up, so nothing is shown"
-    );
+    assert!(!first.is_gone(), "somebody else cleared up, so nothing is shown");
     let mut second = Serving::start(&temporary);
     assert!(first.is_gone());
     assert!(!second.is_gone(), "the one that runs was cleared as well");
@@ -108,22 +96,15 @@ impl Found {
     fn from(variables: &HashMap<String, String>, major: u8) -> Self {
         let variable = |name: &str| {
             let name = format!("PG{major}_{name}");
-            assert!(
-                variables.contains_key(&name),
-                "{name} is not set: run `cargo xtask test`"
-            );
+            assert!(variables.contains_key(&name), "{name} is not set: run `cargo xtask test`");
             &variables[&name]
         };
         let address = variable("ADDR").parse().expect("an address and a port");
-        Self {
-            address,
-            socket_dir: variable("SOCKET_DIR").into(),
-        }
+        Self { address, socket_dir: variable("SOCKET_DIR").into() }
     }
 
     fn socket(&self) -> PathBuf {
-        self.socket_dir
-            .join(format!(".s.PGSQL.{}", self.address.port()))
+        self.socket_dir.join(format!(".s.PGSQL.{}", self.address.port()))
     }
 
     fn listens(&self) -> bool {
@@ -148,10 +129,7 @@ impl Serving {
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let lines = stdout.lines().map_while(Result::ok).take(4);
         let variables = lines
-            .filter_map(|line| {
-                line.split_once('=')
-                    .map(|(name, value)| (name.into(), value.into()))
-            })
+            .filter_map(|line| line.split_once('=').map(|(name, value)| (name.into(), value.into())))
             .collect();
         let servers = [15, 18].map(|major| Found::from(&variables, major)).into();
         Self { child, servers }
@@ -163,25 +141,18 @@ impl Serving {
 
     /// The directory of both servers.
     fn home(&self) -> &Path {
-        self.servers[0]
-            .socket_dir
-            .parent()
-            .expect("a directory of a directory")
+        self.servers[0].socket_dir.parent().expect("a directory of a directory")
     }
 
     /// The process that watches for the owner's end: its child with the directory among its arguments.
     fn watcher(&self) -> Pid {
         let owner = self.child.id();
-        let children =
-            fs::read_to_string(format!("/proc/{owner}/task/{owner}/children")).expect("/proc");
+        let children = fs::read_to_string(format!("/proc/{owner}/task/{owner}/children")).expect("/proc");
         let watches = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             line.split(|byte| *byte == 0).nth(1) == Some(b"watch")
         };
-        let watcher = children
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .find(watches);
+        let watcher = children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(watches);
         watcher.and_then(Pid::from_raw).expect("a watcher")
     }
 
@@ -193,11 +164,7 @@ impl Serving {
     fn wait_until_gone(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !self.is_gone() {
-            assert!(
-                Instant::now() < deadline,
-                "{} or its servers are still there",
-                self.home().display()
-            );
+            assert!(Instant::now() < deadline, "{} or its servers are still there", self.home().display());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -214,10 +181,7 @@ impl Drop for Serving {
 /// A directory that the servers' user can enter.
 fn temporary() -> TempDir {
     let everybody = Permissions::from_mode(0o755);
-    tempfile::Builder::new()
-        .permissions(everybody)
-        .tempdir()
-        .expect("a temporary directory")
+    tempfile::Builder::new().permissions(everybody).tempdir().expect("a temporary directory")
 }
 
 /// Our environment, which `cargo xtask test` says where the servers are in.
@@ -229,9 +193,7 @@ fn environment() -> HashMap<String, String> {
 fn ask(mut stream: impl Read + Write, role: &str) -> Answer {
     let body = format!("\0\x03\0\0user\0{role}\0database\0postgres\0\0");
     let length = u32::try_from(body.len() + 4).expect("short");
-    stream
-        .write_all(&[length.to_be_bytes().as_slice(), body.as_bytes()].concat())
-        .expect("sent");
+    stream.write_all(&[length.to_be_bytes().as_slice(), body.as_bytes()].concat()).expect("sent");
     let mut head = [0; 9];
     stream.read_exact(&mut head).expect("an answer");
     let [tag, _, _, _, _, code @ ..] = head;

@@ -11,12 +11,7 @@ const ALL_SETS: usize = 4;
 /// Lints every library crate with each set. Clippy rather than `cargo check`, which lets a warning pass, such as of a
 /// function that no set but the full one uses.
 pub(super) fn run() -> Result<()> {
-    let metadata = process::read(&mut paths::cargo([
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))?;
+    let metadata = process::read(&mut paths::cargo(["metadata", "--no-deps", "--format-version", "1"]))?;
     for library in libraries(&metadata)? {
         for set in sets(&library.features) {
             let set = set.join(",");
@@ -45,37 +40,21 @@ struct Library {
 
 /// The workspace's published packages with a library, from `cargo metadata`.
 fn libraries(metadata: &str) -> Result<Vec<Library>> {
-    let metadata: Value =
-        serde_json::from_str(metadata).context("what `cargo metadata` printed")?;
-    let packages = metadata["packages"]
-        .as_array()
-        .context("`cargo metadata` names no packages")?;
+    let metadata: Value = serde_json::from_str(metadata).context("what `cargo metadata` printed")?;
+    let packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?;
     let is_library = |package: &&Value| {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let has_library = list(&package["targets"])
-            .iter()
-            .any(|target| list(&target["kind"]).contains(&"lib".into()));
+        let has_library =
+            list(&package["targets"]).iter().any(|target| list(&target["kind"]).contains(&"lib".into()));
         // An empty list of registries is what `publish = false` says.
-        has_library
-            && package["publish"]
-                .as_array()
-                .is_none_or(|registries| !registries.is_empty())
+        has_library && package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
     };
     let read = |package: &Value| {
-        let features = package["features"]
-            .as_object()
-            .context("a package without a table of features")?;
+        let features = package["features"].as_object().context("a package without a table of features")?;
         Ok(Library {
-            name: package["name"]
-                .as_str()
-                .context("a package without a name")?
-                .to_owned(),
+            name: package["name"].as_str().context("a package without a name")?.to_owned(),
             // The default set is one of the others, by another name.
-            features: features
-                .keys()
-                .filter(|feature| *feature != "default")
-                .cloned()
-                .collect(),
+            features: features.keys().filter(|feature| *feature != "default").cloned().collect(),
         })
     };
     packages.iter().filter(is_library).map(read).collect()
@@ -86,17 +65,11 @@ fn sets(features: &[String]) -> Vec<Vec<&str>> {
     let names: Vec<&str> = features.iter().map(String::as_str).collect();
     if names.len() > ALL_SETS {
         let alone = names.iter().map(|name| vec![*name]);
-        return std::iter::once(Vec::new())
-            .chain(alone)
-            .chain([names.clone()])
-            .collect();
+        return std::iter::once(Vec::new()).chain(alone).chain([names.clone()]).collect();
     }
     // Each feature doubles the sets: those without it, then those with it.
     names.iter().fold(vec![Vec::new()], |sets, name| {
-        let with = sets
-            .iter()
-            .map(|set| [set.as_slice(), &[name]].concat())
-            .collect::<Vec<_>>();
+        let with = sets.iter().map(|set| [set.as_slice(), &[name]].concat()).collect::<Vec<_>>();
         [sets, with].concat()
     })
 }
@@ -112,10 +85,7 @@ mod tests {
     #[test]
     fn few_features_are_tried_in_every_set() {
         assert_eq!(sets(&[]), [[""; 0]]);
-        assert_eq!(
-            sets(&names("a b")),
-            [vec![], vec!["a"], vec!["b"], vec!["a", "b"]]
-        );
+        assert_eq!(sets(&names("a b")), [vec![], vec!["a"], vec!["b"], vec!["a", "b"]]);
         assert_eq!(sets(&names("a b c d")).len(), 16);
     }
 
@@ -136,10 +106,7 @@ mod tests {
             {"name": "tool", "publish": null, "targets": [{"kind": ["bin"]}], "features": {}},
             {"name": "inner", "publish": [], "targets": [{"kind": ["lib"]}], "features": {}}
         ]}"#;
-        let wire = Library {
-            name: "wire".into(),
-            features: names("std"),
-        };
+        let wire = Library { name: "wire".into(), features: names("std") };
         assert_eq!(libraries(metadata).expect("well-formed"), [wire]);
     }
 }

@@ -34,20 +34,9 @@ pub(super) fn run() -> Result<()> {
     let host = host()?;
     let sysroot = bare_sysroot(&host)?;
     // With a target named, the flags are for what is built for it, and not for build scripts and macros, which may use `std`.
-    let mut build = paths::cargo([
-        "build",
-        "--package",
-        PACKAGE,
-        "--no-default-features",
-        "--target",
-        &host,
-    ]);
-    build.env(
-        "CARGO_ENCODED_RUSTFLAGS",
-        format!("--sysroot={}", sysroot.display()),
-    );
-    process::succeed(&mut build)
-        .with_context(|| format!("{PACKAGE} or what it depends on needs `std`"))
+    let mut build = paths::cargo(["build", "--package", PACKAGE, "--no-default-features", "--target", &host]);
+    build.env("CARGO_ENCODED_RUSTFLAGS", format!("--sysroot={}", sysroot.display()));
+    process::succeed(&mut build).with_context(|| format!("{PACKAGE} or what it depends on needs `std`"))
 }
 
 /// The line of a `cargo tree` with features that names a `std` feature.
@@ -79,18 +68,12 @@ fn bare_sysroot(target: &str) -> Result<PathBuf> {
     for entry in fs::read_dir(libraries(Path::new(full.trim())))? {
         let entry = entry?;
         let name = entry.file_name();
-        if KEPT
-            .iter()
-            .any(|kept| name.to_string_lossy().starts_with(kept))
-        {
+        if KEPT.iter().any(|kept| name.to_string_lossy().starts_with(kept)) {
             symlink(entry.path(), libraries(&bare).join(&name))?;
             found += 1;
         }
     }
-    ensure!(
-        found >= KEPT.len(),
-        "the compiler's libraries for {target} are not where they were looked for"
-    );
+    ensure!(found >= KEPT.len(), "the compiler's libraries for {target} are not where they were looked for");
     Ok(bare)
 }
 
@@ -102,9 +85,6 @@ mod tests {
     fn a_std_feature_anywhere_below_is_found() {
         let tree = "pg-wire v0.1.0\nbytes feature \"std\"\nbytes v1.0.0\n";
         assert_eq!(asks_for_std(tree), Some("bytes feature \"std\""));
-        assert_eq!(
-            asks_for_std("pg-wire v0.1.0\nbytes v1.0.0\nmemchr feature \"alloc\"\n"),
-            None
-        );
+        assert_eq!(asks_for_std("pg-wire v0.1.0\nbytes v1.0.0\nmemchr feature \"alloc\"\n"), None);
     }
 }

@@ -23,10 +23,7 @@ impl Binaries {
     pub(crate) fn find(major: Major) -> Result<Self> {
         // Fetched even where an 18 is installed: the one that everybody else tests against.
         if major == V18 && cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-            return Ok(Self {
-                prefix: fetch::postgres_18()?,
-                own_libraries: true,
-            });
+            return Ok(Self { prefix: fetch::postgres_18()?, own_libraries: true });
         }
         if let Some(found) = Self::installed(major) {
             return Ok(found);
@@ -44,26 +41,15 @@ impl Binaries {
     /// The programs where Debian puts them, or on the PATH.
     fn installed(major: Major) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        std::iter::once(debian(major))
-            .chain(std::env::split_paths(&path))
-            .find_map(|bin| {
-                // Links lead out of the PATH's directories to where the other programs are.
-                let bin = bin
-                    .join("postgres")
-                    .canonicalize()
-                    .ok()?
-                    .parent()?
-                    .to_path_buf();
-                let version =
-                    process::read(Command::new(bin.join("postgres")).arg("--version")).ok()?;
-                let suits = version_of(&version) == Some(major) && bin.join("initdb").exists();
-                suits.then(|| {
-                    bin.parent().map(|prefix| Self {
-                        prefix: prefix.to_path_buf(),
-                        own_libraries: false,
-                    })
-                })?
-            })
+        std::iter::once(debian(major)).chain(std::env::split_paths(&path)).find_map(|bin| {
+            // Links lead out of the PATH's directories to where the other programs are.
+            let bin = bin.join("postgres").canonicalize().ok()?.parent()?.to_path_buf();
+            let version = process::read(Command::new(bin.join("postgres")).arg("--version")).ok()?;
+            let suits = version_of(&version) == Some(major) && bin.join("initdb").exists();
+            suits.then(|| {
+                bin.parent().map(|prefix| Self { prefix: prefix.to_path_buf(), own_libraries: false })
+            })?
+        })
     }
 
     /// The same programs where `user` can run them: here, or copied below `home`.
@@ -74,16 +60,10 @@ impl Binaries {
         if runs {
             return Ok(self);
         }
-        let Some(name) = self.prefix.file_name() else {
-            bail!("{} cannot be copied", self.prefix.display())
-        };
+        let Some(name) = self.prefix.file_name() else { bail!("{} cannot be copied", self.prefix.display()) };
         let prefix = home.join(name);
         process::succeed(
-            Command::new("cp")
-                .arg("-R")
-                .arg("--preserve=mode,links")
-                .arg(&self.prefix)
-                .arg(&prefix),
+            Command::new("cp").arg("-R").arg("--preserve=mode,links").arg(&self.prefix).arg(&prefix),
         )?;
         super::open_to_all(&prefix)?;
         Ok(Self { prefix, ..self })
@@ -92,12 +72,7 @@ impl Binaries {
     /// One of the programs, with nothing of our environment that could change what it does.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.prefix.join("bin").join(name));
-        command
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("LC_ALL", "C")
-            .env("TZ", "UTC")
-            .current_dir("/");
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
         if self.own_libraries {
             command.env("LD_LIBRARY_PATH", self.prefix.join("lib"));
         }
@@ -113,25 +88,18 @@ fn debian(major: Major) -> PathBuf {
 /// The major version in what `postgres --version` prints.
 fn version_of(printed: &str) -> Option<Major> {
     let number = printed.strip_prefix("postgres (PostgreSQL) ")?;
-    number
-        .split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Installs a Debian package when we may, and otherwise says how to.
 pub(super) fn install(package: &str) -> Result<()> {
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        command
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
         command
     };
-    if !rustix::process::getuid().is_root() || process::read(&mut apt_get(&["--version"])).is_err()
-    {
-        bail!("to install it: sudo apt-get update && sudo apt-get install -y {package}");
+    if !rustix::process::getuid().is_root() || process::read(&mut apt_get(&["--version"])).is_err() {
+        bail!("install it with `sudo apt-get update && sudo apt-get install -y {package}`");
     }
     eprintln!("xtask: installing {package}");
     // Kept quiet, and shown when it fails: hundreds of lines that say nothing about this project.
@@ -146,10 +114,7 @@ mod tests {
 
     #[test]
     fn the_major_version_is_read_from_what_postgres_prints() {
-        assert_eq!(
-            version_of("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"),
-            Some(15)
-        );
+        assert_eq!(version_of("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
         assert_eq!(version_of("postgres (PostgreSQL) 18beta1\n"), Some(18));
         assert_eq!(version_of("psql (PostgreSQL) 15.18\n"), None);
         assert_eq!(version_of("postgres (PostgreSQL) devel"), None);

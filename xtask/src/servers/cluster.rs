@@ -39,26 +39,10 @@ const ADMIN: &str = "admin";
 
 /// Every other role. A role that is not listed is rejected.
 const ROLES: [Role; 5] = [
-    Role {
-        name: "trust",
-        method: "trust",
-        password: None,
-    },
-    Role {
-        name: "cleartext",
-        method: "password",
-        password: Some(("scram-sha-256", "'cleartext-secret'")),
-    },
-    Role {
-        name: "md5",
-        method: "md5",
-        password: Some(("md5", "'md5-secret'")),
-    },
-    Role {
-        name: "scram",
-        method: "scram-sha-256",
-        password: Some(("scram-sha-256", "'scram-secret'")),
-    },
+    Role { name: "trust", method: "trust", password: None },
+    Role { name: "cleartext", method: "password", password: Some(("scram-sha-256", "'cleartext-secret'")) },
+    Role { name: "md5", method: "md5", password: Some(("md5", "'md5-secret'")) },
+    Role { name: "scram", method: "scram-sha-256", password: Some(("scram-sha-256", "'scram-secret'")) },
     // A no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
     Role {
         name: "saslprep",
@@ -69,22 +53,12 @@ const ROLES: [Role; 5] = [
 
 impl Cluster {
     /// Makes the data directory below `home`.
-    pub(crate) fn create(
-        major: Major,
-        binaries: Binaries,
-        user: &User,
-        home: &Path,
-    ) -> Result<Self> {
+    pub(crate) fn create(major: Major, binaries: Binaries, user: &User, home: &Path) -> Result<Self> {
         let dir = home.join(major.to_string());
         fs::create_dir(&dir)?;
         super::open_to_all(&dir)?;
         user.own(&dir)?;
-        let cluster = Self {
-            major,
-            binaries,
-            user: *user,
-            dir,
-        };
+        let cluster = Self { major, binaries, user: *user, dir };
         cluster.initdb()?;
         let settings = cluster.data().join("postgresql.conf");
         let defaults = fs::read_to_string(&settings)?;
@@ -102,36 +76,18 @@ impl Cluster {
 
     fn initdb(&self) -> Result<()> {
         let mut initdb = self.binaries.command("initdb");
-        initdb.args([
-            "--username",
-            ADMIN,
-            "--encoding=UTF8",
-            "--no-locale",
-            "--auth=trust",
-            "--no-sync",
-        ]);
-        initdb
-            .args(["--no-instructions", "--pgdata"])
-            .arg(self.data());
+        initdb.args(["--username", ADMIN, "--encoding=UTF8", "--no-locale", "--auth=trust", "--no-sync"]);
+        initdb.args(["--no-instructions", "--pgdata"]).arg(self.data());
         process::read(self.user.take(&mut initdb)).map(drop)
     }
 
     /// Runs the statements through `postgres --single`, which needs no client program and no running server.
     fn make_roles(&self) -> Result<()> {
         let mut single = self.binaries.command("postgres");
-        single
-            .arg("--single")
-            .arg("-D")
-            .arg(self.data())
-            .arg("template1");
+        single.arg("--single").arg("-D").arg(self.data()).arg("template1");
         let output = process::capture(self.user.take(&mut single), &statements())?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "`{}` failed: {}\n{said}",
-            process::shown(&single),
-            output.status
-        );
+        ensure!(output.status.success(), "`{}` failed: {}\n{said}", process::shown(&single), output.status);
         // It goes on after a failed statement, and ends with success.
         match said.lines().find(|line| line.contains("ERROR:")) {
             Some(error) => bail!("cannot make the roles: {error}"),
@@ -212,10 +168,7 @@ fn statements() -> String {
             }
         };
     }
-    let names: Vec<String> = ROLES
-        .iter()
-        .map(|role| format!("\"{}\"", role.name))
-        .collect();
+    let names: Vec<String> = ROLES.iter().map(|role| format!("\"{}\"", role.name)).collect();
     let names = names.join(", ");
     // Said in the template, and so copied into the new database: single-user mode sees one database only.
     let _ = writeln!(sql, "GRANT ALL ON SCHEMA public TO {names};");
@@ -239,11 +192,7 @@ mod tests {
             "host all md5 127.0.0.1/32 md5",
             "host replication admin 127.0.0.1/32 trust",
         ] {
-            assert_eq!(
-                hba.lines().filter(|line| *line == rule).count(),
-                1,
-                "{rule}"
-            );
+            assert_eq!(hba.lines().filter(|line| *line == rule).count(), 1, "{rule}");
         }
     }
 
@@ -268,18 +217,11 @@ mod tests {
 
     #[test]
     fn every_statement_stands_on_a_line_of_its_own() {
-        assert!(
-            statements()
-                .lines()
-                .all(|line| line.ends_with(';') && line.matches(';').count() == 1)
-        );
+        assert!(statements().lines().all(|line| line.ends_with(';') && line.matches(';').count() == 1));
     }
 
     #[test]
     fn the_socket_is_in_the_directory_given() {
-        assert!(
-            configuration(Path::new("/tmp/x/15"))
-                .contains("\nunix_socket_directories = '/tmp/x/15'\n")
-        );
+        assert!(configuration(Path::new("/tmp/x/15")).contains("\nunix_socket_directories = '/tmp/x/15'\n"));
     }
 }

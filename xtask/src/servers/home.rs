@@ -39,16 +39,9 @@ impl Home {
         let mut watcher = Command::new(std::env::current_exe()?);
         watcher.arg("watch").arg(dir.path()).current_dir("/");
         // Its end of the pipe closes when we end, however that happens. A group of its own, so that Ctrl-C is for us alone.
-        watcher
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0);
+        watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let watcher = watcher.spawn().context("cannot start the watcher")?;
-        Ok(Self {
-            path: dir.keep(),
-            watcher,
-        })
+        Ok(Self { path: dir.keep(), watcher })
     }
 
     /// The directory.
@@ -75,14 +68,8 @@ pub(super) fn sweep() {
     };
     for entry in entries.flatten() {
         // Anybody may make a directory of this name there, or a link; only what is ours is cleared.
-        let ours = entry
-            .metadata()
-            .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == ourselves);
-        let abandoned = entry
-            .file_name()
-            .to_str()
-            .and_then(Owner::of)
-            .is_some_and(|owner| !owner.lives());
+        let ours = entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == ourselves);
+        let abandoned = entry.file_name().to_str().and_then(Owner::of).is_some_and(|owner| !owner.lives());
         if ours
             && abandoned
             && let Err(error) = clear(&entry.path())
@@ -109,9 +96,7 @@ pub(super) fn clear(dir: &Path) -> Result<()> {
 
 /// Stops the server of a data directory, if it runs.
 fn stop(data: &Path) {
-    let Some(pid) = fs::read_to_string(data.join("postmaster.pid"))
-        .ok()
-        .and_then(|text| postmaster(&text))
+    let Some(pid) = fs::read_to_string(data.join("postmaster.pid")).ok().and_then(|text| postmaster(&text))
     else {
         return;
     };
@@ -138,8 +123,7 @@ fn postmaster(text: &str) -> Option<Pid> {
 /// Is this process a server of this data directory?
 fn serves(pid: Pid, data: &Path) -> bool {
     let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    line.split(|byte| *byte == 0)
-        .any(|word| word == data.as_os_str().as_encoded_bytes())
+    line.split(|byte| *byte == 0).any(|word| word == data.as_os_str().as_encoded_bytes())
 }
 
 /// The process that a directory belongs to. Numbers are used again, so the time it started counts too.
@@ -154,19 +138,13 @@ impl Owner {
     /// This process.
     fn ourselves() -> Result<Self> {
         let pid = std::process::id();
-        Ok(Self {
-            pid,
-            started: started(pid).context("/proc does not tell when we started")?,
-        })
+        Ok(Self { pid, started: started(pid).context("/proc does not tell when we started")? })
     }
 
     /// The owner that a directory's name tells; none when it is not a directory of ours.
     fn of(name: &str) -> Option<Self> {
         let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
-        let owner = Self {
-            pid: parts.next()?.parse().ok()?,
-            started: parts.next()?.parse().ok()?,
-        };
+        let owner = Self { pid: parts.next()?.parse().ok()?, started: parts.next()?.parse().ok()? };
         parts.next().map(|_| owner)
     }
 
@@ -194,20 +172,10 @@ mod tests {
 
     #[test]
     fn the_owner_is_read_from_the_name() {
-        assert_eq!(
-            Owner::of("pg-xtask-12-345-aBc-9"),
-            Some(Owner {
-                pid: 12,
-                started: 345
-            })
-        );
-        for strange in [
-            "pg-xtask-12-345",
-            "pg-xtask-12-x-abc",
-            "pg-xtask-",
-            "other-12-345-abc",
-            "pg-xtask--12-345-a",
-        ] {
+        assert_eq!(Owner::of("pg-xtask-12-345-aBc-9"), Some(Owner { pid: 12, started: 345 }));
+        for strange in
+            ["pg-xtask-12-345", "pg-xtask-12-x-abc", "pg-xtask-", "other-12-345-abc", "pg-xtask--12-345-a"]
+        {
             assert_eq!(Owner::of(strange), None, "{strange}");
         }
     }
@@ -216,60 +184,32 @@ mod tests {
     fn we_live_and_an_earlier_process_of_our_number_does_not() {
         let ourselves = Owner::ourselves().expect("/proc");
         assert!(ourselves.lives());
-        assert!(
-            !Owner {
-                started: ourselves.started - 1,
-                ..ourselves
-            }
-            .lives()
-        );
-        assert!(
-            !Owner {
-                pid: u32::MAX,
-                ..ourselves
-            }
-            .lives()
-        );
+        assert!(!Owner { started: ourselves.started - 1, ..ourselves }.lives());
+        assert!(!Owner { pid: u32::MAX, ..ourselves }.lives());
     }
 
     #[test]
     fn a_program_with_brackets_in_its_name_is_no_trouble() {
         let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
-        assert_eq!(
-            started_in(&format!("7 (a) S 1) {}", fields.join(" "))),
-            Some(22)
-        );
+        assert_eq!(started_in(&format!("7 (a) S 1) {}", fields.join(" "))), Some(22));
         assert_eq!(started_in("7 (a) S 1"), None);
     }
 
     #[test]
     fn the_first_line_of_postmaster_pid_is_the_process() {
-        assert_eq!(
-            postmaster("41\n/tmp/data\n").map(|pid| pid.as_raw_nonzero().get()),
-            Some(41)
-        );
-        assert_eq!(
-            postmaster("-41\n").map(|pid| pid.as_raw_nonzero().get()),
-            Some(41)
-        );
+        assert_eq!(postmaster("41\n/tmp/data\n").map(|pid| pid.as_raw_nonzero().get()), Some(41));
+        assert_eq!(postmaster("-41\n").map(|pid| pid.as_raw_nonzero().get()), Some(41));
         assert_eq!(postmaster("0\n"), None);
         assert_eq!(postmaster(""), None);
     }
 
     #[test]
     fn clearing_kills_nobody_who_is_not_the_server() {
-        let dir = tempfile::Builder::new()
-            .prefix("xtask-test-")
-            .tempdir()
-            .expect("a directory");
+        let dir = tempfile::Builder::new().prefix("xtask-test-").tempdir().expect("a directory");
         let data = dir.path().join("15/data");
         fs::create_dir_all(&data).expect("a data directory");
         // Our own number: were it believed, this test would end here.
-        fs::write(
-            data.join("postmaster.pid"),
-            format!("{}\n", std::process::id()),
-        )
-        .expect("a file");
+        fs::write(data.join("postmaster.pid"), format!("{}\n", std::process::id())).expect("a file");
         clear(dir.path()).expect("cleared");
         assert!(!dir.path().exists());
         assert!(started(std::process::id()).is_some());

@@ -89,20 +89,13 @@ impl Servers {
                 .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
                 .collect()
         });
-        let mut servers = Self {
-            servers: Vec::new(),
-            _home: home,
-        };
+        let mut servers = Self { servers: Vec::new(), _home: home };
         for cluster in clusters {
             servers.servers.push(Server::start(cluster?)?);
         }
         for server in &mut servers.servers {
             server.wait_until_ready()?;
-            eprintln!(
-                "xtask: PostgreSQL {} is ready on {}",
-                server.major(),
-                server.address()
-            );
+            eprintln!("xtask: PostgreSQL {} is ready on {}", server.major(), server.address());
         }
         Ok(servers)
     }
@@ -113,10 +106,7 @@ impl Servers {
             let prefix = format!("PG{}", server.major());
             [
                 (format!("{prefix}_ADDR"), server.address().to_string()),
-                (
-                    format!("{prefix}_SOCKET_DIR"),
-                    server.socket_dir().display().to_string(),
-                ),
+                (format!("{prefix}_SOCKET_DIR"), server.socket_dir().display().to_string()),
             ]
         };
         self.servers.iter().flat_map(variables).collect()

@@ -36,12 +36,7 @@ impl Server {
     /// Starts the server, without waiting for it.
     pub(crate) fn start(cluster: Cluster) -> Result<Self> {
         let (port, child) = spawn(&cluster)?;
-        Ok(Self {
-            cluster,
-            port,
-            child,
-            tries: 1,
-        })
+        Ok(Self { cluster, port, child, tries: 1 })
     }
 
     /// The server's version.
@@ -90,10 +85,7 @@ impl Server {
             None => Ok(()),
             Some(status) => {
                 let log = self.cluster.last_words();
-                bail!(
-                    "PostgreSQL {} ended ({status}); its log ends:\n{log}",
-                    self.major()
-                )
+                bail!("PostgreSQL {} ended ({status}); its log ends:\n{log}", self.major())
             }
         }
     }
@@ -101,8 +93,7 @@ impl Server {
     /// Does a start-up for the role `trust` succeed? Asked by the socket, which nobody else can have taken, unlike the port.
     fn lets_in(&self) -> bool {
         let greet = || -> std::io::Result<u8> {
-            let mut stream =
-                UnixStream::connect(self.cluster.dir.join(format!(".s.PGSQL.{}", self.port)))?;
+            let mut stream = UnixStream::connect(self.cluster.dir.join(format!(".s.PGSQL.{}", self.port)))?;
             stream.set_read_timeout(Some(Duration::from_secs(1)))?;
             stream.write_all(STARTUP)?;
             let mut tag = [0];
@@ -149,11 +140,7 @@ impl Drop for Server {
                 thread::sleep(process::TICK);
             }
         }
-        eprintln!(
-            "xtask: PostgreSQL {} does not stop (process {})",
-            self.major(),
-            self.child.id()
-        );
+        eprintln!("xtask: PostgreSQL {} does not stop (process {})", self.major(), self.child.id());
     }
 }
 
@@ -172,26 +159,13 @@ const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
 /// Starts `postgres` on a port that is free right now.
 fn spawn(cluster: &Cluster) -> Result<(u16, Child)> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port();
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let log = File::create(cluster.log())?;
     let mut postgres = cluster.binaries.command("postgres");
-    postgres
-        .arg("-D")
-        .arg(cluster.data())
-        .args(["-p", &port.to_string()]);
+    postgres.arg("-D").arg(cluster.data()).args(["-p", &port.to_string()]);
     // A group of its own: Ctrl-C is for us, and we stop the server when we are done with it.
-    postgres
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .process_group(0);
-    let child = cluster
-        .user
-        .take(&mut postgres)
-        .spawn()
-        .context("cannot start postgres")?;
+    postgres.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    let child = cluster.user.take(&mut postgres).spawn().context("cannot start postgres")?;
     Ok((port, child))
 }
 

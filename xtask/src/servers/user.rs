@@ -32,12 +32,8 @@ impl User {
         for name in ["postgres", "nobody"] {
             let number = |flag| process::read(Command::new("id").args([flag, name]));
             if let (Ok(uid), Ok(gid)) = (number("-u"), number("-g")) {
-                let parse =
-                    |text: String| text.trim().parse().with_context(|| format!("id of {name}"));
-                return Ok(Self::Other {
-                    uid: parse(uid)?,
-                    gid: parse(gid)?,
-                });
+                let parse = |text: String| text.trim().parse().with_context(|| format!("id of {name}"));
+                return Ok(Self::Other { uid: parse(uid)?, gid: parse(gid)? });
             }
         }
         bail!(

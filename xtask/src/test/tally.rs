@@ -69,30 +69,22 @@ mod tests {
 
     #[test]
     fn other_lines_count_nothing() {
-        for line in [
-            "test it ... ok",
-            "",
-            "test result: ok.",
-            "a test result: ok. 1 passed; 0 failed; 0 ignored;",
-        ] {
+        for line in
+            ["test it ... ok", "", "test result: ok.", "a test result: ok. 1 passed; 0 failed; 0 ignored;"]
+        {
             assert_eq!(result(line), None, "{line}");
         }
     }
 
     #[test]
     fn lines_may_come_in_any_pieces() {
-        let output =
-            b"running 1 test\ntest result: ok. 1 passed; 0 failed; 2 ignored; 0 measured\n\n\
+        let output = b"running 1 test\ntest result: ok. 1 passed; 0 failed; 2 ignored; 0 measured\n\n\
             test result: FAILED. 3 passed; 4 failed; 0 ignored; 0 measured";
         for size in 1..=output.len() {
             let mut tally = Tally::default();
             output.chunks(size).for_each(|piece| tally.read(piece));
             tally.finish();
-            assert_eq!(
-                [tally.passed, tally.failed, tally.ignored],
-                [4, 4, 2],
-                "pieces of {size}"
-            );
+            assert_eq!([tally.passed, tally.failed, tally.ignored], [4, 4, 2], "pieces of {size}");
         }
     }
 }
