@@ -36,7 +36,8 @@ impl Home {
         let prefix = format!("{PREFIX}{}-{}-", owner.pid, owner.started);
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir()?;
         super::open_to_all(dir.path())?;
-        let mut watcher = Command::new(std::env::current_exe()?);
+        // Not by path: `cargo test` may have built another xtask in our place.
+        let mut watcher = Command::new("/proc/self/exe");
         watcher.arg("watch").arg(dir.path()).current_dir("/");
         // Its end of the pipe closes when we end, however that happens. A group of its own, so that Ctrl-C is for us alone.
         watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
