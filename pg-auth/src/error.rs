@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::config::{AuthMethod, ProtocolVersion};
+
 /// Why the connection phase failed. No variant holds a password, a key or a connection string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -11,6 +13,8 @@ pub enum AuthError {
     Server(ServerError),
     /// The peer sent something that the protocol does not allow, or could not prove what it has to prove.
     Peer(PeerError),
+    /// The bytes are not the protocol's, or ours cannot be sent.
+    Wire(WireError),
     /// What the peer asks for is allowed by the protocol and refused by the caller's configuration.
     Policy(PolicyError),
     /// The caller's configuration cannot be used.
@@ -25,14 +29,37 @@ pub enum AuthError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerError {
+    /// Its ErrorResponse, whole.
+    Response(pg_wire::backend::ServerError),
     /// The `e=` attribute of a SCRAM message, such as `invalid-proof`: at most 64 characters of printable ASCII, others shown as `?`.
     Scram(Box<str>),
 }
 
 /// What the peer did wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerError {
+    /// A message that has no place here.
+    Unexpected {
+        /// The message, by its name in the manual.
+        message: &'static str,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// AuthenticationOk from a server that has not proven, with its signature, that it knows the password's verifier.
+    Unproven,
+    /// It offers SASL mechanisms, and none that we know.
+    NoMechanism,
+    /// It asks for a kind of authentication that we do not know; the number is the one on the wire.
+    UnknownAuthentication(u32),
+    /// It negotiates a version that nobody asked for or that does not exist.
+    Version(ProtocolVersion),
+    /// It does not recognise an option that was not sent.
+    UnknownOption,
+    /// A cancel key of a length that the session's protocol version does not have.
+    KeyLength(usize),
+    /// More notices or parameters than anyone would send who means well.
+    Flood,
     /// A SCRAM message could not be accepted.
     Scram {
         /// The message's name in RFC 5802, such as `server-first-message`.
@@ -88,6 +115,33 @@ pub enum PolicyError {
     },
     /// The server asked for the password in clear text over TCP without TLS.
     CleartextPassword,
+    /// The server authenticates in a way that `require_auth` does not allow.
+    Method(AuthMethod),
+    /// `channel_binding` is required, and the exchange was not bound to a TLS channel.
+    ChannelBinding,
+    /// `sslmode` demands TLS, and the connection has none.
+    TlsRequired,
+    /// The server speaks no version as new as the oldest that is accepted.
+    Version {
+        /// The newest that it speaks.
+        server: ProtocolVersion,
+        /// The oldest that is accepted.
+        min: ProtocolVersion,
+    },
+    /// The server asks for a password, and there is none.
+    NoPassword,
+}
+
+/// What is wrong with the bytes of the connection phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WireError {
+    /// A message that is malformed.
+    Decode(pg_wire::DecodeError),
+    /// A frame that cannot be believed, or is longer than a stranger may send.
+    Frame(pg_wire::FrameError),
+    /// A message of ours that cannot be sent.
+    Encode(pg_wire::EncodeError),
 }
 
 /// What is wrong with a configuration, a connection string or a stored password.
@@ -131,6 +185,7 @@ impl fmt::Display for AuthError {
         match self {
             Self::Server(error) => error.fmt(f),
             Self::Peer(error) => error.fmt(f),
+            Self::Wire(error) => error.fmt(f),
             Self::Policy(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
             Self::Denied => f.write_str("password authentication failed"),
@@ -142,6 +197,7 @@ impl fmt::Display for AuthError {
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Response(response) => response.fmt(f),
             Self::Scram(reason) => write!(f, "the server refused the SCRAM exchange: {reason}"),
         }
     }
@@ -150,9 +206,33 @@ impl fmt::Display for ServerError {
 impl fmt::Display for PeerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unexpected { message, expected } => {
+                write!(f, "the server sent {message} where {expected} was expected")
+            }
+            Self::Unproven => f.write_str("the server says that all is well without having proven who it is"),
+            Self::NoMechanism => f.write_str("the server offers no SASL mechanism that is known here"),
+            Self::UnknownAuthentication(kind) => {
+                write!(f, "the server asks for authentication of kind {kind}, which is not known here")
+            }
+            Self::Version(version) => {
+                write!(f, "the server wants to speak protocol {version}, which was not asked for")
+            }
+            Self::UnknownOption => f.write_str("the server refuses a protocol option that was not sent"),
+            Self::KeyLength(length) => write!(f, "the server sent a cancel key of {length} bytes"),
+            Self::Flood => f.write_str("the server sends notices or parameters without end"),
             Self::Scram { message, offset, fault } => {
                 write!(f, "bad SCRAM {message} at byte {offset}: {fault}")
             }
+        }
+    }
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => error.fmt(f),
+            Self::Frame(error) => error.fmt(f),
+            Self::Encode(error) => error.fmt(f),
         }
     }
 }
@@ -176,6 +256,15 @@ impl fmt::Display for ScramFault {
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Method(method) => {
+                write!(f, "the server authenticates by method \"{method}\", which require_auth does not allow")
+            }
+            Self::ChannelBinding => f.write_str("channel binding is required and the server did not do it"),
+            Self::TlsRequired => f.write_str("sslmode demands TLS and the connection has none"),
+            Self::Version { server, min } => {
+                write!(f, "the server speaks protocol {server} at most, and {min} is demanded")
+            }
+            Self::NoPassword => f.write_str("the server asks for a password and none is given"),
             Self::TooManyIterations { asked, max } => {
                 write!(f, "the server asked for {asked} SCRAM iterations, more than the {max} allowed")
             }
@@ -218,6 +307,7 @@ impl fmt::Display for ConfigError {
 }
 
 impl Error for AuthError {}
+impl Error for WireError {}
 impl Error for ServerError {}
 impl Error for PeerError {}
 impl Error for PolicyError {}
@@ -226,6 +316,24 @@ impl Error for ConfigError {}
 impl From<ServerError> for AuthError {
     fn from(error: ServerError) -> Self {
         Self::Server(error)
+    }
+}
+
+impl From<pg_wire::DecodeError> for AuthError {
+    fn from(error: pg_wire::DecodeError) -> Self {
+        Self::Wire(WireError::Decode(error))
+    }
+}
+
+impl From<pg_wire::FrameError> for AuthError {
+    fn from(error: pg_wire::FrameError) -> Self {
+        Self::Wire(WireError::Frame(error))
+    }
+}
+
+impl From<pg_wire::EncodeError> for AuthError {
+    fn from(error: pg_wire::EncodeError) -> Self {
+        Self::Wire(WireError::Encode(error))
     }
 }
 
@@ -264,6 +372,6 @@ mod tests {
 
     #[test]
     fn an_error_is_small() {
-        assert!(size_of::<AuthError>() <= 40, "{}", size_of::<AuthError>());
+        assert!(size_of::<AuthError>() <= 64, "{}", size_of::<AuthError>());
     }
 }

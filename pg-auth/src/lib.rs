@@ -1,12 +1,37 @@
-//! The connection phase of the PostgreSQL wire protocol as a machine free of I/O: start-up, negotiation, cleartext, MD5 and SCRAM.
+//! The connection phase of the PostgreSQL wire protocol, free of I/O: from the first packet to the first ReadyForQuery.
 //!
-//! No socket, runtime or clock is known here. What takes time is handed out as a value to be run elsewhere, such as
-//! [`scram::Derivation`].
+//! Is this the crate you want? It is, when you bring a connection of your own and want to log in over it: a driver on a
+//! runtime that has no adapter yet, a pooler, a proxy. With Tokio or async-std take `pg-stream-tokio` or
+//! `pg-stream-async-std`, which call [`connect`](connect::connect) for you.
+//!
+//! - [`Config`]: who, with what, under which conditions; libpq's connection strings.
+//! - [`Handshake`]: the client's machine. It is given the buffers and says what it needs: read, derive a key, or it is ready.
+//! - [`connect`](mod@connect): the loop around it for anything that can be polled.
+//! - [`Session`]: what the server reported, and the key for cancel requests.
+//! - [`scram`], [`md5`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods by themselves, SCRAM from both chairs.
+//!
+//! No socket, runtime or clock is known here. What takes time is handed out as a value to be run elsewhere
+//! ([`scram::Derivation`]), secrets are wiped when they are dropped and never print, and nothing is believed that was not
+//! checked.
+
+// Everything a peer sends may be hostile.
+#![warn(clippy::indexing_slicing)]
 
 pub mod cleartext;
 pub mod config;
+pub mod connect;
 pub mod error;
+pub mod handshake;
 pub mod md5;
 pub mod saslprep;
 pub mod scram;
 pub mod secret;
+pub mod session;
+
+pub use cleartext::Link;
+pub use config::{AuthenticationMode, Config, Host, SslMode};
+pub use connect::ConnectError;
+pub use error::AuthError;
+pub use handshake::{Handshake, Step};
+pub use secret::Password;
+pub use session::{CancelKey, Parameters, Session};

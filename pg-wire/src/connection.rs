@@ -471,6 +471,17 @@ impl<T> Connection<T> {
         &mut self.outgoing.outbox
     }
 
+    /// Both buffers at once.
+    pub fn buffers_mut(&mut self) -> (&mut Inbox, &mut Outbox) {
+        (&mut self.incoming.inbox, &mut self.outgoing.outbox)
+    }
+
+    /// Wipes what the buffers still hold of messages that have been taken and sent: passwords, keys.
+    pub fn scrub(&mut self) {
+        self.incoming.inbox.scrub();
+        self.outgoing.outbox.scrub();
+    }
+
     /// Puts other limits in force, from the next header on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.incoming.inbox.set_limits(limits);

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
+use zeroize::Zeroize;
 
 use crate::code::MessageCode;
 use crate::error::{FrameError, FrameErrorKind};
@@ -211,6 +212,17 @@ impl Inbox {
     /// The bytes that are there and have not been taken, whole frames or not.
     pub fn peek(&self) -> &[u8] {
         self.buf.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Wipes what the buffer still holds of messages that have been taken.
+    pub fn scrub(&mut self) {
+        let (start, end) = (self.start, self.end);
+        if let Some(taken) = self.buf.get_mut(..start) {
+            taken.zeroize();
+        }
+        if let Some(spare) = self.buf.get_mut(end..) {
+            spare.zeroize();
+        }
     }
 
     /// Gives up memory beyond twice the read size; only an empty buffer has any to give up.

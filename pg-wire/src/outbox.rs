@@ -1,6 +1,7 @@
 //! What is to be sent and has not gone yet.
 
 use alloc::vec::Vec;
+use zeroize::Zeroize;
 
 use crate::error::EncodeError;
 use crate::message::{self, Message};
@@ -89,6 +90,19 @@ impl Outbox {
     pub fn sent(&mut self, count: usize) {
         self.sent = (self.sent + count).min(self.committed);
         self.tidy();
+    }
+
+    /// Wipes what the buffer still holds of messages that have been sent.
+    pub fn scrub(&mut self) {
+        self.buf.drain(..self.sent);
+        self.committed -= self.sent;
+        self.sent = 0;
+        let length = self.buf.len();
+        self.buf.resize(self.buf.capacity(), 0);
+        if let Some(spare) = self.buf.get_mut(length..) {
+            spare.zeroize();
+        }
+        self.buf.truncate(length);
     }
 
     /// Bytes of memory held.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use host::{DEFAULT_PORT, Host};
+pub use pg_wire::frontend::ProtocolVersion;
 pub use require_auth::{AuthMethod, RequireAuth};
 pub use words::{BindingMode, Replication, SslMode, SslNegotiation};
 
@@ -17,15 +18,14 @@ use crate::error::{ConfigError, PolicyError};
 use crate::scram::Iterations;
 use crate::secret::Password;
 
-/// A protocol version: the major number in the upper 16 bits, the minor in the lower.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ProtocolVersion(pub u32);
-
-impl ProtocolVersion {
-    /// 3.0, of PostgreSQL 7.4 and later.
-    pub const V3_0: Self = Self(0x0003_0000);
-    /// 3.2, of PostgreSQL 18 and later.
-    pub const V3_2: Self = Self(0x0003_0002);
+/// How the client proves who its user is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthenticationMode {
+    /// Not at all: the server is expected to let the user in, as with `trust`, `peer` or a certificate. One that asks for a
+    /// password gets none, and the connection fails.
+    Trust,
+    /// By a password: with SCRAM-SHA-256 or MD5, or in clear text where that is allowed; whichever the server asks for.
+    Password(Password),
 }
 
 /// What a connection is to be: where, as whom, and under which conditions.
@@ -113,6 +113,15 @@ impl Config {
     /// Sets the password.
     pub fn password(mut self, password: impl Into<Password>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// Sets how to prove who the user is.
+    pub fn auth(mut self, mode: AuthenticationMode) -> Self {
+        self.password = match mode {
+            AuthenticationMode::Trust => None,
+            AuthenticationMode::Password(password) => Some(password),
+        };
         self
     }
 
@@ -258,6 +267,7 @@ impl Config {
         }
         Ok(())
     }
+
     fn put(&mut self, name: String, value: String) {
         match self.parameters.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,

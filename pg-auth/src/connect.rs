@@ -1,0 +1,162 @@
+//! The loop around the machine, for whatever can be polled.
+
+use std::fmt;
+use std::io;
+
+use pg_wire::{Connection, Transport};
+
+use crate::cleartext::Link;
+use crate::config::Config;
+use crate::error::AuthError;
+use crate::handshake::{Handshake, Step};
+use crate::scram::{Derivation, SaltedPassword};
+use crate::session::Session;
+
+/// Goes through the connection phase on a connection over which nothing has been said yet, as a client.
+///
+/// `offload` runs the derivation of a SCRAM key, some milliseconds of pure computing, where it does not keep the
+/// executor from its other work. While the phase lasts nothing longer than a stranger may send is taken; the connection's
+/// own limits are back in force afterwards.
+///
+/// ```
+/// use pg_auth::{AuthenticationMode, Config, Link, connect::connect};
+/// use pg_wire::{Connection, Limits, testing::{Script, block_on}};
+///
+/// // In place of a socket: what a server would say.
+/// let socket = Script::says(b"R\0\0\0\x08\0\0\0\0S\0\0\0\x18server_version\x0018.0\0Z\0\0\0\x05I");
+/// let mut conn = Connection::new(socket, Limits::BACKEND);
+/// let config = Config::new("postgres").auth(AuthenticationMode::Trust);
+///
+/// let session = block_on(connect(&mut conn, &config, Link::Tcp, async |job| Ok(job.run())))?;
+/// assert_eq!(session.parameters.get("server_version"), Some("18.0"));
+/// # Ok::<_, pg_auth::ConnectError>(())
+/// ```
+///
+/// # Errors
+/// [`ConnectError::Auth`] when there will be no session, whoever is at fault, and otherwise what the connection reports.
+pub async fn connect<T, F, Fut>(
+    conn: &mut Connection<T>,
+    config: &Config,
+    link: Link,
+    offload: F,
+) -> Result<Session, ConnectError>
+where
+    T: Transport,
+    F: FnOnce(Derivation) -> Fut,
+    Fut: Future<Output = io::Result<SaltedPassword>>,
+{
+    drive(conn, Handshake::new(config, link)?, offload).await
+}
+
+/// As [`connect`], with a machine that was set up otherwise.
+///
+/// # Errors
+/// As `connect`.
+pub async fn drive<T, F, Fut>(
+    conn: &mut Connection<T>,
+    mut handshake: Handshake<'_>,
+    offload: F,
+) -> Result<Session, ConnectError>
+where
+    T: Transport,
+    F: FnOnce(Derivation) -> Fut,
+    Fut: Future<Output = io::Result<SaltedPassword>>,
+{
+    let limits = *conn.inbox().limits();
+    conn.set_limits(limits.before_authentication());
+    let mut offload = Some(offload);
+    loop {
+        let (inbox, outbox) = conn.buffers_mut();
+        let step = handshake.step(inbox, outbox)?;
+        let flushed = match conn.flush().await {
+            Err(pg_wire::Error::Encode(error)) => return Err(AuthError::from(error).into()),
+            flushed => flushed,
+        };
+        match step {
+            Step::Read => {
+                // Should the server have gone, what it said last is still to be read, and says why.
+                if let Err(error) = conn.fill().await {
+                    return Err(flushed.err().unwrap_or(error).into());
+                }
+            }
+            Step::Derive(job) => {
+                // The machine goes through SCRAM once.
+                let Some(offload) = offload.take() else { return Err(ConnectError::Offload(None)) };
+                let salted = offload(job).await.map_err(|error| ConnectError::Offload(Some(error)))?;
+                handshake.derived(&salted, conn.outbox_mut());
+            }
+            Step::Ready(session) => {
+                flushed?;
+                conn.scrub();
+                conn.set_limits(limits);
+                return Ok(session);
+            }
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The server cannot be reached.
+    Unreachable {
+        /// Where it was looked for.
+        host: String,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// It took longer than `connect_timeout`.
+    Timeout,
+    /// The connection broke.
+    Connection(pg_wire::Error),
+    /// The connection phase failed.
+    Auth(AuthError),
+    /// The key derivation could not be run.
+    Offload(Option<io::Error>),
+}
+
+impl ConnectError {
+    /// What the server said, if it is the server that refused.
+    pub fn server_error(&self) -> Option<&pg_wire::backend::ServerError> {
+        match self {
+            Self::Auth(AuthError::Server(crate::error::ServerError::Response(error))) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { host, error } => write!(f, "cannot connect to {host}: {error}"),
+            Self::Timeout => f.write_str("the connection was not made within connect_timeout"),
+            Self::Connection(error) => error.fmt(f),
+            Self::Auth(error) => error.fmt(f),
+            Self::Offload(_) => f.write_str("the key derivation could not be run"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreachable { error, .. } | Self::Offload(Some(error)) => Some(error),
+            Self::Connection(error) => error.source(),
+            Self::Auth(error) => error.source(),
+            Self::Timeout | Self::Offload(None) => None,
+        }
+    }
+}
+
+impl From<pg_wire::Error> for ConnectError {
+    fn from(error: pg_wire::Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl From<AuthError> for ConnectError {
+    fn from(error: AuthError) -> Self {
+        Self::Auth(error)
+    }
+}

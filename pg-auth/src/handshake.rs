@@ -1,0 +1,388 @@
+//! The client's connection phase, from the start-up message to the first ReadyForQuery.
+
+use std::mem;
+
+use pg_wire::backend::{Authentication, Backend, NegotiateProtocolVersion};
+use pg_wire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse, StartupMessage};
+use pg_wire::{Inbox, Outbox, Secret, SecretText, Terminated, Text};
+
+use crate::cleartext::Link;
+use crate::config::{AuthMethod, BindingMode, Config, ProtocolVersion, SslMode};
+use crate::error::{AuthError, PeerError, PolicyError, ServerError};
+use crate::md5;
+use crate::scram::{
+    ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Derivation, Nonce, Proven, SCRAM_SHA_256,
+    SCRAM_SHA_256_PLUS, SaltedPassword,
+};
+use crate::secret::Password;
+use crate::session::{CancelKey, Parameters, Session};
+
+/// Most bytes of parameters and notices to be kept. Servers send some fifteen parameters and hardly ever a notice: less than
+/// a kilobyte.
+const MOST_KEPT: usize = 256 * 1024;
+
+/// The client's connection phase as a machine: it decides, and never waits.
+///
+/// Hand it the two buffers of a connection with each [`step`](Self::step), send what it has put into the one, and do what
+/// it asks for. [`connect`](crate::connect::connect) is that loop; write another if yours has to look different.
+///
+/// TLS comes before it and apart, so that nothing which arrived in clear can be taken for something that came through TLS.
+///
+/// ```text
+///             ┌─────────▶ PasswordSent ───────────────────┐
+///   Start ─▶ AwaitMethod ──────────────────────Ok─────────┼──▶ Settling ──ReadyForQuery──▶ Ready
+///             └─▶ ScramFirst ─▶ Deriving ─▶ ScramFinal ─▶ Proven
+/// ```
+///
+/// AuthenticationOk is believed where a password went out or none was asked for, if the configuration allows either; and
+/// after SCRAM only in `Proven`, which only a checked server signature leads to.
+///
+/// [The flow](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP)
+#[derive(Debug)]
+pub struct Handshake<'c> {
+    config: &'c Config,
+    link: Link,
+    /// The hash of the server's certificate, if there is TLS and it has one.
+    channel: Option<Vec<u8>>,
+    nonce: Option<Nonce>,
+    state: State,
+    negotiated: bool,
+    /// Bytes of messages that the session has kept something of.
+    kept: usize,
+    session: Session,
+}
+
+/// What has to be done before the next step. What the last one put into the outbox has to be sent first.
+#[derive(Debug)]
+pub enum Step {
+    /// Read more into the inbox.
+    Read,
+    /// Run this, which takes milliseconds of pure computing, wherever there is time for it, and hand the result to
+    /// [`Handshake::derived`].
+    Derive(Derivation),
+    /// The session is ready for its first query.
+    Ready(Session),
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing has been sent.
+    Start,
+    /// The start-up message is out.
+    AwaitMethod,
+    /// A password, in clear or hashed, is out.
+    PasswordSent,
+    /// The first SCRAM message is out; the server's challenge comes next.
+    ScramFirst(ClientFirst),
+    /// The challenge is there; the keys are not.
+    Deriving(ClientChallenged),
+    /// The proof is out; the server's own comes next.
+    ScramFinal(ClientFinal),
+    /// The server has proven itself; its Ok comes next.
+    Proven(Proven),
+    /// The user is in; parameters and the key come next.
+    Settling,
+    /// Over: the session has been handed out, or an error has.
+    Over,
+}
+
+impl<'c> Handshake<'c> {
+    /// A connection phase that has not begun, over a stream of this kind.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself, or demands what this stream does not have.
+    pub fn new(config: &'c Config, link: Link) -> Result<Self, AuthError> {
+        config.check()?;
+        let wants_tls = matches!(config.sslmode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull);
+        if wants_tls && link == Link::Tcp {
+            return Err(PolicyError::TlsRequired.into());
+        }
+        if config.channel_binding == BindingMode::Require && link != Link::Tls {
+            return Err(PolicyError::ChannelBinding.into());
+        }
+        let session = Session {
+            parameters: Parameters::default(),
+            cancel_key: None,
+            version: config.max_protocol_version,
+            unrecognized_options: Vec::new(),
+            notices: Vec::new(),
+            auth_method: AuthMethod::None,
+        };
+        Ok(Self {
+            config,
+            link,
+            channel: None,
+            nonce: None,
+            state: State::Start,
+            negotiated: false,
+            kept: 0,
+            session,
+        })
+    }
+
+    /// Binds SCRAM to the TLS channel, by the `tls-server-end-point` hash of the server's certificate.
+    pub fn channel(self, certificate_hash: Vec<u8>) -> Self {
+        Self { channel: Some(certificate_hash), ..self }
+    }
+
+    /// Uses this nonce instead of asking the operating system for one. It may never be used again.
+    pub fn nonce(self, nonce: Nonce) -> Self {
+        Self { nonce: Some(nonce), ..self }
+    }
+
+    /// Goes on as far as what is in the inbox allows.
+    ///
+    /// # Errors
+    /// Why there will be no session. The machine is at its end then.
+    pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<Step, AuthError> {
+        loop {
+            self.state = match mem::replace(&mut self.state, State::Over) {
+                State::Start => {
+                    self.start(outbox);
+                    State::AwaitMethod
+                }
+                State::Deriving(challenged) => {
+                    let job = challenged.derivation(self.password()?);
+                    self.state = State::Deriving(challenged);
+                    return Ok(Step::Derive(job));
+                }
+                state => match inbox.next()? {
+                    None => {
+                        self.state = state;
+                        return Ok(Step::Read);
+                    }
+                    Some(frame) => match (state, frame.backend()?) {
+                        (_, Backend::ErrorResponse(error)) => {
+                            return Err(ServerError::Response(error.to_owned()).into());
+                        }
+                        (state, Backend::NoticeResponse(notice)) => {
+                            self.keep(frame.body.len())?;
+                            self.session.notices.push(notice.to_owned());
+                            state
+                        }
+                        (State::Settling, Backend::ParameterStatus(status)) => {
+                            self.keep(frame.body.len())?;
+                            self.session.parameters.set(status.name, status.value);
+                            State::Settling
+                        }
+                        (State::Settling, Backend::ReadyForQuery(_)) => {
+                            return Ok(Step::Ready(self.session.clone()));
+                        }
+                        (state, message) => self.transition(state, &message, outbox)?,
+                    },
+                },
+            };
+        }
+    }
+
+    /// Takes the result of the job that a [`Step::Derive`] has handed out.
+    pub fn derived(&mut self, salted: &SaltedPassword, outbox: &mut Outbox) {
+        self.state = match mem::replace(&mut self.state, State::Over) {
+            State::Deriving(challenged) => {
+                let last = challenged.finish(salted);
+                outbox.put(&SaslResponse { data: Secret(last.message()) });
+                State::ScramFinal(last)
+            }
+            // Nobody has asked for it.
+            state => state,
+        };
+    }
+
+    fn start(&self, outbox: &mut Outbox) {
+        let parameters: Vec<(Text<'_>, Text<'_>)> =
+            self.config.startup_parameters().map(|(name, value)| (name.into(), value.into())).collect();
+        outbox.put(&StartupMessage {
+            version: self.config.max_protocol_version,
+            parameters: Terminated::from(&parameters[..]),
+        });
+    }
+
+    /// Every way from one state to another that a message of the server opens, but for those that only tell something.
+    fn transition(
+        &mut self,
+        state: State,
+        message: &Backend<'_>,
+        outbox: &mut Outbox,
+    ) -> Result<State, AuthError> {
+        use Authentication as Auth;
+        Ok(match (state, message) {
+            (State::AwaitMethod, Backend::NegotiateProtocolVersion(offer)) => {
+                self.negotiate(offer)?;
+                State::AwaitMethod
+            }
+            (State::AwaitMethod, Backend::Authentication(Auth::Ok)) => {
+                self.allow(AuthMethod::None)?;
+                self.settle(None)?
+            }
+            (State::AwaitMethod, Backend::Authentication(Auth::CleartextPassword)) => {
+                self.allow(AuthMethod::Password)?;
+                self.config.check_cleartext(self.link)?;
+                self.send_password(self.password()?, outbox);
+                State::PasswordSent
+            }
+            (State::AwaitMethod, Backend::Authentication(Auth::Md5Password { salt })) => {
+                self.allow(AuthMethod::Md5)?;
+                let response = md5::response(self.config.user.as_bytes(), self.password()?, *salt);
+                self.send_password(&response, outbox);
+                State::PasswordSent
+            }
+            (State::AwaitMethod, Backend::Authentication(Auth::Sasl(mechanisms))) => {
+                self.allow(AuthMethod::ScramSha256)?;
+                self.password()?;
+                State::ScramFirst(self.begin_scram(*mechanisms, outbox)?)
+            }
+            (State::AwaitMethod, Backend::Authentication(other)) => {
+                return Err(PeerError::UnknownAuthentication(other.kind()).into());
+            }
+            (State::PasswordSent, Backend::Authentication(Auth::Ok)) => self.settle(None)?,
+            (State::ScramFirst(first), Backend::Authentication(Auth::SaslContinue(challenge))) => {
+                State::Deriving(first.server_first(challenge.0, self.config.scram_iterations)?)
+            }
+            (State::ScramFinal(last), Backend::Authentication(Auth::SaslFinal(signature))) => {
+                State::Proven(last.server_final(signature.0)?)
+            }
+            (State::Proven(proven), Backend::Authentication(Auth::Ok)) => self.settle(Some(proven))?,
+            (State::ScramFirst(_) | State::ScramFinal(_), Backend::Authentication(Auth::Ok)) => {
+                return Err(PeerError::Unproven.into());
+            }
+            (State::Settling, Backend::BackendKeyData(data)) => {
+                let length = data.key.0.len();
+                let right = match self.session.version {
+                    ProtocolVersion::V3_0 => length == 4,
+                    _ => (4..=256).contains(&length),
+                };
+                if !right {
+                    return Err(PeerError::KeyLength(length).into());
+                }
+                self.session.cancel_key = Some(CancelKey::new(data.pid, data.key.0));
+                State::Settling
+            }
+            (state, message) => {
+                return Err(PeerError::Unexpected {
+                    message: pg_wire::Message::name(message),
+                    expected: state.expects(),
+                }
+                .into());
+            }
+        })
+    }
+
+    /// Counts what the server makes us keep.
+    fn keep(&mut self, bytes: usize) -> Result<(), PeerError> {
+        self.kept += bytes;
+        if self.kept > MOST_KEPT { Err(PeerError::Flood) } else { Ok(()) }
+    }
+
+    /// The server wants an older version, or does not know an option.
+    fn negotiate(&mut self, offer: &NegotiateProtocolVersion<'_>) -> Result<(), AuthError> {
+        let NegotiateProtocolVersion { version, unrecognized } = *offer;
+        let Config { min_protocol_version: min, max_protocol_version: max, parameters, .. } = self.config;
+        // 3.1 was never spoken. To name the version that was asked for only makes sense to refuse an option.
+        let exists = version.major() == max.major() && version != ProtocolVersion::new(3, 1);
+        let older = version < *max || version == *max && !unrecognized.is_empty();
+        if self.negotiated || !exists || !older {
+            return Err(PeerError::Version(version).into());
+        }
+        if version < *min {
+            return Err(PolicyError::Version { server: version, min: *min }.into());
+        }
+        for option in unrecognized {
+            let sent = |(name, _): &(String, String)| name.starts_with("_pq_.") && option == name.as_str();
+            let Some((name, _)) = parameters.iter().find(|parameter| sent(parameter)) else {
+                return Err(PeerError::UnknownOption.into());
+            };
+            if !self.session.unrecognized_options.contains(name) {
+                self.session.unrecognized_options.push(name.clone());
+            }
+        }
+        self.negotiated = true;
+        self.session.version = version;
+        Ok(())
+    }
+
+    /// The server authenticates by this method, if it may.
+    fn allow(&mut self, method: AuthMethod) -> Result<(), AuthError> {
+        if !self.config.require_auth.allows(method) {
+            return Err(PolicyError::Method(method).into());
+        }
+        // A password that cannot be bound to the channel is not to be sent where binding is demanded.
+        if self.config.channel_binding == BindingMode::Require && method != AuthMethod::ScramSha256 {
+            return Err(PolicyError::ChannelBinding.into());
+        }
+        self.session.auth_method = method;
+        Ok(())
+    }
+
+    /// The server says that the user is in. What was demanded of it is looked at once more, here at the door.
+    fn settle(&self, proven: Option<Proven>) -> Result<State, AuthError> {
+        let bound = proven.is_some_and(|proven| proven.is_bound());
+        if self.config.channel_binding == BindingMode::Require && !bound {
+            return Err(PolicyError::ChannelBinding.into());
+        }
+        if !self.config.require_auth.allows(self.session.auth_method) {
+            return Err(PolicyError::Method(self.session.auth_method).into());
+        }
+        Ok(State::Settling)
+    }
+
+    fn begin_scram(
+        &mut self,
+        mechanisms: Terminated<'_, Text<'_>>,
+        outbox: &mut Outbox,
+    ) -> Result<ClientFirst, AuthError> {
+        let offers = |name: &str| mechanisms.iter().any(|mechanism| mechanism == name);
+        let wanted = self.config.channel_binding != BindingMode::Disable;
+        let channel = self.channel.clone().filter(|_| wanted && self.link == Link::Tls);
+        let (mechanism, binding) = match channel {
+            Some(hash) if offers(SCRAM_SHA_256_PLUS) => {
+                (SCRAM_SHA_256_PLUS, ChannelBinding::TlsServerEndPoint(hash))
+            }
+            _ if self.config.channel_binding == BindingMode::Require => {
+                return Err(PolicyError::ChannelBinding.into());
+            }
+            _ if !offers(SCRAM_SHA_256) => return Err(PeerError::NoMechanism.into()),
+            // Should the server have offered it after all, it will see that somebody cut its offer.
+            Some(_) => (SCRAM_SHA_256, ChannelBinding::NotOffered),
+            None => (SCRAM_SHA_256, ChannelBinding::Unsupported),
+        };
+        let first = ClientFirst::new(self.take_nonce()?, binding);
+        let data = first.message();
+        outbox.put(&SaslInitialResponse { mechanism: mechanism.into(), data: Some(Secret(&data)) });
+        Ok(first)
+    }
+
+    fn take_nonce(&mut self) -> Result<Nonce, AuthError> {
+        match self.nonce.take() {
+            Some(nonce) => Ok(nonce),
+            #[cfg(feature = "getrandom")]
+            None => Nonce::random(),
+            #[cfg(not(feature = "getrandom"))]
+            None => Err(AuthError::Entropy),
+        }
+    }
+
+    fn password(&self) -> Result<&'c Password, AuthError> {
+        match &self.config.password {
+            Some(password) if !password.is_empty() => Ok(password),
+            // PostgreSQL takes no empty password, and libpq sends none.
+            _ => Err(PolicyError::NoPassword.into()),
+        }
+    }
+
+    fn send_password(&self, password: &Password, outbox: &mut Outbox) {
+        outbox.put(&PasswordMessage { password: SecretText(Text::from(password.as_bytes())) });
+    }
+}
+
+impl State {
+    fn expects(&self) -> &'static str {
+        match self {
+            Self::Start | Self::Over | Self::Deriving(_) => "nothing",
+            Self::AwaitMethod => "a request for authentication",
+            Self::PasswordSent | Self::Proven(_) => "AuthenticationOk",
+            Self::ScramFirst(_) => "AuthenticationSASLContinue",
+            Self::ScramFinal(_) => "AuthenticationSASLFinal",
+            Self::Settling => "ReadyForQuery",
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the connection phase leaves behind.
+
+use std::fmt;
+
+use pg_wire::backend::ServerError;
+use pg_wire::frontend::CancelRequest;
+use pg_wire::{Secret, Text};
+use zeroize::Zeroizing;
+
+use crate::config::{AuthMethod, ProtocolVersion};
+
+/// What a session began with.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The parameters that the server reported, as they were at the end of the start-up.
+    pub parameters: Parameters,
+    /// What a cancel request has to quote; some poolers give none.
+    pub cancel_key: Option<CancelKey>,
+    /// The protocol version spoken from here on.
+    pub version: ProtocolVersion,
+    /// The `_pq_.` options that were sent and that the server does not know.
+    pub unrecognized_options: Vec<String>,
+    /// Notices that came before the session was ready.
+    pub notices: Vec<ServerError>,
+    /// How the user was authenticated.
+    pub auth_method: AuthMethod,
+}
+
+/// Run-time parameters that the server reports: `server_version`, `client_encoding`, `TimeZone` and others.
+///
+/// [Which ones](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters(Vec<(Box<str>, Box<str>)>);
+
+impl Parameters {
+    /// The value of a parameter, if the server has reported it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| &**known == name).map(|(_, value)| &**value)
+    }
+
+    /// Takes in what a ParameterStatus says. What is not UTF-8 in it becomes U+FFFD.
+    pub fn set(&mut self, name: Text<'_>, value: Text<'_>) {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy().into());
+        match self.0.iter_mut().find(|(known, _)| **known == *name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name.into(), value)),
+        }
+    }
+
+    /// All of them, in the order in which they were first reported.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a cancel request has to quote to be believed: a secret, wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CancelKey {
+    pid: i32,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl CancelKey {
+    /// From a process id and a key of 4 to 256 bytes.
+    pub fn new(pid: i32, key: &[u8]) -> Self {
+        Self { pid, key: Zeroizing::new(key.to_vec()) }
+    }
+
+    /// Process id of the session.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The request, to be sent on a connection of its own.
+    ///
+    /// The server closes that connection when it has passed the request on, and answers nothing: wait for the close, or
+    /// the cancel may hit whatever the session does next.
+    pub fn request(&self) -> CancelRequest<'_> {
+        CancelRequest { pid: self.pid, key: Secret(&self.key) }
+    }
+}
+
+impl fmt::Debug for CancelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelKey").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
