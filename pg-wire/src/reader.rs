@@ -21,6 +21,12 @@ impl<'a> Reader<'a> {
         Self { rest: body, whole: body.len(), message }
     }
 
+    /// Starts at `rest`, which has `before` bytes of its body in front of it.
+    #[inline]
+    pub(crate) fn behind(message: &'static str, before: usize, rest: &'a [u8]) -> Self {
+        Self { rest, whole: before + rest.len(), message }
+    }
+
     /// How many bytes have been read.
     #[inline]
     pub fn offset(&self) -> usize {

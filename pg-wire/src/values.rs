@@ -62,7 +62,8 @@ impl<'a> Values<'a> {
     pub fn iter(&self) -> ValuesIter<'a> {
         ValuesIter(match self.0 {
             Repr::Wire { message, count, bytes } => {
-                IterRepr::Wire { left: count, body: Reader::new(message, bytes) }
+                // The count stands in front of them.
+                IterRepr::Wire { left: count, body: Reader::behind(message, 2, bytes) }
             }
             Repr::Given(values) => IterRepr::Given(values.iter()),
         })

@@ -143,7 +143,7 @@ mod tests {
     fn a_truncated_column_is_an_error_and_not_null() {
         let row = DataRow::decode(b"\0\x02\0\0\0\x05hi").expect("the columns are not walked here");
         let error = row.values.iter().next().expect("it says there are two").expect_err("the first is cut");
-        assert_eq!((error.kind, error.offset), (DecodeErrorKind::Short, 4));
+        assert_eq!((error.kind, error.offset), (DecodeErrorKind::Short, 6));
         assert_eq!(row.values.iter().count(), 1, "nothing comes after the error");
         assert!(row.values.validate().is_err());
     }
