@@ -1,0 +1,554 @@
+//! Every message goes out and comes back the same, and whatever comes goes out again the same.
+
+use bytes::{BufMut, BytesMut};
+use pg_wire::backend::*;
+use pg_wire::frontend::*;
+use pg_wire::{
+    CopyFormat, Decode, Direction, EncodeErrorKind, FormatCode, Frame, List, Message, Outbox, Payload,
+    PutMessage, Secret, SecretText, Target, Terminated, Text, TransactionStatus, Values,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use std::fmt::Debug;
+
+type Bytes = Vec<u8>;
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// What a string of the protocol may be made of: not only UTF-8. Sometimes too long for the stack buffer that short
+/// messages are put together in.
+fn text() -> impl Strategy<Value = Bytes> {
+    prop_oneof![9 => vec(1u8..=255, 0..24), 1 => vec(1u8..=255, 200..600)]
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    prop_oneof![9 => vec(any::<u8>(), 0..24), 1 => vec(any::<u8>(), 200..600)]
+}
+
+fn values() -> impl Strategy<Value = Vec<Option<Bytes>>> {
+    vec(option::of(bytes()), 0..12)
+}
+
+fn formats() -> impl Strategy<Value = Vec<FormatCode>> {
+    vec(prop_oneof![0u16..3, any::<u16>()].prop_map(FormatCode::from), 0..6)
+}
+
+fn error_fields() -> impl Strategy<Value = Vec<(u8, Bytes)>> {
+    vec((prop_oneof![Just(b'M'), 1u8..=255], text()), 0..8)
+}
+
+fn lent(values: &[Option<Bytes>]) -> Vec<Option<&[u8]>> {
+    values.iter().map(Option::as_deref).collect()
+}
+
+fn texts(texts: &[Bytes]) -> Vec<Text<'_>> {
+    texts.iter().map(|text| Text::from(&text[..])).collect()
+}
+
+fn fields_of(fields: &[(u8, Bytes)]) -> Vec<ErrorField<'_>> {
+    fields.iter().map(|(code, value)| ErrorField { code: *code, value: value[..].into() }).collect()
+}
+
+/// The bytes of a message, by every way there is to have them.
+#[track_caller]
+fn encoded(message: &impl Message) -> Bytes {
+    let mut whole = Vec::new();
+    message.encode(&mut whole).expect("a valid message can be sent");
+
+    let head = if let Some(code) = message.code() {
+        assert_eq!(whole[0], code.0);
+        1
+    } else {
+        0
+    };
+    let length = u32::from_be_bytes(whole[head..head + 4].try_into().expect("four bytes"));
+    assert_eq!(
+        usize::try_from(length).ok(),
+        Some(whole.len() - head),
+        "the length counts itself and the body"
+    );
+
+    let mut behind = b"before".to_vec();
+    // Spelled out, because `BufMut` has a `put` too.
+    let chained = PutMessage::put(&mut behind, message).expect("valid");
+    PutMessage::put(chained, message).expect("valid");
+    assert_eq!(behind, [b"before", &whole[..], &whole[..]].concat());
+
+    let mut out = BytesMut::new();
+    message.encode(&mut out).expect("valid");
+    assert_eq!(out, whole);
+
+    let mut room = vec![0xaa; whole.len() + 3];
+    let mut rest = &mut room[..];
+    message.encode(&mut rest).expect("it fits");
+    assert_eq!(rest, [0xaa; 3], "what is left is what comes after");
+    assert_eq!(room[..whole.len()], whole);
+
+    let mut short = vec![0xaa; whole.len() - 1];
+    let mut rest = &mut short[..];
+    let refused = message.encode(&mut rest).expect_err("one byte is missing");
+    assert_eq!(refused.kind, EncodeErrorKind::NoRoom { needed: whole.len(), left: whole.len() - 1 });
+    assert!(short.iter().all(|byte| *byte == 0xaa));
+
+    // A buffer in two pieces, with the seam inside the message.
+    let (mut front, mut back) = (vec![0; whole.len() / 2], vec![0; whole.len() - whole.len() / 2]);
+    message.encode(&mut (&mut front[..]).chain_mut(&mut back[..])).expect("it fits");
+    assert_eq!([front, back].concat(), whole);
+
+    let mut outbox = Outbox::new(1024);
+    outbox.put(message);
+    assert_eq!(outbox.batch(), whole);
+    outbox.commit().expect("valid");
+    assert_eq!(outbox.pending(), whole);
+    whole
+}
+
+/// Prints it in every way, which may not fail, and checks the length that the trace tells.
+#[track_caller]
+fn printed(message: &(impl Message + Debug), whole: &[u8]) -> String {
+    let mut all = format!("{message:?} {message:#?}");
+    for (direction, letter) in [(Direction::Frontend, 'F'), (Direction::Backend, 'B')] {
+        let line = message.trace(direction).to_string();
+        let length = whole.len() - usize::from(message.code().is_some());
+        assert!(line.starts_with(&format!("{letter}\t{length}\t")), "{line}");
+        all.push_str(&line);
+    }
+    all
+}
+
+fn frame(whole: &[u8]) -> Frame<'_> {
+    Frame { code: MessageCode(whole[0]), body: &whole[5..] }
+}
+
+/// A message with a code: out, back as its type, back as one of its direction, and through a frame.
+macro_rules! same {
+    ($direction:ident, $type:ident, $message:expr) => {{
+        let message = $message;
+        let whole = encoded(&message);
+        assert_eq!($type::decode(&whole[5..]), Ok(message));
+        assert_eq!(frame(&whole).decode::<$type<'_>>(), Ok(message));
+        let any = frame(&whole).$direction().expect("it is one of its direction");
+        assert_eq!(encoded(&any), whole);
+        assert_eq!(encoded(&frame(&whole)), whole, "forwarded without a look");
+        assert_eq!(encoded(&frame(&whole).to_owned().frame()), whole, "kept, then forwarded");
+        printed(&message, &whole);
+        printed(&any, &whole);
+        printed(&frame(&whole), &whole);
+        whole
+    }};
+}
+
+/// A packet without a code.
+macro_rules! same_packet {
+    ($type:ident, $message:expr) => {{
+        let message = $message;
+        let whole = encoded(&message);
+        assert_eq!($type::decode(&whole[4..]), Ok(message));
+        let any = Initial::decode(&whole[4..]).expect("it is one of them");
+        assert_eq!(encoded(&any), whole);
+        printed(&message, &whole);
+        printed(&any, &whole);
+        whole
+    }};
+}
+
+/// Messages that are a code and nothing else.
+macro_rules! same_plain {
+    ($direction:ident, $($message:ident)*) => {
+        $({
+            let message = $message {};
+            let whole = encoded(&message);
+            assert_eq!(whole.len(), 5);
+            assert_eq!($message::decode(b""), Ok(message));
+            let any = frame(&whole).$direction().expect("it is one of its direction");
+            assert_eq!(encoded(&any), whole);
+            printed(&any, &whole);
+        })*
+    };
+}
+
+#[test]
+fn messages_without_fields() {
+    same_plain!(frontend, Flush Sync CopyDone Terminate);
+    same_plain!(backend, BindComplete CloseComplete CopyDone EmptyQueryResponse NoData ParseComplete PortalSuspended);
+}
+
+proptest! {
+    #![proptest_config(cases(512))]
+
+    #[test]
+    fn statements_and_portals(a in text(), b in text(), types in vec(any::<u32>(), 0..10), code in any::<u8>(), number in any::<i32>()) {
+        let (a, b) = (Text::from(&a[..]), Text::from(&b[..]));
+        same!(frontend, Query, Query { sql: a });
+        same!(frontend, CopyFail, CopyFail { reason: a });
+        same!(frontend, Parse, Parse { statement: a, sql: b, types: List::from(&types[..]) });
+        same!(frontend, Describe, Describe { target: Target::from(code), name: a });
+        same!(frontend, Close, Close { target: Target::from(code), name: a });
+        same!(frontend, Execute, Execute { portal: a, max_rows: number });
+    }
+
+    #[test]
+    fn values_to_a_statement_and_to_a_function(
+        portal in text(), statement in text(), values in values(), given in formats(), wanted in formats(), function in any::<u32>(),
+    ) {
+        let values = lent(&values);
+        same!(frontend, Bind, Bind {
+            portal: portal[..].into(),
+            statement: statement[..].into(),
+            parameter_formats: List::from(&given[..]),
+            parameters: Values::from(&values[..]),
+            result_formats: List::from(&wanted[..]),
+        });
+        same!(frontend, FunctionCall, FunctionCall {
+            function,
+            argument_formats: List::from(&given[..]),
+            arguments: Values::from(&values[..]),
+            result_format: wanted.first().copied().unwrap_or_default(),
+        });
+    }
+
+    #[test]
+    fn rows_and_their_descriptions(
+        values in values(),
+        names in vec((text(), any::<(u32, i16, u32, i16, i32, u16)>()), 0..6),
+        types in vec(any::<u32>(), 0..10),
+    ) {
+        let lent = lent(&values);
+        let whole = same!(backend, DataRow, DataRow { values: Values::from(&lent[..]) });
+        let row: DataRow<'_> = frame(&whole).decode().expect("a row");
+        row.values.validate().expect("a whole row");
+        prop_assert_eq!(row.values.len(), values.len());
+        for (index, value) in values.iter().enumerate() {
+            prop_assert_eq!(row.values.get(index), Ok(Some(value.as_deref())));
+        }
+        prop_assert_eq!(row.values.get(values.len()), Ok(None));
+        let one = values.first().cloned().flatten();
+        same!(backend, FunctionCallResponse, FunctionCallResponse { value: one.as_deref() });
+
+        let fields: Vec<_> = names.iter().map(|(name, (table, attribute, type_oid, type_len, type_modifier, format))| {
+            FieldDescription {
+                name: name[..].into(),
+                table: *table,
+                attribute: *attribute,
+                type_oid: *type_oid,
+                type_len: *type_len,
+                type_modifier: *type_modifier,
+                format: (*format).into(),
+            }
+        }).collect();
+        same!(backend, RowDescription, RowDescription { fields: List::from(&fields[..]) });
+        same!(backend, ParameterDescription, ParameterDescription { types: List::from(&types[..]) });
+    }
+
+    #[test]
+    fn copies(data in bytes(), form in any::<u8>(), columns in formats()) {
+        same!(frontend, CopyData, CopyData { data: Payload(&data) });
+        same!(backend, CopyData, CopyData { data: Payload(&data) });
+        let (format, columns) = (CopyFormat::from(form), List::from(&columns[..]));
+        same!(backend, CopyInResponse, CopyInResponse { format, columns });
+        same!(backend, CopyOutResponse, CopyOutResponse { format, columns });
+        same!(backend, CopyBothResponse, CopyBothResponse { format, columns });
+    }
+
+    #[test]
+    fn errors_and_notices_keep_every_field(fields in error_fields()) {
+        let given = fields_of(&fields);
+        let error = ErrorResponse { fields: ErrorFields::from(&given[..]) };
+        let notice = NoticeResponse { fields: ErrorFields::from(&given[..]) };
+        let whole = same!(backend, ErrorResponse, error);
+        same!(backend, NoticeResponse, notice);
+
+        let back = ErrorResponse::decode(&whole[5..]).expect("well-formed");
+        prop_assert!(back.fields.iter().eq(given.iter().copied()));
+        // Kept as an error of its own, it is still all there.
+        let kept = back.to_owned();
+        prop_assert_eq!(encoded(&ErrorResponse { fields: kept.fields() }), &whole[..]);
+        let _ = format!("{back} {kept} {kept:?} {:?} {:?}", kept.sqlstate(), kept.fields().position());
+    }
+
+    #[test]
+    fn words_of_the_server(a in text(), b in text(), pid in any::<i32>(), status in any::<u8>(), version in any::<u32>(), names in vec(text(), 0..6)) {
+        let (a, b) = (Text::from(&a[..]), Text::from(&b[..]));
+        let complete = CommandComplete { tag: a };
+        same!(backend, CommandComplete, complete);
+        let _ = (complete.rows(), complete.command());
+        same!(backend, ParameterStatus, ParameterStatus { name: a, value: b });
+        same!(backend, NotificationResponse, NotificationResponse { pid, channel: a, payload: b });
+        let ready = ReadyForQuery { status: TransactionStatus::from(status) };
+        let whole = encoded(&ready);
+        prop_assert_eq!(ReadyForQuery::decode(&whole[5..]), Ok(ready));
+        prop_assert_eq!(frame(&whole).backend(), Ok(Backend::from(ready)));
+        let names = texts(&names);
+        same!(backend, NegotiateProtocolVersion, NegotiateProtocolVersion {
+            version: ProtocolVersion(version),
+            unrecognized: List::from(&names[..]),
+        });
+    }
+
+    #[test]
+    fn authentication_of_every_kind(data in bytes(), salt in any::<[u8; 4]>(), kind in any::<u32>(), names in vec(vec(1u8..=255, 1..24), 0..5), mechanism in text()) {
+        use Authentication as A;
+        let names = texts(&names);
+        let secret = Secret(&data);
+        let mut all = vec![
+            A::Ok, A::KerberosV5, A::CleartextPassword, A::Md5Password { salt }, A::ScmCredential, A::Gss,
+            A::GssContinue(secret), A::Sspi, A::Sasl(Terminated::from(&names[..])), A::SaslContinue(secret),
+            A::SaslFinal(secret),
+        ];
+        if !(0..=12).contains(&kind) {
+            all.push(A::Unknown { kind, data: secret });
+        }
+        for kind in [1, 4, 13, u32::MAX] {
+            all.push(A::Unknown { kind, data: secret });
+        }
+        for authentication in all {
+            let whole = same!(backend, Authentication, authentication);
+            prop_assert_eq!(&whole[5..9], authentication.kind().to_be_bytes());
+        }
+
+        same!(backend, BackendKeyData, BackendKeyData { pid: kind.cast_signed(), key: secret });
+        let whole = same!(frontend, SaslResponse, SaslResponse { data: secret });
+        prop_assert_eq!(same!(frontend, GssResponse, GssResponse { data: secret }), whole.clone());
+        prop_assert_eq!(same!(frontend, AuthenticationResponse, AuthenticationResponse { body: secret }), whole);
+        for data in [None, Some(secret)] {
+            same!(frontend, SaslInitialResponse, SaslInitialResponse { mechanism: mechanism[..].into(), data });
+        }
+        let password = PasswordMessage { password: SecretText(mechanism[..].into()) };
+        let whole = same!(frontend, PasswordMessage, password);
+        let any = AuthenticationResponse::decode(&whole[5..]).expect("anything is one");
+        prop_assert_eq!(any.decode_as(), Ok(password));
+    }
+
+    #[test]
+    fn packets_before_the_session(
+        version in any::<u32>(),
+        parameters in vec((vec(1u8..=255, 1..24), text()), 0..6),
+        pid in any::<i32>(),
+        key in vec(any::<u8>(), 4..=256),
+    ) {
+        // Only 1234.5678 and its two neighbours are something else.
+        let version = ProtocolVersion(version);
+        prop_assume!(version.major() != 1234);
+        let parameters: Vec<_> =
+            parameters.iter().map(|(name, value)| (Text::from(&name[..]), Text::from(&value[..]))).collect();
+        same_packet!(StartupMessage, StartupMessage { version, parameters: Terminated::from(&parameters[..]) });
+        same_packet!(CancelRequest, CancelRequest { pid, key: Secret(&key) });
+        same_packet!(SslRequest, SslRequest {});
+        same_packet!(GssEncRequest, GssEncRequest {});
+    }
+
+    #[test]
+    fn a_code_nobody_knows_survives(code in any::<u8>(), body in bytes()) {
+        let given = Frame { code: MessageCode(code), body: &body };
+        let whole = encoded(&given);
+        prop_assert_eq!(frame(&whole), given);
+        let known: &[u8] = b"DdRK23CWcGHIEVvnNAtS1sZT";
+        match given.backend() {
+            Ok(Backend::Unknown(same)) => {
+                prop_assert_eq!(same, given);
+                prop_assert!(!known.contains(&code));
+            }
+            _ => prop_assert!(known.contains(&code)),
+        }
+        let known: &[u8] = b"dBESQPDCcfHFpX";
+        match given.frontend() {
+            Ok(Frontend::Unknown(same)) => {
+                prop_assert_eq!(same, given);
+                prop_assert!(!known.contains(&code));
+            }
+            _ => prop_assert!(known.contains(&code)),
+        }
+    }
+}
+
+/// Bodies such as hostile peers make: mostly lengths and counts that lie a little.
+fn hostile() -> impl Strategy<Value = Bytes> {
+    let byte = prop_oneof![4 => Just(0u8), 2 => 1u8..5, 1 => Just(0xff), 1 => Just(0x7f), 1 => any::<u8>(), 1 => 32u8..127];
+    prop_oneof![vec(byte, 0..40), vec(any::<u8>(), 0..12), damaged()]
+}
+
+/// Bodies that were well-formed until a piece was cut out, a byte changed, or something put in.
+fn damaged() -> impl Strategy<Value = Bytes> {
+    let whole = prop_oneof![
+        (text(), text(), values(), formats(), formats()).prop_map(
+            |(portal, statement, values, given, wanted)| {
+                let values = lent(&values);
+                encoded(&Bind {
+                    portal: portal[..].into(),
+                    statement: statement[..].into(),
+                    parameter_formats: List::from(&given[..]),
+                    parameters: Values::from(&values[..]),
+                    result_formats: List::from(&wanted[..]),
+                })
+            }
+        ),
+        values().prop_map(|values| encoded(&DataRow { values: Values::from(&lent(&values)[..]) })),
+        error_fields().prop_map(|fields| encoded(&ErrorResponse {
+            fields: ErrorFields::from(&fields_of(&fields)[..])
+        })),
+        (text(), text(), vec(any::<u32>(), 0..10)).prop_map(|(a, b, types)| {
+            encoded(&Parse { statement: a[..].into(), sql: b[..].into(), types: List::from(&types[..]) })
+        }),
+        (text(), any::<(u32, i16, u32)>()).prop_map(|(name, (table, attribute, type_oid))| {
+            let field =
+                FieldDescription { name: name[..].into(), table, attribute, type_oid, ..Default::default() };
+            encoded(&RowDescription { fields: List::from(&[field, field]) })
+        }),
+        vec(text(), 0..6).prop_map(|names| {
+            encoded(&NegotiateProtocolVersion {
+                version: ProtocolVersion::V3_2,
+                unrecognized: List::from(&texts(&names)[..]),
+            })
+        }),
+    ];
+    (whole, any::<prop::sample::Index>(), 0usize..4, bytes()).prop_map(|(whole, at, cut, put)| {
+        let mut body = whole[5..].to_vec();
+        let at = at.index(body.len() + 1);
+        let to = (at + cut).min(body.len());
+        body.splice(at..to, put.into_iter().take(cut));
+        body
+    })
+}
+
+/// What has been decoded prints without a panic and goes out as it came.
+#[track_caller]
+fn out_as_it_came(message: &(impl Message + Debug), body: &[u8]) {
+    let mut whole = Vec::new();
+    message.encode(&mut whole).expect("what has come can be sent");
+    let head = if message.code().is_some() { 5 } else { 4 };
+    assert_eq!(whole[head..].escape_ascii().to_string(), body.escape_ascii().to_string(), "{message:?}");
+    printed(message, &whole);
+}
+
+proptest! {
+    #![proptest_config(cases(512))]
+
+    #[test]
+    fn any_body_behind_any_code(body in hostile()) {
+        for code in 0..=255 {
+            let frame = Frame { code: MessageCode(code), body: &body };
+            if let Ok(message) = frame.backend() {
+                out_as_it_came(&message, &body);
+            }
+            if let Ok(message) = frame.frontend() {
+                out_as_it_came(&message, &body);
+            }
+        }
+        if let Ok(message) = SaslInitialResponse::decode(&body) {
+            out_as_it_came(&message, &body);
+        }
+        if let Ok(message) = PasswordMessage::decode(&body) {
+            out_as_it_came(&message, &body);
+        }
+        // A row is not looked into, so all that can be wrong with it here is that there is no count.
+        prop_assert_eq!(DataRow::decode(&body).is_ok(), body.len() >= 2);
+        if let Ok(row) = DataRow::decode(&body) {
+            let mut values = row.values.iter();
+            let seen = values.by_ref().take(70_000).count();
+            prop_assert!(seen <= usize::from(u16::MAX) + 1);
+            prop_assert!(values.next().is_none());
+            prop_assert_eq!(row.values.validate().is_ok(), row.values.iter().all(|value| value.is_ok()));
+            for error in row.values.iter().filter_map(Result::err) {
+                prop_assert!((2..=body.len()).contains(&error.offset), "{error} in {}", body.len());
+            }
+        }
+    }
+
+    #[test]
+    fn any_first_packet(code in prop_oneof![Just(80_877_102u32), Just(80_877_103), Just(80_877_104), Just(196_608), any::<u32>()], rest in hostile()) {
+        let body = [&code.to_be_bytes()[..], &rest].concat();
+        for body in [&body[..], &rest] {
+            if let Ok(packet) = Initial::decode(body) {
+                out_as_it_came(&packet, body);
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_says_where_it_is(body in hostile(), code in any::<u8>()) {
+        let frame = Frame { code: MessageCode(code), body: &body };
+        for error in [frame.backend().err(), frame.frontend().err()].into_iter().flatten() {
+            prop_assert!(error.offset <= body.len(), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print(before in vec(any::<u8>(), 0..20), after in vec(any::<u8>(), 0..20), pid in any::<i32>()) {
+        const MARK: &str = "hunter2hunter2";
+        let secret = [&before[..], MARK.as_bytes(), &after].concat();
+        let password: Bytes = secret.iter().copied().filter(|byte| *byte != 0).collect();
+        let numbers = format!("{:?}", MARK.as_bytes());
+        let lines = format!("{:#?}", MARK.as_bytes());
+        let hide = |message: &dyn Fn(&mut String)| {
+            let mut text = String::new();
+            message(&mut text);
+            assert!(!text.is_empty());
+            for mark in [MARK, numbers.trim_matches(['[', ']']), lines.trim_matches(['[', ']', '\n', ' '])] {
+                assert!(!text.contains(mark), "{text}");
+            }
+        };
+        fn show(text: &mut String, message: &(impl Message + Debug)) {
+            let mut whole = Vec::new();
+            message.encode(&mut whole).expect("valid");
+            text.push_str(&printed(message, &whole));
+            if message.code().is_some() {
+                let frame = frame(&whole);
+                text.push_str(&printed(&frame, &whole));
+                text.push_str(&format!("{:?}", frame.to_owned()));
+                text.push_str(&printed(&frame.backend().expect("a message"), &whole));
+                text.push_str(&printed(&frame.frontend().expect("a message"), &whole));
+            } else {
+                text.push_str(&printed(&Initial::decode(&whole[4..]).expect("a packet"), &whole));
+            }
+            let mut outbox = Outbox::new(1024);
+            outbox.put(message);
+            let mut inbox = pg_wire::Inbox::new(pg_wire::Limits::BACKEND);
+            inbox.extend(&whole);
+            text.push_str(&format!("{outbox:?} {inbox:#?} {:?}", inbox.head()));
+        }
+        let secret = Secret(&secret);
+        hide(&|text| show(text, &PasswordMessage { password: SecretText(password[..].into()) }));
+        hide(&|text| show(text, &SaslInitialResponse { mechanism: "PLAIN".into(), data: Some(secret) }));
+        hide(&|text| show(text, &SaslResponse { data: secret }));
+        hide(&|text| show(text, &GssResponse { data: secret }));
+        hide(&|text| show(text, &AuthenticationResponse { body: secret }));
+        hide(&|text| show(text, &BackendKeyData { pid, key: secret }));
+        hide(&|text| show(text, &CancelRequest { pid, key: secret }));
+        hide(&|text| show(text, &Authentication::GssContinue(secret)));
+        hide(&|text| show(text, &Authentication::SaslContinue(secret)));
+        hide(&|text| show(text, &Authentication::SaslFinal(secret)));
+        hide(&|text| show(text, &Authentication::Unknown { kind: 99, data: secret }));
+    }
+}
+
+#[test]
+fn the_counts_go_up_to_the_last_one_they_can_tell() {
+    let values = vec![Some(&b""[..]); 65_536];
+    let formats = vec![FormatCode::Other(7); 65_536];
+    let types = vec![0; 65_536];
+    let mut out = Vec::new();
+    for (count, good) in [(65_535, true), (65_536, false)] {
+        let row = DataRow { values: Values::from(&values[..count]) };
+        let columns = CopyInResponse { format: CopyFormat::Binary, columns: List::from(&formats[..count]) };
+        let description = ParameterDescription { types: List::from(&types[..count]) };
+        assert_eq!(row.encode(&mut out).is_ok(), good);
+        assert_eq!(columns.encode(&mut out).is_ok(), good);
+        assert_eq!(description.encode(&mut out).is_ok(), good);
+        if good {
+            let whole = out.split_off(0);
+            let mut inbox =
+                pg_wire::Inbox::new(pg_wire::Limits { control: 1 << 20, ..pg_wire::Limits::BACKEND });
+            inbox.extend(&whole);
+            let mut again = Vec::new();
+            while let Some(frame) = inbox.next().expect("within the limits") {
+                frame.backend().expect("well-formed").encode(&mut again).expect("as it came");
+            }
+            assert_eq!(again, whole);
+        } else {
+            assert_eq!(out, b"", "nothing is left of what was refused");
+        }
+    }
+}
