@@ -1,0 +1,86 @@
+//! Tokio's streams as transports: four poll functions.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pg_wire::{Sink, Source, Split};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::{TcpStream, tcp};
+
+/// A stream of Tokio's, or one direction of it, as what a [`pg_wire::Connection`] runs over.
+#[derive(Debug)]
+pub struct TokioIo<S>(pub S);
+
+impl<S: AsyncRead + Unpin> Source for TokioIo<S> {
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut space = ReadBuf::new(space);
+        ready!(Pin::new(&mut self.0).poll_read(cx, &mut space))?;
+        Poll::Ready(Ok(space.filled().len()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Sink for TokioIo<S> {
+    #[inline]
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// A stream that comes apart into owned halves, each in its own best way. With it, so does a connection:
+/// [`Connection::split`](pg_wire::Connection::split).
+pub trait IntoHalves: AsyncRead + AsyncWrite + Unpin {
+    /// The reading half.
+    type Read: AsyncRead + Unpin;
+    /// The writing half.
+    type Write: AsyncWrite + Unpin;
+
+    /// Takes it apart.
+    fn into_halves(self) -> (Self::Read, Self::Write);
+}
+
+impl<S: IntoHalves> Split for TokioIo<S> {
+    type Source = TokioIo<S::Read>;
+    type Sink = TokioIo<S::Write>;
+
+    fn split(self) -> (Self::Source, Self::Sink) {
+        let (read, write) = self.0.into_halves();
+        (TokioIo(read), TokioIo(write))
+    }
+}
+
+impl IntoHalves for TcpStream {
+    type Read = tcp::OwnedReadHalf;
+    type Write = tcp::OwnedWriteHalf;
+
+    fn into_halves(self) -> (Self::Read, Self::Write) {
+        self.into_split()
+    }
+}
+
+#[cfg(unix)]
+impl IntoHalves for tokio::net::UnixStream {
+    type Read = tokio::net::unix::OwnedReadHalf;
+    type Write = tokio::net::unix::OwnedWriteHalf;
+
+    fn into_halves(self) -> (Self::Read, Self::Write) {
+        self.into_split()
+    }
+}
+
+impl IntoHalves for DuplexStream {
+    type Read = tokio::io::ReadHalf<Self>;
+    type Write = tokio::io::WriteHalf<Self>;
+
+    fn into_halves(self) -> (Self::Read, Self::Write) {
+        tokio::io::split(self)
+    }
+}
