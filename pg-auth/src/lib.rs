@@ -14,8 +14,8 @@
 //! ([`scram::Derivation`]), secrets are wiped when they are dropped and never print, and nothing is believed that was not
 //! checked.
 
-// Everything a peer sends may be hostile.
-#![warn(clippy::indexing_slicing)]
+// Everything a peer sends may be hostile: nothing may panic on it.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 pub mod cleartext;
 pub mod config;

@@ -34,6 +34,9 @@
 //!
 //! A connection string does it all in one: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
 
+// Everything a peer sends may be hostile: nothing may panic on it.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod builder;
 mod cancel;
 mod socket;

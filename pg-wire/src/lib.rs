@@ -48,8 +48,8 @@
 //! [The protocol](https://www.postgresql.org/docs/current/protocol.html)
 
 #![cfg_attr(not(feature = "std"), no_std)]
-// Everything a peer sends may be hostile.
-#![warn(clippy::indexing_slicing)]
+// Everything a peer sends may be hostile: nothing may panic on it.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 extern crate alloc;
 

@@ -1,0 +1,44 @@
+//! Asking a server to give up what another session is doing.
+
+use futures_io::{AsyncRead, AsyncWrite};
+use pg_auth::{CancelKey, ConnectError, Host};
+use pg_wire::{Limits, PutMessage};
+
+use crate::{Connection, FuturesIo, Socket};
+
+/// Asks the server at `host` to cancel what the session with this key is doing, and waits until it has passed that on.
+///
+/// The server says nothing about it: the statement either fails with SQLSTATE 57014 or was done before. When this returns, the
+/// request can no longer hit what the session does next.
+///
+/// # Errors
+/// When the server cannot be reached, or the connection breaks before the server has closed it.
+pub async fn cancel(host: &Host, key: &CancelKey) -> Result<(), ConnectError> {
+    let unreachable = |error| ConnectError::Unreachable { host: host.to_string(), error };
+    cancel_over(Socket::dial(host).await.map_err(unreachable)?, key).await
+}
+
+/// As [`cancel`], over a stream of the caller's on which nothing has been said yet.
+///
+/// # Errors
+/// When the connection breaks before the server has closed it.
+pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut conn = Connection::new(FuturesIo(stream), Limits::BACKEND.before_authentication());
+    conn.put(&key.request()).flush().await?;
+    conn.scrub();
+    match conn.recv().await {
+        Err(pg_wire::Error::Closed { mid_message: false }) => Ok(()),
+        // A server that knows no such request, or has no room for one, may say so.
+        Ok(frame) => match frame.backend().map_err(pg_auth::AuthError::from)? {
+            pg_wire::backend::Backend::ErrorResponse(error) => {
+                Err(pg_auth::AuthError::Server(pg_auth::error::ServerError::Response(error.to_owned()))
+                    .into())
+            }
+            _ => Ok(()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,100 @@
+//! Dialling.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_net::TcpStream;
+#[cfg(unix)]
+use async_net::unix::UnixStream;
+use futures_io::{AsyncRead, AsyncWrite};
+use pg_auth::{Host, Link};
+
+/// A socket of either kind, for what is only known when the program runs. Where it is known before, connect over the
+/// `TcpStream` or the `UnixStream` itself. A clone is another handle to the same socket.
+#[derive(Clone, Debug)]
+pub enum Socket {
+    /// TCP, with Nagle's algorithm off.
+    Tcp(TcpStream),
+    /// A Unix-domain socket.
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Connects to a host.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn dial(host: &Host) -> io::Result<Self> {
+        match host {
+            Host::Tcp { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                // A batch leaves whole; waiting for more of it would only cost time.
+                stream.set_nodelay(true)?;
+                Ok(Self::Tcp(stream))
+            }
+            Host::Unix { .. } => Self::dial_unix(host).await,
+        }
+    }
+
+    #[cfg(unix)]
+    async fn dial_unix(host: &Host) -> io::Result<Self> {
+        let path = host.socket_path().ok_or(io::ErrorKind::InvalidInput)?;
+        #[cfg(target_os = "linux")]
+        if let Some(name) = path.as_os_str().as_encoded_bytes().strip_prefix(b"@") {
+            use std::os::linux::net::SocketAddrExt;
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            // Connecting within the machine does not wait for a network.
+            let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
+            return Ok(Self::Unix(async_io::Async::new(stream)?.into()));
+        }
+        UnixStream::connect(path).await.map(Self::Unix)
+    }
+
+    #[cfg(not(unix))]
+    async fn dial_unix(_: &Host) -> io::Result<Self> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "there are no Unix-domain sockets here"))
+    }
+
+    /// Who may listen in.
+    pub fn link(&self) -> Link {
+        match self {
+            Self::Tcp(_) => Link::Tcp,
+            #[cfg(unix)]
+            Self::Unix(_) => Link::Unix,
+        }
+    }
+}
+
+/// Does the same with whichever it is.
+macro_rules! either {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Self::Tcp($stream) => $call,
+            #[cfg(unix)]
+            Self::Unix($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Socket {
+    #[inline]
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_read(cx, space))
+    }
+}
+
+impl AsyncWrite for Socket {
+    #[inline]
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_close(cx))
+    }
+}

@@ -1,0 +1,76 @@
+//! Streams of `futures-io` as transports: four poll functions.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use pg_wire::{Sink, Source, Split};
+
+/// A stream of `futures-io`, or one direction of it, as what a [`pg_wire::Connection`] runs over.
+#[derive(Debug)]
+pub struct FuturesIo<S>(pub S);
+
+impl<S: AsyncRead + Unpin> Source for FuturesIo<S> {
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, space)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Sink for FuturesIo<S> {
+    #[inline]
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+/// A stream that comes apart into owned halves, each in its own best way. With it, so does a connection:
+/// [`Connection::split`](pg_wire::Connection::split).
+///
+/// Whatever is a handle to be cloned, as the sockets of async-std and smol are, can be its own halves.
+pub trait IntoHalves: AsyncRead + AsyncWrite + Unpin {
+    /// The reading half.
+    type Read: AsyncRead + Unpin;
+    /// The writing half.
+    type Write: AsyncWrite + Unpin;
+
+    /// Takes it apart.
+    fn into_halves(self) -> (Self::Read, Self::Write);
+}
+
+impl<S: IntoHalves> Split for FuturesIo<S> {
+    type Source = FuturesIo<S::Read>;
+    type Sink = FuturesIo<S::Write>;
+
+    fn split(self) -> (Self::Source, Self::Sink) {
+        let (read, write) = self.0.into_halves();
+        (FuturesIo(read), FuturesIo(write))
+    }
+}
+
+/// Both halves are handles to the same socket.
+macro_rules! cloned {
+    ($stream:ty) => {
+        impl IntoHalves for $stream {
+            type Read = Self;
+            type Write = Self;
+
+            fn into_halves(self) -> (Self, Self) {
+                (self.clone(), self)
+            }
+        }
+    };
+}
+
+cloned!(async_net::TcpStream);
+#[cfg(unix)]
+cloned!(async_net::unix::UnixStream);
+cloned!(crate::Socket);

@@ -1,0 +1,66 @@
+//! Over a socket pair, with a server of a few bytes.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use async_std::task::block_on;
+use pg_stream_async_std::{
+    AuthenticationMode, ConnectError, ConnectionBuilder, Host, MessageCode, PgProtocol,
+};
+
+/// A server that takes one start-up message and one query, and has its answers ready.
+fn server(answers: [&'static [u8]; 2]) -> (thread::JoinHandle<()>, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let serving = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let body = |stream: &mut TcpStream| {
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).expect("a length");
+            let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
+            stream.read_exact(&mut body).expect("a body");
+        };
+        body(&mut stream);
+        stream.write_all(answers[0]).expect("sent");
+        let mut code = [0];
+        stream.read_exact(&mut code).expect("a code");
+        body(&mut stream);
+        stream.write_all(answers[1]).expect("sent");
+    });
+    (serving, port)
+}
+
+#[test]
+fn a_session_over_a_stream_of_the_callers_own() {
+    let (serving, port) = server([b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I", b"I\0\0\0\x04Z\0\0\0\x05I"]);
+    block_on(async {
+        let stream = async_std::net::TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        let builder = ConnectionBuilder::new("me").auth(AuthenticationMode::Trust);
+        let (mut conn, _) = builder.connect(stream).await.expect("a session");
+        conn.query("").flush().await.expect("sent");
+        assert_eq!(conn.recv().await.expect("a message").code, MessageCode::EMPTY_QUERY_RESPONSE);
+        assert_eq!(conn.recv().await.expect("a message").code, MessageCode::READY_FOR_QUERY);
+        assert!(conn.recv().await.expect_err("the server is gone").is_fatal());
+    });
+    serving.join().expect("it served");
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_is_passed_over_and_named() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    let config = pg_stream_async_std::Config::new("me").host(Host::new("127.0.0.1", free.port()));
+    let error = block_on(pg_stream_async_std::connect(&config)).expect_err("nobody listens");
+    assert!(matches!(&error, ConnectError::Unreachable { host, .. } if *host == free.to_string()), "{error}");
+}
+
+#[test]
+fn a_host_that_says_nothing_is_given_up_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let config = pg_stream_async_std::Config::new("me")
+        .host(Host::new("127.0.0.1", port))
+        .connect_timeout(std::time::Duration::from_millis(20));
+    let error = block_on(pg_stream_async_std::connect(&config)).expect_err("nobody answers");
+    assert!(matches!(error, ConnectError::Timeout), "{error}");
+}
