@@ -100,16 +100,22 @@ impl Inbox {
             self.shrink();
         }
         let read = self.read;
-        if self.buf.len() - self.end < read {
+        if self.start > 0 && self.buf.len() - self.end < read {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
         // Twice the read, so that a tail can wait for a whole read behind it without moving.
         let least = (2 * read).max(self.end + read);
         if self.buf.len() < least {
-            // A frame that needs more is met by doubling, and by no more than the frame.
-            let double = (2 * self.buf.len()).min(self.wanted() + read);
-            self.buf.resize(least.max(double), 0);
+            // Doubling, but no further than an unfinished frame needs; room for frames that wait doubles with them.
+            let needed = match self.wanted() {
+                wanted if wanted > self.buffered() => self.start.saturating_add(wanted),
+                _ => 2 * self.buffered(),
+            };
+            let length = (2 * self.buf.len()).min(needed.saturating_add(read)).max(least);
+            // Exactly, because a `Vec` left to itself may take up to twice as much.
+            self.buf.reserve_exact(length - self.buf.len());
+            self.buf.resize(length, 0);
         }
         self.buf.get_mut(self.end..).unwrap_or_default()
     }
@@ -235,7 +241,9 @@ impl Inbox {
     /// How many bytes the unfinished frame at the front has in all, by its header.
     fn wanted(&self) -> usize {
         match self.buf.get(self.start..self.end).and_then(<[u8]>::first_chunk::<HEAD>) {
-            Some(&[_, a, b, c, d]) => 1 + usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(0),
+            Some(&[_, a, b, c, d]) => {
+                usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(0).saturating_add(1)
+            }
             None => 0,
         }
     }

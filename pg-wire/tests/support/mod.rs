@@ -1,0 +1,343 @@
+//! Streams in memory that behave as badly as streams do, and an executor that notices when nobody would wake it.
+
+// Each test binary uses its own part of it.
+#![allow(dead_code)]
+
+use pg_wire::{Frame, MessageCode, Sink, Source, Split};
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// A frame as it goes on the wire.
+pub(crate) fn frame(code: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(5 + body.len());
+    out.push(code);
+    out.extend(u32::try_from(body.len() + 4).expect("a test's frame is small").to_be_bytes());
+    out.extend_from_slice(body);
+    out
+}
+
+/// Frames as pairs of code and body, to be compared.
+pub(crate) fn pair(frame: Frame<'_>) -> (MessageCode, Vec<u8>) {
+    (frame.code, frame.body.to_vec())
+}
+
+// ---- An executor ----------------------------------------------------------------------------------------------------
+
+/// Set by a wake-up, cleared by who looks.
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicBool::new(false)))
+    }
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Polls once, for who does not care to be woken.
+pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// All tasks wait and none will be woken, or they have had their share of polls: how many are not done.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Stuck(pub(crate) usize);
+
+/// Runs tasks side by side. A task is polled only when it has been woken, so that a wake-up that is missing shows.
+pub(crate) fn run(tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>, polls: usize) -> Result<(), Stuck> {
+    let mut tasks: Vec<_> = tasks
+        .into_iter()
+        .map(|task| {
+            let flag = Flag::new();
+            flag.clone().wake();
+            (Some(task), flag)
+        })
+        .collect();
+    let mut left = polls;
+    loop {
+        let mut woken = false;
+        for (task, flag) in &mut tasks {
+            let Some(running) = task else { continue };
+            if flag.take() {
+                woken = true;
+                let waker = Waker::from(flag.clone());
+                if running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                    *task = None;
+                }
+            }
+        }
+        let unfinished = tasks.iter().filter(|(task, _)| task.is_some()).count();
+        left = left.saturating_sub(1);
+        match unfinished {
+            0 => return Ok(()),
+            _ if !woken || left == 0 => return Err(Stuck(unfinished)),
+            _ => {}
+        }
+    }
+}
+
+// ---- A pipe ---------------------------------------------------------------------------------------------------------
+
+/// One direction of a pipe.
+struct Lane {
+    bytes: VecDeque<u8>,
+    room: usize,
+    /// The writer is gone.
+    ended: bool,
+    /// The reader is gone.
+    broken: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// The end of a lane that reads.
+pub(crate) struct LaneSource(Arc<Mutex<Lane>>);
+
+/// The end of a lane that writes.
+pub(crate) struct LaneSink(Arc<Mutex<Lane>>);
+
+/// One end of a pipe.
+pub(crate) struct Pipe(pub(crate) LaneSource, pub(crate) LaneSink);
+
+/// Two ends, with room for this many bytes in each direction.
+pub(crate) fn pipe(room: usize) -> (Pipe, Pipe) {
+    let lane = || {
+        let lane =
+            Lane { bytes: VecDeque::new(), room, ended: false, broken: false, reader: None, writer: None };
+        let lane = Arc::new(Mutex::new(lane));
+        (LaneSource(lane.clone()), LaneSink(lane))
+    };
+    let ((there, to), (here, from)) = (lane(), lane());
+    (Pipe(here, to), Pipe(there, from))
+}
+
+fn lock(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
+    lane.lock().expect("no test panics while it holds it")
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+impl Source for LaneSource {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut lane = lock(&self.0);
+        if lane.bytes.is_empty() && !lane.ended {
+            lane.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        wake(&mut lane.writer);
+        Poll::Ready(io::Read::read(&mut lane.bytes, space))
+    }
+}
+
+impl Sink for LaneSink {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut lane = lock(&self.0);
+        if lane.broken || lane.ended {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let count = bytes.len().min(lane.room - lane.bytes.len());
+        if count == 0 {
+            lane.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        lane.bytes.extend(&bytes[..count]);
+        wake(&mut lane.reader);
+        Poll::Ready(Ok(count))
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut lane = lock(&self.0);
+        lane.ended = true;
+        wake(&mut lane.reader);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for LaneSource {
+    fn drop(&mut self) {
+        let mut lane = lock(&self.0);
+        lane.broken = true;
+        wake(&mut lane.writer);
+    }
+}
+
+impl Drop for LaneSink {
+    fn drop(&mut self) {
+        let mut lane = lock(&self.0);
+        lane.ended = true;
+        wake(&mut lane.reader);
+    }
+}
+
+impl Source for Pipe {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_read(cx, space)
+    }
+}
+
+impl Sink for Pipe {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.1.poll_write(cx, bytes)
+    }
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.1.poll_flush(cx)
+    }
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.1.poll_close(cx)
+    }
+}
+
+impl Split for Pipe {
+    type Source = LaneSource;
+    type Sink = LaneSink;
+    fn split(self) -> (LaneSource, LaneSink) {
+        (self.0, self.1)
+    }
+}
+
+// ---- A stream by the book -------------------------------------------------------------------------------------------
+
+/// What one read does.
+#[derive(Clone, Debug)]
+pub(crate) enum Read {
+    /// These bytes are there.
+    Bytes(Vec<u8>),
+    /// Nothing is there, but soon will be.
+    Wait,
+    /// It fails like this.
+    Fail(io::ErrorKind),
+    /// The end.
+    End,
+    /// Nothing is there and nothing ever comes.
+    Never,
+}
+
+/// What one write, flush or close does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Write {
+    /// It takes this many bytes at most. A flush or a close is done.
+    Take(usize),
+    /// It takes nothing, but soon will.
+    Wait,
+    /// It fails like this.
+    Fail(io::ErrorKind),
+    /// It takes nothing and never will again.
+    Never,
+}
+
+/// A stream that does one thing after the other as it is told, and remembers what was written.
+pub(crate) struct Steps {
+    pub(crate) reads: VecDeque<Read>,
+    /// What happens behind the last of `reads`.
+    pub(crate) at_end: Read,
+    /// Behind the last of them everything is taken.
+    pub(crate) writes: VecDeque<Write>,
+    pub(crate) flushes: VecDeque<Write>,
+    pub(crate) closes: VecDeque<Write>,
+    /// What has been written, and how much of it has been flushed.
+    pub(crate) wrote: Vec<u8>,
+    pub(crate) flushed: usize,
+    pub(crate) closed: bool,
+}
+
+impl Steps {
+    pub(crate) fn reading(reads: impl IntoIterator<Item = Read>) -> Self {
+        Self {
+            reads: reads.into_iter().collect(),
+            at_end: Read::End,
+            writes: VecDeque::new(),
+            flushes: VecDeque::new(),
+            closes: VecDeque::new(),
+            wrote: Vec::new(),
+            flushed: 0,
+            closed: false,
+        }
+    }
+
+    pub(crate) fn writing(writes: impl IntoIterator<Item = Write>) -> Self {
+        Self { at_end: Read::Never, writes: writes.into_iter().collect(), ..Self::reading([]) }
+    }
+
+    fn step(steps: &mut VecDeque<Write>, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+        match steps.pop_front().unwrap_or(Write::Take(usize::MAX)) {
+            Write::Take(most) => Poll::Ready(Ok(most)),
+            Write::Fail(kind) => Poll::Ready(Err(kind.into())),
+            Write::Wait => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Write::Never => {
+                steps.push_front(Write::Never);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Source for Steps {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self.reads.pop_front().unwrap_or_else(|| self.at_end.clone()) {
+            Read::Bytes(mut bytes) => {
+                let count = bytes.len().min(space.len());
+                space[..count].copy_from_slice(&bytes[..count]);
+                bytes.drain(..count);
+                if !bytes.is_empty() {
+                    self.reads.push_front(Read::Bytes(bytes));
+                }
+                Poll::Ready(Ok(count))
+            }
+            Read::Wait => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Read::Fail(kind) => Poll::Ready(Err(kind.into())),
+            Read::End => Poll::Ready(Ok(0)),
+            Read::Never => Poll::Pending,
+        }
+    }
+}
+
+impl Sink for Steps {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Self::step(&mut self.writes, cx).map_ok(|most| {
+            let count = bytes.len().min(most);
+            self.wrote.extend_from_slice(&bytes[..count]);
+            count
+        })
+    }
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::step(&mut self.flushes, cx).map_ok(|_| self.flushed = self.wrote.len())
+    }
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::step(&mut self.closes, cx).map_ok(|_| self.closed = true)
+    }
+}
+
+impl Split for Steps {
+    type Source = Self;
+    type Sink = Self;
+    fn split(mut self) -> (Self, Self) {
+        let mut sink = Self::writing(std::mem::take(&mut self.writes));
+        sink.flushes = std::mem::take(&mut self.flushes);
+        sink.closes = std::mem::take(&mut self.closes);
+        sink.wrote = std::mem::take(&mut self.wrote);
+        (self, sink)
+    }
+}
