@@ -24,7 +24,7 @@ const HAND_OVER: usize = 256 * 1024;
 /// It does no I/O: fill [`space`](Self::space), say how much came with [`filled`](Self::filled), then take
 /// [`next`](Self::next) until there is none. One allocation serves all messages; the tail of an unfinished one moves to
 /// the front when room runs out, never sooner. The buffer grows for a message that is larger than it, as its bytes
-/// arrive, and goes back to twice the read size once it has been drained.
+/// arrive, and goes back to twice the read size once it has been drained, or nearly so if it has grown much.
 ///
 /// ```
 /// use pg_wire::{Inbox, Limits, MessageCode};
@@ -97,8 +97,8 @@ impl Inbox {
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            self.shrink();
         }
+        self.shrink();
         let read = self.read;
         if self.start > 0 && self.buf.len() - self.end < read {
             self.buf.copy_within(self.start..self.end, 0);
@@ -231,10 +231,19 @@ impl Inbox {
         }
     }
 
-    /// Gives up memory beyond twice the read size; only an empty buffer has any to give up.
+    /// Gives up memory beyond twice the read size, when it is empty. When it never is, because reads do not end where
+    /// frames do, then from four times as much on and once little is left.
     fn shrink(&mut self) {
-        if self.buf.len() > 2 * self.limits.read_size.max(1) {
+        let read_size = self.limits.read_size.max(1);
+        let keep = read_size.saturating_mul(2);
+        if self.buf.len() <= keep {
+            return;
+        }
+        if self.start == self.end {
             self.buf = Vec::new();
+        } else if self.buf.len() > keep.saturating_mul(4) && self.buffered().max(self.wanted()) <= read_size {
+            self.buf = self.peek().to_vec();
+            (self.start, self.end) = (0, self.buf.len());
         }
     }
 

@@ -297,3 +297,34 @@ proptest! {
         check(true);
     }
 }
+#[test]
+fn a_stream_that_never_pauses_gives_back_the_room_of_a_large_frame_too() {
+    let limits = Limits::BACKEND;
+    let mut inbox = Inbox::new(limits);
+    let mut take = |bytes: &[u8], seen: &mut usize| {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let space = inbox.space();
+            let count = space.len().min(rest.len()).min(10_000);
+            let (now, later) = rest.split_at(count);
+            space[..count].copy_from_slice(now);
+            inbox.filled(count);
+            rest = later;
+            while inbox.next().expect("well-formed").is_some() {
+                *seen += 1;
+            }
+        }
+        inbox.capacity()
+    };
+    // 100 bytes: reads of 10,000 never end where a row does.
+    let row = frame(b'D', &[7; 95]);
+    let mut seen = 0;
+    // From here on there is always the beginning of a row at the end of what has come.
+    take(&[&frame(b'd', &vec![1; 5 << 20])[..], &row, &row[..60]].concat(), &mut seen);
+    let mut capacity = 0;
+    for _ in 0..3 {
+        capacity = take(&[&row[60..], &row.repeat(5000), &row[..60]].concat(), &mut seen);
+    }
+    assert_eq!(seen, 2 + 3 * 5001);
+    assert!(capacity <= 2 * limits.read_size, "{capacity}");
+}
