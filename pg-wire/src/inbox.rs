@@ -85,7 +85,14 @@ impl Inbox {
 
     /// Whether bytes of an unfinished frame are there, or of one that is being skipped.
     pub fn is_mid_frame(&self) -> bool {
-        self.buffered() > 0 || self.skip > 0
+        let mut rest = self.peek();
+        while let Some(whole) = announced(rest) {
+            match rest.split_at_checked(whole) {
+                Some((_, behind)) if whole >= HEAD => rest = behind,
+                _ => return true,
+            }
+        }
+        !rest.is_empty() || self.skip > 0
     }
 
     /// Bytes of memory held.
@@ -108,7 +115,7 @@ impl Inbox {
         let least = (2 * read).max(self.end + read);
         if self.buf.len() < least {
             // Doubling, but no further than an unfinished frame needs; room for frames that wait doubles with them.
-            let needed = match self.wanted() {
+            let needed = match announced(self.peek()).unwrap_or(0) {
                 wanted if wanted > self.buffered() => self.start.saturating_add(wanted),
                 _ => 2 * self.buffered(),
             };
@@ -241,19 +248,11 @@ impl Inbox {
         }
         if self.start == self.end {
             self.buf = Vec::new();
-        } else if self.buf.len() > keep.saturating_mul(4) && self.buffered().max(self.wanted()) <= read_size {
+        } else if self.buf.len() > keep.saturating_mul(4)
+            && self.buffered().max(announced(self.peek()).unwrap_or(0)) <= read_size
+        {
             self.buf = self.peek().to_vec();
             (self.start, self.end) = (0, self.buf.len());
-        }
-    }
-
-    /// How many bytes the unfinished frame at the front has in all, by its header.
-    fn wanted(&self) -> usize {
-        match self.buf.get(self.start..self.end).and_then(<[u8]>::first_chunk::<HEAD>) {
-            Some(&[_, a, b, c, d]) => {
-                usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(0).saturating_add(1)
-            }
-            None => 0,
         }
     }
 
@@ -275,6 +274,12 @@ impl Inbox {
         self.skip -= now;
         self.start += now;
     }
+}
+
+/// How many bytes the first frame has in all, by its header, if that is there.
+fn announced(bytes: &[u8]) -> Option<usize> {
+    let &[_, a, b, c, d] = bytes.first_chunk::<HEAD>()?;
+    usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?.checked_add(1)
 }
 
 impl core::fmt::Debug for Inbox {

@@ -328,3 +328,20 @@ fn a_stream_that_never_pauses_gives_back_the_room_of_a_large_frame_too() {
     assert_eq!(seen, 2 + 3 * 5001);
     assert!(capacity <= 2 * limits.read_size, "{capacity}");
 }
+
+#[test]
+fn a_whole_frame_that_waits_to_be_taken_is_not_an_unfinished_one() {
+    let whole = [frame(b'D', b"row"), frame(b'Z', b"I")].concat();
+    let mut inbox = Inbox::new(Limits { bulk: 10, ..Limits::BACKEND });
+    for byte in &whole {
+        inbox.extend(&[*byte]);
+        assert_eq!(inbox.is_mid_frame(), ![8, 14].contains(&inbox.buffered()), "{}", inbox.buffered());
+    }
+    inbox.extend(&frame(b'D', &[0; 11])[..15]);
+    drain(&mut inbox, &mut Vec::new());
+    assert_eq!((inbox.buffered(), inbox.is_mid_frame()), (0, true), "one byte is still to be skipped");
+    inbox.extend(&[0]);
+    assert!(!inbox.is_mid_frame());
+    inbox.extend(b"Z\0\0\0\0");
+    assert!(inbox.is_mid_frame(), "what cannot be a frame does not end");
+}
