@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: the demo program against a real server, with nothing to set up.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -9,6 +9,8 @@ use crate::{interrupt, paths, process};
 
 /// Runs the demo program against `DATABASE_URL`, or a PostgreSQL of its own.
 pub(crate) fn run() -> Result<ExitCode> {
+    eprintln!("xtask: building the demo");
+    process::succeed(&mut cargo("build"))?;
     let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
     if let Some(url) = given {
         eprintln!("xtask: using the server that DATABASE_URL names");
@@ -25,7 +27,12 @@ pub(crate) fn run() -> Result<ExitCode> {
     demo(&format!("postgres://scram:scram-secret@{}/postgres", server.address()))
 }
 
+/// Runs the demo program, and has cargo say nothing: it would print the URL, and the URL may hold a password.
 fn demo(url: &str) -> Result<ExitCode> {
-    eprintln!("xtask: building and running the demo (examples/src/bin/demo.rs)");
-    process::hand_over(&mut paths::cargo(["run", "--release", "-p", "examples", "--bin", "demo", "--", url]))
+    process::hand_over(cargo("run").args(["--quiet", "--", url]))
+}
+
+/// What cargo is told to do with the demo program.
+fn cargo(word: &str) -> Command {
+    paths::cargo([word, "--release", "--package", "examples", "--bin", "demo"])
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask serve`: servers to try things against by hand.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::thread;
 
@@ -12,7 +13,7 @@ use crate::{interrupt, process};
 pub(crate) fn run() -> Result<ExitCode> {
     let mut servers = Servers::start_both()?;
     for (name, value) in servers.environment() {
-        println!("{name}={value}");
+        writeln!(std::io::stdout(), "{name}={value}")?;
     }
     eprintln!("xtask: Ctrl-C stops them");
     while interrupt::arrived().is_none() {
