@@ -16,7 +16,7 @@ const HEAD: usize = 5;
 const FIRST_READ: usize = 8 * 1024;
 
 /// A frame kept by [`Inbox::take_owned`] is copied out of the buffer, so that it does not pin what lies beside it. From
-/// this size on the buffer is handed over instead and the little beside it is copied.
+/// this size on, if it is the most of the buffer, that is handed over instead and the little beside it is copied.
 const HAND_OVER: usize = 256 * 1024;
 
 /// The buffer that frames arrive in and are lent from.
@@ -192,7 +192,8 @@ impl Inbox {
     /// Takes the frame that [`head`](Self::head) has found, to be kept. Costs a copy of the frame, or for a large one
     /// of what lies beside it.
     pub fn take_owned(&mut self, head: Head) -> FrameBuf {
-        if head.length < HAND_OVER {
+        let beside = self.end.saturating_sub(head.length);
+        if head.length < HAND_OVER || beside > head.length / 2 {
             return self.take(head).to_owned();
         }
         let from = self.start + HEAD;
@@ -220,6 +221,30 @@ impl Inbox {
             Some(head) => Ok(Some(self.take(head))),
             None => Ok(None),
         }
+    }
+
+    /// The body of the next packet of the time before the session, which has a length and no code, lent, if a whole one is
+    /// there.
+    ///
+    /// # Errors
+    /// When the length, which counts its own four bytes, is below 4 or over `limit`.
+    pub fn next_packet(&mut self, limit: usize) -> Result<Option<&[u8]>, FrameError> {
+        let Some(&field) = self.peek().first_chunk::<4>() else { return Ok(None) };
+        let length = i32::from_be_bytes(field);
+        let code = MessageCode::default();
+        let whole = match usize::try_from(length) {
+            Ok(whole) if (4..=limit).contains(&whole) => whole,
+            Ok(length @ 4..) => {
+                return Err(FrameError { code, kind: FrameErrorKind::TooLong { length, limit, skipped: false } });
+            }
+            _ => return Err(FrameError { code, kind: FrameErrorKind::BadLength { length } }),
+        };
+        if self.buffered() < whole {
+            return Ok(None);
+        }
+        let start = self.start;
+        self.start += whole;
+        Ok(self.buf.get(start + 4..self.start))
     }
 
     /// The bytes that are there and have not been taken, whole frames or not.

@@ -50,6 +50,13 @@ impl Outbox {
         }
     }
 
+    /// Adds bytes that are no message: the one byte that answers an SSLRequest.
+    pub fn put_raw(&mut self, bytes: &[u8]) {
+        if self.error.is_none() {
+            self.buf.extend_from_slice(bytes);
+        }
+    }
+
     /// Ends the batch: all of it may leave.
     ///
     /// # Errors

@@ -1,0 +1,275 @@
+//! Nothing is allocated per message, once the buffers are there; and what is kept holds little beside itself.
+
+mod support;
+
+use allocation_counter::{AllocationInfo, measure};
+use pg_wire::backend::{Backend, CommandComplete, DataRow};
+use pg_wire::frontend::{Frontend, Query};
+use pg_wire::{
+    Bindable, Connection, FormatCode, Inbox, Limits, Message, MessageCode, PgProtocol, Portal, PutMessage,
+    Sink, Source, Statement, Values, params,
+};
+use std::io;
+use std::task::{Context, Poll};
+use support::frame;
+
+/// A stream that says the same over and over, in pieces that do not fit its frames, and takes everything.
+struct Echoing {
+    says: Vec<u8>,
+    at: usize,
+    piece: usize,
+    taken: usize,
+    flushed: usize,
+}
+
+impl Echoing {
+    fn new(says: Vec<u8>) -> Self {
+        Self { says, at: 0, piece: 1000, taken: 0, flushed: 0 }
+    }
+}
+
+impl Source for Echoing {
+    fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let from = &self.says[self.at..];
+        let count = from.len().min(space.len()).min(self.piece).max(1);
+        space[..count].copy_from_slice(&from[..count]);
+        self.at = (self.at + count) % self.says.len();
+        // From almost nothing to more than a read takes.
+        self.piece = (self.piece * 7 + 3) % 100_000;
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl Sink for Echoing {
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let count = bytes.len().min(700);
+        self.taken += count;
+        Poll::Ready(Ok(count))
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flushed += 1;
+        Poll::Ready(Ok(()))
+    }
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// 300 rows of four columns, their end, and a word in between.
+fn rows() -> Vec<u8> {
+    let mut out = Vec::new();
+    for number in 0..300usize {
+        let number = number.to_string();
+        let text = "x".repeat(number.len() * 37);
+        let columns = [Some(number.as_bytes()), None, Some(text.as_bytes()), Some(b"")];
+        DataRow { values: Values::from(&columns) }.encode(&mut out).expect("a row");
+    }
+    out.extend(frame(b'S', b"TimeZone\0UTC\0"));
+    out.extend(frame(b'E', b"SERROR\0VERROR\0C22012\0Mdivision by zero\0\0"));
+    CommandComplete { tag: "SELECT 300".into() }.encode(&mut out).expect("a word");
+    out.extend(frame(b'Z', b"I"));
+    out
+}
+
+/// What the second of two runs allocates: the first one makes the buffers.
+fn once_warm(mut run: impl FnMut()) -> AllocationInfo {
+    run();
+    measure(run)
+}
+
+#[test]
+fn rows_are_received_decoded_and_walked_without_an_allocation() {
+    let mut conn = Connection::new(Echoing::new(rows()), Limits::BACKEND);
+    let (mut rows, mut bytes) = (0u64, 0usize);
+    let info = once_warm(|| {
+        block_on_nothing(async {
+            for _ in 0..20_000 {
+                match conn.recv().await.expect("it goes on for ever").backend().expect("well-formed") {
+                    Backend::DataRow(row) => {
+                        rows += 1;
+                        for value in row.values {
+                            bytes += value.expect("a whole row").map_or(0, <[u8]>::len);
+                        }
+                        assert_eq!(row.values.get(1), Ok(Some(None)));
+                    }
+                    Backend::ErrorResponse(error) => {
+                        assert_eq!(error.fields.message(), Some("division by zero".into()))
+                    }
+                    Backend::CommandComplete(complete) => assert_eq!(complete.rows(), Some(300)),
+                    _ => {}
+                }
+            }
+        });
+    });
+    assert!(rows > 39_000 && bytes > 1_000_000, "{rows} {bytes}");
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn what_is_there_is_lent_without_an_allocation() {
+    let mut conn = Connection::new(Echoing::new(rows()), Limits::BACKEND);
+    let info = once_warm(|| {
+        block_on_nothing(async {
+            for _ in 0..200 {
+                conn.recv().await.expect("it goes on for ever");
+                while let Some(frame) = conn.try_recv().expect("well-formed") {
+                    assert!(!frame.body.is_empty());
+                }
+            }
+        });
+    });
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn binds_of_tuples_and_of_dynamic_parameters_are_sent_without_an_allocation() {
+    let mut conn = Connection::new(Echoing::new(rows()), Limits::BACKEND);
+    let name = String::from("Ada, Countess of Lovelace");
+    let long = vec![7u8; 300];
+    let dynamic: &[&dyn Bindable] = &[&1i32, &name, &None::<i64>, &2.5f64, &long, &true];
+    let info = once_warm(|| {
+        block_on_nothing(async {
+            for number in 0..100i32 {
+                for _ in 0..100 {
+                    conn.bind(Statement("s"), Portal::UNNAMED)
+                        .result_formats(&[FormatCode::Binary])
+                        .finish((number, name.as_str(), None::<i64>, 2.5f64, &long[..], true))
+                        .execute(Portal::UNNAMED, 0)
+                        .bind(Statement("s"), Portal::UNNAMED)
+                        .finish(dynamic)
+                        .execute(Portal::UNNAMED, 0)
+                        .bind(Statement("s"), Portal::UNNAMED)
+                        .finish(params![number, name])
+                        .describe_portal("")
+                        .execute(Portal::UNNAMED, 1);
+                }
+                conn.sync().flush().await.expect("everything is taken");
+            }
+        });
+    });
+    assert!(conn.transport().taken > 2 * 100 * 100 * 700, "{}", conn.transport().taken);
+    assert_eq!(conn.transport().flushed, 200);
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn frames_are_forwarded_without_an_allocation() {
+    let mut server = Connection::new(Echoing::new(rows()), Limits::BACKEND);
+    let mut client = Connection::new(Echoing::new(frame(b'Q', b"select 1\0")), Limits::FRONTEND);
+    let info = once_warm(|| {
+        block_on_nothing(async {
+            for _ in 0..200 {
+                let query = client.recv().await.expect("it goes on for ever");
+                assert!(matches!(query.frontend(), Ok(Frontend::Query(Query { .. }))));
+                server.put(&query).flush().await.expect("everything is taken");
+                loop {
+                    let frame = server.recv().await.expect("it goes on for ever");
+                    client.put(&frame);
+                    if frame.code == MessageCode::READY_FOR_QUERY {
+                        break;
+                    }
+                }
+                client.flush().await.expect("everything is taken");
+            }
+        });
+    });
+    assert_eq!(client.transport().taken, 400 * rows().len());
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn a_trace_of_a_message_is_written_without_an_allocation_beside_its_own() {
+    let columns = [Some(&b"1"[..]), None];
+    let row = DataRow { values: Values::from(&columns) };
+    let mut line = String::with_capacity(200);
+    let info = measure(|| {
+        use std::fmt::Write;
+        write!(line, "{}", row.trace(pg_wire::Direction::Backend)).expect("a String takes everything");
+    });
+    assert_eq!((line.as_str(), info.count_total), ("B\t15\tDataRow\t 2 1 '1' -1", 0));
+}
+
+#[test]
+fn a_header_that_promises_much_reserves_nothing() {
+    for code in [b'D', b'd', b'T', b'E'] {
+        let info = measure(|| {
+            let mut inbox = Inbox::new(Limits::BACKEND);
+            inbox.extend(&[code, 0x3f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+            assert_eq!(inbox.next(), Ok(None));
+            assert!(!inbox.space().is_empty());
+        });
+        assert!(info.bytes_max < 100_000, "{info:?}");
+    }
+    // A count that promises much, in a body that holds nothing.
+    let info = measure(|| {
+        for (code, body) in [
+            (b'T', &b"\xff\xff"[..]),
+            (b't', b"\xff\xff"),
+            (b'v', b"\0\x03\0\0\x7f\xff\xff\xff"),
+            (b'D', b"\xff\xff"),
+        ] {
+            let frame = pg_wire::Frame { code: MessageCode(code), body };
+            assert_eq!(frame.backend().is_err(), code != b'D');
+        }
+    });
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+/// Bytes that are held by one frame that was kept out of many that had come.
+fn held_by_one_kept(bodies: &[usize], which: usize) -> i64 {
+    let stream = bodies.iter().map(|length| frame(b'd', &vec![1; *length])).collect::<Vec<_>>().concat();
+    let mut kept = None;
+    let info = measure(|| {
+        let mut inbox = Inbox::new(Limits::BACKEND);
+        inbox.extend(&stream);
+        for _ in 0..which {
+            inbox.next().expect("well-formed").expect("whole");
+        }
+        let head = inbox.head().expect("well-formed").expect("whole");
+        kept = Some(inbox.take_owned(head));
+    });
+    assert_eq!(kept.map(|kept| kept.body.len()), Some(bodies[which]));
+    info.bytes_current
+}
+
+#[test]
+fn a_frame_that_is_kept_does_not_hold_what_came_with_it() {
+    for (bodies, which) in [
+        (&[100, 100][..], 1),
+        (&[200_000, 300_000], 0),
+        (&[1_000_000], 0),
+        (&[10, 1_000_000, 10], 1),
+        // After a long read ahead much lies before it, or behind.
+        (&[5_000_000, 300_000], 1),
+        (&[300_000, 5_000_000], 0),
+        (&[5_000_000, 300_000, 5_000_000], 1),
+    ] {
+        let held = held_by_one_kept(bodies, which);
+        let length = i64::try_from(bodies[which]).expect("small");
+        assert!(held <= length + length / 2 + 200, "{held} bytes for one of {length} in {bodies:?}");
+    }
+}
+
+#[test]
+fn keeping_large_frames_out_of_a_long_read_ahead_does_not_move_the_rest_each_time() {
+    let one = frame(b'd', &vec![1; 300_000]);
+    let stream = one.repeat(50);
+    let mut inbox = Inbox::new(Limits::BACKEND);
+    inbox.extend(&stream);
+    let info = measure(|| {
+        while let Some(head) = inbox.head().expect("well-formed") {
+            assert_eq!(inbox.take_owned(head).body.len(), 300_000);
+        }
+    });
+    let whole = u64::try_from(stream.len()).expect("small");
+    assert!(info.bytes_total <= 3 * whole, "{} for {whole}", info.bytes_total);
+}
+
+/// Polls a future that never waits, without an executor that would allocate a waker.
+fn block_on_nothing<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    match support::poll_once(future.as_mut()) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("these streams never wait"),
+    }
+}
