@@ -1,0 +1,43 @@
+//! A function called by its object id: one round trip, and no SQL.
+//!
+//! `cargo run -p examples --bin function_call -- postgres://user:secret@localhost/mydb`
+
+use std::error::Error;
+
+use pg_stream_tokio::{FormatCode, PgProtocol, oid};
+use pg_wire::backend::Backend;
+use pg_wire::value::{Column, Columns, FromValue};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1).or_else(|| std::env::var("DATABASE_URL").ok());
+    let config = url.ok_or("no connection string: give one, or set DATABASE_URL")?.parse()?;
+    let (mut conn, _) = pg_stream_tokio::connect(&config).await?;
+
+    // Ids differ from one version to another and from one server to another, so ask.
+    conn.query("SELECT oid FROM pg_proc WHERE oid = 'pg_catalog.sqrt(float8)'::regprocedure").flush().await?;
+    let (mut columns, mut sqrt) = (Columns::default(), 0);
+    loop {
+        match conn.recv().await?.backend()? {
+            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::DataRow(row) => (sqrt,) = columns.decode(&row)?,
+            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
+            Backend::ReadyForQuery(_) => break,
+            _ => {}
+        }
+    }
+
+    // The answer does not say its type: the caller has to know it, as the type of each argument.
+    let float8 = Column { type_oid: oid::FLOAT8, format: FormatCode::Binary };
+    conn.fn_call(sqrt).result_format(FormatCode::Binary).finish((9f64,)).flush().await?;
+    loop {
+        match conn.recv().await?.backend()? {
+            Backend::FunctionCallResponse(result) => println!("{}", f64::from_value(result.value, float8)?),
+            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
+            Backend::ReadyForQuery(_) => break,
+            _ => {}
+        }
+    }
+    conn.terminate().close().await?;
+    Ok(())
+}

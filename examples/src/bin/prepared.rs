@@ -1,0 +1,57 @@
+//! The extended protocol: a prepared statement with typed parameters and results, then a long result in pages.
+//!
+//! `cargo run -p examples --bin prepared -- postgres://user:secret@localhost/mydb`
+
+use std::error::Error;
+
+use pg_stream_tokio::{Connection, FormatCode, PgProtocol, Portal, Socket, Statement, oid};
+use pg_wire::Columns;
+use pg_wire::backend::Backend;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1).or_else(|| std::env::var("DATABASE_URL").ok());
+    let config = url.ok_or("no connection string: give one, or set DATABASE_URL")?.parse()?;
+    let (mut conn, _) = pg_stream_tokio::connect(&config).await?;
+    let mut columns = Columns::default();
+
+    // All of it leaves at once, and the answers come in the same order: one round trip.
+    conn.parse("add").query("SELECT $1 + $2 AS sum").param_types(&[oid::INT4, oid::INT4]).finish();
+    conn.bind(Statement("add"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).finish((5i32, 10i32));
+    conn.describe_portal("").execute(Portal::UNNAMED, 0).sync().flush().await?;
+    print_numbers(&mut conn, &mut columns).await?;
+
+    // A portal lives no longer than its transaction, and outside of BEGIN and COMMIT that ends with the next Sync.
+    conn.query("BEGIN").flush().await?;
+    print_numbers(&mut conn, &mut columns).await?;
+    conn.parse("count").query("SELECT generate_series(1, $1) AS n").param_types(&[oid::INT4]).finish();
+    conn.bind(Statement("count"), Portal("pages")).result_formats(&[FormatCode::Binary]).finish((7i32,));
+    conn.describe_portal("pages").execute(Portal("pages"), 3).sync().flush().await?;
+    while print_numbers(&mut conn, &mut columns).await? {
+        println!("and more:");
+        conn.execute(Portal("pages"), 3).sync().flush().await?;
+    }
+    conn.query("COMMIT").flush().await?;
+    print_numbers(&mut conn, &mut columns).await?;
+    conn.terminate().close().await?;
+    Ok(())
+}
+
+/// Prints the rows of a batch, one number each, and says whether its portal has more of them.
+async fn print_numbers(conn: &mut Connection<Socket>, columns: &mut Columns) -> Result<bool, Box<dyn Error>> {
+    let mut more = false;
+    loop {
+        match conn.recv().await?.backend()? {
+            Backend::RowDescription(description) => *columns = Columns::from(&description),
+            Backend::DataRow(row) => {
+                let (number,): (i32,) = columns.decode(&row)?;
+                println!("{number}");
+            }
+            Backend::PortalSuspended(_) => more = true,
+            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
+            Backend::ReadyForQuery(_) => return Ok(more),
+            // ParseComplete, BindComplete, CommandComplete; and, anywhere, notices and changed parameters.
+            _ => {}
+        }
+    }
+}

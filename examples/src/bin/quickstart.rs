@@ -1,0 +1,35 @@
+//! One query by the simple protocol: connect, ask, print what comes.
+//!
+//! `cargo run -p examples --bin quickstart -- postgres://user:secret@localhost/mydb`
+
+use std::error::Error;
+
+use pg_stream_tokio::{Config, ConnectionBuilder, PgProtocol};
+use pg_wire::Columns;
+use pg_wire::backend::Backend;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1).or_else(|| std::env::var("DATABASE_URL").ok());
+    let config: Config = url.ok_or("no connection string: give one, or set DATABASE_URL")?.parse()?;
+    let (mut conn, startup) = ConnectionBuilder::from(config).dial().await?;
+    println!("connected to version {}", startup.parameters.get("server_version").unwrap_or("unknown"));
+
+    conn.query("SELECT version()").flush().await?;
+    let mut columns = Columns::default();
+    loop {
+        match conn.recv().await?.backend()? {
+            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::DataRow(row) => {
+                let (version,): (&str,) = columns.decode(&row)?;
+                println!("{version}");
+            }
+            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
+            Backend::ReadyForQuery(_) => break,
+            // How many rows there were; and, between any two messages, notices and changed parameters.
+            _ => {}
+        }
+    }
+    conn.terminate().close().await?;
+    Ok(())
+}
