@@ -1,0 +1,43 @@
+//! A pipeline: ten thousand statements in one batch, ten megabytes each way, with one flush and one Sync.
+//!
+//! `cargo run -p examples --bin pipeline -- postgres://user:secret@localhost/mydb`
+
+use std::error::Error;
+
+use pg_stream_tokio::{PgProtocol, Portal, Statement};
+use pg_wire::backend::Backend;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (mut conn, _) = pg_stream_tokio::connect(&examples::config()?).await?;
+
+    let kilobyte = "x".repeat(1000);
+    conn.parse("echo").query("SELECT $1::text").finish();
+    for _ in 0..10_000 {
+        conn.bind(Statement("echo"), Portal::UNNAMED).finish((&kilobyte,)).execute(Portal::UNNAMED, 0);
+    }
+    conn.sync();
+    println!("{} bytes to send", conn.outbox().batch().len());
+    // Far more than the sockets hold. The server stops reading while nobody takes its answers, so `flush` takes them in
+    // while it sends, up to `Limits::read_ahead`: beyond it would say `InboxFull`, and `recv` would go on sending.
+    conn.flush().await?;
+
+    let (mut rows, mut bytes) = (0, 0);
+    loop {
+        match conn.recv().await?.backend()? {
+            Backend::DataRow(row) => {
+                rows += 1;
+                for value in row.values {
+                    bytes += value?.map_or(0, <[u8]>::len);
+                }
+            }
+            // The server passes over the rest of the batch, up to the Sync.
+            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
+            Backend::ReadyForQuery(_) => break,
+            _ => {}
+        }
+    }
+    println!("{rows} rows of {bytes} bytes before the one ReadyForQuery");
+    conn.terminate().close().await?;
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! Values of PostgreSQL's types as values of Rust's: tuples out and in, in both formats, and types of other crates.
+//!
+//! `cargo run -p examples --bin values -- postgres://user:secret@localhost/mydb`
+
+use std::error::Error;
+
+use chrono::NaiveDateTime;
+use examples::until_ready;
+use pg_stream_tokio::{Connection, FormatCode, PgProtocol, Portal, Socket, Statement};
+use pg_wire::backend::{Backend, DataRow};
+use pg_wire::value::{Columns, Sql, SqlParam};
+use postgres_types::Type;
+use rust_decimal::Decimal;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (mut conn, _) = pg_stream_tokio::connect(&examples::config()?).await?;
+
+    // Each parameter brings its own format; the columns come in the one asked for, and a tuple is read from either.
+    conn.parse("all")
+        .query("SELECT $1::bool, $2::int2, $3::int8, $4::float8, $5::text, $6::bytea, $7::int4")
+        .finish();
+    let all = (true, -2i16, 1i64 << 40, 0.1f64, "café", b"\x00\xff", None::<i32>);
+    for format in [FormatCode::Binary, FormatCode::Text] {
+        conn.bind(Statement("all"), Portal::UNNAMED).result_formats(&[format]).finish(all);
+        each_row(&mut conn, |columns, row| {
+            let all: (bool, i16, i64, f64, &str, Vec<u8>, Option<i32>) = columns.decode(row)?;
+            println!("{format:?}: {all:?}");
+            Ok(())
+        })
+        .await?;
+    }
+
+    // Whatever has the traits of postgres-types goes out by `SqlParam`, and comes in by `Sql`, which takes binary.
+    let noon: NaiveDateTime = "2024-02-29T12:00:00".parse()?;
+    let due = SqlParam::new(&noon, &Type::TIMESTAMP)?;
+    let price = SqlParam::new(&Decimal::new(1999, 2), &Type::NUMERIC)?;
+    conn.parse("two").query("SELECT $1::timestamp AS due, $2::numeric AS price").finish();
+    conn.bind(Statement("two"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).finish((due, price));
+    each_row(&mut conn, |columns, row| {
+        let (Sql(due), Sql(price)): (Sql<NaiveDateTime>, Sql<Decimal>) = columns.decode(row)?;
+        println!("{price} is due on {due}");
+        // An error says which column cannot be read, and why.
+        if let Err(error) = columns.decode::<(Sql<NaiveDateTime>, i32)>(row) {
+            println!("{error}");
+        }
+        Ok(())
+    })
+    .await?;
+    conn.terminate().close().await?;
+    Ok(())
+}
+
+/// Runs the unnamed portal, and hands each row to `each` with what is needed to read it.
+async fn each_row(
+    conn: &mut Connection<Socket>,
+    mut each: impl FnMut(&Columns, &DataRow<'_>) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    conn.describe_portal("").execute(Portal::UNNAMED, 0).sync().flush().await?;
+    let mut columns = Columns::default();
+    until_ready(conn, |message| {
+        match message {
+            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::DataRow(row) => each(&columns, &row)?,
+            _ => {}
+        }
+        Ok(())
+    })
+    .await
+}
