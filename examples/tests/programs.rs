@@ -1,0 +1,122 @@
+//! The small programs against real servers: what each prints, and how it ends.
+
+mod support;
+
+use support::{Server, run};
+
+/// The program prints exactly this, on both servers and over both kinds of socket.
+#[track_caller]
+fn prints(program: &str, expected: &str) {
+    for server in Server::both() {
+        for url in [server.by_tcp(), server.by_socket()] {
+            let ended = run(program, &[&url]);
+            assert_eq!(ended.stderr, "", "{program} {url}");
+            assert_eq!(ended.stdout, expected, "{program} {url}");
+            assert_eq!(ended.code, Some(0), "{program} {url}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn quickstart_prints_the_version_twice() {
+    for server in Server::both() {
+        let ended = run(env!("CARGO_BIN_EXE_quickstart"), &[&server.by_tcp()]);
+        assert_eq!((ended.stderr.as_str(), ended.code), ("", Some(0)));
+        let (reported, selected) = ended.stdout.split_once('\n').expect("two lines");
+        let version = reported.strip_prefix("connected to version ").expect("what the server reported");
+        assert!(version.starts_with(&format!("{}.", server.major)), "{version}");
+        assert!(selected.starts_with(&format!("PostgreSQL {version} on ")), "{selected}");
+        assert_eq!(selected.matches('\n').count(), 1, "{selected}");
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn prepared_adds_two_numbers_and_counts_in_pages_of_three() {
+    prints(env!("CARGO_BIN_EXE_prepared"), "15\n1\n2\n3\nand more:\n4\n5\n6\nand more:\n7\n");
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn function_call_finds_the_root_of_nine() {
+    prints(env!("CARGO_BIN_EXE_function_call"), "3\n");
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn pipeline_gets_every_row_and_one_ready_for_query() {
+    prints(
+        env!("CARGO_BIN_EXE_pipeline"),
+        "10310033 bytes to send\n10000 rows of 10000000 bytes before the one ReadyForQuery\n",
+    );
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn copy_gets_out_what_it_has_put_in() {
+    prints(env!("CARGO_BIN_EXE_copy"), "COPY 3\nname,moons\nEarth,1\nMars,2\n");
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn notify_hears_itself() {
+    prints(env!("CARGO_BIN_EXE_notify"), "jobs: number 42 is done\n");
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn cancel_ends_the_statement_and_not_the_session() {
+    prints(
+        env!("CARGO_BIN_EXE_cancel"),
+        "INFO 00000: asleep\nERROR 57014: canceling statement due to user request\nSELECT 1\n",
+    );
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn values_are_the_same_in_both_formats() {
+    let all = r#"(true, -2, 1099511627776, 0.1, "café", [0, 255], None)"#;
+    prints(
+        env!("CARGO_BIN_EXE_values"),
+        &format!(
+            "Binary: {all}\nText: {all}\n19.99 is due on 2024-02-29 12:00:00\n\
+             column 1 \"price\" of type numeric: it is not an i32\n"
+        ),
+    );
+}
+
+/// Every program, by its name.
+const PROGRAMS: [(&str, &str); 8] = [
+    ("quickstart", env!("CARGO_BIN_EXE_quickstart")),
+    ("prepared", env!("CARGO_BIN_EXE_prepared")),
+    ("function_call", env!("CARGO_BIN_EXE_function_call")),
+    ("pipeline", env!("CARGO_BIN_EXE_pipeline")),
+    ("copy", env!("CARGO_BIN_EXE_copy")),
+    ("notify", env!("CARGO_BIN_EXE_notify")),
+    ("cancel", env!("CARGO_BIN_EXE_cancel")),
+    ("values", env!("CARGO_BIN_EXE_values")),
+];
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_password_that_is_wrong_ends_every_program_with_the_servers_words() {
+    for server in Server::both() {
+        let url = server.by_tcp().replace("scram-secret", "hunter2");
+        for (name, program) in PROGRAMS {
+            let ended = run(program, &[&url]);
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{name}: {}", ended.stderr);
+            assert!(ended.stderr.contains("28P01"), "{name}: {}", ended.stderr);
+            assert!(!ended.stderr.contains("hunter2"), "{name}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn without_a_connection_string_every_program_says_what_is_missing() {
+    for (name, program) in PROGRAMS {
+        let ended = run(program, &[]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{name}");
+        assert!(ended.stderr.contains("DATABASE_URL"), "{name}: {}", ended.stderr);
+    }
+}
