@@ -5,12 +5,13 @@ use std::io;
 
 use pg_wire::{Connection, Transport};
 
+use crate::accept::{Accept, AcceptStep, Credentials, Login, Startup};
 use crate::cleartext::Link;
 use crate::config::Config;
 use crate::error::AuthError;
 use crate::handshake::{Handshake, Step};
 use crate::scram::{Derivation, SaltedPassword};
-use crate::session::Session;
+use crate::session::{CancelKey, Session};
 
 /// Goes through the connection phase on a connection over which nothing has been said yet, as a client.
 ///
@@ -93,6 +94,68 @@ where
             }
         }
     }
+}
+
+/// Goes through the connection phase on a connection over which nothing has been said yet, as a server.
+///
+/// `lookup` is given the start-up message and says how its user is to be authenticated. On success AuthenticationOk has
+/// been sent; what comes after it is the caller's, with [`welcome`](crate::accept::welcome). On failure the client has been told,
+/// as PostgreSQL would, and the connection is to be dropped. How long a client may take is the caller's to limit, around the
+/// whole call.
+///
+/// # Errors
+/// [`ConnectError::Auth`] when there will be no session, and otherwise what the connection reports.
+pub async fn accept<T, L, Creds, F, Fut>(
+    conn: &mut Connection<T>,
+    lookup: L,
+    offload: F,
+) -> Result<Accepted, ConnectError>
+where
+    T: Transport,
+    L: Fn(&Startup) -> Creds,
+    Creds: Future<Output = Credentials>,
+    F: Fn(Derivation) -> Fut,
+    Fut: Future<Output = io::Result<SaltedPassword>>,
+{
+    let limits = *conn.inbox().limits();
+    let mut accept = Accept::new();
+    loop {
+        let (inbox, outbox) = conn.buffers_mut();
+        let step = accept.step(inbox, outbox);
+        // Also when the step has failed: then it is the client who is told.
+        let flushed = conn.flush().await;
+        match step? {
+            AcceptStep::Read => conn.fill().await?,
+            AcceptStep::Authenticate(startup) => {
+                let credentials = lookup(startup).await;
+                let (inbox, outbox) = conn.buffers_mut();
+                if let Err(error) = accept.authenticate(credentials, inbox, outbox) {
+                    let _ = conn.flush().await;
+                    return Err(error.into());
+                }
+            }
+            AcceptStep::Derive(job) => {
+                let salted = offload(job).await.map_err(|error| ConnectError::Offload(Some(error)))?;
+                accept.derived(&salted);
+            }
+            AcceptStep::Accepted(login) => {
+                flushed?;
+                conn.scrub();
+                conn.set_limits(limits);
+                return Ok(Accepted::Login(login));
+            }
+            AcceptStep::Cancel(key) => return Ok(Accepted::Cancel(key)),
+        }
+    }
+}
+
+/// What a client has come for.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A session; the user is in.
+    Login(Login),
+    /// To have the statement of another session given up. There is no answer: do it, or not, and close.
+    Cancel(CancelKey),
 }
 
 /// Why there is no connection.

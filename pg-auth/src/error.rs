@@ -56,6 +56,12 @@ pub enum PeerError {
     Version(ProtocolVersion),
     /// It does not recognise an option that was not sent.
     UnknownOption,
+    /// The client begins with TLS, which is not offered.
+    DirectTls,
+    /// The client speaks a version of the protocol that is not spoken here.
+    UnsupportedVersion(ProtocolVersion),
+    /// The client's start-up message names no user.
+    NoUser,
     /// A cancel key of a length that the session's protocol version does not have.
     KeyLength(usize),
     /// More notices or parameters than anyone would send who means well.
@@ -218,6 +224,11 @@ impl fmt::Display for PeerError {
                 write!(f, "the server wants to speak protocol {version}, which was not asked for")
             }
             Self::UnknownOption => f.write_str("the server refuses a protocol option that was not sent"),
+            Self::DirectTls => f.write_str("the client begins with TLS, which is not offered"),
+            Self::UnsupportedVersion(version) => {
+                write!(f, "the client speaks protocol {version}, which is not supported")
+            }
+            Self::NoUser => f.write_str("the client names no user"),
             Self::KeyLength(length) => write!(f, "the server sent a cancel key of {length} bytes"),
             Self::Flood => f.write_str("the server sends notices or parameters without end"),
             Self::Scram { message, offset, fault } => {

@@ -141,11 +141,14 @@ impl<'c> Handshake<'c> {
                     self.start(outbox);
                     State::AwaitMethod
                 }
-                State::Deriving(challenged) => {
-                    let job = challenged.derivation(self.password()?);
-                    self.state = State::Deriving(challenged);
-                    return Ok(Step::Derive(job));
-                }
+                State::Deriving(challenged) => match &self.config.scram_keys {
+                    Some(keys) => prove(challenged.finish_with_keys(&keys.client, &keys.server), outbox),
+                    None => {
+                        let job = challenged.derivation(self.password()?);
+                        self.state = State::Deriving(challenged);
+                        return Ok(Step::Derive(job));
+                    }
+                },
                 state => match inbox.next()? {
                     None => {
                         self.state = state;
@@ -178,11 +181,7 @@ impl<'c> Handshake<'c> {
     /// Takes the result of the job that a [`Step::Derive`] has handed out.
     pub fn derived(&mut self, salted: &SaltedPassword, outbox: &mut Outbox) {
         self.state = match mem::replace(&mut self.state, State::Over) {
-            State::Deriving(challenged) => {
-                let last = challenged.finish(salted);
-                outbox.put(&SaslResponse { data: Secret(last.message()) });
-                State::ScramFinal(last)
-            }
+            State::Deriving(challenged) => prove(challenged.finish(salted), outbox),
             // Nobody has asked for it.
             state => state,
         };
@@ -228,7 +227,9 @@ impl<'c> Handshake<'c> {
             }
             (State::AwaitMethod, Backend::Authentication(Auth::Sasl(mechanisms))) => {
                 self.allow(AuthMethod::ScramSha256)?;
-                self.password()?;
+                if self.config.scram_keys.is_none() {
+                    self.password()?;
+                }
                 State::ScramFirst(self.begin_scram(*mechanisms, outbox)?)
             }
             (State::AwaitMethod, Backend::Authentication(other)) => {
@@ -354,10 +355,7 @@ impl<'c> Handshake<'c> {
     fn take_nonce(&mut self) -> Result<Nonce, AuthError> {
         match self.nonce.take() {
             Some(nonce) => Ok(nonce),
-            #[cfg(feature = "getrandom")]
-            None => Nonce::random(),
-            #[cfg(not(feature = "getrandom"))]
-            None => Err(AuthError::Entropy),
+            None => Nonce::fresh(),
         }
     }
 
@@ -372,6 +370,11 @@ impl<'c> Handshake<'c> {
     fn send_password(&self, password: &Password, outbox: &mut Outbox) {
         outbox.put(&PasswordMessage { password: SecretText(Text::from(password.as_bytes())) });
     }
+}
+
+fn prove(last: ClientFinal, outbox: &mut Outbox) -> State {
+    outbox.put(&SaslResponse { data: Secret(last.message()) });
+    State::ScramFinal(last)
 }
 
 impl State {

@@ -6,6 +6,7 @@
 //!
 //! - [`Config`]: who, with what, under which conditions; libpq's connection strings.
 //! - [`Handshake`]: the client's machine. It is given the buffers and says what it needs: read, derive a key, or it is ready.
+//! - [`Accept`]: the server's machine, and [`accept`](connect::accept) the loop around it.
 //! - [`connect`](mod@connect): the loop around it for anything that can be polled.
 //! - [`Session`]: what the server reported, and the key for cancel requests.
 //! - [`scram`], [`md5`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods by themselves, SCRAM from both chairs.
@@ -17,6 +18,7 @@
 // Everything a peer sends may be hostile: nothing may panic on it.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+pub mod accept;
 pub mod cleartext;
 pub mod config;
 pub mod connect;
@@ -28,6 +30,7 @@ pub mod scram;
 pub mod secret;
 pub mod session;
 
+pub use accept::{Accept, AcceptStep, Credentials, Login, Startup, Stored};
 pub use cleartext::Link;
 pub use config::{AuthenticationMode, Config, Host, SslMode};
 pub use connect::ConnectError;

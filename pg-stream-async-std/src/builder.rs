@@ -139,6 +139,6 @@ async fn within<T>(
 }
 
 /// Derives a key where it keeps nobody waiting.
-async fn offload(job: Derivation) -> io::Result<SaltedPassword> {
+pub(crate) async fn offload(job: Derivation) -> io::Result<SaltedPassword> {
     Ok(blocking::unblock(|| job.run()).await)
 }

@@ -131,6 +131,6 @@ async fn within<T>(
 }
 
 /// Derives a key where it keeps nobody waiting.
-async fn offload(job: Derivation) -> io::Result<SaltedPassword> {
+pub(crate) async fn offload(job: Derivation) -> io::Result<SaltedPassword> {
     tokio::task::spawn_blocking(|| job.run()).await.map_err(io::Error::other)
 }

@@ -37,11 +37,13 @@
 // Everything a peer sends may be hostile: nothing may panic on it.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod accept;
 mod builder;
 mod cancel;
 mod socket;
 mod transport;
 
+pub use accept::accept;
 pub use builder::{ConnectionBuilder, connect};
 pub use cancel::{cancel, cancel_over};
 pub use socket::Socket;

@@ -15,7 +15,7 @@ pub use words::{BindingMode, Replication, SslMode, SslNegotiation};
 
 use crate::cleartext::{self, Link};
 use crate::error::{ConfigError, PolicyError};
-use crate::scram::Iterations;
+use crate::scram::{Iterations, ScramKeys};
 use crate::secret::Password;
 
 /// How the client proves who its user is.
@@ -26,6 +26,9 @@ pub enum AuthenticationMode {
     Trust,
     /// By a password: with SCRAM-SHA-256 or MD5, or in clear text where that is allowed; whichever the server asks for.
     Password(Password),
+    /// By the keys of a SCRAM exchange that this program has finished as a server: so a pooler logs in upstream as its client,
+    /// without the password. The server there has to store the same verifier.
+    ScramKeys(ScramKeys),
 }
 
 /// What a connection is to be: where, as whom, and under which conditions.
@@ -60,6 +63,8 @@ pub struct Config {
     pub user: String,
     /// The password, if there is one.
     pub password: Option<Password>,
+    /// In place of a password, for SCRAM alone: the keys of a user who has logged in to us.
+    pub scram_keys: Option<ScramKeys>,
     /// The database; the server takes one of the user's name if there is none.
     pub database: Option<String>,
     /// Where to connect to, in the order in which to try. Nobody looks at it when the stream is the caller's own.
@@ -90,6 +95,7 @@ impl Config {
         Self {
             user: user.into(),
             password: None,
+            scram_keys: None,
             database: None,
             hosts: Vec::new(),
             parameters: Vec::new(),
@@ -118,9 +124,10 @@ impl Config {
 
     /// Sets how to prove who the user is.
     pub fn auth(mut self, mode: AuthenticationMode) -> Self {
-        self.password = match mode {
-            AuthenticationMode::Trust => None,
-            AuthenticationMode::Password(password) => Some(password),
+        (self.password, self.scram_keys) = match mode {
+            AuthenticationMode::Trust => (None, None),
+            AuthenticationMode::Password(password) => (Some(password), None),
+            AuthenticationMode::ScramKeys(keys) => (None, Some(keys)),
         };
         self
     }

@@ -182,6 +182,16 @@ fn xor(a: &[u8; 32], b: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     out
 }
 
+/// What it takes to log in with SCRAM in place of the password: the key that proves who the client is, and the one that the
+/// server proves itself by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScramKeys {
+    /// Recovered from a client's proof, or derived from its password.
+    pub client: ClientKey,
+    /// Stored in the verifier.
+    pub server: ServerKey,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

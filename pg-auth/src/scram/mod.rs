@@ -18,7 +18,7 @@ mod verifier;
 use std::num::NonZeroU32;
 
 pub use client::{ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Iterations, Proven};
-pub use keys::{ClientKey, Derivation, SaltedPassword, ServerKey, StoredKey};
+pub use keys::{ClientKey, Derivation, SaltedPassword, ScramKeys, ServerKey, StoredKey};
 pub use nonce::Nonce;
 pub use server::{Accepted, OfferedBinding, ServerChallenge, ServerFirst};
 pub use verifier::Verifier;

@@ -32,6 +32,14 @@ impl Nonce {
         Ok(Self::from_entropy(entropy))
     }
 
+    /// A random one if the operating system may be asked, or else the error that says so.
+    pub(crate) fn fresh() -> Result<Self, crate::error::AuthError> {
+        #[cfg(feature = "getrandom")]
+        return Self::random();
+        #[cfg(not(feature = "getrandom"))]
+        return Err(crate::error::AuthError::Entropy);
+    }
+
     /// Makes a nonce of random bytes from elsewhere: 24 characters of base64. It may never be given the same bytes again.
     pub fn from_entropy(entropy: [u8; 18]) -> Self {
         Self(STANDARD.encode(entropy))

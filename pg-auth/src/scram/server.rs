@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::attributes::{Attributes, fault, is_nonce};
-use super::{ClientKey, Nonce, ServerKey, Verifier};
+use super::{ClientKey, Nonce, ScramKeys, ServerKey, Verifier};
 use crate::error::{AuthError, ScramFault};
 
 const CLIENT_FIRST: &str = "client-first-message";
@@ -199,6 +199,11 @@ impl Accepted {
     /// The server-final-message: `v=<base64 signature of 32 bytes>`.
     pub fn message(&self) -> &[u8] {
         &self.message
+    }
+
+    /// Both keys.
+    pub fn keys(&self) -> ScramKeys {
+        ScramKeys { client: self.client_key.clone(), server: self.server_key.clone() }
     }
 
     /// The client's key, recovered from its proof.

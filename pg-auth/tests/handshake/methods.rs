@@ -1,0 +1,213 @@
+//! Each method from the first message to the session, and when one may not be used.
+
+use pg_auth::config::{AuthMethod, BindingMode, RequireAuth, SslMode};
+use pg_auth::error::{PeerError, PolicyError};
+use pg_auth::scram::OfferedBinding;
+use pg_auth::{Handshake, Link, Password};
+use pg_wire::backend::Authentication as Auth;
+use pg_wire::frontend::ProtocolVersion;
+use pg_wire::{MessageCode, Secret};
+
+use crate::support::*;
+
+/// The response to [`PASSWORD`] for `user` and the salt 1 2 3 4, computed by Python's `hashlib`.
+const MD5: &str = "md54376eb6913b38f9aaff38dc7cf19ca76";
+const MD5_REQUEST: Auth<'_> = Auth::Md5Password { salt: [1, 2, 3, 4] };
+
+#[test]
+fn the_start_up_message_carries_what_the_configuration_says() {
+    let config = user().database("shop").application_name("till").with_parameter("_pq_.x", "");
+    Talk::new(&config, Link::Tcp).client_bytes(
+        b"\0\0\0\x44\0\x03\0\0user\0user\0database\0shop\0application_name\0till\0_pq_.x\0\0\0",
+    );
+}
+
+#[test]
+fn a_server_that_trusts_asks_for_nothing() {
+    for config in [user(), with_password()] {
+        let talk = Talk::new(&config, Link::Tcp)
+            .client_bytes(STARTUP)
+            .server(&Auth::Ok)
+            .server(&parameter("server_version", "18.0"))
+            .server(&KEY)
+            .server(&READY);
+        assert_eq!(
+            talk.trace(),
+            "B\t8\tAuthenticationOk\n\
+             B\t24\tParameterStatus\t \"server_version\" \"18.0\"\n\
+             B\t12\tBackendKeyData\t 4711 'BBBB'\n\
+             B\t5\tReadyForQuery\t I"
+        );
+        let session = talk.session();
+        assert_eq!(session.auth_method, AuthMethod::None);
+        assert_eq!(session.version, ProtocolVersion::V3_0);
+        assert_eq!(session.parameters.get("server_version"), Some("18.0"));
+        let request = encoded(&session.cancel_key.expect("one was sent").request());
+        assert_eq!(request, b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\x12\x67\xc0\xff\xee\x99");
+    }
+}
+
+#[test]
+fn a_clear_text_password_goes_where_nobody_listens_or_where_the_caller_wants_it() {
+    for (link, sslmode) in [
+        (Link::Unix, SslMode::Prefer),
+        (Link::Unix, SslMode::VerifyFull),
+        (Link::Tls, SslMode::Prefer),
+        (Link::Tls, SslMode::Require),
+        (Link::Tcp, SslMode::Disable),
+    ] {
+        let config = with_password().sslmode(sslmode);
+        Talk::new(&config, link)
+            .client_bytes(STARTUP)
+            .server(&Auth::CleartextPassword)
+            .client_bytes(b"p\0\0\0\x0bpencil\0")
+            .lets_in(AuthMethod::Password);
+    }
+}
+
+#[test]
+fn a_clear_text_password_does_not_go_over_tcp_because_the_server_wants_it() {
+    for sslmode in [SslMode::Prefer, SslMode::Allow] {
+        let config = with_password().sslmode(sslmode);
+        Talk::new(&config, Link::Tcp)
+            .client_bytes(STARTUP)
+            .server(&Auth::CleartextPassword)
+            .refused(PolicyError::CleartextPassword);
+    }
+}
+
+#[test]
+fn a_configuration_that_demands_tls_does_not_begin_over_tcp() {
+    for sslmode in [SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull] {
+        let config = with_password().sslmode(sslmode);
+        assert_eq!(Handshake::new(&config, Link::Tcp).err(), Some(PolicyError::TlsRequired.into()));
+        // As in libpq, it says nothing about sockets that stay on the machine.
+        assert!(Handshake::new(&config, Link::Unix).is_ok());
+    }
+}
+
+#[test]
+fn an_md5_response_is_made_of_password_user_and_salt() {
+    let config = with_password();
+    let talk = Talk::new(&config, Link::Tcp).client_bytes(STARTUP).server(&MD5_REQUEST).client_password(MD5);
+    assert_eq!(talk.trace(), "B\t12\tAuthenticationMD5Password\nF\t40\tPasswordMessage\t \"SSSS\"");
+    talk.lets_in(AuthMethod::Md5);
+}
+
+#[test]
+fn a_password_need_not_be_utf_8() {
+    let config = user().password(Password::from(&b"p\xe4ss"[..]));
+    Talk::new(&config, Link::Unix)
+        .client_bytes(STARTUP)
+        .server(&Auth::CleartextPassword)
+        .client_bytes(b"p\0\0\0\x09p\xe4ss\0")
+        .lets_in(AuthMethod::Password);
+}
+
+#[test]
+fn without_a_password_or_with_an_empty_one_nothing_is_said() {
+    for config in [user(), user().password("")] {
+        let talk = || Talk::new(&config, Link::Unix).client_bytes(STARTUP);
+        talk().server(&Auth::CleartextPassword).refused(PolicyError::NoPassword);
+        talk().server(&MD5_REQUEST).refused(PolicyError::NoPassword);
+        talk().server_bytes(&sasl(&["SCRAM-SHA-256"])).refused(PolicyError::NoPassword);
+    }
+}
+
+#[test]
+fn what_is_not_known_here_is_named_by_its_number() {
+    let config = with_password();
+    for (kind, request) in [
+        (2, Auth::KerberosV5),
+        (6, Auth::ScmCredential),
+        (7, Auth::Gss),
+        (9, Auth::Sspi),
+        (1, Auth::Unknown { kind: 1, data: Secret(b"") }),
+        (4, Auth::Unknown { kind: 4, data: Secret(b"salt") }),
+        (13, Auth::Unknown { kind: 13, data: Secret(b"?") }),
+        (u32::MAX, Auth::Unknown { kind: u32::MAX, data: Secret(b"") }),
+    ] {
+        Talk::new(&config, Link::Tls)
+            .client_bytes(STARTUP)
+            .server(&request)
+            .refused(PeerError::UnknownAuthentication(kind));
+    }
+}
+
+#[test]
+fn only_mechanisms_that_are_known_here_are_chosen() {
+    let config = with_password();
+    for mechanisms in [
+        &[][..],
+        &["OAUTHBEARER"],
+        &["SCRAM-SHA-1", "scram-sha-256", "SCRAM-SHA-256 "],
+        &["SCRAM-SHA-256-PLUS"],
+    ] {
+        Talk::new(&config, Link::Tls)
+            .client_bytes(STARTUP)
+            .server_bytes(&sasl(mechanisms))
+            .refused(PeerError::NoMechanism);
+    }
+    Talk::new(&config, Link::Tls)
+        .client_bytes(STARTUP)
+        .server_bytes(&sasl(&["OAUTHBEARER", "SCRAM-SHA-512", "SCRAM-SHA-256"]))
+        .server_proves(verifier(), OfferedBinding::NotOffered)
+        .lets_in(AuthMethod::ScramSha256);
+}
+
+/// What a server does to authenticate the user in this way.
+fn asks(talk: Talk<'_>, method: AuthMethod) -> Talk<'_> {
+    match method {
+        AuthMethod::None => talk.server(&Auth::Ok),
+        AuthMethod::Password => talk.server(&Auth::CleartextPassword),
+        AuthMethod::Md5 => talk.server(&MD5_REQUEST),
+        _ => talk.server_bytes(&sasl(&["SCRAM-SHA-256"])),
+    }
+}
+
+#[test]
+fn a_method_is_used_if_it_is_allowed_and_refused_before_anything_is_said_if_it_is_not() {
+    const METHODS: [AuthMethod; 4] =
+        [AuthMethod::None, AuthMethod::Password, AuthMethod::Md5, AuthMethod::ScramSha256];
+    for used in METHODS {
+        for named in METHODS {
+            let only = with_password().require_auth(RequireAuth::only(&[named]));
+            let except = with_password().require_auth(RequireAuth::except(&[named]));
+            for (config, allowed) in [(only, used == named), (except, used != named)] {
+                let talk = asks(Talk::new(&config, Link::Unix).client_bytes(STARTUP), used);
+                if !allowed {
+                    talk.refused(PolicyError::Method(used));
+                    continue;
+                }
+                let session = match used {
+                    AuthMethod::None => talk.server(&KEY).server(&READY).session(),
+                    AuthMethod::Password => talk.client_password(PASSWORD).lets_in(used),
+                    AuthMethod::Md5 => talk.client_password(MD5).lets_in(used),
+                    _ => talk.server_proves(verifier(), OfferedBinding::NotOffered).lets_in(used),
+                };
+                assert_eq!(session.auth_method, used);
+            }
+        }
+    }
+}
+
+#[test]
+fn where_binding_is_demanded_no_method_without_it_is_used() {
+    let config = with_password().channel_binding(BindingMode::Require);
+    for method in [AuthMethod::None, AuthMethod::Password, AuthMethod::Md5, AuthMethod::ScramSha256] {
+        let talk = Talk::with(&config, Link::Tls, |handshake| handshake.channel(vec![7; 32]));
+        asks(talk.client_bytes(STARTUP), method).refused(PolicyError::ChannelBinding);
+    }
+}
+
+#[test]
+fn a_code_that_is_no_message_is_refused() {
+    let config = with_password();
+    for code in [0, b'?', b'R' | 0x80] {
+        let frame = pg_wire::Frame { code: MessageCode(code), body: b"" };
+        Talk::new(&config, Link::Tls)
+            .client_bytes(STARTUP)
+            .server(&frame)
+            .refused(unexpected("Unknown message", "a request for authentication"));
+    }
+}

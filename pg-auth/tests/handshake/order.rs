@@ -1,0 +1,109 @@
+//! Every order in which a server could say what it can say.
+
+use pg_auth::config::{AuthMethod, RequireAuth};
+use pg_auth::{Config, Handshake, Link};
+use pg_wire::backend::{Authentication as Auth, NegotiateProtocolVersion};
+use pg_wire::frontend::ProtocolVersion;
+use pg_wire::{List, Secret};
+
+use crate::support::*;
+
+/// What a server can say, by a letter each.
+///
+/// `o` AuthenticationOk, `p` asks for the password, `m` for its MD5, `s` for SCRAM, `c` the challenge, `f` the proof, `x` a wrong
+/// one, `v` an older version, `n` a notice, `t` a parameter, `k` the key, `z` ReadyForQuery.
+const LETTERS: &str = "opmscfxvntkz";
+
+fn word(letter: u8) -> Vec<u8> {
+    match letter {
+        b'o' => encoded(&Auth::Ok),
+        b'p' => encoded(&Auth::CleartextPassword),
+        b'm' => encoded(&Auth::Md5Password { salt: [1, 2, 3, 4] }),
+        b's' => sasl(&["SCRAM-SHA-256"]),
+        b'c' => encoded(&Auth::SaslContinue(Secret(CHALLENGE))),
+        b'f' => encoded(&Auth::SaslFinal(Secret(PROOF))),
+        b'x' => encoded(&Auth::SaslFinal(Secret(b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))),
+        b'v' => {
+            encoded(&NegotiateProtocolVersion { version: ProtocolVersion::V3_0, unrecognized: List::EMPTY })
+        }
+        b'n' => b"N\0\0\0\x08Mx\0\0".to_vec(),
+        b't' => encoded(&parameter("a", "b")),
+        b'k' => encoded(&KEY),
+        _ => encoded(&READY),
+    }
+}
+
+/// With one iteration; the proof fits the client's nonce and [`PASSWORD`].
+const CHALLENGE: &[u8] =
+    b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=c2l4dGVlbiBieXRlcy4uLg==,i=1";
+const PROOF: &[u8] = b"v=D4qVMev0EAn0iU3QhN8raQ/QauutPc+vp5Cv+OG62+A=";
+
+/// Whether a server may say this so far, and whether it has come to its end with it: what the manual's flow says, by other means
+/// than the machine's.
+fn may(said: &str, methods: &str) -> (bool, bool) {
+    let rest: String = said.chars().filter(|letter| *letter != 'n').collect();
+    let rest = rest.strip_prefix('v').unwrap_or(&rest);
+    for (way, method) in [("o", 'o'), ("po", 'p'), ("mo", 'm'), ("scfo", 's')] {
+        if !methods.contains(method) {
+            continue;
+        }
+        if way.starts_with(rest) {
+            return (true, false);
+        }
+        if let Some(rest) = rest.strip_prefix(way) {
+            let told = rest.trim_start_matches(['t', 'k']);
+            if told.is_empty() || told == "z" {
+                return (true, told == "z");
+            }
+        }
+    }
+    (false, false)
+}
+
+fn replay<'c>(config: &'c Config, said: &str) -> Machine<'c> {
+    let handshake = Handshake::new(config, Link::Unix).expect("nothing speaks against it");
+    let mut machine = Machine::new(handshake.nonce(nonce(CLIENT_NONCE)));
+    for letter in said.bytes() {
+        machine.hear(&word(letter), usize::MAX);
+    }
+    machine
+}
+
+/// Tries every letter behind what was said so far, and goes on where the machine does.
+fn explore(config: &Config, methods: &str, said: &mut String, depth: usize, seen: &mut (usize, usize)) {
+    for letter in LETTERS.chars() {
+        said.push(letter);
+        let machine = replay(config, said);
+        let (alive, ready) = may(said, methods);
+        let refused = matches!(machine.outcome, Some(Err(_)));
+        assert_eq!(
+            (!refused, machine.is_ready()),
+            (alive, ready),
+            "{said:?} with {methods:?}: {:?}",
+            machine.outcome
+        );
+        seen.0 += 1;
+        seen.1 += usize::from(ready);
+        if alive && !ready && depth > 1 {
+            explore(config, methods, said, depth - 1, seen);
+        }
+        said.pop();
+    }
+}
+
+#[test]
+fn only_the_orders_of_the_manual_lead_to_a_session() {
+    let all = with_password().protocol_versions(ProtocolVersion::V3_0, ProtocolVersion::V3_2);
+    let only = |method| all.clone().require_auth(RequireAuth::only(&[method]));
+    for (config, methods) in [
+        (all.clone(), "opms"),
+        (only(AuthMethod::None), "o"),
+        (only(AuthMethod::Password), "p"),
+        (only(AuthMethod::Md5), "m"),
+        (only(AuthMethod::ScramSha256), "s"),
+    ] {
+        let mut seen = (0, 0);
+        explore(&config, methods, &mut String::new(), 7, &mut seen);
+        assert!(seen.1 > 0, "none of {} leads to a session", seen.0);
+    }
+}

@@ -1,0 +1,246 @@
+//! Between AuthenticationOk and ReadyForQuery, and what the server may make us keep.
+
+use pg_auth::config::ProtocolVersion;
+use pg_auth::error::{AuthError, PeerError, ServerError, WireError};
+use pg_auth::{Link, Session};
+use pg_wire::backend::{
+    Authentication as Auth, BackendKeyData, ErrorField, ErrorFields, ErrorResponse, NoticeResponse,
+};
+use pg_wire::{FrameErrorKind, MessageCode, Secret, SqlState};
+
+use crate::support::*;
+
+fn in_already(config: &pg_auth::Config) -> Talk<'_> {
+    let mut talk = Talk::new(config, Link::Tcp);
+    talk.said();
+    talk.server(&Auth::Ok)
+}
+
+fn key(bytes: &[u8]) -> BackendKeyData<'_> {
+    BackendKeyData { pid: -7, key: Secret(bytes) }
+}
+
+#[test]
+fn a_key_has_the_length_of_its_protocol_version() {
+    let bytes: Vec<u8> = (0..=255).chain(0..=255).map(|byte| byte ^ 0x5a).collect();
+    for (version, good, bad) in [
+        (ProtocolVersion::V3_0, &[4][..], &[0, 1, 3, 5, 8, 32, 256, 257, 512][..]),
+        (ProtocolVersion::V3_2, &[4, 5, 32, 255, 256], &[0, 1, 3, 257, 512]),
+    ] {
+        let config = user().protocol_versions(ProtocolVersion::V3_0, version);
+        for &length in good {
+            let session = in_already(&config).server(&key(&bytes[..length])).server(&READY).session();
+            let key = session.cancel_key.expect("one was sent");
+            assert_eq!((key.pid(), key.request().key.0), (-7, &bytes[..length]));
+        }
+        for &length in bad {
+            in_already(&config).server(&key(&bytes[..length])).refused(PeerError::KeyLength(length));
+        }
+    }
+}
+
+#[test]
+fn a_negotiated_version_decides_about_the_key() {
+    let config = user().protocol_versions(ProtocolVersion::V3_0, ProtocolVersion::V3_2);
+    let talk = || {
+        let mut talk = Talk::new(&config, Link::Tcp);
+        talk.said();
+        talk.server_bytes(b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0").server(&Auth::Ok)
+    };
+    talk().server(&key(&[1; 32])).refused(PeerError::KeyLength(32));
+    assert!(talk().server(&KEY).server(&READY).session().cancel_key.is_some());
+}
+
+#[test]
+fn a_pooler_may_give_no_key() {
+    assert_eq!(in_already(&user()).server(&READY).session().cancel_key, None);
+}
+
+#[test]
+fn a_key_does_not_print() {
+    let session = in_already(&user()).server(&KEY).server(&READY).session();
+    assert!(format!("{session:?}").contains("CancelKey { pid: 4711, .. }"));
+    assert!(!shows(&format!("{session:?} {session:#?}"), KEY.key.0));
+}
+
+#[test]
+fn parameters_are_kept_in_order_and_the_last_value_counts() {
+    let session = in_already(&user())
+        .server(&parameter("server_version", "18.0"))
+        .server(&parameter("TimeZone", "UTC"))
+        .server(&parameter("odd one", ""))
+        .server(&KEY)
+        .server(&parameter("server_version", "18.1"))
+        .server_bytes(b"S\0\0\0\x0bna\xefve\0\xff\0")
+        .server(&READY)
+        .session();
+    assert!(session.parameters.iter().eq([
+        ("server_version", "18.1"),
+        ("TimeZone", "UTC"),
+        ("odd one", ""),
+        ("na\u{fffd}ve", "\u{fffd}"),
+    ]));
+    assert_eq!(session.parameters.len(), 4);
+    assert_eq!(session.parameters.get("timezone"), None);
+}
+
+fn notice(message: &str) -> Vec<u8> {
+    let fields = [ErrorField { code: b'M', value: message.into() }];
+    encoded(&NoticeResponse { fields: ErrorFields::from(&fields) })
+}
+
+#[test]
+fn notices_may_come_at_any_time_and_are_kept_in_order() {
+    let config = with_password();
+    let mut talk = Talk::new(&config, Link::Tcp).client_bytes(STARTUP).server_bytes(&notice("one"));
+    talk = talk.server_bytes(&sasl(&["SCRAM-SHA-256"]));
+    talk.said();
+    talk = talk.server_bytes(&notice("two"));
+    talk = talk.server(&Auth::SaslContinue(Secret(
+        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
+    )));
+    talk.said();
+    let session = talk
+        .server_bytes(&notice("three"))
+        .server(&Auth::SaslFinal(Secret(b"v=3HO6Qt1M4MKJrmlKaoOqLAI0/0TV0HZe7J9H3MBtSOg=")))
+        .server_bytes(&notice("four"))
+        .server(&Auth::Ok)
+        .server_bytes(&notice("five"))
+        .server(&READY)
+        .session();
+    let texts: Vec<String> = session.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["one", "two", "three", "four", "five"]);
+}
+
+/// Says the same again and again to a machine that is in, until it has had enough.
+fn flood(message: impl Fn(u32) -> Vec<u8>) -> (u32, AuthError) {
+    let config = user();
+    let mut machine = Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("nothing is wrong"));
+    machine.said();
+    machine.hear(&encoded(&Auth::Ok), usize::MAX);
+    for count in 0..1_000_000 {
+        machine.hear(&message(count), usize::MAX);
+        if let Some(outcome) = machine.outcome {
+            return (count, outcome.expect_err("it was told no end"));
+        }
+    }
+    unreachable!("it hears all of it")
+}
+
+#[test]
+fn what_a_server_makes_us_keep_is_bounded() {
+    let long = "x".repeat(20_000);
+    let (count, error) = flood(|_| notice(&long));
+    assert_eq!(error, PeerError::Flood.into());
+    assert!((10..14).contains(&count), "{count}");
+    let (count, error) = flood(|count| {
+        let (name, value) = (count.to_string(), long.as_str());
+        encoded(&pg_wire::backend::ParameterStatus { name: (&name).into(), value: value.into() })
+    });
+    assert_eq!(error, PeerError::Flood.into());
+    assert!((10..14).contains(&count), "{count}");
+}
+
+#[test]
+fn a_server_may_say_more_than_any_server_does() {
+    let config = user();
+    let mut talk = in_already(&config);
+    for _ in 0..50 {
+        talk = talk
+            .server_bytes(&notice("a long notice, as one about a collation version mismatch, in some words"))
+            .server(&parameter("search_path", "\"$user\", public"));
+    }
+    assert_eq!(talk.server(&READY).session().notices.len(), 50);
+}
+
+#[test]
+fn an_error_ends_it_in_every_state_and_is_kept_whole() {
+    // Without the field `V`, as before PostgreSQL 9.6, and not in UTF-8.
+    let body = b"SFATAL\0C28P01\0MPa\xdfwort-Authentifizierung fehlgeschlagen\0Zunknown\0\0";
+    let response = pg_wire::Frame { code: MessageCode::ERROR_RESPONSE, body };
+    let config = with_password();
+    for steps in 0..5 {
+        let mut talk = Talk::new(&config, Link::Tcp).client_bytes(STARTUP);
+        for step in 0..steps {
+            talk = match step {
+                0 => talk.server_bytes(&sasl(&["SCRAM-SHA-256"])),
+                1 => talk.server(&Auth::SaslContinue(Secret(
+                    b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
+                ))),
+                2 => talk.server(&Auth::SaslFinal(Secret(b"v=3HO6Qt1M4MKJrmlKaoOqLAI0/0TV0HZe7J9H3MBtSOg="))),
+                3 => talk.server(&Auth::Ok),
+                _ => talk,
+            };
+            talk.said();
+        }
+        let error = talk.server(&response).error();
+        let AuthError::Server(ServerError::Response(response)) = &error else { panic!("{error:?}") };
+        assert_eq!(response.fields().severity(), Some("FATAL".into()));
+        assert_eq!(response.sqlstate(), Some(SqlState::INVALID_PASSWORD));
+        assert_eq!(response.fields().get(b'Z'), Some("unknown".into()));
+        assert_eq!(error.to_string(), "FATAL 28P01: Pa\u{fffd}wort-Authentifizierung fehlgeschlagen");
+    }
+}
+
+#[test]
+fn a_user_who_is_in_may_still_be_sent_away() {
+    let fields = [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', "53300"), (b'M', "too many connections")];
+    let fields = fields.map(|(code, value)| ErrorField { code, value: value.into() });
+    in_already(&user())
+        .server(&parameter("server_version", "18.0"))
+        .server(&ErrorResponse { fields: ErrorFields::from(&fields) })
+        .fails("FATAL 53300: too many connections");
+}
+
+#[test]
+fn an_error_may_be_empty_and_one_that_is_malformed_is_told_from_it() {
+    in_already(&user()).server_bytes(b"E\0\0\0\x05\0").fails("no message");
+    for body in [&b"E\0\0\0\x04"[..], b"E\0\0\0\x05M", b"E\0\0\0\x07Mx\0", b"E\0\0\0\x06\0\0"] {
+        assert!(in_already(&user()).server_bytes(body).is_refused_as_malformed("ErrorResponse"));
+    }
+}
+
+#[test]
+fn a_frame_that_a_stranger_may_not_send_is_refused_before_memory_is_taken_for_it() {
+    let config = user();
+    for code in 0..=u8::MAX {
+        for length in [30_005i32, 65_536, 0x3fff_ffff, i32::MAX] {
+            let header = [&[code][..], &length.to_be_bytes()].concat();
+            let talk = Talk::new(&config, Link::Tcp).client_bytes(STARTUP).server_bytes(&header);
+            assert!(talk.inbox_capacity() <= 16 * 1024);
+            let error = talk.error();
+            let AuthError::Wire(WireError::Frame(error)) = error else { panic!("{error:?}") };
+            assert!(matches!(error.kind, FrameErrorKind::TooLong { limit: 30_000, .. }));
+        }
+        for length in [3i32, 0, -1, i32::MIN] {
+            let header = [&[code][..], &length.to_be_bytes()].concat();
+            let error = Talk::new(&user(), Link::Tcp).client_bytes(STARTUP).server_bytes(&header).error();
+            let AuthError::Wire(WireError::Frame(error)) = error else { panic!("{error:?}") };
+            assert_eq!(error.kind, FrameErrorKind::BadLength { length });
+        }
+    }
+}
+
+#[test]
+fn the_longest_frame_of_a_stranger_is_read() {
+    let session = in_already(&user()).server_bytes(&notice(&"x".repeat(29_997))).server(&READY).session();
+    assert_eq!(session.notices.len(), 1);
+}
+
+#[test]
+fn what_comes_behind_ready_is_left_where_it_is() {
+    let config = user();
+    let mut machine = Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("nothing is wrong"));
+    machine.said();
+    let stream = [encoded(&Auth::Ok), encoded(&READY), b"A\0\0\0".to_vec()].concat();
+    machine.hear(&stream, usize::MAX);
+    assert!(machine.is_ready());
+    assert_eq!(machine.inbox.peek(), b"A\0\0\0");
+}
+
+#[test]
+fn a_cloned_session_is_the_same() {
+    let session: Session = in_already(&user()).server(&KEY).server(&READY).session();
+    let again = session.clone();
+    assert_eq!(again.cancel_key, session.cancel_key);
+}

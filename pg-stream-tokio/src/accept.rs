@@ -1,0 +1,52 @@
+//! The server's chair.
+
+use pg_auth::connect::{self, Accepted};
+use pg_auth::{ConnectError, Credentials, Startup};
+use pg_wire::Limits;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::builder::offload;
+use crate::{Connection, TokioIo};
+
+/// Goes through the connection phase with a client that has just connected over `stream`.
+///
+/// `lookup` says how the user of the start-up message is to be authenticated. On success AuthenticationOk has been sent; what a
+/// session begins with is the caller's to say, with [`welcome`](pg_auth::accept::welcome). On failure the client has been told.
+/// Put a time limit around the call, or a client that says nothing is waited for.
+///
+/// ```no_run
+/// use pg_stream_tokio::{Limits, accept, pg_auth::{Credentials, accept::welcome, connect::Accepted, scram::Verifier}};
+///
+/// # async fn run(verifier: String) -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:5433").await?;
+/// let (stream, _) = listener.accept().await?;
+/// let lookup = |_: &_| {
+///     let verifier = verifier.parse::<Verifier>();
+///     async { verifier.map_or(Credentials::Reject, Credentials::Scram) }
+/// };
+/// let (mut conn, accepted) = accept(stream, Limits::FRONTEND, lookup).await?;
+/// if let Accepted::Login(_) = accepted {
+///     welcome([("server_version", "18.0")], None, conn.outbox_mut());
+///     conn.flush().await?;
+///     // Serve: `conn.recv().await?.frontend()?` …
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Why there will be no session.
+pub async fn accept<S, L, Creds>(
+    stream: S,
+    limits: Limits,
+    lookup: L,
+) -> Result<(Connection<S>, Accepted), ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    L: Fn(&Startup) -> Creds,
+    Creds: Future<Output = Credentials>,
+{
+    let mut conn = Connection::new(TokioIo(stream), limits);
+    let accepted = connect::accept(&mut conn, lookup, offload).await?;
+    Ok((conn, accepted))
+}
