@@ -18,7 +18,7 @@ const MD5_REQUEST: Auth<'_> = Auth::Md5Password { salt: [1, 2, 3, 4] };
 fn the_start_up_message_carries_what_the_configuration_says() {
     let config = user().database("shop").application_name("till").with_parameter("_pq_.x", "");
     Talk::new(&config, Link::Tcp).client_bytes(
-        b"\0\0\0\x44\0\x03\0\0user\0user\0database\0shop\0application_name\0till\0_pq_.x\0\0\0",
+        b"\0\0\0\x3f\0\x03\0\0user\0user\0database\0shop\0application_name\0till\0_pq_.x\0\0\0",
     );
 }
 

@@ -103,7 +103,7 @@ fn only_the_orders_of_the_manual_lead_to_a_session() {
         (only(AuthMethod::ScramSha256), "s"),
     ] {
         let mut seen = (0, 0);
-        explore(&config, methods, &mut String::new(), 7, &mut seen);
+        explore(&config, methods, &mut String::new(), 6, &mut seen);
         assert!(seen.1 > 0, "none of {} leads to a session", seen.0);
     }
 }

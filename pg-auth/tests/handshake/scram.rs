@@ -47,8 +47,8 @@ fn an_exchange_to_the_byte() {
     assert_eq!(
         talk.trace(),
         "F\t50\tSASLInitialResponse\t \"SCRAM-SHA-256\" 28 'BBBB'\n\
-         B\t92\tAuthenticationSASLContinue\t 'BBBB'\n\
-         F\t108\tSASLResponse\t 'BBBB'\n\
+         B\t94\tAuthenticationSASLContinue\t 'BBBB'\n\
+         F\t110\tSASLResponse\t 'BBBB'\n\
          B\t54\tAuthenticationSASLFinal\t 'BBBB'"
     );
     talk.lets_in(AuthMethod::ScramSha256);

@@ -71,7 +71,7 @@ fn parameters_are_kept_in_order_and_the_last_value_counts() {
         .server(&parameter("odd one", ""))
         .server(&KEY)
         .server(&parameter("server_version", "18.1"))
-        .server_bytes(b"S\0\0\0\x0bna\xefve\0\xff\0")
+        .server_bytes(b"S\0\0\0\x0cna\xefve\0\xff\0")
         .server(&READY)
         .session();
     assert!(session.parameters.iter().eq([
@@ -196,7 +196,7 @@ fn a_user_who_is_in_may_still_be_sent_away() {
 fn an_error_may_be_empty_and_one_that_is_malformed_is_told_from_it() {
     in_already(&user()).server_bytes(b"E\0\0\0\x05\0").fails("no message");
     for body in [&b"E\0\0\0\x04"[..], b"E\0\0\0\x05M", b"E\0\0\0\x07Mx\0", b"E\0\0\0\x06\0\0"] {
-        assert!(in_already(&user()).server_bytes(body).is_refused_as_malformed("ErrorResponse"));
+        in_already(&user()).server_bytes(body).refused_as_malformed("ErrorResponse");
     }
 }
 

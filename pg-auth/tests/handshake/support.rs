@@ -1,11 +1,13 @@
 //! Conversations with the machine, without a runtime.
 
 use pg_auth::config::{AuthMethod, Config};
-use pg_auth::error::{AuthError, PeerError};
+use pg_auth::error::{AuthError, PeerError, WireError};
 use pg_auth::scram::{Nonce, OfferedBinding, ServerFirst, Verifier};
 use pg_auth::{Handshake, Link, Session, Step};
-use pg_wire::backend::{Authentication, BackendKeyData, MessageCode, ParameterStatus, ReadyForQuery};
-use pg_wire::frontend::SaslInitialResponse;
+use pg_wire::backend::{
+    Authentication, Backend, BackendKeyData, MessageCode, ParameterStatus, ReadyForQuery,
+};
+use pg_wire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse};
 use pg_wire::{
     Decode, Direction, Frame, Inbox, Limits, Message, Outbox, Secret, SecretText, Terminated, Text,
     TransactionStatus,
@@ -164,6 +166,7 @@ impl<'c> Talk<'c> {
     pub(crate) fn client_bytes(mut self, expected: &[u8]) -> Self {
         let said = self.said();
         assert_eq!(said.escape_ascii().to_string(), expected.escape_ascii().to_string());
+        self.check();
         self
     }
 
@@ -185,14 +188,14 @@ impl<'c> Talk<'c> {
     #[track_caller]
     pub(crate) fn client_goes_on(mut self, data: &str) -> Self {
         self.secrets.push(data.as_bytes().to_vec());
-        self.client(&pg_wire::frontend::SaslResponse { data: Secret(data.as_bytes()) })
+        self.client(&SaslResponse { data: Secret(data.as_bytes()) })
     }
 
     /// PasswordMessage.
     #[track_caller]
     pub(crate) fn client_password(mut self, password: &str) -> Self {
         self.secrets.push(password.as_bytes().to_vec());
-        self.client(&pg_wire::frontend::PasswordMessage { password: SecretText(password.into()) })
+        self.client(&PasswordMessage { password: SecretText(password.into()) })
     }
 
     #[track_caller]
@@ -291,10 +294,10 @@ impl<'c> Talk<'c> {
 fn secret(message: &[u8]) -> Option<Vec<u8>> {
     let frame = Frame { code: MessageCode(message[0]), body: &message[5..] };
     match frame.backend() {
-        Ok(pg_wire::backend::Backend::Authentication(
-            Authentication::SaslContinue(data) | Authentication::SaslFinal(data),
-        )) => Some(data.0.to_vec()),
-        Ok(pg_wire::backend::Backend::BackendKeyData(data)) => Some(data.key.0.to_vec()),
+        Ok(Backend::Authentication(Authentication::SaslContinue(data) | Authentication::SaslFinal(data))) => {
+            Some(data.0.to_vec())
+        }
+        Ok(Backend::BackendKeyData(data)) => Some(data.key.0.to_vec()),
         _ => None,
     }
     .filter(|secret| !secret.is_empty())
@@ -316,12 +319,12 @@ impl Talk<'_> {
         self.whole.outcome.expect("it is over").expect_err("all went well")
     }
 
-    /// Whether it ended because this message was malformed.
+    /// It ends because this message is malformed.
     #[track_caller]
-    pub(crate) fn is_refused_as_malformed(self, message: &str) -> bool {
-        matches!(
-            self.error(),
-            AuthError::Wire(pg_auth::error::WireError::Decode(error)) if error.message == message
-        )
+    pub(crate) fn refused_as_malformed(self, message: &str) {
+        match self.error() {
+            AuthError::Wire(WireError::Decode(error)) => assert_eq!(error.message, message),
+            error => assert_eq!(error.to_string(), format!("malformed {message}")),
+        }
     }
 }
