@@ -213,12 +213,16 @@ pub struct WriteHalf<W> {
 struct Incoming {
     inbox: Inbox,
     fault: Option<Fault>,
+    /// The error behind the fault, while whoever receives has not been told.
+    untold: Option<Error>,
 }
 
 #[derive(Debug)]
 struct Outgoing {
     outbox: Outbox,
     fault: Option<Fault>,
+    /// The error behind the fault, while whoever sends has not been told.
+    untold: Option<Error>,
     /// Bytes have been written that the stream itself may hold back.
     unflushed: bool,
 }
@@ -231,7 +235,7 @@ impl Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
         if let Some(fault) = self.fault {
-            return Poll::Ready(Err(Error::Poisoned(fault)));
+            return Poll::Ready(Err(self.untold.take().unwrap_or(Error::Poisoned(fault))));
         }
         let count = match ready!(source.poll_read(cx, self.inbox.space())) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -266,6 +270,7 @@ impl Incoming {
         let again = self.fault == Some(Fault::Frame(error));
         if error.is_fatal() {
             self.fault = Some(Fault::Frame(error));
+            self.untold = None;
         }
         if again { Error::Poisoned(Fault::Frame(error)) } else { Error::Frame(error) }
     }
@@ -275,7 +280,7 @@ impl Outgoing {
     /// Writes what has been committed, as far as the stream takes it, and says whether all is gone.
     fn poll_send<W: Sink + ?Sized>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if let Some(fault) = self.fault {
-            return Poll::Ready(Err(Error::Poisoned(fault)));
+            return Poll::Ready(Err(self.untold.take().unwrap_or(Error::Poisoned(fault))));
         }
         while !self.outbox.pending().is_empty() {
             match ready!(sink.poll_write(cx, self.outbox.pending())) {
@@ -308,8 +313,13 @@ impl<T: Transport> Connection<T> {
     pub fn new(transport: T, limits: Limits) -> Self {
         Self {
             transport,
-            incoming: Incoming { inbox: Inbox::new(limits), fault: None },
-            outgoing: Outgoing { outbox: Outbox::new(limits.write_retain), fault: None, unflushed: false },
+            incoming: Incoming { inbox: Inbox::new(limits), fault: None, untold: None },
+            outgoing: Outgoing {
+                outbox: Outbox::new(limits.write_retain),
+                fault: None,
+                untold: None,
+                unflushed: false,
+            },
         }
     }
 
@@ -343,10 +353,16 @@ impl<T: Transport> Connection<T> {
             if incoming.inbox.buffered() >= incoming.inbox.limits().read_ahead {
                 return Poll::Ready(Err(Error::InboxFull));
             }
-            // The end of the other direction is told by `recv`, when it gets there.
             match incoming.poll_fill(transport, cx) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) | Poll::Pending => return Poll::Pending,
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => {
+                    // The end of the other direction is told by `recv`, when it gets there.
+                    if !matches!(error, Error::Poisoned(_)) {
+                        incoming.untold = Some(error);
+                    }
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -414,8 +430,10 @@ impl<T: Transport> Connection<T> {
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Self { transport, incoming, outgoing } = self;
         if outgoing.fault.is_none() && (outgoing.unflushed || !outgoing.outbox.pending().is_empty()) {
-            // An error here is found again by the next flush. What the server said last comes first.
-            let _ = outgoing.poll_send(transport, cx);
+            // An error here is told by the next flush. What the server said last comes first.
+            if let Poll::Ready(Err(error)) = outgoing.poll_send(transport, cx) {
+                outgoing.untold = Some(error);
+            }
         }
         incoming.poll_fill(transport, cx)
     }

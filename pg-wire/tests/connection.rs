@@ -1,0 +1,662 @@
+//! What a connection promises over streams that behave badly: no deadlock, nothing lost, nothing sent twice, and an
+//! error that says what it costs.
+
+mod support;
+
+use pg_wire::backend::{Backend, ErrorResponse, ReadyForQuery};
+use pg_wire::testing::block_on;
+use pg_wire::{
+    Connection, Error, Fault, Frame, FrameErrorKind, Limits, MessageCode, PgProtocol, PutMessage, ReadHalf,
+    Sink, Source, WriteHalf,
+};
+use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::task::Poll;
+use std::thread;
+use support::{Pipe, Read, Steps, Stuck, Write, frame, pair, pipe, poll_once, run};
+
+/// Enough for everything here, and an end for what would go round for ever.
+const POLLS: usize = 200_000;
+
+fn queries(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("select {number}, 'some more text'")).collect()
+}
+
+/// Answers each query by a message of twice its length. Does not read on before its answer is taken.
+async fn echo(pipe: Pipe, heard: &Cell<usize>) {
+    let (mut from, mut to) = Connection::new(pipe, Limits::FRONTEND).split();
+    while let Ok(query) = from.recv().await {
+        heard.set(heard.get() + 1);
+        let answer = query.body.repeat(2);
+        to.put(&Frame { code: MessageCode::COPY_DATA, body: &answer });
+        to.flush().await.expect("the client listens");
+    }
+}
+
+fn answer(query: &str) -> (MessageCode, Vec<u8>) {
+    (MessageCode::COPY_DATA, format!("{query}\0").repeat(2).into_bytes())
+}
+
+fn io_kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+    match result.expect_err("the stream failed") {
+        error @ Error::Io(_) => {
+            assert!(error.is_fatal());
+            let Error::Io(error) = error else { unreachable!() };
+            error.kind()
+        }
+        other => unreachable!("{other:?}"),
+    }
+}
+
+// ---- Both directions at once ----------------------------------------------------------------------------------------
+
+#[test]
+fn a_pipeline_larger_than_both_buffers_goes_through() {
+    for (room, count) in [(1, 20), (7, 50), (100, 500), (4096, 2000)] {
+        let (client, server) = pipe(room);
+        let (heard, seen) = (Cell::new(0), RefCell::new(Vec::new()));
+        let queries = queries(count);
+        let speak = async {
+            let mut conn = Connection::new(client, Limits::BACKEND);
+            for query in &queries {
+                conn.query(query.as_str());
+            }
+            assert!(conn.outbox().batch().len() > 2 * room);
+            conn.flush().await.expect("the server listens");
+            for _ in 0..count {
+                let answer = pair(conn.recv().await.expect("it answers each"));
+                seen.borrow_mut().push(answer);
+            }
+        };
+        run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+        assert_eq!(heard.get(), count);
+        assert!(seen.into_inner().into_iter().eq(queries.iter().map(|query| answer(query))));
+    }
+}
+
+#[test]
+fn one_who_only_writes_would_wait_for_ever() {
+    let (client, server) = pipe(100);
+    let heard = Cell::new(0);
+    let speak = async {
+        let (mut from, mut to) = Connection::new(client, Limits::BACKEND).split();
+        for query in queries(500) {
+            to.query(query.as_str());
+        }
+        // A half writes and does not read. Whoever has both in one task must not do this.
+        to.flush().await.expect("it does not get here");
+        while from.recv().await.is_ok() {}
+    };
+    assert_eq!(run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS), Err(Stuck(2)));
+    assert!((1..500).contains(&heard.get()));
+}
+
+#[test]
+fn an_inbox_that_is_full_is_told_and_nothing_is_lost() {
+    let limits = Limits { read_ahead: 1000, read_size: 100, ..Limits::BACKEND };
+    for flush_again in [false, true] {
+        let (client, server) = pipe(64);
+        let heard = Cell::new(0);
+        let queries = queries(300);
+        let speak = async {
+            let mut conn = Connection::new(client, limits);
+            for query in &queries {
+                conn.query(query.as_str());
+            }
+            let error = conn.flush().await.expect_err("the answers are more than 1000 bytes");
+            assert!(matches!(error, Error::InboxFull) && !error.is_fatal(), "{error:?}");
+            assert!(
+                matches!(conn.flush().await, Err(Error::InboxFull)),
+                "it stays so until something is taken"
+            );
+            assert!((1000..1000 + 3 * limits.read_size).contains(&conn.inbox().buffered()));
+            let mut done = false;
+            for query in &queries {
+                assert_eq!(pair(conn.recv().await.expect("it is there or comes")), answer(query));
+                if flush_again && !done {
+                    match conn.flush().await {
+                        Ok(()) => done = true,
+                        Err(error) => assert!(matches!(error, Error::InboxFull)),
+                    }
+                }
+            }
+            assert_eq!(done, flush_again);
+            assert_eq!(conn.outbox().pending(), b"");
+        };
+        run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+        assert_eq!(heard.get(), 300);
+    }
+}
+
+#[test]
+fn recv_goes_on_sending_what_was_begun_and_not_what_was_queued_since() {
+    let limits = Limits { read_ahead: 200, ..Limits::BACKEND };
+    let (client, server) = pipe(64);
+    let heard = Cell::new(0);
+    let queries = queries(100);
+    let speak = async {
+        let mut conn = Connection::new(client, limits);
+        for query in &queries {
+            conn.query(query.as_str());
+        }
+        assert!(matches!(conn.flush().await, Err(Error::InboxFull)));
+        conn.query("select 'queued since'");
+        for query in &queries {
+            assert_eq!(pair(conn.recv().await.expect("it goes on sending")), answer(query));
+        }
+        {
+            // What comes now would be the answer to what was not flushed.
+            let mut next = pin!(conn.recv());
+            for _ in 0..10 {
+                assert!(poll_once(next.as_mut()).is_pending());
+            }
+        }
+        assert_eq!(heard.get(), 100);
+        assert!(!conn.outbox().batch().is_empty());
+        conn.flush().await.expect("it fits");
+        assert_eq!(pair(conn.recv().await.expect("now it comes")), answer("select 'queued since'"));
+    };
+    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+}
+
+#[test]
+fn recv_goes_on_sending_what_a_dropped_flush_had_begun() {
+    let mut conn = Connection::new(Steps::writing([Write::Take(3), Write::Wait]), Limits::BACKEND);
+    conn.query("select 1");
+    assert!(poll_once(pin!(conn.flush())).is_pending());
+    assert_eq!(conn.transport().wrote, b"Q\0\0");
+    conn.query("select 2");
+    assert!(poll_once(pin!(conn.recv())).is_pending());
+    assert_eq!(conn.transport().wrote, frame(b'Q', b"select 1\0"));
+    assert_eq!(conn.transport().flushed, conn.transport().wrote.len());
+    assert_eq!(conn.outbox().batch(), frame(b'Q', b"select 2\0"));
+}
+
+#[test]
+fn flush_does_not_read_while_the_peer_takes_what_is_written() {
+    let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
+    block_on(conn.query("select 1").flush()).expect("everything is taken");
+    assert_eq!(conn.inbox().buffered(), 0);
+    // The peer's end is for `recv` to tell, behind its last words.
+    assert_eq!(conn.transport().reads.len(), 1);
+}
+
+#[test]
+fn halves_on_two_threads() {
+    let (client, server) = pipe(50);
+    let queries = queries(400);
+    thread::scope(|scope| {
+        scope.spawn(|| block_on(echo(server, &Cell::new(0))));
+        let (mut from, mut to) = Connection::new(client, Limits::BACKEND).split();
+        let sent = &queries;
+        scope.spawn(move || {
+            block_on(async {
+                for query in sent {
+                    to.query(query.as_str()).flush().await.expect("the server listens");
+                }
+                to.close().await.expect("it can be closed");
+            });
+        });
+        block_on(async {
+            for query in &queries {
+                assert_eq!(pair(from.recv().await.expect("it answers each")), answer(query));
+            }
+            assert!(matches!(from.recv().await, Err(Error::Closed { mid_message: false })));
+        });
+    });
+}
+
+#[test]
+fn coming_apart_loses_nothing() {
+    let says = [frame(b'1', b""), frame(b'2', b""), frame(b'Z', b"I")].concat();
+    let mut steps = Steps::reading([Read::Bytes(says[..13].to_vec()), Read::Bytes(says[13..].to_vec())]);
+    steps.writes = [Write::Take(4), Write::Never].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND);
+    block_on(conn.recv()).expect("there are three");
+    assert!(poll_once(pin!(conn.sync().flush())).is_pending());
+    conn.query("q");
+    let (mut from, mut to) = conn.split();
+    assert_eq!(block_on(from.recv()).expect("there are two more").code, MessageCode::BIND_COMPLETE);
+    assert_eq!(block_on(from.recv()).expect("there is one more").body, b"I");
+    assert!(poll_once(pin!(to.flush())).is_pending());
+    assert_eq!(to.outbox_mut().pending(), [&b"\x04"[..], &frame(b'Q', b"q\0")].concat());
+}
+
+// ---- Futures that are dropped ---------------------------------------------------------------------------------------
+
+/// Makes a future, polls it as often as `polls` says, drops it and makes it again, until it is done.
+macro_rules! insist {
+    ($polls:ident, $call:expr, $then:expr) => {
+        'done: loop {
+            let mut future = pin!($call);
+            for _ in 0..$polls() {
+                if let Poll::Ready(result) = poll_once(future.as_mut()) {
+                    #[allow(clippy::redundant_closure_call)]
+                    break 'done $then(result);
+                }
+            }
+        }
+    };
+}
+
+/// What came in, what went out, and how many calls were made for it.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    seen: Vec<(MessageCode, Vec<u8>)>,
+    wrote: Vec<u8>,
+    flushed: usize,
+    closed: bool,
+}
+
+/// A session in which every call has to wait several times, with each call in it given `polls` before it is dropped.
+fn session(mut polls: impl FnMut() -> usize) -> Outcome {
+    let replies = [
+        frame(b'1', b""),
+        frame(b'D', &[9; 40]),
+        frame(b'C', b"SELECT 1\0"),
+        frame(b'Z', b"I"),
+        frame(b'A', &[1; 30]),
+        frame(b'D', &[8; 50]),
+        frame(b'Z', b"T"),
+        frame(b'N', b"\0"),
+    ];
+    let mut steps = Steps::reading(replies.concat().chunks(3).enumerate().flat_map(|(index, piece)| {
+        let piece = Read::Bytes(piece.to_vec());
+        if index % 2 == 0 {
+            vec![Read::Wait, Read::Fail(ErrorKind::Interrupted), Read::Wait, piece]
+        } else {
+            vec![piece]
+        }
+    }));
+    let pattern = [
+        Write::Take(5),
+        Write::Wait,
+        Write::Take(1),
+        Write::Fail(ErrorKind::Interrupted),
+        Write::Wait,
+        Write::Wait,
+    ];
+    steps.writes = pattern.repeat(60).into();
+    steps.flushes = [Write::Wait, Write::Wait, Write::Take(0)].repeat(60).into();
+    steps.closes = [Write::Wait, Write::Wait, Write::Wait].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND);
+    let mut seen = Vec::new();
+
+    conn.parse("s").query("select $1").finish().sync();
+    insist!(polls, conn.flush(), |result: Result<(), Error>| result.expect("it is taken"));
+    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen.push(pair(frame.expect("it comes"))));
+    insist!(polls, conn.recv_owned(), |frame: Result<_, Error>| {
+        let frame: pg_wire::FrameBuf = frame.expect("it comes");
+        seen.push(pair(frame.frame()));
+    });
+    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen.push(pair(frame.expect("it comes"))));
+    conn.query("a query that is rather longer than the others are").query("b");
+    insist!(polls, conn.flush(), |result: Result<(), Error>| result.expect("it is taken"));
+    insist!(polls, conn.fill(), |result: Result<(), Error>| result.expect("something comes"));
+    for _ in 0..4 {
+        insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
+            .push(pair(frame.expect("it comes"))));
+    }
+    conn.terminate();
+    insist!(polls, conn.close(), |result: Result<(), Error>| result.expect("it is taken"));
+    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen.push(pair(frame.expect("it comes"))));
+    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| {
+        assert!(matches!(frame, Err(Error::Closed { mid_message: false })), "{frame:?}");
+    });
+    assert_eq!(seen, replies.map(|reply| (MessageCode(reply[0]), reply[5..].to_vec())));
+    let (steps, ..) = conn.into_parts();
+    Outcome { seen, wrote: steps.wrote, flushed: steps.flushed, closed: steps.closed }
+}
+
+#[test]
+fn every_future_may_be_dropped_at_every_point() {
+    let whole = session(|| usize::MAX);
+    let expected = [
+        &frame(b'P', b"s\0select $1\0\0\0")[..],
+        &frame(b'S', b""),
+        &frame(b'Q', b"a query that is rather longer than the others are\0"),
+        &frame(b'Q', b"b\0"),
+        &frame(b'X', b""),
+    ]
+    .concat();
+    assert_eq!(whole.wrote.escape_ascii().to_string(), expected.escape_ascii().to_string());
+    assert_eq!((whole.flushed, whole.closed), (expected.len(), true));
+
+    // All of them after so many polls, again and again.
+    let mut attempts = 0;
+    session(|| {
+        attempts += 1;
+        1
+    });
+    assert!(attempts > 100, "{attempts}: there is much to be waited for");
+    for patience in 1..20 {
+        assert_eq!(session(|| patience), whole, "each is dropped after {patience} polls");
+    }
+    // One of them, once, after so many polls; 0 is one that was never polled.
+    let calls = 12;
+    for dropped in 0..calls {
+        for patience in 0..60 {
+            let mut call = 0;
+            let polls = || {
+                call += 1;
+                // Each call that is not dropped is made once.
+                if call == dropped + 1 { patience } else { usize::MAX }
+            };
+            assert_eq!(session(polls), whole, "call {dropped} is dropped after {patience} polls");
+        }
+    }
+}
+
+// ---- Errors and what they cost --------------------------------------------------------------------------------------
+
+#[test]
+fn a_refused_message_takes_its_batch_with_it_and_the_connection_goes_on() {
+    let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
+    block_on(async {
+        conn.query("select 1").flush().await.expect("fine");
+        let error = conn.query("select 2").query("select '\0'").sync().flush().await.expect_err("a NUL");
+        assert!(matches!(error, Error::Encode(_)) && !error.is_fatal());
+        assert_eq!(conn.transport().wrote, frame(b'Q', b"select 1\0"));
+        assert_eq!(conn.fault(), None);
+        conn.flush().await.expect("the error is told once");
+        conn.query("select 3").flush().await.expect("fine");
+        assert_eq!(conn.transport().wrote, [frame(b'Q', b"select 1\0"), frame(b'Q', b"select 3\0")].concat());
+        assert_eq!(conn.recv().await.expect("it comes").body, b"I");
+    });
+}
+
+#[test]
+fn a_refused_message_does_not_stop_the_batch_before_it() {
+    let mut conn = Connection::new(Steps::writing([Write::Take(3), Write::Wait]), Limits::BACKEND);
+    assert!(poll_once(pin!(conn.query("select 1").flush())).is_pending());
+    assert!(matches!(block_on(conn.query("\0").flush()), Err(Error::Encode(_))));
+    block_on(conn.flush()).expect("what was begun is ended");
+    assert_eq!(conn.transport().wrote, frame(b'Q', b"select 1\0"));
+}
+
+#[test]
+fn a_malformed_body_leaves_the_stream_in_step() {
+    let says = [frame(b'Z', b""), frame(b'E', b"Mno end"), frame(b'Z', b"IT"), frame(b'Z', b"I")].concat();
+    let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
+    block_on(async {
+        for _ in 0..3 {
+            let error = Error::from(conn.recv().await.expect("a frame").backend().expect_err("malformed"));
+            assert!(matches!(error, Error::Decode(_)) && !error.is_fatal());
+        }
+        let ready = conn.recv().await.expect("a frame").backend().expect("well-formed");
+        assert!(matches!(ready, Backend::ReadyForQuery(ReadyForQuery { .. })));
+        assert_eq!(conn.fault(), None);
+    });
+}
+
+#[test]
+fn a_header_that_cannot_be_believed_poisons() {
+    let bad_length = (&b"Z\0\0\0\x03"[..], FrameErrorKind::BadLength { length: 3 });
+    let too_long =
+        (&b"Z\0\x01\0\x05"[..], FrameErrorKind::TooLong { length: 65_537, limit: 65_536, skipped: false });
+    for (header, kind) in [bad_length, too_long] {
+        let says = [&frame(b'Z', b"I")[..], header, &frame(b'Z', b"I")].concat();
+        let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
+        block_on(async {
+            conn.recv().await.expect("the first is fine");
+            let error = conn.recv().await.expect_err("the second is not");
+            assert!(matches!(error, Error::Frame(error) if error.kind == kind), "{error:?}");
+            assert!(error.is_fatal());
+            for _ in 0..2 {
+                let error = conn.recv().await.expect_err("it stays so");
+                assert!(
+                    matches!(error, Error::Poisoned(Fault::Frame(error)) if error.kind == kind),
+                    "{error:?}"
+                );
+                assert!(error.is_fatal());
+                assert!(matches!(conn.try_recv(), Err(Error::Poisoned(Fault::Frame(_)))));
+                assert!(matches!(conn.recv_owned().await, Err(Error::Poisoned(Fault::Frame(_)))));
+                assert!(matches!(conn.fill().await, Err(Error::Poisoned(Fault::Frame(_)))));
+            }
+            assert!(matches!(conn.fault(), Some(Fault::Frame(error)) if error.kind == kind));
+            // The other direction is not touched by it.
+            conn.terminate().flush().await.expect("it is taken");
+            assert_eq!(conn.transport().wrote, frame(b'X', b""));
+        });
+    }
+}
+
+#[test]
+fn a_frame_over_the_limit_costs_only_itself() {
+    let says = [frame(b'D', &[0; 30_001]), frame(b'D', &[0; 40_000]), frame(b'Z', b"I")].concat();
+    let reads = says.chunks(700).map(|piece| Read::Bytes(piece.to_vec()));
+    let mut conn = Connection::new(Steps::reading(reads), Limits::BACKEND.before_authentication());
+    block_on(async {
+        for length in [30_001, 40_000] {
+            let error = conn.recv().await.expect_err("it is too long");
+            let kind = FrameErrorKind::TooLong { length, limit: 30_000, skipped: true };
+            assert!(matches!(error, Error::Frame(error) if error.kind == kind), "{error:?}");
+            assert!(!error.is_fatal());
+            assert_eq!(conn.fault(), None);
+        }
+        assert_eq!(conn.recv().await.expect("it comes").body, b"I");
+    });
+}
+
+const FATAL: &[u8] = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
+
+/// The last words come, then the end, and each of the two directions says once why it is over.
+fn last_words(mut conn: Connection<Steps>) {
+    block_on(async {
+        let error = conn.recv().await.expect("the last words are there").decode::<ErrorResponse<'_>>();
+        assert_eq!(error.expect("well-formed").fields.severity(), Some("FATAL".into()));
+        let error = conn.recv().await.expect_err("nothing comes after it");
+        assert!(matches!(error, Error::Closed { mid_message: false }) && error.is_fatal(), "{error:?}");
+        let error = conn.recv().await.expect_err("nor later");
+        assert!(matches!(error, Error::Poisoned(Fault::Closed)) && error.is_fatal(), "{error:?}");
+    });
+}
+
+#[test]
+fn the_servers_last_words_are_heard_when_nothing_can_be_written_any_more() {
+    let mut steps = Steps::reading([Read::Bytes(frame(b'E', FATAL))]);
+    steps.writes = [Write::Take(2), Write::Fail(ErrorKind::BrokenPipe)].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND);
+    assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::BrokenPipe);
+    let again = block_on(conn.flush()).expect_err("it stays broken");
+    assert!(
+        matches!(again, Error::Poisoned(Fault::Io(ErrorKind::BrokenPipe))) && again.is_fatal(),
+        "{again:?}"
+    );
+    assert_eq!(conn.fault(), Some(Fault::Io(ErrorKind::BrokenPipe)));
+    last_words(conn);
+}
+
+#[test]
+fn the_end_that_flush_meets_while_it_waits_is_told_by_recv_behind_the_last_words() {
+    let mut steps = Steps::reading([Read::Bytes(frame(b'E', FATAL))]);
+    steps.writes = [Write::Wait, Write::Wait, Write::Fail(ErrorKind::BrokenPipe)].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND);
+    assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::BrokenPipe);
+    assert!(conn.inbox().buffered() > 0, "it has read while it waited");
+    last_words(conn);
+}
+
+#[test]
+fn an_error_of_reading_that_flush_meets_is_told_by_recv() {
+    let mut steps = Steps::reading([Read::Bytes(frame(b'Z', b"I")), Read::Fail(ErrorKind::ConnectionReset)]);
+    steps.writes = [Write::Wait, Write::Wait, Write::Wait].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND);
+    block_on(conn.query("select 1").flush()).expect("it is taken in the end");
+    block_on(async {
+        assert_eq!(conn.recv().await.expect("it came before").body, b"I");
+        assert_eq!(io_kind(conn.recv().await), ErrorKind::ConnectionReset);
+        let again = conn.recv().await.expect_err("it stays so");
+        assert!(matches!(again, Error::Poisoned(Fault::Io(ErrorKind::ConnectionReset))), "{again:?}");
+    });
+}
+
+#[test]
+fn an_error_of_writing_that_recv_meets_is_told_by_flush() {
+    let mut steps = Steps::reading([Read::Wait, Read::Bytes(frame(b'E', FATAL))]);
+    steps.writes = [Write::Wait, Write::Take(3), Write::Fail(ErrorKind::BrokenPipe)].into();
+    let mut conn = Connection::new(steps, Limits { read_ahead: 0, ..Limits::BACKEND });
+    block_on(async {
+        assert!(matches!(conn.query("select 1").flush().await, Err(Error::InboxFull)));
+        assert_eq!(conn.recv().await.expect("the last words").body, FATAL);
+        assert_eq!(conn.transport().wrote, b"Q\0\0");
+        assert_eq!(io_kind(conn.flush().await), ErrorKind::BrokenPipe);
+        assert!(matches!(conn.flush().await, Err(Error::Poisoned(Fault::Io(ErrorKind::BrokenPipe)))));
+        assert!(matches!(conn.close().await, Err(Error::Poisoned(Fault::Io(ErrorKind::BrokenPipe)))));
+        assert!(matches!(conn.recv().await, Err(Error::Closed { mid_message: false })));
+    });
+}
+
+#[test]
+fn a_stream_may_end_or_fail_behind_every_byte() {
+    let frames = [frame(b'1', b""), frame(b'D', b"\0\x01\0\0\0\x01x"), frame(b'Z', b"I")];
+    let says = frames.concat();
+    let ends = [5, 17, 23];
+    for cut in 0..=says.len() {
+        for fails in [false, true] {
+            let mut steps = Steps::reading([Read::Bytes(says[..cut].to_vec())]);
+            if cut == 0 {
+                steps.reads.clear();
+            }
+            if fails {
+                steps.at_end = Read::Fail(ErrorKind::ConnectionReset);
+            }
+            let mut conn = Connection::new(steps, Limits::BACKEND);
+            block_on(async {
+                for _ in ends.iter().filter(|end| **end <= cut) {
+                    conn.recv().await.expect("it came whole");
+                }
+                let error = conn.recv().await.expect_err("nothing more comes");
+                assert!(error.is_fatal());
+                match error {
+                    Error::Io(error) => assert!(fails && error.kind() == ErrorKind::ConnectionReset),
+                    Error::Closed { mid_message } => {
+                        assert!(!fails);
+                        assert_eq!(mid_message, cut != 0 && !ends.contains(&cut), "behind byte {cut}");
+                    }
+                    other => unreachable!("{other:?}"),
+                }
+                assert!(matches!(conn.recv().await, Err(Error::Poisoned(_))));
+            });
+        }
+    }
+}
+
+#[test]
+fn the_end_inside_a_frame_that_is_skipped_is_in_the_middle_of_a_message() {
+    let says = frame(b'D', &[0; 40_000]);
+    let steps = Steps::reading([Read::Bytes(says[..40_004].to_vec())]);
+    let mut conn = Connection::new(steps, Limits::BACKEND.before_authentication());
+    block_on(async {
+        assert!(matches!(conn.recv().await, Err(Error::Frame(_))));
+        assert!(matches!(conn.recv().await, Err(Error::Closed { mid_message: true })));
+    });
+}
+
+#[test]
+fn the_end_behind_whole_messages_is_not_in_the_middle_of_one() {
+    let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
+    block_on(async {
+        conn.fill().await.expect("something comes");
+        assert!(matches!(conn.fill().await, Err(Error::Closed { mid_message: false })));
+        assert_eq!(conn.recv().await.expect("it is still there").body, b"I");
+        assert!(matches!(conn.recv().await, Err(Error::Poisoned(Fault::Closed))));
+    });
+}
+
+#[test]
+fn writing_may_fail_behind_every_byte() {
+    let says = frame(b'Q', b"select 1\0");
+    for cut in 0..says.len() {
+        let mut steps = Steps::writing((0..cut).map(|_| Write::Take(1)));
+        steps.writes.push_back(Write::Fail(ErrorKind::ConnectionReset));
+        let mut conn = Connection::new(steps, Limits::BACKEND);
+        assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::ConnectionReset);
+        assert_eq!(conn.transport().wrote, says[..cut]);
+        assert!(matches!(block_on(conn.sync().flush()), Err(Error::Poisoned(Fault::Io(_)))));
+        assert_eq!(conn.transport().wrote, says[..cut], "nothing goes out behind the failure");
+    }
+    // A failure of the stream's own flush, and a stream that takes nothing.
+    let mut steps = Steps::writing([]);
+    steps.flushes = [Write::Fail(ErrorKind::ConnectionReset)].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND);
+    assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::ConnectionReset);
+    let mut conn = Connection::new(Steps::writing([Write::Take(0)]), Limits::BACKEND);
+    assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::WriteZero);
+}
+
+#[test]
+fn an_interruption_is_no_error() {
+    let mut steps = Steps::reading([
+        Read::Fail(ErrorKind::Interrupted),
+        Read::Fail(ErrorKind::Interrupted),
+        Read::Bytes(frame(b'Z', b"I")),
+    ]);
+    steps.writes =
+        [Write::Fail(ErrorKind::Interrupted), Write::Take(2), Write::Fail(ErrorKind::Interrupted)].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND);
+    block_on(async {
+        conn.sync().flush().await.expect("it is taken");
+        assert_eq!(conn.recv().await.expect("it comes").body, b"I");
+        conn.close().await.expect("it is closed");
+    });
+    assert!(conn.transport().closed);
+    assert_eq!(conn.transport().flushed, 5);
+}
+
+#[test]
+fn raw_frames_are_forwarded_byte_for_byte() {
+    let says: Vec<_> = (0..=255u8).flat_map(|code| frame(code, &vec![code; usize::from(code)])).collect();
+    let mut from = Connection::new(Steps::reading([Read::Bytes(says.clone())]), Limits::BACKEND);
+    let mut to = Connection::new(Steps::writing([]), Limits::FRONTEND);
+    block_on(async {
+        while let Ok(frame) = from.recv().await {
+            to.put(&frame);
+        }
+        to.flush().await.expect("everything is taken");
+    });
+    assert!(to.transport().wrote == says);
+}
+
+#[test]
+fn other_limits_hold_from_the_next_header_on() {
+    let says = [frame(b'S', &[0; 200]), frame(b'S', &[0; 200])].concat();
+    let tight = Limits { control: 100, ..Limits::BACKEND };
+    let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
+    block_on(async {
+        assert_eq!(conn.recv().await.expect("it is short enough").body.len(), 200);
+        conn.set_limits(tight);
+        assert!(conn.recv().await.is_err_and(|error| error.is_fatal()));
+    });
+}
+
+// ---- What the compiler promises -------------------------------------------------------------------------------------
+
+/// Never called: that it compiles is the test.
+#[allow(dead_code)]
+fn futures_can_go_from_thread_to_thread<T: Source + Sink + Send>(
+    conn: &mut Connection<T>,
+    from: &mut ReadHalf<T>,
+    to: &mut WriteHalf<T>,
+) {
+    fn is_send(_: impl Send) {}
+    is_send(conn.flush());
+    is_send(conn.recv());
+    is_send(conn.recv_owned());
+    is_send(conn.fill());
+    is_send(conn.close());
+    is_send(from.recv());
+    is_send(from.recv_owned());
+    is_send(to.flush());
+    is_send(to.close());
+}
+
+#[test]
+fn connections_and_errors_are_send_and_sync() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Connection<Pipe>>();
+    check::<Error>();
+    check::<pg_wire::FrameBuf>();
+    check::<pg_wire::backend::ServerError>();
+}
