@@ -293,13 +293,29 @@ impl Outgoing {
                 Err(error) => return Poll::Ready(Err(self.failed(error))),
             }
         }
-        if self.unflushed {
+        while self.unflushed {
             match ready!(sink.poll_flush(cx)) {
                 Ok(()) => self.unflushed = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(self.failed(error))),
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Ends the stream, once all has been sent.
+    fn poll_close<W: Sink + ?Sized>(
+        &mut self,
+        sink: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            match ready!(sink.poll_close(cx)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(self.failed(error))),
+            }
+        }
     }
 
     fn failed(&mut self, error: io::Error) -> Error {
@@ -452,7 +468,7 @@ impl<T: Transport> Connection<T> {
     /// As [`flush`](Self::flush), and the stream's own.
     pub async fn close(&mut self) -> Result<(), Error> {
         self.flush().await?;
-        poll_fn(|cx| self.transport.poll_close(cx)).await.map_err(Error::Io)
+        poll_fn(|cx| self.outgoing.poll_close(&mut self.transport, cx)).await
     }
 
     /// Comes apart into a half that receives and a half that sends, each owned, for two tasks.
@@ -595,7 +611,7 @@ impl<W: Sink> WriteHalf<W> {
     /// As [`flush`](Self::flush), and the stream's own.
     pub async fn close(&mut self) -> Result<(), Error> {
         self.flush().await?;
-        poll_fn(|cx| self.sink.poll_close(cx)).await.map_err(Error::Io)
+        poll_fn(|cx| self.outgoing.poll_close(&mut self.sink, cx)).await
     }
 
     /// What is to be sent and has not gone.

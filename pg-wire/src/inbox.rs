@@ -235,7 +235,10 @@ impl Inbox {
         let whole = match usize::try_from(length) {
             Ok(whole) if (4..=limit).contains(&whole) => whole,
             Ok(length @ 4..) => {
-                return Err(FrameError { code, kind: FrameErrorKind::TooLong { length, limit, skipped: false } });
+                return Err(FrameError {
+                    code,
+                    kind: FrameErrorKind::TooLong { length, limit, skipped: false },
+                });
             }
             _ => return Err(FrameError { code, kind: FrameErrorKind::BadLength { length } }),
         };

@@ -278,8 +278,9 @@ fn session(mut polls: impl FnMut() -> usize) -> Outcome {
         Write::Wait,
     ];
     steps.writes = pattern.repeat(60).into();
-    steps.flushes = [Write::Wait, Write::Wait, Write::Take(0)].repeat(60).into();
-    steps.closes = [Write::Wait, Write::Wait, Write::Wait].into();
+    steps.flushes =
+        [Write::Wait, Write::Fail(ErrorKind::Interrupted), Write::Wait, Write::Take(0)].repeat(60).into();
+    steps.closes = [Write::Wait, Write::Wait, Write::Fail(ErrorKind::Interrupted), Write::Wait].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     let mut seen = Vec::new();
 
@@ -584,6 +585,12 @@ fn writing_may_fail_behind_every_byte() {
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::ConnectionReset);
     let mut conn = Connection::new(Steps::writing([Write::Take(0)]), Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::WriteZero);
+    // And one that does not close.
+    let mut steps = Steps::writing([]);
+    steps.closes = [Write::Fail(ErrorKind::NotConnected)].into();
+    let mut conn = Connection::new(steps, Limits::BACKEND);
+    assert_eq!(io_kind(block_on(conn.close())), ErrorKind::NotConnected);
+    assert_eq!(conn.fault(), Some(Fault::Io(ErrorKind::NotConnected)));
 }
 
 #[test]
@@ -595,6 +602,8 @@ fn an_interruption_is_no_error() {
     ]);
     steps.writes =
         [Write::Fail(ErrorKind::Interrupted), Write::Take(2), Write::Fail(ErrorKind::Interrupted)].into();
+    steps.flushes = [Write::Fail(ErrorKind::Interrupted)].into();
+    steps.closes = [Write::Fail(ErrorKind::Interrupted)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     block_on(async {
         conn.sync().flush().await.expect("it is taken");
