@@ -19,6 +19,20 @@ use crate::text::Text;
 pub struct Statement<'a>(pub &'a str);
 
 /// A portal by its name, in a call that could also mean a statement.
+///
+/// A statement is not taken for one:
+///
+/// ```compile_fail,E0308
+/// # use pg_wire::{Outbox, PgProtocol, Statement};
+/// # let mut out = Outbox::new(1024);
+/// out.execute(Statement("s"), 0);
+/// ```
+///
+/// ```
+/// # use pg_wire::{Outbox, PgProtocol, Portal};
+/// # let mut out = Outbox::new(1024);
+/// out.execute(Portal("p"), 0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Portal<'a>(pub &'a str);
 
@@ -236,6 +250,22 @@ pub trait PgProtocol: PutMessage {
 impl<T: PutMessage> PgProtocol for T {}
 
 /// A Parse in the making; see [`PgProtocol::parse`].
+///
+/// One that is left unfinished is a warning, `unused_must_use`:
+///
+/// ```compile_fail
+/// # #![deny(unused_must_use)]
+/// # use pg_wire::{Outbox, PgProtocol};
+/// # let mut out = Outbox::new(1024);
+/// out.parse("s").query("select 1");
+/// ```
+///
+/// ```
+/// # #![deny(unused_must_use)]
+/// # use pg_wire::{Outbox, PgProtocol};
+/// # let mut out = Outbox::new(1024);
+/// out.parse("s").query("select 1").finish();
+/// ```
 #[must_use = "nothing is sent without `finish`"]
 #[derive(Debug)]
 pub struct ParseBuilder<'c, 'm, P: ?Sized> {
@@ -267,6 +297,30 @@ impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
 }
 
 /// A Bind in the making; see [`PgProtocol::bind`].
+///
+/// One that is left unfinished is a warning, `unused_must_use`:
+///
+/// ```compile_fail
+/// # #![deny(unused_must_use)]
+/// # use pg_wire::{Outbox, PgProtocol, Portal, Statement};
+/// # let mut out = Outbox::new(1024);
+/// out.bind(Statement("s"), Portal::UNNAMED);
+/// ```
+///
+/// ```
+/// # #![deny(unused_must_use)]
+/// # use pg_wire::{Outbox, PgProtocol, Portal, Statement};
+/// # let mut out = Outbox::new(1024);
+/// out.bind(Statement("s"), Portal::UNNAMED).finish(());
+/// ```
+///
+/// And a portal cannot be given where a statement is meant:
+///
+/// ```compile_fail,E0308
+/// # use pg_wire::{Outbox, PgProtocol, Portal, Statement};
+/// # let mut out = Outbox::new(1024);
+/// out.bind(Portal("p"), Statement("s")).finish(());
+/// ```
 #[must_use = "nothing is sent without `finish`"]
 #[derive(Debug)]
 pub struct BindBuilder<'c, 'm, P: ?Sized> {
@@ -293,6 +347,22 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
 }
 
 /// A FunctionCall in the making; see [`PgProtocol::fn_call`].
+///
+/// One that is left unfinished is a warning, `unused_must_use`:
+///
+/// ```compile_fail
+/// # #![deny(unused_must_use)]
+/// # use pg_wire::{Outbox, PgProtocol};
+/// # let mut out = Outbox::new(1024);
+/// out.fn_call(1344);
+/// ```
+///
+/// ```
+/// # #![deny(unused_must_use)]
+/// # use pg_wire::{Outbox, PgProtocol};
+/// # let mut out = Outbox::new(1024);
+/// out.fn_call(1344).finish((9.0,));
+/// ```
 #[must_use = "nothing is sent without `finish`"]
 #[derive(Debug)]
 pub struct FnCallBuilder<'c, P: ?Sized> {
