@@ -339,7 +339,10 @@ enum Formats {
 #[inline]
 pub(crate) fn write_params<T: Params + ?Sized, P: Put + ?Sized>(params: &T, out: &mut P) {
     let mut formats = Formats::Any;
+    // Counted here and not by `count`, which could say anything.
+    let mut count = 0;
     params.each(|value| {
+        count += 1;
         formats = match (formats, value.format()) {
             (formats, None) => formats,
             (Formats::Any, Some(format)) => Formats::All(format),
@@ -354,11 +357,11 @@ pub(crate) fn write_params<T: Params + ?Sized, P: Put + ?Sized>(params: &T, out:
             out.int16(format.code());
         }
         Formats::Mixed => {
-            write_count("parameters", params.count(), out);
+            write_count("parameters", count, out);
             params.each(|value| out.int16(value.format().unwrap_or_default().code()));
         }
     }
-    write_count("parameters", params.count(), out);
+    write_count("parameters", count, out);
     params.each(|value| value.write(out));
 }
 

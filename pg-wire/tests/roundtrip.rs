@@ -4,8 +4,9 @@ use bytes::{BufMut, BytesMut};
 use pg_wire::backend::*;
 use pg_wire::frontend::*;
 use pg_wire::{
-    CopyFormat, Decode, Direction, EncodeErrorKind, FormatCode, Frame, List, Message, Outbox, Payload,
-    PutMessage, Secret, SecretText, Target, Terminated, Text, TransactionStatus, Values,
+    Bindable, Bound, CopyFormat, Decode, DecodeErrorKind, Direction, EncodeErrorKind, FormatCode, Frame,
+    List, Message, Outbox, Params, Payload, PgProtocol, Portal, PutMessage, Secret, SecretText, Statement,
+    Target, Terminated, Text, TransactionStatus, Values,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -225,6 +226,14 @@ proptest! {
             prop_assert_eq!(row.values.get(index), Ok(Some(value.as_deref())));
         }
         prop_assert_eq!(row.values.get(values.len()), Ok(None));
+        // One byte more or less is an error, whatever the row.
+        let more = [&whole[5..], &[0]].concat();
+        let error = DataRow::decode(&more).expect("not walked yet").values.validate().expect_err("a byte is left");
+        prop_assert_eq!((error.kind, error.offset), (DecodeErrorKind::Trailing, whole.len() - 5));
+        if !values.is_empty() {
+            let less = DataRow::decode(&whole[5..whole.len() - 1]).expect("not walked yet");
+            prop_assert_eq!(less.values.validate().expect_err("a byte is missing").kind, DecodeErrorKind::Short);
+        }
         let one = values.first().cloned().flatten();
         same!(backend, FunctionCallResponse, FunctionCallResponse { value: one.as_deref() });
 
@@ -550,5 +559,26 @@ fn the_counts_go_up_to_the_last_one_they_can_tell() {
         } else {
             assert_eq!(out, b"", "nothing is left of what was refused");
         }
+    }
+}
+
+#[test]
+fn parameters_are_counted_as_they_are_written() {
+    /// Says that it has more, or fewer, than it gives.
+    struct Lying(usize);
+    impl Params for Lying {
+        fn count(&self) -> usize {
+            self.0
+        }
+        fn each(&self, mut visit: impl FnMut(Bound<'_>)) {
+            visit(1i32.bound());
+            visit("x".bound());
+        }
+    }
+    for count in [0, 1, 2, 3, 70_000] {
+        let mut out = Vec::new();
+        out.bind(Statement(""), Portal("")).finish(Lying(count)).expect("there are two");
+        let bind: Bind<'_> = frame(&out).decode().expect("well-formed");
+        assert_eq!((bind.parameter_formats.len(), bind.parameters.len()), (2, 2), "{count}");
     }
 }
