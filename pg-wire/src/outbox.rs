@@ -92,10 +92,10 @@ impl Outbox {
         self.buf.get(self.committed..).unwrap_or_default()
     }
 
-    /// The first `count` bytes of [`pending`](Self::pending) have left.
+    /// The first `count` bytes of [`pending`](Self::pending) have left. More than there are counts as all of them.
     #[inline]
     pub fn sent(&mut self, count: usize) {
-        self.sent = (self.sent + count).min(self.committed);
+        self.sent = self.sent.saturating_add(count).min(self.committed);
         self.tidy();
     }
 

@@ -345,3 +345,23 @@ fn a_whole_frame_that_waits_to_be_taken_is_not_an_unfinished_one() {
     inbox.extend(b"Z\0\0\0\0");
     assert!(inbox.is_mid_frame(), "what cannot be a frame does not end");
 }
+
+#[test]
+fn a_head_that_is_used_twice_panics_nobody() {
+    for length in [0, 3, 300_000] {
+        for behind in [0, 2, 7, 400_000] {
+            for owned in [false, true] {
+                let mut inbox = Inbox::new(Limits::BACKEND);
+                inbox.extend(&frame(b'd', &vec![1; length]));
+                inbox.extend(&vec![2; behind]);
+                let head = inbox.head().expect("well-formed").expect("whole");
+                assert_eq!(inbox.take(head).body.len(), length);
+                let again =
+                    if owned { inbox.take_owned(head).body.len() } else { inbox.take(head).body.len() };
+                assert!(again <= length, "no more than there was");
+                assert!(inbox.buffered() <= behind);
+                assert!(!inbox.space().is_empty());
+            }
+        }
+    }
+}

@@ -10,9 +10,9 @@ use pg_wire::{
     Sink, Source, WriteHalf,
 };
 use std::cell::{Cell, RefCell};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::thread;
 use support::{Pipe, Read, Steps, Stuck, Write, frame, pair, pipe, poll_once, run};
 
@@ -668,4 +668,29 @@ fn connections_and_errors_are_send_and_sync() {
     check::<Error>();
     check::<pg_wire::FrameBuf>();
     check::<pg_wire::backend::ServerError>();
+}
+
+#[test]
+fn a_stream_that_says_it_took_more_than_it_was_given_is_not_believed() {
+    struct Boasting;
+    impl Source for Boasting {
+        fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(usize::MAX))
+        }
+    }
+    impl Sink for Boasting {
+        fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(if bytes.len() > 5 { 1 } else { usize::MAX }))
+        }
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+    let mut conn = Connection::new(Boasting, Limits::BACKEND);
+    block_on(conn.query("select 1").flush()).expect("it says that it took it");
+    assert_eq!(conn.outbox().pending(), b"");
+    assert!(block_on(conn.recv()).is_err(), "a length of 0 is no length");
 }
