@@ -1,0 +1,475 @@
+//! The adapter against real servers, the oldest and the newest.
+
+mod support;
+
+use pg_stream_tokio::pg_auth::config::{AuthMethod, SslMode};
+use pg_stream_tokio::pg_auth::error::PolicyError;
+use pg_stream_tokio::pg_wire::SqlState;
+use pg_stream_tokio::pg_wire::backend::{Backend, DataRow, ServerError};
+use pg_stream_tokio::pg_wire::frontend::ProtocolVersion;
+use pg_stream_tokio::{
+    AuthError, Config, ConnectError, Connection, ConnectionBuilder, Error, Host, Limits, Link, MessageCode,
+    PgProtocol, Portal, Session, Socket, Statement, cancel, cancel_over, connect,
+};
+use support::{get_in, on_both, query, rows, value};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+// ---- Getting in -----------------------------------------------------------------------------------------------------
+
+/// A role for each method, its password, and the method.
+const ROLES: [(&str, Option<&str>, AuthMethod); 6] = [
+    ("trust", None, AuthMethod::None),
+    ("cleartext", Some("cleartext-secret"), AuthMethod::Password),
+    ("md5", Some("md5-secret"), AuthMethod::Md5),
+    ("scram", Some("scram-secret"), AuthMethod::ScramSha256),
+    ("saslprep", Some("pa\u{a0}ss\u{2168}"), AuthMethod::ScramSha256),
+    // What SASLprep makes of it.
+    ("saslprep", Some("pa ssIX"), AuthMethod::ScramSha256),
+];
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn every_method_lets_its_user_in_over_every_stream() {
+    on_both(async |server| {
+        for (role, password, method) in ROLES {
+            let mut config = Config::new(role).database("test");
+            config.password = password.map(Into::into);
+            // Over a Unix-domain socket a password may go in clear; over TCP only without `sslmode`'s say.
+            let plain = config.clone().sslmode(SslMode::Disable);
+
+            let (conn, session) = get_in(&plain.clone().host(server.tcp())).await;
+            is_in(conn, session, role, method).await;
+            let (conn, session) = get_in(&config.clone().host(server.socket())).await;
+            is_in(conn, session, role, method).await;
+
+            let socket = TcpStream::connect(server.address).await.expect("PostgreSQL listens by TCP");
+            let (conn, session) = ConnectionBuilder::from(plain.clone()).connect(socket).await.expect(role);
+            is_in(conn, session, role, method).await;
+            let path = server.socket().socket_path().expect("a socket has a path");
+            let socket = UnixStream::connect(path).await.expect("PostgreSQL listens by socket");
+            let over_unix = ConnectionBuilder::from(config).link(Link::Unix);
+            let (conn, session) = over_unix.connect(socket).await.expect(role);
+            is_in(conn, session, role, method).await;
+
+            let (stream, _) = server.relay().await;
+            let (conn, session) = ConnectionBuilder::from(plain).connect(stream).await.expect(role);
+            is_in(conn, session, role, method).await;
+        }
+    });
+}
+
+/// The session is this user's, and works.
+async fn is_in<S: AsyncRead + AsyncWrite + Unpin>(
+    mut conn: Connection<S>,
+    session: Session,
+    role: &str,
+    method: AuthMethod,
+) {
+    assert_eq!(session.auth_method, method, "{role}");
+    assert_eq!(query(&mut conn, "SELECT current_user").await.expect(role), [role]);
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_password_does_not_leave_in_clear_text_unless_the_caller_says_so() {
+    on_both(async |server| {
+        let config = server.config("cleartext", "cleartext-secret");
+        let refused = |error: ConnectError| {
+            let policy = AuthError::Policy(PolicyError::CleartextPassword);
+            assert!(matches!(&error, ConnectError::Auth(error) if *error == policy), "{error:?}");
+        };
+        refused(connect(&config).await.expect_err("the server asks for a password in clear"));
+
+        let (stream, heard) = server.relay().await;
+        refused(ConnectionBuilder::from(config).connect(stream).await.expect_err("as before"));
+        let heard = heard.await.expect("a relay does not panic");
+        let has = |word: &str| heard.windows(word.len()).any(|bytes| bytes == word.as_bytes());
+        assert!(has("cleartext\0") && !has("cleartext-secret"), "{}", heard.escape_ascii());
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_servers_own_words_say_why_a_user_is_not_let_in() {
+    on_both(async |server| {
+        for (role, host) in [
+            ("cleartext", server.socket()),
+            ("md5", server.tcp()),
+            ("md5", server.socket()),
+            ("scram", server.tcp()),
+            ("saslprep", server.socket()),
+        ] {
+            let config = Config::new(role).password("wrong").database("test").host(host);
+            let error = connect(&config).await.expect_err("the password is wrong");
+            let said = error.server_error().unwrap_or_else(|| panic!("{role}: {error:?}"));
+            assert_eq!(said.sqlstate(), Some(SqlState::INVALID_PASSWORD), "{role}: {said}");
+            assert_eq!(said.fields().severity(), Some("FATAL".into()));
+        }
+
+        let error = connect(&server.config("somebody", "whatever")).await.expect_err("nobody knows the user");
+        let state = error.server_error().and_then(ServerError::sqlstate);
+        assert_eq!(state, Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION), "{error:?}");
+
+        let nowhere = server.config("scram", "scram-secret").database("nowhere");
+        let error = connect(&nowhere).await.expect_err("there is no such database");
+        let state = error.server_error().and_then(ServerError::sqlstate);
+        assert_eq!(state, Some(SqlState::INVALID_CATALOG_NAME), "{error:?}");
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_user_without_a_password_is_told_so_here() {
+    on_both(async |server| {
+        let config = Config::new("scram").host(server.tcp());
+        let error = connect(&config).await.expect_err("there is no password");
+        let policy = AuthError::Policy(PolicyError::NoPassword);
+        assert!(matches!(&error, ConnectError::Auth(error) if *error == policy), "{error:?}");
+    });
+}
+
+// ---- What a session begins with --------------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_newest_version_that_both_speak_is_spoken() {
+    use ProtocolVersion as V;
+    on_both(async |server| {
+        let config = server.config("scram", "scram-secret");
+        let (newest, key_length) = if server.major < 18 { (V::V3_0, 4) } else { (V::V3_2, 32) };
+
+        let (mut conn, session) = get_in(&config).await;
+        assert_eq!((session.version, key_len(&session)), (V::V3_0, 4));
+        assert_eq!(query(&mut conn, "SELECT 1").await.expect("it works"), ["1"]);
+
+        let (mut conn, session) = get_in(&config.clone().protocol_versions(V::V3_0, V::V3_2)).await;
+        assert_eq!((session.version, key_len(&session)), (newest, key_length));
+        assert_eq!(query(&mut conn, "SELECT 1").await.expect("it works"), ["1"]);
+
+        let demanding = config.protocol_versions(V::V3_2, V::V3_2);
+        match connect(&demanding).await {
+            Ok((_, session)) => assert_eq!((session.version, newest), (V::V3_2, V::V3_2)),
+            Err(error) => {
+                let policy = AuthError::Policy(PolicyError::Version { server: newest, min: V::V3_2 });
+                assert!(matches!(&error, ConnectError::Auth(error) if *error == policy), "{error:?}");
+                assert_eq!(server.major, 15);
+            }
+        }
+    });
+}
+
+fn key_len(session: &Session) -> usize {
+    session.cancel_key.as_ref().map_or(0, |key| key.request().key.0.len())
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn an_option_that_no_server_knows_comes_back() {
+    on_both(async |server| {
+        for max in [ProtocolVersion::V3_0, ProtocolVersion::V3_2] {
+            let config = server.config("scram", "scram-secret").with_parameter("_pq_.grease", "yes");
+            let (mut conn, session) = get_in(&config.protocol_versions(ProtocolVersion::V3_0, max)).await;
+            assert_eq!(session.unrecognized_options, ["_pq_.grease"]);
+            assert_eq!(query(&mut conn, "SELECT 1").await.expect("it works"), ["1"]);
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_session_knows_its_parameters() {
+    on_both(async |server| {
+        let url = format!(
+            "postgres://scram:scram-secret@{}/test?application_name=caf%C3%A9&options=-c%20work_mem%3D77kB",
+            server.address
+        );
+        let config: Config = url.parse().expect("well-formed");
+        let (mut conn, session) = get_in(&config.with_parameter("DateStyle", "German")).await;
+        let parameter =
+            |name| session.parameters.get(name).unwrap_or_else(|| panic!("{name} is not reported"));
+        assert!(parameter("server_version").starts_with(&format!("{}.", server.major)));
+        assert_eq!(parameter("client_encoding"), "UTF8");
+        assert_eq!(parameter("integer_datetimes"), "on");
+        assert_eq!(parameter("session_authorization"), "scram");
+        assert_eq!(parameter("is_superuser"), "off");
+        assert_eq!(parameter("DateStyle"), "German, DMY");
+        // PostgreSQL before 16 takes ASCII alone for this one.
+        let name = if server.major < 16 { "caf??" } else { "caf\\xc3\\xa9" };
+        assert_eq!(parameter("application_name"), name);
+        assert_eq!(query(&mut conn, "SHOW application_name").await.expect("it works"), [name]);
+        assert_eq!(query(&mut conn, "SHOW work_mem").await.expect("it works"), ["77kB"]);
+        assert_eq!(query(&mut conn, "SELECT DATE '2024-02-29'").await.expect("it works"), ["29.02.2024"]);
+        assert!(session.notices.is_empty() && session.unrecognized_options.is_empty());
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_host_that_cannot_be_reached_is_passed_over() {
+    on_both(async |server| {
+        let address = server.address;
+        let url = format!("postgres://scram:scram-secret@%2Fnowhere,127.0.0.1:1,{address}/test");
+        let (mut conn, _) = get_in(&url.parse().expect("well-formed")).await;
+        assert_eq!(query(&mut conn, "SELECT 1").await.expect("it works"), ["1"]);
+
+        let nowhere = Config::new("scram").host(Host::new("127.0.0.1", 1)).socket("/nowhere", 5432);
+        let error = connect(&nowhere).await.expect_err("nobody listens there");
+        assert!(
+            matches!(&error, ConnectError::Unreachable { host, .. } if host == "/nowhere/.s.PGSQL.5432"),
+            "{error:?}"
+        );
+    });
+}
+
+// ---- Cancelling -----------------------------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_statement_is_cancelled_and_the_next_one_is_not() {
+    on_both(async |server| {
+        for (max, host) in [(ProtocolVersion::V3_0, server.tcp()), (ProtocolVersion::V3_2, server.socket())] {
+            let mut config = Config::new("scram").password("scram-secret").database("test");
+            config = config.host(host.clone()).protocol_versions(ProtocolVersion::V3_0, max);
+            let (mut conn, session) = get_in(&config).await;
+            let key = session.cancel_key.expect("PostgreSQL gives a key");
+
+            fall_asleep(&mut conn).await;
+            cancel(&host, &key).await.expect("the request is taken");
+            let error = rows(&mut conn).await.expect_err("it would sleep for an hour");
+            assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED), "{error}");
+
+            fall_asleep(&mut conn).await;
+            let (stream, _) = server.relay().await;
+            cancel_over(stream, &key).await.expect("the request is taken");
+            let error = rows(&mut conn).await.expect_err("it would sleep for an hour");
+            assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED), "{error}");
+
+            // When `cancel` returns the request has had its effect, here none: it does not hit what comes after it.
+            for _ in 0..20 {
+                cancel(&host, &key).await.expect("the request is taken");
+                assert_eq!(query(&mut conn, "SELECT 1").await.expect("nobody cancels this"), ["1"]);
+            }
+        }
+    });
+}
+
+/// Begins a statement that takes an hour, and returns when it runs: a request that comes sooner cancels nothing.
+async fn fall_asleep<S: AsyncRead + AsyncWrite + Unpin>(conn: &mut Connection<S>) {
+    conn.query("DO $$ BEGIN RAISE INFO 'asleep'; PERFORM pg_sleep(3600); END $$")
+        .flush()
+        .await
+        .expect("sent");
+    let frame = conn.recv().await.expect("received");
+    assert_eq!(frame.code, MessageCode::NOTICE_RESPONSE);
+}
+
+// ---- Much at once -----------------------------------------------------------------------------------------------------
+
+/// Queues this many statements that each give back `value`, and a Sync.
+fn echo<P: PgProtocol>(out: &mut P, times: usize, value: &str) {
+    out.parse("echo").query("SELECT $1::text").finish();
+    for _ in 0..times {
+        out.bind(Statement("echo"), Portal::UNNAMED).finish((value,));
+        out.execute(Portal::UNNAMED, 0);
+    }
+    out.sync();
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_pipeline_larger_than_both_socket_buffers_goes_through_one_flush() {
+    on_both(async |server| {
+        for host in [server.tcp(), server.socket()] {
+            let config = Config::new("scram").password("scram-secret").database("test").host(host);
+            let (mut conn, _) = get_in(&config).await;
+            let value = "x".repeat(3000);
+            echo(&mut conn, 5000, &value);
+            conn.flush().await.expect("it does not wait for ever");
+            let rows = rows(&mut conn).await.expect("nothing is wrong with them");
+            assert_eq!(rows.len(), 5000);
+            assert!(rows.iter().all(|row| *row == value));
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_pipeline_larger_than_may_be_kept_goes_on_while_it_is_received() {
+    on_both(async |server| {
+        let builder = ConnectionBuilder::from(server.config("scram", "scram-secret"));
+        let limits = Limits { read_ahead: 1 << 20, ..Limits::BACKEND };
+        let (mut conn, _) = builder.limits(limits).dial().await.expect("the user gets in");
+        echo(&mut conn, 8000, &"x".repeat(3000));
+        let full = conn.flush().await.expect_err("24 MB of answers do not fit into one");
+        assert!(matches!(full, Error::InboxFull) && !full.is_fatal(), "{full:?}");
+        assert!(conn.inbox().capacity() < 4 << 20, "{}", conn.inbox().capacity());
+        assert_eq!(rows(&mut conn).await.expect("nothing is wrong with them").len(), 8000);
+        conn.flush().await.expect("nothing is left");
+        assert_eq!(conn.outbox().pending(), b"");
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_halves_work_on_two_tasks() {
+    on_both(async |server| {
+        for host in [server.tcp(), server.socket()] {
+            let config = Config::new("scram").password("scram-secret").database("test").host(host);
+            let (conn, _) = get_in(&config).await;
+            let (mut reader, mut writer) = conn.split();
+            let writing = tokio::spawn(async move {
+                echo(&mut writer, 10_000, &"x".repeat(3000));
+                writer.flush().await.expect("the reader makes room");
+                writer
+            });
+            let reading = tokio::spawn(async move {
+                let mut count = 0;
+                loop {
+                    match reader.recv().await.expect("received").code {
+                        MessageCode::DATA_ROW => count += 1,
+                        MessageCode::READY_FOR_QUERY => break (reader, count),
+                        code => assert_ne!(code, MessageCode::ERROR_RESPONSE),
+                    }
+                }
+            });
+            let (mut reader, count) = reading.await.expect("no panic");
+            assert_eq!(count, 10_000);
+            let mut writer = writing.await.expect("no panic");
+            writer.terminate();
+            writer.close().await.expect("sent");
+            let end = reader.recv().await.expect_err("the server closes");
+            assert!(matches!(end, Error::Closed { mid_message: false }), "{end:?}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_receive_that_is_dropped_loses_nothing() {
+    on_both(async |server| {
+        // Through it every message comes in pieces.
+        let (stream, _) = server.relay().await;
+        let builder = ConnectionBuilder::from(server.config("scram", "scram-secret"));
+        let (mut conn, _) = builder.connect(stream).await.expect("the user gets in");
+        conn.query("SELECT generate_series(1, 5000)").flush().await.expect("sent");
+        let (mut numbers, mut drops) = (Vec::new(), 0);
+        loop {
+            tokio::select! {
+                biased;
+                frame = conn.recv() => match frame.expect("received").backend().expect("well-formed") {
+                    Backend::DataRow(row) => numbers.push(value(&row).to_vec()),
+                    Backend::ReadyForQuery(_) => break,
+                    _ => {}
+                },
+                () = std::future::ready(()) => {
+                    drops += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        assert!(numbers.into_iter().eq((1..=5000).map(|n| n.to_string().into_bytes())));
+        assert!(drops > 1000, "{drops}");
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn memory_for_a_large_value_is_given_back() {
+    on_both(async |server| {
+        let (mut conn, _) = get_in(&server.config("scram", "scram-secret")).await;
+        conn.query("SELECT repeat('x', 64 * 1024 * 1024)").flush().await.expect("sent");
+        let mut length = 0;
+        loop {
+            match conn.recv().await.expect("received").backend().expect("well-formed") {
+                Backend::DataRow(row) => length += value(&row).len(),
+                Backend::ReadyForQuery(_) => break,
+                other => assert!(!matches!(other, Backend::ErrorResponse(_)), "{other:?}"),
+            }
+        }
+        assert_eq!(length, 64 << 20);
+        is_small_again(&mut conn).await;
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_large_value_that_is_kept_costs_the_connection_nothing() {
+    on_both(async |server| {
+        let (mut conn, _) = get_in(&server.config("scram", "scram-secret")).await;
+        conn.query("SELECT repeat('x', 64 * 1024 * 1024)").flush().await.expect("sent");
+        let mut kept = Vec::new();
+        loop {
+            let frame = conn.recv_owned().await.expect("received");
+            match frame.code {
+                MessageCode::DATA_ROW => kept.push(frame),
+                MessageCode::READY_FOR_QUERY => break,
+                code => assert_ne!(code, MessageCode::ERROR_RESPONSE),
+            }
+        }
+        is_small_again(&mut conn).await;
+        // It outlives all that.
+        assert_eq!(kept.len(), 1);
+        let row = kept[0].frame().decode::<DataRow<'_>>().expect("well-formed");
+        assert_eq!(value(&row).len(), 64 << 20);
+        assert!(value(&row).iter().all(|byte| *byte == b'x'));
+    });
+}
+
+/// The connection works, and holds no more than between two small messages.
+async fn is_small_again(conn: &mut Connection<Socket>) {
+    assert_eq!(query(conn, "SELECT 1").await.expect("it works"), ["1"]);
+    let (held, most) = (conn.inbox().capacity(), 2 * conn.inbox().limits().read_size);
+    assert!(held <= most, "{held} bytes of {most}");
+}
+
+// ---- The end --------------------------------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn after_a_terminate_the_server_closes() {
+    on_both(async |server| {
+        for host in [server.tcp(), server.socket()] {
+            let config = Config::new("scram").password("scram-secret").database("test").host(host);
+            let (mut conn, _) = get_in(&config).await;
+            conn.terminate().flush().await.expect("sent");
+            let end = conn.recv().await.expect_err("the server closes");
+            assert!(matches!(end, Error::Closed { mid_message: false }) && end.is_fatal(), "{end:?}");
+            assert!(matches!(conn.recv().await, Err(Error::Poisoned(_))));
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn what_a_server_says_last_is_heard_though_writing_fails() {
+    on_both(async |server| {
+        for host in [server.tcp(), server.socket()] {
+            for writes_fail in [false, true] {
+                let config =
+                    Config::new("scram").password("scram-secret").database("test").host(host.clone());
+                let (mut conn, session) = get_in(&config).await;
+                let pid = session.cancel_key.expect("PostgreSQL gives a key").pid();
+                let (mut killer, _) = get_in(&config).await;
+                // It returns when the session has gone.
+                let kill = format!("SELECT pg_terminate_backend({pid}, 60000)");
+                assert_eq!(query(&mut killer, &kill).await.expect("a session of one's own"), ["t"]);
+
+                // The first write may still succeed; the system learns from it that nobody listens.
+                let mut wrote = conn.query("SELECT 1").flush().await;
+                while writes_fail && wrote.is_ok() {
+                    tokio::task::yield_now().await;
+                    wrote = conn.query("SELECT 1").flush().await;
+                }
+                let last = match conn.recv().await.expect("it was said before").backend() {
+                    Ok(Backend::ErrorResponse(error)) => error.to_owned(),
+                    other => panic!("{other:?}, after {wrote:?}"),
+                };
+                assert_eq!(last.sqlstate(), Some(SqlState::ADMIN_SHUTDOWN), "{last}");
+                assert_eq!(last.fields().severity(), Some("FATAL".into()));
+                let end = conn.recv().await.expect_err("and that is all");
+                assert!(end.is_fatal(), "{end:?}");
+            }
+        }
+    });
+}
