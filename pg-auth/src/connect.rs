@@ -66,9 +66,11 @@ where
     let limits = *conn.inbox().limits();
     conn.set_limits(limits.before_authentication());
     let mut offload = Some(offload);
+    let mut unsent = None;
     loop {
         let (inbox, outbox) = conn.buffers_mut();
         let step = handshake.step(inbox, outbox)?;
+        let seen = conn.inbox().buffered();
         let flushed = match conn.flush().await {
             Err(pg_wire::Error::Encode(error)) => return Err(AuthError::from(error).into()),
             flushed => flushed,
@@ -76,8 +78,12 @@ where
         match step {
             Step::Read => {
                 // Should the server have gone, what it said last is still to be read, and says why.
-                if let Err(error) = conn.fill().await {
-                    return Err(flushed.err().unwrap_or(error).into());
+                unsent = unsent.or(flushed.err().filter(pg_wire::Error::is_fatal));
+                // A flush reads while it waits. What it has read may be all that will come.
+                if conn.inbox().buffered() == seen
+                    && let Err(error) = conn.fill().await
+                {
+                    return Err(unsent.unwrap_or(error).into());
                 }
             }
             Step::Derive(job) => {
@@ -87,7 +93,7 @@ where
                 handshake.derived(&salted, conn.outbox_mut());
             }
             Step::Ready(session) => {
-                flushed?;
+                flushed.map_err(|error| unsent.unwrap_or(error))?;
                 conn.scrub();
                 conn.set_limits(limits);
                 return Ok(session);

@@ -1,0 +1,270 @@
+//! The loop around the machine, over streams that behave badly.
+
+use std::cell::Cell;
+use std::io;
+use std::num::NonZeroU32;
+
+use pg_auth::config::AuthMethod;
+use pg_auth::connect::{ConnectError, connect};
+use pg_auth::error::AuthError;
+use pg_auth::scram::Verifier;
+use pg_auth::{Config, Link, Password, Session, md5};
+use pg_wire::{Connection, Error, Limits};
+use proptest::prelude::*;
+
+use crate::support::*;
+use crate::wire::{DENIED, Manners, Method, Wire, polled};
+
+fn methods() -> [(Method, AuthMethod); 4] {
+    let stored = md5::Stored::new(b"user", &PASSWORD.into());
+    [
+        (Method::Trust, AuthMethod::None),
+        (Method::Cleartext(PASSWORD.into()), AuthMethod::Password),
+        (Method::Md5(stored), AuthMethod::Md5),
+        (Method::Scram(verifier(), nonce(SERVER_NONCE)), AuthMethod::ScramSha256),
+    ]
+}
+
+/// Connects, and says how often a key had to be derived. It may not take more polls than that.
+fn connected(
+    conn: &mut Connection<Wire>,
+    config: &Config,
+    polls: usize,
+) -> (Option<Result<Session, ConnectError>>, usize) {
+    let derived = Cell::new(0);
+    let offload = async |job: pg_auth::scram::Derivation| {
+        derived.set(derived.get() + 1);
+        Ok(job.run())
+    };
+    let outcome = polled(connect(conn, config, Link::Unix, offload), polls);
+    (outcome, derived.get())
+}
+
+/// How a stream may behave, and all goes well nevertheless.
+fn behaviours() -> Vec<Manners> {
+    let mut behaviours = Vec::new();
+    for piece in [1, 7, usize::MAX] {
+        for hesitates in [false, true] {
+            for (holds_back, is_full) in [(false, false), (true, false), (false, true)] {
+                behaviours.push(Manners { piece, hesitates, holds_back, is_full, ..Manners::GOOD });
+            }
+        }
+    }
+    behaviours
+}
+
+#[test]
+fn however_the_stream_behaves_the_user_gets_in_and_a_key_is_derived_for_scram_alone() {
+    let config = with_password();
+    for (method, name) in methods() {
+        for manners in behaviours() {
+            let shown = format!("{method:?} {manners:?}");
+            let mut conn = Connection::new(Wire::new(method.clone(), manners), Limits::BACKEND);
+            let (outcome, derived) = connected(&mut conn, &config, 10_000);
+            let session = outcome.expect(&shown).expect(&shown);
+            assert_eq!(session.auth_method, name);
+            assert_eq!(session.parameters.get("server_version"), Some("18.0"));
+            assert_eq!(derived, usize::from(name == AuthMethod::ScramSha256), "{shown}");
+            assert_eq!(conn.inbox().buffered(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_password_is_told_in_the_words_of_the_server() {
+    let config = user().password("penciL");
+    for (method, name) in methods().into_iter().skip(1) {
+        for manners in behaviours() {
+            let mut conn = Connection::new(Wire::new(method.clone(), manners), Limits::BACKEND);
+            let (outcome, _) = connected(&mut conn, &config, 10_000);
+            let error = outcome.expect("it ends").expect_err("the password is wrong");
+            assert_eq!(
+                error.server_error().map(ToString::to_string).as_deref(),
+                Some("FATAL 28P01: go away, user")
+            );
+            assert_eq!(error.to_string(), "FATAL 28P01: go away, user", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_vanishes_anywhere_is_missed_at_once() {
+    let config = with_password();
+    for (method, _) in methods() {
+        for manners in behaviours() {
+            for comes in 0..1000 {
+                let wire = Wire::new(method.clone(), Manners { comes, ..manners });
+                let mut conn = Connection::new(wire, Limits::BACKEND);
+                match connected(&mut conn, &config, 10_000).0.expect("it ends") {
+                    Ok(_) => {
+                        assert!(comes > 50, "there is more to say than {comes} bytes");
+                        break;
+                    }
+                    Err(ConnectError::Connection(Error::Closed { .. })) => {}
+                    Err(error) => panic!("after {comes} bytes: {error:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_while_we_write_is_an_error() {
+    let config = with_password();
+    for (method, _) in methods() {
+        for hesitates in [false, true] {
+            for goes in 0..1000 {
+                let mut conn = Connection::new(
+                    Wire::new(method.clone(), Manners { goes, hesitates, ..Manners::GOOD }),
+                    Limits::BACKEND,
+                );
+                match connected(&mut conn, &config, 10_000).0.expect("it ends") {
+                    Ok(_) => {
+                        assert!(goes >= STARTUP.len());
+                        break;
+                    }
+                    Err(ConnectError::Connection(Error::Io(error))) => {
+                        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                    }
+                    Err(error) => panic!("after {goes} bytes: {error:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_last_words_of_a_server_are_heard_although_writing_fails() {
+    let config = with_password();
+    for (method, _) in methods() {
+        for hesitates in [false, true] {
+            for goes in 0..1000 {
+                let wire = Wire::new(
+                    method.clone(),
+                    Manners { goes, hesitates, last_words: DENIED, ..Manners::GOOD },
+                );
+                let mut conn = Connection::new(wire, Limits::BACKEND);
+                match connected(&mut conn, &config, 10_000).0.expect("it ends") {
+                    Ok(_) => break,
+                    Err(error) => assert!(error.server_error().is_some(), "after {goes} bytes: {error:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// A server too busy to read says why and hangs up, while the stream takes nothing: what it says is read so that the client
+/// can write, and must not be forgotten over that.
+#[test]
+fn the_last_words_of_a_server_are_heard_although_they_come_while_we_write() {
+    let config = with_password();
+    for piece in [1, 7, usize::MAX] {
+        let wire =
+            Wire::new(Method::Trust, Manners { goes: 0, is_full: true, piece, ..Manners::GOOD }).says(DENIED);
+        let mut conn = Connection::new(wire, Limits::BACKEND);
+        let error = connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("it was denied");
+        assert!(error.server_error().is_some(), "{error:?}");
+    }
+}
+
+#[test]
+fn a_session_that_nothing_can_be_written_to_is_none() {
+    let wire = Wire::new(Method::Trust, Manners { goes: 3, is_full: true, ..Manners::GOOD })
+        .says(&[encoded(&pg_wire::backend::Authentication::Ok), encoded(&READY)].concat());
+    let mut conn = Connection::new(wire, Limits::BACKEND);
+    let error = connected(&mut conn, &user(), 10_000).0.expect("it ends").expect_err("writing failed");
+    assert!(matches!(error, ConnectError::Connection(Error::Io(_))), "{error:?}");
+}
+
+#[test]
+fn the_limits_of_the_connection_hold_before_and_after_and_those_for_strangers_between() {
+    let limits = Limits { bulk: 123_456, control: 54_321, ..Limits::BACKEND };
+    let config = with_password();
+    for (method, _) in methods() {
+        let mut conn = Connection::new(Wire::new(method, Manners::GOOD), limits);
+        connected(&mut conn, &config, 10_000).0.expect("it ends").expect("the password is right");
+        assert_eq!(*conn.inbox().limits(), limits);
+    }
+    let wire = Wire::new(Method::Trust, Manners { is_full: true, ..Manners::GOOD }).says(b"N\0\0\x75\x35");
+    let mut conn = Connection::new(wire, limits);
+    let error = connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("that is too long");
+    assert_eq!(error.to_string(), "message 'N' of 30001 bytes is over the limit of 30000");
+}
+
+#[test]
+fn a_key_that_cannot_be_derived_is_an_error_that_says_why() {
+    let config = with_password();
+    let mut conn =
+        Connection::new(Wire::new(Method::Scram(verifier(), nonce("x")), Manners::GOOD), Limits::BACKEND);
+    let offload = async |_| Err(io::Error::other("no thread"));
+    let error = polled(connect(&mut conn, &config, Link::Tcp, offload), 100).expect("it ends");
+    let error = error.expect_err("there is no key");
+    assert_eq!(error.to_string(), "the key derivation could not be run");
+    assert_eq!(std::error::Error::source(&error).map(ToString::to_string).as_deref(), Some("no thread"));
+}
+
+#[test]
+fn nothing_is_said_with_a_configuration_that_cannot_be_used() {
+    let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
+    let error = connected(&mut conn, &Config::new(""), 1).0.expect("it ends").expect_err("there is no user");
+    assert!(matches!(error, ConnectError::Auth(AuthError::Config(_))));
+    assert_eq!(conn.transport().heard, b"");
+}
+
+#[test]
+fn it_may_be_run_on_any_thread() {
+    fn assert_send<T: Send>(_: &T) {}
+    let config = with_password();
+    let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
+    assert_send(&connect(&mut conn, &config, Link::Tcp, async |job| Ok(job.run())));
+}
+
+#[test]
+fn it_may_be_dropped_at_every_await() {
+    let config = with_password();
+    for (method, _) in methods() {
+        for polls in 0..10_000 {
+            let wire = Wire::new(method.clone(), Manners { piece: 5, hesitates: true, ..Manners::GOOD });
+            let mut conn = Connection::new(wire, Limits::BACKEND);
+            if let Some(outcome) = connected(&mut conn, &config, polls).0 {
+                outcome.expect("the password is right");
+                assert!(polls > 10);
+                break;
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whoever_knows_the_password_gets_in_and_nobody_else(
+        password in "[^\0]{1,20}",
+        guess in "[^\0]{1,20}",
+        iterations in 1u32..4,
+        piece in 1usize..20,
+        hesitates: bool,
+        number in 0usize..3,
+    ) {
+        let password = Password::from(password);
+        let iterations = NonZeroU32::new(iterations).expect("it is not zero");
+        let method = match number {
+            0 => Method::Cleartext(password.as_bytes().to_vec()),
+            1 => Method::Md5(md5::Stored::new(b"user", &password)),
+            _ => Method::Scram(Verifier::new(&password, vec![7; 16], iterations), nonce(SERVER_NONCE)),
+        };
+        let login = |password: &Password| {
+            let wire = Wire::new(method.clone(), Manners { piece, hesitates, ..Manners::GOOD });
+            let config = user().password(password.clone());
+            let mut conn = Connection::new(wire, Limits::BACKEND);
+            connected(&mut conn, &config, 10_000).0.expect("it ends")
+        };
+        prop_assert!(login(&password).is_ok());
+        let guess = Password::from(guess);
+        let prepared = pg_auth::saslprep::saslprep;
+        if prepared(&guess) != prepared(&password) {
+            prop_assert!(login(&guess).is_err_and(|error| error.server_error().is_some()));
+        }
+    }
+}

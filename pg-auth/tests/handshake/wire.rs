@@ -1,0 +1,255 @@
+//! A server in memory at the other end of a stream that can be made to behave as badly as any.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use pg_auth::md5;
+use pg_auth::scram::{Nonce, OfferedBinding, ServerChallenge, ServerFirst, Verifier};
+use pg_wire::backend::Authentication as Auth;
+use pg_wire::frontend::SaslInitialResponse;
+use pg_wire::{Decode, Secret, Sink, Source};
+
+use crate::support::*;
+
+/// How the server authenticates its one user.
+#[derive(Clone, Debug)]
+pub(crate) enum Method {
+    Trust,
+    Cleartext(Vec<u8>),
+    Md5(md5::Stored),
+    Scram(Verifier, Nonce),
+}
+
+/// A server that does what is right, in as few lines as that takes; it speaks no word that the manual does not demand.
+#[derive(Debug)]
+pub(crate) struct Server {
+    method: Method,
+    heard: Vec<u8>,
+    started: bool,
+    challenge: Option<ServerChallenge>,
+}
+
+impl Server {
+    pub(crate) fn new(method: Method) -> Self {
+        Self { method, heard: Vec::new(), started: false, challenge: None }
+    }
+
+    /// Takes in some bytes, and gives the messages with which it answers.
+    pub(crate) fn hear(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.heard.extend_from_slice(bytes);
+        let mut answers = Vec::new();
+        while let Some(body) = self.next() {
+            answers.extend(if self.started { self.checks(&body) } else { self.asks() });
+            self.started = true;
+        }
+        answers
+    }
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let head = if self.started { 5 } else { 4 };
+        let length = self.heard.get(head - 4..head)?;
+        let whole = head - 4 + usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;
+        if self.heard.len() < whole {
+            return None;
+        }
+        Some(self.heard.drain(..whole).skip(head).collect())
+    }
+
+    fn asks(&self) -> Vec<Vec<u8>> {
+        match self.method {
+            Method::Trust => Self::lets_in(),
+            Method::Cleartext(_) => vec![encoded(&Auth::CleartextPassword)],
+            Method::Md5(_) => vec![encoded(&Auth::Md5Password { salt: *b"salt" })],
+            Method::Scram(..) => vec![sasl(&["SCRAM-SHA-256"])],
+        }
+    }
+
+    fn checks(&mut self, body: &[u8]) -> Vec<Vec<u8>> {
+        let right = match &self.method {
+            Method::Trust => false,
+            Method::Cleartext(password) => body.strip_suffix(b"\0") == Some(password),
+            Method::Md5(stored) => {
+                body.strip_suffix(b"\0").is_some_and(|body| stored.accepts(body, *b"salt"))
+            }
+            Method::Scram(verifier, nonce) => match self.challenge.take() {
+                None => {
+                    let first = SaslInitialResponse::decode(body).ok().and_then(|first| first.data);
+                    let server =
+                        ServerFirst::new(verifier.clone(), nonce.clone(), OfferedBinding::NotOffered);
+                    let Ok(challenge) = server.client_first(first.map_or(b"", |data| data.0)) else {
+                        return vec![DENIED.to_vec()];
+                    };
+                    let answer = encoded(&Auth::SaslContinue(Secret(challenge.message())));
+                    self.challenge = Some(challenge);
+                    return vec![answer];
+                }
+                Some(challenge) => match challenge.client_final(body) {
+                    Ok(accepted) => {
+                        let proof = encoded(&Auth::SaslFinal(Secret(accepted.message())));
+                        return [vec![proof], Self::lets_in()].concat();
+                    }
+                    Err(_) => false,
+                },
+            },
+        };
+        if right { Self::lets_in() } else { vec![DENIED.to_vec()] }
+    }
+
+    fn lets_in() -> Vec<Vec<u8>> {
+        let version = encoded(&parameter("server_version", "18.0"));
+        vec![encoded(&Auth::Ok), version, encoded(&KEY), encoded(&READY)]
+    }
+}
+
+pub(crate) const DENIED: &[u8] = b"E\0\0\0\x22SFATAL\0C28P01\0Mgo away, user\0\0";
+
+/// How a stream behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manners {
+    /// How many bytes come before the stream ends.
+    pub(crate) comes: usize,
+    /// How many bytes go before writing fails.
+    pub(crate) goes: usize,
+    /// What the server says, and nothing after it, when writing fails.
+    pub(crate) last_words: &'static [u8],
+    /// Most bytes in one call.
+    pub(crate) piece: usize,
+    /// Every call has to be made twice.
+    pub(crate) hesitates: bool,
+    /// Written bytes count as flushed only when everything that comes has been read.
+    pub(crate) holds_back: bool,
+    /// Nothing can be written before everything that comes has been read.
+    pub(crate) is_full: bool,
+}
+
+impl Manners {
+    pub(crate) const GOOD: Self = Self {
+        comes: usize::MAX,
+        goes: usize::MAX,
+        last_words: b"",
+        piece: usize::MAX,
+        hesitates: false,
+        holds_back: false,
+        is_full: false,
+    };
+}
+
+/// The stream to a server.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    server: Server,
+    manners: Manners,
+    /// On its way to the client.
+    coming: VecDeque<u8>,
+    /// Whether the last call to read, and to write, was the first of two.
+    hesitated: [bool; 2],
+    pub(crate) heard: Vec<u8>,
+}
+
+impl Wire {
+    pub(crate) fn new(method: Method, manners: Manners) -> Self {
+        let server = Server::new(method);
+        Self { server, manners, coming: VecDeque::new(), hesitated: [false; 2], heard: Vec::new() }
+    }
+
+    /// Has the server say something by itself.
+    pub(crate) fn says(mut self, bytes: &[u8]) -> Self {
+        self.coming.extend(bytes);
+        self
+    }
+
+    /// Whether something is there to be read; nobody waits for that once the stream has ended.
+    fn is_waiting(&self) -> bool {
+        !self.coming.is_empty() && self.manners.comes > 0
+    }
+
+    fn hesitate(&mut self, direction: usize, cx: &mut Context<'_>) -> bool {
+        let hesitated = &mut self.hesitated[direction];
+        *hesitated = self.manners.hesitates && !*hesitated;
+        if *hesitated {
+            cx.waker().wake_by_ref();
+        }
+        *hesitated
+    }
+}
+
+const READING: usize = 0;
+const WRITING: usize = 1;
+
+impl Source for Wire {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.hesitate(READING, cx) {
+            return Poll::Pending;
+        }
+        let count = space.len().min(self.manners.piece).min(self.coming.len()).min(self.manners.comes);
+        if count == 0 {
+            // The end, if there is one; otherwise there is nothing to wait for but what the client says.
+            if self.manners.comes > 0 {
+                return Poll::Pending;
+            }
+            cx.waker().wake_by_ref();
+            return Poll::Ready(Ok(0));
+        }
+        space.iter_mut().zip(self.coming.drain(..count)).for_each(|(space, byte)| *space = byte);
+        self.manners.comes -= count;
+        if self.coming.is_empty() && (self.manners.holds_back || self.manners.is_full) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl Sink for Wire {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.hesitate(WRITING, cx) || self.manners.is_full && self.is_waiting() {
+            return Poll::Pending;
+        }
+        if self.manners.goes == 0 {
+            self.coming.extend(std::mem::take(&mut self.manners.last_words));
+            self.manners.comes = self.manners.comes.min(self.coming.len());
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let count = bytes.len().min(self.manners.piece).min(self.manners.goes);
+        self.manners.goes -= count;
+        self.heard.extend_from_slice(&bytes[..count]);
+        self.coming.extend(self.server.hear(&bytes[..count]).concat());
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.hesitate(WRITING, cx) || self.manners.holds_back && self.is_waiting() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Runs a future, at most for so many polls. `None` when it is not done by then, or waits for what nobody will do.
+pub(crate) fn polled<F: Future>(future: F, most: usize) -> Option<F::Output> {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(woken.clone());
+    let mut future = pin!(future);
+    for _ in 0..most {
+        if !woken.0.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+    }
+    None
+}
