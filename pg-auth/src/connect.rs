@@ -128,9 +128,12 @@ where
     loop {
         let (inbox, outbox) = conn.buffers_mut();
         let step = accept.step(inbox, outbox);
+        let seen = conn.inbox().buffered();
         // Also when the step has failed: then it is the client who is told.
         let flushed = conn.flush().await;
         match step? {
+            // As in `drive`: what the flush has read comes first.
+            AcceptStep::Read if conn.inbox().buffered() != seen => {}
             AcceptStep::Read => conn.fill().await?,
             AcceptStep::Authenticate(startup) => {
                 let credentials = lookup(startup).await;

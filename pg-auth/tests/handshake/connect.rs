@@ -1,14 +1,15 @@
 //! The loop around the machine, over streams that behave badly.
 
 use std::cell::Cell;
+use std::future::ready;
 use std::io;
 use std::num::NonZeroU32;
 
 use pg_auth::config::AuthMethod;
-use pg_auth::connect::{ConnectError, connect};
+use pg_auth::connect::{Accepted, ConnectError, accept, connect};
 use pg_auth::error::AuthError;
 use pg_auth::scram::Verifier;
-use pg_auth::{Config, Link, Password, Session, md5};
+use pg_auth::{Config, Credentials, Link, Password, Session, Startup, Stored, md5};
 use pg_wire::{Connection, Error, Limits};
 use proptest::prelude::*;
 
@@ -209,6 +210,19 @@ fn nothing_is_said_with_a_configuration_that_cannot_be_used() {
     let error = connected(&mut conn, &Config::new(""), 1).0.expect("it ends").expect_err("there is no user");
     assert!(matches!(error, ConnectError::Auth(AuthError::Config(_))));
     assert_eq!(conn.transport().heard, b"");
+}
+
+#[test]
+fn a_client_that_answers_while_the_server_still_writes_is_let_in() {
+    for hesitates in [false, true] {
+        let words = Method::Canned([b"p\0\0\0\x0bpencil\0".to_vec()].into());
+        let manners = Manners { hesitates, holds_back: true, ..Manners::GOOD };
+        let mut conn = Connection::new(Wire::new(words, manners).says(STARTUP), Limits::FRONTEND);
+        let lookup = |_: &Startup| ready(Credentials::Cleartext(Stored::Plain(PASSWORD.into())));
+        let accepted = polled(accept(&mut conn, lookup, async |job| Ok(job.run())), 1000);
+        let accepted = accepted.expect("it ends").expect("the password is right");
+        assert!(matches!(accepted, Accepted::Login(login) if login.startup.user() == "user"), "{hesitates}");
+    }
 }
 
 #[test]
