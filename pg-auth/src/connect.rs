@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use pg_wire::{Connection, Transport};
+use pg_wire::{Connection, Limits, Transport};
 
 use crate::accept::{Accept, AcceptStep, Credentials, Login, Startup};
 use crate::cleartext::Link;
@@ -63,8 +63,8 @@ where
     F: FnOnce(Derivation) -> Fut,
     Fut: Future<Output = io::Result<SaltedPassword>>,
 {
-    let limits = *conn.inbox().limits();
-    conn.set_limits(limits.before_authentication());
+    let phase = Phase::begin(conn);
+    let conn = &mut *phase.conn;
     let mut offload = Some(offload);
     let mut unsent = None;
     loop {
@@ -94,8 +94,6 @@ where
             }
             Step::Ready(session) => {
                 flushed.map_err(|error| unsent.unwrap_or(error))?;
-                conn.scrub();
-                conn.set_limits(limits);
                 return Ok(session);
             }
         }
@@ -123,7 +121,8 @@ where
     F: Fn(Derivation) -> Fut,
     Fut: Future<Output = io::Result<SaltedPassword>>,
 {
-    let limits = *conn.inbox().limits();
+    let phase = Phase::begin(conn);
+    let conn = &mut *phase.conn;
     let mut accept = Accept::new();
     loop {
         let (inbox, outbox) = conn.buffers_mut();
@@ -149,12 +148,36 @@ where
             }
             AcceptStep::Accepted(login) => {
                 flushed?;
-                conn.scrub();
-                conn.set_limits(limits);
                 return Ok(Accepted::Login(login));
             }
             AcceptStep::Cancel(key) => return Ok(Accepted::Cancel(key)),
         }
+    }
+}
+
+/// A connection as long as the other side is a stranger. However that ends, by an error or because the future is dropped too,
+/// nothing of what was said stays in the buffers, and the connection's own limits are back in force.
+struct Phase<'c, T> {
+    conn: &'c mut Connection<T>,
+    limits: Limits,
+}
+
+impl<'c, T> Phase<'c, T> {
+    fn begin(conn: &'c mut Connection<T>) -> Self {
+        let limits = *conn.inbox().limits();
+        conn.set_limits(limits.before_authentication());
+        Self { conn, limits }
+    }
+}
+
+impl<T> Drop for Phase<'_, T> {
+    fn drop(&mut self) {
+        // What has not left by now, a password perhaps, never will.
+        let outbox = self.conn.outbox_mut();
+        let _ = outbox.commit();
+        outbox.sent(outbox.pending().len());
+        self.conn.scrub();
+        self.conn.set_limits(self.limits);
     }
 }
 
