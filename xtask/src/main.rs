@@ -8,6 +8,7 @@ mod demo;
 mod interrupt;
 mod paths;
 mod process;
+mod psycopg;
 mod serve;
 mod servers;
 mod test;

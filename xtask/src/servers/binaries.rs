@@ -92,7 +92,7 @@ fn version_of(printed: &str) -> Option<Major> {
 }
 
 /// Installs a Debian package when we may, and otherwise says how to.
-pub(super) fn install(package: &str) -> Result<()> {
+pub(crate) fn install(package: &str) -> Result<()> {
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");

@@ -24,6 +24,7 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 
 use binaries::Binaries;
+pub(crate) use binaries::install;
 use cluster::Cluster;
 use home::Home;
 use server::Server;
