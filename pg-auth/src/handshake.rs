@@ -21,6 +21,10 @@ use crate::session::{CancelKey, Parameters, Session};
 /// a kilobyte.
 const MOST_KEPT: usize = 256 * 1024;
 
+/// What it costs to keep a message beside its bytes, about. Without it a server could make us keep, and search, a hundred thousand
+/// empty ones.
+const COST_OF_KEEPING: usize = 64;
+
 /// The client's connection phase as a machine: it decides, and never waits.
 ///
 /// Hand it the two buffers of a connection with each [`step`](Self::step), send what it has put into the one, and do what
@@ -47,7 +51,7 @@ pub struct Handshake<'c> {
     nonce: Option<Nonce>,
     state: State,
     negotiated: bool,
-    /// Bytes of messages that the session has kept something of.
+    /// Bytes of messages that the session has kept something of, and what it costs to keep them.
     kept: usize,
     session: Session,
 }
@@ -248,6 +252,7 @@ impl<'c> Handshake<'c> {
             }
             (State::Settling, Backend::BackendKeyData(data)) => {
                 let length = data.key.0.len();
+                self.keep(length)?;
                 let right = match self.session.version {
                     ProtocolVersion::V3_0 => length == 4,
                     _ => (4..=256).contains(&length),
@@ -270,7 +275,7 @@ impl<'c> Handshake<'c> {
 
     /// Counts what the server makes us keep.
     fn keep(&mut self, bytes: usize) -> Result<(), PeerError> {
-        self.kept += bytes;
+        self.kept += bytes + COST_OF_KEEPING;
         if self.kept > MOST_KEPT { Err(PeerError::Flood) } else { Ok(()) }
     }
 

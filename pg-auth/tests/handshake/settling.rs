@@ -5,6 +5,7 @@ use pg_auth::error::{AuthError, PeerError, ServerError, WireError};
 use pg_auth::{Link, Session};
 use pg_wire::backend::{
     Authentication as Auth, BackendKeyData, ErrorField, ErrorFields, ErrorResponse, NoticeResponse,
+    ParameterStatus,
 };
 use pg_wire::{FrameErrorKind, MessageCode, Secret, SqlState};
 
@@ -135,10 +136,25 @@ fn what_a_server_makes_us_keep_is_bounded() {
     assert!((10..14).contains(&count), "{count}");
     let (count, error) = flood(|count| {
         let (name, value) = (count.to_string(), long.as_str());
-        encoded(&pg_wire::backend::ParameterStatus { name: (&name).into(), value: value.into() })
+        encoded(&ParameterStatus { name: (&name).into(), value: value.into() })
     });
     assert_eq!(error, PeerError::Flood.into());
     assert!((10..14).contains(&count), "{count}");
+}
+
+/// Small ones cost more to keep than to send, and a key that replaces another costs the time to read it.
+#[test]
+fn small_messages_without_end_are_a_flood_too() {
+    let name = |count: u32| format!("{count:x}");
+    for (count, error) in [
+        flood(|_| b"N\0\0\0\x05\0".to_vec()),
+        flood(|_| b"S\0\0\0\x06\0\0".to_vec()),
+        flood(|count| encoded(&ParameterStatus { name: (&name(count)).into(), value: "".into() })),
+        flood(|_| encoded(&KEY)),
+    ] {
+        assert_eq!(error, PeerError::Flood.into());
+        assert!((1000..10_000).contains(&count), "{count}");
+    }
 }
 
 #[test]
