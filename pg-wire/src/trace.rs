@@ -19,10 +19,14 @@ pub enum Direction {
 ///
 /// `F` or `B`, tab, the length field, tab, the name; then, if there are fields, a tab and a space before each: numbers in
 /// decimal, strings in double quotes, bytes in single quotes with what is not printable as `\xNN`. This is what libpq 18
-/// prints with `PQTRACE_SUPPRESS_TIMESTAMPS`, but for secrets, which appear as libpq's own regression mode masks them:
-/// `"SSSS"` and `'BBBB'`.
+/// prints with `PQTRACE_SUPPRESS_TIMESTAMPS`, but for
 ///
-/// As in libpq, strings are printed as they are: a newline in a query is a newline in the trace.
+/// - secrets, which appear as libpq's own regression mode masks them: `"SSSS"` and `'BBBB'`;
+/// - AuthenticationOk, for which libpq has a name and prints nothing, and the salt of MD5, over which it prints a
+///   complaint about itself;
+/// - strings that are not UTF-8: a trace is text, and shows U+FFFD for what is not.
+///
+/// As in libpq, strings are printed as they are: a newline or a quote in a query is one in the trace.
 ///
 /// [`PQtrace`](https://www.postgresql.org/docs/current/libpq-control.html#LIBPQ-PQTRACE)
 #[derive(Debug)]
@@ -143,6 +147,7 @@ fn is_printable(byte: u8) -> bool {
 mod tests {
     use super::*;
     use crate::backend::DataRow;
+    use crate::frontend::Query;
     use crate::message::Decode;
     use crate::{Frame, MessageCode};
     use alloc::string::ToString;
@@ -151,6 +156,14 @@ mod tests {
     fn bytes_are_shown_as_libpq_shows_them() {
         assert_eq!(Printable(b"a\0b\xff\x7f ~'\\").to_string(), "a\\x00b\\xff\\x7f ~'\\");
         assert_eq!(Printable(b"").to_string(), "");
+    }
+
+    #[test]
+    fn strings_are_shown_as_they_came() {
+        let line = |sql: &[u8]| Query { sql: sql.into() }.trace(Direction::Frontend).to_string();
+        assert_eq!(line(b"select \"a\"\n\t\\"), "F\t19\tQuery\t \"select \"a\"\n\t\\\"");
+        assert_eq!(line("caf\u{e9}".as_bytes()), "F\t10\tQuery\t \"caf\u{e9}\"");
+        assert_eq!(line(b"caf\xe9"), "F\t9\tQuery\t \"caf\u{fffd}\"");
     }
 
     #[test]

@@ -63,17 +63,20 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Ended {
 
 /// Runs a program to its end; one that hangs is killed, and fails the test.
 pub(crate) fn finish(command: &mut Command) -> Ended {
+    let Output { status, stdout, stderr } = output(command);
+    let text = |bytes| String::from_utf8(bytes).expect("programs write UTF-8");
+    Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// As [`finish`], for a program that does not write UTF-8.
+pub(crate) fn output(command: &mut Command) -> Output {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the program starts");
     let pid = child.id();
     let (send, ended) = mpsc::channel();
     thread::spawn(move || send.send(child.wait_with_output()));
     match ended.recv_timeout(PATIENCE) {
-        Ok(output) => {
-            let Output { status, stdout, stderr } = output.expect("a program of ours can be waited for");
-            let text = |bytes| String::from_utf8(bytes).expect("programs write UTF-8");
-            Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
-        }
+        Ok(output) => output.expect("a program of ours can be waited for"),
         Err(_) => {
             let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
             panic!("{command:?} did not end within {PATIENCE:?} (kill: {killed:?})");
