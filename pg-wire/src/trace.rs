@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn strings_are_shown_as_they_came() {
         let line = |sql: &[u8]| Query { sql: sql.into() }.trace(Direction::Frontend).to_string();
-        assert_eq!(line(b"select \"a\"\n\t\\"), "F\t19\tQuery\t \"select \"a\"\n\t\\\"");
+        assert_eq!(line(b"select \"a\"\n\t\\"), "F\t18\tQuery\t \"select \"a\"\n\t\\\"");
         assert_eq!(line("caf\u{e9}".as_bytes()), "F\t10\tQuery\t \"caf\u{e9}\"");
         assert_eq!(line(b"caf\xe9"), "F\t9\tQuery\t \"caf\u{fffd}\"");
     }
