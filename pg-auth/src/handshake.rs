@@ -236,9 +236,16 @@ impl<'c> Handshake<'c> {
                 }
                 State::ScramFirst(self.begin_scram(*mechanisms, outbox)?)
             }
-            (State::AwaitMethod, Backend::Authentication(other)) => {
-                return Err(PeerError::UnknownAuthentication(other.kind()).into());
-            }
+            (
+                State::AwaitMethod,
+                Backend::Authentication(
+                    other @ (Auth::KerberosV5
+                    | Auth::ScmCredential
+                    | Auth::Gss
+                    | Auth::Sspi
+                    | Auth::Unknown { .. }),
+                ),
+            ) => return Err(PeerError::UnknownAuthentication(other.kind()).into()),
             (State::PasswordSent, Backend::Authentication(Auth::Ok)) => self.settle(None)?,
             (State::ScramFirst(first), Backend::Authentication(Auth::SaslContinue(challenge))) => {
                 State::Deriving(first.server_first(challenge.0, self.config.scram_iterations)?)
@@ -264,11 +271,9 @@ impl<'c> Handshake<'c> {
                 State::Settling
             }
             (state, message) => {
-                return Err(PeerError::Unexpected {
-                    message: pg_wire::Message::name(message),
-                    expected: state.expects(),
-                }
-                .into());
+                return Err(
+                    PeerError::Unexpected { message: name(message), expected: state.expects() }.into()
+                );
             }
         })
     }
@@ -380,6 +385,20 @@ impl<'c> Handshake<'c> {
 fn prove(last: ClientFinal, outbox: &mut Outbox) -> State {
     outbox.put(&SaslResponse { data: Secret(last.message()) });
     State::ScramFinal(last)
+}
+
+/// The message by its name in the manual, where Authentication goes by as many names as it has kinds.
+fn name(message: &Backend<'_>) -> &'static str {
+    match message {
+        Backend::Authentication(Authentication::Ok) => "AuthenticationOk",
+        Backend::Authentication(Authentication::CleartextPassword) => "AuthenticationCleartextPassword",
+        Backend::Authentication(Authentication::Md5Password { .. }) => "AuthenticationMD5Password",
+        Backend::Authentication(Authentication::GssContinue(_)) => "AuthenticationGSSContinue",
+        Backend::Authentication(Authentication::Sasl(_)) => "AuthenticationSASL",
+        Backend::Authentication(Authentication::SaslContinue(_)) => "AuthenticationSASLContinue",
+        Backend::Authentication(Authentication::SaslFinal(_)) => "AuthenticationSASLFinal",
+        other => pg_wire::Message::name(other),
+    }
 }
 
 impl State {

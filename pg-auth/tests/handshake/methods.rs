@@ -211,3 +211,44 @@ fn a_code_that_is_no_message_is_refused() {
             .refused(unexpected("Unknown message", "a request for authentication"));
     }
 }
+
+/// Each kind of Authentication by its name in the manual.
+fn kinds() -> [(&'static str, Auth<'static>); 7] {
+    [
+        ("AuthenticationOk", Auth::Ok),
+        ("AuthenticationCleartextPassword", Auth::CleartextPassword),
+        ("AuthenticationMD5Password", MD5_REQUEST),
+        ("AuthenticationGSSContinue", Auth::GssContinue(Secret(b"token"))),
+        ("AuthenticationSASL", Auth::Sasl(pg_wire::Terminated::EMPTY)),
+        ("AuthenticationSASLContinue", Auth::SaslContinue(Secret(b"r=x"))),
+        ("AuthenticationSASLFinal", Auth::SaslFinal(Secret(b"v=x"))),
+    ]
+}
+
+#[test]
+fn a_message_out_of_turn_is_named_beside_what_was_expected() {
+    let config = with_password();
+    for (name, message) in kinds() {
+        let talk = || Talk::new(&config, Link::Unix).client_bytes(STARTUP);
+        if matches!(message, Auth::GssContinue(_) | Auth::SaslContinue(_) | Auth::SaslFinal(_)) {
+            talk().server(&message).refused(unexpected(name, "a request for authentication"));
+        }
+        if !matches!(message, Auth::Ok) {
+            let mut asked = talk().server(&Auth::CleartextPassword);
+            asked.said();
+            asked.server(&message).refused(unexpected(name, "AuthenticationOk"));
+            let proven = talk().server_bytes(&sasl(&["SCRAM-SHA-256"]));
+            let proven = proven.server_proves(verifier(), OfferedBinding::NotOffered);
+            proven.server(&message).refused(unexpected(name, "AuthenticationOk"));
+        }
+        if !matches!(message, Auth::Ok | Auth::SaslContinue(_)) {
+            let mut begun = talk().server_bytes(&sasl(&["SCRAM-SHA-256"]));
+            begun.said();
+            begun.server(&message).refused(unexpected(name, "AuthenticationSASLContinue"));
+        }
+        talk().server(&Auth::Ok).server(&message).refused(unexpected(name, "ReadyForQuery"));
+    }
+    let talk = Talk::new(&config, Link::Unix).client_bytes(STARTUP);
+    talk.server(&Auth::SaslFinal(Secret(b"v=x")))
+        .fails("the server sent AuthenticationSASLFinal where a request for authentication was expected");
+}
