@@ -33,8 +33,9 @@ async fn main() -> ExitCode {
         Some(pg_wire::Error::Io(cause)) => format!(": {cause}"),
         _ => String::new(),
     };
-    // In the order in which it came; and where nobody reads, there is nobody to tell.
-    let _ = out.flush().and_then(|()| writeln!(io::stderr(), "demo: {error}{cause}"));
+    // What has been shown so far comes first. Where it cannot be written there is nobody to tell.
+    let _ = out.flush();
+    let _ = writeln!(io::stderr(), "demo: {error}{cause}");
     ExitCode::FAILURE
 }
 
