@@ -50,6 +50,9 @@ pub enum PeerError {
     Unproven,
     /// It offers SASL mechanisms, and none that we know.
     NoMechanism,
+    /// It offers to bind SCRAM to a TLS channel where there is none: somebody between us has taken TLS away. (Or the stream is
+    /// the caller's own and has TLS, which has to be said: [`Link::Tls`](crate::Link::Tls).)
+    TlsStripped,
     /// It asks for a kind of authentication that we do not know; the number is the one on the wire.
     UnknownAuthentication(u32),
     /// It negotiates a version that nobody asked for or that does not exist.
@@ -217,6 +220,9 @@ impl fmt::Display for PeerError {
             }
             Self::Unproven => f.write_str("the server says that all is well without having proven who it is"),
             Self::NoMechanism => f.write_str("the server offers no SASL mechanism that is known here"),
+            Self::TlsStripped => {
+                f.write_str("the server sees TLS on this connection, and there is none at this end")
+            }
             Self::UnknownAuthentication(kind) => {
                 write!(f, "the server asks for authentication of kind {kind}, which is not known here")
             }

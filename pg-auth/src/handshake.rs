@@ -342,6 +342,10 @@ impl<'c> Handshake<'c> {
         outbox: &mut Outbox,
     ) -> Result<ClientFirst, AuthError> {
         let offers = |name: &str| mechanisms.iter().any(|mechanism| mechanism == name);
+        // A server offers it over TLS alone.
+        if self.link != Link::Tls && offers(SCRAM_SHA_256_PLUS) {
+            return Err(PeerError::TlsStripped.into());
+        }
         let wanted = self.config.channel_binding != BindingMode::Disable;
         let channel = self.channel.clone().filter(|_| wanted && self.link == Link::Tls);
         let (mechanism, binding) = match channel {

@@ -118,3 +118,18 @@ fn a_hash_is_of_no_use_without_tls() {
         .server_bytes(&sasl(PLAIN))
         .client_begins("SCRAM-SHA-256", "n,,n=,r=rOprNGfwEbeRWgbNEkqO");
 }
+
+/// A server offers to bind to TLS only over TLS: where there is none at this end, somebody between took it away. libpq does not go
+/// on either.
+#[test]
+fn an_offer_to_bind_where_there_is_no_tls_is_a_sign_that_it_was_stripped() {
+    for mode in [BindingMode::Prefer, BindingMode::Disable] {
+        let config = with_password().channel_binding(mode);
+        for (link, offer) in [(Link::Tcp, BOTH), (Link::Unix, BOTH), (Link::Tcp, &["SCRAM-SHA-256-PLUS"])] {
+            Talk::with(&config, link, |handshake| handshake.channel(hash()))
+                .client_bytes(STARTUP)
+                .server_bytes(&sasl(offer))
+                .refused(PeerError::TlsStripped);
+        }
+    }
+}
