@@ -215,6 +215,25 @@ fn a_header_that_promises_much_reserves_nothing() {
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 
+#[test]
+fn room_for_a_large_frame_is_made_by_doubling() {
+    for length in [1 << 20, 9_000_000] {
+        let large = frame(b'd', &vec![1; length]);
+        let info = measure(|| {
+            let mut inbox = Inbox::new(Limits::BACKEND);
+            for piece in large.chunks(20_000) {
+                assert_eq!(inbox.next(), Ok(None));
+                inbox.extend(piece);
+            }
+            assert!(matches!(inbox.next(), Ok(Some(frame)) if frame.body.len() == length));
+        });
+        let length = u64::try_from(large.len()).expect("small");
+        assert!(info.bytes_total < 3 * length + 200_000, "{info:?} for {length}");
+        // The old one and the new one, while the one becomes the other.
+        assert!(info.bytes_max < 2 * length + 200_000, "{info:?} for {length}");
+    }
+}
+
 /// Bytes that are held by one frame that was kept out of many that had come.
 fn held_by_one_kept(bodies: &[usize], which: usize) -> i64 {
     let stream = bodies.iter().map(|length| frame(b'd', &vec![1; *length])).collect::<Vec<_>>().concat();

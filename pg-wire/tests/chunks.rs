@@ -2,13 +2,12 @@
 
 mod support;
 
-use pg_wire::testing::block_on;
 use pg_wire::{Connection, Error, FrameError, FrameErrorKind, Inbox, Limits, MessageCode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::fmt::{self, Debug};
 use std::io::ErrorKind;
-use support::{Read, Steps, frame, pair};
+use support::{Read, Steps, block_on, frame, pair};
 
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }

@@ -4,7 +4,7 @@
 mod support;
 
 use pg_wire::backend::{Backend, ErrorResponse, ReadyForQuery};
-use pg_wire::testing::block_on;
+use pg_wire::testing;
 use pg_wire::{
     Connection, Error, Fault, Frame, FrameErrorKind, Limits, MessageCode, PgProtocol, PutMessage, ReadHalf,
     Sink, Source, WriteHalf,
@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::thread;
-use support::{Pipe, Read, Steps, Stuck, Write, frame, pair, pipe, poll_once, run};
+use support::{Pipe, Read, Steps, Stuck, Write, block_on, frame, pair, pipe, poll_once, run};
 
 /// Enough for everything here, and an end for what would go round for ever.
 const POLLS: usize = 200_000;
@@ -187,18 +187,18 @@ fn halves_on_two_threads() {
     let (client, server) = pipe(50);
     let queries = queries(400);
     thread::scope(|scope| {
-        scope.spawn(|| block_on(echo(server, &Cell::new(0))));
+        scope.spawn(|| testing::block_on(echo(server, &Cell::new(0))));
         let (mut from, mut to) = Connection::new(client, Limits::BACKEND).split();
         let sent = &queries;
         scope.spawn(move || {
-            block_on(async {
+            testing::block_on(async {
                 for query in sent {
                     to.query(query.as_str()).flush().await.expect("the server listens");
                 }
                 to.close().await.expect("it can be closed");
             });
         });
-        block_on(async {
+        testing::block_on(async {
             for query in &queries {
                 assert_eq!(pair(from.recv().await.expect("it answers each")), answer(query));
             }

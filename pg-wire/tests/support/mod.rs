@@ -87,6 +87,14 @@ pub(crate) fn run(tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>, polls: usi
     }
 }
 
+/// Runs one task on this thread. Fails where a thread that sleeps until it is woken would sleep for ever.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut output = None;
+    let task = async { output = Some(future.await) };
+    run(vec![Box::pin(task)], usize::MAX).expect("it waits and nobody would wake it");
+    output.expect("it is done")
+}
+
 // ---- A pipe ---------------------------------------------------------------------------------------------------------
 
 /// One direction of a pipe.
