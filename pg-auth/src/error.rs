@@ -46,6 +46,8 @@ pub enum PeerError {
         /// What was expected.
         expected: &'static str,
     },
+    /// It spoke before it was spoken to. What came before TLS began must not be read as if it had come through it.
+    Early,
     /// AuthenticationOk from a server that has not proven, with its signature, that it knows the password's verifier.
     Unproven,
     /// It offers SASL mechanisms, and none that we know.
@@ -218,6 +220,7 @@ impl fmt::Display for PeerError {
             Self::Unexpected { message, expected } => {
                 write!(f, "the server sent {message} where {expected} was expected")
             }
+            Self::Early => f.write_str("the server spoke before it was spoken to"),
             Self::Unproven => f.write_str("the server says that all is well without having proven who it is"),
             Self::NoMechanism => f.write_str("the server offers no SASL mechanism that is known here"),
             Self::TlsStripped => {

@@ -142,6 +142,9 @@ impl<'c> Handshake<'c> {
         loop {
             self.state = match mem::replace(&mut self.state, State::Over) {
                 State::Start => {
+                    if inbox.buffered() > 0 {
+                        return Err(PeerError::Early.into());
+                    }
                     self.start(outbox);
                     State::AwaitMethod
                 }

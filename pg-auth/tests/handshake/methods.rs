@@ -252,3 +252,19 @@ fn a_message_out_of_turn_is_named_beside_what_was_expected() {
     talk.server(&Auth::SaslFinal(Secret(b"v=x")))
         .fails("the server sent AuthenticationSASLFinal where a request for authentication was expected");
 }
+
+/// Bytes that are there before the client has spoken were put there before TLS began, or belong to another conversation
+/// (CVE-2021-23222).
+#[test]
+fn what_was_said_before_the_client_spoke_is_not_taken_for_an_answer() {
+    let config = user();
+    for early in [encoded(&Auth::Ok), b"R".to_vec(), encoded(&READY)] {
+        let mut inbox = pg_wire::Inbox::new(pg_wire::Limits::BACKEND);
+        let mut outbox = pg_wire::Outbox::new(1024);
+        inbox.extend(&early);
+        let mut handshake = Handshake::new(&config, Link::Tls).expect("nothing speaks against it");
+        let error = handshake.step(&mut inbox, &mut outbox).expect_err("nothing was asked yet");
+        assert_eq!(error, PeerError::Early.into());
+        assert_eq!(outbox.batch(), b"");
+    }
+}
