@@ -89,12 +89,18 @@ struct Settings {
     hosts: Vec<String>,
     ports: Vec<String>,
     fallback_application_name: String,
+    max_protocol_version: Option<ProtocolVersion>,
 }
 
 impl Settings {
     fn new() -> Self {
-        let fallback_application_name = String::new();
-        Self { config: Config::new(""), hosts: Vec::new(), ports: Vec::new(), fallback_application_name }
+        Self {
+            config: Config::new(""),
+            hosts: Vec::new(),
+            ports: Vec::new(),
+            fallback_application_name: String::new(),
+            max_protocol_version: None,
+        }
     }
 
     /// A later setting replaces an earlier one; an empty value is as good as none.
@@ -126,7 +132,9 @@ impl Settings {
             "require_auth" => config.require_auth = text("require_auth", &value)?.parse()?,
             "connect_timeout" => config.connect_timeout = seconds(&text("connect_timeout", &value)?)?,
             "min_protocol_version" => config.min_protocol_version = version("min_protocol_version", &value)?,
-            "max_protocol_version" => config.max_protocol_version = version("max_protocol_version", &value)?,
+            "max_protocol_version" => {
+                self.max_protocol_version = Some(version("max_protocol_version", &value)?)
+            }
             _ => return other(name, &value),
         }
         Ok(())
@@ -157,6 +165,10 @@ impl Settings {
             let host = if host.is_empty() { "localhost" } else { host };
             self.config.hosts.push(Host::new(host, port));
         }
+
+        // Who accepts nothing older has to ask for something newer than the default.
+        let max = self.max_protocol_version.unwrap_or(self.config.min_protocol_version);
+        self.config.max_protocol_version = max;
 
         self.config.parameters.retain(|(_, value)| !value.is_empty());
         if self.config.parameter("application_name").is_none() && !self.fallback_application_name.is_empty() {
@@ -541,6 +553,27 @@ mod tests {
             .replication(crate::config::Replication::Logical);
         assert_eq!(config(string), expected);
         assert_eq!(config(string).check(), Ok(()));
+    }
+
+    /// "The default is to use version 3.0 […], unless the connection string specifies a feature that relies on a higher protocol
+    /// version, in which case the latest version supported by libpq is used."
+    #[test]
+    fn a_least_version_above_the_default_asks_for_the_latest() {
+        let (old, new) = (ProtocolVersion::V3_0, ProtocolVersion::V3_2);
+        for (string, min, max) in [
+            ("", old, old),
+            ("min_protocol_version=3.0", old, old),
+            ("min_protocol_version=3.2", new, new),
+            ("min_protocol_version=latest", new, new),
+            ("min_protocol_version=3.2 min_protocol_version=3.0", old, old),
+            ("max_protocol_version=3.2", old, new),
+        ] {
+            let config = config(&format!("user=u {string}"));
+            assert_eq!((config.min_protocol_version, config.max_protocol_version), (min, max), "{string:?}");
+            assert_eq!(config.check(), Ok(()), "{string:?}");
+        }
+        let contradiction = config("user=u min_protocol_version=3.2 max_protocol_version=3.0");
+        assert_eq!(contradiction.check(), Err(ConfigError::InvalidValue("min_protocol_version")));
     }
 
     #[test]
