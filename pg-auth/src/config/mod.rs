@@ -237,7 +237,8 @@ impl Config {
     ///
     /// # Errors
     /// The user is missing; a NUL byte stands somewhere; a start-up parameter has no name, the name of a field, or is there twice; the
-    /// least of something is above its most; or TLS is to begin without negotiation but may be left out, which cannot be.
+    /// version to ask for is not one of protocol 3; the least of something is above its most; or TLS is to begin without negotiation
+    /// but may be left out, which cannot be.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.user.is_empty() {
             return Err(ConfigError::Missing("user"));
@@ -262,7 +263,12 @@ impl Config {
                 return Err(ConfigError::ReservedParameter(name.as_str().into()));
             }
         }
-        if self.min_protocol_version > self.max_protocol_version {
+        // 3.1 was never spoken, and other majors are other protocols, or requests instead of a session.
+        let max = self.max_protocol_version;
+        if max.major() != 3 || max == ProtocolVersion::new(3, 1) {
+            return Err(ConfigError::InvalidValue("max_protocol_version"));
+        }
+        if self.min_protocol_version > max {
             return Err(ConfigError::InvalidValue("min_protocol_version"));
         }
         if self.scram_iterations.min > self.scram_iterations.max {
@@ -337,6 +343,15 @@ mod tests {
 
         let versions = alice().protocol_versions(ProtocolVersion::V3_2, ProtocolVersion::V3_0);
         assert_eq!(versions.check(), Err(ConfigError::InvalidValue("min_protocol_version")));
+        // Not spoken, not the protocol of this library, and not a session's version but a CancelRequest.
+        for max in
+            [(3, 1), (2, 0), (4, 0), (1234, 5678)].map(|(major, minor)| ProtocolVersion::new(major, minor))
+        {
+            let versions = alice().protocol_versions(ProtocolVersion::new(0, 0), max);
+            assert_eq!(versions.check(), Err(ConfigError::InvalidValue("max_protocol_version")), "{max}");
+        }
+        let greased = alice().protocol_versions(ProtocolVersion::V3_0, ProtocolVersion::new(3, 9999));
+        assert_eq!(greased.check(), Ok(()));
         let iterations = alice().scram_iterations(Iterations { min: 2, max: 1 });
         assert_eq!(iterations.check(), Err(ConfigError::InvalidValue("scram_iterations")));
         let direct = alice().sslnegotiation(SslNegotiation::Direct);
