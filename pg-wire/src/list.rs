@@ -224,6 +224,7 @@ impl<'a, T: Field<'a> + Copy> ExactSizeIterator for Iter<'a, T> {}
 impl<'a, T: Field<'a> + Copy, N: Count> IntoIterator for List<'a, T, N> {
     type Item = T;
     type IntoIter = Iter<'a, T>;
+    #[inline]
     fn into_iter(self) -> Iter<'a, T> {
         self.iter()
     }
@@ -232,6 +233,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> IntoIterator for List<'a, T, N> {
 impl<'a, T: Entry<'a>> IntoIterator for Terminated<'a, T> {
     type Item = T;
     type IntoIter = Iter<'a, T>;
+    #[inline]
     fn into_iter(self) -> Iter<'a, T> {
         self.iter()
     }

@@ -34,13 +34,19 @@ macro_rules! message {
     };
 }
 
-/// Declares a direction: an enum with one variant a message, and `Unknown` for the codes nobody has declared.
+/// Declares a direction: an enum with one variant a message, and `Unknown` for the codes nobody has declared. The messages
+/// that come by the million stand first, before a semicolon, and are decoded where they are used.
 macro_rules! direction {
-    ($(#[$doc:meta])* pub enum $name:ident { $($code:ident => $message:ident $(<$life:lifetime>)?,)* }) => {
+    ($(#[$doc:meta])* pub enum $name:ident {
+        $($hot_code:ident => $hot:ident $(<$hot_life:lifetime>)?),+;
+        $($code:ident => $message:ident $(<$life:lifetime>)?,)*
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum $name<'a> {
+            $(#[doc = concat!("See [`", stringify!($hot), "`].")]
+            $hot($hot $(<$hot_life>)?),)+
             $(#[doc = concat!("See [`", stringify!($message), "`].")]
             $message($message $(<$life>)?),)*
             /// A message whose code this crate does not know, as it came.
@@ -55,8 +61,17 @@ macro_rules! direction {
             #[inline]
             pub fn decode(frame: $crate::Frame<'a>) -> Result<Self, $crate::DecodeError> {
                 match frame.code {
-                    $($crate::MessageCode::$code => $crate::Decode::decode(frame.body).map(Self::$message),)*
-                    _ => Ok(Self::Unknown(frame)),
+                    $($crate::MessageCode::$hot_code => $crate::Decode::decode(frame.body).map(Self::$hot),)+
+                    _ => Self::decode_other(frame.code, frame.body),
+                }
+            }
+
+            /// Apart, so that the enum of all messages is only built where one of these has come.
+            #[inline(never)]
+            fn decode_other(code: $crate::MessageCode, body: &'a [u8]) -> Result<Self, $crate::DecodeError> {
+                match code {
+                    $($crate::MessageCode::$code => $crate::Decode::decode(body).map(Self::$message),)*
+                    _ => Ok(Self::Unknown($crate::Frame { code, body })),
                 }
             }
         }
@@ -64,23 +79,30 @@ macro_rules! direction {
         impl $crate::Message for $name<'_> {
             fn code(&self) -> Option<$crate::MessageCode> {
                 match self {
+                    $(Self::$hot(message) => message.code(),)+
                     $(Self::$message(message) => message.code(),)*
                     Self::Unknown(frame) => frame.code(),
                 }
             }
             fn name(&self) -> &'static str {
                 match self {
+                    $(Self::$hot(message) => message.name(),)+
                     $(Self::$message(message) => message.name(),)*
                     Self::Unknown(frame) => frame.name(),
                 }
             }
             fn write<P: $crate::Put + ?Sized>(&self, out: &mut P) {
                 match self {
+                    $(Self::$hot(message) => message.write(out),)+
                     $(Self::$message(message) => message.write(out),)*
                     Self::Unknown(frame) => frame.write(out),
                 }
             }
         }
+
+        $(impl<'a> From<$hot $(<$hot_life>)?> for $name<'a> {
+            fn from(message: $hot $(<$hot_life>)?) -> Self { Self::$hot(message) }
+        })+
 
         $(impl<'a> From<$message $(<$life>)?> for $name<'a> {
             fn from(message: $message $(<$life>)?) -> Self { Self::$message(message) }

@@ -1,6 +1,5 @@
 //! What every message can do.
 
-use alloc::vec::Vec;
 use bytes::BufMut;
 
 use crate::code::MessageCode;
@@ -10,7 +9,7 @@ use crate::reader::Reader;
 use crate::trace::{Direction, Trace};
 
 /// Longest message: what the length field, a signed Int32 that counts itself, can tell.
-const LONGEST: usize = i32::MAX as usize;
+pub(crate) const LONGEST: usize = i32::MAX as usize;
 
 /// Messages up to this many bytes are put together on the stack and reach a [`BufMut`] in one piece: a `put_slice`
 /// a field costs several times the field.
@@ -154,23 +153,9 @@ fn write_whole<M: Message + ?Sized>(message: &M, length: usize, out: &mut (impl 
 
 /// Writes the whole frame into `room`, and says whether it fills it exactly.
 #[inline]
-fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> bool {
+pub(crate) fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> bool {
     let length = room.len();
     let mut fill = Fill::new(room);
     write_whole(message, length, &mut fill);
     fill.is_exact()
-}
-
-/// [`Message::encode`] for a `Vec`: straight into its end, and back to the old length on every error.
-#[inline]
-pub(crate) fn append<M: Message + ?Sized>(message: &M, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let length = measure(message)?;
-    let start = out.len();
-    out.resize(start + length, 0);
-    let (_, room) = out.split_at_mut(start);
-    if fill(message, room) {
-        return Ok(());
-    }
-    out.truncate(start);
-    Err(EncodeError { message: message.name(), kind: EncodeErrorKind::Unstable })
 }

@@ -3,8 +3,15 @@
 use alloc::vec::Vec;
 use zeroize::Zeroize;
 
-use crate::error::EncodeError;
+use crate::error::{EncodeError, EncodeErrorKind};
 use crate::message::{self, Message};
+
+/// Least that the buffer grows by, so that the packets of a connection phase never make it move: what it held before would
+/// stay behind unwiped.
+const LEAST: usize = 1024;
+
+/// Most that is zeroed ahead of what is written.
+const AHEAD: usize = 64 * 1024;
 
 /// The buffer that messages are written into and sent from.
 ///
@@ -24,11 +31,14 @@ use crate::message::{self, Message};
 /// assert_eq!(outbox.pending(), b"", "nothing of the batch is left");
 /// ```
 pub struct Outbox {
+    /// Zeroed where it grows and never again: a field is a store, and not a call that makes room for it.
     buf: Vec<u8>,
     /// First byte that has not been sent.
     sent: usize,
     /// First byte that may not be sent yet.
     committed: usize,
+    /// First byte that has not been written.
+    end: usize,
     error: Option<EncodeError>,
     /// Capacity kept while empty.
     retain: usize,
@@ -37,23 +47,52 @@ pub struct Outbox {
 impl Outbox {
     /// An empty one, which takes no memory yet and, when it is empty again, keeps up to `retain` bytes.
     pub fn new(retain: usize) -> Self {
-        Self { buf: Vec::new(), sent: 0, committed: 0, error: None, retain }
+        Self { buf: Vec::new(), sent: 0, committed: 0, end: 0, error: None, retain }
     }
 
     /// Adds a message to the batch.
     #[inline]
     pub fn put<M: Message + ?Sized>(&mut self, message: &M) {
-        if self.error.is_none()
-            && let Err(error) = message::append(message, &mut self.buf)
-        {
+        if self.error.is_some() {
+            return;
+        }
+        if let Err(error) = self.append(message) {
             self.error = Some(error);
         }
+    }
+
+    #[inline]
+    fn append<M: Message + ?Sized>(&mut self, message: &M) -> Result<(), EncodeError> {
+        let length = message::measure(message)?;
+        if message::fill(message, self.room(length)) {
+            self.end += length;
+            Ok(())
+        } else {
+            Err(EncodeError { message: message.name(), kind: EncodeErrorKind::Unstable })
+        }
+    }
+
+    /// So many bytes behind what has been written.
+    #[inline]
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        if self.buf.len() - self.end < length {
+            self.grow(length);
+        }
+        self.buf.get_mut(self.end..).and_then(|rest| rest.get_mut(..length)).unwrap_or_default()
+    }
+
+    #[cold]
+    fn grow(&mut self, length: usize) {
+        self.buf.truncate(self.end);
+        self.buf.reserve(length.max(LEAST));
+        self.buf.resize(self.buf.capacity().min(self.end + length.max(AHEAD)), 0);
     }
 
     /// Adds bytes that are no message: the one byte that answers an SSLRequest.
     pub fn put_raw(&mut self, bytes: &[u8]) {
         if self.error.is_none() {
-            self.buf.extend_from_slice(bytes);
+            self.room(bytes.len()).copy_from_slice(bytes);
+            self.end += bytes.len();
         }
     }
 
@@ -63,22 +102,17 @@ impl Outbox {
     /// The first message of the batch that could not be encoded; the whole batch has been dropped.
     #[inline]
     pub fn commit(&mut self) -> Result<(), EncodeError> {
-        match self.error.take() {
-            None => {
-                // Under constant load the buffer may never be empty: what has left makes room once it is the half.
-                if self.sent > self.retain && self.sent > self.buf.len() / 2 {
-                    self.buf.drain(..self.sent);
-                    self.sent = 0;
-                }
-                self.committed = self.buf.len();
-                Ok(())
-            }
-            Some(error) => {
-                self.buf.truncate(self.committed);
-                self.tidy();
-                Err(error)
-            }
+        if let Some(error) = self.error.take() {
+            self.end = self.committed;
+            self.tidy();
+            return Err(error);
         }
+        // Under constant load the buffer may never be empty: what has left makes room once it is the half.
+        if self.sent > self.retain && self.sent > self.end / 2 {
+            self.compact();
+        }
+        self.committed = self.end;
+        Ok(())
     }
 
     /// The bytes that may leave and have not, in order.
@@ -89,7 +123,7 @@ impl Outbox {
 
     /// The bytes of the batch that has not been committed.
     pub fn batch(&self) -> &[u8] {
-        self.buf.get(self.committed..).unwrap_or_default()
+        self.buf.get(self.committed..self.end).unwrap_or_default()
     }
 
     /// The first `count` bytes of [`pending`](Self::pending) have left. More than there are counts as all of them.
@@ -101,15 +135,11 @@ impl Outbox {
 
     /// Wipes what the buffer still holds of messages that have been sent.
     pub fn scrub(&mut self) {
-        self.buf.drain(..self.sent);
-        self.committed -= self.sent;
-        self.sent = 0;
-        let length = self.buf.len();
+        self.compact();
         self.buf.resize(self.buf.capacity(), 0);
-        if let Some(spare) = self.buf.get_mut(length..) {
+        if let Some(spare) = self.buf.get_mut(self.end..) {
             spare.zeroize();
         }
-        self.buf.truncate(length);
     }
 
     /// Bytes of memory held.
@@ -122,10 +152,18 @@ impl Outbox {
         self.retain = retain;
     }
 
+    /// Moves what has not been sent to the beginning.
+    fn compact(&mut self) {
+        self.buf.copy_within(self.sent..self.end, 0);
+        self.committed -= self.sent;
+        self.end -= self.sent;
+        self.sent = 0;
+    }
+
+    #[inline]
     fn tidy(&mut self) {
-        if self.sent == self.buf.len() {
-            self.buf.clear();
-            (self.sent, self.committed) = (0, 0);
+        if self.sent == self.end {
+            (self.sent, self.committed, self.end) = (0, 0, 0);
             if self.buf.capacity() > self.retain {
                 self.buf = Vec::new();
             }

@@ -23,13 +23,18 @@ pub struct Bound<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Repr<'a> {
     Null,
-    One([u8; 1]),
-    Two([u8; 2]),
-    Four([u8; 4]),
-    Eight([u8; 8]),
-    Sixteen([u8; 16]),
+    One(Aligned<1>),
+    Two(Aligned<2>),
+    Four(Aligned<4>),
+    Eight(Aligned<8>),
+    Sixteen(Aligned<16>),
     Borrowed(&'a [u8]),
 }
+
+/// Away from the byte that tells the size: what a store has written in one piece can then be loaded in one.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
+struct Aligned<const N: usize>([u8; N]);
 
 impl<'a> Bound<'a> {
     /// NULL, which fits every format.
@@ -57,11 +62,11 @@ impl<'a> Bound<'a> {
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.repr {
             Repr::Null => None,
-            Repr::One(bytes) => Some(bytes),
-            Repr::Two(bytes) => Some(bytes),
-            Repr::Four(bytes) => Some(bytes),
-            Repr::Eight(bytes) => Some(bytes),
-            Repr::Sixteen(bytes) => Some(bytes),
+            Repr::One(Aligned(bytes)) => Some(bytes),
+            Repr::Two(Aligned(bytes)) => Some(bytes),
+            Repr::Four(Aligned(bytes)) => Some(bytes),
+            Repr::Eight(Aligned(bytes)) => Some(bytes),
+            Repr::Sixteen(Aligned(bytes)) => Some(bytes),
             Repr::Borrowed(bytes) => Some(bytes),
         }
     }
@@ -72,16 +77,16 @@ impl<'a> Bound<'a> {
         if matches!(self.repr, Repr::Null) { None } else { Some(self.format) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         // An arm for each size: inlined, the length is a constant.
         match &self.repr {
             Repr::Null => write_value(None, out),
-            Repr::One(bytes) => write_value(Some(bytes), out),
-            Repr::Two(bytes) => write_value(Some(bytes), out),
-            Repr::Four(bytes) => write_value(Some(bytes), out),
-            Repr::Eight(bytes) => write_value(Some(bytes), out),
-            Repr::Sixteen(bytes) => write_value(Some(bytes), out),
+            Repr::One(Aligned(bytes)) => write_value(Some(bytes), out),
+            Repr::Two(Aligned(bytes)) => write_value(Some(bytes), out),
+            Repr::Four(Aligned(bytes)) => write_value(Some(bytes), out),
+            Repr::Eight(Aligned(bytes)) => write_value(Some(bytes), out),
+            Repr::Sixteen(Aligned(bytes)) => write_value(Some(bytes), out),
             Repr::Borrowed(bytes) => write_value(Some(bytes), out),
         }
     }
@@ -93,7 +98,7 @@ macro_rules! fixed {
             /// A value in its type's binary form.
             #[inline]
             fn from(bytes: [u8; $size]) -> Self {
-                Self::fixed(Repr::$variant(bytes))
+                Self::fixed(Repr::$variant(Aligned(bytes)))
             }
         })*
     };
@@ -231,18 +236,11 @@ impl Bindable for Bound<'_> {
 /// A tuple of up to 16 [`Bindable`]s, whose formats and sizes the compiler knows, or a slice, an array or a `Vec` of
 /// them; `&[&dyn Bindable]` and [`params!`](crate::params) for mixed types known at run time only. `()` for none.
 pub trait Params {
-    /// How many there are.
-    fn count(&self) -> usize;
-
     /// Hands each to `visit`, in order.
     fn each(&self, visit: impl FnMut(Bound<'_>));
 }
 
 impl<T: Bindable> Params for [T] {
-    #[inline]
-    fn count(&self) -> usize {
-        self.len()
-    }
     #[inline]
     fn each(&self, mut visit: impl FnMut(Bound<'_>)) {
         for value in self {
@@ -253,10 +251,6 @@ impl<T: Bindable> Params for [T] {
 
 impl<T: Bindable, const N: usize> Params for [T; N] {
     #[inline]
-    fn count(&self) -> usize {
-        N
-    }
-    #[inline]
     fn each(&self, visit: impl FnMut(Bound<'_>)) {
         self.as_slice().each(visit);
     }
@@ -264,20 +258,12 @@ impl<T: Bindable, const N: usize> Params for [T; N] {
 
 impl<T: Bindable> Params for Vec<T> {
     #[inline]
-    fn count(&self) -> usize {
-        self.len()
-    }
-    #[inline]
     fn each(&self, visit: impl FnMut(Bound<'_>)) {
         self.as_slice().each(visit);
     }
 }
 
 impl<P: Params + ?Sized> Params for &P {
-    #[inline]
-    fn count(&self) -> usize {
-        (**self).count()
-    }
     #[inline]
     fn each(&self, visit: impl FnMut(Bound<'_>)) {
         (**self).each(visit);
@@ -287,10 +273,6 @@ impl<P: Params + ?Sized> Params for &P {
 macro_rules! tuples {
     ($(($($name:ident)*))*) => {
         $(impl<$($name: Bindable),*> Params for ($($name,)*) {
-            #[inline]
-            fn count(&self) -> usize {
-                0 $(+ { stringify!($name); 1 })*
-            }
             #[inline]
             #[allow(non_snake_case, unused_mut, unused_variables)]
             fn each(&self, mut visit: impl FnMut(Bound<'_>)) {
@@ -310,11 +292,12 @@ tuples! {
 /// Parameters of mixed types, as a `&[&dyn Bindable]`.
 ///
 /// ```
-/// use pg_wire::{Params, params};
+/// use pg_wire::{PgProtocol, Portal, Statement, params};
 ///
 /// let name = String::from("Ada");
-/// assert_eq!(params![1i32, name, None::<bool>].count(), 3);
-/// assert_eq!(params![].count(), 0);
+/// let mut out = Vec::new();
+/// out.bind(Statement::UNNAMED, Portal::UNNAMED).finish(params![1i32, name, None::<bool>])?;
+/// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 #[macro_export]
 macro_rules! params {
@@ -334,35 +317,63 @@ enum Formats {
     Mixed,
 }
 
-/// Int16 n, Int16\[n\] formats: none when all are text, one when all are the same, one each otherwise; then Int16 m and m
-/// values. A NULL goes along with whatever the others have.
-#[inline]
-pub(crate) fn write_params<T: Params + ?Sized, P: Put + ?Sized>(params: &T, out: &mut P) {
-    let mut formats = Formats::Any;
-    // Counted here and not by `count`, which could say anything.
-    let mut count = 0;
-    params.each(|value| {
-        count += 1;
-        formats = match (formats, value.format()) {
-            (formats, None) => formats,
-            (Formats::Any, Some(format)) => Formats::All(format),
-            (Formats::All(all), Some(format)) if all == format => Formats::All(all),
-            _ => Formats::Mixed,
+/// Parameters that have been looked at once: how many, in which formats, how long.
+pub(crate) struct Measured<T> {
+    params: T,
+    count: usize,
+    formats: Formats,
+    /// Bytes of all values, their length fields included.
+    length: usize,
+    /// The first value that is too long for its length field.
+    too_long: Option<usize>,
+}
+
+impl<T: Params> Measured<T> {
+    #[inline]
+    pub(crate) fn new(params: T) -> Self {
+        let (mut count, mut formats, mut length, mut too_long) = (0, Formats::Any, 0usize, None);
+        params.each(|value| {
+            count += 1;
+            formats = match (formats, value.format()) {
+                (formats, None) => formats,
+                (Formats::Any, Some(format)) => Formats::All(format),
+                (Formats::All(all), Some(format)) if all == format => Formats::All(all),
+                _ => Formats::Mixed,
+            };
+            let bytes = value.as_bytes().map_or(0, <[u8]>::len);
+            length = length.saturating_add(4).saturating_add(bytes);
+            if bytes > i32::MAX as usize {
+                too_long = Some(bytes);
+            }
+        });
+        Self { params, count, formats, length, too_long }
+    }
+
+    /// Int16 n, Int16\[n\] formats: none when all are text, one when all are the same, one each otherwise; then Int16 m and m
+    /// values. A NULL goes along with whatever the others have.
+    #[inline]
+    pub(crate) fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        match self.formats {
+            Formats::Any | Formats::All(FormatCode::Text) => out.int16(0),
+            Formats::All(format) => {
+                out.int16(1);
+                out.int16(format.code());
+            }
+            Formats::Mixed => {
+                write_count("parameters", self.count, out);
+                if !out.skip_measured(2 * self.count) {
+                    self.params.each(|value| out.int16(value.format().unwrap_or_default().code()));
+                }
+            }
         }
-    });
-    match formats {
-        Formats::Any | Formats::All(FormatCode::Text) => out.int16(0),
-        Formats::All(format) => {
-            out.int16(1);
-            out.int16(format.code());
+        write_count("parameters", self.count, out);
+        if let Some(length) = self.too_long {
+            out.refuse(EncodeErrorKind::ValueTooLong { length });
         }
-        Formats::Mixed => {
-            write_count("parameters", count, out);
-            params.each(|value| out.int16(value.format().unwrap_or_default().code()));
+        if !out.skip_measured(self.length) {
+            self.params.each(|value| value.write(out));
         }
     }
-    write_count("parameters", count, out);
-    params.each(|value| value.write(out));
 }
 
 /// Int16 n, Int16\[n\] formats, refused when there are more than counts can tell.
@@ -399,10 +410,11 @@ mod tests {
 
     fn written<T: Params>(params: T) -> Vec<u8> {
         let mut measure = crate::put::Measure::default();
-        write_params(&params, &mut measure);
+        let params = Measured::new(params);
+        params.write(&mut measure);
         let mut bytes = vec![0; measure.length];
         let mut fill = Fill::new(&mut bytes);
-        write_params(&params, &mut fill);
+        params.write(&mut fill);
         assert!(fill.is_exact());
         bytes
     }

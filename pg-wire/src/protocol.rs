@@ -10,7 +10,7 @@ use crate::frontend::{Close, CopyFail, Describe, Execute, Flush, Parse, Query, S
 use crate::list::List;
 use crate::message::Message;
 use crate::outbox::Outbox;
-use crate::params::{Params, write_formats, write_params};
+use crate::params::{Measured, Params, write_formats};
 use crate::put::Put;
 use crate::text::Text;
 
@@ -342,7 +342,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
     #[inline]
     pub fn finish(self, params: impl Params) -> P::Chained<'c> {
         let Self { out, statement, portal, result_formats } = self;
-        out.put(&BindParams { statement, portal, params, result_formats })
+        out.put(&BindParams { statement, portal, params: Measured::new(params), result_formats })
     }
 }
 
@@ -382,7 +382,7 @@ impl<'c, P: PutMessage> FnCallBuilder<'c, P> {
     #[inline]
     pub fn finish(self, arguments: impl Params) -> P::Chained<'c> {
         let Self { out, function, result_format } = self;
-        out.put(&CallParams { function, arguments, result_format })
+        out.put(&CallParams { function, arguments: Measured::new(arguments), result_format })
     }
 }
 
@@ -414,7 +414,7 @@ impl Message for ExecuteUpTo<'_> {
 struct BindParams<'a, T> {
     statement: Statement<'a>,
     portal: Portal<'a>,
-    params: T,
+    params: Measured<T>,
     result_formats: &'a [FormatCode],
 }
 
@@ -431,7 +431,7 @@ impl<T: Params> Message for BindParams<'_, T> {
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         out.text(self.portal.0.into());
         out.text(self.statement.0.into());
-        write_params(&self.params, out);
+        self.params.write(out);
         write_formats(self.result_formats, out);
     }
 }
@@ -439,7 +439,7 @@ impl<T: Params> Message for BindParams<'_, T> {
 /// [`FunctionCall`](crate::frontend::FunctionCall) out of values instead of their bytes.
 struct CallParams<T> {
     function: Oid,
-    arguments: T,
+    arguments: Measured<T>,
     result_format: FormatCode,
 }
 
@@ -455,7 +455,7 @@ impl<T: Params> Message for CallParams<T> {
     #[inline]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         out.int32(self.function);
-        write_params(&self.arguments, out);
+        self.arguments.write(out);
         out.int16(self.result_format.code());
     }
 }

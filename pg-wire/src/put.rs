@@ -44,6 +44,13 @@ pub trait Put {
     fn rename(&mut self, name: core::fmt::Arguments<'_>) {
         let _ = name;
     }
+    /// Passes over `length` bytes that would come now and were measured before, if bytes are all that is wanted to be
+    /// known of them; and says so.
+    #[inline]
+    fn skip_measured(&mut self, length: usize) -> bool {
+        let _ = length;
+        false
+    }
     /// Whether fields that came from the wire as one run of bytes are wanted one by one.
     #[inline]
     fn wants_fields(&self) -> bool {
@@ -78,7 +85,7 @@ impl Put for Measure {
     }
     #[inline]
     fn text(&mut self, value: Text<'_>) {
-        if memchr::memchr(0, value.as_bytes()).is_some() {
+        if has_nul(value.as_bytes()) {
             self.refuse(EncodeErrorKind::Nul);
         }
         self.length += value.len() + 1;
@@ -87,6 +94,11 @@ impl Put for Measure {
     fn bytes(&mut self, value: &[u8]) {
         // Saturating: two slices that overlap may add up to more than an address space.
         self.length = self.length.saturating_add(value.len());
+    }
+    #[inline]
+    fn skip_measured(&mut self, length: usize) -> bool {
+        self.length = self.length.saturating_add(length);
+        true
     }
     #[cold]
     fn refuse(&mut self, reason: EncodeErrorKind) {
@@ -112,7 +124,7 @@ impl<'a> Fill<'a> {
         !self.overrun && self.rest.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     fn put<const N: usize>(&mut self, value: [u8; N]) {
         match core::mem::take(&mut self.rest).split_first_chunk_mut::<N>() {
             Some((head, rest)) => {
@@ -125,24 +137,24 @@ impl<'a> Fill<'a> {
 }
 
 impl Put for Fill<'_> {
-    #[inline]
+    #[inline(always)]
     fn byte1(&mut self, value: u8) {
         self.put([value]);
     }
-    #[inline]
+    #[inline(always)]
     fn int16(&mut self, value: u16) {
         self.put(value.to_be_bytes());
     }
-    #[inline]
+    #[inline(always)]
     fn int32(&mut self, value: u32) {
         self.put(value.to_be_bytes());
     }
-    #[inline]
+    #[inline(always)]
     fn text(&mut self, value: Text<'_>) {
         self.bytes(value.as_bytes());
         self.put([0]);
     }
-    #[inline]
+    #[inline(always)]
     fn bytes(&mut self, value: &[u8]) {
         match core::mem::take(&mut self.rest).split_at_mut_checked(value.len()) {
             Some((head, rest)) => {
@@ -197,4 +209,23 @@ impl<B: BufMut + ?Sized> Put for Append<'_, B> {
             _ => self.overrun = true,
         }
     }
+}
+
+/// Whether a string holds a NUL. Names and statements are short, and a call costs more than looking at them: without a
+/// way out of the loop it is sixteen bytes at a time.
+#[inline]
+fn has_nul(text: &[u8]) -> bool {
+    if text.len() < 16 {
+        return text.contains(&0);
+    }
+    has_nul_long(text)
+}
+
+fn has_nul_long(text: &[u8]) -> bool {
+    if text.len() > 256 {
+        return memchr::memchr(0, text).is_some();
+    }
+    let any = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | (*byte == 0));
+    let (blocks, rest) = text.as_chunks::<16>();
+    blocks.iter().fold(any(rest), |found, block| found | any(block))
 }

@@ -21,12 +21,6 @@ impl<'a> Reader<'a> {
         Self { rest: body, whole: body.len(), message }
     }
 
-    /// Starts at `rest`, which has `before` bytes of its body in front of it.
-    #[inline]
-    pub(crate) fn behind(message: &'static str, before: usize, rest: &'a [u8]) -> Self {
-        Self { rest, whole: before + rest.len(), message }
-    }
-
     /// How many bytes have been read.
     #[inline]
     pub fn offset(&self) -> usize {
@@ -40,9 +34,15 @@ impl<'a> Reader<'a> {
     }
 
     /// An error of this kind at this place.
-    #[cold]
+    #[inline]
     pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { message: self.message, offset: self.offset(), kind }
+    }
+
+    /// An error of this kind at the place where `rest`, which has been read since, began.
+    #[inline]
+    pub(crate) fn error_before(&self, rest: &[u8], kind: DecodeErrorKind) -> DecodeError {
+        DecodeError { message: self.message, offset: self.offset() - rest.len(), kind }
     }
 
     /// `N` bytes as an array.

@@ -134,9 +134,10 @@ mod golden {
         let mut out = Vec::new();
         message.encode(&mut out).expect("it can be sent");
         assert_eq!(out.escape_ascii().to_string(), bytes.escape_ascii().to_string());
-        let mut appended = b"before".to_vec();
-        crate::message::append(message, &mut appended).expect("it can be sent");
-        assert_eq!(&appended[6..], bytes);
+        let mut outbox = crate::Outbox::new(0);
+        outbox.put(message);
+        assert_eq!(outbox.commit(), Ok(()));
+        assert_eq!(outbox.pending(), bytes);
         let body = match M::CODE {
             Some(code) => {
                 assert_eq!(code.0, bytes[0]);

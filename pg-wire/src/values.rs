@@ -27,7 +27,8 @@ pub struct Values<'a>(Repr<'a>);
 
 #[derive(Clone, Copy)]
 enum Repr<'a> {
-    Wire { message: &'static str, count: u16, bytes: &'a [u8] },
+    /// The count and what follows it.
+    Wire(&'a [u8]),
     Given(&'a [Option<&'a [u8]>]),
 }
 
@@ -37,16 +38,18 @@ impl<'a> Values<'a> {
 
     /// The rest of a body, unwalked.
     #[inline]
-    pub(crate) fn read_last(message: &'static str, body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let count = body.u16()?;
-        Ok(Self(Repr::Wire { message, count, bytes: body.rest() }))
+    pub(crate) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let mut whole = *body;
+        body.u16()?;
+        body.rest();
+        Ok(Self(Repr::Wire(whole.rest())))
     }
 
     /// How many values there are.
     #[inline]
     pub fn len(&self) -> usize {
         match self.0 {
-            Repr::Wire { count, .. } => usize::from(count),
+            Repr::Wire(bytes) => bytes.first_chunk().map_or(0, |count| u16::from_be_bytes(*count).into()),
             Repr::Given(values) => values.len(),
         }
     }
@@ -61,9 +64,10 @@ impl<'a> Values<'a> {
     #[inline]
     pub fn iter(&self) -> ValuesIter<'a> {
         ValuesIter(match self.0 {
-            Repr::Wire { message, count, bytes } => {
-                // The count stands in front of them.
-                IterRepr::Wire { left: count, body: Reader::behind(message, 2, bytes) }
+            Repr::Wire(bytes) => {
+                let mut body = Reader::new("values", bytes);
+                // The count is there since the values were read.
+                IterRepr::Wire { left: body.u16().unwrap_or(0), body }
             }
             Repr::Given(values) => IterRepr::Given(values.iter()),
         })
@@ -105,11 +109,16 @@ impl<'a> Iterator for ValuesIter<'a> {
         match &mut self.0 {
             IterRepr::Wire { left: 0, body } => {
                 // Leftovers are told once, after the last value.
-                if body.remaining() == 0 { None } else { Some(Err(trailing(body))) }
+                let rest = body.rest();
+                if rest.is_empty() {
+                    None
+                } else {
+                    Some(Err(body.error_before(rest, DecodeErrorKind::Trailing)))
+                }
             }
             IterRepr::Wire { left, body } => {
-                *left -= 1;
                 let value = body.value();
+                *left -= 1;
                 if value.is_err() {
                     *left = 0;
                     body.rest();
@@ -129,33 +138,23 @@ impl<'a> Iterator for ValuesIter<'a> {
     }
 }
 
-#[cold]
-fn trailing(body: &mut Reader<'_>) -> DecodeError {
-    let error = body.error(DecodeErrorKind::Trailing);
-    body.rest();
-    error
-}
-
 impl<'a> Field<'a> for Values<'a> {
     /// Walks the values to find their end: what follows is another field.
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let count = body.u16()?;
         let start = *body;
-        for _ in 0..count {
+        for _ in 0..body.u16()? {
             body.value()?;
         }
-        Ok(Self(Repr::Wire { message: "values", count, bytes: start.until(body) }))
+        Ok(Self(Repr::Wire(start.until(body))))
     }
 
     #[inline]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         match self.0 {
             // Also a damaged row leaves as it came: whoever does not look need not judge.
-            Repr::Wire { count, bytes, .. } => {
-                out.int16(count);
-                if !out.wants_fields() {
-                    return out.bytes(bytes);
-                }
+            Repr::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),
+            Repr::Wire(_) => {
+                write_count("values", self.len(), out);
                 for value in self.iter().map_while(Result::ok) {
                     write_value(value, out);
                 }
@@ -217,6 +216,7 @@ impl PartialEq for Values<'_> {
 impl<'a> IntoIterator for Values<'a> {
     type Item = Result<Option<&'a [u8]>, DecodeError>;
     type IntoIter = ValuesIter<'a>;
+    #[inline]
     fn into_iter(self) -> ValuesIter<'a> {
         self.iter()
     }

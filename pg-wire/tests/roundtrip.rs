@@ -4,9 +4,8 @@ use bytes::{BufMut, BytesMut};
 use pg_wire::backend::*;
 use pg_wire::frontend::*;
 use pg_wire::{
-    Bindable, Bound, CopyFormat, Decode, DecodeErrorKind, Direction, EncodeErrorKind, FormatCode, Frame,
-    List, Message, Outbox, Params, Payload, PgProtocol, Portal, PutMessage, Secret, SecretText, Statement,
-    Target, Terminated, Text, TransactionStatus, Values,
+    CopyFormat, Decode, DecodeErrorKind, Direction, EncodeErrorKind, FormatCode, Frame, List, Message,
+    Outbox, Payload, PutMessage, Secret, SecretText, Target, Terminated, Text, TransactionStatus, Values,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -559,26 +558,5 @@ fn the_counts_go_up_to_the_last_one_they_can_tell() {
         } else {
             assert_eq!(out, b"", "nothing is left of what was refused");
         }
-    }
-}
-
-#[test]
-fn parameters_are_counted_as_they_are_written() {
-    /// Says that it has more, or fewer, than it gives.
-    struct Lying(usize);
-    impl Params for Lying {
-        fn count(&self) -> usize {
-            self.0
-        }
-        fn each(&self, mut visit: impl FnMut(Bound<'_>)) {
-            visit(1i32.bound());
-            visit("x".bound());
-        }
-    }
-    for count in [0, 1, 2, 3, 70_000] {
-        let mut out = Vec::new();
-        out.bind(Statement(""), Portal("")).finish(Lying(count)).expect("there are two");
-        let bind: Bind<'_> = frame(&out).decode().expect("well-formed");
-        assert_eq!((bind.parameter_formats.len(), bind.parameters.len()), (2, 2), "{count}");
     }
 }

@@ -26,8 +26,7 @@ pub use startup::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus};
 crate::macros::direction! {
     /// A message of the server, as [`Frame::backend`](crate::Frame::backend) reads it.
     pub enum Backend {
-        DATA_ROW => DataRow<'a>,
-        COPY_DATA => CopyData<'a>,
+        DATA_ROW => DataRow<'a>, COPY_DATA => CopyData<'a>;
         AUTHENTICATION => Authentication<'a>,
         BACKEND_KEY_DATA => BackendKeyData<'a>,
         BIND_COMPLETE => BindComplete,

@@ -45,7 +45,7 @@ impl<'a> Decode<'a> for DataRow<'a> {
 
     #[inline]
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Values::read_last(Self::NAME, body).map(|values| Self { values })
+        Values::read_last(body).map(|values| Self { values })
     }
 }
 

@@ -17,10 +17,9 @@ pub use query::{CopyFail, Query, Terminate};
 crate::macros::direction! {
     /// A message of the client, as [`Frame::frontend`](crate::Frame::frontend) reads it.
     pub enum Frontend {
-        COPY_DATA => CopyData<'a>,
+        COPY_DATA => CopyData<'a>, SYNC => Sync;
         BIND => Bind<'a>,
         EXECUTE => Execute<'a>,
-        SYNC => Sync,
         QUERY => Query<'a>,
         PARSE => Parse<'a>,
         DESCRIBE => Describe<'a>,
