@@ -2,6 +2,7 @@
 
 mod channel_binding;
 mod connect;
+mod damage;
 mod methods;
 mod order;
 mod scram;

@@ -1,0 +1,136 @@
+//! Good conversations, in which something is cut, changed, left out, doubled or swapped on its way from the server.
+
+use std::ops::Range;
+
+use pg_auth::config::AuthMethod;
+use pg_auth::{Config, Handshake, Link, md5};
+
+use crate::support::*;
+use crate::wire::{Method, Server};
+
+/// What a server says in a conversation that ends well, a message each, and which of them have to arrive as they are: for all that
+/// follows AuthenticationOk can only change what is reported.
+fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
+    let config = with_password();
+    let mut server = Server::new(method);
+    let mut machine = machine(&config);
+    let mut script = Vec::new();
+    while machine.outcome.is_none() {
+        let answers = server.hear(&machine.said());
+        assert!(!answers.is_empty(), "nobody says anything");
+        for answer in answers {
+            machine.hear(&answer, usize::MAX);
+            script.push(answer);
+        }
+    }
+    assert!(machine.is_ready());
+    let ok =
+        script.iter().position(|message| message.starts_with(b"R\0\0\0\x08\0\0\0\0")).expect("there is one");
+    (script, 0..ok + 1)
+}
+
+fn scripts() -> Vec<(AuthMethod, Vec<Vec<u8>>, Range<usize>)> {
+    let stored = md5::Stored::new(b"user", &PASSWORD.into());
+    [
+        (AuthMethod::None, Method::Trust),
+        (AuthMethod::Password, Method::Cleartext(PASSWORD.into())),
+        (AuthMethod::Md5, Method::Md5(stored)),
+        (AuthMethod::ScramSha256, Method::Scram(verifier(), nonce(SERVER_NONCE))),
+    ]
+    .map(|(name, method)| {
+        let (script, proof) = script(method);
+        (name, script, proof)
+    })
+    .into()
+}
+
+fn machine(config: &Config) -> Machine<'_> {
+    let handshake = Handshake::new(config, Link::Unix).expect("nothing speaks against it");
+    Machine::new(handshake.nonce(nonce(CLIENT_NONCE)))
+}
+
+/// How a conversation ends in which the server says this. It never takes the machine more than a few steps a message.
+fn told<'c>(config: &'c Config, stream: &[u8]) -> Machine<'c> {
+    let mut machine = machine(config);
+    machine.hear(stream, usize::MAX);
+    machine
+}
+
+/// Whether it ends in a session for which the server has done what this method demands.
+fn is_in(machine: &Machine<'_>, method: AuthMethod) -> bool {
+    matches!(&machine.outcome, Some(Ok(session)) if session.auth_method == method)
+}
+
+#[test]
+fn a_conversation_that_is_cut_is_not_over() {
+    let config = with_password();
+    for (method, script, _) in scripts() {
+        let stream = script.concat();
+        for end in 0..stream.len() {
+            assert!(told(&config, &stream[..end]).outcome.is_none(), "{method}, cut at {end}");
+        }
+        assert!(is_in(&told(&config, &stream), method));
+    }
+}
+
+#[test]
+fn no_bit_of_a_proof_can_be_another() {
+    let config = with_password();
+    for (method, script, proof) in scripts() {
+        let good = script.concat();
+        let proven = script[proof].concat().len();
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut stream = good.clone();
+                stream[at] ^= 1 << bit;
+                let machine = told(&config, &stream);
+                // The salt of MD5 may be any: the client answers it, and whether the answer is right is not the client's to say.
+                let is_salt = method == AuthMethod::Md5 && (9..13).contains(&at);
+                if at < proven && !is_salt {
+                    assert!(!machine.is_ready(), "{method}, byte {at}, bit {bit}: {machine:?}");
+                } else if machine.is_ready() {
+                    assert!(is_in(&machine, method), "{method}, byte {at}, bit {bit}: {machine:?}");
+                }
+                let shown = format!("{machine:?}");
+                assert!(!shows(&shown, PASSWORD.as_bytes()), "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_message_of_a_proof_can_be_missing_doubled_or_elsewhere() {
+    let config = with_password();
+    for (method, script, proof) in scripts() {
+        let refused = |changed: Vec<Vec<u8>>, how: &str| {
+            let machine = told(&config, &changed.concat());
+            assert!(!is_in(&machine, method), "{method}, {how}: {machine:?}");
+            // A server need not ask for a password. To begin with SCRAM and let it be is another matter.
+            assert!(method != AuthMethod::ScramSha256 || !machine.is_ready(), "{how}: {machine:?}");
+        };
+        for at in proof {
+            let mut missing = script.clone();
+            missing.remove(at);
+            refused(missing, &format!("without {at}"));
+            let mut doubled = script.clone();
+            doubled.insert(at, script[at].clone());
+            refused(doubled, &format!("{at} twice"));
+            for other in at + 1..script.len() {
+                let mut swapped = script.clone();
+                swapped.swap(at, other);
+                refused(swapped, &format!("{at} and {other} swapped"));
+            }
+        }
+    }
+}
+
+/// A man in the middle who has recorded a whole login, and plays it to a client with another nonce.
+#[test]
+fn a_recorded_login_is_of_no_use() {
+    let config = with_password();
+    let (_, script, _) = scripts().pop().expect("SCRAM is the last");
+    let handshake = Handshake::new(&config, Link::Tcp).expect("nothing speaks against it");
+    let mut machine = Machine::new(handshake);
+    machine.hear(&script.concat(), usize::MAX);
+    assert!(matches!(machine.outcome, Some(Err(_))), "{machine:?}");
+}
