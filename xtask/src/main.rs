@@ -3,6 +3,7 @@
 //! What a word does stands in the file of its name; [`servers`] starts the PostgreSQL servers they
 //! share. Progress goes to standard error, so that standard output stays with what was asked for.
 
+mod bench;
 mod ci;
 mod demo;
 mod interrupt;
@@ -40,6 +41,12 @@ enum Word {
     },
     /// Everything a change has to pass: format, lints, docs, feature combinations, `no_std`, tests
     Ci,
+    /// Compare with peers and with hand-written loops, as in `cargo xtask bench --quick --only micro`
+    Bench {
+        /// Passed on to the benchmark; `--help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Run the demo program, against DATABASE_URL or a PostgreSQL started for it
     Demo,
     /// Start the servers that tests use, and keep them until Ctrl-C
@@ -90,6 +97,7 @@ fn run(word: Word) -> anyhow::Result<ExitCode> {
     match word {
         Word::Test { cargo } => test::run(&cargo),
         Word::Ci => ci::run(),
+        Word::Bench { options } => bench::run(&options),
         Word::Demo => demo::run(),
         Word::Serve => serve::run(),
         Word::With { command } => with::run(&command),

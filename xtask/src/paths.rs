@@ -10,10 +10,15 @@ pub(crate) fn root() -> &'static Path {
     manifest.parent().unwrap_or(manifest)
 }
 
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
+    root().join(target)
+}
+
 /// Where xtask keeps what it may throw away at any time.
 pub(crate) fn cache() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
-    root().join(target).join("xtask")
+    target().join("xtask")
 }
 
 /// The cargo that runs us, in the workspace's root.

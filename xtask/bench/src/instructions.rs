@@ -1,0 +1,83 @@
+//! Instructions an operation, by callgrind.
+//!
+//! We run ourselves once under valgrind. Every contender does a warm round and then one between two marks: at the first
+//! callgrind sets its counters to zero, at the second it writes them down, one file a contender, in order.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::line::Line;
+use crate::measure::Measured;
+
+/// Where counting begins. Known by its name, and not the same code as the other one, which would make them one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn pg_bench_round_begins() {
+    std::hint::black_box(1);
+}
+
+/// Where counting ends.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn pg_bench_round_ends() {
+    std::hint::black_box(2);
+}
+
+/// What the run under valgrind does.
+pub(crate) fn run_marked(lines: &mut [Line]) -> Result<()> {
+    for contender in lines.iter_mut().flat_map(|line| &mut line.contenders) {
+        (contender.round)()?;
+        pg_bench_round_begins();
+        let found = (contender.round)();
+        pg_bench_round_ends();
+        found?;
+    }
+    Ok(())
+}
+
+/// Counts the instructions of every contender; `only` are the words that chose the lines.
+pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
+    if results.is_empty() {
+        return Ok(());
+    }
+    let ourselves = std::env::current_exe()?;
+    let dir = ourselves.with_file_name("callgrind");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir)?;
+    let out = dir.join("out");
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--compress-strings=no", "--quiet"]);
+    valgrind.args(["--zero-before=pg_bench_round_begins", "--dump-before=pg_bench_round_ends"]);
+    valgrind.arg(format!("--callgrind-out-file={}", out.display()));
+    valgrind.arg(&ourselves).arg("--marked");
+    for word in only {
+        valgrind.arg("--only").arg(word);
+    }
+    let output = valgrind
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run valgrind (`apt-get install valgrind`, or leave it out: --no-instructions)")?;
+    ensure!(output.status.success(), "valgrind: {}", String::from_utf8_lossy(&output.stderr));
+    let mut part = 0;
+    for result in results {
+        for outcome in &mut result.outcomes {
+            part += 1;
+            let file = out.with_extension(part.to_string());
+            let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            let total = total(&text).with_context(|| format!("{} has no total", file.display()))?;
+            outcome.instructions = Some(total / result.operations as f64);
+        }
+    }
+    fs::remove_dir_all(&dir)?;
+    Ok(())
+}
+
+/// The first number behind `totals:` (or `summary:`).
+fn total(text: &str) -> Option<f64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")))?;
+    line.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,82 @@
+//! What is compared with what.
+
+/// Who does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The hand-written loop.
+    Limit,
+    /// pg-wire.
+    Ours,
+    /// A peer, by its name.
+    Peer(&'static str),
+}
+
+impl Who {
+    /// The name in a table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Ours => "pg-wire",
+            Self::Peer(name) => name,
+        }
+    }
+}
+
+/// Does one round of the work, and says what came of it: the same number for all contenders of a line.
+pub(crate) type Round = Box<dyn FnMut() -> anyhow::Result<u64>>;
+
+/// One way to do the work of a line.
+pub(crate) struct Contender {
+    /// Whose way it is.
+    pub(crate) who: Who,
+    /// A round of it.
+    pub(crate) round: Round,
+}
+
+/// What a line has to keep to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Target {
+    /// Ours takes at most this many times what the limit takes.
+    pub(crate) limit: Option<f64>,
+    /// The best peer takes at least this many times what ours takes.
+    pub(crate) peer: Option<f64>,
+}
+
+impl Target {
+    /// Against the limit and against the best peer.
+    pub(crate) fn new(limit: f64, peer: f64) -> Self {
+        Self { limit: Some(limit), peer: Some(peer) }
+    }
+
+    /// Against the limit alone: no peer has it, or none is promised to be beaten.
+    pub(crate) fn limit(limit: f64) -> Self {
+        Self { limit: Some(limit), peer: None }
+    }
+}
+
+/// One kind of work, and who does it.
+pub(crate) struct Line {
+    /// What is done, as `micro: decode …`.
+    pub(crate) name: String,
+    /// What one operation is.
+    pub(crate) unit: &'static str,
+    /// Operations in a round.
+    pub(crate) operations: u64,
+    /// What is promised.
+    pub(crate) target: Target,
+    /// Who does it.
+    pub(crate) contenders: Vec<Contender>,
+}
+
+impl Line {
+    /// A line without contenders.
+    pub(crate) fn new(name: impl Into<String>, unit: &'static str, operations: u64, target: Target) -> Self {
+        Self { name: name.into(), unit, operations, target, contenders: Vec::new() }
+    }
+
+    /// Adds a contender.
+    pub(crate) fn with(mut self, who: Who, round: impl FnMut() -> anyhow::Result<u64> + 'static) -> Self {
+        self.contenders.push(Contender { who, round: Box::new(round) });
+        self
+    }
+}

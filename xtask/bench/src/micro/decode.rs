@@ -1,0 +1,282 @@
+//! Rows: every value looked at, as 64 KB pieces come in.
+
+use anyhow::{Result, bail};
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator;
+use pg_stream::{PgConnection, PgMessage};
+use pg_stream_tokio::TokioIo;
+use pg_wire::backend::Backend;
+use pg_wire::{Connection, Inbox, Limits};
+use pgwire::messages::{DecodeContext, PgWireBackendMessage, ProtocolVersion};
+use postgres_protocol::message::backend::Message;
+use tokio::io::AsyncReadExt;
+use tokio::runtime::{Builder, Runtime};
+
+use super::hand::{self, Walk};
+use super::source::{self, Frames, PIECE};
+use super::touch::Touch;
+use crate::line::{Line, Target, Who};
+
+fn target(columns: usize) -> Target {
+    match columns {
+        1 => Target::new(1.25, 6.0),
+        8 => Target::new(1.2, 2.5),
+        _ => Target::new(1.1, 1.3),
+    }
+}
+
+/// As a program over `std::net` reads.
+pub(crate) fn blocking(columns: usize) -> Result<Line> {
+    let frames = source::rows(columns)?;
+    let name = format!("micro: decode a row of {columns}, blocking");
+    Ok(Line::new(name, "row", frames.count, target(columns))
+        .with(Who::Limit, limit(frames))
+        .with(Who::Ours, ours(frames))
+        .with(Who::Peer("postgres-protocol"), postgres_protocol(frames))
+        .with(Who::Peer("pgwire"), pgwire(frames))
+        .with(Who::Peer("pg_stream"), pg_stream(frames)))
+}
+
+/// As a program on Tokio reads: a connection, and a call for each message.
+pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
+    let frames = source::rows(columns)?;
+    let name = format!("micro: decode a row of {columns}, async");
+    Ok(Line::new(name, "row", frames.count, target(columns))
+        .with(Who::Limit, limit_on_tokio(frames)?)
+        .with(Who::Ours, ours_on_tokio(frames)?)
+        .with(Who::Peer("postgres-protocol"), postgres_protocol_on_tokio(frames)?)
+        .with(Who::Peer("pgwire"), pgwire_on_tokio(frames)?)
+        .with(Who::Peer("pg_stream"), pg_stream_on_tokio(frames)?))
+}
+
+/// A runtime as `#[tokio::main(flavor = "current_thread")]` makes one.
+pub(crate) fn runtime() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
+    let (mut source, mut walk) = (frames.endless(), Walk::new());
+    move || {
+        let (mut rows, mut touch) = (0, Touch::default());
+        while rows < frames.count {
+            let count = source.give(walk.space());
+            walk.filled(count);
+            walk.frames(|code, body| {
+                if code == b'D' {
+                    hand::row(body, &mut touch);
+                    rows += 1;
+                }
+            });
+        }
+        Ok(touch.sum())
+    }
+}
+
+fn limit_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
+    let (runtime, mut source, mut walk) = (runtime()?, frames.endless(), Walk::new());
+    Ok(move || {
+        runtime.block_on(async {
+            let (mut rows, mut touch) = (0, Touch::default());
+            while rows < frames.count {
+                let count = source.read(walk.space()).await?;
+                walk.filled(count);
+                walk.frames(|code, body| {
+                    if code == b'D' {
+                        hand::row(body, &mut touch);
+                        rows += 1;
+                    }
+                });
+            }
+            Ok(touch.sum())
+        })
+    })
+}
+
+fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {
+    let (mut source, mut inbox) = (frames.endless(), Inbox::new(Limits::BACKEND));
+    move || {
+        let (mut rows, mut touch) = (0, Touch::default());
+        while rows < frames.count {
+            let count = source.give(inbox.space());
+            inbox.filled(count);
+            while let Some(frame) = inbox.next()? {
+                if let Backend::DataRow(row) = frame.backend()? {
+                    for value in row.values {
+                        touch.value(value?);
+                    }
+                    rows += 1;
+                }
+            }
+        }
+        Ok(touch.sum())
+    }
+}
+
+fn ours_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
+    let runtime = runtime()?;
+    let mut conn = Connection::new(TokioIo(frames.endless()), Limits::BACKEND);
+    Ok(move || {
+        runtime.block_on(async {
+            let (mut rows, mut touch) = (0, Touch::default());
+            while rows < frames.count {
+                if let Backend::DataRow(row) = conn.recv().await?.backend()? {
+                    for value in row.values {
+                        touch.value(value?);
+                    }
+                    rows += 1;
+                }
+            }
+            Ok(touch.sum())
+        })
+    })
+}
+
+#[inline(always)]
+fn postgres_protocol_rows(buffer: &mut BytesMut, touch: &mut Touch) -> Result<u64> {
+    let mut rows = 0;
+    while let Some(message) = Message::parse(buffer)? {
+        if let Message::DataRow(row) = message {
+            // Ranges are all it has; which bytes they are is for the caller to look up.
+            let mut ranges = row.ranges();
+            while let Some(range) = ranges.next()? {
+                touch.value(range.map(|range| &row.buffer()[range]));
+            }
+            rows += 1;
+        }
+    }
+    Ok(rows)
+}
+
+fn postgres_protocol(frames: Frames) -> impl FnMut() -> Result<u64> {
+    let (mut source, mut buffer) = (frames.endless(), BytesMut::with_capacity(2 * PIECE));
+    let mut piece = vec![0; PIECE];
+    move || {
+        let (mut rows, mut touch) = (0, Touch::default());
+        while rows < frames.count {
+            // A `BytesMut` has no initialised room that a blocking read could be given.
+            let count = source.give(&mut piece);
+            buffer.extend_from_slice(&piece[..count]);
+            rows += postgres_protocol_rows(&mut buffer, &mut touch)?;
+        }
+        Ok(touch.sum())
+    }
+}
+
+fn postgres_protocol_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
+    let (runtime, mut source) = (runtime()?, frames.endless());
+    let mut buffer = BytesMut::with_capacity(2 * PIECE);
+    Ok(move || {
+        runtime.block_on(async {
+            let (mut rows, mut touch) = (0, Touch::default());
+            while rows < frames.count {
+                buffer.reserve(PIECE);
+                source.read_buf(&mut buffer).await?;
+                rows += postgres_protocol_rows(&mut buffer, &mut touch)?;
+            }
+            Ok(touch.sum())
+        })
+    })
+}
+
+/// For messages within a session.
+pub(crate) fn pgwire_context() -> DecodeContext {
+    let mut context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
+    context.awaiting_frontend_ssl = false;
+    context.awaiting_frontend_startup = false;
+    context
+}
+
+#[inline(always)]
+fn pgwire_rows(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch) -> Result<u64> {
+    let mut rows = 0;
+    while let Some(message) = PgWireBackendMessage::decode(buffer, context)? {
+        if let PgWireBackendMessage::DataRow(row) = message {
+            // It leaves the columns to its user.
+            let mut rest = &row.data[..];
+            for _ in 0..row.field_count {
+                let Some((length, values)) = rest.split_first_chunk() else { bail!("a short row") };
+                rest = values;
+                match usize::try_from(i32::from_be_bytes(*length)) {
+                    Err(_) => touch.value(None),
+                    Ok(length) => {
+                        let Some((value, values)) = rest.split_at_checked(length) else {
+                            bail!("a short row")
+                        };
+                        touch.value(Some(value));
+                        rest = values;
+                    }
+                }
+            }
+            rows += 1;
+        }
+    }
+    Ok(rows)
+}
+
+fn pgwire(frames: Frames) -> impl FnMut() -> Result<u64> {
+    let (mut source, mut buffer) = (frames.endless(), BytesMut::with_capacity(2 * PIECE));
+    let (mut piece, context) = (vec![0; PIECE], pgwire_context());
+    move || {
+        let (mut rows, mut touch) = (0, Touch::default());
+        while rows < frames.count {
+            let count = source.give(&mut piece);
+            buffer.extend_from_slice(&piece[..count]);
+            rows += pgwire_rows(&mut buffer, &context, &mut touch)?;
+        }
+        Ok(touch.sum())
+    }
+}
+
+fn pgwire_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
+    let (runtime, mut source) = (runtime()?, frames.endless());
+    let (mut buffer, context) = (BytesMut::with_capacity(2 * PIECE), pgwire_context());
+    Ok(move || {
+        runtime.block_on(async {
+            let (mut rows, mut touch) = (0, Touch::default());
+            while rows < frames.count {
+                buffer.reserve(PIECE);
+                source.read_buf(&mut buffer).await?;
+                rows += pgwire_rows(&mut buffer, &context, &mut touch)?;
+            }
+            Ok(touch.sum())
+        })
+    })
+}
+
+/// Looks at a message, and says how many rows it was.
+#[inline(always)]
+fn pg_stream_row(message: &PgMessage, touch: &mut Touch) -> u64 {
+    let PgMessage::DataRow(row) = message else { return 0 };
+    // It has no way from one column to the next: each is found from the front.
+    for column in 0..row.column_count().into() {
+        touch.value(row.column(column));
+    }
+    1
+}
+
+fn pg_stream(frames: Frames) -> impl FnMut() -> Result<u64> {
+    // It asks for one byte, four bytes and the body; the buffer is the caller's.
+    let mut conn = PgConnection::new(std::io::BufReader::with_capacity(PIECE, frames.endless()));
+    move || {
+        let (mut rows, mut touch) = (0, Touch::default());
+        while rows < frames.count {
+            rows += pg_stream_row(&conn.recv_sync()?, &mut touch);
+        }
+        Ok(touch.sum())
+    }
+}
+
+fn pg_stream_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
+    let runtime = runtime()?;
+    let source = tokio::io::BufReader::with_capacity(PIECE, frames.endless());
+    let mut conn = PgConnection::new(source);
+    Ok(move || {
+        runtime.block_on(async {
+            let (mut rows, mut touch) = (0, Touch::default());
+            while rows < frames.count {
+                rows += pg_stream_row(&conn.recv().await?, &mut touch);
+            }
+            Ok(touch.sum())
+        })
+    })
+}

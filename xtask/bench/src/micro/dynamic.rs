@@ -1,0 +1,110 @@
+//! Bind, with parameters whose types are known at run time only.
+
+use std::hint::black_box;
+
+use anyhow::{Result, bail};
+use bytes::BytesMut;
+use pg_wire::{Bindable, FormatCode, PgProtocol, Portal, Statement};
+use postgres_protocol::message::frontend;
+use postgres_types::{ToSql, Type};
+
+use super::encode::{FORMATS, OPERATIONS, VALUES, into, limit_bind, outbox};
+use crate::line::{Line, Target, Who};
+
+/// Bind, Execute and Sync.
+pub(crate) fn lines() -> Vec<Line> {
+    [2, 8].map(line).into()
+}
+
+fn line(count: usize) -> Line {
+    let name = format!("micro: bind {count}, &[&dyn]");
+    Line::new(name, "bind+execute+sync", OPERATIONS, Target::new(2.5, 3.0))
+        .with(Who::Limit, limit_bind(count))
+        .with(Who::Ours, ours(count))
+        .with(Who::Peer("postgres-protocol"), postgres_protocol(count))
+        .with(Who::Peer("pg_stream"), pg_stream::bind(count))
+}
+
+fn ours(count: usize) -> impl FnMut() -> Result<u64> {
+    into(outbox(), move |out| {
+        let v = black_box(&VALUES);
+        let params: [&dyn Bindable; 8] =
+            [&v.id, &v.name, &v.amount, &v.ratio, &v.active, &v.parent, &v.text, &v.kind];
+        out.bind(Statement("s1"), Portal::UNNAMED)
+            .result_formats(&[FormatCode::Binary])
+            .finish(&params[..count])
+            .execute(Portal::UNNAMED, 0)
+            .sync();
+        Ok(())
+    })
+}
+
+/// As tokio-postgres calls it: `ToSql` with the type the server has told, which is checked for each value.
+fn postgres_protocol(count: usize) -> impl FnMut() -> Result<u64> {
+    let types =
+        [Type::INT4, Type::TEXT, Type::INT8, Type::FLOAT8, Type::BOOL, Type::INT8, Type::TEXT, Type::INT2];
+    into(BytesMut::new(), move |out| {
+        let v = black_box(&VALUES);
+        let params: [&dyn ToSql; 8] =
+            [&v.id, &v.name, &v.amount, &v.ratio, &v.active, &v.parent, &v.text, &v.kind];
+        let values = params[..count].iter().zip(&types);
+        let write = |(value, ty): (&&dyn ToSql, &Type), out: &mut BytesMut| {
+            value.to_sql_checked(ty, out).map(|null| match null {
+                postgres_types::IsNull::Yes => postgres_protocol::IsNull::Yes,
+                postgres_types::IsNull::No => postgres_protocol::IsNull::No,
+            })
+        };
+        // Its own choice of formats would be binary for all; given, so that the bytes are the same.
+        let formats = FORMATS[..count].iter().copied();
+        if frontend::bind("", "s1", formats, values, write, [1], out).is_err() {
+            bail!("a bind is refused");
+        }
+        frontend::execute("", 0, out)?;
+        frontend::sync(out);
+        Ok(())
+    })
+}
+
+/// Apart, because its trait and ours have the same names.
+pub(crate) mod pg_stream {
+    use std::hint::black_box;
+
+    use anyhow::Result;
+    use bytes::BufMut;
+    use pg_stream::PgProtocol;
+    use pg_stream::message::{Bindable, FormatCode};
+
+    use crate::micro::encode::{VALUES, into};
+
+    /// It has no other way than `&[&dyn]`. A `Vec` is the fastest of the buffers that it takes.
+    pub(crate) fn bind(count: usize) -> impl FnMut() -> Result<u64> {
+        into(Vec::new(), move |out: &mut Vec<u8>| {
+            let v = black_box(&VALUES);
+            let parent = Parent(v.parent);
+            let params: [&dyn Bindable; 8] =
+                [&v.id, &v.name, &v.amount, &v.ratio, &v.active, &parent, &v.text, &v.kind];
+            out.bind(None)
+                .statement("s1")
+                .result_format(FormatCode::Binary)
+                .finish(&params[..count])
+                .execute(None, 0)
+                .sync();
+            Ok(())
+        })
+    }
+
+    /// Its NULL says that it is binary, ours that it is text; this one makes the bytes the same.
+    struct Parent(Option<i64>);
+
+    impl Bindable for Parent {
+        fn format_code(&self) -> FormatCode {
+            self.0.map_or(FormatCode::Text, |_| FormatCode::Binary)
+        }
+        fn encoded_len(&self) -> usize {
+            self.0.encoded_len()
+        }
+        fn encode(&self, out: &mut dyn BufMut) {
+            self.0.encode(out);
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! What a client says, into a buffer that is used again.
+//!
+//! A hundred messages, then the buffer is emptied, as a pipeline does it. Everybody writes the same bytes.
+
+use std::hint::black_box;
+
+use anyhow::Result;
+use bytes::{Bytes, BytesMut};
+use pg_wire::{FormatCode, Outbox, Params, PgProtocol, Portal, PutMessage, Statement};
+use pgwire::messages::Message as _;
+use pgwire::messages::{extendedquery, simplequery};
+use postgres_protocol::IsNull;
+use postgres_protocol::message::frontend;
+use postgres_protocol::types;
+
+use super::hand::Pen;
+use crate::line::{Line, Target, Who};
+
+/// Messages before the buffer is emptied.
+const BATCH: u64 = 100;
+/// Times that it is.
+const BATCHES: u64 = 100;
+
+/// Eight parameters of everyday types; lines with fewer take the first ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Values {
+    pub(crate) id: i32,
+    pub(crate) name: &'static str,
+    pub(crate) amount: i64,
+    pub(crate) ratio: f64,
+    pub(crate) active: bool,
+    pub(crate) parent: Option<i64>,
+    pub(crate) text: &'static str,
+    pub(crate) kind: i16,
+}
+
+/// The ones that are written.
+pub(crate) const VALUES: Values = Values {
+    id: 4711,
+    name: "Ada Lovelace",
+    amount: 1_234_567_890_123,
+    ratio: 0.25,
+    active: true,
+    parent: None,
+    text: "the quick brown fox jumps over",
+    kind: 7,
+};
+
+/// Their formats: numbers are binary, text and NULL are text.
+pub(crate) const FORMATS: [i16; 8] = [1, 0, 1, 1, 1, 0, 0, 1];
+
+const SQL: &str = "SELECT id, name, amount FROM account WHERE id = $1 AND name = $2 ORDER BY id LIMIT 10";
+const TYPES: [u32; 2] = [23, 25];
+
+/// A buffer that is filled and emptied.
+pub(crate) trait Buffer {
+    /// What is in it.
+    fn bytes(&mut self) -> &[u8];
+    /// Empties it, as after sending.
+    fn empty(&mut self);
+}
+
+impl Buffer for Vec<u8> {
+    fn bytes(&mut self) -> &[u8] {
+        self
+    }
+    fn empty(&mut self) {
+        self.clear();
+    }
+}
+
+impl Buffer for BytesMut {
+    fn bytes(&mut self) -> &[u8] {
+        self
+    }
+    fn empty(&mut self) {
+        self.clear();
+    }
+}
+
+impl Buffer for Outbox {
+    fn bytes(&mut self) -> &[u8] {
+        // An error shows as missing bytes.
+        let _ = self.commit();
+        self.pending()
+    }
+    fn empty(&mut self) {
+        let length = self.pending().len();
+        self.sent(length);
+    }
+}
+
+/// Messages in a round.
+pub(crate) const OPERATIONS: u64 = BATCH * BATCHES;
+
+/// Rounds of a call that writes one message.
+pub(crate) fn into<B: Buffer>(
+    mut out: B,
+    mut one: impl FnMut(&mut B) -> Result<()>,
+) -> impl FnMut() -> Result<u64> {
+    move || {
+        let mut sum = 0;
+        for batch in 0..BATCHES {
+            for _ in 0..BATCH {
+                one(&mut out)?;
+            }
+            let bytes = black_box(out.bytes());
+            if batch == 0 {
+                // Weighed by place, so that order counts.
+                sum = bytes.iter().zip(1..).map(|(byte, place): (&u8, u64)| u64::from(*byte) * place).sum();
+            }
+            out.empty();
+        }
+        Ok(sum)
+    }
+}
+
+/// An outbox as a connection has it.
+pub(crate) fn outbox() -> Outbox {
+    Outbox::new(pg_wire::Limits::BACKEND.write_retain)
+}
+
+/// Bind, Execute and Sync; Query; Parse.
+pub(crate) fn lines() -> Vec<Line> {
+    let mut lines = Vec::new();
+    for count in [0, 2, 8] {
+        let name = format!("micro: bind {count}, tuple");
+        let line = Line::new(name, "bind+execute+sync", OPERATIONS, Target::new(1.3, 6.0))
+            .with(Who::Limit, limit_bind(count));
+        lines.push(peers_bind(
+            match count {
+                0 => line.with(Who::Ours, ours_bind(outbox(), |_| ())),
+                2 => line.with(Who::Ours, ours_bind(outbox(), |v: &Values| (v.id, v.name))),
+                _ => line.with(Who::Ours, ours_bind(outbox(), eight)),
+            },
+            count,
+        ));
+    }
+    // The other buffers, against the same limit.
+    let name = |buffer| format!("micro: bind 8, tuple, into {buffer}");
+    let unit = "bind+execute+sync";
+    lines.push(
+        Line::new(name("Vec"), unit, OPERATIONS, Target::limit(1.3))
+            .with(Who::Limit, limit_bind(8))
+            .with(Who::Ours, ours_bind_into(Vec::new())),
+    );
+    lines.push(
+        Line::new(name("BytesMut"), unit, OPERATIONS, Target::limit(1.3))
+            .with(Who::Limit, limit_bind(8))
+            .with(Who::Ours, ours_bind_into(BytesMut::new())),
+    );
+    lines.push(query());
+    lines.push(parse());
+    lines
+}
+
+fn eight(v: &Values) -> impl Params + use<> {
+    (v.id, v.name, v.amount, v.ratio, v.active, v.parent, v.text, v.kind)
+}
+
+fn ours_bind<B, P, V>(out: B, params: V) -> impl FnMut() -> Result<u64>
+where
+    B: Buffer + for<'c> PutMessage<Chained<'c> = &'c mut B> + 'static,
+    P: Params,
+    V: Fn(&Values) -> P,
+{
+    into(out, move |out| {
+        out.bind(Statement("s1"), Portal::UNNAMED)
+            .result_formats(&[FormatCode::Binary])
+            .finish(params(black_box(&VALUES)))
+            .execute(Portal::UNNAMED, 0)
+            .sync();
+        Ok(())
+    })
+}
+
+fn ours_bind_into<B: Buffer + bytes::BufMut>(out: B) -> impl FnMut() -> Result<u64> {
+    into(out, move |out| {
+        let params = eight(black_box(&VALUES));
+        let formats = &[FormatCode::Binary];
+        let out =
+            PgProtocol::bind(out, Statement("s1"), Portal::UNNAMED).result_formats(formats).finish(params)?;
+        let out = PgProtocol::execute(out, Portal::UNNAMED, 0)?;
+        PgProtocol::sync(out)?;
+        Ok(())
+    })
+}
+
+/// Execute and Sync, as they follow every Bind here.
+const EXECUTE_SYNC: [u8; 15] = *b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
+
+/// Portal and statement of every Bind here.
+const NAMES: [u8; 4] = *b"\0s1\0";
+
+/// One result format, binary.
+const RESULTS: [u8; 4] = [0, 1, 0, 1];
+
+pub(crate) fn limit_bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
+    match count {
+        0 => Box::new(into(Vec::new(), |out| {
+            // Portal and statement, no formats, no values, one result format.
+            let body = 4 + 2 + 2 + 4;
+            Pen::write(out, 5 + body + 15, |pen| {
+                pen.put([b'B']);
+                pen.put((4 + body as u32).to_be_bytes());
+                pen.put(NAMES);
+                pen.put([0; 4]);
+                pen.put(RESULTS);
+                pen.put(EXECUTE_SYNC);
+            });
+            Ok(())
+        })),
+        2 => Box::new(into(Vec::new(), |out| {
+            let v = black_box(&VALUES);
+            let body = 4 + (2 + 2 * 2) + 2 + (4 + 4) + (4 + v.name.len()) + 4;
+            Pen::write(out, 5 + body + 15, |pen| {
+                pen.put([b'B']);
+                pen.put((4 + body as u32).to_be_bytes());
+                pen.put(NAMES);
+                pen.put([0, 2, 0, 1, 0, 0, 0, 2]);
+                pen.put([0, 0, 0, 4]);
+                pen.put(v.id.to_be_bytes());
+                pen.value(v.name.as_bytes());
+                pen.put(RESULTS);
+                pen.put(EXECUTE_SYNC);
+            });
+            Ok(())
+        })),
+        _ => Box::new(into(Vec::new(), |out| {
+            let v = black_box(&VALUES);
+            let parent = v.parent.map_or(0, |_| 8);
+            let values = 8 + (4 + v.name.len()) + 12 + 12 + 5 + (4 + parent) + (4 + v.text.len()) + 6;
+            let body = 4 + (2 + 8 * 2) + 2 + values + 4;
+            Pen::write(out, 5 + body + 15, |pen| {
+                pen.put([b'B']);
+                pen.put((4 + body as u32).to_be_bytes());
+                pen.put(NAMES);
+                let parent = u8::from(v.parent.is_some());
+                pen.put([0, 8, 0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0, parent, 0, 0, 0, 1, 0, 8]);
+                pen.put([0, 0, 0, 4]);
+                pen.put(v.id.to_be_bytes());
+                pen.value(v.name.as_bytes());
+                pen.put([0, 0, 0, 8]);
+                pen.put(v.amount.to_be_bytes());
+                pen.put([0, 0, 0, 8]);
+                pen.put(v.ratio.to_be_bytes());
+                pen.put([0, 0, 0, 1, u8::from(v.active)]);
+                match v.parent {
+                    None => pen.put([0xff; 4]),
+                    Some(parent) => {
+                        pen.put([0, 0, 0, 8]);
+                        pen.put(parent.to_be_bytes());
+                    }
+                }
+                pen.value(v.text.as_bytes());
+                pen.put([0, 0, 0, 2]);
+                pen.put(v.kind.to_be_bytes());
+                pen.put(RESULTS);
+                pen.put(EXECUTE_SYNC);
+            });
+            Ok(())
+        })),
+    }
+}
+
+fn peers_bind(line: Line, count: usize) -> Line {
+    line.with(Who::Peer("postgres-protocol"), postgres_protocol_bind(count))
+        .with(Who::Peer("pgwire"), pgwire_bind(count))
+        .with(Who::Peer("pg_stream"), super::dynamic::pg_stream::bind(count))
+}
+
+/// Values by their place: the way to give it values of several types without a `dyn` in between.
+fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
+    // Only into a `BytesMut`.
+    into(BytesMut::new(), move |out| {
+        let v = black_box(&VALUES);
+        let write = |place: usize, out: &mut BytesMut| {
+            match place {
+                0 => types::int4_to_sql(v.id, out),
+                1 => types::text_to_sql(v.name, out),
+                2 => types::int8_to_sql(v.amount, out),
+                3 => types::float8_to_sql(v.ratio, out),
+                4 => types::bool_to_sql(v.active, out),
+                5 => match v.parent {
+                    None => return Ok(IsNull::Yes),
+                    Some(parent) => types::int8_to_sql(parent, out),
+                },
+                6 => types::text_to_sql(v.text, out),
+                _ => types::int2_to_sql(v.kind, out),
+            }
+            Ok(IsNull::No)
+        };
+        let formats = FORMATS[..count].iter().copied();
+        if frontend::bind("", "s1", formats, 0..count, write, [1], out).is_err() {
+            anyhow::bail!("a bind is refused");
+        }
+        frontend::execute("", 0, out)?;
+        frontend::sync(out);
+        Ok(())
+    })
+}
+
+/// The messages are made once and their parameters changed in place: it takes owned bytes, cut here from one buffer.
+fn pgwire_bind(count: usize) -> impl FnMut() -> Result<u64> {
+    let mut bind = extendedquery::Bind::new(
+        None,
+        Some("s1".to_owned()),
+        FORMATS[..count].to_vec(),
+        vec![None; count],
+        vec![1],
+    );
+    let (execute, sync) = (extendedquery::Execute::new(None, 0), extendedquery::Sync::new());
+    let mut scratch = BytesMut::new();
+    into(BytesMut::new(), move |out| {
+        let v = black_box(&VALUES);
+        for (place, parameter) in bind.parameters.iter_mut().enumerate() {
+            match place {
+                0 => types::int4_to_sql(v.id, &mut scratch),
+                1 => types::text_to_sql(v.name, &mut scratch),
+                2 => types::int8_to_sql(v.amount, &mut scratch),
+                3 => types::float8_to_sql(v.ratio, &mut scratch),
+                4 => types::bool_to_sql(v.active, &mut scratch),
+                5 => match v.parent {
+                    None => {
+                        *parameter = None;
+                        continue;
+                    }
+                    Some(parent) => types::int8_to_sql(parent, &mut scratch),
+                },
+                6 => types::text_to_sql(v.text, &mut scratch),
+                _ => types::int2_to_sql(v.kind, &mut scratch),
+            }
+            *parameter = Some(Bytes::from(scratch.split()));
+        }
+        bind.encode(out)?;
+        execute.encode(out)?;
+        sync.encode(out)?;
+        Ok(())
+    })
+}
+
+fn query() -> Line {
+    Line::new("micro: query", "query", OPERATIONS, Target::new(1.3, 2.0))
+        .with(
+            Who::Limit,
+            into(Vec::new(), |out| {
+                let sql = black_box(SQL).as_bytes();
+                Pen::write(out, 6 + sql.len(), |pen| {
+                    pen.put([b'Q']);
+                    pen.put((5 + sql.len() as u32).to_be_bytes());
+                    pen.bytes(sql);
+                    pen.put([0]);
+                });
+                Ok(())
+            }),
+        )
+        .with(
+            Who::Ours,
+            into(outbox(), |out| {
+                PgProtocol::query(out, black_box(SQL));
+                Ok(())
+            }),
+        )
+        .with(
+            Who::Peer("postgres-protocol"),
+            into(BytesMut::new(), |out| Ok(frontend::query(black_box(SQL), out)?)),
+        )
+        .with(Who::Peer("pgwire"), {
+            // The text has to be its own: copied in place.
+            let mut query = simplequery::Query::new(String::new());
+            into(BytesMut::new(), move |out| {
+                query.query.clear();
+                query.query.push_str(black_box(SQL));
+                Ok(query.encode(out)?)
+            })
+        })
+        .with(
+            Who::Peer("pg_stream"),
+            into(Vec::new(), |out: &mut Vec<u8>| {
+                pg_stream::PgProtocol::query(out, black_box(SQL));
+                Ok(())
+            }),
+        )
+}
+
+fn parse() -> Line {
+    Line::new("micro: parse", "parse", OPERATIONS, Target::new(1.3, 2.0))
+        .with(
+            Who::Limit,
+            into(Vec::new(), |out| {
+                let (name, sql, types) = (black_box("s1"), black_box(SQL), black_box(TYPES));
+                let body = name.len() + 1 + sql.len() + 1 + 2 + 4 * types.len();
+                Pen::write(out, 5 + body, |pen| {
+                    pen.put([b'P']);
+                    pen.put((4 + body as u32).to_be_bytes());
+                    pen.bytes(name.as_bytes());
+                    pen.put([0]);
+                    pen.bytes(sql.as_bytes());
+                    pen.put([0, 0, types.len() as u8]);
+                    for oid in types {
+                        pen.put(oid.to_be_bytes());
+                    }
+                });
+                Ok(())
+            }),
+        )
+        .with(
+            Who::Ours,
+            into(outbox(), |out| {
+                let (name, sql, types) = (black_box("s1"), black_box(SQL), black_box(TYPES));
+                PgProtocol::parse(out, name).query(sql).param_types(&types).finish();
+                Ok(())
+            }),
+        )
+        .with(
+            Who::Peer("postgres-protocol"),
+            into(BytesMut::new(), |out| {
+                let (name, sql, types) = (black_box("s1"), black_box(SQL), black_box(TYPES));
+                Ok(frontend::parse(name, sql, types, out)?)
+            }),
+        )
+        .with(Who::Peer("pgwire"), {
+            let mut parse = extendedquery::Parse::new(Some("s1".to_owned()), String::new(), TYPES.to_vec());
+            into(BytesMut::new(), move |out| {
+                parse.query.clear();
+                parse.query.push_str(black_box(SQL));
+                Ok(parse.encode(out)?)
+            })
+        })
+        .with(
+            Who::Peer("pg_stream"),
+            into(Vec::new(), |out: &mut Vec<u8>| {
+                let (name, sql, types) = (black_box("s1"), black_box(SQL), black_box(TYPES));
+                pg_stream::PgProtocol::parse(out, Some(name)).query(sql).param_types(&types).finish();
+                Ok(())
+            }),
+        )
+}

@@ -1,0 +1,28 @@
+//! Lines without a network: the same bytes for all, in memory.
+
+mod copy;
+mod decode;
+mod dynamic;
+mod encode;
+mod forward;
+mod hand;
+mod source;
+mod touch;
+
+use anyhow::Result;
+
+use crate::line::Line;
+
+/// All of them.
+pub(crate) fn lines() -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for columns in [1, 8, 50] {
+        lines.push(decode::blocking(columns)?);
+        lines.push(decode::on_tokio(columns)?);
+    }
+    lines.extend(copy::lines()?);
+    lines.extend(encode::lines());
+    lines.extend(dynamic::lines());
+    lines.extend(forward::lines()?);
+    Ok(lines)
+}

@@ -1,0 +1,128 @@
+//! Where the bytes come from.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pg_wire::backend::DataRow;
+use pg_wire::{Message, Values};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// As much as one read gives.
+pub(crate) const PIECE: usize = 64 * 1024;
+
+/// A stream of frames that begins again when it is at its end: what a kernel would give, without the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Endless {
+    bytes: &'static [u8],
+    at: usize,
+}
+
+impl Endless {
+    /// Over whole frames.
+    pub(crate) fn new(bytes: &'static [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Copies the next piece.
+    #[inline]
+    pub(crate) fn give(&mut self, space: &mut [u8]) -> usize {
+        let rest = &self.bytes[self.at..];
+        let count = rest.len().min(space.len()).min(PIECE);
+        space[..count].copy_from_slice(&rest[..count]);
+        self.at += count;
+        if self.at == self.bytes.len() {
+            self.at = 0;
+        }
+        count
+    }
+}
+
+impl io::Read for Endless {
+    #[inline]
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        Ok(self.give(space))
+    }
+}
+
+impl AsyncRead for Endless {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        space: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let count = self.give(space.initialize_unfilled());
+        space.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Nothing is written where rows are read; a connection wants both directions.
+impl AsyncWrite for Endless {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Frames for an [`Endless`], and how many there are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frames {
+    /// The bytes.
+    pub(crate) bytes: &'static [u8],
+    /// How many frames they are.
+    pub(crate) count: u64,
+}
+
+impl Frames {
+    /// Puts frames one after the other until there are about eight pieces of them: more than a cache next to the core
+    /// holds of what went before, less than one further away.
+    pub(crate) fn fill(mut put: impl FnMut(usize, &mut Vec<u8>)) -> Self {
+        let mut bytes = Vec::new();
+        let mut count = 0;
+        while bytes.len() < 8 * PIECE {
+            put(count, &mut bytes);
+            count += 1;
+        }
+        Self { bytes: bytes.leak(), count: count as u64 }
+    }
+
+    /// The next bytes of the stream, from its beginning.
+    pub(crate) fn endless(self) -> Endless {
+        Endless::new(self.bytes)
+    }
+}
+
+/// Rows of so many columns: numbers and texts of everyday lengths, and a NULL here and there.
+pub(crate) fn rows(columns: usize) -> anyhow::Result<Frames> {
+    let mut refused = None;
+    let frames = Frames::fill(|row, out| {
+        let texts: Vec<Option<String>> = (0..columns).map(|column| text(row, column)).collect();
+        let values: Vec<Option<&[u8]>> =
+            texts.iter().map(|text| text.as_deref().map(str::as_bytes)).collect();
+        let row = DataRow { values: Values::from(values.as_slice()) };
+        refused = refused.take().or(row.encode(out).err());
+    });
+    refused.map_or(Ok(frames), |error| Err(error.into()))
+}
+
+/// A value as a server would write it.
+pub(crate) fn text(row: usize, column: usize) -> Option<String> {
+    let number = (row * 7919 + column * 104_729) % 1_000_003;
+    match column % 8 {
+        0 => Some(number.to_string()),
+        1 => Some(format!("name of number {number}")),
+        2 => Some((number % 100).to_string()),
+        3 => Some(format!("2024-{:02}-{:02} 10:20:30.{number:06}", number % 12 + 1, number % 28 + 1)),
+        4 => Some(if number.is_multiple_of(2) { "t" } else { "f" }.to_owned()),
+        5 => (number % 4 != 0).then(|| format!("{}.{:02}", number / 100, number % 100)),
+        6 => Some("x".repeat(number % 30)),
+        _ => Some((number * 4_000).to_string()),
+    }
+}

@@ -1,0 +1,54 @@
+//! `cargo xtask bench`: builds the benchmark, which is a workspace of its own, and runs it with the servers it needs.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::servers::Servers;
+use crate::{paths, process};
+
+/// Builds as a user builds (release, nothing tuned), and hands `options` on.
+pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
+    let target = paths::target().join("bench");
+    let manifest = PathBuf::from_iter(["xtask", "bench", "Cargo.toml"]);
+    let mut build = paths::cargo(["build", "--release", "--locked", "--manifest-path"]);
+    process::succeed(build.arg(manifest).arg("--target-dir").arg(&target))?;
+
+    let mut bench = Command::new(target.join("release").join("bench"));
+    bench.args(options).current_dir(paths::root());
+    if !needs_servers(options) {
+        return process::hand_over(&mut bench);
+    }
+    let servers = Servers::start_both()?;
+    process::hand_over(bench.envs(servers.environment()))
+}
+
+/// Lines that are named `micro: …` need none.
+fn needs_servers(options: &[String]) -> bool {
+    let mut chosen = Vec::new();
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--help" | "-h" => return false,
+            "--only" => chosen.extend(words.next().map(String::as_str)),
+            word => chosen.extend(word.strip_prefix("--only=")),
+        }
+    }
+    chosen.is_empty() || !chosen.iter().all(|part| part.starts_with("micro"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needs_servers;
+
+    #[test]
+    fn servers_are_started_unless_only_micro_lines_are_wanted() {
+        let options = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
+        assert!(needs_servers(&[]));
+        assert!(needs_servers(&options("--quick")));
+        assert!(needs_servers(&options("--only micro --only copy")));
+        assert!(!needs_servers(&options("--quick --only micro")));
+        assert!(!needs_servers(&options("--only=micro:")));
+    }
+}
