@@ -102,6 +102,7 @@ async fn run(config: Config, sql: &str) -> Result<(), Failure> {
         copying: false,
         refusal: None,
         cancel: host.zip(session.cancel_key),
+        given_up: false,
     };
     let done = query.run(sql).await;
     if done.is_ok() {
@@ -128,6 +129,8 @@ struct Query<W> {
     refusal: Option<ServerError>,
     /// Where to send a cancel request and what to quote; gone when it has been sent.
     cancel: Option<(Host, CancelKey)>,
+    /// The user wants no more of it.
+    given_up: bool,
 }
 
 impl<W: Write> Query<W> {
@@ -184,6 +187,7 @@ impl<W: Write> Query<W> {
             match frame.backend()? {
                 Backend::DataRow(row) => print_row(&mut self.out, row)?,
                 Backend::CopyData(copy) => self.out.write_all(copy.data.0)?,
+                Backend::CopyInResponse(_) if self.given_up => self.fail_copy(),
                 Backend::CopyInResponse(_) => self.copying = true,
                 Backend::NoticeResponse(notice) => {
                     // In the order in which it came.
@@ -227,12 +231,17 @@ impl<W: Write> Query<W> {
                 say(format_args!("pg-query: the server could not be asked to give up: {error}"));
             }
         });
+        self.given_up = true;
         if self.copying {
-            // A server that waits for data does not look for cancel requests.
-            self.conn.copy_fail("interrupted by the user");
-            self.copying = false;
+            self.fail_copy();
         }
         Ok(())
+    }
+
+    /// Ends a COPY that the user wants no more of: a server that waits for data does not look at cancel requests.
+    fn fail_copy(&mut self) {
+        self.copying = false;
+        self.conn.copy_fail("interrupted by the user");
     }
 }
 

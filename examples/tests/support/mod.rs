@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long a program may take. The slowest takes a second on an idle machine; one that hangs is ended.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where a server is.
 #[derive(Debug)]
