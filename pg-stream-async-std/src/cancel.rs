@@ -2,7 +2,7 @@
 
 use futures_io::{AsyncRead, AsyncWrite};
 use pg_auth::{CancelKey, ConnectError, Host};
-use pg_wire::{Limits, PutMessage};
+use pg_wire::Limits;
 
 use crate::{Connection, FuturesIo, Socket};
 

@@ -1,7 +1,7 @@
 //! Asking a server to give up what another session is doing.
 
 use pg_auth::{CancelKey, ConnectError, Host};
-use pg_wire::{Limits, PutMessage};
+use pg_wire::Limits;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{Connection, Socket, TokioIo};

@@ -9,6 +9,7 @@ use crate::error::{DecodeError, EncodeError, FrameError};
 use crate::frame::{Frame, FrameBuf};
 use crate::inbox::{Head, Inbox};
 use crate::limits::Limits;
+use crate::message::Message;
 use crate::outbox::Outbox;
 
 /// Where bytes come from: the reading side of a stream.
@@ -165,7 +166,7 @@ impl From<EncodeError> for Error {
 /// A live stream of messages in both directions, for either chair.
 ///
 /// One object without a task behind it. Messages are queued by the methods of
-/// [`PgProtocol`](crate::PgProtocol) (or [`put`](crate::PutMessage::put), for a server), leave with [`flush`](Self::flush), and come
+/// [`PgProtocol`](crate::PgProtocol) (or [`put`](Self::put), for a server), leave with [`flush`](Self::flush), and come
 /// with [`recv`](Self::recv).
 ///
 /// All progress lives here and none in the futures: each of them may be dropped at any point and the call made again.
@@ -372,6 +373,10 @@ impl<T: Transport> Connection<T> {
             match incoming.poll_fill(transport, cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(Error::Poisoned(fault @ Fault::Frame(_)))) => {
+                    // Nobody will read what keeps the peer from taking more.
+                    return Poll::Ready(Err(Error::Poisoned(fault)));
+                }
                 Poll::Ready(Err(error)) => {
                     // The end of the other direction is told by `recv`, when it gets there.
                     if !matches!(error, Error::Poisoned(_)) {
@@ -485,6 +490,14 @@ impl<T: Transport> Connection<T> {
 }
 
 impl<T> Connection<T> {
+    /// Adds a message of either direction to the batch. The first that cannot be encoded is told by
+    /// [`flush`](Self::flush).
+    #[inline]
+    pub fn put<M: Message + ?Sized>(&mut self, message: &M) -> &mut Self {
+        self.outgoing.outbox.put(message);
+        self
+    }
+
     /// What has come and has not been taken.
     pub fn inbox(&self) -> &Inbox {
         &self.incoming.inbox
@@ -522,9 +535,14 @@ impl<T> Connection<T> {
         self.outgoing.outbox.set_retain(limits.write_retain);
     }
 
-    /// Why nothing more can be received or sent, if that is so.
-    pub fn fault(&self) -> Option<Fault> {
-        self.incoming.fault.or(self.outgoing.fault)
+    /// Why nothing more will come, if that is so. Messages that have come may still wait to be received.
+    pub fn read_fault(&self) -> Option<Fault> {
+        self.incoming.fault
+    }
+
+    /// Why nothing more can be sent, if that is so.
+    pub fn write_fault(&self) -> Option<Fault> {
+        self.outgoing.fault
     }
 
     /// The stream.
@@ -594,6 +612,47 @@ impl<R: Source> ReadHalf<R> {
     }
 }
 
+impl<R> ReadHalf<R> {
+    /// What has come and has not been taken.
+    pub fn inbox(&self) -> &Inbox {
+        &self.incoming.inbox
+    }
+
+    /// What has come and has not been taken.
+    pub fn inbox_mut(&mut self) -> &mut Inbox {
+        &mut self.incoming.inbox
+    }
+
+    /// As [`Connection::read_fault`].
+    pub fn fault(&self) -> Option<Fault> {
+        self.incoming.fault
+    }
+}
+
+impl<W> WriteHalf<W> {
+    /// As [`Connection::put`].
+    #[inline]
+    pub fn put<M: Message + ?Sized>(&mut self, message: &M) -> &mut Self {
+        self.outgoing.outbox.put(message);
+        self
+    }
+
+    /// What is to be sent and has not gone.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outgoing.outbox
+    }
+
+    /// What is to be sent and has not gone.
+    pub fn outbox_mut(&mut self) -> &mut Outbox {
+        &mut self.outgoing.outbox
+    }
+
+    /// As [`Connection::write_fault`].
+    pub fn fault(&self) -> Option<Fault> {
+        self.outgoing.fault
+    }
+}
+
 impl<W: Sink> WriteHalf<W> {
     /// As [`Connection::flush`], but it only writes: the receiving half has to go on receiving.
     ///
@@ -612,10 +671,5 @@ impl<W: Sink> WriteHalf<W> {
     pub async fn close(&mut self) -> Result<(), Error> {
         self.flush().await?;
         poll_fn(|cx| self.outgoing.poll_close(&mut self.sink, cx)).await
-    }
-
-    /// What is to be sent and has not gone.
-    pub fn outbox_mut(&mut self) -> &mut Outbox {
-        &mut self.outgoing.outbox
     }
 }

@@ -86,13 +86,6 @@ pub enum EncodeErrorKind {
     },
     /// A number that the field reads as something else (a row limit over 2,147,483,647 would mean "all").
     OutOfRange,
-    /// As many formats as there are values, one for all, or none: nothing else has a meaning.
-    FormatCount {
-        /// Formats given.
-        formats: usize,
-        /// Values given.
-        values: usize,
-    },
     /// A field that must not be empty is: it would end the list it stands in.
     Empty,
     /// The buffer has a fixed end, and the message does not fit before it.
@@ -121,9 +114,6 @@ impl fmt::Display for EncodeError {
                 write!(f, "a message of {length} bytes, where 2147483647 is the most")
             }
             EncodeErrorKind::OutOfRange => f.write_str("a number is out of its field's range"),
-            EncodeErrorKind::FormatCount { formats, values } => {
-                write!(f, "{formats} format codes for {values} values")
-            }
             EncodeErrorKind::Empty => f.write_str("a name in a list is empty"),
             EncodeErrorKind::NoRoom { needed, left } => {
                 write!(f, "it takes {needed} bytes and the buffer has {left} left")

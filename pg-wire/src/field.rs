@@ -12,10 +12,30 @@ use crate::text::Text;
 /// An object identifier: of a type, a table, a function. 0 stands for "none" or "let the server find out".
 pub type Oid = u32;
 
+/// Two are the same when the wire has the same for both: `Other` of a known code is that code.
+macro_rules! by_code {
+    ($name:ident, $code:ident) => {
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                self.$code() == other.$code()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl core::hash::Hash for $name {
+            fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+                self.$code().hash(state);
+            }
+        }
+    };
+}
+
 /// How a value is written: as text, or in the type's binary form.
 ///
 /// Int16 on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub enum FormatCode {
     /// 0: the type's text form, in the session's client encoding.
     #[default]
@@ -37,6 +57,8 @@ impl FormatCode {
         }
     }
 }
+
+by_code!(FormatCode, code);
 
 impl From<u16> for FormatCode {
     #[inline]
@@ -64,7 +86,7 @@ impl<'a> Field<'a> for FormatCode {
 macro_rules! byte_enum {
     ($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $byte:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug)]
         pub enum $name {
             $($(#[$vdoc])* $variant,)*
             /// A byte that PostgreSQL has not given a meaning.
@@ -81,6 +103,8 @@ macro_rules! byte_enum {
                 }
             }
         }
+
+        by_code!($name, byte);
 
         impl From<u8> for $name {
             #[inline]

@@ -55,7 +55,7 @@ pub trait PutMessage {
         Self: 'c;
 
     /// Appends a message.
-    fn put<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c>;
+    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c>;
 }
 
 impl<B: BufMut> PutMessage for B {
@@ -65,7 +65,7 @@ impl<B: BufMut> PutMessage for B {
         B: 'c;
 
     #[inline]
-    fn put<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c> {
+    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c> {
         message.encode(self)?;
         Ok(self)
     }
@@ -75,7 +75,7 @@ impl PutMessage for Outbox {
     type Chained<'c> = &'c mut Self;
 
     #[inline]
-    fn put<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
         Outbox::put(self, message);
         self
     }
@@ -89,9 +89,8 @@ impl<T> PutMessage for crate::Connection<T> {
         T: 'c;
 
     #[inline]
-    fn put<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
-        self.outbox_mut().put(message);
-        self
+    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+        self.put(message)
     }
 }
 
@@ -103,9 +102,8 @@ impl<W: crate::Sink> PutMessage for crate::WriteHalf<W> {
         W: 'c;
 
     #[inline]
-    fn put<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
-        self.outbox_mut().put(message);
-        self
+    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+        self.put(message)
     }
 }
 
@@ -133,7 +131,7 @@ pub trait PgProtocol: PutMessage {
     /// See [`Query`].
     #[inline]
     fn query<'m>(&mut self, sql: impl Into<Text<'m>>) -> Self::Chained<'_> {
-        self.put(&Query { sql: sql.into() })
+        self.put_message(&Query { sql: sql.into() })
     }
 
     /// Prepares a statement by this name. See [`Parse`].
@@ -167,13 +165,13 @@ pub trait PgProtocol: PutMessage {
     /// Asks for the parameters and the columns of a statement. See [`Describe`].
     #[inline]
     fn describe_statement(&mut self, name: &str) -> Self::Chained<'_> {
-        self.put(&Describe { target: Target::Statement, name: name.into() })
+        self.put_message(&Describe { target: Target::Statement, name: name.into() })
     }
 
     /// Asks for the columns of a portal. See [`Describe`].
     #[inline]
     fn describe_portal(&mut self, name: &str) -> Self::Chained<'_> {
-        self.put(&Describe { target: Target::Portal, name: name.into() })
+        self.put_message(&Describe { target: Target::Portal, name: name.into() })
     }
 
     /// Runs a portal, for `max_rows` rows at most; 0 for all. See [`Execute`].
@@ -181,31 +179,31 @@ pub trait PgProtocol: PutMessage {
     /// More than 2,147,483,647 rows is refused: the server would take it for all.
     #[inline]
     fn execute(&mut self, portal: Portal<'_>, max_rows: u32) -> Self::Chained<'_> {
-        self.put(&ExecuteUpTo { portal, max_rows })
+        self.put_message(&ExecuteUpTo { portal, max_rows })
     }
 
     /// Does away with a statement. See [`Close`].
     #[inline]
     fn close_statement(&mut self, name: &str) -> Self::Chained<'_> {
-        self.put(&Close { target: Target::Statement, name: name.into() })
+        self.put_message(&Close { target: Target::Statement, name: name.into() })
     }
 
     /// Does away with a portal. See [`Close`].
     #[inline]
     fn close_portal(&mut self, name: &str) -> Self::Chained<'_> {
-        self.put(&Close { target: Target::Portal, name: name.into() })
+        self.put_message(&Close { target: Target::Portal, name: name.into() })
     }
 
     /// Asks the server for its replies so far: the message [`Flush`], which sends nothing by itself.
     #[inline]
     fn flush_msg(&mut self) -> Self::Chained<'_> {
-        self.put(&Flush {})
+        self.put_message(&Flush {})
     }
 
     /// Ends a batch of the extended protocol. See [`Sync`].
     #[inline]
     fn sync(&mut self) -> Self::Chained<'_> {
-        self.put(&Sync {})
+        self.put_message(&Sync {})
     }
 
     /// Calls a function by its object id. See [`FunctionCall`](crate::frontend::FunctionCall).
@@ -225,25 +223,25 @@ pub trait PgProtocol: PutMessage {
     /// Sends data of a COPY. See [`CopyData`].
     #[inline]
     fn copy_data(&mut self, data: &[u8]) -> Self::Chained<'_> {
-        self.put(&CopyData { data: Payload(data) })
+        self.put_message(&CopyData { data: Payload(data) })
     }
 
     /// Ends the data of a COPY. See [`CopyDone`].
     #[inline]
     fn copy_done(&mut self) -> Self::Chained<'_> {
-        self.put(&CopyDone {})
+        self.put_message(&CopyDone {})
     }
 
     /// Gives up a COPY, with a reason. See [`CopyFail`].
     #[inline]
     fn copy_fail(&mut self, reason: &str) -> Self::Chained<'_> {
-        self.put(&CopyFail { reason: reason.into() })
+        self.put_message(&CopyFail { reason: reason.into() })
     }
 
     /// Ends the session. See [`Terminate`].
     #[inline]
     fn terminate(&mut self) -> Self::Chained<'_> {
-        self.put(&Terminate {})
+        self.put_message(&Terminate {})
     }
 }
 
@@ -292,7 +290,7 @@ impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
     #[inline]
     pub fn finish(self) -> P::Chained<'c> {
         let Self { out, statement, sql, types } = self;
-        out.put(&Parse { statement: statement.into(), sql: sql.into(), types: List::from(types) })
+        out.put_message(&Parse { statement: statement.into(), sql: sql.into(), types: List::from(types) })
     }
 }
 
@@ -342,7 +340,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
     #[inline]
     pub fn finish(self, params: impl Params) -> P::Chained<'c> {
         let Self { out, statement, portal, result_formats } = self;
-        out.put(&BindParams { statement, portal, params: Measured::new(params), result_formats })
+        out.put_message(&BindParams { statement, portal, params: Measured::new(params), result_formats })
     }
 }
 
@@ -382,7 +380,7 @@ impl<'c, P: PutMessage> FnCallBuilder<'c, P> {
     #[inline]
     pub fn finish(self, arguments: impl Params) -> P::Chained<'c> {
         let Self { out, function, result_format } = self;
-        out.put(&CallParams { function, arguments: Measured::new(arguments), result_format })
+        out.put_message(&CallParams { function, arguments: Measured::new(arguments), result_format })
     }
 }
 

@@ -6,8 +6,8 @@ mod support;
 use pg_wire::backend::{Backend, ErrorResponse, ReadyForQuery};
 use pg_wire::testing;
 use pg_wire::{
-    Connection, Error, Fault, Frame, FrameErrorKind, Limits, MessageCode, PgProtocol, PutMessage, ReadHalf,
-    Sink, Source, WriteHalf,
+    Connection, Error, Fault, Frame, FrameErrorKind, Limits, MessageCode, PgProtocol, ReadHalf, Sink, Source,
+    WriteHalf,
 };
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
@@ -359,7 +359,7 @@ fn a_refused_message_takes_its_batch_with_it_and_the_connection_goes_on() {
         let error = conn.query("select 2").query("select '\0'").sync().flush().await.expect_err("a NUL");
         assert!(matches!(error, Error::Encode(_)) && !error.is_fatal());
         assert_eq!(conn.transport().wrote, frame(b'Q', b"select 1\0"));
-        assert_eq!(conn.fault(), None);
+        assert_eq!((conn.read_fault(), conn.write_fault()), (None, None));
         conn.flush().await.expect("the error is told once");
         conn.query("select 3").flush().await.expect("fine");
         assert_eq!(conn.transport().wrote, [frame(b'Q', b"select 1\0"), frame(b'Q', b"select 3\0")].concat());
@@ -387,7 +387,7 @@ fn a_malformed_body_leaves_the_stream_in_step() {
         }
         let ready = conn.recv().await.expect("a frame").backend().expect("well-formed");
         assert!(matches!(ready, Backend::ReadyForQuery(ReadyForQuery { .. })));
-        assert_eq!(conn.fault(), None);
+        assert_eq!((conn.read_fault(), conn.write_fault()), (None, None));
     });
 }
 
@@ -415,7 +415,7 @@ fn a_header_that_cannot_be_believed_poisons() {
                 assert!(matches!(conn.recv_owned().await, Err(Error::Poisoned(Fault::Frame(_)))));
                 assert!(matches!(conn.fill().await, Err(Error::Poisoned(Fault::Frame(_)))));
             }
-            assert!(matches!(conn.fault(), Some(Fault::Frame(error)) if error.kind == kind));
+            assert!(matches!(conn.read_fault(), Some(Fault::Frame(error)) if error.kind == kind));
             // The other direction is not touched by it.
             conn.terminate().flush().await.expect("it is taken");
             assert_eq!(conn.transport().wrote, frame(b'X', b""));
@@ -434,7 +434,7 @@ fn a_frame_over_the_limit_costs_only_itself() {
             let kind = FrameErrorKind::TooLong { length, limit: 30_000, skipped: true };
             assert!(matches!(error, Error::Frame(error) if error.kind == kind), "{error:?}");
             assert!(!error.is_fatal());
-            assert_eq!(conn.fault(), None);
+            assert_eq!((conn.read_fault(), conn.write_fault()), (None, None));
         }
         assert_eq!(conn.recv().await.expect("it comes").body, b"I");
     });
@@ -465,7 +465,7 @@ fn the_servers_last_words_are_heard_when_nothing_can_be_written_any_more() {
         matches!(again, Error::Poisoned(Fault::Io(ErrorKind::BrokenPipe))) && again.is_fatal(),
         "{again:?}"
     );
-    assert_eq!(conn.fault(), Some(Fault::Io(ErrorKind::BrokenPipe)));
+    assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::BrokenPipe)));
     last_words(conn);
 }
 
@@ -590,7 +590,7 @@ fn writing_may_fail_behind_every_byte() {
     steps.closes = [Write::Fail(ErrorKind::NotConnected)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.close())), ErrorKind::NotConnected);
-    assert_eq!(conn.fault(), Some(Fault::Io(ErrorKind::NotConnected)));
+    assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::NotConnected)));
 }
 
 #[test]

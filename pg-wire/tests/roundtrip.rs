@@ -73,8 +73,8 @@ fn encoded(message: &impl Message) -> Bytes {
 
     let mut behind = b"before".to_vec();
     // Spelled out, because `BufMut` has a `put` too.
-    let chained = PutMessage::put(&mut behind, message).expect("valid");
-    PutMessage::put(chained, message).expect("valid");
+    let chained = PutMessage::put_message(&mut behind, message).expect("valid");
+    PutMessage::put_message(chained, message).expect("valid");
     assert_eq!(behind, [b"before", &whole[..], &whole[..]].concat());
 
     let mut out = BytesMut::new();

@@ -6,7 +6,7 @@ use core::fmt;
 
 use super::{Column, FromValue, Mismatch};
 use crate::backend::{DataRow, RowDescription};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::DecodeError;
 use crate::oid;
 
 /// A RowDescription, kept: what is needed to read the rows that follow it.
@@ -153,11 +153,7 @@ macro_rules! tuples {
                 match values.next() {
                     None => Ok(tuple),
                     Some(Err(error)) => Err(columns.error(index, Mismatch::Row(error))),
-                    Some(Ok(_)) => Err(columns.error(index, Mismatch::Row(DecodeError {
-                        message: "DataRow",
-                        offset: 0,
-                        kind: DecodeErrorKind::Trailing,
-                    }))),
+                    Some(Ok(_)) => Err(columns.error(index, Mismatch::Surplus)),
                 }
             }
         })*

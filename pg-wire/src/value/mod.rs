@@ -91,6 +91,8 @@ pub enum Mismatch {
     Utf8,
     /// There is no such column.
     Missing,
+    /// The row has more columns than were asked for.
+    Surplus,
     /// The row itself is damaged.
     Row(DecodeError),
     /// Another library's reason.
@@ -106,6 +108,7 @@ impl fmt::Display for Mismatch {
             Self::Malformed => f.write_str("its bytes are not a value of its type"),
             Self::Utf8 => f.write_str("it is not UTF-8"),
             Self::Missing => f.write_str("there is no such column"),
+            Self::Surplus => f.write_str("it was not asked for"),
             Self::Row(error) => error.fmt(f),
             Self::Other(error) => error.fmt(f),
         }
