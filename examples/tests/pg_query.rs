@@ -13,7 +13,7 @@ use pg_wire::backend::{
     Authentication, BackendKeyData, CommandComplete, CopyBothResponse, CopyInResponse, DataRow, ErrorField,
     ErrorFields, ErrorResponse, NoticeResponse, NotificationResponse, ParameterStatus, ReadyForQuery,
 };
-use pg_wire::{CopyFormat, List, PutMessage, Secret, TransactionStatus, Values};
+use pg_wire::{CopyFormat, List, Secret, TransactionStatus, Values};
 use support::{Ended, PATIENCE, Server, finish, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-query");
@@ -138,7 +138,7 @@ fn packet(stream: &mut TcpStream) -> Vec<u8> {
 const READY: ReadyForQuery = ReadyForQuery { status: TransactionStatus::Idle };
 
 fn put(script: &mut Vec<u8>, message: &impl pg_wire::Message) {
-    script.put(message).expect("it can be sent");
+    message.encode(script).expect("it can be sent");
 }
 
 fn put_row(script: &mut Vec<u8>, values: &[Option<&[u8]>]) {
