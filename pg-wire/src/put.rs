@@ -24,6 +24,12 @@ pub trait Put {
     /// Bytes whose length is told elsewhere.
     fn bytes(&mut self, value: &[u8]);
 
+    /// An Int32 length, and as many bytes.
+    #[inline]
+    fn counted(&mut self, length: u32, value: &[u8]) {
+        self.int32(length);
+        self.bytes(value);
+    }
     /// A string that must not be printed, and its terminating NUL.
     #[inline]
     fn secret_text(&mut self, value: Text<'_>) {
@@ -125,17 +131,28 @@ impl<'a> Fill<'a> {
     }
 
     #[inline(always)]
-    fn put<const N: usize>(&mut self, value: [u8; N]) {
-        match core::mem::take(&mut self.rest).split_first_chunk_mut::<N>() {
+    fn take(&mut self, length: usize) -> Option<&mut [u8]> {
+        match core::mem::take(&mut self.rest).split_at_mut_checked(length) {
             Some((head, rest)) => {
-                *head = value;
                 self.rest = rest;
+                Some(head)
             }
-            None => self.overrun = true,
+            None => {
+                self.overrun = true;
+                None
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, value: [u8; N]) {
+        if let Some(room) = self.take(N) {
+            room.copy_from_slice(&value);
         }
     }
 }
 
+// Everywhere in line: called, it would have to keep its state in memory.
 impl Put for Fill<'_> {
     #[inline(always)]
     fn byte1(&mut self, value: u8) {
@@ -151,17 +168,22 @@ impl Put for Fill<'_> {
     }
     #[inline(always)]
     fn text(&mut self, value: Text<'_>) {
-        self.bytes(value.as_bytes());
-        self.put([0]);
+        if let Some((nul, text)) = self.take(value.len() + 1).and_then(<[u8]>::split_last_mut) {
+            text.copy_from_slice(value.as_bytes());
+            *nul = 0;
+        }
     }
     #[inline(always)]
     fn bytes(&mut self, value: &[u8]) {
-        match core::mem::take(&mut self.rest).split_at_mut_checked(value.len()) {
-            Some((head, rest)) => {
-                head.copy_from_slice(value);
-                self.rest = rest;
-            }
-            None => self.overrun = true,
+        if let Some(room) = self.take(value.len()) {
+            room.copy_from_slice(value);
+        }
+    }
+    #[inline(always)]
+    fn counted(&mut self, length: u32, value: &[u8]) {
+        if let Some((field, room)) = self.take(4 + value.len()).and_then(<[u8]>::split_first_chunk_mut) {
+            *field = length.to_be_bytes();
+            room.copy_from_slice(value);
         }
     }
 }

@@ -183,13 +183,10 @@ pub(crate) fn write_count<P: Put + ?Sized>(what: &'static str, count: usize, out
 pub(crate) fn write_value<P: Put + ?Sized>(value: Option<&[u8]>, out: &mut P) {
     match value {
         None => out.int32(u32::MAX),
-        Some(value) => {
-            match i32::try_from(value.len()) {
-                Ok(length) => out.int32(length.cast_unsigned()),
-                Err(_) => out.refuse(EncodeErrorKind::ValueTooLong { length: value.len() }),
-            }
-            out.bytes(value);
-        }
+        Some(value) => match i32::try_from(value.len()) {
+            Ok(length) => out.counted(length.cast_unsigned(), value),
+            Err(_) => out.refuse(EncodeErrorKind::ValueTooLong { length: value.len() }),
+        },
     }
 }
 
