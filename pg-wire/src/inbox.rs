@@ -8,6 +8,7 @@ use crate::code::MessageCode;
 use crate::error::{FrameError, FrameErrorKind};
 use crate::frame::{Frame, FrameBuf};
 use crate::limits::Limits;
+use crate::run::Run;
 
 /// Length of a header: the code and the length field.
 const HEAD: usize = 5;
@@ -223,6 +224,32 @@ impl Inbox {
         }
     }
 
+    /// Every whole frame that is there, lent in one piece: what is passed on and not looked into. Only headers are read.
+    ///
+    /// # Errors
+    /// As [`head`](Self::head), for the first frame. What is wrong with a later one is told once it is the first.
+    #[inline]
+    pub fn run(&mut self) -> Result<Option<Run<'_>>, FrameError> {
+        let Some(first) = self.head()? else { return Ok(None) };
+        let start = self.start;
+        self.take(first);
+        while let Some(length) = self.believed() {
+            self.start += length;
+        }
+        Ok(self.buf.get(start..self.start).map(Run::new))
+    }
+
+    /// The length of the next frame, if it is whole and nothing is wrong with its header.
+    #[inline]
+    fn believed(&self) -> Option<usize> {
+        let rest = self.peek();
+        let length = announced(rest)?;
+        let body = length.checked_sub(HEAD)?;
+        let small = body <= self.limits.control.min(self.limits.bulk);
+        let within = small || body <= self.limits.of(MessageCode(*rest.first()?)).0;
+        (within && rest.len() >= length).then_some(length)
+    }
+
     /// The body of the next packet of the time before the session, which has a length and no code, lent, if a whole one is
     /// there.
     ///
@@ -408,6 +435,31 @@ mod tests {
         assert_eq!(kept.body.len(), 1 << 20);
         assert!(kept.body.iter().all(|byte| *byte == 1));
         assert_eq!(inbox.next(), Ok(Some(Frame { code: MessageCode::READY_FOR_QUERY, body: b"I" })));
+    }
+
+    #[test]
+    fn a_run_is_every_whole_frame_and_ends_before_one_that_is_not_believed() {
+        let limits = Limits { bulk: 1000, control: 1000, ..Limits::BACKEND };
+        let good = [frame(b'1', b""), frame(b'D', &[7; 1000]), frame(b'Z', b"I")].concat();
+        let behind: [(&[u8], bool); 6] = [
+            (b"", true),
+            (b"Z", true),
+            (b"Z\0\0\0\x05", true),
+            (b"Z\0\0\0\x03", false),
+            (b"D\0\0\x03\xed", false),
+            (b"Z\xff\xff\xff\xff", false),
+        ];
+        for (rest, believed) in behind {
+            let mut inbox = Inbox::new(limits);
+            inbox.extend(&good);
+            inbox.extend(rest);
+            let run = inbox.run().expect("the first is good").expect("and whole");
+            assert_eq!(run.as_bytes(), good, "{rest:?}");
+            let codes: Vec<u8> = run.frames().map(|frame| frame.code.0).collect();
+            assert_eq!(codes, b"1DZ", "{rest:?}");
+            assert_eq!(inbox.peek(), rest);
+            assert_eq!(inbox.run().is_ok_and(|run| run.is_none()), believed, "{rest:?}");
+        }
     }
 
     #[test]

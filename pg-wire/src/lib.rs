@@ -73,6 +73,7 @@ mod params;
 mod protocol;
 mod put;
 mod reader;
+mod run;
 mod sqlstate;
 #[cfg(feature = "std")]
 pub mod testing;
@@ -97,6 +98,7 @@ pub use params::{Bindable, Bound, Params};
 pub use protocol::{BindBuilder, FnCallBuilder, ParseBuilder, PgProtocol, Portal, PutMessage, Statement};
 pub use put::Put;
 pub use reader::Reader;
+pub use run::{Frames, Run};
 pub use sqlstate::SqlState;
 pub use text::Text;
 pub use trace::{Direction, Trace};
