@@ -26,11 +26,12 @@ extern "C" fn pg_bench_round_ends() {
 }
 
 /// What the run under valgrind does.
-pub(crate) fn run_marked(lines: &mut [Line]) -> Result<()> {
-    for contender in lines.iter_mut().flat_map(|line| &mut line.contenders) {
-        (contender.round)()?;
+pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
+    for contender in lines.into_iter().flat_map(|line| line.contenders) {
+        let mut round = (contender.prepare)()?;
+        round()?;
         pg_bench_round_begins();
-        let found = (contender.round)();
+        let found = round();
         pg_bench_round_ends();
         found?;
     }

@@ -1,5 +1,7 @@
 //! What is compared with what.
 
+use anyhow::Result;
+
 /// Who does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
@@ -23,14 +25,14 @@ impl Who {
 }
 
 /// Does one round of the work, and says what came of it: the same number for all contenders of a line.
-pub(crate) type Round = Box<dyn FnMut() -> anyhow::Result<u64>>;
+pub(crate) type Round = Box<dyn FnMut() -> Result<u64>>;
 
 /// One way to do the work of a line.
 pub(crate) struct Contender {
     /// Whose way it is.
     pub(crate) who: Who,
-    /// A round of it.
-    pub(crate) round: Round,
+    /// Makes ready: connects, and takes the memory that is needed.
+    pub(crate) prepare: Box<dyn FnOnce() -> Result<Round>>,
 }
 
 /// What a line has to keep to.
@@ -54,6 +56,15 @@ impl Target {
     }
 }
 
+/// Whose CPU time counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// That of the thread which does the work. What the other end takes, if it is a thread of ours, is not counted.
+    Thread,
+    /// That of the whole process: some of the work is done on other threads.
+    Process,
+}
+
 /// One kind of work, and who does it.
 pub(crate) struct Line {
     /// What is done, as `micro: decode …`.
@@ -64,19 +75,46 @@ pub(crate) struct Line {
     pub(crate) operations: u64,
     /// What is promised.
     pub(crate) target: Target,
+    /// What is measured.
+    pub(crate) clock: Clock,
+    /// Whether a round is so long that one turn is enough for a sample, and so that no second one is needed to warm up.
+    pub(crate) long: bool,
     /// Who does it.
     pub(crate) contenders: Vec<Contender>,
 }
 
 impl Line {
-    /// A line without contenders.
+    /// A line of short rounds, without contenders.
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, operations: u64, target: Target) -> Self {
-        Self { name: name.into(), unit, operations, target, contenders: Vec::new() }
+        Self {
+            name: name.into(),
+            unit,
+            operations,
+            target,
+            clock: Clock::Thread,
+            long: false,
+            contenders: Vec::new(),
+        }
     }
 
-    /// Adds a contender.
-    pub(crate) fn with(mut self, who: Who, round: impl FnMut() -> anyhow::Result<u64> + 'static) -> Self {
-        self.contenders.push(Contender { who, round: Box::new(round) });
+    /// The same with rounds of a second or so.
+    pub(crate) fn long(self) -> Self {
+        Self { long: true, ..self }
+    }
+
+    /// The same by another clock.
+    pub(crate) fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Adds a contender that is ready.
+    pub(crate) fn with(self, who: Who, round: impl FnMut() -> Result<u64> + 'static) -> Self {
+        self.prepared(who, || Ok(Box::new(round)))
+    }
+
+    /// Adds a contender that has to make ready.
+    pub(crate) fn prepared(mut self, who: Who, prepare: impl FnOnce() -> Result<Round> + 'static) -> Self {
+        self.contenders.push(Contender { who, prepare: Box::new(prepare) });
         self
     }
 }

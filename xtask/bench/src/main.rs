@@ -45,11 +45,11 @@ fn main() -> anyhow::Result<()> {
     let mut lines = micro::lines()?;
     lines.retain(|line| arguments.wants(&line.name));
     if arguments.marked {
-        return instructions::run_marked(&mut lines);
+        return instructions::run_marked(lines);
     }
     let effort = if arguments.quick { measure::Effort::QUICK } else { measure::Effort::FULL };
     let mut results = Vec::new();
-    for line in &mut lines {
+    for line in lines {
         results.push(measure::measure(line, effort)?);
         eprint!(".");
     }

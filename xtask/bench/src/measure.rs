@@ -1,10 +1,10 @@
 //! Taking turns, and what is made of the times.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::alloc;
-use crate::line::{Line, Target, Who};
+use crate::line::{Clock, Contender, Line, Target, Who};
 
 /// How much is done to find out.
 #[derive(Clone, Copy, Debug)]
@@ -13,13 +13,15 @@ pub(crate) struct Effort {
     samples: usize,
     /// Turns of each contender in a sample; the median of them counts.
     turns: usize,
+    /// Ratios taken of a line whose rounds are long: one turn each.
+    long_samples: usize,
 }
 
 impl Effort {
     /// For `--quick`.
-    pub(crate) const QUICK: Self = Self { samples: 9, turns: 5 };
+    pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 3 };
     /// Otherwise.
-    pub(crate) const FULL: Self = Self { samples: 31, turns: 9 };
+    pub(crate) const FULL: Self = Self { samples: 31, turns: 9, long_samples: 7 };
 }
 
 /// The middle of some numbers, and both ends.
@@ -87,45 +89,51 @@ impl Outcome {
 
 /// Lets the contenders of a line take turns.
 ///
-/// Times are the thread's own CPU time: others may use the machine.
-pub(crate) fn measure(line: &mut Line, effort: Effort) -> Result<Measured> {
-    let Line { name, unit, operations, target, contenders } = line;
-    let mut outcomes = Vec::new();
+/// Times are CPU times: others may use the machine.
+pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
+    let Line { name, unit, operations, target, clock, long, contenders } = line;
+    let turns_each = if long { 1 } else { effort.turns };
+    let samples = if long { effort.long_samples } else { effort.samples };
+    let (mut rounds, mut outcomes) = (Vec::new(), Vec::new());
     let mut answer = None;
-    for contender in contenders.iter_mut() {
-        // The first round warms up, the second says what is allocated from then on.
-        (contender.round)()?;
-        let (sum, allocations) = alloc::count(|| (contender.round)());
-        let sum = sum?;
+    for Contender { who, prepare } in contenders {
+        let failed = || format!("{name}: {}", who.name());
+        let mut round = prepare().with_context(failed)?;
+        if !long {
+            round().with_context(failed)?;
+        }
+        // Warm by now, if it is ever to be.
+        let (sum, allocations) = alloc::count(&mut round);
+        let sum = sum.with_context(failed)?;
         let expected = *answer.get_or_insert(sum);
-        ensure!(sum == expected, "{name}: {} finds {sum}, not {expected}", contender.who.name());
-        outcomes.push(Outcome {
-            who: contender.who,
-            times: Vec::new(),
-            allocations: allocations as f64 / *operations as f64,
-            instructions: None,
-        });
+        ensure!(sum == expected, "{name}: {} finds {sum}, not {expected}", who.name());
+        let allocations = allocations as f64 / operations as f64;
+        outcomes.push(Outcome { who, times: Vec::new(), allocations, instructions: None });
+        rounds.push(round);
     }
-    for sample in 0..effort.samples {
-        let mut turns = vec![Vec::with_capacity(effort.turns); contenders.len()];
-        for turn in 0..effort.turns {
-            for index in 0..contenders.len() {
+    for sample in 0..samples {
+        let mut turns = vec![Vec::with_capacity(turns_each); rounds.len()];
+        for turn in 0..turns_each {
+            for index in 0..rounds.len() {
                 // Nobody always runs behind the same neighbour.
-                let index = (index + sample + turn) % contenders.len();
-                let before = thread_time();
-                std::hint::black_box((contenders[index].round)()?);
-                turns[index].push((thread_time() - before) / *operations as f64);
+                let index = (index + sample + turn) % rounds.len();
+                let before = cpu_time(clock);
+                std::hint::black_box(rounds[index]()?);
+                turns[index].push((cpu_time(clock) - before) / operations as f64);
             }
         }
         for (outcome, turns) in outcomes.iter_mut().zip(turns) {
             outcome.times.push(Spread::of(turns).median);
         }
     }
-    Ok(Measured { name: name.clone(), unit, operations: *operations, target: *target, outcomes })
+    Ok(Measured { name, unit, operations, target, outcomes })
 }
 
-/// CPU time of this thread, in nanoseconds.
-fn thread_time() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+/// CPU time so far, in nanoseconds.
+pub(crate) fn cpu_time(clock: Clock) -> f64 {
+    let time = clock_gettime(match clock {
+        Clock::Thread => ClockId::ThreadCPUTime,
+        Clock::Process => ClockId::ProcessCPUTime,
+    });
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::runtime::{Builder, Runtime};
 
 use super::hand::{self, Walk};
-use super::source::{self, Frames, PIECE};
+use super::source::{self, Endless, Frames, PIECE};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
 
@@ -49,9 +49,35 @@ pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream_on_tokio(frames)?))
 }
 
+/// The same, taking what is there between waits: as a program does that has a loop over rows apart from its future.
+pub(crate) fn on_tokio_by_piece(columns: usize) -> Result<Line> {
+    let frames = source::rows(columns)?;
+    let name = format!("micro: decode a row of {columns}, async, try_recv");
+    Ok(Line::new(name, "row", frames.count, target(columns))
+        .with(Who::Limit, limit_on_tokio(frames)?)
+        .with(Who::Ours, ours_by_piece(frames)?)
+        .with(Who::Peer("postgres-protocol"), postgres_protocol_on_tokio(frames)?)
+        .with(Who::Peer("pgwire"), pgwire_on_tokio(frames)?))
+}
+
 /// A runtime as `#[tokio::main(flavor = "current_thread")]` makes one.
 pub(crate) fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+/// What is there. A function of its own, so that the compiler keeps what it counts in registers also where it is called from
+/// a future.
+#[inline(never)]
+fn hand_rows(walk: &mut Walk, touch: &mut Touch) -> u64 {
+    let (mut rows, mut seen) = (0, *touch);
+    walk.frames(|code, body| {
+        if code == b'D' {
+            hand::row(body, &mut seen);
+            rows += 1;
+        }
+    });
+    *touch = seen;
+    rows
 }
 
 fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
@@ -61,12 +87,7 @@ fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
         while rows < frames.count {
             let count = source.give(walk.space());
             walk.filled(count);
-            walk.frames(|code, body| {
-                if code == b'D' {
-                    hand::row(body, &mut touch);
-                    rows += 1;
-                }
-            });
+            rows += hand_rows(&mut walk, &mut touch);
         }
         Ok(touch.sum())
     }
@@ -80,12 +101,7 @@ fn limit_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
             while rows < frames.count {
                 let count = source.read(walk.space()).await?;
                 walk.filled(count);
-                walk.frames(|code, body| {
-                    if code == b'D' {
-                        hand::row(body, &mut touch);
-                        rows += 1;
-                    }
-                });
+                rows += hand_rows(&mut walk, &mut touch);
             }
             Ok(touch.sum())
         })
@@ -99,17 +115,26 @@ fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {
         while rows < frames.count {
             let count = source.give(inbox.space());
             inbox.filled(count);
-            while let Some(frame) = inbox.next()? {
-                if let Backend::DataRow(row) = frame.backend()? {
-                    for value in row.values {
-                        touch.value(value?);
-                    }
-                    rows += 1;
-                }
-            }
+            rows += ours_in(&mut inbox, &mut touch)?;
         }
         Ok(touch.sum())
     }
+}
+
+/// Apart, like the loop of the limit.
+#[inline(never)]
+fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
+    let (mut rows, mut seen) = (0, *touch);
+    while let Some(frame) = inbox.next()? {
+        if let Backend::DataRow(row) = frame.backend()? {
+            for value in row.values {
+                seen.value(value?);
+            }
+            rows += 1;
+        }
+    }
+    *touch = seen;
+    Ok(rows)
 }
 
 fn ours_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
@@ -131,19 +156,50 @@ fn ours_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
     })
 }
 
-#[inline(always)]
+fn ours_by_piece(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
+    let runtime = runtime()?;
+    let mut conn = Connection::new(TokioIo(frames.endless()), Limits::BACKEND);
+    Ok(move || {
+        runtime.block_on(async {
+            let (mut rows, mut touch) = (0, Touch::default());
+            while rows < frames.count {
+                conn.fill().await?;
+                rows += ours_what_is_there(&mut conn, &mut touch)?;
+            }
+            Ok(touch.sum())
+        })
+    })
+}
+
+#[inline(never)]
+fn ours_what_is_there(conn: &mut Connection<TokioIo<Endless>>, touch: &mut Touch) -> Result<u64> {
+    let (mut rows, mut seen) = (0, *touch);
+    while let Some(frame) = conn.try_recv()? {
+        if let Backend::DataRow(row) = frame.backend()? {
+            for value in row.values {
+                seen.value(value?);
+            }
+            rows += 1;
+        }
+    }
+    *touch = seen;
+    Ok(rows)
+}
+
+#[inline(never)]
 fn postgres_protocol_rows(buffer: &mut BytesMut, touch: &mut Touch) -> Result<u64> {
-    let mut rows = 0;
+    let (mut rows, mut seen) = (0, *touch);
     while let Some(message) = Message::parse(buffer)? {
         if let Message::DataRow(row) = message {
             // Ranges are all it has; which bytes they are is for the caller to look up.
             let mut ranges = row.ranges();
             while let Some(range) = ranges.next()? {
-                touch.value(range.map(|range| &row.buffer()[range]));
+                seen.value(range.map(|range| &row.buffer()[range]));
             }
             rows += 1;
         }
     }
+    *touch = seen;
     Ok(rows)
 }
 
@@ -186,9 +242,9 @@ pub(crate) fn pgwire_context() -> DecodeContext {
     context
 }
 
-#[inline(always)]
+#[inline(never)]
 fn pgwire_rows(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch) -> Result<u64> {
-    let mut rows = 0;
+    let (mut rows, mut seen) = (0, *touch);
     while let Some(message) = PgWireBackendMessage::decode(buffer, context)? {
         if let PgWireBackendMessage::DataRow(row) = message {
             // It leaves the columns to its user.
@@ -197,12 +253,12 @@ fn pgwire_rows(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch
                 let Some((length, values)) = rest.split_first_chunk() else { bail!("a short row") };
                 rest = values;
                 match usize::try_from(i32::from_be_bytes(*length)) {
-                    Err(_) => touch.value(None),
+                    Err(_) => seen.value(None),
                     Ok(length) => {
                         let Some((value, values)) = rest.split_at_checked(length) else {
                             bail!("a short row")
                         };
-                        touch.value(Some(value));
+                        seen.value(Some(value));
                         rest = values;
                     }
                 }
@@ -210,6 +266,7 @@ fn pgwire_rows(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch
             rows += 1;
         }
     }
+    *touch = seen;
     Ok(rows)
 }
 

@@ -1,13 +1,13 @@
 //! Lines without a network: the same bytes for all, in memory.
 
 mod copy;
-mod decode;
+pub(crate) mod decode;
 mod dynamic;
 mod encode;
 mod forward;
-mod hand;
-mod source;
-mod touch;
+pub(crate) mod hand;
+pub(crate) mod source;
+pub(crate) mod touch;
 
 use anyhow::Result;
 
@@ -19,6 +19,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     for columns in [1, 8, 50] {
         lines.push(decode::blocking(columns)?);
         lines.push(decode::on_tokio(columns)?);
+        lines.push(decode::on_tokio_by_piece(columns)?);
     }
     lines.extend(copy::lines()?);
     lines.extend(encode::lines());
