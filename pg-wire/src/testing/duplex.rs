@@ -1,0 +1,92 @@
+//! A stream in memory, both ends of it.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::task::{Context, Poll, Waker};
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::connection::{Sink, Source};
+
+/// Two ends of a stream in memory: what is written to one is read from the other, also in another thread. Either is at its end once
+/// the other has been closed or dropped.
+///
+/// As much as is written fits.
+pub fn duplex() -> (End, End) {
+    let (there, back) = (Arc::default(), Arc::default());
+    (End { reads: Arc::clone(&back), writes: Arc::clone(&there) }, End { reads: there, writes: back })
+}
+
+/// One end of a [`duplex`].
+#[derive(Debug)]
+pub struct End {
+    reads: Arc<Mutex<Pipe>>,
+    writes: Arc<Mutex<Pipe>>,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Pipe {
+    bytes: VecDeque<u8>,
+    /// Nobody writes any more.
+    ended: bool,
+    /// Nobody reads any more.
+    broken: bool,
+    reader: Option<Waker>,
+}
+
+impl Source for End {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut pipe = lock(&self.reads);
+        if pipe.bytes.is_empty() && !pipe.ended {
+            pipe.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(io::Read::read(&mut pipe.bytes, space))
+    }
+}
+
+impl Sink for End {
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut pipe = lock(&self.writes);
+        if pipe.broken || pipe.ended {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        pipe.bytes.extend(bytes);
+        wake(pipe);
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        end(&self.writes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        end(&self.writes);
+        lock(&self.reads).broken = true;
+    }
+}
+
+fn end(pipe: &Mutex<Pipe>) {
+    let mut pipe = lock(pipe);
+    pipe.ended = true;
+    wake(pipe);
+}
+
+fn wake(mut pipe: MutexGuard<'_, Pipe>) {
+    let reader = pipe.reader.take();
+    drop(pipe);
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
+/// A pipe has no state in which a panic could leave it.
+fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
+    pipe.lock().unwrap_or_else(PoisonError::into_inner)
+}
