@@ -1,0 +1,107 @@
+//! Taking in clients.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pg_stream_tokio::Socket;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::address::Address;
+use crate::say;
+use crate::session::{self, Proxy};
+
+/// How long to wait, when a client cannot be taken in and none that we have leaves.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A socket that clients connect to.
+pub(crate) struct Listener {
+    socket: Listening,
+    address: Address,
+}
+
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Listens on an address.
+    pub(crate) async fn bind(address: &Address) -> io::Result<Self> {
+        Ok(match address {
+            Address::Tcp(name) => {
+                let listener = TcpListener::bind(name).await?;
+                let address = Address::Tcp(listener.local_addr()?.to_string());
+                Self { socket: Listening::Tcp(listener), address }
+            }
+            Address::Unix(path) => {
+                Self { socket: Listening::Unix(UnixListener::bind(path)?), address: address.clone() }
+            }
+        })
+    }
+
+    /// Where clients can connect to: for port 0, the port that it got.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Takes in clients for ever. Dropping the future ends their connections.
+    pub(crate) async fn serve(&self, proxy: &Arc<Proxy>) -> Infallible {
+        let mut sessions = JoinSet::new();
+        let mut full = false;
+        loop {
+            tokio::select! {
+                client = self.accept(), if !full => match client {
+                    Ok(client) => {
+                        sessions.spawn(session::run(Arc::clone(proxy), client));
+                    }
+                    // Out of descriptors, mostly. The client is still there when one is free.
+                    Err(error) => {
+                        say(format_args!("pg-proxy: cannot take in a client, waiting for room: {error}"));
+                        full = true;
+                    }
+                },
+                Some(_) = sessions.join_next() => full = false,
+                () = sleep(PAUSE), if full => full = false,
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Socket> {
+        loop {
+            let accepted = match &self.socket {
+                Listening::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
+                    stream.set_nodelay(true)?;
+                    Ok(Socket::Tcp(stream))
+                }),
+                Listening::Unix(listener) => listener.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+            };
+            match accepted {
+                // It has left already.
+                Err(error) if is_about_the_client(&error) => {}
+                accepted => return accepted,
+            }
+        }
+    }
+}
+
+fn is_about_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
+    )
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Address::Unix(path) = &self.address {
+            // The file would outlive the socket. Where it is gone already, all the better.
+            let _ = fs::remove_file(path);
+        }
+    }
+}

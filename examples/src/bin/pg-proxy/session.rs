@@ -1,0 +1,192 @@
+//! One client and the server, from beginning to end.
+
+use std::fmt;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pg_stream_tokio::{Connection, IntoHalves, Socket, TokioIo};
+use pg_wire::{Direction, Inbox};
+use tokio::io::{AsyncWriteExt, copy, sink};
+use tokio::time::timeout;
+
+use crate::address::Address;
+use crate::arguments::{Arguments, Tls};
+use crate::failure::{Failure, Party};
+use crate::inspector::Inspector;
+use crate::opening::{self, Opened};
+use crate::pump::{End, Pump, Reader, Writer};
+use crate::say;
+use crate::tally::Tally;
+use crate::trace::{Destination, Trace};
+
+/// How long a client may take to hear the last word.
+const PARTING: Duration = Duration::from_secs(2);
+
+/// What all connections share.
+pub(crate) struct Proxy {
+    pub(crate) upstream: Address,
+    pub(crate) tls: Tls,
+    pub(crate) tally: Tally,
+    raw: bool,
+    opening_timeout: Duration,
+    trace: Destination,
+}
+
+/// What belongs to one connection.
+pub(crate) struct Context {
+    pub(crate) proxy: Arc<Proxy>,
+    pub(crate) trace: Trace,
+    number: u64,
+}
+
+impl Proxy {
+    pub(crate) fn new(arguments: Arguments) -> io::Result<Self> {
+        Ok(Self {
+            trace: Destination::open(arguments.trace.as_deref())?,
+            upstream: arguments.upstream,
+            tls: arguments.tls,
+            tally: Tally::default(),
+            raw: arguments.raw,
+            opening_timeout: Duration::from_secs(arguments.opening_timeout),
+        })
+    }
+}
+
+impl Context {
+    fn new(proxy: Arc<Proxy>) -> Self {
+        let number = proxy.tally.connection();
+        let (trace, failure) = match proxy.trace.connection(number) {
+            Ok(trace) => (trace, None),
+            Err(error) => (Trace::NONE, Some(error)),
+        };
+        let context = Self { proxy, trace, number };
+        if let Some(error) = failure {
+            context.say(format_args!("it has no trace: {error}"));
+        }
+        context
+    }
+
+    /// A line to standard error about this connection.
+    pub(crate) fn say(&self, what: fmt::Arguments<'_>) {
+        say(format_args!("connection {}: {what}", self.number));
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.proxy.tally
+    }
+}
+
+/// Serves one client to its end.
+pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket) {
+    let context = Context::new(proxy);
+    let mut client = Connection::new(TokioIo(client), opening::CLIENT);
+    let opened = timeout(context.proxy.opening_timeout, opening::open(&context, &mut client)).await;
+    let (end, from, to) = match opened.unwrap_or(Err(Failure::Timeout)) {
+        Ok(Opened::Over) => part_in(client, Ok(End::Clean)),
+        Ok(Opened::Session(server)) => session(&context, client, server).await,
+        Ok(Opened::Encrypted(server)) => encrypted(&context, client, server).await,
+        Err(failure) => part_in(client, Err((failure, End::Clean))),
+    };
+    let mut answer = None;
+    if let Err((failure, end)) = end {
+        if end == End::Clean {
+            answer = failure.answer(&context.trace);
+            context.trace.flush();
+        }
+        if failure.is_worth_telling() {
+            context.say(format_args!("{failure}"));
+        }
+    }
+    part(from, to, answer).await;
+}
+
+/// How both directions ended: why, if before their time, and where in what the client was being told.
+type Ended = Result<End, (Failure, End)>;
+
+/// Passes messages on, from where the opening has left off.
+async fn session(
+    context: &Context,
+    client: Connection<Socket>,
+    server: Connection<Socket>,
+) -> (Ended, Reader, Writer) {
+    let (mut up, mut down) = pumps(client, server);
+    let end = if context.proxy.raw {
+        context.tally().not_decoded();
+        both(up.run(None), down.run(None)).await
+    } else {
+        let inspector = |direction| Some(Inspector::new(context, direction));
+        both(up.run(inspector(Direction::Frontend)), down.run(inspector(Direction::Backend))).await
+    };
+    (end, up.from, down.to)
+}
+
+/// Passes on what nobody can look into.
+async fn encrypted(
+    context: &Context,
+    client: Connection<Socket>,
+    server: Connection<Socket>,
+) -> (Ended, Reader, Writer) {
+    context.tally().not_decoded();
+    let (mut up, mut down) = pumps(client, server);
+    let end = both(up.splice(), down.splice()).await;
+    (end, up.from, down.to)
+}
+
+/// A pump from the client to the server, and one back.
+fn pumps(client: Connection<Socket>, server: Connection<Socket>) -> (Pump, Pump) {
+    let (client_inbox, client_reader, client_writer) = halves(client);
+    let (server_inbox, server_reader, server_writer) = halves(server);
+    let up =
+        Pump { direction: Direction::Frontend, inbox: client_inbox, from: client_reader, to: server_writer };
+    let down =
+        Pump { direction: Direction::Backend, inbox: server_inbox, from: server_reader, to: client_writer };
+    (up, down)
+}
+
+/// What has come, and the stream in its two directions. Everything that was put into the connection has left it.
+fn halves(connection: Connection<Socket>) -> (Inbox, Reader, Writer) {
+    let (TokioIo(socket), inbox, _) = connection.into_parts();
+    let (reader, writer) = socket.into_halves();
+    (inbox, reader, writer)
+}
+
+/// Both directions, until the server has nothing more to say or nobody listens.
+async fn both(
+    up: impl Future<Output = Result<End, Failure>>,
+    down: impl Future<Output = Result<End, Failure>>,
+) -> Ended {
+    let mut down = pin!(down);
+    tokio::select! {
+        end = up => match end {
+            Err(failure @ Failure::Gone(Party::Client)) => Err((failure, End::MidMessage)),
+            // The client has no more to say, or nothing that can be understood, or the server takes no more. What came before is
+            // still answered: the server has been told that this was all.
+            end => match (end, down.await) {
+                (Ok(_), Ok(end)) => Ok(end),
+                (Err(failure), Ok(end)) => Err((failure, end)),
+                (_, Err(failure)) => Err((failure, End::MidMessage)),
+            },
+        },
+        end = &mut down => end.map_err(|failure| (failure, End::MidMessage)),
+    }
+}
+
+/// Ends a client that has not got as far as a session.
+fn part_in(client: Connection<Socket>, end: Ended) -> (Ended, Reader, Writer) {
+    let (_, from, to) = halves(client);
+    (end, from, to)
+}
+
+/// The last word to the client, if there is one, and the end.
+async fn part(mut from: Reader, mut to: Writer, answer: Option<Vec<u8>>) {
+    let parting = async {
+        to.write_all(&answer.unwrap_or_default()).await?;
+        to.shutdown().await?;
+        // To close with bytes unread would reset the connection, and with that what was said last could be lost.
+        copy(&mut from, &mut sink()).await
+    };
+    // A client that has not heard it by now does not listen.
+    let _ = timeout(PARTING, parting).await;
+}
