@@ -128,6 +128,7 @@ fn an_error_in_a_pipeline_skips_to_the_next_sync() {
         }
         conn.sync()
             .bind(div, Portal::UNNAMED)
+            .result_formats(binary)
             .finish((9, 3))
             .execute(Portal::UNNAMED, 0)
             .sync()
