@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pg_stream_tokio::pg_auth::error::PolicyError;
 use pg_stream_tokio::pg_wire::backend::{CommandComplete, ReadyForQuery};
-use pg_stream_tokio::pg_wire::{PutMessage, SqlState, TransactionStatus};
+use pg_stream_tokio::pg_wire::{SqlState, TransactionStatus};
 use pg_stream_tokio::{
     AuthError, CancelKey, Config, ConnectError, Connection, ConnectionBuilder, Error, Host, Limits,
     MessageCode, PgProtocol, TokioIo, cancel_over, connect,
