@@ -116,7 +116,7 @@ pub async fn accept<T, L, Creds, F, Fut>(
 ) -> Result<Accepted, ConnectError>
 where
     T: Transport,
-    L: Fn(&Startup) -> Creds,
+    L: Fn(Startup) -> Creds,
     Creds: Future<Output = Credentials>,
     F: Fn(Derivation) -> Fut,
     Fut: Future<Output = io::Result<SaltedPassword>>,
@@ -135,7 +135,7 @@ where
             AcceptStep::Read if conn.inbox().buffered() != seen => {}
             AcceptStep::Read => conn.fill().await?,
             AcceptStep::Authenticate(startup) => {
-                let credentials = lookup(startup).await;
+                let credentials = lookup(startup.clone()).await;
                 let (inbox, outbox) = conn.buffers_mut();
                 if let Err(error) = accept.authenticate(credentials, inbox, outbox) {
                     let _ = conn.flush().await;
@@ -215,7 +215,7 @@ impl ConnectError {
     /// What the server said, if it is the server that refused.
     pub fn server_error(&self) -> Option<&pg_wire::backend::ServerError> {
         match self {
-            Self::Auth(AuthError::Server(crate::error::ServerError::Response(error))) => Some(error),
+            Self::Auth(AuthError::Server(crate::error::Refusal::Response(error))) => Some(error),
             _ => None,
         }
     }
@@ -224,7 +224,7 @@ impl ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable { host, error } => write!(f, "cannot connect to {host}: {error}"),
+            Self::Unreachable { host, .. } => write!(f, "cannot connect to {host}"),
             Self::Timeout => f.write_str("the connection was not made within connect_timeout"),
             Self::Connection(error) => error.fmt(f),
             Self::Auth(error) => error.fmt(f),

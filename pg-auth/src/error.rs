@@ -10,7 +10,7 @@ use crate::config::{AuthMethod, ProtocolVersion};
 #[non_exhaustive]
 pub enum AuthError {
     /// The server said no, in words of its own.
-    Server(ServerError),
+    Server(Refusal),
     /// The peer sent something that the protocol does not allow, or could not prove what it has to prove.
     Peer(PeerError),
     /// The bytes are not the protocol's, or ours cannot be sent.
@@ -28,9 +28,12 @@ pub enum AuthError {
 /// What a server gave as its reason. The text comes from a stranger as long as nothing is proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ServerError {
+pub enum Refusal {
     /// Its ErrorResponse, whole.
     Response(pg_wire::backend::ServerError),
+    /// Bare text where its first message should be: it is too busy to start a process that would speak the protocol. At most
+    /// 256 characters of printable ASCII, others shown as `?`.
+    Text(Box<str>),
     /// The `e=` attribute of a SCRAM message, such as `invalid-proof`: at most 64 characters of printable ASCII, others shown as `?`.
     Scram(Box<str>),
 }
@@ -205,10 +208,11 @@ impl fmt::Display for AuthError {
     }
 }
 
-impl fmt::Display for ServerError {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Response(response) => response.fmt(f),
+            Self::Text(text) => write!(f, "the server refused the connection: {text}"),
             Self::Scram(reason) => write!(f, "the server refused the SCRAM exchange: {reason}"),
         }
     }
@@ -328,13 +332,13 @@ impl fmt::Display for ConfigError {
 
 impl Error for AuthError {}
 impl Error for WireError {}
-impl Error for ServerError {}
+impl Error for Refusal {}
 impl Error for PeerError {}
 impl Error for PolicyError {}
 impl Error for ConfigError {}
 
-impl From<ServerError> for AuthError {
-    fn from(error: ServerError) -> Self {
+impl From<Refusal> for AuthError {
+    fn from(error: Refusal) -> Self {
         Self::Server(error)
     }
 }
@@ -373,6 +377,12 @@ impl From<ConfigError> for AuthError {
     fn from(error: ConfigError) -> Self {
         Self::Config(error)
     }
+}
+
+/// A stranger's text, made fit for a terminal and a log, and no longer than this.
+pub(crate) fn printable(text: &[u8], most: usize) -> Box<str> {
+    let shown = |&byte: &u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
+    text.iter().take(most).map(shown).collect::<String>().into()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use pg_wire::{Inbox, Outbox, Secret, SecretText, Terminated, Text};
 
 use crate::cleartext::Link;
 use crate::config::{AuthMethod, BindingMode, Config, ProtocolVersion, SslMode};
-use crate::error::{AuthError, PeerError, PolicyError, ServerError};
+use crate::error::{AuthError, PeerError, PolicyError, Refusal, printable};
 use crate::md5;
 use crate::scram::{
     ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Derivation, Nonce, Proven, SCRAM_SHA_256,
@@ -105,6 +105,7 @@ impl<'c> Handshake<'c> {
             return Err(PolicyError::ChannelBinding.into());
         }
         let session = Session {
+            host: None,
             parameters: Parameters::default(),
             cancel_key: None,
             version: config.max_protocol_version,
@@ -156,6 +157,10 @@ impl<'c> Handshake<'c> {
                         return Ok(Step::Derive(job));
                     }
                 },
+                State::AwaitMethod if let_down(inbox.peek()).is_some() => {
+                    let text = let_down(inbox.peek()).unwrap_or_default();
+                    return Err(Refusal::Text(printable(text, 256)).into());
+                }
                 state => match inbox.next()? {
                     None => {
                         self.state = state;
@@ -163,7 +168,7 @@ impl<'c> Handshake<'c> {
                     }
                     Some(frame) => match (state, frame.backend()?) {
                         (_, Backend::ErrorResponse(error)) => {
-                            return Err(ServerError::Response(error.to_owned()).into());
+                            return Err(Refusal::Response(error.to_owned()).into());
                         }
                         (state, Backend::NoticeResponse(notice)) => {
                             self.keep(frame.body.len())?;
@@ -389,6 +394,15 @@ impl<'c> Handshake<'c> {
     }
 }
 
+/// The text of a server that has no process to speak the protocol with: `E` and a line, without a length. What would be
+/// the length is then four letters: more than half a gigabyte, which nothing is that a stranger may send.
+fn let_down(bytes: &[u8]) -> Option<&[u8]> {
+    let text = bytes.strip_prefix(b"E")?;
+    let letters = text.first_chunk::<4>()?.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    let end = text.iter().position(|byte| matches!(byte, 0 | b'\n')).unwrap_or(text.len());
+    letters.then(|| text.get(..end)).flatten()
+}
+
 fn prove(last: ClientFinal, outbox: &mut Outbox) -> State {
     outbox.put(&SaslResponse { data: Secret(last.message()) });
     State::ScramFinal(last)
@@ -418,5 +432,23 @@ impl State {
             Self::ScramFinal(_) => "AuthenticationSASLFinal",
             Self::Settling => "ReadyForQuery",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pg_wire::Limits;
+
+    #[test]
+    fn a_server_that_cannot_fork_is_quoted() {
+        let config = Config::new("me");
+        let mut handshake = Handshake::new(&config, Link::Tcp).expect("nothing is wrong with it");
+        let (mut inbox, mut outbox) = (Inbox::new(Limits::BACKEND.before_authentication()), Outbox::new(0));
+        assert!(matches!(handshake.step(&mut inbox, &mut outbox), Ok(Step::Read)));
+        inbox.extend(b"Ecould not fork new process for connection: \x1b[2J\n\0");
+        let error = handshake.step(&mut inbox, &mut outbox).expect_err("there will be no session");
+        let told = "the server refused the connection: could not fork new process for connection: ?[2J";
+        assert_eq!(error.to_string(), told);
     }
 }

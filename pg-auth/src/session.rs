@@ -7,11 +7,13 @@ use pg_wire::frontend::CancelRequest;
 use pg_wire::{Secret, Text};
 use zeroize::Zeroizing;
 
-use crate::config::{AuthMethod, ProtocolVersion};
+use crate::config::{AuthMethod, Host, ProtocolVersion};
 
 /// What a session began with.
 #[derive(Clone, Debug)]
 pub struct Session {
+    /// The host that was dialled, where one was: cancel requests go there too.
+    pub host: Option<Host>,
     /// The parameters that the server reported, as they were at the end of the start-up.
     pub parameters: Parameters,
     /// What a cancel request has to quote; some poolers give none.

@@ -6,7 +6,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::future;
 
 use pg_auth::scram::{Derivation, SaltedPassword};
-use pg_auth::{AuthenticationMode, Config, ConnectError, Host, Link, Session};
+use pg_auth::{AuthError, AuthenticationMode, Config, ConnectError, Host, Link, Session};
 use pg_wire::Limits;
 
 use crate::{Connection, FuturesIo, Socket};
@@ -87,13 +87,15 @@ impl ConnectionBuilder {
     /// # Errors
     /// Those of [`connect`](Self::connect), and why the last host could not be reached.
     pub async fn dial(&self) -> Result<(Connection<Socket>, Session), ConnectError> {
+        self.config.check().map_err(AuthError::from)?;
         let mut failure = None;
         for host in &self.config.hosts {
             let attempt = async {
                 let unreachable = |error| ConnectError::Unreachable { host: host.to_string(), error };
                 let socket = Socket::dial(host).await.map_err(unreachable)?;
                 let link = socket.link();
-                self.connect_as(socket, link).await
+                let (conn, session) = self.connect_as(socket, link).await?;
+                Ok((conn, Session { host: Some(host.clone()), ..session }))
             };
             match within(self.config.connect_timeout, attempt).await {
                 Err(error @ (ConnectError::Unreachable { .. } | ConnectError::Timeout)) => {

@@ -34,8 +34,7 @@ where
         // A server that knows no such request, or has no room for one, may say so.
         Ok(frame) => match frame.backend().map_err(pg_auth::AuthError::from)? {
             pg_wire::backend::Backend::ErrorResponse(error) => {
-                Err(pg_auth::AuthError::Server(pg_auth::error::ServerError::Response(error.to_owned()))
-                    .into())
+                Err(pg_auth::AuthError::Server(pg_auth::error::Refusal::Response(error.to_owned())).into())
             }
             _ => Ok(()),
         },

@@ -17,20 +17,22 @@ use crate::{Connection, TokioIo};
 /// ```no_run
 /// use pg_stream_tokio::{Limits, accept, pg_auth::{Credentials, accept::welcome, connect::Accepted, scram::Verifier}};
 ///
-/// # async fn run(verifier: String) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn run(verifier: Verifier) -> Result<(), Box<dyn std::error::Error>> {
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:5433").await?;
-/// let (stream, _) = listener.accept().await?;
-/// let lookup = |_: &_| {
-///     let verifier = verifier.parse::<Verifier>();
-///     async { verifier.map_or(Credentials::Reject, Credentials::Scram) }
-/// };
-/// let (mut conn, accepted) = accept(stream, Limits::FRONTEND, lookup).await?;
-/// if let Accepted::Login(_) = accepted {
-///     welcome([("server_version", "18.0")], None, conn.outbox_mut());
-///     conn.flush().await?;
-///     // Serve: `conn.recv().await?.frontend()?` …
+/// loop {
+///     let (stream, _) = listener.accept().await?;
+///     let verifier = verifier.clone();
+///     tokio::spawn(async move {
+///         let lookup = async |_| Credentials::Scram(verifier.clone());
+///         let (mut conn, accepted) = accept(stream, Limits::FRONTEND, lookup).await?;
+///         if let Accepted::Login(_) = accepted {
+///             welcome([("server_version", "18.0")], None, conn.outbox_mut());
+///             conn.flush().await?;
+///             // Serve: `conn.recv().await?.frontend()?` …
+///         }
+///         Ok::<_, pg_stream_tokio::ConnectError>(())
+///     });
 /// }
-/// # Ok(())
 /// # }
 /// ```
 ///
@@ -43,7 +45,7 @@ pub async fn accept<S, L, Creds>(
 ) -> Result<(Connection<S>, Accepted), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    L: Fn(&Startup) -> Creds,
+    L: Fn(Startup) -> Creds,
     Creds: Future<Output = Credentials>,
 {
     let mut conn = Connection::new(TokioIo(stream), limits);

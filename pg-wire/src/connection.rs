@@ -350,8 +350,8 @@ impl<T: Transport> Connection<T> {
     ///
     /// # Errors
     /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch leaves.
-    /// [`InboxFull`](Error::InboxFull) when the replies exceed the bound. [`Io`](Error::Io) when the stream fails; what the
-    /// server said before that can still be received.
+    /// [`InboxFull`](Error::InboxFull) when the replies exceed the bound: receive, which goes on sending. [`Io`](Error::Io) when the
+    /// stream fails: receive too, because what the server said last is still to come, and says why it has gone.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.outgoing.outbox.commit()?;
         poll_fn(|cx| self.poll_flush(cx)).await
@@ -425,7 +425,16 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Waits until a whole message is there; [`try_recv`](Self::try_recv) then lends it. For callers who poll.
+    /// Waits until a whole message is there; [`try_recv`](Self::try_recv) then lends it. Meanwhile it goes on sending, as
+    /// [`recv`](Self::recv) does: what a `select!` waits for, where it has other things to wait for.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_ready(cx)).await
+    }
+
+    /// As [`ready`](Self::ready).
     ///
     /// # Errors
     /// As [`recv`](Self::recv).

@@ -71,6 +71,12 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// Bytes on the wire: the code, the length field and the body.
+    #[inline]
+    pub fn wire_len(self) -> usize {
+        5 + self.body.len()
+    }
+
     /// Keeps the frame: copies its body into memory of its own.
     pub fn to_owned(self) -> FrameBuf {
         FrameBuf { code: self.code, body: Bytes::copy_from_slice(self.body) }

@@ -49,22 +49,25 @@ pub struct Inbox {
     skip: usize,
     /// What the next read will ask for.
     read: usize,
+    /// Longest body that no limit has anything against.
+    small: usize,
     limits: Limits,
 }
 
 /// A whole frame that is there to be taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Head {
     code: MessageCode,
-    /// Of the whole frame, header included.
-    length: usize,
+    /// Length of the body.
+    body: usize,
 }
 
 impl Inbox {
     /// An empty one, which takes no memory yet.
     pub fn new(limits: Limits) -> Self {
         let read = FIRST_READ.min(limits.read_size.max(1));
-        Self { buf: Vec::new(), start: 0, end: 0, skip: 0, read, limits }
+        let small = smallest(&limits);
+        Self { buf: Vec::new(), start: 0, end: 0, skip: 0, read, small, limits }
     }
 
     /// The limits in force.
@@ -75,6 +78,7 @@ impl Inbox {
     /// Puts other limits in force, from the next header on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.read = self.read.min(limits.read_size.max(1));
+        self.small = smallest(&limits);
         self.limits = limits;
     }
 
@@ -164,21 +168,18 @@ impl Inbox {
     /// skipped as it arrives, and the next call goes on behind it; any other error comes again with each call.
     #[inline]
     pub fn head(&mut self) -> Result<Option<Head>, FrameError> {
-        let Some(&[code, a, b, c, d]) =
-            self.buf.get(self.start..self.end).and_then(<[u8]>::first_chunk::<HEAD>)
-        else {
+        let rest = self.buf.get(self.start..self.end).unwrap_or_default();
+        let Some((&[code, a, b, c, d], behind)) = rest.split_first_chunk::<HEAD>() else {
             return Ok(None);
         };
         let code = MessageCode(code);
-        let length = i32::from_be_bytes([a, b, c, d]);
-        let Some(body) = length.checked_sub(4).and_then(|body| usize::try_from(body).ok()) else {
-            return Err(FrameError { code, kind: FrameErrorKind::BadLength { length } });
-        };
-        if body > self.limits.control.min(self.limits.bulk) {
+        // A length below 4 wraps to more than any limit.
+        let body = u32::from_be_bytes([a, b, c, d]).wrapping_sub(4) as usize;
+        let whole = behind.len() >= body;
+        if body > self.small {
             self.judge(code, body)?;
         }
-        let length = HEAD + body;
-        Ok((self.buffered() >= length).then_some(Head { code, length }))
+        Ok(whole.then_some(Head { code, body }))
     }
 
     /// Lends the frame that [`head`](Self::head) has found.
@@ -186,19 +187,20 @@ impl Inbox {
     pub fn take(&mut self, head: Head) -> Frame<'_> {
         let start = self.start + HEAD;
         // A head from before another `take` may not fit any more; it then lends what is there.
-        self.start = (self.start + head.length).min(self.end);
+        self.start = (start + head.body).min(self.end);
         Frame { code: head.code, body: self.buf.get(start..self.start).unwrap_or_default() }
     }
 
     /// Takes the frame that [`head`](Self::head) has found, to be kept. Costs a copy of the frame, or for a large one
     /// of what lies beside it.
     pub fn take_owned(&mut self, head: Head) -> FrameBuf {
-        let beside = self.end.saturating_sub(head.length);
-        if head.length < HAND_OVER || beside > head.length / 2 {
+        let length = HEAD + head.body;
+        let beside = self.end.saturating_sub(length);
+        if length < HAND_OVER || beside > length / 2 {
             return self.take(head).to_owned();
         }
         let from = self.start + HEAD;
-        let to = (self.start + head.length).min(self.end);
+        let to = (self.start + length).min(self.end);
         let behind = self.buf.get(to..self.end).unwrap_or_default().to_vec();
         let mut whole = core::mem::take(&mut self.buf);
         whole.truncate(to);
@@ -311,8 +313,14 @@ impl Inbox {
         }
     }
 
+    /// What is to be said about a body that is longer than every limit lets pass unasked.
     #[cold]
     fn judge(&mut self, code: MessageCode, body: usize) -> Result<(), FrameError> {
+        const LONGEST: usize = i32::MAX as usize - 4;
+        if body > LONGEST {
+            let length = (body as u32).wrapping_add(4).cast_signed();
+            return Err(FrameError { code, kind: FrameErrorKind::BadLength { length } });
+        }
         let (limit, skipped) = self.limits.of(code);
         if body <= limit {
             return Ok(());
@@ -329,6 +337,11 @@ impl Inbox {
         self.skip -= now;
         self.start += now;
     }
+}
+
+/// The longest body that needs no second look: within every limit, and within what a length field can tell.
+fn smallest(limits: &Limits) -> usize {
+    limits.control.min(limits.bulk).min(i32::MAX as usize - 4)
 }
 
 /// How many bytes the first frame has in all, by its header, if that is there.

@@ -49,10 +49,15 @@ impl Limits {
     /// For a server, which reads what a client says.
     pub const FRONTEND: Self = Self { reads: Direction::Frontend, ..Self::BACKEND };
 
-    /// The same with every message limited to 30,000 bytes, which is all that libpq takes from a server that has not
-    /// let it in: what is right as long as the peer is a stranger.
-    pub const fn before_authentication(self) -> Self {
-        Self { control: 30_000, bulk: 30_000, ..self }
+    /// The same, or lower where they are higher than what is right as long as the peer is a stranger: 30,000 bytes a
+    /// message, which is all that libpq takes from a server that has not let it in, and 65,536 bytes ahead of ours.
+    pub fn before_authentication(self) -> Self {
+        Self {
+            control: self.control.min(30_000),
+            bulk: self.bulk.min(30_000),
+            read_ahead: self.read_ahead.min(65_536),
+            ..self
+        }
     }
 
     /// The limit for the body of a message with this code, in bytes, and whether it is the one for bulk.

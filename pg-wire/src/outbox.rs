@@ -126,6 +126,11 @@ impl Outbox {
         self.buf.get(self.committed..self.end).unwrap_or_default()
     }
 
+    /// Whether there is nothing, neither to be sent nor in the batch.
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.end && self.error.is_none()
+    }
+
     /// The first `count` bytes of [`pending`](Self::pending) have left. More than there are counts as all of them.
     #[inline]
     pub fn sent(&mut self, count: usize) {

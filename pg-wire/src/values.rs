@@ -65,8 +65,8 @@ impl<'a> Values<'a> {
     pub fn iter(&self) -> ValuesIter<'a> {
         ValuesIter(match self.0 {
             Repr::Wire(bytes) => {
-                let mut body = Reader::new("values", bytes);
-                // The count is there since the values were read.
+                // Of other messages the values were walked when they were decoded: only a row can be found damaged here.
+                let mut body = Reader::new("DataRow", bytes);
                 IterRepr::Wire { left: body.u16().unwrap_or(0), body }
             }
             Repr::Given(values) => IterRepr::Given(values.iter()),

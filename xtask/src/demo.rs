@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         started => started?,
     };
     let server = servers.first()?;
-    demo(&format!("postgres://scram:scram-secret@{}/postgres", server.address()))
+    demo(&format!("postgres://scram:scram-secret@{}/postgres?max_protocol_version=latest", server.address()))
 }
 
 /// Runs the demo program, and has cargo say nothing: it would print the URL, and the URL may hold a password.

@@ -11,9 +11,8 @@ use pg_wire::backend::{Backend, ServerError};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = examples::config()?;
-    let (mut conn, session) = pg_stream_tokio::connect(&config).await?;
-    let host = config.hosts.first().ok_or("a connection string names a host")?;
+    let (mut conn, session) = pg_stream_tokio::connect(&examples::config()?).await?;
+    let host = session.host.ok_or("nobody has dialled")?;
     let key = session.cancel_key.ok_or("the server gave no key to cancel with")?;
 
     // A request that comes before the statement runs hits nothing, so the statement says when it does.
@@ -30,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // On a connection of its own, and from anywhere: all it takes is the key.
-    cancel(host, &key).await?;
+    cancel(&host, &key).await?;
     match until_ready(&mut conn, |_| Ok(())).await {
         Ok(()) => return Err("it was not cancelled".into()),
         Err(error) => match error.downcast_ref::<ServerError>() {

@@ -29,10 +29,7 @@ async fn main() -> ExitCode {
         // Whoever reads has read enough.
         return ExitCode::SUCCESS;
     }
-    let cause = match error.downcast_ref() {
-        Some(pg_wire::Error::Io(cause)) => format!(": {cause}"),
-        _ => String::new(),
-    };
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     // What has been shown so far comes first. Where it cannot be written there is nobody to tell.
     let _ = out.flush();
     let _ = writeln!(io::stderr(), "demo: {error}{cause}");

@@ -3,14 +3,14 @@
 //! `cargo run -p examples --bin pg-query -- postgres://user:secret@localhost/mydb "SELECT 1"`
 
 use std::fmt::Display;
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::io::{self, BufWriter, Write};
 use std::pin::pin;
 use std::process::exit;
 
 use clap::{CommandFactory, Parser};
 use pg_stream_tokio::{
-    CancelKey, Config, ConnectError, Connection, ConnectionBuilder, Host, PgProtocol, Socket, cancel,
+    CancelKey, Config, ConnectError, Connection, Host, PgProtocol, Socket, cancel, connect,
 };
 use pg_wire::backend::{Backend, DataRow, ErrorFields, ServerError};
 use pg_wire::{DecodeError, Error, Message, Text};
@@ -90,18 +90,16 @@ fn refuse(problem: impl Display) -> ! {
 }
 
 async fn run(config: Config, sql: &str) -> Result<(), Failure> {
-    let builder = ConnectionBuilder::from(config);
-    let (conn, session) = builder.dial().await?;
+    let (conn, session) = connect(&config).await?;
     for notice in &session.notices {
         report_notice(notice.fields());
     }
-    let host = host(&conn.transport().0, builder.hosts());
     let mut query = Query {
         conn,
         out: BufWriter::with_capacity(BLOCK, io::stdout().lock()),
         copying: false,
         refusal: None,
-        cancel: host.zip(session.cancel_key),
+        cancel: session.host.zip(session.cancel_key),
         given_up: false,
     };
     let done = query.run(sql).await;
@@ -155,21 +153,16 @@ impl<W: Write> Query<W> {
                         return Ok(());
                     }
                 }
-                read = stdin.read(&mut block), if self.copying && self.all_is_sent() => {
+                read = stdin.read(&mut block), if self.copying && self.conn.outbox().is_empty() => {
                     self.copy(read.map(|count| &block[..count]));
                 }
             }
         }
     }
 
-    fn all_is_sent(&self) -> bool {
-        let outbox = self.conn.outbox();
-        outbox.pending().is_empty() && outbox.batch().is_empty()
-    }
-
     /// Sends what is to be sent; when all is sent, waits for a message.
     async fn advance(&mut self) -> Result<(), Failure> {
-        if !self.all_is_sent() {
+        if !self.conn.outbox().is_empty() {
             match self.conn.flush().await {
                 // The server wants us to take its own messages first.
                 Ok(()) | Err(Error::InboxFull) => return Ok(()),
@@ -178,7 +171,7 @@ impl<W: Write> Query<W> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(poll_fn(|cx| self.conn.poll_ready(cx)).await?)
+        Ok(self.conn.ready().await?)
     }
 
     /// Takes the messages that are there, and says whether the last of them was among them.
@@ -228,7 +221,8 @@ impl<W: Write> Query<W> {
         let (host, key) = self.cancel.take().ok_or(Failure::Interrupted)?;
         tokio::spawn(async move {
             if let Err(error) = cancel(&host, &key).await {
-                say(format_args!("pg-query: the server could not be asked to give up: {error}"));
+                say("pg-query: the server could not be asked to give up");
+                say_why(&error);
             }
         });
         self.given_up = true;
@@ -242,22 +236,6 @@ impl<W: Write> Query<W> {
     fn fail_copy(&mut self) {
         self.copying = false;
         self.conn.copy_fail("interrupted by the user");
-    }
-}
-
-/// Where the session is, of all the hosts that were given: no other would know the key of a cancel request.
-fn host(socket: &Socket, hosts: &[Host]) -> Option<Host> {
-    match socket {
-        Socket::Tcp(stream) => {
-            let peer = stream.peer_addr().ok()?;
-            Some(Host::new(peer.ip().to_string(), peer.port()))
-        }
-        #[cfg(unix)]
-        Socket::Unix(stream) => {
-            let peer = stream.peer_addr().ok()?;
-            let path = peer.as_pathname()?;
-            hosts.iter().find(|host| host.socket_path().is_some_and(|socket| socket == path)).cloned()
-        }
     }
 }
 
@@ -288,11 +266,8 @@ impl Failure {
                 let fields = error.fields();
                 report(fields.get(b'C').unwrap_or_default(), fields, &[("CONTEXT", fields.context())]);
             }
-            Self::Connect(error) => say(format_args!("pg-query: {error}")),
-            Self::Connection(Error::Io(error)) => {
-                say(format_args!("pg-query: the connection failed: {error}"));
-            }
-            Self::Connection(error) => say(format_args!("pg-query: {error}")),
+            Self::Connect(error) => say_why(&error),
+            Self::Connection(error) => say_why(&error),
             Self::Misplaced(message) => {
                 say(format_args!("pg-query: the server sent a message that has no place here: {message}"));
             }
@@ -319,6 +294,14 @@ fn report(head: impl Display, fields: ErrorFields<'_>, more: &[(&str, Option<Tex
         }
     }
     say(text);
+}
+
+/// Prints an error and what has caused it.
+fn say_why(error: &dyn std::error::Error) {
+    match error.source() {
+        None => say(format_args!("pg-query: {error}")),
+        Some(cause) => say(format_args!("pg-query: {error}: {cause}")),
+    }
 }
 
 /// Prints a line on standard error. Where that is closed there is nobody to tell.

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::error::{AuthError, PeerError, ScramFault, ServerError};
+use crate::error::{AuthError, PeerError, Refusal, ScramFault, printable};
 
 /// The longest server reason that is kept; RFC 5802 knows none longer than 34.
 const MAX_REASON: usize = 64;
@@ -71,7 +71,9 @@ impl<'a> Attributes<'a> {
         let offset = self.offset;
         match self.next()? {
             Some(attribute) if attribute.name == name => Ok(attribute),
-            Some(Attribute { name: b'e', value, .. }) => Err(ServerError::Scram(reason(value)).into()),
+            Some(Attribute { name: b'e', value, .. }) => {
+                Err(Refusal::Scram(printable(value, MAX_REASON)).into())
+            }
             _ => Err(fault(self.message, offset, ScramFault::Syntax)),
         }
     }
@@ -110,12 +112,4 @@ pub(super) fn fault(message: &'static str, offset: usize, fault: ScramFault) -> 
 /// RFC 5802: `printable = %x21-2B / %x2D-7E`, at least one of them.
 pub(super) fn is_nonce(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| byte.is_ascii_graphic() && byte != b',')
-}
-
-/// A stranger's text, made fit for a terminal and a log.
-fn reason(value: &[u8]) -> Box<str> {
-    let shown = |&byte: &u8| {
-        if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' }
-    };
-    value.iter().take(MAX_REASON).map(shown).collect::<String>().into()
 }

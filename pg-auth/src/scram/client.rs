@@ -264,7 +264,7 @@ impl Proven {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{PeerError, ServerError};
+    use crate::error::{PeerError, Refusal};
 
     fn first(binding: ChannelBinding) -> ClientFirst {
         ClientFirst::new("abc".parse().expect("it is printable"), binding)
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn an_error_from_the_server_is_shown_in_printable_ascii() {
         let reason = |message: &[u8]| match challenged(message) {
-            Err(AuthError::Server(ServerError::Scram(reason))) => Some(reason.into_string()),
+            Err(AuthError::Server(Refusal::Scram(reason))) => Some(reason.into_string()),
             _ => None,
         };
         assert_eq!(reason(b"e=unknown-user").as_deref(), Some("unknown-user"));
@@ -442,7 +442,7 @@ mod tests {
         refused(format!("{right},").as_bytes(), right.len() + 1, ScramFault::Syntax);
         refused(format!("{right},m=x").as_bytes(), right.len() + 1, ScramFault::Extension);
         refused(format!("m=x,{right}").as_bytes(), 0, ScramFault::Extension);
-        let denied = ServerError::Scram("invalid-proof".into());
+        let denied = Refusal::Scram("invalid-proof".into());
         assert_eq!(last().server_final(b"e=invalid-proof").err(), Some(denied.into()));
         Ok(())
     }

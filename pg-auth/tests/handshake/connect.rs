@@ -218,7 +218,7 @@ fn a_client_that_answers_while_the_server_still_writes_is_let_in() {
         let words = Method::Canned([b"p\0\0\0\x0bpencil\0".to_vec()].into());
         let manners = Manners { hesitates, holds_back: true, ..Manners::GOOD };
         let mut conn = Connection::new(Wire::new(words, manners).says(STARTUP), Limits::FRONTEND);
-        let lookup = |_: &Startup| ready(Credentials::Cleartext(Stored::Plain(PASSWORD.into())));
+        let lookup = |_: Startup| ready(Credentials::Cleartext(Stored::Plain(PASSWORD.into())));
         let accepted = polled(accept(&mut conn, lookup, async |job| Ok(job.run())), 1000);
         let accepted = accepted.expect("it ends").expect("the password is right");
         assert!(matches!(accepted, Accepted::Login(login) if login.startup.user() == "user"), "{hesitates}");

@@ -2,7 +2,7 @@
 
 use pg_auth::Link;
 use pg_auth::config::AuthMethod;
-use pg_auth::error::{PeerError, PolicyError, ScramFault, ServerError};
+use pg_auth::error::{PeerError, PolicyError, Refusal, ScramFault};
 use pg_auth::scram::{Iterations, OfferedBinding, Verifier};
 use pg_wire::Secret;
 use pg_wire::backend::Authentication as Auth;
@@ -139,7 +139,7 @@ fn a_mandatory_extension_ends_it() {
 #[test]
 fn the_reason_that_a_server_gives_inside_the_exchange_is_told() {
     let config = with_password();
-    let told = |reason: &str| ServerError::Scram(reason.into());
+    let told = |reason: &str| Refusal::Scram(reason.into());
     begun(&config).server(&goes_on("e=unknown-user")).refused(told("unknown-user"));
     begun(&config)
         .server(&goes_on(SERVER_FIRST))

@@ -1,7 +1,7 @@
 //! Between AuthenticationOk and ReadyForQuery, and what the server may make us keep.
 
 use pg_auth::config::ProtocolVersion;
-use pg_auth::error::{AuthError, PeerError, ServerError, WireError};
+use pg_auth::error::{AuthError, PeerError, Refusal, WireError};
 use pg_auth::{Link, Session};
 use pg_wire::backend::{
     Authentication as Auth, BackendKeyData, ErrorField, ErrorFields, ErrorResponse, NoticeResponse,
@@ -190,7 +190,7 @@ fn an_error_ends_it_in_every_state_and_is_kept_whole() {
             talk.said();
         }
         let error = talk.server(&response).error();
-        let AuthError::Server(ServerError::Response(response)) = &error else { panic!("{error:?}") };
+        let AuthError::Server(Refusal::Response(response)) = &error else { panic!("{error:?}") };
         assert_eq!(response.fields().severity(), Some("FATAL".into()));
         assert_eq!(response.sqlstate(), Some(SqlState::INVALID_PASSWORD));
         assert_eq!(response.fields().get(b'Z'), Some("unknown".into()));
