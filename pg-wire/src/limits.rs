@@ -51,11 +51,15 @@ impl Limits {
 
     /// The same, or lower where they are higher than what is right as long as the peer is a stranger: 30,000 bytes a
     /// message, which is all that libpq takes from a server that has not let it in, and 65,536 bytes ahead of ours.
-    pub fn before_authentication(self) -> Self {
+    pub const fn before_authentication(self) -> Self {
+        const fn lower(limit: usize, bound: usize) -> usize {
+            // `Ord::min` cannot be called in a constant.
+            if limit < bound { limit } else { bound }
+        }
         Self {
-            control: self.control.min(30_000),
-            bulk: self.bulk.min(30_000),
-            read_ahead: self.read_ahead.min(65_536),
+            control: lower(self.control, 30_000),
+            bulk: lower(self.bulk, 30_000),
+            read_ahead: lower(self.read_ahead, 65_536),
             ..self
         }
     }
