@@ -10,6 +10,7 @@ mod line;
 mod measure;
 mod micro;
 mod report;
+mod sockets;
 
 use clap::Parser;
 
@@ -47,16 +48,32 @@ fn main() -> anyhow::Result<()> {
     if arguments.marked {
         return instructions::run_marked(lines);
     }
-    let effort = if arguments.quick { measure::Effort::QUICK } else { measure::Effort::FULL };
-    let mut results = Vec::new();
-    for line in lines {
-        results.push(measure::measure(line, effort)?);
-        eprint!(".");
+    let ends = sockets::Ends::find();
+    match &ends {
+        Ok(ends) => lines.extend(sockets::plans(ends, if arguments.quick { 5 } else { 1 })?),
+        // Without servers, the lines that need none.
+        Err(error) => eprintln!("bench: {error:#}"),
     }
-    eprintln!();
+    lines.retain(|line| arguments.wants(&line.name));
+    let effort = if arguments.quick { measure::Effort::QUICK } else { measure::Effort::FULL };
+    let (mut results, mut failed) = (Vec::new(), 0);
+    for line in lines {
+        let name = line.name.clone();
+        match measure::measure(line, effort) {
+            Ok(measured) => {
+                eprintln!("bench: {}", report::row(&measured));
+                results.push(measured);
+            }
+            Err(error) => {
+                eprintln!("bench: {name}: {error:#}");
+                failed += 1;
+            }
+        }
+    }
     if !arguments.no_instructions {
         instructions::count(&mut results, &arguments.only)?;
     }
     report::print(&results);
+    anyhow::ensure!(failed == 0, "{failed} lines failed");
     Ok(())
 }

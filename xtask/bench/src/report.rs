@@ -9,19 +9,7 @@ pub(crate) fn print(results: &[Measured]) {
     println!("| line | ours / limit | at most | best peer / ours | at least | who |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for result in results {
-        let Some(ours) = result.of(Who::Ours) else { continue };
-        let limit = result.of(Who::Limit).map(|limit| Measured::ratio(ours, limit));
-        let best = result.best_peer();
-        let peer = best.map(|best| Measured::ratio(best, ours));
-        println!(
-            "| {} | {} | {} | {} | {} | {} |",
-            result.name,
-            limit.map_or(String::from("–"), shown),
-            verdict(result.target.limit, limit, |found, target| found <= target),
-            peer.map_or(String::from("–"), shown),
-            verdict(result.target.peer, peer, |found, target| found >= target),
-            best.map_or("–", |best| best.who.name()),
-        );
+        println!("{}", row(result));
     }
     println!("\nEach contender beside the limit: CPU time; instructions; allocations an operation\n");
     println!("| line | who | CPU | instructions | allocations | (ns, instructions, a …) |");
@@ -47,6 +35,23 @@ pub(crate) fn print(results: &[Measured]) {
             );
         }
     }
+}
+
+/// A row of the table of ratios.
+pub(crate) fn row(result: &Measured) -> String {
+    let Some(ours) = result.of(Who::Ours) else { return format!("| {} | – |", result.name) };
+    let limit = result.of(Who::Limit).map(|limit| Measured::ratio(ours, limit));
+    let best = result.best_peer();
+    let peer = best.map(|best| Measured::ratio(best, ours));
+    format!(
+        "| {} | {} | {} | {} | {} | {} |",
+        result.name,
+        limit.map_or(String::from("–"), shown),
+        verdict(result.target.limit, limit, |found, target| found <= target),
+        peer.map_or(String::from("–"), shown),
+        verdict(result.target.peer, peer, |found, target| found >= target),
+        best.map_or("–", |best| best.who.name()),
+    )
 }
 
 fn shown(spread: Spread) -> String {

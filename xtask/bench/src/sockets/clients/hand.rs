@@ -1,0 +1,199 @@
+//! The limit over a socket: a hand-written loop on the same runtime.
+
+use anyhow::{Result, ensure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Runtime;
+
+use super::{Client, ONE, Pieces, Pipeline};
+use crate::micro::decode::runtime;
+use crate::micro::hand::{self, Walk};
+use crate::micro::source::PIECE;
+use crate::micro::touch::Touch;
+use crate::sockets::place::{Dial, Place};
+
+/// A stream and two buffers.
+pub(crate) struct Hand<S> {
+    runtime: Runtime,
+    session: Session<S>,
+    prepared: bool,
+}
+
+struct Session<S> {
+    stream: S,
+    walk: Walk,
+    out: Vec<u8>,
+}
+
+impl<S: Dial> Hand<S> {
+    /// Connects as a role that needs no password.
+    pub(crate) fn connect(place: &Place) -> Result<Self> {
+        let runtime = runtime()?;
+        let session = runtime.block_on(async {
+            let mut session =
+                Session { stream: S::dial(place).await?, walk: Walk::new(), out: Vec::with_capacity(PIECE) };
+            let body = format!("user\0{}\0database\0{}\0\0", place.user, place.database);
+            session.out.extend((body.len() as u32 + 8).to_be_bytes());
+            session.out.extend(196_608_u32.to_be_bytes());
+            session.out.extend(body.as_bytes());
+            session.send().await?;
+            session.until_ready(1).await?;
+            Ok::<_, anyhow::Error>(session)
+        })?;
+        Ok(Self { runtime, session, prepared: false })
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        if !self.prepared {
+            self.session.message(b'P', &[b"one\0", ONE.as_bytes(), b"\0\0\x01\0\0\0\x17"]);
+            self.session.message(b'S', &[]);
+            self.runtime.block_on(async {
+                self.session.send().await?;
+                self.session.until_ready(1).await
+            })?;
+            self.prepared = true;
+        }
+        Ok(())
+    }
+}
+
+impl<S: Dial> Session<S> {
+    fn message(&mut self, code: u8, parts: &[&[u8]]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.out.push(code);
+        self.out.extend((length as u32 + 4).to_be_bytes());
+        for part in parts {
+            self.out.extend_from_slice(part);
+        }
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        self.stream.write_all(&self.out).await?;
+        self.out.clear();
+        Ok(())
+    }
+
+    /// Reads until so many ReadyForQuery have come, looking at rows and data of a COPY.
+    async fn until_ready(&mut self, syncs: u64) -> Result<u64> {
+        let (mut left, mut touch) = (syncs, Touch::default());
+        while left > 0 {
+            let count = self.stream.read(self.walk.space()).await?;
+            ensure!(count > 0, "the server has gone");
+            self.walk.filled(count);
+            left -= look(&mut self.walk, &mut touch)?;
+        }
+        Ok(touch.sum())
+    }
+
+    /// Reads until the server wants the data of a COPY.
+    async fn until_copy_in(&mut self) -> Result<()> {
+        let mut ready = false;
+        while !ready {
+            let count = self.stream.read(self.walk.space()).await?;
+            ensure!(count > 0, "the server has gone");
+            self.walk.filled(count);
+            self.walk.frames(|code, _| ready |= code == b'G');
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn bind_execute(&mut self, value: u32) {
+        // Portal, statement, one format, one value, one result format; Execute.
+        let mut bytes =
+            *b"B\0\0\0\x1b\0one\0\0\x01\0\x01\0\x01\0\0\0\x04\0\0\0\0\0\x01\0\x01E\0\0\0\x09\0\0\0\0\0";
+        bytes[20..24].copy_from_slice(&value.to_be_bytes());
+        self.out.extend_from_slice(&bytes);
+    }
+
+    #[inline]
+    fn sync(&mut self) {
+        self.out.extend_from_slice(b"S\0\0\0\x04");
+    }
+}
+
+/// Looks at what is there, and says how many ReadyForQuery it was.
+#[inline(never)]
+fn look(walk: &mut Walk, touch: &mut Touch) -> Result<u64> {
+    let (mut ready, mut seen, mut failed) = (0, *touch, false);
+    walk.frames(|code, body| match code {
+        b'D' => hand::row(body, &mut seen),
+        b'd' => seen.value(Some(body)),
+        b'Z' => ready += 1,
+        b'E' => failed = true,
+        _ => {}
+    });
+    *touch = seen;
+    ensure!(!failed, "the server reports an error");
+    Ok(ready)
+}
+
+impl<S: Dial> Client for Hand<S> {
+    fn read_text(&mut self, sql: &str) -> Result<u64> {
+        self.session.message(b'Q', &[sql.as_bytes(), b"\0"]);
+        self.runtime.block_on(async {
+            self.session.send().await?;
+            self.session.until_ready(1).await
+        })
+    }
+
+    fn read_binary(&mut self, sql: &str) -> Result<u64> {
+        self.session.message(b'P', &[b"\0", sql.as_bytes(), b"\0\0\0"]);
+        self.session.message(b'B', &[b"\0\0\0\0\0\0\0\x01\0\x01"]);
+        self.session.message(b'E', &[b"\0\0\0\0\0"]);
+        self.session.message(b'S', &[]);
+        self.runtime.block_on(async {
+            self.session.send().await?;
+            self.session.until_ready(1).await
+        })
+    }
+
+    fn copy_out(&mut self, sql: &str) -> Result<u64> {
+        self.read_text(sql)
+    }
+
+    fn copy_in(&mut self, sql: &str, pieces: Pieces) -> Result<u64> {
+        self.session.message(b'Q', &[sql.as_bytes(), b"\0"]);
+        self.runtime.block_on(async {
+            self.session.send().await?;
+            self.session.until_copy_in().await?;
+            for _ in 0..pieces.times {
+                self.session.out.push(b'd');
+                self.session.out.extend_from_slice(&(pieces.piece.len() as u32 + 4).to_be_bytes());
+                self.session.out.extend_from_slice(pieces.piece);
+                if self.session.out.len() >= PIECE {
+                    self.session.send().await?;
+                }
+            }
+            self.session.message(b'c', &[]);
+            self.session.send().await?;
+            self.session.until_ready(1).await
+        })
+    }
+
+    fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
+        self.prepare()?;
+        let session = &mut self.session;
+        self.runtime.block_on(async {
+            let mut sum = 0_u64;
+            for batch in 0..pipeline.batches {
+                for place in 0..pipeline.depth {
+                    session.bind_execute((batch + place) as u32);
+                    if pipeline.sync_each {
+                        session.sync();
+                    }
+                }
+                if !pipeline.sync_each {
+                    session.sync();
+                }
+                session.send().await?;
+                let syncs = if pipeline.sync_each { pipeline.depth } else { 1 };
+                sum = sum.wrapping_add(session.until_ready(syncs).await?);
+            }
+            Ok(sum)
+        })
+    }
+
+    fn round_trips(&mut self, count: u64) -> Result<u64> {
+        self.pipeline(Pipeline { depth: 1, batches: count, sync_each: true })
+    }
+}

@@ -1,0 +1,171 @@
+//! pg-stream-tokio.
+
+use anyhow::{Result, bail};
+use pg_stream_tokio::{
+    AuthenticationMode, Connection, ConnectionBuilder, FormatCode, Limits, Link, PgProtocol, Portal,
+    Statement, TokioIo, oid,
+};
+use pg_wire::backend::Backend;
+use tokio::runtime::Runtime;
+
+use super::{Client, ONE, Pieces, Pipeline};
+use crate::micro::decode::runtime;
+use crate::micro::source::PIECE;
+use crate::micro::touch::Touch;
+use crate::sockets::place::{Dial, Place};
+
+/// A connection and its runtime.
+pub(crate) struct Ours<S> {
+    runtime: Runtime,
+    conn: Connection<S>,
+    prepared: bool,
+}
+
+impl<S: Dial> Ours<S> {
+    /// Connects.
+    pub(crate) fn connect(place: &Place) -> Result<Self> {
+        let runtime = runtime()?;
+        let conn = runtime.block_on(open(place))?;
+        Ok(Self { runtime, conn, prepared: false })
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        if !self.prepared {
+            self.conn.parse("one").query(ONE).param_types(&[oid::INT4]).finish().sync();
+            self.runtime.block_on(async {
+                self.conn.flush().await?;
+                until_ready(&mut self.conn, 1).await
+            })?;
+            self.prepared = true;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a connection.
+pub(crate) async fn open<S: Dial>(place: &Place) -> Result<Connection<S>> {
+    let mut builder = ConnectionBuilder::new(place.user).database(place.database).limits(Limits::BACKEND);
+    if let Some(password) = place.password {
+        // Nobody listens in on this machine.
+        builder = builder.auth(AuthenticationMode::Password(password.into())).link(Link::Unix);
+    }
+    let (conn, _) = builder.connect(S::dial(place).await?).await?;
+    Ok(conn)
+}
+
+/// Receives until so many ReadyForQuery have come, looking at rows and data of a COPY.
+async fn until_ready<S: Dial>(conn: &mut Connection<S>, syncs: u64) -> Result<u64> {
+    let (mut left, mut touch) = (syncs, Touch::default());
+    loop {
+        left -= look(conn, &mut touch)?;
+        if left == 0 {
+            return Ok(touch.sum());
+        }
+        conn.fill().await?;
+    }
+}
+
+/// Looks at what is there, and says how many ReadyForQuery it was.
+#[inline(never)]
+fn look<S: Dial>(conn: &mut Connection<S>, touch: &mut Touch) -> Result<u64> {
+    let (mut ready, mut seen) = (0, *touch);
+    while let Some(frame) = conn.try_recv()? {
+        match frame.backend()? {
+            Backend::DataRow(row) => {
+                for value in row.values {
+                    seen.value(value?);
+                }
+            }
+            Backend::CopyData(copy) => seen.value(Some(copy.data.0)),
+            Backend::ReadyForQuery(_) => ready += 1,
+            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
+            _ => {}
+        }
+    }
+    *touch = seen;
+    Ok(ready)
+}
+
+impl<S: Dial> Client for Ours<S>
+where
+    TokioIo<S>: pg_wire::Transport,
+{
+    fn read_text(&mut self, sql: &str) -> Result<u64> {
+        self.conn.query(sql);
+        self.runtime.block_on(async {
+            self.conn.flush().await?;
+            until_ready(&mut self.conn, 1).await
+        })
+    }
+
+    fn read_binary(&mut self, sql: &str) -> Result<u64> {
+        self.conn.parse("").query(sql).finish();
+        self.conn
+            .bind(Statement::UNNAMED, Portal::UNNAMED)
+            .result_formats(&[FormatCode::Binary])
+            .finish(())
+            .execute(Portal::UNNAMED, 0)
+            .sync();
+        self.runtime.block_on(async {
+            self.conn.flush().await?;
+            until_ready(&mut self.conn, 1).await
+        })
+    }
+
+    fn copy_out(&mut self, sql: &str) -> Result<u64> {
+        self.read_text(sql)
+    }
+
+    fn copy_in(&mut self, sql: &str, pieces: Pieces) -> Result<u64> {
+        let conn = &mut self.conn;
+        conn.query(sql);
+        self.runtime.block_on(async {
+            conn.flush().await?;
+            loop {
+                match conn.recv().await?.backend()? {
+                    Backend::CopyInResponse(_) => break,
+                    Backend::ErrorResponse(error) => bail!(error.to_owned()),
+                    _ => {}
+                }
+            }
+            for _ in 0..pieces.times {
+                conn.copy_data(pieces.piece);
+                if conn.outbox().batch().len() >= PIECE {
+                    conn.flush().await?;
+                }
+            }
+            conn.copy_done().flush().await?;
+            until_ready(conn, 1).await
+        })
+    }
+
+    fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
+        self.prepare()?;
+        let conn = &mut self.conn;
+        self.runtime.block_on(async {
+            let mut sum = 0_u64;
+            for batch in 0..pipeline.batches {
+                for place in 0..pipeline.depth {
+                    conn.bind(Statement("one"), Portal::UNNAMED)
+                        .result_formats(&[FormatCode::Binary])
+                        .finish(((batch + place) as i32,))
+                        .execute(Portal::UNNAMED, 0);
+                    if pipeline.sync_each {
+                        conn.sync();
+                    }
+                }
+                if !pipeline.sync_each {
+                    conn.sync();
+                }
+                conn.flush().await?;
+                let syncs = if pipeline.sync_each { pipeline.depth } else { 1 };
+                sum = sum.wrapping_add(until_ready(conn, syncs).await?);
+            }
+            Ok(sum)
+        })
+    }
+
+    fn round_trips(&mut self, count: u64) -> Result<u64> {
+        self.pipeline(Pipeline { depth: 1, batches: count, sync_each: true })
+    }
+}

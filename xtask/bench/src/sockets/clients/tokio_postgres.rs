@@ -1,0 +1,151 @@
+//! tokio-postgres. Its connection is a task beside the one that asks.
+
+use std::error::Error;
+use std::pin::pin;
+
+use anyhow::Result;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use futures_util::{SinkExt, TryStreamExt};
+use postgres_types::{FromSql, Type};
+use tokio::runtime::Runtime;
+use tokio_postgres::{Client as Session, Config, NoTls, SimpleQueryMessage, Statement};
+
+use super::{Client, ONE, Pieces, Pipeline};
+use crate::micro::decode::runtime;
+use crate::micro::touch::Touch;
+use crate::sockets::place::{At, Place};
+
+/// A client and the runtime on which its connection runs.
+pub(crate) struct TokioPostgres {
+    runtime: Runtime,
+    session: Session,
+    one: Option<Statement>,
+}
+
+/// The bytes of a value of any type.
+pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Raw(raw))
+    }
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+impl TokioPostgres {
+    /// Connects.
+    pub(crate) fn connect(place: &Place) -> Result<Self> {
+        let runtime = runtime()?;
+        let session = runtime.block_on(async {
+            let mut config = Config::new();
+            config.user(place.user).dbname(place.database).ssl_mode(tokio_postgres::config::SslMode::Disable);
+            if let Some(password) = place.password {
+                config.password(password);
+            }
+            match &place.at {
+                At::Tcp(address) => config.host(address.ip().to_string()).port(address.port()),
+                At::Unix(dir, port) => config.host_path(dir).port(*port),
+            };
+            let (session, connection) = config.connect(NoTls).await?;
+            tokio::spawn(connection);
+            Ok::<_, tokio_postgres::Error>(session)
+        })?;
+        Ok(Self { runtime, session, one: None })
+    }
+
+    fn prepare(&mut self) -> Result<Statement> {
+        if self.one.is_none() {
+            self.one = Some(self.runtime.block_on(self.session.prepare(ONE))?);
+        }
+        self.one.clone().ok_or_else(|| anyhow::anyhow!("prepared just now"))
+    }
+}
+
+impl Client for TokioPostgres {
+    fn read_text(&mut self, sql: &str) -> Result<u64> {
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            let mut rows = pin!(self.session.simple_query_raw(sql).await?);
+            while let Some(message) = rows.try_next().await? {
+                if let SimpleQueryMessage::Row(row) = message {
+                    for column in 0..row.len() {
+                        touch.value(row.get(column).map(str::as_bytes));
+                    }
+                }
+            }
+            Ok(touch.sum())
+        })
+    }
+
+    fn read_binary(&mut self, sql: &str) -> Result<u64> {
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            let none: [&i32; 0] = [];
+            let mut rows = pin!(self.session.query_raw(sql, none).await?);
+            while let Some(row) = rows.try_next().await? {
+                for column in 0..row.len() {
+                    touch.value(row.try_get::<_, Option<Raw<'_>>>(column)?.map(|raw| raw.0));
+                }
+            }
+            Ok(touch.sum())
+        })
+    }
+
+    fn copy_out(&mut self, sql: &str) -> Result<u64> {
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            let mut data = pin!(self.session.copy_out(sql).await?);
+            while let Some(data) = data.try_next().await? {
+                touch.value(Some(&data));
+            }
+            Ok(touch.sum())
+        })
+    }
+
+    fn copy_in(&mut self, sql: &str, pieces: Pieces) -> Result<u64> {
+        self.runtime.block_on(async {
+            let mut sink = pin!(self.session.copy_in(sql).await?);
+            for _ in 0..pieces.times {
+                // `feed` and not `send`: it has a buffer of its own and sends it when it is full.
+                sink.feed(Bytes::from_static(pieces.piece)).await?;
+            }
+            sink.finish().await?;
+            Ok(0)
+        })
+    }
+
+    /// A Sync behind every statement: it has no other way.
+    fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
+        anyhow::ensure!(pipeline.sync_each, "no way to send one Sync for several statements");
+        let one = self.prepare()?;
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            for batch in 0..pipeline.batches {
+                let values: Vec<i32> = (0..pipeline.depth).map(|place| (batch + place) as i32).collect();
+                let asked = values.iter().map(|value| {
+                    let (session, one) = (&self.session, &one);
+                    async move { session.query_one(one, &[value]).await }
+                });
+                for row in try_join_all(asked).await? {
+                    touch.value(row.try_get::<_, Option<Raw<'_>>>(0)?.map(|raw| raw.0));
+                }
+            }
+            Ok(touch.sum())
+        })
+    }
+
+    fn round_trips(&mut self, count: u64) -> Result<u64> {
+        let one = self.prepare()?;
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            for value in 0..count as i32 {
+                let row = self.session.query_one(&one, &[&value]).await?;
+                touch.value(row.try_get::<_, Option<Raw<'_>>>(0)?.map(|raw| raw.0));
+            }
+            Ok(touch.sum())
+        })
+    }
+}

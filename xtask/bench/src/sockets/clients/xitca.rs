@@ -1,0 +1,136 @@
+//! xitca-postgres. Its driver is a task beside the one that asks, and what has come waits in a queue without bounds.
+
+use std::future::IntoFuture;
+
+use anyhow::Result;
+use tokio::runtime::Runtime;
+use xitca_postgres::copy::CopyOut;
+use xitca_postgres::iter::AsyncLendingIterator;
+use xitca_postgres::types::Type;
+use xitca_postgres::{Client as Session, Config, Execute, Postgres, Statement};
+
+use super::tokio_postgres::Raw;
+use super::{Client, ONE, Pieces, Pipeline};
+use crate::micro::decode::runtime;
+use crate::micro::touch::Touch;
+use crate::sockets::place::{At, Place};
+
+/// A client and the runtime on which its driver runs.
+pub(crate) struct Xitca {
+    runtime: Runtime,
+    session: Session,
+    one: Option<Statement>,
+}
+
+impl Xitca {
+    /// Connects.
+    pub(crate) fn connect(place: &Place) -> Result<Self> {
+        let runtime = runtime()?;
+        let session = runtime.block_on(async {
+            // A string: it does not let its users name the mode of TLS.
+            let mut words = place.words();
+            if let At::Unix(dir, port) = &place.at {
+                // It takes the directory for the socket.
+                let dir = dir.display();
+                words = words.replace(&format!("host={dir} "), &format!("host={dir}/.s.PGSQL.{port} "));
+            }
+            let config = Config::try_from(words.as_str())?;
+            let (session, driver) = Postgres::new(config).connect().await?;
+            tokio::spawn(driver.into_future());
+            Ok::<_, xitca_postgres::Error>(session)
+        })?;
+        Ok(Self { runtime, session, one: None })
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        if self.one.is_none() {
+            let prepare = Statement::named(ONE, &[Type::INT4]).execute(&self.session);
+            self.one = Some(self.runtime.block_on(prepare)?.leak());
+        }
+        Ok(())
+    }
+}
+
+impl Client for Xitca {
+    fn read_text(&mut self, sql: &str) -> Result<u64> {
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            let mut rows = sql.query(&self.session).await?;
+            while let Some(row) = rows.try_next().await? {
+                for column in 0..row.len() {
+                    touch.value(row.try_get(column)?.map(str::as_bytes));
+                }
+            }
+            Ok(touch.sum())
+        })
+    }
+
+    fn read_binary(&mut self, sql: &str) -> Result<u64> {
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            let statement = Statement::named(sql, &[]).execute(&self.session).await?;
+            let mut rows = statement.query(&self.session).await?;
+            while let Some(row) = rows.try_next().await? {
+                for column in 0..row.len() {
+                    touch.value(row.try_get::<Option<Raw<'_>>>(column)?.map(|raw| raw.0));
+                }
+            }
+            Ok(touch.sum())
+        })
+    }
+
+    fn copy_out(&mut self, sql: &str) -> Result<u64> {
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            let statement = Statement::named(sql, &[]).execute(&self.session).await?;
+            let mut data = CopyOut::new(&self.session, &statement).await?;
+            while let Some(data) = data.try_next().await? {
+                touch.value(Some(&data));
+            }
+            Ok(touch.sum())
+        })
+    }
+
+    fn copy_in(&mut self, sql: &str, pieces: Pieces) -> Result<u64> {
+        let Self { runtime, session, .. } = self;
+        runtime.block_on(async {
+            let statement = Statement::named(sql, &[]).execute(&*session).await?.leak();
+            let mut copy = session.copy_in(&statement).await?;
+            for piece in 0..pieces.times {
+                copy.copy(pieces.piece)?;
+                // It never waits, and so would keep all of it; the driver has to get its turn.
+                if (piece + 1) * pieces.piece.len() as u64 % 65_536 < pieces.piece.len() as u64 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            copy.finish().await?;
+            Ok(0)
+        })
+    }
+
+    /// A Sync behind every statement: it has no other way.
+    fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
+        anyhow::ensure!(pipeline.sync_each, "no way to send one Sync for several statements");
+        self.prepare()?;
+        let one = self.one.as_ref().ok_or_else(|| anyhow::anyhow!("prepared just now"))?;
+        self.runtime.block_on(async {
+            let mut touch = Touch::default();
+            let mut asked = Vec::with_capacity(pipeline.depth as usize);
+            for batch in 0..pipeline.batches {
+                for place in 0..pipeline.depth {
+                    asked.push(one.bind([(batch + place) as i32]).query(&self.session).await?);
+                }
+                for mut rows in asked.drain(..) {
+                    while let Some(row) = rows.try_next().await? {
+                        touch.value(row.try_get::<Option<Raw<'_>>>(0)?.map(|raw| raw.0));
+                    }
+                }
+            }
+            Ok(touch.sum())
+        })
+    }
+
+    fn round_trips(&mut self, count: u64) -> Result<u64> {
+        self.pipeline(Pipeline { depth: 1, batches: count, sync_each: true })
+    }
+}

@@ -1,0 +1,218 @@
+//! Which work is done over sockets, and by whom.
+
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::clients::hand::Hand;
+use super::clients::libpq::Libpq;
+use super::clients::ours::Ours;
+use super::clients::pg_stream::PgStream;
+use super::clients::sqlx::Sqlx;
+use super::clients::tokio_postgres::TokioPostgres;
+use super::clients::xitca::Xitca;
+use super::clients::{Client, Pieces, Pipeline};
+use super::place::{At, Place};
+use super::replay::Replay;
+use crate::line::{Clock, Line, Target, Who};
+
+/// The other ends.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    replay: Replay,
+    servers: Vec<Server>,
+}
+
+/// A PostgreSQL.
+#[derive(Clone, Debug)]
+struct Server {
+    major: u8,
+    tcp: At,
+    unix: At,
+}
+
+impl Ends {
+    /// Starts the replay server and finds the PostgreSQLs that the environment names.
+    pub(crate) fn find() -> Result<Self> {
+        let mut servers = Vec::new();
+        for major in [18, 15] {
+            let Ok(address) = std::env::var(format!("PG{major}_ADDR")) else { continue };
+            let address: std::net::SocketAddr = address.parse()?;
+            let dir = std::env::var(format!("PG{major}_SOCKET_DIR"))?;
+            let unix = At::Unix(dir.into(), address.port());
+            servers.push(Server { major, tcp: At::Tcp(address), unix });
+        }
+        anyhow::ensure!(!servers.is_empty(), "no server: run me by `cargo xtask bench`");
+        Ok(Self { replay: Replay::start()?, servers })
+    }
+}
+
+type Connect = fn(&Place) -> Result<Box<dyn Client>>;
+type Work = Rc<dyn Fn(&mut dyn Client) -> Result<u64>>;
+
+/// Everybody who can connect to a place, and how.
+fn everybody(at: &At) -> [(Who, Connect); 7] {
+    let (limit, ours, pg_stream): (Connect, Connect, Connect) = match at {
+        At::Tcp(_) => (
+            |place| Ok(Box::new(Hand::<TcpStream>::connect(place)?)),
+            |place| Ok(Box::new(Ours::<TcpStream>::connect(place)?)),
+            |place| Ok(Box::new(PgStream::<TcpStream>::connect(place)?)),
+        ),
+        At::Unix(..) => (
+            |place| Ok(Box::new(Hand::<UnixStream>::connect(place)?)),
+            |place| Ok(Box::new(Ours::<UnixStream>::connect(place)?)),
+            |place| Ok(Box::new(PgStream::<UnixStream>::connect(place)?)),
+        ),
+    };
+    [
+        (Who::Limit, limit),
+        (Who::Ours, ours),
+        (Who::Peer("pg_stream"), pg_stream),
+        (Who::Peer("tokio-postgres"), |place| Ok(Box::new(TokioPostgres::connect(place)?))),
+        (Who::Peer("sqlx"), |place| Ok(Box::new(Sqlx::connect(place)?))),
+        (Who::Peer("xitca-postgres"), |place| Ok(Box::new(Xitca::connect(place)?))),
+        (Who::Peer("libpq"), |place| Ok(Box::new(Libpq::connect(place)?))),
+    ]
+}
+
+/// A line in which everybody but `without` does the work, each on a connection of its own.
+fn line(
+    line: Line,
+    at: &At,
+    without: &'static [&'static str],
+    work: impl Fn(&mut dyn Client) -> Result<u64> + 'static,
+) -> Line {
+    let work: Work = Rc::new(work);
+    let able = everybody(at).into_iter().filter(|(who, _)| !without.contains(&who.name()));
+    able.fold(line.long(), |line, (who, connect)| {
+        let (place, work) = (Place::new(at.clone()), work.clone());
+        line.prepared(who, move || {
+            let mut client = connect(&place)?;
+            Ok(Box::new(move || work(&mut *client)))
+        })
+    })
+}
+
+/// All lines. With `part`, that part of the full number of operations.
+pub(crate) fn plans(ends: &Ends, part: u64) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    rows(ends, part, &mut lines)?;
+    copies(ends, part, &mut lines);
+    statements(ends, part, &mut lines);
+    connects(ends, &mut lines);
+    Ok(lines)
+}
+
+fn rows(ends: &Ends, part: u64, lines: &mut Vec<Line>) -> Result<()> {
+    let count = 1_000_000 / part;
+    let target = Target::new(1.15, 3.5);
+    for (socket, at) in [("TCP", &ends.replay.tcp), ("Unix", &ends.replay.unix)] {
+        let text = Line::new(format!("replay: rows, text, {socket}"), "row", count, target);
+        let sql = format!("replay {count} text");
+        lines.push(line(text, at, &[], move |client| client.read_text(&sql)));
+        let binary = Line::new(format!("replay: rows, binary, {socket}"), "row", count, target);
+        let sql = format!("replay {count} binary");
+        lines.push(line(binary, at, &[], move |client| client.read_binary(&sql)));
+    }
+    let target = Target::new(1.15, 1.0);
+    for server in &ends.servers {
+        let major = server.major;
+        make_tables(&server.tcp).with_context(|| format!("PostgreSQL {major}"))?;
+        let text = Line::new(format!("server {major}: rows, text"), "row", count, target);
+        let sql = format!("SELECT * FROM bench_rows LIMIT {count}");
+        let same = sql.clone();
+        lines.push(line(text, &server.tcp, &[], move |client| client.read_text(&sql)));
+        let binary = Line::new(format!("server {major}: rows, binary"), "row", count, target);
+        lines.push(line(binary, &server.tcp, &[], move |client| client.read_binary(&same)));
+    }
+    Ok(())
+}
+
+fn make_tables(at: &At) -> Result<()> {
+    let mut admin = TokioPostgres::connect(&Place::new(at.clone()))?;
+    for sql in [
+        "SET client_min_messages = warning",
+        "DROP TABLE IF EXISTS bench_rows",
+        "CREATE UNLOGGED TABLE bench_rows AS SELECT n::int8 AS a, 'name of number ' || n AS b, (n % 100)::int4 AS c,
+            timestamptz '2024-01-01 10:20:30.123456+00' + n * interval '1 second' AS d, n % 2 = 0 AS e,
+            CASE WHEN n % 4 <> 0 THEN n / 100.0::float8 END AS f, repeat('x', n % 30) AS g, n::int8 * 4000 AS h
+            FROM generate_series(1, 1000000) AS n",
+        "DROP TABLE IF EXISTS bench_in",
+        "CREATE UNLOGGED TABLE bench_in (a int8, b text, c text)",
+        "VACUUM ANALYZE bench_rows",
+    ] {
+        admin.read_text(sql)?;
+    }
+    Ok(())
+}
+
+fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
+    let count = 2_000_000 / part;
+    for server in &ends.servers {
+        let major = server.major;
+        let out = Line::new(format!("server {major}: COPY OUT"), "row", count, Target::new(1.15, 1.0));
+        let half = count / 2;
+        let sql = format!(
+            "COPY (SELECT a, b, g FROM (SELECT * FROM bench_rows LIMIT {half}) AS one
+             UNION ALL SELECT a, b, g FROM (SELECT * FROM bench_rows LIMIT {half}) AS two) TO STDOUT"
+        );
+        lines.push(line(out, &server.tcp, &[], move |client| client.copy_out(&sql)));
+    }
+    let Some(server) = ends.servers.first() else { return };
+    // The server reads every row and keeps none.
+    const SQL: &str = "COPY bench_in FROM STDIN WHERE a < 0";
+    const ROW: &[u8] = b"4711\tAda Lovelace, Countess\tthe quick brown fox jumps\n";
+    let major = server.major;
+    let each =
+        Line::new(format!("server {major}: COPY IN, a call a row"), "row", count, Target::new(1.2, 1.0));
+    let pieces = Pieces { piece: ROW, times: count };
+    lines.push(line(each, &server.tcp, &[], move |client| client.copy_in(SQL, pieces)));
+    let in_block = 65_536 / ROW.len();
+    let block: &'static [u8] = ROW.repeat(in_block).leak();
+    let times = count / in_block as u64;
+    let rows = times * in_block as u64;
+    let blocks =
+        Line::new(format!("server {major}: COPY IN, 64 KB blocks"), "row", rows, Target::new(1.05, 1.0));
+    let pieces = Pieces { piece: block, times };
+    lines.push(line(blocks, &server.tcp, &[], move |client| client.copy_in(SQL, pieces)));
+}
+
+fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
+    let Some(server) = ends.servers.first() else { return };
+    let (major, count) = (server.major, 200_000 / part);
+    let batches = count / 100;
+    let target = Target::new(1.2, 2.0);
+    let once = Line::new(format!("server {major}: pipeline of 100, one Sync"), "statement", count, target);
+    let pipeline = Pipeline { depth: 100, batches, sync_each: false };
+    // Three of them end every statement with a Sync, or have no pipeline at all.
+    let without = &["tokio-postgres", "sqlx", "xitca-postgres"];
+    lines.push(line(once, &server.tcp, without, move |client| client.pipeline(pipeline)));
+    let each = Line::new(format!("server {major}: pipeline of 100, a Sync each"), "statement", count, target);
+    let pipeline = Pipeline { sync_each: true, ..pipeline };
+    lines.push(line(each, &server.tcp, &["sqlx"], move |client| client.pipeline(pipeline)));
+    let trips = 20_000 / part;
+    for (socket, at) in [("TCP", &server.tcp), ("Unix", &server.unix)] {
+        let name = format!("server {major}: round trips, {socket}");
+        let line_of = Line::new(name, "round trip", trips, Target::new(1.05, 1.0));
+        lines.push(line(line_of, at, &[], move |client| client.round_trips(trips)));
+    }
+}
+
+fn connects(ends: &Ends, lines: &mut Vec<Line>) {
+    let Some(server) = ends.servers.first() else { return };
+    let place = Place::new(server.tcp.clone()).scram();
+    // Deriving the key is done beside the runtime by some: the whole process counts.
+    let name = format!("server {}: connect, SCRAM", server.major);
+    let connect_line = Line::new(name, "connection", 10, Target::new(1.1, 1.0)).clock(Clock::Process).long();
+    let able = everybody(&server.tcp).into_iter().filter(|(who, _)| *who != Who::Limit);
+    lines.push(able.fold(connect_line, |line, (who, connect)| {
+        let place = place.clone();
+        line.with(who, move || {
+            for _ in 0..10 {
+                connect(&place)?;
+            }
+            Ok(0)
+        })
+    }));
+}

@@ -1,0 +1,8 @@
+//! Lines over sockets: a client each, the other end a replay server or PostgreSQL. The CPU time of the client counts.
+
+pub(crate) mod clients;
+mod lines;
+pub(crate) mod place;
+mod replay;
+
+pub(crate) use lines::{Ends, plans};

@@ -1,0 +1,80 @@
+//! Where a server is, and who connects.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A server, and a role there.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Where it listens.
+    pub(crate) at: At,
+    /// The role.
+    pub(crate) user: &'static str,
+    /// Its password.
+    pub(crate) password: Option<&'static str>,
+    /// The database.
+    pub(crate) database: &'static str,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub(crate) enum At {
+    /// On loopback.
+    Tcp(SocketAddr),
+    /// On the socket of this number in a directory.
+    Unix(PathBuf, u16),
+}
+
+impl Place {
+    /// For a role without a password.
+    pub(crate) fn new(at: At) -> Self {
+        Self { at, user: "trust", password: None, database: "test" }
+    }
+
+    /// The same for the role that proves itself by SCRAM.
+    pub(crate) fn scram(self) -> Self {
+        Self { user: "scram", password: Some("scram-secret"), ..self }
+    }
+
+    /// `host` and `port` as libpq and its like want them.
+    pub(crate) fn host_and_port(&self) -> (String, u16) {
+        match &self.at {
+            At::Tcp(address) => (address.ip().to_string(), address.port()),
+            At::Unix(dir, port) => (dir.display().to_string(), *port),
+        }
+    }
+
+    /// A connection string as libpq understands it.
+    pub(crate) fn words(&self) -> String {
+        let (host, port) = self.host_and_port();
+        let Self { user, password, database, .. } = self;
+        let password = password.map_or(String::new(), |password| format!(" password={password}"));
+        format!("host={host} port={port} user={user} dbname={database} sslmode=disable{password}")
+    }
+}
+
+/// A stream that can be opened to a place.
+pub(crate) trait Dial: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
+    /// Opens it.
+    async fn dial(place: &Place) -> Result<Self>;
+}
+
+impl Dial for TcpStream {
+    async fn dial(place: &Place) -> Result<Self> {
+        let At::Tcp(address) = &place.at else { anyhow::bail!("{place:?} is not on TCP") };
+        let stream = Self::connect(address).await.context("the server does not answer")?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Dial for UnixStream {
+    async fn dial(place: &Place) -> Result<Self> {
+        let At::Unix(dir, port) = &place.at else { anyhow::bail!("{place:?} is not a Unix socket") };
+        Self::connect(dir.join(format!(".s.PGSQL.{port}"))).await.context("the server does not answer")
+    }
+}

@@ -1,0 +1,248 @@
+//! A server that knows one answer: canned rows, as fast as they are taken.
+//!
+//! To the statement `replay N text` or `replay N binary`, by either protocol, it sends N rows of eight columns. It lets everybody
+//! in and looks at nothing else.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use pg_wire::backend::{DataRow, FieldDescription, RowDescription};
+use pg_wire::{FormatCode, List, Message, Oid, Values, oid};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::place::At;
+use crate::micro::decode::runtime;
+use crate::micro::source::text;
+
+/// Rows that are made; more are had by saying them again.
+const ROWS: usize = 10_000;
+
+/// Columns of a row.
+pub(crate) const COLUMNS: usize = 8;
+
+/// Types of the columns.
+const TYPES: [Oid; COLUMNS] =
+    [oid::INT8, oid::TEXT, oid::INT4, oid::TIMESTAMPTZ, oid::BOOL, oid::FLOAT8, oid::TEXT, oid::INT8];
+
+/// A running one. It ends with the process.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    /// Where it listens by TCP.
+    pub(crate) tcp: At,
+    /// Where it listens by Unix socket.
+    pub(crate) unix: At,
+    _dir: TempDir,
+}
+
+impl Replay {
+    /// Starts it on a thread of its own.
+    pub(crate) fn start() -> Result<Self> {
+        let dir = TempDir::new()?;
+        let path = dir.path().join(".s.PGSQL.5432");
+        let (tell, told) = mpsc::channel();
+        thread::Builder::new().name("replay".into()).spawn(move || {
+            if let Err(error) = run(&path, &tell) {
+                eprintln!("replay: {error:#}");
+            }
+        })?;
+        let tcp = told.recv().context("the replay server has not started")?;
+        Ok(Self { tcp: At::Tcp(tcp), unix: At::Unix(dir.path().into(), 5432), _dir: dir })
+    }
+}
+
+fn run(path: &Path, tell: &mpsc::Sender<std::net::SocketAddr>) -> Result<()> {
+    let canned: &'static Canned = Box::leak(Box::new(Canned::new()?));
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let tcp = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let unix = UnixListener::bind(path)?;
+        tell.send(tcp.local_addr()?)?;
+        loop {
+            // A client that leaves in the middle has its reasons.
+            tokio::select! {
+                stream = tcp.accept() => {
+                    let (stream, _) = stream?;
+                    stream.set_nodelay(true)?;
+                    tokio::spawn(serve(stream, canned));
+                }
+                stream = unix.accept() => {
+                    let (stream, _) = stream?;
+                    tokio::spawn(serve(stream, canned));
+                }
+            }
+        }
+    })
+}
+
+/// What is said, ready to be sent.
+struct Canned {
+    text: Form,
+    binary: Form,
+}
+
+/// In one format.
+struct Form {
+    description: Vec<u8>,
+    rows: Vec<u8>,
+    /// Where each row ends.
+    ends: Vec<usize>,
+}
+
+impl Canned {
+    fn new() -> Result<Self> {
+        let binary = |row: usize, column: usize| text(row, column).map(|text| binary(&text, TYPES[column]));
+        Ok(Self {
+            text: Form::new(FormatCode::Text, |row, column| text(row, column).map(String::into_bytes))?,
+            binary: Form::new(FormatCode::Binary, binary)?,
+        })
+    }
+}
+
+/// The binary form of a value, or something as long.
+fn binary(text: &str, oid: Oid) -> Vec<u8> {
+    match oid {
+        oid::INT4 => text.parse::<i32>().unwrap_or_default().to_be_bytes().into(),
+        oid::INT8 => text.parse::<i64>().unwrap_or_default().to_be_bytes().into(),
+        oid::FLOAT8 => text.parse::<f64>().unwrap_or_default().to_be_bytes().into(),
+        oid::TIMESTAMPTZ => (text.len() as i64).to_be_bytes().into(),
+        oid::BOOL => vec![u8::from(text == "t")],
+        _ => text.into(),
+    }
+}
+
+impl Form {
+    fn new(format: FormatCode, value: impl Fn(usize, usize) -> Option<Vec<u8>>) -> Result<Self> {
+        let fields = TYPES.map(|type_oid| FieldDescription {
+            name: "column".into(),
+            type_oid,
+            type_modifier: -1,
+            format,
+            ..Default::default()
+        });
+        let mut description = Vec::new();
+        RowDescription { fields: List::from(&fields) }.encode(&mut description)?;
+        let (mut rows, mut ends) = (Vec::new(), Vec::new());
+        for row in 0..ROWS {
+            let values: Vec<_> = (0..COLUMNS).map(|column| value(row, column)).collect();
+            let values: Vec<_> = values.iter().map(Option::as_deref).collect();
+            DataRow { values: Values::from(values.as_slice()) }.encode(&mut rows)?;
+            ends.push(rows.len());
+        }
+        Ok(Self { description, rows, ends })
+    }
+}
+
+/// What everybody is told first.
+fn greeting() -> Vec<u8> {
+    let mut out = b"R\0\0\0\x08\0\0\0\0".to_vec();
+    for (name, value) in [
+        ("server_version", "18.0"),
+        ("server_encoding", "UTF8"),
+        ("client_encoding", "UTF8"),
+        ("DateStyle", "ISO, MDY"),
+        ("TimeZone", "UTC"),
+        ("integer_datetimes", "on"),
+        ("standard_conforming_strings", "on"),
+    ] {
+        frame(&mut out, b'S', format!("{name}\0{value}\0").as_bytes());
+    }
+    frame(&mut out, b'K', &[0, 0, 0, 1, 0, 0, 0, 2]);
+    frame(&mut out, b'Z', b"I");
+    out
+}
+
+fn frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
+    out.push(code);
+    out.extend((body.len() as u32 + 4).to_be_bytes());
+    out.extend(body);
+}
+
+/// `replay N text` and `replay N binary`.
+fn statement<'c>(sql: &[u8], canned: &'c Canned) -> Result<(usize, &'c Form)> {
+    let sql = std::str::from_utf8(sql)?;
+    let mut words = sql.trim_end_matches('\0').split_whitespace().skip(1);
+    let count = words.next().context("no count")?.parse()?;
+    match words.next() {
+        Some("text") => Ok((count, &canned.text)),
+        Some("binary") => Ok((count, &canned.binary)),
+        _ => bail!("no such statement: {sql}"),
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, canned: &Canned) -> Result<()> {
+    let mut stream = BufReader::new(stream);
+    // Requests for encryption are declined; a cancel request ends here as anything else does.
+    loop {
+        let length = stream.read_u32().await? as usize;
+        let mut body = vec![0; length.saturating_sub(4)];
+        stream.read_exact(&mut body).await?;
+        if body.starts_with(&[4, 210]) {
+            stream.write_all(b"N").await?;
+        } else {
+            break;
+        }
+    }
+    stream.write_all(&greeting()).await?;
+    let (mut out, mut body, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        let code = stream.read_u8().await?;
+        body.resize((stream.read_u32().await? as usize).saturating_sub(4), 0);
+        stream.read_exact(&mut body).await?;
+        match code {
+            b'Q' => {
+                let (count, form) = statement(&body, canned)?;
+                out.extend(&form.description);
+                send(&mut stream, &mut out, count, form).await?;
+                frame(&mut out, b'Z', b"I");
+            }
+            b'P' => {
+                // Name, statement.
+                prepared = body.split(|byte| *byte == 0).nth(1).unwrap_or_default().to_vec();
+                frame(&mut out, b'1', b"");
+            }
+            b'D' => {
+                if body.first() == Some(&b'S') {
+                    frame(&mut out, b't', &[0, 0]);
+                }
+                out.extend(&statement(&prepared, canned)?.1.description);
+            }
+            b'B' => frame(&mut out, b'2', b""),
+            b'E' => {
+                let (count, form) = statement(&prepared, canned)?;
+                send(&mut stream, &mut out, count, form).await?;
+            }
+            b'C' => frame(&mut out, b'3', b""),
+            b'S' => frame(&mut out, b'Z', b"I"),
+            b'X' => return Ok(()),
+            _ => {}
+        }
+        if matches!(code, b'Q' | b'S' | b'H') {
+            stream.write_all(&out).await?;
+            stream.flush().await?;
+            out.clear();
+        }
+    }
+}
+
+/// Sends what is in `out`, then so many rows; leaves their end in `out`.
+async fn send(
+    stream: &mut (impl AsyncWrite + Unpin),
+    out: &mut Vec<u8>,
+    count: usize,
+    form: &Form,
+) -> Result<()> {
+    stream.write_all(out).await?;
+    out.clear();
+    for _ in 0..count / ROWS {
+        stream.write_all(&form.rows).await?;
+    }
+    if let Some(last) = (count % ROWS).checked_sub(1) {
+        stream.write_all(&form.rows[..form.ends[last]]).await?;
+    }
+    frame(out, b'C', format!("SELECT {count}\0").as_bytes());
+    Ok(())
+}
