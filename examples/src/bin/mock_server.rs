@@ -1,0 +1,324 @@
+//! A server without a database: whoever knows the password gets the same rows for every SELECT. What a test double is made of.
+//!
+//! `cargo run -p examples --bin mock_server`, then `psql "host=127.0.0.1 port=5433 user=mock password=secret"`
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use pg_auth::accept::{fatal, welcome};
+use pg_auth::connect::Accepted;
+use pg_auth::scram::{DEFAULT_ITERATIONS, Nonce, Verifier};
+use pg_auth::{Credentials, Password, Startup, Stored, md5};
+use pg_stream_tokio::{CancelKey, Connection, accept};
+use pg_wire::backend::{
+    CommandComplete, DataRow, EmptyQueryResponse, ErrorField, ErrorResponse, FieldDescription,
+    NoticeResponse, ReadyForQuery, RowDescription,
+};
+use pg_wire::frontend::{Frontend, ProtocolVersion};
+use pg_wire::{Limits, List, PutMessage, SqlState, TransactionStatus, Values, oid};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+/// How long a client may take to log in, as PostgreSQL's `authentication_timeout`.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The rows.
+const PLANETS: [(&str, Option<&str>); 3] = [("Earth", Some("1")), ("Mars", Some("2")), ("Planet Nine", None)];
+
+/// Serves the same few rows to every PostgreSQL client that knows the password
+#[derive(Debug, Parser)]
+#[command(name = "mock_server", version)]
+struct Arguments {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:5433")]
+    listen: SocketAddr,
+    /// How users prove themselves
+    #[arg(long, value_enum, default_value_t = Method::Scram)]
+    auth: Method,
+    /// The one user there is
+    #[arg(long, default_value = "mock")]
+    user: String,
+    /// The user's password
+    #[arg(long, default_value = "secret")]
+    password: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Method {
+    /// Whoever comes is let in
+    Trust,
+    /// By the password in clear
+    Cleartext,
+    /// By a hash of it
+    Md5,
+    /// By SCRAM-SHA-256
+    Scram,
+}
+
+/// What all sessions share.
+struct Mock {
+    method: Method,
+    user: String,
+    password: Password,
+    verifier: Verifier,
+    /// From which users who do not exist get a salt that stays the same.
+    secret: Nonce,
+    next_pid: AtomicI32,
+    sessions: Mutex<Vec<Running>>,
+}
+
+/// A session that can be cancelled.
+struct Running {
+    key: CancelKey,
+    /// Wakes a statement that waits; one that has not begun is not hit.
+    cancelled: Arc<Notify>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { listen, auth, user, password } = Arguments::parse();
+    let listener = TcpListener::bind(listen).await?;
+    let (password, salt) = (Password::from(password.as_str()), Nonce::random()?);
+    let mock = Arc::new(Mock {
+        method: auth,
+        user,
+        verifier: Verifier::new(&password, salt.as_str().as_bytes().to_vec(), DEFAULT_ITERATIONS),
+        password,
+        secret: Nonce::random()?,
+        next_pid: AtomicI32::new(1),
+        sessions: Mutex::default(),
+    });
+    eprintln!("listening on {}", listener.local_addr()?);
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        };
+        let mock = Arc::clone(&mock);
+        tokio::spawn(async move {
+            if let Err(error) = mock.serve(stream).await {
+                eprintln!("{peer}: {error}");
+            }
+        });
+    }
+}
+
+impl Mock {
+    /// Serves one connection to its end.
+    async fn serve(&self, stream: TcpStream) -> Result<(), Box<dyn Error + Send + Sync>> {
+        stream.set_nodelay(true)?;
+        let lookup = |startup: Startup| {
+            let credentials = self.credentials(&startup);
+            async { credentials }
+        };
+        let accepted = tokio::time::timeout(PATIENCE, accept(stream, Limits::FRONTEND, lookup)).await;
+        let (mut conn, accepted) = accepted.map_err(|_| "it took too long to log in")??;
+        let login = match accepted {
+            Accepted::Login(login) => login,
+            Accepted::Cancel(key) => {
+                let known = self.cancel(&key);
+                eprintln!(
+                    "cancel request for {}{}",
+                    key.pid(),
+                    if known { "" } else { ", which is none of ours" }
+                );
+                return Ok(());
+            }
+        };
+
+        let session = Registered { mock: self, key: self.fresh_key(login.startup.version())? };
+        let cancelled = Arc::new(Notify::new());
+        self.sessions().push(Running { key: session.key.clone(), cancelled: Arc::clone(&cancelled) });
+        let parameters = [
+            ("server_version", "18.0"),
+            ("server_encoding", "UTF8"),
+            ("client_encoding", "UTF8"),
+            ("standard_conforming_strings", "on"),
+            ("integer_datetimes", "on"),
+            ("DateStyle", "ISO, MDY"),
+        ];
+        welcome(parameters, Some(&session.key), conn.outbox_mut());
+        conn.flush().await?;
+        converse(&mut conn, &cancelled).await.map_err(Into::into)
+    }
+
+    /// What a user has to know. One who does not exist is asked for the same things, and has nothing that fits.
+    fn credentials(&self, startup: &Startup) -> Credentials {
+        let name = startup.user().as_bytes();
+        let exists = name == self.user.as_bytes();
+        let verifier = || match Credentials::unknown(self.secret.as_str().as_bytes(), name) {
+            Credentials::Scram(mock) if !exists => mock,
+            _ => self.verifier.clone(),
+        };
+        match self.method {
+            Method::Trust => Credentials::Trust,
+            Method::Cleartext => Credentials::Cleartext(Stored::Scram(verifier())),
+            Method::Md5 if exists => Credentials::Md5(md5::Stored::new(name, &self.password)),
+            Method::Md5 => Credentials::Md5(md5::Stored::new(name, &self.secret.as_str().into())),
+            Method::Scram => Credentials::Scram(verifier()),
+        }
+    }
+
+    /// A key for the next session. 4 bytes is all that a client of protocol 3.0 takes.
+    fn fresh_key(&self, version: ProtocolVersion) -> Result<CancelKey, pg_auth::AuthError> {
+        let nonce = Nonce::random()?;
+        let length = if version == ProtocolVersion::V3_0 { 4 } else { nonce.as_str().len() };
+        let key = nonce.as_str().as_bytes().get(..length).unwrap_or_default();
+        Ok(CancelKey::new(self.next_pid.fetch_add(1, Ordering::Relaxed), key))
+    }
+
+    /// Cancels what the session with this key does, if there is one.
+    fn cancel(&self, key: &CancelKey) -> bool {
+        let sessions = self.sessions();
+        let session = sessions.iter().find(|session| session.key == *key);
+        session.inspect(|session| session.cancelled.notify_waiters()).is_some()
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Vec<Running>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets a session when it ends, however that happens.
+struct Registered<'m> {
+    mock: &'m Mock,
+    key: CancelKey,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.mock.sessions().retain(|session| session.key != self.key);
+    }
+}
+
+/// Answers a client that is in until it goes.
+async fn converse(conn: &mut Connection<TcpStream>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
+    // After an error in the extended protocol nothing is answered up to the next Sync.
+    let mut skipping = false;
+    loop {
+        let frame = match conn.recv().await {
+            Err(pg_wire::Error::Closed { mid_message: false }) => return Ok(()),
+            received => received?,
+        };
+        match frame.frontend() {
+            Ok(Frontend::Terminate(_)) => return Ok(()),
+            Ok(Frontend::Query(query)) => {
+                let sql = query.sql.to_string_lossy().into_owned();
+                answer(conn, &sql, cancelled).await?;
+                ready(conn);
+            }
+            Ok(Frontend::Sync(_)) => {
+                skipping = false;
+                ready(conn);
+            }
+            Ok(Frontend::FunctionCall(_)) => {
+                refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "there are no functions here");
+                ready(conn);
+            }
+            Ok(
+                Frontend::Parse(_)
+                | Frontend::Bind(_)
+                | Frontend::Describe(_)
+                | Frontend::Execute(_)
+                | Frontend::Close(_),
+            ) => {
+                if !skipping {
+                    refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, "only simple queries are answered here");
+                }
+                skipping = true;
+            }
+            // What is left of a COPY that has failed is passed over, as PostgreSQL does.
+            Ok(
+                Frontend::Flush(_) | Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_),
+            ) => {}
+            Ok(_) | Err(_) => {
+                fatal(SqlState::PROTOCOL_VIOLATION, "invalid frontend message", conn.outbox_mut());
+                return conn.close().await;
+            }
+        }
+        conn.flush().await?;
+    }
+}
+
+/// Answers the statements of a query. They are told apart by semicolons; this server knows nothing of strings and comments.
+async fn answer(
+    conn: &mut Connection<TcpStream>,
+    sql: &str,
+    cancelled: &Notify,
+) -> Result<(), pg_wire::Error> {
+    let statements: Vec<&str> =
+        sql.split(';').map(str::trim).filter(|statement| !statement.is_empty()).collect();
+    if statements.is_empty() {
+        conn.put_message(&EmptyQueryResponse {});
+    }
+    for statement in statements {
+        let command = statement.split_whitespace().next().unwrap_or_default();
+        if !command.eq_ignore_ascii_case("select") {
+            let message = format!("only SELECT is answered here, and not {command}");
+            refuse(conn, SqlState::FEATURE_NOT_SUPPORTED, &message);
+            break;
+        }
+        if statement.contains("pg_sleep") {
+            sleep(conn, cancelled).await?;
+            refuse(conn, SqlState::QUERY_CANCELED, "canceling statement due to user request");
+            break;
+        }
+        select(conn);
+    }
+    Ok(())
+}
+
+/// The rows, whatever was selected.
+fn select(conn: &mut Connection<TcpStream>) {
+    let column = |name: &'static str, type_oid, type_len| FieldDescription {
+        name: name.into(),
+        type_oid,
+        type_len,
+        type_modifier: -1,
+        ..Default::default()
+    };
+    let columns = [column("name", oid::TEXT, -1), column("moons", oid::INT4, 4)];
+    conn.put_message(&RowDescription { fields: List::from(&columns) });
+    for (name, moons) in PLANETS {
+        let values = [Some(name.as_bytes()), moons.map(str::as_bytes)];
+        conn.put_message(&DataRow { values: Values::from(&values) });
+    }
+    conn.put_message(&CommandComplete { tag: format!("SELECT {}", PLANETS.len()).as_str().into() });
+}
+
+/// Waits until the statement is cancelled, and says so beforehand.
+async fn sleep(conn: &mut Connection<TcpStream>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
+    // From here on a request hits this statement.
+    let mut cancelled = pin!(cancelled.notified());
+    let fields =
+        fields("NOTICE", &SqlState::SUCCESSFUL_COMPLETION, "asleep until the statement is cancelled");
+    conn.put_message(&NoticeResponse { fields: (&fields).into() });
+    conn.flush().await?;
+    tokio::select! {
+        () = &mut cancelled => return Ok(()),
+        // The end of a client that goes; one that says something more has not gone.
+        ready = poll_fn(|cx| conn.poll_ready(cx)) => ready?,
+    }
+    cancelled.await;
+    Ok(())
+}
+
+fn ready(conn: &mut Connection<TcpStream>) {
+    conn.put_message(&ReadyForQuery { status: TransactionStatus::Idle });
+}
+
+fn refuse(conn: &mut Connection<TcpStream>, state: SqlState, message: &str) {
+    conn.put_message(&ErrorResponse { fields: (&fields("ERROR", &state, message)).into() });
+}
+
+/// The fields without which no error is understood.
+fn fields<'a>(severity: &'a str, state: &'a SqlState, message: &'a str) -> [ErrorField<'a>; 4] {
+    [(b'S', severity), (b'V', severity), (b'C', state.as_str()), (b'M', message)]
+        .map(|(code, value)| ErrorField { code, value: value.into() })
+}

@@ -1,0 +1,291 @@
+//! `mock_server` as its clients meet it: psql, a client of ours, and one that is written down.
+
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+mod support;
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use pg_auth::AuthError;
+use pg_stream_tokio::{Config, Connection, Host, PgProtocol, TokioIo, cancel, connect};
+use pg_wire::backend::Backend;
+use pg_wire::testing::Transcript;
+use pg_wire::{Direction, Limits, SqlState};
+use support::{Ended, finish};
+use tokio::net::TcpStream;
+
+/// What it has for every SELECT, as psql prints it with `-A -t`.
+const ROWS: &str = "Earth|1\nMars|2\nPlanet Nine|\n";
+
+/// A running server, ended when this is dropped.
+struct Mock {
+    child: Child,
+    port: u16,
+    /// What it says on standard error.
+    says: Lines<BufReader<ChildStderr>>,
+}
+
+impl Mock {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mock_server"));
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut says = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let line = says.next().expect("it says where it listens").expect("it writes UTF-8");
+        let port = line.strip_prefix("listening on 127.0.0.1:").expect("an address").parse();
+        Self { child, port: port.expect("a port"), says }
+    }
+
+    /// Runs psql with this SQL: the one of 15 and the one of 18, which print the same.
+    #[track_caller]
+    fn psql(&self, user: &str, password: &str, sql: &str) -> Ended {
+        let conninfo = format!("host=127.0.0.1 port={} user={user} dbname=any gssencmode=disable", self.port);
+        let [old, new] = ["PG15_CLIENT_BIN", "PG18_CLIENT_BIN"].map(|name| {
+            let bin =
+                std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"));
+            let mut psql = Command::new(format!("{bin}/psql"));
+            psql.args(["-X", "-w", "-A", "-t", "-v", "VERBOSITY=verbose", "-c", sql, &conninfo]);
+            // Nothing of the environment's own settings, such as another port or a password file.
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            psql.env_clear().env("PATH", path).env("LC_ALL", "C").env("HOME", "/nonexistent");
+            finish(psql.env("PGPASSWORD", password))
+        });
+        assert_eq!(old, new);
+        new
+    }
+
+    /// A client of ours.
+    async fn client(&self, more: &str) -> (Connection<pg_stream_tokio::Socket>, pg_stream_tokio::Session) {
+        connect(&self.config(more)).await.expect("the password is right")
+    }
+
+    fn config(&self, more: &str) -> Config {
+        let url = format!("postgres://mock:secret@127.0.0.1:{}/any?sslmode=disable{more}", self.port);
+        url.parse().expect("a connection string")
+    }
+
+    /// Plays the client of this transcript.
+    async fn play(&self, transcript: &str) {
+        let transcript: Transcript = transcript.parse().unwrap_or_else(|error| panic!("{error}"));
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("it listens");
+        let mut conn = Connection::new(TokioIo(stream), Limits::BACKEND);
+        transcript.play(Direction::Frontend, &mut conn).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+impl Drop for Mock {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn printed(stdout: &str) -> Ended {
+    Ended { code: Some(0), stdout: stdout.to_owned(), stderr: String::new() }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn psql_logs_in_by_every_method_and_gets_the_rows() {
+    for method in ["scram", "md5", "cleartext", "trust"] {
+        let mock = Mock::start(&["--auth", method, "--user", "mock", "--password", "caf\u{e9} 'x'"]);
+        assert_eq!(mock.psql("mock", "caf\u{e9} 'x'", "select * from planets"), printed(ROWS), "{method}");
+        let ended = mock.psql("mock", "wrong", "select 1");
+        let nobody = mock.psql("nobody", "caf\u{e9} 'x'", "select 1");
+        if method == "trust" {
+            assert_eq!((ended, nobody), (printed(ROWS), printed(ROWS)));
+            continue;
+        }
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{method}: {}", ended.stderr);
+        let words = "FATAL:  password authentication failed for user \"mock\"";
+        assert!(ended.stderr.contains(words), "{method}: {}", ended.stderr);
+        // Who does not exist is told nothing else.
+        let renamed = Ended { stderr: nobody.stderr.replace("nobody", "mock"), ..nobody };
+        assert_eq!(renamed, ended, "{method}");
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn psql_gets_an_error_for_what_is_no_select() {
+    let mock = Mock::start(&[]);
+    let ended = mock.psql("mock", "secret", "insert into planets values ('Vulcan')");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    assert_eq!(ended.stderr, "ERROR:  0A000: only SELECT is answered here, and not insert\n");
+    // The statements before it have been answered, those behind it are not.
+    let ended = mock.psql("mock", "secret", "select 1; drop table planets; select 2");
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ROWS));
+    assert!(ended.stderr.contains("0A000"), "{}", ended.stderr);
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn psql_runs_no_statement_and_several() {
+    let mock = Mock::start(&["--auth", "trust"]);
+    assert_eq!(mock.psql("mock", "", ""), printed(""));
+    assert_eq!(mock.psql("mock", "", " ; "), printed(""));
+    assert_eq!(mock.psql("mock", "", "select 1; SELECT 2;\nselect 3"), printed(&ROWS.repeat(3)));
+}
+
+#[tokio::test]
+async fn several_clients_are_served_at_once() {
+    let mock = Mock::start(&[]);
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(mock.client("").await.0);
+    }
+    // The last one that came is served first, and one of them waits for ever.
+    clients[0].query("select pg_sleep(3600)").flush().await.expect("it is there");
+    for conn in clients.iter_mut().skip(1).rev() {
+        conn.query("select 1").flush().await.expect("it is there");
+        let mut rows = 0;
+        examples::until_ready(conn, |message| {
+            rows += usize::from(matches!(message, Backend::DataRow(_)));
+            Ok(())
+        })
+        .await
+        .expect("the rows");
+        assert_eq!(rows, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_are_told_the_same() {
+    let mock = Mock::start(&[]);
+    let mut told = Vec::new();
+    for (user, password) in [("mock", "wrong"), ("nobody", "secret")] {
+        let url = format!("postgres://{user}:{password}@127.0.0.1:{}/any?sslmode=disable", mock.port);
+        let error = connect(&url.parse().expect("a connection string")).await.expect_err("it is wrong");
+        let server = error.server_error().expect("it is the server that refuses");
+        assert_eq!(server.sqlstate(), Some(SqlState::INVALID_PASSWORD));
+        told.push(server.to_string().replace(user, "USER"));
+    }
+    assert_eq!(told[0], told[1]);
+}
+
+#[tokio::test]
+async fn a_client_of_protocol_3_2_has_a_longer_key() {
+    let mock = Mock::start(&[]);
+    for (version, bytes) in [("3.0", 4), ("3.2", 24)] {
+        let (_, session) = mock.client(&format!("&max_protocol_version={version}")).await;
+        assert_eq!(session.version.to_string(), version);
+        let key = session.cancel_key.expect("the server gives a key");
+        assert_eq!(key.request().key.0.len(), bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_version_of_the_future_and_its_options_are_negotiated() {
+    let mock = Mock::start(&["--auth", "trust"]);
+    let transcript = r#"
+        F SSLRequest 1234 5679
+        B SSLResponse N
+        F StartupMessage 3 9999 "user" "mock" "_pq_.test_protocol_negotiation" "" "application_name" "x"
+        B NegotiateProtocolVersion 196610 1 "_pq_.test_protocol_negotiation"
+        B AuthenticationOk
+        B ParameterStatus "server_version" *
+        B ParameterStatus "server_encoding" "UTF8"
+        B ParameterStatus "client_encoding" "UTF8"
+        B ParameterStatus "standard_conforming_strings" "on"
+        B ParameterStatus "integer_datetimes" "on"
+        B ParameterStatus "DateStyle" "ISO, MDY"
+        B BackendKeyData 1 'BBBB'
+        B ReadyForQuery I
+        F Terminate
+        B close
+    "#;
+    mock.play(transcript).await;
+}
+
+#[tokio::test]
+async fn what_it_does_not_know_is_an_error_and_the_session_goes_on() {
+    let mock = Mock::start(&["--auth", "trust"]);
+    let transcript = r#"
+        F StartupMessage 3 0 "user" "anybody"
+        B AuthenticationOk
+        B ParameterStatus *
+        B ParameterStatus *
+        B ParameterStatus *
+        B ParameterStatus *
+        B ParameterStatus *
+        B ParameterStatus *
+        B BackendKeyData * *
+        B ReadyForQuery I
+        # One error for a whole batch.
+        F Parse "" "select 1" 0
+        F Bind "" "" 0 0 0
+        F Execute "" 0
+        F Sync
+        F Sync
+        B ErrorResponse S "ERROR" V "ERROR" C "0A000" M * \x00
+        B ReadyForQuery I
+        B ReadyForQuery I
+        F FunctionCall 1344 1 1 1 8 '\x40\x22\x00\x00\x00\x00\x00\x00' 1
+        B ErrorResponse S "ERROR" V "ERROR" C "0A000" *
+        B ReadyForQuery I
+        F CopyDone
+        F Query "select 1"
+        B RowDescription 2 "name" 0 0 25 -1 -1 0 "moons" 0 0 23 4 -1 0
+        B DataRow 2 5 'Earth' 1 '1'
+        B DataRow 2 4 'Mars' 1 '2'
+        B DataRow 2 11 'Planet Nine' -1
+        B CommandComplete "SELECT 3"
+        B ReadyForQuery I
+        F raw '?\x00\x00\x00\x04'
+        B ErrorResponse S "FATAL" V "FATAL" C "08P01" *
+        B close
+    "#;
+    mock.play(transcript).await;
+}
+
+#[tokio::test]
+async fn a_cancel_request_ends_the_statement_it_is_for() {
+    let mut mock = Mock::start(&[]);
+    let (mut conn, session) = mock.client("").await;
+    let key = session.cancel_key.expect("the server gives a key");
+    let host = Host::Tcp { host: "127.0.0.1".into(), port: mock.port };
+
+    // One that comes while nothing runs hits nothing.
+    cancel(&host, &key).await.expect("it is taken");
+    conn.query("select 1; select pg_sleep(3600); select 2").flush().await.expect("it is there");
+    let mut rows = 0;
+    loop {
+        match conn.recv().await.expect("it is there").backend().expect("well-formed") {
+            Backend::DataRow(_) => rows += 1,
+            // From here on a request hits the statement.
+            Backend::NoticeResponse(_) => break,
+            _ => {}
+        }
+    }
+    let stranger = pg_stream_tokio::CancelKey::new(key.pid(), b"nope");
+    cancel(&host, &stranger).await.expect("it is taken, and comes to nothing");
+    cancel(&host, &key).await.expect("it is taken");
+    let error = examples::until_ready(&mut conn, |message| {
+        rows += usize::from(matches!(message, Backend::DataRow(_)));
+        Ok(())
+    })
+    .await
+    .expect_err("it was cancelled");
+    assert_eq!(
+        (error.to_string().as_str(), rows),
+        ("ERROR 57014: canceling statement due to user request", 3)
+    );
+    conn.query("select 1").flush().await.expect("it is there");
+    examples::until_ready(&mut conn, |_| Ok(())).await.expect("the session goes on");
+
+    let mut said = || mock.says.next().expect("it says so").expect("UTF-8");
+    assert_eq!(said(), format!("cancel request for {}", key.pid()));
+    assert_eq!(said(), format!("cancel request for {}, which is none of ours", key.pid()));
+    assert_eq!(said(), format!("cancel request for {}", key.pid()));
+}
+
+#[tokio::test]
+async fn our_client_refuses_what_it_was_told_to() {
+    let mock = Mock::start(&["--auth", "md5"]);
+    let error = connect(&mock.config("&require_auth=scram-sha-256")).await.expect_err("it is not SCRAM");
+    assert!(matches!(error, pg_stream_tokio::ConnectError::Auth(AuthError::Policy(_))), "{error:?}");
+}
