@@ -14,6 +14,7 @@
 //! - [`Inbox`] and [`Outbox`]: the buffers, without I/O.
 //! - [`Connection`]: both over anything that can be polled.
 //! - [`Bindable`], [`Params`] and [`FromValue`]: values on their way in and out.
+//! - [`testing`]: streams in memory, and a peer that goes by a transcript.
 //!
 //! # Ten lines
 //!

@@ -90,3 +90,28 @@ fn wake(mut pipe: MutexGuard<'_, Pipe>) {
 fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::{Connection, Error};
+    use crate::testing::block_on;
+    use crate::{Limits, PgProtocol};
+
+    #[test]
+    fn what_was_written_before_the_end_is_read_and_then_the_end() {
+        let (near, far) = duplex();
+        let (mut near, mut far) =
+            (Connection::new(near, Limits::BACKEND), Connection::new(far, Limits::FRONTEND));
+        block_on(async {
+            near.query("select 1").close().await.expect("it is heard");
+            assert_eq!(far.recv().await.expect("it came").body, b"select 1\0");
+            assert!(matches!(far.recv().await, Err(Error::Closed { mid_message: false })));
+            drop(near);
+            far.query("too late");
+            assert!(
+                matches!(far.flush().await, Err(Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe)
+            );
+        });
+    }
+}

@@ -126,6 +126,31 @@ impl FromStr for Transcript {
 }
 
 impl Transcript {
+    /// All that `speaker` says in it, as it goes on the wire.
+    ///
+    /// ```
+    /// use pg_wire::{Direction, testing::Transcript};
+    ///
+    /// let transcript: Transcript = "B CommandComplete \"SELECT 1\"\nB ReadyForQuery I".parse()?;
+    /// assert_eq!(transcript.bytes(Direction::Backend)?, b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
+    /// # Ok::<_, pg_wire::testing::TranscriptError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// At the first line that cannot be sent.
+    pub fn bytes(&self, speaker: Direction) -> Result<Vec<u8>, TranscriptError> {
+        Ok(self.lines_of(speaker)?.concat())
+    }
+
+    /// For each line what `speaker` sends by it.
+    fn lines_of(&self, speaker: Direction) -> Result<Vec<Vec<u8>>, TranscriptError> {
+        let bytes = |line: &Line| {
+            let says = line.speaker == speaker;
+            if says { line.bytes().map_err(|error| wrong(line.number, error)) } else { Ok(Vec::new()) }
+        };
+        self.lines.iter().map(bytes).collect()
+    }
+
     /// Says what `chair` says in it, and checks that the other side says what it is to say.
     ///
     /// # Errors
@@ -135,17 +160,18 @@ impl Transcript {
         chair: Direction,
         conn: &mut Connection<T>,
     ) -> Result<(), TranscriptError> {
-        let bytes = |line: &Line| {
-            let ours = line.speaker == chair;
-            if ours { line.bytes().map_err(|error| wrong(line.number, error)) } else { Ok(Vec::new()) }
-        };
-        let ours = self.lines.iter().map(bytes).collect::<Result<Vec<_>, _>>()?;
+        let ours = self.lines_of(chair)?;
         let mut last = 0;
         for (line, bytes) in self.lines.iter().zip(ours) {
             last = line.number;
             let failed = |error| TranscriptError { line: last, kind: TranscriptErrorKind::Connection(error) };
             if line.speaker != chair {
-                conn.flush().await.map_err(failed)?;
+                match conn.flush().await {
+                    // Who has gone may have said why, and who says much may have to be heard first. An answer that is missed for this
+                    // is missed there.
+                    Ok(()) | Err(Error::Io(_) | Error::Poisoned(_) | Error::InboxFull) => {}
+                    Err(error) => return Err(failed(error)),
+                }
                 line.expect(conn).await?;
                 continue;
             }
@@ -285,8 +311,11 @@ impl core::error::Error for TranscriptError {
 /// What a line of trace is on the wire.
 #[cfg(test)]
 pub(crate) fn bytes_of(trace: &str) -> Result<Vec<u8>, String> {
-    let transcript: Transcript = trace.parse().map_err(|error: TranscriptError| error.to_string())?;
-    transcript.lines.iter().map(Line::bytes).collect::<Result<Vec<_>, _>>().map(|lines| lines.concat())
+    let said = || {
+        let transcript: Transcript = trace.parse()?;
+        Ok([transcript.bytes(Direction::Frontend)?, transcript.bytes(Direction::Backend)?].concat())
+    };
+    said().map_err(|error: TranscriptError| error.to_string())
 }
 
 #[cfg(test)]
@@ -487,6 +516,22 @@ mod tests {
         block_on(transcript.play(Direction::Frontend, &mut Connection::new(near, Limits::BACKEND)))
             .expect("the server plays by the same transcript");
         server.join().expect("no panic").expect("the client plays by the same transcript");
+    }
+
+    #[test]
+    fn what_a_peer_that_has_gone_said_last_is_still_checked() {
+        let (near, far) = duplex();
+        let refusal: Transcript =
+            "B ErrorResponse S \"FATAL\" C \"53300\" \\x00\nB close".parse().expect("it can be read");
+        let mut server = Connection::new(far, Limits::FRONTEND);
+        block_on(refusal.play(Direction::Backend, &mut server)).expect("nothing is waited for");
+        drop(server);
+        let whole: Transcript = "F Query \"select 1\"\nB ErrorResponse S \"FATAL\" *\nB close\nF Terminate"
+            .parse()
+            .expect("it can be read");
+        let error = block_on(whole.play(Direction::Frontend, &mut Connection::new(near, Limits::BACKEND)))
+            .expect_err("nobody hears the last line");
+        assert_eq!(error.line, 4, "{error}");
     }
 
     #[test]
