@@ -5,6 +5,7 @@ use std::fmt;
 use pg_wire::backend::ServerError;
 use pg_wire::frontend::CancelRequest;
 use pg_wire::{Secret, Text};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::config::{AuthMethod, Host, ProtocolVersion};
@@ -66,7 +67,7 @@ impl Parameters {
 }
 
 /// What a cancel request has to quote to be believed: a secret, wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct CancelKey {
     pid: i32,
     key: Zeroizing<Vec<u8>>,
@@ -92,8 +93,31 @@ impl CancelKey {
     }
 }
 
+/// Compares the key, which is a secret, in time that depends on the lengths only.
+impl PartialEq for CancelKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.pid == other.pid && self.key.ct_eq(&other.key).into()
+    }
+}
+
+impl Eq for CancelKey {}
+
 impl fmt::Debug for CancelKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CancelKey").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CancelKey;
+
+    #[test]
+    fn a_cancel_key_is_believed_when_all_of_it_is_right() {
+        let key = CancelKey::new(7, b"abcd");
+        assert_eq!(key, CancelKey::new(7, b"abcd"));
+        for wrong in [CancelKey::new(8, b"abcd"), CancelKey::new(7, b"abce"), CancelKey::new(7, b"abc")] {
+            assert_ne!(key, wrong);
+        }
     }
 }
