@@ -55,8 +55,9 @@ const LONGEST_PACKET: usize = 10_000;
 /// Each is what [`Message::trace`](crate::Message::trace) prints: who speaks (`F` or `B`), the length, the name, the fields; apart by tabs or any number of
 /// blanks, and without the length where it does not matter. So a trace, of this crate or of libpq, can be put in and played.
 ///
-/// - Strings stand in double quotes, and are what is between them up to a quote with a blank or the end of the line behind it, newlines
-///   included. Bytes stand in single quotes, with `\xNN` for any byte; so may a string, where there is no other way to write it.
+/// - Strings stand in double quotes, and are what is between them, newlines and quotes included: the last quote is the first one behind
+///   which nothing but further fields stands, up to the next line. Bytes stand in single quotes, with `\xNN` for any byte; so may a string, where
+///   there is no other way to write it.
 /// - `*` in a line of the other side stands for any one field, and at its end for all the rest.
 /// - A secret is shown as `"SSSS"` or `'BBBB'` in a trace, and these stand for any. To be sent it has to be there itself; in a line
 ///   of the other side it may.
@@ -383,6 +384,22 @@ mod tests {
     }
 
     #[test]
+    fn quotes_inside_of_strings_are_told_from_those_around_them() {
+        for (line, bytes) in [
+            ("F 22 Query \"select \"a\" from t\"", &b"Q\0\0\0\x16select \"a\" from t\0"[..]),
+            ("F Query \"select \"a\"\nfrom t\"", b"Q\0\0\0\x16select \"a\"\nfrom t\0"),
+            ("F Execute \"the \"portal\" of 1\" 2", b"E\0\0\0\x1athe \"portal\" of 1\0\0\0\0\x02"),
+            (
+                "B ErrorResponse M \"role \"a\" does not exist\" F \"x.c\" \\x00",
+                b"E\0\0\0\x23Mrole \"a\" does not exist\0Fx.c\0\0",
+            ),
+            ("F CopyData 'it's \\N \\xyz \\x27 '", b"d\0\0\0\x13it's \\N \\xyz ' "),
+        ] {
+            assert_eq!(wire(line), bytes.escape_ascii().to_string(), "{line}");
+        }
+    }
+
+    #[test]
     fn bytes_that_are_no_message() {
         assert_eq!(wire("B raw 'N'"), "N");
         assert_eq!(wire("B 1 SSLResponse S"), "S");
@@ -398,7 +415,7 @@ mod tests {
             ("F Qerry \"x\"", "no message of this side is called Qerry"),
             ("B Query \"x\"", "no message of this side is called Query"),
             ("F Query \"x", "a \" that nothing closes"),
-            ("F CopyData '\\x0'", "\\x without two digits behind it in '\\x0'"),
+            ("F CopyData 'x", "a ' that nothing closes"),
             ("F Query *", "a wildcard cannot be sent"),
             ("F 7 Query \"x\"", "its length is 6"),
             ("F Query \"x\" 1", "field 2 does not belong there: 1"),

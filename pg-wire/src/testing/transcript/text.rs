@@ -1,6 +1,7 @@
 //! A transcript's lines, taken apart.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -36,7 +37,7 @@ pub(super) fn letter(word: &str) -> Option<u8> {
 
 /// Takes the words of the first line, and says how many bytes it has with the newline that ends it.
 pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
-    let (mut tokens, mut at) = (Vec::new(), 0);
+    let (mut tokens, mut at, mut dead) = (Vec::new(), 0, BTreeSet::new());
     loop {
         let rest = text.get(at..).unwrap_or_default();
         match rest.chars().next() {
@@ -45,21 +46,16 @@ pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
             Some(blank) if blank.is_whitespace() => at += blank.len_utf8(),
             Some('#') if tokens.is_empty() => at += rest.find('\n').unwrap_or(rest.len()),
             Some(quote @ ('"' | '\'')) => {
-                let inside = rest.get(1..).unwrap_or_default();
-                let ends = |end: &usize| {
-                    inside
-                        .get(end + 1..)
-                        .is_some_and(|behind| behind.chars().next().is_none_or(char::is_whitespace))
-                };
-                let mut quotes = inside.match_indices(quote).map(|(end, _)| end);
-                let Some(end) = quotes.find(ends) else {
-                    return Err(format!("a {quote} that nothing closes"));
-                };
-                let inside = inside.get(..end).unwrap_or_default();
+                // Most often the first; a name in quotes inside it is followed by what is no field.
+                let end = closings(text, at, quote)
+                    .find(|end| goes_on(text, end + 1, &mut dead))
+                    .or_else(|| closings(text, at, quote).next());
+                let Some(end) = end else { return Err(format!("a {quote} that nothing closes")) };
+                let inside = text.get(at + 1..end).unwrap_or_default();
                 let text = quote == '"';
-                let bytes = if text { inside.as_bytes().to_vec() } else { unescape(inside)? };
+                let bytes = if text { inside.as_bytes().to_vec() } else { unescape(inside) };
                 tokens.push(Token::Quoted { bytes, text });
-                at += end + 2;
+                at = end + 1;
             }
             Some(_) => {
                 let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
@@ -70,16 +66,65 @@ pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
     }
 }
 
+/// Where the string could end that begins at `start`: quotes with a blank or the end of the line behind them.
+fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize> {
+    let inside = text.get(start + 1..).unwrap_or_default();
+    let blank = |behind: &str| behind.chars().next().is_none_or(char::is_whitespace);
+    let ends = move |end: &usize| text.get(end + 1..).is_some_and(blank);
+    inside.match_indices(quote).map(move |(end, _)| start + 1 + end).filter(ends)
+}
+
+/// Whether fields, and nothing else, stand between here and the end of the line, and another line behind it. `dead` are places from which it has been found not to be so.
+fn goes_on(text: &str, start: usize, dead: &mut BTreeSet<usize>) -> bool {
+    let mut at = start;
+    let lives = !dead.contains(&start)
+        && loop {
+            let rest = text.get(at..).unwrap_or_default();
+            match rest.chars().next() {
+                None => break true,
+                Some('\n') => break begins_a_line(rest.trim_start()),
+                Some(blank) if blank.is_whitespace() => at += blank.len_utf8(),
+                Some(quote @ ('"' | '\'')) => {
+                    break closings(text, at, quote).any(|end| goes_on(text, end + 1, dead));
+                }
+                Some(_) => {
+                    let word = rest.split(char::is_whitespace).next().unwrap_or_default();
+                    if word != "*" && word.parse::<i64>().is_err() && letter(word).is_none() {
+                        break false;
+                    }
+                    at += word.len();
+                }
+            }
+        };
+    if !lives {
+        dead.insert(start);
+    }
+    lives
+}
+
+/// Whether this may stand at the beginning of a line, or is the end of all.
+fn begins_a_line(text: &str) -> bool {
+    let speaks = |behind: &str| behind.starts_with(char::is_whitespace);
+    text.is_empty() || text.starts_with('#') || text.strip_prefix(['F', 'B']).is_some_and(speaks)
+}
+
 /// Bytes with `\xNN` for some of them. Any other backslash stands for itself, as in a trace.
-fn unescape(text: &str) -> Result<Vec<u8>, String> {
+fn unescape(text: &str) -> Vec<u8> {
     let mut parts = text.split("\\x");
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        let code = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(code.ok_or_else(|| format!("\\x without two digits behind it in '{text}'"))?);
-        bytes.extend(part.get(2..).unwrap_or_default().as_bytes());
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend(part.get(2..).unwrap_or_default().as_bytes());
+            }
+            None => {
+                bytes.extend(b"\\x");
+                bytes.extend(part.as_bytes());
+            }
+        }
     }
-    Ok(bytes)
+    bytes
 }
 
 /// Who speaks, and what.
