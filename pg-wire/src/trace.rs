@@ -127,16 +127,33 @@ impl Put for Line<'_, '_> {
 /// Bytes with what is not printable ASCII as `\xNN`.
 struct Printable<'a>(&'a [u8]);
 
+/// How many bytes of a value are put together before they are written: a call for each would cost many times the byte.
+const PIECE: usize = 64;
+
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for run in self.0.chunk_by(|a, b| is_printable(*a) == is_printable(*b)) {
-            match core::str::from_utf8(run) {
-                Ok(run) if run.bytes().all(is_printable) => f.write_str(run)?,
-                _ => run.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?,
+        for piece in self.0.chunks(PIECE) {
+            if piece.iter().copied().all(is_printable) {
+                f.write_str(core::str::from_utf8(piece).map_err(|_| fmt::Error)?)?;
+                continue;
             }
+            let mut text = [0; 4 * PIECE];
+            let mut room = text.iter_mut();
+            for &byte in piece {
+                let escaped = [b'\\', b'x', hexadecimal(byte >> 4), hexadecimal(byte & 0xf)];
+                let shown = if is_printable(byte) { core::slice::from_ref(&byte) } else { &escaped };
+                shown.iter().zip(&mut room).for_each(|(byte, place)| *place = *byte);
+            }
+            let left = room.len();
+            let text = text.get(..text.len() - left).unwrap_or_default();
+            f.write_str(core::str::from_utf8(text).map_err(|_| fmt::Error)?)?;
         }
         Ok(())
     }
+}
+
+fn hexadecimal(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
 }
 
 fn is_printable(byte: u8) -> bool {
@@ -156,6 +173,10 @@ mod tests {
     fn bytes_are_shown_as_libpq_shows_them() {
         assert_eq!(Printable(b"a\0b\xff\x7f ~'\\").to_string(), "a\\x00b\\xff\\x7f ~'\\");
         assert_eq!(Printable(b"").to_string(), "");
+        let all: alloc::vec::Vec<u8> = (0..=255).collect();
+        let each: alloc::string::String = all.iter().map(|byte| Printable(&[*byte]).to_string()).collect();
+        assert_eq!(Printable(&all).to_string(), each, "longer than a piece");
+        assert_eq!(each.len(), 256 * 4 - 95 * 3);
     }
 
     #[test]
