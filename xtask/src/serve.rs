@@ -13,9 +13,10 @@ use crate::{clients, interrupt, process};
 pub(crate) fn run() -> Result<ExitCode> {
     let clients = clients::environment()?;
     let mut servers = Servers::start_both()?;
-    for (name, value) in servers.environment().into_iter().chain(clients) {
-        writeln!(std::io::stdout(), "{name}={value}")?;
-    }
+    let lines =
+        servers.environment().into_iter().chain(clients).map(|(name, value)| format!("{name}={value}\n"));
+    // In one piece: who reads may stop when it has what it wanted.
+    std::io::stdout().write_all(lines.collect::<String>().as_bytes())?;
     eprintln!("xtask: Ctrl-C stops them");
     while interrupt::arrived().is_none() {
         servers.check()?;
