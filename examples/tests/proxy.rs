@@ -1,0 +1,9 @@
+//! `pg-proxy` between clients that others have written and servers of both versions, and between peers that misbehave.
+
+#[path = "proxy/clients.rs"]
+mod clients;
+#[path = "proxy/process.rs"]
+#[allow(dead_code, reason = "shared with the tests of hostile clients, which use other parts of it")]
+mod process;
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+mod support;

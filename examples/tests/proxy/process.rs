@@ -1,0 +1,180 @@
+//! `pg-proxy` as a process: started on a free port, asked about itself, stopped.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take that is waited for. Nothing here takes more than seconds, but for a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often is looked whether what is waited for is there.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A running `pg-proxy`. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    child: Child,
+    address: SocketAddr,
+    said: Arc<Mutex<Vec<String>>>,
+    listener: Option<JoinHandle<()>>,
+    _directory: tempfile::TempDir,
+    trace: PathBuf,
+}
+
+/// How a `pg-proxy` ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    /// Its exit code; `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// The numbers of the summary: connections, messages decoded, mismatches, connections not decoded.
+    pub(crate) counts: [u64; 4],
+    /// What it said between its first line and its last.
+    pub(crate) said: Vec<String>,
+}
+
+impl Proxy {
+    /// Starts one in front of `upstream`, with `--check` and a trace.
+    pub(crate) fn start(upstream: impl ToString) -> Self {
+        Self::with(upstream, &["--check", "--trace", "TRACE"])
+    }
+
+    /// Starts one with these arguments; `TRACE` stands for a file of its own.
+    pub(crate) fn with(upstream: impl ToString, arguments: &[&str]) -> Self {
+        Self::by(Command::new(env!("CARGO_BIN_EXE_pg-proxy")), upstream, arguments)
+    }
+
+    /// Starts one by a command that it is the end of.
+    pub(crate) fn by(mut command: Command, upstream: impl ToString, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let trace = directory.path().join("trace");
+        let listen = ["--listen", "127.0.0.1:0", "--upstream"];
+        command.args(listen).arg(upstream.to_string());
+        for argument in arguments {
+            command.arg(argument.replace("TRACE", trace.to_str().expect("a path in UTF-8")));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let first = lines.next().expect("it says where it listens").expect("in UTF-8");
+        let address = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}"));
+        let address = address.parse().expect("an address");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&said);
+        let listener = thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                keep.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        Self { child, address, said, listener: Some(listener), _directory: directory, trace }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client's end of a new connection.
+    pub(crate) fn connect(&self) -> TcpStream {
+        connect(self.address)
+    }
+
+    /// The trace so far.
+    pub(crate) fn trace(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.trace).unwrap_or_default()).into_owned()
+    }
+
+    /// Where the trace is.
+    pub(crate) fn trace_file(&self) -> &Path {
+        &self.trace
+    }
+
+    /// What it has said so far, but for the first line.
+    pub(crate) fn said(&self) -> MutexGuard<'_, Vec<String>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its memory, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
+    }
+
+    /// How many descriptors it holds.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, signal).expect("it is ours");
+    }
+
+    /// Stops it, and returns what it said.
+    pub(crate) fn stop(self) -> Stopped {
+        self.stop_by(Signal::TERM)
+    }
+
+    /// Stops it by this signal, and returns what it said.
+    pub(crate) fn stop_by(mut self, signal: Signal) -> Stopped {
+        self.signal(signal);
+        let mut status = None;
+        until("it ends", || {
+            status = self.child.try_wait().expect("it is our child");
+            status.is_some()
+        });
+        self.listener.take().expect("it listens").join().expect("it does not panic");
+        let mut said = std::mem::take(&mut *self.said());
+        let summary = said.pop().expect("a summary");
+        let words: Vec<&str> = summary.split(|c: char| c == ',' || c.is_ascii_digit()).collect();
+        let words: Vec<&str> = words.into_iter().map(str::trim).filter(|word| !word.is_empty()).collect();
+        let names = ["connections", "messages decoded", "mismatches", "connections not decoded"];
+        assert_eq!(words, names, "{summary}");
+        let mut numbers = summary.split(", ").map(|part| part.split(' ').next().and_then(|n| n.parse().ok()));
+        let counts = std::array::from_fn(|_| numbers.next().flatten().expect("a number"));
+        Stopped { code: status.and_then(|status| status.code()), counts, said }
+    }
+
+    /// Stops it: every message was the same again, each of them was decoded, and there was nothing to complain about.
+    #[track_caller]
+    pub(crate) fn was_faithful(self) -> u64 {
+        let Stopped { code, counts: [connections, decoded, mismatches, not_decoded], said } = self.stop();
+        assert_eq!((code, mismatches, not_decoded, said), (Some(0), 0, 0, vec![]));
+        assert!(connections > 0 && decoded > connections, "{connections} {decoded}");
+        decoded
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Connects, with bounds on how long reading and writing may take.
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_nodelay(true).expect("an option");
+    stream
+}
+
+/// Waits until it is so.
+#[track_caller]
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(TICK);
+    }
+}
