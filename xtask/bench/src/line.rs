@@ -42,17 +42,24 @@ pub(crate) struct Target {
     pub(crate) limit: Option<f64>,
     /// The best peer takes at least this many times what ours takes.
     pub(crate) peer: Option<f64>,
+    /// This peer instead of the best one.
+    pub(crate) rival: Option<&'static str>,
 }
 
 impl Target {
     /// Against the limit and against the best peer.
     pub(crate) fn new(limit: f64, peer: f64) -> Self {
-        Self { limit: Some(limit), peer: Some(peer) }
+        Self { limit: Some(limit), peer: Some(peer), rival: None }
     }
 
     /// Against the limit alone: no peer has it, or none is promised to be beaten.
     pub(crate) fn limit(limit: f64) -> Self {
-        Self { limit: Some(limit), peer: None }
+        Self { limit: Some(limit), peer: None, rival: None }
+    }
+
+    /// The same, but against this peer.
+    pub(crate) fn rival(self, rival: &'static str) -> Self {
+        Self { rival: Some(rival), ..self }
     }
 }
 

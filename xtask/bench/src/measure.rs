@@ -19,9 +19,9 @@ pub(crate) struct Effort {
 
 impl Effort {
     /// For `--quick`.
-    pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 3 };
+    pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 5 };
     /// Otherwise.
-    pub(crate) const FULL: Self = Self { samples: 31, turns: 9, long_samples: 7 };
+    pub(crate) const FULL: Self = Self { samples: 31, turns: 9, long_samples: 11 };
 }
 
 /// The middle of some numbers, and both ends.
@@ -73,8 +73,11 @@ impl Measured {
         Spread::of(above.times.iter().zip(&below.times).map(|(above, below)| above / below).collect())
     }
 
-    /// The peer that takes least.
+    /// The peer that takes least, or the one that the target names.
     pub(crate) fn best_peer(&self) -> Option<&Outcome> {
+        if let Some(rival) = self.target.rival {
+            return self.of(Who::Peer(rival));
+        }
         let peers = self.outcomes.iter().filter(|outcome| matches!(outcome.who, Who::Peer(_)));
         peers.min_by(|one, other| one.median().total_cmp(&other.median()))
     }

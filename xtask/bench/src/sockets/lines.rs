@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Runtime;
 
 use super::clients::hand::Hand;
 use super::clients::libpq::Libpq;
@@ -16,6 +17,7 @@ use super::clients::{Client, Pieces, Pipeline};
 use super::place::{At, Place};
 use super::replay::Replay;
 use crate::line::{Clock, Line, Target, Who};
+use crate::micro::decode::runtime;
 
 /// The other ends.
 #[derive(Debug)]
@@ -48,31 +50,31 @@ impl Ends {
     }
 }
 
-type Connect = fn(&Place) -> Result<Box<dyn Client>>;
+type Connect = fn(&Place, Rc<Runtime>) -> Result<Box<dyn Client>>;
 type Work = Rc<dyn Fn(&mut dyn Client) -> Result<u64>>;
 
 /// Everybody who can connect to a place, and how.
 fn everybody(at: &At) -> [(Who, Connect); 7] {
     let (limit, ours, pg_stream): (Connect, Connect, Connect) = match at {
         At::Tcp(_) => (
-            |place| Ok(Box::new(Hand::<TcpStream>::connect(place)?)),
-            |place| Ok(Box::new(Ours::<TcpStream>::connect(place)?)),
-            |place| Ok(Box::new(PgStream::<TcpStream>::connect(place)?)),
+            |place, runtime| Ok(Box::new(Hand::<TcpStream>::connect(place, runtime)?)),
+            |place, runtime| Ok(Box::new(Ours::<TcpStream>::connect(place, runtime)?)),
+            |place, runtime| Ok(Box::new(PgStream::<TcpStream>::connect(place, runtime)?)),
         ),
         At::Unix(..) => (
-            |place| Ok(Box::new(Hand::<UnixStream>::connect(place)?)),
-            |place| Ok(Box::new(Ours::<UnixStream>::connect(place)?)),
-            |place| Ok(Box::new(PgStream::<UnixStream>::connect(place)?)),
+            |place, runtime| Ok(Box::new(Hand::<UnixStream>::connect(place, runtime)?)),
+            |place, runtime| Ok(Box::new(Ours::<UnixStream>::connect(place, runtime)?)),
+            |place, runtime| Ok(Box::new(PgStream::<UnixStream>::connect(place, runtime)?)),
         ),
     };
     [
         (Who::Limit, limit),
         (Who::Ours, ours),
         (Who::Peer("pg_stream"), pg_stream),
-        (Who::Peer("tokio-postgres"), |place| Ok(Box::new(TokioPostgres::connect(place)?))),
-        (Who::Peer("sqlx"), |place| Ok(Box::new(Sqlx::connect(place)?))),
-        (Who::Peer("xitca-postgres"), |place| Ok(Box::new(Xitca::connect(place)?))),
-        (Who::Peer("libpq"), |place| Ok(Box::new(Libpq::connect(place)?))),
+        (Who::Peer("tokio-postgres"), |place, runtime| Ok(Box::new(TokioPostgres::connect(place, runtime)?))),
+        (Who::Peer("sqlx"), |place, runtime| Ok(Box::new(Sqlx::connect(place, runtime)?))),
+        (Who::Peer("xitca-postgres"), |place, runtime| Ok(Box::new(Xitca::connect(place, runtime)?))),
+        (Who::Peer("libpq"), |place, _| Ok(Box::new(Libpq::connect(place)?))),
     ]
 }
 
@@ -88,11 +90,14 @@ fn line(
     able.fold(line.long(), |line, (who, connect)| {
         let (place, work) = (Place::new(at.clone()), work.clone());
         line.prepared(who, move || {
-            let mut client = connect(&place)?;
+            let mut client = connect(&place, Rc::new(runtime()?))?;
             Ok(Box::new(move || work(&mut *client)))
         })
     })
 }
+
+/// Connections in a round.
+const CONNECTS: u64 = 20;
 
 /// All lines. With `part`, that part of the full number of operations.
 pub(crate) fn plans(ends: &Ends, part: u64) -> Result<Vec<Line>> {
@@ -130,8 +135,10 @@ fn rows(ends: &Ends, part: u64, lines: &mut Vec<Line>) -> Result<()> {
 }
 
 fn make_tables(at: &At) -> Result<()> {
-    let mut admin = TokioPostgres::connect(&Place::new(at.clone()))?;
+    let mut admin = TokioPostgres::connect(&Place::new(at.clone()), Rc::new(runtime()?))?;
     for sql in [
+        // Or everybody would begin where the last one has ended, and so see other rows.
+        "ALTER ROLE trust SET synchronize_seqscans = off",
         "SET client_min_messages = warning",
         "DROP TABLE IF EXISTS bench_rows",
         "CREATE UNLOGGED TABLE bench_rows AS SELECT n::int8 AS a, 'name of number ' || n AS b, (n % 100)::int4 AS c,
@@ -148,7 +155,7 @@ fn make_tables(at: &At) -> Result<()> {
 }
 
 fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
-    let count = 2_000_000 / part;
+    let count = 2_000_000 / part.min(2);
     for server in &ends.servers {
         let major = server.major;
         let out = Line::new(format!("server {major}: COPY OUT"), "row", count, Target::new(1.15, 1.0));
@@ -159,30 +166,28 @@ fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
         );
         lines.push(line(out, &server.tcp, &[], move |client| client.copy_out(&sql)));
     }
-    let Some(server) = ends.servers.first() else { return };
-    // The server reads every row and keeps none.
+    // The server reads every row and keeps none; the replay server does not even read it.
     const SQL: &str = "COPY bench_in FROM STDIN WHERE a < 0";
     const ROW: &[u8] = b"4711\tAda Lovelace, Countess\tthe quick brown fox jumps\n";
-    let major = server.major;
-    let each =
-        Line::new(format!("server {major}: COPY IN, a call a row"), "row", count, Target::new(1.2, 1.0));
-    let pieces = Pieces { piece: ROW, times: count };
-    lines.push(line(each, &server.tcp, &[], move |client| client.copy_in(SQL, pieces)));
     let in_block = 65_536 / ROW.len();
     let block: &'static [u8] = ROW.repeat(in_block).leak();
-    let times = count / in_block as u64;
-    let rows = times * in_block as u64;
-    let blocks =
-        Line::new(format!("server {major}: COPY IN, 64 KB blocks"), "row", rows, Target::new(1.05, 1.0));
-    let pieces = Pieces { piece: block, times };
-    lines.push(line(blocks, &server.tcp, &[], move |client| client.copy_in(SQL, pieces)));
+    let in_blocks = Pieces { piece: block, times: count / in_block as u64 };
+    let server = ends.servers.first().map(|server| (format!("server {}", server.major), &server.tcp));
+    for (end, at) in [(String::from("replay"), &ends.replay.tcp)].into_iter().chain(server) {
+        let each = Line::new(format!("{end}: COPY IN, a call a row"), "row", count, Target::new(1.2, 1.0));
+        let pieces = Pieces { piece: ROW, times: count };
+        lines.push(line(each, at, &[], move |client| client.copy_in(SQL, pieces)));
+        let rows = in_blocks.times * in_block as u64;
+        let blocks = Line::new(format!("{end}: COPY IN, 64 KB blocks"), "row", rows, Target::new(1.05, 1.0));
+        lines.push(line(blocks, at, &[], move |client| client.copy_in(SQL, in_blocks)));
+    }
 }
 
 fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let Some(server) = ends.servers.first() else { return };
-    let (major, count) = (server.major, 200_000 / part);
+    let (major, count) = (server.major, 200_000 / part.min(2));
     let batches = count / 100;
-    let target = Target::new(1.2, 2.0);
+    let target = Target::new(1.2, 2.0).rival("libpq");
     let once = Line::new(format!("server {major}: pipeline of 100, one Sync"), "statement", count, target);
     let pipeline = Pipeline { depth: 100, batches, sync_each: false };
     // Three of them end every statement with a Sync, or have no pipeline at all.
@@ -204,15 +209,18 @@ fn connects(ends: &Ends, lines: &mut Vec<Line>) {
     let place = Place::new(server.tcp.clone()).scram();
     // Deriving the key is done beside the runtime by some: the whole process counts.
     let name = format!("server {}: connect, SCRAM", server.major);
-    let connect_line = Line::new(name, "connection", 10, Target::new(1.1, 1.0)).clock(Clock::Process).long();
-    let able = everybody(&server.tcp).into_iter().filter(|(who, _)| *who != Who::Limit);
-    lines.push(able.fold(connect_line, |line, (who, connect)| {
+    let connect_line =
+        Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)).clock(Clock::Process).long();
+    lines.push(everybody(&server.tcp).into_iter().fold(connect_line, |line, (who, connect)| {
         let place = place.clone();
-        line.with(who, move || {
-            for _ in 0..10 {
-                connect(&place)?;
-            }
-            Ok(0)
+        line.prepared(who, move || {
+            let runtime = Rc::new(runtime()?);
+            Ok(Box::new(move || {
+                for _ in 0..CONNECTS {
+                    connect(&place, runtime.clone())?;
+                }
+                Ok(0)
+            }))
         })
     }));
 }

@@ -18,6 +18,8 @@ pub(crate) struct Place {
     pub(crate) password: Option<&'static str>,
     /// The database.
     pub(crate) database: &'static str,
+    /// What PBKDF2 has made of the password, where that is known already.
+    pub(crate) salted: Option<[u8; 32]>,
 }
 
 /// Where a server listens.
@@ -32,7 +34,7 @@ pub(crate) enum At {
 impl Place {
     /// For a role without a password.
     pub(crate) fn new(at: At) -> Self {
-        Self { at, user: "trust", password: None, database: "test" }
+        Self { at, user: "trust", password: None, database: "test", salted: None }
     }
 
     /// The same for the role that proves itself by SCRAM.

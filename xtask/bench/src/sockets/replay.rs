@@ -1,7 +1,7 @@
 //! A server that knows one answer: canned rows, as fast as they are taken.
 //!
-//! To the statement `replay N text` or `replay N binary`, by either protocol, it sends N rows of eight columns. It lets everybody
-//! in and looks at nothing else.
+//! To the statement `replay N text` or `replay N binary`, by either protocol, it sends N rows of eight columns; after a `COPY` it takes
+//! data and lets it go by. It lets everybody in and looks at nothing else.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -173,6 +173,14 @@ fn statement<'c>(sql: &[u8], canned: &'c Canned) -> Result<(usize, &'c Form)> {
     }
 }
 
+/// Whether data is coming, and by which protocol it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copy {
+    No,
+    Simple,
+    Extended,
+}
+
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, canned: &Canned) -> Result<()> {
     let mut stream = BufReader::new(stream);
     // Requests for encryption are declined; a cancel request ends here as anything else does.
@@ -188,11 +196,37 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, canned: &Canned) -> 
     }
     stream.write_all(&greeting()).await?;
     let (mut out, mut body, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
+    let mut copy = Copy::No;
     loop {
         let code = stream.read_u8().await?;
         body.resize((stream.read_u32().await? as usize).saturating_sub(4), 0);
         stream.read_exact(&mut body).await?;
         match code {
+            // Whatever is copied in is let go by.
+            b'd' => continue,
+            b'c' => {
+                frame(&mut out, b'C', b"COPY 0\0");
+                if copy == Copy::Simple {
+                    frame(&mut out, b'Z', b"I");
+                }
+                copy = Copy::No;
+                stream.write_all(&out).await?;
+                out.clear();
+            }
+            b'Q' if body.starts_with(b"COPY") => {
+                frame(&mut out, b'G', &[0, 0, 0]);
+                copy = Copy::Simple;
+            }
+            b'E' if prepared.starts_with(b"COPY") => {
+                frame(&mut out, b'G', &[0, 0, 0]);
+                copy = Copy::Extended;
+            }
+            // Ignored until the data is complete.
+            b'S' if copy == Copy::Extended => {}
+            b'D' if prepared.starts_with(b"COPY") => {
+                frame(&mut out, b't', &[0, 0]);
+                frame(&mut out, b'n', b"");
+            }
             b'Q' => {
                 let (count, form) = statement(&body, canned)?;
                 out.extend(&form.description);

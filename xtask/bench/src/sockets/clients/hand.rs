@@ -1,11 +1,13 @@
 //! The limit over a socket: a hand-written loop on the same runtime.
 
-use anyhow::{Result, ensure};
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 
+use super::scram::Scram;
 use super::{Client, ONE, Pieces, Pipeline};
-use crate::micro::decode::runtime;
 use crate::micro::hand::{self, Walk};
 use crate::micro::source::PIECE;
 use crate::micro::touch::Touch;
@@ -13,7 +15,7 @@ use crate::sockets::place::{Dial, Place};
 
 /// A stream and two buffers.
 pub(crate) struct Hand<S> {
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
     session: Session<S>,
     prepared: bool,
 }
@@ -25,9 +27,8 @@ struct Session<S> {
 }
 
 impl<S: Dial> Hand<S> {
-    /// Connects as a role that needs no password.
-    pub(crate) fn connect(place: &Place) -> Result<Self> {
-        let runtime = runtime()?;
+    /// Connects: without a password, or by SCRAM.
+    pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
             let mut session =
                 Session { stream: S::dial(place).await?, walk: Walk::new(), out: Vec::with_capacity(PIECE) };
@@ -36,7 +37,7 @@ impl<S: Dial> Hand<S> {
             session.out.extend(196_608_u32.to_be_bytes());
             session.out.extend(body.as_bytes());
             session.send().await?;
-            session.until_ready(1).await?;
+            session.log_in(place).await?;
             Ok::<_, anyhow::Error>(session)
         })?;
         Ok(Self { runtime, session, prepared: false })
@@ -57,6 +58,49 @@ impl<S: Dial> Hand<S> {
 }
 
 impl<S: Dial> Session<S> {
+    /// Goes on until ReadyForQuery.
+    async fn log_in(&mut self, place: &Place) -> Result<()> {
+        let mut scram = None;
+        loop {
+            let count = self.stream.read(self.walk.space()).await?;
+            ensure!(count > 0, "the server has gone");
+            self.walk.filled(count);
+            let (mut asked, mut ready, mut failed) = (Vec::new(), false, false);
+            self.walk.frames(|code, body| match code {
+                b'R' => asked.push(body.to_vec()),
+                b'Z' => ready = true,
+                b'E' => failed = true,
+                _ => {}
+            });
+            ensure!(!failed, "the server does not let us in");
+            for body in asked {
+                match body.split_first_chunk::<4>() {
+                    Some(([0, 0, 0, 0], _)) => {}
+                    Some(([0, 0, 0, 10], _)) => {
+                        let begun = scram.insert(Scram::new(place)?);
+                        let first = begun.first();
+                        let length = (first.len() as u32).to_be_bytes();
+                        self.message(b'p', &[b"SCRAM-SHA-256\0", &length, first.as_bytes()]);
+                        self.send().await?;
+                    }
+                    Some(([0, 0, 0, 11], said)) => {
+                        let scram = scram.as_mut().context("SCRAM has not begun")?;
+                        let last = scram.last(said)?;
+                        self.message(b'p', &[last.as_bytes()]);
+                        self.send().await?;
+                    }
+                    Some(([0, 0, 0, 12], said)) => {
+                        scram.as_ref().context("SCRAM has not begun")?.check(said)?;
+                    }
+                    _ => bail!("the server wants something else"),
+                }
+            }
+            if ready {
+                return Ok(());
+            }
+        }
+    }
+
     fn message(&mut self, code: u8, parts: &[&[u8]]) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         self.out.push(code);

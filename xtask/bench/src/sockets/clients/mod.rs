@@ -6,6 +6,7 @@ pub(crate) mod hand;
 pub(crate) mod libpq;
 pub(crate) mod ours;
 pub(crate) mod pg_stream;
+pub(crate) mod scram;
 pub(crate) mod sqlx;
 pub(crate) mod tokio_postgres;
 pub(crate) mod xitca;

@@ -1,5 +1,7 @@
 //! pg-stream-tokio.
 
+use std::rc::Rc;
+
 use anyhow::{Result, bail};
 use pg_stream_tokio::{
     AuthenticationMode, Connection, ConnectionBuilder, FormatCode, Limits, Link, PgProtocol, Portal,
@@ -9,22 +11,20 @@ use pg_wire::backend::Backend;
 use tokio::runtime::Runtime;
 
 use super::{Client, ONE, Pieces, Pipeline};
-use crate::micro::decode::runtime;
 use crate::micro::source::PIECE;
 use crate::micro::touch::Touch;
 use crate::sockets::place::{Dial, Place};
 
 /// A connection and its runtime.
 pub(crate) struct Ours<S> {
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
     conn: Connection<S>,
     prepared: bool,
 }
 
 impl<S: Dial> Ours<S> {
     /// Connects.
-    pub(crate) fn connect(place: &Place) -> Result<Self> {
-        let runtime = runtime()?;
+    pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let conn = runtime.block_on(open(place))?;
         Ok(Self { runtime, conn, prepared: false })
     }

@@ -1,5 +1,7 @@
 //! pg_stream, whose `recv` reads a byte, then four, then the body: its users put a buffer in between.
 
+use std::rc::Rc;
+
 use anyhow::{Result, bail, ensure};
 use pg_stream::message::{Bindable, FormatCode, oid};
 use pg_stream::startup::{AuthenticationMode, ConnectionBuilder};
@@ -8,22 +10,20 @@ use tokio::io::BufReader;
 use tokio::runtime::Runtime;
 
 use super::{Client, ONE, Pieces, Pipeline};
-use crate::micro::decode::runtime;
 use crate::micro::source::PIECE;
 use crate::micro::touch::Touch;
 use crate::sockets::place::{Dial, Place};
 
 /// A connection and its runtime.
 pub(crate) struct PgStream<S> {
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
     conn: PgConnection<BufReader<S>>,
     prepared: bool,
 }
 
 impl<S: Dial> PgStream<S> {
     /// Connects.
-    pub(crate) fn connect(place: &Place) -> Result<Self> {
-        let runtime = runtime()?;
+    pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let conn = runtime.block_on(async {
             let stream = BufReader::with_capacity(PIECE, S::dial(place).await?);
             let auth = match place.password {

@@ -1,5 +1,7 @@
 //! sqlx. It has no pipeline.
 
+use std::rc::Rc;
+
 use anyhow::Result;
 use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
@@ -7,20 +9,18 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row, ValueRef};
 use tokio::runtime::Runtime;
 
 use super::{Client, ONE, Pieces};
-use crate::micro::decode::runtime;
 use crate::micro::touch::Touch;
 use crate::sockets::place::{At, Place};
 
 /// A connection and its runtime.
 pub(crate) struct Sqlx {
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
     conn: PgConnection,
 }
 
 impl Sqlx {
     /// Connects.
-    pub(crate) fn connect(place: &Place) -> Result<Self> {
-        let runtime = runtime()?;
+    pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let mut options = PgConnectOptions::new_without_pgpass()
             .username(place.user)
             .database(place.database)

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::pin::pin;
+use std::rc::Rc;
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -12,13 +13,12 @@ use tokio::runtime::Runtime;
 use tokio_postgres::{Client as Session, Config, NoTls, SimpleQueryMessage, Statement};
 
 use super::{Client, ONE, Pieces, Pipeline};
-use crate::micro::decode::runtime;
 use crate::micro::touch::Touch;
 use crate::sockets::place::{At, Place};
 
 /// A client and the runtime on which its connection runs.
 pub(crate) struct TokioPostgres {
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
     session: Session,
     one: Option<Statement>,
 }
@@ -37,8 +37,7 @@ impl<'a> FromSql<'a> for Raw<'a> {
 
 impl TokioPostgres {
     /// Connects.
-    pub(crate) fn connect(place: &Place) -> Result<Self> {
-        let runtime = runtime()?;
+    pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
             let mut config = Config::new();
             config.user(place.user).dbname(place.database).ssl_mode(tokio_postgres::config::SslMode::Disable);

@@ -1,6 +1,7 @@
 //! xitca-postgres. Its driver is a task beside the one that asks, and what has come waits in a queue without bounds.
 
 use std::future::IntoFuture;
+use std::rc::Rc;
 
 use anyhow::Result;
 use tokio::runtime::Runtime;
@@ -11,21 +12,19 @@ use xitca_postgres::{Client as Session, Config, Execute, Postgres, Statement};
 
 use super::tokio_postgres::Raw;
 use super::{Client, ONE, Pieces, Pipeline};
-use crate::micro::decode::runtime;
 use crate::micro::touch::Touch;
 use crate::sockets::place::{At, Place};
 
 /// A client and the runtime on which its driver runs.
 pub(crate) struct Xitca {
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
     session: Session,
     one: Option<Statement>,
 }
 
 impl Xitca {
     /// Connects.
-    pub(crate) fn connect(place: &Place) -> Result<Self> {
-        let runtime = runtime()?;
+    pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
             // A string: it does not let its users name the mode of TLS.
             let mut words = place.words();
