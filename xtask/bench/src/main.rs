@@ -5,6 +5,9 @@
 //! peer in the fastest way that its public interface has. What was learned on the way stands in `NOTES.md`.
 
 mod alloc;
+mod chart;
+mod child;
+mod growth;
 mod instructions;
 mod line;
 mod measure;
@@ -12,7 +15,11 @@ mod micro;
 mod report;
 mod sockets;
 
+use anyhow::{Context, Result};
 use clap::Parser;
+
+use measure::Effort;
+use sockets::Ends;
 
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;
@@ -33,6 +40,21 @@ struct Arguments {
     /// Run every contender of the lines once, each call marked for valgrind (used by ourselves)
     #[arg(long, hide = true)]
     marked: bool,
+    /// Run one contender of this line (used by ourselves)
+    #[arg(long, hide = true, requires = "who")]
+    child: Option<String>,
+    /// Hold so many idle connections (used by ourselves)
+    #[arg(long, hide = true, requires = "who")]
+    idle: Option<u64>,
+    /// Which contender
+    #[arg(long, hide = true)]
+    who: Option<String>,
+    /// How often
+    #[arg(long, hide = true, default_value_t = 1)]
+    rounds: u64,
+    /// Which part of the operations
+    #[arg(long, hide = true, default_value_t = 1)]
+    part: u64,
 }
 
 impl Arguments {
@@ -41,21 +63,40 @@ impl Arguments {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+/// The part of all operations that `--quick` does.
+const QUICK: u64 = 5;
+
+/// Round trips under strace, which slows each of them down: this part of all.
+const TRACED: u64 = 20;
+
+fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut lines = micro::lines()?;
-    lines.retain(|line| arguments.wants(&line.name));
     if arguments.marked {
+        let mut lines = micro::lines()?;
+        lines.retain(|line| arguments.wants(&line.name));
         return instructions::run_marked(lines);
     }
-    let ends = sockets::Ends::find();
-    match &ends {
-        Ok(ends) => lines.extend(sockets::plans(ends, if arguments.quick { 5 } else { 1 })?),
-        // Without servers, the lines that need none.
-        Err(error) => eprintln!("bench: {error:#}"),
+    if let (Some(name), Some(who)) = (&arguments.child, &arguments.who) {
+        let mut lines = sockets::plans(&Ends::find()?, arguments.part).into_iter();
+        let line = lines.find(|line| line.name == *name).context("no such line")?;
+        return child::run(line, who, arguments.rounds);
     }
+    if let (Some(count), Some(who)) = (arguments.idle, &arguments.who) {
+        return growth::hold(&Ends::find()?, who, count);
+    }
+    compare(&arguments)
+}
+
+fn compare(arguments: &Arguments) -> Result<()> {
+    let part = if arguments.quick { QUICK } else { 1 };
+    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
+    let mut lines = micro::lines()?;
+    let only_micro =
+        !arguments.only.is_empty() && arguments.only.iter().all(|part| part.starts_with("micro"));
+    let ends = if only_micro { None } else { Some(Ends::find()?) };
+    lines.extend(ends.iter().flat_map(|ends| sockets::plans(ends, part)));
     lines.retain(|line| arguments.wants(&line.name));
-    let effort = if arguments.quick { measure::Effort::QUICK } else { measure::Effort::FULL };
+
     let (mut results, mut failed) = (Vec::new(), 0);
     for line in lines {
         let name = line.name.clone();
@@ -74,6 +115,16 @@ fn main() -> anyhow::Result<()> {
         instructions::count(&mut results, &arguments.only)?;
     }
     report::print(&results);
+    if let Some(ends) = &ends {
+        report::print_memory(ends, &results, part)?;
+        report::print_calls(ends, &results, TRACED)?;
+        if arguments.wants("growth") {
+            growth::print(ends, arguments.quick)?;
+        }
+    }
+    if arguments.only.is_empty() && !arguments.quick {
+        chart::write(&results)?;
+    }
     anyhow::ensure!(failed == 0, "{failed} lines failed");
     Ok(())
 }

@@ -1,7 +1,11 @@
 //! Tables of ratios.
 
+use anyhow::Result;
+
+use crate::child::Child;
 use crate::line::Who;
-use crate::measure::{Measured, Spread};
+use crate::measure::{Measured, Outcome, Spread};
+use crate::sockets::Ends;
 
 /// Prints what was found out.
 pub(crate) fn print(results: &[Measured]) {
@@ -35,6 +39,62 @@ pub(crate) fn print(results: &[Measured]) {
             );
         }
     }
+}
+
+/// Prints the highest use of memory of each line over sockets.
+pub(crate) fn print_memory(ends: &Ends, results: &[Measured], part: u64) -> Result<()> {
+    println!("\nPeak memory of a process that does the work once, in MiB\n");
+    println!("| line | limit | pg-wire | above the limit | at most | peers |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for result in over_sockets(results) {
+        let peak = |outcome: &Outcome| {
+            let peak = Child { ends, line: &result.name, who: outcome.who, part }.peak();
+            peak.map(|bytes| bytes as f64 / f64::from(1 << 20))
+        };
+        let (Some(limit), Some(ours)) = (result.of(Who::Limit), result.of(Who::Ours)) else { continue };
+        let (limit, ours) = (peak(limit)?, peak(ours)?);
+        let mut peers = Vec::new();
+        for outcome in &result.outcomes {
+            if let Who::Peer(name) = outcome.who {
+                peers.push(format!("{name} {:.1}", peak(outcome)?));
+            }
+        }
+        let above = ours - limit;
+        let met = if above <= 1.0 { "✓" } else { "✗" };
+        println!(
+            "| {} | {limit:.1} | {ours:.1} | {above:+.1} | +1 {met} | {} |",
+            result.name,
+            peers.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Prints the calls to the kernel that a round trip takes.
+pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Result<()> {
+    println!("\nCalls to the kernel, an operation\n");
+    println!("| line | who | writes | reads | waits | others |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for result in over_sockets(results).filter(|result| result.unit == "round trip") {
+        for outcome in &result.outcomes {
+            let child = Child { ends, line: &result.name, who: outcome.who, part };
+            let calls = child.calls(crate::sockets::ROUND_TRIPS / part)?;
+            println!(
+                "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} |",
+                result.name,
+                outcome.who.name(),
+                calls.writes,
+                calls.reads,
+                calls.waits,
+                calls.others
+            );
+        }
+    }
+    Ok(())
+}
+
+fn over_sockets(results: &[Measured]) -> impl Iterator<Item = &Measured> {
+    results.iter().filter(|result| !result.name.starts_with("micro"))
 }
 
 /// A row of the table of ratios.

@@ -22,8 +22,10 @@ use crate::micro::decode::runtime;
 /// The other ends.
 #[derive(Debug)]
 pub(crate) struct Ends {
-    replay: Replay,
+    tcp: At,
+    unix: At,
     servers: Vec<Server>,
+    _replay: Option<Replay>,
 }
 
 /// A PostgreSQL.
@@ -35,19 +37,69 @@ struct Server {
 }
 
 impl Ends {
-    /// Starts the replay server and finds the PostgreSQLs that the environment names.
+    /// Finds the servers that the environment names, and the replay server of a parent; or starts one and fills the others' tables.
     pub(crate) fn find() -> Result<Self> {
         let mut servers = Vec::new();
         for major in [18, 15] {
-            let Ok(address) = std::env::var(format!("PG{major}_ADDR")) else { continue };
-            let address: std::net::SocketAddr = address.parse()?;
-            let dir = std::env::var(format!("PG{major}_SOCKET_DIR"))?;
-            let unix = At::Unix(dir.into(), address.port());
-            servers.push(Server { major, tcp: At::Tcp(address), unix });
+            if let Some((tcp, unix)) = named(&format!("PG{major}"))? {
+                servers.push(Server { major, tcp, unix });
+            }
+        }
+        if let Some((tcp, unix)) = named(REPLAY)? {
+            return Ok(Self { tcp, unix, servers, _replay: None });
         }
         anyhow::ensure!(!servers.is_empty(), "no server: run me by `cargo xtask bench`");
-        Ok(Self { replay: Replay::start()?, servers })
+        for Server { major, tcp, .. } in &servers {
+            make_tables(tcp).with_context(|| format!("PostgreSQL {major}"))?;
+        }
+        let replay = Replay::start()?;
+        Ok(Self { tcp: replay.tcp.clone(), unix: replay.unix.clone(), servers, _replay: Some(replay) })
     }
+
+    /// What tells a child where the replay server is.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        let (At::Tcp(address), At::Unix(dir, _)) = (&self.tcp, &self.unix) else { return Vec::new() };
+        vec![
+            (format!("{REPLAY}_ADDR"), address.to_string()),
+            (format!("{REPLAY}_SOCKET_DIR"), dir.display().to_string()),
+        ]
+    }
+
+    /// A connection to the replay server.
+    pub(crate) fn replay_client(&self, who: Who) -> Result<Box<dyn Client>> {
+        self.replay_clients(who.name())?()
+    }
+
+    /// Connections to the replay server, on one runtime.
+    pub(crate) fn replay_clients(&self, who: &str) -> Result<impl FnMut() -> Result<Box<dyn Client>>> {
+        connections(&self.unix, who)
+    }
+
+    /// A connection to the first PostgreSQL.
+    pub(crate) fn server_client(&self, who: Who) -> Result<Box<dyn Client>> {
+        let server = self.servers.first().context("no server")?;
+        connections(&server.tcp, who.name())?()
+    }
+}
+
+/// Names the replay server in the environment of a child.
+const REPLAY: &str = "BENCH_REPLAY";
+
+/// The two addresses of a server in the environment.
+fn named(prefix: &str) -> Result<Option<(At, At)>> {
+    let Ok(address) = std::env::var(format!("{prefix}_ADDR")) else { return Ok(None) };
+    let address: std::net::SocketAddr = address.parse()?;
+    let dir = std::env::var(format!("{prefix}_SOCKET_DIR"))?;
+    // PostgreSQL has one number for both.
+    let port = if prefix == REPLAY { 5432 } else { address.port() };
+    Ok(Some((At::Tcp(address), At::Unix(dir.into(), port))))
+}
+
+fn connections(at: &At, who: &str) -> Result<impl FnMut() -> Result<Box<dyn Client>> + use<>> {
+    let mut able = everybody(at).into_iter();
+    let (_, connect) = able.find(|(one, _)| one.name() == who).context("nobody of that name")?;
+    let (place, runtime) = (Place::new(at.clone()), Rc::new(runtime()?));
+    Ok(move || connect(&place, runtime.clone()))
 }
 
 type Connect = fn(&Place, Rc<Runtime>) -> Result<Box<dyn Client>>;
@@ -96,23 +148,26 @@ fn line(
     })
 }
 
+/// Round trips in a round, when all are done.
+pub(crate) const ROUND_TRIPS: u64 = 20_000;
+
 /// Connections in a round.
 const CONNECTS: u64 = 20;
 
 /// All lines. With `part`, that part of the full number of operations.
-pub(crate) fn plans(ends: &Ends, part: u64) -> Result<Vec<Line>> {
+pub(crate) fn plans(ends: &Ends, part: u64) -> Vec<Line> {
     let mut lines = Vec::new();
-    rows(ends, part, &mut lines)?;
+    rows(ends, part, &mut lines);
     copies(ends, part, &mut lines);
     statements(ends, part, &mut lines);
     connects(ends, &mut lines);
-    Ok(lines)
+    lines
 }
 
-fn rows(ends: &Ends, part: u64, lines: &mut Vec<Line>) -> Result<()> {
+fn rows(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let count = 1_000_000 / part;
     let target = Target::new(1.15, 3.5);
-    for (socket, at) in [("TCP", &ends.replay.tcp), ("Unix", &ends.replay.unix)] {
+    for (socket, at) in [("TCP", &ends.tcp), ("Unix", &ends.unix)] {
         let text = Line::new(format!("replay: rows, text, {socket}"), "row", count, target);
         let sql = format!("replay {count} text");
         lines.push(line(text, at, &[], move |client| client.read_text(&sql)));
@@ -123,7 +178,6 @@ fn rows(ends: &Ends, part: u64, lines: &mut Vec<Line>) -> Result<()> {
     let target = Target::new(1.15, 1.0);
     for server in &ends.servers {
         let major = server.major;
-        make_tables(&server.tcp).with_context(|| format!("PostgreSQL {major}"))?;
         let text = Line::new(format!("server {major}: rows, text"), "row", count, target);
         let sql = format!("SELECT * FROM bench_rows LIMIT {count}");
         let same = sql.clone();
@@ -131,7 +185,6 @@ fn rows(ends: &Ends, part: u64, lines: &mut Vec<Line>) -> Result<()> {
         let binary = Line::new(format!("server {major}: rows, binary"), "row", count, target);
         lines.push(line(binary, &server.tcp, &[], move |client| client.read_binary(&same)));
     }
-    Ok(())
 }
 
 fn make_tables(at: &At) -> Result<()> {
@@ -155,7 +208,7 @@ fn make_tables(at: &At) -> Result<()> {
 }
 
 fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
-    let count = 2_000_000 / part.min(2);
+    let count = 2_000_000 / part;
     for server in &ends.servers {
         let major = server.major;
         let out = Line::new(format!("server {major}: COPY OUT"), "row", count, Target::new(1.15, 1.0));
@@ -173,7 +226,7 @@ fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let block: &'static [u8] = ROW.repeat(in_block).leak();
     let in_blocks = Pieces { piece: block, times: count / in_block as u64 };
     let server = ends.servers.first().map(|server| (format!("server {}", server.major), &server.tcp));
-    for (end, at) in [(String::from("replay"), &ends.replay.tcp)].into_iter().chain(server) {
+    for (end, at) in [(String::from("replay"), &ends.tcp)].into_iter().chain(server) {
         let each = Line::new(format!("{end}: COPY IN, a call a row"), "row", count, Target::new(1.2, 1.0));
         let pieces = Pieces { piece: ROW, times: count };
         lines.push(line(each, at, &[], move |client| client.copy_in(SQL, pieces)));
@@ -185,7 +238,7 @@ fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
 
 fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let Some(server) = ends.servers.first() else { return };
-    let (major, count) = (server.major, 200_000 / part.min(2));
+    let (major, count) = (server.major, 200_000 / part);
     let batches = count / 100;
     let target = Target::new(1.2, 2.0).rival("libpq");
     let once = Line::new(format!("server {major}: pipeline of 100, one Sync"), "statement", count, target);
@@ -196,7 +249,7 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let each = Line::new(format!("server {major}: pipeline of 100, a Sync each"), "statement", count, target);
     let pipeline = Pipeline { sync_each: true, ..pipeline };
     lines.push(line(each, &server.tcp, &["sqlx"], move |client| client.pipeline(pipeline)));
-    let trips = 20_000 / part;
+    let trips = ROUND_TRIPS / part;
     for (socket, at) in [("TCP", &server.tcp), ("Unix", &server.unix)] {
         let name = format!("server {major}: round trips, {socket}");
         let line_of = Line::new(name, "round trip", trips, Target::new(1.05, 1.0));

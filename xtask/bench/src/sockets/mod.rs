@@ -5,4 +5,4 @@ mod lines;
 pub(crate) mod place;
 mod replay;
 
-pub(crate) use lines::{Ends, plans};
+pub(crate) use lines::{Ends, ROUND_TRIPS, plans};

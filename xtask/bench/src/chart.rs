@@ -1,0 +1,134 @@
+//! The chart: every line with a limit, ours and each peer as so many times the limit.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::line::Who;
+use crate::measure::Measured;
+
+/// Where it is written.
+const FILE: &str = "xtask/bench/chart.svg";
+
+const LABELS: f64 = 290.0;
+const PLOT: f64 = 560.0;
+const ROW: f64 = 20.0;
+const TOP: f64 = 64.0;
+
+/// Times the limit at both ends of the axis, which is logarithmic.
+const LEAST: f64 = 0.5;
+const MOST: f64 = 64.0;
+
+/// Names and their colours, which can be told apart on white and on black.
+const COLOURS: [(&str, &str); 9] = [
+    ("pg-wire", "#2f81f7"),
+    ("postgres-protocol", "#d29922"),
+    ("tokio-postgres", "#bf8700"),
+    ("pgwire", "#a371f7"),
+    ("pg_stream", "#3fb950"),
+    ("sqlx", "#f85149"),
+    ("xitca-postgres", "#db61a2"),
+    ("libpq", "#8b949e"),
+    ("others", "#8b949e"),
+];
+
+/// Writes it, where we are run from the work tree's root.
+pub(crate) fn write(results: &[Measured]) -> Result<()> {
+    if Path::new(FILE).parent().is_some_and(Path::exists) {
+        fs::write(FILE, draw(results)?)?;
+        eprintln!("bench: wrote {FILE}");
+    }
+    Ok(())
+}
+
+fn colour(name: &str) -> &'static str {
+    let found = COLOURS.iter().find(|(known, _)| *known == name);
+    found.map_or("#8b949e", |(_, colour)| colour)
+}
+
+/// Where a ratio is on the axis.
+fn across(ratio: f64) -> f64 {
+    let ratio = ratio.clamp(LEAST, MOST);
+    LABELS + PLOT * (ratio / LEAST).log2() / (MOST / LEAST).log2()
+}
+
+fn draw(results: &[Measured]) -> Result<String> {
+    let rows: Vec<_> = results
+        .iter()
+        .filter_map(|result| Some((result, result.of(Who::Limit)?, result.of(Who::Ours)?)))
+        .collect();
+    let (width, height) = (LABELS + PLOT + 30.0, TOP + ROW * rows.len() as f64 + 40.0);
+    let mut svg = String::new();
+    writeln!(
+        svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+         role=\"img\" aria-label=\"CPU time as a multiple of a hand-written loop\">"
+    )?;
+    // Neither black nor white of its own: what it is shown on decides.
+    svg.push_str(
+        "<style>text{font:12px system-ui,sans-serif;fill:#24292f}.axis{stroke:#d0d7de}.limit{stroke:#24292f}\
+         @media(prefers-color-scheme:dark){text{fill:#e6edf3}.axis{stroke:#30363d}.limit{stroke:#e6edf3}}</style>\n",
+    );
+    writeln!(
+        svg,
+        "<text x=\"8\" y=\"18\">CPU time, as a multiple of a hand-written loop over the same bytes (less is better)</text>"
+    )?;
+    let mut x = 8.0;
+    for (name, colour) in COLOURS.iter().filter(|(name, _)| seen(results, name)) {
+        writeln!(
+            svg,
+            "<circle cx=\"{x}\" cy=\"36\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"40\">{name}</text>",
+            x + 9.0
+        )?;
+        x += 26.0 + 7.0 * name.len() as f64;
+    }
+    let bottom = height - 30.0;
+    for power in -1..=6 {
+        let ratio = 2_f64.powi(power);
+        let (x, class) = (across(ratio), if power == 0 { "limit" } else { "axis" });
+        writeln!(
+            svg,
+            "<line class=\"{class}\" x1=\"{x}\" x2=\"{x}\" y1=\"{}\" y2=\"{bottom}\"/>",
+            TOP - 10.0
+        )?;
+        writeln!(svg, "<text x=\"{x}\" y=\"{}\" text-anchor=\"middle\">{ratio}×</text>", bottom + 16.0)?;
+    }
+    for (index, (result, limit, ours)) in rows.into_iter().enumerate() {
+        let y = TOP + ROW * (index as f64 + 0.5);
+        writeln!(
+            svg,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+            LABELS - 12.0,
+            y + 4.0,
+            escape(&result.name)
+        )?;
+        for outcome in result.outcomes.iter().filter(|outcome| matches!(outcome.who, Who::Peer(_))) {
+            let x = across(Measured::ratio(outcome, limit).median);
+            writeln!(
+                svg,
+                "<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"4\" fill=\"{}\" fill-opacity=\"0.8\"/>",
+                colour(outcome.who.name())
+            )?;
+        }
+        let x = across(Measured::ratio(ours, limit).median);
+        writeln!(
+            svg,
+            "<rect x=\"{:.1}\" y=\"{}\" width=\"10\" height=\"10\" fill=\"{}\"/>",
+            x - 5.0,
+            y - 5.0,
+            colour("pg-wire")
+        )?;
+    }
+    svg.push_str("</svg>\n");
+    Ok(svg)
+}
+
+fn seen(results: &[Measured], name: &str) -> bool {
+    results.iter().flat_map(|result| &result.outcomes).any(|outcome| outcome.who.name() == name)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
