@@ -57,7 +57,7 @@ pub trait Message {
     /// [`Unstable`](EncodeErrorKind::Unstable), `out` may hold a frame filled up with zeros.)
     fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
         let refused = |kind| EncodeError { message: self.name(), kind };
-        let length = measure(self)?;
+        let length = measure(self).map_err(|measure| refused(measure.kind()))?;
         let left = out.remaining_mut();
         if left < length {
             return Err(refused(EncodeErrorKind::NoRoom { needed: length, left }));
@@ -125,18 +125,17 @@ pub trait Field<'a>: Sized {
     fn write<P: Put + ?Sized>(&self, out: &mut P);
 }
 
-/// Length of the whole frame in bytes, or the reason why there can be none.
+/// Length of the whole frame in bytes, or what knows the reason why there can be none.
 #[inline]
-pub(crate) fn measure<M: Message + ?Sized>(message: &M) -> Result<usize, EncodeError> {
+pub(crate) fn measure<M: Message + ?Sized>(message: &M) -> Result<usize, Measure> {
     let mut measure = Measure::default();
     message.write(&mut measure);
     let head = if message.code().is_some() { 5 } else { 4 };
-    let refusal = match measure.refusal {
-        None if measure.length <= LONGEST - 4 => return Ok(head + measure.length),
-        None => EncodeErrorKind::MessageTooLong { length: measure.length.saturating_add(4) },
-        Some(refusal) => refusal,
-    };
-    Err(EncodeError { message: message.name(), kind: refusal })
+    if measure.refusal.is_none() && measure.length <= LONGEST - 4 {
+        Ok(head + measure.length)
+    } else {
+        Err(measure)
+    }
 }
 
 #[inline]

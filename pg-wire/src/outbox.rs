@@ -56,20 +56,21 @@ impl Outbox {
         if self.error.is_some() {
             return;
         }
-        if let Err(error) = self.append(message) {
-            self.error = Some(error);
+        match message::measure(message) {
+            Ok(length) => {
+                if message::fill(message, self.room(length)) {
+                    self.end += length;
+                } else {
+                    self.refuse(message.name(), EncodeErrorKind::Unstable);
+                }
+            }
+            Err(refusal) => self.refuse(message.name(), refusal.kind()),
         }
     }
 
-    #[inline]
-    fn append<M: Message + ?Sized>(&mut self, message: &M) -> Result<(), EncodeError> {
-        let length = message::measure(message)?;
-        if message::fill(message, self.room(length)) {
-            self.end += length;
-            Ok(())
-        } else {
-            Err(EncodeError { message: message.name(), kind: EncodeErrorKind::Unstable })
-        }
+    #[cold]
+    fn refuse(&mut self, message: &'static str, kind: EncodeErrorKind) {
+        self.error = Some(EncodeError { message, kind });
     }
 
     /// So many bytes behind what has been written.

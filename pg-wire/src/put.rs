@@ -76,6 +76,15 @@ pub(crate) struct Measure {
     pub(crate) refusal: Option<EncodeErrorKind>,
 }
 
+impl Measure {
+    /// Why the message is refused; if no field is, because of its length.
+    #[cold]
+    pub(crate) fn kind(self) -> EncodeErrorKind {
+        let length = self.length.saturating_add(4);
+        self.refusal.unwrap_or(EncodeErrorKind::MessageTooLong { length })
+    }
+}
+
 impl Put for Measure {
     #[inline]
     fn byte1(&mut self, _: u8) {
@@ -168,6 +177,10 @@ impl Put for Fill<'_> {
     }
     #[inline(always)]
     fn text(&mut self, value: Text<'_>) {
+        if value.is_empty() {
+            // As most names are; a copy of nothing is a call all the same.
+            return self.put([0]);
+        }
         if let Some((nul, text)) = self.take(value.len() + 1).and_then(<[u8]>::split_last_mut) {
             text.copy_from_slice(value.as_bytes());
             *nul = 0;
