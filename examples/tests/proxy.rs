@@ -2,8 +2,15 @@
 
 #[path = "proxy/clients.rs"]
 mod clients;
+#[path = "proxy/load.rs"]
+mod load;
+#[path = "proxy/peers.rs"]
+mod peers;
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of hostile clients, which use other parts of it")]
 mod process;
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
+#[path = "proxy/wire.rs"]
+#[allow(dead_code, reason = "shared with the tests of hostile clients, which use other parts of it")]
+mod wire;

@@ -1,6 +1,6 @@
 //! Looking at what passes in one direction.
 
-use pg_wire::backend::Authentication;
+use pg_wire::backend::{Authentication, Backend};
 use pg_wire::frontend::{
     AuthenticationResponse, GssResponse, PasswordMessage, SaslInitialResponse, SaslResponse,
 };
@@ -72,7 +72,14 @@ impl<'c> Inspector<'c> {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), DecodeError> {
         match self.direction {
             Direction::Frontend => self.again(&frame.frontend()?, frame.body),
-            Direction::Backend => self.again(&frame.backend()?, frame.body),
+            Direction::Backend => {
+                let message = frame.backend()?;
+                if let Backend::DataRow(row) = message {
+                    // For those who read only some columns, decoding alone does not walk them.
+                    row.values.validate()?;
+                }
+                self.again(&message, frame.body);
+            }
         }
         Ok(())
     }

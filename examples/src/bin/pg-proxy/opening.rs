@@ -15,7 +15,7 @@ use crate::session::Context;
 pub(crate) const CLIENT: Limits = Limits { bulk: 65_536, read_ahead: 65_536, ..Limits::FRONTEND };
 
 /// What a server may, which the client has not found to be the right one.
-const SERVER: Limits = Limits { read_ahead: 65_536, ..Limits::BACKEND.before_authentication() };
+const SERVER: Limits = Limits::BACKEND.before_authentication();
 
 /// Longest first packet: as PostgreSQL has it, 10,000 bytes behind the length field.
 const LONGEST_PACKET: usize = 10_004;

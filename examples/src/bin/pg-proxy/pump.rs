@@ -4,7 +4,7 @@ use std::io;
 
 use pg_stream_tokio::{IntoHalves, Socket};
 use pg_wire::{Direction, Inbox};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
@@ -32,17 +32,33 @@ pub(crate) enum End {
     MidMessage,
 }
 
+/// How much is looked at.
+pub(crate) enum Passing<'c> {
+    /// Every message.
+    Decoded(Inspector<'c>),
+    /// The headers.
+    Framed,
+    /// Nothing.
+    Opaque,
+}
+
 impl Pump {
-    /// Passes messages on until there are no more; then, and also when it fails, the other side is told that no more will come.
-    ///
-    /// Nothing is read while something waits to be written. Without an inspector only the headers are looked at.
-    pub(crate) async fn run(&mut self, mut inspector: Option<Inspector<'_>>) -> Result<End, Failure> {
-        let end = self.messages(inspector.as_mut()).await;
-        self.close().await;
-        end
+    /// Passes on what comes until there is no more. Nothing is read while something waits to be written.
+    pub(crate) async fn run(&mut self, passing: Passing<'_>) -> Result<End, Failure> {
+        match passing {
+            Passing::Decoded(inspector) => self.messages(Some(inspector)).await,
+            Passing::Framed => self.messages(None).await,
+            Passing::Opaque => self.bytes().await,
+        }
     }
 
-    async fn messages(&mut self, mut inspector: Option<&mut Inspector<'_>>) -> Result<End, Failure> {
+    /// Tells the other side that there is no more.
+    pub(crate) async fn close(&mut self) {
+        // Where that fails the stream is closed already.
+        let _ = self.to.shutdown().await;
+    }
+
+    async fn messages(&mut self, mut inspector: Option<Inspector<'_>>) -> Result<End, Failure> {
         let (from, to) = (Party::speaking(self.direction), Party::spoken_to(self.direction));
         loop {
             while let Some(run) = self.inbox.run().map_err(|error| Failure::OutOfStep(from, error))? {
@@ -68,20 +84,12 @@ impl Pump {
         Ok(if rest.is_empty() { End::Clean } else { End::MidMessage })
     }
 
-    /// Passes bytes on until there are no more, whatever they mean.
-    pub(crate) async fn splice(&mut self) -> Result<End, Failure> {
-        let bytes = async {
+    async fn bytes(&mut self) -> Result<End, Failure> {
+        let copied = async {
             self.to.write_all(self.inbox.peek()).await?;
-            tokio::io::copy(&mut self.from, &mut self.to).await
+            copy(&mut self.from, &mut self.to).await
         };
-        let end = bytes.await;
-        self.close().await;
-        // It does not tell whose fault it is, and it makes no difference.
-        end.map(|_| End::MidMessage).map_err(|_| Failure::Gone(Party::speaking(self.direction)))
-    }
-
-    async fn close(&mut self) {
-        // Where that fails the stream is closed already.
-        let _ = self.to.shutdown().await;
+        // Whose fault an error is it does not tell; the other direction will come to its end by itself.
+        copied.await.map(|_| End::MidMessage).map_err(|_| Failure::Gone(Party::Server))
     }
 }

@@ -16,7 +16,7 @@ use crate::arguments::{Arguments, Tls};
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
 use crate::opening::{self, Opened};
-use crate::pump::{End, Pump, Reader, Writer};
+use crate::pump::{End, Passing, Pump, Reader, Writer};
 use crate::say;
 use crate::tally::Tally;
 use crate::trace::{Destination, Trace};
@@ -85,8 +85,8 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket) {
     let opened = timeout(context.proxy.opening_timeout, opening::open(&context, &mut client)).await;
     let (end, from, to) = match opened.unwrap_or(Err(Failure::Timeout)) {
         Ok(Opened::Over) => part_in(client, Ok(End::Clean)),
-        Ok(Opened::Session(server)) => session(&context, client, server).await,
-        Ok(Opened::Encrypted(server)) => encrypted(&context, client, server).await,
+        Ok(Opened::Session(server)) => session(&context, client, server, false).await,
+        Ok(Opened::Encrypted(server)) => session(&context, client, server, true).await,
         Err(failure) => part_in(client, Err((failure, End::Clean))),
     };
     let mut answer = None;
@@ -105,32 +105,30 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket) {
 /// How both directions ended: why, if before their time, and where in what the client was being told.
 type Ended = Result<End, (Failure, End)>;
 
-/// Passes messages on, from where the opening has left off.
+/// Passes on what comes from either side, from where the opening has left off.
 async fn session(
     context: &Context,
     client: Connection<Socket>,
     server: Connection<Socket>,
+    encrypted: bool,
 ) -> (Ended, Reader, Writer) {
-    let (mut up, mut down) = pumps(client, server);
-    let end = if context.proxy.raw {
-        context.tally().not_decoded();
-        both(up.run(None), down.run(None)).await
-    } else {
-        let inspector = |direction| Some(Inspector::new(context, direction));
-        both(up.run(inspector(Direction::Frontend)), down.run(inspector(Direction::Backend))).await
+    let raw = context.proxy.raw;
+    let passing = |direction| match (encrypted, raw) {
+        (true, _) => Passing::Opaque,
+        (false, true) => Passing::Framed,
+        (false, false) => Passing::Decoded(Inspector::new(context, direction)),
     };
-    (end, up.from, down.to)
-}
-
-/// Passes on what nobody can look into.
-async fn encrypted(
-    context: &Context,
-    client: Connection<Socket>,
-    server: Connection<Socket>,
-) -> (Ended, Reader, Writer) {
-    context.tally().not_decoded();
+    if encrypted || raw {
+        context.tally().not_decoded();
+    }
     let (mut up, mut down) = pumps(client, server);
-    let end = both(up.splice(), down.splice()).await;
+    let forth = async {
+        let end = up.run(passing(Direction::Frontend)).await;
+        // Also where it has failed: the server is to answer what came before that, and then leave.
+        up.close().await;
+        end
+    };
+    let end = both(forth, down.run(passing(Direction::Backend))).await;
     (end, up.from, down.to)
 }
 

@@ -1,0 +1,120 @@
+//! Many at once, and much for somebody who does not take it.
+
+use std::process::Command;
+use std::thread;
+
+use pg_wire::backend::{Backend, CommandComplete};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::process::{Proxy, until};
+use crate::support::Server;
+use crate::wire::{Client, polite_server, query, startup_with};
+
+/// This process has both ends of every connection but the proxy's own.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("up to the maximum it may be raised");
+}
+
+#[test]
+fn a_thousand_connections_at_once() {
+    raise_descriptor_limit();
+    let proxy = Proxy::with(polite_server(), &["--check"]);
+    let (descriptors, memory) = (proxy.descriptors(), proxy.memory());
+    let address = proxy.address();
+    let opening: Vec<_> = (0..8)
+        .map(|_| thread::spawn(move || (0..125).map(|_| Client::let_in(address)).collect::<Vec<_>>()))
+        .collect();
+    let mut clients: Vec<_> =
+        opening.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect();
+    assert_eq!(clients.len(), 1000);
+    assert!(proxy.descriptors() >= descriptors + 2000);
+    let each = (proxy.memory() - memory) / 1000;
+    println!("an idle connection takes {each} bytes");
+    assert!(each < 64 << 10, "{each} bytes");
+    for client in &mut clients {
+        client.is_served();
+    }
+    drop(clients);
+    until("all are gone", || proxy.descriptors() == descriptors);
+    // For each: StartupMessage, AuthenticationOk, twice ReadyForQuery, Query, CommandComplete.
+    assert_eq!(proxy.stop().counts, [1000, 6000, 0, 0]);
+}
+
+#[test]
+fn who_finds_no_room_waits_until_there_is_some() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_pg-proxy")]);
+    let proxy = Proxy::by(command, polite_server(), &[]);
+    let said = |what: &str| proxy.said().iter().any(|line| line.contains(what));
+    let mut clients = Vec::new();
+    // Until it takes in no more: the last ones may find that there is no room for the server's side of them.
+    until("there is no room", || {
+        let mut client = Client::new(proxy.address());
+        client.try_to_say(&crate::wire::startup());
+        clients.push(client);
+        said("waiting for room")
+    });
+    assert!(clients.len() > 20, "{}", clients.len());
+    let mut waiting = Client::new(proxy.address());
+    waiting.say(&crate::wire::startup());
+    clients.truncate(20);
+    waiting.until_ready();
+    waiting.is_served();
+    clients[0].until_ready();
+    clients[0].is_served();
+}
+
+/// 200 MB in rows of 8 KB.
+const MUCH: &str = "select repeat('x', 8000) from generate_series(1, 25000)";
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_client_that_does_not_read_makes_it_hold_no_more_than_its_buffers() {
+    for server in Server::both() {
+        for options in [&["--check"][..], &["--raw"]] {
+            let proxy = Proxy::with(server.address, options);
+            let name = format!("slow reader of {}", proxy.address());
+            let parameters = [("user", "trust"), ("database", "test"), ("application_name", &name)];
+            let mut client = Client::new(proxy.address());
+            client.say(&startup_with(&parameters));
+            client.until_ready();
+            let before = proxy.memory();
+            client.say(&query(MUCH));
+            // The server has filled every buffer on the way, and waits.
+            let mut other = Client::let_in(server.address);
+            let blocked = format!(
+                "select 1 from pg_stat_activity where application_name = '{name}' and wait_event = 'ClientWrite'"
+            );
+            until("the server is stopped", || {
+                // Twice, with something else in between: it was not just a moment.
+                let stopped = [(); 2].map(|()| {
+                    other.say(&query(&blocked));
+                    let waiting = other.until_ready().iter().any(|frame| frame.code.0 == b'D');
+                    other.say(&query("select pg_sleep(0.05)"));
+                    other.until_ready();
+                    waiting
+                });
+                stopped == [true; 2]
+            });
+            let held = proxy.memory().saturating_sub(before);
+            println!("with {options:?}, {held} bytes are held for a client that does not read");
+            assert!(held < 2 << 20, "{held} bytes");
+            let (mut rows, mut complete) = (0, None);
+            for frame in client.until_ready() {
+                match frame.backend().expect("well-formed") {
+                    Backend::DataRow(row) => {
+                        rows += row.values.get(0).ok().flatten().flatten().map_or(0, <[u8]>::len)
+                    }
+                    Backend::CommandComplete(CommandComplete { tag }) => complete = Some(tag.to_string()),
+                    _ => {}
+                }
+            }
+            assert_eq!((rows, complete.as_deref()), (200_000_000, Some("SELECT 25000")));
+            let held = proxy.memory().saturating_sub(before);
+            assert!(held < 2 << 20, "{held} bytes after it");
+            assert_eq!(proxy.stop().code, Some(0));
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Peers that vanish, say what nobody understands, or do not answer; encryption; and what the proxy says itself.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::process::Command;
+use std::sync::mpsc;
+
+use pg_wire::SqlState;
+use pg_wire::backend::BackendKeyData;
+use rustix::process::Signal;
+
+use crate::process::{PATIENCE, Proxy, until};
+use crate::wire::{
+    Client, GSSENC_REQUEST, SSL_REQUEST, bytes, done, polite_server, query, ready, server, startup,
+    take_packet, terminate, to_the_end, welcome,
+};
+
+#[test]
+fn a_client_that_vanishes_is_missed_by_nobody() {
+    let (send, heard) = mpsc::channel();
+    let upstream = server(move |_, mut stream| {
+        // Talks without listening, so that it says the same however far the client gets.
+        let _ = stream.write_all(&[welcome(), done()].concat());
+        let _ = send.send(to_the_end(&mut stream));
+    });
+    let proxy = Proxy::start(upstream);
+    let mut good = Client::new(proxy.address());
+    good.say(&startup());
+    good.until_ready();
+    let before = proxy.descriptors();
+
+    let session = [startup(), query("select 1"), query("select 2"), terminate()].concat();
+    let packet = startup().len();
+    for end in 0..=session.len() {
+        let said = &session[..end];
+        let mut client = Client::new(proxy.address());
+        client.say(said);
+        if end % 2 == 0 {
+            // Half of them wait for what they have coming.
+            client.finish();
+            let heard = client.rest();
+            assert_eq!(heard.is_empty(), end < packet, "after {end} bytes");
+        }
+        drop(client);
+        if end >= packet {
+            let heard = heard.recv_timeout(PATIENCE).expect("the server is told");
+            // Those who do not wait reset the connection, and may take with them what they said last.
+            let all = heard == said || end % 2 == 1 && heard.len() >= packet && said.starts_with(&heard);
+            assert!(all, "after {end} bytes: {heard:?}");
+        }
+    }
+    until("nothing is left of them", || proxy.descriptors() == before);
+    good.say(&query("still here"));
+    good.until_ready();
+    let said = proxy.stop();
+    assert_eq!((said.code, said.counts[2], said.said), (Some(0), 0, vec![]));
+}
+
+#[test]
+fn a_server_that_vanishes_takes_nothing_with_it_that_it_said() {
+    let key = bytes(&BackendKeyData { pid: 7, key: pg_wire::Secret(b"\0\x01\x02\x03") });
+    let said = [bytes(&pg_wire::backend::Authentication::Ok), key, ready(), done()].concat();
+    let script = said.clone();
+    let upstream = server(move |number, mut stream| {
+        let _ = take_packet(&mut stream);
+        let _ = stream.write_all(&script[..number]);
+    });
+    let proxy = Proxy::start(upstream);
+    for end in 0..=said.len() {
+        let mut client = Client::new(proxy.address());
+        client.say(&startup());
+        assert_eq!(client.rest(), said[..end], "after {end} bytes");
+    }
+    let stopped = proxy.stop();
+    assert_eq!((stopped.code, stopped.counts[2], stopped.said), (Some(0), 0, vec![]));
+}
+
+#[test]
+fn what_a_client_says_that_is_no_message_ends_its_own_connection() {
+    let proxy = Proxy::start(polite_server());
+    let mut good = Client::let_in(proxy.address());
+    let mut bad = Client::let_in(proxy.address());
+    // A query before it, which is answered; then one without its end.
+    bad.say(&[&query("")[..], b"Q\0\0\0\x05x", &query("never answered")].concat());
+    assert_eq!(bad.outcome(), ("CZE".into(), Some(SqlState::PROTOCOL_VIOLATION)));
+    good.is_served();
+
+    // A length that cannot be one: PostgreSQL closes without a word.
+    let mut bad = Client::let_in(proxy.address());
+    bad.say(&[&query("")[..], b"Q\0\0\0\x03"].concat());
+    assert_eq!(bad.outcome(), ("CZ".into(), None));
+    good.is_served();
+
+    let stopped = proxy.stop();
+    assert_eq!((stopped.code, stopped.counts[2]), (Some(0), 0));
+    assert_eq!(stopped.said.len(), 2, "{:?}", stopped.said);
+    assert!(
+        stopped.said[0].starts_with("connection 2: from the client: malformed Query"),
+        "{:?}",
+        stopped.said
+    );
+    assert!(stopped.said[1].starts_with("connection 3: from the client: "), "{:?}", stopped.said);
+}
+
+#[test]
+fn what_a_server_says_that_is_no_message_ends_the_connection_as_libpq_would() {
+    let upstream = server(|number, mut stream| {
+        let _ = take_packet(&mut stream);
+        let _ = stream.write_all(&welcome());
+        if number == 0 {
+            let _ = to_the_end(&mut stream);
+        } else {
+            // A row of two columns in which there is one.
+            let _ = stream.write_all(&[&done()[..], b"D\0\0\0\x0a\0\x02\0\0\0\0", &done()].concat());
+            let _ = to_the_end(&mut stream);
+        }
+    });
+    let proxy = Proxy::start(upstream);
+    let good = Client::let_in(proxy.address());
+    let mut bad = Client::let_in(proxy.address());
+    assert_eq!(bad.outcome(), ("CZ".into(), None));
+    drop(good);
+    let stopped = proxy.stop();
+    assert_eq!(stopped.said.len(), 1, "{:?}", stopped.said);
+    assert!(
+        stopped.said[0].starts_with("connection 2: from the server: malformed DataRow"),
+        "{:?}",
+        stopped.said
+    );
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_as_an_error() {
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let proxy = Proxy::start(nobody);
+    for first in [&startup()[..], SSL_REQUEST, GSSENC_REQUEST] {
+        let mut client = Client::new(proxy.address());
+        client.say(first);
+        assert_eq!(client.outcome(), ("E".into(), Some(SqlState::CONNECTION_FAILURE)));
+    }
+    // Who says nothing is told nothing.
+    let mut client = Client::new(proxy.address());
+    client.finish();
+    assert_eq!(client.rest(), b"");
+    let stopped = proxy.stop();
+    assert_eq!(stopped.said.len(), 3, "{:?}", stopped.said);
+    assert!(
+        stopped.said[0].starts_with("connection 1: the server cannot be reached: "),
+        "{:?}",
+        stopped.said
+    );
+}
+
+/// A server that answers a request for encryption by this byte, and then echoes whatever comes.
+fn echo_after(answer: u8) -> std::net::SocketAddr {
+    server(move |_, mut stream| {
+        let Ok(_) = take_packet(&mut stream) else { return };
+        let _ = stream.write_all(&[answer]);
+        let mut echo = stream.try_clone().expect("a descriptor");
+        let _ = std::io::copy(&mut stream, &mut echo);
+        let _ = echo.shutdown(Shutdown::Write);
+    })
+}
+
+#[test]
+fn what_is_encrypted_is_passed_on_as_it_is() {
+    for (request, yes, line) in
+        [(SSL_REQUEST, b'S', "B\t1\tSSLResponse\t S"), (GSSENC_REQUEST, b'G', "B\t1\tGSSENCResponse\t G")]
+    {
+        let proxy = Proxy::start(echo_after(yes));
+        let mut client = Client::new(proxy.address());
+        client.say(request);
+        let mut answer = [0];
+        client.stream.read_exact(&mut answer).expect("an answer");
+        assert_eq!(answer, [yes]);
+        let secret: Vec<u8> = (0..1_000_000u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
+        let mut writer = client.stream.try_clone().expect("a descriptor");
+        let sent = secret.clone();
+        let writing = std::thread::spawn(move || {
+            writer.write_all(&sent).expect("somebody listens");
+            writer.shutdown(Shutdown::Write).expect("an end");
+        });
+        assert!(client.rest() == secret, "what comes back is not what was sent");
+        writing.join().expect("it does not panic");
+        assert!(proxy.trace().lines().any(|traced| traced == line), "{}", proxy.trace());
+        let stopped = proxy.stop();
+        assert_eq!((stopped.counts, stopped.said), ([1, 1, 0, 1], vec![]));
+    }
+}
+
+#[test]
+fn tls_from_the_first_byte_is_passed_on_as_it_is() {
+    let upstream = server(|_, mut stream| {
+        let mut hello = [0; 6];
+        let _ = stream.read_exact(&mut hello);
+        let _ = stream.write_all(&hello);
+    });
+    let proxy = Proxy::start(upstream);
+    let mut client = Client::new(proxy.address());
+    client.say(b"\x16\x03\x01");
+    client.say(b"\x01\x02\x03");
+    assert_eq!(client.rest(), b"\x16\x03\x01\x01\x02\x03");
+    assert_eq!(proxy.stop().counts, [1, 0, 0, 1]);
+}
+
+#[test]
+fn encryption_can_be_refused() {
+    let proxy = Proxy::with(polite_server(), &["--check", "--tls", "refuse", "--trace", "TRACE"]);
+    let mut client = Client::new(proxy.address());
+    let mut answer = [0];
+    for request in [GSSENC_REQUEST, SSL_REQUEST] {
+        client.say(request);
+        client.stream.read_exact(&mut answer).expect("an answer");
+        assert_eq!(answer, *b"N");
+    }
+    client.say(&startup());
+    client.until_ready();
+    client.is_served();
+    let trace = proxy.trace();
+    for line in ["B\t1\tGSSENCResponse\t N", "B\t1\tSSLResponse\t N", "F\t8\tSSLRequest\t 1234 5679"] {
+        assert!(trace.lines().any(|traced| traced == line), "{trace}");
+    }
+
+    // A second request of a kind is a version that nobody speaks.
+    let mut client = Client::new(proxy.address());
+    client.say(SSL_REQUEST);
+    client.stream.read_exact(&mut answer).expect("an answer");
+    client.say(SSL_REQUEST);
+    assert_eq!(client.outcome(), ("E".into(), Some(SqlState::FEATURE_NOT_SUPPORTED)));
+
+    let mut client = Client::new(proxy.address());
+    client.say(b"\x16\x03\x01\x02\0\x01");
+    assert_eq!(client.rest(), b"");
+    assert_eq!(proxy.stop().counts[3], 0);
+}
+
+#[test]
+fn an_answer_to_an_ssl_request_may_be_an_error_or_nonsense() {
+    let error = bytes(&pg_wire::backend::ErrorResponse {
+        fields: (&[pg_wire::backend::ErrorField { code: b'C', value: "53300".into() }]).into(),
+    });
+    let said = error.clone();
+    let upstream = server(move |number, mut stream| {
+        let Ok(_) = take_packet(&mut stream) else { return };
+        let _ = stream.write_all(if number == 0 { &said } else { b"?" });
+    });
+    let proxy = Proxy::start(upstream);
+    let mut client = Client::new(proxy.address());
+    client.say(SSL_REQUEST);
+    assert_eq!(client.rest(), error);
+    let mut client = Client::new(proxy.address());
+    client.say(SSL_REQUEST);
+    assert_eq!(client.rest(), b"");
+    let stopped = proxy.stop();
+    assert_eq!(stopped.said, ["connection 2: from the server: '?' in answer to a request for encryption"]);
+}
+
+#[test]
+fn a_client_that_says_no_more_still_hears_the_answer() {
+    let proxy = Proxy::start(polite_server());
+    let mut client = Client::new(proxy.address());
+    client.say(&[startup(), query("select 1"), query("select 2")].concat());
+    client.finish();
+    assert_eq!(client.rest(), [welcome(), done(), done()].concat());
+    proxy.was_faithful();
+}
+
+#[test]
+fn a_cancel_request_is_passed_on_and_closed_when_the_server_closes() {
+    let (send, heard) = mpsc::channel();
+    let upstream = server(move |_, mut stream| {
+        let _ = send.send(take_packet(&mut stream).expect("a packet"));
+        let mut rest = [0];
+        // Not before the client has been told: it is we who close.
+        assert_eq!(stream.read(&mut rest).unwrap_or(0), 0);
+    });
+    let proxy = Proxy::start(upstream);
+    let mut client = Client::new(proxy.address());
+    let request = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\x01\x02\x03\x04";
+    client.say(request);
+    assert_eq!(heard.recv_timeout(PATIENCE).expect("it is passed on"), request[4..]);
+    assert!(proxy.trace().ends_with("F\t16\tCancelRequest\t 1234 5678 7 'BBBB'\n"), "{}", proxy.trace());
+    drop(client);
+    assert_eq!(proxy.stop().said, [""; 0]);
+}
+
+#[test]
+fn who_is_not_let_in_in_time_is_let_go() {
+    // Takes whatever is said, and never answers.
+    let upstream = server(|_, mut stream| drop(to_the_end(&mut stream)));
+    let proxy = Proxy::with(upstream, &["--opening-timeout", "1"]);
+    for said in [&b""[..], b"\0\0\0", &startup()] {
+        let mut client = Client::new(proxy.address());
+        client.say(said);
+        assert_eq!(client.rest(), b"");
+    }
+    let stopped = proxy.stop();
+    assert_eq!(stopped.said, [1, 2, 3].map(|n| format!("connection {n}: it was not let in in time")));
+}
+
+#[test]
+fn who_was_let_in_may_take_any_time() {
+    let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
+    let mut idle = Client::let_in(proxy.address());
+    // One that begins later and is let go says when the second is over.
+    assert_eq!(Client::new(proxy.address()).rest(), b"");
+    idle.is_served();
+}
+
+#[test]
+fn both_signals_stop_it() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let proxy = Proxy::start(polite_server());
+        let mut client = Client::let_in(proxy.address());
+        let stopped = proxy.stop_by(signal);
+        // StartupMessage, AuthenticationOk, ReadyForQuery.
+        assert_eq!((stopped.code, stopped.counts, stopped.said), (Some(0), [1, 3, 0, 0], vec![]));
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
+fn each_connection_can_have_a_trace_of_its_own() {
+    let proxy = Proxy::with(polite_server(), &["--trace", "TRACE.%d"]);
+    let mut clients = [(); 3].map(|()| Client::let_in(proxy.address()));
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.say(&query(&format!("query {number}")));
+        client.until_ready();
+    }
+    let directory = proxy.trace_file().parent().expect("a directory");
+    for number in 1..=3 {
+        let trace = std::fs::read_to_string(directory.join(format!("trace.{number}"))).expect("a trace");
+        let expected = format!(
+            "F\t34\tStartupMessage\t 3 0 \"user\" \"trust\" \"database\" \"test\"\nB\t8\tAuthenticationOk\n\
+             B\t5\tReadyForQuery\t I\nF\t12\tQuery\t \"query {}\"\nB\t13\tCommandComplete\t \"SELECT 0\"\n\
+             B\t5\tReadyForQuery\t I\n",
+            number - 1
+        );
+        assert_eq!(trace, expected);
+    }
+}
+
+#[test]
+fn a_trace_that_cannot_be_written_is_no_reason_to_stop() {
+    let proxy = Proxy::with(polite_server(), &["--trace", "/dev/full"]);
+    Client::let_in(proxy.address()).is_served();
+    let stopped = proxy.stop();
+    assert_eq!(stopped.code, Some(0));
+    assert_eq!(stopped.said.len(), 1, "{:?}", stopped.said);
+    assert!(stopped.said[0].starts_with("pg-proxy: the trace ends here: "), "{:?}", stopped.said);
+}
+
+#[test]
+fn it_listens_on_a_unix_socket_and_takes_it_away_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join(".s.PGSQL.6432");
+    let inner = Proxy::start(polite_server());
+    let mut outer = Command::new(env!("CARGO_BIN_EXE_pg-proxy"));
+    outer.arg("--listen").arg(&path).arg("--upstream").arg(inner.address().to_string());
+    let mut outer = outer.stderr(std::process::Stdio::null()).spawn().expect("it starts");
+    until("it listens", || path.exists());
+    // And one that connects to it.
+    let front = Proxy::start(path.display());
+    Client::let_in(front.address()).is_served();
+    let pid = i32::try_from(outer.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+    rustix::process::kill_process(pid, Signal::TERM).expect("it is ours");
+    assert!(outer.wait().expect("it can be waited for").success());
+    assert!(!path.exists());
+}
+
+#[test]
+fn wrong_usage_and_a_port_that_is_taken_are_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("an address").to_string();
+    for (arguments, code, said) in [
+        (&["--listen", "nowhere", "--upstream", "localhost:1"][..], 2, "neither HOST:PORT nor"),
+        (&["--listen", "localhost:0"], 2, "--upstream <ADDR>"),
+        (&["--listen", "[::1]:0", "--upstream", "/tmp/x", "--raw", "--check"], 2, "cannot be used with"),
+        (&["--listen", &taken, "--upstream", "localhost:1"], 1, "cannot listen on 127.0.0.1:"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_pg-proxy")).args(arguments).output();
+        let output = output.expect("it runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}

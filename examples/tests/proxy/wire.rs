@@ -1,0 +1,216 @@
+//! Both chairs by hand, over raw sockets: clients and servers that say exactly these bytes.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use pg_wire::backend::{Authentication, Backend, CommandComplete, ReadyForQuery};
+use pg_wire::frontend::{ProtocolVersion, Query, StartupMessage, Terminate};
+use pg_wire::{FrameBuf, Inbox, Limits, Message, MessageCode, SqlState, Terminated, TransactionStatus};
+
+use crate::process::{PATIENCE, connect};
+
+/// A message as bytes.
+pub(crate) fn bytes(message: &impl Message) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes).expect("a message that can be sent");
+    bytes
+}
+
+/// What a client of the role `trust` begins with.
+pub(crate) fn startup() -> Vec<u8> {
+    startup_with(&[("user", "trust"), ("database", "test")])
+}
+
+/// What a client with these parameters begins with.
+pub(crate) fn startup_with(parameters: &[(&str, &str)]) -> Vec<u8> {
+    let parameters: Vec<_> =
+        parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let parameters = Terminated::from(&parameters[..]);
+    bytes(&StartupMessage { version: ProtocolVersion::V3_0, parameters })
+}
+
+pub(crate) fn query(sql: &str) -> Vec<u8> {
+    bytes(&Query { sql: sql.into() })
+}
+
+pub(crate) fn terminate() -> Vec<u8> {
+    bytes(&Terminate {})
+}
+
+pub(crate) const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
+pub(crate) const GSSENC_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
+
+/// What a server says that lets somebody in.
+pub(crate) fn welcome() -> Vec<u8> {
+    [bytes(&Authentication::Ok), ready()].concat()
+}
+
+pub(crate) fn ready() -> Vec<u8> {
+    bytes(&ReadyForQuery { status: TransactionStatus::Idle })
+}
+
+/// What a server says to a query.
+pub(crate) fn done() -> Vec<u8> {
+    [bytes(&CommandComplete { tag: "SELECT 0".into() }), ready()].concat()
+}
+
+/// A client by hand.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    inbox: Inbox,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { stream: connect(address), inbox: Inbox::new(Limits::BACKEND) }
+    }
+
+    /// One that is let in, as the role `trust`.
+    pub(crate) fn let_in(address: SocketAddr) -> Self {
+        let mut client = Self::new(address);
+        client.say(&startup());
+        client.until_ready();
+        client
+    }
+
+    #[track_caller]
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("somebody listens");
+    }
+
+    /// As [`say`](Self::say), to somebody who may be gone.
+    pub(crate) fn try_to_say(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// Says no more.
+    pub(crate) fn finish(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// The next message; `None` at the end.
+    #[track_caller]
+    pub(crate) fn hear(&mut self) -> Option<FrameBuf> {
+        loop {
+            if let Some(frame) = self.inbox.next().expect("a header that can be believed") {
+                return Some(frame.to_owned());
+            }
+            match self.stream.read(self.inbox.space()) {
+                Ok(0) => return None,
+                Ok(count) => self.inbox.filled(count),
+                Err(error) if is_reset(&error) => return None,
+                Err(error) => panic!("nothing heard for {PATIENCE:?}: {error}"),
+            }
+        }
+    }
+
+    /// Everything up to and with the next ReadyForQuery.
+    #[track_caller]
+    pub(crate) fn until_ready(&mut self) -> Vec<FrameBuf> {
+        let mut heard = Vec::new();
+        loop {
+            let frame = self.hear().expect("there is more to come");
+            let ready = frame.code == MessageCode::READY_FOR_QUERY;
+            heard.push(frame);
+            if ready {
+                return heard;
+            }
+        }
+    }
+
+    /// Asks for nothing, and is answered.
+    #[track_caller]
+    pub(crate) fn is_served(&mut self) {
+        self.say(&query(""));
+        self.until_ready();
+    }
+
+    /// The bytes up to the end.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut heard = self.inbox.peek().to_vec();
+        heard.extend(to_the_end(&mut self.stream));
+        heard
+    }
+
+    /// The messages up to the end: their codes, and the SQLSTATE of the last error.
+    pub(crate) fn outcome(&mut self) -> (String, Option<SqlState>) {
+        let (mut codes, mut state) = (String::new(), None);
+        while let Some(frame) = self.hear() {
+            codes.push(char::from(frame.code.0));
+            if let Ok(Backend::ErrorResponse(error)) = frame.backend() {
+                state = error.fields.sqlstate();
+            }
+        }
+        (codes, state)
+    }
+}
+
+/// Everything that comes; a connection that is reset ends too.
+pub(crate) fn to_the_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut heard = Vec::new();
+    match stream.read_to_end(&mut heard) {
+        Err(error) if !is_reset(&error) => panic!("neither a word nor an end within {PATIENCE:?}: {error}"),
+        _ => heard,
+    }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+/// A server by hand: each connection is a call of `serve` in a thread of its own, with its number from 0.
+pub(crate) fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serve = Arc::new(serve);
+    let number = AtomicUsize::new(0);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            let (serve, number) = (Arc::clone(&serve), number.fetch_add(1, Ordering::Relaxed));
+            let thread = thread::Builder::new().stack_size(128 << 10);
+            thread.spawn(move || serve(number, stream)).expect("a thread");
+        }
+    });
+    address
+}
+
+/// A server that lets everybody in and answers every query with nothing.
+pub(crate) fn polite_server() -> SocketAddr {
+    server(|_, stream| {
+        // Who leaves is not missed.
+        let _ = serve_politely(stream);
+    })
+}
+
+fn serve_politely(mut stream: TcpStream) -> io::Result<()> {
+    take_packet(&mut stream)?;
+    stream.write_all(&welcome())?;
+    let mut inbox = Inbox::new(Limits { read_size: 1024, ..Limits::FRONTEND });
+    loop {
+        while let Some(frame) = inbox.next().map_err(io::Error::other)? {
+            match frame.code {
+                MessageCode::QUERY => stream.write_all(&done())?,
+                MessageCode::TERMINATE => return Ok(()),
+                _ => {}
+            }
+        }
+        match stream.read(inbox.space())? {
+            0 => return Ok(()),
+            count => inbox.filled(count),
+        }
+    }
+}
+
+/// Reads a packet of the time before there are codes, and no more.
+pub(crate) fn take_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
+    stream.read_exact(&mut body)?;
+    Ok(body)
+}
