@@ -1,6 +1,7 @@
 //! The client's connection phase, from the start-up message to the first ReadyForQuery.
 
 use std::mem;
+use std::num::NonZeroU32;
 
 use pg_wire::backend::{Authentication, Backend, NegotiateProtocolVersion};
 use pg_wire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse, StartupMessage};
@@ -12,7 +13,7 @@ use crate::error::{AuthError, PeerError, PolicyError, Refusal, printable};
 use crate::md5;
 use crate::scram::{
     ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Derivation, Nonce, Proven, SCRAM_SHA_256,
-    SCRAM_SHA_256_PLUS, SaltedPassword,
+    SCRAM_SHA_256_PLUS, SaltedPassword, ScramKeys,
 };
 use crate::secret::Password;
 use crate::session::{CancelKey, Parameters, Session};
@@ -51,9 +52,19 @@ pub struct Handshake<'c> {
     nonce: Option<Nonce>,
     state: State,
     negotiated: bool,
+    /// Keys that were derived and have not been shown to be right.
+    fresh: Option<Derived>,
     /// Bytes of messages that the session has kept something of, and what it costs to keep them.
     kept: usize,
     session: Session,
+}
+
+/// Keys, and what they were derived by beside the password.
+#[derive(Debug)]
+struct Derived {
+    salt: Vec<u8>,
+    iterations: NonZeroU32,
+    keys: ScramKeys,
 }
 
 /// What has to be done before the next step. What the last one put into the outbox has to be sent first.
@@ -120,6 +131,7 @@ impl<'c> Handshake<'c> {
             nonce: None,
             state: State::Start,
             negotiated: false,
+            fresh: None,
             kept: 0,
             session,
         })
@@ -149,7 +161,7 @@ impl<'c> Handshake<'c> {
                     self.start(outbox);
                     State::AwaitMethod
                 }
-                State::Deriving(challenged) => match &self.config.scram_keys {
+                State::Deriving(challenged) => match self.known_keys(&challenged) {
                     Some(keys) => prove(challenged.finish_with_keys(&keys.client, &keys.server), outbox),
                     None => {
                         let job = challenged.derivation(self.password()?);
@@ -193,7 +205,13 @@ impl<'c> Handshake<'c> {
     /// Takes the result of the job that a [`Step::Derive`] has handed out.
     pub fn derived(&mut self, salted: &SaltedPassword, outbox: &mut Outbox) {
         self.state = match mem::replace(&mut self.state, State::Over) {
-            State::Deriving(challenged) => prove(challenged.finish(salted), outbox),
+            State::Deriving(challenged) => {
+                let keys = ScramKeys { client: salted.client_key(), server: salted.server_key() };
+                let (salt, iterations) = (challenged.salt().to_vec(), challenged.iterations());
+                let last = challenged.finish_with_keys(&keys.client, &keys.server);
+                self.fresh = Some(Derived { salt, iterations, keys });
+                prove(last, outbox)
+            }
             // Nobody has asked for it.
             state => state,
         };
@@ -259,7 +277,9 @@ impl<'c> Handshake<'c> {
                 State::Deriving(first.server_first(challenge.0, self.config.scram_iterations)?)
             }
             (State::ScramFinal(last), Backend::Authentication(Auth::SaslFinal(signature))) => {
-                State::Proven(last.server_final(signature.0)?)
+                let proven = last.server_final(signature.0)?;
+                self.remember();
+                State::Proven(proven)
             }
             (State::Proven(proven), Backend::Authentication(Auth::Ok)) => self.settle(Some(proven))?,
             (State::ScramFirst(_) | State::ScramFinal(_), Backend::Authentication(Auth::Ok)) => {
@@ -372,6 +392,23 @@ impl<'c> Handshake<'c> {
         let data = first.message();
         outbox.put(&SaslInitialResponse { mechanism: mechanism.into(), data: Some(Secret(&data)) });
         Ok(first)
+    }
+
+    /// The keys that spare us a derivation: given in place of a password, or derived for an earlier connection.
+    fn known_keys(&self, challenged: &ClientChallenged) -> Option<ScramKeys> {
+        let Config { scram_keys, scram_cache, password, .. } = self.config;
+        let cached =
+            || scram_cache.as_ref()?.get(password.as_ref()?, challenged.salt(), challenged.iterations());
+        scram_keys.clone().or_else(cached)
+    }
+
+    /// Keeps what was derived for the next connection, now that the server has shown that it is right.
+    fn remember(&mut self) {
+        if let Some(Derived { salt, iterations, keys }) = self.fresh.take()
+            && let (Some(cache), Some(password)) = (&self.config.scram_cache, &self.config.password)
+        {
+            cache.insert(password, &salt, iterations, keys);
+        }
     }
 
     fn take_nonce(&mut self) -> Result<Nonce, AuthError> {

@@ -1,7 +1,7 @@
 //! Client against server in memory: the two machines talk to each other, and no runtime is there.
 
 use pg_auth::accept::welcome;
-use pg_auth::scram::{DEFAULT_ITERATIONS, Verifier};
+use pg_auth::scram::{DEFAULT_ITERATIONS, KeyCache, Verifier};
 use pg_auth::{
     Accept, AcceptStep, AuthError, AuthenticationMode, CancelKey, Config, Credentials, Handshake, Link,
     Login, Session, SslMode, Step, Stored, md5,
@@ -11,6 +11,8 @@ use pg_wire::{Inbox, Limits, Outbox};
 
 /// How a pair of machines ended.
 struct Outcome {
+    /// How many keys the client had to derive.
+    derivations: usize,
     client: Result<Session, AuthError>,
     server: Result<Login, AuthError>,
 }
@@ -22,15 +24,19 @@ fn pair(config: &Config, link: Link, credentials: impl Fn(&[u8]) -> Credentials)
     let (mut server_in, mut server_out) = buffers(Limits::FRONTEND);
     let mut client = match Handshake::new(config, link) {
         Ok(client) => client,
-        Err(error) => return Outcome { client: Err(error), server: Err(AuthError::Denied) },
+        Err(error) => return Outcome { derivations: 0, client: Err(error), server: Err(AuthError::Denied) },
     };
     let mut accept = Accept::new();
     let (mut client_end, mut server_end) = (None, None);
+    let mut derivations = 0;
     for _ in 0..100 {
         if client_end.is_none() {
             match client.step(&mut client_in, &mut client_out) {
                 Ok(Step::Read) => {}
-                Ok(Step::Derive(job)) => client.derived(&job.run(), &mut client_out),
+                Ok(Step::Derive(job)) => {
+                    derivations += 1;
+                    client.derived(&job.run(), &mut client_out);
+                }
                 Ok(Step::Ready(session)) => client_end = Some(Ok(session)),
                 Err(error) => client_end = Some(Err(error)),
             }
@@ -65,6 +71,7 @@ fn pair(config: &Config, link: Link, credentials: impl Fn(&[u8]) -> Credentials)
     }
     // A side that is not at its end by now has been left by the other.
     Outcome {
+        derivations,
         client: client_end.unwrap_or(Err(AuthError::Entropy)),
         server: server_end.unwrap_or(Err(AuthError::Entropy)),
     }
@@ -144,6 +151,27 @@ fn the_keys_of_a_finished_exchange_log_in_upstream_without_the_password() {
         Credentials::Scram(Verifier::new(&"s3cret".into(), b"other salt".to_vec(), DEFAULT_ITERATIONS))
     };
     assert!(pair(&pooler, Link::Tcp, other).client.is_err(), "the keys belong to one verifier");
+}
+
+#[test]
+fn a_cache_spares_the_next_connection_its_derivation() {
+    let cache = KeyCache::default();
+    let scram = |_: &[u8]| Credentials::Scram(verifier("s3cret"));
+    let wrong = alice().password("wrong").scram_cache(&cache);
+    assert!(pair(&wrong, Link::Tcp, scram).client.is_err());
+    assert!(cache.is_empty(), "keys that the server does not know are of no use");
+
+    let config = alice().scram_cache(&cache);
+    for (connection, derivations) in [(1, 1), (2, 0), (3, 0)] {
+        let outcome = pair(&config, Link::Tcp, scram);
+        assert!(outcome.client.is_ok(), "{connection}");
+        assert_eq!(outcome.derivations, derivations, "{connection}");
+    }
+    assert_eq!(cache.len(), 1);
+    let other = |_: &[u8]| {
+        Credentials::Scram(Verifier::new(&"s3cret".into(), b"other salt".to_vec(), DEFAULT_ITERATIONS))
+    };
+    assert_eq!(pair(&config, Link::Tcp, other).derivations, 1, "another server, another salt");
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub use words::{BindingMode, Replication, SslMode, SslNegotiation};
 
 use crate::cleartext::{self, Link};
 use crate::error::{ConfigError, PolicyError};
-use crate::scram::{Iterations, ScramKeys};
+use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
 
 /// How the client proves who its user is.
@@ -65,6 +65,8 @@ pub struct Config {
     pub password: Option<Password>,
     /// In place of a password, for SCRAM alone: the keys of a user who has logged in to us.
     pub scram_keys: Option<ScramKeys>,
+    /// Where SCRAM keys are kept from one connection to the next. Default nowhere.
+    pub scram_cache: Option<KeyCache>,
     /// The database; the server takes one of the user's name if there is none.
     pub database: Option<String>,
     /// Where to connect to, in the order in which to try. Nobody looks at it when the stream is the caller's own.
@@ -96,6 +98,7 @@ impl Config {
             user: user.into(),
             password: None,
             scram_keys: None,
+            scram_cache: None,
             database: None,
             hosts: Vec::new(),
             parameters: Vec::new(),
@@ -129,6 +132,12 @@ impl Config {
             AuthenticationMode::Password(password) => (Some(password), None),
             AuthenticationMode::ScramKeys(keys) => (None, Some(keys)),
         };
+        self
+    }
+
+    /// Keeps SCRAM keys in this cache, so that a later connection with the same password need not derive them again.
+    pub fn scram_cache(mut self, cache: &KeyCache) -> Self {
+        self.scram_cache = Some(cache.clone());
         self
     }
 

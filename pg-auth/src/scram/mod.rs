@@ -9,6 +9,7 @@
 //! [differences in the manual](https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-SCRAM-SHA-256).
 
 mod attributes;
+mod cache;
 mod client;
 mod keys;
 mod nonce;
@@ -17,6 +18,7 @@ mod verifier;
 
 use std::num::NonZeroU32;
 
+pub use cache::KeyCache;
 pub use client::{ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Iterations, Proven};
 pub use keys::{ClientKey, Derivation, SaltedPassword, ScramKeys, ServerKey, StoredKey};
 pub use nonce::Nonce;

@@ -1,0 +1,165 @@
+//! Keys that were derived before.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::ScramKeys;
+use crate::secret::Password;
+
+/// A cache of SCRAM keys, so that whoever connects again does not derive them again: a connection costs two hashes instead of
+/// the thousands that PBKDF2 takes.
+///
+/// It holds up to a fixed number of exchanges, each by its password, salt and iteration count, and forgets the one that was
+/// not used for longest. Only keys that the server has proven to know too are put in. A clone is the same cache; everything in
+/// it is wiped when it is dropped or forgotten, and nothing of it prints.
+///
+/// ```
+/// use pg_auth::{Config, scram::KeyCache};
+///
+/// let cache = KeyCache::default();
+/// let config = Config::new("alice").password("s3cret").scram_cache(&cache);
+/// assert!(cache.is_empty(), "until somebody has logged in");
+/// # let _ = config;
+/// ```
+#[derive(Clone)]
+pub struct KeyCache(Arc<Mutex<Entries>>);
+
+struct Entries {
+    /// The one used last comes first.
+    entries: VecDeque<Entry>,
+    most: NonZeroUsize,
+}
+
+struct Entry {
+    password: Password,
+    salt: Vec<u8>,
+    iterations: NonZeroU32,
+    keys: ScramKeys,
+}
+
+impl KeyCache {
+    /// An empty one that holds up to `most` exchanges: as many as there are users on as many servers.
+    pub fn new(most: NonZeroUsize) -> Self {
+        Self(Arc::new(Mutex::new(Entries { entries: VecDeque::new(), most })))
+    }
+
+    /// The keys for this password, salt and iteration count, if they are there.
+    pub fn get(&self, password: &Password, salt: &[u8], iterations: NonZeroU32) -> Option<ScramKeys> {
+        let mut cache = self.lock();
+        let at = cache.position(password, salt, iterations)?;
+        let entry = cache.entries.remove(at)?;
+        let keys = entry.keys.clone();
+        cache.entries.push_front(entry);
+        Some(keys)
+    }
+
+    /// Puts keys in. Those used longest ago make room.
+    pub fn insert(&self, password: &Password, salt: &[u8], iterations: NonZeroU32, keys: ScramKeys) {
+        let mut cache = self.lock();
+        if let Some(at) = cache.position(password, salt, iterations) {
+            cache.entries.remove(at);
+        }
+        let most = cache.most.get();
+        cache.entries.truncate(most - 1);
+        cache.entries.push_front(Entry { password: password.clone(), salt: salt.to_vec(), iterations, keys });
+    }
+
+    /// How many exchanges it holds keys of.
+    pub fn len(&self) -> usize {
+        self.lock().entries.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&self) {
+        self.lock().entries.clear();
+    }
+
+    /// Nothing here is left half done by a panic.
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn position(&self, password: &Password, salt: &[u8], iterations: NonZeroU32) -> Option<usize> {
+        // Salts are no secret, and differ from user to user; passwords compare in constant time.
+        self.entries.iter().position(|entry| {
+            entry.iterations == iterations && entry.salt == salt && entry.password == *password
+        })
+    }
+}
+
+impl Default for KeyCache {
+    /// Room for 64 exchanges.
+    fn default() -> Self {
+        Self::new(const { NonZeroUsize::new(64).expect("it is not zero") })
+    }
+}
+
+impl PartialEq for KeyCache {
+    /// Whether they are the same cache.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for KeyCache {}
+
+impl fmt::Debug for KeyCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyCache").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scram::{DEFAULT_ITERATIONS, Derivation};
+
+    fn keys(password: &str) -> ScramKeys {
+        let one = NonZeroU32::new(1).expect("it is not zero");
+        let salted = Derivation::new(&password.into(), b"salt".to_vec(), one).run();
+        ScramKeys { client: salted.client_key(), server: salted.server_key() }
+    }
+
+    #[test]
+    fn password_salt_and_count_all_count() {
+        let cache = KeyCache::default();
+        let more = NonZeroU32::new(4097).expect("it is not zero");
+        cache.insert(&"a".into(), b"salt", DEFAULT_ITERATIONS, keys("a"));
+        assert_eq!(cache.get(&"a".into(), b"salt", DEFAULT_ITERATIONS), Some(keys("a")));
+        assert_eq!(cache.get(&"b".into(), b"salt", DEFAULT_ITERATIONS), None);
+        assert_eq!(cache.get(&"a".into(), b"tlas", DEFAULT_ITERATIONS), None);
+        assert_eq!(cache.get(&"a".into(), b"salt", more), None);
+    }
+
+    #[test]
+    fn it_is_bounded_and_forgets_what_was_not_used_for_longest() {
+        let cache = KeyCache::new(NonZeroUsize::new(2).expect("it is not zero"));
+        let has = |password: &str| cache.get(&password.into(), b"salt", DEFAULT_ITERATIONS).is_some();
+        for password in ["a", "b"] {
+            cache.insert(&password.into(), b"salt", DEFAULT_ITERATIONS, keys(password));
+        }
+        assert!(has("a"));
+        cache.insert(&"c".into(), b"salt", DEFAULT_ITERATIONS, keys("c"));
+        assert_eq!((cache.len(), has("a"), has("b"), has("c")), (2, true, false, true));
+        cache.insert(&"c".into(), b"salt", DEFAULT_ITERATIONS, keys("d"));
+        assert_eq!(cache.len(), 2, "the same again takes no more room");
+        cache.clear();
+        assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn nothing_of_it_prints() {
+        let cache = KeyCache::default();
+        cache.insert(&"hunter2".into(), b"salt", DEFAULT_ITERATIONS, keys("hunter2"));
+        assert_eq!(format!("{cache:?}"), "KeyCache { len: 1, .. }");
+    }
+}
