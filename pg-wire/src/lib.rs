@@ -93,7 +93,7 @@ pub use frame::{Frame, FrameBuf};
 pub use inbox::{Head, Inbox};
 pub use limits::Limits;
 pub use list::{Count, Entry, Iter, List, Terminated};
-pub use message::{Decode, Field, Message};
+pub use message::{Decode, Direction, Field, Message, Trace};
 pub use outbox::Outbox;
 pub use params::{Bindable, Bound, Params};
 pub use protocol::{BindBuilder, FnCallBuilder, ParseBuilder, PgProtocol, Portal, PutMessage, Statement};
@@ -102,7 +102,6 @@ pub use reader::Reader;
 pub use run::{Frames, Run};
 pub use sqlstate::SqlState;
 pub use text::Text;
-pub use trace::{Direction, Trace};
 #[doc(inline)]
 pub use value::{Column, Columns, FromRow, FromValue, ValueError};
 pub use values::{Values, ValuesIter};

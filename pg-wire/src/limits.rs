@@ -1,7 +1,7 @@
 //! How much a peer may make us hold.
 
 use crate::code::MessageCode;
-use crate::trace::Direction;
+use crate::message::Direction;
 
 /// Bounds on what a peer can make a connection hold; each a knob with a default.
 ///

@@ -6,7 +6,6 @@ use crate::code::MessageCode;
 use crate::error::{DecodeError, EncodeError, EncodeErrorKind};
 use crate::put::{Append, Fill, Measure, Put};
 use crate::reader::Reader;
-use crate::trace::{Direction, Trace};
 
 /// Longest message: what the length field, a signed Int32 that counts itself, can tell.
 pub(crate) const LONGEST: usize = i32::MAX as usize;
@@ -37,7 +36,7 @@ pub trait Message {
     /// assert_eq!(execute.trace(Direction::Frontend).to_string(), "F\t9\tExecute\t \"\" 0");
     /// ```
     fn trace(&self, direction: Direction) -> Trace<'_, Self> {
-        Trace::new(direction, self)
+        Trace { direction, message: self }
     }
 
     /// Appends the whole message to `out`.
@@ -77,6 +76,35 @@ pub trait Message {
         };
         if exact { Ok(()) } else { Err(refused(EncodeErrorKind::Unstable)) }
     }
+}
+
+/// Who is speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The client.
+    Frontend,
+    /// The server.
+    Backend,
+}
+
+/// A message as one line, made by [`Message::trace`]; without a newline at its end.
+///
+/// `F` or `B`, tab, the length field, tab, the name; then, if there are fields, a tab and a space before each: numbers in
+/// decimal, strings in double quotes, bytes in single quotes with what is not printable as `\xNN`. This is what libpq 18
+/// prints with `PQTRACE_SUPPRESS_TIMESTAMPS`, but for
+///
+/// - secrets, which appear as libpq's own regression mode masks them: `"SSSS"` and `'BBBB'`;
+/// - AuthenticationOk, for which libpq has a name and prints nothing, and the salt of MD5, over which it prints a
+///   complaint about itself;
+/// - strings that are not UTF-8: a trace is text, and shows U+FFFD for what is not.
+///
+/// As in libpq, strings are printed as they are: a newline or a quote in a query is one in the trace.
+///
+/// [`PQtrace`](https://www.postgresql.org/docs/current/libpq-control.html#LIBPQ-PQTRACE)
+#[derive(Debug)]
+pub struct Trace<'m, M: ?Sized> {
+    pub(crate) direction: Direction,
+    pub(crate) message: &'m M,
 }
 
 /// A message that can be read from the body of its frame.

@@ -2,44 +2,9 @@
 
 use core::fmt;
 
-use crate::message::Message;
+use crate::message::{Direction, Message, Trace};
 use crate::put::{Measure, Put};
 use crate::text::Text;
-
-/// Who is speaking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The client.
-    Frontend,
-    /// The server.
-    Backend,
-}
-
-/// A message as one line, made by [`Message::trace`]; without a newline at its end.
-///
-/// `F` or `B`, tab, the length field, tab, the name; then, if there are fields, a tab and a space before each: numbers in
-/// decimal, strings in double quotes, bytes in single quotes with what is not printable as `\xNN`. This is what libpq 18
-/// prints with `PQTRACE_SUPPRESS_TIMESTAMPS`, but for
-///
-/// - secrets, which appear as libpq's own regression mode masks them: `"SSSS"` and `'BBBB'`;
-/// - AuthenticationOk, for which libpq has a name and prints nothing, and the salt of MD5, over which it prints a
-///   complaint about itself;
-/// - strings that are not UTF-8: a trace is text, and shows U+FFFD for what is not.
-///
-/// As in libpq, strings are printed as they are: a newline or a quote in a query is one in the trace.
-///
-/// [`PQtrace`](https://www.postgresql.org/docs/current/libpq-control.html#LIBPQ-PQTRACE)
-#[derive(Debug)]
-pub struct Trace<'m, M: ?Sized> {
-    direction: Direction,
-    message: &'m M,
-}
-
-impl<'m, M: Message + ?Sized> Trace<'m, M> {
-    pub(crate) fn new(direction: Direction, message: &'m M) -> Self {
-        Self { direction, message }
-    }
-}
 
 impl<M: Message + ?Sized> fmt::Display for Trace<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

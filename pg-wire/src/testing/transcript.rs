@@ -12,7 +12,7 @@ use core::str::FromStr;
 
 use crate::connection::{Connection, Error, Transport};
 use crate::inbox::Inbox;
-use crate::trace::Direction;
+use crate::message::Direction;
 use text::{Act, read_line, tokens};
 use wire::Shape;
 

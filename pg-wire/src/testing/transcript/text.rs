@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::trace::Direction;
+use crate::message::Direction;
 
 /// What a line does.
 #[derive(Clone, Debug)]

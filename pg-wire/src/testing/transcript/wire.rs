@@ -14,10 +14,10 @@ use crate::frontend::{
     CancelRequest, GssEncRequest, GssResponse, Initial, PasswordMessage, SaslInitialResponse, SaslResponse,
     SslRequest, StartupMessage,
 };
+use crate::message::Direction;
 use crate::message::{Decode, Message};
 use crate::put::Put;
 use crate::text::Text;
-use crate::trace::Direction;
 use crate::{Frame, MessageCode};
 
 type See = fn(&[u8]) -> Result<Seen, DecodeError>;
