@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::line::Who;
 use crate::measure::Measured;
 
-/// Where it is written.
-const FILE: &str = "xtask/bench/chart.svg";
+/// Where it is kept, from the root of the work tree.
+pub(crate) const FILE: &str = "xtask/bench/chart.svg";
 
 const LABELS: f64 = 290.0;
 const PLOT: f64 = 560.0;
@@ -22,7 +22,7 @@ const LEAST: f64 = 0.5;
 const MOST: f64 = 64.0;
 
 /// Names and their colours, which can be told apart on white and on black.
-const COLOURS: [(&str, &str); 9] = [
+const COLOURS: [(&str, &str); 8] = [
     ("pg-wire", "#2f81f7"),
     ("postgres-protocol", "#d29922"),
     ("tokio-postgres", "#bf8700"),
@@ -31,15 +31,12 @@ const COLOURS: [(&str, &str); 9] = [
     ("sqlx", "#f85149"),
     ("xitca-postgres", "#db61a2"),
     ("libpq", "#8b949e"),
-    ("others", "#8b949e"),
 ];
 
-/// Writes it, where we are run from the work tree's root.
-pub(crate) fn write(results: &[Measured]) -> Result<()> {
-    if Path::new(FILE).parent().is_some_and(Path::exists) {
-        fs::write(FILE, draw(results)?)?;
-        eprintln!("bench: wrote {FILE}");
-    }
+/// Writes it.
+pub(crate) fn write(results: &[Measured], file: &Path) -> Result<()> {
+    fs::write(file, draw(results)?).with_context(|| file.display().to_string())?;
+    eprintln!("bench: wrote {}", file.display());
     Ok(())
 }
 

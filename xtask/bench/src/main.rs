@@ -15,6 +15,8 @@ mod micro;
 mod report;
 mod sockets;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use clap::Parser;
 
@@ -37,6 +39,9 @@ struct Arguments {
     /// Leave out counting instructions, for which valgrind is needed
     #[arg(long)]
     no_instructions: bool,
+    /// Write the chart here; a full run writes it to `xtask/bench/chart.svg`
+    #[arg(long)]
+    chart: Option<PathBuf>,
     /// Run every contender of the lines once, each call marked for valgrind (used by ourselves)
     #[arg(long, hide = true)]
     marked: bool,
@@ -122,8 +127,9 @@ fn compare(arguments: &Arguments) -> Result<()> {
             growth::print(ends, arguments.quick)?;
         }
     }
-    if arguments.only.is_empty() && !arguments.quick {
-        chart::write(&results)?;
+    let whole = arguments.only.is_empty() && !arguments.quick;
+    if let Some(file) = arguments.chart.clone().or_else(|| whole.then(|| chart::FILE.into())) {
+        chart::write(&results, &file)?;
     }
     anyhow::ensure!(failed == 0, "{failed} lines failed");
     Ok(())

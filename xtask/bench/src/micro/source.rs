@@ -121,7 +121,7 @@ pub(crate) fn text(row: usize, column: usize) -> Option<String> {
         2 => Some((number % 100).to_string()),
         3 => Some(format!("2024-{:02}-{:02} 10:20:30.{number:06}", number % 12 + 1, number % 28 + 1)),
         4 => Some(if number.is_multiple_of(2) { "t" } else { "f" }.to_owned()),
-        5 => (number % 4 != 0).then(|| format!("{}.{:02}", number / 100, number % 100)),
+        5 => (!number.is_multiple_of(4)).then(|| format!("{}.{:02}", number / 100, number % 100)),
         6 => Some("x".repeat(number % 30)),
         _ => Some((number * 4_000).to_string()),
     }

@@ -221,7 +221,7 @@ fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     }
     // The server reads every row and keeps none; the replay server does not even read it.
     const SQL: &str = "COPY bench_in FROM STDIN WHERE a < 0";
-    const ROW: &[u8] = b"4711\tAda Lovelace, Countess\tthe quick brown fox jumps\n";
+    const ROW: &[u8] = b"4711\tAda Lovelace, Countess\tthe quick brown fox jumps over all.\n";
     let in_block = 65_536 / ROW.len();
     let block: &'static [u8] = ROW.repeat(in_block).leak();
     let in_blocks = Pieces { piece: block, times: count / in_block as u64 };
@@ -259,12 +259,24 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
 
 fn connects(ends: &Ends, lines: &mut Vec<Line>) {
     let Some(server) = ends.servers.first() else { return };
+    let major = server.major;
     let place = Place::new(server.tcp.clone()).scram();
-    // Deriving the key is done beside the runtime by some: the whole process counts.
-    let name = format!("server {}: connect, SCRAM", server.major);
-    let connect_line =
-        Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)).clock(Clock::Process).long();
-    lines.push(everybody(&server.tcp).into_iter().fold(connect_line, |line, (who, connect)| {
+    let name = format!("server {major}: connect, SCRAM");
+    lines.push(connect(Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)), &place, |_| true));
+    // No peer keeps what it has derived.
+    let name = format!("server {major}: connect, SCRAM, keys kept");
+    let only_we = |who| !matches!(who, Who::Peer(_));
+    lines.push(connect(
+        Line::new(name, "connection", CONNECTS, Target::limit(1.1)),
+        &place.keeping(),
+        only_we,
+    ));
+}
+
+/// A line in which connections are made. Deriving a key is done beside the runtime by some: the whole process counts.
+fn connect(line: Line, place: &Place, who: impl Fn(Who) -> bool) -> Line {
+    let able = everybody(&place.at).into_iter().filter(|(one, _)| who(*one));
+    able.fold(line.clock(Clock::Process).long(), |line, (who, connect)| {
         let place = place.clone();
         line.prepared(who, move || {
             let runtime = Rc::new(runtime()?);
@@ -275,5 +287,5 @@ fn connects(ends: &Ends, lines: &mut Vec<Line>) {
                 Ok(0)
             }))
         })
-    }));
+    })
 }

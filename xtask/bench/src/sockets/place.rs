@@ -1,9 +1,12 @@
 //! Where a server is, and who connects.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
+use pg_auth::scram::KeyCache;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -18,8 +21,17 @@ pub(crate) struct Place {
     pub(crate) password: Option<&'static str>,
     /// The database.
     pub(crate) database: &'static str,
-    /// What PBKDF2 has made of the password, where that is known already.
-    pub(crate) salted: Option<[u8; 32]>,
+    /// Where what PBKDF2 has made of the password is kept for the next connection.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// Derived keys: ours, and the hand-written one's.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    /// As pg-auth keeps them.
+    pub(crate) cache: KeyCache,
+    /// As they can be kept by hand.
+    pub(crate) salted: Rc<Cell<Option<[u8; 32]>>>,
 }
 
 /// Where a server listens.
@@ -34,12 +46,17 @@ pub(crate) enum At {
 impl Place {
     /// For a role without a password.
     pub(crate) fn new(at: At) -> Self {
-        Self { at, user: "trust", password: None, database: "test", salted: None }
+        Self { at, user: "trust", password: None, database: "test", kept: None }
     }
 
     /// The same for the role that proves itself by SCRAM.
     pub(crate) fn scram(self) -> Self {
         Self { user: "scram", password: Some("scram-secret"), ..self }
+    }
+
+    /// The same, and keys are kept.
+    pub(crate) fn keeping(self) -> Self {
+        Self { kept: Some(Kept::default()), ..self }
     }
 
     /// `host` and `port` as libpq and its like want them.

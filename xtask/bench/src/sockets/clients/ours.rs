@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use anyhow::{Result, bail};
 use pg_stream_tokio::{
-    AuthenticationMode, Connection, ConnectionBuilder, FormatCode, Limits, Link, PgProtocol, Portal,
-    Statement, TokioIo, oid,
+    Config, Connection, ConnectionBuilder, FormatCode, Link, PgProtocol, Portal, Statement, TokioIo, oid,
 };
 use pg_wire::backend::Backend;
 use tokio::runtime::Runtime;
@@ -44,11 +43,15 @@ impl<S: Dial> Ours<S> {
 
 /// Opens a connection.
 pub(crate) async fn open<S: Dial>(place: &Place) -> Result<Connection<S>> {
-    let mut builder = ConnectionBuilder::new(place.user).database(place.database).limits(Limits::BACKEND);
+    let mut config = Config::new(place.user).database(place.database);
     if let Some(password) = place.password {
-        // Nobody listens in on this machine.
-        builder = builder.auth(AuthenticationMode::Password(password.into())).link(Link::Unix);
+        config = config.password(password);
     }
+    if let Some(kept) = &place.kept {
+        config = config.scram_cache(&kept.cache);
+    }
+    // Nobody listens in on this machine.
+    let builder = ConnectionBuilder::from(config).link(Link::Unix);
     let (conn, _) = builder.connect(S::dial(place).await?).await?;
     Ok(conn)
 }

@@ -9,12 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::sockets::place::Place;
+use crate::sockets::place::{Kept, Place};
 
 /// An exchange that has begun.
 pub(crate) struct Scram {
     password: &'static str,
-    salted: Option<[u8; 32]>,
+    kept: Option<Kept>,
     nonce: String,
     expected: [u8; 32],
 }
@@ -26,7 +26,7 @@ impl Scram {
         getrandom::fill(&mut nonce)?;
         Ok(Self {
             password: place.password.context("no password")?,
-            salted: place.salted,
+            kept: place.kept.clone(),
             nonce: STANDARD.encode(nonce),
             expected: [0; 32],
         })
@@ -42,10 +42,13 @@ impl Scram {
         let said = std::str::from_utf8(said)?;
         let (nonce, salt, iterations) = attributes(said).context("a strange server")?;
         ensure!(nonce.starts_with(&self.nonce), "not our nonce");
-        let salted = match self.salted {
+        let salted = match self.kept.as_ref().and_then(|kept| kept.salted.get()) {
             Some(salted) => salted,
             None => derive(self.password, &STANDARD.decode(salt)?, iterations.parse()?),
         };
+        if let Some(kept) = &self.kept {
+            kept.salted.set(Some(salted));
+        }
         let without_proof = format!("c=biws,r={nonce}");
         let exchange = format!("n=,r={},{said},{without_proof}", self.nonce);
         let key = hmac(&salted, b"Client Key");
@@ -73,14 +76,14 @@ fn attributes(said: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// What costs.
-pub(crate) fn derive(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
+fn derive(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
     let mut salted = [0; 32];
     pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), salt, iterations, &mut salted);
     salted
 }
 
 /// HMAC-SHA-256.
-pub(crate) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| unreachable!("any length will do"));
     mac.update(message);
     mac.finalize().into_bytes().into()
