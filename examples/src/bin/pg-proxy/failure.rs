@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Malformed(Party, DecodeError),
     /// A header that cannot be believed.
     OutOfStep(Party, FrameError),
+    /// A first packet of a length that cannot be believed.
+    Length(FrameError),
     /// A start-up message whose parameters do not end where they should.
     StartupLayout(DecodeError),
     /// A request of the time before the session that is not what its code promises.
@@ -33,6 +35,9 @@ pub(crate) enum Failure {
     /// The client was not let in in time.
     Timeout,
 }
+
+/// The codes of messages that a client may send.
+const FRONTEND: &[u8] = b"BCcDdEFfHPpQSX";
 
 /// One of the two that talk through us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,10 @@ impl Failure {
     pub(crate) fn answer(&self, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
             Self::Malformed(Party::Client, error) => (SqlState::PROTOCOL_VIOLATION, error.to_string()),
+            // PostgreSQL looks at the code before it looks at the length.
+            Self::OutOfStep(Party::Client, FrameError { code, .. }) if !FRONTEND.contains(&code.0) => {
+                (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
+            }
             Self::StartupLayout(_) => (
                 SqlState::PROTOCOL_VIOLATION,
                 "invalid startup packet layout: expected terminator as last byte".into(),
@@ -112,6 +121,7 @@ impl fmt::Display for Failure {
             Self::Gone(party) => write!(f, "{party} is gone"),
             Self::Malformed(party, error) => write!(f, "from {party}: {error}"),
             Self::OutOfStep(party, error) => write!(f, "from {party}: {error}"),
+            Self::Length(error) => write!(f, "from the client, as its first packet: {error}"),
             Self::StartupLayout(error) | Self::Request(error) => write!(f, "from the client: {error}"),
             Self::Unsupported(version) => write!(f, "from the client: version {version} of the protocol"),
             Self::Unencrypted(request) => {

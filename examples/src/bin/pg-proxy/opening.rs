@@ -3,7 +3,7 @@
 use pg_stream_tokio::{Connection, Limits, Socket, TokioIo};
 use pg_wire::backend::{Authentication, Backend};
 use pg_wire::frontend::{GssEncRequest, Initial, ProtocolVersion, SslRequest};
-use pg_wire::{DecodeError, Direction, Error};
+use pg_wire::{Direction, Error};
 use tokio::io::AsyncReadExt;
 
 use crate::arguments::Tls;
@@ -27,8 +27,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 pub(crate) enum Opened {
     /// The client is let in, by this server.
     Session(Connection<Socket>),
-    /// From here on client and server are encrypted.
-    Encrypted(Connection<Socket>),
+    /// From here on client and server speak what we do not: they are encrypted, or older than version 3.
+    Opaque(Connection<Socket>),
     /// Nothing: the client is refused, or has only asked for something to be cancelled, or is gone.
     Over,
 }
@@ -39,6 +39,14 @@ enum First {
     Tls,
     /// Nothing whole, and nothing will.
     End,
+}
+
+/// What a packet asks for.
+enum Asked {
+    Encryption(&'static Encryption),
+    ToBeLetIn,
+    /// Something in a version older than 3, which may have another layout.
+    Unknown,
 }
 
 /// A kind of encryption that a client can ask for.
@@ -73,18 +81,12 @@ pub(crate) async fn open(context: &Context, client: &mut Connection<Socket>) -> 
             First::Packet(packet) => packet,
             // Only as the very first thing: behind a request it comes too late.
             First::Tls if tls == Tls::Passthrough && upstream.is_none() => {
-                return dial(context).await.map(Opened::Encrypted);
+                return dial(context).await.map(Opened::Opaque);
             }
             First::Tls | First::End => return Ok(Opened::Over),
         };
-        let request = Initial::decode(&packet).map_err(|error| not_a_request(&packet, error))?;
-        front.message(&request, &packet);
-        let encryption = match request {
-            Initial::Ssl(_) => Some(&TLS),
-            Initial::GssEnc(_) => Some(&GSS),
-            _ => None,
-        };
-        if let Some(encryption) = encryption
+        let asked = asked(&packet, &mut front)?;
+        if let Asked::Encryption(encryption) = asked
             && tls == Tls::Refuse
         {
             // A second request of a kind is none, but a version that nobody speaks.
@@ -100,10 +102,12 @@ pub(crate) async fn open(context: &Context, client: &mut Connection<Socket>) -> 
             Some(server) => server,
             None => dial(context).await?,
         };
-        server.outbox_mut().put_raw(&length_of(&packet));
-        server.outbox_mut().put_raw(&packet);
-        send(&mut server, Party::Server).await?;
-        let Some(encryption) = encryption else { return let_in(context, client, server, front).await };
+        pass(&mut server, &packet).await?;
+        let encryption = match asked {
+            Asked::ToBeLetIn => return let_in(context, client, server, front).await,
+            Asked::Unknown => return Ok(Opened::Opaque(server)),
+            Asked::Encryption(encryption) => encryption,
+        };
         match answer(&mut server).await? {
             b'N' => {
                 decline(context, client, encryption).await?;
@@ -111,7 +115,7 @@ pub(crate) async fn open(context: &Context, client: &mut Connection<Socket>) -> 
             }
             yes if yes == encryption.yes => {
                 reply(context, client, encryption, yes).await?;
-                return Ok(Opened::Encrypted(server));
+                return Ok(Opened::Opaque(server));
             }
             // An ErrorResponse, from a server that is too old or too busy.
             b'E' => {
@@ -130,7 +134,7 @@ async fn first(client: &mut Connection<Socket>) -> Result<First, Failure> {
             return Ok(First::Tls);
         }
         let packet = client.inbox_mut().next_packet(LONGEST_PACKET);
-        if let Some(packet) = packet.map_err(|error| Failure::OutOfStep(Party::Client, error))? {
+        if let Some(packet) = packet.map_err(Failure::Length)? {
             return Ok(First::Packet(packet.to_vec()));
         }
         match client.fill().await {
@@ -141,19 +145,37 @@ async fn first(client: &mut Connection<Socket>) -> Result<First, Failure> {
     }
 }
 
-/// What is wrong with a packet that cannot be decoded, in PostgreSQL's eyes: the version is judged before the rest.
-fn not_a_request(packet: &[u8], error: DecodeError) -> Failure {
-    let version = packet.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)));
-    match version {
+/// Reads a packet.
+fn asked(packet: &[u8], front: &mut Inspector<'_>) -> Result<Asked, Failure> {
+    let version = version_of(packet);
+    if version.is_some_and(|version| version < ProtocolVersion::V3_0) {
+        return Ok(Asked::Unknown);
+    }
+    let request = Initial::decode(packet).map_err(|error| match version {
         Some(version) if version.major() == ProtocolVersion::V3_0.major() => Failure::StartupLayout(error),
         Some(version) if version.major() != TLS.code.major() => Failure::Unsupported(version),
         _ => Failure::Request(error),
-    }
+    })?;
+    front.message(&request, packet);
+    Ok(match request {
+        Initial::Ssl(_) => Asked::Encryption(&TLS),
+        Initial::GssEnc(_) => Asked::Encryption(&GSS),
+        // A request to cancel is answered by the server's leaving, and so is like a session that is refused.
+        _ => Asked::ToBeLetIn,
+    })
 }
 
-/// The length field of a packet with this body.
-fn length_of(body: &[u8]) -> [u8; 4] {
-    u32::try_from(body.len() + 4).unwrap_or(u32::MAX).to_be_bytes()
+/// The version that a packet gives, or the request that stands in its place.
+fn version_of(packet: &[u8]) -> Option<ProtocolVersion> {
+    packet.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)))
+}
+
+/// Passes a packet on.
+async fn pass(server: &mut Connection<Socket>, packet: &[u8]) -> Result<(), Failure> {
+    let length = u32::try_from(packet.len() + 4).unwrap_or(u32::MAX);
+    server.outbox_mut().put_raw(&length.to_be_bytes());
+    server.outbox_mut().put_raw(packet);
+    send(server, Party::Server).await
 }
 
 async fn dial(context: &Context) -> Result<Connection<Socket>, Failure> {

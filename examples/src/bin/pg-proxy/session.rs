@@ -86,7 +86,7 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket) {
     let (end, from, to) = match opened.unwrap_or(Err(Failure::Timeout)) {
         Ok(Opened::Over) => part_in(client, Ok(End::Clean)),
         Ok(Opened::Session(server)) => session(&context, client, server, false).await,
-        Ok(Opened::Encrypted(server)) => session(&context, client, server, true).await,
+        Ok(Opened::Opaque(server)) => session(&context, client, server, true).await,
         Err(failure) => part_in(client, Err((failure, End::Clean))),
     };
     let mut answer = None;
@@ -110,15 +110,15 @@ async fn session(
     context: &Context,
     client: Connection<Socket>,
     server: Connection<Socket>,
-    encrypted: bool,
+    opaque: bool,
 ) -> (Ended, Reader, Writer) {
     let raw = context.proxy.raw;
-    let passing = |direction| match (encrypted, raw) {
+    let passing = |direction| match (opaque, raw) {
         (true, _) => Passing::Opaque,
         (false, true) => Passing::Framed,
         (false, false) => Passing::Decoded(Inspector::new(context, direction)),
     };
-    if encrypted || raw {
+    if opaque || raw {
         context.tally().not_decoded();
     }
     let (mut up, mut down) = pumps(client, server);

@@ -1,0 +1,436 @@
+//! Clients that mean no good, against `pg-proxy` in front of a real server.
+//!
+//! Each row of the table is what such a client says. It says the same to the server itself, and is told the same: or, where
+//! the proxy looks closer, is told the same SQLSTATE and then has to leave. Beside them all stands a client that is served.
+
+#[path = "proxy/process.rs"]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+mod process;
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+mod support;
+#[path = "proxy/wire.rs"]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+mod wire;
+
+use std::net::SocketAddr;
+
+use pg_wire::SqlState;
+
+use process::{Proxy, until};
+use support::Server;
+use wire::{Client, GSSENC_REQUEST, SSL_REQUEST, query, startup, startup_with};
+
+/// What a hostile client says, and what comes of it.
+struct Row {
+    name: String,
+    bytes: Vec<u8>,
+    how: How,
+    verdict: Verdict,
+}
+
+/// How the bytes are said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    /// In one piece, and then no more.
+    AtOnce,
+    /// A byte at a time, and then no more.
+    Drip,
+}
+
+/// What the proxy makes of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    /// What the server makes of it, to the letter.
+    AsTheServer,
+    /// The server says this and goes on; the proxy says this and closes.
+    Ended(SqlState),
+    /// The server lets it pass, and why the proxy does not.
+    Stricter(&'static str),
+}
+
+/// What a client hears: answers to requests for encryption, the codes of messages, and how the last error is called.
+#[derive(Debug, PartialEq)]
+struct Heard {
+    answers: String,
+    codes: String,
+    state: Option<SqlState>,
+}
+
+const VIOLATION: Verdict = Verdict::Ended(SqlState::PROTOCOL_VIOLATION);
+
+/// A row in which all comes at once.
+fn row(name: &str, verdict: Verdict, parts: &[&[u8]]) -> Row {
+    Row { name: name.into(), bytes: parts.concat(), how: How::AtOnce, verdict }
+}
+
+fn same(name: &str, parts: &[&[u8]]) -> Row {
+    row(name, Verdict::AsTheServer, parts)
+}
+
+/// A message with this code and this body.
+fn message(code: u8, body: &[u8]) -> Vec<u8> {
+    announced(code, i32::try_from(body.len() + 4).expect("a short one"), body)
+}
+
+/// A message that gives its length as this.
+fn announced(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
+    [&[code][..], &length.to_be_bytes(), body].concat()
+}
+
+/// A packet of the time before there are codes.
+fn packet(body: &[u8]) -> Vec<u8> {
+    [&i32::try_from(body.len() + 4).expect("a short one").to_be_bytes()[..], body].concat()
+}
+
+/// A packet of this version, with this behind it.
+fn version(major: u16, minor: u16, rest: &[u8]) -> Vec<u8> {
+    packet(&[&major.to_be_bytes()[..], &minor.to_be_bytes(), rest].concat())
+}
+
+const PARAMETERS: &[u8] = b"user\0trust\0database\0test\0\0";
+
+/// Begins of sessions, or what should have been.
+fn openings() -> Vec<Row> {
+    let long = |length: usize| {
+        let filler = length - 4 - 4 - PARAMETERS.len() - b"application_name\0\0".len();
+        let name = [b"application_name\0".to_vec(), vec![b'x'; filler], vec![0]].concat();
+        let whole = version(3, 0, &[&name, PARAMETERS].concat());
+        assert_eq!(whole.len(), length);
+        whole
+    };
+    let mut rows = vec![
+        same("nothing", &[]),
+        same("one byte", &[b"\0"]),
+        same("most of a length", &[b"\0\0\0"]),
+        same("a length of 0", &[b"\0\0\0\0\0\x03\0\0"]),
+        same("a length of 3", &[b"\0\0\0\x03\0\x03\0\0"]),
+        same("a length of itself", &[b"\0\0\0\x04"]),
+        same("a length into the version", &[b"\0\0\0\x07\0\x03\0"]),
+        same("a length of -1", &[b"\xff\xff\xff\xff\0\x03\0\0"]),
+        same("the least length", &[b"\x80\0\0\0\0\x03\0\0"]),
+        same("the greatest length", &[b"\x7f\xff\xff\xff\0\x03\0\0"]),
+        same("a length of 10,005", &[b"\0\0\x27\x15\0\x03\0\0"]),
+        same("as long as can be", &[&long(10_004)]),
+        same("one byte longer", &[&long(10_005)]),
+        same("HTTP", &[b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"]),
+        same("SSH", &[b"SSH-2.0-OpenSSH_9.6\r\n"]),
+        same("TLS", &[b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", &[7; 500]]),
+        same("TLS, its first byte alone", &[b"\x16"]),
+        same("a message where there is no session", &[&query("select 1")]),
+        same("a flood of one byte", &[&[b'A'; 1 << 20]]),
+        same("a flood of zeros", &[&[0; 1 << 20]]),
+        same("a start-up message behind a flood", &[&[0; 4096], &startup()]),
+        same("version 0.0", &[&version(0, 0, PARAMETERS)]),
+        same("version 1.0", &[&version(1, 0, PARAMETERS)]),
+        same("version 2.0", &[&version(2, 0, PARAMETERS)]),
+        same("version 2.0 in its own layout", &[&version(2, 0, &[b'x'; 288])]),
+        same("version 3.1", &[&version(3, 1, PARAMETERS)]),
+        same("version 3.9999", &[&version(3, 9999, PARAMETERS)]),
+        same("version 4.0", &[&version(4, 0, PARAMETERS)]),
+        same("version 1234.0", &[&version(1234, 0, PARAMETERS)]),
+        same("version 65535.65535", &[&version(0xffff, 0xffff, PARAMETERS)]),
+        same("a version alone", &[&version(3, 0, b"")]),
+        same("a version and an end", &[&version(3, 0, b"\0")]),
+        same("no end of the parameters", &[&version(3, 0, b"user\0trust\0")]),
+        same("no end of a value", &[&version(3, 0, b"user\0trust")]),
+        same("no end of a name", &[&version(3, 0, b"user")]),
+        same("a name without a value", &[&version(3, 0, b"user\0trust\0database\0\0")]),
+        same("bytes behind the end", &[&version(3, 0, b"user\0trust\0\0x")]),
+        same("a second end", &[&version(3, 0, b"user\0trust\0\0\0")]),
+        same("no user", &[&version(3, 0, b"database\0test\0\0")]),
+        same("an empty user", &[&version(3, 0, b"user\0\0database\0test\0\0")]),
+        same("two users", &[&version(3, 0, b"user\0trust\0user\0nobody\0database\0test\0\0")]),
+        same("a user nobody knows", &[&version(3, 0, b"user\0nobody\0\0")]),
+        same("a user in no encoding", &[&version(3, 0, b"user\0\xff\xfe\x80\0\0")]),
+        same("a database nobody knows", &[&version(3, 0, b"user\0trust\0database\0\xc3\x28\0\0")]),
+        same("a parameter nobody knows", &[&version(3, 0, b"user\0trust\0nonsense\0x\0\0")]),
+        same("an option of the protocol nobody knows", &[&version(3, 0, b"user\0trust\0_pq_.x\0y\0\0")]),
+        same("a thousand parameters", &[&version(3, 0, &[&b"a\0b\0".repeat(1000), PARAMETERS].concat())]),
+        same("SSLRequest and no more", &[SSL_REQUEST]),
+        same("SSLRequest and a start-up message behind it", &[SSL_REQUEST, &startup()]),
+        same("SSLRequest and TLS behind it", &[SSL_REQUEST, b"\x16\x03\x01\0\x05hello"]),
+        same("GSSENCRequest and a start-up message behind it", &[GSSENC_REQUEST, &startup()]),
+        same("SSLRequest a hundred times", &[&SSL_REQUEST.repeat(100)]),
+        same("most of an SSLRequest", &[&SSL_REQUEST[..7]]),
+        row(
+            "SSLRequest with a body",
+            Verdict::Stricter("it has no body: what is in it would be passed over"),
+            &[&version(1234, 5679, b"x")],
+        ),
+        same("CancelRequest for nobody", &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03\x04")]),
+        same("CancelRequest without a key", &[&version(1234, 5678, b"\0\0\0\x01")]),
+        same("CancelRequest without a session", &[&version(1234, 5678, b"")]),
+        same("CancelRequest with too short a key", &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03")]),
+        same("CancelRequest with too long a key", &[&version(1234, 5678, &[1; 261])]),
+        same(
+            "CancelRequest and a session behind it",
+            &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03\x04"), &startup(), &query("select 1")],
+        ),
+        same("CancelRequest and nonsense behind it", &[&version(1234, 5678, &[1; 8]), &[0xff; 1000]]),
+    ];
+    for length in [5, 6] {
+        rows.push(same("a length into the code", &[&packet(&[0; 4][..length - 4])]));
+    }
+    rows.extend(answers());
+    rows.extend(truncated("start-up message", &[], &startup()));
+    rows.push(Row { how: How::Drip, ..same("a session by drops", &[&startup(), &query("select 1")]) });
+    rows.push(Row { how: How::Drip, ..same("nonsense by drops", &[b"nonsense"]) });
+    rows
+}
+
+/// Answers to requests for authentication, and what comes in their place.
+fn answers() -> Vec<Row> {
+    let cleartext = startup_with(&[("user", "cleartext"), ("database", "test")]);
+    let md5 = startup_with(&[("user", "md5"), ("database", "test")]);
+    let scram = startup_with(&[("user", "scram"), ("database", "test")]);
+    let first = |length: i32, data: &[u8]| {
+        message(b'p', &[&b"SCRAM-SHA-256\0"[..], &length.to_be_bytes(), data].concat())
+    };
+    vec![
+        same("no password", &[&cleartext]),
+        same("an empty password", &[&cleartext, &message(b'p', b"\0")]),
+        same("a wrong password", &[&cleartext, &message(b'p', b"hunter2\0")]),
+        same("a query for a password", &[&cleartext, &query("select 1")]),
+        same(
+            "a password for a password and a query",
+            &[&cleartext, &message(b'p', b"cleartext-secret\0"), &query("select 1")],
+        ),
+        same("a password of a length below its own", &[&cleartext, &announced(b'p', 3, b"")]),
+        same("a password of a negative length", &[&cleartext, &announced(b'p', -5, b"x\0")]),
+        same("a password of a gigabyte", &[&cleartext, &announced(b'p', 1 << 30, b"x\0")]),
+        same("a password over the limit", &[&cleartext, &message(b'p', &[b'x'; 70_000])]),
+        same("half a password", &[&cleartext, &announced(b'p', 100, b"half")]),
+        row("a password without an end", VIOLATION, &[&cleartext, &message(b'p', b"cleartext-secret")]),
+        row("a password with something behind it", VIOLATION, &[&cleartext, &message(b'p', b"x\0y\0")]),
+        row("a password without anything", VIOLATION, &[&cleartext, &message(b'p', b"")]),
+        same("a strange message for a password", &[&cleartext, &message(b'z', b"")]),
+        same("a password in clear for MD5", &[&md5, &message(b'p', b"md5-secret\0")]),
+        same("an unknown mechanism", &[&scram, &message(b'p', b"SCRAM-MD5\0\xff\xff\xff\xff")]),
+        row("a mechanism without an end", VIOLATION, &[&scram, &message(b'p', b"SCRAM-SHA-256")]),
+        row("a first message longer than it is", VIOLATION, &[&scram, &first(1000, b"n,,n=,r=x")]),
+        row("a first message shorter than it is", VIOLATION, &[&scram, &first(3, b"n,,n=,r=x")]),
+        row("a first message of a negative length", VIOLATION, &[&scram, &first(-2, b"")]),
+        same("a first message that is nonsense", &[&scram, &first(8, b"nonsense")]),
+        same("a first message twice", &[&scram, &first(9, b"n,,n=,r=x"), &first(9, b"n,,n=,r=x")]),
+        same("a password for SCRAM", &[&scram, &message(b'p', b"scram-secret\0\0\0\0\0")]),
+        same("a query for SCRAM", &[&scram, &query("select 1")]),
+    ]
+}
+
+/// What is said in a session.
+fn sessions() -> Vec<Row> {
+    let bind = |body: &[u8]| [message(b'P', b"\0select $1::text\0\0\0"), message(b'B', body)].concat();
+    let mut rows = vec![
+        same("a code of nobody's", &[&message(b'z', b"")]),
+        same("a code of 0", &[&message(0, b"")]),
+        same("a code of 255", &[&message(255, b"x")]),
+        same("a code of the server's", &[&message(b'Z', b"I")]),
+        same("a start-up message again", &[&startup()]),
+        same("an SSLRequest, late", &[SSL_REQUEST]),
+        same("TLS, late", &[b"\x16\x03\x01\0\x05hello"]),
+        same("a password that nobody asked for", &[&message(b'p', b"secret\0")]),
+        same("a length of 3", &[&announced(b'Q', 3, b"")]),
+        same("a length of 0", &[&announced(b'S', 0, b"")]),
+        same("a length of -1", &[&announced(b'Q', -1, b"")]),
+        same("the least length", &[&announced(b'P', i32::MIN, b"")]),
+        same("the greatest length", &[&announced(b'Q', i32::MAX, b"select 1\0")]),
+        same("a gigabyte and one byte", &[&announced(b'd', 0x4000_0000, b"x")]),
+        same("a gigabyte that never comes", &[&announced(b'Q', 0x3fff_ffff, b"select 1\0")]),
+        same("a Sync of a megabyte", &[&announced(b'S', 1 << 20, b"x")]),
+        same("a Describe over its limit", &[&message(b'D', &[&b"S"[..], &[b'x'; 20_000], b"\0"].concat())]),
+        same("an Execute far over its limit", &[&message(b'E', &[b'x'; 70_000])]),
+        same("a good query and a bad length behind it", &[&query("select 1"), &announced(b'Q', 2, b"")]),
+        same("a good query and a strange code behind it", &[&query("select 1"), &message(b'!', b"")]),
+        same("a query of no statement", &[&query("")]),
+        same("a query that is nonsense", &[&query("\u{1f4a5}\u{7f}")]),
+        same("a query in no encoding", &[&message(b'Q', b"select '\xff\xfe'\0")]),
+        row("a query without an end", VIOLATION, &[&message(b'Q', b"select 1")]),
+        row("a query without anything", VIOLATION, &[&message(b'Q', b"")]),
+        row("a query with another behind it", VIOLATION, &[&message(b'Q', b"select 1\0select 2\0")]),
+        row("a Parse without an end", VIOLATION, &[&message(b'P', b"name")]),
+        row("a Parse without types", VIOLATION, &[&message(b'P', b"\0select 1\0")]),
+        row("a Parse of half a count", VIOLATION, &[&message(b'P', b"\0select 1\0\0")]),
+        row(
+            "a Parse of 65,535 types in which there is one",
+            VIOLATION,
+            &[&message(b'P', b"\0select 1\0\xff\xff\0\0\0\x17")],
+        ),
+        row("a Parse with something behind it", VIOLATION, &[&message(b'P', b"\0select 1\0\0\0x")]),
+        row("a Bind without anything", VIOLATION, &[&bind(b"")]),
+        row("a Bind of names alone", VIOLATION, &[&bind(b"\0\0")]),
+        row("a Bind of 65,535 formats in which there is one", VIOLATION, &[&bind(b"\0\0\xff\xff\0\0")]),
+        row("a Bind of 65,535 values in which there is none", VIOLATION, &[&bind(b"\0\0\0\0\xff\xff")]),
+        row("a Bind of a value longer than it is", VIOLATION, &[&bind(b"\0\0\0\0\0\x01\0\0\0\x09x\0\0")]),
+        row(
+            "a Bind of a gigabyte that is not there",
+            VIOLATION,
+            &[&bind(b"\0\0\0\0\0\x01\x3f\xff\xff\xffx\0\0")],
+        ),
+        row("a Bind of a value of length -2", VIOLATION, &[&bind(b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0")]),
+        row("a Bind of the least length", VIOLATION, &[&bind(b"\0\0\0\0\0\x01\x80\0\0\0\0\0")]),
+        row("a Bind without formats of the result", VIOLATION, &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x")]),
+        row("a Bind with something behind it", VIOLATION, &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x\0\0x")]),
+        same("a Bind of a statement nobody knows", &[&message(b'B', b"\0nobody\0\0\0\0\0\0\0")]),
+        same("a Bind in a format nobody knows", &[&bind(b"\0\0\0\x01\0\x07\0\x01\0\0\0\x01x\0\0")]),
+        same("a Bind of two formats for one value", &[&bind(b"\0\0\0\x02\0\0\0\x01\0\x01\0\0\0\x01x\0\0")]),
+        same("a Bind of two values for one", &[&bind(b"\0\0\0\0\0\x02\0\0\0\x01x\0\0\0\x01x\0\0")]),
+        same("a Bind of two formats for one column", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x\0\x02\0\0\0\x01")]),
+        same("a Describe of neither", &[&message(b'D', b"X\0")]),
+        row("a Describe without a name", VIOLATION, &[&message(b'D', b"S")]),
+        same("a Close of neither", &[&message(b'C', b"\0\0")]),
+        row("a Close without an end", VIOLATION, &[&message(b'C', b"Pname")]),
+        row("a Close without anything", VIOLATION, &[&message(b'C', b"")]),
+        row("half an Execute", VIOLATION, &[&message(b'E', b"\0\0\0")]),
+        row("an Execute without an end", VIOLATION, &[&message(b'E', b"name")]),
+        same("an Execute of -1 rows of nothing", &[&message(b'E', b"\0\xff\xff\xff\xff")]),
+        row("a Sync with something in it", VIOLATION, &[&message(b'S', b"x")]),
+        row("a Flush with something in it", VIOLATION, &[&message(b'H', b"x")]),
+        row("half a FunctionCall", VIOLATION, &[&message(b'F', b"\0\0\x05")]),
+        row(
+            "a FunctionCall of 65,535 values in which there is none",
+            VIOLATION,
+            &[&message(b'F', b"\0\0\x05\x40\0\0\xff\xff")],
+        ),
+        same("a FunctionCall of a function nobody knows", &[&message(b'F', b"\xff\xff\xff\xff\0\0\0\0\0\0")]),
+        same("data where there is no COPY", &[&message(b'd', b"x"), &message(b'c', b""), &query("select 1")]),
+        same(
+            "nonsense in a COPY",
+            &[&query("copy pg_temp.none from stdin"), &message(b'd', b"x"), &message(b'c', b"")],
+        ),
+        same(
+            "a strange message in a COPY",
+            &[
+                &query("create temp table t (x text); copy t from stdin"),
+                &message(b'd', b"x\n"),
+                &message(b'E', b"\0\0\0\0\0"),
+            ],
+        ),
+        same("a flood of Syncs", &[&message(b'S', b"").repeat(10_000)]),
+        same("a flood of Flushes", &[&message(b'H', b"").repeat(100_000)]),
+        same("a flood of strange codes", &[&message(b'?', b"").repeat(10_000)]),
+        same("a flood of nothing", &[&[0; 1 << 20]]),
+        row(
+            "a Terminate with something in it",
+            Verdict::Stricter("the server does not look; but what has no body is not a Terminate with one"),
+            &[&message(b'X', b"x")],
+        ),
+        row(
+            "a CopyDone with something in it, where there is no COPY",
+            Verdict::Stricter("the server passes it over without looking"),
+            &[&message(b'c', b"x")],
+        ),
+        row(
+            "a CopyFail without an end, where there is no COPY",
+            Verdict::Stricter("the server passes it over without looking"),
+            &[&message(b'f', b"x")],
+        ),
+    ];
+    let conversation = [
+        message(b'P', b"s\0select $1::text\0\0\0"),
+        message(b'D', b"Ss\0"),
+        message(b'B', b"\0s\0\0\0\0\x01\0\0\0\x02hi\0\0"),
+        message(b'E', b"\0\0\0\0\0"),
+        message(b'S', b""),
+        query("select 1"),
+    ]
+    .concat();
+    rows.extend(truncated("conversation", &[], &conversation));
+    rows.push(Row { how: How::Drip, ..same("a conversation by drops", &[&conversation]) });
+    rows
+}
+
+/// The same, cut at every byte.
+fn truncated(what: &str, before: &[u8], whole: &[u8]) -> Vec<Row> {
+    let cut = |end: usize| same(&format!("{end} bytes of a {what}"), &[before, &whole[..end]]);
+    (1..whole.len()).map(cut).collect()
+}
+
+/// Says it all to somebody, and no more, and hears everything there is to hear.
+fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
+    let mut client = if in_session { Client::let_in(address) } else { Client::new(address) };
+    match row.how {
+        How::AtOnce => client.try_to_say(&row.bytes),
+        How::Drip => row.bytes.iter().for_each(|byte| client.try_to_say(&[*byte])),
+    }
+    client.finish();
+    let heard = client.rest();
+    // What answers a request for encryption is one byte. A NoticeResponse has a length behind its code.
+    let single = |at: &usize| b"NSG".contains(&heard[*at]) && heard.get(at + 1) != Some(&0);
+    let answers = (0..heard.len()).take_while(single).count();
+    let (answers, mut rest) = heard.split_at(answers);
+    let (mut codes, mut state) = (String::new(), None);
+    // To a client of the time before version 3, an error is a line of text.
+    if let Some([line @ .., b'\n', 0]) = rest.strip_prefix(b"EFATAL:  ") {
+        codes = String::from_utf8_lossy(line).into_owned();
+        rest = &[];
+    }
+    while let [code, a, b, c, d, behind @ ..] = rest {
+        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize - 4;
+        let whole = behind.split_at_checked(length);
+        let (body, next) = whole.unwrap_or_else(|| panic!("{}: half a message: {heard:?}", row.name));
+        let frame = pg_wire::Frame { code: pg_wire::MessageCode(*code), body };
+        if let Ok(pg_wire::backend::Backend::ErrorResponse(error)) = frame.backend() {
+            state = error.fields.sqlstate();
+        }
+        codes.push(char::from(*code));
+        rest = next;
+    }
+    assert_eq!(rest, b"", "{}: half a header: {heard:?}", row.name);
+    Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
+}
+
+/// Goes through a table, on both servers and twice.
+fn withstands(rows: &[Row], in_session: bool) {
+    for server in Server::both() {
+        let proxy = Proxy::with(server.address, &["--check"]);
+        let mut good = Client::let_in(proxy.address());
+        let descriptors = proxy.descriptors();
+        let mut memory = None;
+        let mut wrong = Vec::new();
+        for round in 0..2 {
+            for row in rows {
+                let heard = hear(proxy.address(), in_session, row);
+                good.is_served();
+                if round > 0 {
+                    continue;
+                }
+                let theirs = hear(server.address, in_session, row);
+                let good = match row.verdict {
+                    Verdict::AsTheServer => heard == theirs,
+                    Verdict::Ended(state) => {
+                        heard.codes.ends_with('E')
+                            && (heard.state, theirs.state) == (Some(state), Some(state))
+                    }
+                    Verdict::Stricter(_) => {
+                        theirs.state.is_none() && (heard.codes.is_empty() || heard.codes.ends_with('E'))
+                    }
+                };
+                if !good {
+                    let (major, verdict) = (server.major, row.verdict);
+                    wrong.push(format!("{} ({verdict:?}, {major}): {heard:?}, {theirs:?}", row.name));
+                }
+            }
+            until("nothing is left of them", || proxy.descriptors() == descriptors);
+            let now = proxy.memory();
+            let before = *memory.get_or_insert(now);
+            println!("{} rows, and {now} bytes are held", rows.len());
+            assert!(now < before + (2 << 20), "{before} bytes have become {now}");
+        }
+        assert!(wrong.is_empty(), "{} are not told what they should be:\n{}", wrong.len(), wrong.join("\n"));
+        drop(good);
+        let stopped = proxy.stop();
+        assert_eq!((stopped.code, stopped.counts[2]), (Some(0), 0), "{:?}", stopped.said);
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn openings_of_every_bad_kind_are_withstood() {
+    withstands(&openings(), false);
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn sessions_of_every_bad_kind_are_withstood() {
+    withstands(&sessions(), true);
+}
