@@ -25,7 +25,7 @@ const MOST: f64 = 64.0;
 const COLOURS: [(&str, &str); 8] = [
     ("pg-wire", "#2f81f7"),
     ("postgres-protocol", "#d29922"),
-    ("tokio-postgres", "#bf8700"),
+    ("tokio-postgres", "#39c5cf"),
     ("pgwire", "#a371f7"),
     ("pg_stream", "#3fb950"),
     ("sqlx", "#f85149"),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::line::{Line, Round, Who};
+use crate::line::{Line, Who};
 use crate::sockets::Ends;
 
 /// One contender of one line, to be run in a process of its own.
@@ -99,7 +99,7 @@ impl Child<'_> {
 pub(crate) fn run(line: Line, who: &str, rounds: u64) -> Result<()> {
     let mut contenders = line.contenders.into_iter();
     let contender = contenders.find(|contender| contender.who.name() == who).context("no such contender")?;
-    let mut round: Round = (contender.prepare)()?;
+    let (mut round, _) = (contender.prepare)()?;
     for _ in 0..rounds {
         round()?;
     }

@@ -28,7 +28,7 @@ extern "C" fn pg_bench_round_ends() {
 /// What the run under valgrind does.
 pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     for contender in lines.into_iter().flat_map(|line| line.contenders) {
-        let mut round = (contender.prepare)()?;
+        let (mut round, _) = (contender.prepare)()?;
         round()?;
         pg_bench_round_begins();
         let found = round();

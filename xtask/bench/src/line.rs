@@ -27,12 +27,16 @@ impl Who {
 /// Does one round of the work, and says what came of it: the same number for all contenders of a line.
 pub(crate) type Round = Box<dyn FnMut() -> Result<u64>>;
 
+/// Tells CPU time so far, in nanoseconds.
+pub(crate) type Meter = Box<dyn Fn() -> f64>;
+
 /// One way to do the work of a line.
 pub(crate) struct Contender {
     /// Whose way it is.
     pub(crate) who: Who,
-    /// Makes ready: connects, and takes the memory that is needed.
-    pub(crate) prepare: Box<dyn FnOnce() -> Result<Round>>,
+    /// Makes ready: connects, and takes the memory that is needed. Where it is not our own CPU time that counts, the second one
+    /// tells it.
+    pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 
 /// What a line has to keep to.
@@ -121,7 +125,19 @@ impl Line {
 
     /// Adds a contender that has to make ready.
     pub(crate) fn prepared(mut self, who: Who, prepare: impl FnOnce() -> Result<Round> + 'static) -> Self {
-        self.contenders.push(Contender { who, prepare: Box::new(prepare) });
+        let prepare = Box::new(|| Ok((prepare()?, None)));
+        self.contenders.push(Contender { who, prepare });
+        self
+    }
+
+    /// Adds a contender whose work is done by another process.
+    pub(crate) fn metered(
+        mut self,
+        who: Who,
+        prepare: impl FnOnce() -> Result<(Round, Meter)> + 'static,
+    ) -> Self {
+        let prepare = Box::new(|| prepare().map(|(round, meter)| (round, Some(meter))));
+        self.contenders.push(Contender { who, prepare });
         self
     }
 }

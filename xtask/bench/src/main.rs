@@ -51,6 +51,9 @@ struct Arguments {
     /// Hold so many idle connections (used by ourselves)
     #[arg(long, hide = true, requires = "who")]
     idle: Option<u64>,
+    /// Copy bytes between whoever connects and this address (used by ourselves)
+    #[arg(long, hide = true)]
+    splice: Option<std::net::SocketAddr>,
     /// Which contender
     #[arg(long, hide = true)]
     who: Option<String>,
@@ -88,6 +91,9 @@ fn main() -> Result<()> {
     }
     if let (Some(count), Some(who)) = (arguments.idle, &arguments.who) {
         return growth::hold(&Ends::find()?, who, count);
+    }
+    if let Some(upstream) = arguments.splice {
+        return sockets::proxies::splice(upstream);
     }
     compare(&arguments)
 }

@@ -21,7 +21,7 @@ impl Effort {
     /// For `--quick`.
     pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 5 };
     /// Otherwise.
-    pub(crate) const FULL: Self = Self { samples: 31, turns: 9, long_samples: 11 };
+    pub(crate) const FULL: Self = Self { samples: 31, turns: 9, long_samples: 7 };
 }
 
 /// The middle of some numbers, and both ends.
@@ -101,7 +101,7 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
     let mut answer = None;
     for Contender { who, prepare } in contenders {
         let failed = || format!("{name}: {}", who.name());
-        let mut round = prepare().with_context(failed)?;
+        let (mut round, meter) = prepare().with_context(failed)?;
         if !long {
             round().with_context(failed)?;
         }
@@ -112,7 +112,8 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         ensure!(sum == expected, "{name}: {} finds {sum}, not {expected}", who.name());
         let allocations = allocations as f64 / operations as f64;
         outcomes.push(Outcome { who, times: Vec::new(), allocations, instructions: None });
-        rounds.push(round);
+        let meter = meter.unwrap_or_else(|| Box::new(move || cpu_time(clock)));
+        rounds.push((round, meter));
     }
     for sample in 0..samples {
         let mut turns = vec![Vec::with_capacity(turns_each); rounds.len()];
@@ -120,9 +121,10 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
             for index in 0..rounds.len() {
                 // Nobody always runs behind the same neighbour.
                 let index = (index + sample + turn) % rounds.len();
-                let before = cpu_time(clock);
-                std::hint::black_box(rounds[index]()?);
-                turns[index].push((cpu_time(clock) - before) / operations as f64);
+                let (round, meter) = &mut rounds[index];
+                let before = meter();
+                std::hint::black_box(round()?);
+                turns[index].push((meter() - before) / operations as f64);
             }
         }
         for (outcome, turns) in outcomes.iter_mut().zip(turns) {

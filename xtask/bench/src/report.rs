@@ -43,6 +43,9 @@ pub(crate) fn print(results: &[Measured]) {
 
 /// Prints the highest use of memory of each line over sockets.
 pub(crate) fn print_memory(ends: &Ends, results: &[Measured], part: u64) -> Result<()> {
+    if over_sockets(results).next().is_none() {
+        return Ok(());
+    }
     println!("\nPeak memory of a process that does the work once, in MiB\n");
     println!("| line | limit | pg-wire | above the limit | at most | peers |");
     println!("| --- | --- | --- | --- | --- | --- |");
@@ -72,6 +75,9 @@ pub(crate) fn print_memory(ends: &Ends, results: &[Measured], part: u64) -> Resu
 
 /// Prints the calls to the kernel that a round trip takes.
 pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Result<()> {
+    if !over_sockets(results).any(|result| result.unit == "round trip") {
+        return Ok(());
+    }
     println!("\nCalls to the kernel, an operation\n");
     println!("| line | who | writes | reads | waits | others |");
     println!("| --- | --- | --- | --- | --- | --- |");
@@ -94,7 +100,8 @@ pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Resul
 }
 
 fn over_sockets(results: &[Measured]) -> impl Iterator<Item = &Measured> {
-    results.iter().filter(|result| !result.name.starts_with("micro"))
+    // A proxy's own process is not a child of ours to be asked.
+    results.iter().filter(|result| !result.name.starts_with("micro") && !result.name.starts_with("proxy"))
 }
 
 /// A row of the table of ratios.

@@ -15,6 +15,7 @@ use super::clients::tokio_postgres::TokioPostgres;
 use super::clients::xitca::Xitca;
 use super::clients::{Client, Pieces, Pipeline};
 use super::place::{At, Place};
+use super::proxies;
 use super::replay::Replay;
 use crate::line::{Clock, Line, Target, Who};
 use crate::micro::decode::runtime;
@@ -51,6 +52,9 @@ impl Ends {
         anyhow::ensure!(!servers.is_empty(), "no server: run me by `cargo xtask bench`");
         for Server { major, tcp, .. } in &servers {
             make_tables(tcp).with_context(|| format!("PostgreSQL {major}"))?;
+        }
+        if let Some(server) = servers.first() {
+            proxies::make_tables(&server.tcp)?;
         }
         let replay = Replay::start()?;
         Ok(Self { tcp: replay.tcp.clone(), unix: replay.unix.clone(), servers, _replay: Some(replay) })
@@ -161,6 +165,9 @@ pub(crate) fn plans(ends: &Ends, part: u64) -> Vec<Line> {
     copies(ends, part, &mut lines);
     statements(ends, part, &mut lines);
     connects(ends, &mut lines);
+    if let Some(server) = ends.servers.first() {
+        lines.extend(proxies::lines(&ends.tcp, &server.tcp, part));
+    }
     lines
 }
 

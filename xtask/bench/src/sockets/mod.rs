@@ -3,6 +3,7 @@
 pub(crate) mod clients;
 mod lines;
 pub(crate) mod place;
+pub(crate) mod proxies;
 mod replay;
 
 pub(crate) use lines::{Ends, ROUND_TRIPS, plans};
