@@ -457,10 +457,11 @@ fn what_a_server_says_last_is_heard_though_writing_fails() {
 
                 // The first write may still succeed; the system learns from it that nobody listens.
                 let mut wrote = conn.query("SELECT 1").flush().await;
-                while writes_fail && wrote.is_ok() {
+                while writes_fail && conn.write_fault().is_none() {
                     tokio::task::yield_now().await;
                     wrote = conn.query("SELECT 1").flush().await;
                 }
+                wrote.as_ref().expect("there is something to receive first");
                 let last = match conn.recv().await.expect("it was said before").backend() {
                     Ok(Backend::ErrorResponse(error)) => error.to_owned(),
                     other => panic!("{other:?}, after {wrote:?}"),

@@ -261,6 +261,30 @@ impl Incoming {
         })
     }
 
+    /// Reads what is there, without waiting, and says whether a whole message is.
+    fn has_last_words<R: Source + ?Sized>(&mut self, source: &mut R, cx: &mut Context<'_>) -> bool {
+        loop {
+            if !matches!(self.inbox.head(), Ok(None)) {
+                return true;
+            }
+            match self.poll_fill(source, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return false,
+                Poll::Ready(Err(error)) => {
+                    self.keep(error);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Keeps an error for whoever receives.
+    fn keep(&mut self, error: Error) {
+        if !matches!(error, Error::Poisoned(_)) {
+            self.untold = Some(error);
+        }
+    }
+
     #[inline]
     fn head(&mut self) -> Result<Option<Head>, Error> {
         self.inbox.head().map_err(|error| self.refused(error))
@@ -351,7 +375,8 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch leaves.
     /// [`InboxFull`](Error::InboxFull) when the replies exceed the bound: receive, which goes on sending. [`Io`](Error::Io) when the
-    /// stream fails: receive too, because what the server said last is still to come, and says why it has gone.
+    /// stream fails. Where the peer has said something before that, it is kept for the next `flush`: receive first, because
+    /// what a server says last tells why it has gone.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.outgoing.outbox.commit()?;
         poll_fn(|cx| self.poll_flush(cx)).await
@@ -364,8 +389,13 @@ impl<T: Transport> Connection<T> {
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Self { transport, incoming, outgoing } = self;
         loop {
-            if let Poll::Ready(done) = outgoing.poll_send(transport, cx) {
-                return Poll::Ready(done);
+            match outgoing.poll_send(transport, cx) {
+                Poll::Pending => {}
+                Poll::Ready(Err(error @ Error::Io(_))) if incoming.has_last_words(transport, cx) => {
+                    outgoing.untold = Some(error);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(done) => return Poll::Ready(done),
             }
             if incoming.inbox.buffered() >= incoming.inbox.limits().read_ahead {
                 return Poll::Ready(Err(Error::InboxFull));
@@ -379,9 +409,7 @@ impl<T: Transport> Connection<T> {
                 }
                 Poll::Ready(Err(error)) => {
                     // The end of the other direction is told by `recv`, when it gets there.
-                    if !matches!(error, Error::Poisoned(_)) {
-                        incoming.untold = Some(error);
-                    }
+                    incoming.keep(error);
                     return Poll::Pending;
                 }
             }

@@ -443,7 +443,7 @@ fn a_frame_over_the_limit_costs_only_itself() {
 const FATAL: &[u8] = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
 
 /// The last words come, then the end, and each of the two directions says once why it is over.
-fn last_words(mut conn: Connection<Steps>) {
+fn last_words(conn: &mut Connection<Steps>) {
     block_on(async {
         let error = conn.recv().await.expect("the last words are there").decode::<ErrorResponse<'_>>();
         assert_eq!(error.expect("well-formed").fields.severity(), Some("FATAL".into()));
@@ -455,18 +455,35 @@ fn last_words(mut conn: Connection<Steps>) {
 }
 
 #[test]
-fn the_servers_last_words_are_heard_when_nothing_can_be_written_any_more() {
+fn a_failure_to_write_waits_until_the_servers_last_words_are_heard() {
     let mut steps = Steps::reading([Read::Bytes(frame(b'E', FATAL))]);
     steps.writes = [Write::Take(2), Write::Fail(ErrorKind::BrokenPipe)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
-    assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::BrokenPipe);
+    block_on(conn.query("select 1").flush()).expect("there is something to receive first");
+    assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::BrokenPipe)));
+    block_on(conn.sync().flush()).expect("there still is");
+    last_words(&mut conn);
+    assert_eq!(io_kind(block_on(conn.flush())), ErrorKind::BrokenPipe);
     let again = block_on(conn.flush()).expect_err("it stays broken");
     assert!(
         matches!(again, Error::Poisoned(Fault::Io(ErrorKind::BrokenPipe))) && again.is_fatal(),
         "{again:?}"
     );
-    assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::BrokenPipe)));
-    last_words(conn);
+}
+
+#[test]
+fn a_failure_to_write_is_told_at_once_where_nothing_is_to_be_heard() {
+    for said in [&b""[..], b"E\0\0\0\x20half a message"] {
+        let mut steps = Steps::reading([Read::Bytes(said.to_vec())]);
+        steps.writes = [Write::Fail(ErrorKind::BrokenPipe)].into();
+        let mut conn = Connection::new(steps, Limits::BACKEND);
+        assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::BrokenPipe);
+        let error = block_on(conn.recv()).map(drop).expect_err("the stream is at its end");
+        assert!(
+            matches!(error, Error::Closed { mid_message } if mid_message != said.is_empty()),
+            "{error:?}"
+        );
+    }
 }
 
 #[test]
@@ -474,9 +491,10 @@ fn the_end_that_flush_meets_while_it_waits_is_told_by_recv_behind_the_last_words
     let mut steps = Steps::reading([Read::Bytes(frame(b'E', FATAL))]);
     steps.writes = [Write::Wait, Write::Wait, Write::Fail(ErrorKind::BrokenPipe)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
-    assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::BrokenPipe);
+    block_on(conn.query("select 1").flush()).expect("there is something to receive first");
     assert!(conn.inbox().buffered() > 0, "it has read while it waited");
-    last_words(conn);
+    last_words(&mut conn);
+    assert_eq!(io_kind(block_on(conn.flush())), ErrorKind::BrokenPipe);
 }
 
 #[test]
