@@ -47,23 +47,19 @@ fn who_finds_no_room_waits_until_there_is_some() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_pg-proxy")]);
     let proxy = Proxy::by(command, polite_server(), &[]);
-    let said = |what: &str| proxy.said().iter().any(|line| line.contains(what));
-    let mut clients = Vec::new();
-    // Until it takes in no more: the last ones may find that there is no room for the server's side of them.
-    until("there is no room", || {
-        let mut client = Client::new(proxy.address());
-        client.try_to_say(&crate::wire::startup());
-        clients.push(client);
-        said("waiting for room")
-    });
-    assert!(clients.len() > 20, "{}", clients.len());
-    let mut waiting = Client::new(proxy.address());
-    waiting.say(&crate::wire::startup());
-    clients.truncate(20);
-    waiting.until_ready();
-    waiting.is_served();
-    clients[0].until_ready();
-    clients[0].is_served();
+    let full =
+        || proxy.said().iter().any(|line| line.starts_with("pg-proxy: there is room for 16 connections"));
+    let mut clients: Vec<_> = (0..16).map(|_| Client::let_in(proxy.address())).collect();
+    until("it says so", full);
+    let mut waiting = [(); 10].map(|()| Client::new(proxy.address()));
+    waiting.iter_mut().for_each(|client| client.say(&crate::wire::startup()));
+    clients.iter_mut().for_each(Client::is_served);
+    // As one leaves, one of those who wait is let in; and all the others go on.
+    for client in &mut waiting {
+        clients.remove(0);
+        client.until_ready();
+    }
+    clients.iter_mut().chain(&mut waiting).for_each(Client::is_served);
 }
 
 /// 200 MB in rows of 8 KB.

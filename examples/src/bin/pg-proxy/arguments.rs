@@ -17,7 +17,9 @@ ADDR is HOST:PORT, or the path of a Unix-domain socket, which has a slash in it:
 
 Memory: what one side does not take is not read from the other. In each direction a connection holds at most one message that is \
 larger than its buffers (PostgreSQL allows 1 GiB), a second time while it is encoded again, and 1 MiB of buffers. With --raw it \
-is held once. An idle connection takes about 50 KiB.
+is held once. An idle connection takes about 40 KiB.
+
+Connections: as many at once as the hard limit on open files allows, with two for each, or three with %d in --trace. Others wait.
 
 Before the server has let a client in, no packet may be longer than 10,000 bytes, no answer to a request for authentication longer \
 than 64 KiB, and all of it may take as long as --opening-timeout says.

@@ -18,6 +18,9 @@ use crate::session::{self, Proxy};
 /// How long to wait, when a client cannot be taken in and none that we have leaves.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Descriptors that are for no connection: our own streams, the runtime's, and a few for looking up names.
+const RESERVED: u64 = 32;
+
 /// A socket that clients connect to.
 pub(crate) struct Listener {
     socket: Listening,
@@ -49,24 +52,32 @@ impl Listener {
         &self.address
     }
 
-    /// Takes in clients for ever. Dropping the future ends their connections.
-    pub(crate) async fn serve(&self, proxy: &Arc<Proxy>) -> Infallible {
+    /// Takes in clients for ever, as many at a time as this many descriptors allow. Dropping the future ends their connections.
+    pub(crate) async fn serve(&self, proxy: &Arc<Proxy>, descriptors: Option<u64>) -> Infallible {
+        let room_in = |descriptors: u64| descriptors.saturating_sub(RESERVED) / proxy.descriptors_each();
+        let most = descriptors.map_or(u64::MAX, room_in).max(1);
         let mut sessions = JoinSet::new();
-        let mut full = false;
+        let (mut told, mut failed) = (false, false);
         loop {
+            let room = (sessions.len() as u64) < most;
+            if !room && !std::mem::replace(&mut told, true) {
+                say(format_args!(
+                    "pg-proxy: there is room for {most} connections; others wait until one ends"
+                ));
+            }
             tokio::select! {
-                client = self.accept(), if !full => match client {
+                client = self.accept(), if room && !failed => match client {
                     Ok(client) => {
                         sessions.spawn(session::run(Arc::clone(proxy), client));
                     }
-                    // Out of descriptors, mostly. The client is still there when one is free.
+                    // The machine has none left, mostly. The client is still there when it has.
                     Err(error) => {
-                        say(format_args!("pg-proxy: cannot take in a client, waiting for room: {error}"));
-                        full = true;
+                        say(format_args!("pg-proxy: cannot take in a client, waiting for one to leave: {error}"));
+                        failed = true;
                     }
                 },
-                Some(_) = sessions.join_next() => full = false,
-                () = sleep(PAUSE), if full => full = false,
+                Some(_) = sessions.join_next() => failed = false,
+                () = sleep(PAUSE), if failed => failed = false,
             }
         }
     }

@@ -49,7 +49,7 @@ async fn main() -> ExitCode {
 
 /// Listens until told to stop, and returns what there is to tell about it.
 async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     // From here on they no longer end the process, so before anybody can know that it listens.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let listener = Listener::bind(&arguments.listen).await.map_err(|error| {
@@ -58,19 +58,20 @@ async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
     let proxy = Arc::new(Proxy::new(arguments)?);
     say(format_args!("listening on {}", listener.address()));
     tokio::select! {
-        never = listener.serve(&proxy) => match never {},
+        never = listener.serve(&proxy, descriptors) => match never {},
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     Ok(proxy)
 }
 
-/// Each connection takes two descriptors, and a third where it has a trace of its own: as many as we may have.
-fn raise_descriptor_limit() {
+/// Raises the limit on open files as far as we may, and returns it.
+fn raise_descriptor_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where that is refused, `Listener` waits for room.
+    // Where that is refused, the old one stands.
     let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current
 }
 
 /// A line to standard error. Where nobody reads it, that is no reason to stop.

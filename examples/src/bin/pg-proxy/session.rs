@@ -52,6 +52,11 @@ impl Proxy {
             opening_timeout: Duration::from_secs(arguments.opening_timeout),
         })
     }
+
+    /// How many descriptors a connection takes: one for each side, and one for a trace of its own.
+    pub(crate) fn descriptors_each(&self) -> u64 {
+        if matches!(self.trace, Destination::PerConnection(_)) { 3 } else { 2 }
+    }
 }
 
 impl Context {
