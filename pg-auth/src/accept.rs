@@ -490,6 +490,9 @@ fn challenge(first: ServerFirst, data: Secret<'_>, outbox: &mut Outbox) -> Resul
 }
 
 /// Tells a client what a session begins with: parameters, the key for cancel requests if there is one, and ReadyForQuery.
+/// Flush afterwards.
+///
+/// Clients expect `server_version`, `client_encoding`, `DateStyle`, `standard_conforming_strings` and some others.
 pub fn welcome<'p>(
     parameters: impl IntoIterator<Item = (&'p str, &'p str)>,
     cancel_key: Option<&CancelKey>,
@@ -505,7 +508,7 @@ pub fn welcome<'p>(
     outbox.put(&ReadyForQuery { status: TransactionStatus::Idle });
 }
 
-/// Puts an ErrorResponse after which the connection is closed.
+/// Puts an ErrorResponse of severity FATAL. Flush and close afterwards.
 pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
     let field = |code, value| ErrorField { code, value: Text::from(value) };
     // A user name may hold whatever a client likes, but no NUL: it came as a string.

@@ -49,7 +49,7 @@ where
     drive(conn, Handshake::new(config, link)?, offload).await
 }
 
-/// As [`connect`], with a machine that was set up otherwise.
+/// As [`connect`], with a [`Handshake`] that the caller has prepared, such as with a certificate's hash or a fixed nonce.
 ///
 /// # Errors
 /// As `connect`.
@@ -203,11 +203,11 @@ pub enum ConnectError {
     },
     /// It took longer than `connect_timeout`.
     Timeout,
-    /// The connection broke.
+    /// The connection failed while logging in.
     Connection(pg_wire::Error),
     /// The connection phase failed.
     Auth(AuthError),
-    /// The key derivation could not be run.
+    /// The `offload` given for the key derivation failed; in the adapters, because their runtime is shutting down.
     Offload(Option<io::Error>),
 }
 

@@ -284,7 +284,9 @@ impl fmt::Display for PolicyError {
                 write!(f, "the server authenticates by method \"{method}\", which require_auth does not allow")
             }
             Self::ChannelBinding => f.write_str("channel binding is required and the server did not do it"),
-            Self::TlsRequired => f.write_str("sslmode demands TLS and the connection has none"),
+            Self::TlsRequired => f.write_str(
+                "sslmode demands TLS and the connection has none: bring a TLS stream and say that its link is TLS",
+            ),
             Self::Version { server, min } => {
                 write!(f, "the server speaks protocol {server} at most, and {min} is demanded")
             }

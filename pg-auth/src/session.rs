@@ -13,7 +13,7 @@ use crate::config::{AuthMethod, Host, ProtocolVersion};
 /// What a session began with.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// The host that was dialled, where one was: cancel requests go there too.
+    /// The host that an adapter's `dial` has reached, for its `cancel`; `None` over a stream of the caller's own.
     pub host: Option<Host>,
     /// The parameters that the server reported, as they were at the end of the start-up.
     pub parameters: Parameters,

@@ -15,7 +15,11 @@ use crate::{Connection, FuturesIo};
 /// Put a time limit around the call, or a client that says nothing is waited for.
 ///
 /// ```no_run
-/// use pg_stream_async_std::{Limits, accept, pg_auth::{Credentials, accept::welcome, connect::Accepted, scram::Verifier}};
+/// use pg_stream_async_std::backend::{CommandComplete, DataRow, FieldDescription, ReadyForQuery, RowDescription};
+/// use pg_stream_async_std::frontend::Frontend;
+/// use pg_stream_async_std::pg_auth::{Credentials, scram::Verifier};
+/// use pg_stream_async_std::pg_wire::{List, TransactionStatus, Values};
+/// use pg_stream_async_std::{Accepted, Limits, accept, welcome};
 ///
 /// # async fn run(verifier: Verifier) -> Result<(), Box<dyn std::error::Error>> {
 /// let listener = async_net::TcpListener::bind("127.0.0.1:5433").await?;
@@ -28,16 +32,21 @@ use crate::{Connection, FuturesIo};
 ///         if let Accepted::Login(_) = accepted {
 ///             welcome([("server_version", "18.0")], None, conn.outbox_mut());
 ///             conn.flush().await?;
-///             // Serve: `conn.recv().await?.frontend()?` …
+///             while let Frontend::Query(_) = conn.recv().await?.frontend()? {
+///                 conn.put(&RowDescription { fields: List::from(&[FieldDescription::default()]) });
+///                 conn.put(&DataRow { values: Values::from(&[Some(&b"42"[..])]) });
+///                 conn.put(&CommandComplete { tag: "SELECT 1".into() });
+///                 conn.put(&ReadyForQuery { status: TransactionStatus::Idle }).flush().await?;
+///             }
 ///         }
-///         Ok::<_, pg_stream_async_std::ConnectError>(())
+///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
 ///     });
 /// }
 /// # }
 /// ```
 ///
 /// # Errors
-/// Why there will be no session.
+/// [`ConnectError::Auth`] when the client was refused, and has been told; [`ConnectError::Connection`] when it has left.
 pub async fn accept<S, L, Creds>(
     stream: S,
     limits: Limits,

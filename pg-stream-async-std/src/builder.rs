@@ -49,12 +49,13 @@ impl ConnectionBuilder {
         Self { config: self.config.with_parameter(name, value), ..self }
     }
 
-    /// Sets how much a server may make the connection hold.
+    /// Sets how much a server may make the connection hold. Default [`Limits::BACKEND`].
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Says what the stream given to [`connect`](Self::connect) runs through, where that is not a network that others may read.
+    /// Says whether the stream given to [`connect`](Self::connect) is TLS or a Unix socket; [`Link::Tcp`] if nothing is said.
+    /// Decides whether a password may be sent in clear text.
     pub fn link(self, link: Link) -> Self {
         Self { link, ..self }
     }
@@ -81,8 +82,9 @@ impl ConnectionBuilder {
 
     /// Connects to the first of the configuration's hosts that can be reached, and begins a session.
     ///
-    /// A host that cannot be reached, or takes longer than `connect_timeout` with all of it, is passed over for the next; one
-    /// that refuses is not.
+    /// A host that cannot be reached, or takes longer than `connect_timeout` with all of it, is skipped. If a host answers and
+    /// refuses (a wrong password, say), that is the error and no other host is tried. TLS is not begun here: bring a TLS stream
+    /// to [`connect`](Self::connect), with [`link(Link::Tls)`](Self::link).
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect), and why the last host could not be reached.

@@ -57,7 +57,7 @@ impl Socket {
         Err(io::Error::new(io::ErrorKind::Unsupported, "there are no Unix-domain sockets here"))
     }
 
-    /// Who may listen in.
+    /// [`Link::Unix`] or [`Link::Tcp`], by the kind of socket.
     pub fn link(&self) -> Link {
         match self {
             Self::Tcp(_) => Link::Tcp,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 use pg_wire::{Sink, Source, Split};
 
-/// A stream of `futures-io`, or one direction of it, as what a [`pg_wire::Connection`] runs over.
+/// Wraps a stream of `futures-io`, or one direction of it, so that a [`pg_wire::Connection`] can run over it.
 #[derive(Debug)]
 pub struct FuturesIo<S>(pub S);
 

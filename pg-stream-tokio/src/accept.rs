@@ -15,7 +15,11 @@ use crate::{Connection, TokioIo};
 /// Put a time limit around the call, or a client that says nothing is waited for.
 ///
 /// ```no_run
-/// use pg_stream_tokio::{Limits, accept, pg_auth::{Credentials, accept::welcome, connect::Accepted, scram::Verifier}};
+/// use pg_stream_tokio::backend::{CommandComplete, DataRow, FieldDescription, ReadyForQuery, RowDescription};
+/// use pg_stream_tokio::frontend::Frontend;
+/// use pg_stream_tokio::pg_auth::{Credentials, scram::Verifier};
+/// use pg_stream_tokio::pg_wire::{List, TransactionStatus, Values};
+/// use pg_stream_tokio::{Accepted, Limits, accept, welcome};
 ///
 /// # async fn run(verifier: Verifier) -> Result<(), Box<dyn std::error::Error>> {
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:5433").await?;
@@ -28,16 +32,21 @@ use crate::{Connection, TokioIo};
 ///         if let Accepted::Login(_) = accepted {
 ///             welcome([("server_version", "18.0")], None, conn.outbox_mut());
 ///             conn.flush().await?;
-///             // Serve: `conn.recv().await?.frontend()?` …
+///             while let Frontend::Query(_) = conn.recv().await?.frontend()? {
+///                 conn.put(&RowDescription { fields: List::from(&[FieldDescription::default()]) });
+///                 conn.put(&DataRow { values: Values::from(&[Some(&b"42"[..])]) });
+///                 conn.put(&CommandComplete { tag: "SELECT 1".into() });
+///                 conn.put(&ReadyForQuery { status: TransactionStatus::Idle }).flush().await?;
+///             }
 ///         }
-///         Ok::<_, pg_stream_tokio::ConnectError>(())
+///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
 ///     });
 /// }
 /// # }
 /// ```
 ///
 /// # Errors
-/// Why there will be no session.
+/// [`ConnectError::Auth`] when the client was refused, and has been told; [`ConnectError::Connection`] when it has left.
 pub async fn accept<S, L, Creds>(
     stream: S,
     limits: Limits,

@@ -8,7 +8,8 @@ use crate::{Connection, Socket, TokioIo};
 
 /// Asks the server at `host` to cancel what the session with this key is doing, and waits until it has passed that on.
 ///
-/// The server says nothing about it: the statement either fails with SQLSTATE 57014 or was done before. When this returns, the
+/// It has no time limit of its own. On the session that is cancelled the replies up to its ReadyForQuery are still to be
+/// received. The server says nothing about the request: the statement either fails with SQLSTATE 57014 or was done before. When this returns, the
 /// request can no longer hit what the session does next.
 ///
 /// # Errors

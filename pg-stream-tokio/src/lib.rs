@@ -49,12 +49,15 @@ pub use cancel::{cancel, cancel_over};
 pub use socket::Socket;
 pub use transport::{IntoHalves, TokioIo};
 
+pub use pg_auth::accept::welcome;
+pub use pg_auth::connect::Accepted;
 pub use pg_auth::{
     self, AuthError, AuthenticationMode, CancelKey, Config, ConnectError, Host, Link, Parameters, Password,
     Session, SslMode,
 };
 pub use pg_wire::{
-    self, Bindable, Error, FormatCode, Limits, MessageCode, PgProtocol, Portal, Statement, oid, params,
+    self, Bindable, Columns, Error, FormatCode, Limits, MessageCode, PgProtocol, Portal, SqlState, Statement,
+    backend, frontend, oid, params,
 };
 
 /// A connection over a stream of Tokio's.

@@ -8,7 +8,7 @@ use pg_wire::{Sink, Source, Split};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 
-/// A stream of Tokio's, or one direction of it, as what a [`pg_wire::Connection`] runs over.
+/// Wraps a stream of Tokio's, or one direction of it, so that a [`pg_wire::Connection`] can run over it.
 #[derive(Debug)]
 pub struct TokioIo<S>(pub S);
 

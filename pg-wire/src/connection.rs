@@ -76,8 +76,8 @@ pub enum Error {
     Decode(DecodeError),
     /// A message that cannot be sent. Recoverable: nothing of its batch has left, and the batch is gone.
     Encode(EncodeError),
-    /// The peer takes nothing until its own messages are taken, and [`Limits::read_ahead`] bytes of them are waiting.
-    /// Recoverable: receive, which goes on sending meanwhile, or flush again later.
+    /// The peer has stopped reading until its own messages are read, and [`Limits::read_ahead`] bytes of those are buffered
+    /// already. Recoverable: call `recv`, which goes on sending meanwhile, or `flush` again later.
     InboxFull,
     /// An earlier fatal error ended this direction.
     Poisoned(Fault),
@@ -170,6 +170,17 @@ impl From<EncodeError> for Error {
 /// with [`recv`](Self::recv).
 ///
 /// All progress lives here and none in the futures: each of them may be dropped at any point and the call made again.
+///
+/// # Time limits, cancelling, reuse
+///
+/// - A time limit is a dropped future: `timeout(limit, conn.recv())`. The connection stays in step, and the statement goes on.
+/// - To stop it, send a cancel request over a connection of its own (the adapters' `cancel`) and wait for that to return. Then
+///   receive up to the ReadyForQuery that is still owed: it comes whether the statement was stopped (SQLSTATE 57014) or was
+///   done before.
+/// - A connection may be used by somebody else when every Sync, Query and FunctionCall has had its ReadyForQuery, the last of
+///   them said [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) says so too.
+/// - One that has idled may have been ended by the server meanwhile. Before handing it out, poll [`ready`](Self::ready) once: if
+///   it is not pending, what has come ([`try_recv`](Self::try_recv)) or the error tells why.
 ///
 /// ```
 /// use pg_wire::{Connection, Limits, MessageCode, PgProtocol, testing::Script};
@@ -416,7 +427,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Receives the next message, lent out of the connection's own buffer.
+    /// Receives the next message, lent out of the connection's own buffer until the next call on the connection. To keep it,
+    /// [`recv_owned`](Self::recv_owned).
     ///
     /// What is there already is lent without waiting. While it waits it goes on sending what an earlier
     /// [`flush`](Self::flush) had begun to send; what was queued since waits for its own `flush`.
@@ -535,22 +547,23 @@ impl<T> Connection<T> {
         self
     }
 
-    /// What has come and has not been taken.
+    /// The buffer for incoming bytes: what has come and has not been taken.
     pub fn inbox(&self) -> &Inbox {
         &self.incoming.inbox
     }
 
-    /// What has come and has not been taken.
+    /// The buffer for incoming bytes, to change its limits or to take frames directly. What is taken here,
+    /// [`recv`](Self::recv) does not see.
     pub fn inbox_mut(&mut self) -> &mut Inbox {
         &mut self.incoming.inbox
     }
 
-    /// What is to be sent and has not gone.
+    /// The buffer for outgoing bytes: what is to be sent and has not gone.
     pub fn outbox(&self) -> &Outbox {
         &self.outgoing.outbox
     }
 
-    /// What is to be sent and has not gone.
+    /// The buffer for outgoing bytes, to put messages or raw bytes into. They leave with the next flush.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outgoing.outbox
     }
@@ -570,6 +583,13 @@ impl<T> Connection<T> {
     pub fn set_limits(&mut self, limits: Limits) {
         self.incoming.inbox.set_limits(limits);
         self.outgoing.outbox.set_retain(limits.write_retain);
+    }
+
+    /// Whether nothing is on its way that this side knows of: nothing buffered, nothing queued, and no direction at its end.
+    /// What replies are still owed is the caller's to count.
+    pub fn is_quiet(&self) -> bool {
+        let no_fault = self.incoming.fault.is_none() && self.outgoing.fault.is_none();
+        no_fault && !self.inbox().is_mid_frame() && self.inbox().buffered() == 0 && self.outbox().is_empty()
     }
 
     /// Why nothing more will come, if that is so. Messages that have come may still wait to be received.
@@ -592,7 +612,7 @@ impl<T> Connection<T> {
         &mut self.transport
     }
 
-    /// Comes apart into the stream, what has come and what has not gone.
+    /// Gives back the stream and both buffers. Nothing is sent or closed.
     pub fn into_parts(self) -> (T, Inbox, Outbox) {
         (self.transport, self.incoming.inbox, self.outgoing.outbox)
     }
@@ -630,7 +650,15 @@ impl<R: Source> ReadHalf<R> {
         }
     }
 
-    /// As [`Connection::poll_ready`].
+    /// As [`Connection::ready`].
+    ///
+    /// # Errors
+    /// As `Connection::recv`.
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_ready(cx)).await
+    }
+
+    /// As [`ready`](Self::ready).
     ///
     /// # Errors
     /// As `Connection::recv`.
@@ -650,12 +678,13 @@ impl<R: Source> ReadHalf<R> {
 }
 
 impl<R> ReadHalf<R> {
-    /// What has come and has not been taken.
+    /// The buffer for incoming bytes: what has come and has not been taken.
     pub fn inbox(&self) -> &Inbox {
         &self.incoming.inbox
     }
 
-    /// What has come and has not been taken.
+    /// The buffer for incoming bytes, to change its limits or to take frames directly. What is taken here,
+    /// [`recv`](Self::recv) does not see.
     pub fn inbox_mut(&mut self) -> &mut Inbox {
         &mut self.incoming.inbox
     }
@@ -674,12 +703,12 @@ impl<W> WriteHalf<W> {
         self
     }
 
-    /// What is to be sent and has not gone.
+    /// The buffer for outgoing bytes: what is to be sent and has not gone.
     pub fn outbox(&self) -> &Outbox {
         &self.outgoing.outbox
     }
 
-    /// What is to be sent and has not gone.
+    /// The buffer for outgoing bytes, to put messages or raw bytes into. They leave with the next flush.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outgoing.outbox
     }

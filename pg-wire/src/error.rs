@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// A body that is not what its tag promises.
+/// A body that is not what its code promises.
 ///
 /// Recoverable: the frame it came in has been consumed whole, so the stream is still in step and the next
 /// message can be read.

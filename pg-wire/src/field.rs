@@ -260,9 +260,17 @@ impl<'a> Entry<'a> for (Text<'a>, Text<'a>) {
     }
 }
 
-/// Bytes to the end of the body, meant for someone else: the data of a COPY, a token.
+/// Raw bytes up to the end of the body, such as the data of a COPY.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Payload<'a>(pub &'a [u8]);
+
+impl<'a> Payload<'a> {
+    /// The bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
 
 impl<'a> Field<'a> for Payload<'a> {
     #[inline]
@@ -287,6 +295,14 @@ impl fmt::Debug for Payload<'_> {
 /// Neither `Debug` nor a trace shows them. `==` is for tests and proxies; what authenticates compares in constant time.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Secret<'a>(pub &'a [u8]);
+
+impl<'a> Secret<'a> {
+    /// The bytes, for whoever sends or checks them.
+    #[inline]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
 
 impl<'a> Field<'a> for Secret<'a> {
     #[inline]

@@ -54,7 +54,7 @@ pub struct Inbox {
     limits: Limits,
 }
 
-/// A whole frame that is there to be taken.
+/// Says that a whole frame is buffered. From [`Inbox::head`], for [`Inbox::take`] or [`Inbox::take_owned`] before any other call.
 #[derive(Debug)]
 pub struct Head {
     code: MessageCode,

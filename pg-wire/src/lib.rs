@@ -23,9 +23,9 @@
 //! ```
 //! use pg_wire::{Inbox, Limits, PgProtocol, Portal, Statement, backend::Backend};
 //!
-//! // Out: three messages, in one buffer.
+//! // Out: four messages, in one buffer.
 //! let mut out = bytes::BytesMut::new();
-//! out.parse("add").query("select $1 + $2").finish()?
+//! out.parse("add").query("select $1::int4 + $2").finish()?
 //!     .bind(Statement("add"), Portal::UNNAMED).finish((5i32, 10i32))?
 //!     .execute(Portal::UNNAMED, 0)?.sync()?;
 //!
@@ -46,7 +46,7 @@
 //! - `uuid` (default): `uuid::Uuid` as a parameter and as a value.
 //! - `postgres-types`: whatever implements `ToSql` or `FromSql` there, as a parameter and as a value.
 //!
-//! [The protocol](https://www.postgresql.org/docs/current/protocol.html)
+//! See also the [chapter on the protocol](https://www.postgresql.org/docs/current/protocol.html) in PostgreSQL's manual.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 // Everything a peer sends may be hostile: nothing may panic on it.

@@ -49,8 +49,8 @@ impl Limits {
     /// For a server, which reads what a client says.
     pub const FRONTEND: Self = Self { reads: Direction::Frontend, ..Self::BACKEND };
 
-    /// The same, or lower where they are higher than what is right as long as the peer is a stranger: 30,000 bytes a
-    /// message, which is all that libpq takes from a server that has not let it in, and 65,536 bytes ahead of ours.
+    /// These limits, lowered to what a peer may use before it is authenticated: at most 30,000 bytes a message, which is all
+    /// that libpq takes from a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
     pub const fn before_authentication(self) -> Self {
         const fn lower(limit: usize, bound: usize) -> usize {
             // `Ord::min` cannot be called in a constant.

@@ -22,9 +22,17 @@ use crate::reader::Reader;
 /// ```
 pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
 
-/// Fields one after the other, ended by a zero byte where the next one would begin.
+/// Fields one after the other, ended by a zero byte where the next one would begin. Otherwise like [`List`].
 ///
-/// Otherwise like [`List`].
+/// ```
+/// use pg_wire::{Message, Terminated, frontend::{ProtocolVersion, StartupMessage}};
+///
+/// let parameters = [("user".into(), "alice".into()), ("database".into(), "shop".into())];
+/// let startup = StartupMessage { version: ProtocolVersion::V3_0, parameters: Terminated::from(&parameters) };
+/// let mut out = Vec::new();
+/// startup.encode(&mut out)?;
+/// # Ok::<_, pg_wire::EncodeError>(())
+/// ```
 pub struct Terminated<'a, T>(Items<'a, T>);
 
 /// What ends a [`Terminated`] list in libpq's trace, and what may not stand in front of an item.
@@ -51,7 +59,7 @@ enum Items<'a, T> {
     Given(&'a [T]),
 }
 
-/// Over the items of a [`List`] or a [`Terminated`].
+/// Iterator over the items of a [`List`] or a [`Terminated`].
 pub struct Iter<'a, T>(Items<'a, T>);
 
 impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {

@@ -118,10 +118,12 @@ fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
 /// | `[u8]`, `Vec<u8>`, `Bytes` | `bytea` | binary |
 /// | `uuid::Uuid` | `uuid` | binary |
 /// | `Option<T>` | as `T`, or NULL | |
-/// | [`AsText<T>`](crate::value::AsText) | as `T` | text |
+/// | [`AsText`](crate::value::AsText) | any of the types above | text |
 ///
-/// The binary form has to be the one of the parameter's type: bind an `i32` where the statement wants an `int8` and the
-/// server will refuse it.
+/// The binary form has to be the one of the parameter's type, and nobody checks that: the server sees only how long a value
+/// is. It refuses an `i32` for an `int8`, but it reads an `i64` for a `float8`, for a `timestamp` or for an untyped `$1` (which
+/// is `text`) as **something else**. Where the type is not plain from the statement, cast (`$1::int4`), name it with
+/// [`ParseBuilder::param_types`](crate::ParseBuilder::param_types), or bind text.
 ///
 /// To bind a type of your own, give its bytes: on the spot up to 16 of them, borrowed beyond.
 ///
@@ -235,6 +237,11 @@ impl Bindable for Bound<'_> {
 ///
 /// A tuple of up to 16 [`Bindable`]s, whose formats and sizes the compiler knows, or a slice, an array or a `Vec` of
 /// them; `&[&dyn Bindable]` and [`params!`](crate::params) for mixed types known at run time only. `()` for none.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the parameters of a statement",
+    note = "a single parameter is written `(value,)`, and none is `()`",
+    note = "values that can be bound are listed at `Bindable`; PostgreSQL has no unsigned `int8`: use an `i64`"
+)]
 pub trait Params {
     /// Hands each to `visit`, in order.
     fn each(&self, visit: impl FnMut(Bound<'_>));

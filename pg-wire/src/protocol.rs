@@ -46,7 +46,11 @@ impl Portal<'_> {
     pub const UNNAMED: Portal<'static> = Portal("");
 }
 
-/// A place to put messages.
+/// Where [`PgProtocol`] puts messages: any [`BufMut`], an [`Outbox`], a connection or its `WriteHalf`.
+#[diagnostic::on_unimplemented(
+    message = "messages cannot be put into `{Self}`",
+    note = "is `.finish(…)` missing at the end of a builder?"
+)]
 pub trait PutMessage {
     /// What a call returns, for the next one to be chained to: on a buffer a `Result`, on a connection the connection
     /// itself, which remembers the first error until it is flushed.
@@ -147,7 +151,8 @@ pub trait PgProtocol: PutMessage {
         ParseBuilder { out: self, statement, sql: "", types: &[] }
     }
 
-    /// Makes a portal out of a statement and parameters. See [`Bind`](crate::frontend::Bind).
+    /// Makes a portal out of a statement and parameters. Ends with `finish(params)`: a single parameter is `(value,)`, none
+    /// is `()`. See [`Bind`](crate::frontend::Bind).
     ///
     /// ```
     /// # use pg_wire::{FormatCode, PgProtocol, Portal, Statement};
@@ -182,13 +187,13 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&ExecuteUpTo { portal, max_rows })
     }
 
-    /// Does away with a statement. See [`Close`].
+    /// Closes (deallocates) a prepared statement; it is no error if there is none. See [`Close`].
     #[inline]
     fn close_statement(&mut self, name: &str) -> Self::Chained<'_> {
         self.put_message(&Close { target: Target::Statement, name: name.into() })
     }
 
-    /// Does away with a portal. See [`Close`].
+    /// Closes a portal; it is no error if there is none. See [`Close`].
     #[inline]
     fn close_portal(&mut self, name: &str) -> Self::Chained<'_> {
         self.put_message(&Close { target: Target::Portal, name: name.into() })

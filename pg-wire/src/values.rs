@@ -91,7 +91,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Over [`Values`]. After an error it ends.
+/// Iterator over [`Values`]. After an error it ends.
 #[derive(Clone, Debug)]
 pub struct ValuesIter<'a>(IterRepr<'a>);
 

@@ -4,9 +4,8 @@
 
 use std::error::Error;
 
-use pg_stream_tokio::{Config, ConnectionBuilder, PgProtocol};
-use pg_wire::Columns;
-use pg_wire::backend::Backend;
+use pg_stream_tokio::backend::Backend;
+use pg_stream_tokio::{Columns, Config, ConnectionBuilder, PgProtocol};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -33,7 +33,8 @@ pub enum AuthenticationMode {
 
 /// What a connection is to be: where, as whom, and under which conditions.
 ///
-/// Each field has a setter of its own name, to be chained. A connection string of libpq's, in either form, is read with [`str::parse`]:
+/// Most fields have a setter of the same name, to be chained; `host`, `socket`, `with_parameter`, `auth` and
+/// `protocol_versions` set the others. A connection string of libpq's, in either form, is read with [`str::parse`]:
 /// a URI (`postgres://user:password@host:port/database?parameter=value`, with several hosts, IPv6 in brackets, a socket directory as
 /// host, and percent-encoding everywhere) or keywords (`host=… user='a b'`). See the
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING). Nothing is taken from the
@@ -69,7 +70,7 @@ pub struct Config {
     pub scram_cache: Option<KeyCache>,
     /// The database; the server takes one of the user's name if there is none.
     pub database: Option<String>,
-    /// Where to connect to, in the order in which to try. Nobody looks at it when the stream is the caller's own.
+    /// Where to connect to, in the order in which to try. Ignored over a stream of the caller's own. Empty: dialling fails, there is no default host.
     pub hosts: Vec<Host>,
     /// Start-up parameters beside user and database, in the order in which they are sent.
     pub parameters: Vec<(String, String)>,
@@ -77,7 +78,8 @@ pub struct Config {
     pub min_protocol_version: ProtocolVersion,
     /// The version to ask for. Default 3.0, as in libpq: some poolers refuse a newer one instead of offering an older.
     pub max_protocol_version: ProtocolVersion,
-    /// Whether to use TLS. Default [`SslMode::Prefer`].
+    /// Whether to use TLS. Default [`SslMode::Prefer`]. The adapters do not begin TLS themselves yet: `allow` and `prefer` connect in
+    /// clear, and `require` and stricter are refused unless the caller brings a TLS stream and says so ([`Link::Tls`]).
     pub sslmode: SslMode,
     /// How to begin TLS. Default [`SslNegotiation::Postgres`].
     pub sslnegotiation: SslNegotiation,
@@ -85,7 +87,8 @@ pub struct Config {
     pub channel_binding: BindingMode,
     /// By which methods the server may authenticate the user. Default any.
     pub require_auth: RequireAuth,
-    /// How long to wait for a connection to one host. Default for ever.
+    /// Time limit for one host: its name, the socket and the login together. Default none. The adapters apply it when they dial,
+    /// not over a stream of the caller's own.
     pub connect_timeout: Option<Duration>,
     /// How often a server may ask to have the password hashed. Default 1 to 100,000.
     pub scram_iterations: Iterations,

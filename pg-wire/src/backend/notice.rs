@@ -266,7 +266,8 @@ impl fmt::Display for ServerError {
 
 impl fmt::Debug for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ServerError").field(&self.fields()).finish()
+        // What a program's `main` shows of an error is this.
+        write!(f, "ServerError({self})")
     }
 }
 

@@ -49,13 +49,15 @@ impl Columns {
         self.0.get(index).map(|(column, _)| *column)
     }
 
-    /// Puts all values in this format: a statement's description does not know what its portal will be bound with.
+    /// Assumes this format for every column. Needed after describing a *statement*, which always says text, when its portal
+    /// is bound with [`result_formats`](crate::BindBuilder::result_formats).
     pub fn with_format(mut self, format: crate::FormatCode) -> Self {
         self.0.iter_mut().for_each(|(column, _)| column.format = format);
         self
     }
 
-    /// Reads a whole row, as a tuple of as many values as it has columns.
+    /// Reads a whole row, as a tuple of as many values as it has columns: `let (id, name): (i32, &str) =
+    /// columns.decode(&row)?`. See [the module](crate::value) for a whole example.
     ///
     /// # Errors
     /// When a value is not of the type asked for or does not fit it, the row is damaged, or the number of columns is

@@ -39,7 +39,7 @@ use crate::field::{FormatCode, Oid};
 /// What is needed to read the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// The type; 0 where it is not known, and then only the length can be judged by.
+    /// Oid of the type; 0 if it is not known: then only the length of a binary value can be checked.
     pub type_oid: Oid,
     /// The format of the bytes.
     pub format: FormatCode,

@@ -108,6 +108,7 @@ impl Servers {
             [
                 (format!("{prefix}_ADDR"), server.address().to_string()),
                 (format!("{prefix}_SOCKET_DIR"), server.socket_dir().display().to_string()),
+                (format!("{prefix}_URL"), format!("postgres://scram:scram-secret@{}/test", server.address())),
             ]
         };
         self.servers.iter().flat_map(variables).collect()
