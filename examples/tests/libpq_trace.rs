@@ -1,20 +1,19 @@
-//! Our trace is libpq's: libpq holds conversations with real servers and prints its trace of each, a tap in the connection prints
+//! Our trace is libpq's: libpq holds conversations with real servers and prints its trace of each, `pg-proxy` in between prints
 //! ours, and the two are the same, line by line.
 //!
 //! Where they cannot be, [`Libpq`] brings its text to ours, and that is all there is of differences.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+#[path = "proxy/process.rs"]
+mod process;
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::fs::File;
+use std::io::Read;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
-use pg_wire::backend::{Authentication, Backend};
-use pg_wire::frontend::{Frontend, Initial, PasswordMessage, SaslInitialResponse, SaslResponse};
-use pg_wire::{Direction, Frame, Inbox, Limits, Message};
+use process::Proxy;
 use support::{Server, output};
 
 #[test]
@@ -145,29 +144,49 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
     assert_eq!(theirs.len(), ours.len(), "{name}: one of the two goes on behind {:?}", theirs.last());
 }
 
-/// What libpq prints of a conversation, and our lines of it.
+/// What libpq prints of a conversation, and what a proxy in between does.
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
     let python = std::env::var("PSYCOPG_PYTHON").expect("PSYCOPG_PYTHON is not set: run `cargo xtask test`");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("its number");
-    let tap = Tap::default();
-    let printed = thread::scope(|scope| {
-        let tapping = scope.spawn(|| tap.run(&listener, server.address));
-        let (host, port) = (address.ip(), address.port());
-        let conninfo = format!("host={host} port={port} dbname=test gssencmode=disable {conninfo}");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libpq_trace.py");
-        let mut program = Command::new(python);
-        // What libpq takes from its environment is not of this test; the locale decides what is printable.
-        program.env_clear().env("LC_ALL", "C").env("HOME", "/nonexistent");
-        let ended = output(program.args([script, conversation, &conninfo]));
-        // Should libpq not have come, this ends the wait for it.
-        drop(TcpStream::connect(address));
-        tapping.join().expect("the tap has no trouble");
-        assert!(ended.status.success(), "{conversation}: {}", String::from_utf8_lossy(&ended.stderr));
-        ended.stdout
-    });
-    (printed, tap.log.into_inner().unwrap_or_else(PoisonError::into_inner).lines)
+    let proxy = Proxy::start(server.address);
+    let (host, port) = (proxy.address().ip(), proxy.address().port());
+    let conninfo = format!("host={host} port={port} dbname=test gssencmode=disable {conninfo}");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libpq_trace.py");
+    let mut program = Command::new(python);
+    // What libpq takes from its environment is not of this test; the locale decides what is printable.
+    program.env_clear().env("LC_ALL", "C").env("HOME", "/nonexistent");
+    let ended = output(program.args([script, conversation, &conninfo]));
+    assert!(ended.status.success(), "{conversation}: {}", String::from_utf8_lossy(&ended.stderr));
+    // Open already, it can still be read when the proxy has written its last line and is gone.
+    let mut file = File::open(proxy.trace_file()).expect("the proxy writes it");
+    proxy.was_faithful();
+    let mut trace = String::new();
+    file.read_to_string(&mut trace).expect("in UTF-8");
+    let ours = messages(&trace).into_iter().filter(|message| Libpq::prints(message)).collect();
+    (ended.stdout, ours)
+}
+
+/// One entry a message: a string in it may hold a newline.
+fn messages(trace: &str) -> Vec<String> {
+    let mut messages: Vec<String> = Vec::new();
+    for line in trace.lines() {
+        match messages.last_mut() {
+            Some(message) if !is_head(line) => {
+                message.push('\n');
+                message.push_str(line);
+            }
+            _ => messages.push(line.to_owned()),
+        }
+    }
+    messages
+}
+
+/// Whether a line is the first of a message.
+fn is_head(line: &str) -> bool {
+    let mut words = line.splitn(3, '\t');
+    matches!(words.next(), Some("F" | "B"))
+        && words.next().is_some_and(|length| length.parse::<u32>().is_ok())
+        && words.next().is_some()
 }
 
 /// libpq's own text.
@@ -176,32 +195,12 @@ struct Libpq;
 impl Libpq {
     /// One entry a message, as we would print it.
     fn read(text: &[u8]) -> Vec<String> {
-        let mut messages: Vec<String> = Vec::new();
         // Strings are printed as they come. A trace of ours is text, so it shows U+FFFD for what is not.
-        for line in String::from_utf8_lossy(text).lines() {
-            // libpq skips the salt, and complains about itself.
-            if line == "mismatched message length: consumed 8, expected 12" {
-                assert_eq!(messages.last().map(String::as_str), Some("B\t12\tAuthenticationMD5Password"));
-                continue;
-            }
-            match messages.last_mut() {
-                // A string with a newline in it.
-                Some(message) if !Self::is_head(line) => {
-                    message.push('\n');
-                    message.push_str(line);
-                }
-                _ => messages.push(line.to_owned()),
-            }
-        }
-        messages.iter().map(|message| Self::mask(message)).collect()
-    }
-
-    /// Whether a line is the first of a message.
-    fn is_head(line: &str) -> bool {
-        let mut words = line.splitn(3, '\t');
-        matches!(words.next(), Some("F" | "B"))
-            && words.next().is_some_and(|length| length.parse::<u32>().is_ok())
-            && words.next().is_some()
+        let text = String::from_utf8_lossy(text);
+        // libpq skips the salt, and complains about itself.
+        let salt = "B\t12\tAuthenticationMD5Password\n";
+        let text = text.replace(&format!("{salt}mismatched message length: consumed 8, expected 12\n"), salt);
+        messages(&text).iter().map(|message| Self::mask(message)).collect()
     }
 
     /// Without the secret, which libpq prints unless it is in its regression mode.
@@ -225,101 +224,4 @@ impl Libpq {
     fn prints(line: &str) -> bool {
         line != "B\t8\tAuthenticationOk"
     }
-}
-
-/// Passes one connection on to a server, and keeps what is said there. Encryption it declines: then there would be nothing to read.
-#[derive(Debug, Default)]
-struct Tap {
-    log: Mutex<Log>,
-}
-
-#[derive(Debug, Default)]
-struct Log {
-    lines: Vec<String>,
-    /// What the client's next answer is an answer to.
-    authentication: u32,
-    started: bool,
-}
-
-impl Tap {
-    fn run(&self, listener: &TcpListener, server: SocketAddr) {
-        let (client, _) = listener.accept().expect("libpq comes");
-        let server = TcpStream::connect(server).expect("the server is there");
-        thread::scope(|scope| {
-            scope.spawn(|| self.forward(Direction::Frontend, &client, &server));
-            self.forward(Direction::Backend, &server, &client);
-        });
-    }
-
-    fn forward(&self, direction: Direction, mut from: &TcpStream, mut to: &TcpStream) {
-        let limits = match direction {
-            Direction::Frontend => Limits::FRONTEND,
-            Direction::Backend => Limits::BACKEND,
-        };
-        let (mut inbox, mut buffer) = (Inbox::new(limits), [0; 8192]);
-        while let Ok(length @ 1..) = from.read(&mut buffer) {
-            let bytes = &buffer[..length];
-            // Before it is passed on: so whatever answers it is noted after it.
-            let declined = self.log.lock().expect("nobody has panicked").note(direction, bytes, &mut inbox);
-            let passed_on = if declined { from.write_all(b"N") } else { to.write_all(bytes) };
-            if passed_on.is_err() {
-                break;
-            }
-        }
-        let _ = to.shutdown(Shutdown::Write);
-    }
-}
-
-impl Log {
-    /// Keeps what is said, and says whether it asks for encryption, which is declined.
-    fn note(&mut self, direction: Direction, bytes: &[u8], inbox: &mut Inbox) -> bool {
-        inbox.extend(bytes);
-        if direction == Direction::Frontend && !self.started {
-            let packet = inbox.next_packet(10_000).expect("libpq's packets are well-formed");
-            let Some(packet) = packet else { return false };
-            let packet = Initial::decode(packet).expect("libpq's packets are well-formed");
-            self.lines.push(packet.trace(direction).to_string());
-            if let Initial::Ssl(_) = packet {
-                // There is no message around the answer, but libpq has a line for it.
-                self.lines.push("B\t1\tSSLResponse\t N".to_owned());
-                return true;
-            }
-            self.started = true;
-        }
-        if self.started {
-            while let Some(frame) = inbox.next().expect("frames are well-formed") {
-                let line = match direction {
-                    Direction::Frontend => self.client(frame),
-                    Direction::Backend => self.server(frame),
-                };
-                if Libpq::prints(&line) {
-                    self.lines.push(line);
-                }
-            }
-        }
-        false
-    }
-
-    fn client(&self, frame: Frame<'_>) -> String {
-        match frame.frontend().expect("libpq's messages are well-formed") {
-            Frontend::AuthenticationResponse(response) => match self.authentication {
-                3 | 5 => line(&response.decode_as::<PasswordMessage<'_>>().expect("it is one")),
-                10 => line(&response.decode_as::<SaslInitialResponse<'_>>().expect("it is one")),
-                _ => line(&response.decode_as::<SaslResponse<'_>>().expect("it is one")),
-            },
-            message => line(&message),
-        }
-    }
-
-    fn server(&mut self, frame: Frame<'_>) -> String {
-        let message = frame.backend().expect("the server's messages are well-formed");
-        if let Backend::Authentication(authentication) = &message {
-            self.authentication = Authentication::kind(authentication);
-        }
-        message.trace(Direction::Backend).to_string()
-    }
-}
-
-fn line(message: &impl Message) -> String {
-    message.trace(Direction::Frontend).to_string()
 }
