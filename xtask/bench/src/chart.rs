@@ -22,7 +22,7 @@ const LEAST: f64 = 0.5;
 const MOST: f64 = 64.0;
 
 /// Names and their colours, which can be told apart on white and on black.
-const COLOURS: [(&str, &str); 8] = [
+const COLOURS: [(&str, &str); 9] = [
     ("pg-wire", "#2f81f7"),
     ("postgres-protocol", "#d29922"),
     ("tokio-postgres", "#39c5cf"),
@@ -31,6 +31,7 @@ const COLOURS: [(&str, &str); 8] = [
     ("sqlx", "#f85149"),
     ("xitca-postgres", "#db61a2"),
     ("libpq", "#8b949e"),
+    ("PgBouncer", "#e3795c"),
 ];
 
 /// Writes it.

@@ -10,7 +10,9 @@ use crate::sockets::Ends;
 /// Prints what was found out.
 pub(crate) fn print(results: &[Measured]) {
     println!("\nCPU time, as ratios within this run: median [least – most]\n");
-    println!("| line | ours / limit | at most | best peer / ours | at least | who |");
+    println!(
+        "| line | ours / limit | at most | best peer, or the one named by the target, / ours | at least | who |"
+    );
     println!("| --- | --- | --- | --- | --- | --- |");
     for result in results {
         println!("{}", row(result));
