@@ -127,10 +127,15 @@ impl Serving {
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("xtask starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let lines = stdout.lines().map_while(Result::ok).take(4);
-        let variables = lines
-            .filter_map(|line| line.split_once('=').map(|(name, value)| (name.into(), value.into())))
-            .collect();
+        // They come in one piece; the last one that is wanted tells that all are there.
+        let mut variables = HashMap::new();
+        for line in stdout.lines().map_while(Result::ok) {
+            let (name, value) = line.split_once('=').expect("a variable");
+            variables.insert(name.to_owned(), value.to_owned());
+            if name == "PG18_URL" {
+                break;
+            }
+        }
         let servers = [15, 18].map(|major| Found::from(&variables, major)).into();
         Self { child, servers }
     }
