@@ -116,8 +116,10 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        // Twice the read, so that a tail can wait for a whole read behind it without moving.
-        let least = (2 * read).max(self.end + read);
+        // Twice a full read, so that a tail can wait for a whole one behind it without moving. Before reads have come in
+        // full, no more than is asked for: most connections idle most of the time.
+        let steady = if read < self.limits.read_size { read } else { 2 * read };
+        let least = steady.max(self.end + read);
         if self.buf.len() < least {
             // Doubling, but no further than an unfinished frame needs; room for frames that wait doubles with them.
             let needed = match announced(self.peek()).unwrap_or(0) {
@@ -477,11 +479,21 @@ mod tests {
 
     #[test]
     fn a_tail_is_moved_only_when_room_runs_out() {
-        let mut inbox = Inbox::new(Limits::BACKEND);
+        let mut inbox = Inbox::new(Limits { read_size: 16, ..Limits::BACKEND });
         inbox.space()[..10].copy_from_slice(b"Z\0\0\0\x05IZ\0\0\0");
         inbox.filled(10);
         inbox.next().expect("well-formed");
         inbox.space();
         assert_eq!(inbox.start, 6, "there was room behind the tail");
+    }
+
+    #[test]
+    fn a_connection_that_says_little_takes_little() {
+        let mut inbox = Inbox::new(Limits::BACKEND);
+        for _ in 0..100 {
+            inbox.extend(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
+            while inbox.next().expect("well-formed").is_some() {}
+        }
+        assert_eq!(inbox.capacity(), FIRST_READ);
     }
 }
