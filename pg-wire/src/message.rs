@@ -154,7 +154,7 @@ pub trait Field<'a>: Sized {
 }
 
 /// Length of the whole frame in bytes, or what knows the reason why there can be none.
-#[inline]
+#[inline(always)]
 pub(crate) fn measure<M: Message + ?Sized>(message: &M) -> Result<usize, Measure> {
     let mut measure = Measure::default();
     message.write(&mut measure);
@@ -166,7 +166,7 @@ pub(crate) fn measure<M: Message + ?Sized>(message: &M) -> Result<usize, Measure
     }
 }
 
-#[inline]
+#[inline(always)]
 fn write_whole<M: Message + ?Sized>(message: &M, length: usize, out: &mut (impl Put + ?Sized)) {
     let mut length = length;
     if let Some(code) = message.code() {
@@ -179,7 +179,7 @@ fn write_whole<M: Message + ?Sized>(message: &M, length: usize, out: &mut (impl 
 }
 
 /// Writes the whole frame into `room`, and says whether it fills it exactly.
-#[inline]
+#[inline(always)]
 pub(crate) fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> bool {
     let length = room.len();
     let mut fill = Fill::new(room);

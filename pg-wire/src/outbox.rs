@@ -51,7 +51,7 @@ impl Outbox {
     }
 
     /// Adds a message to the batch.
-    #[inline]
+    #[inline(always)]
     pub fn put<M: Message + ?Sized>(&mut self, message: &M) {
         if self.error.is_some() {
             return;

@@ -68,7 +68,7 @@ impl<B: BufMut> PutMessage for B {
     where
         B: 'c;
 
-    #[inline]
+    #[inline(always)]
     fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c> {
         message.encode(self)?;
         Ok(self)
@@ -78,7 +78,7 @@ impl<B: BufMut> PutMessage for B {
 impl PutMessage for Outbox {
     type Chained<'c> = &'c mut Self;
 
-    #[inline]
+    #[inline(always)]
     fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
         Outbox::put(self, message);
         self
@@ -92,7 +92,7 @@ impl<T> PutMessage for crate::Connection<T> {
     where
         T: 'c;
 
-    #[inline]
+    #[inline(always)]
     fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
         self.put(message)
     }
@@ -105,7 +105,7 @@ impl<W: crate::Sink> PutMessage for crate::WriteHalf<W> {
     where
         W: 'c;
 
-    #[inline]
+    #[inline(always)]
     fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
         self.put(message)
     }
@@ -182,7 +182,7 @@ pub trait PgProtocol: PutMessage {
     /// Runs a portal, for `max_rows` rows at most; 0 for all. See [`Execute`].
     ///
     /// More than 2,147,483,647 rows is refused: the server would take it for all.
-    #[inline]
+    #[inline(always)]
     fn execute(&mut self, portal: Portal<'_>, max_rows: u32) -> Self::Chained<'_> {
         self.put_message(&ExecuteUpTo { portal, max_rows })
     }
@@ -206,7 +206,7 @@ pub trait PgProtocol: PutMessage {
     }
 
     /// Ends a batch of the extended protocol. See [`Sync`].
-    #[inline]
+    #[inline(always)]
     fn sync(&mut self) -> Self::Chained<'_> {
         self.put_message(&Sync {})
     }
@@ -342,7 +342,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
 
     /// Puts the message, with these parameters: a tuple, an array, a slice, or [`params!`](crate::params). Each
     /// parameter brings its own format.
-    #[inline]
+    #[inline(always)]
     pub fn finish(self, params: impl Params) -> P::Chained<'c> {
         let Self { out, statement, portal, result_formats } = self;
         out.put_message(&BindParams { statement, portal, params: Measured::new(params), result_formats })
