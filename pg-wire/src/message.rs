@@ -14,6 +14,9 @@ pub(crate) const LONGEST: usize = i32::MAX as usize;
 /// a field costs several times the field.
 const STAGED: usize = 256;
 
+/// The words without much of a body get a stage of their own, because zeroing the larger one costs more than they do.
+const STAGED_WORD: usize = 32;
+
 /// A message, or a packet of the time before there are messages, that can be put on the wire.
 ///
 /// The wire has `Byte1 code` (but for the packets before the session), `Int32 length` (of itself and the body), body.
@@ -61,14 +64,10 @@ pub trait Message {
         if left < length {
             return Err(refused(EncodeErrorKind::NoRoom { needed: length, left }));
         }
-        let exact = if length <= STAGED {
-            let mut stage = [0; STAGED];
-            let (room, _) = stage.split_at_mut(length);
-            let exact = fill(self, room);
-            if exact {
-                out.put_slice(room);
-            }
-            exact
+        let exact = if length <= STAGED_WORD {
+            put_staged::<STAGED_WORD, _, _>(self, length, out)
+        } else if length <= STAGED {
+            put_staged::<STAGED, _, _>(self, length, out)
         } else {
             let mut append = Append::new(out, length);
             write_whole(self, length, &mut append);
@@ -185,4 +184,20 @@ pub(crate) fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> bool {
     let mut fill = Fill::new(room);
     write_whole(message, length, &mut fill);
     fill.is_exact()
+}
+
+/// Puts the whole frame together in `N` bytes, of which it takes `length`, and hands it over in one piece.
+#[inline(always)]
+fn put_staged<const N: usize, M: Message + ?Sized, B: BufMut + ?Sized>(
+    message: &M,
+    length: usize,
+    out: &mut B,
+) -> bool {
+    let mut stage = [0; N];
+    let (room, _) = stage.split_at_mut(length);
+    let exact = fill(message, room);
+    if exact {
+        out.put_slice(room);
+    }
+    exact
 }
