@@ -3,12 +3,13 @@
 use std::fmt;
 use std::io;
 
+use pg_wire::backend::Backend;
 use pg_wire::{Connection, Limits, Transport};
 
 use crate::accept::{Accept, AcceptStep, Credentials, Login, Startup};
 use crate::cleartext::Link;
-use crate::config::Config;
-use crate::error::AuthError;
+use crate::config::{Config, Host};
+use crate::error::{AuthError, ConfigError, Refusal};
 use crate::handshake::{Handshake, Step};
 use crate::scram::{Derivation, SaltedPassword};
 use crate::session::{CancelKey, Session};
@@ -155,6 +156,47 @@ where
     }
 }
 
+/// Tries the hosts of a configuration in turn, and goes on to the next one where a host cannot be reached or takes longer than
+/// it may. One that answers and refuses is the end of it.
+///
+/// # Errors
+/// That the configuration cannot be used, what the host that refused says, or why the last one could not be reached.
+pub async fn first_reachable<'c, T, F, Fut>(config: &'c Config, attempt: F) -> Result<T, ConnectError>
+where
+    F: Fn(&'c Host) -> Fut,
+    Fut: Future<Output = Result<T, ConnectError>>,
+{
+    config.check().map_err(AuthError::from)?;
+    let mut failure = AuthError::from(ConfigError::Missing("host")).into();
+    for host in &config.hosts {
+        match attempt(host).await {
+            Err(error @ (ConnectError::Unreachable { .. } | ConnectError::Timeout)) => failure = error,
+            made => return made,
+        }
+    }
+    Err(failure)
+}
+
+/// Sends a cancel request on a connection over which nothing has been said yet, and waits until the server has passed it on,
+/// which it tells by closing.
+///
+/// # Errors
+/// When the connection breaks before that, or the server says why it will not.
+pub async fn cancel<T: Transport>(conn: &mut Connection<T>, key: &CancelKey) -> Result<(), ConnectError> {
+    let phase = Phase::begin(conn);
+    let conn = &mut *phase.conn;
+    conn.put(&key.request()).flush().await?;
+    match conn.recv().await {
+        Err(pg_wire::Error::Closed { mid_message: false }) => Ok(()),
+        // A server that knows no such request, or has no room for one, may say so.
+        Ok(frame) => match frame.backend().map_err(AuthError::from)? {
+            Backend::ErrorResponse(error) => Err(AuthError::from(Refusal::Response(error.to_owned())).into()),
+            _ => Ok(()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A connection as long as the other side is a stranger. However that ends, by an error or because the future is dropped too,
 /// nothing of what was said stays in the buffers, and the connection's own limits are back in force.
 struct Phase<'c, T> {
@@ -215,7 +257,7 @@ impl ConnectError {
     /// What the server said, if it is the server that refused.
     pub fn server_error(&self) -> Option<&pg_wire::backend::ServerError> {
         match self {
-            Self::Auth(AuthError::Server(crate::error::Refusal::Response(error))) => Some(error),
+            Self::Auth(AuthError::Server(Refusal::Response(error))) => Some(error),
             _ => None,
         }
     }

@@ -1,16 +1,16 @@
 //! Asking a server to give up what another session is doing.
 
 use futures_io::{AsyncRead, AsyncWrite};
-use pg_auth::{CancelKey, ConnectError, Host};
+use pg_auth::{CancelKey, ConnectError, Host, connect};
 use pg_wire::Limits;
 
 use crate::{Connection, FuturesIo, Socket};
 
 /// Asks the server at `host` to cancel what the session with this key is doing, and waits until it has passed that on.
 ///
-/// It has no time limit of its own. On the session that is cancelled the replies up to its ReadyForQuery are still to be
-/// received. The server says nothing about the request: the statement either fails with SQLSTATE 57014 or was done before. When this returns, the
-/// request can no longer hit what the session does next.
+/// It has no time limit of its own. The server says nothing about the request: the statement either fails with SQLSTATE 57014
+/// or was done before, and the replies up to its ReadyForQuery are still to be received. When this returns, the request can
+/// no longer hit what the session does next.
 ///
 /// # Errors
 /// When the server cannot be reached, or the connection breaks before the server has closed it.
@@ -27,18 +27,5 @@ pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectErr
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut conn = Connection::new(FuturesIo(stream), Limits::BACKEND.before_authentication());
-    conn.put(&key.request()).flush().await?;
-    conn.scrub();
-    match conn.recv().await {
-        Err(pg_wire::Error::Closed { mid_message: false }) => Ok(()),
-        // A server that knows no such request, or has no room for one, may say so.
-        Ok(frame) => match frame.backend().map_err(pg_auth::AuthError::from)? {
-            pg_wire::backend::Backend::ErrorResponse(error) => {
-                Err(pg_auth::AuthError::Server(pg_auth::error::Refusal::Response(error.to_owned())).into())
-            }
-            _ => Ok(()),
-        },
-        Err(error) => Err(error.into()),
-    }
+    connect::cancel(&mut Connection::new(FuturesIo(stream), Limits::BACKEND), key).await
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use pg_auth::scram::{Derivation, SaltedPassword};
-use pg_auth::{AuthError, AuthenticationMode, Config, ConnectError, Host, Link, Session};
+use pg_auth::{AuthenticationMode, Config, ConnectError, Host, Link, Session, connect};
 use pg_wire::Limits;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -74,7 +74,7 @@ impl ConnectionBuilder {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let mut conn = Connection::new(TokioIo(stream), self.limits);
-        let session = pg_auth::connect::connect(&mut conn, &self.config, link, offload).await?;
+        let session = connect::connect(&mut conn, &self.config, link, offload).await?;
         Ok((conn, session))
     }
 
@@ -87,27 +87,15 @@ impl ConnectionBuilder {
     /// # Errors
     /// Those of [`connect`](Self::connect), and why the last host could not be reached.
     pub async fn dial(&self) -> Result<(Connection<Socket>, Session), ConnectError> {
-        self.config.check().map_err(AuthError::from)?;
-        let mut failure = None;
-        for host in &self.config.hosts {
-            let attempt = async {
-                let unreachable = |error| ConnectError::Unreachable { host: host.to_string(), error };
-                let socket = Socket::dial(host).await.map_err(unreachable)?;
-                let link = socket.link();
-                let (conn, session) = self.connect_as(socket, link).await?;
-                Ok((conn, Session { host: Some(host.clone()), ..session }))
-            };
-            match within(self.config.connect_timeout, attempt).await {
-                Err(error @ (ConnectError::Unreachable { .. } | ConnectError::Timeout)) => {
-                    failure = Some(error)
-                }
-                made => return made,
-            }
-        }
-        Err(failure.unwrap_or_else(|| ConnectError::Unreachable {
-            host: "nowhere".into(),
-            error: io::Error::new(io::ErrorKind::InvalidInput, "no host is given"),
-        }))
+        let attempt = async |host: &Host| {
+            let unreachable = |error| ConnectError::Unreachable { host: host.to_string(), error };
+            let socket = Socket::dial(host).await.map_err(unreachable)?;
+            let link = socket.link();
+            let (conn, session) = self.connect_as(socket, link).await?;
+            Ok((conn, Session { host: Some(host.clone()), ..session }))
+        };
+        connect::first_reachable(&self.config, |host| within(self.config.connect_timeout, attempt(host)))
+            .await
     }
 
     /// The hosts that [`dial`](Self::dial) goes to.

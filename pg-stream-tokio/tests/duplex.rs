@@ -4,12 +4,13 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use pg_stream_tokio::pg_auth::Credentials;
 use pg_stream_tokio::pg_auth::error::PolicyError;
 use pg_stream_tokio::pg_wire::backend::{CommandComplete, ReadyForQuery};
 use pg_stream_tokio::pg_wire::{SqlState, TransactionStatus};
 use pg_stream_tokio::{
     AuthError, CancelKey, Config, ConnectError, Connection, ConnectionBuilder, Error, Host, Limits,
-    MessageCode, PgProtocol, TokioIo, cancel_over, connect,
+    MessageCode, PgProtocol, TokioIo, accept, cancel, cancel_over, connect,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
@@ -237,4 +238,16 @@ fn a_unix_domain_socket_is_found_by_its_directory() {
         std::fs::remove_dir_all(&dir).expect("it was ours");
         connected.expect("Alice gets in");
     });
+}
+
+#[test]
+fn every_future_can_be_spawned() {
+    fn is_send<T: Send>(_: &T) {}
+    let config: Config = "postgres://me@localhost".parse().expect("well-formed");
+    let key = CancelKey::new(1, &[0; 4]);
+    is_send(&connect(&config));
+    is_send(&ConnectionBuilder::from(config).connect(duplex(64).0));
+    is_send(&cancel(&Host::new("localhost", 5432), &key));
+    is_send(&cancel_over(duplex(64).0, &key));
+    is_send(&accept(duplex(64).0, Limits::FRONTEND, async |_| Credentials::Trust));
 }
