@@ -313,65 +313,58 @@ macro_rules! params {
     };
 }
 
-/// What the formats of parameters come to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Formats {
-    /// Nothing but NULLs so far.
-    Any,
-    /// All the same.
-    All(FormatCode),
-    /// Not all the same.
-    Mixed,
-}
-
 /// Parameters that have been looked at once: how many, in which formats, how long.
 pub(crate) struct Measured<T> {
     params: T,
     count: usize,
-    formats: Formats,
+    /// Whether any is text, or binary; a NULL is neither.
+    text: bool,
+    binary: bool,
+    /// A bit for each of the first 128: whether it is binary. Asking again would be another virtual call.
+    binaries: u128,
     /// Bytes of all values, their length fields included.
     length: usize,
-    /// The first value that is too long for its length field.
+    /// The last value that is too long for its length field.
     too_long: Option<usize>,
 }
 
 impl<T: Params> Measured<T> {
     #[inline]
     pub(crate) fn new(params: T) -> Self {
-        let (mut count, mut formats, mut length, mut too_long) = (0, Formats::Any, 0usize, None);
+        let (mut count, mut length, mut too_long) = (0, 0usize, None);
+        let (mut text, mut binary, mut binaries) = (false, false, 0u128);
         params.each(|value| {
+            match value.format() {
+                Some(FormatCode::Text) => text = true,
+                Some(_) => {
+                    binary = true;
+                    if count < 128 {
+                        binaries |= 1 << count;
+                    }
+                }
+                None => {}
+            }
             count += 1;
-            formats = match (formats, value.format()) {
-                (formats, None) => formats,
-                (Formats::Any, Some(format)) => Formats::All(format),
-                (Formats::All(all), Some(format)) if all == format => Formats::All(all),
-                _ => Formats::Mixed,
-            };
             let bytes = value.as_bytes().map_or(0, <[u8]>::len);
             length = length.saturating_add(4).saturating_add(bytes);
             if bytes > i32::MAX as usize {
                 too_long = Some(bytes);
             }
         });
-        Self { params, count, formats, length, too_long }
+        Self { params, count, text, binary, binaries, length, too_long }
     }
 
-    /// Int16 n, Int16\[n\] formats: none when all are text, one when all are the same, one each otherwise; then Int16 m and m
+    /// Int16 n, Int16\[n\] formats: none when all are text, one when all are binary, one each otherwise; then Int16 m and m
     /// values. A NULL goes along with whatever the others have.
     #[inline]
     pub(crate) fn write<P: Put + ?Sized>(&self, out: &mut P) {
-        match self.formats {
-            Formats::Any | Formats::All(FormatCode::Text) => out.int16(0),
-            Formats::All(format) => {
+        match (self.text, self.binary) {
+            (_, false) => out.int16(0),
+            (false, true) => {
                 out.int16(1);
-                out.int16(format.code());
+                out.int16(FormatCode::Binary.code());
             }
-            Formats::Mixed => {
-                write_count("parameters", self.count, out);
-                if !out.skip_measured(2 * self.count) {
-                    self.params.each(|value| out.int16(value.format().unwrap_or_default().code()));
-                }
-            }
+            (true, true) => self.write_codes(out),
         }
         write_count("parameters", self.count, out);
         if let Some(length) = self.too_long {
@@ -379,6 +372,21 @@ impl<T: Params> Measured<T> {
         }
         if !out.skip_measured(self.length) {
             self.params.each(|value| value.write(out));
+        }
+    }
+
+    #[inline]
+    fn write_codes<P: Put + ?Sized>(&self, out: &mut P) {
+        write_count("parameters", self.count, out);
+        if out.skip_measured(2 * self.count) {
+            return;
+        }
+        if self.count <= 128 {
+            for at in 0..self.count {
+                out.int16(u16::from(self.binaries >> at & 1 == 1));
+            }
+        } else {
+            self.params.each(|value| out.int16(value.format().unwrap_or_default().code()));
         }
     }
 }
@@ -451,6 +459,21 @@ mod tests {
         );
         assert_eq!(written(("a", None::<i16>)), [&b"\0\0\0\x02\0\0\0\x01a"[..], null].concat());
         assert_eq!(written((None::<i16>,)), [&b"\0\0\0\x01"[..], null].concat());
+    }
+
+    #[test]
+    fn formats_are_told_one_by_one_however_many_there_are() {
+        for count in [2usize, 127, 128, 129, 300] {
+            let values: Vec<Box<dyn Bindable>> = (0..count)
+                .map(|at| if at % 3 == 0 { Box::new(7i32) as Box<dyn Bindable> } else { Box::new("x") })
+                .collect();
+            let bytes = written(values);
+            let codes = bytes[2..].as_chunks::<2>().0.iter().take(count);
+            assert_eq!(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])), count);
+            for (at, code) in codes.enumerate() {
+                assert_eq!(*code, [0, u8::from(at % 3 == 0)], "{at} of {count}");
+            }
+        }
     }
 
     #[test]
