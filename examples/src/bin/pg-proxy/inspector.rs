@@ -60,7 +60,7 @@ impl<'c> Inspector<'c> {
                 verdict = Err(Failure::Malformed(Party::speaking(self.direction), error));
                 break;
             }
-            good += HEAD + frame.body.len();
+            good += frame.wire_len();
             count += 1;
         }
         self.context.tally().decoded(count);
@@ -135,9 +135,6 @@ impl<'c> Inspector<'c> {
         self.again.scrub();
     }
 }
-
-/// Length of a header: the code and the length field.
-const HEAD: usize = 5;
 
 /// Whether `bytes` are a message with this code, if it has one, and this body.
 fn is_frame(bytes: &[u8], code: Option<MessageCode>, body: &[u8]) -> bool {
