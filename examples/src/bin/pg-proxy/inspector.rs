@@ -13,6 +13,9 @@ use crate::session::Context;
 const RETAIN: usize = 64 * 1024;
 
 /// Decodes every message of a direction, encodes it again, compares, and writes it to the trace.
+///
+/// The values of a row or a bind are walked, and encoded again in one run as they came: of those the comparison shows no more
+/// than that they are well-formed.
 pub(crate) struct Inspector<'c> {
     context: &'c Context,
     direction: Direction,
