@@ -298,18 +298,25 @@ impl Incoming {
 
     #[inline]
     fn head(&mut self) -> Result<Option<Head>, Error> {
-        self.inbox.head().map_err(|error| self.refused(error))
+        let Self { inbox, fault, untold } = self;
+        inbox.head().map_err(|error| refused(error, fault, untold))
     }
 
-    #[cold]
-    fn refused(&mut self, error: FrameError) -> Error {
-        let again = self.fault == Some(Fault::Frame(error));
-        if error.is_fatal() {
-            self.fault = Some(Fault::Frame(error));
-            self.untold = None;
-        }
-        if again { Error::Poisoned(Fault::Frame(error)) } else { Error::Frame(error) }
+    #[inline]
+    fn next(&mut self) -> Result<Option<Frame<'_>>, Error> {
+        let Self { inbox, fault, untold } = self;
+        inbox.next().map_err(|error| refused(error, fault, untold))
     }
+}
+
+#[cold]
+fn refused(error: FrameError, fault: &mut Option<Fault>, untold: &mut Option<Error>) -> Error {
+    let again = *fault == Some(Fault::Frame(error));
+    if error.is_fatal() {
+        *fault = Some(Fault::Frame(error));
+        *untold = None;
+    }
+    if again { Error::Poisoned(Fault::Frame(error)) } else { Error::Frame(error) }
 }
 
 impl Outgoing {
@@ -459,10 +466,7 @@ impl<T: Transport> Connection<T> {
     /// [`Frame`](Error::Frame), as [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Frame<'_>>, Error> {
-        match self.incoming.head()? {
-            Some(head) => Ok(Some(self.incoming.inbox.take(head))),
-            None => Ok(None),
-        }
+        self.incoming.next()
     }
 
     /// Waits until a whole message is there; [`try_recv`](Self::try_recv) then lends it. Meanwhile it goes on sending, as
@@ -644,10 +648,7 @@ impl<R: Source> ReadHalf<R> {
     /// As `Connection::try_recv`.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Frame<'_>>, Error> {
-        match self.incoming.head()? {
-            Some(head) => Ok(Some(self.incoming.inbox.take(head))),
-            None => Ok(None),
-        }
+        self.incoming.next()
     }
 
     /// As [`Connection::ready`].

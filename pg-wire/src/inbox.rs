@@ -170,16 +170,15 @@ impl Inbox {
     /// skipped as it arrives, and the next call goes on behind it; any other error comes again with each call.
     #[inline]
     pub fn head(&mut self) -> Result<Option<Head>, FrameError> {
-        let rest = self.buf.get(self.start..self.end).unwrap_or_default();
-        let Some((&[code, a, b, c, d], behind)) = rest.split_first_chunk::<HEAD>() else {
+        let Some((&[code, a, b, c, d], behind)) = self.peek().split_first_chunk::<HEAD>() else {
             return Ok(None);
         };
         let code = MessageCode(code);
-        // A length below 4 wraps to more than any limit.
-        let body = u32::from_be_bytes([a, b, c, d]).wrapping_sub(4) as usize;
+        let body = body_length([a, b, c, d]);
         let whole = behind.len() >= body;
         if body > self.small {
-            self.judge(code, body)?;
+            judge(&self.limits, code, body)
+                .inspect_err(|error| skip_if(error, &mut self.start, self.end, &mut self.skip))?;
         }
         Ok(whole.then_some(Head { code, body }))
     }
@@ -187,10 +186,14 @@ impl Inbox {
     /// Lends the frame that [`head`](Self::head) has found.
     #[inline]
     pub fn take(&mut self, head: Head) -> Frame<'_> {
+        let Head { code, body } = head;
         let start = self.start + HEAD;
-        // A head from before another `take` may not fit any more; it then lends what is there.
-        self.start = (start + head.body).min(self.end);
-        Frame { code: head.code, body: self.buf.get(start..self.start).unwrap_or_default() }
+        self.start = start + body;
+        if self.start > self.end {
+            // A head from before another `take`; it lends what is there.
+            self.start = self.end;
+        }
+        Frame { code, body: self.buf.get(start..self.start).unwrap_or_else(nothing) }
     }
 
     /// Takes the frame that [`head`](Self::head) has found, to be kept. Costs a copy of the frame, or for a large one
@@ -222,8 +225,23 @@ impl Inbox {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
-        match self.head()? {
-            Some(head) => Ok(Some(self.take(head))),
+        // As `head` and `take`, but looking at the buffer once.
+        let bytes = self.buf.get(self.start..self.end).unwrap_or_else(nothing);
+        let Some((&[code, a, b, c, d], behind)) = bytes.split_first_chunk::<HEAD>() else {
+            return Ok(None);
+        };
+        let code = MessageCode(code);
+        let body = body_length([a, b, c, d]);
+        if body > self.small && let Err(error) = judge(&self.limits, code, body) {
+            // Not a method: `self.buf` is lent.
+            skip_if(&error, &mut self.start, self.end, &mut self.skip);
+            return Err(error);
+        }
+        match behind.get(..body) {
+            Some(body) => {
+                self.start += HEAD + body.len();
+                Ok(Some(Frame { code, body }))
+            }
             None => Ok(None),
         }
     }
@@ -282,8 +300,9 @@ impl Inbox {
     }
 
     /// The bytes that are there and have not been taken, whole frames or not.
+    #[inline]
     pub fn peek(&self) -> &[u8] {
-        self.buf.get(self.start..self.end).unwrap_or_default()
+        self.buf.get(self.start..self.end).unwrap_or_else(nothing)
     }
 
     /// Wipes what the buffer still holds of messages that have been taken.
@@ -315,35 +334,58 @@ impl Inbox {
         }
     }
 
-    /// What is to be said about a body that is longer than every limit lets pass unasked.
-    #[cold]
-    fn judge(&mut self, code: MessageCode, body: usize) -> Result<(), FrameError> {
-        const LONGEST: usize = i32::MAX as usize - 4;
-        if body > LONGEST {
-            let length = (body as u32).wrapping_add(4).cast_signed();
-            return Err(FrameError { code, kind: FrameErrorKind::BadLength { length } });
-        }
-        let (limit, skipped) = self.limits.of(code);
-        if body <= limit {
-            return Ok(());
-        }
-        if skipped {
-            self.skip = HEAD + body;
-            self.drop_skipped();
-        }
-        Err(FrameError { code, kind: FrameErrorKind::TooLong { length: body, limit, skipped } })
-    }
-
     fn drop_skipped(&mut self) {
-        let now = self.skip.min(self.buffered());
-        self.skip -= now;
-        self.start += now;
+        drop_skipped(&mut self.start, self.end, &mut self.skip);
     }
 }
 
 /// The longest body that needs no second look: within every limit, and within what a length field can tell.
 fn smallest(limits: &Limits) -> usize {
     limits.control.min(limits.bulk).min(i32::MAX as usize - 4)
+}
+
+/// Length of the body by the length field, which counts itself: below 4 it wraps to more than any limit.
+#[inline]
+fn body_length(field: [u8; 4]) -> usize {
+    u32::from_be_bytes(field).wrapping_sub(4) as usize
+}
+
+/// What is to be said about a body that is longer than every limit lets pass unasked.
+#[cold]
+fn judge(limits: &Limits, code: MessageCode, body: usize) -> Result<(), FrameError> {
+    const LONGEST: usize = i32::MAX as usize - 4;
+    if body > LONGEST {
+        let length = (body as u32).wrapping_add(4).cast_signed();
+        return Err(FrameError { code, kind: FrameErrorKind::BadLength { length } });
+    }
+    let (limit, skipped) = limits.of(code);
+    if body <= limit {
+        return Ok(());
+    }
+    Err(FrameError { code, kind: FrameErrorKind::TooLong { length: body, limit, skipped } })
+}
+
+/// Begins to skip the frame that this error is about, if it is one that is skipped.
+#[cold]
+fn skip_if(error: &FrameError, start: &mut usize, end: usize, skip: &mut usize) {
+    if let FrameErrorKind::TooLong { length, skipped: true, .. } = error.kind {
+        *skip = HEAD + length;
+        drop_skipped(start, end, skip);
+    }
+}
+
+fn drop_skipped(start: &mut usize, end: usize, skip: &mut usize) {
+    let now = (*skip).min(end - *start);
+    *skip -= now;
+    *start += now;
+}
+
+/// A call, so that bounds which always hold are a branch not taken: a choice between two pointers is one that all behind it
+/// has to wait for.
+#[cold]
+#[inline(never)]
+fn nothing<'a>() -> &'a [u8] {
+    &[]
 }
 
 /// How many bytes the first frame has in all, by its header, if that is there.

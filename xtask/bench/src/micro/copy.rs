@@ -4,7 +4,7 @@ use anyhow::Result;
 use bytes::BytesMut;
 use pg_wire::backend::Backend;
 use pg_wire::{CopyData, Inbox, Limits, Message, Payload};
-use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::{DecodeContext, PgWireBackendMessage};
 use postgres_protocol::message::backend::Message as TheirMessage;
 
 use super::decode::pgwire_context;
@@ -39,6 +39,20 @@ fn line(length: usize, size: &str, target: Target) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream(frames)))
 }
 
+/// Apart, as for rows.
+#[inline(never)]
+fn hand_pieces(walk: &mut Walk, touch: &mut Touch) -> u64 {
+    let (mut pieces, mut seen) = (0, *touch);
+    walk.frames(|code, body| {
+        if code == b'd' {
+            seen.value(Some(body));
+            pieces += 1;
+        }
+    });
+    *touch = seen;
+    pieces
+}
+
 fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
     let (mut source, mut walk) = (frames.endless(), Walk::new());
     move || {
@@ -46,12 +60,7 @@ fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
         while seen < frames.count {
             let count = source.give(walk.space());
             walk.filled(count);
-            walk.frames(|code, body| {
-                if code == b'd' {
-                    touch.value(Some(body));
-                    seen += 1;
-                }
-            });
+            seen += hand_pieces(&mut walk, &mut touch);
         }
         Ok(touch.sum())
     }
@@ -64,15 +73,23 @@ fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {
         while seen < frames.count {
             let count = source.give(inbox.space());
             inbox.filled(count);
-            while let Some(frame) = inbox.next()? {
-                if let Backend::CopyData(copy) = frame.backend()? {
-                    touch.value(Some(copy.data.0));
-                    seen += 1;
-                }
-            }
+            seen += ours_in(&mut inbox, &mut touch)?;
         }
         Ok(touch.sum())
     }
+}
+
+#[inline(never)]
+fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
+    let (mut pieces, mut seen) = (0, *touch);
+    while let Some(frame) = inbox.next()? {
+        if let Backend::CopyData(copy) = frame.backend()? {
+            seen.value(Some(copy.data.0));
+            pieces += 1;
+        }
+    }
+    *touch = seen;
+    Ok(pieces)
 }
 
 fn postgres_protocol(frames: Frames) -> impl FnMut() -> Result<u64> {
@@ -83,15 +100,23 @@ fn postgres_protocol(frames: Frames) -> impl FnMut() -> Result<u64> {
         while seen < frames.count {
             let count = source.give(&mut piece);
             buffer.extend_from_slice(&piece[..count]);
-            while let Some(message) = TheirMessage::parse(&mut buffer)? {
-                if let TheirMessage::CopyData(copy) = message {
-                    touch.value(Some(copy.data()));
-                    seen += 1;
-                }
-            }
+            seen += postgres_protocol_in(&mut buffer, &mut touch)?;
         }
         Ok(touch.sum())
     }
+}
+
+#[inline(never)]
+fn postgres_protocol_in(buffer: &mut BytesMut, touch: &mut Touch) -> Result<u64> {
+    let (mut pieces, mut seen) = (0, *touch);
+    while let Some(message) = TheirMessage::parse(buffer)? {
+        if let TheirMessage::CopyData(copy) = message {
+            seen.value(Some(copy.data()));
+            pieces += 1;
+        }
+    }
+    *touch = seen;
+    Ok(pieces)
 }
 
 fn pgwire(frames: Frames) -> impl FnMut() -> Result<u64> {
@@ -102,15 +127,23 @@ fn pgwire(frames: Frames) -> impl FnMut() -> Result<u64> {
         while seen < frames.count {
             let count = source.give(&mut piece);
             buffer.extend_from_slice(&piece[..count]);
-            while let Some(message) = PgWireBackendMessage::decode(&mut buffer, &context)? {
-                if let PgWireBackendMessage::CopyData(copy) = message {
-                    touch.value(Some(&copy.data));
-                    seen += 1;
-                }
-            }
+            seen += pgwire_in(&mut buffer, &context, &mut touch)?;
         }
         Ok(touch.sum())
     }
+}
+
+#[inline(never)]
+fn pgwire_in(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch) -> Result<u64> {
+    let (mut pieces, mut seen) = (0, *touch);
+    while let Some(message) = PgWireBackendMessage::decode(buffer, context)? {
+        if let PgWireBackendMessage::CopyData(copy) = message {
+            seen.value(Some(&copy.data));
+            pieces += 1;
+        }
+    }
+    *touch = seen;
+    Ok(pieces)
 }
 
 fn pg_stream(frames: Frames) -> impl FnMut() -> Result<u64> {
