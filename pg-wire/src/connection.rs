@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::future::poll_fn;
+use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
 
@@ -367,6 +368,73 @@ impl Outgoing {
     }
 }
 
+/// Whatever receives: a connection, and the half of one.
+trait Receive {
+    fn incoming(&mut self) -> &mut Incoming;
+
+    /// Reads once.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
+
+    /// Waits until a whole message is there.
+    #[inline(never)]
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
+        loop {
+            if let Some(head) = self.incoming().head()? {
+                return Poll::Ready(Ok(head));
+            }
+            ready!(self.poll_read(cx))?;
+        }
+    }
+}
+
+impl<T: Transport> Receive for Connection<T> {
+    #[inline]
+    fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_fill(cx)
+    }
+}
+
+impl<R: Source> Receive for ReadHalf<R> {
+    #[inline]
+    fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.incoming.poll_fill(&mut self.source, cx)
+    }
+}
+
+/// Receives a message. Written by hand, because it is made, polled and done once a message, most of the time without
+/// waiting: then it is the look at the buffer and nothing else.
+struct Recv<'c, C>(Option<&'c mut C>);
+
+impl<'c, C: Receive> Future for Recv<'c, C> {
+    type Output = Result<Frame<'c>, Error>;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Done before: nothing more comes of it.
+        let Some(conn) = self.0.take() else { return Poll::Pending };
+        let head = match conn.incoming().inbox.whole() {
+            Some(head) => head,
+            None => match conn.poll_head(cx) {
+                Poll::Ready(Ok(head)) => head,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.0 = Some(conn);
+                    return Poll::Pending;
+                }
+            },
+        };
+        Poll::Ready(Ok(conn.incoming().inbox.take(head)))
+    }
+}
+
 impl<T: Transport> Connection<T> {
     /// Over a stream on which messages are about to be spoken, in either chair. Nothing is read or written yet.
     pub fn new(transport: T, limits: Limits) -> Self {
@@ -446,9 +514,8 @@ impl<T: Transport> Connection<T> {
     /// [`Closed`](Error::Closed) and [`Io`](Error::Io) when the stream is at its end, [`Frame`](Error::Frame) for a header
     /// that cannot be believed or is over its limit.
     #[inline]
-    pub async fn recv(&mut self) -> Result<Frame<'_>, Error> {
-        let head = poll_fn(|cx| self.poll_head(cx)).await?;
-        Ok(self.incoming.inbox.take(head))
+    pub fn recv(&mut self) -> impl Future<Output = Result<Frame<'_>, Error>> {
+        Recv(Some(self))
     }
 
     /// Receives the next message, to be kept. As [`recv`](Self::recv), and one copy of the message.
@@ -484,16 +551,6 @@ impl<T: Transport> Connection<T> {
     /// As [`recv`](Self::recv).
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_head(cx).map_ok(drop)
-    }
-
-    #[inline]
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
-        loop {
-            if let Some(head) = self.incoming.head()? {
-                return Poll::Ready(Ok(head));
-            }
-            ready!(self.poll_fill(cx))?;
-        }
     }
 
     /// Reads once into the inbox, whatever comes, and goes on sending meanwhile. For those who look at the
@@ -628,9 +685,8 @@ impl<R: Source> ReadHalf<R> {
     /// # Errors
     /// As `Connection::recv`.
     #[inline]
-    pub async fn recv(&mut self) -> Result<Frame<'_>, Error> {
-        let head = poll_fn(|cx| self.poll_head(cx)).await?;
-        Ok(self.incoming.inbox.take(head))
+    pub fn recv(&mut self) -> impl Future<Output = Result<Frame<'_>, Error>> {
+        Recv(Some(self))
     }
 
     /// As [`Connection::recv_owned`].
@@ -665,16 +721,6 @@ impl<R: Source> ReadHalf<R> {
     /// As `Connection::recv`.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_head(cx).map_ok(drop)
-    }
-
-    #[inline]
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
-        loop {
-            if let Some(head) = self.incoming.head()? {
-                return Poll::Ready(Ok(head));
-            }
-            ready!(self.incoming.poll_fill(&mut self.source, cx))?;
-        }
     }
 }
 

@@ -170,16 +170,30 @@ impl Inbox {
     /// skipped as it arrives, and the next call goes on behind it; any other error comes again with each call.
     #[inline]
     pub fn head(&mut self) -> Result<Option<Head>, FrameError> {
+        match self.whole() {
+            Some(head) => Ok(Some(head)),
+            None => self.seldom(),
+        }
+    }
+
+    /// As [`head`](Self::head), where nothing is to be said about the length.
+    #[inline(always)]
+    pub(crate) fn whole(&self) -> Option<Head> {
+        let (&[code, a, b, c, d], behind) = self.peek().split_first_chunk::<HEAD>()?;
+        let body = body_length([a, b, c, d]);
+        (body <= self.small && body <= behind.len()).then_some(Head { code: MessageCode(code), body })
+    }
+
+    /// As [`head`](Self::head), for a frame that is not whole or is longer than every limit lets pass unasked.
+    #[cold]
+    fn seldom(&mut self) -> Result<Option<Head>, FrameError> {
         let Some((&[code, a, b, c, d], behind)) = self.peek().split_first_chunk::<HEAD>() else {
             return Ok(None);
         };
-        let code = MessageCode(code);
-        let body = body_length([a, b, c, d]);
-        let whole = behind.len() >= body;
-        if body > self.small {
-            judge(&self.limits, code, body)
-                .inspect_err(|error| skip_if(error, &mut self.start, self.end, &mut self.skip))?;
-        }
+        let (code, body) = (MessageCode(code), body_length([a, b, c, d]));
+        let whole = body <= behind.len();
+        judge(&self.limits, code, body)
+            .inspect_err(|error| skip_if(error, &mut self.start, self.end, &mut self.skip))?;
         Ok(whole.then_some(Head { code, body }))
     }
 
@@ -188,12 +202,14 @@ impl Inbox {
     pub fn take(&mut self, head: Head) -> Frame<'_> {
         let Head { code, body } = head;
         let start = self.start + HEAD;
-        self.start = start + body;
-        if self.start > self.end {
-            // A head from before another `take`; it lends what is there.
+        let end = start + body;
+        // A head from before another `take` may not fit any more: then all is taken and nothing lent.
+        self.start = end;
+        if end > self.end {
             self.start = self.end;
+            return Frame { code, body: nothing() };
         }
-        Frame { code, body: self.buf.get(start..self.start).unwrap_or_else(nothing) }
+        Frame { code, body: self.buf.get(start..end).unwrap_or_else(nothing) }
     }
 
     /// Takes the frame that [`head`](Self::head) has found, to be kept. Costs a copy of the frame, or for a large one
