@@ -137,8 +137,8 @@ fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
     Ok(rows)
 }
 
-/// A row, if it is one. Apart for the same reason.
-#[inline(never)]
+/// A row, if it is one: what it adds up stays in registers.
+#[inline(always)]
 fn ours_one(frame: Frame<'_>, touch: &mut Touch) -> Result<u64> {
     let Backend::DataRow(row) = frame.backend()? else { return Ok(0) };
     let mut seen = *touch;
