@@ -39,17 +39,14 @@ impl Walk {
     /// Shows the code and the body of each whole frame to `see`.
     #[inline(always)]
     pub(crate) fn frames(&mut self, mut see: impl FnMut(u8, &[u8])) {
-        let bytes = &self.buffer[..self.end];
-        let mut at = self.start;
-        while let Some(&[code, a, b, c, d]) = bytes[at..].first_chunk() {
-            let next = at + 1 + u32::from_be_bytes([a, b, c, d]) as usize;
-            if next > bytes.len() {
-                break;
-            }
-            see(code, &bytes[at + 5..next]);
-            at = next;
+        let mut rest = &self.buffer[self.start..self.end];
+        while let Some((&[code, a, b, c, d], behind)) = rest.split_first_chunk() {
+            let body = (u32::from_be_bytes([a, b, c, d]) as usize).wrapping_sub(4);
+            let Some((body, next)) = behind.split_at_checked(body) else { break };
+            see(code, body);
+            rest = next;
         }
-        self.start = at;
+        self.start = self.end - rest.len();
     }
 
     /// The whole frames that are there, in one piece; they count as taken.
