@@ -62,7 +62,11 @@ macro_rules! direction {
             pub fn decode(frame: $crate::Frame<'a>) -> Result<Self, $crate::DecodeError> {
                 match frame.code {
                     $($crate::MessageCode::$hot_code => $crate::Decode::decode(frame.body).map(Self::$hot),)+
-                    _ => Self::decode_other(frame.code, frame.body),
+                    code => match Self::decode_other(code, frame.body) {
+                        // Never; said because a loop over rows would be made twice otherwise.
+                        $(Ok(Self::$hot(_)) => Ok(Self::Unknown(frame)),)+
+                        other => other,
+                    },
                 }
             }
 
