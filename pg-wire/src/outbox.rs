@@ -58,7 +58,7 @@ impl Outbox {
         }
         match message::measure(message) {
             Ok(length) => {
-                if message::fill(message, self.room(length)) {
+                if self.room(length).is_some_and(|room| message::fill(message, room)) {
                     self.end += length;
                 } else {
                     self.refuse(message.name(), EncodeErrorKind::Unstable);
@@ -74,25 +74,23 @@ impl Outbox {
     }
 
     /// So many bytes behind what has been written.
-    #[inline]
-    fn room(&mut self, length: usize) -> &mut [u8] {
-        if self.buf.len() - self.end < length {
-            self.grow(length);
+    #[inline(always)]
+    fn room(&mut self, length: usize) -> Option<&mut [u8]> {
+        let end = self.end;
+        if self.buf.get(end..).is_none_or(|rest| rest.len() < length) {
+            // The buffer by itself: a call that saw `self` would make the compiler look up after every byte written
+            // whether `self` is still what it was.
+            self.buf = grown(core::mem::take(&mut self.buf), end, length);
         }
-        self.buf.get_mut(self.end..).and_then(|rest| rest.get_mut(..length)).unwrap_or_default()
-    }
-
-    #[cold]
-    fn grow(&mut self, length: usize) {
-        self.buf.truncate(self.end);
-        self.buf.reserve(length.max(LEAST));
-        self.buf.resize(self.buf.capacity().min(self.end + length.max(AHEAD)), 0);
+        self.buf.get_mut(end..).and_then(|rest| rest.get_mut(..length))
     }
 
     /// Adds bytes that are no message: the one byte that answers an SSLRequest.
     pub fn put_raw(&mut self, bytes: &[u8]) {
-        if self.error.is_none() {
-            self.room(bytes.len()).copy_from_slice(bytes);
+        if self.error.is_none()
+            && let Some(room) = self.room(bytes.len())
+        {
+            room.copy_from_slice(bytes);
             self.end += bytes.len();
         }
     }
@@ -175,6 +173,16 @@ impl Outbox {
             }
         }
     }
+}
+
+/// The buffer with room for `length` bytes behind `end`.
+#[cold]
+#[inline(never)]
+fn grown(mut buf: Vec<u8>, end: usize, length: usize) -> Vec<u8> {
+    buf.truncate(end);
+    buf.reserve(length.max(LEAST));
+    buf.resize(buf.capacity().min(end + length.max(AHEAD)), 0);
+    buf
 }
 
 impl core::fmt::Debug for Outbox {
