@@ -15,7 +15,7 @@ macro_rules! message {
             fn code(&self) -> Option<$crate::MessageCode> { Some($crate::MessageCode::$code) }
             #[inline]
             fn name(&self) -> &'static str { stringify!($name) }
-            #[inline]
+            #[inline(always)]
             fn write<P: $crate::Put + ?Sized>(&self, out: &mut P) {
                 let _ = &out;
                 $($crate::Field::write(&self.$field, out);)*

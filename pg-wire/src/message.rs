@@ -4,7 +4,7 @@ use bytes::BufMut;
 
 use crate::code::MessageCode;
 use crate::error::{DecodeError, EncodeError, EncodeErrorKind};
-use crate::put::{Append, Fill, Measure, Put};
+use crate::put::{Append, Extent, Fill, Measure, Put};
 use crate::reader::Reader;
 
 /// Longest message: what the length field, a signed Int32 that counts itself, can tell.
@@ -13,9 +13,6 @@ pub(crate) const LONGEST: usize = i32::MAX as usize;
 /// Messages up to this many bytes are put together on the stack and reach a [`BufMut`] in one piece: a `put_slice`
 /// a field costs several times the field.
 const STAGED: usize = 256;
-
-/// The words without much of a body get a stage of their own, because zeroing the larger one costs more than they do.
-const STAGED_WORD: usize = 32;
 
 /// A message, or a packet of the time before there are messages, that can be put on the wire.
 ///
@@ -57,23 +54,40 @@ pub trait Message {
     /// What the wire cannot carry: a NUL inside a string, a count or a length over its field. `out` is left
     /// untouched, also where it has a fixed end and the message does not fit before it. (The one exception: after
     /// [`Unstable`](EncodeErrorKind::Unstable), `out` may hold a frame filled up with zeros.)
+    #[inline]
     fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
-        let refused = |kind| EncodeError { message: self.name(), kind };
-        let length = measure(self).map_err(|measure| refused(measure.kind()))?;
-        let left = out.remaining_mut();
-        if left < length {
-            return Err(refused(EncodeErrorKind::NoRoom { needed: length, left }));
+        let mut stage = [0; STAGED];
+        if let Some(length) = self.fill(&mut stage)
+            && length <= out.remaining_mut()
+            && let Some(whole) = stage.get(..length)
+        {
+            out.put_slice(whole);
+            return Ok(());
         }
-        let exact = if length <= STAGED_WORD {
-            put_staged::<STAGED_WORD, _, _>(self, length, out)
-        } else if length <= STAGED {
-            put_staged::<STAGED, _, _>(self, length, out)
-        } else {
-            let mut append = Append::new(out, length);
-            write_whole(self, length, &mut append);
-            append.finish()
+        append(self, out)
+    }
+
+    /// Length of the whole message in bytes, where that can be said without asking every field for it.
+    #[inline(always)]
+    fn extent(&self) -> Option<usize> {
+        let mut extent = Extent::default();
+        self.write(&mut extent);
+        let head = if self.code().is_some() { 5 } else { 4 };
+        Some(extent.0.saturating_add(head))
+    }
+
+    /// Writes the whole message to the beginning of `room` and says how many bytes it takes. `None` where it does not fit or
+    /// cannot be sent at all, which [`encode`](Self::encode) tells apart; `room` may then hold a part of it.
+    #[inline(always)]
+    fn fill(&self, room: &mut [u8]) -> Option<usize> {
+        // With the length first: where it is a constant, as it mostly is, nothing else has to be compared with the room.
+        let room = match self.extent() {
+            Some(length) => room.get_mut(..length)?,
+            None => room,
         };
-        if exact { Ok(()) } else { Err(refused(EncodeErrorKind::Unstable)) }
+        let mut out = Fill::frame(self.code(), room)?;
+        self.write(&mut out);
+        out.finish()
     }
 }
 
@@ -152,52 +166,43 @@ pub trait Field<'a>: Sized {
     fn write<P: Put + ?Sized>(&self, out: &mut P);
 }
 
-/// Length of the whole frame in bytes, or what knows the reason why there can be none.
-#[inline(always)]
-pub(crate) fn measure<M: Message + ?Sized>(message: &M) -> Result<usize, Measure> {
+/// That a message was longer or shorter when it was written than when it was measured.
+#[cold]
+pub(crate) fn unstable<M: Message + ?Sized>(message: &M) -> EncodeError {
+    EncodeError { message: message.name(), kind: EncodeErrorKind::Unstable }
+}
+
+/// Length of the whole frame in bytes, or why there can be none.
+#[inline]
+pub(crate) fn measure<M: Message + ?Sized>(message: &M) -> Result<usize, EncodeError> {
     let mut measure = Measure::default();
     message.write(&mut measure);
     let head = if message.code().is_some() { 5 } else { 4 };
     if measure.refusal.is_none() && measure.length <= LONGEST - 4 {
         Ok(head + measure.length)
     } else {
-        Err(measure)
+        Err(EncodeError { message: message.name(), kind: measure.kind() })
     }
 }
 
-#[inline(always)]
-fn write_whole<M: Message + ?Sized>(message: &M, length: usize, out: &mut (impl Put + ?Sized)) {
-    let mut length = length;
+/// Appends the frame field by field, or says why not.
+#[cold]
+#[inline(never)]
+fn append<M: Message + ?Sized, B: BufMut + ?Sized>(message: &M, out: &mut B) -> Result<(), EncodeError> {
+    let refused = |kind| EncodeError { message: message.name(), kind };
+    let needed = measure(message)?;
+    let left = out.remaining_mut();
+    if left < needed {
+        return Err(refused(EncodeErrorKind::NoRoom { needed, left }));
+    }
+    let mut append = Append::new(out, needed);
+    let mut length = needed;
     if let Some(code) = message.code() {
-        out.byte1(code.0);
+        append.byte1(code.0);
         length -= 1;
     }
     // `measure` has seen that it fits.
-    out.int32(u32::try_from(length).unwrap_or(u32::MAX));
-    message.write(out);
-}
-
-/// Writes the whole frame into `room`, and says whether it fills it exactly.
-#[inline(always)]
-pub(crate) fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> bool {
-    let length = room.len();
-    let mut fill = Fill::new(room);
-    write_whole(message, length, &mut fill);
-    fill.is_exact()
-}
-
-/// Puts the whole frame together in `N` bytes, of which it takes `length`, and hands it over in one piece.
-#[inline(always)]
-fn put_staged<const N: usize, M: Message + ?Sized, B: BufMut + ?Sized>(
-    message: &M,
-    length: usize,
-    out: &mut B,
-) -> bool {
-    let mut stage = [0; N];
-    let (room, _) = stage.split_at_mut(length);
-    let exact = fill(message, room);
-    if exact {
-        out.put_slice(room);
-    }
-    exact
+    append.int32(u32::try_from(length).unwrap_or(u32::MAX));
+    message.write(&mut append);
+    if append.finish() { Ok(()) } else { Err(unstable(message)) }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use zeroize::Zeroize;
 
-use crate::error::{EncodeError, EncodeErrorKind};
+use crate::error::EncodeError;
 use crate::message::{self, Message};
 
 /// Least that the buffer grows by, so that the packets of a connection phase never make it move: what it held before would
@@ -56,42 +56,52 @@ impl Outbox {
         if self.error.is_some() {
             return;
         }
-        match message::measure(message) {
-            Ok(length) => {
-                if self.room(length).is_some_and(|room| message::fill(message, room)) {
-                    self.end += length;
-                } else {
-                    self.refuse(message.name(), EncodeErrorKind::Unstable);
-                }
-            }
-            Err(refusal) => self.refuse(message.name(), refusal.kind()),
+        match message.extent() {
+            Some(length) => self.make_room(length),
+            None if self.fill(message).is_some() => return,
+            None => match message::measure(message) {
+                Ok(length) => self.make_room(length),
+                Err(error) => return self.refuse(error),
+            },
         }
+        if self.fill(message).is_none() {
+            seldom();
+            self.refuse(message::measure(message).err().unwrap_or_else(|| message::unstable(message)));
+        }
+    }
+
+    #[inline(always)]
+    fn make_room(&mut self, length: usize) {
+        if self.buf.get(self.end..).is_none_or(|room| room.len() < length) {
+            // The buffer by itself: a call that saw `self` would make the compiler look up after every byte written
+            // whether `self` is still what it was.
+            self.buf = grown(core::mem::take(&mut self.buf), self.end, length);
+        }
+    }
+
+    /// Puts a message into the room that there is.
+    #[inline(always)]
+    fn fill<M: Message + ?Sized>(&mut self, message: &M) -> Option<()> {
+        let room = self.buf.get_mut(self.end..)?;
+        let most = room.len();
+        self.end += message.fill(room).filter(|length| *length <= most)?;
+        Some(())
     }
 
     #[cold]
-    fn refuse(&mut self, message: &'static str, kind: EncodeErrorKind) {
-        self.error = Some(EncodeError { message, kind });
-    }
-
-    /// So many bytes behind what has been written.
-    #[inline(always)]
-    fn room(&mut self, length: usize) -> Option<&mut [u8]> {
-        let end = self.end;
-        if self.buf.get(end..).is_none_or(|rest| rest.len() < length) {
-            // The buffer by itself: a call that saw `self` would make the compiler look up after every byte written
-            // whether `self` is still what it was.
-            self.buf = grown(core::mem::take(&mut self.buf), end, length);
-        }
-        self.buf.get_mut(end..).and_then(|rest| rest.get_mut(..length))
+    fn refuse(&mut self, error: EncodeError) {
+        self.error = Some(error);
     }
 
     /// Adds bytes that are no message: the one byte that answers an SSLRequest.
     pub fn put_raw(&mut self, bytes: &[u8]) {
-        if self.error.is_none()
-            && let Some(room) = self.room(bytes.len())
-        {
-            room.copy_from_slice(bytes);
-            self.end += bytes.len();
+        if self.error.is_none() {
+            let end = self.end + bytes.len();
+            self.buf = grown(core::mem::take(&mut self.buf), self.end, bytes.len());
+            if let Some(room) = self.buf.get_mut(self.end..end) {
+                room.copy_from_slice(bytes);
+                self.end = end;
+            }
         }
     }
 
@@ -175,13 +185,20 @@ impl Outbox {
     }
 }
 
+/// Says of the branch that calls it how seldom it is taken.
+#[cold]
+#[inline(never)]
+fn seldom() {}
+
 /// The buffer with room for `length` bytes behind `end`.
 #[cold]
 #[inline(never)]
 fn grown(mut buf: Vec<u8>, end: usize, length: usize) -> Vec<u8> {
-    buf.truncate(end);
-    buf.reserve(length.max(LEAST));
-    buf.resize(buf.capacity().min(end + length.max(AHEAD)), 0);
+    if buf.len() - end < length {
+        buf.truncate(end);
+        buf.reserve(length.max(LEAST));
+        buf.resize(buf.capacity().min(end + length.max(AHEAD)), 0);
+    }
     buf
 }
 

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use crate::error::EncodeErrorKind;
 use crate::field::FormatCode;
 use crate::put::Put;
-use crate::values::{write_count, write_value};
+use crate::short;
+use crate::values::write_count;
 
 /// A value as it goes on the wire: its bytes, or NULL, and their format. What a [`Bindable`] gives.
 ///
@@ -77,19 +78,40 @@ impl<'a> Bound<'a> {
         if matches!(self.repr, Repr::Null) { None } else { Some(self.format) }
     }
 
+    /// See [`Bindable::write_to`].
     #[inline(always)]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
         // An arm for each size: inlined, the length is a constant.
         match &self.repr {
-            Repr::Null => write_value(None, out),
-            Repr::One(Aligned(bytes)) => write_value(Some(bytes), out),
-            Repr::Two(Aligned(bytes)) => write_value(Some(bytes), out),
-            Repr::Four(Aligned(bytes)) => write_value(Some(bytes), out),
-            Repr::Eight(Aligned(bytes)) => write_value(Some(bytes), out),
-            Repr::Sixteen(Aligned(bytes)) => write_value(Some(bytes), out),
-            Repr::Borrowed(bytes) => write_value(Some(bytes), out),
+            Repr::Null => write_null(room),
+            Repr::One(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Two(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Four(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Eight(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Sixteen(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Borrowed(bytes) => {
+                let length = i32::try_from(bytes.len()).ok()?;
+                let (field, room) = room.split_first_chunk_mut()?;
+                *field = length.to_be_bytes();
+                short::copy(room.get_mut(..bytes.len())?, bytes);
+                Some(4 + bytes.len())
+            }
         }
     }
+}
+
+#[inline(always)]
+fn write_null(room: &mut [u8]) -> Option<usize> {
+    *room.first_chunk_mut()? = [0xff; 4];
+    Some(4)
+}
+
+#[inline(always)]
+fn write_fixed<const N: usize>(bytes: &[u8; N], room: &mut [u8]) -> Option<usize> {
+    let (field, room) = room.get_mut(..4 + N)?.split_first_chunk_mut()?;
+    *field = (N as u32).to_be_bytes();
+    *room.first_chunk_mut()? = *bytes;
+    Some(4 + N)
 }
 
 macro_rules! fixed {
@@ -145,6 +167,20 @@ fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
 pub trait Bindable {
     /// The value as it goes on the wire. Called more than once for each message, and has to say the same each time.
     fn bound(&self) -> Bound<'_>;
+
+    /// The format of [`bound`](Self::bound), without its bytes. There is no need to write this one.
+    #[inline]
+    fn format(&self) -> Option<FormatCode> {
+        self.bound().format()
+    }
+
+    /// Writes [`bound`](Self::bound) to the beginning of `room` as a Bind has it, Int32 length (-1 for NULL) and the bytes, and
+    /// says how many bytes these are; `None` if they do not fit. There is no need to write this one: made for the type, it is
+    /// a store or two, where a `dyn Bindable` would hand over a whole [`Bound`].
+    #[inline]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        self.bound().write_to(room)
+    }
 }
 
 macro_rules! bind_number {
@@ -207,12 +243,28 @@ impl<T: Bindable + ?Sized> Bindable for &T {
     fn bound(&self) -> Bound<'_> {
         (**self).bound()
     }
+    #[inline]
+    fn format(&self) -> Option<FormatCode> {
+        (**self).format()
+    }
+    #[inline]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        (**self).write_to(room)
+    }
 }
 
 impl<T: Bindable + ?Sized> Bindable for Box<T> {
     #[inline]
     fn bound(&self) -> Bound<'_> {
         (**self).bound()
+    }
+    #[inline]
+    fn format(&self) -> Option<FormatCode> {
+        (**self).format()
+    }
+    #[inline]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        (**self).write_to(room)
     }
 }
 
@@ -222,6 +274,17 @@ impl<T: Bindable> Bindable for Option<T> {
         match self {
             Some(value) => value.bound(),
             None => Bound::NULL,
+        }
+    }
+    #[inline]
+    fn format(&self) -> Option<FormatCode> {
+        self.as_ref().and_then(T::format)
+    }
+    #[inline]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        match self {
+            Some(value) => value.write_to(room),
+            None => write_null(room),
         }
     }
 }
@@ -243,36 +306,47 @@ impl Bindable for Bound<'_> {
     note = "values that can be bound are listed at `Bindable`; PostgreSQL has no unsigned `int8`: use an `i64`"
 )]
 pub trait Params {
-    /// Hands each to `visit`, in order.
-    fn each(&self, visit: impl FnMut(Bound<'_>));
+    /// Whether the lengths of the values can be had without a call for each, so that it pays to ask for them first.
+    const KNOWN: bool = false;
+
+    /// Shows each to `visit`, in order. Called more than once for each message, and has to show the same each time.
+    fn each(&self, visit: &mut impl VisitParam);
+}
+
+/// Looks at parameters, one after the other: what [`Params::each`] shows them to.
+pub trait VisitParam {
+    /// Looks at the next one.
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B);
 }
 
 impl<T: Bindable> Params for [T] {
     #[inline]
-    fn each(&self, mut visit: impl FnMut(Bound<'_>)) {
+    fn each(&self, visit: &mut impl VisitParam) {
         for value in self {
-            visit(value.bound());
+            visit.visit(value);
         }
     }
 }
 
 impl<T: Bindable, const N: usize> Params for [T; N] {
     #[inline]
-    fn each(&self, visit: impl FnMut(Bound<'_>)) {
+    fn each(&self, visit: &mut impl VisitParam) {
         self.as_slice().each(visit);
     }
 }
 
 impl<T: Bindable> Params for Vec<T> {
     #[inline]
-    fn each(&self, visit: impl FnMut(Bound<'_>)) {
+    fn each(&self, visit: &mut impl VisitParam) {
         self.as_slice().each(visit);
     }
 }
 
 impl<P: Params + ?Sized> Params for &P {
+    const KNOWN: bool = P::KNOWN;
+
     #[inline]
-    fn each(&self, visit: impl FnMut(Bound<'_>)) {
+    fn each(&self, visit: &mut impl VisitParam) {
         (**self).each(visit);
     }
 }
@@ -280,11 +354,13 @@ impl<P: Params + ?Sized> Params for &P {
 macro_rules! tuples {
     ($(($($name:ident)*))*) => {
         $(impl<$($name: Bindable),*> Params for ($($name,)*) {
-            #[inline]
-            #[allow(non_snake_case, unused_mut, unused_variables)]
-            fn each(&self, mut visit: impl FnMut(Bound<'_>)) {
+            const KNOWN: bool = true;
+
+            #[inline(always)]
+            #[allow(non_snake_case, unused_variables)]
+            fn each(&self, visit: &mut impl VisitParam) {
                 let ($($name,)*) = self;
-                $(visit($name.bound());)*
+                $(visit.visit($name);)*
             }
         })*
     };
@@ -313,86 +389,88 @@ macro_rules! params {
     };
 }
 
-/// Parameters that have been looked at once: how many, in which formats, how long.
-pub(crate) struct Measured<T> {
-    params: T,
+/// What goes in front of the values: how many there are, and in which formats.
+#[derive(Default)]
+struct Formats {
     count: usize,
     /// Whether any is text, or binary; a NULL is neither.
     text: bool,
     binary: bool,
-    /// A bit for each of the first 128: whether it is binary. Asking again would be another virtual call.
-    binaries: u128,
-    /// Bytes of all values, their length fields included.
-    length: usize,
-    /// The last value that is too long for its length field.
-    too_long: Option<usize>,
+    /// A bit for each of the first 64: whether it is binary. Asking again could be another virtual call.
+    binaries: u64,
 }
 
-impl<T: Params> Measured<T> {
-    #[inline]
-    pub(crate) fn new(params: T) -> Self {
-        let (mut count, mut length, mut too_long) = (0, 0usize, None);
-        let (mut text, mut binary, mut binaries) = (false, false, 0u128);
-        params.each(|value| {
-            match value.format() {
-                Some(FormatCode::Text) => text = true,
-                Some(_) => {
-                    binary = true;
-                    if count < 128 {
-                        binaries |= 1 << count;
-                    }
+impl VisitParam for Formats {
+    #[inline(always)]
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        match value.format() {
+            Some(FormatCode::Text) => self.text = true,
+            Some(_) => {
+                self.binary = true;
+                if self.count < 64 {
+                    self.binaries |= 1 << self.count;
                 }
-                None => {}
             }
-            count += 1;
-            let bytes = value.as_bytes().map_or(0, <[u8]>::len);
-            length = length.saturating_add(4).saturating_add(bytes);
-            if bytes > i32::MAX as usize {
-                too_long = Some(bytes);
-            }
-        });
-        Self { params, count, text, binary, binaries, length, too_long }
+            None => {}
+        }
+        self.count += 1;
     }
+}
 
-    /// Int16 n, Int16\[n\] formats: none when all are text, one when all are binary, one each otherwise; then Int16 m and m
-    /// values. A NULL goes along with whatever the others have.
-    #[inline]
-    pub(crate) fn write<P: Put + ?Sized>(&self, out: &mut P) {
-        match (self.text, self.binary) {
-            (_, false) => out.int16(0),
-            (false, true) => {
-                out.int16(1);
-                out.int16(FormatCode::Binary.code());
-            }
-            (true, true) => self.write_codes(out),
-        }
-        write_count("parameters", self.count, out);
-        if let Some(length) = self.too_long {
-            out.refuse(EncodeErrorKind::ValueTooLong { length });
-        }
-        if !out.skip_measured(self.length) {
-            self.params.each(|value| value.write(out));
-        }
-    }
+/// Writes the format of each.
+struct Codes<'a, P: ?Sized>(&'a mut P);
 
-    #[inline]
-    fn write_codes<P: Put + ?Sized>(&self, out: &mut P) {
-        write_count("parameters", self.count, out);
-        if out.skip_measured(2 * self.count) {
-            return;
+impl<P: Put + ?Sized> VisitParam for Codes<'_, P> {
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        self.0.int16(value.format().unwrap_or_default().code());
+    }
+}
+
+/// Writes the values.
+struct Write<'a, P: ?Sized>(&'a mut P);
+
+impl<P: Put + ?Sized> VisitParam for Write<'_, P> {
+    #[inline(always)]
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        self.0.param(value);
+    }
+}
+
+/// Int16 n, Int16\[n\] formats: none when all are text, one when all are binary, one each otherwise; then Int16 m and m values.
+/// A NULL goes along with whatever the others have.
+#[inline(always)]
+pub(crate) fn write_params<P: Put + ?Sized>(params: &impl Params, out: &mut P) {
+    write_param_formats(params, out);
+    params.each(&mut Write(out));
+}
+
+#[inline(always)]
+fn write_param_formats<P: Put + ?Sized>(params: &impl Params, out: &mut P) {
+    let mut formats = Formats::default();
+    params.each(&mut formats);
+    let Formats { count, text, binary, binaries } = formats;
+    match (text, binary) {
+        (_, false) => out.int16(0),
+        (false, true) => {
+            out.int16(1);
+            out.int16(FormatCode::Binary.code());
         }
-        if self.count <= 128 {
-            for at in 0..self.count {
-                out.int16(u16::from(self.binaries >> at & 1 == 1));
+        (true, true) => {
+            write_count("parameters", count, out);
+            if count <= 64 {
+                for at in 0..count {
+                    out.int16(u16::from(binaries >> at & 1 == 1));
+                }
+            } else {
+                params.each(&mut Codes(out));
             }
-        } else {
-            self.params.each(|value| out.int16(value.format().unwrap_or_default().code()));
         }
     }
+    write_count("parameters", count, out);
 }
 
 /// Int16 n, Int16\[n\] formats, refused when there are more than counts can tell.
-#[inline]
+#[inline(always)]
 pub(crate) fn write_formats<P: Put + ?Sized>(formats: &[FormatCode], out: &mut P) {
     match formats {
         // All the same say as much as one, and all text as much as none.
@@ -425,13 +503,15 @@ mod tests {
 
     fn written<T: Params>(params: T) -> Vec<u8> {
         let mut measure = crate::put::Measure::default();
-        let params = Measured::new(params);
-        params.write(&mut measure);
-        let mut bytes = vec![0; measure.length];
-        let mut fill = Fill::new(&mut bytes);
-        params.write(&mut fill);
-        assert!(fill.is_exact());
-        bytes
+        write_params(&params, &mut measure);
+        let mut extent = crate::put::Extent::default();
+        write_params(&params, &mut extent);
+        assert_eq!(extent.0, measure.length);
+        let mut bytes = vec![0; measure.length + 4];
+        let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
+        write_params(&params, &mut fill);
+        assert_eq!(fill.finish(), Some(bytes.len()));
+        bytes.split_off(4)
     }
 
     #[test]
@@ -463,7 +543,7 @@ mod tests {
 
     #[test]
     fn formats_are_told_one_by_one_however_many_there_are() {
-        for count in [2usize, 127, 128, 129, 300] {
+        for count in [2usize, 63, 64, 65, 300] {
             let values: Vec<Box<dyn Bindable>> = (0..count)
                 .map(|at| if at % 3 == 0 { Box::new(7i32) as Box<dyn Bindable> } else { Box::new("x") })
                 .collect();
@@ -490,10 +570,10 @@ mod tests {
     fn result_formats_are_compacted_too() {
         use FormatCode::{Binary, Text};
         let written = |formats: &[FormatCode]| {
-            let mut bytes = [0; 8];
-            let mut fill = Fill::new(&mut bytes);
+            let mut bytes = [0; 12];
+            let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
             write_formats(formats, &mut fill);
-            bytes
+            bytes[4..].to_vec()
         };
         assert_eq!(written(&[]), [0; 8]);
         assert_eq!(written(&[Text, Text]), [0; 8]);

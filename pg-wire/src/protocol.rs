@@ -10,8 +10,8 @@ use crate::frontend::{Close, CopyFail, Describe, Execute, Flush, Parse, Query, S
 use crate::list::List;
 use crate::message::Message;
 use crate::outbox::Outbox;
-use crate::params::{Measured, Params, write_formats};
-use crate::put::Put;
+use crate::params::{Params, write_formats, write_params};
+use crate::put::{Extent, Put};
 use crate::text::Text;
 
 /// A prepared statement by its name, in a call that could also mean a portal.
@@ -345,7 +345,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
     #[inline(always)]
     pub fn finish(self, params: impl Params) -> P::Chained<'c> {
         let Self { out, statement, portal, result_formats } = self;
-        out.put_message(&BindParams { statement, portal, params: Measured::new(params), result_formats })
+        out.put_message(&BindParams { statement, portal, params, result_formats })
     }
 }
 
@@ -385,7 +385,7 @@ impl<'c, P: PutMessage> FnCallBuilder<'c, P> {
     #[inline]
     pub fn finish(self, arguments: impl Params) -> P::Chained<'c> {
         let Self { out, function, result_format } = self;
-        out.put_message(&CallParams { function, arguments: Measured::new(arguments), result_format })
+        out.put_message(&CallParams { function, arguments, result_format })
     }
 }
 
@@ -404,7 +404,7 @@ impl Message for ExecuteUpTo<'_> {
     fn name(&self) -> &'static str {
         "Execute"
     }
-    #[inline]
+    #[inline(always)]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         match i32::try_from(self.max_rows) {
             Ok(max_rows) => Execute { portal: self.portal.0.into(), max_rows }.write(out),
@@ -417,7 +417,7 @@ impl Message for ExecuteUpTo<'_> {
 struct BindParams<'a, T> {
     statement: Statement<'a>,
     portal: Portal<'a>,
-    params: Measured<T>,
+    params: T,
     result_formats: &'a [FormatCode],
 }
 
@@ -430,19 +430,28 @@ impl<T: Params> Message for BindParams<'_, T> {
     fn name(&self) -> &'static str {
         "Bind"
     }
-    #[inline]
+    #[inline(always)]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         out.text(self.portal.0.into());
         out.text(self.statement.0.into());
-        self.params.write(out);
+        write_params(&self.params, out);
         write_formats(self.result_formats, out);
+    }
+    #[inline(always)]
+    fn extent(&self) -> Option<usize> {
+        if !T::KNOWN {
+            return None;
+        }
+        let mut extent = Extent::default();
+        self.write(&mut extent);
+        Some(extent.0.saturating_add(5))
     }
 }
 
 /// [`FunctionCall`](crate::frontend::FunctionCall) out of values instead of their bytes.
 struct CallParams<T> {
     function: Oid,
-    arguments: Measured<T>,
+    arguments: T,
     result_format: FormatCode,
 }
 
@@ -455,10 +464,10 @@ impl<T: Params> Message for CallParams<T> {
     fn name(&self) -> &'static str {
         "FunctionCall"
     }
-    #[inline]
+    #[inline(always)]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         out.int32(self.function);
-        self.arguments.write(out);
+        write_params(&self.arguments, out);
         out.int16(self.result_format.code());
     }
 }

@@ -2,8 +2,13 @@
 
 use bytes::BufMut;
 
+use crate::code::MessageCode;
 use crate::error::EncodeErrorKind;
+use crate::message::LONGEST;
+use crate::params::Bindable;
+use crate::short;
 use crate::text::Text;
+use crate::values::write_value;
 
 /// A taker of fields, in wire order.
 ///
@@ -30,6 +35,11 @@ pub trait Put {
         self.int32(length);
         self.bytes(value);
     }
+    /// A parameter or an argument: an Int32 length, -1 for NULL, and as many bytes.
+    #[inline]
+    fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
+        write_value(value.bound().as_bytes(), self);
+    }
     /// A string that must not be printed, and its terminating NUL.
     #[inline]
     fn secret_text(&mut self, value: Text<'_>) {
@@ -49,13 +59,6 @@ pub trait Put {
     #[inline]
     fn rename(&mut self, name: core::fmt::Arguments<'_>) {
         let _ = name;
-    }
-    /// Passes over `length` bytes that would come now and were measured before, if bytes are all that is wanted to be
-    /// known of them; and says so.
-    #[inline]
-    fn skip_measured(&mut self, length: usize) -> bool {
-        let _ = length;
-        false
     }
     /// Whether fields that came from the wire as one run of bytes are wanted one by one.
     #[inline]
@@ -100,7 +103,7 @@ impl Put for Measure {
     }
     #[inline]
     fn text(&mut self, value: Text<'_>) {
-        if has_nul(value.as_bytes()) {
+        if memchr::memchr(0, value.as_bytes()).is_some() {
             self.refuse(EncodeErrorKind::Nul);
         }
         self.length += value.len() + 1;
@@ -110,33 +113,81 @@ impl Put for Measure {
         // Saturating: two slices that overlap may add up to more than an address space.
         self.length = self.length.saturating_add(value.len());
     }
-    #[inline]
-    fn skip_measured(&mut self, length: usize) -> bool {
-        self.length = self.length.saturating_add(length);
-        true
-    }
     #[cold]
     fn refuse(&mut self, reason: EncodeErrorKind) {
         self.refusal.get_or_insert(reason);
     }
 }
 
-/// Fills room that was measured before.
+/// Counts bytes, and no more: whether the message can be sent at all is seen by [`Fill`].
+#[derive(Default)]
+pub(crate) struct Extent(pub(crate) usize);
+
+// Everywhere in line: of most messages the length is a constant then, or a sum of two or three.
+impl Put for Extent {
+    #[inline(always)]
+    fn byte1(&mut self, _: u8) {
+        self.0 += 1;
+    }
+    #[inline(always)]
+    fn int16(&mut self, _: u16) {
+        self.0 += 2;
+    }
+    #[inline(always)]
+    fn int32(&mut self, _: u32) {
+        self.0 += 4;
+    }
+    #[inline(always)]
+    fn text(&mut self, value: Text<'_>) {
+        self.0 += value.len() + 1;
+    }
+    #[inline(always)]
+    fn bytes(&mut self, value: &[u8]) {
+        self.0 = self.0.saturating_add(value.len());
+    }
+    #[inline(always)]
+    fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
+        self.0 = self.0.saturating_add(4 + value.bound().as_bytes().map_or(0, <[u8]>::len));
+    }
+}
+
+/// Fills room with a frame, and sees whether it fits there and can be sent.
 pub(crate) struct Fill<'a> {
+    /// The length field.
+    field: &'a mut [u8; 4],
+    /// Length of the room behind it.
+    room: usize,
     rest: &'a mut [u8],
-    overrun: bool,
+    /// Length of what the length field does not count: the code.
+    code: usize,
+    refused: bool,
 }
 
 impl<'a> Fill<'a> {
-    #[inline]
-    pub(crate) fn new(room: &'a mut [u8]) -> Self {
-        Self { rest: room, overrun: false }
+    /// Begins with the code, if there is one; what is written then is the body.
+    #[inline(always)]
+    pub(crate) fn frame(code: Option<MessageCode>, room: &'a mut [u8]) -> Option<Self> {
+        let (code, room) = match code {
+            Some(code) => {
+                let ([first], room) = room.split_first_chunk_mut()?;
+                *first = code.0;
+                (1, room)
+            }
+            None => (0, room),
+        };
+        let (field, rest) = room.split_first_chunk_mut()?;
+        Some(Self { field, room: rest.len(), rest, code, refused: false })
     }
 
-    /// Whether the room was filled to its last byte and no further.
-    #[inline]
-    pub(crate) fn is_exact(&self) -> bool {
-        !self.overrun && self.rest.is_empty()
+    /// Writes the length, and says how long the whole frame is; `None` if it did not fit or cannot be sent.
+    #[inline(always)]
+    pub(crate) fn finish(self) -> Option<usize> {
+        let length = 4 + self.room - self.rest.len();
+        if self.refused || length > LONGEST {
+            return None;
+        }
+        *self.field = (length as u32).to_be_bytes();
+        Some(self.code + length)
     }
 
     #[inline(always)]
@@ -147,7 +198,7 @@ impl<'a> Fill<'a> {
                 Some(head)
             }
             None => {
-                self.overrun = true;
+                self.refused = true;
                 None
             }
         }
@@ -177,27 +228,37 @@ impl Put for Fill<'_> {
     }
     #[inline(always)]
     fn text(&mut self, value: Text<'_>) {
-        if value.is_empty() {
-            // As most names are; a copy of nothing is a call all the same.
-            return self.put([0]);
-        }
-        if let Some((nul, text)) = self.take(value.len() + 1).and_then(<[u8]>::split_last_mut) {
-            text.copy_from_slice(value.as_bytes());
+        let mut clean = true;
+        if let Some((nul, room)) = self.take(value.len() + 1).and_then(<[u8]>::split_last_mut) {
             *nul = 0;
+            clean = short::copy_text(room, value.as_bytes());
         }
+        self.refused |= !clean;
     }
     #[inline(always)]
     fn bytes(&mut self, value: &[u8]) {
         if let Some(room) = self.take(value.len()) {
-            room.copy_from_slice(value);
+            short::copy(room, value);
         }
     }
     #[inline(always)]
     fn counted(&mut self, length: u32, value: &[u8]) {
         if let Some((field, room)) = self.take(4 + value.len()).and_then(<[u8]>::split_first_chunk_mut) {
             *field = length.to_be_bytes();
-            room.copy_from_slice(value);
+            short::copy(room, value);
         }
+    }
+    #[inline(always)]
+    fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
+        let rest = core::mem::take(&mut self.rest);
+        match value.write_to(rest).and_then(|length| rest.get_mut(length..)) {
+            Some(rest) => self.rest = rest,
+            None => self.refused = true,
+        }
+    }
+    #[inline(always)]
+    fn refuse(&mut self, _: EncodeErrorKind) {
+        self.refused = true;
     }
 }
 
@@ -242,47 +303,6 @@ impl<B: BufMut + ?Sized> Put for Append<'_, B> {
                 self.out.put_slice(value);
             }
             _ => self.overrun = true,
-        }
-    }
-}
-
-/// Whether a string holds a NUL. Names and statements are short, and to call for help costs more than to look at them: eight
-/// bytes at a time, the last eight once more where they overlap.
-#[inline]
-fn has_nul(text: &[u8]) -> bool {
-    if text.len() > 256 {
-        return memchr::memchr(0, text).is_some();
-    }
-    let Some(last) = text.last_chunk::<8>() else { return text.contains(&0) };
-    let (words, _) = text.as_chunks::<8>();
-    words.iter().fold(nul_in(last), |found, word| found | nul_in(word)) != 0
-}
-
-/// Not zero if one of eight bytes is: taking one from each borrows from the highest bit of a byte only where it is 0, or
-/// where that bit was set, which does not count.
-#[inline]
-fn nul_in(word: &[u8; 8]) -> u64 {
-    let word = u64::from_ne_bytes(*word);
-    word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec;
-
-    #[test]
-    fn a_nul_is_found_wherever_it_stands_and_nothing_else_is_taken_for_one() {
-        for length in (0..70).chain([255, 256, 257, 300]) {
-            for filler in [1, 0x7f, 0x80, 0x81, 0xff] {
-                let mut text = vec![filler; length];
-                assert!(!has_nul(&text), "{length} times {filler}");
-                for at in 0..length {
-                    text[at] = 0;
-                    assert!(has_nul(&text), "{at} of {length} among {filler}");
-                    text[at] = filler;
-                }
-            }
         }
     }
 }

@@ -1,0 +1,139 @@
+//! Copies of short strings, in line: most names, statements and values are so short that a call costs more than the copy.
+//!
+//! A few bytes at a time, and the last few once more, where they overlap with those before.
+
+/// Longest value that is copied in line.
+const VALUE: usize = 32;
+
+/// Longest string that is copied here. Longer than a value, because every byte has to be looked at.
+const STRING: usize = 256;
+
+/// Copies all of `from` to `to`, which is as long.
+#[inline(always)]
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        16..=VALUE => ends::<16>(to, from),
+        8..16 => ends::<8>(to, from),
+        4..8 => ends::<4>(to, from),
+        0..4 => bytes(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// Copies all of `from` to `to`, which is as long, and says whether there is no NUL among it.
+#[inline(always)]
+pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
+    match from.len() {
+        16.. => copy_long_text(to, from),
+        8..16 => {
+            ends::<8>(to, from);
+            nul_in(u64::from_ne_bytes(first(from))) | nul_in(u64::from_ne_bytes(last(from))) == 0
+        }
+        4..8 => {
+            ends::<4>(to, from);
+            let (first, last) = (u32::from_ne_bytes(first(from)), u32::from_ne_bytes(last(from)));
+            nul_in(u64::from(first) << 32 | u64::from(last)) == 0
+        }
+        0..4 => {
+            bytes(to, from);
+            from.iter().all(|byte| *byte != 0)
+        }
+    }
+}
+
+/// One that is worth a call.
+#[inline(never)]
+fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
+    if from.len() > STRING {
+        to.copy_from_slice(from);
+        return memchr::memchr(0, from).is_none();
+    }
+    ends::<16>(to, from);
+    let mut nul = has_nul(&last(from));
+    let (to, _) = to.as_chunks_mut();
+    let (from, _) = from.as_chunks();
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+        nul |= has_nul(from);
+    }
+    !nul
+}
+
+/// In this form it becomes one comparison of all sixteen.
+#[inline(always)]
+fn has_nul(bytes: &[u8; 16]) -> bool {
+    let mut nuls = 0u16;
+    for (at, byte) in bytes.iter().enumerate() {
+        nuls |= u16::from(*byte == 0) << at;
+    }
+    nuls != 0
+}
+
+/// Not zero if one of eight bytes is: taking one from each borrows from the highest bit of a byte only where it is 0, or
+/// where that bit was set, which does not count.
+#[inline(always)]
+fn nul_in(word: u64) -> u64 {
+    word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080
+}
+
+/// The first `N` bytes, and the last.
+#[inline(always)]
+fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+        *to = *from;
+    }
+}
+
+#[inline(always)]
+fn bytes(to: &mut [u8], from: &[u8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+}
+
+#[inline(always)]
+fn first<const N: usize>(from: &[u8]) -> [u8; N] {
+    from.first_chunk().copied().unwrap_or([0; N])
+}
+
+#[inline(always)]
+fn last<const N: usize>(from: &[u8]) -> [u8; N] {
+    from.last_chunk().copied().unwrap_or([0; N])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn a_nul_is_found_wherever_it_stands_and_nothing_else_is_taken_for_one() {
+        for length in (0..70).chain([255, 256, 257, 300]) {
+            for filler in [1, 0x7f, 0x80, 0x81, 0xff] {
+                let mut text = vec![filler; length];
+                let mut to = vec![0; length];
+                assert!(copy_text(&mut to, &text), "{length} times {filler}");
+                assert_eq!(to, text);
+                for at in 0..length {
+                    text[at] = 0;
+                    assert!(!copy_text(&mut to, &text), "{at} of {length} among {filler}");
+                    text[at] = filler;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_is_copied_at_every_length() {
+        for length in (0..70).chain([255, 256, 257, 300]) {
+            let from: vec::Vec<u8> = (1..=length).map(|at| (at % 255 + 1) as u8).collect();
+            let (mut value, mut text) = (vec![0; length], vec![0; length]);
+            copy(&mut value, &from);
+            assert!(copy_text(&mut text, &from));
+            assert_eq!((&value, &text), (&from, &from), "{length}");
+        }
+    }
+}
