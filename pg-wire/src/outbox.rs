@@ -5,6 +5,7 @@ use zeroize::Zeroize;
 
 use crate::error::EncodeError;
 use crate::message::{self, Message};
+use crate::put::seldom;
 
 /// Least that the buffer grows by, so that the packets of a connection phase never make it move: what it held before would
 /// stay behind unwiped.
@@ -184,11 +185,6 @@ impl Outbox {
         }
     }
 }
-
-/// Says of the branch that calls it how seldom it is taken.
-#[cold]
-#[inline(never)]
-fn seldom() {}
 
 /// The buffer with room for `length` bytes behind `end`.
 #[cold]

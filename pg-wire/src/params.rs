@@ -309,6 +309,9 @@ pub trait Params {
     /// Whether the lengths of the values can be had without a call for each, so that it pays to ask for them first.
     const KNOWN: bool = false;
 
+    /// How many there are.
+    fn count(&self) -> usize;
+
     /// Shows each to `visit`, in order. Called more than once for each message, and has to show the same each time.
     fn each(&self, visit: &mut impl VisitParam);
 }
@@ -321,6 +324,11 @@ pub trait VisitParam {
 
 impl<T: Bindable> Params for [T] {
     #[inline]
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
     fn each(&self, visit: &mut impl VisitParam) {
         for value in self {
             visit.visit(value);
@@ -330,12 +338,22 @@ impl<T: Bindable> Params for [T] {
 
 impl<T: Bindable, const N: usize> Params for [T; N] {
     #[inline]
+    fn count(&self) -> usize {
+        N
+    }
+
+    #[inline]
     fn each(&self, visit: &mut impl VisitParam) {
         self.as_slice().each(visit);
     }
 }
 
 impl<T: Bindable> Params for Vec<T> {
+    #[inline]
+    fn count(&self) -> usize {
+        self.len()
+    }
+
     #[inline]
     fn each(&self, visit: &mut impl VisitParam) {
         self.as_slice().each(visit);
@@ -344,6 +362,11 @@ impl<T: Bindable> Params for Vec<T> {
 
 impl<P: Params + ?Sized> Params for &P {
     const KNOWN: bool = P::KNOWN;
+
+    #[inline]
+    fn count(&self) -> usize {
+        (**self).count()
+    }
 
     #[inline]
     fn each(&self, visit: &mut impl VisitParam) {
@@ -355,6 +378,11 @@ macro_rules! tuples {
     ($(($($name:ident)*))*) => {
         $(impl<$($name: Bindable),*> Params for ($($name,)*) {
             const KNOWN: bool = true;
+
+            #[inline(always)]
+            fn count(&self) -> usize {
+                <[&str]>::len(&[$(stringify!($name)),*])
+            }
 
             #[inline(always)]
             #[allow(non_snake_case, unused_variables)]
@@ -389,31 +417,47 @@ macro_rules! params {
     };
 }
 
-/// What goes in front of the values: how many there are, and in which formats.
-#[derive(Default)]
-struct Formats {
-    count: usize,
-    /// Whether any is text, or binary; a NULL is neither.
-    text: bool,
-    binary: bool,
-    /// A bit for each of the first 64: whether it is binary. Asking again could be another virtual call.
-    binaries: u64,
+/// What goes in front of the values, by what they are: no format code when all are text, one when all are binary, one each
+/// otherwise. A NULL is neither, and goes along with whatever the others have.
+///
+/// A bit for text and one for binary: with two `bool`s the compiler makes a table of jumps out of each look at a format.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Formats(u8);
+
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+
+impl Formats {
+    /// Looks at one, and says what its code is where it needs one.
+    #[inline(always)]
+    pub(crate) fn see(&mut self, format: Option<FormatCode>) -> u8 {
+        let seen = match format {
+            None => 0,
+            Some(FormatCode::Text) => TEXT,
+            Some(_) => BINARY,
+        };
+        self.0 |= seen;
+        seen >> 1
+    }
+
+    /// The one format code for all, if one is needed.
+    #[inline(always)]
+    pub(crate) fn in_common(self) -> Result<Option<FormatCode>, Mixed> {
+        match self.0 {
+            BINARY => Ok(Some(FormatCode::Binary)),
+            0 | TEXT => Ok(None),
+            _ => Err(Mixed),
+        }
+    }
 }
+
+/// Some are text and some binary: each needs a code of its own.
+pub(crate) struct Mixed;
 
 impl VisitParam for Formats {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        match value.format() {
-            Some(FormatCode::Text) => self.text = true,
-            Some(_) => {
-                self.binary = true;
-                if self.count < 64 {
-                    self.binaries |= 1 << self.count;
-                }
-            }
-            None => {}
-        }
-        self.count += 1;
+        self.see(value.format());
     }
 }
 
@@ -421,13 +465,14 @@ impl VisitParam for Formats {
 struct Codes<'a, P: ?Sized>(&'a mut P);
 
 impl<P: Put + ?Sized> VisitParam for Codes<'_, P> {
+    #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
         self.0.int16(value.format().unwrap_or_default().code());
     }
 }
 
 /// Writes the values.
-struct Write<'a, P: ?Sized>(&'a mut P);
+pub(crate) struct Write<'a, P: ?Sized>(pub(crate) &'a mut P);
 
 impl<P: Put + ?Sized> VisitParam for Write<'_, P> {
     #[inline(always)]
@@ -436,37 +481,24 @@ impl<P: Put + ?Sized> VisitParam for Write<'_, P> {
     }
 }
 
-/// Int16 n, Int16\[n\] formats: none when all are text, one when all are binary, one each otherwise; then Int16 m and m values.
-/// A NULL goes along with whatever the others have.
+/// Int16 n, Int16\[n\] formats, Int16 m and m values.
 #[inline(always)]
 pub(crate) fn write_params<P: Put + ?Sized>(params: &impl Params, out: &mut P) {
-    write_param_formats(params, out);
-    params.each(&mut Write(out));
-}
-
-#[inline(always)]
-fn write_param_formats<P: Put + ?Sized>(params: &impl Params, out: &mut P) {
     let mut formats = Formats::default();
     params.each(&mut formats);
-    let Formats { count, text, binary, binaries } = formats;
-    match (text, binary) {
-        (_, false) => out.int16(0),
-        (false, true) => {
+    match formats.in_common() {
+        Ok(None) => out.int16(0),
+        Ok(Some(format)) => {
             out.int16(1);
-            out.int16(FormatCode::Binary.code());
+            out.int16(format.code());
         }
-        (true, true) => {
-            write_count("parameters", count, out);
-            if count <= 64 {
-                for at in 0..count {
-                    out.int16(u16::from(binaries >> at & 1 == 1));
-                }
-            } else {
-                params.each(&mut Codes(out));
-            }
+        Err(Mixed) => {
+            write_count("parameters", params.count(), out);
+            params.each(&mut Codes(out));
         }
     }
-    write_count("parameters", count, out);
+    write_count("parameters", params.count(), out);
+    params.each(&mut Write(out));
 }
 
 /// Int16 n, Int16\[n\] formats, refused when there are more than counts can tell.

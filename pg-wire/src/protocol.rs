@@ -10,7 +10,7 @@ use crate::frontend::{Close, CopyFail, Describe, Execute, Flush, Parse, Query, S
 use crate::list::List;
 use crate::message::Message;
 use crate::outbox::Outbox;
-use crate::params::{Params, write_formats, write_params};
+use crate::params::{Params, write_formats};
 use crate::put::{Extent, Put};
 use crate::text::Text;
 
@@ -434,7 +434,7 @@ impl<T: Params> Message for BindParams<'_, T> {
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         out.text(self.portal.0.into());
         out.text(self.statement.0.into());
-        write_params(&self.params, out);
+        out.params(&self.params);
         write_formats(self.result_formats, out);
     }
     #[inline(always)]
@@ -467,7 +467,7 @@ impl<T: Params> Message for CallParams<T> {
     #[inline(always)]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         out.int32(self.function);
-        write_params(&self.arguments, out);
+        out.params(&self.arguments);
         out.int16(self.result_format.code());
     }
 }

@@ -5,10 +5,10 @@ use bytes::BufMut;
 use crate::code::MessageCode;
 use crate::error::EncodeErrorKind;
 use crate::message::LONGEST;
-use crate::params::Bindable;
+use crate::params::{Bindable, Formats, Mixed, Params, VisitParam, Write, write_params};
 use crate::short;
 use crate::text::Text;
-use crate::values::write_value;
+use crate::values::{write_count, write_value};
 
 /// A taker of fields, in wire order.
 ///
@@ -39,6 +39,11 @@ pub trait Put {
     #[inline]
     fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
         write_value(value.bound().as_bytes(), self);
+    }
+    /// Parameters or arguments: Int16 n, Int16\[n\] formats, Int16 m and m times [`param`](Self::param).
+    #[inline(always)]
+    fn params<T: Params>(&mut self, params: &T) {
+        write_params(params, self);
     }
     /// A string that must not be printed, and its terminating NUL.
     #[inline]
@@ -191,6 +196,12 @@ impl<'a> Fill<'a> {
     }
 
     #[inline(always)]
+    fn fail(&mut self) {
+        seldom();
+        self.refused = true;
+    }
+
+    #[inline(always)]
     fn take(&mut self, length: usize) -> Option<&mut [u8]> {
         match core::mem::take(&mut self.rest).split_at_mut_checked(length) {
             Some((head, rest)) => {
@@ -198,7 +209,7 @@ impl<'a> Fill<'a> {
                 Some(head)
             }
             None => {
-                self.refused = true;
+                self.fail();
                 None
             }
         }
@@ -253,12 +264,61 @@ impl Put for Fill<'_> {
         let rest = core::mem::take(&mut self.rest);
         match value.write_to(rest).and_then(|length| rest.get_mut(length..)) {
             Some(rest) => self.rest = rest,
-            None => self.refused = true,
+            None => self.fail(),
         }
+    }
+    #[inline(always)]
+    fn params<T: Params>(&mut self, params: &T) {
+        // Each is asked for its format once, and its code written in case it is needed. There is room for that in every
+        // message for which there is room, because a value takes more than a code.
+        let count = params.count();
+        let rest = core::mem::take(&mut self.rest);
+        let Some(room) = rest.get_mut(2..2 + 2 * count) else {
+            self.refused = true;
+            return;
+        };
+        let mut codes = Codes { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default() };
+        params.each(&mut codes);
+        let formats = codes.formats.in_common();
+        self.rest = rest;
+        match formats {
+            Ok(None) => self.int16(0),
+            Ok(Some(format)) => {
+                self.int16(1);
+                self.int16(format.code());
+            }
+            Err(Mixed) => {
+                write_count("parameters", count, self);
+                self.take(2 * count);
+            }
+        }
+        write_count("parameters", count, self);
+        params.each(&mut Write(self));
     }
     #[inline(always)]
     fn refuse(&mut self, _: EncodeErrorKind) {
         self.refused = true;
+    }
+}
+
+/// Says of the branch that calls it how seldom it is taken.
+#[cold]
+#[inline(never)]
+pub(crate) fn seldom() {}
+
+/// Writes the format of each into its place.
+struct Codes<'a> {
+    places: core::slice::IterMut<'a, [u8; 2]>,
+    formats: Formats,
+}
+
+impl VisitParam for Codes<'_> {
+    #[inline(always)]
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        let code = self.formats.see(value.format());
+        if let Some(place) = self.places.next() {
+            *place = [0, code];
+        }
     }
 }
 
