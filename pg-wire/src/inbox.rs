@@ -248,7 +248,9 @@ impl Inbox {
         };
         let code = MessageCode(code);
         let body = body_length([a, b, c, d]);
-        if body > self.small && let Err(error) = judge(&self.limits, code, body) {
+        if body > self.small
+            && let Err(error) = judge(&self.limits, code, body)
+        {
             // Not a method: `self.buf` is lent.
             skip_if(&error, &mut self.start, self.end, &mut self.skip);
             return Err(error);

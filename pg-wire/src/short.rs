@@ -44,13 +44,18 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
 /// One that is worth a call.
 #[inline(never)]
 fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
+    let Some(last) = from.last_chunk::<32>() else {
+        ends::<16>(to, from);
+        return !has_nul(&first::<16>(from)) & !has_nul(&last::<16>(from));
+    };
     if from.len() > STRING {
-        to.copy_from_slice(from);
-        return memchr::memchr(0, from).is_none();
+        return copy_very_long_text(to, from);
     }
-    ends::<16>(to, from);
-    let mut nul = has_nul(&last(from));
-    let (to, _) = to.as_chunks_mut();
+    let mut nul = has_nul(last);
+    if let Some(to) = to.last_chunk_mut() {
+        *to = *last;
+    }
+    let (to, _) = to.as_chunks_mut::<32>();
     let (from, _) = from.as_chunks();
     for (to, from) in to.iter_mut().zip(from) {
         *to = *from;
@@ -59,12 +64,18 @@ fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
     !nul
 }
 
-/// In this form it becomes one comparison of all sixteen.
+#[cold]
+fn copy_very_long_text(to: &mut [u8], from: &[u8]) -> bool {
+    to.copy_from_slice(from);
+    memchr::memchr(0, from).is_none()
+}
+
+/// In this form it becomes one comparison of all of them.
 #[inline(always)]
-fn has_nul(bytes: &[u8; 16]) -> bool {
-    let mut nuls = 0u16;
+fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
+    let mut nuls = 0u32;
     for (at, byte) in bytes.iter().enumerate() {
-        nuls |= u16::from(*byte == 0) << at;
+        nuls |= u32::from(*byte == 0) << at;
     }
     nuls != 0
 }
