@@ -1,10 +1,12 @@
 //! A live stream of messages, over whatever can be polled.
 
+mod uncopied;
+
 use core::fmt;
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
-use std::io;
+use std::io::{self, IoSlice};
 
 use crate::error::{DecodeError, EncodeError, FrameError};
 use crate::frame::{Frame, FrameBuf};
@@ -29,6 +31,20 @@ pub trait Sink {
     /// # Errors
     /// The stream's own.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes some of what these hold, one after the other, and says how many bytes. A stream that cannot write from several
+    /// places at once writes from the first, and need not say how.
+    ///
+    /// # Errors
+    /// The stream's own.
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        self.poll_write(cx, first.map_or(&[], |slice| slice))
+    }
 
     /// Passes on whatever the stream itself holds back.
     ///
@@ -321,16 +337,30 @@ fn refused(error: FrameError, fault: &mut Option<Fault>, untold: &mut Option<Err
 }
 
 impl Outgoing {
-    /// Writes what has been committed, as far as the stream takes it, and says whether all is gone.
-    fn poll_send<W: Sink + ?Sized>(&mut self, sink: &mut W, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Writes what has been committed and then `behind`, as far as the stream takes it, and says whether all is gone.
+    fn poll_send<W: Sink + ?Sized>(
+        &mut self,
+        sink: &mut W,
+        cx: &mut Context<'_>,
+        behind: &mut &[u8],
+    ) -> Poll<Result<(), Error>> {
         if let Some(fault) = self.fault {
             return Poll::Ready(Err(self.untold.take().unwrap_or(Error::Poisoned(fault))));
         }
-        while !self.outbox.pending().is_empty() {
-            match ready!(sink.poll_write(cx, self.outbox.pending())) {
+        loop {
+            let own = self.outbox.pending();
+            let written = match (own, *behind) {
+                ([], []) => break,
+                (own, []) => sink.poll_write(cx, own),
+                ([], behind) => sink.poll_write(cx, behind),
+                (own, behind) => sink.poll_write_vectored(cx, &[IoSlice::new(own), IoSlice::new(behind)]),
+            };
+            match ready!(written) {
                 Ok(0) => return Poll::Ready(Err(self.failed(io::ErrorKind::WriteZero.into()))),
                 Ok(count) => {
-                    self.outbox.sent(count);
+                    let (own, beyond) = (count.min(own.len()), count.saturating_sub(own.len()));
+                    self.outbox.sent(own);
+                    *behind = behind.get(beyond..).unwrap_or_default();
                     self.unflushed = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -473,9 +503,13 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     /// As `flush`.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_flush_with(cx, &mut &[][..])
+    }
+
+    fn poll_flush_with(&mut self, cx: &mut Context<'_>, behind: &mut &[u8]) -> Poll<Result<(), Error>> {
         let Self { transport, incoming, outgoing } = self;
         loop {
-            match outgoing.poll_send(transport, cx) {
+            match outgoing.poll_send(transport, cx, behind) {
                 Poll::Pending => {}
                 Poll::Ready(Err(error @ Error::Io(_))) if incoming.has_last_words(transport, cx) => {
                     outgoing.untold = Some(error);
@@ -562,7 +596,7 @@ impl<T: Transport> Connection<T> {
         let Self { transport, incoming, outgoing } = self;
         if outgoing.fault.is_none() && (outgoing.unflushed || !outgoing.outbox.pending().is_empty()) {
             // An error here is told by the next flush. What the server said last comes first.
-            if let Poll::Ready(Err(error)) = outgoing.poll_send(transport, cx) {
+            if let Poll::Ready(Err(error)) = outgoing.poll_send(transport, cx, &mut &[][..]) {
                 outgoing.untold = Some(error);
             }
         }
@@ -774,7 +808,7 @@ impl<W: Sink> WriteHalf<W> {
     /// the stream fails.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.outgoing.outbox.commit()?;
-        poll_fn(|cx| self.outgoing.poll_send(&mut self.sink, cx)).await
+        poll_fn(|cx| self.outgoing.poll_send(&mut self.sink, cx, &mut &[][..])).await
     }
 
     /// As [`Connection::close`].

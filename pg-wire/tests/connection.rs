@@ -10,7 +10,7 @@ use pg_wire::{
     WriteHalf,
 };
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::thread;
@@ -347,6 +347,158 @@ fn every_future_may_be_dropped_at_every_point() {
             assert_eq!(session(polls), whole, "call {dropped} is dropped after {patience} polls");
         }
     }
+}
+
+// ---- Data that is not copied ----------------------------------------------------------------------------------------
+
+/// A stream that writes from several places at once, and counts how often it was asked to.
+struct Vectored(Steps, usize);
+
+impl Source for Vectored {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_read(cx, space)
+    }
+}
+
+impl Sink for Vectored {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.1 += 1;
+        self.0.poll_write(cx, bytes)
+    }
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        self.poll_write(cx, &all)
+    }
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_flush(cx)
+    }
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_close(cx)
+    }
+}
+
+const BLOCK: &[u8] = b"1\tAda\n2\tCharles\n3\tLord Byron\n";
+
+#[test]
+fn data_leaves_behind_what_was_queued_and_in_one_piece_with_it() {
+    let mut conn = Connection::new(Vectored(Steps::writing([]), 0), Limits::BACKEND);
+    conn.query("copy t from stdin");
+    block_on(conn.send_copy_data(BLOCK)).expect("everything is taken");
+    block_on(conn.send_copy_data(b"")).expect("nothing is something to send");
+    let Vectored(steps, writes) = conn.transport();
+    let expected = [frame(b'Q', b"copy t from stdin\0"), frame(b'd', BLOCK), frame(b'd', b"")].concat();
+    assert_eq!((&steps.wrote, steps.flushed, *writes), (&expected, expected.len(), 2));
+}
+
+#[test]
+fn data_that_is_dropped_half_sent_leaves_with_the_next_flush() {
+    let expected =
+        [frame(b'Q', b"copy t from stdin\0"), frame(b'd', BLOCK), frame(b'c', b""), frame(b'S', b"")]
+            .concat();
+    let pattern =
+        [Write::Take(7), Write::Wait, Write::Take(2), Write::Fail(ErrorKind::Interrupted), Write::Take(3)];
+    for vectored in [false, true] {
+        for patience in 0..40 {
+            let mut steps = Steps::writing(pattern.repeat(20));
+            steps.flushes = [Write::Wait, Write::Take(0)].repeat(10).into();
+            let wrote = if vectored {
+                half_sent(Vectored(steps, 0), patience).0.wrote
+            } else {
+                half_sent(steps, patience).wrote
+            };
+            let left_out = [&expected[..23], &expected[expected.len() - 10..]].concat();
+            // A future that was never polled has sent nothing.
+            let expected = if patience == 0 { &left_out } else { &expected };
+            assert_eq!(wrote.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{patience}");
+        }
+    }
+}
+
+/// Gives the block so many polls, and then up.
+fn half_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
+    let mut conn = Connection::new(stream, Limits::BACKEND);
+    conn.query("copy t from stdin");
+    {
+        let mut sending = pin!(conn.send_copy_data(BLOCK));
+        for _ in 0..patience {
+            if let Poll::Ready(done) = poll_once(sending.as_mut()) {
+                done.expect("it is taken");
+                break;
+            }
+        }
+    }
+    conn.copy_done().sync();
+    block_on(conn.flush()).expect("it is taken");
+    conn.into_parts().0
+}
+
+#[test]
+fn data_larger_than_both_buffers_goes_through_while_answers_come() {
+    let (client, server) = pipe(50);
+    let heard = Cell::new(0);
+    let blocks: Vec<Vec<u8>> = (1..30).map(|length| vec![b'x'; 40 * length]).collect();
+    let speak = async {
+        let mut conn = Connection::new(client, Limits::BACKEND);
+        for block in &blocks {
+            conn.send_copy_data(block).await.expect("the server listens");
+        }
+        for block in &blocks {
+            let (_, answer) = pair(conn.recv().await.expect("it answers each"));
+            assert_eq!(answer, block.repeat(2));
+        }
+    };
+    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+    assert_eq!(heard.get(), blocks.len());
+}
+
+#[test]
+fn data_for_which_the_inbox_is_too_full_is_kept() {
+    let limits = Limits { read_ahead: 100, read_size: 50, ..Limits::BACKEND };
+    let (client, server) = pipe(64);
+    let heard = Cell::new(0);
+    let (first, second) = (vec![b'x'; 2000], vec![b'y'; 2000]);
+    let speak = async {
+        let mut conn = Connection::new(client, limits);
+        conn.send_copy_data(&first).await.expect("there is no answer before its end");
+        let error = conn.send_copy_data(&second).await.expect_err("the answer to the first is too long");
+        assert!(matches!(error, Error::InboxFull) && !error.is_fatal(), "{error:?}");
+        for block in [&first, &second] {
+            let (_, answer) = pair(conn.recv().await.expect("it comes"));
+            assert_eq!(answer, block.repeat(2));
+        }
+    };
+    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+    assert_eq!(heard.get(), 2);
+}
+
+#[test]
+fn data_behind_a_refused_message_does_not_leave_and_neither_does_it_behind_a_failure() {
+    let mut conn = Connection::new(Steps::writing([]), Limits::BACKEND);
+    conn.query("\0");
+    assert!(matches!(block_on(conn.send_copy_data(BLOCK)), Err(Error::Encode(_))));
+    assert_eq!(conn.transport().wrote, b"");
+    block_on(conn.send_copy_data(BLOCK)).expect("the error has been told");
+    assert_eq!(conn.transport().wrote, frame(b'd', BLOCK));
+
+    let steps = Steps::writing([Write::Take(9), Write::Fail(ErrorKind::BrokenPipe)]);
+    let mut conn = Connection::new(steps, Limits::BACKEND);
+    assert_eq!(io_kind(block_on(conn.send_copy_data(BLOCK))), ErrorKind::BrokenPipe);
+    assert_eq!(conn.outbox().pending(), b"", "nothing is kept that cannot be sent");
+    assert!(matches!(block_on(conn.send_copy_data(BLOCK)), Err(Error::Poisoned(_))));
+}
+
+#[test]
+fn a_half_sends_data_from_where_it_lies_too() {
+    let (_, mut to) = Connection::new(Steps::writing([Write::Take(8), Write::Wait]), Limits::BACKEND).split();
+    assert!(poll_once(pin!(to.send_copy_data(BLOCK))).is_pending());
+    // This stream does not write from several places: the header has left by itself.
+    assert_eq!(to.outbox_mut().pending(), BLOCK);
+    block_on(to.flush()).expect("it is taken");
+    assert!(to.outbox_mut().is_empty());
 }
 
 // ---- Errors and what they cost --------------------------------------------------------------------------------------

@@ -132,6 +132,10 @@ where
                 }
             }
             for _ in 0..pieces.times {
+                if pieces.piece.len() >= PIECE {
+                    conn.send_copy_data(pieces.piece).await?;
+                    continue;
+                }
                 conn.copy_data(pieces.piece);
                 if conn.outbox().batch().len() >= PIECE {
                     conn.flush().await?;
