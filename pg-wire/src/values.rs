@@ -87,8 +87,29 @@ impl<'a> Values<'a> {
     /// # Errors
     /// When one is malformed, or the body goes on after the last.
     pub fn validate(&self) -> Result<(), DecodeError> {
-        self.iter().try_for_each(|value| value.map(drop))
+        match self.0 {
+            Repr::Wire(bytes) if is_sound(bytes) => Ok(()),
+            // What is wrong with it is told by the one that tells it of each value.
+            _ => self.iter().try_for_each(|value| value.map(drop)),
+        }
     }
+}
+
+/// Whether as many values as are told are there, and nothing behind them.
+fn is_sound(bytes: &[u8]) -> bool {
+    let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
+    for _ in 0..u16::from_be_bytes(count) {
+        let Some((&length, values)) = rest.split_first_chunk() else { return false };
+        rest = match u32::from_be_bytes(length) {
+            u32::MAX => values,
+            // Longer than any slice where it is negative.
+            length => match values.get(length as usize..) {
+                Some(rest) if length <= i32::MAX as u32 => rest,
+                _ => return false,
+            },
+        };
+    }
+    rest.is_empty()
 }
 
 /// Iterator over [`Values`]. After an error it ends.

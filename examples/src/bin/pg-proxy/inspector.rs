@@ -75,14 +75,15 @@ impl<'c> Inspector<'c> {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), DecodeError> {
         match self.direction {
             Direction::Frontend => self.again(&frame.frontend()?, frame.body),
-            Direction::Backend => {
-                let message = frame.backend()?;
-                if let Backend::DataRow(row) = message {
+            Direction::Backend => match frame.backend()? {
+                Backend::DataRow(row) => {
                     // For those who read only some columns, decoding alone does not walk them.
                     row.values.validate()?;
+                    // By itself, because there are so many: the enum would ask for each field which message it is.
+                    self.again(&row, frame.body);
                 }
-                self.again(&message, frame.body);
-            }
+                message => self.again(&message, frame.body),
+            },
         }
         Ok(())
     }

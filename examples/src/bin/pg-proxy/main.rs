@@ -24,17 +24,17 @@ use std::sync::Arc;
 
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use arguments::Arguments;
 use listener::Listener;
 use session::Proxy;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let check = arguments.check;
-    match run(arguments).await {
+    match runtime(arguments.threads).and_then(|runtime| runtime.block_on(run(arguments))) {
         Ok(proxy) => {
             say(format_args!("{}", proxy.tally));
             let failed = check && proxy.tally.mismatches() > 0;
@@ -44,6 +44,14 @@ async fn main() -> ExitCode {
             say(format_args!("pg-proxy: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// One thread needs no other one woken, which costs as much as what is done in between: so it is by itself.
+fn runtime(threads: usize) -> io::Result<Runtime> {
+    match threads {
+        1 => Builder::new_current_thread().enable_all().build(),
+        threads => Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
     }
 }
 

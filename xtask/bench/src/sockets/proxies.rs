@@ -220,7 +220,7 @@ fn open_to_all(dir: &TempDir) -> Result<()> {
 /// The limit: bytes go both ways, 64 KB at a time, and nobody looks at them. On the same runtime as pg-proxy.
 pub(crate) fn splice(upstream: SocketAddr) -> Result<()> {
     const SIZE: usize = 64 * 1024;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         eprintln!("listening on {}", listener.local_addr()?);
