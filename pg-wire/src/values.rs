@@ -86,6 +86,7 @@ impl<'a> Values<'a> {
     ///
     /// # Errors
     /// When one is malformed, or the body goes on after the last.
+    #[inline]
     pub fn validate(&self) -> Result<(), DecodeError> {
         match self.0 {
             Repr::Wire(bytes) if is_sound(bytes) => Ok(()),

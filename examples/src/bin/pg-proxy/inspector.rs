@@ -1,6 +1,6 @@
 //! Looking at what passes in one direction.
 
-use pg_wire::backend::{Authentication, Backend};
+use pg_wire::backend::{Authentication, DataRow};
 use pg_wire::frontend::{
     AuthenticationResponse, GssResponse, PasswordMessage, SaslInitialResponse, SaslResponse,
 };
@@ -75,15 +75,14 @@ impl<'c> Inspector<'c> {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), DecodeError> {
         match self.direction {
             Direction::Frontend => self.again(&frame.frontend()?, frame.body),
-            Direction::Backend => match frame.backend()? {
-                Backend::DataRow(row) => {
-                    // For those who read only some columns, decoding alone does not walk them.
-                    row.values.validate()?;
-                    // By itself, because there are so many: the enum would ask for each field which message it is.
-                    self.again(&row, frame.body);
-                }
-                message => self.again(&message, frame.body),
-            },
+            // By itself, because there are so many: the enum of all messages need not be made for it.
+            Direction::Backend if frame.code == MessageCode::DATA_ROW => {
+                let row = frame.decode::<DataRow<'_>>()?;
+                // For those who read only some columns, decoding alone does not walk them.
+                row.values.validate()?;
+                self.again(&row, frame.body);
+            }
+            Direction::Backend => self.again(&frame.backend()?, frame.body),
         }
         Ok(())
     }
