@@ -1,15 +1,20 @@
 //! `cargo xtask bench`: builds the benchmark, which is a workspace of its own, and runs it with the servers it needs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::servers::Servers;
+use crate::servers::{Servers, install};
 use crate::{paths, process};
+
+/// Programs without which the benchmark leaves something out, and the Debian packages that have them.
+const PROGRAMS: [(&str, &str); 3] =
+    [("valgrind", "valgrind"), ("strace", "strace"), ("pgbouncer", "pgbouncer")];
 
 /// Builds as a user builds (release, nothing tuned), and hands `options` on.
 pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
+    equip()?;
     let target = paths::target().join("bench");
     let manifest = PathBuf::from_iter(["xtask", "bench", "Cargo.toml"]);
     let mut build = paths::cargo(["build", "--release", "--locked", "--manifest-path"]);
@@ -33,6 +38,28 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     bench.env("PG_PROXY", paths::target().join("release").join("pg-proxy"));
     let servers = Servers::start_both()?;
     process::hand_over(bench.envs(servers.environment()))
+}
+
+/// Gets what peers are linked with, which has to be there, and what else is measured or measures.
+fn equip() -> Result<()> {
+    if process::read(Command::new("pkg-config").args(["--exists", "libpq"])).is_err() {
+        install("pkg-config libpq-dev").context("libpq, one of the peers, is missing")?;
+    }
+    for (program, package) in PROGRAMS {
+        if !is_there(program)
+            && let Err(error) = install(package)
+        {
+            eprintln!("xtask: {program} is missing, and what needs it is left out: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a program is on the PATH, or where Debian puts those of the system.
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = [Path::new("/usr/sbin"), Path::new("/sbin")].map(PathBuf::from);
+    std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
 }
 
 /// Lines that are named `micro: …` need none.

@@ -98,6 +98,15 @@ fn main() -> Result<()> {
     compare(&arguments)
 }
 
+/// Whether a program is there; where it is not, says so.
+fn has(program: &str) -> bool {
+    let there = sockets::proxies::is_there(program);
+    if !there {
+        eprintln!("bench: without {program}, and what it counts");
+    }
+    there
+}
+
 fn compare(arguments: &Arguments) -> Result<()> {
     let part = if arguments.quick { QUICK } else { 1 };
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
@@ -122,13 +131,15 @@ fn compare(arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    if !arguments.no_instructions {
+    if !arguments.no_instructions && has("valgrind") {
         instructions::count(&mut results, &arguments.only)?;
     }
     report::print(&results);
     if let Some(ends) = &ends {
         report::print_memory(ends, &results, part)?;
-        report::print_calls(ends, &results, TRACED)?;
+        if has("strace") {
+            report::print_calls(ends, &results, TRACED)?;
+        }
         if arguments.wants("growth") {
             growth::print(ends, arguments.quick)?;
         }

@@ -91,20 +91,20 @@ fn version_of(printed: &str) -> Option<Major> {
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// Installs a Debian package when we may, and otherwise says how to.
-pub(crate) fn install(package: &str) -> Result<()> {
+/// Installs Debian packages when we may, and otherwise says how to.
+pub(crate) fn install(packages: &str) -> Result<()> {
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
         command
     };
     if !rustix::process::getuid().is_root() || process::read(&mut apt_get(&["--version"])).is_err() {
-        bail!("install it with `sudo apt-get update && sudo apt-get install -y {package}`");
+        bail!("install it with `sudo apt-get update && sudo apt-get install -y {packages}`");
     }
-    eprintln!("xtask: installing {package}");
+    eprintln!("xtask: installing {packages}");
     // Kept quiet, and shown when it fails: hundreds of lines that say nothing about this project.
     process::read(&mut apt_get(&["-qq", "update"]))?;
-    process::read(&mut apt_get(&["-qq", "install", "-y", package]))?;
+    process::read(apt_get(&["-qq", "install", "-y"]).args(packages.split(' ')))?;
     Ok(())
 }
 

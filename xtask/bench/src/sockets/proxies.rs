@@ -104,7 +104,8 @@ pub(crate) fn make_tables(server: &At) -> Result<()> {
     Ok(())
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether a program is on the PATH, or where Debian puts those of the system.
+pub(crate) fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain([PathBuf::from("/usr/sbin")])
