@@ -96,7 +96,7 @@ pub use limits::Limits;
 pub use list::{Count, Entry, Iter, List, Terminated};
 pub use message::{Decode, Direction, Field, Message, Trace};
 pub use outbox::Outbox;
-pub use params::{Bindable, Bound, Params, VisitParam};
+pub use params::{Bindable, Bound, Params, VisitParam, Written};
 pub use protocol::{BindBuilder, FnCallBuilder, ParseBuilder, PgProtocol, Portal, PutMessage, Statement};
 pub use put::Put;
 pub use reader::Reader;

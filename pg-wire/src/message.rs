@@ -172,8 +172,9 @@ pub(crate) fn unstable<M: Message + ?Sized>(message: &M) -> EncodeError {
     EncodeError { message: message.name(), kind: EncodeErrorKind::Unstable }
 }
 
-/// Length of the whole frame in bytes, or why there can be none.
-#[inline]
+/// Length of the whole frame in bytes, or why there can be none. In line, because a call that saw the message would make the
+/// compiler put all of it into memory.
+#[inline(always)]
 pub(crate) fn measure<M: Message + ?Sized>(message: &M) -> Result<usize, EncodeError> {
     let mut measure = Measure::default();
     message.write(&mut measure);

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::num::NonZeroU64;
 
 use crate::error::EncodeErrorKind;
 use crate::field::FormatCode;
@@ -80,7 +81,7 @@ impl<'a> Bound<'a> {
 
     /// See [`Bindable::write_to`].
     #[inline(always)]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
         // An arm for each size: inlined, the length is a constant.
         match &self.repr {
             Repr::Null => write_null(room),
@@ -94,24 +95,24 @@ impl<'a> Bound<'a> {
                 let (field, room) = room.split_first_chunk_mut()?;
                 *field = length.to_be_bytes();
                 short::copy(room.get_mut(..bytes.len())?, bytes);
-                Some(4 + bytes.len())
+                Written::new(4 + bytes.len(), Some(self.format))
             }
         }
     }
 }
 
 #[inline(always)]
-fn write_null(room: &mut [u8]) -> Option<usize> {
+fn write_null(room: &mut [u8]) -> Option<Written> {
     *room.first_chunk_mut()? = [0xff; 4];
-    Some(4)
+    Written::new(4, None)
 }
 
 #[inline(always)]
-fn write_fixed<const N: usize>(bytes: &[u8; N], room: &mut [u8]) -> Option<usize> {
+fn write_fixed<const N: usize>(bytes: &[u8; N], room: &mut [u8]) -> Option<Written> {
     let (field, room) = room.get_mut(..4 + N)?.split_first_chunk_mut()?;
     *field = (N as u32).to_be_bytes();
     *room.first_chunk_mut()? = *bytes;
-    Some(4 + N)
+    Written::new(4 + N, Some(FormatCode::Binary))
 }
 
 macro_rules! fixed {
@@ -127,6 +128,30 @@ macro_rules! fixed {
 }
 
 fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
+
+/// What [`Bindable::write_to`] has written: how many bytes, and their format. One register wide.
+#[derive(Clone, Copy, Debug)]
+pub struct Written(NonZeroU64);
+
+impl Written {
+    /// `None` for no length, which no value has: the field before it alone takes four bytes.
+    #[inline(always)]
+    fn new(length: usize, format: Option<FormatCode>) -> Option<Self> {
+        NonZeroU64::new((length as u64) << 2 | u64::from(Formats::bits(format))).map(Self)
+    }
+
+    /// How many bytes.
+    #[inline(always)]
+    pub(crate) fn length(self) -> usize {
+        (self.0.get() >> 2) as usize
+    }
+
+    /// Of which format, as [`Formats`] has it.
+    #[inline(always)]
+    pub(crate) fn bits(self) -> u8 {
+        self.0.get() as u8 & 3
+    }
+}
 
 /// A value that can be a parameter of a statement or an argument of a function.
 ///
@@ -178,7 +203,7 @@ pub trait Bindable {
     /// says how many bytes these are; `None` if they do not fit. There is no need to write this one: made for the type, it is
     /// a store or two, where a `dyn Bindable` would hand over a whole [`Bound`].
     #[inline]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
         self.bound().write_to(room)
     }
 }
@@ -248,7 +273,7 @@ impl<T: Bindable + ?Sized> Bindable for &T {
         (**self).format()
     }
     #[inline]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
         (**self).write_to(room)
     }
 }
@@ -263,7 +288,7 @@ impl<T: Bindable + ?Sized> Bindable for Box<T> {
         (**self).format()
     }
     #[inline]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
         (**self).write_to(room)
     }
 }
@@ -281,7 +306,7 @@ impl<T: Bindable> Bindable for Option<T> {
         self.as_ref().and_then(T::format)
     }
     #[inline]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
         match self {
             Some(value) => value.write_to(room),
             None => write_null(room),
@@ -430,14 +455,19 @@ const BINARY: u8 = 2;
 impl Formats {
     /// Looks at one, and says what its code is where it needs one.
     #[inline(always)]
-    pub(crate) fn see(&mut self, format: Option<FormatCode>) -> u8 {
-        let seen = match format {
+    pub(crate) fn see(&mut self, bits: u8) -> u16 {
+        self.0 |= bits;
+        u16::from(bits >> 1)
+    }
+
+    /// A NULL has no format.
+    #[inline(always)]
+    pub(crate) fn bits(format: Option<FormatCode>) -> u8 {
+        match format {
             None => 0,
             Some(FormatCode::Text) => TEXT,
             Some(_) => BINARY,
-        };
-        self.0 |= seen;
-        seen >> 1
+        }
     }
 
     /// The one format code for all, if one is needed.
@@ -457,7 +487,7 @@ pub(crate) struct Mixed;
 impl VisitParam for Formats {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        self.see(value.format());
+        self.see(Formats::bits(value.format()));
     }
 }
 

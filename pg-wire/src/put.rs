@@ -195,6 +195,79 @@ impl<'a> Fill<'a> {
         Some(self.code + length)
     }
 
+    /// Parameters whose formats come first, because they can be had without a call for each.
+    #[inline(always)]
+    fn known_params<T: Params>(&mut self, params: &T) {
+        // Each code is written in case it is needed. There is room for that in every message for which there is room, because
+        // a value takes more than a code.
+        let count = params.count();
+        let rest = core::mem::take(&mut self.rest);
+        let Some(room) = rest.get_mut(2..2 + 2 * count) else { return self.fail() };
+        let mut codes = Codes { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default() };
+        params.each(&mut codes);
+        let formats = codes.formats.in_common();
+        self.rest = rest;
+        match formats {
+            Ok(None) => self.int16(0),
+            Ok(Some(format)) => {
+                self.int16(1);
+                self.int16(format.code());
+            }
+            Err(Mixed) => {
+                write_count("parameters", count, self);
+                self.take(2 * count);
+            }
+        }
+        write_count("parameters", count, self);
+        params.each(&mut Write(self));
+    }
+
+    /// Parameters that cost a call each: one, in which it writes itself and says in which format. There is a code for each, which
+    /// most have; where one does for all, the values move up. `None`, and nothing done, where there is no room for that.
+    #[inline(always)]
+    fn dynamic_params<T: Params>(&mut self, params: &T) -> Option<()> {
+        let count = params.count();
+        let codes = 2 + 2 * count;
+        let (head, room) = self.rest.split_at_mut_checked(codes)?;
+        let behind = room.len();
+        let mut both = Both {
+            places: head.get_mut(2..)?.as_chunks_mut().0.iter_mut(),
+            rest: room.get_mut(2..)?,
+            formats: Formats::default(),
+            failed: false,
+        };
+        params.each(&mut both);
+        let (formats, failed) = (both.formats, both.failed);
+        let values = behind - 2 - both.rest.len();
+        if failed {
+            return None;
+        }
+        match formats.in_common() {
+            Err(Mixed) => {
+                write_count("parameters", count, self);
+                self.take(2 * count);
+                write_count("parameters", count, self);
+                self.take(values);
+            }
+            common => {
+                let used = if matches!(common, Ok(Some(_))) { 4 } else { 2 };
+                let rest = core::mem::take(&mut self.rest);
+                rest.copy_within(codes + 2..codes + 2 + values, used + 2);
+                self.rest = rest;
+                match common {
+                    Ok(Some(format)) => {
+                        self.int16(1);
+                        self.int16(format.code());
+                    }
+                    _ => self.int16(0),
+                }
+                write_count("parameters", count, self);
+                self.take(values);
+            }
+        }
+        Some(())
+    }
+
     #[inline(always)]
     fn fail(&mut self) {
         seldom();
@@ -262,38 +335,16 @@ impl Put for Fill<'_> {
     #[inline(always)]
     fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
         let rest = core::mem::take(&mut self.rest);
-        match value.write_to(rest).and_then(|length| rest.get_mut(length..)) {
+        match value.write_to(rest).and_then(|written| rest.get_mut(written.length()..)) {
             Some(rest) => self.rest = rest,
             None => self.fail(),
         }
     }
     #[inline(always)]
     fn params<T: Params>(&mut self, params: &T) {
-        // Each is asked for its format once, and its code written in case it is needed. There is room for that in every
-        // message for which there is room, because a value takes more than a code.
-        let count = params.count();
-        let rest = core::mem::take(&mut self.rest);
-        let Some(room) = rest.get_mut(2..2 + 2 * count) else {
-            self.refused = true;
-            return;
-        };
-        let mut codes = Codes { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default() };
-        params.each(&mut codes);
-        let formats = codes.formats.in_common();
-        self.rest = rest;
-        match formats {
-            Ok(None) => self.int16(0),
-            Ok(Some(format)) => {
-                self.int16(1);
-                self.int16(format.code());
-            }
-            Err(Mixed) => {
-                write_count("parameters", count, self);
-                self.take(2 * count);
-            }
+        if T::KNOWN || self.dynamic_params(params).is_none() {
+            self.known_params(params);
         }
-        write_count("parameters", count, self);
-        params.each(&mut Write(self));
     }
     #[inline(always)]
     fn refuse(&mut self, _: EncodeErrorKind) {
@@ -306,6 +357,33 @@ impl Put for Fill<'_> {
 #[inline(never)]
 pub(crate) fn seldom() {}
 
+/// Writes the format of each into its place, and each behind the other.
+struct Both<'a> {
+    places: core::slice::IterMut<'a, [u8; 2]>,
+    rest: &'a mut [u8],
+    formats: Formats,
+    failed: bool,
+}
+
+impl VisitParam for Both<'_> {
+    #[inline(always)]
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        let rest = core::mem::take(&mut self.rest);
+        let Some((written, rest)) =
+            value.write_to(rest).and_then(|written| Some((written, rest.get_mut(written.length()..)?)))
+        else {
+            seldom();
+            self.failed = true;
+            return;
+        };
+        self.rest = rest;
+        let code = self.formats.see(written.bits());
+        if let Some(place) = self.places.next() {
+            *place = code.to_be_bytes();
+        }
+    }
+}
+
 /// Writes the format of each into its place.
 struct Codes<'a> {
     places: core::slice::IterMut<'a, [u8; 2]>,
@@ -315,9 +393,9 @@ struct Codes<'a> {
 impl VisitParam for Codes<'_> {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        let code = self.formats.see(value.format());
+        let code = self.formats.see(Formats::bits(value.format()));
         if let Some(place) = self.places.next() {
-            *place = [0, code];
+            *place = code.to_be_bytes();
         }
     }
 }
