@@ -38,7 +38,7 @@ pub struct Outbox {
     sent: usize,
     /// First byte that may not be sent yet.
     committed: usize,
-    /// First byte that has not been written.
+    /// First byte that has not been written; beyond every buffer where there is an error, so that nothing else has to be asked.
     end: usize,
     error: Option<EncodeError>,
     /// Capacity kept while empty.
@@ -54,29 +54,23 @@ impl Outbox {
     /// Adds a message to the batch.
     #[inline(always)]
     pub fn put<M: Message + ?Sized>(&mut self, message: &M) {
+        if self.fill(message).is_some() {
+            return;
+        }
+        seldom();
         if self.error.is_some() {
             return;
         }
-        match message.extent() {
-            Some(length) => self.make_room(length),
-            None if self.fill(message).is_some() => return,
-            None => match message::measure(message) {
-                Ok(length) => self.make_room(length),
-                Err(error) => return self.refuse(error),
-            },
-        }
-        if self.fill(message).is_none() {
-            seldom();
-            self.refuse(message::measure(message).err().unwrap_or_else(|| message::unstable(message)));
-        }
-    }
-
-    #[inline(always)]
-    fn make_room(&mut self, length: usize) {
-        if self.buf.get(self.end..).is_none_or(|room| room.len() < length) {
-            // The buffer by itself: a call that saw `self` would make the compiler look up after every byte written
-            // whether `self` is still what it was.
-            self.buf = grown(core::mem::take(&mut self.buf), self.end, length);
+        match message::measure(message) {
+            Ok(length) => {
+                // The buffer by itself: a call that saw `self` would make the compiler look up after every byte written
+                // whether `self` is still what it was.
+                self.buf = grown(core::mem::take(&mut self.buf), self.end, length);
+                if self.fill(message).is_none() {
+                    self.refuse(message::unstable(message));
+                }
+            }
+            Err(error) => self.refuse(error),
         }
     }
 
@@ -92,6 +86,7 @@ impl Outbox {
     #[cold]
     fn refuse(&mut self, error: EncodeError) {
         self.error = Some(error);
+        self.end = usize::MAX;
     }
 
     /// Adds bytes that are no message: the one byte that answers an SSLRequest.
@@ -152,7 +147,9 @@ impl Outbox {
     pub fn scrub(&mut self) {
         self.compact();
         self.buf.resize(self.buf.capacity(), 0);
-        if let Some(spare) = self.buf.get_mut(self.end..) {
+        // What has been written of a batch with an error never leaves.
+        let end = if self.error.is_some() { self.committed } else { self.end };
+        if let Some(spare) = self.buf.get_mut(end..) {
             spare.zeroize();
         }
     }
@@ -169,9 +166,13 @@ impl Outbox {
 
     /// Moves what has not been sent to the beginning.
     fn compact(&mut self) {
-        self.buf.copy_within(self.sent..self.end, 0);
+        if self.error.is_some() {
+            self.buf.copy_within(self.sent..self.committed, 0);
+        } else {
+            self.buf.copy_within(self.sent..self.end, 0);
+            self.end -= self.sent;
+        }
         self.committed -= self.sent;
-        self.end -= self.sent;
         self.sent = 0;
     }
 
@@ -226,6 +227,29 @@ mod tests {
         outbox.put(&Sync {});
         outbox.commit().expect("the error is told once");
         assert_eq!(outbox.pending().len(), 10);
+    }
+
+    #[test]
+    fn an_error_can_wait_while_what_was_committed_leaves() {
+        let mut outbox = Outbox::new(1024);
+        outbox.put(&Query { sql: "select 1".into() });
+        outbox.commit().expect("nothing is wrong with it");
+        outbox.put(&Sync {});
+        outbox.put(&Query { sql: "\0".into() });
+        outbox.put(&Sync {});
+        outbox.put_raw(b"S");
+        assert_eq!((outbox.batch(), outbox.is_empty()), (&b""[..], false));
+        outbox.sent(4);
+        outbox.scrub();
+        assert_eq!(outbox.pending(), b"\x0dselect 1\0");
+        outbox.sent(10);
+        assert_eq!((outbox.pending(), outbox.is_empty()), (&b""[..], false));
+        outbox.scrub();
+        outbox.commit().expect_err("the query has a NUL");
+        assert!(outbox.is_empty());
+        outbox.put(&Sync {});
+        outbox.commit().expect("the error is told once");
+        assert_eq!(outbox.pending(), b"S\0\0\0\x04");
     }
 
     #[test]
