@@ -73,7 +73,7 @@ pub trait Message {
         let mut extent = Extent::default();
         self.write(&mut extent);
         let head = if self.code().is_some() { 5 } else { 4 };
-        Some(extent.0.saturating_add(head))
+        Some(extent.0.wrapping_add(head))
     }
 
     /// Writes the whole message to the beginning of `room` and says how many bytes it takes. `None` where it does not fit or

@@ -444,7 +444,7 @@ impl<T: Params> Message for BindParams<'_, T> {
         }
         let mut extent = Extent::default();
         self.write(&mut extent);
-        Some(extent.0.saturating_add(5))
+        Some(extent.0.wrapping_add(5))
     }
 }
 

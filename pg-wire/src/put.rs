@@ -124,7 +124,8 @@ impl Put for Measure {
     }
 }
 
-/// Counts bytes, and no more: whether the message can be sent at all is seen by [`Fill`].
+/// Counts bytes, and no more: whether the message can be sent at all is seen by [`Fill`], also where more bytes than there can be
+/// in memory wrap to few, as slices that overlap can.
 #[derive(Default)]
 pub(crate) struct Extent(pub(crate) usize);
 
@@ -132,27 +133,27 @@ pub(crate) struct Extent(pub(crate) usize);
 impl Put for Extent {
     #[inline(always)]
     fn byte1(&mut self, _: u8) {
-        self.0 += 1;
+        self.0 = self.0.wrapping_add(1);
     }
     #[inline(always)]
     fn int16(&mut self, _: u16) {
-        self.0 += 2;
+        self.0 = self.0.wrapping_add(2);
     }
     #[inline(always)]
     fn int32(&mut self, _: u32) {
-        self.0 += 4;
+        self.0 = self.0.wrapping_add(4);
     }
     #[inline(always)]
     fn text(&mut self, value: Text<'_>) {
-        self.0 += value.len() + 1;
+        self.0 = self.0.wrapping_add(value.len() + 1);
     }
     #[inline(always)]
     fn bytes(&mut self, value: &[u8]) {
-        self.0 = self.0.saturating_add(value.len());
+        self.0 = self.0.wrapping_add(value.len());
     }
     #[inline(always)]
     fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
-        self.0 = self.0.saturating_add(4 + value.bound().as_bytes().map_or(0, <[u8]>::len));
+        self.0 = self.0.wrapping_add(4 + value.bound().as_bytes().map_or(0, <[u8]>::len));
     }
 }
 
