@@ -334,7 +334,7 @@ pub trait Params {
     /// Whether the lengths of the values can be had without a call for each, so that it pays to ask for them first.
     const KNOWN: bool = false;
 
-    /// How many there are.
+    /// How many there are: as many as [`each`](Self::each) shows.
     fn count(&self) -> usize;
 
     /// Shows each to `visit`, in order. Called more than once for each message, and has to show the same each time.
@@ -467,6 +467,16 @@ impl Formats {
             None => 0,
             Some(FormatCode::Text) => TEXT,
             Some(_) => BINARY,
+        }
+    }
+
+    /// How many bytes the codes of so many parameters take, with their count.
+    #[inline(always)]
+    pub(crate) fn len(self, count: usize) -> usize {
+        match self.in_common() {
+            Ok(None) => 2,
+            Ok(Some(_)) => 4,
+            Err(Mixed) => 2 + 2 * count,
         }
     }
 

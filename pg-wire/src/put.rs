@@ -12,11 +12,10 @@ use crate::values::{write_count, write_value};
 
 /// A taker of fields, in wire order.
 ///
-/// A message says once what it is made of ([`Message::write`](crate::Message::write)) and is read by three takers: one
-/// measures, one writes, one prints the trace line. So length, bytes and trace cannot drift apart.
+/// A message says once what it is made of ([`Message::write`](crate::Message::write)) and is read by takers that count,
+/// write, or print the trace line. So length, bytes and trace cannot drift apart.
 ///
-/// Taking cannot fail. What the wire cannot carry is [refused](Self::refuse) while measuring, before a byte is
-/// written.
+/// Taking cannot fail. What the wire cannot carry is [refused](Self::refuse), and then nothing of the message leaves.
 pub trait Put {
     /// One byte that stands for a character: a kind, a status, a field code.
     fn byte1(&mut self, value: u8);
@@ -206,9 +205,42 @@ impl<'a> Fill<'a> {
         let Some(room) = rest.get_mut(2..2 + 2 * count) else { return self.fail() };
         let mut codes = Codes { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default() };
         params.each(&mut codes);
-        let formats = codes.formats.in_common();
+        let formats = codes.formats;
         self.rest = rest;
-        match formats {
+        self.formats(formats, count);
+        params.each(&mut Write(self));
+    }
+
+    /// Parameters that cost a call each: one, in which it writes itself and says in which format. There is a code for each, which
+    /// most have; where one does for all, the values move up. `None`, and nothing done, where there is no room for that.
+    #[inline(always)]
+    fn dynamic_params<T: Params>(&mut self, params: &T) -> Option<()> {
+        let count = params.count();
+        // Behind the codes and the second count.
+        let start = 4 + 2 * count;
+        let (head, room) = self.rest.split_at_mut_checked(start)?;
+        let behind = room.len();
+        let places = head.get_mut(2..start - 2)?.as_chunks_mut().0.iter_mut();
+        let codes = Codes { places, formats: Formats::default() };
+        let mut both = Both { codes, rest: room, failed: false };
+        params.each(&mut both);
+        let (formats, values) = (both.codes.formats, behind - both.rest.len());
+        if both.failed {
+            return None;
+        }
+        let shorter = 2 + formats.len(count);
+        if shorter < start {
+            self.rest.copy_within(start..start + values, shorter);
+        }
+        self.formats(formats, count);
+        self.take(values);
+        Some(())
+    }
+
+    /// Both counts, and the codes between them: where each has its own, they stand there already.
+    #[inline(always)]
+    fn formats(&mut self, formats: Formats, count: usize) {
+        match formats.in_common() {
             Ok(None) => self.int16(0),
             Ok(Some(format)) => {
                 self.int16(1);
@@ -220,53 +252,6 @@ impl<'a> Fill<'a> {
             }
         }
         write_count("parameters", count, self);
-        params.each(&mut Write(self));
-    }
-
-    /// Parameters that cost a call each: one, in which it writes itself and says in which format. There is a code for each, which
-    /// most have; where one does for all, the values move up. `None`, and nothing done, where there is no room for that.
-    #[inline(always)]
-    fn dynamic_params<T: Params>(&mut self, params: &T) -> Option<()> {
-        let count = params.count();
-        let codes = 2 + 2 * count;
-        let (head, room) = self.rest.split_at_mut_checked(codes)?;
-        let behind = room.len();
-        let mut both = Both {
-            places: head.get_mut(2..)?.as_chunks_mut().0.iter_mut(),
-            rest: room.get_mut(2..)?,
-            formats: Formats::default(),
-            failed: false,
-        };
-        params.each(&mut both);
-        let (formats, failed) = (both.formats, both.failed);
-        let values = behind - 2 - both.rest.len();
-        if failed {
-            return None;
-        }
-        match formats.in_common() {
-            Err(Mixed) => {
-                write_count("parameters", count, self);
-                self.take(2 * count);
-                write_count("parameters", count, self);
-                self.take(values);
-            }
-            common => {
-                let used = if matches!(common, Ok(Some(_))) { 4 } else { 2 };
-                let rest = core::mem::take(&mut self.rest);
-                rest.copy_within(codes + 2..codes + 2 + values, used + 2);
-                self.rest = rest;
-                match common {
-                    Ok(Some(format)) => {
-                        self.int16(1);
-                        self.int16(format.code());
-                    }
-                    _ => self.int16(0),
-                }
-                write_count("parameters", count, self);
-                self.take(values);
-            }
-        }
-        Some(())
     }
 
     #[inline(always)]
@@ -358,11 +343,33 @@ impl Put for Fill<'_> {
 #[inline(never)]
 pub(crate) fn seldom() {}
 
-/// Writes the format of each into its place, and each behind the other.
-struct Both<'a> {
+/// Writes the format of each into its place.
+struct Codes<'a> {
     places: core::slice::IterMut<'a, [u8; 2]>,
-    rest: &'a mut [u8],
     formats: Formats,
+}
+
+impl Codes<'_> {
+    #[inline(always)]
+    fn put(&mut self, bits: u8) {
+        let code = self.formats.see(bits);
+        if let Some(place) = self.places.next() {
+            *place = code.to_be_bytes();
+        }
+    }
+}
+
+impl VisitParam for Codes<'_> {
+    #[inline(always)]
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        self.put(Formats::bits(value.format()));
+    }
+}
+
+/// Writes the format of each into its place, and the values one behind the other.
+struct Both<'a> {
+    codes: Codes<'a>,
+    rest: &'a mut [u8],
     failed: bool,
 }
 
@@ -370,33 +377,14 @@ impl VisitParam for Both<'_> {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
         let rest = core::mem::take(&mut self.rest);
-        let Some((written, rest)) =
-            value.write_to(rest).and_then(|written| Some((written, rest.get_mut(written.length()..)?)))
-        else {
+        if let Some(written) = value.write_to(rest)
+            && let Some(rest) = rest.get_mut(written.length()..)
+        {
+            self.rest = rest;
+            self.codes.put(written.bits());
+        } else {
             seldom();
             self.failed = true;
-            return;
-        };
-        self.rest = rest;
-        let code = self.formats.see(written.bits());
-        if let Some(place) = self.places.next() {
-            *place = code.to_be_bytes();
-        }
-    }
-}
-
-/// Writes the format of each into its place.
-struct Codes<'a> {
-    places: core::slice::IterMut<'a, [u8; 2]>,
-    formats: Formats,
-}
-
-impl VisitParam for Codes<'_> {
-    #[inline(always)]
-    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        let code = self.formats.see(Formats::bits(value.format()));
-        if let Some(place) = self.places.next() {
-            *place = code.to_be_bytes();
         }
     }
 }
