@@ -225,7 +225,8 @@ pub trait PgProtocol: PutMessage {
         FnCallBuilder { out: self, function, result_format: FormatCode::Binary }
     }
 
-    /// Sends data of a COPY. See [`CopyData`].
+    /// Sends data of a COPY. See [`CopyData`], and for blocks of 64 KiB and more
+    /// [`Connection::send_copy_data`](crate::connection::Connection::send_copy_data), which does not copy them.
     #[inline]
     fn copy_data(&mut self, data: &[u8]) -> Self::Chained<'_> {
         self.put_message(&CopyData { data: Payload(data) })

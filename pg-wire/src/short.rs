@@ -15,7 +15,7 @@ pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
         16..=VALUE => ends::<16>(to, from),
         8..16 => ends::<8>(to, from),
         4..8 => ends::<4>(to, from),
-        0..4 => bytes(to, from),
+        0..4 => three(to, from),
         _ => to.copy_from_slice(from),
     }
 }
@@ -35,8 +35,13 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
             nul_in(u64::from(first) << 32 | u64::from(last)) == 0
         }
         0..4 => {
-            bytes(to, from);
-            from.iter().all(|byte| *byte != 0)
+            three(to, from);
+            match *from {
+                [a] => a != 0,
+                [a, b] => (a != 0) & (b != 0),
+                [a, b, c] => (a != 0) & (b != 0) & (c != 0),
+                _ => true,
+            }
         }
     }
 }
@@ -44,6 +49,8 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
 /// One that is worth a call.
 #[inline(never)]
 fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
+    // As long as `from`, which is news to the compiler.
+    let Some(to) = to.get_mut(..from.len()) else { return false };
     let Some(last) = from.last_chunk::<32>() else {
         ends::<16>(to, from);
         return !has_nul(&first::<16>(from)) & !has_nul(&last::<16>(from));
@@ -65,6 +72,7 @@ fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
 }
 
 #[cold]
+#[inline(never)]
 fn copy_very_long_text(to: &mut [u8], from: &[u8]) -> bool {
     to.copy_from_slice(from);
     memchr::memchr(0, from).is_none()
@@ -98,10 +106,14 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
+/// Up to three bytes.
 #[inline(always)]
-fn bytes(to: &mut [u8], from: &[u8]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = *from;
+fn three(to: &mut [u8], from: &[u8]) {
+    match (to, from) {
+        ([x], [a]) => *x = *a,
+        ([x, y], [a, b]) => (*x, *y) = (*a, *b),
+        ([x, y, z], [a, b, c]) => (*x, *y, *z) = (*a, *b, *c),
+        _ => {}
     }
 }
 

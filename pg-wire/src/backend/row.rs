@@ -33,7 +33,7 @@ impl Message for DataRow<'_> {
     fn name(&self) -> &'static str {
         Self::NAME
     }
-    #[inline]
+    #[inline(always)]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         self.values.write(out);
     }
