@@ -579,10 +579,25 @@ mod tests {
         let mut extent = crate::put::Extent::default();
         write_params(&params, &mut extent);
         assert_eq!(extent.0, measure.length);
+        // One field after the other, as whoever does not know better writes them.
         let mut bytes = vec![0; measure.length + 4];
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);
         assert_eq!(fill.finish(), Some(bytes.len()));
+        // With no room to spare, and with enough for a code for each before it is known whether one does for all.
+        for spare in [0, 1, 2 * params.count(), 2 * params.count() + 100] {
+            let mut room = vec![0xee; bytes.len() + spare];
+            let mut fill = Fill::frame(None, &mut room).expect("there is room");
+            fill.params(&params);
+            assert_eq!(fill.finish(), Some(bytes.len()), "{spare} to spare");
+            assert_eq!(room.get(..bytes.len()), Some(&bytes[..]), "{spare} to spare");
+        }
+        for short in 4..bytes.len() {
+            let mut room = vec![0; short];
+            let mut fill = Fill::frame(None, &mut room).expect("there is room for the length");
+            fill.params(&params);
+            assert_eq!(fill.finish(), None, "{short} bytes for {}", bytes.len());
+        }
         bytes.split_off(4)
     }
 
