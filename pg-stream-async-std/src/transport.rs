@@ -1,4 +1,4 @@
-//! Streams of `futures-io` as transports: five poll functions.
+//! Streams of `futures-io` as transports: four poll functions, and one for those that write from several places.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

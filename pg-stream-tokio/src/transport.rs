@@ -1,4 +1,4 @@
-//! Tokio's streams as transports: five poll functions.
+//! Tokio's streams as transports: four poll functions, and one for those that write from several places.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -186,7 +186,8 @@ impl From<EncodeError> for Error {
 /// [`PgProtocol`](crate::PgProtocol) (or [`put`](Self::put), for a server), leave with [`flush`](Self::flush), and come
 /// with [`recv`](Self::recv).
 ///
-/// All progress lives here and none in the futures: each of them may be dropped at any point and the call made again.
+/// All progress lives here and none in the futures: each of them may be dropped at any point and the call made again. (But for
+/// [`send_copy_data`](Self::send_copy_data), which queues its data by being called: after it comes a `flush`.)
 ///
 /// # Time limits, cancelling, reuse
 ///

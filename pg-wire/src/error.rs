@@ -95,7 +95,8 @@ pub enum EncodeErrorKind {
         /// Bytes that are left.
         left: usize,
     },
-    /// A [`Bindable`](crate::Bindable) gave one value when it was measured and another when it was written.
+    /// A [`Bindable`](crate::Bindable) gave one value when it was measured and another when it was written, or
+    /// [`Params`](crate::Params) showed more or fewer than they said.
     Unstable,
 }
 

@@ -285,8 +285,7 @@ impl Inbox {
         let rest = self.peek();
         let length = announced(rest)?;
         let body = length.checked_sub(HEAD)?;
-        let small = body <= self.limits.control.min(self.limits.bulk);
-        let within = small || body <= self.limits.of(MessageCode(*rest.first()?)).0;
+        let within = body <= self.small || judge(&self.limits, MessageCode(*rest.first()?), body).is_ok();
         (within && rest.len() >= length).then_some(length)
     }
 

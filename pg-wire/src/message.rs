@@ -61,7 +61,7 @@ pub trait Message {
     #[inline]
     fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
         let mut stage = Stage([0; STAGED]);
-        if let Some(length) = self.fill(&mut stage.0)
+        if let Some(length) = fill(self, &mut stage.0)
             && length <= out.remaining_mut()
             && let Some(whole) = stage.0.get(..length)
         {
@@ -71,27 +71,13 @@ pub trait Message {
         append(self, out)
     }
 
-    /// Length of the whole message in bytes, where that can be said without asking every field for it.
+    /// Length of the whole message in bytes; `None` where to know it takes a call for each value.
     #[inline(always)]
     fn extent(&self) -> Option<usize> {
         let mut extent = Extent::default();
         self.write(&mut extent);
         let head = if self.code().is_some() { 5 } else { 4 };
         Some(extent.0.wrapping_add(head))
-    }
-
-    /// Writes the whole message to the beginning of `room` and says how many bytes it takes. `None` where it does not fit or
-    /// cannot be sent at all, which [`encode`](Self::encode) tells apart; `room` may then hold a part of it.
-    #[inline(always)]
-    fn fill(&self, room: &mut [u8]) -> Option<usize> {
-        // With the length first: where it is a constant, as it mostly is, nothing else has to be compared with the room.
-        let room = match self.extent() {
-            Some(length) => room.get_mut(..length)?,
-            None => room,
-        };
-        let mut out = Fill::frame(self.code(), room)?;
-        self.write(&mut out);
-        out.finish()
     }
 }
 
@@ -168,6 +154,20 @@ pub trait Field<'a>: Sized {
 
     /// Hands the field to `out`.
     fn write<P: Put + ?Sized>(&self, out: &mut P);
+}
+
+/// Writes the whole message to the beginning of `room` and says how many bytes it takes. `None` where it does not fit or cannot
+/// be sent at all, which [`measure`] tells apart; `room` may then hold a part of it.
+#[inline(always)]
+pub(crate) fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> Option<usize> {
+    // With the length first: where it is a constant, as it mostly is, nothing else has to be compared with the room.
+    let room = match message.extent() {
+        Some(length) => room.get_mut(..length)?,
+        None => room,
+    };
+    let mut out = Fill::frame(message.code(), room)?;
+    message.write(&mut out);
+    out.finish()
 }
 
 /// That a message was longer or shorter when it was written than when it was measured.

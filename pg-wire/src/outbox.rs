@@ -3,13 +3,16 @@
 use alloc::vec::Vec;
 use zeroize::Zeroize;
 
-use crate::error::EncodeError;
+use crate::error::{EncodeError, EncodeErrorKind};
 use crate::message::{self, Message};
 use crate::put::seldom;
 
 /// Least that the buffer grows by, so that the packets of a connection phase never make it move: what it held before would
 /// stay behind unwiped.
 const LEAST: usize = 1024;
+
+/// Most that any buffer can hold.
+const MOST: usize = isize::MAX as usize;
 
 /// Most that is zeroed ahead of what is written.
 const AHEAD: usize = 64 * 1024;
@@ -62,6 +65,10 @@ impl Outbox {
             return;
         }
         match message::measure(message) {
+            Ok(length) if length > MOST - self.end => {
+                let kind = EncodeErrorKind::NoRoom { needed: length, left: MOST - self.end };
+                self.refuse(EncodeError { message: message.name(), kind });
+            }
             Ok(length) => {
                 // The buffer by itself: a call that saw `self` would make the compiler look up after every byte written
                 // whether `self` is still what it was.
@@ -77,14 +84,13 @@ impl Outbox {
     /// Puts a message into the room that there is.
     #[inline(always)]
     fn fill<M: Message + ?Sized>(&mut self, message: &M) -> Option<()> {
-        let room = self.buf.get_mut(self.end..)?;
-        let most = room.len();
-        self.end += message.fill(room).filter(|length| *length <= most)?;
+        self.end += message::fill(message, self.buf.get_mut(self.end..)?)?;
         Some(())
     }
 
+    /// Gives the batch up: what is put until it is committed is dropped with it.
     #[cold]
-    fn refuse(&mut self, error: EncodeError) {
+    pub(crate) fn refuse(&mut self, error: EncodeError) {
         self.error = Some(error);
         self.end = usize::MAX;
     }

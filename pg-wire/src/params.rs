@@ -130,6 +130,7 @@ macro_rules! fixed {
 fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
 
 /// What [`Bindable::write_to`] has written: how many bytes, and their format. One register wide.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Written(NonZeroU64);
 
@@ -194,6 +195,7 @@ pub trait Bindable {
     fn bound(&self) -> Bound<'_>;
 
     /// The format of [`bound`](Self::bound), without its bytes. There is no need to write this one.
+    #[doc(hidden)]
     #[inline]
     fn format(&self) -> Option<FormatCode> {
         self.bound().format()
@@ -202,6 +204,7 @@ pub trait Bindable {
     /// Writes [`bound`](Self::bound) to the beginning of `room` as a Bind has it, Int32 length (-1 for NULL) and the bytes, and
     /// says how many bytes these are; `None` if they do not fit. There is no need to write this one: made for the type, it is
     /// a store or two, where a `dyn Bindable` would hand over a whole [`Bound`].
+    #[doc(hidden)]
     #[inline]
     fn write_to(&self, room: &mut [u8]) -> Option<Written> {
         self.bound().write_to(room)
@@ -494,10 +497,18 @@ impl Formats {
 /// Some are text and some binary: each needs a code of its own.
 pub(crate) struct Mixed;
 
-impl VisitParam for Formats {
+/// Looks at the formats, and counts.
+#[derive(Default)]
+struct Shown {
+    formats: Formats,
+    count: usize,
+}
+
+impl VisitParam for Shown {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        self.see(Formats::bits(value.format()));
+        self.formats.see(Formats::bits(value.format()));
+        self.count += 1;
     }
 }
 
@@ -507,7 +518,7 @@ struct Codes<'a, P: ?Sized>(&'a mut P);
 impl<P: Put + ?Sized> VisitParam for Codes<'_, P> {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        self.0.int16(value.format().unwrap_or_default().code());
+        self.0.int16(Formats::default().see(Formats::bits(value.format())));
     }
 }
 
@@ -524,9 +535,12 @@ impl<P: Put + ?Sized> VisitParam for Write<'_, P> {
 /// Int16 n, Int16\[n\] formats, Int16 m and m values.
 #[inline(always)]
 pub(crate) fn write_params<P: Put + ?Sized>(params: &impl Params, out: &mut P) {
-    let mut formats = Formats::default();
-    params.each(&mut formats);
-    match formats.in_common() {
+    let mut shown = Shown::default();
+    params.each(&mut shown);
+    if shown.count != params.count() {
+        return out.refuse(EncodeErrorKind::Unstable);
+    }
+    match shown.formats.in_common() {
         Ok(None) => out.int16(0),
         Ok(Some(format)) => {
             out.int16(1);

@@ -440,12 +440,7 @@ impl<T: Params> Message for BindParams<'_, T> {
     }
     #[inline(always)]
     fn extent(&self) -> Option<usize> {
-        if !T::KNOWN {
-            return None;
-        }
-        let mut extent = Extent::default();
-        self.write(&mut extent);
-        Some(extent.0.wrapping_add(5))
+        T::KNOWN.then(|| extent(self))
     }
 }
 
@@ -471,6 +466,18 @@ impl<T: Params> Message for CallParams<T> {
         out.params(&self.arguments);
         out.int16(self.result_format.code());
     }
+    #[inline(always)]
+    fn extent(&self) -> Option<usize> {
+        T::KNOWN.then(|| extent(self))
+    }
+}
+
+/// Length of a message with a code.
+#[inline(always)]
+fn extent<M: Message>(message: &M) -> usize {
+    let mut extent = Extent::default();
+    message.write(&mut extent);
+    extent.0.wrapping_add(5)
 }
 
 #[cfg(test)]
@@ -570,5 +577,39 @@ mod tests {
         outbox.bind(Statement(""), Portal("")).finish((Growing(Cell::new(0)),));
         assert_eq!(outbox.commit().expect_err("it grew").kind, EncodeErrorKind::Unstable);
         assert_eq!(outbox.pending(), b"");
+    }
+
+    #[test]
+    fn parameters_that_are_not_as_many_as_they_say_are_refused() {
+        /// Says one number, and shows another.
+        struct Lying(usize, Vec<&'static str>);
+        impl Params for Lying {
+            fn count(&self) -> usize {
+                self.0
+            }
+            fn each(&self, visit: &mut impl crate::VisitParam) {
+                self.1.iter().for_each(|value| visit.visit(value));
+            }
+        }
+        for long in [0, 400] {
+            let shown = || alloc::vec!["x", &"y".repeat(400).leak()[..long]];
+            for count in [0, 1, 3, 65_536, usize::MAX] {
+                let mut out = Vec::new();
+                let error = out.bind(Statement(""), Portal("")).finish(Lying(count, shown()));
+                assert_eq!(error.expect_err("there are two").kind, EncodeErrorKind::Unstable, "{count}");
+                assert_eq!(out, b"");
+                let mut outbox = Outbox::new(1024);
+                // With room, and without.
+                outbox.sync().bind(Statement(""), Portal("")).finish(Lying(count, shown()));
+                assert_eq!(
+                    outbox.commit().expect_err("there are two").kind,
+                    EncodeErrorKind::Unstable,
+                    "{count}"
+                );
+                assert_eq!(outbox.pending(), b"");
+            }
+            let mut out = Vec::new();
+            out.bind(Statement(""), Portal("")).finish(Lying(2, shown())).expect("it tells the truth");
+        }
     }
 }

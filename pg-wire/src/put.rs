@@ -8,7 +8,7 @@ use crate::message::LONGEST;
 use crate::params::{Bindable, Formats, Mixed, Params, VisitParam, Write, write_params};
 use crate::short;
 use crate::text::Text;
-use crate::values::{write_count, write_value};
+use crate::values::write_value;
 
 /// A taker of fields, in wire order.
 ///
@@ -95,22 +95,23 @@ impl Measure {
 impl Put for Measure {
     #[inline]
     fn byte1(&mut self, _: u8) {
-        self.length += 1;
+        self.bytes(&[0; 1]);
     }
     #[inline]
     fn int16(&mut self, _: u16) {
-        self.length += 2;
+        self.bytes(&[0; 2]);
     }
     #[inline]
     fn int32(&mut self, _: u32) {
-        self.length += 4;
+        self.bytes(&[0; 4]);
     }
     #[inline]
     fn text(&mut self, value: Text<'_>) {
         if memchr::memchr(0, value.as_bytes()).is_some() {
             self.refuse(EncodeErrorKind::Nul);
         }
-        self.length += value.len() + 1;
+        self.bytes(value.as_bytes());
+        self.bytes(&[0]);
     }
     #[inline]
     fn bytes(&mut self, value: &[u8]) {
@@ -200,35 +201,32 @@ impl<'a> Fill<'a> {
     fn known_params<T: Params>(&mut self, params: &T) {
         // Each code is written in case it is needed. There is room for that in every message for which there is room, because
         // a value takes more than a code.
-        let count = params.count();
+        let Ok(count) = u16::try_from(params.count()) else { return self.fail() };
         let rest = core::mem::take(&mut self.rest);
-        let Some(room) = rest.get_mut(2..2 + 2 * count) else { return self.fail() };
-        let mut codes = Codes { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default() };
+        let Some(room) = rest.get_mut(2..2 + 2 * usize::from(count)) else { return self.fail() };
+        let mut codes = Codes::new(room);
         params.each(&mut codes);
-        let formats = codes.formats;
+        let Some(formats) = codes.finish() else { return self.fail() };
         self.rest = rest;
         self.formats(formats, count);
         params.each(&mut Write(self));
     }
 
     /// Parameters that cost a call each: one, in which it writes itself and says in which format. There is a code for each, which
-    /// most have; where one does for all, the values move up. `None`, and nothing done, where there is no room for that.
+    /// most have; where one does for all, the values move up. `None` where there is no room for that, or a value cannot be sent:
+    /// then nothing counts as written.
     #[inline(always)]
     fn dynamic_params<T: Params>(&mut self, params: &T) -> Option<()> {
-        let count = params.count();
+        let count = u16::try_from(params.count()).ok()?;
         // Behind the codes and the second count.
-        let start = 4 + 2 * count;
+        let start = 4 + 2 * usize::from(count);
         let (head, room) = self.rest.split_at_mut_checked(start)?;
         let behind = room.len();
-        let places = head.get_mut(2..start - 2)?.as_chunks_mut().0.iter_mut();
-        let codes = Codes { places, formats: Formats::default() };
-        let mut both = Both { codes, rest: room, failed: false };
+        let mut both = Both { codes: Codes::new(head.get_mut(2..start - 2)?), rest: room, failed: false };
         params.each(&mut both);
-        let (formats, values) = (both.codes.formats, behind - both.rest.len());
-        if both.failed {
-            return None;
-        }
-        let shorter = 2 + formats.len(count);
+        let values = behind - both.rest.len();
+        let formats = both.codes.finish().filter(|_| !both.failed)?;
+        let shorter = 2 + formats.len(count.into());
         if shorter < start {
             self.rest.copy_within(start..start + values, shorter);
         }
@@ -239,7 +237,7 @@ impl<'a> Fill<'a> {
 
     /// Both counts, and the codes between them: where each has its own, they stand there already.
     #[inline(always)]
-    fn formats(&mut self, formats: Formats, count: usize) {
+    fn formats(&mut self, formats: Formats, count: u16) {
         match formats.in_common() {
             Ok(None) => self.int16(0),
             Ok(Some(format)) => {
@@ -247,11 +245,11 @@ impl<'a> Fill<'a> {
                 self.int16(format.code());
             }
             Err(Mixed) => {
-                write_count("parameters", count, self);
-                self.take(2 * count);
+                self.int16(count);
+                self.take(2 * usize::from(count));
             }
         }
-        write_count("parameters", count, self);
+        self.int16(count);
     }
 
     #[inline(always)]
@@ -347,15 +345,29 @@ pub(crate) fn seldom() {}
 struct Codes<'a> {
     places: core::slice::IterMut<'a, [u8; 2]>,
     formats: Formats,
+    /// There were more than places.
+    more: bool,
 }
 
-impl Codes<'_> {
+impl<'a> Codes<'a> {
+    #[inline(always)]
+    fn new(room: &'a mut [u8]) -> Self {
+        Self { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default(), more: false }
+    }
+
     #[inline(always)]
     fn put(&mut self, bits: u8) {
         let code = self.formats.see(bits);
-        if let Some(place) = self.places.next() {
-            *place = code.to_be_bytes();
+        match self.places.next() {
+            Some(place) => *place = code.to_be_bytes(),
+            None => self.more = true,
         }
+    }
+
+    /// What they have in common, if they were as many as had been told.
+    #[inline(always)]
+    fn finish(self) -> Option<Formats> {
+        (!self.more && self.places.len() == 0).then_some(self.formats)
     }
 }
 
@@ -420,8 +432,13 @@ impl<B: BufMut + ?Sized> Put for Append<'_, B> {
         self.bytes(&value.to_be_bytes());
     }
     fn text(&mut self, value: Text<'_>) {
+        // It has none when it is measured, but then it may be another by now.
+        self.overrun |= memchr::memchr(0, value.as_bytes()).is_some();
         self.bytes(value.as_bytes());
         self.bytes(&[0]);
+    }
+    fn refuse(&mut self, _: EncodeErrorKind) {
+        self.overrun = true;
     }
     fn bytes(&mut self, value: &[u8]) {
         match self.left.checked_sub(value.len()) {

@@ -103,7 +103,6 @@ fn is_sound(bytes: &[u8]) -> bool {
         let Some((&length, values)) = rest.split_first_chunk() else { return false };
         rest = match u32::from_be_bytes(length) {
             u32::MAX => values,
-            // Longer than any slice where it is negative.
             length => match values.get(length as usize..) {
                 Some(rest) if length <= i32::MAX as u32 => rest,
                 _ => return false,

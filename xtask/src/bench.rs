@@ -8,9 +8,8 @@ use anyhow::{Context, Result};
 use crate::servers::{Servers, install};
 use crate::{paths, process};
 
-/// Programs without which the benchmark leaves something out, and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 3] =
-    [("valgrind", "valgrind"), ("strace", "strace"), ("pgbouncer", "pgbouncer")];
+/// Programs without which the benchmark leaves something out; Debian has them in packages of the same names.
+const PROGRAMS: [&str; 3] = ["valgrind", "strace", "pgbouncer"];
 
 /// Builds as a user builds (release, nothing tuned), and hands `options` on.
 pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
@@ -45,9 +44,9 @@ fn equip() -> Result<()> {
     if process::read(Command::new("pkg-config").args(["--exists", "libpq"])).is_err() {
         install("pkg-config libpq-dev").context("libpq, one of the peers, is missing")?;
     }
-    for (program, package) in PROGRAMS {
+    for program in PROGRAMS {
         if !is_there(program)
-            && let Err(error) = install(package)
+            && let Err(error) = install(program)
         {
             eprintln!("xtask: {program} is missing, and what needs it is left out: {error}");
         }

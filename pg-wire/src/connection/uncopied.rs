@@ -36,30 +36,47 @@ impl<W: Sink> Sending for WriteHalf<W> {
     }
 }
 
-/// Sends a CopyData whose bytes it borrows. What has not gone when it is dropped is copied into the outbox, because its
-/// beginning cannot be taken back.
+/// This many bytes are copied behind the header, so that it does not leave by itself where a stream cannot write from several
+/// places at once.
+const COPIED: usize = 1024;
+
+/// Sends a CopyData whose bytes it borrows. What has not gone when it is dropped is copied into the outbox: it counts as queued
+/// from the call on.
 struct SendCopyData<'c, 'd, C: Sending> {
     conn: &'c mut C,
-    /// What has not gone.
+    /// What has not gone and is not in the outbox.
     data: &'d [u8],
-    /// Whether its header is in the outbox, or further.
-    begun: bool,
+    /// Why nothing of the batch leaves.
+    refused: Option<EncodeError>,
 }
 
-impl<C: Sending> SendCopyData<'_, '_, C> {
-    fn begin(&mut self) -> Result<(), Error> {
-        let outbox = &mut self.conn.outgoing().outbox;
-        outbox.commit()?;
-        let length = self.data.len().saturating_add(4);
-        let Some(field) = u32::try_from(length).ok().filter(|_| length <= LONGEST) else {
-            let kind = EncodeErrorKind::MessageTooLong { length };
-            return Err(EncodeError { message: "CopyData", kind }.into());
-        };
-        let [a, b, c, d] = field.to_be_bytes();
-        outbox.put_raw(&[MessageCode::COPY_DATA.0, a, b, c, d]);
-        self.begun = true;
-        Ok(outbox.commit()?)
+impl<'c, 'd, C: Sending> SendCopyData<'c, 'd, C> {
+    fn new(conn: &'c mut C, data: &'d [u8]) -> Self {
+        match begin(conn.outgoing(), data) {
+            Ok(data) => Self { conn, data, refused: None },
+            Err(error) => Self { conn, data: &[], refused: Some(error) },
+        }
     }
+}
+
+/// Puts the header and the first bytes into the outbox, and returns the rest.
+fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], EncodeError> {
+    if outgoing.fault.is_some() {
+        // Nothing leaves any more, which polling tells.
+        return Ok(&[]);
+    }
+    let outbox = &mut outgoing.outbox;
+    let length = data.len().saturating_add(4);
+    let field = if length <= LONGEST { length as u32 } else { 0 };
+    if field == 0 {
+        outbox.refuse(EncodeError { message: "CopyData", kind: EncodeErrorKind::MessageTooLong { length } });
+    }
+    let [a, b, c, d] = field.to_be_bytes();
+    let (copied, rest) = data.split_at(data.len().min(COPIED));
+    outbox.put_raw(&[MessageCode::COPY_DATA.0, a, b, c, d]);
+    outbox.put_raw(copied);
+    outbox.commit()?;
+    Ok(rest)
 }
 
 impl<C: Sending> Future for SendCopyData<'_, '_, C> {
@@ -67,8 +84,8 @@ impl<C: Sending> Future for SendCopyData<'_, '_, C> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if !this.begun {
-            this.begin()?;
+        if let Some(error) = this.refused.take() {
+            return Poll::Ready(Err(error.into()));
         }
         this.conn.poll_send(cx, &mut this.data)
     }
@@ -77,7 +94,7 @@ impl<C: Sending> Future for SendCopyData<'_, '_, C> {
 impl<C: Sending> Drop for SendCopyData<'_, '_, C> {
     fn drop(&mut self) {
         let outgoing = self.conn.outgoing();
-        if self.begun && !self.data.is_empty() && outgoing.fault.is_none() {
+        if !self.data.is_empty() && outgoing.fault.is_none() {
             outgoing.outbox.put_raw(self.data);
             // Raw bytes cannot be refused.
             let _ = outgoing.outbox.commit();
@@ -87,11 +104,12 @@ impl<C: Sending> Drop for SendCopyData<'_, '_, C> {
 
 impl<T: Transport> Connection<T> {
     /// Sends data of a COPY from where it lies, behind everything that has been queued: for blocks of 64 KiB and more, which
-    /// [`copy_data`](crate::PgProtocol::copy_data) would copy. Header and data leave together, where the stream can write from
-    /// several places at once. Smaller pieces are better queued, and flushed once they are 64 KiB.
+    /// [`copy_data`](crate::PgProtocol::copy_data) would copy. All but the first 1,024 bytes are never copied, where the stream
+    /// takes them. Smaller pieces are better queued, and flushed once they are 64 KiB.
     ///
-    /// May be dropped at any point: what has not left by then is copied after all, and leaves with the next
-    /// [`flush`](Self::flush).
+    /// The call itself queues the data, and what is awaited sends it: dropped at any point, what has not left is copied after all and
+    /// leaves with the next [`flush`](Self::flush). So it is never to be called again for the same data. (Who leaks the future
+    /// half sent, leaks the rest of a message.)
     ///
     /// ```
     /// use pg_wire::{Connection, Limits, PgProtocol, testing::Script};
@@ -106,10 +124,10 @@ impl<T: Transport> Connection<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`flush`](Self::flush). After [`InboxFull`](Error::InboxFull) what has not left has been copied, as above; when it is
-    /// longer than a message can be, 2,147,483,643 bytes, nothing of it has left.
+    /// As [`flush`](Self::flush), which is what to call after [`InboxFull`](Error::InboxFull). Data longer than a message can be,
+    /// 2,147,483,643 bytes, is refused with its batch.
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
-        SendCopyData { conn: self, data, begun: false }
+        SendCopyData::new(self, data)
     }
 }
 
@@ -119,6 +137,6 @@ impl<W: Sink> WriteHalf<W> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
-        SendCopyData { conn: self, data, begun: false }
+        SendCopyData::new(self, data)
     }
 }
