@@ -172,8 +172,8 @@ pub(crate) fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> Option<
 
 /// That a message was longer or shorter when it was written than when it was measured.
 #[cold]
-pub(crate) fn unstable<M: Message + ?Sized>(message: &M) -> EncodeError {
-    EncodeError { message: message.name(), kind: EncodeErrorKind::Unstable }
+pub(crate) fn unstable(message: &'static str) -> EncodeError {
+    EncodeError { message, kind: EncodeErrorKind::Unstable }
 }
 
 /// Length of the whole frame in bytes, or why there can be none. In line, because a call that saw the message would make the
@@ -209,5 +209,5 @@ fn append<M: Message + ?Sized, B: BufMut + ?Sized>(message: &M, out: &mut B) -> 
     // `measure` has seen that it fits.
     append.int32(u32::try_from(length).unwrap_or(u32::MAX));
     message.write(&mut append);
-    if append.finish() { Ok(()) } else { Err(unstable(message)) }
+    if append.finish() { Ok(()) } else { Err(unstable(message.name())) }
 }

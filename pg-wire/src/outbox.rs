@@ -74,7 +74,7 @@ impl Outbox {
                 // whether `self` is still what it was.
                 self.buf = grown(core::mem::take(&mut self.buf), self.end, length);
                 if self.fill(message).is_none() {
-                    self.refuse(message::unstable(message));
+                    self.refuse(message::unstable(message.name()));
                 }
             }
             Err(error) => self.refuse(error),

@@ -440,7 +440,7 @@ impl<T: Params> Message for BindParams<'_, T> {
     }
     #[inline(always)]
     fn extent(&self) -> Option<usize> {
-        T::KNOWN.then(|| extent(self))
+        if T::KNOWN { Some(extent(self)) } else { None }
     }
 }
 
@@ -468,7 +468,7 @@ impl<T: Params> Message for CallParams<T> {
     }
     #[inline(always)]
     fn extent(&self) -> Option<usize> {
-        T::KNOWN.then(|| extent(self))
+        if T::KNOWN { Some(extent(self)) } else { None }
     }
 }
 
