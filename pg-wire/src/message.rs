@@ -74,10 +74,7 @@ pub trait Message {
     /// Length of the whole message in bytes; `None` where to know it takes a call for each value.
     #[inline(always)]
     fn extent(&self) -> Option<usize> {
-        let mut extent = Extent::default();
-        self.write(&mut extent);
-        let head = if self.code().is_some() { 5 } else { 4 };
-        Some(extent.0.wrapping_add(head))
+        Some(extent(self))
     }
 }
 
@@ -154,6 +151,15 @@ pub trait Field<'a>: Sized {
 
     /// Hands the field to `out`.
     fn write<P: Put + ?Sized>(&self, out: &mut P);
+}
+
+/// Length of the whole message in bytes, whatever it takes to know it.
+#[inline(always)]
+pub(crate) fn extent<M: Message + ?Sized>(message: &M) -> usize {
+    let mut extent = Extent::default();
+    message.write(&mut extent);
+    let head = if message.code().is_some() { 5 } else { 4 };
+    extent.0.wrapping_add(head)
 }
 
 /// Writes the whole message to the beginning of `room` and says how many bytes it takes. `None` where it does not fit or cannot

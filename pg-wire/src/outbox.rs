@@ -153,8 +153,7 @@ impl Outbox {
     pub fn scrub(&mut self) {
         self.compact();
         self.buf.resize(self.buf.capacity(), 0);
-        // What has been written of a batch with an error never leaves.
-        let end = if self.error.is_some() { self.committed } else { self.end };
+        let end = self.written();
         if let Some(spare) = self.buf.get_mut(end..) {
             spare.zeroize();
         }
@@ -170,12 +169,16 @@ impl Outbox {
         self.retain = retain;
     }
 
+    /// First byte that is of no use: what has been written of a batch with an error never leaves.
+    fn written(&self) -> usize {
+        if self.error.is_some() { self.committed } else { self.end }
+    }
+
     /// Moves what has not been sent to the beginning.
     fn compact(&mut self) {
-        if self.error.is_some() {
-            self.buf.copy_within(self.sent..self.committed, 0);
-        } else {
-            self.buf.copy_within(self.sent..self.end, 0);
+        let written = self.written();
+        self.buf.copy_within(self.sent..written, 0);
+        if self.error.is_none() {
             self.end -= self.sent;
         }
         self.committed -= self.sent;

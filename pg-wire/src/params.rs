@@ -266,35 +266,26 @@ impl<const N: usize> Bindable for [u8; N] {
     }
 }
 
-impl<T: Bindable + ?Sized> Bindable for &T {
-    #[inline]
-    fn bound(&self) -> Bound<'_> {
-        (**self).bound()
-    }
-    #[inline]
-    fn format(&self) -> Option<FormatCode> {
-        (**self).format()
-    }
-    #[inline]
-    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
-        (**self).write_to(room)
-    }
+macro_rules! bind_through {
+    ($($pointer:ty),*) => {
+        $(impl<T: Bindable + ?Sized> Bindable for $pointer {
+            #[inline]
+            fn bound(&self) -> Bound<'_> {
+                (**self).bound()
+            }
+            #[inline]
+            fn format(&self) -> Option<FormatCode> {
+                (**self).format()
+            }
+            #[inline]
+            fn write_to(&self, room: &mut [u8]) -> Option<Written> {
+                (**self).write_to(room)
+            }
+        })*
+    };
 }
 
-impl<T: Bindable + ?Sized> Bindable for Box<T> {
-    #[inline]
-    fn bound(&self) -> Bound<'_> {
-        (**self).bound()
-    }
-    #[inline]
-    fn format(&self) -> Option<FormatCode> {
-        (**self).format()
-    }
-    #[inline]
-    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
-        (**self).write_to(room)
-    }
-}
+bind_through!(&T, Box<T>);
 
 impl<T: Bindable> Bindable for Option<T> {
     #[inline]
@@ -456,10 +447,15 @@ const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 
 impl Formats {
-    /// Looks at one, and says what its code is where it needs one.
+    /// Looks at one.
     #[inline(always)]
-    pub(crate) fn see(&mut self, bits: u8) -> u16 {
+    pub(crate) fn see(&mut self, bits: u8) {
         self.0 |= bits;
+    }
+
+    /// The code of one, where it needs one.
+    #[inline(always)]
+    pub(crate) fn code(bits: u8) -> u16 {
         u16::from(bits >> 1)
     }
 
@@ -518,7 +514,7 @@ struct Codes<'a, P: ?Sized>(&'a mut P);
 impl<P: Put + ?Sized> VisitParam for Codes<'_, P> {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        self.0.int16(Formats::default().see(Formats::bits(value.format())));
+        self.0.int16(Formats::code(Formats::bits(value.format())));
     }
 }
 
@@ -541,11 +537,7 @@ pub(crate) fn write_params<P: Put + ?Sized>(params: &impl Params, out: &mut P) {
         return out.refuse(EncodeErrorKind::Unstable);
     }
     match shown.formats.in_common() {
-        Ok(None) => out.int16(0),
-        Ok(Some(format)) => {
-            out.int16(1);
-            out.int16(format.code());
-        }
+        Ok(format) => write_format_of_all(format, out),
         Err(Mixed) => {
             write_count("parameters", params.count(), out);
             params.each(&mut Codes(out));
@@ -555,18 +547,25 @@ pub(crate) fn write_params<P: Put + ?Sized>(params: &impl Params, out: &mut P) {
     params.each(&mut Write(out));
 }
 
+/// Int16 n, Int16\[n\] formats, where they are all the same: none for text, and otherwise one.
+#[inline(always)]
+pub(crate) fn write_format_of_all<P: Put + ?Sized>(format: Option<FormatCode>, out: &mut P) {
+    match format {
+        None => out.int16(0),
+        Some(format) => {
+            out.int16(1);
+            out.int16(format.code());
+        }
+    }
+}
+
 /// Int16 n, Int16\[n\] formats, refused when there are more than counts can tell.
 #[inline(always)]
 pub(crate) fn write_formats<P: Put + ?Sized>(formats: &[FormatCode], out: &mut P) {
     match formats {
         // All the same say as much as one, and all text as much as none.
         [first, rest @ ..] if rest.iter().all(|format| format == first) => {
-            if *first == FormatCode::Text {
-                out.int16(0);
-            } else {
-                out.int16(1);
-                out.int16(first.code());
-            }
+            write_format_of_all((*first != FormatCode::Text).then_some(*first), out);
         }
         formats => {
             if formats.len() > usize::from(u16::MAX) {

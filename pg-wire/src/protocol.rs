@@ -8,10 +8,10 @@ use crate::error::{EncodeError, EncodeErrorKind};
 use crate::field::{FormatCode, Oid, Payload, Target};
 use crate::frontend::{Close, CopyFail, Describe, Execute, Flush, Parse, Query, Sync, Terminate};
 use crate::list::List;
-use crate::message::Message;
+use crate::message::{Message, extent};
 use crate::outbox::Outbox;
 use crate::params::{Params, write_formats};
-use crate::put::{Extent, Put};
+use crate::put::Put;
 use crate::text::Text;
 
 /// A prepared statement by its name, in a call that could also mean a portal.
@@ -470,14 +470,6 @@ impl<T: Params> Message for CallParams<T> {
     fn extent(&self) -> Option<usize> {
         if T::KNOWN { Some(extent(self)) } else { None }
     }
-}
-
-/// Length of a message with a code.
-#[inline(always)]
-fn extent<M: Message>(message: &M) -> usize {
-    let mut extent = Extent::default();
-    message.write(&mut extent);
-    extent.0.wrapping_add(5)
 }
 
 #[cfg(test)]

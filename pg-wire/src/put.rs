@@ -5,7 +5,7 @@ use bytes::BufMut;
 use crate::code::MessageCode;
 use crate::error::EncodeErrorKind;
 use crate::message::LONGEST;
-use crate::params::{Bindable, Formats, Mixed, Params, VisitParam, Write, write_params};
+use crate::params::{Bindable, Formats, Mixed, Params, VisitParam, Write, write_format_of_all, write_params};
 use crate::short;
 use crate::text::Text;
 use crate::values::write_value;
@@ -239,11 +239,7 @@ impl<'a> Fill<'a> {
     #[inline(always)]
     fn formats(&mut self, formats: Formats, count: u16) {
         match formats.in_common() {
-            Ok(None) => self.int16(0),
-            Ok(Some(format)) => {
-                self.int16(1);
-                self.int16(format.code());
-            }
+            Ok(format) => write_format_of_all(format, self),
             Err(Mixed) => {
                 self.int16(count);
                 self.take(2 * usize::from(count));
@@ -357,9 +353,9 @@ impl<'a> Codes<'a> {
 
     #[inline(always)]
     fn put(&mut self, bits: u8) {
-        let code = self.formats.see(bits);
+        self.formats.see(bits);
         match self.places.next() {
-            Some(place) => *place = code.to_be_bytes(),
+            Some(place) => *place = Formats::code(bits).to_be_bytes(),
             None => self.more = true,
         }
     }

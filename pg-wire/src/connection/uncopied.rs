@@ -67,11 +67,11 @@ fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], Encode
     }
     let outbox = &mut outgoing.outbox;
     let length = data.len().saturating_add(4);
-    let field = if length <= LONGEST { length as u32 } else { 0 };
-    if field == 0 {
+    if length > LONGEST {
+        // With its batch, and with what is put below.
         outbox.refuse(EncodeError { message: "CopyData", kind: EncodeErrorKind::MessageTooLong { length } });
     }
-    let [a, b, c, d] = field.to_be_bytes();
+    let [a, b, c, d] = (length as u32).to_be_bytes();
     let (copied, rest) = data.split_at(data.len().min(COPIED));
     outbox.put_raw(&[MessageCode::COPY_DATA.0, a, b, c, d]);
     outbox.put_raw(copied);
