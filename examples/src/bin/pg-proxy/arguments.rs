@@ -48,18 +48,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Tls::Passthrough)]
     pub(crate) tls: Tls,
     /// How many threads serve clients; one takes the least CPU time, and more serve more than one CPU can
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
-    pub(crate) threads: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: u16,
     /// How long a client and the server may take until the client is let in
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) opening_timeout: u64,
-}
-
-fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(threads @ 1..=1024) => Ok(threads),
-        _ => Err("it is not a number from 1 to 1024".to_owned()),
-    }
 }
 
 /// What to do when a client asks for TLS or for GSSAPI encryption.

@@ -48,10 +48,10 @@ fn main() -> ExitCode {
 }
 
 /// One thread needs no other one woken, which costs as much as what is done in between: so it is by itself.
-fn runtime(threads: usize) -> io::Result<Runtime> {
+fn runtime(threads: u16) -> io::Result<Runtime> {
     match threads {
         1 => Builder::new_current_thread().enable_all().build(),
-        threads => Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+        threads => Builder::new_multi_thread().worker_threads(threads.into()).enable_all().build(),
     }
 }
 
