@@ -8,12 +8,10 @@ use anyhow::{Context, Result};
 use crate::servers::{Servers, install};
 use crate::{paths, process};
 
-/// Programs without which the benchmark leaves something out; Debian has them in packages of the same names.
-const PROGRAMS: [&str; 3] = ["valgrind", "strace", "pgbouncer"];
-
 /// Builds as a user builds (release, nothing tuned), and hands `options` on.
 pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
-    equip()?;
+    let servers = needs_servers(options);
+    equip(options, servers)?;
     let target = paths::target().join("bench");
     let manifest = PathBuf::from_iter(["xtask", "bench", "Cargo.toml"]);
     let mut build = paths::cargo(["build", "--release", "--locked", "--manifest-path"]);
@@ -21,7 +19,7 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
 
     let mut bench = Command::new(target.join("release").join("bench"));
     bench.args(options).current_dir(paths::root());
-    if !needs_servers(options) {
+    if !servers {
         return process::hand_over(&mut bench);
     }
     // One of the things that are measured.
@@ -39,12 +37,15 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     process::hand_over(bench.envs(servers.environment()))
 }
 
-/// Gets what peers are linked with, which has to be there, and what else is measured or measures.
-fn equip() -> Result<()> {
+/// Gets what peers are linked with, which has to be there, and what else is measured or measures with these options. Debian has
+/// the programs in packages of the same names.
+fn equip(options: &[String], servers: bool) -> Result<()> {
     if process::read(Command::new("pkg-config").args(["--exists", "libpq"])).is_err() {
         install("pkg-config libpq-dev").context("libpq, one of the peers, is missing")?;
     }
-    for program in PROGRAMS {
+    let counted = !options.iter().any(|word| word == "--no-instructions");
+    let wanted = [("valgrind", counted), ("strace", servers), ("pgbouncer", servers)];
+    for (program, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
         if !is_there(program)
             && let Err(error) = install(program)
         {
