@@ -124,7 +124,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> Field<'a> for List<'a, T, N> {
         Ok(Self(Items::Wire { count, bytes: start.until(body) }, PhantomData))
     }
 
-    #[inline]
+    #[inline(always)]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         match N::from_len(self.len()) {
             Ok(count) => count.write(out),

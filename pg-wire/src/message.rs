@@ -22,6 +22,10 @@ struct Stage([u8; STAGED]);
 ///
 /// The wire has `Byte1 code` (but for the packets before the session), `Int32 length` (of itself and the body), body.
 pub trait Message {
+    /// Whether the length is to be had without a call for each value, so that it pays to ask for it before writing.
+    #[doc(hidden)]
+    const MEASURED: bool = true;
+
     /// The code in front; `None` for the packets before the session, which have none.
     fn code(&self) -> Option<MessageCode>;
 
@@ -69,12 +73,6 @@ pub trait Message {
             return Ok(());
         }
         append(self, out)
-    }
-
-    /// Length of the whole message in bytes; `None` where to know it takes a call for each value.
-    #[inline(always)]
-    fn extent(&self) -> Option<usize> {
-        Some(extent(self))
     }
 }
 
@@ -153,24 +151,19 @@ pub trait Field<'a>: Sized {
     fn write<P: Put + ?Sized>(&self, out: &mut P);
 }
 
-/// Length of the whole message in bytes, whatever it takes to know it.
-#[inline(always)]
-pub(crate) fn extent<M: Message + ?Sized>(message: &M) -> usize {
-    let mut extent = Extent::default();
-    message.write(&mut extent);
-    let head = if message.code().is_some() { 5 } else { 4 };
-    extent.0.wrapping_add(head)
-}
-
 /// Writes the whole message to the beginning of `room` and says how many bytes it takes. `None` where it does not fit or cannot
 /// be sent at all, which [`measure`] tells apart; `room` may then hold a part of it.
 #[inline(always)]
 pub(crate) fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> Option<usize> {
     // With the length first: where it is a constant, as it mostly is, nothing else has to be compared with the room.
-    let room = match message.extent() {
-        Some(length) => room.get_mut(..length)?,
-        None => room,
-    };
+    let mut extent = Extent::default();
+    if message.code().is_some() {
+        extent.byte1(0);
+    }
+    extent.int32(0);
+    message.write(&mut extent);
+    let length = extent.within(room.len())?;
+    let room = if M::MEASURED { room.get_mut(..length)? } else { room };
     let mut out = Fill::frame(message.code(), room)?;
     message.write(&mut out);
     out.finish()

@@ -4,11 +4,11 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::num::NonZeroU64;
 
 use crate::error::EncodeErrorKind;
 use crate::field::FormatCode;
-use crate::put::Put;
+use crate::message::LONGEST;
+use crate::put::{Put, write_one_by_one, write_slice};
 use crate::short;
 use crate::values::write_count;
 
@@ -43,24 +43,24 @@ impl<'a> Bound<'a> {
     pub const NULL: Bound<'static> = Bound { format: FormatCode::Text, repr: Repr::Null };
 
     /// A value in its type's text form.
-    #[inline]
+    #[inline(always)]
     pub fn text(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self { format: FormatCode::Text, repr: Repr::Borrowed(text.as_ref()) }
     }
 
     /// A value in its type's binary form.
-    #[inline]
+    #[inline(always)]
     pub fn binary(bytes: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self { format: FormatCode::Binary, repr: Repr::Borrowed(bytes.as_ref()) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn fixed(repr: Repr<'a>) -> Self {
         Self { format: FormatCode::Binary, repr }
     }
 
     /// The bytes; `None` is NULL.
-    #[inline]
+    #[inline(always)]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.repr {
             Repr::Null => None,
@@ -74,14 +74,14 @@ impl<'a> Bound<'a> {
     }
 
     /// The format of the bytes; `None` for NULL, which has none of its own.
-    #[inline]
+    #[inline(always)]
     pub fn format(&self) -> Option<FormatCode> {
         if matches!(self.repr, Repr::Null) { None } else { Some(self.format) }
     }
 
     /// See [`Bindable::write_to`].
     #[inline(always)]
-    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
+    fn write_to(&self, room: &mut [u8]) -> Written {
         // An arm for each size: inlined, the length is a constant.
         match &self.repr {
             Repr::Null => write_null(room),
@@ -91,27 +91,33 @@ impl<'a> Bound<'a> {
             Repr::Eight(Aligned(bytes)) => write_fixed(bytes, room),
             Repr::Sixteen(Aligned(bytes)) => write_fixed(bytes, room),
             Repr::Borrowed(bytes) => {
-                let length = i32::try_from(bytes.len()).ok()?;
-                let (field, room) = room.split_first_chunk_mut()?;
-                *field = length.to_be_bytes();
-                short::copy(room.get_mut(..bytes.len())?, bytes);
-                Written::new(4 + bytes.len(), Some(self.format))
+                let Some((field, room)) = room.split_first_chunk_mut() else { return Written::NO_ROOM };
+                match room.get_mut(..bytes.len()) {
+                    Some(room) if bytes.len() <= LONGEST => {
+                        *field = (bytes.len() as u32).to_be_bytes();
+                        short::copy(room, bytes);
+                        Written::new(4 + bytes.len(), Some(self.format))
+                    }
+                    _ => Written::NO_ROOM,
+                }
             }
         }
     }
 }
 
 #[inline(always)]
-fn write_null(room: &mut [u8]) -> Option<Written> {
-    *room.first_chunk_mut()? = [0xff; 4];
+fn write_null(room: &mut [u8]) -> Written {
+    let Some(room) = room.first_chunk_mut() else { return Written::NO_ROOM };
+    *room = [0xff; 4];
     Written::new(4, None)
 }
 
 #[inline(always)]
-fn write_fixed<const N: usize>(bytes: &[u8; N], room: &mut [u8]) -> Option<Written> {
-    let (field, room) = room.get_mut(..4 + N)?.split_first_chunk_mut()?;
+fn write_fixed<const N: usize>(bytes: &[u8; N], room: &mut [u8]) -> Written {
+    let fields = room.get_mut(..4 + N).and_then(<[u8]>::split_first_chunk_mut);
+    let Some((field, room)) = fields else { return Written::NO_ROOM };
     *field = (N as u32).to_be_bytes();
-    *room.first_chunk_mut()? = *bytes;
+    room.copy_from_slice(bytes);
     Written::new(4 + N, Some(FormatCode::Binary))
 }
 
@@ -119,7 +125,7 @@ macro_rules! fixed {
     ($($size:literal $variant:ident),*) => {
         $(impl From<[u8; $size]> for Bound<'_> {
             /// A value in its type's binary form.
-            #[inline]
+            #[inline(always)]
             fn from(bytes: [u8; $size]) -> Self {
                 Self::fixed(Repr::$variant(Aligned(bytes)))
             }
@@ -129,28 +135,41 @@ macro_rules! fixed {
 
 fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
 
-/// What [`Bindable::write_to`] has written: how many bytes, and their format. One register wide.
+/// What [`Bindable::write_to`] has written: how many bytes, and their format. One register wide: the length in the lower half, the
+/// [`Formats`] in the upper one.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct Written(NonZeroU64);
+pub struct Written(u64);
 
 impl Written {
-    /// `None` for no length, which no value has: the field before it alone takes four bytes.
+    /// No bytes, of no format: where [`see`](Self::see) begins.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// That there was no room, or can be none: longer than any.
+    const NO_ROOM: Self = Self(u32::MAX as u64);
+
+    /// At most as many bytes as a message has.
     #[inline(always)]
-    fn new(length: usize, format: Option<FormatCode>) -> Option<Self> {
-        NonZeroU64::new((length as u64) << 2 | u64::from(Formats::bits(format))).map(Self)
+    fn new(length: usize, format: Option<FormatCode>) -> Self {
+        Self(length as u64 | u64::from(Formats::of(format).0) << 32)
     }
 
     /// How many bytes.
     #[inline(always)]
     pub(crate) fn length(self) -> usize {
-        (self.0.get() >> 2) as usize
+        self.0 as u32 as usize
     }
 
-    /// Of which format, as [`Formats`] has it.
+    /// Of which format.
     #[inline(always)]
-    pub(crate) fn bits(self) -> u8 {
-        self.0.get() as u8 & 3
+    pub(crate) fn formats(self) -> Formats {
+        Formats((self.0 >> 32) as u32)
+    }
+
+    /// Adds the format of another to these. The length is none any more.
+    #[inline(always)]
+    pub(crate) fn see(&mut self, other: Self) {
+        self.0 |= other.0;
     }
 }
 
@@ -202,11 +221,11 @@ pub trait Bindable {
     }
 
     /// Writes [`bound`](Self::bound) to the beginning of `room` as a Bind has it, Int32 length (-1 for NULL) and the bytes, and
-    /// says how many bytes these are; `None` if they do not fit. There is no need to write this one: made for the type, it is
-    /// a store or two, where a `dyn Bindable` would hand over a whole [`Bound`].
+    /// says how many bytes these are. There is no need to write this one: made for the type, it is a store or two, where
+    /// a `dyn Bindable` would hand over a whole [`Bound`].
     #[doc(hidden)]
     #[inline]
-    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
+    fn write_to(&self, room: &mut [u8]) -> Written {
         self.bound().write_to(room)
     }
 }
@@ -214,7 +233,7 @@ pub trait Bindable {
 macro_rules! bind_number {
     ($($type:ty),*) => {
         $(impl Bindable for $type {
-            #[inline]
+            #[inline(always)]
             fn bound(&self) -> Bound<'_> {
                 Bound::from(self.to_be_bytes())
             }
@@ -225,7 +244,7 @@ macro_rules! bind_number {
 bind_number!(i16, i32, i64, u32, f32, f64);
 
 impl Bindable for bool {
-    #[inline]
+    #[inline(always)]
     fn bound(&self) -> Bound<'_> {
         Bound::from([u8::from(*self)])
     }
@@ -233,7 +252,7 @@ impl Bindable for bool {
 
 #[cfg(feature = "uuid")]
 impl Bindable for uuid::Uuid {
-    #[inline]
+    #[inline(always)]
     fn bound(&self) -> Bound<'_> {
         Bound::from(*self.as_bytes())
     }
@@ -242,7 +261,7 @@ impl Bindable for uuid::Uuid {
 macro_rules! bind_bytes {
     ($($form:ident $type:ty),*) => {
         $(impl Bindable for $type {
-            #[inline]
+            #[inline(always)]
             fn bound(&self) -> Bound<'_> {
                 Bound::$form(self)
             }
@@ -253,14 +272,14 @@ macro_rules! bind_bytes {
 bind_bytes!(text str, text String, binary [u8], binary Vec<u8>, binary bytes::Bytes);
 
 impl Bindable for Cow<'_, str> {
-    #[inline]
+    #[inline(always)]
     fn bound(&self) -> Bound<'_> {
         Bound::text(self.as_bytes())
     }
 }
 
 impl<const N: usize> Bindable for [u8; N] {
-    #[inline]
+    #[inline(always)]
     fn bound(&self) -> Bound<'_> {
         Bound::binary(self)
     }
@@ -269,16 +288,16 @@ impl<const N: usize> Bindable for [u8; N] {
 macro_rules! bind_through {
     ($($pointer:ty),*) => {
         $(impl<T: Bindable + ?Sized> Bindable for $pointer {
-            #[inline]
+            #[inline(always)]
             fn bound(&self) -> Bound<'_> {
                 (**self).bound()
             }
-            #[inline]
+            #[inline(always)]
             fn format(&self) -> Option<FormatCode> {
                 (**self).format()
             }
-            #[inline]
-            fn write_to(&self, room: &mut [u8]) -> Option<Written> {
+            #[inline(always)]
+            fn write_to(&self, room: &mut [u8]) -> Written {
                 (**self).write_to(room)
             }
         })*
@@ -288,19 +307,19 @@ macro_rules! bind_through {
 bind_through!(&T, Box<T>);
 
 impl<T: Bindable> Bindable for Option<T> {
-    #[inline]
+    #[inline(always)]
     fn bound(&self) -> Bound<'_> {
         match self {
             Some(value) => value.bound(),
             None => Bound::NULL,
         }
     }
-    #[inline]
+    #[inline(always)]
     fn format(&self) -> Option<FormatCode> {
         self.as_ref().and_then(T::format)
     }
-    #[inline]
-    fn write_to(&self, room: &mut [u8]) -> Option<Written> {
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Written {
         match self {
             Some(value) => value.write_to(room),
             None => write_null(room),
@@ -309,7 +328,7 @@ impl<T: Bindable> Bindable for Option<T> {
 }
 
 impl Bindable for Bound<'_> {
-    #[inline]
+    #[inline(always)]
     fn bound(&self) -> Bound<'_> {
         *self
     }
@@ -333,6 +352,13 @@ pub trait Params {
 
     /// Shows each to `visit`, in order. Called more than once for each message, and has to show the same each time.
     fn each(&self, visit: &mut impl VisitParam);
+
+    /// Writes them as a Bind has them to the beginning of `room`, and says how many bytes these are; `None` if they do not fit
+    /// or cannot be sent. There is no need to write this one.
+    #[doc(hidden)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        write_one_by_one(self, room)
+    }
 }
 
 /// Looks at parameters, one after the other: what [`Params::each`] shows them to.
@@ -353,6 +379,11 @@ impl<T: Bindable> Params for [T] {
             visit.visit(value);
         }
     }
+
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice(self, room)
+    }
 }
 
 impl<T: Bindable, const N: usize> Params for [T; N] {
@@ -365,6 +396,11 @@ impl<T: Bindable, const N: usize> Params for [T; N] {
     fn each(&self, visit: &mut impl VisitParam) {
         self.as_slice().each(visit);
     }
+
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice(self, room)
+    }
 }
 
 impl<T: Bindable> Params for Vec<T> {
@@ -376,6 +412,11 @@ impl<T: Bindable> Params for Vec<T> {
     #[inline]
     fn each(&self, visit: &mut impl VisitParam) {
         self.as_slice().each(visit);
+    }
+
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice(self, room)
     }
 }
 
@@ -390,6 +431,11 @@ impl<P: Params + ?Sized> Params for &P {
     #[inline]
     fn each(&self, visit: &mut impl VisitParam) {
         (**self).each(visit);
+    }
+
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        (**self).write_to(room)
     }
 }
 
@@ -441,42 +487,33 @@ macro_rules! params {
 ///
 /// A bit for text and one for binary: with two `bool`s the compiler makes a table of jumps out of each look at a format.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Formats(u8);
+pub(crate) struct Formats(u32);
 
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
+const TEXT: u32 = 1;
+/// Where the upper half of these bits is the code, least byte first.
+const BINARY: u32 = 1 << 24;
 
 impl Formats {
     /// Looks at one.
     #[inline(always)]
-    pub(crate) fn see(&mut self, bits: u8) {
-        self.0 |= bits;
+    pub(crate) fn see(&mut self, one: Self) {
+        self.0 |= one.0;
     }
 
     /// The code of one, where it needs one.
     #[inline(always)]
-    pub(crate) fn code(bits: u8) -> u16 {
-        u16::from(bits >> 1)
+    pub(crate) fn code(self) -> [u8; 2] {
+        ((self.0 >> 16) as u16).to_le_bytes()
     }
 
     /// A NULL has no format.
     #[inline(always)]
-    pub(crate) fn bits(format: Option<FormatCode>) -> u8 {
-        match format {
+    pub(crate) fn of(format: Option<FormatCode>) -> Self {
+        Self(match format {
             None => 0,
             Some(FormatCode::Text) => TEXT,
             Some(_) => BINARY,
-        }
-    }
-
-    /// How many bytes the codes of so many parameters take, with their count.
-    #[inline(always)]
-    pub(crate) fn len(self, count: usize) -> usize {
-        match self.in_common() {
-            Ok(None) => 2,
-            Ok(Some(_)) => 4,
-            Err(Mixed) => 2 + 2 * count,
-        }
+        })
     }
 
     /// The one format code for all, if one is needed.
@@ -503,7 +540,7 @@ struct Shown {
 impl VisitParam for Shown {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        self.formats.see(Formats::bits(value.format()));
+        self.formats.see(Formats::of(value.format()));
         self.count += 1;
     }
 }
@@ -514,7 +551,7 @@ struct Codes<'a, P: ?Sized>(&'a mut P);
 impl<P: Put + ?Sized> VisitParam for Codes<'_, P> {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        self.0.int16(Formats::code(Formats::bits(value.format())));
+        self.0.int16(u16::from_be_bytes(Formats::of(value.format()).code()));
     }
 }
 
@@ -530,7 +567,7 @@ impl<P: Put + ?Sized> VisitParam for Write<'_, P> {
 
 /// Int16 n, Int16\[n\] formats, Int16 m and m values.
 #[inline(always)]
-pub(crate) fn write_params<P: Put + ?Sized>(params: &impl Params, out: &mut P) {
+pub(crate) fn write_params<T: Params + ?Sized, P: Put + ?Sized>(params: &T, out: &mut P) {
     let mut shown = Shown::default();
     params.each(&mut shown);
     if shown.count != params.count() {
@@ -552,10 +589,11 @@ pub(crate) fn write_params<P: Put + ?Sized>(params: &impl Params, out: &mut P) {
 pub(crate) fn write_format_of_all<P: Put + ?Sized>(format: Option<FormatCode>, out: &mut P) {
     match format {
         None => out.int16(0),
-        Some(format) => {
+        Some(format) if out.wants_fields() => {
             out.int16(1);
             out.int16(format.code());
         }
+        Some(format) => out.int32(1 << 16 | u32::from(format.code())),
     }
 }
 
@@ -591,7 +629,7 @@ mod tests {
         write_params(&params, &mut measure);
         let mut extent = crate::put::Extent::default();
         write_params(&params, &mut extent);
-        assert_eq!(extent.0, measure.length);
+        assert_eq!(extent.within(usize::MAX), Some(measure.length));
         // One field after the other, as whoever does not know better writes them.
         let mut bytes = vec![0; measure.length + 4];
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");

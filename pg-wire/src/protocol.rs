@@ -8,7 +8,7 @@ use crate::error::{EncodeError, EncodeErrorKind};
 use crate::field::{FormatCode, Oid, Payload, Target};
 use crate::frontend::{Close, CopyFail, Describe, Execute, Flush, Parse, Query, Sync, Terminate};
 use crate::list::List;
-use crate::message::{Message, extent};
+use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::params::{Params, write_formats};
 use crate::put::Put;
@@ -438,10 +438,7 @@ impl<T: Params> Message for BindParams<'_, T> {
         out.params(&self.params);
         write_formats(self.result_formats, out);
     }
-    #[inline(always)]
-    fn extent(&self) -> Option<usize> {
-        if T::KNOWN { Some(extent(self)) } else { None }
-    }
+    const MEASURED: bool = T::KNOWN;
 }
 
 /// [`FunctionCall`](crate::frontend::FunctionCall) out of values instead of their bytes.
@@ -466,10 +463,7 @@ impl<T: Params> Message for CallParams<T> {
         out.params(&self.arguments);
         out.int16(self.result_format.code());
     }
-    #[inline(always)]
-    fn extent(&self) -> Option<usize> {
-        if T::KNOWN { Some(extent(self)) } else { None }
-    }
+    const MEASURED: bool = T::KNOWN;
 }
 
 #[cfg(test)]

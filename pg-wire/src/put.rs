@@ -5,7 +5,9 @@ use bytes::BufMut;
 use crate::code::MessageCode;
 use crate::error::EncodeErrorKind;
 use crate::message::LONGEST;
-use crate::params::{Bindable, Formats, Mixed, Params, VisitParam, Write, write_format_of_all, write_params};
+use crate::params::{
+    Bindable, Formats, Mixed, Params, VisitParam, Write, Written, write_format_of_all, write_params,
+};
 use crate::short;
 use crate::text::Text;
 use crate::values::write_value;
@@ -124,36 +126,70 @@ impl Put for Measure {
     }
 }
 
-/// Counts bytes, and no more: whether the message can be sent at all is seen by [`Fill`], also where more bytes than there can be
-/// in memory wrap to few, as slices that overlap can.
+/// Counts bytes, and sees that nothing is longer than a message can be.
 #[derive(Default)]
-pub(crate) struct Extent(pub(crate) usize);
+pub(crate) struct Extent {
+    length: usize,
+    /// The bits of all lengths that are not constants.
+    bits: usize,
+}
+
+impl Extent {
+    /// How many bytes, if they are not more than `room`, and no field is longer than a message.
+    #[inline(always)]
+    pub(crate) fn within(self, room: usize) -> Option<usize> {
+        // In this order: the compiler keeps in mind what it has concluded about the lengths, if it has to look at them first.
+        (self.length <= room && self.bits <= LONGEST).then_some(self.length)
+    }
+
+    #[inline(always)]
+    fn add(&mut self, length: usize) {
+        self.length = self.length.wrapping_add(length);
+    }
+}
+
+/// The bytes, of which [`Extent`] has seen that they are not more than a message has. The compiler sees it by this, and from it
+/// that no sum of lengths wraps, and that everything fits where so many bytes do. Behind a branch it would forget.
+#[inline(always)]
+fn sendable(bytes: &[u8]) -> &[u8] {
+    bytes.get(..bytes.len() & LONGEST).unwrap_or_default()
+}
 
 // Everywhere in line: of most messages the length is a constant then, or a sum of two or three.
 impl Put for Extent {
     #[inline(always)]
     fn byte1(&mut self, _: u8) {
-        self.0 = self.0.wrapping_add(1);
+        self.add(1);
     }
     #[inline(always)]
     fn int16(&mut self, _: u16) {
-        self.0 = self.0.wrapping_add(2);
+        self.add(2);
     }
     #[inline(always)]
     fn int32(&mut self, _: u32) {
-        self.0 = self.0.wrapping_add(4);
+        self.add(4);
     }
     #[inline(always)]
     fn text(&mut self, value: Text<'_>) {
-        self.0 = self.0.wrapping_add(value.len() + 1);
+        self.bytes(value.as_bytes());
+        self.add(1);
     }
     #[inline(always)]
     fn bytes(&mut self, value: &[u8]) {
-        self.0 = self.0.wrapping_add(value.len());
+        self.bits |= value.len();
+        self.add(sendable(value).len());
     }
     #[inline(always)]
     fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
-        self.0 = self.0.wrapping_add(4 + value.bound().as_bytes().map_or(0, <[u8]>::len));
+        self.add(4);
+        if let Some(value) = value.bound().as_bytes() {
+            self.bytes(value);
+        }
+    }
+    /// Of those that take a call each, only what all have in common: the two counts.
+    #[inline(always)]
+    fn params<T: Params>(&mut self, params: &T) {
+        if T::KNOWN { write_params(params, self) } else { self.add(4) }
     }
 }
 
@@ -210,29 +246,6 @@ impl<'a> Fill<'a> {
         self.rest = rest;
         self.formats(formats, count);
         params.each(&mut Write(self));
-    }
-
-    /// Parameters that cost a call each: one, in which it writes itself and says in which format. There is a code for each, which
-    /// most have; where one does for all, the values move up. `None` where there is no room for that, or a value cannot be sent:
-    /// then nothing counts as written.
-    #[inline(always)]
-    fn dynamic_params<T: Params>(&mut self, params: &T) -> Option<()> {
-        let count = u16::try_from(params.count()).ok()?;
-        // Behind the codes and the second count.
-        let start = 4 + 2 * usize::from(count);
-        let (head, room) = self.rest.split_at_mut_checked(start)?;
-        let behind = room.len();
-        let mut both = Both { codes: Codes::new(head.get_mut(2..start - 2)?), rest: room, failed: false };
-        params.each(&mut both);
-        let values = behind - both.rest.len();
-        let formats = both.codes.finish().filter(|_| !both.failed)?;
-        let shorter = 2 + formats.len(count.into());
-        if shorter < start {
-            self.rest.copy_within(start..start + values, shorter);
-        }
-        self.formats(formats, count);
-        self.take(values);
-        Some(())
     }
 
     /// Both counts, and the codes between them: where each has its own, they stand there already.
@@ -292,21 +305,24 @@ impl Put for Fill<'_> {
     }
     #[inline(always)]
     fn text(&mut self, value: Text<'_>) {
+        let value = sendable(value.as_bytes());
         let mut clean = true;
         if let Some((nul, room)) = self.take(value.len() + 1).and_then(<[u8]>::split_last_mut) {
             *nul = 0;
-            clean = short::copy_text(room, value.as_bytes());
+            clean = short::copy_text(room, value);
         }
         self.refused |= !clean;
     }
     #[inline(always)]
     fn bytes(&mut self, value: &[u8]) {
+        let value = sendable(value);
         if let Some(room) = self.take(value.len()) {
             short::copy(room, value);
         }
     }
     #[inline(always)]
     fn counted(&mut self, length: u32, value: &[u8]) {
+        let value = sendable(value);
         if let Some((field, room)) = self.take(4 + value.len()).and_then(<[u8]>::split_first_chunk_mut) {
             *field = length.to_be_bytes();
             short::copy(room, value);
@@ -314,16 +330,23 @@ impl Put for Fill<'_> {
     }
     #[inline(always)]
     fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
-        let rest = core::mem::take(&mut self.rest);
-        match value.write_to(rest).and_then(|written| rest.get_mut(written.length()..)) {
-            Some(rest) => self.rest = rest,
-            None => self.fail(),
+        match value.bound().as_bytes() {
+            None => self.int32(u32::MAX),
+            Some(value) => {
+                let value = sendable(value);
+                self.counted(value.len() as u32, value);
+            }
         }
     }
     #[inline(always)]
     fn params<T: Params>(&mut self, params: &T) {
-        if T::KNOWN || self.dynamic_params(params).is_none() {
-            self.known_params(params);
+        if T::KNOWN {
+            return self.known_params(params);
+        }
+        let rest = core::mem::take(&mut self.rest);
+        match params.write_to(rest).and_then(|length| rest.get_mut(length..)) {
+            Some(rest) => self.rest = rest,
+            None => self.fail(),
         }
     }
     #[inline(always)]
@@ -351,15 +374,6 @@ impl<'a> Codes<'a> {
         Self { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default(), more: false }
     }
 
-    #[inline(always)]
-    fn put(&mut self, bits: u8) {
-        self.formats.see(bits);
-        match self.places.next() {
-            Some(place) => *place = Formats::code(bits).to_be_bytes(),
-            None => self.more = true,
-        }
-    }
-
     /// What they have in common, if they were as many as had been told.
     #[inline(always)]
     fn finish(self) -> Option<Formats> {
@@ -370,31 +384,77 @@ impl<'a> Codes<'a> {
 impl VisitParam for Codes<'_> {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        self.put(Formats::bits(value.format()));
-    }
-}
-
-/// Writes the format of each into its place, and the values one behind the other.
-struct Both<'a> {
-    codes: Codes<'a>,
-    rest: &'a mut [u8],
-    failed: bool,
-}
-
-impl VisitParam for Both<'_> {
-    #[inline(always)]
-    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
-        let rest = core::mem::take(&mut self.rest);
-        if let Some(written) = value.write_to(rest)
-            && let Some(rest) = rest.get_mut(written.length()..)
-        {
-            self.rest = rest;
-            self.codes.put(written.bits());
-        } else {
-            seldom();
-            self.failed = true;
+        let format = Formats::of(value.format());
+        self.formats.see(format);
+        match self.places.next() {
+            Some(place) => *place = format.code(),
+            None => self.more = true,
         }
     }
+}
+
+/// Parameters as a Bind has them, at the beginning of `room`, and how many bytes they take; `None` where they do not fit or cannot
+/// be sent.
+///
+/// For those that cost a call each: it is one, in which a value writes itself and says in which format. There is a code for each,
+/// which most have; where one does for all, the values move up. In line, because where the values are written beside it, as with
+/// [`params!`](crate::params), the compiler then knows whom it calls.
+#[inline(always)]
+pub(crate) fn write_slice<T: Bindable>(params: &[T], room: &mut [u8]) -> Option<usize> {
+    let count = u16::try_from(params.len()).ok()?;
+    // Behind the codes and the second count.
+    let start = 4 + 2 * usize::from(count);
+    let most = room.len().min(LONGEST);
+    let Some((head, mut rest)) = room.get_mut(..most)?.split_at_mut_checked(start) else {
+        return write_one_by_one(params, room);
+    };
+    let (places, _) = head.get_mut(2..)?.as_chunks_mut();
+    let mut all = Written::NONE;
+    for (value, place) in params.iter().zip(places) {
+        let written = value.write_to(rest);
+        all.see(written);
+        *place = written.formats().code();
+        match rest.get_mut(written.length()..) {
+            Some(behind) => rest = behind,
+            // One code for all may take less.
+            None => return write_one_by_one(params, room),
+        }
+    }
+    let values = start..most - rest.len();
+    let [high, low] = count.to_be_bytes();
+    let head = match all.formats().in_common() {
+        Err(Mixed) => {
+            *room.first_chunk_mut()? = [high, low];
+            *room.get_mut(start - 2..)?.first_chunk_mut()? = [high, low];
+            return Some(values.end);
+        }
+        Ok(None) => {
+            *room.first_chunk_mut()? = [0, 0, high, low];
+            4
+        }
+        Ok(Some(format)) => {
+            let [format_high, format_low] = format.code().to_be_bytes();
+            *room.first_chunk_mut()? = [0, 1, format_high, format_low, high, low];
+            6
+        }
+    };
+    let length = values.len();
+    if head < start {
+        room.copy_within(values, head);
+    }
+    Some(head + length)
+}
+
+/// The same field by field, looking at each value as often as it takes.
+#[cold]
+#[inline(never)]
+pub(crate) fn write_one_by_one<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize> {
+    let mut extent = Extent::default();
+    write_params(params, &mut extent);
+    extent.within(room.len())?;
+    let mut fill = Fill { field: &mut [0; 4], room: room.len(), rest: room, code: 0, refused: false };
+    write_params(params, &mut fill);
+    Some(fill.finish()? - 4)
 }
 
 /// Writes to a [`BufMut`] field by field, never more than was measured before.

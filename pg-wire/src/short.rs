@@ -15,8 +15,9 @@ pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
         16..=VALUE => ends::<16>(to, from),
         8..16 => ends::<8>(to, from),
         4..8 => ends::<4>(to, from),
-        // `three` is more instructions here, where no byte is looked at.
-        0..4 => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
+        0..4 => {
+            three(to, from);
+        }
         _ => to.copy_from_slice(from),
     }
 }
@@ -35,15 +36,7 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
             let (first, last) = (u32::from_ne_bytes(first(from)), u32::from_ne_bytes(last(from)));
             nul_in(u64::from(first) << 32 | u64::from(last)) == 0
         }
-        0..4 => {
-            three(to, from);
-            match *from {
-                [a] => a != 0,
-                [a, b] => (a != 0) & (b != 0),
-                [a, b, c] => (a != 0) & (b != 0) & (c != 0),
-                _ => true,
-            }
-        }
+        0..4 => three(to, from),
     }
 }
 
@@ -54,22 +47,31 @@ fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
     let Some(to) = to.get_mut(..from.len()) else { return false };
     let Some(last) = from.last_chunk::<32>() else {
         ends::<16>(to, from);
-        return !has_nul(&first::<16>(from)) & !has_nul(&last::<16>(from));
+        return !has_nul(&least(first::<16>(from), last::<16>(from)));
     };
     if from.len() > STRING {
         return copy_very_long_text(to, from);
     }
-    let mut nul = has_nul(last);
+    let mut seen = *last;
     if let Some(to) = to.last_chunk_mut() {
         *to = *last;
     }
     let (to, _) = to.as_chunks_mut::<32>();
     let (from, _) = from.as_chunks();
     for (to, from) in to.iter_mut().zip(from) {
-        *to = *from;
-        nul |= has_nul(from);
+        // Loaded once: what is stored between two loads makes the second one wait.
+        let from = *from;
+        *to = from;
+        seen = least(seen, from);
     }
-    !nul
+    !has_nul(&seen)
+}
+
+/// The lesser of each two bytes: where one is a NUL, so is this.
+#[inline(always)]
+fn least<const N: usize>(mut a: [u8; N], b: [u8; N]) -> [u8; N] {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a = b.min(*a));
+    a
 }
 
 #[cold]
@@ -107,15 +109,21 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Up to three bytes.
+/// Up to three bytes, whichever number it is: the first, the middle one and the last. Says whether there is no NUL among them.
 #[inline(always)]
-fn three(to: &mut [u8], from: &[u8]) {
-    match (to, from) {
-        ([x], [a]) => *x = *a,
-        ([x, y], [a, b]) => (*x, *y) = (*a, *b),
-        ([x, y, z], [a, b, c]) => (*x, *y, *z) = (*a, *b, *c),
-        _ => {}
+fn three(to: &mut [u8], from: &[u8]) -> bool {
+    let middle = from.len() / 2;
+    let (Some(&a), Some(&b), Some(&c)) = (from.first(), from.get(middle), from.last()) else { return true };
+    if let Some(to) = to.first_mut() {
+        *to = a;
     }
+    if let Some(to) = to.get_mut(middle) {
+        *to = b;
+    }
+    if let Some(to) = to.last_mut() {
+        *to = c;
+    }
+    (a != 0) & (b != 0) & (c != 0)
 }
 
 #[inline(always)]

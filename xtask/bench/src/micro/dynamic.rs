@@ -4,50 +4,69 @@ use std::hint::black_box;
 
 use anyhow::{Result, bail};
 use bytes::BytesMut;
-use pg_wire::{Bindable, FormatCode, PgProtocol, Portal, Statement};
+use pg_wire::{Bindable, FormatCode, Outbox, PgProtocol, Portal, Statement};
 use postgres_protocol::message::frontend;
 use postgres_types::{ToSql, Type};
 
 use super::encode::{FORMATS, OPERATIONS, VALUES, into, limit_bind, outbox};
 use crate::line::{Line, Target, Who};
 
-/// Bind, Execute and Sync.
+/// Bind, Execute and Sync: with the parameters written where they are bound, as with `params!`, and with parameters of which nothing
+/// can be known there.
 pub(crate) fn lines() -> Vec<Line> {
-    [2, 8].map(line).into()
+    let mut lines: Vec<Line> = [2, 8].map(|count| line(count, "", ours(count))).into();
+    lines.push(line(8, ", from elsewhere", Box::new(into(outbox(), ours_from_elsewhere))));
+    lines
 }
 
-fn line(count: usize) -> Line {
-    let name = format!("micro: bind {count}, &[&dyn]");
+fn line(count: usize, how: &str, ours: Box<dyn FnMut() -> Result<u64>>) -> Line {
+    let name = format!("micro: bind {count}, &[&dyn]{how}");
     Line::new(name, "bind+execute+sync", OPERATIONS, Target::new(2.5, 3.0))
         .with(Who::Limit, limit_bind(count))
-        .with(Who::Ours, ours(count))
+        .with(Who::Ours, ours)
         .with(Who::Peer("postgres-protocol"), postgres_protocol(count))
         .with(Who::Peer("pg_stream"), pg_stream::bind(count))
 }
 
-fn ours(count: usize) -> impl FnMut() -> Result<u64> {
-    into(outbox(), move |out| {
+// In line, as it is where a user writes it.
+#[inline(always)]
+fn bind(out: &mut Outbox, params: &[&dyn Bindable]) {
+    out.bind(Statement("s1"), Portal::UNNAMED)
+        .result_formats(&[FormatCode::Binary])
+        .finish(params)
+        .execute(Portal::UNNAMED, 0)
+        .sync();
+}
+
+fn ours(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
+    if count == 2 {
+        return Box::new(into(outbox(), |out| {
+            let v = black_box(&VALUES);
+            bind(out, &[&v.id, &v.name]);
+            Ok(())
+        }));
+    }
+    Box::new(into(outbox(), |out| {
         let v = black_box(&VALUES);
-        let params: [&dyn Bindable; 8] =
-            [&v.id, &v.name, &v.amount, &v.ratio, &v.active, &v.parent, &v.text, &v.kind];
-        out.bind(Statement("s1"), Portal::UNNAMED)
-            .result_formats(&[FormatCode::Binary])
-            .finish(&params[..count])
-            .execute(Portal::UNNAMED, 0)
-            .sync();
+        bind(out, &[&v.id, &v.name, &v.amount, &v.ratio, &v.active, &v.parent, &v.text, &v.kind]);
         Ok(())
-    })
+    }))
+}
+
+fn ours_from_elsewhere(out: &mut Outbox) -> Result<()> {
+    let v = black_box(&VALUES);
+    let params: &[&dyn Bindable] =
+        &[&v.id, &v.name, &v.amount, &v.ratio, &v.active, &v.parent, &v.text, &v.kind];
+    bind(out, black_box(params));
+    Ok(())
 }
 
 /// As tokio-postgres calls it: `ToSql` with the type the server has told, which is checked for each value.
-fn postgres_protocol(count: usize) -> impl FnMut() -> Result<u64> {
+fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     let types =
         [Type::INT4, Type::TEXT, Type::INT8, Type::FLOAT8, Type::BOOL, Type::INT8, Type::TEXT, Type::INT2];
-    into(BytesMut::new(), move |out| {
-        let v = black_box(&VALUES);
-        let params: [&dyn ToSql; 8] =
-            [&v.id, &v.name, &v.amount, &v.ratio, &v.active, &v.parent, &v.text, &v.kind];
-        let values = params[..count].iter().zip(&types);
+    let bind = move |out: &mut BytesMut, params: &[&dyn ToSql]| {
+        let values = params.iter().zip(&types);
         let write = |(value, ty): (&&dyn ToSql, &Type), out: &mut BytesMut| {
             value.to_sql_checked(ty, out).map(|null| match null {
                 postgres_types::IsNull::Yes => postgres_protocol::IsNull::Yes,
@@ -55,14 +74,24 @@ fn postgres_protocol(count: usize) -> impl FnMut() -> Result<u64> {
             })
         };
         // Its own choice of formats would be binary for all; given, so that the bytes are the same.
-        let formats = FORMATS[..count].iter().copied();
+        let formats = FORMATS[..params.len()].iter().copied();
         if frontend::bind("", "s1", formats, values, write, [1], out).is_err() {
             bail!("a bind is refused");
         }
         frontend::execute("", 0, out)?;
         frontend::sync(out);
         Ok(())
-    })
+    };
+    if count == 2 {
+        return Box::new(into(BytesMut::new(), move |out| {
+            let v = black_box(&VALUES);
+            bind(out, &[&v.id, &v.name])
+        }));
+    }
+    Box::new(into(BytesMut::new(), move |out| {
+        let v = black_box(&VALUES);
+        bind(out, &[&v.id, &v.name, &v.amount, &v.ratio, &v.active, &v.parent, &v.text, &v.kind])
+    }))
 }
 
 /// Apart, because its trait and ours have the same names.
@@ -77,20 +106,29 @@ pub(crate) mod pg_stream {
     use crate::micro::encode::{VALUES, into};
 
     /// It has no other way than `&[&dyn]`. A `Vec` is the fastest of the buffers that it takes.
-    pub(crate) fn bind(count: usize) -> impl FnMut() -> Result<u64> {
-        into(Vec::new(), move |out: &mut Vec<u8>| {
-            let v = black_box(&VALUES);
-            let parent = Parent(v.parent);
-            let params: [&dyn Bindable; 8] =
-                [&v.id, &v.name, &v.amount, &v.ratio, &v.active, &parent, &v.text, &v.kind];
+    pub(crate) fn bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
+        #[inline(always)]
+        fn bind(out: &mut Vec<u8>, params: &[&dyn Bindable]) -> Result<()> {
             out.bind(None)
                 .statement("s1")
                 .result_format(FormatCode::Binary)
-                .finish(&params[..count])
+                .finish(params)
                 .execute(None, 0)
                 .sync();
             Ok(())
-        })
+        }
+        match count {
+            0 => Box::new(into(Vec::new(), |out| bind(out, &[]))),
+            2 => Box::new(into(Vec::new(), |out| {
+                let v = black_box(&VALUES);
+                bind(out, &[&v.id, &v.name])
+            })),
+            _ => Box::new(into(Vec::new(), |out| {
+                let v = black_box(&VALUES);
+                let parent = Parent(v.parent);
+                bind(out, &[&v.id, &v.name, &v.amount, &v.ratio, &v.active, &parent, &v.text, &v.kind])
+            })),
+        }
     }
 
     /// Its NULL says that it is binary, ours that it is text; this one makes the bytes the same.
