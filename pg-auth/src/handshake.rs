@@ -16,7 +16,7 @@ use crate::scram::{
     SCRAM_SHA_256_PLUS, SaltedPassword, ScramKeys,
 };
 use crate::secret::Password;
-use crate::session::{CancelKey, Parameters, Session};
+use crate::session::{CancelKey, Session};
 
 /// Most bytes of parameters and notices to be kept. Servers send some fifteen parameters and hardly ever a notice: less than
 /// a kilobyte.
@@ -115,15 +115,6 @@ impl<'c> Handshake<'c> {
         if config.channel_binding == BindingMode::Require && link != Link::Tls {
             return Err(PolicyError::ChannelBinding.into());
         }
-        let session = Session {
-            host: None,
-            parameters: Parameters::default(),
-            cancel_key: None,
-            version: config.max_protocol_version,
-            unrecognized_options: Vec::new(),
-            notices: Vec::new(),
-            auth_method: AuthMethod::None,
-        };
         Ok(Self {
             config,
             link,
@@ -133,7 +124,7 @@ impl<'c> Handshake<'c> {
             negotiated: false,
             fresh: None,
             kept: 0,
-            session,
+            session: Session::new(config.max_protocol_version),
         })
     }
 
@@ -193,7 +184,8 @@ impl<'c> Handshake<'c> {
                             State::Settling
                         }
                         (State::Settling, Backend::ReadyForQuery(_)) => {
-                            return Ok(Step::Ready(self.session.clone()));
+                            let empty = Session::new(self.session.version);
+                            return Ok(Step::Ready(mem::replace(&mut self.session, empty)));
                         }
                         (state, message) => self.transition(state, &message, outbox)?,
                     },

@@ -29,6 +29,21 @@ pub struct Session {
     pub auth_method: AuthMethod,
 }
 
+impl Session {
+    /// One that nothing is known of yet.
+    pub(crate) fn new(version: ProtocolVersion) -> Self {
+        Self {
+            host: None,
+            parameters: Parameters::default(),
+            cancel_key: None,
+            version,
+            unrecognized_options: Vec::new(),
+            notices: Vec::new(),
+            auth_method: AuthMethod::None,
+        }
+    }
+}
+
 /// Run-time parameters that the server reports: `server_version`, `client_encoding`, `TimeZone` and others.
 ///
 /// [Which ones](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)

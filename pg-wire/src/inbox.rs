@@ -46,6 +46,8 @@ pub struct Inbox {
     start: usize,
     /// First byte not filled.
     end: usize,
+    /// First byte never filled since the buffer was last wiped.
+    used: usize,
     /// Bytes still to come, and to be dropped, of a frame over its limit.
     skip: usize,
     /// What the next read will ask for.
@@ -68,7 +70,7 @@ impl Inbox {
     pub fn new(limits: Limits) -> Self {
         let read = FIRST_READ.min(limits.read_size.max(1));
         let small = smallest(&limits);
-        Self { buf: Vec::new(), start: 0, end: 0, skip: 0, read, small, limits }
+        Self { buf: Vec::new(), start: 0, end: 0, used: 0, skip: 0, read, small, limits }
     }
 
     /// The limits in force.
@@ -144,6 +146,7 @@ impl Inbox {
             self.read = (2 * self.read).min(self.limits.read_size.max(1));
         }
         self.end += count;
+        self.used = self.used.max(self.end);
         self.drop_skipped();
     }
 
@@ -330,13 +333,14 @@ impl Inbox {
 
     /// Wipes what the buffer still holds of messages that have been taken.
     pub fn scrub(&mut self) {
-        let (start, end) = (self.start, self.end);
-        if let Some(taken) = self.buf.get_mut(..start) {
+        let used = self.buf.len().min(self.used);
+        if let Some(taken) = self.buf.get_mut(..self.start) {
             taken.zeroize();
         }
-        if let Some(spare) = self.buf.get_mut(end..) {
+        if let Some(spare) = self.buf.get_mut(self.end..used) {
             spare.zeroize();
         }
+        self.used = self.end;
     }
 
     /// Gives up memory beyond twice the read size, when it is empty. When it never is, because reads do not end where
@@ -354,6 +358,7 @@ impl Inbox {
         {
             self.buf = self.peek().to_vec();
             (self.start, self.end) = (0, self.buf.len());
+            self.used = self.end;
         }
     }
 
@@ -436,6 +441,25 @@ mod tests {
         frame.extend(u32::try_from(body.len() + 4).expect("a test's frame is small").to_be_bytes());
         frame.extend(body);
         frame
+    }
+
+    /// Frames of every length up to a few reads, taken as they come in pieces that end anywhere.
+    #[test]
+    fn a_scrub_leaves_nothing_but_what_waits() {
+        let limits = Limits { read_size: 64, ..Limits::BACKEND };
+        for piece in [1, 7, 64, 65, 200] {
+            let mut inbox = Inbox::new(limits);
+            let stream: Vec<u8> = (0..150).flat_map(|length| frame(b'd', &vec![0xaa; length])).collect();
+            for bytes in stream.chunks(piece) {
+                inbox.extend(bytes);
+                while inbox.next().expect("nothing is wrong with them").is_some() {}
+                inbox.scrub();
+                let (start, end) = (inbox.start, inbox.end);
+                for (at, byte) in inbox.buf.iter().enumerate() {
+                    assert!(*byte == 0 || (start..end).contains(&at), "{at} with {start}..{end}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -46,7 +46,8 @@ impl<'a> Text<'a> {
 
     /// As UTF-8, with U+FFFD for what is not.
     pub fn to_string_lossy(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.0)
+        // Looking for what is not takes several times as long as seeing that all of it is.
+        self.to_str().map_or_else(|_| String::from_utf8_lossy(self.0), Cow::Borrowed)
     }
 
     /// Whether it is the empty string.

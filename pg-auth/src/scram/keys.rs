@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::hi::hi;
 use crate::saslprep::saslprep;
 use crate::secret::Password;
 
@@ -48,14 +49,7 @@ impl Derivation {
 
     /// Does the work: `Hi(password, salt, iterations)` of [RFC 5802, section 2.2](https://www.rfc-editor.org/rfc/rfc5802#section-2.2).
     pub fn run(self) -> SaltedPassword {
-        let mut salted = Zeroizing::new([0; 32]);
-        pbkdf2::pbkdf2_hmac::<Sha256>(
-            self.password.as_bytes(),
-            &self.salt,
-            self.iterations.get(),
-            &mut *salted,
-        );
-        SaltedPassword(salted)
+        SaltedPassword(hi(self.password.as_bytes(), &self.salt, self.iterations))
     }
 }
 

@@ -11,6 +11,7 @@
 mod attributes;
 mod cache;
 mod client;
+mod hi;
 mod keys;
 mod nonce;
 mod server;

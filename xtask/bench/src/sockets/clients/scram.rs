@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
 use crate::sockets::place::{Kept, Place};
@@ -75,11 +76,38 @@ fn attributes(said: &str) -> Option<(&str, &str, &str)> {
     Some((nonce, salt, parts.next()?.strip_prefix("i=")?))
 }
 
-/// What costs.
+/// What costs: PBKDF2, whose rounds are two blocks each.
 fn derive(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
-    let mut salted = [0; 32];
-    pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), salt, iterations, &mut salted);
+    // FIPS 180-4, 5.3.3.
+    let initial: [u32; 8] =
+        [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+    let keyed = |pad: u8| {
+        let mut block = [pad; 64];
+        block.iter_mut().zip(password.as_bytes()).for_each(|(byte, key)| *byte ^= key);
+        let mut state = initial;
+        compress256(&mut state, &[block]);
+        state
+    };
+    let (inner, outer) = (keyed(0x36), keyed(0x5c));
+    let mut salted = hmac(password.as_bytes(), &[salt, &[0, 0, 0, 1]].concat());
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(&salted);
+    block[32] = 0x80;
+    block[62] = 3;
+    for _ in 1..iterations {
+        hash_to_front(inner, &mut block);
+        hash_to_front(outer, &mut block);
+        salted.iter_mut().zip(block).for_each(|(sum, byte)| *sum ^= byte);
+    }
     salted
+}
+
+#[inline(never)]
+fn hash_to_front(mut state: [u32; 8], block: &mut [u8; 64]) {
+    compress256(&mut state, std::slice::from_ref(block));
+    for (bytes, word) in block.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
 }
 
 /// HMAC-SHA-256.
