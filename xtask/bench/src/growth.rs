@@ -6,41 +6,32 @@ use anyhow::{Context, Result, ensure};
 
 use crate::child::status;
 use crate::line::{Clock, Who};
-use crate::measure::cpu_time;
+use crate::measure::{Spread, cpu_time};
 use crate::sockets::Ends;
-use crate::sockets::clients::{Client, Pipeline};
+use crate::sockets::clients::Pipeline;
 
 /// Who is shown.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
 /// Prints the three tables.
 pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
-    let most = if quick { 1_000_000 } else { 10_000_000 };
-    let sizes = powers(most);
-    let rows = |client: &mut dyn Client, count: u64, rounds: u64| {
-        for _ in 0..rounds {
-            client.read_text(&format!("replay {count} text"))?;
-        }
-        Ok(())
-    };
-    table("Time a row against the rows of a result (replay, Unix socket)", "rows", &sizes, |who, count| {
+    let (most, samples) = if quick { (1_000_000, 5) } else { (10_000_000, 9) };
+    let title = "Time a row against the rows of a result (replay, Unix socket)";
+    table(title, "rows", &powers(most), samples, |who, count| {
         let mut client = ends.replay_client(who)?;
-        per_operation(&mut *client, count, (200_000 / count).clamp(1, 2000), &rows)
+        client.read_text("replay 1000 text")?;
+        let rounds = (200_000 / count).clamp(1, 2000);
+        per_operation(count * rounds, || {
+            (0..rounds).try_for_each(|_| client.read_text(&format!("replay {count} text")).map(drop))
+        })
     })?;
-
-    let depths = powers(10_000);
-    let statements = |client: &mut dyn Client, depth: u64, batches: u64| {
-        client.pipeline(Pipeline { depth, batches, sync_each: false }).map(drop)
-    };
-    table(
-        "Time a statement against the depth of a pipeline (server, one Sync)",
-        "depth",
-        &depths,
-        |who, depth| {
-            let mut client = ends.server_client(who)?;
-            per_operation(&mut *client, depth, 10_000 / depth, &statements)
-        },
-    )?;
+    let title = "Time a statement against the depth of a pipeline (server, one Sync)";
+    table(title, "depth", &powers(10_000), samples, |who, depth| {
+        let mut client = ends.server_client(who)?;
+        let pipeline = Pipeline { depth, batches: 10_000 / depth, sync_each: false };
+        client.pipeline(pipeline)?;
+        per_operation(10_000, || client.pipeline(pipeline).map(drop))
+    })?;
 
     println!(
         "\nMemory of an idle connection against their number (kB each, of a process that only holds them)\n"
@@ -67,42 +58,42 @@ fn powers(most: u64) -> Vec<u64> {
     (0..).map(|power| 10_u64.pow(power)).take_while(|size| *size <= most).collect()
 }
 
-/// Ratios: ours to the limit, and each size to the one before it.
-fn table(title: &str, size: &str, sizes: &[u64], measure: impl Fn(Who, u64) -> Result<f64>) -> Result<()> {
+/// Ratios: ours to the limit, and each size to the one before it. All sizes take turns, and ratios are taken turn by turn, each with
+/// connections of its own: where client and server come to run, which counts for more than what they do, is decided anew.
+fn table(
+    title: &str,
+    size: &str,
+    sizes: &[u64],
+    samples: usize,
+    measure: impl Fn(Who, u64) -> Result<f64>,
+) -> Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..samples {
+        let turns = sizes.iter().flat_map(|count| SHOWN.map(|who| (who, *count)));
+        times.push(turns.map(|(who, count)| measure(who, count)).collect::<Result<Vec<_>>>()?);
+    }
+    let ratio = |above: usize, below: usize| {
+        let ratios = times.iter().map(|turn| turn[above] / turn[below]).collect();
+        format!("{:.2}", Spread::of(ratios).median)
+    };
     println!("\n{title}\n");
     println!(
         "| {size} | pg-wire / limit | pg-wire / itself one line above | limit / itself one line above |"
     );
     println!("| --- | --- | --- | --- |");
-    let mut before: Option<[f64; 2]> = None;
-    for &count in sizes {
-        let [limit, ours] = SHOWN.map(|who| measure(who, count));
-        let (limit, ours) = (limit?, ours?);
-        let above = |now: f64, index: usize| {
-            before.map_or(String::from("–"), |before| format!("{:.2}", now / before[index]))
-        };
-        println!("| {count} | {:.2} | {} | {} |", ours / limit, above(ours, 1), above(limit, 0));
-        before = Some([limit, ours]);
+    for (line, count) in sizes.iter().enumerate() {
+        let [limit, ours] = [2 * line, 2 * line + 1];
+        let above = |now: usize| now.checked_sub(2).map_or(String::from("–"), |before| ratio(now, before));
+        println!("| {count} | {} | {} | {} |", ratio(ours, limit), above(ours), above(limit));
     }
     Ok(())
 }
 
-/// CPU time of an operation: the least of seven, because what others do on the machine only ever adds to it, and here sizes that
-/// cannot take turns are compared.
-fn per_operation(
-    client: &mut dyn Client,
-    count: u64,
-    rounds: u64,
-    work: &dyn Fn(&mut dyn Client, u64, u64) -> Result<()>,
-) -> Result<f64> {
-    work(client, count, 1)?;
-    let mut least = f64::INFINITY;
-    for _ in 0..7 {
-        let before = cpu_time(Clock::Thread);
-        work(client, count, rounds)?;
-        least = least.min((cpu_time(Clock::Thread) - before) / (count * rounds) as f64);
-    }
-    Ok(least)
+/// CPU time of each of so many operations.
+fn per_operation(count: u64, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let before = cpu_time(Clock::Thread);
+    work()?;
+    Ok((cpu_time(Clock::Thread) - before) / count as f64)
 }
 
 /// Kilobytes of memory for each of so many connections, held by a process of their own.
