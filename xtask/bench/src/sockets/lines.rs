@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Runtime;
 
+use super::apart::{self, Side};
 use super::clients::hand::Hand;
 use super::clients::libpq::Libpq;
 use super::clients::ours::Ours;
@@ -56,7 +57,13 @@ impl Ends {
         if let Some(server) = servers.first() {
             proxies::make_tables(&server.tcp)?;
         }
+        for Server { unix, .. } in &servers {
+            if let At::Unix(dir, port) = unix {
+                apart::put_server(dir, *port)?;
+            }
+        }
         let replay = Replay::start()?;
+        apart::put_ourselves(Side::Client);
         Ok(Self { tcp: replay.tcp.clone(), unix: replay.unix.clone(), servers, _replay: Some(replay) })
     }
 

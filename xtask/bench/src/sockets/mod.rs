@@ -1,5 +1,6 @@
 //! Lines over sockets: a client each, the other end a replay server or PostgreSQL. The CPU time of the client counts.
 
+mod apart;
 pub(crate) mod clients;
 mod lines;
 pub(crate) mod place;

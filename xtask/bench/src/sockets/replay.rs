@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
 
+use super::apart::{self, Side};
 use super::place::At;
 use crate::micro::decode::runtime;
 use crate::micro::source::text;
@@ -45,6 +46,7 @@ impl Replay {
         let path = dir.path().join(".s.PGSQL.5432");
         let (tell, told) = mpsc::channel();
         thread::Builder::new().name("replay".into()).spawn(move || {
+            apart::put_ourselves(Side::Server);
             if let Err(error) = run(&path, &tell) {
                 eprintln!("replay: {error:#}");
             }
