@@ -1,5 +1,7 @@
 //! Looking at what passes in one direction.
 
+use std::ops::Range;
+
 use pg_wire::backend::{Authentication, DataRow};
 use pg_wire::frontend::{
     AuthenticationResponse, GssResponse, PasswordMessage, SaslInitialResponse, SaslResponse,
@@ -9,7 +11,10 @@ use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, Run};
 use crate::failure::{Failure, Party};
 use crate::session::Context;
 
-/// Memory that the copy of a message keeps between messages.
+/// Bytes of a run that are encoded again before they are compared: few enough to be still at hand.
+const AT_ONCE: usize = 8 * 1024;
+
+/// Memory that what is encoded again keeps between runs.
 const RETAIN: usize = 64 * 1024;
 
 /// Decodes every message of a direction, encodes it again, compares, and writes it to the trace.
@@ -19,7 +24,7 @@ const RETAIN: usize = 64 * 1024;
 pub(crate) struct Inspector<'c> {
     context: &'c Context,
     direction: Direction,
-    /// The message once more.
+    /// Messages once more.
     again: Outbox,
     mismatched: bool,
 }
@@ -56,7 +61,7 @@ impl<'c> Inspector<'c> {
 
     /// Looks at everything in a run. Returns how many of its bytes can be passed on, and what is wrong with what comes then.
     pub(crate) fn run(&mut self, run: Run<'_>) -> (usize, Result<(), Failure>) {
-        let (mut good, mut count) = (0, 0);
+        let (mut good, mut compared, mut count) = (0, 0, 0);
         let mut verdict = Ok(());
         for frame in run {
             if let Err(error) = self.frame(frame) {
@@ -65,32 +70,52 @@ impl<'c> Inspector<'c> {
             }
             good += frame.wire_len();
             count += 1;
+            if good - compared >= AT_ONCE {
+                self.compare(run, compared..good);
+                compared = good;
+            }
         }
+        self.compare(run, compared..good);
         self.context.tally().decoded(count);
         self.context.trace.flush();
         (good, verdict)
     }
 
-    /// Looks at a message of the session.
-    fn frame(&mut self, frame: Frame<'_>) -> Result<(), DecodeError> {
-        match self.direction {
-            Direction::Frontend => self.again(&frame.frontend()?, frame.body),
-            // By itself, because there are so many: the enum of all messages need not be made for it.
-            Direction::Backend if frame.code == MessageCode::DATA_ROW => {
-                let row = frame.decode::<DataRow<'_>>()?;
-                // For those who read only some columns, decoding alone does not walk them.
-                row.values.validate()?;
-                self.again(&row, frame.body);
-            }
-            Direction::Backend => self.again(&frame.backend()?, frame.body),
+    /// Decodes a message, writes it to the trace, encodes it again, and says what its name is.
+    fn frame(&mut self, frame: Frame<'_>) -> Result<&'static str, DecodeError> {
+        let Self { context, direction, again, .. } = self;
+        decode(*direction, frame, &mut TraceAndEncode { context, direction: *direction, again })
+    }
+
+    /// Compares what has been encoded again with these bytes of a run, which it came in.
+    fn compare(&mut self, run: Run<'_>, range: Range<usize>) {
+        let same =
+            self.again.commit().is_ok() && run.as_bytes().get(range.clone()) == Some(self.again.pending());
+        self.again.sent(self.again.pending().len());
+        if !same {
+            self.search(run, range);
         }
-        Ok(())
+    }
+
+    /// Looks for the messages that are not the same, one by one.
+    #[cold]
+    fn search(&mut self, run: Run<'_>, range: Range<usize>) {
+        let mut at = 0;
+        for frame in run {
+            if range.contains(&at) {
+                // That it can be decoded has been seen.
+                let name = decode(self.direction, frame, &mut self.again).unwrap_or_default();
+                self.compare_one(name, Some(frame.code), frame.body);
+            }
+            at += frame.wire_len();
+        }
     }
 
     /// Looks at a message of the connection phase: what the code `p` stands for is known only there.
     pub(crate) fn response(&mut self, frame: Frame<'_>, response: Response) -> Result<(), DecodeError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
-            self.frame(frame)?;
+            let name = self.frame(frame)?;
+            self.compare_one(name, Some(frame.code), frame.body);
         } else {
             match response {
                 Response::Password => self.again(&frame.decode::<PasswordMessage<'_>>()?, frame.body),
@@ -118,8 +143,13 @@ impl<'c> Inspector<'c> {
     fn again<M: Message + ?Sized>(&mut self, message: &M, body: &[u8]) {
         self.context.trace.message(self.direction, message);
         self.again.put(message);
-        if !(self.again.commit().is_ok() && is_frame(self.again.pending(), message.code(), body)) {
-            self.mismatch(message.name());
+        self.compare_one(message.name(), message.code(), body);
+    }
+
+    /// Compares the one message that has been encoded again with the body that it came in.
+    fn compare_one(&mut self, name: &str, code: Option<MessageCode>, body: &[u8]) {
+        if !(self.again.commit().is_ok() && is_frame(self.again.pending(), code, body)) {
+            self.mismatch(name);
         }
         self.again.sent(self.again.pending().len());
     }
@@ -136,6 +166,56 @@ impl<'c> Inspector<'c> {
     /// Wipes what is left of passwords.
     pub(crate) fn scrub(&mut self) {
         self.again.scrub();
+    }
+}
+
+/// Takes whatever message a frame turns out to be.
+trait Look {
+    fn look<M: Message + ?Sized>(&mut self, message: &M);
+}
+
+/// What is done with each message.
+struct TraceAndEncode<'i> {
+    context: &'i Context,
+    direction: Direction,
+    again: &'i mut Outbox,
+}
+
+impl Look for TraceAndEncode<'_> {
+    fn look<M: Message + ?Sized>(&mut self, message: &M) {
+        self.context.trace.message(self.direction, message);
+        self.again.put(message);
+    }
+}
+
+/// What is done once more where something is not the same.
+impl Look for Outbox {
+    fn look<M: Message + ?Sized>(&mut self, message: &M) {
+        self.put(message);
+    }
+}
+
+/// Decodes a message, and says what its name is.
+fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<&'static str, DecodeError> {
+    match direction {
+        Direction::Frontend => {
+            let message = frame.frontend()?;
+            to.look(&message);
+            Ok(message.name())
+        }
+        // By itself, because there are so many: the enum of all messages need not be made for it.
+        Direction::Backend if frame.code == MessageCode::DATA_ROW => {
+            let row = frame.decode::<DataRow<'_>>()?;
+            // For those who read only some columns, decoding alone does not walk them.
+            row.values.validate()?;
+            to.look(&row);
+            Ok(row.name())
+        }
+        Direction::Backend => {
+            let message = frame.backend()?;
+            to.look(&message);
+            Ok(message.name())
+        }
     }
 }
 
