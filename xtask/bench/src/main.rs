@@ -72,7 +72,7 @@ impl Arguments {
 }
 
 /// The part of all operations that `--quick` does.
-const QUICK: u64 = 5;
+const QUICK: u64 = 8;
 
 /// Round trips under strace, which slows each of them down: this part of all.
 const TRACED: u64 = 20;

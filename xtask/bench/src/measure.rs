@@ -19,7 +19,7 @@ pub(crate) struct Effort {
 
 impl Effort {
     /// For `--quick`.
-    pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 5 };
+    pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 3 };
     /// Otherwise.
     pub(crate) const FULL: Self = Self { samples: 31, turns: 9, long_samples: 7 };
 }
