@@ -47,27 +47,46 @@ impl Session {
 /// Run-time parameters that the server reports: `server_version`, `client_encoding`, `TimeZone` and others.
 ///
 /// [Which ones](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parameters(Vec<(Box<str>, Box<str>)>);
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Parameters(Vec<Parameter>);
+
+/// Name and value one behind the other, in one allocation: every session begins with some fifteen of these.
+#[derive(Clone, PartialEq, Eq)]
+struct Parameter {
+    text: Box<str>,
+    /// Length of the name.
+    name: usize,
+}
+
+impl Parameter {
+    fn new(name: &str, value: &str) -> Self {
+        Self { text: [name, value].concat().into(), name: name.len() }
+    }
+
+    fn split(&self) -> (&str, &str) {
+        self.text.split_at(self.name)
+    }
+}
 
 impl Parameters {
     /// The value of a parameter, if the server has reported it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| &**known == name).map(|(_, value)| &**value)
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// Takes in what a ParameterStatus says. What is not UTF-8 in it becomes U+FFFD.
     pub fn set(&mut self, name: Text<'_>, value: Text<'_>) {
-        let (name, value) = (name.to_string_lossy(), value.to_string_lossy().into());
-        match self.0.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name.into(), value)),
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        let new = Parameter::new(&name, &value);
+        match self.0.iter_mut().find(|known| known.split().0 == name) {
+            Some(known) => *known = new,
+            None => self.0.push(new),
         }
     }
 
     /// All of them, in the order in which they were first reported.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        self.0.iter().map(Parameter::split)
     }
 
     /// How many there are.
@@ -78,6 +97,12 @@ impl Parameters {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
