@@ -138,7 +138,7 @@ impl Extent {
     /// How many bytes, if they are not more than `room`, and no field is longer than a message.
     #[inline(always)]
     pub(crate) fn within(self, room: usize) -> Option<usize> {
-        // In this order: the compiler keeps in mind what it has concluded about the lengths, if it has to look at them first.
+        // The room first: behind a look at the bits the compiler drops the masks, and with them what it knows of the sum.
         (self.length <= room && self.bits <= LONGEST).then_some(self.length)
     }
 
@@ -148,8 +148,8 @@ impl Extent {
     }
 }
 
-/// The bytes, of which [`Extent`] has seen that they are not more than a message has. The compiler sees it by this, and from it
-/// that no sum of lengths wraps, and that everything fits where so many bytes do. Behind a branch it would forget.
+/// The bytes, of which [`Extent`] has seen that they are not more than a message has. The mask tells the compiler, which then sees that
+/// no sum of lengths wraps, and that every field fits where all of them do.
 #[inline(always)]
 fn sendable(bytes: &[u8]) -> &[u8] {
     bytes.get(..bytes.len() & LONGEST).unwrap_or_default()
