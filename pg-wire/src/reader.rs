@@ -1,6 +1,7 @@
 //! A cursor over one delimited body.
 
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::short;
 use crate::text::Text;
 
 /// Reads the fields of one message body, first to last, and nothing beyond it.
@@ -132,7 +133,7 @@ impl<'a> Reader<'a> {
     /// [`Unterminated`](DecodeErrorKind::Unterminated) when there is no NUL.
     #[inline]
     pub fn text(&mut self) -> Result<Text<'a>, DecodeError> {
-        let end = memchr::memchr(0, self.rest);
+        let end = short::find_nul(self.rest);
         match end.and_then(|end| Some((self.rest.get(..end)?, self.rest.get(end + 1..)?))) {
             Some((text, rest)) => {
                 self.rest = rest;

@@ -81,6 +81,24 @@ fn copy_very_long_text(to: &mut [u8], from: &[u8]) -> bool {
     memchr::memchr(0, from).is_none()
 }
 
+/// Where the first NUL is. Most strings that come end within a few bytes, for which a call costs more than the look.
+#[inline]
+pub(crate) fn find_nul(bytes: &[u8]) -> Option<usize> {
+    const NEAR: usize = 4;
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().take(NEAR).enumerate() {
+        let nuls = nul_in(u64::from_le_bytes(*word));
+        if nuls != 0 {
+            return Some(8 * at + nuls.trailing_zeros() as usize / 8);
+        }
+    }
+    let (looked, behind) = match bytes.get(8 * NEAR..) {
+        Some(behind) => (8 * NEAR, memchr::memchr(0, behind)),
+        None => (bytes.len() - tail.len(), tail.iter().position(|byte| *byte == 0)),
+    };
+    behind.map(|at| looked + at)
+}
+
 /// In this form it becomes one comparison of all of them.
 #[inline(always)]
 fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
@@ -153,6 +171,24 @@ mod tests {
                     text[at] = 0;
                     assert!(!copy_text(&mut to, &text), "{at} of {length} among {filler}");
                     text[at] = filler;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_nul_is_found() {
+        for length in 0..70 {
+            for filler in [1, 0x7f, 0x80, 0x81, 0xff] {
+                let mut bytes = vec![filler; length];
+                assert_eq!(find_nul(&bytes), None, "{length} times {filler}");
+                for at in (0..length).rev() {
+                    // Some of those behind it are NULs too.
+                    bytes[at] = 0;
+                    assert_eq!(find_nul(&bytes), Some(at), "{at} of {length} among {filler}");
+                    if at % 3 == 0 {
+                        bytes[at] = filler;
+                    }
                 }
             }
         }
