@@ -47,7 +47,7 @@ trait Count {
 impl Count for pg_stream_async_std::Connection<pg_stream_async_std::Socket> {
     async fn bind_and_count(&mut self, rows: i32) {
         self.parse("").query("select generate_series(1, $1::int)").finish();
-        self.bind(Statement::UNNAMED, Portal::UNNAMED).finish((rows,)).execute(Portal::UNNAMED, 0).sync();
+        self.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync((rows,));
         self.flush().await.expect("sent");
         let mut seen = 0;
         loop {

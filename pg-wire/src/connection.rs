@@ -8,11 +8,11 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io::{self, IoSlice};
 
+use crate::encode::Messages;
 use crate::error::{DecodeError, EncodeError, FrameError};
 use crate::frame::{Frame, FrameBuf};
 use crate::inbox::{Head, Inbox};
 use crate::limits::Limits;
-use crate::message::Message;
 use crate::outbox::Outbox;
 
 /// Where bytes come from: the reading side of a stream.
@@ -638,7 +638,7 @@ impl<T> Connection<T> {
     /// Adds a message of either direction to the batch. The first that cannot be encoded is told by
     /// [`flush`](Self::flush).
     #[inline]
-    pub fn put<M: Message + ?Sized>(&mut self, message: &M) -> &mut Self {
+    pub fn put<M: Messages + ?Sized>(&mut self, message: &M) -> &mut Self {
         self.outgoing.outbox.put(message);
         self
     }
@@ -780,7 +780,7 @@ impl<R> ReadHalf<R> {
 impl<W> WriteHalf<W> {
     /// As [`Connection::put`].
     #[inline]
-    pub fn put<M: Message + ?Sized>(&mut self, message: &M) -> &mut Self {
+    pub fn put<M: Messages + ?Sized>(&mut self, message: &M) -> &mut Self {
         self.outgoing.outbox.put(message);
         self
     }

@@ -26,8 +26,7 @@
 //! // Out: four messages, in one buffer.
 //! let mut out = bytes::BytesMut::new();
 //! out.parse("add").query("select $1::int4 + $2").finish()?
-//!     .bind(Statement("add"), Portal::UNNAMED).finish((5i32, 10i32))?
-//!     .execute(Portal::UNNAMED, 0)?.sync()?;
+//!     .bind(Statement("add"), Portal::UNNAMED).execute_and_sync((5i32, 10i32))?;
 //!
 //! // In: whatever has come, in whatever pieces.
 //! let mut inbox = Inbox::new(Limits::BACKEND);
@@ -59,6 +58,7 @@ mod code;
 #[cfg(feature = "std")]
 pub mod connection;
 mod copy;
+mod encode;
 mod error;
 mod field;
 mod frame;
@@ -88,6 +88,7 @@ pub use code::MessageCode;
 #[cfg(feature = "std")]
 pub use connection::{Connection, Error, Fault, ReadHalf, Sink, Source, Split, Transport, WriteHalf};
 pub use copy::{CopyData, CopyDone};
+pub use encode::{Messages, VisitMessage};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, FrameError, FrameErrorKind};
 pub use field::{CopyFormat, FormatCode, Oid, Payload, Secret, SecretText, Target, TransactionStatus};
 pub use frame::{Frame, FrameBuf};

@@ -3,20 +3,13 @@
 use bytes::BufMut;
 
 use crate::code::MessageCode;
-use crate::error::{DecodeError, EncodeError, EncodeErrorKind};
-use crate::put::{Append, Extent, Fill, Measure, Put};
+use crate::encode;
+use crate::error::{DecodeError, EncodeError};
+use crate::put::Put;
 use crate::reader::Reader;
 
 /// Longest message: what the length field, a signed Int32 that counts itself, can tell.
 pub(crate) const LONGEST: usize = i32::MAX as usize;
-
-/// Messages up to this many bytes are put together on the stack and reach a [`BufMut`] in one piece: a `put_slice`
-/// a field costs several times the field.
-const STAGED: usize = 256;
-
-/// Aligned, because where it lies decides whether it is copied out in the time that it took to fill it or in twice that.
-#[repr(align(64))]
-struct Stage([u8; STAGED]);
 
 /// A message, or a packet of the time before there are messages, that can be put on the wire.
 ///
@@ -64,15 +57,7 @@ pub trait Message {
     /// [`Unstable`](EncodeErrorKind::Unstable), `out` may hold a frame filled up with zeros.)
     #[inline]
     fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
-        let mut stage = Stage([0; STAGED]);
-        if let Some(length) = fill(self, &mut stage.0)
-            && length <= out.remaining_mut()
-            && let Some(whole) = stage.0.get(..length)
-        {
-            out.put_slice(whole);
-            return Ok(());
-        }
-        append(self, out)
+        encode::encode(self, out)
     }
 }
 
@@ -149,64 +134,4 @@ pub trait Field<'a>: Sized {
 
     /// Hands the field to `out`.
     fn write<P: Put + ?Sized>(&self, out: &mut P);
-}
-
-/// Writes the whole message to the beginning of `room` and says how many bytes it takes. `None` where it does not fit or cannot
-/// be sent at all, which [`measure`] tells apart; `room` may then hold a part of it.
-#[inline(always)]
-pub(crate) fn fill<M: Message + ?Sized>(message: &M, room: &mut [u8]) -> Option<usize> {
-    // With the length first: where it is a constant, as it mostly is, nothing else has to be compared with the room.
-    let mut extent = Extent::default();
-    if message.code().is_some() {
-        extent.byte1(0);
-    }
-    extent.int32(0);
-    message.write(&mut extent);
-    let length = extent.within(room.len())?;
-    let room = if M::MEASURED { room.get_mut(..length)? } else { room };
-    let mut out = Fill::frame(message.code(), room)?;
-    message.write(&mut out);
-    out.finish()
-}
-
-/// That a message was longer or shorter when it was written than when it was measured.
-#[cold]
-pub(crate) fn unstable(message: &'static str) -> EncodeError {
-    EncodeError { message, kind: EncodeErrorKind::Unstable }
-}
-
-/// Length of the whole frame in bytes, or why there can be none. In line, because a call that saw the message would make the
-/// compiler put all of it into memory.
-#[inline(always)]
-pub(crate) fn measure<M: Message + ?Sized>(message: &M) -> Result<usize, EncodeError> {
-    let mut measure = Measure::default();
-    message.write(&mut measure);
-    let head = if message.code().is_some() { 5 } else { 4 };
-    if measure.refusal.is_none() && measure.length <= LONGEST - 4 {
-        Ok(head + measure.length)
-    } else {
-        Err(EncodeError { message: message.name(), kind: measure.kind() })
-    }
-}
-
-/// Appends the frame field by field, or says why not.
-#[cold]
-#[inline(never)]
-fn append<M: Message + ?Sized, B: BufMut + ?Sized>(message: &M, out: &mut B) -> Result<(), EncodeError> {
-    let refused = |kind| EncodeError { message: message.name(), kind };
-    let needed = measure(message)?;
-    let left = out.remaining_mut();
-    if left < needed {
-        return Err(refused(EncodeErrorKind::NoRoom { needed, left }));
-    }
-    let mut append = Append::new(out, needed);
-    let mut length = needed;
-    if let Some(code) = message.code() {
-        append.byte1(code.0);
-        length -= 1;
-    }
-    // `measure` has seen that it fits.
-    append.int32(u32::try_from(length).unwrap_or(u32::MAX));
-    message.write(&mut append);
-    if append.finish() { Ok(()) } else { Err(unstable(message.name())) }
 }

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use zeroize::Zeroize;
 
+use crate::encode::{self, Messages};
 use crate::error::{EncodeError, EncodeErrorKind};
-use crate::message::{self, Message};
 use crate::put::seldom;
 
 /// Least that the buffer grows by, so that the packets of a connection phase never make it move: what it held before would
@@ -54,42 +54,42 @@ impl Outbox {
         Self { buf: Vec::new(), sent: 0, committed: 0, end: 0, error: None, retain }
     }
 
-    /// Adds a message to the batch.
+    /// Adds a message to the batch, or a tuple of them, which is less work than one after the other.
     #[inline(always)]
-    pub fn put<M: Message + ?Sized>(&mut self, message: &M) {
-        if self.fill(message).is_some() {
+    pub fn put<M: Messages + ?Sized>(&mut self, messages: &M) {
+        if self.fill(messages).is_some() {
             return;
         }
         seldom();
         if self.error.is_some() {
             return;
         }
-        match message::measure(message) {
-            Ok(length) if length > MOST - self.end => {
-                let kind = EncodeErrorKind::NoRoom { needed: length, left: MOST - self.end };
-                self.refuse(EncodeError { message: message.name(), kind });
+        match encode::measure(messages).map(|lengths| lengths.sum()) {
+            Ok(needed) if needed > MOST - self.end => {
+                let kind = EncodeErrorKind::NoRoom { needed, left: MOST - self.end };
+                self.refuse(encode::error(messages, kind));
             }
-            Ok(length) => {
+            Ok(needed) => {
                 // The buffer by itself: a call that saw `self` would make the compiler look up after every byte written
                 // whether `self` is still what it was.
-                self.buf = grown(core::mem::take(&mut self.buf), self.end, length);
-                if self.fill(message).is_none() {
-                    self.refuse(message::unstable(message.name()));
+                self.buf = grown(core::mem::take(&mut self.buf), self.end, needed);
+                if self.fill(messages).is_none() {
+                    self.refuse(encode::error(messages, EncodeErrorKind::Unstable));
                 }
             }
             Err(error) => self.refuse(error),
         }
     }
 
-    /// Puts a message into the room that there is.
+    /// Puts messages into the room that there is.
     #[inline(always)]
-    fn fill<M: Message + ?Sized>(&mut self, message: &M) -> Option<()> {
+    fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
             // Said here too, so that it does not become one condition with the next, which takes longer than two.
             seldom();
             return None;
         };
-        self.end += message::fill(message, room)?;
+        self.end += encode::fill(messages, room)?;
         Some(())
     }
 

@@ -634,13 +634,13 @@ mod tests {
         let mut bytes = vec![0; measure.length + 4];
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);
-        assert_eq!(fill.finish(), Some(bytes.len()));
+        assert_eq!(fill.finish(), Some(&mut [][..]));
         // With no room to spare, and with enough for a code for each before it is known whether one does for all.
         for spare in [0, 1, 2 * params.count(), 2 * params.count() + 100] {
             let mut room = vec![0xee; bytes.len() + spare];
             let mut fill = Fill::frame(None, &mut room).expect("there is room");
             fill.params(&params);
-            assert_eq!(fill.finish(), Some(bytes.len()), "{spare} to spare");
+            assert_eq!(fill.finish().map(|rest| rest.len()), Some(spare), "{spare} to spare");
             assert_eq!(room.get(..bytes.len()), Some(&bytes[..]), "{spare} to spare");
         }
         for short in 4..bytes.len() {

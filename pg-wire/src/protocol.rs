@@ -4,6 +4,7 @@ use bytes::BufMut;
 
 use crate::code::MessageCode;
 use crate::copy::{CopyData, CopyDone};
+use crate::encode::{self, Messages, VisitMessage};
 use crate::error::{EncodeError, EncodeErrorKind};
 use crate::field::{FormatCode, Oid, Payload, Target};
 use crate::frontend::{Close, CopyFail, Describe, Execute, Flush, Parse, Query, Sync, Terminate};
@@ -58,8 +59,8 @@ pub trait PutMessage {
     where
         Self: 'c;
 
-    /// Appends a message.
-    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c>;
+    /// Appends a message, or a tuple of them.
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c>;
 }
 
 impl<B: BufMut> PutMessage for B {
@@ -69,8 +70,8 @@ impl<B: BufMut> PutMessage for B {
         B: 'c;
 
     #[inline(always)]
-    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c> {
-        message.encode(self)?;
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c> {
+        encode::encode(message, self)?;
         Ok(self)
     }
 }
@@ -79,7 +80,7 @@ impl PutMessage for Outbox {
     type Chained<'c> = &'c mut Self;
 
     #[inline(always)]
-    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
         Outbox::put(self, message);
         self
     }
@@ -93,7 +94,7 @@ impl<T> PutMessage for crate::Connection<T> {
         T: 'c;
 
     #[inline(always)]
-    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
         self.put(message)
     }
 }
@@ -106,7 +107,7 @@ impl<W: crate::Sink> PutMessage for crate::WriteHalf<W> {
         W: 'c;
 
     #[inline(always)]
-    fn put_message<'c, M: Message + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
         self.put(message)
     }
 }
@@ -127,7 +128,7 @@ impl<W: crate::Sink> PutMessage for crate::WriteHalf<W> {
 ///
 /// On a connection calls are chained and errors wait for `flush`. See [`Connection`](crate::connection::Connection).
 ///
-/// No call sends a Sync or a Flush of its own: where a batch ends is the caller's to say. Names: `""` is the unnamed
+/// No call sends a Sync or a Flush that its name does not tell: where a batch ends is the caller's to say. Names: `""` is the unnamed
 /// statement or portal.
 pub trait PgProtocol: PutMessage {
     /// Runs statements by the simple protocol. Ends in one ReadyForQuery, without a [`sync`](Self::sync).
@@ -348,6 +349,30 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
         let Self { out, statement, portal, result_formats } = self;
         out.put_message(&BindParams { statement, portal, params, result_formats })
     }
+
+    /// Puts the message, and an [`Execute`] of its portal for all rows: as [`finish`](Self::finish) and
+    /// [`execute`](PgProtocol::execute), in less time.
+    #[inline(always)]
+    pub fn execute(self, params: impl Params) -> P::Chained<'c> {
+        let Self { out, statement, portal, result_formats } = self;
+        let bind = BindParams { statement, portal, params, result_formats };
+        out.put_message(&(bind, ExecuteUpTo { portal, max_rows: 0 }))
+    }
+
+    /// Puts the message, an [`Execute`] of its portal for all rows, and a [`Sync`]: all that a prepared statement takes which runs by
+    /// itself. As [`finish`](Self::finish), [`execute`](PgProtocol::execute) and [`sync`](PgProtocol::sync), in less time.
+    ///
+    /// ```
+    /// # use pg_wire::{PgProtocol, Portal, Statement};
+    /// # let mut out = Vec::new();
+    /// out.bind(Statement("add"), Portal::UNNAMED).execute_and_sync((1i32, 2i32))?;
+    /// # Ok::<_, pg_wire::EncodeError>(())
+    /// ```
+    #[inline(always)]
+    pub fn execute_and_sync(self, params: impl Params) -> P::Chained<'c> {
+        let Self { out, statement, portal, result_formats } = self;
+        out.put_message(&Run(BindParams { statement, portal, params, result_formats }))
+    }
 }
 
 /// A FunctionCall in the making; see [`PgProtocol::fn_call`].
@@ -441,6 +466,25 @@ impl<T: Params> Message for BindParams<'_, T> {
     const MEASURED: bool = T::KNOWN;
 }
 
+/// A Bind, an Execute of its portal for all rows, and a Sync.
+struct Run<'a, T>(BindParams<'a, T>);
+
+impl<T: Params> Messages for Run<'_, T> {
+    const KNOWN: bool = T::KNOWN;
+
+    #[inline(always)]
+    fn each(&self, visit: &mut impl VisitMessage) {
+        let Self(bind) = self;
+        visit.visit(bind);
+        if bind.portal == Portal::UNNAMED {
+            visit.visit_execute_and_sync();
+        } else {
+            visit.visit(&ExecuteUpTo { portal: bind.portal, max_rows: 0 });
+            visit.visit(&Sync {});
+        }
+    }
+}
+
 /// [`FunctionCall`](crate::frontend::FunctionCall) out of values instead of their bytes.
 struct CallParams<T> {
     function: Oid,
@@ -518,6 +562,29 @@ mod tests {
             .finish(params)
             .expect("fine");
         assert_eq!(dynamic, out);
+    }
+
+    #[test]
+    fn one_call_writes_what_three_write() {
+        for portal in [Portal::UNNAMED, Portal("p")] {
+            let (mut one, mut three) = (Vec::new(), Vec::new());
+            let bind = one.bind(Statement("s"), portal).result_formats(&[FormatCode::Binary]);
+            bind.execute_and_sync((1i32, "x")).expect("fine");
+            let bind = three.bind(Statement("s"), portal).result_formats(&[FormatCode::Binary]);
+            bind.finish((1i32, "x")).expect("fine").execute(portal, 0).expect("fine").sync().expect("fine");
+            assert_eq!(one, three);
+
+            let mut outbox = Outbox::new(1024);
+            outbox
+                .bind(Statement("s"), portal)
+                .result_formats(&[FormatCode::Binary])
+                .execute_and_sync((1i32, "x"));
+            assert_eq!(outbox.batch(), three);
+            let mut without_sync = Vec::new();
+            let bind = without_sync.bind(Statement("s"), portal).result_formats(&[FormatCode::Binary]);
+            bind.execute(params![1i32, "x"]).expect("fine");
+            assert_eq!(without_sync, three[..three.len() - 5]);
+        }
     }
 
     #[test]

@@ -135,11 +135,17 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// How many bytes, if they are not more than `room`, and no field is longer than a message.
+    /// How many bytes, if they are not more than `room`.
     #[inline(always)]
-    pub(crate) fn within(self, room: usize) -> Option<usize> {
-        // The room first: behind a look at the bits the compiler drops the masks, and with them what it knows of the sum.
-        (self.length <= room && self.bits <= LONGEST).then_some(self.length)
+    pub(crate) fn within(&self, room: usize) -> Option<usize> {
+        (self.length <= room).then_some(self.length)
+    }
+
+    /// Whether no field is longer than a message. To be asked behind the writing: where the compiler knows it, it drops the masks,
+    /// and with them what it knows of the sum.
+    #[inline(always)]
+    pub(crate) fn is_sendable(&self) -> bool {
+        self.bits <= LONGEST
     }
 
     #[inline(always)]
@@ -152,7 +158,7 @@ impl Extent {
 /// no sum of lengths wraps, and that every field fits where all of them do.
 #[inline(always)]
 fn sendable(bytes: &[u8]) -> &[u8] {
-    bytes.get(..bytes.len() & LONGEST).unwrap_or_default()
+    bytes.get(..bytes.len() as u32 as usize).unwrap_or_default()
 }
 
 // Everywhere in line: of most messages the length is a constant then, or a sum of two or three.
@@ -200,8 +206,6 @@ pub(crate) struct Fill<'a> {
     /// Length of the room behind it.
     room: usize,
     rest: &'a mut [u8],
-    /// Length of what the length field does not count: the code.
-    code: usize,
     refused: bool,
 }
 
@@ -209,27 +213,27 @@ impl<'a> Fill<'a> {
     /// Begins with the code, if there is one; what is written then is the body.
     #[inline(always)]
     pub(crate) fn frame(code: Option<MessageCode>, room: &'a mut [u8]) -> Option<Self> {
-        let (code, room) = match code {
+        let room = match code {
             Some(code) => {
                 let ([first], room) = room.split_first_chunk_mut()?;
                 *first = code.0;
-                (1, room)
+                room
             }
-            None => (0, room),
+            None => room,
         };
         let (field, rest) = room.split_first_chunk_mut()?;
-        Some(Self { field, room: rest.len(), rest, code, refused: false })
+        Some(Self { field, room: rest.len(), rest, refused: false })
     }
 
-    /// Writes the length, and says how long the whole frame is; `None` if it did not fit or cannot be sent.
+    /// Writes the length, and gives back what is left of the room; `None` if the frame did not fit or cannot be sent.
     #[inline(always)]
-    pub(crate) fn finish(self) -> Option<usize> {
+    pub(crate) fn finish(self) -> Option<&'a mut [u8]> {
         let length = 4 + self.room - self.rest.len();
         if self.refused || length > LONGEST {
             return None;
         }
         *self.field = (length as u32).to_be_bytes();
-        Some(self.code + length)
+        Some(self.rest)
     }
 
     /// Parameters whose formats come first, because they can be had without a call for each.
@@ -452,9 +456,11 @@ pub(crate) fn write_one_by_one<T: Params + ?Sized>(params: &T, room: &mut [u8]) 
     let mut extent = Extent::default();
     write_params(params, &mut extent);
     extent.within(room.len())?;
-    let mut fill = Fill { field: &mut [0; 4], room: room.len(), rest: room, code: 0, refused: false };
+    let all = room.len();
+    let mut fill = Fill { field: &mut [0; 4], room: all, rest: room, refused: false };
     write_params(params, &mut fill);
-    Some(fill.finish()? - 4)
+    let length = all - fill.finish()?.len();
+    extent.is_sendable().then_some(length)
 }
 
 /// Writes to a [`BufMut`] field by field, never more than was measured before.

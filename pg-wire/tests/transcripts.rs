@@ -123,15 +123,12 @@ fn an_error_in_a_pipeline_skips_to_the_next_sync() {
         conn.bind(div, Portal::UNNAMED).result_formats(binary).finish((6i32, 3i32));
         conn.describe_portal("").execute(Portal::UNNAMED, 0);
         for (dividend, divisor) in [(1, 0), (8, 2)] {
-            let bound = conn.bind(div, Portal::UNNAMED).result_formats(binary).finish((dividend, divisor));
-            bound.execute(Portal::UNNAMED, 0);
+            conn.bind(div, Portal::UNNAMED).result_formats(binary).execute((dividend, divisor));
         }
         conn.sync()
             .bind(div, Portal::UNNAMED)
             .result_formats(binary)
-            .finish((9, 3))
-            .execute(Portal::UNNAMED, 0)
-            .sync()
+            .execute_and_sync((9, 3))
             .flush()
             .await?;
         let first = until_ready(conn).await?;

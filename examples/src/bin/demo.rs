@@ -143,7 +143,7 @@ async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket
         .param_types(&[oid::INT4])
         .finish();
     for zero_at in [2, 0] {
-        conn.bind(Statement::UNNAMED, Portal::UNNAMED).finish((zero_at,)).execute(Portal::UNNAMED, 0).sync();
+        conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync((zero_at,));
     }
 
     // Nothing has left yet, so what is to be sent can be read as the server will read it.

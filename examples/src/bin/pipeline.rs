@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let kilobyte = "x".repeat(1000);
     conn.parse("echo").query("SELECT $1::text").finish();
     for _ in 0..10_000 {
-        conn.bind(Statement("echo"), Portal::UNNAMED).finish((&kilobyte,)).execute(Portal::UNNAMED, 0);
+        conn.bind(Statement("echo"), Portal::UNNAMED).execute((&kilobyte,));
     }
     conn.sync();
     println!("{} bytes to send", conn.outbox().batch().len());

@@ -33,9 +33,7 @@ fn line(count: usize, how: &str, ours: Box<dyn FnMut() -> Result<u64>>) -> Line 
 fn bind(out: &mut Outbox, params: &[&dyn Bindable]) {
     out.bind(Statement("s1"), Portal::UNNAMED)
         .result_formats(&[FormatCode::Binary])
-        .finish(params)
-        .execute(Portal::UNNAMED, 0)
-        .sync();
+        .execute_and_sync(params);
 }
 
 fn ours(count: usize) -> Box<dyn FnMut() -> Result<u64>> {

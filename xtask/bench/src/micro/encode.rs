@@ -129,14 +129,19 @@ pub(crate) fn lines() -> Vec<Line> {
             .with(Who::Limit, limit_bind(count));
         lines.push(peers_bind(
             match count {
-                0 => line.with(Who::Ours, ours_bind(outbox(), |_| ())),
-                2 => line.with(Who::Ours, ours_bind(outbox(), |v: &Values| (v.id, v.name))),
+                0 => line.with(Who::Ours, ours_bind(outbox(), || ())),
+                2 => line.with(Who::Ours, ours_bind(outbox(), two)),
                 _ => line.with(Who::Ours, ours_bind(outbox(), eight)),
             },
             count,
         ));
     }
-    // The other buffers, against the same limit.
+    // A call each, and other buffers, against the same limit.
+    lines.push(
+        Line::new("micro: bind 8, tuple, by three calls", "bind+execute+sync", OPERATIONS, Target::limit(1.3))
+            .with(Who::Limit, limit_bind(8))
+            .with(Who::Ours, ours_bind_by_three_calls()),
+    );
     let name = |buffer| format!("micro: bind 8, tuple, into {buffer}");
     let unit = "bind+execute+sync";
     lines.push(
@@ -154,7 +159,13 @@ pub(crate) fn lines() -> Vec<Line> {
     lines
 }
 
-fn eight(v: &Values) -> impl Params + use<> {
+fn two() -> impl Params {
+    let v = black_box(&VALUES);
+    (v.id, v.name)
+}
+
+fn eight() -> impl Params {
+    let v = black_box(&VALUES);
     (v.id, v.name, v.amount, v.ratio, v.active, v.parent, v.text, v.kind)
 }
 
@@ -162,12 +173,21 @@ fn ours_bind<B, P, V>(out: B, params: V) -> impl FnMut() -> Result<u64>
 where
     B: Buffer + for<'c> PutMessage<Chained<'c> = &'c mut B> + 'static,
     P: Params,
-    V: Fn(&Values) -> P,
+    V: Fn() -> P,
 {
     into(out, move |out| {
         out.bind(Statement("s1"), Portal::UNNAMED)
             .result_formats(&[FormatCode::Binary])
-            .finish(params(black_box(&VALUES)))
+            .execute_and_sync(params());
+        Ok(())
+    })
+}
+
+fn ours_bind_by_three_calls() -> impl FnMut() -> Result<u64> {
+    into(outbox(), move |out| {
+        out.bind(Statement("s1"), Portal::UNNAMED)
+            .result_formats(&[FormatCode::Binary])
+            .finish(eight())
             .execute(Portal::UNNAMED, 0)
             .sync();
         Ok(())
@@ -176,12 +196,11 @@ where
 
 fn ours_bind_into<B: Buffer + bytes::BufMut>(out: B) -> impl FnMut() -> Result<u64> {
     into(out, move |out| {
-        let params = eight(black_box(&VALUES));
+        let params = eight();
         let formats = &[FormatCode::Binary];
-        let out =
-            PgProtocol::bind(out, Statement("s1"), Portal::UNNAMED).result_formats(formats).finish(params)?;
-        let out = PgProtocol::execute(out, Portal::UNNAMED, 0)?;
-        PgProtocol::sync(out)?;
+        PgProtocol::bind(out, Statement("s1"), Portal::UNNAMED)
+            .result_formats(formats)
+            .execute_and_sync(params)?;
         Ok(())
     })
 }

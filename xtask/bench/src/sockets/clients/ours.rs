@@ -106,9 +106,7 @@ where
         self.conn
             .bind(Statement::UNNAMED, Portal::UNNAMED)
             .result_formats(&[FormatCode::Binary])
-            .finish(())
-            .execute(Portal::UNNAMED, 0)
-            .sync();
+            .execute_and_sync(());
         self.runtime.block_on(async {
             self.conn.flush().await?;
             until_ready(&mut self.conn, 1).await
@@ -153,12 +151,14 @@ where
             let mut sum = 0_u64;
             for batch in 0..pipeline.batches {
                 for place in 0..pipeline.depth {
-                    conn.bind(Statement("one"), Portal::UNNAMED)
-                        .result_formats(&[FormatCode::Binary])
-                        .finish(((batch + place) as i32,))
-                        .execute(Portal::UNNAMED, 0);
+                    let bind = conn
+                        .bind(Statement("one"), Portal::UNNAMED)
+                        .result_formats(&[FormatCode::Binary]);
+                    let params = ((batch + place) as i32,);
                     if pipeline.sync_each {
-                        conn.sync();
+                        bind.execute_and_sync(params);
+                    } else {
+                        bind.execute(params);
                     }
                 }
                 if !pipeline.sync_each {
