@@ -40,36 +40,44 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
     }
 }
 
-/// One that is worth a call.
+/// One that is worth a call: as two halves that overlap, without a loop.
 #[inline(never)]
 fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
     // As long as `from`, which is news to the compiler.
     let Some(to) = to.get_mut(..from.len()) else { return false };
-    let Some(last) = from.last_chunk::<32>() else {
-        ends::<16>(to, from);
-        return !has_nul(&least(first::<16>(from), last::<16>(from)));
-    };
-    if from.len() > STRING {
-        return copy_very_long_text(to, from);
+    match from.len() {
+        0..32 => halves::<16>(to, from),
+        32..64 => halves::<32>(to, from),
+        64..128 => halves::<64>(to, from),
+        128..=STRING => halves::<128>(to, from),
+        _ => copy_very_long_text(to, from),
     }
-    let mut seen = *last;
-    if let Some(to) = to.last_chunk_mut() {
-        *to = *last;
+}
+
+/// Copies the first `N` bytes and the last, and says whether there is no NUL among them.
+#[inline(always)]
+fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
+    let mut seen = [u8::MAX; 16];
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+        seen = half(to, from, seen);
     }
-    let (to, _) = to.as_chunks_mut::<32>();
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+        seen = half(to, from, seen);
+    }
+    !has_nul(&seen)
+}
+
+#[inline(always)]
+fn half<const N: usize>(to: &mut [u8; N], from: &[u8; N], mut seen: [u8; 16]) -> [u8; 16] {
+    let (to, _) = to.as_chunks_mut();
     let (from, _) = from.as_chunks();
     for (to, from) in to.iter_mut().zip(from) {
         // Loaded once: what is stored between two loads makes the second one wait.
         let from = *from;
         *to = from;
         seen = least(seen, from);
-        // One of thirty-two, which does not tell much; but a loop that may end early is not made into a call to `memcpy` and a
-        // second loop.
-        if seen.first() == Some(&0) {
-            return false;
-        }
     }
-    !has_nul(&seen)
+    seen
 }
 
 /// The lesser of each two bytes: where one is a NUL, so is this.
