@@ -31,9 +31,7 @@ fn line(count: usize, how: &str, ours: Box<dyn FnMut() -> Result<u64>>) -> Line 
 // In line, as it is where a user writes it.
 #[inline(always)]
 fn bind(out: &mut Outbox, params: &[&dyn Bindable]) {
-    out.bind(Statement("s1"), Portal::UNNAMED)
-        .result_formats(&[FormatCode::Binary])
-        .execute_and_sync(params);
+    out.bind(Statement("s1"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).execute_and_sync(params);
 }
 
 fn ours(count: usize) -> Box<dyn FnMut() -> Result<u64>> {

@@ -138,9 +138,14 @@ pub(crate) fn lines() -> Vec<Line> {
     }
     // A call each, and other buffers, against the same limit.
     lines.push(
-        Line::new("micro: bind 8, tuple, by three calls", "bind+execute+sync", OPERATIONS, Target::limit(1.3))
-            .with(Who::Limit, limit_bind(8))
-            .with(Who::Ours, ours_bind_by_three_calls()),
+        Line::new(
+            "micro: bind 8, tuple, by three calls",
+            "bind+execute+sync",
+            OPERATIONS,
+            Target::limit(1.3),
+        )
+        .with(Who::Limit, limit_bind(8))
+        .with(Who::Ours, ours_bind_by_three_calls()),
     );
     let name = |buffer| format!("micro: bind 8, tuple, into {buffer}");
     let unit = "bind+execute+sync";

@@ -18,7 +18,7 @@ use super::clients::{Client, Pieces, Pipeline};
 use super::place::{At, Place};
 use super::proxies;
 use super::replay::Replay;
-use crate::line::{Clock, Line, Target, Who};
+use crate::line::{Clock, Contender, Line, Target, Who};
 use crate::micro::decode::runtime;
 
 /// The other ends.
@@ -57,10 +57,8 @@ impl Ends {
         if let Some(server) = servers.first() {
             proxies::make_tables(&server.tcp)?;
         }
-        for Server { unix, .. } in &servers {
-            if let At::Unix(dir, port) = unix {
-                apart::put_server(dir, *port)?;
-            }
+        for server in &servers {
+            server.put(Side::Server)?;
         }
         let replay = Replay::start()?;
         apart::put_ourselves(Side::Client);
@@ -89,7 +87,35 @@ impl Ends {
     /// A connection to the first PostgreSQL.
     pub(crate) fn server_client(&self, who: Who) -> Result<Box<dyn Client>> {
         let server = self.servers.first().context("no server")?;
-        connections(&server.tcp, who.name())?()
+        let mut connect = connections(&server.tcp, who.name())?;
+        server.while_near(|| connect())
+    }
+}
+
+impl Server {
+    /// Puts it on one side: every session it begins from now on.
+    fn put(&self, side: Side) -> Result<()> {
+        match &self.unix {
+            At::Unix(dir, port) => apart::put_server(dir, *port, side),
+            At::Tcp(_) => Ok(()),
+        }
+    }
+
+    /// Connects, to sessions on the same CPU as the client.
+    fn while_near<T>(&self, connect: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.put(Side::Client)?;
+        let connected = connect();
+        self.put(Side::Server)?;
+        connected
+    }
+
+    /// The same line on one CPU, for work in which one side always waits for the other.
+    fn near(&self, line: Line) -> Line {
+        let near = |Contender { who, prepare }| {
+            let server = self.clone();
+            Contender { who, prepare: Box::new(move || server.while_near(prepare)) }
+        };
+        Line { contenders: line.contenders.into_iter().map(near).collect(), ..line }
     }
 }
 
@@ -259,7 +285,7 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let pipeline = Pipeline { depth: 100, batches, sync_each: false };
     // Three of them end every statement with a Sync, or have no pipeline at all.
     let without = &["tokio-postgres", "sqlx", "xitca-postgres"];
-    lines.push(line(once, &server.tcp, without, move |client| client.pipeline(pipeline)));
+    lines.push(server.near(line(once, &server.tcp, without, move |client| client.pipeline(pipeline))));
     let each = Line::new(format!("server {major}: pipeline of 100, a Sync each"), "statement", count, target);
     let pipeline = Pipeline { sync_each: true, ..pipeline };
     lines.push(line(each, &server.tcp, &["sqlx"], move |client| client.pipeline(pipeline)));
@@ -267,7 +293,7 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     for (socket, at) in [("TCP", &server.tcp), ("Unix", &server.unix)] {
         let name = format!("server {major}: round trips, {socket}");
         let line_of = Line::new(name, "round trip", trips, Target::new(1.05, 1.0));
-        lines.push(line(line_of, at, &[], move |client| client.round_trips(trips)));
+        lines.push(server.near(line(line_of, at, &[], move |client| client.round_trips(trips))));
     }
 }
 

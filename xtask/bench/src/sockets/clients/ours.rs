@@ -151,9 +151,8 @@ where
             let mut sum = 0_u64;
             for batch in 0..pipeline.batches {
                 for place in 0..pipeline.depth {
-                    let bind = conn
-                        .bind(Statement("one"), Portal::UNNAMED)
-                        .result_formats(&[FormatCode::Binary]);
+                    let bind =
+                        conn.bind(Statement("one"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]);
                     let params = ((batch + place) as i32,);
                     if pipeline.sync_each {
                         bind.execute_and_sync(params);
