@@ -42,12 +42,16 @@ mod builder;
 mod cancel;
 mod socket;
 mod transport;
+#[cfg(unix)]
+mod unix;
 
 pub use accept::accept;
 pub use builder::{ConnectionBuilder, connect};
 pub use cancel::{cancel, cancel_over};
 pub use socket::Socket;
 pub use transport::{IntoHalves, TokioIo};
+#[cfg(unix)]
+pub use unix::{UnixReadHalf, UnixStream, UnixWriteHalf};
 
 pub use pg_auth::accept::welcome;
 pub use pg_auth::connect::Accepted;

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use pg_auth::{Host, Link};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
 
+#[cfg(unix)]
+use crate::UnixStream;
 use crate::transport::IntoHalves;
 
 /// A socket of either kind, for what is only known when the program runs. Where it is known before, connect over the
@@ -48,9 +48,7 @@ impl Socket {
             use std::os::linux::net::SocketAddrExt;
             let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
             // Connecting within the machine does not wait for a network.
-            let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
-            stream.set_nonblocking(true)?;
-            return UnixStream::from_std(stream).map(Self::Unix);
+            return std::os::unix::net::UnixStream::connect_addr(&address)?.try_into().map(Self::Unix);
         }
         UnixStream::connect(path).await.map(Self::Unix)
     }
@@ -132,7 +130,7 @@ impl IntoHalves for Socket {
             }
             #[cfg(unix)]
             Self::Unix(stream) => {
-                let (read, write) = stream.into_split();
+                let (read, write) = stream.into_halves();
                 (Box::new(read), Box::new(write))
             }
         }

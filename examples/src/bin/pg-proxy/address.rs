@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use pg_stream_tokio::Socket;
-use tokio::net::{TcpStream, UnixStream};
+use pg_stream_tokio::{Socket, UnixStream};
+use tokio::net::TcpStream;
 
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

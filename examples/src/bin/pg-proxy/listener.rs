@@ -89,7 +89,9 @@ impl Listener {
                     stream.set_nodelay(true)?;
                     Ok(Socket::Tcp(stream))
                 }),
-                Listening::Unix(listener) => listener.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+                Listening::Unix(listener) => {
+                    listener.accept().await.and_then(|(stream, _)| stream.try_into().map(Socket::Unix))
+                }
             };
             match accepted {
                 // It has left already.

@@ -87,8 +87,8 @@ impl Ends {
     /// A connection to the first PostgreSQL.
     pub(crate) fn server_client(&self, who: Who) -> Result<Box<dyn Client>> {
         let server = self.servers.first().context("no server")?;
-        let mut connect = connections(&server.tcp, who.name())?;
-        server.while_near(|| connect())
+        let connect = connections(&server.tcp, who.name())?;
+        server.while_near(connect)
     }
 }
 
@@ -152,7 +152,7 @@ fn everybody(at: &At) -> [(Who, Connect); 7] {
         ),
         At::Unix(..) => (
             |place, runtime| Ok(Box::new(Hand::<UnixStream>::connect(place, runtime)?)),
-            |place, runtime| Ok(Box::new(Ours::<UnixStream>::connect(place, runtime)?)),
+            |place, runtime| Ok(Box::new(Ours::<pg_stream_tokio::UnixStream>::connect(place, runtime)?)),
             |place, runtime| Ok(Box::new(PgStream::<UnixStream>::connect(place, runtime)?)),
         ),
     };

@@ -59,6 +59,12 @@ impl Place {
         Self { kept: Some(Kept::default()), ..self }
     }
 
+    /// Where the socket is, if it is one of the file system.
+    fn path(&self) -> Result<PathBuf> {
+        let At::Unix(dir, port) = &self.at else { anyhow::bail!("{self:?} is not a Unix socket") };
+        Ok(dir.join(format!(".s.PGSQL.{port}")))
+    }
+
     /// `host` and `port` as libpq and its like want them.
     pub(crate) fn host_and_port(&self) -> (String, u16) {
         match &self.at {
@@ -93,7 +99,13 @@ impl Dial for TcpStream {
 
 impl Dial for UnixStream {
     async fn dial(place: &Place) -> Result<Self> {
-        let At::Unix(dir, port) = &place.at else { anyhow::bail!("{place:?} is not a Unix socket") };
-        Self::connect(dir.join(format!(".s.PGSQL.{port}"))).await.context("the server does not answer")
+        Self::connect(place.path()?).await.context("the server does not answer")
+    }
+}
+
+/// Ours: for pg-stream-tokio, whose users dial with it.
+impl Dial for pg_stream_tokio::UnixStream {
+    async fn dial(place: &Place) -> Result<Self> {
+        Self::connect(place.path()?).await.context("the server does not answer")
     }
 }
