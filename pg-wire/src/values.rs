@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeErrorKind};
-use crate::message::Field;
+use crate::message::{Field, LONGEST};
 use crate::put::Put;
 use crate::reader::Reader;
 
@@ -99,13 +99,17 @@ impl<'a> Values<'a> {
 /// Whether as many values as are told are there, and nothing behind them.
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
+    // No frame has more, so that a length which is negative, and not the one of NULL, is longer than what is left.
+    if rest.len() > LONGEST {
+        return false;
+    }
     for _ in 0..u16::from_be_bytes(count) {
         let Some((&length, values)) = rest.split_first_chunk() else { return false };
         rest = match u32::from_be_bytes(length) {
             u32::MAX => values,
             length => match values.get(length as usize..) {
-                Some(rest) if length <= i32::MAX as u32 => rest,
-                _ => return false,
+                Some(rest) => rest,
+                None => return false,
             },
         };
     }

@@ -82,6 +82,7 @@ impl<'c> Inspector<'c> {
     }
 
     /// Decodes a message, writes it to the trace, encodes it again, and says what its name is.
+    #[inline(always)]
     fn frame(&mut self, frame: Frame<'_>) -> Result<&'static str, DecodeError> {
         let Self { context, direction, again, .. } = self;
         decode(*direction, frame, &mut TraceAndEncode { context, direction: *direction, again })
@@ -182,6 +183,7 @@ struct TraceAndEncode<'i> {
 }
 
 impl Look for TraceAndEncode<'_> {
+    #[inline(always)]
     fn look<M: Message + ?Sized>(&mut self, message: &M) {
         self.context.trace.message(self.direction, message);
         self.again.put(message);
@@ -196,20 +198,30 @@ impl Look for Outbox {
 }
 
 /// Decodes a message, and says what its name is.
+#[inline(always)]
 fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<&'static str, DecodeError> {
+    // By itself, because there are so many: the enum of all messages need not be made for it.
+    if direction == Direction::Backend && frame.code == MessageCode::DATA_ROW {
+        let row = frame.decode::<DataRow<'_>>()?;
+        // For those who read only some columns, decoding alone does not walk them.
+        row.values.validate()?;
+        to.look(&row);
+        return Ok(row.name());
+    }
+    decode_any(direction, frame, to)
+}
+
+#[inline(never)]
+fn decode_any(
+    direction: Direction,
+    frame: Frame<'_>,
+    to: &mut impl Look,
+) -> Result<&'static str, DecodeError> {
     match direction {
         Direction::Frontend => {
             let message = frame.frontend()?;
             to.look(&message);
             Ok(message.name())
-        }
-        // By itself, because there are so many: the enum of all messages need not be made for it.
-        Direction::Backend if frame.code == MessageCode::DATA_ROW => {
-            let row = frame.decode::<DataRow<'_>>()?;
-            // For those who read only some columns, decoding alone does not walk them.
-            row.values.validate()?;
-            to.look(&row);
-            Ok(row.name())
         }
         Direction::Backend => {
             let message = frame.backend()?;

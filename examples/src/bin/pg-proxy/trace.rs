@@ -62,8 +62,11 @@ impl Trace {
     }
 
     /// A message.
+    #[inline]
     pub(crate) fn message<M: Message + ?Sized>(&self, direction: Direction, message: &M) {
-        self.write(|output| writeln!(output, "{}", message.trace(direction)));
+        if self.0.is_some() {
+            self.write(|output| writeln!(output, "{}", message.trace(direction)));
+        }
     }
 
     /// The one byte that answers a request for encryption.
