@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::pin::pin;
+use std::panic::resume_unwind;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use pg_stream_tokio::{Connection, IntoHalves, Socket, TokioIo};
 use pg_wire::{Direction, Inbox};
 use tokio::io::{AsyncWriteExt, copy, sink};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
 use crate::address::Address;
@@ -85,7 +88,7 @@ impl Context {
 
 /// Serves one client to its end.
 pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket) {
-    let context = Context::new(proxy);
+    let context = Arc::new(Context::new(proxy));
     let mut client = Connection::new(TokioIo(client), opening::CLIENT);
     let opened = timeout(context.proxy.opening_timeout, opening::open(&context, &mut client)).await;
     let (end, from, to) = match opened.unwrap_or(Err(Failure::Timeout)) {
@@ -104,37 +107,69 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket) {
             context.say(format_args!("{failure}"));
         }
     }
-    part(from, to, answer).await;
+    if let Some(to) = to {
+        part(from, to, answer).await;
+    }
 }
 
 /// How both directions ended: why, if before their time, and where in what the client was being told.
 type Ended = Result<End, (Failure, End)>;
 
 /// Passes on what comes from either side, from where the opening has left off.
+///
+/// Each direction is a task of its own: where it is not woken, nobody looks at it.
 async fn session(
-    context: &Context,
+    context: &Arc<Context>,
     client: Connection<Socket>,
     server: Connection<Socket>,
     opaque: bool,
-) -> (Ended, Reader, Writer) {
-    let raw = context.proxy.raw;
-    let passing = |direction| match (opaque, raw) {
-        (true, _) => Passing::Opaque,
-        (false, true) => Passing::Framed,
-        (false, false) => Passing::Decoded(Inspector::new(context, direction)),
-    };
-    if opaque || raw {
+) -> (Ended, Reader, Option<Writer>) {
+    if opaque || context.proxy.raw {
         context.tally().not_decoded();
     }
     let (mut up, mut down) = pumps(client, server);
     let forth = async {
-        let end = up.run(passing(Direction::Frontend)).await;
+        let end = up.run(passing(context, opaque, Direction::Frontend)).await;
         // Also where it has failed: the server is to answer what came before that, and then leave.
         up.close().await;
         end
     };
-    let end = both(forth, down.run(passing(Direction::Backend))).await;
-    (end, up.from, down.to)
+    let shared = Arc::clone(context);
+    let mut back = Task(tokio::spawn(async move {
+        let end = down.run(passing(&shared, opaque, Direction::Backend)).await;
+        (end, down.to)
+    }));
+    let (end, to) = both(forth, &mut back).await;
+    (end, up.from, to)
+}
+
+/// How much is looked at in a session.
+fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_> {
+    match (opaque, context.proxy.raw) {
+        (true, _) => Passing::Opaque,
+        (false, true) => Passing::Framed,
+        (false, false) => Passing::Decoded(Inspector::new(context, direction)),
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<T> {
+        // Nobody else ends it, so it is a panic, which goes on here.
+        let join =
+            |joined: Result<T, JoinError>| joined.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+        Pin::new(&mut self.0).poll(cx).map(join)
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A pump from the client to the server, and one back.
@@ -155,31 +190,34 @@ fn halves(connection: Connection<Socket>) -> (Inbox, Reader, Writer) {
     (inbox, reader, writer)
 }
 
-/// Both directions, until the server has nothing more to say or nobody listens.
+/// Both directions, until the server has nothing more to say or nobody listens; and where bytes for the client go, if it is there.
 async fn both(
     up: impl Future<Output = Result<End, Failure>>,
-    down: impl Future<Output = Result<End, Failure>>,
-) -> Ended {
-    let mut down = pin!(down);
+    down: &mut Task<(Result<End, Failure>, Writer)>,
+) -> (Ended, Option<Writer>) {
     tokio::select! {
         end = up => match end {
-            Err(failure @ Failure::Gone(Party::Client)) => Err((failure, End::MidMessage)),
+            Err(failure @ Failure::Gone(Party::Client)) => (Err((failure, End::MidMessage)), None),
             // The client has no more to say, or nothing that can be understood, or the server takes no more. What came before is
             // still answered: the server has been told that this was all.
-            end => match (end, down.await) {
-                (Ok(_), Ok(end)) => Ok(end),
-                (Err(failure), Ok(end)) => Err((failure, end)),
-                (_, Err(failure)) => Err((failure, End::MidMessage)),
-            },
+            end => {
+                let (answered, to) = down.await;
+                let ended = match (end, answered) {
+                    (Ok(_), Ok(end)) => Ok(end),
+                    (Err(failure), Ok(end)) => Err((failure, end)),
+                    (_, Err(failure)) => Err((failure, End::MidMessage)),
+                };
+                (ended, Some(to))
+            }
         },
-        end = &mut down => end.map_err(|failure| (failure, End::MidMessage)),
+        (end, to) = &mut *down => (end.map_err(|failure| (failure, End::MidMessage)), Some(to)),
     }
 }
 
 /// Ends a client that has not got as far as a session.
-fn part_in(client: Connection<Socket>, end: Ended) -> (Ended, Reader, Writer) {
+fn part_in(client: Connection<Socket>, end: Ended) -> (Ended, Reader, Option<Writer>) {
     let (_, from, to) = halves(client);
-    (end, from, to)
+    (end, from, Some(to))
 }
 
 /// The last word to the client, if there is one, and the end.
