@@ -54,7 +54,7 @@ pub trait Message {
     /// # Errors
     /// What the wire cannot carry: a NUL inside a string, a count or a length over its field. `out` is left
     /// untouched, also where it has a fixed end and the message does not fit before it. (The one exception: after
-    /// [`Unstable`](EncodeErrorKind::Unstable), `out` may hold a frame filled up with zeros.)
+    /// [`Unstable`](crate::EncodeErrorKind::Unstable), `out` may hold a frame filled up with zeros.)
     #[inline]
     fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
         encode::encode(self, out)
