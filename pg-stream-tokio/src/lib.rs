@@ -5,8 +5,8 @@
 //! nothing is sent that you have not written.
 //!
 //! There is no protocol in here either: messages and buffers are those of [`pg_wire`], the connection phase is that of
-//! [`pg_auth`], and both are re-exported. What this crate adds is dialling (TCP, Unix sockets), streams of your own, and cancel
-//! requests.
+//! [`pg_auth`], and both are re-exported. What this crate adds is dialling (TCP, Unix sockets), streams of your own, cancel
+//! requests, and a [`UnixStream`] that is woken only for what it waits for.
 //!
 //! ```no_run
 //! use pg_stream_tokio::{AuthenticationMode, ConnectionBuilder, MessageCode, PgProtocol};

@@ -22,7 +22,7 @@ const CALM: u8 = 8;
 ///
 /// Tokio's own has the kernel tell both when something has come and when more could be sent. On a Unix-domain socket the second is
 /// true anew each time the peer has read: a thread that waits for an answer is woken when the *question* has arrived, finds
-/// nothing to do, and waits again. This one asks about writing only while a write has to wait.
+/// nothing to do, and waits again. This one asks about writing only while a write has to wait, and takes a second descriptor then.
 ///
 /// It belongs to the runtime within which it is made.
 #[derive(Debug)]

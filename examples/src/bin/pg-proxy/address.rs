@@ -18,6 +18,14 @@ pub(crate) enum Address {
 }
 
 impl Address {
+    /// How many descriptors a connection takes at most: on a Unix-domain socket one more, while what is written has to wait.
+    pub(crate) fn descriptors(&self) -> u64 {
+        match self {
+            Self::Tcp(_) => 1,
+            Self::Unix(_) => 2,
+        }
+    }
+
     /// Connects.
     pub(crate) async fn dial(&self) -> io::Result<Socket> {
         match self {

@@ -29,6 +29,7 @@ const PARTING: Duration = Duration::from_secs(2);
 
 /// What all connections share.
 pub(crate) struct Proxy {
+    listen: Address,
     pub(crate) upstream: Address,
     pub(crate) tls: Tls,
     pub(crate) tally: Tally,
@@ -48,6 +49,7 @@ impl Proxy {
     pub(crate) fn new(arguments: Arguments) -> io::Result<Self> {
         Ok(Self {
             trace: Destination::open(arguments.trace.as_deref())?,
+            listen: arguments.listen,
             upstream: arguments.upstream,
             tls: arguments.tls,
             tally: Tally::default(),
@@ -56,9 +58,10 @@ impl Proxy {
         })
     }
 
-    /// How many descriptors a connection takes: one for each side, and one for a trace of its own.
+    /// How many descriptors a connection takes at most: what each side does, and one for a trace of its own.
     pub(crate) fn descriptors_each(&self) -> u64 {
-        if matches!(self.trace, Destination::PerConnection(_)) { 3 } else { 2 }
+        let trace = u64::from(matches!(self.trace, Destination::PerConnection(_)));
+        self.listen.descriptors() + self.upstream.descriptors() + trace
     }
 }
 
