@@ -1,7 +1,6 @@
 //! An allocator that counts, when it is asked to, and aligns buffers.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
@@ -9,19 +8,19 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// The system's allocator behind one branch, which is all that it costs while times are taken.
 ///
-/// Blocks of the size of a buffer begin at a line of the cache. Where they come to lie otherwise decides by a factor of two what
-/// a short message takes, for each contender anew with each build.
+/// Blocks of the size of a buffer begin at a line of the cache, and those that are read into at a page. Where they come to lie
+/// otherwise decides by a factor of two what a short message takes, for each contender anew with each build.
 pub(crate) struct Counting;
 
-/// Sizes of blocks that are aligned: none that is made for a row, none that grows by moving pages.
-const ALIGNED: RangeInclusive<usize> = 2048..=65_536;
-
-/// What the system is asked for. Depends on the size alone, so that a block is given back as it was taken.
+/// What the system is asked for. Depends on the size alone, so that a block is given back as it was taken. Smaller ones are made for
+/// a row, and larger ones grow by moving pages.
 fn aligned(layout: Layout) -> Layout {
-    if !ALIGNED.contains(&layout.size()) {
-        return layout;
-    }
-    layout.align_to(64).unwrap_or(layout)
+    let to = match layout.size() {
+        2049..=32_768 => 64,
+        32_769..=262_144 => 4096,
+        _ => return layout,
+    };
+    layout.align_to(to).unwrap_or(layout)
 }
 
 /// Allocations and reallocations made while `work` runs, by any thread.
