@@ -453,7 +453,7 @@ impl<'c, C: Receive> Future for Recv<'c, C> {
         let Some(conn) = self.0.take() else { return Poll::Pending };
         // A way of its own, on which the second look at the buffer is the first one.
         if let Some(head) = conn.incoming().inbox.whole() {
-            return Poll::Ready(Ok(conn.incoming().inbox.take(head)));
+            return Poll::Ready(Ok(conn.incoming().inbox.lend(head)));
         }
         match conn.poll_head(cx) {
             Poll::Ready(Ok(head)) => Poll::Ready(Ok(conn.incoming().inbox.take(head))),

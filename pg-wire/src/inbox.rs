@@ -195,6 +195,18 @@ impl Inbox {
         (body <= self.small && body <= behind.len()).then_some(Head { code: MessageCode(code), body })
     }
 
+    /// Lends the frame that [`whole`](Self::whole) has just found: with the same questions, whose answers are known.
+    #[inline(always)]
+    pub(crate) fn lend(&mut self, head: Head) -> Frame<'_> {
+        let Head { code, body } = head;
+        let rest =
+            self.buf.get(..self.end).and_then(|filled| filled.get(self.start..)).unwrap_or_else(nothing);
+        let behind = rest.split_first_chunk::<HEAD>().map_or_else(nothing, |(_, behind)| behind);
+        let body = behind.get(..body).unwrap_or_else(nothing);
+        self.start += HEAD + body.len();
+        Frame { code, body }
+    }
+
     /// As [`head`](Self::head), for a frame that is not whole or is longer than every limit lets pass unasked.
     #[cold]
     fn seldom(&mut self) -> Result<Option<Head>, FrameError> {
@@ -258,7 +270,8 @@ impl Inbox {
             seldom();
             return Ok(None);
         };
-        let Some((&[code, a, b, c, d], behind)) = filled.get(self.start..).and_then(<[u8]>::split_first_chunk)
+        let Some((&[code, a, b, c, d], behind)) =
+            filled.get(self.start..).and_then(<[u8]>::split_first_chunk)
         else {
             return Ok(None);
         };
