@@ -30,7 +30,7 @@ const MOST: usize = 6;
 /// assert_eq!(outbox.pending(), b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04");
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
-pub trait Messages {
+pub trait Messages: Sealed {
     /// Whether all of them are [`Message::MEASURED`].
     #[doc(hidden)]
     const KNOWN: bool;
@@ -53,6 +53,11 @@ pub trait VisitMessage {
     }
 }
 
+/// Whoever could implement [`Messages`] could show more than [`MOST`].
+pub trait Sealed {}
+
+impl<M: Message + ?Sized> Sealed for M {}
+
 impl<M: Message + ?Sized> Messages for M {
     const KNOWN: bool = M::MEASURED;
 
@@ -64,7 +69,9 @@ impl<M: Message + ?Sized> Messages for M {
 
 macro_rules! tuples {
     ($(($($name:ident)*))*) => {
-        $(impl<$($name: Message),*> Messages for ($($name,)*) {
+        $(impl<$($name: Message),*> Sealed for ($($name,)*) {}
+
+        impl<$($name: Message),*> Messages for ($($name,)*) {
             const KNOWN: bool = $($name::MEASURED &&)* true;
 
             #[inline(always)]

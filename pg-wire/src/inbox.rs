@@ -39,23 +39,21 @@ const HAND_OVER: usize = 256 * 1024;
 /// assert_eq!(inbox.next()?.map(|frame| frame.body), Some(&b"I"[..]));
 /// # Ok::<_, pg_wire::FrameError>(())
 /// ```
-#[repr(C, align(64))]
 pub struct Inbox {
-    // What every frame needs comes first, in one line of the cache: across two it takes twice the time.
     /// Zeroed where it grows and never again, so that all of it may be lent out to be read into.
     buf: Vec<u8>,
     /// First byte not taken.
     start: usize,
     /// First byte not filled.
     end: usize,
-    /// Longest body that no limit has anything against.
-    small: usize,
+    /// First byte never filled since the buffer was last wiped.
+    used: usize,
     /// Bytes still to come, and to be dropped, of a frame over its limit.
     skip: usize,
     /// What the next read will ask for.
     read: usize,
-    /// First byte never filled since the buffer was last wiped.
-    used: usize,
+    /// Longest body that no limit has anything against.
+    small: usize,
     limits: Limits,
 }
 

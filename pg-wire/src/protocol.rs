@@ -4,7 +4,7 @@ use bytes::BufMut;
 
 use crate::code::MessageCode;
 use crate::copy::{CopyData, CopyDone};
-use crate::encode::{self, Messages, VisitMessage};
+use crate::encode::{self, Messages, Sealed, VisitMessage};
 use crate::error::{EncodeError, EncodeErrorKind};
 use crate::field::{FormatCode, Oid, Payload, Target};
 use crate::frontend::{Close, CopyFail, Describe, Execute, Flush, Parse, Query, Sync, Terminate};
@@ -468,6 +468,8 @@ impl<T: Params> Message for BindParams<'_, T> {
 
 /// A Bind, an Execute of its portal for all rows, and a Sync.
 struct Run<'a, T>(BindParams<'a, T>);
+
+impl<T: Params> Sealed for Run<'_, T> {}
 
 impl<T: Params> Messages for Run<'_, T> {
     const KNOWN: bool = T::KNOWN;
