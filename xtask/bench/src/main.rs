@@ -12,6 +12,7 @@ mod instructions;
 mod line;
 mod measure;
 mod micro;
+mod processes;
 mod report;
 mod sockets;
 
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Parser;
 
+use line::Line;
 use measure::Effort;
 use sockets::Ends;
 
@@ -42,6 +44,9 @@ struct Arguments {
     /// Write the chart here; a full run writes it to `xtask/bench/chart.svg`
     #[arg(long)]
     chart: Option<PathBuf>,
+    /// Take a part of the samples of the lines without a network (used by ourselves)
+    #[arg(long, hide = true)]
+    part_of_samples: bool,
     /// Run every contender of the lines once, each call marked for valgrind (used by ourselves)
     #[arg(long, hide = true)]
     marked: bool,
@@ -66,6 +71,17 @@ struct Arguments {
 }
 
 impl Arguments {
+    fn effort(&self) -> Effort {
+        if self.quick { Effort::QUICK } else { Effort::FULL }
+    }
+
+    /// The lines without a network.
+    fn micro(&self) -> Result<Vec<Line>> {
+        let mut lines = micro::lines()?;
+        lines.retain(|line| self.wants(&line.name));
+        Ok(lines)
+    }
+
     fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }
@@ -80,9 +96,10 @@ const TRACED: u64 = 20;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     if arguments.marked {
-        let mut lines = micro::lines()?;
-        lines.retain(|line| arguments.wants(&line.name));
-        return instructions::run_marked(lines);
+        return instructions::run_marked(arguments.micro()?);
+    }
+    if arguments.part_of_samples {
+        return processes::run(arguments.micro()?, arguments.effort());
     }
     if let (Some(name), Some(who)) = (&arguments.child, &arguments.who) {
         let mut lines = sockets::plans(&Ends::find()?, arguments.part).into_iter();
@@ -109,15 +126,19 @@ fn has(program: &str) -> bool {
 
 fn compare(arguments: &Arguments) -> Result<()> {
     let part = if arguments.quick { QUICK } else { 1 };
-    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
-    let mut lines = micro::lines()?;
+    let effort = arguments.effort();
     let only_micro =
         !arguments.only.is_empty() && arguments.only.iter().all(|part| part.starts_with("micro"));
     let ends = if only_micro { None } else { Some(Ends::find()?) };
-    lines.extend(ends.iter().flat_map(|ends| sockets::plans(ends, part)));
+    let mut lines: Vec<_> = ends.iter().flat_map(|ends| sockets::plans(ends, part)).collect();
     lines.retain(|line| arguments.wants(&line.name));
 
-    let (mut results, mut failed) = (Vec::new(), 0);
+    let options: &[&str] = if arguments.quick { &["--quick"] } else { &[] };
+    let mut results = processes::measure(arguments.micro()?, effort, &arguments.only, options)?;
+    for measured in &results {
+        eprintln!("bench: {}", report::row(measured));
+    }
+    let mut failed = 0;
     for line in lines {
         let name = line.name.clone();
         match measure::measure(line, effort) {

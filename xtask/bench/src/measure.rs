@@ -15,13 +15,20 @@ pub(crate) struct Effort {
     turns: usize,
     /// Ratios taken of a line whose rounds are long: one turn each.
     long_samples: usize,
+    /// Processes that share the samples of a line without a network.
+    pub(crate) processes: usize,
 }
 
 impl Effort {
     /// For `--quick`.
-    pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 3 };
+    pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 3, processes: 3 };
     /// Otherwise.
-    pub(crate) const FULL: Self = Self { samples: 31, turns: 9, long_samples: 7 };
+    pub(crate) const FULL: Self = Self { samples: 33, turns: 9, long_samples: 7, processes: 11 };
+
+    /// The part of one process.
+    pub(crate) fn of_one_process(self) -> Self {
+        Self { samples: self.samples / self.processes, ..self }
+    }
 }
 
 /// The middle of some numbers, and both ends.
