@@ -11,8 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// As much as one read gives.
 pub(crate) const PIECE: usize = 64 * 1024;
 
-/// Where the bytes of a stream begin, from the beginning of a page, or nearly.
-const AWAY: usize = 2048;
+/// The same bytes half a page away from where everybody's buffer begins: a copy between two places that are the same but for the page
+/// takes several times as long.
+pub(crate) fn away(bytes: &[u8]) -> &'static [u8] {
+    const HALF: usize = 2048;
+    let mut at_half = vec![0; HALF];
+    at_half.extend_from_slice(bytes);
+    &at_half.leak()[HALF..]
+}
 
 /// A stream of frames that begins again when it is at its end: what a kernel would give, without the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -87,15 +93,13 @@ impl Frames {
     /// Puts frames one after the other until there are about eight pieces of them: more than a cache next to the core
     /// holds of what went before, less than one further away.
     pub(crate) fn fill(mut put: impl FnMut(usize, &mut Vec<u8>)) -> Self {
-        // Half a page away from where everybody's buffer begins: a copy between two places that are the same but for the page takes
-        // several times as long.
-        let mut bytes = vec![0; AWAY];
+        let mut bytes = Vec::new();
         let mut count = 0;
-        while bytes.len() < AWAY + 8 * PIECE {
+        while bytes.len() < 8 * PIECE {
             put(count, &mut bytes);
             count += 1;
         }
-        Self { bytes: &bytes.leak()[AWAY..], count: count as u64 }
+        Self { bytes: away(&bytes), count: count as u64 }
     }
 
     /// The next bytes of the stream, from its beginning.

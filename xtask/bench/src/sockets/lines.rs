@@ -20,6 +20,7 @@ use super::proxies;
 use super::replay::Replay;
 use crate::line::{Clock, Contender, Line, Target, Who};
 use crate::micro::decode::runtime;
+use crate::micro::source::away;
 
 /// The other ends.
 #[derive(Debug)]
@@ -263,8 +264,7 @@ fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     const SQL: &str = "COPY bench_in FROM STDIN WHERE a < 0";
     const ROW: &[u8] = b"4711\tAda Lovelace, Countess\tthe quick brown fox jumps over all.\n";
     let in_block = 65_536 / ROW.len();
-    let block: &'static [u8] = ROW.repeat(in_block).leak();
-    let in_blocks = Pieces { piece: block, times: count / in_block as u64 };
+    let in_blocks = Pieces { piece: away(&ROW.repeat(in_block)), times: count / in_block as u64 };
     let server = ends.servers.first().map(|server| (format!("server {}", server.major), &server.tcp));
     for (end, at) in [(String::from("replay"), &ends.tcp)].into_iter().chain(server) {
         let each = Line::new(format!("{end}: COPY IN, a call a row"), "row", count, Target::new(1.2, 1.0));
