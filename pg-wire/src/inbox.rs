@@ -194,6 +194,7 @@ impl Inbox {
     }
 
     /// Lends the frame that [`whole`](Self::whole) has just found: with the same questions, whose answers are known.
+    #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) fn lend(&mut self, head: Head) -> Frame<'_> {
         let Head { code, body } = head;
