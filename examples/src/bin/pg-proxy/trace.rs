@@ -64,9 +64,7 @@ impl Trace {
     /// A message.
     #[inline]
     pub(crate) fn message<M: Message + ?Sized>(&self, direction: Direction, message: &M) {
-        if self.0.is_some() {
-            self.write(|output| writeln!(output, "{}", message.trace(direction)));
-        }
+        self.write(|output| writeln!(output, "{}", message.trace(direction)));
     }
 
     /// The one byte that answers a request for encryption.
@@ -79,9 +77,20 @@ impl Trace {
         self.write(|output| output.flush());
     }
 
-    /// The first failure is told, and the last thing that is done.
+    /// In line as far as the question whether anybody wants it: mostly nobody does.
+    #[inline(always)]
     fn write(&self, line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
-        let Some(shared) = &self.0 else { return };
+        if let Some(shared) = &self.0 {
+            Self::write_to(shared, line);
+        }
+    }
+
+    /// The first failure is told, and the last thing that is done.
+    #[inline(never)]
+    fn write_to(
+        shared: &Mutex<Output>,
+        line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>,
+    ) {
         let mut output: MutexGuard<'_, Output> = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = output.as_mut().map(line) {
             say(format_args!("pg-proxy: the trace ends here: {error}"));
