@@ -5,7 +5,7 @@ use std::io;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{self, Poll};
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use pg_stream_tokio::{Connection, IntoHalves, Socket, TokioIo};
@@ -162,10 +162,13 @@ impl<T> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<T> {
-        // Nobody else ends it, so it is a panic, which goes on here.
-        let join =
-            |joined: Result<T, JoinError>| joined.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-        Pin::new(&mut self.0).poll(cx).map(join)
+        match ready!(Pin::new(&mut self.0).poll(cx)).map_err(JoinError::try_into_panic) {
+            Ok(result) => Poll::Ready(result),
+            // It goes on here.
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The runtime ends, and whoever waits with it.
+            Err(Err(_)) => Poll::Pending,
+        }
     }
 }
 
