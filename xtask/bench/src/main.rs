@@ -134,11 +134,17 @@ fn compare(arguments: &Arguments) -> Result<()> {
     lines.retain(|line| arguments.wants(&line.name));
 
     let options: &[&str] = if arguments.quick { &["--quick"] } else { &[] };
-    let mut results = processes::measure(arguments.micro()?, effort, &arguments.only, options)?;
+    let (mut results, mut failed) = (Vec::new(), 0);
+    match processes::measure(arguments.micro()?, effort, &arguments.only, options) {
+        Ok(measured) => results = measured,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            failed += 1;
+        }
+    }
     for measured in &results {
         eprintln!("bench: {}", report::row(measured));
     }
-    let mut failed = 0;
     for line in lines {
         let name = line.name.clone();
         match measure::measure(line, effort) {

@@ -26,7 +26,7 @@ pub(crate) fn measure(
             ourselves.arg("--only").arg(word);
         }
         let output = ourselves.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-        ensure!(output.status.success(), "the lines without a network");
+        ensure!(output.status.success(), "the lines without a network could not be measured");
         let said = String::from_utf8(output.stdout)?;
         let mut said = said.lines();
         for outcome in results.iter_mut().flat_map(|result| &mut result.outcomes) {
