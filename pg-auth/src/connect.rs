@@ -7,10 +7,10 @@ use pg_wire::backend::Backend;
 use pg_wire::{Connection, Limits, Transport};
 
 use crate::accept::{Accept, AcceptStep, Credentials, Login, Startup};
-use crate::cleartext::Link;
 use crate::config::{Config, Host};
 use crate::error::{AuthError, ConfigError, Refusal};
 use crate::handshake::{Handshake, Step};
+use crate::link::Link;
 use crate::scram::{Derivation, SaltedPassword};
 use crate::session::{CancelKey, Session};
 

@@ -7,9 +7,9 @@ use pg_wire::backend::{Authentication, Backend, NegotiateProtocolVersion};
 use pg_wire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse, StartupMessage};
 use pg_wire::{Inbox, Outbox, Secret, SecretText, Terminated, Text};
 
-use crate::cleartext::Link;
 use crate::config::{AuthMethod, BindingMode, Config, ProtocolVersion, SslMode};
 use crate::error::{AuthError, PeerError, PolicyError, Refusal, printable};
+use crate::link::Link;
 use crate::md5;
 use crate::scram::{
     ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Derivation, Nonce, Proven, SCRAM_SHA_256,
@@ -345,7 +345,7 @@ impl<'c> Handshake<'c> {
     }
 
     /// The server says that the user is in. What was demanded of it is looked at once more, here at the door.
-    fn settle(&self, proven: Option<Proven>) -> Result<State, AuthError> {
+    fn settle(&mut self, proven: Option<Proven>) -> Result<State, AuthError> {
         let bound = proven.is_some_and(|proven| proven.is_bound());
         if self.config.channel_binding == BindingMode::Require && !bound {
             return Err(PolicyError::ChannelBinding.into());
@@ -353,6 +353,7 @@ impl<'c> Handshake<'c> {
         if !self.config.require_auth.allows(self.session.auth_method) {
             return Err(PolicyError::Method(self.session.auth_method).into());
         }
+        self.session.channel_bound = bound;
         Ok(State::Settling)
     }
 

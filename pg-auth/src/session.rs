@@ -9,9 +9,11 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::config::{AuthMethod, Host, ProtocolVersion};
+use crate::link::TlsInfo;
 
 /// What a session began with.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Session {
     /// The host that an adapter's `dial` has reached, for its `cancel`; `None` over a stream of the caller's own.
     pub host: Option<Host>,
@@ -27,6 +29,10 @@ pub struct Session {
     pub notices: Vec<ServerError>,
     /// How the user was authenticated.
     pub auth_method: AuthMethod,
+    /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS), so that nobody stands between.
+    pub channel_bound: bool,
+    /// What the TLS layer reports about the channel; `None` without TLS, or where nothing was reported.
+    pub tls: Option<TlsInfo>,
 }
 
 impl Session {
@@ -40,6 +46,8 @@ impl Session {
             unrecognized_options: Vec::new(),
             notices: Vec::new(),
             auth_method: AuthMethod::None,
+            channel_bound: false,
+            tls: None,
         }
     }
 }

@@ -13,8 +13,9 @@ pub use pg_wire::frontend::ProtocolVersion;
 pub use require_auth::{AuthMethod, RequireAuth};
 pub use words::{BindingMode, Replication, SslMode, SslNegotiation};
 
-use crate::cleartext::{self, Link};
+use crate::cleartext;
 use crate::error::{ConfigError, PolicyError};
+use crate::link::Link;
 use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
 
