@@ -247,7 +247,7 @@ async fn a_cancel_request_ends_the_statement_it_is_for() {
     let mut mock = Mock::start(&[]);
     let (mut conn, session) = mock.client("").await;
     let key = session.cancel_key.expect("the server gives a key");
-    let host = Host::Tcp { host: "127.0.0.1".into(), port: mock.port };
+    let host = Host::new("127.0.0.1", mock.port);
 
     // One that comes while nothing runs hits nothing.
     cancel(&host, &key).await.expect("it is taken");

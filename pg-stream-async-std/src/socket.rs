@@ -28,8 +28,11 @@ impl Socket {
     /// The operating system's.
     pub async fn dial(host: &Host) -> io::Result<Self> {
         match host {
-            Host::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            Host::Tcp { host, address, port, .. } => {
+                let stream = match address {
+                    Some(address) => TcpStream::connect((*address, *port)).await?,
+                    None => TcpStream::connect((host.as_str(), *port)).await?,
+                };
                 // A batch leaves whole; waiting for more of it would only cost time.
                 stream.set_nodelay(true)?;
                 Ok(Self::Tcp(stream))

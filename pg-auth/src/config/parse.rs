@@ -470,7 +470,7 @@ mod tests {
         assert_eq!(hosts("postgres://?host=h1,/tmp&port=1,2"), ["h1:1", "/tmp/.s.PGSQL.2"]);
         assert_eq!(hosts("postgres://[::1]"), ["[::1]:5432"]);
         assert_eq!(hosts("postgres://u:p@[fe80::1%25eth0]:6432,h2/db"), ["[fe80::1%eth0]:6432", "h2:5432"]);
-        assert_eq!(config("postgres://[::1]").hosts, [Host::Tcp { host: "::1".into(), port: 5432 }]);
+        assert_eq!(config("postgres://[::1]").hosts, [Host::new("::1", 5432)]);
     }
 
     #[test]
