@@ -214,7 +214,7 @@ impl fmt::Debug for ClientChallenged {
 /// The proof is made: [`message`](Self::message) is to be sent, and the server's answer goes to [`server_final`](Self::server_final).
 pub struct ClientFinal {
     message: Zeroizing<Vec<u8>>,
-    signature: [u8; 32],
+    signature: Box<Zeroizing<[u8; 32]>>,
     bound: bool,
 }
 
@@ -234,7 +234,7 @@ impl ClientFinal {
         let signature = attributes.expect_from_server(b'v')?;
         let given = signature.base64_32()?;
         attributes.skip_extensions()?;
-        if bool::from(given.ct_eq(&self.signature)) {
+        if bool::from(given.ct_eq(self.signature.as_slice())) {
             Ok(Proven { bound: self.bound })
         } else {
             Err(signature.fault(ScramFault::Signature))
@@ -426,7 +426,7 @@ mod tests {
         let challenged = challenged(b"r=abcdef,s=c2FsdA==,i=1")?;
         let salted = challenged.derivation(&"secret".into()).run();
         let last = || challenged.clone().finish(&salted);
-        let right = format!("v={}", STANDARD.encode(last().signature));
+        let right = format!("v={}", STANDARD.encode(last().signature.as_slice()));
 
         assert!(!last().server_final(right.as_bytes())?.is_bound());
         last().server_final(format!("{right},x=unknown").as_bytes())?;

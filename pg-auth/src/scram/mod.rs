@@ -11,7 +11,6 @@
 mod attributes;
 mod cache;
 mod client;
-mod hi;
 mod keys;
 mod nonce;
 mod server;

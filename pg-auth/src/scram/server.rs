@@ -174,7 +174,7 @@ impl ServerChallenge {
         self.auth_message.extend_from_slice(without_proof);
         let client_key = self.verifier.recover(&bytes, &self.auth_message).ok_or(AuthError::Denied)?;
         let server_key = self.verifier.server_key().clone();
-        let message = format!("v={}", STANDARD.encode(server_key.signature(&self.auth_message)));
+        let message = format!("v={}", STANDARD.encode(server_key.signature(&self.auth_message).as_slice()));
         Ok(Accepted { message: message.into_bytes(), client_key, server_key })
     }
 }

@@ -66,7 +66,11 @@ impl Verifier {
     /// user's name and a secret of the server, which should be random and live as long as its stored passwords do. `iterations` should
     /// be what real users have, usually [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], iterations: NonZeroU32) -> Self {
-        let derive = |what: &[u8]| hmac(secret, &[what, b"\0", user]);
+        let derive = |what: &[u8]| {
+            let mut derived = [0; 32];
+            hmac(secret, &[what, b"\0", user], &mut derived);
+            derived
+        };
         let salt = derive(b"salt").into_iter().take(SALT_LENGTH).collect();
         let (stored_key, server_key) = (derive(b"stored key").into(), derive(b"server key").into());
         Self { iterations, salt, stored_key, server_key, mock: true }
