@@ -75,7 +75,7 @@ pub fn unix_socket(_: &std::path::Path, _: &Config) -> io::Result<crate::stream:
 }
 
 /// Checks that the process at the other end runs as this user.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(feature = "requirepeer", any(target_os = "linux", target_os = "android")))]
 fn check_peer(stream: &std::os::unix::net::UnixStream, required: &str) -> io::Result<()> {
     let peer = rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw();
     let name = uzers::get_user_by_uid(peer).map(|user| user.name().to_string_lossy().into_owned());
@@ -87,9 +87,9 @@ fn check_peer(stream: &std::os::unix::net::UnixStream, required: &str) -> io::Re
     Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg(all(unix, not(all(feature = "requirepeer", any(target_os = "linux", target_os = "android")))))]
 fn check_peer(_: &std::os::unix::net::UnixStream, _: &str) -> io::Result<()> {
-    let message = "requirepeer is not supported on this system";
+    let message = "requirepeer needs Linux and the feature \"requirepeer\" of the crate";
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 
@@ -157,6 +157,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
+    #[cfg(feature = "requirepeer")]
     #[test]
     fn requirepeer_names_the_user_of_the_server() {
         let dir = tempfile::tempdir().expect("a directory");

@@ -1,5 +1,6 @@
 //! Dialling: which hosts, which addresses, with TLS or without, in which order, and when to go on to the next.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
 use pg_wire::{Connection, SqlState};
@@ -80,7 +81,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
             }
         };
         if self.config.load_balance_hosts == LoadBalanceHosts::Random {
-            fastrand::shuffle(&mut addresses);
+            shuffle(&mut addresses);
         }
         let mut next = Next::Host;
         for address in addresses {
@@ -212,9 +213,18 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
 fn ordered(hosts: &[Host], order: LoadBalanceHosts) -> Vec<&Host> {
     let mut hosts: Vec<&Host> = hosts.iter().collect();
     if order == LoadBalanceHosts::Random {
-        fastrand::shuffle(&mut hosts);
+        shuffle(&mut hosts);
     }
     hosts
+}
+
+/// Puts the items in a random order. The numbers are those that the standard library seeds its hash tables with: good enough to spread
+/// load, and not a secret.
+fn shuffle<T>(items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        let number = RandomState::new().hash_one(last);
+        items.swap(last, (number % (last as u64 + 1)) as usize);
+    }
 }
 
 /// The kinds of session to look for, one pass over the hosts for each.
@@ -271,5 +281,39 @@ fn last(mut failed: Vec<ConnectError>) -> ConnectError {
     match failed.pop() {
         Some(error) => error.after(failed),
         None => ConfigError::Missing("host").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_order_of_three_hosts_occurs() {
+        let mut seen = std::collections::HashSet::new();
+        // 1,000 draws miss one of six orders with a probability of 6 * (5/6)^1000, less than 10^-78.
+        for _ in 0..1000 {
+            let mut hosts = [1, 2, 3];
+            shuffle(&mut hosts);
+            seen.insert(hosts);
+        }
+        assert_eq!(seen.len(), 6);
+    }
+
+    #[test]
+    fn each_sslmode_has_its_order_of_streams() {
+        let order = |mode, available| links(mode, available).ok();
+        for (mode, expected) in [
+            (SslMode::Disable, (Link::Tcp, None)),
+            (SslMode::Allow, (Link::Tcp, Some(Link::Tls))),
+            (SslMode::Prefer, (Link::Tls, Some(Link::Tcp))),
+            (SslMode::Require, (Link::Tls, None)),
+            (SslMode::VerifyCa, (Link::Tls, None)),
+            (SslMode::VerifyFull, (Link::Tls, None)),
+        ] {
+            assert_eq!(order(mode, true), Some(expected), "{mode}");
+            let optional = matches!(mode, SslMode::Disable | SslMode::Allow | SslMode::Prefer);
+            assert_eq!(order(mode, false), optional.then_some((Link::Tcp, None)), "{mode}");
+        }
     }
 }
