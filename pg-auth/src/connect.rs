@@ -8,7 +8,7 @@ use pg_wire::{Connection, Limits, Transport};
 
 use crate::accept::{Accept, AcceptStep, Credentials, Login, Startup};
 use crate::config::{Config, Host};
-use crate::error::{AuthError, ConfigError, Refusal};
+use crate::error::{AuthError, ConfigError, PolicyError, Refusal};
 use crate::handshake::{Handshake, Step};
 use crate::link::Link;
 use crate::scram::{Derivation, SaltedPassword};
@@ -93,6 +93,14 @@ where
                 let salted = offload(job).await.map_err(|error| ConnectError::Offload(Some(error)))?;
                 handshake.derived(&salted, conn.outbox_mut());
             }
+            Step::Token(request) => {
+                let Some(tokens) = &handshake.config().tokens else {
+                    return Err(AuthError::from(PolicyError::NoTokens).into());
+                };
+                let reply = tokens.token(request).await;
+                handshake.token(reply, conn.outbox_mut())?;
+            }
+            Step::Gss(job) => handshake.stepped(job.run(), conn.outbox_mut())?,
             Step::Ready(session) => {
                 flushed.map_err(|error| unsent.unwrap_or(error))?;
                 return Ok(session);
@@ -147,6 +155,11 @@ where
                 let salted = offload(job).await.map_err(|error| ConnectError::Offload(Some(error)))?;
                 accept.derived(&salted);
             }
+            AcceptStep::Token(check) => {
+                let is_good = check.run().await;
+                accept.token_checked(is_good);
+            }
+            AcceptStep::Gss(job) => accept.stepped(job.run()),
             AcceptStep::Accepted(login) => {
                 flushed?;
                 return Ok(Accepted::Login(login));
@@ -185,6 +198,7 @@ where
 pub async fn cancel<T: Transport>(conn: &mut Connection<T>, key: &CancelKey) -> Result<(), ConnectError> {
     let phase = Phase::begin(conn);
     let conn = &mut *phase.conn;
+    conn.set_limits(phase.limits.before_authentication());
     conn.put(&key.request()).flush().await?;
     match conn.recv().await {
         Err(pg_wire::Error::Closed { mid_message: false }) => Ok(()),
@@ -207,7 +221,6 @@ struct Phase<'c, T> {
 impl<'c, T> Phase<'c, T> {
     fn begin(conn: &'c mut Connection<T>) -> Self {
         let limits = *conn.inbox().limits();
-        conn.set_limits(limits.before_authentication());
         Self { conn, limits }
     }
 }
@@ -257,7 +270,7 @@ impl ConnectError {
     /// What the server said, if it is the server that refused.
     pub fn server_error(&self) -> Option<&pg_wire::backend::ServerError> {
         match self {
-            Self::Auth(AuthError::Server(Refusal::Response(error))) => Some(error),
+            Self::Auth(error) => error.server_error(),
             _ => None,
         }
     }

@@ -19,19 +19,22 @@
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 pub mod accept;
+pub mod certificate;
 pub mod cleartext;
 pub mod config;
 pub mod connect;
 pub mod error;
+pub mod gss;
 pub mod handshake;
 pub mod link;
 pub mod md5;
+pub mod oauth;
 pub mod saslprep;
 pub mod scram;
 pub mod secret;
 pub mod session;
 
-pub use accept::{Accept, AcceptStep, Credentials, Login, Startup, Stored};
+pub use accept::{Accept, AcceptStep, CertificateUser, Credentials, Login, Startup, Stored};
 pub use config::{AuthenticationMode, Config, Host, SslMode};
 pub use connect::ConnectError;
 pub use error::AuthError;

@@ -93,8 +93,9 @@ impl ConnectionBuilder {
             let unreachable = |error| ConnectError::Unreachable { host: host.to_string(), error };
             let socket = Socket::dial(host).await.map_err(unreachable)?;
             let link = socket.link();
-            let (conn, session) = self.connect_as(socket, link).await?;
-            Ok((conn, Session { host: Some(host.clone()), ..session }))
+            let (conn, mut session) = self.connect_as(socket, link).await?;
+            session.host = Some(host.clone());
+            Ok((conn, session))
         };
         connect::first_reachable(&self.config, |host| within(self.config.connect_timeout, attempt(host)))
             .await

@@ -15,7 +15,9 @@ pub use words::{BindingMode, Replication, SslMode, SslNegotiation};
 
 use crate::cleartext;
 use crate::error::{ConfigError, PolicyError};
+use crate::gss::Gss;
 use crate::link::Link;
+use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
 
@@ -69,6 +71,10 @@ pub struct Config {
     pub scram_keys: Option<ScramKeys>,
     /// Where SCRAM keys are kept from one connection to the next. Default nowhere.
     pub scram_cache: Option<KeyCache>,
+    /// Where bearer tokens come from, for servers that ask for one. Default nowhere.
+    pub tokens: Option<Tokens>,
+    /// GSSAPI or SSPI, for servers that ask for it. Default none.
+    pub gss: Option<Gss>,
     /// The database; the server takes one of the user's name if there is none.
     pub database: Option<String>,
     /// Where to connect to, in the order in which to try. Ignored over a stream of the caller's own. Empty: dialling fails, there is no default host.
@@ -103,6 +109,8 @@ impl Config {
             password: None,
             scram_keys: None,
             scram_cache: None,
+            tokens: None,
+            gss: None,
             database: None,
             hosts: Vec::new(),
             parameters: Vec::new(),
@@ -142,6 +150,18 @@ impl Config {
     /// Keeps SCRAM keys in this cache, so that a later connection with the same password need not derive them again.
     pub fn scram_cache(mut self, cache: &KeyCache) -> Self {
         self.scram_cache = Some(cache.clone());
+        self
+    }
+
+    /// Sets where bearer tokens come from.
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// Sets what GSSAPI or SSPI is done with.
+    pub fn gss(mut self, gss: Gss) -> Self {
+        self.gss = Some(gss);
         self
     }
 
