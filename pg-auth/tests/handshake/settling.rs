@@ -271,7 +271,7 @@ fn a_user_who_is_in_may_still_be_sent_away() {
 
 #[test]
 fn an_error_may_be_empty_and_one_that_is_malformed_is_told_from_it() {
-    in_already(&user()).server_bytes(b"E\0\0\0\x05\0").fails("no message");
+    in_already(&user()).server_bytes(b"E\0\0\0\x05\0").fails("no error message available");
     for body in [&b"E\0\0\0\x04"[..], b"E\0\0\0\x05M", b"E\0\0\0\x07Mx\0", b"E\0\0\0\x06\0\0"] {
         in_already(&user()).server_bytes(body).refused_as_malformed("ErrorResponse");
     }
