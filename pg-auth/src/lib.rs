@@ -11,7 +11,7 @@
 //! - [`Session`]: what the server reported, and the key for cancel requests.
 //! - [`scram`], [`md5`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods by themselves, SCRAM from both chairs.
 //!
-//! No socket, runtime or clock is known here. What takes time is handed out as a value to be run elsewhere
+//! No socket, runtime or clock is known here, but for the age of keys in a [`scram::KeyCache`]. What takes time is handed out as a value to be run elsewhere
 //! ([`scram::Derivation`]), secrets are wiped when they are dropped and never print, and nothing is believed that was not
 //! checked.
 
