@@ -384,6 +384,13 @@ impl Inbox {
         }
     }
 
+    /// Drops everything that is buffered, and wipes it: for a connection that ends in the middle of a message, such as a password.
+    pub fn wipe(&mut self) {
+        self.skip = 0;
+        self.start = self.end;
+        self.scrub();
+    }
+
     /// Gives up memory beyond twice the read size, when it is empty. When it never is, because reads do not end where
     /// frames do, then from four times as much on and once little is left.
     fn shrink(&mut self) {
@@ -555,6 +562,18 @@ mod tests {
         }
         assert_eq!((errors, seen.len()), (1, 1));
         assert_eq!(seen[0].frame(), Frame { code: MessageCode::READY_FOR_QUERY, body: b"I" });
+    }
+
+    #[test]
+    fn a_wiped_inbox_holds_nothing_of_a_message_cut_short() {
+        let mut inbox = Inbox::new(Limits::FRONTEND);
+        inbox.extend(&frame(b'p', b"first\0"));
+        inbox.next().expect("well-formed");
+        inbox.extend(b"p\0\0\0\x63half a password");
+        inbox.wipe();
+        assert_eq!((inbox.buffered(), inbox.buf.iter().find(|byte| **byte != 0)), (0, None));
+        inbox.extend(&frame(b'S', b""));
+        assert_eq!(inbox.next(), Ok(Some(Frame { code: MessageCode::SYNC, body: b"" })));
     }
 
     #[test]
