@@ -272,6 +272,9 @@ impl Incoming {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            // A TLS library's report of a peer that closed without close_notify, as a process of PostgreSQL does when it ends. A message
+            // that was cut short is still found, by its length.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             count => count,
         };
         Poll::Ready(match count {
