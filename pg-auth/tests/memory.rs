@@ -19,9 +19,10 @@ use pg_wire::{Inbox, Limits, Outbox};
 
 const MASK: u8 = 0x5a;
 
-/// A byte of the password, which stands nowhere as a whole. No letter comes twice in a row of 26.
+/// A byte of the password, which stands nowhere as a whole.
 fn letter(at: usize) -> u8 {
-    b"qzjxkvbpygfwmucldrhsnioate".get(at % 26).map_or(0, |byte| byte ^ u8::from(at % 2 == 0) * 0x20)
+    let lower = b"qzjxkvbpygfwmucldrhsnioate".get(at % 26).copied().unwrap_or_default();
+    if at.is_multiple_of(2) { lower.to_ascii_uppercase() } else { lower }
 }
 
 const LENGTH: usize = 22;

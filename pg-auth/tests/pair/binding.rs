@@ -70,7 +70,7 @@ fn an_offer_that_is_cut_on_its_way_is_noticed_by_the_server() {
         Pair::new(&config, Link::Tls)
             .client(|client| client.server_certificate(&certificate("rsa-sha256")))
             .server(|server| server.server_certificate(&certificate("rsa-sha256")))
-            .to_client(cut)
+            .towards_client(cut)
     };
     let outcome = pair().run(scram);
     refused(&outcome, ScramFault::Downgrade, "FATAL 08P01: SCRAM channel binding negotiation error");
@@ -78,7 +78,7 @@ fn an_offer_that_is_cut_on_its_way_is_noticed_by_the_server() {
     // One who changes the flag as well changes what the proof is over.
     let mut changed = false;
     let outcome = pair()
-        .to_server(|bytes| {
+        .towards_server(|bytes| {
             let bytes = replaced(bytes, b"y,,n=", b"n,,n=");
             changed = changed || bytes.windows(5).any(|window| window == b"n,,n=");
             bytes
@@ -190,12 +190,12 @@ fn each_flag_that_does_not_fit_the_choice_is_refused() {
         ("SCRAM-SHA-256", "n,,n=,r=", ScramFault::Nonce, "FATAL 08P01: invalid SCRAM response"),
     ] {
         let lie = |bytes: Vec<u8>| if bytes.starts_with(b"p") { first(mechanism, data) } else { bytes };
-        refused(&bound().to_server(lie).run(scram), fault, told);
+        refused(&bound().towards_server(lie).run(scram), fault, told);
     }
     for mechanism in ["SCRAM-SHA-1", "scram-sha-256", "", "OAUTHBEARER"] {
         let lie =
             |bytes: Vec<u8>| if bytes.starts_with(b"p") { first(mechanism, "n,,n=,r=abc") } else { bytes };
-        let outcome = bound().to_server(lie).run(scram);
+        let outcome = bound().towards_server(lie).run(scram);
         assert_eq!(*outcome.reason(), ClientError::NoMechanism.into());
         assert_eq!(
             server_refusal(&outcome),
@@ -210,6 +210,6 @@ fn each_flag_that_does_not_fit_the_choice_is_refused() {
             bytes
         }
     };
-    let outcome = Pair::new(&config, Link::Tls).to_server(lie).run(scram);
+    let outcome = Pair::new(&config, Link::Tls).towards_server(lie).run(scram);
     assert_eq!(*outcome.reason(), ClientError::NoMechanism.into());
 }

@@ -96,7 +96,7 @@ fn a_library_that_fails_is_quoted_on_its_side() {
     let lie = |bytes: Vec<u8>| if bytes.starts_with(b"p") { message(b'p', b"?") } else { bytes };
     let outcome = Pair::new(&config, Link::Tcp)
         .client(|client| client.host("db.example"))
-        .to_server(lie)
+        .towards_server(lie)
         .run(server(2, ALICE));
     assert!(matches!(outcome.reason(), AuthError::Plugin(_)));
     assert_eq!(outcome.told(), "FATAL 28000: GSSAPI authentication failed for user \"alice\"");
@@ -135,7 +135,7 @@ fn ok_before_the_context_is_established_is_not_believed() {
         };
         let outcome = Pair::new(&config, Link::Tcp)
             .client(|client| client.host("db.example"))
-            .to_client(meddle)
+            .towards_client(meddle)
             .run(server(4, ALICE));
         assert_eq!(outcome.client.err(), Some(PeerError::Unproven.into()), "{nth}");
     }
@@ -151,7 +151,7 @@ fn sspi_is_the_same_under_another_name() {
     let config = Config::new("alice").gss(gss).require_auth("sspi".parse().expect("it is a list"));
     let outcome = Pair::new(&config, Link::Tcp)
         .client(|client| client.host("db.example"))
-        .to_client(sspi)
+        .towards_client(sspi)
         .run(server(2, ALICE));
     assert_eq!(outcome.client.expect("alice is let in").auth_method, AuthMethod::Sspi);
 }

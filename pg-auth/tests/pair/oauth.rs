@@ -179,7 +179,7 @@ fn ok_is_not_believed_before_a_token_was_sent_or_after_one_was_refused() {
             spoken += 1;
             if spoken == nth + 1 { ok.clone() } else { bytes }
         };
-        let outcome = Pair::new(&config, Link::Tls).to_client(meddle).run(wants("good"));
+        let outcome = Pair::new(&config, Link::Tls).towards_client(meddle).run(wants("good"));
         assert_eq!(outcome.client.err(), Some(PeerError::Unproven.into()), "{nth}");
     }
 }
@@ -192,7 +192,7 @@ fn a_document_that_cannot_be_read_is_named() {
             true => message(b'R', &[b"\0\0\0\x0b", document].concat()),
             false => bytes,
         };
-        let outcome = Pair::new(&config, Link::Tls).to_client(meddle).run(wants("good"));
+        let outcome = Pair::new(&config, Link::Tls).towards_client(meddle).run(wants("good"));
         assert_eq!(outcome.client.err(), Some(PeerError::Document.into()));
     }
 }
@@ -211,7 +211,7 @@ fn a_client_that_speaks_the_mechanism_badly_is_told_so() {
         (b"", OAuthFault::Syntax),
     ] {
         let lie = |bytes: Vec<u8>| if bytes.starts_with(b"p") { first(data) } else { bytes };
-        let outcome = Pair::new(&config, Link::Tls).to_server(lie).run(wants("good"));
+        let outcome = Pair::new(&config, Link::Tls).towards_server(lie).run(wants("good"));
         assert_eq!(*outcome.reason(), ClientError::OAuth(fault).into());
         assert_eq!(outcome.told(), "FATAL 08P01: malformed OAUTHBEARER message");
     }
@@ -222,7 +222,7 @@ fn a_client_that_speaks_the_mechanism_badly_is_told_so() {
         spoken += usize::from(bytes.starts_with(b"p"));
         if spoken == 2 && bytes.starts_with(b"p") { message(b'p', b"\x01\x01") } else { bytes }
     };
-    let outcome = Pair::new(&config, Link::Tls).to_server(lie).run(wants("good"));
+    let outcome = Pair::new(&config, Link::Tls).towards_server(lie).run(wants("good"));
     assert_eq!(*outcome.reason(), ClientError::OAuth(OAuthFault::Answer).into());
 }
 

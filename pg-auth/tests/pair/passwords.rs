@@ -123,7 +123,7 @@ fn an_empty_password_is_refused_before_it_is_looked_at() {
     let empty = |bytes: Vec<u8>| if bytes.first() == Some(&b'p') { message(b'p', b"\0") } else { bytes };
     for nth in 0..4 {
         let config = alice();
-        let outcome = Pair::new(&config, Link::Unix).to_server(empty).run(|_| all("").remove(nth));
+        let outcome = Pair::new(&config, Link::Unix).towards_server(empty).run(|_| all("").remove(nth));
         assert_eq!(*outcome.reason(), ClientError::EmptyPassword.into(), "{nth}");
         assert_eq!(outcome.told(), "FATAL 28P01: empty password returned by client");
     }
@@ -156,7 +156,7 @@ fn salts_for_md5_are_any_four_bytes() {
             bytes
         };
         let outcome =
-            Pair::new(&config, Link::Unix).to_client(note).run(|_| Credentials::Md5(stored.clone()));
+            Pair::new(&config, Link::Unix).towards_client(note).run(|_| Credentials::Md5(stored.clone()));
         assert!(outcome.client.is_ok());
     }
     assert_eq!(salts.len(), 200, "none comes twice");
@@ -179,7 +179,7 @@ fn a_mock_has_the_shape_of_the_users_who_exist() {
                 true => Credentials::Scram(Verifier::new(&"other".into(), vec![7; length], iterations)),
                 false => Credentials::unknown_like(b"of this server", user, length, iterations),
             };
-            let outcome = Pair::new(&config, Link::Tcp).to_client(note).run(credentials);
+            let outcome = Pair::new(&config, Link::Tcp).towards_client(note).run(credentials);
             assert_eq!(*outcome.reason(), AuthError::Denied);
         }
         let half = challenges.len() / 2;

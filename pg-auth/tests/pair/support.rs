@@ -62,12 +62,12 @@ impl<'c> Pair<'c> {
     }
 
     /// Has somebody in the middle change what the client says.
-    pub(crate) fn to_server(self, meddle: impl FnMut(Vec<u8>) -> Vec<u8> + 'c) -> Self {
+    pub(crate) fn towards_server(self, meddle: impl FnMut(Vec<u8>) -> Vec<u8> + 'c) -> Self {
         Self { to_server: Box::new(meddle), ..self }
     }
 
     /// Has somebody in the middle change what the server says.
-    pub(crate) fn to_client(self, meddle: impl FnMut(Vec<u8>) -> Vec<u8> + 'c) -> Self {
+    pub(crate) fn towards_client(self, meddle: impl FnMut(Vec<u8>) -> Vec<u8> + 'c) -> Self {
         Self { to_client: Box::new(meddle), ..self }
     }
 
