@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use pg_wire::backend::ServerError;
+use pg_wire::frontend::ProtocolVersion;
 
 use crate::certificate::CertificateError;
-use crate::config::{AuthMethod, ProtocolVersion};
+use crate::config::AuthMethod;
+pub use crate::config::error::{ConfigError, ServiceError, UnsupportedParameter};
 use crate::oauth::{Discovery, OAuthFault};
 
 /// Why the connection phase failed. No variant holds a password, a key, a token or a connection string.
@@ -292,42 +294,6 @@ pub enum WireError {
     Encode(pg_wire::EncodeError),
 }
 
-/// What is wrong with a configuration, a connection string or a stored password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The connection string cannot be read at this byte.
-    Syntax {
-        /// What is missing or too much.
-        problem: &'static str,
-        /// Where, in bytes from the start of the string.
-        offset: usize,
-    },
-    /// The connection string has a parameter that libpq does not know either. Empty when the name is too odd to be shown.
-    UnknownParameter(Box<str>),
-    /// libpq knows this parameter, this library does not, and to ignore it could change what the caller gets.
-    UnsupportedParameter(&'static str),
-    /// The parameter's value is not one of those it can have.
-    InvalidValue(&'static str),
-    /// The value is not UTF-8; only a password need not be.
-    NotUtf8(&'static str),
-    /// The value, or the name of a start-up parameter, holds a NUL byte, which no message can carry.
-    Nul(&'static str),
-    /// There are several ports, and not as many as there are hosts.
-    PortCount {
-        /// How many hosts there are.
-        hosts: usize,
-        /// How many ports there are.
-        ports: usize,
-    },
-    /// The value must be there.
-    Missing(&'static str),
-    /// A start-up parameter has a name that it cannot have: empty, or one that has a field of its own.
-    ReservedParameter(Box<str>),
-    /// A stored password is not of the form it should have; the name of that form is given.
-    StoredPassword(&'static str),
-}
-
 impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -494,34 +460,6 @@ impl fmt::Display for PolicyError {
     }
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Syntax { problem, offset } => {
-                write!(f, "invalid connection string at byte {offset}: {problem}")
-            }
-            Self::UnknownParameter(name) if name.is_empty() => {
-                f.write_str("invalid connection parameter name")
-            }
-            Self::UnknownParameter(name) => write!(f, "invalid connection parameter \"{name}\""),
-            Self::UnsupportedParameter(name) => {
-                write!(f, "connection parameter \"{name}\" is not supported, or not with this value")
-            }
-            Self::InvalidValue(name) => write!(f, "invalid value for \"{name}\""),
-            Self::NotUtf8(name) => write!(f, "the value of \"{name}\" is not UTF-8"),
-            Self::Nul(name) => write!(f, "\"{name}\" holds a NUL byte"),
-            Self::PortCount { hosts, ports } => {
-                write!(f, "could not match {ports} port numbers to {hosts} hosts")
-            }
-            Self::Missing(name) => write!(f, "no \"{name}\" is given"),
-            Self::ReservedParameter(name) => {
-                write!(f, "\"{}\" cannot be set as a start-up parameter", name.escape_debug())
-            }
-            Self::StoredPassword(form) => write!(f, "not a stored password of the form {form}"),
-        }
-    }
-}
-
 impl Error for AuthError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -535,7 +473,6 @@ impl Error for Refusal {}
 impl Error for PeerError {}
 impl Error for ClientError {}
 impl Error for PolicyError {}
-impl Error for ConfigError {}
 
 impl From<Refusal> for AuthError {
     fn from(error: Refusal) -> Self {

@@ -74,6 +74,8 @@ pub struct Handshake<'c> {
     gss_tokens: usize,
     /// Bytes of notices and notifications that the session keeps, and what it costs to keep them.
     kept: usize,
+    /// AuthenticationOk has been accepted.
+    authenticated: bool,
     session: Session,
 }
 
@@ -186,6 +188,7 @@ impl<'c> Handshake<'c> {
             fresh: None,
             gss_tokens: 0,
             kept: 0,
+            authenticated: false,
             session: Session::new(config.max_protocol_version),
         })
     }
@@ -232,6 +235,11 @@ impl<'c> Handshake<'c> {
     /// Uses this nonce instead of asking the operating system for one. It may never be used again.
     pub fn nonce(self, nonce: Nonce) -> Self {
         Self { nonce: Some(nonce), ..self }
+    }
+
+    /// Whether AuthenticationOk has been accepted. An error that a server sends before is its answer to the login.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
     }
 
     /// The configuration that it connects by.

@@ -384,6 +384,13 @@ impl Inbox {
         }
     }
 
+    /// Drops everything that is buffered, and wipes it: for a connection that ends in the middle of a message, such as a password.
+    pub fn wipe(&mut self) {
+        self.skip = 0;
+        self.start = self.end;
+        self.scrub();
+    }
+
     /// Gives up memory beyond twice the read size, when it is empty. When it never is, because reads do not end where
     /// frames do, then from four times as much on and once little is left.
     fn shrink(&mut self) {
@@ -418,7 +425,7 @@ impl Drop for Inbox {
 
 /// The longest body that needs no second look: within every limit, and within what a length field can tell.
 fn smallest(limits: &Limits) -> usize {
-    limits.control.min(limits.bulk).min(i32::MAX as usize - 4)
+    limits.control.min(limits.authentication).min(limits.bulk).min(i32::MAX as usize - 4)
 }
 
 /// Length of the body by the length field, which counts itself: below 4 it wraps to more than any limit.
@@ -555,6 +562,36 @@ mod tests {
         }
         assert_eq!((errors, seen.len()), (1, 1));
         assert_eq!(seen[0].frame(), Frame { code: MessageCode::READY_FOR_QUERY, body: b"I" });
+    }
+
+    #[test]
+    fn a_wiped_inbox_holds_nothing_of_a_message_cut_short() {
+        let mut inbox = Inbox::new(Limits::FRONTEND);
+        inbox.extend(&frame(b'p', b"first\0"));
+        inbox.next().expect("well-formed");
+        inbox.extend(b"p\0\0\0\x63half a password");
+        inbox.wipe();
+        assert_eq!((inbox.buffered(), inbox.buf.iter().find(|byte| **byte != 0)), (0, None));
+        inbox.extend(&frame(b'S', b""));
+        assert_eq!(inbox.next(), Ok(Some(Frame { code: MessageCode::SYNC, body: b"" })));
+    }
+
+    #[test]
+    fn every_kind_of_client_message_has_postgresqls_limit() {
+        for (codes, limit) in [(&b"SHCDEcfX"[..], 9_996), (b"p", 65_531), (b"QPBFd", 0x3fff_fffa)] {
+            for code in codes {
+                let header = |body: usize| {
+                    let length = u32::try_from(body + 4).expect("it fits").to_be_bytes();
+                    [&[*code][..], &length].concat()
+                };
+                let mut inbox = Inbox::new(Limits::FRONTEND);
+                inbox.extend(&header(limit));
+                assert_eq!(inbox.next(), Ok(None), "{}", char::from(*code));
+                let mut inbox = Inbox::new(Limits::FRONTEND);
+                inbox.extend(&header(limit + 1));
+                assert!(inbox.next().is_err(), "{}", char::from(*code));
+            }
+        }
     }
 
     #[test]

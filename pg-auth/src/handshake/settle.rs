@@ -94,6 +94,7 @@ impl Handshake<'_> {
             return Err(PolicyError::Method(self.session.auth_method).into());
         }
         self.session.channel_bound = bound;
+        self.authenticated = true;
         Ok(State::In)
     }
 
