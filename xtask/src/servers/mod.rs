@@ -20,8 +20,7 @@
 //! | `PG_OAUTH_…` | [`oauth`] |
 //! | `PGBOUNCER_…` | [`pooler`] |
 //!
-//! Programs of clients are in [`crate::clients`]. The roles, and how each logs in by each link, are in [`hba`]: the password
-//! of ROLE is `ROLE-secret`, but for `saslprep`, which has `pa ssIX` in the form that SASLprep gives it.
+//! Programs of clients are in [`crate::clients`]; roles, and how each logs in by each kind of link, in [`hba`].
 
 mod binaries;
 mod certificates;
