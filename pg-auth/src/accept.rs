@@ -211,6 +211,11 @@ impl Accept {
         }
     }
 
+    /// A connection phase over TLS, in which no request for encryption is taken any more.
+    pub fn over_tls(_: crate::link::TlsInfo, _: Option<Vec<u8>>) -> Self {
+        Self { ssl_declined: true, gss_declined: true, ..Self::new() }
+    }
+
     /// Uses this nonce, and for MD5 a salt from its beginning, instead of asking the operating system. It may never be used
     /// again.
     pub fn nonce(self, nonce: Nonce) -> Self {

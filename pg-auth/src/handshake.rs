@@ -56,6 +56,8 @@ pub struct Handshake<'c> {
     fresh: Option<Derived>,
     /// Bytes of messages that the session has kept something of, and what it costs to keep them.
     kept: usize,
+    /// AuthenticationOk has been accepted.
+    authenticated: bool,
     session: Session,
 }
 
@@ -124,6 +126,7 @@ impl<'c> Handshake<'c> {
             negotiated: false,
             fresh: None,
             kept: 0,
+            authenticated: false,
             session: Session::new(config.max_protocol_version),
         })
     }
@@ -136,6 +139,11 @@ impl<'c> Handshake<'c> {
     /// Uses this nonce instead of asking the operating system for one. It may never be used again.
     pub fn nonce(self, nonce: Nonce) -> Self {
         Self { nonce: Some(nonce), ..self }
+    }
+
+    /// Whether AuthenticationOk has been accepted. An error that a server sends before is its answer to the login.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
     }
 
     /// Goes on as far as what is in the inbox allows.
@@ -354,6 +362,7 @@ impl<'c> Handshake<'c> {
             return Err(PolicyError::Method(self.session.auth_method).into());
         }
         self.session.channel_bound = bound;
+        self.authenticated = true;
         Ok(State::Settling)
     }
 

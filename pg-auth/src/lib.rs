@@ -19,6 +19,7 @@
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 pub mod accept;
+pub mod address;
 pub mod cleartext;
 pub mod config;
 pub mod connect;
@@ -26,16 +27,21 @@ pub mod error;
 pub mod handshake;
 pub mod link;
 pub mod md5;
+#[cfg(feature = "net")]
+pub mod net;
+pub mod runtime;
 pub mod saslprep;
 pub mod scram;
 pub mod secret;
 pub mod session;
+pub mod stream;
+pub mod tls;
 
 pub use accept::{Accept, AcceptStep, Credentials, Login, Startup, Stored};
 pub use config::{AuthenticationMode, Config, Host, SslMode};
-pub use connect::ConnectError;
+pub use connect::{ConnectError, ConnectErrorKind};
 pub use error::AuthError;
 pub use handshake::{Handshake, Step};
 pub use link::{Link, TlsInfo, TlsVersion};
 pub use secret::Password;
-pub use session::{CancelKey, Parameters, Session};
+pub use session::{CancelKey, CancelTarget, Parameters, Session};

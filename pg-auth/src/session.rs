@@ -8,8 +8,9 @@ use pg_wire::{Secret, Text};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::address::Address;
 use crate::config::{AuthMethod, Host, ProtocolVersion};
-use crate::link::TlsInfo;
+use crate::link::{Link, TlsInfo};
 
 /// What a session began with.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ use crate::link::TlsInfo;
 pub struct Session {
     /// The host that an adapter's `dial` has reached, for its `cancel`; `None` over a stream of the caller's own.
     pub host: Option<Host>,
+    /// The address that an adapter's `dial` has connected to: where a cancel request has to go.
+    pub address: Option<Address>,
     /// The parameters that the server reported, as they were at the end of the start-up.
     pub parameters: Parameters,
     /// What a cancel request has to quote; some poolers give none.
@@ -40,6 +43,7 @@ impl Session {
     pub(crate) fn new(version: ProtocolVersion) -> Self {
         Self {
             host: None,
+            address: None,
             parameters: Parameters::default(),
             cancel_key: None,
             version,
@@ -50,6 +54,34 @@ impl Session {
             tls: None,
         }
     }
+}
+
+impl Session {
+    /// The destination of cancel requests for this session; `None` where the session was not dialled or the server gave no key.
+    pub fn cancel_target(&self) -> Option<CancelTarget> {
+        let address = self.address.clone()?;
+        let link = match (&address, &self.tls) {
+            (Address::Unix(_), _) => Link::Unix,
+            (_, Some(_)) => Link::Tls,
+            (_, None) => Link::Tcp,
+        };
+        Some(CancelTarget { host: self.host.clone()?, address, link, key: self.cancel_key.clone()? })
+    }
+}
+
+/// The destination of cancel requests for a session: the very address that the session is connected to, the same kind of stream,
+/// and the key, which is a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CancelTarget {
+    /// The host as the configuration named it; its certificate is checked again.
+    pub host: Host,
+    /// The address.
+    pub address: Address,
+    /// The kind of stream.
+    pub link: Link,
+    /// The key.
+    pub key: CancelKey,
 }
 
 /// Run-time parameters that the server reports: `server_version`, `client_encoding`, `TimeZone` and others.

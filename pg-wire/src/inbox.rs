@@ -388,7 +388,7 @@ impl Inbox {
 
 /// The longest body that needs no second look: within every limit, and within what a length field can tell.
 fn smallest(limits: &Limits) -> usize {
-    limits.control.min(limits.bulk).min(i32::MAX as usize - 4)
+    limits.control.min(limits.authentication).min(limits.bulk).min(i32::MAX as usize - 4)
 }
 
 /// Length of the body by the length field, which counts itself: below 4 it wraps to more than any limit.
@@ -525,6 +525,24 @@ mod tests {
         }
         assert_eq!((errors, seen.len()), (1, 1));
         assert_eq!(seen[0].frame(), Frame { code: MessageCode::READY_FOR_QUERY, body: b"I" });
+    }
+
+    #[test]
+    fn every_kind_of_client_message_has_postgresqls_limit() {
+        for (codes, limit) in [(&b"SHCDEcfX"[..], 9_996), (b"p", 65_531), (b"QPBFd", 0x3fff_fffa)] {
+            for code in codes {
+                let header = |body: usize| {
+                    let length = u32::try_from(body + 4).expect("it fits").to_be_bytes();
+                    [&[*code][..], &length].concat()
+                };
+                let mut inbox = Inbox::new(Limits::FRONTEND);
+                inbox.extend(&header(limit));
+                assert_eq!(inbox.next(), Ok(None), "{}", char::from(*code));
+                let mut inbox = Inbox::new(Limits::FRONTEND);
+                inbox.extend(&header(limit + 1));
+                assert!(inbox.next().is_err(), "{}", char::from(*code));
+            }
+        }
     }
 
     #[test]

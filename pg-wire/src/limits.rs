@@ -11,12 +11,18 @@ use crate::message::Direction;
 pub struct Limits {
     /// Longest body, in bytes, of a message that carries rows, data, SQL, parameters, descriptions or error texts.
     ///
-    /// Default 1,073,741,823 (`0x3fffffff`): PostgreSQL itself never sends more, nor takes more.
+    /// Default 1,073,741,823 (`0x3fffffff`) for what a server sends: PostgreSQL never sends more. For what a client sends
+    /// 1,073,741,818: PostgreSQL accepts 1,073,741,822 bytes with the length field.
     pub bulk: usize,
-    /// Longest body, in bytes, of every other message.
+    /// Longest body, in bytes, of every other message but the one of [`authentication`](Self::authentication).
     ///
-    /// Default 65,536: the server takes 10,000 at most, but for tokens of GSSAPI, which go up to 65,535.
+    /// Default 65,536 for what a server sends. For what a client sends 9,996: Sync, Flush, Close, Describe, Execute, CopyDone,
+    /// CopyFail and Terminate, for which PostgreSQL's own limit is 10,000 bytes with the length field.
     pub control: usize,
+    /// Longest body, in bytes, of a client's response to an authentication request. A server sends no such message.
+    ///
+    /// Default 65,531: PostgreSQL accepts 65,535 bytes with the length field, because GSSAPI tokens are that long.
+    pub authentication: usize,
     /// How many bytes [`flush`](crate::Connection::flush) will take in while the peer does not take ours, before it
     /// gives up with [`InboxFull`](crate::Error::InboxFull).
     ///
@@ -40,6 +46,7 @@ impl Limits {
     pub const BACKEND: Self = Self {
         bulk: 0x3fff_ffff,
         control: 65_536,
+        authentication: 65_531,
         read_ahead: 16 << 20,
         read_size: 65_536,
         write_retain: 131_072,
@@ -47,7 +54,8 @@ impl Limits {
     };
 
     /// For a server, which reads what a client says.
-    pub const FRONTEND: Self = Self { reads: Direction::Frontend, ..Self::BACKEND };
+    pub const FRONTEND: Self =
+        Self { bulk: 0x3fff_fffa, control: 9_996, reads: Direction::Frontend, ..Self::BACKEND };
 
     /// These limits, lowered to what a peer may use before it is authenticated: at most 30,000 bytes a message, which is all
     /// that libpq takes from a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
@@ -58,6 +66,7 @@ impl Limits {
         }
         Self {
             control: lower(self.control, 30_000),
+            authentication: lower(self.authentication, 30_000),
             bulk: lower(self.bulk, 30_000),
             read_ahead: lower(self.read_ahead, 65_536),
             ..self
@@ -71,7 +80,13 @@ impl Limits {
             Direction::Backend => b"DdVTtENA",
             Direction::Frontend => b"QPBFd",
         };
-        if bulk.contains(&code.0) { (self.bulk, true) } else { (self.control, false) }
+        match self.reads {
+            _ if bulk.contains(&code.0) => (self.bulk, true),
+            Direction::Frontend if code == MessageCode::AUTHENTICATION_RESPONSE => {
+                (self.authentication, false)
+            }
+            _ => (self.control, false),
+        }
     }
 }
 

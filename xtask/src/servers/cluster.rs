@@ -1,13 +1,15 @@
 //! A data directory: made by `initdb`, with the settings, roles and ways to log in that tests count on.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail, ensure};
 
 use super::Major;
 use super::binaries::Binaries;
+use super::certificates::Certificates;
+use super::hba::{self, ADMIN};
 use super::user::User;
 use crate::process;
 
@@ -24,33 +26,6 @@ pub(crate) struct Cluster {
     pub(crate) dir: PathBuf,
 }
 
-/// One way to log in.
-#[derive(Debug)]
-struct Role {
-    name: &'static str,
-    /// Its method in `pg_hba.conf`.
-    method: &'static str,
-    /// How the server keeps the password, and the password as an SQL string.
-    password: Option<(&'static str, &'static str)>,
-}
-
-/// The bootstrap superuser, which `initdb` makes.
-const ADMIN: &str = "admin";
-
-/// Every other role. A role that is not listed is rejected.
-const ROLES: [Role; 5] = [
-    Role { name: "trust", method: "trust", password: None },
-    Role { name: "cleartext", method: "password", password: Some(("scram-sha-256", "'cleartext-secret'")) },
-    Role { name: "md5", method: "md5", password: Some(("md5", "'md5-secret'")) },
-    Role { name: "scram", method: "scram-sha-256", password: Some(("scram-sha-256", "'scram-secret'")) },
-    // A no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
-    Role {
-        name: "saslprep",
-        method: "scram-sha-256",
-        password: Some(("scram-sha-256", r"U&'pa\00A0ss\2168'")),
-    },
-];
-
 impl Cluster {
     /// Makes the data directory below `home`.
     pub(crate) fn create(major: Major, binaries: Binaries, user: &User, home: &Path) -> Result<Self> {
@@ -63,8 +38,11 @@ impl Cluster {
         let settings = cluster.data().join("postgresql.conf");
         let defaults = fs::read_to_string(&settings)?;
         // Written over rather than anew: the files keep their owner.
-        fs::write(&settings, defaults + &configuration(&cluster.dir))?;
-        fs::write(cluster.data().join("pg_hba.conf"), hba())?;
+        let tls = Certificates::below(home).configuration();
+        fs::write(&settings, defaults + &configuration(&cluster.dir) + &tls)?;
+        fs::write(cluster.data().join("pg_hba.conf"), hba::hba(major))?;
+        let ourselves = process::read(Command::new("id").arg("-un"))?;
+        fs::write(cluster.data().join("pg_ident.conf"), hba::ident(ourselves.trim()))?;
         cluster.make_roles()?;
         Ok(cluster)
     }
@@ -85,7 +63,7 @@ impl Cluster {
     fn make_roles(&self) -> Result<()> {
         let mut single = self.binaries.command("postgres");
         single.arg("--single").arg("-D").arg(self.data()).arg("template1");
-        let output = process::capture(self.user.take(&mut single), &statements())?;
+        let output = process::capture(self.user.take(&mut single), &hba::statements())?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`{}` failed: {}\n{said}", process::shown(&single), output.status);
         // It goes on after a failed statement, and ends with success.
@@ -137,88 +115,10 @@ max_replication_slots = 10
     )
 }
 
-/// Who may come, and how they prove who they are: the same by socket and by TCP.
-fn hba() -> String {
-    let mut text = String::from("# A role that is not listed is rejected.\n");
-    let mut rule = |database: &str, role: &str, method: &str| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "local {database} {role} {method}");
-        let _ = writeln!(text, "host {database} {role} 127.0.0.1/32 {method}");
-    };
-    rule("all", ADMIN, "trust");
-    rule("replication", ADMIN, "trust");
-    for role in &ROLES {
-        rule("all", role.name, role.method);
-    }
-    text
-}
-
-/// Makes the roles and the database `test`, in which they may make what they like. One statement a line, as single-user
-/// mode wants it.
-fn statements() -> String {
-    let mut sql = String::new();
-    for Role { name, password, .. } in &ROLES {
-        let _ = match password {
-            None => writeln!(sql, "CREATE ROLE \"{name}\" LOGIN;"),
-            Some((kept, secret)) => {
-                writeln!(
-                    sql,
-                    "SET password_encryption = '{kept}';\nCREATE ROLE \"{name}\" LOGIN PASSWORD {secret};"
-                )
-            }
-        };
-    }
-    let names: Vec<String> = ROLES.iter().map(|role| format!("\"{}\"", role.name)).collect();
-    let names = names.join(", ");
-    // Said in the template, and so copied into the new database: single-user mode sees one database only.
-    let _ = writeln!(sql, "GRANT ALL ON SCHEMA public TO {names};");
-    let _ = writeln!(sql, "CREATE DATABASE test;");
-    let _ = writeln!(sql, "GRANT CREATE ON DATABASE test TO {names};");
-    sql
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{configuration, hba, statements};
+    use super::configuration;
     use std::path::Path;
-
-    #[test]
-    fn every_role_has_one_rule_by_socket_and_one_by_tcp() {
-        let hba = hba();
-        for rule in [
-            "local all scram scram-sha-256",
-            "host all scram 127.0.0.1/32 scram-sha-256",
-            "host all cleartext 127.0.0.1/32 password",
-            "host all md5 127.0.0.1/32 md5",
-            "host replication admin 127.0.0.1/32 trust",
-        ] {
-            assert_eq!(hba.lines().filter(|line| *line == rule).count(), 1, "{rule}");
-        }
-    }
-
-    #[test]
-    fn no_rule_lets_everybody_in() {
-        let roles = hba()
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| line.split(' ').nth(2) == Some("all"))
-            .collect::<Vec<_>>();
-        assert_eq!(roles, [false; 14]);
-    }
-
-    #[test]
-    fn a_password_is_kept_the_way_its_role_is_for() {
-        let sql = statements();
-        assert!(sql.contains(
-            "SET password_encryption = 'md5';\nCREATE ROLE \"md5\" LOGIN PASSWORD 'md5-secret';\n"
-        ));
-        assert!(sql.contains("SET password_encryption = 'scram-sha-256';\nCREATE ROLE \"scram\" LOGIN PASSWORD 'scram-secret';\n"));
-    }
-
-    #[test]
-    fn every_statement_stands_on_a_line_of_its_own() {
-        assert!(statements().lines().all(|line| line.ends_with(';') && line.matches(';').count() == 1));
-    }
 
     #[test]
     fn the_socket_is_in_the_directory_given() {

@@ -8,8 +8,10 @@
 //! | the machine | nothing, so the next start clears what a dead owner left ([`home`]) |
 
 mod binaries;
+mod certificates;
 mod cluster;
 mod fetch;
+mod hba;
 mod home;
 mod server;
 mod user;
@@ -19,12 +21,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, Result, bail};
 
 use binaries::Binaries;
 pub(crate) use binaries::install;
+use certificates::Certificates;
 use cluster::Cluster;
 use home::Home;
 use server::Server;
@@ -44,6 +47,7 @@ pub(crate) const V18: Major = 18;
 pub(crate) struct Servers {
     // Dropped in this order: a server is stopped before its directory goes.
     servers: Vec<Server>,
+    certificates: Certificates,
     _home: Home,
 }
 
@@ -71,8 +75,11 @@ impl Servers {
                 .with_context(|| format!("PostgreSQL {major} is missing"))?;
             found.push((major, binaries));
         }
-        let clusters: Vec<_> = thread::scope(|scope| {
-            let (home, user) = (home.path(), &user);
+        Certificates::prepare()?;
+        let certificates = Certificates::below(home.path());
+        let (clusters, made) = thread::scope(|scope| {
+            let (home, user, certificates) = (home.path(), &user, &certificates);
+            let made = scope.spawn(move || certificates.create(user).context("cannot make the certificates"));
             let create = |(major, binaries): (Major, Binaries)| {
                 eprintln!(
                     "xtask: setting up PostgreSQL {major} in {}",
@@ -85,12 +92,13 @@ impl Servers {
             };
             // Collected in between, or each would be waited for before the next one is begun.
             let threads: Vec<_> = found.into_iter().map(create).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
-                .collect()
+            let joined =
+                |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let clusters: Vec<_> = threads.into_iter().map(joined).collect();
+            (clusters, made.join().unwrap_or_else(|panic| resume_unwind(panic)))
         });
-        let mut servers = Self { servers: Vec::new(), _home: home };
+        made?;
+        let mut servers = Self { servers: Vec::new(), certificates, _home: home };
         for cluster in clusters {
             servers.servers.push(Server::start(cluster?)?);
         }
@@ -111,7 +119,9 @@ impl Servers {
                 (format!("{prefix}_URL"), format!("postgres://scram:scram-secret@{}/test", server.address())),
             ]
         };
-        self.servers.iter().flat_map(variables).collect()
+        let servers = self.servers.iter().flat_map(variables);
+        // In front: who waits for the last variable of the last server then has all.
+        self.certificates.environment().into_iter().chain(servers).collect()
     }
 
     /// The first of the versions asked for.

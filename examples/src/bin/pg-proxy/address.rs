@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use pg_stream_tokio::{Socket, UnixStream};
+use pg_stream_tokio::{Socket, TokioIo, UnixStream};
 use tokio::net::TcpStream;
 
 /// One end of a connection.
@@ -32,9 +32,9 @@ impl Address {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                Ok(Socket::Tcp(stream))
+                Ok(Socket::Tcp(TokioIo(stream)))
             }
-            Self::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+            Self::Unix(path) => UnixStream::connect(path).await.map(TokioIo).map(Socket::Unix),
         }
     }
 }

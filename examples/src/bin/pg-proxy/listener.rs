@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pg_stream_tokio::Socket;
+use pg_stream_tokio::{Socket, TokioIo};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -87,11 +87,12 @@ impl Listener {
             let accepted = match &self.socket {
                 Listening::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
                     stream.set_nodelay(true)?;
-                    Ok(Socket::Tcp(stream))
+                    Ok(Socket::Tcp(TokioIo(stream)))
                 }),
-                Listening::Unix(listener) => {
-                    listener.accept().await.and_then(|(stream, _)| stream.try_into().map(Socket::Unix))
-                }
+                Listening::Unix(listener) => listener
+                    .accept()
+                    .await
+                    .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(Socket::Unix)),
             };
             match accepted {
                 // It has left already.

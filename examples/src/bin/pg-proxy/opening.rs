@@ -1,10 +1,10 @@
 //! From the client's first packet to AuthenticationOk.
 
-use pg_stream_tokio::{Connection, Limits, Socket, TokioIo};
+use pg_auth::stream::read_exact;
+use pg_stream_tokio::{Connection, Limits, Socket};
 use pg_wire::backend::{Authentication, Backend};
 use pg_wire::frontend::{GssEncRequest, Initial, ProtocolVersion, SslRequest};
 use pg_wire::{Direction, Error};
-use tokio::io::AsyncReadExt;
 
 use crate::arguments::Tls;
 use crate::failure::{Failure, Party};
@@ -180,7 +180,7 @@ async fn pass(server: &mut Connection<Socket>, packet: &[u8]) -> Result<(), Fail
 
 async fn dial(context: &Context) -> Result<Connection<Socket>, Failure> {
     let socket = context.proxy.upstream.dial().await.map_err(Failure::Unreachable)?;
-    Ok(Connection::new(TokioIo(socket), SERVER))
+    Ok(Connection::new(socket, SERVER))
 }
 
 /// Sends what was put into a connection.
@@ -190,7 +190,9 @@ async fn send(to: &mut Connection<Socket>, party: Party) -> Result<(), Failure> 
 
 /// Reads the one byte that answers a request for encryption, and no more: what follows may be encrypted.
 async fn answer(server: &mut Connection<Socket>) -> Result<u8, Failure> {
-    server.transport_mut().0.read_u8().await.map_err(|_| Failure::Gone(Party::Server))
+    let mut answer = [0];
+    let read = read_exact(server.transport_mut(), &mut answer).await;
+    read.map(|()| answer[0]).map_err(|_| Failure::Gone(Party::Server))
 }
 
 /// Passes on the answer to a request for encryption.

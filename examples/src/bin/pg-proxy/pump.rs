@@ -2,18 +2,21 @@
 
 use std::io;
 
-use pg_stream_tokio::{IntoHalves, Socket};
-use pg_wire::{Direction, Inbox};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use pg_auth::stream::{close, read, write_all};
+use pg_stream_tokio::Socket;
+use pg_wire::{Direction, Inbox, Split};
 
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
 
+/// Bytes of a session that is not understood, read at a time.
+const OPAQUE: usize = 8 * 1024;
+
 /// Where the bytes of one side come from.
-pub(crate) type Reader = <Socket as IntoHalves>::Read;
+pub(crate) type Reader = <Socket as Split>::Source;
 
 /// Where bytes for one side go.
-pub(crate) type Writer = <Socket as IntoHalves>::Write;
+pub(crate) type Writer = <Socket as Split>::Sink;
 
 /// One direction: what comes from the one side and goes to the other.
 pub(crate) struct Pump {
@@ -55,7 +58,7 @@ impl Pump {
     /// Tells the other side that there is no more.
     pub(crate) async fn close(&mut self) {
         // Where that fails the stream is closed already.
-        let _ = self.to.shutdown().await;
+        let _ = close(&mut self.to).await;
     }
 
     async fn messages(&mut self, mut inspector: Option<Inspector<'_>>) -> Result<End, Failure> {
@@ -68,28 +71,33 @@ impl Pump {
                     None => (bytes.len(), Ok(())),
                 };
                 let bytes = bytes.get(..good).unwrap_or_default();
-                self.to.write_all(bytes).await.map_err(|_| Failure::Gone(to))?;
+                write_all(&mut self.to, bytes).await.map_err(|_| Failure::Gone(to))?;
                 verdict?;
             }
-            match self.from.read(self.inbox.space()).await {
+            match read(&mut self.from, self.inbox.space()).await {
                 Ok(0) => break,
                 Ok(count) => self.inbox.filled(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(Failure::Gone(from)),
             }
         }
         // The beginning of a message, whose end will never come.
         let rest = self.inbox.peek();
-        self.to.write_all(rest).await.map_err(|_| Failure::Gone(to))?;
+        write_all(&mut self.to, rest).await.map_err(|_| Failure::Gone(to))?;
         Ok(if rest.is_empty() { End::Clean } else { End::MidMessage })
     }
 
     async fn bytes(&mut self) -> Result<End, Failure> {
         let copied = async {
-            self.to.write_all(self.inbox.peek()).await?;
-            copy(&mut self.from, &mut self.to).await
+            write_all(&mut self.to, self.inbox.peek()).await?;
+            let mut space = vec![0; OPAQUE];
+            loop {
+                match read(&mut self.from, &mut space).await? {
+                    0 => return io::Result::Ok(()),
+                    count => write_all(&mut self.to, space.get(..count).unwrap_or_default()).await?,
+                }
+            }
         };
         // Whose fault an error is it does not tell; the other direction will come to its end by itself.
-        copied.await.map(|_| End::MidMessage).map_err(|_| Failure::Gone(Party::Server))
+        copied.await.map(|()| End::MidMessage).map_err(|_| Failure::Gone(Party::Server))
     }
 }

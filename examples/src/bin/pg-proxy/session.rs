@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use pg_stream_tokio::{Connection, IntoHalves, Socket, TokioIo};
-use pg_wire::{Direction, Inbox};
-use tokio::io::{AsyncWriteExt, copy, sink};
+use pg_auth::stream::{close, read, write_all};
+use pg_stream_tokio::{Connection, Socket};
+use pg_wire::{Direction, Inbox, Split};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
@@ -92,7 +92,7 @@ impl Context {
 /// Serves one client to its end.
 pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket) {
     let context = Arc::new(Context::new(proxy));
-    let mut client = Connection::new(TokioIo(client), opening::CLIENT);
+    let mut client = Connection::new(client, opening::CLIENT);
     let opened = timeout(context.proxy.opening_timeout, opening::open(&context, &mut client)).await;
     let (end, from, to) = match opened.unwrap_or(Err(Failure::Timeout)) {
         Ok(Opened::Over) => part_in(client, Ok(End::Clean)),
@@ -191,8 +191,8 @@ fn pumps(client: Connection<Socket>, server: Connection<Socket>) -> (Pump, Pump)
 
 /// What has come, and the stream in its two directions. Everything that was put into the connection has left it.
 fn halves(connection: Connection<Socket>) -> (Inbox, Reader, Writer) {
-    let (TokioIo(socket), inbox, _) = connection.into_parts();
-    let (reader, writer) = socket.into_halves();
+    let (socket, inbox, _) = connection.into_parts();
+    let (reader, writer) = socket.split();
     (inbox, reader, writer)
 }
 
@@ -229,10 +229,11 @@ fn part_in(client: Connection<Socket>, end: Ended) -> (Ended, Reader, Option<Wri
 /// The last word to the client, if there is one, and the end.
 async fn part(mut from: Reader, mut to: Writer, answer: Option<Vec<u8>>) {
     let parting = async {
-        to.write_all(&answer.unwrap_or_default()).await?;
-        to.shutdown().await?;
+        write_all(&mut to, &answer.unwrap_or_default()).await?;
+        close(&mut to).await?;
         // To close with bytes unread would reset the connection, and with that what was said last could be lost.
-        copy(&mut from, &mut sink()).await
+        while read(&mut from, &mut [0; 1024]).await? > 0 {}
+        io::Result::Ok(())
     };
     // A client that has not heard it by now does not listen.
     let _ = timeout(PARTING, parting).await;

@@ -1,17 +1,30 @@
-//! The loop around the machine, for whatever can be polled.
+//! The loops around the machines, for anything that can be polled; and dialling and accepting for every runtime.
+//!
+//! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): one phase over one [`Connection`].
+//! - [`ConnectionBuilder`]: hosts, addresses, TLS and time limits, over a [`Runtime`](crate::runtime::Runtime).
+//! - [`Acceptor`]: the server role, likewise.
 
-use std::fmt;
-use std::io;
+mod acceptor;
+mod builder;
+mod cancel;
+mod dial;
+mod error;
+mod target;
 
 use pg_wire::backend::Backend;
 use pg_wire::{Connection, Limits, Transport};
 
+pub use acceptor::{AcceptedStream, Acceptor};
+pub use builder::ConnectionBuilder;
+pub use dial::Dialled;
+pub use error::{ConnectError, ConnectErrorKind, Place};
+
 use crate::accept::{Accept, AcceptStep, Credentials, Login, Startup};
-use crate::config::{Config, Host};
-use crate::error::{AuthError, ConfigError, Refusal};
+use crate::config::Config;
+use crate::error::{AuthError, Refusal};
 use crate::handshake::{Handshake, Step};
 use crate::link::Link;
-use crate::scram::{Derivation, SaltedPassword};
+use crate::runtime::Offload;
 use crate::session::{CancelKey, Session};
 
 /// Goes through the connection phase on a connection over which nothing has been said yet, as a client.
@@ -21,7 +34,7 @@ use crate::session::{CancelKey, Session};
 /// own limits are back in force afterwards.
 ///
 /// ```
-/// use pg_auth::{AuthenticationMode, Config, Link, connect::connect};
+/// use pg_auth::{AuthenticationMode, Config, Link, connect::connect, runtime::Inline};
 /// use pg_wire::{Connection, Limits, testing::{Script, block_on}};
 ///
 /// // In place of a socket: what a server would say.
@@ -29,44 +42,33 @@ use crate::session::{CancelKey, Session};
 /// let mut conn = Connection::new(socket, Limits::BACKEND);
 /// let config = Config::new("postgres").auth(AuthenticationMode::Trust);
 ///
-/// let session = block_on(connect(&mut conn, &config, Link::Tcp, async |job| Ok(job.run())))?;
+/// let session = block_on(connect(&mut conn, &config, Link::Tcp, &Inline))?;
 /// assert_eq!(session.parameters.get("server_version"), Some("18.0"));
 /// # Ok::<_, pg_auth::ConnectError>(())
 /// ```
 ///
 /// # Errors
-/// [`ConnectError::Auth`] when there will be no session, whoever is at fault, and otherwise what the connection reports.
-pub async fn connect<T, F, Fut>(
+/// [`ConnectErrorKind::Auth`] when there will be no session, whoever is at fault, and otherwise what the connection reports.
+pub async fn connect<T: Transport>(
     conn: &mut Connection<T>,
     config: &Config,
     link: Link,
-    offload: F,
-) -> Result<Session, ConnectError>
-where
-    T: Transport,
-    F: FnOnce(Derivation) -> Fut,
-    Fut: Future<Output = io::Result<SaltedPassword>>,
-{
-    drive(conn, Handshake::new(config, link)?, offload).await
+    offload: &impl Offload,
+) -> Result<Session, ConnectError> {
+    drive(conn, &mut Handshake::new(config, link)?, offload).await
 }
 
 /// As [`connect`], with a [`Handshake`] that the caller has prepared, such as with a certificate's hash or a fixed nonce.
 ///
 /// # Errors
 /// As `connect`.
-pub async fn drive<T, F, Fut>(
+pub async fn drive<T: Transport>(
     conn: &mut Connection<T>,
-    mut handshake: Handshake<'_>,
-    offload: F,
-) -> Result<Session, ConnectError>
-where
-    T: Transport,
-    F: FnOnce(Derivation) -> Fut,
-    Fut: Future<Output = io::Result<SaltedPassword>>,
-{
+    handshake: &mut Handshake<'_>,
+    offload: &impl Offload,
+) -> Result<Session, ConnectError> {
     let phase = Phase::begin(conn);
     let conn = &mut *phase.conn;
-    let mut offload = Some(offload);
     let mut unsent = None;
     loop {
         let (inbox, outbox) = conn.buffers_mut();
@@ -88,9 +90,7 @@ where
                 }
             }
             Step::Derive(job) => {
-                // The machine goes through SCRAM once.
-                let Some(offload) = offload.take() else { return Err(ConnectError::Offload(None)) };
-                let salted = offload(job).await.map_err(|error| ConnectError::Offload(Some(error)))?;
+                let salted = offload.offload(|| job.run()).await.map_err(ConnectErrorKind::Offload)?;
                 handshake.derived(&salted, conn.outbox_mut());
             }
             Step::Ready(session) => {
@@ -101,7 +101,8 @@ where
     }
 }
 
-/// Goes through the connection phase on a connection over which nothing has been said yet, as a server.
+/// Goes through the connection phase on a connection over which nothing has been said yet, as a server: with [`Accept::new`], or
+/// over TLS.
 ///
 /// `lookup` is given the start-up message and says how its user is to be authenticated. On success AuthenticationOk has
 /// been sent; what comes after it is the caller's, with [`welcome`](crate::accept::welcome). On failure the client has been told,
@@ -109,22 +110,20 @@ where
 /// whole call.
 ///
 /// # Errors
-/// [`ConnectError::Auth`] when there will be no session, and otherwise what the connection reports.
-pub async fn accept<T, L, Creds, F, Fut>(
+/// [`ConnectErrorKind::Auth`] when there will be no session, and otherwise what the connection reports.
+pub async fn accept<T, L, C>(
     conn: &mut Connection<T>,
+    mut accept: Accept,
     lookup: L,
-    offload: F,
+    offload: &impl Offload,
 ) -> Result<Accepted, ConnectError>
 where
     T: Transport,
-    L: Fn(Startup) -> Creds,
-    Creds: Future<Output = Credentials>,
-    F: Fn(Derivation) -> Fut,
-    Fut: Future<Output = io::Result<SaltedPassword>>,
+    L: Fn(Startup) -> C,
+    C: Future<Output = Credentials>,
 {
     let phase = Phase::begin(conn);
     let conn = &mut *phase.conn;
-    let mut accept = Accept::new();
     loop {
         let (inbox, outbox) = conn.buffers_mut();
         let step = accept.step(inbox, outbox);
@@ -144,7 +143,7 @@ where
                 }
             }
             AcceptStep::Derive(job) => {
-                let salted = offload(job).await.map_err(|error| ConnectError::Offload(Some(error)))?;
+                let salted = offload.offload(|| job.run()).await.map_err(ConnectErrorKind::Offload)?;
                 accept.derived(&salted);
             }
             AcceptStep::Accepted(login) => {
@@ -154,27 +153,6 @@ where
             AcceptStep::Cancel(key) => return Ok(Accepted::Cancel(key)),
         }
     }
-}
-
-/// Tries the hosts of a configuration in turn, and goes on to the next one where a host cannot be reached or takes longer than
-/// it may. One that answers and refuses is the end of it.
-///
-/// # Errors
-/// That the configuration cannot be used, what the host that refused says, or why the last one could not be reached.
-pub async fn first_reachable<'c, T, F, Fut>(config: &'c Config, attempt: F) -> Result<T, ConnectError>
-where
-    F: Fn(&'c Host) -> Fut,
-    Fut: Future<Output = Result<T, ConnectError>>,
-{
-    config.check().map_err(AuthError::from)?;
-    let mut failure = AuthError::from(ConfigError::Missing("host")).into();
-    for host in &config.hosts {
-        match attempt(host).await {
-            Err(error @ (ConnectError::Unreachable { .. } | ConnectError::Timeout)) => failure = error,
-            made => return made,
-        }
-    }
-    Err(failure)
 }
 
 /// Sends a cancel request on a connection over which nothing has been said yet, and waits until the server has passed it on,
@@ -230,70 +208,4 @@ pub enum Accepted {
     Login(Login),
     /// To have the statement of another session given up. There is no answer: do it, or not, and close.
     Cancel(CancelKey),
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The server cannot be reached.
-    Unreachable {
-        /// Where it was looked for.
-        host: String,
-        /// What the operating system says.
-        error: io::Error,
-    },
-    /// It took longer than `connect_timeout`.
-    Timeout,
-    /// The connection failed while logging in.
-    Connection(pg_wire::Error),
-    /// The connection phase failed.
-    Auth(AuthError),
-    /// The `offload` given for the key derivation failed; in the adapters, because their runtime is shutting down.
-    Offload(Option<io::Error>),
-}
-
-impl ConnectError {
-    /// What the server said, if it is the server that refused.
-    pub fn server_error(&self) -> Option<&pg_wire::backend::ServerError> {
-        match self {
-            Self::Auth(AuthError::Server(Refusal::Response(error))) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable { host, .. } => write!(f, "cannot connect to {host}"),
-            Self::Timeout => f.write_str("the connection was not made within connect_timeout"),
-            Self::Connection(error) => error.fmt(f),
-            Self::Auth(error) => error.fmt(f),
-            Self::Offload(_) => f.write_str("the key derivation could not be run"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreachable { error, .. } | Self::Offload(Some(error)) => Some(error),
-            Self::Connection(error) => error.source(),
-            Self::Auth(error) => error.source(),
-            Self::Timeout | Self::Offload(None) => None,
-        }
-    }
-}
-
-impl From<pg_wire::Error> for ConnectError {
-    fn from(error: pg_wire::Error) -> Self {
-        Self::Connection(error)
-    }
-}
-
-impl From<AuthError> for ConnectError {
-    fn from(error: AuthError) -> Self {
-        Self::Auth(error)
-    }
 }
