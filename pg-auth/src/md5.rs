@@ -10,8 +10,8 @@ use ::md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::error::ConfigError;
-use crate::secret::Password;
+use crate::error::{AuthError, ConfigError};
+use crate::secret::{Password, fill_random};
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -27,6 +27,16 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// ```
 pub fn response(user: &[u8], password: &Password, salt: [u8; 4]) -> Password {
     Stored::new(user, password).response(salt)
+}
+
+/// A salt for AuthenticationMD5Password: 32 bits from the operating system.
+///
+/// # Errors
+/// [`AuthError::Entropy`] when the operating system has none to give, or may not be asked (without feature `getrandom`).
+pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
+    let mut salt = [0; 4];
+    fill_random(&mut salt)?;
+    Ok(salt)
 }
 
 /// A stored password, as in `pg_authid.rolpassword`: `md5` and the 32 lower-case hexadecimal digits of `md5(password + user)`.

@@ -5,6 +5,8 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::error::AuthError;
+
 /// A password, as bytes: wiped from memory when dropped, never printed, compared in constant time.
 ///
 /// PostgreSQL does not know in which encoding a password is, so it need not be UTF-8. It may not hold a NUL, which no message can
@@ -77,6 +79,17 @@ impl Eq for Password {}
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// Fills with random bytes of the operating system, if it may be asked.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), AuthError> {
+    #[cfg(feature = "getrandom")]
+    return getrandom::fill(bytes).map_err(|_| AuthError::Entropy);
+    #[cfg(not(feature = "getrandom"))]
+    {
+        let _ = bytes;
+        Err(AuthError::Entropy)
     }
 }
 

@@ -38,6 +38,7 @@ fn pair(config: &Config, link: Link, credentials: impl Fn(&[u8]) -> Credentials)
                     client.derived(&job.run(), &mut client_out);
                 }
                 Ok(Step::Ready(session)) => client_end = Some(Ok(session)),
+                Ok(other) => panic!("nobody asked for {other:?}"),
                 Err(error) => client_end = Some(Err(error)),
             }
         }
@@ -60,7 +61,7 @@ fn pair(config: &Config, link: Link, credentials: impl Fn(&[u8]) -> Credentials)
                     welcome([("server_version", "18.0")], Some(&key), &mut server_out);
                     server_end = Some(Ok(login));
                 }
-                Ok(AcceptStep::Cancel(_)) => panic!("nobody asked for that"),
+                Ok(other) => panic!("nobody asked for {other:?}"),
                 Err(error) => server_end = Some(Err(error)),
             }
         }

@@ -63,10 +63,10 @@ impl fmt::Debug for Derivation {
 }
 
 /// 32 secret bytes on the heap, wiped when dropped: a key that moves, with a future or into a struct, leaves no copy behind.
-type Bytes = Box<Zeroizing<[u8; 32]>>;
+pub(super) type Bytes = Box<Zeroizing<[u8; 32]>>;
 
 /// Lets `fill` write the bytes in place.
-fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Bytes {
+pub(super) fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Bytes {
     let mut bytes = Bytes::default();
     fill(&mut bytes);
     bytes

@@ -135,6 +135,18 @@ ssl_crl_file = '{dir}/server.crl'
         )
     }
 
+    /// The TLS settings of PgBouncer towards its clients, as lines of `pgbouncer.ini`.
+    pub(super) fn pgbouncer(&self) -> String {
+        let dir = self.dir.display();
+        format!(
+            "client_tls_sslmode = allow
+client_tls_cert_file = {dir}/server.crt
+client_tls_key_file = {dir}/{SERVER_KEY}
+client_tls_ca_file = {dir}/root.crt
+"
+        )
+    }
+
     /// Writes a file that everybody may read.
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let path = self.dir.join(name);
