@@ -8,8 +8,9 @@ use pg_wire::backend::ServerError;
 use pg_wire::frontend::ProtocolVersion;
 
 use crate::certificate::CertificateError;
-use crate::config::AuthMethod;
 pub use crate::config::error::{ConfigError, ServiceError, UnsupportedParameter};
+use crate::config::require_auth::AuthMethod;
+use crate::link::ClientCertificate;
 use crate::oauth::{Discovery, OAuthFault};
 
 /// Why the connection phase failed. No variant holds a password, a key, a token or a connection string.
@@ -265,6 +266,8 @@ pub enum PolicyError {
     NoEndPoint,
     /// `sslmode` demands TLS, and the connection has none.
     TlsRequired,
+    /// `sslcertmode` demands that the client's certificate is sent, and it was not.
+    ClientCertificate(ClientCertificate),
     /// The server speaks no version as new as the oldest that is accepted.
     Version {
         /// The newest that it speaks.
@@ -431,6 +434,12 @@ impl fmt::Display for PolicyError {
             Self::TlsRequired => f.write_str(
                 "sslmode demands TLS and the connection has none: bring a TLS stream and say that its link is TLS",
             ),
+            Self::ClientCertificate(ClientCertificate::NotRequested) => {
+                f.write_str("sslcertmode=require, and the server did not ask for the client's certificate")
+            }
+            Self::ClientCertificate(_) => {
+                f.write_str("sslcertmode=require, and no certificate was sent that the server would take")
+            }
             Self::Version { server, min } => {
                 write!(f, "the server speaks protocol {server} at most, and {min} is demanded")
             }

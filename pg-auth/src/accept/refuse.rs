@@ -1,8 +1,8 @@
 //! The answer to a client that is not let in, in PostgreSQL's words.
 
-use pg_wire::backend::{ErrorField, ErrorResponse};
-use pg_wire::{Outbox, SqlState, Text};
+use pg_wire::{Outbox, SqlState};
 
+use super::words::fatal;
 use super::{Accept, Method};
 use crate::config::AuthMethod;
 use crate::error::{AuthError, ClientError, PeerError, ScramFault};
@@ -80,13 +80,4 @@ fn scram_words(fault: ScramFault) -> (SqlState, String) {
         _ => (SqlState::PROTOCOL_VIOLATION, "malformed SCRAM message"),
     };
     (state, words.into())
-}
-
-/// Puts an ErrorResponse of severity FATAL. Flush and close afterwards.
-pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
-    let field = |code, value| ErrorField { code, value: Text::from(value) };
-    // A user name may hold whatever a client likes, but no NUL: it came as a string.
-    let fields =
-        [field(b'S', "FATAL"), field(b'V', "FATAL"), field(b'C', state.as_str()), field(b'M', message)];
-    outbox.put(&ErrorResponse { fields: (&fields).into() });
 }

@@ -33,7 +33,7 @@ fn the_owner_of_a_verified_certificate_is_let_in() {
         let outcome = login(user, verified(), &whose);
         assert_eq!(outcome.client.expect("alice is").auth_method, AuthMethod::None);
         let login = outcome.server.expect("alice is");
-        assert_eq!(login.tls, verified());
+        assert_eq!(login.startup.tls(), verified().as_ref());
     }
 }
 
