@@ -78,3 +78,26 @@ fn what_tls_reports_is_in_the_session() {
         .run(|_| Credentials::Trust);
     assert_eq!(outcome.client.expect("everybody is let in").tls, Some(reported));
 }
+
+#[test]
+fn a_certificate_that_must_be_sent_was_sent() {
+    use pg_auth::config::{SslCertMode, TlsSettings};
+    use pg_auth::error::PolicyError;
+    use pg_auth::link::ClientCertificate::{NotRequested, NotSent, Sent};
+    for (mode, fate, error) in [
+        (SslCertMode::Require, Some(NotRequested), Some(PolicyError::ClientCertificate(NotRequested))),
+        (SslCertMode::Require, Some(NotSent), Some(PolicyError::ClientCertificate(NotSent))),
+        (SslCertMode::Require, Some(Sent), None),
+        // Where the TLS layer does not say, it has checked by itself.
+        (SslCertMode::Require, None, None),
+        (SslCertMode::Allow, Some(NotRequested), None),
+        (SslCertMode::Disable, Some(NotSent), None),
+    ] {
+        let config = Config::new("alice").tls(TlsSettings::default().cert_mode(mode));
+        let mut reported = TlsInfo::default();
+        reported.client_certificate = fate;
+        let outcome =
+            Pair::new(&config, Link::Tls).client(|client| client.tls(reported)).run(|_| Credentials::Trust);
+        assert_eq!(outcome.client.err(), error.map(AuthError::from));
+    }
+}
