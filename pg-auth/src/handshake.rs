@@ -1,10 +1,10 @@
 //! The client's connection phase, from the start-up message to the first ReadyForQuery.
 
-mod gss;
 mod names;
 mod sasl;
 mod settle;
 mod setup;
+mod tickets;
 
 use std::mem;
 use std::num::NonZeroU32;

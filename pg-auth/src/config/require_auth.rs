@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::error::ConfigError;
-use super::words::words;
+use crate::config::error::ConfigError;
+use crate::config::words::words;
 
 words! {
     /// A way in which a server may authenticate the user.

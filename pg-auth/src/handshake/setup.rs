@@ -71,7 +71,7 @@ impl<'c> Handshake<'c> {
         Self { host: Some(host.into()), ..self }
     }
 
-    /// Says that the server's address is a loopback address. See [`Tokens::allow_plain_local`](oauth::Tokens::allow_plain_local).
+    /// Says that the server's address is a loopback address. See [`Tokens::allow_plain_local`](crate::oauth::Tokens::allow_plain_local).
     pub fn loopback(self) -> Self {
         Self { loopback: true, ..self }
     }
