@@ -3,22 +3,21 @@
 pub(crate) mod error;
 mod host;
 mod network;
-mod oauth;
 mod parameters;
 mod parse;
-mod require_auth;
+pub(crate) mod require_auth;
 mod setters;
 mod surroundings;
 mod tls;
-mod words;
+pub(crate) mod words;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
+pub use crate::oauth::OAuthSettings;
 pub use host::{DEFAULT_PORT, Host};
 pub use network::Keepalives;
-pub use oauth::OAuthSettings;
 pub use pg_wire::frontend::ProtocolVersion;
 pub use require_auth::{AuthMethod, RequireAuth};
 pub use surroundings::{Found, Surroundings, Warning};
