@@ -32,6 +32,8 @@ pub mod md5;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod oauth;
+#[cfg(feature = "pem")]
+pub mod pem;
 pub mod runtime;
 pub mod saslprep;
 pub mod scram;
