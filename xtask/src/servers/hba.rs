@@ -1,4 +1,23 @@
 //! Roles, and how each proves who it is: by Unix socket, by TLS and in clear.
+//!
+//! | role | Unix socket | TLS | clear | proof |
+//! | --- | --- | --- | --- | --- |
+//! | `admin`, the superuser | trust | trust | trust | none; replication too |
+//! | `trust` | trust | trust | trust | none |
+//! | `cleartext` | password | password | password | `cleartext-secret` |
+//! | `md5` | md5 | md5 | md5 | `md5-secret`, kept as an MD5 hash |
+//! | `scram` | SCRAM | SCRAM | SCRAM | `scram-secret` |
+//! | `saslprep` | SCRAM | SCRAM | SCRAM | `pa`, U+00A0, `ss`, U+2168, which SASLprep turns into `pa ssIX` |
+//! | `tls_only` | – | SCRAM | – | `tls_only-secret` |
+//! | `clear_only` | – | – | SCRAM | `clear_only-secret` |
+//! | `cert` | – | cert | – | `PG_CLIENT_CERT`, see [`super::certificates`] |
+//! | `certscram` | – | SCRAM and certificate | – | `certscram-secret` and `PG_CLIENT_CERTSCRAM_CERT` |
+//! | `peer` | peer | – | – | to be the user that runs xtask |
+//! | `gss`, 15 only | – | GSSAPI | GSSAPI | a ticket, see [`super::kdc`]; also where GSSAPI encrypts the link |
+//! | `oauth`, 18 only | OAuth | OAuth | OAuth | a bearer token, see [`super::oauth`] |
+//! | any other | – | – | – | |
+//!
+//! A dash stands for a rejection before any proof. `gss` and `oauth` are rejected by servers that are not started for tests.
 
 use std::fmt::Write as _;
 

@@ -5,6 +5,7 @@
 //!
 //! | variable | content |
 //! | --- | --- |
+//! | `PG_KRB5_KDC_ADDR` | where the KDC listens, TCP |
 //! | `PG_KRB5_CONFIG` | the realm's configuration, to be `KRB5_CONFIG` of a client |
 //! | `PG_KRB5_CCACHE` | credential cache of `gss`, to be `KRB5CCNAME` of a client |
 //! | `PG_KRB5_CCACHE_SOMEBODY` | credential cache of `somebody` |
@@ -206,6 +207,7 @@ impl Daemon<Kdc> {
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         let clients = &self.of().clients;
         [
+            ("PG_KRB5_KDC_ADDR", self.address().to_string()),
             ("PG_KRB5_CONFIG", clients.join("krb5.conf").display().to_string()),
             ("PG_KRB5_CCACHE", clients.join("gss.ccache").display().to_string()),
             ("PG_KRB5_CCACHE_SOMEBODY", clients.join("somebody.ccache").display().to_string()),

@@ -6,6 +6,21 @@
 //! | Ctrl-C, SIGTERM, SIGHUP | [`crate::interrupt`] turns them into an error |
 //! | SIGKILL, or anything else | the watcher ([`watch`]), whose standard input ends with us |
 //! | the machine | nothing, so the next start clears what a dead owner left ([`home`]) |
+//!
+//! Tests find everything by their environment. Each `PG15_…` has its `PG18_…`:
+//!
+//! | variable | content |
+//! | --- | --- |
+//! | `PG15_ADDR` | address and port, IPv4, in clear and by TLS 1.2 and 1.3 |
+//! | `PG15_SOCKET_DIR` | directory of the Unix socket, whose name has the port |
+//! | `PG15_URL` | connection string of the role `scram` and the database `test`, by TCP |
+//! | `PG15_SPARE_ADDR`, `PG15_SPARE_SOCKET_DIR` | a second server like the first, whose settings tests may change, one test at a time |
+//! | `PG_TLS_…`, `PG_CLIENT_…` | [`certificates`] |
+//! | `PG_KRB5_…` | [`kdc`] |
+//! | `PG_OAUTH_…` | [`oauth`] |
+//! | `PGBOUNCER_…` | [`pooler`] |
+//!
+//! Programs of clients are in [`crate::clients`]; roles, and how each logs in by each kind of link, in [`hba`].
 
 mod binaries;
 mod certificates;
@@ -56,6 +71,7 @@ pub(crate) struct Servers {
     // Dropped in this order: a client before its server, and all before their directory goes.
     pooler: Option<Daemon<Pooler>>,
     servers: Vec<Daemon<Cluster>>,
+    spares: Vec<Daemon<Cluster>>,
     kdc: Option<Daemon<Kdc>>,
     certificates: Certificates,
     _home: Home,
@@ -117,8 +133,10 @@ impl Servers {
                 );
                 scope.spawn(move || {
                     let special = for_tests.and_then(|headers| special(major, headers, home).transpose());
-                    Cluster::create(major, binaries, user, home, special.transpose()?)
-                        .with_context(|| format!("cannot set up PostgreSQL {major}"))
+                    let cluster = Cluster::create(major, binaries, user, home, special.transpose()?);
+                    let cluster = cluster.with_context(|| format!("cannot set up PostgreSQL {major}"))?;
+                    let spare = for_tests.map(|_| cluster.spare()).transpose()?;
+                    anyhow::Ok((cluster, spare))
                 })
             };
             let clusters: Vec<_> = found.into_iter().map(create).collect();
@@ -126,16 +144,25 @@ impl Servers {
         });
         made?;
 
-        let mut servers = Self { pooler: None, servers: Vec::new(), kdc: None, certificates, _home: home };
-        for cluster in clusters {
-            servers.servers.push(Daemon::start(cluster?)?);
+        let mut servers = Self {
+            pooler: None,
+            servers: Vec::new(),
+            spares: Vec::new(),
+            kdc: None,
+            certificates,
+            _home: home,
+        };
+        for clusters in clusters {
+            let (cluster, spare) = clusters?;
+            servers.servers.push(Daemon::start(cluster)?);
+            servers.spares.extend(spare.map(Daemon::start).transpose()?);
         }
         if let Some(kdc) = kdc.transpose()? {
             let kdc = servers.kdc.insert(Daemon::start(kdc)?);
             kdc.wait_until_ready()?;
             kdc.get_tickets()?;
         }
-        servers.servers.iter_mut().try_for_each(Daemon::wait_until_ready)?;
+        servers.servers.iter_mut().chain(&mut servers.spares).try_for_each(Daemon::wait_until_ready)?;
         if let (Some(programs), Some(server)) = (pgbouncer, servers.servers.first()) {
             let pooler = Pooler::create(programs, server, &servers.certificates, servers._home.path())?;
             servers.pooler.insert(Daemon::start(pooler)?).wait_until_ready()?;
@@ -143,14 +170,12 @@ impl Servers {
         Ok(servers)
     }
 
-    /// The environment that tells a test where everything is.
+    /// The environment that tells a test where everything is: see the head of this file.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let variables = |server: &Daemon<Cluster>| {
-            let prefix = format!("PG{}", server.of().major);
+        let place = |prefix: String, server: &Daemon<Cluster>| {
             [
                 (format!("{prefix}_ADDR"), server.address().to_string()),
                 (format!("{prefix}_SOCKET_DIR"), server.of().dir.display().to_string()),
-                (format!("{prefix}_URL"), format!("postgres://scram:scram-secret@{}/test", server.address())),
             ]
         };
         let mut all = self.certificates.environment();
@@ -159,8 +184,18 @@ impl Servers {
         if self.kdc.is_some() {
             all.extend(oauth::environment());
         }
+        for spare in &self.spares {
+            all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
+        }
         // At the end: who waits for the last variable of the last server then has all.
-        all.extend(self.servers.iter().flat_map(variables));
+        for server in &self.servers {
+            let prefix = format!("PG{}", server.of().major);
+            all.extend(place(prefix.clone(), server));
+            all.push((
+                format!("{prefix}_URL"),
+                format!("postgres://scram:scram-secret@{}/test", server.address()),
+            ));
+        }
         all
     }
 
@@ -171,7 +206,7 @@ impl Servers {
 
     /// An error when a server has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
-        self.servers.iter_mut().try_for_each(Daemon::check)?;
+        self.servers.iter_mut().chain(&mut self.spares).try_for_each(Daemon::check)?;
         self.kdc.iter_mut().try_for_each(Daemon::check)?;
         self.pooler.iter_mut().try_for_each(Daemon::check)
     }
@@ -181,7 +216,7 @@ impl Drop for Servers {
     fn drop(&mut self) {
         // All are asked before one is waited for.
         self.pooler.iter_mut().for_each(Daemon::ask_to_stop);
-        self.servers.iter_mut().for_each(Daemon::ask_to_stop);
+        self.servers.iter_mut().chain(&mut self.spares).for_each(Daemon::ask_to_stop);
         self.kdc.iter_mut().for_each(Daemon::ask_to_stop);
     }
 }

@@ -12,7 +12,6 @@
 //! | `session` | the database `test`, pooled by session |
 //! | `transaction` | the database `test`, pooled by transaction |
 //! | `as_trust` | the database `test` by session, as the role `trust` whoever the client is |
-//! | `missing` | a database that PostgreSQL does not have |
 //! | `pgbouncer` | its console, for `admin` |
 //!
 //! | role | method, by TCP with and without TLS and by Unix socket |
@@ -95,7 +94,6 @@ impl Pooler {
 session = {backend} dbname=test pool_mode=session
 transaction = {backend} dbname=test pool_mode=transaction
 as_trust = {backend} dbname=test pool_mode=session user=trust
-missing = {backend} dbname=missing
 [pgbouncer]
 listen_addr = 127.0.0.1
 unix_socket_dir = {here}
