@@ -34,6 +34,8 @@ pub mod md5;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod oauth;
+#[cfg(feature = "pem")]
+pub mod pem;
 pub mod runtime;
 pub mod saslprep;
 pub mod scram;
