@@ -6,13 +6,12 @@ use std::process::Command;
 
 use anyhow::{Result, bail, ensure};
 
-use super::Major;
-use super::binaries::Binaries;
-use super::certificates::Certificates;
-use super::daemon::{self, Kind, Serve};
-use super::hba::{self, ADMIN};
-use super::user::User;
 use crate::process;
+use crate::servers::binaries::{Binaries, Major};
+use crate::servers::certificates::Certificates;
+use crate::servers::daemon::{self, Kind, Serve};
+use crate::servers::hba::{self, ADMIN};
+use crate::servers::user::{User, open_to_all};
 
 /// A data directory that a server can be started in.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ impl Cluster {
     ) -> Result<Self> {
         let dir = home.join(major.to_string());
         fs::create_dir(&dir)?;
-        super::open_to_all(&dir)?;
+        open_to_all(&dir)?;
         user.own(&dir)?;
         let method = special.as_ref().map(|special| special.method);
         let (added, environment) =

@@ -1,4 +1,5 @@
-//! Programs of Debian's packages: those installed, or else unpacked below the cache, which starts no service and needs no root.
+//! Programs of Debian's packages: those installed, or else unpacked below the cache, which starts no service and needs no
+//! root; or installed, which needs root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::user::User;
+use crate::servers::user::{User, open_to_all};
 use crate::{paths, process};
 
 /// Programs that are used together.
@@ -45,7 +46,7 @@ impl Programs {
         let Some(name) = root.file_name() else { bail!("{} cannot be copied", root.display()) };
         let copy = home.join(format!("{}-programs", name.display()));
         process::succeed(Command::new("cp").arg("-R").arg("--preserve=mode,links").arg(root).arg(&copy))?;
-        super::open_to_all(&copy)?;
+        open_to_all(&copy)?;
         Ok(Self { root: Some(copy) })
     }
 
@@ -119,10 +120,27 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
             process::read(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&root))?;
         }
     }
-    super::open_to_all(&root)?;
+    open_to_all(&root)?;
     match fs::rename(&root, goal) {
         // Another run was faster.
         Err(_) if goal.exists() => Ok(()),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
     }
+}
+
+/// Installs Debian packages when we may, and otherwise says how to.
+pub(crate) fn install(packages: &str) -> Result<()> {
+    let apt_get = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    if !rustix::process::getuid().is_root() || process::read(&mut apt_get(&["--version"])).is_err() {
+        bail!("install it with `sudo apt-get update && sudo apt-get install -y {packages}`");
+    }
+    eprintln!("xtask: installing {packages}");
+    // Kept quiet, and shown when it fails: hundreds of lines that say nothing about this project.
+    process::read(&mut apt_get(&["-qq", "update"]))?;
+    process::read(apt_get(&["-qq", "install", "-y"]).args(packages.split(' ')))?;
+    Ok(())
 }

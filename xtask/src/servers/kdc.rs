@@ -20,10 +20,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::daemon::{self, Daemon, Kind, Serve};
-use super::debian::Programs;
-use super::user::User;
 use crate::process;
+use crate::servers::daemon::{self, Daemon, Kind, Serve};
+use crate::servers::debian::Programs;
+use crate::servers::user::{User, open_to_all};
 
 /// The realm. `.test` is reserved for tests (RFC 6761).
 pub(super) const REALM: &str = "XTASK.TEST";
@@ -58,7 +58,7 @@ impl Kdc {
         let (dir, clients) = (home.join("kdc"), home.join("kerberos"));
         for dir in [&dir, &clients] {
             fs::create_dir(dir)?;
-            super::open_to_all(dir)?;
+            open_to_all(dir)?;
         }
         user.own(&dir)?;
         let kdc = Self { programs, user: *user, dir, clients };

@@ -35,9 +35,7 @@ mod oauth;
 mod pooler;
 mod user;
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,24 +44,16 @@ use std::thread::{self, ScopedJoinHandle};
 use anyhow::{Context, Result, bail};
 
 use binaries::Binaries;
-pub(crate) use binaries::install;
+pub(crate) use binaries::{Major, V15, V18};
 use certificates::Certificates;
 use cluster::{Cluster, Special};
 use daemon::Daemon;
 use debian::Programs;
+pub(crate) use debian::install;
 use home::Home;
 use kdc::Kdc;
 use pooler::Pooler;
 use user::User;
-
-/// PostgreSQL's major version.
-pub(crate) type Major = u8;
-
-/// The oldest server the tests run against.
-pub(crate) const V15: Major = 15;
-
-/// The newest one: protocol 3.2, direct TLS.
-pub(crate) const V18: Major = 18;
 
 /// Running servers. Dropping this stops them and removes their files.
 #[derive(Debug)]
@@ -249,10 +239,4 @@ pub(crate) fn watch(dir: &Path) -> Result<ExitCode> {
     std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
     home::clear(dir)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Lets everybody, so also the servers' user, into a directory.
-fn open_to_all(dir: &Path) -> Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot open {}", dir.display()))
 }

@@ -16,6 +16,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::process;
+use crate::servers::user::open_to_all;
 
 /// The server names it in the discovery document's address; `.test` is reserved for tests (RFC 6761).
 pub(super) const ISSUER: &str = "https://oauth.test";
@@ -29,7 +30,7 @@ pub(super) const SCOPE: &str = "openid";
 pub(super) fn validator(headers: &Path, home: &Path) -> Result<String> {
     let dir = home.join("oauth");
     fs::create_dir(&dir)?;
-    super::open_to_all(&dir)?;
+    open_to_all(&dir)?;
     let (source, module) = (dir.join("validator.c"), dir.join("validator.so"));
     fs::write(&source, include_str!("validator.c"))?;
     let mut cc = Command::new("cc");

@@ -29,11 +29,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::certificates::Certificates;
-use super::cluster::Cluster;
-use super::daemon::{self, Daemon, Kind, Serve};
-use super::debian::Programs;
-use crate::servers::user::User;
+use crate::servers::certificates::Certificates;
+use crate::servers::cluster::Cluster;
+use crate::servers::daemon::{self, Daemon, Kind, Serve};
+use crate::servers::debian::Programs;
+use crate::servers::user::{User, open_to_all};
 
 /// Who may come, in the same order of links as PostgreSQL's own rules.
 const HBA: &str = "\
@@ -81,7 +81,7 @@ impl Pooler {
         let user = server.of().user;
         let dir = home.join("pgbouncer");
         fs::create_dir(&dir)?;
-        super::open_to_all(&dir)?;
+        open_to_all(&dir)?;
         user.own(&dir)?;
         // By Unix socket, where PostgreSQL trusts `admin`, who reads the others' secrets for it.
         fs::write(dir.join("users.txt"), "\"admin\" \"\"\n")?;

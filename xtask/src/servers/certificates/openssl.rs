@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use rcgen::KeyPair;
 
-use super::{CLIENT_KEY, Certificates, PASSWORD, RSA_KEY, SERVER_KEY};
 use crate::process;
-use crate::servers::install;
+use crate::servers::certificates::files::{CLIENT_KEY, Files, PASSWORD, RSA_KEY, SERVER_KEY};
+use crate::servers::debian::install;
+use crate::servers::user::open_to_all;
 
 /// Each way to sign a certificate: its name, the signer's kind of key, and the options of `openssl`.
 ///
@@ -20,7 +21,7 @@ use crate::servers::install;
 /// | `pss-sha256` to `pss-sha512` | RSA-PSS | the one in the name, which stands in the signature's parameters |
 /// | `p256-sha256` to `p521-sha512` | ECDSA | the one in the name, whatever the curve |
 /// | `ed25519` | Ed25519 | none is defined |
-pub(in crate::servers) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
+pub(super) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
     ("rsa-md5", "rsa", &["-md5"]),
     ("rsa-sha1", "rsa", &["-sha1"]),
     ("rsa-sha224", "rsa", &["-sha224"]),
@@ -87,14 +88,14 @@ pub(super) fn find() -> Result<()> {
 }
 
 /// Makes the keys of the servers and of their clients, in each form.
-pub(super) fn keys(files: &Certificates) -> Result<()> {
+pub(super) fn keys(files: &Files) -> Result<()> {
     files.write_secret(SERVER_KEY, KeyPair::generate()?.serialize_pem())?;
     files.write_secret(CLIENT_KEY, KeyPair::generate()?.serialize_pem())?;
     let [(_, rsa), ..] = KEYS;
-    files.write_secret(RSA_KEY, run(&files.dir, &[&["genpkey"], rsa].concat())?)?;
+    files.write_secret(RSA_KEY, run(files.dir(), &[&["genpkey"], rsa].concat())?)?;
     let encrypted = format!("pass:{PASSWORD}");
     let form = |source: &str, name: &str, options: &[&str]| {
-        let key = run(&files.dir, &[&["pkey", "-in", source], options].concat())?;
+        let key = run(files.dir(), &[&["pkey", "-in", source], options].concat())?;
         files.write_secret(name, key)
     };
     form(RSA_KEY, "client-rsa-pkcs1.key", &["-traditional"])?;
@@ -104,10 +105,10 @@ pub(super) fn keys(files: &Certificates) -> Result<()> {
 }
 
 /// Makes the certificates of [`SIGNATURES`].
-pub(super) fn signatures(files: &Certificates) -> Result<()> {
-    let dir = files.dir.join(DIRECTORY);
+pub(super) fn signatures(files: &Files) -> Result<()> {
+    let dir = files.path(DIRECTORY);
     fs::create_dir(&dir)?;
-    crate::servers::open_to_all(&dir)?;
+    open_to_all(&dir)?;
     fs::write(dir.join("openssl.cnf"), CONFIGURATION)?;
     let request = |subject: &str, extensions: &str, options: &[&str]| {
         let common = ["req", "-new", "-x509", "-batch", "-config", "openssl.cnf", "-days", "30"];
