@@ -65,7 +65,7 @@ impl User {
     }
 }
 
-/// Lets everybody, so also the servers' user, into a directory.
+/// Lets every user, so also the servers' user, enter a directory.
 pub(super) fn open_to_all(dir: &Path) -> Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("cannot open {}", dir.display()))

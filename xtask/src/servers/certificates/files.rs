@@ -1,4 +1,4 @@
-//! The directory of certificates and keys, and how files get there.
+//! The directory of certificates and keys.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -12,19 +12,19 @@ pub(super) const PASSWORD: &str = "key-secret";
 
 /// The servers' key.
 pub(super) const SERVER_KEY: &str = "server.key";
-/// The key of every client but the next.
+/// The ECDSA key of clients.
 pub(super) const CLIENT_KEY: &str = "client.key";
-/// The RSA key of a client.
+/// The RSA key of clients.
 pub(super) const RSA_KEY: &str = "client-rsa.key";
 
-/// The directory.
+/// A directory of certificates and keys.
 #[derive(Debug)]
 pub(super) struct Files {
     dir: PathBuf,
 }
 
 impl Files {
-    /// This directory, whether it exists or not.
+    /// Names the directory; it need not exist yet.
     pub(super) fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
@@ -39,13 +39,13 @@ impl Files {
         self.dir.join(name)
     }
 
-    /// Writes a file that everybody may read.
+    /// Writes a file with the default mode.
     pub(super) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let path = self.path(name);
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Writes a file that only its owner may read. libpq and PostgreSQL demand it of keys.
+    /// Writes a file with mode 0600, which libpq and PostgreSQL require of keys.
     pub(super) fn write_secret(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let path = self.path(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `PG_TLS_ROOT`, `PG_TLS_ROOT_KEY` | root certificate that signs everything else unless noted, and its key |
 //! | `PG_TLS_CRL` | the root's revocation list for clients (`sslcrl`): revokes `PG_TLS_SERVER_REVOKED_CERT` |
-//! | `PG_TLS_OTHER_ROOT`, `PG_TLS_OTHER_ROOT_KEY` | a root certificate that the servers do not know, and its key |
+//! | `PG_TLS_OTHER_ROOT`, `PG_TLS_OTHER_ROOT_KEY` | a root certificate that the servers do not trust, and its key |
 //! | `PG_TLS_SERVER_CERT`, `PG_TLS_SERVER_KEY` | the servers' own, for `localhost` and `127.0.0.1` |
 //! | `PG_TLS_SERVER_REVOKED_CERT` | for the same key and names, revoked |
 //! | `PG_TLS_SERVER_EXPIRED_CERT` | for the same key and names, expired yesterday |
@@ -29,9 +29,8 @@
 //! | `PG_CLIENT_OTHER_CERT` | of the role `cert`, signed by `PG_TLS_OTHER_ROOT` |
 //! | `PG_TLS_SIGNATURES` | a directory: one certificate for each way to sign, see below |
 //!
-//! In `PG_TLS_SIGNATURES` stands `NAME.crt` for each NAME of [`openssl::SIGNATURES`]: a server certificate for
-//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1`, whose signature is of that kind. `roots.crt` holds the roots that made
-//! the signatures.
+//! `PG_TLS_SIGNATURES` contains `NAME.crt` for each NAME of [`openssl::SIGNATURES`]: a server certificate for
+//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1` with a signature of that kind. `roots.crt` there contains the issuers.
 
 mod files;
 mod issue;
@@ -45,7 +44,7 @@ use anyhow::Result;
 use crate::servers::user::{User, open_to_all};
 use files::{CLIENT_KEY, Files, PASSWORD, RSA_KEY, SERVER_KEY};
 
-/// Variables, and the file of each below the directory.
+/// Each variable, and its file below the directory.
 const FILES: [(&str, &str); 24] = [
     ("PG_TLS_ROOT", "root.crt"),
     ("PG_TLS_ROOT_KEY", "root.key"),
@@ -83,12 +82,12 @@ impl Certificates {
         Self(Files::new(home.join("tls")))
     }
 
-    /// Finds the program `openssl`, getting it where that takes no choice of the user's.
+    /// Finds or installs the program `openssl`.
     pub(super) fn prepare() -> Result<()> {
         openssl::find()
     }
 
-    /// Makes all files. Takes 0.2 s beside an RSA key's time, so it runs while `initdb` does.
+    /// Makes all files. Thirty runs of `openssl` take about half a second, so this runs beside `initdb`.
     pub(super) fn create(&self, user: &User) -> Result<()> {
         let files = &self.0;
         fs::create_dir(files.dir())?;
@@ -150,7 +149,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
-    /// The files, in a directory that goes with the first value.
+    /// The files, and the guard that removes their directory.
     fn made() -> (tempfile::TempDir, Certificates) {
         let home = tempfile::tempdir().expect("a directory");
         Certificates::prepare().expect("openssl");

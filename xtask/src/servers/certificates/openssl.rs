@@ -1,4 +1,4 @@
-//! Keys and signatures that `rcgen` cannot make, by the program `openssl`.
+//! Keys and signatures that `rcgen` cannot make; the program `openssl` makes them.
 
 use std::fs;
 use std::path::Path;
@@ -41,13 +41,13 @@ pub(super) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
 
 const PSS: &str = "rsa_padding_mode:pss";
 
-/// A salt as long as the hash, as TLS 1.3 wants it (RFC 8446, 4.2.3); by default it is as long as fits.
+/// Salt of the hash's length, which TLS 1.3 requires (RFC 8446, 4.2.3); the default is the longest salt that fits.
 const SALT: &str = "rsa_pss_saltlen:digest";
 
 /// The directory of the certificates of [`SIGNATURES`].
 pub(super) const DIRECTORY: &str = "signatures";
 
-/// Kinds of keys, and what makes one.
+/// Kinds of keys, with the arguments of `openssl genpkey`.
 const KEYS: [(&str, &[&str]); 5] = [
     ("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]),
     ("p256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
@@ -56,7 +56,7 @@ const KEYS: [(&str, &[&str]); 5] = [
     ("ed25519", &["-algorithm", "ED25519"]),
 ];
 
-/// In place of the system's configuration, which would add extensions of its own.
+/// Replaces the system's configuration, which would add other extensions.
 const CONFIGURATION: &str = "\
 [req]
 distinguished_name = name
@@ -74,7 +74,7 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 ";
 
-/// Finds the program, of the version that can sign with another certificate's key (`openssl req -CA`), or installs it.
+/// Finds or installs the program. Version 3 is the first that signs with another certificate's key (`openssl req -CA`).
 pub(super) fn find() -> Result<()> {
     let version = || process::read(Command::new("openssl").arg("version"));
     if version().is_err() {
@@ -133,11 +133,11 @@ pub(super) fn signatures(files: &Files) -> Result<()> {
     Ok(())
 }
 
-/// What `openssl` prints, called in this directory.
+/// Runs `openssl` in this directory and returns its output.
 fn run(dir: &Path, arguments: &[&str]) -> Result<String> {
     let mut openssl = Command::new("openssl");
     openssl.args(arguments).current_dir(dir).env_remove("OPENSSL_CONF").stdin(Stdio::null());
-    // Not by `process::read`, whose wait looks up every 20 ms: this takes 10, and is called thirty times.
+    // Not `process::read`, which polls every 20 ms: `openssl` takes 10 ms and runs thirty times.
     let output = openssl.output().context("cannot run openssl")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`{}` failed: {}\n{said}", process::shown(&openssl), output.status);
