@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::error::{AuthError, ConfigError};
-use crate::secret::{Password, fill_random};
+use crate::secret::{Password, fill_random, wiping_stack};
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -52,7 +52,10 @@ pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
 /// # Ok::<(), pg_auth::error::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct Stored(Zeroizing<[u8; 32]>);
+pub struct Stored(Hex);
+
+/// 32 digits on the heap, so that no copy stays behind where the value has been moved from.
+type Hex = Box<Zeroizing<[u8; 32]>>;
 
 impl Stored {
     /// Makes what has to be stored for this user and password.
@@ -85,7 +88,7 @@ impl FromStr for Stored {
             .strip_prefix("md5")
             .and_then(|digits| digits.as_bytes().try_into().ok())
             .filter(|digits: &[u8; 32]| digits.iter().all(|digit| DIGITS.contains(digit)))
-            .map(|digits| Self(Zeroizing::new(digits)))
+            .map(|digits| Self(Hex::new(Zeroizing::new(digits))))
             .ok_or(ConfigError::StoredPassword("md5<32 hexadecimal digits>"))
     }
 }
@@ -104,19 +107,20 @@ impl fmt::Debug for Stored {
 }
 
 /// The digest of the parts one after the other, in lower-case hexadecimal digits.
-fn hex_md5(parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    let mut hash = Md5::new();
-    for part in parts {
-        hash.update(part);
-    }
-    let digest: Zeroizing<[u8; 16]> = Zeroizing::new(hash.finalize().into());
-    let mut hex = Zeroizing::new([0; 32]);
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(digest.iter()) {
-        let digits = [byte >> 4, byte & 0xf];
-        pair.iter_mut()
-            .zip(digits)
-            .for_each(|(out, digit)| *out = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
-    }
+fn hex_md5(parts: &[&[u8]]) -> Hex {
+    let mut hex = Hex::new(Zeroizing::new([0; 32]));
+    wiping_stack(|| {
+        let mut hash = Md5::new();
+        for part in parts {
+            hash.update(part);
+        }
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(hash.finalize()) {
+            let digits = [byte >> 4, byte & 0xf];
+            pair.iter_mut()
+                .zip(digits)
+                .for_each(|(out, digit)| *out = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+        }
+    });
     hex
 }
 
