@@ -193,7 +193,7 @@ fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)
         ("channel_binding", config.channel_binding.to_string(), or("channel_binding", "prefer")),
         ("min_protocol_version", version(config.min_protocol_version), min.replace("latest", "3.2")),
         ("max_protocol_version", version(config.max_protocol_version), max.replace("latest", "3.2")),
-        ("gssencmode", config.gssencmode.to_string(), or("gssencmode", "prefer")),
+        ("gssencmode", preferred(&config.gssencmode.to_string()), preferred(&or("gssencmode", "prefer"))),
         ("krbsrvname", config.krbsrvname.clone(), or("krbsrvname", "postgres")),
         ("gssdelegation", u8::from(config.gssdelegation).to_string(), switch(plain("gssdelegation"))),
         ("target_session_attrs", config.target_session_attrs.to_string(), or("target_session_attrs", "any")),
@@ -231,6 +231,11 @@ fn number(value: &[u8]) -> Option<i32> {
 
 fn switch(value: String) -> String {
     if value.is_empty() { "0".into() } else { value }
+}
+
+/// Encryption by GSSAPI that is preferred and cannot be had is none. Which of the two is the default depends on the builder of libpq.
+fn preferred(mode: &str) -> String {
+    mode.replace("prefer", "disable")
 }
 
 fn version(version: ProtocolVersion) -> String {
