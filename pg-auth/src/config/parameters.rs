@@ -374,8 +374,8 @@ impl Draft {
         Ok(self.config)
     }
 
-    /// One host for each name or address, with its port: "If exactly one port was given, use it for every host. Otherwise, there must be
-    /// exactly as many ports as there were hosts."
+    /// A host for each name or address, with its port. A list of ports has "the same length as the host list", or is "a single port number
+    /// to be used for all hosts".
     fn hosts(&self, local: impl Fn(u16) -> Host) -> Result<Vec<Host>, ConfigError> {
         let Self { hosts, addresses, ports, .. } = self;
         let count = if addresses.is_empty() { hosts.len().max(1) } else { addresses.len() };

@@ -5,12 +5,12 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// What libpq makes of a string.
+/// The reading of a string by libpq.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// It cannot be read.
+    /// The string cannot be read.
     Malformed,
-    /// It can be read. Values that it does not give are not there.
+    /// The string can be read. Values that it does not give are missing.
     Read {
         /// Whether a connection would be tried.
         accepted: bool,

@@ -21,7 +21,7 @@ use values::Differences;
 const STRINGS: usize = 5_000;
 
 #[test]
-fn what_is_known_of_libpq_holds_here() {
+fn known_cases_are_read_here_as_expected() {
     for (string, accepted) in cases::CASES {
         assert_eq!(ours(string).is_ok(), *accepted, "{string:?}: {:?}", ours(string));
     }
@@ -29,14 +29,14 @@ fn what_is_known_of_libpq_holds_here() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn what_is_known_of_libpq_holds_there() {
+fn known_cases_are_read_by_libpq_18_as_expected() {
     let strings: Vec<_> = cases::CASES.iter().map(|(string, _)| String::from(*string)).collect();
     for ((string, accepted), answer) in cases::CASES.iter().zip(libpq::ask("PG18_LIBPQ", &strings)) {
         assert_eq!(answer.is_accepted(), *accepted, "{string:?}");
     }
 }
 
-/// Every difference is one that was chosen: see `values::REASONS`.
+/// Every difference is a chosen one: see `values::REASONS`.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn libpq_18_reads_generated_strings_as_we_do() {
@@ -85,7 +85,7 @@ fn compare(library: &str, extra: fn(&str, &Answer) -> Option<&'static str>) {
     tally.finish(seed, STRINGS);
 }
 
-/// How often both agree, how often they differ for each reason, and where they must not.
+/// Counts of agreement and of each chosen difference, and the differences that were not chosen.
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<&'static str, usize>,

@@ -8,11 +8,12 @@ use pg_auth::error::ConfigError;
 
 use super::libpq::Answer;
 
+/// The outcome of a comparison.
 pub(crate) enum Differences {
     None,
-    /// One that was chosen, for this reason.
+    /// A difference that was chosen, for this reason.
     Chosen(&'static str),
-    /// One that was not.
+    /// A difference that was not chosen.
     Wrong(String),
 }
 
@@ -51,7 +52,7 @@ const REASONS: &[Reason] = &[
     }),
 ];
 
-/// What libpq 18 refuses and we take.
+/// The reason for accepting what libpq 18 refuses.
 pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let Answer::Malformed = theirs else { return None };
     let (_, query) = string.split_once('?').unwrap_or_default();
@@ -64,7 +65,7 @@ pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     own.iter().any(|name| string.contains(name)).then_some("accepted here: a parameter of our own")
 }
 
-/// What libpq 15 refuses or reads in another way than 18.
+/// The reason for which libpq 15 refuses a string, or reads it in another way than 18.
 pub(crate) fn before_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let newer = [
         "scram_",

@@ -1,6 +1,6 @@
 //! Connection strings of libpq's, in both forms.
 //!
-//! What libpq 18 accepts is taken the same way, with one liberty: in a URI a value of the query may hold a bare `=`. No error shows a value
+//! A string that libpq 18 accepts is read in the same way, with one liberty: in a URI a value of the query may hold a bare `=`. No error shows a value
 //! or a piece of the string: where an `@` in a password was not encoded, the rest of the password looks like a host or a parameter.
 
 mod cursor;
