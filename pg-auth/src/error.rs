@@ -259,10 +259,10 @@ impl fmt::Display for PolicyError {
             }
             Self::NoPassword => f.write_str("the server asks for a password and none is given"),
             Self::TooManyIterations { asked, max } => {
-                write!(f, "the server asked for {asked} SCRAM iterations, more than the {max} allowed")
+                write!(f, "the server asked for {asked} SCRAM iterations, more than the {max} that scram_iterations_max allows")
             }
             Self::TooFewIterations { asked, min } => {
-                write!(f, "the server asked for {asked} SCRAM iterations, fewer than the {min} demanded")
+                write!(f, "the server asked for {asked} SCRAM iterations, fewer than the {min} that scram_iterations_min demands")
             }
             Self::CleartextPassword => {
                 f.write_str("the server asked for a clear-text password over TCP without TLS, which only sslmode=disable allows")

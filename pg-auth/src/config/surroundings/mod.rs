@@ -4,7 +4,7 @@ mod passfile;
 mod service;
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -301,7 +301,7 @@ fn home() -> Option<PathBuf> {
 
 fn path(bytes: &[u8]) -> PathBuf {
     #[cfg(unix)]
-    let path = <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes).into();
+    let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes).into();
     #[cfg(not(unix))]
     let path = OsString::from(String::from_utf8_lossy(bytes).into_owned()).into();
     path
