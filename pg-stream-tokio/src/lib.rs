@@ -39,6 +39,8 @@
 
 mod rewind;
 mod runtime;
+#[cfg(feature = "rustls")]
+pub mod rustls;
 mod transport;
 #[cfg(unix)]
 mod unix;
@@ -64,7 +66,12 @@ pub use pg_wire::{
     backend, frontend, oid, params,
 };
 
+/// The TLS library of [`connect`] and [`ConnectionBuilder::dial`]: rustls.
+#[cfg(feature = "rustls")]
+pub type DefaultTls = rustls::Rustls;
+
 /// The TLS library of [`connect`] and [`ConnectionBuilder::dial`]: none, without the feature `rustls`.
+#[cfg(not(feature = "rustls"))]
 pub type DefaultTls = pg_auth::tls::NoTls;
 
 /// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.

@@ -7,6 +7,15 @@ use std::path::PathBuf;
 /// The port where PostgreSQL listens unless told otherwise.
 pub const DEFAULT_PORT: u16 = 5432;
 
+/// Directories of the Unix-domain socket of a server of this machine, the usual one first. PostgreSQL's own is `/tmp`; every large
+/// distribution of Linux builds it with `/var/run/postgresql`, where only the server's user can put a socket.
+#[cfg(target_os = "linux")]
+pub(super) const SOCKET_DIRS: &[&str] = &["/var/run/postgresql", "/tmp"];
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(super) const SOCKET_DIRS: &[&str] = &["/tmp", "/var/run/postgresql"];
+#[cfg(not(unix))]
+pub(super) const SOCKET_DIRS: &[&str] = &[];
+
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
@@ -60,6 +69,15 @@ impl Host {
     /// ```
     pub fn at_address(name: impl Into<String>, address: impl Into<IpAddr>, port: u16) -> Self {
         Self::Tcp { host: name.into(), address: Some(address.into()), port }
+    }
+
+    /// A server of this machine, where it listens by default: the Unix-domain socket in `/var/run/postgresql` on Linux and in `/tmp` on
+    /// other Unix systems; TCP on `localhost` where there are no such sockets. A connection string without a host means this one.
+    ///
+    /// libpq's directory is fixed when it is built, and differs between distributions. [`Surroundings`](super::Surroundings) takes the
+    /// other one of the two if the usual one does not exist.
+    pub fn local(port: u16) -> Self {
+        Self::new(SOCKET_DIRS.first().copied().unwrap_or("localhost"), port)
     }
 
     /// The port, or the number in the socket's name.

@@ -1,15 +1,19 @@
 //! What a connection is to be, and connection strings.
 
+pub(crate) mod error;
 mod host;
 mod network;
 mod oauth;
+mod parameters;
 mod parse;
 mod require_auth;
 mod setters;
+mod surroundings;
 mod tls;
 mod words;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::Duration;
 
 pub use host::{DEFAULT_PORT, Host};
@@ -17,14 +21,17 @@ pub use network::Keepalives;
 pub use oauth::OAuthSettings;
 pub use pg_wire::frontend::ProtocolVersion;
 pub use require_auth::{AuthMethod, RequireAuth};
+pub use surroundings::{Found, Surroundings, Warning};
 pub use tls::{RootCert, SslCertMode, TlsSettings, TlsVerification, TlsVersion};
 pub use words::{
     BindingMode, GssEncMode, LoadBalanceHosts, Replication, SslMode, SslNegotiation, TargetSessionAttrs,
 };
 
 use crate::cleartext;
-use crate::error::{ConfigError, PolicyError};
+use crate::error::{ConfigError, PolicyError, UnsupportedParameter};
+use crate::gss::Gss;
 use crate::link::Link;
+use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
 
@@ -51,7 +58,7 @@ pub enum AuthenticationMode {
 /// a URI (`postgres://user:password@host:port/database?parameter=value`, with several hosts, IPv6 in brackets, a socket directory as
 /// host, and percent-encoding everywhere) or keywords (`host=… user='a b'`). See the
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING). Nothing is taken from the
-/// environment, from a service file or from a password file.
+/// environment, from a service file or from a password file, unless [`Surroundings`] are asked to.
 ///
 /// ```
 /// use pg_auth::config::{Config, Host, SslMode};
@@ -81,6 +88,10 @@ pub struct Config {
     pub scram_keys: Option<ScramKeys>,
     /// Where SCRAM keys are kept from one connection to the next. Default nowhere.
     pub scram_cache: Option<KeyCache>,
+    /// Where bearer tokens come from, for servers that ask for one. Default nowhere.
+    pub tokens: Option<Tokens>,
+    /// GSSAPI or SSPI, for servers that ask for it. Default none.
+    pub gss: Option<Gss>,
     /// The database; the server takes one of the user's name if there is none.
     pub database: Option<String>,
     /// Where to connect to, in the order in which to try. Ignored over a stream of the caller's own. Empty: dialling fails, there is no default host.
@@ -139,6 +150,8 @@ impl Config {
             password: None,
             scram_keys: None,
             scram_cache: None,
+            tokens: None,
+            gss: None,
             database: None,
             hosts: Vec::new(),
             parameters: Vec::new(),
@@ -242,9 +255,9 @@ impl Config {
         {
             return Err(ConfigError::Nul(name));
         }
-        for (at, (name, _)) in self.parameters.iter().enumerate() {
-            let twice = self.parameters.iter().take(at).any(|(earlier, _)| earlier == name);
-            if twice || matches!(name.as_str(), "" | "user" | "database") {
+        let mut names = HashSet::new();
+        for (name, _) in &self.parameters {
+            if !names.insert(name) || matches!(name.as_str(), "" | "user" | "database") {
                 return Err(ConfigError::ReservedParameter(name.as_str().into()));
             }
         }
@@ -261,10 +274,16 @@ impl Config {
         }
         let optional = matches!(self.sslmode, SslMode::Disable | SslMode::Allow | SslMode::Prefer);
         if self.sslnegotiation == SslNegotiation::Direct && optional {
-            return Err(ConfigError::InvalidValue("sslnegotiation"));
+            return Err(ConfigError::WeakSslMode {
+                with: "sslnegotiation=direct",
+                least: SslMode::Require.as_str(),
+            });
         }
         if self.tls.root == Some(RootCert::System) && self.sslmode != SslMode::VerifyFull {
-            return Err(ConfigError::InvalidValue("sslmode"));
+            return Err(ConfigError::WeakSslMode {
+                with: "sslrootcert=system",
+                least: SslMode::VerifyFull.as_str(),
+            });
         }
         if let (Some(min), Some(max)) = (self.tls.min_version, self.tls.max_version)
             && min > max
@@ -272,7 +291,8 @@ impl Config {
             return Err(ConfigError::InvalidValue("ssl_max_protocol_version"));
         }
         if self.gssencmode == GssEncMode::Require {
-            return Err(ConfigError::UnsupportedParameter("gssencmode"));
+            let refused = UnsupportedParameter { name: "gssencmode", reason: GssEncMode::REFUSAL };
+            return Err(ConfigError::Unsupported([refused].into()));
         }
         Ok(())
     }
@@ -351,7 +371,9 @@ mod tests {
         let iterations = alice().scram_iterations(Iterations { min: 2, max: 1 });
         assert_eq!(iterations.check(), Err(ConfigError::InvalidValue("scram_iterations")));
         let direct = alice().sslnegotiation(SslNegotiation::Direct);
-        assert_eq!(direct.check(), Err(ConfigError::InvalidValue("sslnegotiation")));
+        let weak =
+            ConfigError::WeakSslMode { with: "sslnegotiation=direct", least: SslMode::Require.as_str() };
+        assert_eq!(direct.check(), Err(weak));
         assert_eq!(direct.sslmode(SslMode::Require).check(), Ok(()));
     }
 
@@ -361,7 +383,10 @@ mod tests {
         for mode in SslMode::ALL {
             let expected = match mode {
                 SslMode::VerifyFull => Ok(()),
-                _ => Err(ConfigError::InvalidValue("sslmode")),
+                _ => Err(ConfigError::WeakSslMode {
+                    with: "sslrootcert=system",
+                    least: SslMode::VerifyFull.as_str(),
+                }),
             };
             assert_eq!(system.clone().sslmode(*mode).check(), expected, "{mode}");
         }
@@ -371,10 +396,8 @@ mod tests {
             range(TlsVersion::V1_3, TlsVersion::V1_2),
             Err(ConfigError::InvalidValue("ssl_max_protocol_version"))
         );
-        assert_eq!(
-            alice().gssencmode(GssEncMode::Require).check(),
-            Err(ConfigError::UnsupportedParameter("gssencmode"))
-        );
+        let gss = alice().gssencmode(GssEncMode::Require).check();
+        assert!(matches!(gss, Err(ConfigError::Unsupported(_))));
     }
 
     #[test]

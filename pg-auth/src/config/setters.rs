@@ -7,6 +7,8 @@ use super::{
     AuthenticationMode, BindingMode, Config, GssEncMode, Host, Keepalives, LoadBalanceHosts, OAuthSettings,
     ProtocolVersion, Replication, RequireAuth, SslMode, SslNegotiation, TargetSessionAttrs, TlsSettings,
 };
+use crate::gss::Gss;
+use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache};
 use crate::secret::Password;
 
@@ -39,6 +41,18 @@ impl Config {
         self
     }
 
+    /// Sets where bearer tokens come from.
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// Sets the implementation of GSSAPI or SSPI.
+    pub fn gss(mut self, gss: Gss) -> Self {
+        self.gss = Some(gss);
+        self
+    }
+
     /// Sets the database.
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = Some(database.into());
@@ -57,6 +71,7 @@ impl Config {
     }
 
     /// Sets a start-up parameter, such as `client_encoding` or `search_path`; one of that name keeps its place.
+    /// The names that are there are gone through one by one: a server takes 10,000 bytes of them at most.
     pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.put(name.into(), value.into());
         self

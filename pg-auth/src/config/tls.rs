@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::words::words;
+use crate::config::words::words;
 use crate::error::ConfigError;
 use crate::secret::Password;
 

@@ -150,3 +150,8 @@ words! {
         /// Or no connection: [`Config::check`](super::Config::check) refuses it.
         Require = "require",
 }
+
+impl GssEncMode {
+    /// Why `Require` is refused.
+    pub(super) const REFUSAL: &str = "encryption by GSSAPI is not supported; TLS is";
+}

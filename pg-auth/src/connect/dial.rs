@@ -1,5 +1,6 @@
 //! Dialling: which hosts, which addresses, with TLS or without, in which order, and when to go on to the next.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
 use pg_wire::{Connection, SqlState};
@@ -9,8 +10,10 @@ use super::target::{Verdict, judge};
 use super::{ConnectError, ConnectErrorKind, Place};
 use crate::address::Address;
 use crate::config::{Config, Host, LoadBalanceHosts, SslMode, SslNegotiation, TargetSessionAttrs};
-use crate::error::ConfigError;
+use crate::error::{AuthError, ConfigError};
+use crate::handshake::Handshake;
 use crate::link::{Link, TlsInfo};
+use crate::oauth::Discovery;
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::stream::Stream;
@@ -80,7 +83,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
             }
         };
         if self.config.load_balance_hosts == LoadBalanceHosts::Random {
-            fastrand::shuffle(&mut addresses);
+            shuffle(&mut addresses);
         }
         let mut next = Next::Host;
         for address in addresses {
@@ -155,21 +158,25 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         or_clear: bool,
     ) -> Result<Made<R, T>, ConnectError> {
         let mut place = Place { link: Some(link), ..place.clone() };
-        let (mut conn, mut session) = match &place.address {
-            Some(Address::Unix(path)) => {
-                let stream =
-                    self.runtime.dial_unix(path, config).await.map_err(ConnectErrorKind::Unreachable);
-                let stream = stream.map_err(|error| ConnectError::from(error).at(place.clone()))?;
-                self.login(config, Stream::Unix(stream), link, None).await
+        let (mut discovery, mut discovered) = (None, false);
+        let (mut conn, mut session) = loop {
+            let (stream, tls) = match self.open(config, &place, or_clear).await {
+                Ok(opened) => opened,
+                Err(error) => return Err(error.at(place)),
+            };
+            place.link = Some(stream.link());
+            let handshake = prepared(config, &place, tls, discovery.take());
+            match self.login(stream, handshake.map_err(ConnectError::from)?).await {
+                Ok(made) => break made,
+                // The server has said where tokens are to be had, and ended the attempt; the token source is asked anew.
+                Err(error) => match error.auth_error().and_then(AuthError::discovery) {
+                    Some(document) if !discovered => {
+                        (discovery, discovered) = (Some(document.clone()), true);
+                    }
+                    _ => return Err(error.at(place)),
+                },
             }
-            _ => {
-                let secured = self.open(config, &place, or_clear).await;
-                let (stream, info) = secured.map_err(|error| error.at(place.clone()))?;
-                place.link = Some(stream.link());
-                self.login(config, stream, place.link.unwrap_or(link), info).await
-            }
-        }
-        .map_err(|error| error.at(place.clone()))?;
+        };
         match judge(&mut conn, &session, wanted).await {
             Ok(Verdict::Wanted) => {}
             Ok(Verdict::Other) => {
@@ -182,15 +189,20 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         Ok((conn, session))
     }
 
-    /// Opens a stream to a TCP address, with TLS where `place` says so.
+    /// Opens a stream to an address, with TLS where `place` says so. `or_clear` lets a server without TLS do.
     pub(super) async fn open(
         &self,
         config: &Config,
         place: &Place,
         or_clear: bool,
     ) -> Result<(Dialled<R, T>, Option<TlsInfo>), ConnectError> {
-        let Some(Address::Tcp(address)) = place.address else {
-            return Err(ConfigError::Missing("host").into());
+        let address = match &place.address {
+            Some(Address::Tcp(address)) => *address,
+            Some(Address::Unix(path)) => {
+                let dialled = self.runtime.dial_unix(path, config).await;
+                return Ok((Stream::Unix(dialled.map_err(ConnectErrorKind::Unreachable)?), None));
+            }
+            None => return Err(ConfigError::Missing("host").into()),
         };
         let dialled = self.runtime.dial_tcp(address, config).await;
         let mut stream = dialled.map_err(ConnectErrorKind::Unreachable)?;
@@ -208,13 +220,45 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     }
 }
 
+/// A login at this place.
+fn prepared<'c>(
+    config: &'c Config,
+    place: &Place,
+    tls: Option<TlsInfo>,
+    discovery: Option<Discovery>,
+) -> Result<Handshake<'c>, AuthError> {
+    let mut handshake = Handshake::new(config, place.link.unwrap_or(Link::Tcp))?;
+    if let Host::Tcp { host, .. } = &place.host {
+        handshake = handshake.host(host.as_str());
+    }
+    if matches!(place.address, Some(Address::Tcp(address)) if address.ip().is_loopback()) {
+        handshake = handshake.loopback();
+    }
+    if let Some(tls) = tls {
+        handshake = handshake.tls(tls);
+    }
+    if let Some(document) = discovery {
+        handshake = handshake.discovery(document);
+    }
+    Ok(handshake)
+}
+
 /// The hosts in the order in which to try them.
 fn ordered(hosts: &[Host], order: LoadBalanceHosts) -> Vec<&Host> {
     let mut hosts: Vec<&Host> = hosts.iter().collect();
     if order == LoadBalanceHosts::Random {
-        fastrand::shuffle(&mut hosts);
+        shuffle(&mut hosts);
     }
     hosts
+}
+
+/// Puts the items in a random order. The numbers are those that the standard library seeds its hash tables with: good enough to spread
+/// load, and not a secret.
+fn shuffle<T>(items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        let number = RandomState::new().hash_one(last);
+        items.swap(last, (number % (last as u64 + 1)) as usize);
+    }
 }
 
 /// The kinds of session to look for, one pass over the hosts for each.
@@ -271,5 +315,39 @@ fn last(mut failed: Vec<ConnectError>) -> ConnectError {
     match failed.pop() {
         Some(error) => error.after(failed),
         None => ConfigError::Missing("host").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_order_of_three_hosts_occurs() {
+        let mut seen = std::collections::HashSet::new();
+        // 1,000 draws miss one of six orders with a probability of 6 * (5/6)^1000, less than 10^-78.
+        for _ in 0..1000 {
+            let mut hosts = [1, 2, 3];
+            shuffle(&mut hosts);
+            seen.insert(hosts);
+        }
+        assert_eq!(seen.len(), 6);
+    }
+
+    #[test]
+    fn each_sslmode_has_its_order_of_streams() {
+        let order = |mode, available| links(mode, available).ok();
+        for (mode, expected) in [
+            (SslMode::Disable, (Link::Tcp, None)),
+            (SslMode::Allow, (Link::Tcp, Some(Link::Tls))),
+            (SslMode::Prefer, (Link::Tls, Some(Link::Tcp))),
+            (SslMode::Require, (Link::Tls, None)),
+            (SslMode::VerifyCa, (Link::Tls, None)),
+            (SslMode::VerifyFull, (Link::Tls, None)),
+        ] {
+            assert_eq!(order(mode, true), Some(expected), "{mode}");
+            let optional = matches!(mode, SslMode::Disable | SslMode::Allow | SslMode::Prefer);
+            assert_eq!(order(mode, false), optional.then_some((Link::Tcp, None)), "{mode}");
+        }
     }
 }

@@ -55,6 +55,8 @@ pub struct Inbox {
     /// Longest body that no limit has anything against.
     small: usize,
     limits: Limits,
+    /// Whether memory is wiped before it is given up.
+    wiping: bool,
 }
 
 /// Says that a whole frame is buffered. From [`Inbox::head`], for [`Inbox::take`] or [`Inbox::take_owned`] before any other call.
@@ -70,7 +72,7 @@ impl Inbox {
     pub fn new(limits: Limits) -> Self {
         let read = FIRST_READ.min(limits.read_size.max(1));
         let small = smallest(&limits);
-        Self { buf: Vec::new(), start: 0, end: 0, used: 0, skip: 0, read, small, limits }
+        Self { buf: Vec::new(), start: 0, end: 0, used: 0, skip: 0, read, small, limits, wiping: false }
     }
 
     /// The limits in force.
@@ -131,7 +133,13 @@ impl Inbox {
             };
             let length = (2 * self.buf.len()).min(needed.saturating_add(read)).max(least);
             // Exactly, because a `Vec` left to itself may take up to twice as much.
-            self.buf.reserve_exact(length - self.buf.len());
+            if self.wiping {
+                let mut grown = Vec::with_capacity(length);
+                grown.extend_from_slice(&self.buf);
+                self.replace(grown);
+            } else {
+                self.buf.reserve_exact(length - self.buf.len());
+            }
             self.buf.resize(length, 0);
         }
         self.buf.get_mut(self.end..).unwrap_or_default()
@@ -362,6 +370,27 @@ impl Inbox {
         self.used = self.end;
     }
 
+    /// Sets whether memory is wiped before it is given up, when the buffer grows, shrinks or is dropped. For as long as passwords and
+    /// keys may arrive; [`scrub`](Self::scrub) afterwards.
+    pub fn set_wiping(&mut self, wiping: bool) {
+        self.wiping = wiping;
+    }
+
+    /// Takes another buffer in place of the old one.
+    fn replace(&mut self, buf: Vec<u8>) {
+        let mut old = core::mem::replace(&mut self.buf, buf);
+        if self.wiping {
+            old.zeroize();
+        }
+    }
+
+    /// Drops everything that is buffered, and wipes it: for a connection that ends in the middle of a message, such as a password.
+    pub fn wipe(&mut self) {
+        self.skip = 0;
+        self.start = self.end;
+        self.scrub();
+    }
+
     /// Gives up memory beyond twice the read size, when it is empty. When it never is, because reads do not end where
     /// frames do, then from four times as much on and once little is left.
     fn shrink(&mut self) {
@@ -371,11 +400,11 @@ impl Inbox {
             return;
         }
         if self.start == self.end {
-            self.buf = Vec::new();
+            self.replace(Vec::new());
         } else if self.buf.len() > keep.saturating_mul(4)
             && self.buffered().max(announced(self.peek()).unwrap_or(0)) <= read_size
         {
-            self.buf = self.peek().to_vec();
+            self.replace(self.peek().to_vec());
             (self.start, self.end) = (0, self.buf.len());
             self.used = self.end;
         }
@@ -383,6 +412,14 @@ impl Inbox {
 
     fn drop_skipped(&mut self) {
         drop_skipped(&mut self.start, self.end, &mut self.skip);
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        if self.wiping {
+            self.buf.zeroize();
+        }
     }
 }
 
@@ -525,6 +562,18 @@ mod tests {
         }
         assert_eq!((errors, seen.len()), (1, 1));
         assert_eq!(seen[0].frame(), Frame { code: MessageCode::READY_FOR_QUERY, body: b"I" });
+    }
+
+    #[test]
+    fn a_wiped_inbox_holds_nothing_of_a_message_cut_short() {
+        let mut inbox = Inbox::new(Limits::FRONTEND);
+        inbox.extend(&frame(b'p', b"first\0"));
+        inbox.next().expect("well-formed");
+        inbox.extend(b"p\0\0\0\x63half a password");
+        inbox.wipe();
+        assert_eq!((inbox.buffered(), inbox.buf.iter().find(|byte| **byte != 0)), (0, None));
+        inbox.extend(&frame(b'S', b""));
+        assert_eq!(inbox.next(), Ok(Some(Frame { code: MessageCode::SYNC, body: b"" })));
     }
 
     #[test]

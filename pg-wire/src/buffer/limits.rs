@@ -60,10 +60,6 @@ impl Limits {
     /// These limits, lowered to what a peer may use before it is authenticated: at most 30,000 bytes a message, which is all
     /// that libpq takes from a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
     pub const fn before_authentication(self) -> Self {
-        const fn lower(limit: usize, bound: usize) -> usize {
-            // `Ord::min` cannot be called in a constant.
-            if limit < bound { limit } else { bound }
-        }
         Self {
             control: lower(self.control, 30_000),
             authentication: lower(self.authentication, 30_000),
@@ -71,6 +67,12 @@ impl Limits {
             read_ahead: lower(self.read_ahead, 65_536),
             ..self
         }
+    }
+
+    /// These limits, lowered to what a server may use between AuthenticationOk and the first ReadyForQuery: 1 MiB for a message of
+    /// bulk, because a login trigger may raise long notices, and 30,000 bytes for any other.
+    pub const fn while_starting(self) -> Self {
+        Self { bulk: lower(self.bulk, 1 << 20), control: lower(self.control, 30_000), ..self }
     }
 
     /// The limit for the body of a message with this code, in bytes, and whether it is the one for bulk.
@@ -88,6 +90,11 @@ impl Limits {
             _ => (self.control, false),
         }
     }
+}
+
+/// `Ord::min` cannot be called in a constant.
+const fn lower(limit: usize, bound: usize) -> usize {
+    if limit < bound { limit } else { bound }
 }
 
 impl Default for Limits {

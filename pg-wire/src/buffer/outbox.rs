@@ -46,12 +46,14 @@ pub struct Outbox {
     error: Option<EncodeError>,
     /// Capacity kept while empty.
     retain: usize,
+    /// Whether memory is wiped before it is given up.
+    wiping: bool,
 }
 
 impl Outbox {
     /// An empty one, which takes no memory yet and, when it is empty again, keeps up to `retain` bytes.
     pub fn new(retain: usize) -> Self {
-        Self { buf: Vec::new(), sent: 0, committed: 0, end: 0, error: None, retain }
+        Self { buf: Vec::new(), sent: 0, committed: 0, end: 0, error: None, retain, wiping: false }
     }
 
     /// Adds a message to the batch, or a tuple of them, which is less work than one after the other.
@@ -72,7 +74,7 @@ impl Outbox {
             Ok(needed) => {
                 // The buffer by itself: a call that saw `self` would make the compiler look up after every byte written
                 // whether `self` is still what it was.
-                self.buf = grown(core::mem::take(&mut self.buf), self.end, needed);
+                self.buf = grown(core::mem::take(&mut self.buf), self.end, needed, self.wiping);
                 if self.fill(messages).is_none() {
                     self.refuse(frames::error(messages, EncodeErrorKind::Unstable));
                 }
@@ -104,7 +106,7 @@ impl Outbox {
     pub fn put_raw(&mut self, bytes: &[u8]) {
         if self.error.is_none() {
             let end = self.end + bytes.len();
-            self.buf = grown(core::mem::take(&mut self.buf), self.end, bytes.len());
+            self.buf = grown(core::mem::take(&mut self.buf), self.end, bytes.len(), self.wiping);
             if let Some(room) = self.buf.get_mut(self.end..end) {
                 room.copy_from_slice(bytes);
                 self.end = end;
@@ -164,6 +166,19 @@ impl Outbox {
         }
     }
 
+    /// Sets whether memory is wiped before it is given up, when the buffer grows, shrinks or is dropped. For as long as passwords and
+    /// keys are put; [`scrub`](Self::scrub) afterwards.
+    pub fn set_wiping(&mut self, wiping: bool) {
+        self.wiping = wiping;
+    }
+
+    /// Drops everything that has not been sent, and wipes it: for a connection that ends.
+    pub fn wipe(&mut self) {
+        self.error = None;
+        (self.sent, self.committed, self.end) = (0, 0, 0);
+        self.scrub();
+    }
+
     /// Bytes of memory held.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()
@@ -195,8 +210,19 @@ impl Outbox {
         if self.sent == self.end {
             (self.sent, self.committed, self.end) = (0, 0, 0);
             if self.buf.capacity() > self.retain {
-                self.buf = Vec::new();
+                let mut old = core::mem::take(&mut self.buf);
+                if self.wiping {
+                    old.zeroize();
+                }
             }
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        if self.wiping {
+            self.buf.zeroize();
         }
     }
 }
@@ -204,8 +230,14 @@ impl Outbox {
 /// The buffer with room for `length` bytes behind `end`.
 #[cold]
 #[inline(never)]
-fn grown(mut buf: Vec<u8>, end: usize, length: usize) -> Vec<u8> {
+fn grown(mut buf: Vec<u8>, end: usize, length: usize, wiping: bool) -> Vec<u8> {
     if buf.len() - end < length {
+        if wiping && buf.capacity() - end < length.max(LEAST) {
+            let mut grown = Vec::with_capacity((end + length).max(2 * buf.capacity()).max(LEAST));
+            grown.extend_from_slice(buf.get(..end).unwrap_or_default());
+            buf.zeroize();
+            buf = grown;
+        }
         buf.truncate(end);
         buf.reserve(length.max(LEAST));
         buf.resize(buf.capacity().min(end + length.max(AHEAD)), 0);
@@ -263,6 +295,19 @@ mod tests {
         assert!(outbox.is_empty());
         outbox.put(&Sync {});
         outbox.commit().expect("the error is told once");
+        assert_eq!(outbox.pending(), b"S\0\0\0\x04");
+    }
+
+    #[test]
+    fn a_wiped_outbox_holds_nothing_of_what_was_not_sent() {
+        let mut outbox = Outbox::new(1024);
+        outbox.put(&Query { sql: "a secret".into() });
+        outbox.commit().expect("nothing is wrong with it");
+        outbox.put(&Query { sql: "another\0".into() });
+        outbox.wipe();
+        assert!(outbox.is_empty() && outbox.buf.iter().all(|byte| *byte == 0));
+        outbox.put(&Sync {});
+        outbox.commit().expect("the error went with the batch");
         assert_eq!(outbox.pending(), b"S\0\0\0\x04");
     }
 

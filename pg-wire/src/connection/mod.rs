@@ -272,6 +272,9 @@ impl Incoming {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            // A TLS library's report of a peer that closed without close_notify, as a process of PostgreSQL does when it ends. A message
+            // that was cut short is still found, by its length.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             count => count,
         };
         Poll::Ready(match count {
@@ -673,6 +676,13 @@ impl<T> Connection<T> {
     pub fn scrub(&mut self) {
         self.incoming.inbox.scrub();
         self.outgoing.outbox.scrub();
+    }
+
+    /// Drops everything that is buffered in either direction, and wipes it: for a connection that ends before a message with a
+    /// secret has been taken or sent whole.
+    pub fn wipe(&mut self) {
+        self.incoming.inbox.wipe();
+        self.outgoing.outbox.wipe();
     }
 
     /// Puts other limits in force, from the next header on.

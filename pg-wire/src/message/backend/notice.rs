@@ -1,6 +1,5 @@
 //! Errors and notices: one body, two codes.
 
-use alloc::borrow::Cow;
 use bytes::Bytes;
 use core::fmt;
 
@@ -173,14 +172,23 @@ impl<'a> Entry<'a> for ErrorField<'a> {
     }
 }
 
-impl fmt::Display for ErrorFields<'_> {
-    /// `SEVERITY SQLSTATE: message`, without what is missing.
+impl<'a> fmt::Display for ErrorFields<'a> {
+    /// `SEVERITY SQLSTATE: message`, without what is missing. Where there is no message, the detail or the hint stands in for it, and
+    /// where there is neither, a sentence.
+    ///
+    /// Characters that could steer a terminal or break a line of a log are escaped: the server may be a stranger. The bytes as
+    /// they came are in the accessors.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = self.message().map_or(Cow::Borrowed("no message"), |text| text.to_string_lossy());
-        match (self.severity(), self.get(b'C')) {
-            (Some(severity), Some(code)) => write!(f, "{severity} {code}: {message}"),
-            (Some(word), None) | (None, Some(word)) => write!(f, "{word}: {message}"),
-            (None, None) => f.write_str(&message),
+        let present = |part: Option<Text<'a>>| part.filter(|part| !part.is_empty()).map(Shown);
+        match (present(self.severity()), present(self.get(b'C'))) {
+            (Some(severity), Some(code)) => write!(f, "{severity} {code}: ")?,
+            (Some(word), None) | (None, Some(word)) => write!(f, "{word}: ")?,
+            (None, None) => {}
+        }
+        let texts = [self.message(), self.detail(), self.hint()];
+        match texts.into_iter().flatten().find(|text| !text.is_empty()) {
+            Some(text) => Shown(text).fmt(f),
+            None => f.write_str("no error message available"),
         }
     }
 }
@@ -190,6 +198,31 @@ impl fmt::Debug for ErrorFields<'_> {
         let name = |field: ErrorField<'_>| char::from(field.code);
         f.debug_map().entries(self.iter().map(|field| (name(field), field.value))).finish()
     }
+}
+
+/// A text of the server, with what a terminal would not show as a character escaped.
+struct Shown<'a>(Text<'a>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string_lossy();
+        let mut plain = &*text;
+        while let Some(at) = plain.find(steers) {
+            let (before, rest) = plain.split_at(at);
+            f.write_str(before)?;
+            let mut chars = rest.chars();
+            for c in chars.by_ref().take(1) {
+                write!(f, "{}", c.escape_default())?;
+            }
+            plain = chars.as_str();
+        }
+        f.write_str(plain)
+    }
+}
+
+/// Whether a character does something else than to be seen: control characters, and those that turn the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for ErrorResponse<'_> {
@@ -267,7 +300,7 @@ impl fmt::Display for ServerError {
 
 impl fmt::Debug for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What a program's `main` shows of an error is this.
+        // A program whose `main` returns the error shows this.
         write!(f, "ServerError({self})")
     }
 }
@@ -324,6 +357,39 @@ mod tests {
         let error = ErrorResponse::decode(b"Mdoppelter Schl\xfcssel\0\0").expect("well-formed");
         assert_eq!(error.fields.message().map(|text| text.as_bytes()), Some(&b"doppelter Schl\xfcssel"[..]));
         assert_eq!(error.to_owned().to_string(), "doppelter Schl\u{fffd}ssel");
+    }
+
+    #[test]
+    fn what_could_steer_a_terminal_is_escaped() {
+        let body =
+            b"SFA\x1bTAL\0C28\r00\0M\x1b]0;title\x07line\nline\x7f\xc2\x9b2J \xe2\x80\xaeright to left\0\0";
+        let error = ErrorResponse::decode(body).expect("well-formed");
+        let shown =
+            "FA\\u{1b}TAL 28\\r00: \\u{1b}]0;title\\u{7}line\\nline\\u{7f}\\u{9b}2J \\u{202e}right to left";
+        assert_eq!(error.to_string(), shown);
+        assert_eq!(error.to_owned().to_string(), shown);
+        for debug in [alloc::format!("{error:?}"), alloc::format!("{:?}", error.to_owned())] {
+            assert!(!debug.contains(steers), "{debug}");
+        }
+        assert!(error.fields.message().is_some_and(|text| text.as_bytes().starts_with(b"\x1b]0;title\x07")));
+    }
+
+    #[test]
+    fn an_error_without_what_errors_have_is_a_sentence_nevertheless() {
+        for (body, shown) in [
+            (&b"\0"[..], "no error message available"),
+            (b"Monly message\0\0", "only message"),
+            (b"M\0\0", "no error message available"),
+            (b"SERROR\0\0", "ERROR: no error message available"),
+            (b"C28000\0\0", "28000: no error message available"),
+            (b"SERROR\0C28000\0\0", "ERROR 28000: no error message available"),
+            (b"S\0C\0Mx\0\0", "x"),
+            (b"SERROR\0Ddetail\0Hhint\0\0", "ERROR: detail"),
+            (b"SERROR\0Hhint\0\0", "ERROR: hint"),
+        ] {
+            let error = ErrorResponse::decode(body).expect("well-formed");
+            assert_eq!(error.to_string(), shown);
+        }
     }
 
     #[test]

@@ -1,95 +1,11 @@
-//! Client against server in memory: the two machines talk to each other, and no runtime is there.
+//! Passwords, in every way in which a server may know one.
 
-use pg_auth::accept::welcome;
+use pg_auth::error::{ClientError, PolicyError};
 use pg_auth::scram::{DEFAULT_ITERATIONS, KeyCache, Verifier};
-use pg_auth::{
-    Accept, AcceptStep, AuthError, AuthenticationMode, CancelKey, Config, Credentials, Handshake, Link,
-    Login, Session, SslMode, Step, Stored, md5,
-};
+use pg_auth::{AuthError, AuthenticationMode, Config, Credentials, Link, SslMode, Stored, md5};
 use pg_wire::frontend::ProtocolVersion;
-use pg_wire::{Inbox, Limits, Outbox};
 
-/// How a pair of machines ended.
-struct Outcome {
-    /// How many keys the client had to derive.
-    derivations: usize,
-    client: Result<Session, AuthError>,
-    server: Result<Login, AuthError>,
-}
-
-/// Hands each side's bytes to the other until both are at an end.
-fn pair(config: &Config, link: Link, credentials: impl Fn(&[u8]) -> Credentials) -> Outcome {
-    let buffers = |limits: Limits| (Inbox::new(limits), Outbox::new(1024));
-    let (mut client_in, mut client_out) = buffers(Limits::BACKEND);
-    let (mut server_in, mut server_out) = buffers(Limits::FRONTEND);
-    let mut client = match Handshake::new(config, link) {
-        Ok(client) => client,
-        Err(error) => return Outcome { derivations: 0, client: Err(error), server: Err(AuthError::Denied) },
-    };
-    let mut accept = Accept::new();
-    let (mut client_end, mut server_end) = (None, None);
-    let mut derivations = 0;
-    for _ in 0..100 {
-        if client_end.is_none() {
-            match client.step(&mut client_in, &mut client_out) {
-                Ok(Step::Read) => {}
-                Ok(Step::Derive(job)) => {
-                    derivations += 1;
-                    client.derived(&job.run(), &mut client_out);
-                }
-                Ok(Step::Ready(session)) => client_end = Some(Ok(session)),
-                Err(error) => client_end = Some(Err(error)),
-            }
-        }
-        carry(&mut client_out, &mut server_in);
-        if server_end.is_none() {
-            match accept.step(&mut server_in, &mut server_out) {
-                Ok(AcceptStep::Read) => {}
-                Ok(AcceptStep::Authenticate(startup)) => {
-                    let credentials = credentials(startup.user().as_bytes());
-                    if let Err(error) = accept.authenticate(credentials, &mut server_in, &mut server_out) {
-                        server_end = Some(Err(error));
-                    }
-                }
-                Ok(AcceptStep::Derive(job)) => accept.derived(&job.run()),
-                Ok(AcceptStep::Accepted(login)) => {
-                    let key = CancelKey::new(
-                        7,
-                        if login.startup.version() == ProtocolVersion::V3_0 { &[1; 4] } else { &[1; 32] },
-                    );
-                    welcome([("server_version", "18.0")], Some(&key), &mut server_out);
-                    server_end = Some(Ok(login));
-                }
-                Ok(AcceptStep::Cancel(_)) => panic!("nobody asked for that"),
-                Err(error) => server_end = Some(Err(error)),
-            }
-        }
-        carry(&mut server_out, &mut client_in);
-        if client_end.is_some() && server_end.is_some() {
-            break;
-        }
-    }
-    // A side that is not at its end by now has been left by the other.
-    Outcome {
-        derivations,
-        client: client_end.unwrap_or(Err(AuthError::Entropy)),
-        server: server_end.unwrap_or(Err(AuthError::Entropy)),
-    }
-}
-
-fn carry(outbox: &mut Outbox, inbox: &mut Inbox) {
-    outbox.commit().expect("everything can be sent");
-    inbox.extend(outbox.pending());
-    outbox.sent(outbox.pending().len());
-}
-
-fn alice() -> Config {
-    Config::new("alice").auth(AuthenticationMode::Password("s3cret".into()))
-}
-
-fn verifier(password: &str) -> Verifier {
-    Verifier::new(&password.into(), b"0123456789abcdef".to_vec(), DEFAULT_ITERATIONS)
-}
+use crate::support::*;
 
 /// Every way in which a server may know the password.
 fn all(password: &str) -> Vec<Credentials> {
@@ -199,4 +115,88 @@ fn a_password_in_clear_is_not_given_over_tcp_unless_asked_for() {
     let clear = |_: &[u8]| Credentials::Cleartext(Stored::Plain("s3cret".into()));
     assert!(matches!(pair(&alice(), Link::Tcp, clear).client, Err(AuthError::Policy(_))));
     assert!(pair(&alice().sslmode(SslMode::Disable), Link::Tcp, clear).client.is_ok());
+}
+
+#[test]
+fn an_empty_password_is_refused_before_it_is_looked_at() {
+    // A man in the middle in place of a client that would send one: ours does not.
+    let empty = |bytes: Vec<u8>| if bytes.first() == Some(&b'p') { message(b'p', b"\0") } else { bytes };
+    for nth in 0..4 {
+        let config = alice();
+        let outcome = Pair::new(&config, Link::Unix).towards_server(empty).run(|_| all("").remove(nth));
+        assert_eq!(*outcome.reason(), ClientError::EmptyPassword.into(), "{nth}");
+        assert_eq!(outcome.told(), "FATAL 28P01: empty password returned by client");
+    }
+}
+
+#[test]
+fn a_password_is_as_long_as_a_password_may_be() {
+    for (length, fits) in [(29_999, true), (30_000, false)] {
+        let long = "x".repeat(length);
+        let config = Config::new("alice").password(long.as_str());
+        let stored = || Credentials::Cleartext(Stored::Plain(long.as_str().into()));
+        assert_eq!(pair(&config, Link::Unix, |_| stored()).server.is_ok(), fits, "{length}");
+    }
+}
+
+#[test]
+fn salts_for_md5_are_any_four_bytes() {
+    let config = alice();
+    let mut salts = std::collections::HashSet::new();
+    let mut seen = [false; 256];
+    for _ in 0..200 {
+        let stored = md5::Stored::new(b"alice", &"s3cret".into());
+        let note = |bytes: Vec<u8>| {
+            if let [b'R', 0, 0, 0, 12, 0, 0, 0, 5, a, b, c, d, ..] = bytes[..] {
+                salts.insert([a, b, c, d]);
+                for byte in [a, b, c, d] {
+                    seen[usize::from(byte)] = true;
+                }
+            }
+            bytes
+        };
+        let outcome =
+            Pair::new(&config, Link::Unix).towards_client(note).run(|_| Credentials::Md5(stored.clone()));
+        assert!(outcome.client.is_ok());
+    }
+    assert_eq!(salts.len(), 200, "none comes twice");
+    // Of 800 random bytes, 245 values are seen; base64 has 64.
+    assert!(seen.iter().filter(|seen| **seen).count() > 200);
+}
+
+#[test]
+fn a_mock_has_the_shape_of_the_users_who_exist() {
+    let config = alice();
+    let iterations = std::num::NonZeroU32::new(100).expect("it is not zero");
+    for length in [8, 16, 24, 32] {
+        let mut challenges = Vec::new();
+        for known in [true, false] {
+            let note = |bytes: Vec<u8>| {
+                challenges.extend(bytes.starts_with(b"R").then_some(bytes.len()));
+                bytes
+            };
+            let credentials = |user: &[u8]| match known {
+                true => Credentials::Scram(Verifier::new(&"other".into(), vec![7; length], iterations)),
+                false => Credentials::unknown_like(b"of this server", user, length, iterations),
+            };
+            let outcome = Pair::new(&config, Link::Tcp).towards_client(note).run(credentials);
+            assert_eq!(*outcome.reason(), AuthError::Denied);
+        }
+        let half = challenges.len() / 2;
+        assert_eq!(challenges[..half], challenges[half..], "{length}");
+    }
+}
+
+#[test]
+fn a_method_that_is_not_allowed_is_not_answered() {
+    let negative = alice().require_auth("!password,!md5".parse().expect("it is a list"));
+    for nth in 0..5 {
+        let outcome = pair(&negative, Link::Unix, |_| all("s3cret").remove(nth));
+        if nth == 4 {
+            assert!(outcome.client.is_ok());
+            continue;
+        }
+        assert!(matches!(outcome.client, Err(AuthError::Policy(PolicyError::Method(_)))), "{nth}");
+        assert!(!outcome.said.contains(&b'p'), "nothing but the start-up message was said");
+    }
 }
