@@ -94,7 +94,8 @@ fn the_protocol_is_the_one_that_was_agreed_on() {
 fn who_is_not_let_in_is_told_by_whom() {
     for server in Server::both() {
         let ended = run(PROGRAM, &[&server.by_tcp().replace("scram-secret", "hunter2")]);
-        let stderr = "demo: FATAL 28P01: password authentication failed for user \"scram\"\n".into();
+        let refusal = "FATAL 28P01: password authentication failed for user \"scram\"";
+        let stderr = format!("demo: {}: {refusal}\n", server.address);
         assert_eq!(ended, Ended { code: Some(1), stdout: String::new(), stderr });
     }
 }
@@ -110,5 +111,5 @@ fn what_is_wrong_is_told_in_a_sentence_without_the_password() {
     }
     let Ended { code, stderr, .. } = run(PROGRAM, &["postgres://me:hunter2@127.0.0.1:1/"]);
     assert_eq!(code, Some(1));
-    assert!(stderr.starts_with("demo: cannot connect to 127.0.0.1:1: "), "{stderr}");
+    assert!(stderr.starts_with("demo: 127.0.0.1:1: cannot connect: "), "{stderr}");
 }

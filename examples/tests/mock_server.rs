@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use pg_auth::AuthError;
-use pg_stream_tokio::{Config, Connection, Host, PgProtocol, TokioIo, cancel, connect};
+use pg_stream_tokio::{Config, Connection, PgProtocol, TokioIo, cancel, connect};
 use pg_wire::backend::Backend;
 use pg_wire::testing::Transcript;
 use pg_wire::{Direction, Limits, SqlState};
@@ -246,11 +246,12 @@ async fn what_it_does_not_know_is_an_error_and_the_session_goes_on() {
 async fn a_cancel_request_ends_the_statement_it_is_for() {
     let mut mock = Mock::start(&[]);
     let (mut conn, session) = mock.client("").await;
-    let key = session.cancel_key.expect("the server gives a key");
-    let host = Host::Tcp { host: "127.0.0.1".into(), port: mock.port };
+    let config = mock.config("");
+    let target = session.cancel_target().expect("the server gives a key");
+    let key = &target.key;
 
     // One that comes while nothing runs hits nothing.
-    cancel(&host, &key).await.expect("it is taken");
+    cancel(&config, &target).await.expect("it is taken");
     conn.query("select 1; select pg_sleep(3600); select 2").flush().await.expect("it is there");
     let mut rows = 0;
     loop {
@@ -261,9 +262,10 @@ async fn a_cancel_request_ends_the_statement_it_is_for() {
             _ => {}
         }
     }
-    let stranger = pg_stream_tokio::CancelKey::new(key.pid(), b"nope");
-    cancel(&host, &stranger).await.expect("it is taken, and comes to nothing");
-    cancel(&host, &key).await.expect("it is taken");
+    let mut stranger = target.clone();
+    stranger.key = pg_stream_tokio::CancelKey::new(key.pid(), b"nope");
+    cancel(&config, &stranger).await.expect("it is taken, and comes to nothing");
+    cancel(&config, &target).await.expect("it is taken");
     let error = examples::until_ready(&mut conn, |message| {
         rows += usize::from(matches!(message, Backend::DataRow(_)));
         Ok(())
@@ -287,5 +289,5 @@ async fn a_cancel_request_ends_the_statement_it_is_for() {
 async fn our_client_refuses_what_it_was_told_to() {
     let mock = Mock::start(&["--auth", "md5"]);
     let error = connect(&mock.config("&require_auth=scram-sha-256")).await.expect_err("it is not SCRAM");
-    assert!(matches!(error, pg_stream_tokio::ConnectError::Auth(AuthError::Policy(_))), "{error:?}");
+    assert!(matches!(error.auth_error(), Some(AuthError::Policy(_))), "{error:?}");
 }

@@ -70,7 +70,7 @@ fn help_and_version_are_answers_and_no_errors() {
 fn a_server_that_is_not_there_is_named() {
     let Ended { code, stdout, stderr } = query("postgres://me:hunter2@127.0.0.1:1/shop", "SELECT 1");
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.starts_with("pg-query: cannot connect to 127.0.0.1:1: "), "{stderr}");
+    assert!(stderr.starts_with("pg-query: 127.0.0.1:1: cannot connect: "), "{stderr}");
     assert_eq!(stderr.matches('\n').count(), 1, "{stderr}");
 }
 

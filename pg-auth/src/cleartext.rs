@@ -5,17 +5,7 @@
 
 use crate::config::SslMode;
 use crate::error::PolicyError;
-
-/// What the bytes of a connection travel through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// A Unix-domain socket: they stay on the machine.
-    Unix,
-    /// TCP, or any other stream that others may read.
-    Tcp,
-    /// TLS, over whatever.
-    Tls,
-}
+use crate::link::Link;
 
 /// Whether a clear-text password may be sent: over TLS, over a Unix-domain socket, or over TCP if the caller asked for a connection
 /// without TLS (`sslmode=disable`). That a server declined TLS is never enough: a man in the middle can decline in its name.

@@ -11,7 +11,7 @@
 //! - [`Session`]: what the server reported, and the key for cancel requests.
 //! - [`scram`], [`md5`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods by themselves, SCRAM from both chairs.
 //!
-//! No socket, runtime or clock is known here. What takes time is handed out as a value to be run elsewhere
+//! No socket, runtime or clock is known here, but for the age of keys in a [`scram::KeyCache`]. What takes time is handed out as a value to be run elsewhere
 //! ([`scram::Derivation`]), secrets are wiped when they are dropped and never print, and nothing is believed that was not
 //! checked.
 
@@ -19,22 +19,32 @@
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 pub mod accept;
+pub mod address;
+pub mod certificate;
 pub mod cleartext;
 pub mod config;
 pub mod connect;
 pub mod error;
+pub mod gss;
 pub mod handshake;
+pub mod link;
 pub mod md5;
+#[cfg(feature = "net")]
+pub mod net;
+pub mod oauth;
+pub mod runtime;
 pub mod saslprep;
 pub mod scram;
 pub mod secret;
 pub mod session;
+pub mod stream;
+pub mod tls;
 
-pub use accept::{Accept, AcceptStep, Credentials, Login, Startup, Stored};
-pub use cleartext::Link;
+pub use accept::{Accept, AcceptStep, CertificateUser, Credentials, Login, Startup, Stored};
 pub use config::{AuthenticationMode, Config, Host, SslMode};
-pub use connect::ConnectError;
+pub use connect::{ConnectError, ConnectErrorKind};
 pub use error::AuthError;
 pub use handshake::{Handshake, Step};
+pub use link::{Link, TlsInfo, TlsVersion};
 pub use secret::Password;
-pub use session::{CancelKey, Parameters, Session};
+pub use session::{CancelKey, CancelTarget, Parameters, Session};

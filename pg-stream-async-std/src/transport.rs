@@ -80,4 +80,3 @@ macro_rules! cloned {
 cloned!(async_net::TcpStream);
 #[cfg(unix)]
 cloned!(async_net::unix::UnixStream);
-cloned!(crate::Socket);

@@ -74,7 +74,7 @@ fn a_cancelled_statement_fails_and_the_session_goes_on() {
                 .await
                 .expect("sent");
             assert_eq!(conn.recv().await.expect("a message").code, MessageCode::NOTICE_RESPONSE);
-            cancel(&config.hosts[0], &session.cancel_key.expect("a key")).await.expect("passed on");
+            cancel(&config, &session.cancel_target().expect("a key")).await.expect("passed on");
             let frame = conn.recv().await.expect("a message");
             let Ok(Backend::ErrorResponse(error)) = frame.backend() else { panic!("{frame:?}") };
             assert_eq!(error.fields.sqlstate(), Some(SqlState::QUERY_CANCELED));

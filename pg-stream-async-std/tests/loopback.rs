@@ -6,7 +6,7 @@ use std::thread;
 
 use async_std::task::block_on;
 use pg_stream_async_std::{
-    AuthenticationMode, ConnectError, ConnectionBuilder, Host, MessageCode, PgProtocol,
+    AuthenticationMode, ConnectErrorKind, ConnectionBuilder, Host, MessageCode, PgProtocol,
 };
 
 /// A server that takes one start-up message and one query, and has its answers ready.
@@ -51,7 +51,7 @@ fn a_host_that_cannot_be_reached_is_passed_over_and_named() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
     let config = pg_stream_async_std::Config::new("me").host(Host::new("127.0.0.1", free.port()));
     let error = block_on(pg_stream_async_std::connect(&config)).expect_err("nobody listens");
-    assert!(matches!(&error, ConnectError::Unreachable { host, .. } if *host == free.to_string()), "{error}");
+    assert!(matches!(error.kind(), ConnectErrorKind::Unreachable(_)), "{error}");
 }
 
 #[test]
@@ -62,5 +62,5 @@ fn a_host_that_says_nothing_is_given_up_in_time() {
         .host(Host::new("127.0.0.1", port))
         .connect_timeout(std::time::Duration::from_millis(20));
     let error = block_on(pg_stream_async_std::connect(&config)).expect_err("nobody answers");
-    assert!(matches!(error, ConnectError::Timeout), "{error}");
+    assert!(matches!(error.kind(), ConnectErrorKind::Timeout(_)), "{error}");
 }

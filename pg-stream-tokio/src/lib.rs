@@ -37,32 +37,127 @@
 // Everything a peer sends may be hostile: nothing may panic on it.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-mod accept;
-mod builder;
-mod cancel;
-mod socket;
+mod rewind;
+mod runtime;
+#[cfg(feature = "rustls")]
+pub mod rustls;
 mod transport;
 #[cfg(unix)]
 mod unix;
 
-pub use accept::accept;
-pub use builder::{ConnectionBuilder, connect};
-pub use cancel::{cancel, cancel_over};
-pub use socket::Socket;
+use pg_auth::connect::{self, Dialled};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use rewind::Rewind;
+pub use runtime::Tokio;
 pub use transport::{IntoHalves, TokioIo};
 #[cfg(unix)]
 pub use unix::{UnixReadHalf, UnixStream, UnixWriteHalf};
 
 pub use pg_auth::accept::welcome;
 pub use pg_auth::connect::Accepted;
+pub use pg_auth::tls::Upgraded;
 pub use pg_auth::{
-    self, AuthError, AuthenticationMode, CancelKey, Config, ConnectError, Host, Link, Parameters, Password,
-    Session, SslMode,
+    self, AuthError, AuthenticationMode, CancelKey, CancelTarget, Config, ConnectError, ConnectErrorKind,
+    Credentials, Host, Link, Parameters, Password, Session, SslMode, Startup,
 };
 pub use pg_wire::{
     self, Bindable, Columns, Error, FormatCode, Limits, MessageCode, PgProtocol, Portal, SqlState, Statement,
     backend, frontend, oid, params,
 };
 
-/// A connection over a stream of Tokio's.
-pub type Connection<S> = pg_wire::Connection<TokioIo<S>>;
+/// The TLS library of [`connect`] and [`ConnectionBuilder::dial`]: rustls.
+#[cfg(feature = "rustls")]
+pub type DefaultTls = rustls::Rustls;
+
+/// The TLS library of [`connect`] and [`ConnectionBuilder::dial`]: none, without the feature `rustls`.
+#[cfg(not(feature = "rustls"))]
+pub type DefaultTls = pg_auth::tls::NoTls;
+
+/// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
+pub type Socket = Dialled<Tokio, DefaultTls>;
+
+/// A live connection over a transport: [`Socket`] if it was dialled, `TokioIo<S>` over a stream `S` of the caller's.
+pub type Connection<T = Socket> = pg_wire::Connection<T>;
+
+/// Makes connections over Tokio. See [`pg_auth::connect::ConnectionBuilder`].
+pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Tokio, T>;
+
+/// Accepts clients over Tokio. See [`pg_auth::connect::Acceptor`].
+pub type Acceptor = connect::Acceptor<Tokio>;
+
+/// Connects by a configuration: [`ConnectionBuilder::dial`] with every other setting at its default.
+///
+/// # Errors
+/// See [`ConnectErrorKind`].
+pub async fn connect(config: &Config) -> Result<(Connection, Session), ConnectError> {
+    ConnectionBuilder::from(config.clone()).dial().await
+}
+
+/// Asks a server to cancel the statement that a session runs: `config` is that of the session, and `target` its
+/// [`cancel_target`](Session::cancel_target). See [`ConnectionBuilder::cancel`](connect::ConnectionBuilder::cancel).
+///
+/// # Errors
+/// As `ConnectionBuilder::cancel`.
+pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), ConnectError> {
+    ConnectionBuilder::from(config.clone()).cancel(target).await
+}
+
+/// As [`cancel`], over a stream of the caller's on which nothing has been sent yet.
+///
+/// # Errors
+/// The connection breaks before the server has closed it.
+pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    connect::cancel(&mut Connection::new(TokioIo(stream), Limits::BACKEND), key).await
+}
+
+/// Goes through the connection phase with a client that has just connected, without TLS. See [`Acceptor`] for TLS and time limits.
+///
+/// ```no_run
+/// use pg_stream_tokio::backend::{CommandComplete, DataRow, FieldDescription, ReadyForQuery, RowDescription};
+/// use pg_stream_tokio::frontend::Frontend;
+/// use pg_stream_tokio::pg_auth::scram::Verifier;
+/// use pg_stream_tokio::pg_wire::{List, TransactionStatus, Values};
+/// use pg_stream_tokio::{Accepted, Credentials, Limits, accept, welcome};
+///
+/// # async fn run(verifier: Verifier) -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:5433").await?;
+/// loop {
+///     let (stream, _) = listener.accept().await?;
+///     let verifier = verifier.clone();
+///     tokio::spawn(async move {
+///         let lookup = async |_| Credentials::Scram(verifier.clone());
+///         let (mut conn, accepted) = accept(stream, Limits::FRONTEND, lookup).await?;
+///         if let Accepted::Login(_) = accepted {
+///             welcome([("server_version", "18.0")], None, conn.outbox_mut());
+///             conn.flush().await?;
+///             while let Frontend::Query(_) = conn.recv().await?.frontend()? {
+///                 conn.put(&RowDescription { fields: List::from(&[FieldDescription::default()]) });
+///                 conn.put(&DataRow { values: Values::from(&[Some(&b"42"[..])]) });
+///                 conn.put(&CommandComplete { tag: "SELECT 1".into() });
+///                 conn.put(&ReadyForQuery { status: TransactionStatus::Idle }).flush().await?;
+///             }
+///         }
+///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+///     });
+/// }
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Acceptor::accept`](pg_auth::connect::Acceptor::accept).
+pub async fn accept<S, L, C>(
+    stream: S,
+    limits: Limits,
+    lookup: L,
+) -> Result<(Connection<TokioIo<S>>, Accepted), ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    L: Fn(Startup) -> C,
+    C: Future<Output = Credentials>,
+{
+    Acceptor::new().limits(limits).accept(stream, lookup).await
+}

@@ -91,3 +91,23 @@ impl IntoHalves for DuplexStream {
         tokio::io::split(self)
     }
 }
+
+/// The halves share the TLS connection by a lock that each holds while it is polled.
+#[cfg(feature = "rustls")]
+macro_rules! locked {
+    ($stream:ty) => {
+        impl<S: AsyncRead + AsyncWrite + Unpin> IntoHalves for $stream {
+            type Read = tokio::io::ReadHalf<Self>;
+            type Write = tokio::io::WriteHalf<Self>;
+
+            fn into_halves(self) -> (Self::Read, Self::Write) {
+                tokio::io::split(self)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "rustls")]
+locked!(tokio_rustls::client::TlsStream<S>);
+#[cfg(feature = "rustls")]
+locked!(tokio_rustls::server::TlsStream<S>);

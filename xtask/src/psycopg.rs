@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::servers::install;
 use crate::{paths, process};
@@ -22,6 +22,25 @@ pub(crate) fn environment() -> Result<(String, String)> {
         make(&environment)?;
     }
     Ok(("PSYCOPG_PYTHON".into(), python_in(&environment).display().to_string()))
+}
+
+/// The libpq that psycopg's wheel brings. Precondition: [`environment`] has succeeded.
+pub(crate) fn libpq() -> Result<PathBuf> {
+    let entries = |dir: &Path| -> Result<Vec<PathBuf>> {
+        let read = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        Ok(read.flatten().map(|entry| entry.path()).collect())
+    };
+    // The directory's name has Python's version, the file's a hash.
+    for python in entries(&paths::cache().join(DIRECTORY).join("lib"))? {
+        let libraries = python.join("site-packages/psycopg_binary.libs");
+        let is_libpq = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libpq-"))
+        };
+        if let Some(found) = entries(&libraries)?.into_iter().find(is_libpq) {
+            return Ok(found);
+        }
+    }
+    bail!("psycopg brought no libpq in {DIRECTORY}")
 }
 
 /// Makes it beside the goal, then renames, so that an interrupted run leaves nothing half done.

@@ -11,9 +11,9 @@ use pg_wire::backend::{Backend, ServerError};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (mut conn, session) = pg_stream_tokio::connect(&examples::config()?).await?;
-    let host = session.host.ok_or("nobody has dialled")?;
-    let key = session.cancel_key.ok_or("the server gave no key to cancel with")?;
+    let config = examples::config()?;
+    let (mut conn, session) = pg_stream_tokio::connect(&config).await?;
+    let target = session.cancel_target().ok_or("the server gave no key to cancel with")?;
 
     // A request that comes before the statement runs hits nothing, so the statement says when it does.
     conn.query("DO $$ BEGIN RAISE INFO 'asleep'; PERFORM pg_sleep(3600); END $$").flush().await?;
@@ -28,8 +28,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    // On a connection of its own, and from anywhere: all it takes is the key.
-    cancel(&host, &key).await?;
+    // Over another connection, and from any task: the target is all that is needed.
+    cancel(&config, &target).await?;
     match until_ready(&mut conn, |_| Ok(())).await {
         Ok(()) => return Err("it was not cancelled".into()),
         Err(error) => match error.downcast_ref::<ServerError>() {

@@ -15,7 +15,7 @@ use pg_auth::accept::{fatal, welcome};
 use pg_auth::connect::Accepted;
 use pg_auth::scram::{DEFAULT_ITERATIONS, Nonce, Verifier};
 use pg_auth::{Credentials, Password, Startup, Stored, md5};
-use pg_stream_tokio::{CancelKey, Connection, accept};
+use pg_stream_tokio::{CancelKey, Connection, TokioIo, accept};
 use pg_wire::backend::{
     CommandComplete, DataRow, EmptyQueryResponse, ErrorField, ErrorResponse, FieldDescription,
     NoticeResponse, ReadyForQuery, RowDescription,
@@ -198,7 +198,10 @@ impl Drop for Registered<'_> {
 }
 
 /// Answers a client that is in until it goes.
-async fn converse(conn: &mut Connection<TcpStream>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
+async fn converse(
+    conn: &mut Connection<TokioIo<TcpStream>>,
+    cancelled: &Notify,
+) -> Result<(), pg_wire::Error> {
     // After an error in the extended protocol nothing is answered up to the next Sync.
     let mut skipping = false;
     loop {
@@ -248,7 +251,7 @@ async fn converse(conn: &mut Connection<TcpStream>, cancelled: &Notify) -> Resul
 
 /// Answers the statements of a query. They are told apart by semicolons; this server knows nothing of strings and comments.
 async fn answer(
-    conn: &mut Connection<TcpStream>,
+    conn: &mut Connection<TokioIo<TcpStream>>,
     sql: &str,
     cancelled: &Notify,
 ) -> Result<(), pg_wire::Error> {
@@ -275,7 +278,7 @@ async fn answer(
 }
 
 /// The rows, whatever was selected.
-fn select(conn: &mut Connection<TcpStream>) {
+fn select(conn: &mut Connection<TokioIo<TcpStream>>) {
     let column = |name: &'static str, type_oid, type_len| FieldDescription {
         name: name.into(),
         type_oid,
@@ -293,7 +296,7 @@ fn select(conn: &mut Connection<TcpStream>) {
 }
 
 /// Waits until the statement is cancelled, and says so beforehand.
-async fn sleep(conn: &mut Connection<TcpStream>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
+async fn sleep(conn: &mut Connection<TokioIo<TcpStream>>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
     // From here on a request hits this statement.
     let mut cancelled = pin!(cancelled.notified());
     let fields =
@@ -309,11 +312,11 @@ async fn sleep(conn: &mut Connection<TcpStream>, cancelled: &Notify) -> Result<(
     Ok(())
 }
 
-fn ready(conn: &mut Connection<TcpStream>) {
+fn ready(conn: &mut Connection<TokioIo<TcpStream>>) {
     conn.put_message(&ReadyForQuery { status: TransactionStatus::Idle });
 }
 
-fn refuse(conn: &mut Connection<TcpStream>, state: SqlState, message: &str) {
+fn refuse(conn: &mut Connection<TokioIo<TcpStream>>, state: SqlState, message: &str) {
     conn.put_message(&ErrorResponse { fields: (&fields("ERROR", &state, message)).into() });
 }
 

@@ -9,9 +9,7 @@ use std::pin::pin;
 use std::process::exit;
 
 use clap::{CommandFactory, Parser};
-use pg_stream_tokio::{
-    CancelKey, Config, ConnectError, Connection, Host, PgProtocol, Socket, cancel, connect,
-};
+use pg_stream_tokio::{CancelTarget, Config, ConnectError, Connection, PgProtocol, cancel, connect};
 use pg_wire::backend::{Backend, DataRow, ErrorFields, ServerError};
 use pg_wire::{DecodeError, Error, Message, Text};
 use tokio::io::AsyncReadExt;
@@ -99,7 +97,7 @@ async fn run(config: Config, sql: &str) -> Result<(), Failure> {
         out: BufWriter::with_capacity(BLOCK, io::stdout().lock()),
         copying: false,
         refusal: None,
-        cancel: session.host.zip(session.cancel_key),
+        cancel: session.cancel_target().map(|target| (config.clone(), target)),
         given_up: false,
     };
     let done = query.run(sql).await;
@@ -119,14 +117,14 @@ const BLOCK: usize = 64 * 1024;
 
 /// A simple query under way.
 struct Query<W> {
-    conn: Connection<Socket>,
+    conn: Connection,
     out: W,
     /// A COPY … FROM STDIN waits for its data.
     copying: bool,
     /// What the server refused. It goes on to ReadyForQuery before we tell.
     refusal: Option<ServerError>,
     /// Where to send a cancel request and what to quote; gone when it has been sent.
-    cancel: Option<(Host, CancelKey)>,
+    cancel: Option<(Config, CancelTarget)>,
     /// The user wants no more of it.
     given_up: bool,
 }
@@ -218,9 +216,9 @@ impl<W: Write> Query<W> {
 
     /// Asks the server to give up. Whoever asks again does not want to wait for it.
     fn give_up(&mut self) -> Result<(), Failure> {
-        let (host, key) = self.cancel.take().ok_or(Failure::Interrupted)?;
+        let (config, target) = self.cancel.take().ok_or(Failure::Interrupted)?;
         tokio::spawn(async move {
-            if let Err(error) = cancel(&host, &key).await {
+            if let Err(error) = cancel(&config, &target).await {
                 say("pg-query: the server could not be asked to give up");
                 say_why(&error);
             }
@@ -314,10 +312,7 @@ impl From<ConnectError> for Failure {
         if let Some(refusal) = error.server_error() {
             return Self::Server(refusal.clone());
         }
-        match error {
-            ConnectError::Connection(error) => Self::Connection(error),
-            error => Self::Connect(error),
-        }
+        Self::Connect(error)
     }
 }
 

@@ -1,18 +1,33 @@
 //! Where a server listens.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// The port where PostgreSQL listens unless told otherwise.
 pub const DEFAULT_PORT: u16 = 5432;
 
+/// Directories of the Unix-domain socket of a server of this machine, the usual one first. PostgreSQL's own is `/tmp`; every large
+/// distribution of Linux builds it with `/var/run/postgresql`, where only the server's user can put a socket.
+#[cfg(target_os = "linux")]
+pub(super) const SOCKET_DIRS: &[&str] = &["/var/run/postgresql", "/tmp"];
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(super) const SOCKET_DIRS: &[&str] = &["/tmp", "/var/run/postgresql"];
+#[cfg(not(unix))]
+pub(super) const SOCKET_DIRS: &[&str] = &[];
+
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// On the network.
+    /// On the network. Made by [`Host::new`] and [`Host::at_address`].
+    #[non_exhaustive]
     Tcp {
-        /// A name or a numeric address; IPv6 without brackets.
+        /// A name or a numeric address; IPv6 without brackets. May be empty if there is an `address`; a certificate cannot be checked against
+        /// it then.
         host: String,
+        /// `hostaddr`: the address to connect to, so that the name need not be looked up. The name is still the one that a certificate is
+        /// checked against.
+        address: Option<IpAddr>,
         /// The port.
         port: u16,
     },
@@ -39,8 +54,30 @@ impl Host {
         if host.starts_with(['/', '@']) {
             Self::Unix { dir: host.into(), port }
         } else {
-            Self::Tcp { host, port }
+            Self::Tcp { host, address: None, port }
         }
+    }
+
+    /// A host on the network whose name need not be looked up, or that has none (`""`).
+    ///
+    /// ```
+    /// use pg_auth::config::Host;
+    ///
+    /// let host = Host::at_address("db.example", [192, 0, 2, 1], 5432);
+    /// assert_eq!(host.to_string(), "db.example:5432 (192.0.2.1)");
+    /// assert_eq!(Host::at_address("", [192, 0, 2, 1], 5432).to_string(), "192.0.2.1:5432");
+    /// ```
+    pub fn at_address(name: impl Into<String>, address: impl Into<IpAddr>, port: u16) -> Self {
+        Self::Tcp { host: name.into(), address: Some(address.into()), port }
+    }
+
+    /// A server of this machine, where it listens by default: the Unix-domain socket in `/var/run/postgresql` on Linux and in `/tmp` on
+    /// other Unix systems; TCP on `localhost` where there are no such sockets. A connection string without a host means this one.
+    ///
+    /// libpq's directory is fixed when it is built, and differs between distributions. [`Surroundings`](super::Surroundings) takes the
+    /// other one of the two if the usual one does not exist.
+    pub fn local(port: u16) -> Self {
+        Self::new(SOCKET_DIRS.first().copied().unwrap_or("localhost"), port)
     }
 
     /// The port, or the number in the socket's name.
@@ -66,12 +103,20 @@ impl Host {
     }
 }
 
-/// `host:port`, with brackets around IPv6, or the file of the socket.
+/// `host:port`, with brackets around IPv6 and the address after a name that has one; or the file of the socket.
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tcp { host, address: Some(address), port } if host.is_empty() => {
+                write!(f, "{}", SocketAddr::new(*address, *port))
+            }
+            Self::Tcp { host, address, port } => {
+                match host.contains(':') {
+                    true => write!(f, "[{host}]:{port}")?,
+                    false => write!(f, "{host}:{port}")?,
+                }
+                address.map_or(Ok(()), |address| write!(f, " ({address})"))
+            }
             Self::Unix { dir, port } => {
                 write!(f, "{}", dir.join(format!(".s.PGSQL.{port}")).display())
             }

@@ -1,22 +1,42 @@
 //! What a connection is to be, and connection strings.
 
+pub(crate) mod error;
 mod host;
+mod network;
+mod oauth;
+mod parameters;
 mod parse;
 mod require_auth;
+mod setters;
+mod surroundings;
+mod tls;
 mod words;
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::Duration;
 
 pub use host::{DEFAULT_PORT, Host};
+pub use network::Keepalives;
+pub use oauth::OAuthSettings;
 pub use pg_wire::frontend::ProtocolVersion;
 pub use require_auth::{AuthMethod, RequireAuth};
-pub use words::{BindingMode, Replication, SslMode, SslNegotiation};
+pub use surroundings::{Found, Surroundings, Warning};
+pub use tls::{RootCert, SslCertMode, TlsSettings, TlsVerification, TlsVersion};
+pub use words::{
+    BindingMode, GssEncMode, LoadBalanceHosts, Replication, SslMode, SslNegotiation, TargetSessionAttrs,
+};
 
-use crate::cleartext::{self, Link};
-use crate::error::{ConfigError, PolicyError};
+use crate::cleartext;
+use crate::error::{ConfigError, PolicyError, UnsupportedParameter};
+use crate::gss::Gss;
+use crate::link::Link;
+use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
+
+/// The name of PostgreSQL's service in Kerberos unless set otherwise.
+const DEFAULT_KRBSRVNAME: &str = "postgres";
 
 /// How the client proves who its user is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +58,7 @@ pub enum AuthenticationMode {
 /// a URI (`postgres://user:password@host:port/database?parameter=value`, with several hosts, IPv6 in brackets, a socket directory as
 /// host, and percent-encoding everywhere) or keywords (`host=… user='a b'`). See the
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING). Nothing is taken from the
-/// environment, from a service file or from a password file.
+/// environment, from a service file or from a password file, unless [`Surroundings`] are asked to.
 ///
 /// ```
 /// use pg_auth::config::{Config, Host, SslMode};
@@ -68,6 +88,10 @@ pub struct Config {
     pub scram_keys: Option<ScramKeys>,
     /// Where SCRAM keys are kept from one connection to the next. Default nowhere.
     pub scram_cache: Option<KeyCache>,
+    /// Where bearer tokens come from, for servers that ask for one. Default nowhere.
+    pub tokens: Option<Tokens>,
+    /// GSSAPI or SSPI, for servers that ask for it. Default none.
+    pub gss: Option<Gss>,
     /// The database; the server takes one of the user's name if there is none.
     pub database: Option<String>,
     /// Where to connect to, in the order in which to try. Ignored over a stream of the caller's own. Empty: dialling fails, there is no default host.
@@ -90,8 +114,32 @@ pub struct Config {
     /// Time limit for one host: its name, the socket and the login together. Default none. The adapters apply it when they dial,
     /// not over a stream of the caller's own.
     pub connect_timeout: Option<Duration>,
-    /// How often a server may ask to have the password hashed. Default 1 to 100,000.
+    /// `scram_iterations_min` and `scram_iterations_max`: how often a server may ask to have the password hashed. Default 1 to
+    /// 1,000,000. Both parameters are this library's own; libpq has no limit.
     pub scram_iterations: Iterations,
+    /// Certificates, keys and versions of TLS.
+    pub tls: TlsSettings,
+    /// Passwords that are for one host only, such as those of a password file. See [`password_for`](Self::password_for).
+    pub host_passwords: Vec<(Host, Password)>,
+    /// Which kind of server will do. Default [`TargetSessionAttrs::Any`].
+    pub target_session_attrs: TargetSessionAttrs,
+    /// In which order to try hosts and their addresses. Default [`LoadBalanceHosts::Disable`]: in the order given.
+    pub load_balance_hosts: LoadBalanceHosts,
+    /// Probes of TCP on an idle connection.
+    pub keepalives: Keepalives,
+    /// Time that sent data may stay unacknowledged before TCP gives the connection up; whole milliseconds. Default the system's. Not every
+    /// system has it, and a Unix-domain socket does not.
+    pub tcp_user_timeout: Option<Duration>,
+    /// The operating system's user that the server at the other end of a Unix-domain socket has to run as. Default any.
+    pub requirepeer: Option<String>,
+    /// Whether to encrypt by GSSAPI. Default [`GssEncMode::Prefer`], which is the same as `Disable` here.
+    pub gssencmode: GssEncMode,
+    /// The name of the service in the server's Kerberos principal. Default `postgres`.
+    pub krbsrvname: String,
+    /// Whether to hand the user's GSSAPI credentials to the server. Default `false`.
+    pub gssdelegation: bool,
+    /// Settings of a login by a bearer token.
+    pub oauth: OAuthSettings,
 }
 
 impl Config {
@@ -102,6 +150,8 @@ impl Config {
             password: None,
             scram_keys: None,
             scram_cache: None,
+            tokens: None,
+            gss: None,
             database: None,
             hosts: Vec::new(),
             parameters: Vec::new(),
@@ -113,115 +163,18 @@ impl Config {
             require_auth: RequireAuth::default(),
             connect_timeout: None,
             scram_iterations: Iterations::default(),
+            tls: TlsSettings::default(),
+            host_passwords: Vec::new(),
+            target_session_attrs: TargetSessionAttrs::default(),
+            load_balance_hosts: LoadBalanceHosts::default(),
+            keepalives: Keepalives::default(),
+            tcp_user_timeout: None,
+            requirepeer: None,
+            gssencmode: GssEncMode::default(),
+            krbsrvname: DEFAULT_KRBSRVNAME.into(),
+            gssdelegation: false,
+            oauth: OAuthSettings::default(),
         }
-    }
-
-    /// Sets the role to log in as.
-    pub fn user(mut self, user: impl Into<String>) -> Self {
-        self.user = user.into();
-        self
-    }
-
-    /// Sets the password.
-    pub fn password(mut self, password: impl Into<Password>) -> Self {
-        self.password = Some(password.into());
-        self
-    }
-
-    /// Sets how to prove who the user is.
-    pub fn auth(mut self, mode: AuthenticationMode) -> Self {
-        (self.password, self.scram_keys) = match mode {
-            AuthenticationMode::Trust => (None, None),
-            AuthenticationMode::Password(password) => (Some(password), None),
-            AuthenticationMode::ScramKeys(keys) => (None, Some(keys)),
-        };
-        self
-    }
-
-    /// Keeps SCRAM keys in this cache, so that a later connection with the same password need not derive them again.
-    pub fn scram_cache(mut self, cache: &KeyCache) -> Self {
-        self.scram_cache = Some(cache.clone());
-        self
-    }
-
-    /// Sets the database.
-    pub fn database(mut self, database: impl Into<String>) -> Self {
-        self.database = Some(database.into());
-        self
-    }
-
-    /// Adds a host behind those that are there.
-    pub fn host(mut self, host: Host) -> Self {
-        self.hosts.push(host);
-        self
-    }
-
-    /// Adds the Unix-domain socket in this directory behind the hosts that are there.
-    pub fn socket(self, dir: impl Into<PathBuf>, port: u16) -> Self {
-        self.host(Host::Unix { dir: dir.into(), port })
-    }
-
-    /// Sets a start-up parameter, such as `client_encoding` or `search_path`; one of that name keeps its place.
-    pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.put(name.into(), value.into());
-        self
-    }
-
-    /// Sets the name that `pg_stat_activity` shows.
-    pub fn application_name(self, name: impl Into<String>) -> Self {
-        self.with_parameter("application_name", name)
-    }
-
-    /// Sets command-line options for the server process, such as `-c geqo=off`.
-    pub fn options(self, options: impl Into<String>) -> Self {
-        self.with_parameter("options", options)
-    }
-
-    /// Asks for a replication connection.
-    pub fn replication(self, replication: Replication) -> Self {
-        self.with_parameter("replication", replication.as_str())
-    }
-
-    /// Sets the oldest protocol version to accept and the version to ask for.
-    pub fn protocol_versions(mut self, min: ProtocolVersion, max: ProtocolVersion) -> Self {
-        (self.min_protocol_version, self.max_protocol_version) = (min, max);
-        self
-    }
-
-    /// Sets whether to use TLS.
-    pub fn sslmode(mut self, mode: SslMode) -> Self {
-        self.sslmode = mode;
-        self
-    }
-
-    /// Sets how to begin TLS.
-    pub fn sslnegotiation(mut self, negotiation: SslNegotiation) -> Self {
-        self.sslnegotiation = negotiation;
-        self
-    }
-
-    /// Sets whether to bind SCRAM to the TLS channel.
-    pub fn channel_binding(mut self, mode: BindingMode) -> Self {
-        self.channel_binding = mode;
-        self
-    }
-
-    /// Sets by which methods the server may authenticate the user.
-    pub fn require_auth(mut self, methods: RequireAuth) -> Self {
-        self.require_auth = methods;
-        self
-    }
-
-    /// Sets how long to wait for a connection to one host.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
-        self
-    }
-
-    /// Sets how often a server may ask to have the password hashed.
-    pub fn scram_iterations(mut self, iterations: Iterations) -> Self {
-        self.scram_iterations = iterations;
-        self
     }
 
     /// The value of a start-up parameter other than user and database.
@@ -235,6 +188,39 @@ impl Config {
         let database = self.database.iter().map(|database| ("database", database.as_str()));
         let others = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         user.chain(database).chain(others)
+    }
+
+    /// The password for this host: the one of [`host_passwords`](Self::host_passwords) if there is one, and otherwise
+    /// [`password`](Self::password).
+    pub fn password_for(&self, host: &Host) -> Option<&Password> {
+        let own = self.host_passwords.iter().find(|(known, _)| known == host);
+        own.map(|(_, password)| password).or(self.password.as_ref())
+    }
+
+    /// This configuration with the password for this host as its password: what a login at this host takes.
+    pub fn for_host(&self, host: &Host) -> Cow<'_, Self> {
+        if self.host_passwords.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let password = self.password_for(host).cloned();
+        Cow::Owned(Self { password, hosts: vec![host.clone()], host_passwords: Vec::new(), ..self.clone() })
+    }
+
+    /// What to verify of the server's certificate when TLS is used. As in libpq, the mode is the least: a root certificate makes it be
+    /// used, so that `sslmode=require` with one verifies as `verify-ca` does, and `prefer` and `allow` do too. A file that does not exist
+    /// is an error when TLS begins, in every mode.
+    ///
+    /// `verify-full` without a root certificate trusts [`RootCert::System`].
+    ///
+    /// # Errors
+    /// `verify-ca` has no root certificate: what the operating system trusts is no answer to it, as the name is not checked.
+    pub fn tls_verification(&self) -> Result<TlsVerification<'_>, ConfigError> {
+        Ok(match (self.sslmode, &self.tls.root) {
+            (SslMode::VerifyFull, root) => TlsVerification::Full(root.as_ref().unwrap_or(&RootCert::System)),
+            (_, Some(root)) => TlsVerification::Chain(root),
+            (SslMode::VerifyCa, None) => return Err(ConfigError::Missing("sslrootcert")),
+            (_, None) => TlsVerification::None,
+        })
     }
 
     /// Whether the password may be sent in clear text through such a connection; see [`cleartext::check`].
@@ -269,9 +255,9 @@ impl Config {
         {
             return Err(ConfigError::Nul(name));
         }
-        for (at, (name, _)) in self.parameters.iter().enumerate() {
-            let twice = self.parameters.iter().take(at).any(|(earlier, _)| earlier == name);
-            if twice || matches!(name.as_str(), "" | "user" | "database") {
+        let mut names = HashSet::new();
+        for (name, _) in &self.parameters {
+            if !names.insert(name) || matches!(name.as_str(), "" | "user" | "database") {
                 return Err(ConfigError::ReservedParameter(name.as_str().into()));
             }
         }
@@ -288,7 +274,25 @@ impl Config {
         }
         let optional = matches!(self.sslmode, SslMode::Disable | SslMode::Allow | SslMode::Prefer);
         if self.sslnegotiation == SslNegotiation::Direct && optional {
-            return Err(ConfigError::InvalidValue("sslnegotiation"));
+            return Err(ConfigError::WeakSslMode {
+                with: "sslnegotiation=direct",
+                least: SslMode::Require.as_str(),
+            });
+        }
+        if self.tls.root == Some(RootCert::System) && self.sslmode != SslMode::VerifyFull {
+            return Err(ConfigError::WeakSslMode {
+                with: "sslrootcert=system",
+                least: SslMode::VerifyFull.as_str(),
+            });
+        }
+        if let (Some(min), Some(max)) = (self.tls.min_version, self.tls.max_version)
+            && min > max
+        {
+            return Err(ConfigError::InvalidValue("ssl_max_protocol_version"));
+        }
+        if self.gssencmode == GssEncMode::Require {
+            let refused = UnsupportedParameter { name: "gssencmode", reason: GssEncMode::REFUSAL };
+            return Err(ConfigError::Unsupported([refused].into()));
         }
         Ok(())
     }
@@ -367,8 +371,68 @@ mod tests {
         let iterations = alice().scram_iterations(Iterations { min: 2, max: 1 });
         assert_eq!(iterations.check(), Err(ConfigError::InvalidValue("scram_iterations")));
         let direct = alice().sslnegotiation(SslNegotiation::Direct);
-        assert_eq!(direct.check(), Err(ConfigError::InvalidValue("sslnegotiation")));
+        let weak =
+            ConfigError::WeakSslMode { with: "sslnegotiation=direct", least: SslMode::Require.as_str() };
+        assert_eq!(direct.check(), Err(weak));
         assert_eq!(direct.sslmode(SslMode::Require).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_tls_policy_that_contradicts_itself_is_refused() {
+        let system = alice().tls(TlsSettings::default().root(RootCert::System));
+        for mode in SslMode::ALL {
+            let expected = match mode {
+                SslMode::VerifyFull => Ok(()),
+                _ => Err(ConfigError::WeakSslMode {
+                    with: "sslrootcert=system",
+                    least: SslMode::VerifyFull.as_str(),
+                }),
+            };
+            assert_eq!(system.clone().sslmode(*mode).check(), expected, "{mode}");
+        }
+        let range = |min, max| alice().tls(TlsSettings::default().min_version(min).max_version(max)).check();
+        assert_eq!(range(TlsVersion::V1_2, TlsVersion::V1_2), Ok(()));
+        assert_eq!(
+            range(TlsVersion::V1_3, TlsVersion::V1_2),
+            Err(ConfigError::InvalidValue("ssl_max_protocol_version"))
+        );
+        let gss = alice().gssencmode(GssEncMode::Require).check();
+        assert!(matches!(gss, Err(ConfigError::Unsupported(_))));
+    }
+
+    #[test]
+    fn a_root_certificate_makes_every_mode_verify() {
+        let root = RootCert::File("ca.pem".into());
+        let with = |mode, root: Option<&RootCert>| {
+            let mut config = alice().sslmode(mode);
+            config.tls.root = root.cloned();
+            config
+        };
+        for mode in SslMode::ALL {
+            let expected = match mode {
+                SslMode::VerifyFull => TlsVerification::Full(&root),
+                _ => TlsVerification::Chain(&root),
+            };
+            assert_eq!(with(*mode, Some(&root)).tls_verification(), Ok(expected), "{mode}");
+        }
+        for mode in [SslMode::Allow, SslMode::Prefer, SslMode::Require] {
+            assert_eq!(with(mode, None).tls_verification(), Ok(TlsVerification::None), "{mode}");
+        }
+        let verify_ca = with(SslMode::VerifyCa, None);
+        assert_eq!(verify_ca.tls_verification(), Err(ConfigError::Missing("sslrootcert")));
+        let system = TlsVerification::Full(&RootCert::System);
+        assert_eq!(with(SslMode::VerifyFull, None).tls_verification(), Ok(system));
+    }
+
+    #[test]
+    fn a_host_may_have_a_password_of_its_own() {
+        let [one, two] = ["one", "two"].map(|name| Host::new(name, 5432));
+        let config =
+            alice().password("all").host(one.clone()).host(two.clone()).host_password(two.clone(), "own");
+        assert_eq!(config.for_host(&one).password, Some("all".into()));
+        assert_eq!(config.for_host(&two).password, Some("own".into()));
+        assert_eq!(config.for_host(&Host::new("two", 5433)).password, Some("all".into()));
+        assert_eq!(*alice().for_host(&one), alice());
     }
 
     #[test]

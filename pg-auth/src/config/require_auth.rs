@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::words::words;
+use crate::config::words::words;
 use crate::error::ConfigError;
 
 words! {

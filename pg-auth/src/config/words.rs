@@ -98,3 +98,60 @@ words! {
         /// One database: replication commands and SQL are understood.
         Logical = "database",
 }
+
+words! {
+    /// Which kind of server will do, out of several hosts.
+    ///
+    /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
+    TargetSessionAttrs, "target_session_attrs":
+        /// Any.
+        #[default]
+        Any = "any",
+        /// One whose sessions can write by default: neither in hot standby nor with `default_transaction_read_only`.
+        ReadWrite = "read-write",
+        /// One whose sessions cannot write by default.
+        ReadOnly = "read-only",
+        /// One that is not in hot standby.
+        Primary = "primary",
+        /// One in hot standby.
+        Standby = "standby",
+        /// One in hot standby, or any if no host is.
+        PreferStandby = "prefer-standby",
+}
+
+words! {
+    /// In which order to try several hosts, and several addresses of one name.
+    ///
+    /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-LOAD-BALANCE-HOSTS)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
+    LoadBalanceHosts, "load_balance_hosts":
+        /// In the order given.
+        #[default]
+        Disable = "disable",
+        /// In an order drawn anew for each connection.
+        Random = "random",
+}
+
+words! {
+    /// Whether to encrypt by GSSAPI, which this library does not do.
+    ///
+    /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-GSSENCMODE)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
+    GssEncMode, "gssencmode":
+        /// No.
+        Disable = "disable",
+        /// If it can be had. It cannot, so this is the same as `Disable`.
+        #[default]
+        Prefer = "prefer",
+        /// Or no connection: [`Config::check`](super::Config::check) refuses it.
+        Require = "require",
+}
+
+impl GssEncMode {
+    /// Why `Require` is refused.
+    pub(super) const REFUSAL: &str = "encryption by GSSAPI is not supported; TLS is";
+}

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
+use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::hi::hi;
 use crate::saslprep::saslprep;
-use crate::secret::Password;
+use crate::secret::{Password, wiping_stack};
 
 /// The slow step, as a value to be run wherever there is time: PBKDF2-HMAC-SHA-256 over password, salt and iteration count.
 ///
@@ -47,9 +47,19 @@ impl Derivation {
         self.iterations
     }
 
-    /// Does the work: `Hi(password, salt, iterations)` of [RFC 5802, section 2.2](https://www.rfc-editor.org/rfc/rfc5802#section-2.2).
+    /// Does the work: `Hi(password, salt, iterations)` of [RFC 5802, section 2.2](https://www.rfc-editor.org/rfc/rfc5802#section-2.2),
+    /// which is PBKDF2 with HMAC-SHA-256 and one block of output.
     pub fn run(self) -> SaltedPassword {
-        SaltedPassword(hi(self.password.as_bytes(), &self.salt, self.iterations))
+        SaltedPassword::filled(|out| {
+            wiping_stack(|| {
+                pbkdf2::pbkdf2_hmac::<Sha256>(
+                    self.password.as_bytes(),
+                    &self.salt,
+                    self.iterations.get(),
+                    out,
+                );
+            });
+        })
     }
 }
 
@@ -59,14 +69,28 @@ impl fmt::Debug for Derivation {
     }
 }
 
+/// 32 secret bytes on the heap, wiped when dropped: a key that moves, with a future or into a struct, leaves no copy behind.
+pub(super) type Bytes = Box<Zeroizing<[u8; 32]>>;
+
+/// Lets `fill` write the bytes in place.
+pub(super) fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Bytes {
+    let mut bytes = Bytes::default();
+    fill(&mut bytes);
+    bytes
+}
+
 /// A newtype over 32 secret bytes.
 macro_rules! key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone)]
-        pub struct $name(Zeroizing<[u8; 32]>);
+        pub struct $name(Bytes);
 
         impl $name {
+            fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Self {
+                Self(filled(fill))
+            }
+
             /// The 32 bytes.
             pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
@@ -75,14 +99,15 @@ macro_rules! key {
 
         impl From<[u8; 32]> for $name {
             fn from(bytes: [u8; 32]) -> Self {
-                Self(Zeroizing::new(bytes))
+                let bytes = Zeroizing::new(bytes);
+                Self::filled(|out| out.copy_from_slice(&*bytes))
             }
         }
 
         /// Takes the same time whatever the bytes are.
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                self.0.ct_eq(&*other.0).into()
+                self.0.ct_eq(other.0.as_slice()).into()
             }
         }
 
@@ -120,60 +145,65 @@ key! {
 impl SaltedPassword {
     /// The key that the client proves to have.
     pub fn client_key(&self) -> ClientKey {
-        hmac(&*self.0, &[b"Client Key"]).into()
+        ClientKey::filled(|out| hmac(&**self.0, &[b"Client Key"], out))
     }
 
     /// The key that the server proves to have.
     pub fn server_key(&self) -> ServerKey {
-        hmac(&*self.0, &[b"Server Key"]).into()
+        ServerKey::filled(|out| hmac(&**self.0, &[b"Server Key"], out))
     }
 }
 
 impl ClientKey {
     /// What the server stores of this key.
     pub fn stored_key(&self) -> StoredKey {
-        StoredKey::from(<[u8; 32]>::from(Sha256::digest(self.0.as_slice())))
+        StoredKey::filled(|out| {
+            wiping_stack(|| {
+                Digest::finalize_into(Sha256::new_with_prefix(self.0.as_slice()), out.into());
+            });
+        })
     }
 
     /// `ClientProof := ClientKey XOR ClientSignature`.
-    pub(super) fn proof(&self, auth_message: &[u8]) -> Zeroizing<[u8; 32]> {
-        xor(&self.0, &self.stored_key().signature(auth_message))
+    pub(super) fn proof(&self, auth_message: &[u8]) -> Bytes {
+        xored(self.stored_key().signature(auth_message), &self.0)
     }
 }
 
 impl StoredKey {
     /// `ClientSignature := HMAC(StoredKey, AuthMessage)`.
-    fn signature(&self, auth_message: &[u8]) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(hmac(&*self.0, &[auth_message]))
+    fn signature(&self, auth_message: &[u8]) -> Bytes {
+        filled(|out| hmac(&**self.0, &[auth_message], out))
     }
 
     /// The client's key out of its proof, if the proof is good.
     pub(super) fn recover(&self, proof: &[u8; 32], auth_message: &[u8]) -> Option<ClientKey> {
-        let key = ClientKey(xor(proof, &self.signature(auth_message)));
+        let key = ClientKey(xored(self.signature(auth_message), proof));
         (key.stored_key() == *self).then_some(key)
     }
 }
 
 impl ServerKey {
     /// `ServerSignature := HMAC(ServerKey, AuthMessage)`.
-    pub(super) fn signature(&self, auth_message: &[u8]) -> [u8; 32] {
-        hmac(&*self.0, &[auth_message])
+    pub(super) fn signature(&self, auth_message: &[u8]) -> Bytes {
+        filled(|out| hmac(&**self.0, &[auth_message], out))
     }
 }
 
-/// HMAC-SHA-256 over the parts one after the other.
-pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
+/// HMAC-SHA-256 over the parts one after the other, written to `out`.
+pub(super) fn hmac(key: &[u8], parts: &[&[u8]], out: &mut [u8; 32]) {
+    wiping_stack(|| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+        for part in parts {
+            mac.update(part);
+        }
+        FixedOutput::finalize_into(mac, out.into());
+    });
 }
 
-fn xor(a: &[u8; 32], b: &[u8; 32]) -> Zeroizing<[u8; 32]> {
-    let mut out = Zeroizing::new(*a);
-    out.iter_mut().zip(b).for_each(|(out, b)| *out ^= b);
-    out
+fn xored(mut bytes: Bytes, with: &[u8; 32]) -> Bytes {
+    bytes.iter_mut().zip(with).for_each(|(byte, with)| *byte ^= with);
+    bytes
 }
 
 /// What it takes to log in with SCRAM in place of the password: the key that proves who the client is, and the one that the

@@ -5,9 +5,11 @@ use std::future::ready;
 use std::io;
 use std::num::NonZeroU32;
 
+use pg_auth::Accept;
 use pg_auth::config::AuthMethod;
-use pg_auth::connect::{Accepted, ConnectError, accept, connect};
+use pg_auth::connect::{Accepted, ConnectError, ConnectErrorKind, accept, connect};
 use pg_auth::error::AuthError;
+use pg_auth::runtime::{Inline, Offload};
 use pg_auth::scram::Verifier;
 use pg_auth::{Config, Credentials, Link, Password, Session, Startup, Stored, md5};
 use pg_wire::{Connection, Error, Limits};
@@ -26,19 +28,35 @@ fn methods() -> [(Method, AuthMethod); 4] {
     ]
 }
 
+/// Runs jobs at once, and counts them.
+#[derive(Default)]
+struct Counting(Cell<usize>);
+
+impl Offload for Counting {
+    async fn offload<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        self.0.set(self.0.get() + 1);
+        Ok(job())
+    }
+}
+
+/// A runtime that is shutting down.
+struct NoThread;
+
+impl Offload for NoThread {
+    async fn offload<T: Send + 'static>(&self, _: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        Err(io::Error::other("no thread"))
+    }
+}
+
 /// Connects, and says how often a key had to be derived. It may not take more polls than that.
 fn connected(
     conn: &mut Connection<Wire>,
     config: &Config,
     polls: usize,
 ) -> (Option<Result<Session, ConnectError>>, usize) {
-    let derived = Cell::new(0);
-    let offload = async |job: pg_auth::scram::Derivation| {
-        derived.set(derived.get() + 1);
-        Ok(job.run())
-    };
-    let outcome = polled(connect(conn, config, Link::Unix, offload), polls);
-    (outcome, derived.get())
+    let jobs = Counting::default();
+    let outcome = polled(connect(conn, config, Link::Unix, &jobs), polls);
+    (outcome, jobs.0.get())
 }
 
 /// How a stream may behave, and all goes well nevertheless.
@@ -101,7 +119,8 @@ fn a_server_that_vanishes_anywhere_is_missed_at_once() {
                         assert!(comes > 50, "there is more to say than {comes} bytes");
                         break;
                     }
-                    Err(ConnectError::Connection(Error::Closed { .. })) => {}
+                    Err(error)
+                        if matches!(error.kind(), ConnectErrorKind::Connection(Error::Closed { .. })) => {}
                     Err(error) => panic!("after {comes} bytes: {error:?}"),
                 }
             }
@@ -124,10 +143,12 @@ fn a_stream_that_breaks_while_we_write_is_an_error() {
                         assert!(goes >= STARTUP.len());
                         break;
                     }
-                    Err(ConnectError::Connection(Error::Io(error))) => {
-                        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-                    }
-                    Err(error) => panic!("after {goes} bytes: {error:?}"),
+                    Err(error) => match error.kind() {
+                        ConnectErrorKind::Connection(Error::Io(error)) => {
+                            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+                        }
+                        _ => panic!("after {goes} bytes: {error:?}"),
+                    },
                 }
             }
         }
@@ -174,7 +195,7 @@ fn a_session_that_nothing_can_be_written_to_is_none() {
         .says(&[encoded(&pg_wire::backend::Authentication::Ok), encoded(&READY)].concat());
     let mut conn = Connection::new(wire, Limits::BACKEND);
     let error = connected(&mut conn, &user(), 10_000).0.expect("it ends").expect_err("writing failed");
-    assert!(matches!(error, ConnectError::Connection(Error::Io(_))), "{error:?}");
+    assert!(matches!(error.kind(), ConnectErrorKind::Connection(Error::Io(_))), "{error:?}");
 }
 
 #[test]
@@ -197,18 +218,16 @@ fn a_key_that_cannot_be_derived_is_an_error_that_says_why() {
     let config = with_password();
     let mut conn =
         Connection::new(Wire::new(Method::Scram(verifier(), nonce("x")), Manners::GOOD), Limits::BACKEND);
-    let offload = async |_| Err(io::Error::other("no thread"));
-    let error = polled(connect(&mut conn, &config, Link::Tcp, offload), 100).expect("it ends");
+    let error = polled(connect(&mut conn, &config, Link::Tcp, &NoThread), 100).expect("it ends");
     let error = error.expect_err("there is no key");
-    assert_eq!(error.to_string(), "the key derivation could not be run");
-    assert_eq!(std::error::Error::source(&error).map(ToString::to_string).as_deref(), Some("no thread"));
+    assert_eq!(error.to_string(), "a job could not be run off the executor: no thread");
 }
 
 #[test]
 fn nothing_is_said_with_a_configuration_that_cannot_be_used() {
     let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
     let error = connected(&mut conn, &Config::new(""), 1).0.expect("it ends").expect_err("there is no user");
-    assert!(matches!(error, ConnectError::Auth(AuthError::Config(_))));
+    assert!(matches!(error.auth_error(), Some(AuthError::Config(_))));
     assert_eq!(conn.transport().heard, b"");
 }
 
@@ -219,7 +238,7 @@ fn a_client_that_answers_while_the_server_still_writes_is_let_in() {
         let manners = Manners { hesitates, holds_back: true, ..Manners::GOOD };
         let mut conn = Connection::new(Wire::new(words, manners).says(STARTUP), Limits::FRONTEND);
         let lookup = |_: Startup| ready(Credentials::Cleartext(Stored::Plain(PASSWORD.into())));
-        let accepted = polled(accept(&mut conn, lookup, async |job| Ok(job.run())), 1000);
+        let accepted = polled(accept(&mut conn, Accept::new(), lookup, &Inline), 1000);
         let accepted = accepted.expect("it ends").expect("the password is right");
         assert!(matches!(accepted, Accepted::Login(login) if login.startup.user() == "user"), "{hesitates}");
     }
@@ -230,7 +249,7 @@ fn it_may_be_run_on_any_thread() {
     fn assert_send<T: Send>(_: &T) {}
     let config = with_password();
     let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
-    assert_send(&connect(&mut conn, &config, Link::Tcp, async |job| Ok(job.run())));
+    assert_send(&connect(&mut conn, &config, Link::Tcp, &Inline));
 }
 
 /// What the client has no more use for after a connection phase, however it ended.

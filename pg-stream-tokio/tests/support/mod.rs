@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use pg_stream_tokio::pg_wire::Transport;
 use pg_stream_tokio::pg_wire::backend::{Backend, DataRow, ServerError};
 use pg_stream_tokio::{Config, Connection, Host, PgProtocol, Session, Socket, connect};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -87,8 +88,8 @@ pub(crate) async fn get_in(config: &Config) -> (Connection<Socket>, Session) {
 }
 
 /// Runs a statement; see [`rows`].
-pub(crate) async fn query<S: AsyncRead + AsyncWrite + Unpin>(
-    conn: &mut Connection<S>,
+pub(crate) async fn query<T: Transport>(
+    conn: &mut Connection<T>,
     sql: &str,
 ) -> Result<Vec<String>, ServerError> {
     conn.query(sql).flush().await.expect("sent");
@@ -96,9 +97,7 @@ pub(crate) async fn query<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// The first column of each row up to ReadyForQuery, or what the server says is wrong.
-pub(crate) async fn rows<S: AsyncRead + AsyncWrite + Unpin>(
-    conn: &mut Connection<S>,
-) -> Result<Vec<String>, ServerError> {
+pub(crate) async fn rows<T: Transport>(conn: &mut Connection<T>) -> Result<Vec<String>, ServerError> {
     let (mut rows, mut failure) = (Vec::new(), None);
     loop {
         match conn.recv().await.expect("received").backend().expect("well-formed") {

@@ -1,13 +1,16 @@
 //! A data directory: made by `initdb`, with the settings, roles and ways to log in that tests count on.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail, ensure};
 
 use super::Major;
 use super::binaries::Binaries;
+use super::certificates::Certificates;
+use super::daemon::{self, Kind, Serve};
+use super::hba::{self, ADMIN};
 use super::user::User;
 use crate::process;
 
@@ -22,56 +25,71 @@ pub(crate) struct Cluster {
     pub(crate) user: User,
     /// The directory for the socket, the log and [`Self::data`].
     pub(crate) dir: PathBuf,
+    /// Variables that only this server needs.
+    environment: Vec<(&'static str, String)>,
 }
 
-/// One way to log in.
+/// What one server has for tests and another has not.
 #[derive(Debug)]
-struct Role {
-    name: &'static str,
-    /// Its method in `pg_hba.conf`.
-    method: &'static str,
-    /// How the server keeps the password, and the password as an SQL string.
-    password: Option<(&'static str, &'static str)>,
+pub(super) struct Special {
+    /// A method of `pg_hba.conf`.
+    pub(super) method: &'static str,
+    /// Lines of `postgresql.conf`.
+    pub(super) settings: String,
+    /// The server's environment.
+    pub(super) environment: Vec<(&'static str, String)>,
 }
-
-/// The bootstrap superuser, which `initdb` makes.
-const ADMIN: &str = "admin";
-
-/// Every other role. A role that is not listed is rejected.
-const ROLES: [Role; 5] = [
-    Role { name: "trust", method: "trust", password: None },
-    Role { name: "cleartext", method: "password", password: Some(("scram-sha-256", "'cleartext-secret'")) },
-    Role { name: "md5", method: "md5", password: Some(("md5", "'md5-secret'")) },
-    Role { name: "scram", method: "scram-sha-256", password: Some(("scram-sha-256", "'scram-secret'")) },
-    // A no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
-    Role {
-        name: "saslprep",
-        method: "scram-sha-256",
-        password: Some(("scram-sha-256", r"U&'pa\00A0ss\2168'")),
-    },
-];
 
 impl Cluster {
     /// Makes the data directory below `home`.
-    pub(crate) fn create(major: Major, binaries: Binaries, user: &User, home: &Path) -> Result<Self> {
+    pub(super) fn create(
+        major: Major,
+        binaries: Binaries,
+        user: &User,
+        home: &Path,
+        special: Option<Special>,
+    ) -> Result<Self> {
         let dir = home.join(major.to_string());
         fs::create_dir(&dir)?;
         super::open_to_all(&dir)?;
         user.own(&dir)?;
-        let cluster = Self { major, binaries, user: *user, dir };
+        let method = special.as_ref().map(|special| special.method);
+        let (added, environment) =
+            special.map(|special| (special.settings, special.environment)).unwrap_or_default();
+        let cluster = Self { major, binaries, user: *user, dir, environment };
         cluster.initdb()?;
         let settings = cluster.data().join("postgresql.conf");
         let defaults = fs::read_to_string(&settings)?;
         // Written over rather than anew: the files keep their owner.
-        fs::write(&settings, defaults + &configuration(&cluster.dir))?;
-        fs::write(cluster.data().join("pg_hba.conf"), hba())?;
+        let tls = Certificates::below(home).configuration();
+        fs::write(&settings, defaults + CONFIGURATION + &tls + &added)?;
+        fs::write(cluster.data().join("pg_hba.conf"), hba::hba(method))?;
+        let ourselves = process::read(Command::new("id").arg("-un"))?;
+        fs::write(cluster.data().join("pg_ident.conf"), hba::ident(ourselves.trim()))?;
         cluster.make_roles()?;
         Ok(cluster)
     }
 
+    /// A copy beside it, which has a server of its own. Precondition: none runs in it yet.
+    pub(super) fn spare(&self) -> Result<Self> {
+        let mut name = self.dir.file_name().unwrap_or_default().to_owned();
+        name.push("-spare");
+        let dir = self.dir.with_file_name(name);
+        process::succeed(
+            Command::new("cp").args(["-R", "--preserve=mode,ownership"]).arg(&self.dir).arg(&dir),
+        )?;
+        Ok(Self {
+            major: self.major,
+            binaries: self.binaries.clone(),
+            user: self.user,
+            dir,
+            environment: self.environment.clone(),
+        })
+    }
+
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
-        data_in(&self.dir)
+        self.dir.join("data")
     }
 
     fn initdb(&self) -> Result<()> {
@@ -85,7 +103,7 @@ impl Cluster {
     fn make_roles(&self) -> Result<()> {
         let mut single = self.binaries.command("postgres");
         single.arg("--single").arg("-D").arg(self.data()).arg("template1");
-        let output = process::capture(self.user.take(&mut single), &statements())?;
+        let output = process::capture(self.user.take(&mut single), &hba::statements())?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`{}` failed: {}\n{said}", process::shown(&single), output.status);
         // It goes on after a failed statement, and ends with success.
@@ -94,33 +112,40 @@ impl Cluster {
             None => Ok(()),
         }
     }
+}
 
-    /// The end of the server's log, for an error.
-    pub(crate) fn last_words(&self) -> String {
-        let log = fs::read(self.log()).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(15)..].join("\n")
+impl Serve for Cluster {
+    const KIND: Kind = daemon::POSTGRES;
+
+    fn name(&self) -> String {
+        format!("PostgreSQL {}", self.dir.file_name().unwrap_or_default().display())
     }
 
-    /// The server's log.
-    pub(crate) fn log(&self) -> PathBuf {
+    fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
+
+    fn command(&self, port: u16) -> Result<Command> {
+        let mut postgres = self.binaries.command("postgres");
+        postgres.arg("-D").arg(self.data()).args(["-p", &port.to_string(), "-k"]).arg(&self.dir);
+        self.user.take(&mut postgres).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Ok(postgres)
+    }
+
+    fn answers(&self, port: u16) -> bool {
+        daemon::lets_in(&self.dir, port, STARTUP)
+    }
 }
 
-/// The data directory below a server's directory.
-pub(super) fn data_in(dir: &Path) -> PathBuf {
-    dir.join("data")
-}
+/// StartupMessage of the role `trust`: length, protocol 3.0, `user` and `database`, in a crate that must not depend on the
+/// one it tests.
+const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0postgres\0\0";
 
-/// What is added to the settings of `initdb`. The port comes by command line: it may turn out to be taken.
-fn configuration(dir: &Path) -> String {
-    format!(
-        "
+/// What is added to the settings of `initdb`. The port and the socket's directory come by command line: the port may turn out
+/// to be taken, and a copy has another directory.
+const CONFIGURATION: &str = "
 # Reached from this machine only.
 listen_addresses = '127.0.0.1'
-unix_socket_directories = '{}'
 # Nothing here outlives the run, so nothing is made durable.
 fsync = off
 synchronous_commit = off
@@ -132,96 +157,14 @@ shared_buffers = 32MB
 wal_level = logical
 max_wal_senders = 10
 max_replication_slots = 10
-",
-        dir.display()
-    )
-}
-
-/// Who may come, and how they prove who they are: the same by socket and by TCP.
-fn hba() -> String {
-    let mut text = String::from("# A role that is not listed is rejected.\n");
-    let mut rule = |database: &str, role: &str, method: &str| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "local {database} {role} {method}");
-        let _ = writeln!(text, "host {database} {role} 127.0.0.1/32 {method}");
-    };
-    rule("all", ADMIN, "trust");
-    rule("replication", ADMIN, "trust");
-    for role in &ROLES {
-        rule("all", role.name, role.method);
-    }
-    text
-}
-
-/// Makes the roles and the database `test`, in which they may make what they like. One statement a line, as single-user
-/// mode wants it.
-fn statements() -> String {
-    let mut sql = String::new();
-    for Role { name, password, .. } in &ROLES {
-        let _ = match password {
-            None => writeln!(sql, "CREATE ROLE \"{name}\" LOGIN;"),
-            Some((kept, secret)) => {
-                writeln!(
-                    sql,
-                    "SET password_encryption = '{kept}';\nCREATE ROLE \"{name}\" LOGIN PASSWORD {secret};"
-                )
-            }
-        };
-    }
-    let names: Vec<String> = ROLES.iter().map(|role| format!("\"{}\"", role.name)).collect();
-    let names = names.join(", ");
-    // Said in the template, and so copied into the new database: single-user mode sees one database only.
-    let _ = writeln!(sql, "GRANT ALL ON SCHEMA public TO {names};");
-    let _ = writeln!(sql, "CREATE DATABASE test;");
-    let _ = writeln!(sql, "GRANT CREATE ON DATABASE test TO {names};");
-    sql
-}
+";
 
 #[cfg(test)]
 mod tests {
-    use super::{configuration, hba, statements};
-    use std::path::Path;
+    use super::STARTUP;
 
     #[test]
-    fn every_role_has_one_rule_by_socket_and_one_by_tcp() {
-        let hba = hba();
-        for rule in [
-            "local all scram scram-sha-256",
-            "host all scram 127.0.0.1/32 scram-sha-256",
-            "host all cleartext 127.0.0.1/32 password",
-            "host all md5 127.0.0.1/32 md5",
-            "host replication admin 127.0.0.1/32 trust",
-        ] {
-            assert_eq!(hba.lines().filter(|line| *line == rule).count(), 1, "{rule}");
-        }
-    }
-
-    #[test]
-    fn no_rule_lets_everybody_in() {
-        let roles = hba()
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| line.split(' ').nth(2) == Some("all"))
-            .collect::<Vec<_>>();
-        assert_eq!(roles, [false; 14]);
-    }
-
-    #[test]
-    fn a_password_is_kept_the_way_its_role_is_for() {
-        let sql = statements();
-        assert!(sql.contains(
-            "SET password_encryption = 'md5';\nCREATE ROLE \"md5\" LOGIN PASSWORD 'md5-secret';\n"
-        ));
-        assert!(sql.contains("SET password_encryption = 'scram-sha-256';\nCREATE ROLE \"scram\" LOGIN PASSWORD 'scram-secret';\n"));
-    }
-
-    #[test]
-    fn every_statement_stands_on_a_line_of_its_own() {
-        assert!(statements().lines().all(|line| line.ends_with(';') && line.matches(';').count() == 1));
-    }
-
-    #[test]
-    fn the_socket_is_in_the_directory_given() {
-        assert!(configuration(Path::new("/tmp/x/15")).contains("\nunix_socket_directories = '/tmp/x/15'\n"));
+    fn the_startup_message_is_as_long_as_it_says() {
+        assert_eq!(usize::from(STARTUP[3]), STARTUP.len());
     }
 }

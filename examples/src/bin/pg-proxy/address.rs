@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pg_stream_tokio::{Socket, UnixStream};
+use pg_stream_tokio::{Socket, TokioIo, UnixStream};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
@@ -34,11 +34,12 @@ impl Address {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 prepare(&stream, idle)?;
-                Ok(Socket::Tcp(stream))
+                Ok(Socket::Tcp(TokioIo(stream)))
             }
-            Self::Unix(path) => {
-                UnixStream::connect(abstract_name(path).as_ref().unwrap_or(path)).await.map(Socket::Unix)
-            }
+            Self::Unix(path) => UnixStream::connect(abstract_name(path).as_ref().unwrap_or(path))
+                .await
+                .map(TokioIo)
+                .map(Socket::Unix),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pg_stream_tokio::Socket;
+use pg_stream_tokio::{Socket, TokioIo};
 use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -57,11 +57,12 @@ impl Listener {
             let accepted = match &self.socket {
                 Listening::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
                     address::prepare(&stream, self.idle)?;
-                    Ok(Socket::Tcp(stream))
+                    Ok(Socket::Tcp(TokioIo(stream)))
                 }),
-                Listening::Unix { listener, .. } => {
-                    listener.accept().await.and_then(|(stream, _)| stream.try_into().map(Socket::Unix))
-                }
+                Listening::Unix { listener, .. } => listener
+                    .accept()
+                    .await
+                    .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(Socket::Unix)),
             };
             match accepted {
                 // The client has left already.

@@ -2,11 +2,11 @@
 
 use std::io;
 
-use pg_stream_tokio::{Connection, Limits, Socket, TokioIo};
+use pg_auth::stream::read_exact;
+use pg_stream_tokio::{Connection, Limits, Socket};
 use pg_wire::backend::{Authentication, Backend};
 use pg_wire::frontend::{CancelRequest, GssEncRequest, Initial, ProtocolVersion, SslRequest};
 use pg_wire::{Direction, Error, MessageCode};
-use tokio::io::AsyncReadExt;
 use zeroize::Zeroize;
 
 use crate::arguments::Tls;
@@ -109,7 +109,7 @@ impl<'c> Opening<'c> {
         Self {
             context,
             place,
-            client: Connection::new(TokioIo(client), CLIENT),
+            client: Connection::new(client, CLIENT),
             server: None,
             packet: Vec::new(),
             front: Inspector::new(context, Direction::Frontend),
@@ -257,7 +257,7 @@ impl<'c> Opening<'c> {
         loop {
             tokio::select! {
                 socket = &mut dial => {
-                    return Ok(socket.map(|socket| Connection::new(TokioIo(socket), SERVER)));
+                    return Ok(socket.map(|socket| Connection::new(socket, SERVER)));
                 }
                 heard = hear(&mut self.client, &mut self.client_sends), if self.client_sends
                     && self.client.inbox().buffered() < EARLY => heard?,
@@ -279,14 +279,16 @@ impl<'c> Opening<'c> {
         let Self { client, server: Some(server), client_sends, .. } = self else {
             return Err(Failure::Gone(Party::Server));
         };
-        let mut finished = false;
+        let (mut answer, mut finished) = ([0], false);
         loop {
             // Nothing follows the request, and the server need not answer it.
             if !*client_sends && client.inbox().buffered() == 0 && !std::mem::replace(&mut finished, true) {
                 finish(server).await?;
             }
             tokio::select! {
-                byte = server.transport_mut().0.read_u8() => return byte.map_err(|_| Failure::Gone(Party::Server)),
+                read = read_exact(server.transport_mut(), &mut answer) => {
+                    return read.map(|()| answer[0]).map_err(|_| Failure::Gone(Party::Server));
+                }
                 heard = hear(client, client_sends), if *client_sends && client.inbox().buffered() < EARLY => heard?,
             }
         }

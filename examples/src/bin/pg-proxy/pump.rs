@@ -2,18 +2,21 @@
 
 use std::io;
 
-use pg_stream_tokio::{IntoHalves, Socket};
-use pg_wire::{Direction, Inbox};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use pg_auth::stream::{close, read, write_all};
+use pg_stream_tokio::Socket;
+use pg_wire::{Direction, Inbox, Split};
 
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
 
+/// Bytes of a session that is not understood, read at a time.
+const OPAQUE: usize = 8 * 1024;
+
 /// The reading half of a connection.
-pub(crate) type Reader = <Socket as IntoHalves>::Read;
+pub(crate) type Reader = <Socket as Split>::Source;
 
 /// The writing half of a connection.
-pub(crate) type Writer = <Socket as IntoHalves>::Write;
+pub(crate) type Writer = <Socket as Split>::Sink;
 
 /// One direction: bytes from one side, on their way to the other.
 pub(crate) struct Pump {
@@ -50,7 +53,7 @@ impl Pump {
     /// Ends the stream to the receiver.
     pub(crate) async fn close(&mut self) {
         // An error means that the stream is closed already.
-        let _ = self.to.shutdown().await;
+        let _ = close(&mut self.to).await;
     }
 
     async fn messages(&mut self, mut inspector: Option<Inspector<'_>>) -> Result<(), Failure> {
@@ -61,29 +64,34 @@ impl Pump {
                     inspector.run(run);
                 }
                 self.between_messages = false;
-                self.to.write_all(run.as_bytes()).await.map_err(|_| Failure::Gone(to))?;
+                write_all(&mut self.to, run.as_bytes()).await.map_err(|_| Failure::Gone(to))?;
                 self.between_messages = true;
             }
-            match self.from.read(self.inbox.space()).await {
+            match read(&mut self.from, self.inbox.space()).await {
                 Ok(0) => break,
                 Ok(count) => self.inbox.filled(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(Failure::Gone(from)),
             }
         }
         // The beginning of a message, whose end will never arrive.
         let rest = self.inbox.peek();
         self.between_messages = rest.is_empty();
-        self.to.write_all(rest).await.map_err(|_| Failure::Gone(to))
+        write_all(&mut self.to, rest).await.map_err(|_| Failure::Gone(to))
     }
 
     async fn bytes(&mut self) -> Result<(), Failure> {
         self.between_messages = false;
         let copied = async {
-            self.to.write_all(self.inbox.peek()).await?;
-            copy(&mut self.from, &mut self.to).await
+            write_all(&mut self.to, self.inbox.peek()).await?;
+            let mut space = vec![0; OPAQUE];
+            loop {
+                match read(&mut self.from, &mut space).await? {
+                    0 => return io::Result::Ok(()),
+                    count => write_all(&mut self.to, space.get(..count).unwrap_or_default()).await?,
+                }
+            }
         };
-        // `copy` does not say which side failed. It makes no difference: the other direction ends by itself.
-        copied.await.map(drop).map_err(|_| Failure::Gone(Party::Server))
+        // The error does not say which side failed. That makes no difference: the other direction ends by itself.
+        copied.await.map_err(|_| Failure::Gone(Party::Server))
     }
 }

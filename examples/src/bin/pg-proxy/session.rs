@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
 
-use pg_stream_tokio::{Connection, IntoHalves, Socket, TokioIo};
-use pg_wire::{Direction, Inbox};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use pg_auth::stream::{close, read, write_all};
+use pg_stream_tokio::{Connection, Socket};
+use pg_wire::{Direction, Inbox, Split};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
@@ -245,8 +245,8 @@ fn pumps(client: Connection<Socket>, server: Connection<Socket>) -> (Pump, Pump)
 
 /// The bytes that have arrived, and the two directions of the stream. Precondition: nothing waits to be sent.
 fn halves(connection: Connection<Socket>) -> (Inbox, Reader, Writer) {
-    let (TokioIo(socket), inbox, _) = connection.into_parts();
-    let (reader, writer) = socket.into_halves();
+    let (socket, inbox, _) = connection.into_parts();
+    let (reader, writer) = socket.split();
     (inbox, reader, writer)
 }
 
@@ -273,13 +273,13 @@ async fn both(
 async fn part(client: Leaving, answer: Option<Vec<u8>>, lingers: bool) {
     let Leaving { mut from, mut to, .. } = client;
     let parting = async {
-        to.write_all(&answer.unwrap_or_default()).await?;
-        to.shutdown().await?;
+        write_all(&mut to, &answer.unwrap_or_default()).await?;
+        close(&mut to).await?;
         if lingers {
             // Closed with bytes unread, the connection is reset, and a client may lose what it was sent last.
             // What it sends may be a password.
             let mut unread = Zeroizing::new([0; 512]);
-            while from.read(unread.as_mut_slice()).await? > 0 {}
+            while read(&mut from, unread.as_mut_slice()).await? > 0 {}
         }
         io::Result::Ok(())
     };

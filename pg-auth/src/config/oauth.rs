@@ -1,0 +1,48 @@
+//! Settings of OAuth.
+
+use crate::secret::Password;
+
+/// Settings of a login by a bearer token (OAUTHBEARER), PostgreSQL 18 and later. They are handed to whatever gets the token.
+///
+/// Every field has a setter of the same name.
+///
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OAUTH-ISSUER)
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OAuthSettings {
+    /// `oauth_issuer`: the HTTPS address of the issuer of tokens, or of its discovery document. It is the only one trusted, whatever the
+    /// server says.
+    pub issuer: Option<String>,
+    /// `oauth_client_id`: the client's name at the issuer.
+    pub client_id: Option<String>,
+    /// `oauth_client_secret`: the client's password at the issuer.
+    pub client_secret: Option<Password>,
+    /// `oauth_scope`: the rights to ask for, with spaces between them. Without it the server says which it needs.
+    pub scope: Option<String>,
+}
+
+impl OAuthSettings {
+    /// Sets the address of the issuer.
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Sets the client's name at the issuer.
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// Sets the client's password at the issuer.
+    pub fn client_secret(mut self, client_secret: impl Into<Password>) -> Self {
+        self.client_secret = Some(client_secret.into());
+        self
+    }
+
+    /// Sets the rights to ask for.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+}

@@ -1,0 +1,442 @@
+//! The parameters of a connection string: their names, the environment variables that stand in for them, and what they set.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::{Config, DEFAULT_PORT, GssEncMode, Host, ProtocolVersion, RootCert, SslMode};
+use crate::error::{ConfigError, UnsupportedParameter};
+use crate::scram::{ClientKey, ScramKeys, ServerKey};
+use crate::secret::Password;
+
+/// A value as it was given, without encoding or quotes. It may be a password.
+pub(super) type Value = Zeroizing<Vec<u8>>;
+
+/// A parameter of a connection string.
+pub(super) struct Parameter {
+    /// The keyword.
+    pub(super) name: &'static str,
+    /// The environment variable that is read where the parameter is not given.
+    pub(super) variable: Option<&'static str>,
+    apply: fn(&mut Draft, Setting) -> Result<(), ConfigError>,
+}
+
+const fn parameter(
+    name: &'static str,
+    variable: Option<&'static str>,
+    apply: fn(&mut Draft, Setting) -> Result<(), ConfigError>,
+) -> Parameter {
+    Parameter { name, variable, apply }
+}
+
+/// All of libpq 18's, and some more: `servicefile` is libpq 19's, and `scram_iterations_min` and `scram_iterations_max` are ours.
+/// Start-up parameters are sent in this order, which is libpq's.
+#[rustfmt::skip] // a row each
+pub(super) const PARAMETERS: &[Parameter] = &[
+    parameter("service", Some("PGSERVICE"), |draft, it| draft.refuse(it.name, "service files are read by `Surroundings` only")),
+    parameter("servicefile", Some("PGSERVICEFILE"), |draft, it| draft.refuse(it.name, "service files are read by `Surroundings` only")),
+    parameter("user", Some("PGUSER"), |draft, it| it.text().map(|text| draft.config.user = text)),
+    parameter("password", Some("PGPASSWORD"), |draft, it| { draft.config.password = it.password(); Ok(()) }),
+    // Read by `Surroundings` only. Without it no password is found, and a server that asks for one is refused.
+    parameter("passfile", Some("PGPASSFILE"), |_, _| Ok(())),
+    parameter("dbname", Some("PGDATABASE"), |draft, it| it.filled().map(|name| draft.config.database = name)),
+    parameter("host", Some("PGHOST"), |draft, it| it.list().map(|list| draft.hosts = list)),
+    parameter("hostaddr", Some("PGHOSTADDR"), |draft, it| it.list().map(|list| draft.addresses = list)),
+    parameter("port", Some("PGPORT"), |draft, it| it.list().map(|list| draft.ports = list)),
+    parameter("connect_timeout", Some("PGCONNECT_TIMEOUT"), |draft, it| {
+        // "Zero, negative, or not specified means wait indefinitely."
+        it.positive().map(|limit| draft.config.connect_timeout = limit.map(seconds))
+    }),
+    parameter("target_session_attrs", Some("PGTARGETSESSIONATTRS"), |draft, it| it.word(&mut draft.config.target_session_attrs)),
+    parameter("load_balance_hosts", Some("PGLOADBALANCEHOSTS"), |draft, it| it.word(&mut draft.config.load_balance_hosts)),
+
+    parameter("replication", None, Draft::startup),
+    parameter("options", Some("PGOPTIONS"), Draft::startup),
+    parameter("application_name", Some("PGAPPNAME"), Draft::startup),
+    parameter("fallback_application_name", None, |draft, it| match draft.has_application_name {
+        true => Ok(()),
+        false => draft.startup(Setting { name: "application_name", ..it }),
+    }),
+    parameter("client_encoding", Some("PGCLIENTENCODING"), |draft, it| match it.value.as_slice() {
+        // What libpq takes from the locale can only be UTF-8 here: strings in Rust are.
+        b"auto" => draft.startup(Setting { value: Zeroizing::new(b"UTF8".to_vec()), ..it }),
+        _ => draft.startup(it),
+    }),
+
+    parameter("keepalives", None, |draft, it| it.number().map(|on| draft.config.keepalives.enabled = on != Some(0))),
+    parameter("keepalives_idle", None, |draft, it| it.positive().map(|idle| draft.config.keepalives.idle = idle.map(seconds))),
+    parameter("keepalives_interval", None, |draft, it| it.positive().map(|time| draft.config.keepalives.interval = time.map(seconds))),
+    parameter("keepalives_count", None, |draft, it| it.positive().map(|count| draft.config.keepalives.count = count)),
+    parameter("tcp_user_timeout", None, |draft, it| {
+        it.positive().map(|limit| draft.config.tcp_user_timeout = limit.map(|limit| Duration::from_millis(limit.into())))
+    }),
+    parameter("requirepeer", Some("PGREQUIREPEER"), |draft, it| it.filled().map(|user| draft.config.requirepeer = user)),
+
+    // Before `sslmode`, whose default depends on it.
+    parameter("sslrootcert", Some("PGSSLROOTCERT"), |draft, it| {
+        draft.config.tls.root = match it.value.as_slice() {
+            b"system" => Some(RootCert::System),
+            _ => it.path()?.map(RootCert::File),
+        };
+        // As in libpq: what "system" trusts is worth nothing without the check of the name.
+        if draft.config.tls.root == Some(RootCert::System) {
+            draft.config.sslmode = SslMode::VerifyFull;
+        }
+        Ok(())
+    }),
+    parameter("sslmode", Some("PGSSLMODE"), |draft, it| it.word(&mut draft.config.sslmode)),
+    parameter("sslnegotiation", Some("PGSSLNEGOTIATION"), |draft, it| it.word(&mut draft.config.sslnegotiation)),
+    parameter("sslcompression", Some("PGSSLCOMPRESSION"), |draft, it| match it.switch()? {
+        true => draft.refuse(it.name, "compression in TLS is insecure, and PostgreSQL has switched it off"),
+        false => Ok(()),
+    }),
+    parameter("sslcert", Some("PGSSLCERT"), |draft, it| it.path().map(|file| draft.config.tls.cert = file)),
+    parameter("sslkey", Some("PGSSLKEY"), |draft, it| it.path().map(|file| draft.config.tls.key = file)),
+    parameter("sslpassword", None, |draft, it| { draft.config.tls.key_password = it.password(); Ok(()) }),
+    parameter("sslcertmode", Some("PGSSLCERTMODE"), |draft, it| it.word(&mut draft.config.tls.cert_mode)),
+    parameter("sslcrl", Some("PGSSLCRL"), |draft, it| it.path().map(|file| draft.config.tls.crl = file)),
+    parameter("sslcrldir", Some("PGSSLCRLDIR"), |draft, it| it.path().map(|dir| draft.config.tls.crl_dir = dir)),
+    parameter("sslsni", Some("PGSSLSNI"), |draft, it| it.switch().map(|sni| draft.config.tls.sni = sni)),
+    parameter("ssl_min_protocol_version", Some("PGSSLMINPROTOCOLVERSION"), |draft, it| it.word_or_none(&mut draft.config.tls.min_version)),
+    parameter("ssl_max_protocol_version", Some("PGSSLMAXPROTOCOLVERSION"), |draft, it| it.word_or_none(&mut draft.config.tls.max_version)),
+    parameter("sslkeylogfile", None, |draft, it| it.path().map(|file| draft.config.tls.key_log = file)),
+
+    parameter("channel_binding", Some("PGCHANNELBINDING"), |draft, it| it.word(&mut draft.config.channel_binding)),
+    parameter("require_auth", Some("PGREQUIREAUTH"), |draft, it| it.word(&mut draft.config.require_auth)),
+    parameter("min_protocol_version", Some("PGMINPROTOCOLVERSION"), |draft, it| it.version().map(|min| draft.config.min_protocol_version = min)),
+    parameter("max_protocol_version", Some("PGMAXPROTOCOLVERSION"), |draft, it| it.version().map(|max| draft.max_protocol_version = Some(max))),
+    parameter("scram_client_key", None, |draft, it| it.key().map(|key| draft.client_key = key.map(ClientKey::from))),
+    parameter("scram_server_key", None, |draft, it| it.key().map(|key| draft.server_key = key.map(ServerKey::from))),
+    parameter("scram_iterations_min", None, |draft, it| it.count(&mut draft.config.scram_iterations.min)),
+    parameter("scram_iterations_max", None, |draft, it| it.count(&mut draft.config.scram_iterations.max)),
+
+    parameter("gssencmode", Some("PGGSSENCMODE"), |draft, it| {
+        it.word(&mut draft.config.gssencmode)?;
+        match draft.config.gssencmode {
+            GssEncMode::Require => draft.refuse("gssencmode", GssEncMode::REFUSAL),
+            _ => Ok(()),
+        }
+    }),
+    parameter("krbsrvname", Some("PGKRBSRVNAME"), |draft, it| it.text().map(|name| draft.config.krbsrvname = name)),
+    // Chooses between two libraries of Windows; here the caller brings the only one.
+    parameter("gsslib", Some("PGGSSLIB"), |_, _| Ok(())),
+    parameter("gssdelegation", Some("PGGSSDELEGATION"), |draft, it| it.switch().map(|on| draft.config.gssdelegation = on)),
+
+    parameter("oauth_issuer", None, |draft, it| it.filled().map(|issuer| draft.config.oauth.issuer = issuer)),
+    parameter("oauth_client_id", None, |draft, it| it.filled().map(|id| draft.config.oauth.client_id = id)),
+    parameter("oauth_client_secret", None, |draft, it| { draft.config.oauth.client_secret = it.password(); Ok(()) }),
+    parameter("oauth_scope", None, |draft, it| it.filled().map(|scope| draft.config.oauth.scope = scope)),
+];
+
+/// Values of parameters, as far as they are known: one place for each row of [`PARAMETERS`].
+pub(super) struct Values([Option<Value>; PARAMETERS.len()]);
+
+impl Values {
+    pub(super) fn new() -> Self {
+        Self([const { None }; PARAMETERS.len()])
+    }
+
+    /// Sets a value in place of an earlier one.
+    ///
+    /// # Errors
+    /// The parameter is not known.
+    pub(super) fn set(&mut self, name: &str, value: Value) -> Result<(), ConfigError> {
+        if name == "requiressl" {
+            // What it was called before there was `sslmode`.
+            let mode = if value.starts_with(b"1") { SslMode::Require } else { SslMode::Prefer };
+            return self.set("sslmode", Zeroizing::new(mode.as_str().into()));
+        }
+        *self.place(name)? = Some(value);
+        Ok(())
+    }
+
+    /// Sets a value unless there is one.
+    ///
+    /// # Errors
+    /// The parameter is not known.
+    pub(super) fn fill(&mut self, name: &str, value: Value) -> Result<(), ConfigError> {
+        self.place(name)?.get_or_insert(value);
+        Ok(())
+    }
+
+    /// The value, if there is one; it is not there afterwards.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.place(name).ok()?.take()
+    }
+
+    fn place(&mut self, name: &str) -> Result<&mut Option<Value>, ConfigError> {
+        let at = PARAMETERS.iter().position(|known| known.name == name);
+        at.and_then(|at| self.0.get_mut(at)).ok_or_else(|| {
+            // The rest of a password that was not encoded is rarely a word.
+            let word = name.len() <= 63
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+            ConfigError::UnknownParameter(if word { name } else { "" }.into())
+        })
+    }
+
+    /// The configuration of these values. `local` is where a server of this machine listens.
+    ///
+    /// # Errors
+    /// A value is not possible, there are not as many ports or addresses as hosts, or something that is asked for is not supported.
+    pub(super) fn config(self, local: impl Fn(u16) -> Host) -> Result<Config, ConfigError> {
+        let has_application_name = self.given("application_name");
+        let mut draft = Draft {
+            config: Config::new(""),
+            hosts: Vec::new(),
+            addresses: Vec::new(),
+            ports: Vec::new(),
+            has_application_name,
+            max_protocol_version: None,
+            client_key: None,
+            server_key: None,
+            refused: Vec::new(),
+        };
+        for (Parameter { name, apply, .. }, value) in PARAMETERS.iter().zip(self.0) {
+            if let Some(value) = value {
+                apply(&mut draft, Setting { name, value })?;
+            }
+        }
+        draft.finish(local)
+    }
+
+    fn given(&self, name: &str) -> bool {
+        PARAMETERS.iter().zip(&self.0).any(|(known, value)| known.name == name && value.is_some())
+    }
+}
+
+/// A parameter with its value.
+struct Setting {
+    name: &'static str,
+    value: Value,
+}
+
+impl Setting {
+    fn invalid(&self) -> ConfigError {
+        ConfigError::InvalidValue(self.name)
+    }
+
+    fn str(&self) -> Result<&str, ConfigError> {
+        str::from_utf8(&self.value).map_err(|_| ConfigError::NotUtf8(self.name))
+    }
+
+    fn text(&self) -> Result<String, ConfigError> {
+        self.str().map(Into::into)
+    }
+
+    /// The text, if there is any.
+    fn filled(&self) -> Result<Option<String>, ConfigError> {
+        self.text().map(|text| Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// The parts between commas; nothing at all gives no part.
+    fn list(&self) -> Result<Vec<String>, ConfigError> {
+        let text = self.str()?;
+        Ok(if text.is_empty() { Vec::new() } else { text.split(',').map(Into::into).collect() })
+    }
+
+    /// A path, if there is one.
+    fn path(&self) -> Result<Option<PathBuf>, ConfigError> {
+        #[cfg(unix)]
+        let path = {
+            use std::os::unix::ffi::OsStrExt;
+            std::ffi::OsStr::from_bytes(&self.value).into()
+        };
+        #[cfg(not(unix))]
+        let path = PathBuf::from(self.text()?);
+        Ok(Some(path).filter(|path: &PathBuf| !path.as_os_str().is_empty()))
+    }
+
+    /// The value taken over without a copy, if there is any.
+    fn password(mut self) -> Option<Password> {
+        Some(Password::from(std::mem::take(&mut *self.value))).filter(|password| !password.is_empty())
+    }
+
+    fn word<T: FromStr>(&self, field: &mut T) -> Result<(), ConfigError> {
+        *field = self.str()?.parse().map_err(|_| self.invalid())?;
+        Ok(())
+    }
+
+    fn word_or_none<T: FromStr>(&self, field: &mut Option<T>) -> Result<(), ConfigError> {
+        *field = match self.str()? {
+            "" => None,
+            word => Some(word.parse().map_err(|_| self.invalid())?),
+        };
+        Ok(())
+    }
+
+    fn switch(&self) -> Result<bool, ConfigError> {
+        match self.value.as_slice() {
+            b"1" => Ok(true),
+            b"0" | b"" => Ok(false),
+            _ => Err(self.invalid()),
+        }
+    }
+
+    /// The number, if there is any.
+    fn number(&self) -> Result<Option<i32>, ConfigError> {
+        match self.str()? {
+            "" => Ok(None),
+            text => integer(text).map(Some).ok_or_else(|| self.invalid()),
+        }
+    }
+
+    /// The number, unless it is nothing, zero or negative.
+    fn positive(&self) -> Result<Option<u32>, ConfigError> {
+        Ok(self.number()?.and_then(|number| u32::try_from(number).ok()).filter(|&number| number > 0))
+    }
+
+    /// The number, which has to be positive; nothing leaves the field as it is.
+    fn count(&self, field: &mut u32) -> Result<(), ConfigError> {
+        match (self.number()?, self.positive()?) {
+            (_, Some(count)) => *field = count,
+            (None, _) => {}
+            (Some(_), None) => return Err(self.invalid()),
+        }
+        Ok(())
+    }
+
+    fn version(&self) -> Result<ProtocolVersion, ConfigError> {
+        match self.value.as_slice() {
+            b"3.0" => Ok(ProtocolVersion::V3_0),
+            b"3.2" | b"latest" => Ok(ProtocolVersion::V3_2),
+            _ => Err(self.invalid()),
+        }
+    }
+
+    /// 32 bytes in base64, if there are any.
+    fn key(&self) -> Result<Option<[u8; 32]>, ConfigError> {
+        if self.value.is_empty() {
+            return Ok(None);
+        }
+        let bytes = STANDARD.decode(&*self.value).map(Zeroizing::new).map_err(|_| self.invalid())?;
+        bytes.as_slice().try_into().map(Some).map_err(|_| self.invalid())
+    }
+}
+
+/// A number in decimal as C's `strtol` reads it, with spaces around it.
+fn integer(text: &str) -> Option<i32> {
+    text.trim_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']).parse().ok()
+}
+
+fn seconds(number: u32) -> Duration {
+    Duration::from_secs(number.into())
+}
+
+/// A configuration while the parameters are applied: what depends on several of them is settled at the end.
+struct Draft {
+    config: Config,
+    hosts: Vec<String>,
+    addresses: Vec<String>,
+    ports: Vec<String>,
+    has_application_name: bool,
+    max_protocol_version: Option<ProtocolVersion>,
+    client_key: Option<ClientKey>,
+    server_key: Option<ServerKey>,
+    refused: Vec<UnsupportedParameter>,
+}
+
+impl Draft {
+    /// Something is asked for that cannot be done. All such parameters are named in one error.
+    fn refuse(&mut self, name: &'static str, reason: &'static str) -> Result<(), ConfigError> {
+        self.refused.push(UnsupportedParameter { name, reason });
+        Ok(())
+    }
+
+    /// A parameter that is sent to the server as it is; nothing is as good as none.
+    fn startup(&mut self, setting: Setting) -> Result<(), ConfigError> {
+        if let Some(value) = setting.filled()? {
+            self.config.parameters.push((setting.name.into(), value));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, local: impl Fn(u16) -> Host) -> Result<Config, ConfigError> {
+        self.config.hosts = self.hosts(local)?;
+
+        // Who accepts nothing older has to ask for something newer than the default.
+        let max = self.max_protocol_version.unwrap_or(self.config.min_protocol_version);
+        self.config.max_protocol_version = max;
+
+        match (self.client_key.take(), self.server_key.take()) {
+            (Some(client), Some(server)) => self.config.scram_keys = Some(ScramKeys { client, server }),
+            (Some(_), None) => {
+                self.refuse("scram_client_key", "`scram_server_key` is needed too, to check the server by")?;
+            }
+            (None, Some(_)) => self.refuse("scram_server_key", "`scram_client_key` is needed too")?,
+            (None, None) => {}
+        }
+        if !self.refused.is_empty() {
+            return Err(ConfigError::Unsupported(self.refused.into()));
+        }
+        Ok(self.config)
+    }
+
+    /// One host for each name or address, with its port: "If exactly one port was given, use it for every host. Otherwise, there must be
+    /// exactly as many ports as there were hosts."
+    fn hosts(&self, local: impl Fn(u16) -> Host) -> Result<Vec<Host>, ConfigError> {
+        let Self { hosts, addresses, ports, .. } = self;
+        let count = if addresses.is_empty() { hosts.len().max(1) } else { addresses.len() };
+        if !hosts.is_empty() && hosts.len() != count {
+            return Err(ConfigError::AddressCount { hosts: hosts.len(), addresses: count });
+        }
+        if ports.len() > 1 && ports.len() != count {
+            return Err(ConfigError::PortCount { hosts: count, ports: ports.len() });
+        }
+        let item = |list: &[String], at: usize| list.get(at).cloned().unwrap_or_default();
+        let host = |at| {
+            let port = port(&item(ports, if ports.len() == 1 { 0 } else { at }))?;
+            let (name, address) = (item(hosts, at), item(addresses, at));
+            Ok(match (name.as_str(), address.as_str()) {
+                ("", "") => local(port),
+                (_, "") => Host::new(name, port),
+                (_, address) => {
+                    let address: std::net::IpAddr =
+                        address.parse().map_err(|_| ConfigError::InvalidValue("hostaddr"))?;
+                    Host::at_address(name, address, port)
+                }
+            })
+        };
+        (0..count).map(host).collect()
+    }
+}
+
+fn port(text: &str) -> Result<u16, ConfigError> {
+    if text.is_empty() {
+        return Ok(DEFAULT_PORT);
+    }
+    let port = integer(text).and_then(|port| u16::try_from(port).ok());
+    port.filter(|&port| port != 0).ok_or(ConfigError::InvalidValue("port"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_and_every_variable_stands_in_the_table_once() {
+        for (at, one) in PARAMETERS.iter().enumerate() {
+            for other in PARAMETERS.iter().skip(at + 1) {
+                assert_ne!(one.name, other.name);
+                assert!(one.variable.is_none() || one.variable != other.variable, "{}", one.name);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_as_libpq_reads_them() {
+        for (text, number) in
+            [("5432", 5432), ("+1", 1), (" \t-7\r\n", -7), ("007", 7), ("2147483647", i32::MAX)]
+        {
+            assert_eq!(integer(text), Some(number), "{text:?}");
+        }
+        for text in ["", " ", "x", "1 2", "1x", "0x10", "1e3", "2147483648", "--1", "1.0"] {
+            assert_eq!(integer(text), None, "{text:?}");
+        }
+    }
+}

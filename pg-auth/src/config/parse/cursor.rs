@@ -1,0 +1,97 @@
+//! A place in a connection string.
+
+use percent_encoding::percent_decode;
+use zeroize::Zeroizing;
+
+use crate::config::parameters::Value;
+use crate::error::ConfigError;
+
+/// What C's `isspace` takes for a space.
+pub(super) fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
+}
+
+/// A piece of the string that is still to be read, and where it begins in the whole.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor<'a> {
+    pub(super) rest: &'a str,
+    offset: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(string: &'a str) -> Self {
+        Self { rest: string, offset: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Takes what stands before the first of these characters, or everything.
+    pub(super) fn until(&mut self, stops: &[char]) -> Self {
+        let end = self.rest.find(stops).unwrap_or(self.rest.len());
+        self.take(end)
+    }
+
+    /// Takes this many bytes, or everything if no character ends there.
+    pub(super) fn take(&mut self, bytes: usize) -> Self {
+        let (piece, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
+        let taken = Self { rest: piece, offset: self.offset };
+        self.move_to(rest);
+        taken
+    }
+
+    /// Takes these characters if they come next.
+    pub(super) fn eat(&mut self, expected: &str) -> bool {
+        let rest = self.rest.strip_prefix(expected);
+        rest.inspect(|rest| self.move_to(rest)).is_some()
+    }
+
+    pub(super) fn skip_spaces(&mut self) {
+        self.move_to(self.rest.trim_start_matches(is_space));
+    }
+
+    /// `rest` is an end of what is left.
+    fn move_to(&mut self, rest: &'a str) {
+        self.offset += self.rest.len() - rest.len();
+        self.rest = rest;
+    }
+
+    pub(super) fn fault(&self, problem: &'static str) -> ConfigError {
+        ConfigError::Syntax { problem, offset: self.offset }
+    }
+
+    /// The piece without the spaces before it.
+    pub(super) fn trim_start(mut self) -> Self {
+        self.move_to(self.rest.trim_start_matches(' '));
+        self
+    }
+
+    /// The piece without the spaces behind it.
+    pub(super) fn trim_end(self) -> Self {
+        Self { rest: self.rest.trim_end_matches(' '), ..self }
+    }
+
+    /// All of it without percent-encoding; refuses spaces, what is not an escape, and NUL.
+    pub(super) fn decode(self) -> Result<Value, ConfigError> {
+        let bytes = self.rest.as_bytes();
+        for (at, c) in self.rest.match_indices(['%', ' ']) {
+            let problem = match (c, bytes.get(at + 1..at + 3)) {
+                ("%", Some(b"00")) => "a NUL byte is encoded",
+                ("%", Some(digits)) if digits.iter().all(u8::is_ascii_hexdigit) => continue,
+                ("%", _) => "two hexadecimal digits are expected after \"%\"",
+                _ => "a space is not percent-encoded",
+            };
+            return Err(ConfigError::Syntax { problem, offset: self.offset + at });
+        }
+        // Long enough from the start, so that no copy of a password is left behind by growing.
+        let mut value = Zeroizing::new(Vec::with_capacity(bytes.len()));
+        value.extend(percent_decode(bytes));
+        Ok(value)
+    }
+
+    /// As [`decode`](Self::decode), of the piece without the spaces around it.
+    pub(super) fn decode_trimmed(self) -> Result<Value, ConfigError> {
+        self.trim_start().trim_end().decode()
+    }
+}

@@ -1,0 +1,202 @@
+//! The setters of a configuration, to be chained.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{
+    AuthenticationMode, BindingMode, Config, GssEncMode, Host, Keepalives, LoadBalanceHosts, OAuthSettings,
+    ProtocolVersion, Replication, RequireAuth, SslMode, SslNegotiation, TargetSessionAttrs, TlsSettings,
+};
+use crate::gss::Gss;
+use crate::oauth::Tokens;
+use crate::scram::{Iterations, KeyCache};
+use crate::secret::Password;
+
+impl Config {
+    /// Sets the role to log in as.
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = user.into();
+        self
+    }
+
+    /// Sets the password.
+    pub fn password(mut self, password: impl Into<Password>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Sets how to prove who the user is.
+    pub fn auth(mut self, mode: AuthenticationMode) -> Self {
+        (self.password, self.scram_keys) = match mode {
+            AuthenticationMode::Trust => (None, None),
+            AuthenticationMode::Password(password) => (Some(password), None),
+            AuthenticationMode::ScramKeys(keys) => (None, Some(keys)),
+        };
+        self
+    }
+
+    /// Keeps SCRAM keys in this cache, so that a later connection with the same password need not derive them again.
+    pub fn scram_cache(mut self, cache: &KeyCache) -> Self {
+        self.scram_cache = Some(cache.clone());
+        self
+    }
+
+    /// Sets where bearer tokens come from.
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// Sets the implementation of GSSAPI or SSPI.
+    pub fn gss(mut self, gss: Gss) -> Self {
+        self.gss = Some(gss);
+        self
+    }
+
+    /// Sets the database.
+    pub fn database(mut self, database: impl Into<String>) -> Self {
+        self.database = Some(database.into());
+        self
+    }
+
+    /// Adds a host behind those that are there.
+    pub fn host(mut self, host: Host) -> Self {
+        self.hosts.push(host);
+        self
+    }
+
+    /// Adds the Unix-domain socket in this directory behind the hosts that are there.
+    pub fn socket(self, dir: impl Into<PathBuf>, port: u16) -> Self {
+        self.host(Host::Unix { dir: dir.into(), port })
+    }
+
+    /// Sets a start-up parameter, such as `client_encoding` or `search_path`; one of that name keeps its place.
+    /// The names that are there are gone through one by one: a server takes 10,000 bytes of them at most.
+    pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.put(name.into(), value.into());
+        self
+    }
+
+    /// Sets the name that `pg_stat_activity` shows.
+    pub fn application_name(self, name: impl Into<String>) -> Self {
+        self.with_parameter("application_name", name)
+    }
+
+    /// Sets command-line options for the server process, such as `-c geqo=off`.
+    pub fn options(self, options: impl Into<String>) -> Self {
+        self.with_parameter("options", options)
+    }
+
+    /// Asks for a replication connection.
+    pub fn replication(self, replication: Replication) -> Self {
+        self.with_parameter("replication", replication.as_str())
+    }
+
+    /// Sets the oldest protocol version to accept and the version to ask for.
+    pub fn protocol_versions(mut self, min: ProtocolVersion, max: ProtocolVersion) -> Self {
+        (self.min_protocol_version, self.max_protocol_version) = (min, max);
+        self
+    }
+
+    /// Sets whether to use TLS.
+    pub fn sslmode(mut self, mode: SslMode) -> Self {
+        self.sslmode = mode;
+        self
+    }
+
+    /// Sets how to begin TLS.
+    pub fn sslnegotiation(mut self, negotiation: SslNegotiation) -> Self {
+        self.sslnegotiation = negotiation;
+        self
+    }
+
+    /// Sets whether to bind SCRAM to the TLS channel.
+    pub fn channel_binding(mut self, mode: BindingMode) -> Self {
+        self.channel_binding = mode;
+        self
+    }
+
+    /// Sets by which methods the server may authenticate the user.
+    pub fn require_auth(mut self, methods: RequireAuth) -> Self {
+        self.require_auth = methods;
+        self
+    }
+
+    /// Sets how long to wait for a connection to one host.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how often a server may ask to have the password hashed.
+    pub fn scram_iterations(mut self, iterations: Iterations) -> Self {
+        self.scram_iterations = iterations;
+        self
+    }
+
+    /// Sets certificates, keys and versions of TLS.
+    pub fn tls(mut self, tls: TlsSettings) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Adds a password that is for this host only.
+    pub fn host_password(mut self, host: Host, password: impl Into<Password>) -> Self {
+        self.host_passwords.push((host, password.into()));
+        self
+    }
+
+    /// Sets which kind of server will do.
+    pub fn target_session_attrs(mut self, attrs: TargetSessionAttrs) -> Self {
+        self.target_session_attrs = attrs;
+        self
+    }
+
+    /// Sets in which order to try hosts and their addresses.
+    pub fn load_balance_hosts(mut self, order: LoadBalanceHosts) -> Self {
+        self.load_balance_hosts = order;
+        self
+    }
+
+    /// Sets the probes of TCP on an idle connection.
+    pub fn keepalives(mut self, keepalives: Keepalives) -> Self {
+        self.keepalives = keepalives;
+        self
+    }
+
+    /// Sets how long sent data may stay unacknowledged.
+    pub fn tcp_user_timeout(mut self, timeout: Duration) -> Self {
+        self.tcp_user_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the user that the server at the other end of a Unix-domain socket has to run as.
+    pub fn requirepeer(mut self, user: impl Into<String>) -> Self {
+        self.requirepeer = Some(user.into());
+        self
+    }
+
+    /// Sets whether to encrypt by GSSAPI.
+    pub fn gssencmode(mut self, mode: GssEncMode) -> Self {
+        self.gssencmode = mode;
+        self
+    }
+
+    /// Sets the name of the service in the server's Kerberos principal.
+    pub fn krbsrvname(mut self, name: impl Into<String>) -> Self {
+        self.krbsrvname = name.into();
+        self
+    }
+
+    /// Sets whether to hand the user's GSSAPI credentials to the server.
+    pub fn gssdelegation(mut self, delegation: bool) -> Self {
+        self.gssdelegation = delegation;
+        self
+    }
+
+    /// Sets the settings of a login by a bearer token.
+    pub fn oauth(mut self, oauth: OAuthSettings) -> Self {
+        self.oauth = oauth;
+        self
+    }
+}

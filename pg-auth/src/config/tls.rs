@@ -1,0 +1,227 @@
+//! Settings of TLS: certificates, keys, versions.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::config::words::words;
+use crate::error::ConfigError;
+use crate::secret::Password;
+
+words! {
+    /// Whether to send the client's certificate.
+    ///
+    /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLCERTMODE)
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
+    SslCertMode, "sslcertmode":
+        /// Never, even if there is one.
+        Disable = "disable",
+        /// If there is one and the server asks for one.
+        #[default]
+        Allow = "allow",
+        /// The server has to ask for one, or there is no connection.
+        Require = "require",
+}
+
+/// A version of TLS. The order of the variants is the order of the versions.
+///
+/// Which of them can be spoken depends on the TLS library. Most speak 1.2 and 1.3 only; a range without one of theirs is an error when
+/// TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.0, `TLSv1`.
+    V1_0,
+    /// TLS 1.1, `TLSv1.1`.
+    V1_1,
+    /// TLS 1.2, `TLSv1.2`.
+    V1_2,
+    /// TLS 1.3, `TLSv1.3`.
+    V1_3,
+}
+
+impl TlsVersion {
+    /// All of them, the oldest first.
+    pub const ALL: &[Self] = &[Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3];
+
+    /// The word that a connection string has for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_0 => "TLSv1",
+            Self::V1_1 => "TLSv1.1",
+            Self::V1_2 => "TLSv1.2",
+            Self::V1_3 => "TLSv1.3",
+        }
+    }
+}
+
+/// Upper and lower case are the same, as in libpq.
+impl FromStr for TlsVersion {
+    type Err = ConfigError;
+
+    fn from_str(word: &str) -> Result<Self, ConfigError> {
+        let found = Self::ALL.iter().copied().find(|version| version.as_str().eq_ignore_ascii_case(word));
+        found.ok_or(ConfigError::InvalidValue("ssl_min_protocol_version or ssl_max_protocol_version"))
+    }
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The certificate authorities that may have signed a server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RootCert {
+    /// Those in this file, in PEM.
+    File(PathBuf),
+    /// Those that the operating system trusts; in a connection string the word `system`. Anyone can get a certificate from one of them,
+    /// so the name in it has to be checked: this demands [`SslMode::VerifyFull`](super::SslMode::VerifyFull).
+    System,
+}
+
+/// Settings of TLS beside [`SslMode`](super::SslMode) and [`SslNegotiation`](super::SslNegotiation): what to trust, what to show, which
+/// versions to speak. None has an effect on a connection without TLS.
+///
+/// Every field has a setter of the same name. Files are not opened before TLS begins.
+///
+/// ```
+/// use pg_auth::config::{Config, RootCert, SslMode, TlsSettings, TlsVerification, TlsVersion};
+///
+/// let ca = RootCert::File("/etc/db/ca.pem".into());
+/// let tls = TlsSettings::default().root(ca.clone()).min_version(TlsVersion::V1_3);
+/// let config = Config::new("alice").sslmode(SslMode::Require).tls(tls);
+/// assert_eq!(config.tls_verification(), Ok(TlsVerification::Chain(&ca)));
+/// # Ok::<(), pg_auth::error::ConfigError>(())
+/// ```
+///
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-ssl.html)
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsSettings {
+    /// `sslrootcert`: whom to trust. With one of these the server's certificate is verified in every mode, as in libpq; see
+    /// [`Config::tls_verification`](super::Config::tls_verification). Default none.
+    pub root: Option<RootCert>,
+    /// `sslcert`: a file with the client's certificate and those between it and its authority, in PEM. Default none.
+    pub cert: Option<PathBuf>,
+    /// `sslkey`: a file with the private key of that certificate, in PEM. Default none.
+    pub key: Option<PathBuf>,
+    /// `sslpassword`: the password that the key is encrypted with. Default none.
+    pub key_password: Option<Password>,
+    /// `sslcertmode`: whether to send the client's certificate. Default [`SslCertMode::Allow`].
+    pub cert_mode: SslCertMode,
+    /// `sslcrl`: a file with certificates that are revoked, in PEM. Default none.
+    pub crl: Option<PathBuf>,
+    /// `sslcrldir`: a directory of such files. Default none.
+    pub crl_dir: Option<PathBuf>,
+    /// `sslsni`: whether to send the name of the server in clear (SNI), which proxies route by. Default `true`. Never done for a numeric
+    /// address.
+    pub sni: bool,
+    /// `ssl_min_protocol_version`: the oldest version to speak. Default TLS 1.2; `None` leaves it to the TLS library.
+    pub min_version: Option<TlsVersion>,
+    /// `ssl_max_protocol_version`: the newest version to speak. Default none: the newest that the TLS library knows.
+    pub max_version: Option<TlsVersion>,
+    /// `sslkeylogfile`: a file to which the secrets of the connection are appended, in the format of NSS, with which anyone can read the
+    /// whole connection. For debugging. Default none.
+    pub key_log: Option<PathBuf>,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self {
+            root: None,
+            cert: None,
+            key: None,
+            key_password: None,
+            cert_mode: SslCertMode::default(),
+            crl: None,
+            crl_dir: None,
+            sni: true,
+            min_version: Some(TlsVersion::V1_2),
+            max_version: None,
+            key_log: None,
+        }
+    }
+}
+
+impl TlsSettings {
+    /// Sets whom to trust.
+    pub fn root(mut self, root: RootCert) -> Self {
+        self.root = Some(root);
+        self
+    }
+
+    /// Sets the file of the client's certificate.
+    pub fn cert(mut self, file: impl Into<PathBuf>) -> Self {
+        self.cert = Some(file.into());
+        self
+    }
+
+    /// Sets the file of the client's private key.
+    pub fn key(mut self, file: impl Into<PathBuf>) -> Self {
+        self.key = Some(file.into());
+        self
+    }
+
+    /// Sets the password of the client's private key.
+    pub fn key_password(mut self, password: impl Into<Password>) -> Self {
+        self.key_password = Some(password.into());
+        self
+    }
+
+    /// Sets whether to send the client's certificate.
+    pub fn cert_mode(mut self, mode: SslCertMode) -> Self {
+        self.cert_mode = mode;
+        self
+    }
+
+    /// Sets the file of revoked certificates.
+    pub fn crl(mut self, file: impl Into<PathBuf>) -> Self {
+        self.crl = Some(file.into());
+        self
+    }
+
+    /// Sets the directory of files of revoked certificates.
+    pub fn crl_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.crl_dir = Some(dir.into());
+        self
+    }
+
+    /// Sets whether to send the name of the server in clear.
+    pub fn sni(mut self, sni: bool) -> Self {
+        self.sni = sni;
+        self
+    }
+
+    /// Sets the oldest version to speak.
+    pub fn min_version(mut self, version: impl Into<Option<TlsVersion>>) -> Self {
+        self.min_version = version.into();
+        self
+    }
+
+    /// Sets the newest version to speak.
+    pub fn max_version(mut self, version: impl Into<Option<TlsVersion>>) -> Self {
+        self.max_version = version.into();
+        self
+    }
+
+    /// Sets the file to which the secrets of the connection are appended.
+    pub fn key_log(mut self, file: impl Into<PathBuf>) -> Self {
+        self.key_log = Some(file.into());
+        self
+    }
+}
+
+/// What to verify of the server's certificate: [`Config::tls_verification`](super::Config::tls_verification) has the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVerification<'a> {
+    /// Nothing: any certificate will do.
+    None,
+    /// That one of these authorities has signed it, directly or not, and that it is valid now.
+    Chain(&'a RootCert),
+    /// As `Chain`, and that it is made out to the host.
+    Full(&'a RootCert),
+}

@@ -1,0 +1,144 @@
+//! The server role, from a stream to a user who is in.
+
+use std::io;
+use std::time::Duration;
+
+use pg_wire::{Connection, Limits, Transport};
+
+use super::{Accepted, ConnectError, ConnectErrorKind};
+use crate::accept::{Accept, Credentials, Startup};
+use crate::runtime::{Runtime, Wrap};
+use crate::stream::{Never, Stream};
+use crate::tls::{OfferStep, TlsError, Upgraded, check_alpn, receive_offer};
+
+/// Time limit of the connection phase unless another is set: PostgreSQL's `authentication_timeout`.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// The stream of a client that could choose between TLS and none.
+pub type AcceptedStream<R, S, S2> = Stream<<R as Wrap<S>>::Transport, Never, <R as Wrap<S2>>::Transport>;
+
+/// Accepts clients: goes through the connection phase with a client that has just connected.
+///
+/// Time and bytes of the phase are limited: 60 s unless [`time_limit`](Self::time_limit) sets another, and no message longer than
+/// a stranger may send.
+#[derive(Clone, Debug)]
+pub struct Acceptor<R> {
+    limits: Limits,
+    time_limit: Option<Duration>,
+    runtime: R,
+}
+
+impl<R: Runtime> Default for Acceptor<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<R: Runtime> Acceptor<R> {
+    /// An acceptor with every setting at its default.
+    pub fn new() -> Self {
+        Self { limits: Limits::FRONTEND, time_limit: Some(TIME_LIMIT), runtime: R::default() }
+    }
+
+    /// Sets how much a client may make the connection hold. Default [`Limits::FRONTEND`].
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets how long the whole connection phase may take, TLS included; `None` for no limit. Default 60 s.
+    pub fn time_limit(self, limit: impl Into<Option<Duration>>) -> Self {
+        Self { time_limit: limit.into(), ..self }
+    }
+
+    /// Goes through the connection phase without TLS: a request for TLS is declined.
+    ///
+    /// `lookup` is given the start-up message and decides how its user is to be authenticated. On success AuthenticationOk has been
+    /// sent; the rest of the start-up is the caller's, by [`welcome`](crate::accept::welcome). On failure the client has been sent the
+    /// error, as PostgreSQL would.
+    ///
+    /// # Errors
+    /// [`ConnectErrorKind::Auth`] when the client was refused, [`ConnectErrorKind::Connection`] when it has left, and
+    /// [`ConnectErrorKind::Timeout`].
+    pub async fn accept<S, L, C>(
+        &self,
+        stream: S,
+        lookup: L,
+    ) -> Result<(Connection<<R as Wrap<S>>::Transport>, Accepted), ConnectError>
+    where
+        R: Wrap<S>,
+        L: Fn(Startup) -> C,
+        C: Future<Output = Credentials>,
+    {
+        let conn = Connection::new(<R as Wrap<S>>::wrap(stream), self.limits);
+        self.limited(self.finish(conn, Accept::new(), lookup)).await
+    }
+
+    /// Goes through the connection phase with a client that may ask for TLS, by an SSLRequest or directly.
+    ///
+    /// `upgrade` performs the TLS handshake. It offers [`ALPN`](crate::tls::ALPN), and reports in [`Upgraded`] the server's own
+    /// certificate, with which SCRAM-SHA-256-PLUS is offered, and the client's certificate if it was verified. A client that does not ask
+    /// for TLS goes on in clear; `lookup` is told by [`Startup::tls`] and can refuse such a client.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept), and [`ConnectErrorKind::Tls`].
+    pub async fn accept_with_tls<S, S2, F, L, C>(
+        &self,
+        stream: S,
+        upgrade: F,
+        lookup: L,
+    ) -> Result<(Connection<AcceptedStream<R, S, S2>>, Accepted), ConnectError>
+    where
+        R: Wrap<S> + Wrap<S2>,
+        F: AsyncFnOnce(<R as Wrap<S>>::Rewound) -> io::Result<Upgraded<S2>>,
+        L: Fn(Startup) -> C,
+        C: Future<Output = Credentials>,
+    {
+        let phase = async {
+            let mut transport = <R as Wrap<S>>::wrap(stream);
+            let offer = receive_offer(&mut transport).await.map_err(pg_wire::Error::Io)?;
+            if offer.step() != OfferStep::Upgrade {
+                let mut conn = Connection::new(Stream::Tcp(transport), self.limits);
+                conn.inbox_mut().extend(offer.taken());
+                return self.finish(conn, Accept::new(), lookup).await;
+            }
+            let rewound = <R as Wrap<S>>::rewind(<R as Wrap<S>>::unwrap(transport), offer.taken());
+            let upgraded = upgrade(rewound).await.map_err(TlsError::Handshake)?;
+            check_alpn(offer.is_direct(), &upgraded.info)?;
+            let mut accept = Accept::new().tls(upgraded.info);
+            if let Some(certificate) = &upgraded.own_certificate {
+                accept = accept.server_certificate(certificate);
+            }
+            let stream = Stream::Tls(<R as Wrap<S2>>::wrap(upgraded.stream));
+            self.finish(Connection::new(stream, self.limits), accept, lookup).await
+        };
+        self.limited(phase).await
+    }
+
+    async fn finish<T, L, C>(
+        &self,
+        mut conn: Connection<T>,
+        accept: Accept,
+        lookup: L,
+    ) -> Result<(Connection<T>, Accepted), ConnectError>
+    where
+        T: Transport,
+        L: Fn(Startup) -> C,
+        C: Future<Output = Credentials>,
+    {
+        let accepted = super::accept(&mut conn, accept, lookup, &self.runtime).await?;
+        Ok((conn, accepted))
+    }
+
+    async fn limited<O>(
+        &self,
+        phase: impl Future<Output = Result<O, ConnectError>>,
+    ) -> Result<O, ConnectError> {
+        match self.time_limit {
+            None => phase.await,
+            Some(limit) => {
+                let late = || Err(ConnectErrorKind::Timeout(limit).into());
+                self.runtime.within(limit, phase).await.unwrap_or_else(late)
+            }
+        }
+    }
+}

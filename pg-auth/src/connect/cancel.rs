@@ -1,0 +1,31 @@
+//! Cancel requests.
+
+use pg_wire::Connection;
+
+use super::builder::ConnectionBuilder;
+use super::{ConnectError, Place, cancel};
+use crate::runtime::Runtime;
+use crate::session::CancelTarget;
+use crate::tls::TlsConnect;
+
+impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
+    /// Asks a server to cancel the statement that a session runs, and waits until the server has passed the request on.
+    ///
+    /// [`Session::cancel_target`](crate::Session::cancel_target) gives the target. The request goes to the address that the session is
+    /// connected to, whatever the name means by now, and through the same kind of stream: with TLS if the session has TLS.
+    /// `connect_timeout` limits the request. The server answers nothing: the statement either fails with SQLSTATE 57014 or was done
+    /// before, and the replies up to its ReadyForQuery are still to be received. When this returns, the request can no longer hit the next
+    /// statement of the session.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or the connection breaks before the server has closed it.
+    pub async fn cancel(&self, target: &CancelTarget) -> Result<(), ConnectError> {
+        let CancelTarget { host, address, link, key } = target;
+        let place = Place { address: Some(address.clone()), link: Some(*link), ..Place::new(host) };
+        let request = async {
+            let (stream, _) = self.open(&self.config, &place, false).await?;
+            cancel(&mut Connection::new(stream, self.limits), key).await
+        };
+        self.limited(request).await.map_err(|error| error.at(place.clone()))
+    }
+}

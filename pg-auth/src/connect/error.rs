@@ -1,0 +1,229 @@
+//! Why there is no connection: at which place, at which step, and what failed at the places tried before.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use pg_wire::backend::ServerError;
+
+use crate::address::Address;
+use crate::config::{Host, TargetSessionAttrs};
+use crate::error::{AuthError, ConfigError, Refusal};
+use crate::link::Link;
+use crate::tls::TlsError;
+
+/// Why there is no connection.
+///
+/// [`kind`](Self::kind) is the step that failed last, with its cause. A dialled connection also names the host, and keeps the
+/// error of every host and address tried before. Displayed as one line for each attempt.
+pub struct ConnectError(Box<Failure>);
+
+struct Failure {
+    kind: ConnectErrorKind,
+    place: Option<Place>,
+    earlier: Vec<ConnectError>,
+    /// The server answered the start-up message by an error, before it let the user in.
+    refused: bool,
+}
+
+/// The server that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Place {
+    /// The host as the configuration names it.
+    pub host: Host,
+    /// The address of the host; `None` while the name is looked up.
+    pub address: Option<Address>,
+    /// The kind of stream, once it was chosen.
+    pub link: Option<Link>,
+}
+
+impl Place {
+    pub(super) fn new(host: &Host) -> Self {
+        Self { host: host.clone(), address: None, link: None }
+    }
+}
+
+/// The step of the connection phase that failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectErrorKind {
+    /// The name of the host has no address.
+    Resolve(io::Error),
+    /// The server cannot be reached.
+    Unreachable(io::Error),
+    /// The step took longer than this limit: `connect_timeout`, or that of the accepting side.
+    Timeout(Duration),
+    /// TLS did not begin.
+    Tls(TlsError),
+    /// The stream failed, or the peer closed it, during the login.
+    Connection(pg_wire::Error),
+    /// The login failed.
+    Auth(AuthError),
+    /// The session is not of the kind that `target_session_attrs` demands.
+    Target(TargetSessionAttrs),
+    /// The job given to the runtime was not run, because the runtime is shutting down.
+    Offload(io::Error),
+}
+
+impl ConnectError {
+    /// The step that failed last, and why.
+    pub fn kind(&self) -> &ConnectErrorKind {
+        &self.0.kind
+    }
+
+    /// The server that was tried last; `None` over a stream of the caller's own.
+    pub fn place(&self) -> Option<&Place> {
+        self.0.place.as_ref()
+    }
+
+    /// The errors of the attempts before the last, in the order in which they were made.
+    pub fn earlier(&self) -> &[ConnectError] {
+        &self.0.earlier
+    }
+
+    /// The server's own error, if it was the server that refused.
+    pub fn server_error(&self) -> Option<&ServerError> {
+        self.0.kind.server_error()
+    }
+
+    /// The error of the connection phase, if that is what failed.
+    pub fn auth_error(&self) -> Option<&AuthError> {
+        match &self.0.kind {
+            ConnectErrorKind::Auth(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the server refused the login by an error of its own, before AuthenticationOk.
+    pub(super) fn is_refused_login(&self) -> bool {
+        self.0.refused && self.server_error().is_some()
+    }
+
+    pub(super) fn refused(mut self, refused: bool) -> Self {
+        self.0.refused = refused;
+        self
+    }
+
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.0.place.get_or_insert(place);
+        self
+    }
+
+    pub(super) fn after(mut self, mut earlier: Vec<ConnectError>) -> Self {
+        earlier.append(&mut self.0.earlier);
+        self.0.earlier = earlier;
+        self
+    }
+}
+
+impl ConnectErrorKind {
+    fn server_error(&self) -> Option<&ServerError> {
+        match self {
+            Self::Auth(AuthError::Server(Refusal::Response(error))) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { kind, place, earlier, refused: _ } = &*self.0;
+        let mut shown = f.debug_struct("ConnectError");
+        shown.field("kind", kind);
+        if let Some(place) = place {
+            shown.field("place", place);
+        }
+        if !earlier.is_empty() {
+            shown.field("earlier", earlier);
+        }
+        shown.finish()
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for error in &self.0.earlier {
+            writeln!(f, "{error}")?;
+        }
+        if let Some(place) = &self.0.place {
+            write!(f, "{place}: ")?;
+        }
+        self.0.kind.fmt(f)
+    }
+}
+
+/// The host, and in brackets what is known beside it: `db.example:5432 (192.0.2.7, TLS)`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.host.fmt(f)?;
+        let address = match &self.address {
+            Some(Address::Tcp(address)) => Some(address.ip().to_string()),
+            _ => None,
+        };
+        let address = address.filter(|address| !self.host.to_string().contains(address.as_str()));
+        let tls = (self.link == Some(Link::Tls)).then(|| String::from("TLS"));
+        let known: Vec<String> = address.into_iter().chain(tls).collect();
+        if known.is_empty() { Ok(()) } else { write!(f, " ({})", known.join(", ")) }
+    }
+}
+
+impl fmt::Display for ConnectErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(error) => write!(f, "the name of the host cannot be resolved: {error}"),
+            Self::Unreachable(error) => write!(f, "cannot connect: {error}"),
+            Self::Timeout(limit) => {
+                write!(f, "no session within the time limit of {} s", limit.as_secs_f32())
+            }
+            Self::Tls(error) => error.fmt(f),
+            Self::Connection(pg_wire::Error::Io(error)) => {
+                write!(f, "the connection failed during the login: {error}")
+            }
+            Self::Connection(pg_wire::Error::Closed { .. }) => {
+                f.write_str("the peer closed the connection during the login")
+            }
+            Self::Connection(error) => error.fmt(f),
+            Self::Auth(error) => error.fmt(f),
+            Self::Target(target) => f.write_str(match target {
+                TargetSessionAttrs::ReadWrite => "the session is read-only",
+                TargetSessionAttrs::ReadOnly => "the session is not read-only",
+                TargetSessionAttrs::Primary => "the server is in hot standby mode",
+                _ => "the server is not in hot standby mode",
+            }),
+            Self::Offload(error) => write!(f, "a job could not be run off the executor: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl From<ConnectErrorKind> for ConnectError {
+    fn from(kind: ConnectErrorKind) -> Self {
+        Self(Box::new(Failure { kind, place: None, earlier: Vec::new(), refused: false }))
+    }
+}
+
+impl From<pg_wire::Error> for ConnectError {
+    fn from(error: pg_wire::Error) -> Self {
+        ConnectErrorKind::Connection(error).into()
+    }
+}
+
+impl From<AuthError> for ConnectError {
+    fn from(error: AuthError) -> Self {
+        ConnectErrorKind::Auth(error).into()
+    }
+}
+
+impl From<ConfigError> for ConnectError {
+    fn from(error: ConfigError) -> Self {
+        AuthError::from(error).into()
+    }
+}
+
+impl From<TlsError> for ConnectError {
+    fn from(error: TlsError) -> Self {
+        ConnectErrorKind::Tls(error).into()
+    }
+}

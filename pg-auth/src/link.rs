@@ -1,0 +1,97 @@
+//! The stream a connection runs over, and what is known of its TLS.
+
+use std::fmt;
+
+/// What the bytes of a connection travel through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Link {
+    /// A Unix-domain socket: the bytes stay on the machine.
+    Unix,
+    /// TCP, or any other stream that others may read.
+    Tcp,
+    /// TLS, over whatever.
+    Tls,
+}
+
+/// What the TLS layer of a connection reports about its channel.
+///
+/// The type will grow: begin with [`TlsInfo::default`] and set the fields that the TLS library gives.
+///
+/// ```
+/// use pg_auth::link::{TlsInfo, TlsVersion};
+///
+/// let mut tls = TlsInfo::default();
+/// tls.version = Some(TlsVersion::V1_3);
+/// tls.alpn = Some(b"postgresql".to_vec());
+/// assert_eq!(tls.version.map(|version| version.to_string()).as_deref(), Some("TLSv1.3"));
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsInfo {
+    /// The certificate that the peer presented, in DER.
+    pub certificate: Option<Vec<u8>>,
+    /// The protocol agreed on by ALPN, such as `postgresql`.
+    pub alpn: Option<Vec<u8>>,
+    /// The version of TLS.
+    pub version: Option<TlsVersion>,
+    /// Whether the TLS layer has checked that an authority which is trusted here has signed the peer's certificate. A server lets a
+    /// certificate be the login only then.
+    pub verified: bool,
+    /// As a client: whether a certificate of ours was asked for and sent, where the TLS layer tells.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// The fate of the client's certificate in a TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// The server asked for none.
+    NotRequested,
+    /// The server asked for one, and the client had none that fits.
+    NotSent,
+    /// The client sent one.
+    Sent,
+}
+
+/// A version of TLS, by the number that stands for it on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TlsVersion(pub u16);
+
+impl TlsVersion {
+    /// TLS 1.0.
+    pub const V1_0: Self = Self(0x0301);
+    /// TLS 1.1.
+    pub const V1_1: Self = Self(0x0302);
+    /// TLS 1.2.
+    pub const V1_2: Self = Self(0x0303);
+    /// TLS 1.3.
+    pub const V1_3: Self = Self(0x0304);
+}
+
+/// Writes the name that PostgreSQL and libpq use: `TLSv1.3`.
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::V1_0 => f.write_str("TLSv1"),
+            Self::V1_1 => f.write_str("TLSv1.1"),
+            Self::V1_2 => f.write_str("TLSv1.2"),
+            Self::V1_3 => f.write_str("TLSv1.3"),
+            Self(other) => write!(f, "TLS version 0x{other:04x}"),
+        }
+    }
+}
+
+/// Shows the certificate by its length: a thousand numbers in a log help nobody.
+impl fmt::Debug for TlsInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let certificate = self.certificate.as_ref().map(|der| format!("{} bytes of DER", der.len()));
+        let alpn = self.alpn.as_ref().map(|name| name.escape_ascii().to_string());
+        f.debug_struct("TlsInfo")
+            .field("certificate", &certificate)
+            .field("alpn", &alpn)
+            .field("version", &self.version.map(|version| version.to_string()))
+            .field("verified", &self.verified)
+            .field("client_certificate", &self.client_certificate)
+            .finish()
+    }
+}

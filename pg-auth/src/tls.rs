@@ -1,0 +1,551 @@
+//! The start of TLS, for both roles: the request, the answer of one byte, and the hook for a TLS library.
+//!
+//! [`TlsStart`] (client) and [`TlsOffer`] (server) decide and do no I/O, so that a platform whose sockets have a STARTTLS of their
+//! own can use them too. [`negotiate`] and [`receive_offer`] drive them over anything that can be polled. A TLS library is
+//! plugged in by a closure or, for a client, by the one-method trait [`TlsConnect`].
+//!
+//! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL)
+
+use std::fmt;
+use std::io;
+
+use pg_wire::Transport;
+use pg_wire::frontend::{GssEncRequest, Initial, SslRequest};
+
+use crate::config::{Config, Host, SslNegotiation};
+use crate::link::TlsInfo;
+use crate::stream::{Never, read_exact, write_all};
+
+/// The name of the protocol in ALPN. Direct TLS demands it, so that a TLS connection meant for another protocol is not taken for
+/// PostgreSQL's.
+pub const ALPN: &[u8] = b"postgresql";
+
+/// The first byte of a TLS ClientHello: a record of type "handshake". No other first packet begins with it: as the first byte
+/// of a length it would announce 369 MB.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Bytes of an SSLRequest or a GSSENCRequest, and the least of any first packet.
+const REQUEST_LEN: usize = 8;
+
+/// A TLS library in the client role: turns a stream into a TLS stream.
+///
+/// `S` is the stream before TLS: the runtime's TCP transport, such as `TokioIo<TcpStream>`.
+pub trait TlsConnect<S> {
+    /// The TLS stream.
+    type Stream: Transport;
+
+    /// Whether there is a library at all. Where it is false, a client does not ask for TLS.
+    const AVAILABLE: bool = true;
+
+    /// Performs the TLS handshake over `stream`, on which the next byte belongs to TLS.
+    ///
+    /// The implementation offers [`ALPN`] and checks the peer's certificate as [`TlsRequest::config`] says; whether ALPN agreed
+    /// on the right protocol is checked by the caller.
+    ///
+    /// # Errors
+    /// That the handshake failed, that a certificate is not trusted, or that a setting cannot be honoured.
+    fn upgrade(
+        &self,
+        stream: S,
+        request: &TlsRequest<'_>,
+    ) -> impl Future<Output = io::Result<Upgraded<Self::Stream>>>;
+}
+
+/// A TLS handshake that is wanted.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TlsRequest<'a> {
+    /// The settings of the connection: `sslmode`, the trusted roots, the client's certificate, versions, SNI.
+    pub config: &'a Config,
+    /// The host to be reached, whose name the certificate has to have with `sslmode=verify-full`.
+    pub host: &'a Host,
+    /// Whether TLS began without an SSLRequest; ALPN has to be offered then.
+    pub direct: bool,
+}
+
+impl<'a> TlsRequest<'a> {
+    /// A request for a handshake with this host.
+    pub fn new(config: &'a Config, host: &'a Host) -> Self {
+        Self { config, host, direct: config.sslnegotiation == SslNegotiation::Direct }
+    }
+}
+
+/// A TLS stream whose handshake is done, with what the library reports about the channel.
+///
+/// Without the certificate SCRAM cannot be bound to the channel, and without the ALPN protocol direct TLS cannot be begun.
+///
+/// ```
+/// use pg_auth::tls::Upgraded;
+///
+/// # let (tls_stream, certificate) = ((), vec![0x30]);
+/// let upgraded = Upgraded::new(tls_stream).certificate(certificate).alpn(b"postgresql");
+/// assert_eq!(upgraded.info.alpn.as_deref(), Some(&b"postgresql"[..]));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Upgraded<S> {
+    /// The TLS stream.
+    pub stream: S,
+    /// What is known of the channel.
+    pub info: TlsInfo,
+    /// For a server: the certificate that it has presented itself, in DER. SCRAM-SHA-256-PLUS binds to it.
+    pub own_certificate: Option<Vec<u8>>,
+}
+
+impl<S> Upgraded<S> {
+    /// A stream of which nothing more is known.
+    pub fn new(stream: S) -> Self {
+        Self { stream, info: TlsInfo::default(), own_certificate: None }
+    }
+
+    /// Sets the certificate that the peer presented, in DER.
+    pub fn certificate(mut self, der: impl Into<Vec<u8>>) -> Self {
+        self.info.certificate = Some(der.into());
+        self
+    }
+
+    /// Sets the protocol that ALPN agreed on.
+    pub fn alpn(mut self, protocol: impl Into<Vec<u8>>) -> Self {
+        self.info.alpn = Some(protocol.into());
+        self
+    }
+
+    /// Sets all that is known of the channel.
+    pub fn info(mut self, info: TlsInfo) -> Self {
+        self.info = info;
+        self
+    }
+
+    /// Sets the certificate that a server has presented itself, in DER.
+    pub fn own_certificate(mut self, der: impl Into<Vec<u8>>) -> Self {
+        self.own_certificate = Some(der.into());
+        self
+    }
+
+    /// Wraps the stream, and keeps what is known of the channel.
+    pub fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Upgraded<T> {
+        let Self { stream, info, own_certificate } = self;
+        Upgraded { stream: wrap(stream), info, own_certificate }
+    }
+}
+
+impl<S> From<S> for Upgraded<S> {
+    fn from(stream: S) -> Self {
+        Self::new(stream)
+    }
+}
+
+/// No TLS library: `sslmode=prefer` connects in clear, `require` and stricter fail.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTls;
+
+impl<S> TlsConnect<S> for NoTls {
+    type Stream = Never;
+    const AVAILABLE: bool = false;
+
+    async fn upgrade(&self, _: S, _: &TlsRequest<'_>) -> io::Result<Upgraded<Never>> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, TlsError::Unavailable))
+    }
+}
+
+/// The client's start of TLS as a machine: it decides, and never waits.
+///
+/// ```text
+///   postgres:  Send ─▶ ReadByte ──S──▶ Upgrade
+///                          └─────N──▶ Clear (an error where TLS is required)
+///   direct:    Upgrade
+/// ```
+///
+/// After [`Upgrade`](TlsStep::Upgrade) the TLS library takes over and the start-up message goes through TLS. Exactly one byte is
+/// read before: bytes that follow the answer in clear reach the TLS library, which ends the connection.
+#[derive(Clone, Debug)]
+pub struct TlsStart {
+    state: TlsStep,
+    required: bool,
+}
+
+/// The next action of a client that begins TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsStep {
+    /// Send the SSLRequest, [`TlsStart::REQUEST`], then call [`TlsStart::sent`].
+    Send,
+    /// Read exactly one byte, and hand it to [`TlsStart::answer`].
+    ReadByte,
+    /// Perform the TLS handshake.
+    Upgrade,
+    /// Go on without TLS.
+    Clear,
+}
+
+impl TlsStart {
+    /// The SSLRequest: length 8, then the code 1234.5679.
+    pub const REQUEST: [u8; REQUEST_LEN] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
+    /// A start of TLS that goes on in clear where the server has none, unless TLS is `required`.
+    pub fn new(negotiation: SslNegotiation, required: bool) -> Self {
+        let state = match negotiation {
+            SslNegotiation::Direct => TlsStep::Upgrade,
+            SslNegotiation::Postgres => TlsStep::Send,
+        };
+        Self { state, required }
+    }
+
+    /// Whether TLS begins without a request.
+    pub fn is_direct(&self) -> bool {
+        self.state == TlsStep::Upgrade
+    }
+
+    /// The next action.
+    pub fn step(&self) -> TlsStep {
+        self.state
+    }
+
+    /// Notes that the request has been sent.
+    pub fn sent(&mut self) {
+        if self.state == TlsStep::Send {
+            self.state = TlsStep::ReadByte;
+        }
+    }
+
+    /// Takes the server's answer.
+    ///
+    /// # Errors
+    /// [`TlsError::Refused`] for `N` where TLS is required, [`TlsError::ServerFailed`] for `E`, and [`TlsError::Answer`] for any
+    /// other byte. The text after an `E` comes from a stranger and is not read
+    /// ([CVE-2024-10977](https://www.postgresql.org/support/security/CVE-2024-10977/)).
+    pub fn answer(&mut self, byte: u8) -> Result<(), TlsError> {
+        self.state = match byte {
+            b'S' => TlsStep::Upgrade,
+            b'N' if self.required => return Err(TlsError::Refused),
+            b'N' => TlsStep::Clear,
+            b'E' => return Err(TlsError::ServerFailed),
+            other => return Err(TlsError::Answer(other)),
+        };
+        Ok(())
+    }
+}
+
+/// Drives a [`TlsStart`] over a stream on which nothing has been sent yet. Returns whether TLS is to begin now.
+///
+/// # Errors
+/// What the server's answer makes impossible, or [`TlsError::Io`].
+pub async fn negotiate(stream: &mut impl Transport, mut start: TlsStart) -> Result<bool, TlsError> {
+    loop {
+        match start.step() {
+            TlsStep::Send => {
+                write_all(stream, &TlsStart::REQUEST).await.map_err(TlsError::Io)?;
+                start.sent();
+            }
+            TlsStep::ReadByte => {
+                let mut answer = [0];
+                read_exact(stream, &mut answer).await.map_err(TlsError::Io)?;
+                let [answer] = answer;
+                start.answer(answer)?;
+            }
+            TlsStep::Upgrade => return Ok(true),
+            TlsStep::Clear => return Ok(false),
+        }
+    }
+}
+
+/// Checks the protocol that ALPN agreed on: direct TLS demands `postgresql`; after an SSLRequest a server may leave ALPN out.
+///
+/// # Errors
+/// [`TlsError::Alpn`] for another protocol, or for none where one is demanded.
+pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
+    match &info.alpn {
+        Some(protocol) if protocol == ALPN => Ok(()),
+        None if !direct => Ok(()),
+        other => Err(TlsError::Alpn(other.clone().map(Vec::into_boxed_slice))),
+    }
+}
+
+/// The server's start of TLS as a machine: it reads the first bytes of a connection and decides, and never waits.
+///
+/// SSLRequest is answered by `S`, GSSENCRequest by `N`, each once, as by PostgreSQL. Every other first packet is the business of
+/// [`Accept`](crate::accept::Accept).
+///
+/// ```text
+///   first byte 0x16 ────────────────▶ Upgrade (direct TLS)
+///   SSLRequest ─────▶ Send 'S' ─────▶ Upgrade
+///   GSSENCRequest ──▶ Send 'N' ─────▶ read again
+///   anything else ──────────────────▶ Clear
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TlsOffer {
+    bytes: [u8; REQUEST_LEN],
+    len: usize,
+    gss_declined: bool,
+    answered: bool,
+}
+
+/// The next action of a server that offers TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OfferStep {
+    /// Read exactly this many bytes, and hand them to [`TlsOffer::received`].
+    Read(usize),
+    /// Send this byte, then call [`TlsOffer::sent`].
+    Send(u8),
+    /// Perform the TLS handshake. The bytes of [`TlsOffer::taken`] belong to it.
+    Upgrade,
+    /// Go on in clear. The bytes of [`TlsOffer::taken`] begin the first packet.
+    Clear,
+}
+
+impl TlsOffer {
+    /// A connection of which nothing has been read.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The bytes that have been read and belong to whatever comes next.
+    pub fn taken(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// Whether the client began with TLS, without a request.
+    pub fn is_direct(&self) -> bool {
+        self.taken().first() == Some(&TLS_HANDSHAKE)
+    }
+
+    /// Whether a GSSENCRequest has been declined. A second one is an error.
+    pub fn gss_declined(&self) -> bool {
+        self.gss_declined
+    }
+
+    /// The next action.
+    pub fn step(&self) -> OfferStep {
+        match self.taken() {
+            [] if self.answered => OfferStep::Upgrade,
+            // One byte first: a ClientHello has to reach the TLS library from its beginning on.
+            [] => OfferStep::Read(1),
+            [TLS_HANDSHAKE, ..] => OfferStep::Upgrade,
+            taken if taken.len() < REQUEST_LEN => OfferStep::Read(REQUEST_LEN - taken.len()),
+            taken => match request(taken) {
+                Some(Initial::Ssl(SslRequest {})) => OfferStep::Send(b'S'),
+                Some(Initial::GssEnc(GssEncRequest {})) if !self.gss_declined => OfferStep::Send(b'N'),
+                _ => OfferStep::Clear,
+            },
+        }
+    }
+
+    /// Takes the bytes that [`OfferStep::Read`] has asked for; more than that are ignored.
+    pub fn received(&mut self, bytes: &[u8]) {
+        for (space, byte) in self.bytes.iter_mut().skip(self.len).zip(bytes) {
+            *space = *byte;
+            self.len += 1;
+        }
+    }
+
+    /// Notes that the answer has been sent.
+    pub fn sent(&mut self) {
+        match self.step() {
+            OfferStep::Send(b'S') => self.answered = true,
+            OfferStep::Send(_) => self.gss_declined = true,
+            _ => return,
+        }
+        self.len = 0;
+    }
+}
+
+/// The request in a packet of eight bytes, if it is one.
+fn request(packet: &[u8]) -> Option<Initial<'_>> {
+    let body = packet.strip_prefix(&[0, 0, 0, REQUEST_LEN as u8])?;
+    Initial::decode(body).ok()
+}
+
+/// Drives a [`TlsOffer`] over a stream of which nothing has been read yet. Returns the machine at [`OfferStep::Upgrade`] or
+/// [`OfferStep::Clear`].
+///
+/// # Errors
+/// The stream's own, and that it ended.
+pub async fn receive_offer(stream: &mut impl Transport) -> io::Result<TlsOffer> {
+    let mut offer = TlsOffer::new();
+    loop {
+        match offer.step() {
+            OfferStep::Read(count) => {
+                let mut space = [0; REQUEST_LEN];
+                let space = space.get_mut(..count).unwrap_or_default();
+                read_exact(stream, space).await?;
+                offer.received(space);
+            }
+            OfferStep::Send(answer) => {
+                write_all(stream, &[answer]).await?;
+                offer.sent();
+            }
+            OfferStep::Upgrade | OfferStep::Clear => return Ok(offer),
+        }
+    }
+}
+
+/// Why TLS did not begin.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The server has no TLS, and `sslmode` demands it.
+    Refused,
+    /// The server answered the SSLRequest with an error message, which is not to be trusted and not read.
+    ServerFailed,
+    /// The answer to the SSLRequest is a byte that the protocol does not have there.
+    Answer(u8),
+    /// ALPN agreed on another protocol, or on none where direct TLS demands one.
+    Alpn(Option<Box<[u8]>>),
+    /// The program has no TLS library, and `sslmode` demands TLS.
+    Unavailable,
+    /// The connection failed before TLS began.
+    Io(io::Error),
+    /// The TLS library reports a failure: an alert of the peer, a certificate that is not trusted, a setting that it does not have.
+    Handshake(io::Error),
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("the server does not support TLS, but sslmode demands it"),
+            Self::ServerFailed => f.write_str(
+                "the server answered the request for TLS with an error message, which is not shown because anybody could have sent it; see the server's log",
+            ),
+            Self::Answer(byte) => write!(
+                f,
+                "the server answered the request for TLS with '{}' instead of S or N: is it a PostgreSQL server?",
+                byte.escape_ascii()
+            ),
+            Self::Alpn(Some(protocol)) => write!(
+                f,
+                "TLS agreed on the protocol \"{}\" instead of \"postgresql\" (ALPN)",
+                protocol.escape_ascii()
+            ),
+            Self::Alpn(None) => f.write_str(
+                "the server did not agree on the protocol \"postgresql\" (ALPN), which sslnegotiation=direct demands: PostgreSQL does since version 17",
+            ),
+            Self::Unavailable => f.write_str(
+                "sslmode demands TLS, but the program has no TLS library: enable the TLS feature of the pg-stream crate",
+            ),
+            Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                f.write_str("the server closed the connection instead of answering the request for TLS")
+            }
+            Self::Io(error) => write!(f, "the connection failed before TLS began: {error}"),
+            Self::Handshake(error) => write!(f, "the TLS handshake failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) | Self::Handshake(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pg_wire::Message;
+    use pg_wire::testing::{Script, block_on};
+
+    #[test]
+    fn the_request_is_the_message_of_the_protocol() {
+        let mut message = Vec::new();
+        SslRequest {}.encode(&mut message).expect("nothing in it can be wrong");
+        assert_eq!(message, TlsStart::REQUEST);
+    }
+
+    fn outcome(required: bool, answer: &[u8]) -> (Result<bool, TlsError>, Vec<u8>) {
+        let mut server = Script::says(answer);
+        let start = TlsStart::new(SslNegotiation::Postgres, required);
+        let outcome = block_on(negotiate(&mut server, start));
+        (outcome, server.heard().to_vec())
+    }
+
+    #[test]
+    fn each_answer_leads_to_tls_to_clear_or_to_an_error() {
+        for (required, answer, expected) in [
+            (false, &b"S"[..], "Ok(true)"),
+            (true, b"S", "Ok(true)"),
+            (false, b"N", "Ok(false)"),
+            (true, b"N", "Err(Refused)"),
+            (false, b"E", "Err(ServerFailed)"),
+            (false, b"H", "Err(Answer(72))"),
+            (false, b"\0", "Err(Answer(0))"),
+            (false, b"G", "Err(Answer(71))"),
+        ] {
+            let (outcome, sent) = outcome(required, answer);
+            assert_eq!(format!("{outcome:?}"), expected, "{required} {answer:?}");
+            assert_eq!(sent, TlsStart::REQUEST);
+        }
+        let (closed, _) = outcome(false, b"");
+        let closed = closed.expect_err("there is no answer").to_string();
+        assert_eq!(closed, "the server closed the connection instead of answering the request for TLS");
+    }
+
+    #[test]
+    fn exactly_one_byte_is_read_after_the_request() {
+        let mut server = Script::says(b"SE\0\0\0\x05\0");
+        let start = TlsStart::new(SslNegotiation::Postgres, true);
+        assert!(block_on(negotiate(&mut server, start)).expect("the server has TLS"));
+        let mut rest = [0; 6];
+        block_on(read_exact(&mut server, &mut rest)).expect("the other bytes are still in the stream");
+        assert_eq!(&rest, b"E\0\0\0\x05\0");
+    }
+
+    #[test]
+    fn direct_tls_sends_and_reads_nothing_in_clear() {
+        let mut server = Script::says(b"N");
+        let start = TlsStart::new(SslNegotiation::Direct, true);
+        assert!(block_on(negotiate(&mut server, start)).expect("nothing is asked"));
+        assert_eq!(server.heard(), b"");
+    }
+
+    #[test]
+    fn direct_tls_demands_the_protocol_name() {
+        let agreed = |name: Option<&[u8]>| Upgraded::new(()).info.with(name);
+        assert!(check_alpn(true, &agreed(Some(b"postgresql"))).is_ok());
+        assert!(check_alpn(false, &agreed(None)).is_ok());
+        assert!(matches!(check_alpn(true, &agreed(None)), Err(TlsError::Alpn(None))));
+        for direct in [true, false] {
+            let error = check_alpn(direct, &agreed(Some(b"h2"))).expect_err("another protocol");
+            assert_eq!(
+                error.to_string(),
+                "TLS agreed on the protocol \"h2\" instead of \"postgresql\" (ALPN)"
+            );
+        }
+    }
+
+    impl TlsInfo {
+        fn with(mut self, name: Option<&[u8]>) -> Self {
+            self.alpn = name.map(<[u8]>::to_vec);
+            self
+        }
+    }
+
+    /// Next action, bytes taken for it, and bytes sent, for a client that sends these bytes.
+    fn offered(client: &[u8]) -> (OfferStep, Vec<u8>, Vec<u8>) {
+        let mut stream = Script::says(client);
+        let offer = block_on(receive_offer(&mut stream)).expect("the packet is whole");
+        (offer.step(), offer.taken().to_vec(), stream.heard().to_vec())
+    }
+
+    #[test]
+    fn a_server_tells_the_first_packets_apart() {
+        const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
+        const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
+        const STARTUP: &[u8] = b"\0\0\0\x10\0\x03\0\0user\0me\0\0";
+        let hello = b"\x16\x03\x01";
+        let first = &STARTUP[..8];
+        for (client, step, taken, sent) in [
+            (&hello[..], OfferStep::Upgrade, &b"\x16"[..], &b""[..]),
+            (SSL, OfferStep::Upgrade, b"", b"S"),
+            (&[GSS, SSL].concat(), OfferStep::Upgrade, b"", b"NS"),
+            (STARTUP, OfferStep::Clear, first, b""),
+            (&[GSS, STARTUP].concat(), OfferStep::Clear, first, b"N"),
+            // The second of its kind is passed on, to be refused.
+            (&[GSS, GSS].concat(), OfferStep::Clear, GSS, b"N"),
+        ] {
+            assert_eq!(offered(client), (step, taken.to_vec(), sent.to_vec()), "{client:?}");
+        }
+    }
+}

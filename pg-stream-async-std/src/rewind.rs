@@ -1,0 +1,63 @@
+//! A stream with bytes put back in front.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+/// A stream of which some bytes have been read already, and are read once more. A server looks at the first byte of a client to find
+/// out whether it begins with TLS.
+#[derive(Debug)]
+pub struct Rewind<S> {
+    front: Vec<u8>,
+    stream: S,
+}
+
+impl<S> Rewind<S> {
+    /// Puts these bytes in front of a stream.
+    pub fn new(stream: S, front: &[u8]) -> Self {
+        Self { front: front.to_vec(), stream }
+    }
+
+    /// The stream.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.front.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, space);
+        }
+        let count = this.front.len().min(space.len());
+        for (space, byte) in space.iter_mut().zip(this.front.drain(..count)) {
+            *space = byte;
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}

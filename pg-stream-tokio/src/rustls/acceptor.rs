@@ -1,0 +1,127 @@
+//! The server role.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use pg_auth::tls::{ALPN, Upgraded};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+use super::explain::explained;
+use super::{info, pem};
+
+/// TLS in the server role, by rustls.
+///
+/// ```no_run
+/// use pg_stream_tokio::rustls::RustlsAcceptor;
+/// use pg_stream_tokio::{Acceptor, Credentials, Startup};
+///
+/// # async fn run(stream: tokio::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+/// let tls = RustlsAcceptor::from_pem_files("server.crt", "server.key", None)?;
+/// let lookup = async |_: Startup| Credentials::Trust;
+/// let accepted = Acceptor::new().accept_with_tls(stream, async |stream| tls.accept(stream).await, lookup).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RustlsAcceptor {
+    acceptor: TlsAcceptor,
+    certificate: Vec<u8>,
+}
+
+impl RustlsAcceptor {
+    /// TLS with this certificate chain, the server's own certificate first, and its key.
+    ///
+    /// With `client_roots` the client is asked for a certificate. A client may have none; a certificate that none of these
+    /// authorities has signed ends the handshake.
+    ///
+    /// # Errors
+    /// That the chain is empty, or the key is not of its first certificate.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        client_roots: Option<RootCertStore>,
+    ) -> io::Result<Self> {
+        Self::with_provider(Arc::new(ring::default_provider()), chain, key, client_roots)
+    }
+
+    /// As [`new`](Self::new), with the crypto of the caller's choice.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn with_provider(
+        provider: Arc<CryptoProvider>,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        client_roots: Option<RootCertStore>,
+    ) -> io::Result<Self> {
+        let certificate = chain.first().map(|first| first.to_vec()).unwrap_or_default();
+        let builder = ServerConfig::builder_with_provider(provider.clone());
+        let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
+        let builder = match client_roots {
+            None => builder.with_no_client_auth(),
+            Some(roots) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = verifier.allow_unauthenticated().build().map_err(io::Error::other)?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder.with_single_cert(chain, key).map_err(io::Error::other)?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Self::with_config(Arc::new(config), certificate))
+    }
+
+    /// As [`new`](Self::new), from PEM files: the chain, the key, and the authorities of client certificates.
+    ///
+    /// # Errors
+    /// As `new`, and that a file cannot be read.
+    pub fn from_pem_files(
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        client_roots: Option<&Path>,
+    ) -> io::Result<Self> {
+        let chain = pem::certificates("server certificate", chain.as_ref())?;
+        let key = pem::key(key.as_ref(), None)?;
+        let roots = match client_roots {
+            None => None,
+            Some(file) => {
+                let mut roots = RootCertStore::empty();
+                for root in pem::certificates("root certificate", file)? {
+                    roots.add(root).map_err(|error| pem::bad_file("root certificate", file, error))?;
+                }
+                Some(roots)
+            }
+        };
+        Self::new(chain, key, roots)
+    }
+
+    /// TLS with a configuration of the caller's, and the certificate that it presents, in DER: SCRAM-SHA-256-PLUS binds to it.
+    pub fn with_config(config: Arc<ServerConfig>, certificate: Vec<u8>) -> Self {
+        Self { acceptor: config.into(), certificate }
+    }
+
+    /// Performs the TLS handshake. A client certificate that is reported has been verified.
+    ///
+    /// # Errors
+    /// That the handshake failed.
+    pub async fn accept<S>(&self, stream: S) -> io::Result<Upgraded<TlsStream<S>>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let stream = self.acceptor.accept(stream).await.map_err(explained)?;
+        let info = info(stream.get_ref().1);
+        Ok(Upgraded::new(stream).info(info).own_certificate(self.certificate.clone()))
+    }
+}
+
+impl std::fmt::Debug for RustlsAcceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RustlsAcceptor").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,144 @@
+//! Keys and signatures that `rcgen` cannot make, by the program `openssl`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use rcgen::KeyPair;
+
+use super::{CLIENT_KEY, Certificates, PASSWORD, RSA_KEY, SERVER_KEY};
+use crate::process;
+use crate::servers::install;
+
+/// Each way to sign a certificate: its name, the signer's kind of key, and the options of `openssl`.
+///
+/// | name | signature | hash for `tls-server-end-point` |
+/// | --- | --- | --- |
+/// | `rsa-md5`, `rsa-sha1` | RSA, PKCS#1 v1.5 | SHA-256, which takes the place of weak hashes (RFC 5929, 4.1) |
+/// | `rsa-sha224` to `rsa-sha512` | RSA, PKCS#1 v1.5 | the one in the name |
+/// | `pss-sha256` to `pss-sha512` | RSA-PSS | the one in the name, which stands in the signature's parameters |
+/// | `p256-sha256` to `p521-sha512` | ECDSA | the one in the name, whatever the curve |
+/// | `ed25519` | Ed25519 | none is defined |
+pub(in crate::servers) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
+    ("rsa-md5", "rsa", &["-md5"]),
+    ("rsa-sha1", "rsa", &["-sha1"]),
+    ("rsa-sha224", "rsa", &["-sha224"]),
+    ("rsa-sha256", "rsa", &["-sha256"]),
+    ("rsa-sha384", "rsa", &["-sha384"]),
+    ("rsa-sha512", "rsa", &["-sha512"]),
+    ("pss-sha256", "rsa", &["-sha256", "-sigopt", PSS, "-sigopt", SALT]),
+    ("pss-sha384", "rsa", &["-sha384", "-sigopt", PSS, "-sigopt", SALT]),
+    ("pss-sha512", "rsa", &["-sha512", "-sigopt", PSS, "-sigopt", SALT]),
+    ("p256-sha256", "p256", &["-sha256"]),
+    ("p256-sha512", "p256", &["-sha512"]),
+    ("p384-sha384", "p384", &["-sha384"]),
+    ("p384-sha256", "p384", &["-sha256"]),
+    ("p521-sha512", "p521", &["-sha512"]),
+    ("ed25519", "ed25519", &[]),
+];
+
+const PSS: &str = "rsa_padding_mode:pss";
+
+/// A salt as long as the hash, as TLS 1.3 wants it (RFC 8446, 4.2.3); by default it is as long as fits.
+const SALT: &str = "rsa_pss_saltlen:digest";
+
+/// The directory of the certificates of [`SIGNATURES`].
+pub(super) const DIRECTORY: &str = "signatures";
+
+/// Kinds of keys, and what makes one.
+const KEYS: [(&str, &[&str]); 5] = [
+    ("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]),
+    ("p256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
+    ("p384", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]),
+    ("p521", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"]),
+    ("ed25519", &["-algorithm", "ED25519"]),
+];
+
+/// In place of the system's configuration, which would add extensions of its own.
+const CONFIGURATION: &str = "\
+[req]
+distinguished_name = name
+prompt = no
+[name]
+[root]
+basicConstraints = critical, CA:true
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[server]
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:localhost, IP:127.0.0.1
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+";
+
+/// Finds the program, of the version that can sign with another certificate's key (`openssl req -CA`), or installs it.
+pub(super) fn find() -> Result<()> {
+    let version = || process::read(Command::new("openssl").arg("version"));
+    if version().is_err() {
+        install("openssl").context("the program openssl, which makes certificates, is missing")?;
+    }
+    let version = version()?;
+    let major =
+        version.strip_prefix("OpenSSL ").and_then(|number| number.split('.').next()?.parse::<u32>().ok());
+    ensure!(major >= Some(3), "OpenSSL 3 or newer is needed, on the PATH is {}", version.trim_end());
+    Ok(())
+}
+
+/// Makes the keys of the servers and of their clients, in each form.
+pub(super) fn keys(files: &Certificates) -> Result<()> {
+    files.write_secret(SERVER_KEY, KeyPair::generate()?.serialize_pem())?;
+    files.write_secret(CLIENT_KEY, KeyPair::generate()?.serialize_pem())?;
+    let [(_, rsa), ..] = KEYS;
+    files.write_secret(RSA_KEY, run(&files.dir, &[&["genpkey"], rsa].concat())?)?;
+    let encrypted = format!("pass:{PASSWORD}");
+    let form = |source: &str, name: &str, options: &[&str]| {
+        let key = run(&files.dir, &[&["pkey", "-in", source], options].concat())?;
+        files.write_secret(name, key)
+    };
+    form(RSA_KEY, "client-rsa-pkcs1.key", &["-traditional"])?;
+    form(CLIENT_KEY, "client-sec1.key", &["-traditional"])?;
+    form(CLIENT_KEY, "client-encrypted.key", &["-aes-256-cbc", "-passout", &encrypted])?;
+    form(CLIENT_KEY, "client-sec1-encrypted.key", &["-traditional", "-aes-256-cbc", "-passout", &encrypted])
+}
+
+/// Makes the certificates of [`SIGNATURES`].
+pub(super) fn signatures(files: &Certificates) -> Result<()> {
+    let dir = files.dir.join(DIRECTORY);
+    fs::create_dir(&dir)?;
+    crate::servers::open_to_all(&dir)?;
+    fs::write(dir.join("openssl.cnf"), CONFIGURATION)?;
+    let request = |subject: &str, extensions: &str, options: &[&str]| {
+        let common = ["req", "-new", "-x509", "-batch", "-config", "openssl.cnf", "-days", "30"];
+        run(&dir, &[&common, &["-subj", subject, "-extensions", extensions][..], options].concat())
+    };
+    let mut roots = String::new();
+    for (kind, options) in KEYS {
+        let key = format!("root-{kind}.key");
+        files.write_secret(&format!("{DIRECTORY}/{key}"), run(&dir, &[&["genpkey"], options].concat())?)?;
+        let root = request(&format!("/CN=xtask {kind} root"), "root", &["-key", &key])?;
+        fs::write(dir.join(format!("root-{kind}.crt")), &root)?;
+        roots += &root;
+    }
+    fs::write(dir.join("roots.crt"), roots)?;
+    let server_key = format!("../{SERVER_KEY}");
+    for (name, kind, options) in SIGNATURES {
+        let (root, key) = (format!("root-{kind}.crt"), format!("root-{kind}.key"));
+        let signer = ["-key", &server_key, "-CA", &root, "-CAkey", &key];
+        let certificate = request("/CN=localhost", "server", &[&signer, options].concat())?;
+        fs::write(dir.join(format!("{name}.crt")), certificate)?;
+    }
+    Ok(())
+}
+
+/// What `openssl` prints, called in this directory.
+fn run(dir: &Path, arguments: &[&str]) -> Result<String> {
+    let mut openssl = Command::new("openssl");
+    openssl.args(arguments).current_dir(dir).env_remove("OPENSSL_CONF").stdin(Stdio::null());
+    // Not by `process::read`, whose wait looks up every 20 ms: this takes 10, and is called thirty times.
+    let output = openssl.output().context("cannot run openssl")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`{}` failed: {}\n{said}", process::shown(&openssl), output.status);
+    String::from_utf8(output.stdout).context("output of openssl")
+}

@@ -1,0 +1,221 @@
+//! Roles, and how each proves who it is: by Unix socket, by TLS and in clear.
+//!
+//! | role | Unix socket | TLS | clear | proof |
+//! | --- | --- | --- | --- | --- |
+//! | `admin`, the superuser | trust | trust | trust | none; replication too |
+//! | `trust` | trust | trust | trust | none |
+//! | `cleartext` | password | password | password | `cleartext-secret` |
+//! | `md5` | md5 | md5 | md5 | `md5-secret`, kept as an MD5 hash |
+//! | `scram` | SCRAM | SCRAM | SCRAM | `scram-secret` |
+//! | `saslprep` | SCRAM | SCRAM | SCRAM | `pa`, U+00A0, `ss`, U+2168, which SASLprep turns into `pa ssIX` |
+//! | `tls_only` | – | SCRAM | – | `tls_only-secret` |
+//! | `clear_only` | – | – | SCRAM | `clear_only-secret` |
+//! | `cert` | – | cert | – | `PG_CLIENT_CERT`, see [`super::certificates`] |
+//! | `certscram` | – | SCRAM and certificate | – | `certscram-secret` and `PG_CLIENT_CERTSCRAM_CERT` |
+//! | `peer` | peer | – | – | to be the user that runs xtask |
+//! | `gss`, 15 only | – | GSSAPI | GSSAPI | a ticket, see [`super::kdc`]; also where GSSAPI encrypts the link |
+//! | `oauth`, 18 only | OAuth | OAuth | OAuth | a bearer token, see [`super::oauth`] |
+//! | any other | – | – | – | |
+//!
+//! A dash stands for a rejection before any proof. `gss` and `oauth` are rejected by servers that are not started for tests.
+
+use std::fmt::Write as _;
+
+/// The bootstrap superuser, which `initdb` makes.
+pub(super) const ADMIN: &str = "admin";
+
+/// A role: its password, and its method in `pg_hba.conf` on each kind of link.
+///
+/// The link in clear includes TCP encrypted by GSSAPI, since `hostnossl` does.
+#[derive(Debug)]
+pub(super) struct Role {
+    name: &'static str,
+    socket: &'static str,
+    tls: &'static str,
+    clear: &'static str,
+    /// How the server keeps the password, and the password as an SQL string.
+    password: Option<(&'static str, &'static str)>,
+    /// The method that not every server has; one without it rejects the role.
+    needs: Option<&'static str>,
+}
+
+impl Role {
+    /// A role with the same method on every link.
+    const fn everywhere(
+        name: &'static str,
+        method: &'static str,
+        password: Option<(&'static str, &'static str)>,
+    ) -> Self {
+        Self { name, socket: method, tls: method, clear: method, password, needs: None }
+    }
+
+    /// A role that is rejected on every link, to be overwritten where it is not.
+    const fn nowhere(name: &'static str) -> Self {
+        Self::everywhere(name, REJECT, None)
+    }
+}
+
+const REJECT: &str = "reject";
+const SCRAM: &str = "scram-sha-256";
+const GSS: &str = "gss include_realm=0 krb_realm=XTASK.TEST";
+const OAUTH: &str = "oauth issuer=https://oauth.test scope=openid";
+
+/// Every role but [`ADMIN`]. A role that is not listed is rejected.
+const ROLES: [Role; 12] = [
+    Role::everywhere("trust", "trust", None),
+    Role::everywhere("cleartext", "password", Some((SCRAM, "'cleartext-secret'"))),
+    Role::everywhere("md5", "md5", Some(("md5", "'md5-secret'"))),
+    Role::everywhere("scram", SCRAM, Some((SCRAM, "'scram-secret'"))),
+    // A no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
+    Role::everywhere("saslprep", SCRAM, Some((SCRAM, r"U&'pa\00A0ss\2168'"))),
+    // For the second attempt of sslmode=allow, and for that of sslmode=prefer.
+    Role { tls: SCRAM, password: Some((SCRAM, "'tls_only-secret'")), ..Role::nowhere("tls_only") },
+    Role { clear: SCRAM, password: Some((SCRAM, "'clear_only-secret'")), ..Role::nowhere("clear_only") },
+    // The client certificate's common name is the role.
+    Role { tls: "cert", ..Role::nowhere("cert") },
+    Role {
+        tls: "scram-sha-256 clientcert=verify-full",
+        password: Some((SCRAM, "'certscram-secret'")),
+        ..Role::nowhere("certscram")
+    },
+    // The system's user, by way of `pg_ident.conf`.
+    Role { socket: "peer map=xtask", ..Role::nowhere("peer") },
+    // There is no GSSAPI by Unix socket.
+    Role { tls: GSS, clear: GSS, needs: Some("gss"), ..Role::nowhere("gss") },
+    Role { needs: Some("oauth"), ..Role::everywhere("oauth", OAUTH, None) },
+];
+
+/// The content of `pg_hba.conf` of a server that has, beside what each has, this method.
+pub(super) fn hba(special: Option<&str>) -> String {
+    let mut text = String::from("# A role that is not listed is rejected.\n");
+    let mut rules = |database: &str, role: &Role| {
+        let method = |method| if role.needs.is_none() || role.needs == special { method } else { REJECT };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "local {database} {} {}", role.name, method(role.socket));
+        let _ = writeln!(text, "hostssl {database} {} 127.0.0.1/32 {}", role.name, method(role.tls));
+        let _ = writeln!(text, "hostnossl {database} {} 127.0.0.1/32 {}", role.name, method(role.clear));
+    };
+    let admin = Role::everywhere(ADMIN, "trust", None);
+    rules("all", &admin);
+    rules("replication", &admin);
+    for role in &ROLES {
+        rules("all", role);
+    }
+    text
+}
+
+/// The content of `pg_ident.conf`: whoever runs the tests is the role `peer`.
+pub(super) fn ident(system_user: &str) -> String {
+    format!("xtask \"{system_user}\" peer\n")
+}
+
+/// Makes the roles and the database `test`, in which they may make what they like. One statement a line, as single-user
+/// mode wants it.
+pub(super) fn statements() -> String {
+    let mut sql = String::new();
+    for Role { name, password, .. } in &ROLES {
+        let _ = match password {
+            None => writeln!(sql, "CREATE ROLE \"{name}\" LOGIN;"),
+            Some((kept, secret)) => {
+                writeln!(
+                    sql,
+                    "SET password_encryption = '{kept}';\nCREATE ROLE \"{name}\" LOGIN PASSWORD {secret};"
+                )
+            }
+        };
+    }
+    let names: Vec<String> = ROLES.iter().map(|role| format!("\"{}\"", role.name)).collect();
+    let names = names.join(", ");
+    // Said in the template, and so copied into the new database: single-user mode sees one database only.
+    let _ = writeln!(sql, "GRANT ALL ON SCHEMA public TO {names};");
+    let _ = writeln!(sql, "CREATE DATABASE test;");
+    let _ = writeln!(sql, "GRANT CREATE ON DATABASE test TO {names};");
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GSS, OAUTH, ROLES, hba, ident, statements};
+    use crate::servers::{kdc, oauth};
+
+    #[test]
+    fn every_role_has_one_rule_for_each_link() {
+        for special in [None, Some("gss"), Some("oauth")] {
+            let hba = hba(special);
+            for rule in [
+                "local all scram scram-sha-256",
+                "hostssl all scram 127.0.0.1/32 scram-sha-256",
+                "hostnossl all scram 127.0.0.1/32 scram-sha-256",
+                "hostnossl all cleartext 127.0.0.1/32 password",
+                "hostssl all md5 127.0.0.1/32 md5",
+                "hostnossl replication admin 127.0.0.1/32 trust",
+                "hostssl all tls_only 127.0.0.1/32 scram-sha-256",
+                "hostnossl all tls_only 127.0.0.1/32 reject",
+                "hostssl all clear_only 127.0.0.1/32 reject",
+                "hostnossl all clear_only 127.0.0.1/32 scram-sha-256",
+                "local all peer peer map=xtask",
+                "hostssl all cert 127.0.0.1/32 cert",
+                "local all cert reject",
+            ] {
+                assert_eq!(hba.lines().filter(|line| *line == rule).count(), 1, "{rule}, {special:?}");
+            }
+            for role in &ROLES {
+                let kinds: Vec<_> = hba
+                    .lines()
+                    .filter_map(|line| {
+                        let words: Vec<_> = line.split(' ').collect();
+                        (words[1] == "all" && words[2] == role.name).then(|| words[0].to_owned())
+                    })
+                    .collect();
+                assert_eq!(kinds, ["local", "hostssl", "hostnossl"], "{}, {special:?}", role.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_rule_lets_everybody_in() {
+        let hba = hba(Some("oauth"));
+        let rules = hba.lines().filter(|line| !line.starts_with('#'));
+        let roles: Vec<_> = rules.map(|line| line.split(' ').nth(2) == Some("all")).collect();
+        // The superuser has three more for replication.
+        assert_eq!(roles, vec![false; (ROLES.len() + 2) * 3]);
+    }
+
+    #[test]
+    fn only_the_superuser_and_one_role_are_trusted() {
+        for line in hba(Some("gss")).lines().filter(|line| line.ends_with(" trust")) {
+            assert!(matches!(line.split(' ').nth(2), Some("admin" | "trust")), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_the_server_lacks_is_no_rule_of_its() {
+        for special in [None, Some("gss"), Some("oauth")] {
+            let hba = hba(special);
+            for (method, rule) in [("gss", GSS), ("oauth", OAUTH)] {
+                assert_eq!(hba.contains(rule), special == Some(method), "{rule}, {special:?}");
+            }
+        }
+        assert!(GSS.ends_with(kdc::REALM));
+        assert_eq!(OAUTH, format!("oauth issuer={} scope={}", oauth::ISSUER, oauth::SCOPE));
+    }
+
+    #[test]
+    fn a_password_is_kept_the_way_its_role_is_for() {
+        let sql = statements();
+        assert!(sql.contains(
+            "SET password_encryption = 'md5';\nCREATE ROLE \"md5\" LOGIN PASSWORD 'md5-secret';\n"
+        ));
+        assert!(sql.contains("SET password_encryption = 'scram-sha-256';\nCREATE ROLE \"scram\" LOGIN PASSWORD 'scram-secret';\n"));
+    }
+
+    #[test]
+    fn every_statement_stands_on_a_line_of_its_own() {
+        assert!(statements().lines().all(|line| line.ends_with(';') && line.matches(';').count() == 1));
+    }
+
+    #[test]
+    fn one_user_of_the_system_is_one_role() {
+        assert_eq!(ident("root"), "xtask \"root\" peer\n");
+    }
+}
