@@ -359,6 +359,10 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     let answers = (0..heard.len()).take_while(single).count();
     let (answers, mut rest) = heard.split_at(answers);
     let (mut codes, mut state) = (String::new(), None);
+    // After an agreement on TLS comes a TLS alert (record type 21), unless a reset of the connection overtakes the alert.
+    if answers == b"S" && rest.first() == Some(&21) {
+        rest = &[];
+    }
     // To a client of the time before version 3, an error is a line of text.
     if let Some([line @ .., b'\n', 0]) = rest.strip_prefix(b"EFATAL:  ") {
         codes = String::from_utf8_lossy(line).into_owned();

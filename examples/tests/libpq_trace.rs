@@ -148,7 +148,8 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
     let python = std::env::var("PSYCOPG_PYTHON").expect("PSYCOPG_PYTHON is not set: run `cargo xtask test`");
-    let proxy = Proxy::start(server.address);
+    // By Unix socket, where a server declines TLS.
+    let proxy = Proxy::start(format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port()));
     let (host, port) = (proxy.address().ip(), proxy.address().port());
     let conninfo = format!("host={host} port={port} dbname=test gssencmode=disable {conninfo}");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libpq_trace.py");

@@ -1,34 +1,48 @@
 //! The server's connection phase, from the first packet to the first ReadyForQuery.
 
+mod credentials;
+mod first;
+mod refuse;
+
 use std::mem;
 
-use pg_wire::backend::{
-    Authentication, BackendKeyData, ErrorField, ErrorResponse, NegotiateProtocolVersion, ParameterStatus,
-    ReadyForQuery,
-};
+use pg_wire::backend::{Authentication, BackendKeyData, ParameterStatus, ReadyForQuery};
 use pg_wire::frontend::{
-    AuthenticationResponse, Initial, PasswordMessage, ProtocolVersion, SaslInitialResponse, SaslResponse,
-    StartupMessage,
+    AuthenticationResponse, GssResponse, PasswordMessage, SaslInitialResponse, SaslResponse,
 };
 use pg_wire::{
-    Decode, Frame, Inbox, List, Message, MessageCode, Outbox, Secret, SqlState, Terminated, Text,
-    TransactionStatus,
+    Frame, Inbox, Limits, Message, MessageCode, Outbox, Secret, Terminated, Text, TransactionStatus,
 };
 
-use crate::error::{AuthError, PeerError};
+pub use credentials::{CertificateUser, Credentials, Stored};
+pub use first::Startup;
+pub use refuse::fatal;
+
+use crate::certificate::server_end_point;
+use crate::config::AuthMethod;
+use crate::error::{AuthError, ClientError, PluginError};
+use crate::gss::{GssContext, GssJob, GssOutput, GssStepped, Principals};
+use crate::link::TlsInfo;
 use crate::md5;
+use crate::oauth::{self, OAUTHBEARER, OAuthFault, OAuthLogin, OAuthOffer, TokenCheck};
 use crate::scram::{
-    self, Derivation, Nonce, OfferedBinding, SCRAM_SHA_256, SaltedPassword, ScramKeys, ServerChallenge,
-    ServerFirst, Verifier,
+    Derivation, Nonce, OfferedBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, SaltedPassword, ScramKeys,
+    ServerChallenge, ServerFirst, Verifier,
 };
 use crate::secret::Password;
 use crate::session::CancelKey;
 
-/// Longest first packet in bytes, its length field included, as PostgreSQL has it (`MAX_STARTUP_PACKET_LENGTH`).
-const LONGEST_PACKET: usize = 10_000;
+/// Longest message of a client that answers with a password, in bytes.
+const LONGEST_PASSWORD: usize = 30_000;
 
-/// The newest version that is spoken; a client that asks for a newer one is told so.
-const NEWEST: ProtocolVersion = ProtocolVersion::V3_2;
+/// Longest SCRAM message, in bytes, as PostgreSQL has it.
+const LONGEST_SCRAM: usize = 1024;
+
+/// Longest message with a bearer token or one of GSSAPI, in bytes, as PostgreSQL has it.
+const LONGEST_TOKEN: usize = 65_535;
+
+/// Most tokens of a client in one GSSAPI exchange. Kerberos takes one, NTLM two.
+const MOST_GSS_TOKENS: usize = 16;
 
 /// The first byte of a TLS ClientHello: a record of type "handshake". As the first byte of a length it would announce
 /// 369 MB, so nothing else begins with it.
@@ -36,17 +50,22 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// The server's connection phase as a machine: it decides, and never waits.
 ///
-/// Hand it the two buffers of a connection with each [`step`](Self::step), send what it has put into the one, and do what it
+/// Hand the machine the two buffers of a connection with each [`step`](Self::step), send what it has put into the outbox, and do what it
 /// asks for. When it fails, what it has put there is the answer that PostgreSQL would give, if any: send it, then close.
 /// [`accept`](crate::connect::accept) is that loop.
 ///
-/// It answers as PostgreSQL 18 does: SSLRequest and GSSENCRequest are declined, each once (TLS has its place here and is not
-/// in yet); a version newer than 3.2 and unknown `_pq_.` options are negotiated. Until the user is in, nothing longer than
-/// 10,000 bytes is taken. How long all of it may take is the caller's to say.
+/// The machine answers as PostgreSQL 18 does: SSLRequest and GSSENCRequest are declined, each once, and over TLS refused; a version newer
+/// than 3.2 and unknown `_pq_.` options are negotiated. From its first step to its end it sets the inbox's limits. A first packet
+/// may have 10,004 bytes, an answer with a password 30,000, a message of SCRAM 1,024, one with a bearer token or of GSSAPI 65,535. At
+/// the end the limits that it found are back in force. Both buffers wipe what they give up meanwhile; what they still hold after an
+/// error is wiped when they are dropped. How long all of it may take is the caller's to say.
 ///
 /// ```text
-///   FirstPacket ─▶ Asked ──authenticate──▶ AwaitPassword ─▶ (Checking) ─▶ In
-///        │                       └───────▶ ScramFirst ─▶ ScramFinal ────▶ In
+///   FirstPacket ─▶ Asked ──authenticate──▶ AwaitPassword ─▶ (Checking) ─────────────▶ In
+///        │                       ├───────▶ ScramFirst ─▶ ScramFinal ───────────────▶ In
+///        │                       ├───────▶ OAuthFirst ─▶ TokenChecking ────────────▶ In
+///        │                       │               └─▶ OAuthFailing ◀─┘ ─▶ error
+///        │                       └───────▶ GssAwait ◀─▶ GssStepping ───────────────▶ In
 ///        └──▶ Cancel
 /// ```
 ///
@@ -57,12 +76,23 @@ pub struct Accept {
     ssl_declined: bool,
     gss_declined: bool,
     nonce: Option<Nonce>,
+    salt: Option<[u8; 4]>,
+    /// The `tls-server-end-point` hash of the certificate that this server presented.
+    end_point: Option<Vec<u8>>,
+    tls: Option<TlsInfo>,
+    /// The limits of the inbox before the first step, until they are back in force.
+    limits: Option<Limits>,
+    gss_tokens: usize,
     startup: Option<Startup>,
+    method: Method,
+    channel_bound: bool,
     keys: Option<ScramKeys>,
+    principal: Option<String>,
 }
 
 /// What has to be done before the next step. What the last one put into the outbox has to be sent first.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum AcceptStep<'a> {
     /// Read more into the inbox.
     Read,
@@ -70,61 +100,43 @@ pub enum AcceptStep<'a> {
     Authenticate(&'a Startup),
     /// Run this, which takes milliseconds of pure computing, and hand the result to [`Accept::derived`].
     Derive(Derivation),
+    /// Find out whether this bearer token is good, and hand the answer to [`Accept::token_checked`].
+    Token(TokenCheck),
+    /// Run this, which may wait for the disk or the network, where it keeps nobody else from working, and hand the result to
+    /// [`Accept::stepped`].
+    Gss(GssJob),
     /// The user is in: AuthenticationOk is on its way. Tell the rest with [`welcome`].
     Accepted(Login),
     /// The client wants another session's statement given up. There is no answer: do it, or not, and close.
     Cancel(CancelKey),
 }
 
-/// How a user is authenticated.
-#[derive(Debug)]
-pub enum Credentials {
-    /// Not at all.
-    Trust,
-    /// By the password in clear, checked against what is stored. Refuse this where others may listen.
-    Cleartext(Stored),
-    /// By the password, hashed with MD5.
-    Md5(md5::Stored),
-    /// By SCRAM-SHA-256.
-    Scram(Verifier),
-    /// Not at all, with the words of PostgreSQL for a user whom no line of `pg_hba.conf` lets in.
-    Reject,
-}
-
-impl Credentials {
-    /// For a user who does not exist: a SCRAM exchange that is like any other and fails at its end.
-    ///
-    /// `secret` is random, made once and kept: the same user then has the same salt each time.
-    pub fn unknown(secret: &[u8], user: &[u8]) -> Self {
-        Self::Scram(Verifier::mock(secret, user, scram::DEFAULT_ITERATIONS))
-    }
-}
-
-/// A password as a server may store it.
-#[derive(Debug)]
-pub enum Stored {
-    /// As it is.
-    Plain(Password),
-    /// Hashed with MD5.
-    Md5(md5::Stored),
-    /// As a SCRAM verifier. To check a password against it takes a derivation.
-    Scram(Verifier),
-}
-
-/// A start-up message, kept.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Startup {
-    body: Vec<u8>,
-    version: ProtocolVersion,
-}
-
 /// A user who is in.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Login {
     /// What the client began with.
     pub startup: Startup,
+    /// How the user was authenticated; [`AuthMethod::None`] by trust and by certificate.
+    pub auth_method: AuthMethod,
+    /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS).
+    pub channel_bound: bool,
     /// After SCRAM: what it takes to log in as this user at any server that stores the same verifier.
     pub keys: Option<ScramKeys>,
+    /// After GSSAPI: the client's principal.
+    pub principal: Option<String>,
+    /// What the TLS layer reported, if there is TLS.
+    pub tls: Option<TlsInfo>,
+}
+
+/// How the user is authenticated, as far as the words of a refusal depend on it.
+#[derive(Clone, Copy, Debug)]
+enum Method {
+    Trust,
+    Certificate,
+    Password(AuthMethod),
+    Gss,
+    OAuth,
 }
 
 #[derive(Debug)]
@@ -138,58 +150,49 @@ enum State {
     Checking(Verifier, Password),
     /// It was derived, and is right or wrong.
     Checked(bool),
-    /// The mechanisms are out; the client's choice comes next.
-    ScramFirst(ServerFirst, Choice),
+    /// The mechanisms are out; the client's choice comes next, or after a choice without data its first message.
+    ScramFirst {
+        verifier: Verifier,
+        nonce: Nonce,
+        chosen: Option<OfferedBinding>,
+    },
     /// The challenge is out; the client's proof comes next.
-    ScramFinal(ServerChallenge),
+    ScramFinal(ServerChallenge, bool),
+    /// OAUTHBEARER was offered; the client's token comes next, or after a choice without data its first message.
+    OAuthFirst {
+        login: OAuthLogin,
+        chosen: bool,
+    },
+    /// A token is to be handed out, or has been.
+    TokenChecking(Option<TokenCheck>, OAuthOffer),
+    /// The token is good or not.
+    TokenChecked(bool, OAuthOffer),
+    /// The failure document is out; the client's acknowledgement comes next.
+    OAuthFailing,
+    /// GSSAPI was asked for, or a token of ours is out; the client's comes next.
+    GssAwait(Context, Principals),
+    /// A step is to be handed out, or has been.
+    GssStepping(Option<GssJob>, Principals),
+    /// The step has been done.
+    GssStepped(GssStepped, Principals),
     /// AuthenticationOk is out.
     In,
     /// Over: the login has been handed out, or an error has.
     Over,
 }
 
+struct Context(Box<dyn GssContext>);
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("..")
+    }
+}
+
 #[derive(Debug)]
 enum PasswordCheck {
     Clear(Stored),
     Md5(md5::Stored, [u8; 4]),
-}
-
-/// Whether the client has named its mechanism.
-#[derive(Debug)]
-enum Choice {
-    Open,
-    /// Made, without a first message: that comes by itself.
-    Made,
-}
-
-impl Startup {
-    /// The message. Its version is the one asked for.
-    pub fn message(&self) -> StartupMessage<'_> {
-        // The body has been decoded once.
-        StartupMessage::decode(&self.body)
-            .unwrap_or(StartupMessage { version: self.version, parameters: Terminated::EMPTY })
-    }
-
-    /// The version that is spoken, after negotiation.
-    pub fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
-    /// The role to log in as; never empty.
-    pub fn user(&self) -> Text<'_> {
-        self.message().get("user").unwrap_or_default()
-    }
-
-    /// The database; the one of the user's name unless another is given.
-    pub fn database(&self) -> Text<'_> {
-        self.message().get("database").filter(|name| !name.is_empty()).unwrap_or(self.user())
-    }
-}
-
-impl std::fmt::Debug for Startup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.message().fmt(f)
-    }
 }
 
 impl Default for Accept {
@@ -206,20 +209,39 @@ impl Accept {
             ssl_declined: false,
             gss_declined: false,
             nonce: None,
+            salt: None,
+            end_point: None,
+            tls: None,
+            limits: None,
+            gss_tokens: 0,
             startup: None,
+            method: Method::Trust,
+            channel_bound: false,
             keys: None,
+            principal: None,
         }
     }
 
-    /// A connection phase over TLS, in which no request for encryption is taken any more.
-    pub fn over_tls(_: crate::link::TlsInfo, _: Option<Vec<u8>>) -> Self {
-        Self { ssl_declined: true, gss_declined: true, ..Self::new() }
+    /// Says that TLS has begun on this connection, and what its layer reports of the client. Requests for encryption are refused then,
+    /// as PostgreSQL does within TLS.
+    pub fn tls(self, tls: TlsInfo) -> Self {
+        Self { tls: Some(tls), ssl_declined: true, gss_declined: true, ..self }
     }
 
-    /// Uses this nonce, and for MD5 a salt from its beginning, instead of asking the operating system. It may never be used
-    /// again.
+    /// Names the certificate that this server presented over TLS, in DER: SCRAM-SHA-256-PLUS is offered then. One that cannot be bound
+    /// to, as one signed with Ed25519, changes nothing.
+    pub fn server_certificate(self, certificate: &[u8]) -> Self {
+        Self { end_point: server_end_point(certificate).ok().flatten(), ..self }
+    }
+
+    /// Uses this nonce instead of asking the operating system. It may never be used again.
     pub fn nonce(self, nonce: Nonce) -> Self {
         Self { nonce: Some(nonce), ..self }
+    }
+
+    /// Uses this salt for MD5 instead of asking the operating system: four random bytes.
+    pub fn salt(self, salt: [u8; 4]) -> Self {
+        Self { salt: Some(salt), ..self }
     }
 
     /// What the client began with, once it has.
@@ -232,53 +254,105 @@ impl Accept {
     /// # Errors
     /// Why there will be no session. The answer to the client, if there is one, is in the outbox.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<AcceptStep<'_>, AuthError> {
+        let before = *self.limits.get_or_insert_with(|| {
+            let limits = *inbox.limits();
+            inbox.set_limits(limits.before_authentication());
+            inbox.set_wiping(true);
+            outbox.set_wiping(true);
+            limits
+        });
+        match self.advance(inbox, outbox) {
+            Ok(Next::Read) => Ok(AcceptStep::Read),
+            Ok(Next::Authenticate) => {
+                self.startup.as_ref().map(AcceptStep::Authenticate).ok_or(AuthError::Denied)
+            }
+            Ok(Next::Derive(job)) => Ok(AcceptStep::Derive(job)),
+            Ok(Next::Token(check)) => Ok(AcceptStep::Token(check)),
+            Ok(Next::Gss(job)) => Ok(AcceptStep::Gss(job)),
+            Ok(Next::Accepted(login)) => {
+                inbox.set_limits(before);
+                inbox.scrub();
+                inbox.set_wiping(false);
+                outbox.scrub();
+                outbox.set_wiping(false);
+                Ok(AcceptStep::Accepted(login))
+            }
+            Ok(Next::Cancel(key)) => {
+                inbox.set_limits(before);
+                Ok(AcceptStep::Cancel(key))
+            }
+            Err(error) => {
+                inbox.set_limits(before);
+                self.refuse(&error, outbox);
+                Err(error)
+            }
+        }
+    }
+
+    fn advance(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<Next, AuthError> {
         loop {
             self.state = match mem::replace(&mut self.state, State::Over) {
                 State::FirstPacket => {
                     if inbox.peek().first() == Some(&TLS_HANDSHAKE) {
-                        return Err(PeerError::DirectTls.into());
+                        return Err(ClientError::DirectTls.into());
                     }
-                    let Some(body) = inbox.next_packet(LONGEST_PACKET)? else {
+                    let claimed = inbox.peek().first_chunk().map_or(0, |field| i32::from_be_bytes(*field));
+                    let body = inbox
+                        .next_packet(first::LONGEST_PACKET)
+                        .map_err(|_| ClientError::PacketLength(claimed))?;
+                    let Some(body) = body else {
                         self.state = State::FirstPacket;
-                        return Ok(AcceptStep::Read);
+                        return Ok(Next::Read);
                     };
                     match self.first_packet(body, outbox)? {
-                        Some(cancel) => return Ok(AcceptStep::Cancel(cancel)),
+                        Some(cancel) => return Ok(Next::Cancel(cancel)),
                         None if self.startup.is_some() => State::Asked,
                         None => State::FirstPacket,
                     }
                 }
                 State::Asked => {
                     self.state = State::Asked;
-                    // It is there since the first packet.
-                    return self.startup.as_ref().map(AcceptStep::Authenticate).ok_or(AuthError::Denied);
+                    return Ok(Next::Authenticate);
                 }
                 State::Checking(verifier, password) => {
                     let job = verifier.derivation(&password);
                     self.state = State::Checking(verifier, password);
-                    return Ok(AcceptStep::Derive(job));
+                    return Ok(Next::Derive(job));
                 }
                 State::Checked(true) => self.let_in(outbox),
-                State::Checked(false) => {
-                    self.refuse(&AuthError::Denied, outbox);
-                    return Err(AuthError::Denied);
+                State::Checked(false) => return Err(AuthError::Denied),
+                State::TokenChecking(check, offer) => {
+                    self.state = State::TokenChecking(None, offer);
+                    return check.map(Next::Token).ok_or(AuthError::Misuse(
+                        "the result of a token's check has to be handed to Accept::token_checked",
+                    ));
                 }
+                State::TokenChecked(true, _) => self.let_in(outbox),
+                State::TokenChecked(false, offer) => fail_token(&offer, outbox),
+                State::GssStepping(job, principals) => {
+                    self.state = State::GssStepping(None, principals);
+                    return job.map(Next::Gss).ok_or(AuthError::Misuse(
+                        "the result of a GSSAPI step has to be handed to Accept::stepped",
+                    ));
+                }
+                State::GssStepped(stepped, principals) => self.after_gss(stepped, principals, outbox)?,
                 State::In => {
                     let Some(startup) = self.startup.take() else { return Err(AuthError::Denied) };
-                    return Ok(AcceptStep::Accepted(Login { startup, keys: self.keys.take() }));
+                    return Ok(Next::Accepted(Login {
+                        startup,
+                        auth_method: self.method.auth_method(),
+                        channel_bound: self.channel_bound,
+                        keys: self.keys.take(),
+                        principal: self.principal.take(),
+                        tls: self.tls.take(),
+                    }));
                 }
                 state => match inbox.next()? {
                     None => {
                         self.state = state;
-                        return Ok(AcceptStep::Read);
+                        return Ok(Next::Read);
                     }
-                    Some(frame) => match self.answer(state, frame, outbox) {
-                        Ok(next) => next,
-                        Err(error) => {
-                            self.refuse(&error, outbox);
-                            return Err(error);
-                        }
-                    },
+                    Some(frame) => self.answer(state, frame, outbox)?,
                 },
             };
         }
@@ -297,35 +371,82 @@ impl Accept {
         if !matches!(self.state, State::Asked) {
             return Ok(());
         }
-        inbox.set_limits(inbox.limits().before_authentication());
         self.state = State::Over;
-        self.state = match credentials {
+        let asked = self.ask(credentials, inbox, outbox);
+        match asked {
+            Ok(state) => {
+                self.state = state;
+                Ok(())
+            }
+            Err(error) => {
+                if let Some(limits) = self.limits {
+                    inbox.set_limits(limits);
+                }
+                self.refuse(&error, outbox);
+                Err(error)
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        credentials: Credentials,
+        inbox: &mut Inbox,
+        outbox: &mut Outbox,
+    ) -> Result<State, AuthError> {
+        let mut bound = |bytes: usize| {
+            let limits = inbox.limits().before_authentication();
+            inbox.set_limits(Limits { control: bytes, bulk: bytes, ..limits });
+        };
+        Ok(match credentials {
             Credentials::Trust => self.let_in(outbox),
+            Credentials::Certificate(user) => {
+                self.method = Method::Certificate;
+                self.check_certificate(&user)?;
+                self.let_in(outbox)
+            }
             Credentials::Cleartext(stored) => {
+                self.method = Method::Password(AuthMethod::Password);
+                bound(LONGEST_PASSWORD);
                 outbox.put(&Authentication::CleartextPassword);
                 State::AwaitPassword(PasswordCheck::Clear(stored))
             }
             Credentials::Md5(stored) => {
-                let salt = *self.take_nonce()?.as_str().as_bytes().first_chunk().ok_or(AuthError::Entropy)?;
+                self.method = Method::Password(AuthMethod::Md5);
+                bound(LONGEST_PASSWORD);
+                let salt = self.salt.take().map_or_else(md5::fresh_salt, Ok)?;
                 outbox.put(&Authentication::Md5Password { salt });
                 State::AwaitPassword(PasswordCheck::Md5(stored, salt))
             }
             Credentials::Scram(verifier) => {
-                outbox.put(&Authentication::Sasl(Terminated::from(&[SCRAM_SHA_256.into()])));
-                let first = ServerFirst::new(verifier, self.take_nonce()?, OfferedBinding::NotOffered);
-                State::ScramFirst(first, Choice::Open)
+                self.method = Method::Password(AuthMethod::ScramSha256);
+                bound(LONGEST_SCRAM);
+                let nonce = self.nonce.take().map_or_else(Nonce::fresh, Ok)?;
+                let mechanisms: &[Text<'_>] = match &self.end_point {
+                    Some(_) => &[SCRAM_SHA_256_PLUS.into(), SCRAM_SHA_256.into()],
+                    None => &[SCRAM_SHA_256.into()],
+                };
+                outbox.put(&Authentication::Sasl(Terminated::from(mechanisms)));
+                State::ScramFirst { verifier, nonce, chosen: None }
             }
-            Credentials::Reject => {
-                let user = self.user_lossy();
-                let message = format!("no pg_hba.conf entry for user \"{user}\"");
-                fatal(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, &message, outbox);
-                return Err(AuthError::Denied);
+            Credentials::OAuth(login) => {
+                self.method = Method::OAuth;
+                bound(LONGEST_TOKEN);
+                outbox.put(&Authentication::Sasl(Terminated::from(&[OAUTHBEARER.into()])));
+                State::OAuthFirst { login, chosen: false }
             }
-        };
-        Ok(())
+            Credentials::Gss(login) => {
+                self.method = Method::Gss;
+                bound(LONGEST_TOKEN);
+                outbox.put(&Authentication::Gss);
+                let (context, principals) = login.into_parts();
+                State::GssAwait(Context(context), principals)
+            }
+            Credentials::Reject => return Err(ClientError::Rejected.into()),
+        })
     }
 
-    /// Takes the result of the job that an [`AcceptStep::Derive`] has handed out. What it comes to is told by the next step.
+    /// Takes the result of the job that an [`AcceptStep::Derive`] has handed out. The next step says what it comes to.
     pub fn derived(&mut self, salted: &SaltedPassword) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::Checking(verifier, _) => State::Checked(verifier.matches(salted)),
@@ -334,86 +455,41 @@ impl Accept {
         };
     }
 
-    /// Reads a packet of the time before there are codes: a start-up message is kept, a request for encryption declined.
-    fn first_packet(&mut self, body: &[u8], outbox: &mut Outbox) -> Result<Option<CancelKey>, AuthError> {
-        let version = body.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)));
-        // A second request of a kind is no request, but a version that nobody speaks.
-        let (ssl, gss) = (!self.ssl_declined, !self.gss_declined);
-        match Initial::decode(body) {
-            Ok(Initial::Ssl(_)) if ssl => {
-                self.ssl_declined = true;
-                outbox.put_raw(b"N");
-                return Ok(None);
-            }
-            Ok(Initial::GssEnc(_)) if gss => {
-                self.gss_declined = true;
-                outbox.put_raw(b"N");
-                return Ok(None);
-            }
-            Ok(Initial::Cancel(cancel)) => return Ok(Some(CancelKey::new(cancel.pid, cancel.key.0))),
-            Ok(Initial::Startup(startup)) if startup.version.major() == NEWEST.major() => {
-                self.begin(startup, body, outbox)?;
-                return Ok(None);
-            }
-            Err(error) if version.is_some_and(|version| version.major() == NEWEST.major()) => {
-                let message = "invalid startup packet layout: expected terminator as last byte";
-                fatal(SqlState::PROTOCOL_VIOLATION, message, outbox);
-                return Err(error.into());
-            }
-            // Not even a version, or a malformed request: PostgreSQL closes without a word.
-            Err(error) => return Err(error.into()),
-            Ok(_) => {}
-        }
-        let version = version.unwrap_or(NEWEST);
-        let message = format!("unsupported frontend protocol {version}: server supports 3.0 to {NEWEST}");
-        fatal(SqlState::FEATURE_NOT_SUPPORTED, &message, outbox);
-        Err(PeerError::UnsupportedVersion(version).into())
+    /// Takes the answer to the question that an [`AcceptStep::Token`] has asked. The next step says what it comes to.
+    pub fn token_checked(&mut self, is_good: bool) {
+        self.state = match mem::replace(&mut self.state, State::Over) {
+            State::TokenChecking(None, offer) => State::TokenChecked(is_good, offer),
+            // Nobody has asked for it.
+            state => state,
+        };
     }
 
-    /// Keeps the start-up message, and negotiates what in it is too new.
-    fn begin(
-        &mut self,
-        startup: StartupMessage<'_>,
-        body: &[u8],
-        outbox: &mut Outbox,
-    ) -> Result<(), AuthError> {
-        let version = startup.version.min(NEWEST);
-        let unknown: Vec<Text<'_>> = startup
-            .parameters
-            .iter()
-            .map(|(name, _)| name)
-            .filter(|name| name.as_bytes().starts_with(b"_pq_."))
-            .collect();
-        if version < startup.version || !unknown.is_empty() {
-            outbox.put(&NegotiateProtocolVersion { version, unrecognized: List::from(&unknown[..]) });
-        }
-        let startup = Startup { body: body.to_vec(), version };
-        if startup.user().is_empty() {
-            let message = "no PostgreSQL user name specified in startup packet";
-            fatal(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message, outbox);
-            return Err(PeerError::NoUser.into());
-        }
-        self.startup = Some(startup);
-        Ok(())
+    /// Takes the result of the job that an [`AcceptStep::Gss`] has handed out. The next step says what it comes to.
+    pub fn stepped(&mut self, stepped: GssStepped) {
+        self.state = match mem::replace(&mut self.state, State::Over) {
+            State::GssStepping(None, principals) => State::GssStepped(stepped, principals),
+            // Nobody has asked for it.
+            state => state,
+        };
     }
 
     /// Every way from one state to another that a message of the client opens.
     fn answer(&mut self, state: State, frame: Frame<'_>, outbox: &mut Outbox) -> Result<State, AuthError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
             let message = frame.frontend().map_or("a malformed message", |message| message.name());
-            return Err(PeerError::Unexpected {
-                message,
-                expected: "an answer to the request for authentication",
-            }
-            .into());
+            let expected = "an answer to the request for authentication";
+            return Err(ClientError::Unexpected { message, expected }.into());
         }
         let response = frame.decode::<AuthenticationResponse<'_>>()?;
         Ok(match state {
             State::AwaitPassword(check) => {
                 let password = response.decode_as::<PasswordMessage<'_>>()?.password.0.as_bytes();
+                if password.is_empty() {
+                    return Err(ClientError::EmptyPassword.into());
+                }
                 let user = self.startup.as_ref().map_or(&b""[..], |startup| startup.user().as_bytes());
                 let right = match check {
-                    PasswordCheck::Clear(Stored::Plain(stored)) => !stored.is_empty() && stored == *password,
+                    PasswordCheck::Clear(Stored::Plain(stored)) => stored == *password,
                     PasswordCheck::Clear(Stored::Md5(stored)) => {
                         stored.matches(user, &Password::from(password))
                     }
@@ -424,74 +500,147 @@ impl Accept {
                 };
                 if right { self.let_in(outbox) } else { return Err(AuthError::Denied) }
             }
-            State::ScramFirst(first, Choice::Open) => {
+            State::ScramFirst { verifier, nonce, chosen: None } => {
                 let response = response.decode_as::<SaslInitialResponse<'_>>()?;
-                if response.mechanism != SCRAM_SHA_256 {
-                    return Err(PeerError::NoMechanism.into());
-                }
+                let binding = match &self.end_point {
+                    Some(hash) if response.mechanism == SCRAM_SHA_256_PLUS => {
+                        OfferedBinding::TlsServerEndPoint(hash.clone())
+                    }
+                    Some(_) if response.mechanism == SCRAM_SHA_256 => OfferedBinding::Declined,
+                    None if response.mechanism == SCRAM_SHA_256 => OfferedBinding::NotOffered,
+                    _ => return Err(ClientError::NoMechanism.into()),
+                };
                 match response.data {
-                    Some(data) => challenge(first, data, outbox)?,
+                    Some(data) => challenge(verifier, nonce, binding, data, outbox)?,
                     None => {
                         outbox.put(&Authentication::SaslContinue(Secret(b"")));
-                        State::ScramFirst(first, Choice::Made)
+                        State::ScramFirst { verifier, nonce, chosen: Some(binding) }
                     }
                 }
             }
-            State::ScramFirst(first, Choice::Made) => {
-                challenge(first, response.decode_as::<SaslResponse<'_>>()?.data, outbox)?
+            State::ScramFirst { verifier, nonce, chosen: Some(binding) } => {
+                let data = response.decode_as::<SaslResponse<'_>>()?.data;
+                challenge(verifier, nonce, binding, data, outbox)?
             }
-            State::ScramFinal(challenge) => {
+            State::ScramFinal(challenge, bound) => {
                 let proof = response.decode_as::<SaslResponse<'_>>()?.data;
                 let accepted = challenge.client_final(proof.0)?;
                 outbox.put(&Authentication::SaslFinal(Secret(accepted.message())));
                 self.keys = Some(accepted.keys());
+                self.channel_bound = bound;
                 self.let_in(outbox)
+            }
+            State::OAuthFirst { login, chosen: false } => {
+                let response = response.decode_as::<SaslInitialResponse<'_>>()?;
+                if response.mechanism != OAUTHBEARER {
+                    return Err(ClientError::NoMechanism.into());
+                }
+                match response.data {
+                    Some(data) => first_token(login, data, outbox)?,
+                    None => {
+                        outbox.put(&Authentication::SaslContinue(Secret(b"")));
+                        State::OAuthFirst { login, chosen: true }
+                    }
+                }
+            }
+            State::OAuthFirst { login, chosen: true } => {
+                first_token(login, response.decode_as::<SaslResponse<'_>>()?.data, outbox)?
+            }
+            State::OAuthFailing => {
+                let answer = response.decode_as::<SaslResponse<'_>>()?.data;
+                if answer.0 != oauth::ANSWER {
+                    return Err(ClientError::OAuth(OAuthFault::Answer).into());
+                }
+                return Err(AuthError::Denied);
+            }
+            State::GssAwait(Context(context), principals) => {
+                self.gss_tokens += 1;
+                if self.gss_tokens > MOST_GSS_TOKENS {
+                    return Err(ClientError::EndlessGss.into());
+                }
+                let token = response.decode_as::<GssResponse<'_>>()?.data;
+                State::GssStepping(Some(GssJob::go_on(context, token.0)), principals)
             }
             state => state,
         })
+    }
+
+    fn after_gss(
+        &mut self,
+        stepped: GssStepped,
+        principals: Principals,
+        outbox: &mut Outbox,
+    ) -> Result<State, AuthError> {
+        let (context, output) = stepped.0.map_err(|error| PluginError::new("GSSAPI library", error))?;
+        let (token, peer) = match output {
+            GssOutput::Continue(token) => {
+                outbox.put(&Authentication::GssContinue(Secret(&token)));
+                return Ok(State::GssAwait(Context(context), principals));
+            }
+            GssOutput::Done { token, peer } => (token, peer),
+        };
+        // A context that names nobody lets nobody in.
+        let peer = peer.filter(|peer| principals.allow(peer)).ok_or(AuthError::Denied)?;
+        if let Some(token) = token.filter(|token| !token.is_empty()) {
+            outbox.put(&Authentication::GssContinue(Secret(&token)));
+        }
+        self.principal = Some(peer);
+        Ok(self.let_in(outbox))
     }
 
     fn let_in(&self, outbox: &mut Outbox) -> State {
         outbox.put(&Authentication::Ok);
         State::In
     }
+}
 
-    /// Tells the client why, in PostgreSQL's words.
-    fn refuse(&self, error: &AuthError, outbox: &mut Outbox) {
-        let user = self.user_lossy();
-        match error {
-            AuthError::Denied => {
-                let message = format!("password authentication failed for user \"{user}\"");
-                fatal(SqlState::INVALID_PASSWORD, &message, outbox);
-            }
-            AuthError::Peer(PeerError::Unexpected { .. }) => {
-                fatal(SqlState::PROTOCOL_VIOLATION, "expected password response", outbox);
-            }
-            AuthError::Peer(PeerError::NoMechanism) => {
-                let message = "client selected an invalid SASL authentication mechanism";
-                fatal(SqlState::PROTOCOL_VIOLATION, message, outbox);
-            }
-            AuthError::Peer(_) => fatal(SqlState::PROTOCOL_VIOLATION, "malformed SCRAM message", outbox),
-            _ => fatal(SqlState::PROTOCOL_VIOLATION, "invalid message format", outbox),
-        }
-    }
+/// As [`AcceptStep`], which borrows the machine.
+enum Next {
+    Read,
+    Authenticate,
+    Derive(Derivation),
+    Token(TokenCheck),
+    Gss(GssJob),
+    Accepted(Login),
+    Cancel(CancelKey),
+}
 
-    fn user_lossy(&self) -> String {
-        self.startup.as_ref().map(|startup| startup.user().to_string()).unwrap_or_default()
-    }
-
-    fn take_nonce(&mut self) -> Result<Nonce, AuthError> {
-        match self.nonce.take() {
-            Some(nonce) => Ok(nonce),
-            None => Nonce::fresh(),
+impl Method {
+    fn auth_method(self) -> AuthMethod {
+        match self {
+            Self::Trust | Self::Certificate => AuthMethod::None,
+            Self::Password(method) => method,
+            Self::Gss => AuthMethod::Gss,
+            Self::OAuth => AuthMethod::OAuth,
         }
     }
 }
 
-fn challenge(first: ServerFirst, data: Secret<'_>, outbox: &mut Outbox) -> Result<State, AuthError> {
-    let challenge = first.client_first(data.0)?;
+fn challenge(
+    verifier: Verifier,
+    nonce: Nonce,
+    binding: OfferedBinding,
+    data: Secret<'_>,
+    outbox: &mut Outbox,
+) -> Result<State, AuthError> {
+    let bound = matches!(binding, OfferedBinding::TlsServerEndPoint(_));
+    let challenge = ServerFirst::new(verifier, nonce, binding).client_first(data.0)?;
     outbox.put(&Authentication::SaslContinue(Secret(challenge.message())));
-    Ok(State::ScramFinal(challenge))
+    Ok(State::ScramFinal(challenge, bound))
+}
+
+fn first_token(login: OAuthLogin, data: Secret<'_>, outbox: &mut Outbox) -> Result<State, AuthError> {
+    let token = oauth::read_client_first(data.0).map_err(ClientError::OAuth)?;
+    let (offer, check) = login.into_parts(token);
+    Ok(match check {
+        Some(check) => State::TokenChecking(Some(check), offer),
+        None => fail_token(&offer, outbox),
+    })
+}
+
+fn fail_token(offer: &OAuthOffer, outbox: &mut Outbox) -> State {
+    outbox.put(&Authentication::SaslContinue(Secret(offer.document().as_bytes())));
+    State::OAuthFailing
 }
 
 /// Tells a client what a session begins with: parameters, the key for cancel requests if there is one, and ReadyForQuery.
@@ -511,13 +660,4 @@ pub fn welcome<'p>(
         outbox.put(&BackendKeyData { pid: request.pid, key: request.key });
     }
     outbox.put(&ReadyForQuery { status: TransactionStatus::Idle });
-}
-
-/// Puts an ErrorResponse of severity FATAL. Flush and close afterwards.
-pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
-    let field = |code, value| ErrorField { code, value: Text::from(value) };
-    // A user name may hold whatever a client likes, but no NUL: it came as a string.
-    let fields =
-        [field(b'S', "FATAL"), field(b'V', "FATAL"), field(b'C', state.as_str()), field(b'M', message)];
-    outbox.put(&ErrorResponse { fields: (&fields).into() });
 }

@@ -2,30 +2,63 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
+use pg_wire::backend::ServerError;
 use pg_wire::frontend::ProtocolVersion;
 
+use crate::certificate::CertificateError;
 use crate::config::AuthMethod;
 pub use crate::config::error::{ConfigError, ServiceError, UnsupportedParameter};
+use crate::oauth::{Discovery, OAuthFault};
 
-/// Why the connection phase failed. No variant holds a password, a key or a connection string.
+/// Why the connection phase failed. No variant holds a password, a key, a token or a connection string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// The server said no, in words of its own.
+    /// As a client: the server refused, in words of its own.
     Server(Refusal),
-    /// The peer sent something that the protocol does not allow, or could not prove what it has to prove.
+    /// As a client: the server sent something that the protocol does not allow, or could not prove what it has to prove. As a server:
+    /// the same of a client's SCRAM message.
     Peer(PeerError),
+    /// As a server: the client sent something that the protocol does not allow, or that is not offered.
+    Client(ClientError),
     /// The bytes are not the protocol's, or ours cannot be sent.
     Wire(WireError),
     /// What the peer asks for is allowed by the protocol and refused by the caller's configuration.
     Policy(PolicyError),
     /// The caller's configuration cannot be used.
     Config(ConfigError),
-    /// In the server's chair: the client's password or proof is wrong. It is the same error for a user who does not exist.
+    /// As a server: the client's password, proof, token or principal is wrong. It is the same error for a user who does not exist.
     Denied,
     /// The operating system gave no random bytes.
     Entropy,
+    /// A certificate cannot be read.
+    Certificate(CertificateError),
+    /// Code that the caller plugged in, such as a token source or a GSSAPI library, failed.
+    Plugin(PluginError),
+    /// The caller has called the machine out of order: what it should have done first.
+    Misuse(&'static str),
+}
+
+impl AuthError {
+    /// The server's own error, whole, if it sent one.
+    pub fn server_error(&self) -> Option<&ServerError> {
+        match self {
+            Self::Server(Refusal::Response(error)) => Some(error),
+            Self::Server(Refusal::Token(refusal)) => Some(&refusal.response),
+            _ => None,
+        }
+    }
+
+    /// The server's document, if this attempt ended because no token was there yet: connect once more, with
+    /// [`Handshake::discovery`](crate::Handshake::discovery).
+    pub fn discovery(&self) -> Option<&Discovery> {
+        match self {
+            Self::Server(Refusal::Token(refusal)) if !refusal.token_sent => Some(&refusal.document),
+            _ => None,
+        }
+    }
 }
 
 /// What a server gave as its reason. The text comes from a stranger as long as nothing is proven.
@@ -33,15 +66,63 @@ pub enum AuthError {
 #[non_exhaustive]
 pub enum Refusal {
     /// Its ErrorResponse, whole.
-    Response(pg_wire::backend::ServerError),
+    Response(ServerError),
     /// Bare text where its first message should be: it is too busy to start a process that would speak the protocol. At most
     /// 256 characters of printable ASCII, others shown as `?`.
     Text(Box<str>),
     /// The `e=` attribute of a SCRAM message, such as `invalid-proof`: at most 64 characters of printable ASCII, others shown as `?`.
     Scram(Box<str>),
+    /// It refused a bearer token, or none, and says where to get one.
+    Token(Box<TokenRefusal>),
 }
 
-/// What the peer did wrong.
+/// How a server refused a bearer token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenRefusal {
+    /// Whether a token was sent. If none was, the document is what the attempt was made for.
+    pub token_sent: bool,
+    /// The server's JSON document, whole.
+    pub document: Discovery,
+    /// Its ErrorResponse, whole.
+    pub response: ServerError,
+}
+
+/// The failure of code that the caller plugged in. Two are equal when they are clones of one.
+#[derive(Clone, Debug)]
+pub struct PluginError {
+    /// The plug-in: `token source` or `GSSAPI`.
+    what: &'static str,
+    error: Arc<dyn Error + Send + Sync>,
+}
+
+impl PluginError {
+    pub(crate) fn new(what: &'static str, error: Box<dyn Error + Send + Sync>) -> Self {
+        Self { what, error: error.into() }
+    }
+}
+
+impl PartialEq for PluginError {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.error, &other.error)
+    }
+}
+
+impl Eq for PluginError {}
+
+impl fmt::Display for PluginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} failed", self.what)
+    }
+}
+
+impl Error for PluginError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.error)
+    }
+}
+
+/// What the server did wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerError {
@@ -54,38 +135,78 @@ pub enum PeerError {
     },
     /// It spoke before it was spoken to. What came before TLS began must not be read as if it had come through it.
     Early,
-    /// AuthenticationOk from a server that has not proven, with its signature, that it knows the password's verifier.
+    /// It does not speak PostgreSQL: how its answer begins, at most 32 characters of printable ASCII, others shown as `?`.
+    Foreign(Box<str>),
+    /// It answers with TLS to a message in clear: the port may be one that begins with TLS (`sslnegotiation=direct`).
+    Tls,
+    /// AuthenticationOk from a server that has not proven, with its signature, that it knows the password's verifier; or before the
+    /// exchange that it began has come to its end.
     Unproven,
-    /// It offers SASL mechanisms, and none that we know.
+    /// It offers SASL mechanisms, and none that is known here.
     NoMechanism,
     /// It offers to bind SCRAM to a TLS channel where there is none: somebody between us has taken TLS away. (Or the stream is
     /// the caller's own and has TLS, which has to be said: [`Link::Tls`](crate::Link::Tls).)
     TlsStripped,
-    /// It asks for a kind of authentication that we do not know; the number is the one on the wire.
+    /// It asks for a kind of authentication that is not known here; the number is the one on the wire.
     UnknownAuthentication(u32),
-    /// It negotiates a version that nobody asked for or that does not exist.
+    /// It negotiates a version that nobody asked for.
     Version(ProtocolVersion),
+    /// It negotiates a version that does not exist, or one from before version 3.
+    NoSuchVersion(ProtocolVersion),
+    /// It negotiates the version for a second time.
+    VersionTwice,
     /// It does not recognise an option that was not sent.
     UnknownOption,
-    /// The client begins with TLS, which is not offered.
-    DirectTls,
-    /// The client speaks a version of the protocol that is not spoken here.
-    UnsupportedVersion(ProtocolVersion),
-    /// The client's start-up message names no user.
-    NoUser,
     /// A cancel key of a length that the session's protocol version does not have.
     KeyLength(usize),
     /// More notices or parameters than anyone would send who means well.
     Flood,
+    /// More GSSAPI tokens than any context takes.
+    EndlessGss,
+    /// Its answer to a bearer token is no document that could be read: 1 to 16,384 bytes of UTF-8 without control characters.
+    Document,
     /// A SCRAM message could not be accepted.
     Scram {
-        /// The message's name in RFC 5802, such as `server-first-message`.
+        /// The message's name in RFC 5802, such as `server-first-message`. It says who sent it.
         message: &'static str,
         /// Where the trouble starts, in bytes from the start of the message.
         offset: usize,
         /// What the trouble is.
         fault: ScramFault,
     },
+}
+
+/// What the client did wrong, as a server sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// A message that has no place here.
+    Unexpected {
+        /// The message, by its name in the manual.
+        message: &'static str,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// It begins with TLS, which is not offered.
+    DirectTls,
+    /// It speaks a version of the protocol that is not spoken here.
+    UnsupportedVersion(ProtocolVersion),
+    /// Its first packet claims a length, in bytes, that no first packet has.
+    PacketLength(i32),
+    /// Its start-up message names no user.
+    NoUser,
+    /// It sent an empty password.
+    EmptyPassword,
+    /// It chose a SASL mechanism that was not offered.
+    NoMechanism,
+    /// It presented no certificate, or none that the TLS layer has verified.
+    NoCertificate,
+    /// Its user may not log in at all.
+    Rejected,
+    /// More GSSAPI tokens than any context takes.
+    EndlessGss,
+    /// An OAUTHBEARER message could not be accepted.
+    OAuth(OAuthFault),
 }
 
 /// What is wrong with a SCRAM message.
@@ -104,8 +225,12 @@ pub enum ScramFault {
     Nonce,
     /// The iteration count is zero, or too large to be a number.
     Iterations,
-    /// Channel binding is missing where it was agreed on, there where it was not, of another type, or binds another channel.
+    /// Channel binding: missing where it was agreed on, or there where it was not.
     Binding,
+    /// The client binds by another type than `tls-server-end-point`.
+    BindingType,
+    /// The client is bound to another channel: the certificate that it saw is not the server's.
+    OtherChannel,
     /// The client believes that the server offers no channel binding, but it does: somebody in the middle may have cut the offer.
     Downgrade,
     /// The server's signature is wrong: it does not know the password's verifier.
@@ -136,6 +261,8 @@ pub enum PolicyError {
     Method(AuthMethod),
     /// `channel_binding` is required, and the exchange was not bound to a TLS channel.
     ChannelBinding,
+    /// `channel_binding` is required, and the server's certificate has a signature that defines no hash to bind by, as Ed25519.
+    NoEndPoint,
     /// `sslmode` demands TLS, and the connection has none.
     TlsRequired,
     /// The server speaks no version as new as the oldest that is accepted.
@@ -147,6 +274,12 @@ pub enum PolicyError {
     },
     /// The server asks for a password, and there is none.
     NoPassword,
+    /// The server asks for a bearer token, and there is no source of tokens.
+    NoTokens,
+    /// The server asks for a bearer token on a connection without TLS.
+    TokenInClear,
+    /// The server asks for GSSAPI or SSPI, and nothing is plugged in for it.
+    NoGss,
 }
 
 /// What is wrong with the bytes of the connection phase.
@@ -169,7 +302,11 @@ impl fmt::Display for AuthError {
             Self::Wire(error) => error.fmt(f),
             Self::Policy(error) => error.fmt(f),
             Self::Config(error) => error.fmt(f),
-            Self::Denied => f.write_str("password authentication failed"),
+            Self::Client(error) => error.fmt(f),
+            Self::Denied => f.write_str("authentication failed"),
+            Self::Certificate(error) => error.fmt(f),
+            Self::Plugin(error) => error.fmt(f),
+            Self::Misuse(first) => write!(f, "the connection phase was driven out of order: {first}"),
             Self::Entropy => f.write_str("the operating system gave no random bytes"),
         }
     }
@@ -181,6 +318,12 @@ impl fmt::Display for Refusal {
             Self::Response(response) => response.fmt(f),
             Self::Text(text) => write!(f, "the server refused the connection: {text}"),
             Self::Scram(reason) => write!(f, "the server refused the SCRAM exchange: {reason}"),
+            Self::Token(refusal) if refusal.token_sent => {
+                write!(f, "{} (the server refused the bearer token)", refusal.response)
+            }
+            Self::Token(_) => f.write_str(
+                "there is no bearer token yet: the server has said where to get one, connect again with its document",
+            ),
         }
     }
 }
@@ -192,6 +335,12 @@ impl fmt::Display for PeerError {
                 write!(f, "the server sent {message} where {expected} was expected")
             }
             Self::Early => f.write_str("the server spoke before it was spoken to"),
+            Self::Foreign(start) => {
+                write!(f, "the server does not speak PostgreSQL: its answer begins with \"{start}\"")
+            }
+            Self::Tls => f.write_str(
+                "the server answers with TLS where PostgreSQL was expected: try sslnegotiation=direct, or another port",
+            ),
             Self::Unproven => f.write_str("the server says that all is well without having proven who it is"),
             Self::NoMechanism => f.write_str("the server offers no SASL mechanism that is known here"),
             Self::TlsStripped => {
@@ -203,17 +352,43 @@ impl fmt::Display for PeerError {
             Self::Version(version) => {
                 write!(f, "the server wants to speak protocol {version}, which was not asked for")
             }
+            Self::NoSuchVersion(version) => {
+                write!(f, "the server wants to speak protocol {version}, which does not exist in version 3")
+            }
+            Self::VersionTwice => f.write_str("the server negotiates the protocol version a second time"),
             Self::UnknownOption => f.write_str("the server refuses a protocol option that was not sent"),
+            Self::KeyLength(length) => write!(f, "the server sent a cancel key of {length} bytes"),
+            Self::Flood => f.write_str("the server sends notices or parameters without end"),
+            Self::EndlessGss => f.write_str("the server's GSSAPI exchange has no end"),
+            Self::Document => f.write_str("the server refused the bearer token with a document that is too long or no text"),
+            Self::Scram { message, offset, fault } => {
+                let side = if message.starts_with("client") { "client" } else { "server" };
+                write!(f, "the {side} sent a bad SCRAM {message}, at byte {offset}: {fault}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unexpected { message, expected } => {
+                write!(f, "the client sent {message} where {expected} was expected")
+            }
             Self::DirectTls => f.write_str("the client begins with TLS, which is not offered"),
             Self::UnsupportedVersion(version) => {
                 write!(f, "the client speaks protocol {version}, which is not supported")
             }
-            Self::NoUser => f.write_str("the client names no user"),
-            Self::KeyLength(length) => write!(f, "the server sent a cancel key of {length} bytes"),
-            Self::Flood => f.write_str("the server sends notices or parameters without end"),
-            Self::Scram { message, offset, fault } => {
-                write!(f, "bad SCRAM {message} at byte {offset}: {fault}")
+            Self::PacketLength(length) => {
+                write!(f, "the client's first packet claims {length} bytes: it is not PostgreSQL's, or cut")
             }
+            Self::NoUser => f.write_str("the client names no user"),
+            Self::EmptyPassword => f.write_str("the client sent an empty password"),
+            Self::NoMechanism => f.write_str("the client chose a SASL mechanism that was not offered"),
+            Self::NoCertificate => f.write_str("the client presented no certificate that TLS has verified"),
+            Self::Rejected => f.write_str("the client's user may not log in"),
+            Self::EndlessGss => f.write_str("the client's GSSAPI exchange has no end"),
+            Self::OAuth(fault) => write!(f, "the client sent a bad OAUTHBEARER message: {fault}"),
         }
     }
 }
@@ -237,7 +412,9 @@ impl fmt::Display for ScramFault {
             Self::Base64 => "invalid base64 or length",
             Self::Nonce => "invalid nonce",
             Self::Iterations => "invalid iteration count",
-            Self::Binding => "channel binding does not match",
+            Self::Binding => "channel binding does not fit the mechanism",
+            Self::BindingType => "unknown type of channel binding",
+            Self::OtherChannel => "bound to another channel",
             Self::Downgrade => "the client did not see that channel binding was offered",
             Self::Signature => "wrong server signature",
         })
@@ -257,7 +434,19 @@ impl fmt::Display for PolicyError {
             Self::Version { server, min } => {
                 write!(f, "the server speaks protocol {server} at most, and {min} is demanded")
             }
+            Self::NoEndPoint => f.write_str(
+                "channel binding is required and the signature of the server's certificate defines no hash to bind by (as Ed25519)",
+            ),
             Self::NoPassword => f.write_str("the server asks for a password and none is given"),
+            Self::NoTokens => {
+                f.write_str("the server asks for a bearer token and the configuration has no source of tokens")
+            }
+            Self::TokenInClear => f.write_str(
+                "the server asks for a bearer token and the connection has no TLS: use sslmode=require or stricter",
+            ),
+            Self::NoGss => {
+                f.write_str("the server asks for GSSAPI or SSPI and the configuration has no library for it")
+            }
             Self::TooManyIterations { asked, max } => {
                 write!(f, "the server asked for {asked} SCRAM iterations, more than the {max} that scram_iterations_max allows")
             }
@@ -271,10 +460,18 @@ impl fmt::Display for PolicyError {
     }
 }
 
-impl Error for AuthError {}
+impl Error for AuthError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Plugin(error) => error.source(),
+            _ => None,
+        }
+    }
+}
 impl Error for WireError {}
 impl Error for Refusal {}
 impl Error for PeerError {}
+impl Error for ClientError {}
 impl Error for PolicyError {}
 
 impl From<Refusal> for AuthError {
@@ -307,6 +504,24 @@ impl From<PeerError> for AuthError {
     }
 }
 
+impl From<ClientError> for AuthError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<CertificateError> for AuthError {
+    fn from(error: CertificateError) -> Self {
+        Self::Certificate(error)
+    }
+}
+
+impl From<PluginError> for AuthError {
+    fn from(error: PluginError) -> Self {
+        Self::Plugin(error)
+    }
+}
+
 impl From<PolicyError> for AuthError {
     fn from(error: PolicyError) -> Self {
         Self::Policy(error)
@@ -334,7 +549,7 @@ mod tests {
         let error = PeerError::Scram { message: "server-first-message", offset: 2, fault: ScramFault::Nonce };
         assert_eq!(
             AuthError::from(error).to_string(),
-            "bad SCRAM server-first-message at byte 2: invalid nonce"
+            "the server sent a bad SCRAM server-first-message, at byte 2: invalid nonce"
         );
         let error = ConfigError::UnknownParameter("sslmod".into());
         assert_eq!(AuthError::from(error).to_string(), "invalid connection parameter \"sslmod\"");

@@ -1,64 +1,93 @@
 //! The client's connection phase, from the start-up message to the first ReadyForQuery.
 
+mod sasl;
+mod settle;
+
 use std::mem;
 use std::num::NonZeroU32;
 
-use pg_wire::backend::{Authentication, Backend, NegotiateProtocolVersion};
-use pg_wire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse, StartupMessage};
-use pg_wire::{Inbox, Outbox, Secret, SecretText, Terminated, Text};
+use pg_wire::backend::{Authentication, Backend};
+use pg_wire::frontend::{GssResponse, PasswordMessage, SaslResponse, StartupMessage};
+use pg_wire::{Inbox, Limits, Outbox, Secret, SecretText, Terminated, Text};
 
-use crate::config::{AuthMethod, BindingMode, Config, ProtocolVersion, SslMode};
-use crate::error::{AuthError, PeerError, PolicyError, Refusal, printable};
-use crate::link::Link;
+use crate::certificate::{CertificateError, server_end_point};
+use crate::config::{AuthMethod, BindingMode, Config, SslMode};
+use crate::error::{AuthError, PeerError, PluginError, PolicyError, Refusal, TokenRefusal, printable};
+use crate::gss::{GssContext, GssJob, GssOutput, GssStepped, GssTarget};
+use crate::link::{Link, TlsInfo};
 use crate::md5;
+use crate::oauth::{self, Discovery, TokenReply, TokenRequest};
 use crate::scram::{
-    ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Derivation, Nonce, Proven, SCRAM_SHA_256,
-    SCRAM_SHA_256_PLUS, SaltedPassword, ScramKeys,
+    ClientChallenged, ClientFinal, ClientFirst, Derivation, Nonce, Proven, SaltedPassword, ScramKeys,
 };
 use crate::secret::Password;
-use crate::session::{CancelKey, Session};
+use crate::session::{Notification, Session};
 
-/// Most bytes of parameters and notices to be kept. Servers send some fifteen parameters and hardly ever a notice: less than
-/// a kilobyte.
-const MOST_KEPT: usize = 256 * 1024;
+/// Most tokens of a server in one GSSAPI exchange. Kerberos takes one, NTLM two.
+const MOST_GSS_TOKENS: usize = 16;
 
-/// What it costs to keep a message beside its bytes, about. Without it a server could make us keep, and search, a hundred thousand
-/// empty ones.
-const COST_OF_KEEPING: usize = 64;
+/// The service that Kerberos knows PostgreSQL by.
+const GSS_SERVICE: &str = "postgres";
 
 /// The client's connection phase as a machine: it decides, and never waits.
 ///
-/// Hand it the two buffers of a connection with each [`step`](Self::step), send what it has put into the one, and do what
+/// Hand the machine the two buffers of a connection with each [`step`](Self::step), send what it has put into the outbox, and do what
 /// it asks for. [`connect`](crate::connect::connect) is that loop; write another if yours has to look different.
 ///
-/// TLS comes before it and apart, so that nothing which arrived in clear can be taken for something that came through TLS.
+/// TLS comes before the machine and apart, so that nothing which arrived in clear can be taken for something that came through TLS.
+///
+/// From its first step to its end the machine sets the inbox's limits: at most 30,000 bytes a message as long as the server is a
+/// stranger, after AuthenticationOk at most 1 MiB for errors, notices and notifications, at the end the limits that it found. All that
+/// is kept is bounded too: 256 KiB of notices, 4 MiB with those after AuthenticationOk, 256 KiB of parameters. Both buffers wipe
+/// what they give up meanwhile; what they still hold after an error is wiped when they are dropped.
 ///
 /// ```text
-///             ┌─────────▶ PasswordSent ───────────────────┐
-///   Start ─▶ AwaitMethod ──────────────────────Ok─────────┼──▶ Settling ──ReadyForQuery──▶ Ready
-///             └─▶ ScramFirst ─▶ Deriving ─▶ ScramFinal ─▶ Proven
+///             ┌─▶ PasswordSent ────────────────────────────────┐
+///   Start ─▶ AwaitMethod ───────────────────────────────Ok─────┼─▶ In ─▶ Settling ──ReadyForQuery──▶ Ready
+///             ├─▶ ScramFirst ─▶ Deriving ─▶ ScramFinal ─▶ Proven ──┤
+///             ├─▶ GssStepping ◀─▶ GssSent     GssStepping ─▶ GssDone ──┤
+///             └─▶ TokenWanted ─▶ TokenSent ────────────────────────┘
+///                                    └──▶ TokenRefused ──ErrorResponse──▶ error with the document
 /// ```
 ///
-/// AuthenticationOk is believed where a password went out or none was asked for, if the configuration allows either; and
-/// after SCRAM only in `Proven`, which only a checked server signature leads to.
+/// AuthenticationOk is accepted where a password or a token went out or nothing was asked for, if the configuration allows either; after
+/// SCRAM only in `Proven`, which only a checked server signature leads to; after GSSAPI only in `GssDone`, when the library says
+/// that the context is established.
 ///
 /// [The flow](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP)
 #[derive(Debug)]
 pub struct Handshake<'c> {
     config: &'c Config,
     link: Link,
-    /// The hash of the server's certificate, if there is TLS and it has one.
-    channel: Option<Vec<u8>>,
+    /// What SCRAM can be bound to.
+    channel: Channel,
+    host: Option<String>,
+    loopback: bool,
+    discovery: Option<Discovery>,
     nonce: Option<Nonce>,
     state: State,
+    /// The limits of the inbox before the first step, until they are back in force.
+    limits: Option<Limits>,
     negotiated: bool,
     /// Keys that were derived and have not been shown to be right.
     fresh: Option<Derived>,
-    /// Bytes of messages that the session has kept something of, and what it costs to keep them.
+    gss_tokens: usize,
+    /// Bytes of notices and notifications that the session keeps, and what it costs to keep them.
     kept: usize,
     /// AuthenticationOk has been accepted.
     authenticated: bool,
     session: Session,
+}
+
+/// What is known of the server's certificate.
+#[derive(Clone, Debug)]
+enum Channel {
+    Unknown,
+    /// Its `tls-server-end-point` hash.
+    EndPoint(Vec<u8>),
+    /// Its signature defines no hash.
+    NoEndPoint,
+    Unreadable(CertificateError),
 }
 
 /// Keys, and what they were derived by beside the password.
@@ -71,12 +100,18 @@ struct Derived {
 
 /// What has to be done before the next step. What the last one put into the outbox has to be sent first.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Step {
     /// Read more into the inbox.
     Read,
     /// Run this, which takes milliseconds of pure computing, wherever there is time for it, and hand the result to
     /// [`Handshake::derived`].
     Derive(Derivation),
+    /// Get a bearer token from [`Config::tokens`](Config#structfield.tokens), and hand the reply to [`Handshake::token`].
+    Token(TokenRequest),
+    /// Run this, which may wait for the disk or the network, where it keeps nobody else from working, and hand the result to
+    /// [`Handshake::stepped`].
+    Gss(GssJob),
     /// The session is ready for its first query.
     Ready(Session),
 }
@@ -97,10 +132,32 @@ enum State {
     ScramFinal(ClientFinal),
     /// The server has proven itself; its Ok comes next.
     Proven(Proven),
-    /// The user is in; parameters and the key come next.
+    /// A token is needed.
+    TokenWanted,
+    /// A token is out, or an empty one that asks where to get one.
+    TokenSent { empty: bool },
+    /// The server has refused the token with this document; its ErrorResponse comes next.
+    TokenRefused { empty: bool, document: Discovery },
+    /// A step of GSSAPI is to be handed out, or has been.
+    GssStepping(Option<GssJob>),
+    /// A token of GSSAPI is out; the server's comes next.
+    GssSent(Context),
+    /// The context is established; Ok comes next.
+    GssDone,
+    /// AuthenticationOk has been accepted, just now.
+    In,
+    /// Parameters and the key come next.
     Settling,
     /// Over: the session has been handed out, or an error has.
     Over,
+}
+
+struct Context(Box<dyn GssContext>);
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("..")
+    }
 }
 
 impl<'c> Handshake<'c> {
@@ -120,20 +177,59 @@ impl<'c> Handshake<'c> {
         Ok(Self {
             config,
             link,
-            channel: None,
+            channel: Channel::Unknown,
+            host: None,
+            loopback: false,
+            discovery: None,
             nonce: None,
             state: State::Start,
+            limits: None,
             negotiated: false,
             fresh: None,
+            gss_tokens: 0,
             kept: 0,
             authenticated: false,
             session: Session::new(config.max_protocol_version),
         })
     }
 
-    /// Binds SCRAM to the TLS channel, by the `tls-server-end-point` hash of the server's certificate.
+    /// Takes what the TLS layer reports, for the session's own report, and binds SCRAM to the certificate in it, as
+    /// [`server_certificate`](Self::server_certificate) does.
+    pub fn tls(mut self, tls: TlsInfo) -> Self {
+        if let Some(certificate) = &tls.certificate {
+            self.channel = channel(certificate);
+        }
+        self.session.tls = Some(tls);
+        self
+    }
+
+    /// Binds SCRAM to the TLS channel, by the certificate that the server presented, in DER.
+    ///
+    /// One that cannot be bound to, as one signed with Ed25519, or cannot be read, is an error only where the configuration
+    /// requires channel binding, and only once the server asks for SCRAM.
+    pub fn server_certificate(self, certificate: &[u8]) -> Self {
+        Self { channel: channel(certificate), ..self }
+    }
+
+    /// Binds SCRAM to the TLS channel, by the `tls-server-end-point` hash of the server's certificate, where the TLS layer gives that
+    /// instead of the certificate.
     pub fn channel(self, certificate_hash: Vec<u8>) -> Self {
-        Self { channel: Some(certificate_hash), ..self }
+        Self { channel: Channel::EndPoint(certificate_hash), ..self }
+    }
+
+    /// Names the host connected to: GSSAPI proves itself to a service on that host, and a token source is told.
+    pub fn host(self, host: impl Into<String>) -> Self {
+        Self { host: Some(host.into()), ..self }
+    }
+
+    /// Says that the server's address is a loopback address. See [`Tokens::allow_plain_local`](oauth::Tokens::allow_plain_local).
+    pub fn loopback(self) -> Self {
+        Self { loopback: true, ..self }
+    }
+
+    /// Takes the document of an earlier attempt ([`AuthError::discovery`]), for the token source.
+    pub fn discovery(self, document: Discovery) -> Self {
+        Self { discovery: Some(document), ..self }
     }
 
     /// Uses this nonce instead of asking the operating system for one. It may never be used again.
@@ -146,31 +242,73 @@ impl<'c> Handshake<'c> {
         self.authenticated
     }
 
+    /// The configuration that it connects by.
+    pub fn config(&self) -> &'c Config {
+        self.config
+    }
+
     /// Goes on as far as what is in the inbox allows.
     ///
     /// # Errors
     /// Why there will be no session. The machine is at its end then.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<Step, AuthError> {
+        let step = self.advance(inbox, outbox);
+        if matches!(step, Err(_) | Ok(Step::Ready(_)))
+            && let Some(limits) = self.limits.take()
+        {
+            inbox.set_limits(limits);
+        }
+        if matches!(step, Ok(Step::Ready(_))) {
+            inbox.scrub();
+            inbox.set_wiping(false);
+            outbox.scrub();
+            outbox.set_wiping(false);
+        }
+        step
+    }
+
+    fn advance(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<Step, AuthError> {
         loop {
             self.state = match mem::replace(&mut self.state, State::Over) {
                 State::Start => {
                     if inbox.buffered() > 0 {
                         return Err(PeerError::Early.into());
                     }
+                    let limits = *self.limits.insert(*inbox.limits());
+                    inbox.set_limits(limits.before_authentication());
+                    inbox.set_wiping(true);
+                    outbox.set_wiping(true);
                     self.start(outbox);
                     State::AwaitMethod
                 }
                 State::Deriving(challenged) => match self.known_keys(&challenged) {
-                    Some(keys) => prove(challenged.finish_with_keys(&keys.client, &keys.server), outbox),
+                    Some(keys) => {
+                        sasl::prove(challenged.finish_with_keys(&keys.client, &keys.server), outbox)
+                    }
                     None => {
                         let job = challenged.derivation(self.password()?);
                         self.state = State::Deriving(challenged);
                         return Ok(Step::Derive(job));
                     }
                 },
-                State::AwaitMethod if let_down(inbox.peek()).is_some() => {
-                    let text = let_down(inbox.peek()).unwrap_or_default();
-                    return Err(Refusal::Text(printable(text, 256)).into());
+                State::TokenWanted => {
+                    self.state = State::TokenWanted;
+                    return Ok(Step::Token(self.token_request()));
+                }
+                State::GssStepping(job) => {
+                    self.state = State::GssStepping(None);
+                    return job.map(Step::Gss).ok_or(AuthError::Misuse(
+                        "the result of a GSSAPI step has to be handed to Handshake::stepped",
+                    ));
+                }
+                State::In => {
+                    if let Some(limits) = self.limits {
+                        inbox.set_limits(limits.while_starting());
+                    }
+                    State::Settling
+                }
+                State::AwaitMethod if foreign(inbox.peek()).is_some() => {
+                    return Err(foreign(inbox.peek()).unwrap_or(PeerError::Early.into()));
                 }
                 state => match inbox.next()? {
                     None => {
@@ -178,18 +316,18 @@ impl<'c> Handshake<'c> {
                         return Ok(Step::Read);
                     }
                     Some(frame) => match (state, frame.backend()?) {
+                        (State::TokenRefused { empty, document }, Backend::ErrorResponse(error)) => {
+                            let response = error.to_owned();
+                            let refusal = TokenRefusal { token_sent: !empty, document, response };
+                            return Err(Refusal::Token(refusal.into()).into());
+                        }
                         (_, Backend::ErrorResponse(error)) => {
                             return Err(Refusal::Response(error.to_owned()).into());
                         }
                         (state, Backend::NoticeResponse(notice)) => {
-                            self.keep(frame.body.len())?;
+                            self.keep(frame.body.len(), &state)?;
                             self.session.notices.push(notice.to_owned());
                             state
-                        }
-                        (State::Settling, Backend::ParameterStatus(status)) => {
-                            self.keep(frame.body.len())?;
-                            self.session.parameters.set(status.name, status.value);
-                            State::Settling
                         }
                         (State::Settling, Backend::ReadyForQuery(_)) => {
                             let empty = Session::new(self.session.version);
@@ -210,11 +348,57 @@ impl<'c> Handshake<'c> {
                 let (salt, iterations) = (challenged.salt().to_vec(), challenged.iterations());
                 let last = challenged.finish_with_keys(&keys.client, &keys.server);
                 self.fresh = Some(Derived { salt, iterations, keys });
-                prove(last, outbox)
+                sasl::prove(last, outbox)
             }
             // Nobody has asked for it.
             state => state,
         };
+    }
+
+    /// Takes the reply of the source that a [`Step::Token`] wants to be asked.
+    ///
+    /// # Errors
+    /// The source's own, as [`AuthError::Plugin`]. The machine is at its end then.
+    pub fn token(
+        &mut self,
+        reply: Result<TokenReply, oauth::SourceError>,
+        outbox: &mut Outbox,
+    ) -> Result<(), AuthError> {
+        if !matches!(self.state, State::TokenWanted) {
+            return Ok(());
+        }
+        self.state = State::Over;
+        let reply = reply.map_err(|error| PluginError::new("token source", error))?;
+        self.state = sasl::send_token(reply, outbox);
+        Ok(())
+    }
+
+    /// Takes the result of the job that a [`Step::Gss`] has handed out.
+    ///
+    /// # Errors
+    /// The library's own, as [`AuthError::Plugin`]. The machine is at its end then.
+    pub fn stepped(&mut self, stepped: GssStepped, outbox: &mut Outbox) -> Result<(), AuthError> {
+        if !matches!(self.state, State::GssStepping(None)) {
+            return Ok(());
+        }
+        self.state = State::Over;
+        let (context, output) = stepped.0.map_err(|error| PluginError::new("GSSAPI library", error))?;
+        let mut send = |token: &[u8]| {
+            if !token.is_empty() {
+                outbox.put(&GssResponse { data: Secret(token) });
+            }
+        };
+        self.state = match output {
+            GssOutput::Continue(token) => {
+                send(&token);
+                State::GssSent(Context(context))
+            }
+            GssOutput::Done { token, .. } => {
+                send(&token.unwrap_or_default());
+                State::GssDone
+            }
+        };
+        Ok(())
     }
 
     fn start(&self, outbox: &mut Outbox) {
@@ -256,23 +440,30 @@ impl<'c> Handshake<'c> {
                 State::PasswordSent
             }
             (State::AwaitMethod, Backend::Authentication(Auth::Sasl(mechanisms))) => {
-                self.allow(AuthMethod::ScramSha256)?;
-                if self.config.scram_keys.is_none() {
-                    self.password()?;
-                }
-                State::ScramFirst(self.begin_scram(*mechanisms, outbox)?)
+                self.begin_sasl(*mechanisms, outbox)?
             }
+            (State::AwaitMethod, Backend::Authentication(Auth::Gss)) => self.begin_gss(AuthMethod::Gss)?,
+            (State::AwaitMethod, Backend::Authentication(Auth::Sspi)) => self.begin_gss(AuthMethod::Sspi)?,
             (
                 State::AwaitMethod,
                 Backend::Authentication(
-                    other @ (Auth::KerberosV5
-                    | Auth::ScmCredential
-                    | Auth::Gss
-                    | Auth::Sspi
-                    | Auth::Unknown { .. }),
+                    other @ (Auth::KerberosV5 | Auth::ScmCredential | Auth::Unknown { .. }),
                 ),
             ) => return Err(PeerError::UnknownAuthentication(other.kind()).into()),
-            (State::PasswordSent, Backend::Authentication(Auth::Ok)) => self.settle(None)?,
+            (State::PasswordSent | State::GssDone, Backend::Authentication(Auth::Ok)) => self.settle(None)?,
+            (State::TokenSent { empty: false }, Backend::Authentication(Auth::Ok)) => self.settle(None)?,
+            (State::TokenSent { empty }, Backend::Authentication(Auth::SaslContinue(document))) => {
+                let document = Discovery::from_server(document.0).ok_or(PeerError::Document)?;
+                outbox.put(&SaslResponse { data: Secret(oauth::ANSWER) });
+                State::TokenRefused { empty, document }
+            }
+            (State::GssSent(Context(context)), Backend::Authentication(Auth::GssContinue(token))) => {
+                self.gss_tokens += 1;
+                if self.gss_tokens > MOST_GSS_TOKENS {
+                    return Err(PeerError::EndlessGss.into());
+                }
+                State::GssStepping(Some(GssJob::go_on(context, token.0)))
+            }
             (State::ScramFirst(first), Backend::Authentication(Auth::SaslContinue(challenge))) => {
                 State::Deriving(first.server_first(challenge.0, self.config.scram_iterations)?)
             }
@@ -282,21 +473,31 @@ impl<'c> Handshake<'c> {
                 State::Proven(proven)
             }
             (State::Proven(proven), Backend::Authentication(Auth::Ok)) => self.settle(Some(proven))?,
-            (State::ScramFirst(_) | State::ScramFinal(_), Backend::Authentication(Auth::Ok)) => {
-                return Err(PeerError::Unproven.into());
+            (
+                State::ScramFirst(_)
+                | State::ScramFinal(_)
+                | State::GssSent(_)
+                | State::TokenSent { empty: true }
+                | State::TokenRefused { .. },
+                Backend::Authentication(Auth::Ok),
+            ) => return Err(PeerError::Unproven.into()),
+            (State::Settling, Backend::ParameterStatus(status)) => {
+                self.keep_parameter(status)?;
+                State::Settling
+            }
+            (State::Settling, Backend::NotificationResponse(notification)) => {
+                let size = notification.channel.as_bytes().len() + notification.payload.as_bytes().len();
+                self.keep(size, &State::Settling)?;
+                self.session.notifications.push(Notification::new(notification));
+                State::Settling
             }
             (State::Settling, Backend::BackendKeyData(data)) => {
-                let length = data.key.0.len();
-                self.keep(length)?;
-                let right = match self.session.version {
-                    ProtocolVersion::V3_0 => length == 4,
-                    _ => (4..=256).contains(&length),
-                };
-                if !right {
-                    return Err(PeerError::KeyLength(length).into());
-                }
-                self.session.cancel_key = Some(CancelKey::new(data.pid, data.key.0));
+                self.keep_key(data)?;
                 State::Settling
+            }
+            // Wherever the first one has led to.
+            (_, Backend::NegotiateProtocolVersion(_)) if self.negotiated => {
+                return Err(PeerError::VersionTwice.into());
             }
             (state, message) => {
                 return Err(
@@ -306,118 +507,15 @@ impl<'c> Handshake<'c> {
         })
     }
 
-    /// Counts what the server makes us keep.
-    fn keep(&mut self, bytes: usize) -> Result<(), PeerError> {
-        self.kept += bytes + COST_OF_KEEPING;
-        if self.kept > MOST_KEPT { Err(PeerError::Flood) } else { Ok(()) }
-    }
-
-    /// The server wants an older version, or does not know an option.
-    fn negotiate(&mut self, offer: &NegotiateProtocolVersion<'_>) -> Result<(), AuthError> {
-        let NegotiateProtocolVersion { version, unrecognized } = *offer;
-        let Config { min_protocol_version: min, max_protocol_version: max, parameters, .. } = self.config;
-        // 3.1 was never spoken. To name the version that was asked for only makes sense to refuse an option.
-        let exists = version.major() == max.major() && version != ProtocolVersion::new(3, 1);
-        let older = version < *max || version == *max && !unrecognized.is_empty();
-        if self.negotiated || !exists || !older {
-            return Err(PeerError::Version(version).into());
-        }
-        if version < *min {
-            return Err(PolicyError::Version { server: version, min: *min }.into());
-        }
-        for option in unrecognized {
-            let sent = |(name, _): &(String, String)| name.starts_with("_pq_.") && option == name.as_str();
-            let Some((name, _)) = parameters.iter().find(|parameter| sent(parameter)) else {
-                return Err(PeerError::UnknownOption.into());
-            };
-            if !self.session.unrecognized_options.contains(name) {
-                self.session.unrecognized_options.push(name.clone());
-            }
-        }
-        self.negotiated = true;
-        self.session.version = version;
-        Ok(())
-    }
-
-    /// The server authenticates by this method, if it may.
-    fn allow(&mut self, method: AuthMethod) -> Result<(), AuthError> {
-        if !self.config.require_auth.allows(method) {
-            return Err(PolicyError::Method(method).into());
-        }
-        // A password that cannot be bound to the channel is not to be sent where binding is demanded.
-        if self.config.channel_binding == BindingMode::Require && method != AuthMethod::ScramSha256 {
-            return Err(PolicyError::ChannelBinding.into());
-        }
-        self.session.auth_method = method;
-        Ok(())
-    }
-
-    /// The server says that the user is in. What was demanded of it is looked at once more, here at the door.
-    fn settle(&mut self, proven: Option<Proven>) -> Result<State, AuthError> {
-        let bound = proven.is_some_and(|proven| proven.is_bound());
-        if self.config.channel_binding == BindingMode::Require && !bound {
-            return Err(PolicyError::ChannelBinding.into());
-        }
-        if !self.config.require_auth.allows(self.session.auth_method) {
-            return Err(PolicyError::Method(self.session.auth_method).into());
-        }
-        self.session.channel_bound = bound;
-        self.authenticated = true;
-        Ok(State::Settling)
-    }
-
-    fn begin_scram(
-        &mut self,
-        mechanisms: Terminated<'_, Text<'_>>,
-        outbox: &mut Outbox,
-    ) -> Result<ClientFirst, AuthError> {
-        let offers = |name: &str| mechanisms.iter().any(|mechanism| mechanism == name);
-        // A server offers it over TLS alone.
-        if self.link != Link::Tls && offers(SCRAM_SHA_256_PLUS) {
-            return Err(PeerError::TlsStripped.into());
-        }
-        let wanted = self.config.channel_binding != BindingMode::Disable;
-        let channel = self.channel.clone().filter(|_| wanted && self.link == Link::Tls);
-        let (mechanism, binding) = match channel {
-            Some(hash) if offers(SCRAM_SHA_256_PLUS) => {
-                (SCRAM_SHA_256_PLUS, ChannelBinding::TlsServerEndPoint(hash))
-            }
-            _ if self.config.channel_binding == BindingMode::Require => {
-                return Err(PolicyError::ChannelBinding.into());
-            }
-            _ if !offers(SCRAM_SHA_256) => return Err(PeerError::NoMechanism.into()),
-            // Should the server have offered it after all, it will see that somebody cut its offer.
-            Some(_) => (SCRAM_SHA_256, ChannelBinding::NotOffered),
-            None => (SCRAM_SHA_256, ChannelBinding::Unsupported),
+    fn begin_gss(&mut self, method: AuthMethod) -> Result<State, AuthError> {
+        self.allow(method)?;
+        let gss = self.config.gss.clone().ok_or(PolicyError::NoGss)?;
+        let target = GssTarget {
+            service: GSS_SERVICE.into(),
+            host: self.host.clone().unwrap_or_default(),
+            sspi: method == AuthMethod::Sspi,
         };
-        let first = ClientFirst::new(self.take_nonce()?, binding);
-        let data = first.message();
-        outbox.put(&SaslInitialResponse { mechanism: mechanism.into(), data: Some(Secret(&data)) });
-        Ok(first)
-    }
-
-    /// The keys that spare us a derivation: given in place of a password, or derived for an earlier connection.
-    fn known_keys(&self, challenged: &ClientChallenged) -> Option<ScramKeys> {
-        let Config { scram_keys, scram_cache, password, .. } = self.config;
-        let cached =
-            || scram_cache.as_ref()?.get(password.as_ref()?, challenged.salt(), challenged.iterations());
-        scram_keys.clone().or_else(cached)
-    }
-
-    /// Keeps what was derived for the next connection, now that the server has shown that it is right.
-    fn remember(&mut self) {
-        if let Some(Derived { salt, iterations, keys }) = self.fresh.take()
-            && let (Some(cache), Some(password)) = (&self.config.scram_cache, &self.config.password)
-        {
-            cache.insert(password, &salt, iterations, keys);
-        }
-    }
-
-    fn take_nonce(&mut self) -> Result<Nonce, AuthError> {
-        match self.nonce.take() {
-            Some(nonce) => Ok(nonce),
-            None => Nonce::fresh(),
-        }
+        Ok(State::GssStepping(Some(GssJob::begin(gss, target))))
     }
 
     fn password(&self) -> Result<&'c Password, AuthError> {
@@ -433,18 +531,32 @@ impl<'c> Handshake<'c> {
     }
 }
 
-/// The text of a server that has no process to speak the protocol with: `E` and a line, without a length. What would be
-/// the length is then four letters: more than half a gigabyte, which nothing is that a stranger may send.
-fn let_down(bytes: &[u8]) -> Option<&[u8]> {
-    let text = bytes.strip_prefix(b"E")?;
-    let letters = text.first_chunk::<4>()?.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
-    let end = text.iter().position(|byte| matches!(byte, 0 | b'\n')).unwrap_or(text.len());
-    letters.then(|| text.get(..end)).flatten()
+fn channel(certificate: &[u8]) -> Channel {
+    match server_end_point(certificate) {
+        Ok(Some(hash)) => Channel::EndPoint(hash),
+        Ok(None) => Channel::NoEndPoint,
+        Err(error) => Channel::Unreadable(error),
+    }
 }
 
-fn prove(last: ClientFinal, outbox: &mut Outbox) -> State {
-    outbox.put(&SaslResponse { data: Secret(last.message()) });
-    State::ScramFinal(last)
+/// Why these bytes cannot be the beginning of an answer to the start-up message, though their header may not say so.
+///
+/// Where PostgreSQL has a length there are four characters: more than half a gigabyte, which nothing is that a stranger may send.
+fn foreign(bytes: &[u8]) -> Option<AuthError> {
+    let start = bytes.first_chunk::<5>()?;
+    if matches!(start, [0x15 | 0x16, 3, 0..=4, ..]) {
+        return Some(PeerError::Tls.into());
+    }
+    if !start.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        return None;
+    }
+    let end = bytes.iter().position(|byte| matches!(byte, 0 | b'\r' | b'\n')).unwrap_or(bytes.len());
+    let line = bytes.get(..end).unwrap_or_default();
+    // A server that has no process to speak the protocol with: `E` and a line, without a length.
+    match line.strip_prefix(b"E") {
+        Some(text) => Some(Refusal::Text(printable(text, 256)).into()),
+        None => Some(PeerError::Foreign(printable(line, 32)).into()),
+    }
 }
 
 /// The message by its name in the manual, where Authentication goes by as many names as it has kinds.
@@ -453,6 +565,8 @@ fn name(message: &Backend<'_>) -> &'static str {
         Backend::Authentication(Authentication::Ok) => "AuthenticationOk",
         Backend::Authentication(Authentication::CleartextPassword) => "AuthenticationCleartextPassword",
         Backend::Authentication(Authentication::Md5Password { .. }) => "AuthenticationMD5Password",
+        Backend::Authentication(Authentication::Gss) => "AuthenticationGSS",
+        Backend::Authentication(Authentication::Sspi) => "AuthenticationSSPI",
         Backend::Authentication(Authentication::GssContinue(_)) => "AuthenticationGSSContinue",
         Backend::Authentication(Authentication::Sasl(_)) => "AuthenticationSASL",
         Backend::Authentication(Authentication::SaslContinue(_)) => "AuthenticationSASLContinue",
@@ -464,11 +578,20 @@ fn name(message: &Backend<'_>) -> &'static str {
 impl State {
     fn expects(&self) -> &'static str {
         match self {
-            Self::Start | Self::Over | Self::Deriving(_) => "nothing",
+            Self::Start
+            | Self::Over
+            | Self::Deriving(_)
+            | Self::TokenWanted
+            | Self::GssStepping(_)
+            | Self::In => "nothing",
             Self::AwaitMethod => "a request for authentication",
-            Self::PasswordSent | Self::Proven(_) => "AuthenticationOk",
+            Self::PasswordSent | Self::Proven(_) | Self::GssDone => "AuthenticationOk",
             Self::ScramFirst(_) => "AuthenticationSASLContinue",
             Self::ScramFinal(_) => "AuthenticationSASLFinal",
+            Self::TokenSent { empty: false } => "AuthenticationOk or AuthenticationSASLContinue",
+            Self::TokenSent { empty: true } => "AuthenticationSASLContinue",
+            Self::TokenRefused { .. } => "ErrorResponse",
+            Self::GssSent(_) => "AuthenticationGSSContinue",
             Self::Settling => "ReadyForQuery",
         }
     }

@@ -12,7 +12,7 @@
 //! - [`Session`]: what the server reported, and the key for cancel requests.
 //! - [`scram`], [`md5`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods by themselves, SCRAM from both chairs.
 //!
-//! No socket, runtime or clock is known here. What takes time is handed out as a value to be run elsewhere
+//! No socket, runtime or clock is known here, but for the age of keys in a [`scram::KeyCache`]. What takes time is handed out as a value to be run elsewhere
 //! ([`scram::Derivation`]), secrets are wiped when they are dropped and never print, and nothing is believed that was not
 //! checked.
 
@@ -21,15 +21,18 @@
 
 pub mod accept;
 pub mod address;
+pub mod certificate;
 pub mod cleartext;
 pub mod config;
 pub mod connect;
 pub mod error;
+pub mod gss;
 pub mod handshake;
 pub mod link;
 pub mod md5;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod oauth;
 pub mod runtime;
 pub mod saslprep;
 pub mod scram;
@@ -38,7 +41,7 @@ pub mod session;
 pub mod stream;
 pub mod tls;
 
-pub use accept::{Accept, AcceptStep, Credentials, Login, Startup, Stored};
+pub use accept::{Accept, AcceptStep, CertificateUser, Credentials, Login, Startup, Stored};
 pub use config::{AuthenticationMode, Config, Host, SslMode, Surroundings};
 pub use connect::{ConnectError, ConnectErrorKind};
 pub use error::AuthError;

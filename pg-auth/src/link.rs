@@ -35,6 +35,22 @@ pub struct TlsInfo {
     pub alpn: Option<Vec<u8>>,
     /// The version of TLS.
     pub version: Option<TlsVersion>,
+    /// Whether the TLS layer has checked that an authority which is trusted here has signed the peer's certificate. A server lets a
+    /// certificate be the login only then.
+    pub verified: bool,
+    /// As a client: whether a certificate of ours was asked for and sent, where the TLS layer tells.
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// The fate of the client's certificate in a TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// The server asked for none.
+    NotRequested,
+    /// The server asked for one, and the client had none that fits.
+    NotSent,
+    /// The client sent one.
+    Sent,
 }
 
 /// A version of TLS, by the number that stands for it on the wire.
@@ -74,6 +90,8 @@ impl fmt::Debug for TlsInfo {
             .field("certificate", &certificate)
             .field("alpn", &alpn)
             .field("version", &self.version.map(|version| version.to_string()))
+            .field("verified", &self.verified)
+            .field("client_certificate", &self.client_certificate)
             .finish()
     }
 }

@@ -10,8 +10,8 @@ use ::md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::error::ConfigError;
-use crate::secret::Password;
+use crate::error::{AuthError, ConfigError};
+use crate::secret::{Password, fill_random, wiping_stack};
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -29,6 +29,16 @@ pub fn response(user: &[u8], password: &Password, salt: [u8; 4]) -> Password {
     Stored::new(user, password).response(salt)
 }
 
+/// A salt for AuthenticationMD5Password: 32 bits from the operating system.
+///
+/// # Errors
+/// [`AuthError::Entropy`] when the operating system has none to give, or may not be asked (without feature `getrandom`).
+pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
+    let mut salt = [0; 4];
+    fill_random(&mut salt)?;
+    Ok(salt)
+}
+
 /// A stored password, as in `pg_authid.rolpassword`: `md5` and the 32 lower-case hexadecimal digits of `md5(password + user)`.
 ///
 /// It is read with [`str::parse`] and written with [`to_string`](ToString::to_string). Who knows it can log in as the user, so its
@@ -42,7 +52,10 @@ pub fn response(user: &[u8], password: &Password, salt: [u8; 4]) -> Password {
 /// # Ok::<(), pg_auth::error::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct Stored(Zeroizing<[u8; 32]>);
+pub struct Stored(Hex);
+
+/// 32 digits on the heap, so that no copy stays behind where the value has been moved from.
+type Hex = Box<Zeroizing<[u8; 32]>>;
 
 impl Stored {
     /// Makes what has to be stored for this user and password.
@@ -75,7 +88,7 @@ impl FromStr for Stored {
             .strip_prefix("md5")
             .and_then(|digits| digits.as_bytes().try_into().ok())
             .filter(|digits: &[u8; 32]| digits.iter().all(|digit| DIGITS.contains(digit)))
-            .map(|digits| Self(Zeroizing::new(digits)))
+            .map(|digits| Self(Hex::new(Zeroizing::new(digits))))
             .ok_or(ConfigError::StoredPassword("md5<32 hexadecimal digits>"))
     }
 }
@@ -94,19 +107,20 @@ impl fmt::Debug for Stored {
 }
 
 /// The digest of the parts one after the other, in lower-case hexadecimal digits.
-fn hex_md5(parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    let mut hash = Md5::new();
-    for part in parts {
-        hash.update(part);
-    }
-    let digest: Zeroizing<[u8; 16]> = Zeroizing::new(hash.finalize().into());
-    let mut hex = Zeroizing::new([0; 32]);
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(digest.iter()) {
-        let digits = [byte >> 4, byte & 0xf];
-        pair.iter_mut()
-            .zip(digits)
-            .for_each(|(out, digit)| *out = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
-    }
+fn hex_md5(parts: &[&[u8]]) -> Hex {
+    let mut hex = Hex::new(Zeroizing::new([0; 32]));
+    wiping_stack(|| {
+        let mut hash = Md5::new();
+        for part in parts {
+            hash.update(part);
+        }
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(hash.finalize()) {
+            let digits = [byte >> 4, byte & 0xf];
+            pair.iter_mut()
+                .zip(digits)
+                .for_each(|(out, digit)| *out = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+        }
+    });
     hex
 }
 

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::AuthError;
 
 /// A password, as bytes: wiped from memory when dropped, never printed, compared in constant time.
 ///
@@ -77,6 +79,40 @@ impl Eq for Password {}
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// Runs `work`, then overwrites the part of the stack that it has used: hash functions copy keys there and leave them.
+pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
+    /// More than the deepest of these calls takes, 16 KiB.
+    const WORDS: usize = 2048;
+
+    #[inline(never)]
+    fn overwrite() {
+        let mut used = [0_u64; WORDS];
+        used.zeroize();
+        std::hint::black_box(&mut used);
+    }
+
+    /// Not inlined: its frame, and those below, then lie where `overwrite` has its own.
+    #[inline(never)]
+    fn call<T>(work: impl FnOnce() -> T) -> T {
+        work()
+    }
+
+    let result = call(work);
+    overwrite();
+    result
+}
+
+/// Fills with random bytes of the operating system, if it may be asked.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), AuthError> {
+    #[cfg(feature = "getrandom")]
+    return getrandom::fill(bytes).map_err(|_| AuthError::Entropy);
+    #[cfg(not(feature = "getrandom"))]
+    {
+        let _ = bytes;
+        Err(AuthError::Entropy)
     }
 }
 

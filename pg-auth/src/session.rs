@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pg_wire::backend::ServerError;
+use pg_wire::backend::{NotificationResponse, ServerError};
 use pg_wire::frontend::CancelRequest;
 use pg_wire::{Secret, Text};
 use subtle::ConstantTimeEq;
@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::config::{AuthMethod, Host, ProtocolVersion};
+use crate::error::AuthError;
 use crate::link::{Link, TlsInfo};
+use crate::secret::fill_random;
 
 /// What a session began with.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Session {
     pub unrecognized_options: Vec<String>,
     /// Notices that came before the session was ready.
     pub notices: Vec<ServerError>,
+    /// Notifications that came before the session was ready.
+    pub notifications: Vec<Notification>,
     /// How the user was authenticated.
     pub auth_method: AuthMethod,
     /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS), so that nobody stands between.
@@ -49,6 +53,7 @@ impl Session {
             version,
             unrecognized_options: Vec::new(),
             notices: Vec::new(),
+            notifications: Vec::new(),
             auth_method: AuthMethod::None,
             channel_bound: false,
             tls: None,
@@ -84,11 +89,39 @@ pub struct CancelTarget {
     pub key: CancelKey,
 }
 
+/// A NotificationResponse, kept. What is not UTF-8 in it is U+FFFD.
+///
+/// [LISTEN](https://www.postgresql.org/docs/current/sql-listen.html)
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Notification {
+    /// Process id of the session that notifies.
+    pub pid: i32,
+    /// The channel.
+    pub channel: String,
+    /// The payload, which may be empty.
+    pub payload: String,
+}
+
+impl Notification {
+    pub(crate) fn new(notification: &NotificationResponse<'_>) -> Self {
+        Self {
+            pid: notification.pid,
+            channel: notification.channel.to_string_lossy().into_owned(),
+            payload: notification.payload.to_string_lossy().into_owned(),
+        }
+    }
+}
+
 /// Run-time parameters that the server reports: `server_version`, `client_encoding`, `TimeZone` and others.
 ///
 /// [Which ones](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Parameters(Vec<Parameter>);
+pub struct Parameters {
+    all: Vec<Parameter>,
+    /// Bytes of all names and values.
+    bytes: usize,
+}
 
 /// Name and value one behind the other, in one allocation: every session begins with some fifteen of these.
 #[derive(Clone, PartialEq, Eq)]
@@ -118,25 +151,34 @@ impl Parameters {
     pub fn set(&mut self, name: Text<'_>, value: Text<'_>) {
         let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
         let new = Parameter::new(&name, &value);
-        match self.0.iter_mut().find(|known| known.split().0 == name) {
-            Some(known) => *known = new,
-            None => self.0.push(new),
+        self.bytes += new.text.len();
+        match self.all.iter_mut().find(|known| known.split().0 == name) {
+            Some(known) => {
+                self.bytes -= known.text.len();
+                *known = new;
+            }
+            None => self.all.push(new),
         }
     }
 
     /// All of them, in the order in which they were first reported.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(Parameter::split)
+        self.all.iter().map(Parameter::split)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
+    }
+
+    /// Bytes of all names and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -157,6 +199,16 @@ impl CancelKey {
     /// From a process id and a key of 4 to 256 bytes.
     pub fn new(pid: i32, key: &[u8]) -> Self {
         Self { pid, key: Zeroizing::new(key.to_vec()) }
+    }
+
+    /// Makes the key of a new session, as a server: 4 random bytes for protocol 3.0, 32 for a newer one.
+    ///
+    /// # Errors
+    /// [`AuthError::Entropy`] when the operating system has none to give, or may not be asked (without feature `getrandom`).
+    pub fn random(pid: i32, version: ProtocolVersion) -> Result<Self, AuthError> {
+        let mut key = Zeroizing::new(vec![0; if version == ProtocolVersion::V3_0 { 4 } else { 32 }]);
+        fill_random(&mut key)?;
+        Ok(Self { pid, key })
     }
 
     /// Process id of the session.

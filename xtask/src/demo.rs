@@ -23,8 +23,10 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
         started => started?,
     };
-    let server = servers.first()?;
-    demo(&format!("postgres://scram:scram-secret@{}/postgres?max_protocol_version=latest", server.address()))
+    demo(&format!(
+        "postgres://scram:scram-secret@{}/postgres?max_protocol_version=latest",
+        servers.address()?
+    ))
 }
 
 /// Runs the demo program, and has cargo say nothing: it would print the URL, and the URL may hold a password.

@@ -12,7 +12,7 @@ use crate::{clients, interrupt, process};
 /// Starts the servers, says where they are, and stays until told to end.
 pub(crate) fn run() -> Result<ExitCode> {
     let clients = clients::environment()?;
-    let mut servers = Servers::start_both()?;
+    let mut servers = Servers::start_for_tests(&clients::server_headers())?;
     let lines =
         servers.environment().into_iter().chain(clients).map(|(name, value)| format!("{name}={value}\n"));
     // In one piece: who reads may stop when it has what it wanted.

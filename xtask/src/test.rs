@@ -17,7 +17,7 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     // Before the servers: what does not compile needs none.
     process::succeed(&mut paths::cargo(plan.build()))?;
     let clients = clients::environment()?;
-    let servers = Servers::start_both()?;
+    let servers = Servers::start_for_tests(&clients::server_headers())?;
     let mut tally = Tally::default();
     let mut tests = paths::cargo(plan.run());
     let status = process::echo(tests.envs(servers.environment()).envs(clients), |output| tally.read(output))?;

@@ -12,6 +12,6 @@ use crate::{clients, process};
 pub(crate) fn run(command: &[OsString]) -> Result<ExitCode> {
     let [program, arguments @ ..] = command else { bail!("there is no command to run") };
     let clients = clients::environment()?;
-    let servers = Servers::start_both()?;
+    let servers = Servers::start_for_tests(&clients::server_headers())?;
     process::hand_over(Command::new(program).args(arguments).envs(servers.environment()).envs(clients))
 }

@@ -63,7 +63,8 @@ impl Lab {
         assert!(path.exists(), "{} is missing", path.display());
         let mut command = Command::new(path);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
-        command.env("PGHOST", host).env("PGPORT", port.to_string());
+        // By TLS the proxy would see no message.
+        command.env("PGHOST", host).env("PGPORT", port.to_string()).env("PGSSLMODE", "disable");
         command.env("PGUSER", "admin").env("PGDATABASE", &self.database).env("PGAPPNAME", &self.database);
         command.current_dir(self.directory.path());
         command

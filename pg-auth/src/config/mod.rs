@@ -29,7 +29,9 @@ pub use words::{
 
 use crate::cleartext;
 use crate::error::{ConfigError, PolicyError, UnsupportedParameter};
+use crate::gss::Gss;
 use crate::link::Link;
+use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
 
@@ -86,6 +88,10 @@ pub struct Config {
     pub scram_keys: Option<ScramKeys>,
     /// Cache that keeps SCRAM keys from one connection to the next. Default none.
     pub scram_cache: Option<KeyCache>,
+    /// Where bearer tokens come from, for servers that ask for one. Default nowhere.
+    pub tokens: Option<Tokens>,
+    /// GSSAPI or SSPI, for servers that ask for it. Default none.
+    pub gss: Option<Gss>,
     /// The database; the server takes one of the user's name if there is none.
     pub database: Option<String>,
     /// Servers to connect to, in the order in which to try them. Ignored over a stream of the caller's own. If it is empty, dialling fails:
@@ -144,6 +150,8 @@ impl Config {
             password: None,
             scram_keys: None,
             scram_cache: None,
+            tokens: None,
+            gss: None,
             database: None,
             hosts: Vec::new(),
             parameters: Vec::new(),

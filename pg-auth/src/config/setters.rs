@@ -7,6 +7,8 @@ use super::{
     AuthenticationMode, BindingMode, Config, GssEncMode, Host, Keepalives, LoadBalanceHosts, OAuthSettings,
     ProtocolVersion, Replication, RequireAuth, SslMode, SslNegotiation, TargetSessionAttrs, TlsSettings,
 };
+use crate::gss::Gss;
+use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache};
 use crate::secret::Password;
 
@@ -36,6 +38,18 @@ impl Config {
     /// Keeps SCRAM keys in this cache, so that a later connection with the same password need not derive them again.
     pub fn scram_cache(mut self, cache: &KeyCache) -> Self {
         self.scram_cache = Some(cache.clone());
+        self
+    }
+
+    /// Sets where bearer tokens come from.
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// Sets the implementation of GSSAPI or SSPI.
+    pub fn gss(mut self, gss: Gss) -> Self {
+        self.gss = Some(gss);
         self
     }
 

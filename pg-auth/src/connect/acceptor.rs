@@ -104,7 +104,10 @@ impl<R: Runtime> Acceptor<R> {
             let rewound = <R as Wrap<S>>::rewind(<R as Wrap<S>>::unwrap(transport), offer.taken());
             let upgraded = upgrade(rewound).await.map_err(TlsError::Handshake)?;
             check_alpn(offer.is_direct(), &upgraded.info)?;
-            let accept = Accept::over_tls(upgraded.info, upgraded.own_certificate);
+            let mut accept = Accept::new().tls(upgraded.info);
+            if let Some(certificate) = &upgraded.own_certificate {
+                accept = accept.server_certificate(certificate);
+            }
             let stream = Stream::Tls(<R as Wrap<S2>>::wrap(upgraded.stream));
             self.finish(Connection::new(stream, self.limits), accept, lookup).await
         };

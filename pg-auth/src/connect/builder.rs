@@ -7,7 +7,7 @@ use pg_wire::{Connection, Limits, Transport};
 use super::{ConnectError, ConnectErrorKind, drive};
 use crate::config::{AuthenticationMode, Config, Host};
 use crate::handshake::Handshake;
-use crate::link::{Link, TlsInfo};
+use crate::link::Link;
 use crate::runtime::{Runtime, Wrap};
 use crate::session::Session;
 use crate::tls::{TlsError, TlsStart, Upgraded, check_alpn, negotiate};
@@ -96,8 +96,8 @@ impl<R: Runtime, T> ConnectionBuilder<R, T> {
     where
         R: Wrap<S>,
     {
-        let login = self.login(&self.config, <R as Wrap<S>>::wrap(stream), self.link, None);
-        self.limited(login).await
+        let handshake = Handshake::new(&self.config, self.link)?;
+        self.limited(self.login(<R as Wrap<S>>::wrap(stream), handshake)).await
     }
 
     /// Asks for TLS over a stream on which nothing has been sent yet, has `upgrade` perform the TLS handshake, and begins a session
@@ -124,8 +124,8 @@ impl<R: Runtime, T> ConnectionBuilder<R, T> {
             negotiate(&mut transport, start).await?;
             let upgraded = upgrade(<R as Wrap<S>>::unwrap(transport)).await.map_err(TlsError::Handshake)?;
             check_alpn(direct, &upgraded.info)?;
-            let transport = <R as Wrap<S2>>::wrap(upgraded.stream);
-            self.login(&self.config, transport, Link::Tls, Some(upgraded.info)).await
+            let handshake = Handshake::new(&self.config, Link::Tls)?.tls(upgraded.info);
+            self.login(<R as Wrap<S2>>::wrap(upgraded.stream), handshake).await
         };
         self.limited(login).await
     }
@@ -133,16 +133,12 @@ impl<R: Runtime, T> ConnectionBuilder<R, T> {
     /// Goes through the login over a stream on which nothing has been sent since it began, or since TLS did.
     pub(super) async fn login<X: Transport>(
         &self,
-        config: &Config,
         transport: X,
-        link: Link,
-        tls: Option<TlsInfo>,
+        mut handshake: Handshake<'_>,
     ) -> Result<(Connection<X>, Session), ConnectError> {
         let mut conn = Connection::new(transport, self.limits);
-        let mut handshake = Handshake::new(config, link)?;
         let outcome = drive(&mut conn, &mut handshake, &self.runtime).await;
-        let mut session = outcome.map_err(|error| error.refused(!handshake.is_authenticated()))?;
-        session.tls = tls;
+        let session = outcome.map_err(|error| error.refused(!handshake.is_authenticated()))?;
         Ok((conn, session))
     }
 

@@ -3,11 +3,9 @@
 use pg_wire::Connection;
 
 use super::builder::ConnectionBuilder;
-use super::{ConnectError, ConnectErrorKind, Place, cancel};
-use crate::address::Address;
+use super::{ConnectError, Place, cancel};
 use crate::runtime::Runtime;
 use crate::session::CancelTarget;
-use crate::stream::Stream;
 use crate::tls::TlsConnect;
 
 impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
@@ -25,13 +23,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         let CancelTarget { host, address, link, key } = target;
         let place = Place { address: Some(address.clone()), link: Some(*link), ..Place::new(host) };
         let request = async {
-            let stream = match address {
-                Address::Unix(path) => {
-                    let dialled = self.runtime.dial_unix(path, &self.config).await;
-                    Stream::Unix(dialled.map_err(ConnectErrorKind::Unreachable)?)
-                }
-                Address::Tcp(_) => self.open(&self.config, &place, false).await?.0,
-            };
+            let (stream, _) = self.open(&self.config, &place, false).await?;
             cancel(&mut Connection::new(stream, self.limits), key).await
         };
         self.limited(request).await.map_err(|error| error.at(place.clone()))

@@ -10,8 +10,10 @@ use super::target::{Verdict, judge};
 use super::{ConnectError, ConnectErrorKind, Place};
 use crate::address::Address;
 use crate::config::{Config, Host, LoadBalanceHosts, SslMode, SslNegotiation, TargetSessionAttrs};
-use crate::error::ConfigError;
+use crate::error::{AuthError, ConfigError};
+use crate::handshake::Handshake;
 use crate::link::{Link, TlsInfo};
+use crate::oauth::Discovery;
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::stream::Stream;
@@ -156,21 +158,25 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         or_clear: bool,
     ) -> Result<Made<R, T>, ConnectError> {
         let mut place = Place { link: Some(link), ..place.clone() };
-        let (mut conn, mut session) = match &place.address {
-            Some(Address::Unix(path)) => {
-                let stream =
-                    self.runtime.dial_unix(path, config).await.map_err(ConnectErrorKind::Unreachable);
-                let stream = stream.map_err(|error| ConnectError::from(error).at(place.clone()))?;
-                self.login(config, Stream::Unix(stream), link, None).await
+        let (mut discovery, mut discovered) = (None, false);
+        let (mut conn, mut session) = loop {
+            let (stream, tls) = match self.open(config, &place, or_clear).await {
+                Ok(opened) => opened,
+                Err(error) => return Err(error.at(place)),
+            };
+            place.link = Some(stream.link());
+            let handshake = prepared(config, &place, tls, discovery.take());
+            match self.login(stream, handshake.map_err(ConnectError::from)?).await {
+                Ok(made) => break made,
+                // The server has said where tokens are to be had, and ended the attempt; the token source is asked anew.
+                Err(error) => match error.auth_error().and_then(AuthError::discovery) {
+                    Some(document) if !discovered => {
+                        (discovery, discovered) = (Some(document.clone()), true);
+                    }
+                    _ => return Err(error.at(place)),
+                },
             }
-            _ => {
-                let secured = self.open(config, &place, or_clear).await;
-                let (stream, info) = secured.map_err(|error| error.at(place.clone()))?;
-                place.link = Some(stream.link());
-                self.login(config, stream, place.link.unwrap_or(link), info).await
-            }
-        }
-        .map_err(|error| error.at(place.clone()))?;
+        };
         match judge(&mut conn, &session, wanted).await {
             Ok(Verdict::Wanted) => {}
             Ok(Verdict::Other) => {
@@ -183,15 +189,20 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         Ok((conn, session))
     }
 
-    /// Opens a stream to a TCP address, with TLS where `place` says so.
+    /// Opens a stream to an address, with TLS where `place` says so. `or_clear` lets a server without TLS do.
     pub(super) async fn open(
         &self,
         config: &Config,
         place: &Place,
         or_clear: bool,
     ) -> Result<(Dialled<R, T>, Option<TlsInfo>), ConnectError> {
-        let Some(Address::Tcp(address)) = place.address else {
-            return Err(ConfigError::Missing("host").into());
+        let address = match &place.address {
+            Some(Address::Tcp(address)) => *address,
+            Some(Address::Unix(path)) => {
+                let dialled = self.runtime.dial_unix(path, config).await;
+                return Ok((Stream::Unix(dialled.map_err(ConnectErrorKind::Unreachable)?), None));
+            }
+            None => return Err(ConfigError::Missing("host").into()),
         };
         let dialled = self.runtime.dial_tcp(address, config).await;
         let mut stream = dialled.map_err(ConnectErrorKind::Unreachable)?;
@@ -207,6 +218,29 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         check_alpn(config.sslnegotiation == SslNegotiation::Direct, &upgraded.info)?;
         Ok((Stream::Tls(upgraded.stream), Some(upgraded.info)))
     }
+}
+
+/// A login at this place.
+fn prepared<'c>(
+    config: &'c Config,
+    place: &Place,
+    tls: Option<TlsInfo>,
+    discovery: Option<Discovery>,
+) -> Result<Handshake<'c>, AuthError> {
+    let mut handshake = Handshake::new(config, place.link.unwrap_or(Link::Tcp))?;
+    if let Host::Tcp { host, .. } = &place.host {
+        handshake = handshake.host(host.as_str());
+    }
+    if matches!(place.address, Some(Address::Tcp(address)) if address.ip().is_loopback()) {
+        handshake = handshake.loopback();
+    }
+    if let Some(tls) = tls {
+        handshake = handshake.tls(tls);
+    }
+    if let Some(document) = discovery {
+        handshake = handshake.discovery(document);
+    }
+    Ok(handshake)
 }
 
 /// The hosts in the order in which to try them.

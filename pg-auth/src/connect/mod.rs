@@ -21,7 +21,7 @@ pub use error::{ConnectError, ConnectErrorKind, Place};
 
 use crate::accept::{Accept, AcceptStep, Credentials, Login, Startup};
 use crate::config::Config;
-use crate::error::{AuthError, Refusal};
+use crate::error::{AuthError, PolicyError, Refusal};
 use crate::handshake::{Handshake, Step};
 use crate::link::Link;
 use crate::runtime::Offload;
@@ -93,6 +93,17 @@ pub async fn drive<T: Transport>(
                 let salted = offload.offload(|| job.run()).await.map_err(ConnectErrorKind::Offload)?;
                 handshake.derived(&salted, conn.outbox_mut());
             }
+            Step::Token(request) => {
+                let Some(tokens) = &handshake.config().tokens else {
+                    return Err(AuthError::from(PolicyError::NoTokens).into());
+                };
+                let reply = tokens.token(request).await;
+                handshake.token(reply, conn.outbox_mut())?;
+            }
+            Step::Gss(job) => {
+                let stepped = offload.offload(|| job.run()).await.map_err(ConnectErrorKind::Offload)?;
+                handshake.stepped(stepped, conn.outbox_mut())?;
+            }
             Step::Ready(session) => {
                 flushed.map_err(|error| unsent.unwrap_or(error))?;
                 return Ok(session);
@@ -146,6 +157,14 @@ where
                 let salted = offload.offload(|| job.run()).await.map_err(ConnectErrorKind::Offload)?;
                 accept.derived(&salted);
             }
+            AcceptStep::Token(check) => {
+                let is_good = check.run().await;
+                accept.token_checked(is_good);
+            }
+            AcceptStep::Gss(job) => {
+                let stepped = offload.offload(|| job.run()).await.map_err(ConnectErrorKind::Offload)?;
+                accept.stepped(stepped);
+            }
             AcceptStep::Accepted(login) => {
                 flushed?;
                 return Ok(Accepted::Login(login));
@@ -163,6 +182,7 @@ where
 pub async fn cancel<T: Transport>(conn: &mut Connection<T>, key: &CancelKey) -> Result<(), ConnectError> {
     let phase = Phase::begin(conn);
     let conn = &mut *phase.conn;
+    conn.set_limits(phase.limits.before_authentication());
     conn.put(&key.request()).flush().await?;
     match conn.recv().await {
         Err(pg_wire::Error::Closed { mid_message: false }) => Ok(()),
@@ -185,7 +205,6 @@ struct Phase<'c, T> {
 impl<'c, T> Phase<'c, T> {
     fn begin(conn: &'c mut Connection<T>) -> Self {
         let limits = *conn.inbox().limits();
-        conn.set_limits(limits.before_authentication());
         Self { conn, limits }
     }
 }

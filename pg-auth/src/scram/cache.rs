@@ -1,19 +1,26 @@
 //! Keys that were derived before.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use subtle::ConstantTimeEq;
 
 use super::ScramKeys;
+use super::keys::{Bytes, filled, hmac};
 use crate::secret::Password;
 
 /// A cache of SCRAM keys, so that whoever connects again does not derive them again: a connection costs two hashes instead of
 /// the thousands that PBKDF2 takes.
 ///
-/// It holds up to a fixed number of exchanges, each by its password, salt and iteration count, and forgets the one that was
-/// not used for longest. Only keys that the server has proven to know too are put in. A clone is the same cache; everything in
-/// it is wiped when it is dropped or forgotten, and nothing of it prints.
+/// The cache holds up to a fixed number of exchanges, each by its salt, iteration count and a hash of its password under a key of the
+/// cache's own: the password itself is not kept. The exchange that was not used for longest is forgotten, and each after an hour
+/// or what [`max_age`](Self::max_age) says. Only keys that the server has proven to know too are put in. A clone is the same cache;
+/// everything in it is wiped when it is dropped or forgotten, and nothing of it prints.
 ///
 /// ```
 /// use pg_auth::{Config, scram::KeyCache};
@@ -30,24 +37,52 @@ struct Entries {
     /// The one used last comes first.
     entries: VecDeque<Entry>,
     most: NonZeroUsize,
+    max_age: Option<Duration>,
+    /// Key of the hashes of passwords.
+    key: Bytes,
 }
 
 struct Entry {
-    password: Password,
+    /// Hash of the password.
+    password: Bytes,
+    /// When the keys were put in, where there is an age limit.
+    since: Option<Instant>,
     salt: Vec<u8>,
     iterations: NonZeroU32,
     keys: ScramKeys,
 }
 
+/// How long keys are kept unless [`KeyCache::max_age`] says otherwise. A browser's WASM has no clock to ask.
+const MAX_AGE: Option<Duration> = if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+    None
+} else {
+    Some(Duration::from_secs(60 * 60))
+};
+
 impl KeyCache {
     /// An empty one that holds up to `most` exchanges: as many as there are users on as many servers.
     pub fn new(most: NonZeroUsize) -> Self {
-        Self(Arc::new(Mutex::new(Entries { entries: VecDeque::new(), most })))
+        let key = filled(|key| {
+            // Seeded by the operating system, also where nothing else here may ask it.
+            for part in key.chunks_mut(8) {
+                part.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
+            }
+        });
+        Self(Arc::new(Mutex::new(Entries { entries: VecDeque::new(), most, max_age: MAX_AGE, key })))
+    }
+
+    /// Sets how long keys are kept, `None` for as long as there is room. Default an hour.
+    ///
+    /// Where keys have an age, the clock is read with each call.
+    pub fn max_age(self, age: Option<Duration>) -> Self {
+        self.lock().max_age = age;
+        self
     }
 
     /// The keys for this password, salt and iteration count, if they are there.
     pub fn get(&self, password: &Password, salt: &[u8], iterations: NonZeroU32) -> Option<ScramKeys> {
         let mut cache = self.lock();
+        cache.expire();
         let at = cache.position(password, salt, iterations)?;
         let entry = cache.entries.remove(at)?;
         let keys = entry.keys.clone();
@@ -58,12 +93,14 @@ impl KeyCache {
     /// Puts keys in. Those used longest ago make room.
     pub fn insert(&self, password: &Password, salt: &[u8], iterations: NonZeroU32, keys: ScramKeys) {
         let mut cache = self.lock();
+        cache.expire();
         if let Some(at) = cache.position(password, salt, iterations) {
             cache.entries.remove(at);
         }
         let most = cache.most.get();
         cache.entries.truncate(most - 1);
-        cache.entries.push_front(Entry { password: password.clone(), salt: salt.to_vec(), iterations, keys });
+        let (password, since) = (cache.hash(password), cache.max_age.map(|_| Instant::now()));
+        cache.entries.push_front(Entry { password, since, salt: salt.to_vec(), iterations, keys });
     }
 
     /// How many exchanges it holds keys of.
@@ -89,10 +126,24 @@ impl KeyCache {
 
 impl Entries {
     fn position(&self, password: &Password, salt: &[u8], iterations: NonZeroU32) -> Option<usize> {
-        // Salts are no secret, and differ from user to user; passwords compare in constant time.
+        let password = self.hash(password);
+        // Salts are no secret, and differ from user to user; hashes compare in constant time.
         self.entries.iter().position(|entry| {
-            entry.iterations == iterations && entry.salt == salt && entry.password == *password
+            let same: bool = entry.password.ct_eq(password.as_slice()).into();
+            entry.iterations == iterations && entry.salt == salt && same
         })
+    }
+
+    fn hash(&self, password: &Password) -> Bytes {
+        filled(|out| hmac(self.key.as_slice(), &[password.as_bytes()], out))
+    }
+
+    /// Forgets what is too old.
+    fn expire(&mut self) {
+        let Some(max_age) = self.max_age else { return };
+        let now = Instant::now();
+        let is_young = |since: Instant| now.saturating_duration_since(since) < max_age;
+        self.entries.retain(|entry| entry.since.is_some_and(is_young));
     }
 }
 
@@ -154,6 +205,25 @@ mod tests {
         assert_eq!(cache.len(), 2, "the same again takes no more room");
         cache.clear();
         assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn keys_have_an_age() {
+        let cache = KeyCache::default().max_age(Some(Duration::ZERO));
+        cache.insert(&"a".into(), b"salt", DEFAULT_ITERATIONS, keys("a"));
+        assert_eq!(cache.get(&"a".into(), b"salt", DEFAULT_ITERATIONS), None);
+        assert!(cache.is_empty(), "what is too old is forgotten, not passed over");
+        for age in [None, Some(Duration::MAX)] {
+            let cache = KeyCache::default().max_age(age);
+            cache.insert(&"a".into(), b"salt", DEFAULT_ITERATIONS, keys("a"));
+            assert_eq!(cache.get(&"a".into(), b"salt", DEFAULT_ITERATIONS), Some(keys("a")));
+        }
+    }
+
+    #[test]
+    fn two_caches_hash_a_password_differently() {
+        let hash = || KeyCache::default().lock().hash(&"a".into());
+        assert_ne!(**hash(), **hash());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::saslprep::saslprep;
-use crate::secret::Password;
+use crate::secret::{Password, wiping_stack};
 
 /// The slow step, as a value to be run wherever there is time: PBKDF2-HMAC-SHA-256 over password, salt and iteration count.
 ///
@@ -51,7 +51,14 @@ impl Derivation {
     /// which is PBKDF2 with HMAC-SHA-256 and one block of output.
     pub fn run(self) -> SaltedPassword {
         SaltedPassword::filled(|out| {
-            pbkdf2::pbkdf2_hmac::<Sha256>(self.password.as_bytes(), &self.salt, self.iterations.get(), out);
+            wiping_stack(|| {
+                pbkdf2::pbkdf2_hmac::<Sha256>(
+                    self.password.as_bytes(),
+                    &self.salt,
+                    self.iterations.get(),
+                    out,
+                );
+            });
         })
     }
 }
@@ -63,10 +70,10 @@ impl fmt::Debug for Derivation {
 }
 
 /// 32 secret bytes on the heap, wiped when dropped: a key that moves, with a future or into a struct, leaves no copy behind.
-type Bytes = Box<Zeroizing<[u8; 32]>>;
+pub(super) type Bytes = Box<Zeroizing<[u8; 32]>>;
 
 /// Lets `fill` write the bytes in place.
-fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Bytes {
+pub(super) fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Bytes {
     let mut bytes = Bytes::default();
     fill(&mut bytes);
     bytes
@@ -150,7 +157,11 @@ impl SaltedPassword {
 impl ClientKey {
     /// What the server stores of this key.
     pub fn stored_key(&self) -> StoredKey {
-        StoredKey::filled(|out| Digest::finalize_into(Sha256::new_with_prefix(self.0.as_slice()), out.into()))
+        StoredKey::filled(|out| {
+            wiping_stack(|| {
+                Digest::finalize_into(Sha256::new_with_prefix(self.0.as_slice()), out.into());
+            });
+        })
     }
 
     /// `ClientProof := ClientKey XOR ClientSignature`.
@@ -181,11 +192,13 @@ impl ServerKey {
 
 /// HMAC-SHA-256 over the parts one after the other, written to `out`.
 pub(super) fn hmac(key: &[u8], parts: &[&[u8]], out: &mut [u8; 32]) {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    for part in parts {
-        mac.update(part);
-    }
-    FixedOutput::finalize_into(mac, out.into());
+    wiping_stack(|| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+        for part in parts {
+            mac.update(part);
+        }
+        FixedOutput::finalize_into(mac, out.into());
+    });
 }
 
 fn xored(mut bytes: Bytes, with: &[u8; 32]) -> Bytes {

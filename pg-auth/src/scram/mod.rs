@@ -33,3 +33,6 @@ pub const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
 /// How often PostgreSQL hashes a new password unless `scram_iterations` says otherwise.
 pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("it is not zero");
+
+/// Length in bytes of the salts that PostgreSQL makes.
+pub const DEFAULT_SALT_LENGTH: usize = 16;

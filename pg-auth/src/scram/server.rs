@@ -89,6 +89,11 @@ impl ServerFirst {
                 return Err(fault(CLIENT_FIRST, 0, ScramFault::Downgrade));
             }
             (b"p=tls-server-end-point", OfferedBinding::TlsServerEndPoint(hash)) => hash,
+            ([b'p', b'=', kind @ ..], OfferedBinding::TlsServerEndPoint(_))
+                if kind != b"tls-server-end-point" =>
+            {
+                return Err(fault(CLIENT_FIRST, 0, ScramFault::BindingType));
+            }
             (b"n" | b"y", _) | ([b'p', b'=', ..], _) => {
                 return Err(fault(CLIENT_FIRST, 0, ScramFault::Binding));
             }
@@ -150,7 +155,7 @@ impl ServerChallenge {
         let mut attributes = Attributes::new(CLIENT_FINAL, message, 0);
         let input = attributes.expect(b'c')?;
         if input.value != self.input.as_bytes() {
-            return Err(input.fault(ScramFault::Binding));
+            return Err(input.fault(ScramFault::OtherChannel));
         }
         let nonce = attributes.expect(b'r')?;
         if nonce.value != self.nonce {
@@ -227,10 +232,10 @@ impl fmt::Debug for Accepted {
 mod tests {
     use super::*;
     use crate::error::PeerError;
-    use crate::scram::DEFAULT_ITERATIONS;
+    use crate::scram::{DEFAULT_ITERATIONS, DEFAULT_SALT_LENGTH};
 
     fn first(binding: OfferedBinding) -> ServerFirst {
-        let verifier = Verifier::mock(b"secret", b"alice", DEFAULT_ITERATIONS);
+        let verifier = Verifier::mock(b"secret", b"alice", DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS);
         ServerFirst::new(verifier, "def".parse().expect("it is printable"), binding)
     }
 
@@ -264,8 +269,8 @@ mod tests {
         refused(Declined, b"y,,n=,r=abc", 0, ScramFault::Downgrade);
         refused(bound(), b"y,,n=,r=abc", 0, ScramFault::Binding);
         refused(bound(), b"n,,n=,r=abc", 0, ScramFault::Binding);
-        refused(bound(), b"p=tls-unique,,n=,r=abc", 0, ScramFault::Binding);
-        refused(bound(), b"p=,,n=,r=abc", 0, ScramFault::Binding);
+        refused(bound(), b"p=tls-unique,,n=,r=abc", 0, ScramFault::BindingType);
+        refused(bound(), b"p=,,n=,r=abc", 0, ScramFault::BindingType);
         refused(NotOffered, b"p=tls-server-end-point,,n=,r=abc", 0, ScramFault::Binding);
         refused(Declined, b"p=tls-server-end-point,,n=,r=abc", 0, ScramFault::Binding);
         refused(bound(), b"p,,n=,r=abc", 0, ScramFault::Syntax);
@@ -304,8 +309,8 @@ mod tests {
         assert_eq!(answer(format!("c=biws,r=abcdef,{proof}").as_bytes()), Some(AuthError::Denied));
         assert_eq!(answer(format!("c=biws,r=abcdef,x=1,y=,{proof}").as_bytes()), Some(AuthError::Denied));
 
-        refused(&format!("c=eSws,r=abcdef,{proof}"), 2, ScramFault::Binding);
-        refused(&format!("c=,r=abcdef,{proof}"), 2, ScramFault::Binding);
+        refused(&format!("c=eSws,r=abcdef,{proof}"), 2, ScramFault::OtherChannel);
+        refused(&format!("c=,r=abcdef,{proof}"), 2, ScramFault::OtherChannel);
         refused(&format!("c=biws,r=abc,{proof}"), 9, ScramFault::Nonce);
         refused(&format!("c=biws,r=abcdefg,{proof}"), 9, ScramFault::Nonce);
         refused(&format!("r=abcdef,c=biws,{proof}"), 0, ScramFault::Syntax);

@@ -14,9 +14,6 @@ use super::{ClientKey, Derivation, SCRAM_SHA_256, SaltedPassword, ServerKey, Sto
 use crate::error::ConfigError;
 use crate::secret::Password;
 
-/// PostgreSQL uses salts of this length; a mock verifier must not stand out.
-const SALT_LENGTH: usize = 16;
-
 /// A stored password, as in `pg_authid.rolpassword`: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, the last three in
 /// base64, the keys of 32 bytes each.
 ///
@@ -63,15 +60,16 @@ impl Verifier {
     /// Makes a verifier that no password fits, for a user who does not exist or has no SCRAM password.
     ///
     /// Such a user must see the same exchange as any other, to its end, and the same salt at each attempt. So the salt follows from the
-    /// user's name and a secret of the server, which should be random and live as long as its stored passwords do. `iterations` should
-    /// be what real users have, usually [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
-    pub fn mock(secret: &[u8], user: &[u8], iterations: NonZeroU32) -> Self {
+    /// user's name and a secret of the server, which should be random and live as long as its stored passwords do. The salt's length,
+    /// at most 32 bytes, and `iterations` should be what real users have, usually [`DEFAULT_SALT_LENGTH`](super::DEFAULT_SALT_LENGTH) and
+    /// [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
+    pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {
             let mut derived = [0; 32];
             hmac(secret, &[what, b"\0", user], &mut derived);
             derived
         };
-        let salt = derive(b"salt").into_iter().take(SALT_LENGTH).collect();
+        let salt = derive(b"salt").into_iter().take(salt_length.max(1)).collect();
         let (stored_key, server_key) = (derive(b"stored key").into(), derive(b"server key").into());
         Self { iterations, salt, stored_key, server_key, mock: true }
     }
@@ -154,7 +152,7 @@ impl fmt::Debug for Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scram::DEFAULT_ITERATIONS;
+    use crate::scram::{DEFAULT_ITERATIONS, DEFAULT_SALT_LENGTH};
 
     /// Password, salt, iterations and verifier, computed by Python's `hashlib` and `hmac`; the second password is what SASLprep makes
     /// of the one here.
@@ -217,7 +215,9 @@ mod tests {
 
     #[test]
     fn a_mock_is_the_same_at_each_attempt_and_looks_like_any_other() {
-        let mock = |secret: &[u8], user: &[u8]| Verifier::mock(secret, user, DEFAULT_ITERATIONS);
+        let mock = |secret: &[u8], user: &[u8]| {
+            Verifier::mock(secret, user, DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS)
+        };
         let alice = mock(b"secret", b"alice");
         assert_eq!(alice.salt(), mock(b"secret", b"alice").salt());
         assert_ne!(alice.salt(), mock(b"secret", b"bob").salt());
@@ -231,13 +231,13 @@ mod tests {
     /// tell mock users from real ones.
     #[test]
     fn a_mock_has_the_same_salt_in_every_version() {
-        let mock = Verifier::mock(b"secret", b"alice", DEFAULT_ITERATIONS);
+        let mock = Verifier::mock(b"secret", b"alice", DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS);
         assert_eq!(STANDARD.encode(mock.salt()), "Gd4Tq1kaSgFSF56p4yt7MQ==");
     }
 
     #[test]
     fn a_mock_fits_no_password_even_if_its_key_were_known() {
-        let mut mock = Verifier::mock(b"secret", b"alice", NonZeroU32::MIN);
+        let mut mock = Verifier::mock(b"secret", b"alice", DEFAULT_SALT_LENGTH, NonZeroU32::MIN);
         let salted = mock.derivation(&"guess".into()).run();
         assert!(!mock.matches(&salted));
         mock.stored_key = salted.client_key().stored_key();

@@ -74,8 +74,7 @@ pub(crate) struct Machine<'c> {
 
 impl<'c> Machine<'c> {
     pub(crate) fn new(handshake: Handshake<'c>) -> Self {
-        let limits = Limits::BACKEND.before_authentication();
-        let (inbox, outbox) = (Inbox::new(limits), Outbox::new(1024));
+        let (inbox, outbox) = (Inbox::new(Limits::BACKEND), Outbox::new(1024));
         let mut machine = Self { handshake, inbox, outbox, derivations: 0, outcome: None };
         machine.turn();
         machine
@@ -101,6 +100,7 @@ impl<'c> Machine<'c> {
                     self.handshake.derived(&job.run(), &mut self.outbox);
                 }
                 Ok(Step::Ready(session)) => return self.outcome = Some(Ok(session)),
+                Ok(other) => unreachable!("nobody asked for {other:?}"),
                 Err(error) => return self.outcome = Some(Err(error)),
             }
         }

@@ -79,7 +79,9 @@ fn a_version_that_was_not_asked_for_or_does_not_exist_is_refused() {
     ] {
         for options in [&[][..], &["_pq_.x"]] {
             let config = asking(V3_0, max).with_parameter("_pq_.x", "");
-            talk(&config).server_bytes(&answer(offered, options)).refused(PeerError::Version(offered));
+            let exists = offered.major() >= 3 && offered != ProtocolVersion::new(3, 1);
+            let error = if exists { PeerError::Version(offered) } else { PeerError::NoSuchVersion(offered) };
+            talk(&config).server_bytes(&answer(offered, options)).refused(error);
         }
     }
 }
@@ -127,7 +129,7 @@ fn there_is_one_negotiation() {
         talk(&config)
             .server_bytes(&answer(V3_2, &[]))
             .server_bytes(&answer(second, &[]))
-            .refused(PeerError::Version(second));
+            .refused(PeerError::VersionTwice);
     }
 }
 

@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Column, FromValue, Mismatch};
-use crate::field::{FormatCode, Oid};
-use crate::oid;
+use crate::basic::oid;
+use crate::codec::field::{FormatCode, Oid};
 
 /// The bytes of a value of one of these types.
 ///
@@ -168,7 +168,7 @@ impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::Bindable;
+    use crate::param::params::Bindable;
     use crate::value::AsText;
     use core::fmt::Debug;
 

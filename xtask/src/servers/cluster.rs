@@ -9,6 +9,7 @@ use anyhow::{Result, bail, ensure};
 use super::Major;
 use super::binaries::Binaries;
 use super::certificates::Certificates;
+use super::daemon::{self, Kind, Serve};
 use super::hba::{self, ADMIN};
 use super::user::User;
 use crate::process;
@@ -24,32 +25,71 @@ pub(crate) struct Cluster {
     pub(crate) user: User,
     /// The directory for the socket, the log and [`Self::data`].
     pub(crate) dir: PathBuf,
+    /// Variables that only this server needs.
+    environment: Vec<(&'static str, String)>,
+}
+
+/// What one server has for tests and another has not.
+#[derive(Debug)]
+pub(super) struct Special {
+    /// A method of `pg_hba.conf`.
+    pub(super) method: &'static str,
+    /// Lines of `postgresql.conf`.
+    pub(super) settings: String,
+    /// The server's environment.
+    pub(super) environment: Vec<(&'static str, String)>,
 }
 
 impl Cluster {
     /// Makes the data directory below `home`.
-    pub(crate) fn create(major: Major, binaries: Binaries, user: &User, home: &Path) -> Result<Self> {
+    pub(super) fn create(
+        major: Major,
+        binaries: Binaries,
+        user: &User,
+        home: &Path,
+        special: Option<Special>,
+    ) -> Result<Self> {
         let dir = home.join(major.to_string());
         fs::create_dir(&dir)?;
         super::open_to_all(&dir)?;
         user.own(&dir)?;
-        let cluster = Self { major, binaries, user: *user, dir };
+        let method = special.as_ref().map(|special| special.method);
+        let (added, environment) =
+            special.map(|special| (special.settings, special.environment)).unwrap_or_default();
+        let cluster = Self { major, binaries, user: *user, dir, environment };
         cluster.initdb()?;
         let settings = cluster.data().join("postgresql.conf");
         let defaults = fs::read_to_string(&settings)?;
         // Written over rather than anew: the files keep their owner.
         let tls = Certificates::below(home).configuration();
-        fs::write(&settings, defaults + &configuration(&cluster.dir) + &tls)?;
-        fs::write(cluster.data().join("pg_hba.conf"), hba::hba(major))?;
+        fs::write(&settings, defaults + CONFIGURATION + &tls + &added)?;
+        fs::write(cluster.data().join("pg_hba.conf"), hba::hba(method))?;
         let ourselves = process::read(Command::new("id").arg("-un"))?;
         fs::write(cluster.data().join("pg_ident.conf"), hba::ident(ourselves.trim()))?;
         cluster.make_roles()?;
         Ok(cluster)
     }
 
+    /// A copy beside it, which has a server of its own. Precondition: none runs in it yet.
+    pub(super) fn spare(&self) -> Result<Self> {
+        let mut name = self.dir.file_name().unwrap_or_default().to_owned();
+        name.push("-spare");
+        let dir = self.dir.with_file_name(name);
+        process::succeed(
+            Command::new("cp").args(["-R", "--preserve=mode,ownership"]).arg(&self.dir).arg(&dir),
+        )?;
+        Ok(Self {
+            major: self.major,
+            binaries: self.binaries.clone(),
+            user: self.user,
+            dir,
+            environment: self.environment.clone(),
+        })
+    }
+
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
-        data_in(&self.dir)
+        self.dir.join("data")
     }
 
     fn initdb(&self) -> Result<()> {
@@ -72,33 +112,40 @@ impl Cluster {
             None => Ok(()),
         }
     }
+}
 
-    /// The end of the server's log, for an error.
-    pub(crate) fn last_words(&self) -> String {
-        let log = fs::read(self.log()).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(15)..].join("\n")
+impl Serve for Cluster {
+    const KIND: Kind = daemon::POSTGRES;
+
+    fn name(&self) -> String {
+        format!("PostgreSQL {}", self.dir.file_name().unwrap_or_default().display())
     }
 
-    /// The server's log.
-    pub(crate) fn log(&self) -> PathBuf {
+    fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
+
+    fn command(&self, port: u16) -> Result<Command> {
+        let mut postgres = self.binaries.command("postgres");
+        postgres.arg("-D").arg(self.data()).args(["-p", &port.to_string(), "-k"]).arg(&self.dir);
+        self.user.take(&mut postgres).envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Ok(postgres)
+    }
+
+    fn answers(&self, port: u16) -> bool {
+        daemon::lets_in(&self.dir, port, STARTUP)
+    }
 }
 
-/// The data directory below a server's directory.
-pub(super) fn data_in(dir: &Path) -> PathBuf {
-    dir.join("data")
-}
+/// StartupMessage of the role `trust`: length, protocol 3.0, `user` and `database`, in a crate that must not depend on the
+/// one it tests.
+const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0postgres\0\0";
 
-/// What is added to the settings of `initdb`. The port comes by command line: it may turn out to be taken.
-fn configuration(dir: &Path) -> String {
-    format!(
-        "
+/// What is added to the settings of `initdb`. The port and the socket's directory come by command line: the port may turn out
+/// to be taken, and a copy has another directory.
+const CONFIGURATION: &str = "
 # Reached from this machine only.
 listen_addresses = '127.0.0.1'
-unix_socket_directories = '{}'
 # Nothing here outlives the run, so nothing is made durable.
 fsync = off
 synchronous_commit = off
@@ -110,18 +157,14 @@ shared_buffers = 32MB
 wal_level = logical
 max_wal_senders = 10
 max_replication_slots = 10
-",
-        dir.display()
-    )
-}
+";
 
 #[cfg(test)]
 mod tests {
-    use super::configuration;
-    use std::path::Path;
+    use super::STARTUP;
 
     #[test]
-    fn the_socket_is_in_the_directory_given() {
-        assert!(configuration(Path::new("/tmp/x/15")).contains("\nunix_socket_directories = '/tmp/x/15'\n"));
+    fn the_startup_message_is_as_long_as_it_says() {
+        assert_eq!(usize::from(STARTUP[3]), STARTUP.len());
     }
 }

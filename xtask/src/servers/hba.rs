@@ -1,8 +1,25 @@
 //! Roles, and how each proves who it is: by Unix socket, by TLS and in clear.
+//!
+//! | role | Unix socket | TLS | clear | proof |
+//! | --- | --- | --- | --- | --- |
+//! | `admin`, the superuser | trust | trust | trust | none; replication too |
+//! | `trust` | trust | trust | trust | none |
+//! | `cleartext` | password | password | password | `cleartext-secret` |
+//! | `md5` | md5 | md5 | md5 | `md5-secret`, kept as an MD5 hash |
+//! | `scram` | SCRAM | SCRAM | SCRAM | `scram-secret` |
+//! | `saslprep` | SCRAM | SCRAM | SCRAM | `pa`, U+00A0, `ss`, U+2168, which SASLprep turns into `pa ssIX` |
+//! | `tls_only` | – | SCRAM | – | `tls_only-secret` |
+//! | `clear_only` | – | – | SCRAM | `clear_only-secret` |
+//! | `cert` | – | cert | – | `PG_CLIENT_CERT`, see [`super::certificates`] |
+//! | `certscram` | – | SCRAM and certificate | – | `certscram-secret` and `PG_CLIENT_CERTSCRAM_CERT` |
+//! | `peer` | peer | – | – | to be the user that runs xtask |
+//! | `gss`, 15 only | – | GSSAPI | GSSAPI | a ticket, see [`super::kdc`]; also where GSSAPI encrypts the link |
+//! | `oauth`, 18 only | OAuth | OAuth | OAuth | a bearer token, see [`super::oauth`] |
+//! | any other | – | – | – | |
+//!
+//! A dash stands for a rejection before any proof. `gss` and `oauth` are rejected by servers that are not started for tests.
 
 use std::fmt::Write as _;
-
-use super::Major;
 
 /// The bootstrap superuser, which `initdb` makes.
 pub(super) const ADMIN: &str = "admin";
@@ -18,8 +35,8 @@ pub(super) struct Role {
     clear: &'static str,
     /// How the server keeps the password, and the password as an SQL string.
     password: Option<(&'static str, &'static str)>,
-    /// The only server that has the method; others reject the role.
-    only: Option<Major>,
+    /// The method that not every server has; one without it rejects the role.
+    needs: Option<&'static str>,
 }
 
 impl Role {
@@ -29,7 +46,7 @@ impl Role {
         method: &'static str,
         password: Option<(&'static str, &'static str)>,
     ) -> Self {
-        Self { name, socket: method, tls: method, clear: method, password, only: None }
+        Self { name, socket: method, tls: method, clear: method, password, needs: None }
     }
 
     /// A role that is rejected on every link, to be overwritten where it is not.
@@ -40,9 +57,11 @@ impl Role {
 
 const REJECT: &str = "reject";
 const SCRAM: &str = "scram-sha-256";
+const GSS: &str = "gss include_realm=0 krb_realm=XTASK.TEST";
+const OAUTH: &str = "oauth issuer=https://oauth.test scope=openid";
 
 /// Every role but [`ADMIN`]. A role that is not listed is rejected.
-const ROLES: [Role; 10] = [
+const ROLES: [Role; 12] = [
     Role::everywhere("trust", "trust", None),
     Role::everywhere("cleartext", "password", Some((SCRAM, "'cleartext-secret'"))),
     Role::everywhere("md5", "md5", Some(("md5", "'md5-secret'"))),
@@ -61,13 +80,16 @@ const ROLES: [Role; 10] = [
     },
     // The system's user, by way of `pg_ident.conf`.
     Role { socket: "peer map=xtask", ..Role::nowhere("peer") },
+    // There is no GSSAPI by Unix socket.
+    Role { tls: GSS, clear: GSS, needs: Some("gss"), ..Role::nowhere("gss") },
+    Role { needs: Some("oauth"), ..Role::everywhere("oauth", OAUTH, None) },
 ];
 
-/// The content of `pg_hba.conf`.
-pub(super) fn hba(major: Major) -> String {
+/// The content of `pg_hba.conf` of a server that has, beside what each has, this method.
+pub(super) fn hba(special: Option<&str>) -> String {
     let mut text = String::from("# A role that is not listed is rejected.\n");
     let mut rules = |database: &str, role: &Role| {
-        let method = |method| if role.only.is_some_and(|only| only != major) { REJECT } else { method };
+        let method = |method| if role.needs.is_none() || role.needs == special { method } else { REJECT };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "local {database} {} {}", role.name, method(role.socket));
         let _ = writeln!(text, "hostssl {database} {} 127.0.0.1/32 {}", role.name, method(role.tls));
@@ -113,13 +135,13 @@ pub(super) fn statements() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ROLES, hba, ident, statements};
-    use crate::servers::{V15, V18};
+    use super::{GSS, OAUTH, ROLES, hba, ident, statements};
+    use crate::servers::{kdc, oauth};
 
     #[test]
     fn every_role_has_one_rule_for_each_link() {
-        for major in [V15, V18] {
-            let hba = hba(major);
+        for special in [None, Some("gss"), Some("oauth")] {
+            let hba = hba(special);
             for rule in [
                 "local all scram scram-sha-256",
                 "hostssl all scram 127.0.0.1/32 scram-sha-256",
@@ -135,7 +157,7 @@ mod tests {
                 "hostssl all cert 127.0.0.1/32 cert",
                 "local all cert reject",
             ] {
-                assert_eq!(hba.lines().filter(|line| *line == rule).count(), 1, "{rule}, PostgreSQL {major}");
+                assert_eq!(hba.lines().filter(|line| *line == rule).count(), 1, "{rule}, {special:?}");
             }
             for role in &ROLES {
                 let kinds: Vec<_> = hba
@@ -145,14 +167,14 @@ mod tests {
                         (words[1] == "all" && words[2] == role.name).then(|| words[0].to_owned())
                     })
                     .collect();
-                assert_eq!(kinds, ["local", "hostssl", "hostnossl"], "{}, PostgreSQL {major}", role.name);
+                assert_eq!(kinds, ["local", "hostssl", "hostnossl"], "{}, {special:?}", role.name);
             }
         }
     }
 
     #[test]
     fn no_rule_lets_everybody_in() {
-        let hba = hba(V18);
+        let hba = hba(Some("oauth"));
         let rules = hba.lines().filter(|line| !line.starts_with('#'));
         let roles: Vec<_> = rules.map(|line| line.split(' ').nth(2) == Some("all")).collect();
         // The superuser has three more for replication.
@@ -161,9 +183,21 @@ mod tests {
 
     #[test]
     fn only_the_superuser_and_one_role_are_trusted() {
-        for line in hba(V15).lines().filter(|line| line.ends_with(" trust")) {
+        for line in hba(Some("gss")).lines().filter(|line| line.ends_with(" trust")) {
             assert!(matches!(line.split(' ').nth(2), Some("admin" | "trust")), "{line}");
         }
+    }
+
+    #[test]
+    fn a_method_that_the_server_lacks_is_no_rule_of_its() {
+        for special in [None, Some("gss"), Some("oauth")] {
+            let hba = hba(special);
+            for (method, rule) in [("gss", GSS), ("oauth", OAUTH)] {
+                assert_eq!(hba.contains(rule), special == Some(method), "{rule}, {special:?}");
+            }
+        }
+        assert!(GSS.ends_with(kdc::REALM));
+        assert_eq!(OAUTH, format!("oauth issuer={} scope={}", oauth::ISSUER, oauth::SCOPE));
     }
 
     #[test]

@@ -10,10 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, kill_process};
 
-use super::cluster::data_in;
-use super::server::STOPPING;
+use super::daemon;
 use crate::process;
 
 /// What the name of every such directory begins with. Then follow its [`Owner`] and a random part.
@@ -80,12 +78,12 @@ pub(super) fn sweep() {
     }
 }
 
-/// Stops the servers that still run below a directory, and removes it.
+/// Stops the daemons that still run below a directory, and removes it.
 pub(super) fn clear(dir: &Path) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            stop(&data_in(&entry.path()));
+            daemon::stop_in(&entry.path());
         }
         match fs::remove_dir_all(dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -93,38 +91,6 @@ pub(super) fn clear(dir: &Path) -> Result<()> {
             removed => return removed.with_context(|| format!("cannot remove {}", dir.display())),
         }
     }
-}
-
-/// Stops the server of a data directory, if it runs.
-fn stop(data: &Path) {
-    let Some(pid) = fs::read_to_string(data.join("postmaster.pid")).ok().and_then(|text| postmaster(&text))
-    else {
-        return;
-    };
-    for (signal, patience) in STOPPING {
-        // Asked each time: the number may have become somebody else's.
-        if !serves(pid, data) {
-            return;
-        }
-        let _ = kill_process(pid, signal);
-        let deadline = Instant::now() + patience;
-        while serves(pid, data) && Instant::now() < deadline {
-            thread::sleep(process::TICK);
-        }
-    }
-}
-
-/// The process number in a `postmaster.pid`.
-fn postmaster(text: &str) -> Option<Pid> {
-    // Single-user mode writes its own with a minus sign.
-    let number: i32 = text.lines().next()?.trim().parse().ok()?;
-    Pid::from_raw(number.checked_abs()?)
-}
-
-/// Is this process a server of this data directory?
-fn serves(pid: Pid, data: &Path) -> bool {
-    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-    line.split(|byte| *byte == 0).any(|word| word == data.as_os_str().as_encoded_bytes())
 }
 
 /// The process that a directory belongs to. Numbers are used again, so the time it started counts too.
@@ -168,7 +134,7 @@ fn started_in(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Owner, PREFIX, clear, postmaster, started, started_in};
+    use super::{Owner, PREFIX, clear, started, started_in};
     use std::fs;
 
     #[test]
@@ -194,14 +160,6 @@ mod tests {
         let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
         assert_eq!(started_in(&format!("7 (a) S 1) {}", fields.join(" "))), Some(22));
         assert_eq!(started_in("7 (a) S 1"), None);
-    }
-
-    #[test]
-    fn the_first_line_of_postmaster_pid_is_the_process() {
-        assert_eq!(postmaster("41\n/tmp/data\n").map(|pid| pid.as_raw_nonzero().get()), Some(41));
-        assert_eq!(postmaster("-41\n").map(|pid| pid.as_raw_nonzero().get()), Some(41));
-        assert_eq!(postmaster("0\n"), None);
-        assert_eq!(postmaster(""), None);
     }
 
     #[test]

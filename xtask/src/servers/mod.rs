@@ -6,17 +6,37 @@
 //! | Ctrl-C, SIGTERM, SIGHUP | [`crate::interrupt`] turns them into an error |
 //! | SIGKILL, or anything else | the watcher ([`watch`]), whose standard input ends with us |
 //! | the machine | nothing, so the next start clears what a dead owner left ([`home`]) |
+//!
+//! Tests find everything by their environment. Each `PG15_…` has its `PG18_…`:
+//!
+//! | variable | content |
+//! | --- | --- |
+//! | `PG15_ADDR` | address and port, IPv4, in clear and by TLS 1.2 and 1.3 |
+//! | `PG15_SOCKET_DIR` | directory of the Unix socket, whose name has the port |
+//! | `PG15_URL` | connection string of the role `scram` and the database `test`, by TCP |
+//! | `PG15_SPARE_ADDR`, `PG15_SPARE_SOCKET_DIR` | a second server like the first, whose settings tests may change, one test at a time |
+//! | `PG_TLS_…`, `PG_CLIENT_…` | [`certificates`] |
+//! | `PG_KRB5_…` | [`kdc`] |
+//! | `PG_OAUTH_…` | [`oauth`] |
+//! | `PGBOUNCER_…` | [`pooler`] |
+//!
+//! Programs of clients are in [`crate::clients`]; roles, and how each logs in by each kind of link, in [`hba`].
 
 mod binaries;
 mod certificates;
 mod cluster;
+mod daemon;
+mod debian;
 mod fetch;
 mod hba;
 mod home;
-mod server;
+mod kdc;
+mod oauth;
+mod pooler;
 mod user;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -28,9 +48,12 @@ use anyhow::{Context, Result, bail};
 use binaries::Binaries;
 pub(crate) use binaries::install;
 use certificates::Certificates;
-use cluster::Cluster;
+use cluster::{Cluster, Special};
+use daemon::Daemon;
+use debian::Programs;
 use home::Home;
-use server::Server;
+use kdc::Kdc;
+use pooler::Pooler;
 use user::User;
 
 /// PostgreSQL's major version.
@@ -45,20 +68,33 @@ pub(crate) const V18: Major = 18;
 /// Running servers. Dropping this stops them and removes their files.
 #[derive(Debug)]
 pub(crate) struct Servers {
-    // Dropped in this order: a server is stopped before its directory goes.
-    servers: Vec<Server>,
+    // Dropped in this order: a client before its server, and all before their directory goes.
+    pooler: Option<Daemon<Pooler>>,
+    servers: Vec<Daemon<Cluster>>,
+    spares: Vec<Daemon<Cluster>>,
+    kdc: Option<Daemon<Kdc>>,
     certificates: Certificates,
     _home: Home,
 }
 
 impl Servers {
-    /// Starts every version that the tests need.
+    /// Starts both versions of PostgreSQL.
     pub(crate) fn start_both() -> Result<Self> {
-        Self::start(&[V15, V18])
+        Self::launch(&[V15, V18], None)
     }
 
-    /// Starts a server of each of these versions, side by side.
+    /// Starts a PostgreSQL of each of these versions, side by side.
     pub(crate) fn start(majors: &[Major]) -> Result<Self> {
+        Self::launch(majors, None)
+    }
+
+    /// Starts everything that tests need: both versions of PostgreSQL, a KDC for 15, an OAuth validator in 18, and PgBouncer in
+    /// front of 15. `headers` are those of a server of 18.
+    pub(crate) fn start_for_tests(headers: &Path) -> Result<Self> {
+        Self::launch(&[V15, V18], Some(headers))
+    }
+
+    fn launch(majors: &[Major], for_tests: Option<&Path>) -> Result<Self> {
         if !cfg!(target_os = "linux") {
             bail!(
                 "servers are started on Linux only: elsewhere nobody has tried, and /proc tells whose process is whose"
@@ -76,70 +112,136 @@ impl Servers {
             found.push((major, binaries));
         }
         Certificates::prepare()?;
+        let reachable = |programs: Programs| programs.within_reach(&user, home.path());
+        let kerberos = for_tests.map(|_| reachable(Kdc::programs()?)).transpose()?;
+        let pgbouncer = for_tests.map(|_| reachable(Pooler::programs()?)).transpose()?;
+
         let certificates = Certificates::below(home.path());
-        let (clusters, made) = thread::scope(|scope| {
+        let (made, kdc, clusters) = thread::scope(|scope| {
             let (home, user, certificates) = (home.path(), &user, &certificates);
+            // All are begun before one is waited for.
             let made = scope.spawn(move || certificates.create(user).context("cannot make the certificates"));
+            let kdc = kerberos.map(|programs| {
+                scope.spawn(move || {
+                    Kdc::create(programs, user, home).context("cannot make the Kerberos realm")
+                })
+            });
             let create = |(major, binaries): (Major, Binaries)| {
                 eprintln!(
                     "xtask: setting up PostgreSQL {major} in {}",
                     home.join(major.to_string()).display()
                 );
                 scope.spawn(move || {
-                    Cluster::create(major, binaries, user, home)
-                        .with_context(|| format!("cannot set up PostgreSQL {major}"))
+                    let special = for_tests.and_then(|headers| special(major, headers, home).transpose());
+                    let cluster = Cluster::create(major, binaries, user, home, special.transpose()?);
+                    let cluster = cluster.with_context(|| format!("cannot set up PostgreSQL {major}"))?;
+                    let spare = for_tests.map(|_| cluster.spare()).transpose()?;
+                    anyhow::Ok((cluster, spare))
                 })
             };
-            // Collected in between, or each would be waited for before the next one is begun.
-            let threads: Vec<_> = found.into_iter().map(create).collect();
-            let joined =
-                |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-            let clusters: Vec<_> = threads.into_iter().map(joined).collect();
-            (clusters, made.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            let clusters: Vec<_> = found.into_iter().map(create).collect();
+            (joined(made), kdc.map(joined), clusters.into_iter().map(joined).collect::<Vec<_>>())
         });
         made?;
-        let mut servers = Self { servers: Vec::new(), certificates, _home: home };
-        for cluster in clusters {
-            servers.servers.push(Server::start(cluster?)?);
+
+        let mut servers = Self {
+            pooler: None,
+            servers: Vec::new(),
+            spares: Vec::new(),
+            kdc: None,
+            certificates,
+            _home: home,
+        };
+        for clusters in clusters {
+            let (cluster, spare) = clusters?;
+            servers.servers.push(Daemon::start(cluster)?);
+            servers.spares.extend(spare.map(Daemon::start).transpose()?);
         }
-        for server in &mut servers.servers {
-            server.wait_until_ready()?;
-            eprintln!("xtask: PostgreSQL {} is ready on {}", server.major(), server.address());
+        if let Some(kdc) = kdc.transpose()? {
+            let kdc = servers.kdc.insert(Daemon::start(kdc)?);
+            kdc.wait_until_ready()?;
+            kdc.get_tickets()?;
+        }
+        servers.servers.iter_mut().chain(&mut servers.spares).try_for_each(Daemon::wait_until_ready)?;
+        if let (Some(programs), Some(server)) = (pgbouncer, servers.servers.first()) {
+            let pooler = Pooler::create(programs, server, &servers.certificates, servers._home.path())?;
+            servers.pooler.insert(Daemon::start(pooler)?).wait_until_ready()?;
         }
         Ok(servers)
     }
 
-    /// What tells a test where the servers are.
+    /// The environment that tells a test where everything is: see the head of this file.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let variables = |server: &Server| {
-            let prefix = format!("PG{}", server.major());
+        let place = |prefix: String, server: &Daemon<Cluster>| {
             [
                 (format!("{prefix}_ADDR"), server.address().to_string()),
-                (format!("{prefix}_SOCKET_DIR"), server.socket_dir().display().to_string()),
-                (format!("{prefix}_URL"), format!("postgres://scram:scram-secret@{}/test", server.address())),
+                (format!("{prefix}_SOCKET_DIR"), server.of().dir.display().to_string()),
             ]
         };
-        let servers = self.servers.iter().flat_map(variables);
-        // In front: who waits for the last variable of the last server then has all.
-        self.certificates.environment().into_iter().chain(servers).collect()
+        let mut all = self.certificates.environment();
+        all.extend(self.kdc.iter().flat_map(Daemon::<Kdc>::environment));
+        all.extend(self.pooler.iter().flat_map(Daemon::<Pooler>::environment));
+        if self.kdc.is_some() {
+            all.extend(oauth::environment());
+        }
+        for spare in &self.spares {
+            all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
+        }
+        // At the end: who waits for the last variable of the last server then has all.
+        for server in &self.servers {
+            let prefix = format!("PG{}", server.of().major);
+            all.extend(place(prefix.clone(), server));
+            all.push((
+                format!("{prefix}_URL"),
+                format!("postgres://scram:scram-secret@{}/test", server.address()),
+            ));
+        }
+        all
     }
 
-    /// The first of the versions asked for.
-    pub(crate) fn first(&self) -> Result<&Server> {
-        self.servers.first().context("no server was asked for")
+    /// Where the first of the versions asked for listens.
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
+        Ok(self.servers.first().context("no server was asked for")?.address())
     }
 
     /// An error when a server has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
-        self.servers.iter_mut().try_for_each(Server::check)
+        self.servers.iter_mut().chain(&mut self.spares).try_for_each(Daemon::check)?;
+        self.kdc.iter_mut().try_for_each(Daemon::check)?;
+        self.pooler.iter_mut().try_for_each(Daemon::check)
     }
 }
 
 impl Drop for Servers {
     fn drop(&mut self) {
         // All are asked before one is waited for.
-        self.servers.iter_mut().for_each(Server::ask_to_stop);
+        self.pooler.iter_mut().for_each(Daemon::ask_to_stop);
+        self.servers.iter_mut().chain(&mut self.spares).for_each(Daemon::ask_to_stop);
+        self.kdc.iter_mut().for_each(Daemon::ask_to_stop);
     }
+}
+
+/// What this version has for tests and the other one has not.
+fn special(major: Major, headers: &Path, home: &Path) -> Result<Option<Special>> {
+    Ok(match major {
+        V15 => Some(Special {
+            method: "gss",
+            settings: kdc::configuration(home),
+            environment: kdc::server_environment(home).into(),
+        }),
+        // Built without GSSAPI.
+        V18 => Some(Special {
+            method: "oauth",
+            settings: oauth::validator(headers, home)?,
+            environment: Vec::new(),
+        }),
+        _ => None,
+    })
+}
+
+/// A thread's value, or its panic.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Waits until standard input ends, which is when the process that started this one has ended, then clears its directory.

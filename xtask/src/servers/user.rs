@@ -49,7 +49,12 @@ impl User {
         command
     }
 
-    /// Gives a directory to this user.
+    /// Can this user enter this directory?
+    pub(crate) fn reaches(self, dir: &Path) -> bool {
+        process::read(self.take(Command::new("ls").arg("-d").arg(dir.join(".")).current_dir("/"))).is_ok()
+    }
+
+    /// Gives a file or directory to this user.
     pub(crate) fn own(self, dir: &Path) -> Result<()> {
         match self {
             Self::Ourselves => Ok(()),

@@ -135,6 +135,18 @@ ssl_crl_file = '{dir}/server.crl'
         )
     }
 
+    /// The TLS settings of PgBouncer towards its clients, as lines of `pgbouncer.ini`.
+    pub(super) fn pgbouncer(&self) -> String {
+        let dir = self.dir.display();
+        format!(
+            "client_tls_sslmode = allow
+client_tls_cert_file = {dir}/server.crt
+client_tls_key_file = {dir}/{SERVER_KEY}
+client_tls_ca_file = {dir}/root.crt
+"
+        )
+    }
+
     /// Writes a file that everybody may read.
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let path = self.dir.join(name);
@@ -153,44 +165,133 @@ ssl_crl_file = '{dir}/server.crl'
 #[cfg(test)]
 mod tests {
     use super::{Certificates, PASSWORD, RSA_KEY, openssl};
+    use crate::process;
     use crate::servers::user::User;
     use std::collections::HashSet;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    /// The files, in a directory that goes with the first value.
+    fn made() -> (tempfile::TempDir, Certificates) {
+        let home = tempfile::tempdir().expect("a directory");
+        Certificates::prepare().expect("openssl");
+        let files = Certificates::below(home.path());
+        files.create(&User::Ourselves).expect("made");
+        (home, files)
+    }
 
     #[test]
     fn every_file_that_is_named_is_made_and_every_key_is_closed() {
-        let home = tempfile::tempdir().expect("a directory");
-        Certificates::prepare().expect("openssl");
-        let made = Certificates::below(home.path());
-        made.create(&User::Ourselves).expect("made");
-        let environment = made.environment();
+        let (_home, files) = made();
         let mut seen = HashSet::new();
-        for (variable, value) in &environment {
+        for (variable, value) in files.environment() {
             assert!(seen.insert(value.clone()), "{variable} is not the only one for {value}");
             if value == PASSWORD {
                 continue;
             }
-            let mode = fs::metadata(value)
-                .unwrap_or_else(|error| panic!("{variable}: {error}"))
-                .permissions()
-                .mode();
-            let secret = value.ends_with(".key") || value.ends_with(".der");
-            assert_eq!(secret, mode & 0o077 == 0, "{variable}: {mode:o}");
+            let metadata = fs::metadata(&value).unwrap_or_else(|error| panic!("{variable}: {error}"));
+            let closed = metadata.permissions().mode() & 0o077 == 0;
+            assert_eq!(closed, value.ends_with(".key") || value.ends_with(".der"), "{variable}");
         }
-        for (name, ..) in openssl::SIGNATURES {
-            assert!(made.dir.join(openssl::DIRECTORY).join(format!("{name}.crt")).exists(), "{name}");
+        for (name, first_lines) in [
+            ("client.key", "-----BEGIN PRIVATE KEY-----\n"),
+            ("client-sec1.key", "-----BEGIN EC PRIVATE KEY-----\n"),
+            ("client-encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
+            ("client-sec1-encrypted.key", "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"),
+            (RSA_KEY, "-----BEGIN PRIVATE KEY-----\n"),
+            ("client-rsa-pkcs1.key", "-----BEGIN RSA PRIVATE KEY-----\n"),
+            ("root.crl", "-----BEGIN X509 CRL-----\n"),
+        ] {
+            let text = fs::read_to_string(files.dir.join(name)).expect(name);
+            assert!(text.starts_with(first_lines), "{name}: {text}");
         }
-        let begins = |name: &str, line: &str| {
-            let text = fs::read_to_string(made.dir.join(name)).expect("a file");
-            assert!(text.starts_with(line), "{name}: {text}");
+    }
+
+    #[test]
+    fn each_certificate_is_what_its_name_says() {
+        let (_home, files) = made();
+        let openssl = |arguments: &str| {
+            let mut openssl = Command::new("openssl");
+            openssl.args(arguments.split(' ')).current_dir(&files.dir);
+            process::capture(&mut openssl, "").expect("openssl runs")
         };
-        begins("client.key", "-----BEGIN PRIVATE KEY-----\n");
-        begins("client-sec1.key", "-----BEGIN EC PRIVATE KEY-----\n");
-        begins("client-encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n");
-        begins("client-sec1-encrypted.key", "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n");
-        begins(RSA_KEY, "-----BEGIN PRIVATE KEY-----\n");
-        begins("client-rsa-pkcs1.key", "-----BEGIN RSA PRIVATE KEY-----\n");
-        begins("root.crl", "-----BEGIN X509 CRL-----\n");
+        // The error's text, or none.
+        let verify = |arguments: &str| {
+            let output = openssl(&format!("verify -x509_strict {arguments}"));
+            (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let server = "-CAfile root.crt -purpose sslserver";
+        let client = "-CAfile root.crt -purpose sslclient";
+        for (arguments, error) in [
+            (format!("{server} -verify_hostname localhost server.crt"), None),
+            (format!("{server} -verify_ip 127.0.0.1 -CRLfile root.crl -crl_check server.crt"), None),
+            (format!("{server} -verify_hostname localhost server-common-name.crt"), None),
+            (format!("{server} -verify_hostname elsewhere.example server-elsewhere.crt"), None),
+            (format!("{server} -verify_hostname localhost server-elsewhere.crt"), Some("hostname mismatch")),
+            (format!("{server} server-expired.crt"), Some("certificate has expired")),
+            (format!("{server} server-other.crt"), Some("unable to get local issuer certificate")),
+            ("-CAfile other-root.crt -purpose sslserver server-other.crt".into(), None),
+            (format!("{server} server-revoked.crt"), None),
+            (
+                format!("{server} -CRLfile root.crl -crl_check server-revoked.crt"),
+                Some("certificate revoked"),
+            ),
+            (format!("{server} client.crt"), Some("unsuitable certificate purpose")),
+            (format!("{client} -CRLfile server.crl -crl_check client.crt"), None),
+            (format!("{client} -CRLfile server.crl -crl_check client-rsa.crt"), None),
+            (format!("{client} client-certscram.crt"), None),
+            (format!("{client} client-expired.crt"), Some("certificate has expired")),
+            (format!("{client} client-other.crt"), Some("unable to get local issuer certificate")),
+            (
+                format!("{client} -CRLfile server.crl -crl_check client-revoked.crt"),
+                Some("certificate revoked"),
+            ),
+            (format!("{client} server.crt"), Some("unsuitable certificate purpose")),
+        ] {
+            match (verify(&arguments), error) {
+                (None, None) => {}
+                (Some(found), Some(error)) => assert!(found.contains(error), "{arguments}: {found}"),
+                (found, _) => panic!("{arguments}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn each_signature_is_of_the_kind_in_its_name() {
+        let (_home, files) = made();
+        for (name, algorithm, pss) in [
+            ("rsa-md5", "md5WithRSAEncryption", None),
+            ("rsa-sha1", "sha1WithRSAEncryption", None),
+            ("rsa-sha224", "sha224WithRSAEncryption", None),
+            ("rsa-sha256", "sha256WithRSAEncryption", None),
+            ("rsa-sha384", "sha384WithRSAEncryption", None),
+            ("rsa-sha512", "sha512WithRSAEncryption", None),
+            ("pss-sha256", "rsassaPss", Some(("sha256", "0x20"))),
+            ("pss-sha384", "rsassaPss", Some(("sha384", "0x30"))),
+            ("pss-sha512", "rsassaPss", Some(("sha512", "0x40"))),
+            ("p256-sha256", "ecdsa-with-SHA256", None),
+            ("p256-sha512", "ecdsa-with-SHA512", None),
+            ("p384-sha384", "ecdsa-with-SHA384", None),
+            ("p384-sha256", "ecdsa-with-SHA256", None),
+            ("p521-sha512", "ecdsa-with-SHA512", None),
+            ("ed25519", "ED25519", None),
+        ] {
+            assert!(openssl::SIGNATURES.iter().any(|(listed, ..)| *listed == name), "{name}");
+            let mut show = Command::new("openssl");
+            show.args(["x509", "-noout", "-text", "-in", &format!("{name}.crt")]);
+            let text = process::read(show.current_dir(files.dir.join(openssl::DIRECTORY))).expect(name);
+            assert!(text.contains(&format!("Signature Algorithm: {algorithm}\n")), "{name}: {text}");
+            if let Some((hash, salt)) = pss {
+                for line in [
+                    format!("Hash Algorithm: {hash}\n"),
+                    format!("Mask Algorithm: mgf1 with {hash}\n"),
+                    format!("Salt Length: {salt}\n"),
+                ] {
+                    assert!(text.contains(&line), "{name}: {text}");
+                }
+            }
+            assert!(text.contains("DNS:localhost, IP Address:127.0.0.1"), "{name}: {text}");
+        }
     }
 }

@@ -27,9 +27,9 @@ pub(in crate::servers) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
     ("rsa-sha256", "rsa", &["-sha256"]),
     ("rsa-sha384", "rsa", &["-sha384"]),
     ("rsa-sha512", "rsa", &["-sha512"]),
-    ("pss-sha256", "rsa", &["-sha256", "-sigopt", "rsa_padding_mode:pss"]),
-    ("pss-sha384", "rsa", &["-sha384", "-sigopt", "rsa_padding_mode:pss"]),
-    ("pss-sha512", "rsa", &["-sha512", "-sigopt", "rsa_padding_mode:pss"]),
+    ("pss-sha256", "rsa", &["-sha256", "-sigopt", PSS, "-sigopt", SALT]),
+    ("pss-sha384", "rsa", &["-sha384", "-sigopt", PSS, "-sigopt", SALT]),
+    ("pss-sha512", "rsa", &["-sha512", "-sigopt", PSS, "-sigopt", SALT]),
     ("p256-sha256", "p256", &["-sha256"]),
     ("p256-sha512", "p256", &["-sha512"]),
     ("p384-sha384", "p384", &["-sha384"]),
@@ -37,6 +37,11 @@ pub(in crate::servers) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
     ("p521-sha512", "p521", &["-sha512"]),
     ("ed25519", "ed25519", &[]),
 ];
+
+const PSS: &str = "rsa_padding_mode:pss";
+
+/// A salt as long as the hash, as TLS 1.3 wants it (RFC 8446, 4.2.3); by default it is as long as fits.
+const SALT: &str = "rsa_pss_saltlen:digest";
 
 /// The directory of the certificates of [`SIGNATURES`].
 pub(super) const DIRECTORY: &str = "signatures";

@@ -1,0 +1,123 @@
+//! The packets of the time before there are codes: requests for encryption, cancel requests, the start-up message.
+
+use pg_wire::backend::NegotiateProtocolVersion;
+use pg_wire::frontend::{Initial, ProtocolVersion, StartupMessage};
+use pg_wire::{Decode, List, Outbox, SqlState, Terminated, Text};
+
+use super::Accept;
+use super::refuse::fatal;
+use crate::error::{AuthError, ClientError};
+use crate::session::CancelKey;
+
+/// Longest first packet in bytes, its length field included: PostgreSQL takes 10,000 bytes beside that field
+/// (`MAX_STARTUP_PACKET_LENGTH`).
+pub(super) const LONGEST_PACKET: usize = 10_004;
+
+/// The newest version that is spoken; a client that asks for a newer one is told so.
+const NEWEST: ProtocolVersion = ProtocolVersion::V3_2;
+
+/// A start-up message, kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Startup {
+    body: Vec<u8>,
+    version: ProtocolVersion,
+}
+
+impl Startup {
+    /// The message. Its version is the one asked for.
+    pub fn message(&self) -> StartupMessage<'_> {
+        // The body has been decoded once.
+        StartupMessage::decode(&self.body)
+            .unwrap_or(StartupMessage { version: self.version, parameters: Terminated::EMPTY })
+    }
+
+    /// The version that is spoken, after negotiation.
+    pub fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    /// The role to log in as; never empty.
+    pub fn user(&self) -> Text<'_> {
+        self.message().get("user").unwrap_or_default()
+    }
+
+    /// The database; the one of the user's name unless another is given.
+    pub fn database(&self) -> Text<'_> {
+        self.message().get("database").filter(|name| !name.is_empty()).unwrap_or(self.user())
+    }
+}
+
+impl std::fmt::Debug for Startup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.message().fmt(f)
+    }
+}
+
+impl Accept {
+    /// Reads a packet of the time before there are codes: a start-up message is kept, a request for encryption declined.
+    pub(super) fn first_packet(
+        &mut self,
+        body: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<Option<CancelKey>, AuthError> {
+        let version = body.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)));
+        // A second request of a kind is no request, but a version that nobody speaks.
+        let (ssl, gss) = (!self.ssl_declined, !self.gss_declined);
+        match Initial::decode(body) {
+            Ok(Initial::Ssl(_)) if ssl => {
+                self.ssl_declined = true;
+                outbox.put_raw(b"N");
+                return Ok(None);
+            }
+            Ok(Initial::GssEnc(_)) if gss => {
+                self.gss_declined = true;
+                outbox.put_raw(b"N");
+                return Ok(None);
+            }
+            Ok(Initial::Cancel(cancel)) => return Ok(Some(CancelKey::new(cancel.pid, cancel.key.0))),
+            Ok(Initial::Startup(startup)) if startup.version.major() == NEWEST.major() => {
+                self.begin(startup, body, outbox)?;
+                return Ok(None);
+            }
+            Err(error) if version.is_some_and(|version| version.major() == NEWEST.major()) => {
+                let message = "invalid startup packet layout: expected terminator as last byte";
+                fatal(SqlState::PROTOCOL_VIOLATION, message, outbox);
+                return Err(error.into());
+            }
+            // Not even a version, or a malformed request: PostgreSQL closes without a word.
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        let version = version.unwrap_or(NEWEST);
+        let message = format!("unsupported frontend protocol {version}: server supports 3.0 to {NEWEST}");
+        fatal(SqlState::FEATURE_NOT_SUPPORTED, &message, outbox);
+        Err(ClientError::UnsupportedVersion(version).into())
+    }
+
+    /// Keeps the start-up message, and negotiates what in it is too new.
+    fn begin(
+        &mut self,
+        startup: StartupMessage<'_>,
+        body: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), AuthError> {
+        let version = startup.version.min(NEWEST);
+        let unknown: Vec<Text<'_>> = startup
+            .parameters
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| name.as_bytes().starts_with(b"_pq_."))
+            .collect();
+        if version < startup.version || !unknown.is_empty() {
+            outbox.put(&NegotiateProtocolVersion { version, unrecognized: List::from(&unknown[..]) });
+        }
+        let startup = Startup { body: body.to_vec(), version };
+        if startup.user().is_empty() {
+            let message = "no PostgreSQL user name specified in startup packet";
+            fatal(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message, outbox);
+            return Err(ClientError::NoUser.into());
+        }
+        self.startup = Some(startup);
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+//! Two things read from an X.509 certificate: its hash for channel binding, and the common name of its subject.
+//!
+//! Whether a certificate is to be trusted is the business of the TLS library. Nothing here allocates by a length that the certificate
+//! claims, and nothing recurses.
+
+use std::error::Error;
+use std::fmt;
+
+use der::asn1::{AnyRef, ObjectIdentifier};
+use der::{Class, Reader, SliceReader, Tag, TagNumber};
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512, Sha512_224, Sha512_256};
+
+/// A certificate that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// The bytes are not one X.509 certificate in DER.
+    Malformed,
+    /// The common name holds a NUL: another program might read only what stands before it.
+    NulInName,
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "the certificate is not X.509 in DER (PEM has to be decoded first)",
+            Self::NulInName => "the common name of the certificate holds a NUL byte",
+        })
+    }
+}
+
+impl Error for CertificateError {}
+
+impl From<der::Error> for CertificateError {
+    fn from(_: der::Error) -> Self {
+        Self::Malformed
+    }
+}
+
+/// The hash of a certificate that SCRAM-SHA-256-PLUS binds a TLS channel by, `tls-server-end-point`
+/// ([RFC 5929, section 4.1](https://www.rfc-editor.org/rfc/rfc5929#section-4.1)): of the whole certificate in DER, with the hash of its
+/// signature algorithm, where MD5 and SHA-1 are replaced by SHA-256. It has 28 to 64 bytes.
+///
+/// `None` where the signature algorithm names no single hash, as Ed25519 and Ed448, or one that is not known here: such a
+/// certificate cannot be bound to.
+///
+/// # Errors
+/// [`CertificateError::Malformed`].
+pub fn server_end_point(certificate: &[u8]) -> Result<Option<Vec<u8>>, CertificateError> {
+    let hash = Certificate::read(certificate)?.signature_hash()?;
+    Ok(hash.map(|hash| hash.digest(certificate)))
+}
+
+/// The common name of a certificate's subject, the first if there are several, as its bytes stand there: UTF-8 or ASCII in nearly all
+/// certificates. PostgreSQL compares it with the user's name where a certificate is the login.
+///
+/// # Errors
+/// [`CertificateError`], also where the name holds a NUL.
+pub fn common_name(certificate: &[u8]) -> Result<Option<&[u8]>, CertificateError> {
+    let name = Certificate::read(certificate)?.common_name()?;
+    if name.is_some_and(|name| name.contains(&0)) { Err(CertificateError::NulInName) } else { Ok(name) }
+}
+
+/// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }`, each as the bytes inside.
+struct Certificate<'a> {
+    to_be_signed: &'a [u8],
+    algorithm: &'a [u8],
+}
+
+impl<'a> Certificate<'a> {
+    fn read(der: &'a [u8]) -> Result<Self, CertificateError> {
+        let mut outer = SliceReader::new(der)?;
+        let certificate = field(&mut outer, Tag::Sequence)?;
+        outer.finish()?;
+        let mut fields = SliceReader::new(certificate)?;
+        let to_be_signed = field(&mut fields, Tag::Sequence)?;
+        let algorithm = field(&mut fields, Tag::Sequence)?;
+        field(&mut fields, Tag::BitString)?;
+        fields.finish()?;
+        Ok(Self { to_be_signed, algorithm })
+    }
+
+    fn signature_hash(&self) -> Result<Option<Hash>, CertificateError> {
+        let mut algorithm = SliceReader::new(self.algorithm)?;
+        let name = ObjectIdentifier::from_bytes(field(&mut algorithm, Tag::ObjectIdentifier)?)
+            .map_err(|_| CertificateError::Malformed)?;
+        if name == RSA_PSS {
+            return pss_hash(&mut algorithm);
+        }
+        Ok(Hash::find(SIGNATURES, name))
+    }
+
+    fn common_name(&self) -> Result<Option<&'a [u8]>, CertificateError> {
+        let mut fields = SliceReader::new(self.to_be_signed)?;
+        // TBSCertificate ::= SEQUENCE { version [0] EXPLICIT, serialNumber, signature, issuer, validity, subject, … }
+        context(&mut fields, TagNumber(0))?;
+        field(&mut fields, Tag::Integer)?;
+        for _ in ["signature", "issuer", "validity"] {
+            field(&mut fields, Tag::Sequence)?;
+        }
+        let mut names = SliceReader::new(field(&mut fields, Tag::Sequence)?)?;
+        while !names.is_finished() {
+            // RelativeDistinguishedName ::= SET OF SEQUENCE { type OBJECT IDENTIFIER, value }
+            let mut set = SliceReader::new(field(&mut names, Tag::Set)?)?;
+            while !set.is_finished() {
+                let mut pair = SliceReader::new(field(&mut set, Tag::Sequence)?)?;
+                let kind = field(&mut pair, Tag::ObjectIdentifier)?;
+                let value: AnyRef<'a> = pair.decode()?;
+                pair.finish()?;
+                if kind == COMMON_NAME.as_bytes() {
+                    return Ok(Some(value.value()));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The contents of the next field, which must have this tag.
+fn field<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> Result<&'a [u8], CertificateError> {
+    let value: AnyRef<'a> = reader.decode()?;
+    if der::Tagged::tag(&value) == tag { Ok(value.value()) } else { Err(CertificateError::Malformed) }
+}
+
+/// The contents of the next field, if it has this context-specific tag.
+fn context<'a>(
+    reader: &mut SliceReader<'a>,
+    number: TagNumber,
+) -> Result<Option<&'a [u8]>, CertificateError> {
+    if reader.is_finished() {
+        return Ok(None);
+    }
+    let tag = Tag::peek(reader)?;
+    if tag.class() != Class::ContextSpecific || tag.number() != number {
+        return Ok(None);
+    }
+    let value: AnyRef<'a> = reader.decode()?;
+    Ok(Some(value.value()))
+}
+
+/// `RSASSA-PSS-params ::= SEQUENCE { hashAlgorithm [0] EXPLICIT AlgorithmIdentifier DEFAULT sha1, … }`, all of it optional.
+fn pss_hash(algorithm: &mut SliceReader<'_>) -> Result<Option<Hash>, CertificateError> {
+    // SHA-1, which is replaced.
+    let default = Ok(Some(Hash::Sha256));
+    if algorithm.is_finished() {
+        return default;
+    }
+    let mut parameters = SliceReader::new(field(algorithm, Tag::Sequence)?)?;
+    let Some(hash) = context(&mut parameters, TagNumber(0))? else { return default };
+    let mut hash = SliceReader::new(hash)?;
+    let mut hash = SliceReader::new(field(&mut hash, Tag::Sequence)?)?;
+    let name = ObjectIdentifier::from_bytes(field(&mut hash, Tag::ObjectIdentifier)?)
+        .map_err(|_| CertificateError::Malformed)?;
+    Ok(Hash::find(DIGESTS, name))
+}
+
+#[derive(Clone, Copy)]
+enum Hash {
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+    Sha512_224,
+    Sha512_256,
+}
+
+impl Hash {
+    fn find(table: &[(&str, Self)], name: ObjectIdentifier) -> Option<Self> {
+        let known = |(oid, _): &&(&str, Self)| ObjectIdentifier::new(oid) == Ok(name);
+        table.iter().find(known).map(|(_, hash)| *hash)
+    }
+
+    fn digest(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha224 => Sha224::digest(bytes).to_vec(),
+            Self::Sha256 => Sha256::digest(bytes).to_vec(),
+            Self::Sha384 => Sha384::digest(bytes).to_vec(),
+            Self::Sha512 => Sha512::digest(bytes).to_vec(),
+            Self::Sha512_224 => Sha512_224::digest(bytes).to_vec(),
+            Self::Sha512_256 => Sha512_256::digest(bytes).to_vec(),
+        }
+    }
+}
+
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+
+/// Signature algorithms with a hash of their own, and what to hash with.
+const SIGNATURES: &[(&str, Hash)] = &[
+    // RSA with MD5, SHA-1, and the others (RFC 8017).
+    ("1.2.840.113549.1.1.4", Hash::Sha256),
+    ("1.2.840.113549.1.1.5", Hash::Sha256),
+    ("1.2.840.113549.1.1.11", Hash::Sha256),
+    ("1.2.840.113549.1.1.12", Hash::Sha384),
+    ("1.2.840.113549.1.1.13", Hash::Sha512),
+    ("1.2.840.113549.1.1.14", Hash::Sha224),
+    ("1.2.840.113549.1.1.15", Hash::Sha512_224),
+    ("1.2.840.113549.1.1.16", Hash::Sha512_256),
+    // ECDSA with SHA-1 (RFC 3279) and the others (RFC 5758).
+    ("1.2.840.10045.4.1", Hash::Sha256),
+    ("1.2.840.10045.4.3.1", Hash::Sha224),
+    ("1.2.840.10045.4.3.2", Hash::Sha256),
+    ("1.2.840.10045.4.3.3", Hash::Sha384),
+    ("1.2.840.10045.4.3.4", Hash::Sha512),
+    // DSA with SHA-1, SHA-224 and SHA-256.
+    ("1.2.840.10040.4.3", Hash::Sha256),
+    ("2.16.840.1.101.3.4.3.1", Hash::Sha224),
+    ("2.16.840.1.101.3.4.3.2", Hash::Sha256),
+];
+
+/// Hashes by themselves, as RSA-PSS names them, and what to hash with.
+const DIGESTS: &[(&str, Hash)] = &[
+    // MD5 and SHA-1.
+    ("1.2.840.113549.2.5", Hash::Sha256),
+    ("1.3.14.3.2.26", Hash::Sha256),
+    ("2.16.840.1.101.3.4.2.1", Hash::Sha256),
+    ("2.16.840.1.101.3.4.2.2", Hash::Sha384),
+    ("2.16.840.1.101.3.4.2.3", Hash::Sha512),
+    ("2.16.840.1.101.3.4.2.4", Hash::Sha224),
+    ("2.16.840.1.101.3.4.2.5", Hash::Sha512_224),
+    ("2.16.840.1.101.3.4.2.6", Hash::Sha512_256),
+];

@@ -1,0 +1,115 @@
+//! Policy, and what the session keeps: the checks at AuthenticationOk, the version, the bounds.
+
+use pg_wire::backend::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus};
+
+use super::{Handshake, State};
+use crate::config::{AuthMethod, BindingMode, Config, ProtocolVersion};
+use crate::error::{AuthError, PeerError, PolicyError};
+use crate::scram::Proven;
+use crate::session::CancelKey;
+
+/// Most bytes of notices to be kept before the server has let the user in. Servers send hardly ever one.
+const MOST_KEPT: usize = 256 * 1024;
+
+/// Most bytes of notices and notifications to be kept afterwards: a login trigger may say what it likes.
+const MOST_KEPT_INSIDE: usize = 4 * 1024 * 1024;
+
+/// Most bytes of parameters to be kept. Servers send some fifteen, less than a kilobyte. Each message is compared with all names kept,
+/// so this bounds the time as well.
+const MOST_PARAMETERS: usize = 256 * 1024;
+
+/// What it costs to keep a message beside its bytes, about. Without it a server could make us keep, and search, a hundred thousand
+/// empty ones.
+const COST_OF_KEEPING: usize = 64;
+
+impl Handshake<'_> {
+    /// Counts what the server makes us keep for good.
+    pub(super) fn keep(&mut self, bytes: usize, state: &State) -> Result<(), PeerError> {
+        let most = if matches!(state, State::Settling) { MOST_KEPT_INSIDE } else { MOST_KEPT };
+        self.kept += bytes + COST_OF_KEEPING;
+        if self.kept > most { Err(PeerError::Flood) } else { Ok(()) }
+    }
+
+    /// Keeps a parameter. One that is reported again takes no more room than its last value.
+    pub(super) fn keep_parameter(&mut self, status: &ParameterStatus<'_>) -> Result<(), PeerError> {
+        let parameters = &mut self.session.parameters;
+        parameters.set(status.name, status.value);
+        let kept = parameters.bytes() + parameters.len() * COST_OF_KEEPING;
+        if kept > MOST_PARAMETERS { Err(PeerError::Flood) } else { Ok(()) }
+    }
+
+    /// The server wants an older version, or does not know an option.
+    pub(super) fn negotiate(&mut self, offer: &NegotiateProtocolVersion<'_>) -> Result<(), AuthError> {
+        let NegotiateProtocolVersion { version, unrecognized } = *offer;
+        let Config { min_protocol_version: min, max_protocol_version: max, parameters, .. } = self.config;
+        if self.negotiated {
+            return Err(PeerError::VersionTwice.into());
+        }
+        // 3.1 was never spoken.
+        if version.major() < 3 || version == ProtocolVersion::new(3, 1) {
+            return Err(PeerError::NoSuchVersion(version).into());
+        }
+        // To name the version that was asked for only makes sense to refuse an option.
+        let older = version < *max || version == *max && !unrecognized.is_empty();
+        if version.major() != max.major() || !older {
+            return Err(PeerError::Version(version).into());
+        }
+        if version < *min {
+            return Err(PolicyError::Version { server: version, min: *min }.into());
+        }
+        for option in unrecognized {
+            let sent = |(name, _): &(String, String)| name.starts_with("_pq_.") && option == name.as_str();
+            let Some((name, _)) = parameters.iter().find(|parameter| sent(parameter)) else {
+                return Err(PeerError::UnknownOption.into());
+            };
+            if !self.session.unrecognized_options.contains(name) {
+                self.session.unrecognized_options.push(name.clone());
+            }
+        }
+        self.negotiated = true;
+        self.session.version = version;
+        Ok(())
+    }
+
+    /// The server authenticates by this method, if it may.
+    pub(super) fn allow(&mut self, method: AuthMethod) -> Result<(), AuthError> {
+        if !self.config.require_auth.allows(method) {
+            return Err(PolicyError::Method(method).into());
+        }
+        // A password that cannot be bound to the channel is not to be sent where binding is demanded.
+        if self.config.channel_binding == BindingMode::Require && method != AuthMethod::ScramSha256 {
+            return Err(PolicyError::ChannelBinding.into());
+        }
+        self.session.auth_method = method;
+        Ok(())
+    }
+
+    /// The server says that the user is in. What was demanded of it is looked at once more, here at the door.
+    pub(super) fn settle(&mut self, proven: Option<Proven>) -> Result<State, AuthError> {
+        let bound = proven.is_some_and(|proven| proven.is_bound());
+        if self.config.channel_binding == BindingMode::Require && !bound {
+            return Err(PolicyError::ChannelBinding.into());
+        }
+        if !self.config.require_auth.allows(self.session.auth_method) {
+            return Err(PolicyError::Method(self.session.auth_method).into());
+        }
+        self.session.channel_bound = bound;
+        self.authenticated = true;
+        Ok(State::In)
+    }
+
+    /// Keeps the key, which a later one replaces.
+    pub(super) fn keep_key(&mut self, data: &BackendKeyData<'_>) -> Result<(), PeerError> {
+        let length = data.key.0.len();
+        self.keep(length, &State::Settling)?;
+        let right = match self.session.version {
+            ProtocolVersion::V3_0 => length == 4,
+            _ => (4..=256).contains(&length),
+        };
+        if !right {
+            return Err(PeerError::KeyLength(length));
+        }
+        self.session.cancel_key = Some(CancelKey::new(data.pid, data.key.0));
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! No secret stays in the process's memory once the connection phase is over, however it ended.
+//!
+//! The two machines talk over a pair of sockets, so that nothing between them holds a byte, and afterwards all of the process's own
+//! memory is searched: heap, freed heap, and the stacks of the threads that have ended. The secrets searched for are kept masked.
+#![cfg(target_os = "linux")]
+
+use std::fs::File;
+use std::io::{BufRead, Read, Write};
+use std::num::NonZeroU32;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use pg_auth::oauth::{OAuthLogin, Token, Tokens};
+use pg_auth::scram::{ChannelBinding, ClientFirst, Iterations, OfferedBinding, ServerFirst, Verifier};
+use pg_auth::{Accept, AcceptStep, Config, Credentials, Handshake, Link, Password, Step, Stored, md5};
+use pg_wire::testing::block_on;
+use pg_wire::{Inbox, Limits, Outbox};
+
+const MASK: u8 = 0x5a;
+
+/// A byte of the password, which stands nowhere as a whole.
+fn letter(at: usize) -> u8 {
+    let lower = b"qzjxkvbpygfwmucldrhsnioate".get(at % 26).copied().unwrap_or_default();
+    if at.is_multiple_of(2) { lower.to_ascii_uppercase() } else { lower }
+}
+
+const LENGTH: usize = 22;
+
+fn password() -> Password {
+    let mut bytes = Vec::with_capacity(LENGTH);
+    bytes.extend((0..LENGTH).map(letter));
+    Password::from(bytes)
+}
+
+fn wrong() -> Password {
+    let mut bytes = Vec::with_capacity(LENGTH + 1);
+    bytes.extend((0..LENGTH).map(letter));
+    bytes.push(b'!');
+    Password::from(bytes)
+}
+
+const CLIENT_NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
+const SERVER_NONCE: &str = "hvYDpWUa2RaTCAfuxFIl";
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(2).expect("it is not zero");
+
+fn verifier() -> Verifier {
+    Verifier::new(&password(), b"0123456789abcdef".to_vec(), ITERATIONS)
+}
+
+/// What is searched for: its name, and its bytes masked.
+type Needle = (&'static str, Vec<u8>);
+
+fn masked(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| byte ^ MASK).collect()
+}
+
+fn needles() -> Vec<Needle> {
+    let salted = verifier().derivation(&password()).run();
+    let nonce = |text: &str| text.parse().expect("it is printable");
+    let first = ClientFirst::new(nonce(CLIENT_NONCE), ChannelBinding::Unsupported);
+    let server = ServerFirst::new(verifier(), nonce(SERVER_NONCE), OfferedBinding::NotOffered);
+    let challenge = server.client_first(&first.message()).expect("it is well-formed");
+    let last = first.server_first(challenge.message(), Iterations::default()).expect("it is well-formed");
+    let last = last.finish(&salted);
+    let proof = last.message().rsplit(|byte| *byte == b',').next().expect("there is one");
+    vec![
+        ("password", (0..LENGTH).map(|at| letter(at) ^ MASK).collect()),
+        ("salted password", masked(salted.as_bytes())),
+        ("client key", masked(salted.client_key().as_bytes())),
+        ("proof", masked(&proof[2..])),
+        ("stored MD5", masked(&md5::Stored::new(b"alice", &password()).to_string().as_bytes()[3..])),
+    ]
+}
+
+/// The names of the needles that are in memory.
+fn found(needles: &[Needle], window: &mut [u8]) -> Vec<String> {
+    let memory = File::open("/proc/self/mem").expect("Linux has it");
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");
+    let mut found = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (range, rest) = line.split_once(' ').expect("a range comes first");
+        let (start, end) = range.split_once('-').expect("from and to");
+        let number = |hex| u64::from_str_radix(hex, 16).expect("it is hexadecimal");
+        let (mut at, end) = (number(start), number(end));
+        while at < end {
+            window.fill(0);
+            let length = window.len().min(usize::try_from(end - at).expect("it is an address"));
+            let Ok(count) = memory.read_at(&mut window[..length], at) else { break };
+            for (name, needle) in needles {
+                found.extend(is_in(needle, &window[..count]).then(|| format!("{name} in {rest} at {at:x}")));
+            }
+            // Windows overlap by more than a needle has.
+            at += if count < length || at + count as u64 == end { count as u64 } else { count as u64 - 128 };
+            if count == 0 {
+                break;
+            }
+        }
+    }
+    window.fill(0);
+    found
+}
+
+fn is_in(masked: &[u8], haystack: &[u8]) -> bool {
+    let first = masked[0] ^ MASK;
+    let mut rest = haystack;
+    loop {
+        // The library's own search for a byte, which is fast in a build for debugging too.
+        match rest.skip_until(first) {
+            Ok(skipped) if skipped > 0 => {}
+            _ => return false,
+        }
+        let at = haystack.len() - rest.len();
+        let behind = haystack.get(at..at + masked.len() - 1).unwrap_or_default();
+        if !behind.is_empty() && behind.iter().zip(&masked[1..]).all(|(byte, masked)| byte ^ MASK == *masked)
+        {
+            return true;
+        }
+        if rest.is_empty() {
+            return false;
+        }
+    }
+}
+
+/// Sends what is to be sent, as far as the bytes go.
+fn send(stream: &mut UnixStream, outbox: &mut Outbox, goes: &mut usize) -> Result<(), ()> {
+    outbox.commit().map_err(drop)?;
+    let pending = outbox.pending();
+    let count = pending.len().min(*goes);
+    stream.write_all(&pending[..count]).map_err(drop)?;
+    *goes -= count;
+    let whole = count == pending.len();
+    outbox.sent(count);
+    if whole { Ok(()) } else { Err(()) }
+}
+
+fn fill(stream: &mut UnixStream, inbox: &mut Inbox) -> Result<(), ()> {
+    match stream.read(inbox.space()) {
+        Ok(0) | Err(_) => Err(()),
+        Ok(count) => {
+            inbox.filled(count);
+            Ok(())
+        }
+    }
+}
+
+/// Retains less than a message has, so that the buffer is given up after each.
+fn buffers(limits: Limits) -> (Inbox, Outbox) {
+    (Inbox::new(limits), Outbox::new(16))
+}
+
+fn client(config: &Config, mut stream: UnixStream, mut goes: usize) -> Result<(), ()> {
+    let (mut inbox, mut outbox) = buffers(Limits::BACKEND);
+    let mut handshake = Handshake::new(config, Link::Unix).map_err(drop)?;
+    handshake = handshake.nonce(CLIENT_NONCE.parse().map_err(drop)?);
+    loop {
+        let step = handshake.step(&mut inbox, &mut outbox).map_err(drop)?;
+        send(&mut stream, &mut outbox, &mut goes)?;
+        match step {
+            Step::Read => fill(&mut stream, &mut inbox)?,
+            Step::Derive(job) => handshake.derived(&job.run(), &mut outbox),
+            Step::Token(request) => {
+                let reply = block_on(config.tokens.as_ref().ok_or(())?.token(request));
+                handshake.token(reply, &mut outbox).map_err(drop)?;
+            }
+            Step::Ready(_) => return Ok(()),
+            _ => return Err(()),
+        }
+    }
+}
+
+fn server(credentials: Credentials, mut stream: UnixStream, mut goes: usize) -> Result<(), ()> {
+    let (mut inbox, mut outbox) = buffers(Limits::FRONTEND);
+    let mut accept = Accept::new().nonce(SERVER_NONCE.parse().map_err(drop)?);
+    let mut credentials = Some(credentials);
+    loop {
+        let step = accept.step(&mut inbox, &mut outbox);
+        send(&mut stream, &mut outbox, &mut goes)?;
+        match step.map_err(drop)? {
+            AcceptStep::Read => fill(&mut stream, &mut inbox)?,
+            AcceptStep::Authenticate(_) => {
+                let credentials = credentials.take().ok_or(())?;
+                accept.authenticate(credentials, &mut inbox, &mut outbox).map_err(drop)?;
+            }
+            AcceptStep::Derive(job) => accept.derived(&job.run()),
+            AcceptStep::Token(check) => accept.token_checked(block_on(check.run())),
+            AcceptStep::Accepted(_) => {
+                pg_auth::accept::welcome([], None, &mut outbox);
+                return send(&mut stream, &mut outbox, &mut goes);
+            }
+            _ => return Err(()),
+        }
+    }
+}
+
+const METHODS: [&str; 5] = ["password", "password for a verifier", "md5", "scram", "oauth"];
+
+fn credentials(method: &str) -> Credentials {
+    match method {
+        "password" => Credentials::Cleartext(Stored::Plain(password())),
+        "password for a verifier" => Credentials::Cleartext(Stored::Scram(verifier())),
+        "md5" => Credentials::Md5(md5::Stored::new(b"alice", &password())),
+        "scram" => Credentials::Scram(verifier()),
+        _ => Credentials::OAuth(OAuthLogin::new("https://issuer.example", "x", async |token: Token| {
+            password() == *token.as_bytes()
+        })),
+    }
+}
+
+/// One login, on threads of its own. Whether the client is in.
+fn login(method: &'static str, right: bool, client_goes: usize, server_goes: usize) -> bool {
+    let (ours, theirs) = UnixStream::pair().expect("the system has sockets");
+    let server = thread::spawn(move || server(credentials(method), theirs, server_goes));
+    let client = thread::spawn(move || {
+        let secret = move || if right { password() } else { wrong() };
+        let mut config = Config::new("alice");
+        if method == "oauth" {
+            let token = move |_| async move {
+                Ok(Token::new(if right { password() } else { Password::from("other") })?.into())
+            };
+            config = config.tokens(Tokens::new(token).allow_plain_local());
+        } else {
+            config = config.password(secret());
+        }
+        client(&config, ours, client_goes)
+    });
+    let _ = server.join().expect("no panic");
+    client.join().expect("no panic").is_ok()
+}
+
+#[test]
+fn no_secret_stays_in_memory() {
+    let needles = needles();
+    let mut window = vec![0; 1 << 20];
+    assert_eq!(found(&needles, &mut window), [""; 0], "the test itself leaves none");
+
+    // That the search finds what is there.
+    let there = password();
+    assert!(!found(&needles, &mut window).is_empty());
+    drop(there);
+
+    for method in METHODS {
+        for right in [true, false] {
+            assert_eq!(login(method, right, usize::MAX, usize::MAX), right, "{method}");
+            assert_eq!(found(&needles, &mut window), [""; 0], "{method}, the right secret: {right}");
+        }
+        // Either side vanishes after so many bytes.
+        for goes in 0..400 {
+            let client_in = login(method, true, goes, usize::MAX);
+            let server_done = login(method, true, usize::MAX, goes);
+            if goes % 10 == 0 || (20..80).contains(&goes) {
+                assert_eq!(found(&needles, &mut window), [""; 0], "{method}, ends after {goes} bytes");
+            }
+            if client_in && server_done {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! SCRAM-SHA-256-PLUS between two machines, and somebody in between.
+
+use pg_auth::config::{AuthMethod, BindingMode};
+use pg_auth::error::{AuthError, ClientError, PeerError, PolicyError, Refusal, ScramFault};
+use pg_auth::{Credentials, Link};
+
+use crate::support::*;
+
+fn scram(_: &[u8]) -> Credentials {
+    Credentials::Scram(verifier("s3cret"))
+}
+
+fn server_refusal(outcome: &Outcome) -> String {
+    match &outcome.client {
+        Err(AuthError::Server(Refusal::Response(error))) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn refused(outcome: &Outcome, fault: ScramFault, told: &str) {
+    let AuthError::Peer(PeerError::Scram { fault: found, .. }) = outcome.reason() else {
+        panic!("{:?}", outcome.server);
+    };
+    assert_eq!(*found, fault);
+    assert_eq!(server_refusal(outcome), told);
+}
+
+#[test]
+fn both_sides_bind_to_the_same_certificate_whatever_signed_it() {
+    let names =
+        ["rsa-md5", "rsa-sha256", "rsa-sha512", "pss-sha1", "pss-sha384", "ecdsa-sha224", "ecdsa-sha384"];
+    for name in names {
+        for mode in [BindingMode::Prefer, BindingMode::Require] {
+            let config = alice().channel_binding(mode);
+            let certificate = certificate(name);
+            let outcome = Pair::new(&config, Link::Tls)
+                .client(|client| client.server_certificate(&certificate))
+                .server(|server| server.server_certificate(&certificate))
+                .run(scram);
+            let session = outcome.client.expect("it is the same certificate");
+            assert!(session.channel_bound, "{name}");
+            assert_eq!(session.auth_method, AuthMethod::ScramSha256);
+            let login = outcome.server.expect("it is the same certificate");
+            assert!(login.channel_bound);
+            assert_eq!(login.auth_method, AuthMethod::ScramSha256);
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_another_shows_is_noticed_by_the_server() {
+    let config = alice();
+    let outcome = Pair::new(&config, Link::Tls)
+        .client(|client| client.server_certificate(&certificate("rsa-sha384")))
+        .server(|server| server.server_certificate(&certificate("rsa-sha256")))
+        .run(scram);
+    refused(&outcome, ScramFault::OtherChannel, "FATAL 28000: SCRAM channel binding check failed");
+}
+
+/// `y`: the client could bind and was offered nothing. Where the server did offer, somebody has cut it.
+#[test]
+fn an_offer_that_is_cut_on_its_way_is_noticed_by_the_server() {
+    let config = alice();
+    let cut = |bytes: Vec<u8>| match bytes.windows(19).any(|window| window == b"SCRAM-SHA-256-PLUS\0") {
+        true => message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"),
+        false => bytes,
+    };
+    let pair = || {
+        Pair::new(&config, Link::Tls)
+            .client(|client| client.server_certificate(&certificate("rsa-sha256")))
+            .server(|server| server.server_certificate(&certificate("rsa-sha256")))
+            .towards_client(cut)
+    };
+    let outcome = pair().run(scram);
+    refused(&outcome, ScramFault::Downgrade, "FATAL 08P01: SCRAM channel binding negotiation error");
+
+    // One who changes the flag as well changes what the proof is over.
+    let mut changed = false;
+    let outcome = pair()
+        .towards_server(|bytes| {
+            let bytes = replaced(bytes, b"y,,n=", b"n,,n=");
+            changed = changed || bytes.windows(5).any(|window| window == b"n,,n=");
+            bytes
+        })
+        .run(scram);
+    refused(&outcome, ScramFault::OtherChannel, "FATAL 28000: SCRAM channel binding check failed");
+    assert!(changed);
+}
+
+#[test]
+fn a_server_without_binding_is_content_with_a_client_that_could() {
+    for mode in [BindingMode::Disable, BindingMode::Prefer] {
+        let config = alice().channel_binding(mode);
+        let outcome = Pair::new(&config, Link::Tls)
+            .client(|client| client.server_certificate(&certificate("rsa-sha256")))
+            .run(scram);
+        assert!(!outcome.client.expect("binding is not required").channel_bound);
+        let flag: &[u8] = if mode == BindingMode::Prefer { b"y,,n=" } else { b"n,,n=" };
+        assert!(outcome.said.windows(5).any(|window| window == flag));
+    }
+    let config = alice().channel_binding(BindingMode::Require);
+    let outcome = Pair::new(&config, Link::Tls)
+        .client(|client| client.server_certificate(&certificate("rsa-sha256")))
+        .run(scram);
+    assert_eq!(outcome.client.err(), Some(PolicyError::ChannelBinding.into()));
+    assert!(!outcome.said.contains(&b'p'), "no proof was begun");
+}
+
+#[test]
+fn a_client_that_wants_no_binding_or_knows_no_certificate_is_let_in_without() {
+    for (mode, knows) in
+        [(BindingMode::Disable, true), (BindingMode::Disable, false), (BindingMode::Prefer, false)]
+    {
+        let config = alice().channel_binding(mode);
+        let outcome = Pair::new(&config, Link::Tls)
+            .client(
+                |client| if knows { client.server_certificate(&certificate("rsa-sha256")) } else { client },
+            )
+            .server(|server| server.server_certificate(&certificate("rsa-sha256")))
+            .run(scram);
+        assert!(!outcome.client.expect("binding is not required").channel_bound);
+        assert!(!outcome.server.expect("binding is not required").channel_bound);
+        assert!(outcome.said.windows(5).any(|window| window == b"n,,n="));
+    }
+}
+
+#[test]
+fn a_certificate_without_a_hash_is_no_obstacle_unless_binding_is_required() {
+    for name in ["ed25519", "ed448"] {
+        for (mode, error) in
+            [(BindingMode::Prefer, None), (BindingMode::Require, Some(PolicyError::NoEndPoint))]
+        {
+            let config = alice().channel_binding(mode);
+            let outcome = Pair::new(&config, Link::Tls)
+                .client(|client| client.server_certificate(&certificate(name)))
+                .server(|server| server.server_certificate(&certificate(name)))
+                .run(scram);
+            assert_eq!(outcome.client.err(), error.map(AuthError::from));
+        }
+    }
+    let config = alice().channel_binding(BindingMode::Require);
+    let outcome = Pair::new(&config, Link::Tls).client(|client| client.server_certificate(b"PEM")).run(scram);
+    assert!(outcome.told().contains("not X.509 in DER"), "{}", outcome.told());
+}
+
+/// What a client that lies about the flag is told; ours does not, so its words are changed on their way.
+#[test]
+fn each_flag_that_does_not_fit_the_choice_is_refused() {
+    let malformed = "FATAL 08P01: malformed SCRAM message";
+    let config = alice();
+    let bound = || {
+        Pair::new(&config, Link::Tls)
+            .client(|client| client.server_certificate(&certificate("rsa-sha256")))
+            .server(|server| server.server_certificate(&certificate("rsa-sha256")))
+    };
+    let first = |mechanism: &str, data: &str| {
+        let length = u32::try_from(data.len()).expect("it is short").to_be_bytes();
+        message(b'p', &[mechanism.as_bytes(), b"\0", &length, data.as_bytes()].concat())
+    };
+    for (mechanism, data, fault, told) in [
+        ("SCRAM-SHA-256-PLUS", "n,,n=,r=abc", ScramFault::Binding, malformed),
+        ("SCRAM-SHA-256-PLUS", "y,,n=,r=abc", ScramFault::Binding, malformed),
+        (
+            "SCRAM-SHA-256-PLUS",
+            "p=tls-unique,,n=,r=abc",
+            ScramFault::BindingType,
+            "FATAL 08P01: unsupported SCRAM channel-binding type",
+        ),
+        ("SCRAM-SHA-256", "p=tls-server-end-point,,n=,r=abc", ScramFault::Binding, malformed),
+        (
+            "SCRAM-SHA-256",
+            "y,,n=,r=abc",
+            ScramFault::Downgrade,
+            "FATAL 08P01: SCRAM channel binding negotiation error",
+        ),
+        ("SCRAM-SHA-256", "q,,n=,r=abc", ScramFault::Syntax, malformed),
+        (
+            "SCRAM-SHA-256",
+            "n,a=bob,n=,r=abc",
+            ScramFault::AuthorizationIdentity,
+            "FATAL 0A000: client uses authorization identity, but it is not supported",
+        ),
+        (
+            "SCRAM-SHA-256",
+            "n,,m=x,n=,r=abc",
+            ScramFault::Extension,
+            "FATAL 0A000: client requires an unsupported SCRAM extension",
+        ),
+        ("SCRAM-SHA-256", "n,,n=,r=", ScramFault::Nonce, "FATAL 08P01: invalid SCRAM response"),
+    ] {
+        let lie = |bytes: Vec<u8>| if bytes.starts_with(b"p") { first(mechanism, data) } else { bytes };
+        refused(&bound().towards_server(lie).run(scram), fault, told);
+    }
+    for mechanism in ["SCRAM-SHA-1", "scram-sha-256", "", "OAUTHBEARER"] {
+        let lie =
+            |bytes: Vec<u8>| if bytes.starts_with(b"p") { first(mechanism, "n,,n=,r=abc") } else { bytes };
+        let outcome = bound().towards_server(lie).run(scram);
+        assert_eq!(*outcome.reason(), ClientError::NoMechanism.into());
+        assert_eq!(
+            server_refusal(&outcome),
+            "FATAL 08P01: client selected an invalid SASL authentication mechanism"
+        );
+    }
+    // Not offered without a certificate.
+    let lie = |bytes: Vec<u8>| {
+        if bytes.starts_with(b"p") {
+            first("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc")
+        } else {
+            bytes
+        }
+    };
+    let outcome = Pair::new(&config, Link::Tls).towards_server(lie).run(scram);
+    assert_eq!(*outcome.reason(), ClientError::NoMechanism.into());
+}

@@ -1,0 +1,80 @@
+//! A client certificate as the login.
+
+use pg_auth::config::{AuthMethod, RequireAuth};
+use pg_auth::error::{AuthError, ClientError};
+use pg_auth::{CertificateUser, Config, Credentials, Link, TlsInfo};
+
+use crate::support::*;
+
+fn tls(certificate: Option<Vec<u8>>, verified: bool) -> TlsInfo {
+    let mut tls = TlsInfo::default();
+    (tls.certificate, tls.verified) = (certificate, verified);
+    tls
+}
+
+fn login(user: &str, reported: Option<TlsInfo>, whose: &CertificateUser) -> Outcome {
+    let config = Config::new(user).require_auth(RequireAuth::only(&[AuthMethod::None]));
+    Pair::new(&config, Link::Tls)
+        .server(|server| match reported {
+            Some(tls) => server.tls(tls),
+            None => server,
+        })
+        .run(|_| Credentials::Certificate(whose.clone()))
+}
+
+#[test]
+fn the_owner_of_a_verified_certificate_is_let_in() {
+    let verified = || Some(tls(Some(certificate("two-names")), true));
+    for (user, whose) in [
+        ("alice", CertificateUser::Same),
+        ("bob", CertificateUser::CommonName("alice".into())),
+        ("bob", CertificateUser::Any),
+    ] {
+        let outcome = login(user, verified(), &whose);
+        assert_eq!(outcome.client.expect("alice is").auth_method, AuthMethod::None);
+        let login = outcome.server.expect("alice is");
+        assert_eq!(login.tls, verified());
+    }
+}
+
+#[test]
+fn anybody_else_is_refused_in_postgresqls_words() {
+    let whose = [CertificateUser::Same, CertificateUser::CommonName("alice".into()), CertificateUser::Any];
+    for whose in whose {
+        for reported in [
+            None,
+            Some(tls(None, true)),
+            Some(tls(None, false)),
+            Some(tls(Some(certificate("two-names")), false)),
+        ] {
+            let outcome = login("alice", reported, &whose);
+            assert_eq!(*outcome.reason(), ClientError::NoCertificate.into());
+            assert_eq!(outcome.told(), "FATAL 28000: connection requires a valid client certificate");
+        }
+    }
+    for (user, name, whose) in [
+        ("bob", "two-names", CertificateUser::Same),
+        ("second", "two-names", CertificateUser::Same),
+        ("ali", "nul-in-name", CertificateUser::Same),
+        ("alice", "nameless", CertificateUser::Same),
+        ("alice", "two-names", CertificateUser::CommonName("bob".into())),
+        ("alice", "nameless", CertificateUser::CommonName(String::new())),
+    ] {
+        let outcome = login(user, Some(tls(Some(certificate(name)), true)), &whose);
+        assert!(matches!(outcome.reason(), AuthError::Denied | AuthError::Certificate(_)));
+        assert_eq!(
+            outcome.told(),
+            format!("FATAL 28000: certificate authentication failed for user \"{user}\"")
+        );
+    }
+}
+
+#[test]
+fn what_tls_reports_is_in_the_session() {
+    let config = Config::new("alice");
+    let reported = tls(Some(certificate("ecdsa-sha256")), true);
+    let outcome = Pair::new(&config, Link::Tls)
+        .client(|client| client.tls(reported.clone()))
+        .run(|_| Credentials::Trust);
+    assert_eq!(outcome.client.expect("everybody is let in").tls, Some(reported));
+}

@@ -1,0 +1,99 @@
+//! The packets before the start-up message, and ones that are none.
+
+use pg_auth::error::{AuthError, ClientError};
+use pg_auth::{Accept, AcceptStep, TlsInfo};
+use pg_wire::frontend::ProtocolVersion;
+use pg_wire::{Inbox, Limits, Outbox};
+
+const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
+const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
+const STARTUP: &[u8] = b"\0\0\0\x13\0\x03\0\0user\0user\0\0";
+
+/// What a server says to these packets, and whether it then asks how to authenticate.
+fn heard(accept: Accept, packets: &[&[u8]]) -> (Vec<u8>, Result<bool, AuthError>) {
+    let (mut inbox, mut outbox) = (Inbox::new(Limits::FRONTEND), Outbox::new(1024));
+    inbox.extend(&packets.concat());
+    let mut accept = accept;
+    let step = accept.step(&mut inbox, &mut outbox).map(|step| matches!(step, AcceptStep::Authenticate(_)));
+    outbox.commit().expect("it can be sent");
+    (outbox.pending().to_vec(), step)
+}
+
+#[test]
+fn each_kind_of_encryption_is_declined_once_in_any_order() {
+    for (packets, said) in [
+        (&[STARTUP][..], &b""[..]),
+        (&[SSL, STARTUP], b"N"),
+        (&[GSS, STARTUP], b"N"),
+        (&[SSL, GSS, STARTUP], b"NN"),
+        (&[GSS, SSL, STARTUP], b"NN"),
+    ] {
+        assert_eq!(heard(Accept::new(), packets), (said.to_vec(), Ok(true)));
+    }
+}
+
+#[test]
+fn a_request_for_encryption_that_comes_twice_is_a_version_that_nobody_speaks() {
+    for (packets, version) in [
+        (&[SSL, SSL][..], 0x04d2_162f),
+        (&[GSS, GSS], 0x04d2_1630),
+        (&[SSL, GSS, SSL], 0x04d2_162f),
+        (&[GSS, SSL, GSS], 0x04d2_1630),
+    ] {
+        let (said, error) = heard(Accept::new(), packets);
+        assert_eq!(error, Err(ClientError::UnsupportedVersion(ProtocolVersion(version)).into()));
+        let words = b"unsupported frontend protocol 1234.";
+        assert!(said.windows(words.len()).any(|window| window == words));
+    }
+    // Within TLS there is neither.
+    for request in [SSL, GSS] {
+        let (_, error) = heard(Accept::new().tls(TlsInfo::default()), &[request]);
+        assert!(matches!(error, Err(AuthError::Client(ClientError::UnsupportedVersion(_)))));
+    }
+}
+
+#[test]
+fn a_first_packet_has_the_lengths_that_postgresql_takes() {
+    let startup = |length: usize| {
+        let value = "x".repeat(length - b"\0\0\0\0\0\x03\0\0user\0user\0options\0\0\0".len());
+        let length = u32::try_from(length).expect("it is short");
+        [&length.to_be_bytes()[..], b"\0\x03\0\0user\0user\0options\0", value.as_bytes(), b"\0\0"].concat()
+    };
+    assert_eq!(heard(Accept::new(), &[&startup(10_004)]), (Vec::new(), Ok(true)));
+    assert_eq!(
+        heard(Accept::new(), &[&startup(10_005)]),
+        (Vec::new(), Err(ClientError::PacketLength(10_005).into()))
+    );
+}
+
+#[test]
+fn what_is_no_first_packet_is_named_by_the_length_it_claims() {
+    // Terminate, as the very first message: its code is read as a length.
+    let (said, error) = heard(Accept::new(), &[b"X\0\0\0\x04"]);
+    assert_eq!(said, b"", "PostgreSQL closes without a word");
+    assert_eq!(
+        error.expect_err("it is none").to_string(),
+        "the client's first packet claims 1476395008 bytes: it is not PostgreSQL's, or cut"
+    );
+    for claimed in [0, 3, -1, i32::MIN, i32::MAX] {
+        let (said, error) = heard(Accept::new(), &[&claimed.to_be_bytes()]);
+        assert_eq!((said, error), (Vec::new(), Err(ClientError::PacketLength(claimed).into())));
+    }
+    let (said, error) = heard(Accept::new(), &[b"\x16\x03\x01\x02\0\x01"]);
+    assert_eq!((said, error), (Vec::new(), Err(ClientError::DirectTls.into())));
+}
+
+#[test]
+fn a_client_that_speaks_out_of_turn_is_blamed() {
+    let (mut inbox, mut outbox) = (Inbox::new(Limits::FRONTEND), Outbox::new(1024));
+    let mut accept = Accept::new();
+    inbox.extend(&[STARTUP, b"Q\0\0\0\x0dselect 1\0"].concat());
+    assert!(matches!(accept.step(&mut inbox, &mut outbox), Ok(AcceptStep::Authenticate(_))));
+    let credentials = pg_auth::Credentials::Cleartext(pg_auth::Stored::Plain("x".into()));
+    accept.authenticate(credentials, &mut inbox, &mut outbox).expect("it can be asked");
+    let error = accept.step(&mut inbox, &mut outbox).expect_err("Query is no answer");
+    assert_eq!(
+        error.to_string(),
+        "the client sent Query where an answer to the request for authentication was expected"
+    );
+}

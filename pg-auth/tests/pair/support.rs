@@ -1,0 +1,193 @@
+//! The two machines, and what carries bytes between them.
+
+use pg_auth::accept::welcome;
+use pg_auth::scram::{DEFAULT_ITERATIONS, Verifier};
+use pg_auth::{
+    Accept, AcceptStep, AuthError, AuthenticationMode, CancelKey, Config, Credentials, Handshake, Link,
+    Login, Session, Step,
+};
+use pg_wire::testing::block_on;
+use pg_wire::{Inbox, Limits, Outbox};
+
+/// How a pair of machines ended.
+pub(crate) struct Outcome {
+    /// How many keys the client had to derive.
+    pub(crate) derivations: usize,
+    pub(crate) client: Result<Session, AuthError>,
+    pub(crate) server: Result<Login, AuthError>,
+    /// All that the client has said.
+    pub(crate) said: Vec<u8>,
+}
+
+impl Outcome {
+    /// What the client tells its user.
+    #[track_caller]
+    pub(crate) fn told(&self) -> String {
+        self.client.as_ref().expect_err("the client is in").to_string()
+    }
+
+    /// The server's reason.
+    #[track_caller]
+    pub(crate) fn reason(&self) -> &AuthError {
+        self.server.as_ref().expect_err("the client is in")
+    }
+}
+
+type Meddle<'c> = Box<dyn FnMut(Vec<u8>) -> Vec<u8> + 'c>;
+
+/// Two machines, to be set up.
+pub(crate) struct Pair<'c> {
+    client: Handshake<'c>,
+    accept: Accept,
+    to_server: Meddle<'c>,
+    to_client: Meddle<'c>,
+}
+
+impl<'c> Pair<'c> {
+    pub(crate) fn new(config: &'c Config, link: Link) -> Self {
+        Self {
+            client: Handshake::new(config, link).expect("nothing speaks against it"),
+            accept: Accept::new(),
+            to_server: Box::new(|bytes| bytes),
+            to_client: Box::new(|bytes| bytes),
+        }
+    }
+
+    pub(crate) fn client(self, set_up: impl FnOnce(Handshake<'c>) -> Handshake<'c>) -> Self {
+        Self { client: set_up(self.client), ..self }
+    }
+
+    pub(crate) fn server(self, set_up: impl FnOnce(Accept) -> Accept) -> Self {
+        Self { accept: set_up(self.accept), ..self }
+    }
+
+    /// Has somebody in the middle change what the client says.
+    pub(crate) fn towards_server(self, meddle: impl FnMut(Vec<u8>) -> Vec<u8> + 'c) -> Self {
+        Self { to_server: Box::new(meddle), ..self }
+    }
+
+    /// Has somebody in the middle change what the server says.
+    pub(crate) fn towards_client(self, meddle: impl FnMut(Vec<u8>) -> Vec<u8> + 'c) -> Self {
+        Self { to_client: Box::new(meddle), ..self }
+    }
+
+    /// Hands each side's bytes to the other until both are at an end.
+    pub(crate) fn run(self, credentials: impl Fn(&[u8]) -> Credentials) -> Outcome {
+        let Self { mut client, mut accept, mut to_server, mut to_client } = self;
+        let buffers = |limits: Limits| (Inbox::new(limits), Outbox::new(1024));
+        let (mut client_in, mut client_out) = buffers(Limits::BACKEND);
+        let (mut server_in, mut server_out) = buffers(Limits::FRONTEND);
+        let (mut client_end, mut server_end) = (None, None);
+        let (mut derivations, mut said) = (0, Vec::new());
+        for _ in 0..100 {
+            if client_end.is_none() {
+                match client.step(&mut client_in, &mut client_out) {
+                    Ok(Step::Read) => {}
+                    Ok(Step::Derive(job)) => {
+                        derivations += 1;
+                        client.derived(&job.run(), &mut client_out);
+                    }
+                    Ok(Step::Token(request)) => {
+                        let tokens = client.config().tokens.as_ref().expect("or there is no such step");
+                        let reply = block_on(tokens.token(request));
+                        client_end = client.token(reply, &mut client_out).err().map(Err);
+                    }
+                    Ok(Step::Gss(job)) => {
+                        client_end = client.stepped(job.run(), &mut client_out).err().map(Err);
+                    }
+                    Ok(Step::Ready(session)) => client_end = Some(Ok(session)),
+                    Ok(other) => panic!("nobody asked for {other:?}"),
+                    Err(error) => client_end = Some(Err(error)),
+                }
+            }
+            let bytes = taken(&mut client_out);
+            said.extend_from_slice(&bytes);
+            server_in.extend(&to_server(bytes));
+            if server_end.is_none() {
+                match accept.step(&mut server_in, &mut server_out) {
+                    Ok(AcceptStep::Read) => {}
+                    Ok(AcceptStep::Authenticate(startup)) => {
+                        let credentials = credentials(startup.user().as_bytes());
+                        server_end =
+                            accept.authenticate(credentials, &mut server_in, &mut server_out).err().map(Err);
+                    }
+                    Ok(AcceptStep::Derive(job)) => accept.derived(&job.run()),
+                    Ok(AcceptStep::Token(check)) => {
+                        let is_good = block_on(check.run());
+                        accept.token_checked(is_good);
+                    }
+                    Ok(AcceptStep::Gss(job)) => accept.stepped(job.run()),
+                    Ok(AcceptStep::Accepted(login)) => {
+                        let key = CancelKey::random(7, login.startup.version()).expect("there is entropy");
+                        welcome([("server_version", "18.0")], Some(&key), &mut server_out);
+                        server_end = Some(Ok(login));
+                    }
+                    Ok(other) => panic!("nobody asked for {other:?}"),
+                    Err(error) => server_end = Some(Err(error)),
+                }
+            }
+            client_in.extend(&to_client(taken(&mut server_out)));
+            if client_end.is_some() && server_end.is_some() {
+                break;
+            }
+        }
+        if matches!(client_end, Some(Ok(_))) {
+            assert_eq!(*client_in.limits(), Limits::BACKEND, "the client's limits are back in force");
+        }
+        if server_end.is_some() {
+            assert_eq!(*server_in.limits(), Limits::FRONTEND, "the server's limits are back in force");
+        }
+        // A side that is not at its end by now has been left by the other.
+        Outcome {
+            derivations,
+            client: client_end.unwrap_or(Err(AuthError::Entropy)),
+            server: server_end.unwrap_or(Err(AuthError::Entropy)),
+            said,
+        }
+    }
+}
+
+fn taken(outbox: &mut Outbox) -> Vec<u8> {
+    outbox.commit().expect("everything can be sent");
+    let bytes = outbox.pending().to_vec();
+    outbox.sent(bytes.len());
+    bytes
+}
+
+/// Two machines that nobody has set up further; a client that cannot begin is at its end.
+pub(crate) fn pair(config: &Config, link: Link, credentials: impl Fn(&[u8]) -> Credentials) -> Outcome {
+    match Handshake::new(config, link) {
+        Ok(_) => Pair::new(config, link).run(credentials),
+        Err(error) => {
+            Outcome { derivations: 0, client: Err(error), server: Err(AuthError::Denied), said: Vec::new() }
+        }
+    }
+}
+
+pub(crate) fn alice() -> Config {
+    Config::new("alice").auth(AuthenticationMode::Password("s3cret".into()))
+}
+
+pub(crate) fn verifier(password: &str) -> Verifier {
+    Verifier::new(&password.into(), b"0123456789abcdef".to_vec(), DEFAULT_ITERATIONS)
+}
+
+pub(crate) fn certificate(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/certificates/{name}.der", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).expect("it is checked in")
+}
+
+/// Replaces bytes that are there once, in a message whose length stays the same.
+pub(crate) fn replaced(bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
+    assert_eq!(old.len(), new.len());
+    match bytes.windows(old.len()).position(|window| window == old) {
+        Some(at) => [&bytes[..at], new, &bytes[at + old.len()..]].concat(),
+        None => bytes,
+    }
+}
+
+/// A message of the server with this code in place of another.
+pub(crate) fn message(code: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).expect("it is short");
+    [&[code][..], &length.to_be_bytes(), body].concat()
+}

@@ -1,0 +1,294 @@
+//! A child process that serves: started on a free port, known to answer, and stopped.
+
+use std::fmt::Debug;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{interrupt, process};
+
+/// How long a daemon may take to answer; each takes a tenth of a second on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many ports are tried: another process may take one between our look and the daemon's.
+const TRIES: usize = 5;
+
+/// How long each signal may take to stop a daemon.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A kind of daemon, as it is found and stopped by a process that did not start it.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// The file, below the daemon's own directory, whose first line is its process number.
+    pid_file: &'static str,
+    /// A path below the same directory that is one of its arguments.
+    argument: &'static str,
+    /// The signal that ends it at once and in order.
+    signal: Signal,
+}
+
+/// `postgres`: ends its sessions, and writes what it has to.
+pub(super) const POSTGRES: Kind =
+    Kind { pid_file: "data/postmaster.pid", argument: "data", signal: Signal::INT };
+
+/// `krb5kdc`.
+pub(super) const KDC: Kind = Kind { pid_file: "krb5kdc.pid", argument: "krb5kdc.pid", signal: Signal::TERM };
+
+/// `pgbouncer`, which at SIGINT would wait for its clients.
+pub(super) const PGBOUNCER: Kind =
+    Kind { pid_file: "pgbouncer.pid", argument: "pgbouncer.ini", signal: Signal::TERM };
+
+const KINDS: [Kind; 3] = [POSTGRES, KDC, PGBOUNCER];
+
+impl Kind {
+    /// The name of the pid file.
+    pub(super) fn pid_file(&self) -> &'static str {
+        self.pid_file
+    }
+
+    /// The signals that stop it, each sent when the one before has not within [`GRACE`].
+    fn signals(&self) -> [Signal; 3] {
+        [self.signal, Signal::QUIT, Signal::KILL]
+    }
+}
+
+/// What can be started as a [`Daemon`]: its files are made, and lie in one directory.
+pub(super) trait Serve: Debug {
+    /// How it is found and stopped.
+    const KIND: Kind;
+
+    /// Its name in messages.
+    fn name(&self) -> String;
+
+    /// The file that both of its outputs go to.
+    fn log(&self) -> PathBuf;
+
+    /// The command that serves on this port, in the foreground.
+    fn command(&self, port: u16) -> Result<Command>;
+
+    /// Does it serve on this port already?
+    fn answers(&self, port: u16) -> bool;
+}
+
+/// A running daemon. Dropping this stops it.
+#[derive(Debug)]
+pub(super) struct Daemon<S: Serve> {
+    of: S,
+    port: u16,
+    child: Child,
+    tries: usize,
+}
+
+impl<S: Serve> Daemon<S> {
+    /// Starts it, without waiting for it.
+    pub(super) fn start(of: S) -> Result<Self> {
+        let (port, child) = spawn(&of)?;
+        Ok(Self { of, port, child, tries: 1 })
+    }
+
+    /// What was started.
+    pub(super) fn of(&self) -> &S {
+        &self.of
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Waits until it serves.
+    pub(super) fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.of.answers(self.port) {
+            interrupt::check()?;
+            if let Err(error) = self.check() {
+                let taken = self.last_words().contains("Address already in use");
+                if !taken || self.tries == TRIES {
+                    return Err(error);
+                }
+                (self.port, self.child) = spawn(&self.of)?;
+                self.tries += 1;
+            }
+            if Instant::now() > deadline {
+                bail!("{} does not answer; its log ends:\n{}", self.of.name(), self.last_words());
+            }
+            thread::sleep(process::TICK);
+        }
+        eprintln!("xtask: {} is ready on {}", self.of.name(), self.address());
+        Ok(())
+    }
+
+    /// An error when it has ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => {
+                bail!("{} ended ({status}); its log ends:\n{}", self.of.name(), self.last_words())
+            }
+        }
+    }
+
+    /// Asks it to stop, so that several can do so at once; dropping this waits.
+    pub(super) fn ask_to_stop(&mut self) {
+        if !self.ended() {
+            self.signal(S::KIND.signal);
+        }
+    }
+
+    /// The end of its log, for an error.
+    fn last_words(&self) -> String {
+        let log = fs::read(self.of.log()).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// Has it ended?
+    fn ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Signals the daemon, which has not [`ended`](Self::ended): from then on its number may be another process's.
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = process::pid(&self.child) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl<S: Serve> Drop for Daemon<S> {
+    fn drop(&mut self) {
+        if self.ended() {
+            return;
+        }
+        for signal in S::KIND.signals() {
+            self.signal(signal);
+            let deadline = Instant::now() + GRACE;
+            while Instant::now() < deadline {
+                if self.ended() {
+                    return;
+                }
+                thread::sleep(process::TICK);
+            }
+        }
+        eprintln!("xtask: {} does not stop (process {})", self.of.name(), self.child.id());
+    }
+}
+
+/// Starts it on a port that is free right now.
+fn spawn(of: &impl Serve) -> Result<(u16, Child)> {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let log = File::create(of.log())?;
+    let mut command = of.command(port)?;
+    // A group of its own: Ctrl-C is for us, and we stop the daemon when we are done with it.
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    let child = command.spawn().with_context(|| format!("cannot start {}", of.name()))?;
+    Ok((port, child))
+}
+
+/// Does a start-up over the PostgreSQL protocol succeed? `startup` is the whole message, and the role must be trusted.
+///
+/// By Unix socket, which nobody else can have taken, unlike the port.
+pub(super) fn lets_in(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
+    let greet = || -> io::Result<u8> {
+        let mut stream = UnixStream::connect(socket_dir.join(format!(".s.PGSQL.{port}")))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(startup)?;
+        let mut tag = [0];
+        stream.read_exact(&mut tag)?;
+        stream.write_all(TERMINATE)?;
+        Ok(tag[0])
+    };
+    // While it starts it answers too, but with an error.
+    matches!(greet(), Ok(b'R'))
+}
+
+/// Terminate, so that the server's log has no word of a lost client.
+const TERMINATE: &[u8] = b"X\0\0\0\x04";
+
+/// Stops every daemon that runs in a directory, whoever started it.
+pub(super) fn stop_in(dir: &Path) {
+    for kind in KINDS {
+        let argument = dir.join(kind.argument);
+        let pid_file = fs::read_to_string(dir.join(kind.pid_file)).unwrap_or_default();
+        let Some(pid) = first_number(&pid_file) else { continue };
+        for signal in kind.signals() {
+            // Asked each time: the number may have become another process's.
+            if !runs_with(pid, &argument) {
+                break;
+            }
+            let _ = kill_process(pid, signal);
+            let deadline = Instant::now() + GRACE;
+            while runs_with(pid, &argument) && Instant::now() < deadline {
+                thread::sleep(process::TICK);
+            }
+        }
+    }
+}
+
+/// The process number in the first line of a file.
+fn first_number(text: &str) -> Option<Pid> {
+    // PostgreSQL's single-user mode writes its own with a minus sign.
+    let number: i32 = text.lines().next()?.trim().parse().ok()?;
+    Pid::from_raw(number.checked_abs()?)
+}
+
+/// Does a process of this number run that has this argument?
+fn runs_with(pid: Pid, argument: &Path) -> bool {
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    line.split(|byte| *byte == 0).any(|word| word == argument.as_os_str().as_encoded_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KINDS, first_number, stop_in};
+    use std::fs;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn the_first_line_of_a_pid_file_is_the_process() {
+        let number = |text| first_number(text).map(|pid| pid.as_raw_nonzero().get());
+        assert_eq!(number("41\n/tmp/data\n"), Some(41));
+        assert_eq!(number("-41\n"), Some(41));
+        assert_eq!(number("0\n"), None);
+        assert_eq!(number(""), None);
+    }
+
+    #[test]
+    fn each_kind_is_stopped_by_its_pid_file_and_argument() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir(dir.path().join("data")).expect("a directory");
+        for kind in KINDS {
+            // A shell waiting for input that never ends, with the argument in its command line.
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "read line"]).arg(dir.path().join(kind.argument)).stdin(Stdio::piped());
+            let mut child = shell.spawn().expect("a shell");
+            fs::write(dir.path().join(kind.pid_file), format!("{}\n", child.id())).expect("a file");
+            let waiting = std::thread::spawn(move || child.wait());
+            stop_in(dir.path());
+            let status = waiting.join().expect("no panic").expect("our child");
+            assert!(!status.success(), "{kind:?}");
+            fs::remove_file(dir.path().join(kind.pid_file)).expect("removed");
+        }
+    }
+
+    #[test]
+    fn a_process_without_the_argument_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::create_dir(dir.path().join("data")).expect("a directory");
+        for kind in KINDS {
+            // Our own number: were it believed, this test would end here.
+            fs::write(dir.path().join(kind.pid_file), format!("{}\n", std::process::id())).expect("a file");
+        }
+        stop_in(dir.path());
+    }
+}
