@@ -21,7 +21,9 @@ pub use network::Keepalives;
 pub use pg_wire::frontend::ProtocolVersion;
 pub use require_auth::{AuthMethod, RequireAuth};
 pub use surroundings::{Found, Surroundings, Warning};
-pub use tls::{RootCert, SslCertMode, TlsSettings, TlsVerification, TlsVersion};
+pub use tls::{RootCert, SslCertMode, TlsSettings, TlsVerification};
+
+pub use crate::link::TlsVersion;
 pub use words::{
     BindingMode, GssEncMode, LoadBalanceHosts, Replication, SslMode, SslNegotiation, TargetSessionAttrs,
 };
