@@ -359,9 +359,8 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     let answers = (0..heard.len()).take_while(single).count();
     let (answers, mut rest) = heard.split_at(answers);
     let (mut codes, mut state) = (String::new(), None);
-    // Behind an agreement on TLS comes TLS, here an alert (record type 21), which is compared byte by byte.
+    // After an agreement on TLS comes a TLS alert (record type 21), unless a reset of the connection overtakes the alert.
     if answers == b"S" && rest.first() == Some(&21) {
-        codes = format!("{rest:?}");
         rest = &[];
     }
     // To a client of the time before version 3, an error is a line of text.

@@ -263,10 +263,10 @@ impl fmt::Display for PolicyError {
                 f.write_str("the server asks for GSSAPI or SSPI and the configuration has no library for it")
             }
             Self::TooManyIterations { asked, max } => {
-                write!(f, "the server asked for {asked} SCRAM iterations, more than the {max} allowed")
+                write!(f, "the server asked for {asked} SCRAM iterations, more than the {max} that scram_iterations_max allows")
             }
             Self::TooFewIterations { asked, min } => {
-                write!(f, "the server asked for {asked} SCRAM iterations, fewer than the {min} demanded")
+                write!(f, "the server asked for {asked} SCRAM iterations, fewer than the {min} that scram_iterations_min demands")
             }
             Self::CleartextPassword => {
                 f.write_str("the server asked for a clear-text password over TCP without TLS, which only sslmode=disable allows")

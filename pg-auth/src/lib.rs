@@ -5,6 +5,7 @@
 //! `pg-stream-async-std`, which call [`connect`](connect::connect) for you.
 //!
 //! - [`Config`]: who, with what, under which conditions; libpq's connection strings.
+//! - [`Surroundings`]: environment variables, service files and password files, read only by an explicit call.
 //! - [`Handshake`]: the client's machine. It is given the buffers and returns what it needs: read, derive a key, get a token, take a step
 //!   of GSSAPI, or it is ready.
 //! - [`Accept`]: the server's machine, and [`accept`](connect::accept) the loop around it.
@@ -34,6 +35,8 @@ pub mod md5;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod oauth;
+#[cfg(feature = "pem")]
+pub mod pem;
 pub mod runtime;
 pub mod saslprep;
 pub mod scram;
@@ -43,7 +46,7 @@ pub mod stream;
 pub mod tls;
 
 pub use accept::{Accept, AcceptStep, CertificateUser, Credentials, Login, Startup, Stored};
-pub use config::{AuthenticationMode, Config, Host, SslMode};
+pub use config::{AuthenticationMode, Config, Host, SslMode, Surroundings};
 pub use connect::{ConnectError, ConnectErrorKind};
 pub use error::AuthError;
 pub use handshake::{Handshake, Step};

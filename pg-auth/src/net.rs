@@ -1,6 +1,7 @@
-//! The options of sockets, for adapters whose sockets are the operating system's.
+//! The options of sockets, and the permissions of key files, for adapters whose sockets and files are the operating system's.
 
 use std::io;
+use std::path::Path;
 
 use socket2::{SockRef, TcpKeepalive};
 
@@ -46,7 +47,7 @@ pub fn configure<'s>(socket: impl Into<SockRef<'s>>, config: &Config) -> io::Res
 /// # Errors
 /// The operating system's, and that the server runs as another user.
 #[cfg(unix)]
-pub fn unix_socket(path: &std::path::Path, config: &Config) -> io::Result<std::os::unix::net::UnixStream> {
+pub fn unix_socket(path: &Path, config: &Config) -> io::Result<std::os::unix::net::UnixStream> {
     use socket2::{Domain, SockAddr, Socket, Type};
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
@@ -70,8 +71,39 @@ pub fn unix_socket(path: &std::path::Path, config: &Config) -> io::Result<std::o
 
 /// The error of a system without Unix-domain sockets.
 #[cfg(not(unix))]
-pub fn unix_socket(_: &std::path::Path, _: &Config) -> io::Result<crate::stream::Never> {
+pub fn unix_socket(_: &Path, _: &Config) -> io::Result<crate::stream::Never> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix-domain sockets"))
+}
+
+/// Checks that nobody but its owner can use a private key file, as libpq does: the mode is 0600 or less, or 0640 or less if root owns
+/// the file. Windows has no such mode: there only the kind of the file is checked.
+///
+/// # Errors
+/// That the file cannot be found, is not a regular file, or has a mode that lets others read or change it.
+///
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-CLIENTCERT)
+pub fn check_key_file(path: &Path) -> io::Result<()> {
+    let shown = path.display();
+    let found = std::fs::metadata(path).map_err(|error| {
+        io::Error::new(error.kind(), format!("the private key {shown} cannot be read: {error}"))
+    })?;
+    if !found.is_file() {
+        let message = format!("the private key {shown} is not a regular file");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let forbidden = if found.uid() == 0 { 0o037 } else { 0o077 };
+        if found.mode() & forbidden != 0 {
+            let message = format!(
+                "the private key {shown} has mode {:04o}, so that others can use it: allowed is 0600 or less, or 0640 or less if root owns the file",
+                found.mode() & 0o7777
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the process at the other end runs as this user.
@@ -173,5 +205,46 @@ mod tests {
             error.to_string(),
             format!("requirepeer demands the user somebody else, but the server runs as the user {me}")
         );
+    }
+
+    #[test]
+    fn a_key_file_that_others_can_use_is_refused() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("client.key");
+        std::fs::write(&path, "a key").expect("a new file");
+        let owned_by_root = std::fs::metadata(&path).expect("it exists").uid() == 0;
+        for (mode, allowed) in [
+            (0o600, true),
+            (0o400, true),
+            (0o640, owned_by_root),
+            (0o660, false),
+            (0o610, false),
+            (0o604, false),
+            (0o602, false),
+            (0o601, false),
+            (0o644, false),
+        ] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("the file is ours");
+            match check_key_file(&path) {
+                Ok(()) => assert!(allowed, "{mode:04o}"),
+                Err(error) => {
+                    assert!(!allowed, "{mode:04o}: {error}");
+                    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+                    assert!(error.to_string().contains(&format!("has mode {mode:04o},")), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_missing_or_no_file_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let error = check_key_file(dir.path()).expect_err("a directory");
+        assert!(error.to_string().ends_with("is not a regular file"), "{error}");
+        let missing = dir.path().join("missing.key");
+        let error = check_key_file(&missing).expect_err("no such file");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("missing.key"), "{error}");
     }
 }

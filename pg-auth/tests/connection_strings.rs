@@ -1,5 +1,6 @@
 //! Connection strings with arbitrary contents, in both forms.
 
+use allocation_counter::measure;
 use pg_auth::config::{Config, Host};
 use proptest::prelude::*;
 
@@ -45,5 +46,27 @@ proptest! {
     fn no_bytes_panic(string in any::<String>()) {
         let _ = string.parse::<Config>();
         let _ = format!("postgres://{string}").parse::<Config>();
+    }
+}
+
+/// A string of twice the length allocates twice as many bytes in all. With a buffer of the string's length for each of its settings it
+/// would allocate four times as many.
+#[test]
+fn allocated_bytes_grow_with_the_length_of_the_string() {
+    type Make = fn(usize) -> String;
+    let strings: [(&str, Make); 5] = [
+        ("settings", |count| "user=alice ".repeat(count)),
+        ("quoted settings", |count| "user='alice' ".repeat(count)),
+        ("an escaped value", |count| format!("user='{}'", r"\x".repeat(count))),
+        ("hosts", |count| format!("postgres://{}/", vec!["h:1"; count].join(","))),
+        ("a query", |count| format!("postgres://h?{}", "user=%78&".repeat(count))),
+    ];
+    for (name, make) in strings {
+        let allocated = |count| {
+            let string = make(count);
+            measure(|| drop(string.parse::<Config>().expect(name))).bytes_total
+        };
+        let (once, twice) = (allocated(10_000), allocated(20_000));
+        assert!(twice * 10 < once * 25, "{name}: {once} bytes, and {twice} for twice the string");
     }
 }

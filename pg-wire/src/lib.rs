@@ -8,7 +8,7 @@
 //! # The map
 //!
 //! - [`backend`] and [`frontend`]: every message as a plain borrowed struct, which [decodes](Decode::decode),
-//!   [encodes](Message::encode) and [traces](Message::trace).
+//!   [encodes](Encode::encode) and [traces](Message::trace).
 //! - [`PgProtocol`]: the client's messages as methods, on any [`BufMut`](bytes::BufMut) and on a connection.
 //! - [`Frame`]: a message before anyone has looked inside; forward it as it is, or decode it.
 //! - [`Inbox`] and [`Outbox`]: the buffers, without I/O.
@@ -53,57 +53,49 @@
 
 extern crate alloc;
 
-pub mod backend;
-mod code;
+mod basic;
+mod buffer;
+mod client;
+mod codec;
 #[cfg(feature = "std")]
 pub mod connection;
-mod copy;
 mod encode;
-mod error;
-mod field;
-mod frame;
-pub mod frontend;
-mod inbox;
-mod limits;
-mod list;
-mod macros;
 mod message;
-pub mod oid;
-mod outbox;
-mod params;
-mod protocol;
-mod put;
-mod reader;
-mod run;
-mod short;
-mod sqlstate;
+mod param;
 #[cfg(feature = "std")]
 pub mod testing;
-mod text;
-mod trace;
 pub mod value;
-mod values;
 
-pub use code::MessageCode;
+pub use basic::code::MessageCode;
+pub use basic::enums::{CopyFormat, FormatCode, Target, TransactionStatus};
+pub use basic::error::{
+    DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, FrameError, FrameErrorKind,
+};
+pub use basic::oid;
+pub use basic::oid::Oid;
+pub use basic::sqlstate::SqlState;
+pub use basic::text::Text;
+pub use buffer::inbox::{Head, Inbox};
+pub use buffer::limits::Limits;
+pub use buffer::outbox::Outbox;
+pub use buffer::run::{Frames, Run};
+pub use client::protocol::{
+    BindBuilder, FnCallBuilder, ParseBuilder, PgProtocol, Portal, PutMessage, Statement,
+};
+pub use codec::field::{Field, Payload, Secret, SecretText};
+pub use codec::frame::{Frame, FrameBuf};
+pub use codec::list::{Count, Entry, Iter, List, Terminated};
+pub use codec::message::{Decode, Direction, Message, Trace};
+pub use codec::put::Put;
+pub use codec::reader::Reader;
+pub use codec::values::{Values, ValuesIter};
 #[cfg(feature = "std")]
 pub use connection::{Connection, Error, Fault, ReadHalf, Sink, Source, Split, Transport, WriteHalf};
-pub use copy::{CopyData, CopyDone};
-pub use encode::{Messages, VisitMessage};
-pub use error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, FrameError, FrameErrorKind};
-pub use field::{CopyFormat, FormatCode, Oid, Payload, Secret, SecretText, Target, TransactionStatus};
-pub use frame::{Frame, FrameBuf};
-pub use inbox::{Head, Inbox};
-pub use limits::Limits;
-pub use list::{Count, Entry, Iter, List, Terminated};
-pub use message::{Decode, Direction, Field, Message, Trace};
-pub use outbox::Outbox;
-pub use params::{Bindable, Bound, Params, VisitParam, Written};
-pub use protocol::{BindBuilder, FnCallBuilder, ParseBuilder, PgProtocol, Portal, PutMessage, Statement};
-pub use put::Put;
-pub use reader::Reader;
-pub use run::{Frames, Run};
-pub use sqlstate::SqlState;
-pub use text::Text;
+pub use encode::frames::{Encode, Messages, VisitMessage};
+pub use message::copy::{CopyData, CopyDone};
+pub use message::{backend, frontend};
+pub use param::bindable::Bindable;
+pub use param::bound::{Bound, Written};
+pub use param::params::{Params, VisitParam};
 #[doc(inline)]
 pub use value::{Column, Columns, FromRow, FromValue, ValueError};
-pub use values::{Values, ValuesIter};

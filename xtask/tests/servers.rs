@@ -35,6 +35,9 @@ fn each_role_logs_in_its_own_way_and_others_not_at_all() {
             ("md5", (b'R', Some(5))),
             ("scram", (b'R', Some(10))),
             ("saslprep", (b'R', Some(10))),
+            ("tls_only", REJECTED),
+            ("cert", REJECTED),
+            ("certscram", REJECTED),
             ("postgres", REJECTED),
             ("somebody", REJECTED),
         ] {
@@ -106,10 +109,6 @@ impl Found {
     fn socket(&self) -> PathBuf {
         self.socket_dir.join(format!(".s.PGSQL.{}", self.address.port()))
     }
-
-    fn listens(&self) -> bool {
-        TcpStream::connect(self.address).is_ok()
-    }
 }
 
 /// A `cargo xtask serve`. Dropping this ends it.
@@ -117,6 +116,8 @@ impl Found {
 struct Serving {
     child: Child,
     servers: Vec<Found>,
+    /// Where each of its processes listens.
+    addresses: Vec<SocketAddr>,
 }
 
 impl Serving {
@@ -137,7 +138,12 @@ impl Serving {
             }
         }
         let servers = [15, 18].map(|major| Found::from(&variables, major)).into();
-        Self { child, servers }
+        let addresses = variables.iter().filter(|(name, _)| name.ends_with("_ADDR"));
+        let addresses: Vec<SocketAddr> = addresses.map(|(_, value)| value.parse().expect(value)).collect();
+        // Both versions, a spare of each, the KDC and PgBouncer.
+        assert_eq!(addresses.len(), 6, "{variables:?}");
+        assert!(addresses.iter().all(listens));
+        Self { child, servers, addresses }
     }
 
     fn signal(&self, signal: Signal) {
@@ -163,7 +169,7 @@ impl Serving {
 
     /// Has all of it gone: its directory and its servers?
     fn is_gone(&self) -> bool {
-        !self.home().exists() && !self.servers.iter().any(Found::listens)
+        !self.home().exists() && !self.addresses.iter().any(listens)
     }
 
     fn wait_until_gone(&self) {
@@ -181,6 +187,11 @@ impl Drop for Serving {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Does a process listen there?
+fn listens(address: &SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok()
 }
 
 /// A directory that the servers' user can enter.

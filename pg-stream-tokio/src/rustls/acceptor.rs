@@ -13,6 +13,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+use super::explain::explained;
 use super::{info, pem};
 
 /// TLS in the server role, by rustls.
@@ -113,7 +114,7 @@ impl RustlsAcceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let stream = self.acceptor.accept(stream).await?;
+        let stream = self.acceptor.accept(stream).await.map_err(explained)?;
         let mut info = info(stream.get_ref().1);
         // rustls hands every certificate of a client to its verifier, and ends the handshake where that refuses.
         info.verified = info.certificate.is_some();

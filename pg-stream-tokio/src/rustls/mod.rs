@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod client;
+mod explain;
 mod key_log;
 mod pem;
 mod verify;
@@ -27,6 +28,7 @@ pub use tokio_rustls;
 
 use crate::TokioIo;
 use client::{Verification, server_name};
+use explain::explained;
 
 /// Configurations that a [`Rustls`] keeps. A program connects with one or two.
 const KEPT: usize = 16;
@@ -172,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<TokioIo<S>> for Rustls {
             _ => None,
         };
         let used = required.as_ref().map_or(&config, |(config, _)| config);
-        let stream = TlsConnector::from(used.clone()).connect(name, stream.0).await?;
+        let stream = TlsConnector::from(used.clone()).connect(name, stream.0).await.map_err(explained)?;
         if required.is_some_and(|(_, asked)| !asked.was_asked()) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,

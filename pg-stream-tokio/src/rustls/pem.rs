@@ -47,7 +47,7 @@ pub(super) fn revocation_lists(path: &Path) -> io::Result<Vec<CertificateRevocat
 /// Reads a private key: PKCS#8, PKCS#1 or SEC1, or PKCS#8 encrypted by a password.
 pub(super) fn key(path: &Path, password: Option<&Password>) -> io::Result<PrivateKeyDer<'static>> {
     const WHAT: &str = "private key";
-    //CHECK pg_auth::net::check_key_file(path)?;
+    pg_auth::net::check_key_file(path)?;
     let text = Zeroizing::new(read(WHAT, path)?);
     let readable = std::str::from_utf8(&text).unwrap_or_default();
     if readable.contains("Proc-Type: 4,ENCRYPTED") {
@@ -77,7 +77,7 @@ pub(super) fn key(path: &Path, password: Option<&Password>) -> io::Result<Privat
 /// Decrypts a key in PKCS#8.
 fn decrypt(text: &str, password: &Password) -> Option<PrivateKeyDer<'static>> {
     let (_, document) = pkcs8::SecretDocument::from_pem(text).ok()?;
-    let encrypted = pkcs8::EncryptedPrivateKeyInfo::try_from(document.as_bytes()).ok()?;
+    let encrypted = pkcs8::EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).ok()?;
     let key = encrypted.decrypt(password.as_bytes()).ok()?;
     Some(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }

@@ -111,6 +111,6 @@ impl ServerCertVerifier for TrustedCertificate {
 }
 
 /// Whether the complaint is that an authority's certificate is used as a server's. rustls has no name of its own for it.
-fn is_authority(error: &CertificateError) -> bool {
+pub(super) fn is_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
 }

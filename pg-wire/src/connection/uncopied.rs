@@ -4,9 +4,9 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use super::{Connection, Error, Outgoing, Sink, Transport, WriteHalf};
-use crate::code::MessageCode;
-use crate::error::{EncodeError, EncodeErrorKind};
-use crate::message::LONGEST;
+use crate::basic::code::MessageCode;
+use crate::basic::error::{EncodeError, EncodeErrorKind};
+use crate::basic::length::LONGEST;
 
 /// Whatever sends: a connection, and the half of one.
 trait Sending {

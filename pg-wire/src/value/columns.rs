@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::{Column, FromValue, Mismatch};
-use crate::backend::{DataRow, RowDescription};
-use crate::error::DecodeError;
-use crate::oid;
+use crate::basic::error::DecodeError;
+use crate::basic::oid;
+use crate::message::backend::{DataRow, RowDescription};
 
 /// A RowDescription, kept: what is needed to read the rows that follow it.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,7 @@ pub struct Columns(Vec<(Column, Box<str>)>);
 
 impl From<&RowDescription<'_>> for Columns {
     fn from(description: &RowDescription<'_>) -> Self {
-        let column = |field: crate::backend::FieldDescription<'_>| {
+        let column = |field: crate::message::backend::FieldDescription<'_>| {
             let column = Column { type_oid: field.type_oid, format: field.format };
             (column, field.name.to_string_lossy().into())
         };
@@ -171,7 +171,7 @@ tuples! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::FieldDescription;
+    use crate::message::backend::FieldDescription;
     use crate::{FormatCode, List, Values};
     use alloc::string::ToString;
 

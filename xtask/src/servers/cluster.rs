@@ -6,13 +6,12 @@ use std::process::Command;
 
 use anyhow::{Result, bail, ensure};
 
-use super::Major;
-use super::binaries::Binaries;
-use super::certificates::Certificates;
-use super::daemon::{self, Kind, Serve};
-use super::hba::{self, ADMIN};
-use super::user::User;
 use crate::process;
+use crate::servers::binaries::{Binaries, Major};
+use crate::servers::certificates::Certificates;
+use crate::servers::daemon::{self, Kind, Serve};
+use crate::servers::hba::{self, ADMIN};
+use crate::servers::user::{User, open_to_all};
 
 /// A data directory that a server can be started in.
 #[derive(Debug)]
@@ -25,11 +24,11 @@ pub(crate) struct Cluster {
     pub(crate) user: User,
     /// The directory for the socket, the log and [`Self::data`].
     pub(crate) dir: PathBuf,
-    /// Variables that only this server needs.
+    /// Environment variables of this server only.
     environment: Vec<(&'static str, String)>,
 }
 
-/// What one server has for tests and another has not.
+/// A method that only one version of the server supports, with its settings.
 #[derive(Debug)]
 pub(super) struct Special {
     /// A method of `pg_hba.conf`.
@@ -51,7 +50,7 @@ impl Cluster {
     ) -> Result<Self> {
         let dir = home.join(major.to_string());
         fs::create_dir(&dir)?;
-        super::open_to_all(&dir)?;
+        open_to_all(&dir)?;
         user.own(&dir)?;
         let method = special.as_ref().map(|special| special.method);
         let (added, environment) =
@@ -62,12 +61,29 @@ impl Cluster {
         let defaults = fs::read_to_string(&settings)?;
         // Written over rather than anew: the files keep their owner.
         let tls = Certificates::below(home).configuration();
-        fs::write(&settings, defaults + &configuration(&cluster.dir) + &tls + &added)?;
+        fs::write(&settings, defaults + CONFIGURATION + &tls + &added)?;
         fs::write(cluster.data().join("pg_hba.conf"), hba::hba(method))?;
         let ourselves = process::read(Command::new("id").arg("-un"))?;
         fs::write(cluster.data().join("pg_ident.conf"), hba::ident(ourselves.trim()))?;
         cluster.make_roles()?;
         Ok(cluster)
+    }
+
+    /// Copies the directory for a second server. Precondition: no server has been started in this directory.
+    pub(super) fn spare(&self) -> Result<Self> {
+        let mut name = self.dir.file_name().unwrap_or_default().to_owned();
+        name.push("-spare");
+        let dir = self.dir.with_file_name(name);
+        process::succeed(
+            Command::new("cp").args(["-R", "--preserve=mode,ownership"]).arg(&self.dir).arg(&dir),
+        )?;
+        Ok(Self {
+            major: self.major,
+            binaries: self.binaries.clone(),
+            user: self.user,
+            dir,
+            environment: self.environment.clone(),
+        })
     }
 
     /// The data directory.
@@ -101,7 +117,7 @@ impl Serve for Cluster {
     const KIND: Kind = daemon::POSTGRES;
 
     fn name(&self) -> String {
-        format!("PostgreSQL {}", self.major)
+        format!("PostgreSQL {}", self.dir.file_name().unwrap_or_default().display())
     }
 
     fn log(&self) -> PathBuf {
@@ -110,7 +126,7 @@ impl Serve for Cluster {
 
     fn command(&self, port: u16) -> Result<Command> {
         let mut postgres = self.binaries.command("postgres");
-        postgres.arg("-D").arg(self.data()).args(["-p", &port.to_string()]);
+        postgres.arg("-D").arg(self.data()).args(["-p", &port.to_string(), "-k"]).arg(&self.dir);
         self.user.take(&mut postgres).envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(postgres)
     }
@@ -124,13 +140,12 @@ impl Serve for Cluster {
 /// one it tests.
 const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0postgres\0\0";
 
-/// What is added to the settings of `initdb`. The port comes by command line: it may turn out to be taken.
-fn configuration(dir: &Path) -> String {
-    format!(
-        "
+/// Settings added to those of `initdb`.
+///
+/// The port and the socket directory are on the command line: a port in use is replaced, and a copy has another directory.
+const CONFIGURATION: &str = "
 # Reached from this machine only.
 listen_addresses = '127.0.0.1'
-unix_socket_directories = '{}'
 # Nothing here outlives the run, so nothing is made durable.
 fsync = off
 synchronous_commit = off
@@ -142,20 +157,11 @@ shared_buffers = 32MB
 wal_level = logical
 max_wal_senders = 10
 max_replication_slots = 10
-",
-        dir.display()
-    )
-}
+";
 
 #[cfg(test)]
 mod tests {
-    use super::{STARTUP, configuration};
-    use std::path::Path;
-
-    #[test]
-    fn the_socket_is_in_the_directory_given() {
-        assert!(configuration(Path::new("/tmp/x/15")).contains("\nunix_socket_directories = '/tmp/x/15'\n"));
-    }
+    use super::STARTUP;
 
     #[test]
     fn the_startup_message_is_as_long_as_it_says() {

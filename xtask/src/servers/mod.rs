@@ -6,6 +6,21 @@
 //! | Ctrl-C, SIGTERM, SIGHUP | [`crate::interrupt`] turns them into an error |
 //! | SIGKILL, or anything else | the watcher ([`watch`]), whose standard input ends with us |
 //! | the machine | nothing, so the next start clears what a dead owner left ([`home`]) |
+//!
+//! Environment variables tell tests where everything is. Each `PG15_…` has a `PG18_…`:
+//!
+//! | variable | content |
+//! | --- | --- |
+//! | `PG15_ADDR` | address and port, IPv4, in clear and by TLS 1.2 and 1.3 |
+//! | `PG15_SOCKET_DIR` | directory of the Unix socket, whose name has the port |
+//! | `PG15_URL` | connection string of the role `scram` and the database `test`, by TCP |
+//! | `PG15_SPARE_ADDR`, `PG15_SPARE_SOCKET_DIR` | a second server with the same settings, which one test at a time may change |
+//! | `PG_TLS_…`, `PG_CLIENT_…` | [`certificates`] |
+//! | `PG_KRB5_…` | [`kdc`] |
+//! | `PG_OAUTH_…` | [`oauth`] |
+//! | `PGBOUNCER_…` | [`pooler`] |
+//!
+//! Programs of clients are in [`crate::clients`]; roles, and how each logs in by each kind of link, in [`hba`].
 
 mod binaries;
 mod certificates;
@@ -20,9 +35,7 @@ mod oauth;
 mod pooler;
 mod user;
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,24 +44,16 @@ use std::thread::{self, ScopedJoinHandle};
 use anyhow::{Context, Result, bail};
 
 use binaries::Binaries;
-pub(crate) use binaries::install;
+pub(crate) use binaries::{Major, V15, V18};
 use certificates::Certificates;
 use cluster::{Cluster, Special};
 use daemon::Daemon;
 use debian::Programs;
+pub(crate) use debian::install;
 use home::Home;
 use kdc::Kdc;
 use pooler::Pooler;
 use user::User;
-
-/// PostgreSQL's major version.
-pub(crate) type Major = u8;
-
-/// The oldest server the tests run against.
-pub(crate) const V15: Major = 15;
-
-/// The newest one: protocol 3.2, direct TLS.
-pub(crate) const V18: Major = 18;
 
 /// Running servers. Dropping this stops them and removes their files.
 #[derive(Debug)]
@@ -56,6 +61,7 @@ pub(crate) struct Servers {
     // Dropped in this order: a client before its server, and all before their directory goes.
     pooler: Option<Daemon<Pooler>>,
     servers: Vec<Daemon<Cluster>>,
+    spares: Vec<Daemon<Cluster>>,
     kdc: Option<Daemon<Kdc>>,
     certificates: Certificates,
     _home: Home,
@@ -73,7 +79,9 @@ impl Servers {
     }
 
     /// Starts everything that tests need: both versions of PostgreSQL, a KDC for 15, an OAuth validator in 18, and PgBouncer in
-    /// front of 15. `headers` are those of a server of 18.
+    /// front of 15.
+    ///
+    /// `headers` is the directory of the server headers of PostgreSQL 18.
     pub(crate) fn start_for_tests(headers: &Path) -> Result<Self> {
         Self::launch(&[V15, V18], Some(headers))
     }
@@ -103,7 +111,7 @@ impl Servers {
         let certificates = Certificates::below(home.path());
         let (made, kdc, clusters) = thread::scope(|scope| {
             let (home, user, certificates) = (home.path(), &user, &certificates);
-            // All are begun before one is waited for.
+            // All threads are started before the first is joined.
             let made = scope.spawn(move || certificates.create(user).context("cannot make the certificates"));
             let kdc = kerberos.map(|programs| {
                 scope.spawn(move || {
@@ -117,8 +125,10 @@ impl Servers {
                 );
                 scope.spawn(move || {
                     let special = for_tests.and_then(|headers| special(major, headers, home).transpose());
-                    Cluster::create(major, binaries, user, home, special.transpose()?)
-                        .with_context(|| format!("cannot set up PostgreSQL {major}"))
+                    let cluster = Cluster::create(major, binaries, user, home, special.transpose()?);
+                    let cluster = cluster.with_context(|| format!("cannot set up PostgreSQL {major}"))?;
+                    let spare = for_tests.map(|_| cluster.spare()).transpose()?;
+                    anyhow::Ok((cluster, spare))
                 })
             };
             let clusters: Vec<_> = found.into_iter().map(create).collect();
@@ -126,16 +136,25 @@ impl Servers {
         });
         made?;
 
-        let mut servers = Self { pooler: None, servers: Vec::new(), kdc: None, certificates, _home: home };
-        for cluster in clusters {
-            servers.servers.push(Daemon::start(cluster?)?);
+        let mut servers = Self {
+            pooler: None,
+            servers: Vec::new(),
+            spares: Vec::new(),
+            kdc: None,
+            certificates,
+            _home: home,
+        };
+        for clusters in clusters {
+            let (cluster, spare) = clusters?;
+            servers.servers.push(Daemon::start(cluster)?);
+            servers.spares.extend(spare.map(Daemon::start).transpose()?);
         }
         if let Some(kdc) = kdc.transpose()? {
             let kdc = servers.kdc.insert(Daemon::start(kdc)?);
             kdc.wait_until_ready()?;
             kdc.get_tickets()?;
         }
-        servers.servers.iter_mut().try_for_each(Daemon::wait_until_ready)?;
+        servers.servers.iter_mut().chain(&mut servers.spares).try_for_each(Daemon::wait_until_ready)?;
         if let (Some(programs), Some(server)) = (pgbouncer, servers.servers.first()) {
             let pooler = Pooler::create(programs, server, &servers.certificates, servers._home.path())?;
             servers.pooler.insert(Daemon::start(pooler)?).wait_until_ready()?;
@@ -143,14 +162,12 @@ impl Servers {
         Ok(servers)
     }
 
-    /// The environment that tells a test where everything is.
+    /// The environment for tests; the table above lists the variables.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let variables = |server: &Daemon<Cluster>| {
-            let prefix = format!("PG{}", server.of().major);
+        let place = |prefix: String, server: &Daemon<Cluster>| {
             [
                 (format!("{prefix}_ADDR"), server.address().to_string()),
                 (format!("{prefix}_SOCKET_DIR"), server.of().dir.display().to_string()),
-                (format!("{prefix}_URL"), format!("postgres://scram:scram-secret@{}/test", server.address())),
             ]
         };
         let mut all = self.certificates.environment();
@@ -159,19 +176,29 @@ impl Servers {
         if self.kdc.is_some() {
             all.extend(oauth::environment());
         }
-        // At the end: who waits for the last variable of the last server then has all.
-        all.extend(self.servers.iter().flat_map(variables));
+        for spare in &self.spares {
+            all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
+        }
+        // Last: a reader that stops at the last variable of the last server has read everything.
+        for server in &self.servers {
+            let prefix = format!("PG{}", server.of().major);
+            all.extend(place(prefix.clone(), server));
+            all.push((
+                format!("{prefix}_URL"),
+                format!("postgres://scram:scram-secret@{}/test", server.address()),
+            ));
+        }
         all
     }
 
-    /// Where the first of the versions asked for listens.
+    /// The address and port of the first server.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
         Ok(self.servers.first().context("no server was asked for")?.address())
     }
 
     /// An error when a server has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
-        self.servers.iter_mut().try_for_each(Daemon::check)?;
+        self.servers.iter_mut().chain(&mut self.spares).try_for_each(Daemon::check)?;
         self.kdc.iter_mut().try_for_each(Daemon::check)?;
         self.pooler.iter_mut().try_for_each(Daemon::check)
     }
@@ -181,12 +208,12 @@ impl Drop for Servers {
     fn drop(&mut self) {
         // All are asked before one is waited for.
         self.pooler.iter_mut().for_each(Daemon::ask_to_stop);
-        self.servers.iter_mut().for_each(Daemon::ask_to_stop);
+        self.servers.iter_mut().chain(&mut self.spares).for_each(Daemon::ask_to_stop);
         self.kdc.iter_mut().for_each(Daemon::ask_to_stop);
     }
 }
 
-/// What this version has for tests and the other one has not.
+/// The method that only this version supports.
 fn special(major: Major, headers: &Path, home: &Path) -> Result<Option<Special>> {
     Ok(match major {
         V15 => Some(Special {
@@ -214,10 +241,4 @@ pub(crate) fn watch(dir: &Path) -> Result<ExitCode> {
     std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
     home::clear(dir)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Lets everybody, so also the servers' user, into a directory.
-fn open_to_all(dir: &Path) -> Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot open {}", dir.display()))
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use pg_wire::backend::{ErrorField, ErrorResponse};
 use pg_wire::frontend::ProtocolVersion;
-use pg_wire::{DecodeError, Direction, FrameError, Message, SqlState, Text};
+use pg_wire::{DecodeError, Direction, Encode, FrameError, SqlState, Text};
 
 use crate::trace::Trace;
 

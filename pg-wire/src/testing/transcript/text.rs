@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::message::Direction;
+use crate::codec::message::Direction;
 
 /// What a line does.
 #[derive(Clone, Debug)]

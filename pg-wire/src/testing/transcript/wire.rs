@@ -7,17 +7,17 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::text::{Token, letter};
-use crate::backend::Backend;
-use crate::error::{DecodeError, DecodeErrorKind};
-use crate::frontend::{
+use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::basic::text::Text;
+use crate::codec::message::Direction;
+use crate::codec::message::{Decode, Message};
+use crate::codec::put::Put;
+use crate::message::backend::Backend;
+use crate::message::frontend::{
     CancelRequest, GssEncRequest, GssResponse, Initial, PasswordMessage, SaslInitialResponse, SaslResponse,
     SslRequest, StartupMessage,
 };
-use crate::message::Direction;
-use crate::message::{Decode, Message};
-use crate::put::Put;
-use crate::text::Text;
+use crate::testing::transcript::text::{Token, letter};
 use crate::{Frame, MessageCode};
 
 type See = fn(&[u8]) -> Result<Seen, DecodeError>;

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `PG_TLS_ROOT`, `PG_TLS_ROOT_KEY` | root certificate that signs everything else unless noted, and its key |
 //! | `PG_TLS_CRL` | the root's revocation list for clients (`sslcrl`): revokes `PG_TLS_SERVER_REVOKED_CERT` |
-//! | `PG_TLS_OTHER_ROOT`, `PG_TLS_OTHER_ROOT_KEY` | a root certificate that the servers do not know, and its key |
+//! | `PG_TLS_OTHER_ROOT`, `PG_TLS_OTHER_ROOT_KEY` | a root certificate that the servers do not trust, and its key |
 //! | `PG_TLS_SERVER_CERT`, `PG_TLS_SERVER_KEY` | the servers' own, for `localhost` and `127.0.0.1` |
 //! | `PG_TLS_SERVER_REVOKED_CERT` | for the same key and names, revoked |
 //! | `PG_TLS_SERVER_EXPIRED_CERT` | for the same key and names, expired yesterday |
@@ -29,26 +29,22 @@
 //! | `PG_CLIENT_OTHER_CERT` | of the role `cert`, signed by `PG_TLS_OTHER_ROOT` |
 //! | `PG_TLS_SIGNATURES` | a directory: one certificate for each way to sign, see below |
 //!
-//! In `PG_TLS_SIGNATURES` stands `NAME.crt` for each NAME of [`openssl::SIGNATURES`]: a server certificate for
-//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1`, whose signature is of that kind. `roots.crt` holds the roots that made
-//! the signatures.
+//! `PG_TLS_SIGNATURES` contains `NAME.crt` for each NAME of [`openssl::SIGNATURES`]: a server certificate for
+//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1` with a signature of that kind. `roots.crt` there contains the issuers.
 
+mod files;
 mod issue;
 mod openssl;
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::user::User;
+use crate::servers::user::{User, open_to_all};
+use files::{CLIENT_KEY, Files, PASSWORD, RSA_KEY, SERVER_KEY};
 
-/// The password of the encrypted client keys.
-const PASSWORD: &str = "key-secret";
-
-/// Variables, and the file of each below [`Certificates::dir`].
+/// Each variable, and its file below the directory.
 const FILES: [(&str, &str); 24] = [
     ("PG_TLS_ROOT", "root.crt"),
     ("PG_TLS_ROOT_KEY", "root.key"),
@@ -76,40 +72,35 @@ const FILES: [(&str, &str); 24] = [
     ("PG_CLIENT_EXPIRED_CERT", "client-expired.crt"),
 ];
 
-const SERVER_KEY: &str = "server.key";
-const CLIENT_KEY: &str = "client.key";
-const RSA_KEY: &str = "client-rsa.key";
-
 /// The directory of a run's certificates.
 #[derive(Debug)]
-pub(crate) struct Certificates {
-    dir: PathBuf,
-}
+pub(crate) struct Certificates(Files);
 
 impl Certificates {
     /// Where [`Self::create`] makes them below a run's directory.
     pub(super) fn below(home: &Path) -> Self {
-        Self { dir: home.join("tls") }
+        Self(Files::new(home.join("tls")))
     }
 
-    /// Finds the program `openssl`, getting it where that takes no choice of the user's.
+    /// Finds or installs the program `openssl`.
     pub(super) fn prepare() -> Result<()> {
         openssl::find()
     }
 
-    /// Makes all files. Takes 0.2 s beside an RSA key's time, so it runs while `initdb` does.
+    /// Makes all files. Thirty runs of `openssl` take about half a second, so this runs beside `initdb`.
     pub(super) fn create(&self, user: &User) -> Result<()> {
-        fs::create_dir(&self.dir)?;
-        super::open_to_all(&self.dir)?;
-        openssl::keys(self)?;
-        issue::all(self)?;
-        openssl::signatures(self)?;
-        user.own(&self.dir.join(SERVER_KEY))
+        let files = &self.0;
+        fs::create_dir(files.dir())?;
+        open_to_all(files.dir())?;
+        openssl::keys(files)?;
+        issue::all(files)?;
+        openssl::signatures(files)?;
+        user.own(&files.path(SERVER_KEY))
     }
 
     /// The environment that names the files.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
-        let path = |name: &str| self.dir.join(name).display().to_string();
+        let path = |name: &str| self.0.path(name).display().to_string();
         let files = FILES.iter().map(|(variable, name)| ((*variable).to_owned(), path(name)));
         let others = [
             ("PG_CLIENT_OTHER_CERT".to_owned(), path("client-other.crt")),
@@ -121,7 +112,7 @@ impl Certificates {
 
     /// The TLS settings of a server, as lines of `postgresql.conf`.
     pub(super) fn configuration(&self) -> String {
-        let dir = self.dir.display();
+        let dir = self.0.dir().display();
         format!(
             "
 # Every method is reached in clear and by TLS 1.2 and 1.3.
@@ -137,7 +128,7 @@ ssl_crl_file = '{dir}/server.crl'
 
     /// The TLS settings of PgBouncer towards its clients, as lines of `pgbouncer.ini`.
     pub(super) fn pgbouncer(&self) -> String {
-        let dir = self.dir.display();
+        let dir = self.0.dir().display();
         format!(
             "client_tls_sslmode = allow
 client_tls_cert_file = {dir}/server.crt
@@ -146,63 +137,138 @@ client_tls_ca_file = {dir}/root.crt
 "
         )
     }
-
-    /// Writes a file that everybody may read.
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
-        let path = self.dir.join(name);
-        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    /// Writes a file that only its owner may read. libpq and PostgreSQL demand it of keys.
-    fn write_secret(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
-        let path = self.dir.join(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        file.and_then(|mut file| file.write_all(content.as_ref()))
-            .with_context(|| format!("cannot write {}", path.display()))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Certificates, PASSWORD, RSA_KEY, openssl};
+    use crate::process;
     use crate::servers::user::User;
     use std::collections::HashSet;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    /// The files, and the guard that removes their directory.
+    fn made() -> (tempfile::TempDir, Certificates) {
+        let home = tempfile::tempdir().expect("a directory");
+        Certificates::prepare().expect("openssl");
+        let files = Certificates::below(home.path());
+        files.create(&User::Ourselves).expect("made");
+        (home, files)
+    }
 
     #[test]
     fn every_file_that_is_named_is_made_and_every_key_is_closed() {
-        let home = tempfile::tempdir().expect("a directory");
-        Certificates::prepare().expect("openssl");
-        let made = Certificates::below(home.path());
-        made.create(&User::Ourselves).expect("made");
-        let environment = made.environment();
+        let (_home, files) = made();
         let mut seen = HashSet::new();
-        for (variable, value) in &environment {
+        for (variable, value) in files.environment() {
             assert!(seen.insert(value.clone()), "{variable} is not the only one for {value}");
             if value == PASSWORD {
                 continue;
             }
-            let mode = fs::metadata(value)
-                .unwrap_or_else(|error| panic!("{variable}: {error}"))
-                .permissions()
-                .mode();
-            let secret = value.ends_with(".key") || value.ends_with(".der");
-            assert_eq!(secret, mode & 0o077 == 0, "{variable}: {mode:o}");
+            let metadata = fs::metadata(&value).unwrap_or_else(|error| panic!("{variable}: {error}"));
+            let closed = metadata.permissions().mode() & 0o077 == 0;
+            assert_eq!(closed, value.ends_with(".key") || value.ends_with(".der"), "{variable}");
         }
-        for (name, ..) in openssl::SIGNATURES {
-            assert!(made.dir.join(openssl::DIRECTORY).join(format!("{name}.crt")).exists(), "{name}");
+        for (name, first_lines) in [
+            ("client.key", "-----BEGIN PRIVATE KEY-----\n"),
+            ("client-sec1.key", "-----BEGIN EC PRIVATE KEY-----\n"),
+            ("client-encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
+            ("client-sec1-encrypted.key", "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"),
+            (RSA_KEY, "-----BEGIN PRIVATE KEY-----\n"),
+            ("client-rsa-pkcs1.key", "-----BEGIN RSA PRIVATE KEY-----\n"),
+            ("root.crl", "-----BEGIN X509 CRL-----\n"),
+        ] {
+            let text = fs::read_to_string(files.0.path(name)).expect(name);
+            assert!(text.starts_with(first_lines), "{name}: {text}");
         }
-        let begins = |name: &str, line: &str| {
-            let text = fs::read_to_string(made.dir.join(name)).expect("a file");
-            assert!(text.starts_with(line), "{name}: {text}");
+    }
+
+    #[test]
+    fn each_certificate_is_what_its_name_says() {
+        let (_home, files) = made();
+        let openssl = |arguments: &str| {
+            let mut openssl = Command::new("openssl");
+            openssl.args(arguments.split(' ')).current_dir(files.0.dir());
+            process::capture(&mut openssl, "").expect("openssl runs")
         };
-        begins("client.key", "-----BEGIN PRIVATE KEY-----\n");
-        begins("client-sec1.key", "-----BEGIN EC PRIVATE KEY-----\n");
-        begins("client-encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n");
-        begins("client-sec1-encrypted.key", "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n");
-        begins(RSA_KEY, "-----BEGIN PRIVATE KEY-----\n");
-        begins("client-rsa-pkcs1.key", "-----BEGIN RSA PRIVATE KEY-----\n");
-        begins("root.crl", "-----BEGIN X509 CRL-----\n");
+        // The error's text, or none.
+        let verify = |arguments: &str| {
+            let output = openssl(&format!("verify -x509_strict {arguments}"));
+            (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let server = "-CAfile root.crt -purpose sslserver";
+        let client = "-CAfile root.crt -purpose sslclient";
+        for (arguments, error) in [
+            (format!("{server} -verify_hostname localhost server.crt"), None),
+            (format!("{server} -verify_ip 127.0.0.1 -CRLfile root.crl -crl_check server.crt"), None),
+            (format!("{server} -verify_hostname localhost server-common-name.crt"), None),
+            (format!("{server} -verify_hostname elsewhere.example server-elsewhere.crt"), None),
+            (format!("{server} -verify_hostname localhost server-elsewhere.crt"), Some("hostname mismatch")),
+            (format!("{server} server-expired.crt"), Some("certificate has expired")),
+            (format!("{server} server-other.crt"), Some("unable to get local issuer certificate")),
+            ("-CAfile other-root.crt -purpose sslserver server-other.crt".into(), None),
+            (format!("{server} server-revoked.crt"), None),
+            (
+                format!("{server} -CRLfile root.crl -crl_check server-revoked.crt"),
+                Some("certificate revoked"),
+            ),
+            (format!("{server} client.crt"), Some("unsuitable certificate purpose")),
+            (format!("{client} -CRLfile server.crl -crl_check client.crt"), None),
+            (format!("{client} -CRLfile server.crl -crl_check client-rsa.crt"), None),
+            (format!("{client} client-certscram.crt"), None),
+            (format!("{client} client-expired.crt"), Some("certificate has expired")),
+            (format!("{client} client-other.crt"), Some("unable to get local issuer certificate")),
+            (
+                format!("{client} -CRLfile server.crl -crl_check client-revoked.crt"),
+                Some("certificate revoked"),
+            ),
+            (format!("{client} server.crt"), Some("unsuitable certificate purpose")),
+        ] {
+            match (verify(&arguments), error) {
+                (None, None) => {}
+                (Some(found), Some(error)) => assert!(found.contains(error), "{arguments}: {found}"),
+                (found, _) => panic!("{arguments}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn each_signature_is_of_the_kind_in_its_name() {
+        let (_home, files) = made();
+        for (name, algorithm, pss) in [
+            ("rsa-md5", "md5WithRSAEncryption", None),
+            ("rsa-sha1", "sha1WithRSAEncryption", None),
+            ("rsa-sha224", "sha224WithRSAEncryption", None),
+            ("rsa-sha256", "sha256WithRSAEncryption", None),
+            ("rsa-sha384", "sha384WithRSAEncryption", None),
+            ("rsa-sha512", "sha512WithRSAEncryption", None),
+            ("pss-sha256", "rsassaPss", Some(("sha256", "0x20"))),
+            ("pss-sha384", "rsassaPss", Some(("sha384", "0x30"))),
+            ("pss-sha512", "rsassaPss", Some(("sha512", "0x40"))),
+            ("p256-sha256", "ecdsa-with-SHA256", None),
+            ("p256-sha512", "ecdsa-with-SHA512", None),
+            ("p384-sha384", "ecdsa-with-SHA384", None),
+            ("p384-sha256", "ecdsa-with-SHA256", None),
+            ("p521-sha512", "ecdsa-with-SHA512", None),
+            ("ed25519", "ED25519", None),
+        ] {
+            assert!(openssl::SIGNATURES.iter().any(|(listed, ..)| *listed == name), "{name}");
+            let mut show = Command::new("openssl");
+            show.args(["x509", "-noout", "-text", "-in", &format!("{name}.crt")]);
+            let text = process::read(show.current_dir(files.0.path(openssl::DIRECTORY))).expect(name);
+            assert!(text.contains(&format!("Signature Algorithm: {algorithm}\n")), "{name}: {text}");
+            if let Some((hash, salt)) = pss {
+                for line in [
+                    format!("Hash Algorithm: {hash}\n"),
+                    format!("Mask Algorithm: mgf1 with {hash}\n"),
+                    format!("Salt Length: {salt}\n"),
+                ] {
+                    assert!(text.contains(&line), "{name}: {text}");
+                }
+            }
+            assert!(text.contains("DNS:localhost, IP Address:127.0.0.1"), "{name}: {text}");
+        }
     }
 }

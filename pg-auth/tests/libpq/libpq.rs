@@ -1,0 +1,102 @@
+//! libpq, asked through Python's `ctypes`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// The reading of a string by libpq.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The string cannot be read.
+    Malformed,
+    /// The string can be read. Values that it does not give are missing.
+    Read {
+        /// Whether a connection would be tried.
+        accepted: bool,
+        /// Values by their parameters.
+        values: BTreeMap<String, Vec<u8>>,
+    },
+}
+
+impl Answer {
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self, Self::Read { accepted: true, .. })
+    }
+
+    /// The value of a parameter, empty if there is none.
+    pub(crate) fn value(&self, name: &str) -> &[u8] {
+        self.given(name).unwrap_or_default()
+    }
+
+    pub(crate) fn given(&self, name: &str) -> Option<&[u8]> {
+        match self {
+            Self::Malformed => None,
+            Self::Read { values, .. } => values.get(name).map(Vec::as_slice),
+        }
+    }
+}
+
+/// Asks the library whose path this environment variable has, in a process without other variables or files of its own.
+pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
+    let lines = strings.iter().map(|string| hex(string.as_bytes()) + "\n").collect();
+    let answers = run(library, &[], lines);
+    assert_eq!(answers.len(), strings.len());
+    answers
+}
+
+/// As `ask`, with environment variables for each string, whose host does not exist.
+#[cfg(unix)]
+pub(crate) fn ask_in(library: &str, strings: &[(String, BTreeMap<String, String>)]) -> Vec<Answer> {
+    let line = |(string, variables): &(String, BTreeMap<String, String>)| {
+        let variables = variables.iter().map(|(name, value)| format!(" {name}={}", hex(value.as_bytes())));
+        hex(string.as_bytes()) + &variables.collect::<String>() + "\n"
+    };
+    let answers = run(library, &["surroundings"], strings.iter().map(line).collect());
+    assert_eq!(answers.len(), strings.len());
+    answers
+}
+
+fn run(library: &str, mode: &[&str], lines: String) -> Vec<Answer> {
+    let path = std::env::var(library)
+        .unwrap_or_else(|_| panic!("{library} names no libpq: cargo xtask test sets it"));
+    let mut python = Command::new("python3")
+        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libpq/ask.py"), &path])
+        .args(mode)
+        .env_clear()
+        .envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/nonexistent"), ("LC_ALL", "C.UTF-8")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 can be started");
+    let mut stdin = python.stdin.take().expect("it is piped");
+    let writer = thread::spawn(move || stdin.write_all(lines.as_bytes()));
+    let output = python.wait_with_output().expect("it ends");
+    writer.join().expect("it does not panic").expect("all strings can be written");
+    assert!(output.status.success(), "python3 with {path}: {}", output.status);
+    String::from_utf8(output.stdout).expect("it is ASCII").lines().map(answer).collect()
+}
+
+fn answer(line: &str) -> Answer {
+    let mut words = line.split('\t');
+    let accepted = match words.next() {
+        Some("malformed") => return Answer::Malformed,
+        Some("accepted") => true,
+        Some("refused") => false,
+        other => panic!("{other:?} is no answer"),
+    };
+    let pair = |word: &str| {
+        let (name, value) = word.split_once('=').expect("a name and a value");
+        (name.to_owned(), unhex(value))
+    };
+    Answer::Read { accepted, values: words.map(pair).collect() }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("it is ASCII"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).expect("two digits")).collect()
+}

@@ -1,0 +1,6 @@
+//! The buffers of a connection, without I/O.
+
+pub(crate) mod inbox;
+pub(crate) mod limits;
+pub(crate) mod outbox;
+pub(crate) mod run;

@@ -1,0 +1,76 @@
+//! Several messages as they came, headers and all.
+
+use crate::basic::code::MessageCode;
+use crate::codec::frame::Frame;
+
+/// Length of a header: the code and the length field.
+const HEAD: usize = 5;
+
+/// Whole messages one behind the other as they came, lent by [`Inbox::run`](crate::Inbox::run): what a proxy passes on in
+/// one piece.
+///
+/// ```
+/// use pg_wire::{Inbox, Limits, MessageCode};
+///
+/// let mut inbox = Inbox::new(Limits::BACKEND);
+/// inbox.extend(b"1\0\0\0\x042\0\0\0\x04Z\0\0\0\x05");
+/// let run = inbox.run()?.expect("two messages are there, and the beginning of a third");
+/// assert_eq!(run.as_bytes(), b"1\0\0\0\x042\0\0\0\x04");
+/// let codes: Vec<MessageCode> = run.frames().map(|frame| frame.code).collect();
+/// assert_eq!(codes, [MessageCode::PARSE_COMPLETE, MessageCode::BIND_COMPLETE]);
+/// # Ok::<_, pg_wire::FrameError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Run<'a>(&'a [u8]);
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(whole: &'a [u8]) -> Self {
+        Self(whole)
+    }
+
+    /// The bytes, headers included.
+    #[inline]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The messages, in order.
+    #[inline]
+    pub fn frames(&self) -> Frames<'a> {
+        Frames(self.0)
+    }
+}
+
+impl<'a> IntoIterator for Run<'a> {
+    type Item = Frame<'a>;
+    type IntoIter = Frames<'a>;
+
+    #[inline]
+    fn into_iter(self) -> Frames<'a> {
+        self.frames()
+    }
+}
+
+impl core::fmt::Debug for Run<'_> {
+    /// The codes and the lengths; a body may hold a password as well as a row.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.frames()).finish()
+    }
+}
+
+/// The messages of a [`Run`].
+#[derive(Clone, Debug)]
+pub struct Frames<'a>(&'a [u8]);
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Frame<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Frame<'a>> {
+        let (&[code, a, b, c, d], behind) = self.0.split_first_chunk::<HEAD>()?;
+        let body = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?.checked_sub(4)?;
+        let (body, rest) = behind.split_at_checked(body)?;
+        self.0 = rest;
+        Some(Frame { code: MessageCode(code), body })
+    }
+}

@@ -1,0 +1,3 @@
+//! The client's messages as methods.
+
+pub(crate) mod protocol;

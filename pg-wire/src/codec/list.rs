@@ -1,0 +1,368 @@
+//! Runs of fields: counted, or ended by a zero byte.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::basic::error::{DecodeError, EncodeErrorKind};
+use crate::basic::text::Text;
+use crate::codec::field::Field;
+use crate::codec::put::Put;
+use crate::codec::reader::Reader;
+
+/// Fields one after the other behind their count: `N count` (Int16, or Int32 where the manual says so), then the items.
+///
+/// Either as they came, checked to the last item, or as given in a slice. Both iterate, compare and encode alike; no
+/// memory is taken for either.
+///
+/// ```
+/// use pg_wire::{List, oid, Oid};
+///
+/// let types: List<'_, Oid> = List::from(&[oid::INT4, oid::TEXT]);
+/// assert_eq!(types.len(), 2);
+/// assert_eq!(types.iter().last(), Some(oid::TEXT));
+/// ```
+pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
+
+/// Fields one after the other, ended by a zero byte where the next one would begin. Otherwise like [`List`].
+///
+/// ```
+/// use pg_wire::{Encode, Terminated, frontend::{ProtocolVersion, StartupMessage}};
+///
+/// let parameters = [("user".into(), "alice".into()), ("database".into(), "shop".into())];
+/// let startup = StartupMessage { version: ProtocolVersion::V3_0, parameters: Terminated::from(&parameters) };
+/// let mut out = Vec::new();
+/// startup.encode(&mut out)?;
+/// # Ok::<_, pg_wire::EncodeError>(())
+/// ```
+pub struct Terminated<'a, T>(Items<'a, T>);
+
+/// What ends a [`Terminated`] list in libpq's trace, and what may not stand in front of an item.
+pub trait Entry<'a>: Field<'a> + Copy {
+    /// Whether the item would be taken for the end of the list.
+    fn is_end(&self) -> bool;
+
+    /// Writes the zero byte that ends the list, in the form in which it is to be seen in a trace.
+    fn end<P: Put + ?Sized>(out: &mut P);
+}
+
+/// The integer in front of a [`List`].
+pub trait Count: for<'a> Field<'a> {
+    /// As a number of items.
+    fn to_len(self) -> usize;
+
+    /// From a number of items, if it fits.
+    fn from_len(len: usize) -> Result<Self, usize>;
+}
+
+/// Items as they came or as they were given.
+enum Items<'a, T> {
+    Wire { count: usize, bytes: &'a [u8] },
+    Given(&'a [T]),
+}
+
+/// Iterator over the items of a [`List`] or a [`Terminated`].
+pub struct Iter<'a, T>(Items<'a, T>);
+
+impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
+    /// A list without items.
+    pub const EMPTY: Self = Self(Items::Given(&[]), PhantomData);
+
+    /// How many items there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    /// The items in order.
+    #[inline]
+    pub fn iter(&self) -> Iter<'a, T> {
+        Iter(self.0)
+    }
+
+    /// The item at `index`, counted from 0. Walks there when the list came from the wire.
+    pub fn get(&self, index: usize) -> Option<T> {
+        self.iter().nth(index)
+    }
+}
+
+impl<'a, T: Entry<'a>> Terminated<'a, T> {
+    /// A list without items.
+    pub const EMPTY: Self = Self(Items::Given(&[]));
+
+    /// How many items there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    /// The items in order.
+    #[inline]
+    pub fn iter(&self) -> Iter<'a, T> {
+        Iter(self.0)
+    }
+}
+
+impl<'a, T: Field<'a> + Copy, N: Count> Field<'a> for List<'a, T, N> {
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let count = N::read(body)?.to_len();
+        let start = *body;
+        // The count may lie; the body ends the loop, and nothing is reserved for it.
+        for _ in 0..count {
+            T::read(body)?;
+        }
+        Ok(Self(Items::Wire { count, bytes: start.until(body) }, PhantomData))
+    }
+
+    #[inline(always)]
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        match N::from_len(self.len()) {
+            Ok(count) => count.write(out),
+            Err(most) => {
+                return out.refuse(EncodeErrorKind::TooMany { what: "items", given: self.len(), most });
+            }
+        }
+        for item in self.iter() {
+            item.write(out);
+        }
+    }
+}
+
+impl<'a, T: Entry<'a>> Field<'a> for Terminated<'a, T> {
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let start = *body;
+        let mut count = 0;
+        loop {
+            let mut ahead = *body;
+            if ahead.u8()? == 0 {
+                let items = Items::Wire { count, bytes: start.until(body) };
+                *body = ahead;
+                return Ok(Self(items));
+            }
+            T::read(body)?;
+            count += 1;
+        }
+    }
+
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        for item in self.iter() {
+            if item.is_end() {
+                out.refuse(EncodeErrorKind::Empty);
+            }
+            item.write(out);
+        }
+        T::end(out);
+    }
+}
+
+/// A SASL mechanism in a list of them.
+impl<'a> Entry<'a> for Text<'a> {
+    #[inline]
+    fn is_end(&self) -> bool {
+        self.is_empty()
+    }
+    #[inline]
+    fn end<P: Put + ?Sized>(out: &mut P) {
+        out.text(Text::EMPTY);
+    }
+}
+
+/// A name and its value in a start-up packet.
+impl<'a> Field<'a> for (Text<'a>, Text<'a>) {
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok((body.text()?, body.text()?))
+    }
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        out.text(self.0);
+        out.text(self.1);
+    }
+}
+
+impl<'a> Entry<'a> for (Text<'a>, Text<'a>) {
+    fn is_end(&self) -> bool {
+        self.0.is_empty()
+    }
+    fn end<P: Put + ?Sized>(out: &mut P) {
+        out.unprinted(&[0]);
+    }
+}
+
+impl Count for u16 {
+    #[inline]
+    fn to_len(self) -> usize {
+        usize::from(self)
+    }
+    #[inline]
+    fn from_len(len: usize) -> Result<Self, usize> {
+        Self::try_from(len).map_err(|_| usize::from(Self::MAX))
+    }
+}
+
+impl Count for u32 {
+    #[inline]
+    fn to_len(self) -> usize {
+        usize::try_from(self).unwrap_or(usize::MAX)
+    }
+    #[inline]
+    fn from_len(len: usize) -> Result<Self, usize> {
+        const MOST: usize = i32::MAX as usize;
+        if len <= MOST { Self::try_from(len).map_err(|_| MOST) } else { Err(MOST) }
+    }
+}
+
+impl<T> Items<'_, T> {
+    #[inline]
+    fn len(&self) -> usize {
+        match self {
+            Self::Wire { count, .. } => *count,
+            Self::Given(items) => items.len(),
+        }
+    }
+}
+
+impl<'a, T: Field<'a> + Copy> Iterator for Iter<'a, T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        match &mut self.0 {
+            Items::Given(items) => {
+                let (first, rest) = items.split_first()?;
+                *items = rest;
+                Some(*first)
+            }
+            Items::Wire { count: 0, .. } => None,
+            Items::Wire { count, bytes } => {
+                let mut body = Reader::new("list", bytes);
+                // Every item has been read once, by `Field::read` of the list.
+                let item = T::read(&mut body).ok();
+                *count -= 1;
+                *bytes = body.rest();
+                item
+            }
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.0.len(), Some(self.0.len()))
+    }
+}
+
+impl<'a, T: Field<'a> + Copy> ExactSizeIterator for Iter<'a, T> {}
+
+impl<'a, T: Field<'a> + Copy, N: Count> IntoIterator for List<'a, T, N> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+    #[inline]
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<'a, T: Entry<'a>> IntoIterator for Terminated<'a, T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+    #[inline]
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<'a, T, N> From<&'a [T]> for List<'a, T, N> {
+    #[inline]
+    fn from(items: &'a [T]) -> Self {
+        Self(Items::Given(items), PhantomData)
+    }
+}
+
+impl<'a, T, N, const LEN: usize> From<&'a [T; LEN]> for List<'a, T, N> {
+    #[inline]
+    fn from(items: &'a [T; LEN]) -> Self {
+        Self(Items::Given(items), PhantomData)
+    }
+}
+
+impl<'a, T> From<&'a [T]> for Terminated<'a, T> {
+    fn from(items: &'a [T]) -> Self {
+        Self(Items::Given(items))
+    }
+}
+
+impl<'a, T, const LEN: usize> From<&'a [T; LEN]> for Terminated<'a, T> {
+    fn from(items: &'a [T; LEN]) -> Self {
+        Self(Items::Given(items))
+    }
+}
+
+impl<T> Clone for Items<'_, T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Items<'_, T> {}
+
+impl<T, N> Clone for List<'_, T, N> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T, N> Copy for List<'_, T, N> {}
+
+impl<T> Clone for Terminated<'_, T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Terminated<'_, T> {}
+
+impl<T> Clone for Iter<'_, T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl<'a, T: Field<'a> + Copy + PartialEq, N: Count> PartialEq for List<'a, T, N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<'a, T: Entry<'a> + PartialEq> PartialEq for Terminated<'a, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl<'a, T: Field<'a> + Copy + fmt::Debug, N: Count> fmt::Debug for List<'a, T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<'a, T: Entry<'a> + fmt::Debug> fmt::Debug for Terminated<'a, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl<'a, T: Field<'a> + Copy + fmt::Debug> fmt::Debug for Iter<'a, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}

@@ -1,0 +1,185 @@
+//! The trait of writers: whatever takes the fields of a message.
+
+use crate::basic::enums::FormatCode;
+use crate::basic::error::EncodeErrorKind;
+use crate::basic::text::Text;
+use crate::param::bindable::Bindable;
+use crate::param::formats::{Formats, Mixed};
+use crate::param::params::{Params, VisitParam};
+
+/// A writer: takes the fields of a message in wire order.
+///
+/// A message lists its fields once, in [`Message::write`](crate::Message::write), and each writer does one thing with them:
+/// count the bytes, write them into a buffer, or print the line of trace. So length, bytes and trace cannot disagree.
+///
+/// Writing returns no errors. What the wire cannot carry is passed to [`refuse`](Self::refuse), and then nothing of the
+/// message is sent.
+pub trait Put {
+    /// One byte that stands for a character: a kind, a status, a field code.
+    fn byte1(&mut self, value: u8);
+    /// An Int16.
+    fn int16(&mut self, value: u16);
+    /// An Int32.
+    fn int32(&mut self, value: u32);
+    /// A string and its terminating NUL.
+    fn text(&mut self, value: Text<'_>);
+    /// Bytes whose length another field states, or the end of the message.
+    fn bytes(&mut self, value: &[u8]);
+
+    /// An Int32 length, and that many bytes. Precondition: `length` is the length of `value`.
+    #[inline]
+    fn counted(&mut self, length: u32, value: &[u8]) {
+        self.int32(length);
+        self.bytes(value);
+    }
+    /// A value: Int32 length and that many bytes, or an Int32 of -1 for NULL. Refused if longer than 2,147,483,647 bytes.
+    #[inline]
+    fn value(&mut self, value: Option<&[u8]>) {
+        match value {
+            None => self.int32(u32::MAX),
+            Some(value) => match i32::try_from(value.len()) {
+                Ok(length) => self.counted(length.cast_unsigned(), value),
+                Err(_) => self.refuse(EncodeErrorKind::ValueTooLong { length: value.len() }),
+            },
+        }
+    }
+    /// An Int16 count. Refused above 65,535; `what` names the counted things in the error.
+    #[inline]
+    fn count(&mut self, what: &'static str, count: usize) {
+        match u16::try_from(count) {
+            Ok(count) => self.int16(count),
+            Err(_) => {
+                self.refuse(EncodeErrorKind::TooMany { what, given: count, most: usize::from(u16::MAX) });
+            }
+        }
+    }
+    /// A parameter or an argument, as a [`value`](Self::value).
+    #[inline]
+    fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
+        self.value(value.bound().as_bytes());
+    }
+    /// Parameters or arguments: Int16 n, Int16\[n\] formats, Int16 m and m times [`param`](Self::param).
+    #[inline(always)]
+    fn params<T: Params>(&mut self, params: &T) {
+        write_params(params, self);
+    }
+    /// A string that must not be printed, and its terminating NUL.
+    #[inline]
+    fn secret_text(&mut self, value: Text<'_>) {
+        self.text(value);
+    }
+    /// Bytes that must not be printed.
+    #[inline]
+    fn secret_bytes(&mut self, value: &[u8]) {
+        self.bytes(value);
+    }
+    /// Bytes that libpq's trace does not show.
+    #[inline]
+    fn unprinted(&mut self, value: &[u8]) {
+        self.bytes(value);
+    }
+    /// The name of this message in libpq's trace, where it depends on a field. Not on the wire.
+    #[inline]
+    fn rename(&mut self, name: core::fmt::Arguments<'_>) {
+        let _ = name;
+    }
+    /// Whether this writer needs each field of a list that was received in one piece. If not, the list is passed to
+    /// [`bytes`](Self::bytes) as it was received.
+    #[inline]
+    fn wants_fields(&self) -> bool {
+        false
+    }
+    /// Refuses the message. If called more than once, the first reason is reported.
+    #[inline]
+    fn refuse(&mut self, reason: EncodeErrorKind) {
+        let _ = reason;
+    }
+}
+
+/// Parameters field by field: Int16 n, Int16\[n\] formats, Int16 m and m values. For writers without a faster way.
+#[inline(always)]
+pub(crate) fn write_params<T: Params + ?Sized, P: Put + ?Sized>(params: &T, out: &mut P) {
+    let mut summary = Summary::default();
+    params.each(&mut summary);
+    if summary.count != params.count() {
+        return out.refuse(EncodeErrorKind::Unstable);
+    }
+    match summary.formats.in_common() {
+        Ok(format) => write_common_format(format, out),
+        Err(Mixed) => {
+            out.count("parameters", params.count());
+            params.each(&mut FormatCodes(out));
+        }
+    }
+    out.count("parameters", params.count());
+    params.each(&mut ParamValues(out));
+}
+
+/// The list of format codes of values that share one format: empty for text, and one code for any other format.
+#[inline(always)]
+pub(crate) fn write_common_format<P: Put + ?Sized>(format: Option<FormatCode>, out: &mut P) {
+    match format {
+        None => out.int16(0),
+        Some(format) if out.wants_fields() => {
+            out.int16(1);
+            out.int16(format.code());
+        }
+        Some(format) => out.int32(1 << 16 | u32::from(format.code())),
+    }
+}
+
+/// Int16 n, Int16\[n\] formats, refused when there are more than a count can hold.
+#[inline(always)]
+pub(crate) fn write_formats<P: Put + ?Sized>(formats: &[FormatCode], out: &mut P) {
+    match formats {
+        // All the same say as much as one, and all text as much as none.
+        [first, rest @ ..] if rest.iter().all(|format| format == first) => {
+            write_common_format((*first != FormatCode::Text).then_some(*first), out);
+        }
+        formats => {
+            if formats.len() > usize::from(u16::MAX) {
+                let most = usize::from(u16::MAX);
+                return out.refuse(EncodeErrorKind::TooMany { what: "formats", given: formats.len(), most });
+            }
+            out.count("formats", formats.len());
+            for format in formats {
+                out.int16(format.code());
+            }
+        }
+    }
+}
+
+/// Number of parameters, and the formats that occur among them.
+#[derive(Default)]
+struct Summary {
+    formats: Formats,
+    count: usize,
+}
+
+impl VisitParam for Summary {
+    #[inline(always)]
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        self.formats.add(Formats::of(value.format()));
+        self.count += 1;
+    }
+}
+
+/// Writes the format code of each parameter.
+struct FormatCodes<'a, P: ?Sized>(&'a mut P);
+
+impl<P: Put + ?Sized> VisitParam for FormatCodes<'_, P> {
+    #[inline(always)]
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        self.0.int16(u16::from_be_bytes(Formats::of(value.format()).code()));
+    }
+}
+
+/// Writes each parameter.
+pub(crate) struct ParamValues<'a, P: ?Sized>(pub(crate) &'a mut P);
+
+impl<P: Put + ?Sized> VisitParam for ParamValues<'_, P> {
+    #[inline(always)]
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        self.0.param(value);
+    }
+}

@@ -1,0 +1,166 @@
+//! A cursor over one delimited body.
+
+use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::basic::short;
+use crate::basic::text::Text;
+
+/// Reads the fields of one message body, first to last, and nothing beyond it.
+///
+/// Integers are big-endian. Every read is checked; whoever is done calls [`finish`](Self::finish), because a body
+/// with something left over is as malformed as one that is short.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    whole: usize,
+    message: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the first byte of `body`; `message` names it in errors.
+    #[inline]
+    pub fn new(message: &'static str, body: &'a [u8]) -> Self {
+        Self { rest: body, whole: body.len(), message }
+    }
+
+    /// How many bytes have been read.
+    #[inline]
+    pub fn offset(&self) -> usize {
+        self.whole - self.rest.len()
+    }
+
+    /// How many bytes are left.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// An error of this kind at this place.
+    #[inline]
+    pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError { message: self.message, offset: self.offset(), kind }
+    }
+
+    /// An error of this kind at the place where `rest`, which has been read since, began.
+    #[inline]
+    pub(crate) fn error_before(&self, rest: &[u8], kind: DecodeErrorKind) -> DecodeError {
+        DecodeError { message: self.message, offset: self.offset() - rest.len(), kind }
+    }
+
+    /// `N` bytes as an array.
+    ///
+    /// # Errors
+    /// [`Short`](DecodeErrorKind::Short) when fewer are left.
+    #[inline]
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        match self.rest.split_first_chunk::<N>() {
+            Some((head, rest)) => {
+                self.rest = rest;
+                Ok(*head)
+            }
+            None => Err(self.error(DecodeErrorKind::Short)),
+        }
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`Short`](DecodeErrorKind::Short) when none is left.
+    #[inline]
+    pub fn u8(&mut self) -> Result<u8, DecodeError> {
+        self.array().map(|[byte]| byte)
+    }
+
+    /// An Int16. Counts on this wire are unsigned.
+    ///
+    /// # Errors
+    /// [`Short`](DecodeErrorKind::Short) when fewer than two bytes are left.
+    #[inline]
+    pub fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// An Int32, unsigned.
+    ///
+    /// # Errors
+    /// [`Short`](DecodeErrorKind::Short) when fewer than four bytes are left.
+    #[inline]
+    pub fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    /// An Int32, signed.
+    ///
+    /// # Errors
+    /// [`Short`](DecodeErrorKind::Short) when fewer than four bytes are left.
+    #[inline]
+    pub fn i32(&mut self) -> Result<i32, DecodeError> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    /// The next `count` bytes.
+    ///
+    /// # Errors
+    /// [`Short`](DecodeErrorKind::Short) when fewer are left.
+    #[inline]
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
+        match self.rest.split_at_checked(count) {
+            Some((head, rest)) => {
+                self.rest = rest;
+                Ok(head)
+            }
+            None => Err(self.error(DecodeErrorKind::Short)),
+        }
+    }
+
+    /// A value: Int32 length, then that many bytes; a length of -1 is NULL.
+    ///
+    /// # Errors
+    /// [`NegativeLength`](DecodeErrorKind::NegativeLength) below -1, [`Short`](DecodeErrorKind::Short) when the
+    /// body ends first.
+    #[inline]
+    pub fn value(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
+        let length = self.i32()?;
+        match usize::try_from(length) {
+            Ok(length) => self.bytes(length).map(Some),
+            Err(_) if length == -1 => Ok(None),
+            Err(_) => Err(self.error(DecodeErrorKind::NegativeLength)),
+        }
+    }
+
+    /// A string: bytes up to and including a NUL.
+    ///
+    /// # Errors
+    /// [`Unterminated`](DecodeErrorKind::Unterminated) when there is no NUL.
+    #[inline]
+    pub fn text(&mut self) -> Result<Text<'a>, DecodeError> {
+        let end = short::find_nul(self.rest);
+        match end.and_then(|end| Some((self.rest.get(..end)?, self.rest.get(end + 1..)?))) {
+            Some((text, rest)) => {
+                self.rest = rest;
+                Ok(Text::without_nul(text))
+            }
+            None => Err(self.error(DecodeErrorKind::Unterminated)),
+        }
+    }
+
+    /// Everything that is left.
+    #[inline]
+    pub fn rest(&mut self) -> &'a [u8] {
+        core::mem::take(&mut self.rest)
+    }
+
+    /// Everything from here to where `end` stands: what was read in between, as it came.
+    pub(crate) fn until(&self, end: &Reader<'a>) -> &'a [u8] {
+        let taken = self.rest.len().saturating_sub(end.rest.len());
+        self.rest.get(..taken).unwrap_or_default()
+    }
+
+    /// The end: nothing may be left.
+    ///
+    /// # Errors
+    /// [`Trailing`](DecodeErrorKind::Trailing) when something is.
+    #[inline]
+    pub fn finish(self) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.error(DecodeErrorKind::Trailing)) }
+    }
+}

@@ -1,0 +1,376 @@
+//! Whole frames: their lengths, and the ways into a buffer.
+
+use bytes::BufMut;
+
+use crate::basic::code::MessageCode;
+use crate::basic::error::{EncodeError, EncodeErrorKind};
+use crate::basic::length::LONGEST;
+use crate::codec::frame::Frame;
+use crate::codec::message::Message;
+use crate::codec::put::Put;
+use crate::encode::append::Append;
+use crate::encode::fill::Fill;
+use crate::encode::measure::{Extent, Measure};
+
+/// Frames up to this many bytes are written to the stack first and reach a [`BufMut`] in one `put_slice`: one call for each
+/// field takes several times as long as the field itself.
+const STAGED: usize = 256;
+
+/// Aligned to a cache line: copied out from other addresses, the bytes take up to twice as long.
+#[repr(align(64))]
+struct Stage([u8; STAGED]);
+
+/// Most messages in one [`Messages`].
+const MOST_MESSAGES: usize = 6;
+
+/// A message, or a tuple of up to six messages that are written together: all of them or none, with one check of the room.
+///
+/// ```
+/// use pg_wire::{Outbox, frontend::{Execute, Sync}};
+///
+/// let mut outbox = Outbox::new(1024);
+/// outbox.put(&(Execute { portal: "".into(), max_rows: 0 }, Sync {}));
+/// outbox.commit()?;
+/// assert_eq!(outbox.pending(), b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04");
+/// # Ok::<_, pg_wire::EncodeError>(())
+/// ```
+pub trait Messages: Sealed {
+    /// Whether all of the messages are [`Message::MEASURED`].
+    #[doc(hidden)]
+    const KNOWN: bool;
+
+    /// Passes each message to `visit`, in order. Called more than once for each write, and visits the same messages each time.
+    fn each(&self, visit: &mut impl VisitMessage);
+}
+
+/// A visitor of messages, for [`Messages::each`].
+pub trait VisitMessage {
+    /// Visits the next message.
+    fn visit<M: Message + ?Sized>(&mut self, message: &M);
+
+    /// Visits frames whose bytes are known at compile time.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn visit_constant<const N: usize>(&mut self, frames: &'static [u8; N]) {
+        let mut rest = &frames[..];
+        while let Some((&[code, a, b, c, d], behind)) = rest.split_first_chunk() {
+            let length = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
+            let (body, behind) = behind.split_at_checked(length).unwrap_or_default();
+            self.visit(&Frame { code: MessageCode(code), body });
+            rest = behind;
+        }
+    }
+}
+
+/// Appends whole messages to any [`BufMut`].
+pub trait Encode: Messages {
+    /// Appends the whole message, or all messages of the tuple, to `out`.
+    ///
+    /// ```
+    /// use pg_wire::{Encode, frontend::Query};
+    ///
+    /// let mut out = Vec::new();
+    /// Query { sql: "select 1".into() }.encode(&mut out)?;
+    /// assert_eq!(out, b"Q\0\0\0\x0dselect 1\0");
+    /// # Ok::<_, pg_wire::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the wire cannot carry the message: a NUL inside a string, a count or a length too large for its field; or when
+    /// `out` has a fixed end and too little room. `out` is then unchanged. (One exception: after
+    /// [`Unstable`](EncodeErrorKind::Unstable), `out` may have a frame at its end that is filled up with zeros.)
+    #[inline]
+    fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
+        encode(self, out)
+    }
+}
+
+impl<M: Messages + ?Sized> Encode for M {}
+
+/// Seals [`Messages`]: [`Lengths`] has room for [`MOST_MESSAGES`]; another implementation could exceed it.
+pub trait Sealed {}
+
+impl<M: Message + ?Sized> Sealed for M {}
+
+impl<M: Message + ?Sized> Messages for M {
+    const KNOWN: bool = M::MEASURED;
+
+    #[inline(always)]
+    fn each(&self, visit: &mut impl VisitMessage) {
+        visit.visit(self);
+    }
+}
+
+macro_rules! tuples {
+    ($(($($name:ident)*))*) => {
+        $(impl<$($name: Message),*> Sealed for ($($name,)*) {}
+
+        impl<$($name: Message),*> Messages for ($($name,)*) {
+            const KNOWN: bool = $($name::MEASURED &&)* true;
+
+            #[inline(always)]
+            #[allow(non_snake_case)]
+            fn each(&self, visit: &mut impl VisitMessage) {
+                let ($($name,)*) = self;
+                $(visit.visit($name);)*
+            }
+        })*
+    };
+}
+
+tuples! { (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
+
+/// Fast path: writes the frames to the beginning of `room`, and returns the number of bytes. `None` if they do not fit or cannot
+/// be sent; [`measure`] tells these cases apart. `room` may then hold a part of the frames.
+#[inline(always)]
+pub(crate) fn fill<M: Messages + ?Sized>(messages: &M, room: &mut [u8]) -> Option<usize> {
+    // The length first: it is a constant for most messages, and once it is compared with the room the optimiser removes the
+    // bounds checks of the fields.
+    let mut extent = Extent::default();
+    messages.each(&mut extent);
+    let length = extent.within(room.len())?;
+    let room = if M::KNOWN { room.get_mut(..length)? } else { room };
+    let all = room.len();
+    let mut frames = FillFrames(Some(room));
+    messages.each(&mut frames);
+    let length = all - frames.0?.len();
+    extent.is_sendable().then_some(length)
+}
+
+impl VisitMessage for Extent {
+    #[inline(always)]
+    fn visit<M: Message + ?Sized>(&mut self, message: &M) {
+        if message.code().is_some() {
+            self.byte1(0);
+        }
+        self.int32(0);
+        message.write(self);
+    }
+
+    #[inline(always)]
+    fn visit_constant<const N: usize>(&mut self, _: &'static [u8; N]) {
+        self.add(N);
+    }
+}
+
+/// Writes frame after frame. Holds the unused part of the room; `None` after a frame that did not fit.
+struct FillFrames<'a>(Option<&'a mut [u8]>);
+
+impl VisitMessage for FillFrames<'_> {
+    #[inline(always)]
+    fn visit<M: Message + ?Sized>(&mut self, message: &M) {
+        if let Some(room) = self.0.take()
+            && let Some(mut fill) = Fill::frame(message.code(), room)
+        {
+            message.write(&mut fill);
+            self.0 = fill.finish();
+        }
+    }
+
+    #[inline(always)]
+    fn visit_constant<const N: usize>(&mut self, frames: &'static [u8; N]) {
+        if let Some((place, room)) = self.0.take().and_then(<[u8]>::split_first_chunk_mut) {
+            *place = *frames;
+            self.0 = Some(room);
+        }
+    }
+}
+
+/// The lengths of the frames, or the first error. Inlined: a call that took a reference to the messages would force the compiler
+/// to keep all of them in memory.
+#[inline(always)]
+pub(crate) fn measure<M: Messages + ?Sized>(messages: &M) -> Result<Lengths, EncodeError> {
+    let mut lengths = Lengths { of: [0; MOST_MESSAGES], count: 0, error: None };
+    messages.each(&mut lengths);
+    match lengths.error {
+        None => Ok(lengths),
+        Some(error) => Err(error),
+    }
+}
+
+/// The length of each frame in bytes.
+pub(crate) struct Lengths {
+    of: [usize; MOST_MESSAGES],
+    count: usize,
+    error: Option<EncodeError>,
+}
+
+impl Lengths {
+    /// Sum of the lengths. Saturating: the frames may be longer than the address space.
+    pub(crate) fn sum(&self) -> usize {
+        self.of.iter().fold(0, |sum, length| sum.saturating_add(*length))
+    }
+}
+
+impl VisitMessage for Lengths {
+    #[inline(always)]
+    fn visit<M: Message + ?Sized>(&mut self, message: &M) {
+        let mut measure = Measure::default();
+        message.write(&mut measure);
+        if measure.refusal.is_some() || measure.length > LONGEST - 4 {
+            self.error.get_or_insert(EncodeError { message: message.name(), kind: measure.kind() });
+        } else if let Some(length) = self.of.get_mut(self.count) {
+            *length = measure.length + if message.code().is_some() { 5 } else { 4 };
+            self.count += 1;
+        }
+    }
+}
+
+/// An error about all of the messages, with the name of the first.
+#[cold]
+pub(crate) fn error<M: Messages + ?Sized>(messages: &M, kind: EncodeErrorKind) -> EncodeError {
+    struct First(&'static str);
+    impl VisitMessage for First {
+        fn visit<M: Message + ?Sized>(&mut self, message: &M) {
+            if self.0.is_empty() {
+                self.0 = message.name();
+            }
+        }
+    }
+    let mut first = First("");
+    messages.each(&mut first);
+    EncodeError { message: first.0, kind }
+}
+
+/// Appends all frames to `out`, or none.
+#[inline]
+pub(crate) fn encode<M: Messages + ?Sized, B: BufMut + ?Sized>(
+    messages: &M,
+    out: &mut B,
+) -> Result<(), EncodeError> {
+    let mut stage = Stage([0; STAGED]);
+    if let Some(length) = fill(messages, &mut stage.0)
+        && length <= out.remaining_mut()
+        && let Some(whole) = stage.0.get(..length)
+    {
+        out.put_slice(whole);
+        return Ok(());
+    }
+    append(messages, out)
+}
+
+/// Slow path of [`encode`]: appends the frames field by field, or returns the error.
+#[cold]
+#[inline(never)]
+fn append<M: Messages + ?Sized, B: BufMut + ?Sized>(messages: &M, out: &mut B) -> Result<(), EncodeError> {
+    let lengths = measure(messages)?;
+    let (needed, left) = (lengths.sum(), out.remaining_mut());
+    if left < needed {
+        return Err(error(messages, EncodeErrorKind::NoRoom { needed, left }));
+    }
+    let mut appends = AppendFrames { out, lengths: lengths.of.iter(), result: Ok(()) };
+    messages.each(&mut appends);
+    appends.result
+}
+
+/// Appends each frame, with the length that was measured.
+struct AppendFrames<'a, B: ?Sized> {
+    out: &'a mut B,
+    lengths: core::slice::Iter<'a, usize>,
+    result: Result<(), EncodeError>,
+}
+
+impl<B: BufMut + ?Sized> VisitMessage for AppendFrames<'_, B> {
+    fn visit<M: Message + ?Sized>(&mut self, message: &M) {
+        let (Some(&needed), Ok(())) = (self.lengths.next(), &self.result) else { return };
+        let mut append = Append::new(&mut *self.out, needed);
+        let mut length = needed;
+        if let Some(code) = message.code() {
+            append.byte1(code.0);
+            length -= 1;
+        }
+        // `measure` has checked that the length fits.
+        append.int32(u32::try_from(length).unwrap_or(u32::MAX));
+        message.write(&mut append);
+        if !append.finish() {
+            self.result = Err(error(message, EncodeErrorKind::Unstable));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::outbox::Outbox;
+    use crate::message::frontend::{Execute, Query, Sync};
+    use alloc::string::String;
+    use alloc::vec::Vec;
+    use core::cell::Cell;
+
+    fn query(sql: &str) -> Query<'_> {
+        Query { sql: sql.into() }
+    }
+
+    #[test]
+    fn a_tuple_is_its_messages_one_after_the_other() {
+        for length in [0, 1, 100, 300, 5000] {
+            let long = "x".repeat(length);
+            let messages = (query("a"), Sync {}, query(&long), Execute { portal: "p".into(), max_rows: 7 });
+            let mut each = Vec::new();
+            messages.0.encode(&mut each).expect("fine");
+            messages.1.encode(&mut each).expect("fine");
+            messages.2.encode(&mut each).expect("fine");
+            messages.3.encode(&mut each).expect("fine");
+            let mut out = Vec::new();
+            encode(&messages, &mut out).expect("fine");
+            assert_eq!(out, each);
+            let mut outbox = Outbox::new(1024);
+            outbox.put(&messages);
+            outbox.put(&messages);
+            assert_eq!(outbox.batch(), [&each[..], &each].concat());
+        }
+    }
+
+    #[test]
+    fn all_of_a_tuple_are_written_or_none() {
+        let messages = (Sync {}, query("\0"), Execute { portal: "\0".into(), max_rows: 0 });
+        let mut out = Vec::new();
+        let error = encode(&messages, &mut out).expect_err("a NUL");
+        assert_eq!((error.message, error.kind), ("Query", EncodeErrorKind::Nul), "the first that is wrong");
+        assert_eq!(out, b"");
+        for left in 0..19 {
+            let mut room = [0; 20];
+            let mut rest = &mut room[..left];
+            let error = encode(&(Sync {}, query("123456789")), &mut rest).expect_err("twenty bytes");
+            assert_eq!((error.message, error.kind), ("Sync", EncodeErrorKind::NoRoom { needed: 20, left }));
+            assert_eq!((rest.len(), room), (left, [0; 20]));
+        }
+    }
+
+    #[test]
+    fn frames_stay_frames_when_a_message_changes_its_length() {
+        /// Of another length with every look at it.
+        struct Unsteady(Cell<i32>, i32);
+        impl Message for Unsteady {
+            fn code(&self) -> Option<crate::MessageCode> {
+                Some(crate::MessageCode::QUERY)
+            }
+            fn name(&self) -> &'static str {
+                "Unsteady"
+            }
+            fn write<P: Put + ?Sized>(&self, out: &mut P) {
+                self.0.set(self.0.get() + self.1);
+                out.bytes(&[b'x'; 1000][..self.0.get() as usize]);
+            }
+        }
+        for (first, step) in [(400, 1), (800, -1), (10, 1)] {
+            let mut out = Vec::new();
+            let messages = (query("a"), Unsteady(Cell::new(first), step), query("b"));
+            let error = encode(&messages, &mut out).expect_err("it is never the same");
+            assert_eq!((error.message, error.kind), ("Unsteady", EncodeErrorKind::Unstable));
+            let mut rest = &out[..];
+            let mut codes = String::new();
+            while let [code, a, b, c, d, ..] = rest {
+                codes.push(char::from(*code));
+                rest = &rest[1 + u32::from_be_bytes([*a, *b, *c, *d]) as usize..];
+            }
+            assert_eq!((rest, codes.as_str()), (&[][..], "QQ"));
+            if step > 0 {
+                let mut outbox = Outbox::new(1024);
+                outbox.put(&messages);
+                let error = outbox.commit().expect_err("it is longer than the room made for it");
+                assert_eq!((error.kind, outbox.pending()), (EncodeErrorKind::Unstable, &b""[..]));
+            }
+        }
+    }
+}

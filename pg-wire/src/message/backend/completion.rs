@@ -1,0 +1,154 @@
+//! Something is done.
+
+use crate::basic::enums::TransactionStatus;
+use crate::basic::text::Text;
+use crate::message::macros::message;
+
+message! {
+    /// A statement has been executed.
+    ///
+    /// `C`, length, String tag.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COMMANDCOMPLETE)
+    COMMAND_COMPLETE => pub struct CommandComplete<'a> {
+        /// The command, and for some how many rows: `SELECT 5`, `INSERT 0 5`, `COPY 5`, `CREATE TABLE`.
+        pub tag: Text<'a>,
+    }
+}
+
+impl<'a> CommandComplete<'a> {
+    /// How many rows the command read or wrote, if its tag ends in a number.
+    ///
+    /// The last word: `INSERT` has an object id before the count.
+    pub fn rows(&self) -> Option<u64> {
+        let (_, count) = self.tag.to_str().ok()?.rsplit_once(' ')?;
+        if count.starts_with('+') { None } else { count.parse().ok() }
+    }
+
+    /// The command without its numbers: `SELECT`, `CREATE TABLE`.
+    pub fn command(&self) -> Text<'a> {
+        let tag = self.tag.as_bytes();
+        let number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+        let mut end = tag.len();
+        while let Some((head, word)) = tag
+            .get(..end)
+            .and_then(|tag| tag.iter().rposition(|byte| *byte == b' ').map(|at| tag.split_at(at)))
+            && number(word.trim_ascii_start())
+        {
+            end = head.len();
+        }
+        Text::from(tag.get(..end).unwrap_or_default())
+    }
+}
+
+message! {
+    /// The server is ready for the next batch: once for each Query, FunctionCall and Sync, and at the start.
+    ///
+    /// `Z`, length, Byte1 status.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-READYFORQUERY)
+    READY_FOR_QUERY => pub struct ReadyForQuery {
+        /// Where the session stands towards a transaction.
+        pub status: TransactionStatus,
+    }
+}
+
+message! {
+    /// A Bind has made its portal.
+    ///
+    /// `2`, length.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-BINDCOMPLETE)
+    BIND_COMPLETE => pub struct BindComplete {}
+}
+
+message! {
+    /// A Close has been carried out; also if there was nothing by that name.
+    ///
+    /// `3`, length.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CLOSECOMPLETE)
+    CLOSE_COMPLETE => pub struct CloseComplete {}
+}
+
+message! {
+    /// The query was empty. Stands in place of CommandComplete.
+    ///
+    /// `I`, length.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-EMPTYQUERYRESPONSE)
+    EMPTY_QUERY_RESPONSE => pub struct EmptyQueryResponse {}
+}
+
+message! {
+    /// What was described returns no rows. Stands in place of RowDescription.
+    ///
+    /// `n`, length.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NODATA)
+    NO_DATA => pub struct NoData {}
+}
+
+message! {
+    /// A Parse has made its statement.
+    ///
+    /// `1`, length.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARSECOMPLETE)
+    PARSE_COMPLETE => pub struct ParseComplete {}
+}
+
+message! {
+    /// An Execute has reached its row limit and the portal has more. Stands in place of CommandComplete.
+    ///
+    /// `s`, length.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PORTALSUSPENDED)
+    PORTAL_SUSPENDED => pub struct PortalSuspended {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::golden;
+
+    #[test]
+    fn all_of_them() {
+        golden(
+            CommandComplete { tag: "INSERT 0 5".into() },
+            b"C\0\0\0\x0fINSERT 0 5\0",
+            "B\t15\tCommandComplete\t \"INSERT 0 5\"",
+        );
+        golden(ReadyForQuery { status: TransactionStatus::Idle }, b"Z\0\0\0\x05I", "B\t5\tReadyForQuery\t I");
+        golden(
+            ReadyForQuery { status: TransactionStatus::Other(b'?') },
+            b"Z\0\0\0\x05?",
+            "B\t5\tReadyForQuery\t ?",
+        );
+        golden(BindComplete {}, b"2\0\0\0\x04", "B\t4\tBindComplete");
+        golden(CloseComplete {}, b"3\0\0\0\x04", "B\t4\tCloseComplete");
+        golden(EmptyQueryResponse {}, b"I\0\0\0\x04", "B\t4\tEmptyQueryResponse");
+        golden(NoData {}, b"n\0\0\0\x04", "B\t4\tNoData");
+        golden(ParseComplete {}, b"1\0\0\0\x04", "B\t4\tParseComplete");
+        golden(PortalSuspended {}, b"s\0\0\0\x04", "B\t4\tPortalSuspended");
+    }
+
+    #[test]
+    fn the_count_is_the_last_word_of_the_tag() {
+        let tag = |tag: &'static str| CommandComplete { tag: tag.into() };
+        for (text, command, rows) in [
+            ("SELECT 5", "SELECT", Some(5)),
+            ("INSERT 0 7", "INSERT", Some(7)),
+            ("INSERT 16384 1", "INSERT", Some(1)),
+            ("COPY 3", "COPY", Some(3)),
+            ("CREATE TABLE", "CREATE TABLE", None),
+            ("CREATE TABLE AS", "CREATE TABLE AS", None),
+            ("BEGIN", "BEGIN", None),
+            ("SELECT 18446744073709551616", "SELECT", None),
+            ("", "", None),
+        ] {
+            assert_eq!(tag(text).rows(), rows, "{text}");
+            assert_eq!(tag(text).command(), command, "{text}");
+        }
+    }
+}

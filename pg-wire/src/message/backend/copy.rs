@@ -1,0 +1,84 @@
+//! A COPY begins.
+
+use crate::basic::enums::{CopyFormat, FormatCode};
+use crate::codec::list::List;
+use crate::message::macros::message;
+
+message! {
+    /// The server is ready to take the data of `COPY … FROM STDIN`: [`CopyData`](crate::CopyData)s, then
+    /// [`CopyDone`](crate::CopyDone) or [`CopyFail`](crate::frontend::CopyFail). Until then it ignores Flush and Sync.
+    ///
+    /// `G`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYINRESPONSE)
+    COPY_IN_RESPONSE => pub struct CopyInResponse<'a> {
+        /// The form of the whole.
+        pub format: CopyFormat,
+        /// The form of each column; all text where the whole is.
+        pub columns: List<'a, FormatCode>,
+    }
+}
+
+message! {
+    /// The data of `COPY … TO STDOUT` follows, a [`CopyData`](crate::CopyData) a row, then [`CopyDone`](crate::CopyDone).
+    ///
+    /// `H`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYOUTRESPONSE)
+    COPY_OUT_RESPONSE => pub struct CopyOutResponse<'a> {
+        /// The form of the whole.
+        pub format: CopyFormat,
+        /// The form of each column; all text where the whole is.
+        pub columns: List<'a, FormatCode>,
+    }
+}
+
+message! {
+    /// Data goes both ways from here on: streaming replication.
+    ///
+    /// `W`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYBOTHRESPONSE)
+    COPY_BOTH_RESPONSE => pub struct CopyBothResponse<'a> {
+        /// The form of the whole.
+        pub format: CopyFormat,
+        /// The form of each column.
+        pub columns: List<'a, FormatCode>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::golden;
+
+    #[test]
+    fn a_copy_in_of_text() {
+        golden(
+            CopyInResponse {
+                format: CopyFormat::Text,
+                columns: List::from(&[FormatCode::Text, FormatCode::Text]),
+            },
+            b"G\0\0\0\x0b\0\0\x02\0\0\0\0",
+            "B\t11\tCopyInResponse\t \\x00 2 0 0",
+        );
+    }
+
+    #[test]
+    fn a_binary_copy_out() {
+        golden(
+            CopyOutResponse { format: CopyFormat::Binary, columns: List::from(&[FormatCode::Binary]) },
+            b"H\0\0\0\x09\x01\0\x01\0\x01",
+            "B\t9\tCopyOutResponse\t \\x01 1 1",
+        );
+    }
+
+    #[test]
+    fn a_copy_both_has_no_columns() {
+        golden(
+            CopyBothResponse { format: CopyFormat::Text, columns: List::EMPTY },
+            b"W\0\0\0\x07\0\0\0",
+            "B\t7\tCopyBothResponse\t \\x00 0",
+        );
+    }
+}

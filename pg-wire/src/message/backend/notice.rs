@@ -1,0 +1,402 @@
+//! Errors and notices: one body, two codes.
+
+use bytes::Bytes;
+use core::fmt;
+
+use crate::basic::error::DecodeError;
+use crate::basic::sqlstate::SqlState;
+use crate::basic::text::Text;
+use crate::codec::field::Field;
+use crate::codec::list::{Entry, Iter, Terminated};
+use crate::codec::message::Decode;
+use crate::codec::put::Put;
+use crate::codec::reader::Reader;
+use crate::message::macros::message;
+
+message! {
+    /// Something went wrong; the server says what.
+    ///
+    /// `E`, length, (Byte1 code, String value) for each field, Byte1 0.
+    ///
+    /// After one in a pipeline the server discards everything up to the next Sync.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-ERRORRESPONSE)
+    ERROR_RESPONSE => pub struct ErrorResponse<'a> {
+        /// What the server says about it.
+        pub fields: ErrorFields<'a>,
+    }
+}
+
+message! {
+    /// Something worth knowing; nothing is changed by it. May come between any two messages.
+    ///
+    /// `N`, length, (Byte1 code, String value) for each field, Byte1 0.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NOTICERESPONSE)
+    NOTICE_RESPONSE => pub struct NoticeResponse<'a> {
+        /// What the server says.
+        pub fields: ErrorFields<'a>,
+    }
+}
+
+/// What an error or a notice says: fields by code, any of which may be missing and unknown ones among them.
+///
+/// Texts come in the session's client encoding, and before that is agreed in the server's own; they need not be UTF-8.
+///
+/// [The fields](https://www.postgresql.org/docs/current/protocol-error-fields.html)
+#[derive(Clone, Copy, PartialEq)]
+pub struct ErrorFields<'a>(Terminated<'a, ErrorField<'a>>);
+
+/// One field of an error: Byte1 code, String value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorField<'a> {
+    /// Which field it is, by a letter; not 0.
+    pub code: u8,
+    /// What it says.
+    pub value: Text<'a>,
+}
+
+macro_rules! accessors {
+    ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
+        $($(#[$doc])*
+        #[doc = concat!("\n\nField `", stringify!($code), "`.")]
+        pub fn $name(&self) -> Option<Text<'a>> {
+            self.get($code)
+        })*
+    };
+}
+
+impl<'a> ErrorFields<'a> {
+    /// The fields in the order in which they came.
+    pub fn iter(&self) -> Iter<'a, ErrorField<'a>> {
+        self.0.iter()
+    }
+
+    /// The first field with this code.
+    pub fn get(&self, code: u8) -> Option<Text<'a>> {
+        self.iter().find(|field| field.code == code).map(|field| field.value)
+    }
+
+    /// `ERROR`, `FATAL`, `PANIC`, `WARNING`, `NOTICE`, `DEBUG`, `INFO` or `LOG`.
+    ///
+    /// Field `V`, which is never translated; from servers before 9.6 and from some poolers, which do not send it, field
+    /// `S`, which may be.
+    pub fn severity(&self) -> Option<Text<'a>> {
+        self.get(b'V').or_else(|| self.get(b'S'))
+    }
+
+    /// The SQLSTATE. Field `C`.
+    pub fn sqlstate(&self) -> Option<SqlState> {
+        SqlState::from_bytes(self.get(b'C')?.as_bytes())
+    }
+
+    accessors! {
+        /// The severity in the language of the server's messages.
+        localized_severity = b'S';
+        /// What happened, in one line.
+        message = b'M';
+        /// More about it.
+        detail = b'D';
+        /// What may help.
+        hint = b'H';
+        /// Query that the server made itself and that `internal_position` points into.
+        internal_query = b'q';
+        /// Where it happened: the calls that led there, innermost first.
+        context = b'W';
+        /// The schema of the object it is about.
+        schema = b's';
+        /// The table.
+        table = b't';
+        /// The column.
+        column = b'c';
+        /// The data type.
+        data_type = b'd';
+        /// The constraint.
+        constraint = b'n';
+        /// The file of the server's source that reported it.
+        file = b'F';
+        /// The line in that file.
+        line = b'L';
+        /// The routine of the server's source that reported it.
+        routine = b'R';
+    }
+
+    /// Where in the query text the cause stands: characters, not bytes, from 1. Field `P`.
+    pub fn position(&self) -> Option<u32> {
+        self.get(b'P')?.to_str().ok()?.parse().ok()
+    }
+
+    /// Where in [`internal_query`](Self::internal_query): characters from 1. Field `p`.
+    pub fn internal_position(&self) -> Option<u32> {
+        self.get(b'p')?.to_str().ok()?.parse().ok()
+    }
+}
+
+impl<'a> From<&'a [ErrorField<'a>]> for ErrorFields<'a> {
+    fn from(fields: &'a [ErrorField<'a>]) -> Self {
+        Self(fields.into())
+    }
+}
+
+impl<'a, const N: usize> From<&'a [ErrorField<'a>; N]> for ErrorFields<'a> {
+    fn from(fields: &'a [ErrorField<'a>; N]) -> Self {
+        Self(fields.into())
+    }
+}
+
+impl<'a> Field<'a> for ErrorFields<'a> {
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Field::read(body).map(Self)
+    }
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        self.0.write(out);
+    }
+}
+
+impl<'a> Field<'a> for ErrorField<'a> {
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(Self { code: body.u8()?, value: body.text()? })
+    }
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        out.byte1(self.code);
+        out.text(self.value);
+    }
+}
+
+impl<'a> Entry<'a> for ErrorField<'a> {
+    fn is_end(&self) -> bool {
+        self.code == 0
+    }
+    fn end<P: Put + ?Sized>(out: &mut P) {
+        out.byte1(0);
+    }
+}
+
+impl<'a> fmt::Display for ErrorFields<'a> {
+    /// `SEVERITY SQLSTATE: message`, without what is missing. Where there is no message, the detail or the hint stands in for it, and
+    /// where there is neither, a sentence.
+    ///
+    /// Characters that could steer a terminal or break a line of a log are escaped: the server may be a stranger. The bytes as
+    /// they came are in the accessors.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let present = |part: Option<Text<'a>>| part.filter(|part| !part.is_empty()).map(Shown);
+        match (present(self.severity()), present(self.get(b'C'))) {
+            (Some(severity), Some(code)) => write!(f, "{severity} {code}: ")?,
+            (Some(word), None) | (None, Some(word)) => write!(f, "{word}: ")?,
+            (None, None) => {}
+        }
+        let texts = [self.message(), self.detail(), self.hint()];
+        match texts.into_iter().flatten().find(|text| !text.is_empty()) {
+            Some(text) => Shown(text).fmt(f),
+            None => f.write_str("no error message available"),
+        }
+    }
+}
+
+impl fmt::Debug for ErrorFields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |field: ErrorField<'_>| char::from(field.code);
+        f.debug_map().entries(self.iter().map(|field| (name(field), field.value))).finish()
+    }
+}
+
+/// A text of the server, with what a terminal would not show as a character escaped.
+struct Shown<'a>(Text<'a>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string_lossy();
+        let mut plain = &*text;
+        while let Some(at) = plain.find(steers) {
+            let (before, rest) = plain.split_at(at);
+            f.write_str(before)?;
+            let mut chars = rest.chars();
+            for c in chars.by_ref().take(1) {
+                write!(f, "{}", c.escape_default())?;
+            }
+            plain = chars.as_str();
+        }
+        f.write_str(plain)
+    }
+}
+
+/// Whether a character does something else than to be seen: control characters, and those that turn the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+impl fmt::Display for ErrorResponse<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fields.fmt(f)
+    }
+}
+
+impl fmt::Display for NoticeResponse<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fields.fmt(f)
+    }
+}
+
+impl core::error::Error for ErrorResponse<'_> {}
+
+impl ErrorResponse<'_> {
+    /// Keeps it, whole, as an error to be handed on.
+    pub fn to_owned(&self) -> ServerError {
+        ServerError::from_fields(&self.fields)
+    }
+}
+
+impl NoticeResponse<'_> {
+    /// Keeps it, whole.
+    pub fn to_owned(&self) -> ServerError {
+        ServerError::from_fields(&self.fields)
+    }
+}
+
+/// An error (or a notice) of the server, kept whole: every field, byte for byte.
+///
+/// ```
+/// use pg_wire::{Decode, SqlState, backend::ErrorResponse};
+///
+/// let error = ErrorResponse::decode(b"SERROR\0C42P01\0Mrelation \"x\" does not exist\0\0")?.to_owned();
+/// assert_eq!(error.fields().sqlstate(), Some(SqlState::UNDEFINED_TABLE));
+/// assert_eq!(error.to_string(), "ERROR 42P01: relation \"x\" does not exist");
+/// # Ok::<_, pg_wire::DecodeError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerError {
+    body: Bytes,
+}
+
+impl ServerError {
+    fn from_fields(fields: &ErrorFields<'_>) -> Self {
+        let mut body = alloc::vec::Vec::new();
+        for field in fields.iter() {
+            body.push(field.code);
+            body.extend_from_slice(field.value.as_bytes());
+            body.push(0);
+        }
+        body.push(0);
+        Self { body: body.into() }
+    }
+
+    /// What the server says.
+    pub fn fields(&self) -> ErrorFields<'_> {
+        // The body was put together from fields, so it decodes.
+        ErrorResponse::decode(&self.body).map_or(ErrorFields(Terminated::EMPTY), |error| error.fields)
+    }
+
+    /// The SQLSTATE, if the server gave one.
+    pub fn sqlstate(&self) -> Option<SqlState> {
+        self.fields().sqlstate()
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fields().fmt(f)
+    }
+}
+
+impl fmt::Debug for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A program whose `main` returns the error shows this.
+        write!(f, "ServerError({self})")
+    }
+}
+
+impl core::error::Error for ServerError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::golden;
+    use alloc::string::ToString;
+
+    fn field(code: u8, value: &'static str) -> ErrorField<'static> {
+        ErrorField { code, value: value.into() }
+    }
+
+    #[test]
+    fn an_error_with_a_field_nobody_knows() {
+        golden(
+            ErrorResponse {
+                fields: ErrorFields::from(&[
+                    field(b'S', "ERROR"),
+                    field(b'V', "ERROR"),
+                    field(b'C', "42601"),
+                    field(b'M', "syntax error"),
+                    field(b'?', "who knows"),
+                ]),
+            },
+            b"E\0\0\0\x33SERROR\0VERROR\0C42601\0Msyntax error\0?who knows\0\0",
+            "B\t51\tErrorResponse\t S \"ERROR\" V \"ERROR\" C \"42601\" M \"syntax error\" ? \"who knows\" \\x00",
+        );
+    }
+
+    #[test]
+    fn a_notice() {
+        golden(
+            NoticeResponse { fields: ErrorFields::from(&[field(b'M', "hello")]) },
+            b"N\0\0\0\x0cMhello\0\0",
+            "B\t12\tNoticeResponse\t M \"hello\" \\x00",
+        );
+    }
+
+    #[test]
+    fn a_severity_is_found_without_the_field_v() {
+        // As PgBouncer sends it.
+        let error =
+            ErrorResponse::decode(b"SFATAL\0C08P01\0Mno more connections allowed\0\0").expect("well-formed");
+        assert_eq!(error.fields.severity(), Some("FATAL".into()));
+        assert_eq!(error.to_string(), "FATAL 08P01: no more connections allowed");
+    }
+
+    #[test]
+    fn text_in_another_encoding_is_kept_and_shown_lossily() {
+        let error = ErrorResponse::decode(b"Mdoppelter Schl\xfcssel\0\0").expect("well-formed");
+        assert_eq!(error.fields.message().map(|text| text.as_bytes()), Some(&b"doppelter Schl\xfcssel"[..]));
+        assert_eq!(error.to_owned().to_string(), "doppelter Schl\u{fffd}ssel");
+    }
+
+    #[test]
+    fn what_could_steer_a_terminal_is_escaped() {
+        let body =
+            b"SFA\x1bTAL\0C28\r00\0M\x1b]0;title\x07line\nline\x7f\xc2\x9b2J \xe2\x80\xaeright to left\0\0";
+        let error = ErrorResponse::decode(body).expect("well-formed");
+        let shown =
+            "FA\\u{1b}TAL 28\\r00: \\u{1b}]0;title\\u{7}line\\nline\\u{7f}\\u{9b}2J \\u{202e}right to left";
+        assert_eq!(error.to_string(), shown);
+        assert_eq!(error.to_owned().to_string(), shown);
+        for debug in [alloc::format!("{error:?}"), alloc::format!("{:?}", error.to_owned())] {
+            assert!(!debug.contains(steers), "{debug}");
+        }
+        assert!(error.fields.message().is_some_and(|text| text.as_bytes().starts_with(b"\x1b]0;title\x07")));
+    }
+
+    #[test]
+    fn an_error_without_what_errors_have_is_a_sentence_nevertheless() {
+        for (body, shown) in [
+            (&b"\0"[..], "no error message available"),
+            (b"Monly message\0\0", "only message"),
+            (b"M\0\0", "no error message available"),
+            (b"SERROR\0\0", "ERROR: no error message available"),
+            (b"C28000\0\0", "28000: no error message available"),
+            (b"SERROR\0C28000\0\0", "ERROR 28000: no error message available"),
+            (b"S\0C\0Mx\0\0", "x"),
+            (b"SERROR\0Ddetail\0Hhint\0\0", "ERROR: detail"),
+            (b"SERROR\0Hhint\0\0", "ERROR: hint"),
+        ] {
+            let error = ErrorResponse::decode(body).expect("well-formed");
+            assert_eq!(error.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn an_error_that_is_kept_is_kept_whole() {
+        let body = b"SERROR\0Zodd\0Zagain\0\0";
+        let kept = ErrorResponse::decode(body).expect("well-formed").to_owned();
+        assert_eq!(&kept.body[..], body);
+        assert_eq!(kept.fields().iter().count(), 3);
+    }
+}

@@ -1,0 +1,35 @@
+//! What another session has to say.
+
+use crate::basic::text::Text;
+use crate::message::macros::message;
+
+message! {
+    /// Another session has notified a channel that this one listens on. May come between any two messages.
+    ///
+    /// `A`, length, Int32 process id, String channel, String payload.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NOTIFICATIONRESPONSE)
+    NOTIFICATION_RESPONSE => pub struct NotificationResponse<'a> {
+        /// Process id of the session that notified.
+        pub pid: i32,
+        /// The channel.
+        pub channel: Text<'a>,
+        /// What was said; may be empty.
+        pub payload: Text<'a>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::golden;
+
+    #[test]
+    fn a_notification() {
+        golden(
+            NotificationResponse { pid: 4711, channel: "jobs".into(), payload: "42".into() },
+            b"A\0\0\0\x10\0\0\x12\x67jobs\x0042\0",
+            "B\t16\tNotificationResponse\t 4711 \"jobs\" \"42\"",
+        );
+    }
+}

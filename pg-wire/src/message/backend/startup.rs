@@ -1,0 +1,104 @@
+//! What a session begins with.
+
+use crate::basic::text::Text;
+use crate::codec::field::Secret;
+use crate::codec::list::List;
+use crate::message::frontend::ProtocolVersion;
+use crate::message::macros::message;
+
+message! {
+    /// What a [`CancelRequest`](crate::frontend::CancelRequest) for this session has to quote.
+    ///
+    /// `K`, length, Int32 process id, then the key to the end: 4 bytes in protocol 3.0, 4 to 256 from 3.2 on.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-BACKENDKEYDATA)
+    BACKEND_KEY_DATA => pub struct BackendKeyData<'a> {
+        /// Process id of the session.
+        pub pid: i32,
+        /// The key, a secret.
+        pub key: Secret<'a>,
+    }
+}
+
+message! {
+    /// The value of a parameter that the server reports, at the start and whenever it changes. May come between any
+    /// two messages.
+    ///
+    /// `S`, length, String name, String value.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARAMETERSTATUS)
+    PARAMETER_STATUS => pub struct ParameterStatus<'a> {
+        /// The parameter.
+        pub name: Text<'a>,
+        /// Its value from here on.
+        pub value: Text<'a>,
+    }
+}
+
+message! {
+    /// The server does not speak the version asked for, or does not know some of the `_pq_.` options.
+    ///
+    /// `v`, length, Int32 version, Int32 n, String\[n\].
+    ///
+    /// The manual speaks of the newest minor version; servers send the whole version, major in the upper 16 bits.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NEGOTIATEPROTOCOLVERSION)
+    NEGOTIATE_PROTOCOL_VERSION => pub struct NegotiateProtocolVersion<'a> {
+        /// The newest version that the server speaks, not above the one asked for.
+        pub version: ProtocolVersion,
+        /// The options that it does not know.
+        pub unrecognized: List<'a, Text<'a>, u32>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::golden;
+
+    #[test]
+    fn a_key_of_four_bytes_and_one_of_thirty_two() {
+        golden(
+            BackendKeyData { pid: 7, key: Secret(b"\x01\x02\x03\x04") },
+            b"K\0\0\0\x0c\0\0\0\x07\x01\x02\x03\x04",
+            "B\t12\tBackendKeyData\t 7 'BBBB'",
+        );
+        golden(
+            BackendKeyData { pid: 7, key: Secret(b"0123456789abcdef0123456789abcdef") },
+            b"K\0\0\0\x28\0\0\0\x070123456789abcdef0123456789abcdef",
+            "B\t40\tBackendKeyData\t 7 'BBBB'",
+        );
+    }
+
+    #[test]
+    fn a_key_does_not_print() {
+        let key = BackendKeyData { pid: 7, key: Secret(b"hush") };
+        assert_eq!(alloc::format!("{key:?}"), "BackendKeyData { pid: 7, key: Secret(***) }");
+    }
+
+    #[test]
+    fn a_parameter() {
+        golden(
+            ParameterStatus { name: "TimeZone".into(), value: "UTC".into() },
+            b"S\0\0\0\x11TimeZone\0UTC\0",
+            "B\t17\tParameterStatus\t \"TimeZone\" \"UTC\"",
+        );
+    }
+
+    #[test]
+    fn a_negotiation_carries_the_whole_version() {
+        golden(
+            NegotiateProtocolVersion { version: ProtocolVersion::V3_2, unrecognized: List::EMPTY },
+            b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0",
+            "B\t12\tNegotiateProtocolVersion\t 196610 0",
+        );
+        golden(
+            NegotiateProtocolVersion {
+                version: ProtocolVersion::V3_0,
+                unrecognized: List::from(&["_pq_.x".into()]),
+            },
+            b"v\0\0\0\x13\0\x03\0\0\0\0\0\x01_pq_.x\0",
+            "B\t19\tNegotiateProtocolVersion\t 196608 1 \"_pq_.x\"",
+        );
+    }
+}

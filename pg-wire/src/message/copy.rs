@@ -1,0 +1,45 @@
+//! The data of a COPY, the same in both directions.
+
+use crate::codec::field::Payload;
+use crate::message::macros::message;
+
+message! {
+    /// A piece of the data of a COPY; where one piece ends and the next begins means nothing (but in replication, where
+    /// each is one message).
+    ///
+    /// `d`, length, bytes.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYDATA)
+    COPY_DATA => pub struct CopyData<'a> {
+        /// The bytes.
+        pub data: Payload<'a>,
+    }
+}
+
+message! {
+    /// The data of a COPY is complete.
+    ///
+    /// `c`, length.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYDONE)
+    COPY_DONE => pub struct CopyDone {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{golden, golden_frontend};
+
+    #[test]
+    fn data_goes_both_ways() {
+        let data = CopyData { data: Payload(b"1\tx\n") };
+        golden(data, b"d\0\0\0\x081\tx\n", "B\t8\tCopyData\t '1\\x09x\\x0a'");
+        golden_frontend(data, b"d\0\0\0\x081\tx\n", "F\t8\tCopyData\t '1\\x09x\\x0a'");
+    }
+
+    #[test]
+    fn the_end_goes_both_ways() {
+        golden(CopyDone {}, b"c\0\0\0\x04", "B\t4\tCopyDone");
+        golden_frontend(CopyDone {}, b"c\0\0\0\x04", "F\t4\tCopyDone");
+    }
+}

@@ -1,0 +1,190 @@
+//! Answers to what the server asks for: four messages under one code.
+
+use crate::basic::code::MessageCode;
+use crate::basic::error::DecodeError;
+use crate::basic::text::Text;
+use crate::codec::field::Field;
+use crate::codec::field::{Secret, SecretText};
+use crate::codec::message::{Decode, Message};
+use crate::codec::put::Put;
+use crate::codec::reader::Reader;
+use crate::message::macros::message;
+
+message! {
+    /// An answer to a request for authentication, whichever: what it is made of depends on what was asked.
+    ///
+    /// `p`, length, bytes. Decode the bytes as [`PasswordMessage`], [`SaslInitialResponse`], [`SaslResponse`] or
+    /// [`GssResponse`].
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PASSWORDMESSAGE)
+    AUTHENTICATION_RESPONSE => pub struct AuthenticationResponse<'a> {
+        /// The body, a secret.
+        pub body: Secret<'a>,
+    }
+}
+
+impl<'a> AuthenticationResponse<'a> {
+    /// Reads the body as one of the four.
+    ///
+    /// # Errors
+    /// When it is not one of that kind.
+    pub fn decode_as<M: Decode<'a>>(&self) -> Result<M, DecodeError> {
+        M::decode(self.body.0)
+    }
+}
+
+message! {
+    /// The password, in clear or hashed with MD5.
+    ///
+    /// `p`, length, String password.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PASSWORDMESSAGE)
+    AUTHENTICATION_RESPONSE => pub struct PasswordMessage<'a> {
+        /// The password, or `md5` and 32 hexadecimal digits.
+        pub password: SecretText<'a>,
+    }
+}
+
+/// The client's choice among the SASL mechanisms offered, and its first word if the mechanism has one.
+///
+/// `p`, length, String mechanism, Int32 length of the data or -1 for none, bytes.
+///
+/// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLINITIALRESPONSE)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SaslInitialResponse<'a> {
+    /// The mechanism.
+    pub mechanism: Text<'a>,
+    /// The first word, a secret; `None` where the mechanism lets the server speak first.
+    pub data: Option<Secret<'a>>,
+}
+
+impl Message for SaslInitialResponse<'_> {
+    fn code(&self) -> Option<MessageCode> {
+        Self::CODE
+    }
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        self.mechanism.write(out);
+        match self.data {
+            None => out.int32(u32::MAX),
+            Some(data) => {
+                // A token over 2 GiB makes the message too long, which is refused there.
+                out.int32(u32::try_from(data.0.len()).unwrap_or(u32::MAX));
+                data.write(out);
+            }
+        }
+    }
+}
+
+impl<'a> Decode<'a> for SaslInitialResponse<'a> {
+    const CODE: Option<MessageCode> = Some(MessageCode::AUTHENTICATION_RESPONSE);
+    const NAME: &'static str = "SASLInitialResponse";
+
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(Self { mechanism: body.text()?, data: body.value()?.map(Secret) })
+    }
+}
+
+macro_rules! opaque {
+    ($(#[$doc:meta])* $name:ident = $wire:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub struct $name<'a> {
+            /// The data, a secret.
+            pub data: Secret<'a>,
+        }
+
+        impl Message for $name<'_> {
+            fn code(&self) -> Option<MessageCode> {
+                Self::CODE
+            }
+            fn name(&self) -> &'static str {
+                Self::NAME
+            }
+            fn write<P: Put + ?Sized>(&self, out: &mut P) {
+                self.data.write(out);
+            }
+        }
+
+        impl<'a> Decode<'a> for $name<'a> {
+            const CODE: Option<MessageCode> = Some(MessageCode::AUTHENTICATION_RESPONSE);
+            const NAME: &'static str = $wire;
+
+            fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+                Field::read(body).map(|data| Self { data })
+            }
+        }
+    };
+}
+
+opaque! {
+    /// The client's next word in a SASL exchange.
+    ///
+    /// `p`, length, bytes.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLRESPONSE)
+    SaslResponse = "SASLResponse"
+}
+
+opaque! {
+    /// The client's next GSSAPI or SSPI token.
+    ///
+    /// `p`, length, bytes.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-GSSRESPONSE)
+    GssResponse = "GSSResponse"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::golden_frontend;
+
+    #[test]
+    fn a_password() {
+        golden_frontend(
+            PasswordMessage { password: SecretText("hunter2".into()) },
+            b"p\0\0\0\x0chunter2\0",
+            "F\t12\tPasswordMessage\t \"SSSS\"",
+        );
+    }
+
+    #[test]
+    fn a_first_word_and_none() {
+        golden_frontend(
+            SaslInitialResponse { mechanism: "SCRAM-SHA-256".into(), data: Some(Secret(b"n,,n=,r=x")) },
+            b"p\0\0\0\x1fSCRAM-SHA-256\0\0\0\0\x09n,,n=,r=x",
+            "F\t31\tSASLInitialResponse\t \"SCRAM-SHA-256\" 9 'BBBB'",
+        );
+        golden_frontend(
+            SaslInitialResponse { mechanism: "X".into(), data: None },
+            b"p\0\0\0\x0aX\0\xff\xff\xff\xff",
+            "F\t10\tSASLInitialResponse\t \"X\" -1",
+        );
+    }
+
+    #[test]
+    fn further_words() {
+        golden_frontend(
+            SaslResponse { data: Secret(b"c=biws") },
+            b"p\0\0\0\x0ac=biws",
+            "F\t10\tSASLResponse\t 'BBBB'",
+        );
+        golden_frontend(
+            GssResponse { data: Secret(b"\x60") },
+            b"p\0\0\0\x05\x60",
+            "F\t5\tGSSResponse\t 'BBBB'",
+        );
+    }
+
+    #[test]
+    fn whichever_it_is_it_can_be_passed_on_and_read_later() {
+        let response = AuthenticationResponse { body: Secret(b"hunter2\0") };
+        golden_frontend(response, b"p\0\0\0\x0chunter2\0", "F\t12\tAuthenticationResponse\t 'BBBB'");
+        let password: PasswordMessage<'_> = response.decode_as().expect("it is one");
+        assert_eq!(password.password.0, "hunter2");
+        assert_eq!(alloc::format!("{password:?}"), "PasswordMessage { password: SecretText(***) }");
+    }
+}

@@ -1,0 +1,203 @@
+//! The extended query protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync.
+
+use crate::basic::enums::{FormatCode, Target};
+use crate::basic::oid::Oid;
+use crate::basic::text::Text;
+use crate::codec::list::List;
+use crate::codec::values::Values;
+use crate::message::macros::message;
+
+message! {
+    /// Makes a prepared statement. Answered by [`ParseComplete`](crate::backend::ParseComplete).
+    ///
+    /// `P`, length, String statement, String sql, Int16 n, Int32\[n\] parameter types.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARSE)
+    PARSE => pub struct Parse<'a> {
+        /// The statement's name; empty for the unnamed one.
+        pub statement: Text<'a>,
+        /// One statement.
+        pub sql: Text<'a>,
+        /// Types of the first parameters; 0 leaves one to the server, and so does a list that ends before it.
+        pub types: List<'a, Oid>,
+    }
+}
+
+message! {
+    /// Ties a prepared statement to parameter values, making a portal. Answered by
+    /// [`BindComplete`](crate::backend::BindComplete).
+    ///
+    /// `B`, length, String portal, String statement, Int16 n, Int16\[n\] parameter formats, Int16 m, m times: Int32 length
+    /// or -1 for NULL, bytes; Int16 r, Int16\[r\] result formats.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-BIND)
+    BIND => pub struct Bind<'a> {
+        /// Portal to make; empty for the unnamed one.
+        pub portal: Text<'a>,
+        /// Statement to bind; empty for the unnamed one.
+        pub statement: Text<'a>,
+        /// None when all are text, one for all, or one each.
+        pub parameter_formats: List<'a, FormatCode>,
+        /// The parameters.
+        pub parameters: Values<'a>,
+        /// None when all are text, one for all, or one each.
+        pub result_formats: List<'a, FormatCode>,
+    }
+}
+
+message! {
+    /// Asks what a statement or a portal is made of. Answered, for a statement, by
+    /// [`ParameterDescription`](crate::backend::ParameterDescription), and for both by
+    /// [`RowDescription`](crate::backend::RowDescription) or [`NoData`](crate::backend::NoData).
+    ///
+    /// `D`, length, Byte1 what, String name.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-DESCRIBE)
+    DESCRIBE => pub struct Describe<'a> {
+        /// What the name names.
+        pub target: Target,
+        /// The name; empty for the unnamed one.
+        pub name: Text<'a>,
+    }
+}
+
+message! {
+    /// Runs a portal. Answered by rows, then [`CommandComplete`](crate::backend::CommandComplete),
+    /// [`EmptyQueryResponse`](crate::backend::EmptyQueryResponse) or
+    /// [`PortalSuspended`](crate::backend::PortalSuspended).
+    ///
+    /// `E`, length, String portal, Int32 row limit.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-EXECUTE)
+    EXECUTE => pub struct Execute<'a> {
+        /// The portal; empty for the unnamed one.
+        pub portal: Text<'a>,
+        /// Rows to return at most; 0 for all. (A negative number means all to the server.)
+        pub max_rows: i32,
+    }
+}
+
+message! {
+    /// Does away with a statement or a portal; it is no error if there is none. Answered by
+    /// [`CloseComplete`](crate::backend::CloseComplete).
+    ///
+    /// `C`, length, Byte1 what, String name.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CLOSE)
+    CLOSE => pub struct Close<'a> {
+        /// What the name names.
+        pub target: Target,
+        /// The name; empty for the unnamed one.
+        pub name: Text<'a>,
+    }
+}
+
+message! {
+    /// Asks for the replies so far, without ending the batch.
+    ///
+    /// `H`, length.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-FLUSH)
+    FLUSH => pub struct Flush {}
+}
+
+message! {
+    /// Ends a batch: closes the implicit transaction, and is where the server goes on after an error. Answered by
+    /// [`ReadyForQuery`](crate::backend::ReadyForQuery).
+    ///
+    /// `S`, length.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SYNC)
+    SYNC => pub struct Sync {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::basic::error::{DecodeErrorKind, EncodeErrorKind};
+    use crate::basic::oid;
+    use crate::codec::message::Decode;
+    use crate::encode::frames::Encode;
+    use crate::testing::golden_frontend;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn all_of_them() {
+        golden_frontend(
+            Parse { statement: "s".into(), sql: "select $1".into(), types: List::from(&[oid::INT4]) },
+            b"P\0\0\0\x16s\0select $1\0\0\x01\0\0\0\x17",
+            "F\t22\tParse\t \"s\" \"select $1\" 1 23",
+        );
+        golden_frontend(
+            Bind {
+                portal: "p".into(),
+                statement: "s".into(),
+                parameter_formats: List::from(&[FormatCode::Binary, FormatCode::Text]),
+                parameters: Values::from(&[Some(&b"\0\0\0\x05"[..]), None]),
+                result_formats: List::from(&[FormatCode::Binary]),
+            },
+            b"B\0\0\0\x20p\0s\0\0\x02\0\x01\0\0\0\x02\0\0\0\x04\0\0\0\x05\xff\xff\xff\xff\0\x01\0\x01",
+            "F\t32\tBind\t \"p\" \"s\" 2 1 0 2 4 '\\x00\\x00\\x00\\x05' -1 1 1",
+        );
+        golden_frontend(
+            Describe { target: Target::Statement, name: "s".into() },
+            b"D\0\0\0\x07Ss\0",
+            "F\t7\tDescribe\t S \"s\"",
+        );
+        golden_frontend(
+            Execute { portal: "p".into(), max_rows: 100 },
+            b"E\0\0\0\x0ap\0\0\0\0\x64",
+            "F\t10\tExecute\t \"p\" 100",
+        );
+        golden_frontend(
+            Close { target: Target::Portal, name: "p".into() },
+            b"C\0\0\0\x07Pp\0",
+            "F\t7\tClose\t P \"p\"",
+        );
+        golden_frontend(Flush {}, b"H\0\0\0\x04", "F\t4\tFlush");
+        golden_frontend(Sync {}, b"S\0\0\0\x04", "F\t4\tSync");
+    }
+
+    #[test]
+    fn more_than_65535_items_are_refused_and_65535_are_not() {
+        let bind = |parameters| Bind {
+            portal: "".into(),
+            statement: "".into(),
+            parameter_formats: List::EMPTY,
+            parameters,
+            result_formats: List::EMPTY,
+        };
+        let values = vec![None; 65_536];
+        let mut out = Vec::new();
+        let error = bind(Values::from(&values[..])).encode(&mut out).expect_err("the count would wrap to 0");
+        assert_eq!(error.kind, EncodeErrorKind::TooMany { what: "values", given: 65_536, most: 65_535 });
+        assert_eq!(out, b"");
+        bind(Values::from(&values[1..])).encode(&mut out).expect("the count fits");
+        let back = Bind::decode(&out[5..]).expect("well-formed");
+        assert_eq!(back.parameters.len(), 65_535);
+
+        let types = vec![oid::INT4; 65_536];
+        let error = Parse { statement: "".into(), sql: "".into(), types: List::from(&types[..]) }
+            .encode(&mut out)
+            .expect_err("the count would wrap to 0");
+        assert!(matches!(error.kind, EncodeErrorKind::TooMany { given: 65_536, .. }));
+    }
+
+    #[test]
+    fn a_count_that_lies_is_found_by_the_end_of_the_body() {
+        let error = Parse::decode(b"\0\0\xff\xff\0\0\0\x17").expect_err("65,535 types in 4 bytes");
+        assert_eq!(error.kind, DecodeErrorKind::Short);
+        let error = Parse::decode(b"\0\0\0\0\0\0\0\x17").expect_err("no types, and one behind them");
+        assert_eq!(error.kind, DecodeErrorKind::Trailing);
+    }
+
+    #[test]
+    fn a_name_cannot_smuggle_another_field() {
+        let parse =
+            Parse { statement: "s\0select evil()".into(), sql: "select 1".into(), types: List::EMPTY };
+        let mut out = Vec::new();
+        assert_eq!(parse.encode(&mut out).expect_err("a NUL in the name").kind, EncodeErrorKind::Nul);
+        assert_eq!(out, b"");
+    }
+}

@@ -1,0 +1,211 @@
+//! All parameters of one message.
+
+use alloc::vec::Vec;
+
+use crate::basic::length::LONGEST;
+use crate::param::bindable::Bindable;
+use crate::param::bound::Written;
+use crate::param::formats::Mixed;
+
+/// The parameters of one Bind, the arguments of one function call.
+///
+/// A tuple of up to 16 [`Bindable`]s, whose formats and sizes the compiler knows; or a slice, an array or a `Vec` of
+/// [`Bindable`]s; or `&[&dyn Bindable]` and [`params!`](crate::params) for mixed types that are known at run time only. `()`
+/// for none.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the parameters of a statement",
+    note = "a single parameter is written `(value,)`, and none is `()`",
+    note = "values that can be bound are listed at `Bindable`; PostgreSQL has no unsigned `int8`: use an `i64`"
+)]
+pub trait Params {
+    /// Whether the lengths of the values are known without a call for each value. If so, the writer asks for the lengths
+    /// first and then writes without further bounds checks.
+    const KNOWN: bool = false;
+
+    /// Number of parameters: as many as [`each`](Self::each) visits.
+    fn count(&self) -> usize;
+
+    /// Passes each parameter to `visit`, in order. Called more than once for each message, and must visit the same values
+    /// each time.
+    fn each(&self, visit: &mut impl VisitParam);
+
+    /// Fast path: writes the parameters to the beginning of `room` in the form that a Bind has, and returns the number of
+    /// bytes. `None` if there is no fast path or the parameters do not fit; the caller then writes field by field, and
+    /// `room` may hold anything. Implementations need not provide this method.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        let _ = room;
+        None
+    }
+}
+
+/// A visitor of parameters, for [`Params::each`].
+pub trait VisitParam {
+    /// Visits the next parameter.
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B);
+}
+
+impl<T: Bindable> Params for [T] {
+    #[inline]
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn each(&self, visit: &mut impl VisitParam) {
+        for value in self {
+            visit.visit(value);
+        }
+    }
+
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice(self, room)
+    }
+}
+
+impl<T: Bindable, const N: usize> Params for [T; N] {
+    #[inline]
+    fn count(&self) -> usize {
+        N
+    }
+
+    #[inline]
+    fn each(&self, visit: &mut impl VisitParam) {
+        self.as_slice().each(visit);
+    }
+
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice(self, room)
+    }
+}
+
+impl<T: Bindable> Params for Vec<T> {
+    #[inline]
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    #[inline]
+    fn each(&self, visit: &mut impl VisitParam) {
+        self.as_slice().each(visit);
+    }
+
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice(self, room)
+    }
+}
+
+impl<P: Params + ?Sized> Params for &P {
+    const KNOWN: bool = P::KNOWN;
+
+    #[inline]
+    fn count(&self) -> usize {
+        (**self).count()
+    }
+
+    #[inline]
+    fn each(&self, visit: &mut impl VisitParam) {
+        (**self).each(visit);
+    }
+
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
+        (**self).write_to(room)
+    }
+}
+
+macro_rules! tuples {
+    ($(($($name:ident)*))*) => {
+        $(impl<$($name: Bindable),*> Params for ($($name,)*) {
+            const KNOWN: bool = true;
+
+            #[inline(always)]
+            fn count(&self) -> usize {
+                <[&str]>::len(&[$(stringify!($name)),*])
+            }
+
+            #[inline(always)]
+            #[allow(non_snake_case, unused_variables)]
+            fn each(&self, visit: &mut impl VisitParam) {
+                let ($($name,)*) = self;
+                $(visit.visit($name);)*
+            }
+        })*
+    };
+}
+
+tuples! {
+    () (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H) (A B C D E F G H I)
+    (A B C D E F G H I J) (A B C D E F G H I J K) (A B C D E F G H I J K L) (A B C D E F G H I J K L M)
+    (A B C D E F G H I J K L M N) (A B C D E F G H I J K L M N O) (A B C D E F G H I J K L M N O Q)
+}
+
+/// Parameters of mixed types, as a `&[&dyn Bindable]`.
+///
+/// ```
+/// use pg_wire::{PgProtocol, Portal, Statement, params};
+///
+/// let name = String::from("Ada");
+/// let mut out = Vec::new();
+/// out.bind(Statement::UNNAMED, Portal::UNNAMED).finish(params![1i32, name, None::<bool>])?;
+/// # Ok::<_, pg_wire::EncodeError>(())
+/// ```
+#[macro_export]
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        &[$(&$value as &dyn $crate::Bindable),*] as &[&dyn $crate::Bindable]
+    };
+}
+
+/// Writes parameters in the form that a Bind has (Int16 n, Int16\[n\] formats, Int16 m, m values) to the beginning of `room`, and
+/// returns the number of bytes. `None` where they do not fit or cannot be sent; `room` may then hold a part of them.
+///
+/// One call for each parameter: a value writes itself and returns its format. One format code is reserved for each parameter,
+/// because most mixed lists need that; if a single code is enough, the values are moved up afterwards.
+///
+/// Inlined, so that the compiler can devirtualise the calls where the values are constructed next to this call, as with
+/// [`params!`](crate::params).
+#[inline(always)]
+fn write_slice<T: Bindable>(params: &[T], room: &mut [u8]) -> Option<usize> {
+    let count = u16::try_from(params.len()).ok()?;
+    // Offset of the first value: after the codes and the second count.
+    let start = 4 + 2 * usize::from(count);
+    let most = room.len().min(LONGEST);
+    // `None` here and below also where a single format code, which takes fewer bytes, would fit.
+    let (head, mut rest) = room.get_mut(..most)?.split_at_mut_checked(start)?;
+    let (places, _) = head.get_mut(2..)?.as_chunks_mut();
+    let mut all = Written::NONE;
+    for (value, place) in params.iter().zip(places) {
+        let written = value.write_to(rest);
+        all.add_formats(written);
+        *place = written.formats().code();
+        rest = rest.get_mut(written.length()..)?;
+    }
+    let values = start..most - rest.len();
+    let [high, low] = count.to_be_bytes();
+    let head = match all.formats().in_common() {
+        Err(Mixed) => {
+            *room.first_chunk_mut()? = [high, low];
+            *room.get_mut(start - 2..)?.first_chunk_mut()? = [high, low];
+            return Some(values.end);
+        }
+        Ok(None) => {
+            *room.first_chunk_mut()? = [0, 0, high, low];
+            4
+        }
+        Ok(Some(format)) => {
+            let [format_high, format_low] = format.code().to_be_bytes();
+            *room.first_chunk_mut()? = [0, 1, format_high, format_low, high, low];
+            6
+        }
+    };
+    let length = values.len();
+    if head < start {
+        room.copy_within(values, head);
+    }
+    Some(head + length)
+}

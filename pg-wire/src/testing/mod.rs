@@ -1,0 +1,195 @@
+//! Streams in memory, a peer that follows a script, and an executor of a few lines: for examples and tests.
+
+mod duplex;
+mod transcript;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use std::io;
+use std::task::Wake;
+use std::thread;
+
+use crate::connection::{Sink, Source};
+
+pub use duplex::{End, duplex};
+pub use transcript::{Transcript, TranscriptError, TranscriptErrorKind};
+
+/// A stream whose peer says something that was settled before, and remembers what it was told.
+///
+/// Behind the last word the stream ends.
+#[derive(Debug, Default)]
+pub struct Script {
+    says: VecDeque<u8>,
+    heard: Vec<u8>,
+}
+
+impl Script {
+    /// A peer that says this.
+    pub fn says(bytes: &[u8]) -> Self {
+        Self { says: bytes.iter().copied().collect(), heard: Vec::new() }
+    }
+
+    /// What the peer was told so far.
+    pub fn heard(&self) -> &[u8] {
+        &self.heard
+    }
+}
+
+impl Source for Script {
+    fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(io::Read::read(&mut self.says, space))
+    }
+}
+
+impl Sink for Script {
+    fn poll_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.heard.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Runs a future on this thread, which sleeps while the future waits.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) use golden::{golden, golden_frontend};
+
+#[cfg(test)]
+mod golden {
+    use alloc::format;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+    use core::fmt::Debug;
+
+    use crate::message::frontend::Initial;
+    use crate::{Decode, Direction, Encode, Frame, Message, MessageCode};
+
+    /// A message of the server equals its bytes, both ways; its trace is this line; and nothing that is cut out of the
+    /// bytes or changed in them panics.
+    #[track_caller]
+    pub(crate) fn golden<'a, M>(message: M, bytes: &'a [u8], trace: &str)
+    where
+        M: Decode<'a> + PartialEq + Debug,
+    {
+        check(&message, bytes, trace, Direction::Backend);
+        damage(bytes, |code, body| {
+            let _ = M::decode(body);
+            if let Some(code) = code
+                && let Ok(message) = (Frame { code, body }).backend()
+            {
+                same_again(&message, code, body);
+            }
+        });
+    }
+
+    /// The same for a message of the client.
+    #[track_caller]
+    pub(crate) fn golden_frontend<'a, M>(message: M, bytes: &'a [u8], trace: &str)
+    where
+        M: Decode<'a> + PartialEq + Debug,
+    {
+        check(&message, bytes, trace, Direction::Frontend);
+        damage(bytes, |code, body| {
+            let _ = M::decode(body);
+            match code {
+                Some(code) => {
+                    if let Ok(message) = (Frame { code, body }).frontend() {
+                        same_again(&message, code, body);
+                    }
+                }
+                None => {
+                    if let Ok(packet) = Initial::decode(body) {
+                        let mut again = Vec::new();
+                        packet.encode(&mut again).expect("what was decoded can be encoded");
+                        assert_eq!(&again[4..], body);
+                    }
+                }
+            }
+        });
+    }
+
+    #[track_caller]
+    fn check<'a, M>(message: &M, bytes: &'a [u8], trace: &str, direction: Direction)
+    where
+        M: Decode<'a> + PartialEq + Debug,
+    {
+        let mut out = Vec::new();
+        message.encode(&mut out).expect("it can be sent");
+        assert_eq!(out.escape_ascii().to_string(), bytes.escape_ascii().to_string());
+        let mut outbox = crate::Outbox::new(0);
+        outbox.put(message);
+        assert_eq!(outbox.commit(), Ok(()));
+        assert_eq!(outbox.pending(), bytes);
+        let body = match M::CODE {
+            Some(code) => {
+                assert_eq!(code.0, bytes[0]);
+                &bytes[5..]
+            }
+            None => &bytes[4..],
+        };
+        let back = M::decode(body).expect("it is well-formed");
+        assert_eq!(&back, message);
+        assert_eq!(back.trace(direction).to_string(), trace);
+        assert_eq!(message.trace(direction).to_string(), trace);
+        // A transcript can say it, too, but for what the trace does not show.
+        let hidden =
+            ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"].iter().any(|mark| trace.contains(mark));
+        if !hidden {
+            let back = super::transcript::bytes_of(trace).expect("a trace is a line of a transcript");
+            assert_eq!(back.escape_ascii().to_string(), bytes.escape_ascii().to_string());
+        }
+    }
+
+    /// Every prefix of the body, every single byte of it changed in every bit, and one byte more. They are leaked, so
+    /// that they live as long as any message: tests are short.
+    fn damage(bytes: &[u8], mut hand: impl FnMut(Option<MessageCode>, &'static [u8])) {
+        let (code, body) = match bytes {
+            [0, ..] => (None, &bytes[4..]),
+            _ => (Some(MessageCode(bytes[0])), &bytes[5..]),
+        };
+        for end in 0..body.len() {
+            hand(code, body[..end].to_vec().leak());
+        }
+        for at in 0..body.len() {
+            for bit in 0..8 {
+                let mut damaged = body.to_vec();
+                damaged[at] ^= 1 << bit;
+                hand(code, damaged.leak());
+            }
+        }
+        hand(code, [body, &[0]].concat().leak());
+    }
+
+    /// What decodes also prints, and encodes to the bytes it came from.
+    fn same_again<M: Message + Debug>(message: &M, code: MessageCode, body: &[u8]) {
+        let _ = format!("{message:?} {}", message.trace(Direction::Backend));
+        let mut again = Vec::new();
+        message.encode(&mut again).expect("what was decoded can be encoded");
+        assert_eq!(again[0], code.0);
+        assert_eq!(again[5..].escape_ascii().to_string(), body.escape_ascii().to_string());
+    }
+}

@@ -1,0 +1,49 @@
+"""Has libpq 18 log in with a bearer token, and prints the role.
+
+oauth.py LIBPQ CONNINFO TOKEN
+"""
+
+import ctypes
+import sys
+
+BEARER_TOKEN = 1  # PQAUTHDATA_OAUTH_BEARER_TOKEN
+CONNECTION_OK = 0
+
+
+class Request(ctypes.Structure):
+    """PGoauthBearerRequest."""
+
+    _fields_ = [
+        ("openid_configuration", ctypes.c_char_p),
+        ("scope", ctypes.c_char_p),
+        ("asynchronous", ctypes.c_void_p),
+        ("cleanup", ctypes.c_void_p),
+        ("token", ctypes.c_char_p),
+        ("user", ctypes.c_void_p),
+    ]
+
+
+path, conninfo, token = sys.argv[1], sys.argv[2].encode(), sys.argv[3].encode()
+libpq = ctypes.CDLL(path)
+for name in ["PQconnectdb", "PQexec"]:
+    getattr(libpq, name).restype = ctypes.c_void_p
+for name in ["PQerrorMessage", "PQgetvalue"]:
+    getattr(libpq, name).restype = ctypes.c_char_p
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+def hook(kind, _connection, data):
+    """Answers with the token, which lives as long as this program."""
+    if kind != BEARER_TOKEN:
+        return 0
+    ctypes.cast(data, ctypes.POINTER(Request)).contents.token = token
+    return 1
+
+
+libpq.PQsetAuthDataHook(hook)
+connection = ctypes.c_void_p(libpq.PQconnectdb(conninfo))
+if libpq.PQstatus(connection) != CONNECTION_OK:
+    sys.exit(libpq.PQerrorMessage(connection).decode())
+result = ctypes.c_void_p(libpq.PQexec(connection, b"select current_user"))
+print(libpq.PQgetvalue(result, 0, 0).decode())
+libpq.PQfinish(connection)
