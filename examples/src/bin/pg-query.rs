@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::process::exit;
 
 use clap::{CommandFactory, Parser};
+use pg_auth::Surroundings;
 use pg_stream_tokio::{CancelTarget, Config, ConnectError, Connection, PgProtocol, cancel, connect};
 use pg_wire::backend::{Backend, DataRow, ErrorFields, ServerError};
 use pg_wire::{DecodeError, Error, Message, Text};
@@ -16,6 +17,11 @@ use tokio::io::AsyncReadExt;
 use tokio::signal::ctrl_c;
 
 /// Runs SQL on a PostgreSQL server and prints what comes back
+///
+/// The URL, or keywords such as "host=db.example user=me", are read as by psql:
+/// what they leave open comes from the PG* environment variables, the service
+/// file, ~/.pgpass and ~/.postgresql, and then from psql's defaults. TLS is used
+/// as sslmode says.
 ///
 /// Rows are printed one a line, values separated by tabs. NULL is \N, and every
 /// other value is printed exactly as the server sends it. Where values may hold
@@ -32,11 +38,11 @@ use tokio::signal::ctrl_c;
     verbatim_doc_comment,
     after_long_help = "Exit status:
   0  all is done
-  1  the server refused or cannot be talked to: standard error says why
-  2  wrong usage"
+  1  the server refused the SQL, or the session broke: standard error says why
+  2  wrong usage, or no session could be begun"
 )]
 struct Arguments {
-    /// Where and as whom: postgres://user:password@host:port/database
+    /// The server and the user: postgres://user:password@host:port/database
     url: String,
     /// One statement, or several with semicolons in between
     #[arg(allow_hyphen_values = true)]
@@ -73,7 +79,11 @@ fn arguments() -> (Config, String) {
         // Clap would show the argument that is one too many, and that may hold a password.
         if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
     });
-    let config = url.parse::<Config>().unwrap_or_else(|error| refuse(error));
+    let found = Surroundings::of_process().login_name().config(&url).unwrap_or_else(|error| refuse(error));
+    for warning in &found.warnings {
+        say(format_args!("pg-query: {warning}"));
+    }
+    let config = found.config;
     config.check().unwrap_or_else(|error| refuse(error));
     match config.parameter("client_encoding") {
         Some(_) => (config, sql),
@@ -264,7 +274,10 @@ impl Failure {
                 let fields = error.fields();
                 report(fields.get(b'C').unwrap_or_default(), fields, &[("CONTEXT", fields.context())]);
             }
-            Self::Connect(error) => say_why(&error),
+            Self::Connect(error) => {
+                say(format_args!("pg-query: {error}"));
+                return 2;
+            }
             Self::Connection(error) => say_why(&error),
             Self::Misplaced(message) => {
                 say(format_args!("pg-query: the server sent a message that has no place here: {message}"));
@@ -309,9 +322,6 @@ fn say(line: impl Display) {
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        if let Some(refusal) = error.server_error() {
-            return Self::Server(refusal.clone());
-        }
         Self::Connect(error)
     }
 }
