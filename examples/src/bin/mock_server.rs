@@ -1,4 +1,4 @@
-//! A server without a database: whoever knows the password gets the same rows for every SELECT. What a test double is made of.
+//! A server without a database, as a test double: a user who knows the password gets the same rows for every SELECT.
 //!
 //! `cargo run -p examples --bin mock_server`, then `psql "host=127.0.0.1 port=5433 user=mock password=secret"`
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use pg_auth::accept::{fatal, welcome};
 use pg_auth::connect::Accepted;
-use pg_auth::scram::{DEFAULT_ITERATIONS, Nonce, Verifier};
+use pg_auth::scram::{DEFAULT_ITERATIONS, Verifier};
 use pg_auth::{Credentials, Password, Startup, Stored, md5};
 use pg_stream_tokio::{CancelKey, Connection, TokioIo, accept};
 use pg_wire::backend::{
@@ -27,6 +27,9 @@ use tokio::sync::Notify;
 
 /// How long a client may take to log in, as PostgreSQL's `authentication_timeout`.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bytes of a salt: PostgreSQL's number, which users who do not exist have, too.
+const SALT: usize = 16;
 
 /// The rows.
 const PLANETS: [(&str, Option<&str>); 3] = [("Earth", Some("1")), ("Mars", Some("2")), ("Planet Nine", None)];
@@ -51,24 +54,24 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Method {
-    /// Whoever comes is let in
+    /// Not at all
     Trust,
-    /// By the password in clear
+    /// With the password in clear
     Cleartext,
-    /// By a hash of it
+    /// With an MD5 hash of the password
     Md5,
-    /// By SCRAM-SHA-256
+    /// With SCRAM-SHA-256
     Scram,
 }
 
-/// What all sessions share.
+/// State that all sessions share.
 struct Mock {
     method: Method,
     user: String,
     password: Password,
     verifier: Verifier,
-    /// From which users who do not exist get a salt that stays the same.
-    secret: Nonce,
+    /// Derives the salts of users who do not exist, which stay the same that way.
+    secret: [u8; 32],
     next_pid: AtomicI32,
     sessions: Mutex<Vec<Running>>,
 }
@@ -76,7 +79,7 @@ struct Mock {
 /// A session that can be cancelled.
 struct Running {
     key: CancelKey,
-    /// Wakes a statement that waits; one that has not begun is not hit.
+    /// Wakes a statement that waits. A statement that begins later is not cancelled.
     cancelled: Arc<Notify>,
 }
 
@@ -84,13 +87,13 @@ struct Running {
 async fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { listen, auth, user, password } = Arguments::parse();
     let listener = TcpListener::bind(listen).await?;
-    let (password, salt) = (Password::from(password.as_str()), Nonce::random()?);
+    let password = Password::from(password);
     let mock = Arc::new(Mock {
         method: auth,
         user,
-        verifier: Verifier::new(&password, salt.as_str().as_bytes().to_vec(), DEFAULT_ITERATIONS),
+        verifier: Verifier::new(&password, random::<SALT>()?.to_vec(), DEFAULT_ITERATIONS),
         password,
-        secret: Nonce::random()?,
+        secret: random()?,
         next_pid: AtomicI32::new(1),
         sessions: Mutex::default(),
     });
@@ -148,11 +151,11 @@ impl Mock {
         converse(&mut conn, &cancelled).await.map_err(Into::into)
     }
 
-    /// What a user has to know. One who does not exist is asked for the same things, and has nothing that fits.
+    /// The credentials of a user. For a user who does not exist the exchange is the same, and no password fits.
     fn credentials(&self, startup: &Startup) -> Credentials {
         let name = startup.user().as_bytes();
         let exists = name == self.user.as_bytes();
-        let verifier = || match Credentials::unknown(self.secret.as_str().as_bytes(), name) {
+        let verifier = || match Credentials::unknown(&self.secret, name) {
             Credentials::Scram(mock) if !exists => mock,
             _ => self.verifier.clone(),
         };
@@ -160,17 +163,18 @@ impl Mock {
             Method::Trust => Credentials::Trust,
             Method::Cleartext => Credentials::Cleartext(Stored::Scram(verifier())),
             Method::Md5 if exists => Credentials::Md5(md5::Stored::new(name, &self.password)),
-            Method::Md5 => Credentials::Md5(md5::Stored::new(name, &self.secret.as_str().into())),
+            Method::Md5 => Credentials::Md5(md5::Stored::new(name, &self.secret[..].into())),
             Method::Scram => Credentials::Scram(verifier()),
         }
     }
 
-    /// A key for the next session. 4 bytes is all that a client of protocol 3.0 takes.
-    fn fresh_key(&self, version: ProtocolVersion) -> Result<CancelKey, pg_auth::AuthError> {
-        let nonce = Nonce::random()?;
-        let length = if version == ProtocolVersion::V3_0 { 4 } else { nonce.as_str().len() };
-        let key = nonce.as_str().as_bytes().get(..length).unwrap_or_default();
-        Ok(CancelKey::new(self.next_pid.fetch_add(1, Ordering::Relaxed), key))
+    /// A key for the next session, as long as PostgreSQL's: 4 bytes, which is all that protocol 3.0 has room for, or 32.
+    fn fresh_key(&self, version: ProtocolVersion) -> Result<CancelKey, getrandom::Error> {
+        let pid = self.next_pid.fetch_add(1, Ordering::Relaxed);
+        Ok(match version {
+            ProtocolVersion::V3_0 => CancelKey::new(pid, &random::<4>()?),
+            _ => CancelKey::new(pid, &random::<32>()?),
+        })
     }
 
     /// Cancels what the session with this key does, if there is one.
@@ -185,6 +189,13 @@ impl Mock {
     }
 }
 
+/// Random bytes from the operating system.
+fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], getrandom::Error> {
+    let mut bytes = [0; LENGTH];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Forgets a session when it ends, however that happens.
 struct Registered<'m> {
     mock: &'m Mock,
@@ -197,7 +208,7 @@ impl Drop for Registered<'_> {
     }
 }
 
-/// Answers a client that is in until it goes.
+/// Answers an authenticated client until it leaves.
 async fn converse(
     conn: &mut Connection<TokioIo<TcpStream>>,
     cancelled: &Notify,
@@ -236,7 +247,7 @@ async fn converse(
                 }
                 skipping = true;
             }
-            // What is left of a COPY that has failed is passed over, as PostgreSQL does.
+            // The rest of a COPY that has failed is ignored, as in PostgreSQL.
             Ok(
                 Frontend::Flush(_) | Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_),
             ) => {}
@@ -249,7 +260,7 @@ async fn converse(
     }
 }
 
-/// Answers the statements of a query. They are told apart by semicolons; this server knows nothing of strings and comments.
+/// Answers the statements of a query. A semicolon ends a statement, in a string or a comment, too.
 async fn answer(
     conn: &mut Connection<TokioIo<TcpStream>>,
     sql: &str,
@@ -277,7 +288,7 @@ async fn answer(
     Ok(())
 }
 
-/// The rows, whatever was selected.
+/// Sends the rows.
 fn select(conn: &mut Connection<TokioIo<TcpStream>>) {
     let column = |name: &'static str, type_oid, type_len| FieldDescription {
         name: name.into(),
@@ -295,9 +306,9 @@ fn select(conn: &mut Connection<TokioIo<TcpStream>>) {
     conn.put_message(&CommandComplete { tag: format!("SELECT {}", PLANETS.len()).as_str().into() });
 }
 
-/// Waits until the statement is cancelled, and says so beforehand.
+/// Sends a notice, then waits until the statement is cancelled.
 async fn sleep(conn: &mut Connection<TokioIo<TcpStream>>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
-    // From here on a request hits this statement.
+    // From here on a cancel request reaches this statement.
     let mut cancelled = pin!(cancelled.notified());
     let fields =
         fields("NOTICE", &SqlState::SUCCESSFUL_COMPLETION, "asleep until the statement is cancelled");
@@ -305,7 +316,7 @@ async fn sleep(conn: &mut Connection<TokioIo<TcpStream>>, cancelled: &Notify) ->
     conn.flush().await?;
     tokio::select! {
         () = &mut cancelled => return Ok(()),
-        // The end of a client that goes; one that says something more has not gone.
+        // An error is the end of a client that leaves. A client that sends another message has not left.
         ready = poll_fn(|cx| conn.poll_ready(cx)) => ready?,
     }
     cancelled.await;
@@ -320,7 +331,7 @@ fn refuse(conn: &mut Connection<TokioIo<TcpStream>>, state: SqlState, message: &
     conn.put_message(&ErrorResponse { fields: (&fields("ERROR", &state, message)).into() });
 }
 
-/// The fields without which no error is understood.
+/// The fields that clients need in every error.
 fn fields<'a>(severity: &'a str, state: &'a SqlState, message: &'a str) -> [ErrorField<'a>; 4] {
     [(b'S', severity), (b'V', severity), (b'C', state.as_str()), (b'M', message)]
         .map(|(code, value)| ErrorField { code, value: value.into() })
