@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use pg_auth::accept::{fatal, welcome};
 use pg_auth::connect::Accepted;
-use pg_auth::scram::{DEFAULT_ITERATIONS, Verifier};
+use pg_auth::scram::{DEFAULT_ITERATIONS, Nonce, Verifier};
 use pg_auth::{Credentials, Password, Startup, Stored, md5};
 use pg_stream_tokio::{CancelKey, Connection, TokioIo, accept};
 use pg_wire::backend::{
@@ -27,9 +27,6 @@ use tokio::sync::Notify;
 
 /// How long a client may take to log in, as PostgreSQL's `authentication_timeout`.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Bytes of a salt: PostgreSQL's number, which users who do not exist have, too.
-const SALT: usize = 16;
 
 /// The rows.
 const PLANETS: [(&str, Option<&str>); 3] = [("Earth", Some("1")), ("Mars", Some("2")), ("Planet Nine", None)];
@@ -71,7 +68,7 @@ struct Mock {
     password: Password,
     verifier: Verifier,
     /// Derives the salts of users who do not exist, which stay the same that way.
-    secret: [u8; 32],
+    secret: Nonce,
     next_pid: AtomicI32,
     sessions: Mutex<Vec<Running>>,
 }
@@ -87,13 +84,13 @@ struct Running {
 async fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { listen, auth, user, password } = Arguments::parse();
     let listener = TcpListener::bind(listen).await?;
-    let password = Password::from(password);
+    let password = Password::from(password.as_str());
     let mock = Arc::new(Mock {
         method: auth,
         user,
-        verifier: Verifier::new(&password, random::<SALT>()?.to_vec(), DEFAULT_ITERATIONS),
+        verifier: Verifier::random(&password, DEFAULT_ITERATIONS)?,
         password,
-        secret: random()?,
+        secret: Nonce::random()?,
         next_pid: AtomicI32::new(1),
         sessions: Mutex::default(),
     });
@@ -155,7 +152,7 @@ impl Mock {
     fn credentials(&self, startup: &Startup) -> Credentials {
         let name = startup.user().as_bytes();
         let exists = name == self.user.as_bytes();
-        let verifier = || match Credentials::unknown(&self.secret, name) {
+        let verifier = || match Credentials::unknown(self.secret.as_str().as_bytes(), name) {
             Credentials::Scram(mock) if !exists => mock,
             _ => self.verifier.clone(),
         };
@@ -163,18 +160,14 @@ impl Mock {
             Method::Trust => Credentials::Trust,
             Method::Cleartext => Credentials::Cleartext(Stored::Scram(verifier())),
             Method::Md5 if exists => Credentials::Md5(md5::Stored::new(name, &self.password)),
-            Method::Md5 => Credentials::Md5(md5::Stored::new(name, &self.secret[..].into())),
+            Method::Md5 => Credentials::Md5(md5::Stored::new(name, &self.secret.as_str().into())),
             Method::Scram => Credentials::Scram(verifier()),
         }
     }
 
-    /// A key for the next session, as long as PostgreSQL's: 4 bytes, which is all that protocol 3.0 has room for, or 32.
-    fn fresh_key(&self, version: ProtocolVersion) -> Result<CancelKey, getrandom::Error> {
-        let pid = self.next_pid.fetch_add(1, Ordering::Relaxed);
-        Ok(match version {
-            ProtocolVersion::V3_0 => CancelKey::new(pid, &random::<4>()?),
-            _ => CancelKey::new(pid, &random::<32>()?),
-        })
+    /// A key for the next session.
+    fn fresh_key(&self, version: ProtocolVersion) -> Result<CancelKey, pg_auth::AuthError> {
+        CancelKey::random(self.next_pid.fetch_add(1, Ordering::Relaxed), version)
     }
 
     /// Cancels what the session with this key does, if there is one.
@@ -187,13 +180,6 @@ impl Mock {
     fn sessions(&self) -> MutexGuard<'_, Vec<Running>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Random bytes from the operating system.
-fn random<const LENGTH: usize>() -> Result<[u8; LENGTH], getrandom::Error> {
-    let mut bytes = [0; LENGTH];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Forgets a session when it ends, however that happens.

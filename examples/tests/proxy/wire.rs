@@ -8,7 +8,9 @@ use std::thread;
 
 use pg_wire::backend::{Authentication, Backend, CommandComplete, ReadyForQuery};
 use pg_wire::frontend::{ProtocolVersion, Query, StartupMessage, Terminate};
-use pg_wire::{FrameBuf, Inbox, Limits, Message, MessageCode, SqlState, Terminated, TransactionStatus};
+use pg_wire::{
+    Encode, FrameBuf, Inbox, Limits, Message, MessageCode, SqlState, Terminated, TransactionStatus,
+};
 
 use crate::process::{PATIENCE, connect};
 

@@ -102,7 +102,7 @@ pub enum RootCert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsSettings {
-    /// `sslrootcert`: whom to trust. With one of these the server's certificate is verified in every mode, as in libpq; see
+    /// `sslrootcert`: the authorities to trust. With them the server's certificate is verified in every mode, as in libpq; see
     /// [`Config::tls_verification`](super::Config::tls_verification). Default none.
     pub root: Option<RootCert>,
     /// `sslcert`: a file with the client's certificate and those between it and its authority, in PEM. Default none.
@@ -148,7 +148,7 @@ impl Default for TlsSettings {
 }
 
 impl TlsSettings {
-    /// Sets whom to trust.
+    /// Sets the authorities to trust.
     pub fn root(mut self, root: RootCert) -> Self {
         self.root = Some(root);
         self
@@ -215,13 +215,13 @@ impl TlsSettings {
     }
 }
 
-/// What to verify of the server's certificate: [`Config::tls_verification`](super::Config::tls_verification) has the answer.
+/// The check of a server's certificate, as [`Config::tls_verification`](super::Config::tls_verification) decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVerification<'a> {
-    /// Nothing: any certificate will do.
+    /// No check: any certificate is accepted.
     None,
-    /// That one of these authorities has signed it, directly or not, and that it is valid now.
+    /// One of these authorities has signed it, directly or not, and it is valid now.
     Chain(&'a RootCert),
-    /// As `Chain`, and that it is made out to the host.
+    /// As `Chain`, and it is issued for the name of the host.
     Full(&'a RootCert),
 }

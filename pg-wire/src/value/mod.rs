@@ -33,8 +33,9 @@ pub use text::AsText;
 
 use core::fmt;
 
+use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
-use crate::codec::field::{FormatCode, Oid};
+use crate::basic::oid::Oid;
 
 /// What is needed to read the values of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use bytes::BytesMut;
 use postgres_types::{FromSql, IsNull, ToSql, Type};
 
 use super::{Column, FromValue, Mismatch};
-use crate::codec::field::FormatCode;
-use crate::param::params::{Bindable, Bound};
+use crate::basic::enums::FormatCode;
+use crate::param::{bindable::Bindable, bound::Bound};
 
 /// A value read by [`postgres_types::FromSql`], out of the binary format.
 ///
