@@ -94,4 +94,4 @@ pub use message::copy::{CopyData, CopyDone};
 pub use message::{backend, frontend};
 pub use param::params::{Bindable, Bound, Params, VisitParam, Written};
 #[doc(inline)]
-pub use value::{Column, Columns, FromRow, FromValue, ValueError};
+pub use value::{Column, Columns, FromRow, FromValue, RowError, ValueError};

@@ -519,8 +519,8 @@ mod tests {
     use crate::codec::message::Decode;
     use crate::codec::values::Values;
     use crate::message::frontend::{Bind, FunctionCall};
-    use crate::params;
     use crate::param::params::{Bindable, Bound};
+    use crate::params;
     use alloc::vec::Vec;
     use core::cell::Cell;
 
