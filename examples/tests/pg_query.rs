@@ -137,7 +137,7 @@ fn packet(stream: &mut TcpStream) -> Vec<u8> {
 
 const READY: ReadyForQuery = ReadyForQuery { status: TransactionStatus::Idle };
 
-fn put(script: &mut Vec<u8>, message: &impl pg_wire::Message) {
+fn put(script: &mut Vec<u8>, message: &impl pg_wire::Encode) {
     message.encode(script).expect("it can be sent");
 }
 

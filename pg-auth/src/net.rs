@@ -39,33 +39,6 @@ pub fn configure<'s>(socket: impl Into<SockRef<'s>>, config: &Config) -> io::Res
     Ok(())
 }
 
-/// Checks that others cannot read a file with a private key, as libpq does: mode 0600 or less, or 0640 or less where the file belongs to
-/// root. Windows has no such modes, and any file will do.
-///
-/// # Errors
-/// That the file cannot be looked at, is not a regular file, or can be read by others.
-pub fn check_key_file(path: &std::path::Path) -> io::Result<()> {
-    let about = |kind, problem: &dyn std::fmt::Display| {
-        io::Error::new(kind, format!("the private key {} {problem}", path.display()))
-    };
-    let found = std::fs::metadata(path);
-    let found = found.map_err(|error| about(error.kind(), &format_args!("cannot be read: {error}")))?;
-    if !found.is_file() {
-        return Err(about(io::ErrorKind::InvalidInput, &"is not a regular file"));
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let too_open = if found.uid() == 0 { 0o037 } else { 0o077 };
-        if found.mode() & too_open != 0 {
-            let problem =
-                "can be read by others: its mode must be 0600 or less, or 0640 or less if root owns the file";
-            return Err(about(io::ErrorKind::PermissionDenied, &problem));
-        }
-    }
-    Ok(())
-}
-
 /// Connects to a Unix-domain socket without waiting: where the listener's queue is full, the system's `EAGAIN` is the error, as in
 /// libpq. On Linux a path that begins with `@` is a name in the abstract namespace. The socket is non-blocking afterwards.
 ///
@@ -214,22 +187,6 @@ mod tests {
             assert!(waiting.len() < 100, "the queue has no end");
         };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-    }
-
-    #[test]
-    fn a_private_key_that_others_can_read_is_rejected() {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt};
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("key");
-        std::fs::write(&path, "").expect("a new file");
-        let is_roots = std::fs::metadata(&path).expect("the file exists").uid() == 0;
-        for (mode, good) in
-            [(0o600, true), (0o400, true), (0o640, is_roots), (0o660, false), (0o644, false), (0o604, false)]
-        {
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("this user's file");
-            assert_eq!(check_key_file(&path).is_ok(), good, "{mode:o}");
-        }
-        assert!(check_key_file(dir.path()).is_err(), "a directory");
     }
 
     #[cfg(feature = "requirepeer")]

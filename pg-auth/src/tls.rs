@@ -444,7 +444,7 @@ impl std::error::Error for TlsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pg_wire::Message;
+    use pg_wire::Encode;
     use pg_wire::testing::{Script, block_on};
 
     #[test]

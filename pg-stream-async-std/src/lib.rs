@@ -38,6 +38,8 @@
 // Everything a peer sends may be hostile: nothing may panic on it.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+#[cfg(feature = "native-tls")]
+pub mod native_tls;
 mod rewind;
 mod runtime;
 mod transport;
@@ -61,7 +63,12 @@ pub use pg_wire::{
     backend, frontend, oid, params,
 };
 
+/// The TLS library of [`connect`] and [`ConnectionBuilder::dial`]: the platform's.
+#[cfg(feature = "native-tls")]
+pub type DefaultTls = native_tls::NativeTls;
+
 /// The TLS library of [`connect`] and [`ConnectionBuilder::dial`]: none, without the feature `native-tls`.
+#[cfg(not(feature = "native-tls"))]
 pub type DefaultTls = pg_auth::tls::NoTls;
 
 /// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.

@@ -8,7 +8,7 @@
 //! # The map
 //!
 //! - [`backend`] and [`frontend`]: every message as a plain borrowed struct, which [decodes](Decode::decode),
-//!   [encodes](Message::encode) and [traces](Message::trace).
+//!   [encodes](Encode::encode) and [traces](Message::trace).
 //! - [`PgProtocol`]: the client's messages as methods, on any [`BufMut`](bytes::BufMut) and on a connection.
 //! - [`Frame`]: a message before anyone has looked inside; forward it as it is, or decode it.
 //! - [`Inbox`] and [`Outbox`]: the buffers, without I/O.
@@ -67,10 +67,12 @@ pub mod testing;
 pub mod value;
 
 pub use basic::code::MessageCode;
+pub use basic::enums::{CopyFormat, FormatCode, Target, TransactionStatus};
 pub use basic::error::{
     DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, FrameError, FrameErrorKind,
 };
 pub use basic::oid;
+pub use basic::oid::Oid;
 pub use basic::sqlstate::SqlState;
 pub use basic::text::Text;
 pub use buffer::inbox::{Head, Inbox};
@@ -80,18 +82,20 @@ pub use buffer::run::{Frames, Run};
 pub use client::protocol::{
     BindBuilder, FnCallBuilder, ParseBuilder, PgProtocol, Portal, PutMessage, Statement,
 };
-pub use codec::field::{CopyFormat, FormatCode, Oid, Payload, Secret, SecretText, Target, TransactionStatus};
+pub use codec::field::{Field, Payload, Secret, SecretText};
 pub use codec::frame::{Frame, FrameBuf};
 pub use codec::list::{Count, Entry, Iter, List, Terminated};
-pub use codec::message::{Decode, Direction, Field, Message, Trace};
+pub use codec::message::{Decode, Direction, Message, Trace};
 pub use codec::put::Put;
 pub use codec::reader::Reader;
 pub use codec::values::{Values, ValuesIter};
 #[cfg(feature = "std")]
 pub use connection::{Connection, Error, Fault, ReadHalf, Sink, Source, Split, Transport, WriteHalf};
-pub use encode::frames::{Messages, VisitMessage};
+pub use encode::frames::{Encode, Messages, VisitMessage};
 pub use message::copy::{CopyData, CopyDone};
 pub use message::{backend, frontend};
-pub use param::params::{Bindable, Bound, Params, VisitParam, Written};
+pub use param::bindable::Bindable;
+pub use param::bound::{Bound, Written};
+pub use param::params::{Params, VisitParam};
 #[doc(inline)]
 pub use value::{Column, Columns, FromRow, FromValue, RowError, ValueError};

@@ -6,8 +6,8 @@ use allocation_counter::{AllocationInfo, measure};
 use pg_wire::backend::{Backend, CommandComplete, DataRow};
 use pg_wire::frontend::{Frontend, Query};
 use pg_wire::{
-    Bindable, Connection, FormatCode, Inbox, Limits, Message, MessageCode, PgProtocol, Portal, Sink, Source,
-    Statement, Values, params,
+    Bindable, Connection, Encode, FormatCode, Inbox, Limits, Message, MessageCode, PgProtocol, Portal, Sink,
+    Source, Statement, Values, params,
 };
 use std::io;
 use std::task::{Context, Poll};

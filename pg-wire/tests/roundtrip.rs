@@ -4,8 +4,9 @@ use bytes::{BufMut, BytesMut};
 use pg_wire::backend::*;
 use pg_wire::frontend::*;
 use pg_wire::{
-    CopyFormat, Decode, DecodeErrorKind, Direction, EncodeErrorKind, FormatCode, Frame, List, Message,
-    Outbox, Payload, PutMessage, Secret, SecretText, Target, Terminated, Text, TransactionStatus, Values,
+    CopyFormat, Decode, DecodeErrorKind, Direction, Encode, EncodeErrorKind, FormatCode, Frame, List,
+    Message, Outbox, Payload, PutMessage, Secret, SecretText, Target, Terminated, Text, TransactionStatus,
+    Values,
 };
 use proptest::collection::vec;
 use proptest::option;

@@ -84,11 +84,11 @@ struct Running {
 async fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { listen, auth, user, password } = Arguments::parse();
     let listener = TcpListener::bind(listen).await?;
-    let (password, salt) = (Password::from(password.as_str()), Nonce::random()?);
+    let password = Password::from(password.as_str());
     let mock = Arc::new(Mock {
         method: auth,
         user,
-        verifier: Verifier::new(&password, salt.as_str().as_bytes().to_vec(), DEFAULT_ITERATIONS),
+        verifier: Verifier::random(&password, DEFAULT_ITERATIONS)?,
         password,
         secret: Nonce::random()?,
         next_pid: AtomicI32::new(1),
@@ -165,12 +165,9 @@ impl Mock {
         }
     }
 
-    /// A key for the next session. 4 bytes is all that a client of protocol 3.0 takes.
+    /// A key for the next session.
     fn fresh_key(&self, version: ProtocolVersion) -> Result<CancelKey, pg_auth::AuthError> {
-        let nonce = Nonce::random()?;
-        let length = if version == ProtocolVersion::V3_0 { 4 } else { nonce.as_str().len() };
-        let key = nonce.as_str().as_bytes().get(..length).unwrap_or_default();
-        Ok(CancelKey::new(self.next_pid.fetch_add(1, Ordering::Relaxed), key))
+        CancelKey::random(self.next_pid.fetch_add(1, Ordering::Relaxed), version)
     }
 
     /// Cancels what the session with this key does, if there is one.

@@ -8,7 +8,9 @@ use std::thread;
 
 use pg_wire::backend::{Authentication, Backend, CommandComplete, ReadyForQuery};
 use pg_wire::frontend::{ProtocolVersion, Query, StartupMessage, Terminate};
-use pg_wire::{FrameBuf, Inbox, Limits, Message, MessageCode, SqlState, Terminated, TransactionStatus};
+use pg_wire::{
+    Encode, FrameBuf, Inbox, Limits, Message, MessageCode, SqlState, Terminated, TransactionStatus,
+};
 
 use crate::process::{PATIENCE, connect};
 
@@ -134,6 +136,17 @@ impl Client {
         let mut heard = self.inbox.peek().to_vec();
         heard.extend(to_the_end(&mut self.stream));
         heard
+    }
+
+    /// The errors up to the end, as text.
+    pub(crate) fn outcome_in_words(&mut self) -> Vec<String> {
+        let mut errors = Vec::new();
+        while let Some(frame) = self.hear() {
+            if let Ok(Backend::ErrorResponse(error)) = frame.backend() {
+                errors.push(error.to_owned().to_string());
+            }
+        }
+        errors
     }
 
     /// The messages up to the end: their codes, and the SQLSTATE of the last error.

@@ -9,7 +9,7 @@ use pg_wire::backend::{
 };
 use pg_wire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse};
 use pg_wire::{
-    Decode, Direction, Frame, Inbox, Limits, Message, Outbox, Secret, SecretText, Terminated, Text,
+    Decode, Direction, Encode, Frame, Inbox, Limits, Message, Outbox, Secret, SecretText, Terminated, Text,
     TransactionStatus,
 };
 

@@ -1,7 +1,10 @@
 //! Codes, errors, strings and formats: the vocabulary of every other layer.
 
 pub(crate) mod code;
+pub(crate) mod enums;
 pub(crate) mod error;
+pub(crate) mod hint;
+pub(crate) mod length;
 pub mod oid;
 pub(crate) mod short;
 pub(crate) mod sqlstate;

@@ -5,7 +5,8 @@
 //!
 //! [The catalog](https://www.postgresql.org/docs/current/catalog-pg-type.html)
 
-use crate::codec::field::Oid;
+/// An object identifier: of a type, a table, a function. 0 means "none" or "chosen by the server".
+pub type Oid = u32;
 
 macro_rules! types {
     ($($name:ident = $oid:literal, $type:literal;)*) => {

@@ -6,10 +6,10 @@ use zeroize::Zeroize;
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::{FrameError, FrameErrorKind};
+use crate::basic::hint::cold_path;
 use crate::buffer::limits::Limits;
 use crate::buffer::run::Run;
 use crate::codec::frame::{Frame, FrameBuf};
-use crate::codec::put::seldom;
 
 /// Length of a header: the code and the length field.
 const HEAD: usize = 5;
@@ -193,7 +193,7 @@ impl Inbox {
     pub(crate) fn whole(&self) -> Option<Head> {
         let Some(filled) = self.buf.get(..self.end) else {
             // A branch of its own, so that it does not become one condition with the next, which takes longer than two.
-            seldom();
+            cold_path();
             return None;
         };
         let (&[code, a, b, c, d], behind) = filled.get(self.start..)?.split_first_chunk::<HEAD>()?;
@@ -274,7 +274,7 @@ impl Inbox {
         // As `head` and `take`, but looking at the buffer once: 88 instructions instead of 111 for a row of one column.
         let Some(filled) = self.buf.get(..self.end) else {
             // A branch of its own, as in `whole`.
-            seldom();
+            cold_path();
             return Ok(None);
         };
         let Some((&[code, a, b, c, d], behind)) =

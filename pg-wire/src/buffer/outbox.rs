@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use zeroize::Zeroize;
 
 use crate::basic::error::{EncodeError, EncodeErrorKind};
-use crate::codec::put::seldom;
+use crate::basic::hint::cold_path;
 use crate::encode::frames::{self, Messages};
 
 /// Least that the buffer grows by, so that the packets of a connection phase never make it move: what it held before would
@@ -62,7 +62,7 @@ impl Outbox {
         if self.fill(messages).is_some() {
             return;
         }
-        seldom();
+        cold_path();
         if self.error.is_some() {
             return;
         }
@@ -88,7 +88,7 @@ impl Outbox {
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
             // Said here too, so that it does not become one condition with the next, which takes longer than two.
-            seldom();
+            cold_path();
             return None;
         };
         self.end += frames::fill(messages, room)?;

@@ -3,17 +3,19 @@
 use bytes::BufMut;
 
 use crate::basic::code::MessageCode;
+use crate::basic::enums::{FormatCode, Target};
 use crate::basic::error::{EncodeError, EncodeErrorKind};
+use crate::basic::oid::Oid;
 use crate::basic::text::Text;
 use crate::buffer::outbox::Outbox;
-use crate::codec::field::{FormatCode, Oid, Payload, Target};
+use crate::codec::field::Payload;
 use crate::codec::list::List;
 use crate::codec::message::Message;
-use crate::codec::put::Put;
+use crate::codec::put::{Put, write_formats};
 use crate::encode::frames::{self, Messages, Sealed, VisitMessage};
 use crate::message::copy::{CopyData, CopyDone};
 use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Parse, Query, Sync, Terminate};
-use crate::param::params::{Params, write_formats};
+use crate::param::params::Params;
 
 /// A prepared statement by its name, in a call that could also mean a portal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -466,6 +468,9 @@ impl<T: Params> Message for BindParams<'_, T> {
     const MEASURED: bool = T::KNOWN;
 }
 
+/// An Execute of the unnamed portal for all rows, and a Sync: what follows most Binds.
+const EXECUTE_AND_SYNC: &[u8; 15] = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
+
 /// A Bind, an Execute of its portal for all rows, and a Sync.
 struct Run<'a, T>(BindParams<'a, T>);
 
@@ -479,7 +484,7 @@ impl<T: Params> Messages for Run<'_, T> {
         let Self(bind) = self;
         visit.visit(bind);
         if bind.portal == Portal::UNNAMED {
-            visit.visit_execute_and_sync();
+            visit.visit_constant(EXECUTE_AND_SYNC);
         } else {
             visit.visit(&ExecuteUpTo { portal: bind.portal, max_rows: 0 });
             visit.visit(&Sync {});
@@ -519,7 +524,7 @@ mod tests {
     use crate::codec::message::Decode;
     use crate::codec::values::Values;
     use crate::message::frontend::{Bind, FunctionCall};
-    use crate::param::params::{Bindable, Bound};
+    use crate::param::{bindable::Bindable, bound::Bound};
     use crate::params;
     use alloc::vec::Vec;
     use core::cell::Cell;

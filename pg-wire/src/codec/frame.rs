@@ -6,8 +6,6 @@ use crate::basic::code::MessageCode;
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::codec::message::{Decode, Message};
 use crate::codec::put::Put;
-use crate::message::backend::Backend;
-use crate::message::frontend::Frontend;
 
 /// One whole message, lent: the code and the bytes behind the length field.
 ///
@@ -30,24 +28,6 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads the body as a message of the server.
-    ///
-    /// # Errors
-    /// When the body is not what the code promises.
-    #[inline]
-    pub fn backend(self) -> Result<Backend<'a>, DecodeError> {
-        Backend::decode(self)
-    }
-
-    /// Reads the body as a message of the client.
-    ///
-    /// # Errors
-    /// When the body is not what the code promises.
-    #[inline]
-    pub fn frontend(self) -> Result<Frontend<'a>, DecodeError> {
-        Frontend::decode(self)
-    }
-
     /// Reads the body as one particular message.
     ///
     /// ```
@@ -122,22 +102,6 @@ impl FrameBuf {
     #[inline]
     pub fn frame(&self) -> Frame<'_> {
         Frame { code: self.code, body: &self.body }
-    }
-
-    /// Reads the body as a message of the server.
-    ///
-    /// # Errors
-    /// When the body is not what the code promises.
-    pub fn backend(&self) -> Result<Backend<'_>, DecodeError> {
-        self.frame().backend()
-    }
-
-    /// Reads the body as a message of the client.
-    ///
-    /// # Errors
-    /// When the body is not what the code promises.
-    pub fn frontend(&self) -> Result<Frontend<'_>, DecodeError> {
-        self.frame().frontend()
     }
 
     /// A part of the body, such as the value of a column, that keeps the body alive.

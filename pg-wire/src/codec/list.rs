@@ -4,7 +4,8 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use crate::basic::error::{DecodeError, EncodeErrorKind};
-use crate::codec::message::Field;
+use crate::basic::text::Text;
+use crate::codec::field::Field;
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 
@@ -25,7 +26,7 @@ pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
 /// Fields one after the other, ended by a zero byte where the next one would begin. Otherwise like [`List`].
 ///
 /// ```
-/// use pg_wire::{Message, Terminated, frontend::{ProtocolVersion, StartupMessage}};
+/// use pg_wire::{Encode, Terminated, frontend::{ProtocolVersion, StartupMessage}};
 ///
 /// let parameters = [("user".into(), "alice".into()), ("database".into(), "shop".into())];
 /// let startup = StartupMessage { version: ProtocolVersion::V3_0, parameters: Terminated::from(&parameters) };
@@ -158,6 +159,38 @@ impl<'a, T: Entry<'a>> Field<'a> for Terminated<'a, T> {
             item.write(out);
         }
         T::end(out);
+    }
+}
+
+/// A SASL mechanism in a list of them.
+impl<'a> Entry<'a> for Text<'a> {
+    #[inline]
+    fn is_end(&self) -> bool {
+        self.is_empty()
+    }
+    #[inline]
+    fn end<P: Put + ?Sized>(out: &mut P) {
+        out.text(Text::EMPTY);
+    }
+}
+
+/// A name and its value in a start-up packet.
+impl<'a> Field<'a> for (Text<'a>, Text<'a>) {
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok((body.text()?, body.text()?))
+    }
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        out.text(self.0);
+        out.text(self.1);
+    }
+}
+
+impl<'a> Entry<'a> for (Text<'a>, Text<'a>) {
+    fn is_end(&self) -> bool {
+        self.0.is_empty()
+    }
+    fn end<P: Put + ?Sized>(out: &mut P) {
+        out.unprinted(&[0]);
     }
 }
 

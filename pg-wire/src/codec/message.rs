@@ -1,15 +1,9 @@
 //! What every message can do.
 
-use bytes::BufMut;
-
 use crate::basic::code::MessageCode;
-use crate::basic::error::{DecodeError, EncodeError};
+use crate::basic::error::DecodeError;
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
-use crate::encode::frames as encode;
-
-/// Longest message: what the length field, a signed Int32 that counts itself, can tell.
-pub(crate) const LONGEST: usize = i32::MAX as usize;
 
 /// A message, or a packet of the time before there are messages, that can be put on the wire.
 ///
@@ -38,26 +32,6 @@ pub trait Message {
     /// ```
     fn trace(&self, direction: Direction) -> Trace<'_, Self> {
         Trace { direction, message: self }
-    }
-
-    /// Appends the whole message to `out`.
-    ///
-    /// ```
-    /// use pg_wire::{Message, frontend::Query};
-    ///
-    /// let mut out = Vec::new();
-    /// Query { sql: "select 1".into() }.encode(&mut out)?;
-    /// assert_eq!(out, b"Q\0\0\0\x0dselect 1\0");
-    /// # Ok::<_, pg_wire::EncodeError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// What the wire cannot carry: a NUL inside a string, a count or a length over its field. `out` is left
-    /// untouched, also where it has a fixed end and the message does not fit before it. (The one exception: after
-    /// [`Unstable`](crate::EncodeErrorKind::Unstable), `out` may hold a frame filled up with zeros.)
-    #[inline]
-    fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
-        encode::encode(self, out)
     }
 }
 
@@ -122,16 +96,4 @@ pub trait Decode<'a>: Message + Sized {
         body.finish()?;
         Ok(message)
     }
-}
-
-/// A field: one kind of thing in a body, read and written by the same list.
-pub trait Field<'a>: Sized {
-    /// Takes the field from `body`.
-    ///
-    /// # Errors
-    /// When it is malformed.
-    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError>;
-
-    /// Hands the field to `out`.
-    fn write<P: Put + ?Sized>(&self, out: &mut P);
 }

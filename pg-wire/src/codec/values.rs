@@ -2,8 +2,9 @@
 
 use core::fmt;
 
-use crate::basic::error::{DecodeError, DecodeErrorKind, EncodeErrorKind};
-use crate::codec::message::{Field, LONGEST};
+use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::basic::length::LONGEST;
+use crate::codec::field::Field;
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 
@@ -179,39 +180,18 @@ impl<'a> Field<'a> for Values<'a> {
             // Also a damaged row leaves as it came: whoever does not look need not judge.
             Repr::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),
             Repr::Wire(_) => {
-                write_count("values", self.len(), out);
+                out.count("values", self.len());
                 for value in self.iter().map_while(Result::ok) {
-                    write_value(value, out);
+                    out.value(value);
                 }
             }
             Repr::Given(values) => {
-                write_count("values", values.len(), out);
+                out.count("values", values.len());
                 for value in values {
-                    write_value(*value, out);
+                    out.value(*value);
                 }
             }
         }
-    }
-}
-
-/// Int16 count, refused above 65,535.
-#[inline]
-pub(crate) fn write_count<P: Put + ?Sized>(what: &'static str, count: usize, out: &mut P) {
-    match u16::try_from(count) {
-        Ok(count) => out.int16(count),
-        Err(_) => out.refuse(EncodeErrorKind::TooMany { what, given: count, most: usize::from(u16::MAX) }),
-    }
-}
-
-/// Int32 length and bytes, or -1 for NULL.
-#[inline]
-pub(crate) fn write_value<P: Put + ?Sized>(value: Option<&[u8]>, out: &mut P) {
-    match value {
-        None => out.int32(u32::MAX),
-        Some(value) => match i32::try_from(value.len()) {
-            Ok(length) => out.counted(length.cast_unsigned(), value),
-            Err(_) => out.refuse(EncodeErrorKind::ValueTooLong { length: value.len() }),
-        },
     }
 }
 

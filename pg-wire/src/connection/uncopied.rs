@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use super::{Connection, Error, Outgoing, Sink, Transport, WriteHalf};
 use crate::basic::code::MessageCode;
 use crate::basic::error::{EncodeError, EncodeErrorKind};
-use crate::codec::message::LONGEST;
+use crate::basic::length::LONGEST;
 
 /// Whatever sends: a connection, and the half of one.
 trait Sending {

@@ -1,25 +1,29 @@
-//! Whole frames: how long they are, and into a buffer.
+//! Whole frames: their lengths, and the ways into a buffer.
 
 use bytes::BufMut;
 
+use crate::basic::code::MessageCode;
 use crate::basic::error::{EncodeError, EncodeErrorKind};
-use crate::basic::text::Text;
-use crate::codec::message::{LONGEST, Message};
-use crate::codec::put::{Append, Extent, Fill, Measure, Put};
-use crate::message::frontend::{Execute, Sync};
+use crate::basic::length::LONGEST;
+use crate::codec::frame::Frame;
+use crate::codec::message::Message;
+use crate::codec::put::Put;
+use crate::encode::append::Append;
+use crate::encode::fill::Fill;
+use crate::encode::measure::{Extent, Measure};
 
-/// Messages up to this many bytes are put together on the stack and reach a [`BufMut`] in one piece: a `put_slice`
-/// a field costs several times the field.
+/// Frames up to this many bytes are written to the stack first and reach a [`BufMut`] in one `put_slice`: one call for each
+/// field takes several times as long as the field itself.
 const STAGED: usize = 256;
 
-/// Aligned, because where it lies decides whether it is copied out in the time that it took to fill it or in twice that.
+/// Aligned to a cache line: copied out from other addresses, the bytes take up to twice as long.
 #[repr(align(64))]
 struct Stage([u8; STAGED]);
 
-/// Most messages that are put as one.
-const MOST: usize = 6;
+/// Most messages in one [`Messages`].
+const MOST_MESSAGES: usize = 6;
 
-/// A message, or a tuple of up to six that are put as one: all of them or none, and with one look at the room.
+/// A message, or a tuple of up to six messages that are written together: all of them or none, with one check of the room.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Execute, Sync}};
@@ -31,29 +35,59 @@ const MOST: usize = 6;
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 pub trait Messages: Sealed {
-    /// Whether all of them are [`Message::MEASURED`].
+    /// Whether all of the messages are [`Message::MEASURED`].
     #[doc(hidden)]
     const KNOWN: bool;
 
-    /// Shows each to `visit`, in order. Called more than once each time they are put, and has to show the same each time.
+    /// Passes each message to `visit`, in order. Called more than once for each write, and visits the same messages each time.
     fn each(&self, visit: &mut impl VisitMessage);
 }
 
-/// Looks at messages, one after the other: what [`Messages::each`] shows them to.
+/// A visitor of messages, for [`Messages::each`].
 pub trait VisitMessage {
-    /// Looks at the next one.
+    /// Visits the next message.
     fn visit<M: Message + ?Sized>(&mut self, message: &M);
 
-    /// Looks at what follows most Binds: an Execute of the unnamed portal for all rows, and a Sync.
+    /// Visits frames whose bytes are known at compile time.
     #[doc(hidden)]
     #[inline(always)]
-    fn visit_execute_and_sync(&mut self) {
-        self.visit(&Execute { portal: Text::EMPTY, max_rows: 0 });
-        self.visit(&Sync {});
+    fn visit_constant<const N: usize>(&mut self, frames: &'static [u8; N]) {
+        let mut rest = &frames[..];
+        while let Some((&[code, a, b, c, d], behind)) = rest.split_first_chunk() {
+            let length = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
+            let (body, behind) = behind.split_at_checked(length).unwrap_or_default();
+            self.visit(&Frame { code: MessageCode(code), body });
+            rest = behind;
+        }
     }
 }
 
-/// Whoever could implement [`Messages`] could show more than [`MOST`].
+/// Appends whole messages to any [`BufMut`].
+pub trait Encode: Messages {
+    /// Appends the whole message, or all messages of the tuple, to `out`.
+    ///
+    /// ```
+    /// use pg_wire::{Encode, frontend::Query};
+    ///
+    /// let mut out = Vec::new();
+    /// Query { sql: "select 1".into() }.encode(&mut out)?;
+    /// assert_eq!(out, b"Q\0\0\0\x0dselect 1\0");
+    /// # Ok::<_, pg_wire::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the wire cannot carry the message: a NUL inside a string, a count or a length too large for its field; or when
+    /// `out` has a fixed end and too little room. `out` is then unchanged. (One exception: after
+    /// [`Unstable`](EncodeErrorKind::Unstable), `out` may have a frame at its end that is filled up with zeros.)
+    #[inline]
+    fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
+        encode(self, out)
+    }
+}
+
+impl<M: Messages + ?Sized> Encode for M {}
+
+/// Seals [`Messages`]: [`Lengths`] has room for [`MOST_MESSAGES`]; another implementation could exceed it.
 pub trait Sealed {}
 
 impl<M: Message + ?Sized> Sealed for M {}
@@ -86,17 +120,18 @@ macro_rules! tuples {
 
 tuples! { (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
 
-/// Writes the frames to the beginning of `room` and says how many bytes they take. `None` where they do not fit or cannot be sent
-/// at all, which [`measure`] tells apart; `room` may then hold a part of them.
+/// Fast path: writes the frames to the beginning of `room`, and returns the number of bytes. `None` if they do not fit or cannot
+/// be sent; [`measure`] tells these cases apart. `room` may then hold a part of the frames.
 #[inline(always)]
 pub(crate) fn fill<M: Messages + ?Sized>(messages: &M, room: &mut [u8]) -> Option<usize> {
-    // With the length first: where it is a constant, as it mostly is, nothing else has to be compared with the room.
+    // The length first: it is a constant for most messages, and once it is compared with the room the optimiser removes the
+    // bounds checks of the fields.
     let mut extent = Extent::default();
     messages.each(&mut extent);
     let length = extent.within(room.len())?;
     let room = if M::KNOWN { room.get_mut(..length)? } else { room };
     let all = room.len();
-    let mut frames = Frames(Some(room));
+    let mut frames = FillFrames(Some(room));
     messages.each(&mut frames);
     let length = all - frames.0?.len();
     extent.is_sendable().then_some(length)
@@ -111,12 +146,17 @@ impl VisitMessage for Extent {
         self.int32(0);
         message.write(self);
     }
+
+    #[inline(always)]
+    fn visit_constant<const N: usize>(&mut self, _: &'static [u8; N]) {
+        self.add(N);
+    }
 }
 
-/// Writes frames to the beginning of a room, and has what is left of it; `None` once one did not fit.
-struct Frames<'a>(Option<&'a mut [u8]>);
+/// Writes frame after frame. Holds the unused part of the room; `None` after a frame that did not fit.
+struct FillFrames<'a>(Option<&'a mut [u8]>);
 
-impl VisitMessage for Frames<'_> {
+impl VisitMessage for FillFrames<'_> {
     #[inline(always)]
     fn visit<M: Message + ?Sized>(&mut self, message: &M) {
         if let Some(room) = self.0.take()
@@ -127,21 +167,20 @@ impl VisitMessage for Frames<'_> {
         }
     }
 
-    /// Two stores instead of six.
     #[inline(always)]
-    fn visit_execute_and_sync(&mut self) {
-        if let Some((frames, room)) = self.0.take().and_then(<[u8]>::split_first_chunk_mut) {
-            *frames = *b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
+    fn visit_constant<const N: usize>(&mut self, frames: &'static [u8; N]) {
+        if let Some((place, room)) = self.0.take().and_then(<[u8]>::split_first_chunk_mut) {
+            *place = *frames;
             self.0 = Some(room);
         }
     }
 }
 
-/// Lengths of the frames, or why there can be none. In line, because a call that saw the messages would make the compiler put all
-/// of them into memory.
+/// The lengths of the frames, or the first error. Inlined: a call that took a reference to the messages would force the compiler
+/// to keep all of them in memory.
 #[inline(always)]
 pub(crate) fn measure<M: Messages + ?Sized>(messages: &M) -> Result<Lengths, EncodeError> {
-    let mut lengths = Lengths { of: [0; MOST], count: 0, error: None };
+    let mut lengths = Lengths { of: [0; MOST_MESSAGES], count: 0, error: None };
     messages.each(&mut lengths);
     match lengths.error {
         None => Ok(lengths),
@@ -151,13 +190,13 @@ pub(crate) fn measure<M: Messages + ?Sized>(messages: &M) -> Result<Lengths, Enc
 
 /// The length of each frame in bytes.
 pub(crate) struct Lengths {
-    of: [usize; MOST],
+    of: [usize; MOST_MESSAGES],
     count: usize,
     error: Option<EncodeError>,
 }
 
 impl Lengths {
-    /// Length of all. Saturating: together they may be longer than an address space.
+    /// Sum of the lengths. Saturating: the frames may be longer than the address space.
     pub(crate) fn sum(&self) -> usize {
         self.of.iter().fold(0, |sum, length| sum.saturating_add(*length))
     }
@@ -177,7 +216,7 @@ impl VisitMessage for Lengths {
     }
 }
 
-/// An error that is about all of them, with the name of the first.
+/// An error about all of the messages, with the name of the first.
 #[cold]
 pub(crate) fn error<M: Messages + ?Sized>(messages: &M, kind: EncodeErrorKind) -> EncodeError {
     struct First(&'static str);
@@ -193,7 +232,7 @@ pub(crate) fn error<M: Messages + ?Sized>(messages: &M, kind: EncodeErrorKind) -
     EncodeError { message: first.0, kind }
 }
 
-/// Appends the frames to `out`, or none of them.
+/// Appends all frames to `out`, or none.
 #[inline]
 pub(crate) fn encode<M: Messages + ?Sized, B: BufMut + ?Sized>(
     messages: &M,
@@ -210,7 +249,7 @@ pub(crate) fn encode<M: Messages + ?Sized, B: BufMut + ?Sized>(
     append(messages, out)
 }
 
-/// Appends the frames field by field, or says why not.
+/// Slow path of [`encode`]: appends the frames field by field, or returns the error.
 #[cold]
 #[inline(never)]
 fn append<M: Messages + ?Sized, B: BufMut + ?Sized>(messages: &M, out: &mut B) -> Result<(), EncodeError> {
@@ -219,19 +258,19 @@ fn append<M: Messages + ?Sized, B: BufMut + ?Sized>(messages: &M, out: &mut B) -
     if left < needed {
         return Err(error(messages, EncodeErrorKind::NoRoom { needed, left }));
     }
-    let mut appends = Appends { out, lengths: lengths.of.iter(), result: Ok(()) };
+    let mut appends = AppendFrames { out, lengths: lengths.of.iter(), result: Ok(()) };
     messages.each(&mut appends);
     appends.result
 }
 
 /// Appends each frame, with the length that was measured.
-struct Appends<'a, B: ?Sized> {
+struct AppendFrames<'a, B: ?Sized> {
     out: &'a mut B,
     lengths: core::slice::Iter<'a, usize>,
     result: Result<(), EncodeError>,
 }
 
-impl<B: BufMut + ?Sized> VisitMessage for Appends<'_, B> {
+impl<B: BufMut + ?Sized> VisitMessage for AppendFrames<'_, B> {
     fn visit<M: Message + ?Sized>(&mut self, message: &M) {
         let (Some(&needed), Ok(())) = (self.lengths.next(), &self.result) else { return };
         let mut append = Append::new(&mut *self.out, needed);
@@ -240,7 +279,7 @@ impl<B: BufMut + ?Sized> VisitMessage for Appends<'_, B> {
             append.byte1(code.0);
             length -= 1;
         }
-        // `measure` has seen that it fits.
+        // `measure` has checked that the length fits.
         append.int32(u32::try_from(length).unwrap_or(u32::MAX));
         message.write(&mut append);
         if !append.finish() {
@@ -253,7 +292,7 @@ impl<B: BufMut + ?Sized> VisitMessage for Appends<'_, B> {
 mod tests {
     use super::*;
     use crate::buffer::outbox::Outbox;
-    use crate::message::frontend::Query;
+    use crate::message::frontend::{Execute, Query, Sync};
     use alloc::string::String;
     use alloc::vec::Vec;
     use core::cell::Cell;

@@ -4,7 +4,8 @@ use core::fmt;
 
 use crate::basic::text::Text;
 use crate::codec::message::{Direction, Message, Trace};
-use crate::codec::put::{Measure, Put};
+use crate::codec::put::Put;
+use crate::encode::measure::Measure;
 
 impl<M: Message + ?Sized> fmt::Display for Trace<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -37,7 +37,7 @@ macro_rules! message {
 /// Declares a direction: an enum with one variant a message, and `Unknown` for the codes nobody has declared. The messages
 /// that come by the million stand first, before a semicolon, and are decoded where they are used.
 macro_rules! direction {
-    ($(#[$doc:meta])* pub enum $name:ident {
+    ($(#[$doc:meta])* pub enum $name:ident, read by $method:ident {
         $($hot_code:ident => $hot:ident $(<$hot_life:lifetime>)?),+;
         $($code:ident => $message:ident $(<$life:lifetime>)?,)*
     }) => {
@@ -77,6 +77,27 @@ macro_rules! direction {
                     $($crate::MessageCode::$code => $crate::Decode::decode(body).map(Self::$message),)*
                     _ => Ok(Self::Unknown($crate::Frame { code, body })),
                 }
+            }
+        }
+
+        impl<'a> $crate::Frame<'a> {
+            #[doc = concat!("Reads the body as a message of the ", stringify!($method), ".")]
+            ///
+            /// # Errors
+            /// When the body is not what the code promises.
+            #[inline]
+            pub fn $method(self) -> Result<$name<'a>, $crate::DecodeError> {
+                $name::decode(self)
+            }
+        }
+
+        impl $crate::FrameBuf {
+            #[doc = concat!("Reads the body as a message of the ", stringify!($method), ".")]
+            ///
+            /// # Errors
+            /// When the body is not what the code promises.
+            pub fn $method(&self) -> Result<$name<'_>, $crate::DecodeError> {
+                self.frame().$method()
             }
         }
 

@@ -1,3 +1,6 @@
 //! Values sent to the server: parameters of a Bind, arguments of a function call.
 
+pub(crate) mod bindable;
+pub(crate) mod bound;
+pub(crate) mod formats;
 pub(crate) mod params;

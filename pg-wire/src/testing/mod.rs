@@ -86,7 +86,7 @@ mod golden {
     use core::fmt::Debug;
 
     use crate::message::frontend::Initial;
-    use crate::{Decode, Direction, Frame, Message, MessageCode};
+    use crate::{Decode, Direction, Encode, Frame, Message, MessageCode};
 
     /// A message of the server equals its bytes, both ways; its trace is this line; and nothing that is cut out of the
     /// bytes or changed in them panics.

@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use super::error::{Mismatch, RowError, ValueError};
 use super::{Column, FromValue};
+use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
-use crate::codec::field::{FormatCode, Oid};
+use crate::basic::oid::Oid;
 use crate::codec::list::List;
 use crate::codec::values::{Values, ValuesIter};
 use crate::message::backend::{Backend, DataRow, RowDescription};

@@ -35,7 +35,8 @@ pub use error::{Mismatch, RowError, ValueError};
 pub use sql::{Sql, SqlParam};
 pub use text::AsText;
 
-use crate::codec::field::{FormatCode, Oid};
+use crate::basic::enums::FormatCode;
+use crate::basic::oid::Oid;
 
 /// Type and format of a column: what is needed to read its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

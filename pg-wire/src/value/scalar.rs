@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Column, FromValue, Mismatch};
+use crate::basic::enums::FormatCode;
 use crate::basic::oid;
-use crate::codec::field::{FormatCode, Oid};
+use crate::basic::oid::Oid;
 
 /// The bytes of a value of one of these types, and whether they are text.
 ///
@@ -237,7 +238,7 @@ impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::param::params::Bindable;
+    use crate::param::bindable::Bindable;
     use crate::value::AsText;
     use core::fmt::Debug;
 

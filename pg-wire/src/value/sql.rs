@@ -5,8 +5,8 @@ use postgres_types::{FromSql, IsNull, ToSql, Type};
 
 use super::sound::{self, Target};
 use super::{Column, FromValue, Mismatch};
-use crate::codec::field::FormatCode;
-use crate::param::params::{Bindable, Bound};
+use crate::basic::enums::FormatCode;
+use crate::param::{bindable::Bindable, bound::Bound};
 
 /// A value read by [`postgres_types::FromSql`], out of the binary format.
 ///

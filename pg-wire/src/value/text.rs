@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use crate::param::params::{Bindable, Bound};
+use crate::param::{bindable::Bindable, bound::Bound};
 
 /// A value to be bound in its type's text form, where the binary form is not wanted.
 ///

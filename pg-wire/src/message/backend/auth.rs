@@ -3,9 +3,10 @@
 use crate::basic::code::MessageCode;
 use crate::basic::error::DecodeError;
 use crate::basic::text::Text;
+use crate::codec::field::Field;
 use crate::codec::field::Secret;
 use crate::codec::list::Terminated;
-use crate::codec::message::{Decode, Field, Message};
+use crate::codec::message::{Decode, Message};
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 

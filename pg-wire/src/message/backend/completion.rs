@@ -1,7 +1,7 @@
 //! Something is done.
 
+use crate::basic::enums::TransactionStatus;
 use crate::basic::text::Text;
-use crate::codec::field::TransactionStatus;
 use crate::message::macros::message;
 
 message! {

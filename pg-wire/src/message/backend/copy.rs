@@ -1,6 +1,6 @@
 //! A COPY begins.
 
-use crate::codec::field::{CopyFormat, FormatCode};
+use crate::basic::enums::{CopyFormat, FormatCode};
 use crate::codec::list::List;
 use crate::message::macros::message;
 

@@ -25,7 +25,7 @@ pub use startup::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus};
 
 crate::message::macros::direction! {
     /// A message of the server, as [`Frame::backend`](crate::Frame::backend) reads it.
-    pub enum Backend {
+    pub enum Backend, read by backend {
         DATA_ROW => DataRow<'a>, COPY_DATA => CopyData<'a>;
         AUTHENTICATION => Authentication<'a>,
         BACKEND_KEY_DATA => BackendKeyData<'a>,

@@ -1,11 +1,13 @@
 //! Rows, and what is said about them before they come.
 
 use crate::basic::code::MessageCode;
+use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
+use crate::basic::oid::Oid;
 use crate::basic::text::Text;
-use crate::codec::field::{FormatCode, Oid};
+use crate::codec::field::Field;
 use crate::codec::list::List;
-use crate::codec::message::{Decode, Field, Message};
+use crate::codec::message::{Decode, Message};
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 use crate::codec::values::Values;

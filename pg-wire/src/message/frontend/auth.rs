@@ -3,8 +3,9 @@
 use crate::basic::code::MessageCode;
 use crate::basic::error::DecodeError;
 use crate::basic::text::Text;
+use crate::codec::field::Field;
 use crate::codec::field::{Secret, SecretText};
-use crate::codec::message::{Decode, Field, Message};
+use crate::codec::message::{Decode, Message};
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 use crate::message::macros::message;

@@ -1,7 +1,8 @@
 //! The extended query protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync.
 
+use crate::basic::enums::{FormatCode, Target};
+use crate::basic::oid::Oid;
 use crate::basic::text::Text;
-use crate::codec::field::{FormatCode, Oid, Target};
 use crate::codec::list::List;
 use crate::codec::values::Values;
 use crate::message::macros::message;
@@ -115,7 +116,8 @@ mod tests {
     use super::*;
     use crate::basic::error::{DecodeErrorKind, EncodeErrorKind};
     use crate::basic::oid;
-    use crate::codec::message::{Decode, Message};
+    use crate::codec::message::Decode;
+    use crate::encode::frames::Encode;
     use crate::testing::golden_frontend;
     use alloc::vec;
     use alloc::vec::Vec;

@@ -1,6 +1,7 @@
 //! The function call.
 
-use crate::codec::field::{FormatCode, Oid};
+use crate::basic::enums::FormatCode;
+use crate::basic::oid::Oid;
 use crate::codec::list::List;
 use crate::codec::values::Values;
 use crate::message::macros::message;

@@ -5,9 +5,10 @@ use core::fmt;
 use crate::basic::code::MessageCode;
 use crate::basic::error::{DecodeError, DecodeErrorKind, EncodeErrorKind};
 use crate::basic::text::Text;
+use crate::codec::field::Field;
 use crate::codec::field::Secret;
 use crate::codec::list::Terminated;
-use crate::codec::message::{Decode, Field, Message};
+use crate::codec::message::{Decode, Message};
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 
@@ -284,6 +285,7 @@ impl Message for Initial<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::frames::Encode;
     use crate::testing::golden_frontend;
     use alloc::vec::Vec;
 

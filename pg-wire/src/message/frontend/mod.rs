@@ -16,7 +16,7 @@ pub use query::{CopyFail, Query, Terminate};
 
 crate::message::macros::direction! {
     /// A message of the client, as [`Frame::frontend`](crate::Frame::frontend) reads it.
-    pub enum Frontend {
+    pub enum Frontend, read by frontend {
         COPY_DATA => CopyData<'a>, SYNC => Sync;
         BIND => Bind<'a>,
         EXECUTE => Execute<'a>,

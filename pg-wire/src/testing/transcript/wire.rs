@@ -7,7 +7,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::text::{Token, letter};
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::text::Text;
 use crate::codec::message::Direction;
@@ -18,6 +17,7 @@ use crate::message::frontend::{
     CancelRequest, GssEncRequest, GssResponse, Initial, PasswordMessage, SaslInitialResponse, SaslResponse,
     SslRequest, StartupMessage,
 };
+use crate::testing::transcript::text::{Token, letter};
 use crate::{Frame, MessageCode};
 
 type See = fn(&[u8]) -> Result<Seen, DecodeError>;

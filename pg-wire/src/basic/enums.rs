@@ -1,0 +1,100 @@
+//! Integers of the wire whose values have names.
+
+/// Declares an enum for an integer of the wire: one variant for each named value, and `Other` for the rest.
+///
+/// Two values are equal when their integers are equal: `Other` of a named integer equals the named variant.
+macro_rules! wire_enum {
+    ($(#[$doc:meta])* pub enum $name:ident, $method:ident() -> $int:ident {
+        $($(#[$vdoc:meta])* $variant:ident = $value:literal,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub enum $name {
+            $($(#[$vdoc])* $variant,)*
+            /// An integer to which PostgreSQL has given no meaning.
+            Other($int),
+        }
+
+        impl $name {
+            /// The integer on the wire.
+            #[inline]
+            pub fn $method(self) -> $int {
+                match self {
+                    $(Self::$variant => $value,)*
+                    Self::Other(value) => value,
+                }
+            }
+        }
+
+        impl From<$int> for $name {
+            #[inline]
+            fn from(value: $int) -> Self {
+                match value {
+                    $($value => Self::$variant,)*
+                    value => Self::Other(value),
+                }
+            }
+        }
+
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                self.$method() == other.$method()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl core::hash::Hash for $name {
+            fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+                self.$method().hash(state);
+            }
+        }
+    };
+}
+
+wire_enum! {
+    /// The format of a value: text, or the binary form of its type.
+    ///
+    /// Int16 on the wire.
+    #[derive(Default)]
+    pub enum FormatCode, code() -> u16 {
+        /// 0: the type's text form, in the session's client encoding.
+        #[default]
+        Text = 0,
+        /// 1: the type's binary form, as its send function writes it.
+        Binary = 1,
+    }
+}
+
+wire_enum! {
+    /// The kind of object that a name denotes. Byte1 on the wire.
+    pub enum Target, byte() -> u8 {
+        /// `S`: a prepared statement.
+        Statement = b'S',
+        /// `P`: a portal.
+        Portal = b'P',
+    }
+}
+
+wire_enum! {
+    /// The transaction status of a session. Byte1 on the wire.
+    pub enum TransactionStatus, byte() -> u8 {
+        /// `I`: not in a transaction block.
+        Idle = b'I',
+        /// `T`: in a transaction block.
+        InTransaction = b'T',
+        /// `E`: in a failed transaction block. The server rejects every statement until the block ends.
+        Failed = b'E',
+    }
+}
+
+wire_enum! {
+    /// The overall format of a COPY. Int8 on the wire.
+    pub enum CopyFormat, byte() -> u8 {
+        /// 0: rows of text, separated by newlines.
+        Text = 0,
+        /// 1: binary.
+        Binary = 1,
+    }
+}

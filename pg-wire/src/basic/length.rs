@@ -1,0 +1,5 @@
+//! The longest message.
+
+/// Longest message in bytes, without its code: the most that the length field can hold. The field is a signed Int32 and
+/// counts its own four bytes.
+pub(crate) const LONGEST: usize = i32::MAX as usize;

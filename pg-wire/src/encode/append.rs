@@ -1,0 +1,56 @@
+//! The writer for any [`BufMut`].
+
+use bytes::BufMut;
+
+use crate::basic::error::EncodeErrorKind;
+use crate::basic::text::Text;
+use crate::codec::put::Put;
+
+/// Writes to a [`BufMut`] field by field, and never more bytes than were measured before.
+pub(crate) struct Append<'a, B: ?Sized> {
+    out: &'a mut B,
+    left: usize,
+    overrun: bool,
+}
+
+impl<'a, B: BufMut + ?Sized> Append<'a, B> {
+    pub(crate) fn new(out: &'a mut B, length: usize) -> Self {
+        Self { out, left: length, overrun: false }
+    }
+
+    /// Fills the frame with zeros up to the length in its header, and returns whether it had that length already.
+    pub(crate) fn finish(self) -> bool {
+        self.out.put_bytes(0, self.left);
+        !self.overrun && self.left == 0
+    }
+}
+
+impl<B: BufMut + ?Sized> Put for Append<'_, B> {
+    fn byte1(&mut self, value: u8) {
+        self.bytes(&[value]);
+    }
+    fn int16(&mut self, value: u16) {
+        self.bytes(&value.to_be_bytes());
+    }
+    fn int32(&mut self, value: u32) {
+        self.bytes(&value.to_be_bytes());
+    }
+    fn text(&mut self, value: Text<'_>) {
+        // Measuring found no NUL, but the message may return another string now.
+        self.overrun |= memchr::memchr(0, value.as_bytes()).is_some();
+        self.bytes(value.as_bytes());
+        self.bytes(&[0]);
+    }
+    fn refuse(&mut self, _: EncodeErrorKind) {
+        self.overrun = true;
+    }
+    fn bytes(&mut self, value: &[u8]) {
+        match self.left.checked_sub(value.len()) {
+            Some(left) if !self.overrun => {
+                self.left = left;
+                self.out.put_slice(value);
+            }
+            _ => self.overrun = true,
+        }
+    }
+}

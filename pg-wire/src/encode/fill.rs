@@ -1,0 +1,336 @@
+//! The writer of the fast path: one frame into room that exists already.
+
+use crate::basic::code::MessageCode;
+use crate::basic::error::EncodeErrorKind;
+use crate::basic::hint::cold_path;
+use crate::basic::length::LONGEST;
+use crate::basic::short;
+use crate::basic::text::Text;
+use crate::codec::put::{ParamValues, Put, write_common_format, write_params};
+use crate::encode::measure::{Extent, sendable};
+use crate::param::bindable::Bindable;
+use crate::param::formats::{Formats, Mixed};
+use crate::param::params::{Params, VisitParam};
+
+/// Writes one frame to the beginning of a slice, and detects whether it fits and can be sent.
+///
+/// The frame is valid only if [`Extent::is_sendable`] returns true for the same message.
+pub(crate) struct Fill<'a> {
+    /// The length field, written last.
+    field: &'a mut [u8; 4],
+    /// Bytes from the length field to the end of the slice.
+    room: usize,
+    /// The part that is not written yet; empty after a field that did not fit.
+    rest: &'a mut [u8],
+    refused: bool,
+}
+
+impl<'a> Fill<'a> {
+    /// Starts a frame: writes the code, if there is one, and reserves the length field. The body follows.
+    #[inline(always)]
+    pub(crate) fn frame(code: Option<MessageCode>, room: &'a mut [u8]) -> Option<Self> {
+        let room = match code {
+            Some(code) => {
+                let ([first], room) = room.split_first_chunk_mut()?;
+                *first = code.0;
+                room
+            }
+            None => room,
+        };
+        let (field, rest) = room.split_first_chunk_mut()?;
+        Some(Self { field, room: rest.len(), rest, refused: false })
+    }
+
+    /// Ends the frame: writes its length, and returns the unused part of the slice. `None` if the frame does not fit or cannot be
+    /// sent.
+    #[inline(always)]
+    pub(crate) fn finish(self) -> Option<&'a mut [u8]> {
+        let length = 4 + self.room - self.rest.len();
+        if self.refused || length > LONGEST {
+            return None;
+        }
+        *self.field = (length as u32).to_be_bytes();
+        Some(self.rest)
+    }
+
+    /// Parameters whose formats and lengths the compiler knows: the format codes are written first, then the values.
+    #[inline(always)]
+    fn known_params<T: Params>(&mut self, params: &T) {
+        // One code for each parameter is written even if a single code turns out to be enough: the next field then overwrites
+        // them. There is room for the codes in every message that fits, because a value takes more bytes than a code.
+        let Ok(count) = u16::try_from(params.count()) else { return self.fail() };
+        let rest = core::mem::take(&mut self.rest);
+        let Some(room) = rest.get_mut(2..2 + 2 * usize::from(count)) else { return self.fail() };
+        let mut codes = FormatCodes::new(room);
+        params.each(&mut codes);
+        let Some(formats) = codes.finish() else { return self.fail() };
+        self.rest = rest;
+        self.format_list(formats, count);
+        params.each(&mut ParamValues(self));
+    }
+
+    /// Both counts, and the format codes between them: skipped if each parameter has its own code, because these are written
+    /// already.
+    #[inline(always)]
+    fn format_list(&mut self, formats: Formats, count: u16) {
+        match formats.in_common() {
+            Ok(format) => write_common_format(format, self),
+            Err(Mixed) => {
+                self.int16(count);
+                self.take(2 * usize::from(count));
+            }
+        }
+        self.int16(count);
+    }
+
+    #[inline(always)]
+    fn fail(&mut self) {
+        cold_path();
+        self.refused = true;
+    }
+
+    /// The next `length` bytes of the room.
+    #[inline(always)]
+    fn take(&mut self, length: usize) -> Option<&mut [u8]> {
+        match core::mem::take(&mut self.rest).split_at_mut_checked(length) {
+            Some((head, rest)) => {
+                self.rest = rest;
+                Some(head)
+            }
+            None => {
+                self.fail();
+                None
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store<const N: usize>(&mut self, value: [u8; N]) {
+        if let Some(room) = self.take(N) {
+            room.copy_from_slice(&value);
+        }
+    }
+}
+
+// All inlined: behind a call, the state of the writer would have to live in memory instead of registers.
+impl Put for Fill<'_> {
+    #[inline(always)]
+    fn byte1(&mut self, value: u8) {
+        self.store([value]);
+    }
+    #[inline(always)]
+    fn int16(&mut self, value: u16) {
+        self.store(value.to_be_bytes());
+    }
+    #[inline(always)]
+    fn int32(&mut self, value: u32) {
+        self.store(value.to_be_bytes());
+    }
+    #[inline(always)]
+    fn text(&mut self, value: Text<'_>) {
+        let value = sendable(value.as_bytes());
+        let mut clean = true;
+        if let Some((nul, room)) = self.take(value.len() + 1).and_then(<[u8]>::split_last_mut) {
+            *nul = 0;
+            clean = short::copy_text(room, value);
+        }
+        self.refused |= !clean;
+    }
+    #[inline(always)]
+    fn bytes(&mut self, value: &[u8]) {
+        let value = sendable(value);
+        if let Some(room) = self.take(value.len()) {
+            short::copy(room, value);
+        }
+    }
+    #[inline(always)]
+    fn counted(&mut self, length: u32, value: &[u8]) {
+        let value = sendable(value);
+        if let Some((field, room)) = self.take(4 + value.len()).and_then(<[u8]>::split_first_chunk_mut) {
+            *field = length.to_be_bytes();
+            short::copy(room, value);
+        }
+    }
+    #[inline(always)]
+    fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
+        match value.bound().as_bytes() {
+            None => self.int32(u32::MAX),
+            Some(value) => {
+                let value = sendable(value);
+                self.counted(value.len() as u32, value);
+            }
+        }
+    }
+    #[inline(always)]
+    fn params<T: Params>(&mut self, params: &T) {
+        if T::KNOWN {
+            return self.known_params(params);
+        }
+        let rest = core::mem::take(&mut self.rest);
+        let length = params.write_to(rest).or_else(|| write_one_by_one(params, rest));
+        match length.and_then(|length| rest.get_mut(length..)) {
+            Some(rest) => self.rest = rest,
+            None => self.fail(),
+        }
+    }
+    #[inline(always)]
+    fn refuse(&mut self, _: EncodeErrorKind) {
+        self.refused = true;
+    }
+}
+
+/// Writes the format code of each parameter into its place.
+struct FormatCodes<'a> {
+    places: core::slice::IterMut<'a, [u8; 2]>,
+    formats: Formats,
+    /// There were more parameters than places.
+    more: bool,
+}
+
+impl<'a> FormatCodes<'a> {
+    #[inline(always)]
+    fn new(room: &'a mut [u8]) -> Self {
+        Self { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default(), more: false }
+    }
+
+    /// The formats that occur; `None` if the number of parameters differs from their count.
+    #[inline(always)]
+    fn finish(self) -> Option<Formats> {
+        (!self.more && self.places.len() == 0).then_some(self.formats)
+    }
+}
+
+impl VisitParam for FormatCodes<'_> {
+    #[inline(always)]
+    fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
+        let format = Formats::of(value.format());
+        self.formats.add(format);
+        match self.places.next() {
+            Some(place) => *place = format.code(),
+            None => self.more = true,
+        }
+    }
+}
+
+/// Writes parameters field by field to the beginning of `room`, visiting each parameter as often as that takes, and returns the
+/// number of bytes. `None` if they do not fit or cannot be sent.
+#[cold]
+#[inline(never)]
+fn write_one_by_one<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize> {
+    let mut extent = Extent::default();
+    write_params(params, &mut extent);
+    extent.within(room.len())?;
+    let all = room.len();
+    let mut fill = Fill { field: &mut [0; 4], room: all, rest: room, refused: false };
+    write_params(params, &mut fill);
+    let length = all - fill.finish()?.len();
+    extent.is_sendable().then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::basic::enums::FormatCode;
+    use crate::codec::put::write_formats;
+    use crate::encode::measure::Measure;
+    use crate::params;
+    use alloc::boxed::Box;
+    use alloc::string::String;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn written<T: Params>(params: T) -> Vec<u8> {
+        let mut measure = Measure::default();
+        write_params(&params, &mut measure);
+        let mut extent = Extent::default();
+        write_params(&params, &mut extent);
+        assert_eq!(extent.within(usize::MAX), Some(measure.length));
+        // One field after the other, as whoever does not know better writes them.
+        let mut bytes = vec![0; measure.length + 4];
+        let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
+        write_params(&params, &mut fill);
+        assert_eq!(fill.finish(), Some(&mut [][..]));
+        // With no room to spare, and with enough for a code for each before it is known whether one does for all.
+        for spare in [0, 1, 2 * params.count(), 2 * params.count() + 100] {
+            let mut room = vec![0xee; bytes.len() + spare];
+            let mut fill = Fill::frame(None, &mut room).expect("there is room");
+            fill.params(&params);
+            assert_eq!(fill.finish().map(|rest| rest.len()), Some(spare), "{spare} to spare");
+            assert_eq!(room.get(..bytes.len()), Some(&bytes[..]), "{spare} to spare");
+        }
+        for short in 4..bytes.len() {
+            let mut room = vec![0; short];
+            let mut fill = Fill::frame(None, &mut room).expect("there is room for the length");
+            fill.params(&params);
+            assert_eq!(fill.finish(), None, "{short} bytes for {}", bytes.len());
+        }
+        bytes.split_off(4)
+    }
+
+    #[test]
+    fn all_text_sends_no_format_code() {
+        assert_eq!(written(("a", String::from("b"))), b"\0\0\0\x02\0\0\0\x01a\0\0\0\x01b");
+        assert_eq!(written(()), b"\0\0\0\0");
+    }
+
+    #[test]
+    fn all_binary_sends_one() {
+        assert_eq!(written((1i16, true)), b"\0\x01\0\x01\0\x02\0\0\0\x02\0\x01\0\0\0\x01\x01");
+    }
+
+    #[test]
+    fn mixed_sends_one_each() {
+        assert_eq!(written((1i16, "a")), b"\0\x02\0\x01\0\0\0\x02\0\0\0\x02\0\x01\0\0\0\x01a");
+    }
+
+    #[test]
+    fn a_null_goes_along_with_the_others() {
+        let null = b"\xff\xff\xff\xff";
+        assert_eq!(
+            written((1i16, None::<&str>)),
+            [&b"\0\x01\0\x01\0\x02\0\0\0\x02\0\x01"[..], null].concat()
+        );
+        assert_eq!(written(("a", None::<i16>)), [&b"\0\0\0\x02\0\0\0\x01a"[..], null].concat());
+        assert_eq!(written((None::<i16>,)), [&b"\0\0\0\x01"[..], null].concat());
+    }
+
+    #[test]
+    fn formats_are_told_one_by_one_however_many_there_are() {
+        for count in [2usize, 63, 64, 65, 300] {
+            let values: Vec<Box<dyn Bindable>> = (0..count)
+                .map(|at| if at % 3 == 0 { Box::new(7i32) as Box<dyn Bindable> } else { Box::new("x") })
+                .collect();
+            let bytes = written(values);
+            let codes = bytes[2..].as_chunks::<2>().0.iter().take(count);
+            assert_eq!(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])), count);
+            for (at, code) in codes.enumerate() {
+                assert_eq!(*code, [0, u8::from(at % 3 == 0)], "{at} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn tuples_slices_and_dynamic_ones_are_the_same() {
+        let tuple = written((7i32, "x", Some(1.5f64), None::<bool>));
+        let dynamic: &[&dyn Bindable] = &[&7i32, &"x", &Some(1.5f64), &None::<bool>];
+        assert_eq!(written(dynamic), tuple);
+        assert_eq!(written(params![7i32, "x", Some(1.5f64), None::<bool>]), tuple);
+        assert_eq!(written([1i32, 2]), written((1i32, 2i32)));
+        assert_eq!(written(vec![1i32, 2]), written((1i32, 2i32)));
+    }
+
+    #[test]
+    fn result_formats_are_compacted_too() {
+        use FormatCode::{Binary, Text};
+        let written = |formats: &[FormatCode]| {
+            let mut bytes = [0; 12];
+            let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
+            write_formats(formats, &mut fill);
+            bytes[4..].to_vec()
+        };
+        assert_eq!(written(&[]), [0; 8]);
+        assert_eq!(written(&[Text, Text]), [0; 8]);
+        assert_eq!(written(&[Binary, Binary, Binary])[..4], [0, 1, 0, 1]);
+        assert_eq!(written(&[Binary, Text])[..6], [0, 2, 0, 1, 0, 0]);
+    }
+}

@@ -1,0 +1,137 @@
+//! The two writers that count bytes.
+
+use crate::basic::error::EncodeErrorKind;
+use crate::basic::length::LONGEST;
+use crate::basic::text::Text;
+use crate::codec::put::{Put, write_params};
+use crate::param::bindable::Bindable;
+use crate::param::params::Params;
+
+/// Counts bytes exactly, and keeps the first refusal.
+#[derive(Default)]
+pub(crate) struct Measure {
+    /// Bytes of the body.
+    pub(crate) length: usize,
+    /// The reason why the message cannot be sent.
+    pub(crate) refusal: Option<EncodeErrorKind>,
+}
+
+impl Measure {
+    /// The reason why the message cannot be sent: the refusal, or else its length.
+    #[cold]
+    pub(crate) fn kind(self) -> EncodeErrorKind {
+        let length = self.length.saturating_add(4);
+        self.refusal.unwrap_or(EncodeErrorKind::MessageTooLong { length })
+    }
+}
+
+impl Put for Measure {
+    #[inline]
+    fn byte1(&mut self, _: u8) {
+        self.bytes(&[0; 1]);
+    }
+    #[inline]
+    fn int16(&mut self, _: u16) {
+        self.bytes(&[0; 2]);
+    }
+    #[inline]
+    fn int32(&mut self, _: u32) {
+        self.bytes(&[0; 4]);
+    }
+    #[inline]
+    fn text(&mut self, value: Text<'_>) {
+        if memchr::memchr(0, value.as_bytes()).is_some() {
+            self.refuse(EncodeErrorKind::Nul);
+        }
+        self.bytes(value.as_bytes());
+        self.bytes(&[0]);
+    }
+    #[inline]
+    fn bytes(&mut self, value: &[u8]) {
+        // Saturating: slices may overlap, so their lengths can add up to more than the address space.
+        self.length = self.length.saturating_add(value.len());
+    }
+    #[cold]
+    fn refuse(&mut self, reason: EncodeErrorKind) {
+        self.refusal.get_or_insert(reason);
+    }
+}
+
+/// Counts bytes for the fast path: an upper bound that the optimiser can compute at compile time for most messages.
+///
+/// Ignores refusals, because [`Fill`](crate::encode::fill::Fill) reports them while it writes. Of parameters whose length needs a
+/// call each, counts only the two Int16 counts.
+#[derive(Default)]
+pub(crate) struct Extent {
+    length: usize,
+    /// All lengths that are not constants, combined by OR: if this is at most `LONGEST`, so is each of them.
+    bits: usize,
+}
+
+impl Extent {
+    /// The number of bytes, if at most `room`.
+    #[inline(always)]
+    pub(crate) fn within(&self, room: usize) -> Option<usize> {
+        (self.length <= room).then_some(self.length)
+    }
+
+    /// Whether no field is longer than a message.
+    ///
+    /// Call this after writing: checked earlier, the optimiser removes the masks in [`sendable`] and can no longer prove that
+    /// the sum of the lengths does not overflow.
+    #[inline(always)]
+    pub(crate) fn is_sendable(&self) -> bool {
+        self.bits <= LONGEST
+    }
+
+    #[inline(always)]
+    pub(crate) fn add(&mut self, length: usize) {
+        self.length = self.length.wrapping_add(length);
+    }
+}
+
+/// The bytes, with a length that the optimiser knows to be below 2³². It then knows that no sum of lengths overflows, and
+/// that each field fits where their sum fits.
+///
+/// Precondition: `bytes.len()` is at most `LONGEST`, as [`Extent::is_sendable`] checks before the frame is used.
+#[inline(always)]
+pub(crate) fn sendable(bytes: &[u8]) -> &[u8] {
+    bytes.get(..bytes.len() as u32 as usize).unwrap_or_default()
+}
+
+// All inlined: the length of most messages is then a constant, or a sum of two or three lengths.
+impl Put for Extent {
+    #[inline(always)]
+    fn byte1(&mut self, _: u8) {
+        self.add(1);
+    }
+    #[inline(always)]
+    fn int16(&mut self, _: u16) {
+        self.add(2);
+    }
+    #[inline(always)]
+    fn int32(&mut self, _: u32) {
+        self.add(4);
+    }
+    #[inline(always)]
+    fn text(&mut self, value: Text<'_>) {
+        self.bytes(value.as_bytes());
+        self.add(1);
+    }
+    #[inline(always)]
+    fn bytes(&mut self, value: &[u8]) {
+        self.bits |= value.len();
+        self.add(sendable(value).len());
+    }
+    #[inline(always)]
+    fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
+        self.add(4);
+        if let Some(value) = value.bound().as_bytes() {
+            self.bytes(value);
+        }
+    }
+    #[inline(always)]
+    fn params<T: Params>(&mut self, params: &T) {
+        if T::KNOWN { write_params(params, self) } else { self.add(4) }
+    }
+}

@@ -1,0 +1,173 @@
+//! The trait of values that can be sent, and its implementations for Rust's own types.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::basic::enums::FormatCode;
+use crate::param::bound::{Bound, Written, write_null};
+
+/// A value that can be a parameter of a statement or an argument of a function.
+///
+/// | Rust | PostgreSQL | format |
+/// | --- | --- | --- |
+/// | `bool` | `bool` | binary |
+/// | `i16`, `i32`, `i64` | `int2`, `int4`, `int8` | binary |
+/// | `u32` | `oid` | binary |
+/// | `f32`, `f64` | `float4`, `float8` | binary |
+/// | `str`, `String`, `Cow<str>` | any type, in its text form | text |
+/// | `[u8]`, `Vec<u8>`, `Bytes` | `bytea` | binary |
+/// | `uuid::Uuid` | `uuid` | binary |
+/// | `Option<T>` | as `T`, or NULL | |
+/// | [`AsText`](crate::value::AsText) | any of the types above | text |
+///
+/// The binary form must be that of the parameter's type, and neither this crate nor the server checks that: the server
+/// knows only the length of the value. It rejects an `i32` for an `int8`, but it reads an `i64` for a `float8`, for a
+/// `timestamp` or for an untyped `$1` (which is `text`) as **another value**. Where the statement does not make the type
+/// obvious, cast (`$1::int4`), name the type with [`ParseBuilder::param_types`](crate::ParseBuilder::param_types), or bind
+/// text.
+///
+/// To bind a type of your own, return its bytes: by value up to 16 bytes, borrowed beyond.
+///
+/// ```
+/// use pg_wire::{Bindable, Bound};
+///
+/// /// A `point`: two float8.
+/// struct Point { x: f64, y: f64 }
+///
+/// impl Bindable for Point {
+///     fn bound(&self) -> Bound<'_> {
+///         let mut bytes = [0; 16];
+///         bytes[..8].copy_from_slice(&self.x.to_be_bytes());
+///         bytes[8..].copy_from_slice(&self.y.to_be_bytes());
+///         Bound::from(bytes)
+///     }
+/// }
+/// ```
+pub trait Bindable {
+    /// The value as it goes on the wire. Called more than once for each message, and must return the same each time.
+    fn bound(&self) -> Bound<'_>;
+
+    /// The format of [`bound`](Self::bound), without its bytes. Implementations need not provide this method.
+    #[doc(hidden)]
+    #[inline]
+    fn format(&self) -> Option<FormatCode> {
+        self.bound().format()
+    }
+
+    /// Writes [`bound`](Self::bound) to the beginning of `room` in the form that a Bind has, Int32 length (-1 for NULL)
+    /// and the bytes, and returns the number of bytes. Implementations need not provide this method.
+    ///
+    /// Behind `dyn Bindable` this is one call that stores a few bytes; `bound` would return a whole [`Bound`] through
+    /// memory.
+    #[doc(hidden)]
+    #[inline]
+    fn write_to(&self, room: &mut [u8]) -> Written {
+        self.bound().write_to(room)
+    }
+}
+
+macro_rules! bind_number {
+    ($($type:ty),*) => {
+        $(impl Bindable for $type {
+            #[inline(always)]
+            fn bound(&self) -> Bound<'_> {
+                Bound::from(self.to_be_bytes())
+            }
+        })*
+    };
+}
+
+bind_number!(i16, i32, i64, u32, f32, f64);
+
+impl Bindable for bool {
+    #[inline(always)]
+    fn bound(&self) -> Bound<'_> {
+        Bound::from([u8::from(*self)])
+    }
+}
+
+#[cfg(feature = "uuid")]
+impl Bindable for uuid::Uuid {
+    #[inline(always)]
+    fn bound(&self) -> Bound<'_> {
+        Bound::from(*self.as_bytes())
+    }
+}
+
+macro_rules! bind_bytes {
+    ($($form:ident $type:ty),*) => {
+        $(impl Bindable for $type {
+            #[inline(always)]
+            fn bound(&self) -> Bound<'_> {
+                Bound::$form(self)
+            }
+        })*
+    };
+}
+
+bind_bytes!(text str, text String, binary [u8], binary Vec<u8>, binary bytes::Bytes);
+
+impl Bindable for Cow<'_, str> {
+    #[inline(always)]
+    fn bound(&self) -> Bound<'_> {
+        Bound::text(self.as_bytes())
+    }
+}
+
+impl<const N: usize> Bindable for [u8; N] {
+    #[inline(always)]
+    fn bound(&self) -> Bound<'_> {
+        Bound::binary(self)
+    }
+}
+
+macro_rules! bind_through {
+    ($($pointer:ty),*) => {
+        $(impl<T: Bindable + ?Sized> Bindable for $pointer {
+            #[inline(always)]
+            fn bound(&self) -> Bound<'_> {
+                (**self).bound()
+            }
+            #[inline(always)]
+            fn format(&self) -> Option<FormatCode> {
+                (**self).format()
+            }
+            #[inline(always)]
+            fn write_to(&self, room: &mut [u8]) -> Written {
+                (**self).write_to(room)
+            }
+        })*
+    };
+}
+
+bind_through!(&T, Box<T>);
+
+impl<T: Bindable> Bindable for Option<T> {
+    #[inline(always)]
+    fn bound(&self) -> Bound<'_> {
+        match self {
+            Some(value) => value.bound(),
+            None => Bound::NULL,
+        }
+    }
+    #[inline(always)]
+    fn format(&self) -> Option<FormatCode> {
+        self.as_ref().and_then(T::format)
+    }
+    #[inline(always)]
+    fn write_to(&self, room: &mut [u8]) -> Written {
+        match self {
+            Some(value) => value.write_to(room),
+            None => write_null(room),
+        }
+    }
+}
+
+impl Bindable for Bound<'_> {
+    #[inline(always)]
+    fn bound(&self) -> Bound<'_> {
+        *self
+    }
+}

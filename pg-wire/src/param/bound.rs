@@ -1,0 +1,169 @@
+//! One value in the form in which it is sent.
+
+use crate::basic::enums::FormatCode;
+use crate::basic::length::LONGEST;
+use crate::basic::short;
+use crate::param::formats::Formats;
+
+/// A value as it goes on the wire: its bytes, or NULL, and their format. What a [`Bindable`](crate::Bindable) returns.
+///
+/// Up to 16 bytes are stored inside; longer values are borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound<'a> {
+    format: FormatCode,
+    repr: Repr<'a>,
+}
+
+/// One variant for each size, so that a copy of the bytes has a constant length and compiles to stores.
+#[derive(Clone, Copy, Debug)]
+enum Repr<'a> {
+    Null,
+    One(Aligned<1>),
+    Two(Aligned<2>),
+    Four(Aligned<4>),
+    Eight(Aligned<8>),
+    Sixteen(Aligned<16>),
+    Borrowed(&'a [u8]),
+}
+
+/// Aligned, so that the bytes do not share a word with the enum's tag: a word written by one store can then be read by
+/// one load (store forwarding).
+#[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
+struct Aligned<const N: usize>([u8; N]);
+
+impl<'a> Bound<'a> {
+    /// NULL, which is valid in every format.
+    pub const NULL: Bound<'static> = Bound { format: FormatCode::Text, repr: Repr::Null };
+
+    /// A value in its type's text form.
+    #[inline(always)]
+    pub fn text(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self { format: FormatCode::Text, repr: Repr::Borrowed(text.as_ref()) }
+    }
+
+    /// A value in its type's binary form.
+    #[inline(always)]
+    pub fn binary(bytes: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self { format: FormatCode::Binary, repr: Repr::Borrowed(bytes.as_ref()) }
+    }
+
+    #[inline(always)]
+    fn fixed(repr: Repr<'a>) -> Self {
+        Self { format: FormatCode::Binary, repr }
+    }
+
+    /// The bytes; `None` is NULL.
+    #[inline(always)]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.repr {
+            Repr::Null => None,
+            Repr::One(Aligned(bytes)) => Some(bytes),
+            Repr::Two(Aligned(bytes)) => Some(bytes),
+            Repr::Four(Aligned(bytes)) => Some(bytes),
+            Repr::Eight(Aligned(bytes)) => Some(bytes),
+            Repr::Sixteen(Aligned(bytes)) => Some(bytes),
+            Repr::Borrowed(bytes) => Some(bytes),
+        }
+    }
+
+    /// The format of the bytes; `None` for NULL, which has no format of its own.
+    #[inline(always)]
+    pub fn format(&self) -> Option<FormatCode> {
+        if matches!(self.repr, Repr::Null) { None } else { Some(self.format) }
+    }
+
+    /// See [`Bindable::write_to`](crate::Bindable::write_to).
+    #[inline(always)]
+    pub(crate) fn write_to(&self, room: &mut [u8]) -> Written {
+        // One arm for each size: when inlined, the length is a constant.
+        match &self.repr {
+            Repr::Null => write_null(room),
+            Repr::One(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Two(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Four(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Eight(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Sixteen(Aligned(bytes)) => write_fixed(bytes, room),
+            Repr::Borrowed(bytes) => {
+                let Some((field, room)) = room.split_first_chunk_mut() else { return Written::NO_ROOM };
+                match room.get_mut(..bytes.len()) {
+                    Some(room) if bytes.len() <= LONGEST => {
+                        *field = (bytes.len() as u32).to_be_bytes();
+                        short::copy(room, bytes);
+                        Written::new(4 + bytes.len(), Some(self.format))
+                    }
+                    _ => Written::NO_ROOM,
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn write_null(room: &mut [u8]) -> Written {
+    let Some(room) = room.first_chunk_mut() else { return Written::NO_ROOM };
+    *room = [0xff; 4];
+    Written::new(4, None)
+}
+
+#[inline(always)]
+fn write_fixed<const N: usize>(bytes: &[u8; N], room: &mut [u8]) -> Written {
+    let fields = room.get_mut(..4 + N).and_then(<[u8]>::split_first_chunk_mut);
+    let Some((field, room)) = fields else { return Written::NO_ROOM };
+    *field = (N as u32).to_be_bytes();
+    room.copy_from_slice(bytes);
+    Written::new(4 + N, Some(FormatCode::Binary))
+}
+
+macro_rules! fixed {
+    ($($size:literal $variant:ident),*) => {
+        $(impl From<[u8; $size]> for Bound<'_> {
+            /// A value in its type's binary form.
+            #[inline(always)]
+            fn from(bytes: [u8; $size]) -> Self {
+                Self::fixed(Repr::$variant(Aligned(bytes)))
+            }
+        })*
+    };
+}
+
+fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
+
+/// Result of [`Bindable::write_to`](crate::Bindable::write_to): the number of bytes written, and their format.
+///
+/// One register wide: the length in the lower half, the [`Formats`] in the upper half.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Written(u64);
+
+impl Written {
+    /// No bytes and no format: the start of a sum.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// The value does not fit, or is longer than any message: a length that exceeds every buffer.
+    const NO_ROOM: Self = Self(u32::MAX as u64);
+
+    /// Precondition: `length` is at most the length of a message.
+    #[inline(always)]
+    fn new(length: usize, format: Option<FormatCode>) -> Self {
+        Self(length as u64 | u64::from(Formats::of(format).0) << 32)
+    }
+
+    /// Number of bytes.
+    #[inline(always)]
+    pub(crate) fn length(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    /// Format of the bytes.
+    #[inline(always)]
+    pub(crate) fn formats(self) -> Formats {
+        Formats((self.0 >> 32) as u32)
+    }
+
+    /// Adds the formats of another value. The length of the result has no meaning.
+    #[inline(always)]
+    pub(crate) fn add_formats(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}

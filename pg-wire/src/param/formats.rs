@@ -1,0 +1,54 @@
+//! Format codes of the parameters of one message.
+
+use crate::basic::enums::FormatCode;
+
+/// The formats that occur among parameters: none, text, binary, or both. A NULL has no format.
+///
+/// One bit for text and one for binary, so that the formats of two parameters combine with one OR. With two `bool`s the
+/// compiler emits a jump table for each test of a format.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Formats(pub(crate) u32);
+
+const TEXT: u32 = 1;
+/// The upper half of this word is the format code on the wire, in little-endian order.
+const BINARY: u32 = 1 << 24;
+
+impl Formats {
+    /// The format of one parameter; `None` for NULL.
+    #[inline(always)]
+    pub(crate) fn of(format: Option<FormatCode>) -> Self {
+        Self(match format {
+            None => 0,
+            Some(FormatCode::Text) => TEXT,
+            Some(_) => BINARY,
+        })
+    }
+
+    /// Adds the formats of further parameters.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, others: Self) {
+        self.0 |= others.0;
+    }
+
+    /// The format code of one parameter, as on the wire; for NULL the code of text.
+    #[inline(always)]
+    pub(crate) fn code(self) -> [u8; 2] {
+        ((self.0 >> 16) as u16).to_le_bytes()
+    }
+
+    /// The shortest list of format codes that says the same: empty for all text, one code for all binary.
+    ///
+    /// # Errors
+    /// [`Mixed`] when each parameter needs its own code.
+    #[inline(always)]
+    pub(crate) fn in_common(self) -> Result<Option<FormatCode>, Mixed> {
+        match self.0 {
+            BINARY => Ok(Some(FormatCode::Binary)),
+            0 | TEXT => Ok(None),
+            _ => Err(Mixed),
+        }
+    }
+}
+
+/// Some parameters are text and some are binary: each needs its own format code.
+pub(crate) struct Mixed;
