@@ -8,7 +8,7 @@ use pg_wire::backend::ServerError;
 
 use crate::address::Address;
 use crate::config::{Host, TargetSessionAttrs};
-use crate::error::{AuthError, ConfigError, Refusal};
+use crate::error::{AuthError, ConfigError, PolicyError, Refusal};
 use crate::link::Link;
 use crate::tls::TlsError;
 
@@ -98,6 +98,12 @@ impl ConnectError {
     /// Whether the server refused the login by an error of its own, before AuthenticationOk.
     pub(super) fn is_refused_login(&self) -> bool {
         self.0.refused && matches!(self.auth_error(), Some(AuthError::Server(Refusal::Response(_))))
+    }
+
+    /// Whether a password or a token was kept back because the connection has no TLS.
+    pub(super) fn lacks_tls(&self) -> bool {
+        use PolicyError::{CleartextPassword, TokenInClear};
+        matches!(self.auth_error(), Some(AuthError::Policy(CleartextPassword | TokenInClear)))
     }
 
     pub(super) fn refused(mut self, refused: bool) -> Self {
