@@ -291,7 +291,8 @@ fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsE
 fn may_retry(error: &ConnectError, first: Link) -> bool {
     let tried = error.place().and_then(|place| place.link);
     match error.kind() {
-        ConnectErrorKind::Tls(_) => true,
+        // In clear a mistyped name of a file would remain unnoticed.
+        ConnectErrorKind::Tls(error) => !error.is_of_settings(),
         ConnectErrorKind::Auth(_) if first == Link::Tcp && error.lacks_tls() => true,
         // A server that declined TLS has been tried in clear already.
         ConnectErrorKind::Auth(_) => error.is_refused_login() && tried == Some(first),

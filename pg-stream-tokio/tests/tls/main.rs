@@ -280,6 +280,36 @@ fn a_version_that_rustls_does_not_speak_is_an_error() {
 }
 
 #[test]
+fn a_setting_that_cannot_be_honoured_does_not_end_in_clear() {
+    run(async {
+        let made = Certificates::new();
+        for server in [Server::start(Some(made.acceptor())).await, Server::start(None).await] {
+            let prefer = || server.config().sslmode(SslMode::Prefer);
+            let demands_tls = session(&prefer()).await.tls.is_some();
+            let mut no_file = prefer();
+            no_file.tls.root = Some(RootCert::File("/nonexistent/root.crt".into()));
+            let mut no_key = prefer();
+            no_key.tls.cert = Some(made.client());
+            let mut directory = prefer();
+            directory.tls.root = Some(RootCert::File(std::env::temp_dir()));
+            let mut too_old = prefer();
+            too_old.tls.min_version = Some(TlsVersion::V1_0);
+            too_old.tls.max_version = Some(TlsVersion::V1_1);
+            for config in [no_file, no_key, directory, too_old] {
+                // Nothing of it matters where the server has no TLS.
+                if demands_tls {
+                    let error = refusal(&config).await;
+                    assert!(matches!(error.kind(), ConnectErrorKind::Tls(_)), "{error}");
+                    assert!(error.earlier().is_empty(), "{error}");
+                } else {
+                    session(&config).await;
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn a_password_that_may_not_go_in_clear_goes_through_tls() {
     run(async {
         let made = Certificates::new();
