@@ -1,5 +1,7 @@
 //! `pg-proxy` between clients that others have written and servers of both versions, and between peers that misbehave.
 
+#[path = "proxy/bouncer.rs"]
+mod bouncer;
 #[path = "proxy/clients.rs"]
 mod clients;
 #[path = "proxy/load.rs"]

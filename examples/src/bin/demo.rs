@@ -77,7 +77,7 @@ async fn typed_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> Resu
     let mut columns = Columns::default();
     until_ready(conn, |message| {
         match message {
-            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => {
                 let (name, diameter, day, discovered): (&str, i32, f64, Option<Sql<NaiveDate>>) =
                     columns.decode(&row)?;
@@ -110,7 +110,7 @@ async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> 
         let frame = conn.recv().await?;
         bytes += HEADER + frame.body.len();
         match frame.backend()? {
-            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => {
                 let (_id, _square, _text): (i32, i64, &str) = columns.decode(&row)?;
                 rows += 1;

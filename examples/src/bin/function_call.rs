@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut columns, mut sqrt) = (Columns::default(), 0);
     loop {
         match conn.recv().await?.backend()? {
-            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => (sqrt,) = columns.decode(&row)?,
             Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
             Backend::ReadyForQuery(_) => break,

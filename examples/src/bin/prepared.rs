@@ -42,7 +42,7 @@ async fn print_numbers(conn: &mut Connection<Socket>, columns: &mut Columns) -> 
     let mut more = false;
     loop {
         match conn.recv().await?.backend()? {
-            Backend::RowDescription(description) => *columns = Columns::from(&description),
+            Backend::RowDescription(description) => *columns = Columns::of_portal(&description),
             Backend::DataRow(row) => {
                 let (number,): (i32,) = columns.decode(&row)?;
                 println!("{number}");

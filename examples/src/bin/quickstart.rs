@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut columns = Columns::default();
     loop {
         match conn.recv().await?.backend()? {
-            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => {
                 let (version,): (&str,) = columns.decode(&row)?;
                 println!("{version}");

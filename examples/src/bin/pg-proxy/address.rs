@@ -6,9 +6,16 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pg_stream_tokio::{Socket, TokioIo, UnixStream};
+use pg_auth::stream::{Never, Stream};
+use pg_stream_tokio::{TokioIo, UnixStream};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+
+/// A connection of either side. TLS is passed on and not spoken.
+pub(crate) type Socket = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
+
+/// A [`Socket`] with buffers.
+pub(crate) type Connection = pg_wire::Connection<Socket>;
 
 /// An address to listen on or to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pg_stream_tokio::{Socket, TokioIo};
+use pg_stream_tokio::TokioIo;
 use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::address::{self, Address};
+use crate::address::{self, Address, Socket};
 
 /// Clients that may wait to be accepted. The system's own bound is `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;

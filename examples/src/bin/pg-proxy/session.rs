@@ -9,13 +9,12 @@ use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use pg_auth::stream::{close, read, write_all};
-use pg_stream_tokio::{Connection, Socket};
 use pg_wire::{Direction, Inbox, Split};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
-use crate::address::Address;
+use crate::address::{Address, Connection, Socket};
 use crate::arguments::{Arguments, Tls};
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
@@ -134,20 +133,20 @@ enum Open {
 
 /// Both connections of a session.
 struct Sides {
-    client: Connection<Socket>,
-    server: Connection<Socket>,
+    client: Connection,
+    server: Connection,
     /// Whether they are encrypted, or speak something else.
     opaque: bool,
 }
 
-/// Runs the opening phase, and wipes what is left of passwords whatever way it ended.
+/// Runs the opening phase.
 async fn open(context: &Context, client: Socket, place: Place) -> Open {
     let mut opening = Opening::new(context, &place, client);
     let opened = until_something_ends_it(context, &place, &mut opening).await;
     let expects_messages = opening.expects_messages();
-    opening.wipe(matches!(opened, Ok(Opened::Session | Opened::Opaque)));
     let opaque = matches!(opened, Ok(Opened::Opaque));
-    match (opened, opening.into_connections()) {
+    let session = opaque || matches!(opened, Ok(Opened::Session));
+    match (opened, opening.into_connections(session)) {
         (Ok(Opened::Session | Opened::Opaque), (client, Some(server))) => {
             Open::Session(Box::new(Sides { client, server, opaque }))
         }
@@ -234,7 +233,7 @@ impl<T> Drop for Task<T> {
 }
 
 /// A pump from the client to the server, and one back.
-fn pumps(client: Connection<Socket>, server: Connection<Socket>) -> (Pump, Pump) {
+fn pumps(client: Connection, server: Connection) -> (Pump, Pump) {
     let (client_inbox, client_reader, client_writer) = halves(client);
     let (server_inbox, server_reader, server_writer) = halves(server);
     let pump = |direction, inbox, from, to| Pump { direction, inbox, from, to, between_messages: true };
@@ -244,7 +243,7 @@ fn pumps(client: Connection<Socket>, server: Connection<Socket>) -> (Pump, Pump)
 }
 
 /// The bytes that have arrived, and the two directions of the stream. Precondition: nothing waits to be sent.
-fn halves(connection: Connection<Socket>) -> (Inbox, Reader, Writer) {
+fn halves(connection: Connection) -> (Inbox, Reader, Writer) {
     let (socket, inbox, _) = connection.into_parts();
     let (reader, writer) = socket.split();
     (inbox, reader, writer)
