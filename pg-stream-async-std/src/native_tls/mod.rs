@@ -63,6 +63,7 @@ where
     ) -> io::Result<Upgraded<Self::Stream>> {
         let wanted = Wanted::new(request)?;
         let checked = wanted.checks_name().then(|| wanted.name.clone());
+        let verified = wanted.verifies();
         let begun = blocking::unblock(move || begin(&wanted, stream.0)).await?;
         let outcome = match begun {
             Begun::Done(outcome) => outcome,
@@ -73,6 +74,7 @@ where
         let certificate = certificate.map(|found| found.to_der()).transpose().map_err(io::Error::other)?;
         let mut upgraded = Upgraded::new(FuturesIo(TlsStream::new(stream)));
         upgraded.info.certificate = certificate;
+        upgraded.info.verified = verified;
         Ok(upgraded)
     }
 }

@@ -145,6 +145,7 @@ fn scram_is_bound_to_the_channel() {
         assert!(session.channel_bound);
         let tls = session.tls.expect("there is TLS");
         assert_eq!(tls.certificate.as_deref(), Some(made.server_der()));
+        assert!(tls.verified);
     });
 }
 
@@ -247,6 +248,7 @@ fn without_a_root_certificate_require_takes_any_certificate() {
             let server = Server::start(Some(made.acceptor(certificate))).await;
             let session = session(&server.config().sslmode(SslMode::Require)).await;
             assert!(session.channel_bound, "the hash of whatever certificate the server has");
+            assert!(!session.tls.expect("there is TLS").verified);
         }
     });
 }
