@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use pg_wire::backend::{ErrorField, ErrorResponse};
-use pg_wire::frontend::ProtocolVersion;
+use pg_wire::frontend::{Frontend, ProtocolVersion};
 use pg_wire::{DecodeError, Direction, Encode, FrameError, SqlState, Text};
 
 use crate::trace::Trace;
@@ -35,9 +35,6 @@ pub(crate) enum Failure {
     /// The client was not let in in time.
     Timeout,
 }
-
-/// The codes of messages that a client may send.
-const FRONTEND: &[u8] = b"BCcDdEFfHPpQSX";
 
 /// One of the two that talk through us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +68,7 @@ impl Failure {
         let (state, message) = match self {
             Self::Malformed(Party::Client, error) => (SqlState::PROTOCOL_VIOLATION, error.to_string()),
             // PostgreSQL looks at the code before it looks at the length.
-            Self::OutOfStep(Party::Client, FrameError { code, .. }) if !FRONTEND.contains(&code.0) => {
+            Self::OutOfStep(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(&code) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
             }
             Self::StartupLayout(_) => (
