@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use pg_wire::backend::{ErrorField, ErrorResponse};
-use pg_wire::frontend::ProtocolVersion;
+use pg_wire::frontend::{Frontend, ProtocolVersion};
 use pg_wire::{Direction, Encode, FrameError, FrameErrorKind, SqlState, Text};
 
 use crate::trace::Trace;
@@ -37,9 +37,6 @@ pub(crate) enum Failure {
     Stopping,
 }
 
-/// The codes of the messages that a client may send.
-const FRONTEND: &[u8] = b"BCcDdEFfHPpQSX";
-
 /// One of the two peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Party {
@@ -71,7 +68,7 @@ impl Failure {
     pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
             // PostgreSQL looks at the code before it looks at the length.
-            Self::Header(Party::Client, FrameError { code, .. }) if !FRONTEND.contains(&code.0) => {
+            Self::Header(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(&code) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
             }
             Self::Unsupported(version) => (
