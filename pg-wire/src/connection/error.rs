@@ -64,10 +64,8 @@ impl fmt::Display for Error {
             Self::Frame(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
             Self::Encode(error) => error.fmt(f),
-            Self::InboxFull => {
-                f.write_str("the peer waits for its messages to be received before it takes more")
-            }
-            Self::Poisoned(fault) => write!(f, "the connection was given up earlier: {fault}"),
+            Self::InboxFull => f.write_str("the peer does not read until its own messages are received"),
+            Self::Poisoned(fault) => write!(f, "the connection has ended: {fault}"),
         }
     }
 }
@@ -76,7 +74,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(kind) => kind.fmt(f),
-            Self::Closed => f.write_str("the peer closed it"),
+            Self::Closed => f.write_str("the peer closed the stream"),
             Self::Frame(error) => error.fmt(f),
         }
     }

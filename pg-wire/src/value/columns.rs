@@ -1,4 +1,4 @@
-//! Rows by the description that came before them.
+//! Rows decoded with the description that was received before them.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use crate::basic::error::DecodeError;
 use crate::basic::oid;
 use crate::message::backend::{DataRow, RowDescription};
 
-/// A RowDescription, kept: what is needed to read the rows that follow it.
+/// The columns of a RowDescription, owned: name, type and format, with which the rows after it are decoded.
 #[derive(Clone, Debug, Default)]
 pub struct Columns(Vec<(Column, Box<str>)>);
 
@@ -24,12 +24,12 @@ impl From<&RowDescription<'_>> for Columns {
 }
 
 impl Columns {
-    /// How many there are.
+    /// Number of columns.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no columns.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -39,7 +39,7 @@ impl Columns {
         self.0.iter().map(|(_, name)| &**name)
     }
 
-    /// Where the first column by this name stands, counted from 0.
+    /// Index of the first column with this name, counted from 0.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.names().position(|column| column == name)
     }
@@ -49,24 +49,24 @@ impl Columns {
         self.0.get(index).map(|(column, _)| *column)
     }
 
-    /// Assumes this format for every column. Needed after describing a *statement*, which always says text, when its portal
-    /// is bound with [`result_formats`](crate::BindBuilder::result_formats).
+    /// The same columns with this format for each. Needed after describing a *statement*, which always reports text, when its
+    /// portal is bound with [`result_formats`](crate::BindBuilder::result_formats).
     pub fn with_format(mut self, format: crate::FormatCode) -> Self {
         self.0.iter_mut().for_each(|(column, _)| column.format = format);
         self
     }
 
-    /// Reads a whole row, as a tuple of as many values as it has columns: `let (id, name): (i32, &str) =
+    /// Decodes a whole row into a tuple with one value for each column: `let (id, name): (i32, &str) =
     /// columns.decode(&row)?`. See [the module](crate::value) for a whole example.
     ///
     /// # Errors
-    /// When a value is not of the type asked for or does not fit it, the row is damaged, or the number of columns is
-    /// another. The error names the column.
+    /// When a value has another type or does not fit, the row is malformed, or the number of columns differs. The error names
+    /// the column.
     pub fn decode<'a, R: FromRow<'a>>(&self, row: &DataRow<'a>) -> Result<R, ValueError> {
         R::from_row(row, self)
     }
 
-    /// Reads the value of one column. Walks the row up to it.
+    /// Decodes the value of one column. Reads the values before it.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
@@ -74,7 +74,7 @@ impl Columns {
         self.read(index, row.values.iter().nth(index))
     }
 
-    /// Reads `value`, which is the one of the column at `index`.
+    /// Decodes `value`, the value of the column at `index`.
     #[inline]
     fn read<'a, T: FromValue<'a>>(
         &self,
@@ -98,16 +98,16 @@ impl Columns {
     }
 }
 
-/// A value that could not be read, and where.
+/// A value that cannot be decoded, and its column.
 #[derive(Debug)]
 pub struct ValueError {
     /// The column, counted from 0.
     pub index: usize,
-    /// Its name; empty where there is no such column.
+    /// The column's name; empty if the column does not exist.
     pub name: Box<str>,
-    /// Its type.
+    /// The column's type.
     pub type_oid: crate::Oid,
-    /// What is wrong with the value.
+    /// The error.
     pub mismatch: Mismatch,
 }
 
@@ -134,7 +134,7 @@ impl core::error::Error for ValueError {
 
 /// A whole row: a tuple of up to 16 [`FromValue`]s.
 pub trait FromRow<'a>: Sized {
-    /// Reads the row, column by column.
+    /// Decodes the row, column by column.
     ///
     /// # Errors
     /// As [`Columns::decode`].
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn another_number_of_columns_is_an_error() {
+    fn a_different_number_of_columns_is_an_error() {
         let values = [Some(&b"\0\0\0\0\0\0\0\x01"[..]), Some(b"x")];
         let row = DataRow { values: Values::from(&values) };
         let columns = columns();

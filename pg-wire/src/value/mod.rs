@@ -1,7 +1,7 @@
-//! Values on their way from the server.
+//! Values received from the server.
 //!
-//! A row's columns are bytes in one of two formats. What they mean is said once, by the RowDescription: keep it as
-//! [`Columns`] and decode rows by it.
+//! A row's values are bytes in one of two formats. The RowDescription before the rows states their types and formats: keep it as
+//! [`Columns`], and decode the rows with that.
 //!
 //! ```
 //! use pg_wire::{Decode, backend::{DataRow, RowDescription}, value::Columns};
@@ -37,21 +37,21 @@ use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
 use crate::basic::oid::Oid;
 
-/// What is needed to read the values of a column.
+/// The type and the format of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Oid of the type; 0 if it is not known: then only the length of a binary value can be checked.
+    /// Oid of the type; 0 if unknown: then only the length of a binary value is checked.
     pub type_oid: Oid,
     /// The format of the bytes.
     pub format: FormatCode,
 }
 
-/// A type that a value can be read as.
+/// A Rust type into which a value can be decoded.
 ///
 /// | Rust | PostgreSQL |
 /// | --- | --- |
 /// | `bool` | `bool` |
-/// | `i16`, `i32`, `i64`, `u32` | `int2`, `int4`, `int8`, `oid`, whichever of them the number fits |
+/// | `i16`, `i32`, `i64`, `u32` | any of `int2`, `int4`, `int8`, `oid`, if the number fits |
 /// | `f32` | `float4` |
 /// | `f64` | `float4`, `float8` |
 /// | `&str`, `String` | `text`, `varchar`, `name`, `bpchar`, `json`, `xml`; any type in its text form |
@@ -59,44 +59,44 @@ pub struct Column {
 /// | `Vec<u8>` | `bytea` |
 /// | `uuid::Uuid` | `uuid` |
 /// | `Option<T>` | as `T`, or NULL |
-/// | `Sql<T>` | whatever `postgres_types::FromSql` reads for `T`, in binary |
+/// | `Sql<T>` | the types that `postgres_types::FromSql` accepts for `T`, in binary |
 ///
-/// Both formats, unless said otherwise.
+/// In both formats, unless stated otherwise.
 pub trait FromValue<'a>: Sized {
-    /// Reads a value; `None` is NULL.
+    /// Decodes a value; `None` is NULL.
     ///
     /// # Errors
-    /// When the value is not one of this type, or does not fit it.
+    /// When the value has another type, or does not fit.
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch>;
 }
 
-/// Why a value cannot be read as the type it was asked for. [`ValueError`] adds which column it was.
+/// The reason why a value cannot be decoded into the requested type. [`ValueError`] adds the column.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// It is NULL; ask for an `Option`.
+    /// The value is NULL; request an `Option`.
     Null,
-    /// Its type in PostgreSQL, or its format, is not one that this type is read from.
+    /// The value's type in PostgreSQL, or its format, cannot be decoded into the requested type.
     Type {
-        /// The type that was asked for.
+        /// The requested type.
         wanted: &'static str,
     },
-    /// It is a number that does not fit.
+    /// The number does not fit.
     Range {
-        /// The type that was asked for.
+        /// The requested type.
         wanted: &'static str,
     },
-    /// Its bytes are not what its type and format promise.
+    /// The bytes are not a value of the type in this format.
     Malformed,
-    /// It is text, but not UTF-8.
+    /// The text is not UTF-8.
     Utf8,
-    /// There is no such column.
+    /// The column does not exist.
     Missing,
-    /// The row has more columns than were asked for.
+    /// The row has more columns than requested.
     Surplus,
-    /// The row itself is damaged.
+    /// The row is malformed.
     Row(DecodeError),
-    /// Another library's reason.
+    /// An error of another library.
     Other(alloc::boxed::Box<dyn core::error::Error + Send + Sync>),
 }
 

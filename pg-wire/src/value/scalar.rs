@@ -1,4 +1,4 @@
-//! The built-in types, out of both formats.
+//! Decoding of the built-in types, in both formats.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,9 +8,9 @@ use crate::basic::enums::FormatCode;
 use crate::basic::oid;
 use crate::basic::oid::Oid;
 
-/// The bytes of a value of one of these types.
+/// The bytes of a value, and whether they are text. An error unless the column has one of these types.
 ///
-/// A column whose type is not known passes, and so does `unknown`, the type of a bare literal.
+/// A column with unknown type (0) is accepted, and so is `unknown`, the type of an untyped literal.
 fn of<'a>(
     value: Option<&'a [u8]>,
     column: Column,
@@ -32,7 +32,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
     core::str::from_utf8(bytes).map_err(|_| Mismatch::Utf8)
 }
 
-/// Any of the integer types, as the widest of them.
+/// A value of any integer type, as an `i64`.
 fn integer(value: Option<&[u8]>, column: Column, wanted: &'static str) -> Result<i64, Mismatch> {
     let (bytes, is_text) = of(value, column, &[oid::INT4, oid::INT8, oid::INT2, oid::OID], wanted)?;
     if is_text {
@@ -118,7 +118,7 @@ const TEXTS: &[Oid] = &[oid::TEXT, oid::VARCHAR, oid::NAME, oid::BPCHAR, oid::JS
 impl<'a> FromValue<'a> for &'a str {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match column.format {
-            // Every type has a text form.
+            // Any type is accepted in its text form.
             FormatCode::Text => utf8(value.ok_or(Mismatch::Null)?),
             _ => utf8(of(value, column, TEXTS, "a string")?.0),
         }
@@ -135,7 +135,7 @@ impl<'a> FromValue<'a> for &'a [u8] {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match of(value, column, &[oid::BYTEA], "a byte slice")? {
             (bytes, false) => Ok(bytes),
-            // Text is hexadecimal, which has to be undone: that takes a `Vec`.
+            // The text form is hexadecimal: decoding it needs a `Vec`.
             (_, true) => Err(Mismatch::Type { wanted: "a byte slice in text format; a Vec<u8> is" }),
         }
     }
@@ -177,7 +177,7 @@ mod tests {
         Column { type_oid, format }
     }
 
-    /// A value goes out and comes back, in both formats.
+    /// Encodes a value and decodes it again, in both formats.
     #[track_caller]
     fn both_ways<T>(type_oid: Oid, value: T, binary: &[u8], text: &str)
     where
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_goes_both_ways_in_both_formats() {
+    fn every_type_is_encoded_and_decoded_in_both_formats() {
         both_ways(oid::BOOL, true, b"\x01", "t");
         both_ways(oid::BOOL, false, b"\0", "f");
         both_ways(oid::INT2, -2i16, b"\xff\xfe", "-2");
@@ -227,19 +227,19 @@ mod tests {
     }
 
     #[test]
-    fn infinities_and_nan_go_both_ways_as_text() {
+    fn infinities_and_nan_are_encoded_and_decoded_as_text() {
         for (value, text) in [(f64::INFINITY, "inf"), (f64::NEG_INFINITY, "-inf"), (f64::NAN, "NaN")] {
             assert_eq!(AsText::from(value).as_str(), text);
         }
         let text = column(oid::FLOAT8, FormatCode::Text);
-        // As PostgreSQL writes them.
+        // The text form of PostgreSQL.
         assert_eq!(f64::from_value(Some(b"Infinity"), text).expect("a float"), f64::INFINITY);
         assert_eq!(f64::from_value(Some(b"-Infinity"), text).expect("a float"), f64::NEG_INFINITY);
         assert!(f64::from_value(Some(b"NaN"), text).expect("a float").is_nan());
     }
 
     #[test]
-    fn a_number_is_read_wider_but_not_cut() {
+    fn a_number_is_widened_but_never_truncated() {
         let int8 = column(oid::INT8, FormatCode::Binary);
         let big = (1i64 << 40).to_be_bytes();
         assert!(matches!(i32::from_value(Some(&big), int8), Err(Mismatch::Range { wanted: "an i32" })));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_is_not_known_is_judged_by_its_length() {
+    fn a_value_of_unknown_type_is_decoded_by_its_length() {
         let unknown = column(0, FormatCode::Binary);
         assert_eq!(i64::from_value(Some(b"\0\x01"), unknown).expect("two bytes"), 1);
         assert_eq!(i64::from_value(Some(b"\0\0\0\0\0\0\0\x01"), unknown).expect("eight bytes"), 1);
