@@ -69,7 +69,7 @@ fn bytes_that_were_taken_arrive_once_whatever_is_written_next() {
     run(async {
         let [mut client, mut server] = pair().await;
         // Fills the sockets while nobody reads: writes of many lengths, each with bytes of its own, until one has to wait.
-        let mut taken = Vec::new();
+        let mut taken: Vec<u8> = Vec::new();
         let mut next = 0_u8;
         poll_fn(|cx| {
             loop {
