@@ -392,6 +392,8 @@ impl Outgoing {
             match ready!(sink.poll_close(cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The peer has closed first, as a server does after Terminate: the stream has ended for writing.
+                Err(error) if is_gone(error.kind()) => return Poll::Ready(Ok(())),
                 Err(error) => return Poll::Ready(Err(self.failed(error))),
             }
         }
@@ -401,6 +403,12 @@ impl Outgoing {
         self.fault = Some(Fault::Io(error.kind()));
         Error::Io(error)
     }
+}
+
+/// Whether an error of closing says that there is nobody left at the other end.
+fn is_gone(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(kind, BrokenPipe | ConnectionReset | NotConnected)
 }
 
 /// Whatever receives: a connection, and the half of one.
@@ -616,7 +624,8 @@ impl<T: Transport> Connection<T> {
         poll_fn(|cx| self.poll_fill(cx)).await
     }
 
-    /// Sends what is queued, then ends the stream for writing. What the peer still has to say can be received.
+    /// Sends what is queued, then ends the stream for writing. What the peer still has to say can be received. A peer that closes first,
+    /// as a server does after Terminate, is no error.
     ///
     /// # Errors
     /// As [`flush`](Self::flush), and the stream's own.
