@@ -1,11 +1,11 @@
 //! Settings of TLS: certificates, keys, versions.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::config::words::words;
 use crate::error::ConfigError;
+use crate::link::TlsVersion;
 use crate::secret::Password;
 
 words! {
@@ -24,38 +24,6 @@ words! {
         Require = "require",
 }
 
-/// A version of TLS. The order of the variants is the order of the versions.
-///
-/// Which of them can be spoken depends on the TLS library. Most speak 1.2 and 1.3 only; a range without one of theirs is an error when
-/// TLS begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum TlsVersion {
-    /// TLS 1.0, `TLSv1`.
-    V1_0,
-    /// TLS 1.1, `TLSv1.1`.
-    V1_1,
-    /// TLS 1.2, `TLSv1.2`.
-    V1_2,
-    /// TLS 1.3, `TLSv1.3`.
-    V1_3,
-}
-
-impl TlsVersion {
-    /// All of them, the oldest first.
-    pub const ALL: &[Self] = &[Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3];
-
-    /// The word that a connection string has for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V1_0 => "TLSv1",
-            Self::V1_1 => "TLSv1.1",
-            Self::V1_2 => "TLSv1.2",
-            Self::V1_3 => "TLSv1.3",
-        }
-    }
-}
-
 /// Upper and lower case are the same, as in libpq.
 impl FromStr for TlsVersion {
     type Err = ConfigError;
@@ -63,12 +31,6 @@ impl FromStr for TlsVersion {
     fn from_str(word: &str) -> Result<Self, ConfigError> {
         let found = Self::ALL.iter().copied().find(|version| version.as_str().eq_ignore_ascii_case(word));
         found.ok_or(ConfigError::InvalidValue("ssl_min_protocol_version or ssl_max_protocol_version"))
-    }
-}
-
-impl fmt::Display for TlsVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

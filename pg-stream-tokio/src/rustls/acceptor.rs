@@ -13,8 +13,9 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use super::explain::explained;
-use super::{info, pem};
+use crate::rustls::explain::explained;
+use crate::rustls::info::info;
+use crate::rustls::pem;
 
 /// TLS in the server role, by rustls.
 ///

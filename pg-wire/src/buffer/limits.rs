@@ -1,7 +1,9 @@
 //! How much a peer may make us hold.
 
-use crate::basic::code::MessageCode;
+use crate::basic::code::{MessageCode, Size};
 use crate::codec::message::Direction;
+use crate::message::backend::Backend;
+use crate::message::frontend::Frontend;
 
 /// Bounds on what a peer can make a connection hold; each a knob with a default.
 ///
@@ -75,19 +77,16 @@ impl Limits {
         Self { bulk: lower(self.bulk, 1 << 20), control: lower(self.control, 30_000), ..self }
     }
 
-    /// The limit for the body of a message with this code, in bytes, and whether it is the one for bulk.
-    #[inline]
+    /// The limit for the body of a message with this code, in bytes, and whether a body over it is skipped.
     pub(crate) fn of(&self, code: MessageCode) -> (usize, bool) {
-        let bulk: &[u8] = match self.reads {
-            Direction::Backend => b"DdVTtENA",
-            Direction::Frontend => b"QPBFd",
+        let size = match self.reads {
+            Direction::Backend => Backend::size(code),
+            Direction::Frontend => Frontend::size(code),
         };
-        match self.reads {
-            _ if bulk.contains(&code.0) => (self.bulk, true),
-            Direction::Frontend if code == MessageCode::AUTHENTICATION_RESPONSE => {
-                (self.authentication, false)
-            }
-            _ => (self.control, false),
+        match size {
+            Size::Bulk => (self.bulk, true),
+            Size::Control => (self.control, false),
+            Size::Authentication => (self.authentication, false),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::basic::error::{DecodeError, EncodeError, FrameError};
 use crate::buffer::inbox::{Head, Inbox};
 use crate::buffer::limits::Limits;
 use crate::buffer::outbox::Outbox;
+use crate::client::target::PutMessage;
 use crate::codec::frame::{Frame, FrameBuf};
 use crate::encode::frames::Messages;
 
@@ -822,5 +823,29 @@ impl<W: Sink> WriteHalf<W> {
     pub async fn close(&mut self) -> Result<(), Error> {
         self.flush().await?;
         poll_fn(|cx| self.outgoing.poll_close(&mut self.sink, cx)).await
+    }
+}
+
+impl<T> PutMessage for Connection<T> {
+    type Chained<'c>
+        = &'c mut Self
+    where
+        T: 'c;
+
+    #[inline(always)]
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+        self.put(message)
+    }
+}
+
+impl<W: Sink> PutMessage for WriteHalf<W> {
+    type Chained<'c>
+        = &'c mut Self
+    where
+        W: 'c;
+
+    #[inline(always)]
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+        self.put(message)
     }
 }

@@ -1,7 +1,7 @@
 //! The data of a COPY, the same in both directions.
 
 use crate::codec::field::Payload;
-use crate::message::macros::message;
+use crate::message::table::message;
 
 message! {
     /// A piece of the data of a COPY; where one piece ends and the next begins means nothing (but in replication, where

@@ -2,7 +2,7 @@
 
 use crate::basic::enums::TransactionStatus;
 use crate::basic::text::Text;
-use crate::message::macros::message;
+use crate::message::table::message;
 
 message! {
     /// A statement has been executed.

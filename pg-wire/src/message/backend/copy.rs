@@ -2,7 +2,7 @@
 
 use crate::basic::enums::{CopyFormat, FormatCode};
 use crate::codec::list::List;
-use crate::message::macros::message;
+use crate::message::table::message;
 
 message! {
     /// The server is ready to take the data of `COPY … FROM STDIN`: [`CopyData`](crate::CopyData)s, then

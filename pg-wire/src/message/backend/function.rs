@@ -1,6 +1,6 @@
 //! The result of a function call.
 
-use crate::message::macros::message;
+use crate::message::table::message;
 
 message! {
     /// The result of a [`FunctionCall`](crate::frontend::FunctionCall), in the format that was asked for.

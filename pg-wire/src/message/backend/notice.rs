@@ -11,7 +11,7 @@ use crate::codec::list::{Entry, Iter, Terminated};
 use crate::codec::message::Decode;
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
-use crate::message::macros::message;
+use crate::message::table::message;
 
 message! {
     /// Something went wrong; the server says what.

@@ -1,7 +1,7 @@
 //! What another session has to say.
 
 use crate::basic::text::Text;
-use crate::message::macros::message;
+use crate::message::table::message;
 
 message! {
     /// Another session has notified a channel that this one listens on. May come between any two messages.

@@ -11,7 +11,7 @@ use crate::codec::message::{Decode, Message};
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 use crate::codec::values::Values;
-use crate::message::macros::message;
+use crate::message::table::message;
 
 /// A row of a result.
 ///

@@ -4,7 +4,7 @@ use crate::basic::text::Text;
 use crate::codec::field::Secret;
 use crate::codec::list::List;
 use crate::message::frontend::ProtocolVersion;
-use crate::message::macros::message;
+use crate::message::table::message;
 
 message! {
     /// What a [`CancelRequest`](crate::frontend::CancelRequest) for this session has to quote.

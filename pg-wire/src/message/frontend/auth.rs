@@ -8,7 +8,7 @@ use crate::codec::field::{Secret, SecretText};
 use crate::codec::message::{Decode, Message};
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
-use crate::message::macros::message;
+use crate::message::table::message;
 
 message! {
     /// An answer to a request for authentication, whichever: what it is made of depends on what was asked.

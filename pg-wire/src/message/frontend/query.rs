@@ -1,7 +1,7 @@
 //! The simple query, and the small words around it.
 
 use crate::basic::text::Text;
-use crate::message::macros::message;
+use crate::message::table::message;
 
 message! {
     /// One or more statements, run at once by the simple protocol: rows come as text, and one ReadyForQuery at the end.
