@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pg_auth::stream::{Never, Stream};
+use pg_auth::stream::Stream;
 use pg_stream_tokio::{TokioIo, UnixStream};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// A connection of either side. TLS is passed on and not spoken.
-pub(crate) type Socket = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
+use crate::tls::{TlsStream, Upstream};
+
+/// A stream of either side.
+pub(crate) type Socket = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, TlsStream>;
 
 /// A [`Socket`] with buffers.
 pub(crate) type Connection = pg_wire::Connection<Socket>;
@@ -35,13 +37,16 @@ impl Address {
         }
     }
 
-    /// Connects.
-    pub(crate) async fn dial(&self, idle: Option<Duration>) -> io::Result<Socket> {
+    /// Connects, and begins TLS where it is wanted.
+    pub(crate) async fn dial(&self, idle: Option<Duration>, tls: Option<&Upstream>) -> io::Result<Socket> {
         match self {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 prepare(&stream, idle)?;
-                Ok(Socket::Tcp(TokioIo(stream)))
+                match tls {
+                    None => Ok(Socket::Tcp(TokioIo(stream))),
+                    Some(tls) => tls.begin(TokioIo(stream)).await,
+                }
             }
             Self::Unix(path) => UnixStream::connect(abstract_name(path).as_ref().unwrap_or(path))
                 .await

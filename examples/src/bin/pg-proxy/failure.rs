@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     StrangeAnswer(u8),
     /// The server cannot be reached.
     Unreachable(io::Error),
+    /// TLS with the client did not begin.
+    NoTls(io::Error),
     /// The opening phase took too long.
     Timeout,
     /// The client was silent, and its place was needed for another one.
@@ -68,7 +70,7 @@ impl Failure {
     pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
             // PostgreSQL looks at the code before it looks at the length.
-            Self::Header(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(&code) => {
+            Self::Header(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(code) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
             }
             Self::Unsupported(version) => (
@@ -136,6 +138,7 @@ impl fmt::Display for Failure {
                 answer.escape_ascii()
             ),
             Self::Unreachable(error) => write!(f, "the server cannot be reached: {error}"),
+            Self::NoTls(error) => write!(f, "TLS with the client did not begin: {error}"),
             Self::Timeout => f.write_str("the client was not authenticated within --opening-timeout"),
             Self::Displaced => {
                 f.write_str("the client was silent, and its place was needed (--opening-limit)")

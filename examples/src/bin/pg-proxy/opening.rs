@@ -2,10 +2,12 @@
 
 use std::io;
 
+use pg_auth::Link;
+use pg_auth::scram::SCRAM_SHA_256_PLUS;
 use pg_auth::stream::read_exact;
 use pg_wire::backend::{Authentication, Backend};
 use pg_wire::frontend::{CancelRequest, GssEncRequest, Initial, ProtocolVersion, SslRequest};
-use pg_wire::{Direction, Error, Limits, MessageCode};
+use pg_wire::{Direction, Encode, Error, Frame, Limits, MessageCode, Terminated, Text};
 use zeroize::Zeroizing;
 
 use crate::address::{Connection, Socket};
@@ -105,12 +107,14 @@ const GSS: Encryption = Encryption {
 };
 
 impl<'c> Opening<'c> {
-    /// An opening with a client that has just connected.
-    pub(crate) fn new(context: &'c Context, place: &'c Place, client: Socket) -> Self {
+    /// An opening with a client that has just connected, and of which these bytes have been read.
+    pub(crate) fn new(context: &'c Context, place: &'c Place, client: Socket, taken: &[u8]) -> Self {
+        let mut client = stranger(client, CLIENT);
+        client.inbox_mut().extend(taken);
         Self {
             context,
             place,
-            client: stranger(client, CLIENT),
+            client,
             server: None,
             packet: Zeroizing::default(),
             front: Inspector::wiping(context, Direction::Frontend),
@@ -122,7 +126,7 @@ impl<'c> Opening<'c> {
 
     /// Runs the opening to its end.
     pub(crate) async fn run(&mut self) -> Result<Opened, Failure> {
-        let refuses = self.context.proxy.tls == Tls::Refuse;
+        let refuses = self.context.proxy.tls != Tls::Passthrough;
         // Requests that we have answered ourselves.
         let mut declined = Vec::new();
         let mut unreachable = None;
@@ -243,7 +247,7 @@ impl<'c> Opening<'c> {
     /// Connects to the server. Meanwhile a client that resets its connection ends the attempt.
     async fn dial(&mut self) -> Result<io::Result<Connection>, Failure> {
         let proxy = &self.context.proxy;
-        let dial = proxy.upstream.dial(proxy.keepalive_idle);
+        let dial = proxy.upstream.dial(proxy.keepalive_idle, proxy.upstream_tls.as_ref());
         tokio::pin!(dial);
         loop {
             tokio::select! {
@@ -308,9 +312,13 @@ impl<'c> Opening<'c> {
         };
         let mut expected = None;
         let mut finished = false;
+        let server_link = server.transport().link();
         loop {
             while let Some(frame) = server.try_recv().map_err(|error| unreadable(Party::Server, error))? {
-                client.put(&frame);
+                match without_binding(&frame, client.transport().link(), server_link) {
+                    Some(offer) => client.outbox_mut().put_raw(&offer),
+                    None => drop(client.put(&frame)),
+                }
                 match frame.backend() {
                     Ok(message) => {
                         back.message(&message, frame.body);
@@ -368,6 +376,19 @@ impl<'c> Opening<'c> {
             }
         }
     }
+}
+
+/// The server's offer of SASL mechanisms without channel binding, for a client in clear: the server offers it because it has TLS, and
+/// the client has none to be bound to.
+fn without_binding(frame: &Frame<'_>, client: Link, server: Link) -> Option<Vec<u8>> {
+    if client == Link::Tls || server != Link::Tls || frame.code != MessageCode::AUTHENTICATION {
+        return None;
+    }
+    let Ok(Backend::Authentication(Authentication::Sasl(offered))) = frame.backend() else { return None };
+    let kept: Vec<Text<'_>> = offered.iter().filter(|name| *name != SCRAM_SHA_256_PLUS).collect();
+    let mut message = Vec::new();
+    Authentication::Sasl(Terminated::from(&kept[..])).encode(&mut message).ok()?;
+    Some(message)
 }
 
 impl Request {
