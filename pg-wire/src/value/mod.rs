@@ -16,7 +16,7 @@
 //! assert_eq!((id, name), (7, "Ada"));
 //!
 //! let error = columns.decode::<(i32, i32)>(&row).unwrap_err();
-//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: it is not an i32");
+//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is not an i32");
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
@@ -103,13 +103,13 @@ pub enum Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Null => f.write_str("it is NULL"),
-            Self::Type { wanted } => write!(f, "it is not {wanted}"),
-            Self::Range { wanted } => write!(f, "it does not fit {wanted}"),
-            Self::Malformed => f.write_str("its bytes are not a value of its type"),
-            Self::Utf8 => f.write_str("it is not UTF-8"),
-            Self::Missing => f.write_str("there is no such column"),
-            Self::Surplus => f.write_str("it was not asked for"),
+            Self::Null => f.write_str("the value is NULL"),
+            Self::Type { wanted } => write!(f, "the value is not {wanted}"),
+            Self::Range { wanted } => write!(f, "the value does not fit {wanted}"),
+            Self::Malformed => f.write_str("the bytes are not a value of this type"),
+            Self::Utf8 => f.write_str("the text is not UTF-8"),
+            Self::Missing => f.write_str("the column does not exist"),
+            Self::Surplus => f.write_str("the row has more columns than requested"),
             Self::Row(error) => error.fmt(f),
             Self::Other(error) => error.fmt(f),
         }

@@ -16,7 +16,7 @@ pub struct Sql<T>(pub T);
 impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let Some(known) = Type::from_oid(column.type_oid) else {
-            return Err(Mismatch::Type { wanted: "one of PostgreSQL's own types" });
+            return Err(Mismatch::Type { wanted: "of a built-in type" });
         };
         if column.format != FormatCode::Binary {
             return Err(Mismatch::Type { wanted: "in binary format" });
