@@ -41,7 +41,7 @@ impl fmt::Display for DecodeError {
             DecodeErrorKind::Unterminated => "a string has no terminating NUL",
             DecodeErrorKind::NegativeLength => "a length is negative",
             DecodeErrorKind::Inconsistent => "a count or length contradicts another field",
-            DecodeErrorKind::WrongCode => "the frame carries another message",
+            DecodeErrorKind::WrongCode => "the frame has the code of another message",
         };
         write!(f, "malformed {}: {what} (at byte {})", self.message, self.offset)
     }
@@ -105,18 +105,18 @@ impl fmt::Display for EncodeError {
         match self.kind {
             EncodeErrorKind::Nul => f.write_str("a string contains a NUL byte"),
             EncodeErrorKind::TooMany { what, given, most } => {
-                write!(f, "{given} {what}, where {most} is the most")
+                write!(f, "{given} {what}, and at most {most} are allowed")
             }
             EncodeErrorKind::ValueTooLong { length } => {
-                write!(f, "a value of {length} bytes, where 2147483647 is the most")
+                write!(f, "a value of {length} bytes, and at most 2147483647 are allowed")
             }
             EncodeErrorKind::MessageTooLong { length } => {
-                write!(f, "a message of {length} bytes, where 2147483647 is the most")
+                write!(f, "a message of {length} bytes, and at most 2147483647 are allowed")
             }
-            EncodeErrorKind::OutOfRange => f.write_str("a number is out of its field's range"),
+            EncodeErrorKind::OutOfRange => f.write_str("a number is out of the range of its field"),
             EncodeErrorKind::Empty => f.write_str("a name in a list is empty"),
             EncodeErrorKind::NoRoom { needed, left } => {
-                write!(f, "it takes {needed} bytes and the buffer has {left} left")
+                write!(f, "the message has {needed} bytes and the buffer has room for {left}")
             }
             EncodeErrorKind::Unstable => f.write_str("a parameter changed while it was being written"),
         }
@@ -168,7 +168,7 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             FrameErrorKind::BadLength { length } => {
-                write!(f, "message {:?} announces an impossible length of {length}", self.code)
+                write!(f, "message {:?} has the invalid length {length}", self.code)
             }
             FrameErrorKind::TooLong { length, limit, .. } => {
                 write!(f, "message {:?} of {length} bytes is over the limit of {limit}", self.code)

@@ -148,7 +148,7 @@ impl Inbox {
         }
         self.end += count;
         self.used = self.used.max(self.end);
-        self.drop_skipped();
+        drop_skipped(&mut self.start, self.end, &mut self.skip);
     }
 
     /// Appends received bytes from another buffer.
@@ -182,7 +182,7 @@ impl Inbox {
 
     #[cold]
     fn head_slow(&mut self) -> Result<Option<Head>, FrameError> {
-        self.whole().map_err(|error| self.skip_frame_of(error))
+        self.whole().inspect_err(|error| skip_frame_of(error, &mut self.start, self.end, &mut self.skip))
     }
 
     /// Whether a whole frame is buffered, and the error of its header.
@@ -265,11 +265,24 @@ impl Inbox {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
-        if let Some(head) = self.whole_fast() {
-            return Ok(Some(self.lend(head)));
+        // In one pass: 80 instructions for a row of one column, and 105 with `whole_fast` and `lend`.
+        let Some(filled) = self.buf.get(..self.end) else {
+            // Kept apart from the next check, as in `whole_fast`.
+            cold_path();
+            return Ok(None);
+        };
+        let Some((header, rest)) = filled.get(self.start..).and_then(Header::parse) else { return Ok(None) };
+        if header.body > self.unchecked
+            && let Err(error) = self.limits.check(header)
+        {
+            skip_frame_of(&error, &mut self.start, self.end, &mut self.skip);
+            return Err(error);
         }
-        match self.head_slow()? {
-            Some(head) => Ok(Some(self.take(head))),
+        match rest.get(..header.body) {
+            Some(body) => {
+                self.start += Header::LENGTH + body.len();
+                Ok(Some(Frame { code: header.code, body }))
+            }
             None => Ok(None),
         }
     }
@@ -390,21 +403,22 @@ impl Inbox {
             old.zeroize();
         }
     }
+}
 
-    /// Begins to skip the frame that this error is about, if such frames are skipped.
-    fn skip_frame_of(&mut self, error: FrameError) -> FrameError {
-        if let FrameErrorKind::TooLong { length, skipped: true, .. } = error.kind {
-            self.skip = Header::LENGTH + length;
-            self.drop_skipped();
-        }
-        error
+/// Begins to skip the frame that this error is about, if such frames are skipped. Takes the fields of an inbox, because the caller
+/// may have borrowed its buffer.
+#[cold]
+fn skip_frame_of(error: &FrameError, start: &mut usize, end: usize, skip: &mut usize) {
+    if let FrameErrorKind::TooLong { length, skipped: true, .. } = error.kind {
+        *skip = Header::LENGTH + length;
+        drop_skipped(start, end, skip);
     }
+}
 
-    fn drop_skipped(&mut self) {
-        let now = self.skip.min(self.buffered());
-        self.skip -= now;
-        self.start += now;
-    }
+fn drop_skipped(start: &mut usize, end: usize, skip: &mut usize) {
+    let now = (*skip).min(end - *start);
+    *skip -= now;
+    *start += now;
 }
 
 impl Drop for Inbox {

@@ -9,13 +9,13 @@ use crate::encode::frames::{self, Messages};
 
 /// Smallest growth of the buffer in bytes: large enough that the packets of a connection phase never reallocate it, which would
 /// leave a copy of their secrets in freed memory.
-const LEAST: usize = 1024;
+const SMALLEST_GROWTH: usize = 1024;
 
 /// Largest size of any buffer in bytes.
-const MOST: usize = isize::MAX as usize;
+const LARGEST_BUFFER: usize = isize::MAX as usize;
 
 /// Most bytes that are zeroed ahead of the written part.
-const AHEAD: usize = 64 * 1024;
+const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer that messages are written into and sent from.
 ///
@@ -67,8 +67,8 @@ impl Outbox {
             return;
         }
         match frames::measure(messages).map(|lengths| lengths.sum()) {
-            Ok(needed) if needed > MOST - self.end => {
-                let kind = EncodeErrorKind::NoRoom { needed, left: MOST - self.end };
+            Ok(needed) if needed > LARGEST_BUFFER - self.end => {
+                let kind = EncodeErrorKind::NoRoom { needed, left: LARGEST_BUFFER - self.end };
                 self.refuse(frames::error(messages, kind));
             }
             Ok(needed) => {
@@ -225,15 +225,15 @@ impl Drop for Outbox {
 #[inline(never)]
 fn grown(mut buf: Vec<u8>, end: usize, length: usize, wiping: bool) -> Vec<u8> {
     if buf.len() - end < length {
-        if wiping && buf.capacity() - end < length.max(LEAST) {
-            let mut grown = Vec::with_capacity((end + length).max(2 * buf.capacity()).max(LEAST));
+        if wiping && buf.capacity() - end < length.max(SMALLEST_GROWTH) {
+            let mut grown = Vec::with_capacity((end + length).max(2 * buf.capacity()).max(SMALLEST_GROWTH));
             grown.extend_from_slice(buf.get(..end).unwrap_or_default());
             buf.zeroize();
             buf = grown;
         }
         buf.truncate(end);
-        buf.reserve(length.max(LEAST));
-        buf.resize(buf.capacity().min(end + length.max(AHEAD)), 0);
+        buf.reserve(length.max(SMALLEST_GROWTH));
+        buf.resize(buf.capacity().min(end + length.max(MOST_ZEROED)), 0);
     }
     buf
 }

@@ -132,8 +132,10 @@ impl<'a, T: Field<'a> + Copy, N: Count> Field<'a> for List<'a, T, N> {
                 return out.refuse(EncodeErrorKind::TooMany { what: "items", given: self.len(), most });
             }
         }
-        for item in self.iter() {
-            item.write(out);
+        match self.0 {
+            Items::Given(items) => items.iter().for_each(|item| item.write(out)),
+            Items::Wire { bytes, .. } if !out.wants_fields() => out.bytes(bytes),
+            Items::Wire { .. } => self.iter().for_each(|item| item.write(out)),
         }
     }
 }

@@ -104,8 +104,8 @@ mod tests {
         let (mut near, mut far) =
             (Connection::new(near, Limits::BACKEND), Connection::new(far, Limits::FRONTEND));
         block_on(async {
-            near.query("select 1").close().await.expect("it is heard");
-            assert_eq!(far.recv().await.expect("it came").body, b"select 1\0");
+            near.query("select 1").close().await.expect("the other end is open");
+            assert_eq!(far.recv().await.expect("the query arrives").body, b"select 1\0");
             assert!(matches!(far.recv().await, Err(Error::Closed { mid_message: false })));
             drop(near);
             far.query("too late");

@@ -205,7 +205,9 @@ impl<'a> FromValue<'a> for &'a [u8] {
         match of(value, column, &[oid::BYTEA], "a byte slice")? {
             (bytes, false) => Ok(bytes),
             // The text form is hexadecimal: decoding it needs a `Vec`.
-            (_, true) => Err(Mismatch::Type { wanted: "a byte slice in text format; a Vec<u8> is" }),
+            (_, true) => {
+                Err(Mismatch::Type { wanted: "a byte slice, because its format is text: request a Vec<u8>" })
+            }
         }
     }
 }

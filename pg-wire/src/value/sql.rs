@@ -55,7 +55,7 @@ impl<'a, T: FromSql<'a>> Sql<T> {
 impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let Some(known) = Type::from_oid(column.type_oid) else {
-            return Err(Mismatch::Type { wanted: "one of PostgreSQL's own types" });
+            return Err(Mismatch::Type { wanted: "of a built-in type" });
         };
         if column.format != FormatCode::Binary {
             return Err(Mismatch::Type { wanted: "in binary format" });
