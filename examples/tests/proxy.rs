@@ -1,5 +1,7 @@
 //! `pg-proxy` between clients that others have written and servers of both versions, and between peers that misbehave.
 
+#[path = "proxy/bouncer.rs"]
+mod bouncer;
 #[path = "proxy/clients.rs"]
 mod clients;
 #[path = "proxy/load.rs"]
@@ -19,6 +21,8 @@ mod starting;
 mod stopping;
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
+#[path = "proxy/tls.rs"]
+mod tls;
 #[path = "proxy/wire.rs"]
 #[allow(dead_code, reason = "shared with the tests of hostile clients, which use other parts of it")]
 mod wire;

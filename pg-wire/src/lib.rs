@@ -79,13 +79,15 @@ pub use buffer::inbox::{Head, Inbox};
 pub use buffer::limits::Limits;
 pub use buffer::outbox::Outbox;
 pub use buffer::run::{Frames, Run};
-pub use client::protocol::{
-    BindBuilder, FnCallBuilder, ParseBuilder, PgProtocol, Portal, PutMessage, Statement,
-};
+pub use client::builders::{BindBuilder, FnCallBuilder, ParseBuilder};
+pub use client::names::{Portal, Statement};
+pub use client::protocol::PgProtocol;
+pub use client::target::PutMessage;
 pub use codec::field::{Field, Payload, Secret, SecretText};
 pub use codec::frame::{Frame, FrameBuf};
 pub use codec::list::{Count, Entry, Iter, List, Terminated};
 pub use codec::message::{Decode, Direction, Message, Trace};
+pub use codec::params::{EncodedParams, ParamList};
 pub use codec::put::Put;
 pub use codec::reader::Reader;
 pub use codec::values::{Values, ValuesIter};

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::sync::mpsc;
 
@@ -12,7 +11,7 @@ use pg_wire::backend::{Authentication, ErrorResponse};
 use pg_wire::frontend::PasswordMessage;
 
 use crate::load::raise_descriptor_limit;
-use crate::process::{PATIENCE, Proxy, until};
+use crate::process::{PATIENCE, Proxy, remembers, until};
 use crate::support::{Server, finish};
 use crate::wire::{
     Client, GSSENC_REQUEST, SSL_REQUEST, bytes, polite_server, ready, server, startup, take_packet,
@@ -263,25 +262,6 @@ fn both_sides_have_a_keepalive_timer() {
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
         assert!(!has_keepalive(ours, proxy.address().port()), "or this test could not fail");
     }
-}
-
-/// Whether these bytes are anywhere in the memory of a process that it can write to, but for its stack: the unoptimised programs of
-/// tests pass copies of short strings there, where optimised ones have them in registers.
-fn remembers(pid: u32, secret: &[u8]) -> bool {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
-    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("it is our child");
-    maps.lines().any(|line| {
-        let mut fields = line.split(' ');
-        let range = fields.next().and_then(|range| range.split_once('-')).expect("a range");
-        let writable = fields.next().is_some_and(|mode| mode.starts_with("rw"));
-        let [start, end] =
-            [range.0, range.1].map(|bound| u64::from_str_radix(bound, 16).expect("an address"));
-        let mut bytes = vec![0; usize::try_from(end - start).expect("it is in memory")];
-        writable
-            && !line.ends_with("[stack]")
-            && memory.read_exact_at(&mut bytes, start).is_ok()
-            && bytes.windows(secret.len()).any(|window| window == secret)
-    })
 }
 
 /// A password that is nowhere by chance. Made while the test runs, so that no program holds it as a constant.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -192,4 +193,23 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         thread::sleep(TICK);
     }
+}
+
+/// Whether these bytes are anywhere in the memory of a process that it can write to, but for its stack: the unoptimised programs of
+/// tests pass copies of short strings there, where optimised ones have them in registers.
+pub(crate) fn remembers(pid: u32, secret: &[u8]) -> bool {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("it is our child");
+    maps.lines().any(|line| {
+        let mut fields = line.split(' ');
+        let range = fields.next().and_then(|range| range.split_once('-')).expect("a range");
+        let writable = fields.next().is_some_and(|mode| mode.starts_with("rw"));
+        let [start, end] =
+            [range.0, range.1].map(|bound| u64::from_str_radix(bound, 16).expect("an address"));
+        let mut bytes = vec![0; usize::try_from(end - start).expect("it is in memory")];
+        writable
+            && !line.ends_with("[stack]")
+            && memory.read_exact_at(&mut bytes, start).is_ok()
+            && bytes.windows(secret.len()).any(|window| window == secret)
+    })
 }

@@ -36,6 +36,9 @@ use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
 
+/// Time limit of a connection unless set otherwise: as long as PostgreSQL itself waits for a client (`authentication_timeout`).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The name of PostgreSQL's service in Kerberos unless set otherwise.
 const DEFAULT_KRBSRVNAME: &str = "postgres";
 
@@ -112,8 +115,9 @@ pub struct Config {
     pub channel_binding: BindingMode,
     /// By which methods the server may authenticate the user. Default any.
     pub require_auth: RequireAuth,
-    /// Time limit for one host: its name, the socket and the login together. Default none. The adapters apply it when they dial,
-    /// not over a stream of the caller's own.
+    /// Time limit for one address: the socket, TLS and the login together. Default 60 s, so that a server that never answers is given up;
+    /// libpq waits for ever. `None`, or `connect_timeout=0` in a connection string, is no limit. Over a stream of the caller's own it limits
+    /// TLS and the login.
     pub connect_timeout: Option<Duration>,
     /// `scram_iterations_min` and `scram_iterations_max`: how often a server may ask to have the password hashed. Default 1 to
     /// 1,000,000. Both parameters are this library's own; libpq has no limit.
@@ -162,7 +166,7 @@ impl Config {
             sslnegotiation: SslNegotiation::default(),
             channel_binding: BindingMode::default(),
             require_auth: RequireAuth::default(),
-            connect_timeout: None,
+            connect_timeout: Some(CONNECT_TIMEOUT),
             scram_iterations: Iterations::default(),
             tls: TlsSettings::default(),
             host_passwords: Vec::new(),

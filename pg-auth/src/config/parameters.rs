@@ -48,8 +48,11 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     parameter("hostaddr", Some("PGHOSTADDR"), |draft, it| it.list().map(|list| draft.addresses = list)),
     parameter("port", Some("PGPORT"), |draft, it| it.list().map(|list| draft.ports = list)),
     parameter("connect_timeout", Some("PGCONNECT_TIMEOUT"), |draft, it| {
-        // "Zero, negative, or not specified means wait indefinitely."
-        it.positive().map(|limit| draft.config.connect_timeout = limit.map(seconds))
+        // "Zero, negative, or not specified means wait indefinitely": but for the last, which means a limit of our own.
+        if it.number()?.is_some() {
+            draft.config.connect_timeout = it.positive()?.map(seconds);
+        }
+        Ok(())
     }),
     parameter("target_session_attrs", Some("PGTARGETSESSIONATTRS"), |draft, it| it.word(&mut draft.config.target_session_attrs)),
     parameter("load_balance_hosts", Some("PGLOADBALANCEHOSTS"), |draft, it| it.word(&mut draft.config.load_balance_hosts)),

@@ -122,9 +122,9 @@ impl Config {
         self
     }
 
-    /// Sets how long to wait for a connection to one host.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
+    /// Sets how long a connection to one address may take; `None` for no limit.
+    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.connect_timeout = timeout.into();
         self
     }
 

@@ -122,6 +122,10 @@ fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)
     };
     let seconds = |here: Option<std::time::Duration>| here.map_or(0, |here| here.as_secs()).to_string();
     let positive = |name| number(theirs.value(name)).unwrap_or_default().max(0).to_string();
+    let limit = match theirs.value("connect_timeout") {
+        b"" => "60".into(),
+        _ => positive("connect_timeout"),
+    };
     let tls_version = |here: Option<TlsVersion>| here.map_or("", TlsVersion::as_str).to_lowercase();
     let tls = &config.tls;
 
@@ -141,7 +145,8 @@ fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)
         ("password", secret(&config.password), plain("password")),
         ("dbname", some(&config.database), plain("dbname")),
         ("host", hosts(config), their_hosts(theirs)),
-        ("connect_timeout", seconds(config.connect_timeout), positive("connect_timeout")),
+        // Without the parameter, or with an empty one, libpq has no limit and we have one of our own.
+        ("connect_timeout", seconds(config.connect_timeout), limit),
         ("replication", startup(config, "replication"), plain("replication")),
         ("options", startup(config, "options"), plain("options")),
         (

@@ -9,9 +9,11 @@ use futures_io::{AsyncRead, AsyncWrite};
 use native_tls::Protocol;
 use pg_auth::tls::{ALPN, Upgraded};
 
+use super::explain::explained;
 use super::{TlsStream, identity};
 
-/// TLS in the server role, by the platform's library. TLS 1.2 is the oldest version spoken.
+/// TLS in the server role, by the platform's library. TLS 1.2 is the oldest version spoken, and with OpenSSL the only one: `native-tls`
+/// switches TLS 1.3 off there.
 ///
 /// Two things need another library: a client's certificate is not asked for, and a client that begins TLS directly is refused, because
 /// the protocol that ALPN agreed on is not reported.
@@ -59,7 +61,7 @@ impl NativeTlsAcceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let stream = self.acceptor.accept(stream).await.map_err(io::Error::other)?;
+        let stream = self.acceptor.accept(stream).await.map_err(|error| explained(error, None))?;
         Ok(Upgraded::new(TlsStream::new(stream)).own_certificate(self.certificate.clone()))
     }
 }

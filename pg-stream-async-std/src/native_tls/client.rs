@@ -55,6 +55,11 @@ impl Wanted {
         matches!(self.verification, Verification::Full(_))
     }
 
+    /// Whether the signature of an authority is checked.
+    pub(super) fn verifies(&self) -> bool {
+        self.verification != Verification::None
+    }
+
     /// Prepares a connector. Reads files.
     pub(super) fn connector(&self) -> io::Result<TlsConnectorBuilder> {
         let settings = &self.settings;

@@ -15,6 +15,7 @@
 
 mod acceptor;
 mod client;
+mod explain;
 mod identity;
 mod stream;
 
@@ -28,6 +29,7 @@ use pg_auth::tls::{TlsConnect, TlsRequest, Upgraded};
 
 use crate::FuturesIo;
 use client::Wanted;
+use explain::explained;
 
 pub use acceptor::NativeTlsAcceptor;
 pub use stream::TlsStream;
@@ -61,16 +63,18 @@ where
     ) -> io::Result<Upgraded<Self::Stream>> {
         let wanted = Wanted::new(request)?;
         let checked = wanted.checks_name().then(|| wanted.name.clone());
+        let verified = wanted.verifies();
         let begun = blocking::unblock(move || begin(&wanted, stream.0)).await?;
         let outcome = match begun {
             Begun::Done(outcome) => outcome,
             Begun::Going(handshake) => handshake.await,
         };
-        let stream = outcome.map_err(|error| failed(error, checked.as_deref()))?;
+        let stream = outcome.map_err(|error| explained(error, checked.as_deref()))?;
         let certificate = stream.peer_certificate().map_err(io::Error::other)?;
         let certificate = certificate.map(|found| found.to_der()).transpose().map_err(io::Error::other)?;
         let mut upgraded = Upgraded::new(FuturesIo(TlsStream::new(stream)));
         upgraded.info.certificate = certificate;
+        upgraded.info.verified = verified;
         Ok(upgraded)
     }
 }
@@ -88,12 +92,4 @@ where
         Some(outcome) => Begun::Done(outcome),
         None => Begun::Going(handshake),
     })
-}
-
-/// The library's error, with the name that was checked: the library does not always show it.
-fn failed(error: native_tls::Error, checked: Option<&str>) -> io::Error {
-    match checked {
-        Some(name) => io::Error::other(format!("{error}; the certificate has to be for \"{name}\"")),
-        None => io::Error::other(error),
-    }
 }

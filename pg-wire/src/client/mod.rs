@@ -1,3 +1,6 @@
-//! The client's messages as methods.
+//! The client's messages as methods on every place that messages can be put into.
 
+pub(crate) mod builders;
+pub(crate) mod names;
 pub(crate) mod protocol;
+pub(crate) mod target;

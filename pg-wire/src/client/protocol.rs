@@ -1,122 +1,22 @@
-//! The client's messages as methods, one list for every place a message can be put.
-
-use bytes::BufMut;
+//! The client's messages as methods.
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::{FormatCode, Target};
-use crate::basic::error::{EncodeError, EncodeErrorKind};
+use crate::basic::error::EncodeErrorKind;
 use crate::basic::oid::Oid;
 use crate::basic::text::Text;
-use crate::buffer::outbox::Outbox;
+use crate::client::builders::{BindBuilder, FnCallBuilder, ParseBuilder};
+use crate::client::names::{Portal, Statement};
+use crate::client::target::PutMessage;
 use crate::codec::field::Payload;
-use crate::codec::list::List;
-use crate::codec::message::Message;
-use crate::codec::put::{Put, write_formats};
-use crate::encode::frames::{self, Messages, Sealed, VisitMessage};
+use crate::codec::message::{Decode, Message};
+use crate::codec::put::Put;
 use crate::message::copy::{CopyData, CopyDone};
-use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Parse, Query, Sync, Terminate};
-use crate::param::params::Params;
+use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query, Sync, Terminate};
 
-/// A prepared statement by its name, in a call that could also mean a portal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Statement<'a>(pub &'a str);
-
-/// A portal by its name, in a call that could also mean a statement.
+/// The client's messages as methods on any [`BufMut`](bytes::BufMut), on an [`Outbox`](crate::Outbox) and on a connection.
 ///
-/// A statement is not taken for one:
-///
-/// ```compile_fail,E0308
-/// # use pg_wire::{Outbox, PgProtocol, Statement};
-/// # let mut out = Outbox::new(1024);
-/// out.execute(Statement("s"), 0);
-/// ```
-///
-/// ```
-/// # use pg_wire::{Outbox, PgProtocol, Portal};
-/// # let mut out = Outbox::new(1024);
-/// out.execute(Portal("p"), 0);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Portal<'a>(pub &'a str);
-
-impl Statement<'_> {
-    /// The statement without a name, which the next Parse without a name, or a simple query, replaces.
-    pub const UNNAMED: Statement<'static> = Statement("");
-}
-
-impl Portal<'_> {
-    /// The portal without a name, which the next Bind without a name, or a simple query, replaces.
-    pub const UNNAMED: Portal<'static> = Portal("");
-}
-
-/// Where [`PgProtocol`] puts messages: any [`BufMut`], an [`Outbox`], a connection or its `WriteHalf`.
-#[diagnostic::on_unimplemented(
-    message = "messages cannot be put into `{Self}`",
-    note = "is `.finish(…)` missing at the end of a builder?"
-)]
-pub trait PutMessage {
-    /// What a call returns, for the next one to be chained to: on a buffer a `Result`, on a connection the connection
-    /// itself, which remembers the first error until it is flushed.
-    type Chained<'c>
-    where
-        Self: 'c;
-
-    /// Appends a message, or a tuple of them.
-    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c>;
-}
-
-impl<B: BufMut> PutMessage for B {
-    type Chained<'c>
-        = Result<&'c mut B, EncodeError>
-    where
-        B: 'c;
-
-    #[inline(always)]
-    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c> {
-        frames::encode(message, self)?;
-        Ok(self)
-    }
-}
-
-impl PutMessage for Outbox {
-    type Chained<'c> = &'c mut Self;
-
-    #[inline(always)]
-    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
-        Outbox::put(self, message);
-        self
-    }
-}
-
-#[cfg(feature = "std")]
-impl<T> PutMessage for crate::Connection<T> {
-    type Chained<'c>
-        = &'c mut Self
-    where
-        T: 'c;
-
-    #[inline(always)]
-    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
-        self.put(message)
-    }
-}
-
-#[cfg(feature = "std")]
-impl<W: crate::Sink> PutMessage for crate::WriteHalf<W> {
-    type Chained<'c>
-        = &'c mut Self
-    where
-        W: 'c;
-
-    #[inline(always)]
-    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
-        self.put(message)
-    }
-}
-
-/// What a client can say, as methods on any [`BufMut`], on an [`Outbox`] and on a connection.
-///
-/// On a buffer each call returns a `Result`, and a refused message leaves the buffer as it was:
+/// On a buffer each call returns a `Result`, and a rejected message leaves the buffer unchanged:
 ///
 /// ```
 /// use pg_wire::PgProtocol;
@@ -128,12 +28,13 @@ impl<W: crate::Sink> PutMessage for crate::WriteHalf<W> {
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 ///
-/// On a connection calls are chained and errors wait for `flush`. See [`Connection`](crate::connection::Connection).
+/// On a connection calls are chained, and `flush` reports the first error. See
+/// [`Connection`](crate::connection::Connection).
 ///
-/// No call sends a Sync or a Flush that its name does not tell: where a batch ends is the caller's to say. Names: `""` is the unnamed
-/// statement or portal.
+/// No method sends a Sync or a Flush unless its name says so: the caller decides where a batch ends. The name `""` is the
+/// unnamed statement or portal.
 pub trait PgProtocol: PutMessage {
-    /// Runs statements by the simple protocol. Ends in one ReadyForQuery, without a [`sync`](Self::sync).
+    /// Runs statements by the simple protocol. The server ends with one ReadyForQuery, without a [`sync`](Self::sync).
     ///
     /// See [`Query`].
     #[inline]
@@ -141,7 +42,7 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Query { sql: sql.into() })
     }
 
-    /// Prepares a statement by this name. See [`Parse`].
+    /// Prepares a statement under this name. See [`Parse`](crate::frontend::Parse).
     ///
     /// ```
     /// # use pg_wire::{PgProtocol, oid};
@@ -154,8 +55,8 @@ pub trait PgProtocol: PutMessage {
         ParseBuilder { out: self, statement, sql: "", types: &[] }
     }
 
-    /// Makes a portal out of a statement and parameters. Ends with `finish(params)`: a single parameter is `(value,)`, none
-    /// is `()`. See [`Bind`](crate::frontend::Bind).
+    /// Creates a portal from a statement and parameters. Ends with `finish(params)`: a single parameter is `(value,)`, none is
+    /// `()`. See [`Bind`](crate::frontend::Bind).
     ///
     /// ```
     /// # use pg_wire::{FormatCode, PgProtocol, Portal, Statement};
@@ -170,39 +71,42 @@ pub trait PgProtocol: PutMessage {
         BindBuilder { out: self, statement, portal, result_formats: &[] }
     }
 
-    /// Asks for the parameters and the columns of a statement. See [`Describe`].
+    /// Requests the parameter types and the columns of a statement. See [`Describe`].
     #[inline]
     fn describe_statement(&mut self, name: &str) -> Self::Chained<'_> {
         self.put_message(&Describe { target: Target::Statement, name: name.into() })
     }
 
-    /// Asks for the columns of a portal. See [`Describe`].
+    /// Requests the columns of a portal. See [`Describe`].
     #[inline]
     fn describe_portal(&mut self, name: &str) -> Self::Chained<'_> {
         self.put_message(&Describe { target: Target::Portal, name: name.into() })
     }
 
-    /// Runs a portal, for `max_rows` rows at most; 0 for all. See [`Execute`].
+    /// Runs a portal, for at most `max_rows` rows; 0 for all rows. See [`Execute`].
     ///
-    /// More than 2,147,483,647 rows is refused: the server would take it for all.
+    /// More than 2,147,483,647 rows is an error: the server would read the number as negative, and return all rows.
     #[inline(always)]
     fn execute(&mut self, portal: Portal<'_>, max_rows: u32) -> Self::Chained<'_> {
-        self.put_message(&ExecuteUpTo { portal, max_rows })
+        match i32::try_from(max_rows) {
+            Ok(max_rows) => self.put_message(&Execute { portal: portal.0.into(), max_rows }),
+            Err(_) => self.put_message(&Refused(Execute::NAME, EncodeErrorKind::OutOfRange)),
+        }
     }
 
-    /// Closes (deallocates) a prepared statement; it is no error if there is none. See [`Close`].
+    /// Closes (deallocates) a prepared statement. No error if the statement does not exist. See [`Close`].
     #[inline]
     fn close_statement(&mut self, name: &str) -> Self::Chained<'_> {
         self.put_message(&Close { target: Target::Statement, name: name.into() })
     }
 
-    /// Closes a portal; it is no error if there is none. See [`Close`].
+    /// Closes a portal. No error if the portal does not exist. See [`Close`].
     #[inline]
     fn close_portal(&mut self, name: &str) -> Self::Chained<'_> {
         self.put_message(&Close { target: Target::Portal, name: name.into() })
     }
 
-    /// Asks the server for its replies so far: the message [`Flush`], which sends nothing by itself.
+    /// Requests the server's replies so far: the message [`Flush`]. This method sends nothing by itself.
     #[inline]
     fn flush_msg(&mut self) -> Self::Chained<'_> {
         self.put_message(&Flush {})
@@ -241,7 +145,7 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&CopyDone {})
     }
 
-    /// Gives up a COPY, with a reason. See [`CopyFail`].
+    /// Aborts a COPY, with a reason. See [`CopyFail`].
     #[inline]
     fn copy_fail(&mut self, reason: &str) -> Self::Chained<'_> {
         self.put_message(&CopyFail { reason: reason.into() })
@@ -256,274 +160,32 @@ pub trait PgProtocol: PutMessage {
 
 impl<T: PutMessage> PgProtocol for T {}
 
-/// A Parse in the making; see [`PgProtocol::parse`].
-///
-/// One that is left unfinished is a warning, `unused_must_use`:
-///
-/// ```compile_fail
-/// # #![deny(unused_must_use)]
-/// # use pg_wire::{Outbox, PgProtocol};
-/// # let mut out = Outbox::new(1024);
-/// out.parse("s").query("select 1");
-/// ```
-///
-/// ```
-/// # #![deny(unused_must_use)]
-/// # use pg_wire::{Outbox, PgProtocol};
-/// # let mut out = Outbox::new(1024);
-/// out.parse("s").query("select 1").finish();
-/// ```
-#[must_use = "nothing is sent without `finish`"]
-#[derive(Debug)]
-pub struct ParseBuilder<'c, 'm, P: ?Sized> {
-    out: &'c mut P,
-    statement: &'m str,
-    sql: &'m str,
-    types: &'m [Oid],
-}
+/// A message that cannot be sent: its name and the reason. Putting it reports the error like that of any other message.
+struct Refused(&'static str, EncodeErrorKind);
 
-impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
-    /// The statement's text.
-    #[inline]
-    pub fn query(self, sql: &'m str) -> Self {
-        Self { sql, ..self }
-    }
-
-    /// Types of the first parameters; 0 leaves one to the server, and so does a list that ends before it.
-    #[inline]
-    pub fn param_types(self, types: &'m [Oid]) -> Self {
-        Self { types, ..self }
-    }
-
-    /// Puts the message.
-    #[inline]
-    pub fn finish(self) -> P::Chained<'c> {
-        let Self { out, statement, sql, types } = self;
-        out.put_message(&Parse { statement: statement.into(), sql: sql.into(), types: List::from(types) })
-    }
-}
-
-/// A Bind in the making; see [`PgProtocol::bind`].
-///
-/// One that is left unfinished is a warning, `unused_must_use`:
-///
-/// ```compile_fail
-/// # #![deny(unused_must_use)]
-/// # use pg_wire::{Outbox, PgProtocol, Portal, Statement};
-/// # let mut out = Outbox::new(1024);
-/// out.bind(Statement("s"), Portal::UNNAMED);
-/// ```
-///
-/// ```
-/// # #![deny(unused_must_use)]
-/// # use pg_wire::{Outbox, PgProtocol, Portal, Statement};
-/// # let mut out = Outbox::new(1024);
-/// out.bind(Statement("s"), Portal::UNNAMED).finish(());
-/// ```
-///
-/// And a portal cannot be given where a statement is meant:
-///
-/// ```compile_fail,E0308
-/// # use pg_wire::{Outbox, PgProtocol, Portal, Statement};
-/// # let mut out = Outbox::new(1024);
-/// out.bind(Portal("p"), Statement("s")).finish(());
-/// ```
-#[must_use = "nothing is sent without `finish`"]
-#[derive(Debug)]
-pub struct BindBuilder<'c, 'm, P: ?Sized> {
-    out: &'c mut P,
-    statement: Statement<'m>,
-    portal: Portal<'m>,
-    result_formats: &'m [FormatCode],
-}
-
-impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
-    /// Formats of the columns to come: none when all are text, one for all, or one each.
-    #[inline]
-    pub fn result_formats(self, formats: &'m [FormatCode]) -> Self {
-        Self { result_formats: formats, ..self }
-    }
-
-    /// Puts the message, with these parameters: a tuple, an array, a slice, or [`params!`](crate::params). Each
-    /// parameter brings its own format.
-    #[inline(always)]
-    pub fn finish(self, params: impl Params) -> P::Chained<'c> {
-        let Self { out, statement, portal, result_formats } = self;
-        out.put_message(&BindParams { statement, portal, params, result_formats })
-    }
-
-    /// Puts the message, and an [`Execute`] of its portal for all rows: as [`finish`](Self::finish) and
-    /// [`execute`](PgProtocol::execute), in less time.
-    #[inline(always)]
-    pub fn execute(self, params: impl Params) -> P::Chained<'c> {
-        let Self { out, statement, portal, result_formats } = self;
-        let bind = BindParams { statement, portal, params, result_formats };
-        out.put_message(&(bind, ExecuteUpTo { portal, max_rows: 0 }))
-    }
-
-    /// Puts the message, an [`Execute`] of its portal for all rows, and a [`Sync`]: all that a prepared statement takes which runs by
-    /// itself. As [`finish`](Self::finish), [`execute`](PgProtocol::execute) and [`sync`](PgProtocol::sync), in less time.
-    ///
-    /// ```
-    /// # use pg_wire::{PgProtocol, Portal, Statement};
-    /// # let mut out = Vec::new();
-    /// out.bind(Statement("add"), Portal::UNNAMED).execute_and_sync((1i32, 2i32))?;
-    /// # Ok::<_, pg_wire::EncodeError>(())
-    /// ```
-    #[inline(always)]
-    pub fn execute_and_sync(self, params: impl Params) -> P::Chained<'c> {
-        let Self { out, statement, portal, result_formats } = self;
-        out.put_message(&Run(BindParams { statement, portal, params, result_formats }))
-    }
-}
-
-/// A FunctionCall in the making; see [`PgProtocol::fn_call`].
-///
-/// One that is left unfinished is a warning, `unused_must_use`:
-///
-/// ```compile_fail
-/// # #![deny(unused_must_use)]
-/// # use pg_wire::{Outbox, PgProtocol};
-/// # let mut out = Outbox::new(1024);
-/// out.fn_call(1344);
-/// ```
-///
-/// ```
-/// # #![deny(unused_must_use)]
-/// # use pg_wire::{Outbox, PgProtocol};
-/// # let mut out = Outbox::new(1024);
-/// out.fn_call(1344).finish((9.0,));
-/// ```
-#[must_use = "nothing is sent without `finish`"]
-#[derive(Debug)]
-pub struct FnCallBuilder<'c, P: ?Sized> {
-    out: &'c mut P,
-    function: Oid,
-    result_format: FormatCode,
-}
-
-impl<'c, P: PutMessage> FnCallBuilder<'c, P> {
-    /// The format wanted for the result; binary if nothing is said.
-    #[inline]
-    pub fn result_format(self, format: FormatCode) -> Self {
-        Self { result_format: format, ..self }
-    }
-
-    /// Puts the message, with these arguments; each brings its own format.
-    #[inline]
-    pub fn finish(self, arguments: impl Params) -> P::Chained<'c> {
-        let Self { out, function, result_format } = self;
-        out.put_message(&CallParams { function, arguments, result_format })
-    }
-}
-
-/// [`Execute`] with a count that cannot turn into "all" by wrapping.
-struct ExecuteUpTo<'a> {
-    portal: Portal<'a>,
-    max_rows: u32,
-}
-
-impl Message for ExecuteUpTo<'_> {
-    #[inline]
+impl Message for Refused {
     fn code(&self) -> Option<MessageCode> {
-        Some(MessageCode::EXECUTE)
+        None
     }
-    #[inline]
     fn name(&self) -> &'static str {
-        "Execute"
+        self.0
     }
     #[inline(always)]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
-        match i32::try_from(self.max_rows) {
-            Ok(max_rows) => Execute { portal: self.portal.0.into(), max_rows }.write(out),
-            Err(_) => out.refuse(EncodeErrorKind::OutOfRange),
-        }
+        out.refuse(self.1);
     }
-}
-
-/// [`Bind`](crate::frontend::Bind) out of values instead of their bytes.
-struct BindParams<'a, T> {
-    statement: Statement<'a>,
-    portal: Portal<'a>,
-    params: T,
-    result_formats: &'a [FormatCode],
-}
-
-impl<T: Params> Message for BindParams<'_, T> {
-    #[inline]
-    fn code(&self) -> Option<MessageCode> {
-        Some(MessageCode::BIND)
-    }
-    #[inline]
-    fn name(&self) -> &'static str {
-        "Bind"
-    }
-    #[inline(always)]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
-        out.text(self.portal.0.into());
-        out.text(self.statement.0.into());
-        out.params(&self.params);
-        write_formats(self.result_formats, out);
-    }
-    const MEASURED: bool = T::KNOWN;
-}
-
-/// An Execute of the unnamed portal for all rows, and a Sync: what follows most Binds.
-const EXECUTE_AND_SYNC: &[u8; 15] = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
-
-/// A Bind, an Execute of its portal for all rows, and a Sync.
-struct Run<'a, T>(BindParams<'a, T>);
-
-impl<T: Params> Sealed for Run<'_, T> {}
-
-impl<T: Params> Messages for Run<'_, T> {
-    const KNOWN: bool = T::KNOWN;
-
-    #[inline(always)]
-    fn each(&self, visit: &mut impl VisitMessage) {
-        let Self(bind) = self;
-        visit.visit(bind);
-        if bind.portal == Portal::UNNAMED {
-            visit.visit_constant(EXECUTE_AND_SYNC);
-        } else {
-            visit.visit(&ExecuteUpTo { portal: bind.portal, max_rows: 0 });
-            visit.visit(&Sync {});
-        }
-    }
-}
-
-/// [`FunctionCall`](crate::frontend::FunctionCall) out of values instead of their bytes.
-struct CallParams<T> {
-    function: Oid,
-    arguments: T,
-    result_format: FormatCode,
-}
-
-impl<T: Params> Message for CallParams<T> {
-    #[inline]
-    fn code(&self) -> Option<MessageCode> {
-        Some(MessageCode::FUNCTION_CALL)
-    }
-    #[inline]
-    fn name(&self) -> &'static str {
-        "FunctionCall"
-    }
-    #[inline(always)]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
-        out.int32(self.function);
-        out.params(&self.arguments);
-        out.int16(self.result_format.code());
-    }
-    const MEASURED: bool = T::KNOWN;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::basic::error::EncodeError;
     use crate::basic::oid;
-    use crate::codec::message::Decode;
+    use crate::buffer::outbox::Outbox;
+    use crate::codec::list::List;
     use crate::codec::values::Values;
     use crate::message::frontend::{Bind, FunctionCall};
+    use crate::param::params::Params;
     use crate::param::{bindable::Bindable, bound::Bound};
     use crate::params;
     use alloc::vec::Vec;
@@ -557,8 +219,8 @@ mod tests {
             .expect("fine");
         let bind = Bind::decode(&out[5..]).expect("well-formed");
         assert_eq!((bind.statement, bind.portal), ("s".into(), "p".into()));
-        assert_eq!(bind.parameter_formats, List::from(&[FormatCode::Binary, FormatCode::Text]));
-        assert_eq!(bind.parameters, Values::from(&[Some(&b"\0\0\0\x01"[..]), Some(b"x")]));
+        assert_eq!(bind.parameters.formats, List::from(&[FormatCode::Binary, FormatCode::Text]));
+        assert_eq!(bind.parameters.values, Values::from(&[Some(&b"\0\0\0\x01"[..]), Some(b"x")]));
         assert_eq!(bind.result_formats, List::from(&[FormatCode::Binary]));
 
         let mut dynamic = Vec::new();
@@ -600,7 +262,7 @@ mod tests {
         out.fn_call(1344).result_format(FormatCode::Text).finish(("9",)).expect("fine");
         let call = FunctionCall::decode(&out[5..]).expect("well-formed");
         assert_eq!((call.function, call.result_format), (1344, FormatCode::Text));
-        assert_eq!(call.arguments, Values::from(&[Some(&b"9"[..])]));
+        assert_eq!(call.arguments.values, Values::from(&[Some(&b"9"[..])]));
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod field;
 pub(crate) mod frame;
 pub(crate) mod list;
 pub(crate) mod message;
+pub(crate) mod params;
 pub(crate) mod put;
 pub(crate) mod reader;
 pub(crate) mod values;

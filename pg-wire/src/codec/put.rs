@@ -128,27 +128,6 @@ pub(crate) fn write_common_format<P: Put + ?Sized>(format: Option<FormatCode>, o
     }
 }
 
-/// Int16 n, Int16\[n\] formats, refused when there are more than a count can hold.
-#[inline(always)]
-pub(crate) fn write_formats<P: Put + ?Sized>(formats: &[FormatCode], out: &mut P) {
-    match formats {
-        // All the same say as much as one, and all text as much as none.
-        [first, rest @ ..] if rest.iter().all(|format| format == first) => {
-            write_common_format((*first != FormatCode::Text).then_some(*first), out);
-        }
-        formats => {
-            if formats.len() > usize::from(u16::MAX) {
-                let most = usize::from(u16::MAX);
-                return out.refuse(EncodeErrorKind::TooMany { what: "formats", given: formats.len(), most });
-            }
-            out.count("formats", formats.len());
-            for format in formats {
-                out.int16(format.code());
-            }
-        }
-    }
-}
-
 /// Number of parameters, and the formats that occur among them.
 #[derive(Default)]
 struct Summary {

@@ -230,8 +230,6 @@ fn write_one_by_one<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::basic::enums::FormatCode;
-    use crate::codec::put::write_formats;
     use crate::encode::measure::Measure;
     use crate::params;
     use alloc::boxed::Box;
@@ -317,20 +315,5 @@ mod tests {
         assert_eq!(written(params![7i32, "x", Some(1.5f64), None::<bool>]), tuple);
         assert_eq!(written([1i32, 2]), written((1i32, 2i32)));
         assert_eq!(written(vec![1i32, 2]), written((1i32, 2i32)));
-    }
-
-    #[test]
-    fn result_formats_are_compacted_too() {
-        use FormatCode::{Binary, Text};
-        let written = |formats: &[FormatCode]| {
-            let mut bytes = [0; 12];
-            let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
-            write_formats(formats, &mut fill);
-            bytes[4..].to_vec()
-        };
-        assert_eq!(written(&[]), [0; 8]);
-        assert_eq!(written(&[Text, Text]), [0; 8]);
-        assert_eq!(written(&[Binary, Binary, Binary])[..4], [0, 1, 0, 1]);
-        assert_eq!(written(&[Binary, Text])[..6], [0, 2, 0, 1, 0, 0]);
     }
 }

@@ -3,4 +3,4 @@
 pub mod backend;
 pub(crate) mod copy;
 pub mod frontend;
-pub(crate) mod macros;
+pub(crate) mod table;

@@ -238,7 +238,7 @@ impl Columns {
         }
     }
 
-    /// Reads a whole row, as a tuple of as many values as it has columns: `let (id, name): (i32, &str) =
+    /// Decodes a whole row into a tuple with one value for each column: `let (id, name): (i32, &str) =
     /// columns.decode(&row)?`. See [the module](crate::value) for a whole example.
     ///
     /// # Errors
@@ -321,7 +321,7 @@ impl Columns {
 
 /// A whole row: a tuple of up to 16 [`FromValue`]s.
 pub trait FromRow<'a>: Sized {
-    /// Reads the row, column by column.
+    /// Decodes the row, column by column.
     ///
     /// # Errors
     /// As [`Columns::decode`].

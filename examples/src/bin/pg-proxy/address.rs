@@ -6,9 +6,18 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pg_stream_tokio::{Socket, TokioIo, UnixStream};
+use pg_auth::stream::Stream;
+use pg_stream_tokio::{TokioIo, UnixStream};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+
+use crate::tls::{TlsStream, Upstream};
+
+/// A stream of either side.
+pub(crate) type Socket = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, TlsStream>;
+
+/// A [`Socket`] with buffers.
+pub(crate) type Connection = pg_wire::Connection<Socket>;
 
 /// An address to listen on or to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +37,16 @@ impl Address {
         }
     }
 
-    /// Connects.
-    pub(crate) async fn dial(&self, idle: Option<Duration>) -> io::Result<Socket> {
+    /// Connects, and begins TLS where it is wanted.
+    pub(crate) async fn dial(&self, idle: Option<Duration>, tls: Option<&Upstream>) -> io::Result<Socket> {
         match self {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 prepare(&stream, idle)?;
-                Ok(Socket::Tcp(TokioIo(stream)))
+                match tls {
+                    None => Ok(Socket::Tcp(TokioIo(stream))),
+                    Some(tls) => tls.begin(TokioIo(stream)).await,
+                }
             }
             Self::Unix(path) => UnixStream::connect(abstract_name(path).as_ref().unwrap_or(path))
                 .await

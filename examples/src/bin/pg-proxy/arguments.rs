@@ -1,6 +1,10 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Parser, ValueEnum};
+
+use pg_auth::SslMode;
 
 use crate::address::Address;
 
@@ -31,6 +35,10 @@ and the opening phase may take as long as --opening-timeout allows. At most --op
 places are taken, the one whose client has been silent the longest, for a second at least, gives way to the next client. An \
 encrypted connection leaves the opening phase when TLS begins, because nothing of it can be read after that.
 
+TLS: with --tls terminate and --upstream-tls, channel binding finds the proxy in the middle, as it is made to: clients with TLS have to set \
+channel_binding=disable, unless the proxy has the server's own certificate. For clients in clear SCRAM-SHA-256-PLUS is taken out of the \
+server's offer.
+
 While the server cannot be reached, requests for encryption are answered with no, and the start-up message with the reason.
 
 Ctrl-C or SIGTERM ends all connections and prints a summary: every client that is not in the middle of a message is sent FATAL 57P01. \
@@ -57,9 +65,23 @@ pub(crate) struct Arguments {
     /// Exit with status 1, when stopped, if a message had other bytes once it was encoded again
     #[arg(long)]
     pub(crate) check: bool,
-    /// What to do about encryption
+    /// What to do about encryption that a client asks for
     #[arg(long, value_enum, default_value_t = Tls::Passthrough)]
+    #[arg(requires_if("terminate", "tls_cert"), requires_if("terminate", "tls_key"))]
     pub(crate) tls: Tls,
+    /// The certificate that clients are shown, with those between it and its authority, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM; nobody else may be able to read the file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Whether to use TLS towards the server, as sslmode of libpq: disable, prefer, require, verify-ca or verify-full. Takes --tls
+    /// terminate or refuse, because a client that speaks TLS with the server leaves no room for it
+    #[arg(long, value_name = "MODE", default_value_t = SslMode::Disable)]
+    pub(crate) upstream_tls: SslMode,
+    /// The authorities that may have signed the server's certificate, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) upstream_ca: Option<PathBuf>,
     /// How many threads serve clients; one takes the least CPU time, and more serve more than one CPU can
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: u16,
@@ -75,13 +97,28 @@ pub(crate) struct Arguments {
     pub(crate) keepalive_idle: Option<u64>,
 }
 
+impl Arguments {
+    /// Checks what the parser cannot.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.upstream_tls != SslMode::Disable && self.tls == Tls::Passthrough {
+            return Err("--upstream-tls takes --tls terminate or --tls refuse");
+        }
+        if self.upstream_tls != SslMode::Disable && matches!(self.upstream, Address::Unix(_)) {
+            return Err("--upstream-tls is for a server reached by TCP");
+        }
+        Ok(())
+    }
+}
+
 /// What to do when a client asks for TLS or for GSSAPI encryption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tls {
-    /// Let the server decide; what is then encrypted is passed on as it is
+    /// Let the server decide; encrypted bytes are passed on as they are
     Passthrough,
-    /// Say no
+    /// Decline
     Refuse,
+    /// Speak TLS with the client, so that its messages can be decoded; clients in clear are served, too
+    Terminate,
 }
 
 /// The mode of a file, in octal digits.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use pg_wire::backend::{ErrorField, ErrorResponse};
-use pg_wire::frontend::ProtocolVersion;
+use pg_wire::frontend::{Frontend, ProtocolVersion};
 use pg_wire::{Direction, Encode, FrameError, FrameErrorKind, SqlState, Text};
 
 use crate::trace::Trace;
@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     StrangeAnswer(u8),
     /// The server cannot be reached.
     Unreachable(io::Error),
+    /// TLS with the client did not begin.
+    NoTls(io::Error),
     /// The opening phase took too long.
     Timeout,
     /// The client was silent, and its place was needed for another one.
@@ -36,9 +38,6 @@ pub(crate) enum Failure {
     /// The proxy ends.
     Stopping,
 }
-
-/// The codes of the messages that a client may send.
-const FRONTEND: &[u8] = b"BCcDdEFfHPpQSX";
 
 /// One of the two peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ impl Failure {
     pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
             // PostgreSQL looks at the code before it looks at the length.
-            Self::Header(Party::Client, FrameError { code, .. }) if !FRONTEND.contains(&code.0) => {
+            Self::Header(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(code) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
             }
             Self::Unsupported(version) => (
@@ -139,6 +138,7 @@ impl fmt::Display for Failure {
                 answer.escape_ascii()
             ),
             Self::Unreachable(error) => write!(f, "the server cannot be reached: {error}"),
+            Self::NoTls(error) => write!(f, "TLS with the client did not begin: {error}"),
             Self::Timeout => f.write_str("the client was not authenticated within --opening-timeout"),
             Self::Displaced => {
                 f.write_str("the client was silent, and its place was needed (--opening-limit)")

@@ -62,6 +62,13 @@ impl<'c> Inspector<'c> {
         Self { context, direction, again: Outbox::new(RETAIN), malformed: false, mismatched: false }
     }
 
+    /// An inspector for the opening phase: nothing of a password is left in memory that it gives up.
+    pub(crate) fn wiping(context: &'c Context, direction: Direction) -> Self {
+        let mut inspector = Self { again: Outbox::new(0), ..Self::new(context, direction) };
+        inspector.again.set_wiping(true);
+        inspector
+    }
+
     /// Inspects every message of a run.
     pub(crate) fn run(&mut self, run: Run<'_>) {
         let (mut end, mut compared, mut decoded) = (0, 0, 0);
@@ -186,11 +193,6 @@ impl<'c> Inspector<'c> {
         if !std::mem::replace(&mut self.mismatched, true) {
             self.context.say(format_args!("{name} is not the same bytes once it is encoded again"));
         }
-    }
-
-    /// Wipes what is left of passwords.
-    pub(crate) fn wipe(&mut self) {
-        self.again.wipe();
     }
 }
 

@@ -6,11 +6,12 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pg_stream_tokio::{Socket, TokioIo};
+use pg_stream_tokio::TokioIo;
 use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::address::{self, Address};
+use crate::tls::Accepted;
 
 /// Clients that may wait to be accepted. The system's own bound is `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -52,17 +53,17 @@ impl Listener {
     }
 
     /// Waits for the next client.
-    pub(crate) async fn accept(&self) -> io::Result<Socket> {
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         loop {
             let accepted = match &self.socket {
                 Listening::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
                     address::prepare(&stream, self.idle)?;
-                    Ok(Socket::Tcp(TokioIo(stream)))
+                    Ok(Accepted::Tcp(TokioIo(stream)))
                 }),
                 Listening::Unix { listener, .. } => listener
                     .accept()
                     .await
-                    .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(Socket::Unix)),
+                    .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(Accepted::Unix)),
             };
             match accepted {
                 // The client has left already.

@@ -18,6 +18,7 @@ mod serve;
 mod session;
 mod stop;
 mod tally;
+mod tls;
 mod trace;
 
 use std::fmt;
@@ -25,7 +26,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -37,6 +39,9 @@ use session::Proxy;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(problem) = arguments.check() {
+        Arguments::command().error(ErrorKind::ArgumentConflict, problem).exit();
+    }
     let check = arguments.check;
     match runtime(arguments.threads).and_then(|runtime| runtime.block_on(run(arguments))) {
         Ok(proxy) => {

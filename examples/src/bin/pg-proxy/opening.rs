@@ -2,13 +2,15 @@
 
 use std::io;
 
+use pg_auth::Link;
+use pg_auth::scram::SCRAM_SHA_256_PLUS;
 use pg_auth::stream::read_exact;
-use pg_stream_tokio::{Connection, Limits, Socket};
 use pg_wire::backend::{Authentication, Backend};
 use pg_wire::frontend::{CancelRequest, GssEncRequest, Initial, ProtocolVersion, SslRequest};
-use pg_wire::{Direction, Error, MessageCode};
-use zeroize::Zeroize;
+use pg_wire::{Direction, Encode, Error, Frame, Limits, MessageCode, Terminated, Text};
+use zeroize::Zeroizing;
 
+use crate::address::{Connection, Socket};
 use crate::arguments::Tls;
 use crate::failure::{Failure, Party};
 use crate::inspector::{Inspector, Response};
@@ -23,10 +25,11 @@ const EARLY: usize = 12 * 1024;
 
 /// Limits on what a client may send: its longest message is a GSSAPI token.
 const CLIENT: Limits =
-    Limits { bulk: 65_536, read_ahead: 2 * EARLY, read_size: READ_SIZE, ..Limits::FRONTEND };
+    Limits { bulk: 65_536, read_ahead: 2 * EARLY, read_size: READ_SIZE, write_retain: 0, ..Limits::FRONTEND };
 
 /// Limits on what a server may send: those of libpq.
-const SERVER: Limits = Limits { read_size: READ_SIZE, ..Limits::BACKEND.before_authentication() };
+const SERVER: Limits =
+    Limits { read_size: READ_SIZE, write_retain: 0, ..Limits::BACKEND.before_authentication() };
 
 /// Longest first packet, as in PostgreSQL: 10,000 bytes after the length field.
 const LONGEST_PACKET: usize = 10_004;
@@ -36,15 +39,15 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A connection in its opening phase.
 ///
-/// It owns the buffers, so that [`run`](Self::run) may be dropped at any point and [`wipe`](Self::wipe) still finds every password.
+/// Its buffers wipe what they give up, and all of their memory when they are dropped: no password is left, whatever way it ends.
 pub(crate) struct Opening<'c> {
     context: &'c Context,
     /// Tells which side the opening waits for.
     place: &'c Place,
-    client: Connection<Socket>,
-    server: Option<Connection<Socket>>,
+    client: Connection,
+    server: Option<Connection>,
     /// The packet that is passed on. It may hold the key of a CancelRequest.
-    packet: Vec<u8>,
+    packet: Zeroizing<Vec<u8>>,
     front: Inspector<'c>,
     back: Inspector<'c>,
     /// Whether the client can still send.
@@ -104,16 +107,18 @@ const GSS: Encryption = Encryption {
 };
 
 impl<'c> Opening<'c> {
-    /// An opening with a client that has just connected.
-    pub(crate) fn new(context: &'c Context, place: &'c Place, client: Socket) -> Self {
+    /// An opening with a client that has just connected, and of which these bytes have been read.
+    pub(crate) fn new(context: &'c Context, place: &'c Place, client: Socket, taken: &[u8]) -> Self {
+        let mut client = stranger(client, CLIENT);
+        client.inbox_mut().extend(taken);
         Self {
             context,
             place,
-            client: Connection::new(client, CLIENT),
+            client,
             server: None,
-            packet: Vec::new(),
-            front: Inspector::new(context, Direction::Frontend),
-            back: Inspector::new(context, Direction::Backend),
+            packet: Zeroizing::default(),
+            front: Inspector::wiping(context, Direction::Frontend),
+            back: Inspector::wiping(context, Direction::Backend),
             client_sends: true,
             asked: false,
         }
@@ -121,7 +126,7 @@ impl<'c> Opening<'c> {
 
     /// Runs the opening to its end.
     pub(crate) async fn run(&mut self) -> Result<Opened, Failure> {
-        let refuses = self.context.proxy.tls == Tls::Refuse;
+        let refuses = self.context.proxy.tls != Tls::Passthrough;
         // Requests that we have answered ourselves.
         let mut declined = Vec::new();
         let mut unreachable = None;
@@ -191,21 +196,11 @@ impl<'c> Opening<'c> {
         self.asked && self.client.outbox().is_empty()
     }
 
-    /// Wipes what is left of passwords. Where the session goes on, bytes that arrived early are kept.
-    pub(crate) fn wipe(&mut self, goes_on: bool) {
-        for connection in std::iter::once(&mut self.client).chain(&mut self.server) {
-            if goes_on { connection.scrub() } else { connection.wipe() }
-        }
-        self.packet.zeroize();
-        self.front.wipe();
-        self.back.wipe();
-    }
-
-    /// Both connections, with the limits of a session.
-    pub(crate) fn into_connections(mut self) -> (Connection<Socket>, Option<Connection<Socket>>) {
-        self.client.set_limits(Limits::FRONTEND);
-        if let Some(server) = &mut self.server {
-            server.set_limits(Limits::BACKEND);
+    /// Both connections. For a session they get its limits and lose what is left of passwords; bytes that arrived early are kept.
+    pub(crate) fn into_connections(mut self, session: bool) -> (Connection, Option<Connection>) {
+        if session {
+            admit(&mut self.client, Limits::FRONTEND);
+            self.server.iter_mut().for_each(|server| admit(server, Limits::BACKEND));
         }
         (self.client, self.server)
     }
@@ -250,14 +245,14 @@ impl<'c> Opening<'c> {
     }
 
     /// Connects to the server. Meanwhile a client that resets its connection ends the attempt.
-    async fn dial(&mut self) -> Result<io::Result<Connection<Socket>>, Failure> {
+    async fn dial(&mut self) -> Result<io::Result<Connection>, Failure> {
         let proxy = &self.context.proxy;
-        let dial = proxy.upstream.dial(proxy.keepalive_idle);
+        let dial = proxy.upstream.dial(proxy.keepalive_idle, proxy.upstream_tls.as_ref());
         tokio::pin!(dial);
         loop {
             tokio::select! {
                 socket = &mut dial => {
-                    return Ok(socket.map(|socket| Connection::new(socket, SERVER)));
+                    return Ok(socket.map(|socket| stranger(socket, SERVER)));
                 }
                 heard = hear(&mut self.client, &mut self.client_sends), if self.client_sends
                     && self.client.inbox().buffered() < EARLY => heard?,
@@ -317,9 +312,13 @@ impl<'c> Opening<'c> {
         };
         let mut expected = None;
         let mut finished = false;
+        let server_link = server.transport().link();
         loop {
             while let Some(frame) = server.try_recv().map_err(|error| unreadable(Party::Server, error))? {
-                client.put(&frame);
+                match without_binding(&frame, client.transport().link(), server_link) {
+                    Some(offer) => client.outbox_mut().put_raw(&offer),
+                    None => drop(client.put(&frame)),
+                }
                 match frame.backend() {
                     Ok(message) => {
                         back.message(&message, frame.body);
@@ -379,14 +378,43 @@ impl<'c> Opening<'c> {
     }
 }
 
+/// The server's offer of SASL mechanisms without channel binding, for a client in clear: the server offers it because it has TLS, and
+/// the client has none to be bound to.
+fn without_binding(frame: &Frame<'_>, client: Link, server: Link) -> Option<Vec<u8>> {
+    if client == Link::Tls || server != Link::Tls || frame.code != MessageCode::AUTHENTICATION {
+        return None;
+    }
+    let Ok(Backend::Authentication(Authentication::Sasl(offered))) = frame.backend() else { return None };
+    let kept: Vec<Text<'_>> = offered.iter().filter(|name| *name != SCRAM_SHA_256_PLUS).collect();
+    let mut message = Vec::new();
+    Authentication::Sasl(Terminated::from(&kept[..])).encode(&mut message).ok()?;
+    Some(message)
+}
+
 impl Request {
     fn is_encryption(&self) -> bool {
         matches!(self, Self::Encryption(_))
     }
 }
 
+/// A connection to a peer that is not authenticated.
+fn stranger(socket: Socket, limits: Limits) -> Connection {
+    let mut connection = Connection::new(socket, limits);
+    connection.inbox_mut().set_wiping(true);
+    connection.outbox_mut().set_wiping(true);
+    connection
+}
+
+/// Makes a connection one of a session.
+fn admit(connection: &mut Connection, limits: Limits) {
+    connection.scrub();
+    connection.inbox_mut().set_wiping(false);
+    connection.outbox_mut().set_wiping(false);
+    connection.set_limits(limits);
+}
+
 /// Reads from the client. Its end clears `sends`; the answer may still reach it.
-async fn hear(client: &mut Connection<Socket>, sends: &mut bool) -> Result<(), Failure> {
+async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> {
     match client.fill().await {
         Ok(()) => Ok(()),
         Err(Error::Closed { .. }) => {
@@ -398,12 +426,12 @@ async fn hear(client: &mut Connection<Socket>, sends: &mut bool) -> Result<(), F
 }
 
 /// Sends the bytes that were put into a connection.
-async fn send(to: &mut Connection<Socket>, party: Party) -> Result<(), Failure> {
+async fn send(to: &mut Connection, party: Party) -> Result<(), Failure> {
     to.flush().await.map_err(|_| Failure::Gone(party))
 }
 
 /// Tells the server that the client sends no more. PostgreSQL then ends a login by itself.
-async fn finish(server: &mut Connection<Socket>) -> Result<(), Failure> {
+async fn finish(server: &mut Connection) -> Result<(), Failure> {
     server.close().await.map_err(|_| Failure::Gone(Party::Server))
 }
 

@@ -3,9 +3,9 @@
 use std::io;
 
 use pg_auth::stream::{close, read, write_all};
-use pg_stream_tokio::Socket;
 use pg_wire::{Direction, Inbox, Split};
 
+use crate::address::Socket;
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
 

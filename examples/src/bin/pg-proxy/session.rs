@@ -9,13 +9,13 @@ use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use pg_auth::stream::{close, read, write_all};
-use pg_stream_tokio::{Connection, Socket};
+use pg_stream_tokio::rustls::RustlsAcceptor;
 use pg_wire::{Direction, Inbox, Split};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
-use crate::address::Address;
+use crate::address::{Address, Connection};
 use crate::arguments::{Arguments, Tls};
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
@@ -25,6 +25,7 @@ use crate::pump::{Passing, Pump, Reader, Writer};
 use crate::say;
 use crate::stop::Stop;
 use crate::tally::Tally;
+use crate::tls::{self, Accepted, Upstream};
 use crate::trace::{Destination, Trace};
 
 /// How long a client may take to read its last message and to close.
@@ -35,6 +36,10 @@ pub(crate) struct Proxy {
     listen: Address,
     pub(crate) upstream: Address,
     pub(crate) tls: Tls,
+    /// TLS towards the server.
+    pub(crate) upstream_tls: Option<Upstream>,
+    /// TLS towards clients.
+    acceptor: Option<RustlsAcceptor>,
     pub(crate) tally: Tally,
     pub(crate) stop: Stop,
     /// Time without traffic before the first keepalive probe.
@@ -61,7 +66,10 @@ struct Leaving {
 
 impl Proxy {
     pub(crate) fn new(arguments: Arguments) -> io::Result<Self> {
+        let root = arguments.upstream_ca.as_deref();
         Ok(Self {
+            acceptor: tls::acceptor(&arguments)?,
+            upstream_tls: Upstream::new(arguments.upstream_tls, root, &arguments.upstream),
             trace: Destination::open(arguments.trace.as_deref())?,
             listen: arguments.listen,
             upstream: arguments.upstream,
@@ -108,11 +116,12 @@ impl Context {
 /// Serves one client to its end. The place is given up after the opening phase.
 ///
 /// Each phase is boxed, so that a connection takes the memory of the phase it is in and not that of the largest one.
-pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket, place: Place) {
+pub(crate) async fn run(proxy: Arc<Proxy>, client: Accepted, place: Place) {
     let context = Arc::new(Context::new(proxy));
     let (result, client) = match Box::pin(open(&context, client, place)).await {
         Open::Session(sides) => Box::pin(session(&context, *sides)).await,
         Open::Over(result, client) => (result, Some(client)),
+        Open::Gone(failure) => (Err(failure), None),
     };
     if let Err(failure) = &result
         && failure.is_worth_a_line()
@@ -130,24 +139,36 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket, place: Place) {
 enum Open {
     Session(Box<Sides>),
     Over(Result<(), Failure>, Leaving),
+    /// The client has no stream any more that it could be sent a message on.
+    Gone(Failure),
 }
 
 /// Both connections of a session.
 struct Sides {
-    client: Connection<Socket>,
-    server: Connection<Socket>,
+    client: Connection,
+    server: Connection,
     /// Whether they are encrypted, or speak something else.
     opaque: bool,
 }
 
-/// Runs the opening phase, and wipes what is left of passwords whatever way it ended.
-async fn open(context: &Context, client: Socket, place: Place) -> Open {
-    let mut opening = Opening::new(context, &place, client);
-    let opened = until_something_ends_it(context, &place, &mut opening).await;
+/// Runs the opening phase.
+async fn open(context: &Context, client: Accepted, place: Place) -> Open {
+    let (client, taken) = match &context.proxy.acceptor {
+        None => (tls::clear(client), Vec::new()),
+        Some(acceptor) => {
+            let accepted = async { tls::accept(acceptor, client).await.map_err(Failure::NoTls) };
+            match until_something_ends_it(context, &place, accepted).await {
+                Ok(accepted) => accepted,
+                Err(failure) => return Open::Gone(failure),
+            }
+        }
+    };
+    let mut opening = Opening::new(context, &place, client, &taken);
+    let opened = until_something_ends_it(context, &place, opening.run()).await;
     let expects_messages = opening.expects_messages();
-    opening.wipe(matches!(opened, Ok(Opened::Session | Opened::Opaque)));
     let opaque = matches!(opened, Ok(Opened::Opaque));
-    match (opened, opening.into_connections()) {
+    let session = opaque || matches!(opened, Ok(Opened::Session));
+    match (opened, opening.into_connections(session)) {
         (Ok(Opened::Session | Opened::Opaque), (client, Some(server))) => {
             Open::Session(Box::new(Sides { client, server, opaque }))
         }
@@ -158,16 +179,16 @@ async fn open(context: &Context, client: Socket, place: Place) -> Open {
     }
 }
 
-/// Runs an opening, unless the time is over, the place is needed or the proxy ends.
-async fn until_something_ends_it(
+/// Runs a part of an opening phase, unless the time is over, the place is needed or the proxy ends.
+async fn until_something_ends_it<T>(
     context: &Context,
     place: &Place,
-    opening: &mut Opening<'_>,
-) -> Result<Opened, Failure> {
+    part: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let proxy = &context.proxy;
     let opened = async {
         tokio::select! {
-            opened = opening.run() => opened,
+            opened = part => opened,
             () = sleep(proxy.opening_timeout) => Err(Failure::Timeout),
             () = place.displaced() => Err(Failure::Displaced),
         }
@@ -234,7 +255,7 @@ impl<T> Drop for Task<T> {
 }
 
 /// A pump from the client to the server, and one back.
-fn pumps(client: Connection<Socket>, server: Connection<Socket>) -> (Pump, Pump) {
+fn pumps(client: Connection, server: Connection) -> (Pump, Pump) {
     let (client_inbox, client_reader, client_writer) = halves(client);
     let (server_inbox, server_reader, server_writer) = halves(server);
     let pump = |direction, inbox, from, to| Pump { direction, inbox, from, to, between_messages: true };
@@ -244,7 +265,7 @@ fn pumps(client: Connection<Socket>, server: Connection<Socket>) -> (Pump, Pump)
 }
 
 /// The bytes that have arrived, and the two directions of the stream. Precondition: nothing waits to be sent.
-fn halves(connection: Connection<Socket>) -> (Inbox, Reader, Writer) {
+fn halves(connection: Connection) -> (Inbox, Reader, Writer) {
     let (socket, inbox, _) = connection.into_parts();
     let (reader, writer) = socket.split();
     (inbox, reader, writer)

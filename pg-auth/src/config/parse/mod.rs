@@ -226,8 +226,7 @@ mod tests {
     fn parameters_that_ask_for_nothing_are_accepted() {
         let plain = config("user=u");
         for string in [
-            "connect_timeout=0",
-            "connect_timeout=-1",
+            "connect_timeout=''",
             "gssencmode=prefer",
             "target_session_attrs=any",
             "load_balance_hosts=disable",
@@ -244,6 +243,10 @@ mod tests {
             "sslmode=nonsense sslmode=prefer",
         ] {
             assert_eq!(config(&format!("user=u {string}")), plain, "{string:?}");
+        }
+        for string in ["connect_timeout=0", "connect_timeout=-1"] {
+            let unlimited = plain.clone().connect_timeout(None);
+            assert_eq!(config(&format!("user=u {string}")), unlimited, "{string:?}");
         }
         assert_eq!(config("postgres://u@?ssl=true").sslmode, SslMode::Require);
         assert_eq!(

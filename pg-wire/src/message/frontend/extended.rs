@@ -1,62 +1,99 @@
 //! The extended query protocol: Parse, Bind, Describe, Execute, Close, Flush, Sync.
 
+use crate::basic::code::MessageCode;
 use crate::basic::enums::{FormatCode, Target};
+use crate::basic::error::DecodeError;
 use crate::basic::oid::Oid;
 use crate::basic::text::Text;
+use crate::codec::field::Field;
 use crate::codec::list::List;
-use crate::codec::values::Values;
-use crate::message::macros::message;
+use crate::codec::message::{Decode, Message};
+use crate::codec::params::{EncodedParams, ParamList};
+use crate::codec::put::Put;
+use crate::codec::reader::Reader;
+use crate::message::table::message;
 
 message! {
-    /// Makes a prepared statement. Answered by [`ParseComplete`](crate::backend::ParseComplete).
+    /// Creates a prepared statement. Answered by [`ParseComplete`](crate::backend::ParseComplete).
     ///
     /// `P`, length, String statement, String sql, Int16 n, Int32\[n\] parameter types.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARSE)
     PARSE => pub struct Parse<'a> {
-        /// The statement's name; empty for the unnamed one.
+        /// The statement's name; empty for the unnamed statement.
         pub statement: Text<'a>,
-        /// One statement.
+        /// The text of one statement.
         pub sql: Text<'a>,
-        /// Types of the first parameters; 0 leaves one to the server, and so does a list that ends before it.
+        /// Types of the first parameters. The server chooses the type of a parameter with type 0, or after the end of the list.
         pub types: List<'a, Oid>,
     }
 }
 
-message! {
-    /// Ties a prepared statement to parameter values, making a portal. Answered by
-    /// [`BindComplete`](crate::backend::BindComplete).
-    ///
-    /// `B`, length, String portal, String statement, Int16 n, Int16\[n\] parameter formats, Int16 m, m times: Int32 length
-    /// or -1 for NULL, bytes; Int16 r, Int16\[r\] result formats.
-    ///
-    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-BIND)
-    BIND => pub struct Bind<'a> {
-        /// Portal to make; empty for the unnamed one.
-        pub portal: Text<'a>,
-        /// Statement to bind; empty for the unnamed one.
-        pub statement: Text<'a>,
-        /// None when all are text, one for all, or one each.
-        pub parameter_formats: List<'a, FormatCode>,
-        /// The parameters.
-        pub parameters: Values<'a>,
-        /// None when all are text, one for all, or one each.
-        pub result_formats: List<'a, FormatCode>,
+/// Creates a portal from a prepared statement and parameter values. Answered by
+/// [`BindComplete`](crate::backend::BindComplete).
+///
+/// `B`, length, String portal, String statement, Int16 n, Int16\[n\] parameter formats, Int16 m, m times: Int32 length
+/// or -1 for NULL, bytes; Int16 r, Int16\[r\] result formats.
+///
+/// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-BIND)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bind<'a, P = EncodedParams<'a>> {
+    /// Portal to create; empty for the unnamed portal.
+    pub portal: Text<'a>,
+    /// Statement to bind; empty for the unnamed statement.
+    pub statement: Text<'a>,
+    /// The parameters: Rust values such as `(1i32, "x")`, or [`EncodedParams`], the form in which they are decoded.
+    pub parameters: P,
+    /// Empty when all columns are text, one code for all columns, or one code for each.
+    pub result_formats: List<'a, FormatCode>,
+}
+
+impl<P: ParamList> Message for Bind<'_, P> {
+    const MEASURED: bool = P::MEASURED;
+    #[inline]
+    fn code(&self) -> Option<MessageCode> {
+        Bind::CODE
+    }
+    #[inline]
+    fn name(&self) -> &'static str {
+        Bind::NAME
+    }
+    #[inline(always)]
+    fn write<W: Put + ?Sized>(&self, out: &mut W) {
+        let Self { portal, statement, parameters, result_formats } = self;
+        portal.write(out);
+        statement.write(out);
+        parameters.write(out);
+        result_formats.write(out);
+    }
+}
+
+impl<'a> Decode<'a> for Bind<'a> {
+    const CODE: Option<MessageCode> = Some(MessageCode::BIND);
+    const NAME: &'static str = "Bind";
+
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            portal: Field::read(body)?,
+            statement: Field::read(body)?,
+            parameters: Field::read(body)?,
+            result_formats: Field::read(body)?,
+        })
     }
 }
 
 message! {
-    /// Asks what a statement or a portal is made of. Answered, for a statement, by
+    /// Requests a description of a statement or a portal. Answered, for a statement, by
     /// [`ParameterDescription`](crate::backend::ParameterDescription), and for both by
     /// [`RowDescription`](crate::backend::RowDescription) or [`NoData`](crate::backend::NoData).
     ///
-    /// `D`, length, Byte1 what, String name.
+    /// `D`, length, Byte1 kind, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-DESCRIBE)
     DESCRIBE => pub struct Describe<'a> {
-        /// What the name names.
+        /// The kind of object that the name denotes.
         pub target: Target,
-        /// The name; empty for the unnamed one.
+        /// The name; empty for the unnamed statement or portal.
         pub name: Text<'a>,
     }
 }
@@ -70,30 +107,30 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-EXECUTE)
     EXECUTE => pub struct Execute<'a> {
-        /// The portal; empty for the unnamed one.
+        /// The portal; empty for the unnamed portal.
         pub portal: Text<'a>,
-        /// Rows to return at most; 0 for all. (A negative number means all to the server.)
+        /// Most rows to return; 0 for all. (The server reads a negative number as 0.)
         pub max_rows: i32,
     }
 }
 
 message! {
-    /// Does away with a statement or a portal; it is no error if there is none. Answered by
+    /// Deletes a statement or a portal. No error if it does not exist. Answered by
     /// [`CloseComplete`](crate::backend::CloseComplete).
     ///
-    /// `C`, length, Byte1 what, String name.
+    /// `C`, length, Byte1 kind, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CLOSE)
     CLOSE => pub struct Close<'a> {
-        /// What the name names.
+        /// The kind of object that the name denotes.
         pub target: Target,
-        /// The name; empty for the unnamed one.
+        /// The name; empty for the unnamed statement or portal.
         pub name: Text<'a>,
     }
 }
 
 message! {
-    /// Asks for the replies so far, without ending the batch.
+    /// Requests the replies so far, without ending the batch.
     ///
     /// `H`, length.
     ///
@@ -102,7 +139,7 @@ message! {
 }
 
 message! {
-    /// Ends a batch: closes the implicit transaction, and is where the server goes on after an error. Answered by
+    /// Ends a batch: ends the implicit transaction. After an error, the server discards messages up to the Sync. Answered by
     /// [`ReadyForQuery`](crate::backend::ReadyForQuery).
     ///
     /// `S`, length.
@@ -116,14 +153,14 @@ mod tests {
     use super::*;
     use crate::basic::error::{DecodeErrorKind, EncodeErrorKind};
     use crate::basic::oid;
-    use crate::codec::message::Decode;
+    use crate::codec::values::Values;
     use crate::encode::frames::Encode;
     use crate::testing::golden_frontend;
     use alloc::vec;
     use alloc::vec::Vec;
 
     #[test]
-    fn all_of_them() {
+    fn every_message() {
         golden_frontend(
             Parse { statement: "s".into(), sql: "select $1".into(), types: List::from(&[oid::INT4]) },
             b"P\0\0\0\x16s\0select $1\0\0\x01\0\0\0\x17",
@@ -133,8 +170,10 @@ mod tests {
             Bind {
                 portal: "p".into(),
                 statement: "s".into(),
-                parameter_formats: List::from(&[FormatCode::Binary, FormatCode::Text]),
-                parameters: Values::from(&[Some(&b"\0\0\0\x05"[..]), None]),
+                parameters: EncodedParams {
+                    formats: List::from(&[FormatCode::Binary, FormatCode::Text]),
+                    values: Values::from(&[Some(&b"\0\0\0\x05"[..]), None]),
+                },
                 result_formats: List::from(&[FormatCode::Binary]),
             },
             b"B\0\0\0\x20p\0s\0\0\x02\0\x01\0\0\0\x02\0\0\0\x04\0\0\0\x05\xff\xff\xff\xff\0\x01\0\x01",
@@ -160,12 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn more_than_65535_items_are_refused_and_65535_are_not() {
-        let bind = |parameters| Bind {
+    fn more_than_65535_items_are_rejected_and_65535_are_accepted() {
+        let bind = |values| Bind {
             portal: "".into(),
             statement: "".into(),
-            parameter_formats: List::EMPTY,
-            parameters,
+            parameters: EncodedParams { formats: List::EMPTY, values },
             result_formats: List::EMPTY,
         };
         let values = vec![None; 65_536];
@@ -175,7 +213,7 @@ mod tests {
         assert_eq!(out, b"");
         bind(Values::from(&values[1..])).encode(&mut out).expect("the count fits");
         let back = Bind::decode(&out[5..]).expect("well-formed");
-        assert_eq!(back.parameters.len(), 65_535);
+        assert_eq!(back.parameters.values.len(), 65_535);
 
         let types = vec![oid::INT4; 65_536];
         let error = Parse { statement: "".into(), sql: "".into(), types: List::from(&types[..]) }
@@ -185,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_lies_is_found_by_the_end_of_the_body() {
+    fn a_false_count_is_an_error_at_the_end_of_the_body() {
         let error = Parse::decode(b"\0\0\xff\xff\0\0\0\x17").expect_err("65,535 types in 4 bytes");
         assert_eq!(error.kind, DecodeErrorKind::Short);
-        let error = Parse::decode(b"\0\0\0\0\0\0\0\x17").expect_err("no types, and one behind them");
+        let error = Parse::decode(b"\0\0\0\0\0\0\0\x17").expect_err("a count of no types, and one type");
         assert_eq!(error.kind, DecodeErrorKind::Trailing);
     }
 

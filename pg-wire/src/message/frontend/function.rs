@@ -1,33 +1,68 @@
 //! The function call.
 
+use crate::basic::code::MessageCode;
 use crate::basic::enums::FormatCode;
+use crate::basic::error::DecodeError;
 use crate::basic::oid::Oid;
-use crate::codec::list::List;
-use crate::codec::values::Values;
-use crate::message::macros::message;
+use crate::codec::field::Field;
+use crate::codec::message::{Decode, Message};
+use crate::codec::params::{EncodedParams, ParamList};
+use crate::codec::put::Put;
+use crate::codec::reader::Reader;
 
-message! {
-    /// Calls a function by its object id. An old way, kept for what it is good at: one round trip and no SQL.
-    ///
-    /// `F`, length, Int32 function, Int16 n, Int16\[n\] argument formats, Int16 m, m times: Int32 length or -1 for NULL,
-    /// bytes; Int16 result format.
-    ///
-    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-FUNCTIONCALL)
-    FUNCTION_CALL => pub struct FunctionCall<'a> {
-        /// The function.
-        pub function: Oid,
-        /// None when all are text, one for all, or one each.
-        pub argument_formats: List<'a, FormatCode>,
-        /// The arguments.
-        pub arguments: Values<'a>,
-        /// The format wanted for the result.
-        pub result_format: FormatCode,
+/// Calls a function by its object id: an old message, which takes one round trip and no SQL.
+///
+/// `F`, length, Int32 function, Int16 n, Int16\[n\] argument formats, Int16 m, m times: Int32 length or -1 for NULL,
+/// bytes; Int16 result format.
+///
+/// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-FUNCTIONCALL)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FunctionCall<P> {
+    /// The function.
+    pub function: Oid,
+    /// The arguments: Rust values such as `(1i32, "x")`, or [`EncodedParams`], the form in which they are decoded.
+    pub arguments: P,
+    /// The format wanted for the result.
+    pub result_format: FormatCode,
+}
+
+impl<P: ParamList> Message for FunctionCall<P> {
+    const MEASURED: bool = P::MEASURED;
+    #[inline]
+    fn code(&self) -> Option<MessageCode> {
+        FunctionCall::CODE
+    }
+    #[inline]
+    fn name(&self) -> &'static str {
+        FunctionCall::NAME
+    }
+    #[inline(always)]
+    fn write<W: Put + ?Sized>(&self, out: &mut W) {
+        let Self { function, arguments, result_format } = self;
+        function.write(out);
+        arguments.write(out);
+        result_format.write(out);
+    }
+}
+
+impl<'a> Decode<'a> for FunctionCall<EncodedParams<'a>> {
+    const CODE: Option<MessageCode> = Some(MessageCode::FUNCTION_CALL);
+    const NAME: &'static str = "FunctionCall";
+
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            function: Field::read(body)?,
+            arguments: Field::read(body)?,
+            result_format: Field::read(body)?,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::list::List;
+    use crate::codec::values::Values;
     use crate::testing::golden_frontend;
 
     #[test]
@@ -35,8 +70,10 @@ mod tests {
         golden_frontend(
             FunctionCall {
                 function: 1344,
-                argument_formats: List::from(&[FormatCode::Text]),
-                arguments: Values::from(&[Some(&b"9"[..])]),
+                arguments: EncodedParams {
+                    formats: List::from(&[FormatCode::Text]),
+                    values: Values::from(&[Some(&b"9"[..])]),
+                },
                 result_format: FormatCode::Text,
             },
             b"F\0\0\0\x15\0\0\x05\x40\0\x01\0\0\0\x01\0\0\0\x019\0\0",

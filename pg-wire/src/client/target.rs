@@ -1,0 +1,47 @@
+//! The places that messages can be put into.
+
+use bytes::BufMut;
+
+use crate::basic::error::EncodeError;
+use crate::buffer::outbox::Outbox;
+use crate::encode::frames::{self, Messages};
+
+/// A place that [`PgProtocol`](crate::PgProtocol) puts messages into: any [`BufMut`], an [`Outbox`], a connection or its
+/// `WriteHalf`.
+#[diagnostic::on_unimplemented(
+    message = "messages cannot be put into `{Self}`",
+    note = "is `.finish(…)` missing at the end of a builder?"
+)]
+pub trait PutMessage {
+    /// Result of a call, to which the next call can be chained: a `Result` for a buffer; for a connection the connection itself,
+    /// which keeps the first error until it is flushed.
+    type Chained<'c>
+    where
+        Self: 'c;
+
+    /// Appends a message, or a tuple of messages.
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c>;
+}
+
+impl<B: BufMut> PutMessage for B {
+    type Chained<'c>
+        = Result<&'c mut B, EncodeError>
+    where
+        B: 'c;
+
+    #[inline(always)]
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c> {
+        frames::encode(message, self)?;
+        Ok(self)
+    }
+}
+
+impl PutMessage for Outbox {
+    type Chained<'c> = &'c mut Self;
+
+    #[inline(always)]
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+        Outbox::put(self, message);
+        self
+    }
+}

@@ -1,0 +1,64 @@
+//! Parameters of a message in either form: as Rust values, or encoded.
+
+use crate::basic::enums::FormatCode;
+use crate::basic::error::DecodeError;
+use crate::codec::field::Field;
+use crate::codec::list::List;
+use crate::codec::put::Put;
+use crate::codec::reader::Reader;
+use crate::codec::values::Values;
+use crate::param::params::Params;
+
+/// Encoded parameters of a Bind, or arguments of a FunctionCall: Int16 n, Int16\[n\] format codes, Int16 m, m times: Int32 length
+/// or -1 for NULL, bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EncodedParams<'a> {
+    /// Empty when all values are text, one code for all values, or one code for each.
+    pub formats: List<'a, FormatCode>,
+    /// The values.
+    pub values: Values<'a>,
+}
+
+impl EncodedParams<'_> {
+    /// No parameters.
+    pub const NONE: EncodedParams<'static> = EncodedParams { formats: List::EMPTY, values: Values::EMPTY };
+}
+
+impl<'a> Field<'a> for EncodedParams<'a> {
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(Self { formats: Field::read(body)?, values: Field::read(body)? })
+    }
+    #[inline]
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        self.formats.write(out);
+        self.values.write(out);
+    }
+}
+
+/// Parameters in one of two forms: Rust values ([`Params`]), which bring their own formats, or [`EncodedParams`].
+pub trait ParamList {
+    /// See [`Message::MEASURED`](crate::Message::MEASURED).
+    #[doc(hidden)]
+    const MEASURED: bool;
+
+    /// Passes formats and values to `out`.
+    fn write<P: Put + ?Sized>(&self, out: &mut P);
+}
+
+impl ParamList for EncodedParams<'_> {
+    const MEASURED: bool = true;
+
+    #[inline]
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        Field::write(self, out);
+    }
+}
+
+impl<T: Params> ParamList for T {
+    const MEASURED: bool = T::KNOWN;
+
+    #[inline(always)]
+    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+        out.params(self);
+    }
+}

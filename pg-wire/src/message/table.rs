@@ -1,0 +1,175 @@
+//! The two macros of this folder: `message!` declares a message by its fields, `direction!` a direction by its messages.
+
+/// Declares a message. Field order is wire order; from the list of fields come the struct, decoding, encoding and, through
+/// [`Put`](crate::Put), the line of trace.
+macro_rules! message {
+    ($(#[$doc:meta])* $code:ident => pub struct $name:ident $(<$life:lifetime>)? {
+        $($(#[$fdoc:meta])* pub $field:ident: $type:ty,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub struct $name $(<$life>)? { $($(#[$fdoc])* pub $field: $type,)* }
+
+        impl $(<$life>)? $crate::codec::message::Message for $name $(<$life>)? {
+            #[inline]
+            fn code(&self) -> Option<$crate::MessageCode> { Some($crate::MessageCode::$code) }
+            #[inline]
+            fn name(&self) -> &'static str { stringify!($name) }
+            #[inline(always)]
+            fn write<P: $crate::codec::put::Put + ?Sized>(&self, out: &mut P) {
+                let _ = &out;
+                $($crate::codec::field::Field::write(&self.$field, out);)*
+            }
+        }
+
+        impl<'m $(, $life)?> $crate::codec::message::Decode<'m> for $name $(<$life>)? $(where 'm: $life)? {
+            const CODE: Option<$crate::MessageCode> = Some($crate::MessageCode::$code);
+            const NAME: &'static str = stringify!($name);
+            #[inline]
+            fn read(body: &mut $crate::codec::reader::Reader<'m>) -> Result<Self, $crate::DecodeError> {
+                let _ = &body;
+                Ok(Self { $($field: $crate::codec::field::Field::read(body)?,)* })
+            }
+        }
+    };
+}
+
+/// Whether a message is decoded in line, where it is used, or out of line.
+#[derive(Clone, Copy)]
+pub(crate) enum Path {
+    /// In line: the few messages that are received by the million.
+    Hot,
+    /// Out of line, so that a loop over hot messages does not construct the enum of all messages.
+    Cold,
+}
+
+impl Path {
+    pub(crate) const fn is_hot(self) -> bool {
+        matches!(self, Self::Hot)
+    }
+}
+
+/// Declares a direction by its table, one row for each message: `CODE = byte => Message, path, size class;`. A code that the
+/// table of the other direction has too is written `CODE also byte`, because its constant exists already. A message that is
+/// generic over its parameters is written `Message of Decoded`.
+///
+/// From the table come the constants of [`MessageCode`](crate::MessageCode), the list `CODES`, the [`Size`](crate::basic::code::Size)
+/// of each message, and the enum with its decoding. A byte that is used twice is an unreachable match arm, which the compiler
+/// reports.
+macro_rules! direction {
+    ($(#[$doc:meta])* pub enum $name:ident, decoded by $method:ident {
+        $($code:ident $(= $byte:literal)? $(also $same:literal)?
+            => $message:ident $(<$life:lifetime>)? $(of $decoded:ty)?, $path:ident, $size:ident;)*
+    }) => {
+        impl $crate::MessageCode {
+            $($(
+                #[doc = concat!("[`", stringify!($message), "`](crate::", stringify!($method), "::", stringify!($message), ").")]
+                pub const $code: Self = Self($byte);
+            )?)*
+        }
+
+        $($(const _: () = assert!($crate::MessageCode::$code.0 == $same);)?)*
+
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum $name<'a> {
+            $(#[doc = concat!("See [`", stringify!($message), "`].")]
+            $message($message $(<$life>)? $(<$decoded>)?),)*
+            /// A message whose code this crate does not know, unchanged.
+            Unknown($crate::codec::frame::Frame<'a>),
+        }
+
+        impl<'a> $name<'a> {
+            /// The codes of all messages of this direction that this crate knows.
+            pub const CODES: &'static [$crate::MessageCode] = &[$($crate::MessageCode::$code),*];
+
+            /// Decodes a frame of this direction.
+            ///
+            /// # Errors
+            /// When the body does not have the fields that the code requires. The frame has been consumed and the stream is in
+            /// step.
+            #[inline]
+            pub fn decode(frame: $crate::codec::frame::Frame<'a>) -> Result<Self, $crate::DecodeError> {
+                match frame.code {
+                    $($crate::MessageCode::$code if const { $crate::message::table::Path::$path.is_hot() } => {
+                        $crate::codec::message::Decode::decode(frame.body).map(Self::$message)
+                    })*
+                    code => match Self::decode_cold(code, frame.body) {
+                        // Unreachable; without these arms the caller's loop is compiled twice.
+                        $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
+                            Ok(Self::Unknown(frame))
+                        })*
+                        other => other,
+                    },
+                }
+            }
+
+            #[inline(never)]
+            fn decode_cold(code: $crate::MessageCode, body: &'a [u8]) -> Result<Self, $crate::DecodeError> {
+                match code {
+                    $($crate::MessageCode::$code if const { !$crate::message::table::Path::$path.is_hot() } => {
+                        $crate::codec::message::Decode::decode(body).map(Self::$message)
+                    })*
+                    _ => Ok(Self::Unknown($crate::codec::frame::Frame { code, body })),
+                }
+            }
+
+            /// The size class of messages with this code.
+            pub(crate) fn size(code: $crate::MessageCode) -> $crate::basic::code::Size {
+                match code {
+                    $($crate::MessageCode::$code => $crate::basic::code::Size::$size,)*
+                    _ => $crate::basic::code::Size::Control,
+                }
+            }
+        }
+
+        impl<'a> $crate::codec::frame::Frame<'a> {
+            #[doc = concat!("Decodes the body as a message of the ", stringify!($method), ".")]
+            ///
+            /// # Errors
+            /// When the body does not have the fields that the code requires.
+            #[inline]
+            pub fn $method(self) -> Result<$name<'a>, $crate::DecodeError> {
+                $name::decode(self)
+            }
+        }
+
+        impl $crate::codec::frame::FrameBuf {
+            #[doc = concat!("Decodes the body as a message of the ", stringify!($method), ".")]
+            ///
+            /// # Errors
+            /// When the body does not have the fields that the code requires.
+            pub fn $method(&self) -> Result<$name<'_>, $crate::DecodeError> {
+                self.frame().$method()
+            }
+        }
+
+        impl $crate::codec::message::Message for $name<'_> {
+            fn code(&self) -> Option<$crate::MessageCode> {
+                match self {
+                    $(Self::$message(message) => message.code(),)*
+                    Self::Unknown(frame) => frame.code(),
+                }
+            }
+            fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$message(message) => message.name(),)*
+                    Self::Unknown(frame) => frame.name(),
+                }
+            }
+            fn write<P: $crate::codec::put::Put + ?Sized>(&self, out: &mut P) {
+                match self {
+                    $(Self::$message(message) => message.write(out),)*
+                    Self::Unknown(frame) => frame.write(out),
+                }
+            }
+        }
+
+        $(impl<'a> From<$message $(<$life>)? $(<$decoded>)?> for $name<'a> {
+            fn from(message: $message $(<$life>)? $(<$decoded>)?) -> Self { Self::$message(message) }
+        })*
+    };
+}
+
+pub(crate) use {direction, message};
