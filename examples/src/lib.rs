@@ -1,6 +1,7 @@
-//! Small programs that people would really run, one a file in `src/bin`, and the two things that most of them need.
+//! Small programs that people would really run, one a file in `src/bin`, and what most of them need.
 
 use std::error::Error;
+use std::fmt;
 
 use pg_stream_tokio::Config;
 use pg_wire::backend::Backend;
@@ -17,9 +18,8 @@ pub fn config() -> Result<Config, Box<dyn Error>> {
 
 /// Receives up to the next ReadyForQuery, and hands every message before it to `each`.
 ///
-/// What fails on the way, at the server or in `each`, is told at the end and not before: the connection is then ready for
-/// the next query. Notices and changed parameters may stand between any two messages; whoever does not want them passes
-/// them over with `_ => {}`.
+/// An error of the server or of `each` is returned at the end and not before: the connection is then ready for the next query.
+/// Notices and changed parameters may stand between any two messages; to ignore them, end the `match` by `_ => {}`.
 ///
 /// ```
 /// use pg_wire::{Connection, Limits, PgProtocol, backend::Backend, testing::{Script, block_on}};
@@ -44,19 +44,22 @@ pub fn config() -> Result<Config, Box<dyn Error>> {
 /// ```
 ///
 /// # Errors
-/// The server's first ErrorResponse or the first error of `each`, whichever came before; and when the connection fails,
-/// with the server's own last word about it where there was one.
+/// The first ErrorResponse of the server, or the first error of `each`, whichever is earlier; [`Unanswered`]; and an error of the
+/// connection, unless the server has reported one before.
 pub async fn until_ready<T: Transport>(
     conn: &mut Connection<T>,
     mut each: impl FnMut(Backend<'_>) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
+    let mut answer = Answer::default();
     let mut failure = None;
     loop {
         let frame = match conn.recv().await {
             Ok(frame) => frame,
             Err(error) => return Err(failure.unwrap_or_else(|| error.into())),
         };
-        let outcome = match frame.backend()? {
+        let message = frame.backend()?;
+        answer.note(&message)?;
+        let outcome = match message {
             Backend::ReadyForQuery(_) => return failure.map_or(Ok(()), Err),
             Backend::ErrorResponse(error) => Err(error.to_owned().into()),
             message => each(message),
@@ -64,5 +67,107 @@ pub async fn until_ready<T: Transport>(
         if let Err(error) = outcome {
             failure.get_or_insert(error);
         }
+    }
+}
+
+/// Whether the messages before a ReadyForQuery are an answer.
+///
+/// A ReadyForQuery alone answers nothing: some servers send one too many. And rows without the CommandComplete that ends them may be
+/// the half of a result.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// Messages that answer something were received.
+    has_begun: bool,
+    /// A result has begun and not ended.
+    is_open: bool,
+    /// The next RowDescription is that of a statement, which has no rows.
+    of_statement: bool,
+}
+
+/// The server sent ReadyForQuery, and no answer before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unanswered;
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server sent ReadyForQuery without the answer that has to come before it")
+    }
+}
+
+impl Error for Unanswered {}
+
+impl Answer {
+    /// Takes note of the next message.
+    ///
+    /// # Errors
+    /// The message is a ReadyForQuery, and the messages since the last one are no answer.
+    pub fn note(&mut self, message: &Backend<'_>) -> Result<(), Unanswered> {
+        match message {
+            Backend::ReadyForQuery(_) => {
+                let is_answer = self.has_begun && !self.is_open;
+                *self = Self::default();
+                return if is_answer { Ok(()) } else { Err(Unanswered) };
+            }
+            // Sent at any time, whatever was asked.
+            Backend::NoticeResponse(_) | Backend::NotificationResponse(_) | Backend::ParameterStatus(_) => {
+                return Ok(());
+            }
+            Backend::ParameterDescription(_) => self.of_statement = true,
+            Backend::RowDescription(_) => self.is_open = !std::mem::take(&mut self.of_statement),
+            Backend::DataRow(_)
+            | Backend::CopyInResponse(_)
+            | Backend::CopyOutResponse(_)
+            | Backend::CopyBothResponse(_)
+            | Backend::CopyData(_) => self.is_open = true,
+            Backend::CommandComplete(_)
+            | Backend::PortalSuspended(_)
+            | Backend::EmptyQueryResponse(_)
+            | Backend::ErrorResponse(_) => self.is_open = false,
+            _ => {}
+        }
+        self.has_begun = true;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::until_ready;
+    use pg_wire::testing::{Script, block_on};
+    use pg_wire::{Connection, Limits};
+
+    const ROW: &[u8] =
+        b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0D\0\0\0\x0b\0\x01\0\0\0\x017";
+    const COMPLETE: &[u8] = b"C\0\0\0\x0dSELECT 1\0";
+    const READY: &[u8] = b"Z\0\0\0\x05I";
+    const NOTICE: &[u8] = b"N\0\0\0\x08Mx\0\0";
+
+    /// The error of `until_ready` where the server says this.
+    fn error(script: &[&[u8]]) -> Option<String> {
+        let mut conn = Connection::new(Script::says(&script.concat()), Limits::BACKEND);
+        block_on(until_ready(&mut conn, |_| Ok(()))).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_ready_for_query_without_an_answer_is_an_error() {
+        let unanswered = Some(super::Unanswered.to_string());
+        assert_eq!(error(&[READY]), unanswered);
+        assert_eq!(error(&[NOTICE, READY]), unanswered);
+        assert_eq!(error(&[ROW, READY]), unanswered);
+        assert_eq!(error(&[ROW, COMPLETE, ROW, READY]), unanswered);
+        // The rows of a COPY TO STDOUT, without CommandComplete.
+        assert_eq!(error(&[b"H\0\0\0\x07\0\0\0d\0\0\0\x06x\nc\0\0\0\x04", READY]), unanswered);
+    }
+
+    #[test]
+    fn whatever_answers_a_request_is_an_answer() {
+        assert_eq!(error(&[ROW, COMPLETE, NOTICE, READY]), None);
+        // EmptyQueryResponse, ParseComplete, PortalSuspended, FunctionCallResponse.
+        for answer in [&b"I\0\0\0\x04"[..], b"1\0\0\0\x04", b"s\0\0\0\x04", b"V\0\0\0\x08\xff\xff\xff\xff"] {
+            assert_eq!(error(&[answer, READY]), None, "{answer:?}");
+        }
+        // Describe of a statement.
+        assert_eq!(error(&[b"t\0\0\0\x06\0\0", &ROW[..27], READY]), None);
+        assert_eq!(error(&[ROW, b"E\0\0\0\x0aMwhy\0\0", READY]), Some("why".into()));
     }
 }

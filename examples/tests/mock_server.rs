@@ -1,7 +1,13 @@
 //! `mock_server` as its clients meet it: psql, a client of ours, and one that is written down.
 
+#[path = "proxy/process.rs"]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+mod process;
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
+#[path = "proxy/wire.rs"]
+#[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
+mod wire;
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -9,8 +15,9 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use pg_auth::AuthError;
 use pg_stream_tokio::{Config, Connection, PgProtocol, TokioIo, cancel, connect};
 use pg_wire::backend::Backend;
+use pg_wire::frontend::{PasswordMessage, SaslInitialResponse};
 use pg_wire::testing::Transcript;
-use pg_wire::{Direction, Limits, SqlState};
+use pg_wire::{Direction, Limits, Secret, SecretText, SqlState};
 use support::{Ended, finish};
 use tokio::net::TcpStream;
 
@@ -170,12 +177,103 @@ async fn a_wrong_password_and_an_unknown_user_are_told_the_same() {
 #[tokio::test]
 async fn a_client_of_protocol_3_2_has_a_longer_key() {
     let mock = Mock::start(&[]);
-    for (version, bytes) in [("3.0", 4), ("3.2", 24)] {
+    for (version, bytes) in [("3.0", 4), ("3.2", 32)] {
         let (_, session) = mock.client(&format!("&max_protocol_version={version}")).await;
         assert_eq!(session.version.to_string(), version);
         let key = session.cancel_key.expect("the server gives a key");
         assert_eq!(key.request().key.0.len(), bytes);
     }
+}
+
+/// The bytes of many random values at each of their positions: every value of a byte may occur at every position.
+fn assert_random(values: &[Vec<u8>]) {
+    for position in 0..values[0].len() {
+        let at: Vec<u8> = values.iter().map(|value| value[position]).collect();
+        let letters = at.iter().filter(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)).count();
+        // One byte in four is a letter of base64: all of 40 by chance once in 10^24 runs.
+        assert!(letters < at.len(), "position {position} holds letters of base64 only");
+        assert!(at.iter().any(|byte| *byte != at[0]), "position {position} never changes");
+    }
+}
+
+#[tokio::test]
+async fn cancel_keys_are_random_bytes() {
+    let mock = Mock::start(&["--auth", "trust"]);
+    for version in ["3.0", "3.2"] {
+        let mut keys = Vec::new();
+        for _ in 0..40 {
+            let (_, session) = mock.client(&format!("&max_protocol_version={version}")).await;
+            keys.push(session.cancel_key.expect("the server gives a key").request().key.0.to_vec());
+        }
+        assert_random(&keys);
+    }
+}
+
+/// The salt and the iteration count that a server sends this user, as they are on the wire.
+fn server_first(port: u16, user: &str) -> (Vec<u8>, String) {
+    let mut client = wire::Client::new(([127, 0, 0, 1], port).into());
+    client.say(&wire::startup_with(&[("user", user)]));
+    client.hear().expect("it asks for SASL");
+    let data = b"n,,n=,r=abcdefghijklmnopqrstuvwx";
+    let first = SaslInitialResponse { mechanism: "SCRAM-SHA-256".into(), data: Some(Secret(data)) };
+    client.say(&wire::bytes(&first));
+    let frame = client.hear().expect("it answers");
+    let message = String::from_utf8(frame.body[4..].to_vec()).expect("it is text");
+    let mut parts = message.split(',').skip(1).map(str::to_owned);
+    let salt = parts.next().expect("a salt").into_bytes();
+    (salt, parts.next().expect("an iteration count"))
+}
+
+#[test]
+fn a_user_who_does_not_exist_has_a_salt_as_long_as_others_and_as_many_iterations() {
+    let mut salts = Vec::new();
+    for _ in 0..40 {
+        let mock = Mock::start(&[]);
+        let (real, nobody) = (server_first(mock.port, "mock"), server_first(mock.port, "nobody"));
+        // 16 bytes are 24 letters of base64, after `s=`.
+        assert_eq!((real.0.len(), &*real.1), (26, "i=4096"));
+        assert_eq!((nobody.0.len(), &nobody.1), (real.0.len(), &real.1));
+        assert_ne!(real.0, nobody.0);
+        assert_eq!(nobody, server_first(mock.port, "nobody"), "it stays the same");
+        salts.push(real.0);
+    }
+    salts.sort();
+    salts.dedup();
+    assert_eq!(salts.len(), 40, "each server has a salt of its own");
+}
+
+#[test]
+fn no_password_is_left_in_memory_whatever_way_the_login_ended() {
+    // Made while the test runs, so that the server holds the password nowhere but where it arrives.
+    let secret = format!("{}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase());
+    let mock = Mock::start(&["--auth", "cleartext", "--password", "something else"]);
+    let message = wire::bytes(&PasswordMessage { password: SecretText(secret.as_str().into()) });
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", mock.child.id())).expect("it runs").count();
+    let before = descriptors();
+    let ask = || {
+        let mut client = wire::Client::new(([127, 0, 0, 1], mock.port).into());
+        client.say(&wire::startup_with(&[("user", "mock")]));
+        client.hear().expect("it asks for the password");
+        client
+    };
+    let mut half = ask();
+    half.say(&message[..message.len() - 2]);
+    let beginning = &secret.as_bytes()[..13];
+    process::until("half a password is there, or this test could not fail", || {
+        process::remembers(mock.child.id(), beginning)
+    });
+    drop(half);
+    for end in 18..=message.len() {
+        let mut client = ask();
+        client.say(&message[..end]);
+        // Half of them end in an orderly way, and the others reset the connection.
+        if end % 2 == 0 {
+            client.finish();
+            drop(client.rest());
+        }
+    }
+    process::until("all are gone", || descriptors() == before);
+    assert!(!process::remembers(mock.child.id(), beginning));
 }
 
 #[tokio::test]

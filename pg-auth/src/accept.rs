@@ -1,45 +1,38 @@
 //! The server's connection phase, from the first packet to the first ReadyForQuery.
 
+mod ask;
+mod conversations;
 mod credentials;
 mod first;
 mod refuse;
+mod setup;
+mod startup;
+mod words;
 
 use std::mem;
 
-use pg_wire::backend::{Authentication, BackendKeyData, ParameterStatus, ReadyForQuery};
+use pg_wire::backend::Authentication;
 use pg_wire::frontend::{
     AuthenticationResponse, GssResponse, PasswordMessage, SaslInitialResponse, SaslResponse,
 };
-use pg_wire::{
-    Frame, Inbox, Limits, Message, MessageCode, Outbox, Secret, Terminated, Text, TransactionStatus,
-};
+use pg_wire::{Frame, Inbox, Limits, Message, MessageCode, Outbox, Secret};
 
 pub use credentials::{CertificateUser, Credentials, Stored};
-pub use first::Startup;
-pub use refuse::fatal;
+pub use startup::Startup;
+pub use words::{fatal, welcome};
 
-use crate::certificate::server_end_point;
 use crate::config::AuthMethod;
-use crate::error::{AuthError, ClientError, PluginError};
-use crate::gss::{GssContext, GssJob, GssOutput, GssStepped, Principals};
+use crate::error::{AuthError, ClientError};
+use crate::gss::{GssContext, GssJob, GssStepped, Principals};
 use crate::link::TlsInfo;
 use crate::md5;
 use crate::oauth::{self, OAUTHBEARER, OAuthFault, OAuthLogin, OAuthOffer, TokenCheck};
 use crate::scram::{
     Derivation, Nonce, OfferedBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, SaltedPassword, ScramKeys,
-    ServerChallenge, ServerFirst, Verifier,
+    ServerChallenge, Verifier,
 };
 use crate::secret::Password;
 use crate::session::CancelKey;
-
-/// Longest message of a client that answers with a password, in bytes.
-const LONGEST_PASSWORD: usize = 30_000;
-
-/// Longest SCRAM message, in bytes, as PostgreSQL has it.
-const LONGEST_SCRAM: usize = 1024;
-
-/// Longest message with a bearer token or one of GSSAPI, in bytes, as PostgreSQL has it.
-const LONGEST_TOKEN: usize = 65_535;
 
 /// Most tokens of a client in one GSSAPI exchange. Kerberos takes one, NTLM two.
 const MOST_GSS_TOKENS: usize = 16;
@@ -56,7 +49,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 ///
 /// The machine answers as PostgreSQL 18 does: SSLRequest and GSSENCRequest are declined, each once, and over TLS refused; a version newer
 /// than 3.2 and unknown `_pq_.` options are negotiated. From its first step to its end it sets the inbox's limits. A first packet
-/// may have 10,004 bytes, an answer with a password 30,000, a message of SCRAM 1,024, one with a bearer token or of GSSAPI 65,535. At
+/// may have 10,004 bytes, the body of a message with a password 30,000, of SCRAM 1,020, with a bearer token or of GSSAPI 65,531. At
 /// the end the limits that it found are back in force. Both buffers wipe what they give up meanwhile; what they still hold after an
 /// error is wiped when they are dropped. How long all of it may take is the caller's to say.
 ///
@@ -125,8 +118,6 @@ pub struct Login {
     pub keys: Option<ScramKeys>,
     /// After GSSAPI: the client's principal.
     pub principal: Option<String>,
-    /// What the TLS layer reported, if there is TLS.
-    pub tls: Option<TlsInfo>,
 }
 
 /// How the user is authenticated, as far as the words of a refusal depend on it.
@@ -202,48 +193,6 @@ impl Default for Accept {
 }
 
 impl Accept {
-    /// A connection phase that has not begun.
-    pub fn new() -> Self {
-        Self {
-            state: State::FirstPacket,
-            ssl_declined: false,
-            gss_declined: false,
-            nonce: None,
-            salt: None,
-            end_point: None,
-            tls: None,
-            limits: None,
-            gss_tokens: 0,
-            startup: None,
-            method: Method::Trust,
-            channel_bound: false,
-            keys: None,
-            principal: None,
-        }
-    }
-
-    /// Says that TLS has begun on this connection, and what its layer reports of the client. Requests for encryption are refused then,
-    /// as PostgreSQL does within TLS.
-    pub fn tls(self, tls: TlsInfo) -> Self {
-        Self { tls: Some(tls), ssl_declined: true, gss_declined: true, ..self }
-    }
-
-    /// Names the certificate that this server presented over TLS, in DER: SCRAM-SHA-256-PLUS is offered then. One that cannot be bound
-    /// to, as one signed with Ed25519, changes nothing.
-    pub fn server_certificate(self, certificate: &[u8]) -> Self {
-        Self { end_point: server_end_point(certificate).ok().flatten(), ..self }
-    }
-
-    /// Uses this nonce instead of asking the operating system. It may never be used again.
-    pub fn nonce(self, nonce: Nonce) -> Self {
-        Self { nonce: Some(nonce), ..self }
-    }
-
-    /// Uses this salt for MD5 instead of asking the operating system: four random bytes.
-    pub fn salt(self, salt: [u8; 4]) -> Self {
-        Self { salt: Some(salt), ..self }
-    }
-
     /// What the client began with, once it has.
     pub fn startup(&self) -> Option<&Startup> {
         self.startup.as_ref()
@@ -296,10 +245,7 @@ impl Accept {
                     if inbox.peek().first() == Some(&TLS_HANDSHAKE) {
                         return Err(ClientError::DirectTls.into());
                     }
-                    let claimed = inbox.peek().first_chunk().map_or(0, |field| i32::from_be_bytes(*field));
-                    let body = inbox
-                        .next_packet(first::LONGEST_PACKET)
-                        .map_err(|_| ClientError::PacketLength(claimed))?;
+                    let body = self.next_packet(inbox)?;
                     let Some(body) = body else {
                         self.state = State::FirstPacket;
                         return Ok(Next::Read);
@@ -328,7 +274,7 @@ impl Accept {
                     ));
                 }
                 State::TokenChecked(true, _) => self.let_in(outbox),
-                State::TokenChecked(false, offer) => fail_token(&offer, outbox),
+                State::TokenChecked(false, offer) => self.fail_token(&offer, outbox),
                 State::GssStepping(job, principals) => {
                     self.state = State::GssStepping(None, principals);
                     return job.map(Next::Gss).ok_or(AuthError::Misuse(
@@ -344,7 +290,6 @@ impl Accept {
                         channel_bound: self.channel_bound,
                         keys: self.keys.take(),
                         principal: self.principal.take(),
-                        tls: self.tls.take(),
                     }));
                 }
                 state => match inbox.next()? {
@@ -386,64 +331,6 @@ impl Accept {
                 Err(error)
             }
         }
-    }
-
-    fn ask(
-        &mut self,
-        credentials: Credentials,
-        inbox: &mut Inbox,
-        outbox: &mut Outbox,
-    ) -> Result<State, AuthError> {
-        let mut bound = |bytes: usize| {
-            let limits = inbox.limits().before_authentication();
-            inbox.set_limits(Limits { control: bytes, bulk: bytes, ..limits });
-        };
-        Ok(match credentials {
-            Credentials::Trust => self.let_in(outbox),
-            Credentials::Certificate(user) => {
-                self.method = Method::Certificate;
-                self.check_certificate(&user)?;
-                self.let_in(outbox)
-            }
-            Credentials::Cleartext(stored) => {
-                self.method = Method::Password(AuthMethod::Password);
-                bound(LONGEST_PASSWORD);
-                outbox.put(&Authentication::CleartextPassword);
-                State::AwaitPassword(PasswordCheck::Clear(stored))
-            }
-            Credentials::Md5(stored) => {
-                self.method = Method::Password(AuthMethod::Md5);
-                bound(LONGEST_PASSWORD);
-                let salt = self.salt.take().map_or_else(md5::fresh_salt, Ok)?;
-                outbox.put(&Authentication::Md5Password { salt });
-                State::AwaitPassword(PasswordCheck::Md5(stored, salt))
-            }
-            Credentials::Scram(verifier) => {
-                self.method = Method::Password(AuthMethod::ScramSha256);
-                bound(LONGEST_SCRAM);
-                let nonce = self.nonce.take().map_or_else(Nonce::fresh, Ok)?;
-                let mechanisms: &[Text<'_>] = match &self.end_point {
-                    Some(_) => &[SCRAM_SHA_256_PLUS.into(), SCRAM_SHA_256.into()],
-                    None => &[SCRAM_SHA_256.into()],
-                };
-                outbox.put(&Authentication::Sasl(Terminated::from(mechanisms)));
-                State::ScramFirst { verifier, nonce, chosen: None }
-            }
-            Credentials::OAuth(login) => {
-                self.method = Method::OAuth;
-                bound(LONGEST_TOKEN);
-                outbox.put(&Authentication::Sasl(Terminated::from(&[OAUTHBEARER.into()])));
-                State::OAuthFirst { login, chosen: false }
-            }
-            Credentials::Gss(login) => {
-                self.method = Method::Gss;
-                bound(LONGEST_TOKEN);
-                outbox.put(&Authentication::Gss);
-                let (context, principals) = login.into_parts();
-                State::GssAwait(Context(context), principals)
-            }
-            Credentials::Reject => return Err(ClientError::Rejected.into()),
-        })
     }
 
     /// Takes the result of the job that an [`AcceptStep::Derive`] has handed out. The next step says what it comes to.
@@ -511,7 +398,7 @@ impl Accept {
                     _ => return Err(ClientError::NoMechanism.into()),
                 };
                 match response.data {
-                    Some(data) => challenge(verifier, nonce, binding, data, outbox)?,
+                    Some(data) => self.challenge(verifier, nonce, binding, data, outbox)?,
                     None => {
                         outbox.put(&Authentication::SaslContinue(Secret(b"")));
                         State::ScramFirst { verifier, nonce, chosen: Some(binding) }
@@ -520,7 +407,7 @@ impl Accept {
             }
             State::ScramFirst { verifier, nonce, chosen: Some(binding) } => {
                 let data = response.decode_as::<SaslResponse<'_>>()?.data;
-                challenge(verifier, nonce, binding, data, outbox)?
+                self.challenge(verifier, nonce, binding, data, outbox)?
             }
             State::ScramFinal(challenge, bound) => {
                 let proof = response.decode_as::<SaslResponse<'_>>()?.data;
@@ -536,7 +423,7 @@ impl Accept {
                     return Err(ClientError::NoMechanism.into());
                 }
                 match response.data {
-                    Some(data) => first_token(login, data, outbox)?,
+                    Some(data) => self.first_token(login, data, outbox)?,
                     None => {
                         outbox.put(&Authentication::SaslContinue(Secret(b"")));
                         State::OAuthFirst { login, chosen: true }
@@ -544,7 +431,7 @@ impl Accept {
                 }
             }
             State::OAuthFirst { login, chosen: true } => {
-                first_token(login, response.decode_as::<SaslResponse<'_>>()?.data, outbox)?
+                self.first_token(login, response.decode_as::<SaslResponse<'_>>()?.data, outbox)?
             }
             State::OAuthFailing => {
                 let answer = response.decode_as::<SaslResponse<'_>>()?.data;
@@ -563,29 +450,6 @@ impl Accept {
             }
             state => state,
         })
-    }
-
-    fn after_gss(
-        &mut self,
-        stepped: GssStepped,
-        principals: Principals,
-        outbox: &mut Outbox,
-    ) -> Result<State, AuthError> {
-        let (context, output) = stepped.0.map_err(|error| PluginError::new("GSSAPI library", error))?;
-        let (token, peer) = match output {
-            GssOutput::Continue(token) => {
-                outbox.put(&Authentication::GssContinue(Secret(&token)));
-                return Ok(State::GssAwait(Context(context), principals));
-            }
-            GssOutput::Done { token, peer } => (token, peer),
-        };
-        // A context that names nobody lets nobody in.
-        let peer = peer.filter(|peer| principals.allow(peer)).ok_or(AuthError::Denied)?;
-        if let Some(token) = token.filter(|token| !token.is_empty()) {
-            outbox.put(&Authentication::GssContinue(Secret(&token)));
-        }
-        self.principal = Some(peer);
-        Ok(self.let_in(outbox))
     }
 
     fn let_in(&self, outbox: &mut Outbox) -> State {
@@ -614,50 +478,4 @@ impl Method {
             Self::OAuth => AuthMethod::OAuth,
         }
     }
-}
-
-fn challenge(
-    verifier: Verifier,
-    nonce: Nonce,
-    binding: OfferedBinding,
-    data: Secret<'_>,
-    outbox: &mut Outbox,
-) -> Result<State, AuthError> {
-    let bound = matches!(binding, OfferedBinding::TlsServerEndPoint(_));
-    let challenge = ServerFirst::new(verifier, nonce, binding).client_first(data.0)?;
-    outbox.put(&Authentication::SaslContinue(Secret(challenge.message())));
-    Ok(State::ScramFinal(challenge, bound))
-}
-
-fn first_token(login: OAuthLogin, data: Secret<'_>, outbox: &mut Outbox) -> Result<State, AuthError> {
-    let token = oauth::read_client_first(data.0).map_err(ClientError::OAuth)?;
-    let (offer, check) = login.into_parts(token);
-    Ok(match check {
-        Some(check) => State::TokenChecking(Some(check), offer),
-        None => fail_token(&offer, outbox),
-    })
-}
-
-fn fail_token(offer: &OAuthOffer, outbox: &mut Outbox) -> State {
-    outbox.put(&Authentication::SaslContinue(Secret(offer.document().as_bytes())));
-    State::OAuthFailing
-}
-
-/// Tells a client what a session begins with: parameters, the key for cancel requests if there is one, and ReadyForQuery.
-/// Flush afterwards.
-///
-/// Clients expect `server_version`, `client_encoding`, `DateStyle`, `standard_conforming_strings` and some others.
-pub fn welcome<'p>(
-    parameters: impl IntoIterator<Item = (&'p str, &'p str)>,
-    cancel_key: Option<&CancelKey>,
-    outbox: &mut Outbox,
-) {
-    for (name, value) in parameters {
-        outbox.put(&ParameterStatus { name: name.into(), value: value.into() });
-    }
-    if let Some(key) = cancel_key {
-        let request = key.request();
-        outbox.put(&BackendKeyData { pid: request.pid, key: request.key });
-    }
-    outbox.put(&ReadyForQuery { status: TransactionStatus::Idle });
 }

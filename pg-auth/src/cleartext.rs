@@ -3,7 +3,7 @@
 //! A PasswordMessage in answer to AuthenticationCleartextPassword shows the password to whoever listens, and to a man in the middle who
 //! asks for it. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
 
-use crate::config::SslMode;
+use crate::config::words::SslMode;
 use crate::error::PolicyError;
 use crate::link::Link;
 

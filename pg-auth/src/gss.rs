@@ -59,10 +59,12 @@ impl fmt::Debug for GssOutput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GssTarget {
-    /// The service, `postgres` by default.
+    /// The service: `krbsrvname`, `postgres` by default.
     pub service: String,
     /// The host connected to.
     pub host: String,
+    /// Whether the server may act in the user's name: whether to ask the library for delegated credentials.
+    pub delegation: bool,
     /// Whether the server has asked for SSPI, which negotiates between Kerberos and NTLM.
     pub sspi: bool,
 }

@@ -1,20 +1,25 @@
 //! The client's connection phase, from the start-up message to the first ReadyForQuery.
 
+mod names;
 mod sasl;
 mod settle;
+mod setup;
+mod tickets;
 
 use std::mem;
 use std::num::NonZeroU32;
 
 use pg_wire::backend::{Authentication, Backend};
-use pg_wire::frontend::{GssResponse, PasswordMessage, SaslResponse, StartupMessage};
+use pg_wire::frontend::{PasswordMessage, SaslResponse, StartupMessage};
 use pg_wire::{Inbox, Limits, Outbox, Secret, SecretText, Terminated, Text};
 
-use crate::certificate::{CertificateError, server_end_point};
-use crate::config::{AuthMethod, BindingMode, Config, SslMode};
-use crate::error::{AuthError, PeerError, PluginError, PolicyError, Refusal, TokenRefusal, printable};
-use crate::gss::{GssContext, GssJob, GssOutput, GssStepped, GssTarget};
-use crate::link::{Link, TlsInfo};
+use names::{foreign, name};
+
+use crate::certificate::CertificateError;
+use crate::config::{AuthMethod, Config};
+use crate::error::{AuthError, PeerError, PluginError, PolicyError, Refusal, TokenRefusal};
+use crate::gss::{GssContext, GssJob};
+use crate::link::Link;
 use crate::md5;
 use crate::oauth::{self, Discovery, TokenReply, TokenRequest};
 use crate::scram::{
@@ -25,9 +30,6 @@ use crate::session::{Notification, Session};
 
 /// Most tokens of a server in one GSSAPI exchange. Kerberos takes one, NTLM two.
 const MOST_GSS_TOKENS: usize = 16;
-
-/// The service that Kerberos knows PostgreSQL by.
-const GSS_SERVICE: &str = "postgres";
 
 /// The client's connection phase as a machine: it decides, and never waits.
 ///
@@ -161,82 +163,6 @@ impl std::fmt::Debug for Context {
 }
 
 impl<'c> Handshake<'c> {
-    /// A connection phase that has not begun, over a stream of this kind.
-    ///
-    /// # Errors
-    /// When the configuration contradicts itself, or demands what this stream does not have.
-    pub fn new(config: &'c Config, link: Link) -> Result<Self, AuthError> {
-        config.check()?;
-        let wants_tls = matches!(config.sslmode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull);
-        if wants_tls && link == Link::Tcp {
-            return Err(PolicyError::TlsRequired.into());
-        }
-        if config.channel_binding == BindingMode::Require && link != Link::Tls {
-            return Err(PolicyError::ChannelBinding.into());
-        }
-        Ok(Self {
-            config,
-            link,
-            channel: Channel::Unknown,
-            host: None,
-            loopback: false,
-            discovery: None,
-            nonce: None,
-            state: State::Start,
-            limits: None,
-            negotiated: false,
-            fresh: None,
-            gss_tokens: 0,
-            kept: 0,
-            authenticated: false,
-            session: Session::new(config.max_protocol_version),
-        })
-    }
-
-    /// Takes what the TLS layer reports, for the session's own report, and binds SCRAM to the certificate in it, as
-    /// [`server_certificate`](Self::server_certificate) does.
-    pub fn tls(mut self, tls: TlsInfo) -> Self {
-        if let Some(certificate) = &tls.certificate {
-            self.channel = channel(certificate);
-        }
-        self.session.tls = Some(tls);
-        self
-    }
-
-    /// Binds SCRAM to the TLS channel, by the certificate that the server presented, in DER.
-    ///
-    /// One that cannot be bound to, as one signed with Ed25519, or cannot be read, is an error only where the configuration
-    /// requires channel binding, and only once the server asks for SCRAM.
-    pub fn server_certificate(self, certificate: &[u8]) -> Self {
-        Self { channel: channel(certificate), ..self }
-    }
-
-    /// Binds SCRAM to the TLS channel, by the `tls-server-end-point` hash of the server's certificate, where the TLS layer gives that
-    /// instead of the certificate.
-    pub fn channel(self, certificate_hash: Vec<u8>) -> Self {
-        Self { channel: Channel::EndPoint(certificate_hash), ..self }
-    }
-
-    /// Names the host connected to: GSSAPI proves itself to a service on that host, and a token source is told.
-    pub fn host(self, host: impl Into<String>) -> Self {
-        Self { host: Some(host.into()), ..self }
-    }
-
-    /// Says that the server's address is a loopback address. See [`Tokens::allow_plain_local`](oauth::Tokens::allow_plain_local).
-    pub fn loopback(self) -> Self {
-        Self { loopback: true, ..self }
-    }
-
-    /// Takes the document of an earlier attempt ([`AuthError::discovery`]), for the token source.
-    pub fn discovery(self, document: Discovery) -> Self {
-        Self { discovery: Some(document), ..self }
-    }
-
-    /// Uses this nonce instead of asking the operating system for one. It may never be used again.
-    pub fn nonce(self, nonce: Nonce) -> Self {
-        Self { nonce: Some(nonce), ..self }
-    }
-
     /// Whether AuthenticationOk has been accepted. An error that a server sends before is its answer to the login.
     pub fn is_authenticated(&self) -> bool {
         self.authenticated
@@ -282,9 +208,7 @@ impl<'c> Handshake<'c> {
                     State::AwaitMethod
                 }
                 State::Deriving(challenged) => match self.known_keys(&challenged) {
-                    Some(keys) => {
-                        sasl::prove(challenged.finish_with_keys(&keys.client, &keys.server), outbox)
-                    }
+                    Some(keys) => self.prove(challenged.finish_with_keys(&keys.client, &keys.server), outbox),
                     None => {
                         let job = challenged.derivation(self.password()?);
                         self.state = State::Deriving(challenged);
@@ -348,7 +272,7 @@ impl<'c> Handshake<'c> {
                 let (salt, iterations) = (challenged.salt().to_vec(), challenged.iterations());
                 let last = challenged.finish_with_keys(&keys.client, &keys.server);
                 self.fresh = Some(Derived { salt, iterations, keys });
-                sasl::prove(last, outbox)
+                self.prove(last, outbox)
             }
             // Nobody has asked for it.
             state => state,
@@ -369,35 +293,7 @@ impl<'c> Handshake<'c> {
         }
         self.state = State::Over;
         let reply = reply.map_err(|error| PluginError::new("token source", error))?;
-        self.state = sasl::send_token(reply, outbox);
-        Ok(())
-    }
-
-    /// Takes the result of the job that a [`Step::Gss`] has handed out.
-    ///
-    /// # Errors
-    /// The library's own, as [`AuthError::Plugin`]. The machine is at its end then.
-    pub fn stepped(&mut self, stepped: GssStepped, outbox: &mut Outbox) -> Result<(), AuthError> {
-        if !matches!(self.state, State::GssStepping(None)) {
-            return Ok(());
-        }
-        self.state = State::Over;
-        let (context, output) = stepped.0.map_err(|error| PluginError::new("GSSAPI library", error))?;
-        let mut send = |token: &[u8]| {
-            if !token.is_empty() {
-                outbox.put(&GssResponse { data: Secret(token) });
-            }
-        };
-        self.state = match output {
-            GssOutput::Continue(token) => {
-                send(&token);
-                State::GssSent(Context(context))
-            }
-            GssOutput::Done { token, .. } => {
-                send(&token.unwrap_or_default());
-                State::GssDone
-            }
-        };
+        self.state = self.send_token(reply, outbox);
         Ok(())
     }
 
@@ -507,17 +403,6 @@ impl<'c> Handshake<'c> {
         })
     }
 
-    fn begin_gss(&mut self, method: AuthMethod) -> Result<State, AuthError> {
-        self.allow(method)?;
-        let gss = self.config.gss.clone().ok_or(PolicyError::NoGss)?;
-        let target = GssTarget {
-            service: GSS_SERVICE.into(),
-            host: self.host.clone().unwrap_or_default(),
-            sspi: method == AuthMethod::Sspi,
-        };
-        Ok(State::GssStepping(Some(GssJob::begin(gss, target))))
-    }
-
     fn password(&self) -> Result<&'c Password, AuthError> {
         match &self.config.password {
             Some(password) if !password.is_empty() => Ok(password),
@@ -528,50 +413,6 @@ impl<'c> Handshake<'c> {
 
     fn send_password(&self, password: &Password, outbox: &mut Outbox) {
         outbox.put(&PasswordMessage { password: SecretText(Text::from(password.as_bytes())) });
-    }
-}
-
-fn channel(certificate: &[u8]) -> Channel {
-    match server_end_point(certificate) {
-        Ok(Some(hash)) => Channel::EndPoint(hash),
-        Ok(None) => Channel::NoEndPoint,
-        Err(error) => Channel::Unreadable(error),
-    }
-}
-
-/// Why these bytes cannot be the beginning of an answer to the start-up message, though their header may not say so.
-///
-/// Where PostgreSQL has a length there are four characters: more than half a gigabyte, which nothing is that a stranger may send.
-fn foreign(bytes: &[u8]) -> Option<AuthError> {
-    let start = bytes.first_chunk::<5>()?;
-    if matches!(start, [0x15 | 0x16, 3, 0..=4, ..]) {
-        return Some(PeerError::Tls.into());
-    }
-    if !start.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
-        return None;
-    }
-    let end = bytes.iter().position(|byte| matches!(byte, 0 | b'\r' | b'\n')).unwrap_or(bytes.len());
-    let line = bytes.get(..end).unwrap_or_default();
-    // A server that has no process to speak the protocol with: `E` and a line, without a length.
-    match line.strip_prefix(b"E") {
-        Some(text) => Some(Refusal::Text(printable(text, 256)).into()),
-        None => Some(PeerError::Foreign(printable(line, 32)).into()),
-    }
-}
-
-/// The message by its name in the manual, where Authentication goes by as many names as it has kinds.
-fn name(message: &Backend<'_>) -> &'static str {
-    match message {
-        Backend::Authentication(Authentication::Ok) => "AuthenticationOk",
-        Backend::Authentication(Authentication::CleartextPassword) => "AuthenticationCleartextPassword",
-        Backend::Authentication(Authentication::Md5Password { .. }) => "AuthenticationMD5Password",
-        Backend::Authentication(Authentication::Gss) => "AuthenticationGSS",
-        Backend::Authentication(Authentication::Sspi) => "AuthenticationSSPI",
-        Backend::Authentication(Authentication::GssContinue(_)) => "AuthenticationGSSContinue",
-        Backend::Authentication(Authentication::Sasl(_)) => "AuthenticationSASL",
-        Backend::Authentication(Authentication::SaslContinue(_)) => "AuthenticationSASLContinue",
-        Backend::Authentication(Authentication::SaslFinal(_)) => "AuthenticationSASLFinal",
-        other => pg_wire::Message::name(other),
     }
 }
 
@@ -594,23 +435,5 @@ impl State {
             Self::GssSent(_) => "AuthenticationGSSContinue",
             Self::Settling => "ReadyForQuery",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pg_wire::Limits;
-
-    #[test]
-    fn a_server_that_cannot_fork_is_quoted() {
-        let config = Config::new("me");
-        let mut handshake = Handshake::new(&config, Link::Tcp).expect("nothing is wrong with it");
-        let (mut inbox, mut outbox) = (Inbox::new(Limits::BACKEND.before_authentication()), Outbox::new(0));
-        assert!(matches!(handshake.step(&mut inbox, &mut outbox), Ok(Step::Read)));
-        inbox.extend(b"Ecould not fork new process for connection: \x1b[2J\n\0");
-        let error = handshake.step(&mut inbox, &mut outbox).expect_err("there will be no session");
-        let told = "the server refused the connection: could not fork new process for connection: ?[2J";
-        assert_eq!(error.to_string(), told);
     }
 }

@@ -5,15 +5,18 @@
 //! `pg-stream-async-std`, which call [`connect`](connect::connect) for you.
 //!
 //! - [`Config`]: who, with what, under which conditions; libpq's connection strings.
-//! - [`Handshake`]: the client's machine. It is given the buffers and says what it needs: read, derive a key, or it is ready.
+//! - [`Surroundings`]: environment variables, service files and password files, read only by an explicit call.
+//! - [`Handshake`]: the client's machine. It is given the buffers and returns what it needs: read, derive a key, get a token, take a step
+//!   of GSSAPI, or it is ready.
 //! - [`Accept`]: the server's machine, and [`accept`](connect::accept) the loop around it.
 //! - [`connect`](mod@connect): the loop around it for anything that can be polled.
 //! - [`Session`]: what the server reported, and the key for cancel requests.
-//! - [`scram`], [`md5`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods by themselves, SCRAM from both chairs.
+//! - [`scram`], [`md5`], [`oauth`], [`gss`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods by themselves, SCRAM in both roles.
+//! - [`certificate`]: the hash that channel binding takes, and the common name.
 //!
-//! No socket, runtime or clock is known here, but for the age of keys in a [`scram::KeyCache`]. What takes time is handed out as a value to be run elsewhere
-//! ([`scram::Derivation`]), secrets are wiped when they are dropped and never print, and nothing is believed that was not
-//! checked.
+//! No socket, runtime or clock is known here, but for the age of keys in a [`scram::KeyCache`]. Work that takes time is handed out as a
+//! value to be run elsewhere ([`scram::Derivation`], [`gss::GssJob`]), secrets are wiped when they are dropped and never print, and
+//! nothing is accepted that was not checked.
 
 // Everything a peer sends may be hostile: nothing may panic on it.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
@@ -32,6 +35,8 @@ pub mod md5;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod oauth;
+#[cfg(feature = "pem")]
+pub mod pem;
 pub mod runtime;
 pub mod saslprep;
 pub mod scram;
@@ -41,7 +46,7 @@ pub mod stream;
 pub mod tls;
 
 pub use accept::{Accept, AcceptStep, CertificateUser, Credentials, Login, Startup, Stored};
-pub use config::{AuthenticationMode, Config, Host, SslMode};
+pub use config::{AuthenticationMode, Config, Host, SslMode, Surroundings};
 pub use connect::{ConnectError, ConnectErrorKind};
 pub use error::AuthError;
 pub use handshake::{Handshake, Step};

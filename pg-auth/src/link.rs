@@ -53,31 +53,52 @@ pub enum ClientCertificate {
     Sent,
 }
 
-/// A version of TLS, by the number that stands for it on the wire.
+/// A version of TLS. The order of the variants is the order of the versions.
+///
+/// Which of them can be spoken depends on the TLS library. Most speak 1.2 and 1.3 only; a range without one of theirs is an error when
+/// TLS begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TlsVersion(pub u16);
-
-impl TlsVersion {
-    /// TLS 1.0.
-    pub const V1_0: Self = Self(0x0301);
-    /// TLS 1.1.
-    pub const V1_1: Self = Self(0x0302);
-    /// TLS 1.2.
-    pub const V1_2: Self = Self(0x0303);
-    /// TLS 1.3.
-    pub const V1_3: Self = Self(0x0304);
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.0, `TLSv1`.
+    V1_0,
+    /// TLS 1.1, `TLSv1.1`.
+    V1_1,
+    /// TLS 1.2, `TLSv1.2`.
+    V1_2,
+    /// TLS 1.3, `TLSv1.3`.
+    V1_3,
 }
 
-/// Writes the name that PostgreSQL and libpq use: `TLSv1.3`.
+impl TlsVersion {
+    /// The version with this number on the wire, such as 0x0304 for TLS 1.3.
+    pub fn from_wire(number: u16) -> Option<Self> {
+        match number {
+            0x0301 => Some(Self::V1_0),
+            0x0302 => Some(Self::V1_1),
+            0x0303 => Some(Self::V1_2),
+            0x0304 => Some(Self::V1_3),
+            _ => None,
+        }
+    }
+
+    /// All of them, the oldest first.
+    pub const ALL: &[Self] = &[Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3];
+
+    /// The name of the version in libpq and PostgreSQL: `TLSv1.3`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_0 => "TLSv1",
+            Self::V1_1 => "TLSv1.1",
+            Self::V1_2 => "TLSv1.2",
+            Self::V1_3 => "TLSv1.3",
+        }
+    }
+}
+
 impl fmt::Display for TlsVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::V1_0 => f.write_str("TLSv1"),
-            Self::V1_1 => f.write_str("TLSv1.1"),
-            Self::V1_2 => f.write_str("TLSv1.2"),
-            Self::V1_3 => f.write_str("TLSv1.3"),
-            Self(other) => write!(f, "TLS version 0x{other:04x}"),
-        }
+        f.write_str(self.as_str())
     }
 }
 

@@ -35,7 +35,7 @@ pub fn response(user: &[u8], password: &Password, salt: [u8; 4]) -> Password {
 /// [`AuthError::Entropy`] when the operating system has none to give, or may not be asked (without feature `getrandom`).
 pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
     let mut salt = [0; 4];
-    fill_random(&mut salt)?;
+    fill_random(&mut salt).ok_or(AuthError::Entropy)?;
     Ok(salt)
 }
 

@@ -6,20 +6,25 @@
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-OAUTHBEARER)
 
+mod message;
+mod server;
+mod settings;
+
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
+pub use message::OAuthFault;
+pub(crate) use message::{ANSWER, client_first, read_client_first};
+pub(crate) use server::OAuthOffer;
+pub use server::{OAuthLogin, TokenCheck};
+pub use settings::OAuthSettings;
 
 use crate::secret::Password;
 
 /// The mechanism's name.
 pub const OAUTHBEARER: &str = "OAUTHBEARER";
-
-/// What stands between key-value pairs, and the whole of a client's answer to a failure.
-const SEPARATOR: u8 = 0x01;
 
 /// Longest failure document that is kept, in bytes. PostgreSQL's has the length of two URLs.
 const LONGEST_DOCUMENT: usize = 16 * 1024;
@@ -115,6 +120,9 @@ pub struct TokenRequest {
     pub user: String,
     /// The host connected to, where the driver has said so.
     pub host: Option<String>,
+    /// The configuration's settings: issuer, client and scope. An issuer that is set is the only one to be trusted, whatever the
+    /// server's document says.
+    pub settings: OAuthSettings,
     /// Where the server has refused an earlier attempt: its document, which says where to get a token.
     pub discovery: Option<Discovery>,
 }
@@ -215,188 +223,6 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// The client's first message: `n,,` and the token, or no token, which asks for the server's document.
-pub(crate) fn client_first(token: Option<&Token>) -> Zeroizing<Vec<u8>> {
-    let (scheme, token) = token.map_or((&b""[..], &b""[..]), |token| (b"Bearer ", token.as_bytes()));
-    Zeroizing::new([b"n,,\x01auth=", scheme, token, b"\x01\x01"].concat())
-}
-
-/// The client's answer to a failure document.
-pub(crate) const ANSWER: &[u8] = &[SEPARATOR];
-
-/// How a server lets a client in by a bearer token: where clients get one, and whether a token is good.
-pub struct OAuthLogin {
-    offer: OAuthOffer,
-    validator: Validator,
-}
-
-type Validator = Box<dyn FnOnce(Token) -> Verdict + Send>;
-
-/// The future of a validation.
-type Verdict = Pin<Box<dyn Future<Output = bool> + Send>>;
-
-impl OAuthLogin {
-    /// With the issuer's address, `https://…`, and the rights that a token needs, with spaces between them: PostgreSQL's `issuer` and
-    /// `scope` of a line in `pg_hba.conf`.
-    ///
-    /// `validator` says whether a token is valid, for this scope, **and** belongs to somebody who may log in as the user of the
-    /// start-up message.
-    pub fn new<Fut>(
-        issuer: impl Into<String>,
-        scope: impl Into<String>,
-        validator: impl FnOnce(Token) -> Fut + Send + 'static,
-    ) -> Self
-    where
-        Fut: Future<Output = bool> + Send + 'static,
-    {
-        Self {
-            offer: OAuthOffer { issuer: issuer.into(), scope: scope.into() },
-            validator: Box::new(|token| Box::pin(validator(token))),
-        }
-    }
-
-    pub(crate) fn into_parts(self, token: Option<Token>) -> (OAuthOffer, Option<TokenCheck>) {
-        (self.offer, token.map(|token| TokenCheck { token, validator: self.validator }))
-    }
-}
-
-impl fmt::Debug for OAuthLogin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OAuthLogin").field("offer", &self.offer).finish_non_exhaustive()
-    }
-}
-
-/// The validation of a client's token, as a value to be run where there is time: the issuer may have to be asked.
-pub struct TokenCheck {
-    token: Token,
-    validator: Validator,
-}
-
-impl TokenCheck {
-    /// The token, for one who validates it otherwise.
-    pub fn token(&self) -> &Token {
-        &self.token
-    }
-
-    /// Asks the validator whether the token is good.
-    pub async fn run(self) -> bool {
-        (self.validator)(self.token).await
-    }
-}
-
-impl fmt::Debug for TokenCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenCheck(***)")
-    }
-}
-
-/// What a server says when it refuses a token: where its clients get one.
-#[derive(Debug)]
-pub(crate) struct OAuthOffer {
-    issuer: String,
-    scope: String,
-}
-
-impl OAuthOffer {
-    /// The failure document.
-    pub(crate) fn document(&self) -> String {
-        const WELL_KNOWN: &str = "/.well-known/";
-        let path = if self.issuer.contains(WELL_KNOWN) { "" } else { "/.well-known/openid-configuration" };
-        let address = format!("{}{path}", self.issuer);
-        format!(
-            "{{ \"status\": \"invalid_token\", \"openid-configuration\": \"{}\", \"scope\": \"{}\" }}",
-            escaped(&address),
-            escaped(&self.scope)
-        )
-    }
-}
-
-/// The inside of a JSON string.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// What is wrong with a client's OAUTHBEARER message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OAuthFault {
-    /// The message does not follow the grammar of RFC 7628, section 3.1.
-    Syntax,
-    /// The client wants to bind a channel, which OAUTHBEARER cannot do.
-    Binding,
-    /// The client wants to act as somebody else (`a=`), which PostgreSQL does not support.
-    AuthorizationIdentity,
-    /// There is no `auth` value, or more than one.
-    Auth,
-    /// The `auth` value is no bearer token.
-    Token,
-    /// The client has answered the failure document with something else than the byte 1.
-    Answer,
-}
-
-impl fmt::Display for OAuthFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Syntax => "malformed",
-            Self::Binding => "channel binding is not possible with this mechanism",
-            Self::AuthorizationIdentity => "authorization identities are not supported",
-            Self::Auth => "expected one auth value",
-            Self::Token => "the auth value is not a bearer token",
-            Self::Answer => "expected the single byte 0x01 after the failure document",
-        })
-    }
-}
-
-/// Reads a client's first message: the token, or `None` where the client asks for the failure document.
-pub(crate) fn read_client_first(message: &[u8]) -> Result<Option<Token>, OAuthFault> {
-    let rest = match message {
-        [b'n' | b'y', b',', rest @ ..] => rest,
-        [b'p', ..] => return Err(OAuthFault::Binding),
-        _ => return Err(OAuthFault::Syntax),
-    };
-    let pairs = match rest {
-        [b',', SEPARATOR, pairs @ ..] => pairs,
-        [b'a', b'=', ..] => return Err(OAuthFault::AuthorizationIdentity),
-        _ => return Err(OAuthFault::Syntax),
-    };
-    // kvpairs = *(key "=" value kvsep) kvsep
-    let pairs = match pairs {
-        [SEPARATOR] => return Err(OAuthFault::Auth),
-        [pairs @ .., SEPARATOR, SEPARATOR] => pairs,
-        _ => return Err(OAuthFault::Syntax),
-    };
-    let mut auth = None;
-    for pair in pairs.split(|&byte| byte == SEPARATOR) {
-        let at = pair.iter().position(|&byte| byte == b'=').ok_or(OAuthFault::Syntax)?;
-        let (key, value) = (pair.get(..at).unwrap_or_default(), pair.get(at + 1..).unwrap_or_default());
-        let is_value = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
-        if key.is_empty() || !key.iter().all(u8::is_ascii_alphabetic) || !value.iter().all(is_value) {
-            return Err(OAuthFault::Syntax);
-        }
-        if key == b"auth" && auth.replace(value).is_some() {
-            return Err(OAuthFault::Auth);
-        }
-    }
-    let auth = auth.ok_or(OAuthFault::Auth)?;
-    if auth.is_empty() {
-        return Ok(None);
-    }
-    // RFC 7235: the name of the scheme in any case, then one blank or more.
-    let (scheme, token) = auth.split_at_checked(7).ok_or(OAuthFault::Token)?;
-    if !scheme.eq_ignore_ascii_case(b"Bearer ") {
-        return Err(OAuthFault::Token);
-    }
-    Token::new(token.trim_ascii_start()).map(Some).map_err(|_| OAuthFault::Token)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -409,74 +235,6 @@ mod tests {
         for bad in ["", "=", "==", "a=b", "a b", "a,b", "a\u{1}", "a\0", "a\n", "\u{e9}", " a", "a "] {
             assert_eq!(Token::new(bad), Err(InvalidToken), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn the_first_message_reads_as_it_was_written() {
-        let token = Token::new("mF_9.B5f-4.1JqM").expect("a token");
-        assert_eq!(*client_first(Some(&token)), b"n,,\x01auth=Bearer mF_9.B5f-4.1JqM\x01\x01");
-        assert_eq!(*client_first(None), b"n,,\x01auth=\x01\x01");
-        assert_eq!(read_client_first(&client_first(Some(&token))), Ok(Some(token)));
-        assert_eq!(read_client_first(&client_first(None)), Ok(None));
-    }
-
-    #[test]
-    fn a_first_message_may_have_more_than_a_token() {
-        let token = || Ok(Some(Token::new("x").expect("a token")));
-        for good in [
-            &b"y,,\x01auth=Bearer x\x01\x01"[..],
-            b"n,,\x01auth=bearer   x\x01\x01",
-            b"n,,\x01host=db.example\x01port=5432\x01auth=BEARER x\x01\x01",
-            b"n,,\x01auth=Bearer x\x01extra=\x01\x01",
-        ] {
-            assert_eq!(read_client_first(good), token(), "{}", good.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn a_malformed_first_message_is_refused() {
-        for (bad, fault) in [
-            (&b""[..], OAuthFault::Syntax),
-            (b"n", OAuthFault::Syntax),
-            (b"n,,", OAuthFault::Syntax),
-            (b"x,,\x01auth=Bearer x\x01\x01", OAuthFault::Syntax),
-            (b"p=tls-server-end-point,,\x01auth=Bearer x\x01\x01", OAuthFault::Binding),
-            (b"n,a=bob,\x01auth=Bearer x\x01\x01", OAuthFault::AuthorizationIdentity),
-            (b"n,bob,\x01auth=Bearer x\x01\x01", OAuthFault::Syntax),
-            (b"n,,auth=Bearer x\x01\x01", OAuthFault::Syntax),
-            (b"n,,\x01", OAuthFault::Syntax),
-            (b"n,,\x01\x01", OAuthFault::Auth),
-            (b"n,,\x01auth=Bearer x\x01", OAuthFault::Syntax),
-            (b"n,,\x01auth=Bearer x", OAuthFault::Syntax),
-            (b"n,,\x01auth=Bearer x\x01\x01\x01", OAuthFault::Syntax),
-            (b"n,,\x01auth=Bearer x\x01\x01more", OAuthFault::Syntax),
-            (b"n,,\x01auth\x01\x01", OAuthFault::Syntax),
-            (b"n,,\x01=Bearer x\x01\x01", OAuthFault::Syntax),
-            (b"n,,\x01au th=Bearer x\x01\x01", OAuthFault::Syntax),
-            (b"n,,\x01auth=Bearer \xff\x01\x01", OAuthFault::Syntax),
-            (b"n,,\x01host=x\x01\x01", OAuthFault::Auth),
-            (b"n,,\x01auth=Bearer x\x01auth=Bearer y\x01\x01", OAuthFault::Auth),
-            (b"n,,\x01auth=Bearer\x01\x01", OAuthFault::Token),
-            (b"n,,\x01auth=Bearer \x01\x01", OAuthFault::Token),
-            (b"n,,\x01auth=Basic eDp5\x01\x01", OAuthFault::Token),
-            (b"n,,\x01auth=Bearer x y\x01\x01", OAuthFault::Token),
-        ] {
-            assert_eq!(read_client_first(bad), Err(fault), "{}", bad.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn a_failure_document_is_json_whatever_the_settings_hold() {
-        let document =
-            |issuer: &str, scope: &str| OAuthOffer { issuer: issuer.into(), scope: scope.into() }.document();
-        assert_eq!(
-            document("https://issuer.example", "openid email"),
-            "{ \"status\": \"invalid_token\", \"openid-configuration\": \
-             \"https://issuer.example/.well-known/openid-configuration\", \"scope\": \"openid email\" }"
-        );
-        let odd = document("https://x/.well-known/y", "a\"b\\c\n");
-        assert!(odd.contains("\"https://x/.well-known/y\""), "{odd}");
-        assert!(odd.contains(r#""a\"b\\c\u000a""#), "{odd}");
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use std::fmt;
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
-
-use crate::error::AuthError;
+use zeroize::Zeroizing;
 
 /// A password, as bytes: wiped from memory when dropped, never printed, compared in constant time.
 ///
@@ -84,14 +82,10 @@ impl fmt::Debug for Password {
 
 /// Runs `work`, then overwrites the part of the stack that it has used: hash functions copy keys there and leave them.
 pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
-    /// More than the deepest of these calls takes, 16 KiB.
-    const WORDS: usize = 2048;
-
     #[inline(never)]
     fn overwrite() {
-        let mut used = [0_u64; WORDS];
-        used.zeroize();
-        std::hint::black_box(&mut used);
+        // More than the deepest of these calls takes, 16 KiB. Whoever could look at it keeps the compiler from leaving it out.
+        std::hint::black_box(&mut [0_u8; 16 * 1024]);
     }
 
     /// Not inlined: its frame, and those below, then lie where `overwrite` has its own.
@@ -105,14 +99,15 @@ pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Fills with random bytes of the operating system, if it may be asked.
-pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), AuthError> {
+/// Fills with random bytes of the operating system. `None` where it has none to give, or may not be asked (without feature
+/// `getrandom`).
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Option<()> {
     #[cfg(feature = "getrandom")]
-    return getrandom::fill(bytes).map_err(|_| AuthError::Entropy);
+    return getrandom::fill(bytes).ok();
     #[cfg(not(feature = "getrandom"))]
     {
         let _ = bytes;
-        Err(AuthError::Entropy)
+        None
     }
 }
 

@@ -207,7 +207,7 @@ impl CancelKey {
     /// [`AuthError::Entropy`] when the operating system has none to give, or may not be asked (without feature `getrandom`).
     pub fn random(pid: i32, version: ProtocolVersion) -> Result<Self, AuthError> {
         let mut key = Zeroizing::new(vec![0; if version == ProtocolVersion::V3_0 { 4 } else { 32 }]);
-        fill_random(&mut key)?;
+        fill_random(&mut key).ok_or(AuthError::Entropy)?;
         Ok(Self { pid, key })
     }
 

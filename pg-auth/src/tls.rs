@@ -43,7 +43,9 @@ pub trait TlsConnect<S> {
     /// on the right protocol is checked by the caller.
     ///
     /// # Errors
-    /// That the handshake failed, that a certificate is not trusted, or that a setting cannot be honoured.
+    /// That the handshake failed, that a certificate is not trusted, or that a setting cannot be honoured. The last has one of the kinds
+    /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: it ends the attempt, where
+    /// after any other error `sslmode=prefer` goes on in clear.
     fn upgrade(
         &self,
         stream: S,
@@ -398,6 +400,17 @@ pub enum TlsError {
     Io(io::Error),
     /// The TLS library reports a failure: an alert of the peer, a certificate that is not trusted, a setting that it does not have.
     Handshake(io::Error),
+}
+
+impl TlsError {
+    /// Whether a setting of this side cannot be honoured, such as a file that cannot be read. See [`TlsConnect::upgrade`].
+    pub(crate) fn is_of_settings(&self) -> bool {
+        use io::ErrorKind::{
+            InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied, Unsupported,
+        };
+        let kinds = [InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied, Unsupported];
+        matches!(self, Self::Handshake(error) if kinds.contains(&error.kind()))
+    }
 }
 
 impl fmt::Display for TlsError {

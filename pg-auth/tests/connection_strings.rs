@@ -49,9 +49,10 @@ proptest! {
     }
 }
 
-/// Twice the string takes twice the memory, in all: a buffer of the string's length for each of its settings would take four times.
+/// A string of twice the length allocates twice as many bytes in all. With a buffer of the string's length for each of its settings it
+/// would allocate four times as many.
 #[test]
-fn what_reading_allocates_grows_with_the_length_of_the_string() {
+fn allocated_bytes_grow_with_the_length_of_the_string() {
     type Make = fn(usize) -> String;
     let strings: [(&str, Make); 5] = [
         ("settings", |count| "user=alice ".repeat(count)),

@@ -38,6 +38,10 @@
 // Everything a peer sends may be hostile: nothing may panic on it.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+#[cfg(feature = "async-std")]
+mod async_std;
+#[cfg(feature = "native-tls")]
+pub mod native_tls;
 mod rewind;
 mod runtime;
 mod transport;
@@ -45,6 +49,8 @@ mod transport;
 use futures_io::{AsyncRead, AsyncWrite};
 use pg_auth::connect::{self, Dialled};
 
+#[cfg(feature = "async-std")]
+pub use self::async_std::AsyncStd;
 pub use rewind::Rewind;
 pub use runtime::Smol;
 pub use transport::{FuturesIo, IntoHalves};
@@ -61,7 +67,12 @@ pub use pg_wire::{
     backend, frontend, oid, params,
 };
 
-/// The TLS library of [`connect`] and [`ConnectionBuilder::dial`]: none, without the feature `native-tls`.
+/// The TLS library of [`connect()`] and [`ConnectionBuilder::dial`]: the platform's.
+#[cfg(feature = "native-tls")]
+pub type DefaultTls = native_tls::NativeTls;
+
+/// The TLS library of [`connect()`] and [`ConnectionBuilder::dial`]: none, without the feature `native-tls`.
+#[cfg(not(feature = "native-tls"))]
 pub type DefaultTls = pg_auth::tls::NoTls;
 
 /// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.

@@ -80,3 +80,7 @@ macro_rules! cloned {
 cloned!(async_net::TcpStream);
 #[cfg(unix)]
 cloned!(async_net::unix::UnixStream);
+#[cfg(feature = "async-std")]
+cloned!(::async_std::net::TcpStream);
+#[cfg(all(unix, feature = "async-std"))]
+cloned!(::async_std::os::unix::net::UnixStream);

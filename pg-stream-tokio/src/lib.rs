@@ -66,11 +66,11 @@ pub use pg_wire::{
     backend, frontend, oid, params,
 };
 
-/// The TLS library of [`connect`] and [`ConnectionBuilder::dial`]: rustls.
+/// The TLS library of [`connect()`] and [`ConnectionBuilder::dial`]: rustls.
 #[cfg(feature = "rustls")]
 pub type DefaultTls = rustls::Rustls;
 
-/// The TLS library of [`connect`] and [`ConnectionBuilder::dial`]: none, without the feature `rustls`.
+/// The TLS library of [`connect()`] and [`ConnectionBuilder::dial`]: none, without the feature `rustls`.
 #[cfg(not(feature = "rustls"))]
 pub type DefaultTls = pg_auth::tls::NoTls;
 

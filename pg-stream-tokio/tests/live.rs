@@ -69,7 +69,8 @@ async fn is_in<T: Transport>(mut conn: Connection<T>, session: Session, role: &s
 #[ignore = "needs servers: cargo xtask test"]
 fn a_password_does_not_leave_in_clear_text_unless_the_caller_says_so() {
     on_both(async |server| {
-        let config = server.config("cleartext", "cleartext-secret");
+        // In clear first; `prefer` would find TLS.
+        let config = server.config("cleartext", "cleartext-secret").sslmode(SslMode::Allow);
         let refused = |error: ConnectError| {
             let policy = AuthError::Policy(PolicyError::CleartextPassword);
             assert!(error.auth_error() == Some(&policy), "{error:?}");

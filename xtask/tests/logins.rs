@@ -86,7 +86,7 @@ impl Psql {
         self
     }
 
-    /// The role that it is logged in as, and the version of TLS; or the error.
+    /// Logs in and returns the role and the version of TLS, or the error.
     fn log_in(&self, settings: &str) -> Result<String, String> {
         self.ask(
             settings,
@@ -94,7 +94,7 @@ impl Psql {
         )
     }
 
-    /// What a query gives, or the error.
+    /// Returns the answer to a query, or the error.
     fn ask(&self, settings: &str, query: &str) -> Result<String, String> {
         let conninfo = format!("dbname=test port={} {settings}", self.place.port);
         let mut psql = Command::new(variable(&format!("PG{}_PSQL", self.libpq)));
@@ -103,13 +103,13 @@ impl Psql {
         outcome(psql.output().expect("psql runs"))
     }
 
-    /// Logs in as the role of these settings, and finds what it expects.
+    /// The login succeeds, and the query's answer is this text.
     #[track_caller]
     fn is_let_in(&self, settings: &str, expected: &str) {
         assert_eq!(self.log_in(settings).as_deref(), Ok(expected), "libpq {}: {settings}", self.libpq);
     }
 
-    /// Is not logged in, and the error says this.
+    /// The login fails, and its error contains this text.
     #[track_caller]
     fn is_rejected(&self, settings: &str, expected: &str) {
         let error = self.log_in(settings).expect_err(settings);
@@ -117,19 +117,19 @@ impl Psql {
     }
 }
 
-/// What a program printed, or its error.
+/// Standard output of a program that succeeded, or standard error.
 fn outcome(output: Output) -> Result<String, String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").trim_end().to_owned();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
-/// Of our environment, by `cargo xtask test`.
+/// A variable that `cargo xtask test` sets.
 #[track_caller]
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
 }
 
-/// Runs for both servers at once: waiting for psql is most of the time.
+/// Runs the test for both servers side by side.
 fn with_both(test: impl Fn(u8, &Place) + Sync) {
     thread::scope(|scope| {
         for major in MAJORS {
@@ -153,7 +153,7 @@ fn roles() -> Vec<Row> {
         ("cleartext", "password=cleartext-secret".into(), everywhere),
         ("md5", "password=md5-secret".into(), everywhere),
         ("scram", "password=scram-secret".into(), everywhere),
-        // As it was set: libpq brings it to its form.
+        // Unnormalised, as in CREATE ROLE: libpq applies SASLprep.
         ("saslprep", "password='pa\u{a0}ss\u{2168}'".into(), everywhere),
         ("tls_only", "password=tls_only-secret".into(), [false, true, false]),
         ("clear_only", "password=clear_only-secret".into(), [false, false, true]),
@@ -176,7 +176,7 @@ fn each_role_is_let_in_over_its_links_and_no_other() {
             for libpq in MAJORS {
                 for link in Link::ALL {
                     if link == Link::Direct && libpq == 15 {
-                        // No such setting.
+                        // libpq 15 has no such setting.
                         continue;
                     }
                     let settings = format!("{} user={role} {proof}", link.settings(place));
@@ -226,7 +226,7 @@ fn a_wrong_proof_or_none_is_rejected() {
         }
         let other = format!("{} sslkey={}", Link::Tls13.settings(place), variable("PG_CLIENT_KEY"));
         let other = |name: &str| format!("{other} sslcert={}", variable(&format!("PG_CLIENT_{name}")));
-        // Whose name is on the certificate matters to both.
+        // Both methods check the common name.
         psql.is_rejected(
             &format!("{} user=cert", other("CERTSCRAM_CERT")),
             "certificate authentication failed",
@@ -336,7 +336,7 @@ fn channel_binding_works_with_each_signature_that_has_a_hash() {
                 let place = Place::of(&format!("PG{major}_SPARE"));
                 let admin = Psql::new(18, &place);
                 let by_socket = format!("host={} user=admin", place.socket_dir);
-                // A session that begins after the server has read its settings shows the new value.
+                // A session that starts after the server has reloaded its settings shows the new value.
                 let certificate = |path: &str| {
                     let set = format!("alter system set ssl_cert_file = '{path}'");
                     for sql in [set.as_str(), "select pg_reload_conf()"] {
@@ -359,7 +359,7 @@ fn channel_binding_works_with_each_signature_that_has_a_hash() {
                     for libpq in MAJORS {
                         let psql = Psql::new(libpq, &place);
                         psql.is_let_in(&format!("{settings} channel_binding=disable"), "scram|TLSv1.3");
-                        // libpq takes the hash as soon as both sides could bind, whether they must or not.
+                        // libpq computes the hash whenever both sides support binding, required or not.
                         for binding in ["prefer", "require"] {
                             let bound = format!("{settings} channel_binding={binding}");
                             if name == "ed25519" {
@@ -376,7 +376,7 @@ fn channel_binding_works_with_each_signature_that_has_a_hash() {
     });
 }
 
-/// Keeps the spare servers for one test.
+/// Reserves the spare servers for one test.
 fn spare() -> MutexGuard<'static, ()> {
     static SPARE: Mutex<()> = Mutex::new(());
     SPARE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -433,7 +433,7 @@ fn a_bearer_token_lets_its_role_in() {
     for link in Link::ALL {
         assert_eq!(log_in(link, "oauth", &token).as_deref(), Ok("oauth"), "{link:?}");
         for (token, expected) in [
-            // Of another role, of nobody, and one that the validator fails at.
+            // Another identity, an unknown token, and the validator's internal error.
             ("scram-token", "OAuth bearer authentication failed"),
             ("nonsense", "OAuth bearer authentication failed"),
             ("broken", "OAuth bearer authentication failed"),

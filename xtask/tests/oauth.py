@@ -1,6 +1,6 @@
-"""Has libpq 18 log in with a bearer token, and prints the role.
+"""Has libpq 18 log in with a bearer token, and prints the role, or what the query gives.
 
-oauth.py LIBPQ CONNINFO TOKEN
+oauth.py LIBPQ CONNINFO TOKEN [QUERY]
 """
 
 import ctypes
@@ -24,6 +24,7 @@ class Request(ctypes.Structure):
 
 
 path, conninfo, token = sys.argv[1], sys.argv[2].encode(), sys.argv[3].encode()
+query = sys.argv[4] if len(sys.argv) > 4 else "select current_user"
 libpq = ctypes.CDLL(path)
 for name in ["PQconnectdb", "PQexec"]:
     getattr(libpq, name).restype = ctypes.c_void_p
@@ -44,6 +45,6 @@ libpq.PQsetAuthDataHook(hook)
 connection = ctypes.c_void_p(libpq.PQconnectdb(conninfo))
 if libpq.PQstatus(connection) != CONNECTION_OK:
     sys.exit(libpq.PQerrorMessage(connection).decode())
-result = ctypes.c_void_p(libpq.PQexec(connection, b"select current_user"))
+result = ctypes.c_void_p(libpq.PQexec(connection, query.encode()))
 print(libpq.PQgetvalue(result, 0, 0).decode())
 libpq.PQfinish(connection)

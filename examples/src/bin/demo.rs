@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use chrono::NaiveDate;
-use examples::until_ready;
+use examples::{Answer, until_ready};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use pg_stream_tokio::{Config, Connection, FormatCode, PgProtocol, Portal, Session, Socket, Statement, oid};
 use pg_wire::backend::Backend;
@@ -77,7 +77,7 @@ async fn typed_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> Resu
     let mut columns = Columns::default();
     until_ready(conn, |message| {
         match message {
-            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => {
                 let (name, diameter, day, discovered): (&str, i32, f64, Option<Sql<NaiveDate>>) =
                     columns.decode(&row)?;
@@ -105,12 +105,15 @@ async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> 
     conn.bind(Statement::UNNAMED, Portal::UNNAMED).result_formats(&[FormatCode::Binary]).finish((ROWS,));
     conn.describe_portal("").execute(Portal::UNNAMED, 0).sync().flush().await?;
     let mut columns = Columns::default();
+    let mut answer = Answer::default();
     let (mut rows, mut bytes) = (0, 0);
     loop {
         let frame = conn.recv().await?;
         bytes += HEADER + frame.body.len();
-        match frame.backend()? {
-            Backend::RowDescription(description) => columns = Columns::from(&description),
+        let message = frame.backend()?;
+        answer.note(&message)?;
+        match message {
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => {
                 let (_id, _square, _text): (i32, i64, &str) = columns.decode(&row)?;
                 rows += 1;
@@ -153,9 +156,11 @@ async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket
         writeln!(out, "{}", frame.frontend()?.trace(Direction::Frontend))?;
     }
     conn.flush().await?;
+    let mut answer = Answer::default();
     let mut syncs = 2;
     while syncs > 0 {
         let message = conn.recv().await?.backend()?;
+        answer.note(&message)?;
         writeln!(out, "{}", message.trace(Direction::Backend))?;
         if matches!(message, Backend::ReadyForQuery(_)) {
             syncs -= 1;

@@ -4,6 +4,7 @@
 
 use std::error::Error;
 
+use examples::until_ready;
 use pg_stream_tokio::{FormatCode, PgProtocol, oid};
 use pg_wire::backend::Backend;
 use pg_wire::value::{Column, Columns, FromValue};
@@ -17,27 +18,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Ids differ from one version to another and from one server to another, so ask.
     conn.query("SELECT oid FROM pg_proc WHERE oid = 'pg_catalog.sqrt(float8)'::regprocedure").flush().await?;
     let (mut columns, mut sqrt) = (Columns::default(), 0);
-    loop {
-        match conn.recv().await?.backend()? {
-            Backend::RowDescription(description) => columns = Columns::from(&description),
+    until_ready(&mut conn, |message| {
+        match message {
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => (sqrt,) = columns.decode(&row)?,
-            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
-            Backend::ReadyForQuery(_) => break,
             _ => {}
         }
-    }
+        Ok(())
+    })
+    .await?;
 
     // The answer does not say its type: the caller has to know it, as the type of each argument.
     let float8 = Column { type_oid: oid::FLOAT8, format: FormatCode::Binary };
     conn.fn_call(sqrt).result_format(FormatCode::Binary).finish((9f64,)).flush().await?;
-    loop {
-        match conn.recv().await?.backend()? {
-            Backend::FunctionCallResponse(result) => println!("{}", f64::from_value(result.value, float8)?),
-            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
-            Backend::ReadyForQuery(_) => break,
-            _ => {}
+    until_ready(&mut conn, |message| {
+        if let Backend::FunctionCallResponse(result) = message {
+            println!("{}", f64::from_value(result.value, float8)?);
         }
-    }
+        Ok(())
+    })
+    .await?;
     conn.terminate().close().await?;
     Ok(())
 }

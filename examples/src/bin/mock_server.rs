@@ -1,4 +1,4 @@
-//! A server without a database: whoever knows the password gets the same rows for every SELECT. What a test double is made of.
+//! A server without a database, as a test double: a user who knows the password gets the same rows for every SELECT.
 //!
 //! `cargo run -p examples --bin mock_server`, then `psql "host=127.0.0.1 port=5433 user=mock password=secret"`
 
@@ -51,23 +51,23 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Method {
-    /// Whoever comes is let in
+    /// Not at all
     Trust,
-    /// By the password in clear
+    /// With the password in clear
     Cleartext,
-    /// By a hash of it
+    /// With an MD5 hash of the password
     Md5,
-    /// By SCRAM-SHA-256
+    /// With SCRAM-SHA-256
     Scram,
 }
 
-/// What all sessions share.
+/// State that all sessions share.
 struct Mock {
     method: Method,
     user: String,
     password: Password,
     verifier: Verifier,
-    /// From which users who do not exist get a salt that stays the same.
+    /// Derives the salts of users who do not exist, which stay the same that way.
     secret: Nonce,
     next_pid: AtomicI32,
     sessions: Mutex<Vec<Running>>,
@@ -76,7 +76,7 @@ struct Mock {
 /// A session that can be cancelled.
 struct Running {
     key: CancelKey,
-    /// Wakes a statement that waits; one that has not begun is not hit.
+    /// Wakes a statement that waits. A statement that begins later is not cancelled.
     cancelled: Arc<Notify>,
 }
 
@@ -84,11 +84,11 @@ struct Running {
 async fn main() -> Result<(), Box<dyn Error>> {
     let Arguments { listen, auth, user, password } = Arguments::parse();
     let listener = TcpListener::bind(listen).await?;
-    let (password, salt) = (Password::from(password.as_str()), Nonce::random()?);
+    let password = Password::from(password.as_str());
     let mock = Arc::new(Mock {
         method: auth,
         user,
-        verifier: Verifier::new(&password, salt.as_str().as_bytes().to_vec(), DEFAULT_ITERATIONS),
+        verifier: Verifier::random(&password, DEFAULT_ITERATIONS)?,
         password,
         secret: Nonce::random()?,
         next_pid: AtomicI32::new(1),
@@ -148,7 +148,7 @@ impl Mock {
         converse(&mut conn, &cancelled).await.map_err(Into::into)
     }
 
-    /// What a user has to know. One who does not exist is asked for the same things, and has nothing that fits.
+    /// The credentials of a user. For a user who does not exist the exchange is the same, and no password fits.
     fn credentials(&self, startup: &Startup) -> Credentials {
         let name = startup.user().as_bytes();
         let exists = name == self.user.as_bytes();
@@ -165,12 +165,9 @@ impl Mock {
         }
     }
 
-    /// A key for the next session. 4 bytes is all that a client of protocol 3.0 takes.
+    /// A key for the next session.
     fn fresh_key(&self, version: ProtocolVersion) -> Result<CancelKey, pg_auth::AuthError> {
-        let nonce = Nonce::random()?;
-        let length = if version == ProtocolVersion::V3_0 { 4 } else { nonce.as_str().len() };
-        let key = nonce.as_str().as_bytes().get(..length).unwrap_or_default();
-        Ok(CancelKey::new(self.next_pid.fetch_add(1, Ordering::Relaxed), key))
+        CancelKey::random(self.next_pid.fetch_add(1, Ordering::Relaxed), version)
     }
 
     /// Cancels what the session with this key does, if there is one.
@@ -197,7 +194,7 @@ impl Drop for Registered<'_> {
     }
 }
 
-/// Answers a client that is in until it goes.
+/// Answers an authenticated client until it leaves.
 async fn converse(
     conn: &mut Connection<TokioIo<TcpStream>>,
     cancelled: &Notify,
@@ -236,7 +233,7 @@ async fn converse(
                 }
                 skipping = true;
             }
-            // What is left of a COPY that has failed is passed over, as PostgreSQL does.
+            // The rest of a COPY that has failed is ignored, as in PostgreSQL.
             Ok(
                 Frontend::Flush(_) | Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_),
             ) => {}
@@ -249,7 +246,7 @@ async fn converse(
     }
 }
 
-/// Answers the statements of a query. They are told apart by semicolons; this server knows nothing of strings and comments.
+/// Answers the statements of a query. A semicolon ends a statement, in a string or a comment, too.
 async fn answer(
     conn: &mut Connection<TokioIo<TcpStream>>,
     sql: &str,
@@ -277,7 +274,7 @@ async fn answer(
     Ok(())
 }
 
-/// The rows, whatever was selected.
+/// Sends the rows.
 fn select(conn: &mut Connection<TokioIo<TcpStream>>) {
     let column = |name: &'static str, type_oid, type_len| FieldDescription {
         name: name.into(),
@@ -295,9 +292,9 @@ fn select(conn: &mut Connection<TokioIo<TcpStream>>) {
     conn.put_message(&CommandComplete { tag: format!("SELECT {}", PLANETS.len()).as_str().into() });
 }
 
-/// Waits until the statement is cancelled, and says so beforehand.
+/// Sends a notice, then waits until the statement is cancelled.
 async fn sleep(conn: &mut Connection<TokioIo<TcpStream>>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
-    // From here on a request hits this statement.
+    // From here on a cancel request reaches this statement.
     let mut cancelled = pin!(cancelled.notified());
     let fields =
         fields("NOTICE", &SqlState::SUCCESSFUL_COMPLETION, "asleep until the statement is cancelled");
@@ -305,7 +302,7 @@ async fn sleep(conn: &mut Connection<TokioIo<TcpStream>>, cancelled: &Notify) ->
     conn.flush().await?;
     tokio::select! {
         () = &mut cancelled => return Ok(()),
-        // The end of a client that goes; one that says something more has not gone.
+        // An error is the end of a client that leaves. A client that sends another message has not left.
         ready = poll_fn(|cx| conn.poll_ready(cx)) => ready?,
     }
     cancelled.await;
@@ -320,7 +317,7 @@ fn refuse(conn: &mut Connection<TokioIo<TcpStream>>, state: SqlState, message: &
     conn.put_message(&ErrorResponse { fields: (&fields("ERROR", &state, message)).into() });
 }
 
-/// The fields without which no error is understood.
+/// The fields that clients need in every error.
 fn fields<'a>(severity: &'a str, state: &'a SqlState, message: &'a str) -> [ErrorField<'a>; 4] {
     [(b'S', severity), (b'V', severity), (b'C', state.as_str()), (b'M', message)]
         .map(|(code, value)| ErrorField { code, value: value.into() })

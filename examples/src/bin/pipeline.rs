@@ -4,6 +4,7 @@
 
 use std::error::Error;
 
+use examples::until_ready;
 use pg_stream_tokio::{PgProtocol, Portal, Statement};
 use pg_wire::backend::Backend;
 
@@ -23,20 +24,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     conn.flush().await?;
 
     let (mut rows, mut bytes) = (0, 0);
-    loop {
-        match conn.recv().await?.backend()? {
-            Backend::DataRow(row) => {
-                rows += 1;
-                for value in row.values {
-                    bytes += value?.map_or(0, <[u8]>::len);
-                }
+    until_ready(&mut conn, |message| {
+        if let Backend::DataRow(row) = message {
+            rows += 1;
+            for value in row.values {
+                bytes += value?.map_or(0, <[u8]>::len);
             }
-            // The server passes over the rest of the batch, up to the Sync.
-            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
-            Backend::ReadyForQuery(_) => break,
-            _ => {}
         }
-    }
+        Ok(())
+    })
+    .await?;
     println!("{rows} rows of {bytes} bytes before the one ReadyForQuery");
     conn.terminate().close().await?;
     Ok(())

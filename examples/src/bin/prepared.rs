@@ -4,6 +4,7 @@
 
 use std::error::Error;
 
+use examples::until_ready;
 use pg_stream_tokio::{Connection, FormatCode, PgProtocol, Portal, Socket, Statement, oid};
 use pg_wire::Columns;
 use pg_wire::backend::Backend;
@@ -40,18 +41,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// Prints the rows of a batch, one number each, and says whether its portal has more of them.
 async fn print_numbers(conn: &mut Connection<Socket>, columns: &mut Columns) -> Result<bool, Box<dyn Error>> {
     let mut more = false;
-    loop {
-        match conn.recv().await?.backend()? {
-            Backend::RowDescription(description) => *columns = Columns::from(&description),
+    until_ready(conn, |message| {
+        match message {
+            Backend::RowDescription(description) => *columns = Columns::of_portal(&description),
             Backend::DataRow(row) => {
                 let (number,): (i32,) = columns.decode(&row)?;
                 println!("{number}");
             }
             Backend::PortalSuspended(_) => more = true,
-            Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
-            Backend::ReadyForQuery(_) => return Ok(more),
             // ParseComplete, BindComplete, CommandComplete; and, anywhere, notices and changed parameters.
             _ => {}
         }
-    }
+        Ok(())
+    })
+    .await?;
+    Ok(more)
 }

@@ -16,16 +16,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     conn.query("SELECT version()").flush().await?;
     let mut columns = Columns::default();
+    let mut is_complete = false;
     loop {
         match conn.recv().await?.backend()? {
-            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => {
                 let (version,): (&str,) = columns.decode(&row)?;
                 println!("{version}");
             }
+            Backend::CommandComplete(_) => is_complete = true,
             Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
-            Backend::ReadyForQuery(_) => break,
-            // How many rows there were; and, between any two messages, notices and changed parameters.
+            Backend::ReadyForQuery(_) if is_complete => break,
+            Backend::ReadyForQuery(_) => return Err("the server has not answered".into()),
+            // Notices and changed parameters, which may come between any two messages.
             _ => {}
         }
     }

@@ -60,7 +60,7 @@ async fn each_row(
     let mut columns = Columns::default();
     until_ready(conn, |message| {
         match message {
-            Backend::RowDescription(description) => columns = Columns::from(&description),
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => each(&columns, &row)?,
             _ => {}
         }

@@ -1,13 +1,11 @@
-//! Peers that vanish, say what nobody understands, or do not answer; encryption; and what the proxy says itself.
+//! Peers that vanish; encryption; and the trace.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener};
-use std::process::Command;
+use std::net::Shutdown;
 use std::sync::mpsc;
 
 use pg_wire::SqlState;
 use pg_wire::backend::BackendKeyData;
-use rustix::process::Signal;
 
 use crate::process::{PATIENCE, Proxy, until};
 use crate::wire::{
@@ -73,82 +71,6 @@ fn a_server_that_vanishes_takes_nothing_with_it_that_it_said() {
     }
     let stopped = proxy.stop();
     assert_eq!((stopped.code, stopped.counts[2], stopped.said), (Some(0), 0, vec![]));
-}
-
-#[test]
-fn what_a_client_says_that_is_no_message_ends_its_own_connection() {
-    let proxy = Proxy::start(polite_server());
-    let mut good = Client::let_in(proxy.address());
-    let mut bad = Client::let_in(proxy.address());
-    // A query before it, which is answered; then one without its end.
-    bad.say(&[&query("")[..], b"Q\0\0\0\x05x", &query("never answered")].concat());
-    assert_eq!(bad.outcome(), ("CZE".into(), Some(SqlState::PROTOCOL_VIOLATION)));
-    good.is_served();
-
-    // A length that cannot be one: PostgreSQL closes without a word.
-    let mut bad = Client::let_in(proxy.address());
-    bad.say(&[&query("")[..], b"Q\0\0\0\x03"].concat());
-    assert_eq!(bad.outcome(), ("CZ".into(), None));
-    good.is_served();
-
-    let stopped = proxy.stop();
-    assert_eq!((stopped.code, stopped.counts[2]), (Some(0), 0));
-    assert_eq!(stopped.said.len(), 2, "{:?}", stopped.said);
-    assert!(
-        stopped.said[0].starts_with("connection 2: from the client: malformed Query"),
-        "{:?}",
-        stopped.said
-    );
-    assert!(stopped.said[1].starts_with("connection 3: from the client: "), "{:?}", stopped.said);
-}
-
-#[test]
-fn what_a_server_says_that_is_no_message_ends_the_connection_as_libpq_would() {
-    let upstream = server(|number, mut stream| {
-        let _ = take_packet(&mut stream);
-        let _ = stream.write_all(&welcome());
-        if number == 0 {
-            let _ = to_the_end(&mut stream);
-        } else {
-            // A row of two columns in which there is one.
-            let _ = stream.write_all(&[&done()[..], b"D\0\0\0\x0a\0\x02\0\0\0\0", &done()].concat());
-            let _ = to_the_end(&mut stream);
-        }
-    });
-    let proxy = Proxy::start(upstream);
-    let good = Client::let_in(proxy.address());
-    let mut bad = Client::let_in(proxy.address());
-    assert_eq!(bad.outcome(), ("CZ".into(), None));
-    drop(good);
-    let stopped = proxy.stop();
-    assert_eq!(stopped.said.len(), 1, "{:?}", stopped.said);
-    assert!(
-        stopped.said[0].starts_with("connection 2: from the server: malformed DataRow"),
-        "{:?}",
-        stopped.said
-    );
-}
-
-#[test]
-fn a_server_that_is_not_there_is_told_as_an_error() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let proxy = Proxy::start(nobody);
-    for first in [&startup()[..], SSL_REQUEST, GSSENC_REQUEST] {
-        let mut client = Client::new(proxy.address());
-        client.say(first);
-        assert_eq!(client.outcome(), ("E".into(), Some(SqlState::CONNECTION_FAILURE)));
-    }
-    // Who says nothing is told nothing.
-    let mut client = Client::new(proxy.address());
-    client.finish();
-    assert_eq!(client.rest(), b"");
-    let stopped = proxy.stop();
-    assert_eq!(stopped.said.len(), 3, "{:?}", stopped.said);
-    assert!(
-        stopped.said[0].starts_with("connection 1: the server cannot be reached: "),
-        "{:?}",
-        stopped.said
-    );
 }
 
 /// A server that answers a request for encryption by this byte, and then echoes whatever comes.
@@ -285,41 +207,6 @@ fn a_cancel_request_is_passed_on_and_closed_when_the_server_closes() {
 }
 
 #[test]
-fn who_is_not_let_in_in_time_is_let_go() {
-    // Takes whatever is said, and never answers.
-    let upstream = server(|_, mut stream| drop(to_the_end(&mut stream)));
-    let proxy = Proxy::with(upstream, &["--opening-timeout", "1"]);
-    for said in [&b""[..], b"\0\0\0", &startup()] {
-        let mut client = Client::new(proxy.address());
-        client.say(said);
-        assert_eq!(client.rest(), b"");
-    }
-    let stopped = proxy.stop();
-    assert_eq!(stopped.said, [1, 2, 3].map(|n| format!("connection {n}: it was not let in in time")));
-}
-
-#[test]
-fn who_was_let_in_may_take_any_time() {
-    let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
-    let mut idle = Client::let_in(proxy.address());
-    // One that begins later and is let go says when the second is over.
-    assert_eq!(Client::new(proxy.address()).rest(), b"");
-    idle.is_served();
-}
-
-#[test]
-fn both_signals_stop_it() {
-    for signal in [Signal::INT, Signal::TERM] {
-        let proxy = Proxy::start(polite_server());
-        let mut client = Client::let_in(proxy.address());
-        let stopped = proxy.stop_by(signal);
-        // StartupMessage, AuthenticationOk, ReadyForQuery.
-        assert_eq!((stopped.code, stopped.counts, stopped.said), (Some(0), [1, 3, 0, 0], vec![]));
-        assert_eq!(client.rest(), b"");
-    }
-}
-
-#[test]
 fn each_connection_can_have_a_trace_of_its_own() {
     let proxy = Proxy::with(polite_server(), &["--trace", "TRACE.%d"]);
     let mut clients = [(); 3].map(|()| Client::let_in(proxy.address()));
@@ -348,40 +235,4 @@ fn a_trace_that_cannot_be_written_is_no_reason_to_stop() {
     assert_eq!(stopped.code, Some(0));
     assert_eq!(stopped.said.len(), 1, "{:?}", stopped.said);
     assert!(stopped.said[0].starts_with("pg-proxy: the trace ends here: "), "{:?}", stopped.said);
-}
-
-#[test]
-fn it_listens_on_a_unix_socket_and_takes_it_away_again() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join(".s.PGSQL.6432");
-    let inner = Proxy::start(polite_server());
-    let mut outer = Command::new(env!("CARGO_BIN_EXE_pg-proxy"));
-    outer.arg("--listen").arg(&path).arg("--upstream").arg(inner.address().to_string());
-    let mut outer = outer.stderr(std::process::Stdio::null()).spawn().expect("it starts");
-    until("it listens", || path.exists());
-    // And one that connects to it.
-    let front = Proxy::start(path.display());
-    Client::let_in(front.address()).is_served();
-    let pid = i32::try_from(outer.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
-    rustix::process::kill_process(pid, Signal::TERM).expect("it is ours");
-    assert!(outer.wait().expect("it can be waited for").success());
-    assert!(!path.exists());
-}
-
-#[test]
-fn wrong_usage_and_a_port_that_is_taken_are_told() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let taken = taken.local_addr().expect("an address").to_string();
-    for (arguments, code, said) in [
-        (&["--listen", "nowhere", "--upstream", "localhost:1"][..], 2, "neither HOST:PORT nor"),
-        (&["--listen", "localhost:0"], 2, "--upstream <ADDR>"),
-        (&["--listen", "[::1]:0", "--upstream", "/tmp/x", "--raw", "--check"], 2, "cannot be used with"),
-        (&["--listen", &taken, "--upstream", "localhost:1"], 1, "cannot listen on 127.0.0.1:"),
-    ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_pg-proxy")).args(arguments).output();
-        let output = output.expect("it runs");
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{stderr}");
-        assert!(stderr.contains(said), "{stderr}");
-    }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,8 @@ pub(crate) struct Stopped {
     pub(crate) code: Option<i32>,
     /// The numbers of the summary: connections, messages decoded, mismatches, connections not decoded.
     pub(crate) counts: [u64; 4],
+    /// The number of malformed messages in the summary.
+    pub(crate) malformed: u64,
     /// What it said between its first line and its last.
     pub(crate) said: Vec<String>,
 }
@@ -100,6 +103,11 @@ impl Proxy {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its memory, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
@@ -124,8 +132,13 @@ impl Proxy {
     }
 
     /// Stops it by this signal, and returns what it said.
-    pub(crate) fn stop_by(mut self, signal: Signal) -> Stopped {
+    pub(crate) fn stop_by(self, signal: Signal) -> Stopped {
         self.signal(signal);
+        self.ended()
+    }
+
+    /// Waits for its end, and returns what it said.
+    pub(crate) fn ended(mut self) -> Stopped {
         let mut status = None;
         until("it ends", || {
             status = self.child.try_wait().expect("it is our child");
@@ -136,18 +149,21 @@ impl Proxy {
         let summary = said.pop().expect("a summary");
         let words: Vec<&str> = summary.split(|c: char| c == ',' || c.is_ascii_digit()).collect();
         let words: Vec<&str> = words.into_iter().map(str::trim).filter(|word| !word.is_empty()).collect();
-        let names = ["connections", "messages decoded", "mismatches", "connections not decoded"];
+        let names = ["connections", "messages decoded", "malformed", "mismatches", "connections not decoded"];
         assert_eq!(words, names, "{summary}");
         let mut numbers = summary.split(", ").map(|part| part.split(' ').next().and_then(|n| n.parse().ok()));
-        let counts = std::array::from_fn(|_| numbers.next().flatten().expect("a number"));
-        Stopped { code: status.and_then(|status| status.code()), counts, said }
+        let [connections, decoded, malformed, mismatches, not_decoded] =
+            std::array::from_fn(|_| numbers.next().flatten().expect("a number"));
+        let counts = [connections, decoded, mismatches, not_decoded];
+        Stopped { code: status.and_then(|status| status.code()), counts, malformed, said }
     }
 
     /// Stops it: every message was the same again, each of them was decoded, and there was nothing to complain about.
     #[track_caller]
     pub(crate) fn was_faithful(self) -> u64 {
-        let Stopped { code, counts: [connections, decoded, mismatches, not_decoded], said } = self.stop();
-        assert_eq!((code, mismatches, not_decoded, said), (Some(0), 0, 0, vec![]));
+        let Stopped { code, counts: [connections, decoded, mismatches, not_decoded], malformed, said } =
+            self.stop();
+        assert_eq!((code, malformed, mismatches, not_decoded, said), (Some(0), 0, 0, 0, vec![]));
         assert!(connections > 0 && decoded > connections, "{connections} {decoded}");
         decoded
     }
@@ -177,4 +193,23 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         thread::sleep(TICK);
     }
+}
+
+/// Whether these bytes are anywhere in the memory of a process that it can write to, but for its stack: the unoptimised programs of
+/// tests pass copies of short strings there, where optimised ones have them in registers.
+pub(crate) fn remembers(pid: u32, secret: &[u8]) -> bool {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("it is our child");
+    maps.lines().any(|line| {
+        let mut fields = line.split(' ');
+        let range = fields.next().and_then(|range| range.split_once('-')).expect("a range");
+        let writable = fields.next().is_some_and(|mode| mode.starts_with("rw"));
+        let [start, end] =
+            [range.0, range.1].map(|bound| u64::from_str_radix(bound, 16).expect("an address"));
+        let mut bytes = vec![0; usize::try_from(end - start).expect("it is in memory")];
+        writable
+            && !line.ends_with("[stack]")
+            && memory.read_exact_at(&mut bytes, start).is_ok()
+            && bytes.windows(secret.len()).any(|window| window == secret)
+    })
 }

@@ -138,6 +138,17 @@ impl Client {
         heard
     }
 
+    /// The errors up to the end, as text.
+    pub(crate) fn outcome_in_words(&mut self) -> Vec<String> {
+        let mut errors = Vec::new();
+        while let Some(frame) = self.hear() {
+            if let Ok(Backend::ErrorResponse(error)) = frame.backend() {
+                errors.push(error.to_owned().to_string());
+            }
+        }
+        errors
+    }
+
     /// The messages up to the end: their codes, and the SQLSTATE of the last error.
     pub(crate) fn outcome(&mut self) -> (String, Option<SqlState>) {
         let (mut codes, mut state) = (String::new(), None);

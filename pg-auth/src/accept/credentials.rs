@@ -2,9 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use super::Accept;
-use crate::certificate::common_name;
-use crate::error::{AuthError, ClientError};
 use crate::gss::GssLogin;
 use crate::md5;
 use crate::oauth::OAuthLogin;
@@ -17,14 +14,14 @@ use crate::secret::Password;
 pub enum Credentials {
     /// Not at all.
     Trust,
-    /// By the client's certificate, which the TLS layer must have verified and reported ([`Accept::tls`]).
+    /// By the client's certificate, which the TLS layer must have verified and reported ([`Accept::tls`](super::Accept::tls)).
     Certificate(CertificateUser),
     /// By the password in clear, checked against what is stored. Refuse this where others may listen.
     Cleartext(Stored),
     /// By the password, hashed with MD5.
     Md5(md5::Stored),
     /// By SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses that: it is offered if the server's certificate was named
-    /// ([`Accept::server_certificate`]).
+    /// ([`Accept::server_certificate`](super::Accept::server_certificate)).
     Scram(Verifier),
     /// By a bearer token. Refuse this without TLS.
     OAuth(OAuthLogin),
@@ -72,19 +69,4 @@ pub enum Stored {
     Md5(md5::Stored),
     /// As a SCRAM verifier. To check a password against it takes a derivation.
     Scram(Verifier),
-}
-
-impl Accept {
-    /// Whether the client's certificate is there, verified, and the user's.
-    pub(super) fn check_certificate(&self, user: &CertificateUser) -> Result<(), AuthError> {
-        let tls = self.tls.as_ref().filter(|tls| tls.verified);
-        let certificate = tls.and_then(|tls| tls.certificate.as_deref()).ok_or(ClientError::NoCertificate)?;
-        let expected = match user {
-            CertificateUser::Same => self.startup().map_or(&b""[..], |startup| startup.user().as_bytes()),
-            CertificateUser::CommonName(name) => name.as_bytes(),
-            CertificateUser::Any => return Ok(()),
-        };
-        let name = common_name(certificate)?.filter(|name| !name.is_empty());
-        if name == Some(expected) { Ok(()) } else { Err(AuthError::Denied) }
-    }
 }

@@ -2,58 +2,28 @@
 
 use pg_wire::backend::NegotiateProtocolVersion;
 use pg_wire::frontend::{Initial, ProtocolVersion, StartupMessage};
-use pg_wire::{Decode, List, Outbox, SqlState, Terminated, Text};
+use pg_wire::{Inbox, List, Outbox, SqlState, Text};
 
 use super::Accept;
-use super::refuse::fatal;
+use super::startup::Startup;
+use super::words::fatal;
 use crate::error::{AuthError, ClientError};
 use crate::session::CancelKey;
 
 /// Longest first packet in bytes, its length field included: PostgreSQL takes 10,000 bytes beside that field
 /// (`MAX_STARTUP_PACKET_LENGTH`).
-pub(super) const LONGEST_PACKET: usize = 10_004;
+const LONGEST_PACKET: usize = 10_004;
 
 /// The newest version that is spoken; a client that asks for a newer one is told so.
 const NEWEST: ProtocolVersion = ProtocolVersion::V3_2;
 
-/// A start-up message, kept.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Startup {
-    body: Vec<u8>,
-    version: ProtocolVersion,
-}
-
-impl Startup {
-    /// The message. Its version is the one asked for.
-    pub fn message(&self) -> StartupMessage<'_> {
-        // The body has been decoded once.
-        StartupMessage::decode(&self.body)
-            .unwrap_or(StartupMessage { version: self.version, parameters: Terminated::EMPTY })
-    }
-
-    /// The version that is spoken, after negotiation.
-    pub fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
-    /// The role to log in as; never empty.
-    pub fn user(&self) -> Text<'_> {
-        self.message().get("user").unwrap_or_default()
-    }
-
-    /// The database; the one of the user's name unless another is given.
-    pub fn database(&self) -> Text<'_> {
-        self.message().get("database").filter(|name| !name.is_empty()).unwrap_or(self.user())
-    }
-}
-
-impl std::fmt::Debug for Startup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.message().fmt(f)
-    }
-}
-
 impl Accept {
+    /// The body of the next packet, if a whole one is there.
+    pub(super) fn next_packet<'i>(&self, inbox: &'i mut Inbox) -> Result<Option<&'i [u8]>, ClientError> {
+        let claimed = inbox.peek().first_chunk().map_or(0, |field| i32::from_be_bytes(*field));
+        inbox.next_packet(LONGEST_PACKET).map_err(|_| ClientError::PacketLength(claimed))
+    }
+
     /// Reads a packet of the time before there are codes: a start-up message is kept, a request for encryption declined.
     pub(super) fn first_packet(
         &mut self,
@@ -111,7 +81,7 @@ impl Accept {
         if version < startup.version || !unknown.is_empty() {
             outbox.put(&NegotiateProtocolVersion { version, unrecognized: List::from(&unknown[..]) });
         }
-        let startup = Startup { body: body.to_vec(), version };
+        let startup = Startup { body: body.to_vec(), version, tls: self.tls.clone() };
         if startup.user().is_empty() {
             let message = "no PostgreSQL user name specified in startup packet";
             fatal(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message, outbox);

@@ -1,12 +1,13 @@
 //! The answer to a client that is not let in, in PostgreSQL's words.
 
-use pg_wire::backend::{ErrorField, ErrorResponse};
-use pg_wire::{Outbox, SqlState, Text};
+use pg_wire::{Outbox, SqlState};
 
+use super::words::fatal;
 use super::{Accept, Method};
 use crate::config::AuthMethod;
 use crate::error::{AuthError, ClientError, PeerError, ScramFault};
 use crate::oauth::OAuthFault;
+use crate::scram::CLIENT_FIRST;
 
 impl Accept {
     /// Tells the client why, once it has begun: before its start-up message an error has its words already, or none.
@@ -30,7 +31,7 @@ impl Accept {
                 format!("no pg_hba.conf entry for user \"{user}\""),
             ),
             AuthError::Client(error) => self.client_words(error),
-            AuthError::Peer(PeerError::Scram { fault, .. }) => scram_words(*fault),
+            AuthError::Peer(PeerError::Scram { message, fault, .. }) => scram_words(message, *fault),
             AuthError::Entropy => (SqlState::INTERNAL_ERROR, "could not generate random salt".into()),
             _ => (SqlState::PROTOCOL_VIOLATION, "invalid message format".into()),
         };
@@ -63,7 +64,7 @@ impl Accept {
     }
 }
 
-fn scram_words(fault: ScramFault) -> (SqlState, String) {
+fn scram_words(message: &str, fault: ScramFault) -> (SqlState, String) {
     let (state, words) = match fault {
         ScramFault::Extension => {
             (SqlState::FEATURE_NOT_SUPPORTED, "client requires an unsupported SCRAM extension")
@@ -76,17 +77,11 @@ fn scram_words(fault: ScramFault) -> (SqlState, String) {
         ScramFault::OtherChannel => {
             (SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "SCRAM channel binding check failed")
         }
+        ScramFault::Nonce if message == CLIENT_FIRST => {
+            (SqlState::PROTOCOL_VIOLATION, "non-printable characters in SCRAM nonce")
+        }
         ScramFault::Nonce => (SqlState::PROTOCOL_VIOLATION, "invalid SCRAM response"),
         _ => (SqlState::PROTOCOL_VIOLATION, "malformed SCRAM message"),
     };
     (state, words.into())
-}
-
-/// Puts an ErrorResponse of severity FATAL. Flush and close afterwards.
-pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
-    let field = |code, value| ErrorField { code, value: Text::from(value) };
-    // A user name may hold whatever a client likes, but no NUL: it came as a string.
-    let fields =
-        [field(b'S', "FATAL"), field(b'V', "FATAL"), field(b'C', state.as_str()), field(b'M', message)];
-    outbox.put(&ErrorResponse { fields: (&fields).into() });
 }

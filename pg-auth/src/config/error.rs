@@ -1,19 +1,19 @@
-//! What is wrong with a configuration.
+//! Faults of a configuration.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// What is wrong with a configuration, a connection string or a stored password.
+/// A fault of a configuration, a connection string or a stored password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The connection string cannot be read at this byte.
     Syntax {
-        /// What is missing or too much.
+        /// The fault: the part that is missing or was not expected.
         problem: &'static str,
-        /// Where, in bytes from the start of the string.
+        /// Its place, in bytes from the start of the string.
         offset: usize,
     },
     /// The connection string has a parameter that libpq does not know either. Empty when the name is too odd to be shown.
@@ -29,16 +29,16 @@ pub enum ConfigError {
     Nul(&'static str),
     /// There are several ports, and not as many as there are hosts.
     PortCount {
-        /// How many hosts there are.
+        /// Number of hosts.
         hosts: usize,
-        /// How many ports there are.
+        /// Number of ports.
         ports: usize,
     },
     /// There are addresses (`hostaddr`), and not as many as there are hosts.
     AddressCount {
-        /// How many hosts there are.
+        /// Number of hosts.
         hosts: usize,
-        /// How many addresses there are.
+        /// Number of addresses.
         addresses: usize,
     },
     /// `sslmode` leaves more open than another setting allows.
@@ -58,7 +58,7 @@ pub enum ConfigError {
     StoredPassword(&'static str),
 }
 
-/// Why a service (`service`, `PGSERVICE`) cannot be used.
+/// A service (`service`, `PGSERVICE`) that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServiceError {
@@ -80,7 +80,7 @@ pub enum ServiceError {
         file: PathBuf,
         /// The number of the line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault.
         problem: &'static str,
     },
 }
@@ -91,7 +91,7 @@ pub enum ServiceError {
 pub struct UnsupportedParameter {
     /// The parameter.
     pub name: &'static str,
-    /// Why it is refused, and what to do.
+    /// The reason for refusing it, and the remedy if there is one.
     pub reason: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Where a server listens.
+//! Address of a server.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,7 @@ pub(super) const SOCKET_DIRS: &[&str] = &["/tmp", "/var/run/postgresql"];
 #[cfg(not(unix))]
 pub(super) const SOCKET_DIRS: &[&str] = &[];
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     /// On the network. Made by [`Host::new`] and [`Host::at_address`].

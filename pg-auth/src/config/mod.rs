@@ -1,28 +1,29 @@
-//! What a connection is to be, and connection strings.
+//! Settings of a connection, and connection strings.
 
 pub(crate) mod error;
 mod host;
 mod network;
-mod oauth;
 mod parameters;
 mod parse;
-mod require_auth;
+pub(crate) mod require_auth;
 mod setters;
 mod surroundings;
 mod tls;
-mod words;
+pub(crate) mod words;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
+pub use crate::oauth::OAuthSettings;
 pub use host::{DEFAULT_PORT, Host};
 pub use network::Keepalives;
-pub use oauth::OAuthSettings;
 pub use pg_wire::frontend::ProtocolVersion;
 pub use require_auth::{AuthMethod, RequireAuth};
 pub use surroundings::{Found, Surroundings, Warning};
-pub use tls::{RootCert, SslCertMode, TlsSettings, TlsVerification, TlsVersion};
+pub use tls::{RootCert, SslCertMode, TlsSettings, TlsVerification};
+
+pub use crate::link::TlsVersion;
 pub use words::{
     BindingMode, GssEncMode, LoadBalanceHosts, Replication, SslMode, SslNegotiation, TargetSessionAttrs,
 };
@@ -35,10 +36,13 @@ use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
 
+/// Time limit of a connection unless set otherwise: as long as PostgreSQL itself waits for a client (`authentication_timeout`).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The name of PostgreSQL's service in Kerberos unless set otherwise.
 const DEFAULT_KRBSRVNAME: &str = "postgres";
 
-/// How the client proves who its user is.
+/// Proof of the user's identity that the client gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthenticationMode {
     /// Not at all: the server is expected to let the user in, as with `trust`, `peer` or a certificate. One that asks for a
@@ -51,7 +55,7 @@ pub enum AuthenticationMode {
     ScramKeys(ScramKeys),
 }
 
-/// What a connection is to be: where, as whom, and under which conditions.
+/// Settings of a connection: the hosts, the user, and the conditions.
 ///
 /// Most fields have a setter of the same name, to be chained; `host`, `socket`, `with_parameter`, `auth` and
 /// `protocol_versions` set the others. A connection string of libpq's, in either form, is read with [`str::parse`]:
@@ -86,7 +90,7 @@ pub struct Config {
     pub password: Option<Password>,
     /// In place of a password, for SCRAM alone: the keys of a user who has logged in to us.
     pub scram_keys: Option<ScramKeys>,
-    /// Where SCRAM keys are kept from one connection to the next. Default nowhere.
+    /// Cache that keeps SCRAM keys from one connection to the next. Default none.
     pub scram_cache: Option<KeyCache>,
     /// Where bearer tokens come from, for servers that ask for one. Default nowhere.
     pub tokens: Option<Tokens>,
@@ -94,7 +98,8 @@ pub struct Config {
     pub gss: Option<Gss>,
     /// The database; the server takes one of the user's name if there is none.
     pub database: Option<String>,
-    /// Where to connect to, in the order in which to try. Ignored over a stream of the caller's own. Empty: dialling fails, there is no default host.
+    /// Servers to connect to, in the order in which to try them. Ignored over a stream of the caller's own. If it is empty, dialling fails:
+    /// the default host, [`Host::local`], is filled in by connection strings only.
     pub hosts: Vec<Host>,
     /// Start-up parameters beside user and database, in the order in which they are sent.
     pub parameters: Vec<(String, String)>,
@@ -102,17 +107,17 @@ pub struct Config {
     pub min_protocol_version: ProtocolVersion,
     /// The version to ask for. Default 3.0, as in libpq: some poolers refuse a newer one instead of offering an older.
     pub max_protocol_version: ProtocolVersion,
-    /// Whether to use TLS. Default [`SslMode::Prefer`]. The adapters do not begin TLS themselves yet: `allow` and `prefer` connect in
-    /// clear, and `require` and stricter are refused unless the caller brings a TLS stream and says so ([`Link::Tls`]).
+    /// Whether to use TLS. Default [`SslMode::Prefer`].
     pub sslmode: SslMode,
-    /// How to begin TLS. Default [`SslNegotiation::Postgres`].
+    /// The way to begin TLS. Default [`SslNegotiation::Postgres`].
     pub sslnegotiation: SslNegotiation,
     /// Whether to bind SCRAM to the TLS channel. Default [`BindingMode::Prefer`].
     pub channel_binding: BindingMode,
     /// By which methods the server may authenticate the user. Default any.
     pub require_auth: RequireAuth,
-    /// Time limit for one host: its name, the socket and the login together. Default none. The adapters apply it when they dial,
-    /// not over a stream of the caller's own.
+    /// Time limit for one address: the socket, TLS and the login together. Default 60 s, so that a server that never answers is given up;
+    /// libpq waits for ever. `None`, or `connect_timeout=0` in a connection string, is no limit. Over a stream of the caller's own it limits
+    /// TLS and the login.
     pub connect_timeout: Option<Duration>,
     /// `scram_iterations_min` and `scram_iterations_max`: how often a server may ask to have the password hashed. Default 1 to
     /// 1,000,000. Both parameters are this library's own; libpq has no limit.
@@ -121,9 +126,9 @@ pub struct Config {
     pub tls: TlsSettings,
     /// Passwords that are for one host only, such as those of a password file. See [`password_for`](Self::password_for).
     pub host_passwords: Vec<(Host, Password)>,
-    /// Which kind of server will do. Default [`TargetSessionAttrs::Any`].
+    /// The kind of server to look for among the hosts. Default [`TargetSessionAttrs::Any`].
     pub target_session_attrs: TargetSessionAttrs,
-    /// In which order to try hosts and their addresses. Default [`LoadBalanceHosts::Disable`]: in the order given.
+    /// The order in which to try hosts and their addresses. Default [`LoadBalanceHosts::Disable`]: in the order given.
     pub load_balance_hosts: LoadBalanceHosts,
     /// Probes of TCP on an idle connection.
     pub keepalives: Keepalives,
@@ -161,7 +166,7 @@ impl Config {
             sslnegotiation: SslNegotiation::default(),
             channel_binding: BindingMode::default(),
             require_auth: RequireAuth::default(),
-            connect_timeout: None,
+            connect_timeout: Some(CONNECT_TIMEOUT),
             scram_iterations: Iterations::default(),
             tls: TlsSettings::default(),
             host_passwords: Vec::new(),
@@ -206,14 +211,14 @@ impl Config {
         Cow::Owned(Self { password, hosts: vec![host.clone()], host_passwords: Vec::new(), ..self.clone() })
     }
 
-    /// What to verify of the server's certificate when TLS is used. As in libpq, the mode is the least: a root certificate makes it be
-    /// used, so that `sslmode=require` with one verifies as `verify-ca` does, and `prefer` and `allow` do too. A file that does not exist
-    /// is an error when TLS begins, in every mode.
+    /// The check of the server's certificate when TLS is used. As in libpq, the mode sets the least, and a root certificate is always
+    /// used: `sslmode=require` with a root certificate verifies as `verify-ca` does, and so do `prefer` and `allow`. Unlike libpq, which
+    /// does not verify then, a file that does not exist is an error when TLS begins, in every mode.
     ///
-    /// `verify-full` without a root certificate trusts [`RootCert::System`].
+    /// `verify-full` without a root certificate trusts [`RootCert::System`], where libpq refuses to connect.
     ///
     /// # Errors
-    /// `verify-ca` has no root certificate: what the operating system trusts is no answer to it, as the name is not checked.
+    /// `verify-ca` has no root certificate. The authorities of the operating system will not do, as the name is not checked.
     pub fn tls_verification(&self) -> Result<TlsVerification<'_>, ConfigError> {
         Ok(match (self.sslmode, &self.tls.root) {
             (SslMode::VerifyFull, root) => TlsVerification::Full(root.as_ref().unwrap_or(&RootCert::System)),

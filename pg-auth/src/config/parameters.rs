@@ -48,8 +48,11 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     parameter("hostaddr", Some("PGHOSTADDR"), |draft, it| it.list().map(|list| draft.addresses = list)),
     parameter("port", Some("PGPORT"), |draft, it| it.list().map(|list| draft.ports = list)),
     parameter("connect_timeout", Some("PGCONNECT_TIMEOUT"), |draft, it| {
-        // "Zero, negative, or not specified means wait indefinitely."
-        it.positive().map(|limit| draft.config.connect_timeout = limit.map(seconds))
+        // "Zero, negative, or not specified means wait indefinitely": but for the last, which means a limit of our own.
+        if it.number()?.is_some() {
+            draft.config.connect_timeout = it.positive()?.map(seconds);
+        }
+        Ok(())
     }),
     parameter("target_session_attrs", Some("PGTARGETSESSIONATTRS"), |draft, it| it.word(&mut draft.config.target_session_attrs)),
     parameter("load_balance_hosts", Some("PGLOADBALANCEHOSTS"), |draft, it| it.word(&mut draft.config.load_balance_hosts)),
@@ -109,8 +112,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     parameter("require_auth", Some("PGREQUIREAUTH"), |draft, it| it.word(&mut draft.config.require_auth)),
     parameter("min_protocol_version", Some("PGMINPROTOCOLVERSION"), |draft, it| it.version().map(|min| draft.config.min_protocol_version = min)),
     parameter("max_protocol_version", Some("PGMAXPROTOCOLVERSION"), |draft, it| it.version().map(|max| draft.max_protocol_version = Some(max))),
-    parameter("scram_client_key", None, |draft, it| it.key().map(|key| draft.client_key = key.map(ClientKey::from))),
-    parameter("scram_server_key", None, |draft, it| it.key().map(|key| draft.server_key = key.map(ServerKey::from))),
+    parameter("scram_client_key", None, |draft, it| it.key().map(|key| draft.client_key = Some(key.into()))),
+    parameter("scram_server_key", None, |draft, it| it.key().map(|key| draft.server_key = Some(key.into()))),
     parameter("scram_iterations_min", None, |draft, it| it.count(&mut draft.config.scram_iterations.min)),
     parameter("scram_iterations_max", None, |draft, it| it.count(&mut draft.config.scram_iterations.max)),
 
@@ -309,13 +312,10 @@ impl Setting {
         }
     }
 
-    /// 32 bytes in base64, if there are any.
-    fn key(&self) -> Result<Option<[u8; 32]>, ConfigError> {
-        if self.value.is_empty() {
-            return Ok(None);
-        }
+    /// 32 bytes in base64.
+    fn key(&self) -> Result<[u8; 32], ConfigError> {
         let bytes = STANDARD.decode(&*self.value).map(Zeroizing::new).map_err(|_| self.invalid())?;
-        bytes.as_slice().try_into().map(Some).map_err(|_| self.invalid())
+        bytes.as_slice().try_into().map_err(|_| self.invalid())
     }
 }
 
@@ -377,8 +377,8 @@ impl Draft {
         Ok(self.config)
     }
 
-    /// One host for each name or address, with its port: "If exactly one port was given, use it for every host. Otherwise, there must be
-    /// exactly as many ports as there were hosts."
+    /// A host for each name or address, with its port. A list of ports has "the same length as the host list", or is "a single port number
+    /// to be used for all hosts".
     fn hosts(&self, local: impl Fn(u16) -> Host) -> Result<Vec<Host>, ConfigError> {
         let Self { hosts, addresses, ports, .. } = self;
         let count = if addresses.is_empty() { hosts.len().max(1) } else { addresses.len() };

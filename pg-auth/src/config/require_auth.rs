@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::config::error::ConfigError;
 use crate::config::words::words;
-use crate::error::ConfigError;
 
 words! {
     /// A way in which a server may authenticate the user.

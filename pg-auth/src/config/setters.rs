@@ -71,7 +71,7 @@ impl Config {
     }
 
     /// Sets a start-up parameter, such as `client_encoding` or `search_path`; one of that name keeps its place.
-    /// The names that are there are gone through one by one: a server takes 10,000 bytes of them at most.
+    /// Each call compares with every parameter that is set; a server takes 10,000 bytes of them at most.
     pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.put(name.into(), value.into());
         self
@@ -122,9 +122,9 @@ impl Config {
         self
     }
 
-    /// Sets how long to wait for a connection to one host.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
+    /// Sets how long a connection to one address may take; `None` for no limit.
+    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.connect_timeout = timeout.into();
         self
     }
 
@@ -146,13 +146,13 @@ impl Config {
         self
     }
 
-    /// Sets which kind of server will do.
+    /// Sets the kind of server to look for among the hosts.
     pub fn target_session_attrs(mut self, attrs: TargetSessionAttrs) -> Self {
         self.target_session_attrs = attrs;
         self
     }
 
-    /// Sets in which order to try hosts and their addresses.
+    /// Sets the order in which to try hosts and their addresses.
     pub fn load_balance_hosts(mut self, order: LoadBalanceHosts) -> Self {
         self.load_balance_hosts = order;
         self
@@ -164,7 +164,7 @@ impl Config {
         self
     }
 
-    /// Sets how long sent data may stay unacknowledged.
+    /// Sets the time that sent data may stay unacknowledged.
     pub fn tcp_user_timeout(mut self, timeout: Duration) -> Self {
         self.tcp_user_timeout = Some(timeout);
         self

@@ -1,11 +1,11 @@
 //! Settings of TLS: certificates, keys, versions.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::config::words::words;
 use crate::error::ConfigError;
+use crate::link::TlsVersion;
 use crate::secret::Password;
 
 words! {
@@ -24,38 +24,6 @@ words! {
         Require = "require",
 }
 
-/// A version of TLS. The order of the variants is the order of the versions.
-///
-/// Which of them can be spoken depends on the TLS library. Most speak 1.2 and 1.3 only; a range without one of theirs is an error when
-/// TLS begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum TlsVersion {
-    /// TLS 1.0, `TLSv1`.
-    V1_0,
-    /// TLS 1.1, `TLSv1.1`.
-    V1_1,
-    /// TLS 1.2, `TLSv1.2`.
-    V1_2,
-    /// TLS 1.3, `TLSv1.3`.
-    V1_3,
-}
-
-impl TlsVersion {
-    /// All of them, the oldest first.
-    pub const ALL: &[Self] = &[Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3];
-
-    /// The word that a connection string has for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V1_0 => "TLSv1",
-            Self::V1_1 => "TLSv1.1",
-            Self::V1_2 => "TLSv1.2",
-            Self::V1_3 => "TLSv1.3",
-        }
-    }
-}
-
 /// Upper and lower case are the same, as in libpq.
 impl FromStr for TlsVersion {
     type Err = ConfigError;
@@ -63,12 +31,6 @@ impl FromStr for TlsVersion {
     fn from_str(word: &str) -> Result<Self, ConfigError> {
         let found = Self::ALL.iter().copied().find(|version| version.as_str().eq_ignore_ascii_case(word));
         found.ok_or(ConfigError::InvalidValue("ssl_min_protocol_version or ssl_max_protocol_version"))
-    }
-}
-
-impl fmt::Display for TlsVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -102,7 +64,7 @@ pub enum RootCert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsSettings {
-    /// `sslrootcert`: whom to trust. With one of these the server's certificate is verified in every mode, as in libpq; see
+    /// `sslrootcert`: the authorities to trust. With them the server's certificate is verified in every mode, as in libpq; see
     /// [`Config::tls_verification`](super::Config::tls_verification). Default none.
     pub root: Option<RootCert>,
     /// `sslcert`: a file with the client's certificate and those between it and its authority, in PEM. Default none.
@@ -148,7 +110,7 @@ impl Default for TlsSettings {
 }
 
 impl TlsSettings {
-    /// Sets whom to trust.
+    /// Sets the authorities to trust.
     pub fn root(mut self, root: RootCert) -> Self {
         self.root = Some(root);
         self
@@ -215,13 +177,13 @@ impl TlsSettings {
     }
 }
 
-/// What to verify of the server's certificate: [`Config::tls_verification`](super::Config::tls_verification) has the answer.
+/// The check of a server's certificate, as [`Config::tls_verification`](super::Config::tls_verification) decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVerification<'a> {
-    /// Nothing: any certificate will do.
+    /// No check: any certificate is accepted.
     None,
-    /// That one of these authorities has signed it, directly or not, and that it is valid now.
+    /// One of these authorities has signed it, directly or not, and it is valid now.
     Chain(&'a RootCert),
-    /// As `Chain`, and that it is made out to the host.
+    /// As `Chain`, and it is issued for the name of the host.
     Full(&'a RootCert),
 }

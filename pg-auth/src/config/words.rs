@@ -60,7 +60,7 @@ words! {
 }
 
 words! {
-    /// How TLS begins.
+    /// The way in which TLS begins.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLNEGOTIATION)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,7 +88,7 @@ words! {
 }
 
 words! {
-    /// What a replication connection replicates.
+    /// The part of a server that a replication connection replicates.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html)
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,29 +100,29 @@ words! {
 }
 
 words! {
-    /// Which kind of server will do, out of several hosts.
+    /// The kind of server to look for among several hosts.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     TargetSessionAttrs, "target_session_attrs":
-        /// Any.
+        /// Any server.
         #[default]
         Any = "any",
-        /// One whose sessions can write by default: neither in hot standby nor with `default_transaction_read_only`.
+        /// A server whose sessions can write by default: neither in hot standby nor with `default_transaction_read_only`.
         ReadWrite = "read-write",
-        /// One whose sessions cannot write by default.
+        /// A server whose sessions cannot write by default.
         ReadOnly = "read-only",
-        /// One that is not in hot standby.
+        /// A server that is not in hot standby.
         Primary = "primary",
-        /// One in hot standby.
+        /// A server in hot standby.
         Standby = "standby",
-        /// One in hot standby, or any if no host is.
+        /// A server in hot standby, or any server if no host is in hot standby.
         PreferStandby = "prefer-standby",
 }
 
 words! {
-    /// In which order to try several hosts, and several addresses of one name.
+    /// The order in which to try several hosts, and several addresses of one name.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-LOAD-BALANCE-HOSTS)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,16 +142,16 @@ words! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     GssEncMode, "gssencmode":
-        /// No.
+        /// No encryption by GSSAPI.
         Disable = "disable",
-        /// If it can be had. It cannot, so this is the same as `Disable`.
+        /// Encryption by GSSAPI if possible. It is not, so this is the same as `Disable`.
         #[default]
         Prefer = "prefer",
-        /// Or no connection: [`Config::check`](super::Config::check) refuses it.
+        /// Encryption by GSSAPI or no connection: [`Config::check`](super::Config::check) refuses it.
         Require = "require",
 }
 
 impl GssEncMode {
-    /// Why `Require` is refused.
+    /// The reason for refusing `Require`.
     pub(super) const REFUSAL: &str = "encryption by GSSAPI is not supported; TLS is";
 }

@@ -99,7 +99,9 @@ impl<R: Runtime> Acceptor<R> {
             if offer.step() != OfferStep::Upgrade {
                 let mut conn = Connection::new(Stream::Tcp(transport), self.limits);
                 conn.inbox_mut().extend(offer.taken());
-                return self.finish(conn, Accept::new(), lookup).await;
+                let accept = Accept::new();
+                let accept = if offer.gss_declined() { accept.gss_declined() } else { accept };
+                return self.finish(conn, accept, lookup).await;
             }
             let rewound = <R as Wrap<S>>::rewind(<R as Wrap<S>>::unwrap(transport), offer.taken());
             let upgraded = upgrade(rewound).await.map_err(TlsError::Handshake)?;

@@ -45,7 +45,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     /// | --- | --- |
     /// | the name, the socket, or the time limit (`connect_timeout`, for each address) | the next address, then the next host |
     /// | TLS, or the login over TLS, with `sslmode=prefer` | the same address in clear |
-    /// | the login in clear, with `sslmode=allow` | the same address with TLS |
+    /// | the login in clear, with `sslmode=allow`, also where a password or token may not go in clear | the same address with TLS |
     /// | the server is starting up or shutting down (SQLSTATE 57P03) | the next host |
     /// | the session is not of the kind demanded | the next host |
     /// | anything else: a wrong password, a certificate that is not trusted | nothing: the error is returned |
@@ -286,11 +286,14 @@ fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsE
     }
 }
 
-/// Whether to try the other kind of stream: where TLS did not begin, and where the server refused before it let the user in.
+/// Whether to try the other kind of stream: where TLS did not begin, where the server refused before it let the user in, and with TLS
+/// where a secret may not go in clear.
 fn may_retry(error: &ConnectError, first: Link) -> bool {
     let tried = error.place().and_then(|place| place.link);
     match error.kind() {
-        ConnectErrorKind::Tls(_) => true,
+        // In clear a mistyped name of a file would remain unnoticed.
+        ConnectErrorKind::Tls(error) => !error.is_of_settings(),
+        ConnectErrorKind::Auth(_) if first == Link::Tcp && error.lacks_tls() => true,
         // A server that declined TLS has been tried in clear already.
         ConnectErrorKind::Auth(_) => error.is_refused_login() && tried == Some(first),
         _ => false,

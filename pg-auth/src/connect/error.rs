@@ -8,7 +8,7 @@ use pg_wire::backend::ServerError;
 
 use crate::address::Address;
 use crate::config::{Host, TargetSessionAttrs};
-use crate::error::{AuthError, ConfigError, Refusal};
+use crate::error::{AuthError, ConfigError, PolicyError, Refusal};
 use crate::link::Link;
 use crate::tls::TlsError;
 
@@ -97,7 +97,13 @@ impl ConnectError {
 
     /// Whether the server refused the login by an error of its own, before AuthenticationOk.
     pub(super) fn is_refused_login(&self) -> bool {
-        self.0.refused && self.server_error().is_some()
+        self.0.refused && matches!(self.auth_error(), Some(AuthError::Server(Refusal::Response(_))))
+    }
+
+    /// Whether a password or a token was kept back because the connection has no TLS.
+    pub(super) fn lacks_tls(&self) -> bool {
+        use PolicyError::{CleartextPassword, TokenInClear};
+        matches!(self.auth_error(), Some(AuthError::Policy(CleartextPassword | TokenInClear)))
     }
 
     pub(super) fn refused(mut self, refused: bool) -> Self {
@@ -120,7 +126,7 @@ impl ConnectError {
 impl ConnectErrorKind {
     fn server_error(&self) -> Option<&ServerError> {
         match self {
-            Self::Auth(AuthError::Server(Refusal::Response(error))) => Some(error),
+            Self::Auth(error) => error.server_error(),
             _ => None,
         }
     }
@@ -225,5 +231,25 @@ impl From<ConfigError> for ConnectError {
 impl From<TlsError> for ConnectError {
     fn from(error: TlsError) -> Self {
         ConnectErrorKind::Tls(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::TokenRefusal;
+    use crate::oauth::Discovery;
+    use pg_wire::Decode;
+    use pg_wire::backend::ErrorResponse;
+
+    #[test]
+    fn the_servers_error_is_there_for_a_refused_token_too() {
+        let response =
+            ErrorResponse::decode(b"SFATAL\0C28000\0Mgo away\0\0").expect("well-formed").to_owned();
+        let document = Discovery::from_server(b"{}").expect("a document");
+        let refusal = TokenRefusal { token_sent: true, document, response };
+        let error = ConnectError::from(AuthError::from(Refusal::Token(refusal.into())));
+        let shown = error.server_error().map(ToString::to_string);
+        assert_eq!(shown.as_deref(), Some("FATAL 28000: go away"));
     }
 }

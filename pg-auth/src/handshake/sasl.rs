@@ -97,6 +97,7 @@ impl Handshake<'_> {
         TokenRequest {
             user: self.config.user.clone(),
             host: self.host.clone(),
+            settings: self.config.oauth.clone(),
             discovery: self.discovery.clone(),
         }
     }
@@ -107,19 +108,19 @@ impl Handshake<'_> {
             None => Nonce::fresh(),
         }
     }
-}
 
-pub(super) fn prove(last: ClientFinal, outbox: &mut Outbox) -> State {
-    outbox.put(&SaslResponse { data: Secret(last.message()) });
-    State::ScramFinal(last)
-}
+    pub(super) fn prove(&self, last: ClientFinal, outbox: &mut Outbox) -> State {
+        outbox.put(&SaslResponse { data: Secret(last.message()) });
+        State::ScramFinal(last)
+    }
 
-pub(super) fn send_token(reply: TokenReply, outbox: &mut Outbox) -> State {
-    let token = match &reply {
-        TokenReply::Token(token) => Some(token),
-        TokenReply::Discover => None,
-    };
-    let data = client_first(token);
-    outbox.put(&SaslInitialResponse { mechanism: OAUTHBEARER.into(), data: Some(Secret(&data)) });
-    State::TokenSent { empty: token.is_none() }
+    pub(super) fn send_token(&self, reply: TokenReply, outbox: &mut Outbox) -> State {
+        let token = match &reply {
+            TokenReply::Token(token) => Some(token),
+            TokenReply::Discover => None,
+        };
+        let data = client_first(token);
+        outbox.put(&SaslInitialResponse { mechanism: OAUTHBEARER.into(), data: Some(Secret(&data)) });
+        State::TokenSent { empty: token.is_none() }
+    }
 }

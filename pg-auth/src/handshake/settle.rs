@@ -3,8 +3,9 @@
 use pg_wire::backend::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus};
 
 use super::{Handshake, State};
-use crate::config::{AuthMethod, BindingMode, Config, ProtocolVersion};
+use crate::config::{AuthMethod, BindingMode, Config, ProtocolVersion, SslCertMode};
 use crate::error::{AuthError, PeerError, PolicyError};
+use crate::link::ClientCertificate;
 use crate::scram::Proven;
 use crate::session::CancelKey;
 
@@ -92,6 +93,12 @@ impl Handshake<'_> {
         }
         if !self.config.require_auth.allows(self.session.auth_method) {
             return Err(PolicyError::Method(self.session.auth_method).into());
+        }
+        let sent = self.session.tls.as_ref().and_then(|tls| tls.client_certificate);
+        if self.config.tls.cert_mode == SslCertMode::Require
+            && let Some(fate @ (ClientCertificate::NotRequested | ClientCertificate::NotSent)) = sent
+        {
+            return Err(PolicyError::ClientCertificate(fate).into());
         }
         self.session.channel_bound = bound;
         self.authenticated = true;

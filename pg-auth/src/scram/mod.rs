@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, both chairs, as steps over byte strings.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, both roles, as steps over byte strings.
 //!
 //! Each state is a type, each step consumes it and gives the next, and nothing here waits or reads: the bytes go in and out of
 //! SASLInitialResponse, AuthenticationSASLContinue, SASLResponse and AuthenticationSASLFinal messages by the caller's hand. The client
@@ -22,6 +22,7 @@ pub use cache::KeyCache;
 pub use client::{ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Iterations, Proven};
 pub use keys::{ClientKey, Derivation, SaltedPassword, ScramKeys, ServerKey, StoredKey};
 pub use nonce::Nonce;
+pub(crate) use server::CLIENT_FIRST;
 pub use server::{Accepted, OfferedBinding, ServerChallenge, ServerFirst};
 pub use verifier::Verifier;
 

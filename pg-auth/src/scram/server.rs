@@ -9,7 +9,8 @@ use super::attributes::{Attributes, fault, is_nonce};
 use super::{ClientKey, Nonce, ScramKeys, ServerKey, Verifier};
 use crate::error::{AuthError, ScramFault};
 
-const CLIENT_FIRST: &str = "client-first-message";
+/// The name of the message.
+pub(crate) const CLIENT_FIRST: &str = "client-first-message";
 const CLIENT_FINAL: &str = "client-final-message";
 
 /// What the server offered about channel binding, and what the client chose from it.

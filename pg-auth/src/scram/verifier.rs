@@ -10,9 +10,11 @@ use zeroize::Zeroizing;
 
 use super::client::iteration_count;
 use super::keys::hmac;
-use super::{ClientKey, Derivation, SCRAM_SHA_256, SaltedPassword, ServerKey, StoredKey};
-use crate::error::ConfigError;
-use crate::secret::Password;
+use super::{
+    ClientKey, DEFAULT_SALT_LENGTH, Derivation, SCRAM_SHA_256, SaltedPassword, ServerKey, StoredKey,
+};
+use crate::error::{AuthError, ConfigError};
+use crate::secret::{Password, fill_random};
 
 /// A stored password, as in `pg_authid.rolpassword`: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, the last three in
 /// base64, the keys of 32 bytes each.
@@ -49,6 +51,16 @@ impl Verifier {
     pub fn new(password: &Password, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
         let salted = Derivation::new(password, salt.clone(), iterations).run();
         Self::from_salted(&salted, salt, iterations)
+    }
+
+    /// As [`new`](Self::new), with a salt from the operating system, of the length that PostgreSQL's have.
+    ///
+    /// # Errors
+    /// [`AuthError::Entropy`] when the operating system has no random bytes to give, or may not be asked (without feature `getrandom`).
+    pub fn random(password: &Password, iterations: NonZeroU32) -> Result<Self, AuthError> {
+        let mut salt = vec![0; DEFAULT_SALT_LENGTH];
+        fill_random(&mut salt).ok_or(AuthError::Entropy)?;
+        Ok(Self::new(password, salt, iterations))
     }
 
     /// Makes the verifier of a password that was derived with this salt and iteration count.
@@ -152,7 +164,7 @@ impl fmt::Debug for Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scram::{DEFAULT_ITERATIONS, DEFAULT_SALT_LENGTH};
+    use crate::scram::DEFAULT_ITERATIONS;
 
     /// Password, salt, iterations and verifier, computed by Python's `hashlib` and `hmac`; the second password is what SASLprep makes
     /// of the one here.

@@ -5,9 +5,13 @@ A string is a line in hexadecimal; an answer is a line too:
     refused  name=value …       it can be read, and a connection is refused before anything is sent or looked up
     accepted name=value …       a connection would be made
 with tabs between, and values in hexadecimal. Nothing reaches a network: each host is replaced by a socket that does not exist.
+
+With the word "surroundings" behind the library, environment variables follow a string in its line, as name=value with spaces between.
+The string has a host that is such a socket, the values of an answer are those of all sources, and none is malformed.
 """
 
 import ctypes
+import os
 import sys
 
 
@@ -27,6 +31,10 @@ libpq.PQconnectStart.restype = ctypes.c_void_p
 libpq.PQconnectStart.argtypes = [ctypes.c_char_p]
 libpq.PQerrorMessage.restype = ctypes.c_char_p
 libpq.PQerrorMessage.argtypes = [ctypes.c_void_p]
+libpq.PQconninfo.restype = Options
+libpq.PQconninfo.argtypes = [ctypes.c_void_p]
+libpq.PQpass.restype = ctypes.c_char_p
+libpq.PQpass.argtypes = [ctypes.c_void_p]
 libpq.PQfinish.argtypes = [ctypes.c_void_p]
 
 
@@ -37,9 +45,14 @@ def parse(string):
     if not options:
         libpq.PQfreemem(error)
         return None
+    return read(options, lambda option: option.value is not None)
+
+
+def read(options, counts):
+    """The values of options that count."""
     values, at = {}, 0
     while options[at].keyword is not None:
-        if options[at].value is not None:
+        if counts(options[at]):
             values[options[at].keyword] = options[at].value
         at += 1
     libpq.PQconninfoFree(options)
@@ -56,18 +69,37 @@ def accepts(values):
         values[b"host"] = b",".join([b"/nonexistent"] * max(1, len(hosts), len(addresses)))
         values.pop(b"hostaddr", None)
     escaped = {name: value.replace(b"\\", b"\\\\").replace(b"'", b"\\'") for name, value in values.items()}
-    connection = libpq.PQconnectStart(b" ".join(name + b"='" + value + b"'" for name, value in escaped.items()))
+    accepted, _ = connect(b" ".join(name + b"='" + value + b"'" for name, value in escaped.items()))
+    return accepted
+
+
+def connect(string):
+    """Whether libpq looks for the server, and the values with which it does."""
+    connection = libpq.PQconnectStart(string)
     message = libpq.PQerrorMessage(connection)
+    # What is compiled in depends on the builder of the library.
+    values = read(libpq.PQconninfo(connection), lambda option: option.value not in (None, option.compiled))
+    values[b"password"] = libpq.PQpass(connection)
     libpq.PQfinish(connection)
     lines = [line for line in message.split(b"\n") if line and not line.startswith(b"\t")]
-    return all(line.startswith(b"connection to server on socket") for line in lines)
+    return all(line.startswith(b"connection to server on socket") for line in lines), values
+
+
+def show(accepted, values):
+    shown = [f"{name.decode()}={value.hex()}" for name, value in values.items()]
+    print("\t".join(["accepted" if accepted else "refused", *shown]))
 
 
 for line in sys.stdin:
-    string = bytes.fromhex(line)
-    values = parse(string)
-    if values is None:
+    string, *variables = line.removesuffix("\n").split(" ")
+    string = bytes.fromhex(string)
+    if sys.argv[2:] == ["surroundings"]:
+        for name in [name for name in os.environ if name.startswith("PG")]:
+            del os.environ[name]
+        for name, value in (variable.split("=") for variable in variables):
+            os.environb[name.encode()] = bytes.fromhex(value)
+        show(*connect(string))
+    elif (values := parse(string)) is None:
         print("malformed")
-        continue
-    shown = [f"{name.decode()}={value.hex()}" for name, value in values.items()]
-    print("\t".join(["accepted" if accepts(values) else "refused", *shown]))
+    else:
+        show(accepts(values), values)

@@ -11,6 +11,7 @@ const PARAMETERS: &[(&str, &[&str])] = &[
     ("host", &["h", "h1,h2", "", "/tmp", "@name", "::1", ",", "h1,,h3", "127.0.0.1", "a b"]),
     ("hostaddr", &["127.0.0.1", "::1", "127.0.0.1,::1", "", ",", "localhost", "1.2.3", "127.0.0.1,,"]),
     ("port", &["5432", "1,2", "", "0", "65535", "65536", " 7 ", "+8", "x", "1,,3", "-1", "08"]),
+    ("channel_binding", &["prefer", "disable", "require", "", "yes"]),
     ("connect_timeout", &["10", "0", "-1", "", "x", "2147483648"]),
     ("client_encoding", &["UTF8", "auto", ""]),
     ("options", &["-c geqo=off", "", "-c search_path=a,b"]),
@@ -67,7 +68,7 @@ const PARAMETERS: &[(&str, &[&str])] = &[
     ("", &["x"]),
 ];
 
-/// What a mutation puts into a string.
+/// Pieces that a mutation puts into a string.
 const CHARACTERS: &[&str] = &[
     "=", "'", "\\", " ", "\t", "\n", "\u{b}", "%", "%4", "%41", "%2c", "%2F", "%ff", "%00", "%zz", "@", ":",
     "/", "?", "&", ",", "[", "]", "[::1]", "+", "#", ";", "\"", "é", "\u{a0}", "x", "0",
@@ -84,7 +85,7 @@ pub(crate) fn string(rng: &mut Rng) -> String {
     string
 }
 
-fn pick<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
+pub(crate) fn pick<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
     items[rng.usize(..items.len())]
 }
 
@@ -103,7 +104,7 @@ fn mutate(rng: &mut Rng, string: &mut String) {
 }
 
 /// A parameter with one of its values. The first is usual, so that not every string is refused.
-fn parameter(rng: &mut Rng) -> (&'static str, &'static str) {
+pub(crate) fn parameter(rng: &mut Rng) -> (&'static str, &'static str) {
     let (name, values) = pick(rng, PARAMETERS);
     (name, if rng.bool() { values[0] } else { pick(rng, values) })
 }
@@ -120,7 +121,7 @@ fn keywords(rng: &mut Rng) -> String {
     string
 }
 
-fn quoted(rng: &mut Rng, value: &str) -> String {
+pub(crate) fn quoted(rng: &mut Rng, value: &str) -> String {
     match rng.u8(..8) {
         0 => value.to_owned(),
         1 => value.chars().flat_map(|c| ['\\', c]).collect(),

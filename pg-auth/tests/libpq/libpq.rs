@@ -5,12 +5,12 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// What libpq makes of a string.
+/// The reading of a string by libpq.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// It cannot be read.
+    /// The string cannot be read.
     Malformed,
-    /// It can be read. Values that it does not give are not there.
+    /// The string can be read. Values that it does not give are missing.
     Read {
         /// Whether a connection would be tried.
         accepted: bool,
@@ -39,26 +39,42 @@ impl Answer {
 
 /// Asks the library whose path this environment variable has, in a process without other variables or files of its own.
 pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
+    let lines = strings.iter().map(|string| hex(string.as_bytes()) + "\n").collect();
+    let answers = run(library, &[], lines);
+    assert_eq!(answers.len(), strings.len());
+    answers
+}
+
+/// As `ask`, with environment variables for each string, whose host does not exist.
+#[cfg(unix)]
+pub(crate) fn ask_in(library: &str, strings: &[(String, BTreeMap<String, String>)]) -> Vec<Answer> {
+    let line = |(string, variables): &(String, BTreeMap<String, String>)| {
+        let variables = variables.iter().map(|(name, value)| format!(" {name}={}", hex(value.as_bytes())));
+        hex(string.as_bytes()) + &variables.collect::<String>() + "\n"
+    };
+    let answers = run(library, &["surroundings"], strings.iter().map(line).collect());
+    assert_eq!(answers.len(), strings.len());
+    answers
+}
+
+fn run(library: &str, mode: &[&str], lines: String) -> Vec<Answer> {
     let path = std::env::var(library)
         .unwrap_or_else(|_| panic!("{library} names no libpq: cargo xtask test sets it"));
     let mut python = Command::new("python3")
         .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libpq/ask.py"), &path])
+        .args(mode)
         .env_clear()
-        .envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/nonexistent"), ("LC_ALL", "C")])
+        .envs([("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/nonexistent"), ("LC_ALL", "C.UTF-8")])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("python3 can be started");
     let mut stdin = python.stdin.take().expect("it is piped");
-    let lines: String = strings.iter().map(|string| hex(string.as_bytes()) + "\n").collect();
     let writer = thread::spawn(move || stdin.write_all(lines.as_bytes()));
     let output = python.wait_with_output().expect("it ends");
     writer.join().expect("it does not panic").expect("all strings can be written");
     assert!(output.status.success(), "python3 with {path}: {}", output.status);
-    let answers: Vec<_> =
-        String::from_utf8(output.stdout).expect("it is ASCII").lines().map(answer).collect();
-    assert_eq!(answers.len(), strings.len());
-    answers
+    String::from_utf8(output.stdout).expect("it is ASCII").lines().map(answer).collect()
 }
 
 fn answer(line: &str) -> Answer {

@@ -3,20 +3,25 @@
 mod cases;
 mod generate;
 mod libpq;
+#[cfg(unix)]
+mod surroundings;
 mod values;
 
 use std::collections::BTreeMap;
+#[cfg(unix)]
+use std::fs;
 
 use fastrand::Rng;
 use libpq::Answer;
 use pg_auth::Config;
+use pg_auth::config::Surroundings;
 use pg_auth::error::ConfigError;
 use values::Differences;
 
 const STRINGS: usize = 5_000;
 
 #[test]
-fn what_is_known_of_libpq_holds_here() {
+fn known_cases_are_read_here_as_expected() {
     for (string, accepted) in cases::CASES {
         assert_eq!(ours(string).is_ok(), *accepted, "{string:?}: {:?}", ours(string));
     }
@@ -24,14 +29,14 @@ fn what_is_known_of_libpq_holds_here() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn what_is_known_of_libpq_holds_there() {
+fn known_cases_are_read_by_libpq_18_as_expected() {
     let strings: Vec<_> = cases::CASES.iter().map(|(string, _)| String::from(*string)).collect();
     for ((string, accepted), answer) in cases::CASES.iter().zip(libpq::ask("PG18_LIBPQ", &strings)) {
         assert_eq!(answer.is_accepted(), *accepted, "{string:?}");
     }
 }
 
-/// Every difference is one that was chosen: see `values::REASONS`.
+/// Every difference is a chosen one: see `values::REASONS`.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn libpq_18_reads_generated_strings_as_we_do() {
@@ -44,39 +49,80 @@ fn libpq_15_reads_generated_strings_as_we_do() {
     compare("PG15_LIBPQ", values::before_18);
 }
 
+/// `Surroundings` takes from environment, service file and password file what libpq takes.
+#[cfg(unix)]
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn libpq_18_reads_generated_surroundings_as_we_do() {
+    let seed = seed();
+    let mut rng = Rng::with_seed(seed);
+    let dirs: Vec<_> = (0..1_000).map(|_| tempfile::tempdir().expect("a directory can be made")).collect();
+    let strings: Vec<_> = dirs.iter().map(|dir| surroundings::string(&mut rng, dir.path())).collect();
+    let mut tally = Tally::default();
+    for ((string, variables), theirs) in strings.iter().zip(libpq::ask_in("PG18_LIBPQ", &strings)) {
+        let empty = Surroundings::empty().user("nobody");
+        let set = variables.iter().fold(empty, |set, (name, value)| set.variable(name, value));
+        let ours = set.config(string).and_then(|found| found.config.check().map(|()| found.config));
+        let files = ["PGSERVICEFILE", "PGPASSFILE"].map(|name| fs::read_to_string(variables.get(name)?).ok());
+        tally.add(&format!("{string:?} in {variables:?} {files:?}"), &ours, &theirs, |_, _| None);
+    }
+    tally.finish(seed, strings.len());
+}
+
 /// `SEED` in the environment repeats a run.
+fn seed() -> u64 {
+    std::env::var("SEED").map_or(18, |seed| seed.parse().expect("a number"))
+}
+
 fn compare(library: &str, extra: fn(&str, &Answer) -> Option<&'static str>) {
-    let seed = std::env::var("SEED").map_or(18, |seed| seed.parse().expect("a number"));
+    let seed = seed();
     let mut rng = Rng::with_seed(seed);
     let strings: Vec<_> = (0..STRINGS).map(|_| generate::string(&mut rng)).collect();
-    let mut counts = BTreeMap::<&str, usize>::new();
-    let mut wrong = Vec::new();
+    let mut tally = Tally::default();
     for (string, theirs) in strings.iter().zip(libpq::ask(library, &strings)) {
-        let ours = ours(string);
-        let what = match values::compare(&ours, &theirs) {
+        tally.add(string, &ours(string), &theirs, extra);
+    }
+    tally.finish(seed, STRINGS);
+}
+
+/// Counts of agreement and of each chosen difference, and the differences that were not chosen.
+#[derive(Default)]
+struct Tally {
+    counts: BTreeMap<&'static str, usize>,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn add(
+        &mut self,
+        string: &str,
+        ours: &Result<Config, ConfigError>,
+        theirs: &Answer,
+        extra: fn(&str, &Answer) -> Option<&'static str>,
+    ) {
+        let what = match values::compare(ours, theirs) {
             Differences::None if ours.is_ok() => "accepted by both",
             Differences::None => "refused by both",
             Differences::Chosen(reason) => reason,
-            Differences::Wrong(_) if extra(string, &theirs).is_some() => {
-                extra(string, &theirs).unwrap_or_default()
-            }
-            Differences::Wrong(difference) => {
-                wrong.push(format!("{string:?}: {difference}\n  here {ours:?}\n  there {theirs:?}"));
-                continue;
-            }
+            Differences::Wrong(difference) => match extra(string, theirs) {
+                Some(reason) => reason,
+                None => {
+                    self.wrong.push(format!("{string}: {difference}\n  here {ours:?}\n  there {theirs:?}"));
+                    return;
+                }
+            },
         };
-        *counts.entry(what).or_default() += 1;
+        *self.counts.entry(what).or_default() += 1;
     }
-    println!("seed {seed}, {STRINGS} strings: {counts:#?}");
-    assert!(
-        wrong.is_empty(),
-        "seed {seed}, {} strings are read differently:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
-    // A generator that makes nothing but nonsense would find no difference.
-    assert!(counts["accepted by both"] > STRINGS / 5, "{counts:#?}");
-    assert!(counts["refused by both"] > STRINGS / 5, "{counts:#?}");
+
+    fn finish(self, seed: u64, strings: usize) {
+        let Self { counts, wrong } = self;
+        println!("seed {seed}, {strings} strings: {counts:#?}");
+        assert!(wrong.is_empty(), "seed {seed}, {} are read differently:\n{}", wrong.len(), wrong.join("\n"));
+        // A generator that makes nothing but nonsense would find no difference.
+        assert!(counts["accepted by both"] > strings / 5, "{counts:#?}");
+        assert!(counts["refused by both"] > strings / 5, "{counts:#?}");
+    }
 }
 
 /// Whether a connection could be made, as libpq decides it: with the operating system's user where none is given.

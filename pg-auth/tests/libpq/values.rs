@@ -8,11 +8,12 @@ use pg_auth::error::ConfigError;
 
 use super::libpq::Answer;
 
+/// The outcome of a comparison.
 pub(crate) enum Differences {
     None,
-    /// One that was chosen, for this reason.
+    /// A difference that was chosen, for this reason.
     Chosen(&'static str),
-    /// One that was not.
+    /// A difference that was not chosen.
     Wrong(String),
 }
 
@@ -51,7 +52,7 @@ const REASONS: &[Reason] = &[
     }),
 ];
 
-/// What libpq 18 refuses and we take.
+/// The reason for accepting what libpq 18 refuses.
 pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let Answer::Malformed = theirs else { return None };
     let (_, query) = string.split_once('?').unwrap_or_default();
@@ -64,7 +65,7 @@ pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     own.iter().any(|name| string.contains(name)).then_some("accepted here: a parameter of our own")
 }
 
-/// What libpq 15 refuses or reads in another way than 18.
+/// The reason for which libpq 15 refuses a string, or reads it in another way than 18.
 pub(crate) fn before_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let newer = [
         "scram_",
@@ -121,6 +122,10 @@ fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)
     };
     let seconds = |here: Option<std::time::Duration>| here.map_or(0, |here| here.as_secs()).to_string();
     let positive = |name| number(theirs.value(name)).unwrap_or_default().max(0).to_string();
+    let limit = match theirs.value("connect_timeout") {
+        b"" => "60".into(),
+        _ => positive("connect_timeout"),
+    };
     let tls_version = |here: Option<TlsVersion>| here.map_or("", TlsVersion::as_str).to_lowercase();
     let tls = &config.tls;
 
@@ -140,7 +145,8 @@ fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)
         ("password", secret(&config.password), plain("password")),
         ("dbname", some(&config.database), plain("dbname")),
         ("host", hosts(config), their_hosts(theirs)),
-        ("connect_timeout", seconds(config.connect_timeout), positive("connect_timeout")),
+        // Without the parameter, or with an empty one, libpq has no limit and we have one of our own.
+        ("connect_timeout", seconds(config.connect_timeout), limit),
         ("replication", startup(config, "replication"), plain("replication")),
         ("options", startup(config, "options"), plain("options")),
         (
@@ -193,7 +199,7 @@ fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)
         ("channel_binding", config.channel_binding.to_string(), or("channel_binding", "prefer")),
         ("min_protocol_version", version(config.min_protocol_version), min.replace("latest", "3.2")),
         ("max_protocol_version", version(config.max_protocol_version), max.replace("latest", "3.2")),
-        ("gssencmode", config.gssencmode.to_string(), or("gssencmode", "prefer")),
+        ("gssencmode", preferred(&config.gssencmode.to_string()), preferred(&or("gssencmode", "prefer"))),
         ("krbsrvname", config.krbsrvname.clone(), or("krbsrvname", "postgres")),
         ("gssdelegation", u8::from(config.gssdelegation).to_string(), switch(plain("gssdelegation"))),
         ("target_session_attrs", config.target_session_attrs.to_string(), or("target_session_attrs", "any")),
@@ -231,6 +237,11 @@ fn number(value: &[u8]) -> Option<i32> {
 
 fn switch(value: String) -> String {
     if value.is_empty() { "0".into() } else { value }
+}
+
+/// Encryption by GSSAPI that is preferred and cannot be had is none. Which of the two is the default depends on the builder of libpq.
+fn preferred(mode: &str) -> String {
+    mode.replace("prefer", "disable")
 }
 
 fn version(version: ProtocolVersion) -> String {

@@ -187,7 +187,12 @@ fn each_flag_that_does_not_fit_the_choice_is_refused() {
             ScramFault::Extension,
             "FATAL 0A000: client requires an unsupported SCRAM extension",
         ),
-        ("SCRAM-SHA-256", "n,,n=,r=", ScramFault::Nonce, "FATAL 08P01: invalid SCRAM response"),
+        (
+            "SCRAM-SHA-256",
+            "n,,n=,r=",
+            ScramFault::Nonce,
+            "FATAL 08P01: non-printable characters in SCRAM nonce",
+        ),
     ] {
         let lie = |bytes: Vec<u8>| if bytes.starts_with(b"p") { first(mechanism, data) } else { bytes };
         refused(&bound().towards_server(lie).run(scram), fault, told);

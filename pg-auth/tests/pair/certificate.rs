@@ -33,7 +33,7 @@ fn the_owner_of_a_verified_certificate_is_let_in() {
         let outcome = login(user, verified(), &whose);
         assert_eq!(outcome.client.expect("alice is").auth_method, AuthMethod::None);
         let login = outcome.server.expect("alice is");
-        assert_eq!(login.tls, verified());
+        assert_eq!(login.startup.tls(), verified().as_ref());
     }
 }
 
@@ -77,4 +77,27 @@ fn what_tls_reports_is_in_the_session() {
         .client(|client| client.tls(reported.clone()))
         .run(|_| Credentials::Trust);
     assert_eq!(outcome.client.expect("everybody is let in").tls, Some(reported));
+}
+
+#[test]
+fn a_certificate_that_must_be_sent_was_sent() {
+    use pg_auth::config::{SslCertMode, TlsSettings};
+    use pg_auth::error::PolicyError;
+    use pg_auth::link::ClientCertificate::{NotRequested, NotSent, Sent};
+    for (mode, fate, error) in [
+        (SslCertMode::Require, Some(NotRequested), Some(PolicyError::ClientCertificate(NotRequested))),
+        (SslCertMode::Require, Some(NotSent), Some(PolicyError::ClientCertificate(NotSent))),
+        (SslCertMode::Require, Some(Sent), None),
+        // Where the TLS layer does not say, it has checked by itself.
+        (SslCertMode::Require, None, None),
+        (SslCertMode::Allow, Some(NotRequested), None),
+        (SslCertMode::Disable, Some(NotSent), None),
+    ] {
+        let config = Config::new("alice").tls(TlsSettings::default().cert_mode(mode));
+        let mut reported = TlsInfo::default();
+        reported.client_certificate = fate;
+        let outcome =
+            Pair::new(&config, Link::Tls).client(|client| client.tls(reported)).run(|_| Credentials::Trust);
+        assert_eq!(outcome.client.err(), error.map(AuthError::from));
+    }
 }

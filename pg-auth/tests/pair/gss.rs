@@ -1,7 +1,7 @@
 //! GSSAPI and SSPI between two machines, with a library in miniature.
 
 use pg_auth::config::{AuthMethod, BindingMode, RequireAuth};
-use pg_auth::error::{AuthError, ClientError, PeerError, PolicyError};
+use pg_auth::error::{AuthError, ClientError, ConfigError, PeerError, PolicyError};
 use pg_auth::gss::{ContextError, Gss, GssContext, GssLogin, GssOutput, GssTarget};
 use pg_auth::{Config, Credentials, Link};
 
@@ -118,6 +118,20 @@ fn policy_comes_before_the_first_token() {
     let config = Config::new("alice").gss(client(1)).channel_binding(BindingMode::Require);
     let outcome = Pair::new(&config, Link::Tls).run(server(1, ALICE));
     assert_eq!(outcome.client.err(), Some(PolicyError::ChannelBinding.into()));
+}
+
+#[test]
+fn the_library_is_told_the_service_the_host_and_the_settings() {
+    let gss = Gss::new(|target: &GssTarget| -> Result<Box<dyn GssContext>, ContextError> {
+        assert_eq!((target.service.as_str(), target.host.as_str()), ("pg", "db.example"));
+        assert!(target.delegation && !target.sspi);
+        Ok(Box::new(Counting { next: 0, last: 0, principal: None }))
+    });
+    let config = Config::new("alice").gss(gss).krbsrvname("pg").gssdelegation(true);
+    assert!(run(&config, server(0, ALICE)).client.is_ok());
+    // Tickets are for a host: without its name there is nothing to ask for.
+    let outcome = Pair::new(&config, Link::Tcp).run(server(0, ALICE));
+    assert_eq!(outcome.client.err(), Some(ConfigError::Missing("host").into()));
 }
 
 #[test]

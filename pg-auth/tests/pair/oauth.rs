@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pg_auth::config::{AuthMethod, BindingMode, RequireAuth};
+use pg_auth::config::{AuthMethod, BindingMode, OAuthSettings, RequireAuth};
 use pg_auth::error::{AuthError, ClientError, PeerError, PolicyError};
 use pg_auth::oauth::{Discovery, OAuthFault, OAuthLogin, Token, TokenReply, TokenRequest, Tokens};
 use pg_auth::{Config, Credentials, Handshake, Link};
@@ -87,8 +87,10 @@ fn a_source_is_asked_anew_at_each_attempt_and_told_for_whom() {
     let config = alice_with(Tokens::new(move |request: TokenRequest| {
         count.fetch_add(1, Ordering::Relaxed);
         assert_eq!((request.user.as_str(), request.host.as_deref()), ("alice", Some("db.example")));
+        assert_eq!(request.settings.issuer.as_deref(), Some(ISSUER));
         async { Ok(Token::new("good")?.into()) }
-    }));
+    }))
+    .oauth(OAuthSettings::default().issuer(ISSUER));
     for attempt in 1..=3 {
         let pair = Pair::new(&config, Link::Tls).client(|client| client.host("db.example"));
         assert!(pair.run(wants("good")).client.is_ok());

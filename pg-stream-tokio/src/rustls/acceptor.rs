@@ -13,8 +13,9 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use super::explain::explained;
-use super::{info, pem};
+use crate::rustls::explain::explained;
+use crate::rustls::info::info;
+use crate::rustls::pem;
 
 /// TLS in the server role, by rustls.
 ///
@@ -115,7 +116,9 @@ impl RustlsAcceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let stream = self.acceptor.accept(stream).await.map_err(explained)?;
-        let info = info(stream.get_ref().1);
+        let mut info = info(stream.get_ref().1);
+        // rustls hands every certificate of a client to its verifier, and ends the handshake where that refuses.
+        info.verified = info.certificate.is_some();
         Ok(Upgraded::new(stream).info(info).own_certificate(self.certificate.clone()))
     }
 }

@@ -17,9 +17,9 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 
-use super::key_log::KeyLogFile;
-use super::pem;
-use super::verify::{AnyCertificate, TrustedCertificate};
+use crate::rustls::key_log::KeyLogFile;
+use crate::rustls::pem;
+use crate::rustls::verify::{AnyCertificate, TrustedCertificate};
 
 /// An owned [`TlsVerification`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -75,7 +75,7 @@ fn certificate(error: &CertificateError) -> String {
             format!("the certificate is for {names}, not for \"{}\"", expected.to_str())
         }
         CertificateError::NotValidForName => "the certificate is for another name".into(),
-        other if super::verify::is_authority(other) => {
+        other if crate::rustls::verify::is_authority(other) => {
             "the certificate is that of an authority, and sslrootcert does not hold it".into()
         }
         other => format!("the certificate is not accepted: {other:?}"),

@@ -7,6 +7,7 @@
 mod acceptor;
 mod client;
 mod explain;
+mod info;
 mod key_log;
 mod pem;
 mod verify;
@@ -15,13 +16,12 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pg_auth::config::{SslCertMode, TlsSettings};
-use pg_auth::link::TlsInfo;
 use pg_auth::tls::{TlsConnect, TlsRequest, Upgraded};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, CommonState, crypto};
+use tokio_rustls::rustls::{ClientConfig, crypto};
 
 pub use acceptor::RustlsAcceptor;
 pub use tokio_rustls;
@@ -29,6 +29,7 @@ pub use tokio_rustls;
 use crate::TokioIo;
 use client::{Verification, server_name};
 use explain::explained;
+use info::info;
 
 /// Configurations that a [`Rustls`] keeps. A program connects with one or two.
 const KEPT: usize = 16;
@@ -184,13 +185,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<TokioIo<S>> for Rustls {
         let info = info(stream.get_ref().1);
         Ok(Upgraded::new(TokioIo(stream)).info(info))
     }
-}
-
-/// What rustls reports about a channel.
-fn info(state: &CommonState) -> TlsInfo {
-    let mut info = TlsInfo::default();
-    info.certificate = state.peer_certificates().and_then(<[_]>::first).map(|first| first.to_vec());
-    info.alpn = state.alpn_protocol().map(<[u8]>::to_vec);
-    info.version = state.protocol_version().map(|version| pg_auth::link::TlsVersion(u16::from(version)));
-    info
 }

@@ -7,9 +7,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use pg_stream_tokio::pg_auth::config::{BindingMode, RootCert, SslCertMode, SslNegotiation, TlsVersion};
-use pg_stream_tokio::pg_auth::link::TlsVersion as Spoken;
+use pg_stream_tokio::pg_auth::error::PolicyError;
 use pg_stream_tokio::pg_auth::scram::Verifier;
 use pg_stream_tokio::pg_auth::tls::TlsError;
+use pg_stream_tokio::pg_auth::{AuthError, Stored};
 use pg_stream_tokio::rustls::RustlsAcceptor;
 use pg_stream_tokio::{
     Accepted, Acceptor, Config, ConnectError, ConnectErrorKind, ConnectionBuilder, Credentials, Host, Link,
@@ -58,7 +59,10 @@ impl Server {
 }
 
 async fn serve(stream: TcpStream, tls: Option<RustlsAcceptor>) -> Result<(), ConnectError> {
-    let lookup = async |_: Startup| {
+    let lookup = async |startup: Startup| {
+        if startup.user() == "cleartext" {
+            return Credentials::Cleartext(Stored::Plain("secret".into()));
+        }
         let salt = b"a salt of 16 byt".to_vec();
         Credentials::Scram(Verifier::new(&"secret".into(), salt, NonZeroU32::MIN))
     };
@@ -135,7 +139,7 @@ fn scram_is_bound_to_the_channel_in_both_negotiations_and_versions() {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor())).await;
         for negotiation in [SslNegotiation::Postgres, SslNegotiation::Direct] {
-            for (version, spoken) in [(TlsVersion::V1_2, Spoken::V1_2), (TlsVersion::V1_3, Spoken::V1_3)] {
+            for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
                 let mut config = server
                     .config()
                     .sslmode(SslMode::VerifyFull)
@@ -147,7 +151,7 @@ fn scram_is_bound_to_the_channel_in_both_negotiations_and_versions() {
                 let session = session(&config).await;
                 assert!(session.channel_bound, "{negotiation} {version}");
                 let tls = session.tls.expect("there is TLS");
-                assert_eq!((tls.version, tls.alpn.as_deref()), (Some(spoken), Some(&b"postgresql"[..])));
+                assert_eq!((tls.version, tls.alpn.as_deref()), (Some(version), Some(&b"postgresql"[..])));
                 assert_eq!(tls.certificate.as_deref(), Some(made.server_der()));
             }
         }
@@ -272,6 +276,56 @@ fn a_version_that_rustls_does_not_speak_is_an_error() {
         config.tls.max_version = Some(TlsVersion::V1_1);
         let error = refusal(&config).await.to_string();
         assert!(error.contains("TLSv1 to TLSv1.1"), "{error}");
+    });
+}
+
+#[test]
+fn a_setting_that_cannot_be_honoured_does_not_end_in_clear() {
+    run(async {
+        let made = Certificates::new();
+        for server in [Server::start(Some(made.acceptor())).await, Server::start(None).await] {
+            let prefer = || server.config().sslmode(SslMode::Prefer);
+            let demands_tls = session(&prefer()).await.tls.is_some();
+            let mut no_file = prefer();
+            no_file.tls.root = Some(RootCert::File("/nonexistent/root.crt".into()));
+            let mut no_key = prefer();
+            no_key.tls.cert = Some(made.client());
+            let mut directory = prefer();
+            directory.tls.root = Some(RootCert::File(std::env::temp_dir()));
+            let mut too_old = prefer();
+            too_old.tls.min_version = Some(TlsVersion::V1_0);
+            too_old.tls.max_version = Some(TlsVersion::V1_1);
+            for config in [no_file, no_key, directory, too_old] {
+                // Nothing of it matters where the server has no TLS.
+                if demands_tls {
+                    let error = refusal(&config).await;
+                    assert!(matches!(error.kind(), ConnectErrorKind::Tls(_)), "{error}");
+                    assert!(error.earlier().is_empty(), "{error}");
+                } else {
+                    session(&config).await;
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_password_that_may_not_go_in_clear_goes_through_tls() {
+    run(async {
+        let made = Certificates::new();
+        let config = |server: &Server| {
+            let config = Config::new("cleartext").password("secret").sslmode(SslMode::Allow);
+            config.host(Host::new("localhost", server.port))
+        };
+        let with = Server::start(Some(made.acceptor())).await;
+        assert!(session(&config(&with)).await.tls.is_some());
+
+        let without = Server::start(None).await;
+        let error = refusal(&config(&without)).await;
+        assert!(matches!(error.kind(), ConnectErrorKind::Tls(TlsError::Refused)), "{error}");
+        let first = error.earlier().first().and_then(ConnectError::auth_error);
+        let policy = AuthError::Policy(PolicyError::CleartextPassword);
+        assert!(first == Some(&policy), "{error:?}");
     });
 }
 

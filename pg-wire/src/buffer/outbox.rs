@@ -172,13 +172,6 @@ impl Outbox {
         self.wiping = wiping;
     }
 
-    /// Drops everything that has not been sent, and wipes it: for a connection that ends.
-    pub fn wipe(&mut self) {
-        self.error = None;
-        (self.sent, self.committed, self.end) = (0, 0, 0);
-        self.scrub();
-    }
-
     /// Bytes of memory held.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()
@@ -295,19 +288,6 @@ mod tests {
         assert!(outbox.is_empty());
         outbox.put(&Sync {});
         outbox.commit().expect("the error is reported once");
-        assert_eq!(outbox.pending(), b"S\0\0\0\x04");
-    }
-
-    #[test]
-    fn a_wiped_outbox_holds_no_unsent_bytes() {
-        let mut outbox = Outbox::new(1024);
-        outbox.put(&Query { sql: "a secret".into() });
-        outbox.commit().expect("the query is valid");
-        outbox.put(&Query { sql: "another\0".into() });
-        outbox.wipe();
-        assert!(outbox.is_empty() && outbox.buf.iter().all(|byte| *byte == 0));
-        outbox.put(&Sync {});
-        outbox.commit().expect("the error was dropped with the batch");
         assert_eq!(outbox.pending(), b"S\0\0\0\x04");
     }
 

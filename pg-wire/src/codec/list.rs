@@ -82,15 +82,11 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
         self.0.len() == 0
     }
 
-    /// The items in order.
+    /// The items in order. To look items up by their number, collect them, or use [`Columns`](crate::Columns): from the wire they can
+    /// only be walked.
     #[inline]
     pub fn iter(&self) -> Iter<'a, T> {
         Iter(self.0)
-    }
-
-    /// The item at `index`, counted from 0. Reads the items before it when the list was received.
-    pub fn get(&self, index: usize) -> Option<T> {
-        self.iter().nth(index)
     }
 }
 

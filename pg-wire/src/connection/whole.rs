@@ -290,13 +290,6 @@ impl<T> Connection<T> {
         self.outgoing.outbox.scrub();
     }
 
-    /// Drops everything that is buffered in either direction, and wipes it: for a connection that ends before a message with a
-    /// secret has been taken or sent whole.
-    pub fn wipe(&mut self) {
-        self.incoming.inbox.wipe();
-        self.outgoing.outbox.wipe();
-    }
-
     /// Sets other limits, from the next header on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.incoming.inbox.set_limits(limits);

@@ -1,161 +1,353 @@
-//! Rows decoded with the description that was received before them.
+//! Rows by the description received before them.
 
-use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
-use super::{Column, FromValue, Mismatch};
+use super::error::{Mismatch, RowError, ValueError};
+use super::{Column, FromValue};
+use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
-use crate::basic::oid;
-use crate::message::backend::{DataRow, RowDescription};
+use crate::basic::oid::Oid;
+use crate::codec::list::List;
+use crate::codec::values::{Values, ValuesIter};
+use crate::message::backend::{Backend, DataRow, RowDescription};
 
-/// The columns of a RowDescription, owned: name, type and format, with which the rows after it are decoded.
+/// Names, types and formats of the columns of a result: what is needed to read its rows, and to check that each row has the number
+/// of values that its RowDescription promised.
+///
+/// The formats in a RowDescription depend on the request that it answers, which the message itself does not tell:
+///
+/// | request | formats in the RowDescription | constructor |
+/// | --- | --- | --- |
+/// | Query | those of the rows | [`of_portal`](Self::of_portal) |
+/// | Describe of a portal | those of the rows | [`of_portal`](Self::of_portal) |
+/// | Describe of a statement | always text, whatever a later Bind asks for | [`of_statement`](Self::of_statement) |
+///
+/// [`follow`](Self::follow) makes this choice itself, from the messages that it is given.
 #[derive(Clone, Debug, Default)]
-pub struct Columns(Vec<(Column, Box<str>)>);
+pub struct Columns {
+    columns: Vec<Named>,
+    /// All names, one after the other.
+    names: String,
+    formats: Formats,
+    /// CommandComplete ended the result, and no other has begun.
+    over: bool,
+    /// A ParameterDescription was received, so the next RowDescription or NoData is that of a statement.
+    of_statement: bool,
+}
 
-impl From<&RowDescription<'_>> for Columns {
-    fn from(description: &RowDescription<'_>) -> Self {
-        let column = |field: crate::message::backend::FieldDescription<'_>| {
-            let column = Column { type_oid: field.type_oid, format: field.format };
-            (column, field.name.to_string_lossy().into())
-        };
-        Self(description.fields.iter().map(column).collect())
-    }
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    column: Column,
+    /// End of the column's name in `names`.
+    end: usize,
+}
+
+/// Whether the formats of the columns are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Formats {
+    /// There is no description.
+    #[default]
+    Undescribed,
+    /// The description is that of a statement.
+    Unknown,
+    Known,
 }
 
 impl Columns {
+    /// The columns of the rows of a Query or of a portal.
+    pub fn of_portal(description: &RowDescription<'_>) -> Self {
+        let mut columns = Self::default();
+        columns.describe(description, Formats::Known);
+        columns
+    }
+
+    /// The columns of the rows of a statement that is bound with these result formats: none for text, one for all columns, or one for
+    /// each column.
+    ///
+    /// # Errors
+    /// [`RowError::FormatCount`].
+    pub fn of_statement(description: &RowDescription<'_>, formats: &[FormatCode]) -> Result<Self, RowError> {
+        let mut columns = Self::default();
+        columns.describe(description, Formats::Unknown);
+        columns.set_formats(formats)?;
+        Ok(columns)
+    }
+
+    /// Takes note of a message of the server, in the order in which messages are received: descriptions are kept, and a DataRow is checked
+    /// against the last of them. Every other message may be passed too. One `Columns` follows one statement at a time.
+    ///
+    /// ```
+    /// use pg_wire::{Connection, Limits, PgProtocol, backend::Backend, testing::{Script, block_on}, value::Columns};
+    ///
+    /// # block_on(async {
+    /// // In place of a socket: a server's answer, and then a row that nothing has announced.
+    /// let socket = Script::says(
+    ///     b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0D\0\0\0\x0b\0\x01\0\0\0\x017C\0\0\0\x0dSELECT 1\0\
+    ///       D\0\0\0\x0b\0\x01\0\0\0\x018",
+    /// );
+    /// let mut conn = Connection::new(socket, Limits::BACKEND);
+    /// let mut columns = Columns::default();
+    /// let error = loop {
+    ///     let message = conn.recv().await?.backend()?;
+    ///     if let Err(error) = columns.follow(&message) {
+    ///         break error;
+    ///     }
+    ///     if let Backend::DataRow(row) = message {
+    ///         assert_eq!(columns.decode::<(i32,)>(&row)?, (7,));
+    ///     }
+    /// };
+    /// assert_eq!(error.to_string(), "the row has 1 value but no RowDescription was received");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`RowError::Undescribed`] and [`RowError::Count`], for a DataRow.
+    #[inline]
+    pub fn follow(&mut self, message: &Backend<'_>) -> Result<(), RowError> {
+        match message {
+            Backend::DataRow(row) => self.check(row),
+            other => {
+                self.note(other);
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, message: &Backend<'_>) {
+        match message {
+            Backend::ParameterDescription(_) => self.of_statement = true,
+            Backend::RowDescription(description) => {
+                let formats = if self.of_statement { Formats::Unknown } else { Formats::Known };
+                self.describe(description, formats);
+            }
+            Backend::NoData(_) => self.describe(&RowDescription { fields: List::EMPTY }, Formats::Known),
+            // A portal of the statement that was described earlier.
+            Backend::BindComplete(_) => self.over = false,
+            Backend::CommandComplete(_) | Backend::EmptyQueryResponse(_) => self.over = true,
+            Backend::ErrorResponse(_) => {
+                self.over = true;
+                self.of_statement = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn describe(&mut self, description: &RowDescription<'_>, formats: Formats) {
+        self.columns.clear();
+        self.names.clear();
+        // The list was decoded to its end, so its length is not just claimed.
+        self.columns.reserve(description.fields.len());
+        for field in description.fields {
+            self.names.push_str(&field.name.to_string_lossy());
+            let column = Column { type_oid: field.type_oid, format: field.format };
+            self.columns.push(Named { column, end: self.names.len() });
+        }
+        self.formats = formats;
+        self.over = false;
+        self.of_statement = false;
+    }
+
+    /// Sets the formats of the values to the result formats of a Bind: none for text, one for all columns, or one for each column. Needed
+    /// after the description of a statement.
+    ///
+    /// # Errors
+    /// [`RowError::FormatCount`].
+    pub fn set_formats(&mut self, formats: &[FormatCode]) -> Result<(), RowError> {
+        let count = self.columns.len();
+        let columns = self.columns.iter_mut().map(|named| &mut named.column.format);
+        match formats {
+            [] => columns.for_each(|format| *format = FormatCode::Text),
+            [all] => columns.for_each(|format| *format = *all),
+            each if each.len() == count => {
+                columns.zip(each).for_each(|(format, given)| *format = *given);
+            }
+            _ => return Err(RowError::FormatCount { formats: formats.len(), columns: count }),
+        }
+        if self.formats == Formats::Unknown {
+            self.formats = Formats::Known;
+        }
+        Ok(())
+    }
+
+    /// Sets the type of a column, where its own is not built into PostgreSQL and so says nothing about the bytes: `oid::TEXT` for an enum or
+    /// an extension's text type, in binary.
+    ///
+    /// # Errors
+    /// [`RowError::NoColumn`].
+    pub fn set_type(&mut self, index: usize, type_oid: Oid) -> Result<(), RowError> {
+        let columns = self.columns.len();
+        let named = self.columns.get_mut(index).ok_or(RowError::NoColumn { index, columns })?;
+        named.column.type_oid = type_oid;
+        Ok(())
+    }
+
     /// Number of columns.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.columns.len()
     }
 
     /// Whether there are no columns.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.columns.is_empty()
     }
 
     /// The names in order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.0.iter().map(|(_, name)| &**name)
+        (0..self.columns.len()).map(|index| self.name(index).unwrap_or_default())
     }
 
-    /// Index of the first column with this name, counted from 0.
+    /// The name of the column at `index`, counted from 0.
+    pub fn name(&self, index: usize) -> Option<&str> {
+        let end = self.columns.get(index)?.end;
+        let start =
+            index.checked_sub(1).and_then(|before| self.columns.get(before)).map_or(0, |named| named.end);
+        self.names.get(start..end)
+    }
+
+    /// The index of the first column by this name, counted from 0.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.names().position(|column| column == name)
     }
 
-    /// The column at `index`, counted from 0.
+    /// Type and format of the column at `index`, counted from 0. In constant time.
     pub fn get(&self, index: usize) -> Option<Column> {
-        self.0.get(index).map(|(column, _)| *column)
+        self.columns.get(index).map(|named| named.column)
     }
 
-    /// The same columns with this format for each. Needed after describing a *statement*, which always reports text, when its
-    /// portal is bound with [`result_formats`](crate::BindBuilder::result_formats).
-    pub fn with_format(mut self, format: crate::FormatCode) -> Self {
-        self.0.iter_mut().for_each(|(column, _)| column.format = format);
-        self
-    }
-
-    /// Decodes a whole row into a tuple with one value for each column: `let (id, name): (i32, &str) =
-    /// columns.decode(&row)?`. See [the module](crate::value) for a whole example.
+    /// Checks that a row has as many values as there are columns. The values are not looked at.
     ///
     /// # Errors
-    /// When a value has another type or does not fit, the row is malformed, or the number of columns differs. The error names
-    /// the column.
-    pub fn decode<'a, R: FromRow<'a>>(&self, row: &DataRow<'a>) -> Result<R, ValueError> {
-        R::from_row(row, self)
-    }
-
-    /// Decodes the value of one column. Reads the values before it.
-    ///
-    /// # Errors
-    /// As [`decode`](Self::decode).
-    pub fn value<'a, T: FromValue<'a>>(&self, row: &DataRow<'a>, index: usize) -> Result<T, ValueError> {
-        self.read(index, row.values.iter().nth(index))
-    }
-
-    /// Decodes `value`, the value of the column at `index`.
+    /// [`RowError::Undescribed`] and [`RowError::Count`].
     #[inline]
-    fn read<'a, T: FromValue<'a>>(
-        &self,
-        index: usize,
-        value: Option<Result<Option<&'a [u8]>, DecodeError>>,
-    ) -> Result<T, ValueError> {
-        let (Some(column), Some(value)) = (self.get(index), value) else {
-            return Err(self.error(index, Mismatch::Missing));
-        };
-        value
-            .map_err(Mismatch::Row)
-            .and_then(|value| T::from_value(value, column))
-            .map_err(|mismatch| self.error(index, mismatch))
+    pub fn check(&self, row: &DataRow<'_>) -> Result<(), RowError> {
+        let values = row.values.len();
+        if values != self.columns.len() || self.over || self.formats == Formats::Undescribed {
+            return Err(self.unexpected(values));
+        }
+        Ok(())
     }
 
     #[cold]
-    fn error(&self, index: usize, mismatch: Mismatch) -> ValueError {
-        let (type_oid, name) =
-            self.0.get(index).map_or((0, "".into()), |(column, name)| (column.type_oid, name.clone()));
-        ValueError { index, name, type_oid, mismatch }
-    }
-}
-
-/// A value that cannot be decoded, and its column.
-#[derive(Debug)]
-pub struct ValueError {
-    /// The column, counted from 0.
-    pub index: usize,
-    /// The column's name; empty if the column does not exist.
-    pub name: Box<str>,
-    /// The column's type.
-    pub type_oid: crate::Oid,
-    /// The error.
-    pub mismatch: Mismatch,
-}
-
-impl fmt::Display for ValueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, name, type_oid, mismatch } = self;
-        write!(f, "column {index} {name:?}")?;
-        match oid::name(*type_oid) {
-            Some(type_name) => write!(f, " of type {type_name}: {mismatch}"),
-            None => write!(f, " of type {type_oid}: {mismatch}"),
+    fn unexpected(&self, values: usize) -> RowError {
+        if self.over || self.formats == Formats::Undescribed {
+            RowError::Undescribed { values }
+        } else {
+            RowError::Count { values, columns: self.columns.len() }
         }
     }
+
+    /// Reads a whole row, as a tuple of as many values as it has columns: `let (id, name): (i32, &str) =
+    /// columns.decode(&row)?`. See [the module](crate::value) for a whole example.
+    ///
+    /// # Errors
+    /// See [`RowError`].
+    pub fn decode<'a, R: FromRow<'a>>(&self, row: &DataRow<'a>) -> Result<R, RowError> {
+        R::from_row(row, self)
+    }
+
+    /// Reads the value of one column. Takes time in proportion to `index`: for many columns of one row use [`read`](Self::read).
+    ///
+    /// # Errors
+    /// See [`RowError`].
+    pub fn value<'a, T: FromValue<'a>>(&self, row: &DataRow<'a>, index: usize) -> Result<T, RowError> {
+        self.read(row)?.value(index)
+    }
+
+    /// Begins to read the values of a row one by one. In ascending order of columns, this walks the row once.
+    ///
+    /// # Errors
+    /// [`RowError::Undescribed`], [`RowError::Count`] and [`RowError::Formats`].
+    pub fn read<'a>(&self, row: &DataRow<'a>) -> Result<RowReader<'_, 'a>, RowError> {
+        self.check(row)?;
+        if self.formats == Formats::Unknown {
+            return Err(RowError::Formats);
+        }
+        Ok(RowReader { columns: self, values: row.values, rest: row.values.iter(), at: 0 })
+    }
+
+    #[cold]
+    fn error(&self, index: usize, mismatch: Mismatch) -> RowError {
+        let type_oid = self.get(index).map_or(0, |column| column.type_oid);
+        let name = self.name(index).unwrap_or_default().into();
+        RowError::Value(ValueError { index, name, type_oid, mismatch })
+    }
 }
 
-impl core::error::Error for ValueError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match &self.mismatch {
-            Mismatch::Row(error) => Some(error),
-            Mismatch::Other(error) => Some(&**error),
-            _ => None,
+/// The values of a row, one by one. See [`Columns::read`].
+#[derive(Clone, Debug)]
+pub struct RowReader<'c, 'a> {
+    columns: &'c Columns,
+    values: Values<'a>,
+    rest: ValuesIter<'a>,
+    /// Index of the first value of `rest`.
+    at: usize,
+}
+
+impl<'a> RowReader<'_, 'a> {
+    /// Reads the value of the column at `index`, counted from 0. Walks on from the value read before, or from the first value if
+    /// `index` is not after it.
+    ///
+    /// # Errors
+    /// [`RowError::NoColumn`], [`RowError::Damaged`] and [`RowError::Value`].
+    pub fn value<T: FromValue<'a>>(&mut self, index: usize) -> Result<T, RowError> {
+        if index < self.at {
+            (self.rest, self.at) = (self.values.iter(), 0);
+        }
+        let value = self.rest.nth(index - self.at);
+        self.at = index + 1;
+        self.columns.value_of(index, value)
+    }
+}
+
+impl Columns {
+    /// Reads `value`, which is that of the column at `index`.
+    #[inline]
+    fn value_of<'a, T: FromValue<'a>>(
+        &self,
+        index: usize,
+        value: Option<Result<Option<&'a [u8]>, DecodeError>>,
+    ) -> Result<T, RowError> {
+        match (self.get(index), value) {
+            (Some(column), Some(Ok(value))) => {
+                T::from_value(value, column).map_err(|mismatch| self.error(index, mismatch))
+            }
+            (Some(_), Some(Err(error))) => Err(RowError::Damaged(error)),
+            _ => Err(RowError::NoColumn { index, columns: self.columns.len() }),
         }
     }
 }
 
 /// A whole row: a tuple of up to 16 [`FromValue`]s.
 pub trait FromRow<'a>: Sized {
-    /// Decodes the row, column by column.
+    /// Reads the row, column by column.
     ///
     /// # Errors
     /// As [`Columns::decode`].
-    fn from_row(row: &DataRow<'a>, columns: &Columns) -> Result<Self, ValueError>;
+    fn from_row(row: &DataRow<'a>, columns: &Columns) -> Result<Self, RowError>;
 }
 
 macro_rules! tuples {
     ($(($($name:ident)+))*) => {
         $(impl<'a, $($name: FromValue<'a>),+> FromRow<'a> for ($($name,)+) {
-            fn from_row(row: &DataRow<'a>, columns: &Columns) -> Result<Self, ValueError> {
-                let mut values = row.values.iter();
+            fn from_row(row: &DataRow<'a>, columns: &Columns) -> Result<Self, RowError> {
+                let mut values = columns.read(row)?.rest;
+                let wanted = [$(stringify!($name)),+].len();
+                if columns.len() != wanted {
+                    return Err(RowError::Width { wanted, columns: columns.len() });
+                }
                 let mut index = 0;
                 let tuple = ($({
-                    let value = columns.read::<$name>(index, values.next())?;
+                    let value = columns.value_of::<$name>(index, values.next())?;
                     index += 1;
                     value
                 },)+);
+                // The iterator reports bytes after the last value.
                 match values.next() {
+                    Some(Err(error)) => Err(RowError::Damaged(error)),
+                    Some(Ok(_)) => Err(RowError::NoColumn { index, columns: index }),
                     None => Ok(tuple),
-                    Some(Err(error)) => Err(columns.error(index, Mismatch::Row(error))),
-                    Some(Ok(_)) => Err(columns.error(index, Mismatch::Surplus)),
                 }
             }
         })*
@@ -171,42 +363,181 @@ tuples! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::backend::FieldDescription;
-    use crate::{FormatCode, List, Values};
+    use crate::basic::oid;
+    use crate::codec::message::Decode;
+    use crate::message::backend::{
+        BindComplete, CommandComplete, FieldDescription, NoData, ParameterDescription,
+    };
     use alloc::string::ToString;
+    use alloc::vec;
+
+    fn field(name: &str, type_oid: Oid, format: FormatCode) -> FieldDescription<'_> {
+        FieldDescription { name: name.into(), type_oid, format, ..Default::default() }
+    }
 
     fn columns() -> Columns {
-        let id = FieldDescription {
-            name: "id".into(),
-            type_oid: oid::INT8,
-            format: FormatCode::Binary,
-            ..Default::default()
-        };
-        let name = FieldDescription { name: "name".into(), type_oid: oid::TEXT, ..Default::default() };
-        Columns::from(&RowDescription { fields: List::from(&[id, name]) })
+        let fields = [field("id", oid::INT8, FormatCode::Binary), field("name", oid::TEXT, FormatCode::Text)];
+        Columns::of_portal(&RowDescription { fields: List::from(&fields) })
     }
+
+    fn row<'a>(values: &'a [Option<&'a [u8]>]) -> DataRow<'a> {
+        DataRow { values: Values::from(values) }
+    }
+
+    const ONE: Option<&[u8]> = Some(b"\0\0\0\0\0\0\0\x01");
 
     #[test]
     fn an_error_names_the_column() {
         let values = [Some(&b"\0\0\x01\0\0\0\0\0"[..]), None];
-        let row = DataRow { values: Values::from(&values) };
-        let columns = columns();
+        let (row, columns) = (row(&values), columns());
         let error = columns.decode::<(i32, Option<&str>)>(&row).expect_err("2^40 is no i32");
-        assert_eq!(error.to_string(), "column 0 \"id\" of type int8: the value does not fit an i32");
-        let error = columns.decode::<(i64, &str)>(&row).expect_err("the value is NULL");
-        assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is NULL");
+        assert_eq!(error.to_string(), "column 0 \"id\" of type int8: it does not fit an i32");
+        let error = columns.decode::<(i64, &str)>(&row).expect_err("it is NULL");
+        assert_eq!(error.to_string(), "column 1 \"name\" of type text: it is NULL");
         assert_eq!(columns.decode::<(i64, Option<&str>)>(&row).expect("both fit"), (1 << 40, None));
         assert_eq!(columns.value::<i64>(&row, 0).expect("it fits"), 1 << 40);
+        assert_eq!(columns.names().collect::<Vec<_>>(), ["id", "name"]);
+        assert_eq!((columns.position("name"), columns.position("Name")), (Some(1), None));
     }
 
     #[test]
-    fn a_different_number_of_columns_is_an_error() {
-        let values = [Some(&b"\0\0\0\0\0\0\0\x01"[..]), Some(b"x")];
-        let row = DataRow { values: Values::from(&values) };
+    fn an_error_names_both_counts() {
+        let values = [ONE, Some(b"x"), None];
+        let said = |outcome: Result<(), RowError>| outcome.expect_err("the counts differ").to_string();
         let columns = columns();
-        assert_eq!(columns.decode::<(i64,)>(&row).expect_err("one is left").index, 1);
-        let error = columns.decode::<(i64, &str, &str)>(&row).expect_err("there are two");
-        assert!(matches!(error.mismatch, Mismatch::Missing));
-        assert!(columns.value::<i64>(&row, 9).is_err());
+        for (count, error) in [
+            (0, "the row has 0 values but the RowDescription has 2 columns"),
+            (1, "the row has 1 value but the RowDescription has 2 columns"),
+            (3, "the row has 3 values but the RowDescription has 2 columns"),
+        ] {
+            let row = row(&values[..count]);
+            assert_eq!(said(columns.check(&row)), error);
+            assert_eq!(said(columns.decode::<(i64, &str)>(&row).map(drop)), error);
+            assert_eq!(said(columns.value::<i64>(&row, 0).map(drop)), error);
+        }
+        let row = row(&values[..2]);
+        let narrow = columns.decode::<(i64,)>(&row).map(drop);
+        assert_eq!(said(narrow), "the row has 2 columns but the tuple has 1 member");
+        let wide = columns.decode::<(i64, &str, &str)>(&row).map(drop);
+        assert_eq!(said(wide), "the row has 2 columns but the tuple has 3 members");
+        let beyond = columns.value::<i64>(&row, 9).map(drop);
+        assert_eq!(said(beyond), "there is no column 9: the row has 2 columns");
+    }
+
+    #[test]
+    fn bytes_after_the_last_value_are_an_error() {
+        let row = DataRow::decode(b"\0\x02\0\0\0\x08\0\0\0\0\0\0\0\x01\0\0\0\x01xy").expect("not walked yet");
+        let error = columns().decode::<(i64, &str)>(&row).expect_err("one byte is left over");
+        assert!(matches!(error, RowError::Damaged(_)), "{error}");
+    }
+
+    #[test]
+    fn the_formats_of_a_statement_are_those_of_its_bind() {
+        let fields = [field("a", oid::INT4, FormatCode::Text), field("b", oid::INT4, FormatCode::Text)];
+        let description = RowDescription { fields: List::from(&fields) };
+        let values = [Some(&b"1234"[..]), Some(b"1234")];
+        let row = row(&values);
+        let read = |formats: &[FormatCode]| {
+            let columns = Columns::of_statement(&description, formats).expect("formats for two columns");
+            columns.decode::<(i32, i32)>(&row).expect("four bytes, or four digits")
+        };
+        use FormatCode::{Binary, Text};
+        assert_eq!(read(&[]), (1234, 1234));
+        assert_eq!(read(&[Binary]), (825_373_492, 825_373_492));
+        assert_eq!(read(&[Text, Binary]), (1234, 825_373_492));
+        let error = Columns::of_statement(&description, &[Text; 3]).expect_err("three formats");
+        let said = "3 result formats for 2 columns: expected none, one, or one for each column";
+        assert_eq!(error.to_string(), said);
+    }
+
+    /// Follows a description with one column of type int4 in text format, after a ParameterDescription or without.
+    fn described(of_statement: bool) -> Columns {
+        let mut columns = Columns::default();
+        if of_statement {
+            let parameters = ParameterDescription { types: List::EMPTY };
+            columns.follow(&Backend::ParameterDescription(parameters)).expect("no row");
+        }
+        let fields = [field("a", oid::INT4, FormatCode::Text)];
+        let description = RowDescription { fields: List::from(&fields) };
+        columns.follow(&Backend::RowDescription(description)).expect("no row");
+        columns
+    }
+
+    #[test]
+    fn formats_that_nobody_has_said_are_an_error() {
+        let values = [Some(&b"1234"[..])];
+        let row = row(&values);
+        let mut columns = described(true);
+        columns.follow(&Backend::BindComplete(BindComplete {})).expect("no row");
+        columns.follow(&Backend::DataRow(row)).expect("one value for one column");
+        assert!(matches!(columns.decode::<(i32,)>(&row), Err(RowError::Formats)));
+        assert!(matches!(columns.value::<&str>(&row, 0), Err(RowError::Formats)));
+        columns.set_formats(&[FormatCode::Binary]).expect("one format");
+        assert_eq!(columns.decode::<(i32,)>(&row).expect("four bytes"), (825_373_492,));
+        assert_eq!(described(false).decode::<(i32,)>(&row).expect("four digits"), (1234,));
+    }
+
+    #[test]
+    fn a_row_needs_a_description_of_its_own_result() {
+        let values = [Some(&b"1"[..])];
+        let row = Backend::DataRow(row(&values));
+        let undescribed = |columns: &mut Columns| {
+            let error = columns.follow(&row).expect_err("nothing describes the row");
+            assert_eq!(error.to_string(), "the row has 1 value but no RowDescription was received");
+        };
+        undescribed(&mut Columns::default());
+
+        let mut columns = described(false);
+        columns.follow(&row).expect("one value for one column");
+        columns
+            .follow(&Backend::CommandComplete(CommandComplete { tag: "SELECT 1".into() }))
+            .expect("no row");
+        undescribed(&mut columns);
+        // Another portal of the same statement.
+        columns.follow(&Backend::BindComplete(BindComplete {})).expect("no row");
+        columns.follow(&row).expect("one value for one column");
+
+        columns.follow(&Backend::NoData(NoData {})).expect("no row");
+        let error = columns.follow(&row).expect_err("no columns");
+        assert_eq!(error.to_string(), "the row has 1 value but the RowDescription has 0 columns");
+    }
+
+    #[test]
+    fn a_column_can_be_given_another_type() {
+        const ENUM: Oid = 16_384;
+        let fields = [field("mood", ENUM, FormatCode::Binary)];
+        let mut columns = Columns::of_portal(&RowDescription { fields: List::from(&fields) });
+        let values = [Some(&b"happy"[..])];
+        let row = row(&values);
+        let error = columns.decode::<(&str,)>(&row).expect_err("the type is not known");
+        assert_eq!(error.to_string(), "column 0 \"mood\" of type 16384: it is not a string");
+        columns.set_type(0, oid::TEXT).expect("there is a column 0");
+        assert_eq!(columns.decode::<(&str,)>(&row).expect("text"), ("happy",));
+        assert!(matches!(columns.set_type(1, oid::TEXT), Err(RowError::NoColumn { index: 1, columns: 1 })));
+    }
+
+    /// Were each value looked for from the start of its row, this would take many minutes.
+    #[test]
+    fn the_most_columns_there_can_be_are_read_in_one_walk() {
+        const MOST: usize = u16::MAX as usize;
+        let fields = vec![field("n", oid::INT4, FormatCode::Text); MOST];
+        let columns = Columns::of_portal(&RowDescription { fields: List::from(&fields[..]) });
+        let values = vec![Some(&b"7"[..]); MOST];
+        let mut body = Vec::from([0xff, 0xff]);
+        body.extend_from_slice(&b"\0\0\0\x017".repeat(MOST));
+        let wire = DataRow::decode(&body).expect("a row");
+        for row in [row(&values), wire] {
+            for _ in 0..4 {
+                let mut reader = columns.read(&row).expect("as many values as columns");
+                let sum: usize =
+                    (0..MOST).map(|index| reader.value::<i32>(index).expect("a number") as usize).sum();
+                assert_eq!(sum, 7 * MOST);
+            }
+        }
+        let mut reader = columns.read(&wire).expect("as many values as columns");
+        for index in [9, 3, 3, MOST - 1, 0] {
+            assert_eq!(reader.value::<i32>(index).expect("a number"), 7);
+        }
+        assert!((0..MOST).all(|index| columns.get(index).is_some() && columns.name(index) == Some("n")));
     }
 }

@@ -1,4 +1,4 @@
-//! Decoding of the built-in types, in both formats.
+//! The built-in types, out of both formats.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,9 +8,9 @@ use crate::basic::enums::FormatCode;
 use crate::basic::oid;
 use crate::basic::oid::Oid;
 
-/// The bytes of a value, and whether they are text. An error unless the column has one of these types.
+/// The bytes of a value of one of these types, and whether they are text.
 ///
-/// A column with unknown type (0) is accepted, and so is `unknown`, the type of an untyped literal.
+/// A column whose type is not known passes. So does `unknown`, the type of a bare literal, which is text in either format.
 fn of<'a>(
     value: Option<&'a [u8]>,
     column: Column,
@@ -23,7 +23,7 @@ fn of<'a>(
     }
     match column.format {
         FormatCode::Text => Ok((bytes, true)),
-        FormatCode::Binary => Ok((bytes, false)),
+        FormatCode::Binary => Ok((bytes, column.type_oid == oid::UNKNOWN)),
         FormatCode::Other(_) => Err(Mismatch::Type { wanted }),
     }
 }
@@ -32,31 +32,71 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
     core::str::from_utf8(bytes).map_err(|_| Mismatch::Utf8)
 }
 
-/// A value of any integer type, as an `i64`.
-fn integer(value: Option<&[u8]>, column: Column, wanted: &'static str) -> Result<i64, Mismatch> {
-    let (bytes, is_text) = of(value, column, &[oid::INT4, oid::INT8, oid::INT2, oid::OID], wanted)?;
+/// The types that are numbers in both formats. The frequent ones are first.
+const NUMBERS: &[Oid] =
+    &[oid::INT4, oid::INT8, oid::INT2, oid::OID, oid::XID, oid::CID, oid::XID8, oid::PG_LSN];
+
+/// The types that are an `oid` in binary and, if the object exists, its name in text.
+///
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/datatype-oid.html)
+const OBJECTS: &[Oid] = &[
+    oid::REGCLASS,
+    oid::REGTYPE,
+    oid::REGPROC,
+    oid::REGPROCEDURE,
+    oid::REGOPER,
+    oid::REGOPERATOR,
+    oid::REGNAMESPACE,
+    oid::REGROLE,
+    oid::REGCONFIG,
+    oid::REGDICTIONARY,
+    oid::REGCOLLATION,
+];
+
+/// Any of the integer types, as the smallest type that holds all of them.
+fn integer(value: Option<&[u8]>, column: Column, wanted: &'static str) -> Result<i128, Mismatch> {
+    let types = if OBJECTS.contains(&column.type_oid) { OBJECTS } else { NUMBERS };
+    let (bytes, is_text) = of(value, column, types, wanted)?;
     if is_text {
-        let text = utf8(bytes)?;
-        return text.parse().map_err(|error: core::num::ParseIntError| match error.kind() {
-            core::num::IntErrorKind::PosOverflow | core::num::IntErrorKind::NegOverflow => {
-                Mismatch::Range { wanted }
-            }
-            _ => Mismatch::Malformed,
-        });
+        return text_integer(bytes, column.type_oid, wanted);
     }
-    let length = match column.type_oid {
-        oid::INT2 => 2,
-        oid::INT4 | oid::OID => 4,
-        oid::INT8 => 8,
-        _ => bytes.len(),
-    };
-    match *bytes {
-        [a, b] if length == 2 => Ok(i16::from_be_bytes([a, b]).into()),
-        [a, b, c, d] if column.type_oid == oid::OID => Ok(u32::from_be_bytes([a, b, c, d]).into()),
-        [a, b, c, d] if length == 4 => Ok(i32::from_be_bytes([a, b, c, d]).into()),
-        _ if length == 8 => bytes.try_into().map(i64::from_be_bytes).map_err(|_| Mismatch::Malformed),
+    let signed = |bytes| i128::from(i64::from_be_bytes(bytes));
+    match (column.type_oid, bytes) {
+        (oid::INT4, &[a, b, c, d]) => Ok(i32::from_be_bytes([a, b, c, d]).into()),
+        (oid::INT8, _) => bytes.try_into().map(signed).map_err(|_| Mismatch::Malformed),
+        (oid::INT2, &[a, b]) => Ok(i16::from_be_bytes([a, b]).into()),
+        (oid::INT2 | oid::INT4, _) => Err(Mismatch::Malformed),
+        (oid::XID8 | oid::PG_LSN, _) => {
+            bytes.try_into().map(|bytes| u64::from_be_bytes(bytes).into()).map_err(|_| Mismatch::Malformed)
+        }
+        // Without a type, the length decides.
+        (0, &[a, b]) => Ok(i16::from_be_bytes([a, b]).into()),
+        (0, &[a, b, c, d]) => Ok(i32::from_be_bytes([a, b, c, d]).into()),
+        (0, _) => bytes.try_into().map(signed).map_err(|_| Mismatch::Malformed),
+        (_, &[a, b, c, d]) => Ok(u32::from_be_bytes([a, b, c, d]).into()),
         _ => Err(Mismatch::Malformed),
     }
+}
+
+fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i128, Mismatch> {
+    use core::num::IntErrorKind::{NegOverflow, PosOverflow};
+    let text = utf8(bytes)?;
+    if type_oid == oid::PG_LSN {
+        // The halves of the number, in hexadecimal: `16/B374D848`.
+        let half = |digits: &str| match digits.as_bytes() {
+            [b'0'..=b'9' | b'A'..=b'F' | b'a'..=b'f', ..] => u32::from_str_radix(digits, 16).ok(),
+            _ => None,
+        };
+        let halves = text.split_once('/').and_then(|(high, low)| Some((half(high)?, half(low)?)));
+        let (high, low) = halves.ok_or(Mismatch::Malformed)?;
+        return Ok(i128::from(u64::from(high) << 32 | u64::from(low)));
+    }
+    text.parse().map_err(|error: core::num::ParseIntError| match error.kind() {
+        PosOverflow | NegOverflow => Mismatch::Range { wanted },
+        // The name of an object is no number.
+        _ if OBJECTS.contains(&type_oid) => Mismatch::Type { wanted },
+        _ => Mismatch::Malformed,
+    })
 }
 
 macro_rules! integers {
@@ -76,12 +116,15 @@ integers! {
     i32, "an i32";
     i64, "an i64";
     u32, "a u32";
+    u64, "a u64";
 }
 
 impl<'a> FromValue<'a> for f64 {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let (bytes, is_text) = of(value, column, &[oid::FLOAT8, oid::FLOAT4], "an f64")?;
         match *bytes {
+            // By way of f32, so that 0.1 is the same number as in binary.
+            _ if is_text && column.type_oid == oid::FLOAT4 => f32::from_value(value, column).map(Self::from),
             _ if is_text => utf8(bytes)?.parse().map_err(|_| Mismatch::Malformed),
             [a, b, c, d] if column.type_oid != oid::FLOAT8 => Ok(f32::from_be_bytes([a, b, c, d]).into()),
             _ if column.type_oid != oid::FLOAT4 => {
@@ -113,14 +156,40 @@ impl<'a> FromValue<'a> for bool {
 }
 
 /// The types whose binary form is their text.
-const TEXTS: &[Oid] = &[oid::TEXT, oid::VARCHAR, oid::NAME, oid::BPCHAR, oid::JSON, oid::XML];
+const TEXTS: &[Oid] = &[
+    oid::TEXT,
+    oid::VARCHAR,
+    oid::NAME,
+    oid::BPCHAR,
+    oid::JSON,
+    oid::XML,
+    oid::CSTRING,
+    oid::REFCURSOR,
+    // No bytes.
+    oid::VOID,
+];
+
+/// The version in front of the text that is the binary form of `jsonb` and `jsonpath`.
+const VERSION: u8 = 1;
 
 impl<'a> FromValue<'a> for &'a str {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
-        match column.format {
-            // Any type is accepted in its text form.
-            FormatCode::Text => utf8(value.ok_or(Mismatch::Null)?),
-            _ => utf8(of(value, column, TEXTS, "a string")?.0),
+        const WANTED: &str = "a string";
+        let bytes = value.ok_or(Mismatch::Null)?;
+        match (column.format, column.type_oid) {
+            // Every type has a text form.
+            (FormatCode::Text, _) => utf8(bytes),
+            (FormatCode::Binary, oid::JSONB | oid::JSONPATH) => match bytes {
+                [VERSION, text @ ..] => utf8(text),
+                _ => Err(Mismatch::Malformed),
+            },
+            // One byte, of which 0 is written as an empty string.
+            (FormatCode::Binary, oid::CHAR) => match bytes {
+                [0] => Ok(""),
+                [_] => utf8(bytes),
+                _ => Err(Mismatch::Malformed),
+            },
+            _ => utf8(of(value, column, TEXTS, WANTED)?.0),
         }
     }
 }
@@ -135,10 +204,8 @@ impl<'a> FromValue<'a> for &'a [u8] {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match of(value, column, &[oid::BYTEA], "a byte slice")? {
             (bytes, false) => Ok(bytes),
-            // The text form is hexadecimal: decoding it needs a `Vec`.
-            (_, true) => {
-                Err(Mismatch::Type { wanted: "a byte slice, because its format is text: request a Vec<u8>" })
-            }
+            // Text is hexadecimal, which has to be undone: that takes a `Vec`.
+            (_, true) => Err(Mismatch::Type { wanted: "a byte slice in text format; a Vec<u8> is" }),
         }
     }
 }
@@ -179,7 +246,7 @@ mod tests {
         Column { type_oid, format }
     }
 
-    /// Encodes a value and decodes it again, in both formats.
+    /// A value goes out and comes back, in both formats.
     #[track_caller]
     fn both_ways<T>(type_oid: Oid, value: T, binary: &[u8], text: &str)
     where
@@ -208,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_encoded_and_decoded_in_both_formats() {
+    fn every_type_goes_both_ways_in_both_formats() {
         both_ways(oid::BOOL, true, b"\x01", "t");
         both_ways(oid::BOOL, false, b"\0", "f");
         both_ways(oid::INT2, -2i16, b"\xff\xfe", "-2");
@@ -229,19 +296,19 @@ mod tests {
     }
 
     #[test]
-    fn infinities_and_nan_are_encoded_and_decoded_as_text() {
+    fn infinities_and_nan_go_both_ways_as_text() {
         for (value, text) in [(f64::INFINITY, "inf"), (f64::NEG_INFINITY, "-inf"), (f64::NAN, "NaN")] {
             assert_eq!(AsText::from(value).as_str(), text);
         }
         let text = column(oid::FLOAT8, FormatCode::Text);
-        // The text form of PostgreSQL.
+        // As PostgreSQL writes them.
         assert_eq!(f64::from_value(Some(b"Infinity"), text).expect("a float"), f64::INFINITY);
         assert_eq!(f64::from_value(Some(b"-Infinity"), text).expect("a float"), f64::NEG_INFINITY);
         assert!(f64::from_value(Some(b"NaN"), text).expect("a float").is_nan());
     }
 
     #[test]
-    fn a_number_is_widened_but_never_truncated() {
+    fn a_number_is_read_wider_but_not_cut() {
         let int8 = column(oid::INT8, FormatCode::Binary);
         let big = (1i64 << 40).to_be_bytes();
         assert!(matches!(i32::from_value(Some(&big), int8), Err(Mismatch::Range { wanted: "an i32" })));
@@ -276,7 +343,73 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_unknown_type_is_decoded_by_its_length() {
+    fn a_float4_is_the_same_number_in_both_formats() {
+        let binary = f64::from_value(Some(&0.1f32.to_be_bytes()), column(oid::FLOAT4, FormatCode::Binary));
+        let text = f64::from_value(Some(b"0.1"), column(oid::FLOAT4, FormatCode::Text));
+        assert_eq!(text.expect("a number").to_bits(), binary.expect("a number").to_bits());
+        let wide = f64::from_value(Some(b"0.1"), column(oid::FLOAT8, FormatCode::Text));
+        assert_eq!(wide.expect("a number").to_bits(), 0.1f64.to_bits());
+    }
+
+    #[test]
+    fn numbers_that_a_server_shows_of_itself_are_numbers_in_both_formats() {
+        let reads = |type_oid, binary: &[u8], text: &str, number: u64| {
+            for (format, bytes) in [(FormatCode::Binary, binary), (FormatCode::Text, text.as_bytes())] {
+                let read = u64::from_value(Some(bytes), column(type_oid, format));
+                assert_eq!(read.expect("a number"), number, "{text} {format:?}");
+            }
+        };
+        reads(oid::XID, b"\xff\xff\xff\xff", "4294967295", 0xffff_ffff);
+        reads(oid::CID, b"\0\0\0\x7b", "123", 123);
+        reads(oid::XID8, &u64::MAX.to_be_bytes(), "18446744073709551615", u64::MAX);
+        reads(oid::PG_LSN, b"\0\0\0\x16\xb3\x74\xd8\x48", "16/B374D848", 0x16_b374_d848);
+        // A number is the text of an object that does not exist.
+        reads(oid::REGCLASS, b"\0\0\x04\xeb", "1259", 1259);
+        let lsn = |text: &[u8]| i64::from_value(Some(text), column(oid::PG_LSN, FormatCode::Text));
+        assert_eq!(lsn(b"0/0").expect("a position"), 0);
+        assert!(matches!(lsn(b"FFFFFFFF/FFFFFFFF"), Err(Mismatch::Range { wanted: "an i64" })));
+        for wrong in [&b""[..], b"/", b"1", b"1/", b"/1", b"1/2/3", b"+1/2", b"-1/2", b"100000000/0", b"g/0"]
+        {
+            assert!(matches!(lsn(wrong), Err(Mismatch::Malformed)), "{wrong:?}");
+        }
+        let class = |bytes, format| u32::from_value(Some(bytes), column(oid::REGCLASS, format));
+        assert!(matches!(class(b"pg_class", FormatCode::Text), Err(Mismatch::Type { wanted: "a u32" })));
+        assert!(matches!(class(b"\0\0\0", FormatCode::Binary), Err(Mismatch::Malformed)));
+        for type_oid in OBJECTS {
+            let read = u32::from_value(Some(b"\0\0\0\x0a"), column(*type_oid, FormatCode::Binary));
+            assert_eq!(read.expect("an oid"), 10, "{type_oid}");
+        }
+    }
+
+    #[test]
+    fn types_whose_binary_form_is_text_are_strings() {
+        let read = |type_oid, bytes| <&str>::from_value(Some(bytes), column(type_oid, FormatCode::Binary));
+        for (type_oid, bytes, text) in [
+            (oid::CHAR, &b"r"[..], "r"),
+            (oid::CHAR, b"\0", ""),
+            (oid::REFCURSOR, b"c1", "c1"),
+            (oid::CSTRING, b"x", "x"),
+            (oid::VOID, b"", ""),
+            (oid::UNKNOWN, b"1234", "1234"),
+            (oid::JSON, b"{}", "{}"),
+            (oid::JSONB, b"\x01{}", "{}"),
+            (oid::JSONPATH, b"\x01$", "$"),
+        ] {
+            assert_eq!(read(type_oid, bytes).expect("text"), text, "{type_oid}");
+        }
+        for (type_oid, bytes) in
+            [(oid::CHAR, &b""[..]), (oid::CHAR, b"ab"), (oid::JSONB, b"{}"), (oid::JSONB, b"")]
+        {
+            assert!(matches!(read(type_oid, bytes), Err(Mismatch::Malformed)), "{type_oid} {bytes:?}");
+        }
+        assert!(matches!(read(oid::CHAR, b"\xff"), Err(Mismatch::Utf8)));
+        // The type of a bare literal is text in either format.
+        let literal = i32::from_value(Some(b"1234"), column(oid::UNKNOWN, FormatCode::Binary));
+        assert_eq!(literal.expect("a number"), 1234);
+    }
+
+    #[test]
+    fn a_type_that_is_not_known_is_judged_by_its_length() {
         let unknown = column(0, FormatCode::Binary);
         assert_eq!(i64::from_value(Some(b"\0\x01"), unknown).expect("two bytes"), 1);
         assert_eq!(i64::from_value(Some(b"\0\0\0\0\0\0\0\x01"), unknown).expect("eight bytes"), 1);

@@ -5,9 +5,19 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::user::User;
-use super::{Major, V18, fetch};
 use crate::process;
+use crate::servers::debian::install;
+use crate::servers::fetch;
+use crate::servers::user::{User, open_to_all};
+
+/// PostgreSQL's major version.
+pub(crate) type Major = u8;
+
+/// The oldest server the tests run against.
+pub(crate) const V15: Major = 15;
+
+/// The newest one: protocol 3.2, direct TLS.
+pub(crate) const V18: Major = 18;
 
 /// The programs of one PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +75,7 @@ impl Binaries {
         process::succeed(
             Command::new("cp").arg("-R").arg("--preserve=mode,links").arg(&self.prefix).arg(&prefix),
         )?;
-        super::open_to_all(&prefix)?;
+        open_to_all(&prefix)?;
         Ok(Self { prefix, ..self })
     }
 
@@ -89,23 +99,6 @@ fn debian(major: Major) -> PathBuf {
 fn version_of(printed: &str) -> Option<Major> {
     let number = printed.strip_prefix("postgres (PostgreSQL) ")?;
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// Installs Debian packages when we may, and otherwise says how to.
-pub(crate) fn install(packages: &str) -> Result<()> {
-    let apt_get = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        command
-    };
-    if !rustix::process::getuid().is_root() || process::read(&mut apt_get(&["--version"])).is_err() {
-        bail!("install it with `sudo apt-get update && sudo apt-get install -y {packages}`");
-    }
-    eprintln!("xtask: installing {packages}");
-    // Kept quiet, and shown when it fails: hundreds of lines that say nothing about this project.
-    process::read(&mut apt_get(&["-qq", "update"]))?;
-    process::read(apt_get(&["-qq", "install", "-y"]).args(packages.split(' ')))?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,13 +6,12 @@ use std::process::Command;
 
 use anyhow::{Result, bail, ensure};
 
-use super::Major;
-use super::binaries::Binaries;
-use super::certificates::Certificates;
-use super::daemon::{self, Kind, Serve};
-use super::hba::{self, ADMIN};
-use super::user::User;
 use crate::process;
+use crate::servers::binaries::{Binaries, Major};
+use crate::servers::certificates::Certificates;
+use crate::servers::daemon::{self, Kind, Serve};
+use crate::servers::hba::{self, ADMIN};
+use crate::servers::user::{User, open_to_all};
 
 /// A data directory that a server can be started in.
 #[derive(Debug)]
@@ -25,11 +24,11 @@ pub(crate) struct Cluster {
     pub(crate) user: User,
     /// The directory for the socket, the log and [`Self::data`].
     pub(crate) dir: PathBuf,
-    /// Variables that only this server needs.
+    /// Environment variables of this server only.
     environment: Vec<(&'static str, String)>,
 }
 
-/// What one server has for tests and another has not.
+/// A method that only one version of the server supports, with its settings.
 #[derive(Debug)]
 pub(super) struct Special {
     /// A method of `pg_hba.conf`.
@@ -51,7 +50,7 @@ impl Cluster {
     ) -> Result<Self> {
         let dir = home.join(major.to_string());
         fs::create_dir(&dir)?;
-        super::open_to_all(&dir)?;
+        open_to_all(&dir)?;
         user.own(&dir)?;
         let method = special.as_ref().map(|special| special.method);
         let (added, environment) =
@@ -70,7 +69,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A copy beside it, which has a server of its own. Precondition: none runs in it yet.
+    /// Copies the directory for a second server. Precondition: no server has been started in this directory.
     pub(super) fn spare(&self) -> Result<Self> {
         let mut name = self.dir.file_name().unwrap_or_default().to_owned();
         name.push("-spare");
@@ -141,8 +140,9 @@ impl Serve for Cluster {
 /// one it tests.
 const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0postgres\0\0";
 
-/// What is added to the settings of `initdb`. The port and the socket's directory come by command line: the port may turn out
-/// to be taken, and a copy has another directory.
+/// Settings added to those of `initdb`.
+///
+/// The port and the socket directory are on the command line: a port in use is replaced, and a copy has another directory.
 const CONFIGURATION: &str = "
 # Reached from this machine only.
 listen_addresses = '127.0.0.1'

@@ -16,34 +16,34 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{interrupt, process};
 
-/// How long a daemon may take to answer; each takes a tenth of a second on an idle machine.
+/// Time limit for a daemon's first answer; each needs a tenth of a second on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How many ports are tried: another process may take one between our look and the daemon's.
+/// Number of ports tried: another process may take a port between our check and the daemon's `bind`.
 const TRIES: usize = 5;
 
-/// How long each signal may take to stop a daemon.
+/// Time limit for each signal to stop a daemon.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A kind of daemon, as it is found and stopped by a process that did not start it.
+/// A kind of daemon: the facts by which a process that did not start a daemon finds and stops the daemon.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// The file, below the daemon's own directory, whose first line is its process number.
     pid_file: &'static str,
     /// A path below the same directory that is one of its arguments.
     argument: &'static str,
-    /// The signal that ends it at once and in order.
+    /// The signal for an orderly and immediate shutdown.
     signal: Signal,
 }
 
-/// `postgres`: ends its sessions, and writes what it has to.
+/// `postgres`. SIGINT is its fast shutdown: sessions end, a checkpoint is written.
 pub(super) const POSTGRES: Kind =
     Kind { pid_file: "data/postmaster.pid", argument: "data", signal: Signal::INT };
 
 /// `krb5kdc`.
 pub(super) const KDC: Kind = Kind { pid_file: "krb5kdc.pid", argument: "krb5kdc.pid", signal: Signal::TERM };
 
-/// `pgbouncer`, which at SIGINT would wait for its clients.
+/// `pgbouncer`. Not SIGINT, at which PgBouncer waits for its clients.
 pub(super) const PGBOUNCER: Kind =
     Kind { pid_file: "pgbouncer.pid", argument: "pgbouncer.ini", signal: Signal::TERM };
 
@@ -55,27 +55,27 @@ impl Kind {
         self.pid_file
     }
 
-    /// The signals that stop it, each sent when the one before has not within [`GRACE`].
+    /// The signals that stop this kind, each sent when the daemon outlives the previous signal by [`GRACE`].
     fn signals(&self) -> [Signal; 3] {
         [self.signal, Signal::QUIT, Signal::KILL]
     }
 }
 
-/// What can be started as a [`Daemon`]: its files are made, and lie in one directory.
+/// A program that can be started as a [`Daemon`]. Precondition: its files exist, in one directory.
 pub(super) trait Serve: Debug {
-    /// How it is found and stopped.
+    /// The program's kind.
     const KIND: Kind;
 
-    /// Its name in messages.
+    /// The program's name in messages.
     fn name(&self) -> String;
 
-    /// The file that both of its outputs go to.
+    /// The file for standard output and standard error.
     fn log(&self) -> PathBuf;
 
-    /// The command that serves on this port, in the foreground.
+    /// The command that serves on this port and stays in the foreground.
     fn command(&self, port: u16) -> Result<Command>;
 
-    /// Does it serve on this port already?
+    /// Does the program serve on this port already?
     fn answers(&self, port: u16) -> bool;
 }
 
@@ -89,23 +89,23 @@ pub(super) struct Daemon<S: Serve> {
 }
 
 impl<S: Serve> Daemon<S> {
-    /// Starts it, without waiting for it.
+    /// Starts the program without waiting until it serves.
     pub(super) fn start(of: S) -> Result<Self> {
         let (port, child) = spawn(&of)?;
         Ok(Self { of, port, child, tries: 1 })
     }
 
-    /// What was started.
+    /// The program that was started.
     pub(super) fn of(&self) -> &S {
         &self.of
     }
 
-    /// Where it listens.
+    /// The address and port that the daemon listens on.
     pub(super) fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
-    /// Waits until it serves.
+    /// Waits until the daemon serves.
     pub(super) fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !self.of.answers(self.port) {
@@ -127,7 +127,7 @@ impl<S: Serve> Daemon<S> {
         Ok(())
     }
 
-    /// An error when it has ended.
+    /// Returns an error when the daemon has ended.
     pub(super) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -137,14 +137,14 @@ impl<S: Serve> Daemon<S> {
         }
     }
 
-    /// Asks it to stop, so that several can do so at once; dropping this waits.
+    /// Sends the first signal only, so that several daemons stop at the same time; dropping this value waits.
     pub(super) fn ask_to_stop(&mut self) {
         if !self.ended() {
             self.signal(S::KIND.signal);
         }
     }
 
-    /// The end of its log, for an error.
+    /// The last lines of the log, for an error text.
     fn last_words(&self) -> String {
         let log = fs::read(self.of.log()).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -152,12 +152,12 @@ impl<S: Serve> Daemon<S> {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
-    /// Has it ended?
+    /// Has the daemon ended?
     fn ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Signals the daemon, which has not [`ended`](Self::ended): from then on its number may be another process's.
+    /// Signals the daemon. Precondition: it has not [`ended`](Self::ended); after that its number may be another process's.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = process::pid(&self.child) {
             let _ = kill_process(pid, signal);
@@ -184,12 +184,12 @@ impl<S: Serve> Drop for Daemon<S> {
     }
 }
 
-/// Starts it on a port that is free right now.
+/// Starts the program on a port that is free at this moment.
 fn spawn(of: &impl Serve) -> Result<(u16, Child)> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let log = File::create(of.log())?;
     let mut command = of.command(port)?;
-    // A group of its own: Ctrl-C is for us, and we stop the daemon when we are done with it.
+    // A process group of its own: Ctrl-C must reach this process only, which then stops the daemon.
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
     let child = command.spawn().with_context(|| format!("cannot start {}", of.name()))?;
     Ok((port, child))
@@ -197,7 +197,7 @@ fn spawn(of: &impl Serve) -> Result<(u16, Child)> {
 
 /// Does a start-up over the PostgreSQL protocol succeed? `startup` is the whole message, and the role must be trusted.
 ///
-/// By Unix socket, which nobody else can have taken, unlike the port.
+/// The socket is a Unix socket: no other process can have taken it, unlike the port.
 pub(super) fn lets_in(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
     let greet = || -> io::Result<u8> {
         let mut stream = UnixStream::connect(socket_dir.join(format!(".s.PGSQL.{port}")))?;
@@ -208,21 +208,21 @@ pub(super) fn lets_in(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
         stream.write_all(TERMINATE)?;
         Ok(tag[0])
     };
-    // While it starts it answers too, but with an error.
+    // A server that is still starting answers with an error.
     matches!(greet(), Ok(b'R'))
 }
 
-/// Terminate, so that the server's log has no word of a lost client.
+/// Terminate. Without it the server logs a lost client.
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
-/// Stops every daemon that runs in a directory, whoever started it.
+/// Stops every daemon of a directory, including daemons that another process started.
 pub(super) fn stop_in(dir: &Path) {
     for kind in KINDS {
         let argument = dir.join(kind.argument);
         let pid_file = fs::read_to_string(dir.join(kind.pid_file)).unwrap_or_default();
         let Some(pid) = first_number(&pid_file) else { continue };
         for signal in kind.signals() {
-            // Asked each time: the number may have become another process's.
+            // Checked before each signal: the number may have become another process's.
             if !runs_with(pid, &argument) {
                 break;
             }
@@ -286,7 +286,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("data")).expect("a directory");
         for kind in KINDS {
-            // Our own number: were it believed, this test would end here.
+            // Our own number: a wrong signal would end this test.
             fs::write(dir.path().join(kind.pid_file), format!("{}\n", std::process::id())).expect("a file");
         }
         stop_in(dir.path());

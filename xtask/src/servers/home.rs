@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::daemon;
 use crate::process;
+use crate::servers::daemon;
+use crate::servers::user::open_to_all;
 
 /// What the name of every such directory begins with. Then follow its [`Owner`] and a random part.
 const PREFIX: &str = "pg-xtask-";
@@ -33,7 +34,7 @@ impl Home {
         let owner = Owner::ourselves()?;
         let prefix = format!("{PREFIX}{}-{}-", owner.pid, owner.started);
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir()?;
-        super::open_to_all(dir.path())?;
+        open_to_all(dir.path())?;
         // Not by path: `cargo test` may have built another xtask in our place.
         let mut watcher = Command::new("/proc/self/exe");
         watcher.arg("watch").arg(dir.path()).current_dir("/");

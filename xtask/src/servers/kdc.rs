@@ -11,7 +11,7 @@
 //! | `PG_KRB5_CCACHE_SOMEBODY` | credential cache of `somebody` |
 //! | `PG_KRB5_SERVER_KEYTAB` | key table of `postgres/localhost`, which only the servers' user may read |
 //!
-//! `KRB5_CONFIG` and `KRB5CCNAME` themselves are not set: with both, libpq encrypts by GSSAPI whatever it can.
+//! `KRB5_CONFIG` and `KRB5CCNAME` themselves are not set: with both, libpq asks every server on TCP for GSSAPI encryption.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -20,10 +20,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::daemon::{self, Daemon, Kind, Serve};
-use super::debian::Programs;
-use super::user::User;
 use crate::process;
+use crate::servers::daemon::{self, Daemon, Kind, Serve};
+use crate::servers::debian::Programs;
+use crate::servers::user::{User, open_to_all};
 
 /// The realm. `.test` is reserved for tests (RFC 6761).
 pub(super) const REALM: &str = "XTASK.TEST";
@@ -31,19 +31,19 @@ pub(super) const REALM: &str = "XTASK.TEST";
 /// The password of `gss` and `somebody`.
 const PASSWORD: &str = "gss-secret";
 
-/// A realm, made but not served.
+/// A realm: its files, without a running KDC.
 #[derive(Debug)]
 pub(super) struct Kdc {
     programs: Programs,
     user: User,
-    /// The directory of what only the KDC and PostgreSQL may see; it belongs to their user.
+    /// The directory of the database and the key table; it belongs to the servers' user.
     dir: PathBuf,
-    /// The directory of what a client sees.
+    /// The directory of the files for clients; it belongs to us.
     clients: PathBuf,
 }
 
 impl Kdc {
-    /// Finds the programs, getting them where that takes no choice of the user's.
+    /// Finds or downloads the programs.
     pub(super) fn programs() -> Result<Programs> {
         Programs::find(
             &["krb5kdc", "kdb5_util", "kadmin.local", "kinit"],
@@ -58,7 +58,7 @@ impl Kdc {
         let (dir, clients) = (home.join("kdc"), home.join("kerberos"));
         for dir in [&dir, &clients] {
             fs::create_dir(dir)?;
-            super::open_to_all(dir)?;
+            open_to_all(dir)?;
         }
         user.own(&dir)?;
         let kdc = Self { programs, user: *user, dir, clients };
@@ -79,7 +79,7 @@ impl Kdc {
         );
         let mut kadmin = self.program("kadmin.local");
         let output = process::capture(kadmin.args(["-r", REALM]), &requests)?;
-        // It ends with success whatever became of a request.
+        // kadmin.local ends with success even when a request fails.
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success() && keytab.exists(), "cannot make the principals: {said}");
         Ok(())
@@ -132,7 +132,7 @@ kdc = STDERR
         write(&self.dir.join("kdc.conf"), &server)
     }
 
-    /// One of the programs, as the servers' user.
+    /// The command for one of the programs, run as the servers' user.
     fn program(&self, name: &str) -> Command {
         let mut command = self.programs.command(name);
         command.env("KRB5_CONFIG", self.clients.join("krb5.conf"));
@@ -152,7 +152,7 @@ pub(super) fn configuration(home: &Path) -> String {
     format!("\nkrb_server_keyfile = 'FILE:{}'\n", keytab(&home.join("kdc")).display())
 }
 
-/// The environment of a server with GSSAPI: nothing of the system's realm, and no file outside the run's directory.
+/// The environment of a server with GSSAPI. It replaces the system's realm, and keeps the replay cache in the run's directory.
 pub(super) fn server_environment(home: &Path) -> [(&'static str, String); 2] {
     [
         ("KRB5_CONFIG", home.join("kerberos/krb5.conf").display().to_string()),
@@ -184,10 +184,10 @@ impl Serve for Kdc {
 }
 
 impl Daemon<Kdc> {
-    /// Gets the tickets of clients. Precondition: it serves.
+    /// Gets the tickets of clients. Precondition: the KDC serves.
     pub(super) fn get_tickets(&self) -> Result<()> {
         for (principal, cache) in [("gss", "gss.ccache"), ("somebody", "somebody.ccache")] {
-            // As ourselves, so that the cache is ours.
+            // Run as ourselves, so that the credential cache belongs to us.
             let mut kinit = self.of().programs.command("kinit");
             kinit.env("KRB5_CONFIG", self.of().clients.join("krb5.conf"));
             kinit.arg("-c").arg(self.of().clients.join(cache)).arg(principal);
@@ -203,7 +203,7 @@ impl Daemon<Kdc> {
         Ok(())
     }
 
-    /// The environment that names what clients need.
+    /// The environment that names the files for clients.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         let clients = &self.of().clients;
         [

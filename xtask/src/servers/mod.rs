@@ -7,14 +7,14 @@
 //! | SIGKILL, or anything else | the watcher ([`watch`]), whose standard input ends with us |
 //! | the machine | nothing, so the next start clears what a dead owner left ([`home`]) |
 //!
-//! Tests find everything by their environment. Each `PG15_…` has its `PG18_…`:
+//! Environment variables tell tests where everything is. Each `PG15_…` has a `PG18_…`:
 //!
 //! | variable | content |
 //! | --- | --- |
 //! | `PG15_ADDR` | address and port, IPv4, in clear and by TLS 1.2 and 1.3 |
 //! | `PG15_SOCKET_DIR` | directory of the Unix socket, whose name has the port |
 //! | `PG15_URL` | connection string of the role `scram` and the database `test`, by TCP |
-//! | `PG15_SPARE_ADDR`, `PG15_SPARE_SOCKET_DIR` | a second server like the first, whose settings tests may change, one test at a time |
+//! | `PG15_SPARE_ADDR`, `PG15_SPARE_SOCKET_DIR` | a second server with the same settings, which one test at a time may change |
 //! | `PG_TLS_…`, `PG_CLIENT_…` | [`certificates`] |
 //! | `PG_KRB5_…` | [`kdc`] |
 //! | `PG_OAUTH_…` | [`oauth`] |
@@ -35,9 +35,7 @@ mod oauth;
 mod pooler;
 mod user;
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,24 +44,16 @@ use std::thread::{self, ScopedJoinHandle};
 use anyhow::{Context, Result, bail};
 
 use binaries::Binaries;
-pub(crate) use binaries::install;
+pub(crate) use binaries::{Major, V15, V18};
 use certificates::Certificates;
 use cluster::{Cluster, Special};
 use daemon::Daemon;
 use debian::Programs;
+pub(crate) use debian::install;
 use home::Home;
 use kdc::Kdc;
 use pooler::Pooler;
 use user::User;
-
-/// PostgreSQL's major version.
-pub(crate) type Major = u8;
-
-/// The oldest server the tests run against.
-pub(crate) const V15: Major = 15;
-
-/// The newest one: protocol 3.2, direct TLS.
-pub(crate) const V18: Major = 18;
 
 /// Running servers. Dropping this stops them and removes their files.
 #[derive(Debug)]
@@ -89,7 +79,9 @@ impl Servers {
     }
 
     /// Starts everything that tests need: both versions of PostgreSQL, a KDC for 15, an OAuth validator in 18, and PgBouncer in
-    /// front of 15. `headers` are those of a server of 18.
+    /// front of 15.
+    ///
+    /// `headers` is the directory of the server headers of PostgreSQL 18.
     pub(crate) fn start_for_tests(headers: &Path) -> Result<Self> {
         Self::launch(&[V15, V18], Some(headers))
     }
@@ -119,7 +111,7 @@ impl Servers {
         let certificates = Certificates::below(home.path());
         let (made, kdc, clusters) = thread::scope(|scope| {
             let (home, user, certificates) = (home.path(), &user, &certificates);
-            // All are begun before one is waited for.
+            // All threads are started before the first is joined.
             let made = scope.spawn(move || certificates.create(user).context("cannot make the certificates"));
             let kdc = kerberos.map(|programs| {
                 scope.spawn(move || {
@@ -170,7 +162,7 @@ impl Servers {
         Ok(servers)
     }
 
-    /// The environment that tells a test where everything is: see the head of this file.
+    /// The environment for tests; the table above lists the variables.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let place = |prefix: String, server: &Daemon<Cluster>| {
             [
@@ -187,7 +179,7 @@ impl Servers {
         for spare in &self.spares {
             all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
         }
-        // At the end: who waits for the last variable of the last server then has all.
+        // Last: a reader that stops at the last variable of the last server has read everything.
         for server in &self.servers {
             let prefix = format!("PG{}", server.of().major);
             all.extend(place(prefix.clone(), server));
@@ -199,7 +191,7 @@ impl Servers {
         all
     }
 
-    /// Where the first of the versions asked for listens.
+    /// The address and port of the first server.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
         Ok(self.servers.first().context("no server was asked for")?.address())
     }
@@ -221,7 +213,7 @@ impl Drop for Servers {
     }
 }
 
-/// What this version has for tests and the other one has not.
+/// The method that only this version supports.
 fn special(major: Major, headers: &Path, home: &Path) -> Result<Option<Special>> {
     Ok(match major {
         V15 => Some(Special {
@@ -249,10 +241,4 @@ pub(crate) fn watch(dir: &Path) -> Result<ExitCode> {
     std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
     home::clear(dir)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Lets everybody, so also the servers' user, into a directory.
-fn open_to_all(dir: &Path) -> Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot open {}", dir.display()))
 }

@@ -1,7 +1,7 @@
-//! A validator of OAuth bearer tokens for PostgreSQL 18, which brings none: a small module in C, compiled for each run.
+//! A validator of OAuth bearer tokens for PostgreSQL 18, which has none of its own: a small C module, compiled for each run.
 //!
-//! The token `NAME-token` proves that its bearer is NAME, so `oauth-token` lets the role `oauth` in. Any other token is
-//! nobody's, and with the token `broken` the validator itself fails. The module checks nothing cryptographic.
+//! The module accepts each token of the form `NAME-token` as proof of the identity NAME, without cryptography: the role
+//! `oauth` logs in with `oauth-token`. Any other token is rejected; for the token `broken` the module reports an internal error.
 //!
 //! | variable | content |
 //! | --- | --- |
@@ -16,20 +16,23 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::process;
+use crate::servers::user::open_to_all;
 
-/// The server names it in the discovery document's address; `.test` is reserved for tests (RFC 6761).
+/// The issuer in `pg_hba.conf`. `.test` is reserved for tests (RFC 6761).
 pub(super) const ISSUER: &str = "https://oauth.test";
 
 /// The scope in the server's answer to an empty token.
 pub(super) const SCOPE: &str = "openid";
 
-/// Compiles the module below `home`, and gives the setting that loads it. `headers` are those of a server of 18.
+/// Compiles the module below `home` and returns the line of `postgresql.conf` that loads the module.
 ///
-/// The server checks when it loads the module that headers and server fit together (`PG_MODULE_MAGIC`).
+/// `headers` is the directory of the server headers of PostgreSQL 18.
+///
+/// When the server loads the module, it checks that headers and server match (`PG_MODULE_MAGIC`).
 pub(super) fn validator(headers: &Path, home: &Path) -> Result<String> {
     let dir = home.join("oauth");
     fs::create_dir(&dir)?;
-    super::open_to_all(&dir)?;
+    open_to_all(&dir)?;
     let (source, module) = (dir.join("validator.c"), dir.join("validator.so"));
     fs::write(&source, include_str!("validator.c"))?;
     let mut cc = Command::new("cc");
@@ -41,7 +44,7 @@ pub(super) fn validator(headers: &Path, home: &Path) -> Result<String> {
     Ok(format!("\noauth_validator_libraries = '{}'\n", module.display()))
 }
 
-/// The environment that names what clients need.
+/// The environment for clients.
 pub(super) fn environment() -> Vec<(String, String)> {
     vec![
         ("PG_OAUTH_ISSUER".into(), ISSUER.into()),

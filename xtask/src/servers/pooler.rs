@@ -4,14 +4,14 @@
 //!
 //! | variable | content |
 //! | --- | --- |
-//! | `PGBOUNCER_ADDR` | where it listens, in clear and with TLS; it shows `PG_TLS_SERVER_CERT` |
-//! | `PGBOUNCER_SOCKET_DIR` | the directory of its Unix socket |
+//! | `PGBOUNCER_ADDR` | address and port, in clear and with TLS, whose certificate is `PG_TLS_SERVER_CERT` |
+//! | `PGBOUNCER_SOCKET_DIR` | directory of the Unix socket |
 //!
-//! | database | what is behind it |
+//! | database | target |
 //! | --- | --- |
 //! | `session` | the database `test`, pooled by session |
 //! | `transaction` | the database `test`, pooled by transaction |
-//! | `as_trust` | the database `test` by session, as the role `trust` whoever the client is |
+//! | `as_trust` | the database `test`, pooled by session, always as the role `trust` |
 //! | `pgbouncer` | its console, for `admin` |
 //!
 //! | role | method, by TCP with and without TLS and by Unix socket |
@@ -29,13 +29,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::certificates::Certificates;
-use super::cluster::Cluster;
-use super::daemon::{self, Daemon, Kind, Serve};
-use super::debian::Programs;
-use crate::servers::user::User;
+use crate::servers::certificates::Certificates;
+use crate::servers::cluster::Cluster;
+use crate::servers::daemon::{self, Daemon, Kind, Serve};
+use crate::servers::debian::Programs;
+use crate::servers::user::{User, open_to_all};
 
-/// Who may come, in the same order of links as PostgreSQL's own rules.
+/// PgBouncer's own `pg_hba.conf`.
 const HBA: &str = "\
 local all admin trust
 local all trust trust
@@ -55,23 +55,23 @@ hostssl as_trust cert 127.0.0.1/32 cert
 /// StartupMessage of the role `admin` for the console: length, protocol 3.0, `user` and `database`.
 const STARTUP: &[u8] = b"\0\0\0\x27\0\x03\0\0user\0admin\0database\0pgbouncer\0\0";
 
-/// A PgBouncer that is configured but not started.
+/// PgBouncer's configuration, without a running process.
 #[derive(Debug)]
 pub(super) struct Pooler {
     programs: Programs,
     user: User,
     dir: PathBuf,
-    /// `pgbouncer.ini` but for its port.
+    /// The content of `pgbouncer.ini` except `listen_port`.
     settings: String,
 }
 
 impl Pooler {
-    /// Finds the program, getting it where that takes no choice of the user's.
+    /// Finds or downloads the program.
     pub(super) fn programs() -> Result<Programs> {
         Programs::find(&["pgbouncer"], &["pgbouncer"], "pgbouncer").context("PgBouncer is missing")
     }
 
-    /// Configures one below `home`, in front of this server.
+    /// Writes the configuration for this server below `home`.
     pub(super) fn create(
         programs: Programs,
         server: &Daemon<Cluster>,
@@ -81,9 +81,9 @@ impl Pooler {
         let user = server.of().user;
         let dir = home.join("pgbouncer");
         fs::create_dir(&dir)?;
-        super::open_to_all(&dir)?;
+        open_to_all(&dir)?;
         user.own(&dir)?;
-        // By Unix socket, where PostgreSQL trusts `admin`, who reads the others' secrets for it.
+        // `auth_user` reads the other roles' secrets; PostgreSQL trusts `admin` on the Unix socket.
         fs::write(dir.join("users.txt"), "\"admin\" \"\"\n")?;
         fs::write(dir.join("hba.conf"), HBA)?;
         let backend = format!("host={} port={}", server.of().dir.display(), server.address().port());
@@ -141,7 +141,7 @@ impl Serve for Pooler {
 }
 
 impl Daemon<Pooler> {
-    /// The environment that tells where it is.
+    /// The environment that names its address and socket.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         vec![
             ("PGBOUNCER_ADDR".into(), self.address().to_string()),

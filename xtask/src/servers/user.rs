@@ -1,6 +1,7 @@
 //! Who the servers run as: PostgreSQL refuses to run as root.
 
-use std::os::unix::fs::chown;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -62,4 +63,10 @@ impl User {
                 .with_context(|| format!("cannot give {} away", dir.display())),
         }
     }
+}
+
+/// Lets every user, so also the servers' user, enter a directory.
+pub(super) fn open_to_all(dir: &Path) -> Result<()> {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot open {}", dir.display()))
 }

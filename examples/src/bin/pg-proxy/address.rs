@@ -1,24 +1,35 @@
-//! Where to listen, and where the server is.
+//! Addresses: where to listen, and where the server is.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use pg_stream_tokio::{Socket, TokioIo, UnixStream};
+use pg_auth::stream::Stream;
+use pg_stream_tokio::{TokioIo, UnixStream};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// One end of a connection.
+use crate::tls::{TlsStream, Upstream};
+
+/// A stream of either side.
+pub(crate) type Socket = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, TlsStream>;
+
+/// A [`Socket`] with buffers.
+pub(crate) type Connection = pg_wire::Connection<Socket>;
+
+/// An address to listen on or to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     /// Host and port.
     Tcp(String),
-    /// The path of a Unix-domain socket.
+    /// The path of a Unix-domain socket. With a leading `@` it is a name in the abstract namespace of Linux.
     Unix(PathBuf),
 }
 
 impl Address {
-    /// How many descriptors a connection takes at most: on a Unix-domain socket one more, while what is written has to wait.
+    /// Most descriptors that a connection needs. A Unix-domain socket needs a second one while a write has to wait.
     pub(crate) fn descriptors(&self) -> u64 {
         match self {
             Self::Tcp(_) => 1,
@@ -26,25 +37,50 @@ impl Address {
         }
     }
 
-    /// Connects.
-    pub(crate) async fn dial(&self) -> io::Result<Socket> {
+    /// Connects, and begins TLS where it is wanted.
+    pub(crate) async fn dial(&self, idle: Option<Duration>, tls: Option<&Upstream>) -> io::Result<Socket> {
         match self {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                Ok(Socket::Tcp(TokioIo(stream)))
+                prepare(&stream, idle)?;
+                match tls {
+                    None => Ok(Socket::Tcp(TokioIo(stream))),
+                    Some(tls) => tls.begin(TokioIo(stream)).await,
+                }
             }
-            Self::Unix(path) => UnixStream::connect(path).await.map(TokioIo).map(Socket::Unix),
+            Self::Unix(path) => UnixStream::connect(abstract_name(path).as_ref().unwrap_or(path))
+                .await
+                .map(TokioIo)
+                .map(Socket::Unix),
         }
     }
+}
+
+/// Sets the options of a TCP connection on either side: no waiting for more to send, because batches are written whole; and keepalive,
+/// without which a peer that vanished (a firewall, a failover) is waited for for ever.
+///
+/// `idle` is the time without traffic before the first probe; without it the system's setting holds.
+pub(crate) fn prepare(stream: &TcpStream, idle: Option<Duration>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    match idle {
+        None => socket.set_keepalive(true),
+        Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+    }
+}
+
+/// The name of an abstract socket as the system takes it, with a NUL in place of the `@`; `None` for a path in the file system.
+pub(crate) fn abstract_name(path: &std::path::Path) -> Option<PathBuf> {
+    let name = path.to_str()?.strip_prefix('@')?;
+    Some(format!("\0{name}").into())
 }
 
 impl FromStr for Address {
     type Err = &'static str;
 
-    /// What has a slash in it is a path.
+    /// Takes text with a slash in it, or with a leading `@`, for a Unix-domain socket.
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        if text.contains('/') {
+        if text.contains('/') || text.starts_with('@') {
             return Ok(Self::Unix(text.into()));
         }
         match text.rsplit_once(':') {

@@ -1,42 +1,45 @@
-//! Why a connection is ended before its time, and what its client is told.
+//! Reasons for which the proxy ends a connection, and their words for the client.
 
 use std::fmt;
 use std::io;
 
 use pg_wire::backend::{ErrorField, ErrorResponse};
 use pg_wire::frontend::{Frontend, ProtocolVersion};
-use pg_wire::{DecodeError, Direction, Encode, FrameError, SqlState, Text};
+use pg_wire::{Direction, Encode, FrameError, FrameErrorKind, SqlState, Text};
 
 use crate::trace::Trace;
 
 /// Why a connection is ended.
+///
+/// A whole message is never among the reasons, whatever is in it: the receiver decides about that. What ends a connection is a header
+/// after which the next message cannot be found, and trouble with the network.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// One side is gone, which is nothing to make words about.
+    /// One side has closed or reset its connection.
     Gone(Party),
-    /// A body that is not what its code promises.
-    Malformed(Party, DecodeError),
-    /// A header that cannot be believed.
-    OutOfStep(Party, FrameError),
-    /// A first packet of a length that cannot be believed.
-    Length(FrameError),
-    /// A start-up message whose parameters do not end where they should.
-    StartupLayout(DecodeError),
-    /// A request of the time before the session that is not what its code promises.
-    Request(DecodeError),
-    /// A version that nobody speaks.
+    /// A message with an impossible length, or one over the limit for its kind.
+    Header(Party, FrameError),
+    /// A first packet with an impossible length. It has no code.
+    PacketLength(FrameError),
+    /// With `--tls refuse`: a second request for the same encryption, which PostgreSQL takes for a version.
     Unsupported(ProtocolVersion),
-    /// Bytes came in clear behind a request for encryption, before it was answered.
+    /// Bytes in clear arrived after a request for this encryption, before it was answered.
     Unencrypted(&'static str),
-    /// The request for encryption was answered by something else than yes or no.
+    /// The server answered a request for encryption with this byte, which means nothing.
     StrangeAnswer(u8),
     /// The server cannot be reached.
     Unreachable(io::Error),
-    /// The client was not let in in time.
+    /// TLS with the client did not begin.
+    NoTls(io::Error),
+    /// The opening phase took too long.
     Timeout,
+    /// The client was silent, and its place was needed for another one.
+    Displaced,
+    /// The proxy ends.
+    Stopping,
 }
 
-/// One of the two that talk through us.
+/// One of the two peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Party {
     Client,
@@ -44,16 +47,16 @@ pub(crate) enum Party {
 }
 
 impl Party {
-    /// Who speaks in this direction.
-    pub(crate) fn speaking(direction: Direction) -> Self {
+    /// The sender in this direction.
+    pub(crate) fn sender(direction: Direction) -> Self {
         match direction {
             Direction::Frontend => Self::Client,
             Direction::Backend => Self::Server,
         }
     }
 
-    /// Who is spoken to in this direction.
-    pub(crate) fn spoken_to(direction: Direction) -> Self {
+    /// The receiver in this direction.
+    pub(crate) fn receiver(direction: Direction) -> Self {
         match direction {
             Direction::Frontend => Self::Server,
             Direction::Backend => Self::Client,
@@ -62,19 +65,14 @@ impl Party {
 }
 
 impl Failure {
-    /// What the client is told: what PostgreSQL would say to it. Nothing, where PostgreSQL or, for a server's fault, libpq just
-    /// closes.
-    pub(crate) fn answer(&self, trace: &Trace) -> Option<Vec<u8>> {
+    /// The ErrorResponse for the client, in PostgreSQL's words: `None` where PostgreSQL, or libpq for a fault of the server, closes
+    /// without one. `asked` says whether the client has sent its start-up message, and so expects messages.
+    pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
-            Self::Malformed(Party::Client, error) => (SqlState::PROTOCOL_VIOLATION, error.to_string()),
             // PostgreSQL looks at the code before it looks at the length.
-            Self::OutOfStep(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(&code) => {
+            Self::Header(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(code) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
             }
-            Self::StartupLayout(_) => (
-                SqlState::PROTOCOL_VIOLATION,
-                "invalid startup packet layout: expected terminator as last byte".into(),
-            ),
             Self::Unsupported(version) => (
                 SqlState::FEATURE_NOT_SUPPORTED,
                 format!("unsupported frontend protocol {version}: server supports 3.0 to 3.2"),
@@ -82,8 +80,18 @@ impl Failure {
             Self::Unencrypted(request) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("received unencrypted data after {request} request"))
             }
-            Self::Unreachable(error) => {
+            Self::Unreachable(error) if asked => {
                 (SqlState::CONNECTION_FAILURE, format!("could not connect to server: {error}"))
+            }
+            Self::Timeout if asked => {
+                (SqlState::QUERY_CANCELED, "canceling authentication due to timeout".into())
+            }
+            Self::Displaced if asked => (
+                SqlState::TOO_MANY_CONNECTIONS,
+                "too many connections are waiting for authentication, and this one waited longest".into(),
+            ),
+            Self::Stopping if asked => {
+                (SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command".into())
             }
             _ => return None,
         };
@@ -97,9 +105,9 @@ impl Failure {
         Some(bytes)
     }
 
-    /// Whether it is worth a line.
-    pub(crate) fn is_worth_telling(&self) -> bool {
-        !matches!(self, Self::Gone(_))
+    /// Whether the user of the proxy is told, with a line on standard error.
+    pub(crate) fn is_worth_a_line(&self) -> bool {
+        !matches!(self, Self::Gone(_) | Self::Stopping)
     }
 }
 
@@ -115,11 +123,11 @@ impl fmt::Display for Party {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gone(party) => write!(f, "{party} is gone"),
-            Self::Malformed(party, error) => write!(f, "from {party}: {error}"),
-            Self::OutOfStep(party, error) => write!(f, "from {party}: {error}"),
-            Self::Length(error) => write!(f, "from the client, as its first packet: {error}"),
-            Self::StartupLayout(error) | Self::Request(error) => write!(f, "from the client: {error}"),
+            Self::Gone(party) => write!(f, "{party} has closed its connection"),
+            Self::Header(party, error) => write!(f, "from {party}: {error}"),
+            Self::PacketLength(error) => {
+                write!(f, "from the client: invalid length of startup packet: {}", length_of(error))
+            }
             Self::Unsupported(version) => write!(f, "from the client: version {version} of the protocol"),
             Self::Unencrypted(request) => {
                 write!(f, "from the client: unencrypted data after its {request} request")
@@ -130,7 +138,21 @@ impl fmt::Display for Failure {
                 answer.escape_ascii()
             ),
             Self::Unreachable(error) => write!(f, "the server cannot be reached: {error}"),
-            Self::Timeout => f.write_str("it was not let in in time"),
+            Self::NoTls(error) => write!(f, "TLS with the client did not begin: {error}"),
+            Self::Timeout => f.write_str("the client was not authenticated within --opening-timeout"),
+            Self::Displaced => {
+                f.write_str("the client was silent, and its place was needed (--opening-limit)")
+            }
+            Self::Stopping => f.write_str("the proxy ends"),
         }
+    }
+}
+
+/// The length field of a packet that was refused.
+fn length_of(error: &FrameError) -> i64 {
+    match error.kind {
+        FrameErrorKind::BadLength { length } => length.into(),
+        FrameErrorKind::TooLong { length, .. } => i64::try_from(length).unwrap_or(i64::MAX),
+        _ => 0,
     }
 }

@@ -1,4 +1,4 @@
-//! Looking at what passes in one direction.
+//! Inspection of the messages of one direction.
 
 use std::ops::Range;
 
@@ -8,40 +8,43 @@ use pg_wire::frontend::{
 };
 use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, Run};
 
-use crate::failure::{Failure, Party};
+use crate::failure::Party;
 use crate::session::Context;
 
-/// Bytes of a run that are encoded again before they are compared: few enough to be still at hand.
+/// Bytes of a run that are encoded again before they are compared: few enough to be in the cache still.
 const AT_ONCE: usize = 8 * 1024;
 
-/// Memory that what is encoded again keeps between runs.
+/// Bytes of memory that the buffer for encoding keeps between runs.
 const RETAIN: usize = 64 * 1024;
 
 /// Decodes every message of a direction, encodes it again, compares, and writes it to the trace.
 ///
-/// The values of a row or a bind are walked, and encoded again in one run as they came: of those the comparison shows no more
-/// than that they are well-formed.
+/// The values of a row or a Bind are walked, and encoded again in one piece: for them the comparison shows no more than that they are
+/// well-formed.
 pub(crate) struct Inspector<'c> {
     context: &'c Context,
     direction: Direction,
-    /// Messages once more.
+    /// Messages, encoded again.
     again: Outbox,
+    /// Whether a message that could not be decoded was reported.
+    malformed: bool,
+    /// Whether a message with different bytes was reported.
     mismatched: bool,
 }
 
-/// What the code `p` stands for, by what the server has asked for last.
+/// The meaning of the code `p`, by the server's last authentication request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
     Password,
     SaslInitial,
     Sasl,
     Gss,
-    /// For a request that nobody knows.
+    /// After a request that is not known here.
     Any,
 }
 
 impl Response {
-    /// What answers a request; `None` where nothing does.
+    /// The response that a request asks for, if it asks for one.
     pub(crate) fn to(request: &Authentication<'_>) -> Option<Self> {
         match request {
             Authentication::Ok | Authentication::SaslFinal(_) => None,
@@ -56,39 +59,62 @@ impl Response {
 
 impl<'c> Inspector<'c> {
     pub(crate) fn new(context: &'c Context, direction: Direction) -> Self {
-        Self { context, direction, again: Outbox::new(RETAIN), mismatched: false }
+        Self { context, direction, again: Outbox::new(RETAIN), malformed: false, mismatched: false }
     }
 
-    /// Looks at everything in a run. Returns how many of its bytes can be passed on, and what is wrong with what comes then.
-    pub(crate) fn run(&mut self, run: Run<'_>) -> (usize, Result<(), Failure>) {
-        let (mut good, mut compared, mut count) = (0, 0, 0);
-        let mut verdict = Ok(());
+    /// An inspector for the opening phase: nothing of a password is left in memory that it gives up.
+    pub(crate) fn wiping(context: &'c Context, direction: Direction) -> Self {
+        let mut inspector = Self { again: Outbox::new(0), ..Self::new(context, direction) };
+        inspector.again.set_wiping(true);
+        inspector
+    }
+
+    /// Inspects every message of a run.
+    pub(crate) fn run(&mut self, run: Run<'_>) {
+        let (mut end, mut compared, mut decoded) = (0, 0, 0);
         for frame in run {
-            if let Err(error) = self.frame(frame) {
-                verdict = Err(Failure::Malformed(Party::speaking(self.direction), error));
-                break;
-            }
-            good += frame.wire_len();
-            count += 1;
-            if good - compared >= AT_ONCE {
-                self.compare(run, compared..good);
-                compared = good;
+            decoded += u64::from(self.frame(frame));
+            end += frame.wire_len();
+            if end - compared >= AT_ONCE {
+                self.compare(run, compared..end);
+                compared = end;
             }
         }
-        self.compare(run, compared..good);
-        self.context.tally().decoded(count);
+        self.compare(run, compared..end);
+        self.context.tally().decoded(decoded);
         self.context.trace.flush();
-        (good, verdict)
     }
 
-    /// Decodes a message, writes it to the trace, encodes it again, and says what its name is.
+    /// Decodes a message, writes it to the trace and encodes it again. Returns whether it could be decoded.
     #[inline(always)]
-    fn frame(&mut self, frame: Frame<'_>) -> Result<&'static str, DecodeError> {
+    fn frame(&mut self, frame: Frame<'_>) -> bool {
         let Self { context, direction, again, .. } = self;
-        decode(*direction, frame, &mut TraceAndEncode { context, direction: *direction, again })
+        match decode(*direction, frame, &mut TraceAndEncode { context, direction: *direction, again }) {
+            Ok(_) => true,
+            Err(error) => {
+                self.malformed(frame.body.len() + 4, &error);
+                // Stands for itself, so that its neighbours can be compared.
+                self.again.put(&frame);
+                false
+            }
+        }
     }
 
-    /// Compares what has been encoded again with these bytes of a run, which it came in.
+    /// Notes a message that cannot be decoded, with the value of its length field. It is whole, so the next message can be found, and
+    /// the receiver decides about it.
+    #[cold]
+    pub(crate) fn malformed(&mut self, length: usize, error: &DecodeError) {
+        self.context.tally().malformed();
+        self.context.trace.malformed(self.direction, length, error);
+        self.context.trace.flush();
+        // One line for a connection: a client that sends one sends many.
+        if !std::mem::replace(&mut self.malformed, true) {
+            let sender = Party::sender(self.direction);
+            self.context.say(format_args!("from {sender}, passed on as it is: {error}"));
+        }
+    }
+
+    /// Compares the messages that were encoded again with the bytes of the run in which they arrived.
     fn compare(&mut self, run: Run<'_>, range: Range<usize>) {
         let same =
             self.again.commit().is_ok() && run.as_bytes().get(range.clone()) == Some(self.again.pending());
@@ -98,39 +124,44 @@ impl<'c> Inspector<'c> {
         }
     }
 
-    /// Looks for the messages that are not the same, one by one.
+    /// Finds the messages whose bytes differ, one by one.
     #[cold]
     fn search(&mut self, run: Run<'_>, range: Range<usize>) {
         let mut at = 0;
         for frame in run {
-            if range.contains(&at) {
-                // That it can be decoded has been seen.
-                let name = decode(self.direction, frame, &mut self.again).unwrap_or_default();
+            if range.contains(&at)
+                && let Ok(name) = decode(self.direction, frame, &mut self.again)
+            {
                 self.compare_one(name, Some(frame.code), frame.body);
             }
             at += frame.wire_len();
         }
     }
 
-    /// Looks at a message of the connection phase: what the code `p` stands for is known only there.
-    pub(crate) fn response(&mut self, frame: Frame<'_>, response: Response) -> Result<(), DecodeError> {
-        if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
-            let name = self.frame(frame)?;
-            self.compare_one(name, Some(frame.code), frame.body);
-        } else {
-            match response {
-                Response::Password => self.again(&frame.decode::<PasswordMessage<'_>>()?, frame.body),
-                Response::SaslInitial => self.again(&frame.decode::<SaslInitialResponse<'_>>()?, frame.body),
-                Response::Sasl => self.again(&frame.decode::<SaslResponse<'_>>()?, frame.body),
-                Response::Gss => self.again(&frame.decode::<GssResponse<'_>>()?, frame.body),
-                Response::Any => self.again(&frame.decode::<AuthenticationResponse<'_>>()?, frame.body),
-            }
+    /// Inspects a message of a client that is being authenticated, in which the code `p` has the meaning given.
+    pub(crate) fn response(&mut self, frame: Frame<'_>, response: Response) {
+        match self.try_response(frame, response) {
+            Ok(()) => self.decoded(),
+            Err(error) => self.malformed(frame.body.len() + 4, &error),
         }
-        self.decoded();
+    }
+
+    fn try_response(&mut self, frame: Frame<'_>, response: Response) -> Result<(), DecodeError> {
+        if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
+            self.again(&frame.frontend()?, frame.body);
+            return Ok(());
+        }
+        match response {
+            Response::Password => self.again(&frame.decode::<PasswordMessage<'_>>()?, frame.body),
+            Response::SaslInitial => self.again(&frame.decode::<SaslInitialResponse<'_>>()?, frame.body),
+            Response::Sasl => self.again(&frame.decode::<SaslResponse<'_>>()?, frame.body),
+            Response::Gss => self.again(&frame.decode::<GssResponse<'_>>()?, frame.body),
+            Response::Any => self.again(&frame.decode::<AuthenticationResponse<'_>>()?, frame.body),
+        }
         Ok(())
     }
 
-    /// Notes a message that somebody else has decoded: encodes it again and compares it with the body that it came in.
+    /// Notes a message that the caller has decoded: encodes it again and compares it with the body in which it arrived.
     pub(crate) fn message<M: Message + ?Sized>(&mut self, message: &M, body: &[u8]) {
         self.again(message, body);
         self.decoded();
@@ -147,7 +178,7 @@ impl<'c> Inspector<'c> {
         self.compare_one(message.name(), message.code(), body);
     }
 
-    /// Compares the one message that has been encoded again with the body that it came in.
+    /// Compares the one message that was encoded again with the body in which it arrived.
     fn compare_one(&mut self, name: &str, code: Option<MessageCode>, body: &[u8]) {
         if !(self.again.commit().is_ok() && is_frame(self.again.pending(), code, body)) {
             self.mismatch(name);
@@ -158,24 +189,19 @@ impl<'c> Inspector<'c> {
     #[cold]
     fn mismatch(&mut self, name: &str) {
         self.context.tally().mismatch();
-        // Once: where there is one there will be many.
+        // One line for a connection and direction: one mismatch is seldom the last.
         if !std::mem::replace(&mut self.mismatched, true) {
             self.context.say(format_args!("{name} is not the same bytes once it is encoded again"));
         }
     }
-
-    /// Wipes what is left of passwords.
-    pub(crate) fn scrub(&mut self) {
-        self.again.scrub();
-    }
 }
 
-/// Takes whatever message a frame turns out to be.
+/// A visitor of the message in a frame.
 trait Look {
     fn look<M: Message + ?Sized>(&mut self, message: &M);
 }
 
-/// What is done with each message.
+/// Writes each message to the trace and encodes it again.
 struct TraceAndEncode<'i> {
     context: &'i Context,
     direction: Direction,
@@ -190,20 +216,20 @@ impl Look for TraceAndEncode<'_> {
     }
 }
 
-/// What is done once more where something is not the same.
+/// Encodes each message again.
 impl Look for Outbox {
     fn look<M: Message + ?Sized>(&mut self, message: &M) {
         self.put(message);
     }
 }
 
-/// Decodes a message, and says what its name is.
+/// Decodes a message, shows it to a visitor and returns its name.
 #[inline(always)]
 fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<&'static str, DecodeError> {
-    // By itself, because there are so many: the enum of all messages need not be made for it.
+    // Fast path for the most frequent message: without it, the enum of all messages is built for every row.
     if direction == Direction::Backend && frame.code == MessageCode::DATA_ROW {
         let row = frame.decode::<DataRow<'_>>()?;
-        // For those who read only some columns, decoding alone does not walk them.
+        // Decoding alone does not walk the values.
         row.values.validate()?;
         to.look(&row);
         return Ok(row.name());

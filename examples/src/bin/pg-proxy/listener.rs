@@ -1,101 +1,72 @@
-//! Taking in clients.
+//! The socket that clients connect to.
 
-use std::convert::Infallible;
-use std::fs;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::sync::Arc;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pg_stream_tokio::{Socket, TokioIo};
+use pg_stream_tokio::TokioIo;
+use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::JoinSet;
-use tokio::time::sleep;
 
-use crate::address::Address;
-use crate::say;
-use crate::session::{self, Proxy};
+use crate::address::{self, Address};
+use crate::tls::Accepted;
 
-/// How long to wait, when a client cannot be taken in and none that we have leaves.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// Descriptors that are for no connection: our own streams, the runtime's, and a few for looking up names.
-const RESERVED: u64 = 32;
+/// Clients that may wait to be accepted. The system's own bound is `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
 
 /// A socket that clients connect to.
 pub(crate) struct Listener {
     socket: Listening,
     address: Address,
+    /// Time without traffic before the first keepalive probe.
+    idle: Option<Duration>,
 }
 
 enum Listening {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix {
+        listener: UnixListener,
+        /// Removed with the listener.
+        _file: Option<SocketFile>,
+    },
 }
 
 impl Listener {
-    /// Listens on an address.
-    pub(crate) async fn bind(address: &Address) -> io::Result<Self> {
-        Ok(match address {
+    /// Listens on an address. `mode` is that of the file, if the address is one.
+    pub(crate) async fn bind(address: &Address, mode: u32, idle: Option<Duration>) -> io::Result<Self> {
+        let (socket, address) = match address {
             Address::Tcp(name) => {
                 let listener = TcpListener::bind(name).await?;
                 let address = Address::Tcp(listener.local_addr()?.to_string());
-                Self { socket: Listening::Tcp(listener), address }
+                (Listening::Tcp(listener), address)
             }
-            Address::Unix(path) => {
-                Self { socket: Listening::Unix(UnixListener::bind(path)?), address: address.clone() }
-            }
-        })
+            Address::Unix(path) => (bind_unix(path, mode)?, address.clone()),
+        };
+        Ok(Self { socket, address, idle })
     }
 
-    /// Where clients can connect to: for port 0, the port that it got.
+    /// The address that clients can connect to: for port 0, with the port that was free.
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Takes in clients for ever, as many at a time as this many descriptors allow. Dropping the future ends their connections.
-    pub(crate) async fn serve(&self, proxy: &Arc<Proxy>, descriptors: Option<u64>) -> Infallible {
-        let room_in = |descriptors: u64| descriptors.saturating_sub(RESERVED) / proxy.descriptors_each();
-        let most = descriptors.map_or(u64::MAX, room_in).max(1);
-        let mut sessions = JoinSet::new();
-        let (mut told, mut failed) = (false, false);
-        loop {
-            let room = (sessions.len() as u64) < most;
-            if !room && !std::mem::replace(&mut told, true) {
-                say(format_args!(
-                    "pg-proxy: there is room for {most} connections; others wait until one ends"
-                ));
-            }
-            tokio::select! {
-                client = self.accept(), if room && !failed => match client {
-                    Ok(client) => {
-                        sessions.spawn(session::run(Arc::clone(proxy), client));
-                    }
-                    // The machine has none left, mostly. The client is still there when it has.
-                    Err(error) => {
-                        say(format_args!("pg-proxy: cannot take in a client, waiting for one to leave: {error}"));
-                        failed = true;
-                    }
-                },
-                Some(_) = sessions.join_next() => failed = false,
-                () = sleep(PAUSE), if failed => failed = false,
-            }
-        }
-    }
-
-    async fn accept(&self) -> io::Result<Socket> {
+    /// Waits for the next client.
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         loop {
             let accepted = match &self.socket {
                 Listening::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
-                    stream.set_nodelay(true)?;
-                    Ok(Socket::Tcp(TokioIo(stream)))
+                    address::prepare(&stream, self.idle)?;
+                    Ok(Accepted::Tcp(TokioIo(stream)))
                 }),
-                Listening::Unix(listener) => listener
+                Listening::Unix { listener, .. } => listener
                     .accept()
                     .await
-                    .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(Socket::Unix)),
+                    .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(Accepted::Unix)),
             };
             match accepted {
-                // It has left already.
+                // The client has left already.
                 Err(error) if is_about_the_client(&error) => {}
                 accepted => return accepted,
             }
@@ -111,11 +82,100 @@ fn is_about_the_client(error: &io::Error) -> bool {
     )
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
-            // The file would outlive the socket. Where it is gone already, all the better.
-            let _ = fs::remove_file(path);
+fn bind_unix(path: &Path, mode: u32) -> io::Result<Listening> {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    let file = match address::abstract_name(path) {
+        Some(name) => {
+            socket.bind(&SockAddr::unix(name)?)?;
+            None
+        }
+        None => {
+            let file = SocketFile::claim(path)?;
+            socket.bind(&SockAddr::unix(path)?)?;
+            // Before anybody can connect, which `listen` allows.
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+            Some(file)
+        }
+    };
+    socket.listen(BACKLOG)?;
+    Ok(Listening::Unix { listener: UnixListener::from_std(socket.into())?, _file: file })
+}
+
+/// The right to a path for a Unix-domain socket: a locked file beside it. The lock ends with the process, however that ends, so its
+/// holder may replace a socket on which nobody answers. Dropping this removes both files.
+struct SocketFile {
+    path: PathBuf,
+    lock: PathBuf,
+    _locked: File,
+}
+
+impl SocketFile {
+    /// Claims a path, and removes a socket that an earlier process left there.
+    fn claim(path: &Path) -> io::Result<Self> {
+        let mut lock = path.as_os_str().to_owned();
+        lock.push(".pg-proxy.lock");
+        let lock = PathBuf::from(lock);
+        let locked = lock_file(&lock)?;
+        // From here on both files go when an error ends this.
+        let claim = Self { path: path.into(), lock, _locked: locked };
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(claim),
+            Err(error) => Err(claim.keep_socket(error)),
+            Ok(found) if !found.file_type().is_socket() => Err(claim
+                .keep_socket(io::Error::new(io::ErrorKind::AlreadyExists, "the file there is no socket"))),
+            Ok(_) => match is_answered(path) {
+                Ok(false) => fs::remove_file(path).map(|()| claim),
+                Ok(true) => Err(claim.keep_socket(in_use())),
+                Err(error) => Err(claim.keep_socket(error)),
+            },
         }
     }
+
+    /// Gives the claim up and leaves the path as it is.
+    fn keep_socket(mut self, error: io::Error) -> io::Error {
+        self.path = PathBuf::new();
+        error
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // A file that is gone already is as good as removed.
+        if !self.path.as_os_str().is_empty() {
+            let _ = fs::remove_file(&self.path);
+        }
+        let _ = fs::remove_file(&self.lock);
+    }
+}
+
+/// Opens and locks a file, which is made if it does not exist.
+fn lock_file(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // The holder before us may have removed the file between the two calls; then another process could lock a new one.
+        if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|ours| ours.ino() == now.ino())) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether a process accepts connections on a socket: a full queue is an answer, too.
+fn is_answered(path: &Path) -> io::Result<bool> {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        connected => connected.map(|()| true),
+    }
+}
+
+fn in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")
 }

@@ -2,9 +2,9 @@
 //!
 //! `cargo run -p examples --bin pg-proxy -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --trace -`
 //!
-//! One connection is one task ([`session`]): it begins with the client's first packet and ends its [`opening`] with
-//! AuthenticationOk. From there on the two directions are two [`pump`]s that know nothing of each other, and an [`inspector`]
-//! in each looks at what passes.
+//! One connection is one task ([`session`]). It begins with an [`opening`], from the client's first packet to AuthenticationOk; the
+//! [`openings`] that run at a time are bounded. Then the two directions are two [`pump`]s that know nothing of each other, with an
+//! [`inspector`] in each. The order to [`stop`] reaches both phases.
 
 mod address;
 mod arguments;
@@ -12,9 +12,13 @@ mod failure;
 mod inspector;
 mod listener;
 mod opening;
+mod openings;
 mod pump;
+mod serve;
 mod session;
+mod stop;
 mod tally;
+mod tls;
 mod trace;
 
 use std::fmt;
@@ -22,10 +26,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 
 use arguments::Arguments;
 use listener::Listener;
@@ -33,6 +39,9 @@ use session::Proxy;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(problem) = arguments.check() {
+        Arguments::command().error(ErrorKind::ArgumentConflict, problem).exit();
+    }
     let check = arguments.check;
     match runtime(arguments.threads).and_then(|runtime| runtime.block_on(run(arguments))) {
         Ok(proxy) => {
@@ -47,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One thread needs no other one woken, which costs as much as what is done in between: so it is by itself.
+/// The runtime. One thread is the default: with several, most of the time goes into waking the others.
 fn runtime(threads: u16) -> io::Result<Runtime> {
     match threads {
         1 => Builder::new_current_thread().enable_all().build(),
@@ -55,34 +64,64 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
     }
 }
 
-/// Listens until told to stop, and returns what there is to tell about it.
+/// Serves clients until a signal arrives.
 async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
     let descriptors = raise_descriptor_limit();
-    // From here on they no longer end the process, so before anybody can know that it listens.
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let listener = Listener::bind(&arguments.listen).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen on {}: {error}", arguments.listen))
-    })?;
+    // From here on signals no longer end the process, so before anybody can know that it listens.
+    let mut signals = Signals::new()?;
+    let (address, mode) = (arguments.listen.clone(), arguments.listen_mode);
+    let openings = usize::try_from(arguments.opening_limit).unwrap_or(usize::MAX);
     let proxy = Arc::new(Proxy::new(arguments)?);
+    let listener = Listener::bind(&address, mode, proxy.keepalive_idle)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
     say(format_args!("listening on {}", listener.address()));
+
+    let mut sessions = JoinSet::new();
     tokio::select! {
-        never = listener.serve(&proxy, descriptors) => match never {},
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        never = serve::serve(&listener, &proxy, &mut sessions, descriptors, openings) => match never {},
+        () = signals.next() => {}
+    }
+    // Clients that arrive from here on are refused by the system.
+    drop(listener);
+    proxy.stop.give();
+    tokio::select! {
+        () = async { while sessions.join_next().await.is_some() {} } => {}
+        () = signals.next() => {}
     }
     Ok(proxy)
 }
 
-/// Raises the limit on open files as far as we may, and returns it.
+/// The signals that end the program.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next signal.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Raises the limit on open files as far as the system allows, and returns it.
 fn raise_descriptor_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where that is refused, the old one stands.
+    // If the system refuses, the old limit stands.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current
 }
 
-/// A line to standard error. Where nobody reads it, that is no reason to stop.
+/// Writes a line to standard error. A failure is no reason to stop.
 fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

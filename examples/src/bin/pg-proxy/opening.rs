@@ -1,62 +1,98 @@
-//! From the client's first packet to AuthenticationOk.
+//! The opening phase of a connection: from the client's first packet to AuthenticationOk.
 
+use std::io;
+
+use pg_auth::Link;
+use pg_auth::scram::SCRAM_SHA_256_PLUS;
 use pg_auth::stream::read_exact;
-use pg_stream_tokio::{Connection, Limits, Socket};
 use pg_wire::backend::{Authentication, Backend};
-use pg_wire::frontend::{GssEncRequest, Initial, ProtocolVersion, SslRequest};
-use pg_wire::{Direction, Error};
+use pg_wire::frontend::{CancelRequest, GssEncRequest, Initial, ProtocolVersion, SslRequest};
+use pg_wire::{Direction, Encode, Error, Frame, Limits, MessageCode, Terminated, Text};
+use zeroize::Zeroizing;
 
+use crate::address::{Connection, Socket};
 use crate::arguments::Tls;
 use crate::failure::{Failure, Party};
 use crate::inspector::{Inspector, Response};
+use crate::openings::Place;
 use crate::session::Context;
 
-/// What a client may make us hold before it is let in: its longest word is a token of GSSAPI.
-pub(crate) const CLIENT: Limits = Limits { bulk: 65_536, read_ahead: 65_536, ..Limits::FRONTEND };
+/// Bytes of one read, and of an idle buffer. Small, because these peers are not authenticated.
+const READ_SIZE: usize = 1024;
 
-/// What a server may, which the client has not found to be the right one.
-const SERVER: Limits = Limits::BACKEND.before_authentication();
+/// Bytes of a client that are buffered before they are needed: a first packet fits in, and a client that sends more waits.
+const EARLY: usize = 12 * 1024;
 
-/// Longest first packet: as PostgreSQL has it, 10,000 bytes behind the length field.
+/// Limits on what a client may send: its longest message is a GSSAPI token.
+const CLIENT: Limits =
+    Limits { bulk: 65_536, read_ahead: 2 * EARLY, read_size: READ_SIZE, write_retain: 0, ..Limits::FRONTEND };
+
+/// Limits on what a server may send: those of libpq.
+const SERVER: Limits =
+    Limits { read_size: READ_SIZE, write_retain: 0, ..Limits::BACKEND.before_authentication() };
+
+/// Longest first packet, as in PostgreSQL: 10,000 bytes after the length field.
 const LONGEST_PACKET: usize = 10_004;
 
 /// The first byte of TLS. As the first byte of a length it would announce 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// What the opening has come to.
+/// A connection in its opening phase.
+///
+/// Its buffers wipe what they give up, and all of their memory when they are dropped: no password is left, whatever way it ends.
+pub(crate) struct Opening<'c> {
+    context: &'c Context,
+    /// Tells which side the opening waits for.
+    place: &'c Place,
+    client: Connection,
+    server: Option<Connection>,
+    /// The packet that is passed on. It may hold the key of a CancelRequest.
+    packet: Zeroizing<Vec<u8>>,
+    front: Inspector<'c>,
+    back: Inspector<'c>,
+    /// Whether the client can still send.
+    client_sends: bool,
+    /// Whether the client has sent its start-up message, and so expects messages.
+    asked: bool,
+}
+
+/// How an opening ended.
 pub(crate) enum Opened {
-    /// The client is let in, by this server.
-    Session(Connection<Socket>),
-    /// From here on client and server speak what we do not: they are encrypted, or older than version 3.
-    Opaque(Connection<Socket>),
-    /// Nothing: the client is refused, or has only asked for something to be cancelled, or is gone.
+    /// The server has authenticated the client.
+    Session,
+    /// From here on client and server speak something else: they are encrypted, or older than version 3.
+    Opaque,
+    /// The client was refused, or asked for a statement to be cancelled, or is gone.
     Over,
 }
 
-/// What a client begins with, as far as it has come.
+/// The beginning of what a client sends.
 enum First {
-    Packet(Vec<u8>),
+    /// A packet, taken.
+    Packet,
     Tls,
-    /// Nothing whole, and nothing will.
+    /// Nothing whole, and there will be no more.
     End,
 }
 
-/// What a packet asks for.
-enum Asked {
+/// The request in a packet.
+enum Request {
     Encryption(&'static Encryption),
-    ToBeLetIn,
-    /// Something in a version older than 3, which may have another layout.
-    Unknown,
+    Cancel,
+    /// A start-up message, or a packet that only the server can judge.
+    Session,
+    /// A request of a version before 3, which has another layout.
+    Ancient,
 }
 
 /// A kind of encryption that a client can ask for.
 struct Encryption {
     code: ProtocolVersion,
-    /// In a trace, the name of the answer.
+    /// The name of the answer in a trace.
     answer: &'static str,
     /// The byte that says yes.
     yes: u8,
-    /// In PostgreSQL's words.
+    /// The name in PostgreSQL's error texts.
     name: &'static str,
 }
 
@@ -70,224 +106,338 @@ const GSS: Encryption = Encryption {
     name: "GSSAPI encryption",
 };
 
-/// Begins with a client who has just connected, up to where it is let in.
-pub(crate) async fn open(context: &Context, client: &mut Connection<Socket>) -> Result<Opened, Failure> {
-    let tls = context.proxy.tls;
-    let mut front = Inspector::new(context, Direction::Frontend);
-    let mut upstream = None;
-    let mut refused = Vec::new();
-    loop {
-        let packet = match first(client).await? {
-            First::Packet(packet) => packet,
-            // Only as the very first thing: behind a request it comes too late.
-            First::Tls if tls == Tls::Passthrough && upstream.is_none() => {
-                return dial(context).await.map(Opened::Opaque);
-            }
-            First::Tls | First::End => return Ok(Opened::Over),
-        };
-        let asked = asked(&packet, &mut front)?;
-        if let Asked::Encryption(encryption) = asked
-            && tls == Tls::Refuse
-        {
-            // A second request of a kind is none, but a version that nobody speaks.
-            if refused.contains(&encryption.code) {
-                return Err(Failure::Unsupported(encryption.code));
-            }
-            refused.push(encryption.code);
-            decline(context, client, encryption).await?;
-            continue;
-        }
-
-        let mut server = match upstream.take() {
-            Some(server) => server,
-            None => dial(context).await?,
-        };
-        pass(&mut server, &packet).await?;
-        let encryption = match asked {
-            Asked::ToBeLetIn => return let_in(context, client, server, front).await,
-            Asked::Unknown => return Ok(Opened::Opaque(server)),
-            Asked::Encryption(encryption) => encryption,
-        };
-        match answer(&mut server).await? {
-            b'N' => {
-                decline(context, client, encryption).await?;
-                upstream = Some(server);
-            }
-            yes if yes == encryption.yes => {
-                reply(context, client, encryption, yes).await?;
-                return Ok(Opened::Opaque(server));
-            }
-            // An ErrorResponse, from a server that is too old or too busy.
-            b'E' => {
-                server.inbox_mut().extend(b"E");
-                return let_in(context, client, server, front).await;
-            }
-            strange => return Err(Failure::StrangeAnswer(strange)),
+impl<'c> Opening<'c> {
+    /// An opening with a client that has just connected, and of which these bytes have been read.
+    pub(crate) fn new(context: &'c Context, place: &'c Place, client: Socket, taken: &[u8]) -> Self {
+        let mut client = stranger(client, CLIENT);
+        client.inbox_mut().extend(taken);
+        Self {
+            context,
+            place,
+            client,
+            server: None,
+            packet: Zeroizing::default(),
+            front: Inspector::wiping(context, Direction::Frontend),
+            back: Inspector::wiping(context, Direction::Backend),
+            client_sends: true,
+            asked: false,
         }
     }
-}
 
-/// Waits for the next packet, or for what comes in its place.
-async fn first(client: &mut Connection<Socket>) -> Result<First, Failure> {
-    loop {
-        if client.inbox().peek().first() == Some(&TLS_HANDSHAKE) {
-            return Ok(First::Tls);
-        }
-        let packet = client.inbox_mut().next_packet(LONGEST_PACKET);
-        if let Some(packet) = packet.map_err(Failure::Length)? {
-            return Ok(First::Packet(packet.to_vec()));
-        }
-        match client.fill().await {
-            Ok(()) => {}
-            Err(Error::Closed { .. }) => return Ok(First::End),
-            Err(_) => return Err(Failure::Gone(Party::Client)),
-        }
-    }
-}
-
-/// Reads a packet.
-fn asked(packet: &[u8], front: &mut Inspector<'_>) -> Result<Asked, Failure> {
-    let version = version_of(packet);
-    if version.is_some_and(|version| version < ProtocolVersion::V3_0) {
-        return Ok(Asked::Unknown);
-    }
-    let request = Initial::decode(packet).map_err(|error| match version {
-        Some(version) if version.major() == ProtocolVersion::V3_0.major() => Failure::StartupLayout(error),
-        Some(version) if version.major() != TLS.code.major() => Failure::Unsupported(version),
-        _ => Failure::Request(error),
-    })?;
-    front.message(&request, packet);
-    Ok(match request {
-        Initial::Ssl(_) => Asked::Encryption(&TLS),
-        Initial::GssEnc(_) => Asked::Encryption(&GSS),
-        // A request to cancel is answered by the server's leaving, and so is like a session that is refused.
-        _ => Asked::ToBeLetIn,
-    })
-}
-
-/// The version that a packet gives, or the request that stands in its place.
-fn version_of(packet: &[u8]) -> Option<ProtocolVersion> {
-    packet.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)))
-}
-
-/// Passes a packet on.
-async fn pass(server: &mut Connection<Socket>, packet: &[u8]) -> Result<(), Failure> {
-    let length = u32::try_from(packet.len() + 4).unwrap_or(u32::MAX);
-    server.outbox_mut().put_raw(&length.to_be_bytes());
-    server.outbox_mut().put_raw(packet);
-    send(server, Party::Server).await
-}
-
-async fn dial(context: &Context) -> Result<Connection<Socket>, Failure> {
-    let socket = context.proxy.upstream.dial().await.map_err(Failure::Unreachable)?;
-    Ok(Connection::new(socket, SERVER))
-}
-
-/// Sends what was put into a connection.
-async fn send(to: &mut Connection<Socket>, party: Party) -> Result<(), Failure> {
-    to.flush().await.map_err(|_| Failure::Gone(party))
-}
-
-/// Reads the one byte that answers a request for encryption, and no more: what follows may be encrypted.
-async fn answer(server: &mut Connection<Socket>) -> Result<u8, Failure> {
-    let mut answer = [0];
-    let read = read_exact(server.transport_mut(), &mut answer).await;
-    read.map(|()| answer[0]).map_err(|_| Failure::Gone(Party::Server))
-}
-
-/// Passes on the answer to a request for encryption.
-async fn reply(
-    context: &Context,
-    client: &mut Connection<Socket>,
-    encryption: &Encryption,
-    answer: u8,
-) -> Result<(), Failure> {
-    context.trace.answer(encryption.answer, answer);
-    context.trace.flush();
-    client.outbox_mut().put_raw(&[answer]);
-    send(client, Party::Client).await
-}
-
-/// Says no to a request for encryption.
-async fn decline(
-    context: &Context,
-    client: &mut Connection<Socket>,
-    encryption: &Encryption,
-) -> Result<(), Failure> {
-    // Who does not wait for the answer may not be the one who asked: so says PostgreSQL too.
-    let hasty = client.inbox().buffered() > 0;
-    reply(context, client, encryption, b'N').await?;
-    if hasty { Err(Failure::Unencrypted(encryption.name)) } else { Ok(()) }
-}
-
-/// Passes on what is said until the server lets the client in, or has said all it will.
-async fn let_in(
-    context: &Context,
-    client: &mut Connection<Socket>,
-    mut server: Connection<Socket>,
-    mut front: Inspector<'_>,
-) -> Result<Opened, Failure> {
-    let mut back = Inspector::new(context, Direction::Backend);
-    let mut expected = None;
-    let mut listening = true;
-    loop {
-        while let Some(frame) = server.try_recv().map_err(|error| unreadable(Party::Server, error))? {
-            let message = frame.backend().map_err(|error| Failure::Malformed(Party::Server, error))?;
-            back.message(&message, frame.body);
-            client.put(&frame);
-            if let Backend::Authentication(request) = message {
-                expected = Response::to(&request);
-                if request == Authentication::Ok {
-                    send(client, Party::Client).await?;
-                    // Of passwords nothing is to be left.
-                    client.scrub();
-                    server.scrub();
-                    front.scrub();
-                    back.scrub();
-                    client.set_limits(Limits::FRONTEND);
-                    server.set_limits(Limits::BACKEND);
-                    return Ok(Opened::Session(server));
+    /// Runs the opening to its end.
+    pub(crate) async fn run(&mut self) -> Result<Opened, Failure> {
+        let refuses = self.context.proxy.tls != Tls::Passthrough;
+        // Requests that we have answered ourselves.
+        let mut declined = Vec::new();
+        let mut unreachable = None;
+        loop {
+            self.place.waits_for_client();
+            match self.first().await? {
+                First::Packet => {}
+                // Only as the very first bytes: after a request for encryption this is too late.
+                First::Tls if !refuses && self.server.is_none() && declined.is_empty() => {
+                    self.server = Some(self.dial().await?.map_err(Failure::Unreachable)?);
+                    return Ok(Opened::Opaque);
+                }
+                First::Tls | First::End => return unreachable.map_or(Ok(Opened::Over), Err),
+            }
+            self.place.waits_for_server();
+            let request = self.request();
+            if self.server.is_none() && unreachable.is_none() && !(refuses && request.is_encryption()) {
+                match self.dial().await? {
+                    Ok(server) => self.server = Some(server),
+                    // A client in the middle of this request could not show an error to its user: libpq discards the text. So the
+                    // answer is no, and the client hears the reason once it has sent its start-up message.
+                    Err(error) => unreachable = Some(Failure::Unreachable(error)),
                 }
             }
+            if let Request::Encryption(encryption) = request
+                && self.server.is_none()
+            {
+                // A second request of the same kind is a version that does not exist.
+                if declined.contains(&encryption.code) {
+                    return Err(Failure::Unsupported(encryption.code));
+                }
+                declined.push(encryption.code);
+                self.decline(encryption).await?;
+                continue;
+            }
+            self.asked = matches!(request, Request::Session);
+            if let Some(failure) = unreachable {
+                return Err(failure);
+            }
+            self.pass_packet().await?;
+            let Request::Encryption(encryption) = request else {
+                return match request {
+                    Request::Ancient => Ok(Opened::Opaque),
+                    _ => self.authenticate().await,
+                };
+            };
+            match self.answer().await? {
+                b'N' => self.decline(encryption).await?,
+                yes if yes == encryption.yes => {
+                    self.reply(encryption, yes).await?;
+                    return Ok(Opened::Opaque);
+                }
+                // An ErrorResponse, from a server that is too old or too busy.
+                b'E' => {
+                    if let Some(server) = &mut self.server {
+                        server.inbox_mut().extend(b"E");
+                    }
+                    return self.authenticate().await;
+                }
+                strange => return Err(Failure::StrangeAnswer(strange)),
+            }
         }
-        send(client, Party::Client).await?;
-        // What a response means is known once it has been asked for.
-        if let Some(response) = expected {
-            match client.try_recv().map_err(|error| unreadable(Party::Client, error))? {
-                Some(frame) => {
-                    let verdict = front.response(frame, response);
-                    verdict.map_err(|error| Failure::Malformed(Party::Client, error))?;
+    }
+
+    /// Whether the client can be sent an error: it has asked for a session, and was not sent half a message.
+    pub(crate) fn expects_messages(&self) -> bool {
+        self.asked && self.client.outbox().is_empty()
+    }
+
+    /// Both connections. For a session they get its limits and lose what is left of passwords; bytes that arrived early are kept.
+    pub(crate) fn into_connections(mut self, session: bool) -> (Connection, Option<Connection>) {
+        if session {
+            admit(&mut self.client, Limits::FRONTEND);
+            self.server.iter_mut().for_each(|server| admit(server, Limits::BACKEND));
+        }
+        (self.client, self.server)
+    }
+
+    /// Waits for the client's next packet, or for what arrives in its place.
+    async fn first(&mut self) -> Result<First, Failure> {
+        loop {
+            if self.client.inbox().peek().first() == Some(&TLS_HANDSHAKE) {
+                return Ok(First::Tls);
+            }
+            let packet = self.client.inbox_mut().next_packet(LONGEST_PACKET);
+            if let Some(packet) = packet.map_err(Failure::PacketLength)? {
+                self.packet.clear();
+                self.packet.extend_from_slice(packet);
+                return Ok(First::Packet);
+            }
+            if !self.client_sends {
+                return Ok(First::End);
+            }
+            hear(&mut self.client, &mut self.client_sends).await?;
+        }
+    }
+
+    /// Reads the packet that [`first`](Self::first) has taken. One that cannot be decoded is the server's to judge, unless it is a
+    /// request for encryption, which the server accepts with any body.
+    fn request(&mut self) -> Request {
+        let version = self.packet.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)));
+        let Some(version) = version else { return Request::Session };
+        if version < ProtocolVersion::V3_0 {
+            return Request::Ancient;
+        }
+        match Initial::decode(&self.packet) {
+            Ok(request) => self.front.message(&request, &self.packet),
+            Err(error) => self.front.malformed(self.packet.len() + 4, &error),
+        }
+        match version {
+            SslRequest::REQUEST => Request::Encryption(&TLS),
+            GssEncRequest::REQUEST => Request::Encryption(&GSS),
+            CancelRequest::REQUEST => Request::Cancel,
+            _ => Request::Session,
+        }
+    }
+
+    /// Connects to the server. Meanwhile a client that resets its connection ends the attempt.
+    async fn dial(&mut self) -> Result<io::Result<Connection>, Failure> {
+        let proxy = &self.context.proxy;
+        let dial = proxy.upstream.dial(proxy.keepalive_idle, proxy.upstream_tls.as_ref());
+        tokio::pin!(dial);
+        loop {
+            tokio::select! {
+                socket = &mut dial => {
+                    return Ok(socket.map(|socket| stranger(socket, SERVER)));
+                }
+                heard = hear(&mut self.client, &mut self.client_sends), if self.client_sends
+                    && self.client.inbox().buffered() < EARLY => heard?,
+            }
+        }
+    }
+
+    /// Passes the packet on.
+    async fn pass_packet(&mut self) -> Result<(), Failure> {
+        let Some(server) = &mut self.server else { return Ok(()) };
+        let length = u32::try_from(self.packet.len() + 4).unwrap_or(u32::MAX);
+        server.outbox_mut().put_raw(&length.to_be_bytes());
+        server.outbox_mut().put_raw(&self.packet);
+        send(server, Party::Server).await
+    }
+
+    /// Waits for the one byte that answers a request for encryption, and reads no more: what follows may be encrypted.
+    async fn answer(&mut self) -> Result<u8, Failure> {
+        let Self { client, server: Some(server), client_sends, .. } = self else {
+            return Err(Failure::Gone(Party::Server));
+        };
+        let (mut answer, mut finished) = ([0], false);
+        loop {
+            // Nothing follows the request, and the server need not answer it.
+            if !*client_sends && client.inbox().buffered() == 0 && !std::mem::replace(&mut finished, true) {
+                finish(server).await?;
+            }
+            tokio::select! {
+                read = read_exact(server.transport_mut(), &mut answer) => {
+                    return read.map(|()| answer[0]).map_err(|_| Failure::Gone(Party::Server));
+                }
+                heard = hear(client, client_sends), if *client_sends && client.inbox().buffered() < EARLY => heard?,
+            }
+        }
+    }
+
+    /// Passes on the answer to a request for encryption.
+    async fn reply(&mut self, encryption: &Encryption, answer: u8) -> Result<(), Failure> {
+        self.context.trace.answer(encryption.answer, answer);
+        self.context.trace.flush();
+        self.client.outbox_mut().put_raw(&[answer]);
+        send(&mut self.client, Party::Client).await
+    }
+
+    /// Answers a request for encryption with no.
+    async fn decline(&mut self, encryption: &Encryption) -> Result<(), Failure> {
+        // Bytes that did not wait for the answer may come from somebody else than the client: PostgreSQL refuses them, too.
+        let hasty = self.client.inbox().buffered() > 0;
+        self.reply(encryption, b'N').await?;
+        if hasty { Err(Failure::Unencrypted(encryption.name)) } else { Ok(()) }
+    }
+
+    /// Passes messages on until the server sends AuthenticationOk or ends.
+    async fn authenticate(&mut self) -> Result<Opened, Failure> {
+        let Self { place, client, server: Some(server), front, back, client_sends, .. } = self else {
+            return Ok(Opened::Over);
+        };
+        let mut expected = None;
+        let mut finished = false;
+        let server_link = server.transport().link();
+        loop {
+            while let Some(frame) = server.try_recv().map_err(|error| unreadable(Party::Server, error))? {
+                match without_binding(&frame, client.transport().link(), server_link) {
+                    Some(offer) => client.outbox_mut().put_raw(&offer),
+                    None => drop(client.put(&frame)),
+                }
+                match frame.backend() {
+                    Ok(message) => {
+                        back.message(&message, frame.body);
+                        if let Backend::Authentication(request) = message {
+                            expected = Response::to(&request);
+                            if request == Authentication::Ok {
+                                send(client, Party::Client).await?;
+                                return Ok(Opened::Session);
+                            }
+                        }
+                    }
+                    Err(error) => {
+                        back.malformed(frame.body.len() + 4, &error);
+                        if frame.code == MessageCode::AUTHENTICATION {
+                            expected = Some(Response::Any);
+                        }
+                    }
+                }
+            }
+            send(client, Party::Client).await?;
+            // The meaning of a response is known once the server has asked for it.
+            if let Some(response) = expected
+                && let Some(frame) = client.try_recv().map_err(|error| unreadable(Party::Client, error))?
+            {
+                front.response(frame, response);
+                server.put(&frame);
+                expected = None;
+            }
+            send(server, Party::Server).await?;
+            if !*client_sends && !std::mem::replace(&mut finished, true) {
+                // Whatever the client had to send is here. The server must not wait for more: it may never answer.
+                while let Ok(Some(frame)) = client.try_recv() {
+                    front.response(frame, expected.take().unwrap_or(Response::Any));
                     server.put(&frame);
-                    expected = None;
                 }
-                None if listening => {}
-                None => return Ok(Opened::Over),
+                server.outbox_mut().put_raw(client.inbox().peek());
+                client.inbox_mut().wipe();
+                finish(server).await?;
             }
-            send(&mut server, Party::Server).await?;
-        }
-        let room = client.inbox().buffered() < CLIENT.read_ahead;
-        tokio::select! {
-            filled = server.fill() => match filled {
-                Ok(()) => {}
-                Err(_) => {
-                    // The beginning of a message, whose end will never come.
+            // A response may be long; without a request for one, the client has nothing to send yet.
+            let most = if expected.is_some() { CLIENT.authentication + 5 } else { EARLY };
+            if expected.is_some() {
+                place.waits_for_client()
+            } else {
+                place.waits_for_server()
+            }
+            tokio::select! {
+                filled = server.fill() => if filled.is_err() {
+                    // The beginning of a message, whose end will never arrive.
                     client.outbox_mut().put_raw(server.inbox().peek());
                     send(client, Party::Client).await?;
                     return Ok(Opened::Over);
-                }
-            },
-            filled = client.fill(), if listening && room => match filled {
-                Ok(()) => {}
-                Err(Error::Closed { .. }) => listening = false,
-                Err(_) => return Err(Failure::Gone(Party::Client)),
-            },
+                },
+                heard = hear(client, client_sends), if *client_sends && client.inbox().buffered() < most => heard?,
+            }
         }
     }
+}
+
+/// The server's offer of SASL mechanisms without channel binding, for a client in clear: the server offers it because it has TLS, and
+/// the client has none to be bound to.
+fn without_binding(frame: &Frame<'_>, client: Link, server: Link) -> Option<Vec<u8>> {
+    if client == Link::Tls || server != Link::Tls || frame.code != MessageCode::AUTHENTICATION {
+        return None;
+    }
+    let Ok(Backend::Authentication(Authentication::Sasl(offered))) = frame.backend() else { return None };
+    let kept: Vec<Text<'_>> = offered.iter().filter(|name| *name != SCRAM_SHA_256_PLUS).collect();
+    let mut message = Vec::new();
+    Authentication::Sasl(Terminated::from(&kept[..])).encode(&mut message).ok()?;
+    Some(message)
+}
+
+impl Request {
+    fn is_encryption(&self) -> bool {
+        matches!(self, Self::Encryption(_))
+    }
+}
+
+/// A connection to a peer that is not authenticated.
+fn stranger(socket: Socket, limits: Limits) -> Connection {
+    let mut connection = Connection::new(socket, limits);
+    connection.inbox_mut().set_wiping(true);
+    connection.outbox_mut().set_wiping(true);
+    connection
+}
+
+/// Makes a connection one of a session.
+fn admit(connection: &mut Connection, limits: Limits) {
+    connection.scrub();
+    connection.inbox_mut().set_wiping(false);
+    connection.outbox_mut().set_wiping(false);
+    connection.set_limits(limits);
+}
+
+/// Reads from the client. Its end clears `sends`; the answer may still reach it.
+async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> {
+    match client.fill().await {
+        Ok(()) => Ok(()),
+        Err(Error::Closed { .. }) => {
+            *sends = false;
+            Ok(())
+        }
+        Err(_) => Err(Failure::Gone(Party::Client)),
+    }
+}
+
+/// Sends the bytes that were put into a connection.
+async fn send(to: &mut Connection, party: Party) -> Result<(), Failure> {
+    to.flush().await.map_err(|_| Failure::Gone(party))
+}
+
+/// Tells the server that the client sends no more. PostgreSQL then ends a login by itself.
+async fn finish(server: &mut Connection) -> Result<(), Failure> {
+    server.close().await.map_err(|_| Failure::Gone(Party::Server))
 }
 
 fn unreadable(party: Party, error: Error) -> Failure {
     match error {
-        Error::Frame(error) => Failure::OutOfStep(party, error),
+        Error::Frame(error) => Failure::Header(party, error),
         _ => Failure::Gone(party),
     }
 }

@@ -3,36 +3,29 @@
 use std::io;
 
 use pg_auth::stream::{close, read, write_all};
-use pg_stream_tokio::Socket;
 use pg_wire::{Direction, Inbox, Split};
 
+use crate::address::Socket;
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
 
 /// Bytes of a session that is not understood, read at a time.
 const OPAQUE: usize = 8 * 1024;
 
-/// Where the bytes of one side come from.
+/// The reading half of a connection.
 pub(crate) type Reader = <Socket as Split>::Source;
 
-/// Where bytes for one side go.
+/// The writing half of a connection.
 pub(crate) type Writer = <Socket as Split>::Sink;
 
-/// One direction: what comes from the one side and goes to the other.
+/// One direction: bytes from one side, on their way to the other.
 pub(crate) struct Pump {
     pub(crate) direction: Direction,
     pub(crate) inbox: Inbox,
     pub(crate) from: Reader,
     pub(crate) to: Writer,
-}
-
-/// How a direction ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Between two messages.
-    Clean,
-    /// In the middle of a message.
-    MidMessage,
+    /// Whether the bytes written so far end where a message ends, so that another message may follow.
+    pub(crate) between_messages: bool,
 }
 
 /// How much is looked at.
@@ -46,8 +39,10 @@ pub(crate) enum Passing<'c> {
 }
 
 impl Pump {
-    /// Passes on what comes until there is no more. Nothing is read while something waits to be written.
-    pub(crate) async fn run(&mut self, passing: Passing<'_>) -> Result<End, Failure> {
+    /// Passes on what arrives until the sender ends. Nothing is read while a write waits.
+    ///
+    /// The future may be dropped; `between_messages` is then still true to its name.
+    pub(crate) async fn run(&mut self, passing: Passing<'_>) -> Result<(), Failure> {
         match passing {
             Passing::Decoded(inspector) => self.messages(Some(inspector)).await,
             Passing::Framed => self.messages(None).await,
@@ -55,24 +50,22 @@ impl Pump {
         }
     }
 
-    /// Tells the other side that there is no more.
+    /// Ends the stream to the receiver.
     pub(crate) async fn close(&mut self) {
-        // Where that fails the stream is closed already.
+        // An error means that the stream is closed already.
         let _ = close(&mut self.to).await;
     }
 
-    async fn messages(&mut self, mut inspector: Option<Inspector<'_>>) -> Result<End, Failure> {
-        let (from, to) = (Party::speaking(self.direction), Party::spoken_to(self.direction));
+    async fn messages(&mut self, mut inspector: Option<Inspector<'_>>) -> Result<(), Failure> {
+        let (from, to) = (Party::sender(self.direction), Party::receiver(self.direction));
         loop {
-            while let Some(run) = self.inbox.run().map_err(|error| Failure::OutOfStep(from, error))? {
-                let bytes = run.as_bytes();
-                let (good, verdict) = match &mut inspector {
-                    Some(inspector) => inspector.run(run),
-                    None => (bytes.len(), Ok(())),
-                };
-                let bytes = bytes.get(..good).unwrap_or_default();
-                write_all(&mut self.to, bytes).await.map_err(|_| Failure::Gone(to))?;
-                verdict?;
+            while let Some(run) = self.inbox.run().map_err(|error| Failure::Header(from, error))? {
+                if let Some(inspector) = &mut inspector {
+                    inspector.run(run);
+                }
+                self.between_messages = false;
+                write_all(&mut self.to, run.as_bytes()).await.map_err(|_| Failure::Gone(to))?;
+                self.between_messages = true;
             }
             match read(&mut self.from, self.inbox.space()).await {
                 Ok(0) => break,
@@ -80,13 +73,14 @@ impl Pump {
                 Err(_) => return Err(Failure::Gone(from)),
             }
         }
-        // The beginning of a message, whose end will never come.
+        // The beginning of a message, whose end will never arrive.
         let rest = self.inbox.peek();
-        write_all(&mut self.to, rest).await.map_err(|_| Failure::Gone(to))?;
-        Ok(if rest.is_empty() { End::Clean } else { End::MidMessage })
+        self.between_messages = rest.is_empty();
+        write_all(&mut self.to, rest).await.map_err(|_| Failure::Gone(to))
     }
 
-    async fn bytes(&mut self) -> Result<End, Failure> {
+    async fn bytes(&mut self) -> Result<(), Failure> {
+        self.between_messages = false;
         let copied = async {
             write_all(&mut self.to, self.inbox.peek()).await?;
             let mut space = vec![0; OPAQUE];
@@ -97,7 +91,7 @@ impl Pump {
                 }
             }
         };
-        // Whose fault an error is it does not tell; the other direction will come to its end by itself.
-        copied.await.map(|()| End::MidMessage).map_err(|_| Failure::Gone(Party::Server))
+        // The error does not say which side failed. That makes no difference: the other direction ends by itself.
+        copied.await.map_err(|_| Failure::Gone(Party::Server))
     }
 }

@@ -9,56 +9,80 @@ use std::task::{self, Poll, ready};
 use std::time::Duration;
 
 use pg_auth::stream::{close, read, write_all};
-use pg_stream_tokio::{Connection, Socket};
+use pg_stream_tokio::rustls::RustlsAcceptor;
 use pg_wire::{Direction, Inbox, Split};
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
 
-use crate::address::Address;
+use crate::address::{Address, Connection};
 use crate::arguments::{Arguments, Tls};
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
-use crate::opening::{self, Opened};
-use crate::pump::{End, Passing, Pump, Reader, Writer};
+use crate::opening::{Opened, Opening};
+use crate::openings::Place;
+use crate::pump::{Passing, Pump, Reader, Writer};
 use crate::say;
+use crate::stop::Stop;
 use crate::tally::Tally;
+use crate::tls::{self, Accepted, Upstream};
 use crate::trace::{Destination, Trace};
 
-/// How long a client may take to hear the last word.
+/// How long a client may take to read its last message and to close.
 const PARTING: Duration = Duration::from_secs(2);
 
-/// What all connections share.
+/// State that all connections share.
 pub(crate) struct Proxy {
     listen: Address,
     pub(crate) upstream: Address,
     pub(crate) tls: Tls,
+    /// TLS towards the server.
+    pub(crate) upstream_tls: Option<Upstream>,
+    /// TLS towards clients.
+    acceptor: Option<RustlsAcceptor>,
     pub(crate) tally: Tally,
+    pub(crate) stop: Stop,
+    /// Time without traffic before the first keepalive probe.
+    pub(crate) keepalive_idle: Option<Duration>,
     raw: bool,
     opening_timeout: Duration,
     trace: Destination,
 }
 
-/// What belongs to one connection.
+/// State of one connection.
 pub(crate) struct Context {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) trace: Trace,
     number: u64,
 }
 
+/// A client that is about to be left.
+struct Leaving {
+    from: Reader,
+    to: Writer,
+    /// Whether a message can follow what it was sent.
+    expects_messages: bool,
+}
+
 impl Proxy {
     pub(crate) fn new(arguments: Arguments) -> io::Result<Self> {
+        let root = arguments.upstream_ca.as_deref();
         Ok(Self {
+            acceptor: tls::acceptor(&arguments)?,
+            upstream_tls: Upstream::new(arguments.upstream_tls, root, &arguments.upstream),
             trace: Destination::open(arguments.trace.as_deref())?,
             listen: arguments.listen,
             upstream: arguments.upstream,
             tls: arguments.tls,
             tally: Tally::default(),
+            stop: Stop::default(),
+            keepalive_idle: arguments.keepalive_idle.map(Duration::from_secs),
             raw: arguments.raw,
             opening_timeout: Duration::from_secs(arguments.opening_timeout),
         })
     }
 
-    /// How many descriptors a connection takes at most: what each side does, and one for a trace of its own.
+    /// Most descriptors that a connection needs: those of each side, and one for a trace file of its own.
     pub(crate) fn descriptors_each(&self) -> u64 {
         let trace = u64::from(matches!(self.trace, Destination::PerConnection(_)));
         self.listen.descriptors() + self.upstream.descriptors() + trace
@@ -79,7 +103,7 @@ impl Context {
         context
     }
 
-    /// A line to standard error about this connection.
+    /// Writes a line about this connection to standard error.
     pub(crate) fn say(&self, what: fmt::Arguments<'_>) {
         say(format_args!("connection {}: {what}", self.number));
     }
@@ -89,64 +113,117 @@ impl Context {
     }
 }
 
-/// Serves one client to its end.
-pub(crate) async fn run(proxy: Arc<Proxy>, client: Socket) {
+/// Serves one client to its end. The place is given up after the opening phase.
+///
+/// Each phase is boxed, so that a connection takes the memory of the phase it is in and not that of the largest one.
+pub(crate) async fn run(proxy: Arc<Proxy>, client: Accepted, place: Place) {
     let context = Arc::new(Context::new(proxy));
-    let mut client = Connection::new(client, opening::CLIENT);
-    let opened = timeout(context.proxy.opening_timeout, opening::open(&context, &mut client)).await;
-    let (end, from, to) = match opened.unwrap_or(Err(Failure::Timeout)) {
-        Ok(Opened::Over) => part_in(client, Ok(End::Clean)),
-        Ok(Opened::Session(server)) => session(&context, client, server, false).await,
-        Ok(Opened::Opaque(server)) => session(&context, client, server, true).await,
-        Err(failure) => part_in(client, Err((failure, End::Clean))),
+    let (result, client) = match Box::pin(open(&context, client, place)).await {
+        Open::Session(sides) => Box::pin(session(&context, *sides)).await,
+        Open::Over(result, client) => (result, Some(client)),
+        Open::Gone(failure) => (Err(failure), None),
     };
-    let mut answer = None;
-    if let Err((failure, end)) = end {
-        if end == End::Clean {
-            answer = failure.answer(&context.trace);
-            context.trace.flush();
-        }
-        if failure.is_worth_telling() {
-            context.say(format_args!("{failure}"));
-        }
+    if let Err(failure) = &result
+        && failure.is_worth_a_line()
+    {
+        context.say(format_args!("{failure}"));
     }
-    if let Some(to) = to {
-        part(from, to, answer).await;
+    let Some(client) = client else { return };
+    let answer =
+        result.as_ref().err().and_then(|failure| failure.answer(client.expects_messages, &context.trace));
+    context.trace.flush();
+    Box::pin(part(client, answer, !matches!(result, Err(Failure::Stopping)))).await;
+}
+
+/// How an opening phase ended.
+enum Open {
+    Session(Box<Sides>),
+    Over(Result<(), Failure>, Leaving),
+    /// The client has no stream any more that it could be sent a message on.
+    Gone(Failure),
+}
+
+/// Both connections of a session.
+struct Sides {
+    client: Connection,
+    server: Connection,
+    /// Whether they are encrypted, or speak something else.
+    opaque: bool,
+}
+
+/// Runs the opening phase.
+async fn open(context: &Context, client: Accepted, place: Place) -> Open {
+    let (client, taken) = match &context.proxy.acceptor {
+        None => (tls::clear(client), Vec::new()),
+        Some(acceptor) => {
+            let accepted = async { tls::accept(acceptor, client).await.map_err(Failure::NoTls) };
+            match until_something_ends_it(context, &place, accepted).await {
+                Ok(accepted) => accepted,
+                Err(failure) => return Open::Gone(failure),
+            }
+        }
+    };
+    let mut opening = Opening::new(context, &place, client, &taken);
+    let opened = until_something_ends_it(context, &place, opening.run()).await;
+    let expects_messages = opening.expects_messages();
+    let opaque = matches!(opened, Ok(Opened::Opaque));
+    let session = opaque || matches!(opened, Ok(Opened::Session));
+    match (opened, opening.into_connections(session)) {
+        (Ok(Opened::Session | Opened::Opaque), (client, Some(server))) => {
+            Open::Session(Box::new(Sides { client, server, opaque }))
+        }
+        (opened, (client, _)) => {
+            let (_, from, to) = halves(client);
+            Open::Over(opened.map(drop), Leaving { from, to, expects_messages })
+        }
     }
 }
 
-/// How both directions ended: why, if before their time, and where in what the client was being told.
-type Ended = Result<End, (Failure, End)>;
+/// Runs a part of an opening phase, unless the time is over, the place is needed or the proxy ends.
+async fn until_something_ends_it<T>(
+    context: &Context,
+    place: &Place,
+    part: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let proxy = &context.proxy;
+    let opened = async {
+        tokio::select! {
+            opened = part => opened,
+            () = sleep(proxy.opening_timeout) => Err(Failure::Timeout),
+            () = place.displaced() => Err(Failure::Displaced),
+        }
+    };
+    proxy.stop.unless_given(opened).await.unwrap_or(Err(Failure::Stopping))
+}
 
-/// Passes on what comes from either side, from where the opening has left off.
+/// Passes on the bytes of either side, beginning with those that are buffered.
 ///
-/// Each direction is a task of its own: where it is not woken, nobody looks at it.
-async fn session(
-    context: &Arc<Context>,
-    client: Connection<Socket>,
-    server: Connection<Socket>,
-    opaque: bool,
-) -> (Ended, Reader, Option<Writer>) {
+/// Each direction is a task of its own: one that has nothing to do is not polled.
+async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, Option<Leaving>) {
+    let Sides { client, server, opaque } = sides;
     if opaque || context.proxy.raw {
         context.tally().not_decoded();
     }
     let (mut up, mut down) = pumps(client, server);
     let forth = async {
         let end = up.run(passing(context, opaque, Direction::Frontend)).await;
-        // Also where it has failed: the server is to answer what came before that, and then leave.
+        // After a failure, too: the server answers what arrived before it, and then ends.
         up.close().await;
         end
     };
     let shared = Arc::clone(context);
     let mut back = Task(tokio::spawn(async move {
-        let end = down.run(passing(&shared, opaque, Direction::Backend)).await;
-        (end, down.to)
+        let passing = passing(&shared, opaque, Direction::Backend);
+        let end = shared.proxy.stop.unless_given(down.run(passing)).await;
+        (end.unwrap_or(Err(Failure::Stopping)), down)
     }));
-    let (end, to) = both(forth, &mut back).await;
-    (end, up.from, to)
+    let (result, down) = both(forth, &mut back).await;
+    let leaving =
+        down.map(|down| Leaving { from: up.from, to: down.to, expects_messages: down.between_messages });
+    (result, leaving)
 }
 
-/// How much is looked at in a session.
+/// How much of a session is looked at.
 fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_> {
     match (opaque, context.proxy.raw) {
         (true, _) => Passing::Opaque,
@@ -155,7 +232,7 @@ fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_>
     }
 }
 
-/// A task that ends with whoever waits for it.
+/// A task that is aborted when this is dropped.
 struct Task<T>(JoinHandle<T>);
 
 impl<T> Future for Task<T> {
@@ -164,9 +241,8 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<T> {
         match ready!(Pin::new(&mut self.0).poll(cx)).map_err(JoinError::try_into_panic) {
             Ok(result) => Poll::Ready(result),
-            // It goes on here.
             Err(Ok(panic)) => resume_unwind(panic),
-            // The runtime ends, and whoever waits with it.
+            // The runtime ends, and the task that waits here with it.
             Err(Err(_)) => Poll::Pending,
         }
     }
@@ -179,62 +255,55 @@ impl<T> Drop for Task<T> {
 }
 
 /// A pump from the client to the server, and one back.
-fn pumps(client: Connection<Socket>, server: Connection<Socket>) -> (Pump, Pump) {
+fn pumps(client: Connection, server: Connection) -> (Pump, Pump) {
     let (client_inbox, client_reader, client_writer) = halves(client);
     let (server_inbox, server_reader, server_writer) = halves(server);
-    let up =
-        Pump { direction: Direction::Frontend, inbox: client_inbox, from: client_reader, to: server_writer };
-    let down =
-        Pump { direction: Direction::Backend, inbox: server_inbox, from: server_reader, to: client_writer };
+    let pump = |direction, inbox, from, to| Pump { direction, inbox, from, to, between_messages: true };
+    let up = pump(Direction::Frontend, client_inbox, client_reader, server_writer);
+    let down = pump(Direction::Backend, server_inbox, server_reader, client_writer);
     (up, down)
 }
 
-/// What has come, and the stream in its two directions. Everything that was put into the connection has left it.
-fn halves(connection: Connection<Socket>) -> (Inbox, Reader, Writer) {
+/// The bytes that have arrived, and the two directions of the stream. Precondition: nothing waits to be sent.
+fn halves(connection: Connection) -> (Inbox, Reader, Writer) {
     let (socket, inbox, _) = connection.into_parts();
     let (reader, writer) = socket.split();
     (inbox, reader, writer)
 }
 
-/// Both directions, until the server has nothing more to say or nobody listens; and where bytes for the client go, if it is there.
+/// Runs both directions until the server ends or one side is gone. Returns the pump to the client if the client is still there.
 async fn both(
-    up: impl Future<Output = Result<End, Failure>>,
-    down: &mut Task<(Result<End, Failure>, Writer)>,
-) -> (Ended, Option<Writer>) {
+    up: impl Future<Output = Result<(), Failure>>,
+    down: &mut Task<(Result<(), Failure>, Pump)>,
+) -> (Result<(), Failure>, Option<Pump>) {
     tokio::select! {
         end = up => match end {
-            Err(failure @ Failure::Gone(Party::Client)) => (Err((failure, End::MidMessage)), None),
-            // The client has no more to say, or nothing that can be understood, or the server takes no more. What came before is
-            // still answered: the server has been told that this was all.
+            Err(failure @ Failure::Gone(Party::Client)) => (Err(failure), None),
+            // The client has ended, or has sent a header that cannot be right, or the server reads no more. The server knows that it
+            // has everything, and still answers what it has.
             end => {
-                let (answered, to) = down.await;
-                let ended = match (end, answered) {
-                    (Ok(_), Ok(end)) => Ok(end),
-                    (Err(failure), Ok(end)) => Err((failure, end)),
-                    (_, Err(failure)) => Err((failure, End::MidMessage)),
-                };
-                (ended, Some(to))
+                let (answered, pump) = down.await;
+                (answered.and(end), Some(pump))
             }
         },
-        (end, to) = &mut *down => (end.map_err(|failure| (failure, End::MidMessage)), Some(to)),
+        (end, pump) = &mut *down => (end, Some(pump)),
     }
 }
 
-/// Ends a client that has not got as far as a session.
-fn part_in(client: Connection<Socket>, end: Ended) -> (Ended, Reader, Option<Writer>) {
-    let (_, from, to) = halves(client);
-    (end, from, Some(to))
-}
-
-/// The last word to the client, if there is one, and the end.
-async fn part(mut from: Reader, mut to: Writer, answer: Option<Vec<u8>>) {
+/// Sends the client its last message, if there is one, and ends. `lingers` says whether to wait until the client closes.
+async fn part(client: Leaving, answer: Option<Vec<u8>>, lingers: bool) {
+    let Leaving { mut from, mut to, .. } = client;
     let parting = async {
         write_all(&mut to, &answer.unwrap_or_default()).await?;
         close(&mut to).await?;
-        // To close with bytes unread would reset the connection, and with that what was said last could be lost.
-        while read(&mut from, &mut [0; 1024]).await? > 0 {}
+        if lingers {
+            // Closed with bytes unread, the connection is reset, and a client may lose what it was sent last.
+            // What it sends may be a password.
+            let mut unread = Zeroizing::new([0; 512]);
+            while read(&mut from, unread.as_mut_slice()).await? > 0 {}
+        }
         io::Result::Ok(())
     };
-    // A client that has not heard it by now does not listen.
+    // A client that has not read it by then will not.
     let _ = timeout(PARTING, parting).await;
 }

@@ -1,4 +1,4 @@
-//! What there is to tell at the end.
+//! Counters for the summary at the end.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,32 +8,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Tally {
     connections: AtomicU64,
     decoded: AtomicU64,
+    malformed: AtomicU64,
     mismatches: AtomicU64,
     not_decoded: AtomicU64,
 }
 
 impl Tally {
-    /// One more connection; returns its number, from 1.
+    /// Counts a connection and returns its number, from 1.
     pub(crate) fn connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// This many more messages were decoded.
+    /// Counts messages that were decoded.
     pub(crate) fn decoded(&self, messages: u64) {
         self.decoded.fetch_add(messages, Ordering::Relaxed);
     }
 
-    /// A message was not the same bytes once it was encoded again.
+    /// Counts a message that could not be decoded and was passed on as it arrived.
+    pub(crate) fn malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a message whose bytes differ once it is encoded again.
     pub(crate) fn mismatch(&self) {
         self.mismatches.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection is passed on as it is.
+    /// Counts a connection whose session is passed on without decoding.
     pub(crate) fn not_decoded(&self) {
         self.not_decoded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many messages were not the same.
+    /// Number of messages whose bytes differed.
     pub(crate) fn mismatches(&self) -> u64 {
         self.mismatches.load(Ordering::Relaxed)
     }
@@ -41,12 +47,12 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [connections, decoded, mismatches, not_decoded] =
-            [&self.connections, &self.decoded, &self.mismatches, &self.not_decoded]
+        let [connections, decoded, malformed, mismatches, not_decoded] =
+            [&self.connections, &self.decoded, &self.malformed, &self.mismatches, &self.not_decoded]
                 .map(|counter| counter.load(Ordering::Relaxed));
         write!(
             f,
-            "{connections} connections, {decoded} messages decoded, {mismatches} mismatches, \
+            "{connections} connections, {decoded} messages decoded, {malformed} malformed, {mismatches} mismatches, \
              {not_decoded} connections not decoded"
         )
     }

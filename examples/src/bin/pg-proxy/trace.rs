@@ -1,21 +1,27 @@
 //! A line for every message.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pg_wire::{Direction, Message};
+use pg_wire::{DecodeError, Direction, Message};
+use rustix::fs::{Access, access};
 
 use crate::say;
+
+/// Mode of a trace file: it holds SQL and rows.
+const MODE: u32 = 0o600;
 
 /// Where the lines of all connections go.
 #[derive(Clone)]
 pub(crate) enum Destination {
-    /// Nobody asked for them.
+    /// No trace is written.
     Nowhere,
-    /// All to the same place.
+    /// All lines go to the same place.
     One(Trace),
-    /// A file of its own for each connection: a name with `%d` in it.
+    /// A file for each connection: a name with `%d` in it.
     PerConnection(String),
 }
 
@@ -23,21 +29,27 @@ pub(crate) enum Destination {
 #[derive(Clone)]
 pub(crate) struct Trace(Option<Arc<Mutex<Output>>>);
 
-/// `None` once it has failed.
+/// `None` once writing has failed.
 type Output = Option<BufWriter<Box<dyn Write + Send>>>;
 
 impl Destination {
-    /// By the name given, if one is.
+    /// Opens the file of this name, if there is a name.
+    ///
+    /// # Errors
+    /// The file cannot be written; with `%d` in the name, the first connection's file could not be made.
     pub(crate) fn open(name: Option<&str>) -> io::Result<Self> {
         Ok(match name {
             None => Self::Nowhere,
             Some("-") => Self::One(Trace::to(io::stdout())),
-            Some(name) if name.contains("%d") => Self::PerConnection(name.into()),
+            Some(name) if name.contains("%d") => {
+                check_directory(&name.replace("%d", "1")).map_err(|error| cannot_write(name, &error))?;
+                Self::PerConnection(name.into())
+            }
             Some(name) => Self::One(Trace::create(name)?),
         })
     }
 
-    /// The one for the connection of this number.
+    /// The trace of the connection with this number.
     pub(crate) fn connection(&self, number: u64) -> io::Result<Trace> {
         match self {
             Self::Nowhere => Ok(Trace::NONE),
@@ -47,37 +59,70 @@ impl Destination {
     }
 }
 
+/// An error unless a file of this name could be made.
+fn check_directory(name: &str) -> io::Result<()> {
+    let directory = match Path::new(name).parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if !fs::metadata(directory)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// A file that only its owner can read. One that exists is emptied, and closed to others if it is a regular file.
+fn private_file(name: &str) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(name)?;
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(MODE))?;
+    }
+    Ok(file)
+}
+
+fn cannot_write(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write {name}: {error}"))
+}
+
 impl Trace {
-    /// One that nobody sees.
+    /// A trace that writes nothing.
     pub(crate) const NONE: Self = Self(None);
 
     fn create(name: &str) -> io::Result<Self> {
-        let file = File::create(name)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot write {name}: {error}")))?;
-        Ok(Self::to(file))
+        private_file(name).map(Self::to).map_err(|error| cannot_write(name, &error))
     }
 
     fn to(output: impl Write + Send + 'static) -> Self {
         Self(Some(Arc::new(Mutex::new(Some(BufWriter::new(Box::new(output)))))))
     }
 
-    /// A message.
+    /// Writes the line of a message.
     #[inline]
     pub(crate) fn message<M: Message + ?Sized>(&self, direction: Direction, message: &M) {
         self.write(|output| writeln!(output, "{}", message.trace(direction)));
     }
 
-    /// The one byte that answers a request for encryption.
+    /// Writes the line of a message that cannot be decoded: the value of its length field and the reason, and nothing of its body,
+    /// which may be a password.
+    pub(crate) fn malformed(&self, direction: Direction, length: usize, error: &DecodeError) {
+        let letter = match direction {
+            Direction::Frontend => 'F',
+            Direction::Backend => 'B',
+        };
+        self.write(|output| writeln!(output, "{letter}\t{length}\t{error}"));
+    }
+
+    /// Writes the line of the one byte that answers a request for encryption.
     pub(crate) fn answer(&self, name: &str, answer: u8) {
         self.write(|output| writeln!(output, "B\t1\t{name}\t {}", answer.escape_ascii()));
     }
 
-    /// Lets everybody see what has been written so far.
+    /// Writes out the lines that are still in memory.
     pub(crate) fn flush(&self) {
         self.write(|output| output.flush());
     }
 
-    /// In line as far as the question whether anybody wants it: mostly nobody does.
+    /// Inlined up to the check whether there is a trace: most of the time there is none.
     #[inline(always)]
     fn write(&self, line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
         if let Some(shared) = &self.0 {
@@ -85,7 +130,7 @@ impl Trace {
         }
     }
 
-    /// The first failure is told, and the last thing that is done.
+    /// Reports the first failure, then stops tracing.
     #[inline(never)]
     fn write_to(
         shared: &Mutex<Output>,
@@ -94,7 +139,7 @@ impl Trace {
         let mut output: MutexGuard<'_, Output> = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = output.as_mut().map(line) {
             say(format_args!("pg-proxy: the trace ends here: {error}"));
-            // What is still in its buffer would fail once more when it is dropped, and be lost without a word.
+            // Dropped later, the buffer would fail to write its rest once more, without a report.
             *output = None;
         }
     }

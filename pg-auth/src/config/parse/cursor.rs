@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::config::parameters::Value;
 use crate::error::ConfigError;
 
-/// What C's `isspace` takes for a space.
+/// Whether C's `isspace` counts the character as a space.
 pub(super) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
 }

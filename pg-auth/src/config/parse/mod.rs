@@ -1,6 +1,6 @@
 //! Connection strings of libpq's, in both forms.
 //!
-//! What libpq 18 accepts is taken the same way, with one liberty: in a URI a value of the query may hold a bare `=`. No error shows a value
+//! A string that libpq 18 accepts is read in the same way, with one liberty: in a URI a value of the query may hold a bare `=`. No error shows a value
 //! or a piece of the string: where an `@` in a password was not encoded, the rest of the password looks like a host or a parameter.
 
 mod cursor;
@@ -226,8 +226,7 @@ mod tests {
     fn parameters_that_ask_for_nothing_are_accepted() {
         let plain = config("user=u");
         for string in [
-            "connect_timeout=0",
-            "connect_timeout=-1",
+            "connect_timeout=''",
             "gssencmode=prefer",
             "target_session_attrs=any",
             "load_balance_hosts=disable",
@@ -240,10 +239,14 @@ mod tests {
             "ssl_min_protocol_version=TLSv1.2 ssl_max_protocol_version='' sslcertmode=allow gssencmode=prefer",
             "sslrootcert='' sslcert='' sslkey='' sslpassword='' sslcrl='' sslcrldir='' sslkeylogfile=''",
             "oauth_issuer='' oauth_client_id='' oauth_client_secret='' oauth_scope='' requirepeer=''",
-            "hostaddr='' scram_client_key='' scram_server_key='' scram_iterations_max=''",
+            "hostaddr='' scram_iterations_min='' scram_iterations_max=''",
             "sslmode=nonsense sslmode=prefer",
         ] {
             assert_eq!(config(&format!("user=u {string}")), plain, "{string:?}");
+        }
+        for string in ["connect_timeout=0", "connect_timeout=-1"] {
+            let unlimited = plain.clone().connect_timeout(None);
+            assert_eq!(config(&format!("user=u {string}")), unlimited, "{string:?}");
         }
         assert_eq!(config("postgres://u@?ssl=true").sslmode, SslMode::Require);
         assert_eq!(
@@ -382,7 +385,7 @@ mod tests {
             ("load_balance_hosts", &["", "yes"]),
             ("gssencmode", &["", "allow"]),
             ("scram_iterations_max", &["0", "-1", "x"]),
-            ("scram_client_key", &["AAAA", "x", "!"]),
+            ("scram_client_key", &["", "AAAA", "x", "!"]),
             ("min_protocol_version", &["", "3.1", "3"]),
             ("max_protocol_version", &["", "4.0"]),
             ("port", &["0", "65536", "-1", "x", "5432x", "1e3", "4294967297"]),

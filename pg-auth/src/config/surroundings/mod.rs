@@ -4,7 +4,7 @@ mod passfile;
 mod service;
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ const RUNTIME_PARAMETERS: &[(&str, &str)] =
 const USER_SERVICE_FILE: &str = ".pg_service.conf";
 const SYSTEM_SERVICE_FILE: &str = "pg_service.conf";
 
-/// Where the system's service file is, unless `PGSYSCONFDIR` names another directory: Debian's, Fedora's, and that of most others. libpq
+/// Directories of the system's service file, unless `PGSYSCONFDIR` names another: Debian's, Fedora's, and that of most others. libpq
 /// has one that is fixed when it is built.
 const SYSTEM_DIRS: &[&str] =
     if cfg!(unix) { &["/etc/postgresql-common", "/etc/sysconfig/pgsql", "/etc"] } else { &[] };
@@ -37,8 +37,8 @@ const PASSWORD_FILE: &str = "pgpass.conf";
 /// The directory of certificates in the home directory, which on Windows is one of PostgreSQL's own.
 const TLS_DIR: &str = if cfg!(windows) { "" } else { ".postgresql" };
 
-/// What libpq takes from outside of a connection string. Nothing of it is read before [`config`](Self::config) is called, and nothing else
-/// in this library reads any.
+/// Sources of settings outside of a connection string: environment variables, service files, password files, certificates in the home
+/// directory. Only [`config`](Self::config) reads files; nothing else in this library reads any of these sources.
 ///
 /// Where several sources have a value for a parameter, the first of these counts, as in libpq:
 /// 1. the connection string;
@@ -88,13 +88,13 @@ enum User {
     Login,
 }
 
-/// What [`Surroundings::config`] has found.
+/// The result of [`Surroundings::config`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
     /// The configuration.
     pub config: Config,
-    /// What was left out and should be shown to the user.
+    /// Files that were left out, with the reason, to be shown to the user.
     pub warnings: Vec<Warning>,
 }
 
@@ -301,7 +301,7 @@ fn home() -> Option<PathBuf> {
 
 fn path(bytes: &[u8]) -> PathBuf {
     #[cfg(unix)]
-    let path = <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes).into();
+    let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes).into();
     #[cfg(not(unix))]
     let path = OsString::from(String::from_utf8_lossy(bytes).into_owned()).into();
     path

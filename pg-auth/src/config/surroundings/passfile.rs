@@ -98,7 +98,7 @@ fn names(host: &Host) -> Vec<String> {
     }
 }
 
-/// What stands behind the first field if that is this text, or `*`.
+/// The rest of the line after its first field, if that field is this text or `*`.
 fn after<'a>(line: &'a [u8], text: &[u8]) -> Option<&'a [u8]> {
     if let Some(rest) = line.strip_prefix(b"*:") {
         return Some(rest);

@@ -10,7 +10,7 @@ use rcgen::{
     SerialNumber,
 };
 
-use super::{CLIENT_KEY, Certificates, RSA_KEY, SERVER_KEY};
+use crate::servers::certificates::files::{CLIENT_KEY, Files, RSA_KEY, SERVER_KEY};
 
 /// The names of a server on this machine.
 const LOCAL: [&str; 2] = ["localhost", "127.0.0.1"];
@@ -18,10 +18,9 @@ const LOCAL: [&str; 2] = ["localhost", "127.0.0.1"];
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Makes every certificate and list. Precondition: the keys of the server and of the clients exist.
-pub(super) fn all(files: &Certificates) -> Result<()> {
-    let read = |name: &str| -> Result<KeyPair> {
-        Ok(KeyPair::from_pem(&fs::read_to_string(files.dir.join(name))?)?)
-    };
+pub(super) fn all(files: &Files) -> Result<()> {
+    let read =
+        |name: &str| -> Result<KeyPair> { Ok(KeyPair::from_pem(&fs::read_to_string(files.path(name))?)?) };
     let mut root = Authority::new("xtask root")?;
     let mut other = Authority::new("xtask other root")?;
     for (authority, name) in [(&root, "root"), (&other, "other-root")] {

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `PG_TLS_ROOT`, `PG_TLS_ROOT_KEY` | root certificate that signs everything else unless noted, and its key |
 //! | `PG_TLS_CRL` | the root's revocation list for clients (`sslcrl`): revokes `PG_TLS_SERVER_REVOKED_CERT` |
-//! | `PG_TLS_OTHER_ROOT`, `PG_TLS_OTHER_ROOT_KEY` | a root certificate that the servers do not know, and its key |
+//! | `PG_TLS_OTHER_ROOT`, `PG_TLS_OTHER_ROOT_KEY` | a root certificate that the servers do not trust, and its key |
 //! | `PG_TLS_SERVER_CERT`, `PG_TLS_SERVER_KEY` | the servers' own, for `localhost` and `127.0.0.1` |
 //! | `PG_TLS_SERVER_REVOKED_CERT` | for the same key and names, revoked |
 //! | `PG_TLS_SERVER_EXPIRED_CERT` | for the same key and names, expired yesterday |
@@ -29,26 +29,22 @@
 //! | `PG_CLIENT_OTHER_CERT` | of the role `cert`, signed by `PG_TLS_OTHER_ROOT` |
 //! | `PG_TLS_SIGNATURES` | a directory: one certificate for each way to sign, see below |
 //!
-//! In `PG_TLS_SIGNATURES` stands `NAME.crt` for each NAME of [`openssl::SIGNATURES`]: a server certificate for
-//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1`, whose signature is of that kind. `roots.crt` holds the roots that made
-//! the signatures.
+//! `PG_TLS_SIGNATURES` contains `NAME.crt` for each NAME of [`openssl::SIGNATURES`]: a server certificate for
+//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1` with a signature of that kind. `roots.crt` there contains the issuers.
 
+mod files;
 mod issue;
 mod openssl;
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::user::User;
+use crate::servers::user::{User, open_to_all};
+use files::{CLIENT_KEY, Files, PASSWORD, RSA_KEY, SERVER_KEY};
 
-/// The password of the encrypted client keys.
-const PASSWORD: &str = "key-secret";
-
-/// Variables, and the file of each below [`Certificates::dir`].
+/// Each variable, and its file below the directory.
 const FILES: [(&str, &str); 24] = [
     ("PG_TLS_ROOT", "root.crt"),
     ("PG_TLS_ROOT_KEY", "root.key"),
@@ -76,40 +72,35 @@ const FILES: [(&str, &str); 24] = [
     ("PG_CLIENT_EXPIRED_CERT", "client-expired.crt"),
 ];
 
-const SERVER_KEY: &str = "server.key";
-const CLIENT_KEY: &str = "client.key";
-const RSA_KEY: &str = "client-rsa.key";
-
 /// The directory of a run's certificates.
 #[derive(Debug)]
-pub(crate) struct Certificates {
-    dir: PathBuf,
-}
+pub(crate) struct Certificates(Files);
 
 impl Certificates {
     /// Where [`Self::create`] makes them below a run's directory.
     pub(super) fn below(home: &Path) -> Self {
-        Self { dir: home.join("tls") }
+        Self(Files::new(home.join("tls")))
     }
 
-    /// Finds the program `openssl`, getting it where that takes no choice of the user's.
+    /// Finds or installs the program `openssl`.
     pub(super) fn prepare() -> Result<()> {
         openssl::find()
     }
 
-    /// Makes all files. Takes 0.2 s beside an RSA key's time, so it runs while `initdb` does.
+    /// Makes all files. Thirty runs of `openssl` take about half a second, so this runs beside `initdb`.
     pub(super) fn create(&self, user: &User) -> Result<()> {
-        fs::create_dir(&self.dir)?;
-        super::open_to_all(&self.dir)?;
-        openssl::keys(self)?;
-        issue::all(self)?;
-        openssl::signatures(self)?;
-        user.own(&self.dir.join(SERVER_KEY))
+        let files = &self.0;
+        fs::create_dir(files.dir())?;
+        open_to_all(files.dir())?;
+        openssl::keys(files)?;
+        issue::all(files)?;
+        openssl::signatures(files)?;
+        user.own(&files.path(SERVER_KEY))
     }
 
     /// The environment that names the files.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
-        let path = |name: &str| self.dir.join(name).display().to_string();
+        let path = |name: &str| self.0.path(name).display().to_string();
         let files = FILES.iter().map(|(variable, name)| ((*variable).to_owned(), path(name)));
         let others = [
             ("PG_CLIENT_OTHER_CERT".to_owned(), path("client-other.crt")),
@@ -121,7 +112,7 @@ impl Certificates {
 
     /// The TLS settings of a server, as lines of `postgresql.conf`.
     pub(super) fn configuration(&self) -> String {
-        let dir = self.dir.display();
+        let dir = self.0.dir().display();
         format!(
             "
 # Every method is reached in clear and by TLS 1.2 and 1.3.
@@ -137,7 +128,7 @@ ssl_crl_file = '{dir}/server.crl'
 
     /// The TLS settings of PgBouncer towards its clients, as lines of `pgbouncer.ini`.
     pub(super) fn pgbouncer(&self) -> String {
-        let dir = self.dir.display();
+        let dir = self.0.dir().display();
         format!(
             "client_tls_sslmode = allow
 client_tls_cert_file = {dir}/server.crt
@@ -145,20 +136,6 @@ client_tls_key_file = {dir}/{SERVER_KEY}
 client_tls_ca_file = {dir}/root.crt
 "
         )
-    }
-
-    /// Writes a file that everybody may read.
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
-        let path = self.dir.join(name);
-        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    /// Writes a file that only its owner may read. libpq and PostgreSQL demand it of keys.
-    fn write_secret(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
-        let path = self.dir.join(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        file.and_then(|mut file| file.write_all(content.as_ref()))
-            .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -172,7 +149,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
-    /// The files, in a directory that goes with the first value.
+    /// The files, and the guard that removes their directory.
     fn made() -> (tempfile::TempDir, Certificates) {
         let home = tempfile::tempdir().expect("a directory");
         Certificates::prepare().expect("openssl");
@@ -203,7 +180,7 @@ mod tests {
             ("client-rsa-pkcs1.key", "-----BEGIN RSA PRIVATE KEY-----\n"),
             ("root.crl", "-----BEGIN X509 CRL-----\n"),
         ] {
-            let text = fs::read_to_string(files.dir.join(name)).expect(name);
+            let text = fs::read_to_string(files.0.path(name)).expect(name);
             assert!(text.starts_with(first_lines), "{name}: {text}");
         }
     }
@@ -213,7 +190,7 @@ mod tests {
         let (_home, files) = made();
         let openssl = |arguments: &str| {
             let mut openssl = Command::new("openssl");
-            openssl.args(arguments.split(' ')).current_dir(&files.dir);
+            openssl.args(arguments.split(' ')).current_dir(files.0.dir());
             process::capture(&mut openssl, "").expect("openssl runs")
         };
         // The error's text, or none.
@@ -280,7 +257,7 @@ mod tests {
             assert!(openssl::SIGNATURES.iter().any(|(listed, ..)| *listed == name), "{name}");
             let mut show = Command::new("openssl");
             show.args(["x509", "-noout", "-text", "-in", &format!("{name}.crt")]);
-            let text = process::read(show.current_dir(files.dir.join(openssl::DIRECTORY))).expect(name);
+            let text = process::read(show.current_dir(files.0.path(openssl::DIRECTORY))).expect(name);
             assert!(text.contains(&format!("Signature Algorithm: {algorithm}\n")), "{name}: {text}");
             if let Some((hash, salt)) = pss {
                 for line in [

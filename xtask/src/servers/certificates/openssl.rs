@@ -1,4 +1,4 @@
-//! Keys and signatures that `rcgen` cannot make, by the program `openssl`.
+//! Keys and signatures that `rcgen` cannot make; the program `openssl` makes them.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use rcgen::KeyPair;
 
-use super::{CLIENT_KEY, Certificates, PASSWORD, RSA_KEY, SERVER_KEY};
 use crate::process;
-use crate::servers::install;
+use crate::servers::certificates::files::{CLIENT_KEY, Files, PASSWORD, RSA_KEY, SERVER_KEY};
+use crate::servers::debian::install;
+use crate::servers::user::open_to_all;
 
 /// Each way to sign a certificate: its name, the signer's kind of key, and the options of `openssl`.
 ///
@@ -20,7 +21,7 @@ use crate::servers::install;
 /// | `pss-sha256` to `pss-sha512` | RSA-PSS | the one in the name, which stands in the signature's parameters |
 /// | `p256-sha256` to `p521-sha512` | ECDSA | the one in the name, whatever the curve |
 /// | `ed25519` | Ed25519 | none is defined |
-pub(in crate::servers) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
+pub(super) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
     ("rsa-md5", "rsa", &["-md5"]),
     ("rsa-sha1", "rsa", &["-sha1"]),
     ("rsa-sha224", "rsa", &["-sha224"]),
@@ -40,13 +41,13 @@ pub(in crate::servers) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
 
 const PSS: &str = "rsa_padding_mode:pss";
 
-/// A salt as long as the hash, as TLS 1.3 wants it (RFC 8446, 4.2.3); by default it is as long as fits.
+/// Salt of the hash's length, which TLS 1.3 requires (RFC 8446, 4.2.3); the default is the longest salt that fits.
 const SALT: &str = "rsa_pss_saltlen:digest";
 
 /// The directory of the certificates of [`SIGNATURES`].
 pub(super) const DIRECTORY: &str = "signatures";
 
-/// Kinds of keys, and what makes one.
+/// Kinds of keys, with the arguments of `openssl genpkey`.
 const KEYS: [(&str, &[&str]); 5] = [
     ("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]),
     ("p256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
@@ -55,7 +56,7 @@ const KEYS: [(&str, &[&str]); 5] = [
     ("ed25519", &["-algorithm", "ED25519"]),
 ];
 
-/// In place of the system's configuration, which would add extensions of its own.
+/// Replaces the system's configuration, which would add other extensions.
 const CONFIGURATION: &str = "\
 [req]
 distinguished_name = name
@@ -73,7 +74,7 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 ";
 
-/// Finds the program, of the version that can sign with another certificate's key (`openssl req -CA`), or installs it.
+/// Finds or installs the program. Version 3 is the first that signs with another certificate's key (`openssl req -CA`).
 pub(super) fn find() -> Result<()> {
     let version = || process::read(Command::new("openssl").arg("version"));
     if version().is_err() {
@@ -87,14 +88,14 @@ pub(super) fn find() -> Result<()> {
 }
 
 /// Makes the keys of the servers and of their clients, in each form.
-pub(super) fn keys(files: &Certificates) -> Result<()> {
+pub(super) fn keys(files: &Files) -> Result<()> {
     files.write_secret(SERVER_KEY, KeyPair::generate()?.serialize_pem())?;
     files.write_secret(CLIENT_KEY, KeyPair::generate()?.serialize_pem())?;
     let [(_, rsa), ..] = KEYS;
-    files.write_secret(RSA_KEY, run(&files.dir, &[&["genpkey"], rsa].concat())?)?;
+    files.write_secret(RSA_KEY, run(files.dir(), &[&["genpkey"], rsa].concat())?)?;
     let encrypted = format!("pass:{PASSWORD}");
     let form = |source: &str, name: &str, options: &[&str]| {
-        let key = run(&files.dir, &[&["pkey", "-in", source], options].concat())?;
+        let key = run(files.dir(), &[&["pkey", "-in", source], options].concat())?;
         files.write_secret(name, key)
     };
     form(RSA_KEY, "client-rsa-pkcs1.key", &["-traditional"])?;
@@ -104,10 +105,10 @@ pub(super) fn keys(files: &Certificates) -> Result<()> {
 }
 
 /// Makes the certificates of [`SIGNATURES`].
-pub(super) fn signatures(files: &Certificates) -> Result<()> {
-    let dir = files.dir.join(DIRECTORY);
+pub(super) fn signatures(files: &Files) -> Result<()> {
+    let dir = files.path(DIRECTORY);
     fs::create_dir(&dir)?;
-    crate::servers::open_to_all(&dir)?;
+    open_to_all(&dir)?;
     fs::write(dir.join("openssl.cnf"), CONFIGURATION)?;
     let request = |subject: &str, extensions: &str, options: &[&str]| {
         let common = ["req", "-new", "-x509", "-batch", "-config", "openssl.cnf", "-days", "30"];
@@ -132,11 +133,11 @@ pub(super) fn signatures(files: &Certificates) -> Result<()> {
     Ok(())
 }
 
-/// What `openssl` prints, called in this directory.
+/// Runs `openssl` in this directory and returns its output.
 fn run(dir: &Path, arguments: &[&str]) -> Result<String> {
     let mut openssl = Command::new("openssl");
     openssl.args(arguments).current_dir(dir).env_remove("OPENSSL_CONF").stdin(Stdio::null());
-    // Not by `process::read`, whose wait looks up every 20 ms: this takes 10, and is called thirty times.
+    // Not `process::read`, which polls every 20 ms: `openssl` takes 10 ms and runs thirty times.
     let output = openssl.output().context("cannot run openssl")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`{}` failed: {}\n{said}", process::shown(&openssl), output.status);

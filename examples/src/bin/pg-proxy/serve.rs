@@ -1,0 +1,55 @@
+//! The loop that accepts clients.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::listener::Listener;
+use crate::openings::Openings;
+use crate::say;
+use crate::session::{self, Proxy};
+
+/// How long to wait before the next attempt when a client could not be accepted and no other one leaves.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Descriptors that are for no connection: the standard streams, the runtime's, and a few for looking up names.
+const RESERVED: u64 = 32;
+
+/// Accepts clients for ever. `descriptors` bounds the connections at a time, and `openings` those in their opening phase.
+pub(crate) async fn serve(
+    listener: &Listener,
+    proxy: &Arc<Proxy>,
+    sessions: &mut JoinSet<()>,
+    descriptors: Option<u64>,
+    openings: usize,
+) -> Infallible {
+    let room_in = |descriptors: u64| descriptors.saturating_sub(RESERVED) / proxy.descriptors_each();
+    let most = descriptors.map_or(u64::MAX, room_in).max(1);
+    // At most half of the room: silent clients must not use up all of it.
+    let openings = Openings::new(openings.min(usize::try_from(most / 2).unwrap_or(usize::MAX)));
+    let (mut told, mut failed) = (false, false);
+    loop {
+        let room = (sessions.len() as u64) < most;
+        if !room && !std::mem::replace(&mut told, true) {
+            say(format_args!("pg-proxy: there is room for {most} connections; others wait until one ends"));
+        }
+        tokio::select! {
+            client = listener.accept(), if room && !failed => match client {
+                Ok(client) => {
+                    let place = openings.place().await;
+                    sessions.spawn(session::run(Arc::clone(proxy), client, place));
+                }
+                // Most likely the machine has no descriptors left. The client waits until it has.
+                Err(error) => {
+                    say(format_args!("pg-proxy: cannot accept a client, waiting for one to leave: {error}"));
+                    failed = true;
+                }
+            },
+            Some(_) = sessions.join_next() => failed = false,
+            () = sleep(PAUSE), if failed => failed = false,
+        }
+    }
+}

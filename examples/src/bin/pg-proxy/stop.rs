@@ -1,0 +1,44 @@
+//! The order to end, which reaches every connection at once.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use tokio::sync::Notify;
+
+/// An order to end, given at most once.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    given: AtomicBool,
+    waiting: Notify,
+}
+
+impl Stop {
+    /// Gives the order.
+    pub(crate) fn give(&self) {
+        self.given.store(true, Ordering::SeqCst);
+        self.waiting.notify_waiters();
+    }
+
+    /// Runs a future to its end, or drops it when the order is given: then the result is `None`.
+    ///
+    /// Precondition: one task polls this from beginning to end. Its waker is registered by the first poll only; every later poll
+    /// costs one load.
+    pub(crate) async fn unless_given<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let mut order = pin!(self.waiting.notified());
+        let mut registered = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            if !std::mem::replace(&mut registered, true) && order.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            // Read after registering: an order given in between is not missed.
+            if self.given.load(Ordering::SeqCst) { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
+}

@@ -1,0 +1,95 @@
+//! TLS on either side: ended towards the client, begun towards the server.
+
+use std::io;
+use std::path::Path;
+
+use pg_auth::config::{Config, Host, RootCert, SslMode};
+use pg_auth::stream::{Never, Stream};
+use pg_auth::tls::{OfferStep, TlsConnect, TlsError, TlsRequest, TlsStart, negotiate, receive_offer};
+use pg_stream_tokio::rustls::tokio_rustls::{client, server};
+use pg_stream_tokio::rustls::{Rustls, RustlsAcceptor};
+use pg_stream_tokio::{Rewind, TokioIo, UnixStream};
+use tokio::net::TcpStream;
+
+use crate::address::{Address, Socket};
+use crate::arguments::Arguments;
+
+/// A TLS stream of either side: ended here over TCP or a Unix-domain socket, or begun here over TCP.
+pub(crate) type TlsStream = Stream<
+    TokioIo<server::TlsStream<Rewind<TcpStream>>>,
+    TokioIo<server::TlsStream<Rewind<UnixStream>>>,
+    TokioIo<client::TlsStream<TcpStream>>,
+>;
+
+/// A client's stream before it is known whether the client asks for TLS.
+pub(crate) type Accepted = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
+
+/// Ends TLS towards clients, if the command line says so.
+pub(crate) fn acceptor(arguments: &Arguments) -> io::Result<Option<RustlsAcceptor>> {
+    match (&arguments.tls_cert, &arguments.tls_key) {
+        (Some(cert), Some(key)) => RustlsAcceptor::from_pem_files(cert, key, None).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Ends TLS if the client asks for it, by an SSLRequest or directly. Returns the stream of its messages, and the bytes that have been
+/// read of a client in clear.
+pub(crate) async fn accept(acceptor: &RustlsAcceptor, mut stream: Accepted) -> io::Result<(Socket, Vec<u8>)> {
+    let offer = receive_offer(&mut stream).await?;
+    let taken = offer.taken().to_vec();
+    if offer.step() != OfferStep::Upgrade {
+        return Ok((clear(stream), taken));
+    }
+    let socket = match stream {
+        Stream::Tcp(TokioIo(stream)) => {
+            Stream::Tcp(TokioIo(acceptor.accept(Rewind::new(stream, &taken)).await?.stream))
+        }
+        Stream::Unix(TokioIo(stream)) => {
+            Stream::Unix(TokioIo(acceptor.accept(Rewind::new(stream, &taken)).await?.stream))
+        }
+        Stream::Tls(never) => match never {},
+    };
+    Ok((Socket::Tls(socket), Vec::new()))
+}
+
+/// The stream of a client in clear.
+pub(crate) fn clear(stream: Accepted) -> Socket {
+    match stream {
+        Stream::Tcp(stream) => Socket::Tcp(stream),
+        Stream::Unix(stream) => Socket::Unix(stream),
+        Stream::Tls(never) => match never {},
+    }
+}
+
+/// TLS towards the server.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    rustls: Rustls,
+    config: Config,
+    host: Host,
+}
+
+impl Upstream {
+    /// TLS in this mode, if the mode has any and the server is reached by TCP. `root` is the file of trusted authorities.
+    pub(crate) fn new(mode: SslMode, root: Option<&Path>, address: &Address) -> Option<Self> {
+        let Address::Tcp(address) = address else { return None };
+        let (name, port) = address.rsplit_once(':')?;
+        let host = Host::new(name.trim_matches(['[', ']']), port.parse().ok()?);
+        let mut config = Config::new("pg-proxy").sslmode(mode);
+        config.tls.root = root.map(|file| RootCert::File(file.into()));
+        (mode != SslMode::Disable).then(|| Self { rustls: Rustls::new(), config, host })
+    }
+
+    /// Begins TLS, or goes on in clear where the server has none and the mode allows that.
+    pub(crate) async fn begin(&self, mut stream: TokioIo<TcpStream>) -> io::Result<Socket> {
+        let required = !matches!(self.config.sslmode, SslMode::Allow | SslMode::Prefer);
+        let start = TlsStart::new(self.config.sslnegotiation, required);
+        if !negotiate(&mut stream, start).await.map_err(io::Error::other)? {
+            return Ok(Socket::Tcp(stream));
+        }
+        let request = TlsRequest::new(&self.config, &self.host);
+        let upgraded = self.rustls.upgrade(stream, &request).await;
+        let upgraded = upgraded.map_err(|error| io::Error::other(TlsError::Handshake(error)))?;
+        Ok(Socket::Tls(Stream::Tls(upgraded.stream)))
+    }
+}

@@ -1,0 +1,138 @@
+//! The command line.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::exit;
+
+use clap::{CommandFactory, Parser};
+use pg_stream_tokio::Config;
+use pg_stream_tokio::pg_auth::config::Surroundings;
+
+use crate::report::{escaped, say};
+
+/// Runs SQL on a PostgreSQL server and prints the results
+///
+/// Rows are printed one a line, values separated by tabs. NULL is \N, and every
+/// other value is printed exactly as the server sends it. Where values may hold
+/// tabs, newlines or \N themselves, have the server escape them:
+/// COPY (SELECT ...) TO STDOUT.
+///
+/// COPY ... TO STDOUT prints its data as received, COPY ... FROM STDIN reads
+/// standard input to its end. Notices, notifications and errors go to standard
+/// error, and with --verbose or on a terminal also a command tag for each
+/// statement.
+///
+/// Settings that the connection string leaves open are taken as psql takes
+/// them: PGHOST, PGUSER, PGPASSWORD and the other variables, a service file,
+/// ~/.pgpass, ~/.postgresql, the name of the system's user. The string may be
+/// empty: pg-query "" "SELECT 1". As in psql, client_encoding is set only if
+/// given, or if standard input and output are terminals.
+///
+/// If the reader of standard output goes away, as `head` does, the rest of the
+/// rows is read and dropped, so that the server finishes its work, and the exit
+/// status is that of the statements. (psql reads to the end too, and then ends
+/// by SIGPIPE.)
+///
+/// The first Ctrl-C sends a cancel request to the server; rows received after
+/// that are dropped. The second Ctrl-C ends the program without waiting.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pg-query",
+    version,
+    verbatim_doc_comment,
+    override_usage = "pg-query [OPTIONS] <URL> <SQL>\n       pg-query [OPTIONS] <URL> --file <FILE>",
+    after_long_help = "Exit status:
+  0  ReadyForQuery was received, and no error before it
+  1  the server reported an error, its answer is not valid, or the results
+     could not be printed: standard error says why
+  2  wrong usage, no connection, or a connection that was lost"
+)]
+struct Arguments {
+    /// Connection string: postgres://user:password@host:port/database, or keywords: "host=... user=..."
+    #[arg(value_name = "URL")]
+    url: OsString,
+    /// One statement, or several separated by semicolons; - reads them from standard input
+    #[arg(
+        value_name = "SQL",
+        allow_hyphen_values = true,
+        required_unless_present = "file",
+        conflicts_with = "file"
+    )]
+    sql: Option<OsString>,
+    /// Reads the SQL from this file; - is standard input, which then cannot feed a COPY FROM STDIN
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Prints a command tag for each statement on standard error, as is done on a terminal
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) config: Config,
+    /// The statements, in the encoding in which they were given.
+    pub(crate) sql: Vec<u8>,
+    /// The statements were read from standard input, which is at its end.
+    pub(crate) from_stdin: bool,
+    /// Command tags are printed.
+    pub(crate) tags: bool,
+}
+
+/// Reads the command line. If it asks for help, or is wrong, answers that and ends the program.
+pub(crate) fn task() -> Task {
+    let Arguments { url, sql, file, verbose } = Arguments::try_parse().unwrap_or_else(|error| {
+        // Clap would show the superfluous argument, and that may hold a password.
+        if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
+    });
+    let url = url.into_string().unwrap_or_else(|_| refuse("the connection string is not UTF-8"));
+    let found = Surroundings::of_process().login_name().config(&url);
+    let found = found.unwrap_or_else(|error| refuse(escaped(&error.to_string())));
+    for warning in found.warnings {
+        say(format_args!("pg-query: warning: {}", escaped(&warning.to_string())));
+    }
+    let config = with_defaults(found.config);
+    config.check().unwrap_or_else(|error| refuse(escaped(&error.to_string())));
+
+    let given = sql.as_deref().or(file.as_deref().map(Path::as_os_str));
+    let from_stdin = given == Some(OsStr::new("-"));
+    let sql = match (sql, file) {
+        _ if from_stdin => {
+            let mut sql = Vec::new();
+            let read = io::stdin().read_to_end(&mut sql).map(|_| sql);
+            read.unwrap_or_else(|error| unreadable("standard input", &error))
+        }
+        (Some(sql), _) => sql.into_encoded_bytes(),
+        (None, Some(file)) => {
+            fs::read(&file).unwrap_or_else(|error| unreadable(&file.display().to_string(), &error))
+        }
+        (None, None) => refuse("no SQL is given"),
+    };
+    Task { config, sql, from_stdin, tags: verbose || io::stderr().is_terminal() }
+}
+
+/// Sets what psql sets: a name for the server's activity view, and on a terminal the encoding.
+fn with_defaults(mut config: Config) -> Config {
+    if config.parameter("application_name").is_none() {
+        config = config.application_name("pg-query");
+    }
+    let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if on_terminal && config.parameter("client_encoding").is_none() {
+        config = config.with_parameter("client_encoding", "UTF8");
+    }
+    config
+}
+
+fn refuse(problem: impl Display) -> ! {
+    let usage = Arguments::command().render_usage();
+    say(format_args!("pg-query: {problem}\n\n{usage}\n\nFor more information, try '--help'."));
+    exit(2)
+}
+
+fn unreadable(name: &str, error: &io::Error) -> ! {
+    say(format_args!("pg-query: cannot read the SQL from {}: {error}", escaped(name)));
+    exit(1)
+}

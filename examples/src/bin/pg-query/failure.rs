@@ -1,0 +1,97 @@
+//! Reasons why a task is not done, the text and the exit status of each.
+
+use pg_stream_tokio::ConnectError;
+use pg_wire::backend::ServerError;
+use pg_wire::value::RowError;
+use pg_wire::{DecodeError, Error};
+
+use crate::arguments::Task;
+use crate::interrupts::Interrupted;
+use crate::report;
+
+/// Why a task is not done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The server reported an error.
+    Server(ServerError),
+    /// The server reported an error and ended the session.
+    Ended(ServerError),
+    /// There is no session.
+    Connect(ConnectError),
+    /// The session broke.
+    Connection(Error),
+    /// The server sent a message that has no place in the answer to a Query.
+    Misplaced(&'static str),
+    /// A row does not match its RowDescription.
+    Row(RowError),
+    /// The server sent ReadyForQuery without the message that has to come before it.
+    Unanswered,
+    /// COPY FROM STDIN, and standard input held the SQL.
+    NoInput(ServerError),
+    /// The user does not want to wait.
+    Interrupted,
+}
+
+impl Failure {
+    /// The text for standard error, which may have several lines.
+    pub(crate) fn text(&self, task: &Task) -> String {
+        match self {
+            Self::Server(error) | Self::Ended(error) => report::error(error.fields(), &task.sql),
+            Self::Connect(error) => report::attempts(error),
+            Self::Connection(Error::Io(error)) => format!("pg-query: the connection failed: {error}"),
+            Self::Connection(error) => format!("pg-query: {error}"),
+            Self::Misplaced(message) => {
+                format!("pg-query: the server sent {message}, which is no part of the answer to a Query")
+            }
+            Self::Row(error) => format!("pg-query: {error}"),
+            Self::Unanswered => {
+                "pg-query: the server sent ReadyForQuery without CommandComplete, EmptyQueryResponse \
+                                 or ErrorResponse before it: the statements may not have run"
+                    .into()
+            }
+            Self::NoInput(error) => format!(
+                "{}\npg-query: COPY FROM STDIN cannot read standard input, which held the SQL: use --file FILE",
+                report::error(error.fields(), &task.sql)
+            ),
+            Self::Interrupted => "pg-query: interrupted".into(),
+        }
+    }
+
+    /// The exit status, as the help text explains it.
+    pub(crate) fn code(&self) -> i32 {
+        match self {
+            Self::Connect(_) | Self::Ended(_) | Self::Connection(Error::Io(_) | Error::Closed { .. }) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        Self::Connection(error.into())
+    }
+}
+
+impl From<RowError> for Failure {
+    fn from(error: RowError) -> Self {
+        Self::Row(error)
+    }
+}
+
+impl From<Interrupted> for Failure {
+    fn from(_: Interrupted) -> Self {
+        Self::Interrupted
+    }
+}

@@ -1,0 +1,90 @@
+//! Ctrl-C: the first sends a cancel request, the second ends the program.
+
+use std::future::pending;
+
+use pg_stream_tokio::{CancelTarget, Config};
+
+use crate::report;
+
+/// The user does not want to wait.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+/// Listens to Ctrl-C.
+#[derive(Debug)]
+pub(crate) struct Interrupts {
+    signals: Signals,
+    /// Where to send a cancel request; taken by the first Ctrl-C.
+    target: Option<(Config, CancelTarget)>,
+    given_up: bool,
+}
+
+impl Interrupts {
+    /// Begins to listen.
+    pub(crate) fn new() -> Self {
+        Self { signals: Signals::new(), target: None, given_up: false }
+    }
+
+    /// From here on the first Ctrl-C sends a cancel request. Before, it ends the program.
+    pub(crate) fn can_cancel(&mut self, config: Config, target: CancelTarget) {
+        self.target = Some((config, target));
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// Waits for Ctrl-C. The first time, returns the place that a cancel request is to be sent to.
+    ///
+    /// # Errors
+    /// Ctrl-C was pressed once more, or there is nothing to cancel.
+    pub(crate) async fn heard(&mut self) -> Result<(Config, CancelTarget), Interrupted> {
+        self.signals.next().await;
+        self.given_up = true;
+        self.target.take().ok_or(Interrupted)
+    }
+}
+
+/// Ends the program's work without waiting for anything, and returns the exit status.
+pub(crate) fn give_up() -> i32 {
+    report::say_if_possible("pg-query: interrupted\n");
+    1
+}
+
+/// The signal of Ctrl-C. Where it cannot be listened to, it never arrives.
+#[derive(Debug)]
+#[cfg(unix)]
+struct Signals(Option<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        Self(signal(SignalKind::interrupt()).ok())
+    }
+
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some(signal) => signal.recv().await.unwrap_or(()),
+            None => pending().await,
+        }
+    }
+}
+
+#[derive(Debug)]
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            pending().await
+        }
+    }
+}

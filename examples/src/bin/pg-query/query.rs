@@ -1,0 +1,224 @@
+//! A Query, and the messages that answer it.
+
+use std::io;
+
+use pg_stream_tokio::{Connection, PgProtocol};
+use pg_wire::backend::{Backend, ServerError};
+use pg_wire::{Columns, Error, Message};
+use tokio::io::AsyncReadExt;
+
+use crate::arguments::Task;
+use crate::failure::Failure;
+use crate::output::{BLOCK, Output};
+use crate::report;
+
+/// The answer to a Query, as far as it was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// The Query was not sent yet.
+    NotAsked,
+    /// Nothing of it.
+    Nothing,
+    /// A statement has begun to answer.
+    Begun,
+    /// The last statement has answered, or failed.
+    Complete,
+}
+
+/// A Query under way.
+pub(crate) struct Query<'t> {
+    conn: Connection,
+    output: &'t mut Output,
+    task: &'t Task,
+    answer: Answer,
+    columns: Columns,
+    /// COPY TO STDOUT sends data.
+    copying_out: bool,
+    /// COPY FROM STDIN waits for data.
+    copying: bool,
+    /// COPY FROM STDIN could not read standard input, which held the SQL.
+    no_input: bool,
+    /// A ReadyForQuery was received that did not answer the Query, and a Sync was sent to find out whether there will be an answer.
+    probed: bool,
+    /// The first error that the server reported.
+    refusal: Option<ServerError>,
+}
+
+impl<'t> Query<'t> {
+    pub(crate) fn new(conn: Connection, output: &'t mut Output, task: &'t Task) -> Self {
+        Self {
+            conn,
+            output,
+            task,
+            answer: Answer::NotAsked,
+            columns: Columns::default(),
+            copying_out: false,
+            copying: false,
+            no_input: false,
+            probed: false,
+            refusal: None,
+        }
+    }
+
+    /// Sends the Query, and prints the answer up to its ReadyForQuery.
+    pub(crate) async fn run(&mut self) -> Result<(), Failure> {
+        // What came after the login's ReadyForQuery is no answer.
+        self.receive().await?;
+        self.conn.query(self.task.sql.as_slice());
+        self.answer = Answer::Nothing;
+        let mut stdin = tokio::io::stdin();
+        let mut block = vec![0; BLOCK];
+        loop {
+            tokio::select! {
+                biased;
+                heard = self.output.heard() => heard?,
+                moved = advance(&mut self.conn) => {
+                    moved?;
+                    let is_last = self.receive().await?;
+                    self.output.flush().await?;
+                    if is_last {
+                        return Ok(());
+                    }
+                }
+                read = stdin.read(&mut block), if self.copying && self.conn.outbox().is_empty() => {
+                    self.copy(read.map(|count| &block[..count]));
+                }
+            }
+            // A server that waits for data does not look at cancel requests.
+            if self.copying && self.output.interrupts.has_given_up() {
+                self.fail_copy("interrupted by the user");
+            }
+        }
+    }
+
+    /// Ends the session, and makes the outcome of the task from that of the Query and the server's error.
+    pub(crate) async fn end(mut self, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        if outcome.is_ok() {
+            // Whether the server hears it changes nothing.
+            let _ = self.conn.terminate().close().await;
+        }
+        match (outcome, self.refusal) {
+            (Ok(()), Some(error)) if self.no_input => Err(Failure::NoInput(error)),
+            (Ok(()), Some(error)) => Err(Failure::Server(error)),
+            // A server that ends the session reports why, and then closes the connection.
+            (Err(Failure::Connection(Error::Io(_) | Error::Closed { .. })), Some(error)) => {
+                Err(Failure::Ended(error))
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Takes the messages that are buffered, and returns whether the last one of the answer was among them.
+    async fn receive(&mut self) -> Result<bool, Failure> {
+        let Self { conn, output, task, answer, columns, copying_out, copying, no_input, probed, refusal } =
+            self;
+        let mut probe = false;
+        let mut end_of_copy = None;
+        let mut is_last = false;
+        while let Some(frame) = conn.try_recv()? {
+            let message = frame.backend()?;
+            columns.follow(&message)?;
+            match message {
+                Backend::DataRow(row) => {
+                    let mut separator: &[u8] = b"";
+                    for value in row.values {
+                        output.put(separator).await?;
+                        output.put(value?.unwrap_or(b"\\N")).await?;
+                        separator = b"\t";
+                    }
+                    output.put(b"\n").await?;
+                }
+                Backend::CopyData(copy) if *copying_out => output.put(copy.data.0).await?,
+                Backend::RowDescription(_) => *answer = Answer::Begun,
+                Backend::CopyOutResponse(_) => {
+                    *answer = Answer::Begun;
+                    *copying_out = true;
+                }
+                Backend::CopyDone(_) => *copying_out = false,
+                Backend::CopyInResponse(_) => {
+                    *answer = Answer::Begun;
+                    if output.interrupts.has_given_up() {
+                        end_of_copy = Some("interrupted by the user");
+                    } else if task.from_stdin {
+                        *no_input = true;
+                        end_of_copy = Some("standard input held the SQL");
+                    } else {
+                        *copying = true;
+                    }
+                }
+                Backend::CommandComplete(complete) => {
+                    *answer = Answer::Complete;
+                    if task.tags {
+                        output.say(report::escaped(&complete.tag.to_string_lossy())).await?;
+                    }
+                }
+                Backend::EmptyQueryResponse(_) => *answer = Answer::Complete,
+                Backend::ErrorResponse(error) => {
+                    *answer = Answer::Complete;
+                    (*copying, *copying_out) = (false, false);
+                    refusal.get_or_insert(error.to_owned());
+                }
+                Backend::NoticeResponse(notice) => output.say(report::notice(notice.fields)).await?,
+                Backend::NotificationResponse(notification) => {
+                    let channel = notification.channel.to_string_lossy();
+                    let payload = notification.payload.to_string_lossy();
+                    output.say(report::notification(&channel, &payload, notification.pid)).await?;
+                }
+                Backend::ParameterStatus(_) => {}
+                Backend::ReadyForQuery(_) => match answer {
+                    Answer::Complete => {
+                        is_last = true;
+                        break;
+                    }
+                    Answer::Begun => return Err(Failure::Unanswered),
+                    Answer::Nothing if *probed => return Err(Failure::Unanswered),
+                    Answer::NotAsked | Answer::Nothing => {
+                        output
+                            .say("pg-query: a ReadyForQuery that answers no Query was skipped".into())
+                            .await?;
+                        // If it was meant as the answer, the one to Sync will come next.
+                        probe = *answer == Answer::Nothing;
+                        *probed = probe;
+                    }
+                },
+                message => return Err(Failure::Misplaced(message.name())),
+            }
+        }
+        if probe {
+            conn.sync();
+        }
+        if let Some(reason) = end_of_copy {
+            self.fail_copy(reason);
+        }
+        Ok(is_last)
+    }
+
+    /// Queues a block of standard input for the COPY; an empty one is its end.
+    fn copy(&mut self, read: io::Result<&[u8]>) {
+        self.copying = matches!(read, Ok([_, ..]));
+        match read {
+            Ok([]) => self.conn.copy_done(),
+            Ok(data) => self.conn.copy_data(data),
+            Err(error) => self.conn.copy_fail(&format!("cannot read standard input: {error}")),
+        };
+    }
+
+    fn fail_copy(&mut self, reason: &str) {
+        self.copying = false;
+        self.conn.copy_fail(reason);
+    }
+}
+
+/// Sends what is queued; when all is sent, waits for a message.
+async fn advance(conn: &mut Connection) -> Result<(), Failure> {
+    if !conn.outbox().is_empty() {
+        match conn.flush().await {
+            // The server wants its own messages to be read first.
+            Ok(()) | Err(Error::InboxFull) => return Ok(()),
+            // The server's last message may report why it takes no more.
+            Err(Error::Io(_) | Error::Poisoned(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(conn.ready().await?)
+}

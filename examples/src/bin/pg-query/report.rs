@@ -1,0 +1,181 @@
+//! Texts for standard error.
+
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write};
+
+use pg_stream_tokio::ConnectError;
+use pg_wire::Text;
+use pg_wire::backend::ErrorFields;
+
+/// Most characters of a line of SQL that are shown.
+const LINE: usize = 60;
+
+/// Characters that are shown before the one that an error points to, at the least.
+const BEFORE: usize = 20;
+
+/// An error of the server: `ERROR:  42601: syntax error`, the line of SQL with a caret, and the details.
+pub(crate) fn error(fields: ErrorFields<'_>, sql: &[u8]) -> String {
+    let mut text = message(fields, "ERROR");
+    match (fields.position(), fields.internal_position(), fields.internal_query()) {
+        (Some(position), _, _) => text += &excerpt(&String::from_utf8_lossy(sql), position),
+        (None, Some(position), Some(query)) => text += &excerpt(&query.to_string_lossy(), position),
+        _ => {}
+    }
+    add(&mut text, fields, &[("QUERY", fields.internal_query()), ("CONTEXT", fields.context())]);
+    text
+}
+
+/// A notice: `NOTICE:  00000: text`, and the details. Without the code if it is 00000.
+pub(crate) fn notice(fields: ErrorFields<'_>) -> String {
+    let mut text = message(fields, "NOTICE");
+    add(&mut text, fields, &[]);
+    text
+}
+
+/// A notification.
+pub(crate) fn notification(channel: &str, payload: &str, pid: i32) -> String {
+    let payload =
+        if payload.is_empty() { String::new() } else { format!(", payload \"{}\"", escaped(payload)) };
+    format!("NOTIFY:  channel \"{}\"{payload}, from server process {pid}", escaped(channel))
+}
+
+/// Every attempt to connect, a line each, and below it the details that the server gave.
+pub(crate) fn attempts(error: &ConnectError) -> String {
+    let mut text = String::new();
+    for error in error.earlier().iter().chain([error]) {
+        let place = error.place().map(|place| format!("{place}: ")).unwrap_or_default();
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        // Nothing of what a server said before the login may look like another line.
+        text += &format!("pg-query: {}", escaped(&format!("{place}{}", error.kind())));
+        if let Some(fields) = error.server_error().map(|error| error.fields()) {
+            for (label, value) in [("DETAIL", fields.detail()), ("HINT", fields.hint())] {
+                if let Some(value) = value {
+                    let _ = write!(text, "\n{label}:  {}", escaped(&value.to_string_lossy()));
+                }
+            }
+        }
+    }
+    text
+}
+
+/// Prints a line on standard error. If that is closed there is nobody to report to.
+pub(crate) fn say(line: impl Display) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// Prints a few bytes on standard error, unless that would have to wait for its reader.
+pub(crate) fn say_if_possible(line: &str) {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let stderr = io::stderr();
+        let mut stderr = [PollFd::new(&stderr, PollFlags::OUT)];
+        if !matches!(poll(&mut stderr, Some(&Timespec::default())), Ok(1)) {
+            return;
+        }
+    }
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Text in which control characters, and those that turn the direction of writing, are escaped: it cannot steer a terminal.
+pub(crate) fn escaped(text: &str) -> String {
+    escaped_except(text, &[])
+}
+
+/// As [`escaped`], with line breaks and tabs left as they are: the text of a server that the user has logged in to.
+fn lines(text: Text<'_>) -> String {
+    escaped_except(&text.to_string_lossy(), &['\n', '\t'])
+}
+
+fn escaped_except(text: &str, kept: &[char]) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) && !kept.contains(&c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Severity, code and message, without what is missing.
+fn message(fields: ErrorFields<'_>, severity: &str) -> String {
+    let present = |part: Option<Text<'_>>| part.map(lines).filter(|part| !part.is_empty());
+    let severity = present(fields.severity()).unwrap_or_else(|| severity.into());
+    let code = present(fields.get(b'C')).filter(|code| code != "00000");
+    let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
+    let text = present(fields.message()).unwrap_or_else(|| "no error message available".into());
+    format!("{severity}:  {code}{text}")
+}
+
+fn add(text: &mut String, fields: ErrorFields<'_>, more: &[(&str, Option<Text<'_>>)]) {
+    let usual = [("DETAIL", fields.detail()), ("HINT", fields.hint())];
+    for (label, value) in usual.iter().chain(more) {
+        if let Some(value) = value.map(lines) {
+            let _ = write!(text, "\n{label}:  {value}");
+        }
+    }
+}
+
+/// The line of `sql` that holds the character at `position`, counted from 1, and a caret below that character.
+fn excerpt(sql: &str, position: u32) -> String {
+    let Some(at) = usize::try_from(position).ok().and_then(|position| position.checked_sub(1)) else {
+        return String::new();
+    };
+    let mut start = 0;
+    for (number, line) in sql.split('\n').enumerate() {
+        let line: Vec<char> = line.chars().collect();
+        // The end of a line, and that of the SQL, can be pointed to as well.
+        if at > start + line.len() {
+            start += line.len() + 1;
+            continue;
+        }
+        let at = at - start;
+        let first = if line.len() > LINE { at.saturating_sub(BEFORE).min(line.len() - LINE) } else { 0 };
+        let shown = line.iter().skip(first).take(LINE).map(|c| if c.is_control() { ' ' } else { *c });
+        let shown: String = shown.collect();
+        let (before, after) =
+            (if first > 0 { "..." } else { "" }, if first + LINE < line.len() { "..." } else { "" });
+        let head = format!("LINE {}: {before}", number + 1);
+        let caret = " ".repeat(head.len() + at - first);
+        return format!("\n{head}{shown}{after}\n{caret}^");
+    }
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{escaped, excerpt};
+
+    #[test]
+    fn a_caret_stands_below_the_character() {
+        assert_eq!(excerpt("SELECT é, no", 11), "\nLINE 1: SELECT é, no\n                  ^");
+        assert_eq!(excerpt("a\nbc\nd", 4), "\nLINE 2: bc\n         ^");
+        assert_eq!(excerpt("SELECT", 7), "\nLINE 1: SELECT\n              ^");
+        assert_eq!(excerpt("a\tb", 3), "\nLINE 1: a b\n          ^");
+        assert_eq!(excerpt("SELECT", 0), "");
+        assert_eq!(excerpt("SELECT", 99), "");
+    }
+
+    #[test]
+    fn of_a_long_line_the_part_around_the_character_is_shown() {
+        let sql = format!("{}!{}", "x".repeat(100), "y".repeat(100));
+        let shown = excerpt(&sql, 101);
+        let (_, shown) = shown.split_once('\n').expect("a line");
+        let (line, caret) = shown.split_once('\n').expect("and a caret");
+        assert_eq!(line.chars().count(), "LINE 1: ...".len() + 60 + "...".len());
+        assert_eq!(line.chars().nth(caret.chars().count() - 1), Some('!'));
+    }
+
+    #[test]
+    fn text_that_could_steer_a_terminal_is_escaped() {
+        assert_eq!(escaped("\u{1b}[2J\r\n\u{202e}é"), r"\u{1b}[2J\r\n\u{202e}é");
+    }
+}

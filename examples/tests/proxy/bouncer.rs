@@ -1,0 +1,289 @@
+//! `pg-proxy` beside PgBouncer, each in front of PostgreSQL 15: what the clients and the server see.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::{Proxy, until};
+use crate::support::{Ended, Server, finish};
+use crate::wire::{Client, startup_with};
+
+/// An address for clients, and the name of the database `test` there.
+#[derive(Clone, Copy)]
+struct Front {
+    address: SocketAddr,
+    database: &'static str,
+}
+
+/// A server, and the two programs in front of it.
+struct Both {
+    server: Server,
+    _proxy: Proxy,
+    ours: Front,
+    theirs: Front,
+    psql: String,
+}
+
+impl Both {
+    fn start() -> Self {
+        let variable = |name: &str| {
+            std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
+        };
+        let [server, _] = Server::both();
+        let proxy = Proxy::with(server.address, &[]);
+        let ours = Front { address: proxy.address(), database: "test" };
+        let address = variable("PGBOUNCER_ADDR").parse().expect("an address and a port");
+        let theirs = Front { address, database: "session" };
+        let psql = format!("{}/psql", variable("PG15_CLIENT_BIN"));
+        Self { server, _proxy: proxy, ours, theirs, psql }
+    }
+
+    fn psql(&self, front: Front, role: &str, arguments: &[&str]) -> Command {
+        let mut psql = Command::new(&self.psql);
+        psql.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").env("TZ", "UTC").arg("-X");
+        psql.env("PGHOST", "127.0.0.1").env("PGPORT", front.address.port().to_string());
+        psql.env("PGUSER", role).env("PGDATABASE", front.database).env("PGSSLMODE", "disable");
+        psql.env("PGPASSWORD", format!("{role}-secret")).args(arguments);
+        psql
+    }
+
+    /// How psql ends, without the names of ports and databases in its messages.
+    fn run(&self, front: Front, change: &dyn Fn(&mut Command), role: &str, arguments: &[&str]) -> Ended {
+        let mut psql = self.psql(front, role, arguments);
+        change(&mut psql);
+        let Ended { code, stdout, stderr } = finish(&mut psql);
+        let port = format!("port {}", front.address.port());
+        Ended { code, stdout, stderr: stderr.replace(&port, "port PORT") }
+    }
+
+    /// What the server itself answers.
+    fn asked(&self, sql: &str) -> String {
+        let direct = Front { address: self.server.address, database: "test" };
+        let ended = finish(&mut self.psql(direct, "admin", &["-Atc", sql]));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout.trim_end().into()
+    }
+
+    /// The row of the server's activity view for connections with this name.
+    fn activity(&self, columns: &str, name: &str) -> String {
+        self.asked(&format!("select {columns} from pg_stat_activity where application_name = '{name}'"))
+    }
+}
+
+/// The end of psql, as it has to be beside PgBouncer.
+enum Expected {
+    /// The same in every byte of both outputs.
+    Same,
+    /// Another one: exit codes and the beginnings of the error texts, of ours and of theirs, and the reason.
+    Other([(i32, &'static str); 2], &'static str),
+}
+
+use Expected::{Other, Same};
+
+/// Name, role, arguments of psql and the end.
+type Row<'a> = (&'a str, &'a str, &'a [&'a str], Expected);
+
+const FAILED: &str = "psql: error: connection to server at \"127.0.0.1\", port PORT failed: FATAL:  ";
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn psql_ends_as_with_pgbouncer() {
+    let both = Both::start();
+    let stop = "ON_ERROR_STOP=1";
+    let rows: [Row<'_>; 14] = [
+        ("one row", "trust", &["-Atc", "select 6 * 7, null, 'caf\u{e9}'"], Same),
+        ("SCRAM", "scram", &["-Atc", "select current_user"], Same),
+        ("MD5", "md5", &["-Atc", "select current_user"], Same),
+        ("an error with all its fields", "trust", &["-v", "VERBOSITY=verbose", "-c", "select 1/0"], Same),
+        ("a position", "trust", &["-c", "select 1 +\n   nonsense"], Same),
+        (
+            "an error ends a script",
+            "trust",
+            &["-v", stop, "-c", "select 1", "-c", "select x", "-c", "select 2"],
+            Same,
+        ),
+        (
+            "a notice",
+            "trust",
+            &["-c", "do $$ begin raise notice 'heard' using hint = 'a hint'; end $$"],
+            Same,
+        ),
+        ("many rows", "trust", &["-Atc", "select i, md5(i::text) from generate_series(1, 20000) i"], Same),
+        ("a large value", "trust", &["-Atc", "select repeat('x', 3000000)"], Same),
+        (
+            "COPY out",
+            "trust",
+            &["-c", "copy (select i, null from generate_series(1, 1000) i) to stdout"],
+            Same,
+        ),
+        (
+            "settings of a session last",
+            "trust",
+            &[
+                "-At",
+                "-c",
+                "set search_path = nowhere",
+                "-c",
+                "show search_path",
+                "-c",
+                "begin",
+                "-c",
+                "select now() = now()",
+            ],
+            Same,
+        ),
+        (
+            "notifications",
+            "trust",
+            &[
+                "-At",
+                "-c",
+                "listen news",
+                "-c",
+                "notify news, 'x'",
+                "-c",
+                "select count(*) from pg_listening_channels()",
+            ],
+            Same,
+        ),
+        (
+            "a wrong password",
+            "wrong",
+            &["-c", "select 1", "-U", "scram"],
+            Other(
+                [(2, "password authentication failed for user \"scram\""), (2, "SASL authentication failed")],
+                "PostgreSQL's own words pass",
+            ),
+        ),
+        (
+            "an unknown database",
+            "trust",
+            &["-c", "select 1", "-d", "nosuch"],
+            Other(
+                [(2, "database \"nosuch\" does not exist"), (2, "no such database: nosuch")],
+                "PostgreSQL's own words pass",
+            ),
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, role, arguments, expected) in rows {
+        let [ours, theirs] = [both.ours, both.theirs].map(|front| both.run(front, &|_| {}, role, arguments));
+        let good = match expected {
+            Same => ours == theirs && ours.code.is_some(),
+            Other(ends, _) => [&ours, &theirs].iter().zip(ends).all(|(ended, (code, words))| {
+                ended.code == Some(code) && ended.stderr.starts_with(&format!("{FAILED}{words}"))
+            }),
+        };
+        if !good {
+            wrong.push(format!("{name}: {ours:?}, and PgBouncer: {theirs:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn start_up_parameters_that_pgbouncer_refuses_pass() {
+    let both = Both::start();
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Command), &'a str, &'a [&'a str], &'a str);
+    let changes: [Change<'_>; 2] = [
+        (
+            "options",
+            &|psql| drop(psql.env("PGOPTIONS", "-c work_mem=7MB")),
+            "trust",
+            &["-Atc", "show work_mem"],
+            "7MB\n",
+        ),
+        (
+            "replication",
+            &|_| {},
+            "admin",
+            &["-At", "-c", "show wal_level", "-d", "dbname=DB replication=database"],
+            "logical\n",
+        ),
+    ];
+    for (parameter, change, role, arguments, printed) in changes {
+        let ended = [both.ours, both.theirs].map(|front| {
+            let named: Vec<String> =
+                arguments.iter().map(|argument| argument.replace("DB", front.database)).collect();
+            let named: Vec<&str> = named.iter().map(String::as_str).collect();
+            both.run(front, change, role, &named)
+        });
+        let [ours, theirs] = &ended;
+        assert_eq!((ours.code, &*ours.stdout, &*ours.stderr), (Some(0), printed, ""));
+        let words = format!("{FAILED}unsupported startup parameter: {parameter}");
+        assert_eq!((theirs.code, theirs.stderr.starts_with(&words)), (Some(2), true), "{}", theirs.stderr);
+    }
+}
+
+/// A running psql whose connection has this name.
+fn running(both: &Both, front: Front, name: &str, sql: &str) -> Child {
+    let mut psql = both.psql(front, "trust", &["-c", sql]);
+    psql.env("PGAPPNAME", name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    psql.spawn().expect("it starts")
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_servers_activity_view_shows_the_same_and_an_interrupt_ends_the_statement() {
+    let both = Both::start();
+    let shown = [(both.ours, "through pg-proxy"), (both.theirs, "through PgBouncer")].map(|(front, name)| {
+        let psql = running(&both, front, name, "select pg_sleep(600)");
+        let state =
+            "state || ' ' || usename || ' ' || datname || ' ' || coalesce(wait_event, '') || ' ' || query";
+        until("the statement runs", || both.activity("wait_event", name) == "PgSleep");
+        let running = both.activity(state, name);
+        let pid = i32::try_from(psql.id()).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, Signal::INT).expect("it is ours");
+        let output = psql.wait_with_output().expect("it can be waited for");
+        (running, output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    });
+    assert_eq!(shown[0], shown[1]);
+    assert_eq!(shown[0].1, Some(1));
+    assert!(shown[0].2.contains("canceling statement due to user request"), "{}", shown[0].2);
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_client_that_vanishes_ends_its_transaction_and_only_a_pool_keeps_the_connection() {
+    let both = Both::start();
+    for (front, name, kept) in [(both.ours, "left pg-proxy", "0"), (both.theirs, "left PgBouncer", "0")] {
+        let parameters = [
+            ("user", "trust"),
+            ("database", front.database),
+            ("application_name", name),
+            ("client_encoding", "UTF8"),
+        ];
+        let mut client = Client::new(front.address);
+        client.say(&startup_with(&parameters));
+        client.until_ready();
+        client.say(&crate::wire::query("begin; create table vanishing (); select 1"));
+        client.until_ready();
+        assert_eq!(both.activity("state", name), "idle in transaction");
+        drop(client);
+        until("the transaction is over", || {
+            both.activity("count(*) filter (where state like '%transaction%')", name) == "0"
+        });
+        assert_eq!(both.asked("select to_regclass('vanishing') is null"), "t");
+        until("the connection is as expected", || both.activity("count(*)", name) == kept);
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn an_idle_connection_stays_with_the_pool_and_goes_with_the_client_of_the_proxy() {
+    let both = Both::start();
+    for (front, name, kept) in [(both.ours, "idle at pg-proxy", "0"), (both.theirs, "idle at PgBouncer", "1")]
+    {
+        let parameters = [("user", "trust"), ("database", front.database), ("application_name", name)];
+        let mut client = Client::new(front.address);
+        client.say(&startup_with(&parameters));
+        client.until_ready();
+        client.is_served();
+        assert_eq!(both.activity("state", name), "idle");
+        client.say(&crate::wire::terminate());
+        assert_eq!(client.rest(), b"");
+        until("the connection is as expected", || both.activity("count(*)", name) == kept);
+    }
+}

@@ -1,0 +1,371 @@
+//! The opening phase: clients that leave or are silent, a server that is down, secrets, and memory.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::mpsc;
+
+use pg_wire::SqlState;
+use pg_wire::backend::{Authentication, ErrorResponse};
+use pg_wire::frontend::PasswordMessage;
+
+use crate::load::raise_descriptor_limit;
+use crate::process::{PATIENCE, Proxy, remembers, until};
+use crate::support::{Server, finish};
+use crate::wire::{
+    Client, GSSENC_REQUEST, SSL_REQUEST, bytes, polite_server, ready, server, startup, take_packet,
+    to_the_end,
+};
+
+/// An address where nobody listens.
+fn nowhere() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
+}
+
+/// A server that reads whatever it is sent, answers nothing, and passes it all on when the client has ended.
+fn silent_server() -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
+    let (send, heard) = mpsc::channel();
+    let address = server(move |_, mut stream| drop(send.send(to_the_end(&mut stream))));
+    (address, heard)
+}
+
+/// A server that asks every client for its password and then waits.
+fn asking_server() -> SocketAddr {
+    server(|_, mut stream| {
+        let _ = take_packet(&mut stream);
+        let _ = stream.write_all(&bytes(&Authentication::CleartextPassword));
+        drop(to_the_end(&mut stream));
+    })
+}
+
+#[test]
+fn the_end_of_a_client_is_passed_on_at_once_although_the_server_is_silent() {
+    let (upstream, heard) = silent_server();
+    // Without a bound that could end it in the meantime.
+    let proxy = Proxy::with(upstream, &["--opening-timeout", "100000"]);
+    for (first, vanishes) in [
+        (startup(), true),
+        (startup(), false),
+        (SSL_REQUEST.to_vec(), true),
+        (GSSENC_REQUEST.to_vec(), false),
+    ] {
+        let mut client = Client::new(proxy.address());
+        client.say(&first);
+        client.finish();
+        if vanishes {
+            drop(client);
+        }
+        assert_eq!(heard.recv_timeout(PATIENCE).expect("the server is told"), first);
+    }
+}
+
+#[test]
+fn what_a_client_sent_early_reaches_the_server_before_its_end() {
+    let (upstream, heard) = silent_server();
+    let proxy = Proxy::with(upstream, &["--opening-timeout", "100000"]);
+    let all = [&startup()[..], b"p\0\0\0\x0bsecret\0", b"Q\0\0\0\x09hal"].concat();
+    let mut client = Client::new(proxy.address());
+    client.say(&all);
+    drop(client);
+    assert_eq!(heard.recv_timeout(PATIENCE).expect("the server is told"), all);
+}
+
+#[test]
+fn a_server_that_is_down_is_reported_whatever_the_client_begins_with() {
+    let proxy = Proxy::start(nowhere());
+    let refused = ("E".to_string(), Some(SqlState::CONNECTION_FAILURE));
+    for requests in [&[][..], &[SSL_REQUEST], &[GSSENC_REQUEST, SSL_REQUEST]] {
+        let mut client = Client::new(proxy.address());
+        for request in requests {
+            let mut answer = [0];
+            client.say(request);
+            client.stream.read_exact(&mut answer).expect("an answer");
+            assert_eq!(answer, *b"N");
+        }
+        client.say(&startup());
+        assert_eq!(client.outcome(), refused, "after {} requests", requests.len());
+    }
+    // A client that goes without encryption asks for nothing more; a cancel request is never answered.
+    let cancel = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\x01\x02\x03\x04";
+    for (said, answer) in [(SSL_REQUEST, &b"N"[..]), (cancel, b""), (b"", b"")] {
+        let mut client = Client::new(proxy.address());
+        client.say(said);
+        client.finish();
+        assert_eq!(client.rest(), answer);
+    }
+    let stopped = proxy.stop();
+    assert_eq!(stopped.said.len(), 5, "{:?}", stopped.said);
+    for line in &stopped.said {
+        assert!(line.contains(": the server cannot be reached: Connection refused"), "{line}");
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn psql_shows_why_the_server_cannot_be_reached_in_every_sslmode_that_allows_clear() {
+    let proxy = Proxy::with(nowhere(), &[]);
+    for server in Server::both() {
+        let variable = format!("PG{}_CLIENT_BIN", server.major);
+        let bin = std::env::var(&variable)
+            .unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`"));
+        for sslmode in ["disable", "allow", "prefer"] {
+            let conninfo = format!(
+                "host=127.0.0.1 port={} user=trust dbname=test sslmode={sslmode}",
+                proxy.address().port()
+            );
+            let mut psql = Command::new(format!("{bin}/psql"));
+            psql.env_clear()
+                .env("PATH", "/usr/bin:/bin")
+                .env("LC_ALL", "C")
+                .args(["-X", "-c", "select 1", &conninfo]);
+            let ended = finish(&mut psql);
+            assert_eq!((ended.code, &*ended.stdout), (Some(2), ""));
+            let reason = "FATAL:  could not connect to server: Connection refused";
+            assert!(ended.stderr.contains(reason), "{} {sslmode}: {}", server.major, ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_first_packet_with_an_impossible_length_is_reported_in_postgresqls_words() {
+    let proxy = Proxy::start(polite_server());
+    // Terminate as the very first message, as node-postgres sends it.
+    for said in [&b"X\0\0\0\x04"[..], b"\0\0\0\x03", b"\xff\xff\xff\xff"] {
+        let mut client = Client::new(proxy.address());
+        client.say(said);
+        assert_eq!(client.rest(), b"", "it is closed without a word");
+    }
+    let lengths = ["1476395008", "3", "-1"];
+    let lines = [1, 2, 3].map(|n| {
+        format!("connection {n}: from the client: invalid length of startup packet: {}", lengths[n - 1])
+    });
+    assert_eq!(proxy.stop().said, lines);
+}
+
+#[test]
+fn a_client_that_is_not_authenticated_in_time_is_told_once_it_has_asked_for_a_session() {
+    let (upstream, _heard) = silent_server();
+    let proxy = Proxy::with(upstream, &["--opening-timeout", "1"]);
+    for said in [&b""[..], b"\0\0\0", SSL_REQUEST] {
+        let mut client = Client::new(proxy.address());
+        client.say(said);
+        assert_eq!(client.rest(), b"");
+    }
+    let mut client = Client::new(proxy.address());
+    client.say(&startup());
+    assert_eq!(client.outcome_in_words(), ["FATAL 57014: canceling authentication due to timeout"]);
+    let lines = [1, 2, 3, 4]
+        .map(|n| format!("connection {n}: the client was not authenticated within --opening-timeout"));
+    assert_eq!(proxy.stop().said, lines);
+}
+
+#[test]
+fn a_session_is_not_bound_by_the_time_limit() {
+    let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
+    let mut idle = Client::let_in(proxy.address());
+    // A second client serves as a timer: once it is disconnected, the time of the first is over, too.
+    assert_eq!(Client::new(proxy.address()).rest(), b"");
+    idle.is_served();
+}
+
+#[test]
+fn the_client_that_is_silent_the_longest_gives_way_when_no_place_is_left() {
+    let proxy = Proxy::with(asking_server(), &["--opening-limit", "3", "--opening-timeout", "100000"]);
+    // One that never spoke, one that stopped in mid-packet, and one that owes its password.
+    let mut silent = [&b""[..], b"\0\0", &startup()].map(|said| {
+        let mut client = Client::new(proxy.address());
+        client.say(said);
+        if said.len() > 2 {
+            client.hear();
+        }
+        client
+    });
+    let newcomers = [(); 3].map(|()| {
+        let mut client = Client::new(proxy.address());
+        client.say(&startup());
+        assert_eq!(client.hear().expect("it is served").code.0, b'R');
+        client
+    });
+    let [first, second, third] = &mut silent;
+    assert_eq!((first.rest(), second.rest()), (vec![], vec![]));
+    let error =
+        "FATAL 53300: too many connections are waiting for authentication, and this one waited longest";
+    assert_eq!(third.outcome_in_words(), [error]);
+    drop(newcomers);
+    let line =
+        |n| format!("connection {n}: the client was silent, and its place was needed (--opening-limit)");
+    let stopped = proxy.stop();
+    assert_eq!(stopped.said, [1, 2, 3].map(line));
+}
+
+#[test]
+fn a_client_that_waits_for_the_server_never_gives_way() {
+    let (upstream, _heard) = silent_server();
+    let proxy = Proxy::with(upstream, &["--opening-limit", "1", "--opening-timeout", "3"]);
+    let mut waiting = Client::new(proxy.address());
+    waiting.say(&startup());
+    let mut next = Client::new(proxy.address());
+    next.say(&startup());
+    // The first one keeps its place until the time is over. Then it is the second one's turn.
+    for client in [&mut waiting, &mut next] {
+        assert_eq!(client.outcome_in_words(), ["FATAL 57014: canceling authentication due to timeout"]);
+    }
+}
+
+#[test]
+fn a_burst_of_clients_larger_than_the_limit_is_served_to_the_last() {
+    raise_descriptor_limit();
+    let proxy = Proxy::with(polite_server(), &["--opening-limit", "2"]);
+    let clients: Vec<_> = (0..200)
+        .map(|_| {
+            let mut client = Client::new(proxy.address());
+            client.say(&startup());
+            client
+        })
+        .collect();
+    for mut client in clients {
+        client.until_ready();
+        client.is_served();
+    }
+    assert_eq!(proxy.stop().said, [""; 0]);
+}
+
+/// Whether a socket between these two ports has a keepalive timer, as the system sees it.
+fn has_keepalive(local: u16, remote: u16) -> bool {
+    let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
+    let port = |field: &str| field.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok());
+    let row = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|fields| {
+        port(fields.get(1).unwrap_or(&"")) == Some(local)
+            && port(fields.get(2).unwrap_or(&"")) == Some(remote)
+    });
+    // The timer: 01 is retransmission, 02 keepalive.
+    row.is_some_and(|fields| fields[5].starts_with("02:"))
+}
+
+#[test]
+fn both_sides_have_a_keepalive_timer() {
+    for options in [&[][..], &["--keepalive-idle", "30"]] {
+        let (send, from) = mpsc::channel();
+        let upstream = server(move |_, mut stream| {
+            let _ = send.send(stream.peer_addr().expect("it is connected").port());
+            let _ = take_packet(&mut stream);
+            let _ = stream.write_all(&crate::wire::welcome());
+            drop(to_the_end(&mut stream));
+        });
+        let proxy = Proxy::with(upstream, options);
+        let client = Client::let_in(proxy.address());
+        let ours = client.stream.local_addr().expect("it is connected").port();
+        let dialled = from.recv_timeout(PATIENCE).expect("it connects");
+        // The timer shows when nothing waits to be acknowledged.
+        until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
+        until("the server's side has one", || has_keepalive(dialled, upstream.port()));
+        assert!(!has_keepalive(ours, proxy.address().port()), "or this test could not fail");
+    }
+}
+
+/// A password that is nowhere by chance. Made while the test runs, so that no program holds it as a constant.
+fn password(number: usize) -> String {
+    format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
+}
+
+/// The message with that password.
+fn password_message(number: usize) -> Vec<u8> {
+    let password = password(number);
+    bytes(&PasswordMessage { password: pg_wire::SecretText(password.as_str().into()) })
+}
+
+/// The part that all passwords begin with: every message cut at a later byte holds it.
+fn beginning() -> Vec<u8> {
+    password(0).into_bytes()[..13].to_vec()
+}
+
+#[test]
+fn no_password_is_left_in_memory_whatever_way_the_opening_ended() {
+    let whole = password_message(0).len();
+    // Authenticates the first client and refuses the second one; reads on from the third, and leaves the fourth; and so on.
+    let upstream = server(move |number, mut stream| {
+        let _ = take_packet(&mut stream);
+        let _ = stream.write_all(&bytes(&Authentication::CleartextPassword));
+        let mut message = vec![0; whole];
+        match number % 4 {
+            0 if stream.read_exact(&mut message).is_ok() => {
+                let _ = stream.write_all(&[bytes(&Authentication::Ok), ready()].concat());
+                drop(to_the_end(&mut stream));
+            }
+            1 if stream.read_exact(&mut message).is_ok() => {
+                let _ = stream.write_all(&bytes(&ErrorResponse { fields: (&[]).into() }));
+            }
+            2 => drop(to_the_end(&mut stream)),
+            _ => {}
+        }
+    });
+    let proxy = Proxy::with(upstream, &["--check", "--trace", "TRACE", "--opening-timeout", "2"]);
+    let descriptors = proxy.descriptors();
+    let mut staying = Vec::new();
+    let mut session = None;
+    for number in 0..4 * whole {
+        let mut message = password_message(number);
+        // The first four are whole, and the others are cut at every byte.
+        message.truncate(if number < 4 { whole } else { number / 4 });
+        let mut client = Client::new(proxy.address());
+        client.say(&startup());
+        client.hear();
+        client.try_to_say(&message);
+        match number {
+            0 => {
+                client.until_ready();
+                session = Some(client);
+            }
+            // Some stay until the time is over, and the others reset the connection.
+            _ if number % 3 == 0 => staying.push(client),
+            _ => drop(client),
+        }
+    }
+    let mut cut = Client::new(proxy.address());
+    cut.say(&startup());
+    cut.hear();
+    cut.say(&password_message(0)[..whole - 1]);
+    until("half a password is there, or this test could not fail", || remembers(proxy.pid(), &beginning()));
+    drop(cut);
+    for mut client in staying {
+        drop(client.rest());
+    }
+    until("the openings have ended", || proxy.descriptors() == descriptors + 2);
+    assert!(!remembers(proxy.pid(), &beginning()));
+    drop(session);
+}
+
+#[test]
+fn memory_of_connections_that_are_not_authenticated_is_bounded() {
+    raise_descriptor_limit();
+    const COUNT: u64 = 500;
+    let flood = [&b"p\0\0\xff\xf0"[..], &[b'x'; 60_000]].concat();
+    for (what, said, more, most) in [
+        ("has said nothing", None, &[][..], 9 << 10),
+        ("owes its password", Some(startup()), &[], 14 << 10),
+        ("stops in the middle of a response of 64 KiB", Some(startup()), &flood, 84 << 10),
+    ] {
+        let proxy =
+            Proxy::with(asking_server(), &["--opening-limit", "10000", "--opening-timeout", "100000"]);
+        let (memory, descriptors) = (proxy.memory(), proxy.descriptors());
+        let clients: Vec<_> = (0..COUNT)
+            .map(|_| {
+                let mut client = Client::new(proxy.address());
+                if let Some(said) = &said {
+                    client.say(said);
+                    client.hear();
+                    client.say(more);
+                }
+                client
+            })
+            .collect();
+        let each = 1 + usize::from(said.is_some());
+        until("all are there", || proxy.descriptors() == descriptors + each * clients.len());
+        let mut before = 0;
+        until("nothing moves any more", || std::mem::replace(&mut before, proxy.memory()) == proxy.memory());
+        let each = proxy.memory().saturating_sub(memory) / COUNT;
+        println!("a client that {what} takes {each} bytes");
+        assert!(each < most, "a client that {what} takes {each} bytes");
+    }
+}

@@ -1,0 +1,49 @@
+//! A start-up message, as the caller is given it.
+
+use pg_wire::frontend::{ProtocolVersion, StartupMessage};
+use pg_wire::{Decode, Terminated, Text};
+
+use crate::link::TlsInfo;
+
+/// A start-up message, kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Startup {
+    pub(super) body: Vec<u8>,
+    pub(super) version: ProtocolVersion,
+    pub(super) tls: Option<TlsInfo>,
+}
+
+impl Startup {
+    /// The message. Its version is the one asked for.
+    pub fn message(&self) -> StartupMessage<'_> {
+        // The body has been decoded once.
+        StartupMessage::decode(&self.body)
+            .unwrap_or(StartupMessage { version: self.version, parameters: Terminated::EMPTY })
+    }
+
+    /// The version that is spoken, after negotiation.
+    pub fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    /// What the TLS layer reports of the connection and the client's certificate; `None` without TLS.
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_ref()
+    }
+
+    /// The role to log in as; never empty.
+    pub fn user(&self) -> Text<'_> {
+        self.message().get("user").unwrap_or_default()
+    }
+
+    /// The database; the one of the user's name unless another is given.
+    pub fn database(&self) -> Text<'_> {
+        self.message().get("database").filter(|name| !name.is_empty()).unwrap_or(self.user())
+    }
+}
+
+impl std::fmt::Debug for Startup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.message().fmt(f)
+    }
+}

@@ -1,0 +1,81 @@
+//! Messages by their names, and answers that are none.
+
+use pg_wire::backend::{Authentication, Backend};
+
+use crate::error::{AuthError, PeerError, Refusal, printable};
+
+/// Why these bytes cannot be the beginning of an answer to the start-up message, though their header may not say so.
+///
+/// Where PostgreSQL has a length there are four characters: more than half a gigabyte, which nothing is that a stranger may send.
+pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
+    let start = bytes.first_chunk::<5>()?;
+    if matches!(start, [0x15 | 0x16, 3, 0..=4, ..]) {
+        return Some(PeerError::Tls.into());
+    }
+    if !start.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        return None;
+    }
+    let end = bytes.iter().position(|byte| matches!(byte, 0 | b'\r' | b'\n')).unwrap_or(bytes.len());
+    let line = bytes.get(..end).unwrap_or_default();
+    // A server that has no process to speak the protocol with: `E` and a line, without a length.
+    match line.strip_prefix(b"E") {
+        Some(text) => Some(Refusal::Text(printable(text, 256)).into()),
+        None => Some(PeerError::Foreign(printable(line, 32)).into()),
+    }
+}
+
+/// The message by its name in the manual, where Authentication goes by as many names as it has kinds.
+pub(super) fn name(message: &Backend<'_>) -> &'static str {
+    match message {
+        Backend::Authentication(Authentication::Ok) => "AuthenticationOk",
+        Backend::Authentication(Authentication::CleartextPassword) => "AuthenticationCleartextPassword",
+        Backend::Authentication(Authentication::Md5Password { .. }) => "AuthenticationMD5Password",
+        Backend::Authentication(Authentication::Gss) => "AuthenticationGSS",
+        Backend::Authentication(Authentication::Sspi) => "AuthenticationSSPI",
+        Backend::Authentication(Authentication::GssContinue(_)) => "AuthenticationGSSContinue",
+        Backend::Authentication(Authentication::Sasl(_)) => "AuthenticationSASL",
+        Backend::Authentication(Authentication::SaslContinue(_)) => "AuthenticationSASLContinue",
+        Backend::Authentication(Authentication::SaslFinal(_)) => "AuthenticationSASLFinal",
+        other => pg_wire::Message::name(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_cannot_fork_is_quoted() {
+        let error =
+            foreign(b"Ecould not fork new process for connection: \x1b[2J\n\0").expect("it is no message");
+        let shown = "the server refused the connection: could not fork new process for connection: ?[2J";
+        assert_eq!(error.to_string(), shown);
+    }
+
+    #[test]
+    fn another_protocol_on_the_port_is_shown() {
+        for (answer, shown) in [
+            (&b"HTTP/1.1 400 Bad Request\r\nServer: x"[..], "\"HTTP/1.1 400 Bad Request\""),
+            (b"SSH-2.0-OpenSSH_9.2p1\r\n", "\"SSH-2.0-OpenSSH_9.2p1\""),
+            (b"220 mail.example ESMTP Postfix (Debian/GNU)", "\"220 mail.example ESMTP Postfix (\""),
+            (b"-ERR unknown command", "\"-ERR unknown command\""),
+        ] {
+            let error = foreign(answer).expect("it is no message").to_string();
+            assert_eq!(
+                error,
+                format!("the server does not speak PostgreSQL: its answer begins with {shown}")
+            );
+        }
+        let alert = foreign(b"\x15\x03\x03\0\x02\x02\x28").expect("it is no message").to_string();
+        assert!(alert.starts_with("the server answers with TLS"), "{alert}");
+    }
+
+    #[test]
+    fn messages_are_not_foreign_and_what_is_not_there_yet_is_not_judged() {
+        for answer in
+            [&b"R\0\0\0\x08\0\0\0\0"[..], b"E\0\0\0\x05\0", b"v\0\0\0\x0c", b"N\0\0 \0", b"HTTP", b""]
+        {
+            assert_eq!(foreign(answer), None);
+        }
+    }
+}

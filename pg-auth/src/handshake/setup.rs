@@ -1,0 +1,96 @@
+//! What a login is given before it begins.
+
+use super::{Channel, Handshake, State};
+use crate::certificate::server_end_point;
+use crate::config::{BindingMode, Config, SslMode};
+use crate::error::{AuthError, PolicyError};
+use crate::link::{Link, TlsInfo};
+use crate::oauth::Discovery;
+use crate::scram::Nonce;
+use crate::session::Session;
+
+impl<'c> Handshake<'c> {
+    /// A connection phase that has not begun, over a stream of this kind.
+    ///
+    /// # Errors
+    /// When the configuration contradicts itself, or demands what this stream does not have.
+    pub fn new(config: &'c Config, link: Link) -> Result<Self, AuthError> {
+        config.check()?;
+        let wants_tls = matches!(config.sslmode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull);
+        if wants_tls && link == Link::Tcp {
+            return Err(PolicyError::TlsRequired.into());
+        }
+        if config.channel_binding == BindingMode::Require && link != Link::Tls {
+            return Err(PolicyError::ChannelBinding.into());
+        }
+        Ok(Self {
+            config,
+            link,
+            channel: Channel::Unknown,
+            host: None,
+            loopback: false,
+            discovery: None,
+            nonce: None,
+            state: State::Start,
+            limits: None,
+            negotiated: false,
+            fresh: None,
+            gss_tokens: 0,
+            kept: 0,
+            authenticated: false,
+            session: Session::new(config.max_protocol_version),
+        })
+    }
+
+    /// Takes what the TLS layer reports, for the session's own report, and binds SCRAM to the certificate in it, as
+    /// [`server_certificate`](Self::server_certificate) does.
+    pub fn tls(mut self, tls: TlsInfo) -> Self {
+        if let Some(certificate) = &tls.certificate {
+            self.channel = channel(certificate);
+        }
+        self.session.tls = Some(tls);
+        self
+    }
+
+    /// Binds SCRAM to the TLS channel, by the certificate that the server presented, in DER.
+    ///
+    /// One that cannot be bound to, as one signed with Ed25519, or cannot be read, is an error only where the configuration
+    /// requires channel binding, and only once the server asks for SCRAM.
+    pub fn server_certificate(self, certificate: &[u8]) -> Self {
+        Self { channel: channel(certificate), ..self }
+    }
+
+    /// Binds SCRAM to the TLS channel, by the `tls-server-end-point` hash of the server's certificate, where the TLS layer gives that
+    /// instead of the certificate.
+    pub fn channel(self, certificate_hash: Vec<u8>) -> Self {
+        Self { channel: Channel::EndPoint(certificate_hash), ..self }
+    }
+
+    /// Names the host connected to: GSSAPI proves itself to a service on that host, and a token source is told.
+    pub fn host(self, host: impl Into<String>) -> Self {
+        Self { host: Some(host.into()), ..self }
+    }
+
+    /// Says that the server's address is a loopback address. See [`Tokens::allow_plain_local`](crate::oauth::Tokens::allow_plain_local).
+    pub fn loopback(self) -> Self {
+        Self { loopback: true, ..self }
+    }
+
+    /// Takes the document of an earlier attempt ([`AuthError::discovery`]), for the token source.
+    pub fn discovery(self, document: Discovery) -> Self {
+        Self { discovery: Some(document), ..self }
+    }
+
+    /// Uses this nonce instead of asking the operating system for one. It may never be used again.
+    pub fn nonce(self, nonce: Nonce) -> Self {
+        Self { nonce: Some(nonce), ..self }
+    }
+}
+
+fn channel(certificate: &[u8]) -> Channel {
+    match server_end_point(certificate) {
+        Ok(Some(hash)) => Channel::EndPoint(hash),
+        Ok(None) => Channel::NoEndPoint,
+        Err(error) => Channel::Unreadable(error),
+    }
+}

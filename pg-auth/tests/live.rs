@@ -1,0 +1,122 @@
+//! The client's machine against real servers, over blocking sockets. `cargo xtask test` starts them.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use pg_auth::config::AuthMethod;
+use pg_auth::error::{AuthError, PolicyError, Refusal};
+use pg_auth::oauth::{Discovery, Token, TokenReply, TokenRequest, Tokens};
+use pg_auth::{Config, Handshake, Link, Session, Step};
+use pg_wire::testing::block_on;
+use pg_wire::{Inbox, Limits, Outbox};
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by `cargo xtask test`"))
+}
+
+/// Logs in over TCP without TLS.
+fn login(config: &Config, server: &str, discovery: Option<Discovery>) -> Result<Session, AuthError> {
+    let mut stream = TcpStream::connect(variable(server)).expect("the server listens");
+    let (mut inbox, mut outbox) = (Inbox::new(Limits::BACKEND), Outbox::new(1024));
+    let mut handshake = Handshake::new(config, Link::Tcp)?.loopback();
+    if let Some(document) = discovery {
+        handshake = handshake.discovery(document);
+    }
+    loop {
+        let step = handshake.step(&mut inbox, &mut outbox)?;
+        outbox.commit().expect("it can be sent");
+        stream.write_all(outbox.pending()).expect("the server reads");
+        outbox.sent(usize::MAX);
+        match step {
+            Step::Read => {
+                let count = stream.read(inbox.space()).expect("the server writes");
+                assert!(count > 0, "the server says why it closes");
+                inbox.filled(count);
+            }
+            Step::Derive(job) => handshake.derived(&job.run(), &mut outbox),
+            Step::Token(request) => {
+                let reply = block_on(config.tokens.as_ref().expect("there is a source").token(request));
+                handshake.token(reply, &mut outbox)?;
+            }
+            Step::Ready(session) => return Ok(session),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn oauth_user(token: &str) -> Config {
+    let token = token.to_owned();
+    let tokens = Tokens::new(move |_: TokenRequest| {
+        let token = Token::new(token.as_str());
+        async move { Ok(token?.into()) }
+    });
+    Config::new("oauth").database("test").tokens(tokens.allow_plain_local())
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_bearer_token_logs_in() {
+    let session = login(&oauth_user(&variable("PG_OAUTH_TOKEN")), "PG18_ADDR", None).expect("it is good");
+    assert_eq!(session.auth_method, AuthMethod::OAuth);
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_token_that_is_nobodys_is_refused_with_the_servers_document() {
+    let error = login(&oauth_user("nobodys"), "PG18_ADDR", None).expect_err("it is bad");
+    let AuthError::Server(Refusal::Token(refusal)) = &error else { panic!("{error:?}") };
+    assert!(refusal.token_sent);
+    let document = refusal.document.as_str();
+    for part in [variable("PG_OAUTH_ISSUER"), variable("PG_OAUTH_SCOPE"), "invalid_token".into()] {
+        assert!(document.contains(&part), "{document}");
+    }
+    assert_eq!(
+        error.server_error().map(ToString::to_string).as_deref(),
+        Some("FATAL 28000: OAuth bearer authentication failed for user \"oauth\"")
+    );
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_client_without_a_token_is_told_where_to_get_one() {
+    let good = variable("PG_OAUTH_TOKEN");
+    let tokens = Tokens::new(move |request: TokenRequest| {
+        let token = Token::new(good.as_str());
+        async move { Ok(if request.discovery.is_some() { token?.into() } else { TokenReply::Discover }) }
+    });
+    let config = Config::new("oauth").database("test").tokens(tokens.allow_plain_local());
+    let error = login(&config, "PG18_ADDR", None).expect_err("there is no token yet");
+    let document = error.discovery().expect("the server says where").clone();
+    assert!(document.as_str().contains(&variable("PG_OAUTH_ISSUER")));
+    assert!(login(&config, "PG18_ADDR", Some(document)).is_ok());
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_server_that_wants_a_token_gets_none_in_clear() {
+    let config =
+        Config::new("oauth").tokens(Tokens::new(|_: TokenRequest| async { unreachable!("it is not asked") }));
+    assert_eq!(login(&config, "PG18_ADDR", None).err(), Some(PolicyError::TokenInClear.into()));
+    assert_eq!(login(&Config::new("oauth"), "PG18_ADDR", None).err(), Some(PolicyError::NoTokens.into()));
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_server_that_wants_tickets_is_refused_where_nothing_is_plugged_in() {
+    assert_eq!(login(&Config::new("gss"), "PG15_ADDR", None).err(), Some(PolicyError::NoGss.into()));
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn passwords_log_in_and_wrong_ones_do_not() {
+    for server in ["PG15_ADDR", "PG18_ADDR"] {
+        for (user, method) in [("md5", AuthMethod::Md5), ("scram", AuthMethod::ScramSha256)] {
+            let config = |password: String| Config::new(user).database("test").password(password);
+            let session = login(&config(format!("{user}-secret")), server, None).expect("it is right");
+            assert_eq!(session.auth_method, method);
+            let error = login(&config("wrong".into()), server, None).expect_err("it is wrong");
+            let expected = format!("FATAL 28P01: password authentication failed for user \"{user}\"");
+            assert_eq!(error.to_string(), expected, "{server}");
+        }
+    }
+}

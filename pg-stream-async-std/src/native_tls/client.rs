@@ -1,0 +1,175 @@
+//! From the settings of a connection to a connector of `native-tls`.
+
+use std::io;
+use std::path::PathBuf;
+
+use native_tls::{Certificate, Protocol, TlsConnector, TlsConnectorBuilder};
+use pg_auth::config::{RootCert, SslCertMode, TlsSettings, TlsVerification, TlsVersion};
+use pg_auth::pem::{self, bad_file};
+use pg_auth::tls::{ALPN, TlsRequest};
+use pg_auth::{Config, Host};
+
+use super::identity;
+
+/// A handshake that is wanted, owned so that a thread can prepare it.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    settings: TlsSettings,
+    verification: Verification,
+    /// The name or the address that is sent as SNI, unless it is an address, and that the certificate is checked for.
+    pub(super) name: String,
+}
+
+/// An owned [`TlsVerification`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verification {
+    None,
+    Chain(RootCert),
+    Full(RootCert),
+}
+
+impl Wanted {
+    /// # Errors
+    /// That the configuration demands something that `native-tls` cannot do.
+    pub(super) fn new(request: &TlsRequest<'_>) -> io::Result<Self> {
+        let config: &Config = request.config;
+        let verification = match config.tls_verification().map_err(io::Error::other)? {
+            TlsVerification::None => Verification::None,
+            TlsVerification::Chain(root) => Verification::Chain(root.clone()),
+            TlsVerification::Full(root) => Verification::Full(root.clone()),
+        };
+        let settings = config.tls.clone();
+        if request.direct {
+            return Err(unsupported(
+                "sslnegotiation=direct",
+                "it does not report the protocol that ALPN agreed on, which direct TLS demands",
+            ));
+        }
+        check(&settings, verification != Verification::None)?;
+        let name = name(request.host, matches!(verification, Verification::Full(_)))?;
+        Ok(Self { settings, verification, name })
+    }
+
+    /// Whether the name is checked.
+    pub(super) fn checks_name(&self) -> bool {
+        matches!(self.verification, Verification::Full(_))
+    }
+
+    /// Whether the signature of an authority is checked.
+    pub(super) fn verifies(&self) -> bool {
+        self.verification != Verification::None
+    }
+
+    /// Prepares a connector. Reads files.
+    pub(super) fn connector(&self) -> io::Result<TlsConnectorBuilder> {
+        let settings = &self.settings;
+        let mut builder = TlsConnector::builder();
+        match &self.verification {
+            // That the server has the key of its certificate is checked all the same.
+            Verification::None => {
+                builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
+            }
+            Verification::Chain(root) => {
+                trust(&mut builder, root)?;
+                builder.danger_accept_invalid_hostnames(true);
+            }
+            Verification::Full(root) => trust(&mut builder, root)?,
+        }
+        if let Some((cert, key)) = client_certificate(settings)? {
+            let password = settings.key_password.as_ref();
+            builder.identity(identity::read("client certificate", cert, key, password)?.0);
+        }
+        builder.min_protocol_version(settings.min_version.map(protocol).transpose()?);
+        builder.max_protocol_version(settings.max_version.map(protocol).transpose()?);
+        builder.use_sni(settings.sni);
+        builder.request_alpns(&[std::str::from_utf8(ALPN).map_err(io::Error::other)?]);
+        Ok(builder)
+    }
+}
+
+/// An error about a setting that `native-tls` cannot honour.
+fn unsupported(setting: &str, reason: &str) -> io::Error {
+    let message = format!("{setting} is not supported with native-tls: {reason}");
+    io::Error::new(io::ErrorKind::Unsupported, message)
+}
+
+/// Refuses the settings that the library has no way to honour. Revocation lists have no effect where nothing is verified.
+fn check(settings: &TlsSettings, verified: bool) -> io::Result<()> {
+    const NO_LISTS: &str = "it cannot check revocation lists";
+    if settings.crl.is_some() && verified {
+        return Err(unsupported("sslcrl", NO_LISTS));
+    }
+    if settings.crl_dir.is_some() && verified {
+        return Err(unsupported("sslcrldir", NO_LISTS));
+    }
+    if settings.key_log.is_some() {
+        return Err(unsupported("sslkeylogfile", "it does not give out the secrets of a connection"));
+    }
+    if settings.cert_mode == SslCertMode::Require {
+        let reason = "it does not report whether the server asked for a certificate";
+        return Err(unsupported("sslcertmode=require", reason));
+    }
+    Ok(())
+}
+
+/// The name that the server is asked for and its certificate is checked against.
+fn name(host: &Host, checked: bool) -> io::Result<String> {
+    let (name, address) = match host {
+        Host::Tcp { host, address, .. } => (host.as_str(), *address),
+        _ => ("", None),
+    };
+    match (name, address) {
+        ("", Some(address)) => Ok(address.to_string()),
+        ("", None) if checked => {
+            let message = "there is no host name that a certificate can be checked against";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+        }
+        // Nothing is checked against the name, and an address is never sent.
+        ("", None) => Ok(String::from("0.0.0.0")),
+        (name, _) => Ok(name.to_owned()),
+    }
+}
+
+/// Trusts these authorities, and no other.
+fn trust(builder: &mut TlsConnectorBuilder, root: &RootCert) -> io::Result<()> {
+    match root {
+        // The builder begins with the certificates that the system trusts.
+        RootCert::System => {}
+        RootCert::File(file) => {
+            const WHAT: &str = "root certificate";
+            builder.disable_built_in_roots(true);
+            for certificate in pem::certificates(WHAT, file)? {
+                let certificate = Certificate::from_der(&certificate)
+                    .map_err(|error| bad_file(WHAT, file, format_args!("holds no certificate: {error}")))?;
+                builder.add_root_certificate(certificate);
+            }
+        }
+        other => return Err(unsupported("sslrootcert", &format!("{other:?} is not known to it"))),
+    }
+    Ok(())
+}
+
+/// The files of the client's certificate and of its key, if a certificate is to be sent.
+fn client_certificate(settings: &TlsSettings) -> io::Result<Option<(&PathBuf, &PathBuf)>> {
+    match (&settings.cert, &settings.key) {
+        _ if settings.cert_mode == SslCertMode::Disable => Ok(None),
+        (None, _) => Ok(None),
+        (Some(cert), Some(key)) => Ok(Some((cert, key))),
+        (Some(_), None) => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "sslcert is given, and its key (sslkey) is not"))
+        }
+    }
+}
+
+fn protocol(version: TlsVersion) -> io::Result<Protocol> {
+    match version {
+        TlsVersion::V1_0 => Ok(Protocol::Tlsv10),
+        TlsVersion::V1_1 => Ok(Protocol::Tlsv11),
+        TlsVersion::V1_2 => Ok(Protocol::Tlsv12),
+        TlsVersion::V1_3 => Ok(Protocol::Tlsv13),
+        other => Err(unsupported(
+            "ssl_min_protocol_version and ssl_max_protocol_version",
+            &format!("{other} is not known to it"),
+        )),
+    }
+}

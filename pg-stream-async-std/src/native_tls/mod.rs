@@ -1,0 +1,95 @@
+//! TLS by the platform's own library, through `async-native-tls`: OpenSSL, Schannel or Secure Transport.
+//!
+//! | setting | with native-tls |
+//! | --- | --- |
+//! | `sslmode`, `sslrootcert` (a file, `system`) | as in libpq |
+//! | `sslcert`, `sslkey` (PKCS#8, PKCS#1, SEC1), `sslpassword` (PKCS#8) | as in libpq |
+//! | `sslcertmode` | `disable` and `allow`; `require` is an error |
+//! | `sslsni`, `ssl_min_protocol_version`, `ssl_max_protocol_version` | as in libpq, within the library's versions |
+//! | `channel_binding` | as in libpq: the server's certificate is reported |
+//! | `sslnegotiation=direct` | an error: the protocol that ALPN agreed on is not reported |
+//! | `sslcrl`, `sslcrldir`, `sslkeylogfile` | an error where they would have an effect |
+//!
+//! The version of TLS is not reported: [`TlsInfo::version`](pg_auth::TlsInfo::version) is `None`. `pg-stream-tokio` with rustls has all
+//! of them.
+
+mod acceptor;
+mod client;
+mod explain;
+mod identity;
+mod stream;
+
+use std::io;
+use std::pin::Pin;
+
+use async_native_tls::TlsConnector;
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::future;
+use pg_auth::tls::{TlsConnect, TlsRequest, Upgraded};
+
+use crate::FuturesIo;
+use client::Wanted;
+use explain::explained;
+
+pub use acceptor::NativeTlsAcceptor;
+pub use stream::TlsStream;
+
+/// TLS in the client role, by the platform's library, as the configuration of each connection says.
+///
+/// Files and the system's trusted certificates are read anew for each connection, on a thread of their own, so that a changed file is
+/// seen and no task waits for the disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NativeTls;
+
+/// A handshake in progress.
+type Handshake<S> = Pin<Box<dyn Future<Output = native_tls::Result<async_native_tls::TlsStream<S>>> + Send>>;
+
+/// A handshake after its first step.
+enum Begun<S> {
+    Done(native_tls::Result<async_native_tls::TlsStream<S>>),
+    Going(Handshake<S>),
+}
+
+impl<S> TlsConnect<FuturesIo<S>> for NativeTls
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Stream = FuturesIo<TlsStream<S>>;
+
+    async fn upgrade(
+        &self,
+        stream: FuturesIo<S>,
+        request: &TlsRequest<'_>,
+    ) -> io::Result<Upgraded<Self::Stream>> {
+        let wanted = Wanted::new(request)?;
+        let checked = wanted.checks_name().then(|| wanted.name.clone());
+        let verified = wanted.verifies();
+        let begun = blocking::unblock(move || begin(&wanted, stream.0)).await?;
+        let outcome = match begun {
+            Begun::Done(outcome) => outcome,
+            Begun::Going(handshake) => handshake.await,
+        };
+        let stream = outcome.map_err(|error| explained(error, checked.as_deref()))?;
+        let certificate = stream.peer_certificate().map_err(io::Error::other)?;
+        let certificate = certificate.map(|found| found.to_der()).transpose().map_err(io::Error::other)?;
+        let mut upgraded = Upgraded::new(FuturesIo(TlsStream::new(stream)));
+        upgraded.info.certificate = certificate;
+        upgraded.info.verified = verified;
+        Ok(upgraded)
+    }
+}
+
+/// Prepares a connector, and takes the first step of the handshake. Both read files: `async-native-tls` makes the connector, and with it
+/// loads what the system trusts, when the handshake is polled first.
+fn begin<S>(wanted: &Wanted, stream: S) -> io::Result<Begun<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connector = TlsConnector::from(wanted.connector()?);
+    let name = wanted.name.clone();
+    let mut handshake: Handshake<S> = Box::pin(async move { connector.connect(name, stream).await });
+    Ok(match future::block_on(future::poll_once(&mut handshake)) {
+        Some(outcome) => Begun::Done(outcome),
+        None => Begun::Going(handshake),
+    })
+}

@@ -1,0 +1,128 @@
+//! The TLS stream, with whole records.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::io::{ReadHalf, WriteHalf, split};
+
+use crate::IntoHalves;
+
+/// Most bytes of a TLS record.
+const RECORD: usize = 16 * 1024;
+
+/// A TLS stream over `S`, in either role.
+///
+/// Bytes to be sent are copied before they are encrypted, at most a record of them (16 KB). A TLS library that could not send a record
+/// has to be given the same bytes again; here nobody has to: what was taken is sent, whatever happens to the future that wrote it.
+#[derive(Debug)]
+pub struct TlsStream<S> {
+    tls: async_native_tls::TlsStream<S>,
+    /// Bytes that were taken and that TLS has not taken yet, from `sent` on.
+    held: Vec<u8>,
+    sent: usize,
+    /// The end of TLS has been sent.
+    ended: bool,
+}
+
+impl<S> TlsStream<S> {
+    pub(super) fn new(tls: async_native_tls::TlsStream<S>) -> Self {
+        Self { tls, held: Vec::new(), sent: 0, ended: false }
+    }
+
+    /// The stream of the library, for what else it reports.
+    pub fn get_ref(&self) -> &async_native_tls::TlsStream<S> {
+        &self.tls
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
+    /// Has TLS take the bytes that are held.
+    fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(bytes @ [_, ..]) = self.held.get(self.sent..) {
+            match ready!(Pin::new(&mut self.tls).poll_write(cx, bytes))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.sent += count,
+            }
+        }
+        self.held.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Begins to send what was taken. That the stream is busy is no reason to wait: the bytes are here.
+    fn start(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let taken = self.held.len();
+        match self.poll_pass_on(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(taken)),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        space: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_read(cx, space)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_pass_on(cx))?;
+        self.held.extend(bytes.iter().take(RECORD));
+        self.start(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_pass_on(cx))?;
+        for slice in slices {
+            let room = RECORD.saturating_sub(self.held.len());
+            self.held.extend(slice.iter().take(room));
+        }
+        self.start(cx)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_pass_on(cx))?;
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        if !self.ended {
+            match ready!(Pin::new(&mut self.tls).poll_close(cx)) {
+                Err(error) if !is_gone(&error) => return Poll::Ready(Err(error)),
+                _ => self.ended = true,
+            }
+        }
+        match ready!(Pin::new(self.tls.get_mut()).poll_close(cx)) {
+            Err(error) if !is_gone(&error) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// Whether the peer has closed already, so that there is nobody left to be told of the end.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
+}
+
+/// The halves share the stream: TLS has one state for both directions.
+impl<S: AsyncRead + AsyncWrite + Unpin> IntoHalves for TlsStream<S> {
+    type Read = ReadHalf<Self>;
+    type Write = WriteHalf<Self>;
+
+    fn into_halves(self) -> (Self::Read, Self::Write) {
+        split(self)
+    }
+}

@@ -1,0 +1,13 @@
+//! The report about a channel.
+
+use pg_auth::link::{TlsInfo, TlsVersion};
+use tokio_rustls::rustls::CommonState;
+
+/// What rustls reports about a channel.
+pub(super) fn info(state: &CommonState) -> TlsInfo {
+    let mut info = TlsInfo::default();
+    info.certificate = state.peer_certificates().and_then(<[_]>::first).map(|first| first.to_vec());
+    info.alpn = state.alpn_protocol().map(<[u8]>::to_vec);
+    info.version = state.protocol_version().and_then(|version| TlsVersion::from_wire(version.into()));
+    info
+}

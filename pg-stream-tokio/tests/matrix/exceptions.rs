@@ -1,0 +1,129 @@
+//! Deliberate differences from psql, each with its reason.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::cells::{Cell, Link, Method, Proof, Root};
+use crate::outcome::Outcome;
+
+/// A difference from psql.
+struct Exception {
+    reason: &'static str,
+    /// The logins that it is about.
+    cells: fn(&Cell) -> bool,
+    /// The outcomes of psql and of this crate, as [`Outcome::brief`] has them. Each pair has to occur.
+    outcomes: &'static [(&'static str, &'static str)],
+}
+
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        reason: "a clear-text password goes over TCP without TLS only with sslmode=disable; with allow TLS is tried instead",
+        cells: |cell| {
+            let tcp = matches!(cell.link, Link::Clear | Link::Tls12 | Link::Tls13);
+            cell.method == Method::Cleartext && tcp && ["allow", "prefer"].contains(&cell.sslmode)
+        },
+        outcomes: &[
+            ("logged in", "client (clear-text password)"),
+            ("logged in", "client (clear-text password), then client (no TLS)"),
+            ("logged in", "logged in by TLS"),
+            ("server", "client (clear-text password)"),
+            ("server, then client (no TLS)", "client (clear-text password), then client (no TLS)"),
+            ("server, then server", "client (clear-text password), then client (no TLS)"),
+            ("server, then server", "client (clear-text password), then server"),
+            ("server, then server", "server, then client (clear-text password)"),
+            ("client (no password)", "client (clear-text password)"),
+            ("client (no password)", "client (clear-text password), then client (no TLS)"),
+            ("client (no password)", "client (clear-text password), then client (no password)"),
+        ],
+    },
+    Exception {
+        reason: "a bearer token goes without TLS only where the caller allows that (`Tokens::allow_plain_local`); with \
+                 sslmode=allow TLS is tried instead",
+        cells: |cell| cell.method == Method::OAuth && cell.proof != Proof::Missing,
+        outcomes: &[
+            ("logged in", "client (token in clear)"),
+            ("logged in", "client (token in clear), then client (no TLS)"),
+            ("logged in", "logged in by TLS"),
+            ("server", "client (token in clear)"),
+            ("server, then client (no TLS)", "client (token in clear), then client (no TLS)"),
+            ("server, then server", "client (token in clear), then server"),
+        ],
+    },
+    Exception {
+        reason: "a token that was refused over TLS is not tried again in clear",
+        cells: |cell| cell.method == Method::OAuth && cell.sslmode == "prefer",
+        outcomes: &[("server, then server", "server")],
+    },
+    Exception {
+        reason: "with sslmode=allow a server that has refused a login in clear, and has no TLS, is not asked again in clear; \
+                 libpq 15 does that, libpq 18 does not",
+        cells: |cell| cell.major == 15 && cell.link == Link::Clear && cell.sslmode == "allow",
+        outcomes: &[("server, then server", "server, then client (no TLS)")],
+    },
+    Exception {
+        reason: "sslmode=verify-full without sslrootcert trusts the authorities that the system trusts",
+        cells: |cell| cell.root == Root::None && cell.sslmode == "verify-full",
+        outcomes: &[("client (no root certificate)", "client (certificate not trusted)")],
+    },
+    Exception {
+        reason: "a file that sslrootcert names has to exist in every mode, where libpq verifies nothing without it",
+        cells: |cell| cell.root == Root::NoFile && ["prefer", "require"].contains(&cell.sslmode),
+        outcomes: &[("logged in by TLS", "client (no root certificate)")],
+    },
+];
+
+/// Outcomes that were compared.
+#[derive(Default)]
+pub(crate) struct Verdicts {
+    alike: usize,
+    /// Logins for each pair of outcomes of each exception.
+    excepted: BTreeMap<(usize, usize), usize>,
+    faults: Vec<String>,
+}
+
+impl Verdicts {
+    /// Compares two outcomes.
+    pub(crate) fn judge(&mut self, cell: &Cell, psql: &Outcome, ours: &Outcome) {
+        if psql == ours {
+            self.alike += 1;
+            return;
+        }
+        let briefs = (psql.brief(), ours.brief());
+        let found = pairs().find(|(_, exception, (psql, ours))| {
+            (exception.cells)(cell) && (*psql, *ours) == (briefs.0.as_str(), briefs.1.as_str())
+        });
+        match found {
+            Some((place, ..)) => *self.excepted.entry(place).or_default() += 1,
+            None => self.faults.push(format!("{cell}\n    psql: {psql}\n    ours: {ours}")),
+        }
+    }
+
+    /// Fails if there is a difference that is no exception, or an exception without a difference.
+    pub(crate) fn assert(self) {
+        let mut faults = self.faults;
+        for (place, exception, (psql, ours)) in pairs() {
+            if !self.excepted.contains_key(&place) {
+                faults.push(format!(
+                    "psql {psql:?} and ours {ours:?} no longer occurs as an exception: {}",
+                    exception.reason
+                ));
+            }
+        }
+        assert!(faults.is_empty(), "{} differences:\n{}", faults.len(), faults.join("\n"));
+    }
+}
+
+/// Every pair of outcomes in [`EXCEPTIONS`], with its place there.
+fn pairs() -> impl Iterator<Item = ((usize, usize), &'static Exception, &'static (&'static str, &'static str))>
+{
+    EXCEPTIONS.iter().enumerate().flat_map(|(row, exception)| {
+        exception.outcomes.iter().enumerate().map(move |(pair, outcomes)| ((row, pair), exception, outcomes))
+    })
+}
+
+impl fmt::Display for Verdicts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let excepted: usize = self.excepted.values().sum();
+        write!(f, "{} as psql, {excepted} by {} exceptions", self.alike, EXCEPTIONS.len())
+    }
+}

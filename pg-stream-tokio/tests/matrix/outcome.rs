@@ -1,0 +1,175 @@
+//! The outcome of a login, in the same words for psql and for this crate.
+
+use std::fmt;
+
+use pg_stream_tokio::pg_auth::error::{AuthError, ConfigError, PeerError, PolicyError, Refusal};
+use pg_stream_tokio::pg_auth::tls::TlsError;
+use pg_stream_tokio::{ConnectError, ConnectErrorKind};
+
+/// A query for what the server knows of the session.
+pub(crate) const WHOAMI: &str = "select concat_ws('|', current_user, version, client_dn, principal) \
+     from pg_stat_ssl join pg_stat_gssapi using (pid) where pid = pg_backend_pid()";
+
+/// The outcome of a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The answer to [`WHOAMI`].
+    LoggedIn(String),
+    /// One refusal for each attempt, in order.
+    Refused(Vec<Refused>),
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The server refused, with this message.
+    Server(String),
+    /// The client did, or the connection was broken.
+    Client(Reason),
+}
+
+/// Why a client refused: a short name, or the client's own words where it has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reason(String);
+
+impl Outcome {
+    /// What psql prints.
+    pub(crate) fn of_psql(success: bool, text: &str) -> Self {
+        if success {
+            return Self::LoggedIn(text.trim_end().into());
+        }
+        let text = text.trim_end();
+        let text = text.strip_prefix("psql: error: ").unwrap_or(text);
+        let mut attempts = Vec::new();
+        for line in text.lines() {
+            match line.strip_prefix("connection to server ") {
+                // No refusal: the server has said where tokens are to be had.
+                Some(attempt) if attempt.ends_with("retrying connection with new bearer token") => {}
+                Some(attempt) => attempts.push(attempt.split_once(" failed: ").map_or(attempt, |it| it.1)),
+                // What is wrong before there is a server, or further lines on the attempt before.
+                None if attempts.is_empty() => attempts.push(line),
+                None => {}
+            }
+        }
+        Self::Refused(attempts.into_iter().map(Refused::of_psql).collect())
+    }
+
+    /// Our error.
+    pub(crate) fn of_ours(error: &ConnectError) -> Self {
+        let attempts = error.earlier().iter().chain([error]);
+        Self::Refused(attempts.map(Refused::of_ours).collect())
+    }
+
+    /// The outcome without names and messages, such as `logged in by TLS` or `server, then client (no password)`.
+    pub(crate) fn brief(&self) -> String {
+        match self {
+            Self::LoggedIn(whoami) if whoami.contains("TLS") => "logged in by TLS".into(),
+            Self::LoggedIn(_) => "logged in".into(),
+            Self::Refused(attempts) => {
+                let brief = |attempt: &Refused| match attempt {
+                    Refused::Server(_) => "server".into(),
+                    Refused::Client(reason) => format!("client ({})", reason.0),
+                };
+                attempts.iter().map(brief).collect::<Vec<_>>().join(", then ")
+            }
+        }
+    }
+}
+
+impl Refused {
+    fn of_psql(attempt: &str) -> Self {
+        match attempt.strip_prefix("FATAL:  ") {
+            Some(message) => Self::Server(message.into()),
+            None => Self::Client(Reason::named(PSQL, attempt)),
+        }
+    }
+
+    fn of_ours(error: &ConnectError) -> Self {
+        if let Some(error) = error.auth_error().and_then(AuthError::server_error) {
+            assert!(error.sqlstate().is_some(), "PostgreSQL always gives a SQLSTATE: {error}");
+            let message = error.fields().message().map(|text| text.to_string_lossy().into_owned());
+            return Self::Server(message.unwrap_or_default());
+        }
+        let name = match error.kind() {
+            ConnectErrorKind::Tls(TlsError::Refused) => "no TLS",
+            ConnectErrorKind::Auth(AuthError::Policy(policy)) => match policy {
+                PolicyError::NoPassword => "no password",
+                PolicyError::NoTokens => "no token",
+                PolicyError::ChannelBinding => "no channel binding",
+                PolicyError::Method(_) => "method not allowed",
+                PolicyError::CleartextPassword => "clear-text password",
+                PolicyError::TokenInClear => "token in clear",
+                _ => "",
+            },
+            ConnectErrorKind::Auth(AuthError::Config(ConfigError::WeakSslMode { .. })) => "weak sslmode",
+            ConnectErrorKind::Auth(AuthError::Peer(PeerError::TlsStripped)) => "TLS stripped",
+            ConnectErrorKind::Auth(AuthError::Server(Refusal::Scram(_))) => "SCRAM error",
+            _ => "",
+        };
+        if !name.is_empty() {
+            return Self::Client(Reason(name.into()));
+        }
+        let mut text = error.kind().to_string();
+        let mut source = error.auth_error().and_then(std::error::Error::source);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        Self::Client(Reason::named(OURS, &text))
+    }
+}
+
+/// Words in an error of libpq, and the name of the reason.
+const PSQL: &[(&str, &str)] = &[
+    ("no password supplied", "no password"),
+    ("no OAuth flows are available", "no token"),
+    ("server does not support SSL", "no TLS"),
+    ("certificate verify failed", "certificate not trusted"),
+    ("does not match host name", "certificate of another name"),
+    ("root certificate file", "no root certificate"),
+    ("weak sslmode", "weak sslmode"),
+    ("channel binding required", "no channel binding"),
+    ("method requirement", "method not allowed"),
+    ("alert unknown ca", "alert unknown CA"),
+    ("alert certificate expired", "alert certificate expired"),
+    ("alert certificate revoked", "alert certificate revoked"),
+    ("No Kerberos credentials available", "no ticket"),
+    ("unexpected eof while reading", "connection closed"),
+    ("server closed the connection unexpectedly", "connection closed"),
+];
+
+/// The same for errors of this crate.
+const OURS: &[(&str, &str)] = &[
+    ("no authority in sslrootcert has signed the certificate", "certificate not trusted"),
+    ("the certificate is for", "certificate of another name"),
+    ("the root certificate /nonexistent/root.crt cannot be read", "no root certificate"),
+    ("no \"sslrootcert\" is given", "no root certificate"),
+    // By TLS 1.2 in the handshake, by TLS 1.3 after it.
+    ("UnknownCA", "alert unknown CA"),
+    ("CertificateExpired", "alert certificate expired"),
+    ("CertificateRevoked", "alert certificate revoked"),
+    ("No Kerberos credentials available", "no ticket"),
+    ("the peer closed the connection", "connection closed"),
+];
+
+impl Reason {
+    fn named(names: &[(&str, &str)], text: &str) -> Self {
+        let found = names.iter().find(|(words, _)| text.contains(words));
+        Self(found.map_or(text, |(_, name)| name).into())
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoggedIn(whoami) => write!(f, "logged in as {whoami}"),
+            Self::Refused(attempts) => {
+                let shown = attempts.iter().map(|attempt| match attempt {
+                    Refused::Server(message) => format!("server: {message}"),
+                    Refused::Client(reason) => format!("client: {}", reason.0),
+                });
+                f.write_str(&shown.collect::<Vec<_>>().join("; then "))
+            }
+        }
+    }
+}

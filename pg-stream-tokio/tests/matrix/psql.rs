@@ -1,0 +1,54 @@
+//! Logins by libpq, of the server's version.
+//!
+//! By psql, except where a bearer token is needed: psql gets tokens from an issuer, in a module that its package lacks. There libpq
+//! itself, loaded by Python, is given the token by its hook.
+
+use std::process::{Child, Command, Stdio};
+
+use crate::cells::{Cell, Method};
+use crate::outcome::{Outcome, WHOAMI};
+use crate::servers::variable;
+
+/// A login that has begun.
+pub(crate) struct Login(Child);
+
+/// Begins a login.
+pub(crate) fn start(cell: &Cell) -> Login {
+    let settings = cell.settings();
+    let mut command = match cell.proof.token() {
+        Some(token) if cell.method == Method::OAuth => {
+            let mut python = command("PSYCOPG_PYTHON");
+            python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../xtask/tests/oauth.py"));
+            python.args([&variable("PG18_LIBPQ"), &settings, &token, WHOAMI]);
+            python
+        }
+        _ => {
+            let mut psql = command(&format!("PG{}_PSQL", cell.major));
+            psql.args(["-XAtw", "-d", &settings, "-c", WHOAMI]);
+            psql
+        }
+    };
+    if cell.method == Method::Gss {
+        command.env("KRB5CCNAME", cell.proof.tickets());
+    }
+    Login(command.spawn().expect("the program starts"))
+}
+
+/// A program with nothing of our environment.
+fn command(name: &str) -> Command {
+    let mut command = Command::new(variable(name));
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("HOME", "/nonexistent");
+    command.env("KRB5_CONFIG", variable("PG_KRB5_CONFIG"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Login {
+    /// Waits for the end of it.
+    pub(crate) fn outcome(self) -> Outcome {
+        let output = self.0.wait_with_output().expect("the program ends");
+        let success = output.status.success();
+        let text = if success { output.stdout } else { output.stderr };
+        Outcome::of_psql(success, &String::from_utf8(text).expect("UTF-8"))
+    }
+}

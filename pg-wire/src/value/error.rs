@@ -1,0 +1,182 @@
+//! Errors of reading rows and values.
+
+use alloc::boxed::Box;
+use core::error::Error;
+use core::fmt;
+
+use crate::basic::error::DecodeError;
+use crate::basic::oid;
+
+/// Why a value cannot be read as the type that was asked for. [`ValueError`] adds the column.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// The value is NULL; ask for an `Option`.
+    Null,
+    /// The value's type in PostgreSQL, or its format, is not one that this type is read from.
+    Type {
+        /// The type that was asked for.
+        wanted: &'static str,
+    },
+    /// The value is a number, a date or a time that does not fit.
+    Range {
+        /// The type that was asked for.
+        wanted: &'static str,
+    },
+    /// The bytes are not what the type and the format promise.
+    Malformed,
+    /// The value is text, but not UTF-8.
+    Utf8,
+    /// The error of another library.
+    Other(Box<dyn Error + Send + Sync>),
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("it is NULL"),
+            Self::Type { wanted } => write!(f, "it is not {wanted}"),
+            Self::Range { wanted } => write!(f, "it does not fit {wanted}"),
+            Self::Malformed => f.write_str("its bytes are not a value of its type"),
+            Self::Utf8 => f.write_str("it is not UTF-8"),
+            Self::Other(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for Mismatch {}
+
+/// A value that could not be read, and its column.
+#[derive(Debug)]
+pub struct ValueError {
+    /// The column, counted from 0.
+    pub index: usize,
+    /// The column's name.
+    pub name: Box<str>,
+    /// The column's type.
+    pub type_oid: crate::Oid,
+    /// Why the value could not be read.
+    pub mismatch: Mismatch,
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, name, type_oid, mismatch } = self;
+        write!(f, "column {index} {name:?}")?;
+        match oid::name(*type_oid) {
+            Some(type_name) => write!(f, " of type {type_name}: {mismatch}"),
+            None => write!(f, " of type {type_oid}: {mismatch}"),
+        }
+    }
+}
+
+impl Error for ValueError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.mismatch {
+            Mismatch::Other(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+/// Why a row cannot be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RowError {
+    /// No RowDescription was received for the row.
+    Undescribed {
+        /// Number of values in the row.
+        values: usize,
+    },
+    /// The row has another number of values than the RowDescription has columns.
+    Count {
+        /// Number of values in the row.
+        values: usize,
+        /// Number of columns in the RowDescription.
+        columns: usize,
+    },
+    /// The RowDescription is that of a statement, so the formats of the values are not known. See
+    /// [`set_formats`](super::Columns::set_formats).
+    Formats,
+    /// These result formats are not none, one, or one for each column.
+    FormatCount {
+        /// Number of formats.
+        formats: usize,
+        /// Number of columns in the RowDescription.
+        columns: usize,
+    },
+    /// The tuple that was asked for has another number of members than the row has values.
+    Width {
+        /// Number of members of the tuple.
+        wanted: usize,
+        /// Number of columns in the RowDescription.
+        columns: usize,
+    },
+    /// There is no such column.
+    NoColumn {
+        /// The column that was asked for, counted from 0.
+        index: usize,
+        /// Number of columns in the RowDescription.
+        columns: usize,
+    },
+    /// The row is damaged.
+    Damaged(DecodeError),
+    /// A value cannot be read.
+    Value(ValueError),
+}
+
+/// A number and its noun.
+struct Counted(usize, &'static str);
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, noun) = self;
+        write!(f, "{count} {noun}{}", if *count == 1 { "" } else { "s" })
+    }
+}
+
+impl fmt::Display for RowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undescribed { values } => {
+                write!(f, "the row has {} but no RowDescription was received", Counted(*values, "value"))
+            }
+            Self::Count { values, columns } => {
+                let (values, columns) = (Counted(*values, "value"), Counted(*columns, "column"));
+                write!(f, "the row has {values} but the RowDescription has {columns}")
+            }
+            Self::Formats => f.write_str(
+                "the formats of the values are not known: the RowDescription is that of a statement; \
+                 set the result formats of its Bind",
+            ),
+            Self::FormatCount { formats, columns } => {
+                let (formats, columns) = (Counted(*formats, "result format"), Counted(*columns, "column"));
+                write!(f, "{formats} for {columns}: expected none, one, or one for each column")
+            }
+            Self::Width { wanted, columns } => {
+                let (wanted, columns) = (Counted(*wanted, "member"), Counted(*columns, "column"));
+                write!(f, "the row has {columns} but the tuple has {wanted}")
+            }
+            Self::NoColumn { index, columns } => {
+                write!(f, "there is no column {index}: the row has {}", Counted(*columns, "column"))
+            }
+            Self::Damaged(error) => error.fmt(f),
+            Self::Value(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for RowError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Value(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<DecodeError> for RowError {
+    fn from(error: DecodeError) -> Self {
+        Self::Damaged(error)
+    }
+}

@@ -1,0 +1,362 @@
+//! Types of `postgres-types`, and our own, with the values of a hostile server: nothing panics, and nothing allocates more than a fixed
+//! multiple of the bytes that arrived.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use allocation_counter::measure;
+use pg_wire::value::{Column, FromValue, Mismatch, Sql, SqlParam};
+use pg_wire::{Bindable, FormatCode};
+use postgres_types::{Date, Field, FromSql, Json, Kind, PgLsn, Timestamp, ToSql, Type};
+
+/// Fewest damaged values for each type.
+const FEWEST: usize = 50;
+
+/// Most bytes that a type may hold at once for each byte that arrived. An element of an array takes 4 bytes on the wire, as NULL, and
+/// 24 as an `Option<String>`; a vector that grows holds its old and its new memory.
+const TIMES: usize = 32;
+
+/// And most bytes on top of that: errors, and the smallest allocation of a collection.
+const EXTRA: usize = 1024;
+
+/// Whether these bytes are a value of a type.
+type Read = Box<dyn Fn(&[u8]) -> bool>;
+
+/// A type, and values that it can be read from.
+struct Row {
+    name: &'static str,
+    read: Read,
+    samples: Vec<Vec<u8>>,
+}
+
+/// A row of a type that owns its value.
+fn owned<T: for<'a> FromSql<'a> + 'static>(type_: Type, samples: Vec<Vec<u8>>) -> Row {
+    let read = move |bytes: &[u8]| Sql::<T>::read(Some(bytes), &type_).is_ok();
+    Row { name: std::any::type_name::<T>(), read: Box::new(read), samples }
+}
+
+/// The binary form of a value.
+fn sample(value: &dyn ToSql, type_: &Type) -> Vec<u8> {
+    let param = SqlParam::new(value, type_).expect("a value of this type");
+    param.bound().as_bytes().expect("not NULL").to_vec()
+}
+
+/// A row of a type that also writes its values.
+fn both_ways<T: for<'a> FromSql<'a> + ToSql + 'static>(type_: Type, values: &[T]) -> Row {
+    let samples = values.iter().map(|value| sample(value, &type_)).collect();
+    owned::<T>(type_, samples)
+}
+
+/// A row of a type that borrows from the bytes.
+macro_rules! lent {
+    ($type:ty, $of:expr, $samples:expr) => {
+        Row {
+            name: stringify!($type),
+            read: Box::new(|bytes: &[u8]| Sql::<$type>::read(Some(bytes), &$of).is_ok()),
+            samples: $samples,
+        }
+    };
+}
+
+/// A type that is not built in.
+fn custom(name: &str, oid: u32, kind: Kind) -> Type {
+    Type::new(name.into(), oid, kind, "public".into())
+}
+
+fn rows() -> Vec<Row> {
+    let text = || vec![b"caf\xc3\xa9".to_vec(), Vec::new(), vec![b'x'; 300]];
+    let time = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let hstore = custom("hstore", 16_500, Kind::Simple);
+    let map = |pairs: &[(&str, Option<&str>)]| -> HashMap<String, Option<String>> {
+        pairs.iter().map(|(key, value)| ((*key).into(), value.map(String::from))).collect()
+    };
+    let mut rows = vec![
+        // The standard library.
+        both_ways(Type::BOOL, &[true, false]),
+        both_ways(Type::CHAR, &[7i8]),
+        both_ways(Type::INT2, &[7i16]),
+        both_ways(Type::INT4, &[7i32]),
+        both_ways(Type::INT8, &[7i64]),
+        both_ways(Type::OID, &[7u32]),
+        both_ways(Type::FLOAT4, &[0.5f32]),
+        both_ways(Type::FLOAT8, &[0.5f64]),
+        owned::<String>(Type::TEXT, text()),
+        owned::<Box<str>>(Type::VARCHAR, text()),
+        owned::<String>(custom("ltree", 16_501, Kind::Simple), vec![b"\x01a.b".to_vec()]),
+        owned::<String>(custom("citext", 16_502, Kind::Simple), text()),
+        lent!(&str, Type::NAME, text()),
+        lent!(Cow<'_, str>, Type::BPCHAR, text()),
+        lent!(&[u8], Type::BYTEA, text()),
+        owned::<Vec<u8>>(Type::BYTEA, text()),
+        both_ways(Type::INT4_ARRAY, &[vec![1, 2, 3], vec![]]),
+        both_ways(Type::INT4_ARRAY, &[vec![Some(1), None, Some(3)]]),
+        both_ways(Type::TEXT_ARRAY, &[vec!["a".to_owned(), String::new()]]),
+        both_ways(Type::TEXT_ARRAY, &[vec![None; 40], vec![Some("a".to_owned()), None]]),
+        both_ways(Type::BYTEA_ARRAY, &[vec![vec![0u8; 9], vec![]]]),
+        both_ways(Type::TIMESTAMPTZ_ARRAY, &[vec![time, time]]),
+        both_ways(Type::JSONB_ARRAY, &[vec![Json(serde_json::json!([1, {"a": null}]))]]),
+        owned::<Box<[i64]>>(Type::INT8_ARRAY, vec![sample(&vec![1i64, 2], &Type::INT8_ARRAY)]),
+        owned::<[i32; 2]>(Type::INT4_ARRAY, vec![sample(&vec![1i32, 2], &Type::INT4_ARRAY)]),
+        owned::<Option<i32>>(Type::INT4, vec![sample(&1i32, &Type::INT4)]),
+        owned::<Box<i32>>(Type::INT4, vec![sample(&1i32, &Type::INT4)]),
+        both_ways(hstore.clone(), &[map(&[]), map(&[("a", Some("b")), ("c", None)])]),
+        both_ways(
+            custom("_hstore", 16_503, Kind::Array(hstore)),
+            &[vec![map(&[("a", Some("b"))]), map(&[])]],
+        ),
+        both_ways(Type::TIMESTAMP, &[time]),
+        both_ways(Type::TIMESTAMPTZ, &[UNIX_EPOCH]),
+        both_ways(Type::INET, &["127.0.0.1".parse::<IpAddr>().expect("v4"), "::1".parse().expect("v6")]),
+        // postgres-types.
+        both_ways(Type::TIMESTAMPTZ, &[Timestamp::PosInfinity, Timestamp::Value(time)]),
+        both_ways(Type::TIMESTAMPTZ_ARRAY, &[vec![Timestamp::NegInfinity, Timestamp::Value(time)]]),
+        both_ways(Type::PG_LSN, &[PgLsn::from(7)]),
+        both_ways(Type::JSON, &[Json(serde_json::json!({"a": [1, 2.5, "x", null, true]}))]),
+        // serde_json, uuid, smol_str, bit-vec, cidr, eui48, geo-types.
+        both_ways(Type::JSONB, &[serde_json::json!({"a": [1, 2.5, "x", null, true], "b": {}})]),
+        both_ways(Type::UUID, &[uuid::Uuid::from_u128(7)]),
+        both_ways(Type::TEXT, &[smol_str::SmolStr::from("x")]),
+        both_ways(Type::VARBIT, &[bit_vec::BitVec::from_elem(9, true), bit_vec::BitVec::new()]),
+        both_ways(Type::BIT, &[bit_vec::BitVec::from_elem(800, true)]),
+        both_ways(Type::INET, &["10.0.0.1/8".parse::<cidr::IpInet>().expect("v4")]),
+        both_ways(Type::CIDR, &["2001:db8::/32".parse::<cidr::IpCidr>().expect("v6")]),
+        both_ways(Type::MACADDR, &[eui48::MacAddress::new([1, 2, 3, 4, 5, 6])]),
+        both_ways(Type::POINT, &[geo_types::Point::new(1.0, 2.0)]),
+        both_ways(Type::BOX, &[geo_types::Rect::new((0.0, 0.0), (1.0, 2.0))]),
+        both_ways(Type::PATH, &[geo_types::LineString::from(vec![(0.0, 0.0), (1.0, 2.0)])]),
+        // rust_decimal.
+        both_ways(
+            Type::NUMERIC,
+            &["0", "-1.50", "79228162514264337593543950335", "0.0000000000000000000000000001"]
+                .map(|number| number.parse::<rust_decimal::Decimal>().expect("it fits")),
+        ),
+        both_ways(Type::NUMERIC_ARRAY, &[vec![rust_decimal::Decimal::new(199, 2); 3]]),
+    ];
+    rows.extend(dates());
+    rows
+}
+
+/// Types of dates and times, of three crates.
+fn dates() -> Vec<Row> {
+    let date = chrono::NaiveDate::from_ymd_opt(2024, 2, 29).expect("a leap year");
+    let noon = date.and_hms_opt(12, 0, 0).expect("a time");
+    let of_time = time::Date::from_calendar_date(2024, time::Month::February, 29).expect("a leap year");
+    let of_jiff = jiff::civil::date(2024, 2, 29);
+    vec![
+        both_ways(Type::DATE, &[date]),
+        both_ways(Type::DATE, &[Date::PosInfinity, Date::Value(date)]),
+        both_ways(Type::TIMESTAMP, &[noon]),
+        both_ways(Type::TIMESTAMPTZ, &[noon.and_utc()]),
+        both_ways(Type::TIMESTAMPTZ, &[noon.and_utc().fixed_offset()]),
+        both_ways(Type::TIMESTAMPTZ, &[noon.and_utc().with_timezone(&chrono::Local)]),
+        both_ways(Type::TIME, &[noon.time()]),
+        both_ways(Type::DATE, &[of_time]),
+        both_ways(Type::TIME, &[time::Time::MIDNIGHT]),
+        both_ways(Type::TIMESTAMP, &[of_time.midnight()]),
+        both_ways(Type::TIMESTAMPTZ, &[of_time.midnight().assume_utc()]),
+        both_ways(Type::DATE, &[of_jiff]),
+        both_ways(Type::TIME, &[jiff::civil::time(12, 0, 0, 0)]),
+        both_ways(Type::TIMESTAMP, &[of_jiff.at(12, 0, 0, 0)]),
+        both_ways(Type::TIMESTAMPTZ, &[jiff::Timestamp::UNIX_EPOCH]),
+    ]
+}
+
+/// Our own types, which take either format and any type.
+fn ours() -> Vec<Row> {
+    fn row<T: for<'a> FromValue<'a> + 'static>(text: &[u8], binary: &[u8]) -> Row {
+        let types: Vec<u32> =
+            (0..7000).filter(|oid| *oid == 0 || pg_wire::oid::name(*oid).is_some()).collect();
+        let read = move |bytes: &[u8]| {
+            let formats = [FormatCode::Text, FormatCode::Binary];
+            let columns = types
+                .iter()
+                .flat_map(|type_oid| formats.map(|format| Column { type_oid: *type_oid, format }));
+            columns.filter(|column| T::from_value(Some(bytes), *column).is_ok()).count() > 0
+        };
+        let samples = vec![text.to_vec(), binary.to_vec()];
+        Row { name: std::any::type_name::<T>(), read: Box::new(read), samples }
+    }
+    vec![
+        row::<bool>(b"t", b"\x01"),
+        row::<i16>(b"-7", b"\0\x07"),
+        row::<i32>(b"2147483647", b"\0\0\0\x07"),
+        row::<i64>(b"16/B374D848", b"\0\0\0\0\0\0\0\x07"),
+        row::<u32>(b"7", b"\0\0\0\x07"),
+        row::<u64>(b"7", b"\0\0\0\0\0\0\0\x07"),
+        row::<f32>(b"-1.5e-7", b"\0\0\0\x07"),
+        row::<f64>(b"Infinity", b"\0\0\0\0\0\0\0\x07"),
+        row::<String>(b"x", b"\x01{}"),
+        row::<Vec<u8>>(b"\\xdeadbeef", b"\\000\\\\x"),
+        row::<uuid::Uuid>(b"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", &[7; 16]),
+        row::<Option<i32>>(b"7", b"\0\0\0\x07"),
+    ]
+}
+
+/// Numbers without a pattern, the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// Damaged forms of a value.
+fn damaged(sample: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = (0..sample.len()).map(|end| sample[..end].to_vec()).collect();
+    all.push([sample, b"\0"].concat());
+    let words = [0, 1, -1, -2, 7, i32::MAX, i32::MIN, 0x4000_0000, 1 << 16].map(i32::to_be_bytes);
+    for at in 0..sample.len().min(64) {
+        let replaced = |with: &[u8]| {
+            let mut bytes = sample.to_vec();
+            let end = bytes.len().min(at + with.len());
+            bytes[at..end].copy_from_slice(&with[..end - at]);
+            bytes
+        };
+        all.extend([0, 1, 0x7f, 0x80, 0xff].map(|byte| replaced(&[byte])));
+        all.extend(words.iter().map(|word| replaced(word)));
+        all.push(replaced(&numbers.next().to_be_bytes()));
+    }
+    for length in 0..FEWEST {
+        all.push((0..length).map(|_| numbers.next().to_be_bytes()[0] & 0x1f).collect());
+    }
+    // What does not differ is not damaged.
+    all.retain(|bytes| bytes != sample);
+    all
+}
+
+#[track_caller]
+fn withstand(rows: Vec<Row>) {
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for Row { name, read, samples } in rows {
+        let mut count = 0;
+        for sample in &samples {
+            assert!(read(sample), "{name}: {sample:?} is a value");
+            for bytes in damaged(sample, &mut numbers) {
+                count += 1;
+                let held = measure(|| {
+                    // Whether it is still a value of the type is of no interest here.
+                    let _ = read(&bytes);
+                });
+                let most = bytes.len() * TIMES + EXTRA;
+                assert!(held.bytes_max <= most as u64, "{name} holds {} bytes for {bytes:?}", held.bytes_max);
+            }
+        }
+        assert!(count >= FEWEST, "{name}: {count} damaged values");
+        println!("{count:>6} damaged values of {name}");
+    }
+}
+
+#[test]
+fn types_of_other_crates_are_safe_with_a_hostile_server() {
+    let rows = rows();
+    assert!(rows.len() > 60, "{} types", rows.len());
+    withstand(rows);
+}
+
+#[test]
+fn our_own_types_are_safe_with_a_hostile_server() {
+    withstand(ours());
+}
+
+#[test]
+fn an_array_that_claims_two_thousand_million_elements_is_an_error() {
+    for (type_, element) in [(Type::INT4_ARRAY, 23), (Type::TEXT_ARRAY, 25)] {
+        let bytes: Vec<u8> = [1, 0, element, i32::MAX, 1].into_iter().flat_map(i32::to_be_bytes).collect();
+        let held = measure(|| {
+            let error = if element == 23 {
+                Sql::<Vec<i32>>::read(Some(&bytes), &type_).map(drop)
+            } else {
+                Sql::<Vec<String>>::read(Some(&bytes), &type_).map(drop)
+            };
+            assert!(matches!(error, Err(Mismatch::Malformed)));
+        });
+        assert_eq!(held.count_total, 0, "{type_}");
+    }
+}
+
+#[test]
+fn numbers_that_a_decimal_cannot_hold_are_errors() {
+    let numeric = |words: &[i16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+    let read = |words: &[i16]| Sql::<rust_decimal::Decimal>::read(Some(&numeric(words)), &Type::NUMERIC);
+    // No digits, and a weight.
+    assert!(matches!(read(&[0, 7, 0, 0]), Err(Mismatch::Malformed)));
+    // 1e32, which PostgreSQL can hold.
+    assert!(matches!(
+        read(&[1, 8, 0, 0, 1]),
+        Err(Mismatch::Range { wanted: "rust_decimal::decimal::Decimal" })
+    ));
+    assert!(matches!(read(&[1, i16::MAX, 0, 0, 1]), Err(Mismatch::Range { .. })));
+    // 8e28, which has as many digits as the largest Decimal.
+    assert!(matches!(read(&[1, 7, 0, 0, 8]), Err(Mismatch::Other(_))));
+    assert_eq!(read(&[1, 7, 0, 0, 7]).expect("7e28").0.to_string(), "70000000000000000000000000000");
+    assert_eq!(read(&[1, i16::MIN, 0, 0, 1]).expect("almost nothing").0.to_string(), "0");
+}
+
+/// Reads a value as a type that cannot hold it.
+#[track_caller]
+fn does_not_fit<T: for<'a> FromSql<'a> + std::fmt::Debug>(type_: &Type, bytes: &[u8]) {
+    let error = Sql::<T>::read(Some(bytes), type_).expect_err("it does not fit");
+    let Mismatch::Range { wanted } = error else { panic!("{error}") };
+    assert_eq!(wanted, std::any::type_name::<T>());
+}
+
+#[test]
+fn infinity_is_no_ordinary_moment() {
+    for bytes in [i64::MAX, i64::MIN].map(i64::to_be_bytes) {
+        for type_ in [Type::TIMESTAMP, Type::TIMESTAMPTZ] {
+            does_not_fit::<SystemTime>(&type_, &bytes);
+            does_not_fit::<Option<SystemTime>>(&type_, &bytes);
+        }
+        does_not_fit::<time::OffsetDateTime>(&Type::TIMESTAMPTZ, &bytes);
+        does_not_fit::<chrono::NaiveDateTime>(&Type::TIMESTAMP, &bytes);
+        does_not_fit::<jiff::Timestamp>(&Type::TIMESTAMPTZ, &bytes);
+    }
+    does_not_fit::<chrono::NaiveDate>(&Type::DATE, &i32::MAX.to_be_bytes());
+    let array: Vec<u8> = [1, 0, 1184, 1, 1, 8, i32::MAX, -1].into_iter().flat_map(i32::to_be_bytes).collect();
+    does_not_fit::<Vec<SystemTime>>(&Type::TIMESTAMPTZ_ARRAY, &array);
+
+    type Wide = Timestamp<SystemTime>;
+    let read =
+        |bytes: i64| Sql::<Wide>::read(Some(&bytes.to_be_bytes()), &Type::TIMESTAMPTZ).expect("wide").0;
+    assert_eq!((read(i64::MAX), read(i64::MIN)), (Wide::PosInfinity, Wide::NegInfinity));
+    let read = Sql::<Vec<Wide>>::read(Some(&array), &Type::TIMESTAMPTZ_ARRAY).expect("wide").0;
+    assert_eq!(read, [Wide::PosInfinity]);
+}
+
+#[test]
+fn the_end_of_a_day_is_not_its_start() {
+    let end = 86_400_000_000i64.to_be_bytes();
+    does_not_fit::<chrono::NaiveTime>(&Type::TIME, &end);
+    does_not_fit::<time::Time>(&Type::TIME, &end);
+    does_not_fit::<jiff::civil::Time>(&Type::TIME, &end);
+    let last = Sql::<chrono::NaiveTime>::read(Some(&86_399_999_999i64.to_be_bytes()), &Type::TIME);
+    assert_eq!(last.expect("a time").0.to_string(), "23:59:59.999999");
+}
+
+#[test]
+fn types_that_are_not_built_in_are_read_by_their_definition() {
+    #[derive(Debug, PartialEq)]
+    struct Pair(i32, String);
+    impl<'a> FromSql<'a> for Pair {
+        fn from_sql(type_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+            let Kind::Composite(fields) = type_.kind() else { return Err("not a composite".into()) };
+            // Count, and for each field: type, length, bytes.
+            let number = i32::from_sql(fields[0].type_(), &raw[12..16])?;
+            Ok(Self(number, String::from_sql(fields[1].type_(), &raw[24..])?))
+        }
+        fn accepts(type_: &Type) -> bool {
+            matches!(type_.kind(), Kind::Composite(_))
+        }
+    }
+    let fields = vec![Field::new("a".into(), Type::INT4), Field::new("b".into(), Type::TEXT)];
+    let pair = custom("pair", 16_600, Kind::Composite(fields));
+    let value = b"\0\0\0\x02\0\0\0\x17\0\0\0\x04\0\0\0\x07\0\0\0\x19\0\0\0\x02ab";
+    assert_eq!(Sql::<Pair>::read(Some(value), &pair).expect("a pair").0, Pair(7, "ab".into()));
+}
