@@ -777,10 +777,27 @@ fn writing_may_fail_after_every_byte() {
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::WriteZero);
     // A stream whose close fails.
     let mut steps = Steps::writing([]);
-    steps.closes = [Write::Fail(ErrorKind::NotConnected)].into();
+    steps.closes = [Write::Fail(ErrorKind::TimedOut)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
-    assert_eq!(io_kind(block_on(conn.close())), ErrorKind::NotConnected);
-    assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::NotConnected)));
+    assert_eq!(io_kind(block_on(conn.close())), ErrorKind::TimedOut);
+    assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::TimedOut)));
+}
+
+#[test]
+fn a_peer_that_closes_first_is_no_error_of_closing() {
+    for kind in [ErrorKind::NotConnected, ErrorKind::BrokenPipe, ErrorKind::ConnectionReset] {
+        let mut steps = Steps::writing([]);
+        steps.closes = [Write::Fail(kind)].into();
+        let mut conn = Connection::new(steps, Limits::BACKEND);
+        block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
+        assert_eq!(conn.write_fault(), None);
+        // What could not be sent is an error all the same.
+        let mut steps = Steps::writing([Write::Fail(kind)]);
+        steps.closes = [Write::Fail(kind)].into();
+        let mut conn = Connection::new(steps, Limits::BACKEND);
+        assert_eq!(io_kind(block_on(conn.terminate().close())), kind);
+    }
 }
 
 #[test]

@@ -130,8 +130,11 @@ fn methods(major: u8) -> Vec<Cell> {
                     continue;
                 }
                 for sslmode in SSLMODES {
-                    let root = if sslmode.starts_with("verify") { Root::Right } else { Root::None };
-                    cells.push(Cell { sslmode, root, ..Cell::new(major, method, link, proof) });
+                    cells.push(Cell {
+                        sslmode,
+                        root: Root::usual(sslmode),
+                        ..Cell::new(major, method, link, proof)
+                    });
                 }
             }
         }
@@ -142,28 +145,24 @@ fn methods(major: u8) -> Vec<Cell> {
 /// What is trusted, and the name that is asked for.
 fn names(major: u8) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for link in LINKS {
+    for link in [Link::Clear, Link::Tls12, Link::Tls13, Link::Direct] {
         for sslmode in SSLMODES {
             for root in [Root::None, Root::Right, Root::Other, Root::NoFile] {
-                for name in [LOCALHOST, ELSEWHERE] {
-                    let cell = Cell::new(major, Method::Scram, link, Proof::Right);
-                    let cell = Cell { sslmode, root, name, ..cell };
-                    // The others are in `methods`.
-                    if name == ELSEWHERE || (root == Root::Right) != sslmode.starts_with("verify") {
-                        cells.push(cell);
-                    }
+                let cell = Cell { sslmode, root, ..Cell::new(major, Method::Scram, link, Proof::Right) };
+                // The usual ones are in `methods`.
+                if root != Root::usual(sslmode) {
+                    cells.push(cell.clone());
+                }
+                if root == Root::usual(sslmode) || root == Root::Right {
+                    cells.push(Cell { name: ELSEWHERE, ..cell });
                 }
             }
         }
     }
-    cells.retain(|cell| {
-        let in_methods = cell.name == LOCALHOST && cell.root == Root::None;
-        cell.link != Link::Unix && !(in_methods && !cell.sslmode.starts_with("verify"))
-    });
     cells
 }
 
-/// Channel binding, and methods that the client demands.
+/// Channel binding, methods that the client demands, and encryption by GSSAPI.
 fn demands(major: u8) -> Vec<Cell> {
     let settings: &[&str] = match major {
         15 => &["channel_binding=require", "channel_binding=disable"],
@@ -183,6 +182,14 @@ fn demands(major: u8) -> Vec<Cell> {
                 for &more in settings {
                     cells.push(Cell { sslmode, more, ..Cell::new(major, method, link, Proof::Right) });
                 }
+            }
+        }
+    }
+    if major == 15 {
+        for link in [Link::Clear, Link::Tls13] {
+            for sslmode in ["disable", "prefer", "require"] {
+                let cell = Cell::new(major, Method::Gss, link, Proof::Right);
+                cells.push(Cell { sslmode, more: "gssencmode=prefer", ..cell });
             }
         }
     }
@@ -230,6 +237,13 @@ impl Cell {
         all.extend(self.method.proof(self.proof));
         all.push(self.more.into());
         all.join(" ")
+    }
+}
+
+impl Root {
+    /// The authority where it is needed, and none elsewhere.
+    fn usual(sslmode: &str) -> Self {
+        if sslmode.starts_with("verify") { Self::Right } else { Self::None }
     }
 }
 
@@ -310,8 +324,7 @@ impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { major, method, link, proof, sslmode, root, name, more } = self;
         write!(f, "{major} {method:?} {link:?} {proof:?} {sslmode}")?;
-        let usual = if sslmode.starts_with("verify") { Root::Right } else { Root::None };
-        if *root != usual {
+        if *root != Root::usual(sslmode) {
             write!(f, " sslrootcert {root:?}")?;
         }
         if *name != LOCALHOST {

@@ -70,6 +70,15 @@ const EXCEPTIONS: &[Exception] = &[
         cells: |cell| cell.root == Root::NoFile && ["prefer", "require"].contains(&cell.sslmode),
         outcomes: &[("logged in by TLS", "client (no root certificate)")],
     },
+    Exception {
+        reason: "GSSAPI encrypts no connection: gssencmode=prefer, the default, does without",
+        cells: |cell| cell.more == "gssencmode=prefer",
+        outcomes: &[
+            ("logged in by GSSAPI encryption", "logged in"),
+            ("logged in by GSSAPI encryption", "logged in by TLS"),
+            ("logged in by GSSAPI encryption", "client (no TLS)"),
+        ],
+    },
 ];
 
 /// Outcomes that were compared.

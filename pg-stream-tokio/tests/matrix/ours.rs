@@ -3,22 +3,22 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use pg_stream_tokio::backend::{Backend, ServerError};
-use pg_stream_tokio::pg_auth::gss::{ContextError, Gss, GssContext, GssOutput, GssTarget};
-use pg_stream_tokio::pg_auth::oauth::{Token, TokenRequest, Tokens};
-use pg_stream_tokio::{Config, ConnectError, Connection, PgProtocol, connect};
-use tokio::runtime::{Builder, Runtime};
+use pg_auth::connect::ConnectError;
+use pg_auth::gss::{ContextError, Gss, GssContext, GssOutput, GssTarget};
+use pg_auth::oauth::{Token, TokenRequest, Tokens};
+use pg_auth::{Config, Session};
+use pg_wire::backend::{Backend, ServerError};
+use pg_wire::{Connection, PgProtocol, Transport};
 
 use crate::cells::{Cell, Method};
 use crate::outcome::{Outcome, WHOAMI};
 use crate::servers::variable;
 
-pub(crate) fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().expect("a runtime")
-}
-
-/// Logs in, and asks the server who we are.
-pub(crate) async fn log_in(cell: &Cell) -> Outcome {
+/// Logs in, and asks the server who we are. `connect` is that of the crate under test.
+pub(crate) async fn log_in<T: Transport>(
+    cell: &Cell,
+    connect: impl AsyncFnOnce(&Config) -> Result<(Connection<T>, Session), ConnectError>,
+) -> Outcome {
     let mut config = match cell.settings().parse::<Config>() {
         Ok(config) => config,
         Err(error) => return Outcome::of_ours(&ConnectError::from(error)),
@@ -44,7 +44,7 @@ pub(crate) async fn log_in(cell: &Cell) -> Outcome {
 }
 
 /// The only value that a query gives.
-async fn ask(conn: &mut Connection, sql: &str) -> Result<String, ServerError> {
+pub(crate) async fn ask<T: Transport>(conn: &mut Connection<T>, sql: &str) -> Result<String, ServerError> {
     conn.query(sql).flush().await.expect("sent");
     let mut answer = Ok(String::new());
     loop {

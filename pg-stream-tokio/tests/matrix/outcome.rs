@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use pg_stream_tokio::pg_auth::error::{AuthError, ConfigError, PeerError, PolicyError, Refusal};
-use pg_stream_tokio::pg_auth::tls::TlsError;
-use pg_stream_tokio::{ConnectError, ConnectErrorKind};
+use pg_auth::connect::{ConnectError, ConnectErrorKind};
+use pg_auth::error::{AuthError, ConfigError, PeerError, PolicyError, Refusal};
+use pg_auth::tls::TlsError;
 
 /// A query for what the server knows of the session.
-pub(crate) const WHOAMI: &str = "select concat_ws('|', current_user, version, client_dn, principal) \
-     from pg_stat_ssl join pg_stat_gssapi using (pid) where pid = pg_backend_pid()";
+pub(crate) const WHOAMI: &str = "select concat_ws('|', current_user, version, client_dn, principal, \
+     case when encrypted then 'GSSAPI encryption' end) from pg_stat_ssl join pg_stat_gssapi using (pid) where pid = pg_backend_pid()";
 
 /// The outcome of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,9 @@ impl Outcome {
     pub(crate) fn brief(&self) -> String {
         match self {
             Self::LoggedIn(whoami) if whoami.contains("TLS") => "logged in by TLS".into(),
+            Self::LoggedIn(whoami) if whoami.contains("GSSAPI encryption") => {
+                "logged in by GSSAPI encryption".into()
+            }
             Self::LoggedIn(_) => "logged in".into(),
             Self::Refused(attempts) => {
                 let brief = |attempt: &Refused| match attempt {
@@ -86,7 +89,7 @@ impl Refused {
 
     fn of_ours(error: &ConnectError) -> Self {
         if let Some(error) = error.auth_error().and_then(AuthError::server_error) {
-            assert!(error.sqlstate().is_some(), "PostgreSQL always gives a SQLSTATE: {error}");
+            assert!(error.sqlstate().is_some(), "every server gives a SQLSTATE: {error}");
             let message = error.fields().message().map(|text| text.to_string_lossy().into_owned());
             return Self::Server(message.unwrap_or_default());
         }
@@ -129,6 +132,7 @@ const PSQL: &[(&str, &str)] = &[
     ("root certificate file", "no root certificate"),
     ("weak sslmode", "weak sslmode"),
     ("channel binding required", "no channel binding"),
+    ("did not offer an authentication method that supports channel binding", "no channel binding"),
     ("method requirement", "method not allowed"),
     ("alert unknown ca", "alert unknown CA"),
     ("alert certificate expired", "alert certificate expired"),

@@ -35,7 +35,7 @@ pub(crate) fn start(cell: &Cell) -> Login {
 }
 
 /// A program with nothing of our environment.
-fn command(name: &str) -> Command {
+pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(variable(name));
     command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("HOME", "/nonexistent");
     command.env("KRB5_CONFIG", variable("PG_KRB5_CONFIG"));

@@ -18,7 +18,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn at(prefix: &str) -> Self {
+    pub(crate) fn at(prefix: &str) -> Self {
         let address = variable(&format!("{prefix}_ADDR"));
         let (ip, port) = address.rsplit_once(':').expect("an address and a port");
         let port = port.parse().expect("a port");

@@ -89,6 +89,8 @@ impl Outgoing {
             match ready!(sink.poll_close(cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The peer has closed first, as a server does after Terminate: the stream has ended for writing.
+                Err(error) if is_gone(error.kind()) => return Poll::Ready(Ok(())),
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }
         }
@@ -98,4 +100,10 @@ impl Outgoing {
         self.fault = Some(Fault::Io(error.kind()));
         Error::Io(error)
     }
+}
+
+/// Whether an error of closing says that there is nobody left at the other end.
+fn is_gone(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(kind, BrokenPipe | ConnectionReset | NotConnected)
 }

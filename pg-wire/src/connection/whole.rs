@@ -214,7 +214,8 @@ impl<T: Transport> Connection<T> {
         poll_fn(|cx| self.poll_fill(cx)).await
     }
 
-    /// Sends what is queued, then closes the stream for writing (half-close). The peer's remaining messages can still be received.
+    /// Sends what is queued, then closes the stream for writing (half-close). The peer's remaining messages can still be received. A peer that closes first,
+    /// as a server does after Terminate, is no error.
     ///
     /// # Errors
     /// As [`flush`](Self::flush), and the stream's own.

@@ -1,0 +1,44 @@
+//! Logins side by side.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use crate::cells::Cell;
+use crate::exceptions::Verdicts;
+use crate::outcome::Outcome;
+use crate::psql;
+
+/// Logins at the same time. Half of each is waiting for the other process.
+const THREADS: usize = 4;
+
+/// Logs in once by psql and once by `ours` for each cell, in several threads that have a runtime each, and fails on a difference that
+/// is no exception.
+pub(crate) fn with_psql<R>(
+    cells: Vec<Cell>,
+    runtime: impl Fn() -> R + Sync,
+    ours: impl Fn(&R, &Cell) -> Outcome + Sync,
+) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let runtime = runtime();
+        let mut done = Vec::new();
+        while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+            // They run side by side: psql is a process of its own.
+            let psql = psql::start(cell);
+            let ours = ours(&runtime, cell);
+            done.push((cell, psql.outcome(), ours));
+        }
+        done
+    };
+    let compared: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no login panics")).collect()
+    });
+    let mut verdicts = Verdicts::default();
+    for (cell, psql, ours) in &compared {
+        verdicts.judge(cell, psql, ours);
+    }
+    let logged_in = compared.iter().filter(|(_, psql, _)| matches!(psql, Outcome::LoggedIn(_))).count();
+    eprintln!("{} logins, {logged_in} of them successful; {verdicts}", compared.len());
+    verdicts.assert();
+}
