@@ -10,7 +10,7 @@ use crate::codec::put::{ParamValues, Put, write_common_format, write_params};
 use crate::encode::measure::{Extent, sendable};
 use crate::param::bindable::Bindable;
 use crate::param::formats::{Formats, Mixed};
-use crate::param::params::{Params, VisitParam};
+use crate::param::params::{FieldByField, Params, VisitParam};
 
 /// Writes one frame to the beginning of a slice, and detects whether it fits and can be sent.
 ///
@@ -167,7 +167,7 @@ impl Put for Fill<'_> {
             return self.known_params(params);
         }
         let rest = core::mem::take(&mut self.rest);
-        match params.write_to(rest, write_one_by_one).and_then(|length| rest.get_mut(length..)) {
+        match params.write_to::<OneByOne>(rest).and_then(|length| rest.get_mut(length..)) {
             Some(rest) => self.rest = rest,
             None => self.fail(),
         }
@@ -211,19 +211,22 @@ impl VisitParam for CodePlaces<'_> {
     }
 }
 
-/// Writes parameters field by field to the beginning of `room`, visiting each parameter as often as that takes, and returns the
-/// number of bytes. `None` if they do not fit or cannot be sent.
-#[cold]
-#[inline(never)]
-fn write_one_by_one<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize> {
-    let mut extent = Extent::default();
-    write_params(params, &mut extent);
-    extent.within(room.len())?;
-    let all = room.len();
-    let mut fill = Fill { field: &mut [0; 4], room: all, rest: room, refused: false };
-    write_params(params, &mut fill);
-    let length = all - fill.finish()?.len();
-    extent.is_sendable().then_some(length)
+/// Writes parameters field by field, visiting each parameter as often as that takes.
+struct OneByOne;
+
+impl FieldByField for OneByOne {
+    #[cold]
+    #[inline(never)]
+    fn write<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize> {
+        let mut extent = Extent::default();
+        write_params(params, &mut extent);
+        extent.within(room.len())?;
+        let all = room.len();
+        let mut fill = Fill { field: &mut [0; 4], room: all, rest: room, refused: false };
+        write_params(params, &mut fill);
+        let length = all - fill.finish()?.len();
+        extent.is_sendable().then_some(length)
+    }
 }
 
 #[cfg(test)]

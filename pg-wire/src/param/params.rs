@@ -32,16 +32,19 @@ pub trait Params {
     /// Writes the parameters to the beginning of `room` in the form that a Bind has, and returns the number of bytes. `None` if
     /// they do not fit or cannot be sent. Implementations need not provide this method.
     ///
-    /// `field_by_field` does the same for any parameters. A slice has a faster way, and calls `field_by_field` if that fails.
+    /// `F` does the same for any parameters. A slice has a faster way, and calls `F` if that fails.
     #[doc(hidden)]
     #[inline(always)]
-    fn write_to(
-        &self,
-        room: &mut [u8],
-        field_by_field: impl FnOnce(&Self, &mut [u8]) -> Option<usize>,
-    ) -> Option<usize> {
-        field_by_field(self, room)
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        F::write(self, room)
     }
+}
+
+/// The way to write parameters that works for all of them, for [`Params::write_to`].
+#[doc(hidden)]
+pub trait FieldByField {
+    /// Writes the parameters to the beginning of `room`, and returns the number of bytes; `None` if they do not fit or cannot be sent.
+    fn write<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize>;
 }
 
 /// A visitor of parameters, for [`Params::each`].
@@ -64,12 +67,8 @@ impl<T: Bindable> Params for [T] {
     }
 
     #[inline(always)]
-    fn write_to(
-        &self,
-        room: &mut [u8],
-        field_by_field: impl FnOnce(&Self, &mut [u8]) -> Option<usize>,
-    ) -> Option<usize> {
-        write_slice(self, room, |room| field_by_field(self, room))
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice::<T, F>(self, room)
     }
 }
 
@@ -85,12 +84,8 @@ impl<T: Bindable, const N: usize> Params for [T; N] {
     }
 
     #[inline(always)]
-    fn write_to(
-        &self,
-        room: &mut [u8],
-        field_by_field: impl FnOnce(&Self, &mut [u8]) -> Option<usize>,
-    ) -> Option<usize> {
-        write_slice(self, room, |room| field_by_field(self, room))
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice::<T, F>(self, room)
     }
 }
 
@@ -106,12 +101,8 @@ impl<T: Bindable> Params for Vec<T> {
     }
 
     #[inline(always)]
-    fn write_to(
-        &self,
-        room: &mut [u8],
-        field_by_field: impl FnOnce(&Self, &mut [u8]) -> Option<usize>,
-    ) -> Option<usize> {
-        write_slice(self, room, |room| field_by_field(self, room))
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice::<T, F>(self, room)
     }
 }
 
@@ -129,12 +120,8 @@ impl<P: Params + ?Sized> Params for &P {
     }
 
     #[inline(always)]
-    fn write_to(
-        &self,
-        room: &mut [u8],
-        field_by_field: impl FnOnce(&Self, &mut [u8]) -> Option<usize>,
-    ) -> Option<usize> {
-        (**self).write_to(room, |_, room| field_by_field(self, room))
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        (**self).write_to::<F>(room)
     }
 }
 
@@ -190,17 +177,13 @@ macro_rules! params {
 /// Inlined, so that the compiler can devirtualise the calls where the values are constructed next to this call, as with
 /// [`params!`](crate::params).
 #[inline(always)]
-fn write_slice<T: Bindable>(
-    params: &[T],
-    room: &mut [u8],
-    field_by_field: impl FnOnce(&mut [u8]) -> Option<usize>,
-) -> Option<usize> {
+fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> Option<usize> {
     let count = u16::try_from(params.len()).ok()?;
     // Offset of the first value: after the codes and the second count.
     let start = 4 + 2 * usize::from(count);
     let most = room.len().min(LONGEST);
     let Some((head, mut rest)) = room.get_mut(..most)?.split_at_mut_checked(start) else {
-        return field_by_field(room);
+        return F::write(params, room);
     };
     let (places, _) = head.get_mut(2..)?.as_chunks_mut();
     let mut all = Written::NONE;
@@ -211,7 +194,7 @@ fn write_slice<T: Bindable>(
         match rest.get_mut(written.length()..) {
             Some(next) => rest = next,
             // A single format code takes less room.
-            None => return field_by_field(room),
+            None => return F::write(params, room),
         }
     }
     let values = start..most - rest.len();

@@ -238,7 +238,7 @@ impl Columns {
         }
     }
 
-    /// Decodes a whole row into a tuple with one value for each column: `let (id, name): (i32, &str) =
+    /// Reads a whole row, as a tuple of as many values as it has columns: `let (id, name): (i32, &str) =
     /// columns.decode(&row)?`. See [the module](crate::value) for a whole example.
     ///
     /// # Errors
@@ -321,7 +321,7 @@ impl Columns {
 
 /// A whole row: a tuple of up to 16 [`FromValue`]s.
 pub trait FromRow<'a>: Sized {
-    /// Decodes the row, column by column.
+    /// Reads the row, column by column.
     ///
     /// # Errors
     /// As [`Columns::decode`].
@@ -391,9 +391,9 @@ mod tests {
         let values = [Some(&b"\0\0\x01\0\0\0\0\0"[..]), None];
         let (row, columns) = (row(&values), columns());
         let error = columns.decode::<(i32, Option<&str>)>(&row).expect_err("2^40 is no i32");
-        assert_eq!(error.to_string(), "column 0 \"id\" of type int8: the value does not fit an i32");
-        let error = columns.decode::<(i64, &str)>(&row).expect_err("the value is NULL");
-        assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is NULL");
+        assert_eq!(error.to_string(), "column 0 \"id\" of type int8: it does not fit an i32");
+        let error = columns.decode::<(i64, &str)>(&row).expect_err("it is NULL");
+        assert_eq!(error.to_string(), "column 1 \"name\" of type text: it is NULL");
         assert_eq!(columns.decode::<(i64, Option<&str>)>(&row).expect("both fit"), (1 << 40, None));
         assert_eq!(columns.value::<i64>(&row, 0).expect("it fits"), 1 << 40);
         assert_eq!(columns.names().collect::<Vec<_>>(), ["id", "name"]);

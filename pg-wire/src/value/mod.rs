@@ -1,7 +1,7 @@
-//! Values received from the server.
+//! Values on their way from the server.
 //!
-//! A row's values are bytes in one of two formats. The RowDescription before the rows states their types and formats: keep it as
-//! [`Columns`], and decode the rows with that.
+//! A row's columns are bytes in one of two formats. What they mean is said once, by the RowDescription: keep it as
+//! [`Columns`] and decode rows by it.
 //!
 //! ```
 //! use pg_wire::{Decode, backend::{DataRow, RowDescription}, value::Columns};
@@ -16,7 +16,7 @@
 //! assert_eq!((id, name), (7, "Ada"));
 //!
 //! let error = columns.decode::<(i32, i32)>(&row).unwrap_err();
-//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is not an i32");
+//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: it is not an i32");
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
@@ -41,13 +41,13 @@ use crate::basic::oid::Oid;
 /// Type and format of a column: what is needed to read its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Oid of the type; 0 if unknown: then only the length of a binary value is checked.
+    /// Oid of the type; 0 if it is not known: then only the length of a binary value can be checked.
     pub type_oid: Oid,
     /// The format of the bytes.
     pub format: FormatCode,
 }
 
-/// A Rust type into which a value can be decoded.
+/// A type that a value can be read as.
 ///
 /// | Rust | PostgreSQL |
 /// | --- | --- |
@@ -60,14 +60,14 @@ pub struct Column {
 /// | `Vec<u8>` | `bytea` |
 /// | `uuid::Uuid` | `uuid` |
 /// | `Option<T>` | as `T`, or NULL |
-/// | `Sql<T>` | the types that `postgres_types::FromSql` accepts for `T`, in binary |
+/// | `Sql<T>` | whatever `postgres_types::FromSql` reads for `T`, in binary |
 ///
 /// Both formats, unless noted otherwise; a value is the same in either. A type that is not built into PostgreSQL, such as an enum, is
 /// named by [`Columns::set_type`]. No memory is allocated beyond the bytes of the value.
 pub trait FromValue<'a>: Sized {
-    /// Decodes a value; `None` is NULL.
+    /// Reads a value; `None` is NULL.
     ///
     /// # Errors
-    /// When the value has another type, or does not fit.
+    /// When the value is not one of this type, or does not fit it.
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch>;
 }

@@ -1,4 +1,4 @@
-//! Decoding of the built-in types, in both formats.
+//! The built-in types, out of both formats.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -204,10 +204,8 @@ impl<'a> FromValue<'a> for &'a [u8] {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match of(value, column, &[oid::BYTEA], "a byte slice")? {
             (bytes, false) => Ok(bytes),
-            // The text form is hexadecimal: decoding it needs a `Vec`.
-            (_, true) => {
-                Err(Mismatch::Type { wanted: "a byte slice, because its format is text: request a Vec<u8>" })
-            }
+            // Text is hexadecimal, which has to be undone: that takes a `Vec`.
+            (_, true) => Err(Mismatch::Type { wanted: "a byte slice in text format; a Vec<u8> is" }),
         }
     }
 }
@@ -248,7 +246,7 @@ mod tests {
         Column { type_oid, format }
     }
 
-    /// Encodes a value and decodes it again, in both formats.
+    /// A value goes out and comes back, in both formats.
     #[track_caller]
     fn both_ways<T>(type_oid: Oid, value: T, binary: &[u8], text: &str)
     where
@@ -277,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_encoded_and_decoded_in_both_formats() {
+    fn every_type_goes_both_ways_in_both_formats() {
         both_ways(oid::BOOL, true, b"\x01", "t");
         both_ways(oid::BOOL, false, b"\0", "f");
         both_ways(oid::INT2, -2i16, b"\xff\xfe", "-2");
@@ -298,19 +296,19 @@ mod tests {
     }
 
     #[test]
-    fn infinities_and_nan_are_encoded_and_decoded_as_text() {
+    fn infinities_and_nan_go_both_ways_as_text() {
         for (value, text) in [(f64::INFINITY, "inf"), (f64::NEG_INFINITY, "-inf"), (f64::NAN, "NaN")] {
             assert_eq!(AsText::from(value).as_str(), text);
         }
         let text = column(oid::FLOAT8, FormatCode::Text);
-        // The text form of PostgreSQL.
+        // As PostgreSQL writes them.
         assert_eq!(f64::from_value(Some(b"Infinity"), text).expect("a float"), f64::INFINITY);
         assert_eq!(f64::from_value(Some(b"-Infinity"), text).expect("a float"), f64::NEG_INFINITY);
         assert!(f64::from_value(Some(b"NaN"), text).expect("a float").is_nan());
     }
 
     #[test]
-    fn a_number_is_widened_but_never_truncated() {
+    fn a_number_is_read_wider_but_not_cut() {
         let int8 = column(oid::INT8, FormatCode::Binary);
         let big = (1i64 << 40).to_be_bytes();
         assert!(matches!(i32::from_value(Some(&big), int8), Err(Mismatch::Range { wanted: "an i32" })));

@@ -8,7 +8,7 @@ use super::{Column, FromValue, Mismatch};
 use crate::basic::enums::FormatCode;
 use crate::param::{bindable::Bindable, bound::Bound};
 
-/// A value decoded by [`postgres_types::FromSql`], from the binary format.
+/// A value read by [`postgres_types::FromSql`], out of the binary format.
 ///
 /// Before the value is read, its bytes are compared with the structure of its type: lengths, counts, dimensions, ranges. That makes
 /// these types safe with a hostile server; each is tested with damaged values, and allocates no more than a fixed multiple of the
@@ -55,7 +55,7 @@ impl<'a, T: FromSql<'a>> Sql<T> {
 impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let Some(known) = Type::from_oid(column.type_oid) else {
-            return Err(Mismatch::Type { wanted: "of a built-in type" });
+            return Err(Mismatch::Type { wanted: "one of PostgreSQL's own types" });
         };
         if column.format != FormatCode::Binary {
             return Err(Mismatch::Type { wanted: "in binary format" });
@@ -64,9 +64,9 @@ impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     }
 }
 
-/// A parameter encoded by [`postgres_types::ToSql`], in the format that the type chooses.
+/// A parameter written by [`postgres_types::ToSql`], in the format that it chooses.
 ///
-/// Encoded once, when it is created, into memory of its own. May be bound any number of times.
+/// It is converted when it is made, which takes memory of its own, and may be bound any number of times.
 #[derive(Clone, Debug)]
 pub struct SqlParam {
     bytes: Option<BytesMut>,
@@ -77,7 +77,7 @@ impl SqlParam {
     /// Converts `value` to a parameter of this type.
     ///
     /// # Errors
-    /// When the value cannot be converted to this type, or does not fit.
+    /// When the value is not one of this type or does not fit it.
     pub fn new(value: &dyn ToSql, type_: &Type) -> Result<Self, Mismatch> {
         let mut bytes = BytesMut::new();
         let bytes = match value.to_sql_checked(type_, &mut bytes).map_err(Mismatch::Other)? {
@@ -104,7 +104,7 @@ mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     #[test]
-    fn a_timestamp_is_encoded_and_decoded() {
+    fn a_timestamp_goes_both_ways() {
         let time = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let param = SqlParam::new(&time, &Type::TIMESTAMPTZ).expect("a timestamp");
         let column = Column { type_oid: Type::TIMESTAMPTZ.oid(), format: FormatCode::Binary };
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn another_type_is_rejected_in_both_directions() {
+    fn the_wrong_type_is_refused_both_ways() {
         assert!(SqlParam::new(&1i32, &Type::TIMESTAMPTZ).is_err());
         let column = Column { type_oid: Type::TEXT.oid(), format: FormatCode::Binary };
         assert!(matches!(Sql::<i32>::from_value(Some(b"1234"), column), Err(Mismatch::Type { .. })));
