@@ -94,7 +94,7 @@ async fn objects_are_numbers_in_binary_and_enums_are_strings() -> Result<(), Box
             let read: (&str, &str, &str, &str) = columns.decode(row).expect("text");
             assert_eq!(read, ("pg_class", "integer", "happy", ""));
             let error = columns.value::<u32>(row, 0).expect_err("a name");
-            assert_eq!(error.to_string(), "column 0 \"regclass\" of type regclass: it is not a u32");
+            assert_eq!(error.to_string(), "column 0 \"regclass\" of type regclass: the value is not a u32");
         })
         .await?;
         conn.terminate().close().await?;

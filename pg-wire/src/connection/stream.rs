@@ -1,5 +1,6 @@
 //! The traits of streams: what a runtime adapter implements.
 
+use alloc::boxed::Box;
 use core::task::{Context, Poll};
 use std::io::{self, IoSlice};
 
@@ -61,4 +62,44 @@ pub trait Split: Transport {
 
     /// Splits the stream.
     fn split(self) -> (Self::Source, Self::Sink);
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        (**self).poll_read(cx, space)
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    #[inline]
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        (**self).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_write_vectored(cx, slices)
+    }
+
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_close(cx)
+    }
+}
+
+impl<S: Split> Split for Box<S> {
+    type Source = S::Source;
+    type Sink = S::Sink;
+
+    fn split(self) -> (S::Source, S::Sink) {
+        (*self).split()
+    }
 }
