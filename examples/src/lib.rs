@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use pg_auth::{Session, TlsVersion};
 use pg_stream_tokio::Config;
 use pg_wire::backend::Backend;
 use pg_wire::{Connection, Transport};
@@ -14,6 +15,14 @@ use pg_wire::{Connection, Transport};
 pub fn config() -> Result<Config, Box<dyn Error>> {
     let url = std::env::args().nth(1).or_else(|| std::env::var("DATABASE_URL").ok());
     Ok(url.ok_or("no connection string: give one, or set DATABASE_URL")?.parse()?)
+}
+
+/// The channel of a session in words: "over TLSv1.3, bound to the login" or "in clear".
+pub fn channel(session: &Session) -> String {
+    let Some(tls) = &session.tls else { return "in clear".into() };
+    let version = tls.version.map_or("TLS", TlsVersion::as_str);
+    let bound = if session.channel_bound { ", bound to the login" } else { "" };
+    format!("over {version}{bound}")
 }
 
 /// Receives up to the next ReadyForQuery, and hands every message before it to `each`.

@@ -93,9 +93,11 @@ fn the_protocol_is_the_one_that_was_agreed_on() {
 #[ignore = "needs servers: cargo xtask test"]
 fn who_is_not_let_in_is_told_by_whom() {
     for server in Server::both() {
-        let ended = run(PROGRAM, &[&server.by_tcp().replace("scram-secret", "hunter2")]);
-        let refusal = "FATAL 28P01: password authentication failed for user \"scram\"";
-        let stderr = format!("demo: {}: {refusal}\n", server.address);
+        let url = server.by_tcp().replace("scram-secret", "hunter2") + "?sslmode=require";
+        let ended = run(PROGRAM, &[&url]);
+        let place = server.address;
+        let stderr =
+            format!("demo: {place} (TLS): FATAL 28P01: password authentication failed for user \"scram\"\n");
         assert_eq!(ended, Ended { code: Some(1), stdout: String::new(), stderr });
     }
 }
@@ -109,7 +111,7 @@ fn what_is_wrong_is_told_in_a_sentence_without_the_password() {
         let stderr = said.into();
         assert_eq!(run(PROGRAM, arguments), Ended { code: Some(1), stdout: String::new(), stderr });
     }
-    let Ended { code, stderr, .. } = run(PROGRAM, &["postgres://me:hunter2@127.0.0.1:1/"]);
+    let Ended { code, stderr, .. } = run(PROGRAM, &["postgres://me:hunter2@127.0.0.1:1/?sslmode=disable"]);
     assert_eq!(code, Some(1));
     assert!(stderr.starts_with("demo: 127.0.0.1:1: cannot connect: "), "{stderr}");
 }

@@ -389,3 +389,26 @@ async fn our_client_refuses_what_it_was_told_to() {
     let error = connect(&mock.config("&require_auth=scram-sha-256")).await.expect_err("it is not SCRAM");
     assert!(matches!(error.auth_error(), Some(AuthError::Policy(_))), "{error:?}");
 }
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn psql_logs_in_over_tls_and_binds_scram_to_the_channel() {
+    let variable = |name: &str| {
+        std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
+    };
+    let (cert, key) = (variable("PG_TLS_SERVER_CERT"), variable("PG_TLS_SERVER_KEY"));
+    let mock = Mock::start(&["--tls-cert", &cert, "--tls-key", &key]);
+    let root = variable("PG_TLS_ROOT");
+    let verified = format!("sslmode=verify-full sslrootcert={root} channel_binding=require");
+    for (version, settings) in [
+        (15, verified.as_str()),
+        (18, &format!("{verified} sslnegotiation=direct")),
+        (18, "sslmode=disable channel_binding=prefer"),
+    ] {
+        let conninfo = format!("host=localhost port={} user=mock dbname=any {settings}", mock.port);
+        let mut psql = Command::new(variable(&format!("PG{version}_PSQL")));
+        psql.args(["-XwAt", "-c", "select 1", "-d", &conninfo]).env("PGPASSWORD", "secret");
+        let expected = Ended { code: Some(0), stdout: ROWS.into(), stderr: String::new() };
+        assert_eq!(finish(&mut psql), expected, "{settings}");
+    }
+}

@@ -1,25 +1,44 @@
 //! `pg-query` as its user meets it: what it prints, what it says about failures, and how it ends.
 
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use pg_wire::backend::{
-    Authentication, BackendKeyData, CommandComplete, CopyBothResponse, CopyInResponse, DataRow, ErrorField,
-    ErrorFields, ErrorResponse, NoticeResponse, NotificationResponse, ParameterStatus, ReadyForQuery,
+    Authentication, BackendKeyData, CommandComplete, CopyBothResponse, CopyInResponse, DataRow,
+    EmptyQueryResponse, ErrorField, ErrorFields, ErrorResponse, FieldDescription, NoticeResponse,
+    NotificationResponse, ParameterStatus, ReadyForQuery, RowDescription,
 };
-use pg_wire::{CopyFormat, List, Secret, TransactionStatus, Values};
-use support::{Ended, PATIENCE, Server, finish, run};
+use pg_wire::{CopyFormat, List, Secret, TransactionStatus, Values, oid};
+use support::{Ended, PATIENCE, Server, finish};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-query");
 
+/// A call of the program that takes no settings from the surroundings of the tests.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("PG") && !name.contains('_')) {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", "/nonexistent").args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> Ended {
+    finish(&mut command(arguments))
+}
+
 fn query(url: &str, sql: &str) -> Ended {
-    run(PROGRAM, &[url, sql])
+    run(&[url, sql])
 }
 
 fn ended(code: i32, stdout: &str, stderr: &str) -> Ended {
@@ -35,20 +54,19 @@ fn wrong_usage_is_told_without_repeating_what_was_given() {
         &[][..],
         &[url],
         &[url, "SELECT 1", url],
+        &[url, "SELECT 1", "--file", "shop"],
         &["SELECT 1", "--option", url],
         &["SELECT 1", url],
         &["postgres://me:hunter2@localhost:port/shop", "SELECT 1"],
         &["postgres://me:hunter2@localhost/shop?colour=hunter2", "SELECT 1"],
         &["postgres://me:hunter2@localhost/shop?sslmode=hunter2", "SELECT 1"],
         &["postgres://me:hun%ter2@localhost/shop", "SELECT 1"],
-        &["postgres://localhost/shop", "SELECT 1"],
-        &["postgres://:hunter2@localhost/shop", "SELECT 1"],
-        &["", "SELECT 1"],
+        &["postgres://me:hunter2@localhost/shop?service=hunter", "SELECT 1"],
     ] {
-        let Ended { code, stdout, stderr } = run(PROGRAM, arguments);
+        let Ended { code, stdout, stderr } = run(arguments);
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(stderr.starts_with("pg-query: "), "{stderr}");
-        assert!(stderr.contains("Usage: pg-query <URL> <SQL>"), "{stderr}");
+        assert!(stderr.contains("Usage: pg-query [OPTIONS] <URL> <SQL>"), "{stderr}");
         for given in ["hunter2", "postgres://", "shop", "SELECT"] {
             assert!(!stderr.contains(given), "{stderr}");
         }
@@ -57,24 +75,78 @@ fn wrong_usage_is_told_without_repeating_what_was_given() {
 
 #[test]
 fn help_and_version_are_answers_and_no_errors() {
-    let help = run(PROGRAM, &["--help"]);
+    let help = run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-    for word in ["<URL>", "<SQL>", r"\N", "COPY", "Ctrl-C", "Exit status"] {
+    for word in
+        ["<URL>", "<SQL>", "--file", "--verbose", r"\N", "COPY", "PGHOST", "SIGPIPE", "Ctrl-C", "Exit status"]
+    {
         assert!(help.stdout.contains(word), "{word}");
     }
     let version = format!("pg-query {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(run(PROGRAM, &["--version"]), ended(0, &version, ""));
+    assert_eq!(run(&["--version"]), ended(0, &version, ""));
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named() {
-    let Ended { code, stdout, stderr } = query("postgres://me:hunter2@127.0.0.1:1/shop", "SELECT 1");
-    assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.starts_with("pg-query: 127.0.0.1:1: cannot connect: "), "{stderr}");
-    assert_eq!(stderr.matches('\n').count(), 1, "{stderr}");
+fn every_host_that_was_tried_is_named_with_its_reason() {
+    let hosts = "postgres://me:hunter2@127.0.0.1:1,127.0.0.1:2/shop?sslmode=disable";
+    let Ended { code, stdout, stderr } = query(hosts, "SELECT 1");
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{stderr}");
+    for (line, port) in lines.iter().zip([1, 2]) {
+        assert!(line.starts_with(&format!("pg-query: 127.0.0.1:{port}: cannot connect: ")), "{stderr}");
+    }
 }
 
-// What only a server can be asked to say that does what the test wants.
+#[test]
+fn settings_that_the_string_leaves_open_are_taken_from_the_surroundings() {
+    let home = tempfile::tempdir().expect("a directory");
+    let connects = |url: &str, set: &dyn Fn(&mut Command, u16)| {
+        let server = Scripted::new();
+        let port = server.port();
+        let mut script = Vec::new();
+        put_answer(&mut script, &[&[Some(b"1")]]);
+        let heard = server.says(script);
+        let mut command = command(&[url, "SELECT 1"]);
+        command.env("HOME", home.path()).env("PGSSLMODE", "disable");
+        set(&mut command, port);
+        assert_eq!(finish(&mut command), ended(0, "1\n", ""), "{url}");
+        let startup = heard.join().expect("the server has not panicked").startup;
+        String::from_utf8_lossy(&startup).into_owned()
+    };
+    let startup = connects("", &|command, port| {
+        command.env("PGHOST", "127.0.0.1").env("PGPORT", port.to_string()).env("PGUSER", "ada");
+        command.env("PGDATABASE", "shop").env("PGAPPNAME", "till").env("PGOPTIONS", "-c geqo=off");
+    });
+    for parameter in ["user\0ada\0", "database\0shop\0", "application_name\0till\0", "options\0-c geqo=off\0"]
+    {
+        assert!(startup.contains(parameter), "{startup:?}");
+    }
+    std::fs::write(home.path().join(".pg_service.conf"), "[till]\nuser=grace\nhost=127.0.0.1\n")
+        .expect("a file");
+    let startup = connects("service=till dbname=shop", &|command, port| {
+        command.env("PGPORT", port.to_string());
+    });
+    assert!(
+        startup.contains("user\0grace\0") && startup.contains("application_name\0pg-query\0"),
+        "{startup:?}"
+    );
+}
+
+#[test]
+fn a_password_file_that_others_can_read_is_left_out_with_a_warning() {
+    let home = tempfile::tempdir().expect("a directory");
+    let passwords = home.path().join(".pgpass");
+    std::fs::write(&passwords, "*:*:*:*:hunter2\n").expect("a file");
+    std::fs::set_permissions(&passwords, std::fs::Permissions::from_mode(0o644)).expect("a mode");
+    let mut command = command(&["postgres://me@127.0.0.1:1/shop?sslmode=disable", "SELECT 1"]);
+    let Ended { code, stderr, .. } = finish(command.env("HOME", home.path()));
+    assert_eq!(code, Some(2));
+    assert!(stderr.starts_with("pg-query: warning: password file "), "{stderr}");
+    assert!(!stderr.contains("hunter2"), "{stderr}");
+}
+
+// Tests that need a scripted server.
 
 /// A server that lets everybody in and then says what it was told to, whatever it is asked.
 struct Scripted {
@@ -94,11 +166,20 @@ impl Scripted {
     }
 
     fn url(&self) -> String {
-        format!("postgres://me:hunter2@{}/shop", self.listener.local_addr().expect("an address"))
+        format!("postgres://me:hunter2@127.0.0.1:{}/shop?sslmode=disable", self.port())
+    }
+
+    fn port(&self) -> u16 {
+        self.listener.local_addr().expect("an address").port()
     }
 
     /// Takes a connection through the start-up, up to the query.
     fn accept(&self) -> (TcpStream, Heard) {
+        self.accept_with(&[])
+    }
+
+    /// As `accept`, with these bytes right behind the ReadyForQuery that ends the start-up.
+    fn accept_with(&self, surplus: &[u8]) -> (TcpStream, Heard) {
         let (mut stream, _) = self.listener.accept().expect("a connection");
         let startup = packet(&mut stream);
         let mut welcome = Vec::new();
@@ -106,6 +187,7 @@ impl Scripted {
         put(&mut welcome, &Authentication::Ok);
         put(&mut welcome, &key);
         put(&mut welcome, &READY);
+        welcome.extend_from_slice(surplus);
         stream.write_all(&welcome).expect("the program listens");
         let mut code = [0];
         stream.read_exact(&mut code).expect("a query");
@@ -141,6 +223,20 @@ fn put(script: &mut Vec<u8>, message: &impl pg_wire::Encode) {
     message.encode(script).expect("it can be sent");
 }
 
+/// A RowDescription with this many columns of text.
+fn put_columns(script: &mut Vec<u8>, count: usize) {
+    let field = FieldDescription { name: "a".into(), type_oid: oid::TEXT, ..Default::default() };
+    put(script, &RowDescription { fields: List::from(vec![field; count].as_slice()) });
+}
+
+/// A whole answer with these rows, each with as many values as the first.
+fn put_answer(script: &mut Vec<u8>, rows: &[&[Option<&[u8]>]]) {
+    put_columns(script, rows[0].len());
+    rows.iter().for_each(|row| put_row(script, row));
+    put(script, &CommandComplete { tag: "SELECT".into() });
+    put(script, &READY);
+}
+
 fn put_row(script: &mut Vec<u8>, values: &[Option<&[u8]>]) {
     put(script, &DataRow { values: Values::from(values) });
 }
@@ -168,29 +264,22 @@ fn answered(script: Vec<u8>) -> (Ended, Heard) {
 }
 
 #[test]
-fn the_session_begins_in_utf8_and_ends_with_terminate() {
-    let mut script = Vec::new();
-    put(&mut script, &READY);
-    let (end, heard) = answered(script);
-    assert_eq!(end, ended(0, "", ""));
-    let startup = String::from_utf8_lossy(&heard.startup).into_owned();
-    assert!(startup.contains("\0client_encoding\0UTF8\0"), "{startup:?}");
-    assert_eq!(heard.query, b"SELECT 1\0");
-    assert_eq!(heard.after, b"X\0\0\0\x04");
-}
-
-#[test]
-fn an_encoding_in_the_url_is_kept() {
-    let mut script = Vec::new();
-    put(&mut script, &READY);
-    let server = Scripted::new();
-    let url = server.url() + "?client_encoding=LATIN1";
-    let heard = server.says(script);
-    assert_eq!(query(&url, "SELECT 1"), ended(0, "", ""));
-    let startup = heard.join().expect("the server has not panicked").startup;
-    let startup = String::from_utf8_lossy(&startup).into_owned();
-    assert!(startup.contains("\0client_encoding\0LATIN1\0"), "{startup:?}");
-    assert_eq!(startup.matches("client_encoding").count(), 1, "{startup:?}");
+fn no_encoding_is_set_unless_it_is_given_and_the_session_ends_with_terminate() {
+    for (more, expected) in [("", None), ("&client_encoding=LATIN1", Some("\0client_encoding\0LATIN1\0"))] {
+        let mut script = Vec::new();
+        put(&mut script, &EmptyQueryResponse {});
+        put(&mut script, &READY);
+        let server = Scripted::new();
+        let url = server.url() + more;
+        let heard = server.says(script);
+        assert_eq!(query(&url, "SELECT 1"), ended(0, "", ""));
+        let heard = heard.join().expect("the server has not panicked");
+        let startup = String::from_utf8_lossy(&heard.startup).into_owned();
+        assert_eq!(startup.contains("client_encoding"), expected.is_some(), "{startup:?}");
+        assert!(expected.is_none_or(|expected| startup.contains(expected)), "{startup:?}");
+        assert_eq!(heard.query, b"SELECT 1\0");
+        assert_eq!(heard.after, b"X\0\0\0\x04");
+    }
 }
 
 #[test]
@@ -199,8 +288,9 @@ fn what_may_come_at_any_time_does_not_disturb() {
     let chatter = |script: &mut Vec<u8>| {
         put_notice(script, &[(b'S', "AVIS"), (b'V', "NOTICE"), (b'C', "00000"), (b'M', "by the way")]);
         put(script, &ParameterStatus { name: "TimeZone".into(), value: "UTC".into() });
-        put(script, &NotificationResponse { pid: 7, channel: "jobs".into(), payload: "42".into() });
+        put(script, &NotificationResponse { pid: 7, channel: "jobs".into(), payload: "4\u{1b}2".into() });
     };
+    put_columns(&mut script, 2);
     for value in ["one", "two"] {
         chatter(&mut script);
         put_row(&mut script, &[Some(value.as_bytes()), None]);
@@ -210,16 +300,29 @@ fn what_may_come_at_any_time_does_not_disturb() {
     chatter(&mut script);
     put(&mut script, &READY);
     let (end, heard) = answered(script);
-    assert_eq!(end, ended(0, "one\t\\N\ntwo\t\\N\n", &"NOTICE: by the way\n".repeat(4)));
+    let said = "AVIS:  by the way\nNOTIFY:  channel \"jobs\", payload \"4\\u{1b}2\", from server process 7\n";
+    assert_eq!(end, ended(0, "one\t\\N\ntwo\t\\N\n", &said.repeat(4)));
     assert_eq!(heard.after, b"X\0\0\0\x04");
+}
+
+#[test]
+fn tags_are_shown_where_they_are_asked_for() {
+    let mut script = Vec::new();
+    put_answer(&mut script, &[&[Some(b"1")]]);
+    let server = Scripted::new();
+    let url = server.url();
+    let heard = server.says(script);
+    assert_eq!(run(&["--verbose", &url, "SELECT 1"]), ended(0, "1\n", "SELECT\n"));
+    heard.join().expect("the server has not panicked");
 }
 
 #[test]
 fn a_server_that_ends_the_session_has_the_last_word() {
     let mut script = Vec::new();
+    put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
     put_error(&mut script, &[(b'S', "FATAL"), (b'C', "57P01"), (b'M', "going down")]);
-    assert_eq!(answered(script).0, ended(1, "1\n", "57P01 going down\n"));
+    assert_eq!(answered(script).0, ended(2, "1\n", "FATAL:  57P01: going down\n"));
 }
 
 #[test]
@@ -227,28 +330,79 @@ fn the_first_error_is_the_one_that_is_told() {
     let mut script = Vec::new();
     put_error(&mut script, &[(b'S', "ERROR"), (b'C', "42601"), (b'M', "syntax error"), (b'P', "3")]);
     put_error(&mut script, &[(b'S', "FATAL"), (b'C', "57P01"), (b'M', "going down")]);
-    assert_eq!(answered(script).0, ended(1, "", "42601 syntax error\nPOSITION: 3\n"));
+    let said = "ERROR:  42601: syntax error\nLINE 1: SELECT 1\n          ^\n";
+    assert_eq!(answered(script).0, ended(2, "", said));
+}
+
+#[test]
+fn an_error_is_a_sentence_and_cannot_steer_the_terminal() {
+    for (of, said) in [
+        (&[][..], "ERROR:  no error message available\n"),
+        (&[(b'M', "only message")], "ERROR:  only message\n"),
+        (&[(b'S', ""), (b'C', ""), (b'M', "")], "ERROR:  no error message available\n"),
+        (&[(b'C', "28000"), (b'H', "a hint")], "ERROR:  28000: no error message available\nHINT:  a hint\n"),
+        (
+            &[(b'S', "ERROR\r"), (b'M', "\u{1b}[2Ja\rb\nc\td\u{202e}")],
+            "ERROR\\r:  \\u{1b}[2Ja\\rb\nc\td\\u{202e}\n",
+        ),
+    ] {
+        let mut script = Vec::new();
+        put_error(&mut script, of);
+        put(&mut script, &READY);
+        assert_eq!(answered(script).0, ended(1, "", said));
+    }
+}
+
+#[test]
+fn what_a_stranger_says_before_the_login_is_one_line() {
+    for (of, said) in [
+        (&[][..], "no error message available"),
+        (
+            &[(b'S', "FATAL"), (b'C', "28000"), (b'M', "no\npg-query: yes\u{1b}[2J")],
+            "FATAL 28000: no\\npg-query: yes\\u{1b}[2J",
+        ),
+        (&[(b'S', "FATAL"), (b'C', "28000"), (b'M', "no"), (b'H', "a\nb")], "FATAL 28000: no\nHINT:  a\\nb"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut script = Vec::new();
+        put_error(&mut script, of);
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            packet(&mut stream);
+            stream.write_all(&script).expect("the program listens");
+        });
+        let end = query(&format!("postgres://me:hunter2@{address}/shop?sslmode=disable"), "SELECT 1");
+        server.join().expect("the server has not panicked");
+        assert_eq!(end, ended(2, "", &format!("pg-query: {address}: {said}\n")));
+    }
 }
 
 #[test]
 fn a_connection_that_breaks_is_told_after_the_rows_that_came() {
     let mut script = Vec::new();
+    put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
     let said = "pg-query: the peer closed the connection\n";
-    assert_eq!(answered(script.clone()).0, ended(1, "1\n", said));
+    assert_eq!(answered(script.clone()).0, ended(2, "1\n", said));
     script.extend_from_slice(b"D\0\0");
     let said = "pg-query: the peer closed the connection in the middle of a message\n";
-    assert_eq!(answered(script).0, ended(1, "1\n", said));
+    assert_eq!(answered(script).0, ended(2, "1\n", said));
 }
 
 #[test]
 fn nonsense_is_told_after_the_rows_that_came() {
     let mut script = Vec::new();
+    put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
-    let mut short = script.clone();
-    short.extend_from_slice(b"D\0\0\0\x0a\0\x01\0\0\0\x02");
-    put(&mut script, &CopyBothResponse { format: CopyFormat::Text, columns: List::EMPTY });
-    for (script, named) in [(short, "malformed"), (script, "CopyBothResponse")] {
+    let with = |bytes: &[u8]| [&script[..], bytes].concat();
+    let mut both = script.clone();
+    put(&mut both, &CopyBothResponse { format: CopyFormat::Text, columns: List::EMPTY });
+    for (script, named) in [
+        (with(b"D\0\0\0\x0a\0\x01\0\0\0\x02"), "malformed"),
+        (with(b"d\0\0\0\x06x\n"), "CopyData"),
+        (both, "CopyBothResponse"),
+    ] {
         let Ended { code, stdout, stderr } = answered(script).0;
         assert_eq!((code, stdout.as_str()), (Some(1), "1\n"));
         assert!(stderr.starts_with("pg-query: ") && stderr.contains(named), "{stderr}");
@@ -257,17 +411,142 @@ fn nonsense_is_told_after_the_rows_that_came() {
 }
 
 #[test]
+fn a_row_that_does_not_match_its_description_is_an_error_with_both_counts() {
+    let rows = |described: Option<usize>, values: usize| {
+        let mut script = Vec::new();
+        if let Some(count) = described {
+            put_columns(&mut script, count);
+        }
+        put_row(&mut script, &vec![Some(&b"1"[..]); values]);
+        put(&mut script, &CommandComplete { tag: "SELECT 1".into() });
+        put(&mut script, &READY);
+        script
+    };
+    let mut again = rows(Some(1), 1);
+    again.truncate(again.len() - 6);
+    put_row(&mut again, &[Some(b"2")]);
+    for (script, printed, said) in [
+        (rows(Some(2), 3), "", "the row has 3 values but the RowDescription has 2 columns"),
+        (rows(Some(2), 1), "", "the row has 1 value but the RowDescription has 2 columns"),
+        (rows(None, 2), "", "the row has 2 values but no RowDescription was received"),
+        (again, "1\n", "the row has 1 value but no RowDescription was received"),
+    ] {
+        assert_eq!(answered(script).0, ended(1, printed, &format!("pg-query: {said}\n")));
+    }
+}
+
+const SURPLUS: &str = "pg-query: a ReadyForQuery that answers no Query was skipped\n";
+
+#[test]
+fn a_ready_for_query_that_nobody_asked_for_is_no_answer() {
+    let mut ready = Vec::new();
+    put(&mut ready, &READY);
+    let mut answer = Vec::new();
+    put_answer(&mut answer, &[&[Some(b"1")]]);
+
+    // Right behind the one that ends the start-up, or at any later time before the answer.
+    for count in [1, 3] {
+        let server = Scripted::new();
+        let url = server.url();
+        let (surplus, answer) = (ready.repeat(count), answer.clone());
+        let heard = thread::spawn(move || {
+            let (mut stream, _) = server.accept_with(&surplus);
+            stream.write_all(&answer).expect("the program listens");
+        });
+        assert_eq!(query(&url, "SELECT 1"), ended(0, "1\n", &SURPLUS.repeat(count)));
+        heard.join().expect("the server has not panicked");
+    }
+    let (end, heard) = answered([ready, answer].concat());
+    assert_eq!(end, ended(0, "1\n", SURPLUS));
+    // The Sync that would bring another ReadyForQuery, had the first been the answer.
+    assert_eq!(heard.after, b"S\0\0\0\x04X\0\0\0\x04");
+}
+
+#[test]
+fn an_answer_that_is_not_complete_is_no_success() {
+    let unanswered = "pg-query: the server sent ReadyForQuery without CommandComplete, EmptyQueryResponse or \
+                      ErrorResponse before it: the statements may not have run\n";
+    let mut rows = Vec::new();
+    put_columns(&mut rows, 1);
+    put_row(&mut rows, &[Some(b"1")]);
+    put(&mut rows, &READY);
+    assert_eq!(answered(rows).0, ended(1, "1\n", unanswered));
+
+    let mut ready = Vec::new();
+    put(&mut ready, &READY);
+    // One to the Query, and one to the Sync.
+    assert_eq!(answered(ready.repeat(2)).0, ended(1, "", &format!("{SURPLUS}{unanswered}")));
+}
+
+#[test]
 fn values_are_bytes_and_need_not_be_utf8() {
     let mut script = Vec::new();
-    put_row(&mut script, &[Some(b"Schl\xfcssel\0\r\n\\"), Some(b"")]);
-    put(&mut script, &READY);
+    put_answer(&mut script, &[&[Some(b"Schl\xfcssel\0\r\n\\"), Some(b"")]]);
     let server = Scripted::new();
     let url = server.url();
     let heard = server.says(script);
-    let output = Command::new(PROGRAM).args([&url, "SELECT 1"]).output().expect("it starts");
+    let output = command(&[&url, "SELECT 1"]).output().expect("it starts");
     heard.join().expect("the server has not panicked");
     assert_eq!(output.stdout, b"Schl\xfcssel\0\r\n\\\t\n");
     assert!(output.status.success());
+}
+
+#[test]
+fn sql_is_read_from_a_file_or_from_standard_input() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("query.sql");
+    // More than one argument can hold, and not UTF-8.
+    let sql = [&b"SELECT '\xff"[..], &[b'x'; 200_000], b"'"].concat();
+    std::fs::write(&file, &sql).expect("a file");
+    let name = file.to_str().expect("UTF-8");
+    for (arguments, on_stdin) in [(&["--file", name][..], false), (&["-f", "-"], true), (&["-"], true)] {
+        let mut script = Vec::new();
+        put_answer(&mut script, &[&[Some(b"1")]]);
+        let server = Scripted::new();
+        let url = server.url();
+        let heard = server.says(script);
+        let mut program = command(&[&url]);
+        program.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if on_stdin {
+            program.stdin(File::open(&file).expect("the file"));
+        }
+        let output = program.output().expect("it starts");
+        assert_eq!(
+            (output.status.code(), &output.stdout[..], &output.stderr[..]),
+            (Some(0), &b"1\n"[..], &b""[..])
+        );
+        let heard = heard.join().expect("the server has not panicked");
+        assert!(heard.query.strip_suffix(b"\0") == Some(&sql), "{} bytes", heard.query.len());
+    }
+    let missing = run(&["postgres://me@127.0.0.1:1/shop", "--file", "/nonexistent/x"]);
+    assert_eq!((missing.code, missing.stdout.as_str()), (Some(1), ""));
+    assert!(
+        missing.stderr.starts_with("pg-query: cannot read the SQL from /nonexistent/x: "),
+        "{}",
+        missing.stderr
+    );
+}
+
+#[test]
+fn standard_input_cannot_hold_both_the_sql_and_the_data() {
+    let server = Scripted::new();
+    let mut program = Running::of(command(&[&server.url(), "-"]));
+    program.stdin.take().expect("it is a pipe").write_all(b"COPY t FROM STDIN").expect("the program reads");
+    let (mut stream, heard) = server.accept();
+    assert_eq!(heard.query, b"COPY t FROM STDIN\0");
+    let mut script = Vec::new();
+    put(&mut script, &CopyInResponse { format: CopyFormat::Text, columns: List::EMPTY });
+    stream.write_all(&script).expect("the program listens");
+    let mut code = [0];
+    stream.read_exact(&mut code).expect("an answer");
+    assert_eq!((code, packet(&mut stream).as_slice()), (*b"f", &b"standard input held the SQL\0"[..]));
+    let mut script = Vec::new();
+    put_error(&mut script, &[(b'S', "ERROR"), (b'C', "57014"), (b'M', "as you like")]);
+    put(&mut script, &READY);
+    stream.write_all(&script).expect("the program listens");
+    let said = "ERROR:  57014: as you like\n\
+                pg-query: COPY FROM STDIN cannot read standard input, which held the SQL: use --file FILE\n";
+    assert_eq!(program.finish(), ended(1, "", said));
 }
 
 #[test]
@@ -277,6 +556,7 @@ fn ctrl_c_sends_the_key_and_another_does_not_wait() {
     let mut program = Running::start(&url, "SELECT 1");
     let (mut stream, _) = server.accept();
     let mut script = Vec::new();
+    put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
     stream.write_all(&script).expect("the program listens");
     // A row has been printed, so the program listens to Ctrl-C.
@@ -289,12 +569,94 @@ fn ctrl_c_sends_the_key_and_another_does_not_wait() {
 }
 
 #[test]
+fn ctrl_c_before_there_is_a_session_ends_the_program() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://me@{}/shop?sslmode=disable", listener.local_addr().expect("an address"));
+    let program = Running::start(&url, "SELECT 1");
+    let (mut stream, _) = listener.accept().expect("a connection");
+    packet(&mut stream);
+    program.interrupt();
+    assert_eq!(program.end(), ended(1, "", "pg-query: interrupted\n"));
+}
+
+#[test]
+fn ctrl_c_is_heard_while_nobody_reads_the_output() {
+    let server = Scripted::new();
+    let program = Running::start(&server.url(), "SELECT 1");
+    let (mut stream, _) = server.accept();
+    let mut script = Vec::new();
+    put_columns(&mut script, 1);
+    stream.write_all(&script).expect("the program listens");
+    // Far more than the pipe, the program's queue and both sockets hold: it ends when the program has ended.
+    let feeder = thread::spawn(move || {
+        let mut rows = Vec::new();
+        (0..10_000).for_each(|_| put_row(&mut rows, &[Some(&[b'x'; 1000])]));
+        while stream.write_all(&rows).is_ok() {}
+    });
+    program.wait_until_blocked();
+    program.interrupt();
+    let (mut request, _) = server.listener.accept().expect("a cancel request");
+    assert_eq!(packet(&mut request), b"\x04\xd2\x16\x2e\0\0\0\x07hush");
+    program.interrupt();
+    // Nothing of its output is read before it has ended.
+    let Running { mut child, mut stdout, .. } = program;
+    assert_eq!(child.wait().expect("the program ends").code(), Some(1));
+    feeder.join().expect("a writer does not panic");
+    let mut printed = Vec::new();
+    stdout.read_to_end(&mut printed).expect("what the pipe held");
+    assert!(printed.len() > 60_000, "{} bytes", printed.len());
+}
+
+#[test]
+fn ctrl_c_is_heard_while_nobody_reads_the_errors() {
+    let server = Scripted::new();
+    let program = Running::start(&server.url(), "SELECT 1");
+    let (mut stream, _) = server.accept();
+    let feeder = thread::spawn(move || {
+        let mut notices = Vec::new();
+        (0..1000).for_each(|_| put_notice(&mut notices, &[(b'M', &"x".repeat(10_000))]));
+        while stream.write_all(&notices).is_ok() {}
+    });
+    program.wait_until_blocked();
+    program.interrupt();
+    let (mut request, _) = server.listener.accept().expect("a cancel request");
+    packet(&mut request);
+    program.interrupt();
+    let Running { mut child, stdout: _stdout, .. } = program;
+    assert_eq!(child.wait().expect("the program ends").code(), Some(1));
+    feeder.join().expect("a writer does not panic");
+}
+
+#[test]
+fn rows_that_were_dropped_after_ctrl_c_are_no_success() {
+    let server = Scripted::new();
+    let mut program = Running::start(&server.url(), "SELECT 1");
+    let (mut stream, _) = server.accept();
+    let mut script = Vec::new();
+    put_columns(&mut script, 1);
+    put_row(&mut script, &[Some(b"1")]);
+    stream.write_all(&script).expect("the program listens");
+    assert_eq!(program.line(), "1\n");
+    program.interrupt();
+    let (mut request, _) = server.listener.accept().expect("a cancel request");
+    packet(&mut request);
+    // It came too late.
+    let mut script = Vec::new();
+    put_row(&mut script, &[Some(b"2")]);
+    put(&mut script, &CommandComplete { tag: "SELECT 2".into() });
+    put(&mut script, &READY);
+    stream.write_all(&script).expect("the program listens");
+    assert_eq!(program.end(), ended(1, "", "pg-query: interrupted\n"));
+}
+
+#[test]
 fn a_copy_that_begins_after_ctrl_c_gets_no_data() {
     let server = Scripted::new();
     let mut program = Running::start(&server.url(), "SELECT 1; COPY t FROM STDIN");
     let stdin = program.stdin.take();
     let (mut stream, _) = server.accept();
     let mut script = Vec::new();
+    put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
     stream.write_all(&script).expect("the program listens");
     assert_eq!(program.line(), "1\n");
@@ -313,7 +675,7 @@ fn a_copy_that_begins_after_ctrl_c_gets_no_data() {
     put_error(&mut script, &[(b'S', "ERROR"), (b'C', "57014"), (b'M', "as you like")]);
     put(&mut script, &READY);
     stream.write_all(&script).expect("the program listens");
-    assert_eq!(program.finish(), ended(1, "", "57014 as you like\n"));
+    assert_eq!(program.finish(), ended(1, "", "ERROR:  57014: as you like\n"));
     drop(stdin);
 }
 
@@ -328,8 +690,11 @@ struct Running {
 
 impl Running {
     fn start(url: &str, sql: &str) -> Self {
-        let mut program = Command::new(PROGRAM);
-        program.args([url, sql]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::of(command(&[url, sql]))
+    }
+
+    fn of(mut program: Command) -> Self {
+        program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = program.spawn().expect("the program starts");
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
@@ -347,6 +712,18 @@ impl Running {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a line");
         line
+    }
+
+    /// Waits until the program's writing thread is held up by a pipe that nobody reads.
+    fn wait_until_blocked(&self) {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let is_writing = |task: std::fs::DirEntry| {
+            let waits_in = std::fs::read_to_string(task.path().join("wchan")).unwrap_or_default();
+            waits_in.contains("pipe_w")
+        };
+        while !std::fs::read_dir(&tasks).expect("it is running").flatten().any(is_writing) {
+            thread::yield_now();
+        }
     }
 
     fn interrupt(&self) {
@@ -426,8 +803,11 @@ fn a_wrong_password_is_told_in_the_servers_words() {
         for url in [server.by_tcp() + "?sslmode=disable", server.by_socket()] {
             for user in ["cleartext", "md5", "scram", "saslprep"] {
                 let url = with_login(&url, &format!("{user}:hunter2"));
-                let said = format!("28P01 password authentication failed for user \"{user}\"\n");
-                assert_eq!(query(&url, "SELECT 1"), ended(1, "", &said), "{url}");
+                let Ended { code, stdout, stderr } = query(&url, "SELECT 1");
+                assert_eq!((code, stdout.as_str()), (Some(2), ""), "{url}");
+                let said = format!(": FATAL 28P01: password authentication failed for user \"{user}\"\n");
+                assert!(stderr.starts_with("pg-query: ") && stderr.ends_with(&said), "{stderr}");
+                assert_eq!(stderr.lines().count(), 1, "{stderr}");
             }
         }
     }
@@ -435,14 +815,16 @@ fn a_wrong_password_is_told_in_the_servers_words() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_password_in_clear_text_goes_over_tcp_only_where_sslmode_says_so() {
+fn a_password_in_clear_text_goes_through_tls_or_where_sslmode_says_so() {
     for server in Server::both() {
         let url = with_login(&server.by_tcp(), "cleartext:cleartext-secret");
-        let Ended { code, stdout, stderr } = query(&url, "SELECT user");
-        assert_eq!((code, stdout.as_str()), (Some(1), ""));
-        assert!(stderr.contains("clear-text password over TCP"), "{stderr}");
-        assert!(!stderr.contains("secret"), "{stderr}");
-        assert_eq!(query(&(url + "?sslmode=disable"), "SELECT user"), ended(0, "cleartext\n", ""));
+        for mode in ["prefer", "require", "disable"] {
+            let url = format!("{url}?sslmode={mode}");
+            assert_eq!(query(&url, "SELECT user"), ended(0, "cleartext\n", ""), "{url}");
+        }
+        let is_tls = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        assert_eq!(query(&(server.by_tcp() + "?sslmode=require"), is_tls), ended(0, "t\n", ""));
+        assert_eq!(query(&(server.by_tcp() + "?sslmode=disable"), is_tls), ended(0, "f\n", ""));
     }
 }
 
@@ -490,7 +872,7 @@ fn notices_go_to_standard_error() {
     prints(
         "SELECT 1; DO $$ BEGIN RAISE NOTICE 'by the way' USING DETAIL = 'more', HINT = 'less'; END $$;
          DO $$ BEGIN RAISE WARNING E'two\nlines'; END $$; SELECT 2",
-        &ended(0, "1\n2\n", "NOTICE: by the way\nDETAIL: more\nHINT: less\nWARNING: two\nlines\n"),
+        &ended(0, "1\n2\n", "NOTICE:  by the way\nDETAIL:  more\nHINT:  less\nWARNING:  01000: two\nlines\n"),
     );
 }
 
@@ -499,20 +881,30 @@ fn notices_go_to_standard_error() {
 fn an_error_is_told_with_all_that_helps() {
     prints(
         "SELECT é, nothing FROM (SELECT 1 AS é) AS x",
-        &ended(1, "", "42703 column \"nothing\" does not exist\nPOSITION: 11\n"),
+        &ended(
+            1,
+            "",
+            concat!(
+                "ERROR:  42703: column \"nothing\" does not exist\n",
+                "LINE 1: SELECT é, nothing FROM (SELECT 1 AS é) AS x\n",
+                "                  ^\n"
+            ),
+        ),
     );
     prints(
         "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'XY123', DETAIL = 'more', HINT = 'less'; END $$",
         &ended(
             1,
             "",
-            "XY123 no\nDETAIL: more\nHINT: less\n\
-             CONTEXT: PL/pgSQL function inline_code_block line 1 at RAISE\n",
+            "ERROR:  XY123: no\nDETAIL:  more\nHINT:  less\n\
+             CONTEXT:  PL/pgSQL function inline_code_block line 1 at RAISE\n",
         ),
     );
     for server in Server::both() {
         let url = server.by_tcp().replace("/test", "/nowhere");
-        assert_eq!(query(&url, ""), ended(1, "", "3D000 database \"nowhere\" does not exist\n"));
+        let Ended { code, stderr, .. } = query(&url, "");
+        assert_eq!(code, Some(2));
+        assert!(stderr.ends_with(": FATAL 3D000: database \"nowhere\" does not exist\n"), "{stderr}");
     }
 }
 
@@ -521,14 +913,41 @@ fn an_error_is_told_with_all_that_helps() {
 fn rows_before_an_error_stay() {
     prints(
         "SELECT 'first'; SELECT 6 / n FROM generate_series(3, 0, -1) AS n; SELECT 'never'",
-        &ended(1, "first\n2\n3\n6\n", "22012 division by zero\n"),
+        &ended(1, "first\n2\n3\n6\n", "ERROR:  22012: division by zero\n"),
     );
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn notifications_and_changed_parameters_are_not_shown() {
-    prints("LISTEN a; NOTIFY a, 'b'; SET timezone TO 'Europe/Rome'; SELECT 1", &ended(0, "1\n", ""));
+fn notifications_are_shown_and_changed_parameters_are_not() {
+    for server in Server::both() {
+        let sql = "LISTEN a; NOTIFY a, 'b'; SET timezone TO 'Europe/Rome'; SELECT 1";
+        let Ended { code, stdout, stderr } = query(&server.by_tcp(), sql);
+        assert_eq!((code, stdout.as_str()), (Some(0), "1\n"));
+        assert!(
+            stderr.starts_with("NOTIFY:  channel \"a\", payload \"b\", from server process "),
+            "{stderr}"
+        );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn bytes_of_a_database_without_encoding_are_printed_as_they_are() {
+    for server in Server::both() {
+        let admin = with_login(&server.by_tcp(), "admin");
+        let name = "bytes_without_encoding";
+        let drop = format!("DROP DATABASE IF EXISTS {name}");
+        assert_eq!(query(&admin, &drop).code, Some(0));
+        let create = format!("CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0");
+        assert_eq!(query(&admin, &create), ended(0, "", ""));
+        let url = server.by_tcp().replace("/test", &format!("/{name}"));
+        let output = command(&[&url, "SELECT convert_from('\\x636166e9', 'SQL_ASCII')"]).output();
+        let output = output.expect("the program starts");
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"caf\xe9\n"[..]));
+        assert_eq!(query(&admin, &drop), ended(0, "", ""));
+    }
 }
 
 #[test]
@@ -582,8 +1001,7 @@ fn what_a_copy_gives_another_takes() {
 fn a_binary_copy_is_not_touched() {
     for server in Server::both() {
         let url = server.by_tcp();
-        let mut copy = Command::new(PROGRAM);
-        copy.args([&url, "COPY (SELECT 1, NULL, 'é') TO STDOUT (FORMAT binary)"]);
+        let mut copy = command(&[&url, "COPY (SELECT 1, NULL, 'é') TO STDOUT (FORMAT binary)"]);
         let bytes = copy.output().expect("the program starts").stdout;
         assert_eq!(
             bytes,
@@ -606,8 +1024,8 @@ fn a_copy_without_data_is_no_error_and_a_second_one_finds_the_end() {
 
 const COPY_NUMBERS: &str = "CREATE TEMP TABLE t (a int); COPY t FROM STDIN; SELECT 'never'";
 
-const NO_NUMBER: &str = "22P02 invalid input syntax for type integer: \"x\"\n\
-                         CONTEXT: COPY t, line 1, column a: \"x\"\n";
+const NO_NUMBER: &str = "ERROR:  22P02: invalid input syntax for type integer: \"x\"\n\
+                         CONTEXT:  COPY t, line 1, column a: \"x\"\n";
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
@@ -639,12 +1057,14 @@ fn an_error_of_the_server_ends_a_copy_that_waits_for_its_input() {
 #[ignore = "needs servers: cargo xtask test"]
 fn input_that_cannot_be_read_fails_the_copy() {
     for server in Server::both() {
-        let mut program = Command::new(PROGRAM);
-        program.args([&server.by_tcp(), COPY_NUMBERS]);
+        let mut program = command(&[&server.by_tcp(), COPY_NUMBERS]);
         let directory = File::open("/").expect("there is a root");
         let output = program.stdin(directory).output().expect("the program starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(stderr.starts_with("57014 COPY from stdin failed: cannot read standard input: "), "{stderr}");
+        assert!(
+            stderr.starts_with("ERROR:  57014: COPY from stdin failed: cannot read standard input: "),
+            "{stderr}"
+        );
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]));
     }
 }
@@ -665,7 +1085,7 @@ fn notices_in_the_middle_of_a_copy_are_told_and_hold_nothing_up() {
             let input = [b"1\n".repeat(NOTICES), b"0\n".repeat(SILENT)].concat();
             let end = query_with(&url, sql, input);
             assert_eq!((end.code, end.stdout), (Some(0), format!("{}\n", NOTICES + SILENT)));
-            let notice = format!("NOTICE: {}\n", "z".repeat(1_000_000));
+            let notice = format!("NOTICE:  {}\n", "z".repeat(1_000_000));
             assert!(end.stderr == notice.repeat(NOTICES), "{} bytes", end.stderr.len());
         }
     }
@@ -719,20 +1139,51 @@ fn a_value_of_64_mib_is_held_once() {
     }
 }
 
+/// Runs it with a reader that takes one line and goes away, and returns its end.
+fn head(url: &str, sql: &str) -> Ended {
+    let mut program = Running::start(url, sql);
+    assert_eq!(program.line(), "1\n", "{sql}");
+    let Running { child, stdout, .. } = program;
+    drop(stdout);
+    let output = child.wait_with_output().expect("the program ends");
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    Ended { code: output.status.code(), stdout: String::new(), stderr }
+}
+
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_reader_who_has_read_enough_ends_it_quietly() {
+fn a_reader_that_goes_away_does_not_end_the_work() {
     for server in Server::both() {
-        let mut program = Command::new("sh");
-        program.args(["-c", r#""$0" "$1" "SELECT generate_series(1, 1000000)" | head -n 1"#]);
-        assert_eq!(finish(program.args([PROGRAM, &server.by_tcp()])), ended(0, "1\n", ""));
+        let url = server.by_tcp();
+        let table = format!("reader_gone_{}", std::process::id());
+        let create = format!("CREATE TABLE {table} AS SELECT a FROM generate_series(1, 300000) AS a");
+        assert_eq!(query(&url, &create), ended(0, "", ""));
+        let update = format!("UPDATE {table} SET a = a + 1 - 1 RETURNING a");
+        let insert = format!("SELECT generate_series(1, 300000); INSERT INTO {table} VALUES (-1)");
+        for sql in [&update, &insert] {
+            assert_eq!(head(&url, sql), ended(0, "", ""), "{sql}");
+        }
+        let left = format!("SELECT count(*), min(a), count(DISTINCT xmin::text) FROM {table}");
+        // All rows were updated by one transaction, and one was added by another.
+        assert_eq!(query(&url, &left), ended(0, "300001\t-1\t2\n", ""));
+        assert_eq!(query(&url, &format!("DROP TABLE {table}")), ended(0, "", ""));
+        let failing = "SELECT generate_series(1, 300000); SELECT 1 / 0";
+        assert_eq!(head(&url, failing), ended(1, "", "ERROR:  22012: division by zero\n"));
+        let copy = "COPY (SELECT generate_series(1, 300000)) TO STDOUT; SELECT 1 / 0";
+        assert_eq!(head(&url, copy), ended(1, "", "ERROR:  22012: division by zero\n"));
+    }
+}
 
-        let mut program = Running::start(&server.by_tcp(), "SELECT generate_series(1, 1000000)");
-        assert_eq!(program.line(), "1\n");
-        let Running { child, stdout, .. } = program;
-        drop(stdout);
-        let output = child.wait_with_output().expect("the program ends");
-        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn output_that_cannot_be_written_is_no_success() {
+    for server in Server::both() {
+        let mut program = command(&[&server.by_tcp(), "SELECT 1"]);
+        let full = File::options().write(true).open("/dev/full").expect("a device");
+        let output = program.stdout(full).output().expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.starts_with("pg-query: cannot write to standard output: "), "{said}");
+        assert_eq!(output.status.code(), Some(1));
     }
 }
 
@@ -750,11 +1201,11 @@ fn ctrl_c_cancels_the_statement_wherever_the_session_is() {
             let mut stderr = BufReader::new(program.child.stderr.take().expect("it is a pipe"));
             let mut notice = String::new();
             stderr.read_line(&mut notice).expect("a notice");
-            assert_eq!(notice, "NOTICE: asleep\n", "{url}");
+            assert_eq!(notice, "NOTICE:  asleep\n", "{url}");
             program.interrupt();
             let mut said = String::new();
             stderr.read_to_string(&mut said).expect("UTF-8");
-            assert!(said.starts_with("57014 canceling statement due to user request\n"), "{said}");
+            assert!(said.starts_with("ERROR:  57014: canceling statement due to user request\n"), "{said}");
             let mut rows = String::new();
             program.stdout.read_to_string(&mut rows).expect("UTF-8");
             let code = program.child.wait().expect("the program ends").code();
@@ -773,7 +1224,7 @@ fn ctrl_c_ends_a_copy_that_waits_for_its_input() {
         program.interrupt();
         let Ended { code, stdout, stderr } = program.finish();
         assert_eq!((code, stdout.as_str()), (Some(1), ""));
-        assert!(stderr.starts_with("57014 "), "{stderr}");
+        assert!(stderr.starts_with("ERROR:  57014: "), "{stderr}");
         drop(stdin);
     }
 }

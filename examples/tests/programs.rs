@@ -81,7 +81,7 @@ fn values_are_the_same_in_both_formats() {
         env!("CARGO_BIN_EXE_values"),
         &format!(
             "Binary: {all}\nText: {all}\n19.99 is due on 2024-02-29 12:00:00\n\
-             column 1 \"price\" of type numeric: it is not an i32\n"
+             column 1 \"price\" of type numeric: the value is not an i32\n"
         ),
     );
 }

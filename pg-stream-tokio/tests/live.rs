@@ -69,16 +69,24 @@ async fn is_in<T: Transport>(mut conn: Connection<T>, session: Session, role: &s
 #[ignore = "needs servers: cargo xtask test"]
 fn a_password_does_not_leave_in_clear_text_unless_the_caller_says_so() {
     on_both(async |server| {
-        // In clear first; `prefer` would find TLS.
-        let config = server.config("cleartext", "cleartext-secret").sslmode(SslMode::Allow);
+        let config = server.config("cleartext", "cleartext-secret");
         let refused = |error: ConnectError| {
             let policy = AuthError::Policy(PolicyError::CleartextPassword);
             assert!(error.auth_error() == Some(&policy), "{error:?}");
         };
-        refused(connect(&config).await.expect_err("the server asks for a password in clear"));
+        for mode in [SslMode::Allow, SslMode::Prefer] {
+            let (_, session) =
+                connect(&config.clone().sslmode(mode)).await.expect("TLS protects the password");
+            assert!(session.tls.is_some(), "{mode}");
+        }
 
         let (stream, heard) = server.relay().await;
-        refused(ConnectionBuilder::from(config).connect(stream).await.expect_err("as before"));
+        refused(
+            ConnectionBuilder::from(config)
+                .connect(stream)
+                .await
+                .expect_err("the server asks for a password in clear"),
+        );
         let heard = heard.await.expect("a relay does not panic");
         let has = |word: &str| heard.windows(word.len()).any(|bytes| bytes == word.as_bytes());
         assert!(has("cleartext\0") && !has("cleartext-secret"), "{}", heard.escape_ascii());

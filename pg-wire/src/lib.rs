@@ -1,34 +1,34 @@
 //! The PostgreSQL wire protocol: every message, both directions, and the buffers around them.
 //!
-//! Is this the crate you want? It is, when you write a driver, a pooler, a proxy, a test double or a load generator, and
-//! want the messages themselves: nothing hidden, nothing allocated per message, nothing believed that was not checked.
-//! For a live connection take an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which bring the socket; for the
-//! connection phase alone, `pg-auth`.
+//! Use this crate to write a driver, a pooler, a proxy, a test double or a load generator: it has the messages themselves,
+//! without hidden traffic, without an allocation for each message, and with a check of every received byte. For a live
+//! connection use an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which add the socket; for the connection phase alone,
+//! `pg-auth`.
 //!
 //! # The map
 //!
 //! - [`backend`] and [`frontend`]: every message as a plain borrowed struct, which [decodes](Decode::decode),
 //!   [encodes](Encode::encode) and [traces](Message::trace).
 //! - [`PgProtocol`]: the client's messages as methods, on any [`BufMut`](bytes::BufMut) and on a connection.
-//! - [`Frame`]: a message before anyone has looked inside; forward it as it is, or decode it.
+//! - [`Frame`]: a message that is not decoded, to forward or to decode.
 //! - [`Inbox`] and [`Outbox`]: the buffers, without I/O.
-//! - [`Connection`]: both over anything that can be polled.
-//! - [`Bindable`], [`Params`] and [`FromValue`]: values on their way in and out.
-//! - [`testing`]: streams in memory, and a peer that goes by a transcript.
+//! - [`Connection`]: both buffers over any stream that can be polled.
+//! - [`Bindable`] and [`Params`]: values to send. [`FromValue`]: received values.
+//! - [`testing`]: streams in memory, and a peer that follows a transcript.
 //!
 //! # Ten lines
 //!
-//! Any buffer will do:
+//! With any buffer:
 //!
 //! ```
 //! use pg_wire::{Inbox, Limits, PgProtocol, Portal, Statement, backend::Backend};
 //!
-//! // Out: four messages, in one buffer.
+//! // To send: four messages, in one buffer.
 //! let mut out = bytes::BytesMut::new();
 //! out.parse("add").query("select $1::int4 + $2").finish()?
 //!     .bind(Statement("add"), Portal::UNNAMED).execute_and_sync((5i32, 10i32))?;
 //!
-//! // In: whatever has come, in whatever pieces.
+//! // Received: bytes in pieces of any length.
 //! let mut inbox = Inbox::new(Limits::BACKEND);
 //! inbox.extend(b"D\0\0\0\x0c\0\x01\0\0\0\x0215Z\0\0\0\x05I");
 //! while let Some(frame) = inbox.next()? {
@@ -43,12 +43,12 @@
 //!
 //! - `std` (default): [`Connection`] and its halves. Without it the crate is `no_std` and needs `alloc`.
 //! - `uuid` (default): `uuid::Uuid` as a parameter and as a value.
-//! - `postgres-types`: whatever implements `ToSql` or `FromSql` there, as a parameter and as a value.
+//! - `postgres-types`: types with `postgres_types::ToSql` or `FromSql` as parameters and as values.
 //!
 //! See also the [chapter on the protocol](https://www.postgresql.org/docs/current/protocol.html) in PostgreSQL's manual.
 
 #![cfg_attr(not(feature = "std"), no_std)]
-// Everything a peer sends may be hostile: nothing may panic on it.
+// Received bytes may be hostile: no code may panic on them.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 extern crate alloc;

@@ -1,4 +1,5 @@
-//! Nothing is allocated per message, once the buffers are there; and what is kept holds little beside itself.
+//! Tests that count allocations: none for a message once the buffers exist, and an owned frame holds little more than its own
+//! bytes.
 
 mod support;
 
@@ -13,7 +14,7 @@ use std::io;
 use std::task::{Context, Poll};
 use support::frame;
 
-/// A stream that says the same over and over, in pieces that do not fit its frames, and takes everything.
+/// A stream that repeats the same bytes for ever, in pieces that do not end where frames end, and accepts all writes.
 struct Echoing {
     says: Vec<u8>,
     at: usize,
@@ -34,7 +35,7 @@ impl Source for Echoing {
         let count = from.len().min(space.len()).min(self.piece).max(1);
         space[..count].copy_from_slice(&from[..count]);
         self.at = (self.at + count) % self.says.len();
-        // From almost nothing to more than a read takes.
+        // From a few bytes to more than one read.
         self.piece = (self.piece * 7 + 3) % 100_000;
         Poll::Ready(Ok(count))
     }
@@ -55,7 +56,7 @@ impl Sink for Echoing {
     }
 }
 
-/// 300 rows of four columns, their end, and a word in between.
+/// 300 rows of four columns and a CommandComplete.
 fn rows() -> Vec<u8> {
     let mut out = Vec::new();
     for number in 0..300usize {
@@ -66,25 +67,25 @@ fn rows() -> Vec<u8> {
     }
     out.extend(frame(b'S', b"TimeZone\0UTC\0"));
     out.extend(frame(b'E', b"SERROR\0VERROR\0C22012\0Mdivision by zero\0\0"));
-    CommandComplete { tag: "SELECT 300".into() }.encode(&mut out).expect("a word");
+    CommandComplete { tag: "SELECT 300".into() }.encode(&mut out).expect("valid");
     out.extend(frame(b'Z', b"I"));
     out
 }
 
-/// What the second of two runs allocates: the first one makes the buffers.
+/// Allocations of the second of two runs: the first run allocates the buffers.
 fn once_warm(mut run: impl FnMut()) -> AllocationInfo {
     run();
     measure(run)
 }
 
 #[test]
-fn rows_are_received_decoded_and_walked_without_an_allocation() {
+fn rows_are_received_and_decoded_without_an_allocation() {
     let mut conn = Connection::new(Echoing::new(rows()), Limits::BACKEND);
     let (mut rows, mut bytes) = (0u64, 0usize);
     let info = once_warm(|| {
         block_on_nothing(async {
             for _ in 0..20_000 {
-                match conn.recv().await.expect("it goes on for ever").backend().expect("well-formed") {
+                match conn.recv().await.expect("the stream never ends").backend().expect("well-formed") {
                     Backend::DataRow(row) => {
                         rows += 1;
                         for value in row.values {
@@ -106,12 +107,12 @@ fn rows_are_received_decoded_and_walked_without_an_allocation() {
 }
 
 #[test]
-fn what_is_there_is_lent_without_an_allocation() {
+fn buffered_messages_are_lent_without_an_allocation() {
     let mut conn = Connection::new(Echoing::new(rows()), Limits::BACKEND);
     let info = once_warm(|| {
         block_on_nothing(async {
             for _ in 0..200 {
-                conn.recv().await.expect("it goes on for ever");
+                conn.recv().await.expect("the stream never ends");
                 while let Some(frame) = conn.try_recv().expect("well-formed") {
                     assert!(!frame.body.is_empty());
                 }
@@ -142,7 +143,7 @@ fn binds_of_tuples_and_of_dynamic_parameters_are_sent_without_an_allocation() {
                         .describe_portal("")
                         .execute(Portal::UNNAMED, 1);
                 }
-                conn.sync().flush().await.expect("everything is taken");
+                conn.sync().flush().await.expect("the stream accepts everything");
             }
         });
     });
@@ -158,17 +159,17 @@ fn frames_are_forwarded_without_an_allocation() {
     let info = once_warm(|| {
         block_on_nothing(async {
             for _ in 0..200 {
-                let query = client.recv().await.expect("it goes on for ever");
+                let query = client.recv().await.expect("the stream never ends");
                 assert!(matches!(query.frontend(), Ok(Frontend::Query(Query { .. }))));
-                server.put(&query).flush().await.expect("everything is taken");
+                server.put(&query).flush().await.expect("the stream accepts everything");
                 loop {
-                    let frame = server.recv().await.expect("it goes on for ever");
+                    let frame = server.recv().await.expect("the stream never ends");
                     client.put(&frame);
                     if frame.code == MessageCode::READY_FOR_QUERY {
                         break;
                     }
                 }
-                client.flush().await.expect("everything is taken");
+                client.flush().await.expect("the stream accepts everything");
             }
         });
     });
@@ -177,19 +178,19 @@ fn frames_are_forwarded_without_an_allocation() {
 }
 
 #[test]
-fn a_trace_of_a_message_is_written_without_an_allocation_beside_its_own() {
+fn a_trace_allocates_only_the_string_that_it_is_written_to() {
     let columns = [Some(&b"1"[..]), None];
     let row = DataRow { values: Values::from(&columns) };
     let mut line = String::with_capacity(200);
     let info = measure(|| {
         use std::fmt::Write;
-        write!(line, "{}", row.trace(pg_wire::Direction::Backend)).expect("a String takes everything");
+        write!(line, "{}", row.trace(pg_wire::Direction::Backend)).expect("writing to a String cannot fail");
     });
     assert_eq!((line.as_str(), info.count_total), ("B\t15\tDataRow\t 2 1 '1' -1", 0));
 }
 
 #[test]
-fn a_header_that_promises_much_reserves_nothing() {
+fn a_large_length_or_count_reserves_no_memory() {
     for code in [b'D', b'd', b'T', b'E'] {
         let info = measure(|| {
             let mut inbox = Inbox::new(Limits::BACKEND);
@@ -199,7 +200,7 @@ fn a_header_that_promises_much_reserves_nothing() {
         });
         assert!(info.bytes_max < 100_000, "{info:?}");
     }
-    // A count that promises much, in a body that holds nothing.
+    // A large count in an empty body.
     let info = measure(|| {
         for (code, body) in [
             (b'T', &b"\xff\xff"[..]),
@@ -215,7 +216,7 @@ fn a_header_that_promises_much_reserves_nothing() {
 }
 
 #[test]
-fn room_for_a_large_frame_is_made_by_doubling() {
+fn the_buffer_grows_for_a_large_frame_by_doubling() {
     for length in [1 << 20, 9_000_000] {
         let large = frame(b'd', &vec![1; length]);
         let info = measure(|| {
@@ -228,12 +229,12 @@ fn room_for_a_large_frame_is_made_by_doubling() {
         });
         let length = u64::try_from(large.len()).expect("small");
         assert!(info.bytes_total < 3 * length + 200_000, "{info:?} for {length}");
-        // The old one and the new one, while the one becomes the other.
+        // The old buffer and the new one exist at the same time.
         assert!(info.bytes_max < 2 * length + 200_000, "{info:?} for {length}");
     }
 }
 
-/// Bytes that are held by one frame that was kept out of many that had come.
+/// Bytes of memory held by one owned frame, taken from a buffer with many frames.
 fn held_by_one_kept(bodies: &[usize], which: usize) -> i64 {
     let stream = bodies.iter().map(|length| frame(b'd', &vec![1; *length])).collect::<Vec<_>>().concat();
     let mut kept = None;
@@ -251,13 +252,13 @@ fn held_by_one_kept(bodies: &[usize], which: usize) -> i64 {
 }
 
 #[test]
-fn a_frame_that_is_kept_does_not_hold_what_came_with_it() {
+fn an_owned_frame_does_not_hold_the_other_frames_of_its_buffer() {
     for (bodies, which) in [
         (&[100, 100][..], 1),
         (&[200_000, 300_000], 0),
         (&[1_000_000], 0),
         (&[10, 1_000_000, 10], 1),
-        // After a long read ahead much lies before it, or behind.
+        // After a long read-ahead, many bytes are before or after the frame.
         (&[5_000_000, 300_000], 1),
         (&[300_000, 5_000_000], 0),
         (&[5_000_000, 300_000, 5_000_000], 1),
@@ -269,7 +270,7 @@ fn a_frame_that_is_kept_does_not_hold_what_came_with_it() {
 }
 
 #[test]
-fn keeping_large_frames_out_of_a_long_read_ahead_does_not_move_the_rest_each_time() {
+fn taking_large_owned_frames_from_a_long_read_ahead_does_not_move_the_rest_each_time() {
     let one = frame(b'd', &vec![1; 300_000]);
     let stream = one.repeat(50);
     let mut inbox = Inbox::new(Limits::BACKEND);
@@ -283,7 +284,7 @@ fn keeping_large_frames_out_of_a_long_read_ahead_does_not_move_the_rest_each_tim
     assert!(info.bytes_total <= 3 * whole, "{} for {whole}", info.bytes_total);
 }
 
-/// Polls a future that never waits, without an executor that would allocate a waker.
+/// Polls a future that is never pending, without an executor, which would allocate a waker.
 fn block_on_nothing<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match support::poll_once(future.as_mut()) {

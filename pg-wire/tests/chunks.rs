@@ -1,4 +1,4 @@
-//! However a stream of frames is cut, the same frames come out, and no more memory is held than they need.
+//! A stream of frames, received in pieces of any sizes: the frames are the same, and no more memory is held than they need.
 
 mod support;
 
@@ -13,7 +13,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// What is to come out: a frame, or word that one was over its limit.
+/// An expected result: a frame, or the error of a frame over its limit.
 type Seen = Result<(MessageCode, Vec<u8>), FrameError>;
 
 #[derive(Clone)]
@@ -21,7 +21,7 @@ struct Stream {
     limits: Limits,
     bytes: Vec<u8>,
     expected: Vec<Seen>,
-    /// Whole length of the largest frame that is not skipped.
+    /// Length in bytes of the longest frame that is not skipped, with its header.
     largest: usize,
 }
 
@@ -35,8 +35,8 @@ impl Debug for Stream {
     }
 }
 
-/// Codes whose messages carry data, others, and one that nobody knows. All bodies are below the limit for control
-/// messages, which may be above or below the one for bulk.
+/// Codes of bulk messages, of control messages, and an unknown code. All bodies are below the limit for control messages, which may be
+/// above or below the limit for bulk messages.
 fn stream() -> impl Strategy<Value = Stream> {
     let body = prop_oneof![
         4 => 0usize..3,
@@ -65,7 +65,7 @@ fn stream() -> impl Strategy<Value = Stream> {
     })
 }
 
-/// Lengths to cut by, over and over.
+/// Lengths of the pieces, repeated.
 fn pieces() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![
         1 => Just(vec![1]),
@@ -93,7 +93,7 @@ fn drain(inbox: &mut Inbox, seen: &mut Vec<Seen>) {
     }
 }
 
-/// As many reads as there are pieces, with waits and interruptions between them.
+/// One read for each piece, with pending reads and interruptions between them.
 fn reads(bytes: &[u8], pieces: &[usize]) -> Steps {
     Steps::reading(cut(bytes, pieces).enumerate().flat_map(|(index, piece)| {
         let before = match index % 5 {
@@ -105,7 +105,7 @@ fn reads(bytes: &[u8], pieces: &[usize]) -> Steps {
     }))
 }
 
-/// Takes one answer of a receiving call; false at the end of the stream.
+/// Checks one result of a receiving call; false at the end of the stream.
 fn note<T>(
     seen: &mut Vec<Seen>,
     answer: Result<T, Error>,
@@ -137,7 +137,7 @@ proptest! {
             if index % lazy == 0 {
                 drain(&mut inbox, &mut seen);
             }
-            // What nobody takes has to be kept; room for it doubles.
+            // Frames that are not taken stay buffered; the buffer doubles for them.
             prop_assert!(inbox.capacity() <= 2 * (most + 2 * stream.limits.read_size), "{} for {most}", inbox.capacity());
         }
         drain(&mut inbox, &mut seen);
@@ -208,7 +208,7 @@ proptest! {
     #[test]
     fn through_a_connection_kept(stream in stream(), pieces in pieces()) {
         let mut conn = Connection::new(reads(&stream.bytes, &pieces), stream.limits);
-        // They are looked at when all have come: what comes later may not change them.
+        // Compared after all have been received: later bytes must not change them.
         let mut kept = Vec::new();
         let mut seen = Vec::new();
         block_on(async {
@@ -226,7 +226,7 @@ proptest! {
 
     #[test]
     fn through_the_half_that_reads(stream in stream(), pieces in pieces(), before in 0usize..40) {
-        // Some are taken before it comes apart, the others after.
+        // Some frames are taken before the split, the others after.
         let mut conn = Connection::new(reads(&stream.bytes, &pieces), stream.limits);
         let mut seen = Vec::new();
         let mut more = true;
@@ -250,7 +250,7 @@ proptest! {
 }
 
 proptest! {
-    // Each moves megabytes.
+    // Each case moves megabytes.
     #![proptest_config(cases(12))]
 
     #[test]
@@ -297,7 +297,7 @@ proptest! {
     }
 }
 #[test]
-fn a_stream_that_never_pauses_gives_back_the_room_of_a_large_frame_too() {
+fn memory_for_a_large_frame_is_freed_also_when_the_buffer_is_never_empty() {
     let limits = Limits::BACKEND;
     let mut inbox = Inbox::new(limits);
     let mut take = |bytes: &[u8], seen: &mut usize| {
@@ -315,10 +315,10 @@ fn a_stream_that_never_pauses_gives_back_the_room_of_a_large_frame_too() {
         }
         inbox.capacity()
     };
-    // 100 bytes: reads of 10,000 never end where a row does.
+    // Frames of 100 bytes: reads of 10,000 bytes never end where a row ends.
     let row = frame(b'D', &[7; 95]);
     let mut seen = 0;
-    // From here on there is always the beginning of a row at the end of what has come.
+    // From here on the buffer always ends inside a row.
     take(&[&frame(b'd', &vec![1; 5 << 20])[..], &row, &row[..60]].concat(), &mut seen);
     let mut capacity = 0;
     for _ in 0..3 {
@@ -329,7 +329,7 @@ fn a_stream_that_never_pauses_gives_back_the_room_of_a_large_frame_too() {
 }
 
 #[test]
-fn a_whole_frame_that_waits_to_be_taken_is_not_an_unfinished_one() {
+fn a_whole_frame_that_is_not_taken_is_not_an_unfinished_frame() {
     let whole = [frame(b'D', b"row"), frame(b'Z', b"I")].concat();
     let mut inbox = Inbox::new(Limits { bulk: 10, ..Limits::BACKEND });
     for byte in &whole {
@@ -346,7 +346,7 @@ fn a_whole_frame_that_waits_to_be_taken_is_not_an_unfinished_one() {
 }
 
 #[test]
-fn a_head_from_before_another_was_taken_panics_nobody() {
+fn a_stale_head_causes_no_panic() {
     for length in [0, 3, 300_000] {
         for behind in [0, 2, 7, 400_000] {
             for owned in [false, true] {

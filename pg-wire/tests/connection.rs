@@ -1,5 +1,5 @@
-//! What a connection promises over streams that behave badly: no deadlock, nothing lost, nothing sent twice, and an
-//! error that says what it costs.
+//! A connection over streams that behave badly: no deadlock, nothing lost, nothing sent twice, and errors that are fatal only
+//! when they have to be.
 
 mod support;
 
@@ -16,21 +16,21 @@ use std::task::{Context, Poll};
 use std::thread;
 use support::{Pipe, Read, Steps, Stuck, Write, block_on, frame, pair, pipe, poll_once, run};
 
-/// Enough for everything here, and an end for what would go round for ever.
+/// Limit on the number of polls: enough for each test, and the end of an endless loop.
 const POLLS: usize = 200_000;
 
 fn queries(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("select {number}, 'some more text'")).collect()
 }
 
-/// Answers each query by a message of twice its length. Does not read on before its answer is taken.
+/// A server that answers each query with a message of twice its length. It reads nothing more until the answer is sent.
 async fn echo(pipe: Pipe, heard: &Cell<usize>) {
     let (mut from, mut to) = Connection::new(pipe, Limits::FRONTEND).split();
     while let Ok(query) = from.recv().await {
         heard.set(heard.get() + 1);
         let answer = query.body.repeat(2);
         to.put(&Frame { code: MessageCode::COPY_DATA, body: &answer });
-        to.flush().await.expect("the client listens");
+        to.flush().await.expect("the client reads");
     }
 }
 
@@ -52,7 +52,7 @@ fn io_kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
 // ---- Both directions at once ----------------------------------------------------------------------------------------
 
 #[test]
-fn a_pipeline_larger_than_both_buffers_goes_through() {
+fn a_pipeline_larger_than_both_buffers_is_sent_without_deadlock() {
     for (room, count) in [(1, 20), (7, 50), (100, 500), (4096, 2000)] {
         let (client, server) = pipe(room);
         let (heard, seen) = (Cell::new(0), RefCell::new(Vec::new()));
@@ -63,20 +63,20 @@ fn a_pipeline_larger_than_both_buffers_goes_through() {
                 conn.query(query.as_str());
             }
             assert!(conn.outbox().batch().len() > 2 * room);
-            conn.flush().await.expect("the server listens");
+            conn.flush().await.expect("the server reads");
             for _ in 0..count {
-                let answer = pair(conn.recv().await.expect("it answers each"));
+                let answer = pair(conn.recv().await.expect("an answer to each query"));
                 seen.borrow_mut().push(answer);
             }
         };
-        run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+        run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
         assert_eq!(heard.get(), count);
         assert!(seen.into_inner().into_iter().eq(queries.iter().map(|query| answer(query))));
     }
 }
 
 #[test]
-fn one_who_only_writes_would_wait_for_ever() {
+fn a_half_that_only_writes_deadlocks() {
     let (client, server) = pipe(100);
     let heard = Cell::new(0);
     let speak = async {
@@ -84,8 +84,8 @@ fn one_who_only_writes_would_wait_for_ever() {
         for query in queries(500) {
             to.query(query.as_str());
         }
-        // A half writes and does not read. Whoever has both in one task must not do this.
-        to.flush().await.expect("it does not get here");
+        // A half writes and does not read: a task that has both halves must not do this.
+        to.flush().await.expect("never reached");
         while from.recv().await.is_ok() {}
     };
     assert_eq!(run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS), Err(Stuck(2)));
@@ -93,7 +93,7 @@ fn one_who_only_writes_would_wait_for_ever() {
 }
 
 #[test]
-fn an_inbox_that_is_full_is_told_and_nothing_is_lost() {
+fn a_full_inbox_is_an_error_and_nothing_is_lost() {
     let limits = Limits { read_ahead: 1000, read_size: 100, ..Limits::BACKEND };
     for flush_again in [false, true] {
         let (client, server) = pipe(64);
@@ -113,7 +113,7 @@ fn an_inbox_that_is_full_is_told_and_nothing_is_lost() {
             assert!((1000..1000 + 3 * limits.read_size).contains(&conn.inbox().buffered()));
             let mut done = false;
             for query in &queries {
-                assert_eq!(pair(conn.recv().await.expect("it is there or comes")), answer(query));
+                assert_eq!(pair(conn.recv().await.expect("an answer to each query")), answer(query));
                 if flush_again && !done {
                     match conn.flush().await {
                         Ok(()) => done = true,
@@ -124,13 +124,13 @@ fn an_inbox_that_is_full_is_told_and_nothing_is_lost() {
             assert_eq!(done, flush_again);
             assert_eq!(conn.outbox().pending(), b"");
         };
-        run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+        run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
         assert_eq!(heard.get(), 300);
     }
 }
 
 #[test]
-fn recv_goes_on_sending_what_was_begun_and_not_what_was_queued_since() {
+fn recv_continues_a_flush_and_sends_nothing_queued_later() {
     let limits = Limits { read_ahead: 200, ..Limits::BACKEND };
     let (client, server) = pipe(64);
     let heard = Cell::new(0);
@@ -143,10 +143,10 @@ fn recv_goes_on_sending_what_was_begun_and_not_what_was_queued_since() {
         assert!(matches!(conn.flush().await, Err(Error::InboxFull)));
         conn.query("select 'queued since'");
         for query in &queries {
-            assert_eq!(pair(conn.recv().await.expect("it goes on sending")), answer(query));
+            assert_eq!(pair(conn.recv().await.expect("recv continues the flush")), answer(query));
         }
         {
-            // What comes now would be the answer to what was not flushed.
+            // Another message would be the answer to a query that was not flushed.
             let mut next = pin!(conn.recv());
             for _ in 0..10 {
                 assert!(poll_once(next.as_mut()).is_pending());
@@ -154,14 +154,14 @@ fn recv_goes_on_sending_what_was_begun_and_not_what_was_queued_since() {
         }
         assert_eq!(heard.get(), 100);
         assert!(!conn.outbox().batch().is_empty());
-        conn.flush().await.expect("it fits");
-        assert_eq!(pair(conn.recv().await.expect("now it comes")), answer("select 'queued since'"));
+        conn.flush().await.expect("the query fits into the pipe");
+        assert_eq!(pair(conn.recv().await.expect("the answer arrives now")), answer("select 'queued since'"));
     };
-    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
 }
 
 #[test]
-fn recv_goes_on_sending_what_a_dropped_flush_had_begun() {
+fn recv_continues_a_dropped_flush() {
     let mut conn = Connection::new(Steps::writing([Write::Take(3), Write::Wait]), Limits::BACKEND);
     conn.query("select 1");
     assert!(poll_once(pin!(conn.flush())).is_pending());
@@ -174,11 +174,11 @@ fn recv_goes_on_sending_what_a_dropped_flush_had_begun() {
 }
 
 #[test]
-fn flush_does_not_read_while_the_peer_takes_what_is_written() {
+fn flush_does_not_read_while_the_peer_reads() {
     let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
-    block_on(conn.query("select 1").flush()).expect("everything is taken");
+    block_on(conn.query("select 1").flush()).expect("the stream accepts everything");
     assert_eq!(conn.inbox().buffered(), 0);
-    // The peer's end is for `recv` to tell, behind its last words.
+    // `recv` reports the end of the stream, after the last message.
     assert_eq!(conn.transport().reads.len(), 1);
 }
 
@@ -193,14 +193,14 @@ fn halves_on_two_threads() {
         scope.spawn(move || {
             testing::block_on(async {
                 for query in sent {
-                    to.query(query.as_str()).flush().await.expect("the server listens");
+                    to.query(query.as_str()).flush().await.expect("the server reads");
                 }
-                to.close().await.expect("it can be closed");
+                to.close().await.expect("the stream can be closed");
             });
         });
         testing::block_on(async {
             for query in &queries {
-                assert_eq!(pair(from.recv().await.expect("it answers each")), answer(query));
+                assert_eq!(pair(from.recv().await.expect("an answer to each query")), answer(query));
             }
             assert!(matches!(from.recv().await, Err(Error::Closed { mid_message: false })));
         });
@@ -208,24 +208,24 @@ fn halves_on_two_threads() {
 }
 
 #[test]
-fn coming_apart_loses_nothing() {
+fn a_split_loses_nothing() {
     let says = [frame(b'1', b""), frame(b'2', b""), frame(b'Z', b"I")].concat();
     let mut steps = Steps::reading([Read::Bytes(says[..13].to_vec()), Read::Bytes(says[13..].to_vec())]);
     steps.writes = [Write::Take(4), Write::Never].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
-    block_on(conn.recv()).expect("there are three");
+    block_on(conn.recv()).expect("the first of three");
     assert!(poll_once(pin!(conn.sync().flush())).is_pending());
     conn.query("q");
     let (mut from, mut to) = conn.split();
-    assert_eq!(block_on(from.recv()).expect("there are two more").code, MessageCode::BIND_COMPLETE);
-    assert_eq!(block_on(from.recv()).expect("there is one more").body, b"I");
+    assert_eq!(block_on(from.recv()).expect("the second of three").code, MessageCode::BIND_COMPLETE);
+    assert_eq!(block_on(from.recv()).expect("the third of three").body, b"I");
     assert!(poll_once(pin!(to.flush())).is_pending());
     assert_eq!(to.outbox_mut().pending(), [&b"\x04"[..], &frame(b'Q', b"q\0")].concat());
 }
 
 // ---- Futures that are dropped ---------------------------------------------------------------------------------------
 
-/// Makes a future, polls it as often as `polls` says, drops it and makes it again, until it is done.
+/// Creates a future, polls it `polls` times, drops it, and creates it again, until it is ready.
 macro_rules! insist {
     ($polls:ident, $call:expr, $then:expr) => {
         'done: loop {
@@ -240,7 +240,7 @@ macro_rules! insist {
     };
 }
 
-/// What came in, what went out, and how many calls were made for it.
+/// The frames received, the bytes sent, and the number of calls.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     seen: Vec<(MessageCode, Vec<u8>)>,
@@ -249,7 +249,7 @@ struct Outcome {
     closed: bool,
 }
 
-/// A session in which every call has to wait several times, with each call in it given `polls` before it is dropped.
+/// A session in which every call is pending several times. Each call is dropped after `polls` polls.
 fn session(mut polls: impl FnMut() -> usize) -> Outcome {
     let replies = [
         frame(b'1', b""),
@@ -285,23 +285,26 @@ fn session(mut polls: impl FnMut() -> usize) -> Outcome {
     let mut seen = Vec::new();
 
     conn.parse("s").query("select $1").finish().sync();
-    insist!(polls, conn.flush(), |result: Result<(), Error>| result.expect("it is taken"));
-    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen.push(pair(frame.expect("it comes"))));
+    insist!(polls, conn.flush(), |result: Result<(), Error>| result.expect("the stream accepts everything"));
+    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
+        .push(pair(frame.expect("a message arrives"))));
     insist!(polls, conn.recv_owned(), |frame: Result<_, Error>| {
-        let frame: pg_wire::FrameBuf = frame.expect("it comes");
+        let frame: pg_wire::FrameBuf = frame.expect("a message arrives");
         seen.push(pair(frame.frame()));
     });
-    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen.push(pair(frame.expect("it comes"))));
+    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
+        .push(pair(frame.expect("a message arrives"))));
     conn.query("a query that is rather longer than the others are").query("b");
-    insist!(polls, conn.flush(), |result: Result<(), Error>| result.expect("it is taken"));
-    insist!(polls, conn.fill(), |result: Result<(), Error>| result.expect("something comes"));
+    insist!(polls, conn.flush(), |result: Result<(), Error>| result.expect("the stream accepts everything"));
+    insist!(polls, conn.fill(), |result: Result<(), Error>| result.expect("bytes arrive"));
     for _ in 0..4 {
         insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
-            .push(pair(frame.expect("it comes"))));
+            .push(pair(frame.expect("a message arrives"))));
     }
     conn.terminate();
-    insist!(polls, conn.close(), |result: Result<(), Error>| result.expect("it is taken"));
-    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen.push(pair(frame.expect("it comes"))));
+    insist!(polls, conn.close(), |result: Result<(), Error>| result.expect("the stream accepts everything"));
+    insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
+        .push(pair(frame.expect("a message arrives"))));
     insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| {
         assert!(matches!(frame, Err(Error::Closed { mid_message: false })), "{frame:?}");
     });
@@ -324,7 +327,7 @@ fn every_future_may_be_dropped_at_every_point() {
     assert_eq!(whole.wrote.escape_ascii().to_string(), expected.escape_ascii().to_string());
     assert_eq!((whole.flushed, whole.closed), (expected.len(), true));
 
-    // All of them after so many polls, again and again.
+    // Every call is dropped after this number of polls, and repeated.
     let mut attempts = 0;
     session(|| {
         attempts += 1;
@@ -334,14 +337,14 @@ fn every_future_may_be_dropped_at_every_point() {
     for patience in 1..20 {
         assert_eq!(session(|| patience), whole, "each is dropped after {patience} polls");
     }
-    // One of them, once, after so many polls; 0 is one that was never polled.
+    // One call is dropped once, after this number of polls; 0 for a future that is never polled.
     let calls = 12;
     for dropped in 0..calls {
         for patience in 0..60 {
             let mut call = 0;
             let polls = || {
                 call += 1;
-                // Each call that is not dropped is made once.
+                // Each other call is made once.
                 if call == dropped + 1 { patience } else { usize::MAX }
             };
             assert_eq!(session(polls), whole, "call {dropped} is dropped after {patience} polls");
@@ -351,7 +354,7 @@ fn every_future_may_be_dropped_at_every_point() {
 
 // ---- Data that is not copied ----------------------------------------------------------------------------------------
 
-/// A stream that writes from several places at once, and counts how often it was asked to.
+/// A stream with vectored writes, which it counts.
 struct Vectored(Steps, usize);
 
 impl Source for Vectored {
@@ -381,24 +384,24 @@ impl Sink for Vectored {
     }
 }
 
-/// Longer than what is copied of every block.
+/// A block longer than the part that is always copied.
 fn block() -> Vec<u8> {
     (0..200).map(|row| format!("{row}\tsome text\n")).collect::<String>().into_bytes()
 }
 
 #[test]
-fn data_leaves_behind_what_was_queued_and_in_one_piece_with_it() {
+fn data_is_sent_in_one_write_with_the_messages_queued_before_it() {
     let mut conn = Connection::new(Vectored(Steps::writing([]), 0), Limits::BACKEND);
     conn.query("copy t from stdin");
-    block_on(conn.send_copy_data(&block())).expect("everything is taken");
-    block_on(conn.send_copy_data(b"")).expect("nothing is something to send");
+    block_on(conn.send_copy_data(&block())).expect("the stream accepts everything");
+    block_on(conn.send_copy_data(b"")).expect("empty data can be sent");
     let Vectored(steps, writes) = conn.transport();
     let expected = [frame(b'Q', b"copy t from stdin\0"), frame(b'd', &block()), frame(b'd', b"")].concat();
     assert_eq!((&steps.wrote, steps.flushed, *writes), (&expected, expected.len(), 2));
 }
 
 #[test]
-fn data_that_is_dropped_half_sent_leaves_with_the_next_flush() {
+fn the_next_flush_sends_the_rest_of_data_whose_future_was_dropped() {
     let pattern =
         [Write::Take(70), Write::Wait, Write::Take(2), Write::Fail(ErrorKind::Interrupted), Write::Take(300)];
     let expected =
@@ -418,7 +421,7 @@ fn data_that_is_dropped_half_sent_leaves_with_the_next_flush() {
     }
 }
 
-/// Gives a block so many polls, and then up.
+/// Polls the future of a block this number of times, and drops it.
 fn half_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
     let mut conn = Connection::new(stream, Limits::BACKEND);
     conn.query("copy t from stdin");
@@ -427,63 +430,63 @@ fn half_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
         let mut sending = pin!(conn.send_copy_data(&block));
         for _ in 0..patience {
             if let Poll::Ready(done) = poll_once(sending.as_mut()) {
-                done.expect("it is taken");
+                done.expect("the stream accepts everything");
                 break;
             }
         }
     }
     conn.copy_done().sync();
-    block_on(conn.flush()).expect("it is taken");
+    block_on(conn.flush()).expect("the stream accepts everything");
     conn.into_parts().0
 }
 
 #[test]
-fn data_larger_than_both_buffers_goes_through_while_answers_come() {
+fn data_larger_than_both_buffers_is_sent_while_answers_arrive() {
     let (client, server) = pipe(50);
     let heard = Cell::new(0);
     let blocks: Vec<Vec<u8>> = (1..30).map(|length| vec![b'x'; 100 * length]).collect();
     let speak = async {
         let mut conn = Connection::new(client, Limits::BACKEND);
         for block in &blocks {
-            conn.send_copy_data(block).await.expect("the server listens");
+            conn.send_copy_data(block).await.expect("the server reads");
         }
         for block in &blocks {
-            let (_, answer) = pair(conn.recv().await.expect("it answers each"));
+            let (_, answer) = pair(conn.recv().await.expect("an answer to each query"));
             assert_eq!(answer, block.repeat(2));
         }
     };
-    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
     assert_eq!(heard.get(), blocks.len());
 }
 
 #[test]
-fn data_for_which_the_inbox_is_too_full_is_kept() {
+fn data_is_kept_when_the_inbox_is_full() {
     let limits = Limits { read_ahead: 100, read_size: 50, ..Limits::BACKEND };
     let (client, server) = pipe(64);
     let heard = Cell::new(0);
     let (first, second) = (vec![b'x'; 2000], vec![b'y'; 2000]);
     let speak = async {
         let mut conn = Connection::new(client, limits);
-        conn.send_copy_data(&first).await.expect("there is no answer before its end");
+        conn.send_copy_data(&first).await.expect("no answer before the end of the block");
         let error = conn.send_copy_data(&second).await.expect_err("the answer to the first is too long");
         assert!(matches!(error, Error::InboxFull) && !error.is_fatal(), "{error:?}");
         for block in [&first, &second] {
-            let (_, answer) = pair(conn.recv().await.expect("it comes"));
+            let (_, answer) = pair(conn.recv().await.expect("a message arrives"));
             assert_eq!(answer, block.repeat(2));
         }
     };
-    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("nobody waits for ever");
+    run(vec![Box::pin(speak), Box::pin(echo(server, &heard))], POLLS).expect("no deadlock");
     assert_eq!(heard.get(), 2);
 }
 
 #[test]
-fn data_behind_a_refused_message_does_not_leave_and_neither_does_it_behind_a_failure() {
+fn data_after_a_rejected_message_or_after_a_failure_is_not_sent() {
     let block = block();
     let mut conn = Connection::new(Steps::writing([]), Limits::BACKEND);
     conn.query("\0");
     assert!(matches!(block_on(conn.send_copy_data(&block)), Err(Error::Encode(_))));
     assert_eq!(conn.transport().wrote, b"");
-    block_on(conn.send_copy_data(&block)).expect("the error has been told");
+    block_on(conn.send_copy_data(&block)).expect("the error has been reported");
     assert_eq!(conn.transport().wrote, frame(b'd', &block));
 
     let steps = Steps::writing([Write::Take(1200), Write::Fail(ErrorKind::BrokenPipe)]);
@@ -496,52 +499,52 @@ fn data_behind_a_refused_message_does_not_leave_and_neither_does_it_behind_a_fai
 }
 
 #[test]
-fn data_that_is_too_long_takes_its_batch_with_it() {
-    // Memory that nobody touches, so that none is used.
+fn data_that_is_too_long_drops_its_batch() {
+    // Zeroed memory that is never touched, so the operating system allocates none.
     let data = vec![0; i32::MAX as usize - 3];
     let mut conn = Connection::new(Steps::writing([]), Limits::BACKEND);
     conn.query("copy t from stdin");
-    let error = block_on(conn.send_copy_data(&data)).expect_err("it is longer than a message can be");
+    let error = block_on(conn.send_copy_data(&data)).expect_err("longer than a message can be");
     assert!(matches!(error, Error::Encode(_)) && !error.is_fatal(), "{error:?}");
     assert!(conn.outbox().is_empty());
-    block_on(conn.sync().flush()).expect("the connection goes on");
+    block_on(conn.sync().flush()).expect("the connection can be used");
     assert_eq!(conn.transport().wrote, frame(b'S', b""));
 }
 
 #[test]
-fn a_half_sends_data_from_where_it_lies_too() {
+fn a_half_sends_data_without_copying_too() {
     let (block, steps) = (block(), Steps::writing([Write::Take(5000), Write::Wait]));
     let (_, mut to) = Connection::new(steps, Limits::BACKEND).split();
     assert!(poll_once(pin!(to.send_copy_data(&block))).is_pending());
     assert_eq!(to.outbox_mut().pending(), &block[1024..]);
-    block_on(to.flush()).expect("it is taken");
+    block_on(to.flush()).expect("the stream accepts everything");
     assert!(to.outbox_mut().is_empty());
 }
 
-// ---- Errors and what they cost --------------------------------------------------------------------------------------
+// ---- Errors --------------------------------------------------------------------------------------
 
 #[test]
-fn a_refused_message_takes_its_batch_with_it_and_the_connection_goes_on() {
+fn a_rejected_message_drops_its_batch_and_the_connection_can_be_used() {
     let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
     block_on(async {
-        conn.query("select 1").flush().await.expect("fine");
+        conn.query("select 1").flush().await.expect("valid");
         let error = conn.query("select 2").query("select '\0'").sync().flush().await.expect_err("a NUL");
         assert!(matches!(error, Error::Encode(_)) && !error.is_fatal());
         assert_eq!(conn.transport().wrote, frame(b'Q', b"select 1\0"));
         assert_eq!((conn.read_fault(), conn.write_fault()), (None, None));
-        conn.flush().await.expect("the error is told once");
-        conn.query("select 3").flush().await.expect("fine");
+        conn.flush().await.expect("the error is reported once");
+        conn.query("select 3").flush().await.expect("valid");
         assert_eq!(conn.transport().wrote, [frame(b'Q', b"select 1\0"), frame(b'Q', b"select 3\0")].concat());
-        assert_eq!(conn.recv().await.expect("it comes").body, b"I");
+        assert_eq!(conn.recv().await.expect("a message arrives").body, b"I");
     });
 }
 
 #[test]
-fn a_refused_message_does_not_stop_the_batch_before_it() {
+fn a_rejected_message_does_not_stop_the_batch_before_it() {
     let mut conn = Connection::new(Steps::writing([Write::Take(3), Write::Wait]), Limits::BACKEND);
     assert!(poll_once(pin!(conn.query("select 1").flush())).is_pending());
     assert!(matches!(block_on(conn.query("\0").flush()), Err(Error::Encode(_))));
-    block_on(conn.flush()).expect("what was begun is ended");
+    block_on(conn.flush()).expect("the earlier batch is sent");
     assert_eq!(conn.transport().wrote, frame(b'Q', b"select 1\0"));
 }
 
@@ -561,7 +564,7 @@ fn a_malformed_body_leaves_the_stream_in_step() {
 }
 
 #[test]
-fn a_header_that_cannot_be_believed_poisons() {
+fn an_invalid_header_poisons_the_connection() {
     let bad_length = (&b"Z\0\0\0\x03"[..], FrameErrorKind::BadLength { length: 3 });
     let too_long =
         (&b"Z\0\x01\0\x05"[..], FrameErrorKind::TooLong { length: 65_537, limit: 65_536, skipped: false });
@@ -569,12 +572,12 @@ fn a_header_that_cannot_be_believed_poisons() {
         let says = [&frame(b'Z', b"I")[..], header, &frame(b'Z', b"I")].concat();
         let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
         block_on(async {
-            conn.recv().await.expect("the first is fine");
-            let error = conn.recv().await.expect_err("the second is not");
+            conn.recv().await.expect("the first header is valid");
+            let error = conn.recv().await.expect_err("the second header is invalid");
             assert!(matches!(error, Error::Frame(error) if error.kind == kind), "{error:?}");
             assert!(error.is_fatal());
             for _ in 0..2 {
-                let error = conn.recv().await.expect_err("it stays so");
+                let error = conn.recv().await.expect_err("each later call fails too");
                 assert!(
                     matches!(error, Error::Poisoned(Fault::Frame(error)) if error.kind == kind),
                     "{error:?}"
@@ -585,55 +588,55 @@ fn a_header_that_cannot_be_believed_poisons() {
                 assert!(matches!(conn.fill().await, Err(Error::Poisoned(Fault::Frame(_)))));
             }
             assert!(matches!(conn.read_fault(), Some(Fault::Frame(error)) if error.kind == kind));
-            // The other direction is not touched by it.
-            conn.terminate().flush().await.expect("it is taken");
+            // The sending direction is not affected.
+            conn.terminate().flush().await.expect("the stream accepts everything");
             assert_eq!(conn.transport().wrote, frame(b'X', b""));
         });
     }
 }
 
 #[test]
-fn a_frame_over_the_limit_costs_only_itself() {
+fn only_a_frame_over_the_limit_is_lost() {
     let says = [frame(b'D', &[0; 30_001]), frame(b'D', &[0; 40_000]), frame(b'Z', b"I")].concat();
     let reads = says.chunks(700).map(|piece| Read::Bytes(piece.to_vec()));
     let mut conn = Connection::new(Steps::reading(reads), Limits::BACKEND.before_authentication());
     block_on(async {
         for length in [30_001, 40_000] {
-            let error = conn.recv().await.expect_err("it is too long");
+            let error = conn.recv().await.expect_err("over the limit");
             let kind = FrameErrorKind::TooLong { length, limit: 30_000, skipped: true };
             assert!(matches!(error, Error::Frame(error) if error.kind == kind), "{error:?}");
             assert!(!error.is_fatal());
             assert_eq!((conn.read_fault(), conn.write_fault()), (None, None));
         }
-        assert_eq!(conn.recv().await.expect("it comes").body, b"I");
+        assert_eq!(conn.recv().await.expect("a message arrives").body, b"I");
     });
 }
 
 const FATAL: &[u8] = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
 
-/// The last words come, then the end, and each of the two directions says once why it is over.
+/// The last message arrives, then the end of the stream, and each direction reports its error once.
 fn last_words(conn: &mut Connection<Steps>) {
     block_on(async {
-        let error = conn.recv().await.expect("the last words are there").decode::<ErrorResponse<'_>>();
+        let error = conn.recv().await.expect("the last message is buffered").decode::<ErrorResponse<'_>>();
         assert_eq!(error.expect("well-formed").fields.severity(), Some("FATAL".into()));
-        let error = conn.recv().await.expect_err("nothing comes after it");
+        let error = conn.recv().await.expect_err("the stream has ended");
         assert!(matches!(error, Error::Closed { mid_message: false }) && error.is_fatal(), "{error:?}");
-        let error = conn.recv().await.expect_err("nor later");
+        let error = conn.recv().await.expect_err("the stream has ended");
         assert!(matches!(error, Error::Poisoned(Fault::Closed)) && error.is_fatal(), "{error:?}");
     });
 }
 
 #[test]
-fn a_failure_to_write_waits_until_the_servers_last_words_are_heard() {
+fn a_write_error_is_reported_after_the_last_message_of_the_server() {
     let mut steps = Steps::reading([Read::Bytes(frame(b'E', FATAL))]);
     steps.writes = [Write::Take(2), Write::Fail(ErrorKind::BrokenPipe)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
-    block_on(conn.query("select 1").flush()).expect("there is something to receive first");
+    block_on(conn.query("select 1").flush()).expect("a message has to be received first");
     assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::BrokenPipe)));
-    block_on(conn.sync().flush()).expect("there still is");
+    block_on(conn.sync().flush()).expect("the message has not been received yet");
     last_words(&mut conn);
     assert_eq!(io_kind(block_on(conn.flush())), ErrorKind::BrokenPipe);
-    let again = block_on(conn.flush()).expect_err("it stays broken");
+    let again = block_on(conn.flush()).expect_err("each later call fails too");
     assert!(
         matches!(again, Error::Poisoned(Fault::Io(ErrorKind::BrokenPipe))) && again.is_fatal(),
         "{again:?}"
@@ -641,13 +644,13 @@ fn a_failure_to_write_waits_until_the_servers_last_words_are_heard() {
 }
 
 #[test]
-fn a_failure_to_write_is_told_at_once_where_nothing_is_to_be_heard() {
+fn a_write_error_is_reported_at_once_when_no_message_has_arrived() {
     for said in [&b""[..], b"E\0\0\0\x20half a message"] {
         let mut steps = Steps::reading([Read::Bytes(said.to_vec())]);
         steps.writes = [Write::Fail(ErrorKind::BrokenPipe)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);
         assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::BrokenPipe);
-        let error = block_on(conn.recv()).map(drop).expect_err("the stream is at its end");
+        let error = block_on(conn.recv()).map(drop).expect_err("the stream has ended");
         assert!(
             matches!(error, Error::Closed { mid_message } if mid_message != said.is_empty()),
             "{error:?}"
@@ -656,38 +659,38 @@ fn a_failure_to_write_is_told_at_once_where_nothing_is_to_be_heard() {
 }
 
 #[test]
-fn the_end_that_flush_meets_while_it_waits_is_told_by_recv_behind_the_last_words() {
+fn an_end_of_the_stream_found_by_flush_is_reported_by_recv_after_the_last_message() {
     let mut steps = Steps::reading([Read::Bytes(frame(b'E', FATAL))]);
     steps.writes = [Write::Wait, Write::Wait, Write::Fail(ErrorKind::BrokenPipe)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
-    block_on(conn.query("select 1").flush()).expect("there is something to receive first");
+    block_on(conn.query("select 1").flush()).expect("a message has to be received first");
     assert!(conn.inbox().buffered() > 0, "it has read while it waited");
     last_words(&mut conn);
     assert_eq!(io_kind(block_on(conn.flush())), ErrorKind::BrokenPipe);
 }
 
 #[test]
-fn an_error_of_reading_that_flush_meets_is_told_by_recv() {
+fn a_read_error_found_by_flush_is_reported_by_recv() {
     let mut steps = Steps::reading([Read::Bytes(frame(b'Z', b"I")), Read::Fail(ErrorKind::ConnectionReset)]);
     steps.writes = [Write::Wait, Write::Wait, Write::Wait].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
-    block_on(conn.query("select 1").flush()).expect("it is taken in the end");
+    block_on(conn.query("select 1").flush()).expect("the stream accepts everything in the end");
     block_on(async {
-        assert_eq!(conn.recv().await.expect("it came before").body, b"I");
+        assert_eq!(conn.recv().await.expect("a message from before the error").body, b"I");
         assert_eq!(io_kind(conn.recv().await), ErrorKind::ConnectionReset);
-        let again = conn.recv().await.expect_err("it stays so");
+        let again = conn.recv().await.expect_err("each later call fails too");
         assert!(matches!(again, Error::Poisoned(Fault::Io(ErrorKind::ConnectionReset))), "{again:?}");
     });
 }
 
 #[test]
-fn an_error_of_writing_that_recv_meets_is_told_by_flush() {
+fn a_write_error_found_by_recv_is_reported_by_flush() {
     let mut steps = Steps::reading([Read::Wait, Read::Bytes(frame(b'E', FATAL))]);
     steps.writes = [Write::Wait, Write::Take(3), Write::Fail(ErrorKind::BrokenPipe)].into();
     let mut conn = Connection::new(steps, Limits { read_ahead: 0, ..Limits::BACKEND });
     block_on(async {
         assert!(matches!(conn.query("select 1").flush().await, Err(Error::InboxFull)));
-        assert_eq!(conn.recv().await.expect("the last words").body, FATAL);
+        assert_eq!(conn.recv().await.expect("the last message").body, FATAL);
         assert_eq!(conn.transport().wrote, b"Q\0\0");
         assert_eq!(io_kind(conn.flush().await), ErrorKind::BrokenPipe);
         assert!(matches!(conn.flush().await, Err(Error::Poisoned(Fault::Io(ErrorKind::BrokenPipe)))));
@@ -697,7 +700,7 @@ fn an_error_of_writing_that_recv_meets_is_told_by_flush() {
 }
 
 #[test]
-fn a_stream_may_end_or_fail_behind_every_byte() {
+fn a_stream_may_end_or_fail_after_every_byte() {
     let frames = [frame(b'1', b""), frame(b'D', b"\0\x01\0\0\0\x01x"), frame(b'Z', b"I")];
     let says = frames.concat();
     let ends = [5, 17, 23];
@@ -713,9 +716,9 @@ fn a_stream_may_end_or_fail_behind_every_byte() {
             let mut conn = Connection::new(steps, Limits::BACKEND);
             block_on(async {
                 for _ in ends.iter().filter(|end| **end <= cut) {
-                    conn.recv().await.expect("it came whole");
+                    conn.recv().await.expect("a whole frame");
                 }
-                let error = conn.recv().await.expect_err("nothing more comes");
+                let error = conn.recv().await.expect_err("the stream has ended");
                 assert!(error.is_fatal());
                 match error {
                     Error::Io(error) => assert!(fails && error.kind() == ErrorKind::ConnectionReset),
@@ -743,18 +746,18 @@ fn the_end_inside_a_frame_that_is_skipped_is_in_the_middle_of_a_message() {
 }
 
 #[test]
-fn the_end_behind_whole_messages_is_not_in_the_middle_of_one() {
+fn the_end_after_whole_messages_is_not_in_the_middle_of_a_message() {
     let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
     block_on(async {
-        conn.fill().await.expect("something comes");
+        conn.fill().await.expect("bytes arrive");
         assert!(matches!(conn.fill().await, Err(Error::Closed { mid_message: false })));
-        assert_eq!(conn.recv().await.expect("it is still there").body, b"I");
+        assert_eq!(conn.recv().await.expect("the message is buffered").body, b"I");
         assert!(matches!(conn.recv().await, Err(Error::Poisoned(Fault::Closed))));
     });
 }
 
 #[test]
-fn writing_may_fail_behind_every_byte() {
+fn writing_may_fail_after_every_byte() {
     let says = frame(b'Q', b"select 1\0");
     for cut in 0..says.len() {
         let mut steps = Steps::writing((0..cut).map(|_| Write::Take(1)));
@@ -765,19 +768,36 @@ fn writing_may_fail_behind_every_byte() {
         assert!(matches!(block_on(conn.sync().flush()), Err(Error::Poisoned(Fault::Io(_)))));
         assert_eq!(conn.transport().wrote, says[..cut], "nothing goes out behind the failure");
     }
-    // A failure of the stream's own flush, and a stream that takes nothing.
+    // A stream whose own flush fails, and a stream that accepts nothing.
     let mut steps = Steps::writing([]);
     steps.flushes = [Write::Fail(ErrorKind::ConnectionReset)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::ConnectionReset);
     let mut conn = Connection::new(Steps::writing([Write::Take(0)]), Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::WriteZero);
-    // And one that does not close.
+    // A stream whose close fails.
     let mut steps = Steps::writing([]);
-    steps.closes = [Write::Fail(ErrorKind::NotConnected)].into();
+    steps.closes = [Write::Fail(ErrorKind::TimedOut)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
-    assert_eq!(io_kind(block_on(conn.close())), ErrorKind::NotConnected);
-    assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::NotConnected)));
+    assert_eq!(io_kind(block_on(conn.close())), ErrorKind::TimedOut);
+    assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::TimedOut)));
+}
+
+#[test]
+fn a_peer_that_closes_first_is_no_error_of_closing() {
+    for kind in [ErrorKind::NotConnected, ErrorKind::BrokenPipe, ErrorKind::ConnectionReset] {
+        let mut steps = Steps::writing([]);
+        steps.closes = [Write::Fail(kind)].into();
+        let mut conn = Connection::new(steps, Limits::BACKEND);
+        block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
+        assert_eq!(conn.write_fault(), None);
+        // What could not be sent is an error all the same.
+        let mut steps = Steps::writing([Write::Fail(kind)]);
+        steps.closes = [Write::Fail(kind)].into();
+        let mut conn = Connection::new(steps, Limits::BACKEND);
+        assert_eq!(io_kind(block_on(conn.terminate().close())), kind);
+    }
 }
 
 #[test]
@@ -793,9 +813,9 @@ fn an_interruption_is_no_error() {
     steps.closes = [Write::Fail(ErrorKind::Interrupted)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     block_on(async {
-        conn.sync().flush().await.expect("it is taken");
-        assert_eq!(conn.recv().await.expect("it comes").body, b"I");
-        conn.close().await.expect("it is closed");
+        conn.sync().flush().await.expect("the stream accepts everything");
+        assert_eq!(conn.recv().await.expect("a message arrives").body, b"I");
+        conn.close().await.expect("the stream closes");
     });
     assert!(conn.transport().closed);
     assert_eq!(conn.transport().flushed, 5);
@@ -810,7 +830,7 @@ fn raw_frames_are_forwarded_byte_for_byte() {
         while let Ok(frame) = from.recv().await {
             to.put(&frame);
         }
-        to.flush().await.expect("everything is taken");
+        to.flush().await.expect("the stream accepts everything");
     });
     assert!(to.transport().wrote == says);
 }
@@ -821,15 +841,15 @@ fn other_limits_hold_from_the_next_header_on() {
     let tight = Limits { control: 100, ..Limits::BACKEND };
     let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
     block_on(async {
-        assert_eq!(conn.recv().await.expect("it is short enough").body.len(), 200);
+        assert_eq!(conn.recv().await.expect("within the new limit").body.len(), 200);
         conn.set_limits(tight);
         assert!(conn.recv().await.is_err_and(|error| error.is_fatal()));
     });
 }
 
-// ---- What the compiler promises -------------------------------------------------------------------------------------
+// ---- Checked by the compiler -------------------------------------------------------------------------------------
 
-/// Never called: that it compiles is the test.
+/// Never called: the test is that this compiles.
 #[allow(dead_code)]
 fn futures_can_go_from_thread_to_thread<T: Source + Sink + Send>(
     conn: &mut Connection<T>,
@@ -858,7 +878,7 @@ fn connections_and_errors_are_send_and_sync() {
 }
 
 #[test]
-fn a_stream_that_says_it_took_more_than_it_was_given_is_not_believed() {
+fn a_stream_that_reports_more_bytes_than_it_was_given_causes_no_panic() {
     struct Boasting;
     impl Source for Boasting {
         fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -877,7 +897,7 @@ fn a_stream_that_says_it_took_more_than_it_was_given_is_not_believed() {
         }
     }
     let mut conn = Connection::new(Boasting, Limits::BACKEND);
-    block_on(conn.query("select 1").flush()).expect("it says that it took it");
+    block_on(conn.query("select 1").flush()).expect("the stream reports success");
     assert_eq!(conn.outbox().pending(), b"");
     assert!(block_on(conn.recv()).is_err(), "a length of 0 is no length");
 }

@@ -1,4 +1,4 @@
-//! Every message goes out and comes back the same, and whatever comes goes out again the same.
+//! Every message decodes from its own encoding, and every decoded message encodes to the bytes it was decoded from.
 
 use bytes::{BufMut, BytesMut};
 use pg_wire::backend::*;
@@ -19,8 +19,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// What a string of the protocol may be made of: not only UTF-8. Sometimes too long for the stack buffer that short
-/// messages are put together in.
+/// Bytes of a string of the protocol: any but NUL, and sometimes too long for the stack buffer of short messages.
 fn text() -> impl Strategy<Value = Bytes> {
     prop_oneof![9 => vec(1u8..=255, 0..24), 1 => vec(1u8..=255, 200..600)]
 }
@@ -53,7 +52,7 @@ fn fields_of(fields: &[(u8, Bytes)]) -> Vec<ErrorField<'_>> {
     fields.iter().map(|(code, value)| ErrorField { code: *code, value: value[..].into() }).collect()
 }
 
-/// The bytes of a message, by every way there is to have them.
+/// The bytes of a message, encoded in every way and compared.
 #[track_caller]
 fn encoded(message: &impl Message) -> Bytes {
     let mut whole = Vec::new();
@@ -73,7 +72,7 @@ fn encoded(message: &impl Message) -> Bytes {
     );
 
     let mut behind = b"before".to_vec();
-    // Spelled out, because `BufMut` has a `put` too.
+    // By the name of the trait, because `BufMut` has a `put` too.
     let chained = PutMessage::put_message(&mut behind, message).expect("valid");
     PutMessage::put_message(chained, message).expect("valid");
     assert_eq!(behind, [b"before", &whole[..], &whole[..]].concat());
@@ -85,7 +84,7 @@ fn encoded(message: &impl Message) -> Bytes {
     let mut room = vec![0xaa; whole.len() + 3];
     let mut rest = &mut room[..];
     message.encode(&mut rest).expect("it fits");
-    assert_eq!(rest, [0xaa; 3], "what is left is what comes after");
+    assert_eq!(rest, [0xaa; 3], "the rest of the room is unchanged");
     assert_eq!(room[..whole.len()], whole);
 
     let mut short = vec![0xaa; whole.len() - 1];
@@ -94,7 +93,7 @@ fn encoded(message: &impl Message) -> Bytes {
     assert_eq!(refused.kind, EncodeErrorKind::NoRoom { needed: whole.len(), left: whole.len() - 1 });
     assert!(short.iter().all(|byte| *byte == 0xaa));
 
-    // A buffer in two pieces, with the seam inside the message.
+    // A buffer in two pieces, with the boundary inside the message.
     let (mut front, mut back) = (vec![0; whole.len() / 2], vec![0; whole.len() - whole.len() / 2]);
     message.encode(&mut (&mut front[..]).chain_mut(&mut back[..])).expect("it fits");
     assert_eq!([front, back].concat(), whole);
@@ -107,7 +106,7 @@ fn encoded(message: &impl Message) -> Bytes {
     whole
 }
 
-/// Prints it in every way, which may not fail, and checks the length that the trace tells.
+/// Prints a message in every way, which must not fail, and checks the length in the trace.
 #[track_caller]
 fn printed(message: &(impl Message + Debug), whole: &[u8]) -> String {
     let mut all = format!("{message:?} {message:#?}");
@@ -124,17 +123,17 @@ fn frame(whole: &[u8]) -> Frame<'_> {
     Frame { code: MessageCode(whole[0]), body: &whole[5..] }
 }
 
-/// A message with a code: out, back as its type, back as one of its direction, and through a frame.
+/// A message with a code: encoded, decoded as its type and by its direction, and forwarded as a frame.
 macro_rules! same {
     ($direction:ident, $type:ident, $message:expr) => {{
         let message = $message;
         let whole = encoded(&message);
         assert_eq!($type::decode(&whole[5..]), Ok(message));
         assert_eq!(frame(&whole).decode::<$type<'_>>(), Ok(message));
-        let any = frame(&whole).$direction().expect("it is one of its direction");
+        let any = frame(&whole).$direction().expect("a message of its direction");
         assert_eq!(encoded(&any), whole);
-        assert_eq!(encoded(&frame(&whole)), whole, "forwarded without a look");
-        assert_eq!(encoded(&frame(&whole).to_owned().frame()), whole, "kept, then forwarded");
+        assert_eq!(encoded(&frame(&whole)), whole, "forwarded without decoding");
+        assert_eq!(encoded(&frame(&whole).to_owned().frame()), whole, "owned, then forwarded");
         printed(&message, &whole);
         printed(&any, &whole);
         printed(&frame(&whole), &whole);
@@ -151,7 +150,7 @@ macro_rules! same_packet {
         let message = $message;
         let whole = encoded(&message);
         assert_eq!($type::decode(&whole[4..]), Ok(message));
-        let any = Initial::decode(&whole[4..]).expect("it is one of them");
+        let any = Initial::decode(&whole[4..]).expect("a packet");
         assert_eq!(encoded(&any), whole);
         printed(&message, &whole);
         printed(&any, &whole);
@@ -159,7 +158,7 @@ macro_rules! same_packet {
     }};
 }
 
-/// Messages that are a code and nothing else.
+/// Messages without fields.
 macro_rules! same_plain {
     ($direction:ident, $($message:ident)*) => {
         $({
@@ -167,7 +166,7 @@ macro_rules! same_plain {
             let whole = encoded(&message);
             assert_eq!(whole.len(), 5);
             assert_eq!($message::decode(b""), Ok(message));
-            let any = frame(&whole).$direction().expect("it is one of its direction");
+            let any = frame(&whole).$direction().expect("a message of its direction");
             assert_eq!(encoded(&any), whole);
             printed(&any, &whole);
         })*
@@ -227,12 +226,12 @@ proptest! {
             prop_assert_eq!(row.values.get(index), Ok(Some(value.as_deref())));
         }
         prop_assert_eq!(row.values.get(values.len()), Ok(None));
-        // One byte more or less is an error, whatever the row.
+        // One byte more or less is an error in every row.
         let more = [&whole[5..], &[0]].concat();
-        let error = DataRow::decode(&more).expect("not walked yet").values.validate().expect_err("a byte is left");
+        let error = DataRow::decode(&more).expect("decoding does not read the columns").values.validate().expect_err("a byte is left");
         prop_assert_eq!((error.kind, error.offset), (DecodeErrorKind::Trailing, whole.len() - 5));
         if !values.is_empty() {
-            let less = DataRow::decode(&whole[5..whole.len() - 1]).expect("not walked yet");
+            let less = DataRow::decode(&whole[5..whole.len() - 1]).expect("decoding does not read the columns");
             prop_assert_eq!(less.values.validate().expect_err("a byte is missing").kind, DecodeErrorKind::Short);
         }
         let one = values.first().cloned().flatten();
@@ -273,7 +272,7 @@ proptest! {
 
         let back = ErrorResponse::decode(&whole[5..]).expect("well-formed");
         prop_assert!(back.fields.iter().eq(given.iter().copied()));
-        // Kept as an error of its own, it is still all there.
+        // An owned copy has all fields too.
         let kept = back.to_owned();
         prop_assert_eq!(encoded(&ErrorResponse { fields: kept.fields() }), &whole[..]);
         let _ = format!("{back} {kept} {kept:?} {:?} {:?}", kept.sqlstate(), kept.fields().position());
@@ -328,7 +327,7 @@ proptest! {
         }
         let password = PasswordMessage { password: SecretText(mechanism[..].into()) };
         let whole = same!(frontend, PasswordMessage, password);
-        let any = AuthenticationResponse::decode(&whole[5..]).expect("anything is one");
+        let any = AuthenticationResponse::decode(&whole[5..]).expect("any body is valid");
         prop_assert_eq!(any.decode_as(), Ok(password));
     }
 
@@ -339,7 +338,7 @@ proptest! {
         pid in any::<i32>(),
         key in vec(any::<u8>(), 4..=256),
     ) {
-        // Only 1234.5678 and its two neighbours are something else.
+        // Only 1234.5678 and the two numbers after it are not versions.
         let version = ProtocolVersion(version);
         prop_assume!(version.major() != 1234);
         let parameters: Vec<_> =
@@ -351,7 +350,7 @@ proptest! {
     }
 
     #[test]
-    fn a_code_nobody_knows_survives(code in any::<u8>(), body in bytes()) {
+    fn an_unknown_code_is_preserved(code in any::<u8>(), body in bytes()) {
         let given = Frame { code: MessageCode(code), body: &body };
         let whole = encoded(&given);
         prop_assert_eq!(frame(&whole), given);
@@ -372,13 +371,13 @@ proptest! {
     }
 }
 
-/// Bodies such as hostile peers make: mostly lengths and counts that lie a little.
+/// Bodies of a hostile peer: mostly lengths and counts that are slightly false.
 fn hostile() -> impl Strategy<Value = Bytes> {
     let byte = prop_oneof![4 => Just(0u8), 2 => 1u8..5, 1 => Just(0xff), 1 => Just(0x7f), 1 => any::<u8>(), 1 => 32u8..127];
     prop_oneof![vec(byte, 0..40), vec(any::<u8>(), 0..12), damaged()]
 }
 
-/// Bodies that were well-formed until a piece was cut out, a byte changed, or something put in.
+/// Well-formed bodies, damaged: a piece cut out, a byte changed, or bytes inserted.
 fn damaged() -> impl Strategy<Value = Bytes> {
     let whole = prop_oneof![
         (text(), text(), values(), formats(), formats()).prop_map(
@@ -423,11 +422,11 @@ fn damaged() -> impl Strategy<Value = Bytes> {
     })
 }
 
-/// What has been decoded prints without a panic and goes out as it came.
+/// Checks that a decoded message prints without a panic, and encodes to the bytes it was decoded from.
 #[track_caller]
-fn out_as_it_came(message: &(impl Message + Debug), body: &[u8]) {
+fn encodes_to_its_body(message: &(impl Message + Debug), body: &[u8]) {
     let mut whole = Vec::new();
-    message.encode(&mut whole).expect("what has come can be sent");
+    message.encode(&mut whole).expect("a decoded message can be encoded");
     let head = if message.code().is_some() { 5 } else { 4 };
     assert_eq!(whole[head..].escape_ascii().to_string(), body.escape_ascii().to_string(), "{message:?}");
     printed(message, &whole);
@@ -441,19 +440,19 @@ proptest! {
         for code in 0..=255 {
             let frame = Frame { code: MessageCode(code), body: &body };
             if let Ok(message) = frame.backend() {
-                out_as_it_came(&message, &body);
+                encodes_to_its_body(&message, &body);
             }
             if let Ok(message) = frame.frontend() {
-                out_as_it_came(&message, &body);
+                encodes_to_its_body(&message, &body);
             }
         }
         if let Ok(message) = SaslInitialResponse::decode(&body) {
-            out_as_it_came(&message, &body);
+            encodes_to_its_body(&message, &body);
         }
         if let Ok(message) = PasswordMessage::decode(&body) {
-            out_as_it_came(&message, &body);
+            encodes_to_its_body(&message, &body);
         }
-        // A row is not looked into, so all that can be wrong with it here is that there is no count.
+        // Decoding a row does not read its columns, so the only error is a missing count.
         prop_assert_eq!(DataRow::decode(&body).is_ok(), body.len() >= 2);
         if let Ok(row) = DataRow::decode(&body) {
             let mut values = row.values.iter();
@@ -472,7 +471,7 @@ proptest! {
         let body = [&code.to_be_bytes()[..], &rest].concat();
         for body in [&body[..], &rest] {
             if let Ok(packet) = Initial::decode(body) {
-                out_as_it_came(&packet, body);
+                encodes_to_its_body(&packet, body);
             }
         }
     }
@@ -535,7 +534,7 @@ proptest! {
 }
 
 #[test]
-fn the_counts_go_up_to_the_last_one_they_can_tell() {
+fn counts_up_to_the_largest_are_accepted() {
     let values = vec![Some(&b""[..]); 65_536];
     let formats = vec![FormatCode::Other(7); 65_536];
     let types = vec![0; 65_536];
@@ -554,7 +553,7 @@ fn the_counts_go_up_to_the_last_one_they_can_tell() {
             inbox.extend(&whole);
             let mut again = Vec::new();
             while let Some(frame) = inbox.next().expect("within the limits") {
-                frame.backend().expect("well-formed").encode(&mut again).expect("as it came");
+                frame.backend().expect("well-formed").encode(&mut again).expect("valid");
             }
             assert_eq!(again, whole);
         } else {

@@ -1,4 +1,4 @@
-//! Whole conversations, written down as their traces: a client against the transcript of its server, and a server against that of its
+//! Whole conversations as transcripts: a client against the transcript of its server, and a server against the transcript of its
 //! client.
 
 use std::thread;
@@ -11,7 +11,7 @@ use pg_wire::{
     TransactionStatus,
 };
 
-/// Holds a conversation with a peer that goes by the transcript. What the transcript finds wrong is told first.
+/// Runs a client or server against a peer that follows the transcript. An error of the transcript is reported first.
 #[track_caller]
 fn converse(
     transcript: &str,
@@ -32,7 +32,7 @@ fn converse(
     held.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// The traces of the messages up to the next ReadyForQuery, that one included.
+/// The traces of the messages up to and including the next ReadyForQuery.
 async fn until_ready(conn: &mut Connection<End>) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     loop {
@@ -194,7 +194,7 @@ fn a_copy_in_and_a_copy_out() {
 }
 
 #[test]
-fn what_comes_unasked_may_come_between_two_rows() {
+fn asynchronous_messages_may_arrive_between_two_rows() {
     let transcript = r#"
         F Query "select g from generate_series(1, 2) g"
         B RowDescription 1 "g" 0 0 23 4 -1 0
@@ -227,7 +227,7 @@ fn what_comes_unasked_may_come_between_two_rows() {
 }
 
 #[test]
-fn the_last_word_of_a_server_that_goes_is_received() {
+fn the_last_message_of_a_server_that_closes_is_received() {
     let transcript = r#"
         F Query "select pg_sleep(3600)"
         B ErrorResponse S "FATAL" V "FATAL" C "57P01" M "terminating connection due to administrator command" \x00
@@ -237,7 +237,7 @@ fn the_last_word_of_a_server_that_goes_is_received() {
         conn.query("select pg_sleep(3600)").flush().await?;
         let Backend::ErrorResponse(error) = conn.recv().await?.backend()? else { panic!("an error is due") };
         assert_eq!(error.fields.severity(), Some("FATAL".into()));
-        let end = conn.recv().await.expect_err("the server has gone");
+        let end = conn.recv().await.expect_err("the server has closed");
         assert!(matches!(end, Error::Closed { mid_message: false }), "{end}");
         assert!(end.is_fatal());
         Ok(())
@@ -245,7 +245,7 @@ fn the_last_word_of_a_server_that_goes_is_received() {
 }
 
 #[test]
-fn a_server_that_goes_in_the_middle_of_a_message() {
+fn a_server_that_closes_in_the_middle_of_a_message() {
     let transcript = r#"
         F Query "select 1"
         B raw 'D\x00\x00\x00\x0b\x00\x01'
@@ -253,14 +253,14 @@ fn a_server_that_goes_in_the_middle_of_a_message() {
     "#;
     converse(transcript, Direction::Backend, async |conn| {
         conn.query("select 1").flush().await?;
-        let end = conn.recv().await.expect_err("the row never comes whole");
+        let end = conn.recv().await.expect_err("the row is never complete");
         assert!(matches!(end, Error::Closed { mid_message: true }), "{end}");
         Ok(())
     });
 }
 
 #[test]
-fn a_server_is_held_to_the_transcript_of_its_client() {
+fn a_server_is_tested_with_the_transcript_of_its_client() {
     let transcript = r#"
         F Query "listen jobs"
         B CommandComplete "LISTEN"

@@ -5,28 +5,26 @@
 use std::error::Error;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use pg_auth::accept::{fatal, welcome};
 use pg_auth::connect::Accepted;
 use pg_auth::scram::{DEFAULT_ITERATIONS, Nonce, Verifier};
 use pg_auth::{Credentials, Password, Startup, Stored, md5};
-use pg_stream_tokio::{CancelKey, Connection, TokioIo, accept};
+use pg_stream_tokio::rustls::RustlsAcceptor;
+use pg_stream_tokio::{Acceptor, CancelKey, Connection};
 use pg_wire::backend::{
     CommandComplete, DataRow, EmptyQueryResponse, ErrorField, ErrorResponse, FieldDescription,
     NoticeResponse, ReadyForQuery, RowDescription,
 };
 use pg_wire::frontend::{Frontend, ProtocolVersion};
-use pg_wire::{Limits, List, PutMessage, SqlState, TransactionStatus, Values, oid};
+use pg_wire::{List, PutMessage, SqlState, TransactionStatus, Transport, Values, oid};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-
-/// How long a client may take to log in, as PostgreSQL's `authentication_timeout`.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The rows.
 const PLANETS: [(&str, Option<&str>); 3] = [("Earth", Some("1")), ("Mars", Some("2")), ("Planet Nine", None)];
@@ -47,6 +45,12 @@ struct Arguments {
     /// The user's password
     #[arg(long, default_value = "secret")]
     password: String,
+    /// Offer TLS with this certificate, and those between it and its authority, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM; nobody else may be able to read the file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -63,6 +67,7 @@ enum Method {
 
 /// State that all sessions share.
 struct Mock {
+    tls: Option<RustlsAcceptor>,
     method: Method,
     user: String,
     password: Password,
@@ -82,10 +87,15 @@ struct Running {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments { listen, auth, user, password } = Arguments::parse();
+    let Arguments { listen, auth, user, password, tls_cert, tls_key } = Arguments::parse();
     let listener = TcpListener::bind(listen).await?;
     let password = Password::from(password.as_str());
+    let tls = match tls_cert.zip(tls_key) {
+        None => None,
+        Some((cert, key)) => Some(RustlsAcceptor::from_pem_files(cert, key, None)?),
+    };
     let mock = Arc::new(Mock {
+        tls,
         method: auth,
         user,
         verifier: Verifier::random(&password, DEFAULT_ITERATIONS)?,
@@ -117,8 +127,25 @@ impl Mock {
             let credentials = self.credentials(&startup);
             async { credentials }
         };
-        let accepted = tokio::time::timeout(PATIENCE, accept(stream, Limits::FRONTEND, lookup)).await;
-        let (mut conn, accepted) = accepted.map_err(|_| "it took too long to log in")??;
+        match &self.tls {
+            None => {
+                let (conn, accepted) = Acceptor::new().accept(stream, lookup).await?;
+                self.session(conn, accepted).await
+            }
+            Some(tls) => {
+                let upgrade = async |stream| tls.accept(stream).await;
+                let (conn, accepted) = Acceptor::new().accept_with_tls(stream, upgrade, lookup).await?;
+                self.session(conn, accepted).await
+            }
+        }
+    }
+
+    /// Does what an accepted client wants.
+    async fn session<T: Transport>(
+        &self,
+        mut conn: Connection<T>,
+        accepted: Accepted,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let login = match accepted {
             Accepted::Login(login) => login,
             Accepted::Cancel(key) => {
@@ -195,10 +222,7 @@ impl Drop for Registered<'_> {
 }
 
 /// Answers an authenticated client until it leaves.
-async fn converse(
-    conn: &mut Connection<TokioIo<TcpStream>>,
-    cancelled: &Notify,
-) -> Result<(), pg_wire::Error> {
+async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
     // After an error in the extended protocol nothing is answered up to the next Sync.
     let mut skipping = false;
     loop {
@@ -248,7 +272,7 @@ async fn converse(
 
 /// Answers the statements of a query. A semicolon ends a statement, in a string or a comment, too.
 async fn answer(
-    conn: &mut Connection<TokioIo<TcpStream>>,
+    conn: &mut Connection<impl Transport>,
     sql: &str,
     cancelled: &Notify,
 ) -> Result<(), pg_wire::Error> {
@@ -275,7 +299,7 @@ async fn answer(
 }
 
 /// Sends the rows.
-fn select(conn: &mut Connection<TokioIo<TcpStream>>) {
+fn select(conn: &mut Connection<impl Transport>) {
     let column = |name: &'static str, type_oid, type_len| FieldDescription {
         name: name.into(),
         type_oid,
@@ -293,7 +317,7 @@ fn select(conn: &mut Connection<TokioIo<TcpStream>>) {
 }
 
 /// Sends a notice, then waits until the statement is cancelled.
-async fn sleep(conn: &mut Connection<TokioIo<TcpStream>>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
+async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
     // From here on a cancel request reaches this statement.
     let mut cancelled = pin!(cancelled.notified());
     let fields =
@@ -309,11 +333,11 @@ async fn sleep(conn: &mut Connection<TokioIo<TcpStream>>, cancelled: &Notify) ->
     Ok(())
 }
 
-fn ready(conn: &mut Connection<TokioIo<TcpStream>>) {
+fn ready(conn: &mut Connection<impl Transport>) {
     conn.put_message(&ReadyForQuery { status: TransactionStatus::Idle });
 }
 
-fn refuse(conn: &mut Connection<TokioIo<TcpStream>>, state: SqlState, message: &str) {
+fn refuse(conn: &mut Connection<impl Transport>, state: SqlState, message: &str) {
     conn.put_message(&ErrorResponse { fields: (&fields("ERROR", &state, message)).into() });
 }
 

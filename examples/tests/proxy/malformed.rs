@@ -137,8 +137,5 @@ fn a_header_that_cannot_be_right_ends_the_connection_after_what_came_before() {
     assert_eq!(bad.outcome(), ("CZ".into(), None));
     good.is_served();
     let stopped = proxy.stop();
-    assert_eq!(
-        stopped.said,
-        ["connection 2: from the client: message 'Q' announces an impossible length of 3"]
-    );
+    assert_eq!(stopped.said, ["connection 2: from the client: message 'Q' has the invalid length 3"]);
 }

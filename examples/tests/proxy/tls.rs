@@ -66,9 +66,8 @@ fn tls_towards_the_server_is_verified_and_the_clients_need_none() {
     for server in Server::both() {
         let root = variable("PG_TLS_ROOT");
         let upstream = ["--upstream-tls", "verify-full", "--upstream-ca", &root].map(String::from);
-        let clear =
-            [["--check", "--trace", "TRACE", "--tls", "refuse"].map(String::from).as_slice(), &upstream];
-        let proxy = start(&server, &clear.concat());
+        let clear = ["--check", "--trace", "TRACE", "--tls", "refuse"].map(String::from);
+        let proxy = start(&server, &[clear.as_slice(), &upstream].concat());
         // SCRAM-SHA-256-PLUS is not offered to a client without TLS.
         answered(psql(15, &proxy, "sslmode=prefer"));
         let trace = stopped(proxy);

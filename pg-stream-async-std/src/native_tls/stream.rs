@@ -99,22 +99,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
         if !self.ended {
-            match ready!(Pin::new(&mut self.tls).poll_close(cx)) {
-                Err(error) if !is_gone(&error) => return Poll::Ready(Err(error)),
-                _ => self.ended = true,
-            }
+            ready!(Pin::new(&mut self.tls).poll_close(cx))?;
+            self.ended = true;
         }
-        match ready!(Pin::new(self.tls.get_mut()).poll_close(cx)) {
-            Err(error) if !is_gone(&error) => Poll::Ready(Err(error)),
-            _ => Poll::Ready(Ok(())),
-        }
+        Pin::new(self.tls.get_mut()).poll_close(cx)
     }
-}
-
-/// Whether the peer has closed already, so that there is nobody left to be told of the end.
-fn is_gone(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
 /// The halves share the stream: TLS has one state for both directions.

@@ -3,8 +3,9 @@
 use pg_auth::link::{TlsInfo, TlsVersion};
 use tokio_rustls::rustls::CommonState;
 
-/// What rustls reports about a channel.
-pub(super) fn info(state: &CommonState) -> TlsInfo {
+/// The report of rustls about a channel, as [`Upgraded::info`](pg_auth::tls::Upgraded::info) takes it: for those who drive rustls
+/// themselves, with [`Rustls::client_config`](super::Rustls::client_config).
+pub fn info(state: &CommonState) -> TlsInfo {
     let mut info = TlsInfo::default();
     info.certificate = state.peer_certificates().and_then(<[_]>::first).map(|first| first.to_vec());
     info.alpn = state.alpn_protocol().map(<[u8]>::to_vec);

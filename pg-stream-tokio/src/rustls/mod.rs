@@ -24,12 +24,12 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, crypto};
 
 pub use acceptor::RustlsAcceptor;
+pub use info::info;
 pub use tokio_rustls;
 
 use crate::TokioIo;
 use client::{Verification, server_name};
 use explain::explained;
-use info::info;
 
 /// Configurations that a [`Rustls`] keeps. A program connects with one or two.
 const KEPT: usize = 16;

@@ -1,22 +1,21 @@
-//! What can be wrong with bytes, in and out.
+//! Errors of decoding, encoding and framing.
 
 use core::fmt;
 
-/// A body that is not what its code promises.
+/// A malformed body: its bytes are not the fields that its code requires.
 ///
-/// Recoverable: the frame it came in has been consumed whole, so the stream is still in step and the next
-/// message can be read.
+/// Recoverable: the whole frame has been consumed, so the stream is in step and the next message can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     /// The message, by its name in the manual.
     pub message: &'static str,
-    /// Where in the body it went wrong, in bytes from the first one after the length.
+    /// Offset of the error in the body, in bytes after the length field.
     pub offset: usize,
-    /// What is wrong there.
+    /// The error at that offset.
     pub kind: DecodeErrorKind,
 }
 
-/// What is wrong with a body.
+/// The kind of a [`DecodeError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
@@ -30,7 +29,7 @@ pub enum DecodeErrorKind {
     NegativeLength,
     /// A count or length that contradicts another field.
     Inconsistent,
-    /// The frame's code is not the one of this message.
+    /// The frame has the code of another message.
     WrongCode,
 }
 
@@ -42,7 +41,7 @@ impl fmt::Display for DecodeError {
             DecodeErrorKind::Unterminated => "a string has no terminating NUL",
             DecodeErrorKind::NegativeLength => "a length is negative",
             DecodeErrorKind::Inconsistent => "a count or length contradicts another field",
-            DecodeErrorKind::WrongCode => "the frame carries another message",
+            DecodeErrorKind::WrongCode => "the frame has the code of another message",
         };
         write!(f, "malformed {}: {what} (at byte {})", self.message, self.offset)
     }
@@ -50,28 +49,28 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// A message that cannot be put on the wire; nothing of it was written.
+/// A message that cannot be sent. Nothing of the message has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeError {
     /// The message, by its name in the manual.
     pub message: &'static str,
-    /// Why it was refused.
+    /// The reason.
     pub kind: EncodeErrorKind,
 }
 
-/// Why a message cannot be put on the wire.
+/// The kind of an [`EncodeError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeErrorKind {
-    /// A string with a NUL inside; the protocol ends strings with one.
+    /// A string with a NUL inside. The protocol ends strings with a NUL.
     Nul,
     /// More items than the count field can hold.
     TooMany {
-        /// What is counted.
+        /// The counted things.
         what: &'static str,
-        /// How many were given.
+        /// Number of items.
         given: usize,
-        /// How many there may be.
+        /// Largest number allowed.
         most: usize,
     },
     /// A value longer than a length field can hold: 2,147,483,647 bytes.
@@ -84,19 +83,19 @@ pub enum EncodeErrorKind {
         /// Its length in bytes.
         length: usize,
     },
-    /// A number that the field reads as something else (a row limit over 2,147,483,647 would mean "all").
+    /// A number that the field cannot hold (a row limit over 2,147,483,647 would be read as negative and mean "all rows").
     OutOfRange,
-    /// A field that must not be empty is: it would end the list it stands in.
+    /// An empty item in a list: it would end the list.
     Empty,
-    /// The buffer has a fixed end, and the message does not fit before it.
+    /// The buffer has a fixed end and too little room for the message.
     NoRoom {
         /// Bytes the message needs.
         needed: usize,
-        /// Bytes that are left.
+        /// Bytes left in the buffer.
         left: usize,
     },
-    /// A [`Bindable`](crate::Bindable) gave one value when it was measured and another when it was written, or
-    /// [`Params`](crate::Params) showed more or fewer than they said.
+    /// A [`Bindable`](crate::Bindable) returned one value when it was measured and another when it was written, or
+    /// [`Params`](crate::Params) visited another number of values than they counted.
     Unstable,
 }
 
@@ -106,18 +105,18 @@ impl fmt::Display for EncodeError {
         match self.kind {
             EncodeErrorKind::Nul => f.write_str("a string contains a NUL byte"),
             EncodeErrorKind::TooMany { what, given, most } => {
-                write!(f, "{given} {what}, where {most} is the most")
+                write!(f, "{given} {what}, and at most {most} are allowed")
             }
             EncodeErrorKind::ValueTooLong { length } => {
-                write!(f, "a value of {length} bytes, where 2147483647 is the most")
+                write!(f, "a value of {length} bytes, and at most 2147483647 are allowed")
             }
             EncodeErrorKind::MessageTooLong { length } => {
-                write!(f, "a message of {length} bytes, where 2147483647 is the most")
+                write!(f, "a message of {length} bytes, and at most 2147483647 are allowed")
             }
-            EncodeErrorKind::OutOfRange => f.write_str("a number is out of its field's range"),
+            EncodeErrorKind::OutOfRange => f.write_str("a number is out of the range of its field"),
             EncodeErrorKind::Empty => f.write_str("a name in a list is empty"),
             EncodeErrorKind::NoRoom { needed, left } => {
-                write!(f, "it takes {needed} bytes and the buffer has {left} left")
+                write!(f, "the message has {needed} bytes and the buffer has room for {left}")
             }
             EncodeErrorKind::Unstable => f.write_str("a parameter changed while it was being written"),
         }
@@ -126,40 +125,40 @@ impl fmt::Display for EncodeError {
 
 impl core::error::Error for EncodeError {}
 
-/// A frame header that cannot be believed or is over a limit.
+/// An invalid frame header, or a body over its limit.
 ///
-/// [`TooLong`](FrameErrorKind::TooLong) of a bulk message is recoverable: the frame is skipped as it arrives. Everything else
-/// means that the two sides no longer agree where messages begin, and poisons the connection.
+/// [`TooLong`](FrameErrorKind::TooLong) of a bulk message is recoverable: the frame is skipped as it arrives. After any other error
+/// the position of the next message is unknown, and the connection is poisoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameError {
-    /// The code in the header; 0 for a packet without one.
+    /// The code in the header; 0 for a packet without a code.
     pub code: crate::MessageCode,
-    /// What is wrong.
+    /// The error.
     pub kind: FrameErrorKind,
 }
 
-/// What is wrong with a frame header.
+/// The kind of a [`FrameError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameErrorKind {
-    /// A length below 4: it does not even cover itself.
+    /// A length below 4. The length counts its own four bytes.
     BadLength {
-        /// The length field as it came.
+        /// The length field.
         length: i32,
     },
-    /// Over the limit for messages of this code.
+    /// A body over the limit for messages with this code.
     TooLong {
         /// Length of the body in bytes.
         length: usize,
-        /// The limit it is over, in bytes.
+        /// The limit in bytes.
         limit: usize,
-        /// Whether the frame is being skipped, so that reading can go on after it.
+        /// Whether the frame is being skipped, so that reading can continue after it.
         skipped: bool,
     },
 }
 
 impl FrameError {
-    /// Whether the stream can no longer be read after this error.
+    /// Whether nothing can be read from the stream after this error.
     pub fn is_fatal(&self) -> bool {
         !matches!(self.kind, FrameErrorKind::TooLong { skipped: true, .. })
     }
@@ -169,7 +168,7 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
             FrameErrorKind::BadLength { length } => {
-                write!(f, "message {:?} announces an impossible length of {length}", self.code)
+                write!(f, "message {:?} has the invalid length {length}", self.code)
             }
             FrameErrorKind::TooLong { length, limit, .. } => {
                 write!(f, "message {:?} of {length} bytes is over the limit of {limit}", self.code)

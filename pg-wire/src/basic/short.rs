@@ -1,14 +1,15 @@
-//! Copies of short strings, in line: most names, statements and values are so short that a call costs more than the copy.
+//! Inlined copies of short strings: most names, statements and values are so short that a call of `memcpy` takes longer than the
+//! copy.
 //!
-//! A few bytes at a time, and the last few once more, where they overlap with those before.
+//! A string is copied as its first N bytes and its last N bytes, which overlap unless it has 2N bytes.
 
-/// Longest value that is copied in line.
+/// Longest value in bytes that is copied inline.
 const VALUE: usize = 32;
 
-/// Longest string that is copied here. Longer than a value, because every byte has to be looked at.
+/// Longest string in bytes that is copied here. Longer than a value, because every byte has to be checked for NUL as well.
 const STRING: usize = 256;
 
-/// Copies all of `from` to `to`, which is as long.
+/// Copies `from` to `to`. Precondition: both have the same length.
 #[inline(always)]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     match from.len() {
@@ -22,7 +23,7 @@ pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Copies all of `from` to `to`, which is as long, and says whether there is no NUL among it.
+/// Copies `from` to `to`, and returns whether it has no NUL. Precondition: both have the same length.
 #[inline(always)]
 pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
     match from.len() {
@@ -40,10 +41,10 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
     }
 }
 
-/// One that is worth a call: as two halves that overlap, without a loop.
+/// A string that is worth a call: copied as two overlapping halves, without a loop.
 #[inline(never)]
 fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
-    // As long as `from`, which is news to the compiler.
+    // Tells the compiler that both have the same length.
     let Some(to) = to.get_mut(..from.len()) else { return false };
     match from.len() {
         0..32 => halves::<16>(to, from),
@@ -54,7 +55,7 @@ fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
     }
 }
 
-/// Copies the first `N` bytes and the last, and says whether there is no NUL among them.
+/// Copies the first `N` bytes and the last `N` bytes, and returns whether none of them is NUL.
 #[inline(always)]
 fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
     let mut seen = [u8::MAX; 16];
@@ -72,7 +73,7 @@ fn half<const N: usize>(to: &mut [u8; N], from: &[u8; N], mut seen: [u8; 16]) ->
     let (to, _) = to.as_chunks_mut();
     let (from, _) = from.as_chunks();
     for (to, from) in to.iter_mut().zip(from) {
-        // Loaded once: what is stored between two loads makes the second one wait.
+        // Loaded once: a second load would have to wait for the store in between.
         let from = *from;
         *to = from;
         seen = least(seen, from);
@@ -80,7 +81,7 @@ fn half<const N: usize>(to: &mut [u8; N], from: &[u8; N], mut seen: [u8; 16]) ->
     seen
 }
 
-/// The lesser of each two bytes: where one is a NUL, so is this.
+/// The lesser byte of each pair: NUL if either is NUL.
 #[inline(always)]
 fn least<const N: usize>(mut a: [u8; N], b: [u8; N]) -> [u8; N] {
     a.iter_mut().zip(b).for_each(|(a, b)| *a = b.min(*a));
@@ -94,7 +95,8 @@ fn copy_very_long_text(to: &mut [u8], from: &[u8]) -> bool {
     memchr::memchr(0, from).is_none()
 }
 
-/// Where the first NUL is. Most strings that come end within a few bytes, for which a call costs more than the look.
+/// Position of the first NUL. Most received strings end within a few bytes, for which a call of `memchr` takes longer than the
+/// search.
 #[inline]
 pub(crate) fn find_nul(bytes: &[u8]) -> Option<usize> {
     const NEAR: usize = 4;
@@ -112,7 +114,7 @@ pub(crate) fn find_nul(bytes: &[u8]) -> Option<usize> {
     behind.map(|at| looked + at)
 }
 
-/// In this form it becomes one comparison of all of them.
+/// Whether a byte is NUL. Written so that the compiler emits one vector comparison.
 #[inline(always)]
 fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     let mut nuls = 0u32;
@@ -122,14 +124,14 @@ fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     nuls != 0
 }
 
-/// Not zero if one of eight bytes is: taking one from each borrows from the highest bit of a byte only where it is 0, or
-/// where that bit was set, which does not count.
+/// Non-zero if one of eight bytes is zero. Subtracting 1 from each byte sets its highest bit only if the byte was 0 (by borrow), or
+/// if the highest bit was set before, which `!word` excludes.
 #[inline(always)]
 fn nul_in(word: u64) -> u64 {
     word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080
 }
 
-/// The first `N` bytes, and the last.
+/// Copies the first `N` bytes and the last `N` bytes.
 #[inline(always)]
 fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
@@ -140,7 +142,8 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Up to three bytes, whichever number it is: the first, the middle one and the last. Says whether there is no NUL among them.
+/// Copies up to three bytes without a branch on their number: the first, the middle and the last. Returns whether none of them is
+/// NUL.
 #[inline(always)]
 fn three(to: &mut [u8], from: &[u8]) -> bool {
     let middle = from.len() / 2;
@@ -173,7 +176,7 @@ mod tests {
     use alloc::vec;
 
     #[test]
-    fn a_nul_is_found_wherever_it_stands_and_nothing_else_is_taken_for_one() {
+    fn a_nul_is_found_at_every_position_and_no_other_byte_is_mistaken_for_it() {
         for length in (0..70).chain([255, 256, 257, 300]) {
             for filler in [1, 0x7f, 0x80, 0x81, 0xff] {
                 let mut text = vec![filler; length];
@@ -196,7 +199,7 @@ mod tests {
                 let mut bytes = vec![filler; length];
                 assert_eq!(find_nul(&bytes), None, "{length} times {filler}");
                 for at in (0..length).rev() {
-                    // Some of those behind it are NULs too.
+                    // Some of the later bytes are NULs too.
                     bytes[at] = 0;
                     assert_eq!(find_nul(&bytes), Some(at), "{at} of {length} among {filler}");
                     if at % 3 == 0 {

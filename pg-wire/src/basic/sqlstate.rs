@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A SQLSTATE: five digits or upper-case letters, the first two of which are the class.
 ///
-/// Codes without a constant are as good as others.
+/// A code without a constant works like any other.
 ///
 /// [All codes](https://www.postgresql.org/docs/current/errcodes-appendix.html)
 ///
@@ -19,21 +19,21 @@ use core::fmt;
 pub struct SqlState([u8; 5]);
 
 impl SqlState {
-    /// From its five characters; `None` for anything that is not five digits or upper-case letters.
+    /// The code with these five characters; `None` unless they are digits and upper-case letters.
     pub fn from_bytes(code: &[u8]) -> Option<Self> {
         let code: [u8; 5] = code.try_into().ok()?;
         let good = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
         code.iter().all(good).then_some(Self(code))
     }
 
-    /// Its five characters.
+    /// The five characters.
     pub fn as_str(&self) -> &str {
-        // Made of ASCII alone.
+        // Cannot fail: all five are ASCII.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Its first two characters, which tell the class: `08` for a connection, `23` for a constraint, `40` for a
-    /// transaction that may be tried again.
+    /// The first two characters, the class: `08` for a connection, `23` for a constraint, `40` for a transaction that may be
+    /// retried.
     pub fn class(&self) -> &str {
         self.as_str().get(..2).unwrap_or_default()
     }
@@ -60,7 +60,7 @@ macro_rules! states {
             $(#[doc = concat!("`", $code, "`")]
             pub const $name: SqlState = SqlState(five($code));)*
 
-            /// The name of its constant, if it has one.
+            /// The name of the constant, if this code has a constant.
             pub fn name(&self) -> Option<&'static str> {
                 match *self {
                     $(Self::$name => Some(stringify!($name)),)*

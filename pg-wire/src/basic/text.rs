@@ -1,4 +1,4 @@
-//! Strings as the wire has them.
+//! Strings of the protocol.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -6,9 +6,9 @@ use core::fmt;
 
 /// A string of the protocol: any bytes but NUL, in the session's client encoding.
 ///
-/// What comes in need not be UTF-8 (an error before `client_encoding` is agreed comes in the server's own), so the
-/// bytes are kept and decoded on demand. What goes out is made from `&str` or `&[u8]`; a NUL inside is refused when
-/// the message is written.
+/// A received string need not be UTF-8 (an error before `client_encoding` is set is in the server's own encoding), so the bytes
+/// are kept and decoded on demand. A string to be sent is made from `&str` or `&[u8]`; a NUL inside is an error when the message
+/// is written.
 ///
 /// ```
 /// use pg_wire::Text;
@@ -24,7 +24,7 @@ impl<'a> Text<'a> {
     /// The empty string: the unnamed statement, the unnamed portal.
     pub const EMPTY: Text<'static> = Text(b"");
 
-    /// Bytes that have come from between two NULs.
+    /// A string of received bytes. Precondition: no NUL inside.
     #[inline]
     pub(crate) fn without_nul(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -36,7 +36,7 @@ impl<'a> Text<'a> {
         self.0
     }
 
-    /// As UTF-8.
+    /// The string as UTF-8.
     ///
     /// # Errors
     /// When the bytes are not UTF-8.
@@ -44,13 +44,13 @@ impl<'a> Text<'a> {
         core::str::from_utf8(self.0)
     }
 
-    /// As UTF-8, with U+FFFD for what is not.
+    /// The string as UTF-8, with U+FFFD for invalid bytes.
     pub fn to_string_lossy(&self) -> Cow<'a, str> {
-        // Looking for what is not takes several times as long as seeing that all of it is.
+        // `from_utf8_lossy` alone takes several times as long for valid strings.
         self.to_str().map_or_else(|_| String::from_utf8_lossy(self.0), Cow::Borrowed)
     }
 
-    /// Whether it is the empty string.
+    /// Whether the string is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -104,14 +104,14 @@ impl PartialEq<&str> for Text<'_> {
 }
 
 impl fmt::Display for Text<'_> {
-    /// Lossy: U+FFFD stands for what is not UTF-8.
+    /// The string, with U+FFFD for bytes that are not UTF-8.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.to_string_lossy())
     }
 }
 
 impl fmt::Debug for Text<'_> {
-    /// Quoted, with escapes for what is not printable ASCII.
+    /// The string in quotes, with escapes for everything but printable ASCII.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.0.escape_ascii())
     }
@@ -123,7 +123,7 @@ mod tests {
     use alloc::format;
 
     #[test]
-    fn bytes_that_are_not_utf8_are_kept_and_shown_lossily() {
+    fn bytes_that_are_not_utf8_are_kept_and_printed_as_replacement_characters() {
         let text = Text::from(b"caf\xe9");
         assert!(text.to_str().is_err());
         assert_eq!(text.as_bytes(), b"caf\xe9");

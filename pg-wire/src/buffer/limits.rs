@@ -1,14 +1,16 @@
-//! How much a peer may make us hold.
+//! Limits on the memory that a peer can make a connection use.
 
-use crate::basic::code::{MessageCode, Size};
+use crate::basic::code::Size;
+use crate::basic::error::{FrameError, FrameErrorKind};
+use crate::buffer::header::Header;
 use crate::codec::message::Direction;
 use crate::message::backend::Backend;
 use crate::message::frontend::Frontend;
 
-/// Bounds on what a peer can make a connection hold; each a knob with a default.
+/// Limits on the memory that a peer can make a connection use; each is a setting with a default.
 ///
-/// A length is judged from the five bytes of its header, before anything is reserved for it, and memory then grows
-/// with the bytes that arrive and not with what they promise.
+/// A length is checked when the five bytes of its header have arrived, before memory is reserved. Memory then grows with the
+/// bytes that arrive, not with the announced length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest body, in bytes, of a message that carries rows, data, SQL, parameters, descriptions or error texts.
@@ -16,7 +18,7 @@ pub struct Limits {
     /// Default 1,073,741,823 (`0x3fffffff`) for what a server sends: PostgreSQL never sends more. For what a client sends
     /// 1,073,741,818: PostgreSQL accepts 1,073,741,822 bytes with the length field.
     pub bulk: usize,
-    /// Longest body, in bytes, of every other message but the one of [`authentication`](Self::authentication).
+    /// Longest body, in bytes, of every other message except those under [`authentication`](Self::authentication).
     ///
     /// Default 65,536 for what a server sends. For what a client sends 9,996: Sync, Flush, Close, Describe, Execute, CopyDone,
     /// CopyFail and Terminate, for which PostgreSQL's own limit is 10,000 bytes with the length field.
@@ -25,26 +27,25 @@ pub struct Limits {
     ///
     /// Default 65,531: PostgreSQL accepts 65,535 bytes with the length field, because GSSAPI tokens are that long.
     pub authentication: usize,
-    /// How many bytes [`flush`](crate::Connection::flush) will take in while the peer does not take ours, before it
-    /// gives up with [`InboxFull`](crate::Error::InboxFull).
+    /// Bytes that [`flush`](crate::Connection::flush) reads into the inbox while the peer does not read, before it returns
+    /// [`InboxFull`](crate::Error::InboxFull).
     ///
-    /// Default 16 MiB. Memory is only used when a pipeline needs it.
+    /// Default 16 MiB. The memory is used only when a pipeline needs it.
     pub read_ahead: usize,
-    /// Bytes asked of the transport in one read, once reads have been seen to come in full; the first ones are
-    /// smaller.
+    /// Size of one read from the transport, in bytes. The first reads are smaller, and double each time a read fills its space.
     ///
-    /// Default 65,536. The buffer holds twice that between messages, and goes back to it after larger ones.
+    /// Default 65,536. The buffer has twice this size between messages, and shrinks back to it after larger messages.
     pub read_size: usize,
-    /// Capacity in bytes that an empty buffer for sending keeps; what is more is given back after the flush.
+    /// Capacity in bytes that an empty buffer for sending keeps; the rest is freed after the flush.
     ///
     /// Default 131,072.
     pub write_retain: usize,
-    /// Whose messages are read: the codes mean other messages in the other direction.
+    /// The sender of the messages that are read. Decides which message a code means.
     pub reads: Direction,
 }
 
 impl Limits {
-    /// For a client, which reads what a server says.
+    /// For a client, which reads the messages of a server.
     pub const BACKEND: Self = Self {
         bulk: 0x3fff_ffff,
         control: 65_536,
@@ -55,12 +56,12 @@ impl Limits {
         reads: Direction::Backend,
     };
 
-    /// For a server, which reads what a client says.
+    /// For a server, which reads the messages of a client.
     pub const FRONTEND: Self =
         Self { bulk: 0x3fff_fffa, control: 9_996, reads: Direction::Frontend, ..Self::BACKEND };
 
-    /// These limits, lowered to what a peer may use before it is authenticated: at most 30,000 bytes a message, which is all
-    /// that libpq takes from a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
+    /// These limits, lowered for the time before authentication: at most 30,000 bytes a message, which is libpq's limit for
+    /// messages of a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
     pub const fn before_authentication(self) -> Self {
         Self {
             control: lower(self.control, 30_000),
@@ -71,23 +72,41 @@ impl Limits {
         }
     }
 
-    /// These limits, lowered to what a server may use between AuthenticationOk and the first ReadyForQuery: 1 MiB for a message of
-    /// bulk, because a login trigger may raise long notices, and 30,000 bytes for any other.
+    /// These limits, lowered for the time between AuthenticationOk and the first ReadyForQuery: 1 MiB for the messages under
+    /// [`bulk`](Self::bulk), because a login trigger may raise long notices, and 30,000 bytes for the others.
     pub const fn while_starting(self) -> Self {
         Self { bulk: lower(self.bulk, 1 << 20), control: lower(self.control, 30_000), ..self }
     }
 
-    /// The limit for the body of a message with this code, in bytes, and whether a body over it is skipped.
-    pub(crate) fn of(&self, code: MessageCode) -> (usize, bool) {
+    /// Longest body that needs no [`check`](Self::check): within each of the limits, and within what a length field can state.
+    pub(crate) fn unchecked(&self) -> usize {
+        self.control.min(self.authentication).min(self.bulk).min(Header::LONGEST_BODY)
+    }
+
+    /// Checks the length of a body against the limit for its code.
+    ///
+    /// # Errors
+    /// When the length field is below 4, or the body is over the limit.
+    #[cold]
+    pub(crate) fn check(&self, header: Header) -> Result<(), FrameError> {
+        let Header { code, body } = header;
+        if body > Header::LONGEST_BODY {
+            let kind = FrameErrorKind::BadLength { length: header.field() };
+            return Err(FrameError { code, kind });
+        }
         let size = match self.reads {
             Direction::Backend => Backend::size(code),
             Direction::Frontend => Frontend::size(code),
         };
-        match size {
+        let (limit, skipped) = match size {
             Size::Bulk => (self.bulk, true),
             Size::Control => (self.control, false),
             Size::Authentication => (self.authentication, false),
+        };
+        if body <= limit {
+            return Ok(());
         }
+        Err(FrameError { code, kind: FrameErrorKind::TooLong { length: body, limit, skipped } })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is to be sent and has not gone yet.
+//! The buffer for bytes to be sent.
 
 use alloc::vec::Vec;
 use zeroize::Zeroize;
@@ -7,23 +7,23 @@ use crate::basic::error::{EncodeError, EncodeErrorKind};
 use crate::basic::hint::cold_path;
 use crate::encode::frames::{self, Messages};
 
-/// Least that the buffer grows by, so that the packets of a connection phase never make it move: what it held before would
-/// stay behind unwiped.
-const LEAST: usize = 1024;
+/// Smallest growth of the buffer in bytes: large enough that the packets of a connection phase never reallocate it, which would
+/// leave a copy of their secrets in freed memory.
+const SMALLEST_GROWTH: usize = 1024;
 
-/// Most that any buffer can hold.
-const MOST: usize = isize::MAX as usize;
+/// Largest size of any buffer in bytes.
+const LARGEST_BUFFER: usize = isize::MAX as usize;
 
-/// Most that is zeroed ahead of what is written.
-const AHEAD: usize = 64 * 1024;
+/// Most bytes that are zeroed ahead of the written part.
+const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer that messages are written into and sent from.
 ///
-/// It does no I/O. Messages are [`put`](Self::put), a batch is [`commit`](Self::commit)ted whole, and the
-/// [`pending`](Self::pending) bytes leave in as many pieces as the transport likes, each told to [`sent`](Self::sent).
+/// It does no I/O. Messages are [`put`](Self::put), and a batch is [`commit`](Self::commit)ted as a whole. The transport sends the
+/// [`pending`](Self::pending) bytes in any number of pieces, and reports each to [`sent`](Self::sent).
 ///
-/// `put` never fails: the first message that cannot be encoded is remembered, and `commit` then reports it and drops
-/// the batch, so that half a pipeline never leaves.
+/// `put` never fails: the first message that cannot be encoded is remembered, and `commit` then returns its error and drops the
+/// batch, so that half a pipeline is never sent.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Query, Sync}};
@@ -35,28 +35,28 @@ const AHEAD: usize = 64 * 1024;
 /// assert_eq!(outbox.pending(), b"", "nothing of the batch is left");
 /// ```
 pub struct Outbox {
-    /// Zeroed where it grows and never again: a field is a store, and not a call that makes room for it.
+    /// Zeroed where it grows and never again, so that writing a field is a store and not a call of `Vec::extend`.
     buf: Vec<u8>,
-    /// First byte that has not been sent.
+    /// First byte not sent.
     sent: usize,
-    /// First byte that may not be sent yet.
+    /// First byte not committed.
     committed: usize,
-    /// First byte that has not been written; beyond every buffer where there is an error, so that nothing else has to be asked.
+    /// First byte not written. `usize::MAX` after an error, so that the bounds check of the fast path also checks for the error.
     end: usize,
     error: Option<EncodeError>,
-    /// Capacity kept while empty.
+    /// Capacity in bytes that an empty buffer keeps.
     retain: usize,
-    /// Whether memory is wiped before it is given up.
+    /// Whether memory is wiped before it is freed.
     wiping: bool,
 }
 
 impl Outbox {
-    /// An empty one, which takes no memory yet and, when it is empty again, keeps up to `retain` bytes.
+    /// An empty outbox. Allocates no memory yet, and keeps up to `retain` bytes when it is empty again.
     pub fn new(retain: usize) -> Self {
         Self { buf: Vec::new(), sent: 0, committed: 0, end: 0, error: None, retain, wiping: false }
     }
 
-    /// Adds a message to the batch, or a tuple of them, which is less work than one after the other.
+    /// Adds a message to the batch, or a tuple of messages, which takes less time than one call for each.
     #[inline(always)]
     pub fn put<M: Messages + ?Sized>(&mut self, messages: &M) {
         if self.fill(messages).is_some() {
@@ -67,13 +67,13 @@ impl Outbox {
             return;
         }
         match frames::measure(messages).map(|lengths| lengths.sum()) {
-            Ok(needed) if needed > MOST - self.end => {
-                let kind = EncodeErrorKind::NoRoom { needed, left: MOST - self.end };
+            Ok(needed) if needed > LARGEST_BUFFER - self.end => {
+                let kind = EncodeErrorKind::NoRoom { needed, left: LARGEST_BUFFER - self.end };
                 self.refuse(frames::error(messages, kind));
             }
             Ok(needed) => {
-                // The buffer by itself: a call that saw `self` would make the compiler look up after every byte written
-                // whether `self` is still what it was.
+                // Takes the buffer instead of `&mut self`: a call that takes `self` would force the compiler to reload the fields
+                // of `self` after each byte written.
                 self.buf = grown(core::mem::take(&mut self.buf), self.end, needed, self.wiping);
                 if self.fill(messages).is_none() {
                     self.refuse(frames::error(messages, EncodeErrorKind::Unstable));
@@ -83,11 +83,11 @@ impl Outbox {
         }
     }
 
-    /// Puts messages into the room that there is.
+    /// Fast path: writes messages into the room that exists.
     #[inline(always)]
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
-            // Said here too, so that it does not become one condition with the next, which takes longer than two.
+            // Kept apart from the next check: merged, the two take longer than one after the other.
             cold_path();
             return None;
         };
@@ -95,14 +95,14 @@ impl Outbox {
         Some(())
     }
 
-    /// Gives the batch up: what is put until it is committed is dropped with it.
+    /// Rejects the batch, including everything that is put until `commit`.
     #[cold]
     pub(crate) fn refuse(&mut self, error: EncodeError) {
         self.error = Some(error);
         self.end = usize::MAX;
     }
 
-    /// Adds bytes that are no message: the one byte that answers an SSLRequest.
+    /// Adds raw bytes: the one byte that answers an SSLRequest, or frames to be forwarded.
     pub fn put_raw(&mut self, bytes: &[u8]) {
         if self.error.is_none() {
             let end = self.end + bytes.len();
@@ -114,10 +114,10 @@ impl Outbox {
         }
     }
 
-    /// Ends the batch: all of it may leave.
+    /// Ends the batch: all of it may be sent.
     ///
     /// # Errors
-    /// The first message of the batch that could not be encoded; the whole batch has been dropped.
+    /// The error of the first message of the batch that cannot be encoded; the whole batch is dropped.
     #[inline]
     pub fn commit(&mut self) -> Result<(), EncodeError> {
         if let Some(error) = self.error.take() {
@@ -125,7 +125,7 @@ impl Outbox {
             self.tidy();
             return Err(error);
         }
-        // Under constant load the buffer may never be empty: what has left makes room once it is the half.
+        // Under constant load the buffer may never be empty: reuse the room of sent bytes once they are half of it.
         if self.sent > self.retain && self.sent > self.end / 2 {
             self.compact();
         }
@@ -133,23 +133,23 @@ impl Outbox {
         Ok(())
     }
 
-    /// The bytes that may leave and have not, in order.
+    /// The bytes that are committed and not sent.
     #[inline]
     pub fn pending(&self) -> &[u8] {
         self.buf.get(self.sent..self.committed).unwrap_or_default()
     }
 
-    /// The bytes of the batch that has not been committed.
+    /// The bytes of the batch that is not committed.
     pub fn batch(&self) -> &[u8] {
         self.buf.get(self.committed..self.end).unwrap_or_default()
     }
 
-    /// Whether there is nothing, neither to be sent nor in the batch.
+    /// Whether nothing is to be sent and the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.sent == self.end && self.error.is_none()
     }
 
-    /// The first `count` bytes of [`pending`](Self::pending) have left. More than there are counts as all of them.
+    /// Reports that the first `count` bytes of [`pending`](Self::pending) have been sent. A count over their number counts as all.
     #[inline]
     pub fn sent(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count).min(self.committed);
@@ -166,8 +166,8 @@ impl Outbox {
         }
     }
 
-    /// Sets whether memory is wiped before it is given up, when the buffer grows, shrinks or is dropped. For as long as passwords and
-    /// keys are put; [`scrub`](Self::scrub) afterwards.
+    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. For the time in which
+    /// passwords and keys are put; call [`scrub`](Self::scrub) afterwards.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }
@@ -182,12 +182,12 @@ impl Outbox {
         self.retain = retain;
     }
 
-    /// First byte that is of no use: what has been written of a batch with an error never leaves.
+    /// First byte that will not be sent: a batch with an error is never sent.
     fn written(&self) -> usize {
         if self.error.is_some() { self.committed } else { self.end }
     }
 
-    /// Moves what has not been sent to the beginning.
+    /// Moves the bytes that are not sent to the beginning.
     fn compact(&mut self) {
         let written = self.written();
         self.buf.copy_within(self.sent..written, 0);
@@ -220,20 +220,20 @@ impl Drop for Outbox {
     }
 }
 
-/// The buffer with room for `length` bytes behind `end`.
+/// The buffer, with room for `length` bytes after `end`.
 #[cold]
 #[inline(never)]
 fn grown(mut buf: Vec<u8>, end: usize, length: usize, wiping: bool) -> Vec<u8> {
     if buf.len() - end < length {
-        if wiping && buf.capacity() - end < length.max(LEAST) {
-            let mut grown = Vec::with_capacity((end + length).max(2 * buf.capacity()).max(LEAST));
+        if wiping && buf.capacity() - end < length.max(SMALLEST_GROWTH) {
+            let mut grown = Vec::with_capacity((end + length).max(2 * buf.capacity()).max(SMALLEST_GROWTH));
             grown.extend_from_slice(buf.get(..end).unwrap_or_default());
             buf.zeroize();
             buf = grown;
         }
         buf.truncate(end);
-        buf.reserve(length.max(LEAST));
-        buf.resize(buf.capacity().min(end + length.max(AHEAD)), 0);
+        buf.reserve(length.max(SMALLEST_GROWTH));
+        buf.resize(buf.capacity().min(end + length.max(MOST_ZEROED)), 0);
     }
     buf
 }
@@ -254,25 +254,25 @@ mod tests {
     use crate::message::frontend::{Query, Sync};
 
     #[test]
-    fn a_refused_message_takes_its_batch_with_it_and_no_more() {
+    fn a_rejected_message_drops_its_batch_and_no_other() {
         let mut outbox = Outbox::new(1024);
         outbox.put(&Sync {});
-        outbox.commit().expect("nothing is wrong with Sync");
+        outbox.commit().expect("Sync is valid");
         outbox.put(&Sync {});
         outbox.put(&Query { sql: "\0".into() });
         outbox.put(&Sync {});
         outbox.commit().expect_err("the query has a NUL");
         assert_eq!(outbox.pending(), b"S\0\0\0\x04");
         outbox.put(&Sync {});
-        outbox.commit().expect("the error is told once");
+        outbox.commit().expect("the error is reported once");
         assert_eq!(outbox.pending().len(), 10);
     }
 
     #[test]
-    fn an_error_can_wait_while_what_was_committed_leaves() {
+    fn committed_bytes_can_be_sent_while_an_error_waits() {
         let mut outbox = Outbox::new(1024);
         outbox.put(&Query { sql: "select 1".into() });
-        outbox.commit().expect("nothing is wrong with it");
+        outbox.commit().expect("the query is valid");
         outbox.put(&Sync {});
         outbox.put(&Query { sql: "\0".into() });
         outbox.put(&Sync {});
@@ -287,7 +287,7 @@ mod tests {
         outbox.commit().expect_err("the query has a NUL");
         assert!(outbox.is_empty());
         outbox.put(&Sync {});
-        outbox.commit().expect("the error is told once");
+        outbox.commit().expect("the error is reported once");
         assert_eq!(outbox.pending(), b"S\0\0\0\x04");
     }
 
@@ -297,7 +297,7 @@ mod tests {
         outbox.put(&Sync {});
         for _ in 0..100_000 {
             outbox.put(&Sync {});
-            outbox.commit().expect("nothing is wrong with Sync");
+            outbox.commit().expect("Sync is valid");
             outbox.sent(5);
             assert_eq!(outbox.pending(), b"S\0\0\0\x04");
         }
@@ -305,10 +305,10 @@ mod tests {
     }
 
     #[test]
-    fn memory_beyond_the_bound_is_given_back_once_all_is_sent() {
+    fn memory_beyond_the_bound_is_freed_once_everything_is_sent() {
         let mut outbox = Outbox::new(1024);
         outbox.put(&Query { sql: "x".repeat(1 << 20).as_str().into() });
-        outbox.commit().expect("a long query is fine");
+        outbox.commit().expect("a long query is valid");
         let all = outbox.pending().len();
         outbox.sent(all - 1);
         assert_eq!(outbox.pending().len(), 1);

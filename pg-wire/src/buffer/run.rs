@@ -1,20 +1,16 @@
-//! Several messages as they came, headers and all.
+//! Several frames in one piece.
 
-use crate::basic::code::MessageCode;
+use crate::buffer::header::Header;
 use crate::codec::frame::Frame;
 
-/// Length of a header: the code and the length field.
-const HEAD: usize = 5;
-
-/// Whole messages one behind the other as they came, lent by [`Inbox::run`](crate::Inbox::run): what a proxy passes on in
-/// one piece.
+/// Consecutive whole frames, headers included, lent by [`Inbox::run`](crate::Inbox::run). A proxy forwards them in one piece.
 ///
 /// ```
 /// use pg_wire::{Inbox, Limits, MessageCode};
 ///
 /// let mut inbox = Inbox::new(Limits::BACKEND);
 /// inbox.extend(b"1\0\0\0\x042\0\0\0\x04Z\0\0\0\x05");
-/// let run = inbox.run()?.expect("two messages are there, and the beginning of a third");
+/// let run = inbox.run()?.expect("two whole messages and the beginning of a third");
 /// assert_eq!(run.as_bytes(), b"1\0\0\0\x042\0\0\0\x04");
 /// let codes: Vec<MessageCode> = run.frames().map(|frame| frame.code).collect();
 /// assert_eq!(codes, [MessageCode::PARSE_COMPLETE, MessageCode::BIND_COMPLETE]);
@@ -67,10 +63,9 @@ impl<'a> Iterator for Frames<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Frame<'a>> {
-        let (&[code, a, b, c, d], behind) = self.0.split_first_chunk::<HEAD>()?;
-        let body = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?.checked_sub(4)?;
-        let (body, rest) = behind.split_at_checked(body)?;
+        let (header, rest) = Header::parse(self.0)?;
+        let (body, rest) = rest.split_at_checked(header.body)?;
         self.0 = rest;
-        Some(Frame { code: MessageCode(code), body })
+        Some(Frame { code: header.code, body })
     }
 }

@@ -331,7 +331,7 @@ mod tests {
                 assert_eq!(outbox.pending(), b"");
             }
             let mut out = Vec::new();
-            out.bind(Statement(""), Portal("")).finish(Lying(2, shown())).expect("it tells the truth");
+            out.bind(Statement(""), Portal("")).finish(Lying(2, shown())).expect("the count is right");
         }
     }
 }

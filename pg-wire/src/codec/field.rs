@@ -8,15 +8,15 @@ use crate::basic::text::Text;
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 
-/// A field: one kind of thing in a body, read and written by the same list.
+/// A field of a body. The list of a message's fields serves for reading and for writing.
 pub trait Field<'a>: Sized {
-    /// Takes the field from `body`.
+    /// Reads the field from `body`.
     ///
     /// # Errors
-    /// When it is malformed.
+    /// When the field is malformed.
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError>;
 
-    /// Hands the field to `out`.
+    /// Passes the field to `out`.
     fn write<P: Put + ?Sized>(&self, out: &mut P);
 }
 
@@ -48,7 +48,7 @@ macro_rules! bytes {
 
 bytes! { CopyFormat Target TransactionStatus }
 
-/// A value that may be NULL, on its own: Int32 length (-1 for NULL), then that many bytes.
+/// A value: Int32 length (-1 for NULL), then that many bytes.
 impl<'a> Field<'a> for Option<&'a [u8]> {
     #[inline]
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
@@ -115,7 +115,7 @@ impl<'a> Field<'a> for Text<'a> {
     }
 }
 
-/// Raw bytes up to the end of the body, such as the data of a COPY.
+/// Raw bytes to the end of the body, such as the data of a COPY.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Payload<'a>(pub &'a [u8]);
 
@@ -139,20 +139,21 @@ impl<'a> Field<'a> for Payload<'a> {
 }
 
 impl fmt::Debug for Payload<'_> {
-    /// The length alone: there may be much of it.
+    /// The length alone, because the data may be long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.0.len())
     }
 }
 
-/// Bytes to the end of the body that must not be printed: a key, a password, a token.
+/// Secret bytes to the end of the body: a key, a password, a token.
 ///
-/// Neither `Debug` nor a trace shows them. `==` is for tests and proxies; what authenticates compares in constant time.
+/// Neither `Debug` nor a trace shows the bytes. `==` is for tests and proxies and does not run in constant time: use another
+/// comparison to authenticate.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Secret<'a>(pub &'a [u8]);
 
 impl<'a> Secret<'a> {
-    /// The bytes, for whoever sends or checks them.
+    /// The bytes, to send or check.
     #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
@@ -176,7 +177,7 @@ impl fmt::Debug for Secret<'_> {
     }
 }
 
-/// A string that must not be printed: a clear-text password.
+/// A secret string: a clear-text password.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct SecretText<'a>(pub Text<'a>);
 

@@ -1,4 +1,4 @@
-//! A message before anyone has looked inside: its code and its body.
+//! Messages that are not decoded: a code and a body.
 
 use bytes::Bytes;
 
@@ -7,10 +7,10 @@ use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::codec::message::{Decode, Message};
 use crate::codec::put::Put;
 
-/// One whole message, lent: the code and the bytes behind the length field.
+/// One whole message, borrowed: the code, and the bytes after the length field.
 ///
-/// Read it as a message of the direction it came from, or pass it on as it is: a frame is itself a
-/// [`Message`], so that `put(&frame)` forwards it byte for byte.
+/// Decode it as a message of its direction, or forward it unchanged: a frame is itself a [`Message`], so `put(&frame)` forwards
+/// it byte for byte.
 ///
 /// ```
 /// use pg_wire::{Frame, MessageCode, backend::Backend};
@@ -21,14 +21,14 @@ use crate::codec::put::Put;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// What kind of message it is, for the direction it came from.
+    /// The code. Its meaning depends on the direction.
     pub code: MessageCode,
-    /// What comes after the length field.
+    /// The bytes after the length field.
     pub body: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
-    /// Reads the body as one particular message.
+    /// Decodes the body as one particular message.
     ///
     /// ```
     /// use pg_wire::{Frame, MessageCode, backend::{DataRow, CommandComplete}};
@@ -40,7 +40,7 @@ impl<'a> Frame<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`WrongCode`](DecodeErrorKind::WrongCode) when the frame is another message, otherwise when the body is
+    /// [`WrongCode`](DecodeErrorKind::WrongCode) when the frame has the code of another message; other errors when the body is
     /// malformed.
     #[inline]
     pub fn decode<M: Decode<'a>>(self) -> Result<M, DecodeError> {
@@ -51,13 +51,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Bytes on the wire: the code, the length field and the body.
+    /// Length on the wire in bytes: the code, the length field and the body.
     #[inline]
     pub fn wire_len(self) -> usize {
         5 + self.body.len()
     }
 
-    /// Keeps the frame: copies its body into memory of its own.
+    /// Copies the body into memory of its own, to keep the frame.
     pub fn to_owned(self) -> FrameBuf {
         FrameBuf { code: self.code, body: Bytes::copy_from_slice(self.body) }
     }
@@ -80,31 +80,31 @@ impl Message for Frame<'_> {
 }
 
 impl core::fmt::Debug for Frame<'_> {
-    /// The code and the length; the body may hold a password as well as a row.
+    /// The code and the length. The body is not printed, because it may contain a password.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Frame({:?}, {} bytes)", self.code, self.body.len())
     }
 }
 
-/// One whole message, kept: the code and the bytes behind the length field in memory of its own.
+/// One whole message, owned: the code, and the bytes after the length field.
 ///
-/// Cloning it and slicing columns out of it count references; nothing is copied.
+/// Clones and slices share the bytes by reference count; nothing is copied.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FrameBuf {
-    /// What kind of message it is, for the direction it came from.
+    /// The code. Its meaning depends on the direction.
     pub code: MessageCode,
-    /// What comes after the length field.
+    /// The bytes after the length field.
     pub body: Bytes,
 }
 
 impl FrameBuf {
-    /// Lends it.
+    /// The message, borrowed.
     #[inline]
     pub fn frame(&self) -> Frame<'_> {
         Frame { code: self.code, body: &self.body }
     }
 
-    /// A part of the body, such as the value of a column, that keeps the body alive.
+    /// A part of the body, such as the value of a column, as an owned slice that shares the memory of the body.
     ///
     /// ```
     /// use pg_wire::{Frame, MessageCode, backend::DataRow};

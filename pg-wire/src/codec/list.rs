@@ -1,4 +1,4 @@
-//! Runs of fields: counted, or ended by a zero byte.
+//! Lists of fields: with a count in front, or with a zero byte at the end.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -9,10 +9,10 @@ use crate::codec::field::Field;
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 
-/// Fields one after the other behind their count: `N count` (Int16, or Int32 where the manual says so), then the items.
+/// A list with a count in front: `N count` (Int16, or Int32 where the manual says so), then the items.
 ///
-/// Either as they came, checked to the last item, or as given in a slice. Both iterate, compare and encode alike; no
-/// memory is taken for either.
+/// The items are either received bytes, all of them checked, or a slice. Both iterate, compare and encode alike, and neither
+/// allocates.
 ///
 /// ```
 /// use pg_wire::{List, oid, Oid};
@@ -23,7 +23,7 @@ use crate::codec::reader::Reader;
 /// ```
 pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
 
-/// Fields one after the other, ended by a zero byte where the next one would begin. Otherwise like [`List`].
+/// A list with a zero byte after the last item. Otherwise like [`List`].
 ///
 /// ```
 /// use pg_wire::{Encode, Terminated, frontend::{ProtocolVersion, StartupMessage}};
@@ -36,25 +36,28 @@ pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
 /// ```
 pub struct Terminated<'a, T>(Items<'a, T>);
 
-/// What ends a [`Terminated`] list in libpq's trace, and what may not stand in front of an item.
+/// An item of a [`Terminated`] list. Its first byte must differ from the terminator.
 pub trait Entry<'a>: Field<'a> + Copy {
-    /// Whether the item would be taken for the end of the list.
+    /// Whether the item begins with a zero byte, and so would end the list.
     fn is_end(&self) -> bool;
 
-    /// Writes the zero byte that ends the list, in the form in which it is to be seen in a trace.
+    /// Writes the zero byte that ends the list, in its form in libpq's trace.
     fn end<P: Put + ?Sized>(out: &mut P);
 }
 
-/// The integer in front of a [`List`].
+/// The type of the count in front of a [`List`].
 pub trait Count: for<'a> Field<'a> {
-    /// As a number of items.
+    /// The count as a number of items.
     fn to_len(self) -> usize;
 
-    /// From a number of items, if it fits.
+    /// The count for a number of items.
+    ///
+    /// # Errors
+    /// The largest count, when `len` is larger.
     fn from_len(len: usize) -> Result<Self, usize>;
 }
 
-/// Items as they came or as they were given.
+/// The items: received bytes, or a slice.
 enum Items<'a, T> {
     Wire { count: usize, bytes: &'a [u8] },
     Given(&'a [T]),
@@ -67,13 +70,13 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     /// A list without items.
     pub const EMPTY: Self = Self(Items::Given(&[]), PhantomData);
 
-    /// How many items there are.
+    /// Number of items.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.len() == 0
@@ -91,13 +94,13 @@ impl<'a, T: Entry<'a>> Terminated<'a, T> {
     /// A list without items.
     pub const EMPTY: Self = Self(Items::Given(&[]));
 
-    /// How many items there are.
+    /// Number of items.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.len() == 0
@@ -114,7 +117,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> Field<'a> for List<'a, T, N> {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let count = N::read(body)?.to_len();
         let start = *body;
-        // The count may lie; the body ends the loop, and nothing is reserved for it.
+        // The count may be false: the end of the body ends the loop, and no memory is reserved for the count.
         for _ in 0..count {
             T::read(body)?;
         }
@@ -129,8 +132,10 @@ impl<'a, T: Field<'a> + Copy, N: Count> Field<'a> for List<'a, T, N> {
                 return out.refuse(EncodeErrorKind::TooMany { what: "items", given: self.len(), most });
             }
         }
-        for item in self.iter() {
-            item.write(out);
+        match self.0 {
+            Items::Given(items) => items.iter().for_each(|item| item.write(out)),
+            Items::Wire { bytes, .. } if !out.wants_fields() => out.bytes(bytes),
+            Items::Wire { .. } => self.iter().for_each(|item| item.write(out)),
         }
     }
 }
@@ -162,7 +167,7 @@ impl<'a, T: Entry<'a>> Field<'a> for Terminated<'a, T> {
     }
 }
 
-/// A SASL mechanism in a list of them.
+/// A SASL mechanism.
 impl<'a> Entry<'a> for Text<'a> {
     #[inline]
     fn is_end(&self) -> bool {
@@ -174,7 +179,7 @@ impl<'a> Entry<'a> for Text<'a> {
     }
 }
 
-/// A name and its value in a start-up packet.
+/// A parameter of a StartupMessage: name and value.
 impl<'a> Field<'a> for (Text<'a>, Text<'a>) {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok((body.text()?, body.text()?))
@@ -241,7 +246,7 @@ impl<'a, T: Field<'a> + Copy> Iterator for Iter<'a, T> {
             Items::Wire { count: 0, .. } => None,
             Items::Wire { count, bytes } => {
                 let mut body = Reader::new("list", bytes);
-                // Every item has been read once, by `Field::read` of the list.
+                // Cannot fail: `Field::read` of the list has read each item once.
                 let item = T::read(&mut body).ok();
                 *count -= 1;
                 *bytes = body.rest();

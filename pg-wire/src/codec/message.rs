@@ -1,28 +1,28 @@
-//! What every message can do.
+//! The traits of messages.
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::DecodeError;
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 
-/// A message, or a packet of the time before there are messages, that can be put on the wire.
+/// A message, or one of the packets before the session, that can be sent.
 ///
-/// The wire has `Byte1 code` (but for the packets before the session), `Int32 length` (of itself and the body), body.
+/// On the wire: `Byte1 code` (except for the packets before the session), `Int32 length` (of itself and the body), body.
 pub trait Message {
-    /// Whether the length is to be had without a call for each value, so that it pays to ask for it before writing.
+    /// Whether the length is known without a call for each value. If so, the writer computes the length first.
     #[doc(hidden)]
     const MEASURED: bool = true;
 
-    /// The code in front; `None` for the packets before the session, which have none.
+    /// The code; `None` for the packets before the session, which have no code.
     fn code(&self) -> Option<MessageCode>;
 
     /// The name in the manual.
     fn name(&self) -> &'static str;
 
-    /// Hands the fields of the body to `out`, in wire order.
+    /// Passes the fields of the body to `out`, in wire order.
     fn write<P: Put + ?Sized>(&self, out: &mut P);
 
-    /// As one line of text, as libpq's `PQtrace` prints it.
+    /// The message as one line of text, in the format of libpq's `PQtrace`.
     ///
     /// ```
     /// use pg_wire::{Direction, Message, frontend::Execute};
@@ -35,7 +35,7 @@ pub trait Message {
     }
 }
 
-/// Who is speaking.
+/// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The client.
@@ -44,18 +44,18 @@ pub enum Direction {
     Backend,
 }
 
-/// A message as one line, made by [`Message::trace`]; without a newline at its end.
+/// A message as one line of text, without a newline at its end. From [`Message::trace`].
 ///
-/// `F` or `B`, tab, the length field, tab, the name; then, if there are fields, a tab and a space before each: numbers in
-/// decimal, strings in double quotes, bytes in single quotes with what is not printable as `\xNN`. This is what libpq 18
-/// prints with `PQTRACE_SUPPRESS_TIMESTAMPS`, but for
+/// `F` or `B`, tab, the length field, tab, the name; then, if there are fields, a tab, and a space before each field: numbers in
+/// decimal, strings in double quotes, bytes in single quotes with `\xNN` for bytes that are not printable. libpq 18 prints the
+/// same with `PQTRACE_SUPPRESS_TIMESTAMPS`, except:
 ///
-/// - secrets, which appear as libpq's own regression mode masks them: `"SSSS"` and `'BBBB'`;
-/// - AuthenticationOk, for which libpq has a name and prints nothing, and the salt of MD5, over which it prints a
-///   complaint about itself;
-/// - strings that are not UTF-8: a trace is text, and shows U+FFFD for what is not.
+/// - secrets, which are masked as in libpq's regression mode: `"SSSS"` and `'BBBB'`;
+/// - AuthenticationOk, whose name libpq does not print, and the salt of MD5, after which libpq prints a complaint about the
+///   length;
+/// - strings that are not UTF-8: the trace has U+FFFD for invalid bytes.
 ///
-/// As in libpq, strings are printed as they are: a newline or a quote in a query is one in the trace.
+/// As in libpq, strings are not escaped: a newline or a quote in a query is one in the trace.
 ///
 /// [`PQtrace`](https://www.postgresql.org/docs/current/libpq-control.html#LIBPQ-PQTRACE)
 #[derive(Debug)]
@@ -64,21 +64,21 @@ pub struct Trace<'m, M: ?Sized> {
     pub(crate) message: &'m M,
 }
 
-/// A message that can be read from the body of its frame.
+/// A message that can be decoded from the body of its frame.
 pub trait Decode<'a>: Message + Sized {
-    /// The code of its frames; `None` for the packets before the session, which have none.
+    /// The code of its frames; `None` for the packets before the session, which have no code.
     const CODE: Option<MessageCode>;
 
     /// The name in the manual.
     const NAME: &'static str;
 
-    /// Takes the fields from `body`, in wire order.
+    /// Reads the fields from `body`, in wire order.
     ///
     /// # Errors
     /// When a field is malformed.
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError>;
 
-    /// Reads `body`, all of it: what comes after the length field.
+    /// Decodes a whole body: the bytes after the length field.
     ///
     /// ```
     /// use pg_wire::{Decode, frontend::Query};
@@ -88,7 +88,7 @@ pub trait Decode<'a>: Message + Sized {
     /// ```
     ///
     /// # Errors
-    /// When a field is malformed or something is left over.
+    /// When a field is malformed, or bytes are left over after the last field.
     #[inline]
     fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut body = Reader::new(Self::NAME, body);

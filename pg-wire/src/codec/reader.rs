@@ -1,4 +1,4 @@
-//! A cursor over one delimited body.
+//! A cursor over one body.
 
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::short;
@@ -6,8 +6,8 @@ use crate::basic::text::Text;
 
 /// Reads the fields of one message body, first to last, and nothing beyond it.
 ///
-/// Integers are big-endian. Every read is checked; whoever is done calls [`finish`](Self::finish), because a body
-/// with something left over is as malformed as one that is short.
+/// Integers are big-endian. Every read is checked. Call [`finish`](Self::finish) after the last field, because a body with bytes
+/// left over is malformed too.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -16,31 +16,31 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at the first byte of `body`; `message` names it in errors.
+    /// A reader at the first byte of `body`; `message` is its name in errors.
     #[inline]
     pub fn new(message: &'static str, body: &'a [u8]) -> Self {
         Self { rest: body, whole: body.len(), message }
     }
 
-    /// How many bytes have been read.
+    /// Number of bytes read.
     #[inline]
     pub fn offset(&self) -> usize {
         self.whole - self.rest.len()
     }
 
-    /// How many bytes are left.
+    /// Number of bytes left.
     #[inline]
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// An error of this kind at this place.
+    /// An error of this kind at the current offset.
     #[inline]
     pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { message: self.message, offset: self.offset(), kind }
     }
 
-    /// An error of this kind at the place where `rest`, which has been read since, began.
+    /// An error of this kind at the offset before `rest`, the bytes that were read last.
     #[inline]
     pub(crate) fn error_before(&self, rest: &[u8], kind: DecodeErrorKind) -> DecodeError {
         DecodeError { message: self.message, offset: self.offset() - rest.len(), kind }
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
     /// One byte.
     ///
     /// # Errors
-    /// [`Short`](DecodeErrorKind::Short) when none is left.
+    /// [`Short`](DecodeErrorKind::Short) when no byte is left.
     #[inline]
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array().map(|[byte]| byte)
@@ -143,22 +143,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Everything that is left.
+    /// All remaining bytes.
     #[inline]
     pub fn rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.rest)
     }
 
-    /// Everything from here to where `end` stands: what was read in between, as it came.
+    /// The bytes from this reader's offset to that of `end`, a later copy of this reader.
     pub(crate) fn until(&self, end: &Reader<'a>) -> &'a [u8] {
         let taken = self.rest.len().saturating_sub(end.rest.len());
         self.rest.get(..taken).unwrap_or_default()
     }
 
-    /// The end: nothing may be left.
+    /// Ends the reading.
     ///
     /// # Errors
-    /// [`Trailing`](DecodeErrorKind::Trailing) when something is.
+    /// [`Trailing`](DecodeErrorKind::Trailing) when bytes are left.
     #[inline]
     pub fn finish(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.error(DecodeErrorKind::Trailing)) }

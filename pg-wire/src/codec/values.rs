@@ -1,4 +1,4 @@
-//! The values of a row, of a bind, of a function call.
+//! The values of a row, a Bind, or a function call.
 
 use core::fmt;
 
@@ -8,11 +8,10 @@ use crate::codec::field::Field;
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 
-/// Values one after the other behind their count: `Int16 n`, then n times `Int32 length` (-1 for NULL) and as many
-/// bytes. Up to 65,535 of them.
+/// A list of values: `Int16 n`, then n times `Int32 length` (-1 for NULL) and that many bytes. At most 65,535 values.
 ///
-/// As they came, or as given in a slice. A [`DataRow`](crate::backend::DataRow) is not walked when it is decoded, so
-/// every step of the iteration may find the row damaged; a damaged value is an error and never NULL.
+/// Either received bytes, or a slice. Decoding a [`DataRow`](crate::backend::DataRow) does not read its values, so each step of
+/// the iteration may return an error: a malformed value is an error and never NULL.
 ///
 /// ```
 /// use pg_wire::Values;
@@ -28,7 +27,7 @@ pub struct Values<'a>(Repr<'a>);
 
 #[derive(Clone, Copy)]
 enum Repr<'a> {
-    /// The count and what follows it.
+    /// The count and the bytes after it.
     Wire(&'a [u8]),
     Given(&'a [Option<&'a [u8]>]),
 }
@@ -37,7 +36,7 @@ impl<'a> Values<'a> {
     /// No values.
     pub const EMPTY: Values<'static> = Values(Repr::Given(&[]));
 
-    /// The rest of a body, unwalked.
+    /// The rest of a body, values unread.
     #[inline]
     pub(crate) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut whole = *body;
@@ -46,7 +45,7 @@ impl<'a> Values<'a> {
         Ok(Self(Repr::Wire(whole.rest())))
     }
 
-    /// How many values there are.
+    /// Number of values.
     #[inline]
     pub fn len(&self) -> usize {
         match self.0 {
@@ -55,7 +54,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -66,7 +65,7 @@ impl<'a> Values<'a> {
     pub fn iter(&self) -> ValuesIter<'a> {
         ValuesIter(match self.0 {
             Repr::Wire(bytes) => {
-                // Of other messages the values were walked when they were decoded: only a row can be found damaged here.
+                // Only a row can return errors here: decoding any other message has read its values.
                 let mut body = Reader::new("DataRow", bytes);
                 IterRepr::Wire { left: body.u16().unwrap_or(0), body }
             }
@@ -74,33 +73,33 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// The value at `index`, counted from 0; `Ok(None)` past the last. Walks there: for several columns out of order
-    /// walk once and keep what is needed.
+    /// The value at `index`, counted from 0; `Ok(None)` after the last. Reads the values before it: to get several columns, iterate
+    /// once.
     ///
     /// # Errors
-    /// When a value on the way is malformed.
+    /// When this value or a value before it is malformed.
     pub fn get(&self, index: usize) -> Result<Option<Option<&'a [u8]>>, DecodeError> {
         self.iter().nth(index).transpose()
     }
 
-    /// Walks all values and sees that nothing is left over.
+    /// Reads all values, and checks that no bytes are left over.
     ///
     /// # Errors
-    /// When one is malformed, or the body goes on after the last.
+    /// When a value is malformed, or bytes are left over after the last value.
     #[inline]
     pub fn validate(&self) -> Result<(), DecodeError> {
         match self.0 {
             Repr::Wire(bytes) if is_sound(bytes) => Ok(()),
-            // What is wrong with it is told by the one that tells it of each value.
+            // `is_sound` answers yes or no; iterate over the values to find the error.
             _ => self.iter().try_for_each(|value| value.map(drop)),
         }
     }
 }
 
-/// Whether as many values as are told are there, and nothing behind them.
+/// Whether the bytes are a count and that many values, and nothing else.
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
-    // No frame has more, so that a length which is negative, and not the one of NULL, is longer than what is left.
+    // With this bound, a negative length other than -1, read as unsigned, is always larger than the rest.
     if rest.len() > LONGEST {
         return false;
     }
@@ -117,7 +116,7 @@ fn is_sound(bytes: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// Iterator over [`Values`]. After an error it ends.
+/// Iterator over [`Values`]. Ends after an error.
 #[derive(Clone, Debug)]
 pub struct ValuesIter<'a>(IterRepr<'a>);
 
@@ -134,7 +133,7 @@ impl<'a> Iterator for ValuesIter<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             IterRepr::Wire { left: 0, body } => {
-                // Leftovers are told once, after the last value.
+                // Bytes left over are reported once, after the last value.
                 let rest = body.rest();
                 if rest.is_empty() {
                     None
@@ -157,7 +156,7 @@ impl<'a> Iterator for ValuesIter<'a> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.0 {
-            // One more where something is left over, fewer after an error.
+            // One item more when bytes are left over, fewer after an error.
             IterRepr::Wire { left, .. } => (0, Some(usize::from(*left) + 1)),
             IterRepr::Given(values) => values.size_hint(),
         }
@@ -165,7 +164,7 @@ impl<'a> Iterator for ValuesIter<'a> {
 }
 
 impl<'a> Field<'a> for Values<'a> {
-    /// Walks the values to find their end: what follows is another field.
+    /// Reads the values to find their end, because another field follows.
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = *body;
         for _ in 0..body.u16()? {
@@ -177,7 +176,7 @@ impl<'a> Field<'a> for Values<'a> {
     #[inline]
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         match self.0 {
-            // Also a damaged row leaves as it came: whoever does not look need not judge.
+            // A malformed row is forwarded unchanged: without decoding there is no check.
             Repr::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),
             Repr::Wire(_) => {
                 out.count("values", self.len());

@@ -10,7 +10,7 @@ use crate::codec::put::{ParamValues, Put, write_common_format, write_params};
 use crate::encode::measure::{Extent, sendable};
 use crate::param::bindable::Bindable;
 use crate::param::formats::{Formats, Mixed};
-use crate::param::params::{Params, VisitParam};
+use crate::param::params::{FieldByField, Params, VisitParam};
 
 /// Writes one frame to the beginning of a slice, and detects whether it fits and can be sent.
 ///
@@ -61,7 +61,7 @@ impl<'a> Fill<'a> {
         let Ok(count) = u16::try_from(params.count()) else { return self.fail() };
         let rest = core::mem::take(&mut self.rest);
         let Some(room) = rest.get_mut(2..2 + 2 * usize::from(count)) else { return self.fail() };
-        let mut codes = FormatCodes::new(room);
+        let mut codes = CodePlaces::new(room);
         params.each(&mut codes);
         let Some(formats) = codes.finish() else { return self.fail() };
         self.rest = rest;
@@ -167,8 +167,7 @@ impl Put for Fill<'_> {
             return self.known_params(params);
         }
         let rest = core::mem::take(&mut self.rest);
-        let length = params.write_to(rest).or_else(|| write_one_by_one(params, rest));
-        match length.and_then(|length| rest.get_mut(length..)) {
+        match params.write_to::<OneByOne>(rest).and_then(|length| rest.get_mut(length..)) {
             Some(rest) => self.rest = rest,
             None => self.fail(),
         }
@@ -180,14 +179,14 @@ impl Put for Fill<'_> {
 }
 
 /// Writes the format code of each parameter into its place.
-struct FormatCodes<'a> {
+struct CodePlaces<'a> {
     places: core::slice::IterMut<'a, [u8; 2]>,
     formats: Formats,
     /// There were more parameters than places.
     more: bool,
 }
 
-impl<'a> FormatCodes<'a> {
+impl<'a> CodePlaces<'a> {
     #[inline(always)]
     fn new(room: &'a mut [u8]) -> Self {
         Self { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default(), more: false }
@@ -200,7 +199,7 @@ impl<'a> FormatCodes<'a> {
     }
 }
 
-impl VisitParam for FormatCodes<'_> {
+impl VisitParam for CodePlaces<'_> {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
         let format = Formats::of(value.format());
@@ -212,19 +211,22 @@ impl VisitParam for FormatCodes<'_> {
     }
 }
 
-/// Writes parameters field by field to the beginning of `room`, visiting each parameter as often as that takes, and returns the
-/// number of bytes. `None` if they do not fit or cannot be sent.
-#[cold]
-#[inline(never)]
-fn write_one_by_one<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize> {
-    let mut extent = Extent::default();
-    write_params(params, &mut extent);
-    extent.within(room.len())?;
-    let all = room.len();
-    let mut fill = Fill { field: &mut [0; 4], room: all, rest: room, refused: false };
-    write_params(params, &mut fill);
-    let length = all - fill.finish()?.len();
-    extent.is_sendable().then_some(length)
+/// Writes parameters field by field, visiting each parameter as often as that takes.
+struct OneByOne;
+
+impl FieldByField for OneByOne {
+    #[cold]
+    #[inline(never)]
+    fn write<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize> {
+        let mut extent = Extent::default();
+        write_params(params, &mut extent);
+        extent.within(room.len())?;
+        let all = room.len();
+        let mut fill = Fill { field: &mut [0; 4], room: all, rest: room, refused: false };
+        write_params(params, &mut fill);
+        let length = all - fill.finish()?.len();
+        extent.is_sendable().then_some(length)
+    }
 }
 
 #[cfg(test)]
@@ -243,7 +245,7 @@ mod tests {
         let mut extent = Extent::default();
         write_params(&params, &mut extent);
         assert_eq!(extent.within(usize::MAX), Some(measure.length));
-        // One field after the other, as whoever does not know better writes them.
+        // Field by field, as a writer without a faster way does.
         let mut bytes = vec![0; measure.length + 4];
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);

@@ -1,4 +1,4 @@
-//! A message as a line of text, as libpq's `PQtrace` prints it.
+//! The writer of trace lines, in the format of libpq's `PQtrace`.
 
 use core::fmt;
 
@@ -22,10 +22,11 @@ impl<M: Message + ?Sized> fmt::Display for Trace<'_, M> {
     }
 }
 
-/// Prints fields. The first error stays; there is nobody to return it to meanwhile.
+/// Prints fields. Keeps the first error until the end, because writers return none.
 struct Line<'l, 'f> {
-    /// Until it has been printed.
+    /// The name of the message, until it has been printed.
     name: Option<&'static str>,
+    /// No field has been printed.
     bare: bool,
     out: &'l mut fmt::Formatter<'f>,
     result: fmt::Result,
@@ -90,10 +91,10 @@ impl Put for Line<'_, '_> {
     }
 }
 
-/// Bytes with what is not printable ASCII as `\xNN`.
+/// Bytes, with `\xNN` for each that is not printable ASCII.
 struct Printable<'a>(&'a [u8]);
 
-/// How many bytes of a value are put together before they are written: a call for each would cost many times the byte.
+/// Bytes of a value that are written to the formatter in one call: a call for each byte takes many times as long.
 const PIECE: usize = 64;
 
 impl fmt::Display for Printable<'_> {
@@ -136,7 +137,7 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn bytes_are_shown_as_libpq_shows_them() {
+    fn bytes_are_escaped_as_in_libpq() {
         assert_eq!(Printable(b"a\0b\xff\x7f ~'\\").to_string(), "a\\x00b\\xff\\x7f ~'\\");
         assert_eq!(Printable(b"").to_string(), "");
         let all: alloc::vec::Vec<u8> = (0..=255).collect();
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_shown_as_they_came() {
+    fn strings_are_not_escaped() {
         let line = |sql: &[u8]| Query { sql: sql.into() }.trace(Direction::Frontend).to_string();
         assert_eq!(line(b"select \"a\"\n\t\\"), "F\t18\tQuery\t \"select \"a\"\n\t\\\"");
         assert_eq!(line("caf\u{e9}".as_bytes()), "F\t10\tQuery\t \"caf\u{e9}\"");
@@ -154,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn a_row_from_the_wire_is_walked() {
+    fn the_values_of_a_received_row_are_printed() {
         let row = DataRow::decode(b"\0\x02\0\0\0\x02hi\xff\xff\xff\xff").expect("well-formed");
         assert_eq!(row.trace(Direction::Backend).to_string(), "B\t16\tDataRow\t 2 2 'hi' -1");
     }
 
     #[test]
-    fn a_message_nobody_knows_is_shown_by_its_code() {
+    fn an_unknown_message_is_printed_with_its_code() {
         let frame = Frame { code: MessageCode(b'z'), body: b"?" };
         assert_eq!(frame.trace(Direction::Backend).to_string(), "B\t5\tUnknown message: 7a");
     }

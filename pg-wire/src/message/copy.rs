@@ -1,11 +1,11 @@
-//! The data of a COPY, the same in both directions.
+//! The data of a COPY: the two messages that both sides send.
 
 use crate::codec::field::Payload;
 use crate::message::table::message;
 
 message! {
-    /// A piece of the data of a COPY; where one piece ends and the next begins means nothing (but in replication, where
-    /// each is one message).
+    /// A piece of the data of a COPY. The boundaries of the pieces have no meaning, except in replication, where each piece is one
+    /// message.
     ///
     /// `d`, length, bytes.
     ///

@@ -29,15 +29,22 @@ pub trait Params {
     /// each time.
     fn each(&self, visit: &mut impl VisitParam);
 
-    /// Fast path: writes the parameters to the beginning of `room` in the form that a Bind has, and returns the number of
-    /// bytes. `None` if there is no fast path or the parameters do not fit; the caller then writes field by field, and
-    /// `room` may hold anything. Implementations need not provide this method.
+    /// Writes the parameters to the beginning of `room` in the form that a Bind has, and returns the number of bytes. `None` if
+    /// they do not fit or cannot be sent. Implementations need not provide this method.
+    ///
+    /// `F` does the same for any parameters. A slice has a faster way, and calls `F` if that fails.
     #[doc(hidden)]
     #[inline(always)]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
-        let _ = room;
-        None
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        F::write(self, room)
     }
+}
+
+/// The way to write parameters that works for all of them, for [`Params::write_to`].
+#[doc(hidden)]
+pub trait FieldByField {
+    /// Writes the parameters to the beginning of `room`, and returns the number of bytes; `None` if they do not fit or cannot be sent.
+    fn write<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize>;
 }
 
 /// A visitor of parameters, for [`Params::each`].
@@ -60,8 +67,8 @@ impl<T: Bindable> Params for [T] {
     }
 
     #[inline(always)]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
-        write_slice(self, room)
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice::<T, F>(self, room)
     }
 }
 
@@ -77,8 +84,8 @@ impl<T: Bindable, const N: usize> Params for [T; N] {
     }
 
     #[inline(always)]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
-        write_slice(self, room)
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice::<T, F>(self, room)
     }
 }
 
@@ -94,8 +101,8 @@ impl<T: Bindable> Params for Vec<T> {
     }
 
     #[inline(always)]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
-        write_slice(self, room)
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        write_slice::<T, F>(self, room)
     }
 }
 
@@ -113,8 +120,8 @@ impl<P: Params + ?Sized> Params for &P {
     }
 
     #[inline(always)]
-    fn write_to(&self, room: &mut [u8]) -> Option<usize> {
-        (**self).write_to(room)
+    fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
+        (**self).write_to::<F>(room)
     }
 }
 
@@ -162,7 +169,7 @@ macro_rules! params {
 }
 
 /// Writes parameters in the form that a Bind has (Int16 n, Int16\[n\] formats, Int16 m, m values) to the beginning of `room`, and
-/// returns the number of bytes. `None` where they do not fit or cannot be sent; `room` may then hold a part of them.
+/// returns the number of bytes. `None` if they do not fit or cannot be sent; `room` may then hold a part of them.
 ///
 /// One call for each parameter: a value writes itself and returns its format. One format code is reserved for each parameter,
 /// because most mixed lists need that; if a single code is enough, the values are moved up afterwards.
@@ -170,20 +177,25 @@ macro_rules! params {
 /// Inlined, so that the compiler can devirtualise the calls where the values are constructed next to this call, as with
 /// [`params!`](crate::params).
 #[inline(always)]
-fn write_slice<T: Bindable>(params: &[T], room: &mut [u8]) -> Option<usize> {
+fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> Option<usize> {
     let count = u16::try_from(params.len()).ok()?;
     // Offset of the first value: after the codes and the second count.
     let start = 4 + 2 * usize::from(count);
     let most = room.len().min(LONGEST);
-    // `None` here and below also where a single format code, which takes fewer bytes, would fit.
-    let (head, mut rest) = room.get_mut(..most)?.split_at_mut_checked(start)?;
+    let Some((head, mut rest)) = room.get_mut(..most)?.split_at_mut_checked(start) else {
+        return F::write(params, room);
+    };
     let (places, _) = head.get_mut(2..)?.as_chunks_mut();
     let mut all = Written::NONE;
     for (value, place) in params.iter().zip(places) {
         let written = value.write_to(rest);
         all.add_formats(written);
         *place = written.formats().code();
-        rest = rest.get_mut(written.length()..)?;
+        match rest.get_mut(written.length()..) {
+            Some(next) => rest = next,
+            // A single format code takes less room.
+            None => return F::write(params, room),
+        }
     }
     let values = start..most - rest.len();
     let [high, low] = count.to_be_bytes();

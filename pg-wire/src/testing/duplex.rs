@@ -1,4 +1,4 @@
-//! A stream in memory, both ends of it.
+//! A stream in memory with two ends.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::connection::{Sink, Source};
 
-/// Two ends of a stream in memory: what is written to one is read from the other, also in another thread. Either is at its end once
-/// the other has been closed or dropped.
+/// The two ends of a stream in memory: bytes written to one end are read from the other, also in another thread. Reading from one end
+/// returns the end of the stream once the other end has been closed or dropped.
 ///
-/// As much as is written fits.
+/// The buffers are unbounded.
 pub fn duplex() -> (End, End) {
     let (there, back) = (Arc::default(), Arc::default());
     (End { reads: Arc::clone(&back), writes: Arc::clone(&there) }, End { reads: there, writes: back })
@@ -28,9 +28,9 @@ pub struct End {
 #[derive(Debug, Default)]
 struct Pipe {
     bytes: VecDeque<u8>,
-    /// Nobody writes any more.
+    /// The writing end has been closed or dropped.
     ended: bool,
-    /// Nobody reads any more.
+    /// The reading end has been dropped.
     broken: bool,
     reader: Option<Waker>,
 }
@@ -86,7 +86,7 @@ fn wake(mut pipe: MutexGuard<'_, Pipe>) {
     }
 }
 
-/// A pipe has no state in which a panic could leave it.
+/// Locks a pipe, also after a panic: each update of a pipe is complete.
 fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -99,13 +99,13 @@ mod tests {
     use crate::{Limits, PgProtocol};
 
     #[test]
-    fn what_was_written_before_the_end_is_read_and_then_the_end() {
+    fn bytes_written_before_the_end_are_read_and_then_the_end() {
         let (near, far) = duplex();
         let (mut near, mut far) =
             (Connection::new(near, Limits::BACKEND), Connection::new(far, Limits::FRONTEND));
         block_on(async {
-            near.query("select 1").close().await.expect("it is heard");
-            assert_eq!(far.recv().await.expect("it came").body, b"select 1\0");
+            near.query("select 1").close().await.expect("the other end is open");
+            assert_eq!(far.recv().await.expect("the query arrives").body, b"select 1\0");
             assert!(matches!(far.recv().await, Err(Error::Closed { mid_message: false })));
             drop(near);
             far.query("too late");

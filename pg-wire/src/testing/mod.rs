@@ -1,4 +1,4 @@
-//! Streams in memory, a peer that follows a script, and an executor of a few lines: for examples and tests.
+//! For examples and tests: streams in memory, a peer that follows a transcript, and a small executor.
 
 mod duplex;
 mod transcript;
@@ -17,9 +17,9 @@ use crate::connection::{Sink, Source};
 pub use duplex::{End, duplex};
 pub use transcript::{Transcript, TranscriptError, TranscriptErrorKind};
 
-/// A stream whose peer says something that was settled before, and remembers what it was told.
+/// A stream in memory whose peer sends given bytes and records the bytes that it receives.
 ///
-/// Behind the last word the stream ends.
+/// After the given bytes the stream ends.
 #[derive(Debug, Default)]
 pub struct Script {
     says: VecDeque<u8>,
@@ -27,12 +27,12 @@ pub struct Script {
 }
 
 impl Script {
-    /// A peer that says this.
+    /// A peer that sends these bytes.
     pub fn says(bytes: &[u8]) -> Self {
         Self { says: bytes.iter().copied().collect(), heard: Vec::new() }
     }
 
-    /// What the peer was told so far.
+    /// The bytes that the peer has received so far.
     pub fn heard(&self) -> &[u8] {
         &self.heard
     }
@@ -57,7 +57,7 @@ impl Sink for Script {
     }
 }
 
-/// Runs a future on this thread, which sleeps while the future waits.
+/// Runs a future to completion on this thread, which sleeps while the future is pending.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
@@ -88,8 +88,8 @@ mod golden {
     use crate::message::frontend::Initial;
     use crate::{Decode, Direction, Encode, Frame, Message, MessageCode};
 
-    /// A message of the server equals its bytes, both ways; its trace is this line; and nothing that is cut out of the
-    /// bytes or changed in them panics.
+    /// Checks that a message of the server encodes to these bytes, that they decode to the message, and that its trace is this
+    /// line; and that no truncated or changed bytes cause a panic.
     #[track_caller]
     pub(crate) fn golden<'a, M>(message: M, bytes: &'a [u8], trace: &str)
     where
@@ -155,36 +155,36 @@ mod golden {
         assert_eq!(&back, message);
         assert_eq!(back.trace(direction).to_string(), trace);
         assert_eq!(message.trace(direction).to_string(), trace);
-        // A transcript can say it, too, but for what the trace does not show.
+        // The trace, as a line of a transcript, encodes to the same bytes, unless the trace hides a part of the message.
         let hidden =
             ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"].iter().any(|mark| trace.contains(mark));
         if !hidden {
-            let back = super::transcript::bytes_of(trace).expect("a trace is a line of a transcript");
+            let back = super::transcript::bytes_of(trace).expect("a trace is a valid line of a transcript");
             assert_eq!(back.escape_ascii().to_string(), bytes.escape_ascii().to_string());
         }
     }
 
-    /// Every prefix of the body, every single byte of it changed in every bit, and one byte more. They are leaked, so
-    /// that they live as long as any message: tests are short.
-    fn damage(bytes: &[u8], mut hand: impl FnMut(Option<MessageCode>, &'static [u8])) {
+    /// Passes to `check` each prefix of the body, the body with each single bit changed, and the body with one byte more. The
+    /// bodies are leaked, so that they live as long as any message.
+    fn damage(bytes: &[u8], mut check: impl FnMut(Option<MessageCode>, &'static [u8])) {
         let (code, body) = match bytes {
             [0, ..] => (None, &bytes[4..]),
             _ => (Some(MessageCode(bytes[0])), &bytes[5..]),
         };
         for end in 0..body.len() {
-            hand(code, body[..end].to_vec().leak());
+            check(code, body[..end].to_vec().leak());
         }
         for at in 0..body.len() {
             for bit in 0..8 {
                 let mut damaged = body.to_vec();
                 damaged[at] ^= 1 << bit;
-                hand(code, damaged.leak());
+                check(code, damaged.leak());
             }
         }
-        hand(code, [body, &[0]].concat().leak());
+        check(code, [body, &[0]].concat().leak());
     }
 
-    /// What decodes also prints, and encodes to the bytes it came from.
+    /// Checks that a decoded message can be printed, and encodes to the bytes that it was decoded from.
     fn same_again<M: Message + Debug>(message: &M, code: MessageCode, body: &[u8]) {
         let _ = format!("{message:?} {}", message.trace(Direction::Backend));
         let mut again = Vec::new();

@@ -391,9 +391,9 @@ mod tests {
         let values = [Some(&b"\0\0\x01\0\0\0\0\0"[..]), None];
         let (row, columns) = (row(&values), columns());
         let error = columns.decode::<(i32, Option<&str>)>(&row).expect_err("2^40 is no i32");
-        assert_eq!(error.to_string(), "column 0 \"id\" of type int8: it does not fit an i32");
+        assert_eq!(error.to_string(), "column 0 \"id\" of type int8: the value does not fit an i32");
         let error = columns.decode::<(i64, &str)>(&row).expect_err("it is NULL");
-        assert_eq!(error.to_string(), "column 1 \"name\" of type text: it is NULL");
+        assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is NULL");
         assert_eq!(columns.decode::<(i64, Option<&str>)>(&row).expect("both fit"), (1 << 40, None));
         assert_eq!(columns.value::<i64>(&row, 0).expect("it fits"), 1 << 40);
         assert_eq!(columns.names().collect::<Vec<_>>(), ["id", "name"]);
@@ -510,7 +510,7 @@ mod tests {
         let values = [Some(&b"happy"[..])];
         let row = row(&values);
         let error = columns.decode::<(&str,)>(&row).expect_err("the type is not known");
-        assert_eq!(error.to_string(), "column 0 \"mood\" of type 16384: it is not a string");
+        assert_eq!(error.to_string(), "column 0 \"mood\" of type 16384: the value is not a string");
         columns.set_type(0, oid::TEXT).expect("there is a column 0");
         assert_eq!(columns.decode::<(&str,)>(&row).expect("text"), ("happy",));
         assert!(matches!(columns.set_type(1, oid::TEXT), Err(RowError::NoColumn { index: 1, columns: 1 })));

@@ -34,11 +34,11 @@ pub enum Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Null => f.write_str("it is NULL"),
-            Self::Type { wanted } => write!(f, "it is not {wanted}"),
-            Self::Range { wanted } => write!(f, "it does not fit {wanted}"),
+            Self::Null => f.write_str("the value is NULL"),
+            Self::Type { wanted } => write!(f, "the value is not {wanted}"),
+            Self::Range { wanted } => write!(f, "the value does not fit {wanted}"),
             Self::Malformed => f.write_str("its bytes are not a value of its type"),
-            Self::Utf8 => f.write_str("it is not UTF-8"),
+            Self::Utf8 => f.write_str("the text is not UTF-8"),
             Self::Other(error) => error.fmt(f),
         }
     }

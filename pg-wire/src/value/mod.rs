@@ -16,7 +16,7 @@
 //! assert_eq!((id, name), (7, "Ada"));
 //!
 //! let error = columns.decode::<(i32, i32)>(&row).unwrap_err();
-//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: it is not an i32");
+//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is not an i32");
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 

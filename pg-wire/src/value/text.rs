@@ -7,7 +7,7 @@ use core::fmt::Write;
 
 use crate::param::{bindable::Bindable, bound::Bound};
 
-/// A value to be bound in its type's text form, where the binary form is not wanted.
+/// A parameter in its type's text form, instead of the binary form.
 ///
 /// ```
 /// use pg_wire::{Bindable, value::AsText};
@@ -50,7 +50,7 @@ display!(uuid::Uuid);
 macro_rules! float {
     ($($type:ty)*) => {
         $(impl From<$type> for AsText {
-            /// With an exponent, which keeps it short, and to the last bit.
+            /// The shortest text that is read back as the same number, with an exponent.
             fn from(value: $type) -> Self {
                 Self(format!("{value:e}"))
             }
@@ -78,7 +78,7 @@ impl From<&[u8]> for AsText {
         let mut text = String::with_capacity(2 + 2 * value.len());
         text.push_str("\\x");
         for byte in value {
-            // A String takes everything.
+            // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
         Self(text)
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_text_forms_of_bytea_are_read() {
+    fn both_text_forms_of_bytea_are_decoded() {
         assert_eq!(bytea(b"\\x00fF"), Some(Vec::from(*b"\x00\xff")));
         assert_eq!(bytea(b"\\x"), Some(Vec::new()));
         assert_eq!(bytea(b"a\\\\b\\000\\377"), Some(Vec::from(*b"a\\b\0\xff")));

@@ -1,6 +1,6 @@
-//! Streams in memory that behave as badly as streams do, and an executor that notices when nobody would wake it.
+//! Streams in memory that behave as badly as real ones, and an executor that detects a missing wake-up.
 
-// Each test binary uses its own part of it.
+// Each test binary uses a part of this module.
 #![allow(dead_code)]
 
 use pg_wire::{Frame, MessageCode, Sink, Source, Split};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// A frame as it goes on the wire.
+/// An encoded frame.
 pub(crate) fn frame(code: u8, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(5 + body.len());
     out.push(code);
@@ -20,14 +20,14 @@ pub(crate) fn frame(code: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Frames as pairs of code and body, to be compared.
+/// A frame as a pair of code and body, to compare.
 pub(crate) fn pair(frame: Frame<'_>) -> (MessageCode, Vec<u8>) {
     (frame.code, frame.body.to_vec())
 }
 
 // ---- An executor ----------------------------------------------------------------------------------------------------
 
-/// Set by a wake-up, cleared by who looks.
+/// A flag that a wake-up sets and the executor clears.
 pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
@@ -45,16 +45,16 @@ impl Wake for Flag {
     }
 }
 
-/// Polls once, for who does not care to be woken.
+/// Polls once, with a waker that does nothing.
 pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// All tasks wait and none will be woken, or they have had their share of polls: how many are not done.
+/// All tasks are pending and none will be woken, or the limit of polls is reached: the number of unfinished tasks.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stuck(pub(crate) usize);
 
-/// Runs tasks side by side. A task is polled only when it has been woken, so that a wake-up that is missing shows.
+/// Runs tasks concurrently. A task is polled only after it has been woken, so a missing wake-up is detected.
 pub(crate) fn run(tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>, polls: usize) -> Result<(), Stuck> {
     let mut tasks: Vec<_> = tasks
         .into_iter()
@@ -87,12 +87,12 @@ pub(crate) fn run(tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>, polls: usi
     }
 }
 
-/// Runs one task on this thread. Fails where a thread that sleeps until it is woken would sleep for ever.
+/// Runs one task on this thread. Fails if the task is pending and will never be woken.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut output = None;
     let task = async { output = Some(future.await) };
-    run(vec![Box::pin(task)], usize::MAX).expect("it waits and nobody would wake it");
-    output.expect("it is done")
+    run(vec![Box::pin(task)], usize::MAX).expect("the task will never be woken");
+    output.expect("the task is finished")
 }
 
 // ---- A pipe ---------------------------------------------------------------------------------------------------------
@@ -101,24 +101,24 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 struct Lane {
     bytes: VecDeque<u8>,
     room: usize,
-    /// The writer is gone.
+    /// The writing end has been closed or dropped.
     ended: bool,
-    /// The reader is gone.
+    /// The reading end has been dropped.
     broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
-/// The end of a lane that reads.
+/// The reading end of a lane.
 pub(crate) struct LaneSource(Arc<Mutex<Lane>>);
 
-/// The end of a lane that writes.
+/// The writing end of a lane.
 pub(crate) struct LaneSink(Arc<Mutex<Lane>>);
 
 /// One end of a pipe.
 pub(crate) struct Pipe(pub(crate) LaneSource, pub(crate) LaneSink);
 
-/// Two ends, with room for this many bytes in each direction.
+/// The two ends of a pipe, with room for this number of bytes in each direction.
 pub(crate) fn pipe(room: usize) -> (Pipe, Pipe) {
     let lane = || {
         let lane =
@@ -131,7 +131,7 @@ pub(crate) fn pipe(room: usize) -> (Pipe, Pipe) {
 }
 
 fn lock(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
-    lane.lock().expect("no test panics while it holds it")
+    lane.lock().expect("no panic while locked")
 }
 
 fn wake(waker: &mut Option<Waker>) {
@@ -220,46 +220,46 @@ impl Split for Pipe {
     }
 }
 
-// ---- A stream by the book -------------------------------------------------------------------------------------------
+// ---- A scripted stream -------------------------------------------------------------------------------------------
 
-/// What one read does.
+/// The result of one read.
 #[derive(Clone, Debug)]
 pub(crate) enum Read {
-    /// These bytes are there.
+    /// These bytes.
     Bytes(Vec<u8>),
-    /// Nothing is there, but soon will be.
+    /// Pending, and woken at once.
     Wait,
-    /// It fails like this.
+    /// This error.
     Fail(io::ErrorKind),
-    /// The end.
+    /// The end of the stream.
     End,
-    /// Nothing is there and nothing ever comes.
+    /// Pending for ever.
     Never,
 }
 
-/// What one write, flush or close does.
+/// The result of one write, flush or close.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Write {
-    /// It takes this many bytes at most. A flush or a close is done.
+    /// At most this number of bytes is accepted. A flush or a close succeeds.
     Take(usize),
-    /// It takes nothing, but soon will.
+    /// Pending, and woken at once.
     Wait,
-    /// It fails like this.
+    /// This error.
     Fail(io::ErrorKind),
-    /// It takes nothing and never will again.
+    /// Pending for ever.
     Never,
 }
 
-/// A stream that does one thing after the other as it is told, and remembers what was written.
+/// A stream with scripted results, which records the bytes written.
 pub(crate) struct Steps {
     pub(crate) reads: VecDeque<Read>,
-    /// What happens behind the last of `reads`.
+    /// The result of each read after the last of `reads`.
     pub(crate) at_end: Read,
-    /// Behind the last of them everything is taken.
+    /// After the last of these, everything is accepted.
     pub(crate) writes: VecDeque<Write>,
     pub(crate) flushes: VecDeque<Write>,
     pub(crate) closes: VecDeque<Write>,
-    /// What has been written, and how much of it has been flushed.
+    /// The bytes written, and the number of bytes flushed.
     pub(crate) wrote: Vec<u8>,
     pub(crate) flushed: usize,
     pub(crate) closed: bool,

@@ -102,7 +102,7 @@ fn main() -> Result<()> {
         return processes::run(arguments.micro()?, arguments.effort());
     }
     if let (Some(name), Some(who)) = (&arguments.child, &arguments.who) {
-        let mut lines = sockets::plans(&Ends::find()?, arguments.part).into_iter();
+        let mut lines = sockets::plans(&Ends::find()?, arguments.part)?.into_iter();
         let line = lines.find(|line| line.name == *name).context("no such line")?;
         return child::run(line, who, arguments.rounds);
     }
@@ -130,7 +130,10 @@ fn compare(arguments: &Arguments) -> Result<()> {
     let only_micro =
         !arguments.only.is_empty() && arguments.only.iter().all(|part| part.starts_with("micro"));
     let ends = if only_micro { None } else { Some(Ends::find()?) };
-    let mut lines: Vec<_> = ends.iter().flat_map(|ends| sockets::plans(ends, part)).collect();
+    let mut lines = match &ends {
+        Some(ends) => sockets::plans(ends, part)?,
+        None => Vec::new(),
+    };
     lines.retain(|line| arguments.wants(&line.name));
 
     let options: &[&str] = if arguments.quick { &["--quick"] } else { &[] };

@@ -1,6 +1,6 @@
 //! Every library crate with the sets of features that a user may choose.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{paths, process};
@@ -13,6 +13,7 @@ const ALL_SETS: usize = 3;
 pub(super) fn run() -> Result<()> {
     let metadata = process::read(&mut paths::cargo(["metadata", "--no-deps", "--format-version", "1"]))?;
     for library in libraries(&metadata)? {
+        without_tls(&library.name)?;
         for set in sets(&library.features) {
             let set = set.join(",");
             eprintln!("{} --no-default-features --features '{set}'", library.name);
@@ -29,6 +30,30 @@ pub(super) fn run() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Words in the names of packages that a user without TLS shall not compile.
+const TLS: [&str; 7] =
+    ["aws-lc", "native-tls", "openssl", "rustls", "schannel", "security-framework", "webpki"];
+
+/// Checks that a library without any feature depends on no TLS library, on any platform.
+fn without_tls(library: &str) -> Result<()> {
+    let tree = ["tree", "--package", library, "--no-default-features", "--edges", "normal,build"];
+    let tree = process::read(paths::cargo(tree).args(["--target", "all", "--prefix", "none"]))?;
+    match tls_packages(&tree).as_slice() {
+        [] => Ok(()),
+        found => bail!("{library} without features depends on {}", found.join(", ")),
+    }
+}
+
+/// The TLS packages of a tree, one package a line.
+fn tls_packages(tree: &str) -> Vec<&str> {
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    let is_tls = |name: &&str| *name == "ring" || TLS.iter().any(|word| name.contains(word));
+    let mut found: Vec<_> = names.filter(is_tls).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// A package that others can depend on.
@@ -76,7 +101,7 @@ fn sets(features: &[String]) -> Vec<Vec<&str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Library, libraries, sets};
+    use super::{Library, libraries, sets, tls_packages};
 
     fn names(line: &str) -> Vec<String> {
         line.split_whitespace().map(String::from).collect()
@@ -97,6 +122,14 @@ mod tests {
         assert_eq!(sets[0], [""; 0]);
         assert_eq!(sets[1], ["a"]);
         assert_eq!(sets[6], ["a", "b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn packages_of_tls_are_found_by_their_names() {
+        let tree = "pg-stream-tokio v0.1.0 (/pg-stream-tokio)\ntokio-rustls v0.26.6\nring v0.17.14\nring v0.17.14 (*)\n\
+            bytes v1.12.1\nopenssl-sys v0.9.1\n\nasync-native-tls v0.5.0\nstringprep v0.1.5\n";
+        assert_eq!(tls_packages(tree), ["async-native-tls", "openssl-sys", "ring", "tokio-rustls"]);
+        assert_eq!(tls_packages("pg-wire v0.1.0 (/pg-wire)\nbytes v1.12.1\nsubtle v2.6.1\n"), [""; 0]);
     }
 
     #[test]

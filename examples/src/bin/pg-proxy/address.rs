@@ -45,7 +45,8 @@ impl Address {
                 prepare(&stream, idle)?;
                 match tls {
                     None => Ok(Socket::Tcp(TokioIo(stream))),
-                    Some(tls) => tls.begin(TokioIo(stream)).await,
+                    // Boxed: the handshake takes kilobytes, and most connections have none.
+                    Some(tls) => Box::pin(tls.begin(TokioIo(stream))).await,
                 }
             }
             Self::Unix(path) => UnixStream::connect(abstract_name(path).as_ref().unwrap_or(path))

@@ -156,7 +156,7 @@ async fn open(context: &Context, client: Accepted, place: Place) -> Open {
     let (client, taken) = match &context.proxy.acceptor {
         None => (tls::clear(client), Vec::new()),
         Some(acceptor) => {
-            let accepted = async { tls::accept(acceptor, client).await.map_err(Failure::NoTls) };
+            let accepted = Box::pin(async { tls::accept(acceptor, client).await.map_err(Failure::NoTls) });
             match until_something_ends_it(context, &place, accepted).await {
                 Ok(accepted) => accepted,
                 Err(failure) => return Open::Gone(failure),

@@ -14,11 +14,14 @@ use tokio::net::TcpStream;
 use crate::address::{Address, Socket};
 use crate::arguments::Arguments;
 
-/// A TLS stream of either side: ended here over TCP or a Unix-domain socket, or begun here over TCP.
-pub(crate) type TlsStream = Stream<
-    TokioIo<server::TlsStream<Rewind<TcpStream>>>,
-    TokioIo<server::TlsStream<Rewind<UnixStream>>>,
-    TokioIo<client::TlsStream<TcpStream>>,
+/// A TLS stream of either side: ended here over TCP or a Unix-domain socket, or begun here over TCP. Boxed: a connection without TLS
+/// takes no memory for it.
+pub(crate) type TlsStream = Box<
+    Stream<
+        TokioIo<server::TlsStream<Rewind<TcpStream>>>,
+        TokioIo<server::TlsStream<Rewind<UnixStream>>>,
+        TokioIo<client::TlsStream<TcpStream>>,
+    >,
 >;
 
 /// A client's stream before it is known whether the client asks for TLS.
@@ -49,7 +52,7 @@ pub(crate) async fn accept(acceptor: &RustlsAcceptor, mut stream: Accepted) -> i
         }
         Stream::Tls(never) => match never {},
     };
-    Ok((Socket::Tls(socket), Vec::new()))
+    Ok((Socket::Tls(Box::new(socket)), Vec::new()))
 }
 
 /// The stream of a client in clear.
@@ -90,6 +93,6 @@ impl Upstream {
         let request = TlsRequest::new(&self.config, &self.host);
         let upgraded = self.rustls.upgrade(stream, &request).await;
         let upgraded = upgraded.map_err(|error| io::Error::other(TlsError::Handshake(error)))?;
-        Ok(Socket::Tls(Stream::Tls(upgraded.stream)))
+        Ok(Socket::Tls(Box::new(Stream::Tls(upgraded.stream))))
     }
 }

@@ -33,8 +33,8 @@ use crate::report::{escaped, say};
 ///
 /// If the reader of standard output goes away, as `head` does, the rest of the
 /// rows is read and dropped, so that the server finishes its work, and the exit
-/// status is that of the statements. (psql reads to the end too, and then ends
-/// by SIGPIPE.)
+/// status is that of the statements. (psql ends by SIGPIPE as soon as it prints,
+/// and the server rolls back the statements that are not finished.)
 ///
 /// The first Ctrl-C sends a cancel request to the server; rows received after
 /// that are dropped. The second Ctrl-C ends the program without waiting.

@@ -108,7 +108,8 @@ fn escaped_except(text: &str, kept: &[char]) -> String {
 /// Severity, code and message, without what is missing.
 fn message(fields: ErrorFields<'_>, severity: &str) -> String {
     let present = |part: Option<Text<'_>>| part.map(lines).filter(|part| !part.is_empty());
-    let severity = present(fields.severity()).unwrap_or_else(|| severity.into());
+    // In the language of the session, as psql shows it.
+    let severity = present(fields.get(b'S').or(fields.severity())).unwrap_or_else(|| severity.into());
     let code = present(fields.get(b'C')).filter(|code| code != "00000");
     let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
     let text = present(fields.message()).unwrap_or_else(|| "no error message available".into());

@@ -1,4 +1,4 @@
-//! Authentication, of every kind.
+//! The authentication requests.
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::DecodeError;
@@ -10,44 +10,43 @@ use crate::codec::message::{Decode, Message};
 use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 
-/// Asks for a proof of who the client is, goes on with one, or says that all is well.
+/// Requests authentication, continues an exchange, or reports success.
 ///
-/// `R`, length, Int32 kind, then what the kind needs. A kind that this crate does not know is a value like the
-/// others.
+/// `R`, length, Int32 kind, then the fields of the kind. An unknown kind is a value too.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-AUTHENTICATIONOK)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Authentication<'a> {
-    /// 0: the server is satisfied. Whether the client may be is not said by this message.
+    /// 0: the server accepts the client. Does not prove the identity of the server.
     Ok,
-    /// 2: Kerberos V5, which no supported server asks for.
+    /// 2: Kerberos V5. No supported server requests it.
     KerberosV5,
-    /// 3: the password, in clear.
+    /// 3: requests the password in clear text.
     CleartextPassword,
-    /// 5: the password, hashed with MD5 and this salt.
+    /// 5: requests the password, hashed with MD5 and this salt.
     Md5Password {
-        /// Four bytes for this one exchange.
+        /// Four random bytes.
         salt: [u8; 4],
     },
-    /// 6: credentials over a Unix socket, which no supported server asks for.
+    /// 6: credentials over a Unix socket. No supported server requests them.
     ScmCredential,
-    /// 7: a GSSAPI exchange begins.
+    /// 7: begins a GSSAPI exchange.
     Gss,
     /// 8: the server's next GSSAPI or SSPI token.
     GssContinue(Secret<'a>),
-    /// 9: an SSPI exchange begins.
+    /// 9: begins an SSPI exchange.
     Sspi,
-    /// 10: a SASL exchange begins; the mechanisms offered, best first.
+    /// 10: begins a SASL exchange, with the mechanisms that the server offers, in order of preference.
     Sasl(Terminated<'a, Text<'a>>),
     /// 11: the server's next SASL challenge.
     SaslContinue(Secret<'a>),
-    /// 12: the server's last word in a SASL exchange: its own proof.
+    /// 12: the server's last message of a SASL exchange: the proof of its own identity.
     SaslFinal(Secret<'a>),
-    /// A kind that this crate does not know, as it came.
+    /// A kind that this crate does not know, unchanged.
     Unknown {
         /// The kind.
         kind: u32,
-        /// What came behind it.
+        /// The bytes after the kind.
         data: Secret<'a>,
     },
 }
@@ -71,7 +70,7 @@ impl Authentication<'_> {
         }
     }
 
-    /// The name that libpq's trace has for the kind, where it has one.
+    /// The name of the kind in libpq's trace, if it has a name there.
     fn trace_name(&self) -> Option<&'static str> {
         Some(match self {
             Self::Ok => "AuthenticationOk",
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_nobody_knows_survives() {
+    fn an_unknown_kind_is_preserved() {
         golden(
             Authentication::Unknown { kind: 99, data: Secret(b"?") },
             b"R\0\0\0\x09\0\0\0\x63?",

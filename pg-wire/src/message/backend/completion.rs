@@ -1,4 +1,4 @@
-//! Something is done.
+//! Messages that report the end of something: a statement, a command, a batch.
 
 use crate::basic::enums::TransactionStatus;
 use crate::basic::text::Text;
@@ -11,15 +11,15 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COMMANDCOMPLETE)
     COMMAND_COMPLETE => pub struct CommandComplete<'a> {
-        /// The command, and for some how many rows: `SELECT 5`, `INSERT 0 5`, `COPY 5`, `CREATE TABLE`.
+        /// The command, and for some commands the number of rows: `SELECT 5`, `INSERT 0 5`, `COPY 5`, `CREATE TABLE`.
         pub tag: Text<'a>,
     }
 }
 
 impl<'a> CommandComplete<'a> {
-    /// How many rows the command read or wrote, if its tag ends in a number.
+    /// Number of rows that the command read or wrote, if its tag ends in a number.
     ///
-    /// The last word: `INSERT` has an object id before the count.
+    /// Only the last number is the count: `INSERT` has an object id before it.
     pub fn rows(&self) -> Option<u64> {
         let (_, count) = self.tag.to_str().ok()?.rsplit_once(' ')?;
         if count.starts_with('+') { None } else { count.parse().ok() }
@@ -42,19 +42,19 @@ impl<'a> CommandComplete<'a> {
 }
 
 message! {
-    /// The server is ready for the next batch: once for each Query, FunctionCall and Sync, and at the start.
+    /// The server is ready for the next batch. Sent once for each Query, FunctionCall and Sync, and once after login.
     ///
     /// `Z`, length, Byte1 status.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-READYFORQUERY)
     READY_FOR_QUERY => pub struct ReadyForQuery {
-        /// Where the session stands towards a transaction.
+        /// The transaction status of the session.
         pub status: TransactionStatus,
     }
 }
 
 message! {
-    /// A Bind has made its portal.
+    /// A Bind has created its portal.
     ///
     /// `2`, length.
     ///
@@ -63,7 +63,7 @@ message! {
 }
 
 message! {
-    /// A Close has been carried out; also if there was nothing by that name.
+    /// A Close has been executed, also if nothing with that name existed.
     ///
     /// `3`, length.
     ///
@@ -72,7 +72,7 @@ message! {
 }
 
 message! {
-    /// The query was empty. Stands in place of CommandComplete.
+    /// The query was empty. Sent instead of CommandComplete.
     ///
     /// `I`, length.
     ///
@@ -81,7 +81,7 @@ message! {
 }
 
 message! {
-    /// What was described returns no rows. Stands in place of RowDescription.
+    /// The described statement or portal returns no rows. Sent instead of RowDescription.
     ///
     /// `n`, length.
     ///
@@ -90,7 +90,7 @@ message! {
 }
 
 message! {
-    /// A Parse has made its statement.
+    /// A Parse has created its statement.
     ///
     /// `1`, length.
     ///
@@ -99,7 +99,7 @@ message! {
 }
 
 message! {
-    /// An Execute has reached its row limit and the portal has more. Stands in place of CommandComplete.
+    /// An Execute has reached its row limit, and the portal has more rows. Sent instead of CommandComplete.
     ///
     /// `s`, length.
     ///
@@ -113,7 +113,7 @@ mod tests {
     use crate::testing::golden;
 
     #[test]
-    fn all_of_them() {
+    fn every_message() {
         golden(
             CommandComplete { tag: "INSERT 0 5".into() },
             b"C\0\0\0\x0fINSERT 0 5\0",
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_is_the_last_word_of_the_tag() {
+    fn the_row_count_is_the_last_word_of_the_tag() {
         let tag = |tag: &'static str| CommandComplete { tag: tag.into() };
         for (text, command, rows) in [
             ("SELECT 5", "SELECT", Some(5)),

@@ -1,48 +1,48 @@
-//! A COPY begins.
+//! The messages that begin a COPY.
 
 use crate::basic::enums::{CopyFormat, FormatCode};
 use crate::codec::list::List;
 use crate::message::table::message;
 
 message! {
-    /// The server is ready to take the data of `COPY … FROM STDIN`: [`CopyData`](crate::CopyData)s, then
-    /// [`CopyDone`](crate::CopyDone) or [`CopyFail`](crate::frontend::CopyFail). Until then it ignores Flush and Sync.
+    /// The server is ready for the data of `COPY … FROM STDIN`: [`CopyData`](crate::CopyData) messages, then
+    /// [`CopyDone`](crate::CopyDone) or [`CopyFail`](crate::frontend::CopyFail). Until then the server ignores Flush and Sync.
     ///
     /// `G`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYINRESPONSE)
     COPY_IN_RESPONSE => pub struct CopyInResponse<'a> {
-        /// The form of the whole.
+        /// The overall format.
         pub format: CopyFormat,
-        /// The form of each column; all text where the whole is.
+        /// The format of each column; text for each if the overall format is text.
         pub columns: List<'a, FormatCode>,
     }
 }
 
 message! {
-    /// The data of `COPY … TO STDOUT` follows, a [`CopyData`](crate::CopyData) a row, then [`CopyDone`](crate::CopyDone).
+    /// The data of `COPY … TO STDOUT` follows: one [`CopyData`](crate::CopyData) for each row, then [`CopyDone`](crate::CopyDone).
     ///
     /// `H`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYOUTRESPONSE)
     COPY_OUT_RESPONSE => pub struct CopyOutResponse<'a> {
-        /// The form of the whole.
+        /// The overall format.
         pub format: CopyFormat,
-        /// The form of each column; all text where the whole is.
+        /// The format of each column; text for each if the overall format is text.
         pub columns: List<'a, FormatCode>,
     }
 }
 
 message! {
-    /// Data goes both ways from here on: streaming replication.
+    /// Both sides send data from now on: streaming replication.
     ///
     /// `W`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYBOTHRESPONSE)
     COPY_BOTH_RESPONSE => pub struct CopyBothResponse<'a> {
-        /// The form of the whole.
+        /// The overall format.
         pub format: CopyFormat,
-        /// The form of each column.
+        /// The format of each column.
         pub columns: List<'a, FormatCode>,
     }
 }

@@ -3,7 +3,7 @@
 use crate::message::table::message;
 
 message! {
-    /// The result of a [`FunctionCall`](crate::frontend::FunctionCall), in the format that was asked for.
+    /// The result of a [`FunctionCall`](crate::frontend::FunctionCall), in the requested format.
     ///
     /// `V`, length, Int32 length of the value or -1 for NULL, bytes.
     ///

@@ -1,20 +1,20 @@
-//! What another session has to say.
+//! Notifications by other sessions.
 
 use crate::basic::text::Text;
 use crate::message::table::message;
 
 message! {
-    /// Another session has notified a channel that this one listens on. May come between any two messages.
+    /// A session has notified a channel on which this session listens. May arrive between any two messages.
     ///
     /// `A`, length, Int32 process id, String channel, String payload.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NOTIFICATIONRESPONSE)
     NOTIFICATION_RESPONSE => pub struct NotificationResponse<'a> {
-        /// Process id of the session that notified.
+        /// Process id of the session that sent the notification.
         pub pid: i32,
         /// The channel.
         pub channel: Text<'a>,
-        /// What was said; may be empty.
+        /// The payload; may be empty.
         pub payload: Text<'a>,
     }
 }

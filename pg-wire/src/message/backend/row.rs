@@ -1,4 +1,4 @@
-//! Rows, and what is said about them before they come.
+//! Rows, and their descriptions.
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::FormatCode;
@@ -17,7 +17,7 @@ use crate::message::table::message;
 ///
 /// `D`, length, Int16 n, n times: Int32 length of the value or -1 for NULL, bytes.
 ///
-/// The hot message: decoding it reads the count, and the columns are walked as they are asked for.
+/// The most frequent message: decoding reads only the count, and iterating reads the columns.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-DATAROW)
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +52,7 @@ impl<'a> Decode<'a> for DataRow<'a> {
 }
 
 message! {
-    /// What the rows to come are made of.
+    /// The columns of the rows that follow.
     ///
     /// `T`, length, Int16 n, n times a [`FieldDescription`].
     ///
@@ -70,17 +70,17 @@ message! {
 pub struct FieldDescription<'a> {
     /// The column's name in the result.
     pub name: Text<'a>,
-    /// The table it is a column of; 0 where it is none.
+    /// The table that the column belongs to; 0 for none.
     pub table: Oid,
-    /// Its number in that table, from 1; 0 where it is none.
+    /// The column's number in that table, from 1; 0 for none.
     pub attribute: i16,
-    /// Its type; see [`oid`](mod@crate::oid).
+    /// The column's type; see [`oid`](mod@crate::oid).
     pub type_oid: Oid,
-    /// The type's length in bytes; -1 where it varies, -2 for a C string.
+    /// The type's length in bytes; -1 if it varies, -2 for a C string.
     pub type_len: i16,
-    /// What the type was declared with, such as the length of a `varchar`; -1 for nothing.
+    /// The type's modifier, such as the length of a `varchar`; -1 for none.
     pub type_modifier: i32,
-    /// The format of its values; text in the answer to a Describe of a statement, where it is not known yet.
+    /// The format of the column's values; text in the answer to a Describe of a statement, when the format is not known yet.
     pub format: FormatCode,
 }
 
@@ -143,24 +143,24 @@ mod tests {
 
     #[test]
     fn a_truncated_column_is_an_error_and_not_null() {
-        let row = DataRow::decode(b"\0\x02\0\0\0\x05hi").expect("the columns are not walked here");
-        let error = row.values.iter().next().expect("it says there are two").expect_err("the first is cut");
+        let row = DataRow::decode(b"\0\x02\0\0\0\x05hi").expect("decoding does not read the columns");
+        let error = row.values.iter().next().expect("the count is two").expect_err("the first column is cut");
         assert_eq!((error.kind, error.offset), (DecodeErrorKind::Short, 6));
-        assert_eq!(row.values.iter().count(), 1, "nothing comes after the error");
+        assert_eq!(row.values.iter().count(), 1, "iteration ends after the error");
         assert!(row.values.validate().is_err());
     }
 
     #[test]
-    fn a_negative_column_length_is_refused() {
-        let row = DataRow::decode(b"\0\x01\xff\xff\xff\xfe").expect("the columns are not walked here");
-        let error = row.values.validate().expect_err("-2 is no length");
+    fn a_negative_column_length_is_rejected() {
+        let row = DataRow::decode(b"\0\x01\xff\xff\xff\xfe").expect("decoding does not read the columns");
+        let error = row.values.validate().expect_err("-2 is not a length");
         assert_eq!(error.kind, DecodeErrorKind::NegativeLength);
     }
 
     #[test]
-    fn bytes_behind_the_last_column_are_an_error() {
-        let row = DataRow::decode(b"\0\x01\0\0\0\x01x!").expect("the columns are not walked here");
-        let error = row.values.iter().last().expect("one column").expect_err("and one byte too many");
+    fn bytes_after_the_last_column_are_an_error() {
+        let row = DataRow::decode(b"\0\x01\0\0\0\x01x!").expect("decoding does not read the columns");
+        let error = row.values.iter().last().expect("one column").expect_err("one byte is left over");
         assert_eq!(error.kind, DecodeErrorKind::Trailing);
     }
 

@@ -1,4 +1,4 @@
-//! What a session begins with.
+//! The messages at the start of a session.
 
 use crate::basic::text::Text;
 use crate::codec::field::Secret;
@@ -7,7 +7,7 @@ use crate::message::frontend::ProtocolVersion;
 use crate::message::table::message;
 
 message! {
-    /// What a [`CancelRequest`](crate::frontend::CancelRequest) for this session has to quote.
+    /// The process id and the key that a [`CancelRequest`](crate::frontend::CancelRequest) for this session must contain.
     ///
     /// `K`, length, Int32 process id, then the key to the end: 4 bytes in protocol 3.0, 4 to 256 from 3.2 on.
     ///
@@ -21,8 +21,8 @@ message! {
 }
 
 message! {
-    /// The value of a parameter that the server reports, at the start and whenever it changes. May come between any
-    /// two messages.
+    /// The value of a parameter, sent at the start of the session and whenever the value changes. May arrive between any two
+    /// messages.
     ///
     /// `S`, length, String name, String value.
     ///
@@ -30,23 +30,24 @@ message! {
     PARAMETER_STATUS => pub struct ParameterStatus<'a> {
         /// The parameter.
         pub name: Text<'a>,
-        /// Its value from here on.
+        /// The new value.
         pub value: Text<'a>,
     }
 }
 
 message! {
-    /// The server does not speak the version asked for, or does not know some of the `_pq_.` options.
+    /// The server does not support the requested version, or some of the `_pq_.` options.
     ///
     /// `v`, length, Int32 version, Int32 n, String\[n\].
     ///
-    /// The manual speaks of the newest minor version; servers send the whole version, major in the upper 16 bits.
+    /// The manual describes the first field as a minor version; servers send the whole version, with the major version in the
+    /// upper 16 bits.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NEGOTIATEPROTOCOLVERSION)
     NEGOTIATE_PROTOCOL_VERSION => pub struct NegotiateProtocolVersion<'a> {
-        /// The newest version that the server speaks, not above the one asked for.
+        /// The newest version that the server supports, up to the requested version.
         pub version: ProtocolVersion,
-        /// The options that it does not know.
+        /// The options that the server does not know.
         pub unrecognized: List<'a, Text<'a>, u32>,
     }
 }
@@ -57,7 +58,7 @@ mod tests {
     use crate::testing::golden;
 
     #[test]
-    fn a_key_of_four_bytes_and_one_of_thirty_two() {
+    fn keys_of_four_and_thirty_two_bytes() {
         golden(
             BackendKeyData { pid: 7, key: Secret(b"\x01\x02\x03\x04") },
             b"K\0\0\0\x0c\0\0\0\x07\x01\x02\x03\x04",

@@ -1,4 +1,4 @@
-//! Answers to what the server asks for: four messages under one code.
+//! Responses to authentication requests: four messages with one code.
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::DecodeError;
@@ -11,7 +11,7 @@ use crate::codec::reader::Reader;
 use crate::message::table::message;
 
 message! {
-    /// An answer to a request for authentication, whichever: what it is made of depends on what was asked.
+    /// A response to an authentication request. Its fields depend on the request.
     ///
     /// `p`, length, bytes. Decode the bytes as [`PasswordMessage`], [`SaslInitialResponse`], [`SaslResponse`] or
     /// [`GssResponse`].
@@ -24,17 +24,17 @@ message! {
 }
 
 impl<'a> AuthenticationResponse<'a> {
-    /// Reads the body as one of the four.
+    /// Decodes the body as one of the four messages.
     ///
     /// # Errors
-    /// When it is not one of that kind.
+    /// When the body is malformed as that message.
     pub fn decode_as<M: Decode<'a>>(&self) -> Result<M, DecodeError> {
         M::decode(self.body.0)
     }
 }
 
 message! {
-    /// The password, in clear or hashed with MD5.
+    /// The password, in clear text or hashed with MD5.
     ///
     /// `p`, length, String password.
     ///
@@ -45,7 +45,7 @@ message! {
     }
 }
 
-/// The client's choice among the SASL mechanisms offered, and its first word if the mechanism has one.
+/// The client's choice among the offered SASL mechanisms, and its first message if the client begins the exchange.
 ///
 /// `p`, length, String mechanism, Int32 length of the data or -1 for none, bytes.
 ///
@@ -54,7 +54,7 @@ message! {
 pub struct SaslInitialResponse<'a> {
     /// The mechanism.
     pub mechanism: Text<'a>,
-    /// The first word, a secret; `None` where the mechanism lets the server speak first.
+    /// The first message, a secret; `None` if the server sends the first message of the exchange.
     pub data: Option<Secret<'a>>,
 }
 
@@ -70,7 +70,7 @@ impl Message for SaslInitialResponse<'_> {
         match self.data {
             None => out.int32(u32::MAX),
             Some(data) => {
-                // A token over 2 GiB makes the message too long, which is refused there.
+                // A token over 2 GiB makes the message too long, which is an error of its own.
                 out.int32(u32::try_from(data.0.len()).unwrap_or(u32::MAX));
                 data.write(out);
             }
@@ -120,7 +120,7 @@ macro_rules! opaque {
 }
 
 opaque! {
-    /// The client's next word in a SASL exchange.
+    /// The client's next message of a SASL exchange.
     ///
     /// `p`, length, bytes.
     ///
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_word_and_none() {
+    fn a_first_message_and_none() {
         golden_frontend(
             SaslInitialResponse { mechanism: "SCRAM-SHA-256".into(), data: Some(Secret(b"n,,n=,r=x")) },
             b"p\0\0\0\x1fSCRAM-SHA-256\0\0\0\0\x09n,,n=,r=x",
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn further_words() {
+    fn later_messages() {
         golden_frontend(
             SaslResponse { data: Secret(b"c=biws") },
             b"p\0\0\0\x0ac=biws",
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn whichever_it_is_it_can_be_passed_on_and_read_later() {
+    fn a_response_can_be_forwarded_or_decoded_later() {
         let response = AuthenticationResponse { body: Secret(b"hunter2\0") };
         golden_frontend(response, b"p\0\0\0\x0chunter2\0", "F\t12\tAuthenticationResponse\t 'BBBB'");
         let password: PasswordMessage<'_> = response.decode_as().expect("it is one");

@@ -14,17 +14,17 @@ use crate::codec::reader::Reader;
 use crate::message::table::message;
 
 message! {
-    /// Makes a prepared statement. Answered by [`ParseComplete`](crate::backend::ParseComplete).
+    /// Creates a prepared statement. Answered by [`ParseComplete`](crate::backend::ParseComplete).
     ///
     /// `P`, length, String statement, String sql, Int16 n, Int32\[n\] parameter types.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARSE)
     PARSE => pub struct Parse<'a> {
-        /// The statement's name; empty for the unnamed one.
+        /// The statement's name; empty for the unnamed statement.
         pub statement: Text<'a>,
-        /// One statement.
+        /// The text of one statement.
         pub sql: Text<'a>,
-        /// Types of the first parameters; 0 leaves one to the server, and so does a list that ends before it.
+        /// Types of the first parameters. The server chooses the type of a parameter with type 0, or after the end of the list.
         pub types: List<'a, Oid>,
     }
 }
@@ -83,17 +83,17 @@ impl<'a> Decode<'a> for Bind<'a> {
 }
 
 message! {
-    /// Asks what a statement or a portal is made of. Answered, for a statement, by
+    /// Requests a description of a statement or a portal. Answered, for a statement, by
     /// [`ParameterDescription`](crate::backend::ParameterDescription), and for both by
     /// [`RowDescription`](crate::backend::RowDescription) or [`NoData`](crate::backend::NoData).
     ///
-    /// `D`, length, Byte1 what, String name.
+    /// `D`, length, Byte1 kind, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-DESCRIBE)
     DESCRIBE => pub struct Describe<'a> {
-        /// What the name names.
+        /// The kind of object that the name denotes.
         pub target: Target,
-        /// The name; empty for the unnamed one.
+        /// The name; empty for the unnamed statement or portal.
         pub name: Text<'a>,
     }
 }
@@ -107,30 +107,30 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-EXECUTE)
     EXECUTE => pub struct Execute<'a> {
-        /// The portal; empty for the unnamed one.
+        /// The portal; empty for the unnamed portal.
         pub portal: Text<'a>,
-        /// Rows to return at most; 0 for all. (A negative number means all to the server.)
+        /// Most rows to return; 0 for all. (The server reads a negative number as 0.)
         pub max_rows: i32,
     }
 }
 
 message! {
-    /// Does away with a statement or a portal; it is no error if there is none. Answered by
+    /// Deletes a statement or a portal. No error if it does not exist. Answered by
     /// [`CloseComplete`](crate::backend::CloseComplete).
     ///
-    /// `C`, length, Byte1 what, String name.
+    /// `C`, length, Byte1 kind, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CLOSE)
     CLOSE => pub struct Close<'a> {
-        /// What the name names.
+        /// The kind of object that the name denotes.
         pub target: Target,
-        /// The name; empty for the unnamed one.
+        /// The name; empty for the unnamed statement or portal.
         pub name: Text<'a>,
     }
 }
 
 message! {
-    /// Asks for the replies so far, without ending the batch.
+    /// Requests the replies so far, without ending the batch.
     ///
     /// `H`, length.
     ///
@@ -139,7 +139,7 @@ message! {
 }
 
 message! {
-    /// Ends a batch: closes the implicit transaction, and is where the server goes on after an error. Answered by
+    /// Ends a batch: ends the implicit transaction. After an error, the server discards messages up to the Sync. Answered by
     /// [`ReadyForQuery`](crate::backend::ReadyForQuery).
     ///
     /// `S`, length.
@@ -160,7 +160,7 @@ mod tests {
     use alloc::vec::Vec;
 
     #[test]
-    fn all_of_them() {
+    fn every_message() {
         golden_frontend(
             Parse { statement: "s".into(), sql: "select $1".into(), types: List::from(&[oid::INT4]) },
             b"P\0\0\0\x16s\0select $1\0\0\x01\0\0\0\x17",
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_65535_items_are_refused_and_65535_are_not() {
+    fn more_than_65535_items_are_rejected_and_65535_are_accepted() {
         let bind = |values| Bind {
             portal: "".into(),
             statement: "".into(),
@@ -223,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_lies_is_found_by_the_end_of_the_body() {
+    fn a_false_count_is_an_error_at_the_end_of_the_body() {
         let error = Parse::decode(b"\0\0\xff\xff\0\0\0\x17").expect_err("65,535 types in 4 bytes");
         assert_eq!(error.kind, DecodeErrorKind::Short);
-        let error = Parse::decode(b"\0\0\0\0\0\0\0\x17").expect_err("no types, and one behind them");
+        let error = Parse::decode(b"\0\0\0\0\0\0\0\x17").expect_err("a count of no types, and one type");
         assert_eq!(error.kind, DecodeErrorKind::Trailing);
     }
 

@@ -1,4 +1,4 @@
-//! The packets before the session, which have no code: Int32 length, Int32 code or version, body.
+//! The packets before the session, which have no code in front: Int32 length, Int32 request code or version, body.
 
 use core::fmt;
 
@@ -26,20 +26,20 @@ pub struct ProtocolVersion(pub u32);
 impl ProtocolVersion {
     /// 3.0: PostgreSQL 7.4 and later.
     pub const V3_0: Self = Self::new(3, 0);
-    /// 3.2: PostgreSQL 18 and later. (3.1 is reserved and was never spoken.)
+    /// 3.2: PostgreSQL 18 and later. (3.1 is reserved and was never used.)
     pub const V3_2: Self = Self::new(3, 2);
 
-    /// From its parts.
+    /// The version with these parts.
     pub const fn new(major: u16, minor: u16) -> Self {
         Self(((major as u32) << 16) | minor as u32)
     }
 
-    /// The number in front of the point.
+    /// The number before the point.
     pub const fn major(self) -> u16 {
         (self.0 >> 16) as u16
     }
 
-    /// The number behind the point.
+    /// The number after the point.
     pub const fn minor(self) -> u16 {
         (self.0 & 0xffff) as u16
     }
@@ -66,7 +66,7 @@ impl<'a> Field<'a> for ProtocolVersion {
     }
 }
 
-/// Version and request codes as a trace has them: two Int16.
+/// A version or a request code. Written as two Int16, because libpq's trace prints two numbers.
 fn write_code<P: Put + ?Sized>(code: ProtocolVersion, out: &mut P) {
     out.int16(code.major());
     out.int16(code.minor());
@@ -79,15 +79,15 @@ fn write_code<P: Put + ?Sized>(code: ProtocolVersion, out: &mut P) {
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-STARTUPMESSAGE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StartupMessage<'a> {
-    /// The newest version that the client speaks.
+    /// The newest version that the client supports.
     pub version: ProtocolVersion,
-    /// Parameters in order: `user` is required, then `database`, `options`, `replication`, any run-time parameter, and
-    /// options of the protocol itself, whose names begin with `_pq_.`.
+    /// The parameters: `user`, which is required; `database`, `options`, `replication`; any run-time parameter; options of the
+    /// protocol itself, whose names begin with `_pq_.`.
     pub parameters: Terminated<'a, (Text<'a>, Text<'a>)>,
 }
 
 impl<'a> StartupMessage<'a> {
-    /// The value of the last parameter with this name, which is the one that PostgreSQL goes by.
+    /// The value of the last parameter with this name. PostgreSQL uses the last, too.
     pub fn get(&self, name: &str) -> Option<Text<'a>> {
         self.parameters.iter().filter(|(given, _)| given == name).last().map(|(_, value)| value)
     }
@@ -115,10 +115,10 @@ impl<'a> Decode<'a> for StartupMessage<'a> {
     }
 }
 
-/// Asks that another session's running statement be given up. On a connection of its own; the server closes it
+/// Requests that the running statement of another session be cancelled. Sent over a separate connection, which the server closes
 /// without an answer.
 ///
-/// Length, Int32 80877102, Int32 process id, then the key to the end: as many bytes as BackendKeyData brought, 4 to 256.
+/// Length, Int32 80877102, Int32 process id, then the key to the end: the same bytes as in BackendKeyData, 4 to 256.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST)
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -130,7 +130,7 @@ pub struct CancelRequest<'a> {
 }
 
 impl CancelRequest<'_> {
-    /// What stands in place of the version: 1234.5678.
+    /// The request code, in place of the version: 1234.5678.
     pub const REQUEST: ProtocolVersion = ProtocolVersion::new(1234, 5678);
 }
 
@@ -143,7 +143,7 @@ impl Message for CancelRequest<'_> {
     }
     fn write<P: Put + ?Sized>(&self, out: &mut P) {
         if !(4..=256).contains(&self.key.0.len()) {
-            // An empty key would be sent and never match: better to say so here.
+            // PostgreSQL ignores a request with a key that does not match, so an error here is the only report.
             out.refuse(EncodeErrorKind::OutOfRange);
         }
         write_code(Self::REQUEST, out);
@@ -172,7 +172,7 @@ macro_rules! request {
         pub struct $name {}
 
         impl $name {
-            #[doc = concat!("What stands in place of the version: 1234.", stringify!($minor), ".")]
+            #[doc = concat!("The request code, in place of the version: 1234.", stringify!($minor), ".")]
             pub const REQUEST: ProtocolVersion = ProtocolVersion::new(1234, $minor);
         }
 
@@ -200,8 +200,8 @@ macro_rules! request {
 }
 
 request! {
-    /// Asks for TLS. Answered by one byte: `S` for yes, `N` for no (or, from a server that is too old or too busy, the
-    /// `E` of an ErrorResponse).
+    /// Requests TLS. Answered by one byte: `S` for yes, `N` for no, or the `E` of an ErrorResponse from a server that is too old or
+    /// too busy.
     ///
     /// Length, Int32 80877103.
     ///
@@ -210,7 +210,7 @@ request! {
 }
 
 request! {
-    /// Asks for GSSAPI encryption. Answered by one byte: `G` for yes, `N` for no (or the `E` of an ErrorResponse).
+    /// Requests GSSAPI encryption. Answered by one byte: `G` for yes, `N` for no, or the `E` of an ErrorResponse.
     ///
     /// Length, Int32 80877104.
     ///
@@ -223,23 +223,23 @@ fn expect(body: &mut Reader<'_>, code: ProtocolVersion) -> Result<(), DecodeErro
     if ProtocolVersion::read(body)? == code { Ok(()) } else { Err(wrong) }
 }
 
-/// What a client may say first, as a server reads it.
+/// The first packet of a client, as a server decodes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Initial<'a> {
-    /// A session.
+    /// Begins a session.
     Startup(StartupMessage<'a>),
-    /// TLS first.
+    /// Requests TLS.
     Ssl(SslRequest),
-    /// GSSAPI encryption first.
+    /// Requests GSSAPI encryption.
     GssEnc(GssEncRequest),
-    /// Another session is to give up what it does.
+    /// Requests that another session's statement be cancelled.
     Cancel(CancelRequest<'a>),
 }
 
 impl<'a> Initial<'a> {
-    /// Reads the body of a packet: what comes after the length field. Every version that is not one of the three
-    /// requests is a session's, whatever its number.
+    /// Decodes the body of a packet: the bytes after the length field. Every number that is not one of the three request codes is
+    /// the version of a session.
     ///
     /// ```
     /// use pg_wire::frontend::Initial;
@@ -290,7 +290,7 @@ mod tests {
     use alloc::vec::Vec;
 
     #[test]
-    fn all_of_them() {
+    fn every_packet() {
         golden_frontend(
             StartupMessage {
                 version: ProtocolVersion::V3_2,
@@ -309,13 +309,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_packet_is_told_by_its_code() {
+    fn the_code_decides_which_packet_the_first_is() {
         assert_eq!(Initial::decode(b"\x04\xd2\x16\x30"), Ok(Initial::GssEnc(GssEncRequest {})));
         let greased = Initial::decode(b"\0\x03\x27\x0fuser\0me\0\0").expect("3.9999 is a version too");
         let Initial::Startup(startup) = greased else { panic!("{greased:?}") };
         assert_eq!(startup.version, ProtocolVersion::new(3, 9999));
         assert_eq!(startup.get("user"), Some("me".into()));
-        assert!(Initial::decode(b"\x04\xd2\x16\x2f\0").is_err(), "an SSLRequest has nothing behind it");
+        assert!(Initial::decode(b"\x04\xd2\x16\x2f\0").is_err(), "an SSLRequest has no further bytes");
         assert!(Initial::decode(b"\0\x03").is_err());
     }
 

@@ -1,10 +1,10 @@
-//! The simple query, and the small words around it.
+//! The simple query, CopyFail, and Terminate.
 
 use crate::basic::text::Text;
 use crate::message::table::message;
 
 message! {
-    /// One or more statements, run at once by the simple protocol: rows come as text, and one ReadyForQuery at the end.
+    /// One or more statements, run by the simple protocol. Rows are sent as text, and one ReadyForQuery at the end.
     ///
     /// `Q`, length, String sql.
     ///
@@ -16,19 +16,19 @@ message! {
 }
 
 message! {
-    /// The data of a COPY will not be complete; the server fails the COPY with this reason.
+    /// Aborts a COPY: the server fails the statement with this reason.
     ///
     /// `f`, length, String reason.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYFAIL)
     COPY_FAIL => pub struct CopyFail<'a> {
-        /// The reason, which comes back in the server's error.
+        /// The reason, which the server repeats in its error.
         pub reason: Text<'a>,
     }
 }
 
 message! {
-    /// The session ends.
+    /// Ends the session.
     ///
     /// `X`, length.
     ///
@@ -45,7 +45,7 @@ mod tests {
     use alloc::vec::Vec;
 
     #[test]
-    fn all_of_them() {
+    fn every_message() {
         golden_frontend(
             Query { sql: "select 1".into() },
             b"Q\0\0\0\x0dselect 1\0",
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_is_refused_and_the_buffer_left_as_it_was() {
+    fn a_nul_is_rejected_and_the_buffer_is_unchanged() {
         let mut out = b"before".to_vec();
         let error = Query { sql: "select 1\0; drop table x".into() }.encode(&mut out).expect_err("a NUL");
         assert_eq!(error.kind, EncodeErrorKind::Nul);
@@ -73,10 +73,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_larger_than_the_stage_is_the_same() {
+    fn a_message_longer_than_the_stage_has_the_same_form() {
         let sql = "x".repeat(1000);
         let mut out = Vec::new();
-        Query { sql: sql.as_str().into() }.encode(&mut out).expect("nothing is wrong with it");
+        Query { sql: sql.as_str().into() }.encode(&mut out).expect("the query is valid");
         assert_eq!(out.len(), 1006);
         assert_eq!(&out[..6], b"Q\0\0\x03\xedx");
         assert_eq!(out.last(), Some(&0));

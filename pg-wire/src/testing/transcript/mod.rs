@@ -1,4 +1,4 @@
-//! A conversation as text, played from either chair.
+//! A conversation as text, played in either role.
 
 mod text;
 mod wire;
@@ -14,13 +14,13 @@ use crate::buffer::inbox::Inbox;
 use crate::codec::message::Direction;
 use crate::connection::{Connection, Error, Transport};
 use text::{Act, read_line, tokens};
-use wire::Shape;
+use wire::Decoder;
 
-/// Longest packet of the time before the session that is taken, in bytes.
+/// Longest packet before the session that is accepted, in bytes.
 const LONGEST_PACKET: usize = 10_000;
 
-/// A conversation as text, which reads like a trace. [Played](Self::play) in one of the two chairs, it says what that side says
-/// and checks what the other one does: a server for the tests of a client, or a client for those of a server.
+/// A conversation as text in the format of a trace. [Played](Self::play) in the role of one side, it sends the messages of that side and
+/// checks those of the other: a server for testing a client, or a client for testing a server.
 ///
 /// ```
 /// use pg_wire::{Connection, Direction, Limits, PgProtocol, testing::{Transcript, block_on, duplex}};
@@ -52,47 +52,45 @@ const LONGEST_PACKET: usize = 10_000;
 ///
 /// # The lines
 ///
-/// Each is what [`Message::trace`](crate::Message::trace) prints: who speaks (`F` or `B`), the length, the name, the fields; apart by tabs or any number of
-/// blanks, and without the length where it does not matter. So a trace, of this crate or of libpq, can be put in and played.
+/// Each line has the format of [`Message::trace`](crate::Message::trace): the sender (`F` or `B`), the length, which may be omitted, the
+/// name, the fields; separated by tabs or any number of blanks. So a trace, of this crate or of libpq, can be played.
 ///
-/// - Strings stand in double quotes, and are what is between them, newlines and quotes included: the last quote is the first one behind
-///   which nothing but further fields stands, up to the next line. Bytes stand in single quotes, with `\xNN` for any byte; so may a string, where
-///   there is no other way to write it.
-/// - `*` in a line of the other side stands for any one field, and at its end for all the rest.
-/// - A secret is shown as `"SSSS"` or `'BBBB'` in a trace, and these stand for any. To be sent it has to be there itself; in a line
-///   of the other side it may.
-/// - `B SSLResponse N` and `B GSSENCResponse N` are the one byte that they are, as in libpq's trace.
-/// - `B raw 'Z\x00'` is these bytes, whatever they mean.
-/// - `B flush` sends what came before it, apart from what comes behind it. Otherwise everything up to the other side's next line
-///   leaves at once.
-/// - `B close` ends the stream for writing; the other side may still have something to say.
-/// - Blank lines, and those that begin with `#`, are for the reader.
+/// - A string is in double quotes, and may contain newlines and quotes: it ends at the first quote after which only further fields
+///   follow, up to the next line. Bytes are in single quotes, with `\xNN` for any byte. A string may be in single quotes too.
+/// - `*` in a line of the other side matches any one field, and at the end of the line all remaining fields.
+/// - The masks of a trace, `"SSSS"` and `'BBBB'`, match any secret in a line of the other side. A line to be sent must contain the
+///   secret itself.
+/// - `B SSLResponse N` and `B GSSENCResponse N` are one byte, as in libpq's trace.
+/// - `B raw 'Z\x00'` is these bytes, without a frame around them.
+/// - `B flush` sends the lines before it. Without it, all lines up to the other side's next line are sent at once.
+/// - `B close` closes the stream for writing; the other side may still send.
+/// - Blank lines, and lines that begin with `#`, are ignored.
 #[derive(Clone, Debug)]
 pub struct Transcript {
     lines: Vec<Line>,
 }
 
-/// Why a transcript could not be played to its end.
+/// An error in a transcript, or a difference between the transcript and the peer.
 #[derive(Debug)]
 pub struct TranscriptError {
     /// The line of the transcript, counted from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The error.
     pub kind: TranscriptErrorKind,
 }
 
-/// What is wrong with a line of a transcript, or with what came in its place.
+/// The kind of a [`TranscriptError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TranscriptErrorKind {
-    /// The line itself cannot be read, or not be sent.
+    /// The line is invalid, or cannot be sent.
     Line(String),
-    /// Something else has come.
+    /// The peer sent something else, or closed the stream.
     Unexpected {
         /// The line.
         expected: String,
-        /// The trace of what came, or what happened.
-        came: String,
+        /// The trace of the received message, or a description of the event.
+        received: String,
     },
     /// The connection failed.
     Connection(Error),
@@ -101,9 +99,9 @@ pub enum TranscriptErrorKind {
 #[derive(Clone, Debug)]
 struct Line {
     number: usize,
-    speaker: Direction,
+    sender: Direction,
     act: Act,
-    /// As it was given, for errors.
+    /// The text of the line, for errors.
     text: String,
 }
 
@@ -113,21 +111,21 @@ impl FromStr for Transcript {
     fn from_str(text: &str) -> Result<Self, TranscriptError> {
         let (mut lines, mut rest, mut number) = (Vec::new(), text, 1);
         while !rest.is_empty() {
-            let (tokens, length) = tokens(rest).map_err(|error| wrong(number, error))?;
-            let (text, behind) = rest.split_at(length);
+            let (tokens, length) = tokens(rest).map_err(|error| invalid(number, error))?;
+            let (text, next) = rest.split_at(length);
             if !tokens.is_empty() {
-                let (speaker, act) = read_line(tokens).map_err(|error| wrong(number, error))?;
-                lines.push(Line { number, speaker, act, text: text.trim().to_owned() });
+                let (sender, act) = read_line(tokens).map_err(|error| invalid(number, error))?;
+                lines.push(Line { number, sender, act, text: text.trim().to_owned() });
             }
             number += text.matches('\n').count();
-            rest = behind;
+            rest = next;
         }
         Ok(Self { lines })
     }
 }
 
 impl Transcript {
-    /// All that `speaker` says in it, as it goes on the wire.
+    /// All messages of `sender`, encoded.
     ///
     /// ```
     /// use pg_wire::{Direction, testing::Transcript};
@@ -139,37 +137,40 @@ impl Transcript {
     ///
     /// # Errors
     /// At the first line that cannot be sent.
-    pub fn bytes(&self, speaker: Direction) -> Result<Vec<u8>, TranscriptError> {
-        Ok(self.lines_of(speaker)?.concat())
+    pub fn bytes(&self, sender: Direction) -> Result<Vec<u8>, TranscriptError> {
+        Ok(self.encoded_lines(sender)?.concat())
     }
 
-    /// For each line what `speaker` sends by it.
-    fn lines_of(&self, speaker: Direction) -> Result<Vec<Vec<u8>>, TranscriptError> {
+    /// For each line the bytes that `sender` sends; empty for a line of the other side.
+    fn encoded_lines(&self, sender: Direction) -> Result<Vec<Vec<u8>>, TranscriptError> {
         let bytes = |line: &Line| {
-            let says = line.speaker == speaker;
-            if says { line.bytes().map_err(|error| wrong(line.number, error)) } else { Ok(Vec::new()) }
+            if line.sender == sender {
+                line.bytes().map_err(|error| invalid(line.number, error))
+            } else {
+                Ok(Vec::new())
+            }
         };
         self.lines.iter().map(bytes).collect()
     }
 
-    /// Says what `chair` says in it, and checks that the other side says what it is to say.
+    /// Sends the messages of `role`, and checks that the other side sends its own.
     ///
     /// # Errors
-    /// At the first line that cannot be sent, all of which is found before anything is; and when something else comes, or nothing.
+    /// At the first line that cannot be sent, before anything is sent; and when the other side sends something else, or nothing.
     pub async fn play<T: Transport>(
         &self,
-        chair: Direction,
+        role: Direction,
         conn: &mut Connection<T>,
     ) -> Result<(), TranscriptError> {
-        let ours = self.lines_of(chair)?;
+        let ours = self.encoded_lines(role)?;
         let mut last = 0;
         for (line, bytes) in self.lines.iter().zip(ours) {
             last = line.number;
             let failed = |error| TranscriptError { line: last, kind: TranscriptErrorKind::Connection(error) };
-            if line.speaker != chair {
+            if line.sender != role {
                 match conn.flush().await {
-                    // Who has gone may have said why, and who says much may have to be heard first. An answer that is missed for this
-                    // is missed there.
+                    // The last message of a peer that has closed may explain why, and the messages of a peer that does not read have
+                    // to be received first. If the peer's next message is missing because of this error, `expect` reports it.
                     Ok(()) | Err(Error::Io(_) | Error::Poisoned(_) | Error::InboxFull) => {}
                     Err(error) => return Err(failed(error)),
                 }
@@ -188,84 +189,90 @@ impl Transcript {
 }
 
 impl Line {
-    /// What it is on the wire.
+    /// The line, encoded.
     fn bytes(&self) -> Result<Vec<u8>, String> {
         let (name, length, fields) = match &self.act {
             Act::Raw(bytes) => return Ok(bytes.clone()),
             Act::Flush | Act::Close => return Ok(Vec::new()),
             Act::Message { name, length, fields } => (name, length, fields),
         };
-        let shape = Shape::named(self.speaker, name)
-            .ok_or_else(|| format!("no message of this side is called {name}"))?;
-        let body = shape.body(name, fields)?;
+        let decoder = Decoder::named(self.sender, name)
+            .ok_or_else(|| format!("no message of this side has the name {name}"))?;
+        let body = decoder.body(name, fields)?;
         if length.is_some_and(|length| length != body.len() + 4) {
-            return Err(format!("its length is {}", body.len() + 4));
+            return Err(format!("the length of the message is {}", body.len() + 4));
         }
         let mut bytes = Vec::new();
-        bytes.extend(shape.code().map(|code| code.0));
+        bytes.extend(decoder.code().map(|code| code.0));
         bytes.extend(u32::try_from(body.len() + 4).unwrap_or(u32::MAX).to_be_bytes());
         bytes.extend(body);
         Ok(bytes)
     }
 
-    /// Takes what comes next, which has to be this.
+    /// Receives the next message, and checks that it matches the line.
     async fn expect<T: Transport>(&self, conn: &mut Connection<T>) -> Result<(), TranscriptError> {
-        let came = match &self.act {
+        let received = match &self.act {
             Act::Flush => return Ok(()),
             Act::Close => match conn.recv().await {
                 Err(Error::Closed { mid_message: false }) => return Ok(()),
                 Err(error) => return Err(self.lost(error)),
-                Ok(frame) => Shape::Frame(self.speaker, frame.code).show(frame.body),
+                Ok(frame) => Decoder::Frame(self.sender, frame.code).trace(frame.body),
             },
             Act::Raw(bytes) => {
                 while conn.inbox().buffered() < bytes.len() {
                     conn.fill().await.map_err(|error| self.lost(error))?;
                 }
-                let came = take(conn.inbox_mut(), bytes.len());
-                if came == *bytes {
+                let received = take(conn.inbox_mut(), bytes.len());
+                if received == *bytes {
                     return Ok(());
                 }
-                format!("'{}'", came.escape_ascii())
+                format!("'{}'", received.escape_ascii())
             }
             Act::Message { name, length, fields } => {
-                let seen = match Shape::named(self.speaker, name) {
+                let decoded = match Decoder::named(self.sender, name) {
                     None => {
-                        return Err(wrong(self.number, format!("no message of this side is called {name}")));
+                        return Err(invalid(
+                            self.number,
+                            format!("no message of this side has the name {name}"),
+                        ));
                     }
-                    Some(Shape::Packet) => loop {
+                    Some(Decoder::Packet) => loop {
                         let packet = conn.inbox_mut().next_packet(LONGEST_PACKET);
                         if let Some(body) = packet.map_err(|error| self.lost(error.into()))? {
-                            break Shape::Packet.see(body);
+                            break Decoder::Packet.decode(body);
                         }
                         conn.fill().await.map_err(|error| self.lost(error))?;
                     },
-                    Some(shape) => {
+                    Some(decoder) => {
                         let frame = conn.recv().await.map_err(|error| self.lost(error))?;
-                        // Another code is another message, whatever was expected.
-                        let same = shape.code() == Some(frame.code);
-                        if same { shape } else { Shape::Frame(self.speaker, frame.code) }.see(frame.body)
+                        // A frame with another code is decoded by its own code, for the error.
+                        let same = decoder.code() == Some(frame.code);
+                        if same { decoder } else { Decoder::Frame(self.sender, frame.code) }
+                            .decode(frame.body)
                     }
                 };
-                match seen {
-                    Ok(seen)
-                        if seen.is(name, fields) && length.is_none_or(|length| seen.length == length) =>
+                match decoded {
+                    Ok(decoded)
+                        if decoded.matches(name, fields)
+                            && length.is_none_or(|length| decoded.length == length) =>
                     {
                         return Ok(());
                     }
-                    Ok(seen) => seen.trace,
+                    Ok(decoded) => decoded.trace,
                     Err(error) => error.to_string(),
                 }
             }
         };
-        Err(self.unexpected(came))
+        Err(self.unexpected(received))
     }
 
-    fn unexpected(&self, came: String) -> TranscriptError {
-        let kind = TranscriptErrorKind::Unexpected { expected: self.text.clone(), came };
+    fn unexpected(&self, received: String) -> TranscriptError {
+        let kind = TranscriptErrorKind::Unexpected { expected: self.text.clone(), received };
         TranscriptError { line: self.number, kind }
     }
 
-    /// The end of the stream is something that came; everything else is trouble.
+    /// The error for a receive that failed. The end of the stream differs from the transcript; any other error is one of the
+    /// connection.
     fn lost(&self, error: Error) -> TranscriptError {
         match error {
             Error::Closed { .. } => self.unexpected(error.to_string()),
@@ -274,7 +281,7 @@ impl Line {
     }
 }
 
-/// Takes bytes that are no message.
+/// Takes bytes without a frame.
 fn take(inbox: &mut Inbox, count: usize) -> Vec<u8> {
     let (taken, rest) = inbox.peek().split_at_checked(count).unwrap_or((inbox.peek(), &[]));
     let (taken, rest) = (taken.to_vec(), rest.to_vec());
@@ -283,17 +290,17 @@ fn take(inbox: &mut Inbox, count: usize) -> Vec<u8> {
     taken
 }
 
-fn wrong(line: usize, what: String) -> TranscriptError {
-    TranscriptError { line, kind: TranscriptErrorKind::Line(what) }
+fn invalid(line: usize, error: String) -> TranscriptError {
+    TranscriptError { line, kind: TranscriptErrorKind::Line(error) }
 }
 
 impl fmt::Display for TranscriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {} of the transcript: ", self.line)?;
         match &self.kind {
-            TranscriptErrorKind::Line(what) => f.write_str(what),
-            TranscriptErrorKind::Unexpected { expected, came } => {
-                write!(f, "expected {expected}, came {came}")
+            TranscriptErrorKind::Line(error) => f.write_str(error),
+            TranscriptErrorKind::Unexpected { expected, received } => {
+                write!(f, "expected {expected}, received {received}")
             }
             TranscriptErrorKind::Connection(error) => error.fmt(f),
         }
@@ -309,14 +316,14 @@ impl core::error::Error for TranscriptError {
     }
 }
 
-/// What a line of trace is on the wire.
+/// A line of trace, encoded.
 #[cfg(test)]
 pub(crate) fn bytes_of(trace: &str) -> Result<Vec<u8>, String> {
-    let said = || {
+    let encode = || {
         let transcript: Transcript = trace.parse()?;
         Ok([transcript.bytes(Direction::Frontend)?, transcript.bytes(Direction::Backend)?].concat())
     };
-    said().map_err(|error: TranscriptError| error.to_string())
+    encode().map_err(|error: TranscriptError| error.to_string())
 }
 
 #[cfg(test)]
@@ -326,13 +333,13 @@ mod tests {
     use crate::{Limits, MessageCode, PgProtocol};
     use std::thread;
 
-    /// What a line is on the wire, with `\xNN` for what is not ASCII.
+    /// A line, encoded, with `\xNN` for bytes that are not printable.
     fn wire(line: &str) -> String {
         bytes_of(line)
             .map_or_else(|error| format!("error: {error}"), |bytes| bytes.escape_ascii().to_string())
     }
 
-    /// Plays the client's chair of this, where the server says that.
+    /// Plays the role of the client against these bytes of the server. Returns the bytes that the client sent.
     fn client(transcript: &str, server: &[u8]) -> Result<Vec<u8>, String> {
         let transcript: Transcript =
             transcript.parse().map_err(|error: TranscriptError| error.to_string())?;
@@ -342,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_sent_as_they_stand_there() {
+    fn secrets_in_a_line_are_sent() {
         assert_eq!(wire("F PasswordMessage \"hunter2\""), "p\\x00\\x00\\x00\\x0chunter2\\x00");
         assert_eq!(
             wire("F SASLInitialResponse \"X\" 2 'n,'"),
@@ -361,13 +368,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_trace_does_not_show_is_zero() {
+    fn fields_that_a_trace_does_not_print_are_zero() {
         let md5 = "R\\x00\\x00\\x00\\x0c\\x00\\x00\\x00\\x05\\x00\\x00\\x00\\x00";
         assert_eq!(wire("B AuthenticationMD5Password"), md5);
     }
 
     #[test]
-    fn strings_end_where_a_blank_follows_and_may_hold_anything_else() {
+    fn a_string_ends_before_a_blank_and_may_contain_anything_else() {
         assert_eq!(
             wire("F Query \"select \"a\",\n1 as b\""),
             "Q\\x00\\x00\\x00\\x17select \\\"a\\\",\\n1 as b\\x00"
@@ -384,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_inside_of_strings_are_told_from_those_around_them() {
+    fn quotes_inside_a_string_do_not_end_it() {
         for (line, bytes) in [
             ("F 22 Query \"select \"a\" from t\"", &b"Q\0\0\0\x16select \"a\" from t\0"[..]),
             ("F Query \"select \"a\"\nfrom t\"", b"Q\0\0\0\x16select \"a\"\nfrom t\0"),
@@ -400,25 +407,25 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_message() {
+    fn bytes_without_a_frame() {
         assert_eq!(wire("B raw 'N'"), "N");
         assert_eq!(wire("B 1 SSLResponse S"), "S");
         assert_eq!(wire("B GSSENCResponse N"), "N");
     }
 
     #[test]
-    fn a_line_that_cannot_be_sent_says_why() {
+    fn an_invalid_line_is_an_error_with_its_reason() {
         for (line, why) in [
             ("hello", "a line begins with F or B, or with # if it is a comment"),
-            ("F", "there is no name of a message"),
-            ("F 12", "there is no name of a message"),
-            ("F Qerry \"x\"", "no message of this side is called Qerry"),
-            ("B Query \"x\"", "no message of this side is called Query"),
-            ("F Query \"x", "a \" that nothing closes"),
-            ("F CopyData 'x", "a ' that nothing closes"),
+            ("F", "the name of the message is missing"),
+            ("F 12", "the name of the message is missing"),
+            ("F Qerry \"x\"", "no message of this side has the name Qerry"),
+            ("B Query \"x\"", "no message of this side has the name Query"),
+            ("F Query \"x", "a \" without a closing \""),
+            ("F CopyData 'x", "a ' without a closing '"),
             ("F Query *", "a wildcard cannot be sent"),
-            ("F 7 Query \"x\"", "its length is 6"),
-            ("F Query \"x\" 1", "field 2 does not belong there: 1"),
+            ("F 7 Query \"x\"", "the length of the message is 6"),
+            ("F Query \"x\" 1", "field 2 must not be a number: 1"),
             ("F Query", "malformed Query: a string has no terminating NUL (at byte 0)"),
             ("F Query \"x\" \"y\"", "malformed Query: bytes are left over after the last field (at byte 2)"),
             (
@@ -427,14 +434,17 @@ mod tests {
             ),
             ("B DataRow \"x\"", "malformed DataRow: the body ends inside a field (at byte 2)"),
             ("F Execute \"\"", "malformed Execute: the body ends inside a field (at byte 1)"),
-            ("F Execute \"\" many", "field 2 cannot be read: many"),
+            ("F Execute \"\" many", "field 2 must be a number: many"),
             ("F Execute \"\" 4294967296", "4294967296 does not fit into 4 bytes"),
             ("B ReadyForQuery", "malformed ReadyForQuery: the body ends inside a field (at byte 0)"),
             ("B DataRow 2 1 'x'", "malformed DataRow: the body ends inside a field (at byte 7)"),
             ("B DataRow 1 1 'xy'", "malformed DataRow: bytes are left over after the last field (at byte 7)"),
-            ("B AuthenticationNone", "no AuthenticationNone is made of these fields"),
-            ("B raw 1", "`raw` is not written like that"),
-            ("B flush now", "`flush` is not written like that"),
+            (
+                "B AuthenticationNone",
+                "no kind of Authentication has the name AuthenticationNone and these fields",
+            ),
+            ("B raw 1", "`raw` has other fields"),
+            ("B flush now", "`flush` has other fields"),
         ] {
             let error = bytes_of(line).expect_err(line);
             assert_eq!(
@@ -446,66 +456,67 @@ mod tests {
     }
 
     #[test]
-    fn errors_tell_the_line_what_was_expected_and_what_came() {
+    fn errors_contain_the_line_the_expected_and_the_received_message() {
         let transcript = "# Nothing yet.\n\nF Query \"two\nlines\"\nB   CommandComplete\t\"SELECT 1\"\n";
-        for (server, came) in [
+        for (server, received) in [
             (&b"Z\0\0\0\x05I"[..], "B\t5\tReadyForQuery\t I"),
             (b"C\0\0\0\x0dSELECT 2\0", "B\t13\tCommandComplete\t \"SELECT 2\""),
             (b"C\0\0\0\x04", "malformed CommandComplete: a string has no terminating NUL (at byte 0)"),
             (b"C\0\0\0", "the peer closed the connection in the middle of a message"),
             (b"", "the peer closed the connection"),
         ] {
-            let error = client(transcript, server).expect_err("something else has come");
-            let expected = "line 5 of the transcript: expected B   CommandComplete\t\"SELECT 1\", came ";
-            assert_eq!(error.strip_prefix(expected), Some(came), "{error}");
+            let error = client(transcript, server).expect_err("the server sends something else");
+            let expected = "line 5 of the transcript: expected B   CommandComplete\t\"SELECT 1\", received ";
+            assert_eq!(error.strip_prefix(expected), Some(received), "{error}");
         }
         for (transcript, server, message) in [
             (
                 "B close",
                 &b"1\0\0\0\x04"[..],
-                "line 1 of the transcript: expected B close, came B\t4\tParseComplete",
+                "line 1 of the transcript: expected B close, received B\t4\tParseComplete",
             ),
-            ("B raw 'ab'", b"ac", "line 1 of the transcript: expected B raw 'ab', came 'ac'"),
+            ("B raw 'ab'", b"ac", "line 1 of the transcript: expected B raw 'ab', received 'ac'"),
             (
                 "B ReadyForQuery I\n\nF Execute",
                 b"",
                 "line 3 of the transcript: malformed Execute: a string has no terminating NUL (at byte 0)",
             ),
         ] {
-            assert_eq!(client(transcript, server).expect_err("it does not fit"), message);
+            assert_eq!(client(transcript, server).expect_err("the server sends something else"), message);
         }
     }
 
     #[test]
-    fn a_wildcard_is_one_field_and_at_the_end_all_the_rest() {
+    fn a_wildcard_matches_one_field_and_at_the_end_all_remaining_fields() {
         let row = b"D\0\0\0\x0d\0\x02\0\0\0\x01x\xff\xff\xff\xff";
-        let comes = |line: &str| client(line, &[&row[..4], b"\x0f", &row[5..]].concat()).is_ok();
-        assert!(comes("B DataRow 2 1 'x' -1"));
-        assert!(comes("B 15 DataRow 2 1 'x' -1"));
-        assert!(comes("B DataRow * 1 * -1"));
-        assert!(comes("B DataRow 2 *"));
-        assert!(comes("B DataRow 2 1 'x' -1 *"));
-        assert!(comes("B DataRow *"));
-        assert!(!comes("B 16 DataRow 2 1 'x' -1"));
-        assert!(!comes("B DataRow 2 1 'x'"));
-        assert!(!comes("B DataRow * 'x' -1"));
-        assert!(!comes("B DataRow 2 1 'y' *"));
-        assert!(!comes("B DataRow 2 1 'x' -1 * *"));
+        let matches = |line: &str| client(line, &[&row[..4], b"\x0f", &row[5..]].concat()).is_ok();
+        assert!(matches("B DataRow 2 1 'x' -1"));
+        assert!(matches("B 15 DataRow 2 1 'x' -1"));
+        assert!(matches("B DataRow * 1 * -1"));
+        assert!(matches("B DataRow 2 *"));
+        assert!(matches("B DataRow 2 1 'x' -1 *"));
+        assert!(matches("B DataRow *"));
+        assert!(!matches("B 16 DataRow 2 1 'x' -1"));
+        assert!(!matches("B DataRow 2 1 'x'"));
+        assert!(!matches("B DataRow * 'x' -1"));
+        assert!(!matches("B DataRow 2 1 'y' *"));
+        assert!(!matches("B DataRow 2 1 'x' -1 * *"));
     }
 
     #[test]
-    fn a_secret_is_any_or_the_one_that_is_given() {
-        let comes = |line: &str| client(line, b"K\0\0\0\x0c\0\0\0\x07abcd").is_ok();
-        assert!(comes("B BackendKeyData 7 'BBBB'"));
-        assert!(comes("B BackendKeyData 7 'abcd'"));
-        assert!(comes("B BackendKeyData 7 *"));
-        assert!(!comes("B BackendKeyData 7 'abce'"));
-        let error = client("B BackendKeyData 8 'abcd'", b"K\0\0\0\x0c\0\0\0\x07abcd").expect_err("it is 7");
-        assert!(error.ends_with("came B\t12\tBackendKeyData\t 7 'BBBB'"), "{error}");
+    fn a_mask_matches_any_secret_and_a_secret_only_itself() {
+        let matches = |line: &str| client(line, b"K\0\0\0\x0c\0\0\0\x07abcd").is_ok();
+        assert!(matches("B BackendKeyData 7 'BBBB'"));
+        assert!(matches("B BackendKeyData 7 'abcd'"));
+        assert!(matches("B BackendKeyData 7 *"));
+        assert!(!matches("B BackendKeyData 7 'abce'"));
+        let error = client("B BackendKeyData 8 'abcd'", b"K\0\0\0\x0c\0\0\0\x07abcd")
+            .expect_err("the process id is 7");
+        assert!(error.ends_with("received B\t12\tBackendKeyData\t 7 'BBBB'"), "{error}");
     }
 
     #[test]
-    fn both_chairs_of_one_conversation_fit() {
+    fn the_two_roles_of_one_transcript_match() {
         let transcript: Transcript = "
             F SSLRequest 1234 5679
             B SSLResponse N
@@ -524,7 +535,7 @@ mod tests {
             B close
         "
         .parse()
-        .expect("it can be read");
+        .expect("a valid transcript");
         let (near, far) = duplex();
         let server = transcript.clone();
         let server = thread::spawn(move || {
@@ -536,29 +547,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_that_has_gone_said_last_is_still_checked() {
+    fn the_last_message_of_a_peer_that_has_closed_is_checked() {
         let (near, far) = duplex();
         let refusal: Transcript =
-            "B ErrorResponse S \"FATAL\" C \"53300\" \\x00\nB close".parse().expect("it can be read");
+            "B ErrorResponse S \"FATAL\" C \"53300\" \\x00\nB close".parse().expect("a valid transcript");
         let mut server = Connection::new(far, Limits::FRONTEND);
-        block_on(refusal.play(Direction::Backend, &mut server)).expect("nothing is waited for");
+        block_on(refusal.play(Direction::Backend, &mut server)).expect("nothing to wait for");
         drop(server);
         let whole: Transcript = "F Query \"select 1\"\nB ErrorResponse S \"FATAL\" *\nB close\nF Terminate"
             .parse()
-            .expect("it can be read");
+            .expect("a valid transcript");
         let error = block_on(whole.play(Direction::Frontend, &mut Connection::new(near, Limits::BACKEND)))
-            .expect_err("nobody hears the last line");
+            .expect_err("the last line cannot be sent");
         assert_eq!(error.line, 4, "{error}");
     }
 
     #[test]
-    fn the_connection_goes_on_behind_the_last_line() {
-        let transcript: Transcript = "F Sync\nB ReadyForQuery I".parse().expect("it can be read");
+    fn the_connection_can_be_used_after_the_last_line() {
+        let transcript: Transcript = "F Sync\nB ReadyForQuery I".parse().expect("a valid transcript");
         let socket = crate::testing::Script::says(b"Z\0\0\0\x05I1\0\0\0\x04");
         let mut conn = Connection::new(socket, Limits::BACKEND);
         block_on(async {
-            transcript.play(Direction::Frontend, &mut conn).await.expect("all goes by it");
-            conn.query("select 1").flush().await.expect("nothing is wrong");
+            transcript.play(Direction::Frontend, &mut conn).await.expect("the server follows the transcript");
+            conn.query("select 1").flush().await.expect("the query is valid");
             assert_eq!(conn.recv().await.map(|frame| frame.code).ok(), Some(MessageCode::PARSE_COMPLETE));
         });
     }

@@ -1,4 +1,4 @@
-//! A transcript's lines, taken apart.
+//! Parsing of a transcript's lines.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::codec::message::Direction;
 
-/// What a line does.
+/// The action of a line.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Message { name: String, length: Option<usize>, fields: Vec<Token> },
@@ -17,7 +17,7 @@ pub(super) enum Act {
     Close,
 }
 
-/// A field as it is written.
+/// A field of a line, as text.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
     /// A number, a letter, `\x00` or `*`.
@@ -26,7 +26,7 @@ pub(super) enum Token {
     Quoted { bytes: Vec<u8>, text: bool },
 }
 
-/// One byte as a trace has it: the character, or `\xNN`.
+/// One byte in the form of a trace: the character, or `\xNN`.
 pub(super) fn letter(word: &str) -> Option<u8> {
     match word.as_bytes() {
         [byte] => Some(*byte),
@@ -35,7 +35,7 @@ pub(super) fn letter(word: &str) -> Option<u8> {
     }
 }
 
-/// Takes the words of the first line, and says how many bytes it has with the newline that ends it.
+/// The tokens of the first line, and the length of the line in bytes, including its newline.
 pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
     let (mut tokens, mut at, mut dead) = (Vec::new(), 0, BTreeSet::new());
     loop {
@@ -46,11 +46,12 @@ pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
             Some(blank) if blank.is_whitespace() => at += blank.len_utf8(),
             Some('#') if tokens.is_empty() => at += rest.find('\n').unwrap_or(rest.len()),
             Some(quote @ ('"' | '\'')) => {
-                // Most often the first; a name in quotes inside it is followed by what is no field.
+                // The first quote after which only fields follow. A quote inside the string, around a name, is followed by other
+                // text.
                 let end = closings(text, at, quote)
                     .find(|end| goes_on(text, end + 1, &mut dead))
                     .or_else(|| closings(text, at, quote).next());
-                let Some(end) = end else { return Err(format!("a {quote} that nothing closes")) };
+                let Some(end) = end else { return Err(format!("a {quote} without a closing {quote}")) };
                 let inside = text.get(at + 1..end).unwrap_or_default();
                 let text = quote == '"';
                 let bytes = if text { inside.as_bytes().to_vec() } else { unescape(inside) };
@@ -66,7 +67,7 @@ pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
     }
 }
 
-/// Where the string could end that begins at `start`: quotes with a blank or the end of the line behind them.
+/// Positions where the string that begins at `start` could end: quotes followed by a blank or by the end of the line.
 fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize> {
     let inside = text.get(start + 1..).unwrap_or_default();
     let blank = |behind: &str| behind.chars().next().is_none_or(char::is_whitespace);
@@ -74,7 +75,8 @@ fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize
     inside.match_indices(quote).map(move |(end, _)| start + 1 + end).filter(ends)
 }
 
-/// Whether fields, and nothing else, stand between here and the end of the line, and another line behind it. `dead` are places from which it has been found not to be so.
+/// Whether only fields follow `start` up to the end of the line, and then another line. `dead` has the positions for which the answer
+/// is known to be no.
 fn goes_on(text: &str, start: usize, dead: &mut BTreeSet<usize>) -> bool {
     let mut at = start;
     let lives = !dead.contains(&start)
@@ -102,13 +104,13 @@ fn goes_on(text: &str, start: usize, dead: &mut BTreeSet<usize>) -> bool {
     lives
 }
 
-/// Whether this may stand at the beginning of a line, or is the end of all.
+/// Whether `text` begins like a line, or is empty.
 fn begins_a_line(text: &str) -> bool {
     let speaks = |behind: &str| behind.starts_with(char::is_whitespace);
     text.is_empty() || text.starts_with('#') || text.strip_prefix(['F', 'B']).is_some_and(speaks)
 }
 
-/// Bytes with `\xNN` for some of them. Any other backslash stands for itself, as in a trace.
+/// The bytes of a text with `\xNN` escapes. Any other backslash is a backslash, as in a trace.
 fn unescape(text: &str) -> Vec<u8> {
     let mut parts = text.split("\\x");
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -127,7 +129,7 @@ fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Who speaks, and what.
+/// The sender and the action of a line.
 pub(super) fn read_line(tokens: Vec<Token>) -> Result<(Direction, Act), String> {
     let mut tokens = tokens.into_iter().peekable();
     let mut word = || match tokens.next_if(|token| matches!(token, Token::Word(_))) {
@@ -144,7 +146,7 @@ pub(super) fn read_line(tokens: Vec<Token>) -> Result<(Direction, Act), String> 
     if length.is_some() {
         name = word();
     }
-    let Some(name) = name else { return Err("there is no name of a message".to_owned()) };
+    let Some(name) = name else { return Err("the name of the message is missing".to_owned()) };
     let fields: Vec<Token> = tokens.collect();
     let act = match (name.as_str(), &fields[..]) {
         ("raw", [Token::Quoted { bytes, .. }]) => Act::Raw(bytes.clone()),
@@ -153,7 +155,7 @@ pub(super) fn read_line(tokens: Vec<Token>) -> Result<(Direction, Act), String> 
         }
         ("flush", []) => Act::Flush,
         ("close", []) => Act::Close,
-        ("raw" | "flush" | "close", _) => return Err(format!("`{name}` is not written like that")),
+        ("raw" | "flush" | "close", _) => return Err(format!("`{name}` has other fields")),
         _ => Act::Message { name, length, fields },
     };
     Ok((speaker, act))

@@ -1,5 +1,7 @@
-//! What a line of a transcript is on the wire, and the other way round. Nothing of the messages is listed here: names, widths and order
-//! are had from what reads and writes them.
+//! Lines of a transcript as bytes, and received bytes as lines.
+//!
+//! No message is listed here. The name of a message, the number of its fields and their widths come from its own decoder and
+//! its own [`Message::write`].
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -7,264 +9,285 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::basic::code::MessageCode;
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::text::Text;
-use crate::codec::message::Direction;
-use crate::codec::message::{Decode, Message};
+use crate::codec::frame::Frame;
+use crate::codec::message::{Decode, Direction, Message};
 use crate::codec::put::Put;
 use crate::message::backend::Backend;
 use crate::message::frontend::{
-    CancelRequest, GssEncRequest, GssResponse, Initial, PasswordMessage, SaslInitialResponse, SaslResponse,
-    SslRequest, StartupMessage,
+    CancelRequest, Frontend, GssEncRequest, GssResponse, Initial, PasswordMessage, SaslInitialResponse,
+    SaslResponse, SslRequest, StartupMessage,
 };
 use crate::testing::transcript::text::{Token, letter};
-use crate::{Frame, MessageCode};
 
-type See = fn(&[u8]) -> Result<Seen, DecodeError>;
-
-/// How the body of a message is read.
+/// The way to decode the body of a message.
 #[derive(Clone, Copy)]
-pub(super) enum Shape {
-    /// By its code.
+pub(super) enum Decoder {
+    /// By direction and code.
     Frame(Direction, MessageCode),
-    /// One of the four that share a code, so that the name decides.
-    Answer(See),
-    /// A packet of the time before the session.
+    /// By name: one of the four messages with the code of AuthenticationResponse.
+    Response(fn(&[u8]) -> Result<Decoded, DecodeError>),
+    /// By the request code in the body: a packet before the session.
     Packet,
 }
 
-impl Shape {
-    /// By the name that a trace has for it. Nothing is listed: what reads a code's messages is asked for their name.
-    pub(super) fn named(speaker: Direction, name: &str) -> Option<Self> {
+impl Decoder {
+    /// The decoder of the message that has this name in a trace.
+    pub(super) fn named(sender: Direction, name: &str) -> Option<Self> {
+        fn response<'a, M: Decode<'a>>(body: &'a [u8]) -> Result<Decoded, DecodeError> {
+            M::decode(body).map(|message| Decoded::new(Direction::Frontend, &message))
+        }
         const PACKETS: [&str; 4] =
             [StartupMessage::NAME, SslRequest::NAME, GssEncRequest::NAME, CancelRequest::NAME];
-        if speaker == Direction::Frontend {
-            let answer: Option<See> = match name {
-                PasswordMessage::NAME => {
-                    Some(|body| Ok(Seen::of(Direction::Frontend, &PasswordMessage::decode(body)?)))
-                }
-                SaslInitialResponse::NAME => {
-                    Some(|body| Ok(Seen::of(Direction::Frontend, &SaslInitialResponse::decode(body)?)))
-                }
-                SaslResponse::NAME => {
-                    Some(|body| Ok(Seen::of(Direction::Frontend, &SaslResponse::decode(body)?)))
-                }
-                GssResponse::NAME => {
-                    Some(|body| Ok(Seen::of(Direction::Frontend, &GssResponse::decode(body)?)))
-                }
-                name if PACKETS.contains(&name) => return Some(Self::Packet),
-                _ => None,
-            };
-            if let Some(answer) = answer {
-                return Some(Self::Answer(answer));
+        match (sender, name) {
+            (Direction::Frontend, PasswordMessage::NAME) => {
+                Some(Self::Response(|body| response::<PasswordMessage<'_>>(body)))
             }
-        } else if name.starts_with("Authentication") {
-            return Some(Self::Frame(speaker, MessageCode::AUTHENTICATION));
+            (Direction::Frontend, SaslInitialResponse::NAME) => {
+                Some(Self::Response(|body| response::<SaslInitialResponse<'_>>(body)))
+            }
+            (Direction::Frontend, SaslResponse::NAME) => {
+                Some(Self::Response(|body| response::<SaslResponse<'_>>(body)))
+            }
+            (Direction::Frontend, GssResponse::NAME) => {
+                Some(Self::Response(|body| response::<GssResponse<'_>>(body)))
+            }
+            (Direction::Frontend, name) if PACKETS.contains(&name) => Some(Self::Packet),
+            (Direction::Backend, name) if name.starts_with("Authentication") => {
+                Some(Self::Frame(sender, MessageCode::AUTHENTICATION))
+            }
+            _ => Self::frame_named(sender, name),
         }
-        (0..=u8::MAX).map(MessageCode).find_map(|code| {
-            let frame = Frame { code, body: b"" };
-            let called = match speaker {
-                Direction::Frontend => {
-                    frame.frontend().map_or_else(|error| error.message, |message| message.name())
-                }
-                Direction::Backend => {
-                    frame.backend().map_or_else(|error| error.message, |message| message.name())
-                }
-            };
-            (called == name).then_some(Self::Frame(speaker, code))
-        })
     }
 
+    /// Tries the codes of the direction. Decoding an empty body returns the name in any case, in the message or in the error.
+    fn frame_named(sender: Direction, name: &str) -> Option<Self> {
+        let (codes, name_of): (_, fn(Frame<'_>) -> &'static str) = match sender {
+            Direction::Frontend => (Frontend::CODES, |frame| {
+                frame.frontend().map_or_else(|error| error.message, |message| message.name())
+            }),
+            Direction::Backend => (Backend::CODES, |frame| {
+                frame.backend().map_or_else(|error| error.message, |message| message.name())
+            }),
+        };
+        let code = codes.iter().copied().find(|&code| name_of(Frame { code, body: b"" }) == name)?;
+        Some(Self::Frame(sender, code))
+    }
+
+    /// The code of the message; `None` for a packet.
     pub(super) fn code(self) -> Option<MessageCode> {
         match self {
             Self::Frame(_, code) => Some(code),
-            Self::Answer(_) => Some(MessageCode::AUTHENTICATION_RESPONSE),
+            Self::Response(_) => Some(MessageCode::AUTHENTICATION_RESPONSE),
             Self::Packet => None,
         }
     }
 
-    /// Reads a body.
-    pub(super) fn see(self, body: &[u8]) -> Result<Seen, DecodeError> {
+    /// Decodes a body.
+    pub(super) fn decode(self, body: &[u8]) -> Result<Decoded, DecodeError> {
         match self {
-            Self::Answer(see) => see(body),
-            Self::Packet => Initial::decode(body).map(|packet| Seen::of(Direction::Frontend, &packet)),
+            Self::Response(decode) => decode(body),
+            Self::Packet => Initial::decode(body).map(|packet| Decoded::new(Direction::Frontend, &packet)),
             Self::Frame(Direction::Frontend, code) => {
-                Frame { code, body }.frontend().map(|message| Seen::of(Direction::Frontend, &message))
+                Frame { code, body }.frontend().map(|message| Decoded::new(Direction::Frontend, &message))
             }
             Self::Frame(Direction::Backend, code) => {
                 let message = Frame { code, body }.backend()?;
                 if let Backend::DataRow(row) = &message {
-                    // Reading a row does not walk its columns.
-                    let named = |error| DecodeError { message: message.name(), ..error };
-                    row.values.validate().map_err(named)?;
+                    // Decoding a row does not read its values.
+                    row.values
+                        .validate()
+                        .map_err(|error| DecodeError { message: message.name(), ..error })?;
                 }
-                Ok(Seen::of(Direction::Backend, &message))
+                Ok(Decoded::new(Direction::Backend, &message))
             }
         }
     }
 
-    pub(super) fn show(self, body: &[u8]) -> String {
-        self.see(body).map_or_else(|error| error.to_string(), |seen| seen.trace)
+    /// The trace of a body, or the error of decoding it.
+    pub(super) fn trace(self, body: &[u8]) -> String {
+        self.decode(body).map_or_else(|error| error.to_string(), |decoded| decoded.trace)
     }
 
-    /// Makes the body of the message with this name and these fields.
+    /// Encodes the body of the message with this name and these fields.
     pub(super) fn body(self, name: &str, fields: &[Token]) -> Result<Vec<u8>, String> {
         if self.code() != Some(MessageCode::AUTHENTICATION) {
-            return self.body_behind(Vec::new(), name, fields);
+            return self.body_after(Vec::new(), name, fields);
         }
-        // The name stands for a number in front, which a trace does not show.
-        let attempt = |kind: u32| self.body_behind(kind.to_be_bytes().to_vec(), name, fields).ok();
-        (0..=u32::from(u8::MAX)).find_map(attempt).ok_or_else(|| format!("no {name} is made of these fields"))
+        // The name determines the first field, the kind, which a trace does not print.
+        (0..=u32::from(u8::MAX))
+            .find_map(|kind| self.body_after(kind.to_be_bytes().to_vec(), name, fields).ok())
+            .ok_or_else(|| format!("no kind of Authentication has the name {name} and these fields"))
     }
 
-    /// Makes it field by field, behind what is there.
-    fn body_behind(self, mut body: Vec<u8>, name: &str, fields: &[Token]) -> Result<Vec<u8>, String> {
+    /// Appends the fields to `body`, and then checks that the result decodes to this name and these fields.
+    fn body_after(self, mut body: Vec<u8>, name: &str, fields: &[Token]) -> Result<Vec<u8>, String> {
         for (at, field) in fields.iter().enumerate() {
-            let start = body.len();
-            match field {
-                Token::Quoted { bytes, text } => {
-                    body.extend(bytes);
-                    let unterminated = |error: DecodeError| {
-                        error.kind == DecodeErrorKind::Unterminated && error.offset == start
-                    };
-                    if *text || self.see(&body).is_err_and(unterminated) {
-                        body.push(0);
-                    }
-                }
-                Token::Word(word) if word == "*" => return Err("a wildcard cannot be sent".to_owned()),
-                Token::Word(word) => match (word.parse::<i64>(), self.width(&body), letter(word)) {
-                    (Ok(number), Some(width @ (2 | 4)), _) => {
-                        let limit = 1 << (8 * width);
-                        if number < -limit / 2 || number >= limit {
-                            return Err(format!("{number} does not fit into {width} bytes"));
-                        }
-                        body.extend(number.to_be_bytes().iter().skip(8 - width));
-                    }
-                    // A digit may be a letter, too.
-                    (Err(_), _, Some(byte)) | (Ok(_), Some(1), Some(byte)) => body.push(byte),
-                    (Err(_), ..) => return Err(format!("field {} cannot be read: {word}", at + 1)),
-                    (Ok(_), ..) => return Err(format!("field {} does not belong there: {word}", at + 1)),
-                },
-            }
+            self.append(&mut body, at + 1, field)?;
         }
-        let wrong = match self.see(&body) {
-            Ok(seen) if seen.is(name, fields) => return Ok(body),
-            Ok(seen) => format!("with these fields it would be {}", seen.trace),
+        let error = match self.decode(&body) {
+            Ok(decoded) if decoded.matches(name, fields) => return Ok(body),
+            Ok(decoded) => format!("with these fields it would be {}", decoded.trace),
             Err(error) => error.to_string(),
         };
-        // Some messages end in zeros that a trace does not show.
+        // Up to four zero bytes at the end: a terminator or a salt, which a trace does not print.
         for length in body.len() + 1..body.len() + 5 {
             body.resize(length, 0);
-            if self.see(&body).is_ok_and(|seen| seen.is(name, fields)) {
+            if self.decode(&body).is_ok_and(|decoded| decoded.matches(name, fields)) {
                 return Ok(body);
             }
         }
-        Err(wrong)
+        Err(error)
     }
 
-    /// How wide the number is that comes next. The message's own reader tells: it says at which byte it misses something, and once it
-    /// has enough for a field, that is another byte.
+    /// Appends one field; `number` is its position, for errors.
+    fn append(self, body: &mut Vec<u8>, number: usize, field: &Token) -> Result<(), String> {
+        let word = match field {
+            Token::Word(word) => word,
+            Token::Quoted { bytes, text } => {
+                let start = body.len();
+                body.extend(bytes);
+                if *text || self.decode(body).is_err_and(|error| is_unterminated_at(&error, start)) {
+                    body.push(0);
+                }
+                return Ok(());
+            }
+        };
+        if word == "*" {
+            return Err("a wildcard cannot be sent".to_owned());
+        }
+        match (word.parse::<i64>(), self.width(body), letter(word)) {
+            (Ok(value), Some(width @ (2 | 4)), _) => {
+                let limit = 1 << (8 * width);
+                if value < -limit / 2 || value >= limit {
+                    return Err(format!("{value} does not fit into {width} bytes"));
+                }
+                body.extend(value.to_be_bytes().iter().skip(8 - width));
+                Ok(())
+            }
+            // A digit can be a Byte1 too.
+            (Err(_), _, Some(byte)) | (Ok(_), Some(1), Some(byte)) => {
+                body.push(byte);
+                Ok(())
+            }
+            (Err(_), ..) => Err(format!("field {number} must be a number: {word}")),
+            (Ok(_), ..) => Err(format!("field {number} must not be a number: {word}")),
+        }
+    }
+
+    /// Width in bytes of the number after `body`, found by decoding: with zeros appended one by one, the decoder's error stays
+    /// at this offset until the field is complete.
     fn width(self, body: &[u8]) -> Option<usize> {
         let start = body.len();
         if matches!(self, Self::Packet) && start < 4 {
-            // The code, of which a trace makes two numbers.
+            // The request code, which a trace prints as two numbers.
             return Some(2);
         }
         let mut longer = body.to_vec();
         (1..=4).find(|width| {
             longer.resize(start + width, 0);
-            self.see(&longer).map_or_else(|error| error.offset > start, |_| true)
+            self.decode(&longer).map_or_else(|error| error.offset > start, |_| true)
         })
     }
 }
 
-/// A message that was read: its name and what a trace shows of it, without the masks.
-pub(super) struct Seen {
+/// Whether the string at this offset has no terminating NUL.
+fn is_unterminated_at(error: &DecodeError, offset: usize) -> bool {
+    error.kind == DecodeErrorKind::Unterminated && error.offset == offset
+}
+
+/// A decoded message: its name, and its fields without masks.
+pub(super) struct Decoded {
     name: String,
-    fields: Vec<Shown>,
-    /// Its line, masked.
+    fields: Vec<Field>,
+    /// The trace, with masks.
     pub(super) trace: String,
-    /// What its length field says.
+    /// The value of the length field.
     pub(super) length: usize,
 }
 
-enum Shown {
-    Letter(u8),
+/// A field of a decoded message.
+enum Field {
+    Byte1(u8),
     Int16(u16),
     Int32(u32),
-    Quoted { bytes: Vec<u8>, mask: &'static [u8] },
+    /// A string or bytes. A line may have the mask instead; empty for a field that is not secret.
+    Bytes(Vec<u8>, &'static [u8]),
 }
 
-impl Seen {
-    fn of(speaker: Direction, message: &impl Message) -> Self {
-        let mut seen = Self {
+impl Decoded {
+    fn new(sender: Direction, message: &impl Message) -> Self {
+        let mut decoded = Self {
             name: message.name().to_owned(),
             fields: Vec::new(),
-            trace: message.trace(speaker).to_string(),
+            trace: message.trace(sender).to_string(),
             length: 4,
         };
-        message.write(&mut seen);
-        seen
+        message.write(&mut decoded);
+        decoded
     }
 
-    /// Whether these are its name and its fields.
-    pub(super) fn is(&self, name: &str, fields: &[Token]) -> bool {
-        let (fields, rest) = match fields {
-            [fields @ .., Token::Word(star)] if star == "*" => (fields, true),
-            fields => (fields, false),
+    /// Whether a line with this name and these fields matches the message.
+    pub(super) fn matches(&self, name: &str, tokens: &[Token]) -> bool {
+        let (tokens, open) = match tokens {
+            [tokens @ .., Token::Word(star)] if star == "*" => (tokens, true),
+            tokens => (tokens, false),
         };
         let count = self.fields.len();
         self.name == name
-            && (fields.len() == count || rest && fields.len() < count)
-            && fields.iter().zip(&self.fields).all(|(token, shown)| shown.is(token))
+            && (tokens.len() == count || open && tokens.len() < count)
+            && tokens.iter().zip(&self.fields).all(|(token, field)| field.matches(token))
     }
 
-    fn push(&mut self, length: usize, shown: Shown) {
+    fn push(&mut self, length: usize, field: Field) {
         self.length += length;
-        self.fields.push(shown);
+        self.fields.push(field);
     }
 }
 
-impl Shown {
-    fn is(&self, token: &Token) -> bool {
+impl Field {
+    fn matches(&self, token: &Token) -> bool {
         match (self, token) {
             (_, Token::Word(word)) if word == "*" => true,
-            (Self::Letter(byte), Token::Word(word)) => letter(word) == Some(*byte),
+            (Self::Byte1(byte), Token::Word(word)) => letter(word) == Some(*byte),
             (Self::Int16(number), Token::Word(word)) => {
                 word.parse() == Ok(*number) || word.parse() == Ok(number.cast_signed())
             }
             (Self::Int32(number), Token::Word(word)) => {
                 word.parse() == Ok(*number) || word.parse() == Ok(number.cast_signed())
             }
-            (Self::Quoted { bytes: shown, mask }, Token::Quoted { bytes, .. }) => {
-                shown == bytes || !mask.is_empty() && bytes == mask
+            (Self::Bytes(bytes, mask), Token::Quoted { bytes: given, .. }) => {
+                given == bytes || !mask.is_empty() && given == mask
             }
             _ => false,
         }
     }
 }
 
-impl Put for Seen {
+/// Collects the fields.
+impl Put for Decoded {
     fn byte1(&mut self, value: u8) {
-        self.push(1, Shown::Letter(value));
+        self.push(1, Field::Byte1(value));
     }
     fn int16(&mut self, value: u16) {
-        self.push(2, Shown::Int16(value));
+        self.push(2, Field::Int16(value));
     }
     fn int32(&mut self, value: u32) {
-        self.push(4, Shown::Int32(value));
+        self.push(4, Field::Int32(value));
     }
     fn text(&mut self, value: Text<'_>) {
-        self.push(value.len() + 1, Shown::Quoted { bytes: value.as_bytes().to_vec(), mask: b"" });
+        self.push(value.len() + 1, Field::Bytes(value.as_bytes().to_vec(), b""));
     }
     fn bytes(&mut self, value: &[u8]) {
-        self.push(value.len(), Shown::Quoted { bytes: value.to_vec(), mask: b"" });
+        self.push(value.len(), Field::Bytes(value.to_vec(), b""));
     }
     fn secret_text(&mut self, value: Text<'_>) {
-        self.push(value.len() + 1, Shown::Quoted { bytes: value.as_bytes().to_vec(), mask: b"SSSS" });
+        self.push(value.len() + 1, Field::Bytes(value.as_bytes().to_vec(), b"SSSS"));
     }
     fn secret_bytes(&mut self, value: &[u8]) {
-        self.push(value.len(), Shown::Quoted { bytes: value.to_vec(), mask: b"BBBB" });
+        self.push(value.len(), Field::Bytes(value.to_vec(), b"BBBB"));
     }
     fn unprinted(&mut self, value: &[u8]) {
         self.length += value.len();

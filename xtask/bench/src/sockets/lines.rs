@@ -3,21 +3,14 @@
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::runtime::Runtime;
 
 use super::apart::{self, Side};
-use super::clients::hand::Hand;
-use super::clients::libpq::Libpq;
-use super::clients::ours::Ours;
-use super::clients::pg_stream::PgStream;
-use super::clients::sqlx::Sqlx;
 use super::clients::tokio_postgres::TokioPostgres;
-use super::clients::xitca::Xitca;
 use super::clients::{Client, Pieces, Pipeline};
+use super::contenders::{connect_to, connections, line, line_of, unix_streams};
 use super::place::{At, Place};
-use super::proxies;
 use super::replay::Replay;
+use super::{proxies, tls_lines};
 use crate::line::{Clock, Contender, Line, Target, Who};
 use crate::micro::decode::runtime;
 use crate::micro::source::away;
@@ -27,6 +20,8 @@ use crate::micro::source::away;
 pub(crate) struct Ends {
     tcp: At,
     unix: At,
+    /// The replay server with TLS.
+    tls: At,
     servers: Vec<Server>,
     _replay: Option<Replay>,
 }
@@ -49,7 +44,8 @@ impl Ends {
             }
         }
         if let Some((tcp, unix)) = named(REPLAY)? {
-            return Ok(Self { tcp, unix, servers, _replay: None });
+            let tls = At::Tcp(std::env::var(format!("{REPLAY}_TLS_ADDR"))?.parse()?);
+            return Ok(Self { tcp, unix, tls, servers, _replay: None });
         }
         anyhow::ensure!(!servers.is_empty(), "no server: run me by `cargo xtask bench`");
         for Server { major, tcp, .. } in &servers {
@@ -63,14 +59,19 @@ impl Ends {
         }
         let replay = Replay::start()?;
         apart::put_ourselves(Side::Client);
-        Ok(Self { tcp: replay.tcp.clone(), unix: replay.unix.clone(), servers, _replay: Some(replay) })
+        let Replay { tcp, unix, tls, .. } = &replay;
+        let (tcp, unix, tls) = (tcp.clone(), unix.clone(), tls.clone());
+        Ok(Self { tcp, unix, tls, servers, _replay: Some(replay) })
     }
 
     /// What tells a child where the replay server is.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let (At::Tcp(address), At::Unix(dir, _)) = (&self.tcp, &self.unix) else { return Vec::new() };
+        let (At::Tcp(address), At::Unix(dir, _), At::Tcp(tls)) = (&self.tcp, &self.unix, &self.tls) else {
+            return Vec::new();
+        };
         vec![
             (format!("{REPLAY}_ADDR"), address.to_string()),
+            (format!("{REPLAY}_TLS_ADDR"), tls.to_string()),
             (format!("{REPLAY}_SOCKET_DIR"), dir.display().to_string()),
         ]
     }
@@ -133,59 +134,6 @@ fn named(prefix: &str) -> Result<Option<(At, At)>> {
     Ok(Some((At::Tcp(address), At::Unix(dir.into(), port))))
 }
 
-fn connections(at: &At, who: &str) -> Result<impl FnMut() -> Result<Box<dyn Client>> + use<>> {
-    let mut able = everybody(at).into_iter();
-    let (_, connect) = able.find(|(one, _)| one.name() == who).context("nobody of that name")?;
-    let (place, runtime) = (Place::new(at.clone()), Rc::new(runtime()?));
-    Ok(move || connect(&place, runtime.clone()))
-}
-
-type Connect = fn(&Place, Rc<Runtime>) -> Result<Box<dyn Client>>;
-type Work = Rc<dyn Fn(&mut dyn Client) -> Result<u64>>;
-
-/// Everybody who can connect to a place, and how.
-fn everybody(at: &At) -> [(Who, Connect); 7] {
-    let (limit, ours, pg_stream): (Connect, Connect, Connect) = match at {
-        At::Tcp(_) => (
-            |place, runtime| Ok(Box::new(Hand::<TcpStream>::connect(place, runtime)?)),
-            |place, runtime| Ok(Box::new(Ours::<TcpStream>::connect(place, runtime)?)),
-            |place, runtime| Ok(Box::new(PgStream::<TcpStream>::connect(place, runtime)?)),
-        ),
-        At::Unix(..) => (
-            |place, runtime| Ok(Box::new(Hand::<UnixStream>::connect(place, runtime)?)),
-            |place, runtime| Ok(Box::new(Ours::<pg_stream_tokio::UnixStream>::connect(place, runtime)?)),
-            |place, runtime| Ok(Box::new(PgStream::<UnixStream>::connect(place, runtime)?)),
-        ),
-    };
-    [
-        (Who::Limit, limit),
-        (Who::Ours, ours),
-        (Who::Peer("pg_stream"), pg_stream),
-        (Who::Peer("tokio-postgres"), |place, runtime| Ok(Box::new(TokioPostgres::connect(place, runtime)?))),
-        (Who::Peer("sqlx"), |place, runtime| Ok(Box::new(Sqlx::connect(place, runtime)?))),
-        (Who::Peer("xitca-postgres"), |place, runtime| Ok(Box::new(Xitca::connect(place, runtime)?))),
-        (Who::Peer("libpq"), |place, _| Ok(Box::new(Libpq::connect(place)?))),
-    ]
-}
-
-/// A line in which everybody but `without` does the work, each on a connection of its own.
-fn line(
-    line: Line,
-    at: &At,
-    without: &'static [&'static str],
-    work: impl Fn(&mut dyn Client) -> Result<u64> + 'static,
-) -> Line {
-    let work: Work = Rc::new(work);
-    let able = everybody(at).into_iter().filter(|(who, _)| !without.contains(&who.name()));
-    able.fold(line.long(), |line, (who, connect)| {
-        let (place, work) = (Place::new(at.clone()), work.clone());
-        line.prepared(who, move || {
-            let mut client = connect(&place, Rc::new(runtime()?))?;
-            Ok(Box::new(move || work(&mut *client)))
-        })
-    })
-}
-
 /// Round trips in a round, when all are done.
 pub(crate) const ROUND_TRIPS: u64 = 20_000;
 
@@ -193,38 +141,41 @@ pub(crate) const ROUND_TRIPS: u64 = 20_000;
 const CONNECTS: u64 = 20;
 
 /// All lines. With `part`, that part of the full number of operations.
-pub(crate) fn plans(ends: &Ends, part: u64) -> Vec<Line> {
+pub(crate) fn plans(ends: &Ends, part: u64) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     rows(ends, part, &mut lines);
     copies(ends, part, &mut lines);
     statements(ends, part, &mut lines);
     connects(ends, &mut lines);
+    let servers = ends.servers.iter().map(|server| (server.major, &server.tcp));
+    lines.extend(tls_lines::lines(servers, &ends.tls, part)?);
     if let Some(server) = ends.servers.first() {
         lines.extend(proxies::lines(&ends.tcp, &server.tcp, part));
     }
-    lines
+    Ok(lines)
 }
 
 fn rows(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let count = 1_000_000 / part;
     let target = Target::new(1.15, 3.5);
     for (socket, at) in [("TCP", &ends.tcp), ("Unix", &ends.unix)] {
+        let place = Place::new(at.clone());
         let text = Line::new(format!("replay: rows, text, {socket}"), "row", count, target);
         let sql = format!("replay {count} text");
-        lines.push(line(text, at, &[], move |client| client.read_text(&sql)));
+        lines.push(line(text, &place, &[], move |client| client.read_text(&sql)));
         let binary = Line::new(format!("replay: rows, binary, {socket}"), "row", count, target);
         let sql = format!("replay {count} binary");
-        lines.push(line(binary, at, &[], move |client| client.read_binary(&sql)));
+        lines.push(line(binary, &place, &[], move |client| client.read_binary(&sql)));
     }
     let target = Target::new(1.15, 1.0);
     for server in &ends.servers {
-        let major = server.major;
+        let (major, place) = (server.major, Place::new(server.tcp.clone()));
         let text = Line::new(format!("server {major}: rows, text"), "row", count, target);
         let sql = format!("SELECT * FROM bench_rows LIMIT {count}");
         let same = sql.clone();
-        lines.push(line(text, &server.tcp, &[], move |client| client.read_text(&sql)));
+        lines.push(line(text, &place, &[], move |client| client.read_text(&sql)));
         let binary = Line::new(format!("server {major}: rows, binary"), "row", count, target);
-        lines.push(line(binary, &server.tcp, &[], move |client| client.read_binary(&same)));
+        lines.push(line(binary, &place, &[], move |client| client.read_binary(&same)));
     }
 }
 
@@ -251,14 +202,14 @@ fn make_tables(at: &At) -> Result<()> {
 fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let count = 2_000_000 / part;
     for server in &ends.servers {
-        let major = server.major;
+        let (major, place) = (server.major, Place::new(server.tcp.clone()));
         let out = Line::new(format!("server {major}: COPY OUT"), "row", count, Target::new(1.15, 1.0));
         let half = count / 2;
         let sql = format!(
             "COPY (SELECT a, b, g FROM (SELECT * FROM bench_rows LIMIT {half}) AS one
              UNION ALL SELECT a, b, g FROM (SELECT * FROM bench_rows LIMIT {half}) AS two) TO STDOUT"
         );
-        lines.push(line(out, &server.tcp, &[], move |client| client.copy_out(&sql)));
+        lines.push(line(out, &place, &[], move |client| client.copy_out(&sql)));
     }
     // The server reads every row and keeps none; the replay server does not even read it.
     const SQL: &str = "COPY bench_in FROM STDIN WHERE a < 0";
@@ -267,34 +218,45 @@ fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let in_blocks = Pieces { piece: away(&ROW.repeat(in_block)), times: count / in_block as u64 };
     let server = ends.servers.first().map(|server| (format!("server {}", server.major), &server.tcp));
     for (end, at) in [(String::from("replay"), &ends.tcp)].into_iter().chain(server) {
+        let place = Place::new(at.clone());
         let each = Line::new(format!("{end}: COPY IN, a call a row"), "row", count, Target::new(1.2, 1.0));
         let pieces = Pieces { piece: ROW, times: count };
-        lines.push(line(each, at, &[], move |client| client.copy_in(SQL, pieces)));
+        lines.push(line(each, &place, &[], move |client| client.copy_in(SQL, pieces)));
         let rows = in_blocks.times * in_block as u64;
         let blocks = Line::new(format!("{end}: COPY IN, 64 KB blocks"), "row", rows, Target::new(1.05, 1.0));
-        lines.push(line(blocks, at, &[], move |client| client.copy_in(SQL, in_blocks)));
+        lines.push(line(blocks, &place, &[], move |client| client.copy_in(SQL, in_blocks)));
     }
 }
 
 fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let Some(server) = ends.servers.first() else { return };
     let (major, count) = (server.major, 200_000 / part);
+    let place = Place::new(server.tcp.clone());
     let batches = count / 100;
     let target = Target::new(1.2, 2.0).rival("libpq");
     let once = Line::new(format!("server {major}: pipeline of 100, one Sync"), "statement", count, target);
     let pipeline = Pipeline { depth: 100, batches, sync_each: false };
     // Three of them end every statement with a Sync, or have no pipeline at all.
     let without = &["tokio-postgres", "sqlx", "xitca-postgres"];
-    lines.push(server.near(line(once, &server.tcp, without, move |client| client.pipeline(pipeline))));
+    lines.push(server.near(line(once, &place, without, move |client| client.pipeline(pipeline))));
     let each = Line::new(format!("server {major}: pipeline of 100, a Sync each"), "statement", count, target);
     let pipeline = Pipeline { sync_each: true, ..pipeline };
-    lines.push(line(each, &server.tcp, &["sqlx"], move |client| client.pipeline(pipeline)));
+    lines.push(line(each, &place, &["sqlx"], move |client| client.pipeline(pipeline)));
     let trips = ROUND_TRIPS / part;
     for (socket, at) in [("TCP", &server.tcp), ("Unix", &server.unix)] {
         let name = format!("server {major}: round trips, {socket}");
-        let line_of = Line::new(name, "round trip", trips, Target::new(1.05, 1.0));
-        lines.push(server.near(line(line_of, at, &[], move |client| client.round_trips(trips))));
+        let of_trips = Line::new(name, "round trip", trips, Target::new(1.05, 1.0));
+        lines.push(
+            server
+                .near(line(of_trips, &Place::new(at.clone()), &[], move |client| client.round_trips(trips))),
+        );
     }
+    // Whether a Unix-domain stream of our own pays: the limit here is ours over Tokio's.
+    let name = format!("server {major}: round trips, our Unix stream beside Tokio's");
+    let streams = Line::new(name, "round trip", trips, Target::limit(0.95));
+    let place = Place::new(server.unix.clone());
+    let streams = line_of(streams, &place, unix_streams(), move |client| client.round_trips(trips));
+    lines.push(server.near(streams));
 }
 
 fn connects(ends: &Ends, lines: &mut Vec<Line>) {
@@ -302,30 +264,12 @@ fn connects(ends: &Ends, lines: &mut Vec<Line>) {
     let major = server.major;
     let place = Place::new(server.tcp.clone()).scram();
     let name = format!("server {major}: connect, SCRAM");
-    lines.push(connect(Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)), &place, |_| true));
+    // Deriving a key is done beside the runtime by some: the whole process counts.
+    let line = Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)).clock(Clock::Process);
+    lines.push(connect_to(line, &place, CONNECTS, |_| true));
     // No peer keeps what it has derived.
     let name = format!("server {major}: connect, SCRAM, keys kept");
     let only_we = |who| !matches!(who, Who::Peer(_));
-    lines.push(connect(
-        Line::new(name, "connection", CONNECTS, Target::limit(1.1)),
-        &place.keeping(),
-        only_we,
-    ));
-}
-
-/// A line in which connections are made. Deriving a key is done beside the runtime by some: the whole process counts.
-fn connect(line: Line, place: &Place, who: impl Fn(Who) -> bool) -> Line {
-    let able = everybody(&place.at).into_iter().filter(|(one, _)| who(*one));
-    able.fold(line.clock(Clock::Process).long(), |line, (who, connect)| {
-        let place = place.clone();
-        line.prepared(who, move || {
-            let runtime = Rc::new(runtime()?);
-            Ok(Box::new(move || {
-                for _ in 0..CONNECTS {
-                    connect(&place, runtime.clone())?;
-                }
-                Ok(0)
-            }))
-        })
-    })
+    let line = Line::new(name, "connection", CONNECTS, Target::limit(1.1)).clock(Clock::Process);
+    lines.push(connect_to(line, &place.keeping(), CONNECTS, only_we));
 }

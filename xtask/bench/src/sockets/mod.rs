@@ -2,9 +2,13 @@
 
 mod apart;
 pub(crate) mod clients;
+mod contenders;
+mod front;
 mod lines;
 pub(crate) mod place;
 pub(crate) mod proxies;
 mod replay;
+mod tls;
+mod tls_lines;
 
 pub(crate) use lines::{Ends, ROUND_TRIPS, plans};

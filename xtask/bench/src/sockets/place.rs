@@ -5,10 +5,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pg_auth::scram::KeyCache;
-use tokio::io::{AsyncRead, AsyncWrite};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ProtocolVersion;
+
+use super::tls::Tls;
 
 /// A server, and a role there.
 #[derive(Clone, Debug)]
@@ -23,6 +29,8 @@ pub(crate) struct Place {
     pub(crate) database: &'static str,
     /// Where what PBKDF2 has made of the password is kept for the next connection.
     pub(crate) kept: Option<Kept>,
+    /// TLS, if it is used: then always, and with channel binding if there is a password.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// Derived keys: ours, and the hand-written one's.
@@ -44,19 +52,32 @@ pub(crate) enum At {
 }
 
 impl Place {
+    /// The password of roles that have one.
+    pub(crate) const SECRET: &str = "scram-secret";
+
     /// For a role without a password.
     pub(crate) fn new(at: At) -> Self {
-        Self { at, user: "trust", password: None, database: "test", kept: None }
+        Self { at, user: "trust", password: None, database: "test", kept: None, tls: None }
     }
 
     /// The same for the role that proves itself by SCRAM.
     pub(crate) fn scram(self) -> Self {
-        Self { user: "scram", password: Some("scram-secret"), ..self }
+        Self { user: "scram", password: Some(Self::SECRET), ..self }
     }
 
     /// The same, and keys are kept.
     pub(crate) fn keeping(self) -> Self {
         Self { kept: Some(Kept::default()), ..self }
+    }
+
+    /// The same over TLS.
+    pub(crate) fn encrypted(self) -> Result<Self> {
+        Ok(Self { tls: Some(Tls::new()?), ..self })
+    }
+
+    /// Whether the login is bound to the TLS channel.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.tls.is_some() && self.password.is_some()
     }
 
     /// Where the socket is, if it is one of the file system.
@@ -78,7 +99,11 @@ impl Place {
         let (host, port) = self.host_and_port();
         let Self { user, password, database, .. } = self;
         let password = password.map_or(String::new(), |password| format!(" password={password}"));
-        format!("host={host} port={port} user={user} dbname={database} sslmode=disable{password}")
+        let sslmode = if self.tls.is_some() { "require" } else { "disable" };
+        let binding = if self.is_bound() { " channel_binding=require" } else { "" };
+        format!(
+            "host={host} port={port} user={user} dbname={database} gssencmode=disable sslmode={sslmode}{binding}{password}"
+        )
     }
 }
 
@@ -86,6 +111,11 @@ impl Place {
 pub(crate) trait Dial: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
     /// Opens it.
     async fn dial(place: &Place) -> Result<Self>;
+
+    /// What SCRAM is bound to, if the stream is encrypted: the hash of the server's certificate (`tls-server-end-point`).
+    fn end_point(&self) -> Result<Option<[u8; 32]>> {
+        Ok(None)
+    }
 }
 
 impl Dial for TcpStream {
@@ -94,6 +124,27 @@ impl Dial for TcpStream {
         let stream = Self::connect(address).await.context("the server does not answer")?;
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+}
+
+/// TLS by hand: an SSLRequest, one byte of answer, the handshake.
+impl Dial for TlsStream<TcpStream> {
+    async fn dial(place: &Place) -> Result<Self> {
+        let tls = place.tls.as_ref().context("TLS was not asked for")?;
+        let mut stream = TcpStream::dial(place).await?;
+        stream.write_all(b"\0\0\0\x08\x04\xd2\x16\x2f").await?;
+        ensure!(stream.read_u8().await? == b'S', "the server declines TLS");
+        let (host, _) = place.host_and_port();
+        let stream = TlsConnector::from(tls.config.clone()).connect(host.try_into()?, stream).await?;
+        ensure!(stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3), "not TLS 1.3");
+        Ok(stream)
+    }
+
+    fn end_point(&self) -> Result<Option<[u8; 32]>> {
+        let certificates = self.get_ref().1.peer_certificates().unwrap_or_default();
+        let first = certificates.first().context("the server has no certificate")?;
+        // Those of a run are signed by ECDSA with SHA-256.
+        Ok(Some(Sha256::digest(first).into()))
     }
 }
 

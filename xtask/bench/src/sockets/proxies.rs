@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use pg_stream_tokio::TokioIo;
 use tempfile::TempDir;
 
 use super::clients::Client;
@@ -47,8 +48,10 @@ pub(crate) fn lines(replay: &At, server: &At, part: u64) -> Vec<Line> {
         let count = 1_000_000 / part;
         let rows = Line::new(format!("proxy: {name}, rows"), "row", count, Target::new(limit, 1.0));
         lines.push(contenders(rows, kind, *replay, move |at| {
-            let mut client =
-                Ours::<tokio::net::TcpStream>::connect(&Place::new(At::Tcp(at)), Rc::new(runtime()?))?;
+            let mut client = Ours::<TokioIo<tokio::net::TcpStream>>::connect(
+                &Place::new(At::Tcp(at)),
+                Rc::new(runtime()?),
+            )?;
             Ok(Box::new(move || client.read_text(&format!("replay {count} text"))))
         }));
     }

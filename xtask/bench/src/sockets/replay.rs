@@ -1,8 +1,9 @@
 //! A server that knows one answer: canned rows, as fast as they are taken.
 //!
 //! To the statement `replay N text` or `replay N binary`, by either protocol, it sends N rows of eight columns; after a `COPY` it takes
-//! data and lets it go by. It lets everybody in and looks at nothing else.
+//! data and lets it go by. It lets everybody in and looks at nothing else. It has a port with TLS and passwords, too: [`Front`].
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::apart::{self, Side};
+use super::front::Front;
 use super::place::At;
 use crate::micro::decode::runtime;
 use crate::micro::source::text;
@@ -36,6 +38,8 @@ pub(crate) struct Replay {
     pub(crate) tcp: At,
     /// Where it listens by Unix socket.
     pub(crate) unix: At,
+    /// Where it listens by TCP for TLS, with passwords.
+    pub(crate) tls: At,
     _dir: TempDir,
 }
 
@@ -45,24 +49,26 @@ impl Replay {
         let dir = TempDir::new()?;
         let path = dir.path().join(".s.PGSQL.5432");
         let (tell, told) = mpsc::channel();
+        let front = Front::new()?;
         thread::Builder::new().name("replay".into()).spawn(move || {
             apart::put_ourselves(Side::Server);
-            if let Err(error) = run(&path, &tell) {
+            if let Err(error) = run(&path, front, &tell) {
                 eprintln!("replay: {error:#}");
             }
         })?;
-        let tcp = told.recv().context("the replay server has not started")?;
-        Ok(Self { tcp: At::Tcp(tcp), unix: At::Unix(dir.path().into(), 5432), _dir: dir })
+        let [tcp, tls] = told.recv().context("the replay server has not started")?.map(At::Tcp);
+        Ok(Self { tcp, unix: At::Unix(dir.path().into(), 5432), tls, _dir: dir })
     }
 }
 
-fn run(path: &Path, tell: &mpsc::Sender<std::net::SocketAddr>) -> Result<()> {
+fn run(path: &Path, front: Front, tell: &mpsc::Sender<[SocketAddr; 2]>) -> Result<()> {
     let canned: &'static Canned = Box::leak(Box::new(Canned::new()?));
     let runtime = runtime()?;
     runtime.block_on(async {
         let tcp = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let tls = TcpListener::bind(("127.0.0.1", 0)).await?;
         let unix = UnixListener::bind(path)?;
-        tell.send(tcp.local_addr()?)?;
+        tell.send([tcp.local_addr()?, tls.local_addr()?])?;
         loop {
             // A client that leaves in the middle has its reasons.
             tokio::select! {
@@ -70,6 +76,12 @@ fn run(path: &Path, tell: &mpsc::Sender<std::net::SocketAddr>) -> Result<()> {
                     let (stream, _) = stream?;
                     stream.set_nodelay(true)?;
                     tokio::spawn(serve(stream, canned));
+                }
+                stream = tls.accept() => {
+                    let (stream, _) = stream?;
+                    stream.set_nodelay(true)?;
+                    let front = front.clone();
+                    tokio::spawn(async move { answer(front.accept(stream).await?, &greeting(), canned).await });
                 }
                 stream = unix.accept() => {
                     let (stream, _) = stream?;
@@ -138,9 +150,12 @@ impl Form {
     }
 }
 
-/// What everybody is told first.
+/// AuthenticationOk.
+const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
+
+/// What everybody who is in is told first.
 fn greeting() -> Vec<u8> {
-    let mut out = b"R\0\0\0\x08\0\0\0\0".to_vec();
+    let mut out = Vec::new();
     for (name, value) in [
         ("server_version", "18.0"),
         ("server_encoding", "UTF8"),
@@ -196,7 +211,14 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, canned: &Canned) -> 
             break;
         }
     }
-    stream.write_all(&greeting()).await?;
+    answer(stream, &[OK, &greeting()].concat(), canned).await
+}
+
+/// Answers a client who is in, beginning with this greeting.
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], canned: &Canned) -> Result<()> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(greeting).await?;
+    stream.flush().await?;
     let (mut out, mut body, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
     let mut copy = Copy::No;
     loop {

@@ -78,10 +78,10 @@ impl<S: Dial> Session<S> {
                 match body.split_first_chunk::<4>() {
                     Some(([0, 0, 0, 0], _)) => {}
                     Some(([0, 0, 0, 10], _)) => {
-                        let begun = scram.insert(Scram::new(place)?);
+                        let begun = scram.insert(Scram::new(place, self.stream.end_point()?)?);
                         let first = begun.first();
                         let length = (first.len() as u32).to_be_bytes();
-                        self.message(b'p', &[b"SCRAM-SHA-256\0", &length, first.as_bytes()]);
+                        self.message(b'p', &[begun.mechanism(), &length, first.as_bytes()]);
                         self.send().await?;
                     }
                     Some(([0, 0, 0, 11], said)) => {

@@ -2,10 +2,13 @@
 
 use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use pg_auth::config::{BindingMode, TlsVersion};
 use pg_stream_tokio::{
-    Config, Connection, ConnectionBuilder, FormatCode, Link, PgProtocol, Portal, Statement, TokioIo, oid,
+    Config, Connection, ConnectionBuilder, FormatCode, Host, Link, PgProtocol, Portal, Socket, SslMode,
+    Statement, TokioIo, oid,
 };
+use pg_wire::Transport;
 use pg_wire::backend::Backend;
 use tokio::runtime::Runtime;
 
@@ -15,19 +18,29 @@ use crate::micro::touch::Touch;
 use crate::sockets::place::{Dial, Place};
 
 /// A connection and its runtime.
-pub(crate) struct Ours<S> {
+pub(crate) struct Ours<T> {
     runtime: Rc<Runtime>,
-    conn: Connection<S>,
+    conn: Connection<T>,
     prepared: bool,
 }
 
-impl<S: Dial> Ours<S> {
-    /// Connects.
+impl<S: Dial> Ours<TokioIo<S>> {
+    /// Connects over a stream that is opened here.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let conn = runtime.block_on(open(place))?;
         Ok(Self { runtime, conn, prepared: false })
     }
+}
 
+impl Ours<Socket> {
+    /// Connects over TLS, as a connection string does.
+    pub(crate) fn dial(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
+        let conn = runtime.block_on(dial(place))?;
+        Ok(Self { runtime, conn, prepared: false })
+    }
+}
+
+impl<T: Transport> Ours<T> {
     fn prepare(&mut self) -> Result<()> {
         if !self.prepared {
             self.conn.parse("one").query(ONE).param_types(&[oid::INT4]).finish().sync();
@@ -41,8 +54,28 @@ impl<S: Dial> Ours<S> {
     }
 }
 
-/// Opens a connection.
-pub(crate) async fn open<S: Dial>(place: &Place) -> Result<Connection<S>> {
+/// Opens a connection in clear.
+async fn open<S: Dial>(place: &Place) -> Result<Connection<TokioIo<S>>> {
+    // Nobody listens in on this machine.
+    let builder = ConnectionBuilder::from(config(place)).link(Link::Unix);
+    let (conn, _) = builder.connect(S::dial(place).await?).await?;
+    Ok(conn)
+}
+
+/// Opens a connection with TLS.
+async fn dial(place: &Place) -> Result<Connection> {
+    let tls = place.tls.as_ref().context("TLS was not asked for")?;
+    let (host, port) = place.host_and_port();
+    let mut config = config(place).host(Host::new(host, port)).sslmode(SslMode::Require);
+    if place.is_bound() {
+        config = config.channel_binding(BindingMode::Require);
+    }
+    let (conn, session) = ConnectionBuilder::from(config).tls(tls.ours.clone()).dial().await?;
+    ensure!(session.tls.is_some_and(|tls| tls.version == Some(TlsVersion::V1_3)), "not TLS 1.3");
+    Ok(conn)
+}
+
+fn config(place: &Place) -> Config {
     let mut config = Config::new(place.user).database(place.database);
     if let Some(password) = place.password {
         config = config.password(password);
@@ -50,14 +83,11 @@ pub(crate) async fn open<S: Dial>(place: &Place) -> Result<Connection<S>> {
     if let Some(kept) = &place.kept {
         config = config.scram_cache(&kept.cache);
     }
-    // Nobody listens in on this machine.
-    let builder = ConnectionBuilder::from(config).link(Link::Unix);
-    let (conn, _) = builder.connect(S::dial(place).await?).await?;
-    Ok(conn)
+    config
 }
 
 /// Receives until so many ReadyForQuery have come, looking at rows and data of a COPY.
-async fn until_ready<S: Dial>(conn: &mut Connection<S>, syncs: u64) -> Result<u64> {
+async fn until_ready<T: Transport>(conn: &mut Connection<T>, syncs: u64) -> Result<u64> {
     let (mut left, mut touch) = (syncs, Touch::default());
     loop {
         left -= look(conn, &mut touch)?;
@@ -70,7 +100,7 @@ async fn until_ready<S: Dial>(conn: &mut Connection<S>, syncs: u64) -> Result<u6
 
 /// Looks at what is there, and says how many ReadyForQuery it was.
 #[inline(never)]
-fn look<S: Dial>(conn: &mut Connection<S>, touch: &mut Touch) -> Result<u64> {
+fn look<T: Transport>(conn: &mut Connection<T>, touch: &mut Touch) -> Result<u64> {
     let (mut ready, mut seen) = (0, *touch);
     while let Some(frame) = conn.try_recv()? {
         match frame.backend()? {
@@ -89,10 +119,7 @@ fn look<S: Dial>(conn: &mut Connection<S>, touch: &mut Touch) -> Result<u64> {
     Ok(ready)
 }
 
-impl<S: Dial> Client for Ours<S>
-where
-    TokioIo<S>: pg_wire::Transport,
-{
+impl<T: Transport> Client for Ours<T> {
     fn read_text(&mut self, sql: &str) -> Result<u64> {
         self.conn.query(sql);
         self.runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256 by hand: the limit of connecting.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS by hand: the limit of connecting.
 //!
 //! The same crypto as pg-auth's, and none of its care: names and passwords are plain ASCII, and the server's words are taken as
 //! they come but for its nonce and its signature.
@@ -16,26 +16,39 @@ use crate::sockets::place::{Kept, Place};
 pub(crate) struct Scram {
     password: &'static str,
     kept: Option<Kept>,
+    /// The hash of the server's certificate, if the exchange is bound to it.
+    end_point: Option<[u8; 32]>,
     nonce: String,
     expected: [u8; 32],
 }
 
 impl Scram {
-    /// Begins one.
-    pub(crate) fn new(place: &Place) -> Result<Self> {
+    /// Begins one, bound to this hash of the server's certificate if there is one.
+    pub(crate) fn new(place: &Place, end_point: Option<[u8; 32]>) -> Result<Self> {
         let mut nonce = [0; 18];
         getrandom::fill(&mut nonce)?;
         Ok(Self {
             password: place.password.context("no password")?,
             kept: place.kept.clone(),
+            end_point,
             nonce: STANDARD.encode(nonce),
             expected: [0; 32],
         })
     }
 
+    /// The mechanism's name, as a C string.
+    pub(crate) fn mechanism(&self) -> &'static [u8] {
+        if self.end_point.is_some() { b"SCRAM-SHA-256-PLUS\0" } else { b"SCRAM-SHA-256\0" }
+    }
+
+    /// The header of GS2: which channel binding.
+    fn header(&self) -> &'static str {
+        if self.end_point.is_some() { "p=tls-server-end-point,," } else { "n,," }
+    }
+
     /// The client's first message.
     pub(crate) fn first(&self) -> String {
-        format!("n,,n=,r={}", self.nonce)
+        format!("{}n=,r={}", self.header(), self.nonce)
     }
 
     /// The client's last message, in answer to the server's first.
@@ -50,7 +63,11 @@ impl Scram {
         if let Some(kept) = &self.kept {
             kept.salted.set(Some(salted));
         }
-        let without_proof = format!("c=biws,r={nonce}");
+        let binding = match &self.end_point {
+            Some(hash) => &STANDARD.encode([self.header().as_bytes(), hash].concat()),
+            None => "biws",
+        };
+        let without_proof = format!("c={binding},r={nonce}");
         let exchange = format!("n=,r={},{said},{without_proof}", self.nonce);
         let key = hmac(&salted, b"Client Key");
         let signature = hmac(&Sha256::digest(key), exchange.as_bytes());

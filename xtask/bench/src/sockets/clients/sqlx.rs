@@ -1,4 +1,4 @@
-//! sqlx. It has no pipeline.
+//! sqlx. It has no pipeline, and no channel binding: over TLS it logs in by SCRAM-SHA-256.
 
 use std::rc::Rc;
 
@@ -24,7 +24,7 @@ impl Sqlx {
         let mut options = PgConnectOptions::new_without_pgpass()
             .username(place.user)
             .database(place.database)
-            .ssl_mode(PgSslMode::Disable);
+            .ssl_mode(if place.tls.is_some() { PgSslMode::Require } else { PgSslMode::Disable });
         if let Some(password) = place.password {
             options = options.password(password);
         }

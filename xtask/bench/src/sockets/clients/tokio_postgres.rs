@@ -10,6 +10,7 @@ use futures_util::future::try_join_all;
 use futures_util::{SinkExt, TryStreamExt};
 use postgres_types::{FromSql, Type};
 use tokio::runtime::Runtime;
+use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres::{Client as Session, Config, NoTls, SimpleQueryMessage, Statement};
 
 use super::{Client, ONE, Pieces, Pipeline};
@@ -40,7 +41,11 @@ impl TokioPostgres {
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
             let mut config = Config::new();
-            config.user(place.user).dbname(place.database).ssl_mode(tokio_postgres::config::SslMode::Disable);
+            let mode = if place.tls.is_some() { SslMode::Require } else { SslMode::Disable };
+            config.user(place.user).dbname(place.database).ssl_mode(mode);
+            if place.is_bound() {
+                config.channel_binding(ChannelBinding::Require);
+            }
             if let Some(password) = place.password {
                 config.password(password);
             }
@@ -48,8 +53,18 @@ impl TokioPostgres {
                 At::Tcp(address) => config.host(address.ip().to_string()).port(address.port()),
                 At::Unix(dir, port) => config.host_path(dir).port(*port),
             };
-            let (session, connection) = config.connect(NoTls).await?;
-            tokio::spawn(connection);
+            let session = match &place.tls {
+                None => {
+                    let (session, connection) = config.connect(NoTls).await?;
+                    tokio::spawn(connection);
+                    session
+                }
+                Some(tls) => {
+                    let (session, connection) = config.connect(tls.tokio_postgres.clone()).await?;
+                    tokio::spawn(connection);
+                    session
+                }
+            };
             Ok::<_, tokio_postgres::Error>(session)
         })?;
         Ok(Self { runtime, session, one: None })

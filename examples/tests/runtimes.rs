@@ -1,0 +1,104 @@
+//! The clients that bring a runtime of their own, against both servers, with TLS and without.
+
+mod support;
+
+use support::{Ended, PATIENCE, Server, run};
+
+const SMOL: &str = env!("CARGO_BIN_EXE_smol_client");
+const BLOCKING: &str = env!("CARGO_BIN_EXE_blocking_client");
+
+/// A file of this run's certificates.
+fn file(variable: &str) -> String {
+    let path = std::env::var(variable);
+    path.unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`")).replace('/', "%2F")
+}
+
+/// A connection string for this role at "localhost" with these settings.
+fn at_localhost(server: &Server, role: &str, settings: &str) -> String {
+    format!("postgres://{role}:{role}-secret@localhost:{}/test?{settings}", server.address.port())
+}
+
+/// Runs a program, which has to end well and print the channel first. Returns the rest.
+#[track_caller]
+fn logged_in(program: &str, url: &str, channel: &str) -> String {
+    let ended = run(program, &[url]);
+    assert_eq!((ended.stderr.as_str(), ended.code), ("", Some(0)), "{url} (patience {PATIENCE:?})");
+    let (first, rest) = ended.stdout.split_once('\n').expect("a line");
+    assert_eq!(first, format!("logged in {channel}"), "{url}");
+    rest.to_owned()
+}
+
+/// Every way to both servers, and the channel that the program has to report.
+fn ways() -> Vec<(String, &'static str)> {
+    let mut ways = Vec::new();
+    let verified = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_ROOT"));
+    for server in Server::both() {
+        ways.push((server.by_socket(), "in clear"));
+        ways.push((server.by_tcp(), "over TLSv1.3, bound to the login"));
+        ways.push((at_localhost(&server, "scram", "sslmode=disable"), "in clear"));
+        ways.push((at_localhost(&server, "clear_only", "sslmode=prefer"), "in clear"));
+        let bound = format!("{verified}&channel_binding=require");
+        ways.push((at_localhost(&server, "scram", &bound), "over TLSv1.3, bound to the login"));
+        let older = format!("{bound}&ssl_max_protocol_version=TLSv1.2");
+        ways.push((at_localhost(&server, "scram", &older), "over TLSv1.2, bound to the login"));
+        let (cert, key) = (file("PG_CLIENT_CERT"), file("PG_CLIENT_KEY"));
+        let with = format!("{verified}&sslcert={cert}&sslkey={key}");
+        ways.push((at_localhost(&server, "cert", &with), "over TLSv1.3"));
+        if server.major >= 17 {
+            let direct = format!("{bound}&sslnegotiation=direct");
+            ways.push((at_localhost(&server, "scram", &direct), "over TLSv1.3, bound to the login"));
+        }
+    }
+    ways
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_client_on_smol_adds_two_numbers_on_every_channel() {
+    for (url, channel) in ways() {
+        assert_eq!(logged_in(SMOL, &url, channel), "40 + 2 = 42\n", "{url}");
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_client_without_an_executor_does_not_stall_on_a_long_pipeline() {
+    for (url, channel) in ways() {
+        let expected = "2 * 21 = 42\n300000 rows, sum 90000300000\n";
+        assert_eq!(logged_in(BLOCKING, &url, channel), expected, "{url}");
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_certificate_of_another_authority_or_name_ends_both_clients() {
+    for server in Server::both() {
+        let other = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_OTHER_ROOT"));
+        let other = at_localhost(&server, "scram", &other);
+        let elsewhere = format!("sslmode=verify-full&hostaddr=127.0.0.1&sslrootcert={}", file("PG_TLS_ROOT"));
+        let elsewhere =
+            at_localhost(&server, "scram", &elsewhere).replace("@localhost", "@elsewhere.example");
+        let asked = format!("sslmode=require&sslcertmode=require&sslrootcert={}", file("PG_TLS_ROOT"));
+        let asked = at_localhost(&server, "scram", &asked);
+        for program in [SMOL, BLOCKING] {
+            for (url, problem) in
+                [(&other, "Issuer"), (&elsewhere, "elsewhere.example"), (&asked, "sslcertmode=require")]
+            {
+                let Ended { code, stdout, stderr } = run(program, &[url]);
+                assert_eq!((code, stdout.as_str()), (Some(1), ""), "{url}: {stderr}");
+                assert!(stderr.contains(problem), "{url}: {stderr}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_silent_server_is_given_up_in_time() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("the socket is bound");
+    for program in [SMOL, BLOCKING] {
+        let ended = run(program, &[&format!("postgres://me@{address}/test?connect_timeout=2")]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
+        assert!(ended.stderr.contains("Timeout"), "{}", ended.stderr);
+    }
+}

@@ -1,0 +1,40 @@
+//! The header of a frame: the code and the length field.
+
+use crate::basic::code::MessageCode;
+use crate::basic::length::LONGEST;
+
+/// A header, not checked yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) code: MessageCode,
+    /// Length of the body in bytes. The length field counts its own four bytes; a field below 4 wraps around to a length over
+    /// [`LONGEST_BODY`](Self::LONGEST_BODY), so that one comparison detects both.
+    pub(crate) body: usize,
+}
+
+impl Header {
+    /// Length of a header in bytes.
+    pub(crate) const LENGTH: usize = 5;
+
+    /// Longest body that a length field can state.
+    pub(crate) const LONGEST_BODY: usize = LONGEST - 4;
+
+    /// Parses the header at the beginning of `bytes`, and returns it with the bytes after it. `None` if there are fewer than
+    /// five bytes.
+    #[inline(always)]
+    pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (&[code, a, b, c, d], rest) = bytes.split_first_chunk::<{ Self::LENGTH }>()?;
+        let body = u32::from_be_bytes([a, b, c, d]).wrapping_sub(4) as usize;
+        Some((Self { code: MessageCode(code), body }, rest))
+    }
+
+    /// Length of the whole frame in bytes.
+    pub(crate) fn frame(self) -> usize {
+        Self::LENGTH.saturating_add(self.body)
+    }
+
+    /// The length field, as it was received.
+    pub(crate) fn field(self) -> i32 {
+        (self.body as u32).wrapping_add(4).cast_signed()
+    }
+}

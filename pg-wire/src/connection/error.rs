@@ -1,0 +1,108 @@
+//! Errors of a connection.
+
+use core::fmt;
+use std::io;
+
+use crate::basic::error::{DecodeError, EncodeError, FrameError};
+
+/// An error of a connection. [`is_fatal`](Self::is_fatal) returns whether the connection can still be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stream failed. Fatal for its direction: after a failed write, the server's last messages can still be received.
+    Io(io::Error),
+    /// The peer has closed the stream. Fatal.
+    Closed {
+        /// Whether the stream ended inside a message.
+        mid_message: bool,
+    },
+    /// An invalid header (fatal), or a body over its limit (recoverable when the frame is skipped).
+    Frame(FrameError),
+    /// A malformed body. Recoverable: the frame has been consumed.
+    Decode(DecodeError),
+    /// A message that cannot be sent. Recoverable: nothing of its batch has been sent, and the batch is dropped.
+    Encode(EncodeError),
+    /// The peer does not read until its own messages are read, and [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of them
+    /// are buffered already. Recoverable: call `recv`, which continues to send meanwhile, or call `flush` again later.
+    InboxFull,
+    /// An earlier fatal error ended this direction.
+    Poisoned(Fault),
+}
+
+/// The reason why a direction of a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The stream failed.
+    Io(io::ErrorKind),
+    /// The peer closed the stream.
+    Closed,
+    /// The position of the next message is unknown.
+    Frame(FrameError),
+}
+
+impl Error {
+    /// Whether the direction in which the error happened has ended. After any other error the connection is in step and can be
+    /// used.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Io(_) | Self::Closed { .. } | Self::Poisoned(_) => true,
+            Self::Frame(error) => error.is_fatal(),
+            Self::Decode(_) | Self::Encode(_) | Self::InboxFull => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(_) => f.write_str("the connection failed"),
+            Self::Closed { mid_message: false } => f.write_str("the peer closed the connection"),
+            Self::Closed { mid_message: true } => {
+                f.write_str("the peer closed the connection in the middle of a message")
+            }
+            Self::Frame(error) => error.fmt(f),
+            Self::Decode(error) => error.fmt(f),
+            Self::Encode(error) => error.fmt(f),
+            Self::InboxFull => f.write_str("the peer does not read until its own messages are received"),
+            Self::Poisoned(fault) => write!(f, "the connection has ended: {fault}"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(kind) => kind.fmt(f),
+            Self::Closed => f.write_str("the peer closed the stream"),
+            Self::Frame(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<FrameError> for Error {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<EncodeError> for Error {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}

@@ -1,0 +1,215 @@
+//! The two halves of a connection: each is a connection over a stream with one direction.
+
+use core::task::{Context, Poll};
+use std::io::{self, IoSlice};
+
+use crate::buffer::inbox::Inbox;
+use crate::buffer::outbox::Outbox;
+use crate::client::target::PutMessage;
+use crate::codec::frame::{Frame, FrameBuf};
+use crate::connection::error::{Error, Fault};
+use crate::connection::receiving::Incoming;
+use crate::connection::sending::Outgoing;
+use crate::connection::stream::{Sink, Source, Split};
+use crate::connection::whole::Connection;
+use crate::encode::frames::Messages;
+
+/// The receiving half of a [`Connection`], owned. See [`Connection::split`].
+#[derive(Debug)]
+pub struct ReadHalf<R>(Connection<ReadOnly<R>>);
+
+/// The sending half of a [`Connection`], owned. See [`Connection::split`].
+#[derive(Debug)]
+pub struct WriteHalf<W>(Connection<WriteOnly<W>>);
+
+impl<T: Split> Connection<T> {
+    /// Splits the connection into a half that receives and a half that sends, each owned, for two tasks.
+    ///
+    /// Nothing is lost: each half takes the buffer of its direction. Unlike a whole connection, a half that sends does not
+    /// receive meanwhile: the other half must go on receiving, or a server whose replies are not read stops reading.
+    pub fn split(self) -> (ReadHalf<T::Source>, WriteHalf<T::Sink>) {
+        let (source, sink) = self.transport.split();
+        let read =
+            Connection { transport: ReadOnly(source), incoming: self.incoming, outgoing: Outgoing::ended() };
+        let write =
+            Connection { transport: WriteOnly(sink), incoming: Incoming::ended(), outgoing: self.outgoing };
+        (ReadHalf(read), WriteHalf(write))
+    }
+}
+
+impl<R: Source> ReadHalf<R> {
+    /// As [`Connection::recv`].
+    ///
+    /// # Errors
+    /// As `Connection::recv`.
+    #[inline]
+    pub fn recv(&mut self) -> impl Future<Output = Result<Frame<'_>, Error>> {
+        self.0.recv()
+    }
+
+    /// As [`Connection::recv_owned`].
+    ///
+    /// # Errors
+    /// As `Connection::recv`.
+    pub async fn recv_owned(&mut self) -> Result<FrameBuf, Error> {
+        self.0.recv_owned().await
+    }
+
+    /// As [`Connection::try_recv`].
+    ///
+    /// # Errors
+    /// As `Connection::try_recv`.
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Option<Frame<'_>>, Error> {
+        self.0.try_recv()
+    }
+
+    /// As [`Connection::ready`].
+    ///
+    /// # Errors
+    /// As `Connection::recv`.
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        self.0.ready().await
+    }
+
+    /// As [`ready`](Self::ready).
+    ///
+    /// # Errors
+    /// As `Connection::recv`.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.0.poll_ready(cx)
+    }
+}
+
+impl<R> ReadHalf<R> {
+    /// As [`Connection::inbox`].
+    pub fn inbox(&self) -> &Inbox {
+        self.0.inbox()
+    }
+
+    /// As [`Connection::inbox_mut`].
+    pub fn inbox_mut(&mut self) -> &mut Inbox {
+        self.0.inbox_mut()
+    }
+
+    /// As [`Connection::read_fault`].
+    pub fn fault(&self) -> Option<Fault> {
+        self.0.read_fault()
+    }
+}
+
+impl<W> WriteHalf<W> {
+    /// As [`Connection::put`].
+    #[inline]
+    pub fn put<M: Messages + ?Sized>(&mut self, message: &M) -> &mut Self {
+        self.0.put(message);
+        self
+    }
+
+    /// As [`Connection::outbox`].
+    pub fn outbox(&self) -> &Outbox {
+        self.0.outbox()
+    }
+
+    /// As [`Connection::outbox_mut`].
+    pub fn outbox_mut(&mut self) -> &mut Outbox {
+        self.0.outbox_mut()
+    }
+
+    /// As [`Connection::write_fault`].
+    pub fn fault(&self) -> Option<Fault> {
+        self.0.write_fault()
+    }
+}
+
+impl<W: Sink> WriteHalf<W> {
+    /// As [`Connection::flush`], but only writes: the receiving half must go on receiving.
+    ///
+    /// # Errors
+    /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch is sent. [`Io`](Error::Io) when the
+    /// stream fails.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.0.flush().await
+    }
+
+    /// As [`Connection::send_copy_data`], but only writes: the receiving half must go on receiving.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
+        self.0.send_copy_data(data)
+    }
+
+    /// As [`Connection::close`].
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush), and the stream's own.
+    pub async fn close(&mut self) -> Result<(), Error> {
+        self.0.close().await
+    }
+}
+
+impl<W: Sink> PutMessage for WriteHalf<W> {
+    type Chained<'c>
+        = &'c mut Self
+    where
+        W: 'c;
+
+    #[inline(always)]
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+        self.put(message)
+    }
+}
+
+/// A stream without a writing side. Nothing is written to it, because the sending direction of its connection
+/// [has ended](Outgoing::ended).
+#[derive(Debug)]
+struct ReadOnly<R>(R);
+
+impl<R: Source> Source for ReadOnly<R> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_read(cx, space)
+    }
+}
+
+impl<R> Sink for ReadOnly<R> {
+    fn poll_write(&mut self, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A stream without a reading side. Nothing is read from it, because the receiving direction of its connection
+/// [has ended](Incoming::ended).
+#[derive(Debug)]
+struct WriteOnly<W>(W);
+
+impl<W> Source for WriteOnly<W> {
+    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+}
+
+impl<W: Sink> Sink for WriteOnly<W> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_write(cx, bytes)
+    }
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_write_vectored(cx, slices)
+    }
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_flush(cx)
+    }
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_close(cx)
+    }
+}

@@ -1,0 +1,120 @@
+//! The receiving direction of a connection, without its stream.
+
+use core::task::{Context, Poll, ready};
+use std::io;
+
+use crate::basic::error::FrameError;
+use crate::buffer::inbox::{Head, Inbox};
+use crate::buffer::limits::Limits;
+use crate::codec::frame::Frame;
+use crate::connection::error::{Error, Fault};
+use crate::connection::stream::Source;
+
+/// The buffer for incoming bytes, and the error that ended the direction.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) inbox: Inbox,
+    pub(super) fault: Option<Fault>,
+    /// The error behind `fault`, until a call that receives has returned it.
+    unreported: Option<Error>,
+}
+
+impl Incoming {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { inbox: Inbox::new(limits), fault: None, unreported: None }
+    }
+
+    /// A direction that has ended: for a stream that cannot be read.
+    pub(super) fn ended() -> Self {
+        Self { fault: Some(Fault::Closed), ..Self::new(Limits::BACKEND) }
+    }
+
+    /// Reads once. `Ready` only after bytes have been read, or when none will ever be.
+    pub(super) fn poll_fill<R: Source + ?Sized>(
+        &mut self,
+        source: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        if let Some(fault) = self.fault {
+            return Poll::Ready(Err(self.unreported.take().unwrap_or(Error::Poisoned(fault))));
+        }
+        let count = match ready!(source.poll_read(cx, self.inbox.space())) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // The report of a TLS library when the peer closed without close_notify, as a server process of PostgreSQL does when it
+            // ends. The length of a message that was cut short shows that bytes are missing.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            count => count,
+        };
+        Poll::Ready(match count {
+            Ok(0) => {
+                self.fault = Some(Fault::Closed);
+                Err(Error::Closed { mid_message: self.inbox.is_mid_frame() })
+            }
+            Ok(count) => {
+                self.inbox.filled(count);
+                Ok(())
+            }
+            Err(error) => {
+                self.fault = Some(Fault::Io(error.kind()));
+                Err(Error::Io(error))
+            }
+        })
+    }
+
+    /// Reads everything that has arrived, without waiting, and returns whether a whole message is buffered: the peer's last message
+    /// explains why the stream failed.
+    pub(super) fn has_last_message<R: Source + ?Sized>(
+        &mut self,
+        source: &mut R,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        loop {
+            if !matches!(self.inbox.head(), Ok(None)) {
+                return true;
+            }
+            match self.poll_fill(source, cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return false,
+                Poll::Ready(Err(error)) => {
+                    self.keep(error);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Keeps an error for the next call that receives.
+    pub(super) fn keep(&mut self, error: Error) {
+        if !matches!(error, Error::Poisoned(_)) {
+            self.unreported = Some(error);
+        }
+    }
+
+    /// See [`Inbox::head`].
+    #[inline]
+    pub(super) fn head(&mut self) -> Result<Option<Head>, Error> {
+        let Self { inbox, fault, unreported } = self;
+        inbox.head().map_err(|error| poison(error, fault, unreported))
+    }
+
+    /// See [`Inbox::next`].
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Option<Frame<'_>>, Error> {
+        let Self { inbox, fault, unreported } = self;
+        inbox.next().map_err(|error| poison(error, fault, unreported))
+    }
+}
+
+/// Ends the direction if the error is fatal. Returns the error, or `Poisoned` if this error was returned before.
+#[cold]
+fn poison(error: FrameError, fault: &mut Option<Fault>, unreported: &mut Option<Error>) -> Error {
+    let again = *fault == Some(Fault::Frame(error));
+    if error.is_fatal() {
+        *fault = Some(Fault::Frame(error));
+        *unreported = None;
+    }
+    if again { Error::Poisoned(Fault::Frame(error)) } else { Error::Frame(error) }
+}

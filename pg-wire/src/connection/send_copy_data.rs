@@ -1,0 +1,102 @@
+//! Data of a COPY, sent without copying it into the outbox.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use crate::basic::code::MessageCode;
+use crate::basic::error::{EncodeError, EncodeErrorKind};
+use crate::basic::length::LONGEST;
+use crate::connection::error::Error;
+use crate::connection::sending::Outgoing;
+use crate::connection::stream::Transport;
+use crate::connection::whole::Connection;
+
+/// This many bytes of the data are copied into the outbox after the header: a stream without vectored writes would send the header
+/// in a packet of its own.
+const COPIED: usize = 1024;
+
+/// The future of [`Connection::send_copy_data`]. The data counts as queued from the call on: when the future is dropped, it copies
+/// the unsent part into the outbox.
+struct SendCopyData<'c, 'd, T: Transport> {
+    conn: &'c mut Connection<T>,
+    /// The part that is neither sent nor in the outbox.
+    data: &'d [u8],
+    /// The reason why nothing of the batch is sent.
+    refused: Option<EncodeError>,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Sends data of a COPY without copying it, after everything that has been queued: for blocks of 64 KiB and more, which
+    /// [`copy_data`](crate::PgProtocol::copy_data) would copy. Only the first 1,024 bytes are copied, and the rest as far as the
+    /// stream does not take it at once. Smaller pieces are better queued, and flushed when they add up to 64 KiB.
+    ///
+    /// The call itself queues the data, and awaiting sends it: if the future is dropped at any point, the unsent part is copied
+    /// and the next [`flush`](Self::flush) sends it. So never repeat the call for the same data. (Leaking the future with
+    /// `mem::forget` after a part has been sent loses the rest of the message.)
+    ///
+    /// ```
+    /// use pg_wire::{Connection, Limits, PgProtocol, testing::Script};
+    ///
+    /// # pg_wire::testing::block_on(async {
+    /// let mut conn = Connection::new(Script::says(b""), Limits::BACKEND);
+    /// conn.send_copy_data(b"1\tAda\n").await?;
+    /// conn.copy_done().flush().await?;
+    /// assert_eq!(conn.transport().heard(), b"d\0\0\0\x0a1\tAda\nc\0\0\0\x04");
+    /// # Ok::<_, pg_wire::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush), which is the call to make after [`InboxFull`](Error::InboxFull). Data longer than a message,
+    /// 2,147,483,643 bytes, is rejected with its batch.
+    pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
+        let (data, refused) = match begin(&mut self.outgoing, data) {
+            Ok(data) => (data, None),
+            Err(error) => (&[][..], Some(error)),
+        };
+        SendCopyData { conn: self, data, refused }
+    }
+}
+
+/// Puts the header and the first bytes into the outbox, and returns the rest.
+fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], EncodeError> {
+    if outgoing.fault.is_some() {
+        // Nothing can be sent any more: polling returns the error.
+        return Ok(&[]);
+    }
+    let outbox = &mut outgoing.outbox;
+    let length = data.len().saturating_add(4);
+    if length > LONGEST {
+        // Rejects the whole batch, including the bytes below.
+        outbox.refuse(EncodeError { message: "CopyData", kind: EncodeErrorKind::MessageTooLong { length } });
+    }
+    let [a, b, c, d] = (length as u32).to_be_bytes();
+    let (copied, rest) = data.split_at(data.len().min(COPIED));
+    outbox.put_raw(&[MessageCode::COPY_DATA.0, a, b, c, d]);
+    outbox.put_raw(copied);
+    outbox.commit()?;
+    Ok(rest)
+}
+
+impl<T: Transport> Future for SendCopyData<'_, '_, T> {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Some(error) = this.refused.take() {
+            return Poll::Ready(Err(error.into()));
+        }
+        this.conn.poll_flush_with(cx, &mut this.data)
+    }
+}
+
+impl<T: Transport> Drop for SendCopyData<'_, '_, T> {
+    fn drop(&mut self) {
+        let outgoing = &mut self.conn.outgoing;
+        if !self.data.is_empty() && outgoing.fault.is_none() {
+            outgoing.outbox.put_raw(self.data);
+            // Raw bytes cannot be rejected.
+            let _ = outgoing.outbox.commit();
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The sending direction of a connection, without its stream.
+
+use core::task::{Context, Poll, ready};
+use std::io::{self, IoSlice};
+
+use crate::buffer::outbox::Outbox;
+use crate::connection::error::{Error, Fault};
+use crate::connection::stream::Sink;
+
+/// The buffer for outgoing bytes, and the error that ended the direction.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) outbox: Outbox,
+    pub(super) fault: Option<Fault>,
+    /// The error behind `fault`, until a call that sends has returned it.
+    unreported: Option<Error>,
+    /// Bytes have been written that the stream itself may have buffered.
+    unflushed: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(retain: usize) -> Self {
+        Self { outbox: Outbox::new(retain), fault: None, unreported: None, unflushed: false }
+    }
+
+    /// A direction that has ended: for a stream that cannot be written.
+    pub(super) fn ended() -> Self {
+        Self { fault: Some(Fault::Closed), ..Self::new(0) }
+    }
+
+    /// Whether an earlier flush has begun to send and has not finished.
+    pub(super) fn is_sending(&self) -> bool {
+        self.fault.is_none() && (self.unflushed || !self.outbox.pending().is_empty())
+    }
+
+    /// Keeps an error for the next call that sends.
+    pub(super) fn keep(&mut self, error: Error) {
+        self.unreported = Some(error);
+    }
+
+    /// Writes the committed bytes and then `more`, which gets shorter with each write. Ready once everything is written and
+    /// flushed.
+    pub(super) fn poll_send<W: Sink + ?Sized>(
+        &mut self,
+        sink: &mut W,
+        cx: &mut Context<'_>,
+        more: &mut &[u8],
+    ) -> Poll<Result<(), Error>> {
+        if let Some(fault) = self.fault {
+            return Poll::Ready(Err(self.unreported.take().unwrap_or(Error::Poisoned(fault))));
+        }
+        loop {
+            let own = self.outbox.pending();
+            let written = match (own, *more) {
+                ([], []) => break,
+                (own, []) => sink.poll_write(cx, own),
+                ([], more) => sink.poll_write(cx, more),
+                (own, more) => sink.poll_write_vectored(cx, &[IoSlice::new(own), IoSlice::new(more)]),
+            };
+            match ready!(written) {
+                Ok(0) => return Poll::Ready(Err(self.fail(io::ErrorKind::WriteZero.into()))),
+                Ok(count) => {
+                    let (own, beyond) = (count.min(own.len()), count.saturating_sub(own.len()));
+                    self.outbox.sent(own);
+                    *more = more.get(beyond..).unwrap_or_default();
+                    self.unflushed = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(self.fail(error))),
+            }
+        }
+        while self.unflushed {
+            match ready!(sink.poll_flush(cx)) {
+                Ok(()) => self.unflushed = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(self.fail(error))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes the stream for writing. Precondition: everything has been sent.
+    pub(super) fn poll_close<W: Sink + ?Sized>(
+        &mut self,
+        sink: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            match ready!(sink.poll_close(cx)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The peer has closed first, as a server does after Terminate: the stream has ended for writing.
+                Err(error) if is_gone(error.kind()) => return Poll::Ready(Ok(())),
+                Err(error) => return Poll::Ready(Err(self.fail(error))),
+            }
+        }
+    }
+
+    fn fail(&mut self, error: io::Error) -> Error {
+        self.fault = Some(Fault::Io(error.kind()));
+        Error::Io(error)
+    }
+}
+
+/// Whether an error of closing says that there is nobody left at the other end.
+fn is_gone(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(kind, BrokenPipe | ConnectionReset | NotConnected)
+}

@@ -1,0 +1,134 @@
+//! Who can connect to a place, and lines in which all of them do the same.
+
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use pg_stream_tokio::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::client::TlsStream;
+
+use super::clients::Client;
+use super::clients::hand::Hand;
+use super::clients::libpq::Libpq;
+use super::clients::ours::Ours;
+use super::clients::pg_stream::PgStream;
+use super::clients::sqlx::Sqlx;
+use super::clients::tokio_postgres::TokioPostgres;
+use super::clients::xitca::Xitca;
+use super::place::{At, Place};
+use crate::line::{Line, Who};
+use crate::micro::decode::runtime;
+
+/// Makes a connection.
+pub(super) type Connect = fn(&Place, Rc<Runtime>) -> Result<Box<dyn Client>>;
+
+type Work = Rc<dyn Fn(&mut dyn Client) -> Result<u64>>;
+
+/// Connections of one contender, on one runtime.
+pub(super) fn connections(at: &At, who: &str) -> Result<impl FnMut() -> Result<Box<dyn Client>> + use<>> {
+    let place = Place::new(at.clone());
+    let mut able = everybody(&place).into_iter();
+    let (_, connect) = able.find(|(one, _)| one.name() == who).context("nobody of that name")?;
+    let runtime = Rc::new(runtime()?);
+    Ok(move || connect(&place, runtime.clone()))
+}
+
+/// Everybody who can connect to a place, and how.
+pub(super) fn everybody(place: &Place) -> Vec<(Who, Connect)> {
+    let mut able: Vec<(Who, Connect)> = match (&place.at, &place.tls) {
+        // pg_stream and xitca-postgres are built without TLS.
+        (At::Tcp(_), Some(_)) => vec![
+            (Who::Limit, |place, runtime| {
+                Ok(Box::new(Hand::<TlsStream<TcpStream>>::connect(place, runtime)?))
+            }),
+            (Who::Ours, |place, runtime| Ok(Box::new(Ours::dial(place, runtime)?))),
+        ],
+        (At::Tcp(_), None) => vec![
+            (Who::Limit, |place, runtime| Ok(Box::new(Hand::<TcpStream>::connect(place, runtime)?))),
+            (Who::Ours, |place, runtime| Ok(Box::new(Ours::<TokioIo<TcpStream>>::connect(place, runtime)?))),
+            (Who::Peer("pg_stream"), |place, runtime| {
+                Ok(Box::new(PgStream::<TcpStream>::connect(place, runtime)?))
+            }),
+            XITCA,
+        ],
+        (At::Unix(..), _) => vec![
+            (Who::Limit, |place, runtime| Ok(Box::new(Hand::<UnixStream>::connect(place, runtime)?))),
+            (Who::Ours, ours_over_its_unix_stream),
+            (Who::Peer("pg_stream"), |place, runtime| {
+                Ok(Box::new(PgStream::<UnixStream>::connect(place, runtime)?))
+            }),
+            XITCA,
+        ],
+    };
+    able.extend::<[(Who, Connect); 3]>([
+        (Who::Peer("tokio-postgres"), |place, runtime| Ok(Box::new(TokioPostgres::connect(place, runtime)?))),
+        (Who::Peer("sqlx"), |place, runtime| Ok(Box::new(Sqlx::connect(place, runtime)?))),
+        (Who::Peer("libpq"), |place, _| Ok(Box::new(Libpq::connect(place)?))),
+    ]);
+    able
+}
+
+const XITCA: (Who, Connect) =
+    (Who::Peer("xitca-postgres"), |place, runtime| Ok(Box::new(Xitca::connect(place, runtime)?)));
+
+fn ours_over_its_unix_stream(place: &Place, runtime: Rc<Runtime>) -> Result<Box<dyn Client>> {
+    Ok(Box::new(Ours::<TokioIo<pg_stream_tokio::UnixStream>>::connect(place, runtime)?))
+}
+
+/// Ours over a Unix-domain stream of Tokio's, which is the limit here, and over its own.
+pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
+    vec![
+        (Who::Limit, |place, runtime| Ok(Box::new(Ours::<TokioIo<UnixStream>>::connect(place, runtime)?))),
+        (Who::Ours, ours_over_its_unix_stream),
+    ]
+}
+
+/// A line in which everybody but `without` does the work, each on a connection of its own.
+pub(super) fn line(
+    line: Line,
+    place: &Place,
+    without: &'static [&'static str],
+    work: impl Fn(&mut dyn Client) -> Result<u64> + 'static,
+) -> Line {
+    let mut able = everybody(place);
+    able.retain(|(who, _)| !without.contains(&who.name()));
+    line_of(line, place, able, work)
+}
+
+/// A line in which these do the work, each on a connection of its own.
+pub(super) fn line_of(
+    line: Line,
+    place: &Place,
+    able: Vec<(Who, Connect)>,
+    work: impl Fn(&mut dyn Client) -> Result<u64> + 'static,
+) -> Line {
+    let work: Work = Rc::new(work);
+    able.into_iter().fold(line.long(), |line, (who, connect)| {
+        let (place, work) = (place.clone(), work.clone());
+        line.prepared(who, move || {
+            let mut client = connect(&place, Rc::new(runtime()?))?;
+            Ok(Box::new(move || work(&mut *client)))
+        })
+    })
+}
+
+/// A line in which so many connections are made, by everybody whom `who` chooses.
+pub(super) fn connect_to(line: Line, place: &Place, count: u64, who: impl Fn(Who) -> bool) -> Line {
+    let able = everybody(place).into_iter().filter(|(one, _)| who(*one));
+    able.fold(line.long(), |line, (who, client)| {
+        let place = place.clone();
+        line.prepared(who, move || {
+            let runtime = Rc::new(runtime()?);
+            Ok(Box::new(move || connect(client, &place, &runtime, count)))
+        })
+    })
+}
+
+/// Makes so many connections, one after the other.
+pub(super) fn connect(client: Connect, place: &Place, runtime: &Rc<Runtime>, count: u64) -> Result<u64> {
+    for _ in 0..count {
+        client(place, runtime.clone())?;
+    }
+    Ok(0)
+}

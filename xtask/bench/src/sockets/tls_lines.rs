@@ -1,0 +1,72 @@
+//! Lines over TLS.
+
+use std::rc::Rc;
+
+use anyhow::Result;
+
+use super::contenders::{connect, connect_to, everybody, line};
+use super::front::RESUMED;
+use super::place::{At, Place};
+use crate::line::{Clock, Line, Target, Who};
+use crate::micro::decode::runtime;
+
+/// Connections in a round.
+const CONNECTS: u64 = 20;
+
+/// Rows and connections: from these servers, each by its version, and from a server that resumes TLS sessions.
+pub(super) fn lines<'s>(
+    servers: impl Iterator<Item = (u8, &'s At)>,
+    resuming: &At,
+    part: u64,
+) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    let count = 1_000_000 / part;
+    for (index, (major, at)) in servers.enumerate() {
+        let place = Place::new(at.clone()).encrypted()?;
+        let sql = format!("SELECT * FROM bench_rows LIMIT {count}");
+        rows(&mut lines, &format!("tls: server {major}"), &place, count, &sql);
+        if index == 0 {
+            let name = format!("tls: server {major}, connect, SCRAM-PLUS");
+            let line = Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)).clock(Clock::Process);
+            lines.push(connect_to(line, &place.scram(), CONNECTS, |_| true));
+        }
+    }
+    let place = Place::new(resuming.clone()).encrypted()?;
+    rows(&mut lines, "tls: replay", &place, count, &format!("replay {count}"));
+    lines.push(resumed(&place.scram().keeping()));
+    Ok(lines)
+}
+
+/// Rows in both formats.
+fn rows(lines: &mut Vec<Line>, name: &str, place: &Place, count: u64, sql: &str) {
+    // The replay server has to be told the format.
+    let told = |format| if sql.starts_with("replay") { format!("{sql} {format}") } else { sql.to_owned() };
+    let target = Target::new(1.15, 1.0);
+    let (text, binary) = (told("text"), told("binary"));
+    let of_text = Line::new(format!("{name}, rows, text"), "row", count, target);
+    lines.push(line(of_text, place, &[], move |client| client.read_text(&text)));
+    let of_binary = Line::new(format!("{name}, rows, binary"), "row", count, target);
+    lines.push(line(of_binary, place, &[], move |client| client.read_binary(&binary)));
+}
+
+/// Connecting with a resumed TLS session and kept keys. Nothing is done beside the thread then, and the server is a thread of ours: the
+/// client's thread counts. The peers derive a key each time, so they are left out.
+fn resumed(place: &Place) -> Line {
+    let line = Line::new(
+        "tls: replay, connect, SCRAM-PLUS, session resumed, keys kept",
+        "connection",
+        CONNECTS,
+        Target::limit(1.1),
+    );
+    let able = everybody(place).into_iter().filter(|(who, _)| !matches!(who, Who::Peer(_)));
+    able.fold(line.clock(Clock::Thread).long(), |line, (who, client)| {
+        let place = place.clone();
+        line.prepared(who, move || {
+            let runtime = Rc::new(runtime()?);
+            // The first gets a ticket and a key. The others are refused if they do not use the ticket.
+            client(&place, runtime.clone())?;
+            let place = Place { user: RESUMED, ..place };
+            Ok(Box::new(move || connect(client, &place, &runtime, CONNECTS)))
+        })
+    })
+}
