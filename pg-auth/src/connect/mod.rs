@@ -86,7 +86,7 @@ pub async fn drive<T: Transport>(
                 if conn.inbox().buffered() == seen
                     && let Err(error) = conn.fill().await
                 {
-                    return Err(unsent.unwrap_or(error).into());
+                    return Err(more_telling(unsent, error).into());
                 }
             }
             Step::Derive(job) => {
@@ -110,6 +110,19 @@ pub async fn drive<T: Transport>(
             }
         }
     }
+}
+
+/// Chooses between the error of a write and that of the read after it: the read has the reason if the peer gave one, such as an alert of
+/// TLS, and otherwise only tells that the connection is gone.
+fn more_telling(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_wire::Error {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let is_gone = match &read {
+        pg_wire::Error::Io(error) => {
+            [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof].contains(&error.kind())
+        }
+        _ => true,
+    };
+    unsent.filter(|_| is_gone).unwrap_or(read)
 }
 
 /// Goes through the connection phase on a connection over which nothing has been said yet, as a server: with [`Accept::new`], or
@@ -227,4 +240,27 @@ pub enum Accepted {
     Login(Login),
     /// To have the statement of another session given up. There is no answer: do it, or not, and close.
     Cancel(CancelKey),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::more_telling;
+    use pg_wire::Error;
+    use std::io::{self, ErrorKind};
+
+    #[test]
+    fn a_reason_that_was_read_counts_more_than_a_write_that_failed() {
+        let reset = || Error::Io(ErrorKind::ConnectionReset.into());
+        let alert = || Error::Io(io::Error::new(ErrorKind::InvalidData, "an alert of TLS"));
+        let kind = |error: Error| match error {
+            Error::Io(error) => Some(error.kind()),
+            _ => None,
+        };
+        let broken = || Some(Error::Io(ErrorKind::BrokenPipe.into()));
+        assert_eq!(kind(more_telling(broken(), alert())), Some(ErrorKind::InvalidData));
+        assert_eq!(kind(more_telling(broken(), reset())), Some(ErrorKind::BrokenPipe));
+        let closed = Error::Closed { mid_message: false };
+        assert_eq!(kind(more_telling(broken(), closed)), Some(ErrorKind::BrokenPipe));
+        assert_eq!(kind(more_telling(None, reset())), Some(ErrorKind::ConnectionReset));
+    }
 }

@@ -33,6 +33,15 @@ pub(super) fn explained(error: native_tls::Error, name: Option<&str>) -> io::Err
 /// of them is passed on.
 fn sentence(text: &str, name: Option<&str>) -> String {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
+    // First: the library adds what it holds of the peer's certificate, verified or not, to every error.
+    if let Some(alert) = alert(text) {
+        let hint = match alert {
+            "unknown ca" => ": the peer does not trust this side's certificate",
+            _ if alert.contains("certificate") => ": the peer rejects this side's certificate",
+            _ => "",
+        };
+        return format!("the peer ended TLS with the alert {alert}{hint}");
+    }
     if has(&["certificate has expired"]) {
         return "the certificate has expired".into();
     }
@@ -63,6 +72,15 @@ fn sentence(text: &str, name: Option<&str>) -> String {
     }
 }
 
+/// The alert of the peer that OpenSSL reports, such as `unknown ca` of `tlsv1 alert unknown ca:../ssl/record/rec_layer_s3.c`.
+fn alert(text: &str) -> Option<&str> {
+    let (_, rest) = text
+        .split_once("tlsv1 alert ")
+        .or_else(|| text.split_once("tlsv13 alert "))
+        .or_else(|| text.split_once("sslv3 alert "))?;
+    rest.split(':').next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,7 +107,23 @@ mod tests {
         ] {
             assert_eq!(sentence(&text, Some("db.example")), expected, "{text}");
         }
-        let other = "error:0A000410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure";
+        for (text, expected) in [
+            (
+                "error:0A000418:SSL routines:ssl3_read_bytes:tlsv1 alert unknown ca:../ssl/record/rec_layer_s3.c:1601:SSL alert number 48 (unable to get local issuer certificate)",
+                "the peer ended TLS with the alert unknown ca: the peer does not trust this side's certificate",
+            ),
+            (
+                "error:0A000414:SSL routines:ssl3_read_bytes:sslv3 alert certificate revoked:../ssl/record/rec_layer_s3.c:1601:SSL alert number 44 (self-signed certificate in certificate chain)",
+                "the peer ended TLS with the alert certificate revoked: the peer rejects this side's certificate",
+            ),
+            (
+                "error:0A000410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure",
+                "the peer ended TLS with the alert handshake failure",
+            ),
+        ] {
+            assert_eq!(sentence(text, Some("db.example")), expected, "{text}");
+        }
+        let other = "error:0A0000C1:SSL routines:tls_post_process_client_hello:no shared cipher";
         assert_eq!(sentence(other, Some("db.example")), other);
     }
 }

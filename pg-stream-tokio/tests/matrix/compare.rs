@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::cells::Cell;
-use crate::exceptions::Verdicts;
+use crate::exceptions::{Exception, Verdicts};
 use crate::outcome::Outcome;
 use crate::psql;
 
@@ -15,6 +15,7 @@ const THREADS: usize = 4;
 /// is no exception.
 pub(crate) fn with_psql<R>(
     cells: Vec<Cell>,
+    exceptions: Vec<&'static Exception>,
     runtime: impl Fn() -> R + Sync,
     ours: impl Fn(&R, &Cell) -> Outcome + Sync,
 ) {
@@ -34,7 +35,7 @@ pub(crate) fn with_psql<R>(
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("no login panics")).collect()
     });
-    let mut verdicts = Verdicts::default();
+    let mut verdicts = Verdicts::new(exceptions);
     for (cell, psql, ours) in &compared {
         verdicts.judge(cell, psql, ours);
     }

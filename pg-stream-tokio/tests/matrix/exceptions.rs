@@ -1,4 +1,4 @@
-//! Deliberate differences from psql, each with its reason.
+//! Deliberate differences from psql, each with its reason. Those here are of every adapter; a TLS library may add its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,15 +7,16 @@ use crate::cells::{Cell, Link, Method, Proof, Root};
 use crate::outcome::Outcome;
 
 /// A difference from psql.
-struct Exception {
-    reason: &'static str,
+pub(crate) struct Exception {
+    pub(crate) reason: &'static str,
     /// The logins that it is about.
-    cells: fn(&Cell) -> bool,
+    pub(crate) cells: fn(&Cell) -> bool,
     /// The outcomes of psql and of this crate, as [`Outcome::brief`] has them. Each pair has to occur.
-    outcomes: &'static [(&'static str, &'static str)],
+    pub(crate) outcomes: &'static [(&'static str, &'static str)],
 }
 
-const EXCEPTIONS: &[Exception] = &[
+/// Exceptions of this project as a whole.
+pub(crate) const EXCEPTIONS: &[Exception] = &[
     Exception {
         reason: "a clear-text password goes over TCP without TLS only with sslmode=disable; with allow TLS is tried instead",
         cells: |cell| {
@@ -82,8 +83,8 @@ const EXCEPTIONS: &[Exception] = &[
 ];
 
 /// Outcomes that were compared.
-#[derive(Default)]
 pub(crate) struct Verdicts {
+    exceptions: Vec<&'static Exception>,
     alike: usize,
     /// Logins for each pair of outcomes of each exception.
     excepted: BTreeMap<(usize, usize), usize>,
@@ -91,6 +92,10 @@ pub(crate) struct Verdicts {
 }
 
 impl Verdicts {
+    pub(crate) fn new(exceptions: Vec<&'static Exception>) -> Self {
+        Self { exceptions, alike: 0, excepted: BTreeMap::new(), faults: Vec::new() }
+    }
+
     /// Compares two outcomes.
     pub(crate) fn judge(&mut self, cell: &Cell, psql: &Outcome, ours: &Outcome) {
         if psql == ours {
@@ -98,41 +103,40 @@ impl Verdicts {
             return;
         }
         let briefs = (psql.brief(), ours.brief());
-        let found = pairs().find(|(_, exception, (psql, ours))| {
+        let found = self.pairs().find(|(_, exception, (psql, ours))| {
             (exception.cells)(cell) && (*psql, *ours) == (briefs.0.as_str(), briefs.1.as_str())
         });
-        match found {
-            Some((place, ..)) => *self.excepted.entry(place).or_default() += 1,
+        match found.map(|(place, ..)| place) {
+            Some(place) => *self.excepted.entry(place).or_default() += 1,
             None => self.faults.push(format!("{cell}\n    psql: {psql}\n    ours: {ours}")),
         }
     }
 
+    /// Every pair of outcomes of the exceptions, with its place.
+    fn pairs(
+        &self,
+    ) -> impl Iterator<Item = ((usize, usize), &'static Exception, &'static (&'static str, &'static str))>
+    {
+        self.exceptions.iter().enumerate().flat_map(|(row, exception)| {
+            let pairs = exception.outcomes.iter().enumerate();
+            pairs.map(move |(pair, outcomes)| ((row, pair), *exception, outcomes))
+        })
+    }
+
     /// Fails if there is a difference that is no exception, or an exception without a difference.
     pub(crate) fn assert(self) {
-        let mut faults = self.faults;
-        for (place, exception, (psql, ours)) in pairs() {
-            if !self.excepted.contains_key(&place) {
-                faults.push(format!(
-                    "psql {psql:?} and ours {ours:?} no longer occurs as an exception: {}",
-                    exception.reason
-                ));
-            }
-        }
+        let unused = self.pairs().filter(|(place, ..)| !self.excepted.contains_key(place));
+        let unused = unused.map(|(_, exception, (psql, ours))| {
+            format!("psql {psql:?} and ours {ours:?} no longer occurs as an exception: {}", exception.reason)
+        });
+        let faults: Vec<String> = self.faults.iter().cloned().chain(unused).collect();
         assert!(faults.is_empty(), "{} differences:\n{}", faults.len(), faults.join("\n"));
     }
-}
-
-/// Every pair of outcomes in [`EXCEPTIONS`], with its place there.
-fn pairs() -> impl Iterator<Item = ((usize, usize), &'static Exception, &'static (&'static str, &'static str))>
-{
-    EXCEPTIONS.iter().enumerate().flat_map(|(row, exception)| {
-        exception.outcomes.iter().enumerate().map(move |(pair, outcomes)| ((row, pair), exception, outcomes))
-    })
 }
 
 impl fmt::Display for Verdicts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let excepted: usize = self.excepted.values().sum();
-        write!(f, "{} as psql, {excepted} by {} exceptions", self.alike, EXCEPTIONS.len())
+        write!(f, "{} as psql, {excepted} by {} exceptions", self.alike, self.exceptions.len())
     }
 }

@@ -145,6 +145,7 @@ const PSQL: &[(&str, &str)] = &[
 /// The same for errors of this crate.
 const OURS: &[(&str, &str)] = &[
     ("no authority in sslrootcert has signed the certificate", "certificate not trusted"),
+    ("no trusted authority (sslrootcert) has signed the certificate", "certificate not trusted"),
     ("the certificate is for", "certificate of another name"),
     ("the root certificate /nonexistent/root.crt cannot be read", "no root certificate"),
     ("no \"sslrootcert\" is given", "no root certificate"),
@@ -152,6 +153,10 @@ const OURS: &[(&str, &str)] = &[
     ("UnknownCA", "alert unknown CA"),
     ("CertificateExpired", "alert certificate expired"),
     ("CertificateRevoked", "alert certificate revoked"),
+    // In the words of OpenSSL.
+    ("alert unknown ca", "alert unknown CA"),
+    ("alert certificate expired", "alert certificate expired"),
+    ("alert certificate revoked", "alert certificate revoked"),
     ("No Kerberos credentials available", "no ticket"),
     ("the peer closed the connection", "connection closed"),
 ];

@@ -1,8 +1,5 @@
 //! The servers of `cargo xtask test`.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
-
 /// Of our environment, by `cargo xtask test`.
 #[track_caller]
 pub(crate) fn variable(name: &str) -> String {
@@ -33,48 +30,5 @@ impl Server {
     /// The server of this version whose settings a test may change. Without TLS while there is a [`WithoutTls`].
     pub(crate) fn without_tls(major: u8) -> Self {
         Self::at(&format!("PG{major}_SPARE"))
-    }
-
-    /// The first column of the result of some SQL, as the superuser.
-    fn admin(&self, sql: &str) -> String {
-        let settings = format!("host={} port={} user=admin dbname=test", self.socket_dir, self.port);
-        let mut psql = Command::new(variable("PG15_PSQL"));
-        psql.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
-        let output = psql.args(["-XAtw", "-d", &settings, "-c", sql]).output().expect("psql runs");
-        assert!(output.status.success(), "{sql}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).trim_end().into()
-    }
-
-    /// Switches TLS, and waits until new sessions see that.
-    fn set_tls(&self, state: &str) {
-        self.admin(&format!("alter system set ssl = {state}"));
-        self.admin("select pg_reload_conf()");
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while self.admin("show ssl") != state {
-            assert!(Instant::now() < deadline, "the server does not read its settings");
-        }
-    }
-}
-
-/// While this exists, the spare servers have no TLS.
-pub(crate) struct WithoutTls;
-
-impl WithoutTls {
-    pub(crate) fn begin() -> Self {
-        let begun = Self;
-        Self::set("off");
-        begun
-    }
-
-    fn set(state: &str) {
-        for major in [15, 18] {
-            Server::without_tls(major).set_tls(state);
-        }
-    }
-}
-
-impl Drop for WithoutTls {
-    fn drop(&mut self) {
-        Self::set("on");
     }
 }

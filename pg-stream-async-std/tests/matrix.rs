@@ -1,0 +1,43 @@
+//! A part of the matrix of logins that `pg-stream-tokio` goes through, with the platform's TLS library: what differs from real `psql`
+//! on the same server is an exception with its reason.
+
+#[path = "../../pg-stream-tokio/tests/matrix/cells.rs"]
+mod cells;
+#[path = "../../pg-stream-tokio/tests/matrix/compare.rs"]
+mod compare;
+#[path = "../../pg-stream-tokio/tests/matrix/exceptions.rs"]
+mod exceptions;
+#[path = "../../pg-stream-tokio/tests/matrix/ours.rs"]
+mod ours;
+#[path = "../../pg-stream-tokio/tests/matrix/outcome.rs"]
+mod outcome;
+#[path = "../../pg-stream-tokio/tests/matrix/psql.rs"]
+mod psql;
+#[path = "../../pg-stream-tokio/tests/matrix/servers.rs"]
+mod servers;
+
+use async_std::task::block_on;
+use pg_stream_async_std::connect;
+
+use cells::{Cell, Link, Method};
+use exceptions::EXCEPTIONS;
+
+/// The logins in which the TLS library matters: SCRAM, with and without channel binding, and certificates, on 18. Without direct TLS,
+/// which this library does not have.
+fn is_ours(cell: &Cell) -> bool {
+    let methods = [Method::Scram, Method::Cert].contains(&cell.method);
+    let links = [Link::Tls12, Link::Tls13, Link::Unix].contains(&cell.link);
+    cell.major == 18 && methods && links && !cell.more.starts_with("require_auth")
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn logins_by_the_platforms_tls_fare_as_those_of_psql() {
+    let cells: Vec<Cell> = cells::all().into_iter().filter(is_ours).collect();
+    // The others are about logins that are not in this part.
+    let exceptions = EXCEPTIONS.iter().filter(|exception| exception.reason.contains("sslrootcert"));
+    let no_runtime = || ();
+    compare::with_psql(cells, exceptions.collect(), no_runtime, |(), cell| {
+        block_on(ours::log_in(cell, async |config| connect(config).await))
+    });
+}
