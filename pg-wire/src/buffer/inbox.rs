@@ -211,6 +211,7 @@ impl Inbox {
 
     /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found. Repeats its bounds checks, so that the optimiser removes
     /// them.
+    #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) fn lend(&mut self, head: Head) -> Frame<'_> {
         let Head(Header { code, body }) = head;
