@@ -11,11 +11,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{paths, process, test};
+use crate::{needs, paths, process, test};
 
 /// Runs every step, and stops at the first that fails.
 pub(crate) fn run() -> Result<ExitCode> {
     step("format", || process::succeed(&mut cargo("fmt --all --check")))?;
+    needs::openssl_headers()?;
     step("lints", || {
         process::succeed(&mut cargo("clippy --workspace --all-targets --all-features -- -D warnings"))
     })?;

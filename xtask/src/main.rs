@@ -8,6 +8,7 @@ mod ci;
 mod clients;
 mod demo;
 mod interrupt;
+mod needs;
 mod paths;
 mod process;
 mod psycopg;

@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::servers::Servers;
-use crate::{clients, paths, process};
+use crate::{clients, needs, paths, process};
 use tally::Tally;
 
 /// Builds and runs the tests; `more` is passed on to `cargo test`.
 pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     let plan = Plan::new(more);
+    needs::openssl_headers()?;
     // Before the servers: what does not compile needs none.
     process::succeed(&mut paths::cargo(plan.build()))?;
     let clients = clients::environment()?;
