@@ -431,7 +431,7 @@ impl fmt::Display for TlsError {
                 protocol.escape_ascii()
             ),
             Self::Alpn(None) => f.write_str(
-                "the server did not agree on the protocol \"postgresql\" (ALPN), which sslnegotiation=direct demands: PostgreSQL does since version 17",
+                "TLS agreed on no protocol (ALPN), where TLS without a request demands \"postgresql\": PostgreSQL has it since version 17",
             ),
             Self::Unavailable => f.write_str(
                 "sslmode demands TLS, but the program has no TLS library: enable the TLS feature of the pg-stream crate",

@@ -95,7 +95,7 @@ impl<R: Runtime> Acceptor<R> {
     {
         let phase = async {
             let mut transport = <R as Wrap<S>>::wrap(stream);
-            let offer = receive_offer(&mut transport).await.map_err(pg_wire::Error::Io)?;
+            let offer = receive_offer(&mut transport).await.map_err(broken)?;
             if offer.step() != OfferStep::Upgrade {
                 let mut conn = Connection::new(Stream::Tcp(transport), self.limits);
                 conn.inbox_mut().extend(offer.taken());
@@ -142,5 +142,13 @@ impl<R: Runtime> Acceptor<R> {
                 self.runtime.within(limit, phase).await.unwrap_or_else(late)
             }
         }
+    }
+}
+
+/// The error of a stream that failed or ended before the first packet was whole, as a connection would report it.
+fn broken(error: io::Error) -> pg_wire::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => pg_wire::Error::Closed { mid_message: true },
+        _ => pg_wire::Error::Io(error),
     }
 }

@@ -47,6 +47,9 @@ fn sentence(error: &rustls::Error) -> String {
         rustls::Error::PeerIncompatible(_) => {
             format!("the peer has no version or cipher in common with this side: {error}")
         }
+        rustls::Error::NoApplicationProtocol => {
+            "the peer offers other protocols than PostgreSQL's (ALPN)".into()
+        }
         other => other.to_string(),
     }
 }

@@ -270,7 +270,9 @@ pub struct ServerError {
 
 impl ServerError {
     fn from_fields(fields: &ErrorFields<'_>) -> Self {
-        let mut body = alloc::vec::Vec::new();
+        // Exactly as long as the fields are: a vector that grew would keep up to twice that for as long as the error lives.
+        let length: usize = fields.iter().map(|field| field.value.as_bytes().len() + 2).sum();
+        let mut body = alloc::vec::Vec::with_capacity(length + 1);
         for field in fields.iter() {
             body.push(field.code);
             body.extend_from_slice(field.value.as_bytes());

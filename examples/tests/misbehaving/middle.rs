@@ -1,0 +1,321 @@
+//! A man in the middle: the secrets that he receives, for each attack and each client.
+//!
+//! | client | settings |
+//! | --- | --- |
+//! | full | `sslmode=verify-full` with `sslrootcert` |
+//! | ca | `sslmode=verify-ca` with `sslrootcert` |
+//! | bound | `sslmode=require channel_binding=require` |
+//! | scram | `sslmode=require require_auth=scram-sha-256` |
+//! | prefer | the defaults: `sslmode=prefer` |
+//! | p+scram | `require_auth=scram-sha-256` |
+//! | p+bound | `channel_binding=require` |
+//!
+//! Each has a password and a source of bearer tokens. The table of the test gives for each pair the letters of what he has afterwards:
+//!
+//! - `c` the password in clear text,
+//! - `m` its MD5 response, which serves for one login with the same salt, and to guess the password by,
+//! - `p` a SCRAM proof, which serves for no login, and to guess the password by,
+//! - `t` the token,
+//! - `s` a client that takes him for the server,
+//! - `h` a session at the honest server in the client's name,
+//! - `-` nothing.
+//!
+//! `full` never gives anything away. Channel binding without a root keeps everything from him but proofs that are bound to his own
+//! certificate, which the honest server refuses. Settings that only prefer TLS protect from nobody who can change what is sent, as in
+//! libpq: he declines TLS, or has the login through TLS fail, after which the client tries without. The password itself does not leave
+//! in clear over TCP even then, but it does through TLS with a certificate that nobody has checked.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use pg_auth::config::{AuthMethod, BindingMode, Host, RequireAuth, RootCert, SslMode};
+use pg_auth::oauth::{SourceError, Token, TokenReply, TokenRequest, Tokens};
+use pg_auth::{Config, ConnectErrorKind, Credentials};
+use pg_stream_tokio::rustls::tokio_rustls::rustls::pki_types::ServerName;
+use pg_stream_tokio::rustls::tokio_rustls::rustls::{ClientConnection, ServerConfig, StreamOwned};
+
+use crate::adapters::{Accepting, Adapter};
+use crate::certificates::made;
+use crate::peer::{PASSWORD, Peer, Playing, client_first, verifier};
+use crate::wire::{OK, SSL_REQUEST, auth, cleartext, md5, message, packet, sasl, welcome};
+
+const TOKEN: &str = "mF_9.B5f-4.1JqM";
+
+/// What he does about TLS.
+#[derive(Clone)]
+enum Start {
+    /// Declines the request.
+    Decline,
+    /// Accepts the request, and goes on in clear.
+    Clear,
+    /// Sends a login in clear in place of an answer.
+    Before,
+    /// Accepts the request with a login in clear behind the answer, and begins TLS then.
+    After(Arc<ServerConfig>),
+    /// Begins TLS with a certificate of his own.
+    Swap(Arc<ServerConfig>),
+}
+
+/// What he does about the login.
+#[derive(Clone, Copy)]
+enum Offer {
+    Cleartext,
+    Md5,
+    Trust,
+    Scram(&'static [&'static str]),
+    Token,
+    /// Relays to the honest server, with TLS or in clear, and removes SCRAM-SHA-256-PLUS from its offer or leaves it there.
+    Relay {
+        tls: bool,
+        cut_plus: bool,
+    },
+}
+
+/// Plays the man in the middle for one connection. What he has heard is in `peer`, whatever becomes of it.
+fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Result<()> {
+    let mut first = peer.packet()?;
+    if first == SSL_REQUEST[4..] {
+        match start {
+            Start::Decline => peer.say(b"N")?,
+            Start::Clear => peer.say(b"S")?,
+            Start::Before => peer.say(&welcome())?,
+            Start::After(config) => {
+                peer.say(&[b"S", &welcome()[..]].concat())?;
+                peer.begin_tls(config.clone())?;
+            }
+            Start::Swap(config) => {
+                peer.say(b"S")?;
+                peer.begin_tls(config.clone())?;
+            }
+        }
+        if matches!(start, Start::Clear) {
+            // In place of a ServerHello.
+            return peer.say(&cleartext());
+        }
+        first = peer.packet()?;
+    }
+    match offer {
+        Offer::Cleartext => ask(peer, cleartext()),
+        Offer::Md5 => ask(peer, md5()),
+        Offer::Trust => peer.say(&welcome()),
+        Offer::Token => ask(peer, sasl(&["OAUTHBEARER"])),
+        Offer::Scram(mechanisms) => {
+            peer.say(&sasl(mechanisms))?;
+            let (_, body) = peer.message()?;
+            let nonce = client_first(&body);
+            let nonce = nonce.rsplit_once("r=").expect("it has a nonce").1;
+            peer.say(&auth(11, format!("r={nonce}his,s=c2FsdA==,i=1")))?;
+            peer.message()?;
+            // He does not know the password, and tries all the same.
+            peer.say(&[&auth(12, format!("v={}=", "A".repeat(43)))[..], OK, &welcome()].concat())
+        }
+        Offer::Relay { tls, cut_plus } => relay(peer, &first, honest, tls, cut_plus),
+    }
+}
+
+/// Asks for a secret, and lets the client in whatever it is.
+fn ask(peer: &mut Peer, request: Vec<u8>) -> io::Result<()> {
+    peer.say(&request)?;
+    peer.message()?;
+    peer.say(&welcome())
+}
+
+/// A stream to the honest server.
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
+/// Relays a login message by message.
+fn relay(peer: &mut Peer, startup: &[u8], honest: u16, tls: bool, cut_plus: bool) -> io::Result<()> {
+    let mut socket = TcpStream::connect(("127.0.0.1", honest))?;
+    let mut upstream: Box<dyn Stream> = if tls {
+        socket.write_all(SSL_REQUEST)?;
+        socket.read_exact(&mut [0])?;
+        let name = ServerName::try_from("localhost").expect("a name");
+        let session = ClientConnection::new(made().trusting_client(), name).map_err(io::Error::other)?;
+        Box::new(StreamOwned::new(session, socket))
+    } else {
+        Box::new(socket)
+    };
+    upstream.write_all(&packet(startup))?;
+    loop {
+        let mut header = [0; 5];
+        upstream.read_exact(&mut header)?;
+        let [code, length @ ..] = header;
+        let mut body = vec![0; usize::try_from(i32::from_be_bytes(length)).expect("a length") - 4];
+        upstream.read_exact(&mut body)?;
+        let kind = (code == b'R').then(|| body[3]);
+        let said = match kind {
+            Some(10) if cut_plus => sasl(&["SCRAM-SHA-256"]),
+            _ => message(code, &body),
+        };
+        peer.say(&said)?;
+        match (code, kind) {
+            (b'Z' | b'E', _) => return Ok(()),
+            (_, Some(10 | 11)) => {
+                let (code, body) = peer.message()?;
+                upstream.write_all(&message(code, body))?;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The honest server, which knows the client by SCRAM. Returns for each connection whether a user was let in.
+struct Honest {
+    port: u16,
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<bool>>,
+}
+
+impl Honest {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("the socket is bound").port();
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = over.clone();
+        let thread = thread::spawn(move || {
+            let how = Accepting {
+                tls: true,
+                time_limit: Duration::from_secs(30),
+                credentials: |_| Credentials::Scram(verifier(1)),
+            };
+            let mut outcomes = Vec::new();
+            while let Ok((socket, _)) = listener.accept() {
+                if ended.load(Ordering::SeqCst) {
+                    break;
+                }
+                outcomes.push(Adapter::Tokio.accept(socket, &how).result.is_ok());
+            }
+            outcomes
+        });
+        Self { port, over, thread }
+    }
+
+    fn end(self) -> Vec<bool> {
+        self.over.store(true, Ordering::SeqCst);
+        drop(TcpStream::connect(("127.0.0.1", self.port)));
+        self.thread.join().expect("it does not panic")
+    }
+}
+
+/// The clients, in the order of the columns of the table.
+fn clients() -> [(&'static str, Config); 7] {
+    let tokens =
+        Tokens::new(|_: TokenRequest| async { Ok::<TokenReply, SourceError>(Token::new(TOKEN)?.into()) });
+    let alice =
+        Config::new("alice").password(PASSWORD).tokens(tokens).connect_timeout(Duration::from_secs(40));
+    let scram = RequireAuth::only(&[AuthMethod::ScramSha256]);
+    let mut trusting = alice.clone();
+    trusting.tls.root = Some(RootCert::File(made().file("root")));
+    [
+        ("full", trusting.clone().sslmode(SslMode::VerifyFull)),
+        ("ca", trusting.sslmode(SslMode::VerifyCa)),
+        ("bound", alice.clone().sslmode(SslMode::Require).channel_binding(BindingMode::Require)),
+        ("scram", alice.clone().sslmode(SslMode::Require).require_auth(scram)),
+        ("prefer", alice.clone()),
+        ("p+scram", alice.clone().require_auth(scram)),
+        ("p+bound", alice.channel_binding(BindingMode::Require)),
+    ]
+}
+
+fn holds(heard: &[u8], secret: &str) -> bool {
+    heard.windows(secret.len()).any(|window| window == secret.as_bytes())
+}
+
+/// The letters of what he has after one client has come to him.
+fn loot(adapter: Adapter, config: &Config, start: &Start, offer: Offer) -> String {
+    let honest = Honest::start();
+    let (port, start) = (honest.port, start.clone());
+    let man = Playing::tcp(move |_, mut peer: Peer| {
+        let _ = attack(&mut peer, &start, offer, port);
+        peer.wait();
+        peer.heard
+    });
+    let config = config.clone().host(Host::at_address("localhost", [127, 0, 0, 1], man.port()));
+    let outcome = adapter.connect(&config);
+    let heard = man.end().concat();
+    let is_in = honest.end().contains(&true);
+    if let Err(error) = &outcome.result {
+        assert!(!matches!(error.kind(), ConnectErrorKind::Timeout(_)), "{error}");
+    }
+    let md5_response = heard
+        .windows(35)
+        .any(|window| window.starts_with(b"md5") && window[3..].iter().all(u8::is_ascii_hexdigit));
+    let letters = [
+        ('c', holds(&heard, PASSWORD)),
+        ('m', md5_response),
+        ('p', holds(&heard, ",p=")),
+        ('t', holds(&heard, TOKEN)),
+        ('s', outcome.result.is_ok()),
+        ('h', is_in),
+    ];
+    let letters: String = letters.into_iter().filter(|(_, has)| *has).map(|(letter, _)| letter).collect();
+    if letters.is_empty() { "-".into() } else { letters }
+}
+
+#[test]
+fn secrets_that_a_man_in_the_middle_receives_over_tokio() {
+    check(Adapter::Tokio);
+}
+
+#[test]
+fn secrets_that_a_man_in_the_middle_receives_over_smol() {
+    check(Adapter::Smol);
+}
+
+/// Has each client meet each attack.
+fn check(adapter: Adapter) {
+    let made = made();
+    let swap = |certificate| Start::Swap(made.presenting(certificate));
+    let stranger = || swap(&made.stranger);
+    let other_name = || swap(&made.elsewhere);
+    let after = || Start::After(made.presenting(&made.server));
+    const SCRAM: Offer = Offer::Scram(&["SCRAM-SHA-256"]);
+    const PLUS: Offer = Offer::Scram(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]);
+    const RELAY: Offer = Offer::Relay { tls: true, cut_plus: false };
+    const RELAY_CUT: Offer = Offer::Relay { tls: true, cut_plus: true };
+    const RELAY_CLEAR: Offer = Offer::Relay { tls: false, cut_plus: false };
+    #[rustfmt::skip]
+    let table: [(&str, Start, Offer, &str); 25] = [
+        //                                                                             full ca   bound scram prefer p+scram p+bound
+        ("declines TLS, asks for the password in clear text", Start::Decline, Offer::Cleartext, "-  -   -   -   -   -   -"),
+        ("declines TLS, asks for MD5",                    Start::Decline, Offer::Md5,       "-  -   -   -   ms  -   -"),
+        ("declines TLS, asks for nothing",                Start::Decline, Offer::Trust,     "-  -   -   -   s   -   -"),
+        ("declines TLS, asks for SCRAM",                  Start::Decline, SCRAM,            "-  -   -   -   p   p   -"),
+        ("declines TLS, asks for SCRAM with binding",     Start::Decline, PLUS,             "-  -   -   -   -   -   -"),
+        ("declines TLS, asks for a token",                Start::Decline, Offer::Token,     "-  -   -   -   -   -   -"),
+        ("declines TLS, relays",                          Start::Decline, RELAY_CLEAR,      "-  -   -   -   psh psh -"),
+        ("declines TLS, relays through TLS",              Start::Decline, RELAY,            "-  -   -   -   -   -   -"),
+        ("declines TLS, relays through TLS, cuts the offer", Start::Decline, RELAY_CUT,     "-  -   -   -   psh psh -"),
+        ("accepts TLS, goes on in clear, then in clear text", Start::Clear, Offer::Cleartext, "-  -   -   -   -   -   -"),
+        ("accepts TLS, goes on in clear, then MD5",       Start::Clear, Offer::Md5,         "-  -   -   -   ms  -   -"),
+        ("a login in place of the answer, then MD5",            Start::Before, Offer::Md5,        "-  -   -   -   ms  -   -"),
+        ("speaks behind his answer, then in clear text",  after(), Offer::Cleartext,        "-  -   -   -   -   -   -"),
+        ("speaks behind his answer, then MD5",            after(), Offer::Md5,              "-  -   -   -   ms  -   -"),
+        ("swaps the certificate, asks for clear text",    stranger(), Offer::Cleartext,     "-  -   -   -   cs  -   -"),
+        ("swaps the certificate, asks for MD5",           stranger(), Offer::Md5,           "-  -   -   -   ms  -   -"),
+        ("swaps the certificate, asks for nothing",       stranger(), Offer::Trust,         "-  -   -   -   s   -   -"),
+        ("swaps the certificate, asks for a token",       stranger(), Offer::Token,         "-  -   -   -   ts  -   -"),
+        ("swaps the certificate, asks for SCRAM",         stranger(), SCRAM,                "-  -   -   p   p   p   -"),
+        ("swaps the certificate, SCRAM with binding",     stranger(), PLUS,                 "-  -   p   p   p   p   p"),
+        ("swaps the certificate, relays",                 stranger(), RELAY,                "-  -   p   p   p   p   p"),
+        ("swaps the certificate, relays, cuts the offer", stranger(), RELAY_CUT,            "-  -   -   -   psh psh -"),
+        ("swaps the certificate, relays in clear",        stranger(), RELAY_CLEAR,          "-  -   -   psh psh psh -"),
+        ("a trusted certificate for another name",        other_name(), Offer::Cleartext,   "-  cs  -   -   cs  -   -"),
+        ("a trusted certificate for another name, SCRAM", other_name(), PLUS,               "-  p   p   p   p   p   p"),
+    ];
+    let mut failures = Vec::new();
+    for (name, start, offer, expected) in &table {
+        for ((client, config), expected) in clients().into_iter().zip(expected.split_whitespace()) {
+            let found = loot(adapter, &config, start, *offer);
+            if found != expected {
+                failures.push(format!("{name}, {client}: {found} instead of {expected}"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+}

@@ -1,0 +1,499 @@
+//! A peer that plays a script, on a thread of its own, with blocking sockets.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use pg_auth::scram::{OfferedBinding, ServerFirst, Verifier};
+use pg_stream_tokio::rustls::tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+use socket2::{Domain, SockAddr, SockRef, Type};
+
+use crate::wire::{auth, fatal};
+
+/// The time that a peer waits for bytes before it gives up. Longer than any time limit of the tests, so that it is the other side that
+/// has to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The password of every login.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// One act of a script.
+#[derive(Clone)]
+pub(crate) enum Act {
+    /// Reads a packet that has no code: an SSLRequest or a start-up message.
+    Packet,
+    /// Reads a message.
+    Message,
+    /// Sends bytes.
+    Say(Vec<u8>),
+    /// Sends bytes one by one.
+    Drip(Vec<u8>),
+    /// Sends the same bytes so many times, or until the other side has left.
+    Flood(Vec<u8>, usize),
+    /// Performs the TLS handshake.
+    Tls(Arc<ServerConfig>),
+    /// Sends bytes in clear though TLS has begun.
+    Beside(Vec<u8>),
+    /// Goes through SCRAM, with messages altered.
+    Scram(Scram),
+    /// Sends no more. What the other side sends is still read.
+    HalfClose,
+    /// Closes without an end of TLS.
+    Cut,
+    /// Closes so that the other side gets a reset instead of an end.
+    Reset,
+}
+
+/// A SCRAM exchange of a server whose messages are altered before they are sent.
+#[derive(Clone)]
+pub(crate) struct Scram {
+    pub(crate) iterations: u32,
+    /// Alters the server-first-message, and is given the client-first-message too.
+    pub(crate) first: fn(&str, &str) -> String,
+    /// Alters the server-final-message.
+    pub(crate) last: fn(&str) -> String,
+    /// Whether the server-final-message is sent.
+    pub(crate) proves: bool,
+}
+
+impl Scram {
+    /// An exchange as it should be.
+    pub(crate) const HONEST: Self = Self {
+        iterations: 1,
+        first: |message, _| message.into(),
+        last: |message| message.into(),
+        proves: true,
+    };
+}
+
+/// A script: what one connection is played by.
+pub(crate) type Script = Vec<Act>;
+
+/// A verifier of [`PASSWORD`].
+pub(crate) fn verifier(iterations: u32) -> Verifier {
+    let iterations = iterations.try_into().expect("it is not zero");
+    Verifier::new(&PASSWORD.into(), b"sixteen bytes...".to_vec(), iterations)
+}
+
+/// The way in which a connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cut {
+    /// The peer sends no more, and still reads.
+    HalfClose,
+    /// The peer is gone, and the other side gets a reset.
+    Reset,
+}
+
+/// A socket, which can be cut after so many bytes were sent.
+pub(crate) struct Socket {
+    /// `None` once it is closed.
+    inner: Option<Inner>,
+    sent: usize,
+    cut: Option<(usize, Cut)>,
+}
+
+enum Inner {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn new(inner: Inner) -> Self {
+        match &inner {
+            Inner::Tcp(socket) => {
+                socket.set_nodelay(true).expect("the socket is open");
+                socket.set_read_timeout(Some(PATIENCE)).expect("the socket is open");
+                socket.set_write_timeout(Some(PATIENCE)).expect("the socket is open");
+            }
+            Inner::Unix(socket) => {
+                socket.set_read_timeout(Some(PATIENCE)).expect("the socket is open");
+                socket.set_write_timeout(Some(PATIENCE)).expect("the socket is open");
+            }
+        }
+        Self { inner: Some(inner), sent: 0, cut: None }
+    }
+
+    /// Sends the end of the stream.
+    fn end(&self) -> io::Result<()> {
+        match &self.inner {
+            Some(Inner::Tcp(socket)) => socket.shutdown(Shutdown::Write),
+            Some(Inner::Unix(socket)) => socket.shutdown(Shutdown::Write),
+            None => Ok(()),
+        }
+    }
+
+    /// Closes the socket; the other side gets a reset over TCP.
+    fn reset(&mut self) -> io::Result<()> {
+        if let Some(Inner::Tcp(socket)) = &self.inner {
+            SockRef::from(socket).set_linger(Some(Duration::ZERO))?;
+        }
+        self.inner = None;
+        Ok(())
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        match &mut self.inner {
+            Some(Inner::Tcp(socket)) => socket.read(space),
+            Some(Inner::Unix(socket)) => socket.read(space),
+            None => Ok(0),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.cut.map_or(bytes.len(), |(most, _)| bytes.len().min(most - self.sent));
+        if let (0, Some((_, cut))) = (room, self.cut) {
+            match cut {
+                Cut::HalfClose => self.end()?,
+                Cut::Reset => self.reset()?,
+            }
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let count = match &mut self.inner {
+            Some(Inner::Tcp(socket)) => socket.write(&bytes[..room])?,
+            Some(Inner::Unix(socket)) => socket.write(&bytes[..room])?,
+            None => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        self.sent += count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A connection, with everything that was received over it, decrypted where there is TLS.
+pub(crate) struct Peer {
+    socket: Option<Socket>,
+    tls: Option<Box<StreamOwned<ServerConnection, Socket>>>,
+    pub(crate) heard: Vec<u8>,
+}
+
+impl Peer {
+    fn new(socket: Socket) -> Self {
+        Self { socket: Some(socket), tls: None, heard: Vec::new() }
+    }
+
+    /// Cuts the connection once so many bytes were sent.
+    pub(crate) fn cut(mut self, most: usize, cut: Cut) -> Self {
+        if let Some(socket) = &mut self.socket {
+            socket.cut = Some((most, cut));
+        }
+        self
+    }
+
+    /// The number of bytes sent so far; with TLS those of its records.
+    pub(crate) fn sent(&self) -> usize {
+        let socket = self.tls.as_ref().map(|tls| &tls.sock).or(self.socket.as_ref());
+        socket.map_or(0, |socket| socket.sent)
+    }
+
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        match (&mut self.tls, &mut self.socket) {
+            (Some(tls), _) => tls.read(space),
+            (None, Some(socket)) => socket.read(space),
+            (None, None) => Ok(0),
+        }
+    }
+
+    /// Sends bytes.
+    pub(crate) fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match (&mut self.tls, &mut self.socket) {
+            (Some(tls), _) => {
+                tls.write_all(bytes)?;
+                tls.flush()
+            }
+            (None, Some(socket)) => socket.write_all(bytes),
+            (None, None) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Reads so many bytes.
+    fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut space = vec![0; count];
+        let mut at = 0;
+        while at < count {
+            match self.read(&mut space[at..])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => {
+                    self.heard.extend(&space[at..at + more]);
+                    at += more;
+                }
+            }
+        }
+        Ok(space)
+    }
+
+    /// Reads the rest of something that begins with its length; returns what follows the length.
+    fn take_body(&mut self) -> io::Result<Vec<u8>> {
+        let length: [u8; 4] = self.take(4)?.try_into().expect("four bytes");
+        // Our own side has written it: never long.
+        self.take(usize::try_from(i32::from_be_bytes(length) - 4).expect("a length"))
+    }
+
+    /// Reads a packet that has no code.
+    pub(crate) fn packet(&mut self) -> io::Result<Vec<u8>> {
+        self.take_body()
+    }
+
+    /// Reads a message: its code and its body.
+    pub(crate) fn message(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let code = self.take(1)?[0];
+        Ok((code, self.take_body()?))
+    }
+
+    /// Performs the TLS handshake as a server.
+    pub(crate) fn begin_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        let session = ServerConnection::new(config).map_err(io::Error::other)?;
+        let socket = self.socket.take().ok_or(io::ErrorKind::NotConnected)?;
+        let tls = self.tls.insert(Box::new(StreamOwned::new(session, socket)));
+        while tls.conn.is_handshaking() {
+            if let Err(error) = tls.conn.complete_io(&mut tls.sock) {
+                // The alert that says why.
+                let _ = tls.conn.write_tls(&mut tls.sock);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Plays a SCRAM exchange up to and without AuthenticationOk.
+    fn scram(&mut self, scram: &Scram) -> io::Result<()> {
+        let (_, body) = self.message()?;
+        let first = client_first(&body);
+        let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse().expect("it is printable");
+        // A server with channel binding would need the certificate; the scripts play servers without.
+        let server = ServerFirst::new(verifier(scram.iterations), nonce, OfferedBinding::NotOffered);
+        let challenge = server.client_first(first.as_bytes()).map_err(io::Error::other)?;
+        let message = std::str::from_utf8(challenge.message()).expect("it is ASCII").to_owned();
+        self.say(&auth(11, (scram.first)(&message, &first)))?;
+        let (_, body) = self.message()?;
+        if !scram.proves {
+            return Ok(());
+        }
+        let accepted = match challenge.client_final(&body) {
+            Ok(accepted) => accepted,
+            // The challenge was altered in a way that the client accepts.
+            Err(error) => {
+                self.say(&fatal("28P01", "the proof is wrong"))?;
+                return Err(io::Error::other(error));
+            }
+        };
+        let message = std::str::from_utf8(accepted.message()).expect("it is ASCII").to_owned();
+        self.say(&auth(12, (scram.last)(&message)))
+    }
+
+    /// Plays one act.
+    fn act(&mut self, act: &Act) -> io::Result<()> {
+        match act {
+            Act::Packet => self.packet().map(drop),
+            Act::Message => self.message().map(drop),
+            Act::Say(bytes) => self.say(bytes),
+            Act::Drip(bytes) => bytes.chunks(1).try_for_each(|byte| self.say(byte)),
+            Act::Flood(bytes, times) => {
+                // In larger pieces, for speed alone.
+                let together = (1 << 16) / bytes.len() + 1;
+                let piece = bytes.repeat(together);
+                let mut left = *times;
+                while left > 0 {
+                    let now = left.min(together);
+                    self.say(&piece[..now * bytes.len()])?;
+                    left -= now;
+                }
+                Ok(())
+            }
+            Act::Tls(config) => self.begin_tls(config.clone()),
+            Act::Beside(bytes) => match &mut self.tls {
+                Some(tls) => tls.sock.write_all(bytes),
+                None => Err(io::ErrorKind::NotConnected.into()),
+            },
+            Act::Scram(scram) => self.scram(scram),
+            Act::HalfClose => self.end(),
+            Act::Cut => {
+                (self.tls, self.socket) = (None, None);
+                Ok(())
+            }
+            Act::Reset => match (&mut self.tls, &mut self.socket) {
+                (Some(tls), _) => tls.sock.reset(),
+                (None, Some(socket)) => socket.reset(),
+                (None, None) => Ok(()),
+            },
+        }
+    }
+
+    /// Sends the end of TLS, if there is TLS, and of the stream.
+    fn end(&mut self) -> io::Result<()> {
+        match (&mut self.tls, &self.socket) {
+            (Some(tls), _) => {
+                tls.conn.send_close_notify();
+                tls.flush()?;
+                tls.sock.end()
+            }
+            (None, Some(socket)) => socket.end(),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Reads until the other side has left.
+    pub(crate) fn wait(&mut self) {
+        let mut space = vec![0; 1 << 16];
+        // After TLS has failed the records are read without a look at them: closed with bytes unread, the socket would send a reset,
+        // which can overtake what was sent before.
+        let mut failed = false;
+        loop {
+            let read = match &mut self.tls {
+                Some(tls) if failed => tls.sock.read(&mut space),
+                _ => self.read(&mut space),
+            };
+            match read {
+                Ok(0) => return,
+                Ok(_) if failed => {}
+                Ok(count) => self.heard.extend(&space[..count]),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    panic!("the other side neither speaks nor leaves");
+                }
+                Err(_) if self.tls.is_some() && !failed => failed = true,
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Plays a script as far as the other side lets it, then waits until the other side has left.
+    pub(crate) fn play(&mut self, script: &[Act]) {
+        let _ = script.iter().try_for_each(|act| self.act(act));
+        self.wait();
+    }
+}
+
+/// The client-first-message in the body of a SASLInitialResponse.
+pub(crate) fn client_first(body: &[u8]) -> String {
+    let end = body.iter().position(|&byte| byte == 0).expect("the mechanism's name ends");
+    String::from_utf8(body[end + 5..].to_vec()).expect("it is ASCII")
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// The address of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Address {
+    Tcp(SocketAddr),
+    /// `None` where the socket has no name, as those of clients.
+    Unix(Option<PathBuf>),
+}
+
+impl Listener {
+    fn accept(&self) -> io::Result<(Socket, Address)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, from) = listener.accept()?;
+                Ok((Socket::new(Inner::Tcp(socket)), Address::Tcp(from)))
+            }
+            Self::Unix(listener) => {
+                let (socket, from) = listener.accept()?;
+                let name = from.as_pathname().map(PathBuf::from);
+                Ok((Socket::new(Inner::Unix(socket)), Address::Unix(name)))
+            }
+        }
+    }
+}
+
+/// A server that plays a part for each connection, one after the other, on a thread of its own.
+pub(crate) struct Playing<T> {
+    address: Address,
+    /// A socket bound beforehand: its connection is the last, and ends the thread.
+    last: socket2::Socket,
+    thread: JoinHandle<Vec<T>>,
+}
+
+impl<T: Send + 'static> Playing<T> {
+    /// Plays over TCP on a free port.
+    pub(crate) fn tcp(part: impl FnMut(usize, Peer) -> T + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("the socket is bound");
+        let last = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        last.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let from = last.local_addr().expect("the socket is bound").as_socket().expect("an address");
+        Self::start(Address::Tcp(address), Listener::Tcp(listener), last, Address::Tcp(from), part)
+    }
+
+    /// Plays over a Unix-domain socket in this file.
+    pub(crate) fn unix(path: PathBuf, part: impl FnMut(usize, Peer) -> T + Send + 'static) -> Self {
+        let listener = UnixListener::bind(&path).expect("a new file");
+        let from = path.with_extension("last");
+        let last = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+        last.bind(&SockAddr::unix(&from).expect("a short path")).expect("a new file");
+        Self::start(
+            Address::Unix(Some(path)),
+            Listener::Unix(listener),
+            last,
+            Address::Unix(Some(from)),
+            part,
+        )
+    }
+
+    fn start(
+        address: Address,
+        listener: Listener,
+        last: socket2::Socket,
+        end: Address,
+        mut part: impl FnMut(usize, Peer) -> T + Send + 'static,
+    ) -> Self {
+        let thread = thread::spawn(move || {
+            let mut outcomes = Vec::new();
+            while let Ok((socket, from)) = listener.accept() {
+                if from == end {
+                    break;
+                }
+                outcomes.push(part(outcomes.len(), Peer::new(socket)));
+            }
+            outcomes
+        });
+        Self { address, last, thread }
+    }
+
+    /// The port; 0 for a Unix-domain socket.
+    pub(crate) fn port(&self) -> u16 {
+        match &self.address {
+            Address::Tcp(address) => address.port(),
+            Address::Unix(_) => 0,
+        }
+    }
+
+    /// Waits for the connections to end, and returns the outcome of each.
+    pub(crate) fn end(self) -> Vec<T> {
+        let address = match &self.address {
+            Address::Tcp(address) => SockAddr::from(*address),
+            Address::Unix(path) => {
+                SockAddr::unix(path.as_deref().expect("it is bound")).expect("a short path")
+            }
+        };
+        self.last.connect(&address).expect("it listens");
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// A server that plays one of these scripts for each connection. The outcome of a connection is what was received over it. A connection
+/// more than there are scripts is closed at once.
+pub(crate) fn playing(scripts: Vec<Script>, unix: Option<PathBuf>) -> Playing<Vec<u8>> {
+    let part = move |at: usize, mut peer: Peer| {
+        if let Some(script) = scripts.get(at) {
+            peer.play(script);
+        }
+        peer.heard
+    };
+    match unix {
+        None => Playing::tcp(part),
+        Some(path) => Playing::unix(path, part),
+    }
+}

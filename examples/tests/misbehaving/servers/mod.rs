@@ -1,0 +1,240 @@
+//! A table of servers that misbehave, or are merely strange, over both adapters.
+//!
+//! A row is the name of the server, its script, and the expected outcome: [`SESSION`], or a part of the error's text. Beside it each row
+//! checks that the client ends by itself (unless the script ends the connection), that it made as many connections as the row has
+//! scripts, that the error does not show the password, and that the memory stays below the row's bound.
+
+mod cut;
+mod lengths;
+mod login;
+mod scram;
+mod session;
+mod start;
+mod tls;
+
+use std::time::Duration;
+
+use pg_auth::config::{BindingMode, Host, RootCert, SslMode};
+use pg_auth::{Config, ConnectErrorKind};
+use tempfile::TempDir;
+
+use crate::adapters::Adapter;
+use crate::certificates::made;
+use crate::peer::{Act, PASSWORD, Playing, Scram, Script, playing};
+use crate::wire::{sasl, welcome};
+
+/// The expectation that there is a session.
+const SESSION: &str = "a session";
+
+/// The bound on memory where a row has none of its own, in bytes. Most of it are the two buffers of a connection and TLS.
+const MOST: u64 = 512 * 1024;
+
+/// The time limit of a row in which nobody waits for it.
+const LONG: Duration = Duration::from_secs(40);
+
+/// The time limit of a row in which the server never answers.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// A misbehaving server, and what has to come of it.
+struct Row {
+    name: String,
+    config: Config,
+    scripts: Vec<Script>,
+    /// The scripts of a second host.
+    second: Vec<Script>,
+    /// One more host, which is not to be tried.
+    last_host: Option<Host>,
+    host: &'static str,
+    unix: bool,
+    expected: &'static str,
+    /// The expected outcome with native-tls, where its words are others.
+    native: Option<&'static str>,
+    /// A text of the server's that the error must not show.
+    hidden: Option<&'static str>,
+    most: u64,
+}
+
+/// A server reached over TCP, without TLS.
+fn row(name: impl Into<String>, script: impl Into<Script>, expected: &'static str) -> Row {
+    let config = Config::new("alice").password(PASSWORD).sslmode(SslMode::Disable).connect_timeout(LONG);
+    Row {
+        name: name.into(),
+        config,
+        scripts: vec![script.into()],
+        second: Vec::new(),
+        last_host: None,
+        host: "localhost",
+        unix: false,
+        expected,
+        native: None,
+        hidden: None,
+        most: MOST,
+    }
+}
+
+impl Row {
+    /// Changes the client's settings.
+    fn with(mut self, change: impl FnOnce(Config) -> Config) -> Self {
+        self.config = change(self.config);
+        self
+    }
+
+    /// Sets `sslmode`.
+    fn sslmode(self, mode: SslMode) -> Self {
+        self.with(|config| config.sslmode(mode))
+    }
+
+    /// `sslmode=verify-full` with the root of the run.
+    fn verifying(self) -> Self {
+        self.with(|config| {
+            let mut config = config.sslmode(SslMode::VerifyFull);
+            config.tls.root = Some(RootCert::File(made().file("root")));
+            config
+        })
+    }
+
+    /// `channel_binding=require`.
+    fn binding(self) -> Self {
+        self.with(|config| config.channel_binding(BindingMode::Require))
+    }
+
+    /// A time limit that the row waits for.
+    fn impatient(self) -> Self {
+        self.with(|config| config.connect_timeout(SHORT))
+    }
+
+    /// The script of one more connection.
+    fn again(mut self, script: impl Into<Script>) -> Self {
+        self.scripts.push(script.into());
+        self
+    }
+
+    /// A second host, with this script.
+    fn second(mut self, script: impl Into<Script>) -> Self {
+        self.second.push(script.into());
+        self
+    }
+
+    /// A Unix-domain socket in place of TCP.
+    fn unix(mut self) -> Self {
+        self.unix = true;
+        self
+    }
+
+    fn native(mut self, expected: &'static str) -> Self {
+        self.native = Some(expected);
+        self
+    }
+
+    fn hides(mut self, text: &'static str) -> Self {
+        self.hidden = Some(text);
+        self
+    }
+
+    fn most(mut self, bytes: u64) -> Self {
+        self.most = bytes;
+        self
+    }
+
+    /// Plays the row. Returns the bytes that the client took.
+    fn play(&self, adapter: Adapter) -> Result<u64, String> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut config = self.config.clone();
+        let mut hosts: Vec<(Playing<Vec<u8>>, usize)> = Vec::new();
+        for scripts in [&self.scripts, &self.second] {
+            if !scripts.is_empty() {
+                let (server, host) = self.start(scripts, hosts.len(), &dir);
+                config = config.host(host);
+                hosts.push((server, scripts.len()));
+            }
+        }
+        config.hosts.extend(self.last_host.clone());
+        let outcome = adapter.connect(&config);
+        let mut made = Vec::new();
+        let mut planned = Vec::new();
+        for (server, scripts) in hosts {
+            made.push(server.end().len());
+            planned.push(scripts);
+        }
+        let expected = match adapter {
+            Adapter::Tokio => self.expected,
+            Adapter::Smol => self.native.unwrap_or(self.expected),
+        };
+        match &outcome.result {
+            Ok(_) if expected == SESSION => {}
+            Ok(_) => return Err(format!("a session instead of \"{expected}\"")),
+            Err(error) => {
+                let text = error.to_string();
+                let everything = format!("{text} {error:?}");
+                if everything.contains(PASSWORD) {
+                    return Err(format!("the password is shown: {everything}"));
+                }
+                if let Some(hidden) = self.hidden
+                    && everything.contains(hidden)
+                {
+                    return Err(format!("\"{hidden}\" is shown: {everything}"));
+                }
+                let is_late = matches!(error.kind(), ConnectErrorKind::Timeout(_));
+                if expected == SESSION
+                    || !text.contains(expected)
+                    || is_late && self.config.connect_timeout == Some(LONG)
+                {
+                    return Err(format!("expected \"{expected}\", found \"{text}\""));
+                }
+            }
+        }
+        if made != planned {
+            return Err(format!("{made:?} connections were made to the hosts instead of {planned:?}"));
+        }
+        if outcome.bytes > self.most {
+            return Err(format!("{} bytes were taken, more than {}", outcome.bytes, self.most));
+        }
+        Ok(outcome.bytes)
+    }
+
+    fn start(&self, scripts: &[Script], at: usize, dir: &TempDir) -> (Playing<Vec<u8>>, Host) {
+        if self.unix {
+            let number = u16::try_from(at).expect("a few hosts") + 1;
+            let file = dir.path().join(format!(".s.PGSQL.{number}"));
+            return (playing(scripts.to_vec(), Some(file)), Host::new(dir.path().to_string_lossy(), number));
+        }
+        let server = playing(scripts.to_vec(), None);
+        let host = Host::at_address(self.host, [127, 0, 0, 1], server.port());
+        (server, host)
+    }
+}
+
+/// Plays all rows over both adapters, and reports every one that does not come out as expected.
+fn check(rows: &[Row]) {
+    let mut failures = Vec::new();
+    for row in rows {
+        for adapter in Adapter::BOTH {
+            match row.play(adapter) {
+                Ok(bytes) => println!("{adapter:?}, {}: {bytes} bytes", row.name),
+                Err(failure) => failures.push(format!("{adapter:?}, {}: {failure}", row.name)),
+            }
+        }
+    }
+    println!("{} servers", rows.len());
+    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), 2 * rows.len(), failures.join("\n"));
+}
+
+/// Sends bytes.
+fn say(bytes: impl AsRef<[u8]>) -> Act {
+    Act::Say(bytes.as_ref().to_vec())
+}
+
+/// Reads the start-up message, then sends bytes.
+fn answer(bytes: impl AsRef<[u8]>) -> Script {
+    vec![Act::Packet, say(bytes)]
+}
+
+/// Reads the start-up message, offers SCRAM-SHA-256, and goes through SCRAM.
+fn scram(scram: Scram) -> Script {
+    vec![Act::Packet, say(sasl(&["SCRAM-SHA-256"])), Act::Scram(scram)]
+}
+
+/// A good login by SCRAM-SHA-256, to its end.
+fn good() -> Script {
+    [scram(Scram::HONEST), vec![say(welcome())]].concat()
+}

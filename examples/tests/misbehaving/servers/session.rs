@@ -1,0 +1,150 @@
+//! Servers after AuthenticationOk, and floods before and after it.
+
+use super::{Row, SESSION, answer, check, row, say, scram};
+use crate::peer::{Act, Scram, Script};
+use crate::wire::{KEY, OK, READY, fatal, message, notice, notification, parameter, sasl, welcome};
+
+/// A server that sends these bytes after AuthenticationOk, and stays.
+fn settles(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
+    row(name, answer([OK, bytes.as_ref()].concat()), expected)
+}
+
+/// A server that sends a message again and again after these.
+fn floods(name: &str, first: impl AsRef<[u8]>, again: Vec<u8>, expected: &'static str) -> Row {
+    // 64 MiB: a client that took it all would be seen by its memory, and by a session in place of the error.
+    let times = (64 << 20) / again.len();
+    let script = [answer(first), vec![Act::Flood(again, times), say(welcome()), say(READY)]].concat();
+    row(name, script, expected)
+}
+
+/// A server that sends a message so many times, and then the rest of a good login.
+fn repeats(name: &str, again: Vec<u8>, times: usize) -> Row {
+    row(name, [answer(OK), vec![Act::Flood(again, times), say(READY)]].concat(), SESSION)
+}
+
+const FLOOD: &str = "the server sends notices or parameters without end";
+
+#[test]
+fn messages_that_have_no_place() {
+    check(&[
+        settles(
+            "an error",
+            fatal("57P01", "terminating connection due to administrator command"),
+            "FATAL 57P01: terminating connection",
+        ),
+        settles("a row", message(b'D', b"\0\0"), "the server sent DataRow where ReadyForQuery was expected"),
+        settles(
+            "a description",
+            message(b'T', b"\0\0"),
+            "the server sent RowDescription where ReadyForQuery was expected",
+        ),
+        settles(
+            "the start of a COPY",
+            message(b'G', b"\0\0\0"),
+            "the server sent CopyInResponse where ReadyForQuery was expected",
+        ),
+        settles(
+            "the start of replication",
+            message(b'W', b"\0\0\0"),
+            "the server sent CopyBothResponse where ReadyForQuery was expected",
+        ),
+        settles(
+            "the end of a command",
+            message(b'C', b"SELECT 1\0"),
+            "the server sent CommandComplete where ReadyForQuery was expected",
+        ),
+        settles("a message nobody knows", message(b'x', b""), "where ReadyForQuery was expected"),
+        settles("a message of a client", message(b'Q', b"select 1\0"), "where ReadyForQuery was expected"),
+        settles("ReadyForQuery inside of a transaction", b"Z\0\0\0\x05T", SESSION),
+        settles("ReadyForQuery of a status nobody knows", b"Z\0\0\0\x05x", SESSION),
+        settles("two keys", [KEY, KEY, READY].concat(), SESSION),
+        settles("bytes behind ReadyForQuery", [READY, READY].concat(), SESSION),
+        settles("a parameter without a name", [&parameter("", "x")[..], READY].concat(), SESSION),
+        settles(
+            "a parameter outside of UTF-8",
+            [&message(b'S', b"\xff\xfe\0\x80\0")[..], READY].concat(),
+            SESSION,
+        ),
+        settles("a notice that is empty", [&message(b'N', b"\0")[..], READY].concat(), SESSION),
+        settles("a notification", [&notification("x")[..], READY].concat(), SESSION),
+    ]);
+}
+
+#[test]
+fn floods_before_authentication_ok() {
+    let offer: Script = vec![Act::Packet, say(sasl(&["SCRAM-SHA-256"])), Act::Message];
+    let inside = |again: Vec<u8>| {
+        let times = (64 << 20) / again.len();
+        [offer.clone(), vec![Act::Flood(again, times), say(welcome())]].concat()
+    };
+    check(&[
+        floods("notices", b"", notice("beware"), FLOOD),
+        floods("empty notices", b"", message(b'N', b"\0"), FLOOD),
+        floods("notices of 20 KB", b"", notice(&"x".repeat(20_000)), FLOOD),
+        floods(
+            "notices of many fields",
+            b"",
+            message(b'N', [b"Mx\0".repeat(6_000), vec![0]].concat()),
+            FLOOD,
+        ),
+        row("notices in the midst of SCRAM", inside(notice("beware")), FLOOD),
+        floods(
+            "notifications",
+            b"",
+            notification("x"),
+            "the server sent NotificationResponse where a request for authentication was expected",
+        ),
+        floods(
+            "parameters",
+            b"",
+            parameter("a", "b"),
+            "the server sent ParameterStatus where a request for authentication was expected",
+        ),
+        floods(
+            "offers",
+            b"",
+            sasl(&["SCRAM-SHA-256"]),
+            "the server sent AuthenticationSASL where AuthenticationSASLContinue was expected",
+        ),
+        floods("headers without an end", b"", b"R\0\0\x75\x34".to_vec(), "not known here"),
+        row(
+            "fifty notices and a good login",
+            [vec![
+                Act::Packet,
+                say(notice("beware").repeat(50)),
+                say(sasl(&["SCRAM-SHA-256"])),
+                Act::Scram(Scram::HONEST),
+                say(welcome()),
+            ]]
+            .concat(),
+            SESSION,
+        ),
+    ]);
+}
+
+#[test]
+fn floods_after_authentication_ok() {
+    // 4 MiB may be kept of notices and notifications, and the vectors that hold them grow by doubling.
+    const KEPT: u64 = 8 << 20;
+    let names: Vec<u8> = (0..100_000).flat_map(|number| parameter(&format!("p{number}"), "")).collect();
+    let long: Vec<u8> =
+        (0..100).flat_map(|number| parameter(&format!("p{number}"), &"x".repeat(20_000))).collect();
+    check(&[
+        floods("notices", OK, notice("beware"), FLOOD).most(KEPT),
+        floods("empty notices", OK, message(b'N', b"\0"), FLOOD).most(KEPT),
+        floods("notices of 1 MB", OK, notice(&"x".repeat(1_000_000)), FLOOD).most(KEPT),
+        floods("notifications", OK, notification("x"), FLOOD).most(KEPT),
+        floods("empty notifications", OK, message(b'A', b"\0\0\0\x07\0\0"), FLOOD).most(KEPT),
+        settles("parameters of many names", names, FLOOD),
+        settles("parameters of many long values", long, FLOOD),
+        floods("keys", OK, KEY.to_vec(), FLOOD),
+        repeats("a parameter 100,000 times", parameter("TimeZone", "UTC"), 100_000),
+        repeats("a parameter of 20 KB 1,000 times", parameter("TimeZone", &"x".repeat(20_000)), 1_000),
+        repeats("a thousand notices", notice("beware"), 1_000),
+        row(
+            "a thousand notifications after SCRAM",
+            [scram(Scram::HONEST), vec![say(OK), Act::Flood(notification("x"), 1_000), say(READY)]].concat(),
+            SESSION,
+        ),
+    ]);
+}
