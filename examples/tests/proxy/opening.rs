@@ -342,7 +342,7 @@ fn memory_of_connections_that_are_not_authenticated_is_bounded() {
     const COUNT: u64 = 500;
     let flood = [&b"p\0\0\xff\xf0"[..], &[b'x'; 60_000]].concat();
     for (what, said, more, most) in [
-        ("has said nothing", None, &[][..], 9 << 10),
+        ("has said nothing", None, &[][..], 10 << 10),
         ("owes its password", Some(startup()), &[], 14 << 10),
         ("stops in the middle of a response of 64 KiB", Some(startup()), &flood, 84 << 10),
     ] {
