@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use pg_auth::pem;
 use pg_auth::tls::{ALPN, Upgraded};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -15,7 +16,6 @@ use tokio_rustls::server::TlsStream;
 
 use crate::rustls::explain::explained;
 use crate::rustls::info::info;
-use crate::rustls::pem;
 
 /// TLS in the server role, by rustls.
 ///
@@ -88,7 +88,7 @@ impl RustlsAcceptor {
         client_roots: Option<&Path>,
     ) -> io::Result<Self> {
         let chain = pem::certificates("server certificate", chain.as_ref())?;
-        let key = pem::key(key.as_ref(), None)?;
+        let key = pem::private_key(key.as_ref(), None)?;
         let roots = match client_roots {
             None => None,
             Some(file) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pg_auth::config::{RootCert, SslCertMode, TlsSettings, TlsVerification, TlsVersion};
+use pg_auth::pem;
 use pg_auth::tls::ALPN;
 use pg_auth::{Config, Host};
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
@@ -18,7 +19,6 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 
 use crate::rustls::key_log::KeyLogFile;
-use crate::rustls::pem;
 use crate::rustls::verify::{AnyCertificate, TrustedCertificate};
 
 /// An owned [`TlsVerification`].
@@ -77,7 +77,7 @@ pub(super) fn config(
             let file = settings.key.as_ref().ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidInput, "sslcert is given, and its key (sslkey) is not")
             })?;
-            let key = pem::key(file, settings.key_password.as_ref())?;
+            let key = pem::private_key(file, settings.key_password.as_ref())?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
                 pem::bad_file("private key", file, format_args!("cannot be used: {error}"))
             })?

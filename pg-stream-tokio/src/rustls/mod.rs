@@ -9,7 +9,6 @@ mod client;
 mod explain;
 mod info;
 mod key_log;
-mod pem;
 mod verify;
 
 use std::io;
