@@ -1,7 +1,7 @@
 //! The servers as tests find them: who gets in and how, and that nothing is left of them, whatever ends their owner.
 
 use std::collections::HashMap;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -125,7 +125,9 @@ impl Serving {
     fn start(temporary: &TempDir) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.arg("serve").env("TMPDIR", temporary.path());
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let messages = temporary.path().join("messages");
+        let stderr = File::options().create(true).append(true).open(&messages).expect("a file");
+        command.stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().expect("xtask starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         // They come in one piece; the last one that is wanted tells that all are there.
@@ -137,6 +139,11 @@ impl Serving {
                 break;
             }
         }
+        assert!(
+            variables.contains_key("PG18_URL"),
+            "`xtask serve` has ended: {}",
+            fs::read_to_string(&messages).unwrap_or_default()
+        );
         let servers = [15, 18].map(|major| Found::from(&variables, major)).into();
         let addresses = variables.iter().filter(|(name, _)| name.ends_with("_ADDR"));
         let addresses: Vec<SocketAddr> = addresses.map(|(_, value)| value.parse().expect(value)).collect();
@@ -194,10 +201,10 @@ fn listens(address: &SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
-/// A directory that the servers' user can enter.
+/// A directory that the servers' user can enter, with a path that is short enough for Unix sockets.
 fn temporary() -> TempDir {
     let everybody = Permissions::from_mode(0o755);
-    tempfile::Builder::new().permissions(everybody).tempdir().expect("a temporary directory")
+    tempfile::Builder::new().permissions(everybody).tempdir_in("/tmp").expect("a temporary directory")
 }
 
 /// Our environment, which `cargo xtask test` says where the servers are in.

@@ -18,10 +18,19 @@ use crate::servers::user::open_to_all;
 /// What the name of every such directory begins with. Then follow its [`Owner`] and a random part.
 const PREFIX: &str = "pg-xtask-";
 
+/// The temporary directory for servers when the path in `TMPDIR` is too long for Unix sockets.
+const SHORT: &str = "/tmp";
+
 /// How long removal is tried again: a program of a killed run may still be writing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A directory of ours in the system's temporary one. Dropping this removes it.
+/// The longest path of a socket below such a directory.
+const LONGEST_SOCKET: &str = "/pgbouncer/.s.PGSQL.65535";
+
+/// Maximum length of a Unix socket's path: `sun_path` in `unix(7)` has 108 bytes, and the last is zero.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// A directory of ours in a temporary directory. Dropping this removes it.
 #[derive(Debug)]
 pub(super) struct Home {
     path: PathBuf,
@@ -33,7 +42,10 @@ impl Home {
     pub(super) fn new() -> Result<Self> {
         let owner = Owner::ourselves()?;
         let prefix = format!("{PREFIX}{}-{}-", owner.pid, owner.started);
-        let dir = tempfile::Builder::new().prefix(&prefix).tempdir()?;
+        let mut dir = tempfile::Builder::new().prefix(&prefix).tempdir()?;
+        if !has_room_for_sockets(dir.path()) {
+            dir = tempfile::Builder::new().prefix(&prefix).tempdir_in(SHORT)?;
+        }
         open_to_all(dir.path())?;
         // Not by path: `cargo test` may have built another xtask in our place.
         let mut watcher = Command::new("/proc/self/exe");
@@ -60,10 +72,21 @@ impl Drop for Home {
     }
 }
 
-/// Clears the directories whose owner has ended without doing so.
+/// Does the path of every socket below this directory fit into an address?
+fn has_room_for_sockets(dir: &Path) -> bool {
+    dir.as_os_str().len() + LONGEST_SOCKET.len() <= MAX_SOCKET_PATH
+}
+
+/// Clears the directories whose owner has ended without clearing them.
 pub(super) fn sweep() {
+    sweep_in(&std::env::temp_dir());
+    sweep_in(Path::new(SHORT));
+}
+
+/// Clears the abandoned directories in a temporary directory.
+fn sweep_in(temporary: &Path) {
     let ourselves = rustix::process::getuid().as_raw();
-    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
+    let Ok(entries) = fs::read_dir(temporary) else {
         return;
     };
     for entry in entries.flatten() {
@@ -135,8 +158,9 @@ fn started_in(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Owner, PREFIX, clear, started, started_in};
+    use super::{Owner, PREFIX, clear, has_room_for_sockets, started, started_in};
     use std::fs;
+    use std::path::Path;
 
     #[test]
     fn the_owner_is_read_from_the_name() {
@@ -146,6 +170,14 @@ mod tests {
         {
             assert_eq!(Owner::of(strange), None, "{strange}");
         }
+    }
+
+    #[test]
+    fn a_directory_is_rejected_when_a_socket_path_would_be_longer_than_an_address() {
+        // 82 + 25 = 107 bytes.
+        let dir = format!("/{}", "d".repeat(81));
+        assert!(has_room_for_sockets(Path::new(&dir)));
+        assert!(!has_room_for_sockets(Path::new(&format!("{dir}d"))));
     }
 
     #[test]
