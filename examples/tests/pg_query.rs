@@ -13,7 +13,11 @@ use pg_wire::backend::{
     Authentication, BackendKeyData, CommandComplete, CopyBothResponse, CopyInResponse, DataRow, ErrorField,
     ErrorFields, ErrorResponse, NoticeResponse, NotificationResponse, ParameterStatus, ReadyForQuery,
 };
-use pg_wire::{CopyFormat, List, Secret, TransactionStatus, Values};
+use pg_wire::{
+    TransactionStatus,
+    backend::CopyFormat,
+    codec::{List, Secret, Values},
+};
 use support::{Ended, PATIENCE, Server, finish, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-query");

@@ -21,7 +21,12 @@ use pg_wire::backend::{
     NoticeResponse, ReadyForQuery, RowDescription,
 };
 use pg_wire::frontend::{Frontend, ProtocolVersion};
-use pg_wire::{Limits, List, PutMessage, SqlState, TransactionStatus, Values, oid};
+use pg_wire::{
+    Limits, SqlState, TransactionStatus,
+    client::PutMessage,
+    codec::{List, Values},
+    oid,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 

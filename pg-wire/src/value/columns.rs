@@ -12,27 +12,27 @@ use crate::codec::list::List;
 use crate::codec::values::{Values, ValuesIter};
 use crate::message::backend::{Backend, DataRow, RowDescription};
 
-/// Names, types and formats of the columns of a result: what is needed to read its rows, and to check that each row has the number
-/// of values that its RowDescription promised.
+/// Names, types and formats of the columns of a result: needed to read its rows, and to check that each row has as many values as its
+/// RowDescription has columns.
 ///
-/// The formats in a RowDescription depend on the request that it answers, which the message itself does not tell:
+/// The formats in a RowDescription depend on the request that it answers, and the message does not contain the request:
 ///
 /// | request | formats in the RowDescription | constructor |
 /// | --- | --- | --- |
-/// | Query | those of the rows | [`of_portal`](Self::of_portal) |
-/// | Describe of a portal | those of the rows | [`of_portal`](Self::of_portal) |
-/// | Describe of a statement | always text, whatever a later Bind asks for | [`of_statement`](Self::of_statement) |
+/// | Query | the formats of the rows | [`of_portal`](Self::of_portal) |
+/// | Describe of a portal | the formats of the rows | [`of_portal`](Self::of_portal) |
+/// | Describe of a statement | always text, also when a later Bind requests binary | [`of_statement`](Self::of_statement) |
 ///
-/// [`follow`](Self::follow) makes this choice itself, from the messages that it is given.
+/// [`follow`](Self::follow) makes this choice itself, from the messages passed to it.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
     columns: Vec<Named>,
     /// All names, one after the other.
     names: String,
     formats: Formats,
-    /// CommandComplete ended the result, and no other has begun.
+    /// CommandComplete ended the result, and no other result has begun.
     over: bool,
-    /// A ParameterDescription was received, so the next RowDescription or NoData is that of a statement.
+    /// A ParameterDescription was received, so the next RowDescription or NoData describes a statement.
     of_statement: bool,
 }
 
@@ -49,7 +49,7 @@ enum Formats {
     /// There is no description.
     #[default]
     Undescribed,
-    /// The description is that of a statement.
+    /// The RowDescription describes a statement.
     Unknown,
     Known,
 }
@@ -81,7 +81,7 @@ impl Columns {
     /// use pg_wire::{Connection, Limits, PgProtocol, backend::Backend, testing::{Script, block_on}, value::Columns};
     ///
     /// # block_on(async {
-    /// // In place of a socket: a server's answer, and then a row that nothing has announced.
+    /// // In place of a socket: a server's answer, and then a row without a RowDescription.
     /// let socket = Script::says(
     ///     b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0D\0\0\0\x0b\0\x01\0\0\0\x017C\0\0\0\x0dSELECT 1\0\
     ///       D\0\0\0\x0b\0\x01\0\0\0\x018",
@@ -137,7 +137,7 @@ impl Columns {
     fn describe(&mut self, description: &RowDescription<'_>, formats: Formats) {
         self.columns.clear();
         self.names.clear();
-        // The list was decoded to its end, so its length is not just claimed.
+        // The list was decoded to its end, so its length is correct.
         self.columns.reserve(description.fields.len());
         for field in description.fields {
             self.names.push_str(&field.name.to_string_lossy());
@@ -171,8 +171,8 @@ impl Columns {
         Ok(())
     }
 
-    /// Sets the type of a column, where its own is not built into PostgreSQL and so says nothing about the bytes: `oid::TEXT` for an enum or
-    /// an extension's text type, in binary.
+    /// Sets the type of a column whose own type is not built into PostgreSQL, so that its binary form is unknown: `oid::TEXT` for an enum or
+    /// for an extension's text type.
     ///
     /// # Errors
     /// [`RowError::NoColumn`].
@@ -216,7 +216,7 @@ impl Columns {
         self.columns.get(index).map(|named| named.column)
     }
 
-    /// Checks that a row has as many values as there are columns. The values are not looked at.
+    /// Checks that a row has as many values as there are columns. Does not read the values.
     ///
     /// # Errors
     /// [`RowError::Undescribed`] and [`RowError::Count`].
@@ -286,8 +286,8 @@ pub struct RowReader<'c, 'a> {
 }
 
 impl<'a> RowReader<'_, 'a> {
-    /// Reads the value of the column at `index`, counted from 0. Walks on from the value read before, or from the first value if
-    /// `index` is not after it.
+    /// Reads the value of the column at `index`, counted from 0. Continues after the value read last, or starts at the first value if
+    /// `index` is not greater.
     ///
     /// # Errors
     /// [`RowError::NoColumn`], [`RowError::Damaged`] and [`RowError::Value`].
@@ -302,7 +302,7 @@ impl<'a> RowReader<'_, 'a> {
 }
 
 impl Columns {
-    /// Reads `value`, which is that of the column at `index`.
+    /// Reads `value`, the value of the column at `index`.
     #[inline]
     fn value_of<'a, T: FromValue<'a>>(
         &self,
@@ -391,9 +391,9 @@ mod tests {
         let values = [Some(&b"\0\0\x01\0\0\0\0\0"[..]), None];
         let (row, columns) = (row(&values), columns());
         let error = columns.decode::<(i32, Option<&str>)>(&row).expect_err("2^40 is no i32");
-        assert_eq!(error.to_string(), "column 0 \"id\" of type int8: it does not fit an i32");
-        let error = columns.decode::<(i64, &str)>(&row).expect_err("it is NULL");
-        assert_eq!(error.to_string(), "column 1 \"name\" of type text: it is NULL");
+        assert_eq!(error.to_string(), "column 0 \"id\" of type int8: the value does not fit an i32");
+        let error = columns.decode::<(i64, &str)>(&row).expect_err("the value is NULL");
+        assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is NULL");
         assert_eq!(columns.decode::<(i64, Option<&str>)>(&row).expect("both fit"), (1 << 40, None));
         assert_eq!(columns.value::<i64>(&row, 0).expect("it fits"), 1 << 40);
         assert_eq!(columns.names().collect::<Vec<_>>(), ["id", "name"]);
@@ -426,7 +426,8 @@ mod tests {
 
     #[test]
     fn bytes_after_the_last_value_are_an_error() {
-        let row = DataRow::decode(b"\0\x02\0\0\0\x08\0\0\0\0\0\0\0\x01\0\0\0\x01xy").expect("not walked yet");
+        let row = DataRow::decode(b"\0\x02\0\0\0\x08\0\0\0\0\0\0\0\x01\0\0\0\x01xy")
+            .expect("decoding does not read the values");
         let error = columns().decode::<(i64, &str)>(&row).expect_err("one byte is left over");
         assert!(matches!(error, RowError::Damaged(_)), "{error}");
     }
@@ -464,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_that_nobody_has_said_are_an_error() {
+    fn unknown_formats_are_an_error() {
         let values = [Some(&b"1234"[..])];
         let row = row(&values);
         let mut columns = described(true);
@@ -510,15 +511,15 @@ mod tests {
         let values = [Some(&b"happy"[..])];
         let row = row(&values);
         let error = columns.decode::<(&str,)>(&row).expect_err("the type is not known");
-        assert_eq!(error.to_string(), "column 0 \"mood\" of type 16384: it is not a string");
+        assert_eq!(error.to_string(), "column 0 \"mood\" of type 16384: the value is not a string");
         columns.set_type(0, oid::TEXT).expect("there is a column 0");
         assert_eq!(columns.decode::<(&str,)>(&row).expect("text"), ("happy",));
         assert!(matches!(columns.set_type(1, oid::TEXT), Err(RowError::NoColumn { index: 1, columns: 1 })));
     }
 
-    /// Were each value looked for from the start of its row, this would take many minutes.
+    /// If each value were read from the start of its row, this would take many minutes.
     #[test]
-    fn the_most_columns_there_can_be_are_read_in_one_walk() {
+    fn the_largest_number_of_columns_is_read_in_one_pass() {
         const MOST: usize = u16::MAX as usize;
         let fields = vec![field("n", oid::INT4, FormatCode::Text); MOST];
         let columns = Columns::of_portal(&RowDescription { fields: List::from(&fields[..]) });

@@ -7,23 +7,23 @@ use core::fmt;
 use crate::basic::error::DecodeError;
 use crate::basic::oid;
 
-/// Why a value cannot be read as the type that was asked for. [`ValueError`] adds the column.
+/// The reason why a value cannot be read as the requested type. [`ValueError`] adds the column.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// The value is NULL; ask for an `Option`.
+    /// The value is NULL; request an `Option`.
     Null,
-    /// The value's type in PostgreSQL, or its format, is not one that this type is read from.
+    /// The requested type cannot be read from the value's type in PostgreSQL, or from its format.
     Type {
-        /// The type that was asked for.
+        /// The requested type.
         wanted: &'static str,
     },
     /// The value is a number, a date or a time that does not fit.
     Range {
-        /// The type that was asked for.
+        /// The requested type.
         wanted: &'static str,
     },
-    /// The bytes are not what the type and the format promise.
+    /// The bytes are not a value of the type in this format.
     Malformed,
     /// The value is text, but not UTF-8.
     Utf8,
@@ -34,11 +34,11 @@ pub enum Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Null => f.write_str("it is NULL"),
-            Self::Type { wanted } => write!(f, "it is not {wanted}"),
-            Self::Range { wanted } => write!(f, "it does not fit {wanted}"),
-            Self::Malformed => f.write_str("its bytes are not a value of its type"),
-            Self::Utf8 => f.write_str("it is not UTF-8"),
+            Self::Null => f.write_str("the value is NULL"),
+            Self::Type { wanted } => write!(f, "the value is not {wanted}"),
+            Self::Range { wanted } => write!(f, "the value does not fit {wanted}"),
+            Self::Malformed => f.write_str("the bytes are not a value of the type"),
+            Self::Utf8 => f.write_str("the text is not UTF-8"),
             Self::Other(error) => error.fmt(f),
         }
     }
@@ -46,7 +46,7 @@ impl fmt::Display for Mismatch {
 
 impl Error for Mismatch {}
 
-/// A value that could not be read, and its column.
+/// A value that cannot be read, and its column.
 #[derive(Debug)]
 pub struct ValueError {
     /// The column, counted from 0.
@@ -55,7 +55,7 @@ pub struct ValueError {
     pub name: Box<str>,
     /// The column's type.
     pub type_oid: crate::Oid,
-    /// Why the value could not be read.
+    /// The reason.
     pub mismatch: Mismatch,
 }
 
@@ -79,7 +79,7 @@ impl Error for ValueError {
     }
 }
 
-/// Why a row cannot be read.
+/// The reason why a row cannot be read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RowError {
@@ -88,7 +88,7 @@ pub enum RowError {
         /// Number of values in the row.
         values: usize,
     },
-    /// The row has another number of values than the RowDescription has columns.
+    /// The number of values in the row differs from the number of columns in the RowDescription.
     Count {
         /// Number of values in the row.
         values: usize,
@@ -105,7 +105,7 @@ pub enum RowError {
         /// Number of columns in the RowDescription.
         columns: usize,
     },
-    /// The tuple that was asked for has another number of members than the row has values.
+    /// The number of members of the requested tuple differs from the number of values in the row.
     Width {
         /// Number of members of the tuple.
         wanted: usize,

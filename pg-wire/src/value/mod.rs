@@ -1,7 +1,7 @@
-//! Values on their way from the server.
+//! Values received from the server.
 //!
-//! A row's columns are bytes in one of two formats. What they mean is said once, by the RowDescription: keep it as
-//! [`Columns`] and decode rows by it.
+//! A row's values are bytes in one of two formats. The RowDescription before the rows states their types and formats: keep it as
+//! [`Columns`], and decode the rows with that.
 //!
 //! ```
 //! use pg_wire::{Decode, backend::{DataRow, RowDescription}, value::Columns};
@@ -16,7 +16,7 @@
 //! assert_eq!((id, name), (7, "Ada"));
 //!
 //! let error = columns.decode::<(i32, i32)>(&row).unwrap_err();
-//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: it is not an i32");
+//! assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is not an i32");
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
