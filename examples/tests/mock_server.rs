@@ -17,7 +17,10 @@ use pg_stream_tokio::{Config, Connection, PgProtocol, TokioIo, cancel, connect};
 use pg_wire::backend::Backend;
 use pg_wire::frontend::{PasswordMessage, SaslInitialResponse};
 use pg_wire::testing::Transcript;
-use pg_wire::{Direction, Limits, Secret, SecretText, SqlState};
+use pg_wire::{
+    Direction, Limits, SqlState,
+    codec::{Secret, SecretText},
+};
 use support::{Ended, finish};
 use tokio::net::TcpStream;
 

@@ -16,7 +16,12 @@ use pg_wire::backend::{
     EmptyQueryResponse, ErrorField, ErrorFields, ErrorResponse, FieldDescription, NoticeResponse,
     NotificationResponse, ParameterStatus, ReadyForQuery, RowDescription,
 };
-use pg_wire::{CopyFormat, List, Secret, TransactionStatus, Values, oid};
+use pg_wire::{
+    TransactionStatus,
+    backend::CopyFormat,
+    codec::{List, Secret, Values},
+    oid,
+};
 use support::{Ended, PATIENCE, Server, finish};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-query");

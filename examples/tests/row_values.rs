@@ -24,7 +24,7 @@ async fn rows(
     mut each: impl FnMut(&mut Columns, &pg_wire::backend::DataRow<'_>),
 ) -> Result<(), Box<dyn Error>> {
     conn.bind(Statement("values"), Portal::UNNAMED).result_formats(&[format]).finish(());
-    conn.describe_portal("").execute(Portal::UNNAMED, 0).sync().flush().await?;
+    conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
     let mut columns = Columns::default();
     examples::until_ready(conn, |message| {
         columns.follow(&message)?;
@@ -44,7 +44,7 @@ async fn numbers_and_texts_are_the_same_in_both_formats() -> Result<(), Box<dyn 
         let sql = "SELECT '123'::xid, '4294967295'::cid, '18446744073709551615'::xid8, '16/B374D848'::pg_lsn,
                    0.1::float4, 'r'::\"char\", 'c1'::refcursor, '{\"a\": 1}'::jsonb, pg_catalog.set_config('geqo', 'on', true),
                    '$.a'::jsonpath, ''::\"char\"";
-        conn.parse("values").query(sql).finish();
+        conn.parse(Statement("values")).query(sql).finish();
         for format in FORMATS {
             rows(&mut conn, format, |columns, row| {
                 let (xid, cid, xid8, lsn, float, char, cursor, json, text, path, empty): (
@@ -82,7 +82,7 @@ async fn objects_are_numbers_in_binary_and_enums_are_strings() -> Result<(), Box
         conn.query("CREATE TYPE pg_temp.mood AS ENUM ('sad', 'happy')").flush().await?;
         examples::until_ready(&mut conn, |_| Ok(())).await?;
         let sql = "SELECT 'pg_class'::regclass, 'int4'::regtype, 'happy'::pg_temp.mood, pg_sleep(0)";
-        conn.parse("values").query(sql).finish();
+        conn.parse(Statement("values")).query(sql).finish();
         rows(&mut conn, FormatCode::Binary, |columns, row| {
             assert!(columns.decode::<(u32, u32, &str, &str)>(row).is_err(), "the enum is not known");
             columns.set_type(2, oid::TEXT).expect("there is a column 2");
@@ -107,8 +107,8 @@ async fn objects_are_numbers_in_binary_and_enums_are_strings() -> Result<(), Box
 async fn the_description_of_a_statement_does_not_pass_for_that_of_its_rows() -> Result<(), Box<dyn Error>> {
     for server in Server::both() {
         let mut conn = session(&server).await?;
-        conn.parse("values").query("SELECT 825373492").finish();
-        conn.describe_statement("values");
+        conn.parse(Statement("values")).query("SELECT 825373492").finish();
+        conn.describe_statement(Statement("values"));
         conn.bind(Statement("values"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).finish(());
         conn.execute(Portal::UNNAMED, 0).sync().flush().await?;
         let mut columns = Columns::default();

@@ -15,7 +15,7 @@ use pg_wire::backend::Authentication;
 use pg_wire::frontend::{
     AuthenticationResponse, GssResponse, PasswordMessage, SaslInitialResponse, SaslResponse,
 };
-use pg_wire::{Frame, Inbox, Limits, Message, MessageCode, Outbox, Secret};
+use pg_wire::{Frame, Inbox, Limits, Message, MessageCode, Outbox, codec::Secret};
 
 pub use credentials::{CertificateUser, Credentials, Stored};
 pub use startup::Startup;

@@ -11,7 +11,10 @@ use std::num::NonZeroU32;
 
 use pg_wire::backend::{Authentication, Backend};
 use pg_wire::frontend::{PasswordMessage, SaslResponse, StartupMessage};
-use pg_wire::{Inbox, Limits, Outbox, Secret, SecretText, Terminated, Text};
+use pg_wire::{
+    Inbox, Limits, Outbox, Text,
+    codec::{Secret, SecretText, Terminated},
+};
 
 use names::{foreign, name};
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use pg_wire::backend::{NotificationResponse, ServerError};
 use pg_wire::frontend::CancelRequest;
-use pg_wire::{Secret, Text};
+use pg_wire::{Text, codec::Secret};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 

@@ -121,7 +121,7 @@ where
 /// use pg_stream_async_std::backend::{CommandComplete, DataRow, FieldDescription, ReadyForQuery, RowDescription};
 /// use pg_stream_async_std::frontend::Frontend;
 /// use pg_stream_async_std::pg_auth::scram::Verifier;
-/// use pg_stream_async_std::pg_wire::{List, TransactionStatus, Values};
+/// use pg_stream_async_std::pg_wire::{TransactionStatus, codec::{List, Values}};
 /// use pg_stream_async_std::{Accepted, Credentials, Limits, accept, welcome};
 ///
 /// # async fn run(verifier: Verifier) -> Result<(), Box<dyn std::error::Error>> {

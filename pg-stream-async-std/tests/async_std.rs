@@ -106,7 +106,7 @@ fn both_servers_are_logged_in_at_queried_and_cancelled() {
         block_on(async {
             let builder = ConnectionBuilder::from(config);
             let (mut conn, session) = builder.dial().await.unwrap_or_else(|error| panic!("{error}"));
-            conn.parse("").query("select generate_series(1, $1::int)").finish();
+            conn.parse(Statement::UNNAMED).query("select generate_series(1, $1::int)").finish();
             conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync((1000,));
             conn.flush().await.expect("sent");
             assert_eq!(rows(&mut conn).await, 1000);

@@ -46,7 +46,7 @@ trait Count {
 
 impl Count for pg_stream_async_std::Connection<pg_stream_async_std::Socket> {
     async fn bind_and_count(&mut self, rows: i32) {
-        self.parse("").query("select generate_series(1, $1::int)").finish();
+        self.parse(Statement::UNNAMED).query("select generate_series(1, $1::int)").finish();
         self.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync((rows,));
         self.flush().await.expect("sent");
         let mut seen = 0;

@@ -282,7 +282,7 @@ fn a_pipeline_larger_than_every_buffer_does_not_stall() {
         block_on(async {
             let kilobyte = "x".repeat(1000);
             const STATEMENTS: usize = 10_000;
-            conn.parse("echo").query("SELECT $1::text").finish();
+            conn.parse(pg_stream_async_std::Statement("echo")).query("SELECT $1::text").finish();
             for _ in 0..STATEMENTS {
                 conn.bind(pg_stream_async_std::Statement("echo"), pg_stream_async_std::Portal::UNNAMED)
                     .execute((&kilobyte,));

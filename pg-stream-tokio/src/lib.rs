@@ -120,7 +120,7 @@ where
 /// use pg_stream_tokio::backend::{CommandComplete, DataRow, FieldDescription, ReadyForQuery, RowDescription};
 /// use pg_stream_tokio::frontend::Frontend;
 /// use pg_stream_tokio::pg_auth::scram::Verifier;
-/// use pg_stream_tokio::pg_wire::{List, TransactionStatus, Values};
+/// use pg_stream_tokio::pg_wire::{TransactionStatus, codec::{List, Values}};
 /// use pg_stream_tokio::{Accepted, Credentials, Limits, accept, welcome};
 ///
 /// # async fn run(verifier: Verifier) -> Result<(), Box<dyn std::error::Error>> {

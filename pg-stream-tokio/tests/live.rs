@@ -272,7 +272,7 @@ async fn fall_asleep<T: Transport>(conn: &mut Connection<T>) {
 
 /// Queues this many statements that each give back `value`, and a Sync.
 fn echo<P: PgProtocol>(out: &mut P, times: usize, value: &str) {
-    out.parse("echo").query("SELECT $1::text").finish();
+    out.parse(Statement("echo")).query("SELECT $1::text").finish();
     for _ in 0..times {
         out.bind(Statement("echo"), Portal::UNNAMED).finish((value,));
         out.execute(Portal::UNNAMED, 0);

@@ -7,14 +7,21 @@
 //!
 //! # The map
 //!
-//! - [`backend`] and [`frontend`]: every message as a plain borrowed struct, which [decodes](Decode::decode),
+//! The root has the names that a driver needs. All names are in the modules:
+//!
+//! - [`backend`] and [`frontend`]: each message as a plain borrowed struct, which [decodes](Decode::decode),
 //!   [encodes](Encode::encode) and [traces](Message::trace).
-//! - [`PgProtocol`]: the client's messages as methods, on any [`BufMut`](bytes::BufMut) and on a connection.
-//! - [`Frame`]: a message that is not decoded, to forward or to decode.
-//! - [`Inbox`] and [`Outbox`]: the buffers, without I/O.
-//! - [`Connection`]: both buffers over any stream that can be polled.
-//! - [`Bindable`] and [`Params`]: values to send. [`FromValue`]: received values.
-//! - [`testing`]: streams in memory, and a peer that follows a transcript.
+//! - [`client`]: the client's messages as methods ([`PgProtocol`]), on any [`BufMut`](bytes::BufMut) and on a connection.
+//! - [`connection`]: [`Connection`], both buffers over any stream that can be polled, and its halves.
+//! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.
+//! - [`param`]: values to send, [`Bindable`] and [`Params`]. [`value`]: received values, [`FromValue`] and [`Columns`].
+//! - [`oid`]: the object ids of PostgreSQL's types. [`error`](mod@error): the kinds of errors.
+//! - `testing` (feature): streams in memory, and a peer that follows a transcript.
+//!
+//! For proxies and for authors of messages:
+//!
+//! - [`codec`]: [`Frame`], a message that is not decoded, to forward or to decode; the traits and fields of messages.
+//! - [`encode`]: several messages written as one.
 //!
 //! # Ten lines
 //!
@@ -25,7 +32,7 @@
 //!
 //! // To send: four messages, in one buffer.
 //! let mut out = bytes::BytesMut::new();
-//! out.parse("add").query("select $1::int4 + $2").finish()?
+//! out.parse(Statement("add")).query("select $1::int4 + $2").finish()?
 //!     .bind(Statement("add"), Portal::UNNAMED).execute_and_sync((5i32, 10i32))?;
 //!
 //! // Received: bytes in pieces of any length.
@@ -42,8 +49,10 @@
 //! # Features
 //!
 //! - `std` (default): [`Connection`] and its halves. Without it the crate is `no_std` and needs `alloc`.
-//! - `uuid` (default): `uuid::Uuid` as a parameter and as a value.
+//! - `uuid`: `uuid::Uuid` as a parameter and as a value.
 //! - `postgres-types`: types with `postgres_types::ToSql` or `FromSql` as parameters and as values.
+//!
+//! - `testing`: the module `testing`, for the tests of a client or of a server.
 //!
 //! See also the [chapter on the protocol](https://www.postgresql.org/docs/current/protocol.html) in PostgreSQL's manual.
 
@@ -54,50 +63,37 @@
 extern crate alloc;
 
 mod basic;
-mod buffer;
-mod client;
-mod codec;
+pub mod buffer;
+pub mod client;
+pub mod codec;
 #[cfg(feature = "std")]
 pub mod connection;
-mod encode;
+pub mod encode;
 mod message;
-mod param;
-#[cfg(feature = "std")]
+pub mod param;
+#[cfg(all(feature = "std", any(test, feature = "testing")))]
 pub mod testing;
 pub mod value;
 
 pub use basic::code::MessageCode;
-pub use basic::enums::{CopyFormat, FormatCode, Target, TransactionStatus};
-pub use basic::error::{
-    DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, FrameError, FrameErrorKind,
-};
-pub use basic::oid;
-pub use basic::oid::Oid;
+pub use basic::enums::{FormatCode, TransactionStatus};
+pub use basic::error::{self, DecodeError, EncodeError, FrameError};
+pub use basic::oid::{self, Oid};
 pub use basic::sqlstate::SqlState;
 pub use basic::text::Text;
-pub use buffer::inbox::{Head, Inbox};
-pub use buffer::limits::Limits;
-pub use buffer::outbox::Outbox;
-pub use buffer::run::{Frames, Run};
-pub use client::builders::{BindBuilder, FnCallBuilder, ParseBuilder};
-pub use client::names::{Portal, Statement};
-pub use client::protocol::PgProtocol;
-pub use client::target::PutMessage;
-pub use codec::field::{Field, Payload, Secret, SecretText};
-pub use codec::frame::{Frame, FrameBuf};
-pub use codec::list::{Count, Entry, Iter, List, Terminated};
-pub use codec::message::{Decode, Direction, Message, Trace};
-pub use codec::params::{EncodedParams, ParamList};
-pub use codec::put::Put;
-pub use codec::reader::Reader;
-pub use codec::values::{Values, ValuesIter};
+#[doc(no_inline)]
+pub use buffer::{Inbox, Limits, Outbox};
+#[doc(no_inline)]
+pub use client::{PgProtocol, Portal, Statement};
+#[doc(no_inline)]
+pub use codec::{Decode, Direction, Frame, FrameBuf, Message};
 #[cfg(feature = "std")]
+#[doc(no_inline)]
 pub use connection::{Connection, Error, Fault, ReadHalf, Sink, Source, Split, Transport, WriteHalf};
-pub use encode::frames::{Encode, Messages, VisitMessage};
-pub use message::copy::{CopyData, CopyDone};
+#[doc(no_inline)]
+pub use encode::Encode;
 pub use message::{backend, frontend};
-pub use param::bindable::Bindable;
-pub use param::bound::{Bound, Written};
-pub use param::params::{Params, VisitParam};
-#[doc(inline)]
-pub use value::{Column, Columns, FromRow, FromValue, RowError, ValueError};
+#[doc(no_inline)]
+pub use param::{Bindable, Bound, Params};
+#[doc(no_inline)]
+pub use value::{Columns, FromValue, RowError};

@@ -8,7 +8,7 @@ use pg_wire::backend::{Backend, CommandComplete, DataRow};
 use pg_wire::frontend::{Frontend, Query};
 use pg_wire::{
     Bindable, Connection, Encode, FormatCode, Inbox, Limits, Message, MessageCode, PgProtocol, Portal, Sink,
-    Source, Statement, Values, params,
+    Source, Statement, codec::Values, params,
 };
 use std::io;
 use std::task::{Context, Poll};
@@ -140,7 +140,7 @@ fn binds_of_tuples_and_of_dynamic_parameters_are_sent_without_an_allocation() {
                         .execute(dynamic)
                         .bind(Statement("s"), Portal::UNNAMED)
                         .finish(params![number, name])
-                        .describe_portal("")
+                        .describe_portal(Portal::UNNAMED)
                         .execute(Portal::UNNAMED, 1);
                 }
                 conn.sync().flush().await.expect("the stream accepts everything");

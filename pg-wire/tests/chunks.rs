@@ -2,7 +2,7 @@
 
 mod support;
 
-use pg_wire::{Connection, Error, FrameError, FrameErrorKind, Inbox, Limits, MessageCode};
+use pg_wire::{Connection, Error, FrameError, Inbox, Limits, MessageCode, error::FrameErrorKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::fmt::{self, Debug};

@@ -6,8 +6,8 @@ mod support;
 use pg_wire::backend::{Backend, ErrorResponse, ReadyForQuery};
 use pg_wire::testing;
 use pg_wire::{
-    Connection, Error, Fault, Frame, FrameErrorKind, Limits, MessageCode, PgProtocol, ReadHalf, Sink, Source,
-    WriteHalf,
+    Connection, Error, Fault, Frame, Limits, MessageCode, PgProtocol, ReadHalf, Sink, Source, Statement,
+    WriteHalf, error::FrameErrorKind,
 };
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
@@ -284,7 +284,7 @@ fn session(mut polls: impl FnMut() -> usize) -> Outcome {
     let mut conn = Connection::new(steps, Limits::BACKEND);
     let mut seen = Vec::new();
 
-    conn.parse("s").query("select $1").finish().sync();
+    conn.parse(Statement("s")).query("select $1").finish().sync();
     insist!(polls, conn.flush(), |result: Result<(), Error>| result.expect("the stream accepts everything"));
     insist!(polls, conn.recv(), |frame: Result<Frame<'_>, Error>| seen
         .push(pair(frame.expect("a message arrives"))));

@@ -4,9 +4,12 @@ use bytes::{BufMut, BytesMut};
 use pg_wire::backend::*;
 use pg_wire::frontend::*;
 use pg_wire::{
-    CopyFormat, Decode, DecodeErrorKind, Direction, Encode, EncodeErrorKind, EncodedParams, FormatCode,
-    Frame, List, Message, Outbox, Payload, PutMessage, Secret, SecretText, Target, Terminated, Text,
-    TransactionStatus, Values,
+    Decode, Direction, Encode, FormatCode, Frame, Message, Outbox, Text, TransactionStatus,
+    backend::CopyFormat,
+    client::PutMessage,
+    codec::{EncodedParams, List, Payload, Secret, SecretText, Terminated, Values},
+    error::{DecodeErrorKind, EncodeErrorKind},
+    frontend::Target,
 };
 use proptest::collection::vec;
 use proptest::option;

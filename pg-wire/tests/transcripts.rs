@@ -7,8 +7,8 @@ use pg_wire::backend::{Backend, CommandComplete, EmptyQueryResponse, ReadyForQue
 use pg_wire::frontend::Frontend;
 use pg_wire::testing::{End, Transcript, block_on, duplex};
 use pg_wire::{
-    Connection, Direction, Error, FormatCode, Limits, MessageCode, PgProtocol, Portal, PutMessage, Statement,
-    TransactionStatus,
+    Connection, Direction, Error, FormatCode, Limits, MessageCode, PgProtocol, Portal, Statement,
+    TransactionStatus, client::PutMessage,
 };
 
 /// Runs a client or server against a peer that follows the transcript. An error of the transcript is reported first.
@@ -118,10 +118,10 @@ fn an_error_in_a_pipeline_skips_to_the_next_sync() {
     "#;
     converse(transcript, Direction::Backend, async |conn| {
         let div = Statement("div");
-        conn.parse("div").param_types(&[23, 23]).query("select $1 / $2").finish();
+        conn.parse(Statement("div")).param_types(&[23, 23]).query("select $1 / $2").finish();
         let binary = &[FormatCode::Binary];
         conn.bind(div, Portal::UNNAMED).result_formats(binary).finish((6i32, 3i32));
-        conn.describe_portal("").execute(Portal::UNNAMED, 0);
+        conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0);
         for (dividend, divisor) in [(1, 0), (8, 2)] {
             conn.bind(div, Portal::UNNAMED).result_formats(binary).execute((dividend, divisor));
         }

@@ -294,7 +294,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (mut conn, session) = ConnectionBuilder::<Blocking, _>::from(config).dial().await?;
         println!("logged in {}", examples::channel(&session));
 
-        conn.parse("double").query("SELECT 2 * $1::int8").finish();
+        conn.parse(Statement("double")).query("SELECT 2 * $1::int8").finish();
         conn.bind(Statement("double"), Portal::UNNAMED).execute_and_sync((21i64,));
         conn.flush().await?;
         examples::until_ready(&mut conn, |message| {

@@ -66,11 +66,11 @@ const PLANETS: &str = "SELECT name, diameter, day, discovered
   WHERE diameter > $1 AND day < $2 ORDER BY diameter";
 
 async fn typed_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> Result<()> {
-    conn.parse("planets").query(PLANETS).param_types(&[oid::INT4, oid::FLOAT8]).finish();
+    conn.parse(Statement("planets")).query(PLANETS).param_types(&[oid::INT4, oid::FLOAT8]).finish();
     conn.bind(Statement("planets"), Portal::UNNAMED)
         .result_formats(&[FormatCode::Binary])
         .finish((10_000, 100.0));
-    conn.describe_portal("").execute(Portal::UNNAMED, 0).sync().flush().await?;
+    conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
 
     heading(out, "A prepared query: planets wider than 10,000 km with days under 100 h")?;
     writeln!(out, "  {:<8}  {:>13}  {:>9}  discovered", "planet", "diameter (km)", "day (h)")?;
@@ -101,9 +101,9 @@ async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> 
 
     let sql = "SELECT id, id::int8 * id, 'row ' || id FROM (SELECT generate_series(1, $1) AS id) AS series";
     let begun = Instant::now();
-    conn.parse("").query(sql).param_types(&[oid::INT4]).finish();
+    conn.parse(Statement::UNNAMED).query(sql).param_types(&[oid::INT4]).finish();
     conn.bind(Statement::UNNAMED, Portal::UNNAMED).result_formats(&[FormatCode::Binary]).finish((ROWS,));
-    conn.describe_portal("").execute(Portal::UNNAMED, 0).sync().flush().await?;
+    conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
     let mut columns = Columns::default();
     let mut answer = Answer::default();
     let (mut rows, mut bytes) = (0, 0);
@@ -141,7 +141,7 @@ async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> 
 /// passes over everything up to the Sync.
 async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket>) -> Result<()> {
     heading(out, "On the wire: an error, and how the session goes on")?;
-    conn.parse("")
+    conn.parse(Statement::UNNAMED)
         .query("SELECT 60 / (n - $1) FROM generate_series(1, 3) AS n")
         .param_types(&[oid::INT4])
         .finish();

@@ -22,7 +22,12 @@ use pg_wire::backend::{
     NoticeResponse, ReadyForQuery, RowDescription,
 };
 use pg_wire::frontend::{Frontend, ProtocolVersion};
-use pg_wire::{List, PutMessage, SqlState, TransactionStatus, Transport, Values, oid};
+use pg_wire::{
+    SqlState, TransactionStatus, Transport,
+    client::PutMessage,
+    codec::{List, Values},
+    oid,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 

@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut conn, _) = pg_stream_tokio::connect(&examples::config()?).await?;
 
     let kilobyte = "x".repeat(1000);
-    conn.parse("echo").query("SELECT $1::text").finish();
+    conn.parse(Statement("echo")).query("SELECT $1::text").finish();
     for _ in 0..10_000 {
         conn.bind(Statement("echo"), Portal::UNNAMED).execute((&kilobyte,));
     }

@@ -17,17 +17,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut columns = Columns::default();
 
     // All of it leaves at once, and the answers come in the same order: one round trip.
-    conn.parse("add").query("SELECT $1 + $2 AS sum").param_types(&[oid::INT4, oid::INT4]).finish();
+    conn.parse(Statement("add")).query("SELECT $1 + $2 AS sum").param_types(&[oid::INT4, oid::INT4]).finish();
     conn.bind(Statement("add"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).finish((5i32, 10i32));
-    conn.describe_portal("").execute(Portal::UNNAMED, 0).sync().flush().await?;
+    conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
     print_numbers(&mut conn, &mut columns).await?;
 
     // A portal lives no longer than its transaction, and outside of BEGIN and COMMIT that ends with the next Sync.
     conn.query("BEGIN").flush().await?;
     print_numbers(&mut conn, &mut columns).await?;
-    conn.parse("count").query("SELECT generate_series(1, $1) AS n").param_types(&[oid::INT4]).finish();
+    conn.parse(Statement("count"))
+        .query("SELECT generate_series(1, $1) AS n")
+        .param_types(&[oid::INT4])
+        .finish();
     conn.bind(Statement("count"), Portal("pages")).result_formats(&[FormatCode::Binary]).finish((7i32,));
-    conn.describe_portal("pages").execute(Portal("pages"), 3).sync().flush().await?;
+    conn.describe_portal(Portal("pages")).execute(Portal("pages"), 3).sync().flush().await?;
     while print_numbers(&mut conn, &mut columns).await? {
         println!("and more:");
         conn.execute(Portal("pages"), 3).sync().flush().await?;

@@ -130,10 +130,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (mut conn, session) = builder.dial().await?;
         println!("logged in {}", examples::channel(&session));
 
-        conn.parse("").query("SELECT $1::int + $2::int").finish();
+        conn.parse(Statement::UNNAMED).query("SELECT $1::int + $2::int").finish();
         let bind = conn.bind(Statement::UNNAMED, Portal::UNNAMED);
         bind.result_formats(&[FormatCode::Binary]).finish((40i32, 2i32));
-        conn.describe_portal("").execute(Portal::UNNAMED, 0).sync().flush().await?;
+        conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
         let mut columns = Columns::default();
         examples::until_ready(&mut conn, |message| {
             match message {

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut conn, _) = pg_stream_tokio::connect(&examples::config()?).await?;
 
     // Each parameter brings its own format; the columns come in the one asked for, and a tuple is read from either.
-    conn.parse("all")
+    conn.parse(Statement("all"))
         .query("SELECT $1::bool, $2::int2, $3::int8, $4::float8, $5::text, $6::bytea, $7::int4")
         .finish();
     let all = (true, -2i16, 1i64 << 40, 0.1f64, "café", b"\x00\xff", None::<i32>);
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let noon: NaiveDateTime = "2024-02-29T12:00:00".parse()?;
     let due = SqlParam::new(&noon, &Type::TIMESTAMP)?;
     let price = SqlParam::new(&Decimal::new(1999, 2), &Type::NUMERIC)?;
-    conn.parse("two").query("SELECT $1::timestamp AS due, $2::numeric AS price").finish();
+    conn.parse(Statement("two")).query("SELECT $1::timestamp AS due, $2::numeric AS price").finish();
     conn.bind(Statement("two"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).finish((due, price));
     each_row(&mut conn, |columns, row| {
         let (Sql(due), Sql(price)): (Sql<NaiveDateTime>, Sql<Decimal>) = columns.decode(row)?;
@@ -56,7 +56,7 @@ async fn each_row(
     conn: &mut Connection<Socket>,
     mut each: impl FnMut(&Columns, &DataRow<'_>) -> Result<(), Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
-    conn.describe_portal("").execute(Portal::UNNAMED, 0).sync().flush().await?;
+    conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
     let mut columns = Columns::default();
     until_ready(conn, |message| {
         match message {

@@ -272,7 +272,7 @@ fn password(number: usize) -> String {
 /// The message with that password.
 fn password_message(number: usize) -> Vec<u8> {
     let password = password(number);
-    bytes(&PasswordMessage { password: pg_wire::SecretText(password.as_str().into()) })
+    bytes(&PasswordMessage { password: pg_wire::codec::SecretText(password.as_str().into()) })
 }
 
 /// The part that all passwords begin with: every message cut at a later byte holds it.

@@ -56,7 +56,7 @@ fn a_client_that_vanishes_is_missed_by_nobody() {
 
 #[test]
 fn a_server_that_vanishes_takes_nothing_with_it_that_it_said() {
-    let key = bytes(&BackendKeyData { pid: 7, key: pg_wire::Secret(b"\0\x01\x02\x03") });
+    let key = bytes(&BackendKeyData { pid: 7, key: pg_wire::codec::Secret(b"\0\x01\x02\x03") });
     let said = [bytes(&pg_wire::backend::Authentication::Ok), key, ready(), done()].concat();
     let script = said.clone();
     let upstream = server(move |number, mut stream| {

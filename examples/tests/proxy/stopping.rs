@@ -82,7 +82,7 @@ fn flood() -> std::net::SocketAddr {
     server(|_, mut stream| {
         let _ = take_packet(&mut stream);
         let _ = stream.write_all(&welcome());
-        let row = bytes(&pg_wire::backend::CopyData { data: pg_wire::Payload(&[b'x'; 60_000]) });
+        let row = bytes(&pg_wire::backend::CopyData { data: pg_wire::codec::Payload(&[b'x'; 60_000]) });
         while stream.write_all(&row).is_ok() {}
     })
 }

@@ -9,7 +9,7 @@ use std::thread;
 use pg_wire::backend::{Authentication, Backend, CommandComplete, ReadyForQuery};
 use pg_wire::frontend::{ProtocolVersion, Query, StartupMessage, Terminate};
 use pg_wire::{
-    Encode, FrameBuf, Inbox, Limits, Message, MessageCode, SqlState, Terminated, TransactionStatus,
+    Encode, FrameBuf, Inbox, Limits, Message, MessageCode, SqlState, TransactionStatus, codec::Terminated,
 };
 
 use crate::process::{PATIENCE, connect};

@@ -1,7 +1,7 @@
 //! The request for authentication.
 
 use pg_wire::backend::Authentication;
-use pg_wire::{Inbox, Limits, Outbox, Terminated, Text};
+use pg_wire::{Inbox, Limits, Outbox, Text, codec::Terminated};
 
 use super::credentials::{CertificateUser, Credentials};
 use super::{Accept, Context, Method, PasswordCheck, State};

@@ -1,7 +1,7 @@
 //! The conversations that take more than one answer: SCRAM, OAUTHBEARER and GSSAPI.
 
 use pg_wire::backend::Authentication;
-use pg_wire::{Outbox, Secret};
+use pg_wire::{Outbox, codec::Secret};
 
 use super::{Accept, Context, State};
 use crate::error::{AuthError, ClientError, PluginError};

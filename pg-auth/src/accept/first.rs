@@ -2,7 +2,7 @@
 
 use pg_wire::backend::NegotiateProtocolVersion;
 use pg_wire::frontend::{Initial, ProtocolVersion, StartupMessage};
-use pg_wire::{Inbox, List, Outbox, SqlState, Text};
+use pg_wire::{Inbox, Outbox, SqlState, Text, codec::List};
 
 use super::Accept;
 use super::startup::Startup;

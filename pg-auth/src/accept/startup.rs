@@ -1,7 +1,7 @@
 //! A start-up message, as the caller is given it.
 
 use pg_wire::frontend::{ProtocolVersion, StartupMessage};
-use pg_wire::{Decode, Terminated, Text};
+use pg_wire::{Decode, Text, codec::Terminated};
 
 use crate::link::TlsInfo;
 

@@ -1,7 +1,10 @@
 //! The two conversations under SASL: SCRAM and OAUTHBEARER.
 
 use pg_wire::frontend::{SaslInitialResponse, SaslResponse};
-use pg_wire::{Outbox, Secret, Terminated, Text};
+use pg_wire::{
+    Outbox, Text,
+    codec::{Secret, Terminated},
+};
 
 use super::{Channel, Derived, Handshake, State};
 use crate::config::{AuthMethod, BindingMode, Config};

@@ -1,7 +1,7 @@
 //! The conversation under GSSAPI and SSPI.
 
 use pg_wire::Outbox;
-use pg_wire::Secret;
+use pg_wire::codec::Secret;
 use pg_wire::frontend::GssResponse;
 
 use super::{Context, Handshake, State};

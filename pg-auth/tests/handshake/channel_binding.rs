@@ -47,14 +47,14 @@ fn a_bound_exchange_to_the_byte() {
     over_tls(&config, Some(hash()))
         .server_bytes(&sasl(BOTH))
         .client_begins("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=rOprNGfwEbeRWgbNEkqO")
-        .server(&pg_wire::backend::Authentication::SaslContinue(pg_wire::Secret(
+        .server(&pg_wire::backend::Authentication::SaslContinue(pg_wire::codec::Secret(
             b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
         )))
         .client_goes_on(
             "c=cD10bHMtc2VydmVyLWVuZC1wb2ludCwsAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,\
              r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=Q8h71kjaoMzNI7dPksDrhRE/5mTUObF0fUHVIgBOWQg=",
         )
-        .server(&pg_wire::backend::Authentication::SaslFinal(pg_wire::Secret(
+        .server(&pg_wire::backend::Authentication::SaslFinal(pg_wire::codec::Secret(
             b"v=ykwoqH8mLqO5AQCeuwwf6lsj9f8zyJZT/CcvAbN4Ssc=",
         )))
         .lets_in(AuthMethod::ScramSha256);

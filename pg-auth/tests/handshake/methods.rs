@@ -6,7 +6,7 @@ use pg_auth::scram::OfferedBinding;
 use pg_auth::{Handshake, Link, Password};
 use pg_wire::backend::Authentication as Auth;
 use pg_wire::frontend::ProtocolVersion;
-use pg_wire::{MessageCode, Secret};
+use pg_wire::{MessageCode, codec::Secret};
 
 use crate::support::*;
 
@@ -213,7 +213,7 @@ fn kinds() -> [(&'static str, Auth<'static>); 7] {
         ("AuthenticationCleartextPassword", Auth::CleartextPassword),
         ("AuthenticationMD5Password", MD5_REQUEST),
         ("AuthenticationGSSContinue", Auth::GssContinue(Secret(b"token"))),
-        ("AuthenticationSASL", Auth::Sasl(pg_wire::Terminated::EMPTY)),
+        ("AuthenticationSASL", Auth::Sasl(pg_wire::codec::Terminated::EMPTY)),
         ("AuthenticationSASLContinue", Auth::SaslContinue(Secret(b"r=x"))),
         ("AuthenticationSASLFinal", Auth::SaslFinal(Secret(b"v=x"))),
     ]

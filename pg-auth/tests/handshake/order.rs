@@ -3,8 +3,8 @@
 use pg_auth::config::{AuthMethod, RequireAuth};
 use pg_auth::{Config, Handshake, Link};
 use pg_wire::backend::{Authentication as Auth, NegotiateProtocolVersion};
+use pg_wire::codec::{List, Secret};
 use pg_wire::frontend::ProtocolVersion;
-use pg_wire::{List, Secret};
 
 use crate::support::*;
 

@@ -4,8 +4,8 @@ use pg_auth::Link;
 use pg_auth::config::AuthMethod;
 use pg_auth::error::{PeerError, PolicyError, Refusal, ScramFault};
 use pg_auth::scram::{Iterations, OfferedBinding, Verifier};
-use pg_wire::Secret;
 use pg_wire::backend::Authentication as Auth;
+use pg_wire::codec::Secret;
 
 use crate::support::*;
 

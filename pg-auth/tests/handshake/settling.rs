@@ -7,7 +7,7 @@ use pg_wire::backend::{
     Authentication as Auth, BackendKeyData, ErrorField, ErrorFields, ErrorResponse, NoticeResponse,
     NotificationResponse, ParameterStatus,
 };
-use pg_wire::{FrameErrorKind, Limits, MessageCode, Secret, SqlState};
+use pg_wire::{Limits, MessageCode, SqlState, codec::Secret, error::FrameErrorKind};
 
 use crate::support::*;
 

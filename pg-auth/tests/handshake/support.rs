@@ -9,8 +9,8 @@ use pg_wire::backend::{
 };
 use pg_wire::frontend::{PasswordMessage, SaslInitialResponse, SaslResponse};
 use pg_wire::{
-    Decode, Direction, Encode, Frame, Inbox, Limits, Message, Outbox, Secret, SecretText, Terminated, Text,
-    TransactionStatus,
+    Decode, Direction, Encode, Frame, Inbox, Limits, Message, Outbox, Text, TransactionStatus,
+    codec::{Secret, SecretText, Terminated},
 };
 
 pub(crate) const PASSWORD: &str = "pencil";

@@ -4,7 +4,7 @@ use pg_auth::config::ProtocolVersion;
 use pg_auth::error::{PeerError, PolicyError};
 use pg_auth::{Config, Link, Session};
 use pg_wire::backend::{Authentication as Auth, NegotiateProtocolVersion};
-use pg_wire::{List, Text};
+use pg_wire::{Text, codec::List};
 
 use crate::support::*;
 

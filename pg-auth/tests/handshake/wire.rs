@@ -11,7 +11,7 @@ use pg_auth::md5;
 use pg_auth::scram::{Nonce, OfferedBinding, ServerChallenge, ServerFirst, Verifier};
 use pg_wire::backend::Authentication as Auth;
 use pg_wire::frontend::SaslInitialResponse;
-use pg_wire::{Decode, Secret, Sink, Source};
+use pg_wire::{Decode, Sink, Source, codec::Secret};
 
 use crate::support::*;
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod code;
 pub(crate) mod enums;
-pub(crate) mod error;
+pub mod error;
 pub(crate) mod hint;
 pub(crate) mod length;
 pub mod oid;

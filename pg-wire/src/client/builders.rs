@@ -16,22 +16,22 @@ use crate::param::params::Params;
 ///
 /// ```compile_fail
 /// # #![deny(unused_must_use)]
-/// # use pg_wire::{Outbox, PgProtocol};
+/// # use pg_wire::{Outbox, PgProtocol, Statement};
 /// # let mut out = Outbox::new(1024);
-/// out.parse("s").query("select 1");
+/// out.parse(Statement("s")).query("select 1");
 /// ```
 ///
 /// ```
 /// # #![deny(unused_must_use)]
-/// # use pg_wire::{Outbox, PgProtocol};
+/// # use pg_wire::{Outbox, PgProtocol, Statement};
 /// # let mut out = Outbox::new(1024);
-/// out.parse("s").query("select 1").finish();
+/// out.parse(Statement("s")).query("select 1").finish();
 /// ```
 #[must_use = "nothing is sent without `finish`"]
 #[derive(Debug)]
 pub struct ParseBuilder<'c, 'm, P: ?Sized> {
     pub(super) out: &'c mut P,
-    pub(super) statement: &'m str,
+    pub(super) statement: Statement<'m>,
     pub(super) sql: &'m str,
     pub(super) types: &'m [Oid],
 }
@@ -53,7 +53,7 @@ impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
     #[inline]
     pub fn finish(self) -> P::Chained<'c> {
         let Self { out, statement, sql, types } = self;
-        out.put_message(&Parse { statement: statement.into(), sql: sql.into(), types: List::from(types) })
+        out.put_message(&Parse { statement: statement.0.into(), sql: sql.into(), types: List::from(types) })
     }
 }
 

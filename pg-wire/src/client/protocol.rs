@@ -10,7 +10,7 @@ use crate::client::names::{Portal, Statement};
 use crate::client::target::PutMessage;
 use crate::codec::field::Payload;
 use crate::codec::message::{Decode, Message};
-use crate::codec::put::Put;
+use crate::codec::writer::Writer;
 use crate::message::copy::{CopyData, CopyDone};
 use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query, Sync, Terminate};
 
@@ -31,8 +31,8 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// On a connection calls are chained, and `flush` reports the first error. See
 /// [`Connection`](crate::connection::Connection).
 ///
-/// No method sends a Sync or a Flush unless its name says so: the caller decides where a batch ends. The name `""` is the
-/// unnamed statement or portal.
+/// No method sends a Sync or a Flush unless its name says so: the caller decides where a batch ends. Every method takes
+/// a statement as a [`Statement`] and a portal as a [`Portal`].
 pub trait PgProtocol: PutMessage {
     /// Runs statements by the simple protocol. The server ends with one ReadyForQuery, without a [`sync`](Self::sync).
     ///
@@ -45,13 +45,13 @@ pub trait PgProtocol: PutMessage {
     /// Prepares a statement under this name. See [`Parse`](crate::frontend::Parse).
     ///
     /// ```
-    /// # use pg_wire::{PgProtocol, oid};
+    /// # use pg_wire::{PgProtocol, Statement, oid};
     /// # let mut out = Vec::new();
-    /// out.parse("add").query("select $1 + $2").param_types(&[oid::INT4, oid::INT4]).finish()?;
+    /// out.parse(Statement("add")).query("select $1 + $2").param_types(&[oid::INT4, oid::INT4]).finish()?;
     /// # Ok::<_, pg_wire::EncodeError>(())
     /// ```
     #[inline]
-    fn parse<'c, 'm>(&'c mut self, statement: &'m str) -> ParseBuilder<'c, 'm, Self> {
+    fn parse<'c, 'm>(&'c mut self, statement: Statement<'m>) -> ParseBuilder<'c, 'm, Self> {
         ParseBuilder { out: self, statement, sql: "", types: &[] }
     }
 
@@ -73,14 +73,14 @@ pub trait PgProtocol: PutMessage {
 
     /// Requests the parameter types and the columns of a statement. See [`Describe`].
     #[inline]
-    fn describe_statement(&mut self, name: &str) -> Self::Chained<'_> {
-        self.put_message(&Describe { target: Target::Statement, name: name.into() })
+    fn describe_statement(&mut self, statement: Statement<'_>) -> Self::Chained<'_> {
+        self.put_message(&Describe { target: Target::Statement, name: statement.0.into() })
     }
 
     /// Requests the columns of a portal. See [`Describe`].
     #[inline]
-    fn describe_portal(&mut self, name: &str) -> Self::Chained<'_> {
-        self.put_message(&Describe { target: Target::Portal, name: name.into() })
+    fn describe_portal(&mut self, portal: Portal<'_>) -> Self::Chained<'_> {
+        self.put_message(&Describe { target: Target::Portal, name: portal.0.into() })
     }
 
     /// Runs a portal, for at most `max_rows` rows; 0 for all rows. See [`Execute`].
@@ -96,14 +96,14 @@ pub trait PgProtocol: PutMessage {
 
     /// Closes (deallocates) a prepared statement. No error if the statement does not exist. See [`Close`].
     #[inline]
-    fn close_statement(&mut self, name: &str) -> Self::Chained<'_> {
-        self.put_message(&Close { target: Target::Statement, name: name.into() })
+    fn close_statement(&mut self, statement: Statement<'_>) -> Self::Chained<'_> {
+        self.put_message(&Close { target: Target::Statement, name: statement.0.into() })
     }
 
     /// Closes a portal. No error if the portal does not exist. See [`Close`].
     #[inline]
-    fn close_portal(&mut self, name: &str) -> Self::Chained<'_> {
-        self.put_message(&Close { target: Target::Portal, name: name.into() })
+    fn close_portal(&mut self, portal: Portal<'_>) -> Self::Chained<'_> {
+        self.put_message(&Close { target: Target::Portal, name: portal.0.into() })
     }
 
     /// Requests the server's replies so far: the message [`Flush`]. This method sends nothing by itself.
@@ -171,7 +171,7 @@ impl Message for Refused {
         self.0
     }
     #[inline(always)]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.refuse(self.1);
     }
 }
@@ -196,9 +196,9 @@ mod tests {
         let mut out = Vec::new();
         let all = |out: &mut Vec<u8>| -> Result<(), EncodeError> {
             out.query("q")?;
-            out.parse("s").query("q").param_types(&[oid::INT4]).finish()?;
-            out.describe_statement("s")?.describe_portal("p")?.execute(Portal("p"), 5)?;
-            out.close_statement("s")?.close_portal("p")?.flush_msg()?.sync()?;
+            out.parse(Statement("s")).query("q").param_types(&[oid::INT4]).finish()?;
+            out.describe_statement(Statement("s"))?.describe_portal(Portal("p"))?.execute(Portal("p"), 5)?;
+            out.close_statement(Statement("s"))?.close_portal(Portal("p"))?.flush_msg()?.sync()?;
             out.copy_data(b"x")?.copy_done()?.copy_fail("no")?.terminate()?;
             Ok(())
         };
@@ -309,7 +309,7 @@ mod tests {
             fn count(&self) -> usize {
                 self.0
             }
-            fn each(&self, visit: &mut impl crate::VisitParam) {
+            fn each(&self, visit: &mut impl crate::param::params::VisitParam) {
                 self.1.iter().for_each(|value| visit.visit(value));
             }
         }

@@ -5,8 +5,8 @@ use core::fmt;
 use crate::basic::enums::{CopyFormat, FormatCode, Target, TransactionStatus};
 use crate::basic::error::DecodeError;
 use crate::basic::text::Text;
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 
 /// A field of a body. The list of a message's fields serves for reading and for writing.
 pub trait Field<'a>: Sized {
@@ -17,7 +17,7 @@ pub trait Field<'a>: Sized {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError>;
 
     /// Passes the field to `out`.
-    fn write<P: Put + ?Sized>(&self, out: &mut P);
+    fn write<P: Writer + ?Sized>(&self, out: &mut P);
 }
 
 impl<'a> Field<'a> for FormatCode {
@@ -26,7 +26,7 @@ impl<'a> Field<'a> for FormatCode {
         body.u16().map(Self::from)
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.int16(self.code());
     }
 }
@@ -39,7 +39,7 @@ macro_rules! bytes {
                 body.u8().map(Self::from)
             }
             #[inline]
-            fn write<P: Put + ?Sized>(&self, out: &mut P) {
+            fn write<P: Writer + ?Sized>(&self, out: &mut P) {
                 out.byte1(self.byte());
             }
         })*
@@ -55,7 +55,7 @@ impl<'a> Field<'a> for Option<&'a [u8]> {
         body.value()
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.value(*self);
     }
 }
@@ -66,7 +66,7 @@ impl<'a> Field<'a> for u16 {
         body.u16()
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.int16(*self);
     }
 }
@@ -77,7 +77,7 @@ impl<'a> Field<'a> for i16 {
         body.array().map(Self::from_be_bytes)
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.int16(self.cast_unsigned());
     }
 }
@@ -88,7 +88,7 @@ impl<'a> Field<'a> for u32 {
         body.u32()
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.int32(*self);
     }
 }
@@ -99,7 +99,7 @@ impl<'a> Field<'a> for i32 {
         body.i32()
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.int32(self.cast_unsigned());
     }
 }
@@ -110,7 +110,7 @@ impl<'a> Field<'a> for Text<'a> {
         body.text()
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.text(*self);
     }
 }
@@ -133,7 +133,7 @@ impl<'a> Field<'a> for Payload<'a> {
         Ok(Self(body.rest()))
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.bytes(self.0);
     }
 }
@@ -166,7 +166,7 @@ impl<'a> Field<'a> for Secret<'a> {
         Ok(Self(body.rest()))
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.secret_bytes(self.0);
     }
 }
@@ -185,7 +185,7 @@ impl<'a> Field<'a> for SecretText<'a> {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         body.text().map(Self)
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.secret_text(self.0);
     }
 }

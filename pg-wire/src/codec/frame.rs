@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::basic::code::MessageCode;
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::codec::message::{Decode, Message};
-use crate::codec::put::Put;
+use crate::codec::writer::Writer;
 
 /// One whole message, borrowed: the code, and the bytes after the length field.
 ///
@@ -73,7 +73,7 @@ impl Message for Frame<'_> {
         "Unknown message"
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.rename(format_args!("Unknown message: {:02x}", self.code.0));
         out.unprinted(self.body);
     }

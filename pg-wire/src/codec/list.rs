@@ -6,8 +6,8 @@ use core::marker::PhantomData;
 use crate::basic::error::{DecodeError, EncodeErrorKind};
 use crate::basic::text::Text;
 use crate::codec::field::Field;
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 
 /// A list with a count in front: `N count` (Int16, or Int32 where the manual says so), then the items.
 ///
@@ -15,7 +15,7 @@ use crate::codec::reader::Reader;
 /// allocates.
 ///
 /// ```
-/// use pg_wire::{List, oid, Oid};
+/// use pg_wire::{oid, Oid, codec::List};
 ///
 /// let types: List<'_, Oid> = List::from(&[oid::INT4, oid::TEXT]);
 /// assert_eq!(types.len(), 2);
@@ -26,7 +26,7 @@ pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
 /// A list with a zero byte after the last item. Otherwise like [`List`].
 ///
 /// ```
-/// use pg_wire::{Encode, Terminated, frontend::{ProtocolVersion, StartupMessage}};
+/// use pg_wire::{Encode, codec::Terminated, frontend::{ProtocolVersion, StartupMessage}};
 ///
 /// let parameters = [("user".into(), "alice".into()), ("database".into(), "shop".into())];
 /// let startup = StartupMessage { version: ProtocolVersion::V3_0, parameters: Terminated::from(&parameters) };
@@ -42,7 +42,7 @@ pub trait Entry<'a>: Field<'a> + Copy {
     fn is_end(&self) -> bool;
 
     /// Writes the zero byte that ends the list, in its form in libpq's trace.
-    fn end<P: Put + ?Sized>(out: &mut P);
+    fn end<P: Writer + ?Sized>(out: &mut P);
 }
 
 /// The type of the count in front of a [`List`].
@@ -125,7 +125,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> Field<'a> for List<'a, T, N> {
     }
 
     #[inline(always)]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match N::from_len(self.len()) {
             Ok(count) => count.write(out),
             Err(most) => {
@@ -156,7 +156,7 @@ impl<'a, T: Entry<'a>> Field<'a> for Terminated<'a, T> {
         }
     }
 
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         for item in self.iter() {
             if item.is_end() {
                 out.refuse(EncodeErrorKind::Empty);
@@ -174,7 +174,7 @@ impl<'a> Entry<'a> for Text<'a> {
         self.is_empty()
     }
     #[inline]
-    fn end<P: Put + ?Sized>(out: &mut P) {
+    fn end<P: Writer + ?Sized>(out: &mut P) {
         out.text(Text::EMPTY);
     }
 }
@@ -184,7 +184,7 @@ impl<'a> Field<'a> for (Text<'a>, Text<'a>) {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok((body.text()?, body.text()?))
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.text(self.0);
         out.text(self.1);
     }
@@ -194,7 +194,7 @@ impl<'a> Entry<'a> for (Text<'a>, Text<'a>) {
     fn is_end(&self) -> bool {
         self.0.is_empty()
     }
-    fn end<P: Put + ?Sized>(out: &mut P) {
+    fn end<P: Writer + ?Sized>(out: &mut P) {
         out.unprinted(&[0]);
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::DecodeError;
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 
 /// A message, or one of the packets before the session, that can be sent.
 ///
@@ -20,7 +20,7 @@ pub trait Message {
     fn name(&self) -> &'static str;
 
     /// Passes the fields of the body to `out`, in wire order.
-    fn write<P: Put + ?Sized>(&self, out: &mut P);
+    fn write<P: Writer + ?Sized>(&self, out: &mut P);
 
     /// The message as one line of text, in the format of libpq's `PQtrace`.
     ///

@@ -4,9 +4,9 @@ use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
 use crate::codec::field::Field;
 use crate::codec::list::List;
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 use crate::codec::values::Values;
+use crate::codec::writer::Writer;
 use crate::param::params::Params;
 
 /// Encoded parameters of a Bind, or arguments of a FunctionCall: Int16 n, Int16\[n\] format codes, Int16 m, m times: Int32 length
@@ -29,7 +29,7 @@ impl<'a> Field<'a> for EncodedParams<'a> {
         Ok(Self { formats: Field::read(body)?, values: Field::read(body)? })
     }
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         self.formats.write(out);
         self.values.write(out);
     }
@@ -42,14 +42,14 @@ pub trait ParamList {
     const MEASURED: bool;
 
     /// Passes formats and values to `out`.
-    fn write<P: Put + ?Sized>(&self, out: &mut P);
+    fn write<P: Writer + ?Sized>(&self, out: &mut P);
 }
 
 impl ParamList for EncodedParams<'_> {
     const MEASURED: bool = true;
 
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         Field::write(self, out);
     }
 }
@@ -58,7 +58,7 @@ impl<T: Params> ParamList for T {
     const MEASURED: bool = T::KNOWN;
 
     #[inline(always)]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.params(self);
     }
 }

@@ -5,8 +5,8 @@ use core::fmt;
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::length::LONGEST;
 use crate::codec::field::Field;
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 
 /// A list of values: `Int16 n`, then n times `Int32 length` (-1 for NULL) and that many bytes. At most 65,535 values.
 ///
@@ -14,7 +14,7 @@ use crate::codec::reader::Reader;
 /// the iteration may return an error: a malformed value is an error and never NULL.
 ///
 /// ```
-/// use pg_wire::Values;
+/// use pg_wire::codec::Values;
 ///
 /// let columns = [Some(&b"1"[..]), None];
 /// let mut columns = Values::from(&columns).iter();
@@ -174,7 +174,7 @@ impl<'a> Field<'a> for Values<'a> {
     }
 
     #[inline]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.0 {
             // A malformed row is forwarded unchanged: without decoding there is no check.
             Repr::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),

@@ -4,7 +4,7 @@ use bytes::BufMut;
 
 use crate::basic::error::EncodeErrorKind;
 use crate::basic::text::Text;
-use crate::codec::put::Put;
+use crate::codec::writer::Writer;
 
 /// Writes to a [`BufMut`] field by field, and never more bytes than were measured before.
 pub(crate) struct Append<'a, B: ?Sized> {
@@ -25,7 +25,7 @@ impl<'a, B: BufMut + ?Sized> Append<'a, B> {
     }
 }
 
-impl<B: BufMut + ?Sized> Put for Append<'_, B> {
+impl<B: BufMut + ?Sized> Writer for Append<'_, B> {
     fn byte1(&mut self, value: u8) {
         self.bytes(&[value]);
     }

@@ -6,7 +6,7 @@ use crate::basic::hint::cold_path;
 use crate::basic::length::LONGEST;
 use crate::basic::short;
 use crate::basic::text::Text;
-use crate::codec::put::{ParamValues, Put, write_common_format, write_params};
+use crate::codec::writer::{ParamValues, Writer, write_common_format, write_params};
 use crate::encode::measure::{Extent, sendable};
 use crate::param::bindable::Bindable;
 use crate::param::formats::{Formats, Mixed};
@@ -113,7 +113,7 @@ impl<'a> Fill<'a> {
 }
 
 // All inlined: behind a call, the state of the writer would have to live in memory instead of registers.
-impl Put for Fill<'_> {
+impl Writer for Fill<'_> {
     #[inline(always)]
     fn byte1(&mut self, value: u8) {
         self.store([value]);

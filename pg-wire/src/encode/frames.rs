@@ -7,7 +7,7 @@ use crate::basic::error::{EncodeError, EncodeErrorKind};
 use crate::basic::length::LONGEST;
 use crate::codec::frame::Frame;
 use crate::codec::message::Message;
-use crate::codec::put::Put;
+use crate::codec::writer::Writer;
 use crate::encode::append::Append;
 use crate::encode::fill::Fill;
 use crate::encode::measure::{Extent, Measure};
@@ -348,7 +348,7 @@ mod tests {
             fn name(&self) -> &'static str {
                 "Unsteady"
             }
-            fn write<P: Put + ?Sized>(&self, out: &mut P) {
+            fn write<P: Writer + ?Sized>(&self, out: &mut P) {
                 self.0.set(self.0.get() + self.1);
                 out.bytes(&[b'x'; 1000][..self.0.get() as usize]);
             }

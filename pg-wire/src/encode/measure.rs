@@ -3,7 +3,7 @@
 use crate::basic::error::EncodeErrorKind;
 use crate::basic::length::LONGEST;
 use crate::basic::text::Text;
-use crate::codec::put::{Put, write_params};
+use crate::codec::writer::{Writer, write_params};
 use crate::param::bindable::Bindable;
 use crate::param::params::Params;
 
@@ -25,7 +25,7 @@ impl Measure {
     }
 }
 
-impl Put for Measure {
+impl Writer for Measure {
     #[inline]
     fn byte1(&mut self, _: u8) {
         self.bytes(&[0; 1]);
@@ -100,7 +100,7 @@ pub(crate) fn sendable(bytes: &[u8]) -> &[u8] {
 }
 
 // All inlined: the length of most messages is then a constant, or a sum of two or three lengths.
-impl Put for Extent {
+impl Writer for Extent {
     #[inline(always)]
     fn byte1(&mut self, _: u8) {
         self.add(1);

@@ -5,3 +5,5 @@ pub(crate) mod fill;
 pub(crate) mod frames;
 pub(crate) mod measure;
 mod trace;
+
+pub use frames::{Encode, Messages, VisitMessage};

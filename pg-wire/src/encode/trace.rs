@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::basic::text::Text;
 use crate::codec::message::{Direction, Message, Trace};
-use crate::codec::put::Put;
+use crate::codec::writer::Writer;
 use crate::encode::measure::Measure;
 
 impl<M: Message + ?Sized> fmt::Display for Trace<'_, M> {
@@ -59,7 +59,7 @@ impl Line<'_, '_> {
     }
 }
 
-impl Put for Line<'_, '_> {
+impl Writer for Line<'_, '_> {
     fn byte1(&mut self, value: u8) {
         self.field(format_args!("{}", Printable(&[value])));
     }

@@ -1,6 +1,66 @@
 //! The messages of both directions.
+//!
+//! # Adding a message
+//!
+//! 1. Declare the message in a file of its direction, with `message!`: its fields in wire order, its layout, the link into the
+//!    manual, and a test with its bytes on the wire (`testing::golden`).
+//! 2. Add one row to the table of its direction, in `backend/mod.rs` or `frontend/mod.rs`.
+//! 3. For a message of the client, add a method to `client/protocol.rs`.
+//!
+//! The tests of this file are an example: a direction with one message.
 
 pub mod backend;
 pub(crate) mod copy;
 pub mod frontend;
 pub(crate) mod table;
+
+#[cfg(test)]
+mod tests {
+    use crate::basic::code::{MessageCode, Size};
+    use crate::basic::text::Text;
+    use crate::codec::frame::Frame;
+    use crate::codec::message::{Direction, Message};
+    use crate::encode::frames::Encode;
+    use crate::message::table::{direction, message};
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    // Step 1: the message.
+    message! {
+        /// Tests whether the peer answers.
+        ///
+        /// `!`, length, Int32 number, String comment.
+        PING => pub struct Ping<'a> {
+            /// A number.
+            pub number: i32,
+            /// A comment.
+            pub comment: Text<'a>,
+        }
+    }
+
+    // Step 2: its row.
+    direction! {
+        /// A direction with one message.
+        pub enum Example, decoded by example {
+            PING = b'!' => Ping<'a>, Cold, Control;
+        }
+    }
+
+    #[test]
+    fn a_message_needs_its_declaration_and_one_row() {
+        let ping = Ping { number: 7, comment: "hi".into() };
+        let mut bytes = Vec::new();
+        ping.encode(&mut bytes).expect("valid");
+        assert_eq!(bytes, b"!\0\0\0\x0b\0\0\0\x07hi\0");
+        let frame = Frame { code: MessageCode::PING, body: b"\0\0\0\x07hi\0" };
+        assert_eq!(frame.example(), Ok(Example::Ping(ping)));
+        assert_eq!(frame.to_owned().example(), Ok(Example::from(ping)));
+        assert_eq!(ping.trace(Direction::Frontend).to_string(), "F\t11\tPing\t 7 \"hi\"");
+        assert_eq!(
+            (Example::CODES, Example::size(MessageCode::PING)),
+            (&[MessageCode::PING][..], Size::Control)
+        );
+        let unknown = Frame { code: MessageCode(b'?'), body: b"" };
+        assert_eq!(unknown.example(), Ok(Example::Unknown(unknown)));
+    }
+}

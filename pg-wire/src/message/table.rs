@@ -1,7 +1,7 @@
 //! The two macros of this folder: `message!` declares a message by its fields, `direction!` a direction by its messages.
 
 /// Declares a message. Field order is wire order; from the list of fields come the struct, decoding, encoding and, through
-/// [`Put`](crate::Put), the line of trace.
+/// [`Writer`](crate::codec::Writer), the line of trace.
 macro_rules! message {
     ($(#[$doc:meta])* $code:ident => pub struct $name:ident $(<$life:lifetime>)? {
         $($(#[$fdoc:meta])* pub $field:ident: $type:ty,)*
@@ -16,7 +16,7 @@ macro_rules! message {
             #[inline]
             fn name(&self) -> &'static str { stringify!($name) }
             #[inline(always)]
-            fn write<P: $crate::codec::put::Put + ?Sized>(&self, out: &mut P) {
+            fn write<P: $crate::codec::writer::Writer + ?Sized>(&self, out: &mut P) {
                 let _ = &out;
                 $($crate::codec::field::Field::write(&self.$field, out);)*
             }
@@ -158,7 +158,7 @@ macro_rules! direction {
                     Self::Unknown(frame) => frame.name(),
                 }
             }
-            fn write<P: $crate::codec::put::Put + ?Sized>(&self, out: &mut P) {
+            fn write<P: $crate::codec::writer::Writer + ?Sized>(&self, out: &mut P) {
                 match self {
                     $(Self::$message(message) => message.write(out),)*
                     Self::Unknown(frame) => frame.write(out),

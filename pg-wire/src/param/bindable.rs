@@ -25,7 +25,7 @@ use crate::param::bound::{Bound, Written, write_null};
 /// The binary form must be that of the parameter's type, and neither this crate nor the server checks that: the server
 /// knows only the length of the value. It rejects an `i32` for an `int8`, but it reads an `i64` for a `float8`, for a
 /// `timestamp` or for an untyped `$1` (which is `text`) as **another value**. Where the statement does not make the type
-/// obvious, cast (`$1::int4`), name the type with [`ParseBuilder::param_types`](crate::ParseBuilder::param_types), or bind
+/// obvious, cast (`$1::int4`), name the type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or bind
 /// text.
 ///
 /// To bind a type of your own, return its bytes: by value up to 16 bytes, borrowed beyond.

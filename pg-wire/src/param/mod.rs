@@ -4,3 +4,7 @@ pub(crate) mod bindable;
 pub(crate) mod bound;
 pub(crate) mod formats;
 pub(crate) mod params;
+
+pub use bindable::Bindable;
+pub use bound::Bound;
+pub use params::{Params, VisitParam};

@@ -1,7 +1,7 @@
-//! Values on their way from the server.
+//! Values received from the server.
 //!
-//! A row's columns are bytes in one of two formats. What they mean is said once, by the RowDescription: keep it as
-//! [`Columns`] and decode rows by it.
+//! A row's values are bytes in one of two formats. The RowDescription before the rows states their types and formats: keep it as
+//! [`Columns`], and decode the rows with that.
 //!
 //! ```
 //! use pg_wire::{Decode, backend::{DataRow, RowDescription}, value::Columns};

@@ -17,7 +17,7 @@ const MOST_DIMENSIONS: u32 = 6;
 /// Microseconds of a day. A `time` may be 24:00:00, which no Rust type for a time of day can hold.
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// What the type that is asked for can hold.
+/// The values that the requested type can hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     /// Name of the type in Rust.
@@ -221,7 +221,7 @@ fn hstore(rest: &mut Bytes<'_>) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// Bytes that are left to be checked. Each read is an error where they are too few.
+/// The bytes that are left to check. Each read is an error if too few are left.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_target_cannot_hold_is_an_error_of_its_own() {
+    fn a_value_that_the_target_cannot_hold_is_an_error_of_its_own() {
         let (infinity, day) = (i64::MAX.to_be_bytes(), DAY.to_be_bytes());
         let refused = |type_: &Type, bytes: &[u8], target| matches!(check(type_, bytes, target), Err(Mismatch::Range { wanted }) if wanted == target.name);
         let plain = Target::of::<SystemTime>();

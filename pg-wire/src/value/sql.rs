@@ -8,7 +8,7 @@ use super::{Column, FromValue, Mismatch};
 use crate::basic::enums::FormatCode;
 use crate::param::{bindable::Bindable, bound::Bound};
 
-/// A value read by [`postgres_types::FromSql`], out of the binary format.
+/// A value read by [`postgres_types::FromSql`], from the binary format.
 ///
 /// Before the value is read, its bytes are compared with the structure of its type: lengths, counts, dimensions, ranges. That makes
 /// these types safe with a hostile server; each is tested with damaged values, and allocates no more than a fixed multiple of the
@@ -37,7 +37,7 @@ impl<'a, T: FromSql<'a>> Sql<T> {
     /// an enum, a composite, an array of them.
     ///
     /// # Errors
-    /// When the value is not one of this type, or does not fit it.
+    /// When the value has another type, or does not fit.
     pub fn read(value: Option<&'a [u8]>, type_: &Type) -> Result<Self, Mismatch> {
         if !T::accepts(type_) {
             return Err(Mismatch::Type { wanted: core::any::type_name::<T>() });
@@ -64,9 +64,9 @@ impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     }
 }
 
-/// A parameter written by [`postgres_types::ToSql`], in the format that it chooses.
+/// A parameter written by [`postgres_types::ToSql`], in the format that the type chooses.
 ///
-/// It is converted when it is made, which takes memory of its own, and may be bound any number of times.
+/// Encoded once, when it is created, into memory of its own. May be bound any number of times.
 #[derive(Clone, Debug)]
 pub struct SqlParam {
     bytes: Option<BytesMut>,
@@ -77,7 +77,7 @@ impl SqlParam {
     /// Converts `value` to a parameter of this type.
     ///
     /// # Errors
-    /// When the value is not one of this type or does not fit it.
+    /// When the value cannot be converted to this type, or does not fit.
     pub fn new(value: &dyn ToSql, type_: &Type) -> Result<Self, Mismatch> {
         let mut bytes = BytesMut::new();
         let bytes = match value.to_sql_checked(type_, &mut bytes).map_err(Mismatch::Other)? {
@@ -104,7 +104,7 @@ mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     #[test]
-    fn a_timestamp_goes_both_ways() {
+    fn a_timestamp_is_encoded_and_decoded() {
         let time = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let param = SqlParam::new(&time, &Type::TIMESTAMPTZ).expect("a timestamp");
         let column = Column { type_oid: Type::TIMESTAMPTZ.oid(), format: FormatCode::Binary };
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wrong_type_is_refused_both_ways() {
+    fn another_type_is_rejected_in_both_directions() {
         assert!(SqlParam::new(&1i32, &Type::TIMESTAMPTZ).is_err());
         let column = Column { type_oid: Type::TEXT.oid(), format: FormatCode::Binary };
         assert!(matches!(Sql::<i32>::from_value(Some(b"1234"), column), Err(Mismatch::Type { .. })));

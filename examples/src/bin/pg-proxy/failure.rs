@@ -5,7 +5,7 @@ use std::io;
 
 use pg_wire::backend::{ErrorField, ErrorResponse};
 use pg_wire::frontend::{Frontend, ProtocolVersion};
-use pg_wire::{Direction, Encode, FrameError, FrameErrorKind, SqlState, Text};
+use pg_wire::{Direction, Encode, FrameError, SqlState, Text, error::FrameErrorKind};
 
 use crate::trace::Trace;
 

@@ -6,7 +6,7 @@ use pg_wire::backend::{Authentication, DataRow};
 use pg_wire::frontend::{
     AuthenticationResponse, GssResponse, PasswordMessage, SaslInitialResponse, SaslResponse,
 };
-use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, Run};
+use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, buffer::Run};
 
 use crate::failure::Party;
 use crate::session::Context;

@@ -7,7 +7,7 @@ use pg_auth::scram::SCRAM_SHA_256_PLUS;
 use pg_auth::stream::read_exact;
 use pg_wire::backend::{Authentication, Backend};
 use pg_wire::frontend::{CancelRequest, GssEncRequest, Initial, ProtocolVersion, SslRequest};
-use pg_wire::{Direction, Encode, Error, Frame, Limits, MessageCode, Terminated, Text};
+use pg_wire::{Direction, Encode, Error, Frame, Limits, MessageCode, Text, codec::Terminated};
 use zeroize::Zeroizing;
 
 use crate::address::{Connection, Socket};

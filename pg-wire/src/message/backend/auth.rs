@@ -7,8 +7,8 @@ use crate::codec::field::Field;
 use crate::codec::field::Secret;
 use crate::codec::list::Terminated;
 use crate::codec::message::{Decode, Message};
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 
 /// Requests authentication, continues an exchange, or reports success.
 ///
@@ -16,6 +16,7 @@ use crate::codec::reader::Reader;
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-AUTHENTICATIONOK)
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Authentication<'a> {
     /// 0: the server accepts the client. Does not prove the identity of the server.
     Ok,
@@ -94,7 +95,7 @@ impl Message for Authentication<'_> {
     fn name(&self) -> &'static str {
         Self::NAME
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.trace_name() {
             Some(name) => out.rename(format_args!("{name}")),
             None => out.rename(format_args!("Unknown authentication message {}", self.kind())),

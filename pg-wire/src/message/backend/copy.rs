@@ -5,8 +5,8 @@ use crate::codec::list::List;
 use crate::message::table::message;
 
 message! {
-    /// The server is ready for the data of `COPY … FROM STDIN`: [`CopyData`](crate::CopyData) messages, then
-    /// [`CopyDone`](crate::CopyDone) or [`CopyFail`](crate::frontend::CopyFail). Until then the server ignores Flush and Sync.
+    /// The server is ready for the data of `COPY … FROM STDIN`: [`CopyData`](crate::backend::CopyData) messages, then
+    /// [`CopyDone`](crate::backend::CopyDone) or [`CopyFail`](crate::frontend::CopyFail). Until then the server ignores Flush and Sync.
     ///
     /// `G`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
     ///
@@ -20,7 +20,7 @@ message! {
 }
 
 message! {
-    /// The data of `COPY … TO STDOUT` follows: one [`CopyData`](crate::CopyData) for each row, then [`CopyDone`](crate::CopyDone).
+    /// The data of `COPY … TO STDOUT` follows: one [`CopyData`](crate::backend::CopyData) for each row, then [`CopyDone`](crate::backend::CopyDone).
     ///
     /// `H`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
     ///

@@ -10,6 +10,7 @@ mod row;
 mod startup;
 
 pub use crate::basic::code::MessageCode;
+pub use crate::basic::enums::CopyFormat;
 pub use crate::message::copy::{CopyData, CopyDone};
 pub use auth::Authentication;
 pub use completion::{

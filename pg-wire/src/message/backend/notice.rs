@@ -9,8 +9,8 @@ use crate::basic::text::Text;
 use crate::codec::field::Field;
 use crate::codec::list::{Entry, Iter, Terminated};
 use crate::codec::message::Decode;
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 use crate::message::table::message;
 
 message! {
@@ -148,7 +148,7 @@ impl<'a> Field<'a> for ErrorFields<'a> {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Field::read(body).map(Self)
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         self.0.write(out);
     }
 }
@@ -157,7 +157,7 @@ impl<'a> Field<'a> for ErrorField<'a> {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok(Self { code: body.u8()?, value: body.text()? })
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.byte1(self.code);
         out.text(self.value);
     }
@@ -167,7 +167,7 @@ impl<'a> Entry<'a> for ErrorField<'a> {
     fn is_end(&self) -> bool {
         self.code == 0
     }
-    fn end<P: Put + ?Sized>(out: &mut P) {
+    fn end<P: Writer + ?Sized>(out: &mut P) {
         out.byte1(0);
     }
 }

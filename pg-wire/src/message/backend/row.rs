@@ -8,9 +8,9 @@ use crate::basic::text::Text;
 use crate::codec::field::Field;
 use crate::codec::list::List;
 use crate::codec::message::{Decode, Message};
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
 use crate::codec::values::Values;
+use crate::codec::writer::Writer;
 use crate::message::table::message;
 
 /// A row of a result.
@@ -36,7 +36,7 @@ impl Message for DataRow<'_> {
         Self::NAME
     }
     #[inline(always)]
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         self.values.write(out);
     }
 }
@@ -96,7 +96,7 @@ impl<'a> Field<'a> for FieldDescription<'a> {
             format: Field::read(body)?,
         })
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         let Self { name, table, attribute, type_oid, type_len, type_modifier, format } = self;
         name.write(out);
         table.write(out);

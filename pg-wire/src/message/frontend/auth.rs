@@ -6,8 +6,8 @@ use crate::basic::text::Text;
 use crate::codec::field::Field;
 use crate::codec::field::{Secret, SecretText};
 use crate::codec::message::{Decode, Message};
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 use crate::message::table::message;
 
 message! {
@@ -65,7 +65,7 @@ impl Message for SaslInitialResponse<'_> {
     fn name(&self) -> &'static str {
         Self::NAME
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         self.mechanism.write(out);
         match self.data {
             None => out.int32(u32::MAX),
@@ -103,7 +103,7 @@ macro_rules! opaque {
             fn name(&self) -> &'static str {
                 Self::NAME
             }
-            fn write<P: Put + ?Sized>(&self, out: &mut P) {
+            fn write<P: Writer + ?Sized>(&self, out: &mut P) {
                 self.data.write(out);
             }
         }

@@ -9,8 +9,8 @@ use crate::codec::field::Field;
 use crate::codec::list::List;
 use crate::codec::message::{Decode, Message};
 use crate::codec::params::{EncodedParams, ParamList};
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 use crate::message::table::message;
 
 message! {
@@ -59,7 +59,7 @@ impl<P: ParamList> Message for Bind<'_, P> {
         Bind::NAME
     }
     #[inline(always)]
-    fn write<W: Put + ?Sized>(&self, out: &mut W) {
+    fn write<W: Writer + ?Sized>(&self, out: &mut W) {
         let Self { portal, statement, parameters, result_formats } = self;
         portal.write(out);
         statement.write(out);

@@ -7,8 +7,8 @@ use crate::basic::oid::Oid;
 use crate::codec::field::Field;
 use crate::codec::message::{Decode, Message};
 use crate::codec::params::{EncodedParams, ParamList};
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 
 /// Calls a function by its object id: an old message, which takes one round trip and no SQL.
 ///
@@ -37,7 +37,7 @@ impl<P: ParamList> Message for FunctionCall<P> {
         FunctionCall::NAME
     }
     #[inline(always)]
-    fn write<W: Put + ?Sized>(&self, out: &mut W) {
+    fn write<W: Writer + ?Sized>(&self, out: &mut W) {
         let Self { function, arguments, result_format } = self;
         function.write(out);
         arguments.write(out);

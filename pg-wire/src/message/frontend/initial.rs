@@ -9,8 +9,8 @@ use crate::codec::field::Field;
 use crate::codec::field::Secret;
 use crate::codec::list::Terminated;
 use crate::codec::message::{Decode, Message};
-use crate::codec::put::Put;
 use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
 
 /// A version of the protocol: Int32, major in the upper 16 bits, minor in the lower.
 ///
@@ -61,13 +61,13 @@ impl<'a> Field<'a> for ProtocolVersion {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         body.u32().map(Self)
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         out.int32(self.0);
     }
 }
 
 /// A version or a request code. Written as two Int16, because libpq's trace prints two numbers.
-fn write_code<P: Put + ?Sized>(code: ProtocolVersion, out: &mut P) {
+fn write_code<P: Writer + ?Sized>(code: ProtocolVersion, out: &mut P) {
     out.int16(code.major());
     out.int16(code.minor());
 }
@@ -100,7 +100,7 @@ impl Message for StartupMessage<'_> {
     fn name(&self) -> &'static str {
         Self::NAME
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         write_code(self.version, out);
         self.parameters.write(out);
     }
@@ -141,7 +141,7 @@ impl Message for CancelRequest<'_> {
     fn name(&self) -> &'static str {
         Self::NAME
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         if !(4..=256).contains(&self.key.0.len()) {
             // PostgreSQL ignores a request with a key that does not match, so an error here is the only report.
             out.refuse(EncodeErrorKind::OutOfRange);
@@ -183,7 +183,7 @@ macro_rules! request {
             fn name(&self) -> &'static str {
                 Self::NAME
             }
-            fn write<P: Put + ?Sized>(&self, out: &mut P) {
+            fn write<P: Writer + ?Sized>(&self, out: &mut P) {
                 write_code(Self::REQUEST, out);
             }
         }
@@ -272,7 +272,7 @@ impl Message for Initial<'_> {
             Self::Cancel(message) => message.name(),
         }
     }
-    fn write<P: Put + ?Sized>(&self, out: &mut P) {
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self {
             Self::Startup(message) => message.write(out),
             Self::Ssl(message) => message.write(out),

@@ -7,6 +7,7 @@ mod initial;
 mod query;
 
 pub use crate::basic::code::MessageCode;
+pub use crate::basic::enums::Target;
 use crate::codec::params::EncodedParams;
 pub use crate::message::copy::{CopyData, CopyDone};
 pub use auth::{AuthenticationResponse, GssResponse, PasswordMessage, SaslInitialResponse, SaslResponse};

@@ -14,7 +14,7 @@ use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::text::Text;
 use crate::codec::frame::Frame;
 use crate::codec::message::{Decode, Direction, Message};
-use crate::codec::put::Put;
+use crate::codec::writer::Writer;
 use crate::message::backend::Backend;
 use crate::message::frontend::{
     CancelRequest, Frontend, GssEncRequest, GssResponse, Initial, PasswordMessage, SaslInitialResponse,
@@ -267,7 +267,7 @@ impl Field {
 }
 
 /// Collects the fields.
-impl Put for Decoded {
+impl Writer for Decoded {
     fn byte1(&mut self, value: u8) {
         self.push(1, Field::Byte1(value));
     }

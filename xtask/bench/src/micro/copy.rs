@@ -3,7 +3,7 @@
 use anyhow::Result;
 use bytes::BytesMut;
 use pg_wire::backend::Backend;
-use pg_wire::{CopyData, Encode, Inbox, Limits, Payload};
+use pg_wire::{Encode, Inbox, Limits, backend::CopyData, codec::Payload};
 use pgwire::messages::{DecodeContext, PgWireBackendMessage};
 use postgres_protocol::message::backend::Message as TheirMessage;
 

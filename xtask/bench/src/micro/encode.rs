@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use anyhow::Result;
 use bytes::{Bytes, BytesMut};
-use pg_wire::{FormatCode, Outbox, Params, PgProtocol, Portal, PutMessage, Statement};
+use pg_wire::{FormatCode, Outbox, Params, PgProtocol, Portal, Statement, client::PutMessage};
 use pgwire::messages::Message as _;
 use pgwire::messages::{extendedquery, simplequery};
 use postgres_protocol::IsNull;
@@ -427,7 +427,7 @@ fn parse() -> Line {
             Who::Ours,
             into(outbox(), |out| {
                 let (name, sql, types) = (black_box("s1"), black_box(SQL), black_box(TYPES));
-                PgProtocol::parse(out, name).query(sql).param_types(&types).finish();
+                PgProtocol::parse(out, Statement(name)).query(sql).param_types(&types).finish();
                 Ok(())
             }),
         )

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pg_wire::backend::DataRow;
-use pg_wire::{Encode, Values};
+use pg_wire::{Encode, codec::Values};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// As much as one read gives.

@@ -10,7 +10,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use pg_wire::backend::{DataRow, FieldDescription, RowDescription};
-use pg_wire::{Encode, FormatCode, List, Oid, Values, oid};
+use pg_wire::{Encode, FormatCode, Oid, oid, codec::{List, Values}};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};

@@ -43,7 +43,7 @@ impl Ours<Socket> {
 impl<T: Transport> Ours<T> {
     fn prepare(&mut self) -> Result<()> {
         if !self.prepared {
-            self.conn.parse("one").query(ONE).param_types(&[oid::INT4]).finish().sync();
+            self.conn.parse(Statement("one")).query(ONE).param_types(&[oid::INT4]).finish().sync();
             self.runtime.block_on(async {
                 self.conn.flush().await?;
                 until_ready(&mut self.conn, 1).await
@@ -129,7 +129,7 @@ impl<T: Transport> Client for Ours<T> {
     }
 
     fn read_binary(&mut self, sql: &str) -> Result<u64> {
-        self.conn.parse("").query(sql).finish();
+        self.conn.parse(Statement::UNNAMED).query(sql).finish();
         self.conn
             .bind(Statement::UNNAMED, Portal::UNNAMED)
             .result_formats(&[FormatCode::Binary])

@@ -14,7 +14,7 @@ use crate::param::params::{Params, VisitParam};
 ///
 /// Writing returns no errors. What the wire cannot carry is passed to [`refuse`](Self::refuse), and then nothing of the
 /// message is sent.
-pub trait Put {
+pub trait Writer {
     /// One byte that stands for a character: a kind, a status, a field code.
     fn byte1(&mut self, value: u8);
     /// An Int16.
@@ -98,7 +98,7 @@ pub trait Put {
 
 /// Parameters field by field: Int16 n, Int16\[n\] formats, Int16 m and m values. For writers without a faster way.
 #[inline(always)]
-pub(crate) fn write_params<T: Params + ?Sized, P: Put + ?Sized>(params: &T, out: &mut P) {
+pub(crate) fn write_params<T: Params + ?Sized, P: Writer + ?Sized>(params: &T, out: &mut P) {
     let mut summary = Summary::default();
     params.each(&mut summary);
     if summary.count != params.count() {
@@ -117,7 +117,7 @@ pub(crate) fn write_params<T: Params + ?Sized, P: Put + ?Sized>(params: &T, out:
 
 /// The list of format codes of values that share one format: empty for text, and one code for any other format.
 #[inline(always)]
-pub(crate) fn write_common_format<P: Put + ?Sized>(format: Option<FormatCode>, out: &mut P) {
+pub(crate) fn write_common_format<P: Writer + ?Sized>(format: Option<FormatCode>, out: &mut P) {
     match format {
         None => out.int16(0),
         Some(format) if out.wants_fields() => {
@@ -146,7 +146,7 @@ impl VisitParam for Summary {
 /// Writes the format code of each parameter.
 struct FormatCodes<'a, P: ?Sized>(&'a mut P);
 
-impl<P: Put + ?Sized> VisitParam for FormatCodes<'_, P> {
+impl<P: Writer + ?Sized> VisitParam for FormatCodes<'_, P> {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
         self.0.int16(u16::from_be_bytes(Formats::of(value.format()).code()));
@@ -156,7 +156,7 @@ impl<P: Put + ?Sized> VisitParam for FormatCodes<'_, P> {
 /// Writes each parameter.
 pub(crate) struct ParamValues<'a, P: ?Sized>(pub(crate) &'a mut P);
 
-impl<P: Put + ?Sized> VisitParam for ParamValues<'_, P> {
+impl<P: Writer + ?Sized> VisitParam for ParamValues<'_, P> {
     #[inline(always)]
     fn visit<B: Bindable + ?Sized>(&mut self, value: &B) {
         self.0.param(value);
