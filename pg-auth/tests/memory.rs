@@ -13,7 +13,9 @@ use std::thread;
 
 use pg_auth::oauth::{OAuthLogin, Token, Tokens};
 use pg_auth::scram::{ChannelBinding, ClientFirst, Iterations, OfferedBinding, ServerFirst, Verifier};
-use pg_auth::{Accept, AcceptStep, Config, Credentials, Handshake, Link, Password, Step, Stored, md5};
+use pg_auth::{
+    Accept, AcceptStep, Config, Credentials, Handshake, Link, Password, Step, StoredPassword, md5,
+};
 use pg_wire::testing::block_on;
 use pg_wire::{Inbox, Limits, Outbox};
 
@@ -69,7 +71,7 @@ fn needles() -> Vec<Needle> {
         ("salted password", masked(salted.as_bytes())),
         ("client key", masked(salted.client_key().as_bytes())),
         ("proof", masked(&proof[2..])),
-        ("stored MD5", masked(&md5::Stored::new(b"alice", &password()).to_string().as_bytes()[3..])),
+        ("stored MD5", masked(&md5::Verifier::new(b"alice", &password()).to_string().as_bytes()[3..])),
     ]
 }
 
@@ -184,7 +186,7 @@ fn server(credentials: Credentials, mut stream: UnixStream, mut goes: usize) -> 
             }
             AcceptStep::Derive(job) => accept.derived(&job.run()),
             AcceptStep::Token(check) => accept.token_checked(block_on(check.run())),
-            AcceptStep::Accepted(_) => {
+            AcceptStep::Login(_) => {
                 pg_auth::accept::welcome([], None, &mut outbox);
                 return send(&mut stream, &mut outbox, &mut goes);
             }
@@ -197,9 +199,9 @@ const METHODS: [&str; 5] = ["password", "password for a verifier", "md5", "scram
 
 fn credentials(method: &str) -> Credentials {
     match method {
-        "password" => Credentials::Cleartext(Stored::Plain(password())),
-        "password for a verifier" => Credentials::Cleartext(Stored::Scram(verifier())),
-        "md5" => Credentials::Md5(md5::Stored::new(b"alice", &password())),
+        "password" => Credentials::Cleartext(StoredPassword::Plain(password())),
+        "password for a verifier" => Credentials::Cleartext(StoredPassword::Scram(verifier())),
+        "md5" => Credentials::Md5(md5::Verifier::new(b"alice", &password())),
         "scram" => Credentials::Scram(verifier()),
         _ => Credentials::OAuth(OAuthLogin::new("https://issuer.example", "x", async |token: Token| {
             password() == *token.as_bytes()

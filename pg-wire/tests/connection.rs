@@ -94,7 +94,7 @@ fn a_half_that_only_writes_deadlocks() {
 
 #[test]
 fn a_full_inbox_is_an_error_and_nothing_is_lost() {
-    let limits = Limits { read_ahead: 1000, read_size: 100, ..Limits::BACKEND };
+    let limits = Limits::BACKEND.read_ahead(1000).read_size(100);
     for flush_again in [false, true] {
         let (client, server) = pipe(64);
         let heard = Cell::new(0);
@@ -131,7 +131,7 @@ fn a_full_inbox_is_an_error_and_nothing_is_lost() {
 
 #[test]
 fn recv_continues_a_flush_and_sends_nothing_queued_later() {
-    let limits = Limits { read_ahead: 200, ..Limits::BACKEND };
+    let limits = Limits::BACKEND.read_ahead(200);
     let (client, server) = pipe(64);
     let heard = Cell::new(0);
     let queries = queries(100);
@@ -461,7 +461,7 @@ fn data_larger_than_both_buffers_is_sent_while_answers_arrive() {
 
 #[test]
 fn data_is_kept_when_the_inbox_is_full() {
-    let limits = Limits { read_ahead: 100, read_size: 50, ..Limits::BACKEND };
+    let limits = Limits::BACKEND.read_ahead(100).read_size(50);
     let (client, server) = pipe(64);
     let heard = Cell::new(0);
     let (first, second) = (vec![b'x'; 2000], vec![b'y'; 2000]);
@@ -687,7 +687,7 @@ fn a_read_error_found_by_flush_is_reported_by_recv() {
 fn a_write_error_found_by_recv_is_reported_by_flush() {
     let mut steps = Steps::reading([Read::Wait, Read::Bytes(frame(b'E', FATAL))]);
     steps.writes = [Write::Wait, Write::Take(3), Write::Fail(ErrorKind::BrokenPipe)].into();
-    let mut conn = Connection::new(steps, Limits { read_ahead: 0, ..Limits::BACKEND });
+    let mut conn = Connection::new(steps, Limits::BACKEND.read_ahead(0));
     block_on(async {
         assert!(matches!(conn.query("select 1").flush().await, Err(Error::InboxFull)));
         assert_eq!(conn.recv().await.expect("the last message").body, FATAL);
@@ -838,7 +838,7 @@ fn raw_frames_are_forwarded_byte_for_byte() {
 #[test]
 fn other_limits_hold_from_the_next_header_on() {
     let says = [frame(b'S', &[0; 200]), frame(b'S', &[0; 200])].concat();
-    let tight = Limits { control: 100, ..Limits::BACKEND };
+    let tight = Limits::BACKEND.control(100);
     let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
     block_on(async {
         assert_eq!(conn.recv().await.expect("within the new limit").body.len(), 200);

@@ -5,7 +5,7 @@ use core::task::{Context, Poll};
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::{EncodeError, EncodeErrorKind};
-use crate::basic::length::LONGEST;
+use crate::basic::length::MAX_LENGTH;
 use crate::connection::error::Error;
 use crate::connection::sending::Outgoing;
 use crate::connection::stream::Transport;
@@ -66,7 +66,7 @@ fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], Encode
     }
     let outbox = &mut outgoing.outbox;
     let length = data.len().saturating_add(4);
-    if length > LONGEST {
+    if length > MAX_LENGTH {
         // Rejects the whole batch, including the bytes below.
         outbox.refuse(EncodeError { message: "CopyData", kind: EncodeErrorKind::MessageTooLong { length } });
     }

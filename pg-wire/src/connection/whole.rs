@@ -13,7 +13,7 @@ use crate::connection::error::{Error, Fault};
 use crate::connection::receiving::Incoming;
 use crate::connection::sending::Outgoing;
 use crate::connection::stream::Transport;
-use crate::encode::frames::Messages;
+use crate::encode::messages::Messages;
 
 /// A live stream of messages in both directions, for either role.
 ///
