@@ -258,6 +258,7 @@ fn hosts(config: &Config) -> String {
             format!("{host} {} {port}", address.map_or(String::new(), |address| address.to_string()))
         }
         Host::Unix { dir, port, .. } => format!("{}  {port}", dir.display()),
+        other => panic!("a new kind of host: {other}"),
     };
     config.hosts.iter().map(show).collect::<Vec<_>>().join(", ")
 }
