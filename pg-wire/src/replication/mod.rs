@@ -1,9 +1,11 @@
 //! Replication and base backups: the messages inside CopyData, the changes of pgoutput, the commands, and their replies.
 
 mod backup;
+pub mod command;
 mod enclosed;
 mod lsn;
 pub mod pgoutput;
+pub mod reply;
 mod stream;
 mod time;
 

@@ -57,7 +57,7 @@ enclosed! {
     }
 }
 
-/// A message of `pg_logical_emit_message`. Only with the option [`messages`](crate::replication).
+/// A message of `pg_logical_emit_message`. Only with the option [`messages`](crate::replication::command::PgOutput::messages).
 ///
 /// `M`, Int32 xid (in a stream only), Int8 flags, Int64 position, String prefix, Int32 length, bytes.
 ///

@@ -21,7 +21,7 @@ pub enum TupleValue<'a> {
     Unchanged,
     /// `t`: the text form.
     Text(&'a [u8]),
-    /// `b`: the binary form. Only with the option [`binary`](crate::replication).
+    /// `b`: the binary form. Only with the option [`binary`](crate::replication::command::PgOutput::binary).
     Binary(&'a [u8]),
 }
 
