@@ -75,7 +75,7 @@ impl<'a> BaseBackup<'a> {
         self
     }
 
-    /// Whether the sizes of the tablespaces are estimated, and progress is reported.
+    /// Whether the sizes of the tablespaces are estimated before the backup.
     pub const fn progress(mut self, on: bool) -> Self {
         self.progress = Some(on);
         self

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-/// A name in double quotes. A double quote inside is doubled.
+/// A name in double quotes. A double quote inside is doubled, as in SQL: in a list of publications it is then a part of the name, but the
+/// grammar of replication commands has no double quotes in names, and the server reports a syntax error.
 pub(super) struct Identifier<'a>(pub(super) &'a str);
 
 impl fmt::Display for Identifier<'_> {
