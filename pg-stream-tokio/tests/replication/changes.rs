@@ -281,6 +281,51 @@ fn changes_of_every_kind_are_encoded_to_the_bytes_they_came_as() {
     });
 }
 
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn changes_that_a_function_returns_are_decoded_too() {
+    on_both(async |server| {
+        let slot = Slot { name: own_name("function"), server };
+        let name = slot.name.as_str();
+        let mut session = session(server).await;
+        set_up(&mut session, name).await;
+        let create = format!("select pg_create_logical_replication_slot('{name}', 'pgoutput')");
+        each(
+            &mut session,
+            // The function reads up to the end of what is flushed.
+            &[&create, "set synchronous_commit = on", "insert into by_key values (1, 2, 'three')"],
+        )
+        .await;
+        let publications = [name];
+        let options: Vec<_> = PgOutput::new(1, &publications)
+            .list()
+            .flat_map(|(name, value)| [format!("'{name}'"), format!("'{value}'")])
+            .collect();
+        let sql = format!(
+            "select encode(data, 'hex') from pg_logical_slot_get_binary_changes('{name}', null, null, {})",
+            options.join(", ")
+        );
+        let mut decoder = Decoder::default();
+        let mut inserted = Vec::new();
+        for row in query(&mut session, &sql).await.expect("rows") {
+            let data: Vec<u8> = (0..row.len() / 2)
+                .map(|at| u8::from_str_radix(&row[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+                .collect();
+            if let Change::Insert(insert) = decoder.decode(&data).expect("well-formed") {
+                let values: Result<Vec<_>, _> = insert.new.iter().collect();
+                let values = values.expect("well-formed");
+                inserted.push((
+                    values[0].value::<i32>(oid::INT4).expect("a number"),
+                    values[2].value::<String>(oid::TEXT).expect("a string"),
+                ));
+            }
+        }
+        assert_eq!(inserted, [(1, "three".to_owned())]);
+        each(&mut session, &[&format!("drop schema {name} cascade"), &format!("drop publication {name}")])
+            .await;
+    });
+}
+
 async fn stream(server: &Server, mode: Mode) {
     let name = own_name(&format!("v{}{}", mode.version, if mode.binary { "b" } else { "t" }));
     let slot = Slot { name, server };

@@ -2,13 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pg_stream_tokio::PgProtocol;
 use pg_stream_tokio::pg_auth::config::Replication;
 use pg_stream_tokio::pg_wire::SqlState;
 use pg_stream_tokio::pg_wire::backend::{CopyData, ServerError};
 use pg_stream_tokio::pg_wire::replication::command::*;
 use pg_stream_tokio::pg_wire::replication::reply::*;
 use pg_stream_tokio::pg_wire::replication::*;
+use pg_stream_tokio::{Error, MessageCode, PgProtocol};
 
 use crate::conversation::*;
 use crate::support::{on_both, query};
@@ -95,10 +95,10 @@ fn physical_slots_are_created_read_and_dropped() {
         let forms = [
             (create.to_string(), false),
             (create.reserve_wal().to_string(), true),
-            (create.legacy().expect("it exists").to_string(), false),
-            (create.reserve_wal().legacy().expect("it exists").to_string(), true),
+            (create.legacy().to_string(), false),
+            (create.reserve_wal().legacy().to_string(), true),
             (create.temporary().reserve_wal().to_string(), true),
-            (create.temporary().legacy().expect("it exists").to_string(), false),
+            (create.temporary().legacy().to_string(), false),
         ];
         for (form, reserved) in forms {
             let reply = run(&mut conn, &form).await.unwrap_or_else(|error| panic!("{form}: {error}"));
@@ -239,6 +239,25 @@ fn the_log_is_streamed_and_the_server_answers() {
         assert_eq!(query(&mut session, &sql).await.expect("a row"), ["t"], "the report has arrived");
         end_copy(&mut conn).await;
         assert!(run(&mut conn, &IdentifySystem).await.is_ok(), "the connection takes commands again");
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn servers_before_19_hang_up_on_a_request_for_their_status() {
+    on_both(async |server| {
+        let mut conn = walsender(server, Replication::Physical).await;
+        let reply = run(&mut conn, &IdentifySystem).await.expect("a reply");
+        let start = reply.row::<SystemIdentification<'_>>(0).position;
+        run(&mut conn, &StartPhysical::new(start)).await.expect("started");
+        conn.put(&PrimaryStatusRequest { time: Timestamp(0) }.in_copy_data()).flush().await.expect("sent");
+        let ended = loop {
+            match conn.recv().await {
+                Ok(frame) => assert_eq!(frame.code, MessageCode::COPY_DATA),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(ended, Error::Closed { mid_message: false }), "{ended:?}");
     });
 }
 

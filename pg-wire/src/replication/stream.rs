@@ -54,11 +54,11 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-STANDBY-STATUS-UPDATE)
     b'r' => pub struct StandbyStatusUpdate {
-        /// End of the WAL that is written to disk, plus one byte.
+        /// Position after the last byte of the WAL that is written to disk.
         pub written: Lsn,
-        /// End of the WAL that is durable, plus one byte. A slot keeps the WAL from here on; never report more than what is safe.
+        /// Position after the last byte that is durable. A slot keeps the WAL from here on: never report more than what is safe.
         pub flushed: Lsn,
-        /// End of the WAL that is applied, plus one byte.
+        /// Position after the last byte that is applied.
         pub applied: Lsn,
         /// The client's clock.
         pub time: Timestamp,
@@ -95,7 +95,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// Requests a [`PrimaryStatusUpdate`]. Servers before PostgreSQL 19 end the session with an error.
+    /// Requests a [`PrimaryStatusUpdate`]. Servers before PostgreSQL 19 close the connection.
     ///
     /// `p`, Int64 time.
     ///

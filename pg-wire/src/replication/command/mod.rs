@@ -1,7 +1,7 @@
 //! The commands of a replication connection: built here, printed by `Display`, and sent as a Query.
 //!
 //! Names and strings are quoted as the server's grammar of replication commands takes them. Options are written in the form with
-//! parentheses, which PostgreSQL 15 and later take; [`CreateReplicationSlot::legacy`] writes the older form.
+//! parentheses, which PostgreSQL 15 and later take; the method `legacy` of [`CreateReplicationSlot`] writes the older form.
 //!
 //! ```
 //! use pg_wire::replication::{Lsn, command::{CreateReplicationSlot, PgOutput, StartLogical}};

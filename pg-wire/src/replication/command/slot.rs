@@ -54,6 +54,11 @@ impl<'a> CreateReplicationSlot<'a, PhysicalSlot> {
         self.kind.reserve_wal = true;
         self
     }
+
+    /// The form without parentheses, which all versions take, and the only one before PostgreSQL 15.
+    pub const fn legacy(self) -> Legacy<'a, PhysicalSlot> {
+        Legacy(self)
+    }
 }
 
 impl<'a> CreateReplicationSlot<'a, LogicalSlot<'a>> {
@@ -80,17 +85,9 @@ impl<'a> CreateReplicationSlot<'a, LogicalSlot<'a>> {
         self.kind.failover = true;
         self
     }
-}
 
-impl<'a, K: Copy> CreateReplicationSlot<'a, K> {
-    /// The server drops the slot at the end of the session, or after an error.
-    pub const fn temporary(mut self) -> Self {
-        self.temporary = true;
-        self
-    }
-
-    /// The form without parentheses, which all versions take, and the only one before PostgreSQL 15. `None` if an option has no such
-    /// form: [`failover`](CreateReplicationSlot::failover).
+    /// The form without parentheses, which all versions take, and the only one before PostgreSQL 15. `None` with
+    /// [`failover`](Self::failover), which has no such form.
     ///
     /// ```
     /// use pg_wire::replication::command::{CreateReplicationSlot, Snapshot};
@@ -100,12 +97,16 @@ impl<'a, K: Copy> CreateReplicationSlot<'a, K> {
     /// assert_eq!(legacy, r#"CREATE_REPLICATION_SLOT "cdc" LOGICAL "pgoutput" NOEXPORT_SNAPSHOT"#);
     /// assert!(create.failover().legacy().is_none());
     /// ```
-    pub fn legacy(&self) -> Option<Legacy<'a, K>>
-    where
-        Legacy<'a, K>: LegacyForm,
-    {
-        let legacy = Legacy(*self);
-        legacy.exists().then_some(legacy)
+    pub const fn legacy(self) -> Option<Legacy<'a, LogicalSlot<'a>>> {
+        if self.kind.failover { None } else { Some(Legacy(self)) }
+    }
+}
+
+impl<K: Copy> CreateReplicationSlot<'_, K> {
+    /// The server drops the slot at the end of the session, or after an error.
+    pub const fn temporary(mut self) -> Self {
+        self.temporary = true;
+        self
     }
 
     fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,27 +148,9 @@ impl fmt::Display for CreateReplicationSlot<'_, LogicalSlot<'_>> {
     }
 }
 
-/// A [`CreateReplicationSlot`] in the form without parentheses. From [`CreateReplicationSlot::legacy`].
+/// A [`CreateReplicationSlot`] in the form without parentheses. From its method `legacy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Legacy<'a, K>(CreateReplicationSlot<'a, K>);
-
-/// Whether the form without parentheses has all options that were set.
-#[doc(hidden)]
-pub trait LegacyForm {
-    fn exists(&self) -> bool;
-}
-
-impl LegacyForm for Legacy<'_, PhysicalSlot> {
-    fn exists(&self) -> bool {
-        true
-    }
-}
-
-impl LegacyForm for Legacy<'_, LogicalSlot<'_>> {
-    fn exists(&self) -> bool {
-        !self.0.kind.failover
-    }
-}
 
 impl fmt::Display for Legacy<'_, PhysicalSlot> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -271,7 +254,7 @@ mod tests {
         let physical = physical.temporary().reserve_wal();
         let head = r#"CREATE_REPLICATION_SLOT "p""q" TEMPORARY PHYSICAL"#;
         assert_eq!(physical.to_string(), [head, " (RESERVE_WAL)"].concat());
-        assert_eq!(physical.legacy().expect("it exists").to_string(), [head, " RESERVE_WAL"].concat());
+        assert_eq!(physical.legacy().to_string(), [head, " RESERVE_WAL"].concat());
 
         let logical = CreateReplicationSlot::logical("s", "pgoutput");
         let head = r#"CREATE_REPLICATION_SLOT "s" LOGICAL "pgoutput""#;

@@ -128,11 +128,17 @@ impl Decoder {
     /// has the boundary of a transaction inside. The decoder is then as it was before.
     #[inline]
     pub fn decode<'a>(&mut self, data: &'a [u8]) -> Result<Change<'a>, DecodeError> {
-        let change = Change::decode(data, self.scope)?;
-        match change {
-            Change::Insert(_) | Change::Update(_) | Change::Delete(_) => {}
-            _ => self.note(&change)?,
+        match data.first() {
+            // The scope does not change with these, so they are not looked at again.
+            Some(b'I' | b'U' | b'D') => Change::decode(data, self.scope),
+            _ => self.decode_cold(data),
         }
+    }
+
+    #[inline(never)]
+    fn decode_cold<'a>(&mut self, data: &'a [u8]) -> Result<Change<'a>, DecodeError> {
+        let change = Change::decode_cold(data, self.scope)?;
+        self.note(&change)?;
         Ok(change)
     }
 
@@ -141,7 +147,6 @@ impl Decoder {
         self.scope
     }
 
-    #[inline(never)]
     fn note(&mut self, change: &Change<'_>) -> Result<(), DecodeError> {
         self.scope = match (change, self.scope) {
             (Change::StreamStart(_), Scope::Outside) => Scope::InStream,

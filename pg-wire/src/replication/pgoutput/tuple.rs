@@ -75,10 +75,14 @@ impl<'a> Field<'a> for TupleValue<'a> {
     #[inline]
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = *body;
-        match body.u8()? {
-            b't' => sent(body).map(Self::Text),
+        let form = body.u8()?;
+        // Comparisons in the order of frequency: for a `match` of all forms the compiler emits an indirect jump.
+        if form == b't' || form == b'b' {
+            let bytes = sent(body)?;
+            return Ok(if form == b't' { Self::Text(bytes) } else { Self::Binary(bytes) });
+        }
+        match form {
             b'n' => Ok(Self::Null),
-            b'b' => sent(body).map(Self::Binary),
             b'u' => Ok(Self::Unchanged),
             found => Err(start.error(DecodeErrorKind::UnknownForm { found })),
         }
