@@ -98,3 +98,5 @@ wire_enum! {
         Binary = 1,
     }
 }
+
+pub(crate) use wire_enum;

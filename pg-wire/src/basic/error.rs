@@ -31,11 +31,26 @@ pub enum DecodeErrorKind {
     Inconsistent,
     /// The frame has the code of another message.
     WrongCode,
+    /// A byte that selects one of several forms, and selects none of them.
+    UnknownForm {
+        /// The byte.
+        found: u8,
+    },
+    /// A message that cannot follow the messages before it.
+    Misplaced,
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
+            DecodeErrorKind::UnknownForm { found } => {
+                let Self { message, offset, .. } = self;
+                return write!(
+                    f,
+                    "malformed {message}: the byte {found:#04x} selects no form of its field (at byte {offset})"
+                );
+            }
+            DecodeErrorKind::Misplaced => "the message cannot follow the messages before it",
             DecodeErrorKind::Short => "the body ends inside a field",
             DecodeErrorKind::Trailing => "bytes are left over after the last field",
             DecodeErrorKind::Unterminated => "a string has no terminating NUL",

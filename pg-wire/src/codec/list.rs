@@ -90,6 +90,39 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     }
 }
 
+/// The two parts of a list, for a message with another field between them.
+impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
+    /// Reads the items whose count was read before.
+    pub(crate) fn read_items(body: &mut Reader<'a>, count: N) -> Result<Self, DecodeError> {
+        let count = count.to_len();
+        let start = *body;
+        // The count may be false: the end of the body ends the loop, and no memory is reserved for the count.
+        for _ in 0..count {
+            T::read(body)?;
+        }
+        Ok(Self(Items::Wire { count, bytes: start.until(body) }, PhantomData))
+    }
+
+    /// Writes the count. Refused if the field cannot hold it.
+    #[inline(always)]
+    pub(crate) fn write_count<P: Writer + ?Sized>(&self, out: &mut P) {
+        match N::from_len(self.len()) {
+            Ok(count) => count.write(out),
+            Err(most) => out.refuse(EncodeErrorKind::TooMany { what: "items", given: self.len(), most }),
+        }
+    }
+
+    /// Writes the items.
+    #[inline(always)]
+    pub(crate) fn write_items<P: Writer + ?Sized>(&self, out: &mut P) {
+        match self.0 {
+            Items::Given(items) => items.iter().for_each(|item| item.write(out)),
+            Items::Wire { bytes, .. } if !out.wants_fields() => out.bytes(bytes),
+            Items::Wire { .. } => self.iter().for_each(|item| item.write(out)),
+        }
+    }
+}
+
 impl<'a, T: Entry<'a>> Terminated<'a, T> {
     /// A list without items.
     pub const EMPTY: Self = Self(Items::Given(&[]));
@@ -115,28 +148,14 @@ impl<'a, T: Entry<'a>> Terminated<'a, T> {
 
 impl<'a, T: Field<'a> + Copy, N: Count> Field<'a> for List<'a, T, N> {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let count = N::read(body)?.to_len();
-        let start = *body;
-        // The count may be false: the end of the body ends the loop, and no memory is reserved for the count.
-        for _ in 0..count {
-            T::read(body)?;
-        }
-        Ok(Self(Items::Wire { count, bytes: start.until(body) }, PhantomData))
+        let count = N::read(body)?;
+        Self::read_items(body, count)
     }
 
     #[inline(always)]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
-        match N::from_len(self.len()) {
-            Ok(count) => count.write(out),
-            Err(most) => {
-                return out.refuse(EncodeErrorKind::TooMany { what: "items", given: self.len(), most });
-            }
-        }
-        match self.0 {
-            Items::Given(items) => items.iter().for_each(|item| item.write(out)),
-            Items::Wire { bytes, .. } if !out.wants_fields() => out.bytes(bytes),
-            Items::Wire { .. } => self.iter().for_each(|item| item.write(out)),
-        }
+        self.write_count(out);
+        self.write_items(out);
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Mismatch {
     Malformed,
     /// The value is text, but not UTF-8.
     Utf8,
+    /// An UPDATE left the value as it was, and the server did not send it because it is stored out of line.
+    Unchanged,
     /// The error of another library.
     Other(Box<dyn Error + Send + Sync>),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Mismatch {
             Self::Range { wanted } => write!(f, "the value does not fit {wanted}"),
             Self::Malformed => f.write_str("its bytes are not a value of its type"),
             Self::Utf8 => f.write_str("the text is not UTF-8"),
+            Self::Unchanged => f.write_str("the value is unchanged, and the server did not send it"),
             Self::Other(error) => error.fmt(f),
         }
     }
@@ -119,6 +122,11 @@ pub enum RowError {
         /// Number of columns in the RowDescription.
         columns: usize,
     },
+    /// There is no column of this name.
+    NoColumnNamed {
+        /// The name.
+        name: &'static str,
+    },
     /// The row is damaged.
     Damaged(DecodeError),
     /// A value cannot be read.
@@ -160,6 +168,7 @@ impl fmt::Display for RowError {
             Self::NoColumn { index, columns } => {
                 write!(f, "there is no column {index}: the row has {}", Counted(*columns, "column"))
             }
+            Self::NoColumnNamed { name } => write!(f, "there is no column {name:?} in the row"),
             Self::Damaged(error) => error.fmt(f),
             Self::Value(error) => error.fmt(f),
         }

@@ -157,6 +157,7 @@ shared_buffers = 32MB
 wal_level = logical
 max_wal_senders = 10
 max_replication_slots = 10
+max_prepared_transactions = 20
 ";
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Lines without a network: the same bytes for all, in memory.
 
+mod changes;
 mod copy;
 pub(crate) mod decode;
 mod dynamic;
@@ -21,6 +22,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
         lines.push(decode::on_tokio(columns)?);
         lines.push(decode::on_tokio_by_piece(columns)?);
     }
+    lines.extend(changes::lines()?);
     lines.extend(copy::lines()?);
     lines.extend(encode::lines());
     lines.extend(dynamic::lines());

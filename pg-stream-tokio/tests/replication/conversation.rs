@@ -1,0 +1,130 @@
+//! Connections for replication, commands, and slots that are dropped whatever happens.
+
+use std::fmt::Display;
+
+use pg_stream_tokio::pg_auth::config::{Replication, SslMode};
+use pg_stream_tokio::pg_wire::FrameBuf;
+use pg_stream_tokio::pg_wire::backend::{Backend, DataRow, ServerError};
+use pg_stream_tokio::pg_wire::replication::command::DropReplicationSlot;
+use pg_stream_tokio::pg_wire::replication::reply::FromReply;
+use pg_stream_tokio::pg_wire::value::Columns;
+use pg_stream_tokio::{Config, Connection, MessageCode, PgProtocol, Socket};
+
+use crate::support::{Server, get_in};
+
+pub(crate) type Conn = Connection<Socket>;
+
+fn superuser(server: &Server) -> Config {
+    server.config("admin", "").sslmode(SslMode::Disable)
+}
+
+/// An ordinary session of the superuser.
+pub(crate) async fn session(server: &Server) -> Conn {
+    get_in(&superuser(server)).await.0
+}
+
+/// A replication connection of the superuser, which decodes large transactions before their end if the output plugin has that option.
+pub(crate) async fn walsender(server: &Server, replication: Replication) -> Conn {
+    let config = superuser(server).replication(replication).options("-c logical_decoding_work_mem=64kB");
+    get_in(&config).await.0
+}
+
+/// The rows of a reply, with their columns.
+#[derive(Debug)]
+pub(crate) struct Reply(Vec<(Columns, FrameBuf)>);
+
+impl Reply {
+    /// The row at `index`.
+    pub(crate) fn row<'a, T: FromReply<'a>>(&'a self, index: usize) -> T {
+        let (columns, row) = &self.0[index];
+        let row = row.frame().decode::<DataRow<'_>>().expect("well-formed");
+        T::from_reply(columns, &row).expect("the columns of the reply")
+    }
+
+    /// The only value of the only row.
+    pub(crate) fn value(&self) -> String {
+        let [(columns, row)] = &self.0[..] else { panic!("{self:?}") };
+        let row = row.frame().decode::<DataRow<'_>>().expect("well-formed");
+        let (value,) = columns.decode(&row).expect("one string");
+        value
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Sends a command, and reads up to ReadyForQuery or the begin of a copy.
+pub(crate) async fn run(conn: &mut Conn, command: &impl Display) -> Result<Reply, ServerError> {
+    conn.query(command.to_string().as_str()).flush().await.expect("sent");
+    reply(conn).await
+}
+
+/// Reads up to ReadyForQuery or the begin of a copy.
+pub(crate) async fn reply(conn: &mut Conn) -> Result<Reply, ServerError> {
+    let (mut rows, mut columns, mut failure) = (Vec::new(), Columns::default(), None);
+    loop {
+        let frame = conn.recv().await.expect("received");
+        let message = frame.backend().expect("well-formed");
+        columns.follow(&message).expect("rows are described");
+        match message {
+            Backend::DataRow(_) => rows.push((columns.clone(), frame.to_owned())),
+            Backend::ErrorResponse(error) => failure = Some(error.to_owned()),
+            Backend::ReadyForQuery(_)
+            | Backend::CopyBothResponse(_)
+            | Backend::CopyOutResponse(_)
+            | Backend::CopyInResponse(_) => return failure.map_or(Ok(Reply(rows)), Err),
+            _ => {}
+        }
+    }
+}
+
+/// The data of the next CopyData; `None` after CopyDone.
+pub(crate) async fn copied(conn: &mut Conn) -> Option<FrameBuf> {
+    loop {
+        let frame = conn.recv_owned().await.expect("received");
+        match frame.code {
+            MessageCode::COPY_DATA => return Some(frame),
+            MessageCode::COPY_DONE => return None,
+            MessageCode::PARAMETER_STATUS | MessageCode::NOTICE_RESPONSE => {}
+            _ => panic!("in a copy: {:?}", frame.backend()),
+        }
+    }
+}
+
+/// Ends the copy in both directions.
+pub(crate) async fn end_copy(conn: &mut Conn) -> Reply {
+    conn.copy_done().flush().await.expect("sent");
+    while copied(conn).await.is_some() {}
+    reply(conn).await.expect("the copy ends without an error")
+}
+
+/// A name of this process's own. Slots are there for all databases of the server.
+pub(crate) fn own_name(name: &str) -> String {
+    format!("wire_{name}_{}", std::process::id())
+}
+
+/// Drops a slot at the end of the test, also of one that fails. Declare it before the connection that uses the slot, so that it is dropped
+/// after that.
+pub(crate) struct Slot<'s> {
+    pub(crate) name: String,
+    pub(crate) server: &'s Server,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        let drop = DropReplicationSlot { slot: &self.name, wait: true };
+        std::thread::scope(|scope| {
+            // A thread, because this one is inside of a runtime.
+            let dropped = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("a runtime").block_on(async {
+                    let mut conn = walsender(self.server, Replication::Physical).await;
+                    // There is no slot if the test failed early.
+                    let _ = run(&mut conn, &drop).await;
+                });
+            });
+            let _ = dropped.join();
+        });
+    }
+}

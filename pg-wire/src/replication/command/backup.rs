@@ -1,0 +1,226 @@
+//! BASE_BACKUP and UPLOAD_MANIFEST.
+
+use core::fmt;
+
+use super::Options;
+use super::quote::Literal;
+
+/// `BASE_BACKUP`, PostgreSQL 15 and later. Options that are not set are not sent.
+///
+/// Answered by a row, [`BackupPosition`](crate::replication::reply::BackupPosition); a row for each tablespace,
+/// [`Tablespace`](crate::replication::reply::Tablespace); a CopyOutResponse and the messages of
+/// [`BackupMessage`](crate::replication::BackupMessage); and a row with the end, again a
+/// [`BackupPosition`](crate::replication::reply::BackupPosition).
+///
+/// ```
+/// use pg_wire::replication::command::{BaseBackup, Checkpoint, ManifestOption};
+///
+/// let backup = BaseBackup::new().label("nightly").checkpoint(Checkpoint::Fast).wal(true).manifest(ManifestOption::Yes);
+/// assert_eq!(backup.to_string(), "BASE_BACKUP (LABEL 'nightly', CHECKPOINT 'fast', WAL true, MANIFEST 'yes')");
+/// ```
+///
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BaseBackup<'a> {
+    label: Option<&'a str>,
+    target: Option<(&'a str, Option<&'a str>)>,
+    progress: Option<bool>,
+    checkpoint: Option<Checkpoint>,
+    wal: Option<bool>,
+    wait: Option<bool>,
+    compression: Option<(&'a str, Option<&'a str>)>,
+    max_rate: Option<u32>,
+    tablespace_map: Option<bool>,
+    verify_checksums: Option<bool>,
+    manifest: Option<ManifestOption>,
+    manifest_checksums: Option<&'a str>,
+    incremental: Option<bool>,
+}
+
+/// Speed of the checkpoint before a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// As fast as possible.
+    Fast,
+    /// Spread over time. The server's default.
+    Spread,
+}
+
+/// Whether a manifest is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManifestOption {
+    /// It is.
+    Yes,
+    /// It is not. The server's default.
+    No,
+    /// It is, with all file names in hexadecimal. For tests.
+    ForceEncode,
+}
+
+impl<'a> BaseBackup<'a> {
+    /// A backup with the server's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The label of the backup.
+    pub const fn label(mut self, label: &'a str) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    /// The place that the server writes the backup to, and a detail: `client` (the default), `server` with a directory, `blackhole`.
+    pub const fn target(mut self, target: &'a str, detail: Option<&'a str>) -> Self {
+        self.target = Some((target, detail));
+        self
+    }
+
+    /// Whether the sizes of the tablespaces are estimated before the backup.
+    pub const fn progress(mut self, on: bool) -> Self {
+        self.progress = Some(on);
+        self
+    }
+
+    /// Speed of the checkpoint before the backup.
+    pub const fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
+    }
+
+    /// Whether the WAL that the backup needs is in it.
+    pub const fn wal(mut self, on: bool) -> Self {
+        self.wal = Some(on);
+        self
+    }
+
+    /// Whether the server waits until the last WAL segment is archived. On by default.
+    pub const fn wait(mut self, on: bool) -> Self {
+        self.wait = Some(on);
+        self
+    }
+
+    /// Compression on the server, and a detail such as `level=3`: `gzip`, `lz4`, `zstd`, `none`.
+    pub const fn compression(mut self, method: &'a str, detail: Option<&'a str>) -> Self {
+        self.compression = Some((method, detail));
+        self
+    }
+
+    /// Most kilobytes a second.
+    pub const fn max_rate(mut self, kilobytes: u32) -> Self {
+        self.max_rate = Some(kilobytes);
+        self
+    }
+
+    /// Whether the links of the tablespaces are in a file `tablespace_map` rather than links.
+    pub const fn tablespace_map(mut self, on: bool) -> Self {
+        self.tablespace_map = Some(on);
+        self
+    }
+
+    /// Whether the checksums of pages are checked. On by default.
+    pub const fn verify_checksums(mut self, on: bool) -> Self {
+        self.verify_checksums = Some(on);
+        self
+    }
+
+    /// Whether a manifest is sent.
+    pub const fn manifest(mut self, manifest: ManifestOption) -> Self {
+        self.manifest = Some(manifest);
+        self
+    }
+
+    /// Algorithm of the checksums in the manifest: `NONE`, `CRC32C`, `SHA224`, `SHA256`, `SHA384`, `SHA512`.
+    pub const fn manifest_checksums(mut self, algorithm: &'a str) -> Self {
+        self.manifest_checksums = Some(algorithm);
+        self
+    }
+
+    /// Whether the backup is relative to the one whose manifest has been uploaded. PostgreSQL 17.
+    pub const fn incremental(mut self, on: bool) -> Self {
+        self.incremental = Some(on);
+        self
+    }
+}
+
+impl fmt::Display for BaseBackup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BASE_BACKUP")?;
+        let mut options = Options::new(f);
+        let text = |options: &mut Options<'_, '_>, name: &str, value: Option<&str>| match value {
+            Some(value) => options.put(format_args!("{name} {}", Literal(value))),
+            None => Ok(()),
+        };
+        text(&mut options, "LABEL", self.label)?;
+        text(&mut options, "TARGET", self.target.map(|(target, _)| target))?;
+        text(&mut options, "TARGET_DETAIL", self.target.and_then(|(_, detail)| detail))?;
+        options.switch("PROGRESS", self.progress)?;
+        let checkpoint = self.checkpoint.map(|checkpoint| match checkpoint {
+            Checkpoint::Fast => "fast",
+            Checkpoint::Spread => "spread",
+        });
+        text(&mut options, "CHECKPOINT", checkpoint)?;
+        options.switch("WAL", self.wal)?;
+        options.switch("WAIT", self.wait)?;
+        text(&mut options, "COMPRESSION", self.compression.map(|(method, _)| method))?;
+        text(&mut options, "COMPRESSION_DETAIL", self.compression.and_then(|(_, detail)| detail))?;
+        if let Some(kilobytes) = self.max_rate {
+            options.put(format_args!("MAX_RATE {kilobytes}"))?;
+        }
+        options.switch("TABLESPACE_MAP", self.tablespace_map)?;
+        options.switch("VERIFY_CHECKSUMS", self.verify_checksums)?;
+        let manifest = self.manifest.map(|manifest| match manifest {
+            ManifestOption::Yes => "yes",
+            ManifestOption::No => "no",
+            ManifestOption::ForceEncode => "force-encode",
+        });
+        text(&mut options, "MANIFEST", manifest)?;
+        text(&mut options, "MANIFEST_CHECKSUMS", self.manifest_checksums)?;
+        options.switch("INCREMENTAL", self.incremental)?;
+        options.finish()
+    }
+}
+
+/// `UPLOAD_MANIFEST`: the manifest of an earlier backup, for an [incremental](BaseBackup::incremental) one. PostgreSQL 17.
+///
+/// Answered by a CopyInResponse: send the manifest as CopyData, and CopyDone.
+///
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-UPLOAD-MANIFEST)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadManifest;
+
+impl fmt::Display for UploadManifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UPLOAD_MANIFEST")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn every_option_is_sent_once_it_is_set() {
+        assert_eq!(BaseBackup::new().to_string(), "BASE_BACKUP");
+        let backup = BaseBackup::new()
+            .label("it's")
+            .target("server", Some("/srv"))
+            .progress(true)
+            .checkpoint(Checkpoint::Spread)
+            .wal(false)
+            .wait(false)
+            .compression("gzip", Some("level=3"))
+            .max_rate(32)
+            .tablespace_map(true)
+            .verify_checksums(false)
+            .manifest(ManifestOption::ForceEncode)
+            .manifest_checksums("SHA256")
+            .incremental(true);
+        assert_eq!(
+            backup.to_string(),
+            "BASE_BACKUP (LABEL 'it''s', TARGET 'server', TARGET_DETAIL '/srv', PROGRESS true, CHECKPOINT 'spread', WAL false, \
+             WAIT false, COMPRESSION 'gzip', COMPRESSION_DETAIL 'level=3', MAX_RATE 32, TABLESPACE_MAP true, \
+             VERIFY_CHECKSUMS false, MANIFEST 'force-encode', MANIFEST_CHECKSUMS 'SHA256', INCREMENTAL true)"
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! The messages of pgoutput, the output plugin of logical replication: versions 1 to 4.
+//!
+//! Each is the data of one [`XLogData`](super::XLogData), or a value that `pg_logical_slot_get_binary_changes` returns: any client
+//! that can give a byte slice can use them. [`Decoder`] decodes a sequence of them; nothing is allocated or copied.
+//!
+//! | version | PostgreSQL | adds |
+//! | --- | --- | --- |
+//! | 1 | 10 | transactions that are sent whole, after their commit |
+//! | 2 | 14 | large transactions in blocks, while they are in progress: `streaming` |
+//! | 3 | 15 | two-phase commit: `two_phase` |
+//! | 4 | 16 | position and time of a [`StreamAbort`]: `streaming=parallel` |
+//!
+//! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
+
+mod relation;
+mod row;
+mod streamed;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod tuple;
+mod two_phase;
+
+pub use super::enclosed::{Scope, Unknown};
+pub use relation::{Relation, RelationColumn, ReplicaIdentity, Type};
+pub use row::{Delete, Insert, OldRow, Truncate, Update};
+pub use streamed::{Aborted, StreamAbort, StreamCommit, StreamStart, StreamStop};
+pub use transaction::{Begin, Commit, LogicalMessage, Origin};
+pub use tuple::{Tuple, TupleIter, TupleValue};
+pub use two_phase::{BeginPrepare, CommitPrepared, Prepare, RollbackPrepared, StreamPrepare};
+
+use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::replication::enclosed::{Enclosed, kinds};
+
+kinds! {
+    /// A message of pgoutput.
+    pub enum Change {
+        b'I' => Insert<'a>, Hot;
+        b'U' => Update<'a>, Hot;
+        b'D' => Delete<'a>, Hot;
+        b'B' => Begin, Cold;
+        b'C' => Commit, Cold;
+        b'O' => Origin<'a>, Cold;
+        b'R' => Relation<'a>, Cold;
+        b'Y' => Type<'a>, Cold;
+        b'T' => Truncate<'a>, Cold;
+        b'M' => LogicalMessage<'a>, Cold;
+        b'S' => StreamStart, Cold;
+        b'E' => StreamStop, Cold;
+        b'c' => StreamCommit, Cold;
+        b'A' => StreamAbort, Cold;
+        b'b' => BeginPrepare<'a>, Cold;
+        b'P' => Prepare<'a>, Cold;
+        b'K' => CommitPrepared<'a>, Cold;
+        b'r' => RollbackPrepared<'a>, Cold;
+        b'p' => StreamPrepare<'a>, Cold;
+    }
+}
+
+impl<'a> Change<'a> {
+    /// Decodes one message by itself. [`Decoder`] keeps the scope from message to message.
+    ///
+    /// The values of the last tuple are not read; iterating over them, or [`validate`](Self::validate), finds their errors.
+    ///
+    /// # Errors
+    /// When the data does not have the fields that its kind requires, or is empty.
+    #[inline]
+    pub fn decode(data: &'a [u8], scope: Scope) -> Result<Self, DecodeError> {
+        Self::decode_in(data, scope)
+    }
+
+    /// Reads all values of all tuples.
+    ///
+    /// # Errors
+    /// When a value is malformed, or bytes are left over after the last value.
+    pub fn validate(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Insert(insert) => insert.new.validate(),
+            Self::Update(update) => update.new.validate(),
+            Self::Delete(delete) => delete.old.tuple().validate(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The transaction of a message inside a stream.
+    pub fn xid_in_stream(&self) -> Option<u32> {
+        match self {
+            Self::Insert(insert) => insert.xid,
+            Self::Update(update) => update.xid,
+            Self::Delete(delete) => delete.xid,
+            Self::Truncate(truncate) => truncate.xid,
+            Self::Relation(relation) => relation.xid,
+            Self::Type(type_) => type_.xid,
+            Self::LogicalMessage(message) => message.xid,
+            _ => None,
+        }
+    }
+}
+
+/// Decodes a sequence of messages of pgoutput, in the order in which they are received.
+///
+/// Inside a block of a streamed transaction some messages have one field more, and nothing in the message itself shows that. So the
+/// decoder remembers whether the last [`StreamStart`] has had its [`StreamStop`], and nothing else. Use a new one for each
+/// START_REPLICATION.
+///
+/// ```
+/// use pg_wire::replication::pgoutput::{Change, Decoder};
+///
+/// let mut decoder = Decoder::default();
+/// decoder.decode(b"S\0\0\x03\x07\x01")?; // a block of transaction 775
+/// let Change::Insert(insert) = decoder.decode(b"I\0\0\x03\x08\0\0\x40\x01N\0\x01t\0\0\0\x02hi")? else { panic!() };
+/// assert_eq!((insert.xid, insert.relation), (Some(776), 16385), "made in its subtransaction 776");
+/// decoder.decode(b"E")?;
+/// let Change::Insert(insert) = decoder.decode(b"I\0\0\x40\x01N\0\x01t\0\0\0\x02hi")? else { panic!() };
+/// assert_eq!((insert.xid, insert.relation), (None, 16385));
+/// # Ok::<_, pg_wire::DecodeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decoder {
+    scope: Scope,
+}
+
+impl Decoder {
+    /// Decodes the next message.
+    ///
+    /// # Errors
+    /// As of [`Change::decode`]; and [`Misplaced`](DecodeErrorKind::Misplaced) when a block begins inside a block, ends outside, or
+    /// has the boundary of a transaction inside. The decoder is then as it was before.
+    #[inline]
+    pub fn decode<'a>(&mut self, data: &'a [u8]) -> Result<Change<'a>, DecodeError> {
+        match data.first() {
+            // The scope does not change with these, so they are not looked at again.
+            Some(b'I' | b'U' | b'D') => Change::decode(data, self.scope),
+            _ => self.decode_cold(data),
+        }
+    }
+
+    #[inline(never)]
+    fn decode_cold<'a>(&mut self, data: &'a [u8]) -> Result<Change<'a>, DecodeError> {
+        let change = Change::decode_cold(data, self.scope)?;
+        self.note(&change)?;
+        Ok(change)
+    }
+
+    /// Whether the next message is inside a block of a streamed transaction.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn note(&mut self, change: &Change<'_>) -> Result<(), DecodeError> {
+        self.scope = match (change, self.scope) {
+            (Change::StreamStart(_), Scope::Outside) => Scope::InStream,
+            (Change::StreamStop(_), Scope::InStream) => Scope::Outside,
+            (
+                Change::Relation(_)
+                | Change::Type(_)
+                | Change::Truncate(_)
+                | Change::LogicalMessage(_)
+                | Change::Origin(_)
+                | Change::Unknown(_),
+                scope,
+            ) => scope,
+            (Change::StreamStop(_), Scope::Outside) | (_, Scope::InStream) => {
+                return Err(DecodeError {
+                    message: change.name(),
+                    offset: 0,
+                    kind: DecodeErrorKind::Misplaced,
+                });
+            }
+            (_, Scope::Outside) => Scope::Outside,
+        };
+        Ok(())
+    }
+}

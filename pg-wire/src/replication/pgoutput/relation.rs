@@ -1,0 +1,118 @@
+//! Descriptions: tables, and types that are not built in.
+
+use crate::basic::enums::wire_enum;
+use crate::basic::error::DecodeError;
+use crate::basic::oid::Oid;
+use crate::basic::text::Text;
+use crate::codec::field::Field;
+use crate::codec::list::List;
+use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
+use crate::replication::enclosed::enclosed;
+
+enclosed! {
+    /// Description of a table: sent before its first change, and again after the table has been altered.
+    ///
+    /// `R`, Int32 xid (in a stream only), Int32 relation, String namespace, String name, Int8 replica identity, Int16 n, n times a
+    /// [`RelationColumn`].
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-RELATION)
+    b'R' => pub struct Relation<'a> {
+        /// The transaction; only inside a stream.
+        pub xid: Option<u32>,
+        /// Number of the table in the changes to come.
+        pub relation: Oid,
+        /// The schema; empty for `pg_catalog`.
+        pub namespace: Text<'a>,
+        /// The table.
+        pub name: Text<'a>,
+        /// The columns that identify a row in an UPDATE or a DELETE.
+        pub replica_identity: ReplicaIdentity,
+        /// The columns in the order of the tuples. Without those that the publication omits, and without generated columns unless it
+        /// includes them.
+        pub columns: List<'a, RelationColumn<'a>>,
+    }
+}
+
+wire_enum! {
+    /// The columns that identify a row in an UPDATE or a DELETE. Int8 on the wire.
+    ///
+    /// [PostgreSQL manual](https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-REPLICA-IDENTITY)
+    pub enum ReplicaIdentity, byte() -> u8 {
+        /// `d`: the columns of the primary key. A table without one replicates no UPDATE or DELETE.
+        Default = b'd',
+        /// `n`: no columns. The table replicates no UPDATE or DELETE.
+        Nothing = b'n',
+        /// `f`: all columns.
+        Full = b'f',
+        /// `i`: the columns of a unique index.
+        Index = b'i',
+    }
+}
+
+impl<'a> Field<'a> for ReplicaIdentity {
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        body.u8().map(Self::from)
+    }
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        out.byte1(self.byte());
+    }
+}
+
+/// One column of a [`Relation`].
+///
+/// Int8 flags, String name, Int32 type, Int32 type modifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelationColumn<'a> {
+    /// 1 if the column is part of the replica identity. See [`is_key`](Self::is_key).
+    pub flags: u8,
+    /// The name.
+    pub name: Text<'a>,
+    /// The type; see [`oid`](mod@crate::oid).
+    pub type_oid: Oid,
+    /// The type's modifier, such as the length of a `varchar`; -1 for none.
+    pub type_modifier: i32,
+}
+
+impl RelationColumn<'_> {
+    /// Whether the column is part of the replica identity.
+    pub fn is_key(&self) -> bool {
+        self.flags & 1 != 0
+    }
+}
+
+impl<'a> Field<'a> for RelationColumn<'a> {
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            flags: body.u8()?,
+            name: Field::read(body)?,
+            type_oid: Field::read(body)?,
+            type_modifier: Field::read(body)?,
+        })
+    }
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        let Self { flags, name, type_oid, type_modifier } = self;
+        out.byte1(*flags);
+        name.write(out);
+        type_oid.write(out);
+        type_modifier.write(out);
+    }
+}
+
+enclosed! {
+    /// Name of a type that is not built in. Precedes the [`Relation`] with a column of the type.
+    ///
+    /// `Y`, Int32 xid (in a stream only), Int32 type, String namespace, String name.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-TYPE)
+    b'Y' => pub struct Type<'a> {
+        /// The transaction; only inside a stream.
+        pub xid: Option<u32>,
+        /// The type.
+        pub type_oid: Oid,
+        /// The schema; empty for `pg_catalog`.
+        pub namespace: Text<'a>,
+        /// The name.
+        pub name: Text<'a>,
+    }
+}

@@ -1,0 +1,233 @@
+//! Changes of rows.
+
+use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::basic::oid::Oid;
+use crate::codec::field::Field;
+use crate::codec::list::List;
+use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
+use crate::replication::enclosed::{DecodeEnclosed, Enclosed, Scope, ScopedField};
+use crate::replication::pgoutput::tuple::Tuple;
+
+/// A row was inserted.
+///
+/// `I`, Int32 xid (in a stream only), Int32 relation, Byte1 `N`, [`Tuple`].
+///
+/// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-INSERT)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Insert<'a> {
+    /// The transaction; only inside a stream. The number of a subtransaction, if the change was made in one.
+    pub xid: Option<u32>,
+    /// The table, which a [`Relation`](super::Relation) has described.
+    pub relation: Oid,
+    /// The row.
+    pub new: Tuple<'a>,
+}
+
+impl Enclosed for Insert<'_> {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    #[inline]
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        out.byte1(b'I');
+        self.xid.write_in(out);
+        self.relation.write(out);
+        out.byte1(b'N');
+        self.new.write(out);
+    }
+}
+
+impl<'a> DecodeEnclosed<'a> for Insert<'a> {
+    const NAME: &'static str = "Insert";
+
+    #[inline(always)]
+    fn read(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError> {
+        let xid = ScopedField::read_in(body, scope)?;
+        let relation = body.u32()?;
+        expect_new(body)?;
+        Ok(Self { xid, relation, new: Tuple::read_last(body)? })
+    }
+}
+
+#[inline(always)]
+fn expect_new(body: &mut Reader<'_>) -> Result<(), DecodeError> {
+    let start = *body;
+    match body.u8()? {
+        b'N' => Ok(()),
+        found => Err(start.error(DecodeErrorKind::UnknownForm { found })),
+    }
+}
+
+/// A row as it was before an UPDATE or a DELETE.
+///
+/// Byte1 form, then a [`Tuple`] with a value for each column of the table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OldRow<'a> {
+    /// `K`: the columns of the replica identity; the others are NULL.
+    Key(Tuple<'a>),
+    /// `O`: the whole row, because the replica identity is [`Full`](super::ReplicaIdentity::Full).
+    Full(Tuple<'a>),
+}
+
+impl<'a> OldRow<'a> {
+    /// The values.
+    #[inline]
+    pub fn tuple(self) -> Tuple<'a> {
+        match self {
+            Self::Key(tuple) | Self::Full(tuple) => tuple,
+        }
+    }
+
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        out.byte1(if matches!(self, Self::Key(_)) { b'K' } else { b'O' });
+        self.tuple().write(out);
+    }
+}
+
+/// A row was updated.
+///
+/// `U`, Int32 xid (in a stream only), Int32 relation, an [`OldRow`] or nothing, Byte1 `N`, [`Tuple`].
+///
+/// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-UPDATE)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Update<'a> {
+    /// The transaction; only inside a stream. The number of a subtransaction, if the change was made in one.
+    pub xid: Option<u32>,
+    /// The table, which a [`Relation`](super::Relation) has described.
+    pub relation: Oid,
+    /// The row before the change. `None` if the key has not changed (or holds no value that is stored out of line), and the replica
+    /// identity is not [`Full`](super::ReplicaIdentity::Full): the key is then in `new`.
+    pub old: Option<OldRow<'a>>,
+    /// The row after the change. An [`Unchanged`](super::TupleValue::Unchanged) value may be in `old`.
+    pub new: Tuple<'a>,
+}
+
+impl Enclosed for Update<'_> {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    #[inline]
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        out.byte1(b'U');
+        self.xid.write_in(out);
+        self.relation.write(out);
+        if let Some(old) = &self.old {
+            old.write(out);
+        }
+        out.byte1(b'N');
+        self.new.write(out);
+    }
+}
+
+impl<'a> DecodeEnclosed<'a> for Update<'a> {
+    const NAME: &'static str = "Update";
+
+    #[inline]
+    fn read(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError> {
+        let xid = ScopedField::read_in(body, scope)?;
+        let relation = body.u32()?;
+        let start = *body;
+        let old = match body.u8()? {
+            b'N' => None,
+            b'K' => Some(OldRow::Key(Tuple::read_first(body)?)),
+            b'O' => Some(OldRow::Full(Tuple::read_first(body)?)),
+            found => return Err(start.error(DecodeErrorKind::UnknownForm { found })),
+        };
+        if old.is_some() {
+            expect_new(body)?;
+        }
+        Ok(Self { xid, relation, old, new: Tuple::read_last(body)? })
+    }
+}
+
+/// A row was deleted.
+///
+/// `D`, Int32 xid (in a stream only), Int32 relation, [`OldRow`].
+///
+/// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-DELETE)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Delete<'a> {
+    /// The transaction; only inside a stream. The number of a subtransaction, if the change was made in one.
+    pub xid: Option<u32>,
+    /// The table, which a [`Relation`](super::Relation) has described.
+    pub relation: Oid,
+    /// The row.
+    pub old: OldRow<'a>,
+}
+
+impl Enclosed for Delete<'_> {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    #[inline]
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        out.byte1(b'D');
+        self.xid.write_in(out);
+        self.relation.write(out);
+        self.old.write(out);
+    }
+}
+
+impl<'a> DecodeEnclosed<'a> for Delete<'a> {
+    const NAME: &'static str = "Delete";
+
+    #[inline]
+    fn read(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError> {
+        let xid = ScopedField::read_in(body, scope)?;
+        let relation = body.u32()?;
+        let start = *body;
+        let old = match body.u8()? {
+            b'K' => OldRow::Key(Tuple::read_last(body)?),
+            b'O' => OldRow::Full(Tuple::read_last(body)?),
+            found => return Err(start.error(DecodeErrorKind::UnknownForm { found })),
+        };
+        Ok(Self { xid, relation, old })
+    }
+}
+
+/// Tables were truncated, all by one statement.
+///
+/// `T`, Int32 xid (in a stream only), Int32 n, Int8 flags, Int32\[n\] relations.
+///
+/// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-TRUNCATE)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Truncate<'a> {
+    /// The transaction; only inside a stream. The number of a subtransaction, if the change was made in one.
+    pub xid: Option<u32>,
+    /// [`CASCADE`](Self::CASCADE) and [`RESTART_IDENTITY`](Self::RESTART_IDENTITY).
+    pub flags: u8,
+    /// The tables, which [`Relation`](super::Relation)s have described.
+    pub relations: List<'a, Oid, u32>,
+}
+
+impl Truncate<'_> {
+    /// Flag: the statement had the word CASCADE. The tables that it reached are in `relations`, if they are published.
+    pub const CASCADE: u8 = 1;
+    /// Flag: the statement had the words RESTART IDENTITY.
+    pub const RESTART_IDENTITY: u8 = 2;
+}
+
+impl Enclosed for Truncate<'_> {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        out.byte1(b'T');
+        self.xid.write_in(out);
+        self.relations.write_count(out);
+        out.byte1(self.flags);
+        self.relations.write_items(out);
+    }
+}
+
+impl<'a> DecodeEnclosed<'a> for Truncate<'a> {
+    const NAME: &'static str = "Truncate";
+
+    fn read(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError> {
+        let xid = ScopedField::read_in(body, scope)?;
+        let count = body.u32()?;
+        let flags = body.u8()?;
+        Ok(Self { xid, flags, relations: List::read_items(body, count)? })
+    }
+}

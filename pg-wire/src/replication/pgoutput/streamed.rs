@@ -1,0 +1,93 @@
+//! Transactions that are sent in blocks while they are in progress. Version 2 and later, with the option `streaming`.
+
+use crate::basic::error::DecodeError;
+use crate::codec::field::Field;
+use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
+use crate::replication::enclosed::{Scope, ScopedField, enclosed};
+use crate::replication::lsn::Lsn;
+use crate::replication::time::Timestamp;
+
+enclosed! {
+    /// A block of changes of one transaction begins. Blocks of different transactions may alternate.
+    ///
+    /// `S`, Int32 xid, Int8 first.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-STREAM-START)
+    b'S' => pub struct StreamStart {
+        /// The transaction.
+        pub xid: u32,
+        /// Whether this is the first block of the transaction.
+        pub first: bool,
+    }
+}
+
+enclosed! {
+    /// The block ends.
+    ///
+    /// `E`.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-STREAM-STOP)
+    b'E' => pub struct StreamStop {}
+}
+
+enclosed! {
+    /// A transaction that was sent in blocks has been committed.
+    ///
+    /// `c`, Int32 xid, Int8 flags, Int64 commit, Int64 end, Int64 time.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-STREAM-COMMIT)
+    b'c' => pub struct StreamCommit {
+        /// The transaction.
+        pub xid: u32,
+        /// 0: no flag has been defined.
+        pub flags: u8,
+        /// Position of the commit record.
+        pub commit: Lsn,
+        /// Position after the commit record: report this one as flushed once the transaction is durable.
+        pub end: Lsn,
+        /// Time of the commit.
+        pub time: Timestamp,
+    }
+}
+
+enclosed! {
+    /// A transaction that was sent in blocks, or a subtransaction of it, has been rolled back: forget its changes.
+    ///
+    /// `A`, Int32 xid, Int32 subxid, then an [`Aborted`] or nothing.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-STREAM-ABORT)
+    b'A' => pub struct StreamAbort {
+        /// The transaction that was sent in blocks.
+        pub xid: u32,
+        /// The subtransaction; the same as `xid` if the whole transaction was rolled back.
+        pub subxid: u32,
+        /// Position and time. Only with `streaming=parallel`, which needs version 4.
+        pub aborted: Option<Aborted>,
+    }
+}
+
+/// Position and time of a rollback: Int64, Int64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aborted {
+    /// Position of the abort record.
+    pub lsn: Lsn,
+    /// Time of the rollback.
+    pub time: Timestamp,
+}
+
+/// There if bytes are left in the message.
+impl<'a> ScopedField<'a> for Option<Aborted> {
+    fn read_in(body: &mut Reader<'a>, _: Scope) -> Result<Self, DecodeError> {
+        if body.remaining() == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Aborted { lsn: Field::read(body)?, time: Field::read(body)? }))
+    }
+    fn write_in<P: Writer + ?Sized>(&self, out: &mut P) {
+        if let Some(Aborted { lsn, time }) = self {
+            lsn.write(out);
+            time.write(out);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Transactions that are sent whole: their boundaries, their origin, and messages between their changes.
+
+use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::basic::text::Text;
+use crate::codec::field::{Field, Payload};
+use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
+use crate::replication::enclosed::{DecodeEnclosed, Enclosed, Scope, ScopedField, enclosed};
+use crate::replication::lsn::Lsn;
+use crate::replication::time::Timestamp;
+
+enclosed! {
+    /// A transaction begins, which has been committed: all of its changes follow, and then its [`Commit`].
+    ///
+    /// `B`, Int64 final position, Int64 time, Int32 xid.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-BEGIN)
+    b'B' => pub struct Begin {
+        /// Position of the commit record: the `commit` of the [`Commit`] to come.
+        pub commit: Lsn,
+        /// Time of the commit.
+        pub time: Timestamp,
+        /// The transaction.
+        pub xid: u32,
+    }
+}
+
+enclosed! {
+    /// The transaction ends.
+    ///
+    /// `C`, Int8 flags, Int64 commit, Int64 end, Int64 time.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-COMMIT)
+    b'C' => pub struct Commit {
+        /// 0: no flag has been defined.
+        pub flags: u8,
+        /// Position of the commit record.
+        pub commit: Lsn,
+        /// Position after the commit record: report this one as flushed once the transaction is durable.
+        pub end: Lsn,
+        /// Time of the commit.
+        pub time: Timestamp,
+    }
+}
+
+enclosed! {
+    /// The transaction was replicated to the server from another one. Follows [`Begin`], or the first `StreamStart`.
+    ///
+    /// `O`, Int64 commit, String name.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-ORIGIN)
+    b'O' => pub struct Origin<'a> {
+        /// Position of the commit record on the other server.
+        pub commit: Lsn,
+        /// Name of the origin.
+        pub name: Text<'a>,
+    }
+}
+
+/// A message of `pg_logical_emit_message`. Only with the option [`messages`](crate::replication::command::PgOutput::messages).
+///
+/// `M`, Int32 xid (in a stream only), Int8 flags, Int64 position, String prefix, Int32 length, bytes.
+///
+/// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-MESSAGE)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogicalMessage<'a> {
+    /// The transaction; only inside a stream.
+    pub xid: Option<u32>,
+    /// 1 if the message is part of the transaction. See [`is_transactional`](Self::is_transactional).
+    pub flags: u8,
+    /// Position of the message.
+    pub lsn: Lsn,
+    /// The name that the sender gave to this kind of message.
+    pub prefix: Text<'a>,
+    /// The content.
+    pub content: Payload<'a>,
+}
+
+impl LogicalMessage<'_> {
+    /// Whether the message is part of the transaction. Otherwise it was sent at once, is there even if its transaction is rolled back,
+    /// and stands between transactions here.
+    pub fn is_transactional(&self) -> bool {
+        self.flags & 1 != 0
+    }
+}
+
+impl Enclosed for LogicalMessage<'_> {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        out.byte1(b'M');
+        self.xid.write_in(out);
+        out.byte1(self.flags);
+        self.lsn.write(out);
+        self.prefix.write(out);
+        out.value(Some(self.content.0));
+    }
+}
+
+impl<'a> DecodeEnclosed<'a> for LogicalMessage<'a> {
+    const NAME: &'static str = "LogicalMessage";
+
+    fn read(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError> {
+        let xid = ScopedField::read_in(body, scope)?;
+        let flags = body.u8()?;
+        let lsn = Field::read(body)?;
+        let prefix = body.text()?;
+        let negative = body.error(DecodeErrorKind::NegativeLength);
+        let content = Payload(body.value()?.ok_or(negative)?);
+        Ok(Self { xid, flags, lsn, prefix, content })
+    }
+}

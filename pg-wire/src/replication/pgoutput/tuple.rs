@@ -1,0 +1,308 @@
+//! The values of a row.
+
+use core::fmt;
+
+use crate::basic::enums::FormatCode;
+use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::basic::oid::Oid;
+use crate::codec::field::Field;
+use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
+use crate::value::{Column, FromValue, Mismatch};
+
+/// One value of a [`Tuple`].
+///
+/// Byte1 form, then for `t` and `b`: Int32 length, bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TupleValue<'a> {
+    /// `n`: NULL. In a key, also the columns that are not part of it.
+    Null,
+    /// `u`: the UPDATE left the value as it was, and the server did not send it because it is stored out of line (TOAST).
+    Unchanged,
+    /// `t`: the text form.
+    Text(&'a [u8]),
+    /// `b`: the binary form. Only with the option [`binary`](crate::replication::command::PgOutput::binary).
+    Binary(&'a [u8]),
+}
+
+impl<'a> TupleValue<'a> {
+    /// The bytes, in either form.
+    #[inline]
+    pub fn as_bytes(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Null | Self::Unchanged => None,
+            Self::Text(bytes) | Self::Binary(bytes) => Some(bytes),
+        }
+    }
+
+    /// Reads the value as a Rust type, by the type of its column in the [`Relation`](super::Relation).
+    ///
+    /// ```
+    /// use pg_wire::{oid, replication::pgoutput::TupleValue};
+    ///
+    /// assert_eq!(TupleValue::Text(b"7").value::<i32>(oid::INT4)?, 7);
+    /// assert_eq!(TupleValue::Binary(b"\0\0\0\x07").value::<i32>(oid::INT4)?, 7);
+    /// assert_eq!(TupleValue::Null.value::<Option<i32>>(oid::INT4)?, None);
+    /// assert!(TupleValue::Unchanged.value::<Option<i32>>(oid::INT4).is_err());
+    /// # Ok::<_, pg_wire::value::Mismatch>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Mismatch::Unchanged`] if the value was not sent, and the other errors of [`FromValue`].
+    pub fn value<T: FromValue<'a>>(self, type_oid: Oid) -> Result<T, Mismatch> {
+        let (value, format) = match self {
+            Self::Null => (None, FormatCode::Text),
+            Self::Unchanged => return Err(Mismatch::Unchanged),
+            Self::Text(bytes) => (Some(bytes), FormatCode::Text),
+            Self::Binary(bytes) => (Some(bytes), FormatCode::Binary),
+        };
+        T::from_value(value, Column { type_oid, format })
+    }
+}
+
+impl fmt::Debug for TupleValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("NULL"),
+            Self::Unchanged => f.write_str("unchanged"),
+            Self::Text(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
+            Self::Binary(bytes) => write!(f, "b\"{}\"", bytes.escape_ascii()),
+        }
+    }
+}
+
+impl<'a> Field<'a> for TupleValue<'a> {
+    #[inline]
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let start = *body;
+        let form = body.u8()?;
+        // Comparisons in the order of frequency: for a `match` of all forms the compiler emits an indirect jump.
+        if form == b't' || form == b'b' {
+            let bytes = sent(body)?;
+            return Ok(if form == b't' { Self::Text(bytes) } else { Self::Binary(bytes) });
+        }
+        match form {
+            b'n' => Ok(Self::Null),
+            b'u' => Ok(Self::Unchanged),
+            found => Err(start.error(DecodeErrorKind::UnknownForm { found })),
+        }
+    }
+    #[inline]
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        match self {
+            Self::Null => out.byte1(b'n'),
+            Self::Unchanged => out.byte1(b'u'),
+            Self::Text(bytes) => {
+                out.byte1(b't');
+                out.value(Some(bytes));
+            }
+            Self::Binary(bytes) => {
+                out.byte1(b'b');
+                out.value(Some(bytes));
+            }
+        }
+    }
+}
+
+/// Int32 length, bytes. NULL has a form of its own, so the length is not negative.
+#[inline(always)]
+fn sent<'a>(body: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    let start = *body;
+    match usize::try_from(body.i32()?) {
+        Ok(length) => body.bytes(length),
+        Err(_) => Err(start.error(DecodeErrorKind::NegativeLength)),
+    }
+}
+
+/// The values of a row: `Int16 n`, then n times a [`TupleValue`], in the order of the columns of the [`Relation`](super::Relation).
+///
+/// Either received bytes, or a slice. Decoding a change reads no values of its last tuple, so each step of the iteration may return an
+/// error: a malformed value is an error and never NULL.
+///
+/// ```
+/// use pg_wire::replication::pgoutput::{Tuple, TupleValue};
+///
+/// let values = [TupleValue::Text(b"1"), TupleValue::Null];
+/// let mut values = Tuple::from(&values).iter();
+/// assert_eq!(values.next(), Some(Ok(TupleValue::Text(b"1"))));
+/// assert_eq!(values.next(), Some(Ok(TupleValue::Null)));
+/// assert_eq!(values.next(), None);
+/// ```
+#[derive(Clone, Copy)]
+pub struct Tuple<'a>(Repr<'a>);
+
+#[derive(Clone, Copy)]
+enum Repr<'a> {
+    /// The count and the bytes after it.
+    Wire(&'a [u8]),
+    Given(&'a [TupleValue<'a>]),
+}
+
+impl<'a> Tuple<'a> {
+    #[cfg(test)]
+    pub(super) const fn given(values: &'a [TupleValue<'a>]) -> Self {
+        Self(Repr::Given(values))
+    }
+
+    /// The rest of a message, values unread.
+    #[inline(always)]
+    pub(super) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let mut whole = *body;
+        body.u16()?;
+        body.rest();
+        Ok(Self(Repr::Wire(whole.rest())))
+    }
+
+    /// Reads the values to find their end, because another field follows.
+    pub(super) fn read_first(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let start = *body;
+        for _ in 0..body.u16()? {
+            TupleValue::read(body)?;
+        }
+        Ok(Self(Repr::Wire(start.until(body))))
+    }
+
+    #[inline]
+    pub(super) fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        match self.0 {
+            // A malformed tuple is forwarded unchanged, like the values of a DataRow.
+            Repr::Wire(bytes) => out.bytes(bytes),
+            Repr::Given(values) => {
+                out.count("values", values.len());
+                values.iter().for_each(|value| value.write(out));
+            }
+        }
+    }
+
+    /// Number of values.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self.0 {
+            Repr::Wire(bytes) => bytes.first_chunk().map_or(0, |count| u16::from_be_bytes(*count).into()),
+            Repr::Given(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no values.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values in order.
+    #[inline]
+    pub fn iter(&self) -> TupleIter<'a> {
+        TupleIter(match self.0 {
+            Repr::Wire(bytes) => {
+                let mut body = Reader::new("TupleData", bytes);
+                IterRepr::Wire { left: body.u16().unwrap_or(0), body }
+            }
+            Repr::Given(values) => IterRepr::Given(values.iter()),
+        })
+    }
+
+    /// The value at `index`, counted from 0; `Ok(None)` after the last. Reads the values before it: to get several, iterate once.
+    ///
+    /// # Errors
+    /// When this value or a value before it is malformed.
+    pub fn get(&self, index: usize) -> Result<Option<TupleValue<'a>>, DecodeError> {
+        self.iter().nth(index).transpose()
+    }
+
+    /// Reads all values, and checks that no bytes are left over.
+    ///
+    /// # Errors
+    /// When a value is malformed, or bytes are left over after the last value.
+    pub fn validate(&self) -> Result<(), DecodeError> {
+        self.iter().try_for_each(|value| value.map(drop))
+    }
+}
+
+/// Iterator over a [`Tuple`]. Ends after an error.
+#[derive(Clone, Debug)]
+pub struct TupleIter<'a>(IterRepr<'a>);
+
+#[derive(Clone, Debug)]
+enum IterRepr<'a> {
+    Wire { left: u16, body: Reader<'a> },
+    Given(core::slice::Iter<'a, TupleValue<'a>>),
+}
+
+impl<'a> Iterator for TupleIter<'a> {
+    type Item = Result<TupleValue<'a>, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            IterRepr::Wire { left: 0, body } => {
+                // Bytes left over are reported once, after the last value.
+                let rest = body.rest();
+                if rest.is_empty() {
+                    None
+                } else {
+                    Some(Err(body.error_before(rest, DecodeErrorKind::Trailing)))
+                }
+            }
+            IterRepr::Wire { left, body } => {
+                let value = TupleValue::read(body);
+                *left -= 1;
+                if value.is_err() {
+                    *left = 0;
+                    body.rest();
+                }
+                Some(value)
+            }
+            IterRepr::Given(values) => values.next().map(|value| Ok(*value)),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.0 {
+            // One item more when bytes are left over, fewer after an error.
+            IterRepr::Wire { left, .. } => (0, Some(usize::from(*left) + 1)),
+            IterRepr::Given(values) => values.size_hint(),
+        }
+    }
+}
+
+impl<'a> From<&'a [TupleValue<'a>]> for Tuple<'a> {
+    fn from(values: &'a [TupleValue<'a>]) -> Self {
+        Self(Repr::Given(values))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [TupleValue<'a>; N]> for Tuple<'a> {
+    fn from(values: &'a [TupleValue<'a>; N]) -> Self {
+        Self(Repr::Given(values))
+    }
+}
+
+impl<'a> IntoIterator for Tuple<'a> {
+    type Item = Result<TupleValue<'a>, DecodeError>;
+    type IntoIter = TupleIter<'a>;
+    #[inline]
+    fn into_iter(self) -> TupleIter<'a> {
+        self.iter()
+    }
+}
+
+impl PartialEq for Tuple<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl fmt::Debug for Tuple<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Value<'a>(Result<TupleValue<'a>, DecodeError>);
+        impl fmt::Debug for Value<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match &self.0 {
+                    Ok(value) => value.fmt(f),
+                    Err(error) => error.fmt(f),
+                }
+            }
+        }
+        f.debug_list().entries(self.iter().map(Value)).finish()
+    }
+}

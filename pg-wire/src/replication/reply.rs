@@ -1,0 +1,149 @@
+//! The rows that answer replication commands, read by the names of their columns.
+//!
+//! ```
+//! use pg_wire::{Decode, backend::{DataRow, RowDescription}, replication::{Lsn, reply::{FromReply, NextTimeline}}, value::Columns};
+//!
+//! let description = RowDescription::decode(
+//!     b"\0\x02next_tli\0\0\0\0\0\0\0\0\0\0\x14\0\x08\xff\xff\xff\xff\0\0next_tli_startpos\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0",
+//! )?;
+//! let row = DataRow::decode(b"\0\x02\0\0\0\x012\0\0\0\x090/16B2D50")?;
+//! let next = NextTimeline::from_reply(&Columns::of_portal(&description), &row)?;
+//! assert_eq!((next.timeline, next.start), (2, Lsn(0x16b_2d50)));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::basic::oid::Oid;
+use crate::message::backend::DataRow;
+use crate::replication::lsn::Lsn;
+use crate::value::{Columns, FromValue, RowError};
+
+/// A row that answers a replication command.
+pub trait FromReply<'a>: Sized {
+    /// Reads the row. Columns that are not known are ignored: later versions may add some.
+    ///
+    /// # Errors
+    /// [`RowError::NoColumnNamed`] when a column is missing, and the other errors of [`RowError`].
+    fn from_reply(columns: &Columns, row: &DataRow<'a>) -> Result<Self, RowError>;
+}
+
+/// Reads the value of the column by this name.
+fn named<'a, T: FromValue<'a>>(
+    columns: &Columns,
+    row: &DataRow<'a>,
+    name: &'static str,
+) -> Result<T, RowError> {
+    let index = columns.position(name).ok_or(RowError::NoColumnNamed { name })?;
+    columns.value(row, index)
+}
+
+/// Declares a reply: the name of the column, then the field.
+macro_rules! reply {
+    ($(#[$doc:meta])* pub struct $name:ident $(<$life:lifetime>)? {
+        $($(#[$fdoc:meta])* $column:literal => pub $field:ident: $type:ty,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct $name $(<$life>)? { $($(#[$fdoc])* pub $field: $type,)* }
+
+        impl<'m $(, $life)?> FromReply<'m> for $name $(<$life>)? $(where 'm: $life)? {
+            fn from_reply(columns: &Columns, row: &DataRow<'m>) -> Result<Self, RowError> {
+                Ok(Self { $($field: named(columns, row, $column)?,)* })
+            }
+        }
+    };
+}
+
+reply! {
+    /// The row of IDENTIFY_SYSTEM.
+    pub struct SystemIdentification<'a> {
+        /// The cluster, as a decimal number. The same on the primary and all of its standbys.
+        "systemid" => pub system_id: &'a str,
+        /// The current timeline.
+        "timeline" => pub timeline: u32,
+        /// End of the WAL that is flushed; on a standby, that is replayed.
+        "xlogpos" => pub position: Lsn,
+        /// The database of the connection; `None` with `replication=true`.
+        "dbname" => pub database: Option<&'a str>,
+    }
+}
+
+/// The row of TIMELINE_HISTORY: a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimelineHistoryFile<'a> {
+    /// File name, such as `00000002.history`.
+    pub name: &'a str,
+    /// Content, in no particular encoding.
+    pub content: &'a [u8],
+}
+
+impl<'a> FromReply<'a> for TimelineHistoryFile<'a> {
+    fn from_reply(columns: &Columns, row: &DataRow<'a>) -> Result<Self, RowError> {
+        const CONTENT: &str = "content";
+        let name = named(columns, row, "filename")?;
+        let missing = RowError::NoColumnNamed { name: CONTENT };
+        let Some(index) = columns.position(CONTENT) else { return Err(missing) };
+        // The bytes of the file, whatever type the server gives to the column: text, or bytea without its escapes.
+        let content = row.values.get(index)?.flatten().ok_or(missing)?;
+        Ok(Self { name, content })
+    }
+}
+
+reply! {
+    /// The row of CREATE_REPLICATION_SLOT.
+    pub struct CreatedSlot<'a> {
+        /// The slot.
+        "slot_name" => pub slot: &'a str,
+        /// Position from which on the slot is consistent: the first one to start at.
+        "consistent_point" => pub consistent_point: Lsn,
+        /// Name of the exported snapshot, for SET TRANSACTION SNAPSHOT.
+        "snapshot_name" => pub snapshot: Option<&'a str>,
+        /// The output plugin; `None` for a physical slot.
+        "output_plugin" => pub plugin: Option<&'a str>,
+    }
+}
+
+reply! {
+    /// The row of READ_REPLICATION_SLOT. All `None` if the slot does not exist.
+    pub struct SlotState<'a> {
+        /// `physical`.
+        "slot_type" => pub kind: Option<&'a str>,
+        /// Position from which on the slot keeps the WAL.
+        "restart_lsn" => pub restart: Option<Lsn>,
+        /// The timeline of `restart`.
+        "restart_tli" => pub timeline: Option<u32>,
+    }
+}
+
+reply! {
+    /// The row after a copy that ended with its timeline. START_REPLICATION of a former timeline.
+    pub struct NextTimeline {
+        /// The next timeline.
+        "next_tli" => pub timeline: u32,
+        /// Position at which it begins.
+        "next_tli_startpos" => pub start: Lsn,
+    }
+}
+
+reply! {
+    /// The first and the last row of BASE_BACKUP: start and end of the WAL that the backup needs.
+    pub struct BackupPosition {
+        /// Position in the WAL.
+        "recptr" => pub position: Lsn,
+        /// Its timeline.
+        "tli" => pub timeline: u32,
+    }
+}
+
+reply! {
+    /// One row for each tablespace of a BASE_BACKUP.
+    pub struct Tablespace<'a> {
+        /// The tablespace; `None` for the main data directory.
+        "spcoid" => pub oid: Option<Oid>,
+        /// Its directory; `None` for the main data directory.
+        "spclocation" => pub location: Option<&'a str>,
+        /// Estimated size in kilobytes; `None` without the option PROGRESS.
+        "size" => pub kilobytes: Option<i64>,
+    }
+}

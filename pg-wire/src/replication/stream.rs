@@ -1,0 +1,246 @@
+//! The messages of streaming replication: inside the CopyData of both directions, after START_REPLICATION.
+
+use crate::basic::error::DecodeError;
+use crate::codec::field::Payload;
+use crate::replication::enclosed::{Scope, enclosed, kinds};
+use crate::replication::lsn::Lsn;
+use crate::replication::time::Timestamp;
+
+enclosed! {
+    /// A piece of the WAL, or a message of an output plugin.
+    ///
+    /// `w`, Int64 start, Int64 end, Int64 time, data.
+    ///
+    /// In physical replication the data is a part of the WAL, and pieces follow each other without a gap. In logical replication it is
+    /// one message of the output plugin, such as a [`Change`](crate::replication::pgoutput::Change) of pgoutput.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-XLOGDATA)
+    b'w' => pub struct XLogData<'a> {
+        /// Position of the first byte of the data; in logical replication, of the record that the message is about, or `0/0`.
+        pub start: Lsn,
+        /// Physical: end of the WAL on the server. Logical: the same as `start`.
+        pub end: Lsn,
+        /// The server's clock when it sent this.
+        pub time: Timestamp,
+        /// The bytes.
+        pub data: Payload<'a>,
+    }
+}
+
+enclosed! {
+    /// Sign of life of the server.
+    ///
+    /// `k`, Int64 end, Int64 time, Byte1 reply.
+    ///
+    /// The server closes the connection when it has heard nothing for `wal_sender_timeout`, and asks for an answer after half of that
+    /// time.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-KEEPALIVE-MESSAGE)
+    b'k' => pub struct PrimaryKeepalive {
+        /// End of the WAL on the server. In logical replication: everything before it has been sent or is of no interest, so a client that
+        /// has stored all changes it received may report this position as flushed.
+        pub end: Lsn,
+        /// The server's clock when it sent this.
+        pub time: Timestamp,
+        /// Whether the client has to answer at once with a [`StandbyStatusUpdate`].
+        pub reply: bool,
+    }
+}
+
+enclosed! {
+    /// Progress of the client: the server may forget the WAL before `flushed`.
+    ///
+    /// `r`, Int64 written, Int64 flushed, Int64 applied, Int64 time, Byte1 reply.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-STANDBY-STATUS-UPDATE)
+    b'r' => pub struct StandbyStatusUpdate {
+        /// Position after the last byte of the WAL that is written to disk.
+        pub written: Lsn,
+        /// Position after the last byte that is durable. A slot keeps the WAL from here on: never report more than what is safe.
+        pub flushed: Lsn,
+        /// Position after the last byte that is applied.
+        pub applied: Lsn,
+        /// The client's clock.
+        pub time: Timestamp,
+        /// Whether the server has to answer at once with a [`PrimaryKeepalive`].
+        pub reply: bool,
+    }
+}
+
+impl StandbyStatusUpdate {
+    /// Everything before `lsn` is written, durable and applied; no answer is wanted.
+    pub const fn durable(lsn: Lsn, time: Timestamp) -> Self {
+        Self { written: lsn, flushed: lsn, applied: lsn, time, reply: false }
+    }
+}
+
+enclosed! {
+    /// Oldest transactions that a standby still needs to see the rows of.
+    ///
+    /// `h`, Int64 time, Int32 xmin, Int32 epoch of xmin, Int32 catalog xmin, Int32 epoch of catalog xmin.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-HOT-STANDBY-FEEDBACK-MESSAGE)
+    b'h' => pub struct HotStandbyFeedback {
+        /// The client's clock.
+        pub time: Timestamp,
+        /// Oldest transaction, without that of the slots. 0 with a `catalog_xmin` of 0: no feedback will follow.
+        pub xmin: u32,
+        /// Number of times that `xmin` has wrapped around.
+        pub xmin_epoch: u32,
+        /// Oldest transaction of the replication slots, for the catalogs.
+        pub catalog_xmin: u32,
+        /// Number of times that `catalog_xmin` has wrapped around.
+        pub catalog_xmin_epoch: u32,
+    }
+}
+
+enclosed! {
+    /// Requests a [`PrimaryStatusUpdate`]. Servers before PostgreSQL 19 close the connection.
+    ///
+    /// `p`, Int64 time.
+    ///
+    /// [Format](https://www.postgresql.org/docs/devel/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-STATUS-REQUEST)
+    b'p' => pub struct PrimaryStatusRequest {
+        /// The client's clock.
+        pub time: Timestamp,
+    }
+}
+
+enclosed! {
+    /// State of the server, in answer to a [`PrimaryStatusRequest`]. PostgreSQL 19 and later.
+    ///
+    /// `s`, Int64 end, Int64 oldest committing, Int64 next, Int64 time.
+    ///
+    /// A transaction is a 64-bit number: epoch in the upper half, xid in the lower.
+    ///
+    /// [Format](https://www.postgresql.org/docs/devel/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-STATUS-UPDATE)
+    b's' => pub struct PrimaryStatusUpdate {
+        /// End of the WAL on the server.
+        pub end: Lsn,
+        /// Oldest transaction that is being committed; the next transaction if none is.
+        pub oldest_committing: u64,
+        /// The next transaction to be assigned.
+        pub next: u64,
+        /// The server's clock when it sent this.
+        pub time: Timestamp,
+    }
+}
+
+kinds! {
+    /// A message of the server in the data of a CopyData, after START_REPLICATION.
+    pub enum PrimaryMessage {
+        b'w' => XLogData<'a>, Hot;
+        b'k' => PrimaryKeepalive, Cold;
+        b's' => PrimaryStatusUpdate, Cold;
+    }
+}
+
+impl<'a> PrimaryMessage<'a> {
+    /// Decodes the data of a CopyData.
+    ///
+    /// # Errors
+    /// When the data does not have the fields that its kind requires, or is empty.
+    #[inline]
+    pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
+        Self::decode_in(data, Scope::Outside)
+    }
+}
+
+kinds! {
+    /// A message of the client in the data of a CopyData, after START_REPLICATION.
+    pub enum StandbyMessage {
+        b'r' => StandbyStatusUpdate, Cold;
+        b'h' => HotStandbyFeedback, Cold;
+        b'p' => PrimaryStatusRequest, Cold;
+    }
+}
+
+impl<'a> StandbyMessage<'a> {
+    /// Decodes the data of a CopyData.
+    ///
+    /// # Errors
+    /// When the data does not have the fields that its kind requires, or is empty.
+    pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
+        Self::decode_in(data, Scope::Outside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replication::tests::golden;
+
+    #[test]
+    fn messages_of_the_server() {
+        golden(
+            PrimaryMessage::from(XLogData {
+                start: Lsn(1),
+                end: Lsn(2),
+                time: Timestamp(3),
+                data: Payload(b"hi"),
+            }),
+            b"w\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03hi",
+            25,
+            PrimaryMessage::decode,
+        );
+        golden(
+            PrimaryMessage::from(PrimaryKeepalive {
+                end: Lsn(0x1_0000_0002),
+                time: Timestamp(-1),
+                reply: true,
+            }),
+            b"k\0\0\0\x01\0\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            usize::MAX,
+            PrimaryMessage::decode,
+        );
+        golden(
+            PrimaryMessage::from(PrimaryStatusUpdate {
+                end: Lsn(1),
+                oldest_committing: 2,
+                next: 0x1_0000_0003,
+                time: Timestamp(4),
+            }),
+            b"s\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x01\0\0\0\x03\0\0\0\0\0\0\0\x04",
+            usize::MAX,
+            PrimaryMessage::decode,
+        );
+        let unknown = Unknown { kind: b'z', data: Payload(b"?") };
+        golden(PrimaryMessage::Unknown(unknown), b"z?", 1, PrimaryMessage::decode);
+    }
+
+    #[test]
+    fn messages_of_the_client() {
+        golden(
+            StandbyMessage::from(StandbyStatusUpdate {
+                written: Lsn(1),
+                flushed: Lsn(2),
+                applied: Lsn(3),
+                time: Timestamp(4),
+                reply: false,
+            }),
+            b"r\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x04\0",
+            usize::MAX,
+            StandbyMessage::decode,
+        );
+        golden(
+            StandbyMessage::from(HotStandbyFeedback {
+                time: Timestamp(1),
+                xmin: 2,
+                xmin_epoch: 3,
+                catalog_xmin: 4,
+                catalog_xmin_epoch: 5,
+            }),
+            b"h\0\0\0\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05",
+            usize::MAX,
+            StandbyMessage::decode,
+        );
+        golden(
+            StandbyMessage::from(PrimaryStatusRequest { time: Timestamp(7) }),
+            b"p\0\0\0\0\0\0\0\x07",
+            usize::MAX,
+            StandbyMessage::decode,
+        );
+    }
+
+    use crate::replication::enclosed::Unknown;
+}

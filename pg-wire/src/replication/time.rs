@@ -1,0 +1,82 @@
+//! The clock of the server.
+
+use crate::basic::error::DecodeError;
+use crate::codec::field::Field;
+use crate::codec::reader::Reader;
+use crate::codec::writer::Writer;
+
+/// Microseconds from 1970-01-01 to 2000-01-01, both in UTC.
+const EPOCH: i64 = 946_684_800 * 1_000_000;
+
+/// A time: microseconds since 2000-01-01 00:00:00 UTC. Int64 on the wire, like the binary form of `timestamptz`.
+///
+/// This crate reads no clock; the time of a status update is the caller's.
+///
+/// ```
+/// use pg_wire::replication::Timestamp;
+///
+/// let time = Timestamp::from_unix_micros(1_700_000_000_000_000).expect("within the range");
+/// assert_eq!(time, Timestamp(753_315_200_000_000));
+/// assert_eq!(time.unix_micros(), Some(1_700_000_000_000_000));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The time this many microseconds after 1970-01-01 00:00:00 UTC; `None` before the smallest time.
+    pub const fn from_unix_micros(micros: i64) -> Option<Self> {
+        match micros.checked_sub(EPOCH) {
+            Some(micros) => Some(Self(micros)),
+            None => None,
+        }
+    }
+
+    /// Microseconds since 1970-01-01 00:00:00 UTC; `None` if the number does not fit.
+    pub const fn unix_micros(self) -> Option<i64> {
+        self.0.checked_add(EPOCH)
+    }
+}
+
+/// The wall clock, to the microsecond. A clock outside the range of [`Timestamp`] is its nearest end.
+#[cfg(feature = "std")]
+impl From<std::time::SystemTime> for Timestamp {
+    fn from(time: std::time::SystemTime) -> Self {
+        let micros = match time.duration_since(std::time::UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
+        };
+        Self(micros.saturating_sub(EPOCH))
+    }
+}
+
+impl<'a> Field<'a> for Timestamp {
+    #[inline]
+    fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        body.array().map(|bytes| Self(i64::from_be_bytes(bytes)))
+    }
+    #[inline]
+    fn write<P: Writer + ?Sized>(&self, out: &mut P) {
+        out.bytes(&self.0.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_converted_to_those_of_unix_and_back() {
+        assert_eq!(Timestamp(0).unix_micros(), Some(946_684_800_000_000));
+        assert_eq!(Timestamp::from_unix_micros(0), Some(Timestamp(-946_684_800_000_000)));
+        assert_eq!(Timestamp(i64::MAX).unix_micros(), None);
+        assert_eq!(Timestamp::from_unix_micros(i64::MIN), None);
+    }
+
+    #[test]
+    fn the_wall_clock_is_converted() {
+        use std::time::{Duration, UNIX_EPOCH};
+        let time = UNIX_EPOCH + Duration::from_micros(946_684_800_000_007);
+        assert_eq!(Timestamp::from(time), Timestamp(7));
+        assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)), Timestamp(-EPOCH - 1_000_000));
+    }
+}

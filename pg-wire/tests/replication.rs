@@ -1,0 +1,86 @@
+//! Changes of rows with any values encode to bytes that decode to them, and no bytes cause a panic.
+
+use pg_wire::replication::pgoutput::*;
+use pg_wire::replication::{BackupMessage, Enclosed, PrimaryMessage, StandbyMessage};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// The form of a value, and its bytes.
+fn values() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
+    vec((0u8..4, vec(any::<u8>(), 0..40)), 0..12)
+}
+
+fn lent(values: &[(u8, Vec<u8>)]) -> Vec<TupleValue<'_>> {
+    values
+        .iter()
+        .map(|(form, bytes)| match form {
+            0 => TupleValue::Null,
+            1 => TupleValue::Unchanged,
+            2 => TupleValue::Text(bytes),
+            _ => TupleValue::Binary(bytes),
+        })
+        .collect()
+}
+
+fn encoded(message: &impl Enclosed) -> Vec<u8> {
+    let mut out = Vec::new();
+    message.encode(&mut out).expect("valid");
+    out
+}
+
+/// Decoded, encoded and decoded again, with each prefix an error.
+fn there_and_back(change: Change<'_>) {
+    let bytes = encoded(&change);
+    let scope = if change.xid_in_stream().is_some() { Scope::InStream } else { Scope::Outside };
+    let back = Change::decode(&bytes, scope).expect("well-formed");
+    assert_eq!(back.validate(), Ok(()));
+    assert_eq!(back, change);
+    assert_eq!(encoded(&back), bytes);
+    for end in 0..bytes.len() {
+        let part = Change::decode(&bytes[..end], scope).and_then(|change| change.validate());
+        assert!(part.is_err(), "{end} of {}", bytes.escape_ascii());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(256))]
+
+    #[test]
+    fn changes_of_rows(old in values(), new in values(), xid in option::of(any::<u32>()), relation: u32, full: bool) {
+        let (old, new) = (lent(&old), lent(&new));
+        let (old, new) = (Tuple::from(&old[..]), Tuple::from(&new[..]));
+        let old = if full { OldRow::Full(old) } else { OldRow::Key(old) };
+        there_and_back(Insert { xid, relation, new }.into());
+        there_and_back(Update { xid, relation, old: None, new }.into());
+        there_and_back(Update { xid, relation, old: Some(old), new }.into());
+        there_and_back(Delete { xid, relation, old }.into());
+    }
+
+    #[test]
+    fn any_bytes_are_an_error_or_a_message_that_encodes_to_them(
+        kind in prop_oneof![proptest::sample::select(&b"IUDBCORYTMSEcAbPKrpwkshndm"[..]), any::<u8>()],
+        body in vec(prop_oneof![Just(0u8), proptest::sample::select(&b"NKOtnub\x01\x02\xff"[..]), any::<u8>()], 0..60),
+    ) {
+        let data = [&[kind], &body[..]].concat();
+        for scope in [Scope::Outside, Scope::InStream] {
+            if let Ok(change) = Change::decode(&data, scope) {
+                let _ = (change.validate(), format!("{change:?}"));
+                prop_assert_eq!(&encoded(&change), &data);
+            }
+        }
+        if let Ok(message) = PrimaryMessage::decode(&data) {
+            prop_assert_eq!(&encoded(&message), &data);
+        }
+        if let Ok(message) = StandbyMessage::decode(&data) {
+            prop_assert_eq!(&encoded(&message), &data);
+        }
+        if let Ok(message) = BackupMessage::decode(&data) {
+            prop_assert_eq!(&encoded(&message), &data);
+        }
+    }
+}
