@@ -1,7 +1,7 @@
 //! No secret stays in the process's memory once the connection phase is over, however it ended.
 //!
 //! The two machines talk over a pair of sockets, so that nothing between them holds a byte, and afterwards all of the process's own
-//! memory is searched: heap, freed heap, and the stacks of the threads that have ended. The secrets searched for are kept masked.
+//! memory is searched: heap, freed heap, and the stacks of the threads, which are still there. The secrets searched for are kept masked.
 #![cfg(target_os = "linux")]
 
 #[path = "support/search.rs"]
@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::num::NonZeroU32;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -157,11 +158,40 @@ fn credentials(method: &str) -> Credentials {
     }
 }
 
-/// One login, on threads of its own. Whether the client is in.
-fn login(method: &'static str, right: bool, client_goes: usize, server_goes: usize) -> bool {
+/// A thread that lives on after its work, so that its stack is searched too: that of a thread that ends is given back.
+struct Worker {
+    jobs: Sender<Box<dyn FnOnce() -> bool + Send>>,
+    results: Receiver<bool>,
+}
+
+impl Worker {
+    fn start() -> Self {
+        let (jobs, to_do) = channel::<Box<dyn FnOnce() -> bool + Send>>();
+        let (done, results) = channel();
+        thread::spawn(move || to_do.into_iter().try_for_each(|job| done.send(job())));
+        Self { jobs, results }
+    }
+
+    fn begin(&self, job: impl FnOnce() -> bool + Send + 'static) {
+        self.jobs.send(Box::new(job)).expect("it lives");
+    }
+
+    fn end(&self) -> bool {
+        self.results.recv().expect("no panic")
+    }
+}
+
+/// One login. Whether the client is in.
+fn login(
+    sides: &[Worker; 2],
+    method: &'static str,
+    right: bool,
+    client_goes: usize,
+    server_goes: usize,
+) -> bool {
     let (ours, theirs) = UnixStream::pair().expect("the system has sockets");
-    let server = thread::spawn(move || server(credentials(method), theirs, server_goes));
-    let client = thread::spawn(move || {
+    sides[1].begin(move || server(credentials(method), theirs, server_goes).is_ok());
+    sides[0].begin(move || {
         let secret = move || if right { password() } else { wrong() };
         let mut config = Config::new("alice");
         if method == "oauth" {
@@ -172,10 +202,10 @@ fn login(method: &'static str, right: bool, client_goes: usize, server_goes: usi
         } else {
             config = config.password(secret());
         }
-        client(&config, ours, client_goes)
+        client(&config, ours, client_goes).is_ok()
     });
-    let _ = server.join().expect("no panic");
-    client.join().expect("no panic").is_ok()
+    sides[1].end();
+    sides[0].end()
 }
 
 /// The search finds each needle where there is one, and nothing where there is none: on the heap, in freed memory and on the stack.
@@ -223,17 +253,18 @@ fn no_secret_stays_in_memory() {
     control(&needles, &mut window);
     assert_eq!(found(&needles, &mut window), [""; 0], "the control leaves none");
 
+    let sides = [Worker::start(), Worker::start()];
     for method in METHODS {
         for right in [true, false] {
-            assert_eq!(login(method, right, usize::MAX, usize::MAX), right, "{method}");
+            assert_eq!(login(&sides, method, right, usize::MAX, usize::MAX), right, "{method}");
             assert_eq!(found(&needles, &mut window), [""; 0], "{method}, the right secret: {right}");
         }
         // Either side vanishes after so many bytes, until neither needs more.
         for goes in 0.. {
-            let client_in = login(method, true, goes, usize::MAX);
+            let client_in = login(&sides, method, true, goes, usize::MAX);
             let left = found(&needles, &mut window);
             assert_eq!(left, [""; 0], "{method}: the client sends {goes} bytes");
-            let server_done = login(method, true, usize::MAX, goes);
+            let server_done = login(&sides, method, true, usize::MAX, goes);
             let left = found(&needles, &mut window);
             assert_eq!(left, [""; 0], "{method}: the server sends {goes} bytes");
             if client_in && server_done {

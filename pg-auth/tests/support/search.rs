@@ -29,7 +29,8 @@ pub(crate) fn found(needles: &[Needle], window: &mut [u8]) -> Vec<String> {
             let length = window.len().min(usize::try_from(end - at).expect("it is an address"));
             let Ok(count) = memory.read_at(&mut window[..length], at) else { break };
             for (name, needle) in needles {
-                found.extend(is_in(needle, &window[..count]).then(|| format!("{name} in {rest} at {at:x}")));
+                let place = offset(needle, &window[..count]).map(|offset| at + offset as u64);
+                found.extend(place.map(|place| format!("{name} in {rest} at {place:x}")));
             }
             // Windows overlap by more than a needle has.
             at += if count < length || at + count as u64 == end { count as u64 } else { count as u64 - 128 };
@@ -42,23 +43,23 @@ pub(crate) fn found(needles: &[Needle], window: &mut [u8]) -> Vec<String> {
     found
 }
 
-fn is_in(masked: &[u8], haystack: &[u8]) -> bool {
+fn offset(masked: &[u8], haystack: &[u8]) -> Option<usize> {
     let first = masked[0] ^ MASK;
     let mut rest = haystack;
     loop {
         // The library's own search for a byte, which is fast in a build for debugging too.
         match rest.skip_until(first) {
             Ok(skipped) if skipped > 0 => {}
-            _ => return false,
+            _ => return None,
         }
         let at = haystack.len() - rest.len();
         let behind = haystack.get(at..at + masked.len() - 1).unwrap_or_default();
         if !behind.is_empty() && behind.iter().zip(&masked[1..]).all(|(byte, masked)| byte ^ MASK == *masked)
         {
-            return true;
+            return Some(at - 1);
         }
         if rest.is_empty() {
-            return false;
+            return None;
         }
     }
 }
