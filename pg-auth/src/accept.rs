@@ -31,7 +31,7 @@ use crate::scram::{
     Derivation, Nonce, OfferedBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, SaltedPassword, ScramKeys,
     ServerChallenge, Verifier,
 };
-use crate::secret::Password;
+use crate::secret::{Password, wiping_stack};
 use crate::session::CancelKey;
 
 /// Most tokens of a client in one GSSAPI exchange. Kerberos takes one, NTLM two.
@@ -297,7 +297,7 @@ impl Accept {
                         self.state = state;
                         return Ok(Next::Read);
                     }
-                    Some(frame) => self.answer(state, frame, outbox)?,
+                    Some(frame) => wiping_stack(|| self.answer(state, frame, outbox))?,
                 },
             };
         }

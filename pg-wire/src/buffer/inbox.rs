@@ -195,7 +195,13 @@ impl Inbox {
         Ok((header.body <= rest.len()).then_some(Head(header)))
     }
 
-    /// The same for the fast path: `None` also for a frame so long that its length has to be checked against the limit for its
+    /// Whether [`head`](Self::head) would return a frame or an error. Begins to skip nothing.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_head(&self) -> bool {
+        !matches!(self.whole(), Ok(None))
+    }
+
+    /// As [`whole`](Self::whole), for the fast path: `None` also for a frame so long that its length has to be checked against the limit for its
     /// code. Followed by [`lend`](Self::lend), the optimiser merges the bounds checks of the two: 88 instructions for a row of one
     /// column, and 111 with [`whole`](Self::whole) and [`take`](Self::take).
     #[inline(always)]

@@ -177,6 +177,14 @@ impl Outbox {
         self.buf.capacity()
     }
 
+    /// Drops everything that is not sent, and the error of the batch: for a stream that takes no more bytes.
+    #[cfg(feature = "std")]
+    pub(crate) fn clear(&mut self) {
+        self.error = None;
+        self.sent = self.end;
+        self.tidy();
+    }
+
     #[cfg(feature = "std")]
     pub(crate) fn set_retain(&mut self, retain: usize) {
         self.retain = retain;
