@@ -8,6 +8,7 @@ mod ci;
 mod clients;
 mod demo;
 mod interrupt;
+mod lint;
 mod needs;
 mod paths;
 mod process;
@@ -41,8 +42,14 @@ enum Word {
         #[arg(last = true)]
         cargo: Vec<String>,
     },
-    /// Everything a change has to pass: format, lints, docs, feature combinations, `no_std`, tests
+    /// Everything a change has to pass: format, lints, docs, the project's own rules, feature combinations, other targets, tests
     Ci,
+    /// Check the project's own rules: messages, imports, adapters, sizes, README
+    Lint {
+        /// Print the imports of each crate instead
+        #[arg(long)]
+        arrows: bool,
+    },
     /// Compare with peers and with hand-written loops, as in `cargo xtask bench --quick --only micro`
     Bench {
         /// Passed on to the benchmark; `--help` lists them
@@ -99,6 +106,7 @@ fn run(word: Word) -> anyhow::Result<ExitCode> {
     match word {
         Word::Test { cargo } => test::run(&cargo),
         Word::Ci => ci::run(),
+        Word::Lint { arrows } => lint::run(arrows),
         Word::Bench { options } => bench::run(&options),
         Word::Demo => demo::run(),
         Word::Serve => serve::run(),
