@@ -19,7 +19,7 @@ use pg_wire::{Frame, Inbox, Limits, Message, MessageCode, Outbox, codec::Secret}
 
 pub use credentials::{CertificateUser, Credentials, StoredPassword};
 pub use startup::Startup;
-pub use words::{fatal, welcome};
+pub use words::{fatal, unsupported, welcome};
 
 use crate::config::AuthMethod;
 use crate::error::{AuthError, ClientError};

@@ -325,8 +325,11 @@ fn select(conn: &mut Connection<impl Transport>) {
 async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
     // From here on a cancel request reaches this statement.
     let mut cancelled = pin!(cancelled.notified());
-    let fields =
-        fields("NOTICE", &SqlState::SUCCESSFUL_COMPLETION, "asleep until the statement is cancelled");
+    let fields = ErrorField::four(
+        "NOTICE",
+        &SqlState::SUCCESSFUL_COMPLETION,
+        "asleep until the statement is cancelled",
+    );
     conn.put_message(&NoticeResponse { fields: (&fields).into() });
     conn.flush().await?;
     tokio::select! {
@@ -343,11 +346,5 @@ fn ready(conn: &mut Connection<impl Transport>) {
 }
 
 fn refuse(conn: &mut Connection<impl Transport>, state: SqlState, message: &str) {
-    conn.put_message(&ErrorResponse { fields: (&fields("ERROR", &state, message)).into() });
-}
-
-/// The fields that clients need in every error.
-fn fields<'a>(severity: &'a str, state: &'a SqlState, message: &'a str) -> [ErrorField<'a>; 4] {
-    [(b'S', severity), (b'V', severity), (b'C', state.as_str()), (b'M', message)]
-        .map(|(code, value)| ErrorField { code, value: value.into() })
+    conn.put_message(&ErrorResponse { fields: (&ErrorField::four("ERROR", &state, message)).into() });
 }

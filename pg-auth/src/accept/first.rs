@@ -6,22 +6,15 @@ use pg_wire::{Inbox, Outbox, SqlState, Text, codec::List};
 
 use super::Accept;
 use super::startup::Startup;
-use super::words::fatal;
+use super::words::{NEWEST, fatal, unsupported};
 use crate::error::{AuthError, ClientError};
 use crate::session::CancelKey;
-
-/// Longest first packet in bytes, its length field included: PostgreSQL takes 10,000 bytes beside that field
-/// (`MAX_STARTUP_PACKET_LENGTH`).
-const LONGEST_PACKET: usize = 10_004;
-
-/// The newest version that is spoken; a client that asks for a newer one is told so.
-const NEWEST: ProtocolVersion = ProtocolVersion::V3_2;
 
 impl Accept {
     /// The body of the next packet, if a whole one is there.
     pub(super) fn next_packet<'i>(&self, inbox: &'i mut Inbox) -> Result<Option<&'i [u8]>, ClientError> {
         let claimed = inbox.peek().first_chunk().map_or(0, |field| i32::from_be_bytes(*field));
-        inbox.next_packet(LONGEST_PACKET).map_err(|_| ClientError::PacketLength(claimed))
+        inbox.next_packet(Initial::MAX_LENGTH).map_err(|_| ClientError::PacketLength(claimed))
     }
 
     /// Reads a packet of the time before there are codes: a start-up message is kept, a request for encryption declined.
@@ -59,8 +52,7 @@ impl Accept {
             Ok(_) => {}
         }
         let version = version.unwrap_or(NEWEST);
-        let message = format!("unsupported frontend protocol {version}: server supports 3.0 to {NEWEST}");
-        fatal(SqlState::FEATURE_NOT_SUPPORTED, &message, outbox);
+        fatal(SqlState::FEATURE_NOT_SUPPORTED, &unsupported(version), outbox);
         Err(ClientError::UnsupportedVersion(version).into())
     }
 

@@ -1,11 +1,21 @@
-//! What a server says beside the machine: the last words to a client that is refused, and the first to one that is in.
+//! Messages of a server around the machine: the error for a client that is rejected, and the messages that follow a login.
 
 use pg_wire::backend::{BackendKeyData, ErrorField, ErrorResponse, ParameterStatus, ReadyForQuery};
-use pg_wire::{Outbox, SqlState, Text, TransactionStatus};
+use pg_wire::frontend::ProtocolVersion;
+use pg_wire::{Outbox, SqlState, TransactionStatus};
 
 use crate::session::CancelKey;
 
-/// Tells a client what a session begins with: parameters, the key for cancel requests if there is one, and ReadyForQuery.
+/// The newest supported protocol version. A client that asks for a newer minor version gets NegotiateProtocolVersion.
+pub(super) const NEWEST: ProtocolVersion = ProtocolVersion::V3_2;
+
+/// The text of PostgreSQL's error for a version of the protocol that the server does not support; its SQLSTATE is
+/// [`FEATURE_NOT_SUPPORTED`](SqlState::FEATURE_NOT_SUPPORTED).
+pub fn unsupported(version: ProtocolVersion) -> String {
+    format!("unsupported frontend protocol {version}: server supports 3.0 to {NEWEST}")
+}
+
+/// Puts the messages that begin a session: parameters, the key for cancel requests if there is one, and ReadyForQuery.
 /// Flush afterwards.
 ///
 /// Clients expect `server_version`, `client_encoding`, `DateStyle`, `standard_conforming_strings` and some others.
@@ -26,9 +36,6 @@ pub fn welcome<'p>(
 
 /// Puts an ErrorResponse of severity FATAL. Flush and close afterwards.
 pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
-    let field = |code, value| ErrorField { code, value: Text::from(value) };
-    // A user name may hold whatever a client likes, but no NUL: it came as a string.
-    let fields =
-        [field(b'S', "FATAL"), field(b'V', "FATAL"), field(b'C', state.as_str()), field(b'M', message)];
-    outbox.put(&ErrorResponse { fields: (&fields).into() });
+    // A user name in the message may have any byte but NUL: the name arrived as a string.
+    outbox.put(&ErrorResponse { fields: (&ErrorField::four("FATAL", &state, message)).into() });
 }

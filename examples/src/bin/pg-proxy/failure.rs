@@ -3,9 +3,10 @@
 use std::fmt;
 use std::io;
 
+use pg_auth::accept::unsupported;
 use pg_wire::backend::{ErrorField, ErrorResponse};
 use pg_wire::frontend::{Frontend, ProtocolVersion};
-use pg_wire::{Direction, Encode, FrameError, SqlState, Text, error::FrameErrorKind};
+use pg_wire::{Direction, Encode, FrameError, SqlState, error::FrameErrorKind};
 
 use crate::trace::Trace;
 
@@ -73,10 +74,7 @@ impl Failure {
             Self::Header(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(code) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
             }
-            Self::Unsupported(version) => (
-                SqlState::FEATURE_NOT_SUPPORTED,
-                format!("unsupported frontend protocol {version}: server supports 3.0 to 3.2"),
-            ),
+            Self::Unsupported(version) => (SqlState::FEATURE_NOT_SUPPORTED, unsupported(*version)),
             Self::Unencrypted(request) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("received unencrypted data after {request} request"))
             }
@@ -95,9 +93,7 @@ impl Failure {
             }
             _ => return None,
         };
-        let field = |code, value| ErrorField { code, value: Text::from(value) };
-        let fields =
-            [field(b'S', "FATAL"), field(b'V', "FATAL"), field(b'C', state.as_str()), field(b'M', &message)];
+        let fields = ErrorField::four("FATAL", &state, &message);
         let error = ErrorResponse { fields: (&fields).into() };
         trace.message(Direction::Backend, &error);
         let mut bytes = Vec::new();

@@ -30,9 +30,6 @@ const CLIENT: Limits =
 /// Limits on what a server may send: those of libpq.
 const SERVER: Limits = Limits::BACKEND.before_authentication().read_size(READ_SIZE).write_retain(0);
 
-/// Longest first packet, as in PostgreSQL: 10,000 bytes after the length field.
-const LONGEST_PACKET: usize = 10_004;
-
 /// The first byte of TLS. As the first byte of a length it would announce 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -210,7 +207,7 @@ impl<'c> Opening<'c> {
             if self.client.inbox().peek().first() == Some(&TLS_HANDSHAKE) {
                 return Ok(First::Tls);
             }
-            let packet = self.client.inbox_mut().next_packet(LONGEST_PACKET);
+            let packet = self.client.inbox_mut().next_packet(Initial::MAX_LENGTH);
             if let Some(packet) = packet.map_err(Failure::PacketLength)? {
                 self.packet.clear();
                 self.packet.extend_from_slice(packet);

@@ -58,6 +58,24 @@ pub struct ErrorField<'a> {
     pub value: Text<'a>,
 }
 
+impl<'a> ErrorField<'a> {
+    /// The four fields that clients need in every ErrorResponse and NoticeResponse: severity, severity not translated, SQLSTATE,
+    /// message.
+    ///
+    /// ```
+    /// use pg_wire::backend::{ErrorField, ErrorResponse};
+    /// use pg_wire::SqlState;
+    ///
+    /// let fields = ErrorField::four("FATAL", &SqlState::ADMIN_SHUTDOWN, "terminating connection");
+    /// let error = ErrorResponse { fields: (&fields).into() };
+    /// assert_eq!(error.to_string(), "FATAL 57P01: terminating connection");
+    /// ```
+    pub fn four(severity: &'a str, state: &'a SqlState, message: &'a str) -> [Self; 4] {
+        [(b'S', severity), (b'V', severity), (b'C', state.as_str()), (b'M', message)]
+            .map(|(code, value)| Self { code, value: value.into() })
+    }
+}
+
 macro_rules! accessors {
     ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
         $($(#[$doc])*

@@ -238,6 +238,10 @@ pub enum Initial<'a> {
 }
 
 impl<'a> Initial<'a> {
+    /// Maximum length of a first packet in bytes, with its length field. PostgreSQL accepts 10,000 bytes after the length field
+    /// (`MAX_STARTUP_PACKET_LENGTH`).
+    pub const MAX_LENGTH: usize = 10_004;
+
     /// Decodes the body of a packet: the bytes after the length field. Every number that is not one of the three request codes is
     /// the version of a session.
     ///

@@ -13,11 +13,9 @@ use core::str::FromStr;
 use crate::buffer::inbox::Inbox;
 use crate::codec::message::Direction;
 use crate::connection::{Connection, Error, Transport};
+use crate::message::frontend::Initial;
 use text::{Act, read_line, tokens};
 use wire::Decoder;
-
-/// Longest packet before the session that is accepted, in bytes.
-const LONGEST_PACKET: usize = 10_000;
 
 /// A conversation as text in the format of a trace. [Played](Self::play) in the role of one side, it sends the messages of that side and
 /// checks those of the other: a server for testing a client, or a client for testing a server.
@@ -241,7 +239,7 @@ impl Line {
                         ));
                     }
                     Some(Decoder::Packet) => loop {
-                        let packet = conn.inbox_mut().next_packet(LONGEST_PACKET);
+                        let packet = conn.inbox_mut().next_packet(Initial::MAX_LENGTH);
                         if let Some(body) = packet.map_err(|error| self.lost(error.into()))? {
                             break Decoder::Packet.decode(body);
                         }
