@@ -320,7 +320,7 @@ fn a_base_backup_is_sent_with_every_option() {
             .wait(false)
             .manifest(ManifestOption::No);
         let reply = run(&mut conn, &backup).await.unwrap_or_else(|error| panic!("{backup}: {error}"));
-        assert_eq!(reply.row::<Tablespace<'_>>(1).kilobytes, None, "no estimate was asked for");
+        assert_eq!(reply.row::<Tablespace<'_>>(1).kilobytes, None, "no estimate was requested");
         let (archives, manifest, _) = read_backup(&mut conn).await;
         assert_eq!((archives.as_slice(), manifest.len()), (&["base.tar".to_owned()][..], 0));
         crate::conversation::reply(&mut conn).await.expect("the end");
