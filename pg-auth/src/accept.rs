@@ -17,7 +17,7 @@ use pg_wire::frontend::{
 };
 use pg_wire::{Frame, Inbox, Limits, Message, MessageCode, Outbox, codec::Secret};
 
-pub use credentials::{CertificateUser, Credentials, Stored};
+pub use credentials::{CertificateUser, Credentials, StoredPassword};
 pub use startup::Startup;
 pub use words::{fatal, welcome};
 
@@ -31,7 +31,7 @@ use crate::scram::{
     Derivation, Nonce, OfferedBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, SaltedPassword, ScramKeys,
     ServerChallenge, Verifier,
 };
-use crate::secret::Password;
+use crate::secret::{Password, wiping_stack};
 use crate::session::CancelKey;
 
 /// Most tokens of a client in one GSSAPI exchange. Kerberos takes one, NTLM two.
@@ -99,7 +99,7 @@ pub enum AcceptStep<'a> {
     /// [`Accept::stepped`].
     Gss(GssJob),
     /// The user is in: AuthenticationOk is on its way. Tell the rest with [`welcome`].
-    Accepted(Login),
+    Login(Login),
     /// The client wants another session's statement given up. There is no answer: do it, or not, and close.
     Cancel(CancelKey),
 }
@@ -182,8 +182,8 @@ impl std::fmt::Debug for Context {
 
 #[derive(Debug)]
 enum PasswordCheck {
-    Clear(Stored),
-    Md5(md5::Stored, [u8; 4]),
+    Clear(StoredPassword),
+    Md5(md5::Verifier, [u8; 4]),
 }
 
 impl Default for Accept {
@@ -218,13 +218,13 @@ impl Accept {
             Ok(Next::Derive(job)) => Ok(AcceptStep::Derive(job)),
             Ok(Next::Token(check)) => Ok(AcceptStep::Token(check)),
             Ok(Next::Gss(job)) => Ok(AcceptStep::Gss(job)),
-            Ok(Next::Accepted(login)) => {
+            Ok(Next::Login(login)) => {
                 inbox.set_limits(before);
                 inbox.scrub();
                 inbox.set_wiping(false);
                 outbox.scrub();
                 outbox.set_wiping(false);
-                Ok(AcceptStep::Accepted(login))
+                Ok(AcceptStep::Login(login))
             }
             Ok(Next::Cancel(key)) => {
                 inbox.set_limits(before);
@@ -284,7 +284,7 @@ impl Accept {
                 State::GssStepped(stepped, principals) => self.after_gss(stepped, principals, outbox)?,
                 State::In => {
                     let Some(startup) = self.startup.take() else { return Err(AuthError::Denied) };
-                    return Ok(Next::Accepted(Login {
+                    return Ok(Next::Login(Login {
                         startup,
                         auth_method: self.method.auth_method(),
                         channel_bound: self.channel_bound,
@@ -297,7 +297,7 @@ impl Accept {
                         self.state = state;
                         return Ok(Next::Read);
                     }
-                    Some(frame) => self.answer(state, frame, outbox)?,
+                    Some(frame) => wiping_stack(|| self.answer(state, frame, outbox))?,
                 },
             };
         }
@@ -376,11 +376,11 @@ impl Accept {
                 }
                 let user = self.startup.as_ref().map_or(&b""[..], |startup| startup.user().as_bytes());
                 let right = match check {
-                    PasswordCheck::Clear(Stored::Plain(stored)) => stored == *password,
-                    PasswordCheck::Clear(Stored::Md5(stored)) => {
+                    PasswordCheck::Clear(StoredPassword::Plain(stored)) => stored == *password,
+                    PasswordCheck::Clear(StoredPassword::Md5(stored)) => {
                         stored.matches(user, &Password::from(password))
                     }
-                    PasswordCheck::Clear(Stored::Scram(verifier)) => {
+                    PasswordCheck::Clear(StoredPassword::Scram(verifier)) => {
                         return Ok(State::Checking(verifier, Password::from(password)));
                     }
                     PasswordCheck::Md5(stored, salt) => stored.accepts(password, salt),
@@ -465,7 +465,7 @@ enum Next {
     Derive(Derivation),
     Token(TokenCheck),
     Gss(GssJob),
-    Accepted(Login),
+    Login(Login),
     Cancel(CancelKey),
 }
 

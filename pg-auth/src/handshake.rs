@@ -28,7 +28,7 @@ use crate::oauth::{self, Discovery, TokenReply, TokenRequest};
 use crate::scram::{
     ClientChallenged, ClientFinal, ClientFirst, Derivation, Nonce, Proven, SaltedPassword, ScramKeys,
 };
-use crate::secret::Password;
+use crate::secret::{Password, wiping_stack};
 use crate::session::{Notification, Session};
 
 /// Most tokens of a server in one GSSAPI exchange. Kerberos takes one, NTLM two.
@@ -415,7 +415,8 @@ impl<'c> Handshake<'c> {
     }
 
     fn send_password(&self, password: &Password, outbox: &mut Outbox) {
-        outbox.put(&PasswordMessage { password: SecretText(Text::from(password.as_bytes())) });
+        let password = SecretText(Text::from(password.as_bytes()));
+        wiping_stack(|| outbox.put(&PasswordMessage { password }));
     }
 }
 

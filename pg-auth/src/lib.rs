@@ -45,7 +45,7 @@ pub mod session;
 pub mod stream;
 pub mod tls;
 
-pub use accept::{Accept, AcceptStep, CertificateUser, Credentials, Login, Startup, Stored};
+pub use accept::{Accept, AcceptStep, CertificateUser, Credentials, Login, Startup, StoredPassword};
 pub use config::{AuthenticationMode, Config, Host, SslMode, Surroundings};
 pub use connect::{ConnectError, ConnectErrorKind};
 pub use error::AuthError;

@@ -26,7 +26,7 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// assert_eq!(response.as_bytes(), b"md598a0412b9c31436fc53776e863350083");
 /// ```
 pub fn response(user: &[u8], password: &Password, salt: [u8; 4]) -> Password {
-    Stored::new(user, password).response(salt)
+    Verifier::new(user, password).response(salt)
 }
 
 /// A salt for AuthenticationMD5Password: 32 bits from the operating system.
@@ -45,19 +45,19 @@ pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
 /// `Debug` shows nothing of it.
 ///
 /// ```
-/// use pg_auth::md5::Stored;
+/// use pg_auth::md5::Verifier;
 ///
-/// let stored: Stored = "md54a0a68b43b6cd5cf266fa02f196e2371".parse()?;
+/// let stored: Verifier = "md54a0a68b43b6cd5cf266fa02f196e2371".parse()?;
 /// assert!(stored.accepts(b"md598a0412b9c31436fc53776e863350083", [1, 2, 3, 4]));
 /// # Ok::<(), pg_auth::error::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct Stored(Hex);
+pub struct Verifier(Hex);
 
 /// 32 digits on the heap, so that no copy stays behind where the value has been moved from.
 type Hex = Box<Zeroizing<[u8; 32]>>;
 
-impl Stored {
+impl Verifier {
     /// Makes what has to be stored for this user and password.
     pub fn new(user: &[u8], password: &Password) -> Self {
         Self(hex_md5(&[password.as_bytes(), user]))
@@ -80,7 +80,7 @@ impl Stored {
     }
 }
 
-impl FromStr for Stored {
+impl FromStr for Verifier {
     type Err = ConfigError;
 
     fn from_str(stored: &str) -> Result<Self, ConfigError> {
@@ -93,16 +93,16 @@ impl FromStr for Stored {
     }
 }
 
-impl fmt::Display for Stored {
+impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("md5")?;
         f.write_str(str::from_utf8(self.0.as_slice()).map_err(|_| fmt::Error)?)
     }
 }
 
-impl fmt::Debug for Stored {
+impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stored(***)")
+        f.write_str("Verifier(***)")
     }
 }
 
@@ -159,8 +159,8 @@ mod tests {
         for (user, password, salt, stored, expected) in GOLDEN {
             let password = Password::from(password);
             assert_eq!(response(user, &password, salt).as_bytes(), expected.as_bytes());
-            assert_eq!(Stored::new(user, &password).to_string(), stored);
-            let parsed: Stored = stored.parse().expect("it is a stored form");
+            assert_eq!(Verifier::new(user, &password).to_string(), stored);
+            let parsed: Verifier = stored.parse().expect("it is a stored form");
             assert_eq!(parsed.to_string(), stored);
             assert!(parsed.accepts(expected.as_bytes(), salt));
             assert!(parsed.matches(user, &password));
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_response_that_is_not_the_right_one_is_refused() {
         for (user, password, salt, stored, expected) in GOLDEN {
-            let parsed: Stored = stored.parse().expect("it is a stored form");
+            let parsed: Verifier = stored.parse().expect("it is a stored form");
             for at in 0..expected.len() {
                 assert!(!parsed.accepts(&expected.as_bytes()[..at], salt));
                 let mut wrong = expected.as_bytes().to_vec();
@@ -197,12 +197,12 @@ mod tests {
             "MD54a0a68b43b6cd5cf266fa02f196e2371",
             "md54a0a68b43b6cd5cf266fa02f196e237g",
         ] {
-            assert!(bad.parse::<Stored>().is_err(), "{bad:?}");
+            assert!(bad.parse::<Verifier>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn a_stored_password_does_not_print() {
-        assert_eq!(format!("{:?}", Stored::new(b"alice", &"secret".into())), "Stored(***)");
+        assert_eq!(format!("{:?}", Verifier::new(b"alice", &"secret".into())), "Verifier(***)");
     }
 }

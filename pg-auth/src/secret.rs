@@ -80,7 +80,8 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Runs `work`, then overwrites the part of the stack that it has used: hash functions copy keys there and leave them.
+/// Runs `work`, then overwrites the part of the stack that it has used: hash functions copy keys there and leave them, and so does
+/// unoptimised code that copies short strings.
 pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     #[inline(never)]
     fn overwrite() {

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use pg_auth::error::AuthError;
 use pg_auth::scram::{
-    Accepted, ChannelBinding, ClientFirst, ClientKey, Iterations, Nonce, OfferedBinding, Proven, ServerFirst,
-    ServerKey, Verifier,
+    ChannelBinding, ClientFirst, ClientKey, Iterations, Nonce, OfferedBinding, Proven, ServerFinal,
+    ServerFirst, ServerKey, Verifier,
 };
 use pg_auth::secret::Password;
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ fn login(
     (nonce, knows, asked): (Nonce, Knows<'_>, ChannelBinding),
     (verifier, server_nonce, offered): (Verifier, Nonce, OfferedBinding),
     mut wire: impl FnMut(usize, Vec<u8>) -> Vec<u8>,
-) -> Result<(Proven, Accepted), AuthError> {
+) -> Result<(Proven, ServerFinal), AuthError> {
     let client = ClientFirst::new(nonce, asked);
     let server = ServerFirst::new(verifier, server_nonce, offered);
     let challenge = server.client_first(&wire(0, client.message()))?;

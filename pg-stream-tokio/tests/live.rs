@@ -302,7 +302,7 @@ fn a_pipeline_larger_than_both_socket_buffers_goes_through_one_flush() {
 fn a_pipeline_larger_than_may_be_kept_goes_on_while_it_is_received() {
     on_both(async |server| {
         let builder = ConnectionBuilder::from(server.config("scram", "scram-secret"));
-        let limits = Limits { read_ahead: 1 << 20, ..Limits::BACKEND };
+        let limits = Limits::BACKEND.read_ahead(1 << 20);
         let (mut conn, _) = builder.limits(limits).dial().await.expect("the user gets in");
         echo(&mut conn, 8000, &"x".repeat(3000));
         let full = conn.flush().await.expect_err("24 MB of answers do not fit into one");

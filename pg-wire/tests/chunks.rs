@@ -48,7 +48,7 @@ fn stream() -> impl Strategy<Value = Stream> {
     let read_size = prop_oneof![1usize..200, 200usize..20_000, Just(65_536)];
     let bulk = prop_oneof![3 => Just(usize::MAX), 2 => 0usize..3000, 1 => 3000usize..60_000];
     (vec((code, body, any::<u8>()), 0..40), read_size, bulk).prop_map(|(frames, read_size, bulk)| {
-        let limits = Limits { read_size, bulk, control: 60_000, ..Limits::BACKEND };
+        let limits = Limits::BACKEND.read_size(read_size).bulk(bulk).control(60_000);
         let (mut bytes, mut expected, mut largest) = (Vec::new(), Vec::new(), 0);
         for (code, length, seed) in frames {
             let body: Vec<u8> = (0u8..=250).cycle().skip(seed.into()).take(length).collect();
@@ -259,7 +259,7 @@ proptest! {
         pieces in vec(prop_oneof![1000usize..70_000, 60_000usize..3_000_000], 1..8),
         limit in prop_oneof![Just(usize::MAX), 200_000usize..1_200_000],
     ) {
-        let limits = Limits { bulk: limit, ..Limits::BACKEND };
+        let limits = Limits::BACKEND.bulk(limit);
         let bodies: Vec<_> = lengths.iter().map(|length| (0u8..=250).cycle().take(*length).collect::<Vec<_>>()).collect();
         let bytes = bodies.iter().map(|body| frame(b'd', body)).collect::<Vec<_>>().concat();
         let largest = lengths.iter().filter(|length| **length <= limit).max().map_or(0, |length| length + 5);
@@ -331,7 +331,7 @@ fn memory_for_a_large_frame_is_freed_also_when_the_buffer_is_never_empty() {
 #[test]
 fn a_whole_frame_that_is_not_taken_is_not_an_unfinished_frame() {
     let whole = [frame(b'D', b"row"), frame(b'Z', b"I")].concat();
-    let mut inbox = Inbox::new(Limits { bulk: 10, ..Limits::BACKEND });
+    let mut inbox = Inbox::new(Limits::BACKEND.bulk(10));
     for byte in &whole {
         inbox.extend(&[*byte]);
         assert_eq!(inbox.is_mid_frame(), ![8, 14].contains(&inbox.buffered()), "{}", inbox.buffered());

@@ -94,7 +94,7 @@ fn a_half_that_only_writes_deadlocks() {
 
 #[test]
 fn a_full_inbox_is_an_error_and_nothing_is_lost() {
-    let limits = Limits { read_ahead: 1000, read_size: 100, ..Limits::BACKEND };
+    let limits = Limits::BACKEND.read_ahead(1000).read_size(100);
     for flush_again in [false, true] {
         let (client, server) = pipe(64);
         let heard = Cell::new(0);
@@ -131,7 +131,7 @@ fn a_full_inbox_is_an_error_and_nothing_is_lost() {
 
 #[test]
 fn recv_continues_a_flush_and_sends_nothing_queued_later() {
-    let limits = Limits { read_ahead: 200, ..Limits::BACKEND };
+    let limits = Limits::BACKEND.read_ahead(200);
     let (client, server) = pipe(64);
     let heard = Cell::new(0);
     let queries = queries(100);
@@ -461,7 +461,7 @@ fn data_larger_than_both_buffers_is_sent_while_answers_arrive() {
 
 #[test]
 fn data_is_kept_when_the_inbox_is_full() {
-    let limits = Limits { read_ahead: 100, read_size: 50, ..Limits::BACKEND };
+    let limits = Limits::BACKEND.read_ahead(100).read_size(50);
     let (client, server) = pipe(64);
     let heard = Cell::new(0);
     let (first, second) = (vec![b'x'; 2000], vec![b'y'; 2000]);
@@ -495,6 +495,35 @@ fn data_after_a_rejected_message_or_after_a_failure_is_not_sent() {
     for _ in 0..3 {
         assert!(matches!(block_on(conn.send_copy_data(&block)), Err(Error::Poisoned(_))));
         assert_eq!(conn.outbox().pending(), b"", "nothing is kept that cannot be sent");
+    }
+}
+
+#[test]
+fn a_leaked_future_of_half_sent_data_ends_the_direction() {
+    // By polls of the leaked future: none, and one after which a part has been sent.
+    for polls in [0, 1] {
+        let block = block();
+        let mut conn = Connection::new(Steps::writing([Write::Take(7), Write::Wait]), Limits::BACKEND);
+        let mut leaked = Box::pin(conn.send_copy_data(&block));
+        for _ in 0..polls {
+            assert!(poll_once(leaked.as_mut()).is_pending());
+        }
+        std::mem::forget(leaked);
+        assert_eq!(conn.write_fault(), Some(Fault::Leaked));
+        assert!(!conn.is_quiet());
+        let sent = conn.transport().wrote.len();
+        for _ in 0..2 {
+            // Its SQL would be taken for data of the COPY.
+            let error = block_on(conn.query("drop table t").flush()).expect_err("the message is cut short");
+            assert!(matches!(error, Error::Poisoned(Fault::Leaked)) && error.is_fatal(), "{error:?}");
+            let error = block_on(conn.send_copy_data(&block)).expect_err("the message is cut short");
+            assert!(matches!(error, Error::Poisoned(Fault::Leaked)), "{error:?}");
+            block_on(conn.close()).expect_err("the message is cut short");
+            assert!(conn.outbox().is_empty());
+        }
+        assert_eq!(conn.transport().wrote.len(), sent);
+        let (_, mut half) = conn.split();
+        assert!(matches!(block_on(half.flush()), Err(Error::Poisoned(Fault::Leaked))));
     }
 }
 
@@ -658,6 +687,82 @@ fn a_write_error_is_reported_at_once_when_no_message_has_arrived() {
     }
 }
 
+/// A stream that cannot be written and always has 64 KiB to read.
+struct Endless {
+    /// Bytes to be read first.
+    head: Vec<u8>,
+    /// Calls of `poll_read`.
+    reads: usize,
+}
+
+impl Source for Endless {
+    fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let head: Vec<u8> = self.head.drain(..self.head.len().min(space.len())).collect();
+        space[..head.len()].copy_from_slice(&head);
+        self.reads += 1;
+        Poll::Ready(Ok(space.len().min(65_536)))
+    }
+}
+
+impl Sink for Endless {
+    fn poll_write(&mut self, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(ErrorKind::BrokenPipe.into()))
+    }
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn after_a_write_error_no_more_is_read_than_may_be_buffered_and_other_tasks_run() {
+    // A message that never ends: within its limit, it is kept; over its limit, it is skipped.
+    for (bulk, skipped) in [(Limits::BACKEND.bulk, false), (1 << 20, true)] {
+        let limits = Limits::BACKEND.bulk(bulk).read_ahead(8 << 20);
+        let endless = Endless { head: b"d\x3f\xff\xff\xff".to_vec(), reads: 0 };
+        let mut conn = Connection::new(endless, limits);
+        conn.query("select 1");
+        let mut polls = 0;
+        let error = {
+            let mut flush = Box::pin(conn.flush());
+            loop {
+                match poll_once(flush.as_mut()) {
+                    Poll::Ready(done) => break done.err(),
+                    Poll::Pending => polls += 1,
+                }
+                assert!(polls < POLLS);
+            }
+        };
+        let buffered = conn.inbox().buffered();
+        assert!(buffered < limits.read_ahead + limits.read_size, "{buffered}");
+        assert!(conn.transport().reads <= polls, "more than one read in a poll");
+        if skipped {
+            assert!(error.is_none(), "the message over its limit is received first: {error:?}");
+            assert!(matches!(block_on(conn.recv()), Err(Error::Frame(_))));
+            assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::BrokenPipe)));
+        } else {
+            assert!(matches!(error, Some(Error::Io(_))), "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_kept_for_a_stream_that_cannot_be_written_any_more() {
+    let mut conn = Connection::new(Steps::writing([Write::Fail(ErrorKind::BrokenPipe)]), Limits::BACKEND);
+    let large = "x".repeat(1 << 20);
+    for batch in 0..100 {
+        let error = block_on(conn.query(large.as_str()).sync().flush()).expect_err("the stream has failed");
+        assert_eq!(matches!(error, Error::Io(_)), batch == 0, "{error:?}");
+        assert!(conn.outbox().is_empty());
+        assert!(conn.outbox().capacity() <= Limits::BACKEND.write_retain, "{}", conn.outbox().capacity());
+    }
+    conn.query("\0");
+    assert!(matches!(block_on(conn.flush()), Err(Error::Encode(_))), "the caller's own error");
+    assert!(matches!(block_on(conn.flush()), Err(Error::Poisoned(_))));
+}
+
 #[test]
 fn an_end_of_the_stream_found_by_flush_is_reported_by_recv_after_the_last_message() {
     let mut steps = Steps::reading([Read::Bytes(frame(b'E', FATAL))]);
@@ -687,7 +792,7 @@ fn a_read_error_found_by_flush_is_reported_by_recv() {
 fn a_write_error_found_by_recv_is_reported_by_flush() {
     let mut steps = Steps::reading([Read::Wait, Read::Bytes(frame(b'E', FATAL))]);
     steps.writes = [Write::Wait, Write::Take(3), Write::Fail(ErrorKind::BrokenPipe)].into();
-    let mut conn = Connection::new(steps, Limits { read_ahead: 0, ..Limits::BACKEND });
+    let mut conn = Connection::new(steps, Limits::BACKEND.read_ahead(0));
     block_on(async {
         assert!(matches!(conn.query("select 1").flush().await, Err(Error::InboxFull)));
         assert_eq!(conn.recv().await.expect("the last message").body, FATAL);
@@ -838,7 +943,7 @@ fn raw_frames_are_forwarded_byte_for_byte() {
 #[test]
 fn other_limits_hold_from_the_next_header_on() {
     let says = [frame(b'S', &[0; 200]), frame(b'S', &[0; 200])].concat();
-    let tight = Limits { control: 100, ..Limits::BACKEND };
+    let tight = Limits::BACKEND.control(100);
     let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
     block_on(async {
         assert_eq!(conn.recv().await.expect("within the new limit").body.len(), 200);

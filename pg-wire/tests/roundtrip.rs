@@ -551,8 +551,7 @@ fn counts_up_to_the_largest_are_accepted() {
         assert_eq!(description.encode(&mut out).is_ok(), good);
         if good {
             let whole = out.split_off(0);
-            let mut inbox =
-                pg_wire::Inbox::new(pg_wire::Limits { control: 1 << 20, ..pg_wire::Limits::BACKEND });
+            let mut inbox = pg_wire::Inbox::new(pg_wire::Limits::BACKEND.control(1 << 20));
             inbox.extend(&whole);
             let mut again = Vec::new();
             while let Some(frame) = inbox.next().expect("within the limits") {

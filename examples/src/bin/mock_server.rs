@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use pg_auth::accept::{fatal, welcome};
 use pg_auth::connect::Accepted;
 use pg_auth::scram::{DEFAULT_ITERATIONS, Nonce, Verifier};
-use pg_auth::{Credentials, Password, Startup, Stored, md5};
+use pg_auth::{Credentials, Password, Startup, StoredPassword, md5};
 use pg_stream_tokio::rustls::RustlsAcceptor;
 use pg_stream_tokio::{Acceptor, CancelKey, Connection};
 use pg_wire::backend::{
@@ -190,9 +190,9 @@ impl Mock {
         };
         match self.method {
             Method::Trust => Credentials::Trust,
-            Method::Cleartext => Credentials::Cleartext(Stored::Scram(verifier())),
-            Method::Md5 if exists => Credentials::Md5(md5::Stored::new(name, &self.password)),
-            Method::Md5 => Credentials::Md5(md5::Stored::new(name, &self.secret.as_str().into())),
+            Method::Cleartext => Credentials::Cleartext(StoredPassword::Scram(verifier())),
+            Method::Md5 if exists => Credentials::Md5(md5::Verifier::new(name, &self.password)),
+            Method::Md5 => Credentials::Md5(md5::Verifier::new(name, &self.secret.as_str().into())),
             Method::Scram => Credentials::Scram(verifier()),
         }
     }

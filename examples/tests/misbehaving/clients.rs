@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use pg_auth::connect::Accepted;
-use pg_auth::{ConnectErrorKind, Credentials, Startup, Stored};
+use pg_auth::{ConnectErrorKind, Credentials, Startup, StoredPassword};
 use pg_stream_tokio::rustls::tokio_rustls::rustls::pki_types::ServerName;
 use pg_stream_tokio::rustls::tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
@@ -25,7 +25,7 @@ const LOGIN: &str = "a login";
 const CANCEL: &str = "a cancel request";
 
 /// The bound on memory, in bytes.
-const MOST: u64 = 512 * 1024;
+const MAX_MEMORY: u64 = 512 * 1024;
 
 /// The time limit of a row in which nobody waits for it.
 const LONG: Duration = Duration::from_secs(40);
@@ -123,7 +123,7 @@ impl Row {
         if heard.contains(PASSWORD) || found.contains(PASSWORD) {
             return Err(format!("the password is shown: {heard}, {found}"));
         }
-        if outcome.bytes > MOST {
+        if outcome.bytes > MAX_MEMORY {
             return Err(format!("{} bytes were taken", outcome.bytes));
         }
         Ok(outcome.bytes)
@@ -221,7 +221,7 @@ impl Stream {
 /// Each user is authenticated by the method of the same name.
 fn credentials(startup: &Startup) -> Credentials {
     match startup.user().to_string_lossy().as_ref() {
-        "clear" => Credentials::Cleartext(Stored::Plain(PASSWORD.into())),
+        "clear" => Credentials::Cleartext(StoredPassword::Plain(PASSWORD.into())),
         "scram" => Credentials::Scram(verifier(1)),
         "nobody" => Credentials::Reject,
         _ => Credentials::Trust,

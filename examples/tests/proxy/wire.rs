@@ -203,7 +203,7 @@ pub(crate) fn polite_server() -> SocketAddr {
 fn serve_politely(mut stream: TcpStream) -> io::Result<()> {
     take_packet(&mut stream)?;
     stream.write_all(&welcome())?;
-    let mut inbox = Inbox::new(Limits { read_size: 1024, ..Limits::FRONTEND });
+    let mut inbox = Inbox::new(Limits::FRONTEND.read_size(1024));
     loop {
         while let Some(frame) = inbox.next().map_err(io::Error::other)? {
             match frame.code {

@@ -1,7 +1,7 @@
 //! The request for authentication.
 
 use pg_wire::backend::Authentication;
-use pg_wire::{Inbox, Limits, Outbox, Text, codec::Terminated};
+use pg_wire::{Inbox, Outbox, Text, codec::Terminated};
 
 use super::credentials::{CertificateUser, Credentials};
 use super::{Accept, Context, Method, PasswordCheck, State};
@@ -30,7 +30,7 @@ impl Accept {
     ) -> Result<State, AuthError> {
         let mut bound = |bytes: usize| {
             let limits = inbox.limits().before_authentication();
-            inbox.set_limits(Limits { authentication: bytes, ..limits });
+            inbox.set_limits(limits.authentication(bytes));
         };
         Ok(match credentials {
             Credentials::Trust => self.let_in(outbox),

@@ -17,9 +17,9 @@ pub enum Credentials {
     /// By the client's certificate, which the TLS layer must have verified and reported ([`Accept::tls`](super::Accept::tls)).
     Certificate(CertificateUser),
     /// By the password in clear, checked against what is stored. Refuse this where others may listen.
-    Cleartext(Stored),
+    Cleartext(StoredPassword),
     /// By the password, hashed with MD5.
-    Md5(md5::Stored),
+    Md5(md5::Verifier),
     /// By SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses that: it is offered if the server's certificate was named
     /// ([`Accept::server_certificate`](super::Accept::server_certificate)).
     Scram(Verifier),
@@ -62,11 +62,11 @@ pub enum CertificateUser {
 /// A password as a server may store it.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Stored {
+pub enum StoredPassword {
     /// As it is.
     Plain(Password),
     /// Hashed with MD5.
-    Md5(md5::Stored),
+    Md5(md5::Verifier),
     /// As a SCRAM verifier. To check a password against it takes a derivation.
     Scram(Verifier),
 }

@@ -18,6 +18,7 @@ pub(super) const SOCKET_DIRS: &[&str] = &[];
 
 /// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Host {
     /// On the network. Made by [`Host::new`] and [`Host::at_address`].
     #[non_exhaustive]
@@ -31,7 +32,8 @@ pub enum Host {
         /// The port.
         port: u16,
     },
-    /// On a Unix-domain socket, in the file `.s.PGSQL.<port>`.
+    /// On a Unix-domain socket, in the file `.s.PGSQL.<port>`. Made by [`Host::new`] and [`Host::in_dir`].
+    #[non_exhaustive]
     Unix {
         /// The directory of the socket; on Linux `@` and a name stand for one in the abstract namespace.
         dir: PathBuf,
@@ -69,6 +71,17 @@ impl Host {
     /// ```
     pub fn at_address(name: impl Into<String>, address: impl Into<IpAddr>, port: u16) -> Self {
         Self::Tcp { host: name.into(), address: Some(address.into()), port }
+    }
+
+    /// The server whose Unix-domain socket is in this directory.
+    ///
+    /// ```
+    /// use pg_auth::config::Host;
+    ///
+    /// assert_eq!(Host::in_dir("sockets", 5432).to_string(), "sockets/.s.PGSQL.5432");
+    /// ```
+    pub fn in_dir(dir: impl Into<PathBuf>, port: u16) -> Self {
+        Self::Unix { dir: dir.into(), port }
     }
 
     /// A server of this machine, where it listens by default: the Unix-domain socket in `/var/run/postgresql` on Linux and in `/tmp` on

@@ -44,6 +44,7 @@ const DEFAULT_KRBSRVNAME: &str = "postgres";
 
 /// Proof of the user's identity that the client gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AuthenticationMode {
     /// Not at all: the server is expected to let the user in, as with `trust`, `peer` or a certificate. One that asks for a
     /// password gets none, and the connection fails.

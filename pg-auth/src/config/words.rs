@@ -43,6 +43,7 @@ words! {
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
     SslMode, "sslmode":
         /// No TLS.
         Disable = "disable",
@@ -64,6 +65,7 @@ words! {
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLNEGOTIATION)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
     SslNegotiation, "sslnegotiation":
         /// The client asks with an SSLRequest, and the server answers with one byte.
         #[default]
@@ -77,6 +79,7 @@ words! {
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CHANNEL-BINDING)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
     BindingMode, "channel_binding":
         /// Never.
         Disable = "disable",
@@ -92,6 +95,7 @@ words! {
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html)
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[non_exhaustive]
     Replication, "replication":
         /// The whole cluster: only replication commands are understood.
         Physical = "true",

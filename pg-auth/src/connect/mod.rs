@@ -178,7 +178,7 @@ where
                 let stepped = offload.offload(|| job.run()).await.map_err(ConnectErrorKind::Offload)?;
                 accept.stepped(stepped);
             }
-            AcceptStep::Accepted(login) => {
+            AcceptStep::Login(login) => {
                 flushed?;
                 return Ok(Accepted::Login(login));
             }

@@ -15,6 +15,7 @@ use crate::scram::{
     ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Nonce, SCRAM_SHA_256, SCRAM_SHA_256_PLUS,
     ScramKeys,
 };
+use crate::secret::wiping_stack;
 
 impl Handshake<'_> {
     /// Chooses among the mechanisms: SCRAM where there is something to prove, else a token where there is a source of tokens.
@@ -113,7 +114,7 @@ impl Handshake<'_> {
     }
 
     pub(super) fn prove(&self, last: ClientFinal, outbox: &mut Outbox) -> State {
-        outbox.put(&SaslResponse { data: Secret(last.message()) });
+        wiping_stack(|| outbox.put(&SaslResponse { data: Secret(last.message()) }));
         State::ScramFinal(last)
     }
 
@@ -123,7 +124,8 @@ impl Handshake<'_> {
             TokenReply::Discover => None,
         };
         let data = client_first(token);
-        outbox.put(&SaslInitialResponse { mechanism: OAUTHBEARER.into(), data: Some(Secret(&data)) });
+        let response = SaslInitialResponse { mechanism: OAUTHBEARER.into(), data: Some(Secret(&data)) };
+        wiping_stack(|| outbox.put(&response));
         State::TokenSent { empty: token.is_none() }
     }
 }

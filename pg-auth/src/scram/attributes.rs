@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::error::{AuthError, PeerError, Refusal, ScramFault, printable};
+use crate::scram::keys::{Bytes, filled};
 
 /// The longest server reason that is kept; RFC 5802 knows none longer than 34.
 const MAX_REASON: usize = 64;
@@ -97,10 +98,10 @@ impl Attribute<'_> {
     }
 
     /// The value as base64 of 32 bytes: a proof or a signature, wiped when dropped.
-    pub(super) fn base64_32(&self) -> Result<Zeroizing<[u8; 32]>, AuthError> {
+    pub(super) fn base64_32(&self) -> Result<Bytes, AuthError> {
         let bytes = Zeroizing::new(self.base64()?);
-        let bytes = bytes.as_slice().try_into().map_err(|_| self.fault(ScramFault::Base64))?;
-        Ok(Zeroizing::new(bytes))
+        let bytes: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| self.fault(ScramFault::Base64))?;
+        Ok(filled(|out| out.copy_from_slice(bytes)))
     }
 }
 

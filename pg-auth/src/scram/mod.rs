@@ -23,7 +23,7 @@ pub use client::{ChannelBinding, ClientChallenged, ClientFinal, ClientFirst, Ite
 pub use keys::{ClientKey, Derivation, SaltedPassword, ScramKeys, ServerKey, StoredKey};
 pub use nonce::Nonce;
 pub(crate) use server::CLIENT_FIRST;
-pub use server::{Accepted, OfferedBinding, ServerChallenge, ServerFirst};
+pub use server::{OfferedBinding, ServerChallenge, ServerFinal, ServerFirst};
 pub use verifier::Verifier;
 
 /// The mechanism's name without channel binding.

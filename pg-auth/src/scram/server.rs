@@ -27,7 +27,7 @@ pub enum OfferedBinding {
 /// The server's first state, before the client has spoken: its message goes to [`client_first`](Self::client_first).
 ///
 /// ```text
-/// ServerFirst ──client-first──▶ ServerChallenge ──client-final──▶ Accepted
+/// ServerFirst ──client-first──▶ ServerChallenge ──client-final──▶ ServerFinal
 /// ```
 ///
 /// A user who does not exist gets a [mock verifier](Verifier::mock) and the same steps, so that the failure comes at the end and looks
@@ -152,7 +152,7 @@ impl ServerChallenge {
     /// # Errors
     /// - [`AuthError::Peer`]: it is malformed, or belongs to another channel or another exchange.
     /// - [`AuthError::Denied`]: the proof is wrong, or there is no such user.
-    pub fn client_final(mut self, message: &[u8]) -> Result<Accepted, AuthError> {
+    pub fn client_final(mut self, message: &[u8]) -> Result<ServerFinal, AuthError> {
         let mut attributes = Attributes::new(CLIENT_FINAL, message, 0);
         let input = attributes.expect(b'c')?;
         if input.value != self.input.as_bytes() {
@@ -181,7 +181,7 @@ impl ServerChallenge {
         let client_key = self.verifier.recover(&bytes, &self.auth_message).ok_or(AuthError::Denied)?;
         let server_key = self.verifier.server_key().clone();
         let message = format!("v={}", STANDARD.encode(server_key.signature(&self.auth_message).as_slice()));
-        Ok(Accepted { message: message.into_bytes(), client_key, server_key })
+        Ok(ServerFinal { message: message.into_bytes(), client_key, server_key })
     }
 }
 
@@ -195,13 +195,13 @@ impl fmt::Debug for ServerChallenge {
 ///
 /// The two keys are what [`ClientChallenged::finish_with_keys`](super::ClientChallenged::finish_with_keys) wants, so a pooler can log in
 /// as this user at any server that stores the same verifier.
-pub struct Accepted {
+pub struct ServerFinal {
     message: Vec<u8>,
     client_key: ClientKey,
     server_key: ServerKey,
 }
 
-impl Accepted {
+impl ServerFinal {
     /// The server-final-message: `v=<base64 signature of 32 bytes>`.
     pub fn message(&self) -> &[u8] {
         &self.message
@@ -223,9 +223,9 @@ impl Accepted {
     }
 }
 
-impl fmt::Debug for Accepted {
+impl fmt::Debug for ServerFinal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accepted").finish_non_exhaustive()
+        f.debug_struct("ServerFinal").finish_non_exhaustive()
     }
 }
 

@@ -11,7 +11,7 @@ use pg_auth::connect::{Accepted, ConnectError, ConnectErrorKind, accept, connect
 use pg_auth::error::AuthError;
 use pg_auth::runtime::{Inline, Offload};
 use pg_auth::scram::Verifier;
-use pg_auth::{Config, Credentials, Link, Password, Session, Startup, Stored, md5};
+use pg_auth::{Config, Credentials, Link, Password, Session, Startup, StoredPassword, md5};
 use pg_wire::{Connection, Error, Limits};
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ use crate::support::*;
 use crate::wire::{DENIED, Manners, Method, Wire, polled};
 
 fn methods() -> [(Method, AuthMethod); 4] {
-    let stored = md5::Stored::new(b"user", &PASSWORD.into());
+    let stored = md5::Verifier::new(b"user", &PASSWORD.into());
     [
         (Method::Trust, AuthMethod::None),
         (Method::Cleartext(PASSWORD.into()), AuthMethod::Password),
@@ -200,7 +200,7 @@ fn a_session_that_nothing_can_be_written_to_is_none() {
 
 #[test]
 fn the_limits_of_the_connection_hold_before_and_after_and_those_for_strangers_between() {
-    let limits = Limits { bulk: 123_456, control: 54_321, ..Limits::BACKEND };
+    let limits = Limits::BACKEND.bulk(123_456).control(54_321);
     let config = with_password();
     for (method, _) in methods() {
         let mut conn = Connection::new(Wire::new(method, Manners::GOOD), limits);
@@ -237,7 +237,7 @@ fn a_client_that_answers_while_the_server_still_writes_is_let_in() {
         let words = Method::Canned([b"p\0\0\0\x0bpencil\0".to_vec()].into());
         let manners = Manners { hesitates, holds_back: true, ..Manners::GOOD };
         let mut conn = Connection::new(Wire::new(words, manners).says(STARTUP), Limits::FRONTEND);
-        let lookup = |_: Startup| ready(Credentials::Cleartext(Stored::Plain(PASSWORD.into())));
+        let lookup = |_: Startup| ready(Credentials::Cleartext(StoredPassword::Plain(PASSWORD.into())));
         let accepted = polled(accept(&mut conn, Accept::new(), lookup, &Inline), 1000);
         let accepted = accepted.expect("it ends").expect("the password is right");
         assert!(matches!(accepted, Accepted::Login(login) if login.startup.user() == "user"), "{hesitates}");
@@ -267,7 +267,7 @@ fn neither_what_was_said_nor_what_was_heard_stays_in_memory() {
         for config in [with_password(), user(), user().password("penciL")] {
             for polls in 0..10_000 {
                 let wire = Wire::new(method.clone(), Manners { hesitates: true, ..Manners::GOOD });
-                let limits = Limits { bulk: 123_456, ..Limits::BACKEND };
+                let limits = Limits::BACKEND.bulk(123_456);
                 let mut conn = Connection::new(wire, limits);
                 let (outcome, _) = connected(&mut conn, &config, polls);
                 let context = format!("{name}, after {polls} polls: {outcome:?}");
@@ -315,7 +315,7 @@ proptest! {
         let iterations = NonZeroU32::new(iterations).expect("it is not zero");
         let method = match number {
             0 => Method::Cleartext(password.as_bytes().to_vec()),
-            1 => Method::Md5(md5::Stored::new(b"user", &password)),
+            1 => Method::Md5(md5::Verifier::new(b"user", &password)),
             _ => Method::Scram(Verifier::new(&password, vec![7; 16], iterations), nonce(SERVER_NONCE)),
         };
         let login = |password: &Password| {

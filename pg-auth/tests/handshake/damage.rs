@@ -30,7 +30,7 @@ fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
 }
 
 fn scripts() -> Vec<(AuthMethod, Vec<Vec<u8>>, Range<usize>)> {
-    let stored = md5::Stored::new(b"user", &PASSWORD.into());
+    let stored = md5::Verifier::new(b"user", &PASSWORD.into());
     [
         (AuthMethod::None, Method::Trust),
         (AuthMethod::Password, Method::Cleartext(PASSWORD.into())),

@@ -20,7 +20,7 @@ use crate::support::*;
 pub(crate) enum Method {
     Trust,
     Cleartext(Vec<u8>),
-    Md5(md5::Stored),
+    Md5(md5::Verifier),
     Scram(Verifier, Nonce),
     /// Not at all: whatever it is told, it answers with the next of these. It may be a client, then.
     Canned(VecDeque<Vec<u8>>),

@@ -257,7 +257,8 @@ fn hosts(config: &Config) -> String {
         Host::Tcp { host, address, port, .. } => {
             format!("{host} {} {port}", address.map_or(String::new(), |address| address.to_string()))
         }
-        Host::Unix { dir, port } => format!("{}  {port}", dir.display()),
+        Host::Unix { dir, port, .. } => format!("{}  {port}", dir.display()),
+        other => panic!("a new kind of host: {other}"),
     };
     config.hosts.iter().map(show).collect::<Vec<_>>().join(", ")
 }

@@ -89,7 +89,7 @@ fn a_client_that_speaks_out_of_turn_is_blamed() {
     let mut accept = Accept::new();
     inbox.extend(&[STARTUP, b"Q\0\0\0\x0dselect 1\0"].concat());
     assert!(matches!(accept.step(&mut inbox, &mut outbox), Ok(AcceptStep::Authenticate(_))));
-    let credentials = pg_auth::Credentials::Cleartext(pg_auth::Stored::Plain("x".into()));
+    let credentials = pg_auth::Credentials::Cleartext(pg_auth::StoredPassword::Plain("x".into()));
     accept.authenticate(credentials, &mut inbox, &mut outbox).expect("it can be asked");
     let error = accept.step(&mut inbox, &mut outbox).expect_err("Query is no answer");
     assert_eq!(

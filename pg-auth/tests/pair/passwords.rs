@@ -2,18 +2,18 @@
 
 use pg_auth::error::{ClientError, PolicyError};
 use pg_auth::scram::{DEFAULT_ITERATIONS, KeyCache, Verifier};
-use pg_auth::{AuthError, AuthenticationMode, Config, Credentials, Link, SslMode, Stored, md5};
+use pg_auth::{AuthError, AuthenticationMode, Config, Credentials, Link, SslMode, StoredPassword, md5};
 use pg_wire::frontend::ProtocolVersion;
 
 use crate::support::*;
 
 /// Every way in which a server may know the password.
 fn all(password: &str) -> Vec<Credentials> {
-    let md5 = || md5::Stored::new(b"alice", &password.into());
+    let md5 = || md5::Verifier::new(b"alice", &password.into());
     vec![
-        Credentials::Cleartext(Stored::Plain(password.into())),
-        Credentials::Cleartext(Stored::Md5(md5())),
-        Credentials::Cleartext(Stored::Scram(verifier(password))),
+        Credentials::Cleartext(StoredPassword::Plain(password.into())),
+        Credentials::Cleartext(StoredPassword::Md5(md5())),
+        Credentials::Cleartext(StoredPassword::Scram(verifier(password))),
         Credentials::Md5(md5()),
         Credentials::Scram(verifier(password)),
     ]
@@ -112,7 +112,7 @@ fn a_newer_version_and_unknown_options_are_negotiated_as_postgresql_18_does() {
 
 #[test]
 fn a_password_in_clear_is_not_given_over_tcp_unless_asked_for() {
-    let clear = |_: &[u8]| Credentials::Cleartext(Stored::Plain("s3cret".into()));
+    let clear = |_: &[u8]| Credentials::Cleartext(StoredPassword::Plain("s3cret".into()));
     assert!(matches!(pair(&alice(), Link::Tcp, clear).client, Err(AuthError::Policy(_))));
     assert!(pair(&alice().sslmode(SslMode::Disable), Link::Tcp, clear).client.is_ok());
 }
@@ -134,7 +134,7 @@ fn a_password_is_as_long_as_a_password_may_be() {
     for (length, fits) in [(29_999, true), (30_000, false)] {
         let long = "x".repeat(length);
         let config = Config::new("alice").password(long.as_str());
-        let stored = || Credentials::Cleartext(Stored::Plain(long.as_str().into()));
+        let stored = || Credentials::Cleartext(StoredPassword::Plain(long.as_str().into()));
         assert_eq!(pair(&config, Link::Unix, |_| stored()).server.is_ok(), fits, "{length}");
     }
 }
@@ -145,7 +145,7 @@ fn salts_for_md5_are_any_four_bytes() {
     let mut salts = std::collections::HashSet::new();
     let mut seen = [false; 256];
     for _ in 0..200 {
-        let stored = md5::Stored::new(b"alice", &"s3cret".into());
+        let stored = md5::Verifier::new(b"alice", &"s3cret".into());
         let note = |bytes: Vec<u8>| {
             if let [b'R', 0, 0, 0, 12, 0, 0, 0, 5, a, b, c, d, ..] = bytes[..] {
                 salts.insert([a, b, c, d]);

@@ -117,7 +117,7 @@ impl<'c> Pair<'c> {
                         accept.token_checked(is_good);
                     }
                     Ok(AcceptStep::Gss(job)) => accept.stepped(job.run()),
-                    Ok(AcceptStep::Accepted(login)) => {
+                    Ok(AcceptStep::Login(login)) => {
                         let key = CancelKey::random(7, login.startup.version()).expect("there is entropy");
                         welcome([("server_version", "18.0")], Some(&key), &mut server_out);
                         server_end = Some(Ok(login));

@@ -49,7 +49,7 @@ impl Server {
     }
 
     pub(crate) fn socket(&self) -> Host {
-        Host::Unix { dir: self.socket_dir.clone(), port: self.address.port() }
+        Host::in_dir(&self.socket_dir, self.address.port())
     }
 
     /// To the database `test` by TCP.

@@ -10,7 +10,7 @@ use pg_stream_tokio::pg_auth::config::{BindingMode, RootCert, SslCertMode, SslNe
 use pg_stream_tokio::pg_auth::error::PolicyError;
 use pg_stream_tokio::pg_auth::scram::Verifier;
 use pg_stream_tokio::pg_auth::tls::TlsError;
-use pg_stream_tokio::pg_auth::{AuthError, Stored};
+use pg_stream_tokio::pg_auth::{AuthError, StoredPassword};
 use pg_stream_tokio::rustls::RustlsAcceptor;
 use pg_stream_tokio::{
     Accepted, Acceptor, Config, ConnectError, ConnectErrorKind, ConnectionBuilder, Credentials, Host, Link,
@@ -61,7 +61,7 @@ impl Server {
 async fn serve(stream: TcpStream, tls: Option<RustlsAcceptor>) -> Result<(), ConnectError> {
     let lookup = async |startup: Startup| {
         if startup.user() == "cleartext" {
-            return Credentials::Cleartext(Stored::Plain("secret".into()));
+            return Credentials::Cleartext(StoredPassword::Plain("secret".into()));
         }
         let salt = b"a salt of 16 byt".to_vec();
         Credentials::Scram(Verifier::new(&"secret".into(), salt, NonZeroU32::MIN))

@@ -2,4 +2,4 @@
 
 /// Longest message in bytes, without its code: the most that the length field can hold. The field is a signed Int32 and
 /// counts its own four bytes.
-pub(crate) const LONGEST: usize = i32::MAX as usize;
+pub(crate) const MAX_LENGTH: usize = i32::MAX as usize;

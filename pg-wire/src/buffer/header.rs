@@ -1,14 +1,14 @@
 //! The header of a frame: the code and the length field.
 
 use crate::basic::code::MessageCode;
-use crate::basic::length::LONGEST;
+use crate::basic::length::MAX_LENGTH;
 
 /// A header, not checked yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) code: MessageCode,
     /// Length of the body in bytes. The length field counts its own four bytes; a field below 4 wraps around to a length over
-    /// [`LONGEST_BODY`](Self::LONGEST_BODY), so that one comparison detects both.
+    /// [`MAX_BODY`](Self::MAX_BODY), so that one comparison detects both.
     pub(crate) body: usize,
 }
 
@@ -17,7 +17,7 @@ impl Header {
     pub(crate) const LENGTH: usize = 5;
 
     /// Longest body that a length field can state.
-    pub(crate) const LONGEST_BODY: usize = LONGEST - 4;
+    pub(crate) const MAX_BODY: usize = MAX_LENGTH - 4;
 
     /// Parses the header at the beginning of `bytes`, and returns it with the bytes after it. `None` if there are fewer than
     /// five bytes.

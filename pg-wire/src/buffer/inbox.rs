@@ -7,9 +7,9 @@ use zeroize::Zeroize;
 use crate::basic::code::MessageCode;
 use crate::basic::error::{FrameError, FrameErrorKind};
 use crate::basic::hint::cold_path;
+use crate::buffer::frames::Frames;
 use crate::buffer::header::Header;
 use crate::buffer::limits::Limits;
-use crate::buffer::run::Run;
 use crate::codec::frame::{Frame, FrameBuf};
 
 /// First read, in bytes. Doubles each time a read fills its space, up to [`Limits::read_size`].
@@ -195,7 +195,13 @@ impl Inbox {
         Ok((header.body <= rest.len()).then_some(Head(header)))
     }
 
-    /// The same for the fast path: `None` also for a frame so long that its length has to be checked against the limit for its
+    /// Whether [`head`](Self::head) would return a frame or an error. Begins to skip nothing.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_head(&self) -> bool {
+        !matches!(self.whole(), Ok(None))
+    }
+
+    /// As [`whole`](Self::whole), for the fast path: `None` also for a frame so long that its length has to be checked against the limit for its
     /// code. Followed by [`lend`](Self::lend), the optimiser merges the bounds checks of the two: 88 instructions for a row of one
     /// column, and 111 with [`whole`](Self::whole) and [`take`](Self::take).
     #[inline(always)]
@@ -293,14 +299,14 @@ impl Inbox {
     /// # Errors
     /// As [`head`](Self::head), for the first frame. The error of a later frame is returned once that frame is the first.
     #[inline]
-    pub fn run(&mut self) -> Result<Option<Run<'_>>, FrameError> {
+    pub fn frames(&mut self) -> Result<Option<Frames<'_>>, FrameError> {
         let Some(first) = self.head()? else { return Ok(None) };
         let start = self.start;
         self.take(first);
         while let Ok(Some(Head(header))) = self.whole() {
             self.start += header.frame();
         }
-        Ok(self.buf.get(start..self.start).map(Run::new))
+        Ok(self.buf.get(start..self.start).map(Frames::new))
     }
 
     /// Lends the body of the next packet, if a whole packet is buffered. Packets are sent before the session and have a length but
@@ -462,7 +468,7 @@ mod tests {
     /// Frames of every length up to a few reads, received in pieces that end anywhere.
     #[test]
     fn a_scrub_leaves_only_bytes_that_are_not_taken() {
-        let limits = Limits { read_size: 64, ..Limits::BACKEND };
+        let limits = Limits::BACKEND.read_size(64);
         for piece in [1, 7, 64, 65, 200] {
             let mut inbox = Inbox::new(limits);
             let stream: Vec<u8> = (0..150).flat_map(|length| frame(b'd', &vec![0xaa; length])).collect();
@@ -501,7 +507,7 @@ mod tests {
 
     #[test]
     fn a_row_over_the_limit_is_skipped_and_the_next_message_read() {
-        let mut inbox = Inbox::new(Limits { bulk: 70_000, ..Limits::BACKEND });
+        let mut inbox = Inbox::new(Limits::BACKEND.bulk(70_000));
         let mut stream = frame(b'D', &vec![7; 70_001]);
         stream.extend(frame(b'Z', b"I"));
         let mut errors = 0;
@@ -589,7 +595,7 @@ mod tests {
 
     #[test]
     fn a_run_ends_before_an_unfinished_frame_and_before_an_invalid_header() {
-        let limits = Limits { bulk: 1000, control: 1000, ..Limits::BACKEND };
+        let limits = Limits::BACKEND.bulk(1000).control(1000);
         let good = [frame(b'1', b""), frame(b'D', &[7; 1000]), frame(b'Z', b"I")].concat();
         let behind: [(&[u8], bool); 6] = [
             (b"", true),
@@ -603,18 +609,18 @@ mod tests {
             let mut inbox = Inbox::new(limits);
             inbox.extend(&good);
             inbox.extend(rest);
-            let run = inbox.run().expect("a valid header").expect("a whole frame");
+            let run = inbox.frames().expect("a valid header").expect("a whole frame");
             assert_eq!(run.as_bytes(), good, "{rest:?}");
             let codes: Vec<u8> = run.frames().map(|frame| frame.code.0).collect();
             assert_eq!(codes, b"1DZ", "{rest:?}");
             assert_eq!(inbox.peek(), rest);
-            assert_eq!(inbox.run().is_ok_and(|run| run.is_none()), valid, "{rest:?}");
+            assert_eq!(inbox.frames().is_ok_and(|run| run.is_none()), valid, "{rest:?}");
         }
     }
 
     #[test]
     fn an_unfinished_frame_is_moved_only_when_room_runs_out() {
-        let mut inbox = Inbox::new(Limits { read_size: 16, ..Limits::BACKEND });
+        let mut inbox = Inbox::new(Limits::BACKEND.read_size(16));
         inbox.space()[..10].copy_from_slice(b"Z\0\0\0\x05IZ\0\0\0");
         inbox.filled(10);
         inbox.next().expect("well-formed");

@@ -11,7 +11,15 @@ use crate::message::frontend::Frontend;
 ///
 /// A length is checked when the five bytes of its header have arrived, before memory is reserved. Memory then grows with the
 /// bytes that arrive, not with the announced length.
+///
+/// ```
+/// use pg_wire::Limits;
+///
+/// let limits = Limits::BACKEND.bulk(16 << 20).read_size(8192);
+/// assert_eq!(limits.control, Limits::BACKEND.control);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Longest body, in bytes, of a message that carries rows, data, SQL, parameters, descriptions or error texts.
     ///
@@ -60,6 +68,36 @@ impl Limits {
     pub const FRONTEND: Self =
         Self { bulk: 0x3fff_fffa, control: 9_996, reads: Direction::Frontend, ..Self::BACKEND };
 
+    /// Sets [`bulk`](Self#structfield.bulk), in bytes.
+    pub const fn bulk(self, bulk: usize) -> Self {
+        Self { bulk, ..self }
+    }
+
+    /// Sets [`control`](Self#structfield.control), in bytes.
+    pub const fn control(self, control: usize) -> Self {
+        Self { control, ..self }
+    }
+
+    /// Sets [`authentication`](Self#structfield.authentication), in bytes.
+    pub const fn authentication(self, authentication: usize) -> Self {
+        Self { authentication, ..self }
+    }
+
+    /// Sets [`read_ahead`](Self#structfield.read_ahead), in bytes.
+    pub const fn read_ahead(self, read_ahead: usize) -> Self {
+        Self { read_ahead, ..self }
+    }
+
+    /// Sets [`read_size`](Self#structfield.read_size), in bytes.
+    pub const fn read_size(self, read_size: usize) -> Self {
+        Self { read_size, ..self }
+    }
+
+    /// Sets [`write_retain`](Self#structfield.write_retain), in bytes.
+    pub const fn write_retain(self, write_retain: usize) -> Self {
+        Self { write_retain, ..self }
+    }
+
     /// These limits, lowered for the time before authentication: at most 30,000 bytes a message, which is libpq's limit for
     /// messages of a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
     pub const fn before_authentication(self) -> Self {
@@ -80,7 +118,7 @@ impl Limits {
 
     /// Longest body that needs no [`check`](Self::check): within each of the limits, and within what a length field can state.
     pub(crate) fn unchecked(&self) -> usize {
-        self.control.min(self.authentication).min(self.bulk).min(Header::LONGEST_BODY)
+        self.control.min(self.authentication).min(self.bulk).min(Header::MAX_BODY)
     }
 
     /// Checks the length of a body against the limit for its code.
@@ -90,7 +128,7 @@ impl Limits {
     #[cold]
     pub(crate) fn check(&self, header: Header) -> Result<(), FrameError> {
         let Header { code, body } = header;
-        if body > Header::LONGEST_BODY {
+        if body > Header::MAX_BODY {
             let kind = FrameErrorKind::BadLength { length: header.field() };
             return Err(FrameError { code, kind });
         }

@@ -5,7 +5,7 @@ use zeroize::Zeroize;
 
 use crate::basic::error::{EncodeError, EncodeErrorKind};
 use crate::basic::hint::cold_path;
-use crate::encode::frames::{self, Messages};
+use crate::encode::messages::{self, Messages};
 
 /// Smallest growth of the buffer in bytes: large enough that the packets of a connection phase never reallocate it, which would
 /// leave a copy of their secrets in freed memory.
@@ -66,17 +66,17 @@ impl Outbox {
         if self.error.is_some() {
             return;
         }
-        match frames::measure(messages).map(|lengths| lengths.sum()) {
+        match messages::measure(messages).map(|lengths| lengths.sum()) {
             Ok(needed) if needed > LARGEST_BUFFER - self.end => {
                 let kind = EncodeErrorKind::NoRoom { needed, left: LARGEST_BUFFER - self.end };
-                self.refuse(frames::error(messages, kind));
+                self.refuse(messages::error(messages, kind));
             }
             Ok(needed) => {
                 // Takes the buffer instead of `&mut self`: a call that takes `self` would force the compiler to reload the fields
                 // of `self` after each byte written.
                 self.buf = grown(core::mem::take(&mut self.buf), self.end, needed, self.wiping);
                 if self.fill(messages).is_none() {
-                    self.refuse(frames::error(messages, EncodeErrorKind::Unstable));
+                    self.refuse(messages::error(messages, EncodeErrorKind::Unstable));
                 }
             }
             Err(error) => self.refuse(error),
@@ -91,7 +91,7 @@ impl Outbox {
             cold_path();
             return None;
         };
-        self.end += frames::fill(messages, room)?;
+        self.end += messages::fill(messages, room)?;
         Some(())
     }
 
@@ -175,6 +175,14 @@ impl Outbox {
     /// Bytes of memory held.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()
+    }
+
+    /// Drops everything that is not sent, and the error of the batch: for a stream that takes no more bytes.
+    #[cfg(feature = "std")]
+    pub(crate) fn clear(&mut self) {
+        self.error = None;
+        self.sent = self.end;
+        self.tidy();
     }
 
     #[cfg(feature = "std")]

@@ -6,7 +6,7 @@ use crate::client::names::{Portal, Statement};
 use crate::client::target::PutMessage;
 use crate::codec::list::List;
 use crate::codec::message::Message;
-use crate::encode::frames::{Messages, Sealed, VisitMessage};
+use crate::encode::messages::{Messages, Sealed, VisitMessage};
 use crate::message::frontend::{Bind, Execute, FunctionCall, Parse, Sync};
 use crate::param::params::Params;
 

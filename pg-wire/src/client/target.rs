@@ -4,7 +4,7 @@ use bytes::BufMut;
 
 use crate::basic::error::EncodeError;
 use crate::buffer::outbox::Outbox;
-use crate::encode::frames::{self, Messages};
+use crate::encode::messages::{self, Messages};
 
 /// A place that [`PgProtocol`](crate::PgProtocol) puts messages into: any [`BufMut`], an [`Outbox`], a connection or its
 /// `WriteHalf`.
@@ -31,7 +31,7 @@ impl<B: BufMut> PutMessage for B {
 
     #[inline(always)]
     fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> Self::Chained<'c> {
-        frames::encode(message, self)?;
+        messages::encode(message, self)?;
         Ok(self)
     }
 }

@@ -236,8 +236,8 @@ impl Count for u32 {
     }
     #[inline]
     fn from_len(len: usize) -> Result<Self, usize> {
-        const MOST: usize = i32::MAX as usize;
-        if len <= MOST { Self::try_from(len).map_err(|_| MOST) } else { Err(MOST) }
+        const MAX: usize = i32::MAX as usize;
+        if len <= MAX { Self::try_from(len).map_err(|_| MAX) } else { Err(MAX) }
     }
 }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::basic::error::{DecodeError, DecodeErrorKind};
-use crate::basic::length::LONGEST;
+use crate::basic::length::MAX_LENGTH;
 use crate::codec::field::Field;
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
@@ -100,7 +100,7 @@ impl<'a> Values<'a> {
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
     // With this bound, a negative length other than -1, read as unsigned, is always larger than the rest.
-    if rest.len() > LONGEST {
+    if rest.len() > MAX_LENGTH {
         return false;
     }
     for _ in 0..u16::from_be_bytes(count) {

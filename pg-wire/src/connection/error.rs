@@ -39,6 +39,9 @@ pub enum Fault {
     Closed,
     /// The position of the next message is unknown.
     Frame(FrameError),
+    /// A future of [`send_copy_data`](crate::Connection::send_copy_data) was leaked with `mem::forget`, and with it the rest of its
+    /// message.
+    Leaked,
 }
 
 impl Error {
@@ -76,6 +79,7 @@ impl fmt::Display for Fault {
             Self::Io(kind) => kind.fmt(f),
             Self::Closed => f.write_str("the peer closed the stream"),
             Self::Frame(error) => error.fmt(f),
+            Self::Leaked => f.write_str("a future of send_copy_data was leaked in the middle of its message"),
         }
     }
 }

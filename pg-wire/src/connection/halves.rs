@@ -12,7 +12,7 @@ use crate::connection::receiving::Incoming;
 use crate::connection::sending::Outgoing;
 use crate::connection::stream::{Sink, Source, Split};
 use crate::connection::whole::Connection;
-use crate::encode::frames::Messages;
+use crate::encode::messages::Messages;
 
 /// The receiving half of a [`Connection`], owned. See [`Connection::split`].
 #[derive(Debug)]

@@ -64,24 +64,29 @@ impl Incoming {
         })
     }
 
-    /// Reads everything that has arrived, without waiting, and returns whether a whole message is buffered: the peer's last message
-    /// explains why the stream failed.
-    pub(super) fn has_last_message<R: Source + ?Sized>(
+    /// Reads what has arrived, and returns whether a whole message is buffered: the peer's last message explains why the stream
+    /// failed. Never waits for the peer: `Pending` only after a read, with a wake-up, so that a stream which always has bytes
+    /// does not keep other tasks from running. Stops at [`Limits::read_ahead`].
+    pub(super) fn poll_last_message<R: Source + ?Sized>(
         &mut self,
         source: &mut R,
         cx: &mut Context<'_>,
-    ) -> bool {
-        loop {
-            if !matches!(self.inbox.head(), Ok(None)) {
-                return true;
+    ) -> Poll<bool> {
+        if self.inbox.has_head() {
+            return Poll::Ready(true);
+        }
+        if self.inbox.buffered() >= self.inbox.limits().read_ahead {
+            return Poll::Ready(false);
+        }
+        match self.poll_fill(source, cx) {
+            Poll::Ready(Ok(())) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
-            match self.poll_fill(source, cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Pending => return false,
-                Poll::Ready(Err(error)) => {
-                    self.keep(error);
-                    return false;
-                }
+            Poll::Pending => Poll::Ready(false),
+            Poll::Ready(Err(error)) => {
+                self.keep(error);
+                Poll::Ready(false)
             }
         }
     }

@@ -5,8 +5,8 @@ use core::task::{Context, Poll};
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::{EncodeError, EncodeErrorKind};
-use crate::basic::length::LONGEST;
-use crate::connection::error::Error;
+use crate::basic::length::MAX_LENGTH;
+use crate::connection::error::{Error, Fault};
 use crate::connection::sending::Outgoing;
 use crate::connection::stream::Transport;
 use crate::connection::whole::Connection;
@@ -32,7 +32,7 @@ impl<T: Transport> Connection<T> {
     ///
     /// The call itself queues the data, and awaiting sends it: if the future is dropped at any point, the unsent part is copied
     /// and the next [`flush`](Self::flush) sends it. So never repeat the call for the same data. (Leaking the future with
-    /// `mem::forget` after a part has been sent loses the rest of the message.)
+    /// `mem::forget` loses the rest of the message, and ends the direction with [`Fault::Leaked`].)
     ///
     /// ```
     /// use pg_wire::{Connection, Limits, PgProtocol, testing::Script};
@@ -66,7 +66,7 @@ fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], Encode
     }
     let outbox = &mut outgoing.outbox;
     let length = data.len().saturating_add(4);
-    if length > LONGEST {
+    if length > MAX_LENGTH {
         // Rejects the whole batch, including the bytes below.
         outbox.refuse(EncodeError { message: "CopyData", kind: EncodeErrorKind::MessageTooLong { length } });
     }
@@ -75,7 +75,26 @@ fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], Encode
     outbox.put_raw(&[MessageCode::COPY_DATA.0, a, b, c, d]);
     outbox.put_raw(copied);
     outbox.commit()?;
+    arm(outgoing, rest);
     Ok(rest)
+}
+
+/// Ends the direction while a future owes this data. Until the future is dropped, the connection is borrowed: a call that finds
+/// this fault is made after the future was leaked.
+fn arm(outgoing: &mut Outgoing, data: &[u8]) {
+    if !data.is_empty() && outgoing.fault.is_none() {
+        outgoing.fault = Some(Fault::Leaked);
+    }
+}
+
+impl<T: Transport> SendCopyData<'_, '_, T> {
+    /// Undoes [`arm`]. A fault that was there before has left no data to this future.
+    fn disarm(&mut self) {
+        let outgoing = &mut self.conn.outgoing;
+        if !self.data.is_empty() && outgoing.fault == Some(Fault::Leaked) {
+            outgoing.fault = None;
+        }
+    }
 }
 
 impl<T: Transport> Future for SendCopyData<'_, '_, T> {
@@ -86,12 +105,16 @@ impl<T: Transport> Future for SendCopyData<'_, '_, T> {
         if let Some(error) = this.refused.take() {
             return Poll::Ready(Err(error.into()));
         }
-        this.conn.poll_flush_with(cx, &mut this.data)
+        this.disarm();
+        let done = this.conn.poll_flush_with(cx, &mut this.data);
+        arm(&mut this.conn.outgoing, this.data);
+        done
     }
 }
 
 impl<T: Transport> Drop for SendCopyData<'_, '_, T> {
     fn drop(&mut self) {
+        self.disarm();
         let outgoing = &mut self.conn.outgoing;
         if !self.data.is_empty() && outgoing.fault.is_none() {
             outgoing.outbox.put_raw(self.data);

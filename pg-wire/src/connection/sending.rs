@@ -47,6 +47,8 @@ impl Outgoing {
         more: &mut &[u8],
     ) -> Poll<Result<(), Error>> {
         if let Some(fault) = self.fault {
+            // What was queued meanwhile would otherwise add up for as long as the caller goes on.
+            self.outbox.clear();
             return Poll::Ready(Err(self.unreported.take().unwrap_or(Error::Poisoned(fault))));
         }
         loop {
@@ -98,6 +100,7 @@ impl Outgoing {
 
     fn fail(&mut self, error: io::Error) -> Error {
         self.fault = Some(Fault::Io(error.kind()));
+        self.outbox.clear();
         Error::Io(error)
     }
 }

@@ -13,7 +13,7 @@ use crate::connection::error::{Error, Fault};
 use crate::connection::receiving::Incoming;
 use crate::connection::sending::Outgoing;
 use crate::connection::stream::Transport;
-use crate::encode::frames::Messages;
+use crate::encode::messages::Messages;
 
 /// A live stream of messages in both directions, for either role.
 ///
@@ -78,7 +78,7 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch is sent.
     /// [`InboxFull`](Error::InboxFull) when the replies exceed the limit: receive, which continues to send. [`Io`](Error::Io) when
-    /// the stream fails. If a message of the peer has arrived before that, the next `flush` returns the error instead: receive first,
+    /// the stream fails, and everything that is queued is dropped, then and later. If a message of the peer has arrived before that, the next `flush` returns the error instead: receive first,
     /// because the server's last message explains why the stream failed.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.outgoing.outbox.commit()?;
@@ -103,9 +103,13 @@ impl<T: Transport> Connection<T> {
         loop {
             match outgoing.poll_send(transport, cx, more) {
                 Poll::Pending => {}
-                Poll::Ready(Err(error @ Error::Io(_))) if incoming.has_last_message(transport, cx) => {
+                Poll::Ready(Err(error @ Error::Io(_))) => {
+                    let arrived = incoming.poll_last_message(transport, cx);
+                    if arrived == Poll::Ready(false) {
+                        return Poll::Ready(Err(error));
+                    }
                     outgoing.keep(error);
-                    return Poll::Ready(Ok(()));
+                    return arrived.map(|_| Ok(()));
                 }
                 Poll::Ready(done) => return Poll::Ready(done),
             }

@@ -3,7 +3,7 @@
 use crate::basic::code::MessageCode;
 use crate::basic::error::EncodeErrorKind;
 use crate::basic::hint::cold_path;
-use crate::basic::length::LONGEST;
+use crate::basic::length::MAX_LENGTH;
 use crate::basic::short;
 use crate::basic::text::Text;
 use crate::codec::writer::{ParamValues, Writer, write_common_format, write_params};
@@ -46,7 +46,7 @@ impl<'a> Fill<'a> {
     #[inline(always)]
     pub(crate) fn finish(self) -> Option<&'a mut [u8]> {
         let length = 4 + self.room - self.rest.len();
-        if self.refused || length > LONGEST {
+        if self.refused || length > MAX_LENGTH {
             return None;
         }
         *self.field = (length as u32).to_be_bytes();

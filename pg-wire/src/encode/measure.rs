@@ -1,7 +1,7 @@
 //! The two writers that count bytes.
 
 use crate::basic::error::EncodeErrorKind;
-use crate::basic::length::LONGEST;
+use crate::basic::length::MAX_LENGTH;
 use crate::basic::text::Text;
 use crate::codec::writer::{Writer, write_params};
 use crate::param::bindable::Bindable;
@@ -64,7 +64,7 @@ impl Writer for Measure {
 #[derive(Default)]
 pub(crate) struct Extent {
     length: usize,
-    /// All lengths that are not constants, combined by OR: if this is at most `LONGEST`, so is each of them.
+    /// All lengths that are not constants, combined by OR: if this is at most `MAX_LENGTH`, so is each of them.
     bits: usize,
 }
 
@@ -81,7 +81,7 @@ impl Extent {
     /// the sum of the lengths does not overflow.
     #[inline(always)]
     pub(crate) fn is_sendable(&self) -> bool {
-        self.bits <= LONGEST
+        self.bits <= MAX_LENGTH
     }
 
     #[inline(always)]
@@ -93,7 +93,7 @@ impl Extent {
 /// The bytes, with a length that the optimiser knows to be below 2³². It then knows that no sum of lengths overflows, and
 /// that each field fits where their sum fits.
 ///
-/// Precondition: `bytes.len()` is at most `LONGEST`, as [`Extent::is_sendable`] checks before the frame is used.
+/// Precondition: `bytes.len()` is at most `MAX_LENGTH`, as [`Extent::is_sendable`] checks before the frame is used.
 #[inline(always)]
 pub(crate) fn sendable(bytes: &[u8]) -> &[u8] {
     bytes.get(..bytes.len() as u32 as usize).unwrap_or_default()

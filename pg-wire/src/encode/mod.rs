@@ -2,8 +2,8 @@
 
 pub(crate) mod append;
 pub(crate) mod fill;
-pub(crate) mod frames;
 pub(crate) mod measure;
+pub(crate) mod messages;
 mod trace;
 
-pub use frames::{Encode, Messages, VisitMessage};
+pub use messages::{Encode, Messages, VisitMessage};

@@ -20,7 +20,7 @@ mod tests {
     use crate::basic::text::Text;
     use crate::codec::frame::Frame;
     use crate::codec::message::{Direction, Message};
-    use crate::encode::frames::Encode;
+    use crate::encode::messages::Encode;
     use crate::message::table::{direction, message};
     use alloc::string::ToString;
     use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! One value in the form in which it is sent.
 
 use crate::basic::enums::FormatCode;
-use crate::basic::length::LONGEST;
+use crate::basic::length::MAX_LENGTH;
 use crate::basic::short;
 use crate::param::formats::Formats;
 
@@ -87,7 +87,7 @@ impl<'a> Bound<'a> {
             Repr::Borrowed(bytes) => {
                 let Some((field, room)) = room.split_first_chunk_mut() else { return Written::NO_ROOM };
                 match room.get_mut(..bytes.len()) {
-                    Some(room) if bytes.len() <= LONGEST => {
+                    Some(room) if bytes.len() <= MAX_LENGTH => {
                         *field = (bytes.len() as u32).to_be_bytes();
                         short::copy(room, bytes);
                         Written::new(4 + bytes.len(), Some(self.format))

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::basic::length::LONGEST;
+use crate::basic::length::MAX_LENGTH;
 use crate::param::bindable::Bindable;
 use crate::param::bound::Written;
 use crate::param::formats::Mixed;
@@ -181,7 +181,7 @@ fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> O
     let count = u16::try_from(params.len()).ok()?;
     // Offset of the first value: after the codes and the second count.
     let start = 4 + 2 * usize::from(count);
-    let most = room.len().min(LONGEST);
+    let most = room.len().min(MAX_LENGTH);
     let Some((head, mut rest)) = room.get_mut(..most)?.split_at_mut_checked(start) else {
         return F::write(params, room);
     };

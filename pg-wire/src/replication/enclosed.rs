@@ -5,7 +5,7 @@ use bytes::BufMut;
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
-use crate::basic::length::LONGEST;
+use crate::basic::length::MAX_LENGTH;
 use crate::codec::field::{Field, Payload};
 use crate::codec::message::Message;
 use crate::codec::reader::Reader;
@@ -38,7 +38,7 @@ pub trait Enclosed {
         let error = |kind| Err(EncodeError { message: self.name(), kind });
         let mut measure = Measure::default();
         self.write(&mut measure);
-        if measure.refusal.is_some() || measure.length > LONGEST - 4 {
+        if measure.refusal.is_some() || measure.length > MAX_LENGTH - 4 {
             return error(measure.kind());
         }
         let (needed, left) = (measure.length, out.remaining_mut());

@@ -519,25 +519,25 @@ mod tests {
     /// Were each value looked for from the start of its row, this would take many minutes.
     #[test]
     fn the_most_columns_there_can_be_are_read_in_one_walk() {
-        const MOST: usize = u16::MAX as usize;
-        let fields = vec![field("n", oid::INT4, FormatCode::Text); MOST];
+        const MAX: usize = u16::MAX as usize;
+        let fields = vec![field("n", oid::INT4, FormatCode::Text); MAX];
         let columns = Columns::of_portal(&RowDescription { fields: List::from(&fields[..]) });
-        let values = vec![Some(&b"7"[..]); MOST];
+        let values = vec![Some(&b"7"[..]); MAX];
         let mut body = Vec::from([0xff, 0xff]);
-        body.extend_from_slice(&b"\0\0\0\x017".repeat(MOST));
+        body.extend_from_slice(&b"\0\0\0\x017".repeat(MAX));
         let wire = DataRow::decode(&body).expect("a row");
         for row in [row(&values), wire] {
             for _ in 0..4 {
                 let mut reader = columns.read(&row).expect("as many values as columns");
                 let sum: usize =
-                    (0..MOST).map(|index| reader.value::<i32>(index).expect("a number") as usize).sum();
-                assert_eq!(sum, 7 * MOST);
+                    (0..MAX).map(|index| reader.value::<i32>(index).expect("a number") as usize).sum();
+                assert_eq!(sum, 7 * MAX);
             }
         }
         let mut reader = columns.read(&wire).expect("as many values as columns");
-        for index in [9, 3, 3, MOST - 1, 0] {
+        for index in [9, 3, 3, MAX - 1, 0] {
             assert_eq!(reader.value::<i32>(index).expect("a number"), 7);
         }
-        assert!((0..MOST).all(|index| columns.get(index).is_some() && columns.name(index) == Some("n")));
+        assert!((0..MAX).all(|index| columns.get(index).is_some() && columns.name(index) == Some("n")));
     }
 }

@@ -18,8 +18,8 @@ const ROW: f64 = 20.0;
 const TOP: f64 = 64.0;
 
 /// Times the limit at both ends of the axis, which is logarithmic.
-const LEAST: f64 = 0.5;
-const MOST: f64 = 64.0;
+const MIN_RATIO: f64 = 0.5;
+const MAX_RATIO: f64 = 64.0;
 
 /// Names and their colours, which can be told apart on white and on black.
 const COLOURS: [(&str, &str); 9] = [
@@ -48,8 +48,8 @@ fn colour(name: &str) -> &'static str {
 
 /// Where a ratio is on the axis.
 fn across(ratio: f64) -> f64 {
-    let ratio = ratio.clamp(LEAST, MOST);
-    LABELS + PLOT * (ratio / LEAST).log2() / (MOST / LEAST).log2()
+    let ratio = ratio.clamp(MIN_RATIO, MAX_RATIO);
+    LABELS + PLOT * (ratio / MIN_RATIO).log2() / (MAX_RATIO / MIN_RATIO).log2()
 }
 
 fn draw(results: &[Measured]) -> Result<String> {

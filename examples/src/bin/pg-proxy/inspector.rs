@@ -6,7 +6,7 @@ use pg_wire::backend::{Authentication, DataRow};
 use pg_wire::frontend::{
     AuthenticationResponse, GssResponse, PasswordMessage, SaslInitialResponse, SaslResponse,
 };
-use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, buffer::Run};
+use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, buffer::Frames};
 
 use crate::failure::Party;
 use crate::session::Context;
@@ -70,7 +70,7 @@ impl<'c> Inspector<'c> {
     }
 
     /// Inspects every message of a run.
-    pub(crate) fn run(&mut self, run: Run<'_>) {
+    pub(crate) fn run(&mut self, run: Frames<'_>) {
         let (mut end, mut compared, mut decoded) = (0, 0, 0);
         for frame in run {
             decoded += u64::from(self.frame(frame));
@@ -115,7 +115,7 @@ impl<'c> Inspector<'c> {
     }
 
     /// Compares the messages that were encoded again with the bytes of the run in which they arrived.
-    fn compare(&mut self, run: Run<'_>, range: Range<usize>) {
+    fn compare(&mut self, run: Frames<'_>, range: Range<usize>) {
         let same =
             self.again.commit().is_ok() && run.as_bytes().get(range.clone()) == Some(self.again.pending());
         self.again.sent(self.again.pending().len());
@@ -126,7 +126,7 @@ impl<'c> Inspector<'c> {
 
     /// Finds the messages whose bytes differ, one by one.
     #[cold]
-    fn search(&mut self, run: Run<'_>, range: Range<usize>) {
+    fn search(&mut self, run: Frames<'_>, range: Range<usize>) {
         let mut at = 0;
         for frame in run {
             if range.contains(&at)

@@ -11,7 +11,7 @@ use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::address::{self, Address};
-use crate::tls::Accepted;
+use crate::tls::ClientStream;
 
 /// Clients that may wait to be accepted. The system's own bound is `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -53,17 +53,17 @@ impl Listener {
     }
 
     /// Waits for the next client.
-    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
+    pub(crate) async fn accept(&self) -> io::Result<ClientStream> {
         loop {
             let accepted = match &self.socket {
                 Listening::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
                     address::prepare(&stream, self.idle)?;
-                    Ok(Accepted::Tcp(TokioIo(stream)))
+                    Ok(ClientStream::Tcp(TokioIo(stream)))
                 }),
                 Listening::Unix { listener, .. } => listener
                     .accept()
                     .await
-                    .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(Accepted::Unix)),
+                    .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(ClientStream::Unix)),
             };
             match accepted {
                 // The client has left already.

@@ -25,11 +25,10 @@ const EARLY: usize = 12 * 1024;
 
 /// Limits on what a client may send: its longest message is a GSSAPI token.
 const CLIENT: Limits =
-    Limits { bulk: 65_536, read_ahead: 2 * EARLY, read_size: READ_SIZE, write_retain: 0, ..Limits::FRONTEND };
+    Limits::FRONTEND.bulk(65_536).read_ahead(2 * EARLY).read_size(READ_SIZE).write_retain(0);
 
 /// Limits on what a server may send: those of libpq.
-const SERVER: Limits =
-    Limits { read_size: READ_SIZE, write_retain: 0, ..Limits::BACKEND.before_authentication() };
+const SERVER: Limits = Limits::BACKEND.before_authentication().read_size(READ_SIZE).write_retain(0);
 
 /// Longest first packet, as in PostgreSQL: 10,000 bytes after the length field.
 const LONGEST_PACKET: usize = 10_004;

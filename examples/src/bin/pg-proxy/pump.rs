@@ -59,7 +59,7 @@ impl Pump {
     async fn messages(&mut self, mut inspector: Option<Inspector<'_>>) -> Result<(), Failure> {
         let (from, to) = (Party::sender(self.direction), Party::receiver(self.direction));
         loop {
-            while let Some(run) = self.inbox.run().map_err(|error| Failure::Header(from, error))? {
+            while let Some(run) = self.inbox.frames().map_err(|error| Failure::Header(from, error))? {
                 if let Some(inspector) = &mut inspector {
                     inspector.run(run);
                 }

@@ -25,7 +25,7 @@ use crate::pump::{Passing, Pump, Reader, Writer};
 use crate::say;
 use crate::stop::Stop;
 use crate::tally::Tally;
-use crate::tls::{self, Accepted, Upstream};
+use crate::tls::{self, ClientStream, Upstream};
 use crate::trace::{Destination, Trace};
 
 /// How long a client may take to read its last message and to close.
@@ -116,7 +116,7 @@ impl Context {
 /// Serves one client to its end. The place is given up after the opening phase.
 ///
 /// Each phase is boxed, so that a connection takes the memory of the phase it is in and not that of the largest one.
-pub(crate) async fn run(proxy: Arc<Proxy>, client: Accepted, place: Place) {
+pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
     let context = Arc::new(Context::new(proxy));
     let (result, client) = match Box::pin(open(&context, client, place)).await {
         Open::Session(sides) => Box::pin(session(&context, *sides)).await,
@@ -152,7 +152,7 @@ struct Sides {
 }
 
 /// Runs the opening phase.
-async fn open(context: &Context, client: Accepted, place: Place) -> Open {
+async fn open(context: &Context, client: ClientStream, place: Place) -> Open {
     let (client, taken) = match &context.proxy.acceptor {
         None => (tls::clear(client), Vec::new()),
         Some(acceptor) => {

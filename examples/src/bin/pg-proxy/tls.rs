@@ -25,7 +25,7 @@ pub(crate) type TlsStream = Box<
 >;
 
 /// A client's stream before it is known whether the client asks for TLS.
-pub(crate) type Accepted = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
+pub(crate) type ClientStream = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
 
 /// Ends TLS towards clients, if the command line says so.
 pub(crate) fn acceptor(arguments: &Arguments) -> io::Result<Option<RustlsAcceptor>> {
@@ -37,7 +37,10 @@ pub(crate) fn acceptor(arguments: &Arguments) -> io::Result<Option<RustlsAccepto
 
 /// Ends TLS if the client asks for it, by an SSLRequest or directly. Returns the stream of its messages, and the bytes that have been
 /// read of a client in clear.
-pub(crate) async fn accept(acceptor: &RustlsAcceptor, mut stream: Accepted) -> io::Result<(Socket, Vec<u8>)> {
+pub(crate) async fn accept(
+    acceptor: &RustlsAcceptor,
+    mut stream: ClientStream,
+) -> io::Result<(Socket, Vec<u8>)> {
     let offer = receive_offer(&mut stream).await?;
     let taken = offer.taken().to_vec();
     if offer.step() != OfferStep::Upgrade {
@@ -56,7 +59,7 @@ pub(crate) async fn accept(acceptor: &RustlsAcceptor, mut stream: Accepted) -> i
 }
 
 /// The stream of a client in clear.
-pub(crate) fn clear(stream: Accepted) -> Socket {
+pub(crate) fn clear(stream: ClientStream) -> Socket {
     match stream {
         Stream::Tcp(stream) => Socket::Tcp(stream),
         Stream::Unix(stream) => Socket::Unix(stream),

@@ -3,7 +3,7 @@
 use pg_auth::config::{Host, RootCert, SslMode};
 use pg_auth::{Config, ConnectErrorKind};
 
-use super::{LONG, MOST, good, say};
+use super::{LONG, MAX_MEMORY, good, say};
 use crate::adapters::{Adapter, Outcome};
 use crate::certificates::made;
 use crate::peer::{Act, Cut, PASSWORD, Peer, Playing, Script};
@@ -47,7 +47,7 @@ fn cut_everywhere(config: &Config, script: &Script, step: usize, spread: usize) 
                 if cut == Cut::HalfClose {
                     assert!(error.to_string().contains("closed the connection"), "{place}: {error}");
                 }
-                assert!(outcome.bytes <= MOST, "{place}: {} bytes", outcome.bytes);
+                assert!(outcome.bytes <= MAX_MEMORY, "{place}: {} bytes", outcome.bytes);
                 logins += 1;
             }
         }

@@ -27,7 +27,7 @@ use crate::wire::{sasl, welcome};
 const SESSION: &str = "a session";
 
 /// The bound on memory where a row has none of its own, in bytes. Most of it are the two buffers of a connection and TLS.
-const MOST: u64 = 512 * 1024;
+const MAX_MEMORY: u64 = 512 * 1024;
 
 /// The time limit of a row in which nobody waits for it.
 const LONG: Duration = Duration::from_secs(40);
@@ -68,7 +68,7 @@ fn row(name: impl Into<String>, script: impl Into<Script>, expected: &'static st
         expected,
         native: None,
         hidden: None,
-        most: MOST,
+        most: MAX_MEMORY,
     }
 }
 

@@ -154,7 +154,7 @@ mod tests {
     use crate::basic::error::{DecodeErrorKind, EncodeErrorKind};
     use crate::basic::oid;
     use crate::codec::values::Values;
-    use crate::encode::frames::Encode;
+    use crate::encode::messages::Encode;
     use crate::testing::golden_frontend;
     use alloc::vec;
     use alloc::vec::Vec;

@@ -285,7 +285,7 @@ impl Message for Initial<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encode::frames::Encode;
+    use crate::encode::messages::Encode;
     use crate::testing::golden_frontend;
     use alloc::vec::Vec;
 

@@ -40,7 +40,7 @@ message! {
 mod tests {
     use super::*;
     use crate::basic::error::EncodeErrorKind;
-    use crate::encode::frames::Encode;
+    use crate::encode::messages::Encode;
     use crate::testing::golden_frontend;
     use alloc::vec::Vec;
 

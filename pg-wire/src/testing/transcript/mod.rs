@@ -57,6 +57,10 @@ const LONGEST_PACKET: usize = 10_000;
 ///
 /// - A string is in double quotes, and may contain newlines and quotes: it ends at the first quote after which only further fields
 ///   follow, up to the next line. Bytes are in single quotes, with `\xNN` for any byte. A string may be in single quotes too.
+/// - The time in front of a line, which libpq writes unless `PQTRACE_SUPPRESS_TIMESTAMPS` is set, is skipped.
+/// - What `PQTRACE_REGRESS_MODE` writes in place of values that differ from run to run is understood in lines of the other side: `NNNN`
+///   matches any number, `NN` any length, `'BBBB'` any data of a COPY, and `"SSSS"` any field of an error or notice. In a line to be
+///   sent, `NNNN` is refused: play a trace with the values as that side.
 /// - `*` in a line of the other side matches any one field, and at the end of the line all remaining fields.
 /// - The masks of a trace, `"SSSS"` and `'BBBB'`, match any secret in a line of the other side. A line to be sent must contain the
 ///   secret itself.
@@ -424,6 +428,8 @@ mod tests {
             ("F Query \"x", "a \" without a closing \""),
             ("F CopyData 'x", "a ' without a closing '"),
             ("F Query *", "a wildcard cannot be sent"),
+            ("F Execute \"\" NNNN", "NNNN is any number, of a trace in regression mode, and cannot be sent"),
+            ("2026-01-02 F Sync", "a line begins with F or B, or with # if it is a comment"),
             ("F 7 Query \"x\"", "the length of the message is 6"),
             ("F Query \"x\" 1", "field 2 must not be a number: 1"),
             ("F Query", "malformed Query: a string has no terminating NUL (at byte 0)"),
@@ -501,6 +507,41 @@ mod tests {
         assert!(!matches("B DataRow * 'x' -1"));
         assert!(!matches("B DataRow 2 1 'y' *"));
         assert!(!matches("B DataRow 2 1 'x' -1 * *"));
+    }
+
+    #[test]
+    fn a_trace_with_times_is_read_as_one_without() {
+        let time = "2026-11-26 22:00:00.123456\t";
+        let transcript: Transcript = "
+            F\t15\tQuery\t \"select '\n'\"
+            B\t5\tReadyForQuery\t I
+            F\t4\tTerminate"
+            .replace("            F", &format!("{time}F"))
+            .replace("            B", &format!("{time}B"))
+            .parse()
+            .expect("it is a transcript");
+        let sent = transcript.bytes(Direction::Frontend).expect("it can be sent");
+        assert_eq!(sent, b"Q\0\0\0\x0fselect '\n'\0X\0\0\0\x04");
+    }
+
+    #[test]
+    fn a_trace_in_regression_mode_matches_what_varies_and_nothing_else() {
+        let key = b"K\0\0\0\x0c\0\0\0\x07abcd";
+        assert!(client("B 12 BackendKeyData NNNN NNNN", key).is_ok());
+        assert!(client("B 12 BackendKeyData NNNN 'BBBB'", key).is_ok());
+        assert!(client("B NN BackendKeyData 7 NNNN", key).is_ok());
+        let notified = b"A\0\0\0\x0c\0\0\0\x07a\0b\0";
+        assert!(client("B NotificationResponse NNNN \"a\" \"b\"", notified).is_ok());
+        assert!(client("B NotificationResponse NNNN \"SSSS\" \"b\"", notified).is_err());
+        assert!(client("B NotificationResponse 7 NNNN \"b\"", notified).is_err());
+        let copied = b"d\0\0\0\x06xy";
+        assert!(client("B 6 CopyData 'BBBB'", copied).is_ok());
+        assert!(client("B 6 CopyData 'BBBC'", copied).is_err());
+        let error = b"E\0\0\0\x1fSERROR\0C42P01\0Mno\0Fa.c\0L7\0\0";
+        let error = &[&error[..4], &[u8::try_from(error.len() - 1).expect("short")], &error[5..]].concat();
+        let line = "B NN ErrorResponse S \"ERROR\" C \"42P01\" M \"no\" F \"SSSS\" L \"SSSS\" \\x00";
+        client(line, error).expect("it matches");
+        assert!(client(&line.replace("42P01", "42P02"), error).is_err());
     }
 
     #[test]

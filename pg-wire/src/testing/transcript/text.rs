@@ -26,6 +26,12 @@ pub(super) enum Token {
     Quoted { bytes: Vec<u8>, text: bool },
 }
 
+/// Any number, in a trace of libpq's regression mode.
+pub(super) const ANY_NUMBER: &str = "NNNN";
+
+/// Any length, in such a trace.
+const ANY_LENGTH: &str = "NN";
+
 /// One byte in the form of a trace: the character, or `\xNN`.
 pub(super) fn letter(word: &str) -> Option<u8> {
     match word.as_bytes() {
@@ -91,7 +97,11 @@ fn goes_on(text: &str, start: usize, dead: &mut BTreeSet<usize>) -> bool {
                 }
                 Some(_) => {
                     let word = rest.split(char::is_whitespace).next().unwrap_or_default();
-                    if word != "*" && word.parse::<i64>().is_err() && letter(word).is_none() {
+                    if word != "*"
+                        && word != ANY_NUMBER
+                        && word.parse::<i64>().is_err()
+                        && letter(word).is_none()
+                    {
                         break false;
                     }
                     at += word.len();
@@ -107,7 +117,28 @@ fn goes_on(text: &str, start: usize, dead: &mut BTreeSet<usize>) -> bool {
 /// Whether `text` begins like a line, or is empty.
 fn begins_a_line(text: &str) -> bool {
     let speaks = |behind: &str| behind.starts_with(char::is_whitespace);
+    let mut words = text.splitn(3, char::is_whitespace);
+    let text = match (words.next(), words.next(), words.next()) {
+        (Some(date), Some(time), Some(rest)) if is_date(date) && is_time(time) => rest,
+        _ => text,
+    };
     text.is_empty() || text.starts_with('#') || text.strip_prefix(['F', 'B']).is_some_and(speaks)
+}
+
+/// Whether a word is a date as libpq writes it, `2024-02-29`.
+fn is_date(word: &str) -> bool {
+    has_form(word, "0000-00-00")
+}
+
+/// Whether a word is a time as libpq writes it, `12:34:56.123456`.
+fn is_time(word: &str) -> bool {
+    has_form(word, "00:00:00.000000")
+}
+
+/// Whether a word has a digit where the form has one, and elsewhere the same characters.
+fn has_form(word: &str, form: &str) -> bool {
+    let same = |(byte, form): (u8, u8)| if form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    word.len() == form.len() && word.bytes().zip(form.bytes()).all(same)
 }
 
 /// The bytes of a text with `\xNN` escapes. Any other backslash is a backslash, as in a trace.
@@ -131,7 +162,10 @@ fn unescape(text: &str) -> Vec<u8> {
 
 /// The sender and the action of a line.
 pub(super) fn read_line(tokens: Vec<Token>) -> Result<(Direction, Act), String> {
-    let mut tokens = tokens.into_iter().peekable();
+    // libpq writes the time before each line unless told otherwise.
+    let dated =
+        matches!(&tokens[..], [Token::Word(date), Token::Word(time), ..] if is_date(date) && is_time(time));
+    let mut tokens = tokens.into_iter().skip(if dated { 2 } else { 0 }).peekable();
     let mut word = || match tokens.next_if(|token| matches!(token, Token::Word(_))) {
         Some(Token::Word(word)) => Some(word),
         _ => None,
@@ -143,7 +177,7 @@ pub(super) fn read_line(tokens: Vec<Token>) -> Result<(Direction, Act), String> 
     };
     let mut name = word();
     let length = name.as_deref().and_then(|word| word.parse::<usize>().ok());
-    if length.is_some() {
+    if length.is_some() || name.as_deref() == Some(ANY_LENGTH) {
         name = word();
     }
     let Some(name) = name else { return Err("the name of the message is missing".to_owned()) };

@@ -4,7 +4,7 @@ use bytes::BufMut;
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::{EncodeError, EncodeErrorKind};
-use crate::basic::length::LONGEST;
+use crate::basic::length::MAX_LENGTH;
 use crate::codec::frame::Frame;
 use crate::codec::message::Message;
 use crate::codec::writer::Writer;
@@ -207,7 +207,7 @@ impl VisitMessage for Lengths {
     fn visit<M: Message + ?Sized>(&mut self, message: &M) {
         let mut measure = Measure::default();
         message.write(&mut measure);
-        if measure.refusal.is_some() || measure.length > LONGEST - 4 {
+        if measure.refusal.is_some() || measure.length > MAX_LENGTH - 4 {
             self.error.get_or_insert(EncodeError { message: message.name(), kind: measure.kind() });
         } else if let Some(length) = self.of.get_mut(self.count) {
             *length = measure.length + if message.code().is_some() { 5 } else { 4 };

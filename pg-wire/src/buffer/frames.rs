@@ -3,23 +3,23 @@
 use crate::buffer::header::Header;
 use crate::codec::frame::Frame;
 
-/// Consecutive whole frames, headers included, lent by [`Inbox::run`](crate::Inbox::run). A proxy forwards them in one piece.
+/// Consecutive whole frames, headers included, lent by [`Inbox::frames`](crate::Inbox::frames). A proxy forwards them in one piece.
 ///
 /// ```
 /// use pg_wire::{Inbox, Limits, MessageCode};
 ///
 /// let mut inbox = Inbox::new(Limits::BACKEND);
 /// inbox.extend(b"1\0\0\0\x042\0\0\0\x04Z\0\0\0\x05");
-/// let run = inbox.run()?.expect("two whole messages and the beginning of a third");
-/// assert_eq!(run.as_bytes(), b"1\0\0\0\x042\0\0\0\x04");
-/// let codes: Vec<MessageCode> = run.frames().map(|frame| frame.code).collect();
+/// let frames = inbox.frames()?.expect("two whole messages and the beginning of a third");
+/// assert_eq!(frames.as_bytes(), b"1\0\0\0\x042\0\0\0\x04");
+/// let codes: Vec<MessageCode> = frames.frames().map(|frame| frame.code).collect();
 /// assert_eq!(codes, [MessageCode::PARSE_COMPLETE, MessageCode::BIND_COMPLETE]);
 /// # Ok::<_, pg_wire::FrameError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Run<'a>(&'a [u8]);
+pub struct Frames<'a>(&'a [u8]);
 
-impl<'a> Run<'a> {
+impl<'a> Frames<'a> {
     pub(crate) fn new(whole: &'a [u8]) -> Self {
         Self(whole)
     }
@@ -32,33 +32,33 @@ impl<'a> Run<'a> {
 
     /// The messages, in order.
     #[inline]
-    pub fn frames(&self) -> Frames<'a> {
-        Frames(self.0)
+    pub fn frames(&self) -> FramesIter<'a> {
+        FramesIter(self.0)
     }
 }
 
-impl<'a> IntoIterator for Run<'a> {
+impl<'a> IntoIterator for Frames<'a> {
     type Item = Frame<'a>;
-    type IntoIter = Frames<'a>;
+    type IntoIter = FramesIter<'a>;
 
     #[inline]
-    fn into_iter(self) -> Frames<'a> {
+    fn into_iter(self) -> FramesIter<'a> {
         self.frames()
     }
 }
 
-impl core::fmt::Debug for Run<'_> {
+impl core::fmt::Debug for Frames<'_> {
     /// The codes and the lengths; a body may hold a password as well as a row.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_list().entries(self.frames()).finish()
     }
 }
 
-/// The messages of a [`Run`].
+/// The messages of a [`Frames`].
 #[derive(Clone, Debug)]
-pub struct Frames<'a>(&'a [u8]);
+pub struct FramesIter<'a>(&'a [u8]);
 
-impl<'a> Iterator for Frames<'a> {
+impl<'a> Iterator for FramesIter<'a> {
     type Item = Frame<'a>;
 
     #[inline]

@@ -1,0 +1,65 @@
+//! A search through the process's own memory: heap, freed heap, stacks and static variables.
+
+use std::fs::File;
+use std::io::BufRead;
+use std::os::unix::fs::FileExt;
+
+/// Secrets are kept masked, so that the search does not find its own.
+pub(crate) const MASK: u8 = 0x5a;
+
+/// What is searched for: its name, and its bytes masked.
+pub(crate) type Needle = (&'static str, Vec<u8>);
+
+pub(crate) fn masked(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| byte ^ MASK).collect()
+}
+
+/// The names of the needles that are in memory.
+pub(crate) fn found(needles: &[Needle], window: &mut [u8]) -> Vec<String> {
+    let memory = File::open("/proc/self/mem").expect("Linux has it");
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");
+    let mut found = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (range, rest) = line.split_once(' ').expect("a range comes first");
+        let (start, end) = range.split_once('-').expect("from and to");
+        let number = |hex| u64::from_str_radix(hex, 16).expect("it is hexadecimal");
+        let (mut at, end) = (number(start), number(end));
+        while at < end {
+            window.fill(0);
+            let length = window.len().min(usize::try_from(end - at).expect("it is an address"));
+            let Ok(count) = memory.read_at(&mut window[..length], at) else { break };
+            for (name, needle) in needles {
+                let place = offset(needle, &window[..count]).map(|offset| at + offset as u64);
+                found.extend(place.map(|place| format!("{name} in {rest} at {place:x}")));
+            }
+            // Windows overlap by more than a needle has.
+            at += if count < length || at + count as u64 == end { count as u64 } else { count as u64 - 128 };
+            if count == 0 {
+                break;
+            }
+        }
+    }
+    window.fill(0);
+    found
+}
+
+fn offset(masked: &[u8], haystack: &[u8]) -> Option<usize> {
+    let first = masked[0] ^ MASK;
+    let mut rest = haystack;
+    loop {
+        // The library's own search for a byte, which is fast in a build for debugging too.
+        match rest.skip_until(first) {
+            Ok(skipped) if skipped > 0 => {}
+            _ => return None,
+        }
+        let at = haystack.len() - rest.len();
+        let behind = haystack.get(at..at + masked.len() - 1).unwrap_or_default();
+        if !behind.is_empty() && behind.iter().zip(&masked[1..]).all(|(byte, masked)| byte ^ MASK == *masked)
+        {
+            return Some(at - 1);
+        }
+        if rest.is_empty() {
+            return None;
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The memory of a connection that is not authenticated, on the accepting side.
+
+#[path = "../../pg-stream-tokio/tests/support/stages.rs"]
+mod stages;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use pg_auth::Password;
+use pg_auth::accept::{Credentials, StoredPassword};
+use pg_stream_async_std::Acceptor;
+
+struct Client(stages::Stopped);
+
+impl AsyncRead for Client {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.read(buf).map_or(Poll::Pending, |count| Poll::Ready(Ok(count)))
+    }
+}
+
+impl AsyncWrite for Client {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+async fn credentials(_: pg_auth::accept::Startup) -> Credentials {
+    Credentials::Cleartext(StoredPassword::Plain(Password::from("secret")))
+}
+
+#[test]
+fn a_client_that_is_not_authenticated_takes_little_memory() {
+    println!("in clear:");
+    stages::hold_little(async |client| {
+        let _ = Acceptor::new().accept(Client(client), credentials).await;
+    });
+    println!("where TLS is offered:");
+    stages::hold_little(async |client| {
+        let upgrade = async |_| -> io::Result<pg_stream_async_std::Upgraded<Client>> {
+            Err(io::ErrorKind::Unsupported.into())
+        };
+        let _ = Acceptor::new().accept_with_tls(Client(client), upgrade, credentials).await;
+    });
+}

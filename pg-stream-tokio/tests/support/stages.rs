@@ -1,0 +1,65 @@
+//! A client that stops in the middle of the connection phase, and the memory that the accepting side then holds for it.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use allocation_counter::measure;
+
+/// A client's bytes, which all have arrived. Reading after them waits for ever; writing takes everything.
+#[derive(Clone)]
+pub(crate) struct Stopped(Arc<Mutex<VecDeque<u8>>>);
+
+impl Stopped {
+    /// The bytes as far as they fit. `None` when all of them have been read.
+    pub(crate) fn read(&self, space: &mut [u8]) -> Option<usize> {
+        let mut bytes = self.0.lock().expect("one thread");
+        let count = bytes.len().min(space.len());
+        space.iter_mut().zip(bytes.drain(..count)).for_each(|(to, from)| *to = from);
+        (count > 0).then_some(count)
+    }
+}
+
+/// A stage at which clients stop: name, bytes of the client, and the most bytes that the buffers and all else on the heap may take.
+const STAGES: [(&str, usize, i64); 3] = [
+    // One read.
+    ("has said nothing", 0, 8 << 10),
+    ("owes its password", STARTUP.len(), 15 << 10),
+    // The longest message of a stranger.
+    ("stops in a password of 30,000 bytes", usize::MAX, 64 << 10),
+];
+
+/// The most bytes of the future itself. In a program it is a part of the client's task.
+const FUTURE: usize = 15 << 10;
+
+const STARTUP: &[u8] = b"\0\0\0\x14\0\x03\0\0user\0alice\0\0";
+
+/// Polls the accepting side of an adapter until it waits, for a client that stops at each stage.
+pub(crate) fn hold_little<F, O>(accept: impl Fn(Stopped) -> F)
+where
+    F: Future<Output = O>,
+{
+    let password = [&b"p\0\0\x75\x30"[..], &[b'x'; 29_995]].concat();
+    let said = [STARTUP, &password].concat();
+    // The first round is not measured: a runtime may start its timers when they are first used.
+    for (round, (what, count, most)) in STAGES.into_iter().chain(STAGES).enumerate() {
+        let client = Stopped(Arc::new(Mutex::new(said.iter().copied().take(count).collect())));
+        let mut side: Option<Pin<Box<F>>> = None;
+        let held = measure(|| {
+            let future = side.insert(Box::pin(accept(client.clone())));
+            let waits = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(waits, Poll::Pending), "a client that {what} is waited for");
+        });
+        assert!(client.0.lock().expect("one thread").is_empty(), "a client that {what}: all is read");
+        if round < STAGES.len() {
+            continue;
+        }
+        let future = size_of::<F>();
+        let bytes = held.bytes_current - future as i64;
+        println!("a client that {what} takes {bytes} bytes, and {future} in the future");
+        assert!((0..=most).contains(&bytes), "a client that {what} takes {bytes} bytes");
+        assert!(future <= FUTURE, "{future}");
+        drop(side);
+    }
+}
