@@ -13,7 +13,9 @@ use pg_auth::Config;
 use pg_auth::net;
 use pg_auth::runtime::{Offload, Runtime, Wrap};
 
-use crate::{DefaultTls, FuturesIo, Rewind};
+use crate::default_tls::DefaultTls;
+use crate::rewind::Rewind;
+use crate::transport::FuturesIo;
 
 /// Sockets, timers and threads of async-std, for programs whose sockets have to be of its types. Others take
 /// [`Smol`](crate::Smol), which runs on async-std's executor too: async-std is discontinued

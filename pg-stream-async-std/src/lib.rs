@@ -40,6 +40,7 @@
 
 #[cfg(feature = "async-std")]
 mod async_std;
+mod default_tls;
 #[cfg(feature = "native-tls")]
 pub mod native_tls;
 mod rewind;
@@ -51,6 +52,7 @@ use pg_auth::connect::{self, Dialled};
 
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
+pub use default_tls::DefaultTls;
 pub use rewind::Rewind;
 pub use runtime::Smol;
 pub use transport::{FuturesIo, IntoHalves};
@@ -66,14 +68,6 @@ pub use pg_wire::{
     self, Bindable, Columns, Error, FormatCode, Limits, MessageCode, PgProtocol, Portal, SqlState, Statement,
     backend, frontend, oid, params,
 };
-
-/// The TLS library of [`connect()`] and [`ConnectionBuilder::dial`]: the platform's.
-#[cfg(feature = "native-tls")]
-pub type DefaultTls = native_tls::NativeTls;
-
-/// The TLS library of [`connect()`] and [`ConnectionBuilder::dial`]: none, without the feature `native-tls`.
-#[cfg(not(feature = "native-tls"))]
-pub type DefaultTls = pg_auth::tls::NoTls;
 
 /// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
 pub type Socket = Dialled<Smol, DefaultTls>;

@@ -12,7 +12,9 @@ use pg_auth::Config;
 use pg_auth::net;
 use pg_auth::runtime::{Offload, Runtime, Wrap};
 
-use crate::{DefaultTls, FuturesIo, Rewind};
+use crate::default_tls::DefaultTls;
+use crate::rewind::Rewind;
+use crate::transport::FuturesIo;
 
 /// Sockets, timers and threads of the smol family of crates. They bring their own reactor, so that they run on any executor:
 /// async-std's, smol's or another.

@@ -37,6 +37,7 @@
 // Everything a peer sends may be hostile: nothing may panic on it.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod default_tls;
 mod rewind;
 mod runtime;
 #[cfg(feature = "rustls")]
@@ -48,6 +49,7 @@ mod unix;
 use pg_auth::connect::{self, Dialled};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use default_tls::DefaultTls;
 pub use rewind::Rewind;
 pub use runtime::Tokio;
 pub use transport::{IntoHalves, TokioIo};
@@ -65,14 +67,6 @@ pub use pg_wire::{
     self, Bindable, Columns, Error, FormatCode, Limits, MessageCode, PgProtocol, Portal, SqlState, Statement,
     backend, frontend, oid, params,
 };
-
-/// The TLS library of [`connect()`] and [`ConnectionBuilder::dial`]: rustls.
-#[cfg(feature = "rustls")]
-pub type DefaultTls = rustls::Rustls;
-
-/// The TLS library of [`connect()`] and [`ConnectionBuilder::dial`]: none, without the feature `rustls`.
-#[cfg(not(feature = "rustls"))]
-pub type DefaultTls = pg_auth::tls::NoTls;
 
 /// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
 pub type Socket = Dialled<Tokio, DefaultTls>;

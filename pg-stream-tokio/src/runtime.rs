@@ -11,7 +11,9 @@ use pg_auth::runtime::{Offload, Runtime, Wrap};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::{DefaultTls, Rewind, TokioIo};
+use crate::default_tls::DefaultTls;
+use crate::rewind::Rewind;
+use crate::transport::TokioIo;
 
 /// The Tokio runtime. Its functions must be called within one.
 #[derive(Clone, Copy, Debug, Default)]

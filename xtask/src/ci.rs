@@ -4,14 +4,14 @@
 //! cores shall be done with it in the time of a walk.
 
 mod features;
-mod no_std;
+mod targets;
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{needs, paths, process, test};
+use crate::{lint, needs, paths, process, test};
 
 /// Runs every step, and stops at the first that fails.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -20,12 +20,13 @@ pub(crate) fn run() -> Result<ExitCode> {
     step("lints", || {
         process::succeed(&mut cargo("clippy --workspace --all-targets --all-features -- -D warnings"))
     })?;
+    step("the project's own rules", lint::succeed)?;
     step("docs", || {
         let mut docs = cargo("doc --workspace --no-deps --all-features");
         process::succeed(docs.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     step("feature combinations", features::run)?;
-    step("no_std", no_std::run)?;
+    step("other targets", targets::run)?;
     // Last: its closing line is what a reader, or a machine, looks for at the end.
     heading("tests");
     test::run(&[])

@@ -3,7 +3,7 @@
 mod tally;
 
 use std::io::IsTerminal;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -20,8 +20,11 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     let clients = clients::environment()?;
     let servers = Servers::start_for_tests(&clients::server_headers())?;
     let mut tally = Tally::default();
-    let mut tests = paths::cargo(plan.run());
-    let status = process::echo(tests.envs(servers.environment()).envs(clients), |output| tally.read(output))?;
+    let mut success = true;
+    for mut tests in plan.runs(has_nextest()) {
+        let tests = tests.envs(servers.environment()).envs(clients.clone());
+        success &= process::echo(tests, |output| tally.read(output))?.success();
+    }
     drop(servers);
     if tally.finish() {
         // A program that died in the middle of a line.
@@ -35,14 +38,19 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     if tally.passed + tally.failed == 0 {
         verdict = Err(String::from("no test ran"));
     }
-    if !status.success() && tally.failed == 0 {
-        verdict = Err(format!("no test failed, but `cargo test` did: {status}"));
+    if !success && tally.failed == 0 {
+        verdict = Err(String::from("no test failed, but `cargo test` did"));
     }
     if let Err(sentence) = &verdict {
         eprintln!("xtask: {sentence}");
     }
     println!("tests: {} passed, {} failed", tally.passed, tally.failed);
-    Ok(if verdict.is_ok() && status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verdict.is_ok() && success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether cargo-nextest is installed.
+fn has_nextest() -> bool {
+    process::read(&mut paths::cargo(["nextest", "--version"])).is_ok()
 }
 
 /// What `cargo test` is called with.
@@ -77,6 +85,28 @@ impl<'a> Plan<'a> {
         arguments
     }
 
+    /// The commands that run all tests of the plan. nextest does not run the examples of documentation, and does not take the options
+    /// of test programs, so a run with any words of the caller's is left to `cargo test`.
+    fn runs(&self, nextest: bool) -> Vec<Command> {
+        if !nextest || !self.cargo.is_empty() || !self.programs.is_empty() {
+            return vec![paths::cargo(self.run())];
+        }
+        // nextest reports on standard error, which is not counted.
+        let mut run = Command::new("sh");
+        run.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).current_dir(paths::root());
+        let cargo = paths::cargo(self.nextest());
+        run.arg(cargo.get_program()).args(cargo.get_args());
+        let doc = paths::cargo(self.common(&["--doc", "--no-fail-fast", "--", "--include-ignored"]));
+        vec![run, doc]
+    }
+
+    /// Runs every test in a process of its own.
+    fn nextest(&self) -> Vec<&str> {
+        let mut arguments = vec!["nextest", "run", "--all-features", "--workspace", "--no-fail-fast"];
+        arguments.extend(["--run-ignored", "all", "--config-file", "xtask/nextest.toml"]);
+        arguments
+    }
+
     fn common(&self, own: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = vec!["test", "--all-features"];
         // Beside a package named by the caller it would still mean all of them.
@@ -106,6 +136,19 @@ mod tests {
             plan.run()[..6].join(" "),
             "test --all-features --workspace --no-fail-fast -- --include-ignored"
         );
+    }
+
+    #[test]
+    fn nextest_runs_all_tests_but_documentation_and_no_part_of_them() {
+        let words = |command: &std::process::Command| {
+            command.get_args().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        };
+        let [tests, documentation] = &Plan::new(&[]).runs(true)[..] else { panic!("two commands") };
+        assert!(words(tests).contains(" nextest run --all-features --workspace "), "{}", words(tests));
+        assert!(words(documentation).contains(" --workspace --doc "), "{}", words(documentation));
+        let some = self::words("-p pg-wire");
+        let [tests] = &Plan::new(&some).runs(true)[..] else { panic!("one command") };
+        assert!(words(tests).starts_with("test --all-features "), "{}", words(tests));
     }
 
     #[test]

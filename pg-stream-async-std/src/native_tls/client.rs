@@ -9,7 +9,7 @@ use pg_auth::pem::{self, bad_file};
 use pg_auth::tls::{ALPN, TlsRequest};
 use pg_auth::{Config, Host};
 
-use super::identity;
+use crate::native_tls::identity;
 
 /// A handshake that is wanted, owned so that a thread can prepare it.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ message! {
     /// A piece of the data of a COPY. The boundaries of the pieces have no meaning, except in replication, where each piece is one
     /// message.
     ///
-    /// `d`, length, bytes.
+    /// `d`, length, bytes data.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYDATA)
     COPY_DATA => pub struct CopyData<'a> {

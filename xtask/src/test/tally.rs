@@ -30,7 +30,7 @@ impl Tally {
             return false;
         }
         let line = String::from_utf8_lossy(&self.line);
-        if let Some([passed, failed, ignored]) = result(&line) {
+        if let Some([passed, failed, ignored]) = result(&line).or_else(|| summary(&line)) {
             self.passed += passed;
             self.failed += failed;
             self.ignored += ignored;
@@ -51,9 +51,39 @@ fn result(line: &str) -> Option<[u64; 3]> {
     Some([count(" passed;")?, count(" failed;")?, count(" ignored;")?])
 }
 
+/// Passed, failed and skipped, when the line is the last one of nextest, as in
+/// `     Summary [  61.812s] 903 tests run: 901 passed (2 slow), 1 failed, 1 timed out, 0 skipped`.
+fn summary(line: &str) -> Option<[u64; 3]> {
+    let (_, counts) = line.trim_start().strip_prefix("Summary [")?.split_once("] ")?;
+    let (run, counts) = counts.split_once(" run: ")?;
+    // `3/7 tests` when the run was cut short.
+    let run: u64 = run.split([' ', '/']).next()?.parse().ok()?;
+    let count = |what: &str| {
+        let mut parts = counts.split(", ").map(str::trim_end);
+        parts.find_map(|part| part.split_once(what)?.0.parse().ok()).unwrap_or(0)
+    };
+    let passed = count(" passed");
+    Some([passed, run.checked_sub(passed)?, count(" skipped")])
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Tally, result};
+    use super::{Tally, result, summary};
+
+    #[test]
+    fn the_summary_of_nextest_gives_its_counts_and_a_timeout_is_a_failure() {
+        for (line, counts) in [
+            ("     Summary [   0.005s] 3 tests run: 3 passed, 0 skipped\n", [3, 0, 0]),
+            (
+                "     Summary [  61.812s] 903 tests run: 901 passed (2 slow), 1 failed, 1 timed out, 4 skipped\n",
+                [901, 2, 4],
+            ),
+            ("     Summary [   0.005s] 3/7 tests run: 1 passed, 2 failed, 0 skipped\n", [1, 2, 0]),
+        ] {
+            assert_eq!(summary(line), Some(counts), "{line}");
+        }
+        assert_eq!(summary("        PASS [   0.005s] xtask tests::summary"), None);
+    }
 
     #[test]
     fn a_result_line_gives_its_three_counts() {

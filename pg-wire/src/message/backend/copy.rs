@@ -8,7 +8,7 @@ message! {
     /// The server is ready for the data of `COPY … FROM STDIN`: [`CopyData`](crate::backend::CopyData) messages, then
     /// [`CopyDone`](crate::backend::CopyDone) or [`CopyFail`](crate::frontend::CopyFail). Until then the server ignores Flush and Sync.
     ///
-    /// `G`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
+    /// `G`, length, Int8 format, Int16 n, Int16\[n\] columns.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYINRESPONSE)
     COPY_IN_RESPONSE => pub struct CopyInResponse<'a> {
@@ -22,7 +22,7 @@ message! {
 message! {
     /// The data of `COPY … TO STDOUT` follows: one [`CopyData`](crate::backend::CopyData) for each row, then [`CopyDone`](crate::backend::CopyDone).
     ///
-    /// `H`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
+    /// `H`, length, Int8 format, Int16 n, Int16\[n\] columns.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYOUTRESPONSE)
     COPY_OUT_RESPONSE => pub struct CopyOutResponse<'a> {
@@ -36,7 +36,7 @@ message! {
 message! {
     /// Both sides send data from now on: streaming replication.
     ///
-    /// `W`, length, Int8 format, Int16 n, Int16\[n\] format of each column.
+    /// `W`, length, Int8 format, Int16 n, Int16\[n\] columns.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYBOTHRESPONSE)
     COPY_BOTH_RESPONSE => pub struct CopyBothResponse<'a> {

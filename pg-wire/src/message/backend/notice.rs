@@ -16,7 +16,7 @@ use crate::message::table::message;
 message! {
     /// An error.
     ///
-    /// `E`, length, (Byte1 code, String value) for each field, Byte1 0.
+    /// `E`, length, (Byte1 code, String value) for each of fields, Byte1 0.
     ///
     /// After an error in a pipeline, the server discards all messages up to the next Sync.
     ///
@@ -30,7 +30,7 @@ message! {
 message! {
     /// A notice or warning, which changes nothing. May arrive between any two messages.
     ///
-    /// `N`, length, (Byte1 code, String value) for each field, Byte1 0.
+    /// `N`, length, (Byte1 code, String value) for each of fields, Byte1 0.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NOTICERESPONSE)
     NOTICE_RESPONSE => pub struct NoticeResponse<'a> {
@@ -47,7 +47,9 @@ message! {
 #[derive(Clone, Copy, PartialEq)]
 pub struct ErrorFields<'a>(Terminated<'a, ErrorField<'a>>);
 
-/// One field of an error: Byte1 code, String value.
+/// One field of an error.
+///
+/// Byte1 code, String value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorField<'a> {
     /// The code of the field, a letter; not 0.

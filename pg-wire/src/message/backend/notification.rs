@@ -6,7 +6,7 @@ use crate::message::table::message;
 message! {
     /// A session has notified a channel on which this session listens. May arrive between any two messages.
     ///
-    /// `A`, length, Int32 process id, String channel, String payload.
+    /// `A`, length, Int32 pid, String channel, String payload.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NOTIFICATIONRESPONSE)
     NOTIFICATION_RESPONSE => pub struct NotificationResponse<'a> {

@@ -15,7 +15,7 @@ use crate::message::table::message;
 
 /// A row of a result.
 ///
-/// `D`, length, Int16 n, n times: Int32 length of the value or -1 for NULL, bytes.
+/// `D`, length, Int16 n, n times: Int32 length or -1 for NULL, bytes.
 ///
 /// The most frequent message: decoding reads only the count, and iterating reads the columns.
 ///
@@ -65,7 +65,7 @@ message! {
 
 /// One column of a [`RowDescription`].
 ///
-/// String name, Int32 table, Int16 attribute number, Int32 type, Int16 type length, Int32 type modifier, Int16 format.
+/// String name, Int32 table, Int16 attribute, Int32 type_oid, Int16 type_len, Int32 type_modifier, Int16 format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldDescription<'a> {
     /// The column's name in the result.
@@ -111,7 +111,7 @@ impl<'a> Field<'a> for FieldDescription<'a> {
 message! {
     /// The types of a prepared statement's parameters.
     ///
-    /// `t`, length, Int16 n, Int32\[n\].
+    /// `t`, length, Int16 n, Int32\[n\] types.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARAMETERDESCRIPTION)
     PARAMETER_DESCRIPTION => pub struct ParameterDescription<'a> {

@@ -9,7 +9,7 @@ use crate::message::table::message;
 message! {
     /// The process id and the key that a [`CancelRequest`](crate::frontend::CancelRequest) for this session must contain.
     ///
-    /// `K`, length, Int32 process id, then the key to the end: 4 bytes in protocol 3.0, 4 to 256 from 3.2 on.
+    /// `K`, length, Int32 pid, bytes key. The key has 4 bytes in protocol 3.0, and 4 to 256 bytes from 3.2 on.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-BACKENDKEYDATA)
     BACKEND_KEY_DATA => pub struct BackendKeyData<'a> {
@@ -38,7 +38,7 @@ message! {
 message! {
     /// The server does not support the requested version, or some of the `_pq_.` options.
     ///
-    /// `v`, length, Int32 version, Int32 n, String\[n\].
+    /// `v`, length, Int32 version, Int32 n, String\[n\] unrecognized.
     ///
     /// The manual describes the first field as a minor version; servers send the whole version, with the major version in the
     /// upper 16 bits.

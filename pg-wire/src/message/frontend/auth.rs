@@ -13,8 +13,8 @@ use crate::message::table::message;
 message! {
     /// A response to an authentication request. Its fields depend on the request.
     ///
-    /// `p`, length, bytes. Decode the bytes as [`PasswordMessage`], [`SaslInitialResponse`], [`SaslResponse`] or
-    /// [`GssResponse`].
+    /// `p`, length, bytes body. Decode the bytes as [`PasswordMessage`], [`SaslInitialResponse`], [`SaslResponse`]
+    /// or [`GssResponse`].
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PASSWORDMESSAGE)
     AUTHENTICATION_RESPONSE => pub struct AuthenticationResponse<'a> {
@@ -47,7 +47,7 @@ message! {
 
 /// The client's choice among the offered SASL mechanisms, and its first message if the client begins the exchange.
 ///
-/// `p`, length, String mechanism, Int32 length of the data or -1 for none, bytes.
+/// `p`, length, String mechanism, Int32 length of data or -1 for none, bytes.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLINITIALRESPONSE)
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -16,7 +16,7 @@ use crate::message::table::message;
 message! {
     /// Creates a prepared statement. Answered by [`ParseComplete`](crate::backend::ParseComplete).
     ///
-    /// `P`, length, String statement, String sql, Int16 n, Int32\[n\] parameter types.
+    /// `P`, length, String statement, String sql, Int16 n, Int32\[n\] types.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARSE)
     PARSE => pub struct Parse<'a> {
@@ -32,8 +32,8 @@ message! {
 /// Creates a portal from a prepared statement and parameter values. Answered by
 /// [`BindComplete`](crate::backend::BindComplete).
 ///
-/// `B`, length, String portal, String statement, Int16 n, Int16\[n\] parameter formats, Int16 m, m times: Int32 length
-/// or -1 for NULL, bytes; Int16 r, Int16\[r\] result formats.
+/// `B`, length, String portal, String statement, Int16 n, Int16\[n\] formats, Int16 m, m times: Int32 length or -1
+/// for NULL, bytes; Int16 r, Int16\[r\] result_formats.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-BIND)
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,7 +87,7 @@ message! {
     /// [`ParameterDescription`](crate::backend::ParameterDescription), and for both by
     /// [`RowDescription`](crate::backend::RowDescription) or [`NoData`](crate::backend::NoData).
     ///
-    /// `D`, length, Byte1 kind, String name.
+    /// `D`, length, Byte1 target, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-DESCRIBE)
     DESCRIBE => pub struct Describe<'a> {
@@ -103,7 +103,7 @@ message! {
     /// [`EmptyQueryResponse`](crate::backend::EmptyQueryResponse) or
     /// [`PortalSuspended`](crate::backend::PortalSuspended).
     ///
-    /// `E`, length, String portal, Int32 row limit.
+    /// `E`, length, String portal, Int32 max_rows.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-EXECUTE)
     EXECUTE => pub struct Execute<'a> {
@@ -118,7 +118,7 @@ message! {
     /// Deletes a statement or a portal. No error if it does not exist. Answered by
     /// [`CloseComplete`](crate::backend::CloseComplete).
     ///
-    /// `C`, length, Byte1 kind, String name.
+    /// `C`, length, Byte1 target, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CLOSE)
     CLOSE => pub struct Close<'a> {

@@ -12,8 +12,8 @@ use crate::codec::writer::Writer;
 
 /// Calls a function by its object id: an old message, which takes one round trip and no SQL.
 ///
-/// `F`, length, Int32 function, Int16 n, Int16\[n\] argument formats, Int16 m, m times: Int32 length or -1 for NULL,
-/// bytes; Int16 result format.
+/// `F`, length, Int32 function, Int16 n, Int16\[n\] formats, Int16 m, m times: Int32 length or -1 for NULL, bytes;
+/// Int16 result_format.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-FUNCTIONCALL)
 #[derive(Clone, Copy, Debug, PartialEq)]

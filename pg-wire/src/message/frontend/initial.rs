@@ -74,7 +74,7 @@ fn write_code<P: Writer + ?Sized>(code: ProtocolVersion, out: &mut P) {
 
 /// Begins a session.
 ///
-/// Length, Int32 version, (String name, String value) for each parameter, Byte1 0. At most 10,000 bytes to PostgreSQL.
+/// Length, Int32 version, (String, String) for each of parameters, Byte1 0. At most 10,000 bytes to PostgreSQL.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-STARTUPMESSAGE)
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,7 +118,7 @@ impl<'a> Decode<'a> for StartupMessage<'a> {
 /// Requests that the running statement of another session be cancelled. Sent over a separate connection, which the server closes
 /// without an answer.
 ///
-/// Length, Int32 80877102, Int32 process id, then the key to the end: the same bytes as in BackendKeyData, 4 to 256.
+/// Length, Int32 80877102, Int32 pid, bytes key. The key is the one of BackendKeyData.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST)
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,0 +1,91 @@
+//! The libraries on other targets: two without an operating system, and two operating systems besides Linux.
+//!
+//! Everything is checked, not linked: a check needs no linker and no C library of the target. The feature `rustls` is left out,
+//! because `ring` compiles C code for the target.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{paths, process};
+
+/// A target, and the packages that are checked for it, with their features.
+type Target = (&'static str, &'static [&'static [&'static str]]);
+
+/// Without `std`.
+const NO_STD: &[&str] = &["--package", "pg-wire", "--no-default-features"];
+
+const TARGETS: [Target; 4] = [
+    // A microcontroller: there is no `std` for this target, so nothing below `pg-wire` can use any.
+    ("thumbv7em-none-eabi", &[NO_STD]),
+    // A browser or another host: `std` without sockets, and random numbers are the host's to give.
+    (
+        "wasm32-unknown-unknown",
+        &[NO_STD, &["--package", "pg-wire"], &["--package", "pg-auth", "--no-default-features"]],
+    ),
+    ("x86_64-pc-windows-gnu", EVERYWHERE),
+    ("aarch64-apple-darwin", EVERYWHERE),
+];
+
+/// What is checked for an operating system.
+const EVERYWHERE: &[&[&str]] = &[
+    &["--package", "pg-wire", "--all-features"],
+    &["--package", "pg-auth", "--all-features"],
+    &["--package", "pg-stream-async-std", "--all-features"],
+    &["--package", "pg-stream-tokio"],
+];
+
+/// Checks every package for every target.
+pub(super) fn run() -> Result<()> {
+    install()?;
+    for (target, packages) in TARGETS {
+        for package in packages {
+            eprintln!("{target}: {}", package.join(" "));
+            let mut check = paths::cargo(["check", "--quiet", "--target", target]);
+            check.env("RUSTFLAGS", "-D warnings").args(*package);
+            // Apart from the host's own builds, which other flags would make cargo repeat.
+            check.arg("--target-dir").arg(paths::target().join("targets"));
+            process::succeed(&mut check).with_context(|| format!("on {target}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Installs the standard libraries that are missing.
+fn install() -> Result<()> {
+    let installed = process::read(Command::new("rustup").args(["target", "list", "--installed"]))
+        .context("rustup is missing, which installs the standard libraries of other targets")?;
+    let missing = missing(&installed);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    process::succeed(Command::new("rustup").args(["target", "add"]).args(&missing)).with_context(|| {
+        format!("missing targets; install them with `rustup target add {}`", missing.join(" "))
+    })
+}
+
+/// The targets that are not in rustup's list, which has one name a line.
+fn missing(installed: &str) -> Vec<&'static str> {
+    TARGETS
+        .iter()
+        .map(|(target, _)| *target)
+        .filter(|target| !installed.lines().any(|line| line == *target))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TARGETS, missing};
+
+    #[test]
+    fn a_target_that_rustup_does_not_list_is_missing() {
+        assert_eq!(missing("").len(), TARGETS.len());
+        let all =
+            "aarch64-apple-darwin\nthumbv7em-none-eabi\nwasm32-unknown-unknown\nx86_64-pc-windows-gnu\n";
+        assert_eq!(missing(all), [""; 0]);
+        assert_eq!(
+            missing(&all.replace("thumbv7em-none-eabi", "thumbv7em-none-eabihf")),
+            ["thumbv7em-none-eabi"]
+        );
+    }
+}

@@ -1,0 +1,43 @@
+//! Rule: the documentation of a message links its paragraph of the manual.
+
+use crate::lint::finding::Finding;
+use crate::lint::messages::declared::{Declared, Role};
+
+/// The paragraphs of all messages.
+const FORMATS: &str =
+    "https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-";
+
+/// Reports each message without a link to its paragraph.
+pub(super) fn check(all: &[Declared]) -> Vec<Finding> {
+    all.iter()
+        .filter(|declared| declared.is_message())
+        .filter_map(|declared| check_one(declared, all))
+        .collect()
+}
+
+fn check_one(declared: &Declared, all: &[Declared]) -> Option<Finding> {
+    let anchor = |declared: &Declared| declared.manual_name().to_ascii_uppercase();
+    let remedy = format!("end the documentation with `[Format]({FORMATS}{})`", anchor(declared));
+    let linked = declared.docs.iter().find_map(|(line, text)| Some((*line, text.split_once(FORMATS)?.1)));
+    let Some((line, linked)) = linked else {
+        let wrong =
+            format!("the documentation of {} has no link to its paragraph of the manual", declared.name);
+        return Some(Finding::new(&declared.file, declared.line, wrong, remedy));
+    };
+    let linked = linked.split(')').next().unwrap_or_default();
+    // The manual has a paragraph for each kind of Authentication, and none for a message that stands for several with the same code.
+    let shares_code =
+        |other: &&Declared| other.role == declared.role && matches!(other.role, Role::Message(_));
+    let is_right = all.iter().filter(shares_code).any(|other| linked == anchor(other))
+        || linked == anchor(declared)
+        || (linked.starts_with(&anchor(declared))
+            && matches!(declared.shape, super::declared::Shape::Kinds(_)));
+    let finding = || {
+        let wrong = format!(
+            "the documentation of {} links the paragraph of another message: {linked}",
+            declared.name
+        );
+        Finding::new(&declared.file, line, wrong, remedy)
+    };
+    (!is_right).then(finding)
+}

@@ -1,0 +1,150 @@
+//! The tables of both directions, and the rule that no code is used twice.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use proc_macro2::{Ident, TokenTree};
+use syn::parse::{Parse, ParseStream};
+use syn::{Attribute, Item, LitByte, Token, braced};
+
+use crate::lint::finding::Finding;
+use crate::lint::source::{Source, at, attributes, is_test};
+
+/// One `direction!` table.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) file: String,
+    /// `backend` or `frontend`.
+    pub(super) direction: String,
+    pub(super) rows: Vec<Row>,
+}
+
+/// One row: `CODE = b'x' => Message …;` or `CODE also b'x' => Message …;`.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) line: usize,
+    /// The constant of `MessageCode`.
+    pub(super) code: String,
+    pub(super) byte: u8,
+    pub(super) message: String,
+}
+
+/// The tables in these files.
+pub(super) fn tables(sources: &[&Source]) -> Result<Vec<Table>> {
+    let mut tables = Vec::new();
+    for source in sources {
+        for item in source.code.items.iter().filter(|item| !is_test(attributes(item))) {
+            if let Item::Macro(call) = item
+                && call.mac.path.segments.last().is_some_and(|last| last.ident == "direction")
+            {
+                let parsed: Parsed = call
+                    .mac
+                    .parse_body()
+                    .map_err(|error| at(&source.path, error.span(), &error.to_string()))?;
+                let Parsed { direction, rows } = parsed;
+                tables.push(Table { file: source.path.clone(), direction, rows });
+            }
+        }
+    }
+    Ok(tables)
+}
+
+struct Parsed {
+    direction: String,
+    rows: Vec<Row>,
+}
+
+impl Parse for Parsed {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Attribute::parse_outer(input)?;
+        input.parse::<Token![pub]>()?;
+        input.parse::<Token![enum]>()?;
+        input.parse::<Ident>()?;
+        input.parse::<Token![,]>()?;
+        // `decoded by`
+        input.parse::<Ident>()?;
+        input.parse::<Ident>()?;
+        let direction = input.parse::<Ident>()?.to_string();
+        let content;
+        braced!(content in input);
+        let mut rows = Vec::new();
+        while !content.is_empty() {
+            rows.push(content.parse()?);
+        }
+        Ok(Self { direction, rows })
+    }
+}
+
+impl Parse for Row {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let code: Ident = input.parse()?;
+        if input.peek(Token![=]) {
+            input.parse::<Token![=]>()?;
+        } else {
+            // `also`
+            input.parse::<Ident>()?;
+        }
+        let byte: LitByte = input.parse()?;
+        input.parse::<Token![=>]>()?;
+        let message: Ident = input.parse()?;
+        while !input.peek(Token![;]) {
+            input.parse::<TokenTree>()?;
+        }
+        input.parse::<Token![;]>()?;
+        let line = code.span().start().line;
+        Ok(Self { line, code: code.to_string(), byte: byte.value(), message: message.to_string() })
+    }
+}
+
+/// Reports each code that two rows of one table have.
+pub(super) fn check(tables: &[Table]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for table in tables {
+        let mut seen: BTreeMap<u8, &Row> = BTreeMap::new();
+        for row in &table.rows {
+            let Some(before) = seen.insert(row.byte, row) else { continue };
+            let wrong = format!(
+                "the code b'{}' of {} is the code of {} too (line {})",
+                row.byte.escape_ascii(),
+                row.message,
+                before.message,
+                before.line
+            );
+            let remedy =
+                "give the message its code in the manual; messages that share a code are decoded by one row";
+            findings.push(Finding::new(&table.file, row.line, wrong, remedy));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check, tables};
+    use crate::lint::source::Source;
+
+    fn findings(rows: &str) -> Vec<(usize, String)> {
+        let text = format!(
+            "crate::message::table::direction! {{\n    /// Docs.\n    pub enum Backend, decoded by backend {{\n{rows}    }}\n}}\n"
+        );
+        let tables = tables(&[&Source::parse("mod.rs", &text).expect("valid")]).expect("a table");
+        assert_eq!(tables[0].direction, "backend");
+        check(&tables).into_iter().map(|finding| (finding.line, finding.wrong)).collect()
+    }
+
+    #[test]
+    fn a_code_for_each_message_passes() {
+        assert_eq!(
+            findings(
+                "A = b'A' => A, Cold, Control;\nB also b'a' => B<'a>, Hot, Bulk;\nC = b'C' => C of P<'a>, Hot, Bulk;\n"
+            ),
+            []
+        );
+    }
+
+    #[test]
+    fn a_code_used_twice_fails() {
+        let found = findings("A = b'A' => A, Cold, Control;\nB also b'A' => B<'a>, Hot, Bulk;\n");
+        assert_eq!(found, [(5, "the code b'A' of B is the code of A too (line 4)".into())]);
+    }
+}

@@ -1,0 +1,104 @@
+//! `cargo xtask lint`: the rules of this project that no other tool knows.
+//!
+//! | rule | file |
+//! | --- | --- |
+//! | no code is used twice in the table of a direction | `messages/table.rs` |
+//! | a message has golden bytes | `messages/goldens.rs` |
+//! | a message links its paragraph of the manual | `messages/links.rs` |
+//! | the layout in a message's documentation is that of its fields | `messages/layout.rs` |
+//! | imports have one direction | `imports/cycles.rs` |
+//! | an adapter names no message, no SQLSTATE and no authentication method | `adapters.rs` |
+//! | a source file has at most 600 lines without tests | `size.rs` |
+//! | a program in the README is a copy of its file | `readme.rs` |
+//!
+//! `cargo xtask lint --arrows` prints the imports of each crate. Rust is parsed, never searched as text.
+
+mod adapters;
+mod finding;
+mod imports;
+mod messages;
+mod readme;
+mod size;
+mod source;
+
+use std::fs;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::paths;
+use finding::Finding;
+use source::{Source, read_folder};
+
+/// The crates whose imports have one direction.
+const LAYERED: [&str; 4] = ["pg-wire/src", "pg-auth/src", "pg-stream-tokio/src", "pg-stream-async-std/src"];
+
+/// Those of them that are adapters.
+const ADAPTERS: [&str; 2] = ["pg-stream-tokio/src", "pg-stream-async-std/src"];
+
+/// Folders with sources besides the layered crates.
+const OTHERS: [&str; 3] = ["examples/src", "xtask/src", "xtask/bench/src"];
+
+/// The folder with all messages.
+const MESSAGES: &str = "pg-wire/src/message/";
+
+/// Prints the failures, and then their number; or, for `arrows`, the imports.
+pub(crate) fn run(arrows: bool) -> Result<ExitCode> {
+    if arrows {
+        let mut out = String::new();
+        for folder in LAYERED {
+            let (imports, _) = imports::imports(&read_folder(paths::root(), folder)?)?;
+            out += &imports::arrows(folder, &imports);
+            out.push('\n');
+        }
+        // A reader such as `head` may stop before the end.
+        let _ = std::io::stdout().write_all(out.as_bytes());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let findings = findings()?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    println!("lint: {} failures", findings.len());
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As a step of `ci`: failures are an error.
+pub(crate) fn succeed() -> Result<()> {
+    let findings = findings()?;
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    bail!("{} failures\n{}", findings.len(), lines.join("\n"));
+}
+
+/// The failures of all rules, by file and line.
+fn findings() -> Result<Vec<Finding>> {
+    let root = paths::root();
+    let layered: Vec<(&str, Vec<Source>)> =
+        LAYERED.iter().map(|folder| Ok((*folder, read_folder(root, folder)?))).collect::<Result<_>>()?;
+    let is_message = |source: &Source| source.path.starts_with(MESSAGES);
+    let mut findings = Vec::new();
+    let mut names = Vec::new();
+    for (folder, sources) in &layered {
+        findings.extend(imports::check(&imports::imports(sources)?.0));
+        findings.extend(size::check(sources));
+        if *folder == "pg-wire/src" {
+            let messages: Vec<&Source> = sources.iter().filter(|source| is_message(source)).collect();
+            findings.extend(messages::check(&messages)?);
+            names = messages::names(&messages)?;
+        }
+    }
+    for (_, sources) in layered.iter().filter(|(folder, _)| ADAPTERS.contains(folder)) {
+        findings.extend(adapters::check(sources, &names)?);
+    }
+    for folder in OTHERS {
+        findings.extend(size::check(&read_folder(root, folder)?));
+    }
+    let readme = fs::read_to_string(root.join("README.md")).context("README.md")?;
+    findings.extend(readme::check(&readme, |file| fs::read_to_string(root.join(file)).ok()));
+    findings.sort();
+    Ok(findings)
+}

@@ -1,0 +1,164 @@
+//! Rule: the programs in the README are copies of files that are compiled and run.
+
+use crate::lint::finding::Finding;
+
+/// Reports each block of Rust in `readme` that differs from the file that the comment above the block names, and each program of
+/// the README's table that does not exist. `read` returns the content of a file of the workspace.
+pub(super) fn check(readme: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let lines: Vec<&str> = readme.lines().collect();
+    for (number, _) in lines.iter().enumerate().filter(|(_, line)| **line == "```rust") {
+        let above = number.checked_sub(1).and_then(|at| lines.get(at)).copied().unwrap_or_default();
+        let Some(file) = above.strip_prefix("<!-- ").and_then(|file| file.strip_suffix(" -->")) else {
+            let remedy = "put `<!-- examples/src/bin/NAME.rs -->`, the file that the program is copied from, in the line above";
+            findings.push(Finding::new(
+                "README.md",
+                number + 1,
+                "a program without the name of its file",
+                remedy,
+            ));
+            continue;
+        };
+        let Some(expected) = read(file).map(|source| shown(file, &source)) else {
+            let wrong = format!("{file} does not exist");
+            findings.push(Finding::new(
+                "README.md",
+                number,
+                wrong,
+                "name the file that the program is copied from",
+            ));
+            continue;
+        };
+        let code = lines.iter().skip(number + 1).take_while(|line| **line != "```");
+        let mut code = code.copied().zip(number + 2..);
+        let mut expected_lines = expected.lines();
+        loop {
+            let (given, expected) = (code.next(), expected_lines.next());
+            if given.map(|(line, _)| line) == expected {
+                if given.is_none() {
+                    break;
+                }
+                continue;
+            }
+            let wrong = match (given, expected) {
+                (None, Some(line)) => format!("the program ends before `{line}` of {file}"),
+                (_, None) => format!("the program has lines after the end of {file}"),
+                (Some(_), Some(line)) => format!("the program differs from {file}, which has `{line}` here"),
+            };
+            let line = given.map_or(number + 1, |(_, line)| line);
+            findings.push(Finding::new("README.md", line, wrong, format!("copy {file} again")));
+            break;
+        }
+    }
+    findings.extend(unknown_programs(&lines, read));
+    findings
+}
+
+/// Rows of the README's table of programs whose program does not exist.
+fn unknown_programs(lines: &[&str], read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let numbered = lines.iter().zip(1..).skip_while(|(line, _)| **line != "| program | shows |");
+    let rows = numbered.skip(2).take_while(|(line, _)| line.starts_with('|'));
+    let programs = rows.flat_map(|(row, number)| {
+        let names = row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2);
+        names.map(move |name| (name.split(' ').next().unwrap_or_default(), number))
+    });
+    let exists = |name: &str| {
+        let bin = "examples/src/bin";
+        read(&format!("{bin}/{name}.rs")).is_some() || read(&format!("{bin}/{name}/main.rs")).is_some()
+    };
+    let mut found = 0;
+    let mut findings: Vec<_> = programs
+        .inspect(|_| found += 1)
+        .filter(|(name, _)| !exists(name))
+        .map(|(name, line)| {
+            let wrong = format!("there is no program `{name}` in examples/src/bin");
+            Finding::new("README.md", line, wrong, "correct the name, or remove the row")
+        })
+        .collect();
+    if found == 0 {
+        let remedy = "keep a table with the heading `| program | shows |`, with each program in backquotes";
+        findings.push(Finding::new("README.md", 1, "no table of the example programs was found", remedy));
+    }
+    findings
+}
+
+/// A file as the README shows it: of a library, the first example in the crate's documentation, without its hidden lines.
+fn shown(file: &str, source: &str) -> String {
+    if !file.ends_with("lib.rs") {
+        return source.to_owned();
+    }
+    let docs = source.lines().filter_map(|line| line.strip_prefix("//!"));
+    let docs = docs.map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let example = docs.skip_while(|line| *line != "```").skip(1).take_while(|line| *line != "```");
+    example.filter(|line| !line.starts_with("# ")).map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    const TABLE: &str = "| program | shows |\n| --- | --- |\n| `one`, `two --listen ADDR` | a program |\n";
+
+    fn read(file: &str) -> Option<String> {
+        match file {
+            "examples/src/bin/one.rs" => Some("fn main() {\n    one();\n}\n".into()),
+            "examples/src/bin/two/main.rs" => Some("fn main() {}\n".into()),
+            "pg-wire/src/lib.rs" => Some(
+                "//! A crate.\n//!\n//! ```\n//! use a::B;\n//!\n//! b();\n//! # Ok(())\n//! ```\n".into(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// The lines of the findings, and what is wrong there.
+    fn findings(readme: &str) -> Vec<(usize, String)> {
+        check(readme, read).into_iter().map(|finding| (finding.line, finding.wrong)).collect()
+    }
+
+    #[test]
+    fn programs_equal_to_their_files_pass() {
+        let one = "<!-- examples/src/bin/one.rs -->\n```rust\nfn main() {\n    one();\n}\n```\n";
+        let library = "<!-- pg-wire/src/lib.rs -->\n```rust\nuse a::B;\n\nb();\n```\n";
+        assert_eq!(findings(&format!("{one}{library}{TABLE}")), []);
+    }
+
+    #[test]
+    fn a_program_that_differs_fails_at_the_line_that_differs() {
+        let changed = "<!-- examples/src/bin/one.rs -->\n```rust\nfn main() {\n    two();\n}\n```\n";
+        let found = findings(&format!("{changed}{TABLE}"));
+        assert_eq!(
+            found,
+            [(4, "the program differs from examples/src/bin/one.rs, which has `    one();` here".into())]
+        );
+        let short = changed.replace("    two();\n}\n", "");
+        assert_eq!(
+            findings(&format!("{short}{TABLE}")),
+            [(2, "the program ends before `    one();` of examples/src/bin/one.rs".into())]
+        );
+        let long = changed.replace("two", "one").replace("}\n", "}\n// more\n");
+        assert_eq!(
+            findings(&format!("{long}{TABLE}")),
+            [(6, "the program has lines after the end of examples/src/bin/one.rs".into())]
+        );
+    }
+
+    #[test]
+    fn a_program_without_a_file_fails() {
+        assert_eq!(
+            findings(&format!("```rust\nx\n```\n{TABLE}")),
+            [(1, "a program without the name of its file".into())]
+        );
+        let unknown = "<!-- examples/src/bin/three.rs -->\n```rust\nx\n```\n";
+        assert_eq!(
+            findings(&format!("{unknown}{TABLE}")),
+            [(1, "examples/src/bin/three.rs does not exist".into())]
+        );
+    }
+
+    #[test]
+    fn a_program_of_the_table_that_does_not_exist_fails() {
+        let table = TABLE.replace("two", "three");
+        assert_eq!(findings(&table), [(3, "there is no program `three` in examples/src/bin".into())]);
+        assert_eq!(findings("no table"), [(1, "no table of the example programs was found".into())]);
+    }
+}
