@@ -11,7 +11,7 @@ use pg_stream_tokio::pg_wire::replication::reply::CreatedSlot;
 use pg_stream_tokio::pg_wire::replication::*;
 
 use crate::conversation::*;
-use crate::support::{Server, on_both, query};
+use crate::support::{Server, query};
 
 /// How a stream is started.
 #[derive(Clone, Copy, Debug)]
@@ -273,7 +273,7 @@ async fn small_transactions(session: &mut Conn, origin: &str) {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn changes_of_every_kind_are_encoded_to_the_bytes_they_came_as() {
-    on_both(async |server| {
+    alone_on_both(async |server| {
         for mode in MODES.into_iter().filter(|mode| mode.version < 4 || server.major >= 16) {
             eprintln!("{mode:?}");
             stream(server, mode).await;
@@ -284,7 +284,7 @@ fn changes_of_every_kind_are_encoded_to_the_bytes_they_came_as() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn changes_that_a_function_returns_are_decoded_too() {
-    on_both(async |server| {
+    alone_on_both(async |server| {
         let slot = Slot { name: own_name("function"), server };
         let name = slot.name.as_str();
         let mut session = session(server).await;

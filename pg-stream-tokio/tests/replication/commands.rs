@@ -1,7 +1,5 @@
 //! Each command and its reply.
 
-use std::sync::{Mutex, PoisonError};
-
 use pg_stream_tokio::pg_auth::config::Replication;
 use pg_stream_tokio::pg_wire::SqlState;
 use pg_stream_tokio::pg_wire::backend::{CopyData, ServerError};
@@ -11,10 +9,7 @@ use pg_stream_tokio::pg_wire::replication::*;
 use pg_stream_tokio::{Error, MessageCode, PgProtocol};
 
 use crate::conversation::*;
-use crate::support::{on_both, query};
-
-/// Taken by tests that put files into the directory of the log, or copy all of that directory.
-static LOG_DIRECTORY: Mutex<()> = Mutex::new(());
+use crate::support::query;
 
 fn sqlstate(error: ServerError) -> SqlState {
     error.sqlstate().unwrap_or_else(|| panic!("{error}"))
@@ -23,7 +18,7 @@ fn sqlstate(error: ServerError) -> SqlState {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn the_system_is_identified() {
-    on_both(async |server| {
+    alone_on_both(async |server| {
         for (replication, database) in [(Replication::Physical, None), (Replication::Logical, Some("test"))] {
             let mut conn = walsender(server, replication).await;
             let reply = run(&mut conn, &IdentifySystem).await.expect("a reply");
@@ -44,7 +39,7 @@ fn the_system_is_identified() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn parameters_are_shown() {
-    on_both(async |server| {
+    alone_on_both(async |server| {
         let mut conn = walsender(server, Replication::Physical).await;
         assert_eq!(run(&mut conn, &Show("wal_level")).await.expect("a reply").value(), "logical");
         assert_eq!(run(&mut conn, &Show("WAL_segment_size")).await.expect("a reply").value(), "16MB");
@@ -58,8 +53,7 @@ fn parameters_are_shown() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn the_history_of_a_timeline_is_read() {
-    let _alone = LOG_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
-    on_both(async |server| {
+    alone_on_both(async |server| {
         let mut conn = walsender(server, Replication::Physical).await;
         let error = run(&mut conn, &TimelineHistory(1)).await.expect_err("the first has no history");
         assert_eq!(sqlstate(error), SqlState::UNDEFINED_FILE);
@@ -83,7 +77,7 @@ fn the_history_of_a_timeline_is_read() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn physical_slots_are_created_read_and_dropped() {
-    on_both(async |server| {
+    alone_on_both(async |server| {
         let slot = Slot { name: own_name("physical"), server };
         let name = slot.name.as_str();
         let mut conn = walsender(server, Replication::Physical).await;
@@ -125,7 +119,7 @@ fn physical_slots_are_created_read_and_dropped() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn logical_slots_are_created_altered_and_dropped() {
-    on_both(async |server| {
+    alone_on_both(async |server| {
         let slot = Slot { name: own_name("logical"), server };
         let name = slot.name.as_str();
         let mut conn = walsender(server, Replication::Logical).await;
@@ -189,7 +183,7 @@ fn logical_slots_are_created_altered_and_dropped() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn the_log_is_streamed_and_the_server_answers() {
-    on_both(async |server| {
+    alone_on_both(async |server| {
         let slot = Slot { name: own_name("wal"), server };
         let mut conn = walsender(server, Replication::Physical).await;
         run(&mut conn, &CreateReplicationSlot::physical(&slot.name).reserve_wal()).await.expect("created");
@@ -245,7 +239,7 @@ fn the_log_is_streamed_and_the_server_answers() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn servers_before_19_hang_up_on_a_request_for_their_status() {
-    on_both(async |server| {
+    alone_on_both(async |server| {
         let mut conn = walsender(server, Replication::Physical).await;
         let reply = run(&mut conn, &IdentifySystem).await.expect("a reply");
         let start = reply.row::<SystemIdentification<'_>>(0).position;
@@ -286,8 +280,7 @@ async fn read_backup(conn: &mut Conn) -> (Vec<String>, Vec<u8>, u64) {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn a_base_backup_is_sent_with_every_option() {
-    let _alone = LOG_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
-    on_both(async |server| {
+    alone_on_both(async |server| {
         let mut conn = walsender(server, Replication::Physical).await;
         let backup = BaseBackup::new()
             .label("it's \"a\" backup")
@@ -320,7 +313,7 @@ fn a_base_backup_is_sent_with_every_option() {
             .wait(false)
             .manifest(ManifestOption::No);
         let reply = run(&mut conn, &backup).await.unwrap_or_else(|error| panic!("{backup}: {error}"));
-        assert_eq!(reply.row::<Tablespace<'_>>(1).kilobytes, None, "no estimate was asked for");
+        assert_eq!(reply.row::<Tablespace<'_>>(1).kilobytes, None, "no estimate was requested");
         let (archives, manifest, _) = read_backup(&mut conn).await;
         assert_eq!((archives.as_slice(), manifest.len()), (&["base.tar".to_owned()][..], 0));
         crate::conversation::reply(&mut conn).await.expect("the end");
@@ -334,8 +327,7 @@ fn a_base_backup_is_sent_with_every_option() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn an_incremental_backup_follows_an_uploaded_manifest() {
-    let _alone = LOG_DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
-    on_both(async |server| {
+    alone_on_both(async |server| {
         let mut conn = walsender(server, Replication::Physical).await;
         if server.major < 17 {
             let error = run(&mut conn, &UploadManifest).await.expect_err("it is newer");

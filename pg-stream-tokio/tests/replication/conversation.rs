@@ -1,6 +1,7 @@
 //! Connections for replication, commands, and slots that are dropped whatever happens.
 
 use std::fmt::Display;
+use std::sync::{Mutex, PoisonError};
 
 use pg_stream_tokio::pg_auth::config::{Replication, SslMode};
 use pg_stream_tokio::pg_wire::FrameBuf;
@@ -10,9 +11,17 @@ use pg_stream_tokio::pg_wire::replication::reply::FromReply;
 use pg_stream_tokio::pg_wire::value::Columns;
 use pg_stream_tokio::{Config, Connection, MessageCode, PgProtocol, Socket};
 
-use crate::support::{Server, get_in};
+use crate::support::{Server, get_in, on_both};
 
 pub(crate) type Conn = Connection<Socket>;
+
+/// Runs a test against both servers while no other test of this program runs: the servers have few replication connections, a slot begins
+/// when all transactions of the other tests have ended, and a base backup copies files that another test creates and removes.
+pub(crate) fn alone_on_both(test: impl AsyncFn(&Server)) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    on_both(test);
+}
 
 fn superuser(server: &Server) -> Config {
     server.config("admin", "").sslmode(SslMode::Disable)

@@ -1,6 +1,6 @@
 //! Replication and base backups: the messages inside CopyData, the changes of pgoutput, the commands, and their replies.
 //!
-//! - [`command`]: what a replication connection is asked, with its names and strings quoted. [`reply`]: the rows of the answers.
+//! - [`command`]: the commands of a replication connection, with their names and strings quoted. [`reply`]: the rows of the answers.
 //! - [`PrimaryMessage`] and [`StandbyMessage`]: the two directions of a stream, inside CopyData. [`BackupMessage`]: a base backup.
 //! - [`pgoutput`]: the changes of logical replication, inside [`XLogData`].
 //! - [`Lsn`], a position in the WAL, and [`Timestamp`], the clock of the server.

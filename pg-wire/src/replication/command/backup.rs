@@ -49,11 +49,11 @@ pub enum Checkpoint {
 /// Whether a manifest is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManifestOption {
-    /// It is.
+    /// A manifest is sent.
     Yes,
-    /// It is not. The server's default.
+    /// No manifest is sent. The server's default.
     No,
-    /// It is, with all file names in hexadecimal. For tests.
+    /// A manifest is sent, with all file names in hexadecimal. For tests.
     ForceEncode,
 }
 

@@ -16,8 +16,8 @@
 //! );
 //! ```
 //!
-//! A name or a string with a NUL is rejected when the Query is written. A replication connection takes commands by Query only, one in
-//! each.
+//! A name or a string with a NUL is rejected when the Query is written. A replication connection takes commands by Query only, one
+//! command in each Query.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html)
 

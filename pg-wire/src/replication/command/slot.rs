@@ -32,14 +32,14 @@ pub struct LogicalSlot<'a> {
     failover: bool,
 }
 
-/// What happens with the snapshot of the moment at which the slot begins.
+/// Use of the snapshot of the moment at which the slot begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snapshot {
     /// Its name is in the reply: other sessions can use it until the next command on this connection. The server's default.
     Export,
     /// The current transaction uses it, which must be a new one at REPEATABLE READ.
     Use,
-    /// Nothing.
+    /// No use: there is no snapshot.
     Nothing,
 }
 
@@ -68,7 +68,7 @@ impl<'a> CreateReplicationSlot<'a, LogicalSlot<'a>> {
         Self { slot, temporary: false, kind }
     }
 
-    /// What happens with the snapshot.
+    /// Sets the use of the snapshot.
     pub const fn snapshot(mut self, snapshot: Snapshot) -> Self {
         self.kind.snapshot = Some(snapshot);
         self

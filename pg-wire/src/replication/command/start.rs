@@ -112,9 +112,9 @@ impl fmt::Display for StartLogical<'_> {
     }
 }
 
-/// The options of pgoutput. Those that are not set are not sent, and are off.
+/// The options of pgoutput. Options that are not set are not sent, and are off.
 ///
-/// They are also those of `pg_logical_slot_get_binary_changes`, as [`list`](Self::list) returns them.
+/// `pg_logical_slot_get_binary_changes` takes the same options, in the form of [`list`](Self::list).
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-logical-replication.html#PROTOCOL-LOGICAL-REPLICATION-PARAMS)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +150,7 @@ impl From<bool> for StreamingOption {
 pub enum OriginFilter {
     /// All.
     Any,
-    /// Those that were made on this server, not those that were replicated to it.
+    /// Changes that were made on this server, without changes that were replicated to it.
     None,
 }
 

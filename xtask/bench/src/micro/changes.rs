@@ -39,7 +39,7 @@ fn inserts() -> Result<Frames> {
     refused.map_or(Ok(frames), |error| Err(error.into()))
 }
 
-/// What one would write by hand: the kinds compared, the positions skipped, the values walked.
+/// A loop by hand: compares the kinds, skips the positions, walks over the values.
 #[inline(always)]
 fn hand_insert(body: &[u8], touch: &mut Touch) -> u64 {
     // `w`, three Int64; `I`, Int32 relation, `N`.
