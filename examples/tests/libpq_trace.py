@@ -2,7 +2,7 @@
 
 libpq_trace.py CONVERSATION CONNINFO
 
-The trace goes to standard output, as PQtrace writes it, without timestamps and with every secret. What the conversation finds other than it should be is an exception.
+The trace goes to standard output, as PQtrace writes it with the flags of TRACE_FLAGS, or else without timestamps and with every secret. What the conversation finds other than it should be is an exception.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ def connect(conninfo):
     conn = pq.PGconn.connect_start(conninfo.encode())
     assert conn.status != ConnStatus.BAD, conn.error_message
     conn.trace(1)
-    conn.set_trace_flags(Trace.SUPPRESS_TIMESTAMPS)
+    conn.set_trace_flags(Trace(int(os.environ.get("TRACE_FLAGS", Trace.SUPPRESS_TIMESTAMPS))))
     return conn
 
 

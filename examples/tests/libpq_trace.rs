@@ -13,6 +13,9 @@ use std::fs::File;
 use std::io::Read;
 use std::process::Command;
 
+use pg_stream_tokio::TokioIo;
+use pg_wire::testing::Transcript;
+use pg_wire::{Connection, Direction, Limits};
 use process::Proxy;
 use support::{Server, output};
 
@@ -106,6 +109,51 @@ fn function_calls() {
     same("function_call", "user=trust sslmode=disable", Order::Whole);
 }
 
+/// A trace of libpq is a transcript: its client's lines are played to the server, whose answers match the others.
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn traces_of_every_flag_are_played() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    // By PQTRACE_SUPPRESS_TIMESTAMPS and PQTRACE_REGRESS_MODE: only values that do not vary can be played without the latter.
+    for (flags, conversations) in [("2", &["simple", "errors"][..]), ("3", &["errors"]), ("0", &["refused"])]
+    {
+        for (server, conversation) in
+            Server::both().iter().flat_map(|server| conversations.iter().map(move |name| (server, *name)))
+        {
+            let user = if flags == "0" { "nobody" } else { "trust" };
+            let address = server.address;
+            let (host, port) = (address.ip(), address.port());
+            let conninfo =
+                format!("host={host} port={port} dbname=test user={user} sslmode=disable gssencmode=disable");
+            let trace = libpq(conversation, &conninfo, &[("TRACE_FLAGS", flags)]);
+            let trace = String::from_utf8(trace).expect("in UTF-8");
+            assert_eq!(trace.starts_with('F'), flags == "3", "{trace}");
+            // libpq does not print this message.
+            let trace = match trace.split_once('\n') {
+                Some((startup, rest)) if user == "trust" => format!("{startup}\nB AuthenticationOk\n{rest}"),
+                _ => trace,
+            };
+            // The schema of temporary tables has the number of the server's process.
+            let trace = match trace.split_once("\"pg_temp_") {
+                Some((before, behind)) => {
+                    let (_, behind) = behind.split_once('"').expect("a closing quote");
+                    format!("{before}*{behind}")
+                }
+                None => trace,
+            };
+            let name = format!("{conversation} with flags {flags} and PostgreSQL {}", server.major);
+            let transcript: Transcript =
+                trace.parse().unwrap_or_else(|error| panic!("{name}: {error}\n{trace}"));
+            let played = runtime.block_on(async {
+                let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+                let mut conn = Connection::new(TokioIo(stream), Limits::BACKEND);
+                transcript.play(Direction::Frontend, &mut conn).await
+            });
+            played.unwrap_or_else(|error| panic!("{name}: {error}\n{trace}"));
+        }
+    }
+}
+
 /// Which lines are compared with which.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
@@ -147,24 +195,31 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
 /// What libpq prints of a conversation, and what a proxy in between does.
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
-    let python = std::env::var("PSYCOPG_PYTHON").expect("PSYCOPG_PYTHON is not set: run `cargo xtask test`");
     // By Unix socket, where a server declines TLS.
     let proxy = Proxy::start(format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port()));
     let (host, port) = (proxy.address().ip(), proxy.address().port());
     let conninfo = format!("host={host} port={port} dbname=test gssencmode=disable {conninfo}");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libpq_trace.py");
-    let mut program = Command::new(python);
-    // What libpq takes from its environment is not of this test; the locale decides what is printable.
-    program.env_clear().env("LC_ALL", "C").env("HOME", "/nonexistent");
-    let ended = output(program.args([script, conversation, &conninfo]));
-    assert!(ended.status.success(), "{conversation}: {}", String::from_utf8_lossy(&ended.stderr));
+    let theirs = libpq(conversation, &conninfo, &[]);
     // Open already, it can still be read when the proxy has written its last line and is gone.
     let mut file = File::open(proxy.trace_file()).expect("the proxy writes it");
     proxy.was_faithful();
     let mut trace = String::new();
     file.read_to_string(&mut trace).expect("in UTF-8");
     let ours = messages(&trace).into_iter().filter(|message| Libpq::prints(message)).collect();
-    (ended.stdout, ours)
+    (theirs, ours)
+}
+
+/// What libpq prints of a conversation.
+#[track_caller]
+fn libpq(conversation: &str, conninfo: &str, environment: &[(&str, &str)]) -> Vec<u8> {
+    let python = std::env::var("PSYCOPG_PYTHON").expect("PSYCOPG_PYTHON is not set: run `cargo xtask test`");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libpq_trace.py");
+    let mut program = Command::new(python);
+    // What libpq takes from its environment is not of this test; the locale decides what is printable.
+    program.env_clear().env("LC_ALL", "C").env("HOME", "/nonexistent").envs(environment.iter().copied());
+    let ended = output(program.args([script, conversation, conninfo]));
+    assert!(ended.status.success(), "{conversation}: {}", String::from_utf8_lossy(&ended.stderr));
+    ended.stdout
 }
 
 /// One entry a message: a string in it may hold a newline.

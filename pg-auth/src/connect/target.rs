@@ -3,7 +3,7 @@
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS)
 
 use pg_wire::backend::Backend;
-use pg_wire::{Connection, PgProtocol, Transport};
+use pg_wire::{Columns, Connection, PgProtocol, Transport};
 
 use super::ConnectError;
 use crate::config::TargetSessionAttrs;
@@ -56,17 +56,26 @@ fn reported(parameters: &Parameters, wanted: TargetSessionAttrs) -> Option<bool>
     }
 }
 
-/// Asks a question that is answered by one row with "on" or "t" for yes.
+/// Asks a question that is answered by one row of one column: "on" or "t" for yes, "off" or "f" for no.
 async fn ask<T: Transport>(conn: &mut Connection<T>, query: &str) -> Result<bool, ConnectError> {
     conn.query(query).flush().await?;
+    let unexpected =
+        || AuthError::from(PeerError::Unexpected { message: "DataRow", expected: "one row with yes or no" });
+    let mut columns = Columns::default();
     let mut answer = None;
     let mut refusal = None;
     loop {
         let frame = conn.recv().await?;
         match frame.backend().map_err(AuthError::from)? {
+            Backend::RowDescription(description) => columns = Columns::of_portal(&description),
             Backend::DataRow(row) => {
                 let value = row.values.iter().next().transpose().map_err(AuthError::from)?.flatten();
-                answer = Some(matches!(value, Some(b"on" | b"t")));
+                answer = match value {
+                    Some(b"on" | b"t") if columns.len() == 1 && answer.is_none() => Some(true),
+                    Some(b"off" | b"f") if columns.len() == 1 && answer.is_none() => Some(false),
+                    _ => return Err(unexpected().into()),
+                };
+                columns.check(&row).map_err(|_| unexpected())?;
             }
             Backend::ErrorResponse(error) => refusal = Some(error.to_owned()),
             Backend::ReadyForQuery(_) => break,
@@ -92,14 +101,22 @@ mod tests {
 
     const READY: &[u8] = b"Z\0\0\0\x05I";
 
+    /// A RowDescription of one column of text.
+    const DESCRIPTION: &[u8] = b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0";
+
+    /// A DataRow of one value.
+    fn row(value: &[u8]) -> Vec<u8> {
+        let lengths = [4 + 2 + 4 + value.len() as u8, value.len() as u8];
+        [b"D\0\0\0", &lengths[..1], b"\0\x01\0\0\0", &lengths[1..], value].concat()
+    }
+
     /// Judges a session with these parameters whose server answers a query with this value. Returns the verdict and the bytes sent.
     fn judged(parameters: &[(&str, &str)], answer: &[u8], wanted: TargetSessionAttrs) -> (Verdict, Vec<u8>) {
         let mut session = Session::new(ProtocolVersion::V3_0);
         for (name, value) in parameters {
             session.parameters.set((*name).into(), (*value).into());
         }
-        let row = [b"D\0\0\0", &[4 + 2 + 4 + answer.len() as u8][..], b"\0\x01\0\0\0", &[answer.len() as u8]];
-        let replies = [&row.concat()[..], answer, READY].concat();
+        let replies = [DESCRIPTION, &row(answer), READY].concat();
         let mut conn = Connection::new(Script::says(&replies), Limits::BACKEND);
         let verdict = block_on(judge(&mut conn, &session, wanted)).expect("the server answers");
         (verdict, conn.transport().heard().to_vec())
@@ -139,6 +156,28 @@ mod tests {
             assert_eq!(verdict == Verdict::Wanted, wanted, "{attrs:?} {answer:?}");
             let asked = &sent[5..5 + query.len()];
             assert_eq!(asked, query.as_bytes(), "{attrs:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_neither_yes_nor_no_is_an_error() {
+        let two = b"D\0\0\0\x10\0\x02\0\0\0\x01t\0\0\0\x01t";
+        let null = b"D\0\0\0\x0a\0\x01\xff\xff\xff\xff";
+        for answer in [
+            &[DESCRIPTION, &row(b"maybe")].concat()[..],
+            &[DESCRIPTION, &row(b"")].concat(),
+            &[DESCRIPTION, &row(b"t"), &row(b"f")].concat(),
+            &[DESCRIPTION, two].concat(),
+            &[DESCRIPTION, null].concat(),
+            &row(b"t"),
+            DESCRIPTION,
+            b"",
+        ] {
+            let replies = [answer, READY].concat();
+            let mut conn = Connection::new(Script::says(&replies), Limits::BACKEND);
+            let session = Session::new(ProtocolVersion::V3_0);
+            let judged = block_on(judge(&mut conn, &session, TargetSessionAttrs::Primary));
+            judged.expect_err(&answer.escape_ascii().to_string());
         }
     }
 }

@@ -409,6 +409,14 @@ mod tests {
     }
 
     #[test]
+    fn a_line_may_have_more_strings_than_calls_can_be_nested() {
+        let parsed =
+            |line: String| line.parse::<Transcript>().is_ok_and(|transcript| transcript.lines.len() == 1);
+        assert!(parsed("F Query ".to_owned() + &"\"x\" ".repeat(20_000)));
+        assert!(parsed("F CopyData '".to_owned() + &"a' b '".repeat(20_000)));
+    }
+
+    #[test]
     fn bytes_without_a_frame() {
         assert_eq!(wire("B raw 'N'"), "N");
         assert_eq!(wire("B 1 SSLResponse S"), "S");

@@ -1,7 +1,7 @@
 //! Parsing of a transcript's lines.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -43,7 +43,7 @@ pub(super) fn letter(word: &str) -> Option<u8> {
 
 /// The tokens of the first line, and the length of the line in bytes, including its newline.
 pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
-    let (mut tokens, mut at, mut dead) = (Vec::new(), 0, BTreeSet::new());
+    let (mut tokens, mut at, mut known) = (Vec::new(), 0, BTreeMap::new());
     loop {
         let rest = text.get(at..).unwrap_or_default();
         match rest.chars().next() {
@@ -55,7 +55,7 @@ pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
                 // The first quote after which only fields follow. A quote inside the string, around a name, is followed by other
                 // text.
                 let end = closings(text, at, quote)
-                    .find(|end| goes_on(text, end + 1, &mut dead))
+                    .find(|end| goes_on(text, end + 1, &mut known))
                     .or_else(|| closings(text, at, quote).next());
                 let Some(end) = end else { return Err(format!("a {quote} without a closing {quote}")) };
                 let inside = text.get(at + 1..end).unwrap_or_default();
@@ -81,37 +81,66 @@ fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize
     inside.match_indices(quote).map(move |(end, _)| start + 1 + end).filter(ends)
 }
 
-/// Whether only fields follow `start` up to the end of the line, and then another line. `dead` has the positions for which the answer
-/// is known to be no.
-fn goes_on(text: &str, start: usize, dead: &mut BTreeSet<usize>) -> bool {
-    let mut at = start;
-    let lives = !dead.contains(&start)
-        && loop {
-            let rest = text.get(at..).unwrap_or_default();
-            match rest.chars().next() {
-                None => break true,
-                Some('\n') => break begins_a_line(rest.trim_start()),
-                Some(blank) if blank.is_whitespace() => at += blank.len_utf8(),
-                Some(quote @ ('"' | '\'')) => {
-                    break closings(text, at, quote).any(|end| goes_on(text, end + 1, dead));
-                }
-                Some(_) => {
-                    let word = rest.split(char::is_whitespace).next().unwrap_or_default();
-                    if word != "*"
-                        && word != ANY_NUMBER
-                        && word.parse::<i64>().is_err()
-                        && letter(word).is_none()
-                    {
-                        break false;
-                    }
-                    at += word.len();
-                }
-            }
+/// Whether only fields follow `start` up to the end of the line, and then another line. `known` has the positions for which the answer
+/// is known. The search has a stack of its own: a line may have more fields than calls can be nested.
+fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool {
+    let mut path = Vec::new();
+    let mut next = start;
+    loop {
+        let found = match known.get(&next) {
+            Some(known) => Scan::Ends(*known),
+            None => scan(text, next),
         };
-    if !lives {
-        dead.insert(start);
+        match found {
+            Scan::Ends(true) => {
+                known.insert(next, true);
+                known.extend(path.into_iter().map(|(start, _)| (start, true)));
+                return true;
+            }
+            Scan::Ends(false) => {
+                known.insert(next, false);
+            }
+            Scan::Quote(at, quote) => path.push((next, closings(text, at, quote))),
+        }
+        // The next closing quote of the innermost string that has another one.
+        next = loop {
+            let Some((start, ends)) = path.last_mut() else { return false };
+            if let Some(end) = ends.next() {
+                break end + 1;
+            }
+            known.insert(*start, false);
+            path.pop();
+        };
     }
-    lives
+}
+
+/// The first thing after words that are fields.
+enum Scan {
+    /// The end of the line, and whether another line follows; or a word that is no field.
+    Ends(bool),
+    /// The beginning of a string.
+    Quote(usize, char),
+}
+
+fn scan(text: &str, start: usize) -> Scan {
+    let mut at = start;
+    loop {
+        let rest = text.get(at..).unwrap_or_default();
+        match rest.chars().next() {
+            None => return Scan::Ends(true),
+            Some('\n') => return Scan::Ends(begins_a_line(rest.trim_start())),
+            Some(blank) if blank.is_whitespace() => at += blank.len_utf8(),
+            Some(quote @ ('"' | '\'')) => return Scan::Quote(at, quote),
+            Some(_) => {
+                let word = rest.split(char::is_whitespace).next().unwrap_or_default();
+                let number = word == ANY_NUMBER || word.parse::<i64>().is_ok();
+                if word != "*" && !number && letter(word).is_none() {
+                    return Scan::Ends(false);
+                }
+                at += word.len();
+            }
+        }
+    }
 }
 
 /// Whether `text` begins like a line, or is empty.
