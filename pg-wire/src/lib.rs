@@ -15,6 +15,7 @@
 //! - [`connection`]: [`Connection`], both buffers over any stream that can be polled, and its halves.
 //! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.
 //! - [`param`]: values to send, [`Bindable`] and [`Params`]. [`value`]: received values, [`FromValue`] and [`Columns`].
+//! - [`session`]: the state of a session, without I/O: which request a reply answers, and what is owed.
 //! - [`oid`]: the object ids of PostgreSQL's types. [`error`](mod@error): the kinds of errors.
 //! - `testing` (feature): streams in memory, and a peer that follows a transcript.
 //!
@@ -71,6 +72,7 @@ pub mod connection;
 pub mod encode;
 mod message;
 pub mod param;
+pub mod session;
 #[cfg(all(feature = "std", any(test, feature = "testing")))]
 pub mod testing;
 pub mod value;
