@@ -16,6 +16,7 @@
 //! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.
 //! - [`param`]: values to send, [`Bindable`] and [`Params`]. [`value`]: received values, [`FromValue`] and [`Columns`].
 //! - [`replication`]: the messages, changes and commands of replication and of base backups.
+//! - [`session`]: the state of a session, without I/O: which request a reply answers, and what is owed.
 //! - [`oid`]: the object ids of PostgreSQL's types. [`error`](mod@error): the kinds of errors.
 //! - `testing` (feature): streams in memory, and a peer that follows a transcript.
 //!
@@ -73,6 +74,7 @@ pub mod encode;
 mod message;
 pub mod param;
 pub mod replication;
+pub mod session;
 #[cfg(all(feature = "std", any(test, feature = "testing")))]
 pub mod testing;
 pub mod value;

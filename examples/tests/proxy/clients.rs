@@ -28,7 +28,7 @@ impl Lab {
             let variable = format!("PG{}_CLIENT_BIN", server.major);
             let bin = std::env::var(&variable);
             let bin = bin.unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`"));
-            let database = format!("proxy_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+            let database = format!("proxy_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
             let proxy = Proxy::start(server.address);
             let directory = tempfile::tempdir().expect("a directory");
             let lab = Self { server, proxy, bin: bin.into(), database, directory };

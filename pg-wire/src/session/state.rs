@@ -1,0 +1,484 @@
+//! The state of a session, for any observer of its messages.
+
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use crate::basic::code::MessageCode;
+use crate::basic::enums::TransactionStatus;
+use crate::basic::error::DecodeError;
+use crate::codec::frame::Frame;
+use crate::message::backend::{ErrorResponse, ParameterStatus, ReadyForQuery};
+
+use super::parameters::Parameters;
+use super::reply::{
+    CopyDirection, NotIdle, Over, QueueFull, Reply, Step, Unexpected, UnexpectedKind, Waiting,
+};
+use super::request::Request;
+use super::track::Track;
+
+/// The state of a session, followed from the messages of both sides.
+///
+/// Feed each message to [`sent`](Self::sent) or [`received`](Self::received), in the order in which the observer sees them:
+/// a client's message before it is passed on. The observer may be the client, a pooler or a proxy. See the
+/// [module](crate::session) for the rules.
+///
+/// ```
+/// use pg_wire::{Frame, MessageCode, session::{NotIdle, Request, SessionState, Waiting}};
+///
+/// let message = |code, body| Frame { code, body };
+/// let mut state = SessionState::new();
+/// state.sent(message(MessageCode::PARSE, b"\0select 1\0\0\0"))?;
+/// assert_eq!(state.waiting(), Waiting::Flush); // To wait now would be to wait for ever.
+/// state.sent(message(MessageCode::SYNC, b""))?;
+/// assert_eq!(state.waiting(), Waiting::Reply);
+///
+/// let reply = state.received(message(MessageCode::PARSE_COMPLETE, b""))?.expect("a reply");
+/// assert_eq!((reply.number, reply.request, reply.last), (0, Request::Parse, true));
+/// assert_eq!(state.check_idle(), Err(NotIdle::Owed { ready: 1 }));
+/// state.received(message(MessageCode::READY_FOR_QUERY, b"I"))?;
+/// assert_eq!(state.check_idle(), Ok(()));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SessionState {
+    /// The message that does not change the state now, and the reply that it is.
+    repeatable: Option<(MessageCode, Reply)>,
+    track: Track,
+    /// Other possible states of the server. Unlike each other and `track`.
+    others: Vec<Track>,
+    status: TransactionStatus,
+    over: Option<Over>,
+    bounds: Bounds,
+    parameters: Parameters,
+}
+
+/// Bounds on the memory of a [`SessionState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Runs in the queue of requests, of 24 bytes each. A run holds up to 16 unlike requests, or any number of repetitions of up to
+    /// 16 requests.
+    ///
+    /// Default 2,048: at least 16,384 requests, whatever their order.
+    pub runs: usize,
+    /// Bytes of all reported parameters together, each counted with 64 bytes besides its name and value.
+    ///
+    /// Default 65,536.
+    pub parameters: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { runs: 2_048, parameters: 65_536 }
+    }
+}
+
+/// Possible states of the server that are followed at once, at most.
+const MOST_TRACKS: u64 = 8;
+
+impl Default for SessionState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SessionState {
+    /// A session that is idle: its connection phase has ended with ReadyForQuery.
+    pub fn new() -> Self {
+        Self {
+            repeatable: None,
+            track: Track::new(),
+            others: Vec::new(),
+            status: TransactionStatus::Idle,
+            over: None,
+            bounds: Bounds::default(),
+            parameters: Parameters::default(),
+        }
+    }
+
+    /// A session whose startup packet has been sent. That packet is request 0.
+    pub fn starting() -> Self {
+        let mut state = Self::new();
+        state.track.push(Request::Startup, 1);
+        state
+    }
+
+    /// Sets other bounds, from the next message on.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// Takes note of a message of the client, and returns its number if it is a [`Request`]. Requests are numbered in the order
+    /// sent.
+    ///
+    /// Does not check whether the server accepts the message now.
+    ///
+    /// # Errors
+    /// When the queue would exceed [`Bounds::runs`]. Nothing has changed.
+    #[inline]
+    pub fn sent(&mut self, frame: Frame<'_>) -> Result<Option<u64>, QueueFull> {
+        if frame.code == MessageCode::COPY_DATA {
+            return Ok(None);
+        }
+        self.sent_other(frame)
+    }
+
+    #[inline(never)]
+    fn sent_other(&mut self, frame: Frame<'_>) -> Result<Option<u64>, QueueFull> {
+        match (frame.code, Request::of(frame)) {
+            // The server reads nothing after Terminate.
+            _ if self.over.is_some() => Ok(None),
+            (MessageCode::TERMINATE, _) => {
+                self.over = Some(Over::Terminated);
+                Ok(None)
+            }
+            (MessageCode::FLUSH, _) => {
+                self.tracks_mut().for_each(Track::flush);
+                Ok(None)
+            }
+            (_, Some(request)) => {
+                let number = self.track.next_number();
+                if !self.track.push(request, self.bounds.runs) {
+                    return Err(QueueFull);
+                }
+                // Their queues are parts of the first track's queue, but can be cut into one run more.
+                self.others.iter_mut().for_each(|track| {
+                    track.push(request, usize::MAX);
+                });
+                self.merge();
+                Ok(Some(number))
+            }
+            (_, None) => Ok(None),
+        }
+    }
+
+    /// Takes note of a message of the server, and returns the request to which it belongs. `None` for notices, notifications and
+    /// parameters, which belong to no request.
+    ///
+    /// After an ErrorResponse the number of the next reply's request can be higher than one would expect: the requests between
+    /// have been discarded by the server, without a reply.
+    ///
+    /// # Errors
+    /// When the state does not explain the message. The session is [over](Over::Lost).
+    #[inline]
+    pub fn received(&mut self, frame: Frame<'_>) -> Result<Option<Reply>, Unexpected> {
+        match self.repeatable {
+            Some((code, reply)) if code == frame.code => Ok(Some(reply)),
+            _ => self.received_other(frame),
+        }
+    }
+
+    #[inline(never)]
+    fn received_other(&mut self, frame: Frame<'_>) -> Result<Option<Reply>, Unexpected> {
+        let received = match self.over {
+            Some(over @ (Over::Fatal | Over::Lost)) => Err(UnexpectedKind::Over(over)),
+            None | Some(Over::Terminated) => self.receive(frame),
+        };
+        self.repeatable = None;
+        match received {
+            Ok(reply) => {
+                if let ([], Some((code, number, request))) = (&self.others[..], self.track.repeatable()) {
+                    self.repeatable = Some((code, Reply { number, request, last: false, certain: true }));
+                }
+                Ok(reply)
+            }
+            Err(kind) => {
+                if !matches!(kind, UnexpectedKind::Over(_)) {
+                    self.over = Some(Over::Lost);
+                    self.others = Vec::new();
+                }
+                Err(Unexpected { code: frame.code, kind })
+            }
+        }
+    }
+
+    fn receive(&mut self, frame: Frame<'_>) -> Result<Option<Reply>, UnexpectedKind> {
+        let mut status = None;
+        match frame.code {
+            MessageCode::NOTICE_RESPONSE | MessageCode::NOTIFICATION_RESPONSE => return Ok(None),
+            MessageCode::PARAMETER_STATUS => {
+                let ParameterStatus { name, value } = frame.decode()?;
+                self.parameters.set(name, value, self.bounds.parameters);
+                return Ok(None);
+            }
+            MessageCode::READY_FOR_QUERY => status = Some(frame.decode::<ReadyForQuery>()?.status),
+            MessageCode::ERROR_RESPONSE if self.is_fatal(frame)? => {
+                let oldest = self.track.oldest();
+                let certain = self.is_certain() && oldest.is_some();
+                let reply = oldest.map(|(request, number)| Reply { number, request, last: true, certain });
+                self.over = Some(Over::Fatal);
+                return Ok(reply);
+            }
+            _ => {}
+        }
+        let reply = self.follow(frame.code)?;
+        if let Some(status) = status {
+            self.status = status;
+        }
+        Ok(Some(reply))
+    }
+
+    /// Whether an ErrorResponse ends the session. Before the first ReadyForQuery every error does.
+    fn is_fatal(&self, frame: Frame<'_>) -> Result<bool, DecodeError> {
+        let error: ErrorResponse<'_> = frame.decode()?;
+        let severity = error.fields.severity();
+        let starting = matches!(self.track.oldest(), Some((Request::Startup, _)));
+        Ok(starting || severity.is_some_and(|severity| severity == "FATAL" || severity == "PANIC"))
+    }
+
+    /// Lets each possible state of the server send the message; those that cannot have sent it are dropped.
+    fn follow(&mut self, code: MessageCode) -> Result<Reply, UnexpectedKind> {
+        let oldest = self.track.oldest();
+        if self.others.is_empty() {
+            let place = self.track.receive(code).ok_or_else(|| unexpected(oldest))?;
+            if place.maybe_swallowed == 0 {
+                return Ok(Reply {
+                    number: place.number,
+                    request: place.request,
+                    last: place.last,
+                    certain: true,
+                });
+            }
+            self.fork(place.maybe_swallowed)?;
+            return Ok(Reply {
+                number: place.number,
+                request: place.request,
+                last: place.last,
+                certain: true,
+            });
+        }
+        let mut tracks = core::mem::take(&mut self.others);
+        tracks.insert(0, self.track.clone());
+        let (mut reply, mut possible): (Option<Reply>, Vec<Track>) = (None, Vec::new());
+        for mut track in tracks {
+            let Some(place) = track.receive(code) else { continue };
+            let reply = reply.get_or_insert(Reply {
+                number: place.number,
+                request: place.request,
+                last: place.last,
+                certain: true,
+            });
+            reply.certain &= (reply.number, reply.last) == (place.number, place.last);
+            for swallowed in 0..=place.maybe_swallowed {
+                if possible.len() as u64 >= MOST_TRACKS {
+                    return Err(UnexpectedKind::TooUncertain);
+                }
+                let mut track = track.clone();
+                if place.maybe_swallowed > 0 {
+                    track.swallow(swallowed);
+                }
+                possible.push(track);
+            }
+        }
+        let reply = reply.ok_or_else(|| unexpected(oldest))?;
+        self.track = possible.remove(0);
+        self.others = possible;
+        self.merge();
+        Ok(reply)
+    }
+
+    /// Follows one state for each number of Syncs that the failed COPY may have read.
+    #[cold]
+    fn fork(&mut self, maybe_swallowed: u64) -> Result<(), UnexpectedKind> {
+        if maybe_swallowed >= MOST_TRACKS {
+            return Err(UnexpectedKind::TooUncertain);
+        }
+        for swallowed in 1..=maybe_swallowed {
+            let mut track = self.track.clone();
+            track.swallow(swallowed);
+            self.others.push(track);
+        }
+        self.track.swallow(0);
+        self.merge();
+        Ok(())
+    }
+
+    /// Drops states that are equal to another.
+    fn merge(&mut self) {
+        if self.others.is_empty() {
+            return;
+        }
+        let mut unlike: Vec<Track> = Vec::with_capacity(self.others.len());
+        for track in self.others.drain(..) {
+            if track != self.track && !unlike.contains(&track) {
+                unlike.push(track);
+            }
+        }
+        self.others = unlike;
+    }
+
+    fn tracks(&self) -> impl Iterator<Item = &Track> {
+        core::iter::once(&self.track).chain(&self.others)
+    }
+
+    fn tracks_mut(&mut self) -> impl Iterator<Item = &mut Track> {
+        core::iter::once(&mut self.track).chain(&mut self.others)
+    }
+}
+
+/// The answers.
+impl SessionState {
+    /// The transaction status that the last ReadyForQuery reported.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        self.status
+    }
+
+    /// The parameters that the server has reported, with their current values.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The parameters, to keep those that were reported before this state was created.
+    pub fn set_parameter(&mut self, name: crate::Text<'_>, value: crate::Text<'_>) {
+        self.parameters.set(name, value, self.bounds.parameters);
+    }
+
+    /// The request to which the next reply belongs, and its number. `None` when no request has a reply outstanding.
+    pub fn oldest(&self) -> Option<(Request, u64)> {
+        self.track.oldest()
+    }
+
+    /// Number of the next request to be sent.
+    pub fn next_number(&self) -> u64 {
+        self.track.next_number()
+    }
+
+    /// Number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync. The range has several values while
+    /// the state is not [certain](Self::is_certain).
+    pub fn ready_owed(&self) -> RangeInclusive<u64> {
+        let (mut least, mut most) = (self.track.ready_owed(), self.track.ready_owed());
+        for track in &self.others {
+            least = least.min(track.ready_owed());
+            most = most.max(track.ready_owed());
+        }
+        least..=most
+    }
+
+    /// Whether the server discards everything up to the next Sync, and no Sync has been sent.
+    pub fn is_skipping(&self) -> bool {
+        self.tracks().any(Track::skipping)
+    }
+
+    /// The COPY that is going on.
+    pub fn copy(&self) -> Option<CopyDirection> {
+        self.track.copy()
+    }
+
+    /// Whether the state is certain.
+    ///
+    /// A COPY from the client ignores Sync. When such a COPY fails after a Sync was sent into it, nobody but the server knows
+    /// whether the server had read the Sync before the error: then it sends no ReadyForQuery for that Sync. Both cases are followed until a
+    /// reply fits only one of them. An empty Query resolves the matter ([`next_step`](Self::next_step) says when).
+    pub fn is_certain(&self) -> bool {
+        self.others.is_empty()
+    }
+
+    /// The reason why the session is over.
+    pub fn over(&self) -> Option<Over> {
+        self.over
+    }
+
+    /// The result of a wait for the server's next message. Call this before waiting: only after [`Waiting::Reply`] will the wait
+    /// end.
+    pub fn waiting(&self) -> Waiting {
+        if self.over.is_some() {
+            return Waiting::Over;
+        }
+        let waiting = self.track.waiting();
+        if self.others.iter().all(|track| track.waiting() == waiting) { waiting } else { Waiting::Unknown }
+    }
+
+    /// Checks whether another user can have the session: nothing is owed in either direction, and no transaction is open.
+    ///
+    /// Statements, temporary tables, settings and other objects of the session remain: `DISCARD ALL` removes them.
+    ///
+    /// # Errors
+    /// The reason if not. [`next_step`](Self::next_step) leads to an idle session.
+    pub fn check_idle(&self) -> Result<(), NotIdle> {
+        let track = &self.track;
+        if let Some(over) = self.over {
+            return Err(NotIdle::Over(over));
+        }
+        if !self.is_certain() {
+            return Err(NotIdle::Uncertain);
+        }
+        if let Some(copy) = track.copy() {
+            return Err(NotIdle::Copy(copy));
+        }
+        if track.oldest().is_some() {
+            return Err(NotIdle::Owed { ready: track.ready_owed() });
+        }
+        if track.skipping() {
+            return Err(NotIdle::Skipping);
+        }
+        if track.unsynced() {
+            return Err(NotIdle::Unsynced);
+        }
+        match self.status {
+            TransactionStatus::Idle => Ok(()),
+            status => Err(NotIdle::Transaction(status)),
+        }
+    }
+
+    /// The next step on the way to an idle session; `None` when it is idle. Feed each message to the state, as always, and call
+    /// again.
+    ///
+    /// May not end: when the state is not [certain](Self::is_certain) and the server has discarded an earlier empty Query, two empty
+    /// Queries cannot be told apart. Bound the number of steps, and close the connection at the bound.
+    ///
+    /// Abandons a COPY from the client and an open transaction. Receives, without a bound, the rows of a statement that is
+    /// running: a cancel request stops it sooner.
+    ///
+    /// ```
+    /// use pg_wire::{Frame, MessageCode, session::{SessionState, Step}};
+    ///
+    /// let message = |code, body| Frame { code, body };
+    /// let mut state = SessionState::new();
+    /// state.sent(message(MessageCode::QUERY, b"copy t from stdin\0"))?;
+    /// state.received(message(MessageCode::COPY_IN_RESPONSE, b"\0\0\0"))?;
+    /// assert_eq!(state.next_step()?, Some(Step::CopyFail));
+    /// state.sent(message(MessageCode::COPY_FAIL, b"abandoned\0"))?;
+    /// assert_eq!(state.next_step()?, Some(Step::Receive));
+    /// state.received(message(MessageCode::ERROR_RESPONSE, b"VERROR\0C57014\0\0"))?;
+    /// state.received(message(MessageCode::READY_FOR_QUERY, b"I"))?;
+    /// assert_eq!(state.next_step()?, None);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn next_step(&self) -> Result<Option<Step>, Over> {
+        if let Some(over) = self.over {
+            return Err(over);
+        }
+        if let Some(copy) = self.tracks().find_map(Track::needs_copy_end) {
+            return Ok(Some(match copy {
+                CopyDirection::Both => Step::CopyDone,
+                CopyDirection::In | CopyDirection::Out => Step::CopyFail,
+            }));
+        }
+        if self.tracks().any(Track::needs_sync) {
+            return Ok(Some(Step::Sync));
+        }
+        if !self.is_certain() && !self.tracks().all(Track::has_query) {
+            return Ok(Some(Step::Query("")));
+        }
+        if self.tracks().any(|track| track.oldest().is_some()) {
+            return Ok(Some(Step::Receive));
+        }
+        Ok((self.status != TransactionStatus::Idle).then_some(Step::Query("ROLLBACK")))
+    }
+}
+
+#[cold]
+fn unexpected(oldest: Option<(Request, u64)>) -> UnexpectedKind {
+    match oldest {
+        Some((request, number)) => UnexpectedKind::NotAReply { number, request },
+        None => UnexpectedKind::Unasked,
+    }
+}
+
+impl From<DecodeError> for UnexpectedKind {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}

@@ -1,0 +1,319 @@
+//! One possible state of the server: the rules.
+
+use crate::basic::code::MessageCode;
+
+use super::queue::Queue;
+use super::reply::{CopyDirection, Waiting};
+use super::request::Request;
+
+/// The state that a server is in, given the messages that have passed.
+///
+/// Mostly there is one. After a failed COPY there can be several; see [`receive`](Self::receive).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Track {
+    /// The request to which replies have arrived, but not the last, and its number.
+    current: Option<(Request, u64)>,
+    phase: Phase,
+    /// Requests without any reply. Never begins with a request that the server ignores.
+    queue: Queue,
+    /// Number of the first request in the queue, or of the next to be sent.
+    front: u64,
+    /// Requests with smaller numbers are in front of a message that makes the server send its replies.
+    flushed: u64,
+    /// The server discards everything up to the next Sync. The queue is empty then.
+    skipping: bool,
+    /// The server has replied to a request of the extended query protocol since the last ReadyForQuery.
+    unsynced: bool,
+}
+
+/// The replies to the current request that can arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The first reply.
+    Begin,
+    /// The result of a Query's next statement, or the end of the Query.
+    Between,
+    /// Rows, or their end.
+    Rows,
+    /// The rows' description, after the parameters' description.
+    Described,
+    /// The client sends data.
+    CopyIn,
+    /// The server sends data.
+    CopyOut,
+    /// Both send data.
+    CopyBoth,
+    /// The server has ended its direction of CopyBoth.
+    CopyBothDone,
+    /// ReadyForQuery.
+    Finishing,
+}
+
+/// Where a reply belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) number: u64,
+    pub(super) request: Request,
+    pub(super) last: bool,
+    /// Number of Syncs behind a failed COPY FROM STDIN that the server may have read as a part of the COPY.
+    pub(super) maybe_swallowed: u64,
+}
+
+impl Track {
+    pub(super) fn new() -> Self {
+        Self {
+            current: None,
+            phase: Phase::Begin,
+            queue: Queue::default(),
+            front: 0,
+            flushed: 0,
+            skipping: false,
+            unsynced: false,
+        }
+    }
+
+    /// Number of the next request to be sent.
+    pub(super) fn next_number(&self) -> u64 {
+        self.front + self.queue.len()
+    }
+
+    /// A request has been sent. Returns false, and changes nothing, when the queue is full.
+    pub(super) fn push(&mut self, request: Request, most: usize) -> bool {
+        if !self.queue.push(request, most) {
+            return false;
+        }
+        if request.ends_with_ready() {
+            self.flushed = self.next_number();
+        }
+        self.settle();
+        true
+    }
+
+    /// A Flush has been sent.
+    pub(super) fn flush(&mut self) {
+        self.flushed = self.next_number();
+    }
+
+    /// Drops from the front of the queue what the server ignores.
+    pub(super) fn settle(&mut self) {
+        if self.current.is_some() {
+            return;
+        }
+        loop {
+            if self.skipping {
+                self.front += self.queue.drop_until_sync();
+                self.skipping = self.queue.front().is_none();
+            }
+            // Outside a COPY the server ignores CopyDone and CopyFail, "because a frontend may still be sending after a failure".
+            if self.queue.front() != Some(Request::CopyEnd) {
+                return;
+            }
+            self.drop_front();
+        }
+    }
+
+    fn drop_front(&mut self) -> Option<Request> {
+        let request = self.queue.pop()?;
+        self.front += 1;
+        Some(request)
+    }
+
+    /// A reply has arrived: any message of a server except notices, notifications and parameters. `None` when this server cannot
+    /// have sent it; the state is of no use then.
+    ///
+    /// After an error in COPY FROM STDIN, nobody but the server knows how far it had read: a Sync in front of the CopyDone or
+    /// CopyFail was either read and ignored, or will be replied to. Then [`Place::maybe_swallowed`] is not 0, and the caller
+    /// follows a copy of the state for each number of Syncs that were ignored: see [`swallow`](Self::swallow).
+    pub(super) fn receive(&mut self, code: MessageCode) -> Option<Place> {
+        let (request, number) = match self.current {
+            Some(current) => current,
+            None => {
+                let number = self.front;
+                let current = (self.drop_front()?, number);
+                self.current = Some(current);
+                self.phase = Phase::Begin;
+                current
+            }
+        };
+        let mut maybe_swallowed = 0;
+        let next = if code == MessageCode::ERROR_RESPONSE {
+            if self.phase == Phase::CopyIn {
+                maybe_swallowed = self.queue.first_but_sync().map_or(self.queue.len(), |(place, _)| place);
+            }
+            self.skipping |= request.is_extended();
+            request.ends_with_ready().then_some(Phase::Finishing)
+        } else {
+            self.reply(request, code)?
+        };
+        match next {
+            Some(phase) => self.phase = phase,
+            None => {
+                self.current = None;
+                self.unsynced = request.is_extended();
+                if maybe_swallowed == 0 {
+                    self.settle();
+                }
+            }
+        }
+        Some(Place { number, request, last: next.is_none(), maybe_swallowed })
+    }
+
+    /// The phase after a reply; `Some(None)` after the last one, and `None` if the reply cannot arrive now.
+    fn reply(&mut self, request: Request, code: MessageCode) -> Option<Option<Phase>> {
+        use MessageCode as C;
+        use Phase::{Begin, Between, CopyBoth, CopyBothDone, CopyIn, CopyOut, Described, Finishing, Rows};
+        use Request as R;
+
+        Some(match (request, self.phase, code) {
+            (R::Startup, Begin, C::READY_FOR_QUERY) => None,
+            (R::Startup, Begin, C::AUTHENTICATION | C::NEGOTIATE_PROTOCOL_VERSION | C::BACKEND_KEY_DATA) => {
+                Some(Begin)
+            }
+
+            (R::Parse, Begin, C::PARSE_COMPLETE)
+            | (R::Bind, Begin, C::BIND_COMPLETE)
+            | (R::Close, Begin, C::CLOSE_COMPLETE)
+            | (R::DescribePortal, Begin, C::ROW_DESCRIPTION | C::NO_DATA)
+            | (R::DescribeStatement, Described, C::ROW_DESCRIPTION | C::NO_DATA)
+            | (R::Execute, Begin, C::EMPTY_QUERY_RESPONSE)
+            | (R::Execute, Begin | Rows | Between, C::COMMAND_COMPLETE)
+            | (R::Execute, Begin | Rows, C::PORTAL_SUSPENDED)
+            | (R::Sync, Begin | Finishing, C::READY_FOR_QUERY)
+            | (R::FunctionCall, Finishing, C::READY_FOR_QUERY)
+            | (R::Query, Between | Finishing, C::READY_FOR_QUERY) => None,
+
+            (R::DescribeStatement, Begin, C::PARAMETER_DESCRIPTION) => Some(Described),
+            (R::FunctionCall, Begin, C::FUNCTION_CALL_RESPONSE) => Some(Finishing),
+            (R::Execute, Begin | Rows, C::DATA_ROW) | (R::Query, Rows, C::DATA_ROW) => Some(Rows),
+
+            (R::Query, Begin | Between, C::ROW_DESCRIPTION) => Some(Rows),
+            (R::Query, Begin | Between | Rows, C::COMMAND_COMPLETE) => Some(Between),
+            (R::Query, Begin, C::EMPTY_QUERY_RESPONSE) => Some(Between),
+
+            (R::Execute, Begin, C::COPY_IN_RESPONSE) => Some(CopyIn),
+            (R::Execute, Begin, C::COPY_OUT_RESPONSE) => Some(CopyOut),
+            (R::Query, Begin | Between, C::COPY_IN_RESPONSE) => Some(CopyIn),
+            (R::Query, Begin | Between, C::COPY_OUT_RESPONSE) => Some(CopyOut),
+            (R::Query, Begin | Between, C::COPY_BOTH_RESPONSE) => Some(CopyBoth),
+            (_, CopyOut | CopyBoth, C::COPY_DATA) => Some(self.phase),
+            (_, CopyOut, C::COPY_DONE) => Some(Between),
+            (_, CopyBoth, C::COPY_DONE) => Some(CopyBothDone),
+            (_, CopyIn, C::COMMAND_COMPLETE) => {
+                self.take_copy_end()?;
+                (request == R::Query).then_some(Between)
+            }
+            (_, CopyBothDone, C::COMMAND_COMPLETE) => {
+                self.take_copy_end()?;
+                Some(Between)
+            }
+            // The end of a timeline in physical replication: a row with the next one.
+            (_, CopyBothDone, C::ROW_DESCRIPTION) => {
+                self.take_copy_end()?;
+                Some(Rows)
+            }
+            _ => return None,
+        })
+    }
+
+    /// The COPY has ended as it should: the server has read the client's CopyDone, and ignored the Syncs in front of it.
+    fn take_copy_end(&mut self) -> Option<()> {
+        loop {
+            match self.drop_front()? {
+                Request::Sync => {}
+                Request::CopyEnd => return Some(()),
+                // The server ends the session when it reads another message in a COPY.
+                _ => return None,
+            }
+        }
+    }
+
+    /// The server has read `count` Syncs at the front of the queue as a part of the COPY that failed.
+    pub(super) fn swallow(&mut self, count: u64) {
+        for _ in 0..count {
+            self.drop_front();
+        }
+        self.settle();
+    }
+
+    /// The message that does not change the state now, however often it arrives, and its place.
+    pub(super) fn repeatable(&self) -> Option<(MessageCode, u64, Request)> {
+        let (request, number) = self.current?;
+        match self.phase {
+            Phase::Rows => Some((MessageCode::DATA_ROW, number, request)),
+            Phase::CopyOut | Phase::CopyBoth => Some((MessageCode::COPY_DATA, number, request)),
+            _ => None,
+        }
+    }
+
+    /// The request to which the next reply belongs, and its number.
+    pub(super) fn oldest(&self) -> Option<(Request, u64)> {
+        self.current.or_else(|| self.queue.front().map(|request| (request, self.front)))
+    }
+
+    /// Number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync.
+    pub(super) fn ready_owed(&self) -> u64 {
+        let current = self.current.is_some_and(|(request, _)| request.ends_with_ready());
+        u64::from(current) + self.queue.ready()
+    }
+
+    pub(super) fn skipping(&self) -> bool {
+        self.skipping
+    }
+
+    pub(super) fn unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    pub(super) fn copy(&self) -> Option<CopyDirection> {
+        match self.phase {
+            _ if self.current.is_none() => None,
+            Phase::CopyIn => Some(CopyDirection::In),
+            Phase::CopyOut => Some(CopyDirection::Out),
+            Phase::CopyBoth | Phase::CopyBothDone => Some(CopyDirection::Both),
+            _ => None,
+        }
+    }
+
+    /// Whether a COPY goes on until the client ends it.
+    pub(super) fn needs_copy_end(&self) -> Option<CopyDirection> {
+        let copy = self.copy().filter(|copy| *copy != CopyDirection::Out)?;
+        self.queue.first_but_sync().is_none().then_some(copy)
+    }
+
+    /// Whether no Sync, Query or FunctionCall follows the last request of the extended query protocol. Syncs that a COPY ignores
+    /// do not count.
+    pub(super) fn needs_sync(&self) -> bool {
+        if self.skipping {
+            return true;
+        }
+        let in_copy = self.copy() == Some(CopyDirection::In);
+        let end = if in_copy { self.queue.first_but_sync() } else { None };
+        let from = end.map_or(if in_copy { self.queue.len() } else { 0 }, |(place, _)| place);
+        match self.queue.last_request(from) {
+            Some(request) => request.is_extended(),
+            None => self.current.map_or(self.unsynced, |(request, _)| request.is_extended()),
+        }
+    }
+
+    /// Whether a Query will be replied to after everything else.
+    pub(super) fn has_query(&self) -> bool {
+        self.queue.has_query()
+    }
+
+    /// What a wait for the next message of the server would end with.
+    pub(super) fn waiting(&self) -> Waiting {
+        let flushed = |number: u64| if number < self.flushed { Waiting::Reply } else { Waiting::Flush };
+        match (self.oldest(), self.copy()) {
+            (None, _) if self.skipping => Waiting::Sync,
+            (None, _) if self.unsynced => Waiting::Sync,
+            (None, _) => Waiting::Nothing,
+            (Some((request, _)), Some(CopyDirection::In)) => match self.queue.first_but_sync() {
+                None => Waiting::CopyData,
+                Some((place, Request::CopyEnd)) if request.is_extended() => flushed(self.front + place),
+                // The end of the COPY, or a message for which the server ends the session.
+                Some(_) => Waiting::Reply,
+            },
+            (Some((_, number)), _) => flushed(number),
+        }
+    }
+}
