@@ -6,7 +6,7 @@
 /// Longest value in bytes that is copied inline.
 const VALUE: usize = 32;
 
-/// Longest string in bytes that is copied here. Longer than a value, because every byte has to be checked for NUL as well.
+/// Longest string in bytes that is copied inline. Higher than `VALUE`, because every byte has to be checked for NUL as well.
 const STRING: usize = 256;
 
 /// Copies `from` to `to`. Precondition: both have the same length.
@@ -41,10 +41,10 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
     }
 }
 
-/// A string that is worth a call: copied as two overlapping halves, without a loop.
+/// Part of [`copy_text`] for strings of 16 bytes and more, which justify a call: copies two overlapping halves, without a loop.
 #[inline(never)]
 fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
-    // Tells the compiler that both have the same length.
+    // Lets the compiler prove that `to` and `from` have the same length.
     let Some(to) = to.get_mut(..from.len()) else { return false };
     match from.len() {
         0..32 => halves::<16>(to, from),
@@ -124,8 +124,8 @@ fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     nuls != 0
 }
 
-/// Non-zero if one of eight bytes is zero. Subtracting 1 from each byte sets its highest bit only if the byte was 0 (by borrow), or
-/// if the highest bit was set before, which `!word` excludes.
+/// Non-zero if one of eight bytes is zero. Subtracting 1 from each byte sets the highest bit of the byte only if the byte was 0
+/// (by borrow), or if the highest bit was set before, which `!word` excludes.
 #[inline(always)]
 fn nul_in(word: u64) -> u64 {
     word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080

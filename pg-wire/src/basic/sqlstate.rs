@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A SQLSTATE: five digits or upper-case letters, the first two of which are the class.
 ///
-/// A code without a constant works like any other.
+/// A code without a constant works in the same way as a code with a constant.
 ///
 /// [All codes](https://www.postgresql.org/docs/current/errcodes-appendix.html)
 ///
