@@ -3,12 +3,12 @@
 use crate::basic::code::MessageCode;
 use crate::basic::length::MAX_LENGTH;
 
-/// A header, not checked yet.
+/// A frame header whose length is not checked yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) code: MessageCode,
-    /// Length of the body in bytes. The length field counts its own four bytes; a field below 4 wraps around to a length over
-    /// [`MAX_BODY`](Self::MAX_BODY), so that one comparison detects both.
+    /// Length of the body in bytes. The length field counts its own four bytes. A field below 4 wraps around to a length over
+    /// [`MAX_BODY`](Self::MAX_BODY), so that one comparison detects fields that are too small and fields that are too large.
     pub(crate) body: usize,
 }
 
