@@ -1,4 +1,4 @@
-//! The two halves of a connection: each is a connection over a stream with one direction.
+//! The two halves of a connection. Each half is a connection over a stream with a single direction.
 
 use core::task::{Context, Poll};
 use std::io::{self, IoSlice};
@@ -23,10 +23,10 @@ pub struct ReadHalf<R>(Connection<ReadOnly<R>>);
 pub struct WriteHalf<W>(Connection<WriteOnly<W>>);
 
 impl<T: Split> Connection<T> {
-    /// Splits the connection into a half that receives and a half that sends, each owned, for two tasks.
+    /// Splits the connection into an owned receiving half and an owned sending half, for two tasks.
     ///
-    /// Nothing is lost: each half takes the buffer of its direction. Unlike a whole connection, a half that sends does not
-    /// receive meanwhile: the other half must go on receiving, or a server whose replies are not read stops reading.
+    /// Each half keeps the buffer of its direction, so no bytes are lost. Unlike a whole connection, the sending half does not
+    /// receive while it sends: continue to receive on the other half, because a server whose replies are not read stops reading.
     pub fn split(self) -> (ReadHalf<T::Source>, WriteHalf<T::Sink>) {
         let (source, sink) = self.transport.split();
         let read =
@@ -123,7 +123,7 @@ impl<W> WriteHalf<W> {
 }
 
 impl<W: Sink> WriteHalf<W> {
-    /// As [`Connection::flush`], but only writes: the receiving half must go on receiving.
+    /// Sends as [`Connection::flush`] does, but does not receive meanwhile: continue to receive on the other half.
     ///
     /// # Errors
     /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch is sent. [`Io`](Error::Io) when the
@@ -132,7 +132,7 @@ impl<W: Sink> WriteHalf<W> {
         self.0.flush().await
     }
 
-    /// As [`Connection::send_copy_data`], but only writes: the receiving half must go on receiving.
+    /// Sends as [`Connection::send_copy_data`] does, but does not receive meanwhile: continue to receive on the other half.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -143,7 +143,7 @@ impl<W: Sink> WriteHalf<W> {
     /// As [`Connection::close`].
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and the stream's own.
+    /// As [`flush`](Self::flush), and the error of the stream when it cannot be closed.
     pub async fn close(&mut self) -> Result<(), Error> {
         self.0.close().await
     }
@@ -161,7 +161,7 @@ impl<W: Sink> PutMessage for WriteHalf<W> {
     }
 }
 
-/// A stream without a writing side. Nothing is written to it, because the sending direction of its connection
+/// A stream without a writing side. The connection never writes to this stream, because its sending direction
 /// [has ended](Outgoing::ended).
 #[derive(Debug)]
 struct ReadOnly<R>(R);
@@ -184,7 +184,7 @@ impl<R> Sink for ReadOnly<R> {
     }
 }
 
-/// A stream without a reading side. Nothing is read from it, because the receiving direction of its connection
+/// A stream without a reading side. The connection never reads from this stream, because its receiving direction
 /// [has ended](Incoming::ended).
 #[derive(Debug)]
 struct WriteOnly<W>(W);
