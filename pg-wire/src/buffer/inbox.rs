@@ -598,7 +598,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_ends_before_an_unfinished_frame_and_before_an_invalid_header() {
+    fn a_run_of_frames_ends_before_an_unfinished_frame_and_before_an_invalid_header() {
         let limits = Limits::BACKEND.bulk(1000).control(1000);
         let good = [frame(b'1', b""), frame(b'D', &[7; 1000]), frame(b'Z', b"I")].concat();
         let behind: [(&[u8], bool); 6] = [
