@@ -49,7 +49,7 @@
 //!
 //! # Features
 //!
-//! - `std` (default): [`Connection`] and its halves. Without it the crate is `no_std` and needs `alloc`.
+//! - `std` (default): [`Connection`] and its halves. Without this feature the crate is `no_std` and needs `alloc`.
 //! - `uuid`: `uuid::Uuid` as a parameter and as a value.
 //! - `postgres-types`: types with `postgres_types::ToSql` or `FromSql` as parameters and as values.
 //! - `testing`: the module `testing`, for the tests of a client or of a server.
@@ -57,7 +57,7 @@
 //! See also the [chapter on the protocol](https://www.postgresql.org/docs/current/protocol.html) in PostgreSQL's manual.
 
 #![cfg_attr(not(feature = "std"), no_std)]
-// Received bytes may be hostile: no code may panic on them.
+// Received bytes may be hostile: no received bytes may cause a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 extern crate alloc;

@@ -7,11 +7,11 @@ use core::fmt;
 /// Recoverable: the whole frame has been consumed, so the next message can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
-    /// The message, by its name in the manual.
+    /// The name of the message in the manual.
     pub message: &'static str,
     /// Offset of the error in the body, in bytes after the length field.
     pub offset: usize,
-    /// The error at that offset.
+    /// The kind of the error at that offset.
     pub kind: DecodeErrorKind,
 }
 
@@ -33,7 +33,7 @@ pub enum DecodeErrorKind {
     WrongCode,
     /// The byte that selects the form of a field has an unknown value.
     UnknownForm {
-        /// The byte.
+        /// The value of the byte.
         found: u8,
     },
     /// The message is not valid after the messages before it.
@@ -64,12 +64,12 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// A message that cannot be sent. Nothing of the message has been written.
+/// A message that cannot be sent. No part of the message has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeError {
-    /// The message, by its name in the manual.
+    /// The name of the message in the manual.
     pub message: &'static str,
-    /// The reason.
+    /// The reason why the message cannot be sent.
     pub kind: EncodeErrorKind,
 }
 
@@ -81,7 +81,7 @@ pub enum EncodeErrorKind {
     Nul,
     /// More items than the count field can hold.
     TooMany {
-        /// The counted things.
+        /// Name of the counted items.
         what: &'static str,
         /// Number of items.
         given: usize,
@@ -90,12 +90,12 @@ pub enum EncodeErrorKind {
     },
     /// A value longer than a length field can hold: 2,147,483,647 bytes.
     ValueTooLong {
-        /// Its length in bytes.
+        /// Length of the value in bytes.
         length: usize,
     },
     /// A message longer than a length field can hold: 2,147,483,647 bytes, its four length bytes included.
     MessageTooLong {
-        /// Its length in bytes.
+        /// Length of the message in bytes.
         length: usize,
     },
     /// A number that the field cannot hold (a row limit over 2,147,483,647 would be read as negative and mean "all rows").
@@ -104,9 +104,9 @@ pub enum EncodeErrorKind {
     Empty,
     /// A buffer of fixed size has too little room for the message.
     NoRoom {
-        /// Bytes the message needs.
+        /// Number of bytes that the message needs.
         needed: usize,
-        /// Bytes left in the buffer.
+        /// Number of bytes left in the buffer.
         left: usize,
     },
     /// A [`Bindable`](crate::Bindable) returned different values when it was measured and when it was written, or the number of
@@ -148,7 +148,7 @@ impl core::error::Error for EncodeError {}
 pub struct FrameError {
     /// The code in the header; 0 for a packet without a code.
     pub code: crate::MessageCode,
-    /// The error.
+    /// The kind of the error.
     pub kind: FrameErrorKind,
 }
 

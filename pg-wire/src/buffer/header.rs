@@ -19,8 +19,8 @@ impl Header {
     /// Longest body that a length field can state.
     pub(crate) const MAX_BODY: usize = MAX_LENGTH - 4;
 
-    /// Parses the header at the beginning of `bytes`, and returns it with the bytes after it. `None` if there are fewer than
-    /// five bytes.
+    /// Parses the header at the beginning of `bytes`. Returns the header and the bytes after the header; `None` if there are
+    /// fewer than five bytes.
     #[inline(always)]
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (&[code, a, b, c, d], rest) = bytes.split_first_chunk::<{ Self::LENGTH }>()?;

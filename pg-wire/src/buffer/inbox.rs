@@ -168,7 +168,7 @@ impl Inbox {
         }
     }
 
-    /// Returns whether a whole frame is buffered; [`take`](Self::take) then lends it.
+    /// Returns whether a whole frame is buffered; [`take`](Self::take) then lends the frame.
     ///
     /// `head` and `take` are two calls, because the borrow checker accepts a loop that waits for `head` and lends with `take`.
     ///
@@ -272,7 +272,7 @@ impl Inbox {
     /// Lends the next frame, if a whole frame is buffered.
     ///
     /// # Errors
-    /// As [`head`](Self::head).
+    /// The errors of [`head`](Self::head).
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
@@ -301,7 +301,8 @@ impl Inbox {
     /// Lends all whole frames that are buffered, as one slice to be forwarded. Reads only the headers of the frames.
     ///
     /// # Errors
-    /// As [`head`](Self::head), for the first frame. The error of a later frame is returned once that frame is the first.
+    /// The errors of [`head`](Self::head) for the first frame. The error of a later frame is returned once that frame is the
+    /// first.
     #[inline]
     pub fn frames(&mut self) -> Result<Option<Frames<'_>>, FrameError> {
         let Some(first) = self.head()? else { return Ok(None) };

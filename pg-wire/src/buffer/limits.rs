@@ -7,7 +7,7 @@ use crate::codec::message::Direction;
 use crate::message::backend::Backend;
 use crate::message::frontend::Frontend;
 
-/// Limits on the memory that a peer can make a connection use; each is a setting with a default.
+/// Limits on the memory that a peer can make a connection use. Each limit is a setting with a default.
 ///
 /// A length is checked when the five bytes of its header have arrived, before memory is reserved. Memory then grows with the
 /// bytes that arrive, not with the announced length.
@@ -99,8 +99,8 @@ impl Limits {
         Self { write_retain, ..self }
     }
 
-    /// These limits, lowered for the time before authentication: at most 30,000 bytes a message, which is libpq's limit for
-    /// messages of a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
+    /// These limits, lowered for the time before authentication: at most 30,000 bytes for each message, which is libpq's limit
+    /// for messages of a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
     pub const fn before_authentication(self) -> Self {
         Self {
             control: lower(self.control, 30_000),

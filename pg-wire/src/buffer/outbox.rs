@@ -8,7 +8,7 @@ use crate::basic::hint::cold_path;
 use crate::encode::messages::{self, Messages};
 
 /// Smallest growth of the buffer in bytes. Large enough for all packets of a connection phase, because a reallocation would
-/// leave a copy of their secrets in freed memory.
+/// leave a copy of the secrets in these packets in freed memory.
 const SMALLEST_GROWTH: usize = 1024;
 
 /// Largest size of any buffer in bytes.
@@ -127,7 +127,7 @@ impl Outbox {
             self.tidy();
             return Err(error);
         }
-        // Under constant load the buffer may never be empty: reuse the room of sent bytes once they are half of all bytes.
+        // Under constant load the buffer may never be empty: reuse the room of sent bytes once half of the bytes are sent.
         if self.sent > self.retain && self.sent > self.end / 2 {
             self.compact();
         }

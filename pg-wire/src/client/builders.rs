@@ -37,7 +37,7 @@ pub struct ParseBuilder<'c, 'm, P: ?Sized> {
 }
 
 impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
-    /// Sets the statement's text.
+    /// Sets the SQL text of the statement.
     #[inline]
     pub fn query(self, sql: &'m str) -> Self {
         Self { sql, ..self }

@@ -1,4 +1,4 @@
-//! The trait of fields, and the fields of one value: integers, strings, bytes.
+//! The trait of fields, and the fields that contain a single value: integers, strings, bytes.
 
 use core::fmt;
 

@@ -54,7 +54,7 @@ pub trait Writer {
             }
         }
     }
-    /// A parameter or an argument, as a [`value`](Self::value).
+    /// A parameter or an argument, in the form of a [`value`](Self::value).
     #[inline]
     fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
         self.value(value.bound().as_bytes());

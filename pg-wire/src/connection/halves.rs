@@ -14,11 +14,11 @@ use crate::connection::stream::{Sink, Source, Split};
 use crate::connection::whole::Connection;
 use crate::encode::messages::Messages;
 
-/// The receiving half of a [`Connection`], owned. See [`Connection::split`].
+/// The owned receiving half of a [`Connection`]. See [`Connection::split`].
 #[derive(Debug)]
 pub struct ReadHalf<R>(Connection<ReadOnly<R>>);
 
-/// The sending half of a [`Connection`], owned. See [`Connection::split`].
+/// The owned sending half of a [`Connection`]. See [`Connection::split`].
 #[derive(Debug)]
 pub struct WriteHalf<W>(Connection<WriteOnly<W>>);
 
@@ -38,85 +38,85 @@ impl<T: Split> Connection<T> {
 }
 
 impl<R: Source> ReadHalf<R> {
-    /// As [`Connection::recv`].
+    /// Receives the next message. See [`Connection::recv`].
     ///
     /// # Errors
-    /// As `Connection::recv`.
+    /// The errors of `Connection::recv`.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Result<Frame<'_>, Error>> {
         self.0.recv()
     }
 
-    /// As [`Connection::recv_owned`].
+    /// Receives the next message as an owned frame. See [`Connection::recv_owned`].
     ///
     /// # Errors
-    /// As `Connection::recv`.
+    /// The errors of `Connection::recv`.
     pub async fn recv_owned(&mut self) -> Result<FrameBuf, Error> {
         self.0.recv_owned().await
     }
 
-    /// As [`Connection::try_recv`].
+    /// Lends the next message if a whole message is buffered. See [`Connection::try_recv`].
     ///
     /// # Errors
-    /// As `Connection::try_recv`.
+    /// The errors of `Connection::try_recv`.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Frame<'_>>, Error> {
         self.0.try_recv()
     }
 
-    /// As [`Connection::ready`].
+    /// Waits until a whole message is buffered. See [`Connection::ready`].
     ///
     /// # Errors
-    /// As `Connection::recv`.
+    /// The errors of `Connection::recv`.
     pub async fn ready(&mut self) -> Result<(), Error> {
         self.0.ready().await
     }
 
-    /// As [`ready`](Self::ready).
+    /// Polls as [`ready`](Self::ready) does.
     ///
     /// # Errors
-    /// As `Connection::recv`.
+    /// The errors of `Connection::recv`.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.0.poll_ready(cx)
     }
 }
 
 impl<R> ReadHalf<R> {
-    /// As [`Connection::inbox`].
+    /// The buffer for incoming bytes. See [`Connection::inbox`].
     pub fn inbox(&self) -> &Inbox {
         self.0.inbox()
     }
 
-    /// As [`Connection::inbox_mut`].
+    /// The buffer for incoming bytes, to change. See [`Connection::inbox_mut`].
     pub fn inbox_mut(&mut self) -> &mut Inbox {
         self.0.inbox_mut()
     }
 
-    /// As [`Connection::read_fault`].
+    /// The reason why the direction has ended. See [`Connection::read_fault`].
     pub fn fault(&self) -> Option<Fault> {
         self.0.read_fault()
     }
 }
 
 impl<W> WriteHalf<W> {
-    /// As [`Connection::put`].
+    /// Queues a message. See [`Connection::put`].
     #[inline]
     pub fn put<M: Messages + ?Sized>(&mut self, message: &M) -> &mut Self {
         self.0.put(message);
         self
     }
 
-    /// As [`Connection::outbox`].
+    /// The buffer for outgoing bytes. See [`Connection::outbox`].
     pub fn outbox(&self) -> &Outbox {
         self.0.outbox()
     }
 
-    /// As [`Connection::outbox_mut`].
+    /// The buffer for outgoing bytes, to change. See [`Connection::outbox_mut`].
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         self.0.outbox_mut()
     }
 
-    /// As [`Connection::write_fault`].
+    /// The reason why the direction has ended. See [`Connection::write_fault`].
     pub fn fault(&self) -> Option<Fault> {
         self.0.write_fault()
     }
@@ -135,15 +135,15 @@ impl<W: Sink> WriteHalf<W> {
     /// Sends as [`Connection::send_copy_data`] does, but does not receive meanwhile: continue to receive on the other half.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// The errors of [`flush`](Self::flush).
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
         self.0.send_copy_data(data)
     }
 
-    /// As [`Connection::close`].
+    /// Sends all queued messages, then closes the stream for writing. See [`Connection::close`].
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and the error of the stream when it cannot be closed.
+    /// The errors of [`flush`](Self::flush), and the error of the stream when it cannot be closed.
     pub async fn close(&mut self) -> Result<(), Error> {
         self.0.close().await
     }

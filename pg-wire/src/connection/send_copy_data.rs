@@ -21,7 +21,7 @@ struct SendCopyData<'c, 'd, T: Transport> {
     conn: &'c mut Connection<T>,
     /// The part of the data that is neither sent nor in the outbox.
     data: &'d [u8],
-    /// The error because of which no part of the batch is sent.
+    /// The error of a rejected batch, of which no part is sent.
     refused: Option<EncodeError>,
 }
 
@@ -47,8 +47,8 @@ impl<T: Transport> Connection<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`flush`](Self::flush). After [`InboxFull`](Error::InboxFull), call `flush`. Data of more than 2,147,483,643 bytes, the
-    /// longest body of a message, is rejected together with its batch.
+    /// The errors of [`flush`](Self::flush). After [`InboxFull`](Error::InboxFull), call `flush`. Data of more than 2,147,483,643
+    /// bytes, the longest body of a message, is rejected together with its batch.
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
         let (data, refused) = match begin(&mut self.outgoing, data) {
             Ok(data) => (data, None),

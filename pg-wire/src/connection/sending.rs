@@ -47,7 +47,7 @@ impl Outgoing {
         more: &mut &[u8],
     ) -> Poll<Result<(), Error>> {
         if let Some(fault) = self.fault {
-            // Drops messages that were queued after the fault, which would otherwise accumulate while the caller continues.
+            // Drops messages that were queued after the fault: otherwise such messages would accumulate in the outbox.
             self.outbox.clear();
             return Poll::Ready(Err(self.unreported.take().unwrap_or(Error::Poisoned(fault))));
         }

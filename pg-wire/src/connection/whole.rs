@@ -87,10 +87,10 @@ impl<T: Transport> Connection<T> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
-    /// As [`flush`](Self::flush), for bytes that have been [committed](Outbox::commit).
+    /// Sends all [committed](Outbox::commit) bytes, as [`flush`](Self::flush) does.
     ///
     /// # Errors
-    /// As `flush`.
+    /// The errors of `flush`.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_flush_with(cx, &mut &[][..])
     }
@@ -153,7 +153,7 @@ impl<T: Transport> Connection<T> {
     /// Receives the next message as an owned frame. Does the same as [`recv`](Self::recv), with one copy of the message.
     ///
     /// # Errors
-    /// As `recv`.
+    /// The errors of `recv`.
     pub async fn recv_owned(&mut self) -> Result<FrameBuf, Error> {
         let head = poll_fn(|cx| self.poll_head(cx)).await?;
         Ok(self.incoming.inbox.take_owned(head))
@@ -172,7 +172,7 @@ impl<T: Transport> Connection<T> {
     /// [`recv`](Self::recv) does. Use this method in `select!`, together with other futures.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// The errors of [`recv`](Self::recv).
     pub async fn ready(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
@@ -180,7 +180,7 @@ impl<T: Transport> Connection<T> {
     /// Polls as [`ready`](Self::ready) does.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// The errors of [`recv`](Self::recv).
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_head(cx).map_ok(drop)
     }
@@ -196,8 +196,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Reads once into the inbox, and continues to send meanwhile. For callers that take frames from the
-    /// [`inbox`](Self::inbox_mut) themselves.
+    /// Reads once into the inbox, and continues to send meanwhile. Use this method to take frames directly from the
+    /// [`inbox`](Self::inbox_mut).
     ///
     /// # Errors
     /// [`Closed`](Error::Closed) and [`Io`](Error::Io) when the stream has ended.
@@ -215,7 +215,7 @@ impl<T: Transport> Connection<T> {
     /// Reads once, as [`poll_fill`](Self::poll_fill) does.
     ///
     /// # Errors
-    /// As `poll_fill`.
+    /// The errors of `poll_fill`.
     pub async fn fill(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_fill(cx)).await
     }
@@ -224,7 +224,7 @@ impl<T: Transport> Connection<T> {
     /// received. It is no error if the peer closes the stream first, as a server does after Terminate.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and the error of the stream when it cannot be closed.
+    /// The errors of [`flush`](Self::flush), and the error of the stream when it cannot be closed.
     pub async fn close(&mut self) -> Result<(), Error> {
         self.flush().await?;
         poll_fn(|cx| self.outgoing.poll_close(&mut self.transport, cx)).await
@@ -281,7 +281,8 @@ impl<T> Connection<T> {
         &self.outgoing.outbox
     }
 
-    /// The buffer for outgoing bytes, to put messages or raw bytes into. The next flush sends them.
+    /// The buffer for outgoing bytes, into which messages or raw bytes can be put. The next flush sends the content of the
+    /// buffer.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outgoing.outbox
     }

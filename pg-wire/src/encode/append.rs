@@ -6,7 +6,7 @@ use crate::basic::error::EncodeErrorKind;
 use crate::basic::text::Text;
 use crate::codec::writer::Writer;
 
-/// Writes to a [`BufMut`] field by field, and never more bytes than were measured before.
+/// Writes to a [`BufMut`] field by field, and never writes more bytes than were measured before.
 pub(crate) struct Append<'a, B: ?Sized> {
     out: &'a mut B,
     left: usize,

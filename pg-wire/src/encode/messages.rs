@@ -12,8 +12,8 @@ use crate::encode::append::Append;
 use crate::encode::fill::Fill;
 use crate::encode::measure::{Extent, Measure};
 
-/// Most bytes of frames that are first written to the stack and then passed to a [`BufMut`] in one `put_slice`: a call for each
-/// field takes several times as long as writing the field.
+/// Frames of up to this number of bytes are first written to the stack, and then passed to a [`BufMut`] in one `put_slice`: a
+/// call for each field takes several times as long as writing the field.
 const STAGED: usize = 256;
 
 /// Space for these frames on the stack, aligned to a cache line: a copy from an unaligned address takes up to twice as long.
@@ -23,7 +23,8 @@ struct Stage([u8; STAGED]);
 /// Most messages in one [`Messages`].
 const MOST_MESSAGES: usize = 6;
 
-/// A message, or a tuple of up to six messages that are written together: all of them or none, with one check of the room.
+/// A message, or a tuple of up to six messages that are written together: either all messages or none, with one check of the
+/// room.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Execute, Sync}};
@@ -178,7 +179,7 @@ impl VisitMessage for FillFrames<'_> {
 }
 
 /// The lengths of the frames, or the first error. Inlined: a call that took a reference to the messages would force the compiler
-/// to keep all of them in memory.
+/// to keep all messages in memory.
 #[inline(always)]
 pub(crate) fn measure<M: Messages + ?Sized>(messages: &M) -> Result<Lengths, EncodeError> {
     let mut lengths = Lengths { of: [0; MOST_MESSAGES], count: 0, error: None };

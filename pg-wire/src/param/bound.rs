@@ -137,13 +137,13 @@ fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
 pub struct Written(u64);
 
 impl Written {
-    /// No bytes and no format: the start of a sum.
+    /// The initial value of a sum: no bytes and no format.
     pub(crate) const NONE: Self = Self(0);
 
-    /// The value does not fit, or is longer than any message: a length that exceeds every buffer.
+    /// The result for a value that does not fit or is longer than any message: a length that exceeds every buffer.
     const NO_ROOM: Self = Self(u32::MAX as u64);
 
-    /// Precondition: `length` is at most the length of a message.
+    /// The result for `length` written bytes. Precondition: `length` is at most the length of a message.
     #[inline(always)]
     fn new(length: usize, format: Option<FormatCode>) -> Self {
         Self(length as u64 | u64::from(Formats::of(format).0) << 32)
