@@ -1,18 +1,18 @@
 //! The PostgreSQL wire protocol: every message, both directions, and the buffers around them.
 //!
-//! Use this crate to write a driver, a pooler, a proxy, a test double or a load generator: it has the messages themselves,
-//! without hidden traffic, without an allocation for each message, and with a check of every received byte. For a live
-//! connection use an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which add the socket; for the connection phase alone,
-//! `pg-auth`.
+//! Use this crate to write a driver, a pooler, a proxy, a test double or a load generator. The crate provides the messages
+//! themselves, sends nothing that the caller has not asked for, does not allocate for each message, and checks every received
+//! byte. For a live connection use an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which adds the socket; for the
+//! connection phase alone use `pg-auth`.
 //!
-//! # The map
+//! # Modules
 //!
-//! The root has the names that a driver needs. All names are in the modules:
+//! The crate root exports the names that a driver needs. The modules have all names:
 //!
 //! - [`backend`] and [`frontend`]: each message as a plain borrowed struct, which [decodes](Decode::decode),
 //!   [encodes](Encode::encode) and [traces](Message::trace).
 //! - [`client`]: the client's messages as methods ([`PgProtocol`]), on any [`BufMut`](bytes::BufMut) and on a connection.
-//! - [`connection`]: [`Connection`], both buffers over any stream that can be polled, and its halves.
+//! - [`connection`]: [`Connection`], which joins both buffers with any stream that can be polled, and the halves of a connection.
 //! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.
 //! - [`param`]: values to send, [`Bindable`] and [`Params`]. [`value`]: received values, [`FromValue`] and [`Columns`].
 //! - [`replication`]: the messages, changes and commands of replication and of base backups.
@@ -22,12 +22,12 @@
 //!
 //! For proxies and for authors of messages:
 //!
-//! - [`codec`]: [`Frame`], a message that is not decoded, to forward or to decode; the traits and fields of messages.
-//! - [`encode`]: several messages written as one.
+//! - [`codec`]: [`Frame`], a message that is not yet decoded and can be forwarded; the traits and fields of messages.
+//! - [`encode`]: writing several messages in one step.
 //!
-//! # Ten lines
+//! # Example
 //!
-//! With any buffer:
+//! Without a connection, on any buffer:
 //!
 //! ```
 //! use pg_wire::{Inbox, Limits, PgProtocol, Portal, Statement, backend::Backend};
@@ -50,16 +50,15 @@
 //!
 //! # Features
 //!
-//! - `std` (default): [`Connection`] and its halves. Without it the crate is `no_std` and needs `alloc`.
+//! - `std` (default): [`Connection`] and its halves. Without this feature the crate is `no_std` and needs `alloc`.
 //! - `uuid`: `uuid::Uuid` as a parameter and as a value.
 //! - `postgres-types`: types with `postgres_types::ToSql` or `FromSql` as parameters and as values.
-//!
 //! - `testing`: the module `testing`, for the tests of a client or of a server.
 //!
 //! See also the [chapter on the protocol](https://www.postgresql.org/docs/current/protocol.html) in PostgreSQL's manual.
 
 #![cfg_attr(not(feature = "std"), no_std)]
-// Received bytes may be hostile: no code may panic on them.
+// Received bytes may be hostile: no received bytes may cause a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 extern crate alloc;

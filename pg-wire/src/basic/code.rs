@@ -1,11 +1,11 @@
-//! The byte in front of a message.
+//! The code of a message, and its size class.
 
 use core::fmt;
 
-/// The code in front of a message, which the manual calls its message-type byte.
+/// Code of a message: its first byte, which the manual calls the message-type byte.
 ///
-/// Both directions use some bytes (`S` is Sync from a client and ParameterStatus from a server), so a code has a meaning only
-/// together with its direction. Each message has a constant. A frame with any other code can be forwarded too.
+/// Some bytes are codes in both directions (`S` is Sync from a client and ParameterStatus from a server), so a code has a meaning
+/// only together with its direction. Each message has a constant. A frame with an unknown code can be forwarded too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MessageCode(pub u8);
 
@@ -20,7 +20,7 @@ impl fmt::Debug for MessageCode {
 pub(crate) enum Size {
     /// Rows, data, SQL, parameters, descriptions, error texts. A frame over the limit is skipped.
     Bulk,
-    /// Everything else.
+    /// All other messages.
     Control,
     /// A client's response to an authentication request.
     Authentication,

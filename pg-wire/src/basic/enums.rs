@@ -1,6 +1,6 @@
-//! Integers of the wire whose values have names.
+//! Integer fields whose values have names.
 
-/// Declares an enum for an integer of the wire: one variant for each named value, and `Other` for the rest.
+/// Declares an enum for an integer field: one variant for each named value, and `Other` for all other values.
 ///
 /// Two values are equal when their integers are equal: `Other` of a named integer equals the named variant.
 macro_rules! wire_enum {
@@ -68,7 +68,7 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// The kind of object that a name denotes. Byte1 on the wire.
+    /// The kind of object that a name refers to. Byte1 on the wire.
     pub enum Target, byte() -> u8 {
         /// `S`: a prepared statement.
         Statement = b'S',

@@ -2,16 +2,16 @@
 
 use core::fmt;
 
-/// A malformed body: its bytes are not the fields that its code requires.
+/// A malformed body: its bytes do not form the fields that the message requires.
 ///
-/// Recoverable: the whole frame has been consumed, so the stream is in step and the next message can be read.
+/// Recoverable: the whole frame has been consumed, so the next message can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
-    /// The message, by its name in the manual.
+    /// The name of the message in the manual.
     pub message: &'static str,
     /// Offset of the error in the body, in bytes after the length field.
     pub offset: usize,
-    /// The error at that offset.
+    /// The kind of the error at that offset.
     pub kind: DecodeErrorKind,
 }
 
@@ -19,7 +19,7 @@ pub struct DecodeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// The body ends before the field does.
+    /// The body ends inside a field.
     Short,
     /// Bytes are left over after the last field.
     Trailing,
@@ -31,12 +31,12 @@ pub enum DecodeErrorKind {
     Inconsistent,
     /// The frame has the code of another message.
     WrongCode,
-    /// A byte that selects one of several forms, and selects none of them.
+    /// The byte that selects the form of a field has an unknown value.
     UnknownForm {
-        /// The byte.
+        /// The value of the byte.
         found: u8,
     },
-    /// A message that cannot follow the messages before it.
+    /// The message is not valid after the messages before it.
     Misplaced,
 }
 
@@ -64,12 +64,12 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// A message that cannot be sent. Nothing of the message has been written.
+/// A message that cannot be sent. No part of the message has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeError {
-    /// The message, by its name in the manual.
+    /// The name of the message in the manual.
     pub message: &'static str,
-    /// The reason.
+    /// The reason why the message cannot be sent.
     pub kind: EncodeErrorKind,
 }
 
@@ -77,11 +77,11 @@ pub struct EncodeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeErrorKind {
-    /// A string with a NUL inside. The protocol ends strings with a NUL.
+    /// A string contains a NUL. The protocol ends strings with a NUL.
     Nul,
     /// More items than the count field can hold.
     TooMany {
-        /// The counted things.
+        /// Name of the counted items.
         what: &'static str,
         /// Number of items.
         given: usize,
@@ -90,27 +90,27 @@ pub enum EncodeErrorKind {
     },
     /// A value longer than a length field can hold: 2,147,483,647 bytes.
     ValueTooLong {
-        /// Its length in bytes.
+        /// Length of the value in bytes.
         length: usize,
     },
     /// A message longer than a length field can hold: 2,147,483,647 bytes, its four length bytes included.
     MessageTooLong {
-        /// Its length in bytes.
+        /// Length of the message in bytes.
         length: usize,
     },
     /// A number that the field cannot hold (a row limit over 2,147,483,647 would be read as negative and mean "all rows").
     OutOfRange,
-    /// An empty item in a list: it would end the list.
+    /// An empty item in a list: the peer would read the item as the end of the list.
     Empty,
-    /// The buffer has a fixed end and too little room for the message.
+    /// A buffer of fixed size has too little room for the message.
     NoRoom {
-        /// Bytes the message needs.
+        /// Number of bytes that the message needs.
         needed: usize,
-        /// Bytes left in the buffer.
+        /// Number of bytes left in the buffer.
         left: usize,
     },
-    /// A [`Bindable`](crate::Bindable) returned one value when it was measured and another when it was written, or
-    /// [`Params`](crate::Params) visited another number of values than they counted.
+    /// A [`Bindable`](crate::Bindable) returned different values when it was measured and when it was written, or the number of
+    /// values that [`Params`](crate::Params) visited differs from the count.
     Unstable,
 }
 
@@ -142,13 +142,13 @@ impl core::error::Error for EncodeError {}
 
 /// An invalid frame header, or a body over its limit.
 ///
-/// [`TooLong`](FrameErrorKind::TooLong) of a bulk message is recoverable: the frame is skipped as it arrives. After any other error
-/// the position of the next message is unknown, and the connection is poisoned.
+/// [`TooLong`](FrameErrorKind::TooLong) of a bulk message is recoverable: the frame is skipped as it arrives. After any other
+/// error the position of the next message is unknown, and the connection is poisoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameError {
     /// The code in the header; 0 for a packet without a code.
     pub code: crate::MessageCode,
-    /// The error.
+    /// The kind of the error.
     pub kind: FrameErrorKind,
 }
 

@@ -1,7 +1,7 @@
 //! Object ids of PostgreSQL's own types.
 //!
-//! These are the same in every database. Ids of functions and of types that extensions or users make are not: look those
-//! up in the catalogs.
+//! These ids are the same in every database. The ids of functions, and of types that extensions or users create, can differ:
+//! look them up in the catalogs.
 //!
 //! [The catalog](https://www.postgresql.org/docs/current/catalog-pg-type.html)
 
@@ -13,7 +13,7 @@ macro_rules! types {
         $(#[doc = concat!("`", $type, "`")]
         pub const $name: Oid = $oid;)*
 
-        /// The name of a type in `pg_type`, if it is one of PostgreSQL's own.
+        /// The name of the type in `pg_type`; `None` if the type is not one of PostgreSQL's own.
         pub fn name(oid: Oid) -> Option<&'static str> {
             match oid {
                 $($oid => Some($type),)*

@@ -1,15 +1,15 @@
 //! Inlined copies of short strings: most names, statements and values are so short that a call of `memcpy` takes longer than the
 //! copy.
 //!
-//! A string is copied as its first N bytes and its last N bytes, which overlap unless it has 2N bytes.
+//! A string is copied as its first N bytes and its last N bytes, which overlap unless the string has 2N bytes.
 
 /// Longest value in bytes that is copied inline.
 const VALUE: usize = 32;
 
-/// Longest string in bytes that is copied here. Longer than a value, because every byte has to be checked for NUL as well.
+/// Longest string in bytes that is copied inline. Higher than `VALUE`, because every byte has to be checked for NUL as well.
 const STRING: usize = 256;
 
-/// Copies `from` to `to`. Precondition: both have the same length.
+/// Copies `from` to `to`. Precondition: both slices have the same length.
 #[inline(always)]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     match from.len() {
@@ -23,7 +23,7 @@ pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Copies `from` to `to`, and returns whether it has no NUL. Precondition: both have the same length.
+/// Copies `from` to `to`, and returns whether `from` has no NUL. Precondition: both slices have the same length.
 #[inline(always)]
 pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
     match from.len() {
@@ -41,10 +41,10 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
     }
 }
 
-/// A string that is worth a call: copied as two overlapping halves, without a loop.
+/// Part of [`copy_text`] for strings of 16 bytes and more, which justify a call: copies two overlapping halves, without a loop.
 #[inline(never)]
 fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
-    // Tells the compiler that both have the same length.
+    // Lets the compiler prove that `to` and `from` have the same length.
     let Some(to) = to.get_mut(..from.len()) else { return false };
     match from.len() {
         0..32 => halves::<16>(to, from),
@@ -55,7 +55,7 @@ fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
     }
 }
 
-/// Copies the first `N` bytes and the last `N` bytes, and returns whether none of them is NUL.
+/// Copies the first `N` bytes and the last `N` bytes, and returns whether none of these bytes is NUL.
 #[inline(always)]
 fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
     let mut seen = [u8::MAX; 16];
@@ -73,7 +73,7 @@ fn half<const N: usize>(to: &mut [u8; N], from: &[u8; N], mut seen: [u8; 16]) ->
     let (to, _) = to.as_chunks_mut();
     let (from, _) = from.as_chunks();
     for (to, from) in to.iter_mut().zip(from) {
-        // Loaded once: a second load would have to wait for the store in between.
+        // Loaded once: a second load, after the store to `to`, would have to wait for this store.
         let from = *from;
         *to = from;
         seen = least(seen, from);
@@ -81,7 +81,7 @@ fn half<const N: usize>(to: &mut [u8; N], from: &[u8; N], mut seen: [u8; 16]) ->
     seen
 }
 
-/// The lesser byte of each pair: NUL if either is NUL.
+/// The lower byte of each pair: NUL if one byte of the pair is NUL.
 #[inline(always)]
 fn least<const N: usize>(mut a: [u8; N], b: [u8; N]) -> [u8; N] {
     a.iter_mut().zip(b).for_each(|(a, b)| *a = b.min(*a));
@@ -114,7 +114,7 @@ pub(crate) fn find_nul(bytes: &[u8]) -> Option<usize> {
     behind.map(|at| looked + at)
 }
 
-/// Whether a byte is NUL. Written so that the compiler emits one vector comparison.
+/// Whether any of the bytes is NUL. Written so that the compiler emits one vector comparison.
 #[inline(always)]
 fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     let mut nuls = 0u32;
@@ -124,8 +124,8 @@ fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     nuls != 0
 }
 
-/// Non-zero if one of eight bytes is zero. Subtracting 1 from each byte sets its highest bit only if the byte was 0 (by borrow), or
-/// if the highest bit was set before, which `!word` excludes.
+/// Non-zero if one of eight bytes is zero. Subtracting 1 from each byte sets the highest bit of the byte only if the byte was 0
+/// (by borrow), or if the highest bit was set before, which `!word` excludes.
 #[inline(always)]
 fn nul_in(word: u64) -> u64 {
     word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080
@@ -142,8 +142,8 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Copies up to three bytes without a branch on their number: the first, the middle and the last. Returns whether none of them is
-/// NUL.
+/// Copies up to three bytes without a branch on their number: the first, the middle and the last byte. Returns whether none of
+/// these bytes is NUL.
 #[inline(always)]
 fn three(to: &mut [u8], from: &[u8]) -> bool {
     let middle = from.len() / 2;

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-/// A SQLSTATE: five digits or upper-case letters, the first two of which are the class.
+/// A SQLSTATE: five digits or upper-case letters. The first two characters are the class.
 ///
-/// A code without a constant works like any other.
+/// A code without a constant works in the same way as a code with a constant.
 ///
 /// [All codes](https://www.postgresql.org/docs/current/errcodes-appendix.html)
 ///
@@ -28,7 +28,7 @@ impl SqlState {
 
     /// The five characters.
     pub fn as_str(&self) -> &str {
-        // Cannot fail: all five are ASCII.
+        // Cannot fail: all five characters are ASCII.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 

@@ -4,11 +4,11 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
 
-/// A string of the protocol: any bytes but NUL, in the session's client encoding.
+/// A string of the protocol: any bytes except NUL, in the session's client encoding.
 ///
-/// A received string need not be UTF-8 (an error before `client_encoding` is set is in the server's own encoding), so the bytes
-/// are kept and decoded on demand. A string to be sent is made from `&str` or `&[u8]`; a NUL inside is an error when the message
-/// is written.
+/// A received string may not be UTF-8 (an error before `client_encoding` is set is in the server's own encoding), so the bytes
+/// are kept, and decoded on demand. A string to be sent is made from `&str` or `&[u8]`; a NUL inside the string is an error when
+/// the message is written.
 ///
 /// ```
 /// use pg_wire::Text;
@@ -111,7 +111,7 @@ impl fmt::Display for Text<'_> {
 }
 
 impl fmt::Debug for Text<'_> {
-    /// The string in quotes, with escapes for everything but printable ASCII.
+    /// The string in quotes, with an escape for every byte that is not printable ASCII.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.0.escape_ascii())
     }

@@ -1,9 +1,10 @@
-//! Several frames in one piece.
+//! Consecutive frames as one slice.
 
 use crate::buffer::header::Header;
 use crate::codec::frame::Frame;
 
-/// Consecutive whole frames, headers included, lent by [`Inbox::frames`](crate::Inbox::frames). A proxy forwards them in one piece.
+/// Consecutive whole frames as one slice, headers included, lent by [`Inbox::frames`](crate::Inbox::frames). A proxy forwards the
+/// slice unchanged.
 ///
 /// ```
 /// use pg_wire::{Inbox, Limits, MessageCode};
@@ -48,7 +49,7 @@ impl<'a> IntoIterator for Frames<'a> {
 }
 
 impl core::fmt::Debug for Frames<'_> {
-    /// The codes and the lengths; a body may hold a password as well as a row.
+    /// Prints only the codes and the lengths, because a body may contain a password or a row.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_list().entries(self.frames()).finish()
     }

@@ -3,12 +3,12 @@
 use crate::basic::code::MessageCode;
 use crate::basic::length::MAX_LENGTH;
 
-/// A header, not checked yet.
+/// A frame header whose length is not checked yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) code: MessageCode,
-    /// Length of the body in bytes. The length field counts its own four bytes; a field below 4 wraps around to a length over
-    /// [`MAX_BODY`](Self::MAX_BODY), so that one comparison detects both.
+    /// Length of the body in bytes. The length field counts its own four bytes. A field below 4 wraps around to a length over
+    /// [`MAX_BODY`](Self::MAX_BODY), so that one comparison detects fields that are too small and fields that are too large.
     pub(crate) body: usize,
 }
 
@@ -19,8 +19,8 @@ impl Header {
     /// Longest body that a length field can state.
     pub(crate) const MAX_BODY: usize = MAX_LENGTH - 4;
 
-    /// Parses the header at the beginning of `bytes`, and returns it with the bytes after it. `None` if there are fewer than
-    /// five bytes.
+    /// Parses the header at the beginning of `bytes`. Returns the header and the bytes after the header; `None` if there are
+    /// fewer than five bytes.
     #[inline(always)]
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (&[code, a, b, c, d], rest) = bytes.split_first_chunk::<{ Self::LENGTH }>()?;

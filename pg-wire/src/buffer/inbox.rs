@@ -12,19 +12,20 @@ use crate::buffer::header::Header;
 use crate::buffer::limits::Limits;
 use crate::codec::frame::{Frame, FrameBuf};
 
-/// First read, in bytes. Doubles each time a read fills its space, up to [`Limits::read_size`].
+/// Size of the first read in bytes. The size doubles each time a read fills its space, up to [`Limits::read_size`].
 const FIRST_READ: usize = 8 * 1024;
 
-/// From this size in bytes on, [`Inbox::take_owned`] hands over the buffer instead of copying the frame, provided that the frame is
-/// most of the buffer; the rest is copied. A smaller frame is always copied, so that it does not keep a whole buffer alive.
+/// Smallest frame in bytes for which [`Inbox::take_owned`] gives away the buffer instead of copying the frame. The other buffered
+/// bytes are then copied, and must be at most half as long as the frame. A smaller frame is always copied, so that it does not
+/// keep a whole buffer alive.
 const HAND_OVER: usize = 256 * 1024;
 
-/// The buffer that frames are received into and lent from.
+/// The buffer that receives frames and lends them.
 ///
-/// It does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
+/// An inbox does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
 /// [`next`](Self::next) until it returns `None`. One allocation serves all messages; the beginning of an unfinished message
-/// moves to the front only when room runs out. The buffer grows for a message that is larger than it, as its bytes arrive, and
-/// shrinks back to twice the read size once it is empty, or nearly empty if it has grown much.
+/// moves to the front only when room runs out. The buffer grows for a larger message as the bytes of the message arrive. It
+/// shrinks to twice the read size once it is empty; a buffer that has grown much shrinks already when little is buffered.
 ///
 /// ```
 /// use pg_wire::{Inbox, Limits, MessageCode};
@@ -38,15 +39,15 @@ const HAND_OVER: usize = 256 * 1024;
 /// # Ok::<_, pg_wire::FrameError>(())
 /// ```
 pub struct Inbox {
-    /// Zeroed where it grows and never again, so that all of it can be lent as space to read into.
+    /// Memory that is zeroed only when the buffer grows, so that all of the buffer can be lent as space to read into.
     buf: Vec<u8>,
-    /// First byte not taken.
+    /// Index of the first byte that is not taken.
     start: usize,
-    /// First byte not filled.
+    /// Index of the first byte that is not filled.
     end: usize,
-    /// First byte never filled since the buffer was last wiped.
+    /// Index of the first byte that has not been filled since the last wipe of the buffer.
     used: usize,
-    /// Remaining bytes, not received yet, of a frame over its limit, which is skipped.
+    /// Number of bytes not yet received of a frame that is skipped because it is over its limit.
     skip: usize,
     /// Size of the next read.
     read: usize,
@@ -57,7 +58,8 @@ pub struct Inbox {
     wiping: bool,
 }
 
-/// Proof that a whole frame is buffered. From [`Inbox::head`], for [`Inbox::take`] or [`Inbox::take_owned`] before any other call.
+/// Proof that a whole frame is buffered. Returned by [`Inbox::head`]; pass it to [`Inbox::take`] or [`Inbox::take_owned`] before
+/// any other call.
 #[derive(Debug)]
 pub struct Head(Header);
 
@@ -82,7 +84,7 @@ impl Inbox {
         &self.limits
     }
 
-    /// Sets other limits, from the next header on.
+    /// Sets new limits, which apply from the next header on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.read = self.read.min(limits.read_size.max(1));
         self.unchecked = limits.unchecked();
@@ -95,7 +97,7 @@ impl Inbox {
         self.end - self.start
     }
 
-    /// Whether the buffered bytes end inside a frame, or inside a frame that is being skipped.
+    /// Whether the buffered bytes end inside a frame. The frame may be one that is being skipped.
     pub fn is_mid_frame(&self) -> bool {
         let mut rest = self.peek();
         while let Some((header, body)) = Header::parse(rest) {
@@ -123,12 +125,13 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        // Twice a full read, so that the beginning of a message need not move before the next read. Until reads have filled their
-        // space, only the size of one read: most connections are idle most of the time.
+        // Reads of full size: twice their size, so that the beginning of a message need not move before the next read. Smaller
+        // reads: the size of one read, because most connections are idle most of the time.
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
-            // Doubling, but no further than an unfinished frame needs; room for frames that wait doubles with them.
+            // Doubles the buffer, up to the size that is needed: the end of an unfinished first frame, or, if the first frame is
+            // whole, twice the buffered bytes.
             let needed = match self.announced() {
                 wanted if wanted > self.buffered() => self.start.saturating_add(wanted),
                 _ => 2 * self.buffered(),
@@ -138,8 +141,8 @@ impl Inbox {
         self.buf.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Reports that `count` bytes have been read into the beginning of [`space`](Self::space). A count over the length of the space
-    /// counts as its length.
+    /// Reports that `count` bytes have been read into the beginning of [`space`](Self::space). A larger `count` means the whole
+    /// space.
     pub fn filled(&mut self, count: usize) {
         let room = self.buf.len() - self.end;
         let count = count.min(room);
@@ -165,9 +168,9 @@ impl Inbox {
         }
     }
 
-    /// Returns whether a whole frame is buffered; [`take`](Self::take) then lends it.
+    /// Returns whether a whole frame is buffered; [`take`](Self::take) then lends the frame.
     ///
-    /// Two calls, because the borrow checker accepts a loop that waits for the first and lends from the second.
+    /// `head` and `take` are two calls, because the borrow checker accepts a loop that waits for `head` and lends with `take`.
     ///
     /// # Errors
     /// When the header is invalid or the length is over the limit. A bulk message over its limit is skipped as it arrives, and
@@ -195,19 +198,19 @@ impl Inbox {
         Ok((header.body <= rest.len()).then_some(Head(header)))
     }
 
-    /// Whether [`head`](Self::head) would return a frame or an error. Begins to skip nothing.
+    /// Whether [`head`](Self::head) would return a frame or an error. Does not begin to skip a frame.
     #[cfg(feature = "std")]
     pub(crate) fn has_head(&self) -> bool {
         !matches!(self.whole(), Ok(None))
     }
 
-    /// As [`whole`](Self::whole), for the fast path: `None` also for a frame so long that its length has to be checked against the limit for its
-    /// code. Followed by [`lend`](Self::lend), the optimiser merges the bounds checks of the two: 88 instructions for a row of one
-    /// column, and 111 with [`whole`](Self::whole) and [`take`](Self::take).
+    /// Fast path of [`whole`](Self::whole). Also returns `None` for a long frame, whose length has to be checked against the
+    /// limit for its code. If [`lend`](Self::lend) follows, the optimiser merges the bounds checks of the two functions: a row of
+    /// one column takes 88 instructions, and 111 with [`whole`](Self::whole) and [`take`](Self::take).
     #[inline(always)]
     pub(crate) fn whole_fast(&self) -> Option<Head> {
         let Some(filled) = self.buf.get(..self.end) else {
-            // Kept apart from the next check: merged, the two take longer than one after the other.
+            // Kept apart from the next check: merged into one condition, the two checks take longer.
             cold_path();
             return None;
         };
@@ -215,8 +218,8 @@ impl Inbox {
         (header.body <= self.unchecked && header.body <= rest.len()).then_some(Head(header))
     }
 
-    /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found. Repeats its bounds checks, so that the optimiser removes
-    /// them.
+    /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found. Repeats the bounds checks of `whole_fast`, so that
+    /// the optimiser removes the repeated checks.
     #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) fn lend(&mut self, head: Head) -> Frame<'_> {
@@ -234,7 +237,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // A `Head` from before another `take` may not fit any more: then everything is taken and an empty frame is lent.
+        // A `Head` that is used after another `take` may be longer than the buffered bytes: then all of them are taken, and an
+        // empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;
@@ -243,8 +247,8 @@ impl Inbox {
         Frame { code, body: self.buf.get(start..end).unwrap_or_else(empty) }
     }
 
-    /// Takes the frame that [`head`](Self::head) has found, to be kept. Copies the frame, or, if the frame is large, the other
-    /// buffered bytes.
+    /// Takes the frame that [`head`](Self::head) has found, as an owned frame. Copies the frame, or, if the frame is large, the
+    /// other buffered bytes.
     pub fn take_owned(&mut self, head: Head) -> FrameBuf {
         let length = Header::LENGTH + head.0.body;
         let beside = self.end.saturating_sub(length);
@@ -268,11 +272,11 @@ impl Inbox {
     /// Lends the next frame, if a whole frame is buffered.
     ///
     /// # Errors
-    /// As [`head`](Self::head).
+    /// The errors of [`head`](Self::head).
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
-        // In one pass: 80 instructions for a row of one column, and 105 with `whole_fast` and `lend`.
+        // One function instead of `whole_fast` and `lend`: a row of one column takes 80 instructions instead of 105.
         let Some(filled) = self.buf.get(..self.end) else {
             // Kept apart from the next check, as in `whole_fast`.
             cold_path();
@@ -294,10 +298,11 @@ impl Inbox {
         }
     }
 
-    /// Lends all whole frames that are buffered, in one piece, to be forwarded. Reads only their headers.
+    /// Lends all whole frames that are buffered, as one slice to be forwarded. Reads only the headers of the frames.
     ///
     /// # Errors
-    /// As [`head`](Self::head), for the first frame. The error of a later frame is returned once that frame is the first.
+    /// The errors of [`head`](Self::head) for the first frame. The error of a later frame is returned once that frame is the
+    /// first.
     #[inline]
     pub fn frames(&mut self) -> Result<Option<Frames<'_>>, FrameError> {
         let Some(first) = self.head()? else { return Ok(None) };
@@ -309,8 +314,8 @@ impl Inbox {
         Ok(self.buf.get(start..self.start).map(Frames::new))
     }
 
-    /// Lends the body of the next packet, if a whole packet is buffered. Packets are sent before the session and have a length but
-    /// no code.
+    /// Lends the body of the next packet, if a whole packet is buffered. Packets are the messages before the session; they have a
+    /// length but no code.
     ///
     /// # Errors
     /// When the length, which counts its own four bytes, is below 4 or over `limit`.
@@ -336,13 +341,13 @@ impl Inbox {
         Ok(self.buf.get(start + 4..self.start))
     }
 
-    /// The bytes that are received and not taken, whole frames or not.
+    /// The bytes that are received and not taken; they may end inside a frame.
     #[inline]
     pub fn peek(&self) -> &[u8] {
         self.buf.get(self.start..self.end).unwrap_or_else(empty)
     }
 
-    /// Wipes what the buffer still holds of messages that have been taken.
+    /// Wipes the bytes of taken messages that are still in the buffer.
     pub fn scrub(&mut self) {
         let used = self.buf.len().min(self.used);
         if let Some(taken) = self.buf.get_mut(..self.start) {
@@ -354,26 +359,26 @@ impl Inbox {
         self.used = self.end;
     }
 
-    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. For the time in which
-    /// passwords and keys may arrive; call [`scrub`](Self::scrub) afterwards.
+    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this while passwords
+    /// and keys may arrive, and call [`scrub`](Self::scrub) afterwards.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }
 
-    /// Drops everything that is buffered, and wipes it: for a connection that ends in the middle of a message, such as a password.
+    /// Drops and wipes all buffered bytes. Used when a connection ends in the middle of a message that may contain a password.
     pub fn wipe(&mut self) {
         self.skip = 0;
         self.start = self.end;
         self.scrub();
     }
 
-    /// Length of the first frame in bytes, finished or not; 0 without a header.
+    /// Length of the first frame in bytes, even if the frame is unfinished; 0 until its header has arrived.
     fn announced(&self) -> usize {
         Header::parse(self.peek()).map_or(0, |(header, _)| header.frame())
     }
 
     fn grow(&mut self, length: usize) {
-        // Exact, because a `Vec` otherwise reserves up to twice as much.
+        // Reserves the exact length, because a `Vec` otherwise reserves up to twice as much.
         if self.wiping {
             let mut grown = Vec::with_capacity(length);
             grown.extend_from_slice(&self.buf);
@@ -384,8 +389,8 @@ impl Inbox {
         self.buf.resize(length, 0);
     }
 
-    /// Frees memory beyond twice the read size, when the buffer is empty. A buffer may never be empty, because reads do not end
-    /// where frames end: from four times as much on, memory is also freed when little is buffered.
+    /// Frees a buffer of more than twice the read size when it is empty. Reads do not end where frames end, so the buffer may
+    /// never be empty: a buffer of more than eight times the read size is also replaced when at most one read is buffered.
     fn shrink(&mut self) {
         let read_size = self.limits.read_size.max(1);
         let keep = read_size.saturating_mul(2);
@@ -412,8 +417,8 @@ impl Inbox {
     }
 }
 
-/// Begins to skip the frame that this error is about, if such frames are skipped. Takes the fields of an inbox, because the caller
-/// may have borrowed its buffer.
+/// Begins to skip the frame that `error` reports, if the error is `TooLong` with `skipped`. Takes the fields of an inbox, because
+/// the caller may have borrowed the buffer of the inbox.
 #[cold]
 fn skip_frame_of(error: &FrameError, start: &mut usize, end: usize, skip: &mut usize) {
     if let FrameErrorKind::TooLong { length, skipped: true, .. } = error.kind {
@@ -465,7 +470,7 @@ mod tests {
         frame
     }
 
-    /// Frames of every length up to a few reads, received in pieces that end anywhere.
+    /// The frames have every length up to the size of a few reads, and arrive in pieces that can end inside a frame.
     #[test]
     fn a_scrub_leaves_only_bytes_that_are_not_taken() {
         let limits = Limits::BACKEND.read_size(64);
@@ -594,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_ends_before_an_unfinished_frame_and_before_an_invalid_header() {
+    fn a_run_of_frames_ends_before_an_unfinished_frame_and_before_an_invalid_header() {
         let limits = Limits::BACKEND.bulk(1000).control(1000);
         let good = [frame(b'1', b""), frame(b'D', &[7; 1000]), frame(b'Z', b"I")].concat();
         let behind: [(&[u8], bool); 6] = [

@@ -7,7 +7,7 @@ use crate::codec::message::Direction;
 use crate::message::backend::Backend;
 use crate::message::frontend::Frontend;
 
-/// Limits on the memory that a peer can make a connection use; each is a setting with a default.
+/// Limits on the memory that a peer can make a connection use. Each limit is a setting with a default.
 ///
 /// A length is checked when the five bytes of its header have arrived, before memory is reserved. Memory then grows with the
 /// bytes that arrive, not with the announced length.
@@ -23,37 +23,38 @@ use crate::message::frontend::Frontend;
 pub struct Limits {
     /// Longest body, in bytes, of a message that carries rows, data, SQL, parameters, descriptions or error texts.
     ///
-    /// Default 1,073,741,823 (`0x3fffffff`) for what a server sends: PostgreSQL never sends more. For what a client sends
-    /// 1,073,741,818: PostgreSQL accepts 1,073,741,822 bytes with the length field.
+    /// Default for messages of a server: 1,073,741,823 (`0x3fffffff`), because PostgreSQL never sends more. Default for messages
+    /// of a client: 1,073,741,818, because PostgreSQL accepts 1,073,741,822 bytes with the length field.
     pub bulk: usize,
-    /// Longest body, in bytes, of every other message except those under [`authentication`](Self::authentication).
+    /// Longest body, in bytes, of every message to which neither [`bulk`](Self::bulk) nor
+    /// [`authentication`](Self::authentication) applies.
     ///
-    /// Default 65,536 for what a server sends. For what a client sends 9,996: Sync, Flush, Close, Describe, Execute, CopyDone,
-    /// CopyFail and Terminate, for which PostgreSQL's own limit is 10,000 bytes with the length field.
+    /// Default for messages of a server: 65,536. Default for messages of a client (Sync, Flush, Close, Describe, Execute,
+    /// CopyDone, CopyFail and Terminate): 9,996, because PostgreSQL's own limit is 10,000 bytes with the length field.
     pub control: usize,
     /// Longest body, in bytes, of a client's response to an authentication request. A server sends no such message.
     ///
     /// Default 65,531: PostgreSQL accepts 65,535 bytes with the length field, because GSSAPI tokens are that long.
     pub authentication: usize,
-    /// Bytes that [`flush`](crate::Connection::flush) reads into the inbox while the peer does not read, before it returns
-    /// [`InboxFull`](crate::Error::InboxFull).
+    /// Most bytes that [`flush`](crate::Connection::flush) reads into the inbox while the peer does not read. At this limit,
+    /// `flush` returns [`InboxFull`](crate::Error::InboxFull).
     ///
     /// Default 16 MiB. The memory is used only when a pipeline needs it.
     pub read_ahead: usize,
     /// Size of one read from the transport, in bytes. The first reads are smaller, and double each time a read fills its space.
     ///
-    /// Default 65,536. The buffer has twice this size between messages, and shrinks back to it after larger messages.
+    /// Default 65,536. Between messages the buffer has twice this size; after a larger message it shrinks to that size again.
     pub read_size: usize,
-    /// Capacity in bytes that an empty buffer for sending keeps; the rest is freed after the flush.
+    /// Largest capacity in bytes that the outbox keeps when it is empty. A larger buffer is freed after the flush.
     ///
     /// Default 131,072.
     pub write_retain: usize,
-    /// The sender of the messages that are read. Decides which message a code means.
+    /// The sender of the messages that are read. Some codes mean different messages in the two directions.
     pub reads: Direction,
 }
 
 impl Limits {
-    /// For a client, which reads the messages of a server.
+    /// Limits for a client, which reads the messages of a server.
     pub const BACKEND: Self = Self {
         bulk: 0x3fff_ffff,
         control: 65_536,
@@ -64,7 +65,7 @@ impl Limits {
         reads: Direction::Backend,
     };
 
-    /// For a server, which reads the messages of a client.
+    /// Limits for a server, which reads the messages of a client.
     pub const FRONTEND: Self =
         Self { bulk: 0x3fff_fffa, control: 9_996, reads: Direction::Frontend, ..Self::BACKEND };
 
@@ -98,8 +99,8 @@ impl Limits {
         Self { write_retain, ..self }
     }
 
-    /// These limits, lowered for the time before authentication: at most 30,000 bytes a message, which is libpq's limit for
-    /// messages of a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
+    /// These limits, lowered for the time before authentication: at most 30,000 bytes for each message, which is libpq's limit
+    /// for messages of a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
     pub const fn before_authentication(self) -> Self {
         Self {
             control: lower(self.control, 30_000),
@@ -116,7 +117,8 @@ impl Limits {
         Self { bulk: lower(self.bulk, 1 << 20), control: lower(self.control, 30_000), ..self }
     }
 
-    /// Longest body that needs no [`check`](Self::check): within each of the limits, and within what a length field can state.
+    /// Longest body in bytes that needs no [`check`](Self::check): a length within all limits and within the range of the length
+    /// field.
     pub(crate) fn unchecked(&self) -> usize {
         self.control.min(self.authentication).min(self.bulk).min(Header::MAX_BODY)
     }
@@ -148,7 +150,7 @@ impl Limits {
     }
 }
 
-/// `Ord::min` cannot be called in a constant.
+/// The lower of two numbers. `Ord::min` cannot be called in a `const fn`.
 const fn lower(limit: usize, bound: usize) -> usize {
     if limit < bound { limit } else { bound }
 }

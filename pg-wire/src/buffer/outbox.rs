@@ -7,20 +7,21 @@ use crate::basic::error::{EncodeError, EncodeErrorKind};
 use crate::basic::hint::cold_path;
 use crate::encode::messages::{self, Messages};
 
-/// Smallest growth of the buffer in bytes: large enough that the packets of a connection phase never reallocate it, which would
-/// leave a copy of their secrets in freed memory.
+/// Smallest growth of the buffer in bytes. Large enough for all packets of a connection phase, because a reallocation would
+/// leave a copy of the secrets in these packets in freed memory.
 const SMALLEST_GROWTH: usize = 1024;
 
 /// Largest size of any buffer in bytes.
 const LARGEST_BUFFER: usize = isize::MAX as usize;
 
-/// Most bytes that are zeroed ahead of the written part.
+/// Most bytes after the written part that are zeroed in advance, unless a message needs more.
 const MOST_ZEROED: usize = 64 * 1024;
 
-/// The buffer that messages are written into and sent from.
+/// The buffer into which messages are written and from which they are sent.
 ///
-/// It does no I/O. Messages are [`put`](Self::put), and a batch is [`commit`](Self::commit)ted as a whole. The transport sends the
-/// [`pending`](Self::pending) bytes in any number of pieces, and reports each to [`sent`](Self::sent).
+/// An outbox does no I/O. Messages are [`put`](Self::put), and a batch is [`commit`](Self::commit)ted as a whole. The transport
+/// sends the [`pending`](Self::pending) bytes in any number of pieces, and reports the length of each piece to
+/// [`sent`](Self::sent).
 ///
 /// `put` never fails: the first message that cannot be encoded is remembered, and `commit` then returns its error and drops the
 /// batch, so that half a pipeline is never sent.
@@ -35,28 +36,29 @@ const MOST_ZEROED: usize = 64 * 1024;
 /// assert_eq!(outbox.pending(), b"", "nothing of the batch is left");
 /// ```
 pub struct Outbox {
-    /// Zeroed where it grows and never again, so that writing a field is a store and not a call of `Vec::extend`.
+    /// Memory that is zeroed only when the buffer grows, so that writing a field is a store and not a call of `Vec::extend`.
     buf: Vec<u8>,
-    /// First byte not sent.
+    /// Index of the first byte that is not sent.
     sent: usize,
-    /// First byte not committed.
+    /// Index of the first byte that is not committed.
     committed: usize,
-    /// First byte not written. `usize::MAX` after an error, so that the bounds check of the fast path also checks for the error.
+    /// Index of the first byte that is not written. `usize::MAX` after an error, so that the bounds check of the fast path also
+    /// detects the error.
     end: usize,
     error: Option<EncodeError>,
-    /// Capacity in bytes that an empty buffer keeps.
+    /// Largest capacity in bytes that an empty buffer keeps.
     retain: usize,
     /// Whether memory is wiped before it is freed.
     wiping: bool,
 }
 
 impl Outbox {
-    /// An empty outbox. Allocates no memory yet, and keeps up to `retain` bytes when it is empty again.
+    /// An empty outbox. Allocates no memory yet. When the outbox becomes empty, it keeps a capacity of at most `retain` bytes.
     pub fn new(retain: usize) -> Self {
         Self { buf: Vec::new(), sent: 0, committed: 0, end: 0, error: None, retain, wiping: false }
     }
 
-    /// Adds a message to the batch, or a tuple of messages, which takes less time than one call for each.
+    /// Adds a message or a tuple of messages to the batch. A tuple takes less time than a call for each message.
     #[inline(always)]
     pub fn put<M: Messages + ?Sized>(&mut self, messages: &M) {
         if self.fill(messages).is_some() {
@@ -83,11 +85,11 @@ impl Outbox {
         }
     }
 
-    /// Fast path: writes messages into the room that exists.
+    /// Fast path: writes messages into the room that the buffer already has.
     #[inline(always)]
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
-            // Kept apart from the next check: merged, the two take longer than one after the other.
+            // Kept apart from the next check: merged into one condition, the two checks take longer.
             cold_path();
             return None;
         };
@@ -95,14 +97,14 @@ impl Outbox {
         Some(())
     }
 
-    /// Rejects the batch, including everything that is put until `commit`.
+    /// Rejects the batch, including all messages that are put before the next `commit`.
     #[cold]
     pub(crate) fn refuse(&mut self, error: EncodeError) {
         self.error = Some(error);
         self.end = usize::MAX;
     }
 
-    /// Adds raw bytes: the one byte that answers an SSLRequest, or frames to be forwarded.
+    /// Adds raw bytes: the one-byte answer to an SSLRequest, or frames to be forwarded.
     pub fn put_raw(&mut self, bytes: &[u8]) {
         if self.error.is_none() {
             let end = self.end + bytes.len();
@@ -114,7 +116,7 @@ impl Outbox {
         }
     }
 
-    /// Ends the batch: all of it may be sent.
+    /// Ends the batch, and adds its bytes to the [`pending`](Self::pending) bytes.
     ///
     /// # Errors
     /// The error of the first message of the batch that cannot be encoded; the whole batch is dropped.
@@ -125,7 +127,7 @@ impl Outbox {
             self.tidy();
             return Err(error);
         }
-        // Under constant load the buffer may never be empty: reuse the room of sent bytes once they are half of it.
+        // Under constant load the buffer may never be empty: reuse the room of sent bytes once half of the bytes are sent.
         if self.sent > self.retain && self.sent > self.end / 2 {
             self.compact();
         }
@@ -144,19 +146,20 @@ impl Outbox {
         self.buf.get(self.committed..self.end).unwrap_or_default()
     }
 
-    /// Whether nothing is to be sent and the batch is empty.
+    /// Whether no bytes are pending and the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.sent == self.end && self.error.is_none()
     }
 
-    /// Reports that the first `count` bytes of [`pending`](Self::pending) have been sent. A count over their number counts as all.
+    /// Reports that the first `count` bytes of [`pending`](Self::pending) have been sent. A larger `count` means all of these
+    /// bytes.
     #[inline]
     pub fn sent(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count).min(self.committed);
         self.tidy();
     }
 
-    /// Wipes what the buffer still holds of messages that have been sent.
+    /// Wipes the bytes of sent messages that are still in the buffer.
     pub fn scrub(&mut self) {
         self.compact();
         self.buf.resize(self.buf.capacity(), 0);
@@ -166,8 +169,8 @@ impl Outbox {
         }
     }
 
-    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. For the time in which
-    /// passwords and keys are put; call [`scrub`](Self::scrub) afterwards.
+    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this while messages
+    /// with passwords and keys are put, and call [`scrub`](Self::scrub) afterwards.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }
@@ -177,7 +180,7 @@ impl Outbox {
         self.buf.capacity()
     }
 
-    /// Drops everything that is not sent, and the error of the batch: for a stream that takes no more bytes.
+    /// Drops all bytes that are not sent, and the error of the batch. Used when the stream accepts no more bytes.
     #[cfg(feature = "std")]
     pub(crate) fn clear(&mut self) {
         self.error = None;
@@ -190,7 +193,7 @@ impl Outbox {
         self.retain = retain;
     }
 
-    /// First byte that will not be sent: a batch with an error is never sent.
+    /// Index after the last byte that can be sent: a batch with an error is never sent.
     fn written(&self) -> usize {
         if self.error.is_some() { self.committed } else { self.end }
     }

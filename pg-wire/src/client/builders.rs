@@ -1,4 +1,4 @@
-//! The messages with optional parts, as builders.
+//! Builders of the messages that have optional parts.
 
 use crate::basic::enums::FormatCode;
 use crate::basic::oid::Oid;
@@ -12,7 +12,7 @@ use crate::param::params::Params;
 
 /// Builder of a Parse; see [`PgProtocol::parse`](crate::PgProtocol::parse).
 ///
-/// A builder without `finish` is a warning, `unused_must_use`:
+/// The compiler warns about a builder without `finish` (`unused_must_use`):
 ///
 /// ```compile_fail
 /// # #![deny(unused_must_use)]
@@ -37,13 +37,14 @@ pub struct ParseBuilder<'c, 'm, P: ?Sized> {
 }
 
 impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
-    /// Sets the statement's text.
+    /// Sets the SQL text of the statement.
     #[inline]
     pub fn query(self, sql: &'m str) -> Self {
         Self { sql, ..self }
     }
 
-    /// Sets the types of the first parameters. The server chooses the type of a parameter with type 0, or after the end of the list.
+    /// Sets the types of the first parameters. The server chooses the type of each parameter that has type 0 or is not in the
+    /// list.
     #[inline]
     pub fn param_types(self, types: &'m [Oid]) -> Self {
         Self { types, ..self }
@@ -59,7 +60,7 @@ impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
 
 /// Builder of a Bind; see [`PgProtocol::bind`](crate::PgProtocol::bind).
 ///
-/// A builder without `finish` is a warning, `unused_must_use`:
+/// The compiler warns about a builder without `finish` (`unused_must_use`):
 ///
 /// ```compile_fail
 /// # #![deny(unused_must_use)]
@@ -92,20 +93,20 @@ pub struct BindBuilder<'c, 'm, P: ?Sized> {
 }
 
 impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
-    /// Sets the formats of the result columns: empty for all text, one code for all columns, or one code for each.
+    /// Sets the formats of the result columns: an empty list for all text, one code for all columns, or one code for each column.
     #[inline]
     pub fn result_formats(self, formats: &'m [FormatCode]) -> Self {
         Self { result_formats: formats, ..self }
     }
 
-    /// Puts the message, with these parameters: a tuple, an array, a slice, or [`params!`](crate::params). Each parameter brings
-    /// its own format.
+    /// Puts the message, with these parameters: a tuple, an array, a slice, or [`params!`](crate::params). Each parameter
+    /// determines its own format.
     #[inline(always)]
     pub fn finish(self, params: impl Params) -> P::Chained<'c> {
         self.out.put_message(&bind(self.statement, self.portal, params, self.result_formats))
     }
 
-    /// Puts the message, and an [`Execute`] of its portal for all rows: as [`finish`](Self::finish) and
+    /// Puts the message, and an [`Execute`] of its portal for all rows. Does the same as [`finish`](Self::finish) followed by
     /// [`execute`](crate::PgProtocol::execute), in less time.
     #[inline(always)]
     pub fn execute(self, params: impl Params) -> P::Chained<'c> {
@@ -113,9 +114,9 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
         self.out.put_message(&(bind, Execute { portal: self.portal.0.into(), max_rows: 0 }))
     }
 
-    /// Puts the message, an [`Execute`] of its portal for all rows, and a [`Sync`]: everything that one run of a prepared
-    /// statement needs. As [`finish`](Self::finish), [`execute`](crate::PgProtocol::execute) and
-    /// [`sync`](crate::PgProtocol::sync), in less time.
+    /// Puts the message, an [`Execute`] of its portal for all rows, and a [`Sync`]: all messages that one run of a prepared
+    /// statement needs. Does the same as [`finish`](Self::finish), [`execute`](crate::PgProtocol::execute) and
+    /// [`sync`](crate::PgProtocol::sync) one after another, in less time.
     ///
     /// ```
     /// # use pg_wire::{PgProtocol, Portal, Statement};
@@ -129,7 +130,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
     }
 }
 
-/// A Bind with the shortest list of result formats that says the same.
+/// A Bind with the shortest list that expresses these result formats.
 #[inline(always)]
 fn bind<'a, P: Params>(
     statement: Statement<'a>,
@@ -155,7 +156,7 @@ fn bind<'a, P: Params>(
 /// A Bind, an Execute of its portal for all rows, and a Sync.
 struct BindExecuteSync<'a, P>(Bind<'a, P>);
 
-/// An Execute of the unnamed portal for all rows, and a Sync. As constant bytes, these are two stores instead of six.
+/// An Execute of the unnamed portal for all rows, and a Sync. As constant bytes, the messages take two stores instead of six.
 const EXECUTE_AND_SYNC: &[u8; 15] = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
 
 impl<P: Params> Sealed for BindExecuteSync<'_, P> {}
@@ -178,7 +179,7 @@ impl<P: Params> Messages for BindExecuteSync<'_, P> {
 
 /// Builder of a FunctionCall; see [`PgProtocol::fn_call`](crate::PgProtocol::fn_call).
 ///
-/// A builder without `finish` is a warning, `unused_must_use`:
+/// The compiler warns about a builder without `finish` (`unused_must_use`):
 ///
 /// ```compile_fail
 /// # #![deny(unused_must_use)]
@@ -208,7 +209,7 @@ impl<'c, P: PutMessage> FnCallBuilder<'c, P> {
         Self { result_format: format, ..self }
     }
 
-    /// Puts the message, with these arguments. Each argument brings its own format.
+    /// Puts the message, with these arguments. Each argument determines its own format.
     #[inline]
     pub fn finish(self, arguments: impl Params) -> P::Chained<'c> {
         let Self { out, function, result_format } = self;
@@ -223,7 +224,7 @@ mod tests {
     use crate::encode::fill::Fill;
 
     #[test]
-    fn result_formats_are_compacted_too() {
+    fn result_formats_are_sent_as_the_shortest_list() {
         use FormatCode::{Binary, Text};
         let written = |formats: &[FormatCode]| {
             let mut bytes = [0; 12];

@@ -1,4 +1,4 @@
-//! The client's messages as methods on every place that messages can be put into.
+//! The client's messages as methods, on buffers and on connections.
 
 pub(crate) mod builders;
 pub(crate) mod names;

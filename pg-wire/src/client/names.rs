@@ -1,10 +1,10 @@
 //! Names of statements and portals.
 
-/// A prepared statement, by its name.
+/// The name of a prepared statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement<'a>(pub &'a str);
 
-/// A portal, by its name.
+/// The name of a portal.
 ///
 /// A statement is rejected where a portal is expected:
 ///
@@ -23,11 +23,11 @@ pub struct Statement<'a>(pub &'a str);
 pub struct Portal<'a>(pub &'a str);
 
 impl Statement<'_> {
-    /// The unnamed statement, which the next Parse without a name, or a simple query, replaces.
+    /// The unnamed statement. The next Parse without a name, or the next simple query, replaces the unnamed statement.
     pub const UNNAMED: Statement<'static> = Statement("");
 }
 
 impl Portal<'_> {
-    /// The unnamed portal, which the next Bind without a name, or a simple query, replaces.
+    /// The unnamed portal. The next Bind without a name, or the next simple query, replaces the unnamed portal.
     pub const UNNAMED: Portal<'static> = Portal("");
 }

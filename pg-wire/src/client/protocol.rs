@@ -28,13 +28,14 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 ///
-/// On a connection calls are chained, and `flush` reports the first error. See
+/// On a connection each call returns the connection for the next call, and `flush` reports the first error. See
 /// [`Connection`](crate::connection::Connection).
 ///
-/// No method sends a Sync or a Flush unless its name says so: the caller decides where a batch ends. Every method takes
-/// a statement as a [`Statement`] and a portal as a [`Portal`].
+/// Only methods with `sync` or `flush` in their name put a Sync or a Flush: the caller decides where a batch ends. Every method
+/// takes a statement as a [`Statement`] and a portal as a [`Portal`].
 pub trait PgProtocol: PutMessage {
-    /// Runs statements by the simple protocol. The server ends with one ReadyForQuery, without a [`sync`](Self::sync).
+    /// Runs statements with the simple query protocol. The server's replies end with one ReadyForQuery, without a
+    /// [`sync`](Self::sync).
     ///
     /// See [`Query`].
     #[inline]
@@ -42,7 +43,7 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Query { sql: sql.into() })
     }
 
-    /// Prepares a statement under this name. See [`Parse`](crate::frontend::Parse).
+    /// Prepares a statement with this name. See [`Parse`](crate::frontend::Parse).
     ///
     /// ```
     /// # use pg_wire::{PgProtocol, Statement, oid};
@@ -55,8 +56,8 @@ pub trait PgProtocol: PutMessage {
         ParseBuilder { out: self, statement, sql: "", types: &[] }
     }
 
-    /// Creates a portal from a statement and parameters. Ends with `finish(params)`: a single parameter is `(value,)`, none is
-    /// `()`. See [`Bind`](crate::frontend::Bind).
+    /// Creates a portal from a statement and parameters. Pass the parameters to `finish`: write a single parameter as `(value,)`,
+    /// and no parameters as `()`. See [`Bind`](crate::frontend::Bind).
     ///
     /// ```
     /// # use pg_wire::{FormatCode, PgProtocol, Portal, Statement};
@@ -83,7 +84,7 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Describe { target: Target::Portal, name: portal.0.into() })
     }
 
-    /// Runs a portal, for at most `max_rows` rows; 0 for all rows. See [`Execute`].
+    /// Runs a portal, for at most `max_rows` rows; 0 means all rows. See [`Execute`].
     ///
     /// More than 2,147,483,647 rows is an error: the server would read the number as negative, and return all rows.
     #[inline(always)]
@@ -106,7 +107,8 @@ pub trait PgProtocol: PutMessage {
         self.put_message(&Close { target: Target::Portal, name: portal.0.into() })
     }
 
-    /// Requests the server's replies so far: the message [`Flush`]. This method sends nothing by itself.
+    /// Puts a [`Flush`] message, which requests the server's replies so far. This method only puts the message and does not send
+    /// it.
     #[inline]
     fn flush_msg(&mut self) -> Self::Chained<'_> {
         self.put_message(&Flush {})
@@ -132,8 +134,8 @@ pub trait PgProtocol: PutMessage {
         FnCallBuilder { out: self, function, result_format: FormatCode::Binary }
     }
 
-    /// Sends data of a COPY. See [`CopyData`], and for blocks of 64 KiB and more
-    /// [`Connection::send_copy_data`](crate::connection::Connection::send_copy_data), which does not copy them.
+    /// Sends data of a COPY. See [`CopyData`]. For blocks of 64 KiB and more see
+    /// [`Connection::send_copy_data`](crate::connection::Connection::send_copy_data), which does not copy the data.
     #[inline]
     fn copy_data(&mut self, data: &[u8]) -> Self::Chained<'_> {
         self.put_message(&CopyData { data: Payload(data) })
@@ -160,7 +162,8 @@ pub trait PgProtocol: PutMessage {
 
 impl<T: PutMessage> PgProtocol for T {}
 
-/// A message that cannot be sent: its name and the reason. Putting it reports the error like that of any other message.
+/// Placeholder for a message that cannot be sent: the name of the message and the reason. Putting the placeholder reports the
+/// error in the same way as for any other message.
 struct Refused(&'static str, EncodeErrorKind);
 
 impl Message for Refused {
@@ -234,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn one_call_writes_what_three_write() {
+    fn one_call_writes_the_same_bytes_as_three_calls() {
         for portal in [Portal::UNNAMED, Portal("p")] {
             let (mut one, mut three) = (Vec::new(), Vec::new());
             let bind = one.bind(Statement("s"), portal).result_formats(&[FormatCode::Binary]);
@@ -266,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn more_rows_than_the_field_can_tell_do_not_turn_into_all() {
+    fn a_row_limit_over_the_range_of_its_field_is_rejected() {
         let mut out = Vec::new();
         let error = out.execute(Portal::UNNAMED, 1 << 31).expect_err("it would be negative");
         assert_eq!(error.kind, EncodeErrorKind::OutOfRange);
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_parameters_are_refused() {
+    fn too_many_parameters_are_rejected() {
         let mut out = Vec::new();
         let error =
             out.bind(Statement(""), Portal("")).finish(alloc::vec![1i32; 65_536]).expect_err("one too many");
@@ -287,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_value_that_changes_while_it_is_written_cannot_break_the_stream() {
-        /// Longer with every look at it.
+        /// A value that is longer each time it is read.
         struct Growing(Cell<usize>);
         impl Bindable for Growing {
             fn bound(&self) -> Bound<'_> {
@@ -302,8 +305,8 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_are_not_as_many_as_they_say_are_refused() {
-        /// Says one number, and shows another.
+    fn parameters_with_an_incorrect_count_are_rejected() {
+        /// Parameters whose count differs from the number of values that are visited.
         struct Lying(usize, Vec<&'static str>);
         impl Params for Lying {
             fn count(&self) -> usize {
@@ -321,7 +324,7 @@ mod tests {
                 assert_eq!(error.expect_err("there are two").kind, EncodeErrorKind::Unstable, "{count}");
                 assert_eq!(out, b"");
                 let mut outbox = Outbox::new(1024);
-                // With room, and without.
+                // The Sync makes room in the outbox, so that the fast path is tried first.
                 outbox.sync().bind(Statement(""), Portal("")).finish(Lying(count, shown()));
                 assert_eq!(
                     outbox.commit().expect_err("there are two").kind,

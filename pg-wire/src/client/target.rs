@@ -1,4 +1,4 @@
-//! The places that messages can be put into.
+//! The trait of targets, into which messages can be put.
 
 use bytes::BufMut;
 
@@ -6,15 +6,15 @@ use crate::basic::error::EncodeError;
 use crate::buffer::outbox::Outbox;
 use crate::encode::messages::{self, Messages};
 
-/// A place that [`PgProtocol`](crate::PgProtocol) puts messages into: any [`BufMut`], an [`Outbox`], a connection or its
+/// A target into which [`PgProtocol`](crate::PgProtocol) puts messages: any [`BufMut`], an [`Outbox`], a connection or its
 /// `WriteHalf`.
 #[diagnostic::on_unimplemented(
     message = "messages cannot be put into `{Self}`",
     note = "is `.finish(…)` missing at the end of a builder?"
 )]
 pub trait PutMessage {
-    /// Result of a call, to which the next call can be chained: a `Result` for a buffer; for a connection the connection itself,
-    /// which keeps the first error until it is flushed.
+    /// Result of a call, on which the next call can be made. For a buffer: a `Result`. For a connection: the connection itself,
+    /// which keeps the first error until the next flush.
     type Chained<'c>
     where
         Self: 'c;

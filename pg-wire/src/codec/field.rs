@@ -1,4 +1,4 @@
-//! The trait of fields, and the fields of one value: integers, strings, bytes.
+//! The trait of fields, and the fields that contain a single value: integers, strings, bytes.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use crate::basic::text::Text;
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// A field of a body. The list of a message's fields serves for reading and for writing.
+/// A field of a message body. The same list of fields is used to read a message and to write a message.
 pub trait Field<'a>: Sized {
     /// Reads the field from `body`.
     ///
@@ -139,7 +139,7 @@ impl<'a> Field<'a> for Payload<'a> {
 }
 
 impl fmt::Debug for Payload<'_> {
-    /// The length alone, because the data may be long.
+    /// Prints only the length, because the data may be long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.0.len())
     }
@@ -147,8 +147,8 @@ impl fmt::Debug for Payload<'_> {
 
 /// Secret bytes to the end of the body: a key, a password, a token.
 ///
-/// Neither `Debug` nor a trace shows the bytes. `==` is for tests and proxies and does not run in constant time: use another
-/// comparison to authenticate.
+/// Neither `Debug` nor a trace shows the bytes. `==` does not run in constant time: use it in tests and proxies, but not to
+/// authenticate a peer.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Secret<'a>(pub &'a [u8]);
 

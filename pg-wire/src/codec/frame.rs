@@ -9,8 +9,8 @@ use crate::codec::writer::Writer;
 
 /// One whole message, borrowed: the code, and the bytes after the length field.
 ///
-/// Decode it as a message of its direction, or forward it unchanged: a frame is itself a [`Message`], so `put(&frame)` forwards
-/// it byte for byte.
+/// Decode a frame as a message of its direction, or forward the frame unchanged: a frame is itself a [`Message`], so
+/// `put(&frame)` forwards its bytes.
 ///
 /// ```
 /// use pg_wire::{Frame, MessageCode, backend::Backend};
@@ -28,7 +28,7 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Decodes the body as one particular message.
+    /// Decodes the body as a message of type `M`.
     ///
     /// ```
     /// use pg_wire::{Frame, MessageCode, backend::{DataRow, CommandComplete}};
@@ -57,7 +57,7 @@ impl<'a> Frame<'a> {
         5 + self.body.len()
     }
 
-    /// Copies the body into memory of its own, to keep the frame.
+    /// Returns an owned frame, with a copy of the body.
     pub fn to_owned(self) -> FrameBuf {
         FrameBuf { code: self.code, body: Bytes::copy_from_slice(self.body) }
     }
@@ -80,7 +80,7 @@ impl Message for Frame<'_> {
 }
 
 impl core::fmt::Debug for Frame<'_> {
-    /// The code and the length. The body is not printed, because it may contain a password.
+    /// Prints the code and the length, but not the body, because a body may contain a password.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Frame({:?}, {} bytes)", self.code, self.body.len())
     }
@@ -88,7 +88,7 @@ impl core::fmt::Debug for Frame<'_> {
 
 /// One whole message, owned: the code, and the bytes after the length field.
 ///
-/// Clones and slices share the bytes by reference count; nothing is copied.
+/// Clones and slices share the bytes by reference count, without a copy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FrameBuf {
     /// The code. Its meaning depends on the direction.

@@ -11,8 +11,8 @@ use crate::codec::writer::Writer;
 
 /// A list with a count in front: `N count` (Int16, or Int32 where the manual says so), then the items.
 ///
-/// The items are either received bytes, all of them checked, or a slice. Both iterate, compare and encode alike, and neither
-/// allocates.
+/// The items are a slice, or received bytes that have been checked. Both forms iterate, compare and encode in the same way,
+/// without allocation.
 ///
 /// ```
 /// use pg_wire::{oid, Oid, codec::List};
@@ -23,7 +23,7 @@ use crate::codec::writer::Writer;
 /// ```
 pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
 
-/// A list with a zero byte after the last item. Otherwise like [`List`].
+/// A list with a zero byte after the last item instead of a count. In all other respects the same as [`List`].
 ///
 /// ```
 /// use pg_wire::{Encode, codec::Terminated, frontend::{ProtocolVersion, StartupMessage}};
@@ -38,10 +38,10 @@ pub struct Terminated<'a, T>(Items<'a, T>);
 
 /// An item of a [`Terminated`] list. Its first byte must differ from the terminator.
 pub trait Entry<'a>: Field<'a> + Copy {
-    /// Whether the item begins with a zero byte, and so would end the list.
+    /// Whether the item begins with a zero byte, which would be read as the end of the list.
     fn is_end(&self) -> bool;
 
-    /// Writes the zero byte that ends the list, in its form in libpq's trace.
+    /// Writes the zero byte that ends the list, with a method of [`Writer`] that prints the byte in a trace as libpq does.
     fn end<P: Writer + ?Sized>(out: &mut P);
 }
 
@@ -82,28 +82,28 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
         self.0.len() == 0
     }
 
-    /// The items in order. To look items up by their number, collect them, or use [`Columns`](crate::Columns): from the wire they can
-    /// only be walked.
+    /// The items in order. Received items can only be read in order: to look up items by index, collect them, or use
+    /// [`Columns`](crate::Columns).
     #[inline]
     pub fn iter(&self) -> Iter<'a, T> {
         Iter(self.0)
     }
 }
 
-/// The two parts of a list, for a message with another field between them.
+/// The count and the items of a list separately, for a message that has another field between these two parts.
 impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
-    /// Reads the items whose count was read before.
+    /// Reads `count` items; the count was read before.
     pub(crate) fn read_items(body: &mut Reader<'a>, count: N) -> Result<Self, DecodeError> {
         let count = count.to_len();
         let start = *body;
-        // The count may be false: the end of the body ends the loop, and no memory is reserved for the count.
+        // The count may be higher than the number of items: the end of the body ends the loop, and no memory is reserved.
         for _ in 0..count {
             T::read(body)?;
         }
         Ok(Self(Items::Wire { count, bytes: start.until(body) }, PhantomData))
     }
 
-    /// Writes the count. Refused if the field cannot hold it.
+    /// Writes the count. Rejects the message if the field cannot hold the count.
     #[inline(always)]
     pub(crate) fn write_count<P: Writer + ?Sized>(&self, out: &mut P) {
         match N::from_len(self.len()) {
@@ -186,7 +186,7 @@ impl<'a, T: Entry<'a>> Field<'a> for Terminated<'a, T> {
     }
 }
 
-/// A SASL mechanism.
+/// The name of a SASL mechanism.
 impl<'a> Entry<'a> for Text<'a> {
     #[inline]
     fn is_end(&self) -> bool {

@@ -5,11 +5,11 @@ use crate::basic::error::DecodeError;
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// A message, or one of the packets before the session, that can be sent.
+/// A message that can be sent, or a packet that is sent before the session.
 ///
 /// On the wire: `Byte1 code` (except for the packets before the session), `Int32 length` (of itself and the body), body.
 pub trait Message {
-    /// Whether the length is known without a call for each value. If so, the writer computes the length first.
+    /// Whether the length is known without a call for each value. If `true`, the writer computes the length first.
     #[doc(hidden)]
     const MEASURED: bool = true;
 
@@ -44,18 +44,18 @@ pub enum Direction {
     Backend,
 }
 
-/// A message as one line of text, without a newline at its end. From [`Message::trace`].
+/// A message as one line of text, without a newline at the end. Returned by [`Message::trace`].
 ///
 /// `F` or `B`, tab, the length field, tab, the name; then, if there are fields, a tab, and a space before each field: numbers in
 /// decimal, strings in double quotes, bytes in single quotes with `\xNN` for bytes that are not printable. libpq 18 prints the
-/// same with `PQTRACE_SUPPRESS_TIMESTAMPS`, except:
+/// same line with `PQTRACE_SUPPRESS_TIMESTAMPS`, with these exceptions:
 ///
 /// - secrets, which are masked as in libpq's regression mode: `"SSSS"` and `'BBBB'`;
-/// - AuthenticationOk, whose name libpq does not print, and the salt of MD5, after which libpq prints a complaint about the
-///   length;
+/// - AuthenticationOk, whose name libpq does not print;
+/// - the salt of MD5, after which libpq prints an error about the length;
 /// - strings that are not UTF-8: the trace has U+FFFD for invalid bytes.
 ///
-/// As in libpq, strings are not escaped: a newline or a quote in a query is one in the trace.
+/// As in libpq, strings are not escaped: a newline or a quote in a query appears unchanged in the trace.
 ///
 /// [`PQtrace`](https://www.postgresql.org/docs/current/libpq-control.html#LIBPQ-PQTRACE)
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Bodies and their fields: the reader, the trait of all writers, and the fields that messages consist of.
+//! Message bodies and their fields: the reader, the trait of all writers, and the types of fields.
 
 pub(crate) mod field;
 pub(crate) mod frame;

@@ -1,4 +1,4 @@
-//! Parameters of a message in either form: as Rust values, or encoded.
+//! Parameters of a message, in two forms: Rust values, or encoded bytes.
 
 use crate::basic::enums::FormatCode;
 use crate::basic::error::DecodeError;
@@ -13,7 +13,7 @@ use crate::param::params::Params;
 /// or -1 for NULL, bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EncodedParams<'a> {
-    /// Empty when all values are text, one code for all values, or one code for each.
+    /// The format codes: none when all values are text, one code for all values, or one code for each value.
     pub formats: List<'a, FormatCode>,
     /// The values.
     pub values: Values<'a>,
@@ -35,13 +35,13 @@ impl<'a> Field<'a> for EncodedParams<'a> {
     }
 }
 
-/// Parameters in one of two forms: Rust values ([`Params`]), which bring their own formats, or [`EncodedParams`].
+/// Parameters in one of two forms: Rust values ([`Params`]), which determine their own formats, or [`EncodedParams`].
 pub trait ParamList {
     /// See [`Message::MEASURED`](crate::Message::MEASURED).
     #[doc(hidden)]
     const MEASURED: bool;
 
-    /// Passes formats and values to `out`.
+    /// Passes the formats and the values to `out`.
     fn write<P: Writer + ?Sized>(&self, out: &mut P);
 }
 

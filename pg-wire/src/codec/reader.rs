@@ -4,7 +4,7 @@ use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::short;
 use crate::basic::text::Text;
 
-/// Reads the fields of one message body, first to last, and nothing beyond it.
+/// Reads the fields of one message body in order, and never reads beyond the end of the body.
 ///
 /// Integers are big-endian. Every read is checked. Call [`finish`](Self::finish) after the last field, because a body with bytes
 /// left over is malformed too.
@@ -16,7 +16,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader at the first byte of `body`; `message` is its name in errors.
+    /// A reader at the first byte of `body`; `message` is the name of the message in errors.
     #[inline]
     pub fn new(message: &'static str, body: &'a [u8]) -> Self {
         Self { rest: body, whole: body.len(), message }
@@ -46,10 +46,10 @@ impl<'a> Reader<'a> {
         DecodeError { message: self.message, offset: self.offset() - rest.len(), kind }
     }
 
-    /// `N` bytes as an array.
+    /// The next `N` bytes as an array.
     ///
     /// # Errors
-    /// [`Short`](DecodeErrorKind::Short) when fewer are left.
+    /// [`Short`](DecodeErrorKind::Short) when fewer than `N` bytes are left.
     #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         match self.rest.split_first_chunk::<N>() {
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// An Int16. Counts on this wire are unsigned.
+    /// An Int16, unsigned, because counts in this protocol are unsigned.
     ///
     /// # Errors
     /// [`Short`](DecodeErrorKind::Short) when fewer than two bytes are left.
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
     /// The next `count` bytes.
     ///
     /// # Errors
-    /// [`Short`](DecodeErrorKind::Short) when fewer are left.
+    /// [`Short`](DecodeErrorKind::Short) when fewer than `count` bytes are left.
     #[inline]
     pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         match self.rest.split_at_checked(count) {
@@ -115,8 +115,8 @@ impl<'a> Reader<'a> {
     /// A value: Int32 length, then that many bytes; a length of -1 is NULL.
     ///
     /// # Errors
-    /// [`NegativeLength`](DecodeErrorKind::NegativeLength) below -1, [`Short`](DecodeErrorKind::Short) when the
-    /// body ends first.
+    /// [`NegativeLength`](DecodeErrorKind::NegativeLength) when the length is below -1, [`Short`](DecodeErrorKind::Short) when
+    /// the body ends inside the value.
     #[inline]
     pub fn value(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
         let length = self.i32()?;
@@ -149,13 +149,13 @@ impl<'a> Reader<'a> {
         core::mem::take(&mut self.rest)
     }
 
-    /// The bytes from this reader's offset to that of `end`, a later copy of this reader.
+    /// The bytes from the offset of this reader to the offset of `end`, a later copy of this reader.
     pub(crate) fn until(&self, end: &Reader<'a>) -> &'a [u8] {
         let taken = self.rest.len().saturating_sub(end.rest.len());
         self.rest.get(..taken).unwrap_or_default()
     }
 
-    /// Ends the reading.
+    /// Checks that the whole body has been read.
     ///
     /// # Errors
     /// [`Trailing`](DecodeErrorKind::Trailing) when bytes are left.

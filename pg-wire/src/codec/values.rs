@@ -10,8 +10,8 @@ use crate::codec::writer::Writer;
 
 /// A list of values: `Int16 n`, then n times `Int32 length` (-1 for NULL) and that many bytes. At most 65,535 values.
 ///
-/// Either received bytes, or a slice. Decoding a [`DataRow`](crate::backend::DataRow) does not read its values, so each step of
-/// the iteration may return an error: a malformed value is an error and never NULL.
+/// The values are a slice, or received bytes. Decoding a [`DataRow`](crate::backend::DataRow) does not read the values of the
+/// row, so each step of the iteration may return an error: a malformed value is an error and never NULL.
 ///
 /// ```
 /// use pg_wire::codec::Values;
@@ -36,7 +36,7 @@ impl<'a> Values<'a> {
     /// No values.
     pub const EMPTY: Values<'static> = Values(Repr::Given(&[]));
 
-    /// The rest of a body, values unread.
+    /// Takes the rest of a body as values, without reading each value.
     #[inline]
     pub(crate) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut whole = *body;
@@ -65,7 +65,7 @@ impl<'a> Values<'a> {
     pub fn iter(&self) -> ValuesIter<'a> {
         ValuesIter(match self.0 {
             Repr::Wire(bytes) => {
-                // Only a row can return errors here: decoding any other message has read its values.
+                // Only values of a row can be malformed here: decoding any other message has read all of its values.
                 let mut body = Reader::new("DataRow", bytes);
                 IterRepr::Wire { left: body.u16().unwrap_or(0), body }
             }
@@ -73,8 +73,8 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// The value at `index`, counted from 0; `Ok(None)` after the last. Reads the values before it: to get several columns, iterate
-    /// once.
+    /// The value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all earlier values: to get several
+    /// columns, iterate once.
     ///
     /// # Errors
     /// When this value or a value before it is malformed.
@@ -96,7 +96,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Whether the bytes are a count and that many values, and nothing else.
+/// Whether the bytes consist of a count and exactly this number of values.
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
     // With this bound, a negative length other than -1, read as unsigned, is always larger than the rest.
@@ -156,7 +156,7 @@ impl<'a> Iterator for ValuesIter<'a> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.0 {
-            // One item more when bytes are left over, fewer after an error.
+            // Bytes left over add one item, an error. After a malformed value there are fewer items.
             IterRepr::Wire { left, .. } => (0, Some(usize::from(*left) + 1)),
             IterRepr::Given(values) => values.size_hint(),
         }
@@ -176,7 +176,7 @@ impl<'a> Field<'a> for Values<'a> {
     #[inline]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.0 {
-            // A malformed row is forwarded unchanged: without decoding there is no check.
+            // Received bytes are forwarded unchanged, even if the row is malformed, because its values are not decoded here.
             Repr::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),
             Repr::Wire(_) => {
                 out.count("values", self.len());

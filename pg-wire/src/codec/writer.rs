@@ -1,4 +1,4 @@
-//! The trait of writers: whatever takes the fields of a message.
+//! The trait of writers, which receive the fields of a message.
 
 use crate::basic::enums::FormatCode;
 use crate::basic::error::EncodeErrorKind;
@@ -7,15 +7,16 @@ use crate::param::bindable::Bindable;
 use crate::param::formats::{Formats, Mixed};
 use crate::param::params::{Params, VisitParam};
 
-/// A writer: takes the fields of a message in wire order.
+/// Receives the fields of a message in wire order.
 ///
-/// A message lists its fields once, in [`Message::write`](crate::Message::write), and each writer does one thing with them:
-/// count the bytes, write them into a buffer, or print the line of trace. So length, bytes and trace cannot disagree.
+/// A message lists its fields once, in [`Message::write`](crate::Message::write), and each writer does one thing with the
+/// fields: count their bytes, write their bytes into a buffer, or print a line of trace. So length, bytes and trace cannot
+/// disagree.
 ///
-/// Writing returns no errors. What the wire cannot carry is passed to [`refuse`](Self::refuse), and then nothing of the
+/// The methods return no errors. A field that cannot be sent is reported with [`refuse`](Self::refuse), and then no part of the
 /// message is sent.
 pub trait Writer {
-    /// One byte that stands for a character: a kind, a status, a field code.
+    /// One byte that represents a character: a kind, a status, a field code.
     fn byte1(&mut self, value: u8);
     /// An Int16.
     fn int16(&mut self, value: u16);
@@ -23,7 +24,7 @@ pub trait Writer {
     fn int32(&mut self, value: u32);
     /// A string and its terminating NUL.
     fn text(&mut self, value: Text<'_>);
-    /// Bytes whose length another field states, or the end of the message.
+    /// Bytes without a length of their own: another field contains their length, or they end with the message.
     fn bytes(&mut self, value: &[u8]);
 
     /// An Int32 length, and that many bytes. Precondition: `length` is the length of `value`.
@@ -32,7 +33,7 @@ pub trait Writer {
         self.int32(length);
         self.bytes(value);
     }
-    /// A value: Int32 length and that many bytes, or an Int32 of -1 for NULL. Refused if longer than 2,147,483,647 bytes.
+    /// A value: Int32 length and that many bytes, or an Int32 of -1 for NULL. Rejects a value of more than 2,147,483,647 bytes.
     #[inline]
     fn value(&mut self, value: Option<&[u8]>) {
         match value {
@@ -43,7 +44,7 @@ pub trait Writer {
             },
         }
     }
-    /// An Int16 count. Refused above 65,535; `what` names the counted things in the error.
+    /// An Int16 count. Rejects a count above 65,535; `what` names the counted items in the error.
     #[inline]
     fn count(&mut self, what: &'static str, count: usize) {
         match u16::try_from(count) {
@@ -53,7 +54,7 @@ pub trait Writer {
             }
         }
     }
-    /// A parameter or an argument, as a [`value`](Self::value).
+    /// A parameter or an argument, in the form of a [`value`](Self::value).
     #[inline]
     fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
         self.value(value.bound().as_bytes());
@@ -78,25 +79,25 @@ pub trait Writer {
     fn unprinted(&mut self, value: &[u8]) {
         self.bytes(value);
     }
-    /// The name of this message in libpq's trace, where it depends on a field. Not on the wire.
+    /// The name of this message in libpq's trace, for a message whose name depends on a field. The name is not sent.
     #[inline]
     fn rename(&mut self, name: core::fmt::Arguments<'_>) {
         let _ = name;
     }
-    /// Whether this writer needs each field of a list that was received in one piece. If not, the list is passed to
-    /// [`bytes`](Self::bytes) as it was received.
+    /// Whether this writer needs a received list field by field. If `false`, all bytes of the list are passed to
+    /// [`bytes`](Self::bytes) in one call.
     #[inline]
     fn wants_fields(&self) -> bool {
         false
     }
-    /// Refuses the message. If called more than once, the first reason is reported.
+    /// Rejects the message. If this method is called more than once, the first reason is reported.
     #[inline]
     fn refuse(&mut self, reason: EncodeErrorKind) {
         let _ = reason;
     }
 }
 
-/// Parameters field by field: Int16 n, Int16\[n\] formats, Int16 m and m values. For writers without a faster way.
+/// Writes parameters field by field: Int16 n, Int16\[n\] formats, Int16 m and m values. For writers without a fast path.
 #[inline(always)]
 pub(crate) fn write_params<T: Params + ?Sized, P: Writer + ?Sized>(params: &T, out: &mut P) {
     let mut summary = Summary::default();
@@ -115,7 +116,7 @@ pub(crate) fn write_params<T: Params + ?Sized, P: Writer + ?Sized>(params: &T, o
     params.each(&mut ParamValues(out));
 }
 
-/// The list of format codes of values that share one format: empty for text, and one code for any other format.
+/// Writes the list of format codes for values that share one format: empty for text, and one code for any other format.
 #[inline(always)]
 pub(crate) fn write_common_format<P: Writer + ?Sized>(format: Option<FormatCode>, out: &mut P) {
     match format {

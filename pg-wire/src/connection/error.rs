@@ -22,8 +22,9 @@ pub enum Error {
     Decode(DecodeError),
     /// A message that cannot be sent. Recoverable: nothing of its batch has been sent, and the batch is dropped.
     Encode(EncodeError),
-    /// The peer does not read until its own messages are read, and [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of them
-    /// are buffered already. Recoverable: call `recv`, which continues to send meanwhile, or call `flush` again later.
+    /// The peer does not read before its own messages are received, and [`Limits::read_ahead`](crate::Limits::read_ahead) bytes
+    /// of these messages are already buffered. Recoverable: call `recv`, which also continues to send, or call `flush` again
+    /// later.
     InboxFull,
     /// An earlier fatal error ended this direction.
     Poisoned(Fault),
@@ -39,14 +40,14 @@ pub enum Fault {
     Closed,
     /// The position of the next message is unknown.
     Frame(FrameError),
-    /// A future of [`send_copy_data`](crate::Connection::send_copy_data) was leaked with `mem::forget`, and with it the rest of its
-    /// message.
+    /// A future of [`send_copy_data`](crate::Connection::send_copy_data) was leaked with `mem::forget`, so the rest of its
+    /// message is lost.
     Leaked,
 }
 
 impl Error {
-    /// Whether the direction in which the error happened has ended. After any other error the connection is in step and can be
-    /// used.
+    /// Whether the error has ended the direction in which it happened. After an error that is not fatal, the connection can still
+    /// be used.
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Io(_) | Self::Closed { .. } | Self::Poisoned(_) => true,

@@ -1,4 +1,4 @@
-//! The two halves of a connection: each is a connection over a stream with one direction.
+//! The two halves of a connection. Each half is a connection over a stream with a single direction.
 
 use core::task::{Context, Poll};
 use std::io::{self, IoSlice};
@@ -14,19 +14,19 @@ use crate::connection::stream::{Sink, Source, Split};
 use crate::connection::whole::Connection;
 use crate::encode::messages::Messages;
 
-/// The receiving half of a [`Connection`], owned. See [`Connection::split`].
+/// The owned receiving half of a [`Connection`]. See [`Connection::split`].
 #[derive(Debug)]
 pub struct ReadHalf<R>(Connection<ReadOnly<R>>);
 
-/// The sending half of a [`Connection`], owned. See [`Connection::split`].
+/// The owned sending half of a [`Connection`]. See [`Connection::split`].
 #[derive(Debug)]
 pub struct WriteHalf<W>(Connection<WriteOnly<W>>);
 
 impl<T: Split> Connection<T> {
-    /// Splits the connection into a half that receives and a half that sends, each owned, for two tasks.
+    /// Splits the connection into an owned receiving half and an owned sending half, for two tasks.
     ///
-    /// Nothing is lost: each half takes the buffer of its direction. Unlike a whole connection, a half that sends does not
-    /// receive meanwhile: the other half must go on receiving, or a server whose replies are not read stops reading.
+    /// Each half keeps the buffer of its direction, so no bytes are lost. Unlike a whole connection, the sending half does not
+    /// receive while it sends: continue to receive on the other half, because a server whose replies are not read stops reading.
     pub fn split(self) -> (ReadHalf<T::Source>, WriteHalf<T::Sink>) {
         let (source, sink) = self.transport.split();
         let read =
@@ -38,92 +38,92 @@ impl<T: Split> Connection<T> {
 }
 
 impl<R: Source> ReadHalf<R> {
-    /// As [`Connection::recv`].
+    /// Receives the next message. See [`Connection::recv`].
     ///
     /// # Errors
-    /// As `Connection::recv`.
+    /// The errors of `Connection::recv`.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Result<Frame<'_>, Error>> {
         self.0.recv()
     }
 
-    /// As [`Connection::recv_owned`].
+    /// Receives the next message as an owned frame. See [`Connection::recv_owned`].
     ///
     /// # Errors
-    /// As `Connection::recv`.
+    /// The errors of `Connection::recv`.
     pub async fn recv_owned(&mut self) -> Result<FrameBuf, Error> {
         self.0.recv_owned().await
     }
 
-    /// As [`Connection::try_recv`].
+    /// Lends the next message if a whole message is buffered. See [`Connection::try_recv`].
     ///
     /// # Errors
-    /// As `Connection::try_recv`.
+    /// The errors of `Connection::try_recv`.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Frame<'_>>, Error> {
         self.0.try_recv()
     }
 
-    /// As [`Connection::ready`].
+    /// Waits until a whole message is buffered. See [`Connection::ready`].
     ///
     /// # Errors
-    /// As `Connection::recv`.
+    /// The errors of `Connection::recv`.
     pub async fn ready(&mut self) -> Result<(), Error> {
         self.0.ready().await
     }
 
-    /// As [`ready`](Self::ready).
+    /// Polls as [`ready`](Self::ready) does.
     ///
     /// # Errors
-    /// As `Connection::recv`.
+    /// The errors of `Connection::recv`.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.0.poll_ready(cx)
     }
 }
 
 impl<R> ReadHalf<R> {
-    /// As [`Connection::inbox`].
+    /// The buffer for incoming bytes. See [`Connection::inbox`].
     pub fn inbox(&self) -> &Inbox {
         self.0.inbox()
     }
 
-    /// As [`Connection::inbox_mut`].
+    /// The buffer for incoming bytes, to change. See [`Connection::inbox_mut`].
     pub fn inbox_mut(&mut self) -> &mut Inbox {
         self.0.inbox_mut()
     }
 
-    /// As [`Connection::read_fault`].
+    /// The reason why the direction has ended. See [`Connection::read_fault`].
     pub fn fault(&self) -> Option<Fault> {
         self.0.read_fault()
     }
 }
 
 impl<W> WriteHalf<W> {
-    /// As [`Connection::put`].
+    /// Queues a message. See [`Connection::put`].
     #[inline]
     pub fn put<M: Messages + ?Sized>(&mut self, message: &M) -> &mut Self {
         self.0.put(message);
         self
     }
 
-    /// As [`Connection::outbox`].
+    /// The buffer for outgoing bytes. See [`Connection::outbox`].
     pub fn outbox(&self) -> &Outbox {
         self.0.outbox()
     }
 
-    /// As [`Connection::outbox_mut`].
+    /// The buffer for outgoing bytes, to change. See [`Connection::outbox_mut`].
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         self.0.outbox_mut()
     }
 
-    /// As [`Connection::write_fault`].
+    /// The reason why the direction has ended. See [`Connection::write_fault`].
     pub fn fault(&self) -> Option<Fault> {
         self.0.write_fault()
     }
 }
 
 impl<W: Sink> WriteHalf<W> {
-    /// As [`Connection::flush`], but only writes: the receiving half must go on receiving.
+    /// Sends as [`Connection::flush`] does, but does not receive meanwhile: continue to receive on the other half.
     ///
     /// # Errors
     /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch is sent. [`Io`](Error::Io) when the
@@ -132,18 +132,18 @@ impl<W: Sink> WriteHalf<W> {
         self.0.flush().await
     }
 
-    /// As [`Connection::send_copy_data`], but only writes: the receiving half must go on receiving.
+    /// Sends as [`Connection::send_copy_data`] does, but does not receive meanwhile: continue to receive on the other half.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// The errors of [`flush`](Self::flush).
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
         self.0.send_copy_data(data)
     }
 
-    /// As [`Connection::close`].
+    /// Sends all queued messages, then closes the stream for writing. See [`Connection::close`].
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and the stream's own.
+    /// The errors of [`flush`](Self::flush), and the error of the stream when it cannot be closed.
     pub async fn close(&mut self) -> Result<(), Error> {
         self.0.close().await
     }
@@ -161,7 +161,7 @@ impl<W: Sink> PutMessage for WriteHalf<W> {
     }
 }
 
-/// A stream without a writing side. Nothing is written to it, because the sending direction of its connection
+/// A stream without a writing side. The connection never writes to this stream, because its sending direction
 /// [has ended](Outgoing::ended).
 #[derive(Debug)]
 struct ReadOnly<R>(R);
@@ -184,7 +184,7 @@ impl<R> Sink for ReadOnly<R> {
     }
 }
 
-/// A stream without a reading side. Nothing is read from it, because the receiving direction of its connection
+/// A stream without a reading side. The connection never reads from this stream, because its receiving direction
 /// [has ended](Incoming::ended).
 #[derive(Debug)]
 struct WriteOnly<W>(W);

@@ -15,7 +15,7 @@ use crate::connection::stream::Source;
 pub(super) struct Incoming {
     pub(super) inbox: Inbox,
     pub(super) fault: Option<Fault>,
-    /// The error behind `fault`, until a call that receives has returned it.
+    /// The error that caused `fault`, until a call that receives has returned this error.
     unreported: Option<Error>,
 }
 
@@ -24,12 +24,12 @@ impl Incoming {
         Self { inbox: Inbox::new(limits), fault: None, unreported: None }
     }
 
-    /// A direction that has ended: for a stream that cannot be read.
+    /// A direction that has already ended, for a stream without a reading side.
     pub(super) fn ended() -> Self {
         Self { fault: Some(Fault::Closed), ..Self::new(Limits::BACKEND) }
     }
 
-    /// Reads once. `Ready` only after bytes have been read, or when none will ever be.
+    /// Reads once. Returns `Ready` after bytes have been read, or an error when no more bytes can be read.
     pub(super) fn poll_fill<R: Source + ?Sized>(
         &mut self,
         source: &mut R,
@@ -43,8 +43,8 @@ impl Incoming {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            // The report of a TLS library when the peer closed without close_notify, as a server process of PostgreSQL does when it
-            // ends. The length of a message that was cut short shows that bytes are missing.
+            // A TLS library returns this error when the peer closes without close_notify, as a server process of PostgreSQL does
+            // when it ends. If bytes are missing, the last message is shorter than its length field, which is detected below.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             count => count,
         };
@@ -64,9 +64,10 @@ impl Incoming {
         })
     }
 
-    /// Reads what has arrived, and returns whether a whole message is buffered: the peer's last message explains why the stream
-    /// failed. Never waits for the peer: `Pending` only after a read, with a wake-up, so that a stream which always has bytes
-    /// does not keep other tasks from running. Stops at [`Limits::read_ahead`].
+    /// Reads the bytes that have arrived, and returns whether a whole message is buffered. Called after the stream has failed,
+    /// because the peer's last message explains the failure. Never waits for the peer. Returns `Pending` only after a read, and
+    /// wakes the task at once: so a stream that always has bytes does not keep other tasks from running. Stops at
+    /// [`Limits::read_ahead`].
     pub(super) fn poll_last_message<R: Source + ?Sized>(
         &mut self,
         source: &mut R,
@@ -91,7 +92,7 @@ impl Incoming {
         }
     }
 
-    /// Keeps an error for the next call that receives.
+    /// Keeps an error, which the next call that receives will return.
     pub(super) fn keep(&mut self, error: Error) {
         if !matches!(error, Error::Poisoned(_)) {
             self.unreported = Some(error);

@@ -11,28 +11,28 @@ use crate::connection::sending::Outgoing;
 use crate::connection::stream::Transport;
 use crate::connection::whole::Connection;
 
-/// This many bytes of the data are copied into the outbox after the header: a stream without vectored writes would send the header
-/// in a packet of its own.
+/// Number of bytes of the data that are copied into the outbox after the header. Without this copy, a stream without vectored
+/// writes would send the header in a separate packet.
 const COPIED: usize = 1024;
 
-/// The future of [`Connection::send_copy_data`]. The data counts as queued from the call on: when the future is dropped, it copies
-/// the unsent part into the outbox.
+/// The future of [`Connection::send_copy_data`]. The call queues the data: when the future is dropped, it copies the unsent part
+/// into the outbox.
 struct SendCopyData<'c, 'd, T: Transport> {
     conn: &'c mut Connection<T>,
-    /// The part that is neither sent nor in the outbox.
+    /// The part of the data that is neither sent nor in the outbox.
     data: &'d [u8],
-    /// The reason why nothing of the batch is sent.
+    /// The error of a rejected batch, of which no part is sent.
     refused: Option<EncodeError>,
 }
 
 impl<T: Transport> Connection<T> {
-    /// Sends data of a COPY without copying it, after everything that has been queued: for blocks of 64 KiB and more, which
-    /// [`copy_data`](crate::PgProtocol::copy_data) would copy. Only the first 1,024 bytes are copied, and the rest as far as the
-    /// stream does not take it at once. Smaller pieces are better queued, and flushed when they add up to 64 KiB.
+    /// Sends data of a COPY after all queued messages, without copying the data as [`copy_data`](crate::PgProtocol::copy_data)
+    /// does. Use this method for blocks of 64 KiB and more. Only the first 1,024 bytes are copied, and the unsent part if the
+    /// future is dropped. Queue smaller pieces with `copy_data`, and flush when they add up to 64 KiB.
     ///
-    /// The call itself queues the data, and awaiting sends it: if the future is dropped at any point, the unsent part is copied
-    /// and the next [`flush`](Self::flush) sends it. So never repeat the call for the same data. (Leaking the future with
-    /// `mem::forget` loses the rest of the message, and ends the direction with [`Fault::Leaked`].)
+    /// The call itself queues the data, and awaiting the future sends the data. If the future is dropped at any point, the unsent
+    /// part is copied, and the next [`flush`](Self::flush) sends this part: never repeat the call for the same data. (Leaking the
+    /// future with `mem::forget` loses the rest of the message, and ends the direction with [`Fault::Leaked`].)
     ///
     /// ```
     /// use pg_wire::{Connection, Limits, PgProtocol, testing::Script};
@@ -47,8 +47,8 @@ impl<T: Transport> Connection<T> {
     /// ```
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), which is the call to make after [`InboxFull`](Error::InboxFull). Data longer than a message,
-    /// 2,147,483,643 bytes, is rejected with its batch.
+    /// The errors of [`flush`](Self::flush). After [`InboxFull`](Error::InboxFull), call `flush`. Data of more than 2,147,483,643
+    /// bytes, the longest body of a message, is rejected together with its batch.
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
         let (data, refused) = match begin(&mut self.outgoing, data) {
             Ok(data) => (data, None),
@@ -58,7 +58,7 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// Puts the header and the first bytes into the outbox, and returns the rest.
+/// Puts the header and the first bytes of the data into the outbox, and returns the rest of the data.
 fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], EncodeError> {
     if outgoing.fault.is_some() {
         // Nothing can be sent any more: polling returns the error.
@@ -79,8 +79,8 @@ fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], Encode
     Ok(rest)
 }
 
-/// Ends the direction while a future owes this data. Until the future is dropped, the connection is borrowed: a call that finds
-/// this fault is made after the future was leaked.
+/// Ends the direction while a future still has to send `data`. The connection is borrowed until the future is dropped, so a call
+/// can find this fault only after the future was leaked.
 fn arm(outgoing: &mut Outgoing, data: &[u8]) {
     if !data.is_empty() && outgoing.fault.is_none() {
         outgoing.fault = Some(Fault::Leaked);
@@ -88,7 +88,7 @@ fn arm(outgoing: &mut Outgoing, data: &[u8]) {
 }
 
 impl<T: Transport> SendCopyData<'_, '_, T> {
-    /// Undoes [`arm`]. A fault that was there before has left no data to this future.
+    /// Undoes [`arm`]. If the direction had ended before, this future has no data and the fault stays.
     fn disarm(&mut self) {
         let outgoing = &mut self.conn.outgoing;
         if !self.data.is_empty() && outgoing.fault == Some(Fault::Leaked) {

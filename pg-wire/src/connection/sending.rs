@@ -12,9 +12,9 @@ use crate::connection::stream::Sink;
 pub(super) struct Outgoing {
     pub(super) outbox: Outbox,
     pub(super) fault: Option<Fault>,
-    /// The error behind `fault`, until a call that sends has returned it.
+    /// The error that caused `fault`, until a call that sends has returned this error.
     unreported: Option<Error>,
-    /// Bytes have been written that the stream itself may have buffered.
+    /// Whether written bytes may still be in a buffer of the stream itself.
     unflushed: bool,
 }
 
@@ -23,7 +23,7 @@ impl Outgoing {
         Self { outbox: Outbox::new(retain), fault: None, unreported: None, unflushed: false }
     }
 
-    /// A direction that has ended: for a stream that cannot be written.
+    /// A direction that has already ended, for a stream without a writing side.
     pub(super) fn ended() -> Self {
         Self { fault: Some(Fault::Closed), ..Self::new(0) }
     }
@@ -33,13 +33,13 @@ impl Outgoing {
         self.fault.is_none() && (self.unflushed || !self.outbox.pending().is_empty())
     }
 
-    /// Keeps an error for the next call that sends.
+    /// Keeps an error, which the next call that sends will return.
     pub(super) fn keep(&mut self, error: Error) {
         self.unreported = Some(error);
     }
 
-    /// Writes the committed bytes and then `more`, which gets shorter with each write. Ready once everything is written and
-    /// flushed.
+    /// Writes the committed bytes and then `more`, and removes written bytes from the beginning of `more`. Ready once all bytes
+    /// are written and flushed.
     pub(super) fn poll_send<W: Sink + ?Sized>(
         &mut self,
         sink: &mut W,
@@ -47,7 +47,7 @@ impl Outgoing {
         more: &mut &[u8],
     ) -> Poll<Result<(), Error>> {
         if let Some(fault) = self.fault {
-            // What was queued meanwhile would otherwise add up for as long as the caller goes on.
+            // Drops messages that were queued after the fault: otherwise such messages would accumulate in the outbox.
             self.outbox.clear();
             return Poll::Ready(Err(self.unreported.take().unwrap_or(Error::Poisoned(fault))));
         }
@@ -81,7 +81,7 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes the stream for writing. Precondition: everything has been sent.
+    /// Closes the stream for writing. Precondition: all bytes have been sent.
     pub(super) fn poll_close<W: Sink + ?Sized>(
         &mut self,
         sink: &mut W,
@@ -105,7 +105,7 @@ impl Outgoing {
     }
 }
 
-/// Whether an error of closing says that there is nobody left at the other end.
+/// Whether an error from closing the stream means that the peer has already closed the stream.
 fn is_gone(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
     matches!(kind, BrokenPipe | ConnectionReset | NotConnected)

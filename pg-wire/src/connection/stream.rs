@@ -1,4 +1,4 @@
-//! The traits of streams: what a runtime adapter implements.
+//! The traits of streams, which a runtime adapter implements.
 
 use alloc::boxed::Box;
 use core::task::{Context, Poll};
@@ -9,7 +9,7 @@ pub trait Source {
     /// Reads into `space`, which is initialised, and returns the number of bytes; 0 is the end of the stream.
     ///
     /// # Errors
-    /// The stream's own.
+    /// The error of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
 }
 
@@ -18,14 +18,14 @@ pub trait Sink {
     /// Writes a part of `bytes`, and returns the number of bytes.
     ///
     /// # Errors
-    /// The stream's own.
+    /// The error of the stream.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Writes a part of the concatenation of `slices`, and returns the number of bytes. By default writes from the first slice
-    /// only: right for a stream without vectored writes.
+    /// Writes a part of the concatenation of `slices`, and returns the number of bytes. The default implementation writes from
+    /// the first slice that is not empty, which is correct for a stream without vectored writes.
     ///
     /// # Errors
-    /// The stream's own.
+    /// The error of the stream.
     fn poll_write_vectored(
         &mut self,
         cx: &mut Context<'_>,
@@ -38,22 +38,22 @@ pub trait Sink {
     /// Sends all bytes that the stream itself has buffered.
     ///
     /// # Errors
-    /// The stream's own.
+    /// The error of the stream.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Closes the stream for writing (half-close), with the closing message of its own protocol if it has one.
+    /// Closes the stream for writing (half-close). Sends the closing message of the stream's own protocol, if there is one.
     ///
     /// # Errors
-    /// The stream's own.
+    /// The error of the stream.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// A stream in both directions. All that a runtime adapter has to provide.
+/// A stream in both directions. A runtime adapter has to provide only a type with this trait.
 pub trait Transport: Source + Sink {}
 
 impl<T: Source + Sink + ?Sized> Transport for T {}
 
-/// A stream that can be split into its two directions, each owned.
+/// A stream that can be split into two owned directions.
 pub trait Split: Transport {
     /// The reading side.
     type Source: Source;

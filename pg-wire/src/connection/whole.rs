@@ -1,4 +1,4 @@
-//! The connection: both buffers over one stream.
+//! The connection: one stream with both buffers.
 
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -15,31 +15,32 @@ use crate::connection::sending::Outgoing;
 use crate::connection::stream::Transport;
 use crate::encode::messages::Messages;
 
-/// A live stream of messages in both directions, for either role.
+/// A live stream of messages in both directions, for a client or a server.
 ///
-/// One object without a task of its own. Messages are queued by the methods of [`PgProtocol`](crate::PgProtocol) (or
+/// A connection starts no task. Messages are queued by the methods of [`PgProtocol`](crate::PgProtocol) (or by
 /// [`put`](Self::put), for a server), sent by [`flush`](Self::flush), and received by [`recv`](Self::recv).
 ///
-/// All progress is stored in the connection and none in the futures: each future may be dropped at any point and the call repeated.
-/// (Except [`send_copy_data`](Self::send_copy_data), whose call already queues the data: after dropping that future, call
-/// `flush`.)
+/// All progress is stored in the connection and none in the futures: each future may be dropped at any point, and the call
+/// repeated. The exception is [`send_copy_data`](Self::send_copy_data), whose call already queues the data: after dropping this
+/// future, call `flush` instead.
 ///
 /// # Time limits, cancelling, reuse
 ///
-/// - A time limit is a dropped future: `timeout(limit, conn.recv())`. The connection stays in step, and the statement goes on.
-/// - To stop a statement, send a cancel request over a separate connection (the adapters' `cancel`) and wait for that call to
-///   return. Then receive up to the ReadyForQuery that the statement still owes: it arrives whether the statement was stopped
-///   (SQLSTATE 57014) or had finished before.
-/// - A connection may be used by another user when every Sync, Query and FunctionCall has had its ReadyForQuery, the last of
-///   these reported [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) returns true.
-/// - The server may have ended an idle connection. Before using such a connection, poll [`ready`](Self::ready) once: if it is not
-///   pending, the message that has arrived ([`try_recv`](Self::try_recv)) or the error explains why.
+/// - To set a time limit, drop the future when the time is over: `timeout(limit, conn.recv())`. The connection can still be used,
+///   and the server continues to run the statement.
+/// - To stop a statement, send a cancel request over a separate connection (the adapters' `cancel`), and wait for that call to
+///   return. Then receive up to the ReadyForQuery of the statement. This message arrives in both cases: the statement was stopped
+///   (SQLSTATE 57014), or the statement had finished before.
+/// - Another user may take over the connection when every Sync, Query and FunctionCall has been answered by a ReadyForQuery, the
+///   last ReadyForQuery reported [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) returns true.
+/// - The server may have ended an idle connection. Before using such a connection, poll [`ready`](Self::ready) once: if the
+///   result is not pending, the message that has arrived ([`try_recv`](Self::try_recv)) or the error explains why.
 ///
 /// ```
 /// use pg_wire::{Connection, Limits, MessageCode, PgProtocol, testing::Script};
 ///
 /// # pg_wire::testing::block_on(async {
-/// // In place of a socket: the server's answers.
+/// // A script with the server's replies, instead of a socket.
 /// let socket = Script::says(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
 /// let mut conn = Connection::new(socket, Limits::BACKEND);
 ///
@@ -61,39 +62,40 @@ pub struct Connection<T> {
 }
 
 impl<T: Transport> Connection<T> {
-    /// A connection over a stream on which messages are about to be exchanged, for either role. Reads and writes nothing yet.
+    /// A connection over a stream whose next bytes are messages, for a client or a server. Reads and writes nothing yet.
     pub fn new(transport: T, limits: Limits) -> Self {
         let (incoming, outgoing) = (Incoming::new(limits), Outgoing::new(limits.write_retain));
         Self { transport, incoming, outgoing }
     }
 
-    /// Sends everything that has been queued, as one batch.
+    /// Sends all queued messages as one batch.
     ///
-    /// Reads while it writes: a server whose replies fill its own direction reads nothing more until some of them are read, so
+    /// Reads while it writes. A server whose replies fill the socket buffers stops reading until some of the replies are read, so
     /// a pipeline larger than both socket buffers would otherwise deadlock. Messages that arrive meanwhile are buffered for
     /// [`recv`](Self::recv), up to [`Limits::read_ahead`].
     ///
-    /// May be dropped at any point; the next `flush` continues, and so does `recv`.
+    /// The future may be dropped at any point; the next `flush` or `recv` continues to send.
     ///
     /// # Errors
-    /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch is sent.
-    /// [`InboxFull`](Error::InboxFull) when the replies exceed the limit: receive, which continues to send. [`Io`](Error::Io) when
-    /// the stream fails, and everything that is queued is dropped, then and later. If a message of the peer has arrived before that, the next `flush` returns the error instead: receive first,
-    /// because the server's last message explains why the stream failed.
+    /// - [`Encode`](Error::Encode) when a queued message cannot be sent: no part of the batch is sent.
+    /// - [`InboxFull`](Error::InboxFull) when the replies exceed the limit: call `recv`, which continues to send.
+    /// - [`Io`](Error::Io) when the stream fails. All queued messages are dropped, and later messages too. If a message of the
+    ///   peer arrived before the failure, this call returns no error, and the next `flush` returns the error: receive first,
+    ///   because the server's last message explains why the stream failed.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.outgoing.outbox.commit()?;
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
-    /// As [`flush`](Self::flush), for bytes that have been [committed](Outbox::commit).
+    /// Sends all [committed](Outbox::commit) bytes, as [`flush`](Self::flush) does.
     ///
     /// # Errors
-    /// As `flush`.
+    /// The errors of `flush`.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_flush_with(cx, &mut &[][..])
     }
 
-    /// As [`poll_flush`](Self::poll_flush), and sends `more` after the committed bytes.
+    /// Does the same as [`poll_flush`](Self::poll_flush), and sends `more` after the committed bytes.
     pub(super) fn poll_flush_with(
         &mut self,
         cx: &mut Context<'_>,
@@ -120,7 +122,7 @@ impl<T: Transport> Connection<T> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(Error::Poisoned(fault @ Fault::Frame(_)))) => {
-                    // The peer waits until its messages are read, and they cannot be read any more.
+                    // The peer waits until its messages are read, but its messages cannot be read any more.
                     return Poll::Ready(Err(Error::Poisoned(fault)));
                 }
                 Poll::Ready(Err(error)) => {
@@ -132,32 +134,32 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Receives the next message, lent out of the connection's own buffer until the next call on the connection. To keep a message,
-    /// use [`recv_owned`](Self::recv_owned).
+    /// Receives the next message. The connection lends the message from its buffer until the next call on the connection. To keep
+    /// a message, use [`recv_owned`](Self::recv_owned).
     ///
-    /// A buffered message is lent without waiting. While it waits, this method continues to send what an earlier
-    /// [`flush`](Self::flush) began to send; messages queued since then wait for their own `flush`.
+    /// A buffered message is lent without waiting. While this method waits, it continues to send the batch of an earlier
+    /// [`flush`](Self::flush); messages queued since then wait for their own `flush`.
     ///
-    /// May be dropped at any point; nothing is lost.
+    /// The future may be dropped at any point; no bytes are lost.
     ///
     /// # Errors
-    /// [`Closed`](Error::Closed) and [`Io`](Error::Io) when the stream has ended, [`Frame`](Error::Frame) for a header that is
-    /// invalid or over its limit.
+    /// [`Closed`](Error::Closed) and [`Io`](Error::Io) when the stream has ended, [`Frame`](Error::Frame) for an invalid header
+    /// or a message over its limit.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Result<Frame<'_>, Error>> {
         Recv(Some(self))
     }
 
-    /// Receives the next message, to be kept. As [`recv`](Self::recv), and one copy of the message.
+    /// Receives the next message as an owned frame. Does the same as [`recv`](Self::recv), with one copy of the message.
     ///
     /// # Errors
-    /// As `recv`.
+    /// The errors of `recv`.
     pub async fn recv_owned(&mut self) -> Result<FrameBuf, Error> {
         let head = poll_fn(|cx| self.poll_head(cx)).await?;
         Ok(self.incoming.inbox.take_owned(head))
     }
 
-    /// The next message if a whole message is buffered, without reading and therefore without waiting.
+    /// Lends the next message if a whole message is buffered. Does not read from the stream, and so never waits.
     ///
     /// # Errors
     /// [`Frame`](Error::Frame), as [`recv`](Self::recv).
@@ -166,24 +168,24 @@ impl<T: Transport> Connection<T> {
         self.incoming.next()
     }
 
-    /// Waits until a whole message is buffered; [`try_recv`](Self::try_recv) then lends it. Continues to send meanwhile, as
-    /// [`recv`](Self::recv) does. For `select!`, next to other futures.
+    /// Waits until a whole message is buffered, which [`try_recv`](Self::try_recv) then lends. Continues to send meanwhile, as
+    /// [`recv`](Self::recv) does. Use this method in `select!`, together with other futures.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// The errors of [`recv`](Self::recv).
     pub async fn ready(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
-    /// As [`ready`](Self::ready).
+    /// Polls as [`ready`](Self::ready) does.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// The errors of [`recv`](Self::recv).
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_head(cx).map_ok(drop)
     }
 
-    /// Waits until a whole message is buffered, and finds it.
+    /// Waits until a whole message is buffered, and returns its head.
     #[inline(never)]
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
         loop {
@@ -194,15 +196,15 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Reads once into the inbox, and continues to send meanwhile. For callers that take frames from the
-    /// [`inbox`](Self::inbox_mut) themselves.
+    /// Reads once into the inbox, and continues to send meanwhile. Use this method to take frames directly from the
+    /// [`inbox`](Self::inbox_mut).
     ///
     /// # Errors
     /// [`Closed`](Error::Closed) and [`Io`](Error::Io) when the stream has ended.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Self { transport, incoming, outgoing } = self;
         if outgoing.is_sending() {
-            // The next flush returns an error of this one: the server's last message has to be received first.
+            // An error is kept for the next flush: the server's last message has to be received first.
             if let Poll::Ready(Err(error)) = outgoing.poll_send(transport, cx, &mut &[][..]) {
                 outgoing.keep(error);
             }
@@ -210,27 +212,27 @@ impl<T: Transport> Connection<T> {
         incoming.poll_fill(transport, cx)
     }
 
-    /// As [`poll_fill`](Self::poll_fill).
+    /// Reads once, as [`poll_fill`](Self::poll_fill) does.
     ///
     /// # Errors
-    /// As `poll_fill`.
+    /// The errors of `poll_fill`.
     pub async fn fill(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_fill(cx)).await
     }
 
-    /// Sends what is queued, then closes the stream for writing (half-close). The peer's remaining messages can still be received. A peer that closes first,
-    /// as a server does after Terminate, is no error.
+    /// Sends all queued messages, then closes the stream for writing (half-close). The peer's remaining messages can still be
+    /// received. It is no error if the peer closes the stream first, as a server does after Terminate.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush), and the stream's own.
+    /// The errors of [`flush`](Self::flush), and the error of the stream when it cannot be closed.
     pub async fn close(&mut self) -> Result<(), Error> {
         self.flush().await?;
         poll_fn(|cx| self.outgoing.poll_close(&mut self.transport, cx)).await
     }
 }
 
-/// The future of [`Connection::recv`]. Written by hand: it is created, polled and dropped once for each message, mostly without
-/// waiting, and then compiles to the check of the buffer alone.
+/// The future of [`Connection::recv`]. Written by hand, because a future is created, polled and dropped for each message. If a
+/// message is buffered, as in most cases, these three steps compile to the check of the buffer alone.
 struct Recv<'c, T>(Option<&'c mut Connection<T>>);
 
 impl<'c, T: Transport> Future for Recv<'c, T> {
@@ -238,7 +240,7 @@ impl<'c, T: Transport> Future for Recv<'c, T> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Polled after completion: pending for ever.
+        // Polled after completion: stays pending for ever.
         let Some(conn) = self.0.take() else { return Poll::Pending };
         // Fast path: when a frame is buffered, `whole_fast` and `lend` share one bounds check.
         if let Some(head) = conn.incoming.inbox.whole_fast() {
@@ -263,7 +265,7 @@ impl<T> Connection<T> {
         self
     }
 
-    /// The buffer for incoming bytes: received and not taken yet.
+    /// The buffer for incoming bytes, which holds bytes that are received and not taken yet.
     pub fn inbox(&self) -> &Inbox {
         &self.incoming.inbox
     }
@@ -274,45 +276,47 @@ impl<T> Connection<T> {
         &mut self.incoming.inbox
     }
 
-    /// The buffer for outgoing bytes: queued and not sent yet.
+    /// The buffer for outgoing bytes, which holds bytes that are queued and not sent yet.
     pub fn outbox(&self) -> &Outbox {
         &self.outgoing.outbox
     }
 
-    /// The buffer for outgoing bytes, to put messages or raw bytes into. The next flush sends them.
+    /// The buffer for outgoing bytes, into which messages or raw bytes can be put. The next flush sends the content of the
+    /// buffer.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outgoing.outbox
     }
 
-    /// Both buffers at once.
+    /// Both buffers, borrowed at the same time.
     pub fn buffers_mut(&mut self) -> (&mut Inbox, &mut Outbox) {
         (&mut self.incoming.inbox, &mut self.outgoing.outbox)
     }
 
-    /// Wipes what the buffers still hold of messages that have been taken or sent: passwords, keys.
+    /// Wipes the bytes of taken and sent messages that are still in the buffers, such as passwords and keys.
     pub fn scrub(&mut self) {
         self.incoming.inbox.scrub();
         self.outgoing.outbox.scrub();
     }
 
-    /// Sets other limits, from the next header on.
+    /// Sets new limits, which apply from the next header on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.incoming.inbox.set_limits(limits);
         self.outgoing.outbox.set_retain(limits.write_retain);
     }
 
-    /// Whether both buffers are empty and neither direction has ended. The caller has to know which replies are still owed.
+    /// Whether both buffers are empty and neither direction has ended. The connection does not know whether the peer still has
+    /// to reply: the caller has to keep track of the replies.
     pub fn is_quiet(&self) -> bool {
         let no_fault = self.incoming.fault.is_none() && self.outgoing.fault.is_none();
         no_fault && !self.inbox().is_mid_frame() && self.inbox().buffered() == 0 && self.outbox().is_empty()
     }
 
-    /// The reason why no more bytes will be received, if so. Messages may still be buffered.
+    /// The reason why the receiving direction has ended; `None` if it has not ended. Messages may still be buffered.
     pub fn read_fault(&self) -> Option<Fault> {
         self.incoming.fault
     }
 
-    /// The reason why no more bytes can be sent, if so.
+    /// The reason why the sending direction has ended; `None` if it has not ended.
     pub fn write_fault(&self) -> Option<Fault> {
         self.outgoing.fault
     }
@@ -327,7 +331,7 @@ impl<T> Connection<T> {
         &mut self.transport
     }
 
-    /// The stream and both buffers. Nothing is sent or closed.
+    /// The stream and both buffers. Sends nothing, and does not close the stream.
     pub fn into_parts(self) -> (T, Inbox, Outbox) {
         (self.transport, self.incoming.inbox, self.outgoing.outbox)
     }

@@ -6,7 +6,7 @@ use crate::basic::error::EncodeErrorKind;
 use crate::basic::text::Text;
 use crate::codec::writer::Writer;
 
-/// Writes to a [`BufMut`] field by field, and never more bytes than were measured before.
+/// Writes to a [`BufMut`] field by field, and never writes more bytes than were measured before.
 pub(crate) struct Append<'a, B: ?Sized> {
     out: &'a mut B,
     left: usize,
@@ -18,7 +18,7 @@ impl<'a, B: BufMut + ?Sized> Append<'a, B> {
         Self { out, left: length, overrun: false }
     }
 
-    /// Fills the frame with zeros up to the length in its header, and returns whether it had that length already.
+    /// Fills the frame with zeros up to the length in its header, and returns whether the frame was already complete and valid.
     pub(crate) fn finish(self) -> bool {
         self.out.put_bytes(0, self.left);
         !self.overrun && self.left == 0
@@ -36,7 +36,7 @@ impl<B: BufMut + ?Sized> Writer for Append<'_, B> {
         self.bytes(&value.to_be_bytes());
     }
     fn text(&mut self, value: Text<'_>) {
-        // Measuring found no NUL, but the message may return another string now.
+        // `measure` found no NUL, but the message may return a different string now.
         self.overrun |= memchr::memchr(0, value.as_bytes()).is_some();
         self.bytes(value.as_bytes());
         self.bytes(&[0]);

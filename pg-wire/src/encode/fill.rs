@@ -1,4 +1,4 @@
-//! The writer of the fast path: one frame into room that exists already.
+//! The writer of the fast path, which writes one frame into the existing room of a buffer.
 
 use crate::basic::code::MessageCode;
 use crate::basic::error::EncodeErrorKind;
@@ -12,7 +12,7 @@ use crate::param::bindable::Bindable;
 use crate::param::formats::{Formats, Mixed};
 use crate::param::params::{FieldByField, Params, VisitParam};
 
-/// Writes one frame to the beginning of a slice, and detects whether it fits and can be sent.
+/// Writes one frame to the beginning of a slice, and detects whether the frame fits and can be sent.
 ///
 /// The frame is valid only if [`Extent::is_sendable`] returns true for the same message.
 pub(crate) struct Fill<'a> {
@@ -53,11 +53,11 @@ impl<'a> Fill<'a> {
         Some(self.rest)
     }
 
-    /// Parameters whose formats and lengths the compiler knows: the format codes are written first, then the values.
+    /// Writes parameters whose formats and lengths the compiler knows: first the format codes, then the values.
     #[inline(always)]
     fn known_params<T: Params>(&mut self, params: &T) {
         // One code for each parameter is written even if a single code turns out to be enough: the next field then overwrites
-        // them. There is room for the codes in every message that fits, because a value takes more bytes than a code.
+        // the codes. There is room for the codes in every message that fits, because a value takes more bytes than a code.
         let Ok(count) = u16::try_from(params.count()) else { return self.fail() };
         let rest = core::mem::take(&mut self.rest);
         let Some(room) = rest.get_mut(2..2 + 2 * usize::from(count)) else { return self.fail() };
@@ -69,8 +69,8 @@ impl<'a> Fill<'a> {
         params.each(&mut ParamValues(self));
     }
 
-    /// Both counts, and the format codes between them: skipped if each parameter has its own code, because these are written
-    /// already.
+    /// Writes both counts and the format codes between the counts. Skips the codes if each parameter has its own code, because
+    /// these codes are already written.
     #[inline(always)]
     fn format_list(&mut self, formats: Formats, count: u16) {
         match formats.in_common() {
@@ -89,7 +89,7 @@ impl<'a> Fill<'a> {
         self.refused = true;
     }
 
-    /// The next `length` bytes of the room.
+    /// Takes the next `length` bytes of the room.
     #[inline(always)]
     fn take(&mut self, length: usize) -> Option<&mut [u8]> {
         match core::mem::take(&mut self.rest).split_at_mut_checked(length) {
@@ -112,7 +112,7 @@ impl<'a> Fill<'a> {
     }
 }
 
-// All inlined: behind a call, the state of the writer would have to live in memory instead of registers.
+// All inlined: otherwise each call would force the compiler to keep the state of the writer in memory instead of registers.
 impl Writer for Fill<'_> {
     #[inline(always)]
     fn byte1(&mut self, value: u8) {
@@ -182,7 +182,7 @@ impl Writer for Fill<'_> {
 struct CodePlaces<'a> {
     places: core::slice::IterMut<'a, [u8; 2]>,
     formats: Formats,
-    /// There were more parameters than places.
+    /// Whether there were more parameters than places.
     more: bool,
 }
 
@@ -192,7 +192,7 @@ impl<'a> CodePlaces<'a> {
         Self { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default(), more: false }
     }
 
-    /// The formats that occur; `None` if the number of parameters differs from their count.
+    /// The formats that occur; `None` if the number of parameters differs from the number of places.
     #[inline(always)]
     fn finish(self) -> Option<Formats> {
         (!self.more && self.places.len() == 0).then_some(self.formats)
@@ -211,7 +211,7 @@ impl VisitParam for CodePlaces<'_> {
     }
 }
 
-/// Writes parameters field by field, visiting each parameter as often as that takes.
+/// Writes parameters field by field, and visits each parameter more than once.
 struct OneByOne;
 
 impl FieldByField for OneByOne {
@@ -245,12 +245,12 @@ mod tests {
         let mut extent = Extent::default();
         write_params(&params, &mut extent);
         assert_eq!(extent.within(usize::MAX), Some(measure.length));
-        // Field by field, as a writer without a faster way does.
+        // Field by field, as a writer without a fast path does.
         let mut bytes = vec![0; measure.length + 4];
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);
         assert_eq!(fill.finish(), Some(&mut [][..]));
-        // With no room to spare, and with enough for a code for each before it is known whether one does for all.
+        // Without spare room, and with spare room for one format code for each parameter, even if a single code is enough.
         for spare in [0, 1, 2 * params.count(), 2 * params.count() + 100] {
             let mut room = vec![0xee; bytes.len() + spare];
             let mut fill = Fill::frame(None, &mut room).expect("there is room");
@@ -274,17 +274,17 @@ mod tests {
     }
 
     #[test]
-    fn all_binary_sends_one() {
+    fn all_binary_sends_one_format_code() {
         assert_eq!(written((1i16, true)), b"\0\x01\0\x01\0\x02\0\0\0\x02\0\x01\0\0\0\x01\x01");
     }
 
     #[test]
-    fn mixed_sends_one_each() {
+    fn mixed_formats_send_one_format_code_each() {
         assert_eq!(written((1i16, "a")), b"\0\x02\0\x01\0\0\0\x02\0\0\0\x02\0\x01\0\0\0\x01a");
     }
 
     #[test]
-    fn a_null_goes_along_with_the_others() {
+    fn a_null_does_not_change_the_format_codes() {
         let null = b"\xff\xff\xff\xff";
         assert_eq!(
             written((1i16, None::<&str>)),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_told_one_by_one_however_many_there_are() {
+    fn mixed_formats_have_a_code_for_each_of_any_number_of_parameters() {
         for count in [2usize, 63, 64, 65, 300] {
             let values: Vec<Box<dyn Bindable>> = (0..count)
                 .map(|at| if at % 3 == 0 { Box::new(7i32) as Box<dyn Bindable> } else { Box::new("x") })
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn tuples_slices_and_dynamic_ones_are_the_same() {
+    fn tuples_slices_and_dynamic_parameters_are_written_alike() {
         let tuple = written((7i32, "x", Some(1.5f64), None::<bool>));
         let dynamic: &[&dyn Bindable] = &[&7i32, &"x", &Some(1.5f64), &None::<bool>];
         assert_eq!(written(dynamic), tuple);

@@ -7,7 +7,7 @@ use crate::codec::writer::{Writer, write_params};
 use crate::param::bindable::Bindable;
 use crate::param::params::Params;
 
-/// Counts bytes exactly, and keeps the first refusal.
+/// Counts bytes exactly, and keeps the first reason for which the message is rejected.
 #[derive(Default)]
 pub(crate) struct Measure {
     /// Bytes of the body.
@@ -17,7 +17,7 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// The reason why the message cannot be sent: the refusal, or else its length.
+    /// The reason why the message cannot be sent: the reason that was reported, or else the length of the message.
     #[cold]
     pub(crate) fn kind(self) -> EncodeErrorKind {
         let length = self.length.saturating_add(4);
@@ -59,17 +59,17 @@ impl Writer for Measure {
 
 /// Counts bytes for the fast path: an upper bound that the optimiser can compute at compile time for most messages.
 ///
-/// Ignores refusals, because [`Fill`](crate::encode::fill::Fill) reports them while it writes. Of parameters whose length needs a
-/// call each, counts only the two Int16 counts.
+/// Ignores `refuse`, because [`Fill`](crate::encode::fill::Fill) detects rejected messages while it writes. For parameters whose
+/// lengths are known only after a call for each parameter, adds only the bytes of the two Int16 counts.
 #[derive(Default)]
 pub(crate) struct Extent {
     length: usize,
-    /// All lengths that are not constants, combined by OR: if this is at most `MAX_LENGTH`, so is each of them.
+    /// All lengths that are not constants, combined by OR: if the result is at most `MAX_LENGTH`, so is each length.
     bits: usize,
 }
 
 impl Extent {
-    /// The number of bytes, if at most `room`.
+    /// The number of bytes, if this number is at most `room`.
     #[inline(always)]
     pub(crate) fn within(&self, room: usize) -> Option<usize> {
         (self.length <= room).then_some(self.length)
@@ -90,8 +90,8 @@ impl Extent {
     }
 }
 
-/// The bytes, with a length that the optimiser knows to be below 2³². It then knows that no sum of lengths overflows, and
-/// that each field fits where their sum fits.
+/// The same bytes, with a length that the optimiser knows to be below 2³². The optimiser can then prove that no sum of lengths
+/// overflows, and that each field fits if the sum of the fields fits.
 ///
 /// Precondition: `bytes.len()` is at most `MAX_LENGTH`, as [`Extent::is_sendable`] checks before the frame is used.
 #[inline(always)]

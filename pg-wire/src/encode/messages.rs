@@ -1,4 +1,4 @@
-//! Whole frames: their lengths, and the ways into a buffer.
+//! Measuring whole frames, and writing them into a buffer.
 
 use bytes::BufMut;
 
@@ -12,18 +12,19 @@ use crate::encode::append::Append;
 use crate::encode::fill::Fill;
 use crate::encode::measure::{Extent, Measure};
 
-/// Frames up to this many bytes are written to the stack first and reach a [`BufMut`] in one `put_slice`: one call for each
-/// field takes several times as long as the field itself.
+/// Frames of up to this number of bytes are first written to the stack, and then passed to a [`BufMut`] in one `put_slice`: a
+/// call for each field takes several times as long as writing the field.
 const STAGED: usize = 256;
 
-/// Aligned to a cache line: copied out from other addresses, the bytes take up to twice as long.
+/// Space for these frames on the stack, aligned to a cache line: a copy from an unaligned address takes up to twice as long.
 #[repr(align(64))]
 struct Stage([u8; STAGED]);
 
 /// Most messages in one [`Messages`].
 const MOST_MESSAGES: usize = 6;
 
-/// A message, or a tuple of up to six messages that are written together: all of them or none, with one check of the room.
+/// A message, or a tuple of up to six messages that are written together: either all messages or none, with one check of the
+/// room.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Execute, Sync}};
@@ -39,7 +40,8 @@ pub trait Messages: Sealed {
     #[doc(hidden)]
     const KNOWN: bool;
 
-    /// Passes each message to `visit`, in order. Called more than once for each write, and visits the same messages each time.
+    /// Passes each message to `visit`, in order. Called more than once for each write, and must visit the same messages each
+    /// time.
     fn each(&self, visit: &mut impl VisitMessage);
 }
 
@@ -76,9 +78,9 @@ pub trait Encode: Messages {
     /// ```
     ///
     /// # Errors
-    /// When the wire cannot carry the message: a NUL inside a string, a count or a length too large for its field; or when
-    /// `out` has a fixed end and too little room. `out` is then unchanged. (One exception: after
-    /// [`Unstable`](EncodeErrorKind::Unstable), `out` may have a frame at its end that is filled up with zeros.)
+    /// When the message cannot be sent (a NUL inside a string, a count or a length too large for its field), or when `out` has a
+    /// fixed size and too little room. `out` is then unchanged. (One exception: after
+    /// [`Unstable`](EncodeErrorKind::Unstable), the last frame in `out` may be filled up with zeros.)
     #[inline]
     fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
         encode(self, out)
@@ -87,7 +89,7 @@ pub trait Encode: Messages {
 
 impl<M: Messages + ?Sized> Encode for M {}
 
-/// Seals [`Messages`]: [`Lengths`] has room for [`MOST_MESSAGES`]; another implementation could exceed it.
+/// Seals [`Messages`]: [`Lengths`] has room for [`MOST_MESSAGES`] lengths; another implementation could have more messages.
 pub trait Sealed {}
 
 impl<M: Message + ?Sized> Sealed for M {}
@@ -120,12 +122,12 @@ macro_rules! tuples {
 
 tuples! { (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
 
-/// Fast path: writes the frames to the beginning of `room`, and returns the number of bytes. `None` if they do not fit or cannot
-/// be sent; [`measure`] tells these cases apart. `room` may then hold a part of the frames.
+/// Fast path: writes the frames to the beginning of `room`, and returns the number of bytes. `None` if the frames do not fit or
+/// cannot be sent; [`measure`] distinguishes these two cases. `room` may then hold a part of the frames.
 #[inline(always)]
 pub(crate) fn fill<M: Messages + ?Sized>(messages: &M, room: &mut [u8]) -> Option<usize> {
-    // The length first: it is a constant for most messages, and once it is compared with the room the optimiser removes the
-    // bounds checks of the fields.
+    // The length is computed first: for most messages the length is a constant, and once the length is compared with the room,
+    // the optimiser removes the bounds checks of the fields.
     let mut extent = Extent::default();
     messages.each(&mut extent);
     let length = extent.within(room.len())?;
@@ -153,7 +155,7 @@ impl VisitMessage for Extent {
     }
 }
 
-/// Writes frame after frame. Holds the unused part of the room; `None` after a frame that did not fit.
+/// Writes frames one after another. Contains the unused part of the room; `None` after a frame that did not fit.
 struct FillFrames<'a>(Option<&'a mut [u8]>);
 
 impl VisitMessage for FillFrames<'_> {
@@ -177,7 +179,7 @@ impl VisitMessage for FillFrames<'_> {
 }
 
 /// The lengths of the frames, or the first error. Inlined: a call that took a reference to the messages would force the compiler
-/// to keep all of them in memory.
+/// to keep all messages in memory.
 #[inline(always)]
 pub(crate) fn measure<M: Messages + ?Sized>(messages: &M) -> Result<Lengths, EncodeError> {
     let mut lengths = Lengths { of: [0; MOST_MESSAGES], count: 0, error: None };
@@ -216,7 +218,7 @@ impl VisitMessage for Lengths {
     }
 }
 
-/// An error about all of the messages, with the name of the first.
+/// An error for all of the messages, with the name of the first message.
 #[cold]
 pub(crate) fn error<M: Messages + ?Sized>(messages: &M, kind: EncodeErrorKind) -> EncodeError {
     struct First(&'static str);
@@ -232,7 +234,7 @@ pub(crate) fn error<M: Messages + ?Sized>(messages: &M, kind: EncodeErrorKind) -
     EncodeError { message: first.0, kind }
 }
 
-/// Appends all frames to `out`, or none.
+/// Appends all frames to `out`, or no frame if there is an error.
 #[inline]
 pub(crate) fn encode<M: Messages + ?Sized, B: BufMut + ?Sized>(
     messages: &M,
@@ -302,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tuple_is_its_messages_one_after_the_other() {
+    fn a_tuple_is_written_as_its_messages_one_after_another() {
         for length in [0, 1, 100, 300, 5000] {
             let long = "x".repeat(length);
             let messages = (query("a"), Sync {}, query(&long), Execute { portal: "p".into(), max_rows: 7 });
@@ -322,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_a_tuple_are_written_or_none() {
+    fn all_messages_of_a_tuple_are_written_or_none() {
         let messages = (Sync {}, query("\0"), Execute { portal: "\0".into(), max_rows: 0 });
         let mut out = Vec::new();
         let error = encode(&messages, &mut out).expect_err("a NUL");
@@ -339,7 +341,7 @@ mod tests {
 
     #[test]
     fn frames_stay_frames_when_a_message_changes_its_length() {
-        /// Of another length with every look at it.
+        /// A message that has a different length each time it is written.
         struct Unsteady(Cell<i32>, i32);
         impl Message for Unsteady {
             fn code(&self) -> Option<crate::MessageCode> {

@@ -22,11 +22,11 @@ impl<M: Message + ?Sized> fmt::Display for Trace<'_, M> {
     }
 }
 
-/// Prints fields. Keeps the first error until the end, because writers return none.
+/// Prints fields. Keeps the first error until the end, because the methods of a writer return no errors.
 struct Line<'l, 'f> {
-    /// The name of the message, until it has been printed.
+    /// The name of the message; `None` after the name has been printed.
     name: Option<&'static str>,
-    /// No field has been printed.
+    /// Whether no field has been printed yet.
     bare: bool,
     out: &'l mut fmt::Formatter<'f>,
     result: fmt::Result,
@@ -91,10 +91,10 @@ impl Writer for Line<'_, '_> {
     }
 }
 
-/// Bytes, with `\xNN` for each that is not printable ASCII.
+/// Bytes, with `\xNN` for each byte that is not printable ASCII.
 struct Printable<'a>(&'a [u8]);
 
-/// Bytes of a value that are written to the formatter in one call: a call for each byte takes many times as long.
+/// Number of bytes of a value that are written to the formatter in one call: a call for each byte takes many times as long.
 const PIECE: usize = 64;
 
 impl fmt::Display for Printable<'_> {

@@ -22,13 +22,13 @@ use crate::param::bound::{Bound, Written, write_null};
 /// | `Option<T>` | as `T`, or NULL | |
 /// | [`AsText`](crate::value::AsText) | any of the types above | text |
 ///
-/// The binary form must be that of the parameter's type, and neither this crate nor the server checks that: the server
-/// knows only the length of the value. It rejects an `i32` for an `int8`, but it reads an `i64` for a `float8`, for a
-/// `timestamp` or for an untyped `$1` (which is `text`) as **another value**. Where the statement does not make the type
-/// obvious, cast (`$1::int4`), name the type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or bind
-/// text.
+/// A binary value must be in the binary form of the parameter's type. Neither this crate nor the server checks the form: the
+/// server knows only the length of the value. The server rejects an `i32` for an `int8`, but it reads an `i64` for a `float8`,
+/// for a `timestamp` or for an untyped `$1` (which is `text`) as **another value**. Where the statement does not make the type
+/// obvious, cast (`$1::int4`), name the type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or
+/// bind text.
 ///
-/// To bind a type of your own, return its bytes: by value up to 16 bytes, borrowed beyond.
+/// To bind a type of your own, return its bytes: 1, 2, 4, 8 or 16 bytes by value, any other number borrowed.
 ///
 /// ```
 /// use pg_wire::{Bindable, Bound};
@@ -46,7 +46,8 @@ use crate::param::bound::{Bound, Written, write_null};
 /// }
 /// ```
 pub trait Bindable {
-    /// The value as it goes on the wire. Called more than once for each message, and must return the same each time.
+    /// The value in the form in which it is sent. Called more than once for each message, and must return the same value each
+    /// time.
     fn bound(&self) -> Bound<'_>;
 
     /// The format of [`bound`](Self::bound), without its bytes. Implementations need not provide this method.
@@ -56,10 +57,10 @@ pub trait Bindable {
         self.bound().format()
     }
 
-    /// Writes [`bound`](Self::bound) to the beginning of `room` in the form that a Bind has, Int32 length (-1 for NULL)
+    /// Writes [`bound`](Self::bound) to the beginning of `room` in the form of a value in a Bind, Int32 length (-1 for NULL)
     /// and the bytes, and returns the number of bytes. Implementations need not provide this method.
     ///
-    /// Behind `dyn Bindable` this is one call that stores a few bytes; `bound` would return a whole [`Bound`] through
+    /// For a `dyn Bindable` this method is one call that stores a few bytes; `bound` would return a whole [`Bound`] through
     /// memory.
     #[doc(hidden)]
     #[inline]

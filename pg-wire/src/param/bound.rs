@@ -5,9 +5,9 @@ use crate::basic::length::MAX_LENGTH;
 use crate::basic::short;
 use crate::param::formats::Formats;
 
-/// A value as it goes on the wire: its bytes, or NULL, and their format. What a [`Bindable`](crate::Bindable) returns.
+/// A value in the form in which it is sent: bytes and their format, or NULL. Returned by a [`Bindable`](crate::Bindable).
 ///
-/// Up to 16 bytes are stored inside; longer values are borrowed.
+/// Values of 1, 2, 4, 8 and 16 bytes can be stored inside; all other values are borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound<'a> {
     format: FormatCode,
@@ -26,8 +26,8 @@ enum Repr<'a> {
     Borrowed(&'a [u8]),
 }
 
-/// Aligned, so that the bytes do not share a word with the enum's tag: a word written by one store can then be read by
-/// one load (store forwarding).
+/// Bytes aligned so that they do not share a word with the enum's tag: a word that was written by one store can then be read
+/// by one load (store forwarding).
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
 struct Aligned<const N: usize>([u8; N]);
@@ -137,13 +137,13 @@ fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
 pub struct Written(u64);
 
 impl Written {
-    /// No bytes and no format: the start of a sum.
+    /// The initial value of a sum: no bytes and no format.
     pub(crate) const NONE: Self = Self(0);
 
-    /// The value does not fit, or is longer than any message: a length that exceeds every buffer.
+    /// The result for a value that does not fit or is longer than any message: a length that exceeds every buffer.
     const NO_ROOM: Self = Self(u32::MAX as u64);
 
-    /// Precondition: `length` is at most the length of a message.
+    /// The result for `length` written bytes. Precondition: `length` is at most the length of a message.
     #[inline(always)]
     fn new(length: usize, format: Option<FormatCode>) -> Self {
         Self(length as u64 | u64::from(Formats::of(format).0) << 32)

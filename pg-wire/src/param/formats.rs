@@ -36,7 +36,7 @@ impl Formats {
         ((self.0 >> 16) as u16).to_le_bytes()
     }
 
-    /// The shortest list of format codes that says the same: empty for all text, one code for all binary.
+    /// The shortest list of format codes for these parameters: empty for all text, one code for all binary.
     ///
     /// # Errors
     /// [`Mixed`] when each parameter needs its own code.
@@ -50,5 +50,5 @@ impl Formats {
     }
 }
 
-/// Some parameters are text and some are binary: each needs its own format code.
+/// Some parameters are text and some are binary: each parameter needs its own format code.
 pub(crate) struct Mixed;

@@ -7,22 +7,22 @@ use crate::param::bindable::Bindable;
 use crate::param::bound::Written;
 use crate::param::formats::Mixed;
 
-/// The parameters of one Bind, the arguments of one function call.
+/// The parameters of one Bind, or the arguments of one FunctionCall:
 ///
-/// A tuple of up to 16 [`Bindable`]s, whose formats and sizes the compiler knows; or a slice, an array or a `Vec` of
-/// [`Bindable`]s; or `&[&dyn Bindable]` and [`params!`](crate::params) for mixed types that are known at run time only. `()`
-/// for none.
+/// - a tuple of up to 16 [`Bindable`]s, whose formats and sizes the compiler knows; `()` for no parameters;
+/// - a slice, an array or a `Vec` of [`Bindable`]s of one type;
+/// - `&[&dyn Bindable]` and [`params!`](crate::params), for mixed types that are known only at run time.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the parameters of a statement",
     note = "a single parameter is written `(value,)`, and none is `()`",
     note = "values that can be bound are listed at `Bindable`; PostgreSQL has no unsigned `int8`: use an `i64`"
 )]
 pub trait Params {
-    /// Whether the lengths of the values are known without a call for each value. If so, the writer asks for the lengths
+    /// Whether the lengths of the values are known without a call for each value. If `true`, the writer computes the lengths
     /// first and then writes without further bounds checks.
     const KNOWN: bool = false;
 
-    /// Number of parameters: as many as [`each`](Self::each) visits.
+    /// Number of parameters. Must be the number that [`each`](Self::each) visits.
     fn count(&self) -> usize;
 
     /// Passes each parameter to `visit`, in order. Called more than once for each message, and must visit the same values
@@ -30,9 +30,9 @@ pub trait Params {
     fn each(&self, visit: &mut impl VisitParam);
 
     /// Writes the parameters to the beginning of `room` in the form that a Bind has, and returns the number of bytes. `None` if
-    /// they do not fit or cannot be sent. Implementations need not provide this method.
+    /// the parameters do not fit or cannot be sent. Implementations need not provide this method.
     ///
-    /// `F` does the same for any parameters. A slice has a faster way, and calls `F` if that fails.
+    /// `F` does the same for parameters of every kind. Slices have a fast path, and call `F` if the fast path fails.
     #[doc(hidden)]
     #[inline(always)]
     fn write_to<F: FieldByField>(&self, room: &mut [u8]) -> Option<usize> {
@@ -40,10 +40,11 @@ pub trait Params {
     }
 }
 
-/// The way to write parameters that works for all of them, for [`Params::write_to`].
+/// Writes parameters of every kind, for [`Params::write_to`].
 #[doc(hidden)]
 pub trait FieldByField {
-    /// Writes the parameters to the beginning of `room`, and returns the number of bytes; `None` if they do not fit or cannot be sent.
+    /// Writes the parameters to the beginning of `room`, and returns the number of bytes. `None` if the parameters do not fit or
+    /// cannot be sent.
     fn write<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize>;
 }
 
@@ -168,11 +169,12 @@ macro_rules! params {
     };
 }
 
-/// Writes parameters in the form that a Bind has (Int16 n, Int16\[n\] formats, Int16 m, m values) to the beginning of `room`, and
-/// returns the number of bytes. `None` if they do not fit or cannot be sent; `room` may then hold a part of them.
+/// Fast path for slices: writes parameters in the form that a Bind has (Int16 n, Int16\[n\] formats, Int16 m, m values) to the
+/// beginning of `room`, and returns the number of bytes. `None` if the parameters do not fit or cannot be sent; `room` may then
+/// hold a part of the parameters.
 ///
-/// One call for each parameter: a value writes itself and returns its format. One format code is reserved for each parameter,
-/// because most mixed lists need that; if a single code is enough, the values are moved up afterwards.
+/// Makes one call for each parameter, which writes the value and returns its format. Reserves one format code for each parameter,
+/// because most mixed lists need all of these codes; if a single code is enough, the values are moved up afterwards.
 ///
 /// Inlined, so that the compiler can devirtualise the calls where the values are constructed next to this call, as with
 /// [`params!`](crate::params).
@@ -193,7 +195,7 @@ fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> O
         *place = written.formats().code();
         match rest.get_mut(written.length()..) {
             Some(next) => rest = next,
-            // A single format code takes less room.
+            // `F` may still succeed, if a single format code is enough and takes less room.
             None => return F::write(params, room),
         }
     }
