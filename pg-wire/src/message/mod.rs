@@ -18,6 +18,7 @@ pub(crate) mod table;
 mod tests {
     use crate::basic::code::{MessageCode, Size};
     use crate::basic::text::Text;
+    use crate::client::PutMessage;
     use crate::codec::frame::Frame;
     use crate::codec::message::{Direction, Message};
     use crate::encode::messages::Encode;
@@ -44,6 +45,23 @@ mod tests {
         pub enum Example, decoded by example {
             PING = b'!' => Ping<'a>, Cold, Control;
         }
+    }
+
+    // Step 3, for a message of the client: its method, as in `client/protocol.rs`.
+    trait ExampleProtocol: PutMessage {
+        /// Tests whether the server answers. See [`Ping`].
+        fn ping<'m>(&mut self, number: i32, comment: impl Into<Text<'m>>) -> Self::Chained<'_> {
+            self.put_message(&Ping { number, comment: comment.into() })
+        }
+    }
+
+    impl<T: PutMessage + ?Sized> ExampleProtocol for T {}
+
+    #[test]
+    fn the_method_of_a_message_of_the_client_appends_the_message() {
+        let mut out = Vec::new();
+        out.ping(7, "hi").and_then(|out| out.ping(8, "")).expect("both are valid");
+        assert_eq!(out, b"!\0\0\0\x0b\0\0\0\x07hi\0!\0\0\0\x09\0\0\0\x08\0");
     }
 
     #[test]
