@@ -45,7 +45,7 @@ pub struct TlsInfo {
 /// The fate of the client's certificate in a TLS handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificate {
-    /// The server asked for none.
+    /// The server did not ask for a client certificate.
     NotRequested,
     /// The server asked for one, and the client had none that fits.
     NotSent,

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::interrupt;
 
-/// How often a wait looks up. Short beside anything waited for, long beside what looking costs.
+/// Interval between two checks of a wait. Shorter than any event that is waited for, longer than the check takes.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 /// How long a program that was asked to end may take before it is killed.

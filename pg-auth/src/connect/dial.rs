@@ -33,7 +33,7 @@ enum Next {
     Address,
     /// The next host.
     Host,
-    /// Nowhere: the error would be the same elsewhere.
+    /// No further attempt: every other host or address would give the same error.
     Nowhere,
 }
 

@@ -206,8 +206,8 @@ fn xored(mut bytes: Bytes, with: &[u8; 32]) -> Bytes {
     bytes
 }
 
-/// What it takes to log in with SCRAM in place of the password: the key that proves who the client is, and the one that the
-/// server proves itself by.
+/// The keys that replace the password in a SCRAM login: the client key, which proves who the client is, and the server key, which
+/// proves who the server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScramKeys {
     /// Recovered from a client's proof, or derived from its password.

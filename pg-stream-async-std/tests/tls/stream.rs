@@ -77,7 +77,7 @@ fn bytes_that_were_taken_arrive_once_whatever_is_written_next() {
                 let bytes = vec![next; 1 + usize::from(next) * 321];
                 match Pin::new(&mut client).poll_write(cx, &bytes) {
                     Poll::Ready(count) => taken.extend(&bytes[..count.expect("taken")]),
-                    // Its bytes were not taken and are never offered again: the future of this write was dropped.
+                    // The stream did not accept the bytes of this write, and the dropped future never offers the bytes again.
                     Poll::Pending => return Poll::Ready(()),
                 }
             }

@@ -311,7 +311,7 @@ fn pgwire_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
 #[inline(always)]
 fn pg_stream_row(message: &PgMessage, touch: &mut Touch) -> u64 {
     let PgMessage::DataRow(row) = message else { return 0 };
-    // It has no way from one column to the next: each is found from the front.
+    // Columns have no iterator here: each column is found by a walk from the first column.
     for column in 0..row.column_count().into() {
         touch.value(row.column(column));
     }
