@@ -206,8 +206,8 @@ fn xored(mut bytes: Bytes, with: &[u8; 32]) -> Bytes {
     bytes
 }
 
-/// What it takes to log in with SCRAM in place of the password: the key that proves who the client is, and the one that the
-/// server proves itself by.
+/// The two keys for a SCRAM login without the password: the client's key, which proves the client's identity, and the server's
+/// key, which proves the server's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScramKeys {
     /// Recovered from a client's proof, or derived from its password.
