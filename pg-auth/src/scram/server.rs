@@ -24,7 +24,7 @@ pub enum OfferedBinding {
     TlsServerEndPoint(Vec<u8>),
 }
 
-/// The server's first state, before the client has spoken: its message goes to [`client_first`](Self::client_first).
+/// The server's first state, before the client's first message, which goes to [`client_first`](Self::client_first).
 ///
 /// ```text
 /// ServerFirst ──client-first──▶ ServerChallenge ──client-final──▶ ServerFinal
@@ -130,7 +130,7 @@ impl ServerFirst {
     }
 }
 
-/// The client is challenged: [`message`](Self::message) is to be sent, and its answer goes to [`client_final`](Self::client_final).
+/// The server's second state: [`message`](Self::message) is to be sent, and the client's answer goes to [`client_final`](Self::client_final).
 pub struct ServerChallenge {
     verifier: Verifier,
     message: Vec<u8>,
