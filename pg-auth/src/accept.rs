@@ -38,20 +38,20 @@ use crate::session::CancelKey;
 const MOST_GSS_TOKENS: usize = 16;
 
 /// The first byte of a TLS ClientHello: a record of type "handshake". As the first byte of a length it would announce
-/// 369 MB, so nothing else begins with it.
+/// 369 MB, so no other first packet begins with this byte.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// The server's connection phase as a machine: it decides, and never waits.
+/// The server's connection phase as a state machine: it decides, does no I/O and never waits.
 ///
-/// Hand the machine the two buffers of a connection with each [`step`](Self::step), send what it has put into the outbox, and do what it
-/// asks for. When it fails, what it has put there is the answer that PostgreSQL would give, if any: send it, then close.
-/// [`accept`](crate::connect::accept) is that loop.
+/// Hand the machine the two buffers of a connection with each [`step`](Self::step), send the bytes in the outbox, and do what the
+/// returned [`AcceptStep`] asks for. When a step fails, the outbox has PostgreSQL's answer to the client, if any: send this answer,
+/// then close. [`accept`](crate::connect::accept) is such a loop.
 ///
-/// The machine answers as PostgreSQL 18 does: SSLRequest and GSSENCRequest are declined, each once, and over TLS refused; a version newer
+/// The machine answers as PostgreSQL 18 does: SSLRequest and GSSENCRequest are declined, each once, and rejected over TLS; a version newer
 /// than 3.2 and unknown `_pq_.` options are negotiated. From its first step to its end it sets the inbox's limits. A first packet
 /// may have 10,004 bytes, the body of a message with a password 30,000, of SCRAM 1,020, with a bearer token or of GSSAPI 65,531. At
-/// the end the limits that it found are back in force. Both buffers wipe what they give up meanwhile; what they still hold after an
-/// error is wiped when they are dropped. How long all of it may take is the caller's to say.
+/// the end the limits that were set before are back in force. Both buffers wipe what they give up meanwhile; what they still hold after an
+/// error is wiped when they are dropped. The machine has no time limit: the caller sets one.
 ///
 /// ```text
 ///   FirstPacket ─▶ Asked ──authenticate──▶ AwaitPassword ─▶ (Checking) ─────────────▶ In
@@ -83,44 +83,44 @@ pub struct Accept {
     principal: Option<String>,
 }
 
-/// What has to be done before the next step. What the last one put into the outbox has to be sent first.
+/// The action that has to be done before the next step. Send the bytes in the outbox first.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AcceptStep<'a> {
     /// Read more into the inbox.
     Read,
-    /// Say, with [`Accept::authenticate`], how the user of this start-up message is to be authenticated.
+    /// Decide how to authenticate the user of this start-up message, and call [`Accept::authenticate`].
     Authenticate(&'a Startup),
-    /// Run this, which takes milliseconds of pure computing, and hand the result to [`Accept::derived`].
+    /// Run this job, which takes milliseconds of pure computing, and hand the result to [`Accept::derived`].
     Derive(Derivation),
-    /// Find out whether this bearer token is good, and hand the answer to [`Accept::token_checked`].
+    /// Check whether this bearer token is valid, and hand the answer to [`Accept::token_checked`].
     Token(TokenCheck),
-    /// Run this, which may wait for the disk or the network, where it keeps nobody else from working, and hand the result to
+    /// Run this job, which may wait for the disk or the network, where it does not block others, and hand the result to
     /// [`Accept::stepped`].
     Gss(GssJob),
-    /// The user is in: AuthenticationOk is on its way. Tell the rest with [`welcome`].
+    /// The user is authenticated: AuthenticationOk is in the outbox. Send the rest with [`welcome`].
     Login(Login),
-    /// The client wants another session's statement given up. There is no answer: do it, or not, and close.
+    /// The client asks to cancel a statement of another session. Cancel it or not, send no answer, and close.
     Cancel(CancelKey),
 }
 
-/// A user who is in.
+/// An authenticated user.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Login {
-    /// What the client began with.
+    /// The client's start-up message.
     pub startup: Startup,
     /// How the user was authenticated; [`AuthMethod::None`] by trust and by certificate.
     pub auth_method: AuthMethod,
     /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS).
     pub channel_bound: bool,
-    /// After SCRAM: what it takes to log in as this user at any server that stores the same verifier.
+    /// After SCRAM: the keys to log in as this user at any server that stores the same verifier.
     pub keys: Option<ScramKeys>,
     /// After GSSAPI: the client's principal.
     pub principal: Option<String>,
 }
 
-/// How the user is authenticated, as far as the words of a refusal depend on it.
+/// The kind of authentication, on which the error text for a rejected user depends.
 #[derive(Clone, Copy, Debug)]
 enum Method {
     Trust,
@@ -133,42 +133,42 @@ enum Method {
 #[derive(Debug)]
 enum State {
     FirstPacket,
-    /// The start-up message is there; how to authenticate is not.
+    /// The start-up message has arrived; the caller decides how to authenticate.
     Asked,
     /// A password was asked for.
     AwaitPassword(PasswordCheck),
-    /// A password in clear came, and what it comes to is being derived.
+    /// A password in clear has arrived, and its key is being derived.
     Checking(Verifier, Password),
-    /// It was derived, and is right or wrong.
+    /// The key has been derived: the password is right or wrong.
     Checked(bool),
-    /// The mechanisms are out; the client's choice comes next, or after a choice without data its first message.
+    /// The mechanisms have been sent; the client's choice is expected, or after a choice without data its first message.
     ScramFirst {
         verifier: Verifier,
         nonce: Nonce,
         chosen: Option<OfferedBinding>,
     },
-    /// The challenge is out; the client's proof comes next.
+    /// The challenge has been sent; the client's proof is expected.
     ScramFinal(ServerChallenge, bool),
-    /// OAUTHBEARER was offered; the client's token comes next, or after a choice without data its first message.
+    /// OAUTHBEARER was offered; the client's token is expected, or after a choice without data its first message.
     OAuthFirst {
         login: OAuthLogin,
         chosen: bool,
     },
-    /// A token is to be handed out, or has been.
+    /// A token to be checked by the caller: to be handed out, or handed out already (`None`).
     TokenChecking(Option<TokenCheck>, OAuthOffer),
-    /// The token is good or not.
+    /// The caller has checked the token: valid or not.
     TokenChecked(bool, OAuthOffer),
-    /// The failure document is out; the client's acknowledgement comes next.
+    /// The failure document has been sent; the client's acknowledgement is expected.
     OAuthFailing,
-    /// GSSAPI was asked for, or a token of ours is out; the client's comes next.
+    /// GSSAPI was requested, or our token has been sent; the client's token is expected.
     GssAwait(Context, Principals),
-    /// A step is to be handed out, or has been.
+    /// A GSSAPI job: to be handed out, or handed out already (`None`).
     GssStepping(Option<GssJob>, Principals),
-    /// The step has been done.
+    /// The GSSAPI job has been done.
     GssStepped(GssStepped, Principals),
-    /// AuthenticationOk is out.
+    /// AuthenticationOk has been sent.
     In,
-    /// Over: the login has been handed out, or an error has.
+    /// The end: the login or an error has been returned.
     Over,
 }
 
@@ -193,15 +193,15 @@ impl Default for Accept {
 }
 
 impl Accept {
-    /// What the client began with, once it has.
+    /// The client's start-up message, once it has arrived.
     pub fn startup(&self) -> Option<&Startup> {
         self.startup.as_ref()
     }
 
-    /// Goes on as far as what is in the inbox allows.
+    /// Processes the messages in the inbox, up to the next action of the caller.
     ///
     /// # Errors
-    /// Why there will be no session. The answer to the client, if there is one, is in the outbox.
+    /// The reason why there will be no session. The answer to the client, if there is one, is in the outbox.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<AcceptStep<'_>, AuthError> {
         let before = *self.limits.get_or_insert_with(|| {
             let limits = *inbox.limits();
@@ -303,7 +303,7 @@ impl Accept {
         }
     }
 
-    /// Says how the user of the start-up message is to be authenticated, and asks the client for it.
+    /// Sets how to authenticate the user of the start-up message, and sends the request to the client.
     ///
     /// # Errors
     /// When the user is rejected, or the operating system gives no random bytes. The answer to the client is in the outbox.
@@ -333,34 +333,34 @@ impl Accept {
         }
     }
 
-    /// Takes the result of the job that an [`AcceptStep::Derive`] has handed out. The next step says what it comes to.
+    /// Takes the result of the job that an [`AcceptStep::Derive`] has handed out. The next step reports the outcome.
     pub fn derived(&mut self, salted: &SaltedPassword) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::Checking(verifier, _) => State::Checked(verifier.matches(salted)),
-            // Nobody has asked for it.
+            // No such job was handed out.
             state => state,
         };
     }
 
-    /// Takes the answer to the question that an [`AcceptStep::Token`] has asked. The next step says what it comes to.
+    /// Takes the answer to an [`AcceptStep::Token`]. The next step reports the outcome.
     pub fn token_checked(&mut self, is_good: bool) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::TokenChecking(None, offer) => State::TokenChecked(is_good, offer),
-            // Nobody has asked for it.
+            // No such job was handed out.
             state => state,
         };
     }
 
-    /// Takes the result of the job that an [`AcceptStep::Gss`] has handed out. The next step says what it comes to.
+    /// Takes the result of the job that an [`AcceptStep::Gss`] has handed out. The next step reports the outcome.
     pub fn stepped(&mut self, stepped: GssStepped) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::GssStepping(None, principals) => State::GssStepped(stepped, principals),
-            // Nobody has asked for it.
+            // No such job was handed out.
             state => state,
         };
     }
 
-    /// Every way from one state to another that a message of the client opens.
+    /// All transitions that a message of the client causes.
     fn answer(&mut self, state: State, frame: Frame<'_>, outbox: &mut Outbox) -> Result<State, AuthError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
             let message = frame.frontend().map_or("a malformed message", |message| message.name());
@@ -458,7 +458,7 @@ impl Accept {
     }
 }
 
-/// As [`AcceptStep`], which borrows the machine.
+/// As [`AcceptStep`], but without borrowing the machine.
 enum Next {
     Read,
     Authenticate,

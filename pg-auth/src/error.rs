@@ -21,7 +21,7 @@ pub use peer::{ClientError, PeerError, ScramFault};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// As a client: the server refused, in words of its own.
+    /// As a client: the server rejected the login with an error of its own.
     Server(Refusal),
     /// As a client: the server sent something that the protocol does not allow, or could not prove what it has to prove. As a server:
     /// the same of a client's SCRAM message.
@@ -127,20 +127,20 @@ impl Error for PluginError {
     }
 }
 
-/// What the caller's configuration forbids.
+/// A violation of the caller's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
     /// The server wants the password hashed more often than is allowed; a hostile one can burn minutes of CPU that way.
     TooManyIterations {
-        /// What the server asked for.
+        /// The iteration count that the server asked for.
         asked: u32,
         /// The most that is allowed.
         max: u32,
     },
     /// The server wants the password hashed less often than is demanded, which makes it cheap to guess.
     TooFewIterations {
-        /// What the server asked for.
+        /// The iteration count that the server asked for.
         asked: u32,
         /// The least that is allowed.
         min: u32,
@@ -157,11 +157,11 @@ pub enum PolicyError {
     TlsRequired,
     /// `sslcertmode` demands that the client's certificate is sent, and it was not.
     ClientCertificate(ClientCertificate),
-    /// The server speaks no version as new as the oldest that is accepted.
+    /// The server's newest version is older than the oldest accepted version.
     Version {
-        /// The newest that it speaks.
+        /// The server's newest version.
         server: ProtocolVersion,
-        /// The oldest that is accepted.
+        /// The oldest accepted version.
         min: ProtocolVersion,
     },
     /// The server asks for a password, and there is none.
@@ -174,7 +174,7 @@ pub enum PolicyError {
     NoGss,
 }
 
-/// What is wrong with the bytes of the connection phase.
+/// A fault in the bytes of the connection phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WireError {

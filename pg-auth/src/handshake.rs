@@ -34,15 +34,15 @@ use crate::session::{Notification, Session};
 /// Most tokens of a server in one GSSAPI exchange. Kerberos takes one, NTLM two.
 const MOST_GSS_TOKENS: usize = 16;
 
-/// The client's connection phase as a machine: it decides, and never waits.
+/// The client's connection phase as a state machine: it decides, does no I/O and never waits.
 ///
-/// Hand the machine the two buffers of a connection with each [`step`](Self::step), send what it has put into the outbox, and do what
-/// it asks for. [`connect`](crate::connect::connect) is that loop; write another if yours has to look different.
+/// Hand the machine the two buffers of a connection with each [`step`](Self::step), send the bytes in the outbox, and do what the
+/// returned [`Step`] asks for. [`connect`](crate::connect::connect) is such a loop; write your own if your I/O differs.
 ///
-/// TLS comes before the machine and apart, so that nothing which arrived in clear can be taken for something that came through TLS.
+/// TLS begins before the machine, in separate code, so that bytes received in clear cannot be mistaken for bytes received through TLS.
 ///
-/// From its first step to its end the machine sets the inbox's limits: at most 30,000 bytes a message as long as the server is a
-/// stranger, after AuthenticationOk at most 1 MiB for errors, notices and notifications, at the end the limits that it found. All that
+/// From its first step to its end the machine sets the inbox's limits: at most 30,000 bytes a message before AuthenticationOk,
+/// then at most 1 MiB for errors, notices and notifications, at the end the limits that were set before. All data that
 /// is kept is bounded too: 256 KiB of notices, 4 MiB with those after AuthenticationOk, 256 KiB of parameters. Both buffers wipe
 /// what they give up meanwhile; what they still hold after an error is wiped when they are dropped.
 ///
@@ -55,16 +55,16 @@ const MOST_GSS_TOKENS: usize = 16;
 ///                                    └──▶ TokenRefused ──ErrorResponse──▶ error with the document
 /// ```
 ///
-/// AuthenticationOk is accepted where a password or a token went out or nothing was asked for, if the configuration allows either; after
-/// SCRAM only in `Proven`, which only a checked server signature leads to; after GSSAPI only in `GssDone`, when the library says
-/// that the context is established.
+/// AuthenticationOk is accepted after a password or a token was sent, or without any request, if the configuration allows this; after
+/// SCRAM only in `Proven`, which only a checked server signature leads to; after GSSAPI only in `GssDone`, when the library
+/// reports that the context is established.
 ///
 /// [The flow](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP)
 #[derive(Debug)]
 pub struct Handshake<'c> {
     config: &'c Config,
     link: Link,
-    /// What SCRAM can be bound to.
+    /// The TLS channel to which SCRAM can be bound.
     channel: Channel,
     host: Option<String>,
     loopback: bool,
@@ -74,28 +74,28 @@ pub struct Handshake<'c> {
     /// The limits of the inbox before the first step, until they are back in force.
     limits: Option<Limits>,
     negotiated: bool,
-    /// Keys that were derived and have not been shown to be right.
+    /// Keys that were derived; the server has not yet confirmed that they are right.
     fresh: Option<Derived>,
     gss_tokens: usize,
-    /// Bytes of notices and notifications that the session keeps, and what it costs to keep them.
+    /// Bytes of notices and notifications that the session keeps, with the memory overhead of keeping them.
     kept: usize,
     /// AuthenticationOk has been accepted.
     authenticated: bool,
     session: Session,
 }
 
-/// What is known of the server's certificate.
+/// The server's certificate, as far as channel binding needs it.
 #[derive(Clone, Debug)]
 enum Channel {
     Unknown,
-    /// Its `tls-server-end-point` hash.
+    /// The certificate's `tls-server-end-point` hash.
     EndPoint(Vec<u8>),
-    /// Its signature defines no hash.
+    /// The certificate's signature algorithm defines no hash.
     NoEndPoint,
     Unreadable(CertificateError),
 }
 
-/// Keys, and what they were derived by beside the password.
+/// Keys, with the salt and iteration count from which they were derived.
 #[derive(Debug)]
 struct Derived {
     salt: Vec<u8>,
@@ -103,18 +103,18 @@ struct Derived {
     keys: ScramKeys,
 }
 
-/// What has to be done before the next step. What the last one put into the outbox has to be sent first.
+/// The action that has to be done before the next step. Send the bytes in the outbox first.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Step {
     /// Read more into the inbox.
     Read,
-    /// Run this, which takes milliseconds of pure computing, wherever there is time for it, and hand the result to
+    /// Run this job, milliseconds of pure computing, where it does not block others, and hand the result to
     /// [`Handshake::derived`].
     Derive(Derivation),
     /// Get a bearer token from [`Config::tokens`](Config#structfield.tokens), and hand the reply to [`Handshake::token`].
     Token(TokenRequest),
-    /// Run this, which may wait for the disk or the network, where it keeps nobody else from working, and hand the result to
+    /// Run this job, which may wait for the disk or the network, where it does not block others, and hand the result to
     /// [`Handshake::stepped`].
     Gss(GssJob),
     /// The session is ready for its first query.
@@ -125,35 +125,35 @@ pub enum Step {
 enum State {
     /// Nothing has been sent.
     Start,
-    /// The start-up message is out.
+    /// The start-up message has been sent.
     AwaitMethod,
-    /// A password, in clear or hashed, is out.
+    /// A password, in clear or hashed, has been sent.
     PasswordSent,
-    /// The first SCRAM message is out; the server's challenge comes next.
+    /// The first SCRAM message has been sent; the server's challenge is expected.
     ScramFirst(ClientFirst),
-    /// The challenge is there; the keys are not.
+    /// The challenge has arrived; the keys are being derived.
     Deriving(ClientChallenged),
-    /// The proof is out; the server's own comes next.
+    /// The client's proof has been sent; the server's signature is expected.
     ScramFinal(ClientFinal),
-    /// The server has proven itself; its Ok comes next.
+    /// The server's signature is right; AuthenticationOk is expected.
     Proven(Proven),
     /// A token is needed.
     TokenWanted,
-    /// A token is out, or an empty one that asks where to get one.
+    /// A token has been sent, or an empty token that asks for the address of the issuer.
     TokenSent { empty: bool },
-    /// The server has refused the token with this document; its ErrorResponse comes next.
+    /// The server has rejected the token with this document; its ErrorResponse is expected.
     TokenRefused { empty: bool, document: Discovery },
-    /// A step of GSSAPI is to be handed out, or has been.
+    /// A GSSAPI job: to be handed out, or handed out already (`None`).
     GssStepping(Option<GssJob>),
-    /// A token of GSSAPI is out; the server's comes next.
+    /// A GSSAPI token has been sent; the server's token is expected.
     GssSent(Context),
-    /// The context is established; Ok comes next.
+    /// The context is established; AuthenticationOk is expected.
     GssDone,
-    /// AuthenticationOk has been accepted, just now.
+    /// AuthenticationOk has just been accepted.
     In,
-    /// Parameters and the key come next.
+    /// Parameters and the cancel key are expected.
     Settling,
-    /// Over: the session has been handed out, or an error has.
+    /// The end: the session or an error has been returned.
     Over,
 }
 
@@ -166,20 +166,20 @@ impl std::fmt::Debug for Context {
 }
 
 impl<'c> Handshake<'c> {
-    /// Whether AuthenticationOk has been accepted. An error that a server sends before is its answer to the login.
+    /// Whether AuthenticationOk has been accepted. An error that a server sends earlier is its answer to the login.
     pub fn is_authenticated(&self) -> bool {
         self.authenticated
     }
 
-    /// The configuration that it connects by.
+    /// The configuration of this connection phase.
     pub fn config(&self) -> &'c Config {
         self.config
     }
 
-    /// Goes on as far as what is in the inbox allows.
+    /// Processes the messages in the inbox, up to the next action of the caller.
     ///
     /// # Errors
-    /// Why there will be no session. The machine is at its end then.
+    /// The reason why there will be no session. The machine is at its end then.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<Step, AuthError> {
         let step = self.advance(inbox, outbox);
         if matches!(step, Err(_) | Ok(Step::Ready(_)))
@@ -277,15 +277,15 @@ impl<'c> Handshake<'c> {
                 self.fresh = Some(Derived { salt, iterations, keys });
                 self.prove(last, outbox)
             }
-            // Nobody has asked for it.
+            // No such job was handed out.
             state => state,
         };
     }
 
-    /// Takes the reply of the source that a [`Step::Token`] wants to be asked.
+    /// Takes the token source's reply to a [`Step::Token`].
     ///
     /// # Errors
-    /// The source's own, as [`AuthError::Plugin`]. The machine is at its end then.
+    /// The source's own error, as [`AuthError::Plugin`]. The machine is at its end then.
     pub fn token(
         &mut self,
         reply: Result<TokenReply, oauth::SourceError>,
@@ -309,7 +309,7 @@ impl<'c> Handshake<'c> {
         });
     }
 
-    /// Every way from one state to another that a message of the server opens, but for those that only tell something.
+    /// All transitions that a message of the server causes, except messages that only inform.
     fn transition(
         &mut self,
         state: State,
@@ -394,7 +394,7 @@ impl<'c> Handshake<'c> {
                 self.keep_key(data)?;
                 State::Settling
             }
-            // Wherever the first one has led to.
+            // In any state after the first NegotiateProtocolVersion.
             (_, Backend::NegotiateProtocolVersion(_)) if self.negotiated => {
                 return Err(PeerError::VersionTwice.into());
             }
@@ -409,7 +409,7 @@ impl<'c> Handshake<'c> {
     fn password(&self) -> Result<&'c Password, AuthError> {
         match &self.config.password {
             Some(password) if !password.is_empty() => Ok(password),
-            // PostgreSQL takes no empty password, and libpq sends none.
+            // PostgreSQL rejects an empty password, and libpq sends none.
             _ => Err(PolicyError::NoPassword.into()),
         }
     }

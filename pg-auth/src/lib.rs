@@ -4,19 +4,19 @@
 //! runtime that has no adapter yet, a pooler, a proxy. With Tokio or async-std take `pg-stream-tokio` or
 //! `pg-stream-async-std`, which call [`connect`](connect::connect) for you.
 //!
-//! - [`Config`]: who, with what, under which conditions; libpq's connection strings.
+//! - [`Config`]: the user, the credentials and the conditions of a connection; libpq's connection strings.
 //! - [`Surroundings`]: environment variables, service files and password files, read only by an explicit call.
 //! - [`Handshake`]: the client's machine. It is given the buffers and returns what it needs: read, derive a key, get a token, take a step
 //!   of GSSAPI, or it is ready.
 //! - [`Accept`]: the server's machine, and [`accept`](connect::accept) the loop around it.
-//! - [`connect`](mod@connect): the loop around it for anything that can be polled.
-//! - [`Session`]: what the server reported, and the key for cancel requests.
+//! - [`connect`](mod@connect): the loops around the machines, for any stream that can be polled.
+//! - [`Session`]: the server's reports, and the key for cancel requests.
 //! - [`scram`], [`md5`], [`oauth`], [`gss`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods by themselves, SCRAM in both roles.
 //! - [`certificate`]: the hash that channel binding takes, and the common name.
 //!
 //! No socket, runtime or clock is known here, but for the age of keys in a [`scram::KeyCache`]. Work that takes time is handed out as a
 //! value to be run elsewhere ([`scram::Derivation`], [`gss::GssJob`]), secrets are wiped when they are dropped and never print, and
-//! nothing is accepted that was not checked.
+//! all input is checked before it is accepted.
 
 // Everything a peer sends may be hostile: nothing may panic on it.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]

@@ -1,8 +1,8 @@
-//! The stream a connection runs over, and what is known of its TLS.
+//! The kind of a connection's stream, and the report on its TLS.
 
 use std::fmt;
 
-/// What the bytes of a connection travel through.
+/// The kind of stream that a connection uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Link {
@@ -10,7 +10,7 @@ pub enum Link {
     Unix,
     /// TCP, or any other stream that others may read.
     Tcp,
-    /// TLS, over whatever.
+    /// TLS, over any stream.
     Tls,
 }
 
@@ -45,11 +45,11 @@ pub struct TlsInfo {
 /// The fate of the client's certificate in a TLS handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificate {
-    /// The server did not ask for a client certificate.
+    /// The server asked for no certificate.
     NotRequested,
-    /// The server asked for one, and the client had none that fits.
+    /// The server asked for a certificate, and the client had no suitable one.
     NotSent,
-    /// The client sent one.
+    /// The client sent a certificate.
     Sent,
 }
 
@@ -82,7 +82,7 @@ impl TlsVersion {
         }
     }
 
-    /// All of them, the oldest first.
+    /// All versions, the oldest first.
     pub const ALL: &[Self] = &[Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3];
 
     /// The name of the version in libpq and PostgreSQL: `TLSv1.3`.
@@ -102,7 +102,7 @@ impl fmt::Display for TlsVersion {
     }
 }
 
-/// Shows the certificate by its length: a thousand numbers in a log help nobody.
+/// Shows only the length of the certificate: a thousand numbers in a log are useless.
 impl fmt::Debug for TlsInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let certificate = self.certificate.as_ref().map(|der| format!("{} bytes of DER", der.len()));

@@ -1,4 +1,4 @@
-//! The part that a runtime adapter brings: how to dial, to wait with a limit, and to run a job off the executor.
+//! The interface of a runtime adapter: dialling, waiting with a limit, and running a job off the executor.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,12 +10,12 @@ use pg_wire::Transport;
 use crate::config::Config;
 use crate::tls::TlsConnect;
 
-/// A place for jobs that take long.
+/// Runs long jobs outside of the executor.
 pub trait Offload {
     /// Runs a job of some milliseconds of pure computing, or of waiting, where it does not keep other tasks waiting.
     ///
     /// # Errors
-    /// That the runtime is shutting down.
+    /// The runtime is shutting down.
     fn offload<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -46,7 +46,7 @@ pub trait Runtime: Offload + Clone + Default {
     /// Finds the addresses of a name.
     ///
     /// # Errors
-    /// That the name is not known.
+    /// The name is not known.
     fn resolve(&self, name: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>>;
 
     /// Connects to an address, and sets the socket's options: [`net::configure`](crate::net::configure) does.
@@ -62,11 +62,11 @@ pub trait Runtime: Offload + Clone + Default {
     /// The operating system's.
     fn dial_unix(&self, path: &Path, config: &Config) -> impl Future<Output = io::Result<Self::Unix>>;
 
-    /// Runs a future for at most so long; `None` when the time was over first. The future is dropped then.
+    /// Runs a future with a time limit. Returns `None` when the time is over first; the future is then dropped.
     fn within<F: Future>(&self, limit: Duration, future: F) -> impl Future<Output = Option<F::Output>>;
 }
 
-/// How a runtime polls streams of the type `S`, for streams that the caller brings.
+/// Adapts streams of the type `S`, provided by the caller, to the runtime's way of polling.
 pub trait Wrap<S>: Runtime {
     /// The stream as a transport.
     type Transport: Transport;
@@ -76,7 +76,7 @@ pub trait Wrap<S>: Runtime {
     /// Wraps a stream.
     fn wrap(stream: S) -> Self::Transport;
 
-    /// Gives back the stream inside.
+    /// Returns the inner stream.
     fn unwrap(transport: Self::Transport) -> S;
 
     /// Puts bytes back in front of a stream, to be read again. At most eight.

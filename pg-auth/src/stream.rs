@@ -10,7 +10,7 @@ use crate::link::Link;
 
 /// TCP, a Unix-domain socket, or TLS: the stream of a dialled connection.
 ///
-/// Which of the three is known only once the server has answered. A call costs one branch more than on the stream inside.
+/// The kind is known only once the server has answered. A call costs one branch more than on the inner stream.
 #[derive(Debug)]
 pub enum Stream<Tcp, Unix, Tls> {
     /// TCP, in clear.
@@ -32,7 +32,7 @@ impl<Tcp, Unix, Tls> Stream<Tcp, Unix, Tls> {
     }
 }
 
-/// Calls the same method on the stream inside.
+/// Calls the same method on the inner stream.
 macro_rules! each {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self {
@@ -132,7 +132,7 @@ impl Split for Never {
 /// Reads some bytes and returns how many; 0 is the end of the stream.
 ///
 /// # Errors
-/// The stream's own.
+/// The stream's own error.
 pub async fn read(stream: &mut impl Source, space: &mut [u8]) -> io::Result<usize> {
     poll_fn(|cx| {
         loop {
@@ -159,7 +159,7 @@ pub async fn read_exact(stream: &mut impl Source, mut space: &mut [u8]) -> io::R
     Ok(())
 }
 
-/// Sends all of `bytes`, and has the stream pass on what it holds back.
+/// Sends all of `bytes`, and flushes the stream.
 ///
 /// # Errors
 /// The stream's own, and [`WriteZero`](io::ErrorKind::WriteZero) where it takes nothing more.
@@ -181,7 +181,7 @@ pub async fn write_all(stream: &mut impl Sink, mut bytes: &[u8]) -> io::Result<(
 /// Ends the stream for writing.
 ///
 /// # Errors
-/// The stream's own.
+/// The stream's own error.
 pub async fn close(stream: &mut impl Sink) -> io::Result<()> {
     poll_fn(|cx| stream.poll_close(cx)).await
 }

@@ -1,7 +1,7 @@
 //! The start of TLS, for both roles: the request, the answer of one byte, and the hook for a TLS library.
 //!
-//! [`TlsStart`] (client) and [`TlsOffer`] (server) decide and do no I/O, so that a platform whose sockets have a STARTTLS of their
-//! own can use them too. [`negotiate`] and [`receive_offer`] drive them over anything that can be polled. A TLS library is
+//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O, so that a platform whose sockets have their own
+//! STARTTLS can use them too. [`negotiate`] and [`receive_offer`] drive them over anything that can be polled. A TLS library is
 //! plugged in by a closure or, for a client, by the one-method trait [`TlsConnect`].
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL)
@@ -16,15 +16,15 @@ use crate::config::{Config, Host, SslNegotiation};
 use crate::link::TlsInfo;
 use crate::stream::{Never, read_exact, write_all};
 
-/// The name of the protocol in ALPN. Direct TLS demands it, so that a TLS connection meant for another protocol is not taken for
-/// PostgreSQL's.
+/// The name of the protocol in ALPN. Direct TLS demands ALPN, so that a TLS connection meant for another protocol is not mistaken
+/// for a connection to PostgreSQL.
 pub const ALPN: &[u8] = b"postgresql";
 
 /// The first byte of a TLS ClientHello: a record of type "handshake". No other first packet begins with it: as the first byte
 /// of a length it would announce 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Bytes of an SSLRequest or a GSSENCRequest, and the least of any first packet.
+/// Length in bytes of an SSLRequest or a GSSENCRequest, and the least length of any first packet.
 const REQUEST_LEN: usize = 8;
 
 /// A TLS library in the client role: turns a stream into a TLS stream.
@@ -34,7 +34,7 @@ pub trait TlsConnect<S> {
     /// The TLS stream.
     type Stream: Transport;
 
-    /// Whether there is a library at all. Where it is false, a client does not ask for TLS.
+    /// Whether a TLS library exists. If false, a client does not ask for TLS.
     const AVAILABLE: bool = true;
 
     /// Performs the TLS handshake over `stream`, on which the next byte belongs to TLS.
@@ -43,7 +43,7 @@ pub trait TlsConnect<S> {
     /// on the right protocol is checked by the caller.
     ///
     /// # Errors
-    /// That the handshake failed, that a certificate is not trusted, or that a setting cannot be honoured. The last has one of the kinds
+    /// The handshake failed, a certificate is not trusted, or a setting cannot be honoured. An error of a setting has one of the kinds
     /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: it ends the attempt, where
     /// after any other error `sslmode=prefer` goes on in clear.
     fn upgrade(
@@ -53,7 +53,7 @@ pub trait TlsConnect<S> {
     ) -> impl Future<Output = io::Result<Upgraded<Self::Stream>>>;
 }
 
-/// A TLS handshake that is wanted.
+/// A request for a TLS handshake.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TlsRequest<'a> {
@@ -88,14 +88,14 @@ impl<'a> TlsRequest<'a> {
 pub struct Upgraded<S> {
     /// The TLS stream.
     pub stream: S,
-    /// What is known of the channel.
+    /// The TLS library's report about the channel.
     pub info: TlsInfo,
     /// For a server: the certificate that it has presented itself, in DER. SCRAM-SHA-256-PLUS binds to it.
     pub own_certificate: Option<Vec<u8>>,
 }
 
 impl<S> Upgraded<S> {
-    /// A stream of which nothing more is known.
+    /// A stream without any report about the channel.
     pub fn new(stream: S) -> Self {
         Self { stream, info: TlsInfo::default(), own_certificate: None }
     }
@@ -112,7 +112,7 @@ impl<S> Upgraded<S> {
         self
     }
 
-    /// Sets all that is known of the channel.
+    /// Sets the whole report about the channel.
     pub fn info(mut self, info: TlsInfo) -> Self {
         self.info = info;
         self
@@ -124,7 +124,7 @@ impl<S> Upgraded<S> {
         self
     }
 
-    /// Wraps the stream, and keeps what is known of the channel.
+    /// Wraps the stream, and keeps the report about the channel.
     pub fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Upgraded<T> {
         let Self { stream, info, own_certificate } = self;
         Upgraded { stream: wrap(stream), info, own_certificate }
@@ -150,7 +150,7 @@ impl<S> TlsConnect<S> for NoTls {
     }
 }
 
-/// The client's start of TLS as a machine: it decides, and never waits.
+/// The client's start of TLS as a state machine: it decides, does no I/O and never waits.
 ///
 /// ```text
 ///   postgres:  Send ─▶ ReadByte ──S──▶ Upgrade
@@ -159,7 +159,7 @@ impl<S> TlsConnect<S> for NoTls {
 /// ```
 ///
 /// After [`Upgrade`](TlsStep::Upgrade) the TLS library takes over and the start-up message goes through TLS. Exactly one byte is
-/// read before: bytes that follow the answer in clear reach the TLS library, which ends the connection.
+/// read before TLS: if more bytes follow the answer in clear, the TLS library receives them and ends the connection.
 #[derive(Clone, Debug)]
 pub struct TlsStart {
     state: TlsStep,
@@ -184,7 +184,7 @@ impl TlsStart {
     /// The SSLRequest: length 8, then the code 1234.5679.
     pub const REQUEST: [u8; REQUEST_LEN] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-    /// A start of TLS that goes on in clear where the server has none, unless TLS is `required`.
+    /// A start of TLS. If the server has no TLS, the client continues in clear, unless TLS is `required`.
     pub fn new(negotiation: SslNegotiation, required: bool) -> Self {
         let state = match negotiation {
             SslNegotiation::Direct => TlsStep::Upgrade,
@@ -214,7 +214,7 @@ impl TlsStart {
     ///
     /// # Errors
     /// [`TlsError::Refused`] for `N` where TLS is required, [`TlsError::ServerFailed`] for `E`, and [`TlsError::Answer`] for any
-    /// other byte. The text after an `E` comes from a stranger and is not read
+    /// other byte. The text after an `E` is not authenticated, and therefore not read
     /// ([CVE-2024-10977](https://www.postgresql.org/support/security/CVE-2024-10977/)).
     pub fn answer(&mut self, byte: u8) -> Result<(), TlsError> {
         self.state = match byte {
@@ -231,7 +231,7 @@ impl TlsStart {
 /// Drives a [`TlsStart`] over a stream on which nothing has been sent yet. Returns whether TLS is to begin now.
 ///
 /// # Errors
-/// What the server's answer makes impossible, or [`TlsError::Io`].
+/// The errors of [`TlsStart::answer`], and [`TlsError::Io`].
 pub async fn negotiate(stream: &mut impl Transport, mut start: TlsStart) -> Result<bool, TlsError> {
     loop {
         match start.step() {
@@ -254,7 +254,7 @@ pub async fn negotiate(stream: &mut impl Transport, mut start: TlsStart) -> Resu
 /// Checks the protocol that ALPN agreed on: direct TLS demands `postgresql`; after an SSLRequest a server may leave ALPN out.
 ///
 /// # Errors
-/// [`TlsError::Alpn`] for another protocol, or for none where one is demanded.
+/// [`TlsError::Alpn`] for another protocol, or for no protocol where direct TLS demands one.
 pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
     match &info.alpn {
         Some(protocol) if protocol == ALPN => Ok(()),
@@ -263,9 +263,9 @@ pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
     }
 }
 
-/// The server's start of TLS as a machine: it reads the first bytes of a connection and decides, and never waits.
+/// The server's start of TLS as a state machine: it decides by the first bytes of a connection, does no I/O and never waits.
 ///
-/// SSLRequest is answered by `S`, GSSENCRequest by `N`, each once, as by PostgreSQL. Every other first packet is the business of
+/// SSLRequest is answered by `S`, GSSENCRequest by `N`, each once, as by PostgreSQL. Every other first packet is handled by
 /// [`Accept`](crate::accept::Accept).
 ///
 /// ```text
@@ -297,12 +297,12 @@ pub enum OfferStep {
 }
 
 impl TlsOffer {
-    /// A connection of which nothing has been read.
+    /// The machine for a connection from which nothing has been read.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The bytes that have been read and belong to whatever comes next.
+    /// The bytes that have been read, and belong to the TLS handshake or the first packet.
     pub fn taken(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -333,7 +333,7 @@ impl TlsOffer {
         }
     }
 
-    /// Takes the bytes that [`OfferStep::Read`] has asked for; more than that are ignored.
+    /// Takes the bytes that [`OfferStep::Read`] has asked for; any further bytes are ignored.
     pub fn received(&mut self, bytes: &[u8]) {
         for (space, byte) in self.bytes.iter_mut().skip(self.len).zip(bytes) {
             *space = *byte;
@@ -352,7 +352,7 @@ impl TlsOffer {
     }
 }
 
-/// The request in a packet of eight bytes, if it is one.
+/// The SSLRequest or GSSENCRequest in a packet of eight bytes, if the packet is such a request.
 fn request(packet: &[u8]) -> Option<Initial<'_>> {
     let body = packet.strip_prefix(&[0, 0, 0, REQUEST_LEN as u8])?;
     Initial::decode(body).ok()
@@ -362,7 +362,7 @@ fn request(packet: &[u8]) -> Option<Initial<'_>> {
 /// [`OfferStep::Clear`].
 ///
 /// # Errors
-/// The stream's own, and that it ended.
+/// The stream's own error, or the end of the stream.
 pub async fn receive_offer(stream: &mut impl Transport) -> io::Result<TlsOffer> {
     let mut offer = TlsOffer::new();
     loop {
@@ -382,7 +382,7 @@ pub async fn receive_offer(stream: &mut impl Transport) -> io::Result<TlsOffer> 
     }
 }
 
-/// Why TLS did not begin.
+/// The reason why TLS did not begin.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -390,15 +390,15 @@ pub enum TlsError {
     Refused,
     /// The server answered the SSLRequest with an error message, which is not to be trusted and not read.
     ServerFailed,
-    /// The answer to the SSLRequest is a byte that the protocol does not have there.
+    /// The answer to the SSLRequest is a byte other than `S`, `N` and `E`.
     Answer(u8),
-    /// ALPN agreed on another protocol, or on none where direct TLS demands one.
+    /// ALPN agreed on another protocol, or on no protocol where direct TLS demands one.
     Alpn(Option<Box<[u8]>>),
     /// The program has no TLS library, and `sslmode` demands TLS.
     Unavailable,
     /// The connection failed before TLS began.
     Io(io::Error),
-    /// The TLS library reports a failure: an alert of the peer, a certificate that is not trusted, a setting that it does not have.
+    /// The TLS library reports a failure: an alert of the peer, an untrusted certificate, a setting that the library does not support.
     Handshake(io::Error),
 }
 
@@ -555,7 +555,7 @@ mod tests {
             (&[GSS, SSL].concat(), OfferStep::Upgrade, b"", b"NS"),
             (STARTUP, OfferStep::Clear, first, b""),
             (&[GSS, STARTUP].concat(), OfferStep::Clear, first, b"N"),
-            // The second of its kind is passed on, to be refused.
+            // The second request of a kind is passed on, to be rejected.
             (&[GSS, GSS].concat(), OfferStep::Clear, GSS, b"N"),
         ] {
             assert_eq!(offered(client), (step, taken.to_vec(), sent.to_vec()), "{client:?}");

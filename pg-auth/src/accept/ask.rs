@@ -80,7 +80,7 @@ impl Accept {
         })
     }
 
-    /// Whether the client's certificate is there, verified, and the user's.
+    /// Checks that the client has presented a verified certificate of this user.
     fn check_certificate(&self, user: &CertificateUser) -> Result<(), AuthError> {
         let tls = self.tls.as_ref().filter(|tls| tls.verified);
         let certificate = tls.and_then(|tls| tls.certificate.as_deref()).ok_or(ClientError::NoCertificate)?;

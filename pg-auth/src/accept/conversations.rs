@@ -1,4 +1,4 @@
-//! The conversations that take more than one answer: SCRAM, OAUTHBEARER and GSSAPI.
+//! The conversations with more than one message of the client: SCRAM, OAUTHBEARER and GSSAPI.
 
 use pg_wire::backend::Authentication;
 use pg_wire::{Outbox, codec::Secret};
@@ -24,7 +24,7 @@ impl Accept {
             }
             GssOutput::Done { token, peer } => (token, peer),
         };
-        // A context that names nobody lets nobody in.
+        // A context without a principal authenticates nobody.
         let peer = peer.filter(|peer| principals.allow(peer)).ok_or(AuthError::Denied)?;
         if let Some(token) = token.filter(|token| !token.is_empty()) {
             outbox.put(&Authentication::GssContinue(Secret(&token)));

@@ -12,22 +12,22 @@ use crate::secret::Password;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Credentials {
-    /// Not at all.
+    /// No authentication: the user is accepted.
     Trust,
     /// By the client's certificate, which the TLS layer must have verified and reported ([`Accept::tls`](super::Accept::tls)).
     Certificate(CertificateUser),
-    /// By the password in clear, checked against what is stored. Refuse this where others may listen.
+    /// By the password in clear, checked against the stored password. Do not use this where others may listen.
     Cleartext(StoredPassword),
     /// By the password, hashed with MD5.
     Md5(md5::Verifier),
     /// By SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses that: it is offered if the server's certificate was named
     /// ([`Accept::server_certificate`](super::Accept::server_certificate)).
     Scram(Verifier),
-    /// By a bearer token. Refuse this without TLS.
+    /// By a bearer token. Do not use this without TLS.
     OAuth(OAuthLogin),
     /// By GSSAPI.
     Gss(GssLogin),
-    /// Not at all, with the words of PostgreSQL for a user whom no line of `pg_hba.conf` lets in.
+    /// Rejects the user, with PostgreSQL's error for a user whom no line of `pg_hba.conf` accepts.
     Reject,
 }
 
@@ -47,15 +47,15 @@ impl Credentials {
     }
 }
 
-/// Whose certificate lets a client in.
+/// The certificates that authenticate a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateUser {
-    /// One whose common name is the user of the start-up message, as PostgreSQL does without a map.
+    /// A certificate whose common name is the user of the start-up message, as in PostgreSQL without a map.
     Same,
-    /// One with this common name, from a map of the caller's.
+    /// A certificate with this common name, which the caller took from a map.
     CommonName(String),
-    /// Any that is verified: the caller has compared what stands in it with the user.
+    /// Any verified certificate: the caller has compared its contents with the user.
     Any,
 }
 
@@ -63,10 +63,10 @@ pub enum CertificateUser {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StoredPassword {
-    /// As it is.
+    /// The password itself.
     Plain(Password),
     /// Hashed with MD5.
     Md5(md5::Verifier),
-    /// As a SCRAM verifier. To check a password against it takes a derivation.
+    /// As a SCRAM verifier. Checking a password against the verifier takes a derivation.
     Scram(Verifier),
 }

@@ -1,4 +1,4 @@
-//! The packets of the time before there are codes: requests for encryption, cancel requests, the start-up message.
+//! The first packets of a connection, which have no type byte: requests for encryption, cancel requests, the start-up message.
 
 use pg_wire::backend::NegotiateProtocolVersion;
 use pg_wire::frontend::{Initial, ProtocolVersion, StartupMessage};
@@ -11,20 +11,20 @@ use crate::error::{AuthError, ClientError};
 use crate::session::CancelKey;
 
 impl Accept {
-    /// The body of the next packet, if a whole one is there.
+    /// The body of the next packet, if the packet is complete.
     pub(super) fn next_packet<'i>(&self, inbox: &'i mut Inbox) -> Result<Option<&'i [u8]>, ClientError> {
         let claimed = inbox.peek().first_chunk().map_or(0, |field| i32::from_be_bytes(*field));
         inbox.next_packet(Initial::MAX_LENGTH).map_err(|_| ClientError::PacketLength(claimed))
     }
 
-    /// Reads a packet of the time before there are codes: a start-up message is kept, a request for encryption declined.
+    /// Reads a packet without a type byte: a start-up message is kept, a request for encryption declined.
     pub(super) fn first_packet(
         &mut self,
         body: &[u8],
         outbox: &mut Outbox,
     ) -> Result<Option<CancelKey>, AuthError> {
         let version = body.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)));
-        // A second request of a kind is no request, but a version that nobody speaks.
+        // A second request of the same kind is treated as a start-up message with an unsupported version.
         let (ssl, gss) = (!self.ssl_declined, !self.gss_declined);
         match Initial::decode(body) {
             Ok(Initial::Ssl(_)) if ssl => {
@@ -47,7 +47,7 @@ impl Accept {
                 fatal(SqlState::PROTOCOL_VIOLATION, message, outbox);
                 return Err(error.into());
             }
-            // Not even a version, or a malformed request: PostgreSQL closes without a word.
+            // No version, or a malformed request: PostgreSQL closes without an error message.
             Err(error) => return Err(error.into()),
             Ok(_) => {}
         }
@@ -56,7 +56,7 @@ impl Accept {
         Err(ClientError::UnsupportedVersion(version).into())
     }
 
-    /// Keeps the start-up message, and negotiates what in it is too new.
+    /// Keeps the start-up message, and negotiates a version or options that are too new.
     fn begin(
         &mut self,
         startup: StartupMessage<'_>,

@@ -1,4 +1,4 @@
-//! The answer to a client that is not let in, in PostgreSQL's words.
+//! The answer to a rejected client, with PostgreSQL's error texts.
 
 use pg_wire::{Outbox, SqlState};
 
@@ -10,7 +10,7 @@ use crate::oauth::OAuthFault;
 use crate::scram::CLIENT_FIRST;
 
 impl Accept {
-    /// Tells the client why, once it has begun: before its start-up message an error has its words already, or none.
+    /// Sends the error to a client that has sent its start-up message. For earlier errors the answer, if any, was put already.
     pub(super) fn refuse(&self, error: &AuthError, outbox: &mut Outbox) {
         let Some(startup) = self.startup() else { return };
         let user = startup.user();

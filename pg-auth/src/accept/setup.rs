@@ -1,4 +1,4 @@
-//! What an accepting machine is given before it begins.
+//! Settings of an `Accept` before its first step.
 
 use super::{Accept, Method, State};
 use crate::certificate::server_end_point;
@@ -6,7 +6,7 @@ use crate::link::TlsInfo;
 use crate::scram::Nonce;
 
 impl Accept {
-    /// A connection phase that has not begun.
+    /// A new connection phase.
     pub fn new() -> Self {
         Self {
             state: State::FirstPacket,
@@ -26,19 +26,19 @@ impl Accept {
         }
     }
 
-    /// Says that TLS has begun on this connection, and what its layer reports of the client. Requests for encryption are refused then,
+    /// Declares that TLS has begun on this connection, with the TLS layer's report on the client. Then encryption requests are rejected,
     /// as PostgreSQL does within TLS.
     pub fn tls(self, tls: TlsInfo) -> Self {
         Self { tls: Some(tls), ssl_declined: true, gss_declined: true, ..self }
     }
 
-    /// Says that a GSSENCRequest of this client has been declined before the machine began. A second one is refused.
+    /// Declares that a GSSENCRequest of this client was declined before the machine began. A second GSSENCRequest is rejected.
     pub fn gss_declined(self) -> Self {
         Self { gss_declined: true, ..self }
     }
 
-    /// Names the certificate that this server presented over TLS, in DER: SCRAM-SHA-256-PLUS is offered then. One that cannot be bound
-    /// to, as one signed with Ed25519, changes nothing.
+    /// Sets the certificate that this server presented over TLS, in DER: SCRAM-SHA-256-PLUS is then offered. A certificate that cannot
+    /// be bound to, such as one signed with Ed25519, has no effect.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { end_point: server_end_point(certificate).ok().flatten(), ..self }
     }

@@ -14,14 +14,14 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// The message. Its version is the one asked for.
+    /// The message, with the version that the client asked for.
     pub fn message(&self) -> StartupMessage<'_> {
         // The body has been decoded once.
         StartupMessage::decode(&self.body)
             .unwrap_or(StartupMessage { version: self.version, parameters: Terminated::EMPTY })
     }
 
-    /// The version that is spoken, after negotiation.
+    /// The protocol version in use, after negotiation.
     pub fn version(&self) -> ProtocolVersion {
         self.version
     }
@@ -36,7 +36,7 @@ impl Startup {
         self.message().get("user").unwrap_or_default()
     }
 
-    /// The database; the one of the user's name unless another is given.
+    /// The database; its default is the user's name.
     pub fn database(&self) -> Text<'_> {
         self.message().get("database").filter(|name| !name.is_empty()).unwrap_or(self.user())
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// The port where PostgreSQL listens unless told otherwise.
+/// PostgreSQL's default port.
 pub const DEFAULT_PORT: u16 = 5432;
 
 /// Directories of the Unix-domain socket of a server of this machine, the usual one first. PostgreSQL's own is `/tmp`; every large
@@ -43,7 +43,7 @@ pub enum Host {
 }
 
 impl Host {
-    /// Tells the two apart as libpq does: what begins with `/` or `@` is the directory of a Unix-domain socket.
+    /// A host from its name, as in libpq: a name that begins with `/` or `@` is the directory of a Unix-domain socket.
     ///
     /// ```
     /// use pg_auth::config::Host;
@@ -88,7 +88,7 @@ impl Host {
     /// other Unix systems; TCP on `localhost` where there are no such sockets. A connection string without a host means this one.
     ///
     /// libpq's directory is fixed when it is built, and differs between distributions. [`Surroundings`](super::Surroundings) takes the
-    /// other one of the two if the usual one does not exist.
+    /// second directory if the usual directory does not exist.
     pub fn local(port: u16) -> Self {
         Self::new(SOCKET_DIRS.first().copied().unwrap_or("localhost"), port)
     }

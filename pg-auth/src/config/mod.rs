@@ -46,13 +46,13 @@ const DEFAULT_KRBSRVNAME: &str = "postgres";
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthenticationMode {
-    /// Not at all: the server is expected to let the user in, as with `trust`, `peer` or a certificate. One that asks for a
-    /// password gets none, and the connection fails.
+    /// No proof: the server is expected to accept the user, as with `trust`, `peer` or a certificate. If the server asks for a
+    /// password, the connection fails.
     Trust,
     /// By a password: with SCRAM-SHA-256 or MD5, or in clear text where that is allowed; whichever the server asks for.
     Password(Password),
-    /// By the keys of a SCRAM exchange that this program has finished as a server: so a pooler logs in upstream as its client,
-    /// without the password. The server there has to store the same verifier.
+    /// By the keys of a SCRAM exchange that this program has finished as a server: a pooler logs in upstream as its client,
+    /// without the password. The upstream server has to store the same verifier.
     ScramKeys(ScramKeys),
 }
 
@@ -93,7 +93,7 @@ pub struct Config {
     pub scram_keys: Option<ScramKeys>,
     /// Cache that keeps SCRAM keys from one connection to the next. Default none.
     pub scram_cache: Option<KeyCache>,
-    /// Where bearer tokens come from, for servers that ask for one. Default nowhere.
+    /// The source of bearer tokens, for servers that ask for a token. Default none.
     pub tokens: Option<Tokens>,
     /// GSSAPI or SSPI, for servers that ask for it. Default none.
     pub gss: Option<Gss>,
@@ -114,13 +114,13 @@ pub struct Config {
     pub sslnegotiation: SslNegotiation,
     /// Whether to bind SCRAM to the TLS channel. Default [`BindingMode::Prefer`].
     pub channel_binding: BindingMode,
-    /// By which methods the server may authenticate the user. Default any.
+    /// The methods by which the server may authenticate the user. Default any.
     pub require_auth: RequireAuth,
     /// Time limit for one address: the socket, TLS and the login together. Default 60 s, so that a server that never answers is given up;
     /// libpq waits for ever. `None`, or `connect_timeout=0` in a connection string, is no limit. Over a stream of the caller's own it limits
     /// TLS and the login.
     pub connect_timeout: Option<Duration>,
-    /// `scram_iterations_min` and `scram_iterations_max`: how often a server may ask to have the password hashed. Default 1 to
+    /// `scram_iterations_min` and `scram_iterations_max`: the range of iteration counts that a server may ask for. Default 1 to
     /// 1,000,000. Both parameters are this library's own; libpq has no limit.
     pub scram_iterations: Iterations,
     /// Certificates, keys and versions of TLS.
@@ -203,7 +203,7 @@ impl Config {
         own.map(|(_, password)| password).or(self.password.as_ref())
     }
 
-    /// This configuration with the password for this host as its password: what a login at this host takes.
+    /// The configuration for a login at this host: a copy whose password is the password for this host.
     pub fn for_host(&self, host: &Host) -> Cow<'_, Self> {
         if self.host_passwords.is_empty() {
             return Cow::Borrowed(self);
@@ -232,17 +232,17 @@ impl Config {
     /// Whether the password may be sent in clear text through such a connection; see [`cleartext::check`].
     ///
     /// # Errors
-    /// [`PolicyError::CleartextPassword`] where it may not.
+    /// [`PolicyError::CleartextPassword`] where the password may not be sent.
     pub fn check_cleartext(&self, link: Link) -> Result<(), PolicyError> {
         cleartext::check(link, self.sslmode)
     }
 
-    /// Whether a connection can be made from it. Everything that connects calls this first.
+    /// Checks that a connection can be made from this configuration. Every function that connects calls this first.
     ///
     /// # Errors
-    /// The user is missing; a NUL byte stands somewhere; a start-up parameter has no name, the name of a field, or is there twice; the
+    /// The user is missing; a value has a NUL byte; a start-up parameter has no name, the name of a field, or occurs twice; the
     /// version to ask for is not one of protocol 3; the least of something is above its most; or TLS is to begin without negotiation
-    /// but may be left out, which cannot be.
+    /// but may be left out, which is a contradiction.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.user.is_empty() {
             return Err(ConfigError::Missing("user"));
@@ -267,7 +267,7 @@ impl Config {
                 return Err(ConfigError::ReservedParameter(name.as_str().into()));
             }
         }
-        // 3.1 was never spoken, and other majors are other protocols, or requests instead of a session.
+        // Version 3.1 never existed; other major numbers are other protocols, or requests instead of a session.
         let max = self.max_protocol_version;
         if max.major() != 3 || max == ProtocolVersion::new(3, 1) {
             return Err(ConfigError::InvalidValue("max_protocol_version"));

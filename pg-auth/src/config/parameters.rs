@@ -1,4 +1,4 @@
-//! The parameters of a connection string: their names, the environment variables that stand in for them, and what they set.
+//! The parameters of a connection string: their names, their environment variables, and the settings that they change.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ const fn parameter(
     Parameter { name, variable, apply }
 }
 
-/// All of libpq 18's, and some more: `servicefile` is libpq 19's, and `scram_iterations_min` and `scram_iterations_max` are ours.
+/// All parameters of libpq 18, and more: `servicefile` is libpq 19's, and `scram_iterations_min` and `scram_iterations_max` are ours.
 /// Start-up parameters are sent in this order, which is libpq's.
 #[rustfmt::skip] // a row each
 pub(super) const PARAMETERS: &[Parameter] = &[
@@ -41,7 +41,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     parameter("servicefile", Some("PGSERVICEFILE"), |draft, it| draft.refuse(it.name, "service files are read by `Surroundings` only")),
     parameter("user", Some("PGUSER"), |draft, it| it.text().map(|text| draft.config.user = text)),
     parameter("password", Some("PGPASSWORD"), |draft, it| { draft.config.password = it.password(); Ok(()) }),
-    // Read by `Surroundings` only. Without it no password is found, and a server that asks for one is refused.
+    // Read by `Surroundings` only. Without `Surroundings` no password is found, and a login that needs a password fails.
     parameter("passfile", Some("PGPASSFILE"), |_, _| Ok(())),
     parameter("dbname", Some("PGDATABASE"), |draft, it| it.filled().map(|name| draft.config.database = name)),
     parameter("host", Some("PGHOST"), |draft, it| it.list().map(|list| draft.hosts = list)),
@@ -85,7 +85,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
             b"system" => Some(RootCert::System),
             _ => it.path()?.map(RootCert::File),
         };
-        // As in libpq: what "system" trusts is worth nothing without the check of the name.
+        // As in libpq: the authorities of "system" give no security unless the host name is checked.
         if draft.config.tls.root == Some(RootCert::System) {
             draft.config.sslmode = SslMode::VerifyFull;
         }
@@ -149,7 +149,7 @@ impl Values {
     /// The parameter is not known.
     pub(super) fn set(&mut self, name: &str, value: Value) -> Result<(), ConfigError> {
         if name == "requiressl" {
-            // What it was called before there was `sslmode`.
+            // The old name of `sslmode`.
             let mode = if value.starts_with(b"1") { SslMode::Require } else { SslMode::Prefer };
             return self.set("sslmode", Zeroizing::new(mode.as_str().into()));
         }
@@ -166,7 +166,7 @@ impl Values {
         Ok(())
     }
 
-    /// The value, if there is one; it is not there afterwards.
+    /// Removes and returns the value, if there is one.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.place(name).ok()?.take()
     }
@@ -174,7 +174,7 @@ impl Values {
     fn place(&mut self, name: &str) -> Result<&mut Option<Value>, ConfigError> {
         let at = PARAMETERS.iter().position(|known| known.name == name);
         at.and_then(|at| self.0.get_mut(at)).ok_or_else(|| {
-            // The rest of a password that was not encoded is rarely a word.
+            // A name that is not a word may be the rest of an unencoded password: the error does not show it.
             let word = name.len() <= 63
                 && name
                     .bytes()
@@ -237,7 +237,7 @@ impl Setting {
         self.text().map(|text| Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// The parts between commas; nothing at all gives no part.
+    /// The parts between commas; an empty value has no parts.
     fn list(&self) -> Result<Vec<String>, ConfigError> {
         let text = self.str()?;
         Ok(if text.is_empty() { Vec::new() } else { text.split(',').map(Into::into).collect() })
@@ -289,12 +289,12 @@ impl Setting {
         }
     }
 
-    /// The number, unless it is nothing, zero or negative.
+    /// The number; `None` if the value is empty, zero or negative.
     fn positive(&self) -> Result<Option<u32>, ConfigError> {
         Ok(self.number()?.and_then(|number| u32::try_from(number).ok()).filter(|&number| number > 0))
     }
 
-    /// The number, which has to be positive; nothing leaves the field as it is.
+    /// Sets the field to the number, which has to be positive; an empty value leaves the field unchanged.
     fn count(&self, field: &mut u32) -> Result<(), ConfigError> {
         match (self.number()?, self.positive()?) {
             (_, Some(count)) => *field = count,
@@ -342,13 +342,13 @@ struct Draft {
 }
 
 impl Draft {
-    /// Something is asked for that cannot be done. All such parameters are named in one error.
+    /// Records a parameter that asks for an unsupported feature. All such parameters are named in one error.
     fn refuse(&mut self, name: &'static str, reason: &'static str) -> Result<(), ConfigError> {
         self.refused.push(UnsupportedParameter { name, reason });
         Ok(())
     }
 
-    /// A parameter that is sent to the server as it is; nothing is as good as none.
+    /// Adds a parameter that is sent to the server unchanged; an empty value is ignored.
     fn startup(&mut self, setting: Setting) -> Result<(), ConfigError> {
         if let Some(value) = setting.filled()? {
             self.config.parameters.push((setting.name.into(), value));
@@ -359,7 +359,7 @@ impl Draft {
     fn finish(mut self, local: impl Fn(u16) -> Host) -> Result<Config, ConfigError> {
         self.config.hosts = self.hosts(local)?;
 
-        // Who accepts nothing older has to ask for something newer than the default.
+        // If the oldest accepted version is newer than the default, ask for this version.
         let max = self.max_protocol_version.unwrap_or(self.config.min_protocol_version);
         self.config.max_protocol_version = max;
 

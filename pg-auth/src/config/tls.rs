@@ -15,12 +15,12 @@ words! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     SslCertMode, "sslcertmode":
-        /// Never, even if there is one.
+        /// Never send a certificate, even if one is configured.
         Disable = "disable",
-        /// If there is one and the server asks for one.
+        /// Send the certificate if one is configured and the server asks for a certificate.
         #[default]
         Allow = "allow",
-        /// The server has to ask for one, or there is no connection.
+        /// The server has to ask for a certificate; otherwise the connection fails.
         Require = "require",
 }
 
@@ -38,9 +38,9 @@ impl FromStr for TlsVersion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RootCert {
-    /// Those in this file, in PEM.
+    /// The authorities in this file, in PEM.
     File(PathBuf),
-    /// Those that the operating system trusts; in a connection string the word `system`. Anyone can get a certificate from one of them,
+    /// The authorities that the operating system trusts; in a connection string the word `system`. Anyone can get a certificate there,
     /// so the name in it has to be checked: this demands [`SslMode::VerifyFull`](super::SslMode::VerifyFull).
     System,
 }
@@ -182,8 +182,8 @@ impl TlsSettings {
 pub enum TlsVerification<'a> {
     /// No check: any certificate is accepted.
     None,
-    /// One of these authorities has signed it, directly or not, and it is valid now.
+    /// One of these authorities has signed the certificate, directly or not, and the certificate is valid now.
     Chain(&'a RootCert),
-    /// As `Chain`, and it is issued for the name of the host.
+    /// As `Chain`, and the certificate is issued for the name of the host.
     Full(&'a RootCert),
 }

@@ -1,4 +1,4 @@
-//! Settings whose value is one of a few words.
+//! Settings with a fixed list of values.
 
 /// An enum whose variants are words of libpq's; the parameter that takes them is named for errors.
 macro_rules! words {
@@ -9,10 +9,10 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All of them.
+            /// All variants.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The word that a connection string has for it.
+            /// The value's word in a connection string.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)*
@@ -49,10 +49,10 @@ words! {
         Disable = "disable",
         /// TLS only if the server insists.
         Allow = "allow",
-        /// TLS if the server has it, which protects from nobody who can alter what is sent.
+        /// TLS if the server supports it: no protection from an attacker who can alter the traffic.
         #[default]
         Prefer = "prefer",
-        /// TLS or nothing, with any certificate.
+        /// TLS with any certificate, or no connection.
         Require = "require",
         /// TLS with a certificate from a trusted authority.
         VerifyCa = "verify-ca",
@@ -86,7 +86,7 @@ words! {
         /// If the server offers it.
         #[default]
         Prefer = "prefer",
-        /// Or no connection.
+        /// Bind to the channel, or make no connection.
         Require = "require",
 }
 
@@ -148,7 +148,7 @@ words! {
     GssEncMode, "gssencmode":
         /// No encryption by GSSAPI.
         Disable = "disable",
-        /// Encryption by GSSAPI if possible. It is not, so this is the same as `Disable`.
+        /// Encryption by GSSAPI if possible. This library does not support it, so the same as `Disable`.
         #[default]
         Prefer = "prefer",
         /// Encryption by GSSAPI or no connection: [`Config::check`](super::Config::check) refuses it.
@@ -156,6 +156,6 @@ words! {
 }
 
 impl GssEncMode {
-    /// The reason for refusing `Require`.
+    /// The error text for `Require`.
     pub(super) const REFUSAL: &str = "encryption by GSSAPI is not supported; TLS is";
 }

@@ -1,4 +1,4 @@
-//! The server role, from a stream to a user who is in.
+//! The server role, from a new stream to an authenticated user.
 
 use std::io;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::tls::{OfferStep, TlsError, Upgraded, check_alpn, receive_offer};
 /// Time limit of the connection phase unless another is set: PostgreSQL's `authentication_timeout`.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// The stream of a client that could choose between TLS and none.
+/// The stream of an accepted client: with TLS, or without TLS.
 pub type AcceptedStream<R, S, S2> = Stream<<R as Wrap<S>>::Transport, Never, <R as Wrap<S2>>::Transport>;
 
 /// Accepts clients: goes through the connection phase with a client that has just connected.
 ///
-/// Time and bytes of the phase are limited: 60 s unless [`time_limit`](Self::time_limit) sets another, and no message longer than
-/// a stranger may send.
+/// Time and bytes of the phase are limited: 60 s unless [`time_limit`](Self::time_limit) sets another limit, and messages no longer
+/// than a client may send before it is authenticated.
 #[derive(Clone, Debug)]
 pub struct Acceptor<R> {
     limits: Limits,
@@ -57,7 +57,7 @@ impl<R: Runtime> Acceptor<R> {
     /// error, as PostgreSQL would.
     ///
     /// # Errors
-    /// [`ConnectErrorKind::Auth`] when the client was refused, [`ConnectErrorKind::Connection`] when it has left, and
+    /// [`ConnectErrorKind::Auth`] when the client was rejected, [`ConnectErrorKind::Connection`] when the client has disconnected, and
     /// [`ConnectErrorKind::Timeout`].
     pub async fn accept<S, L, C>(
         &self,
@@ -77,7 +77,7 @@ impl<R: Runtime> Acceptor<R> {
     ///
     /// `upgrade` performs the TLS handshake. It offers [`ALPN`](crate::tls::ALPN), and reports in [`Upgraded`] the server's own
     /// certificate, with which SCRAM-SHA-256-PLUS is offered, and the client's certificate if it was verified. A client that does not ask
-    /// for TLS goes on in clear; `lookup` is told by [`Startup::tls`] and can refuse such a client.
+    /// for TLS continues in clear; `lookup` sees this in [`Startup::tls`] and can reject such a client.
     ///
     /// # Errors
     /// As [`accept`](Self::accept), and [`ConnectErrorKind::Tls`].
@@ -145,7 +145,7 @@ impl<R: Runtime> Acceptor<R> {
     }
 }
 
-/// The error of a stream that failed or ended before the first packet was whole, as a connection would report it.
+/// The error of a stream that failed or ended before the first packet was complete, as a connection would report the failure.
 fn broken(error: io::Error) -> pg_wire::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => pg_wire::Error::Closed { mid_message: true },

@@ -1,4 +1,4 @@
-//! From a configuration to a session.
+//! `ConnectionBuilder`: makes a session from a configuration.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::runtime::{Runtime, Wrap};
 use crate::session::Session;
 use crate::tls::{TlsError, TlsStart, Upgraded, check_alpn, negotiate};
 
-/// Makes connections: by [`dial`](Self::dial)ling the hosts of its configuration, or over a stream that the caller brings.
+/// Makes connections: by [`dial`](Self::dial)ling the hosts of its configuration, or over a stream that the caller provides.
 ///
 /// `R` is the runtime, and `T` the TLS library that `dial` uses. Settings without a setter here have one on [`Config`]:
 /// `ConnectionBuilder::from(config)`.
@@ -55,12 +55,12 @@ impl<R, T> ConnectionBuilder<R, T> {
         Self { config: self.config.with_parameter(name, value), ..self }
     }
 
-    /// Sets how much a server may make the connection hold. Default [`Limits::BACKEND`].
+    /// Sets how many bytes a server may make the connection buffer. Default [`Limits::BACKEND`].
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Sets the kind of the stream given to [`connect`](Self::connect). Default [`Link::Tcp`]. It decides whether a password may be
+    /// Sets the kind of the stream given to [`connect`](Self::connect). Default [`Link::Tcp`]. The kind decides whether a password may be
     /// sent in clear text.
     pub fn link(self, link: Link) -> Self {
         Self { link, ..self }
@@ -77,7 +77,7 @@ impl<R, T> ConnectionBuilder<R, T> {
         &self.config
     }
 
-    /// The hosts that [`dial`](Self::dial) goes to.
+    /// The hosts that [`dial`](Self::dial) connects to.
     pub fn hosts(&self) -> &[Host] {
         &self.config.hosts
     }
@@ -130,7 +130,7 @@ impl<R: Runtime, T> ConnectionBuilder<R, T> {
         self.limited(login).await
     }
 
-    /// Goes through the login over a stream on which nothing has been sent since it began, or since TLS did.
+    /// Logs in over a stream on which nothing has been sent since the stream, or its TLS, began.
     pub(super) async fn login<X: Transport>(
         &self,
         transport: X,

@@ -12,8 +12,8 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     /// Asks a server to cancel the statement that a session runs, and waits until the server has passed the request on.
     ///
     /// [`Session::cancel_target`](crate::Session::cancel_target) gives the target. The request goes to the address that the session is
-    /// connected to, whatever the name means by now, and through the same kind of stream: with TLS if the session has TLS.
-    /// `connect_timeout` limits the request. The server answers nothing: the statement either fails with SQLSTATE 57014 or was done
+    /// connected to, even if the name has another address by now, and through the same kind of stream: with TLS if the session has TLS.
+    /// `connect_timeout` limits the request. The server sends no answer: the statement either fails with SQLSTATE 57014 or was done
     /// before, and the replies up to its ReadyForQuery are still to be received. When this returns, the request can no longer hit the next
     /// statement of the session.
     ///

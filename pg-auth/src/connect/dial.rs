@@ -1,4 +1,4 @@
-//! Dialling: which hosts, which addresses, with TLS or without, in which order, and when to go on to the next.
+//! Dialling: the choice and order of hosts, of addresses, and of TLS or none; and when to try the next.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub type Dialled<R, T> =
 /// A session over a dialled stream.
 type Made<R, T> = (Connection<Dialled<R, T>>, Session);
 
-/// Where to go on after a failed attempt.
+/// The next place to try after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     /// The next address of the same host.
@@ -41,7 +41,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     /// Connects to the first of the configuration's hosts that can be reached, begins TLS as `sslmode` says, logs in, and checks
     /// `target_session_attrs`.
     ///
-    /// | what fails | what is tried next |
+    /// | failure | next attempt |
     /// | --- | --- |
     /// | the name, the socket, or the time limit (`connect_timeout`, for each address) | the next address, then the next host |
     /// | TLS, or the login over TLS, with `sslmode=prefer` | the same address in clear |
@@ -148,7 +148,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         }
     }
 
-    /// Tries one address with TLS, or without. `or_clear` says that a server which declines TLS is to be used without.
+    /// Tries one address, with or without TLS. With `or_clear`, a server that declines TLS is used without TLS.
     async fn try_link(
         &self,
         config: &Config,
@@ -168,7 +168,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
             let handshake = prepared(config, &place, tls, discovery.take());
             match self.login(stream, handshake.map_err(ConnectError::from)?).await {
                 Ok(made) => break made,
-                // The server has said where tokens are to be had, and ended the attempt; the token source is asked anew.
+                // The server has sent the address of its token issuer and ended the attempt: ask the token source again.
                 Err(error) => match error.auth_error().and_then(AuthError::discovery) {
                     Some(document) if !discovered => {
                         (discovery, discovered) = (Some(document.clone()), true);
@@ -189,7 +189,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         Ok((conn, session))
     }
 
-    /// Opens a stream to an address, with TLS where `place` says so. `or_clear` lets a server without TLS do.
+    /// Opens a stream to an address, with TLS where `place` demands TLS. With `or_clear`, a server without TLS is accepted.
     pub(super) async fn open(
         &self,
         config: &Config,
@@ -220,7 +220,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     }
 }
 
-/// A login at this place.
+/// Prepares a login to the server at this place.
 fn prepared<'c>(
     config: &'c Config,
     place: &Place,
@@ -252,8 +252,8 @@ fn ordered(hosts: &[Host], order: LoadBalanceHosts) -> Vec<&Host> {
     hosts
 }
 
-/// Puts the items in a random order. The numbers are those that the standard library seeds its hash tables with: good enough to spread
-/// load, and not a secret.
+/// Puts the items in a random order. The random numbers are the seeds of the standard library's hash tables: good enough to spread
+/// load, but not secret.
 fn shuffle<T>(items: &mut [T]) {
     for last in (1..items.len()).rev() {
         let number = RandomState::new().hash_one(last);
@@ -286,12 +286,12 @@ fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsE
     }
 }
 
-/// Whether to try the other kind of stream: where TLS did not begin, where the server refused before it let the user in, and with TLS
-/// where a secret may not go in clear.
+/// Whether to try the second kind of stream: TLS did not begin, the server rejected the login before AuthenticationOk, or a secret
+/// may not be sent in clear.
 fn may_retry(error: &ConnectError, first: Link) -> bool {
     let tried = error.place().and_then(|place| place.link);
     match error.kind() {
-        // In clear a mistyped name of a file would remain unnoticed.
+        // No retry in clear: a mistyped file name would remain unnoticed.
         ConnectErrorKind::Tls(error) => !error.is_of_settings(),
         ConnectErrorKind::Auth(_) if first == Link::Tcp && error.lacks_tls() => true,
         // A server that declined TLS has been tried in clear already.

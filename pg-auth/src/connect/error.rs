@@ -1,4 +1,4 @@
-//! Why there is no connection: at which place, at which step, and what failed at the places tried before.
+//! The error of a failed connection: its server, its step, and the errors of earlier attempts.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use crate::error::{AuthError, ConfigError, PolicyError, Refusal};
 use crate::link::Link;
 use crate::tls::TlsError;
 
-/// Why there is no connection.
+/// The error of a failed connection.
 ///
 /// [`kind`](Self::kind) is the step that failed last, with its cause. A dialled connection also names the host, and keeps the
 /// error of every host and address tried before. Displayed as one line for each attempt.
@@ -22,7 +22,7 @@ struct Failure {
     kind: ConnectErrorKind,
     place: Option<Place>,
     earlier: Vec<ConnectError>,
-    /// The server answered the start-up message by an error, before it let the user in.
+    /// The server answered the start-up message with an error, before AuthenticationOk.
     refused: bool,
 }
 
@@ -32,7 +32,7 @@ struct Failure {
 pub struct Place {
     /// The host as the configuration names it.
     pub host: Host,
-    /// The address of the host; `None` while the name is looked up.
+    /// The address of the host; `None` while the name is being resolved.
     pub address: Option<Address>,
     /// The kind of stream, once it was chosen.
     pub link: Option<Link>,
@@ -52,7 +52,7 @@ pub enum ConnectErrorKind {
     Resolve(io::Error),
     /// The server cannot be reached.
     Unreachable(io::Error),
-    /// The step took longer than this limit: `connect_timeout`, or that of the accepting side.
+    /// The step took longer than this limit: `connect_timeout`, or the time limit of an `Acceptor`.
     Timeout(Duration),
     /// TLS did not begin.
     Tls(TlsError),
@@ -72,7 +72,7 @@ impl ConnectError {
         &self.0.kind
     }
 
-    /// The server that was tried last; `None` over a stream of the caller's own.
+    /// The server that was tried last; `None` over a stream that the caller provided.
     pub fn place(&self) -> Option<&Place> {
         self.0.place.as_ref()
     }
@@ -82,12 +82,12 @@ impl ConnectError {
         &self.0.earlier
     }
 
-    /// The server's own error, if it was the server that refused.
+    /// The server's own error, if the server rejected the login.
     pub fn server_error(&self) -> Option<&ServerError> {
         self.0.kind.server_error()
     }
 
-    /// The error of the connection phase, if that is what failed.
+    /// The error of the connection phase, if the connection phase failed.
     pub fn auth_error(&self) -> Option<&AuthError> {
         match &self.0.kind {
             ConnectErrorKind::Auth(error) => Some(error),
@@ -95,12 +95,12 @@ impl ConnectError {
         }
     }
 
-    /// Whether the server refused the login by an error of its own, before AuthenticationOk.
+    /// Whether the server rejected the login with an ErrorResponse, before AuthenticationOk.
     pub(super) fn is_refused_login(&self) -> bool {
         self.0.refused && matches!(self.auth_error(), Some(AuthError::Server(Refusal::Response(_))))
     }
 
-    /// Whether a password or a token was kept back because the connection has no TLS.
+    /// Whether a password or a token was not sent because the connection has no TLS.
     pub(super) fn lacks_tls(&self) -> bool {
         use PolicyError::{CleartextPassword, TokenInClear};
         matches!(self.auth_error(), Some(AuthError::Policy(CleartextPassword | TokenInClear)))
@@ -159,7 +159,7 @@ impl fmt::Display for ConnectError {
     }
 }
 
-/// The host, and in brackets what is known beside it: `db.example:5432 (192.0.2.7, TLS)`.
+/// The host, then in brackets its address and the kind of stream, if known: `db.example:5432 (192.0.2.7, TLS)`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.host.fmt(f)?;

@@ -1,4 +1,4 @@
-//! The loops around the machines, for anything that can be polled; and dialling and accepting for every runtime.
+//! The loops that drive the state machines over any stream that can be polled; dialling and accepting for every runtime.
 //!
 //! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): one phase over one [`Connection`].
 //! - [`ConnectionBuilder`]: hosts, addresses, TLS and time limits, over a [`Runtime`](crate::runtime::Runtime).
@@ -27,17 +27,17 @@ use crate::link::Link;
 use crate::runtime::Offload;
 use crate::session::{CancelKey, Session};
 
-/// Goes through the connection phase on a connection over which nothing has been said yet, as a client.
+/// Goes through the connection phase as a client, on a connection over which nothing has been sent yet.
 ///
-/// `offload` runs the derivation of a SCRAM key, some milliseconds of pure computing, where it does not keep the
-/// executor from its other work. While the phase lasts nothing longer than a stranger may send is taken; the connection's
-/// own limits are back in force afterwards.
+/// `offload` runs the derivation of a SCRAM key, some milliseconds of pure computing, where the derivation does not block
+/// the executor. During the phase, messages are limited to the length that an unauthenticated server may send; the
+/// connection's own limits are back in force afterwards.
 ///
 /// ```
 /// use pg_auth::{AuthenticationMode, Config, Link, connect::connect, runtime::Inline};
 /// use pg_wire::{Connection, Limits, testing::{Script, block_on}};
 ///
-/// // In place of a socket: what a server would say.
+/// // In place of a socket: the bytes that a server would send.
 /// let socket = Script::says(b"R\0\0\0\x08\0\0\0\0S\0\0\0\x18server_version\x0018.0\0Z\0\0\0\x05I");
 /// let mut conn = Connection::new(socket, Limits::BACKEND);
 /// let config = Config::new("postgres").auth(AuthenticationMode::Trust);
@@ -48,7 +48,7 @@ use crate::session::{CancelKey, Session};
 /// ```
 ///
 /// # Errors
-/// [`ConnectErrorKind::Auth`] when there will be no session, whoever is at fault, and otherwise what the connection reports.
+/// [`ConnectErrorKind::Auth`] when the login fails on either side, otherwise the connection's own error.
 pub async fn connect<T: Transport>(
     conn: &mut Connection<T>,
     config: &Config,
@@ -80,9 +80,9 @@ pub async fn drive<T: Transport>(
         };
         match step {
             Step::Read => {
-                // Should the server have gone, what it said last is still to be read, and says why.
+                // If the server has disconnected, its last message is still to be read, and gives the reason.
                 unsent = unsent.or(flushed.err().filter(pg_wire::Error::is_fatal));
-                // A flush reads while it waits. What it has read may be all that will come.
+                // A flush reads while it waits. The bytes that the flush has read may be the last to arrive.
                 if conn.inbox().buffered() == seen
                     && let Err(error) = conn.fill().await
                 {

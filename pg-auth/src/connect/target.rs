@@ -1,4 +1,4 @@
-//! Whether a session is of the kind that `target_session_attrs` demands.
+//! The check of a session against `target_session_attrs`.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS)
 
@@ -15,12 +15,12 @@ use crate::session::{Parameters, Session};
 pub(super) enum Verdict {
     /// The session is of the kind demanded.
     Wanted,
-    /// It is of another kind.
+    /// The session is of another kind.
     Other,
 }
 
 /// Judges a session by the parameters that the server reported at start-up, as servers do since PostgreSQL 14, and otherwise by a
-/// query. A session that is not wanted is ended by Terminate.
+/// query. An unsuitable session is ended by Terminate.
 pub(super) async fn judge<T: Transport>(
     conn: &mut Connection<T>,
     session: &Session,
@@ -41,7 +41,7 @@ pub(super) async fn judge<T: Transport>(
     if restricted != writable_wanted {
         return Ok(Verdict::Wanted);
     }
-    // The server ends the session anyway once the socket is closed; whether it hears this changes nothing.
+    // The server ends the session anyway once the socket is closed; a lost Terminate changes nothing.
     let _ = conn.terminate().flush().await;
     Ok(Verdict::Other)
 }

@@ -7,7 +7,7 @@ use pg_wire::frontend::ProtocolVersion;
 
 use crate::oauth::OAuthFault;
 
-/// What the server did wrong.
+/// An error of the server in the connection phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerError {
@@ -15,36 +15,36 @@ pub enum PeerError {
     Unexpected {
         /// The message, by its name in the manual.
         message: &'static str,
-        /// What was expected.
+        /// The expected message.
         expected: &'static str,
     },
     /// It spoke before it was spoken to. What came before TLS began must not be read as if it had come through it.
     Early,
-    /// It does not speak PostgreSQL: how its answer begins, at most 32 characters of printable ASCII, others shown as `?`.
+    /// The server does not speak PostgreSQL: the beginning of its answer, at most 32 characters of printable ASCII, others shown as `?`.
     Foreign(Box<str>),
-    /// It answers with TLS to a message in clear: the port may be one that begins with TLS (`sslnegotiation=direct`).
+    /// The server answers with TLS to a message in clear: the port may be one that begins with TLS (`sslnegotiation=direct`).
     Tls,
     /// AuthenticationOk from a server that has not proven, with its signature, that it knows the password's verifier; or before the
     /// exchange that it began has come to its end.
     Unproven,
-    /// It offers SASL mechanisms, and none that is known here.
+    /// The server offers SASL mechanisms, but none that this library supports.
     NoMechanism,
     /// It offers to bind SCRAM to a TLS channel where there is none: somebody between us has taken TLS away. (Or the stream is
     /// the caller's own and has TLS, which has to be said: [`Link::Tls`](crate::Link::Tls).)
     TlsStripped,
     /// It asks for a kind of authentication that is not known here; the number is the one on the wire.
     UnknownAuthentication(u32),
-    /// It negotiates a version that nobody asked for.
+    /// The server negotiates a version that the client did not ask for.
     Version(ProtocolVersion),
-    /// It negotiates a version that does not exist, or one from before version 3.
+    /// The server negotiates a version that does not exist, or a version before 3.
     NoSuchVersion(ProtocolVersion),
-    /// It negotiates the version for a second time.
+    /// The server negotiates the version for a second time.
     VersionTwice,
-    /// It does not recognise an option that was not sent.
+    /// The server reports an unrecognised option that the client did not send.
     UnknownOption,
     /// A cancel key of a length that the session's protocol version does not have.
     KeyLength(usize),
-    /// More notices or parameters than anyone would send who means well.
+    /// More notices or parameters than the bound allows.
     Flood,
     /// More GSSAPI tokens than any context takes.
     EndlessGss,
@@ -56,12 +56,12 @@ pub enum PeerError {
         message: &'static str,
         /// Where the trouble starts, in bytes from the start of the message.
         offset: usize,
-        /// What the trouble is.
+        /// The fault.
         fault: ScramFault,
     },
 }
 
-/// What the client did wrong, as a server sees it.
+/// An error of the client in the connection phase, as a server sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -69,22 +69,22 @@ pub enum ClientError {
     Unexpected {
         /// The message, by its name in the manual.
         message: &'static str,
-        /// What was expected.
+        /// The expected message.
         expected: &'static str,
     },
-    /// It begins with TLS, which is not offered.
+    /// The client begins with TLS, which is not offered.
     DirectTls,
-    /// It speaks a version of the protocol that is not spoken here.
+    /// The client speaks an unsupported version of the protocol.
     UnsupportedVersion(ProtocolVersion),
     /// Its first packet claims a length, in bytes, that no first packet has.
     PacketLength(i32),
     /// Its start-up message names no user.
     NoUser,
-    /// It sent an empty password.
+    /// The client sent an empty password.
     EmptyPassword,
-    /// It chose a SASL mechanism that was not offered.
+    /// The client chose a SASL mechanism that was not offered.
     NoMechanism,
-    /// It presented no certificate, or none that the TLS layer has verified.
+    /// The client presented no certificate, or the TLS layer has not verified the certificate.
     NoCertificate,
     /// Its user may not log in at all.
     Rejected,
@@ -94,11 +94,11 @@ pub enum ClientError {
     OAuth(OAuthFault),
 }
 
-/// What is wrong with a SCRAM message.
+/// The fault of a SCRAM message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScramFault {
-    /// It does not follow the grammar of RFC 5802, section 7.
+    /// The message does not follow the grammar of RFC 5802, section 7.
     Syntax,
     /// It names a mandatory extension (`m=`); there is none that we know.
     Extension,
@@ -110,7 +110,7 @@ pub enum ScramFault {
     Nonce,
     /// The iteration count is zero, or too large to be a number.
     Iterations,
-    /// Channel binding: missing where it was agreed on, or there where it was not.
+    /// Channel binding: missing or unexpected.
     Binding,
     /// The client binds by another type than `tls-server-end-point`.
     BindingType,
@@ -118,7 +118,7 @@ pub enum ScramFault {
     OtherChannel,
     /// The client believes that the server offers no channel binding, but it does: somebody in the middle may have cut the offer.
     Downgrade,
-    /// The server's signature is wrong: it does not know the password's verifier.
+    /// The server's signature is wrong: the server does not know the password's verifier.
     Signature,
 }
 

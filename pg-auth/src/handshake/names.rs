@@ -1,12 +1,12 @@
-//! Messages by their names, and answers that are none.
+//! Names of messages, and detection of answers that are not PostgreSQL's.
 
 use pg_wire::backend::{Authentication, Backend};
 
 use crate::error::{AuthError, PeerError, Refusal, printable};
 
-/// Why these bytes cannot be the beginning of an answer to the start-up message, though their header may not say so.
+/// The error if these bytes cannot begin an answer to the start-up message, although their header may look valid.
 ///
-/// Where PostgreSQL has a length there are four characters: more than half a gigabyte, which nothing is that a stranger may send.
+/// Text has four characters in place of the length: read as a length, more than half a gigabyte, longer than any allowed message.
 pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
     let start = bytes.first_chunk::<5>()?;
     if matches!(start, [0x15 | 0x16, 3, 0..=4, ..]) {
@@ -17,14 +17,14 @@ pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
     }
     let end = bytes.iter().position(|byte| matches!(byte, 0 | b'\r' | b'\n')).unwrap_or(bytes.len());
     let line = bytes.get(..end).unwrap_or_default();
-    // A server that has no process to speak the protocol with: `E` and a line, without a length.
+    // A server that could not start a process for this client: `E` and a line of text, without a length.
     match line.strip_prefix(b"E") {
         Some(text) => Some(Refusal::Text(printable(text, 256)).into()),
         None => Some(PeerError::Foreign(printable(line, 32)).into()),
     }
 }
 
-/// The message by its name in the manual, where Authentication goes by as many names as it has kinds.
+/// The message's name in the manual, which has a name for each kind of Authentication.
 pub(super) fn name(message: &Backend<'_>) -> &'static str {
     match message {
         Backend::Authentication(Authentication::Ok) => "AuthenticationOk",

@@ -18,14 +18,14 @@ use crate::scram::{
 use crate::secret::wiping_stack;
 
 impl Handshake<'_> {
-    /// Chooses among the mechanisms: SCRAM where there is something to prove, else a token where there is a source of tokens.
+    /// Chooses the mechanism: SCRAM if there is a password or keys, else OAUTHBEARER if there is a source of tokens.
     pub(super) fn begin_sasl(
         &mut self,
         mechanisms: Terminated<'_, Text<'_>>,
         outbox: &mut Outbox,
     ) -> Result<State, AuthError> {
         let offers = |name: &str| mechanisms.iter().any(|mechanism| mechanism == name);
-        // A server offers it over TLS alone.
+        // A server offers SCRAM-SHA-256-PLUS only over TLS.
         if self.link != Link::Tls && offers(SCRAM_SHA_256_PLUS) {
             return Err(PeerError::TlsStripped.into());
         }
@@ -70,7 +70,7 @@ impl Handshake<'_> {
             Channel::Unreadable(error) if mode == BindingMode::Require => return Err((*error).into()),
             _ if mode == BindingMode::Require => return Err(PolicyError::ChannelBinding.into()),
             _ if !offers(SCRAM_SHA_256) => return Err(PeerError::NoMechanism.into()),
-            // Should the server have offered it after all, it will see that somebody cut its offer.
+            // If the server did offer SCRAM-SHA-256-PLUS, this tells it that an attacker has removed the offer.
             Channel::EndPoint(_) if wanted => (SCRAM_SHA_256, ChannelBinding::NotOffered),
             _ => (SCRAM_SHA_256, ChannelBinding::Unsupported),
         };
@@ -80,7 +80,7 @@ impl Handshake<'_> {
         Ok(first)
     }
 
-    /// The keys that spare us a derivation: given in place of a password, or derived for an earlier connection.
+    /// Keys that need no derivation: given in place of a password, or derived for an earlier connection.
     pub(super) fn known_keys(&self, challenged: &ClientChallenged) -> Option<ScramKeys> {
         let Config { scram_keys, scram_cache, password, .. } = self.config;
         let cached =
@@ -88,7 +88,7 @@ impl Handshake<'_> {
         scram_keys.clone().or_else(cached)
     }
 
-    /// Keeps what was derived for the next connection, now that the server has shown that it is right.
+    /// Caches the derived keys for the next connection, now that the server has confirmed them.
     pub(super) fn remember(&mut self) {
         if let Some(Derived { salt, iterations, keys }) = self.fresh.take()
             && let (Some(cache), Some(password)) = (&self.config.scram_cache, &self.config.password)

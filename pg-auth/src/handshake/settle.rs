@@ -1,4 +1,4 @@
-//! Policy, and what the session keeps: the checks at AuthenticationOk, the version, the bounds.
+//! Policy checks at AuthenticationOk, the protocol version, and the bounds of the data that the session keeps.
 
 use pg_wire::backend::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus};
 
@@ -9,29 +9,29 @@ use crate::link::ClientCertificate;
 use crate::scram::Proven;
 use crate::session::CancelKey;
 
-/// Most bytes of notices to be kept before the server has let the user in. Servers send hardly ever one.
+/// Most bytes of notices to be kept before AuthenticationOk. Servers hardly ever send a notice then.
 const MOST_KEPT: usize = 256 * 1024;
 
-/// Most bytes of notices and notifications to be kept afterwards: a login trigger may say what it likes.
+/// Most bytes of notices and notifications to be kept after AuthenticationOk: a login trigger may send any number.
 const MOST_KEPT_INSIDE: usize = 4 * 1024 * 1024;
 
 /// Most bytes of parameters to be kept. Servers send some fifteen, less than a kilobyte. Each message is compared with all names kept,
 /// so this bounds the time as well.
 const MOST_PARAMETERS: usize = 256 * 1024;
 
-/// What it costs to keep a message beside its bytes, about. Without it a server could make us keep, and search, a hundred thousand
-/// empty ones.
+/// Approximate memory overhead of a kept message, in bytes. If it were not counted, a server could make us keep, and search,
+/// a hundred thousand empty messages.
 const COST_OF_KEEPING: usize = 64;
 
 impl Handshake<'_> {
-    /// Counts what the server makes us keep for good.
+    /// Counts the bytes that the server makes us keep, against the bound of this state.
     pub(super) fn keep(&mut self, bytes: usize, state: &State) -> Result<(), PeerError> {
         let most = if matches!(state, State::Settling) { MOST_KEPT_INSIDE } else { MOST_KEPT };
         self.kept += bytes + COST_OF_KEEPING;
         if self.kept > most { Err(PeerError::Flood) } else { Ok(()) }
     }
 
-    /// Keeps a parameter. One that is reported again takes no more room than its last value.
+    /// Keeps a parameter. A parameter that is reported again replaces its earlier value, and only the last value counts.
     pub(super) fn keep_parameter(&mut self, status: &ParameterStatus<'_>) -> Result<(), PeerError> {
         let parameters = &mut self.session.parameters;
         parameters.set(status.name, status.value);
@@ -39,18 +39,18 @@ impl Handshake<'_> {
         if kept > MOST_PARAMETERS { Err(PeerError::Flood) } else { Ok(()) }
     }
 
-    /// The server wants an older version, or does not know an option.
+    /// Takes the server's NegotiateProtocolVersion: an older version, or options that the server does not know.
     pub(super) fn negotiate(&mut self, offer: &NegotiateProtocolVersion<'_>) -> Result<(), AuthError> {
         let NegotiateProtocolVersion { version, unrecognized } = *offer;
         let Config { min_protocol_version: min, max_protocol_version: max, parameters, .. } = self.config;
         if self.negotiated {
             return Err(PeerError::VersionTwice.into());
         }
-        // 3.1 was never spoken.
+        // Version 3.1 never existed.
         if version.major() < 3 || version == ProtocolVersion::new(3, 1) {
             return Err(PeerError::NoSuchVersion(version).into());
         }
-        // To name the version that was asked for only makes sense to refuse an option.
+        // The requested version itself is a valid answer only together with a rejected option.
         let older = version < *max || version == *max && !unrecognized.is_empty();
         if version.major() != max.major() || !older {
             return Err(PeerError::Version(version).into());
@@ -72,7 +72,7 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    /// The server authenticates by this method, if it may.
+    /// Accepts the server's authentication method, if the configuration allows this method.
     pub(super) fn allow(&mut self, method: AuthMethod) -> Result<(), AuthError> {
         if !self.config.require_auth.allows(method) {
             return Err(PolicyError::Method(method).into());
@@ -85,7 +85,7 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    /// The server says that the user is in. What was demanded of it is looked at once more, here at the door.
+    /// Takes AuthenticationOk. The configuration's demands on the server are checked once more here.
     pub(super) fn settle(&mut self, proven: Option<Proven>) -> Result<State, AuthError> {
         let bound = proven.is_some_and(|proven| proven.is_bound());
         if self.config.channel_binding == BindingMode::Require && !bound {
@@ -105,7 +105,7 @@ impl Handshake<'_> {
         Ok(State::In)
     }
 
-    /// Keeps the key, which a later one replaces.
+    /// Keeps the cancel key; a later key replaces an earlier one.
     pub(super) fn keep_key(&mut self, data: &BackendKeyData<'_>) -> Result<(), PeerError> {
         let length = data.key.0.len();
         self.keep(length, &State::Settling)?;

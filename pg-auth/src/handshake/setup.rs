@@ -1,4 +1,4 @@
-//! What a login is given before it begins.
+//! Settings of a `Handshake` before its first step.
 
 use super::{Channel, Handshake, State};
 use crate::certificate::server_end_point;
@@ -10,10 +10,10 @@ use crate::scram::Nonce;
 use crate::session::Session;
 
 impl<'c> Handshake<'c> {
-    /// A connection phase that has not begun, over a stream of this kind.
+    /// A new connection phase over a stream of this kind.
     ///
     /// # Errors
-    /// When the configuration contradicts itself, or demands what this stream does not have.
+    /// The configuration contradicts itself, or demands a property that this stream lacks.
     pub fn new(config: &'c Config, link: Link) -> Result<Self, AuthError> {
         config.check()?;
         let wants_tls = matches!(config.sslmode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull);
@@ -42,7 +42,7 @@ impl<'c> Handshake<'c> {
         })
     }
 
-    /// Takes what the TLS layer reports, for the session's own report, and binds SCRAM to the certificate in it, as
+    /// Takes the report of the TLS layer, which the session passes on, and binds SCRAM to the certificate in it, as
     /// [`server_certificate`](Self::server_certificate) does.
     pub fn tls(mut self, tls: TlsInfo) -> Self {
         if let Some(certificate) = &tls.certificate {
@@ -54,7 +54,7 @@ impl<'c> Handshake<'c> {
 
     /// Binds SCRAM to the TLS channel, by the certificate that the server presented, in DER.
     ///
-    /// One that cannot be bound to, as one signed with Ed25519, or cannot be read, is an error only where the configuration
+    /// A certificate that cannot be bound to (such as one signed with Ed25519) or read is an error only where the configuration
     /// requires channel binding, and only once the server asks for SCRAM.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { channel: channel(certificate), ..self }
@@ -66,12 +66,12 @@ impl<'c> Handshake<'c> {
         Self { channel: Channel::EndPoint(certificate_hash), ..self }
     }
 
-    /// Names the host connected to: GSSAPI proves itself to a service on that host, and a token source is told.
+    /// Sets the name of the connected host: GSSAPI authenticates to a service on this host, and a token source receives the name.
     pub fn host(self, host: impl Into<String>) -> Self {
         Self { host: Some(host.into()), ..self }
     }
 
-    /// Says that the server's address is a loopback address. See [`Tokens::allow_plain_local`](crate::oauth::Tokens::allow_plain_local).
+    /// Declares that the server's address is a loopback address. See [`Tokens::allow_plain_local`](crate::oauth::Tokens::allow_plain_local).
     pub fn loopback(self) -> Self {
         Self { loopback: true, ..self }
     }

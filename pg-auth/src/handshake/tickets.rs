@@ -13,7 +13,7 @@ impl Handshake<'_> {
     /// Takes the result of the job that a [`Step::Gss`](super::Step::Gss) has handed out.
     ///
     /// # Errors
-    /// The library's own, as [`AuthError::Plugin`]. The machine is at its end then.
+    /// The library's own error, as [`AuthError::Plugin`]. The machine is at its end then.
     pub fn stepped(&mut self, stepped: GssStepped, outbox: &mut Outbox) -> Result<(), AuthError> {
         if !matches!(self.state, State::GssStepping(None)) {
             return Ok(());
@@ -43,7 +43,7 @@ impl Handshake<'_> {
         let gss = self.config.gss.clone().ok_or(PolicyError::NoGss)?;
         let target = GssTarget {
             service: self.config.krbsrvname.clone(),
-            // Tickets are for a service on a host.
+            // A Kerberos ticket is for a service on a host.
             host: self.host.clone().ok_or(ConfigError::Missing("host"))?,
             delegation: self.config.gssdelegation,
             sspi: method == AuthMethod::Sspi,

@@ -1,4 +1,4 @@
-//! Reading the `a=value,b=value` lists that SCRAM messages are.
+//! Reads the attribute lists of SCRAM messages: `a=value,b=value`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,18 +7,18 @@ use zeroize::Zeroizing;
 use crate::error::{AuthError, PeerError, Refusal, ScramFault, printable};
 use crate::scram::keys::{Bytes, filled};
 
-/// The longest server reason that is kept; RFC 5802 knows none longer than 34.
+/// The longest error reason of a server that is kept, in bytes; the longest in RFC 5802 has 34.
 const MAX_REASON: usize = 64;
 
 /// A cursor over the attributes of one message.
 pub(super) struct Attributes<'a> {
     message: &'static str,
-    /// `None` once the last attribute is read: a comma at the end would promise one more.
+    /// `None` once the last attribute is read. After a trailing comma another attribute is expected, so this is `Some`.
     rest: Option<&'a [u8]>,
     offset: usize,
 }
 
-/// One attribute, and where it begins in its message.
+/// An attribute, with its offset in the message.
 #[derive(Clone, Copy)]
 pub(super) struct Attribute<'a> {
     message: &'static str,
@@ -28,7 +28,7 @@ pub(super) struct Attribute<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// `offset` is where `bytes` begins in the message.
+    /// A cursor over `bytes`, which begin at `offset` in the message.
     pub(super) fn new(message: &'static str, bytes: &'a [u8], offset: usize) -> Self {
         Self { message, rest: Some(bytes), offset }
     }
@@ -47,7 +47,7 @@ impl<'a> Attributes<'a> {
         self.rest = rest;
         self.offset += attribute.len() + 1;
 
-        // attr-val = ALPHA "=" value, where no value holds a NUL.
+        // attr-val = ALPHA "=" value, and no value has a NUL.
         match attribute {
             // "In this version of SCRAM, its presence in a client or a server message MUST cause authentication failure"
             [b'm', b'=', ..] => Err(fault(self.message, offset, ScramFault::Extension)),
@@ -67,7 +67,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// As `expect`, where a server may also give `e=` and its reason for refusing.
+    /// As `expect`; the server may also send `e=` and an error reason instead.
     pub(super) fn expect_from_server(&mut self, name: u8) -> Result<Attribute<'a>, AuthError> {
         let offset = self.offset;
         match self.next()? {
@@ -79,7 +79,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Passes over what is left: optional extensions, which "MUST be ignored" when they are not known.
+    /// Skips the remaining attributes: optional extensions, which "MUST be ignored" when they are not known.
     pub(super) fn skip_extensions(&mut self) -> Result<(), AuthError> {
         while self.next()?.is_some() {}
         Ok(())

@@ -1,4 +1,4 @@
-//! Keys that were derived before.
+//! A cache of SCRAM keys.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -14,13 +14,13 @@ use super::ScramKeys;
 use super::keys::{Bytes, filled, hmac};
 use crate::secret::Password;
 
-/// A cache of SCRAM keys, so that whoever connects again does not derive them again: a connection costs two hashes instead of
-/// the thousands that PBKDF2 takes.
+/// A cache of SCRAM keys, so that a later connection does not derive the same keys again: a connection costs two hashes instead
+/// of the thousands that PBKDF2 takes.
 ///
 /// The cache holds up to a fixed number of exchanges, each by its salt, iteration count and a hash of its password under a key of the
-/// cache's own: the password itself is not kept. The exchange that was not used for longest is forgotten, and each after an hour
-/// or what [`max_age`](Self::max_age) says. Only keys that the server has proven to know too are put in. A clone is the same cache;
-/// everything in it is wiped when it is dropped or forgotten, and nothing of it prints.
+/// cache's own: the password itself is not kept. When the cache is full, the least recently used exchange is removed; each exchange is
+/// removed after an hour or the time set by [`max_age`](Self::max_age). Only keys that the server has proven to know are inserted.
+/// A clone shares the same cache. Keys are wiped when they are removed or dropped, and never printed.
 ///
 /// ```
 /// use pg_auth::{Config, scram::KeyCache};
@@ -34,7 +34,7 @@ use crate::secret::Password;
 pub struct KeyCache(Arc<Mutex<Entries>>);
 
 struct Entries {
-    /// The one used last comes first.
+    /// The entries, most recently used first.
     entries: VecDeque<Entry>,
     most: NonZeroUsize,
     max_age: Option<Duration>,
@@ -52,7 +52,7 @@ struct Entry {
     keys: ScramKeys,
 }
 
-/// How long keys are kept unless [`KeyCache::max_age`] says otherwise. A browser's WASM has no clock to ask.
+/// Default of [`KeyCache::max_age`]: how long keys are kept. WASM in a browser has no clock.
 const MAX_AGE: Option<Duration> = if cfg!(all(target_family = "wasm", target_os = "unknown")) {
     None
 } else {
@@ -60,7 +60,7 @@ const MAX_AGE: Option<Duration> = if cfg!(all(target_family = "wasm", target_os 
 };
 
 impl KeyCache {
-    /// An empty one that holds up to `most` exchanges: as many as there are users on as many servers.
+    /// An empty cache for up to `most` exchanges: one for each user on each server.
     pub fn new(most: NonZeroUsize) -> Self {
         let key = filled(|key| {
             // Seeded by the operating system, also where nothing else here may ask it.
@@ -73,13 +73,13 @@ impl KeyCache {
 
     /// Sets how long keys are kept, `None` for as long as there is room. Default an hour.
     ///
-    /// Where keys have an age, the clock is read with each call.
+    /// With an age limit, the clock is read with each call.
     pub fn max_age(self, age: Option<Duration>) -> Self {
         self.lock().max_age = age;
         self
     }
 
-    /// The keys for this password, salt and iteration count, if they are there.
+    /// The keys for this password, salt and iteration count, if the cache has them.
     pub fn get(&self, password: &Password, salt: &[u8], iterations: NonZeroU32) -> Option<ScramKeys> {
         let mut cache = self.lock();
         cache.expire();
@@ -90,7 +90,7 @@ impl KeyCache {
         Some(keys)
     }
 
-    /// Puts keys in. Those used longest ago make room.
+    /// Inserts keys. When the cache is full, the least recently used keys are removed.
     pub fn insert(&self, password: &Password, salt: &[u8], iterations: NonZeroU32, keys: ScramKeys) {
         let mut cache = self.lock();
         cache.expire();
@@ -103,22 +103,22 @@ impl KeyCache {
         cache.entries.push_front(Entry { password, since, salt: salt.to_vec(), iterations, keys });
     }
 
-    /// How many exchanges it holds keys of.
+    /// The number of exchanges in the cache.
     pub fn len(&self) -> usize {
         self.lock().entries.len()
     }
 
-    /// Whether it holds none.
+    /// Whether the cache is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Forgets all of them.
+    /// Removes all keys.
     pub fn clear(&self) {
         self.lock().entries.clear();
     }
 
-    /// Nothing here is left half done by a panic.
+    /// Locks the entries. A poisoned lock is used all the same: a panic leaves no entry half changed.
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,7 +138,7 @@ impl Entries {
         filled(|out| hmac(self.key.as_slice(), &[password.as_bytes()], out))
     }
 
-    /// Forgets what is too old.
+    /// Removes the entries that are too old.
     fn expire(&mut self) {
         let Some(max_age) = self.max_age else { return };
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! The client's chair.
+//! SCRAM in the client role.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,27 +13,27 @@ use super::{ClientKey, Derivation, Nonce, SaltedPassword, ServerKey};
 use crate::error::{AuthError, PolicyError, ScramFault};
 use crate::secret::Password;
 
-/// What the client says about channel binding in its first message.
+/// The channel binding that the client announces in its first message.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-SCRAM-SHA-256),
 /// [RFC 5802, section 6](https://www.rfc-editor.org/rfc/rfc5802#section-6)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelBinding {
-    /// `n`: the client has no channel to bind, as without TLS, or does not want to.
+    /// `n`: the client has no channel to bind to, such as without TLS, or does not want channel binding.
     Unsupported,
-    /// `y`: the client could have, but the server did not offer `SCRAM-SHA-256-PLUS`. A server that did will know that somebody cut
-    /// its offer.
+    /// `y`: the client supports channel binding, but the server did not offer `SCRAM-SHA-256-PLUS`. A server that did offer this
+    /// mechanism learns that an attacker has removed it from the offer.
     NotOffered,
     /// `p=tls-server-end-point`, for `SCRAM-SHA-256-PLUS`: the hash of the server's certificate. Its length is that of the hash.
     TlsServerEndPoint(Vec<u8>),
 }
 
-/// How many iterations a server may ask for.
+/// Range of the iteration counts that a server may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Iterations {
-    /// The least; fewer make a stolen proof cheap to guess the password from.
+    /// The least; with fewer, the password can be guessed cheaply from a stolen proof.
     pub min: u32,
-    /// The most; more let a hostile server burn the client's CPU.
+    /// The most; with more, a hostile server could waste the client's CPU time.
     pub max: u32,
 }
 
@@ -82,7 +82,7 @@ pub struct ClientFirst {
 }
 
 impl ClientFirst {
-    /// Starts an exchange. The user name is left empty, as libpq does: PostgreSQL takes the one of the start-up message.
+    /// Starts an exchange. The user name is left empty, as in libpq: PostgreSQL takes the user of the start-up message.
     pub fn new(nonce: Nonce, binding: ChannelBinding) -> Self {
         Self::with_user(nonce, binding, "")
     }
@@ -104,10 +104,10 @@ impl ClientFirst {
         [self.header, &self.bare].concat().into_bytes()
     }
 
-    /// Takes the server-first-message, `r=<both nonces>,s=<base64 salt>,i=<iterations>`; extensions behind it are passed over.
+    /// Takes the server-first-message, `r=<both nonces>,s=<base64 salt>,i=<iterations>`; extensions after this are ignored.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: it is malformed, names a mandatory extension, or its nonce does not begin with the client's and go on.
+    /// - [`AuthError::Peer`]: the message is malformed, has a mandatory extension, or its nonce is not the client's and more.
     /// - [`AuthError::Policy`]: the iteration count is outside of `accepted`.
     /// - [`AuthError::Server`]: the server gave an error instead (`e=`).
     pub fn server_first(self, message: &[u8], accepted: Iterations) -> Result<ClientChallenged, AuthError> {
@@ -158,9 +158,9 @@ pub(super) fn iteration_count(digits: &[u8]) -> Option<NonZeroU32> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The server has named salt and iteration count; the keys are needed next.
+/// The client's second state: the server has sent salt and iteration count; the keys are needed next.
 ///
-/// They come from [`derivation`](Self::derivation) and [`finish`](Self::finish), or from elsewhere, to
+/// Derive the keys with [`derivation`](Self::derivation) and call [`finish`](Self::finish), or give known keys to
 /// [`finish_with_keys`](Self::finish_with_keys).
 #[derive(Clone)]
 pub struct ClientChallenged {
@@ -182,7 +182,7 @@ impl ClientChallenged {
         self.iterations
     }
 
-    /// The slow step as a job, to be run where there is time; its result goes to [`finish`](Self::finish).
+    /// The slow step as a job, to be run where it does not block others; its result goes to [`finish`](Self::finish).
     pub fn derivation(&self, password: &Password) -> Derivation {
         Derivation::new(password, self.salt.clone(), self.iterations)
     }
@@ -193,7 +193,7 @@ impl ClientChallenged {
     }
 
     /// Makes the proof from keys that were kept or passed through. They must belong to this [`salt`](Self::salt) and iteration count,
-    /// or the server will refuse the proof.
+    /// or the server will reject the proof.
     pub fn finish_with_keys(self, client_key: &ClientKey, server_key: &ServerKey) -> ClientFinal {
         let proof = client_key.proof(&self.auth_message);
         let proof = Zeroizing::new(STANDARD.encode(proof.as_slice()));
@@ -211,7 +211,8 @@ impl fmt::Debug for ClientChallenged {
     }
 }
 
-/// The proof is made: [`message`](Self::message) is to be sent, and the server's answer goes to [`server_final`](Self::server_final).
+/// The client's third state, with the proof: [`message`](Self::message) is to be sent, and the server's answer goes to
+/// [`server_final`](Self::server_final).
 pub struct ClientFinal {
     message: Zeroizing<Vec<u8>>,
     signature: Box<Zeroizing<[u8; 32]>>,
@@ -224,10 +225,10 @@ impl ClientFinal {
         &self.message
     }
 
-    /// Takes the server-final-message, `v=<base64 signature of 32 bytes>`; extensions behind it are passed over.
+    /// Takes the server-final-message, `v=<base64 signature of 32 bytes>`; extensions after this are ignored.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: it is malformed, or the signature is wrong, so that whoever sent it does not know the verifier.
+    /// - [`AuthError::Peer`]: the message is malformed, or the signature is wrong: the sender does not know the verifier.
     /// - [`AuthError::Server`]: the server gave an error instead (`e=`).
     pub fn server_final(self, message: &[u8]) -> Result<Proven, AuthError> {
         let mut attributes = Attributes::new("server-final-message", message, 0);
@@ -248,14 +249,14 @@ impl fmt::Debug for ClientFinal {
     }
 }
 
-/// The server has proven that it knows the password's verifier. Nothing but [`ClientFinal::server_final`] makes one.
+/// The proof that the server knows the password's verifier. Only [`ClientFinal::server_final`] makes a `Proven`.
 #[derive(Debug)]
 pub struct Proven {
     bound: bool,
 }
 
 impl Proven {
-    /// Whether the exchange was bound to the TLS channel, so that nobody stands between.
+    /// Whether the exchange was bound to the TLS channel, which excludes a man in the middle.
     pub fn is_bound(&self) -> bool {
         self.bound
     }
@@ -340,7 +341,7 @@ mod tests {
     #[test]
     fn the_salt_must_be_canonical_base64() {
         refused(b"r=abcd,s=c2FsdA,i=1", 9, ScramFault::Base64); // no padding
-        refused(b"r=abcd,s=c2FsdB==,i=1", 9, ScramFault::Base64); // bits behind the end
+        refused(b"r=abcd,s=c2FsdB==,i=1", 9, ScramFault::Base64); // extra bits after the end
         refused(b"r=abcd,s=c2F*dA==,i=1", 9, ScramFault::Base64);
         refused(b"r=abcd,s=c2Fs dA==,i=1", 9, ScramFault::Base64);
         refused(b"r=abcd,s=,i=1", 9, ScramFault::Base64);

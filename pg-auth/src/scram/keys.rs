@@ -1,4 +1,4 @@
-//! From a password to the keys that SCRAM computes with.
+//! The SCRAM keys, and their derivation from a password.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::saslprep::saslprep;
 use crate::secret::{Password, wiping_stack};
 
-/// The slow step, as a value to be run wherever there is time: PBKDF2-HMAC-SHA-256 over password, salt and iteration count.
+/// The slow step as a job, to be run where it does not block others: PBKDF2-HMAC-SHA-256 over password, salt and iteration count.
 ///
 /// With PostgreSQL's default of 4,096 iterations it takes some milliseconds of CPU, with 100,000 some tens: an adapter moves it off its
 /// executor. It is `Send + 'static`, owns everything it needs, and wipes the password when it is done or dropped. The result depends on
@@ -37,12 +37,12 @@ impl Derivation {
         Self { password: saslprep(password), salt, iterations }
     }
 
-    /// The salt: together with the password and [`iterations`](Self::iterations) what a cache has to ask for.
+    /// The salt: with the password and [`iterations`](Self::iterations) it identifies the result, such as in a cache.
     pub fn salt(&self) -> &[u8] {
         &self.salt
     }
 
-    /// How many times the password will be hashed.
+    /// The number of times that the password is hashed.
     pub fn iterations(&self) -> NonZeroU32 {
         self.iterations
     }
@@ -104,7 +104,7 @@ macro_rules! key {
             }
         }
 
-        /// Takes the same time whatever the bytes are.
+        /// Compares in constant time.
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
                 self.0.ct_eq(other.0.as_slice()).into()
@@ -133,12 +133,12 @@ key! {
 }
 
 key! {
-    /// `HMAC(SaltedPassword, "Server Key")`, 32 bytes: who has it can pass for the server. It stands in the stored verifier.
+    /// `HMAC(SaltedPassword, "Server Key")`, 32 bytes: its owner can impersonate the server. Part of the stored verifier.
     ServerKey
 }
 
 key! {
-    /// `SHA-256(ClientKey)`, 32 bytes: enough to check a proof, not to make one. It stands in the stored verifier.
+    /// `SHA-256(ClientKey)`, 32 bytes: enough to check a proof, but not to make a proof. Part of the stored verifier.
     StoredKey
 }
 
@@ -206,8 +206,8 @@ fn xored(mut bytes: Bytes, with: &[u8; 32]) -> Bytes {
     bytes
 }
 
-/// The keys that replace the password in a SCRAM login: the client key, which proves who the client is, and the server key, which
-/// proves who the server is.
+/// The two keys for a SCRAM login without the password: the client's key, which proves the client's identity, and the server's
+/// key, which proves the server's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScramKeys {
     /// Recovered from a client's proof, or derived from its password.

@@ -24,7 +24,7 @@ impl Nonce {
     /// Makes a nonce of 18 bytes from the operating system, as PostgreSQL does.
     ///
     /// # Errors
-    /// [`AuthError::Entropy`](crate::error::AuthError::Entropy) when the operating system has none to give.
+    /// [`AuthError::Entropy`](crate::error::AuthError::Entropy) when the operating system returns no random bytes.
     #[cfg(feature = "getrandom")]
     pub fn random() -> Result<Self, crate::error::AuthError> {
         let mut entropy = [0; 18];

@@ -1,4 +1,4 @@
-//! The server's chair.
+//! SCRAM in the server role.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::error::{AuthError, ScramFault};
 pub(crate) const CLIENT_FIRST: &str = "client-first-message";
 const CLIENT_FINAL: &str = "client-final-message";
 
-/// What the server offered about channel binding, and what the client chose from it.
+/// The channel binding that the server offered, and the client's choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OfferedBinding {
     /// `SCRAM-SHA-256-PLUS` was not offered.
@@ -24,7 +24,7 @@ pub enum OfferedBinding {
     TlsServerEndPoint(Vec<u8>),
 }
 
-/// The server's first state, before the client has spoken: its message goes to [`client_first`](Self::client_first).
+/// The server's first state, before the client's first message, which goes to [`client_first`](Self::client_first).
 ///
 /// ```text
 /// ServerFirst ──client-first──▶ ServerChallenge ──client-final──▶ ServerFinal
@@ -130,14 +130,14 @@ impl ServerFirst {
     }
 }
 
-/// The client is challenged: [`message`](Self::message) is to be sent, and its answer goes to [`client_final`](Self::client_final).
+/// The server's second state: [`message`](Self::message) is to be sent, and the client's answer goes to [`client_final`](Self::client_final).
 pub struct ServerChallenge {
     verifier: Verifier,
     message: Vec<u8>,
     nonce: Vec<u8>,
-    /// What `c=` has to be: base64 of the header in client-first-message and the binding data.
+    /// The expected value of `c=`: base64 of the header in client-first-message and the binding data.
     input: String,
-    /// As far as it is known: the client's final message without proof is still to be added.
+    /// The AuthMessage so far: the client's final message without proof is still to be added.
     auth_message: Vec<u8>,
 }
 
@@ -162,7 +162,7 @@ impl ServerChallenge {
         if nonce.value != self.nonce {
             return Err(nonce.fault(ScramFault::Nonce));
         }
-        // Extensions may stand here; the proof is what comes last.
+        // Extensions may precede the proof, which is the last attribute.
         let proof = loop {
             match attributes.next()? {
                 Some(attribute) if attribute.name == b'p' => break attribute,

@@ -1,4 +1,4 @@
-//! What a server stores of a password.
+//! The SCRAM verifier: a server's stored form of a password.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -91,7 +91,7 @@ impl Verifier {
         &self.salt
     }
 
-    /// How often the password was hashed.
+    /// The iteration count.
     pub fn iterations(&self) -> NonZeroU32 {
         self.iterations
     }
@@ -102,13 +102,13 @@ impl Verifier {
         Derivation::new(password, self.salt.clone(), self.iterations)
     }
 
-    /// Whether this is the password. Always takes the same time.
+    /// Whether the verifier was made from this password. Compares in constant time.
     pub fn matches(&self, salted: &SaltedPassword) -> bool {
         let same = salted.client_key().stored_key() == self.stored_key;
         same & !self.mock
     }
 
-    /// The client's key out of its proof, if the proof is good.
+    /// Recovers the client's key from its proof, if the proof is right.
     pub(super) fn recover(&self, proof: &[u8; 32], auth_message: &[u8]) -> Option<ClientKey> {
         self.stored_key.recover(proof, auth_message).filter(|_| !self.mock)
     }
