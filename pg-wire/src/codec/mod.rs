@@ -6,6 +6,7 @@ pub(crate) mod list;
 pub(crate) mod message;
 pub(crate) mod params;
 pub(crate) mod reader;
+pub(crate) mod unread;
 pub(crate) mod values;
 pub(crate) mod writer;
 

@@ -2,10 +2,11 @@
 
 use core::fmt;
 
-use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::basic::error::DecodeError;
 use crate::basic::length::MAX_LENGTH;
 use crate::codec::field::Field;
 use crate::codec::reader::Reader;
+use crate::codec::unread::{Item, Unread, UnreadIter};
 use crate::codec::writer::Writer;
 
 /// A list of values: `Int16 n`, then n times `Int32 length` (-1 for NULL) and that many bytes. At most 65,535 values.
@@ -22,36 +23,33 @@ use crate::codec::writer::Writer;
 /// assert_eq!(columns.next(), Some(Ok(None)));
 /// assert_eq!(columns.next(), None);
 /// ```
-#[derive(Clone, Copy)]
-pub struct Values<'a>(Repr<'a>);
+#[derive(Clone, Copy, PartialEq)]
+pub struct Values<'a>(Unread<'a, Option<&'a [u8]>>);
 
-#[derive(Clone, Copy)]
-enum Repr<'a> {
-    /// The count and the bytes after it.
-    Wire(&'a [u8]),
-    Given(&'a [Option<&'a [u8]>]),
+impl<'a> Item<'a> for Option<&'a [u8]> {
+    /// Only values of a row can be malformed in an iteration: decoding any other message has read all of its values.
+    const LIST: &'static str = "DataRow";
+
+    #[inline]
+    fn read_item(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        body.value()
+    }
 }
 
 impl<'a> Values<'a> {
     /// No values.
-    pub const EMPTY: Values<'static> = Values(Repr::Given(&[]));
+    pub const EMPTY: Values<'static> = Values(Unread::Given(&[]));
 
     /// Takes the rest of a body as values, without reading each value.
     #[inline]
     pub(crate) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let mut whole = *body;
-        body.u16()?;
-        body.rest();
-        Ok(Self(Repr::Wire(whole.rest())))
+        Unread::read_last(body).map(Self)
     }
 
     /// Number of values.
     #[inline]
     pub fn len(&self) -> usize {
-        match self.0 {
-            Repr::Wire(bytes) => bytes.first_chunk().map_or(0, |count| u16::from_be_bytes(*count).into()),
-            Repr::Given(values) => values.len(),
-        }
+        self.0.len()
     }
 
     /// Whether the list is empty.
@@ -63,14 +61,7 @@ impl<'a> Values<'a> {
     /// The values in order; `None` is NULL.
     #[inline]
     pub fn iter(&self) -> ValuesIter<'a> {
-        ValuesIter(match self.0 {
-            Repr::Wire(bytes) => {
-                // Only values of a row can be malformed here: decoding any other message has read all of its values.
-                let mut body = Reader::new("DataRow", bytes);
-                IterRepr::Wire { left: body.u16().unwrap_or(0), body }
-            }
-            Repr::Given(values) => IterRepr::Given(values.iter()),
-        })
+        ValuesIter(self.0.iter())
     }
 
     /// The value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all earlier values: to get several
@@ -89,7 +80,7 @@ impl<'a> Values<'a> {
     #[inline]
     pub fn validate(&self) -> Result<(), DecodeError> {
         match self.0 {
-            Repr::Wire(bytes) if is_sound(bytes) => Ok(()),
+            Unread::Wire(bytes) if is_sound(bytes) => Ok(()),
             // `is_sound` answers yes or no; iterate over the values to find the error.
             _ => self.iter().try_for_each(|value| value.map(drop)),
         }
@@ -118,73 +109,38 @@ fn is_sound(bytes: &[u8]) -> bool {
 
 /// Iterator over [`Values`]. Ends after an error.
 #[derive(Clone, Debug)]
-pub struct ValuesIter<'a>(IterRepr<'a>);
-
-#[derive(Clone, Debug)]
-enum IterRepr<'a> {
-    Wire { left: u16, body: Reader<'a> },
-    Given(core::slice::Iter<'a, Option<&'a [u8]>>),
-}
+pub struct ValuesIter<'a>(UnreadIter<'a, Option<&'a [u8]>>);
 
 impl<'a> Iterator for ValuesIter<'a> {
     type Item = Result<Option<&'a [u8]>, DecodeError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
-            IterRepr::Wire { left: 0, body } => {
-                // Bytes left over are reported once, after the last value.
-                let rest = body.rest();
-                if rest.is_empty() {
-                    None
-                } else {
-                    Some(Err(body.error_before(rest, DecodeErrorKind::Trailing)))
-                }
-            }
-            IterRepr::Wire { left, body } => {
-                let value = body.value();
-                *left -= 1;
-                if value.is_err() {
-                    *left = 0;
-                    body.rest();
-                }
-                Some(value)
-            }
-            IterRepr::Given(values) => values.next().map(|value| Ok(*value)),
-        }
+        self.0.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        match &self.0 {
-            // Bytes left over add one item, an error. After a malformed value there are fewer items.
-            IterRepr::Wire { left, .. } => (0, Some(usize::from(*left) + 1)),
-            IterRepr::Given(values) => values.size_hint(),
-        }
+        self.0.size_hint()
     }
 }
 
 impl<'a> Field<'a> for Values<'a> {
-    /// Reads the values to find their end, because another field follows.
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let start = *body;
-        for _ in 0..body.u16()? {
-            body.value()?;
-        }
-        Ok(Self(Repr::Wire(start.until(body))))
+        Unread::read_first(body).map(Self)
     }
 
     #[inline]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.0 {
             // Received bytes are forwarded unchanged, even if the row is malformed, because its values are not decoded here.
-            Repr::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),
-            Repr::Wire(_) => {
+            Unread::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),
+            Unread::Wire(_) => {
                 out.count("values", self.len());
                 for value in self.iter().map_while(Result::ok) {
                     out.value(value);
                 }
             }
-            Repr::Given(values) => {
+            Unread::Given(values) => {
                 out.count("values", values.len());
                 for value in values {
                     out.value(*value);
@@ -197,20 +153,14 @@ impl<'a> Field<'a> for Values<'a> {
 impl<'a> From<&'a [Option<&'a [u8]>]> for Values<'a> {
     #[inline]
     fn from(values: &'a [Option<&'a [u8]>]) -> Self {
-        Self(Repr::Given(values))
+        Self(Unread::Given(values))
     }
 }
 
 impl<'a, const N: usize> From<&'a [Option<&'a [u8]>; N]> for Values<'a> {
     #[inline]
     fn from(values: &'a [Option<&'a [u8]>; N]) -> Self {
-        Self(Repr::Given(values))
-    }
-}
-
-impl PartialEq for Values<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
+        Self(Unread::Given(values))
     }
 }
 

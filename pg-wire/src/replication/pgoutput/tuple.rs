@@ -8,6 +8,7 @@ use crate::basic::hint::cold_path;
 use crate::basic::oid::Oid;
 use crate::codec::field::Field;
 use crate::codec::reader::Reader;
+use crate::codec::unread::{Item, Unread, UnreadIter};
 use crate::codec::writer::Writer;
 use crate::value::{Column, FromValue, Mismatch};
 
@@ -133,46 +134,41 @@ fn sent<'a>(body: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
 /// assert_eq!(values.next(), Some(Ok(TupleValue::Null)));
 /// assert_eq!(values.next(), None);
 /// ```
-#[derive(Clone, Copy)]
-pub struct Tuple<'a>(Repr<'a>);
+#[derive(Clone, Copy, PartialEq)]
+pub struct Tuple<'a>(Unread<'a, TupleValue<'a>>);
 
-#[derive(Clone, Copy)]
-enum Repr<'a> {
-    /// The count and the bytes after it.
-    Wire(&'a [u8]),
-    Given(&'a [TupleValue<'a>]),
+impl<'a> Item<'a> for TupleValue<'a> {
+    const LIST: &'static str = "TupleData";
+
+    #[inline]
+    fn read_item(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        Self::read(body)
+    }
 }
 
 impl<'a> Tuple<'a> {
     #[cfg(test)]
     pub(super) const fn given(values: &'a [TupleValue<'a>]) -> Self {
-        Self(Repr::Given(values))
+        Self(Unread::Given(values))
     }
 
     /// The rest of a message, values unread.
     #[inline(always)]
     pub(super) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let mut whole = *body;
-        body.u16()?;
-        body.rest();
-        Ok(Self(Repr::Wire(whole.rest())))
+        Unread::read_last(body).map(Self)
     }
 
     /// Reads the values to find their end, because another field follows.
     pub(super) fn read_first(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let start = *body;
-        for _ in 0..body.u16()? {
-            TupleValue::read(body)?;
-        }
-        Ok(Self(Repr::Wire(start.until(body))))
+        Unread::read_first(body).map(Self)
     }
 
     #[inline]
     pub(super) fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.0 {
             // A malformed tuple is forwarded unchanged, like the values of a DataRow.
-            Repr::Wire(bytes) => out.bytes(bytes),
-            Repr::Given(values) => {
+            Unread::Wire(bytes) => out.bytes(bytes),
+            Unread::Given(values) => {
                 out.count("values", values.len());
                 values.iter().for_each(|value| value.write(out));
             }
@@ -182,10 +178,7 @@ impl<'a> Tuple<'a> {
     /// Number of values.
     #[inline]
     pub fn len(&self) -> usize {
-        match self.0 {
-            Repr::Wire(bytes) => bytes.first_chunk().map_or(0, |count| u16::from_be_bytes(*count).into()),
-            Repr::Given(values) => values.len(),
-        }
+        self.0.len()
     }
 
     /// Whether there are no values.
@@ -197,13 +190,7 @@ impl<'a> Tuple<'a> {
     /// The values in order.
     #[inline]
     pub fn iter(&self) -> TupleIter<'a> {
-        TupleIter(match self.0 {
-            Repr::Wire(bytes) => {
-                let mut body = Reader::new("TupleData", bytes);
-                IterRepr::Wire { left: body.u16().unwrap_or(0), body }
-            }
-            Repr::Given(values) => IterRepr::Given(values.iter()),
-        })
+        TupleIter(self.0.iter())
     }
 
     /// The value at `index`, counted from 0; `Ok(None)` after the last. Reads the values before it: to get several, iterate once.
@@ -225,60 +212,30 @@ impl<'a> Tuple<'a> {
 
 /// Iterator over a [`Tuple`]. Ends after an error.
 #[derive(Clone, Debug)]
-pub struct TupleIter<'a>(IterRepr<'a>);
-
-#[derive(Clone, Debug)]
-enum IterRepr<'a> {
-    Wire { left: u16, body: Reader<'a> },
-    Given(core::slice::Iter<'a, TupleValue<'a>>),
-}
+pub struct TupleIter<'a>(UnreadIter<'a, TupleValue<'a>>);
 
 impl<'a> Iterator for TupleIter<'a> {
     type Item = Result<TupleValue<'a>, DecodeError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
-            IterRepr::Wire { left: 0, body } => {
-                // Bytes left over are reported once, after the last value.
-                let rest = body.rest();
-                if rest.is_empty() {
-                    None
-                } else {
-                    Some(Err(body.error_before(rest, DecodeErrorKind::Trailing)))
-                }
-            }
-            IterRepr::Wire { left, body } => {
-                let value = TupleValue::read(body);
-                *left -= 1;
-                if value.is_err() {
-                    *left = 0;
-                    body.rest();
-                }
-                Some(value)
-            }
-            IterRepr::Given(values) => values.next().map(|value| Ok(*value)),
-        }
+        self.0.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        match &self.0 {
-            // One item more when bytes are left over, fewer after an error.
-            IterRepr::Wire { left, .. } => (0, Some(usize::from(*left) + 1)),
-            IterRepr::Given(values) => values.size_hint(),
-        }
+        self.0.size_hint()
     }
 }
 
 impl<'a> From<&'a [TupleValue<'a>]> for Tuple<'a> {
     fn from(values: &'a [TupleValue<'a>]) -> Self {
-        Self(Repr::Given(values))
+        Self(Unread::Given(values))
     }
 }
 
 impl<'a, const N: usize> From<&'a [TupleValue<'a>; N]> for Tuple<'a> {
     fn from(values: &'a [TupleValue<'a>; N]) -> Self {
-        Self(Repr::Given(values))
+        Self(Unread::Given(values))
     }
 }
 
@@ -288,12 +245,6 @@ impl<'a> IntoIterator for Tuple<'a> {
     #[inline]
     fn into_iter(self) -> TupleIter<'a> {
         self.iter()
-    }
-}
-
-impl PartialEq for Tuple<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
     }
 }
 

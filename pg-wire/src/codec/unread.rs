@@ -1,0 +1,112 @@
+//! A list whose items are read by an iterator, and not when the message is decoded.
+
+use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::codec::reader::Reader;
+
+/// An item of an [`Unread`] list.
+pub(crate) trait Item<'a>: Copy + PartialEq {
+    /// The name of the list in errors.
+    const LIST: &'static str;
+
+    /// Reads one item.
+    fn read_item(body: &mut Reader<'a>) -> Result<Self, DecodeError>;
+}
+
+/// A list of items: `Int16 n`, then n items.
+#[derive(Clone, Copy)]
+pub(crate) enum Unread<'a, T> {
+    /// Received bytes: the count and the bytes after the count.
+    Wire(&'a [u8]),
+    /// Items to send.
+    Given(&'a [T]),
+}
+
+impl<'a, T: Item<'a>> Unread<'a, T> {
+    /// Takes the rest of a body as items, without reading each item.
+    #[inline(always)]
+    pub(crate) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let mut whole = *body;
+        body.u16()?;
+        body.rest();
+        Ok(Self::Wire(whole.rest()))
+    }
+
+    /// Reads the items to find their end, because another field follows.
+    #[inline]
+    pub(crate) fn read_first(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
+        let start = *body;
+        for _ in 0..body.u16()? {
+            T::read_item(body)?;
+        }
+        Ok(Self::Wire(start.until(body)))
+    }
+
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Wire(bytes) => bytes.first_chunk().map_or(0, |count| u16::from_be_bytes(*count).into()),
+            Self::Given(items) => items.len(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn iter(self) -> UnreadIter<'a, T> {
+        match self {
+            Self::Wire(bytes) => {
+                let mut body = Reader::new(T::LIST, bytes);
+                UnreadIter::Wire { left: body.u16().unwrap_or(0), body }
+            }
+            Self::Given(items) => UnreadIter::Given(items.iter()),
+        }
+    }
+}
+
+impl<'a, T: Item<'a>> PartialEq for Unread<'a, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+/// Iterator over an [`Unread`] list. Ends after an error.
+#[derive(Clone, Debug)]
+pub(crate) enum UnreadIter<'a, T> {
+    Wire { left: u16, body: Reader<'a> },
+    Given(core::slice::Iter<'a, T>),
+}
+
+impl<'a, T: Item<'a>> Iterator for UnreadIter<'a, T> {
+    type Item = Result<T, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Wire { left: 0, body } => {
+                // Bytes left over are reported once, after the last item.
+                let rest = body.rest();
+                if rest.is_empty() {
+                    None
+                } else {
+                    Some(Err(body.error_before(rest, DecodeErrorKind::Trailing)))
+                }
+            }
+            Self::Wire { left, body } => {
+                let item = T::read_item(body);
+                *left -= 1;
+                if item.is_err() {
+                    *left = 0;
+                    body.rest();
+                }
+                Some(item)
+            }
+            Self::Given(items) => items.next().map(|item| Ok(*item)),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            // Bytes left over add one item, an error. After a malformed item there are fewer items.
+            Self::Wire { left, .. } => (0, Some(usize::from(*left) + 1)),
+            Self::Given(items) => items.size_hint(),
+        }
+    }
+}
