@@ -50,8 +50,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// The machine answers as PostgreSQL 18 does: SSLRequest and GSSENCRequest are declined, each once, and rejected over TLS; a version newer
 /// than 3.2 and unknown `_pq_.` options are negotiated. From its first step to its end it sets the inbox's limits. A first packet
 /// may have 10,004 bytes, the body of a message with a password 30,000, of SCRAM 1,020, with a bearer token or of GSSAPI 65,531. At
-/// the end the limits that were set before are back in force. Both buffers wipe what they give up meanwhile; what they still hold after an
-/// error is wiped when they are dropped. The machine has no time limit: the caller sets one.
+/// the end the machine restores the earlier limits. Until then both buffers wipe memory when they release it. After an error, the rest
+/// of their memory is wiped when the buffers are dropped. The machine has no time limit: the caller sets one.
 ///
 /// ```text
 ///   FirstPacket ─▶ Asked ──authenticate──▶ AwaitPassword ─▶ (Checking) ─────────────▶ In

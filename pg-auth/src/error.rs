@@ -21,7 +21,7 @@ pub use peer::{ClientError, PeerError, ScramFault};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// As a client: the server rejected the login with an error of its own.
+    /// As a client: the server rejected the login with an ErrorResponse.
     Server(Refusal),
     /// As a client: the server sent something that the protocol does not allow, or could not prove what it has to prove. As a server:
     /// the same of a client's SCRAM message.

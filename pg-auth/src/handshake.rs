@@ -42,9 +42,9 @@ const MOST_GSS_TOKENS: usize = 16;
 /// TLS begins before the machine, in separate code, so that bytes received in clear cannot be mistaken for bytes received through TLS.
 ///
 /// From its first step to its end the machine sets the inbox's limits: at most 30,000 bytes a message before AuthenticationOk,
-/// then at most 1 MiB for errors, notices and notifications, at the end the limits that were set before. All data that
-/// is kept is bounded too: 256 KiB of notices, 4 MiB with those after AuthenticationOk, 256 KiB of parameters. Both buffers wipe
-/// what they give up meanwhile; what they still hold after an error is wiped when they are dropped.
+/// then at most 1 MiB for errors, notices and notifications. At the end the machine restores the earlier limits. All data that
+/// is kept is bounded too: 256 KiB of notices, 4 MiB with those after AuthenticationOk, 256 KiB of parameters. Until the end both
+/// buffers wipe memory when they release it. After an error, the rest of their memory is wiped when the buffers are dropped.
 ///
 /// ```text
 ///             ┌─▶ PasswordSent ────────────────────────────────┐

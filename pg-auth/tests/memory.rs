@@ -231,7 +231,7 @@ fn control(needles: &[Needle], window: &mut [u8]) {
     }
     // Capitals and small letters exchanged: what the controls leave behind is no needle of the test.
     const OTHER: u8 = 0x20;
-    // A copy that nobody wipes. The allocator keeps notes of its own at the beginning of what is freed.
+    // A copy that is not wiped. The allocator overwrites the first bytes of freed memory with its free list.
     let stray: Needle = ("a stray copy", (0..32).map(|at| letter(at) ^ OTHER ^ MASK).collect());
     let copy = [vec![0; 64], masked(&stray.1)].concat();
     drop(black_box(copy));

@@ -1,4 +1,4 @@
-//! A peer that plays a script, on a thread of its own, with blocking sockets.
+//! A peer that plays a script, with blocking sockets on a separate thread.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -408,7 +408,7 @@ impl Listener {
     }
 }
 
-/// A server that plays a part for each connection, one after the other, on a thread of its own.
+/// A server on a separate thread. Calls a function for each connection, and accepts the next connection after the function has returned.
 pub(crate) struct Playing<T> {
     address: Address,
     /// A socket bound beforehand: its connection is the last, and ends the thread.

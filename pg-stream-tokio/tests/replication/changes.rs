@@ -31,7 +31,7 @@ const MODES: [Mode; 5] = [
     Mode { version: 4, streaming: StreamingOption::Parallel, two_phase: true, binary: false },
 ];
 
-/// A stream of changes, and what it has shown so far.
+/// A stream of changes, and the kinds of changes received so far.
 struct Changes {
     conn: Conn,
     decoder: Decoder,
@@ -381,7 +381,7 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
     let streaming = changes.mode.streaming != StreamingOption::Off;
     let mut other = crate::conversation::session(server).await;
     for (inside, last) in [
-        // A block, then a subtransaction in blocks of its own, which is rolled back.
+        // First a block of the transaction, then blocks of a subtransaction, which is rolled back.
         (true, "commit"),
         (false, "rollback"),
     ] {
@@ -391,7 +391,7 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
             changes.until(|change| matches!(change, Change::StreamStop(_))).await;
         }
         if inside {
-            // The rows come last: what comes after them may be too little for another block.
+            // The inserts are the last changes: only the inserts have enough bytes to make the server send a block.
             each(session, &["savepoint s", "select pg_logical_emit_message(true, 'inside', 'x')"]).await;
             each(session, &["update by_row set b = 'y' where a = 7", "delete from by_row where a = 8"]).await;
             each(session, &[ROWS]).await;

@@ -26,7 +26,8 @@ use crate::wire::{sasl, welcome};
 /// The expectation that there is a session.
 const SESSION: &str = "a session";
 
-/// The bound on memory where a row has none of its own, in bytes. Most of it are the two buffers of a connection and TLS.
+/// Default bound on the memory of a connection attempt, in bytes; a row may set another bound. The two buffers of the connection and the
+/// state of TLS take most of this memory.
 const MAX_MEMORY: u64 = 512 * 1024;
 
 /// The time limit of a row in which nobody waits for it.
@@ -35,7 +36,7 @@ const LONG: Duration = Duration::from_secs(40);
 /// The time limit of a row in which the server never answers.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// A misbehaving server, and what has to come of it.
+/// A misbehaving server, and the expected outcome of a connection attempt.
 struct Row {
     name: String,
     config: Config,
