@@ -9,16 +9,15 @@ mod process;
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
 
-use std::fs::File;
-use std::io::Read;
+use std::fs;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use pg_stream_tokio::TokioIo;
 use pg_wire::testing::Transcript;
 use pg_wire::{Connection, Direction, Limits};
-use process::{PATIENCE, Proxy};
+use process::Proxy;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use support::{Server, output};
 
 #[test]
@@ -156,9 +155,6 @@ fn traces_of_every_flag_are_played() {
     }
 }
 
-/// The last message of a client, in a trace.
-const TERMINATE: &str = "F\t4\tTerminate";
-
 /// Which lines are compared with which.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
@@ -201,30 +197,19 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
     // By Unix socket, where a server declines TLS.
-    let proxy = Proxy::start(format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port()));
+    let upstream = format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port());
+    let proxy = Proxy::with(upstream, &["--check", "--trace", "TRACE%d"]);
+    // The trace of the first connection goes through a pipe, which ends when the proxy has closed the connection. libpq ends earlier.
+    let mut pipe = proxy.trace_file().as_os_str().to_owned();
+    pipe.push("1");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    let reading = thread::spawn(move || fs::read_to_string(pipe).expect("a trace in UTF-8"));
     let (host, port) = (proxy.address().ip(), proxy.address().port());
     let conninfo = format!("host={host} port={port} dbname=test gssencmode=disable {conninfo}");
     let theirs = libpq(conversation, &conninfo, &[]);
-    // Open already, it can still be read when the proxy has written its last line and is gone.
-    let mut file = File::open(proxy.trace_file()).expect("the proxy writes it");
-    let mut trace = String::new();
-    // libpq does not wait for the end of its session: the proxy may still have to read its last message.
-    if theirs.windows(TERMINATE.len()).any(|bytes| bytes == TERMINATE.as_bytes()) {
-        let deadline = Instant::now() + PATIENCE;
-        while !trace.contains(TERMINATE) {
-            assert!(Instant::now() < deadline, "the proxy has not passed on Terminate: {trace}");
-            thread::sleep(Duration::from_millis(5));
-            file.read_to_string(&mut trace).expect("in UTF-8");
-        }
-    }
+    let trace = reading.join().expect("the trace is read");
     proxy.was_faithful();
-    file.read_to_string(&mut trace).expect("in UTF-8");
-    let mut ours: Vec<String> =
-        messages(&trace).into_iter().filter(|message| Libpq::prints(message)).collect();
-    // The proxy ends before the server has closed the session, and says so to the client, which is gone.
-    if ours.last().is_some_and(|last| last.contains("ErrorResponse") && last.contains("57P01")) {
-        ours.pop();
-    }
+    let ours = messages(&trace).into_iter().filter(|message| Libpq::prints(message)).collect();
     (theirs, ours)
 }
 

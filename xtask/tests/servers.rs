@@ -8,10 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
 /// What a server answers a start-up with: the tag, and for an authentication request its code.
@@ -66,9 +65,14 @@ fn a_signal_to_end_leaves_nothing() {
 fn a_killed_owner_leaves_nothing() {
     let temporary = temporary();
     let mut owner = Serving::start(&temporary);
+    let watcher = pidfd_open(owner.watcher(), PidfdFlags::empty()).expect("the watcher runs");
     owner.signal(Signal::KILL);
     owner.child.wait().expect("our child");
-    owner.wait_until_gone();
+    // The descriptor of a process can be read when the process has ended.
+    let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&watcher, PollFlags::IN)], Some(&limit)).expect("a descriptor");
+    assert_eq!(ended, 1, "the watcher still runs");
+    assert!(owner.is_gone(), "{} or its servers are still there", owner.home().display());
 }
 
 #[test]
@@ -177,14 +181,6 @@ impl Serving {
     /// Has all of it gone: its directory and its servers?
     fn is_gone(&self) -> bool {
         !self.home().exists() && !self.addresses.iter().any(listens)
-    }
-
-    fn wait_until_gone(&self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !self.is_gone() {
-            assert!(Instant::now() < deadline, "{} or its servers are still there", self.home().display());
-            thread::sleep(Duration::from_millis(20));
-        }
     }
 }
 
