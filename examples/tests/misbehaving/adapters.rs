@@ -79,13 +79,9 @@ impl Adapter {
                 if how.tls {
                     let tls = made().acceptor();
                     let upgrade = async |stream| tls.accept(stream).await;
-                    let (mut conn, accepted) = acceptor.accept_with_tls(stream, upgrade, lookup).await?;
-                    greet(&mut conn, &accepted).await?;
-                    Ok(accepted)
+                    greet(acceptor.accept_with_tls(stream, upgrade, lookup).await?).await
                 } else {
-                    let (mut conn, accepted) = acceptor.accept(stream, lookup).await?;
-                    greet(&mut conn, &accepted).await?;
-                    Ok(accepted)
+                    greet(acceptor.accept(stream, lookup).await?).await
                 }
             }),
             Self::Smol => self.run(async {
@@ -95,24 +91,48 @@ impl Adapter {
                     let tls = NativeTlsAcceptor::from_pem_files(made().file("server"), made().file("key"));
                     let tls = tls.expect("the key fits");
                     let upgrade = async |stream| tls.accept(stream).await;
-                    let (mut conn, accepted) = acceptor.accept_with_tls(stream, upgrade, lookup).await?;
-                    greet(&mut conn, &accepted).await?;
-                    Ok(accepted)
+                    greet(acceptor.accept_with_tls(stream, upgrade, lookup).await?).await
                 } else {
-                    let (mut conn, accepted) = acceptor.accept(stream, lookup).await?;
-                    greet(&mut conn, &accepted).await?;
-                    Ok(accepted)
+                    greet(acceptor.accept(stream, lookup).await?).await
                 }
             }),
         }
     }
 }
 
-/// Sends a user who is in the rest of the start-up.
-async fn greet<T: Transport>(conn: &mut Connection<T>, accepted: &Accepted) -> Result<(), ConnectError> {
+/// A row of a table: a peer that misbehaves, and the expected outcome.
+pub(crate) trait Misbehaviour {
+    /// The name of such peers.
+    const PEERS: &'static str;
+
+    fn name(&self) -> &str;
+
+    /// Plays the row over an adapter. Returns the memory taken, in bytes, or how the outcome differs from the expected one.
+    fn play(&self, adapter: Adapter) -> Result<u64, String>;
+}
+
+/// Plays all rows over both adapters, and reports every row whose outcome differs from the expected one.
+pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
+    let mut failures = Vec::new();
+    for row in rows {
+        for adapter in Adapter::BOTH {
+            match row.play(adapter) {
+                Ok(bytes) => println!("{adapter:?}, {}: {bytes} bytes", row.name()),
+                Err(failure) => failures.push(format!("{adapter:?}, {}: {failure}", row.name())),
+            }
+        }
+    }
+    println!("{} {}", rows.len(), R::PEERS);
+    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), 2 * rows.len(), failures.join("\n"));
+}
+
+/// Sends a client that is authenticated the rest of the start-up.
+async fn greet<T: Transport>(
+    (mut conn, accepted): (Connection<T>, Accepted),
+) -> Result<Accepted, ConnectError> {
     if let Accepted::Login(_) = accepted {
         welcome([("server_version", "18.0")], None, conn.outbox_mut());
         conn.flush().await?;
     }
-    Ok(())
+    Ok(accepted)
 }

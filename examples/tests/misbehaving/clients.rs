@@ -14,7 +14,7 @@ use pg_auth::{ConnectErrorKind, Credentials, Startup, StoredPassword};
 use pg_stream_tokio::rustls::tokio_rustls::rustls::pki_types::ServerName;
 use pg_stream_tokio::rustls::tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::adapters::{Accepting, Adapter};
+use crate::adapters::{Accepting, Adapter, Misbehaviour, check};
 use crate::certificates::made;
 use crate::peer::{PASSWORD, PATIENCE, verifier};
 use crate::wire::{GSSENC_REQUEST, SSL_REQUEST, message, packet, startup};
@@ -87,6 +87,14 @@ impl Row {
     fn impatient(mut self) -> Self {
         self.time_limit = SHORT;
         self
+    }
+}
+
+impl Misbehaviour for Row {
+    const PEERS: &'static str = "clients";
+
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn play(&self, adapter: Adapter) -> Result<u64, String> {
@@ -226,20 +234,6 @@ fn credentials(startup: &Startup) -> Credentials {
         "nobody" => Credentials::Reject,
         _ => Credentials::Trust,
     }
-}
-
-fn check(rows: &[Row]) {
-    let mut failures = Vec::new();
-    for row in rows {
-        for adapter in Adapter::BOTH {
-            match row.play(adapter) {
-                Ok(bytes) => println!("{adapter:?}, {}: {bytes} bytes", row.name),
-                Err(failure) => failures.push(format!("{adapter:?}, {}: {failure}", row.name)),
-            }
-        }
-    }
-    println!("{} clients", rows.len());
-    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), 2 * rows.len(), failures.join("\n"));
 }
 
 fn send(bytes: impl AsRef<[u8]>) -> Act {

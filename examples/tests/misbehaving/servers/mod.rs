@@ -18,7 +18,7 @@ use pg_auth::config::{BindingMode, Host, RootCert, SslMode};
 use pg_auth::{Config, ConnectErrorKind};
 use tempfile::TempDir;
 
-use crate::adapters::Adapter;
+use crate::adapters::{Adapter, Misbehaviour, check};
 use crate::certificates::made;
 use crate::peer::{Act, PASSWORD, Playing, Scram, Script, playing};
 use crate::wire::{sasl, welcome};
@@ -137,7 +137,25 @@ impl Row {
         self
     }
 
-    /// Plays the row. Returns the bytes that the client took.
+    fn start(&self, scripts: &[Script], at: usize, dir: &TempDir) -> (Playing<Vec<u8>>, Host) {
+        if self.unix {
+            let number = u16::try_from(at).expect("a few hosts") + 1;
+            let file = dir.path().join(format!(".s.PGSQL.{number}"));
+            return (playing(scripts.to_vec(), Some(file)), Host::new(dir.path().to_string_lossy(), number));
+        }
+        let server = playing(scripts.to_vec(), None);
+        let host = Host::at_address(self.host, [127, 0, 0, 1], server.port());
+        (server, host)
+    }
+}
+
+impl Misbehaviour for Row {
+    const PEERS: &'static str = "servers";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn play(&self, adapter: Adapter) -> Result<u64, String> {
         let dir = tempfile::tempdir().expect("a directory");
         let mut config = self.config.clone();
@@ -192,32 +210,6 @@ impl Row {
         }
         Ok(outcome.bytes)
     }
-
-    fn start(&self, scripts: &[Script], at: usize, dir: &TempDir) -> (Playing<Vec<u8>>, Host) {
-        if self.unix {
-            let number = u16::try_from(at).expect("a few hosts") + 1;
-            let file = dir.path().join(format!(".s.PGSQL.{number}"));
-            return (playing(scripts.to_vec(), Some(file)), Host::new(dir.path().to_string_lossy(), number));
-        }
-        let server = playing(scripts.to_vec(), None);
-        let host = Host::at_address(self.host, [127, 0, 0, 1], server.port());
-        (server, host)
-    }
-}
-
-/// Plays all rows over both adapters, and reports every one that does not come out as expected.
-fn check(rows: &[Row]) {
-    let mut failures = Vec::new();
-    for row in rows {
-        for adapter in Adapter::BOTH {
-            match row.play(adapter) {
-                Ok(bytes) => println!("{adapter:?}, {}: {bytes} bytes", row.name),
-                Err(failure) => failures.push(format!("{adapter:?}, {}: {failure}", row.name)),
-            }
-        }
-    }
-    println!("{} servers", rows.len());
-    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), 2 * rows.len(), failures.join("\n"));
 }
 
 /// Sends bytes.
