@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// How long anything may take that is waited for. Nothing here takes more than seconds, but for a machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -122,8 +123,7 @@ impl Proxy {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process");
-        kill_process(pid, signal).expect("it is ours");
+        kill_process(Pid::from_child(&self.child), signal).expect("it is ours");
     }
 
     /// Stops it, and returns what it said.
@@ -139,11 +139,13 @@ impl Proxy {
 
     /// Waits for its end, and returns what it said.
     pub(crate) fn ended(mut self) -> Stopped {
-        let mut status = None;
-        until("it ends", || {
-            status = self.child.try_wait().expect("it is our child");
-            status.is_some()
-        });
+        // The descriptor of a process can be read when the process has ended.
+        let pid = Pid::from_child(&self.child);
+        let process = pidfd_open(pid, PidfdFlags::empty()).expect("it is our child");
+        let limit = Timespec::try_from(PATIENCE).expect("a short time");
+        let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).expect("a descriptor");
+        assert_eq!(ended, 1, "waited in vain until it ends");
+        let status = self.child.wait().expect("it is our child");
         self.listener.take().expect("it listens").join().expect("it does not panic");
         let mut said = std::mem::take(&mut *self.said());
         let summary = said.pop().expect("a summary");
@@ -155,7 +157,7 @@ impl Proxy {
         let [connections, decoded, malformed, mismatches, not_decoded] =
             std::array::from_fn(|_| numbers.next().flatten().expect("a number"));
         let counts = [connections, decoded, mismatches, not_decoded];
-        Stopped { code: status.and_then(|status| status.code()), counts, malformed, said }
+        Stopped { code: status.code(), counts, malformed, said }
     }
 
     /// Stops it: every message was the same again, each of them was decoded, and there was nothing to complain about.

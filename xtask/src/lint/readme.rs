@@ -54,32 +54,36 @@ pub(super) fn check(readme: &str, read: impl Fn(&str) -> Option<String>) -> Vec<
     findings
 }
 
-/// Rows of the README's table of programs whose program does not exist.
-fn unknown_programs(lines: &[&str], read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+/// The programs of the README's table, each with the number of its line.
+fn programs<'a>(lines: &[&'a str]) -> Vec<(&'a str, usize)> {
     let numbered = lines.iter().zip(1..).skip_while(|(line, _)| **line != "| program | shows |");
     let rows = numbered.skip(2).take_while(|(line, _)| line.starts_with('|'));
     let programs = rows.flat_map(|(row, number)| {
         let names = row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2);
         names.map(move |name| (name.split(' ').next().unwrap_or_default(), number))
     });
+    programs.collect()
+}
+
+/// Rows of the README's table of programs whose program does not exist.
+fn unknown_programs(lines: &[&str], read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let exists = |name: &str| {
         let bin = "examples/src/bin";
         read(&format!("{bin}/{name}.rs")).is_some() || read(&format!("{bin}/{name}/main.rs")).is_some()
     };
-    let mut found = 0;
-    let mut findings: Vec<_> = programs
-        .inspect(|_| found += 1)
+    let programs = programs(lines);
+    if programs.is_empty() {
+        let remedy = "keep a table with the heading `| program | shows |`, with each program in backquotes";
+        return vec![Finding::new("README.md", 1, "no table of the example programs was found", remedy)];
+    }
+    programs
+        .into_iter()
         .filter(|(name, _)| !exists(name))
         .map(|(name, line)| {
             let wrong = format!("there is no program `{name}` in examples/src/bin");
             Finding::new("README.md", line, wrong, "correct the name, or remove the row")
         })
-        .collect();
-    if found == 0 {
-        let remedy = "keep a table with the heading `| program | shows |`, with each program in backquotes";
-        findings.push(Finding::new("README.md", 1, "no table of the example programs was found", remedy));
-    }
-    findings
+        .collect()
 }
 
 /// A file as the README shows it: of a library, the first example in the crate's documentation, without its hidden lines.
@@ -95,7 +99,9 @@ fn shown(file: &str, source: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, programs};
+    use crate::paths::root;
+    use std::fs;
 
     const TABLE: &str = "| program | shows |\n| --- | --- |\n| `one`, `two --listen ADDR` | a program |\n";
 
@@ -113,6 +119,16 @@ mod tests {
     /// The lines of the findings, and what is wrong there.
     fn findings(readme: &str) -> Vec<(usize, String)> {
         check(readme, read).into_iter().map(|finding| (finding.line, finding.wrong)).collect()
+    }
+
+    #[test]
+    fn the_readme_of_the_project_shows_programs_and_lists_at_least_eight() {
+        let read = |file: &str| fs::read_to_string(root().join(file)).ok();
+        let readme = read("README.md").expect("a README");
+        assert_eq!(check(&readme, read), []);
+        assert!(readme.matches("```rust\n").count() >= 2, "the README shows a program and ten lines");
+        let lines: Vec<&str> = readme.lines().collect();
+        assert!(programs(&lines).len() >= 8, "{:?}", programs(&lines));
     }
 
     #[test]
