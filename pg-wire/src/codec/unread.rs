@@ -1,15 +1,13 @@
 //! A list whose items are read by an iterator, and not when the message is decoded.
 
 use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::codec::field::Field;
 use crate::codec::reader::Reader;
 
 /// An item of an [`Unread`] list.
-pub(crate) trait Item<'a>: Copy + PartialEq {
+pub(crate) trait Item<'a>: Field<'a> + Copy + PartialEq {
     /// The name of the list in errors.
     const LIST: &'static str;
-
-    /// Reads one item.
-    fn read_item(body: &mut Reader<'a>) -> Result<Self, DecodeError>;
 }
 
 /// A list of items: `Int16 n`, then n items.
@@ -36,7 +34,7 @@ impl<'a, T: Item<'a>> Unread<'a, T> {
     pub(crate) fn read_first(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = *body;
         for _ in 0..body.u16()? {
-            T::read_item(body)?;
+            T::read(body)?;
         }
         Ok(Self::Wire(start.until(body)))
     }
@@ -90,7 +88,7 @@ impl<'a, T: Item<'a>> Iterator for UnreadIter<'a, T> {
                 }
             }
             Self::Wire { left, body } => {
-                let item = T::read_item(body);
+                let item = T::read(body);
                 *left -= 1;
                 if item.is_err() {
                     *left = 0;

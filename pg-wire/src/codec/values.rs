@@ -29,11 +29,6 @@ pub struct Values<'a>(Unread<'a, Option<&'a [u8]>>);
 impl<'a> Item<'a> for Option<&'a [u8]> {
     /// Only values of a row can be malformed in an iteration: decoding any other message has read all of its values.
     const LIST: &'static str = "DataRow";
-
-    #[inline]
-    fn read_item(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        body.value()
-    }
 }
 
 impl<'a> Values<'a> {

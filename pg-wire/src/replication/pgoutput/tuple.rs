@@ -139,11 +139,6 @@ pub struct Tuple<'a>(Unread<'a, TupleValue<'a>>);
 
 impl<'a> Item<'a> for TupleValue<'a> {
     const LIST: &'static str = "TupleData";
-
-    #[inline]
-    fn read_item(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        Self::read(body)
-    }
 }
 
 impl<'a> Tuple<'a> {

@@ -6,7 +6,7 @@ use pg_wire::replication::pgoutput::{Change, Decoder, Insert, Tuple, TupleValue}
 use pg_wire::replication::{Enclosed, Lsn, PrimaryMessage, Timestamp, XLogData};
 use pg_wire::{Encode, Inbox, Limits, codec::Payload};
 
-use super::hand::Walk;
+use super::hand::{Walk, limit};
 use super::source::{self, Frames};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
@@ -16,7 +16,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     let frames = inserts()?;
     Ok(vec![
         Line::new("micro: decode an insert of 8, pgoutput", "insert", frames.count, Target::limit(1.25))
-            .with(Who::Limit, limit(frames))
+            .with(Who::Limit, limit(frames, hand_inserts))
             .with(Who::Ours, ours(frames)),
     ])
 }
@@ -76,19 +76,6 @@ fn hand_inserts(walk: &mut Walk, touch: &mut Touch) -> u64 {
     });
     *touch = seen;
     rows
-}
-
-fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
-    let (mut source, mut walk) = (frames.endless(), Walk::new());
-    move || {
-        let (mut rows, mut touch) = (0, Touch::default());
-        while rows < frames.count {
-            let count = source.give(walk.space());
-            walk.filled(count);
-            rows += hand_inserts(&mut walk, &mut touch);
-        }
-        Ok(touch.sum())
-    }
 }
 
 #[inline(never)]

@@ -8,7 +8,7 @@ use pgwire::messages::{DecodeContext, PgWireBackendMessage};
 use postgres_protocol::message::backend::Message as TheirMessage;
 
 use super::decode::pgwire_context;
-use super::hand::Walk;
+use super::hand::{Walk, limit};
 use super::source::{Frames, PIECE};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
@@ -32,7 +32,7 @@ fn line(length: usize, size: &str, target: Target) -> Result<Line> {
     let frames = frames(length)?;
     let name = format!("micro: decode CopyData of {size}");
     Ok(Line::new(name, "CopyData", frames.count, target)
-        .with(Who::Limit, limit(frames))
+        .with(Who::Limit, limit(frames, hand_pieces))
         .with(Who::Ours, ours(frames))
         .with(Who::Peer("postgres-protocol"), postgres_protocol(frames))
         .with(Who::Peer("pgwire"), pgwire(frames))
@@ -51,19 +51,6 @@ fn hand_pieces(walk: &mut Walk, touch: &mut Touch) -> u64 {
     });
     *touch = seen;
     pieces
-}
-
-fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
-    let (mut source, mut walk) = (frames.endless(), Walk::new());
-    move || {
-        let (mut seen, mut touch) = (0, Touch::default());
-        while seen < frames.count {
-            let count = source.give(walk.space());
-            walk.filled(count);
-            seen += hand_pieces(&mut walk, &mut touch);
-        }
-        Ok(touch.sum())
-    }
 }
 
 fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {

@@ -12,7 +12,7 @@ use postgres_protocol::message::backend::Message;
 use tokio::io::AsyncReadExt;
 use tokio::runtime::{Builder, Runtime};
 
-use super::hand::{self, Walk};
+use super::hand::{self, Walk, limit};
 use super::source::{self, Endless, Frames, PIECE};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
@@ -30,7 +30,7 @@ pub(crate) fn blocking(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, blocking");
     Ok(Line::new(name, "row", frames.count, target(columns))
-        .with(Who::Limit, limit(frames))
+        .with(Who::Limit, limit(frames, hand_rows))
         .with(Who::Ours, ours(frames))
         .with(Who::Peer("postgres-protocol"), postgres_protocol(frames))
         .with(Who::Peer("pgwire"), pgwire(frames))
@@ -78,19 +78,6 @@ fn hand_rows(walk: &mut Walk, touch: &mut Touch) -> u64 {
     });
     *touch = seen;
     rows
-}
-
-fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
-    let (mut source, mut walk) = (frames.endless(), Walk::new());
-    move || {
-        let (mut rows, mut touch) = (0, Touch::default());
-        while rows < frames.count {
-            let count = source.give(walk.space());
-            walk.filled(count);
-            rows += hand_rows(&mut walk, &mut touch);
-        }
-        Ok(touch.sum())
-    }
 }
 
 fn limit_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {

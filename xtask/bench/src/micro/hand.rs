@@ -3,7 +3,9 @@
 //! Memory safe (slices, no `unsafe` in reading), no more general than it has to be, and nothing is checked but what keeps
 //! it from running off the end of the buffer. Writing is one reserve and plain stores through a pointer.
 
-use super::source::PIECE;
+use anyhow::Result;
+
+use super::source::{Frames, PIECE};
 use super::touch::Touch;
 
 /// A buffer that frames are walked in: the unfinished one is moved to the front before more is read behind it.
@@ -55,6 +57,23 @@ impl Walk {
         let start = self.start;
         self.frames(|_, _| ());
         &self.buffer[start..self.start]
+    }
+}
+
+/// Reads frames as 64 KB pieces arrive. `frames_of` looks at the values of all whole frames, and returns the number of frames.
+pub(crate) fn limit(
+    frames: Frames,
+    frames_of: impl Fn(&mut Walk, &mut Touch) -> u64,
+) -> impl FnMut() -> Result<u64> {
+    let (mut source, mut walk) = (frames.endless(), Walk::new());
+    move || {
+        let (mut seen, mut touch) = (0, Touch::default());
+        while seen < frames.count {
+            let count = source.give(walk.space());
+            walk.filled(count);
+            seen += frames_of(&mut walk, &mut touch);
+        }
+        Ok(touch.sum())
     }
 }
 

@@ -10,7 +10,11 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use pg_wire::backend::{DataRow, FieldDescription, RowDescription};
-use pg_wire::{Encode, FormatCode, Oid, oid, codec::{List, Values}};
+use pg_wire::{
+    Encode, FormatCode, Oid,
+    codec::{List, Values},
+    oid,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
