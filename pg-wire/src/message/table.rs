@@ -1,9 +1,11 @@
 //! The two macros of this folder: `message!` declares a message by its fields, `direction!` a direction by its messages.
 
-/// Declares a message. Field order is wire order; from the list of fields come the struct, decoding, encoding and, through
+/// Declares a message. The manual's name stands after the code where the name differs from the type's. Field order is wire order; from the list of fields come the struct, decoding, encoding and, through
 /// [`Writer`](crate::codec::Writer), the line of trace.
 macro_rules! message {
-    ($(#[$doc:meta])* $code:ident => pub struct $name:ident $(<$life:lifetime>)? {
+    (@name $name:ident) => { stringify!($name) };
+    (@name $name:ident $wire:literal) => { $wire };
+    ($(#[$doc:meta])* $code:ident $($wire:literal)? => pub struct $name:ident $(<$life:lifetime>)? {
         $($(#[$fdoc:meta])* pub $field:ident: $type:ty,)*
     }) => {
         $(#[$doc])*
@@ -14,7 +16,7 @@ macro_rules! message {
             #[inline]
             fn code(&self) -> Option<$crate::MessageCode> { Some($crate::MessageCode::$code) }
             #[inline]
-            fn name(&self) -> &'static str { stringify!($name) }
+            fn name(&self) -> &'static str { <Self as $crate::codec::message::Decode<'_>>::NAME }
             #[inline(always)]
             fn write<P: $crate::codec::writer::Writer + ?Sized>(&self, out: &mut P) {
                 let _ = &out;
@@ -24,7 +26,7 @@ macro_rules! message {
 
         impl<'m $(, $life)?> $crate::codec::message::Decode<'m> for $name $(<$life>)? $(where 'm: $life)? {
             const CODE: Option<$crate::MessageCode> = Some($crate::MessageCode::$code);
-            const NAME: &'static str = stringify!($name);
+            const NAME: &'static str = $crate::message::table::message!(@name $name $($wire)?);
             #[inline]
             fn read(body: &mut $crate::codec::reader::Reader<'m>) -> Result<Self, $crate::DecodeError> {
                 let _ = &body;

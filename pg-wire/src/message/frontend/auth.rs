@@ -87,54 +87,28 @@ impl<'a> Decode<'a> for SaslInitialResponse<'a> {
     }
 }
 
-macro_rules! opaque {
-    ($(#[$doc:meta])* $name:ident = $wire:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq)]
-        pub struct $name<'a> {
-            /// The data, a secret.
-            pub data: Secret<'a>,
-        }
-
-        impl Message for $name<'_> {
-            fn code(&self) -> Option<MessageCode> {
-                Self::CODE
-            }
-            fn name(&self) -> &'static str {
-                Self::NAME
-            }
-            fn write<P: Writer + ?Sized>(&self, out: &mut P) {
-                self.data.write(out);
-            }
-        }
-
-        impl<'a> Decode<'a> for $name<'a> {
-            const CODE: Option<MessageCode> = Some(MessageCode::AUTHENTICATION_RESPONSE);
-            const NAME: &'static str = $wire;
-
-            fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
-                Field::read(body).map(|data| Self { data })
-            }
-        }
-    };
-}
-
-opaque! {
+message! {
     /// The client's next message of a SASL exchange.
     ///
-    /// `p`, length, bytes.
+    /// `p`, length, bytes data.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLRESPONSE)
-    SaslResponse = "SASLResponse"
+    AUTHENTICATION_RESPONSE "SASLResponse" => pub struct SaslResponse<'a> {
+        /// The data, a secret.
+        pub data: Secret<'a>,
+    }
 }
 
-opaque! {
+message! {
     /// The client's next GSSAPI or SSPI token.
     ///
-    /// `p`, length, bytes.
+    /// `p`, length, bytes data.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-GSSRESPONSE)
-    GssResponse = "GSSResponse"
+    AUTHENTICATION_RESPONSE "GSSResponse" => pub struct GssResponse<'a> {
+        /// The data, a secret.
+        pub data: Secret<'a>,
+    }
 }
 
 #[cfg(test)]
@@ -186,5 +160,19 @@ mod tests {
         let password: PasswordMessage<'_> = response.decode_as().expect("it is one");
         assert_eq!(password.password.0, "hunter2");
         assert_eq!(alloc::format!("{password:?}"), "PasswordMessage { password: SecretText(***) }");
+    }
+
+    #[test]
+    fn the_next_message_of_sasl_and_of_gssapi() {
+        golden_frontend(
+            SaslResponse { data: Secret(b"c=biws,r=x,p=y") },
+            b"p\0\0\0\x12c=biws,r=x,p=y",
+            "F\t18\tSASLResponse\t 'BBBB'",
+        );
+        golden_frontend(
+            GssResponse { data: Secret(b"\x60\0") },
+            b"p\0\0\0\x06\x60\0",
+            "F\t6\tGSSResponse\t 'BBBB'",
+        );
     }
 }

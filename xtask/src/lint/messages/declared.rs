@@ -5,7 +5,7 @@ use proc_macro2::Ident;
 use syn::parse::{Parse, ParseStream};
 use syn::{
     Attribute, Expr, ExprLit, Fields, GenericParam, Generics, ImplItem, Item, ItemImpl, ItemStruct, Lit,
-    LitStr, Meta, Pat, Token, Type, Variant,
+    LitInt, LitStr, Meta, Pat, Token, Type, Variant,
 };
 
 use crate::lint::source::{Source, at, attributes, is_test};
@@ -56,7 +56,7 @@ impl Declared {
     }
 }
 
-/// The messages and parts that are declared in these files: by `message!`, or by hand with an `impl` of `Decode` or of `Field`.
+/// The messages and parts that are declared in these files: by `message!` or `request!`, or by hand with an `impl` of `Decode` or of `Field`.
 pub(super) fn declared(sources: &[&Source]) -> Result<Vec<Declared>> {
     let mut found = Vec::new();
     for source in sources {
@@ -73,6 +73,24 @@ pub(super) fn declared(sources: &[&Source]) -> Result<Vec<Declared>> {
                 let mut declared = by_hand(source, &parsed.item, role);
                 declared.wire_name = parsed.wire_name.map(|name| name.value());
                 found.push(declared);
+            }
+            if let Item::Macro(call) = item
+                && call.mac.path.is_ident("request")
+            {
+                let parsed: Request = call
+                    .mac
+                    .parse_body()
+                    .map_err(|error| at(&source.path, error.span(), &error.to_string()))?;
+                found.push(Declared {
+                    file: source.path.clone(),
+                    line: parsed.name.span().start().line,
+                    name: parsed.name.to_string(),
+                    wire_name: Some(parsed.wire_name.value()),
+                    docs: docs(&parsed.attributes),
+                    role: Role::Packet(Some(MAJOR_OF_REQUESTS << 16 | parsed.minor.base10_parse::<u32>()?)),
+                    shape: Shape::Named(Vec::new()),
+                    parameters: Vec::new(),
+                });
             }
         }
         let impls: Vec<&ItemImpl> =
@@ -145,6 +163,28 @@ impl Parse for ByMacro {
         let mut item: ItemStruct = input.parse()?;
         item.attrs = attributes;
         Ok(Self { code, wire_name, item })
+    }
+}
+
+/// The major number of the request codes that stand in place of a version.
+const MAJOR_OF_REQUESTS: u32 = 1234;
+
+/// The content of a call of `request!`: attributes, name, name in the manual, minor number of the request code.
+struct Request {
+    attributes: Vec<Attribute>,
+    name: Ident,
+    wire_name: LitStr,
+    minor: LitInt,
+}
+
+impl Parse for Request {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Ok(Self {
+            attributes: Attribute::parse_outer(input)?,
+            name: input.parse()?,
+            wire_name: input.parse()?,
+            minor: input.parse()?,
+        })
     }
 }
 

@@ -7,9 +7,10 @@ mod links;
 mod table;
 
 use anyhow::Result;
+use syn::Item;
 
 use crate::lint::finding::Finding;
-use crate::lint::source::Source;
+use crate::lint::source::{Source, attributes, is_test};
 use declared::{Declared, declared};
 use table::{Table, tables};
 
@@ -27,10 +28,31 @@ pub(super) fn check(sources: &[&Source]) -> Result<Vec<Finding>> {
     };
     let mut findings = table::check(&tables);
     findings.extend(undeclared(&tables, &all));
+    findings.extend(sources.iter().flat_map(|source| other_macros(source)));
     findings.extend(layout::check(&all, byte));
     findings.extend(links::check(&all));
     findings.extend(goldens::check(&all, &tables, sources));
     Ok(findings)
+}
+
+/// The macros whose calls [`declared`] reads.
+const MACROS: [&str; 3] = ["direction", "message", "request"];
+
+/// Reports each other macro that implements `Decode`: the rules would not see the messages that such a macro declares.
+fn other_macros(source: &Source) -> Vec<Finding> {
+    let macros =
+        source.code.items.iter().filter(|item| !is_test(attributes(item))).filter_map(|item| match item {
+            Item::Macro(item) => item.ident.as_ref().map(|name| (name, item.mac.tokens.to_string())),
+            _ => None,
+        });
+    macros
+        .filter(|(name, body)| !MACROS.iter().any(|known| name == known) && body.contains("Decode"))
+        .map(|(name, _)| {
+            let wrong = format!("the macro {name} declares messages that lint does not see");
+            let remedy = "declare the messages with `message!`, or by hand";
+            Finding::new(&source.path, name.span().start().line, wrong, remedy)
+        })
+        .collect()
 }
 
 /// Reports each row whose message is not declared in a form that the other rules understand.

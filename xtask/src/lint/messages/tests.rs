@@ -226,3 +226,34 @@ fn a_packet_has_its_request_code() {
         ["4: the layout of SslRequest differs from its fields: `Length, Int32 80877104, Int32 pid`"]
     );
 }
+
+const REQUEST: &str = r##"
+request! {
+    /// A request.
+    ///
+    /// Length, Int32 80877103.
+    ///
+    /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SSLREQUEST)
+    SslRequest "SSLRequest" 5679
+}
+#[cfg(test)]
+mod tests {
+    fn a() { golden_frontend(SslRequest {}, b"\0\0\0\x08", "F"); }
+}
+"##;
+
+#[test]
+fn a_request_is_checked_as_a_message() {
+    assert_eq!(findings("", REQUEST), [""; 0]);
+    let found = findings("", &REQUEST.replace("80877103", "99"));
+    assert_eq!(found, ["5: the layout of SslRequest differs from its fields: `Length, Int32 99`"]);
+    let found = findings("", &REQUEST.replace("golden_frontend(SslRequest", "golden_frontend(Other"));
+    assert_eq!(found, ["8: SslRequest has no golden bytes"]);
+}
+
+#[test]
+fn a_macro_that_declares_messages_in_another_form_fails() {
+    let other = "macro_rules! opaque {\n    ($name:ident) => { impl<'a> Decode<'a> for $name<'a> {} };\n}\n";
+    assert_eq!(findings("", other), ["1: the macro opaque declares messages that lint does not see"]);
+    assert_eq!(findings("", &other.replace("Decode", "Other")), [""; 0]);
+}
