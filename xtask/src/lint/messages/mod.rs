@@ -35,7 +35,7 @@ pub(super) fn check(sources: &[&Source]) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// The macros whose calls [`declared`] reads.
+/// The macros whose calls [`declared()`] reads.
 const MACROS: [&str; 3] = ["direction", "message", "request"];
 
 /// Reports each other macro that implements `Decode`: the rules would not see the messages that such a macro declares.
