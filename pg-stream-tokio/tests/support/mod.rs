@@ -22,11 +22,16 @@ pub(crate) struct Server {
     pub(crate) socket_dir: PathBuf,
 }
 
+/// The oldest server and the newest.
+pub(crate) fn both() -> [Server; 2] {
+    [15, 18].map(Server::find)
+}
+
 /// Runs a test against the oldest server and the newest. Without them it fails: it is never passed over.
 pub(crate) fn on_both(test: impl AsyncFn(&Server)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    for server in [15, 18].map(Server::find) {
+    for server in both() {
         eprintln!("against PostgreSQL {}", server.major);
         runtime.block_on(async {
             tokio::time::timeout(PATIENCE, test(&server)).await.expect("it does not wait for ever");

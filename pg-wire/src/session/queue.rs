@@ -161,11 +161,6 @@ impl Queue {
         None
     }
 
-    /// Whether the queue contains a Query.
-    pub(super) fn has_query(&self) -> bool {
-        self.runs.iter().any(|run| (0..run.left.min(run.width.into())).any(|n| run.get(n) == Request::Query))
-    }
-
     /// Runs in the queue: its memory is at most twice 24 bytes for each, and for each that it had.
     #[cfg(test)]
     pub(super) fn runs(&self) -> usize {
@@ -257,7 +252,6 @@ mod tests {
                 prop_assert_eq!(queue.ready(), list.iter().filter(|request| request.ends_with_ready()).count() as u64);
                 let first = list.iter().position(|&request| request != Request::Sync);
                 prop_assert_eq!(queue.first_but_sync(), first.map(|place| (place as u64, list[place])));
-                prop_assert_eq!(queue.has_query(), list.contains(&Request::Query));
                 let last = |from| list.iter().skip(from).rfind(|&&request| request != Request::CopyEnd).copied();
                 prop_assert_eq!(queue.last_request(0), last(0));
                 prop_assert_eq!(queue.last_request(count as u64), last(count));

@@ -82,9 +82,10 @@ pub enum Step {
     CopyDone,
     /// Send [`Sync`](crate::frontend::Sync).
     Sync,
-    /// Send [`Query`](crate::frontend::Query) with this SQL: an empty text, whose reply cannot be mistaken for another, or
-    /// `ROLLBACK`.
+    /// Send [`Query`](crate::frontend::Query) with this SQL: an empty text, to recognise its EmptyQueryResponse, or `ROLLBACK`.
     Query(&'static str),
+    /// Send [`Close`](crate::frontend::Close) of the unnamed portal, to recognise its CloseComplete.
+    ClosePortal,
     /// Receive a message.
     Receive,
 }

@@ -64,6 +64,11 @@ impl Request {
         !self.ends_with_ready() && self != Self::CopyEnd
     }
 
+    /// Whether EmptyQueryResponse can be a reply to the request.
+    pub(super) fn can_be_empty(self) -> bool {
+        matches!(self, Self::Query | Self::Execute)
+    }
+
     /// Name of the message in the manual.
     pub fn name(self) -> &'static str {
         match self {

@@ -422,9 +422,6 @@ impl SessionState {
     /// The next step on the way to an idle session; `None` when it is idle. Feed each message to the state, as always, and call
     /// again.
     ///
-    /// May not end: when the state is not [certain](Self::is_certain) and the server has discarded an earlier empty Query, two empty
-    /// Queries cannot be told apart. Bound the number of steps, and close the connection at the bound.
-    ///
     /// Abandons a COPY from the client and an open transaction. Receives, without a bound, the rows of a statement that is
     /// running: a cancel request stops it sooner.
     ///
@@ -459,8 +456,11 @@ impl SessionState {
         if self.tracks().any(Track::needs_sync) {
             return Ok(Some(Step::Sync));
         }
-        if !self.is_certain() && !self.tracks().all(Track::has_query) {
-            return Ok(Some(Step::Query("")));
+        if !self.is_certain() && self.tracks().any(|track| track.oldest().is_none()) {
+            // The reply to the next request decides between the states, unless it can also be a reply to an earlier request.
+            let ambiguous = self.tracks().filter_map(Track::oldest);
+            let ambiguous = ambiguous.map(|(request, _)| request).any(Request::can_be_empty);
+            return Ok(Some(if ambiguous { Step::ClosePortal } else { Step::Query("") }));
         }
         if self.tracks().any(|track| track.oldest().is_some()) {
             return Ok(Some(Step::Receive));

@@ -152,10 +152,12 @@ fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
             Step::Query("ROLLBACK"),
         ),
         // The Sync was ignored or not.
-        (">E >S <G0 >f >S <E0!", Err(NotIdle::Uncertain), Waiting::Reply, Step::Query("")),
+        (">E >S <G0 >f >S <E0!", Err(NotIdle::Uncertain), Waiting::Reply, Step::Receive),
         (">E >S <G0 >f >S <E0! <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Query("")),
         (">E >S <G0 >f >S <E0! <Z1!? >Q", Err(NotIdle::Uncertain), Waiting::Reply, Step::Receive),
         (">E >S <G0 <E0!", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Sync),
+        // A Query of the user was executed or discarded: the reply to another empty Query would not tell the states apart.
+        (">E >S <G0 <E0! >Q >S <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::ClosePortal),
     ] {
         let state = fed(text);
         assert_eq!(state.check_idle(), reason, "{text}");
@@ -165,12 +167,14 @@ fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
 }
 
 #[test]
-fn an_uncertain_state_becomes_certain_with_the_reply_to_an_empty_query() {
+fn an_uncertain_state_becomes_certain_with_a_reply_that_fits_one_state() {
     for (text, idle) in [
         (">E >S <G0 >f >S <E0! <Z1!? >Q <I4 <Z4!", Ok(())),
         (">E >S <G0 >f >S <E0! <Z1!? >Q <Z3! <I4 <Z4!", Ok(())),
         (">Q >S >S <G0 >c <E0 <Z0! >Q <Z1!? <I4 <Z4!", Ok(())),
         (">Q >S <G0 <E0 <Z0! >Q <I2", OWED_1),
+        (">E >S <G0 <E0! >Q >S <Z1!? >C >S <34! <Z5!", Ok(())),
+        (">E >S <G0 <E0! >Q >S <Z1!? >C >S <I2 <Z2! <Z3! <34! <Z5!", Ok(())),
         // The Sync was not ignored, because the next request was replied to.
         (">E >S >P >S <G0 <E0! <Z1!? <12! <Z3!", Ok(())),
     ] {

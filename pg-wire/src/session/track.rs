@@ -149,6 +149,7 @@ impl Track {
             Some(phase) => self.phase = phase,
             None => {
                 self.current = None;
+                self.phase = Phase::Begin;
                 self.unsynced = request.is_extended();
                 if maybe_swallowed == 0 {
                     self.settle();
@@ -293,11 +294,6 @@ impl Track {
             Some(request) => request.is_extended(),
             None => self.current.map_or(self.unsynced, |(request, _)| request.is_extended()),
         }
-    }
-
-    /// Whether a Query will be replied to after everything else.
-    pub(super) fn has_query(&self) -> bool {
-        self.queue.has_query()
     }
 
     /// What a wait for the next message of the server would end with.

@@ -1,0 +1,407 @@
+//! A session with a real server, followed by the model. Each answer of the model is compared with the server's messages.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use pg_stream_tokio::pg_wire::session::{NotIdle, Over, Reply, Request, SessionState, Step, Waiting};
+use pg_stream_tokio::pg_wire::{Frame, FrameBuf};
+use pg_stream_tokio::{
+    CancelTarget, Config, Connection, Error, MessageCode, PgProtocol, Portal, Socket, cancel, connect,
+};
+use tokio::time::timeout;
+
+use crate::sequence::{Action, Message, Sql};
+use crate::support::Server;
+
+/// The longest wait for a message that the model expects. No message takes as long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The wait for a message that the model does not expect.
+const SHORT: Duration = Duration::from_millis(3);
+
+/// The most steps from any state to an idle session.
+const RECOVERY_STEPS: usize = 2_000;
+
+/// Numbers of messages and answers that the sequences have produced.
+#[derive(Debug, Default)]
+pub(crate) struct Totals(BTreeMap<String, u64>);
+
+impl Totals {
+    /// Adds the numbers of a session's last sequence.
+    pub(crate) fn add(&mut self, checked: &Checked) {
+        for (name, count) in &checked.seen {
+            *self.0.entry(name.clone()).or_default() += count;
+        }
+    }
+
+    /// Checks that the sequences have reached the states that the model tells apart. A generator that misses a state proves nothing
+    /// about that state.
+    pub(crate) fn assert_all_seen(&self) {
+        for name in [
+            "uncertain",
+            "skipping",
+            "copy In",
+            "copy Out",
+            "waiting Reply",
+            "waiting Nothing",
+            "waiting Flush",
+            "waiting Sync",
+            "waiting CopyData",
+            "fatal",
+            "cancelled",
+            "idle",
+            "ready owed",
+        ] {
+            assert!(self.0.contains_key(name), "no sequence reached: {name}");
+        }
+    }
+}
+
+/// A session and its model.
+pub(crate) struct Checked {
+    conn: Connection<Socket>,
+    state: SessionState,
+    config: Config,
+    target: CancelTarget,
+    /// The requests of this sequence by number.
+    sent: HashMap<u64, Message>,
+    /// Messages of this sequence in both directions.
+    log: String,
+    cancelled: bool,
+    /// Code of the last message received.
+    last: MessageCode,
+    seen: BTreeMap<String, u64>,
+}
+
+type Checking = Result<(), String>;
+
+impl Checked {
+    pub(crate) async fn connect(server: &Server) -> Self {
+        let config = server.config("trust", "");
+        let (mut conn, session) = connect(&config).await.expect("connected");
+        let sql = "create temp table copied (line text); create temp table deferred (i int unique deferrable initially deferred); \
+                   insert into deferred values (1); listen news";
+        crate::support::query(&mut conn, sql).await.expect("the session is prepared");
+        let target = session.cancel_target().expect("a key");
+        Self {
+            conn,
+            state: SessionState::new(),
+            config,
+            target,
+            sent: HashMap::new(),
+            log: String::new(),
+            cancelled: false,
+            last: MessageCode::READY_FOR_QUERY,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.state.over().is_none()
+    }
+
+    pub(crate) fn log(&self) -> &str {
+        &self.log
+    }
+
+    fn saw(&mut self, name: impl Into<String>) {
+        *self.seen.entry(name.into()).or_default() += 1;
+    }
+
+    /// Runs a sequence in an idle session, and leaves an idle session or an ended one.
+    pub(crate) async fn run(&mut self, sequence: &[Action]) -> Checking {
+        self.sent.clear();
+        self.log.clear();
+        self.seen.clear();
+        self.cancelled = false;
+        for action in sequence {
+            if self.state.over().is_some() {
+                break;
+            }
+            match action {
+                Action::Send(messages) => self.send(messages).await?,
+                Action::Receive(count) => {
+                    for _ in 0..*count {
+                        if !self.receive_expected().await? {
+                            break;
+                        }
+                    }
+                }
+                Action::ReceiveAll => while self.receive_expected().await? {},
+                Action::Quiet => self.quiet().await?,
+                Action::Cancel => {
+                    cancel(&self.config, &self.target).await.map_err(|error| format!("cancel: {error}"))?;
+                    self.cancelled = true;
+                    self.log.push_str(" cancel");
+                }
+                Action::Recover => self.recover().await?,
+            }
+            self.note_state();
+        }
+        if self.state.over().is_none() {
+            self.count_ready().await?;
+            self.recover().await?;
+        }
+        if self.state.over().is_some() { self.end().await } else { self.is_idle().await }
+    }
+
+    fn note_state(&mut self) {
+        let waiting = format!("waiting {:?}", self.state.waiting());
+        self.saw(waiting);
+        if let Some(copy) = self.state.copy() {
+            self.saw(format!("copy {copy:?}"));
+        }
+        if self.state.is_skipping() {
+            self.saw("skipping");
+        }
+        if !self.state.is_certain() {
+            self.saw("uncertain");
+        }
+    }
+
+    async fn send(&mut self, messages: &[Message]) -> Checking {
+        let mut batch = Vec::new();
+        for message in messages {
+            let (number, start) = (self.state.next_number(), batch.len());
+            message.put(number, &mut batch);
+            let frame = frame(&batch[start..]);
+            if let Some(sent) = self.state.sent(frame).map_err(|error| error.to_string())? {
+                assert_eq!(sent, number, "the number that next_number announced");
+                self.sent.insert(number, *message);
+            }
+            let _ = write!(self.log, " >{number}:{message:?}");
+        }
+        self.conn.outbox_mut().put_raw(&batch);
+        match timeout(PATIENCE, self.conn.flush()).await {
+            Err(_) => Err("the server does not read".to_owned()),
+            // The server may close the connection first. Its last message has been received or the read direction reports the end.
+            Ok(Ok(()) | Err(Error::Io(_) | Error::Closed { .. } | Error::Poisoned(_))) => Ok(()),
+            Ok(Err(error)) => Err(format!("flush: {error}")),
+        }
+    }
+
+    /// Receives a message if the model expects one. Returns whether a message arrived.
+    async fn receive_expected(&mut self) -> Result<bool, String> {
+        match self.state.waiting() {
+            Waiting::Reply => self.receive(PATIENCE).await?.map_or_else(
+                || Err("the model expects a reply, and none arrives".to_owned()),
+                |_| Ok(self.state.over().is_none()),
+            ),
+            Waiting::Unknown => Ok(self.receive(SHORT).await?.is_some()),
+            _ => Ok(false),
+        }
+    }
+
+    /// Receives a message, and feeds the model. `None` if none arrives in time; `Some(None)` for a message that belongs to no request.
+    async fn receive(&mut self, wait: Duration) -> Result<Option<Option<Reply>>, String> {
+        let frame: FrameBuf = match timeout(wait, self.conn.recv_owned()).await {
+            Err(_) => return Ok(None),
+            Ok(Ok(frame)) => frame,
+            Ok(Err(error)) => return Err(format!("receiving: {error}")),
+        };
+        self.last = frame.code;
+        let reply = self.state.received(frame.frame());
+        let _ = write!(self.log, " <{:?}", frame.code);
+        let reply = reply.map_err(|error| error.to_string())?;
+        let Some(reply) = reply else { return Ok(Some(None)) };
+        let _ = write!(
+            self.log,
+            "[{}{}{}]",
+            reply.number,
+            if reply.last { "!" } else { "" },
+            if reply.certain { "" } else { "?" }
+        );
+        self.saw(format!("{:?} {:?}", reply.request, frame.code));
+        self.compare(frame.frame(), reply)?;
+        Ok(Some(Some(reply)))
+    }
+
+    /// Compares a reply's request with the number that the reply contains.
+    fn compare(&mut self, frame: Frame<'_>, reply: Reply) -> Checking {
+        let body = String::from_utf8_lossy(frame.body).into_owned();
+        if frame.code == MessageCode::ERROR_RESPONSE {
+            if self.state.over() == Some(Over::Fatal) {
+                self.saw("fatal");
+            }
+            if body.contains("57014") {
+                self.saw("cancelled");
+            }
+        }
+        if !matches!(frame.code, MessageCode::DATA_ROW | MessageCode::ERROR_RESPONSE) || !reply.certain {
+            return Ok(());
+        }
+        let Some(number) = number_in(&body) else { return Ok(()) };
+        let fits = match reply.request {
+            Request::Query | Request::Parse => number == reply.number,
+            // The row or error contains the number of the Parse.
+            _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
+        };
+        if !fits {
+            return Err(format!("the reply says request {number}, the model says {reply:?}"));
+        }
+        if let Some(Message::Query(sql) | Message::Parse(_, sql)) = self.sent.get(&number)
+            && *sql == Sql::Empty
+        {
+            return Err("an empty query has no number in its reply".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Checks that no reply arrives when the model expects none.
+    async fn quiet(&mut self) -> Checking {
+        let waiting = self.state.waiting();
+        if matches!(waiting, Waiting::Reply | Waiting::Unknown | Waiting::Over) {
+            return Ok(());
+        }
+        let _ = write!(self.log, " quiet({waiting:?})");
+        let mut replies = 0;
+        while let Some(reply) = self.receive(SHORT).await? {
+            match (reply, self.last) {
+                // The server sends an error or a notice at once, with all replies that it has kept.
+                (_, MessageCode::ERROR_RESPONSE | MessageCode::NOTICE_RESPONSE) if waiting == Waiting::Flush => return Ok(()),
+                (Some(_), MessageCode::ERROR_RESPONSE) if self.cancelled && waiting == Waiting::CopyData => return Ok(()),
+                _ if self.state.over().is_some() => return Ok(()),
+                (Some(_), _) => replies += 1,
+                (None, _) => {}
+            }
+        }
+        if replies > 0 {
+            return Err(format!("{replies} replies arrived, and the model said {waiting:?}"));
+        }
+        Ok(())
+    }
+
+    /// Follows the model's steps to an idle session.
+    async fn recover(&mut self) -> Checking {
+        self.log.push_str(" recover");
+        for _ in 0..RECOVERY_STEPS {
+            let step = match self.state.next_step() {
+                Ok(Some(step)) => step,
+                Ok(None) => return self.state.check_idle().map_err(|error| format!("idle, but: {error}")),
+                Err(_) => return Ok(()),
+            };
+            let _ = write!(self.log, " {step:?}");
+            match step {
+                Step::CopyFail => self.send_step(|conn| _ = conn.copy_fail("abandoned")).await?,
+                Step::CopyDone => self.send_step(|conn| _ = conn.copy_done()).await?,
+                Step::Sync => self.send_step(|conn| _ = conn.sync()).await?,
+                Step::Query(sql) => self.send_step(|conn| _ = conn.query(sql)).await?,
+                Step::ClosePortal => self.send_step(|conn| _ = conn.close_portal(Portal::UNNAMED)).await?,
+                Step::Receive => {
+                    if self.receive(PATIENCE).await?.is_none() {
+                        return Err(format!("no message arrives; waiting: {:?}", self.state.waiting()));
+                    }
+                }
+                step => return Err(format!("unknown step {step:?}")),
+            }
+        }
+        Err("the steps do not end".to_owned())
+    }
+
+    async fn send_step(&mut self, put: impl FnOnce(&mut Connection<Socket>)) -> Checking {
+        put(&mut self.conn);
+        let batch = self.conn.outbox().batch().to_vec();
+        self.state.sent(frame(&batch)).map_err(|error| error.to_string())?;
+        match timeout(PATIENCE, self.conn.flush()).await {
+            Err(_) => Err("the server does not read".to_owned()),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Compares `ready_owed` with the messages that arrive, if no request fails and no COPY reads a Sync.
+    async fn count_ready(&mut self) -> Checking {
+        if !self.state.is_certain() || self.state.copy().is_some() {
+            return Ok(());
+        }
+        let owed = self.state.ready_owed();
+        let before = self.seen.clone();
+        while self.receive_expected().await? {}
+        let arrived = |code: &str| {
+            let count = |seen: &BTreeMap<String, u64>| -> u64 {
+                seen.iter().filter(|(name, _)| name.ends_with(code)).map(|(_, count)| count).sum()
+            };
+            count(&self.seen) - count(&before)
+        };
+        let ready = arrived(&format!("{:?}", MessageCode::READY_FOR_QUERY));
+        let exceptions = arrived(&format!("{:?}", MessageCode::ERROR_RESPONSE))
+            + arrived(&format!("{:?}", MessageCode::COPY_IN_RESPONSE));
+        if exceptions == 0 && self.state.over().is_none() {
+            self.saw("ready owed");
+            if !owed.contains(&ready) {
+                return Err(format!("ready_owed was {owed:?}, and {ready} ReadyForQuery arrived"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the session is idle: the next query receives its own reply and nothing else.
+    async fn is_idle(&mut self) -> Checking {
+        self.state.check_idle().map_err(|error: NotIdle| format!("not idle: {error}"))?;
+        self.saw("idle");
+        self.sent.clear();
+        let number = self.state.next_number();
+        let sql = format!("select 'q{number}' || current_setting('application_name')");
+        let mut message = Vec::new();
+        message.query(sql.as_str()).expect("a sound message");
+        self.state.sent(frame(&message)).map_err(|error| error.to_string())?;
+        self.conn.outbox_mut().put_raw(&message);
+        self.conn.flush().await.map_err(|error| format!("an idle session: {error}"))?;
+        let name = self.state.parameters().get("application_name").map(|name| name.to_string());
+        let mut codes = Vec::new();
+        while self.state.check_idle().is_err() {
+            let frame = timeout(PATIENCE, self.conn.recv_owned()).await;
+            let frame = frame.map_err(|_| "no reply")?.map_err(|error| error.to_string())?;
+            let reply = self.state.received(frame.frame()).map_err(|error| format!("idle, but {error}"))?;
+            if reply.is_some() {
+                codes.push(frame.code);
+            }
+            if frame.code == MessageCode::DATA_ROW {
+                let body = String::from_utf8_lossy(frame.frame().body).into_owned();
+                let expected = format!("q{number}{}", name.as_deref().unwrap_or_default());
+                if !body.ends_with(&expected) {
+                    return Err(format!("expected {expected:?}, received {body:?}"));
+                }
+            }
+        }
+        use MessageCode as C;
+        let expected = [C::ROW_DESCRIPTION, C::DATA_ROW, C::COMMAND_COMPLETE, C::READY_FOR_QUERY];
+        if codes != expected {
+            return Err(format!("an idle session replied {codes:?}"));
+        }
+        Ok(())
+    }
+
+    /// Checks that the server closes the connection, and sends nothing that the model does not explain.
+    async fn end(&mut self) -> Checking {
+        loop {
+            match timeout(PATIENCE, self.conn.recv_owned()).await {
+                Err(_) => {
+                    return Err(format!("{:?}, and the connection stays open", self.state.over()));
+                }
+                Ok(Err(_)) => return Ok(()),
+                Ok(Ok(frame)) => {
+                    let _ = write!(self.log, " <{:?}", frame.code);
+                    self.state.received(frame.frame()).map_err(|error| error.to_string())?;
+                }
+            }
+        }
+    }
+}
+
+/// The only frame in `bytes`.
+fn frame(bytes: &[u8]) -> Frame<'_> {
+    let (code, body) = (bytes[0], &bytes[5..]);
+    Frame { code: MessageCode(code), body }
+}
+
+/// The number after the first `q` or `e` that has digits after it.
+fn number_in(body: &str) -> Option<u64> {
+    let bytes = body.as_bytes();
+    (1..bytes.len()).find_map(|place| {
+        let start = matches!(bytes[place - 1], b'q' | b'e') && bytes[place].is_ascii_digit();
+        let digits = body.get(place..)?;
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        start.then(|| digits[..end].parse().ok())?
+    })
+}
