@@ -92,7 +92,9 @@ pub use client::{PgProtocol, Portal, Statement};
 pub use codec::{Decode, Direction, Frame, FrameBuf, Message};
 #[cfg(feature = "std")]
 #[doc(no_inline)]
-pub use connection::{Connection, Error, Fault, ReadHalf, Sink, Source, Split, Transport, WriteHalf};
+pub use connection::{
+    Connection, Error, Fault, ReadHalf, Sink, Source, Split, TrackedConnection, Transport, WriteHalf,
+};
 #[doc(no_inline)]
 pub use encode::Encode;
 pub use message::{backend, frontend};

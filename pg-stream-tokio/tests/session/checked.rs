@@ -259,8 +259,14 @@ impl Checked {
         while let Some(reply) = self.receive(SHORT).await? {
             match (reply, self.last) {
                 // The server sends an error or a notice at once, with all replies that it has kept.
-                (_, MessageCode::ERROR_RESPONSE | MessageCode::NOTICE_RESPONSE) if waiting == Waiting::Flush => return Ok(()),
-                (Some(_), MessageCode::ERROR_RESPONSE) if self.cancelled && waiting == Waiting::CopyData => return Ok(()),
+                (_, MessageCode::ERROR_RESPONSE | MessageCode::NOTICE_RESPONSE)
+                    if waiting == Waiting::Flush =>
+                {
+                    return Ok(());
+                }
+                (Some(_), MessageCode::ERROR_RESPONSE) if self.cancelled && waiting == Waiting::CopyData => {
+                    return Ok(());
+                }
                 _ if self.state.over().is_some() => return Ok(()),
                 (Some(_), _) => replies += 1,
                 (None, _) => {}

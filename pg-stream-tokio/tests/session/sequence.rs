@@ -26,10 +26,16 @@ pub(crate) enum Action {
 pub(crate) enum Message {
     Query(Sql),
     Parse(u8, Sql),
-    Bind { portal: u8, statement: u8 },
+    Bind {
+        portal: u8,
+        statement: u8,
+    },
     DescribeStatement(u8),
     DescribePortal(u8),
-    Execute { portal: u8, rows: u32 },
+    Execute {
+        portal: u8,
+        rows: u32,
+    },
     CloseStatement(u8),
     ClosePortal(u8),
     Sync,
@@ -38,7 +44,9 @@ pub(crate) enum Message {
     CopyDone,
     CopyFail,
     /// A call of `pg_backend_pid`, or of a function that does not exist.
-    FunctionCall { exists: bool },
+    FunctionCall {
+        exists: bool,
+    },
     Terminate,
 }
 
@@ -90,8 +98,12 @@ impl Sql {
             Self::CopyInTwice => "copy copied from stdin; copy copied from stdin".to_owned(),
             Self::CopyInThenTag => format!("copy copied from stdin; select 'q{number}'"),
             Self::CopyOut => "copy (select 1 from generate_series(1, 3)) to stdout".to_owned(),
-            Self::CopyOutFails => "copy (select 1 / (2 - i) from generate_series(1, 3) i) to stdout".to_owned(),
-            Self::CopyOutAndIn => format!("copy (select 1) to stdout; copy copied from stdin; select 'q{number}'"),
+            Self::CopyOutFails => {
+                "copy (select 1 / (2 - i) from generate_series(1, 3) i) to stdout".to_owned()
+            }
+            Self::CopyOutAndIn => {
+                format!("copy (select 1) to stdout; copy copied from stdin; select 'q{number}'")
+            }
             Self::Parameter => format!("set application_name = 'a{number}'"),
             Self::Notice => "do $$ begin raise notice 'a notice'; end $$".to_owned(),
             Self::Notify => "notify news".to_owned(),
@@ -199,7 +211,11 @@ fn batch() -> impl Strategy<Value = Vec<Message>> {
     });
     let pipeline = prop::collection::vec(sql(), 1..8).prop_map(|statements| {
         let each = statements.into_iter().flat_map(|sql| {
-            [Message::Parse(0, sql), Message::Bind { portal: 0, statement: 0 }, Message::Execute { portal: 0, rows: 0 }]
+            [
+                Message::Parse(0, sql),
+                Message::Bind { portal: 0, statement: 0 },
+                Message::Execute { portal: 0, rows: 0 },
+            ]
         });
         each.chain([Message::Sync]).collect()
     });

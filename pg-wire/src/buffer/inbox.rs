@@ -63,6 +63,18 @@ pub struct Inbox {
 #[derive(Debug)]
 pub struct Head(Header);
 
+impl Head {
+    /// Code of the message.
+    pub fn code(&self) -> MessageCode {
+        self.0.code
+    }
+
+    /// Length of the body in bytes.
+    pub fn body_len(&self) -> usize {
+        self.0.body
+    }
+}
+
 impl Inbox {
     /// An empty inbox. Allocates no memory yet.
     pub fn new(limits: Limits) -> Self {

@@ -180,6 +180,13 @@ impl Outbox {
         self.buf.capacity()
     }
 
+    /// Drops the batch that is not committed, and its error.
+    pub fn discard_batch(&mut self) {
+        self.error = None;
+        self.end = self.committed;
+        self.tidy();
+    }
+
     /// Drops all bytes that are not sent, and the error of the batch. Used when the stream accepts no more bytes.
     #[cfg(feature = "std")]
     pub(crate) fn clear(&mut self) {

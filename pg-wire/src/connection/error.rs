@@ -4,6 +4,8 @@ use core::fmt;
 use std::io;
 
 use crate::basic::error::{DecodeError, EncodeError, FrameError};
+use crate::message::backend::ServerError;
+use crate::session::{Over, QueueFull, Unexpected, Waiting};
 
 /// An error of a connection. [`is_fatal`](Self::is_fatal) returns whether the connection can still be used.
 #[derive(Debug)]
@@ -26,6 +28,18 @@ pub enum Error {
     /// of these messages are already buffered. Recoverable: call `recv`, which also continues to send, or call `flush` again
     /// later.
     InboxFull,
+    /// The server reported an error: returned by [`until_ready`](crate::Connection::until_ready). Recoverable, unless its severity
+    /// is FATAL: then the server closes the connection.
+    Server(ServerError),
+    /// No reply will arrive, and no message is buffered. Recoverable: nothing has changed. Only of a
+    /// [`TrackedConnection`](crate::TrackedConnection), like the next three.
+    NoReply(Waiting),
+    /// A message that is not a reply to what was sent. Fatal: the place of later messages is unknown.
+    Unexpected(Unexpected),
+    /// The session has ended. Fatal.
+    Over(Over),
+    /// Too many requests wait for their replies. Recoverable: nothing of the batch has been sent, and the batch stays queued.
+    QueueFull(QueueFull),
     /// An earlier fatal error ended this direction.
     Poisoned(Fault),
 }
@@ -50,9 +64,14 @@ impl Error {
     /// be used.
     pub fn is_fatal(&self) -> bool {
         match self {
-            Self::Io(_) | Self::Closed { .. } | Self::Poisoned(_) => true,
+            Self::Io(_) | Self::Closed { .. } | Self::Poisoned(_) | Self::Unexpected(_) | Self::Over(_) => {
+                true
+            }
             Self::Frame(error) => error.is_fatal(),
-            Self::Decode(_) | Self::Encode(_) | Self::InboxFull => false,
+            Self::Server(error) => error.fields().is_fatal(),
+            Self::Decode(_) | Self::Encode(_) | Self::InboxFull | Self::NoReply(_) | Self::QueueFull(_) => {
+                false
+            }
         }
     }
 }
@@ -69,6 +88,11 @@ impl fmt::Display for Error {
             Self::Decode(error) => error.fmt(f),
             Self::Encode(error) => error.fmt(f),
             Self::InboxFull => f.write_str("the peer does not read until its own messages are received"),
+            Self::Server(error) => error.fmt(f),
+            Self::NoReply(waiting) => write!(f, "no reply will arrive: {waiting}"),
+            Self::Unexpected(error) => error.fmt(f),
+            Self::Over(over) => over.fmt(f),
+            Self::QueueFull(error) => error.fmt(f),
             Self::Poisoned(fault) => write!(f, "the connection has ended: {fault}"),
         }
     }
@@ -109,5 +133,23 @@ impl From<DecodeError> for Error {
 impl From<EncodeError> for Error {
     fn from(error: EncodeError) -> Self {
         Self::Encode(error)
+    }
+}
+
+impl From<ServerError> for Error {
+    fn from(error: ServerError) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<Unexpected> for Error {
+    fn from(error: Unexpected) -> Self {
+        Self::Unexpected(error)
+    }
+}
+
+impl From<Over> for Error {
+    fn from(over: Over) -> Self {
+        Self::Over(over)
     }
 }

@@ -6,9 +6,12 @@ mod receiving;
 mod send_copy_data;
 mod sending;
 pub(crate) mod stream;
+mod tracked;
+mod until_ready;
 mod whole;
 
 pub use error::{Error, Fault};
 pub use halves::{ReadHalf, WriteHalf};
 pub use stream::{Sink, Source, Split, Transport};
+pub use tracked::TrackedConnection;
 pub use whole::Connection;

@@ -32,7 +32,8 @@ use crate::encode::messages::Messages;
 ///   return. Then receive up to the ReadyForQuery of the statement. This message arrives in both cases: the statement was stopped
 ///   (SQLSTATE 57014), or the statement had finished before.
 /// - Another user may take over the connection when every Sync, Query and FunctionCall has been answered by a ReadyForQuery, the
-///   last ReadyForQuery reported [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) returns true.
+///   last ReadyForQuery reported [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) returns true. A
+///   [`TrackedConnection`](crate::TrackedConnection) checks this, and makes a connection idle that is not.
 /// - The server may have ended an idle connection. Before using such a connection, poll [`ready`](Self::ready) once: if the
 ///   result is not pending, the message that has arrived ([`try_recv`](Self::try_recv)) or the error explains why.
 ///
@@ -187,7 +188,7 @@ impl<T: Transport> Connection<T> {
 
     /// Waits until a whole message is buffered, and returns its head.
     #[inline(never)]
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
         loop {
             if let Some(head) = self.incoming.head()? {
                 return Poll::Ready(Ok(head));

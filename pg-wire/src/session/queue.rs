@@ -161,8 +161,7 @@ impl Queue {
         None
     }
 
-    /// Runs in the queue: its memory is at most twice 24 bytes for each, and for each that it had.
-    #[cfg(test)]
+    /// Number of runs. The queue takes at most 48 bytes for each run of its longest time.
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
     }

@@ -62,7 +62,7 @@ impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Reply => "a reply is owed",
-            Self::Nothing => "nothing is owed: was a request forgotten?",
+            Self::Nothing => "nothing is owed: was a request or a flush forgotten?",
             Self::Flush => "the server keeps its replies until it reads Sync or Flush: was one forgotten?",
             Self::Sync => "nothing is owed before a Sync: was a Sync forgotten?",
             Self::CopyData => "the server waits for CopyData, CopyDone or CopyFail",
@@ -109,6 +109,12 @@ pub enum NotIdle {
     Unsynced,
     /// Unknown whether a ReadyForQuery is owed: see [`SessionState::is_certain`](super::SessionState::is_certain).
     Uncertain,
+    /// Messages are queued or half sent. Only of a `TrackedConnection`, like the next two.
+    Unsent,
+    /// Messages are received and not read, such as notifications.
+    Unread,
+    /// The connection has ended.
+    Closed,
     /// A transaction block is open, or has failed.
     Transaction(TransactionStatus),
 }
@@ -128,6 +134,9 @@ impl fmt::Display for NotIdle {
             Self::Uncertain => {
                 f.write_str("a Sync was sent into a failed COPY, and whether its reply is owed is unknown")
             }
+            Self::Unsent => f.write_str("messages are queued or half sent"),
+            Self::Unread => f.write_str("messages are received and not read"),
+            Self::Closed => f.write_str("the connection has ended"),
             Self::Transaction(TransactionStatus::Failed) => f.write_str("a failed transaction block is open"),
             Self::Transaction(_) => f.write_str("a transaction block is open"),
         }

@@ -151,6 +151,12 @@ impl SessionState {
         }
     }
 
+    /// Whether `messages` messages can be [sent](Self::sent) in any case, without an error. False does not mean that they cannot.
+    pub fn has_room_for(&self, messages: usize) -> bool {
+        // Each message adds one run or none.
+        self.track.runs().saturating_add(messages) <= self.bounds.runs
+    }
+
     /// Takes note of a message of the server, and returns the request to which it belongs. `None` for notices, notifications and
     /// parameters, which belong to no request.
     ///
@@ -220,9 +226,8 @@ impl SessionState {
     /// Whether an ErrorResponse ends the session. Before the first ReadyForQuery every error does.
     fn is_fatal(&self, frame: Frame<'_>) -> Result<bool, DecodeError> {
         let error: ErrorResponse<'_> = frame.decode()?;
-        let severity = error.fields.severity();
         let starting = matches!(self.track.oldest(), Some((Request::Startup, _)));
-        Ok(starting || severity.is_some_and(|severity| severity == "FATAL" || severity == "PANIC"))
+        Ok(starting || error.fields.is_fatal())
     }
 
     /// Lets each possible state of the server send the message; those that cannot have sent it are dropped.

@@ -77,6 +77,11 @@ impl Track {
         self.front + self.queue.len()
     }
 
+    /// Runs in the queue.
+    pub(super) fn runs(&self) -> usize {
+        self.queue.runs()
+    }
+
     /// A request has been sent. Returns false, and changes nothing, when the queue is full.
     pub(super) fn push(&mut self, request: Request, most: usize) -> bool {
         if !self.queue.push(request, most) {

@@ -105,6 +105,11 @@ impl<'a> ErrorFields<'a> {
         self.get(b'V').or_else(|| self.get(b'S'))
     }
 
+    /// Whether the server ends the session after this error: its severity is FATAL or PANIC.
+    pub fn is_fatal(&self) -> bool {
+        self.severity().is_some_and(|severity| severity == "FATAL" || severity == "PANIC")
+    }
+
     /// The SQLSTATE. Field `C`.
     pub fn sqlstate(&self) -> Option<SqlState> {
         SqlState::from_bytes(self.get(b'C')?.as_bytes())

@@ -1,0 +1,306 @@
+//! A connection with the state of its session.
+
+use core::future::poll_fn;
+use core::task::{Context, Poll, ready};
+
+use crate::basic::code::MessageCode;
+use crate::basic::enums::TransactionStatus;
+use crate::buffer::frames::Frames;
+use crate::buffer::inbox::Head;
+use crate::client::names::Portal;
+use crate::client::protocol::PgProtocol;
+use crate::client::target::PutMessage;
+use crate::codec::frame::{Frame, FrameBuf};
+use crate::connection::error::Error;
+use crate::connection::stream::Transport;
+use crate::connection::until_ready::Outcome;
+use crate::connection::whole::Connection;
+use crate::encode::messages::Messages;
+use crate::session::{NotIdle, Reply, SessionState, Step, Waiting};
+
+/// A client's [`Connection`] with the [state](SessionState) of its session.
+///
+/// Compared with a plain connection:
+///
+/// - To wait for a reply that nobody has asked for is an error at once, instead of a wait for ever: [`recv`](Self::recv).
+/// - [`recv_reply`](Self::recv_reply) names the request to which a message belongs.
+/// - [`check_idle`](Self::check_idle) answers whether another user can have the connection, and if not, why.
+/// - [`recover`](Self::recover) makes the connection idle, whatever was going on: a dropped future, a COPY, a transaction.
+///
+/// ```
+/// use pg_wire::{Connection, Error, Limits, PgProtocol, Portal, Statement, TrackedConnection, testing::Script};
+///
+/// # pg_wire::testing::block_on(async {
+/// let socket = Script::says(b"1\0\0\0\x04Z\0\0\0\x05I");
+/// let mut conn = TrackedConnection::new(Connection::new(socket, Limits::BACKEND));
+/// conn.parse(Statement("one")).query("select 1").finish().flush().await?;
+/// let error = conn.recv().await.unwrap_err();
+/// assert_eq!(error.to_string(), "no reply will arrive: the server keeps its replies until it reads Sync or Flush: was one forgotten?");
+///
+/// conn.sync().flush().await?;
+/// conn.until_ready(|_| Ok::<_, Error>(())).await?;
+/// assert_eq!(conn.check_idle(), Ok(()));
+/// # Ok::<_, Error>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Cost
+/// Each sent message and each received message is looked at once more. A connection whose user does not need the state can be used
+/// without a `TrackedConnection`, and costs nothing more.
+#[derive(Debug)]
+pub struct TrackedConnection<T> {
+    conn: Connection<T>,
+    state: SessionState,
+}
+
+impl<T: Transport> TrackedConnection<T> {
+    /// Follows a connection that is idle: its login has ended with ReadyForQuery, and nothing was sent since.
+    pub fn new(conn: Connection<T>) -> Self {
+        Self::with_state(conn, SessionState::new())
+    }
+
+    /// Follows a connection whose session is in this state. Messages that are queued on the connection, and not sent, count as
+    /// not fed to the state.
+    pub fn with_state(conn: Connection<T>, state: SessionState) -> Self {
+        Self { conn, state }
+    }
+
+    /// Sends all queued messages as one batch. See [`Connection::flush`].
+    ///
+    /// # Errors
+    /// Those of [`Connection::flush`], and [`QueueFull`](Error::QueueFull) when too many requests wait for their replies: nothing
+    /// of the batch has been sent, and the batch stays queued. Receive replies, then flush again.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.commit()?;
+        poll_fn(|cx| self.conn.poll_flush(cx)).await
+    }
+
+    /// Feeds the queued messages to the state, and ends the batch.
+    fn commit(&mut self) -> Result<(), Error> {
+        let outbox = &mut self.conn.outgoing.outbox;
+        let batch = outbox.batch();
+        // The queue of requests overflows rarely: only when it may, a copy of the state is made, to undo a batch that does not fit.
+        let copy = (!self.state.has_room_for(batch.len() / 5)).then(|| self.state.clone());
+        for frame in Frames::new(batch) {
+            if let Err(full) = self.state.sent(frame) {
+                if let Some(copy) = copy {
+                    self.state = copy;
+                }
+                return Err(Error::QueueFull(full));
+            }
+        }
+        Ok(outbox.commit()?)
+    }
+
+    /// Drops the queued messages that no flush has begun to send. Messages of an earlier flush, which a dropped future has left
+    /// half sent, stay: see [`recover`](Self::recover).
+    pub fn discard_batch(&mut self) {
+        self.conn.outgoing.outbox.discard_batch();
+    }
+
+    /// Receives the next message, as [`Connection::recv`] does. The message can be a reply, a notice, a notification or a
+    /// parameter.
+    ///
+    /// # Errors
+    /// - [`NoReply`](Error::NoReply) when no message is buffered and no reply will arrive: nothing was asked, a Sync or a Flush was
+    ///   forgotten, or the server waits for data. Nothing has changed.
+    /// - [`Unexpected`](Error::Unexpected) when the message is not a reply to what was sent. The connection is of no use then.
+    /// - The errors of `Connection::recv`.
+    pub async fn recv(&mut self) -> Result<Frame<'_>, Error> {
+        Ok(self.recv_reply().await?.1)
+    }
+
+    /// Receives the next message, with the request to which it belongs. `None` for notices, notifications and parameters.
+    ///
+    /// # Errors
+    /// The errors of [`recv`](Self::recv).
+    pub async fn recv_reply(&mut self) -> Result<(Option<Reply>, Frame<'_>), Error> {
+        let head = poll_fn(|cx| self.poll_head(cx, true)).await?;
+        let frame = self.conn.incoming.inbox.take(head);
+        let reply = self.state.received(frame)?;
+        Ok((reply, frame))
+    }
+
+    /// Receives the next message as an owned frame.
+    ///
+    /// # Errors
+    /// The errors of [`recv`](Self::recv).
+    pub async fn recv_owned(&mut self) -> Result<FrameBuf, Error> {
+        let head = poll_fn(|cx| self.poll_head(cx, true)).await?;
+        let frame = self.conn.incoming.inbox.take_owned(head);
+        self.state.received(frame.frame())?;
+        Ok(frame)
+    }
+
+    /// Receives the next message, and waits also when no reply is owed: for notifications, and for the end of the session.
+    ///
+    /// # Errors
+    /// The errors of [`recv`](Self::recv), but not [`NoReply`](Error::NoReply).
+    pub async fn recv_unasked(&mut self) -> Result<Frame<'_>, Error> {
+        let head = poll_fn(|cx| self.poll_head(cx, false)).await?;
+        let frame = self.conn.incoming.inbox.take(head);
+        self.state.received(frame)?;
+        Ok(frame)
+    }
+
+    /// Waits until a whole message is buffered, and returns its code. See [`Connection::next_code`].
+    ///
+    /// # Errors
+    /// The errors of [`recv`](Self::recv).
+    pub async fn next_code(&mut self) -> Result<MessageCode, Error> {
+        poll_fn(|cx| self.poll_head(cx, true)).await.map(|head| head.code())
+    }
+
+    /// Receives messages up to the next ReadyForQuery. See [`Connection::until_ready`].
+    ///
+    /// # Errors
+    /// The errors of `Connection::until_ready`, and those of [`recv`](Self::recv): a forgotten Sync and a COPY that waits for data
+    /// end the call.
+    pub async fn until_ready<E: From<Error>>(
+        &mut self,
+        mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
+    ) -> Result<TransactionStatus, E> {
+        let mut outcome = Outcome::new();
+        loop {
+            match self.recv().await {
+                Ok(frame) => {
+                    if let Some(status) = outcome.take(frame, &mut each)? {
+                        return outcome.end(status);
+                    }
+                }
+                Err(error) => return Err(outcome.fail(error)),
+            }
+        }
+    }
+
+    /// Checks whether another user can have the connection: no message is queued, half sent or half received, nothing is owed in
+    /// either direction, and no transaction is open.
+    ///
+    /// Prepared statements, temporary tables, settings and LISTEN remain: `DISCARD ALL` removes them.
+    ///
+    /// # Errors
+    /// The reason if not. [`recover`](Self::recover) makes the connection idle.
+    pub fn check_idle(&self) -> Result<(), NotIdle> {
+        if self.conn.read_fault().is_some() || self.conn.write_fault().is_some() {
+            return Err(NotIdle::Closed);
+        }
+        if !self.conn.outbox().is_empty() {
+            return Err(NotIdle::Unsent);
+        }
+        self.state.check_idle()?;
+        if self.conn.is_quiet() { Ok(()) } else { Err(NotIdle::Unread) }
+    }
+
+    /// Makes the connection idle, whatever its user has left: queued messages are dropped, messages that are half sent are sent, a
+    /// COPY is ended, replies are received and dropped, and a transaction is rolled back.
+    ///
+    /// Takes as long as the server needs for the requests that it has received: bound the time, for example with the runtime's
+    /// `timeout`, and send a cancel request first if a statement may take long. The future may be dropped at any point, and the call
+    /// repeated.
+    ///
+    /// # Errors
+    /// [`Over`](Error::Over) when the session has ended, and the errors of the connection. Close the connection then.
+    pub async fn recover(&mut self) -> Result<(), Error> {
+        self.discard_batch();
+        while let Some(step) = self.state.next_step()? {
+            match step {
+                Step::CopyFail => self.conn.copy_fail("abandoned by the client"),
+                Step::CopyDone => self.conn.copy_done(),
+                Step::Sync => self.conn.sync(),
+                Step::Query(sql) => self.conn.query(sql),
+                Step::ClosePortal => self.conn.close_portal(Portal::UNNAMED),
+                Step::Receive => {
+                    self.drop_next().await?;
+                    continue;
+                }
+            };
+            match self.flush().await {
+                // The server sends before it reads. Receiving, which is a later step, continues to send.
+                Ok(()) | Err(Error::InboxFull) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Notifications and the like.
+        while let Some(frame) = self.conn.try_recv()? {
+            self.state.received(frame)?;
+        }
+        Ok(())
+    }
+
+    /// Receives a message and drops it, also a message over its limit.
+    async fn drop_next(&mut self) -> Result<(), Error> {
+        match poll_fn(|cx| self.poll_head(cx, false)).await {
+            Ok(head) => {
+                let frame = self.conn.incoming.inbox.take(head);
+                self.state.received(frame)?;
+                Ok(())
+            }
+            Err(Error::Frame(error)) if !error.is_fatal() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until a whole message is buffered. With `owed`, only if a reply will arrive.
+    fn poll_head(&mut self, cx: &mut Context<'_>, owed: bool) -> Poll<Result<Head, Error>> {
+        loop {
+            match self.conn.incoming.head() {
+                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(self.skipped(error))),
+            }
+            let waiting = self.state.waiting();
+            if owed && !matches!(waiting, Waiting::Reply | Waiting::Unknown | Waiting::Over) {
+                return Poll::Ready(Err(Error::NoReply(waiting)));
+            }
+            ready!(self.conn.poll_fill(cx))?;
+        }
+    }
+
+    /// Feeds a message that is skipped, because it is over its limit, to the state.
+    #[cold]
+    fn skipped(&mut self, error: Error) -> Error {
+        if let Error::Frame(frame) = &error
+            && !frame.is_fatal()
+            && let Err(unexpected) = self.state.received(Frame { code: frame.code, body: &[] })
+        {
+            return unexpected.into();
+        }
+        error
+    }
+}
+
+impl<T> TrackedConnection<T> {
+    /// Queues a message. See [`Connection::put`].
+    #[inline]
+    pub fn put<M: Messages + ?Sized>(&mut self, message: &M) -> &mut Self {
+        self.conn.put(message);
+        self
+    }
+
+    /// The state of the session.
+    pub fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    /// The connection, to look at.
+    pub fn connection(&self) -> &Connection<T> {
+        &self.conn
+    }
+
+    /// The connection and the state of its session.
+    pub fn into_parts(self) -> (Connection<T>, SessionState) {
+        (self.conn, self.state)
+    }
+}
+
+impl<T> PutMessage for TrackedConnection<T> {
+    type Chained<'c>
+        = &'c mut Self
+    where
+        T: 'c;
+
+    #[inline(always)]
+    fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
+        self.put(message)
+    }
+}
