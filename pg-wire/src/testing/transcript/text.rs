@@ -116,7 +116,7 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
     }
 }
 
-/// What [`scan`] finds after the words that are fields.
+/// Result of [`scan`]: the first thing after words that are fields.
 enum Scan {
     /// The end of the line, with `true` if a line or nothing follows and `false` otherwise; or, with `false`, a word that is no
     /// field.
