@@ -59,10 +59,10 @@ wire_enum! {
     /// Int16 on the wire.
     #[derive(Default)]
     pub enum FormatCode, code() -> u16 {
-        /// 0: the type's text form, in the session's client encoding.
+        /// 0: the text form of the type, in the client encoding of the session.
         #[default]
         Text = 0,
-        /// 1: the type's binary form, as its send function writes it.
+        /// 1: the binary form of the type, as the type's send function on the server writes it.
         Binary = 1,
     }
 }
@@ -90,11 +90,11 @@ wire_enum! {
 }
 
 wire_enum! {
-    /// The overall format of a COPY. Int8 on the wire.
+    /// The format of a COPY. Int8 on the wire.
     pub enum CopyFormat, byte() -> u8 {
-        /// 0: rows of text, separated by newlines.
+        /// 0: text, one line for each row.
         Text = 0,
-        /// 1: binary.
+        /// 1: the binary format of COPY.
         Binary = 1,
     }
 }

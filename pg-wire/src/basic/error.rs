@@ -31,7 +31,7 @@ pub enum DecodeErrorKind {
     Inconsistent,
     /// The frame has the code of another message.
     WrongCode,
-    /// The byte that selects the form of a field has an unknown value.
+    /// A byte that selects the form of a field, or a Boolean, has an unknown value.
     UnknownForm {
         /// The value of the byte.
         found: u8,
@@ -47,10 +47,10 @@ impl fmt::Display for DecodeError {
                 let Self { message, offset, .. } = self;
                 return write!(
                     f,
-                    "malformed {message}: the byte {found:#04x} selects no form of its field (at byte {offset})"
+                    "malformed {message}: the byte {found:#04x} is not a valid value of its field (at byte {offset})"
                 );
             }
-            DecodeErrorKind::Misplaced => "the message cannot follow the messages before it",
+            DecodeErrorKind::Misplaced => "the message is not allowed after the messages before it",
             DecodeErrorKind::Short => "the body ends inside a field",
             DecodeErrorKind::Trailing => "bytes are left over after the last field",
             DecodeErrorKind::Unterminated => "a string has no terminating NUL",
@@ -98,9 +98,10 @@ pub enum EncodeErrorKind {
         /// Length of the message in bytes.
         length: usize,
     },
-    /// A number that the field cannot hold (a row limit over 2,147,483,647 would be read as negative and mean "all rows").
+    /// A number or a length outside the range of its field: a row limit over 2,147,483,647, which the server would read as a
+    /// negative number and so as "all rows", or a cancel key that does not have 4 to 256 bytes.
     OutOfRange,
-    /// An empty item in a list: the peer would read the item as the end of the list.
+    /// An empty item in a list. The peer would read the item as the end of the list.
     Empty,
     /// A buffer of fixed size has too little room for the message.
     NoRoom {
@@ -120,20 +121,24 @@ impl fmt::Display for EncodeError {
         match self.kind {
             EncodeErrorKind::Nul => f.write_str("a string contains a NUL byte"),
             EncodeErrorKind::TooMany { what, given, most } => {
-                write!(f, "{given} {what}, and at most {most} are allowed")
+                write!(f, "the message has {given} {what}, but at most {most} are allowed")
             }
             EncodeErrorKind::ValueTooLong { length } => {
-                write!(f, "a value of {length} bytes, and at most 2147483647 are allowed")
+                write!(f, "a value has {length} bytes, but at most 2147483647 bytes are allowed")
             }
             EncodeErrorKind::MessageTooLong { length } => {
-                write!(f, "a message of {length} bytes, and at most 2147483647 are allowed")
+                write!(f, "the message has {length} bytes, but at most 2147483647 bytes are allowed")
             }
-            EncodeErrorKind::OutOfRange => f.write_str("a number is out of the range of its field"),
+            EncodeErrorKind::OutOfRange => {
+                f.write_str("a number or a length is outside the range that its field allows")
+            }
             EncodeErrorKind::Empty => f.write_str("a name in a list is empty"),
             EncodeErrorKind::NoRoom { needed, left } => {
-                write!(f, "the message has {needed} bytes and the buffer has room for {left}")
+                write!(f, "the message needs {needed} bytes, but the buffer has room for only {left}")
             }
-            EncodeErrorKind::Unstable => f.write_str("a parameter changed while it was being written"),
+            EncodeErrorKind::Unstable => {
+                f.write_str("a Bindable or a Params returned different values in two calls for one message")
+            }
         }
     }
 }

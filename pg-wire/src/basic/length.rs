@@ -1,5 +1,5 @@
 //! The longest message.
 
-/// Longest message in bytes, without its code: the most that the length field can hold. The field is a signed Int32 and
-/// counts its own four bytes.
+/// Longest message in bytes, without its code: the largest value of the length field. The field is a signed Int32 and counts
+/// its own four bytes.
 pub(crate) const MAX_LENGTH: usize = i32::MAX as usize;

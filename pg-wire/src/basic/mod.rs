@@ -1,4 +1,4 @@
-//! Codes, errors, strings and formats: the vocabulary of every other layer.
+//! Codes, errors, strings and formats, which all other modules use.
 
 pub(crate) mod code;
 pub(crate) mod enums;

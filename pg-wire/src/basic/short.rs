@@ -1,7 +1,7 @@
-//! Inlined copies of short strings: most names, statements and values are so short that a call of `memcpy` takes longer than the
-//! copy.
+//! Inlined copies of short strings. Most names, statements and values are so short that the call of `memcpy` takes longer than
+//! the copy itself.
 //!
-//! A string is copied as its first N bytes and its last N bytes, which overlap unless the string has 2N bytes.
+//! A string of N to 2N bytes is copied in two parts: the first N bytes and the last N bytes. The two parts may overlap.
 
 /// Longest value in bytes that is copied inline.
 const VALUE: usize = 32;
@@ -41,7 +41,8 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
     }
 }
 
-/// Part of [`copy_text`] for strings of 16 bytes and more, which justify a call: copies two overlapping halves, without a loop.
+/// Part of [`copy_text`] for strings of 16 bytes and more. Out of line, because a copy of this length takes longer than the
+/// call. Copies two overlapping halves.
 #[inline(never)]
 fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
     // Lets the compiler prove that `to` and `from` have the same length.
@@ -81,7 +82,7 @@ fn half<const N: usize>(to: &mut [u8; N], from: &[u8; N], mut seen: [u8; 16]) ->
     seen
 }
 
-/// The lower byte of each pair: NUL if one byte of the pair is NUL.
+/// Returns the smaller byte at each index. The result has a NUL at each index at which `a` or `b` has a NUL.
 #[inline(always)]
 fn least<const N: usize>(mut a: [u8; N], b: [u8; N]) -> [u8; N] {
     a.iter_mut().zip(b).for_each(|(a, b)| *a = b.min(*a));
@@ -95,8 +96,8 @@ fn copy_very_long_text(to: &mut [u8], from: &[u8]) -> bool {
     memchr::memchr(0, from).is_none()
 }
 
-/// Position of the first NUL. Most received strings end within a few bytes, for which a call of `memchr` takes longer than the
-/// search.
+/// Position of the first NUL. Searches the first 32 bytes inline, because most received strings are so short that the call of
+/// `memchr` takes longer than the search itself.
 #[inline]
 pub(crate) fn find_nul(bytes: &[u8]) -> Option<usize> {
     const NEAR: usize = 4;
@@ -107,14 +108,14 @@ pub(crate) fn find_nul(bytes: &[u8]) -> Option<usize> {
             return Some(8 * at + nuls.trailing_zeros() as usize / 8);
         }
     }
-    let (looked, behind) = match bytes.get(8 * NEAR..) {
-        Some(behind) => (8 * NEAR, memchr::memchr(0, behind)),
+    let (looked, after) = match bytes.get(8 * NEAR..) {
+        Some(after) => (8 * NEAR, memchr::memchr(0, after)),
         None => (bytes.len() - tail.len(), tail.iter().position(|byte| *byte == 0)),
     };
-    behind.map(|at| looked + at)
+    after.map(|at| looked + at)
 }
 
-/// Whether any of the bytes is NUL. Written so that the compiler emits one vector comparison.
+/// Whether any of the bytes is NUL. For this form of the loop, the compiler emits one vector comparison.
 #[inline(always)]
 fn has_nul<const N: usize>(bytes: &[u8; N]) -> bool {
     let mut nuls = 0u32;
@@ -176,7 +177,7 @@ mod tests {
     use alloc::vec;
 
     #[test]
-    fn a_nul_is_found_at_every_position_and_no_other_byte_is_mistaken_for_it() {
+    fn a_nul_is_detected_at_every_position_and_no_other_byte_counts_as_nul() {
         for length in (0..70).chain([255, 256, 257, 300]) {
             for filler in [1, 0x7f, 0x80, 0x81, 0xff] {
                 let mut text = vec![filler; length];
@@ -199,7 +200,7 @@ mod tests {
                 let mut bytes = vec![filler; length];
                 assert_eq!(find_nul(&bytes), None, "{length} times {filler}");
                 for at in (0..length).rev() {
-                    // Some of the later bytes are NULs too.
+                    // Some later bytes are NUL as well.
                     bytes[at] = 0;
                     assert_eq!(find_nul(&bytes), Some(at), "{at} of {length} among {filler}");
                     if at % 3 == 0 {

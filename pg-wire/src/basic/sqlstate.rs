@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A SQLSTATE: five digits or upper-case letters. The first two characters are the class.
 ///
-/// A code without a constant works in the same way as a code with a constant.
+/// Codes that have no constant here can be used too.
 ///
 /// [All codes](https://www.postgresql.org/docs/current/errcodes-appendix.html)
 ///

@@ -6,9 +6,10 @@ use core::fmt;
 
 /// A string of the protocol: any bytes except NUL, in the session's client encoding.
 ///
-/// A received string may not be UTF-8 (an error before `client_encoding` is set is in the server's own encoding), so the bytes
-/// are kept, and decoded on demand. A string to be sent is made from `&str` or `&[u8]`; a NUL inside the string is an error when
-/// the message is written.
+/// A received string is not always UTF-8. For example, an error that is sent before `client_encoding` is set is in the encoding
+/// of the server. So the bytes are kept, and decoded on demand.
+///
+/// A string to be sent is made from `&str` or `&[u8]`. If the string contains a NUL, writing its message is an error.
 ///
 /// ```
 /// use pg_wire::Text;

@@ -7,8 +7,9 @@ use crate::basic::length::MAX_LENGTH;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) code: MessageCode,
-    /// Length of the body in bytes. The length field counts its own four bytes. A field below 4 wraps around to a length over
-    /// [`MAX_BODY`](Self::MAX_BODY), so that one comparison detects fields that are too small and fields that are too large.
+    /// Length of the body in bytes: the length field minus 4, because the field counts its own four bytes. For a field below 4
+    /// the subtraction wraps around to a length over [`MAX_BODY`](Self::MAX_BODY). So one comparison detects fields that are
+    /// too small and fields that are too large.
     pub(crate) body: usize,
 }
 

@@ -15,17 +15,18 @@ use crate::codec::frame::{Frame, FrameBuf};
 /// Size of the first read in bytes. The size doubles each time a read fills its space, up to [`Limits::read_size`].
 const FIRST_READ: usize = 8 * 1024;
 
-/// Smallest frame in bytes for which [`Inbox::take_owned`] gives away the buffer instead of copying the frame. The other buffered
-/// bytes are then copied, and must be at most half as long as the frame. A smaller frame is always copied, so that it does not
-/// keep a whole buffer alive.
+/// Smallest frame in bytes for which [`Inbox::take_owned`] returns the buffer itself instead of a copy of the frame. The other
+/// buffered bytes are then copied to a new buffer, and must be at most half as long as the frame. A smaller frame is always
+/// copied, because it would keep the memory of a whole buffer allocated.
 const HAND_OVER: usize = 256 * 1024;
 
 /// The buffer that receives frames and lends them.
 ///
 /// An inbox does no I/O: read into [`space`](Self::space), report the number of bytes to [`filled`](Self::filled), then call
-/// [`next`](Self::next) until it returns `None`. One allocation serves all messages; the beginning of an unfinished message
-/// moves to the front only when room runs out. The buffer grows for a larger message as the bytes of the message arrive. It
-/// shrinks to twice the read size once it is empty; a buffer that has grown much shrinks already when little is buffered.
+/// [`next`](Self::next) until it returns `None`. One allocation holds all messages. When too little space is left at the end of
+/// the buffer, the unfinished message moves to the front. For a large message the buffer grows as the bytes of the message
+/// arrive. When the buffer is empty, it shrinks to twice the read size; a buffer of more than eight times the read size shrinks
+/// earlier.
 ///
 /// ```
 /// use pg_wire::{Inbox, Limits, MessageCode};
@@ -45,7 +46,7 @@ pub struct Inbox {
     start: usize,
     /// Index of the first byte that is not filled.
     end: usize,
-    /// Index of the first byte that has not been filled since the last wipe of the buffer.
+    /// Index after the last byte that has been filled since the last wipe of the buffer.
     used: usize,
     /// Number of bytes not yet received of a frame that is skipped because it is over its limit.
     skip: usize,
@@ -137,13 +138,14 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        // Reads of full size: twice their size, so that the beginning of a message need not move before the next read. Smaller
-        // reads: the size of one read, because most connections are idle most of the time.
+        // At the full read size, the buffer has twice the read size: then the beginning of an unfinished message need not move
+        // before the next read. Below the full read size, the buffer has the size of one read, because most connections are
+        // idle most of the time.
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
-            // Doubles the buffer, up to the size that is needed: the end of an unfinished first frame, or, if the first frame is
-            // whole, twice the buffered bytes.
+            // Doubles the buffer, but grows no further than needed: to the end of the first frame if that frame is unfinished,
+            // and to twice the buffered bytes if it is whole.
             let needed = match self.announced() {
                 wanted if wanted > self.buffered() => self.start.saturating_add(wanted),
                 _ => 2 * self.buffered(),
@@ -186,7 +188,7 @@ impl Inbox {
     ///
     /// # Errors
     /// When the header is invalid or the length is over the limit. A bulk message over its limit is skipped as it arrives, and
-    /// the next call continues after it; any other error is returned again by each call.
+    /// the next call continues after that message. Any other error is returned again by each call.
     #[inline]
     pub fn head(&mut self) -> Result<Option<Head>, FrameError> {
         match self.whole_fast() {
@@ -216,9 +218,10 @@ impl Inbox {
         !matches!(self.whole(), Ok(None))
     }
 
-    /// Fast path of [`whole`](Self::whole). Also returns `None` for a long frame, whose length has to be checked against the
-    /// limit for its code. If [`lend`](Self::lend) follows, the optimiser merges the bounds checks of the two functions: a row of
-    /// one column takes 88 instructions, and 111 with [`whole`](Self::whole) and [`take`](Self::take).
+    /// Fast path of [`whole`](Self::whole). Also returns `None` for a long frame, because its length has to be checked against
+    /// the limit for its code. If [`lend`](Self::lend) follows, the optimiser merges the bounds checks of the two functions:
+    /// receiving a row of one column takes 88 instructions, instead of 111 with [`whole`](Self::whole) and
+    /// [`take`](Self::take).
     #[inline(always)]
     pub(crate) fn whole_fast(&self) -> Option<Head> {
         let Some(filled) = self.buf.get(..self.end) else {
@@ -230,8 +233,8 @@ impl Inbox {
         (header.body <= self.unchecked && header.body <= rest.len()).then_some(Head(header))
     }
 
-    /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found. Repeats the bounds checks of `whole_fast`, so that
-    /// the optimiser removes the repeated checks.
+    /// Lends the frame that [`whole_fast`](Self::whole_fast) has just found. The bounds checks are the same as in `whole_fast`,
+    /// so the optimiser removes them.
     #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) fn lend(&mut self, head: Head) -> Frame<'_> {
@@ -249,8 +252,8 @@ impl Inbox {
         let Head(Header { code, body }) = head;
         let start = self.start + Header::LENGTH;
         let end = start + body;
-        // A `Head` that is used after another `take` may be longer than the buffered bytes: then all of them are taken, and an
-        // empty frame is lent.
+        // A `Head` that is used after another `take` may be longer than the buffered bytes. Then all buffered bytes are taken,
+        // and an empty frame is lent.
         self.start = end;
         if end > self.end {
             self.start = self.end;
@@ -269,7 +272,7 @@ impl Inbox {
         }
         let from = self.start + Header::LENGTH;
         let to = (self.start + length).min(self.end);
-        let behind = self.buf.get(to..self.end).unwrap_or_default().to_vec();
+        let after = self.buf.get(to..self.end).unwrap_or_default().to_vec();
         let mut whole = core::mem::take(&mut self.buf);
         whole.truncate(to);
         (self.start, self.end) = (0, 0);
@@ -277,7 +280,7 @@ impl Inbox {
         whole.shrink_to_fit();
         let body = Bytes::from(whole);
         let body = body.slice(from.min(body.len())..);
-        self.extend(&behind);
+        self.extend(&after);
         FrameBuf { code: head.0.code, body }
     }
 
@@ -614,7 +617,7 @@ mod tests {
     fn a_run_of_frames_ends_before_an_unfinished_frame_and_before_an_invalid_header() {
         let limits = Limits::BACKEND.bulk(1000).control(1000);
         let good = [frame(b'1', b""), frame(b'D', &[7; 1000]), frame(b'Z', b"I")].concat();
-        let behind: [(&[u8], bool); 6] = [
+        let after: [(&[u8], bool); 6] = [
             (b"", true),
             (b"Z", true),
             (b"Z\0\0\0\x05", true),
@@ -622,7 +625,7 @@ mod tests {
             (b"D\0\0\x03\xed", false),
             (b"Z\xff\xff\xff\xff", false),
         ];
-        for (rest, valid) in behind {
+        for (rest, valid) in after {
             let mut inbox = Inbox::new(limits);
             inbox.extend(&good);
             inbox.extend(rest);

@@ -39,7 +39,7 @@ pub struct Limits {
     /// Most bytes that [`flush`](crate::Connection::flush) reads into the inbox while the peer does not read. At this limit,
     /// `flush` returns [`InboxFull`](crate::Error::InboxFull).
     ///
-    /// Default 16 MiB. The memory is used only when a pipeline needs it.
+    /// Default 16 MiB. This memory is allocated only if a pipeline needs it.
     pub read_ahead: usize,
     /// Size of one read from the transport, in bytes. The first reads are smaller, and double each time a read fills its space.
     ///
@@ -99,8 +99,8 @@ impl Limits {
         Self { write_retain, ..self }
     }
 
-    /// These limits, lowered for the time before authentication: at most 30,000 bytes for each message, which is libpq's limit
-    /// for messages of a server before login, and 65,536 bytes of [`read_ahead`](Self::read_ahead).
+    /// These limits, lowered for the time before authentication: 30,000 bytes for each message and 65,536 bytes of
+    /// [`read_ahead`](Self::read_ahead). libpq, too, limits the messages of a server before login to 30,000 bytes.
     pub const fn before_authentication(self) -> Self {
         Self {
             control: lower(self.control, 30_000),

@@ -7,14 +7,14 @@ use crate::basic::error::{EncodeError, EncodeErrorKind};
 use crate::basic::hint::cold_path;
 use crate::encode::messages::{self, Messages};
 
-/// Smallest growth of the buffer in bytes. Large enough for all packets of a connection phase, because a reallocation would
-/// leave a copy of the secrets in these packets in freed memory.
+/// Smallest growth of the buffer in bytes. Large enough for all packets of a connection phase. A reallocation during that phase
+/// would leave a copy of passwords and keys in freed memory.
 const SMALLEST_GROWTH: usize = 1024;
 
 /// Largest size of any buffer in bytes.
 const LARGEST_BUFFER: usize = isize::MAX as usize;
 
-/// Most bytes after the written part that are zeroed in advance, unless a message needs more.
+/// Maximum number of bytes after the written part that are zeroed in advance. A longer message has more bytes zeroed.
 const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer into which messages are written and from which they are sent.
@@ -36,14 +36,15 @@ const MOST_ZEROED: usize = 64 * 1024;
 /// assert_eq!(outbox.pending(), b"", "nothing of the batch is left");
 /// ```
 pub struct Outbox {
-    /// Memory that is zeroed only when the buffer grows, so that writing a field is a store and not a call of `Vec::extend`.
+    /// Memory that is zeroed only when the buffer grows. Writing a field into zeroed memory is a store instead of a call of
+    /// `Vec::extend`.
     buf: Vec<u8>,
     /// Index of the first byte that is not sent.
     sent: usize,
     /// Index of the first byte that is not committed.
     committed: usize,
-    /// Index of the first byte that is not written. `usize::MAX` after an error, so that the bounds check of the fast path also
-    /// detects the error.
+    /// Index of the first byte that is not written. After an error `usize::MAX`: then the bounds check of the fast path fails,
+    /// and the fast path needs no check for the error.
     end: usize,
     error: Option<EncodeError>,
     /// Largest capacity in bytes that an empty buffer keeps.
@@ -74,8 +75,8 @@ impl Outbox {
                 self.refuse(messages::error(messages, kind));
             }
             Ok(needed) => {
-                // Takes the buffer instead of `&mut self`: a call that takes `self` would force the compiler to reload the fields
-                // of `self` after each byte written.
+                // `grown` takes the buffer instead of `&mut self`. After a call with `&mut self`, the compiler would reload the
+                // fields of `self` for each byte written.
                 self.buf = grown(core::mem::take(&mut self.buf), self.end, needed, self.wiping);
                 if self.fill(messages).is_none() {
                     self.refuse(messages::error(messages, EncodeErrorKind::Unstable));
@@ -238,7 +239,7 @@ impl Drop for Outbox {
     }
 }
 
-/// The buffer, with room for `length` bytes after `end`.
+/// Returns the buffer with room for `length` bytes after `end`.
 #[cold]
 #[inline(never)]
 fn grown(mut buf: Vec<u8>, end: usize, length: usize, wiping: bool) -> Vec<u8> {
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn committed_bytes_can_be_sent_while_an_error_waits() {
+    fn committed_bytes_can_be_sent_before_the_error_of_the_next_batch_is_reported() {
         let mut outbox = Outbox::new(1024);
         outbox.put(&Query { sql: "select 1".into() });
         outbox.commit().expect("the query is valid");
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_is_never_empty_does_not_grow_for_ever() {
+    fn a_buffer_that_is_never_empty_does_not_grow_without_limit() {
         let mut outbox = Outbox::new(1024);
         outbox.put(&Sync {});
         for _ in 0..100_000 {
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_beyond_the_bound_is_freed_once_everything_is_sent() {
+    fn capacity_over_the_limit_is_freed_when_everything_is_sent() {
         let mut outbox = Outbox::new(1024);
         outbox.put(&Query { sql: "x".repeat(1 << 20).as_str().into() });
         outbox.commit().expect("a long query is valid");

@@ -28,11 +28,11 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 ///
-/// On a connection each call returns the connection for the next call, and `flush` reports the first error. See
+/// On a connection each call returns the connection, so the next call can be chained. `flush` returns the first error. See
 /// [`Connection`](crate::connection::Connection).
 ///
-/// Only methods with `sync` or `flush` in their name put a Sync or a Flush: the caller decides where a batch ends. Every method
-/// takes a statement as a [`Statement`] and a portal as a [`Portal`].
+/// The caller decides where a batch ends: only methods with `sync` or `flush` in their name put a Sync or a Flush. Names of
+/// statements have the type [`Statement`], names of portals the type [`Portal`].
 pub trait PgProtocol: PutMessage {
     /// Runs statements with the simple query protocol. The server's replies end with one ReadyForQuery, without a
     /// [`sync`](Self::sync).
@@ -91,7 +91,7 @@ pub trait PgProtocol: PutMessage {
     fn execute(&mut self, portal: Portal<'_>, max_rows: u32) -> Self::Chained<'_> {
         match i32::try_from(max_rows) {
             Ok(max_rows) => self.put_message(&Execute { portal: portal.0.into(), max_rows }),
-            Err(_) => self.put_message(&Refused(Execute::NAME, EncodeErrorKind::OutOfRange)),
+            Err(_) => self.put_message(&Rejected(Execute::NAME, EncodeErrorKind::OutOfRange)),
         }
     }
 
@@ -164,9 +164,9 @@ impl<T: PutMessage> PgProtocol for T {}
 
 /// Placeholder for a message that cannot be sent: the name of the message and the reason. Putting the placeholder reports the
 /// error in the same way as for any other message.
-struct Refused(&'static str, EncodeErrorKind);
+struct Rejected(&'static str, EncodeErrorKind);
 
-impl Message for Refused {
+impl Message for Rejected {
     fn code(&self) -> Option<MessageCode> {
         None
     }
@@ -205,7 +205,7 @@ mod tests {
             out.copy_data(b"x")?.copy_done()?.copy_fail("no")?.terminate()?;
             Ok(())
         };
-        all(&mut out).expect("nothing is wrong with these");
+        all(&mut out).expect("all messages are valid");
         assert_eq!(
             out,
             b"Q\0\0\0\x06q\0P\0\0\0\x0es\0q\0\0\x01\0\0\0\x17D\0\0\0\x07Ss\0D\0\0\0\x07Pp\0E\0\0\0\x0ap\0\0\0\0\x05\
@@ -219,7 +219,7 @@ mod tests {
         out.bind(Statement("s"), Portal("p"))
             .result_formats(&[FormatCode::Binary])
             .finish((1i32, "x"))
-            .expect("fine");
+            .expect("valid");
         let bind = Bind::decode(&out[5..]).expect("well-formed");
         assert_eq!((bind.statement, bind.portal), ("s".into(), "p".into()));
         assert_eq!(bind.parameters.formats, List::from(&[FormatCode::Binary, FormatCode::Text]));
@@ -232,7 +232,7 @@ mod tests {
             .bind(Statement("s"), Portal("p"))
             .result_formats(&[FormatCode::Binary])
             .finish(params)
-            .expect("fine");
+            .expect("valid");
         assert_eq!(dynamic, out);
     }
 
@@ -241,9 +241,14 @@ mod tests {
         for portal in [Portal::UNNAMED, Portal("p")] {
             let (mut one, mut three) = (Vec::new(), Vec::new());
             let bind = one.bind(Statement("s"), portal).result_formats(&[FormatCode::Binary]);
-            bind.execute_and_sync((1i32, "x")).expect("fine");
+            bind.execute_and_sync((1i32, "x")).expect("valid");
             let bind = three.bind(Statement("s"), portal).result_formats(&[FormatCode::Binary]);
-            bind.finish((1i32, "x")).expect("fine").execute(portal, 0).expect("fine").sync().expect("fine");
+            bind.finish((1i32, "x"))
+                .expect("valid")
+                .execute(portal, 0)
+                .expect("valid")
+                .sync()
+                .expect("valid");
             assert_eq!(one, three);
 
             let mut outbox = Outbox::new(1024);
@@ -254,7 +259,7 @@ mod tests {
             assert_eq!(outbox.batch(), three);
             let mut without_sync = Vec::new();
             let bind = without_sync.bind(Statement("s"), portal).result_formats(&[FormatCode::Binary]);
-            bind.execute(params![1i32, "x"]).expect("fine");
+            bind.execute(params![1i32, "x"]).expect("valid");
             assert_eq!(without_sync, three[..three.len() - 5]);
         }
     }
@@ -262,7 +267,7 @@ mod tests {
     #[test]
     fn a_call_of_values_decodes_as_the_message() {
         let mut out = Vec::new();
-        out.fn_call(1344).result_format(FormatCode::Text).finish(("9",)).expect("fine");
+        out.fn_call(1344).result_format(FormatCode::Text).finish(("9",)).expect("valid");
         let call = FunctionCall::decode(&out[5..]).expect("well-formed");
         assert_eq!((call.function, call.result_format), (1344, FormatCode::Text));
         assert_eq!(call.arguments.values, Values::from(&[Some(&b"9"[..])]));
@@ -271,7 +276,8 @@ mod tests {
     #[test]
     fn a_row_limit_over_the_range_of_its_field_is_rejected() {
         let mut out = Vec::new();
-        let error = out.execute(Portal::UNNAMED, 1 << 31).expect_err("it would be negative");
+        let error =
+            out.execute(Portal::UNNAMED, 1 << 31).expect_err("the server would read the limit as negative");
         assert_eq!(error.kind, EncodeErrorKind::OutOfRange);
         assert_eq!(out, b"");
     }
@@ -300,15 +306,15 @@ mod tests {
         }
         let mut outbox = Outbox::new(1024);
         outbox.bind(Statement(""), Portal("")).finish((Growing(Cell::new(0)),));
-        assert_eq!(outbox.commit().expect_err("it grew").kind, EncodeErrorKind::Unstable);
+        assert_eq!(outbox.commit().expect_err("the value has grown").kind, EncodeErrorKind::Unstable);
         assert_eq!(outbox.pending(), b"");
     }
 
     #[test]
     fn parameters_with_an_incorrect_count_are_rejected() {
         /// Parameters whose count differs from the number of values that are visited.
-        struct Lying(usize, Vec<&'static str>);
-        impl Params for Lying {
+        struct WrongCount(usize, Vec<&'static str>);
+        impl Params for WrongCount {
             fn count(&self) -> usize {
                 self.0
             }
@@ -320,21 +326,25 @@ mod tests {
             let shown = || alloc::vec!["x", &"y".repeat(400).leak()[..long]];
             for count in [0, 1, 3, 65_536, usize::MAX] {
                 let mut out = Vec::new();
-                let error = out.bind(Statement(""), Portal("")).finish(Lying(count, shown()));
-                assert_eq!(error.expect_err("there are two").kind, EncodeErrorKind::Unstable, "{count}");
+                let error = out.bind(Statement(""), Portal("")).finish(WrongCount(count, shown()));
+                assert_eq!(
+                    error.expect_err("two values are visited").kind,
+                    EncodeErrorKind::Unstable,
+                    "{count}"
+                );
                 assert_eq!(out, b"");
                 let mut outbox = Outbox::new(1024);
-                // The Sync makes room in the outbox, so that the fast path is tried first.
-                outbox.sync().bind(Statement(""), Portal("")).finish(Lying(count, shown()));
+                // The Sync allocates room in the outbox, so the Bind takes the fast path first.
+                outbox.sync().bind(Statement(""), Portal("")).finish(WrongCount(count, shown()));
                 assert_eq!(
-                    outbox.commit().expect_err("there are two").kind,
+                    outbox.commit().expect_err("two values are visited").kind,
                     EncodeErrorKind::Unstable,
                     "{count}"
                 );
                 assert_eq!(outbox.pending(), b"");
             }
             let mut out = Vec::new();
-            out.bind(Statement(""), Portal("")).finish(Lying(2, shown())).expect("the count is right");
+            out.bind(Statement(""), Portal("")).finish(WrongCount(2, shown())).expect("the count is correct");
         }
     }
 }

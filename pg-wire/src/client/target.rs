@@ -13,8 +13,8 @@ use crate::encode::messages::{self, Messages};
     note = "is `.finish(…)` missing at the end of a builder?"
 )]
 pub trait PutMessage {
-    /// Result of a call, on which the next call can be made. For a buffer: a `Result`. For a connection: the connection itself,
-    /// which keeps the first error until the next flush.
+    /// Result of a call. For a buffer: a `Result` with the buffer. For a connection: the connection itself, which keeps the
+    /// first error until the next flush. The next call can be chained to either.
     type Chained<'c>
     where
         Self: 'c;

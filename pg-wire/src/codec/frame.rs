@@ -115,7 +115,7 @@ impl FrameBuf {
     /// # Ok::<_, pg_wire::DecodeError>(())
     /// ```
     ///
-    /// `None` when `part` does not lie within this body.
+    /// Returns `None` when `part` is not a slice of this body.
     pub fn slice(&self, part: &[u8]) -> Option<Bytes> {
         let start = (part.as_ptr() as usize).checked_sub(self.body.as_ptr() as usize)?;
         let end = start.checked_add(part.len())?;

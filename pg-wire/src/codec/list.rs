@@ -1,4 +1,4 @@
-//! Lists of fields: with a count in front, or with a zero byte at the end.
+//! Lists of fields: [`List`] has a count before the items, [`Terminated`] has a zero byte after the items.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -9,10 +9,10 @@ use crate::codec::field::Field;
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// A list with a count in front: `N count` (Int16, or Int32 where the manual says so), then the items.
+/// A list with a count: `N count` (Int16, or Int32 in some messages), then the items.
 ///
-/// The items are a slice, or received bytes that have been checked. Both forms iterate, compare and encode in the same way,
-/// without allocation.
+/// A list holds either a slice of items or received bytes that have been checked. Both forms iterate, compare and encode in the
+/// same way, without allocation.
 ///
 /// ```
 /// use pg_wire::{oid, Oid, codec::List};
@@ -45,7 +45,7 @@ pub trait Entry<'a>: Field<'a> + Copy {
     fn end<P: Writer + ?Sized>(out: &mut P);
 }
 
-/// The type of the count in front of a [`List`].
+/// The integer type of the count of a [`List`].
 pub trait Count: for<'a> Field<'a> {
     /// The count as a number of items.
     fn to_len(self) -> usize;
@@ -96,7 +96,8 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     pub(crate) fn read_items(body: &mut Reader<'a>, count: N) -> Result<Self, DecodeError> {
         let count = count.to_len();
         let start = *body;
-        // The count may be higher than the number of items: the end of the body ends the loop, and no memory is reserved.
+        // The count may be larger than the number of items in the body. Then reading fails at the end of the body. No memory is
+        // reserved for the count.
         for _ in 0..count {
             T::read(body)?;
         }
@@ -265,7 +266,7 @@ impl<'a, T: Field<'a> + Copy> Iterator for Iter<'a, T> {
             Items::Wire { count: 0, .. } => None,
             Items::Wire { count, bytes } => {
                 let mut body = Reader::new("list", bytes);
-                // Cannot fail: `Field::read` of the list has read each item once.
+                // Cannot fail: each item was read once when the list was decoded.
                 let item = T::read(&mut body).ok();
                 *count -= 1;
                 *bytes = body.rest();

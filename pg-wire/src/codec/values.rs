@@ -27,7 +27,8 @@ use crate::codec::writer::Writer;
 pub struct Values<'a>(Unread<'a, Option<&'a [u8]>>);
 
 impl<'a> Item<'a> for Option<&'a [u8]> {
-    /// Only values of a row can be malformed in an iteration: decoding any other message has read all of its values.
+    /// Only the values of a DataRow can be malformed during iteration. For all other messages, decoding has already read all
+    /// values.
     const LIST: &'static str = "DataRow";
 }
 
@@ -85,7 +86,7 @@ impl<'a> Values<'a> {
 /// Whether the bytes consist of a count and exactly this number of values.
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
-    // With this bound, a negative length other than -1, read as unsigned, is always larger than the rest.
+    // Then a negative length other than -1, read as unsigned, always exceeds the rest and is rejected below.
     if rest.len() > MAX_LENGTH {
         return false;
     }
@@ -127,7 +128,8 @@ impl<'a> Field<'a> for Values<'a> {
     #[inline]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.0 {
-            // Received bytes are forwarded unchanged, even if the row is malformed, because its values are not decoded here.
+            // Received bytes are forwarded unchanged. A malformed row is forwarded too, because its values are not decoded
+            // here.
             Unread::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),
             Unread::Wire(_) => {
                 out.count("values", self.len());

@@ -9,9 +9,8 @@ use crate::param::params::{Params, VisitParam};
 
 /// Receives the fields of a message in wire order.
 ///
-/// A message lists its fields once, in [`Message::write`](crate::Message::write), and each writer does one thing with the
-/// fields: count their bytes, write their bytes into a buffer, or print a line of trace. So length, bytes and trace cannot
-/// disagree.
+/// A message lists its fields once, in [`Message::write`](crate::Message::write). One writer counts the bytes of the fields,
+/// one writes the bytes into a buffer, one prints a trace line. So length, bytes and trace always agree.
 ///
 /// The methods return no errors. A field that cannot be sent is reported with [`refuse`](Self::refuse), and then no part of the
 /// message is sent.
@@ -24,7 +23,7 @@ pub trait Writer {
     fn int32(&mut self, value: u32);
     /// A string and its terminating NUL.
     fn text(&mut self, value: Text<'_>);
-    /// Bytes without a length of their own: another field contains their length, or they end with the message.
+    /// Bytes without a length field: another field states their length, or they end at the end of the message.
     fn bytes(&mut self, value: &[u8]);
 
     /// An Int32 length, and that many bytes. Precondition: `length` is the length of `value`.

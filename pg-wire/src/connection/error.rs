@@ -11,7 +11,8 @@ use crate::session::{Over, QueueFull, Unexpected, Waiting};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The stream failed. Fatal for its direction: after a failed write, the server's last messages can still be received.
+    /// Reading from or writing to the stream failed. Fatal for that direction: after a failed write, the server's last messages
+    /// can still be received.
     Io(io::Error),
     /// The peer has closed the stream. Fatal.
     Closed {
@@ -24,9 +25,9 @@ pub enum Error {
     Decode(DecodeError),
     /// A message that cannot be sent. Recoverable: nothing of its batch has been sent, and the batch is dropped.
     Encode(EncodeError),
-    /// The peer does not read before its own messages are received, and [`Limits::read_ahead`](crate::Limits::read_ahead) bytes
-    /// of these messages are already buffered. Recoverable: call `recv`, which also continues to send, or call `flush` again
-    /// later.
+    /// The peer has stopped reading until its own messages are received, and the inbox already holds
+    /// [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of these messages. Recoverable: call `recv`, which also
+    /// continues to send, or call `flush` again later.
     InboxFull,
     /// The server reported an error: returned by [`until_ready`](crate::Connection::until_ready). Recoverable, unless its severity
     /// is FATAL: then the server closes the connection.
@@ -55,7 +56,7 @@ pub enum Fault {
     /// The position of the next message is unknown.
     Frame(FrameError),
     /// A future of [`send_copy_data`](crate::Connection::send_copy_data) was leaked with `mem::forget`, so the rest of its
-    /// message is lost.
+    /// message cannot be sent.
     Leaked,
 }
 
@@ -79,7 +80,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io(_) => f.write_str("the connection failed"),
+            Self::Io(_) => f.write_str("reading from or writing to the connection failed"),
             Self::Closed { mid_message: false } => f.write_str("the peer closed the connection"),
             Self::Closed { mid_message: true } => {
                 f.write_str("the peer closed the connection in the middle of a message")
@@ -87,7 +88,9 @@ impl fmt::Display for Error {
             Self::Frame(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
             Self::Encode(error) => error.fmt(f),
-            Self::InboxFull => f.write_str("the peer does not read until its own messages are received"),
+            Self::InboxFull => f.write_str(
+                "the inbox is full and the peer does not read: receive messages to continue sending",
+            ),
             Self::Server(error) => error.fmt(f),
             Self::NoReply(waiting) => write!(f, "no reply will arrive: {waiting}"),
             Self::Unexpected(error) => error.fmt(f),
@@ -101,10 +104,12 @@ impl fmt::Display for Error {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io(kind) => kind.fmt(f),
-            Self::Closed => f.write_str("the peer closed the stream"),
+            Self::Io(kind) => write!(f, "the stream failed ({kind})"),
+            Self::Closed => f.write_str("the peer closed the connection"),
             Self::Frame(error) => error.fmt(f),
-            Self::Leaked => f.write_str("a future of send_copy_data was leaked in the middle of its message"),
+            Self::Leaked => {
+                f.write_str("a future of send_copy_data was leaked before its message was complete")
+            }
         }
     }
 }

@@ -25,8 +25,10 @@ pub struct WriteHalf<W>(Connection<WriteOnly<W>>);
 impl<T: Split> Connection<T> {
     /// Splits the connection into an owned receiving half and an owned sending half, for two tasks.
     ///
-    /// Each half keeps the buffer of its direction, so no bytes are lost. Unlike a whole connection, the sending half does not
-    /// receive while it sends: continue to receive on the other half, because a server whose replies are not read stops reading.
+    /// Each half keeps the buffer of its direction, so no bytes are lost.
+    ///
+    /// Unlike a whole connection, the sending half does not receive while it sends. Continue to receive on the other half
+    /// meanwhile: a server whose replies are not read stops reading.
     pub fn split(self) -> (ReadHalf<T::Source>, WriteHalf<T::Sink>) {
         let (source, sink) = self.transport.split();
         let read =

@@ -43,8 +43,8 @@ impl Incoming {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            // A TLS library returns this error when the peer closes without close_notify, as a server process of PostgreSQL does
-            // when it ends. If bytes are missing, the last message is shorter than its length field, which is detected below.
+            // A TLS library returns this error when the peer closes without close_notify, as a PostgreSQL server process does
+            // when it exits. If the last message is incomplete, `is_mid_frame` detects that below.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             count => count,
         };
@@ -64,10 +64,11 @@ impl Incoming {
         })
     }
 
-    /// Reads the bytes that have arrived, and returns whether a whole message is buffered. Called after the stream has failed,
-    /// because the peer's last message explains the failure. Never waits for the peer. Returns `Pending` only after a read, and
-    /// wakes the task at once: so a stream that always has bytes does not keep other tasks from running. Stops at
-    /// [`Limits::read_ahead`].
+    /// Reads the bytes that have arrived, and returns whether a whole message is buffered. Called after a write has failed,
+    /// because the peer's last message may explain the failure.
+    ///
+    /// Never waits for the peer. Returns `Pending` only after a read, and wakes the task at once: other tasks can run between
+    /// two reads. Stops at [`Limits::read_ahead`].
     pub(super) fn poll_last_message<R: Source + ?Sized>(
         &mut self,
         source: &mut R,

@@ -61,13 +61,13 @@ impl<T: Transport> Connection<T> {
 /// Puts the header and the first bytes of the data into the outbox, and returns the rest of the data.
 fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], EncodeError> {
     if outgoing.fault.is_some() {
-        // Nothing can be sent any more: polling returns the error.
+        // The direction has ended: polling the future returns the error.
         return Ok(&[]);
     }
     let outbox = &mut outgoing.outbox;
     let length = data.len().saturating_add(4);
     if length > MAX_LENGTH {
-        // Rejects the whole batch, including the bytes below.
+        // Rejects the whole batch, including the bytes put below.
         outbox.refuse(EncodeError { message: "CopyData", kind: EncodeErrorKind::MessageTooLong { length } });
     }
     let [a, b, c, d] = (length as u32).to_be_bytes();
@@ -79,8 +79,8 @@ fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], Encode
     Ok(rest)
 }
 
-/// Ends the direction while a future still has to send `data`. The connection is borrowed until the future is dropped, so a call
-/// can find this fault only after the future was leaked.
+/// Sets the fault `Leaked` while a future still has to send `data`. The future borrows the connection and clears the fault when
+/// it is dropped. So a later call finds the fault only if the future was leaked.
 fn arm(outgoing: &mut Outgoing, data: &[u8]) {
     if !data.is_empty() && outgoing.fault.is_none() {
         outgoing.fault = Some(Fault::Leaked);
@@ -88,7 +88,7 @@ fn arm(outgoing: &mut Outgoing, data: &[u8]) {
 }
 
 impl<T: Transport> SendCopyData<'_, '_, T> {
-    /// Undoes [`arm`]. If the direction had ended before, this future has no data and the fault stays.
+    /// Undoes [`arm`]. If the direction had already ended, this future has no data, and the fault is kept.
     fn disarm(&mut self) {
         let outgoing = &mut self.conn.outgoing;
         if !self.data.is_empty() && outgoing.fault == Some(Fault::Leaked) {

@@ -91,7 +91,7 @@ impl Outgoing {
             match ready!(sink.poll_close(cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The peer has closed first, as a server does after Terminate: the stream has ended for writing.
+                // The peer has already closed the stream, as a server does after Terminate. This is no error.
                 Err(error) if is_gone(error.kind()) => return Poll::Ready(Ok(())),
                 Err(error) => return Poll::Ready(Err(self.fail(error))),
             }

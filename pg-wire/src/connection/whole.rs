@@ -80,9 +80,9 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     /// - [`Encode`](Error::Encode) when a queued message cannot be sent: no part of the batch is sent.
     /// - [`InboxFull`](Error::InboxFull) when the replies exceed the limit: call `recv`, which continues to send.
-    /// - [`Io`](Error::Io) when the stream fails. All queued messages are dropped, and later messages too. If a message of the
-    ///   peer arrived before the failure, this call returns no error, and the next `flush` returns the error: receive first,
-    ///   because the server's last message explains why the stream failed.
+    /// - [`Io`](Error::Io) when the stream fails. All queued messages are dropped, and all later messages too. If a message of
+    ///   the peer is buffered when the stream fails, this call returns `Ok`, and a later `flush` returns the error. So receive
+    ///   the server's last message, which may explain why the stream failed.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.outgoing.outbox.commit()?;
         poll_fn(|cx| self.poll_flush(cx)).await
@@ -123,7 +123,7 @@ impl<T: Transport> Connection<T> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(Error::Poisoned(fault @ Fault::Frame(_)))) => {
-                    // The peer waits until its messages are read, but its messages cannot be read any more.
+                    // The peer waits until its messages are read, but after an invalid header no message can be read.
                     return Poll::Ready(Err(Error::Poisoned(fault)));
                 }
                 Poll::Ready(Err(error)) => {
@@ -139,7 +139,7 @@ impl<T: Transport> Connection<T> {
     /// a message, use [`recv_owned`](Self::recv_owned).
     ///
     /// A buffered message is lent without waiting. While this method waits, it continues to send the batch of an earlier
-    /// [`flush`](Self::flush); messages queued since then wait for their own `flush`.
+    /// [`flush`](Self::flush). Messages that were queued after that `flush` are sent by the next `flush`.
     ///
     /// The future may be dropped at any point; no bytes are lost.
     ///
@@ -205,7 +205,7 @@ impl<T: Transport> Connection<T> {
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Self { transport, incoming, outgoing } = self;
         if outgoing.is_sending() {
-            // An error is kept for the next flush: the server's last message has to be received first.
+            // Keep the error for the next flush, because the server's last message has to be received first.
             if let Poll::Ready(Err(error)) = outgoing.poll_send(transport, cx, &mut &[][..]) {
                 outgoing.keep(error);
             }

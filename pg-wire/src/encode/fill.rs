@@ -56,8 +56,8 @@ impl<'a> Fill<'a> {
     /// Writes parameters whose formats and lengths the compiler knows: first the format codes, then the values.
     #[inline(always)]
     fn known_params<T: Params>(&mut self, params: &T) {
-        // One code for each parameter is written even if a single code turns out to be enough: the next field then overwrites
-        // the codes. There is room for the codes in every message that fits, because a value takes more bytes than a code.
+        // Writes one code for each parameter first. If a single code is enough, the next field overwrites these codes. Every
+        // message that fits has room for the codes, because each value takes more bytes than its code.
         let Ok(count) = u16::try_from(params.count()) else { return self.fail() };
         let rest = core::mem::take(&mut self.rest);
         let Some(room) = rest.get_mut(2..2 + 2 * usize::from(count)) else { return self.fail() };
@@ -182,7 +182,7 @@ impl Writer for Fill<'_> {
 struct CodePlaces<'a> {
     places: core::slice::IterMut<'a, [u8; 2]>,
     formats: Formats,
-    /// Whether there were more parameters than places.
+    /// Whether more parameters than places were visited.
     more: bool,
 }
 
@@ -245,12 +245,12 @@ mod tests {
         let mut extent = Extent::default();
         write_params(&params, &mut extent);
         assert_eq!(extent.within(usize::MAX), Some(measure.length));
-        // Field by field, as a writer without a fast path does.
+        // Written field by field, as by a writer without a fast path.
         let mut bytes = vec![0; measure.length + 4];
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);
         assert_eq!(fill.finish(), Some(&mut [][..]));
-        // Without spare room, and with spare room for one format code for each parameter, even if a single code is enough.
+        // With no spare room, and with enough spare room to write one format code for each parameter first.
         for spare in [0, 1, 2 * params.count(), 2 * params.count() + 100] {
             let mut room = vec![0xee; bytes.len() + spare];
             let mut fill = Fill::frame(None, &mut room).expect("there is room");
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn tuples_slices_and_dynamic_parameters_are_written_alike() {
+    fn tuples_slices_and_dynamic_parameters_are_written_as_the_same_bytes() {
         let tuple = written((7i32, "x", Some(1.5f64), None::<bool>));
         let dynamic: &[&dyn Bindable] = &[&7i32, &"x", &Some(1.5f64), &None::<bool>];
         assert_eq!(written(dynamic), tuple);

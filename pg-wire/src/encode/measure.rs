@@ -17,7 +17,7 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
-    /// The reason why the message cannot be sent: the reason that was reported, or else the length of the message.
+    /// The reason why the message cannot be sent: the reported reason, or the length of the message if no reason was reported.
     #[cold]
     pub(crate) fn kind(self) -> EncodeErrorKind {
         let length = self.length.saturating_add(4);

@@ -16,15 +16,16 @@ use crate::encode::measure::{Extent, Measure};
 /// call for each field takes several times as long as writing the field.
 const STAGED: usize = 256;
 
-/// Space for these frames on the stack, aligned to a cache line: a copy from an unaligned address takes up to twice as long.
+/// Space on the stack for frames of up to `STAGED` bytes. Aligned to a cache line, because a copy from an unaligned address
+/// takes up to twice as long.
 #[repr(align(64))]
 struct Stage([u8; STAGED]);
 
-/// Most messages in one [`Messages`].
+/// Maximum number of messages in one [`Messages`].
 const MOST_MESSAGES: usize = 6;
 
-/// A message, or a tuple of up to six messages that are written together: either all messages or none, with one check of the
-/// room.
+/// A message, or a tuple of up to six messages. A tuple is written as a whole or not at all, with a single check whether all
+/// messages fit.
 ///
 /// ```
 /// use pg_wire::{Outbox, frontend::{Execute, Sync}};
@@ -55,11 +56,11 @@ pub trait VisitMessage {
     #[inline(always)]
     fn visit_constant<const N: usize>(&mut self, frames: &'static [u8; N]) {
         let mut rest = &frames[..];
-        while let Some((&[code, a, b, c, d], behind)) = rest.split_first_chunk() {
+        while let Some((&[code, a, b, c, d], after)) = rest.split_first_chunk() {
             let length = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
-            let (body, behind) = behind.split_at_checked(length).unwrap_or_default();
+            let (body, after) = after.split_at_checked(length).unwrap_or_default();
             self.visit(&Frame { code: MessageCode(code), body });
-            rest = behind;
+            rest = after;
         }
     }
 }
@@ -89,7 +90,7 @@ pub trait Encode: Messages {
 
 impl<M: Messages + ?Sized> Encode for M {}
 
-/// Seals [`Messages`]: [`Lengths`] has room for [`MOST_MESSAGES`] lengths; another implementation could have more messages.
+/// Seals [`Messages`], because [`Lengths`] has room for only [`MOST_MESSAGES`] lengths.
 pub trait Sealed {}
 
 impl<M: Message + ?Sized> Sealed for M {}
@@ -126,7 +127,7 @@ tuples! { (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
 /// cannot be sent; [`measure`] distinguishes these two cases. `room` may then hold a part of the frames.
 #[inline(always)]
 pub(crate) fn fill<M: Messages + ?Sized>(messages: &M, room: &mut [u8]) -> Option<usize> {
-    // The length is computed first: for most messages the length is a constant, and once the length is compared with the room,
+    // Computes the length first. For most messages the length is a constant. After the comparison of the length with the room,
     // the optimiser removes the bounds checks of the fields.
     let mut extent = Extent::default();
     messages.each(&mut extent);
@@ -178,8 +179,8 @@ impl VisitMessage for FillFrames<'_> {
     }
 }
 
-/// The lengths of the frames, or the first error. Inlined: a call that took a reference to the messages would force the compiler
-/// to keep all messages in memory.
+/// Returns the lengths of the frames, or the first error. Inlined: a call would take a reference to the messages, and so force
+/// the compiler to keep all messages in memory.
 #[inline(always)]
 pub(crate) fn measure<M: Messages + ?Sized>(messages: &M) -> Result<Lengths, EncodeError> {
     let mut lengths = Lengths { of: [0; MOST_MESSAGES], count: 0, error: None };
@@ -309,12 +310,12 @@ mod tests {
             let long = "x".repeat(length);
             let messages = (query("a"), Sync {}, query(&long), Execute { portal: "p".into(), max_rows: 7 });
             let mut each = Vec::new();
-            messages.0.encode(&mut each).expect("fine");
-            messages.1.encode(&mut each).expect("fine");
-            messages.2.encode(&mut each).expect("fine");
-            messages.3.encode(&mut each).expect("fine");
+            messages.0.encode(&mut each).expect("valid");
+            messages.1.encode(&mut each).expect("valid");
+            messages.2.encode(&mut each).expect("valid");
+            messages.3.encode(&mut each).expect("valid");
             let mut out = Vec::new();
-            encode(&messages, &mut out).expect("fine");
+            encode(&messages, &mut out).expect("valid");
             assert_eq!(out, each);
             let mut outbox = Outbox::new(1024);
             outbox.put(&messages);
@@ -324,11 +325,11 @@ mod tests {
     }
 
     #[test]
-    fn all_messages_of_a_tuple_are_written_or_none() {
+    fn a_tuple_is_written_as_a_whole_or_not_at_all() {
         let messages = (Sync {}, query("\0"), Execute { portal: "\0".into(), max_rows: 0 });
         let mut out = Vec::new();
         let error = encode(&messages, &mut out).expect_err("a NUL");
-        assert_eq!((error.message, error.kind), ("Query", EncodeErrorKind::Nul), "the first that is wrong");
+        assert_eq!((error.message, error.kind), ("Query", EncodeErrorKind::Nul), "the first invalid message");
         assert_eq!(out, b"");
         for left in 0..19 {
             let mut room = [0; 20];
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_stay_frames_when_a_message_changes_its_length() {
+    fn a_message_that_changes_its_length_cannot_corrupt_other_frames() {
         /// A message that has a different length each time it is written.
         struct Unsteady(Cell<i32>, i32);
         impl Message for Unsteady {
@@ -358,7 +359,7 @@ mod tests {
         for (first, step) in [(400, 1), (800, -1), (10, 1)] {
             let mut out = Vec::new();
             let messages = (query("a"), Unsteady(Cell::new(first), step), query("b"));
-            let error = encode(&messages, &mut out).expect_err("it is never the same");
+            let error = encode(&messages, &mut out).expect_err("the message changes its length");
             assert_eq!((error.message, error.kind), ("Unsteady", EncodeErrorKind::Unstable));
             let mut rest = &out[..];
             let mut codes = String::new();
@@ -370,7 +371,7 @@ mod tests {
             if step > 0 {
                 let mut outbox = Outbox::new(1024);
                 outbox.put(&messages);
-                let error = outbox.commit().expect_err("it is longer than the room made for it");
+                let error = outbox.commit().expect_err("the message is longer than measured");
                 assert_eq!((error.kind, outbox.pending()), (EncodeErrorKind::Unstable, &b""[..]));
             }
         }

@@ -22,7 +22,7 @@ impl<M: Message + ?Sized> fmt::Display for Trace<'_, M> {
     }
 }
 
-/// Prints fields. Keeps the first error until the end, because the methods of a writer return no errors.
+/// Prints fields. Keeps the first error until `finish`, because the methods of a writer return no errors.
 struct Line<'l, 'f> {
     /// The name of the message; `None` after the name has been printed.
     name: Option<&'static str>,

@@ -17,7 +17,7 @@ message! {
 }
 
 message! {
-    /// The data of a COPY is complete.
+    /// Ends the data of a COPY.
     ///
     /// `c`, length.
     ///
@@ -31,14 +31,14 @@ mod tests {
     use crate::testing::{golden, golden_frontend};
 
     #[test]
-    fn data_goes_both_ways() {
+    fn copy_data_is_encoded_and_decoded() {
         let data = CopyData { data: Payload(b"1\tx\n") };
         golden(data, b"d\0\0\0\x081\tx\n", "B\t8\tCopyData\t '1\\x09x\\x0a'");
         golden_frontend(data, b"d\0\0\0\x081\tx\n", "F\t8\tCopyData\t '1\\x09x\\x0a'");
     }
 
     #[test]
-    fn the_end_goes_both_ways() {
+    fn copy_done_is_encoded_and_decoded() {
         golden(CopyDone {}, b"c\0\0\0\x04", "B\t4\tCopyDone");
         golden_frontend(CopyDone {}, b"c\0\0\0\x04", "F\t4\tCopyDone");
     }

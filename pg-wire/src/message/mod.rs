@@ -2,12 +2,12 @@
 //!
 //! # Adding a message
 //!
-//! 1. Declare the message in a file of its direction, with `message!`: its fields in wire order, its layout, the link into the
-//!    manual, and a test with its bytes on the wire (`testing::golden`).
+//! 1. Declare the message with `message!` in a file of its direction: the fields in wire order, the layout, the link into the
+//!    manual, and a test with the bytes on the wire (`testing::golden`).
 //! 2. Add one row to the table of its direction, in `backend/mod.rs` or `frontend/mod.rs`.
 //! 3. For a message of the client, add a method to `client/protocol.rs`.
 //!
-//! The tests of this file are an example: a direction with one message.
+//! The tests of this file are an example: they declare a direction that has one message.
 
 pub mod backend;
 pub(crate) mod copy;
@@ -39,7 +39,7 @@ mod tests {
         }
     }
 
-    // Step 2: its row.
+    // Step 2: the row in the table of the direction.
     direction! {
         /// A direction with one message.
         pub enum Example, decoded by example {
@@ -47,7 +47,7 @@ mod tests {
         }
     }
 
-    // Step 3, for a message of the client: its method, as in `client/protocol.rs`.
+    // Step 3, for a message of the client: the method, as in `client/protocol.rs`.
     trait ExampleProtocol: PutMessage {
         /// Tests whether the server answers. See [`Ping`].
         fn ping<'m>(&mut self, number: i32, comment: impl Into<Text<'m>>) -> Self::Chained<'_> {

@@ -1,7 +1,11 @@
-//! The two macros of this folder: `message!` declares a message by its fields, `direction!` a direction by its messages.
+//! The two macros of this folder: `message!` declares a message by its fields, and `direction!` declares a direction by its
+//! messages.
 
-/// Declares a message. The manual's name stands after the code where the name differs from the type's. Field order is wire order; from the list of fields come the struct, decoding, encoding and, through
-/// [`Writer`](crate::codec::Writer), the line of trace.
+/// Declares a message: `CODE => pub struct Name { fields }`. If the manual uses another name than the type, the manual's name
+/// follows the code: `CODE "SASLResponse" => …`.
+///
+/// The fields stand in wire order. The macro generates from this list the struct, the decoding, the encoding and, through
+/// [`Writer`](crate::codec::Writer), the trace line.
 macro_rules! message {
     (@name $name:ident) => { stringify!($name) };
     (@name $name:ident $wire:literal) => { $wire };
@@ -36,12 +40,12 @@ macro_rules! message {
     };
 }
 
-/// Whether a message is decoded in line, where it is used, or out of line.
+/// Whether the decoding of a message is inlined into the caller.
 #[derive(Clone, Copy)]
 pub(crate) enum Path {
-    /// In line: the few messages that are received by the million.
+    /// Inlined: for the few messages that are received by the million.
     Hot,
-    /// Out of line, so that a loop over hot messages does not construct the enum of all messages.
+    /// Out of line: for all other messages. A loop over hot messages then does not construct the enum of all messages.
     Cold,
 }
 
@@ -51,13 +55,15 @@ impl Path {
     }
 }
 
-/// Declares a direction by its table, one row for each message: `CODE = byte => Message, path, size class;`. A code that the
-/// table of the other direction has too is written `CODE also byte`, because its constant exists already. A message that is
-/// generic over its parameters is written `Message of Decoded`.
+/// Declares a direction by its table. Each row declares one message: `CODE = byte => Message, path, size class;`.
 ///
-/// From the table come the constants of [`MessageCode`](crate::MessageCode), the list `CODES`, the [`Size`](crate::basic::code::Size)
-/// of each message, and the enum with its decoding. A byte that is used twice is an unreachable match arm, which the compiler
-/// reports.
+/// - If both directions have a message with this code, the second table writes `CODE also byte`, because the first table has
+///   already declared the constant.
+/// - A message that is generic over its parameters is written `Message of Decoded`, with the type that decoding returns.
+///
+/// The macro generates the constants of [`MessageCode`](crate::MessageCode), the list `CODES`, the
+/// [`Size`](crate::basic::code::Size) of each message, and the enum of all messages with its decoding. If two rows have the
+/// same byte, the compiler reports an unreachable match arm.
 macro_rules! direction {
     ($(#[$doc:meta])* pub enum $name:ident, decoded by $method:ident {
         $($code:ident $(= $byte:literal)? $(also $same:literal)?
@@ -89,8 +95,8 @@ macro_rules! direction {
             /// Decodes a frame of this direction.
             ///
             /// # Errors
-            /// When the body does not have the fields that the code requires. The frame has been consumed and the stream is in
-            /// step.
+            /// When the body does not have the fields that the code requires. The frame has been consumed, so the next message
+            /// can be read.
             #[inline]
             pub fn decode(frame: $crate::codec::frame::Frame<'a>) -> Result<Self, $crate::DecodeError> {
                 match frame.code {
@@ -98,7 +104,8 @@ macro_rules! direction {
                         $crate::codec::message::Decode::decode(frame.body).map(Self::$message)
                     })*
                     code => match Self::decode_cold(code, frame.body) {
-                        // Unreachable; without these arms the caller's loop is compiled twice.
+                        // Unreachable, because `decode_cold` returns no hot message. Without these arms the compiler generates
+                        // the caller's loop twice.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown(frame))
                         })*

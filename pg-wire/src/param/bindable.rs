@@ -1,4 +1,4 @@
-//! The trait of values that can be sent, and its implementations for Rust's own types.
+//! The trait of values that can be sent, and its implementations for the types of the standard library.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -46,8 +46,8 @@ use crate::param::bound::{Bound, Written, write_null};
 /// }
 /// ```
 pub trait Bindable {
-    /// The value in the form in which it is sent. Called more than once for each message, and must return the same value each
-    /// time.
+    /// Returns the value in the form in which it is sent. Called more than once for each message, and must return the same
+    /// value each time.
     fn bound(&self) -> Bound<'_>;
 
     /// The format of [`bound`](Self::bound), without its bytes. Implementations need not provide this method.
@@ -60,8 +60,8 @@ pub trait Bindable {
     /// Writes [`bound`](Self::bound) to the beginning of `room` in the form of a value in a Bind, Int32 length (-1 for NULL)
     /// and the bytes, and returns the number of bytes. Implementations need not provide this method.
     ///
-    /// For a `dyn Bindable` this method is one call that stores a few bytes; `bound` would return a whole [`Bound`] through
-    /// memory.
+    /// For a `dyn Bindable` this method takes one call and stores only the bytes of the value; `bound` would store a whole
+    /// [`Bound`] in memory.
     #[doc(hidden)]
     #[inline]
     fn write_to(&self, room: &mut [u8]) -> Written {

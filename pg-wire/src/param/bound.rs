@@ -26,8 +26,8 @@ enum Repr<'a> {
     Borrowed(&'a [u8]),
 }
 
-/// Bytes aligned so that they do not share a word with the enum's tag: a word that was written by one store can then be read
-/// by one load (store forwarding).
+/// Bytes that do not share a word with the tag of the enum. So one store writes the word, and one load can read it without
+/// waiting (store forwarding).
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
 struct Aligned<const N: usize>([u8; N]);

@@ -9,7 +9,7 @@ use crate::param::formats::Mixed;
 
 /// The parameters of one Bind, or the arguments of one FunctionCall:
 ///
-/// - a tuple of up to 16 [`Bindable`]s, whose formats and sizes the compiler knows; `()` for no parameters;
+/// - a tuple of up to 16 [`Bindable`]s, with formats and sizes that the compiler knows; `()` for no parameters;
 /// - a slice, an array or a `Vec` of [`Bindable`]s of one type;
 /// - `&[&dyn Bindable]` and [`params!`](crate::params), for mixed types that are known only at run time.
 #[diagnostic::on_unimplemented(
@@ -173,8 +173,8 @@ macro_rules! params {
 /// beginning of `room`, and returns the number of bytes. `None` if the parameters do not fit or cannot be sent; `room` may then
 /// hold a part of the parameters.
 ///
-/// Makes one call for each parameter, which writes the value and returns its format. Reserves one format code for each parameter,
-/// because most mixed lists need all of these codes; if a single code is enough, the values are moved up afterwards.
+/// Makes one call for each parameter. The call writes the value and returns its format. Before the values, one format code is
+/// reserved for each parameter. If a single code is enough, the values are moved to the front afterwards.
 ///
 /// Inlined, so that the compiler can devirtualise the calls where the values are constructed next to this call, as with
 /// [`params!`](crate::params).
@@ -195,7 +195,7 @@ fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> O
         *place = written.formats().code();
         match rest.get_mut(written.length()..) {
             Some(next) => rest = next,
-            // `F` may still succeed, if a single format code is enough and takes less room.
+            // `F` may still succeed: if a single format code is enough, the parameters take less room.
             None => return F::write(params, room),
         }
     }

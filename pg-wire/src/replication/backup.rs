@@ -1,4 +1,4 @@
-//! The messages of a base backup: inside the CopyData of the server, after BASE_BACKUP.
+//! The messages of a base backup. After BASE_BACKUP, the server sends them inside CopyData.
 
 use crate::basic::error::DecodeError;
 use crate::basic::text::Text;
@@ -6,13 +6,13 @@ use crate::codec::field::Payload;
 use crate::replication::enclosed::{Scope, enclosed, kinds};
 
 enclosed! {
-    /// An archive begins.
+    /// Begins an archive.
     ///
     /// `n`, String name, String tablespace path.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP)
     b'n' => pub struct NewArchive<'a> {
-        /// File name, such as `base.tar`. Chosen by the server: check it before creating a file.
+        /// File name, such as `base.tar`. The server chooses the name: check the name before you create a file.
         pub name: Text<'a>,
         /// Directory of the tablespace; empty for the main data directory.
         pub tablespace: Text<'a>,
@@ -20,7 +20,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// The manifest of the backup begins.
+    /// Begins the manifest of the backup.
     ///
     /// `m`.
     ///
@@ -47,7 +47,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP)
     b'p' => pub struct Progress {
-        /// Bytes of the tablespace that have been processed, before compression.
+        /// Number of bytes of the tablespace that have been processed, counted before compression.
         pub done: u64,
     }
 }
@@ -66,7 +66,7 @@ impl<'a> BackupMessage<'a> {
     /// Decodes the data of a CopyData.
     ///
     /// # Errors
-    /// When the data does not have the fields that its kind requires, or is empty.
+    /// When the data is empty, or does not have the fields that its kind requires.
     #[inline]
     pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
         Self::decode_in(data, Scope::Outside)
@@ -79,7 +79,7 @@ mod tests {
     use crate::replication::tests::golden;
 
     #[test]
-    fn every_message() {
+    fn every_message_is_encoded_and_decoded() {
         golden(
             BackupMessage::from(NewArchive { name: "16384.tar".into(), tablespace: "/srv/t".into() }),
             b"n16384.tar\0/srv/t\0",

@@ -1,4 +1,4 @@
-//! Messages inside the data of another message: their trait, and the two macros that declare them.
+//! Messages inside the data of another message: the trait of these messages, and the two macros that declare them.
 
 use alloc::vec::Vec;
 use bytes::BufMut;
@@ -13,7 +13,8 @@ use crate::codec::writer::Writer;
 use crate::encode::append::Append;
 use crate::encode::measure::Measure;
 
-/// A message inside the data of another one: Byte1 kind, then the fields. It has no length: it ends where the data ends.
+/// A message inside the data of another message: Byte1 kind, then the fields. The message has no length field: it ends at the
+/// end of the data.
 pub trait Enclosed {
     /// The name in the manual.
     fn name(&self) -> &'static str;
@@ -21,7 +22,7 @@ pub trait Enclosed {
     /// Passes the kind and the fields to `out`, in wire order.
     fn write<P: Writer + ?Sized>(&self, out: &mut P);
 
-    /// Appends the kind and the fields to `out`, as they stand in the data of the enclosing message.
+    /// Appends the kind and the fields to `out`: the whole data of the enclosing message.
     ///
     /// ```
     /// use pg_wire::replication::{Enclosed, Lsn, PrimaryKeepalive, Timestamp};
@@ -33,7 +34,7 @@ pub trait Enclosed {
     /// ```
     ///
     /// # Errors
-    /// As of [`Encode::encode`](crate::Encode::encode); `out` is then unchanged.
+    /// The errors of [`Encode::encode`](crate::Encode::encode). After an error, `out` is unchanged.
     fn encode<B: BufMut + ?Sized>(&self, out: &mut B) -> Result<(), EncodeError> {
         let error = |kind| Err(EncodeError { message: self.name(), kind });
         let mut measure = Measure::default();
@@ -50,7 +51,8 @@ pub trait Enclosed {
         if append.finish() { Ok(()) } else { error(EncodeErrorKind::Unstable) }
     }
 
-    /// This message as the data of a CopyData, to send without a copy of its own.
+    /// Wraps this message in a CopyData. Sending the CopyData writes the fields directly into the buffer, without an
+    /// intermediate copy.
     ///
     /// ```
     /// use pg_wire::{Encode, replication::{Enclosed, Lsn, StandbyStatusUpdate, Timestamp}};
@@ -66,7 +68,7 @@ pub trait Enclosed {
     }
 }
 
-/// A CopyData whose data is a message. From [`Enclosed::in_copy_data`].
+/// A CopyData with a message as its data. Returned by [`Enclosed::in_copy_data`].
 #[derive(Debug)]
 pub struct InCopyData<'m, M: ?Sized>(&'m M);
 
@@ -113,19 +115,19 @@ impl Enclosed for Unknown<'_> {
     }
 }
 
-/// Whether a message of pgoutput is inside a block of a streamed transaction: after a [`StreamStart`](super::pgoutput::StreamStart) and
-/// before its [`StreamStop`](super::pgoutput::StreamStop). There, some messages have the number of their transaction in front of
-/// their other fields.
+/// Whether a message of pgoutput is inside a block of a streamed transaction: after a
+/// [`StreamStart`](super::pgoutput::StreamStart) and before the [`StreamStop`](super::pgoutput::StreamStop). Inside a block,
+/// some messages have one more field, the transaction number, before the other fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// Outside.
+    /// Outside a block.
     #[default]
     Outside,
-    /// Inside.
+    /// Inside a block.
     InStream,
 }
 
-/// A field, which may depend on the scope.
+/// A field whose layout may depend on the scope.
 pub(super) trait ScopedField<'a>: Sized {
     fn read_in(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError>;
     fn write_in<P: Writer + ?Sized>(&self, out: &mut P);
@@ -142,7 +144,7 @@ impl<'a, T: Field<'a>> ScopedField<'a> for T {
     }
 }
 
-/// The number of a transaction: there in a stream only.
+/// The number of a transaction, a field that exists only inside a block.
 impl<'a> ScopedField<'a> for Option<u32> {
     #[inline(always)]
     fn read_in(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError> {
@@ -199,14 +201,14 @@ impl<'a> ScopedField<'a> for u64 {
     }
 }
 
-/// A message that can be decoded, by the table of its messages.
+/// A message that the table of `kinds!` can decode.
 pub(super) trait DecodeEnclosed<'a>: Enclosed + Sized {
     const NAME: &'static str;
 
     /// Reads the fields after the kind.
     fn read(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError>;
 
-    /// Decodes whole data, whose first byte is the kind.
+    /// Decodes the whole data. The first byte is the kind.
     #[inline(always)]
     fn decode(data: &'a [u8], scope: Scope) -> Result<Self, DecodeError> {
         let mut body = Reader::new(Self::NAME, data);
@@ -250,7 +252,7 @@ macro_rules! enclosed {
     };
 }
 
-/// Declares the enum of the messages that can be in one place, one row for each: `kind => Message, path;`. See
+/// Declares an enum of messages, with its decoding. Each row declares one message: `kind => Message, path;`. See
 /// [`Path`](crate::message::table::Path) for the path.
 macro_rules! kinds {
     ($(#[$doc:meta])* pub enum $name:ident { $($kind:literal => $message:ident $(<$life:lifetime>)?, $path:ident;)* }) => {
@@ -275,7 +277,8 @@ macro_rules! kinds {
                         $crate::replication::enclosed::DecodeEnclosed::decode(data, scope).map(Self::$message)
                     })*
                     _ => match Self::decode_cold(data, scope) {
-                        // Unreachable; without these arms the caller's loop is compiled twice.
+                        // Unreachable, because `decode_cold` returns no hot message. Without these arms the compiler generates
+                        // the caller's loop twice.
                         $(Ok(Self::$message(_)) if const { $crate::message::table::Path::$path.is_hot() } => {
                             Ok(Self::Unknown($crate::replication::enclosed::Unknown {
                                 kind: $kind,

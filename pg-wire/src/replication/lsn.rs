@@ -11,10 +11,10 @@ use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 use crate::value::{Column, FromValue, Mismatch};
 
-/// A position in the write-ahead log (WAL): the number of bytes before it, since the cluster was created.
+/// A position in the write-ahead log (WAL): the number of bytes between the beginning of the log and the position.
 ///
-/// Int64 on the wire. As text, the upper and the lower 32 bits in hexadecimal, `0/16B2D50`; PostgreSQL 19 pads the lower half with
-/// zeros, and both forms are read. Positions are ordered as the bytes of the log are.
+/// Int64 on the wire. The text form is the upper and the lower 32 bits in hexadecimal: `0/16B2D50`. PostgreSQL 19 pads the
+/// lower half with zeros; `parse` accepts both forms. A smaller position is earlier in the log.
 ///
 /// ```
 /// use pg_wire::replication::Lsn;
@@ -33,7 +33,8 @@ use crate::value::{Column, FromValue, Mismatch};
 pub struct Lsn(pub u64);
 
 impl Lsn {
-    /// `0/0`, which no record has. In a request it stands for "none": start where the slot is, report nothing as flushed.
+    /// `0/0`, the position of no record. In a START_REPLICATION it means "start at the position of the slot", in a status
+    /// update "nothing is flushed".
     pub const INVALID: Self = Self(0);
     /// The largest position.
     pub const MAX: Self = Self(u64::MAX);
@@ -44,7 +45,7 @@ impl Lsn {
         self.0 != 0
     }
 
-    /// The position this many bytes later; `None` after the largest position.
+    /// The position that is this many bytes later; `None` if the result would exceed [`MAX`](Self::MAX).
     #[inline]
     pub const fn checked_add(self, bytes: u64) -> Option<Self> {
         match self.0.checked_add(bytes) {
@@ -53,7 +54,7 @@ impl Lsn {
         }
     }
 
-    /// The position this many bytes earlier; `None` before `0/0`.
+    /// The position that is this many bytes earlier; `None` if the result would be before `0/0`.
     #[inline]
     pub const fn checked_sub(self, bytes: u64) -> Option<Self> {
         match self.0.checked_sub(bytes) {
@@ -62,7 +63,7 @@ impl Lsn {
         }
     }
 
-    /// Number of bytes from `earlier` to here; `None` if `earlier` is later.
+    /// Number of bytes from `earlier` to `self`; `None` if `earlier` is after `self`.
     #[inline]
     pub const fn bytes_since(self, earlier: Self) -> Option<u64> {
         self.0.checked_sub(earlier.0)
@@ -81,7 +82,8 @@ impl fmt::Debug for Lsn {
     }
 }
 
-/// A text that is not a position: two hexadecimal numbers of one to eight digits with a slash between them.
+/// The error for a text that is not a position. A position is two hexadecimal numbers of one to eight digits, separated by a
+/// slash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseLsnError;
@@ -101,7 +103,7 @@ impl FromStr for Lsn {
 
     fn from_str(text: &str) -> Result<Self, ParseLsnError> {
         let half = |digits: &str| match digits.len() {
-            // Checked digit by digit: `from_str_radix` also accepts a plus sign.
+            // Each digit is checked, because `from_str_radix` also accepts a plus sign.
             1..=8 if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
                 u32::from_str_radix(digits, 16).ok()
             }
@@ -124,7 +126,7 @@ impl<'a> Field<'a> for Lsn {
     }
 }
 
-/// From `pg_lsn` in both formats, and from the text of any other type: replication commands return positions as `text`.
+/// Reads a `pg_lsn` in both formats, and the text of any other type, because replication commands return positions as `text`.
 impl<'a> FromValue<'a> for Lsn {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match (column.format, column.type_oid) {
@@ -154,11 +156,15 @@ mod tests {
             assert_eq!(text.parse(), Ok(Lsn(lsn)));
             assert_eq!(Lsn(lsn).to_string(), text);
         }
-        assert_eq!("0/016b2d50".parse(), Ok(Lsn(0x16b_2d50)), "as PostgreSQL 19 prints it, in lower case");
+        assert_eq!(
+            "0/016b2d50".parse(),
+            Ok(Lsn(0x16b_2d50)),
+            "padded as in PostgreSQL 19, and in lower case"
+        );
     }
 
     #[test]
-    fn what_is_no_position_is_rejected() {
+    fn a_text_that_is_not_a_position_is_rejected() {
         for wrong in [
             "",
             "/",

@@ -1,13 +1,18 @@
-//! Replication and base backups: the messages inside CopyData, the changes of pgoutput, the commands, and their replies.
+//! Replication and base backups: the messages inside CopyData, the changes of pgoutput, the commands, and the replies to the
+//! commands.
 //!
-//! - [`command`]: the commands of a replication connection, with their names and strings quoted. [`reply`]: the rows of the answers.
-//! - [`PrimaryMessage`] and [`StandbyMessage`]: the two directions of a stream, inside CopyData. [`BackupMessage`]: a base backup.
+//! - [`command`]: the commands of a replication connection, with quoting of names and strings. [`reply`]: the rows that answer
+//!   the commands.
+//! - [`PrimaryMessage`] and [`StandbyMessage`]: the messages of both directions of a replication stream, inside CopyData.
+//!   [`BackupMessage`]: the messages of a base backup, inside CopyData.
 //! - [`pgoutput`]: the changes of logical replication, inside [`XLogData`].
-//! - [`Lsn`], a position in the WAL, and [`Timestamp`], the clock of the server.
+//! - [`Lsn`]: a position in the WAL. [`Timestamp`]: a time of the server's or the client's clock.
 //!
-//! The messages are decoded from byte slices, borrow from them and allocate nothing, so any client that can give the data of a
-//! CopyData can use them. Nothing is answered or confirmed by itself: a server disconnects a client that does not answer within
-//! `wal_sender_timeout`, and forgets the WAL that a [`StandbyStatusUpdate`] has reported as flushed.
+//! The messages are decoded from byte slices, borrow from the slices and allocate nothing. So any client that provides the data
+//! of a CopyData as a slice can use this module.
+//!
+//! This module sends no answers: the caller must send each [`StandbyStatusUpdate`]. A server disconnects a client that does not
+//! answer within `wal_sender_timeout`, and deletes the WAL that the client has reported as flushed.
 //!
 //! # Reading changes
 //!
@@ -114,9 +119,11 @@ mod tests {
     use crate::codec::Payload;
     use crate::{DecodeError, Direction, Encode, Message};
 
-    /// Checks that a message encodes to these bytes and decodes from them. Each prefix shorter than `open` is an error; a longer one may
-    /// be a message too, because its last field takes all bytes that are there, or is optional. Changed bytes cause no panic, and if
-    /// they are a message, that encodes to them.
+    /// Checks that a message is encoded as these bytes and decoded from them.
+    ///
+    /// - Each prefix with fewer than `open` bytes must be an error. A longer prefix may be a valid message, if the last field
+    ///   is optional or takes all remaining bytes.
+    /// - Changed bytes must cause no panic. If they are decoded as a message, encoding the message must return the same bytes.
     #[track_caller]
     pub(super) fn golden<M: Enclosed + PartialEq + Debug>(
         message: M,
@@ -125,9 +132,9 @@ mod tests {
         decode: impl Fn(&'static [u8]) -> Result<M, DecodeError>,
     ) {
         let mut out = Vec::new();
-        message.encode(&mut out).expect("it can be sent");
+        message.encode(&mut out).expect("the message is valid");
         assert_eq!(out.escape_ascii().to_string(), bytes.escape_ascii().to_string());
-        let back = decode(bytes).expect("it is well-formed");
+        let back = decode(bytes).expect("the bytes are well-formed");
         assert_eq!(back, message);
 
         let copy = CopyData { data: Payload(bytes) };
@@ -139,14 +146,14 @@ mod tests {
         assert_eq!(trace, copy.trace(Direction::Backend).to_string());
 
         let mut short = alloc::vec![0xaa; bytes.len() - 1];
-        assert!(message.encode(&mut &mut short[..]).is_err(), "one byte is missing");
+        assert!(message.encode(&mut &mut short[..]).is_err(), "the buffer is one byte too short");
         assert!(short.iter().all(|byte| *byte == 0xaa));
 
-        let same_again = |data: &'static [u8]| match decode(data) {
+        let is_message = |data: &'static [u8]| match decode(data) {
             Ok(message) => {
                 let _ = format!("{message:?}");
                 let mut again = Vec::new();
-                message.encode(&mut again).expect("what was decoded can be encoded");
+                message.encode(&mut again).expect("a decoded message can be encoded");
                 assert_eq!(again.escape_ascii().to_string(), data.escape_ascii().to_string());
                 true
             }
@@ -156,15 +163,15 @@ mod tests {
             }
         };
         for end in 0..bytes.len() {
-            assert!(!same_again(&bytes[..end]) || end >= open, "cut to {end} bytes");
+            assert!(!is_message(&bytes[..end]) || end >= open, "cut to {end} bytes");
         }
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut damaged = bytes.to_vec();
                 damaged[at] ^= 1 << bit;
-                same_again(damaged.leak());
+                is_message(damaged.leak());
             }
         }
-        assert!(!same_again([bytes, b"\0"].concat().leak()) || open < usize::MAX, "a byte more");
+        assert!(!is_message([bytes, b"\0"].concat().leak()) || open < usize::MAX, "one byte is added");
     }
 }

@@ -1,4 +1,4 @@
-//! The rows that answer replication commands, read by the names of their columns.
+//! The rows that answer replication commands. The values are found by the names of the columns.
 //!
 //! ```
 //! use pg_wire::{Decode, backend::{DataRow, RowDescription}, replication::{Lsn, reply::{FromReply, NextTimeline}}, value::Columns};
@@ -19,14 +19,14 @@ use crate::value::{Columns, FromValue, RowError};
 
 /// A row that answers a replication command.
 pub trait FromReply<'a>: Sized {
-    /// Reads the row. Columns that are not known are ignored: later versions may add some.
+    /// Reads the row. Unknown columns are ignored, because later versions may add columns.
     ///
     /// # Errors
     /// [`RowError::NoColumnNamed`] when a column is missing, and the other errors of [`RowError`].
     fn from_reply(columns: &Columns, row: &DataRow<'a>) -> Result<Self, RowError>;
 }
 
-/// Reads the value of the column by this name.
+/// Reads the value of the column with this name.
 fn named<'a, T: FromValue<'a>>(
     columns: &Columns,
     row: &DataRow<'a>,
@@ -36,7 +36,7 @@ fn named<'a, T: FromValue<'a>>(
     columns.value(row, index)
 }
 
-/// Declares a reply: the name of the column, then the field.
+/// Declares a reply. Each line has the name of a column and the field for its value.
 macro_rules! reply {
     ($(#[$doc:meta])* pub struct $name:ident $(<$life:lifetime>)? {
         $($(#[$fdoc:meta])* $column:literal => pub $field:ident: $type:ty,)*
@@ -57,24 +57,24 @@ macro_rules! reply {
 reply! {
     /// The row of IDENTIFY_SYSTEM.
     pub struct SystemIdentification<'a> {
-        /// The cluster, as a decimal number. The same on the primary and all of its standbys.
+        /// Identifier of the cluster, a decimal number. The same on the primary and all of its standbys.
         "systemid" => pub system_id: &'a str,
         /// The current timeline.
         "timeline" => pub timeline: u32,
-        /// End of the WAL that is flushed; on a standby, that is replayed.
+        /// End of the flushed WAL; on a standby, end of the replayed WAL.
         "xlogpos" => pub position: Lsn,
         /// The database of the connection; `None` with `replication=true`.
         "dbname" => pub database: Option<&'a str>,
     }
 }
 
-/// The row of TIMELINE_HISTORY: a file.
+/// The row of TIMELINE_HISTORY: the history file of a timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimelineHistoryFile<'a> {
     /// File name, such as `00000002.history`.
     pub name: &'a str,
-    /// Content, in no particular encoding.
+    /// Content of the file. The encoding is not specified.
     pub content: &'a [u8],
 }
 
@@ -84,7 +84,8 @@ impl<'a> FromReply<'a> for TimelineHistoryFile<'a> {
         let name = named(columns, row, "filename")?;
         let missing = RowError::NoColumnNamed { name: CONTENT };
         let Some(index) = columns.position(CONTENT) else { return Err(missing) };
-        // The bytes of the file, whatever type the server gives to the column: text, or bytea without its escapes.
+        // The bytes are used as received and are not decoded by type: some servers declare the column as text, others as bytea
+        // but send the plain content of the file.
         let content = row.values.get(index)?.flatten().ok_or(missing)?;
         Ok(Self { name, content })
     }
@@ -95,7 +96,7 @@ reply! {
     pub struct CreatedSlot<'a> {
         /// The slot.
         "slot_name" => pub slot: &'a str,
-        /// Position from which on the slot is consistent: the first one to start at.
+        /// The first position at which replication from the slot can start.
         "consistent_point" => pub consistent_point: Lsn,
         /// Name of the exported snapshot, for SET TRANSACTION SNAPSHOT.
         "snapshot_name" => pub snapshot: Option<&'a str>,
@@ -105,11 +106,11 @@ reply! {
 }
 
 reply! {
-    /// The row of READ_REPLICATION_SLOT. All `None` if the slot does not exist.
+    /// The row of READ_REPLICATION_SLOT. All fields are `None` if the slot does not exist.
     pub struct SlotState<'a> {
-        /// `physical`.
+        /// Kind of the slot: `physical`.
         "slot_type" => pub kind: Option<&'a str>,
-        /// Position from which on the slot keeps the WAL.
+        /// Position at which the WAL that the slot keeps begins.
         "restart_lsn" => pub restart: Option<Lsn>,
         /// The timeline of `restart`.
         "restart_tli" => pub timeline: Option<u32>,
@@ -117,31 +118,32 @@ reply! {
 }
 
 reply! {
-    /// The row after a copy that ended with its timeline. START_REPLICATION of a former timeline.
+    /// The row after the copy of a former timeline: START_REPLICATION sends it when the copy has reached the end of the
+    /// timeline.
     pub struct NextTimeline {
         /// The next timeline.
         "next_tli" => pub timeline: u32,
-        /// Position at which it begins.
+        /// Position at which the next timeline begins.
         "next_tli_startpos" => pub start: Lsn,
     }
 }
 
 reply! {
-    /// The first and the last row of BASE_BACKUP: start and end of the WAL that the backup needs.
+    /// The first or the last row of BASE_BACKUP: the start or the end of the WAL that the backup needs.
     pub struct BackupPosition {
         /// Position in the WAL.
         "recptr" => pub position: Lsn,
-        /// Its timeline.
+        /// Timeline of the position.
         "tli" => pub timeline: u32,
     }
 }
 
 reply! {
-    /// One row for each tablespace of a BASE_BACKUP.
+    /// The row of BASE_BACKUP for one tablespace.
     pub struct Tablespace<'a> {
-        /// The tablespace; `None` for the main data directory.
+        /// Oid of the tablespace; `None` for the main data directory.
         "spcoid" => pub oid: Option<Oid>,
-        /// Its directory; `None` for the main data directory.
+        /// Directory of the tablespace; `None` for the main data directory.
         "spclocation" => pub location: Option<&'a str>,
         /// Estimated size in kilobytes; `None` without the option PROGRESS.
         "size" => pub kilobytes: Option<i64>,

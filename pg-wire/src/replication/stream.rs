@@ -1,4 +1,4 @@
-//! The messages of streaming replication: inside the CopyData of both directions, after START_REPLICATION.
+//! The messages of streaming replication. After START_REPLICATION, both sides send them inside CopyData.
 
 use crate::basic::error::DecodeError;
 use crate::codec::field::Payload;
@@ -11,16 +11,18 @@ enclosed! {
     ///
     /// `w`, Int64 start, Int64 end, Int64 time, data.
     ///
-    /// In physical replication the data is a part of the WAL, and pieces follow each other without a gap. In logical replication it is
-    /// one message of the output plugin, such as a [`Change`](crate::replication::pgoutput::Change) of pgoutput.
+    /// In physical replication, the data is a part of the WAL, and each part begins at the end of the previous part. In logical
+    /// replication, the data is one message of the output plugin, such as a [`Change`](crate::replication::pgoutput::Change) of
+    /// pgoutput.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-XLOGDATA)
     b'w' => pub struct XLogData<'a> {
-        /// Position of the first byte of the data; in logical replication, of the record that the message is about, or `0/0`.
+        /// Physical: position of the first byte of the data. Logical: position of the WAL record that caused the message, or
+        /// `0/0`.
         pub start: Lsn,
         /// Physical: end of the WAL on the server. Logical: the same as `start`.
         pub end: Lsn,
-        /// The server's clock when it sent this.
+        /// Time of sending, by the server's clock.
         pub time: Timestamp,
         /// The bytes.
         pub data: Payload<'a>,
@@ -28,27 +30,27 @@ enclosed! {
 }
 
 enclosed! {
-    /// Sign of life of the server.
+    /// Reports that the server is alive, and the position that it has reached.
     ///
     /// `k`, Int64 end, Int64 time, Byte1 reply.
     ///
-    /// The server closes the connection when it has heard nothing for `wal_sender_timeout`, and asks for an answer after half of that
-    /// time.
+    /// The server closes the connection if it receives nothing for `wal_sender_timeout`. After half of that time, it sends this
+    /// message with `reply` set.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-KEEPALIVE-MESSAGE)
     b'k' => pub struct PrimaryKeepalive {
-        /// End of the WAL on the server. In logical replication: everything before it has been sent or is of no interest, so a client that
-        /// has stored all changes it received may report this position as flushed.
+        /// Physical: end of the WAL on the server. Logical: the server has sent all changes before this position, so a client
+        /// that has stored all received changes may report this position as flushed.
         pub end: Lsn,
-        /// The server's clock when it sent this.
+        /// Time of sending, by the server's clock.
         pub time: Timestamp,
-        /// Whether the client has to answer at once with a [`StandbyStatusUpdate`].
+        /// Whether the client must immediately answer with a [`StandbyStatusUpdate`].
         pub reply: bool,
     }
 }
 
 enclosed! {
-    /// Progress of the client: the server may forget the WAL before `flushed`.
+    /// Reports the progress of the client. The server may delete the WAL before `flushed`.
     ///
     /// `r`, Int64 written, Int64 flushed, Int64 applied, Int64 time, Byte1 reply.
     ///
@@ -56,26 +58,27 @@ enclosed! {
     b'r' => pub struct StandbyStatusUpdate {
         /// Position after the last byte of the WAL that is written to disk.
         pub written: Lsn,
-        /// Position after the last byte that is durable. A slot keeps the WAL from here on: never report more than what is safe.
+        /// Position after the last byte that is durable. The slot keeps the WAL from this position on, so never report a
+        /// position that is not yet durable.
         pub flushed: Lsn,
         /// Position after the last byte that is applied.
         pub applied: Lsn,
         /// The client's clock.
         pub time: Timestamp,
-        /// Whether the server has to answer at once with a [`PrimaryKeepalive`].
+        /// Whether the server must immediately answer with a [`PrimaryKeepalive`].
         pub reply: bool,
     }
 }
 
 impl StandbyStatusUpdate {
-    /// Everything before `lsn` is written, durable and applied; no answer is wanted.
+    /// Reports that everything before `lsn` is written, durable and applied. Requests no answer.
     pub const fn durable(lsn: Lsn, time: Timestamp) -> Self {
         Self { written: lsn, flushed: lsn, applied: lsn, time, reply: false }
     }
 }
 
 enclosed! {
-    /// Oldest transactions that a standby still needs to see the rows of.
+    /// Reports the oldest transactions whose rows the queries on a standby still need.
     ///
     /// `h`, Int64 time, Int32 xmin, Int32 epoch of xmin, Int32 catalog xmin, Int32 epoch of catalog xmin.
     ///
@@ -83,11 +86,12 @@ enclosed! {
     b'h' => pub struct HotStandbyFeedback {
         /// The client's clock.
         pub time: Timestamp,
-        /// Oldest transaction, without that of the slots. 0 with a `catalog_xmin` of 0: no feedback will follow.
+        /// Oldest transaction, not counting replication slots. If both `xmin` and `catalog_xmin` are 0, no more feedback will
+        /// be sent.
         pub xmin: u32,
         /// Number of times that `xmin` has wrapped around.
         pub xmin_epoch: u32,
-        /// Oldest transaction of the replication slots, for the catalogs.
+        /// Oldest transaction whose catalog rows the replication slots of the standby need.
         pub catalog_xmin: u32,
         /// Number of times that `catalog_xmin` has wrapped around.
         pub catalog_xmin_epoch: u32,
@@ -107,21 +111,21 @@ enclosed! {
 }
 
 enclosed! {
-    /// State of the server, in answer to a [`PrimaryStatusRequest`]. PostgreSQL 19 and later.
+    /// Reports the state of the server, in answer to a [`PrimaryStatusRequest`]. PostgreSQL 19 and later.
     ///
     /// `s`, Int64 end, Int64 oldest committing, Int64 next, Int64 time.
     ///
-    /// A transaction is a 64-bit number: epoch in the upper half, xid in the lower.
+    /// Transactions are 64-bit numbers, with the epoch in the upper half and the xid in the lower half.
     ///
     /// [Format](https://www.postgresql.org/docs/devel/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-STATUS-UPDATE)
     b's' => pub struct PrimaryStatusUpdate {
         /// End of the WAL on the server.
         pub end: Lsn,
-        /// Oldest transaction that is being committed; the next transaction if none is.
+        /// Oldest transaction that is being committed. If no transaction is being committed: the same as `next`.
         pub oldest_committing: u64,
-        /// The next transaction to be assigned.
+        /// The number that the next transaction will have.
         pub next: u64,
-        /// The server's clock when it sent this.
+        /// Time of sending, by the server's clock.
         pub time: Timestamp,
     }
 }
@@ -139,7 +143,7 @@ impl<'a> PrimaryMessage<'a> {
     /// Decodes the data of a CopyData.
     ///
     /// # Errors
-    /// When the data does not have the fields that its kind requires, or is empty.
+    /// When the data is empty, or does not have the fields that its kind requires.
     #[inline]
     pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
         Self::decode_in(data, Scope::Outside)
@@ -159,7 +163,7 @@ impl<'a> StandbyMessage<'a> {
     /// Decodes the data of a CopyData.
     ///
     /// # Errors
-    /// When the data does not have the fields that its kind requires, or is empty.
+    /// When the data is empty, or does not have the fields that its kind requires.
     pub fn decode(data: &'a [u8]) -> Result<Self, DecodeError> {
         Self::decode_in(data, Scope::Outside)
     }
@@ -171,7 +175,7 @@ mod tests {
     use crate::replication::tests::golden;
 
     #[test]
-    fn messages_of_the_server() {
+    fn messages_of_the_server_are_encoded_and_decoded() {
         golden(
             PrimaryMessage::from(XLogData {
                 start: Lsn(1),
@@ -209,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_the_client() {
+    fn messages_of_the_client_are_encoded_and_decoded() {
         golden(
             StandbyMessage::from(StandbyStatusUpdate {
                 written: Lsn(1),

@@ -1,4 +1,4 @@
-//! The clock of the server.
+//! Times in replication messages.
 
 use crate::basic::error::DecodeError;
 use crate::codec::field::Field;
@@ -8,9 +8,9 @@ use crate::codec::writer::Writer;
 /// Microseconds from 1970-01-01 to 2000-01-01, both in UTC.
 const EPOCH: i64 = 946_684_800 * 1_000_000;
 
-/// A time: microseconds since 2000-01-01 00:00:00 UTC. Int64 on the wire, like the binary form of `timestamptz`.
+/// A time in microseconds since 2000-01-01 00:00:00 UTC. Int64 on the wire, like the binary format of `timestamptz`.
 ///
-/// This crate reads no clock; the time of a status update is the caller's.
+/// This crate reads no clock, so the caller provides the time of a status update.
 ///
 /// ```
 /// use pg_wire::replication::Timestamp;
@@ -23,7 +23,7 @@ const EPOCH: i64 = 946_684_800 * 1_000_000;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The time this many microseconds after 1970-01-01 00:00:00 UTC; `None` before the smallest time.
+    /// Converts microseconds since 1970-01-01 00:00:00 UTC. Returns `None` on overflow.
     pub const fn from_unix_micros(micros: i64) -> Option<Self> {
         match micros.checked_sub(EPOCH) {
             Some(micros) => Some(Self(micros)),
@@ -31,13 +31,14 @@ impl Timestamp {
         }
     }
 
-    /// Microseconds since 1970-01-01 00:00:00 UTC; `None` if the number does not fit.
+    /// Microseconds since 1970-01-01 00:00:00 UTC. Returns `None` on overflow.
     pub const fn unix_micros(self) -> Option<i64> {
         self.0.checked_add(EPOCH)
     }
 }
 
-/// The wall clock, to the microsecond. A clock outside the range of [`Timestamp`] is its nearest end.
+/// Converts the time with microsecond precision. A time outside the range of [`Timestamp`] becomes the smallest or the largest
+/// `Timestamp`.
 #[cfg(feature = "std")]
 impl From<std::time::SystemTime> for Timestamp {
     fn from(time: std::time::SystemTime) -> Self {
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_converted_to_those_of_unix_and_back() {
+    fn times_are_converted_to_unix_times_and_back() {
         assert_eq!(Timestamp(0).unix_micros(), Some(946_684_800_000_000));
         assert_eq!(Timestamp::from_unix_micros(0), Some(Timestamp(-946_684_800_000_000)));
         assert_eq!(Timestamp(i64::MAX).unix_micros(), None);
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wall_clock_is_converted() {
+    fn a_system_time_is_converted() {
         use std::time::{Duration, UNIX_EPOCH};
         let time = UNIX_EPOCH + Duration::from_micros(946_684_800_000_007);
         assert_eq!(Timestamp::from(time), Timestamp(7));

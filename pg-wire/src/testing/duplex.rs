@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::connection::{Sink, Source};
 
-/// The two ends of a stream in memory: bytes written to one end are read from the other, also in another thread. Reading from one end
-/// returns the end of the stream once the other end has been closed or dropped.
+/// Creates a stream in memory and returns both ends. Bytes written to one end can be read from the other end, also in another
+/// thread. After one end is closed or dropped, the other end reads the remaining bytes and then the end of the stream.
 ///
-/// The buffers are unbounded.
+/// The buffers have no limit, so a write never waits.
 pub fn duplex() -> (End, End) {
     let (there, back) = (Arc::default(), Arc::default());
     (End { reads: Arc::clone(&back), writes: Arc::clone(&there) }, End { reads: there, writes: back })
@@ -24,7 +24,7 @@ pub struct End {
     writes: Arc<Mutex<Pipe>>,
 }
 
-/// One direction.
+/// One direction of the stream.
 #[derive(Debug, Default)]
 struct Pipe {
     bytes: VecDeque<u8>,
@@ -86,7 +86,7 @@ fn wake(mut pipe: MutexGuard<'_, Pipe>) {
     }
 }
 
-/// Locks a pipe, also after a panic: each update of a pipe is complete.
+/// Locks a pipe. A poisoned lock is accepted, because no update of a pipe can panic halfway.
 fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -99,7 +99,7 @@ mod tests {
     use crate::{Limits, PgProtocol};
 
     #[test]
-    fn bytes_written_before_the_end_are_read_and_then_the_end() {
+    fn bytes_written_before_the_close_are_read_before_the_end_of_the_stream() {
         let (near, far) = duplex();
         let (mut near, mut far) =
             (Connection::new(near, Limits::BACKEND), Connection::new(far, Limits::FRONTEND));

@@ -17,9 +17,9 @@ use crate::connection::{Sink, Source};
 pub use duplex::{End, duplex};
 pub use transcript::{Transcript, TranscriptError, TranscriptErrorKind};
 
-/// A stream in memory whose peer sends given bytes and records the bytes that it receives.
+/// A stream in memory. The simulated peer sends given bytes, and records all bytes that it receives.
 ///
-/// After the given bytes the stream ends.
+/// The stream ends after the given bytes.
 #[derive(Debug, Default)]
 pub struct Script {
     says: VecDeque<u8>,
@@ -27,7 +27,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// A peer that sends these bytes.
+    /// A stream with a peer that sends these bytes.
     pub fn says(bytes: &[u8]) -> Self {
         Self { says: bytes.iter().copied().collect(), heard: Vec::new() }
     }
@@ -57,7 +57,7 @@ impl Sink for Script {
     }
 }
 
-/// Runs a future to completion on this thread, which sleeps while the future is pending.
+/// Runs a future to completion on this thread. The thread sleeps while the future is pending.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
@@ -88,8 +88,8 @@ mod golden {
     use crate::message::frontend::Initial;
     use crate::{Decode, Direction, Encode, Frame, Message, MessageCode};
 
-    /// Checks that a message of the server encodes to these bytes, that they decode to the message, and that its trace is this
-    /// line; and that no truncated or changed bytes cause a panic.
+    /// Checks that a message of the server is encoded as these bytes, that the bytes are decoded as the message, and that the
+    /// trace is this line. Also checks that truncated or changed bytes cause no panic.
     #[track_caller]
     pub(crate) fn golden<'a, M>(message: M, bytes: &'a [u8], trace: &str)
     where
@@ -101,12 +101,12 @@ mod golden {
             if let Some(code) = code
                 && let Ok(message) = (Frame { code, body }).backend()
             {
-                same_again(&message, code, body);
+                check_reencoding(&message, code, body);
             }
         });
     }
 
-    /// The same for a message of the client.
+    /// Does the checks of [`golden`] for a message of the client.
     #[track_caller]
     pub(crate) fn golden_frontend<'a, M>(message: M, bytes: &'a [u8], trace: &str)
     where
@@ -118,13 +118,13 @@ mod golden {
             match code {
                 Some(code) => {
                     if let Ok(message) = (Frame { code, body }).frontend() {
-                        same_again(&message, code, body);
+                        check_reencoding(&message, code, body);
                     }
                 }
                 None => {
                     if let Ok(packet) = Initial::decode(body) {
                         let mut again = Vec::new();
-                        packet.encode(&mut again).expect("what was decoded can be encoded");
+                        packet.encode(&mut again).expect("a decoded message can be encoded");
                         assert_eq!(&again[4..], body);
                     }
                 }
@@ -138,7 +138,7 @@ mod golden {
         M: Decode<'a> + PartialEq + Debug,
     {
         let mut out = Vec::new();
-        message.encode(&mut out).expect("it can be sent");
+        message.encode(&mut out).expect("the message is valid");
         assert_eq!(out.escape_ascii().to_string(), bytes.escape_ascii().to_string());
         let mut outbox = crate::Outbox::new(0);
         outbox.put(message);
@@ -151,11 +151,12 @@ mod golden {
             }
             None => &bytes[4..],
         };
-        let back = M::decode(body).expect("it is well-formed");
+        let back = M::decode(body).expect("the bytes are well-formed");
         assert_eq!(&back, message);
         assert_eq!(back.trace(direction).to_string(), trace);
         assert_eq!(message.trace(direction).to_string(), trace);
-        // The trace, as a line of a transcript, encodes to the same bytes, unless the trace hides a part of the message.
+        // Parsed as a line of a transcript, the trace is encoded as the same bytes, unless the trace hides a part of the
+        // message.
         let hidden =
             ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"].iter().any(|mark| trace.contains(mark));
         if !hidden {
@@ -164,8 +165,8 @@ mod golden {
         }
     }
 
-    /// Passes to `check` each prefix of the body, the body with each single bit changed, and the body with one byte more. The
-    /// bodies are leaked, so that they live as long as any message.
+    /// Passes to `check` each prefix of the body, the body with each single bit changed, and the body with one more byte. The
+    /// bodies are leaked, because `M` borrows from them for a lifetime that the caller chooses.
     fn damage(bytes: &[u8], mut check: impl FnMut(Option<MessageCode>, &'static [u8])) {
         let (code, body) = match bytes {
             [0, ..] => (None, &bytes[4..]),
@@ -184,11 +185,11 @@ mod golden {
         check(code, [body, &[0]].concat().leak());
     }
 
-    /// Checks that a decoded message can be printed, and encodes to the bytes that it was decoded from.
-    fn same_again<M: Message + Debug>(message: &M, code: MessageCode, body: &[u8]) {
+    /// Checks that a decoded message can be printed, and that encoding the message returns the same bytes.
+    fn check_reencoding<M: Message + Debug>(message: &M, code: MessageCode, body: &[u8]) {
         let _ = format!("{message:?} {}", message.trace(Direction::Backend));
         let mut again = Vec::new();
-        message.encode(&mut again).expect("what was decoded can be encoded");
+        message.encode(&mut again).expect("a decoded message can be encoded");
         assert_eq!(again[0], code.0);
         assert_eq!(again[5..].escape_ascii().to_string(), body.escape_ascii().to_string());
     }

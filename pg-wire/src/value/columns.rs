@@ -1,4 +1,4 @@
-//! Rows by the description received before them.
+//! Reading rows with the RowDescription that was received before the rows.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,27 +12,28 @@ use crate::codec::list::List;
 use crate::codec::values::{Values, ValuesIter};
 use crate::message::backend::{Backend, DataRow, RowDescription};
 
-/// Names, types and formats of the columns of a result: what is needed to read its rows, and to check that each row has the number
-/// of values that its RowDescription promised.
+/// Names, types and formats of the columns of a result. `Columns` reads the rows of the result, and checks that each row has as
+/// many values as the RowDescription has columns.
 ///
-/// The formats in a RowDescription depend on the request that it answers, which the message itself does not tell:
+/// A RowDescription does not always contain the formats of the rows. That depends on the request that the RowDescription
+/// answers:
 ///
 /// | request | formats in the RowDescription | constructor |
 /// | --- | --- | --- |
-/// | Query | those of the rows | [`of_portal`](Self::of_portal) |
-/// | Describe of a portal | those of the rows | [`of_portal`](Self::of_portal) |
-/// | Describe of a statement | always text, whatever a later Bind asks for | [`of_statement`](Self::of_statement) |
+/// | Query | the formats of the rows | [`of_portal`](Self::of_portal) |
+/// | Describe of a portal | the formats of the rows | [`of_portal`](Self::of_portal) |
+/// | Describe of a statement | always text; a later Bind selects the formats of the rows | [`of_statement`](Self::of_statement) |
 ///
-/// [`follow`](Self::follow) makes this choice itself, from the messages that it is given.
+/// [`follow`](Self::follow) selects the right case from the messages of the server.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
     columns: Vec<Named>,
-    /// All names, one after the other.
+    /// All names, concatenated.
     names: String,
     formats: Formats,
-    /// CommandComplete ended the result, and no other has begun.
+    /// The result has ended, and no other result has begun.
     over: bool,
-    /// A ParameterDescription was received, so the next RowDescription or NoData is that of a statement.
+    /// A ParameterDescription was received, so the next RowDescription or NoData describes a statement.
     of_statement: bool,
 }
 
@@ -46,24 +47,24 @@ struct Named {
 /// Whether the formats of the columns are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Formats {
-    /// There is no description.
+    /// No RowDescription was received.
     #[default]
     Undescribed,
-    /// The description is that of a statement.
+    /// The RowDescription describes a statement, so the formats are not known.
     Unknown,
     Known,
 }
 
 impl Columns {
-    /// The columns of the rows of a Query or of a portal.
+    /// Columns of the result of a Query or of a portal.
     pub fn of_portal(description: &RowDescription<'_>) -> Self {
         let mut columns = Self::default();
         columns.describe(description, Formats::Known);
         columns
     }
 
-    /// The columns of the rows of a statement that is bound with these result formats: none for text, one for all columns, or one for
-    /// each column.
+    /// Columns of the result of a statement that is bound with these result formats: an empty list for text, one format for all
+    /// columns, or one format for each column.
     ///
     /// # Errors
     /// [`RowError::FormatCount`].
@@ -74,14 +75,16 @@ impl Columns {
         Ok(columns)
     }
 
-    /// Takes note of a message of the server, in the order in which messages are received: descriptions are kept, and a DataRow is checked
-    /// against the last of them. Every other message may be passed too. One `Columns` follows one statement at a time.
+    /// Updates the columns from a message of the server. Pass the messages in the order in which they are received.
+    ///
+    /// A RowDescription replaces the columns, and a DataRow is checked against the columns. All other messages can be passed
+    /// too. One `Columns` follows one statement at a time.
     ///
     /// ```
     /// use pg_wire::{Connection, Limits, PgProtocol, backend::Backend, testing::{Script, block_on}, value::Columns};
     ///
     /// # block_on(async {
-    /// // In place of a socket: a server's answer, and then a row that nothing has announced.
+    /// // In place of a socket: a complete answer of a server, and then a row without a RowDescription.
     /// let socket = Script::says(
     ///     b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0D\0\0\0\x0b\0\x01\0\0\0\x017C\0\0\0\x0dSELECT 1\0\
     ///       D\0\0\0\x0b\0\x01\0\0\0\x018",
@@ -123,7 +126,7 @@ impl Columns {
                 self.describe(description, formats);
             }
             Backend::NoData(_) => self.describe(&RowDescription { fields: List::EMPTY }, Formats::Known),
-            // A portal of the statement that was described earlier.
+            // Begins a result of a portal of the statement that was described earlier.
             Backend::BindComplete(_) => self.over = false,
             Backend::CommandComplete(_) | Backend::EmptyQueryResponse(_) => self.over = true,
             Backend::ErrorResponse(_) => {
@@ -137,7 +140,7 @@ impl Columns {
     fn describe(&mut self, description: &RowDescription<'_>, formats: Formats) {
         self.columns.clear();
         self.names.clear();
-        // The list was decoded to its end, so its length is not just claimed.
+        // The length can be trusted: decoding has read the list to its end.
         self.columns.reserve(description.fields.len());
         for field in description.fields {
             self.names.push_str(&field.name.to_string_lossy());
@@ -149,8 +152,8 @@ impl Columns {
         self.of_statement = false;
     }
 
-    /// Sets the formats of the values to the result formats of a Bind: none for text, one for all columns, or one for each column. Needed
-    /// after the description of a statement.
+    /// Sets the formats of the columns to the result formats of a Bind: an empty list for text, one format for all columns, or
+    /// one format for each column. Required after the description of a statement.
     ///
     /// # Errors
     /// [`RowError::FormatCount`].
@@ -171,8 +174,8 @@ impl Columns {
         Ok(())
     }
 
-    /// Sets the type of a column, where its own is not built into PostgreSQL and so says nothing about the bytes: `oid::TEXT` for an enum or
-    /// an extension's text type, in binary.
+    /// Sets the type of a column whose own type is not built into PostgreSQL. This crate does not know the binary format of
+    /// such a type. For example, set `oid::TEXT` for an enum.
     ///
     /// # Errors
     /// [`RowError::NoColumn`].
@@ -211,12 +214,12 @@ impl Columns {
         self.names().position(|column| column == name)
     }
 
-    /// Type and format of the column at `index`, counted from 0. In constant time.
+    /// Type and format of the column at `index`, counted from 0. Takes constant time.
     pub fn get(&self, index: usize) -> Option<Column> {
         self.columns.get(index).map(|named| named.column)
     }
 
-    /// Checks that a row has as many values as there are columns. The values are not looked at.
+    /// Checks that a row has as many values as `self` has columns. The values are not decoded.
     ///
     /// # Errors
     /// [`RowError::Undescribed`] and [`RowError::Count`].
@@ -238,8 +241,8 @@ impl Columns {
         }
     }
 
-    /// Reads a whole row, as a tuple of as many values as it has columns: `let (id, name): (i32, &str) =
-    /// columns.decode(&row)?`. See [the module](crate::value) for a whole example.
+    /// Reads a whole row as a tuple with one member for each column: `let (id, name): (i32, &str) = columns.decode(&row)?`. See
+    /// [the module](crate::value) for a complete example.
     ///
     /// # Errors
     /// See [`RowError`].
@@ -247,7 +250,8 @@ impl Columns {
         R::from_row(row, self)
     }
 
-    /// Reads the value of one column. Takes time in proportion to `index`: for many columns of one row use [`read`](Self::read).
+    /// Reads the value of one column. The time is proportional to `index`. To read many columns of one row use
+    /// [`read`](Self::read).
     ///
     /// # Errors
     /// See [`RowError`].
@@ -255,7 +259,8 @@ impl Columns {
         self.read(row)?.value(index)
     }
 
-    /// Begins to read the values of a row one by one. In ascending order of columns, this walks the row once.
+    /// Returns a reader for the values of a row, one by one. If the columns are read in ascending order, each value of the row
+    /// is visited only once.
     ///
     /// # Errors
     /// [`RowError::Undescribed`], [`RowError::Count`] and [`RowError::Formats`].
@@ -286,8 +291,8 @@ pub struct RowReader<'c, 'a> {
 }
 
 impl<'a> RowReader<'_, 'a> {
-    /// Reads the value of the column at `index`, counted from 0. Walks on from the value read before, or from the first value if
-    /// `index` is not after it.
+    /// Reads the value of the column at `index`, counted from 0. If `index` is after the last column read, the search continues
+    /// from there; otherwise the search begins at the first value.
     ///
     /// # Errors
     /// [`RowError::NoColumn`], [`RowError::Damaged`] and [`RowError::Value`].
@@ -302,7 +307,7 @@ impl<'a> RowReader<'_, 'a> {
 }
 
 impl Columns {
-    /// Reads `value`, which is that of the column at `index`.
+    /// Converts `value`, the value of the column at `index`.
     #[inline]
     fn value_of<'a, T: FromValue<'a>>(
         &self,
@@ -319,12 +324,12 @@ impl Columns {
     }
 }
 
-/// A whole row: a tuple of up to 16 [`FromValue`]s.
+/// A type that reads a whole row: a tuple of 1 to 16 [`FromValue`] types.
 pub trait FromRow<'a>: Sized {
     /// Reads the row, column by column.
     ///
     /// # Errors
-    /// As [`Columns::decode`].
+    /// The errors of [`Columns::decode`].
     fn from_row(row: &DataRow<'a>, columns: &Columns) -> Result<Self, RowError>;
 }
 
@@ -343,7 +348,7 @@ macro_rules! tuples {
                     index += 1;
                     value
                 },)+);
-                // The iterator reports bytes after the last value.
+                // After the last value, the iterator returns an error if bytes are left over.
                 match values.next() {
                     Some(Err(error)) => Err(RowError::Damaged(error)),
                     Some(Ok(_)) => Err(RowError::NoColumn { index, columns: index }),
@@ -387,12 +392,12 @@ mod tests {
     const ONE: Option<&[u8]> = Some(b"\0\0\0\0\0\0\0\x01");
 
     #[test]
-    fn an_error_names_the_column() {
+    fn an_error_contains_the_index_and_the_name_of_the_column() {
         let values = [Some(&b"\0\0\x01\0\0\0\0\0"[..]), None];
         let (row, columns) = (row(&values), columns());
         let error = columns.decode::<(i32, Option<&str>)>(&row).expect_err("2^40 is no i32");
         assert_eq!(error.to_string(), "column 0 \"id\" of type int8: the value does not fit an i32");
-        let error = columns.decode::<(i64, &str)>(&row).expect_err("it is NULL");
+        let error = columns.decode::<(i64, &str)>(&row).expect_err("the value is NULL");
         assert_eq!(error.to_string(), "column 1 \"name\" of type text: the value is NULL");
         assert_eq!(columns.decode::<(i64, Option<&str>)>(&row).expect("both fit"), (1 << 40, None));
         assert_eq!(columns.value::<i64>(&row, 0).expect("it fits"), 1 << 40);
@@ -401,9 +406,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_both_counts() {
+    fn an_error_contains_both_counts() {
         let values = [ONE, Some(b"x"), None];
-        let said = |outcome: Result<(), RowError>| outcome.expect_err("the counts differ").to_string();
+        let message = |outcome: Result<(), RowError>| outcome.expect_err("the counts differ").to_string();
         let columns = columns();
         for (count, error) in [
             (0, "the row has 0 values but the RowDescription has 2 columns"),
@@ -411,28 +416,29 @@ mod tests {
             (3, "the row has 3 values but the RowDescription has 2 columns"),
         ] {
             let row = row(&values[..count]);
-            assert_eq!(said(columns.check(&row)), error);
-            assert_eq!(said(columns.decode::<(i64, &str)>(&row).map(drop)), error);
-            assert_eq!(said(columns.value::<i64>(&row, 0).map(drop)), error);
+            assert_eq!(message(columns.check(&row)), error);
+            assert_eq!(message(columns.decode::<(i64, &str)>(&row).map(drop)), error);
+            assert_eq!(message(columns.value::<i64>(&row, 0).map(drop)), error);
         }
         let row = row(&values[..2]);
         let narrow = columns.decode::<(i64,)>(&row).map(drop);
-        assert_eq!(said(narrow), "the row has 2 columns but the tuple has 1 member");
+        assert_eq!(message(narrow), "the row has 2 columns but the tuple has 1 member");
         let wide = columns.decode::<(i64, &str, &str)>(&row).map(drop);
-        assert_eq!(said(wide), "the row has 2 columns but the tuple has 3 members");
+        assert_eq!(message(wide), "the row has 2 columns but the tuple has 3 members");
         let beyond = columns.value::<i64>(&row, 9).map(drop);
-        assert_eq!(said(beyond), "there is no column 9: the row has 2 columns");
+        assert_eq!(message(beyond), "there is no column 9: the row has 2 columns");
     }
 
     #[test]
     fn bytes_after_the_last_value_are_an_error() {
-        let row = DataRow::decode(b"\0\x02\0\0\0\x08\0\0\0\0\0\0\0\x01\0\0\0\x01xy").expect("not walked yet");
+        let row = DataRow::decode(b"\0\x02\0\0\0\x08\0\0\0\0\0\0\0\x01\0\0\0\x01xy")
+            .expect("decoding does not read the values");
         let error = columns().decode::<(i64, &str)>(&row).expect_err("one byte is left over");
         assert!(matches!(error, RowError::Damaged(_)), "{error}");
     }
 
     #[test]
-    fn the_formats_of_a_statement_are_those_of_its_bind() {
+    fn the_values_of_a_statement_are_read_in_the_result_formats_of_its_bind() {
         let fields = [field("a", oid::INT4, FormatCode::Text), field("b", oid::INT4, FormatCode::Text)];
         let description = RowDescription { fields: List::from(&fields) };
         let values = [Some(&b"1234"[..]), Some(b"1234")];
@@ -450,7 +456,8 @@ mod tests {
         assert_eq!(error.to_string(), said);
     }
 
-    /// Follows a description with one column of type int4 in text format, after a ParameterDescription or without.
+    /// `Columns` after a RowDescription with one column of type int4 in text format. With `of_statement`, a
+    /// ParameterDescription precedes the RowDescription.
     fn described(of_statement: bool) -> Columns {
         let mut columns = Columns::default();
         if of_statement {
@@ -464,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_that_nobody_has_said_are_an_error() {
+    fn reading_a_row_with_unknown_formats_is_an_error() {
         let values = [Some(&b"1234"[..])];
         let row = row(&values);
         let mut columns = described(true);
@@ -478,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_needs_a_description_of_its_own_result() {
+    fn a_row_without_a_description_of_its_result_is_rejected() {
         let values = [Some(&b"1"[..])];
         let row = Backend::DataRow(row(&values));
         let undescribed = |columns: &mut Columns| {
@@ -493,7 +500,7 @@ mod tests {
             .follow(&Backend::CommandComplete(CommandComplete { tag: "SELECT 1".into() }))
             .expect("no row");
         undescribed(&mut columns);
-        // Another portal of the same statement.
+        // A BindComplete begins the result of another portal of the same statement.
         columns.follow(&Backend::BindComplete(BindComplete {})).expect("no row");
         columns.follow(&row).expect("one value for one column");
 
@@ -503,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_can_be_given_another_type() {
+    fn the_type_of_a_column_can_be_replaced() {
         const ENUM: Oid = 16_384;
         let fields = [field("mood", ENUM, FormatCode::Binary)];
         let mut columns = Columns::of_portal(&RowDescription { fields: List::from(&fields) });
@@ -516,9 +523,9 @@ mod tests {
         assert!(matches!(columns.set_type(1, oid::TEXT), Err(RowError::NoColumn { index: 1, columns: 1 })));
     }
 
-    /// Were each value looked for from the start of its row, this would take many minutes.
+    /// Also checks the running time: if the search for each value began at the first value, this test would take many minutes.
     #[test]
-    fn the_most_columns_there_can_be_are_read_in_one_walk() {
+    fn each_value_of_a_row_with_65535_columns_is_visited_once() {
         const MAX: usize = u16::MAX as usize;
         let fields = vec![field("n", oid::INT4, FormatCode::Text); MAX];
         let columns = Columns::of_portal(&RowDescription { fields: List::from(&fields[..]) });

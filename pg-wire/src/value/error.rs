@@ -1,4 +1,4 @@
-//! Errors of reading rows and values.
+//! Errors that occur when rows and values are read.
 
 use alloc::boxed::Box;
 use core::error::Error;
@@ -7,27 +7,28 @@ use core::fmt;
 use crate::basic::error::DecodeError;
 use crate::basic::oid;
 
-/// Why a value cannot be read as the type that was asked for. [`ValueError`] adds the column.
+/// The reason why a value cannot be read as the requested Rust type. [`ValueError`] adds the column.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// The value is NULL; ask for an `Option`.
+    /// The value is NULL. Request an `Option` if NULL is possible.
     Null,
-    /// The value's type in PostgreSQL, or its format, is not one that this type is read from.
+    /// The requested Rust type cannot read the column's PostgreSQL type or format.
     Type {
-        /// The type that was asked for.
+        /// The requested Rust type.
         wanted: &'static str,
     },
-    /// The value is a number, a date or a time that does not fit.
+    /// The value is a number, a date or a time outside the range of the requested Rust type.
     Range {
-        /// The type that was asked for.
+        /// The requested Rust type.
         wanted: &'static str,
     },
-    /// The bytes are not what the type and the format promise.
+    /// The bytes are not a valid value of the column's type in the column's format.
     Malformed,
     /// The value is text, but not UTF-8.
     Utf8,
-    /// An UPDATE left the value as it was, and the server did not send it because it is stored out of line.
+    /// In logical replication: an UPDATE did not change the value, and the server did not send the value because it is stored
+    /// out of line (TOAST).
     Unchanged,
     /// The error of another library.
     Other(Box<dyn Error + Send + Sync>),
@@ -39,7 +40,7 @@ impl fmt::Display for Mismatch {
             Self::Null => f.write_str("the value is NULL"),
             Self::Type { wanted } => write!(f, "the value is not {wanted}"),
             Self::Range { wanted } => write!(f, "the value does not fit {wanted}"),
-            Self::Malformed => f.write_str("its bytes are not a value of its type"),
+            Self::Malformed => f.write_str("the bytes are not a valid value of the column's type"),
             Self::Utf8 => f.write_str("the text is not UTF-8"),
             Self::Unchanged => f.write_str("the value is unchanged, and the server did not send it"),
             Self::Other(error) => error.fmt(f),
@@ -58,7 +59,7 @@ pub struct ValueError {
     pub name: Box<str>,
     /// The column's type.
     pub type_oid: crate::Oid,
-    /// Why the value could not be read.
+    /// The reason why the value could not be read.
     pub mismatch: Mismatch,
 }
 
@@ -82,7 +83,7 @@ impl Error for ValueError {
     }
 }
 
-/// Why a row cannot be read.
+/// The reason why a row cannot be read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RowError {
@@ -91,49 +92,49 @@ pub enum RowError {
         /// Number of values in the row.
         values: usize,
     },
-    /// The row has another number of values than the RowDescription has columns.
+    /// The number of values in the row differs from the number of columns in the RowDescription.
     Count {
         /// Number of values in the row.
         values: usize,
         /// Number of columns in the RowDescription.
         columns: usize,
     },
-    /// The RowDescription is that of a statement, so the formats of the values are not known. See
-    /// [`set_formats`](super::Columns::set_formats).
+    /// The RowDescription describes a statement, so the formats of the values are unknown. Call
+    /// [`set_formats`](super::Columns::set_formats) first.
     Formats,
-    /// These result formats are not none, one, or one for each column.
+    /// The number of result formats is not zero, one, or the number of columns.
     FormatCount {
         /// Number of formats.
         formats: usize,
         /// Number of columns in the RowDescription.
         columns: usize,
     },
-    /// The tuple that was asked for has another number of members than the row has values.
+    /// The number of members of the requested tuple differs from the number of values in the row.
     Width {
         /// Number of members of the tuple.
         wanted: usize,
         /// Number of columns in the RowDescription.
         columns: usize,
     },
-    /// There is no such column.
+    /// The row has no column with this index.
     NoColumn {
-        /// The column that was asked for, counted from 0.
+        /// The requested index, counted from 0.
         index: usize,
         /// Number of columns in the RowDescription.
         columns: usize,
     },
-    /// There is no column of this name.
+    /// The row has no column with this name.
     NoColumnNamed {
         /// The name.
         name: &'static str,
     },
-    /// The row is damaged.
+    /// The row is malformed.
     Damaged(DecodeError),
     /// A value cannot be read.
     Value(ValueError),
 }
 
-/// A number and its noun.
+/// A number with its noun, printed in the singular or the plural: "1 value", "2 values".
 struct Counted(usize, &'static str);
 
 impl fmt::Display for Counted {
@@ -154,7 +155,7 @@ impl fmt::Display for RowError {
                 write!(f, "the row has {values} but the RowDescription has {columns}")
             }
             Self::Formats => f.write_str(
-                "the formats of the values are not known: the RowDescription is that of a statement; \
+                "the formats of the values are unknown, because the RowDescription describes a statement: \
                  set the result formats of its Bind",
             ),
             Self::FormatCount { formats, columns } => {

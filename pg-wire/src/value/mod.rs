@@ -1,7 +1,7 @@
 //! Values received from the server.
 //!
-//! A row's values are bytes in one of two formats. The RowDescription before the rows states their types and formats: keep it as
-//! [`Columns`], and decode the rows with that.
+//! The values of a row are bytes, in text or in binary format. A RowDescription, received before the rows, states the type and
+//! the format of each column. Make [`Columns`] from the RowDescription, and decode the rows with `Columns`.
 //!
 //! ```
 //! use pg_wire::{Decode, backend::{DataRow, RowDescription}, value::Columns};
@@ -38,36 +38,36 @@ pub use text::AsText;
 use crate::basic::enums::FormatCode;
 use crate::basic::oid::Oid;
 
-/// Type and format of a column: what is needed to read its values.
+/// Type and format of a column. Both are needed to read a value of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Oid of the type; 0 if it is not known: then only the length of a binary value can be checked.
+    /// Oid of the type; 0 if the type is unknown. With an unknown type, only the length of a binary value is checked.
     pub type_oid: Oid,
     /// The format of the bytes.
     pub format: FormatCode,
 }
 
-/// A type that a value can be read as.
+/// A Rust type that reads a value of a column.
 ///
 /// | Rust | PostgreSQL |
 /// | --- | --- |
 /// | `bool` | `bool` |
-/// | `i16`, `i32`, `i64`, `u32`, `u64` | `int2`, `int4`, `int8`, `oid`, `xid`, `cid`, `xid8`, `pg_lsn` if the number fits; `regclass` and the other types of names in binary, as the `oid` that they are |
+/// | `i16`, `i32`, `i64`, `u32`, `u64` | `int2`, `int4`, `int8`, `oid`, `xid`, `cid`, `xid8`, `pg_lsn` if the number fits; `regclass` and the other `reg` types, in binary as their `oid`, in text if the text is a number |
 /// | `f32` | `float4` |
 /// | `f64` | `float4`, `float8` |
 /// | `&str`, `String` | any type in its text form; in binary `text`, `varchar`, `name`, `bpchar`, `json`, `jsonb`, `jsonpath`, `xml`, `"char"`, `cstring`, `refcursor`, `void` |
 /// | `&[u8]` | `bytea` in binary |
 /// | `Vec<u8>` | `bytea` |
 /// | `uuid::Uuid` | `uuid` |
-/// | `Option<T>` | as `T`, or NULL |
-/// | `Sql<T>` | whatever `postgres_types::FromSql` reads for `T`, in binary |
+/// | `Option<T>` | NULL, and the types that `T` reads |
+/// | `Sql<T>` | the types that `T` reads with `postgres_types::FromSql`, in binary |
 ///
-/// Both formats, unless noted otherwise; a value is the same in either. A type that is not built into PostgreSQL, such as an enum, is
-/// named by [`Columns::set_type`]. No memory is allocated beyond the bytes of the value.
+/// Unless the table names a format, both formats are read, with the same result. For a type that is not built into PostgreSQL,
+/// such as an enum, call [`Columns::set_type`]. Except for `Sql<T>`, reading allocates at most as many bytes as the value has.
 pub trait FromValue<'a>: Sized {
     /// Reads a value; `None` is NULL.
     ///
     /// # Errors
-    /// When the value is not one of this type, or does not fit it.
+    /// When the column's type or the value does not fit the Rust type, or when the value is malformed.
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch>;
 }

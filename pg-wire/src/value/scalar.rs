@@ -1,4 +1,4 @@
-//! The built-in types, out of both formats.
+//! `FromValue` for the types of the standard library and for UUIDs, from both formats.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,9 +8,10 @@ use crate::basic::enums::FormatCode;
 use crate::basic::oid;
 use crate::basic::oid::Oid;
 
-/// The bytes of a value of one of these types, and whether they are text.
+/// Returns the bytes of a value, and whether the bytes are text. The column must have one of the given types.
 ///
-/// A column whose type is not known passes. So does `unknown`, the type of a bare literal, which is text in either format.
+/// Type 0 (not known) is accepted too. So is the type `unknown`, which a literal without a cast has: its values are text in
+/// both formats.
 fn of<'a>(
     value: Option<&'a [u8]>,
     column: Column,
@@ -32,11 +33,11 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
     core::str::from_utf8(bytes).map_err(|_| Mismatch::Utf8)
 }
 
-/// The types that are numbers in both formats. The frequent ones are first.
+/// Types with a number in both formats. The most frequent types are first, because the list is searched for each value.
 const NUMBERS: &[Oid] =
     &[oid::INT4, oid::INT8, oid::INT2, oid::OID, oid::XID, oid::CID, oid::XID8, oid::PG_LSN];
 
-/// The types that are an `oid` in binary and, if the object exists, its name in text.
+/// Types with an `oid` in binary format. The text format is the name of the object, or its `oid` if no such object exists.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/datatype-oid.html)
 const OBJECTS: &[Oid] = &[
@@ -53,7 +54,7 @@ const OBJECTS: &[Oid] = &[
     oid::REGCOLLATION,
 ];
 
-/// Any of the integer types, as the smallest type that holds all of them.
+/// Reads a value of any integer type as an `i128`, the smallest type that can represent all `i64` and all `u64`.
 fn integer(value: Option<&[u8]>, column: Column, wanted: &'static str) -> Result<i128, Mismatch> {
     let types = if OBJECTS.contains(&column.type_oid) { OBJECTS } else { NUMBERS };
     let (bytes, is_text) = of(value, column, types, wanted)?;
@@ -69,7 +70,7 @@ fn integer(value: Option<&[u8]>, column: Column, wanted: &'static str) -> Result
         (oid::XID8 | oid::PG_LSN, _) => {
             bytes.try_into().map(|bytes| u64::from_be_bytes(bytes).into()).map_err(|_| Mismatch::Malformed)
         }
-        // Without a type, the length decides.
+        // Type 0: the length selects the integer type.
         (0, &[a, b]) => Ok(i16::from_be_bytes([a, b]).into()),
         (0, &[a, b, c, d]) => Ok(i32::from_be_bytes([a, b, c, d]).into()),
         (0, _) => bytes.try_into().map(signed).map_err(|_| Mismatch::Malformed),
@@ -82,7 +83,7 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
     use core::num::IntErrorKind::{NegOverflow, PosOverflow};
     let text = utf8(bytes)?;
     if type_oid == oid::PG_LSN {
-        // The halves of the number, in hexadecimal: `16/B374D848`.
+        // Two halves in hexadecimal: `16/B374D848`.
         let half = |digits: &str| match digits.as_bytes() {
             [b'0'..=b'9' | b'A'..=b'F' | b'a'..=b'f', ..] => u32::from_str_radix(digits, 16).ok(),
             _ => None,
@@ -93,7 +94,7 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
     }
     text.parse().map_err(|error: core::num::ParseIntError| match error.kind() {
         PosOverflow | NegOverflow => Mismatch::Range { wanted },
-        // The name of an object is no number.
+        // The text is the name of an object.
         _ if OBJECTS.contains(&type_oid) => Mismatch::Type { wanted },
         _ => Mismatch::Malformed,
     })
@@ -123,7 +124,7 @@ impl<'a> FromValue<'a> for f64 {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let (bytes, is_text) = of(value, column, &[oid::FLOAT8, oid::FLOAT4], "an f64")?;
         match *bytes {
-            // By way of f32, so that 0.1 is the same number as in binary.
+            // Parsed as f32 first, so that a `float4` of 0.1 is the same f64 from text as from binary.
             _ if is_text && column.type_oid == oid::FLOAT4 => f32::from_value(value, column).map(Self::from),
             _ if is_text => utf8(bytes)?.parse().map_err(|_| Mismatch::Malformed),
             [a, b, c, d] if column.type_oid != oid::FLOAT8 => Ok(f32::from_be_bytes([a, b, c, d]).into()),
@@ -155,7 +156,7 @@ impl<'a> FromValue<'a> for bool {
     }
 }
 
-/// The types whose binary form is their text.
+/// Types with text in both formats.
 const TEXTS: &[Oid] = &[
     oid::TEXT,
     oid::VARCHAR,
@@ -165,11 +166,11 @@ const TEXTS: &[Oid] = &[
     oid::XML,
     oid::CSTRING,
     oid::REFCURSOR,
-    // No bytes.
+    // A value of type `void` has no bytes.
     oid::VOID,
 ];
 
-/// The version in front of the text that is the binary form of `jsonb` and `jsonpath`.
+/// The first byte of a binary `jsonb` or `jsonpath`: a version, followed by the text.
 const VERSION: u8 = 1;
 
 impl<'a> FromValue<'a> for &'a str {
@@ -183,7 +184,7 @@ impl<'a> FromValue<'a> for &'a str {
                 [VERSION, text @ ..] => utf8(text),
                 _ => Err(Mismatch::Malformed),
             },
-            // One byte, of which 0 is written as an empty string.
+            // A value of type `"char"` has one byte. In text format PostgreSQL writes byte 0 as an empty string.
             (FormatCode::Binary, oid::CHAR) => match bytes {
                 [0] => Ok(""),
                 [_] => utf8(bytes),
@@ -204,8 +205,10 @@ impl<'a> FromValue<'a> for &'a [u8] {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match of(value, column, &[oid::BYTEA], "a byte slice")? {
             (bytes, false) => Ok(bytes),
-            // Text is hexadecimal, which has to be undone: that takes a `Vec`.
-            (_, true) => Err(Mismatch::Type { wanted: "a byte slice in text format; a Vec<u8> is" }),
+            // A `bytea` in text format must be decoded into new memory, so a slice cannot be returned.
+            (_, true) => {
+                Err(Mismatch::Type { wanted: "a byte slice, because it is in text format: use Vec<u8>" })
+            }
         }
     }
 }
@@ -246,7 +249,7 @@ mod tests {
         Column { type_oid, format }
     }
 
-    /// A value goes out and comes back, in both formats.
+    /// Checks that the value is encoded as these bytes and this text, and is decoded from both.
     #[track_caller]
     fn both_ways<T>(type_oid: Oid, value: T, binary: &[u8], text: &str)
     where
@@ -254,12 +257,12 @@ mod tests {
     {
         assert_eq!(value.bound().as_bytes(), Some(binary));
         let back = T::from_value(Some(binary), column(type_oid, FormatCode::Binary));
-        assert_eq!(back.expect("it reads its own binary form"), value);
+        assert_eq!(back.expect("the binary form is valid"), value);
         let written = value.as_text();
         assert_eq!(written.bound().as_bytes(), Some(text.as_bytes()));
         assert_eq!(written.bound().format(), Some(FormatCode::Text));
         let back = T::from_value(Some(text.as_bytes()), column(type_oid, FormatCode::Text));
-        assert_eq!(back.expect("it reads its own text form"), value);
+        assert_eq!(back.expect("the text form is valid"), value);
     }
 
     trait AsTextForm {
@@ -275,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_goes_both_ways_in_both_formats() {
+    fn every_type_is_encoded_and_decoded_in_both_formats() {
         both_ways(oid::BOOL, true, b"\x01", "t");
         both_ways(oid::BOOL, false, b"\0", "f");
         both_ways(oid::INT2, -2i16, b"\xff\xfe", "-2");
@@ -296,27 +299,30 @@ mod tests {
     }
 
     #[test]
-    fn infinities_and_nan_go_both_ways_as_text() {
+    fn infinities_and_nan_are_encoded_and_decoded_as_text() {
         for (value, text) in [(f64::INFINITY, "inf"), (f64::NEG_INFINITY, "-inf"), (f64::NAN, "NaN")] {
             assert_eq!(AsText::from(value).as_str(), text);
         }
         let text = column(oid::FLOAT8, FormatCode::Text);
-        // As PostgreSQL writes them.
+        // PostgreSQL's spelling of the same values.
         assert_eq!(f64::from_value(Some(b"Infinity"), text).expect("a float"), f64::INFINITY);
         assert_eq!(f64::from_value(Some(b"-Infinity"), text).expect("a float"), f64::NEG_INFINITY);
         assert!(f64::from_value(Some(b"NaN"), text).expect("a float").is_nan());
     }
 
     #[test]
-    fn a_number_is_read_wider_but_not_cut() {
+    fn a_number_is_read_as_a_wider_type_but_never_truncated() {
         let int8 = column(oid::INT8, FormatCode::Binary);
         let big = (1i64 << 40).to_be_bytes();
         assert!(matches!(i32::from_value(Some(&big), int8), Err(Mismatch::Range { wanted: "an i32" })));
         assert_eq!(i16::from_value(Some(&7i64.to_be_bytes()), int8).expect("7 fits"), 7);
         let int2 = column(oid::INT2, FormatCode::Binary);
-        assert_eq!(i64::from_value(Some(b"\xff\xff"), int2).expect("it widens"), -1);
+        assert_eq!(i64::from_value(Some(b"\xff\xff"), int2).expect("the wider type can hold the number"), -1);
         let oid = column(oid::OID, FormatCode::Binary);
-        assert_eq!(i64::from_value(Some(b"\xff\xff\xff\xff"), oid).expect("it widens"), 4_294_967_295);
+        assert_eq!(
+            i64::from_value(Some(b"\xff\xff\xff\xff"), oid).expect("the wider type can hold the number"),
+            4_294_967_295
+        );
         assert!(matches!(i32::from_value(Some(b"\xff\xff\xff\xff"), oid), Err(Mismatch::Range { .. })));
         let text = column(oid::INT8, FormatCode::Text);
         assert!(matches!(i64::from_value(Some(b"9223372036854775808"), text), Err(Mismatch::Range { .. })));
@@ -352,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_a_server_shows_of_itself_are_numbers_in_both_formats() {
+    fn system_types_such_as_xid_and_pg_lsn_are_read_as_numbers_in_both_formats() {
         let reads = |type_oid, binary: &[u8], text: &str, number: u64| {
             for (format, bytes) in [(FormatCode::Binary, binary), (FormatCode::Text, text.as_bytes())] {
                 let read = u64::from_value(Some(bytes), column(type_oid, format));
@@ -363,7 +369,7 @@ mod tests {
         reads(oid::CID, b"\0\0\0\x7b", "123", 123);
         reads(oid::XID8, &u64::MAX.to_be_bytes(), "18446744073709551615", u64::MAX);
         reads(oid::PG_LSN, b"\0\0\0\x16\xb3\x74\xd8\x48", "16/B374D848", 0x16_b374_d848);
-        // A number is the text of an object that does not exist.
+        // If no such object exists, PostgreSQL writes its oid as text.
         reads(oid::REGCLASS, b"\0\0\x04\xeb", "1259", 1259);
         let lsn = |text: &[u8]| i64::from_value(Some(text), column(oid::PG_LSN, FormatCode::Text));
         assert_eq!(lsn(b"0/0").expect("a position"), 0);
@@ -403,13 +409,13 @@ mod tests {
             assert!(matches!(read(type_oid, bytes), Err(Mismatch::Malformed)), "{type_oid} {bytes:?}");
         }
         assert!(matches!(read(oid::CHAR, b"\xff"), Err(Mismatch::Utf8)));
-        // The type of a bare literal is text in either format.
+        // A literal without a cast has the type `unknown`, which is text in both formats.
         let literal = i32::from_value(Some(b"1234"), column(oid::UNKNOWN, FormatCode::Binary));
         assert_eq!(literal.expect("a number"), 1234);
     }
 
     #[test]
-    fn a_type_that_is_not_known_is_judged_by_its_length() {
+    fn a_value_of_unknown_type_is_read_by_its_length() {
         let unknown = column(0, FormatCode::Binary);
         assert_eq!(i64::from_value(Some(b"\0\x01"), unknown).expect("two bytes"), 1);
         assert_eq!(i64::from_value(Some(b"\0\0\0\0\0\0\0\x01"), unknown).expect("eight bytes"), 1);

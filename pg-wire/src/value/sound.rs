@@ -1,7 +1,8 @@
 //! Checks of binary values before another library reads them.
 //!
-//! A server may be hostile, and `postgres-types` and what implements its traits trust some lengths and counts: an array of 20 bytes
-//! that claims 2^31 elements makes `Vec<String>` reserve 51 GB. Here the structure of a value is compared with its bytes first.
+//! `postgres-types` and the types that implement its traits trust some lengths and counts, but a server may be hostile. For
+//! example, an array of 20 bytes with an element count of 2^31 makes `Vec<String>` reserve 51 GB. This module checks the
+//! structure of a value before the value is passed to such a library.
 //!
 //! [Binary formats, in PostgreSQL's sources](https://github.com/postgres/postgres/tree/master/src/backend/utils/adt)
 
@@ -11,16 +12,16 @@ use postgres_types::{Kind, Type};
 
 use super::Mismatch;
 
-/// Most dimensions of an array: `MAXDIM` of PostgreSQL.
+/// Maximum number of dimensions of an array: `MAXDIM` in PostgreSQL's sources.
 const MOST_DIMENSIONS: u32 = 6;
 
-/// Microseconds of a day. A `time` may be 24:00:00, which no Rust type for a time of day can hold.
+/// Microseconds in a day. PostgreSQL's `time` includes 24:00:00, which no Rust type for a time of day can represent.
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// The values that the requested type can hold.
+/// The requested Rust type, for questions about the range of its values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
-    /// Name of the type in Rust.
+    /// Name of the Rust type, with its path.
     pub(super) name: &'static str,
 }
 
@@ -29,14 +30,13 @@ impl Target {
         Self { name: core::any::type_name::<T>() }
     }
 
-    /// Whether the type has values for `infinity` and `-infinity`. A trait cannot be asked; the name of the type can. Were it to
-    /// change, infinity would be an error for every type.
+    /// Whether the type can represent `infinity` and `-infinity`. No trait answers this, so the name of the type decides. If
+    /// `postgres-types` renamed its module, infinity would be an error for every type.
     fn holds_infinity(self) -> bool {
         self.name.contains("postgres_types::special::")
     }
 
-    /// The weights of the first digit that the type can be asked to hold, as powers of 10,000. `Decimal` has 96 bits, and panics
-    /// above 10,000^7.
+    /// The allowed weights of the first digit, as powers of 10,000. `Decimal` has 96 bits: its `FromSql` panics above 10,000^7.
     fn weights(self) -> RangeInclusive<i16> {
         if self.name.contains("rust_decimal::") { i16::MIN..=7 } else { i16::MIN..=i16::MAX }
     }
@@ -46,10 +46,10 @@ impl Target {
     }
 }
 
-/// Checks that the bytes are a value of this type, as far as lengths, counts and special values go.
+/// Checks that the lengths, counts and special values in the bytes are valid for this type.
 ///
 /// # Errors
-/// [`Mismatch::Malformed`] for other bytes, and [`Mismatch::Range`] for infinity and for 24:00:00 unless the target can hold them.
+/// [`Mismatch::Malformed`] for an invalid structure. [`Mismatch::Range`] for a value that the target cannot represent: infinity, 24:00:00, a `numeric` that is too large.
 pub(super) fn check(type_: &Type, bytes: &[u8], target: Target) -> Result<(), Mismatch> {
     let mut rest = Bytes(bytes);
     match type_.kind() {
@@ -122,7 +122,7 @@ fn plain(type_: &Type, bytes: &[u8], target: Target) -> Result<(), Mismatch> {
         }
         Type::POLYGON => points(&mut rest)?,
         _ if type_.name() == "hstore" => hstore(&mut rest)?,
-        // Text and bytes of any length, and types that nothing is known of.
+        // Text, bytes, and types that this crate does not know: every length is valid.
         _ => return Ok(()),
     }
     rest.end()
@@ -139,7 +139,7 @@ fn array(rest: &mut Bytes<'_>, member: &Type, target: Target) -> Result<(), Mism
         elements = elements.checked_mul(rest.u32()?).ok_or(Mismatch::Malformed)?;
         let _lower_bound = rest.u32()?;
     }
-    // Ends with the bytes: an element has four at the least.
+    // The loop ends when the bytes end, because each element has at least four bytes.
     for _ in 0..elements {
         if let Some(value) = rest.value()? {
             check(member, value, target)?;
@@ -148,7 +148,7 @@ fn array(rest: &mut Bytes<'_>, member: &Type, target: Target) -> Result<(), Mism
     Ok(())
 }
 
-/// The flags of a range, of which the others say whether a bound belongs to it.
+/// Flags of a range. The other flags state whether a bound is inclusive; they do not change the layout.
 mod range_flags {
     pub(super) const EMPTY: u8 = 1;
     pub(super) const LOWER_INFINITE: u8 = 8;
@@ -181,7 +181,7 @@ fn time(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
 fn numeric(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
     const MOST_SCALE: u16 = 0x3fff;
     const NEGATIVE: u16 = 0x4000;
-    /// NaN, infinity and -infinity, which have no digits.
+    /// The signs of NaN, infinity and -infinity. These values have no digits.
     const SPECIAL: [u16; 3] = [0xc000, 0xd000, 0xf000];
 
     let digits = rest.u16()?;
@@ -206,13 +206,13 @@ fn numeric(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// Checks Int32 count, and as many points of two Float8.
+/// Checks an Int32 count and that number of points, each of two Float8.
 fn points(rest: &mut Bytes<'_>) -> Result<(), Mismatch> {
     let count = usize::try_from(rest.u32()?).map_err(|_| Mismatch::Malformed)?;
     rest.skip(count.checked_mul(16).ok_or(Mismatch::Malformed)?)
 }
 
-/// Checks Int32 count, and as many keys, which are not NULL, each with a value.
+/// Checks an Int32 count and that number of pairs: a key, which must not be NULL, and a value, which may be NULL.
 fn hstore(rest: &mut Bytes<'_>) -> Result<(), Mismatch> {
     for _ in 0..rest.u32()? {
         rest.value()?.ok_or(Mismatch::Malformed)?;
@@ -221,7 +221,7 @@ fn hstore(rest: &mut Bytes<'_>) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// The bytes that are left to check. Each read is an error if too few are left.
+/// The bytes that are not yet checked. Each read returns an error if too few bytes are left.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
@@ -257,7 +257,7 @@ impl<'a> Bytes<'a> {
         self.slice(count).map(drop)
     }
 
-    /// Int32 length and as many bytes; `None` for length -1, which is NULL.
+    /// Reads an Int32 length and that number of bytes. Returns `None` for length -1, which means NULL.
     fn value(&mut self) -> Result<Option<&'a [u8]>, Mismatch> {
         match self.u32()?.cast_signed() {
             -1 => Ok(None),
@@ -287,14 +287,14 @@ mod tests {
         assert!(check(type_, bytes, Target::of::<String>()).is_ok(), "{type_} {bytes:?}");
     }
 
-    /// Rejected, and with it every prefix of a value that is accepted.
+    /// Checks that these bytes are rejected as malformed.
     #[track_caller]
     fn damaged(type_: &Type, bytes: &[u8]) {
         let outcome = check(type_, bytes, Target::of::<String>());
         assert!(matches!(outcome, Err(Mismatch::Malformed)), "{type_} {bytes:?}");
     }
 
-    /// A value that is accepted, and of which nothing may be missing or added.
+    /// Checks that these bytes are accepted, and that every shorter or longer version is rejected.
     #[track_caller]
     fn whole(type_: &Type, bytes: &[u8]) {
         sound(type_, bytes);
@@ -382,23 +382,23 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_the_target_cannot_hold_is_an_error_of_its_own() {
+    fn a_value_that_the_target_cannot_represent_is_a_range_error() {
         let (infinity, day) = (i64::MAX.to_be_bytes(), DAY.to_be_bytes());
-        let refused = |type_: &Type, bytes: &[u8], target| matches!(check(type_, bytes, target), Err(Mismatch::Range { wanted }) if wanted == target.name);
+        let out_of_range = |type_: &Type, bytes: &[u8], target| matches!(check(type_, bytes, target), Err(Mismatch::Range { wanted }) if wanted == target.name);
         let plain = Target::of::<SystemTime>();
         let wide = Target::of::<postgres_types::Timestamp<SystemTime>>();
         for type_ in [Type::TIMESTAMP, Type::TIMESTAMPTZ] {
             for bytes in [infinity, i64::MIN.to_be_bytes()] {
-                assert!(refused(&type_, &bytes, plain));
+                assert!(out_of_range(&type_, &bytes, plain));
                 assert!(check(&type_, &bytes, wide).is_ok());
             }
         }
         for days in [i32::MIN, i32::MAX] {
-            assert!(refused(&Type::DATE, &days.to_be_bytes(), plain));
+            assert!(out_of_range(&Type::DATE, &days.to_be_bytes(), plain));
             assert!(check(&Type::DATE, &days.to_be_bytes(), wide).is_ok());
         }
-        assert!(refused(&Type::TIME, &day, plain));
-        assert!(refused(&Type::TIMETZ, &[&day[..], &[0; 4]].concat(), plain));
+        assert!(out_of_range(&Type::TIME, &day, plain));
+        assert!(out_of_range(&Type::TIMETZ, &[&day[..], &[0; 4]].concat(), plain));
         whole(&Type::TIME, &(DAY - 1).to_be_bytes());
         damaged(&Type::TIME, &(DAY + 1).to_be_bytes());
         damaged(&Type::TIME, &(-1i64).to_be_bytes());

@@ -1,4 +1,4 @@
-//! Types that `postgres-types` converts.
+//! Values and parameters that `postgres-types` converts.
 
 use bytes::BytesMut;
 use postgres_types::{FromSql, IsNull, ToSql, Type};
@@ -10,9 +10,9 @@ use crate::param::{bindable::Bindable, bound::Bound};
 
 /// A value read by [`postgres_types::FromSql`], from the binary format.
 ///
-/// Before the value is read, its bytes are compared with the structure of its type: lengths, counts, dimensions, ranges. That makes
-/// these types safe with a hostile server; each is tested with damaged values, and allocates no more than a fixed multiple of the
-/// bytes that arrived:
+/// Before `FromSql` reads the value, its bytes are checked against the structure of its PostgreSQL type: lengths, counts,
+/// dimensions, ranges. With this check, the types in the table are safe with a hostile server. Each is tested with damaged
+/// values, and allocates at most a fixed multiple of the received bytes:
 ///
 /// | crate | types |
 /// | --- | --- |
@@ -20,24 +20,25 @@ use crate::param::{bindable::Bindable, bound::Bound};
 /// | postgres-types | `Date<T>`, `Timestamp<T>`, `Json<T>`, `PgLsn` |
 /// | bit-vec, cidr, eui48, geo-types, serde_json, smol_str, uuid | all |
 /// | chrono, jiff, time | all |
-/// | rust_decimal | `Decimal`; a number that it cannot hold is an error |
+/// | rust_decimal | `Decimal`; a number outside its range is an error |
 ///
-/// Two kinds of values are an error where `T` would take them for others:
-/// - `infinity` and `-infinity` of dates and timestamps, unless `T` is a [`Date`](postgres_types::Date) or
-///   [`Timestamp`](postgres_types::Timestamp), which have values for them;
-/// - `24:00:00`, a value of `time` that is not within a day.
+/// Two kinds of values are an error, because many `FromSql` would read them as a different value:
+/// - `infinity` and `-infinity` of dates and timestamps. [`Date`](postgres_types::Date) and
+///   [`Timestamp`](postgres_types::Timestamp) can represent both, and read them without an error.
+/// - `24:00:00`, a valid `time` that no Rust type for a time of day can represent.
 ///
-/// A type of your own that can hold them implements [`FromValue`] itself. So should a type whose `FromSql` allocates by a count in bytes that
-/// are not checked here: those of a PostgreSQL type without members which the table above does not need.
+/// Implement [`FromValue`] instead of `FromSql` for a type of your own that can represent these values, and for a type that
+/// reserves memory by a count in a format that is not checked here. The formats of all PostgreSQL types that the table needs
+/// are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sql<T>(pub T);
 
 impl<'a, T: FromSql<'a>> Sql<T> {
-    /// Reads a value in binary format whose type is not built into PostgreSQL, by the definition of the type, which is in the catalogs:
-    /// an enum, a composite, an array of them.
+    /// Reads a value, in binary format, of a type that is not built into PostgreSQL: an enum, a composite, an array of enums.
+    /// Pass the definition of the type, which the caller has read from the catalogs.
     ///
     /// # Errors
-    /// When the value has another type, or does not fit.
+    /// When `T` does not accept the type, or when the value is malformed or outside the range of `T`.
     pub fn read(value: Option<&'a [u8]>, type_: &Type) -> Result<Self, Mismatch> {
         if !T::accepts(type_) {
             return Err(Mismatch::Type { wanted: core::any::type_name::<T>() });
@@ -51,11 +52,11 @@ impl<'a, T: FromSql<'a>> Sql<T> {
     }
 }
 
-/// For types that are built into PostgreSQL; [`Sql::read`] is for others.
+/// Reads values of the types that are built into PostgreSQL. For other types use [`Sql::read`].
 impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let Some(known) = Type::from_oid(column.type_oid) else {
-            return Err(Mismatch::Type { wanted: "one of PostgreSQL's own types" });
+            return Err(Mismatch::Type { wanted: "of a type built into PostgreSQL: use Sql::read" });
         };
         if column.format != FormatCode::Binary {
             return Err(Mismatch::Type { wanted: "in binary format" });
@@ -64,9 +65,9 @@ impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     }
 }
 
-/// A parameter written by [`postgres_types::ToSql`], in the format that the type chooses.
+/// A parameter encoded by [`postgres_types::ToSql`], in the format that the `ToSql` chooses.
 ///
-/// Encoded once, when it is created, into memory of its own. May be bound any number of times.
+/// `new` encodes the parameter once, into its own buffer. The parameter can then be bound any number of times.
 #[derive(Clone, Debug)]
 pub struct SqlParam {
     bytes: Option<BytesMut>,
@@ -74,10 +75,10 @@ pub struct SqlParam {
 }
 
 impl SqlParam {
-    /// Converts `value` to a parameter of this type.
+    /// Encodes `value` as a parameter of this PostgreSQL type.
     ///
     /// # Errors
-    /// When the value cannot be converted to this type, or does not fit.
+    /// When the value cannot be converted to this type, or is outside the range of the type.
     pub fn new(value: &dyn ToSql, type_: &Type) -> Result<Self, Mismatch> {
         let mut bytes = BytesMut::new();
         let bytes = match value.to_sql_checked(type_, &mut bytes).map_err(Mismatch::Other)? {
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_an_option() {
+    fn null_is_encoded_and_decoded_as_an_option() {
         let param = SqlParam::new(&None::<i32>, &Type::INT4).expect("NULL");
         assert_eq!(param.bound().as_bytes(), None);
         let column = Column { type_oid: Type::INT4.oid(), format: FormatCode::Binary };

@@ -12,7 +12,7 @@ use crate::codec::writer::Writer;
 
 /// Requests authentication, continues an exchange, or reports success.
 ///
-/// `R`, length, Int32 kind, then the fields of the kind. An unknown kind is a value too.
+/// `R`, length, Int32 kind, then the fields of the kind. An unknown kind is decoded as `Unknown`.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-AUTHENTICATIONOK)
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,7 +20,7 @@ use crate::codec::writer::Writer;
 pub enum Authentication<'a> {
     /// 0: the server accepts the client. Does not prove the identity of the server.
     Ok,
-    /// 2: Kerberos V5. No supported server requests it.
+    /// 2: requests Kerberos V5. No supported server sends this kind.
     KerberosV5,
     /// 3: requests the password in clear text.
     CleartextPassword,
@@ -29,7 +29,7 @@ pub enum Authentication<'a> {
         /// Four random bytes.
         salt: [u8; 4],
     },
-    /// 6: credentials over a Unix socket. No supported server requests them.
+    /// 6: requests credentials over a Unix socket. No supported server sends this kind.
     ScmCredential,
     /// 7: begins a GSSAPI exchange.
     Gss,
@@ -41,7 +41,7 @@ pub enum Authentication<'a> {
     Sasl(Terminated<'a, Text<'a>>),
     /// 11: the server's next SASL challenge.
     SaslContinue(Secret<'a>),
-    /// 12: the server's last message of a SASL exchange: the proof of its own identity.
+    /// 12: the server's last message of a SASL exchange, which proves the identity of the server.
     SaslFinal(Secret<'a>),
     /// A kind that this crate does not know, unchanged.
     Unknown {
@@ -144,7 +144,7 @@ mod tests {
     use crate::testing::golden;
 
     #[test]
-    fn every_kind() {
+    fn every_kind_is_encoded_and_decoded() {
         golden(Authentication::Ok, b"R\0\0\0\x08\0\0\0\0", "B\t8\tAuthenticationOk");
         golden(
             Authentication::KerberosV5,

@@ -1,11 +1,11 @@
-//! Messages that report the end of something: a statement, a command, a batch.
+//! Messages that report that a command, a step of the extended protocol or a batch is complete.
 
 use crate::basic::enums::TransactionStatus;
 use crate::basic::text::Text;
 use crate::message::table::message;
 
 message! {
-    /// A statement has been executed.
+    /// Reports that a statement has been executed.
     ///
     /// `C`, length, String tag.
     ///
@@ -42,7 +42,8 @@ impl<'a> CommandComplete<'a> {
 }
 
 message! {
-    /// The server is ready for the next batch. Sent once for each Query, FunctionCall and Sync, and once after login.
+    /// Reports that the server is ready for the next batch. Sent once for each Query, FunctionCall and Sync, and once after
+    /// login.
     ///
     /// `Z`, length, Byte1 status.
     ///
@@ -54,7 +55,7 @@ message! {
 }
 
 message! {
-    /// A Bind has created its portal.
+    /// Reports that a Bind has created its portal.
     ///
     /// `2`, length.
     ///
@@ -63,7 +64,7 @@ message! {
 }
 
 message! {
-    /// A Close has been executed, also if nothing with that name existed.
+    /// Reports that a Close has been executed. The reply is the same if no statement or portal had that name.
     ///
     /// `3`, length.
     ///
@@ -72,7 +73,7 @@ message! {
 }
 
 message! {
-    /// The query was empty. Sent instead of CommandComplete.
+    /// Reports that the query was empty. Sent instead of CommandComplete.
     ///
     /// `I`, length.
     ///
@@ -81,7 +82,7 @@ message! {
 }
 
 message! {
-    /// The described statement or portal returns no rows. Sent instead of RowDescription.
+    /// Reports that the described statement or portal returns no rows. Sent instead of RowDescription.
     ///
     /// `n`, length.
     ///
@@ -90,7 +91,7 @@ message! {
 }
 
 message! {
-    /// A Parse has created its statement.
+    /// Reports that a Parse has created its statement.
     ///
     /// `1`, length.
     ///
@@ -99,7 +100,8 @@ message! {
 }
 
 message! {
-    /// An Execute has reached its row limit, and the portal has more rows. Sent instead of CommandComplete.
+    /// Reports that an Execute has reached its row limit. Another Execute returns the next rows. Sent instead of
+    /// CommandComplete.
     ///
     /// `s`, length.
     ///
@@ -113,7 +115,7 @@ mod tests {
     use crate::testing::golden;
 
     #[test]
-    fn every_message() {
+    fn every_message_is_encoded_and_decoded() {
         golden(
             CommandComplete { tag: "INSERT 0 5".into() },
             b"C\0\0\0\x0fINSERT 0 5\0",

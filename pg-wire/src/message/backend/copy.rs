@@ -5,42 +5,44 @@ use crate::codec::list::List;
 use crate::message::table::message;
 
 message! {
-    /// The server is ready for the data of `COPY … FROM STDIN`: [`CopyData`](crate::backend::CopyData) messages, then
-    /// [`CopyDone`](crate::backend::CopyDone) or [`CopyFail`](crate::frontend::CopyFail). Until then the server ignores Flush and Sync.
+    /// Reports that the server is ready for the data of `COPY … FROM STDIN`. The client sends
+    /// [`CopyData`](crate::backend::CopyData) messages, then [`CopyDone`](crate::backend::CopyDone) or
+    /// [`CopyFail`](crate::frontend::CopyFail). Before CopyDone or CopyFail, the server ignores Flush and Sync.
     ///
     /// `G`, length, Int8 format, Int16 n, Int16\[n\] columns.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYINRESPONSE)
     COPY_IN_RESPONSE => pub struct CopyInResponse<'a> {
-        /// The overall format.
+        /// The format of the COPY.
         pub format: CopyFormat,
-        /// The format of each column; text for each if the overall format is text.
+        /// The format of each column. All are text if the format of the COPY is text.
         pub columns: List<'a, FormatCode>,
     }
 }
 
 message! {
-    /// The data of `COPY … TO STDOUT` follows: one [`CopyData`](crate::backend::CopyData) for each row, then [`CopyDone`](crate::backend::CopyDone).
+    /// Begins the data of `COPY … TO STDOUT`: the server sends one [`CopyData`](crate::backend::CopyData) for each row, then
+    /// [`CopyDone`](crate::backend::CopyDone).
     ///
     /// `H`, length, Int8 format, Int16 n, Int16\[n\] columns.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYOUTRESPONSE)
     COPY_OUT_RESPONSE => pub struct CopyOutResponse<'a> {
-        /// The overall format.
+        /// The format of the COPY.
         pub format: CopyFormat,
-        /// The format of each column; text for each if the overall format is text.
+        /// The format of each column. All are text if the format of the COPY is text.
         pub columns: List<'a, FormatCode>,
     }
 }
 
 message! {
-    /// Both sides send data from now on: streaming replication.
+    /// Begins streaming replication: from now on both sides send CopyData.
     ///
     /// `W`, length, Int8 format, Int16 n, Int16\[n\] columns.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYBOTHRESPONSE)
     COPY_BOTH_RESPONSE => pub struct CopyBothResponse<'a> {
-        /// The overall format.
+        /// The format of the COPY.
         pub format: CopyFormat,
         /// The format of each column.
         pub columns: List<'a, FormatCode>,
@@ -53,7 +55,7 @@ mod tests {
     use crate::testing::golden;
 
     #[test]
-    fn a_copy_in_of_text() {
+    fn a_text_copy_in_is_encoded_and_decoded() {
         golden(
             CopyInResponse {
                 format: CopyFormat::Text,
@@ -65,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_copy_out() {
+    fn a_binary_copy_out_is_encoded_and_decoded() {
         golden(
             CopyOutResponse { format: CopyFormat::Binary, columns: List::from(&[FormatCode::Binary]) },
             b"H\0\0\0\x09\x01\0\x01\0\x01",

@@ -20,7 +20,7 @@ mod tests {
     use crate::testing::golden;
 
     #[test]
-    fn a_value_and_a_null() {
+    fn a_value_and_a_null_are_encoded_and_decoded() {
         golden(
             FunctionCallResponse { value: Some(b"3") },
             b"V\0\0\0\x09\0\0\0\x013",

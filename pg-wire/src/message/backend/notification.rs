@@ -4,7 +4,7 @@ use crate::basic::text::Text;
 use crate::message::table::message;
 
 message! {
-    /// A session has notified a channel on which this session listens. May arrive between any two messages.
+    /// A notification from a channel on which this session listens. May arrive between any two messages.
     ///
     /// `A`, length, Int32 pid, String channel, String payload.
     ///
@@ -25,7 +25,7 @@ mod tests {
     use crate::testing::golden;
 
     #[test]
-    fn a_notification() {
+    fn a_notification_is_encoded_and_decoded() {
         golden(
             NotificationResponse { pid: 4711, channel: "jobs".into(), payload: "42".into() },
             b"A\0\0\0\x10\0\0\x12\x67jobs\x0042\0",

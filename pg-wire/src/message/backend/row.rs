@@ -1,4 +1,4 @@
-//! Rows, and their descriptions.
+//! DataRow, and the descriptions of rows and of parameters.
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::FormatCode;
@@ -17,7 +17,7 @@ use crate::message::table::message;
 ///
 /// `D`, length, Int16 n, n times: Int32 length or -1 for NULL, bytes.
 ///
-/// The most frequent message: decoding reads only the count, and iterating reads the columns.
+/// The most frequent message, so decoding reads only the count. Iterating over `values` reads the columns.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-DATAROW)
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +52,7 @@ impl<'a> Decode<'a> for DataRow<'a> {
 }
 
 message! {
-    /// The columns of the rows that follow.
+    /// Describes the columns of the rows that follow.
     ///
     /// `T`, length, Int16 n, n times a [`FieldDescription`].
     ///
@@ -72,15 +72,16 @@ pub struct FieldDescription<'a> {
     pub name: Text<'a>,
     /// The table that the column belongs to; 0 for none.
     pub table: Oid,
-    /// The column's number in that table, from 1; 0 for none.
+    /// Number of the column in that table, counted from 1; 0 for none.
     pub attribute: i16,
     /// The column's type; see [`oid`](mod@crate::oid).
     pub type_oid: Oid,
-    /// The type's length in bytes; -1 if it varies, -2 for a C string.
+    /// Length of the type in bytes; -1 for a variable length, -2 for a C string.
     pub type_len: i16,
-    /// The type's modifier, such as the length of a `varchar`; -1 for none.
+    /// Modifier of the type, such as the length of a `varchar`; -1 for none.
     pub type_modifier: i32,
-    /// The format of the column's values; text in the answer to a Describe of a statement, when the format is not known yet.
+    /// Format of the column's values. A description of a statement always contains text, because only a Bind determines the
+    /// format.
     pub format: FormatCode,
 }
 
@@ -128,7 +129,7 @@ mod tests {
     use crate::testing::golden;
 
     #[test]
-    fn a_row_with_a_null() {
+    fn a_row_with_a_null_is_encoded_and_decoded() {
         golden(
             DataRow { values: Values::from(&[Some(&b"hi"[..]), None]) },
             b"D\0\0\0\x10\0\x02\0\0\0\x02hi\xff\xff\xff\xff",
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_columns() {
+    fn a_row_without_columns_is_encoded_and_decoded() {
         golden(DataRow { values: Values::EMPTY }, b"D\0\0\0\x06\0\0", "B\t6\tDataRow\t 0");
     }
 
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_unsigned() {
+    fn a_row_can_have_65535_columns() {
         let mut body = alloc::vec![0xff, 0xff];
         body.extend(core::iter::repeat_n([0xff; 4], 65_535).flatten());
         let row = DataRow::decode(&body).expect("65,535 columns of NULL");
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_of_two_columns() {
+    fn a_description_of_two_columns_is_encoded_and_decoded() {
         golden(
             RowDescription {
                 fields: List::from(&[
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_of_parameters() {
+    fn a_description_of_parameters_is_encoded_and_decoded() {
         golden(
             ParameterDescription { types: List::from(&[oid::INT4, oid::TEXT]) },
             b"t\0\0\0\x0e\0\x02\0\0\0\x17\0\0\0\x19",

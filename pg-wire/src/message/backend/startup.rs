@@ -7,7 +7,8 @@ use crate::message::frontend::ProtocolVersion;
 use crate::message::table::message;
 
 message! {
-    /// The process id and the key that a [`CancelRequest`](crate::frontend::CancelRequest) for this session must contain.
+    /// Process id and key of this session. A [`CancelRequest`](crate::frontend::CancelRequest) for the session must contain
+    /// both.
     ///
     /// `K`, length, Int32 pid, bytes key. The key has 4 bytes in protocol 3.0, and 4 to 256 bytes from 3.2 on.
     ///
@@ -36,16 +37,16 @@ message! {
 }
 
 message! {
-    /// The server does not support the requested version, or some of the `_pq_.` options.
+    /// Reports that the server does not support the requested version or some of the `_pq_.` options.
     ///
     /// `v`, length, Int32 version, Int32 n, String\[n\] unrecognized.
     ///
-    /// The manual describes the first field as a minor version; servers send the whole version, with the major version in the
-    /// upper 16 bits.
+    /// The manual describes the first field as a minor version, but servers send the whole version, with the major version in
+    /// the upper 16 bits.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NEGOTIATEPROTOCOLVERSION)
     NEGOTIATE_PROTOCOL_VERSION => pub struct NegotiateProtocolVersion<'a> {
-        /// The newest version that the server supports, up to the requested version.
+        /// The newest version that the server supports and that is not newer than the requested version.
         pub version: ProtocolVersion,
         /// The options that the server does not know.
         pub unrecognized: List<'a, Text<'a>, u32>,
@@ -58,7 +59,7 @@ mod tests {
     use crate::testing::golden;
 
     #[test]
-    fn keys_of_four_and_thirty_two_bytes() {
+    fn keys_of_4_and_32_bytes_are_encoded_and_decoded() {
         golden(
             BackendKeyData { pid: 7, key: Secret(b"\x01\x02\x03\x04") },
             b"K\0\0\0\x0c\0\0\0\x07\x01\x02\x03\x04",
@@ -72,13 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_does_not_print() {
+    fn a_key_is_not_printed() {
         let key = BackendKeyData { pid: 7, key: Secret(b"hush") };
         assert_eq!(alloc::format!("{key:?}"), "BackendKeyData { pid: 7, key: Secret(***) }");
     }
 
     #[test]
-    fn a_parameter() {
+    fn a_parameter_is_encoded_and_decoded() {
         golden(
             ParameterStatus { name: "TimeZone".into(), value: "UTC".into() },
             b"S\0\0\0\x11TimeZone\0UTC\0",

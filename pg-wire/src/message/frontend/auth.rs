@@ -11,7 +11,7 @@ use crate::codec::writer::Writer;
 use crate::message::table::message;
 
 message! {
-    /// A response to an authentication request. Its fields depend on the request.
+    /// A response to an authentication request. The request determines the fields of the response.
     ///
     /// `p`, length, bytes body. Decode the bytes as [`PasswordMessage`], [`SaslInitialResponse`], [`SaslResponse`]
     /// or [`GssResponse`].
@@ -27,7 +27,7 @@ impl<'a> AuthenticationResponse<'a> {
     /// Decodes the body as one of the four messages.
     ///
     /// # Errors
-    /// When the body is malformed as that message.
+    /// When the body does not have the fields of `M`.
     pub fn decode_as<M: Decode<'a>>(&self) -> Result<M, DecodeError> {
         M::decode(self.body.0)
     }
@@ -45,7 +45,8 @@ message! {
     }
 }
 
-/// The client's choice among the offered SASL mechanisms, and its first message if the client begins the exchange.
+/// Begins a SASL exchange: chooses one of the offered mechanisms and, if the client sends the first message of the exchange,
+/// contains that message.
 ///
 /// `p`, length, String mechanism, Int32 length of data or -1 for none, bytes.
 ///
@@ -70,7 +71,7 @@ impl Message for SaslInitialResponse<'_> {
         match self.data {
             None => out.int32(u32::MAX),
             Some(data) => {
-                // A token over 2 GiB makes the message too long, which is an error of its own.
+                // Over 4 GiB this length is wrong, but then the whole message is rejected as too long.
                 out.int32(u32::try_from(data.0.len()).unwrap_or(u32::MAX));
                 data.write(out);
             }
@@ -117,7 +118,7 @@ mod tests {
     use crate::testing::golden_frontend;
 
     #[test]
-    fn a_password() {
+    fn a_password_is_encoded_and_decoded() {
         golden_frontend(
             PasswordMessage { password: SecretText("hunter2".into()) },
             b"p\0\0\0\x0chunter2\0",
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_message_and_none() {
+    fn a_sasl_response_with_and_without_data_is_encoded_and_decoded() {
         golden_frontend(
             SaslInitialResponse { mechanism: "SCRAM-SHA-256".into(), data: Some(Secret(b"n,,n=,r=x")) },
             b"p\0\0\0\x1fSCRAM-SHA-256\0\0\0\0\x09n,,n=,r=x",
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn later_messages() {
+    fn later_responses_are_encoded_and_decoded() {
         golden_frontend(
             SaslResponse { data: Secret(b"c=biws") },
             b"p\0\0\0\x0ac=biws",
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_message_of_sasl_and_of_gssapi() {
+    fn the_next_responses_of_sasl_and_gssapi_are_encoded_and_decoded() {
         golden_frontend(
             SaslResponse { data: Secret(b"c=biws,r=x,p=y") },
             b"p\0\0\0\x12c=biws,r=x,p=y",

@@ -24,7 +24,8 @@ message! {
         pub statement: Text<'a>,
         /// The text of one statement.
         pub sql: Text<'a>,
-        /// Types of the first parameters. The server chooses the type of a parameter with type 0, or after the end of the list.
+        /// Types of the first parameters. The server chooses the type of a parameter if the type is 0 or if the list is too
+        /// short.
         pub types: List<'a, Oid>,
     }
 }
@@ -42,9 +43,9 @@ pub struct Bind<'a, P = EncodedParams<'a>> {
     pub portal: Text<'a>,
     /// Statement to bind; empty for the unnamed statement.
     pub statement: Text<'a>,
-    /// The parameters: Rust values such as `(1i32, "x")`, or [`EncodedParams`], the form in which they are decoded.
+    /// The parameters: Rust values such as `(1i32, "x")` when sending, [`EncodedParams`] after decoding.
     pub parameters: P,
-    /// Empty when all columns are text, one code for all columns, or one code for each.
+    /// Formats of the result columns: an empty list for text, one code for all columns, or one code for each column.
     pub result_formats: List<'a, FormatCode>,
 }
 
@@ -83,9 +84,9 @@ impl<'a> Decode<'a> for Bind<'a> {
 }
 
 message! {
-    /// Requests a description of a statement or a portal. Answered, for a statement, by
-    /// [`ParameterDescription`](crate::backend::ParameterDescription), and for both by
-    /// [`RowDescription`](crate::backend::RowDescription) or [`NoData`](crate::backend::NoData).
+    /// Requests a description of a statement or a portal. Answered by [`RowDescription`](crate::backend::RowDescription) or
+    /// [`NoData`](crate::backend::NoData). For a statement, [`ParameterDescription`](crate::backend::ParameterDescription) is
+    /// sent before that answer.
     ///
     /// `D`, length, Byte1 target, String name.
     ///
@@ -109,13 +110,13 @@ message! {
     EXECUTE => pub struct Execute<'a> {
         /// The portal; empty for the unnamed portal.
         pub portal: Text<'a>,
-        /// Most rows to return; 0 for all. (The server reads a negative number as 0.)
+        /// Maximum number of rows to return; 0 for all rows. (The server reads a negative number as 0.)
         pub max_rows: i32,
     }
 }
 
 message! {
-    /// Deletes a statement or a portal. No error if it does not exist. Answered by
+    /// Deletes a statement or a portal. A name that does not exist is no error. Answered by
     /// [`CloseComplete`](crate::backend::CloseComplete).
     ///
     /// `C`, length, Byte1 target, String name.
@@ -130,7 +131,7 @@ message! {
 }
 
 message! {
-    /// Requests the replies so far, without ending the batch.
+    /// Requests that the server send the replies so far. Does not end the batch.
     ///
     /// `H`, length.
     ///
@@ -139,7 +140,7 @@ message! {
 }
 
 message! {
-    /// Ends a batch: ends the implicit transaction. After an error, the server discards messages up to the Sync. Answered by
+    /// Ends a batch and its implicit transaction. After an error, the server discards all messages before the Sync. Answered by
     /// [`ReadyForQuery`](crate::backend::ReadyForQuery).
     ///
     /// `S`, length.
@@ -160,7 +161,7 @@ mod tests {
     use alloc::vec::Vec;
 
     #[test]
-    fn every_message() {
+    fn every_message_is_encoded_and_decoded() {
         golden_frontend(
             Parse { statement: "s".into(), sql: "select $1".into(), types: List::from(&[oid::INT4]) },
             b"P\0\0\0\x16s\0select $1\0\0\x01\0\0\0\x17",
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_count_is_an_error_at_the_end_of_the_body() {
+    fn a_count_that_does_not_match_the_body_is_an_error() {
         let error = Parse::decode(b"\0\0\xff\xff\0\0\0\x17").expect_err("65,535 types in 4 bytes");
         assert_eq!(error.kind, DecodeErrorKind::Short);
         let error = Parse::decode(b"\0\0\0\0\0\0\0\x17").expect_err("a count of no types, and one type");
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_smuggle_another_field() {
+    fn a_name_cannot_inject_another_field() {
         let parse =
             Parse { statement: "s\0select evil()".into(), sql: "select 1".into(), types: List::EMPTY };
         let mut out = Vec::new();

@@ -10,7 +10,7 @@ use crate::codec::params::{EncodedParams, ParamList};
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// Calls a function by its object id: an old message, which takes one round trip and no SQL.
+/// Calls a function by its object id, without SQL and in one round trip. The manual recommends a prepared statement instead.
 ///
 /// `F`, length, Int32 function, Int16 n, Int16\[n\] formats, Int16 m, m times: Int32 length or -1 for NULL, bytes;
 /// Int16 result_format.
@@ -20,9 +20,9 @@ use crate::codec::writer::Writer;
 pub struct FunctionCall<P> {
     /// The function.
     pub function: Oid,
-    /// The arguments: Rust values such as `(1i32, "x")`, or [`EncodedParams`], the form in which they are decoded.
+    /// The arguments: Rust values such as `(1i32, "x")` when sending, [`EncodedParams`] after decoding.
     pub arguments: P,
-    /// The format wanted for the result.
+    /// The format in which the server shall send the result.
     pub result_format: FormatCode,
 }
 
@@ -66,7 +66,7 @@ mod tests {
     use crate::testing::golden_frontend;
 
     #[test]
-    fn a_call_with_one_argument() {
+    fn a_call_with_one_argument_is_encoded_and_decoded() {
         golden_frontend(
             FunctionCall {
                 function: 1344,

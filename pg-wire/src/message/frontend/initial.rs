@@ -1,4 +1,4 @@
-//! The packets before the session, which have no code in front: Int32 length, Int32 request code or version, body.
+//! The packets that a client can send first. They have no message code: Int32 length, Int32 request code or version, body.
 
 use core::fmt;
 
@@ -66,7 +66,7 @@ impl<'a> Field<'a> for ProtocolVersion {
     }
 }
 
-/// A version or a request code. Written as two Int16, because libpq's trace prints two numbers.
+/// Writes a version or a request code. Two Int16 are written instead of one Int32, because libpq's trace prints two numbers.
 fn write_code<P: Writer + ?Sized>(code: ProtocolVersion, out: &mut P) {
     out.int16(code.major());
     out.int16(code.minor());
@@ -81,8 +81,8 @@ fn write_code<P: Writer + ?Sized>(code: ProtocolVersion, out: &mut P) {
 pub struct StartupMessage<'a> {
     /// The newest version that the client supports.
     pub version: ProtocolVersion,
-    /// The parameters: `user`, which is required; `database`, `options`, `replication`; any run-time parameter; options of the
-    /// protocol itself, whose names begin with `_pq_.`.
+    /// The parameters: `user` (required), `database`, `options`, `replication`, any run-time parameter, and options of the
+    /// protocol itself, which have names that begin with `_pq_.`.
     pub parameters: Terminated<'a, (Text<'a>, Text<'a>)>,
 }
 
@@ -123,9 +123,9 @@ impl<'a> Decode<'a> for StartupMessage<'a> {
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CancelRequest<'a> {
-    /// Process id of the session.
+    /// Process id of the session whose statement is cancelled.
     pub pid: i32,
-    /// Its key, a secret.
+    /// Key of that session, a secret.
     pub key: Secret<'a>,
 }
 
@@ -143,7 +143,7 @@ impl Message for CancelRequest<'_> {
     }
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         if !(4..=256).contains(&self.key.0.len()) {
-            // PostgreSQL ignores a request with a key that does not match, so an error here is the only report.
+            // PostgreSQL sends no error for a wrong key, so the caller learns of the mistake only here.
             out.refuse(EncodeErrorKind::OutOfRange);
         }
         write_code(Self::REQUEST, out);
@@ -200,8 +200,8 @@ macro_rules! request {
 }
 
 request! {
-    /// Requests TLS. Answered by one byte: `S` for yes, `N` for no, or the `E` of an ErrorResponse from a server that is too old or
-    /// too busy.
+    /// Requests TLS. Answered by one byte: `S` for yes, `N` for no, or the first byte `E` of an ErrorResponse. Very old servers
+    /// and servers without a free connection send the ErrorResponse.
     ///
     /// Length, Int32 80877103.
     ///
@@ -210,7 +210,7 @@ request! {
 }
 
 request! {
-    /// Requests GSSAPI encryption. Answered by one byte: `G` for yes, `N` for no, or the `E` of an ErrorResponse.
+    /// Requests GSSAPI encryption. Answered by one byte: `G` for yes, `N` for no, or the first byte `E` of an ErrorResponse.
     ///
     /// Length, Int32 80877104.
     ///
@@ -242,8 +242,8 @@ impl<'a> Initial<'a> {
     /// (`MAX_STARTUP_PACKET_LENGTH`).
     pub const MAX_LENGTH: usize = 10_004;
 
-    /// Decodes the body of a packet: the bytes after the length field. Every number that is not one of the three request codes is
-    /// the version of a session.
+    /// Decodes the body of a packet: the bytes after the length field. The first number is one of the three request codes, or
+    /// the version in a StartupMessage.
     ///
     /// ```
     /// use pg_wire::frontend::Initial;
@@ -294,7 +294,7 @@ mod tests {
     use alloc::vec::Vec;
 
     #[test]
-    fn every_packet() {
+    fn every_packet_is_encoded_and_decoded() {
         golden_frontend(
             StartupMessage {
                 version: ProtocolVersion::V3_2,
@@ -313,9 +313,10 @@ mod tests {
     }
 
     #[test]
-    fn the_code_decides_which_packet_the_first_is() {
+    fn the_first_number_selects_the_kind_of_the_packet() {
         assert_eq!(Initial::decode(b"\x04\xd2\x16\x30"), Ok(Initial::GssEnc(GssEncRequest {})));
-        let greased = Initial::decode(b"\0\x03\x27\x0fuser\0me\0\0").expect("3.9999 is a version too");
+        let greased =
+            Initial::decode(b"\0\x03\x27\x0fuser\0me\0\0").expect("3.9999 is a version, not a request code");
         let Initial::Startup(startup) = greased else { panic!("{greased:?}") };
         assert_eq!(startup.version, ProtocolVersion::new(3, 9999));
         assert_eq!(startup.get("user"), Some("me".into()));
@@ -337,14 +338,16 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_cannot_smuggle_another() {
+    fn a_parameter_cannot_inject_another_parameter() {
         let startup = |parameters| StartupMessage { version: ProtocolVersion::V3_0, parameters };
         let mut out = Vec::new();
-        let smuggled = [("application_name".into(), "x\0user\0admin".into())];
-        let error = startup(Terminated::from(&smuggled)).encode(&mut out).expect_err("a NUL");
+        let injected = [("application_name".into(), "x\0user\0admin".into())];
+        let error = startup(Terminated::from(&injected)).encode(&mut out).expect_err("a NUL");
         assert_eq!(error.kind, EncodeErrorKind::Nul);
         let nameless = [("".into(), "x".into())];
-        let error = startup(Terminated::from(&nameless)).encode(&mut out).expect_err("it would end the list");
+        let error = startup(Terminated::from(&nameless))
+            .encode(&mut out)
+            .expect_err("an empty name would end the list");
         assert_eq!(error.kind, EncodeErrorKind::Empty);
         assert_eq!(out, b"");
     }

@@ -4,7 +4,8 @@ use crate::basic::text::Text;
 use crate::message::table::message;
 
 message! {
-    /// One or more statements, run by the simple protocol. Rows are sent as text, and one ReadyForQuery at the end.
+    /// Runs one or more statements by the simple protocol. The server sends rows in text format, and one ReadyForQuery after
+    /// the last statement.
     ///
     /// `Q`, length, String sql.
     ///
@@ -16,13 +17,13 @@ message! {
 }
 
 message! {
-    /// Aborts a COPY: the server fails the statement with this reason.
+    /// Aborts a COPY: the statement fails, and the server's error contains this reason.
     ///
     /// `f`, length, String reason.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYFAIL)
     COPY_FAIL => pub struct CopyFail<'a> {
-        /// The reason, which the server repeats in its error.
+        /// Text for the server's error message.
         pub reason: Text<'a>,
     }
 }
@@ -45,7 +46,7 @@ mod tests {
     use alloc::vec::Vec;
 
     #[test]
-    fn every_message() {
+    fn every_message_is_encoded_and_decoded() {
         golden_frontend(
             Query { sql: "select 1".into() },
             b"Q\0\0\0\x0dselect 1\0",
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_longer_than_the_stage_has_the_same_form() {
+    fn a_long_message_has_the_same_layout() {
         let sql = "x".repeat(1000);
         let mut out = Vec::new();
         Query { sql: sql.as_str().into() }.encode(&mut out).expect("the query is valid");

@@ -5,12 +5,14 @@ use core::fmt;
 use super::Options;
 use super::quote::Literal;
 
-/// `BASE_BACKUP`, PostgreSQL 15 and later. Options that are not set are not sent.
+/// `BASE_BACKUP`, in the form of PostgreSQL 15 and later. Only options that are set are sent.
 ///
-/// Answered by a row, [`BackupPosition`](crate::replication::reply::BackupPosition); a row for each tablespace,
-/// [`Tablespace`](crate::replication::reply::Tablespace); a CopyOutResponse and the messages of
-/// [`BackupMessage`](crate::replication::BackupMessage); and a row with the end, again a
-/// [`BackupPosition`](crate::replication::reply::BackupPosition).
+/// The answer has four parts:
+///
+/// 1. a row [`BackupPosition`](crate::replication::reply::BackupPosition), the start of the backup;
+/// 2. a row [`Tablespace`](crate::replication::reply::Tablespace) for each tablespace;
+/// 3. a CopyOutResponse, and then CopyData with one [`BackupMessage`](crate::replication::BackupMessage) each;
+/// 4. a row [`BackupPosition`](crate::replication::reply::BackupPosition), the end of the backup.
 ///
 /// ```
 /// use pg_wire::replication::command::{BaseBackup, Checkpoint, ManifestOption};
@@ -63,13 +65,14 @@ impl<'a> BaseBackup<'a> {
         Self::default()
     }
 
-    /// The label of the backup.
+    /// Sets the label of the backup.
     pub const fn label(mut self, label: &'a str) -> Self {
         self.label = Some(label);
         self
     }
 
-    /// The place that the server writes the backup to, and a detail: `client` (the default), `server` with a directory, `blackhole`.
+    /// Sets the target of the backup: `client` (the default), `server`, or `blackhole`, which discards the data. The target
+    /// `server` needs a directory as its detail.
     pub const fn target(mut self, target: &'a str, detail: Option<&'a str>) -> Self {
         self.target = Some((target, detail));
         self
@@ -87,7 +90,7 @@ impl<'a> BaseBackup<'a> {
         self
     }
 
-    /// Whether the WAL that the backup needs is in it.
+    /// Whether the backup contains the WAL that is needed to restore it.
     pub const fn wal(mut self, on: bool) -> Self {
         self.wal = Some(on);
         self
@@ -99,25 +102,25 @@ impl<'a> BaseBackup<'a> {
         self
     }
 
-    /// Compression on the server, and a detail such as `level=3`: `gzip`, `lz4`, `zstd`, `none`.
+    /// Sets the compression on the server, `gzip`, `lz4`, `zstd` or `none`, and an optional detail such as `level=3`.
     pub const fn compression(mut self, method: &'a str, detail: Option<&'a str>) -> Self {
         self.compression = Some((method, detail));
         self
     }
 
-    /// Most kilobytes a second.
+    /// Sets the maximum transfer rate in kilobytes per second.
     pub const fn max_rate(mut self, kilobytes: u32) -> Self {
         self.max_rate = Some(kilobytes);
         self
     }
 
-    /// Whether the links of the tablespaces are in a file `tablespace_map` rather than links.
+    /// Whether the links of the tablespaces are written to a file `tablespace_map` instead of being sent as symbolic links.
     pub const fn tablespace_map(mut self, on: bool) -> Self {
         self.tablespace_map = Some(on);
         self
     }
 
-    /// Whether the checksums of pages are checked. On by default.
+    /// Whether the server verifies the checksums of pages. On by default.
     pub const fn verify_checksums(mut self, on: bool) -> Self {
         self.verify_checksums = Some(on);
         self
@@ -129,13 +132,14 @@ impl<'a> BaseBackup<'a> {
         self
     }
 
-    /// Algorithm of the checksums in the manifest: `NONE`, `CRC32C`, `SHA224`, `SHA256`, `SHA384`, `SHA512`.
+    /// Sets the algorithm of the checksums in the manifest: `NONE`, `CRC32C`, `SHA224`, `SHA256`, `SHA384`, `SHA512`.
     pub const fn manifest_checksums(mut self, algorithm: &'a str) -> Self {
         self.manifest_checksums = Some(algorithm);
         self
     }
 
-    /// Whether the backup is relative to the one whose manifest has been uploaded. PostgreSQL 17.
+    /// Whether the backup contains only the changes since an earlier backup. Upload the manifest of the earlier backup first.
+    /// PostgreSQL 17.
     pub const fn incremental(mut self, on: bool) -> Self {
         self.incremental = Some(on);
         self
@@ -180,9 +184,10 @@ impl fmt::Display for BaseBackup<'_> {
     }
 }
 
-/// `UPLOAD_MANIFEST`: the manifest of an earlier backup, for an [incremental](BaseBackup::incremental) one. PostgreSQL 17.
+/// `UPLOAD_MANIFEST`: uploads the manifest of an earlier backup, which an [incremental](BaseBackup::incremental) backup needs.
+/// PostgreSQL 17.
 ///
-/// Answered by a CopyInResponse: send the manifest as CopyData, and CopyDone.
+/// Answered by a CopyInResponse. Then send the manifest in CopyData messages, and CopyDone.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-UPLOAD-MANIFEST)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +205,7 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn every_option_is_sent_once_it_is_set() {
+    fn only_options_that_are_set_are_sent() {
         assert_eq!(BaseBackup::new().to_string(), "BASE_BACKUP");
         let backup = BaseBackup::new()
             .label("it's")

@@ -1,7 +1,7 @@
-//! The commands of a replication connection: built here, printed by `Display`, and sent as a Query.
+//! The commands of a replication connection. `Display` prints a command as the text of a Query.
 //!
-//! Names and strings are quoted as the server's grammar of replication commands takes them. Options are written in the form with
-//! parentheses, which PostgreSQL 15 and later take; the method `legacy` of [`CreateReplicationSlot`] writes the older form.
+//! Names and strings are quoted by the rules of the server's replication grammar. Options are written in parentheses, the form
+//! of PostgreSQL 15 and later. The method `legacy` of [`CreateReplicationSlot`] returns the older form.
 //!
 //! ```
 //! use pg_wire::replication::{Lsn, command::{CreateReplicationSlot, PgOutput, StartLogical}};
@@ -16,8 +16,8 @@
 //! );
 //! ```
 //!
-//! A name or a string with a NUL is rejected when the Query is written. A replication connection takes commands by Query only, one
-//! command in each Query.
+//! A name or a string that contains a NUL is rejected when the Query is written. A replication connection accepts commands only
+//! in Query messages, one command in each Query.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html)
 
@@ -81,7 +81,7 @@ impl fmt::Display for TimelineHistory {
     }
 }
 
-/// Options in parentheses, after a space; nothing if there are none.
+/// Writes options in parentheses after a space. Writes nothing if no option is put.
 struct Options<'f, 'g> {
     f: &'f mut fmt::Formatter<'g>,
     any: bool,
@@ -98,7 +98,7 @@ impl<'f, 'g> Options<'f, 'g> {
         self.f.write_fmt(option)
     }
 
-    /// A word with a Boolean: nothing for `None`.
+    /// Writes an option with a Boolean value. `None` writes nothing.
     fn switch(&mut self, name: &str, on: Option<bool>) -> fmt::Result {
         match on {
             Some(on) => self.put(format_args!("{name} {on}")),
@@ -111,7 +111,7 @@ impl<'f, 'g> Options<'f, 'g> {
     }
 }
 
-/// The list of names that is the value of an option, as SQL identifiers.
+/// A comma-separated list of names, each quoted as an SQL identifier. Used as the value of an option.
 fn name_list(names: &[&str]) -> String {
     use fmt::Write;
     let mut list = String::new();

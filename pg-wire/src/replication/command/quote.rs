@@ -1,9 +1,11 @@
-//! Names and strings in commands.
+//! Quoting of names and strings in commands.
 
 use core::fmt;
 
-/// A name in double quotes. A double quote inside is doubled, as in SQL: in a list of publications it is then a part of the name, but the
-/// grammar of replication commands has no double quotes in names, and the server reports a syntax error.
+/// A name in double quotes. A double quote inside the name is doubled, as in SQL.
+///
+/// In a list of publications, the server reads the doubled quote as a part of the name. Elsewhere the replication grammar
+/// allows no double quote inside a name, and the server reports a syntax error.
 pub(super) struct Identifier<'a>(pub(super) &'a str);
 
 impl fmt::Display for Identifier<'_> {
@@ -12,7 +14,8 @@ impl fmt::Display for Identifier<'_> {
     }
 }
 
-/// A string in single quotes. A single quote inside is doubled; a backslash has no meaning in replication commands.
+/// A string in single quotes. A single quote inside the string is doubled. A backslash is not an escape character in
+/// replication commands.
 pub(super) struct Literal<'a>(pub(super) &'a str);
 
 impl fmt::Display for Literal<'_> {
@@ -21,7 +24,7 @@ impl fmt::Display for Literal<'_> {
     }
 }
 
-/// Names with points between them.
+/// A name with points, such as `my.setting`. Each part is quoted.
 pub(super) struct QualifiedName<'a>(pub(super) &'a str);
 
 impl fmt::Display for QualifiedName<'_> {

@@ -1,4 +1,4 @@
-//! Replication slots.
+//! Commands for replication slots.
 
 use core::fmt;
 
@@ -7,7 +7,7 @@ use super::quote::Identifier;
 
 /// `CREATE_REPLICATION_SLOT`. Answered by a row: [`CreatedSlot`](crate::replication::reply::CreatedSlot).
 ///
-/// `K` is the kind of the slot, [`PhysicalSlot`] or [`LogicalSlot`], and has the options of that kind.
+/// `K` is the kind of the slot, with its options: [`PhysicalSlot`] or [`LogicalSlot`].
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-CREATE-REPLICATION-SLOT)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,37 +32,40 @@ pub struct LogicalSlot<'a> {
     failover: bool,
 }
 
-/// Use of the snapshot of the moment at which the slot begins.
+/// Use of the snapshot that the server can take when it creates a logical slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snapshot {
-    /// Its name is in the reply: other sessions can use it until the next command on this connection. The server's default.
+    /// The reply contains the name of the snapshot. Other sessions can use the snapshot until the next command on this
+    /// connection. The server's default.
     Export,
-    /// The current transaction uses it, which must be a new one at REPEATABLE READ.
+    /// The current transaction uses the snapshot. The transaction must be new, with isolation level REPEATABLE READ.
     Use,
-    /// No use: there is no snapshot.
+    /// The server takes no snapshot for the client.
     Nothing,
 }
 
 impl<'a> CreateReplicationSlot<'a, PhysicalSlot> {
-    /// A slot for physical replication.
+    /// Creates a slot for physical replication.
     pub const fn physical(slot: &'a str) -> Self {
         Self { slot, temporary: false, kind: PhysicalSlot { reserve_wal: false } }
     }
 
-    /// Keep the WAL from now on; without it, from the first connection.
+    /// The slot keeps the WAL from its creation on. Without this option, the slot keeps the WAL from the first use of the slot
+    /// on.
     pub const fn reserve_wal(mut self) -> Self {
         self.kind.reserve_wal = true;
         self
     }
 
-    /// The form without parentheses, which all versions take, and the only one before PostgreSQL 15.
+    /// Returns the command in the form without parentheses. All versions accept this form, and versions before PostgreSQL 15
+    /// accept no other.
     pub const fn legacy(self) -> Legacy<'a, PhysicalSlot> {
         Legacy(self)
     }
 }
 
 impl<'a> CreateReplicationSlot<'a, LogicalSlot<'a>> {
-    /// A slot for logical replication by this output plugin, such as `pgoutput`.
+    /// Creates a slot for logical replication with this output plugin, such as `pgoutput`.
     pub const fn logical(slot: &'a str, plugin: &'a str) -> Self {
         let kind = LogicalSlot { plugin, snapshot: None, two_phase: false, failover: false };
         Self { slot, temporary: false, kind }
@@ -74,26 +77,26 @@ impl<'a> CreateReplicationSlot<'a, LogicalSlot<'a>> {
         self
     }
 
-    /// Prepared transactions are decoded when they are prepared. PostgreSQL 15.
+    /// The server sends a prepared transaction at its PREPARE TRANSACTION, not only at its commit. PostgreSQL 15.
     pub const fn two_phase(mut self) -> Self {
         self.kind.two_phase = true;
         self
     }
 
-    /// The slot is synchronised to standbys, so that it can be used after a failover. PostgreSQL 17.
+    /// The server copies the slot to standbys, so the slot can be used after a failover. PostgreSQL 17.
     pub const fn failover(mut self) -> Self {
         self.kind.failover = true;
         self
     }
 
-    /// The form without parentheses, which all versions take, and the only one before PostgreSQL 15. `None` with
-    /// [`failover`](Self::failover), which has no such form.
+    /// Returns the command in the form without parentheses. All versions accept this form, and versions before PostgreSQL 15
+    /// accept no other. Returns `None` if [`failover`](Self::failover) is set, because that option does not exist in this form.
     ///
     /// ```
     /// use pg_wire::replication::command::{CreateReplicationSlot, Snapshot};
     ///
     /// let create = CreateReplicationSlot::logical("cdc", "pgoutput").snapshot(Snapshot::Nothing);
-    /// let legacy = create.legacy().expect("no option is newer").to_string();
+    /// let legacy = create.legacy().expect("failover is not set").to_string();
     /// assert_eq!(legacy, r#"CREATE_REPLICATION_SLOT "cdc" LOGICAL "pgoutput" NOEXPORT_SNAPSHOT"#);
     /// assert!(create.failover().legacy().is_none());
     /// ```
@@ -148,7 +151,7 @@ impl fmt::Display for CreateReplicationSlot<'_, LogicalSlot<'_>> {
     }
 }
 
-/// A [`CreateReplicationSlot`] in the form without parentheses. From its method `legacy`.
+/// A [`CreateReplicationSlot`] in the form without parentheses. Returned by the method `legacy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Legacy<'a, K>(CreateReplicationSlot<'a, K>);
 
@@ -173,7 +176,7 @@ impl fmt::Display for Legacy<'_, LogicalSlot<'_>> {
     }
 }
 
-/// `ALTER_REPLICATION_SLOT`, of a logical slot. PostgreSQL 17. Answered by no row.
+/// `ALTER_REPLICATION_SLOT`: changes a logical slot. PostgreSQL 17. The answer has no row.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-ALTER-REPLICATION-SLOT)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,18 +187,18 @@ pub struct AlterReplicationSlot<'a> {
 }
 
 impl<'a> AlterReplicationSlot<'a> {
-    /// Sets at least one option of this slot.
+    /// Changes this slot. At least one option must be set.
     pub const fn new(slot: &'a str) -> Self {
         Self { slot, two_phase: None, failover: None }
     }
 
-    /// Whether prepared transactions are decoded when they are prepared. PostgreSQL 18.
+    /// Whether the server sends a prepared transaction at its PREPARE TRANSACTION. PostgreSQL 18.
     pub const fn two_phase(mut self, on: bool) -> Self {
         self.two_phase = Some(on);
         self
     }
 
-    /// Whether the slot is synchronised to standbys.
+    /// Whether the server copies the slot to standbys.
     pub const fn failover(mut self, on: bool) -> Self {
         self.failover = Some(on);
         self
@@ -212,7 +215,8 @@ impl fmt::Display for AlterReplicationSlot<'_> {
     }
 }
 
-/// `READ_REPLICATION_SLOT`: state of a physical slot. PostgreSQL 15. Answered by a row: [`SlotState`](crate::replication::reply::SlotState).
+/// `READ_REPLICATION_SLOT`: reads the state of a physical slot. PostgreSQL 15. Answered by a row:
+/// [`SlotState`](crate::replication::reply::SlotState).
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-READ-REPLICATION-SLOT)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,14 +228,14 @@ impl fmt::Display for ReadReplicationSlot<'_> {
     }
 }
 
-/// `DROP_REPLICATION_SLOT`. Answered by no row.
+/// `DROP_REPLICATION_SLOT`: drops a slot. The answer has no row.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-DROP-REPLICATION-SLOT)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropReplicationSlot<'a> {
     /// The slot.
     pub slot: &'a str,
-    /// Whether to wait while another session uses the slot. Otherwise that is an error.
+    /// Whether the server waits while another session uses the slot. If `false`, a slot in use is an error.
     pub wait: bool,
 }
 
@@ -266,7 +270,7 @@ mod tests {
         ] {
             let logical = logical.snapshot(snapshot).two_phase();
             assert_eq!(logical.to_string(), alloc::format!("{head} (SNAPSHOT '{new}', TWO_PHASE)"));
-            let legacy = logical.legacy().expect("it exists").to_string();
+            let legacy = logical.legacy().expect("failover is not set").to_string();
             assert_eq!(legacy, alloc::format!("{head} {old} TWO_PHASE"));
         }
         assert_eq!(logical.failover().to_string(), [head, " (FAILOVER)"].concat());

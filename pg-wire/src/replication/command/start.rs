@@ -9,8 +9,8 @@ use super::quote::{Identifier, Literal};
 use super::{Options, name_list};
 use crate::replication::lsn::Lsn;
 
-/// `START_REPLICATION` of the WAL. Answered by a CopyBothResponse, and then the messages of
-/// [`PrimaryMessage`](crate::replication::PrimaryMessage).
+/// `START_REPLICATION` of the WAL (physical replication). Answered by a CopyBothResponse, and then CopyData with one
+/// [`PrimaryMessage`](crate::replication::PrimaryMessage) each.
 ///
 /// ```
 /// use pg_wire::replication::{Lsn, command::StartPhysical};
@@ -28,19 +28,19 @@ pub struct StartPhysical<'a> {
 }
 
 impl<'a> StartPhysical<'a> {
-    /// From this position on, of the latest timeline.
+    /// Starts at this position of the latest timeline.
     pub const fn new(start: Lsn) -> Self {
         Self { start, slot: None, timeline: None }
     }
 
-    /// With the slot, which keeps the WAL that has not been reported as flushed.
+    /// Uses this slot. The slot keeps the WAL that the client has not yet reported as flushed.
     pub const fn slot(mut self, slot: &'a str) -> Self {
         self.slot = Some(slot);
         self
     }
 
-    /// Of this timeline. If it is not the latest one, the server ends the copy where it ends, and then sends a row:
-    /// [`NextTimeline`](crate::replication::reply::NextTimeline).
+    /// Starts on this timeline. If the timeline is not the latest, the server ends the copy at the end of the timeline, and
+    /// then sends a row: [`NextTimeline`](crate::replication::reply::NextTimeline).
     pub const fn timeline(mut self, timeline: u32) -> Self {
         self.timeline = Some(timeline);
         self
@@ -61,8 +61,8 @@ impl fmt::Display for StartPhysical<'_> {
     }
 }
 
-/// `START_REPLICATION` of the changes of a logical slot. Answered by a CopyBothResponse, and then the messages of
-/// [`PrimaryMessage`](crate::replication::PrimaryMessage).
+/// `START_REPLICATION` of the changes of a logical slot. Answered by a CopyBothResponse, and then CopyData with one
+/// [`PrimaryMessage`](crate::replication::PrimaryMessage) each.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-START-REPLICATION-SLOT-LOGICAL)
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,25 +73,25 @@ pub struct StartLogical<'a> {
 }
 
 impl<'a> StartLogical<'a> {
-    /// Transactions that are committed after this position. The server starts at the last position that was reported as flushed, if
-    /// that is later: so [`Lsn::INVALID`] starts there.
+    /// Requests the transactions that are committed after `start`. If the slot's last position reported as flushed is later,
+    /// the server starts there. So [`Lsn::INVALID`] always starts at the position of the slot.
     pub const fn new(slot: &'a str, start: Lsn) -> Self {
         Self { slot, start, options: Vec::new() }
     }
 
-    /// An option of the output plugin, with a value.
+    /// Adds an option of the output plugin, with a value.
     pub fn option(mut self, name: &'a str, value: &'a str) -> Self {
         self.options.push((name, Some(value.into())));
         self
     }
 
-    /// An option of the output plugin, without a value.
+    /// Adds an option of the output plugin, without a value.
     pub fn flag(mut self, name: &'a str) -> Self {
         self.options.push((name, None));
         self
     }
 
-    /// The options of pgoutput.
+    /// Adds the options of pgoutput.
     pub fn pgoutput(mut self, options: &PgOutput<'_>) -> Self {
         self.options.extend(options.list().map(|(name, value)| (name, Some(value))));
         self
@@ -112,9 +112,10 @@ impl fmt::Display for StartLogical<'_> {
     }
 }
 
-/// The options of pgoutput. Options that are not set are not sent, and are off.
+/// The options of the output plugin pgoutput. Only options that are set are sent. An option that is not sent has the server's
+/// default.
 ///
-/// `pg_logical_slot_get_binary_changes` takes the same options, in the form of [`list`](Self::list).
+/// The function `pg_logical_slot_get_binary_changes` accepts the same options as arguments: [`list`](Self::list) returns them.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-logical-replication.html#PROTOCOL-LOGICAL-REPLICATION-PARAMS)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,11 +132,11 @@ pub struct PgOutput<'a> {
 /// Whether large transactions are sent while they are in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamingOption {
-    /// After their commit only.
+    /// Sent only after their commit.
     Off,
-    /// In blocks. Version 2, PostgreSQL 14.
+    /// Sent in blocks while they are in progress. Version 2, PostgreSQL 14.
     On,
-    /// In blocks, and rollbacks with their position and time. Version 4, PostgreSQL 16.
+    /// Sent in blocks, and a rollback contains its position and time. Version 4, PostgreSQL 16.
     Parallel,
 }
 
@@ -145,17 +146,17 @@ impl From<bool> for StreamingOption {
     }
 }
 
-/// The changes to send, by their origin.
+/// Selects changes by their origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginFilter {
-    /// All.
+    /// All changes.
     Any,
-    /// Changes that were made on this server, without changes that were replicated to it.
+    /// Only changes that were made on this server, no changes that were replicated to this server.
     None,
 }
 
 impl<'a> PgOutput<'a> {
-    /// A version of the protocol, and the names of the publications, unquoted.
+    /// Sets the version of the pgoutput protocol, and the names of the publications, without quotes.
     pub const fn new(version: u32, publications: &'a [&'a str]) -> Self {
         Self {
             version,
@@ -168,7 +169,7 @@ impl<'a> PgOutput<'a> {
         }
     }
 
-    /// Whether values are sent in binary, where their types have such a form. PostgreSQL 14.
+    /// Whether values are sent in binary format, if their type has a binary format. PostgreSQL 14.
     pub const fn binary(mut self, on: bool) -> Self {
         self.binary = Some(on);
         self
@@ -186,19 +187,20 @@ impl<'a> PgOutput<'a> {
         self
     }
 
-    /// Whether prepared transactions are sent when they are prepared. Version 3, PostgreSQL 15. Once it is on, the slot keeps it.
+    /// Whether a prepared transaction is sent at its PREPARE TRANSACTION. Version 3, PostgreSQL 15. The slot stores this
+    /// setting: once on, the setting stays on.
     pub const fn two_phase(mut self, on: bool) -> Self {
         self.two_phase = Some(on);
         self
     }
 
-    /// The changes to send, by their origin. PostgreSQL 16.
+    /// Selects changes by their origin. PostgreSQL 16.
     pub const fn origin(mut self, origin: OriginFilter) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// Names and values, unquoted.
+    /// The names and the values of the options that are set, without quotes.
     pub fn list(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
         let switch = |on: Option<bool>| on.map(|on| Cow::Borrowed(if on { "on" } else { "off" }));
         let version: String = alloc::format!("{}", self.version);
@@ -231,12 +233,12 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn physical_replication_starts() {
+    fn physical_replication_can_start_without_a_slot() {
         assert_eq!(StartPhysical::new(Lsn(16)).to_string(), "START_REPLICATION PHYSICAL 0/10");
     }
 
     #[test]
-    fn names_and_values_are_quoted_once_for_each_reader() {
+    fn publication_names_are_quoted_as_identifiers_and_then_as_a_string() {
         let names = ["it's", "a\"b", "C"];
         let start = StartLogical::new("s", Lsn(0x1_0000_0010)).pgoutput(&PgOutput::new(1, &names));
         assert_eq!(
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_is_sent_once_it_is_set() {
+    fn only_options_that_are_set_are_sent() {
         let options = PgOutput::new(4, &["p"])
             .binary(true)
             .messages(false)
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn other_plugins_have_options_of_their_own() {
+    fn options_of_other_plugins_can_be_sent() {
         let start = StartLogical::new("s", Lsn::INVALID);
         assert_eq!(start.to_string(), r#"START_REPLICATION SLOT "s" LOGICAL 0/0"#);
         let start = start.option("include-xids", "1").flag("pretty-print");

@@ -1,14 +1,15 @@
 //! The messages of pgoutput, the output plugin of logical replication: versions 1 to 4.
 //!
-//! Each is the data of one [`XLogData`](super::XLogData), or a value that `pg_logical_slot_get_binary_changes` returns: any client
-//! that can give a byte slice can use them. [`Decoder`] decodes a sequence of them; nothing is allocated or copied.
+//! A message is the data of one [`XLogData`](super::XLogData), or one value returned by the function
+//! `pg_logical_slot_get_binary_changes`. So any client that provides the message as a byte slice can use this module.
+//! [`Decoder`] decodes a sequence of messages, without allocating or copying.
 //!
 //! | version | PostgreSQL | adds |
 //! | --- | --- | --- |
-//! | 1 | 10 | transactions that are sent whole, after their commit |
-//! | 2 | 14 | large transactions in blocks, while they are in progress: `streaming` |
-//! | 3 | 15 | two-phase commit: `two_phase` |
-//! | 4 | 16 | position and time of a [`StreamAbort`]: `streaming=parallel` |
+//! | 1 | 10 | whole transactions, sent after their commit |
+//! | 2 | 14 | option `streaming`: large transactions in blocks, while they are in progress |
+//! | 3 | 15 | option `two_phase`: two-phase commit |
+//! | 4 | 16 | option `streaming=parallel`: position and time of a [`StreamAbort`] |
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
 
@@ -58,12 +59,13 @@ kinds! {
 }
 
 impl<'a> Change<'a> {
-    /// Decodes one message by itself. [`Decoder`] keeps the scope from message to message.
+    /// Decodes one message. The caller provides the scope; [`Decoder`] tracks the scope over a sequence of messages.
     ///
-    /// The values of the last tuple are not read; iterating over them, or [`validate`](Self::validate), finds their errors.
+    /// The values of the last tuple are not read. Iterating over the values, or [`validate`](Self::validate), returns their
+    /// errors.
     ///
     /// # Errors
-    /// When the data does not have the fields that its kind requires, or is empty.
+    /// When the data is empty, or does not have the fields that its kind requires.
     #[inline]
     pub fn decode(data: &'a [u8], scope: Scope) -> Result<Self, DecodeError> {
         Self::decode_in(data, scope)
@@ -82,7 +84,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// The transaction of a message inside a stream.
+    /// The transaction number of a message inside a block; `None` outside a block.
     pub fn xid_in_stream(&self) -> Option<u32> {
         match self {
             Self::Insert(insert) => insert.xid,
@@ -99,9 +101,9 @@ impl<'a> Change<'a> {
 
 /// Decodes a sequence of messages of pgoutput, in the order in which they are received.
 ///
-/// Inside a block of a streamed transaction some messages have one field more, and nothing in the message itself shows that. So the
-/// decoder remembers whether the last [`StreamStart`] has had its [`StreamStop`], and nothing else. Use a new one for each
-/// START_REPLICATION.
+/// Inside a block of a streamed transaction, some messages have one more field. The bytes of a message do not show whether the
+/// field is present. So the decoder stores whether a [`StreamStart`] was received without its [`StreamStop`], and nothing else.
+/// Use a new decoder for each START_REPLICATION.
 ///
 /// ```
 /// use pg_wire::replication::pgoutput::{Change, Decoder};
@@ -109,7 +111,7 @@ impl<'a> Change<'a> {
 /// let mut decoder = Decoder::default();
 /// decoder.decode(b"S\0\0\x03\x07\x01")?; // a block of transaction 775
 /// let Change::Insert(insert) = decoder.decode(b"I\0\0\x03\x08\0\0\x40\x01N\0\x01t\0\0\0\x02hi")? else { panic!() };
-/// assert_eq!((insert.xid, insert.relation), (Some(776), 16385), "made in its subtransaction 776");
+/// assert_eq!((insert.xid, insert.relation), (Some(776), 16385), "the change was made in subtransaction 776");
 /// decoder.decode(b"E")?;
 /// let Change::Insert(insert) = decoder.decode(b"I\0\0\x40\x01N\0\x01t\0\0\0\x02hi")? else { panic!() };
 /// assert_eq!((insert.xid, insert.relation), (None, 16385));
@@ -124,12 +126,17 @@ impl Decoder {
     /// Decodes the next message.
     ///
     /// # Errors
-    /// As of [`Change::decode`]; and [`Misplaced`](DecodeErrorKind::Misplaced) when a block begins inside a block, ends outside, or
-    /// has the boundary of a transaction inside. The decoder is then as it was before.
+    /// The errors of [`Change::decode`], and [`Misplaced`](DecodeErrorKind::Misplaced) for a message that is not valid at this
+    /// point:
+    ///
+    /// - a StreamStart, or a message that begins or ends a transaction, inside a block;
+    /// - a StreamStop outside a block.
+    ///
+    /// After an error the decoder is unchanged.
     #[inline]
     pub fn decode<'a>(&mut self, data: &'a [u8]) -> Result<Change<'a>, DecodeError> {
         match data.first() {
-            // The scope does not change with these, so they are not looked at again.
+            // Fast path: these messages do not change the scope, so `note` is not called.
             Some(b'I' | b'U' | b'D') => Change::decode(data, self.scope),
             _ => self.decode_cold(data),
         }

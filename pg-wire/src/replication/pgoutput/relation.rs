@@ -1,4 +1,4 @@
-//! Descriptions: tables, and types that are not built in.
+//! Descriptions of tables, and of types that are not built into PostgreSQL.
 
 use crate::basic::enums::wire_enum;
 use crate::basic::error::DecodeError;
@@ -11,16 +11,16 @@ use crate::codec::writer::Writer;
 use crate::replication::enclosed::enclosed;
 
 enclosed! {
-    /// Description of a table: sent before its first change, and again after the table has been altered.
+    /// Describes a table. Sent before the first change of the table, and again after the table has been altered.
     ///
     /// `R`, Int32 xid (in a stream only), Int32 relation, String namespace, String name, Int8 replica identity, Int16 n, n times a
     /// [`RelationColumn`].
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-RELATION)
     b'R' => pub struct Relation<'a> {
-        /// The transaction; only inside a stream.
+        /// The transaction; `None` outside a block.
         pub xid: Option<u32>,
-        /// Number of the table in the changes to come.
+        /// Oid of the table. Later changes refer to the table by this number.
         pub relation: Oid,
         /// The schema; empty for `pg_catalog`.
         pub namespace: Text<'a>,
@@ -28,8 +28,8 @@ enclosed! {
         pub name: Text<'a>,
         /// The columns that identify a row in an UPDATE or a DELETE.
         pub replica_identity: ReplicaIdentity,
-        /// The columns in the order of the tuples. Without those that the publication omits, and without generated columns unless it
-        /// includes them.
+        /// The published columns, in the order of the values in the tuples. Generated columns are included only if the
+        /// publication includes them.
         pub columns: List<'a, RelationColumn<'a>>,
     }
 }
@@ -39,7 +39,7 @@ wire_enum! {
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-REPLICA-IDENTITY)
     pub enum ReplicaIdentity, byte() -> u8 {
-        /// `d`: the columns of the primary key. A table without one replicates no UPDATE or DELETE.
+        /// `d`: the columns of the primary key. A table without a primary key replicates no UPDATE or DELETE.
         Default = b'd',
         /// `n`: no columns. The table replicates no UPDATE or DELETE.
         Nothing = b'n',
@@ -70,7 +70,7 @@ pub struct RelationColumn<'a> {
     pub name: Text<'a>,
     /// The type; see [`oid`](mod@crate::oid).
     pub type_oid: Oid,
-    /// The type's modifier, such as the length of a `varchar`; -1 for none.
+    /// Modifier of the type, such as the length of a `varchar`; -1 for none.
     pub type_modifier: i32,
 }
 
@@ -100,13 +100,13 @@ impl<'a> Field<'a> for RelationColumn<'a> {
 }
 
 enclosed! {
-    /// Name of a type that is not built in. Precedes the [`Relation`] with a column of the type.
+    /// Names a type that is not built into PostgreSQL. Sent before the [`Relation`] that has a column of this type.
     ///
     /// `Y`, Int32 xid (in a stream only), Int32 type, String namespace, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-TYPE)
     b'Y' => pub struct Type<'a> {
-        /// The transaction; only inside a stream.
+        /// The transaction; `None` outside a block.
         pub xid: Option<u32>,
         /// The type.
         pub type_oid: Oid,

@@ -1,4 +1,4 @@
-//! Changes of rows.
+//! Changes of rows: INSERT, UPDATE, DELETE, TRUNCATE.
 
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::oid::Oid;
@@ -16,11 +16,11 @@ use crate::replication::pgoutput::tuple::Tuple;
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-INSERT)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Insert<'a> {
-    /// The transaction; only inside a stream. The number of a subtransaction, if the change was made in one.
+    /// The transaction, or the subtransaction that made the change; `None` outside a block.
     pub xid: Option<u32>,
-    /// The table, which a [`Relation`](super::Relation) has described.
+    /// The table. A [`Relation`](super::Relation) has described the table.
     pub relation: Oid,
-    /// The row.
+    /// The inserted row.
     pub new: Tuple<'a>,
 }
 
@@ -59,12 +59,12 @@ fn expect_new(body: &mut Reader<'_>) -> Result<(), DecodeError> {
     }
 }
 
-/// A row as it was before an UPDATE or a DELETE.
+/// A row with its values before an UPDATE or a DELETE.
 ///
 /// Byte1 form, then a [`Tuple`] with a value for each column of the table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OldRow<'a> {
-    /// `K`: the columns of the replica identity; the others are NULL.
+    /// `K`: the columns of the replica identity. All other columns are NULL.
     Key(Tuple<'a>),
     /// `O`: the whole row, because the replica identity is [`Full`](super::ReplicaIdentity::Full).
     Full(Tuple<'a>),
@@ -92,14 +92,15 @@ impl<'a> OldRow<'a> {
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-UPDATE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Update<'a> {
-    /// The transaction; only inside a stream. The number of a subtransaction, if the change was made in one.
+    /// The transaction, or the subtransaction that made the change; `None` outside a block.
     pub xid: Option<u32>,
-    /// The table, which a [`Relation`](super::Relation) has described.
+    /// The table. A [`Relation`](super::Relation) has described the table.
     pub relation: Oid,
-    /// The row before the change. `None` if the key has not changed (or holds no value that is stored out of line), and the replica
-    /// identity is not [`Full`](super::ReplicaIdentity::Full): the key is then in `new`.
+    /// The row before the change. Present if the replica identity is [`Full`](super::ReplicaIdentity::Full), if the UPDATE
+    /// changed the key, or if a value of the key is stored out of line. Otherwise `None`: then the key in `new` identifies the
+    /// row.
     pub old: Option<OldRow<'a>>,
-    /// The row after the change. An [`Unchanged`](super::TupleValue::Unchanged) value may be in `old`.
+    /// The row after the change. For an [`Unchanged`](super::TupleValue::Unchanged) value, `old` may contain the value.
     pub new: Tuple<'a>,
 }
 
@@ -148,11 +149,11 @@ impl<'a> DecodeEnclosed<'a> for Update<'a> {
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-DELETE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Delete<'a> {
-    /// The transaction; only inside a stream. The number of a subtransaction, if the change was made in one.
+    /// The transaction, or the subtransaction that made the change; `None` outside a block.
     pub xid: Option<u32>,
-    /// The table, which a [`Relation`](super::Relation) has described.
+    /// The table. A [`Relation`](super::Relation) has described the table.
     pub relation: Oid,
-    /// The row.
+    /// The deleted row.
     pub old: OldRow<'a>,
 }
 
@@ -193,18 +194,19 @@ impl<'a> DecodeEnclosed<'a> for Delete<'a> {
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-TRUNCATE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Truncate<'a> {
-    /// The transaction; only inside a stream. The number of a subtransaction, if the change was made in one.
+    /// The transaction, or the subtransaction that made the change; `None` outside a block.
     pub xid: Option<u32>,
     /// [`CASCADE`](Self::CASCADE) and [`RESTART_IDENTITY`](Self::RESTART_IDENTITY).
     pub flags: u8,
-    /// The tables, which [`Relation`](super::Relation)s have described.
+    /// The tables. A [`Relation`](super::Relation) has described each of them.
     pub relations: List<'a, Oid, u32>,
 }
 
 impl Truncate<'_> {
-    /// Flag: the statement had the word CASCADE. The tables that it reached are in `relations`, if they are published.
+    /// Flag: the statement contained CASCADE. The tables that were truncated through CASCADE are in `relations`, if they are
+    /// published.
     pub const CASCADE: u8 = 1;
-    /// Flag: the statement had the words RESTART IDENTITY.
+    /// Flag: the statement contained RESTART IDENTITY.
     pub const RESTART_IDENTITY: u8 = 2;
 }
 

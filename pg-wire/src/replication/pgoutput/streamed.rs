@@ -9,7 +9,7 @@ use crate::replication::lsn::Lsn;
 use crate::replication::time::Timestamp;
 
 enclosed! {
-    /// A block of changes of one transaction begins. Blocks of different transactions may alternate.
+    /// Begins a block of changes of one transaction. Blocks of different transactions may alternate.
     ///
     /// `S`, Int32 xid, Int8 first.
     ///
@@ -23,7 +23,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// The block ends.
+    /// Ends the block.
     ///
     /// `E`.
     ///
@@ -32,7 +32,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// A transaction that was sent in blocks has been committed.
+    /// Reports that a transaction that was sent in blocks has been committed.
     ///
     /// `c`, Int32 xid, Int8 flags, Int64 commit, Int64 end, Int64 time.
     ///
@@ -40,11 +40,11 @@ enclosed! {
     b'c' => pub struct StreamCommit {
         /// The transaction.
         pub xid: u32,
-        /// 0: no flag has been defined.
+        /// Always 0: no flag is defined.
         pub flags: u8,
         /// Position of the commit record.
         pub commit: Lsn,
-        /// Position after the commit record: report this one as flushed once the transaction is durable.
+        /// Position after the commit record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -52,7 +52,8 @@ enclosed! {
 }
 
 enclosed! {
-    /// A transaction that was sent in blocks, or a subtransaction of it, has been rolled back: forget its changes.
+    /// Reports that a transaction that was sent in blocks, or one of its subtransactions, has been rolled back. The receiver
+    /// must discard the changes.
     ///
     /// `A`, Int32 xid, Int32 subxid, then an [`Aborted`] or nothing.
     ///
@@ -76,7 +77,7 @@ pub struct Aborted {
     pub time: Timestamp,
 }
 
-/// There if bytes are left in the message.
+/// An optional last field: present if bytes are left in the message.
 impl<'a> ScopedField<'a> for Option<Aborted> {
     fn read_in(body: &mut Reader<'a>, _: Scope) -> Result<Self, DecodeError> {
         if body.remaining() == 0 {

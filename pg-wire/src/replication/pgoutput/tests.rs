@@ -5,7 +5,7 @@ use crate::replication::lsn::Lsn;
 use crate::replication::tests::golden;
 use crate::replication::time::Timestamp;
 
-/// The whole message has to be read for the check.
+/// Decodes a message outside a block. Also validates all values, because decoding alone does not read them.
 fn outside(data: &'static [u8]) -> Result<Change<'static>, DecodeError> {
     Change::decode(data, Scope::Outside).and_then(|change| change.validate().map(|()| change))
 }
@@ -17,7 +17,7 @@ fn in_stream(data: &'static [u8]) -> Result<Change<'static>, DecodeError> {
 const WHOLE: usize = usize::MAX;
 
 #[test]
-fn transactions() {
+fn transactions_are_encoded_and_decoded() {
     golden(
         Change::from(Begin { commit: Lsn(1), time: Timestamp(2), xid: 3 }),
         b"B\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x03",
@@ -39,7 +39,7 @@ fn transactions() {
 }
 
 #[test]
-fn messages() {
+fn logical_messages_are_encoded_and_decoded() {
     let mut message =
         LogicalMessage { xid: None, flags: 1, lsn: Lsn(7), prefix: "p".into(), content: Payload(b"\0hi") };
     assert!(message.is_transactional());
@@ -51,7 +51,7 @@ fn messages() {
 }
 
 #[test]
-fn descriptions() {
+fn descriptions_are_encoded_and_decoded() {
     let columns = [
         RelationColumn { flags: 1, name: "id".into(), type_oid: 23, type_modifier: -1 },
         RelationColumn { flags: 0, name: "caf\u{e9}".into(), type_oid: 1043, type_modifier: 24 },
@@ -100,7 +100,7 @@ const ROW: Tuple<'static> = Tuple::given(&[
 const KEY: Tuple<'static> = Tuple::given(&[TupleValue::Text(b"6"), TupleValue::Null]);
 
 #[test]
-fn rows() {
+fn changes_of_rows_are_encoded_and_decoded() {
     let insert = Insert { xid: None, relation: 16385, new: ROW };
     golden(
         Change::from(insert),
@@ -139,7 +139,7 @@ fn rows() {
 }
 
 #[test]
-fn truncates() {
+fn truncates_are_encoded_and_decoded() {
     let truncate = Truncate {
         xid: None,
         flags: Truncate::CASCADE | Truncate::RESTART_IDENTITY,
@@ -155,7 +155,7 @@ fn truncates() {
 }
 
 #[test]
-fn streamed_transactions() {
+fn streamed_transactions_are_encoded_and_decoded() {
     golden(Change::from(StreamStart { xid: 5, first: true }), b"S\0\0\0\x05\x01", WHOLE, outside);
     golden(Change::from(StreamStop {}), b"E", WHOLE, in_stream);
     golden(
@@ -168,7 +168,7 @@ fn streamed_transactions() {
     golden(Change::from(abort), b"A\0\0\0\x05\0\0\0\x06", WHOLE, outside);
     let aborted = Some(Aborted { lsn: Lsn(1), time: Timestamp(2) });
     let bytes = b"A\0\0\0\x05\0\0\0\x06\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02";
-    // Cut after its two numbers, the message is the one of version 2.
+    // Without its last field, the message is a valid message of version 2.
     golden(Change::from(StreamAbort { aborted, ..abort }), bytes, 9, |data| match outside(data) {
         Ok(Change::StreamAbort(StreamAbort { aborted: None, .. })) if data.len() > 9 => panic!("{data:?}"),
         other => other,
@@ -176,7 +176,7 @@ fn streamed_transactions() {
 }
 
 #[test]
-fn two_phase_commit() {
+fn messages_of_two_phase_commit_are_encoded_and_decoded() {
     golden(
         Change::from(BeginPrepare {
             prepare: Lsn(1),
@@ -245,7 +245,7 @@ fn two_phase_commit() {
 }
 
 #[test]
-fn an_unknown_kind_passes_through() {
+fn an_unknown_kind_is_preserved() {
     golden(Change::Unknown(Unknown { kind: b'?', data: Payload(b"any") }), b"?any", 1, outside);
     assert_eq!(Decoder::default().decode(b"").expect_err("empty").kind, DecodeErrorKind::Short);
 }
@@ -256,7 +256,7 @@ fn the_boundaries_of_blocks_are_checked() {
     let begin = b"B\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x03";
     let misplaced = |decoder: &mut Decoder, data: &[u8]| {
         let before = *decoder;
-        let error = decoder.decode(data).expect_err("it cannot be here");
+        let error = decoder.decode(data).expect_err("the message is not valid at this point");
         assert_eq!((error.kind, *decoder), (DecodeErrorKind::Misplaced, before));
     };
     misplaced(&mut decoder, b"E");
@@ -273,7 +273,7 @@ fn the_boundaries_of_blocks_are_checked() {
 }
 
 #[test]
-fn lying_counts_and_lengths_are_errors() {
+fn counts_and_lengths_that_do_not_match_the_data_are_errors() {
     for (data, kind) in [
         (&b"I\0\0\x40\x01N\xff\xfft\0\0\0\x017"[..], DecodeErrorKind::Short),
         (b"I\0\0\x40\x01N\0\x01t\x7f\xff\xff\xff7", DecodeErrorKind::Short),

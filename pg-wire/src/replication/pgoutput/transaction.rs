@@ -1,4 +1,4 @@
-//! Transactions that are sent whole: their boundaries, their origin, and messages between their changes.
+//! Transactions that are sent as a whole: Begin, Commit, Origin, and messages of `pg_logical_emit_message`.
 
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::text::Text;
@@ -10,13 +10,13 @@ use crate::replication::lsn::Lsn;
 use crate::replication::time::Timestamp;
 
 enclosed! {
-    /// A transaction begins, which has been committed: all of its changes follow, and then its [`Commit`].
+    /// Begins a committed transaction. The server sends all of its changes, and then its [`Commit`].
     ///
     /// `B`, Int64 final position, Int64 time, Int32 xid.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-BEGIN)
     b'B' => pub struct Begin {
-        /// Position of the commit record: the `commit` of the [`Commit`] to come.
+        /// Position of the commit record, the same as `commit` in the following [`Commit`].
         pub commit: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -26,17 +26,17 @@ enclosed! {
 }
 
 enclosed! {
-    /// The transaction ends.
+    /// Ends the transaction.
     ///
     /// `C`, Int8 flags, Int64 commit, Int64 end, Int64 time.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-COMMIT)
     b'C' => pub struct Commit {
-        /// 0: no flag has been defined.
+        /// Always 0: no flag is defined.
         pub flags: u8,
         /// Position of the commit record.
         pub commit: Lsn,
-        /// Position after the commit record: report this one as flushed once the transaction is durable.
+        /// Position after the commit record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -44,7 +44,8 @@ enclosed! {
 }
 
 enclosed! {
-    /// The transaction was replicated to the server from another one. Follows [`Begin`], or the first `StreamStart`.
+    /// Reports that the transaction was replicated to this server from another server. Sent after [`Begin`], or after the first
+    /// `StreamStart`.
     ///
     /// `O`, Int64 commit, String name.
     ///
@@ -64,21 +65,21 @@ enclosed! {
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-MESSAGE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogicalMessage<'a> {
-    /// The transaction; only inside a stream.
+    /// The transaction; `None` outside a block.
     pub xid: Option<u32>,
     /// 1 if the message is part of the transaction. See [`is_transactional`](Self::is_transactional).
     pub flags: u8,
     /// Position of the message.
     pub lsn: Lsn,
-    /// The name that the sender gave to this kind of message.
+    /// First argument of `pg_logical_emit_message`: the name for this kind of message.
     pub prefix: Text<'a>,
     /// The content.
     pub content: Payload<'a>,
 }
 
 impl LogicalMessage<'_> {
-    /// Whether the message is part of the transaction. Otherwise it was sent at once, is there even if its transaction is rolled back,
-    /// and stands between transactions here.
+    /// Whether the message is part of the transaction. If not, the message is sent even if the transaction is rolled back, and
+    /// arrives between transactions.
     pub fn is_transactional(&self) -> bool {
         self.flags & 1 != 0
     }

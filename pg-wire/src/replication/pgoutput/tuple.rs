@@ -17,9 +17,10 @@ use crate::value::{Column, FromValue, Mismatch};
 /// Byte1 form, then for `t` and `b`: Int32 length, bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TupleValue<'a> {
-    /// `n`: NULL. In a key, also the columns that are not part of it.
+    /// `n`: NULL. In an [`OldRow::Key`](super::OldRow::Key), also the value of each column that is not part of the key.
     Null,
-    /// `u`: the UPDATE left the value as it was, and the server did not send it because it is stored out of line (TOAST).
+    /// `u`: the UPDATE did not change the value, and the server did not send the value because it is stored out of line
+    /// (TOAST).
     Unchanged,
     /// `t`: the text form.
     Text(&'a [u8]),
@@ -28,7 +29,7 @@ pub enum TupleValue<'a> {
 }
 
 impl<'a> TupleValue<'a> {
-    /// The bytes, in either form.
+    /// The bytes of the text or the binary form; `None` for NULL and for an unchanged value.
     #[inline]
     pub fn as_bytes(self) -> Option<&'a [u8]> {
         match self {
@@ -82,7 +83,8 @@ impl<'a> Field<'a> for TupleValue<'a> {
             b'n' => Ok(Self::Null),
             b'b' => sent(body).map(Self::Binary),
             form => {
-                // Kept apart: for a `match` of four forms the compiler emits an indirect jump (NOTES.md of the benchmark).
+                // A separate `match`: with all four forms in one `match`, the compiler emits an indirect jump (NOTES.md of the
+                // benchmark).
                 cold_path();
                 match form {
                     b'u' => Ok(Self::Unchanged),
@@ -108,12 +110,13 @@ impl<'a> Field<'a> for TupleValue<'a> {
     }
 }
 
-/// Int32 length, bytes. NULL has a form of its own, so the length is not negative.
+/// Reads an Int32 length and the bytes of a value. NULL has its own form, so a negative length is an error.
 #[inline(always)]
 fn sent<'a>(body: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     let start = *body;
     let length = body.u32()?;
-    // A negative length, read as unsigned, is longer than any message. So one comparison is enough for values that are there.
+    // Read as unsigned, a negative length exceeds the length of every message, so the bounds check rejects it too. The error
+    // kinds are told apart only on failure.
     body.bytes(length as usize).map_err(|short| match i32::try_from(length) {
         Ok(_) => short,
         Err(_) => start.error(DecodeErrorKind::NegativeLength),
@@ -122,8 +125,8 @@ fn sent<'a>(body: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
 
 /// The values of a row: `Int16 n`, then n times a [`TupleValue`], in the order of the columns of the [`Relation`](super::Relation).
 ///
-/// Either received bytes, or a slice. Decoding a change reads no values of its last tuple, so each step of the iteration may return an
-/// error: a malformed value is an error and never NULL.
+/// A tuple holds either received bytes or a slice of values. Decoding a change does not read the values of its last tuple, so
+/// each step of the iteration may return an error. A malformed value is an error, never NULL.
 ///
 /// ```
 /// use pg_wire::replication::pgoutput::{Tuple, TupleValue};
@@ -147,7 +150,7 @@ impl<'a> Tuple<'a> {
         Self(Unread::Given(values))
     }
 
-    /// The rest of a message, values unread.
+    /// Takes the rest of a message as the tuple, without reading the values.
     #[inline(always)]
     pub(super) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Unread::read_last(body).map(Self)
@@ -188,7 +191,8 @@ impl<'a> Tuple<'a> {
         TupleIter(self.0.iter())
     }
 
-    /// The value at `index`, counted from 0; `Ok(None)` after the last. Reads the values before it: to get several, iterate once.
+    /// The value at `index`, counted from 0; `Ok(None)` after the last value. Reads all values before `index` too: to get
+    /// several values, iterate instead.
     ///
     /// # Errors
     /// When this value or a value before it is malformed.

@@ -1,4 +1,4 @@
-//! Two-phase commit. Version 3 and later, on a slot with `two_phase`.
+//! Messages of two-phase commit. Version 3 and later, on a slot with `two_phase`.
 
 use crate::basic::text::Text;
 use crate::replication::enclosed::enclosed;
@@ -6,7 +6,7 @@ use crate::replication::lsn::Lsn;
 use crate::replication::time::Timestamp;
 
 enclosed! {
-    /// A transaction begins, which has been prepared: all of its changes follow, and then its [`Prepare`].
+    /// Begins a prepared transaction. The server sends all of its changes, and then its [`Prepare`].
     ///
     /// `b`, Int64 prepare, Int64 end, Int64 time, Int32 xid, String gid.
     ///
@@ -26,17 +26,17 @@ enclosed! {
 }
 
 enclosed! {
-    /// The transaction is prepared. A [`CommitPrepared`] or a [`RollbackPrepared`] decides it, at any later time.
+    /// Ends a prepared transaction. A later [`CommitPrepared`] or [`RollbackPrepared`] reports its outcome.
     ///
     /// `P`, Int8 flags, Int64 prepare, Int64 end, Int64 time, Int32 xid, String gid.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-PREPARE)
     b'P' => pub struct Prepare<'a> {
-        /// 0: no flag has been defined.
+        /// Always 0: no flag is defined.
         pub flags: u8,
         /// Position of the prepare record.
         pub prepare: Lsn,
-        /// Position after the prepare record: report this one as flushed once the transaction is durable.
+        /// Position after the prepare record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
@@ -48,17 +48,17 @@ enclosed! {
 }
 
 enclosed! {
-    /// A prepared transaction has been committed.
+    /// Reports that a prepared transaction has been committed.
     ///
     /// `K`, Int8 flags, Int64 commit, Int64 end, Int64 time, Int32 xid, String gid.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-COMMIT-PREPARED)
     b'K' => pub struct CommitPrepared<'a> {
-        /// 0: no flag has been defined.
+        /// Always 0: no flag is defined.
         pub flags: u8,
         /// Position of the commit record.
         pub commit: Lsn,
-        /// Position after the commit record: report this one as flushed once the commit is durable.
+        /// Position after the commit record. Report this position as flushed when the commit is durable.
         pub end: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -70,18 +70,18 @@ enclosed! {
 }
 
 enclosed! {
-    /// A prepared transaction has been rolled back. Sent even if its PREPARE was before the start of the slot, so an unknown one is to be
-    /// ignored.
+    /// Reports that a prepared transaction has been rolled back. Sent even if the client has not received the transaction,
+    /// because its PREPARE was before the start of the slot. Ignore the message then.
     ///
     /// `r`, Int8 flags, Int64 prepare end, Int64 rollback end, Int64 prepare time, Int64 rollback time, Int32 xid, String gid.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-ROLLBACK-PREPARED)
     b'r' => pub struct RollbackPrepared<'a> {
-        /// 0: no flag has been defined.
+        /// Always 0: no flag is defined.
         pub flags: u8,
         /// Position after the prepare record.
         pub prepare_end: Lsn,
-        /// Position after the rollback record: report this one as flushed once the rollback is durable.
+        /// Position after the rollback record. Report this position as flushed when the rollback is durable.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub prepare_time: Timestamp,
@@ -95,17 +95,17 @@ enclosed! {
 }
 
 enclosed! {
-    /// A transaction that was sent in blocks is prepared.
+    /// Reports that a transaction that was sent in blocks has been prepared.
     ///
     /// `p`, Int8 flags, Int64 prepare, Int64 end, Int64 time, Int32 xid, String gid.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-STREAM-PREPARE)
     b'p' => pub struct StreamPrepare<'a> {
-        /// 0: no flag has been defined.
+        /// Always 0: no flag is defined.
         pub flags: u8,
         /// Position of the prepare record.
         pub prepare: Lsn,
-        /// Position after the prepare record: report this one as flushed once the transaction is durable.
+        /// Position after the prepare record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,

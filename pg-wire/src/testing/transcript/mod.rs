@@ -1,4 +1,4 @@
-//! A conversation as text, played in either role.
+//! Transcripts: conversations of a client and a server as text.
 
 mod text;
 mod wire;
@@ -17,8 +17,10 @@ use crate::message::frontend::Initial;
 use text::{Act, read_line, tokens};
 use wire::Decoder;
 
-/// A conversation as text in the format of a trace. [Played](Self::play) in the role of one side, it sends the messages of that side and
-/// checks those of the other: a server for testing a client, or a client for testing a server.
+/// A conversation of a client and a server, as text in the format of a trace.
+///
+/// [`play`](Self::play) takes the role of one side: it sends the messages of that side, and checks the received messages of the
+/// other side. Play a server to test a client, or a client to test a server.
 ///
 /// ```
 /// use pg_wire::{Connection, Direction, Limits, PgProtocol, testing::{Transcript, block_on, duplex}};
@@ -44,28 +46,31 @@ use wire::Decoder;
 ///     while conn.recv().await?.code != pg_wire::MessageCode::READY_FOR_QUERY {}
 ///     conn.terminate().close().await
 /// })?;
-/// server.join().expect("it has not panicked")?;
+/// server.join().expect("the server has not panicked")?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # The lines
 ///
-/// Each line has the format of [`Message::trace`](crate::Message::trace): the sender (`F` or `B`), the length, which may be omitted, the
-/// name, the fields; separated by tabs or any number of blanks. So a trace, of this crate or of libpq, can be played.
+/// Each line has the format of [`Message::trace`](crate::Message::trace): the sender (`F` for the client, `B` for the server),
+/// the length (optional), the name and the fields. Tabs or blanks separate them. So a trace of this crate or of libpq can be
+/// played.
 ///
-/// - A string is in double quotes, and may contain newlines and quotes: it ends at the first quote after which only further fields
-///   follow, up to the next line. Bytes are in single quotes, with `\xNN` for any byte. A string may be in single quotes too.
-/// - The time in front of a line, which libpq writes unless `PQTRACE_SUPPRESS_TIMESTAMPS` is set, is skipped.
-/// - What `PQTRACE_REGRESS_MODE` writes in place of values that differ from run to run is understood in lines of the other side: `NNNN`
-///   matches any number, `NN` any length, `'BBBB'` any data of a COPY, and `"SSSS"` any field of an error or notice. In a line to be
-///   sent, `NNNN` is refused: play a trace with the values as that side.
-/// - `*` in a line of the other side matches any one field, and at the end of the line all remaining fields.
-/// - The masks of a trace, `"SSSS"` and `'BBBB'`, match any secret in a line of the other side. A line to be sent must contain the
-///   secret itself.
-/// - `B SSLResponse N` and `B GSSENCResponse N` are one byte, as in libpq's trace.
-/// - `B raw 'Z\x00'` is these bytes, without a frame around them.
-/// - `B flush` sends the lines before it. Without it, all lines up to the other side's next line are sent at once.
-/// - `B close` closes the stream for writing; the other side may still send.
+/// - A string is in double quotes, and may contain newlines and quotes. The string ends at the first quote after which the rest
+///   of the line consists of fields. Bytes are in single quotes, with `\xNN` for any byte. A string may be in single quotes
+///   too.
+/// - A date and a time at the beginning of a line are skipped. libpq writes both unless `PQTRACE_SUPPRESS_TIMESTAMPS` is set.
+/// - In lines of the other side, the placeholders of `PQTRACE_REGRESS_MODE` match values that differ from run to run: `NNNN`
+///   matches any number, `NN` any length, `'BBBB'` any data of a COPY, and `"SSSS"` any field of an error or notice. In a line
+///   to be sent, `NNNN` is rejected: write the number.
+/// - In lines of the other side, `*` matches any one field; at the end of the line, `*` matches all remaining fields.
+/// - In lines of the other side, the masks `"SSSS"` and `'BBBB'` match any secret. A line to be sent must contain the secret
+///   itself.
+/// - `B SSLResponse N` and `B GSSENCResponse N` stand for one byte, as in libpq's trace.
+/// - `B raw 'Z\x00'` stands for exactly these bytes: no code and no length are added.
+/// - `B flush` sends all lines before the `flush`. Without a `flush`, all lines before the other side's next line are sent at
+///   once.
+/// - `B close` closes the stream for writing. The other side may still send.
 /// - Blank lines, and lines that begin with `#`, are ignored.
 #[derive(Clone, Debug)]
 pub struct Transcript {
@@ -87,9 +92,9 @@ pub struct TranscriptError {
 pub enum TranscriptErrorKind {
     /// The line is invalid, or cannot be sent.
     Line(String),
-    /// The peer sent something else, or closed the stream.
+    /// The peer sent something different from the line, or closed the stream.
     Unexpected {
-        /// The line.
+        /// The text of the line.
         expected: String,
         /// The trace of the received message, or a description of the event.
         received: String,
@@ -127,7 +132,7 @@ impl FromStr for Transcript {
 }
 
 impl Transcript {
-    /// All messages of `sender`, encoded.
+    /// Encodes all messages of `sender`.
     ///
     /// ```
     /// use pg_wire::{Direction, testing::Transcript};
@@ -138,12 +143,12 @@ impl Transcript {
     /// ```
     ///
     /// # Errors
-    /// At the first line that cannot be sent.
+    /// When a line cannot be sent; the error contains the first such line.
     pub fn bytes(&self, sender: Direction) -> Result<Vec<u8>, TranscriptError> {
         Ok(self.encoded_lines(sender)?.concat())
     }
 
-    /// For each line the bytes that `sender` sends; empty for a line of the other side.
+    /// Returns for each line the bytes that `sender` sends. A line of the other side has no bytes.
     fn encoded_lines(&self, sender: Direction) -> Result<Vec<Vec<u8>>, TranscriptError> {
         let bytes = |line: &Line| {
             if line.sender == sender {
@@ -155,10 +160,11 @@ impl Transcript {
         self.lines.iter().map(bytes).collect()
     }
 
-    /// Sends the messages of `role`, and checks that the other side sends its own.
+    /// Sends the messages of `role`, and checks that the other side sends the other messages of the transcript.
     ///
     /// # Errors
-    /// At the first line that cannot be sent, before anything is sent; and when the other side sends something else, or nothing.
+    /// - When a line of `role` cannot be encoded. Nothing has been sent then.
+    /// - When the other side sends something different, or closes the stream.
     pub async fn play<T: Transport>(
         &self,
         role: Direction,
@@ -171,8 +177,9 @@ impl Transcript {
             let failed = |error| TranscriptError { line: last, kind: TranscriptErrorKind::Connection(error) };
             if line.sender != role {
                 match conn.flush().await {
-                    // The last message of a peer that has closed may explain why, and the messages of a peer that does not read have
-                    // to be received first. If the peer's next message is missing because of this error, `expect` reports it.
+                    // These errors are ignored, because the peer's next message may still arrive: a peer that closed may have
+                    // sent an ErrorResponse before, and a peer with full buffers reads only after its messages are received. If
+                    // the message does not arrive, `expect` returns an error.
                     Ok(()) | Err(Error::Io(_) | Error::Poisoned(_) | Error::InboxFull) => {}
                     Err(error) => return Err(failed(error)),
                 }
@@ -191,7 +198,7 @@ impl Transcript {
 }
 
 impl Line {
-    /// The line, encoded.
+    /// Encodes the line.
     fn bytes(&self) -> Result<Vec<u8>, String> {
         let (name, length, fields) = match &self.act {
             Act::Raw(bytes) => return Ok(bytes.clone()),
@@ -247,7 +254,7 @@ impl Line {
                     },
                     Some(decoder) => {
                         let frame = conn.recv().await.map_err(|error| self.lost(error))?;
-                        // A frame with another code is decoded by its own code, for the error.
+                        // A frame with a different code is decoded by its own code, because the error contains its trace.
                         let same = decoder.code() == Some(frame.code);
                         if same { decoder } else { Decoder::Frame(self.sender, frame.code) }
                             .decode(frame.body)
@@ -273,8 +280,8 @@ impl Line {
         TranscriptError { line: self.number, kind }
     }
 
-    /// The error for a receive that failed. The end of the stream differs from the transcript; any other error is one of the
-    /// connection.
+    /// Converts the error of a failed receive. An end of the stream is reported as a difference from the transcript, any other
+    /// error as an error of the connection.
     fn lost(&self, error: Error) -> TranscriptError {
         match error {
             Error::Closed { .. } => self.unexpected(error.to_string()),
@@ -283,7 +290,7 @@ impl Line {
     }
 }
 
-/// Takes bytes without a frame.
+/// Removes `count` bytes from the inbox, regardless of frames.
 fn take(inbox: &mut Inbox, count: usize) -> Vec<u8> {
     let (taken, rest) = inbox.peek().split_at_checked(count).unwrap_or((inbox.peek(), &[]));
     let (taken, rest) = (taken.to_vec(), rest.to_vec());
@@ -318,7 +325,7 @@ impl core::error::Error for TranscriptError {
     }
 }
 
-/// A line of trace, encoded.
+/// Encodes one line of a trace.
 #[cfg(test)]
 pub(crate) fn bytes_of(trace: &str) -> Result<Vec<u8>, String> {
     let encode = || {
@@ -335,13 +342,13 @@ mod tests {
     use crate::{Limits, MessageCode, PgProtocol};
     use std::thread;
 
-    /// A line, encoded, with `\xNN` for bytes that are not printable.
+    /// Encodes a line. The result has `\xNN` for bytes that are not printable.
     fn wire(line: &str) -> String {
         bytes_of(line)
             .map_or_else(|error| format!("error: {error}"), |bytes| bytes.escape_ascii().to_string())
     }
 
-    /// Plays the role of the client against these bytes of the server. Returns the bytes that the client sent.
+    /// Plays the role of the client, with these bytes as the answers of the server. Returns the bytes that the client sent.
     fn client(transcript: &str, server: &[u8]) -> Result<Vec<u8>, String> {
         let transcript: Transcript =
             transcript.parse().map_err(|error: TranscriptError| error.to_string())?;
@@ -376,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_ends_before_a_blank_and_may_contain_anything_else() {
+    fn a_string_may_contain_quotes_and_newlines() {
         assert_eq!(
             wire("F Query \"select \"a\",\n1 as b\""),
             "Q\\x00\\x00\\x00\\x17select \\\"a\\\",\\n1 as b\\x00"
@@ -409,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_may_have_more_strings_than_calls_can_be_nested() {
+    fn a_line_with_20000_strings_does_not_overflow_the_stack() {
         let parsed =
             |line: String| line.parse::<Transcript>().is_ok_and(|transcript| transcript.lines.len() == 1);
         assert!(parsed("F Query ".to_owned() + &"\"x\" ".repeat(20_000)));
@@ -417,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_without_a_frame() {
+    fn raw_bytes_and_encryption_responses_have_no_frame() {
         assert_eq!(wire("B raw 'N'"), "N");
         assert_eq!(wire("B 1 SSLResponse S"), "S");
         assert_eq!(wire("B GSSENCResponse N"), "N");
@@ -433,8 +440,8 @@ mod tests {
             ("B Query \"x\"", "no message of this side has the name Query"),
             ("F Query \"x", "a \" without a closing \""),
             ("F CopyData 'x", "a ' without a closing '"),
-            ("F Query *", "a wildcard cannot be sent"),
-            ("F Execute \"\" NNNN", "NNNN is any number, of a trace in regression mode, and cannot be sent"),
+            ("F Query *", "the wildcard * cannot be sent"),
+            ("F Execute \"\" NNNN", "NNNN matches any number and cannot be sent"),
             ("2026-01-02 F Sync", "a line begins with F or B, or with # if it is a comment"),
             ("F 7 Query \"x\"", "the length of the message is 6"),
             ("F Query \"x\" 1", "field 2 must not be a number: 1"),
@@ -455,8 +462,8 @@ mod tests {
                 "B AuthenticationNone",
                 "no kind of Authentication has the name AuthenticationNone and these fields",
             ),
-            ("B raw 1", "`raw` has other fields"),
-            ("B flush now", "`flush` has other fields"),
+            ("B raw 1", "`raw` does not take these fields"),
+            ("B flush now", "`flush` does not take these fields"),
         ] {
             let error = bytes_of(line).expect_err(line);
             assert_eq!(
@@ -516,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_with_times_is_read_as_one_without() {
+    fn times_at_the_beginning_of_lines_are_skipped() {
         let time = "2026-11-26 22:00:00.123456\t";
         let transcript: Transcript = "
             F\t15\tQuery\t \"select '\n'\"
@@ -525,13 +532,13 @@ mod tests {
             .replace("            F", &format!("{time}F"))
             .replace("            B", &format!("{time}B"))
             .parse()
-            .expect("it is a transcript");
-        let sent = transcript.bytes(Direction::Frontend).expect("it can be sent");
+            .expect("a valid transcript");
+        let sent = transcript.bytes(Direction::Frontend).expect("all lines can be encoded");
         assert_eq!(sent, b"Q\0\0\0\x0fselect '\n'\0X\0\0\0\x04");
     }
 
     #[test]
-    fn a_trace_in_regression_mode_matches_what_varies_and_nothing_else() {
+    fn placeholders_of_libpqs_regression_mode_match_only_values_of_their_kind() {
         let key = b"K\0\0\0\x0c\0\0\0\x07abcd";
         assert!(client("B 12 BackendKeyData NNNN NNNN", key).is_ok());
         assert!(client("B 12 BackendKeyData NNNN 'BBBB'", key).is_ok());
@@ -546,7 +553,7 @@ mod tests {
         let error = b"E\0\0\0\x1fSERROR\0C42P01\0Mno\0Fa.c\0L7\0\0";
         let error = &[&error[..4], &[u8::try_from(error.len() - 1).expect("short")], &error[5..]].concat();
         let line = "B NN ErrorResponse S \"ERROR\" C \"42P01\" M \"no\" F \"SSSS\" L \"SSSS\" \\x00";
-        client(line, error).expect("it matches");
+        client(line, error).expect("the placeholders match");
         assert!(client(&line.replace("42P01", "42P02"), error).is_err());
     }
 
@@ -563,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_roles_of_one_transcript_match() {
+    fn both_roles_of_one_transcript_can_be_played_against_each_other() {
         let transcript: Transcript = "
             F SSLRequest 1234 5679
             B SSLResponse N
@@ -589,17 +596,17 @@ mod tests {
             block_on(server.play(Direction::Backend, &mut Connection::new(far, Limits::FRONTEND)))
         });
         block_on(transcript.play(Direction::Frontend, &mut Connection::new(near, Limits::BACKEND)))
-            .expect("the server plays by the same transcript");
-        server.join().expect("no panic").expect("the client plays by the same transcript");
+            .expect("the server plays the same transcript");
+        server.join().expect("no panic").expect("the client plays the same transcript");
     }
 
     #[test]
     fn the_last_message_of_a_peer_that_has_closed_is_checked() {
         let (near, far) = duplex();
-        let refusal: Transcript =
+        let rejection: Transcript =
             "B ErrorResponse S \"FATAL\" C \"53300\" \\x00\nB close".parse().expect("a valid transcript");
         let mut server = Connection::new(far, Limits::FRONTEND);
-        block_on(refusal.play(Direction::Backend, &mut server)).expect("nothing to wait for");
+        block_on(rejection.play(Direction::Backend, &mut server)).expect("the server only sends");
         drop(server);
         let whole: Transcript = "F Query \"select 1\"\nB ErrorResponse S \"FATAL\" *\nB close\nF Terminate"
             .parse()

@@ -1,4 +1,4 @@
-//! Parsing of a transcript's lines.
+//! Parser for the lines of a transcript.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::codec::message::Direction;
 
-/// The action of a line.
+/// The action that a line describes.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
     Message { name: String, length: Option<usize>, fields: Vec<Token> },
@@ -22,17 +22,17 @@ pub(super) enum Act {
 pub(super) enum Token {
     /// A number, a letter, `\x00` or `*`.
     Word(String),
-    /// In double or single quotes.
+    /// A string in double quotes (`text`) or single quotes.
     Quoted { bytes: Vec<u8>, text: bool },
 }
 
-/// Any number, in a trace of libpq's regression mode.
+/// The word that libpq's regression mode prints instead of a number.
 pub(super) const ANY_NUMBER: &str = "NNNN";
 
-/// Any length, in such a trace.
+/// The word that libpq's regression mode prints instead of a length.
 const ANY_LENGTH: &str = "NN";
 
-/// One byte in the form of a trace: the character, or `\xNN`.
+/// Parses one byte as a trace prints it: the character itself, or `\xNN`.
 pub(super) fn letter(word: &str) -> Option<u8> {
     match word.as_bytes() {
         [byte] => Some(*byte),
@@ -41,7 +41,7 @@ pub(super) fn letter(word: &str) -> Option<u8> {
     }
 }
 
-/// The tokens of the first line, and the length of the line in bytes, including its newline.
+/// Splits the first line into tokens. Also returns the length of the line in bytes, including the newline.
 pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
     let (mut tokens, mut at, mut known) = (Vec::new(), 0, BTreeMap::new());
     loop {
@@ -52,8 +52,8 @@ pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
             Some(blank) if blank.is_whitespace() => at += blank.len_utf8(),
             Some('#') if tokens.is_empty() => at += rest.find('\n').unwrap_or(rest.len()),
             Some(quote @ ('"' | '\'')) => {
-                // The first quote after which only fields follow. A quote inside the string, around a name, is followed by other
-                // text.
+                // The string ends at the first quote after which only fields follow. A quote inside the string, such as a quote
+                // around a name, is followed by other text.
                 let end = closings(text, at, quote)
                     .find(|end| goes_on(text, end + 1, &mut known))
                     .or_else(|| closings(text, at, quote).next());
@@ -73,16 +73,18 @@ pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
     }
 }
 
-/// Positions where the string that begins at `start` could end: quotes followed by a blank or by the end of the line.
+/// Positions at which the string that begins at `start` can end: quotes followed by a blank or by the end of the line.
 fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize> {
     let inside = text.get(start + 1..).unwrap_or_default();
-    let blank = |behind: &str| behind.chars().next().is_none_or(char::is_whitespace);
+    let blank = |after: &str| after.chars().next().is_none_or(char::is_whitespace);
     let ends = move |end: &usize| text.get(end + 1..).is_some_and(blank);
     inside.match_indices(quote).map(move |(end, _)| start + 1 + end).filter(ends)
 }
 
-/// Whether only fields follow `start` up to the end of the line, and then another line. `known` has the positions for which the answer
-/// is known. The search has a stack of its own: a line may have more fields than calls can be nested.
+/// Whether only fields stand between `start` and the end of the line, and the text after it begins another line. `known` caches
+/// the answers by position.
+///
+/// The search uses a vector as its stack instead of recursion, because a line with many fields would overflow the call stack.
 fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool {
     let mut path = Vec::new();
     let mut next = start;
@@ -102,7 +104,7 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
             }
             Scan::Quote(at, quote) => path.push((next, closings(text, at, quote))),
         }
-        // The next closing quote of the innermost string that has another one.
+        // Continue at the next closing quote of the innermost string that has further closing quotes.
         next = loop {
             let Some((start, ends)) = path.last_mut() else { return false };
             if let Some(end) = ends.next() {
@@ -114,9 +116,10 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
     }
 }
 
-/// The first thing after words that are fields.
+/// Result of [`scan`]: the first thing after words that are fields.
 enum Scan {
-    /// The end of the line, and whether another line follows; or a word that is no field.
+    /// The end of the line, with `true` if a line or nothing follows and `false` otherwise; or, with `false`, a word that is no
+    /// field.
     Ends(bool),
     /// The beginning of a string.
     Quote(usize, char),
@@ -143,34 +146,34 @@ fn scan(text: &str, start: usize) -> Scan {
     }
 }
 
-/// Whether `text` begins like a line, or is empty.
+/// Whether `text` is empty or begins with the first words of a line or with a comment.
 fn begins_a_line(text: &str) -> bool {
-    let speaks = |behind: &str| behind.starts_with(char::is_whitespace);
+    let blank = |after: &str| after.starts_with(char::is_whitespace);
     let mut words = text.splitn(3, char::is_whitespace);
     let text = match (words.next(), words.next(), words.next()) {
         (Some(date), Some(time), Some(rest)) if is_date(date) && is_time(time) => rest,
         _ => text,
     };
-    text.is_empty() || text.starts_with('#') || text.strip_prefix(['F', 'B']).is_some_and(speaks)
+    text.is_empty() || text.starts_with('#') || text.strip_prefix(['F', 'B']).is_some_and(blank)
 }
 
-/// Whether a word is a date as libpq writes it, `2024-02-29`.
+/// Whether a word is a date in the format of libpq: `2024-02-29`.
 fn is_date(word: &str) -> bool {
     has_form(word, "0000-00-00")
 }
 
-/// Whether a word is a time as libpq writes it, `12:34:56.123456`.
+/// Whether a word is a time in the format of libpq: `12:34:56.123456`.
 fn is_time(word: &str) -> bool {
     has_form(word, "00:00:00.000000")
 }
 
-/// Whether a word has a digit where the form has one, and elsewhere the same characters.
+/// Whether a word has the same length as the form, a digit at each `0` of the form, and the form's character elsewhere.
 fn has_form(word: &str, form: &str) -> bool {
     let same = |(byte, form): (u8, u8)| if form == b'0' { byte.is_ascii_digit() } else { byte == form };
     word.len() == form.len() && word.bytes().zip(form.bytes()).all(same)
 }
 
-/// The bytes of a text with `\xNN` escapes. Any other backslash is a backslash, as in a trace.
+/// Decodes the `\xNN` escapes of a text. A backslash that begins no such escape is kept unchanged, as in a trace.
 fn unescape(text: &str) -> Vec<u8> {
     let mut parts = text.split("\\x");
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -189,9 +192,9 @@ fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The sender and the action of a line.
+/// Parses the sender and the action of a line.
 pub(super) fn read_line(tokens: Vec<Token>) -> Result<(Direction, Act), String> {
-    // libpq writes the time before each line unless told otherwise.
+    // libpq writes a date and a time before each line, unless PQTRACE_SUPPRESS_TIMESTAMPS is set.
     let dated =
         matches!(&tokens[..], [Token::Word(date), Token::Word(time), ..] if is_date(date) && is_time(time));
     let mut tokens = tokens.into_iter().skip(if dated { 2 } else { 0 }).peekable();
@@ -199,7 +202,7 @@ pub(super) fn read_line(tokens: Vec<Token>) -> Result<(Direction, Act), String> 
         Some(Token::Word(word)) => Some(word),
         _ => None,
     };
-    let speaker = match word().as_deref() {
+    let sender = match word().as_deref() {
         Some("F") => Direction::Frontend,
         Some("B") => Direction::Backend,
         _ => return Err("a line begins with F or B, or with # if it is a comment".to_owned()),
@@ -218,8 +221,8 @@ pub(super) fn read_line(tokens: Vec<Token>) -> Result<(Direction, Act), String> 
         }
         ("flush", []) => Act::Flush,
         ("close", []) => Act::Close,
-        ("raw" | "flush" | "close", _) => return Err(format!("`{name}` has other fields")),
+        ("raw" | "flush" | "close", _) => return Err(format!("`{name}` does not take these fields")),
         _ => Act::Message { name, length, fields },
     };
-    Ok((speaker, act))
+    Ok((sender, act))
 }

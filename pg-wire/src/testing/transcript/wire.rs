@@ -1,7 +1,7 @@
-//! Lines of a transcript as bytes, and received bytes as lines.
+//! Encodes lines of a transcript, and compares received messages with lines.
 //!
-//! No message is listed here. The name of a message, the number of its fields and their widths come from its own decoder and
-//! its own [`Message::write`].
+//! This module has no list of messages. The decoder and [`Message::write`] of a message provide the name of the message, the
+//! number of its fields and the widths of its fields.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -22,14 +22,14 @@ use crate::message::frontend::{
 };
 use crate::testing::transcript::text::{ANY_NUMBER, Token, letter};
 
-/// The way to decode the body of a message.
+/// Selects the decoder for the body of a message.
 #[derive(Clone, Copy)]
 pub(super) enum Decoder {
-    /// By direction and code.
+    /// A message with a code.
     Frame(Direction, MessageCode),
-    /// By name: one of the four messages with the code of AuthenticationResponse.
+    /// One of the four messages that share the code of AuthenticationResponse. Its name selects the function.
     Response(fn(&[u8]) -> Result<Decoded, DecodeError>),
-    /// By the request code in the body: a packet before the session.
+    /// A packet without a code. The first number in the body selects the decoder.
     Packet,
 }
 
@@ -62,7 +62,8 @@ impl Decoder {
         }
     }
 
-    /// Tries the codes of the direction. Decoding an empty body returns the name in any case, in the message or in the error.
+    /// Finds the code whose message has this name, by decoding an empty body with each code of the direction. Decoding returns
+    /// a message or an error, and both contain the name.
     fn frame_named(sender: Direction, name: &str) -> Option<Self> {
         let (codes, name_of): (_, fn(Frame<'_>) -> &'static str) = match sender {
             Direction::Frontend => (Frontend::CODES, |frame| {
@@ -96,7 +97,7 @@ impl Decoder {
             Self::Frame(Direction::Backend, code) => {
                 let message = Frame { code, body }.backend()?;
                 if let Backend::DataRow(row) = &message {
-                    // Decoding a row does not read its values.
+                    // `backend` does not read the values of a row.
                     row.values
                         .validate()
                         .map_err(|error| DecodeError { message: message.name(), ..error })?;
@@ -106,7 +107,7 @@ impl Decoder {
         }
     }
 
-    /// The trace of a body, or the error of decoding it.
+    /// Returns the trace of a body, or the text of the decoding error.
     pub(super) fn trace(self, body: &[u8]) -> String {
         self.decode(body).map_or_else(|error| error.to_string(), |decoded| decoded.trace)
     }
@@ -116,7 +117,7 @@ impl Decoder {
         if self.code() != Some(MessageCode::AUTHENTICATION) {
             return self.body_after(Vec::new(), name, fields);
         }
-        // The name determines the first field, the kind, which a trace does not print.
+        // A trace does not print the kind, which is the first field. Try all kinds until the message has this name.
         (0..=u32::from(u8::MAX))
             .find_map(|kind| self.body_after(kind.to_be_bytes().to_vec(), name, fields).ok())
             .ok_or_else(|| format!("no kind of Authentication has the name {name} and these fields"))
@@ -129,10 +130,11 @@ impl Decoder {
         }
         let error = match self.decode(&body) {
             Ok(decoded) if decoded.matches(name, fields) => return Ok(body),
-            Ok(decoded) => format!("with these fields it would be {}", decoded.trace),
+            Ok(decoded) => format!("these fields form another message: {}", decoded.trace),
             Err(error) => error.to_string(),
         };
-        // Up to four zero bytes at the end: a terminator or a salt, which a trace does not print.
+        // A trace does not print the terminator of a list or the salt of MD5. Try one to four zero bytes at the end of the
+        // body.
         for length in body.len() + 1..body.len() + 5 {
             body.resize(length, 0);
             if self.decode(&body).is_ok_and(|decoded| decoded.matches(name, fields)) {
@@ -142,7 +144,7 @@ impl Decoder {
         Err(error)
     }
 
-    /// Appends one field; `number` is its position, for errors.
+    /// Appends one field. `number` is the position of the field, for error texts.
     fn append(self, body: &mut Vec<u8>, number: usize, field: &Token) -> Result<(), String> {
         let word = match field {
             Token::Word(word) => word,
@@ -156,10 +158,10 @@ impl Decoder {
             }
         };
         if word == "*" {
-            return Err("a wildcard cannot be sent".to_owned());
+            return Err("the wildcard * cannot be sent".to_owned());
         }
         if word == ANY_NUMBER {
-            return Err("NNNN is any number, of a trace in regression mode, and cannot be sent".to_owned());
+            return Err("NNNN matches any number and cannot be sent".to_owned());
         }
         match (word.parse::<i64>(), self.width(body), letter(word)) {
             (Ok(value), Some(width @ (2 | 4)), _) => {
@@ -170,7 +172,7 @@ impl Decoder {
                 body.extend(value.to_be_bytes().iter().skip(8 - width));
                 Ok(())
             }
-            // A digit can be a Byte1 too.
+            // A single digit is a Byte1 if the field is one byte wide.
             (Err(_), _, Some(byte)) | (Ok(_), Some(1), Some(byte)) => {
                 body.push(byte);
                 Ok(())
@@ -180,12 +182,12 @@ impl Decoder {
         }
     }
 
-    /// Width in bytes of the number after `body`, found by decoding: with zeros appended one by one, the decoder's error stays
-    /// at this offset until the field is complete.
+    /// Width in bytes of the number that follows `body`. Zeros are appended one by one and the result is decoded: the error of
+    /// the decoder stays at this offset until the field is complete.
     fn width(self, body: &[u8]) -> Option<usize> {
         let start = body.len();
         if matches!(self, Self::Packet) && start < 4 {
-            // The request code, which a trace prints as two numbers.
+            // A trace prints the request code as two numbers of 2 bytes.
             return Some(2);
         }
         let mut longer = body.to_vec();
@@ -196,16 +198,16 @@ impl Decoder {
     }
 }
 
-/// Whether the string at this offset has no terminating NUL.
+/// Whether the error is a missing terminating NUL of the string at this offset.
 fn is_unterminated_at(error: &DecodeError, offset: usize) -> bool {
     error.kind == DecodeErrorKind::Unterminated && error.offset == offset
 }
 
-/// A decoded message: its name, and its fields without masks.
+/// A decoded message: the name, and the fields with secrets in clear.
 pub(super) struct Decoded {
     name: String,
     fields: Vec<Field>,
-    /// The trace, with masks.
+    /// The trace of the message, with secrets masked.
     pub(super) trace: String,
     /// The value of the length field.
     pub(super) length: usize,
@@ -216,7 +218,7 @@ enum Field {
     Byte1(u8),
     Int16(u16),
     Int32(u32),
-    /// A string or bytes. A line may have the mask instead; empty for a field that is not secret.
+    /// A string or bytes, and the mask that a line may contain instead. The mask is empty for a field that is not secret.
     Bytes(Vec<u8>, &'static [u8]),
 }
 
@@ -247,8 +249,8 @@ impl Decoded {
                 .all(|(token, field)| field.matches(token) || self.varies(token))
     }
 
-    /// Whether the token is one that libpq's regression mode writes in place of what differs from run to run: data of a COPY, and
-    /// the place in the server's source.
+    /// Whether the token is a placeholder of libpq's regression mode for a value that differs from run to run: `'BBBB'` for
+    /// data of a COPY, `"SSSS"` for a field of an error or notice.
     fn varies(&self, token: &Token) -> bool {
         let Token::Quoted { bytes, text } = token else { return false };
         match self.name.as_str() {
@@ -269,7 +271,7 @@ impl Field {
         match (self, token) {
             (_, Token::Word(word)) if word == "*" => true,
             (Self::Int16(_) | Self::Int32(_), Token::Word(word)) if word == ANY_NUMBER => true,
-            // A cancel key was two numbers to libpq before 18.
+            // libpq before 18 prints a cancel key as a number.
             (Self::Bytes(_, mask), Token::Word(word)) if word == ANY_NUMBER => !mask.is_empty(),
             (Self::Byte1(byte), Token::Word(word)) => letter(word) == Some(*byte),
             (Self::Int16(number), Token::Word(word)) => {
@@ -286,7 +288,7 @@ impl Field {
     }
 }
 
-/// Collects the fields.
+/// Collects the fields that [`Message::write`] writes.
 impl Writer for Decoded {
     fn byte1(&mut self, value: u8) {
         self.push(1, Field::Byte1(value));
