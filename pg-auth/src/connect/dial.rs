@@ -1,4 +1,4 @@
-//! Dialling: the choice and order of hosts, of addresses, and of TLS or none; and when to try the next.
+//! Dialling: the order of hosts, of addresses, and of streams with and without TLS; the rules for the next attempt.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -291,11 +291,11 @@ fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsE
 fn may_retry(error: &ConnectError, first: Link) -> bool {
     let tried = error.place().and_then(|place| place.link);
     match error.kind() {
-        // No retry in clear: a mistyped file name would remain unnoticed.
+        // An error of the TLS settings: no retry in clear, because a mistyped file name would remain unnoticed.
         ConnectErrorKind::Tls(error) => !error.is_of_settings(),
         ConnectErrorKind::Auth(_) if first == Link::Tcp && error.lacks_tls() => true,
         // A server that declined TLS has been tried in clear already.
-        ConnectErrorKind::Auth(_) => error.is_refused_login() && tried == Some(first),
+        ConnectErrorKind::Auth(_) => error.is_rejected_login() && tried == Some(first),
         _ => false,
     }
 }
