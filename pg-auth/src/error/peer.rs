@@ -111,7 +111,7 @@ pub enum ScramFault {
     /// The nonce is not printable, or is not the nonce of this exchange: the server must extend the client's nonce, and the client must
     /// repeat the result.
     Nonce,
-    /// The iteration count is zero, or too large to be a number.
+    /// The iteration count is zero, malformed, or does not fit into 32 bits.
     Iterations,
     /// Channel binding is missing, or is not expected.
     Binding,
