@@ -48,16 +48,16 @@ const MOST_GSS_TOKENS: usize = 16;
 /// - Until its end, both buffers wipe memory when they release it. After an error, they wipe the rest when they are dropped.
 ///
 /// ```text
-///             ┌─▶ PasswordSent ────────────────────────────────┐
-///   Start ─▶ AwaitMethod ───────────────────────────────Ok─────┼─▶ In ─▶ Settling ──ReadyForQuery──▶ Ready
-///             ├─▶ ScramFirst ─▶ Deriving ─▶ ScramFinal ─▶ Proven ──┤
-///             ├─▶ GssStepping ◀─▶ GssSent     GssStepping ─▶ GssDone ──┤
-///             └─▶ TokenWanted ─▶ TokenSent ────────────────────────┘
+///             ┌─▶ PasswordSent ───────────────────────────────────────┐
+///   Start ─▶ AwaitMethod ──────────────────────────────────────────Ok─┼─▶ In ─▶ Settling ──ReadyForQuery──▶ Ready
+///             ├─▶ ScramFirst ─▶ Deriving ─▶ ScramFinal ─▶ Proven ─────┤
+///             ├─▶ GssStepping ◀─▶ GssSent     GssStepping ─▶ GssDone ─┤
+///             └─▶ TokenWanted ─▶ TokenSent ───────────────────────────┘
 ///                                    └──▶ TokenRejected ──ErrorResponse──▶ error with the document
 /// ```
 ///
 /// AuthenticationOk is accepted in these states only:
-/// - `AwaitMethod`, `PasswordSent` and `TokenSent`, if the configuration allows the method;
+/// - `AwaitMethod`, `PasswordSent`, and `TokenSent` if a token was sent: if the configuration allows the method;
 /// - `Proven` after SCRAM: the server's signature has been checked;
 /// - `GssDone` after GSSAPI: the library has reported that the context is established.
 ///
