@@ -55,7 +55,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 ///   65,531 with a bearer token or GSSAPI. At its end it restores the earlier limits.
 /// - Until its end, both buffers wipe memory when they release it. After an error, they wipe the rest when they are dropped.
 ///
-/// The machine has no time limit: the caller must set one.
+/// The machine has no time limit: the caller must set a time limit.
 ///
 /// ```text
 ///   FirstPacket ─▶ Asked ──authenticate──▶ AwaitPassword ─▶ (Checking) ─────────────▶ In
@@ -364,7 +364,7 @@ impl Accept {
         };
     }
 
-    /// All state transitions by messages of the client.
+    /// Processes a message of the client, and returns the next state.
     fn answer(&mut self, state: State, frame: Frame<'_>, outbox: &mut Outbox) -> Result<State, AuthError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
             let message = frame.frontend().map_or("a malformed message", |message| message.name());

@@ -97,7 +97,7 @@ pub struct TokenRefusal {
 /// An error of code that the caller plugged in. Two values are equal if they are clones of the same error.
 #[derive(Clone, Debug)]
 pub struct PluginError {
-    /// The plug-in: `token source` or `GSSAPI`.
+    /// The plug-in: `token source` or `GSSAPI library`.
     what: &'static str,
     error: Arc<dyn Error + Send + Sync>,
 }

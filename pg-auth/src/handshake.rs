@@ -143,7 +143,7 @@ enum State {
     TokenWanted,
     /// A token has been sent, or an empty token that asks for the address of the issuer.
     TokenSent { empty: bool },
-    /// The server has rejected the token with this document; its ErrorResponse is expected.
+    /// The server has rejected the token with this document; the server's ErrorResponse is expected.
     TokenRejected { empty: bool, document: Discovery },
     /// A GSSAPI job that is to be handed out; `None` after it was handed out.
     GssStepping(Option<GssJob>),
@@ -311,7 +311,7 @@ impl<'c> Handshake<'c> {
         });
     }
 
-    /// All state transitions by messages of the server, except ErrorResponse, NoticeResponse and ReadyForQuery.
+    /// Processes a message of the server, except ErrorResponse, NoticeResponse and ReadyForQuery. Returns the next state.
     fn transition(
         &mut self,
         state: State,

@@ -1,7 +1,7 @@
 //! The MD5 response, for servers that still store passwords as MD5 hashes.
 //!
-//! PostgreSQL 18 calls MD5 passwords deprecated: the stored hash is enough to log in, and whoever records one login can guess the password
-//! fast. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
+//! PostgreSQL 18 calls MD5 passwords deprecated: the stored hash is enough to log in, and an attacker who records one login can guess the
+//! password fast. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
 
 use std::fmt;
 use std::str::FromStr;

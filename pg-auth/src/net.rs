@@ -183,7 +183,7 @@ mod tests {
                 Ok(stream) => waiting.push(stream),
                 Err(error) => break error,
             }
-            assert!(waiting.len() < 100, "the queue has no end");
+            assert!(waiting.len() < 100, "the queue is never full");
         };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }

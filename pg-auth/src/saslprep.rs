@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_rfc_4013_have_the_results_of_the_rfc() {
+    fn the_examples_of_rfc_4013_are_prepared_or_left_raw() {
         becomes("I\u{ad}X", "IX");
         becomes("user", "user");
         becomes("\u{aa}", "a");
@@ -150,7 +150,7 @@ mod tests {
     fn a_password_that_is_not_utf_8_stays_raw() {
         let latin1 = b"caf\xe9 \xa0".to_vec();
         assert_eq!(saslprep(&latin1.clone().into()).as_bytes(), latin1);
-        let cut = "\u{2168}".as_bytes().get(..2).expect("it is three bytes long").to_vec();
+        let cut = "\u{2168}".as_bytes().get(..2).expect("the character has three bytes").to_vec();
         assert_eq!(saslprep(&cut.clone().into()).as_bytes(), cut);
     }
 }

@@ -1,4 +1,4 @@
-//! The session that the connection phase results in.
+//! The session: the result of the connection phase.
 
 use std::fmt;
 

@@ -16,8 +16,8 @@ use crate::config::{Config, Host, SslNegotiation};
 use crate::link::TlsInfo;
 use crate::stream::{Never, read_exact, write_all};
 
-/// The name of the protocol in ALPN. Direct TLS requires ALPN: so a TLS connection for another protocol is not mistaken for a connection to
-/// PostgreSQL.
+/// The name of the protocol in ALPN. Direct TLS requires ALPN, so that a TLS connection for another protocol is not mistaken for a
+/// connection to PostgreSQL.
 pub const ALPN: &[u8] = b"postgresql";
 
 /// The first byte of a TLS ClientHello: a record of type "handshake". No other first packet begins with this byte: as the first byte of a
@@ -42,6 +42,7 @@ pub trait TlsConnect<S> {
     /// The implementation must offer [`ALPN`], and must check the peer's certificate as [`TlsRequest::config`] demands. The caller checks
     /// the protocol that ALPN agreed on.
     ///
+    /// # Errors
     /// The handshake failed, a certificate is not trusted, or a setting cannot be applied. An error of a setting must have one of the kinds
     /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: it ends the attempt. After any
     /// other error, `sslmode=prefer` continues in clear.
@@ -136,7 +137,7 @@ impl<S> From<S> for Upgraded<S> {
     }
 }
 
-/// No TLS library: `sslmode=prefer` connects in clear, `require` and stricter fail.
+/// The absence of a TLS library: `sslmode=prefer` connects in clear, `require` and stricter modes fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoTls;
 
@@ -153,7 +154,7 @@ impl<S> TlsConnect<S> for NoTls {
 ///
 /// ```text
 ///   postgres:  Send ─▶ ReadByte ──S──▶ Upgrade
-///                          └─────N──▶ Clear (an error where TLS is required)
+///                          └─────N──▶ Clear (an error if TLS is required)
 ///   direct:    Upgrade
 /// ```
 ///

@@ -147,7 +147,7 @@ impl Hash {
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 
-/// Signature algorithms that include a hash algorithm, and the hash for channel binding.
+/// The signature algorithms that include a hash algorithm, each with the hash to use for channel binding.
 const SIGNATURES: &[(&str, Hash)] = &[
     // RSA with MD5, SHA-1 and the SHA-2 family (RFC 8017).
     ("1.2.840.113549.1.1.4", Hash::Sha256),
@@ -170,7 +170,7 @@ const SIGNATURES: &[(&str, Hash)] = &[
     ("2.16.840.1.101.3.4.3.2", Hash::Sha256),
 ];
 
-/// Hash algorithms as RSA-PSS names them, and the hash for channel binding.
+/// The hash algorithms that an RSA-PSS signature can name, each with the hash to use for channel binding.
 const DIGESTS: &[(&str, Hash)] = &[
     // MD5 and SHA-1, then the SHA-2 family.
     ("1.2.840.113549.2.5", Hash::Sha256),

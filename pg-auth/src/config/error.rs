@@ -29,14 +29,14 @@ pub enum ConfigError {
     NotUtf8(&'static str),
     /// A value, or the name of a start-up parameter, contains a NUL byte. Messages cannot carry a NUL byte within a string.
     Nul(&'static str),
-    /// Several ports are given, but not one port for each host.
+    /// Several ports are given, but not as many as hosts.
     PortCount {
         /// Number of hosts.
         hosts: usize,
         /// Number of ports.
         ports: usize,
     },
-    /// Addresses (`hostaddr`) are given, but not one address for each host.
+    /// Addresses (`hostaddr`) are given, but not as many as hosts.
     AddressCount {
         /// Number of hosts.
         hosts: usize,

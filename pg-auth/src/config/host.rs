@@ -117,8 +117,8 @@ impl Host {
     }
 }
 
-/// `host:port`, with brackets around an IPv6 address, and followed by `address` in parentheses if there is a name too; or the path of the
-/// Unix-domain socket.
+/// Shows `host:port`, with an IPv6 address in brackets. If the host has both a name and an `address`, the address follows in parentheses. A
+/// Unix-domain socket is shown as its path.
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

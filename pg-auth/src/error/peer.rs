@@ -54,7 +54,7 @@ pub enum PeerError {
     Document,
     /// An invalid SCRAM message.
     Scram {
-        /// The message's name in RFC 5802, such as `server-first-message`. The name tells who sent the message.
+        /// The message's name in RFC 5802, such as `server-first-message`. The name contains the sender's role.
         message: &'static str,
         /// The place of the fault, in bytes from the start of the message.
         offset: usize,

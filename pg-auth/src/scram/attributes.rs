@@ -47,9 +47,10 @@ impl<'a> Attributes<'a> {
         self.rest = rest;
         self.offset += attribute.len() + 1;
 
-        // attr-val = ALPHA "=" value, and no value has a NUL.
+        // RFC 5802: attr-val = ALPHA "=" value. A value contains no NUL byte.
         match attribute {
-            // "In this version of SCRAM, its presence in a client or a server message MUST cause authentication failure"
+            // RFC 5802, about `m=`: "In this version of SCRAM, its presence in a client or a server message MUST cause authentication
+            // failure".
             [b'm', b'=', ..] => Err(fault(self.message, offset, ScramFault::Extension)),
             [name, b'=', value @ ..] if name.is_ascii_alphabetic() && !value.contains(&0) => {
                 Ok(Some(Attribute { message: self.message, offset, name: *name, value }))

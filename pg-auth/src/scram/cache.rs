@@ -17,10 +17,10 @@ use crate::secret::Password;
 /// A cache of SCRAM keys: a later login with the same password does not derive the keys again. The login costs two hashes instead of the
 /// thousands that PBKDF2 takes.
 ///
-/// Each entry contains a salt, an iteration count, the keys, and a hash of the password. The hash has a secret key of its own for each
-/// cache; the password itself is not kept. When the cache is full, the least recently used entry is removed. An entry is also removed after
-/// an hour, or after the time set by [`max_age`](Self::max_age). The client's machine inserts keys only after the server has proven to know
-/// them. A clone shares the same cache. Keys are wiped when they are removed or dropped, and never printed.
+/// Each entry contains a salt, an iteration count, the keys, and a hash of the password. The hash is keyed with a secret of the cache; the
+/// password itself is not kept. When the cache is full, the least recently used entry is removed. An entry is also removed after an hour,
+/// or after the time set by [`max_age`](Self::max_age). The client's machine inserts keys only after the server has proven to know them. A
+/// clone shares the same cache. Keys are wiped when they are removed or dropped, and never printed.
 ///
 /// ```
 /// use pg_auth::{Config, scram::KeyCache};
@@ -150,7 +150,7 @@ impl Entries {
 impl Default for KeyCache {
     /// A cache for up to 64 entries.
     fn default() -> Self {
-        Self::new(const { NonZeroUsize::new(64).expect("it is not zero") })
+        Self::new(const { NonZeroUsize::new(64).expect("the number is not zero") })
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
     use crate::scram::{DEFAULT_ITERATIONS, Derivation};
 
     fn keys(password: &str) -> ScramKeys {
-        let one = NonZeroU32::new(1).expect("it is not zero");
+        let one = NonZeroU32::new(1).expect("the number is not zero");
         let salted = Derivation::new(&password.into(), b"salt".to_vec(), one).run();
         ScramKeys { client: salted.client_key(), server: salted.server_key() }
     }
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn password_salt_and_iteration_count_must_all_match() {
         let cache = KeyCache::default();
-        let more = NonZeroU32::new(4097).expect("it is not zero");
+        let more = NonZeroU32::new(4097).expect("the number is not zero");
         cache.insert(&"a".into(), b"salt", DEFAULT_ITERATIONS, keys("a"));
         assert_eq!(cache.get(&"a".into(), b"salt", DEFAULT_ITERATIONS), Some(keys("a")));
         assert_eq!(cache.get(&"b".into(), b"salt", DEFAULT_ITERATIONS), None);
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_full_cache_removes_the_least_recently_used_entry() {
-        let cache = KeyCache::new(NonZeroUsize::new(2).expect("it is not zero"));
+        let cache = KeyCache::new(NonZeroUsize::new(2).expect("the number is not zero"));
         let has = |password: &str| cache.get(&password.into(), b"salt", DEFAULT_ITERATIONS).is_some();
         for password in ["a", "b"] {
             cache.insert(&password.into(), b"salt", DEFAULT_ITERATIONS, keys(password));

@@ -135,7 +135,7 @@ impl ClientFirst {
             return Err(PolicyError::TooFewIterations { asked, min: accepted.min }.into());
         }
 
-        // client-final-message-without-proof; AuthMessage = client-first-message-bare "," server-first-message ","
+        // First client-final-message-without-proof, then the AuthMessage: client-first-message-bare "," server-first-message ","
         // client-final-message-without-proof.
         let input = STANDARD.encode([self.header.as_bytes(), &self.binding].concat());
         let without_proof = [b"c=", input.as_bytes(), b",r=", nonce.value].concat();

@@ -22,7 +22,7 @@ use crate::secret::{Password, wiping_stack};
 /// use pg_auth::scram::{DEFAULT_ITERATIONS, Derivation};
 ///
 /// let job = Derivation::new(&"pencil".into(), b"salt".to_vec(), DEFAULT_ITERATIONS);
-/// let salted = std::thread::spawn(move || job.run()).join().expect("it does not panic");
+/// let salted = std::thread::spawn(move || job.run()).join().expect("the job does not panic");
 /// assert_eq!(format!("{salted:?}"), "SaltedPassword(***)");
 /// ```
 pub struct Derivation {
@@ -129,7 +129,7 @@ key! {
 
 key! {
     /// `HMAC(SaltedPassword, "Client Key")`, 32 bytes: enough to log in as the user at every server that stores the same salt and iteration
-    /// count. A server learns this key from a valid proof; so a pooler can log in upstream.
+    /// count. A server learns this key from a valid proof; a pooler uses it to log in upstream.
     ClientKey
 }
 

@@ -33,7 +33,7 @@ pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 pub const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
 /// The iteration count of a new password in PostgreSQL, unless the server's `scram_iterations` is set.
-pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("it is not zero");
+pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("the number is not zero");
 
 /// Length in bytes of the salts that PostgreSQL makes.
 pub const DEFAULT_SALT_LENGTH: usize = 16;

@@ -86,7 +86,7 @@ impl ServerFirst {
         let binding: &[u8] = match (flag, &self.binding) {
             (b"n", OfferedBinding::NotOffered | OfferedBinding::Declined) => b"",
             (b"y", OfferedBinding::NotOffered) => b"",
-            // "If the flag is set to 'y' and the server supports channel binding, the server MUST fail authentication."
+            // RFC 5802: "If the flag is set to 'y' and the server supports channel binding, the server MUST fail authentication."
             (b"y", OfferedBinding::Declined) => {
                 return Err(fault(CLIENT_FIRST, 0, ScramFault::Downgrade));
             }

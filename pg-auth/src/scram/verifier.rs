@@ -73,8 +73,8 @@ impl Verifier {
     ///
     /// Such a user must get the same exchange as any other user, to its end, and the same salt at each attempt. So the salt is computed
     /// from the user's name and a secret of the server, which should be random and be kept as long as the stored passwords. The salt's
-    /// length, at most 32 bytes, and `iterations` should be the same as for real users, usually
-    /// [`DEFAULT_SALT_LENGTH`](super::DEFAULT_SALT_LENGTH) and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
+    /// length, at most 32 bytes, and `iterations` should be the same as for real users, usually [`DEFAULT_SALT_LENGTH`] and
+    /// [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {
             let mut derived = [0; 32];
@@ -194,7 +194,7 @@ mod tests {
     fn verifiers_agree_with_hashlib() -> Result<(), ConfigError> {
         for (password, salt, iterations, stored) in GOLDEN {
             let password = Password::from(password);
-            let iterations = NonZeroU32::new(iterations).expect("it is not zero");
+            let iterations = NonZeroU32::new(iterations).expect("the number is not zero");
             assert_eq!(Verifier::new(&password, salt.to_vec(), iterations).to_string(), stored);
 
             let parsed: Verifier = stored.parse()?;
@@ -207,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_verifier_is_rejected_and_a_corrupted_verifier_is_rejected_or_another() {
+    fn a_cut_verifier_is_rejected_and_every_verifier_has_one_spelling() {
         for (_, _, _, stored) in GOLDEN {
             for at in 0..stored.len() {
                 assert!(stored[..at].parse::<Verifier>().is_err(), "{at}");
                 for byte in 0..=127u8 {
                     let mut bytes = stored.as_bytes().to_vec();
                     bytes[at] = byte;
-                    let text = String::from_utf8(bytes).expect("it is ASCII");
+                    let text = String::from_utf8(bytes).expect("the text is ASCII");
                     if let Ok(parsed) = text.parse::<Verifier>() {
                         assert_eq!(parsed.to_string(), text); // one spelling for each verifier
                     }

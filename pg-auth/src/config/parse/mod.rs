@@ -202,8 +202,8 @@ mod tests {
         assert_eq!(config(string).check(), Ok(()));
     }
 
-    /// "The default is to use version 3.0 […], unless the connection string specifies a feature that relies on a higher protocol
-    /// version, in which case the latest version supported by libpq is used."
+    /// libpq's manual: "The default is to use version 3.0 […], unless the connection string specifies a feature that relies on a higher
+    /// protocol version, in which case the latest version supported by libpq is used."
     #[test]
     fn a_minimum_version_above_the_default_asks_for_the_latest_version() {
         let (old, new) = (ProtocolVersion::V3_0, ProtocolVersion::V3_2);

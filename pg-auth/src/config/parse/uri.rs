@@ -41,7 +41,7 @@ fn user_info(string: &mut Cursor<'_>, values: &mut Values) -> Result<(), ConfigE
     Ok(())
 }
 
-/// Joins all hosts to one list with commas, and all ports to another. As in libpq the lists are split later, so an encoded comma (`%2C`)
+/// Joins all hosts to a comma-separated list, and all ports to another. As in libpq the lists are split later, so an encoded comma (`%2C`)
 /// separates hosts too.
 fn hosts(string: &mut Cursor<'_>, values: &mut Values) -> Result<(), ConfigError> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
