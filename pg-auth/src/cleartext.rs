@@ -8,7 +8,7 @@ use crate::error::PolicyError;
 use crate::link::Link;
 
 /// Checks whether a clear-text password may be sent: over TLS, over a Unix-domain socket, or over TCP if the caller asked for a connection
-/// without TLS (`sslmode=disable`). A server that declines TLS is not enough: a man in the middle can decline TLS in the server's name.
+/// without TLS (`sslmode=disable`). It is not enough that the server declines TLS: a man in the middle can decline in the server's name.
 ///
 /// # Errors
 /// [`PolicyError::CleartextPassword`] if the password may not be sent.

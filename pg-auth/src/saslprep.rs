@@ -46,8 +46,8 @@ fn prepared(password: &[u8]) -> Option<Password> {
     Some(normal.into())
 }
 
-/// RFC 4013, 2.1: "non-ASCII space characters that can be mapped to SPACE, […] the 'commonly mapped to nothing' characters". U+200B is in
-/// both tables; PostgreSQL looks in the table of spaces first.
+/// Maps a character to a space, to nothing, or to itself. RFC 4013, 2.1: "non-ASCII space characters that can be mapped to SPACE, […] the
+/// 'commonly mapped to nothing' characters". U+200B is in both tables; PostgreSQL looks in the table of spaces first.
 fn map(c: char) -> Option<char> {
     if tables::non_ascii_space_character(c) {
         Some(' ')
@@ -58,7 +58,7 @@ fn map(c: char) -> Option<char> {
     }
 }
 
-/// RFC 4013, 2.3 and 2.5: tables C.1.2 to C.9 and A.1.
+/// Whether the character is prohibited or unassigned. RFC 4013, 2.3 and 2.5: tables C.1.2 to C.9 and A.1.
 fn prohibited(c: char) -> bool {
     tables::non_ascii_space_character(c)
         || tables::ascii_control_character(c)
@@ -73,8 +73,9 @@ fn prohibited(c: char) -> bool {
         || tables::unassigned_code_point(c)
 }
 
-/// RFC 3454, 6: "If a string contains any RandALCat character, the string MUST NOT contain any LCat character", and "a RandALCat
-/// character MUST be the first character of the string, and […] the last".
+/// Whether the text breaks the rules for right-to-left characters (RandALCat). RFC 3454, 6: "If a string contains any RandALCat character,
+/// the string MUST NOT contain any LCat character", and "a RandALCat character MUST be the first character of the string, and […] the
+/// last".
 fn breaks_bidi(text: &str) -> bool {
     text.contains(tables::bidi_r_or_al)
         && (text.contains(tables::bidi_l)

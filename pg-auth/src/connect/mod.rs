@@ -206,8 +206,8 @@ pub async fn cancel<T: Transport>(conn: &mut Connection<T>, key: &CancelKey) -> 
     }
 }
 
-/// A connection during the connection phase. However the phase ends, also if its future is dropped: the data of the phase is wiped from the
-/// buffers, and the connection's own limits are restored.
+/// Guard of a connection during the connection phase. When dropped, it wipes the phase's data from the buffers and restores the
+/// connection's own limits. This covers success, an error, and a future that is dropped before its end.
 struct Phase<'c, T> {
     conn: &'c mut Connection<T>,
     limits: Limits,

@@ -25,7 +25,7 @@ pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
     }
 }
 
-/// The message's name in the manual. There, each kind of Authentication has a name of its own.
+/// The message's name in the manual, which names each kind of Authentication message separately.
 pub(super) fn name(message: &Backend<'_>) -> &'static str {
     match message {
         Backend::Authentication(Authentication::Ok) => "AuthenticationOk",

@@ -71,10 +71,10 @@ impl Verifier {
 
     /// Makes a verifier that no password matches, for a user who does not exist or has no SCRAM password.
     ///
-    /// Such a user must get the same exchange as any other user, to its end, and the same salt at each attempt. So the salt is computed
-    /// from the user's name and a secret of the server, which should be random and be kept as long as the stored passwords. The salt's
-    /// length, at most 32 bytes, and `iterations` should be the same as for real users, usually [`DEFAULT_SALT_LENGTH`] and
-    /// [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
+    /// An attacker must not learn whether a user exists: the exchange must run to its end as for any other user, with the same salt at each
+    /// attempt. So the salt is computed from the user's name and a secret of the server. The secret should be random, and be kept as long
+    /// as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be those of real users, usually
+    /// [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {
             let mut derived = [0; 32];
