@@ -341,7 +341,7 @@ impl Accept {
     pub fn derived(&mut self, salted: &SaltedPassword) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::Checking(verifier, _) => State::Checked(verifier.matches(salted)),
-            // Without such a job this call has no effect.
+            // No job is outstanding: the call has no effect.
             state => state,
         };
     }
@@ -350,7 +350,7 @@ impl Accept {
     pub fn token_checked(&mut self, is_good: bool) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::TokenChecking(None, offer) => State::TokenChecked(is_good, offer),
-            // Without such a job this call has no effect.
+            // No job is outstanding: the call has no effect.
             state => state,
         };
     }
@@ -359,7 +359,7 @@ impl Accept {
     pub fn stepped(&mut self, stepped: GssStepped) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::GssStepping(None, principals) => State::GssStepped(stepped, principals),
-            // Without such a job this call has no effect.
+            // No job is outstanding: the call has no effect.
             state => state,
         };
     }

@@ -128,7 +128,7 @@ impl Error for PluginError {
     }
 }
 
-/// A violation of the caller's configuration.
+/// A demand of the caller's configuration that the connection does not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {

@@ -279,7 +279,7 @@ impl<'c> Handshake<'c> {
                 self.fresh = Some(Derived { salt, iterations, keys });
                 self.prove(last, outbox)
             }
-            // Without such a job this call has no effect.
+            // No job is outstanding: the call has no effect.
             state => state,
         };
     }

@@ -313,7 +313,7 @@ impl Setting {
         }
     }
 
-    /// 32 bytes in base64.
+    /// Decodes the value: 32 bytes in base64.
     fn key(&self) -> Result<[u8; 32], ConfigError> {
         let bytes = STANDARD.decode(&*self.value).map(Zeroizing::new).map_err(|_| self.invalid())?;
         bytes.as_slice().try_into().map_err(|_| self.invalid())
