@@ -4,7 +4,7 @@ mod ask;
 mod conversations;
 mod credentials;
 mod first;
-mod refuse;
+mod reject;
 mod setup;
 mod startup;
 mod words;
@@ -34,24 +34,28 @@ use crate::scram::{
 use crate::secret::{Password, wiping_stack};
 use crate::session::CancelKey;
 
-/// Most tokens of a client in one GSSAPI exchange. Kerberos takes one, NTLM two.
+/// Maximum number of client tokens in one GSSAPI exchange. Kerberos needs one token, NTLM two.
 const MOST_GSS_TOKENS: usize = 16;
 
-/// The first byte of a TLS ClientHello: a record of type "handshake". As the first byte of a length it would announce
-/// 369 MB, so no other first packet begins with this byte.
+/// The first byte of a TLS ClientHello: a record of type "handshake". No other first packet begins with this byte: as the first byte of a
+/// length, it would mean at least 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// The server's connection phase as a state machine: it decides, does no I/O and never waits.
+/// The server's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
-/// Hand the machine the two buffers of a connection with each [`step`](Self::step), send the bytes in the outbox, and do what the
-/// returned [`AcceptStep`] asks for. When a step fails, the outbox has PostgreSQL's answer to the client, if any: send this answer,
-/// then close. [`accept`](crate::connect::accept) is such a loop.
+/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and do what the returned [`AcceptStep`]
+/// asks for. If a step fails, the outbox contains PostgreSQL's answer to the client, if there is one: send this answer, then close.
+/// [`accept`](crate::connect::accept) is such a loop.
 ///
-/// The machine answers as PostgreSQL 18 does: SSLRequest and GSSENCRequest are declined, each once, and rejected over TLS; a version newer
-/// than 3.2 and unknown `_pq_.` options are negotiated. From its first step to its end it sets the inbox's limits. A first packet
-/// may have 10,004 bytes, the body of a message with a password 30,000, of SCRAM 1,020, with a bearer token or of GSSAPI 65,531. At
-/// the end the machine restores the earlier limits. Until then both buffers wipe memory when they release it. After an error, the rest
-/// of their memory is wiped when the buffers are dropped. The machine has no time limit: the caller sets one.
+/// The machine answers as PostgreSQL 18 does. SSLRequest and GSSENCRequest are declined, each once, and rejected over TLS. If a client asks
+/// for a version newer than 3.2 or for unknown `_pq_.` options, the machine sends NegotiateProtocolVersion.
+///
+/// The machine bounds the memory that a client can make it use, and wipes secrets:
+/// - It sets the inbox's limits, in bytes: 10,004 for the first packet; for the body of a message 30,000 with a password, 1,020 with SCRAM,
+///   65,531 with a bearer token or GSSAPI. At its end it restores the earlier limits.
+/// - Until its end, both buffers wipe memory when they release it. After an error, they wipe the rest when they are dropped.
+///
+/// The machine has no time limit: the caller must set a time limit.
 ///
 /// ```text
 ///   FirstPacket ─▶ Asked ──authenticate──▶ AwaitPassword ─▶ (Checking) ─────────────▶ In
@@ -70,10 +74,10 @@ pub struct Accept {
     gss_declined: bool,
     nonce: Option<Nonce>,
     salt: Option<[u8; 4]>,
-    /// The `tls-server-end-point` hash of the certificate that this server presented.
+    /// The `tls-server-end-point` hash of this server's certificate.
     end_point: Option<Vec<u8>>,
     tls: Option<TlsInfo>,
-    /// The limits of the inbox before the first step, until they are back in force.
+    /// The inbox's limits from before the first step, until they are restored.
     limits: Option<Limits>,
     gss_tokens: usize,
     startup: Option<Startup>,
@@ -83,7 +87,7 @@ pub struct Accept {
     principal: Option<String>,
 }
 
-/// The action that has to be done before the next step. Send the bytes in the outbox first.
+/// The next action of the caller. Send the bytes in the outbox first.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AcceptStep<'a> {
@@ -91,12 +95,11 @@ pub enum AcceptStep<'a> {
     Read,
     /// Decide how to authenticate the user of this start-up message, and call [`Accept::authenticate`].
     Authenticate(&'a Startup),
-    /// Run this job, which takes milliseconds of pure computing, and hand the result to [`Accept::derived`].
+    /// Run this job, which takes milliseconds of pure computing, and pass the result to [`Accept::derived`].
     Derive(Derivation),
-    /// Check whether this bearer token is valid, and hand the answer to [`Accept::token_checked`].
+    /// Check whether this bearer token is valid, and pass the answer to [`Accept::token_checked`].
     Token(TokenCheck),
-    /// Run this job, which may wait for the disk or the network, where it does not block others, and hand the result to
-    /// [`Accept::stepped`].
+    /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to [`Accept::stepped`].
     Gss(GssJob),
     /// The user is authenticated: AuthenticationOk is in the outbox. Send the rest with [`welcome`].
     Login(Login),
@@ -110,17 +113,17 @@ pub enum AcceptStep<'a> {
 pub struct Login {
     /// The client's start-up message.
     pub startup: Startup,
-    /// How the user was authenticated; [`AuthMethod::None`] by trust and by certificate.
+    /// How the user was authenticated; [`AuthMethod::None`] for trust and for a certificate.
     pub auth_method: AuthMethod,
     /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS).
     pub channel_bound: bool,
-    /// After SCRAM: the keys to log in as this user at any server that stores the same verifier.
+    /// After SCRAM: the keys with which a pooler can log in as this user at any server that stores the same verifier.
     pub keys: Option<ScramKeys>,
     /// After GSSAPI: the client's principal.
     pub principal: Option<String>,
 }
 
-/// The kind of authentication, on which the error text for a rejected user depends.
+/// The kind of authentication. It determines the error text for a rejected user.
 #[derive(Clone, Copy, Debug)]
 enum Method {
     Trust,
@@ -141,7 +144,8 @@ enum State {
     Checking(Verifier, Password),
     /// The key has been derived: the password is right or wrong.
     Checked(bool),
-    /// The mechanisms have been sent; the client's choice is expected, or after a choice without data its first message.
+    /// The mechanisms have been sent; the client's choice is expected. After a choice without data (`chosen`), the first message is
+    /// expected.
     ScramFirst {
         verifier: Verifier,
         nonce: Nonce,
@@ -149,20 +153,20 @@ enum State {
     },
     /// The challenge has been sent; the client's proof is expected.
     ScramFinal(ServerChallenge, bool),
-    /// OAUTHBEARER was offered; the client's token is expected, or after a choice without data its first message.
+    /// OAUTHBEARER was offered; the client's token is expected. After a choice without data (`chosen`), the first message is expected.
     OAuthFirst {
         login: OAuthLogin,
         chosen: bool,
     },
-    /// A token to be checked by the caller: to be handed out, or handed out already (`None`).
+    /// A token that the caller has to check: to be handed out; `None` after it was handed out.
     TokenChecking(Option<TokenCheck>, OAuthOffer),
     /// The caller has checked the token: valid or not.
     TokenChecked(bool, OAuthOffer),
     /// The failure document has been sent; the client's acknowledgement is expected.
     OAuthFailing,
-    /// GSSAPI was requested, or our token has been sent; the client's token is expected.
+    /// GSSAPI was requested, or a token has been sent; the client's token is expected.
     GssAwait(Context, Principals),
-    /// A GSSAPI job: to be handed out, or handed out already (`None`).
+    /// A GSSAPI job that is to be handed out; `None` after it was handed out.
     GssStepping(Option<GssJob>, Principals),
     /// The GSSAPI job has been done.
     GssStepped(GssStepped, Principals),
@@ -198,10 +202,10 @@ impl Accept {
         self.startup.as_ref()
     }
 
-    /// Processes the messages in the inbox, up to the next action of the caller.
+    /// Processes the messages in the inbox until the caller has to act.
     ///
     /// # Errors
-    /// The reason why there will be no session. The answer to the client, if there is one, is in the outbox.
+    /// The connection phase has failed for this reason. The answer to the client, if there is one, is in the outbox.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<AcceptStep<'_>, AuthError> {
         let before = *self.limits.get_or_insert_with(|| {
             let limits = *inbox.limits();
@@ -232,7 +236,7 @@ impl Accept {
             }
             Err(error) => {
                 inbox.set_limits(before);
-                self.refuse(&error, outbox);
+                self.reject(&error, outbox);
                 Err(error)
             }
         }
@@ -270,7 +274,7 @@ impl Accept {
                 State::TokenChecking(check, offer) => {
                     self.state = State::TokenChecking(None, offer);
                     return check.map(Next::Token).ok_or(AuthError::Misuse(
-                        "the result of a token's check has to be handed to Accept::token_checked",
+                        "pass the result of the token's check to Accept::token_checked first",
                     ));
                 }
                 State::TokenChecked(true, _) => self.let_in(outbox),
@@ -278,7 +282,7 @@ impl Accept {
                 State::GssStepping(job, principals) => {
                     self.state = State::GssStepping(None, principals);
                     return job.map(Next::Gss).ok_or(AuthError::Misuse(
-                        "the result of a GSSAPI step has to be handed to Accept::stepped",
+                        "pass the result of the GSSAPI step to Accept::stepped first",
                     ));
                 }
                 State::GssStepped(stepped, principals) => self.after_gss(stepped, principals, outbox)?,
@@ -303,10 +307,10 @@ impl Accept {
         }
     }
 
-    /// Sets how to authenticate the user of the start-up message, and sends the request to the client.
+    /// Sets how to authenticate the user of the start-up message, and puts the request for authentication into the outbox.
     ///
     /// # Errors
-    /// When the user is rejected, or the operating system gives no random bytes. The answer to the client is in the outbox.
+    /// The user is rejected, or the operating system gives no random bytes. The answer to the client is in the outbox.
     pub fn authenticate(
         &mut self,
         credentials: Credentials,
@@ -327,7 +331,7 @@ impl Accept {
                 if let Some(limits) = self.limits {
                     inbox.set_limits(limits);
                 }
-                self.refuse(&error, outbox);
+                self.reject(&error, outbox);
                 Err(error)
             }
         }
@@ -337,7 +341,7 @@ impl Accept {
     pub fn derived(&mut self, salted: &SaltedPassword) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::Checking(verifier, _) => State::Checked(verifier.matches(salted)),
-            // No such job was handed out.
+            // No job is outstanding: the call has no effect.
             state => state,
         };
     }
@@ -346,7 +350,7 @@ impl Accept {
     pub fn token_checked(&mut self, is_good: bool) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::TokenChecking(None, offer) => State::TokenChecked(is_good, offer),
-            // No such job was handed out.
+            // No job is outstanding: the call has no effect.
             state => state,
         };
     }
@@ -355,12 +359,12 @@ impl Accept {
     pub fn stepped(&mut self, stepped: GssStepped) {
         self.state = match mem::replace(&mut self.state, State::Over) {
             State::GssStepping(None, principals) => State::GssStepped(stepped, principals),
-            // No such job was handed out.
+            // No job is outstanding: the call has no effect.
             state => state,
         };
     }
 
-    /// All transitions that a message of the client causes.
+    /// Processes a message of the client, and returns the next state.
     fn answer(&mut self, state: State, frame: Frame<'_>, outbox: &mut Outbox) -> Result<State, AuthError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
             let message = frame.frontend().map_or("a malformed message", |message| message.name());
@@ -458,7 +462,7 @@ impl Accept {
     }
 }
 
-/// As [`AcceptStep`], but without borrowing the machine.
+/// Like [`AcceptStep`], but without a borrow of the machine.
 enum Next {
     Read,
     Authenticate,

@@ -1,16 +1,16 @@
-//! The place where a socket was found.
+//! The address of a server's socket.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// One address of a host: a name of the network can have several.
+/// One address of a host. A host name can have several addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
-    /// An address of the network.
+    /// An IP address and a port.
     Tcp(SocketAddr),
-    /// The file of a Unix-domain socket; on Linux `@` and a name stand for a socket in the abstract namespace.
+    /// The path of a Unix-domain socket. On Linux, a path that begins with `@` names a socket in the abstract namespace.
     Unix(PathBuf),
 }
 

@@ -1,17 +1,17 @@
-//! When a password may be sent in clear text.
+//! The rule that decides whether a password may be sent in clear text.
 //!
-//! A PasswordMessage in answer to AuthenticationCleartextPassword shows the password to whoever listens, and to a man in the middle who
-//! asks for it. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
+//! A PasswordMessage in answer to AuthenticationCleartextPassword shows the password to everyone who can read the traffic, and to a man in
+//! the middle who asks for it. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
 
 use crate::config::words::SslMode;
 use crate::error::PolicyError;
 use crate::link::Link;
 
-/// Whether a clear-text password may be sent: over TLS, over a Unix-domain socket, or over TCP if the caller asked for a connection
-/// without TLS (`sslmode=disable`). That a server declined TLS is never enough: a man in the middle can decline in its name.
+/// Checks whether a clear-text password may be sent: over TLS, over a Unix-domain socket, or over TCP if the caller asked for a connection
+/// without TLS (`sslmode=disable`). It is not enough that the server declines TLS: a man in the middle can decline in the server's name.
 ///
 /// # Errors
-/// [`PolicyError::CleartextPassword`] where it may not.
+/// [`PolicyError::CleartextPassword`] if the password may not be sent.
 pub fn check(link: Link, sslmode: SslMode) -> Result<(), PolicyError> {
     match (link, sslmode) {
         (Link::Tls | Link::Unix, _) | (Link::Tcp, SslMode::Disable) => Ok(()),
@@ -33,14 +33,14 @@ mod tests {
     ];
 
     #[test]
-    fn over_tcp_only_the_caller_can_allow_it() {
+    fn over_tcp_a_cleartext_password_needs_sslmode_disable() {
         for mode in MODES {
             assert_eq!(check(Link::Tcp, mode).is_ok(), mode == SslMode::Disable, "{mode:?}");
         }
     }
 
     #[test]
-    fn over_tls_and_unix_sockets_it_is_allowed() {
+    fn over_tls_and_unix_sockets_a_cleartext_password_is_allowed() {
         for mode in MODES {
             assert_eq!(check(Link::Tls, mode), Ok(()));
             assert_eq!(check(Link::Unix, mode), Ok(()));

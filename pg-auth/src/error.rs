@@ -1,4 +1,5 @@
-//! Who is at fault when a connection cannot be made: the server, the peer's bytes, the caller's policy, the configuration.
+//! Errors of the connection phase: the server's refusals, invalid data from the peer, violations of the caller's policy, configuration
+//! errors.
 
 mod peer;
 
@@ -17,24 +18,23 @@ use crate::oauth::Discovery;
 
 pub use peer::{ClientError, PeerError, ScramFault};
 
-/// Why the connection phase failed. No variant holds a password, a key, a token or a connection string.
+/// The reason why the connection phase failed. No variant contains a password, a key, a token or a connection string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthError {
     /// As a client: the server rejected the login with an ErrorResponse.
     Server(Refusal),
-    /// As a client: the server sent something that the protocol does not allow, or could not prove what it has to prove. As a server:
-    /// the same of a client's SCRAM message.
+    /// As a client: the server violated the protocol, or did not prove its identity. As a server: the client sent an invalid SCRAM message.
     Peer(PeerError),
-    /// As a server: the client sent something that the protocol does not allow, or that is not offered.
+    /// As a server: the client violated the protocol, or asked for a feature that is not offered.
     Client(ClientError),
-    /// The bytes are not the protocol's, or ours cannot be sent.
+    /// A received message is malformed, or a message cannot be sent.
     Wire(WireError),
-    /// What the peer asks for is allowed by the protocol and refused by the caller's configuration.
+    /// The protocol allows the peer's message, but the caller's configuration does not.
     Policy(PolicyError),
     /// The caller's configuration cannot be used.
     Config(ConfigError),
-    /// As a server: the client's password, proof, token or principal is wrong. It is the same error for a user who does not exist.
+    /// As a server: the client's password, proof, token or principal is wrong. The error is the same if the user does not exist.
     Denied,
     /// The operating system gave no random bytes.
     Entropy,
@@ -42,12 +42,12 @@ pub enum AuthError {
     Certificate(CertificateError),
     /// Code that the caller plugged in, such as a token source or a GSSAPI library, failed.
     Plugin(PluginError),
-    /// The caller has called the machine out of order: what it should have done first.
+    /// The caller called the methods of the machine in the wrong order. The text names the missing call.
     Misuse(&'static str),
 }
 
 impl AuthError {
-    /// The server's own error, whole, if it sent one.
+    /// The server's ErrorResponse, if the server sent one.
     pub fn server_error(&self) -> Option<&ServerError> {
         match self {
             Self::Server(Refusal::Response(error)) => Some(error),
@@ -56,7 +56,7 @@ impl AuthError {
         }
     }
 
-    /// The server's document, if this attempt ended because no token was there yet: connect once more, with
+    /// The server's document, if this attempt ended because no token was available yet. Connect again and pass the document to
     /// [`Handshake::discovery`](crate::Handshake::discovery).
     pub fn discovery(&self) -> Option<&Discovery> {
         match self {
@@ -66,37 +66,38 @@ impl AuthError {
     }
 }
 
-/// What a server gave as its reason. The text comes from a stranger as long as nothing is proven.
+/// The reason that a server gave for its refusal. Do not trust the text: the server may not have proven its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Its ErrorResponse, whole.
+    /// The server's ErrorResponse, unchanged.
     Response(ServerError),
-    /// Bare text where its first message should be: it is too busy to start a process that would speak the protocol. At most
-    /// 256 characters of printable ASCII, others shown as `?`.
+    /// Bare text instead of the first message, from a server that cannot start a process for the client. At most 256 characters; all except
+    /// printable ASCII are replaced by `?`.
     Text(Box<str>),
-    /// The `e=` attribute of a SCRAM message, such as `invalid-proof`: at most 64 characters of printable ASCII, others shown as `?`.
+    /// The `e=` attribute of a SCRAM message, such as `invalid-proof`. At most 64 characters; all except printable ASCII are replaced by
+    /// `?`.
     Scram(Box<str>),
-    /// It refused a bearer token, or none, and says where to get one.
+    /// The server rejected the bearer token, or received no token, and named the issuer of tokens.
     Token(Box<TokenRefusal>),
 }
 
-/// How a server refused a bearer token.
+/// A server's rejection of a bearer token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenRefusal {
-    /// Whether a token was sent. If none was, the document is what the attempt was made for.
+    /// Whether a token was sent. If not, the purpose of the attempt was to get the document.
     pub token_sent: bool,
-    /// The server's JSON document, whole.
+    /// The server's JSON document, unchanged.
     pub document: Discovery,
-    /// Its ErrorResponse, whole.
+    /// The server's ErrorResponse, unchanged.
     pub response: ServerError,
 }
 
-/// The failure of code that the caller plugged in. Two are equal when they are clones of one.
+/// An error of code that the caller plugged in. Two values are equal if they are clones of the same error.
 #[derive(Clone, Debug)]
 pub struct PluginError {
-    /// The plug-in: `token source` or `GSSAPI`.
+    /// The plug-in: `token source` or `GSSAPI library`.
     what: &'static str,
     error: Arc<dyn Error + Send + Sync>,
 }
@@ -127,35 +128,36 @@ impl Error for PluginError {
     }
 }
 
-/// A violation of the caller's configuration.
+/// A demand of the caller's configuration that the connection does not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// The server wants the password hashed more often than is allowed; a hostile one can burn minutes of CPU that way.
+    /// The server asked for more SCRAM iterations than the maximum. A hostile server could cost the client minutes of CPU time this way.
     TooManyIterations {
         /// The iteration count that the server asked for.
         asked: u32,
-        /// The most that is allowed.
+        /// The maximum.
         max: u32,
     },
-    /// The server wants the password hashed less often than is demanded, which makes it cheap to guess.
+    /// The server asked for fewer SCRAM iterations than the minimum. Few iterations make the password cheap to guess.
     TooFewIterations {
         /// The iteration count that the server asked for.
         asked: u32,
-        /// The least that is allowed.
+        /// The minimum.
         min: u32,
     },
     /// The server asked for the password in clear text over TCP without TLS.
     CleartextPassword,
-    /// The server authenticates in a way that `require_auth` does not allow.
+    /// The server uses a method that `require_auth` does not allow.
     Method(AuthMethod),
-    /// `channel_binding` is required, and the exchange was not bound to a TLS channel.
+    /// `channel_binding` is `require`, but the login cannot be bound to a TLS channel.
     ChannelBinding,
-    /// `channel_binding` is required, and the server's certificate has a signature that defines no hash to bind by, as Ed25519.
+    /// `channel_binding` is `require`, but the signature algorithm of the server's certificate (such as Ed25519) defines no hash for
+    /// channel binding.
     NoEndPoint,
-    /// `sslmode` demands TLS, and the connection has none.
+    /// `sslmode` demands TLS, but the connection has no TLS.
     TlsRequired,
-    /// `sslcertmode` demands that the client's certificate is sent, and it was not.
+    /// `sslcertmode` demands that the client's certificate is sent, but no certificate was sent.
     ClientCertificate(ClientCertificate),
     /// The server's newest version is older than the oldest accepted version.
     Version {
@@ -164,13 +166,13 @@ pub enum PolicyError {
         /// The oldest accepted version.
         min: ProtocolVersion,
     },
-    /// The server asks for a password, and there is none.
+    /// The server asks for a password, but the configuration has no password.
     NoPassword,
-    /// The server asks for a bearer token, and there is no source of tokens.
+    /// The server asks for a bearer token, but the configuration has no source of tokens.
     NoTokens,
     /// The server asks for a bearer token on a connection without TLS.
     TokenInClear,
-    /// The server asks for GSSAPI or SSPI, and nothing is plugged in for it.
+    /// The server asks for GSSAPI or SSPI, but the configuration has no implementation of either.
     NoGss,
 }
 
@@ -178,11 +180,11 @@ pub enum PolicyError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WireError {
-    /// A message that is malformed.
+    /// A malformed message.
     Decode(pg_wire::DecodeError),
-    /// A frame that cannot be believed, or is longer than a stranger may send.
+    /// A frame with an invalid length, or longer than an unauthenticated peer may send.
     Frame(pg_wire::FrameError),
-    /// A message of ours that cannot be sent.
+    /// A message to the peer that cannot be encoded.
     Encode(pg_wire::EncodeError),
 }
 
@@ -198,7 +200,9 @@ impl fmt::Display for AuthError {
             Self::Denied => f.write_str("authentication failed"),
             Self::Certificate(error) => error.fmt(f),
             Self::Plugin(error) => error.fmt(f),
-            Self::Misuse(first) => write!(f, "the connection phase was driven out of order: {first}"),
+            Self::Misuse(first) => {
+                write!(f, "methods of the connection phase were called in the wrong order: {first}")
+            }
             Self::Entropy => f.write_str("the operating system gave no random bytes"),
         }
     }
@@ -211,10 +215,10 @@ impl fmt::Display for Refusal {
             Self::Text(text) => write!(f, "the server refused the connection: {text}"),
             Self::Scram(reason) => write!(f, "the server refused the SCRAM exchange: {reason}"),
             Self::Token(refusal) if refusal.token_sent => {
-                write!(f, "{} (the server refused the bearer token)", refusal.response)
+                write!(f, "{} (the server rejected the bearer token)", refusal.response)
             }
             Self::Token(_) => f.write_str(
-                "there is no bearer token yet: the server has said where to get one, connect again with its document",
+                "no bearer token was available; the server has named the issuer of tokens: connect again with its document",
             ),
         }
     }
@@ -236,31 +240,31 @@ impl fmt::Display for PolicyError {
             Self::Method(method) => {
                 write!(f, "the server authenticates by method \"{method}\", which require_auth does not allow")
             }
-            Self::ChannelBinding => f.write_str("channel binding is required and the server did not do it"),
+            Self::ChannelBinding => f.write_str("channel binding is required, but the login cannot be bound to a TLS channel"),
             Self::TlsRequired => f.write_str(
-                "sslmode demands TLS and the connection has none: bring a TLS stream and say that its link is TLS",
+                "sslmode demands TLS, but the stream has no TLS: use a TLS stream and declare it as Link::Tls",
             ),
             Self::ClientCertificate(ClientCertificate::NotRequested) => {
-                f.write_str("sslcertmode=require, and the server did not ask for the client's certificate")
+                f.write_str("sslcertmode=require, but the server did not ask for the client's certificate")
             }
             Self::ClientCertificate(_) => {
-                f.write_str("sslcertmode=require, and no certificate was sent that the server would take")
+                f.write_str("sslcertmode=require, but the client has sent no certificate: none fits the server's request")
             }
             Self::Version { server, min } => {
-                write!(f, "the server speaks protocol {server} at most, and {min} is demanded")
+                write!(f, "the server supports protocol {server} at most, but min_protocol_version is {min}")
             }
             Self::NoEndPoint => f.write_str(
-                "channel binding is required and the signature of the server's certificate defines no hash to bind by (as Ed25519)",
+                "channel binding is required, but the signature algorithm of the server's certificate defines no hash for it (such as Ed25519)",
             ),
-            Self::NoPassword => f.write_str("the server asks for a password and none is given"),
+            Self::NoPassword => f.write_str("the server asks for a password, but no password is given"),
             Self::NoTokens => {
-                f.write_str("the server asks for a bearer token and the configuration has no source of tokens")
+                f.write_str("the server asks for a bearer token, but the configuration has no source of tokens")
             }
             Self::TokenInClear => f.write_str(
-                "the server asks for a bearer token and the connection has no TLS: use sslmode=require or stricter",
+                "the server asks for a bearer token, but the connection has no TLS: use sslmode=require or stricter",
             ),
             Self::NoGss => {
-                f.write_str("the server asks for GSSAPI or SSPI and the configuration has no library for it")
+                f.write_str("the server asks for GSSAPI or SSPI, but the configuration has no library for GSSAPI")
             }
             Self::TooManyIterations { asked, max } => {
                 write!(f, "the server asked for {asked} SCRAM iterations, more than the {max} that scram_iterations_max allows")
@@ -347,7 +351,7 @@ impl From<ConfigError> for AuthError {
     }
 }
 
-/// A stranger's text, made fit for a terminal and a log, and no longer than this.
+/// Makes a peer's text safe for a terminal and a log: at most `most` characters, all except printable ASCII replaced by `?`.
 pub(crate) fn printable(text: &[u8], most: usize) -> Box<str> {
     let shown = |&byte: &u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
     text.iter().take(most).map(shown).collect::<String>().into()
@@ -369,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_small() {
+    fn an_error_has_at_most_64_bytes() {
         assert!(size_of::<AuthError>() <= 64, "{}", size_of::<AuthError>());
     }
 }

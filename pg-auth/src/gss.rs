@@ -1,8 +1,8 @@
-//! GSSAPI and SSPI, as a plug-in: steps over byte strings.
+//! GSSAPI and SSPI as a plug-in: a security context that takes and returns byte strings.
 //!
-//! Kerberos itself is the business of a library that the caller brings, such as the system's GSSAPI or SSPI. It gives a
-//! [`GssContext`], which is fed the peer's tokens and gives ours; the machines carry them. A step may look for tickets on disk or in the
-//! network, so each is handed out as a [`GssJob`] to be run where it may block.
+//! A library that the caller supplies does the work of Kerberos, for example the system's GSSAPI or SSPI. The caller wraps the library as a
+//! [`GssContext`]: each step takes the peer's token and returns our token. The machines send and receive the tokens. A step may look for
+//! tickets on disk or over the network, so the machines hand out each step as a [`GssJob`], to be run where blocking is allowed.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/gssapi-auth.html)
 
@@ -12,32 +12,31 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// An error of code that is plugged in.
+/// An error of code that the caller plugged in, such as a [`GssContext`].
 pub type ContextError = Box<dyn Error + Send + Sync>;
 
-/// One side of a security context in the making.
+/// One side of a security context that is being established.
 pub trait GssContext: Send {
-    /// Takes the peer's token, `None` in the first step of a client, and gives ours.
+    /// Takes the peer's token and returns our token. `input` is `None` in the first step of a client.
     ///
-    /// As a client, ask the library for mutual authentication: that the context is established has to mean that the server has proven
-    /// itself.
+    /// As a client, ask the library for mutual authentication: an established context must prove the server's identity.
     ///
     /// # Errors
-    /// When the context cannot be established; the login ends with this error.
+    /// The context cannot be established. The login ends with this error.
     fn step(&mut self, input: Option<&[u8]>) -> Result<GssOutput, ContextError>;
 }
 
-/// What a step comes to.
+/// The result of a step.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GssOutput {
-    /// This token is to be sent, and the peer's answer is needed.
+    /// Send this token; the next step needs the peer's answer.
     Continue(Vec<u8>),
     /// The context is established.
     Done {
-        /// The last token to be sent, if the peer needs one.
+        /// The last token to send, if the peer needs another token.
         token: Option<Vec<u8>>,
-        /// As a server: the client's principal, such as `alice@EXAMPLE.COM`.
+        /// In the server role: the client's principal, such as `alice@EXAMPLE.COM`.
         peer: Option<String>,
     },
 }
@@ -55,26 +54,26 @@ impl fmt::Debug for GssOutput {
     }
 }
 
-/// The service that a client wants to prove itself to.
+/// The service to which a client authenticates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GssTarget {
-    /// The service: `krbsrvname`, `postgres` by default.
+    /// The name of the service: `krbsrvname`, by default `postgres`.
     pub service: String,
-    /// The host connected to.
+    /// The name of the server's host.
     pub host: String,
-    /// Whether the server may act in the user's name: whether to ask the library for delegated credentials.
+    /// Whether to ask the library for delegated credentials, with which the server may act in the user's name.
     pub delegation: bool,
     /// Whether the server has asked for SSPI, which negotiates between Kerberos and NTLM.
     pub sspi: bool,
 }
 
-/// Begins security contexts for a client; a closure is one.
+/// Begins security contexts for a client. A closure is a `GssInitiator`.
 pub trait GssInitiator: Send + Sync {
-    /// Begins a context, without a step yet.
+    /// Begins a context, without its first step.
     ///
     /// # Errors
-    /// When there are no credentials, or the target's name is of no use.
+    /// There are no credentials, or the target's name is invalid.
     fn begin(&self, target: &GssTarget) -> Result<Box<dyn GssContext>, ContextError>;
 }
 
@@ -87,7 +86,7 @@ where
     }
 }
 
-/// A [`GssInitiator`] as a configuration holds it. Clones share it, and two are equal when they do.
+/// A [`GssInitiator`] as part of a configuration. Clones share the initiator; two values are equal if they share the initiator.
 #[derive(Clone)]
 pub struct Gss(Arc<dyn GssInitiator>);
 
@@ -112,15 +111,16 @@ impl fmt::Debug for Gss {
     }
 }
 
-/// How a server lets a client in by GSSAPI.
+/// A server's settings for a login by GSSAPI.
 pub struct GssLogin {
     context: Box<dyn GssContext>,
     allows: Box<dyn Fn(&str) -> bool + Send>,
 }
 
 impl GssLogin {
-    /// With the accepting side of a context, and whether a principal, such as `alice@EXAMPLE.COM`, may log in as the user of the
-    /// start-up message. Compare the realm too, unless there can be no other.
+    /// Makes the settings from the accepting side of a context and a check of principals. `allows` returns whether a principal, such as
+    /// `alice@EXAMPLE.COM`, may log in as the user of the start-up message. It must compare the realm too, unless only one realm is
+    /// possible.
     pub fn new(context: Box<dyn GssContext>, allows: impl Fn(&str) -> bool + Send + 'static) -> Self {
         Self { context, allows: Box::new(allows) }
     }
@@ -136,7 +136,7 @@ impl fmt::Debug for GssLogin {
     }
 }
 
-/// The principals that may log in.
+/// The check whether a principal may log in.
 pub(crate) struct Principals(Box<dyn Fn(&str) -> bool + Send>);
 
 impl Principals {
@@ -151,14 +151,14 @@ impl fmt::Debug for Principals {
     }
 }
 
-/// One step, as a value to be run where it may block. It is `Send + 'static` and owns everything it needs.
+/// A step of a security context, to be run where blocking is allowed. Is `Send + 'static` and owns all its data.
 pub struct GssJob {
     context: Context,
     input: Option<Zeroizing<Vec<u8>>>,
 }
 
 enum Context {
-    /// To be begun.
+    /// The context does not exist yet: the job begins the context and does its first step.
     New(Gss, GssTarget),
     Begun(Box<dyn GssContext>),
 }
@@ -172,7 +172,7 @@ impl GssJob {
         Self { context: Context::Begun(context), input: Some(Zeroizing::new(input.to_vec())) }
     }
 
-    /// Does the step.
+    /// Runs the step.
     pub fn run(self) -> GssStepped {
         let Self { context, input } = self;
         let step = || {
@@ -193,7 +193,7 @@ impl fmt::Debug for GssJob {
     }
 }
 
-/// The result of a [`GssJob`], to be handed back to the machine that gave the job out.
+/// The result of a [`GssJob`], to be passed to the machine that handed out the job.
 pub struct GssStepped(pub(crate) Result<(Box<dyn GssContext>, GssOutput), ContextError>);
 
 impl fmt::Debug for GssStepped {

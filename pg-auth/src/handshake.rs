@@ -31,33 +31,35 @@ use crate::scram::{
 use crate::secret::{Password, wiping_stack};
 use crate::session::{Notification, Session};
 
-/// Most tokens of a server in one GSSAPI exchange. Kerberos takes one, NTLM two.
+/// Maximum number of server tokens in one GSSAPI exchange. Kerberos needs one token, NTLM two.
 const MOST_GSS_TOKENS: usize = 16;
 
-/// The client's connection phase as a state machine: it decides, does no I/O and never waits.
+/// The client's connection phase as a state machine: each step decides the next action, without I/O and without waiting.
 ///
-/// Hand the machine the two buffers of a connection with each [`step`](Self::step), send the bytes in the outbox, and do what the
-/// returned [`Step`] asks for. [`connect`](crate::connect::connect) is such a loop; write your own if your I/O differs.
+/// Pass the connection's two buffers to each [`step`](Self::step), send the bytes in the outbox, and do what the returned [`Step`] asks
+/// for. [`connect`](crate::connect::connect) is such a loop; write your own loop if your I/O differs.
 ///
 /// TLS begins before the machine, in separate code, so that bytes received in clear cannot be mistaken for bytes received through TLS.
 ///
-/// From its first step to its end the machine sets the inbox's limits: at most 30,000 bytes a message before AuthenticationOk,
-/// then at most 1 MiB for errors, notices and notifications. At the end the machine restores the earlier limits. All data that
-/// is kept is bounded too: 256 KiB of notices, 4 MiB with those after AuthenticationOk, 256 KiB of parameters. Until the end both
-/// buffers wipe memory when they release it. After an error, the rest of their memory is wiped when the buffers are dropped.
+/// The machine bounds the memory that a server can make it use, and wipes secrets:
+/// - It sets the inbox's limits: at most 30,000 bytes for each message before AuthenticationOk, then at most 1 MiB for errors, notices and
+///   notifications. At its end it restores the earlier limits.
+/// - It keeps at most 256 KiB of notices before AuthenticationOk, 4 MiB of notices and notifications in all, and 256 KiB of parameters.
+/// - Until its end, both buffers wipe memory when they release it. After an error, they wipe the rest when they are dropped.
 ///
 /// ```text
-///             ┌─▶ PasswordSent ────────────────────────────────┐
-///   Start ─▶ AwaitMethod ───────────────────────────────Ok─────┼─▶ In ─▶ Settling ──ReadyForQuery──▶ Ready
-///             ├─▶ ScramFirst ─▶ Deriving ─▶ ScramFinal ─▶ Proven ──┤
-///             ├─▶ GssStepping ◀─▶ GssSent     GssStepping ─▶ GssDone ──┤
-///             └─▶ TokenWanted ─▶ TokenSent ────────────────────────┘
-///                                    └──▶ TokenRefused ──ErrorResponse──▶ error with the document
+///             ┌─▶ PasswordSent ───────────────────────────────────────┐
+///   Start ─▶ AwaitMethod ──────────────────────────────────────────Ok─┼─▶ In ─▶ Settling ──ReadyForQuery──▶ Ready
+///             ├─▶ ScramFirst ─▶ Deriving ─▶ ScramFinal ─▶ Proven ─────┤
+///             ├─▶ GssStepping ◀─▶ GssSent     GssStepping ─▶ GssDone ─┤
+///             └─▶ TokenWanted ─▶ TokenSent ───────────────────────────┘
+///                                    └──▶ TokenRejected ──ErrorResponse──▶ error with the document
 /// ```
 ///
-/// AuthenticationOk is accepted after a password or a token was sent, or without any request, if the configuration allows this; after
-/// SCRAM only in `Proven`, which only a checked server signature leads to; after GSSAPI only in `GssDone`, when the library
-/// reports that the context is established.
+/// AuthenticationOk is accepted in these states only:
+/// - `AwaitMethod`, `PasswordSent`, and `TokenSent` if a token was sent: if the configuration allows the method;
+/// - `Proven` after SCRAM: the server's signature has been checked;
+/// - `GssDone` after GSSAPI: the library has reported that the context is established.
 ///
 /// [The flow](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP)
 #[derive(Debug)]
@@ -71,20 +73,20 @@ pub struct Handshake<'c> {
     discovery: Option<Discovery>,
     nonce: Option<Nonce>,
     state: State,
-    /// The limits of the inbox before the first step, until they are back in force.
+    /// The inbox's limits from before the first step, until they are restored.
     limits: Option<Limits>,
     negotiated: bool,
-    /// Keys that were derived; the server has not yet confirmed that they are right.
+    /// Derived keys that the server has not confirmed yet.
     fresh: Option<Derived>,
     gss_tokens: usize,
-    /// Bytes of notices and notifications that the session keeps, with the memory overhead of keeping them.
+    /// Bytes of kept notices and notifications, including the memory overhead of keeping them.
     kept: usize,
-    /// AuthenticationOk has been accepted.
+    /// Whether AuthenticationOk has been accepted.
     authenticated: bool,
     session: Session,
 }
 
-/// The server's certificate, as far as channel binding needs it.
+/// The data for channel binding from the server's certificate.
 #[derive(Clone, Debug)]
 enum Channel {
     Unknown,
@@ -103,18 +105,18 @@ struct Derived {
     keys: ScramKeys,
 }
 
-/// The action that has to be done before the next step. Send the bytes in the outbox first.
+/// The next action of the caller. Send the bytes in the outbox first.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Step {
     /// Read more into the inbox.
     Read,
-    /// Run this job, milliseconds of pure computing, where it does not block others, and hand the result to
+    /// Run this job where it does not block other tasks: it takes milliseconds of pure computing. Pass the result to
     /// [`Handshake::derived`].
     Derive(Derivation),
-    /// Get a bearer token from [`Config::tokens`](Config#structfield.tokens), and hand the reply to [`Handshake::token`].
+    /// Get a bearer token from [`Config::tokens`](Config#structfield.tokens), and pass the reply to [`Handshake::token`].
     Token(TokenRequest),
-    /// Run this job, which may wait for the disk or the network, where it does not block others, and hand the result to
+    /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to
     /// [`Handshake::stepped`].
     Gss(GssJob),
     /// The session is ready for its first query.
@@ -141,9 +143,9 @@ enum State {
     TokenWanted,
     /// A token has been sent, or an empty token that asks for the address of the issuer.
     TokenSent { empty: bool },
-    /// The server has rejected the token with this document; its ErrorResponse is expected.
-    TokenRefused { empty: bool, document: Discovery },
-    /// A GSSAPI job: to be handed out, or handed out already (`None`).
+    /// The server has rejected the token with this document; the server's ErrorResponse is expected.
+    TokenRejected { empty: bool, document: Discovery },
+    /// A GSSAPI job that is to be handed out; `None` after it was handed out.
     GssStepping(Option<GssJob>),
     /// A GSSAPI token has been sent; the server's token is expected.
     GssSent(Context),
@@ -166,7 +168,7 @@ impl std::fmt::Debug for Context {
 }
 
 impl<'c> Handshake<'c> {
-    /// Whether AuthenticationOk has been accepted. An error that a server sends earlier is its answer to the login.
+    /// Whether AuthenticationOk has been accepted. An ErrorResponse before AuthenticationOk rejects the login.
     pub fn is_authenticated(&self) -> bool {
         self.authenticated
     }
@@ -176,10 +178,10 @@ impl<'c> Handshake<'c> {
         self.config
     }
 
-    /// Processes the messages in the inbox, up to the next action of the caller.
+    /// Processes the messages in the inbox until the caller has to act.
     ///
     /// # Errors
-    /// The reason why there will be no session. The machine is at its end then.
+    /// The connection phase has failed for this reason. The machine has ended.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<Step, AuthError> {
         let step = self.advance(inbox, outbox);
         if matches!(step, Err(_) | Ok(Step::Ready(_)))
@@ -225,7 +227,7 @@ impl<'c> Handshake<'c> {
                 State::GssStepping(job) => {
                     self.state = State::GssStepping(None);
                     return job.map(Step::Gss).ok_or(AuthError::Misuse(
-                        "the result of a GSSAPI step has to be handed to Handshake::stepped",
+                        "pass the result of the GSSAPI step to Handshake::stepped first",
                     ));
                 }
                 State::In => {
@@ -243,7 +245,7 @@ impl<'c> Handshake<'c> {
                         return Ok(Step::Read);
                     }
                     Some(frame) => match (state, frame.backend()?) {
-                        (State::TokenRefused { empty, document }, Backend::ErrorResponse(error)) => {
+                        (State::TokenRejected { empty, document }, Backend::ErrorResponse(error)) => {
                             let response = error.to_owned();
                             let refusal = TokenRefusal { token_sent: !empty, document, response };
                             return Err(Refusal::Token(refusal.into()).into());
@@ -277,7 +279,7 @@ impl<'c> Handshake<'c> {
                 self.fresh = Some(Derived { salt, iterations, keys });
                 self.prove(last, outbox)
             }
-            // No such job was handed out.
+            // No job is outstanding: the call has no effect.
             state => state,
         };
     }
@@ -285,7 +287,7 @@ impl<'c> Handshake<'c> {
     /// Takes the token source's reply to a [`Step::Token`].
     ///
     /// # Errors
-    /// The source's own error, as [`AuthError::Plugin`]. The machine is at its end then.
+    /// The source's own error, as [`AuthError::Plugin`]. The machine has ended then.
     pub fn token(
         &mut self,
         reply: Result<TokenReply, oauth::SourceError>,
@@ -309,7 +311,7 @@ impl<'c> Handshake<'c> {
         });
     }
 
-    /// All transitions that a message of the server causes, except messages that only inform.
+    /// Processes a message of the server, except ErrorResponse, NoticeResponse and ReadyForQuery. Returns the next state.
     fn transition(
         &mut self,
         state: State,
@@ -354,7 +356,7 @@ impl<'c> Handshake<'c> {
             (State::TokenSent { empty }, Backend::Authentication(Auth::SaslContinue(document))) => {
                 let document = Discovery::from_server(document.0).ok_or(PeerError::Document)?;
                 outbox.put(&SaslResponse { data: Secret(oauth::ANSWER) });
-                State::TokenRefused { empty, document }
+                State::TokenRejected { empty, document }
             }
             (State::GssSent(Context(context)), Backend::Authentication(Auth::GssContinue(token))) => {
                 self.gss_tokens += 1;
@@ -377,7 +379,7 @@ impl<'c> Handshake<'c> {
                 | State::ScramFinal(_)
                 | State::GssSent(_)
                 | State::TokenSent { empty: true }
-                | State::TokenRefused { .. },
+                | State::TokenRejected { .. },
                 Backend::Authentication(Auth::Ok),
             ) => return Err(PeerError::Unproven.into()),
             (State::Settling, Backend::ParameterStatus(status)) => {
@@ -394,7 +396,7 @@ impl<'c> Handshake<'c> {
                 self.keep_key(data)?;
                 State::Settling
             }
-            // In any state after the first NegotiateProtocolVersion.
+            // A second NegotiateProtocolVersion is an error in every state.
             (_, Backend::NegotiateProtocolVersion(_)) if self.negotiated => {
                 return Err(PeerError::VersionTwice.into());
             }
@@ -435,7 +437,7 @@ impl State {
             Self::ScramFinal(_) => "AuthenticationSASLFinal",
             Self::TokenSent { empty: false } => "AuthenticationOk or AuthenticationSASLContinue",
             Self::TokenSent { empty: true } => "AuthenticationSASLContinue",
-            Self::TokenRefused { .. } => "ErrorResponse",
+            Self::TokenRejected { .. } => "ErrorResponse",
             Self::GssSent(_) => "AuthenticationGSSContinue",
             Self::Settling => "ReadyForQuery",
         }

@@ -1,24 +1,24 @@
 //! The connection phase of the PostgreSQL wire protocol, free of I/O: from the first packet to the first ReadyForQuery.
 //!
-//! Is this the crate you want? It is, when you bring a connection of your own and want to log in over it: a driver on a
-//! runtime that has no adapter yet, a pooler, a proxy. With Tokio or async-std take `pg-stream-tokio` or
-//! `pg-stream-async-std`, which call [`connect`](connect::connect) for you.
+//! Is this the crate you want? Yes, if you have a connection of your own and want to log in over it: in a driver for a runtime without an
+//! adapter, in a pooler, in a proxy. With Tokio or async-std use `pg-stream-tokio` or `pg-stream-async-std`, which call
+//! [`connect`](connect::connect) for you.
 //!
 //! - [`Config`]: the user, the credentials and the conditions of a connection; libpq's connection strings.
 //! - [`Surroundings`]: environment variables, service files and password files, read only by an explicit call.
-//! - [`Handshake`]: the client's machine. It is given the buffers and returns what it needs: read, derive a key, get a token, take a step
-//!   of GSSAPI, or it is ready.
-//! - [`Accept`]: the server's machine, and [`accept`](connect::accept) the loop around it.
+//! - [`Handshake`]: the client's state machine. Each step takes the buffers and returns the next action: read, derive a key, get a token,
+//!   run a step of GSSAPI; or the session.
+//! - [`Accept`]: the server's state machine; [`accept`](connect::accept) is the loop around it.
 //! - [`connect`](mod@connect): the loops around the machines, for any stream that can be polled.
 //! - [`Session`]: the server's reports, and the key for cancel requests.
-//! - [`scram`], [`md5`], [`oauth`], [`gss`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods by themselves, SCRAM in both roles.
-//! - [`certificate`]: the hash that channel binding takes, and the common name.
+//! - [`scram`], [`md5`], [`oauth`], [`gss`], [`saslprep`](mod@saslprep), [`cleartext`]: the methods of authentication; SCRAM in both roles.
+//! - [`certificate`]: reads the hash for channel binding, and the common name.
 //!
-//! No socket, runtime or clock is known here, but for the age of keys in a [`scram::KeyCache`]. Work that takes time is handed out as a
-//! value to be run elsewhere ([`scram::Derivation`], [`gss::GssJob`]), secrets are wiped when they are dropped and never print, and
-//! all input is checked before it is accepted.
+//! This crate has no socket and no runtime, and no clock except for the age of keys in a [`scram::KeyCache`]. Long work is returned as a
+//! value, for the caller to run elsewhere ([`scram::Derivation`], [`gss::GssJob`]). Secrets are wiped when they are dropped, and never
+//! printed. All input is checked before it is accepted.
 
-// Everything a peer sends may be hostile: nothing may panic on it.
+// Any input from a peer may be hostile: no input may cause a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 pub mod accept;

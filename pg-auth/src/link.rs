@@ -1,4 +1,4 @@
-//! The kind of a connection's stream, and the report on its TLS.
+//! The kind of stream that a connection uses, and the report of its TLS layer.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ pub enum Link {
     Tls,
 }
 
-/// What the TLS layer of a connection reports about its channel.
+/// The report of a connection's TLS layer about its channel.
 ///
-/// The type will grow: begin with [`TlsInfo::default`] and set the fields that the TLS library gives.
+/// Later versions may add fields: begin with [`TlsInfo::default`], and set the fields that the TLS library supplies.
 ///
 /// ```
 /// use pg_auth::link::{TlsInfo, TlsVersion};
@@ -35,10 +35,11 @@ pub struct TlsInfo {
     pub alpn: Option<Vec<u8>>,
     /// The version of TLS.
     pub version: Option<TlsVersion>,
-    /// Whether the TLS layer has checked that an authority which is trusted here has signed the peer's certificate. A server lets a
-    /// certificate be the login only then.
+    /// Whether the TLS layer has verified that a trusted authority has signed the peer's certificate. Only then can a server accept the
+    /// certificate as a login.
     pub verified: bool,
-    /// As a client: whether a certificate of ours was asked for and sent, where the TLS layer tells.
+    /// In the client role: whether the server asked for a certificate, and whether the client sent a certificate. `None` if the TLS layer
+    /// does not report this.
     pub client_certificate: Option<ClientCertificate>,
 }
 
@@ -55,8 +56,8 @@ pub enum ClientCertificate {
 
 /// A version of TLS. The order of the variants is the order of the versions.
 ///
-/// Which of them can be spoken depends on the TLS library. Most speak 1.2 and 1.3 only; a range without one of theirs is an error when
-/// TLS begins.
+/// Which versions are supported depends on the TLS library: most support 1.2 and 1.3 only. If the configured range contains no supported
+/// version, TLS fails when it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum TlsVersion {
@@ -102,7 +103,7 @@ impl fmt::Display for TlsVersion {
     }
 }
 
-/// Shows only the length of the certificate: a thousand numbers in a log are useless.
+/// Shows only the length of the certificate: its bytes are useless in a log.
 impl fmt::Debug for TlsInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let certificate = self.certificate.as_ref().map(|der| format!("{} bytes of DER", der.len()));

@@ -1,7 +1,7 @@
-//! The MD5 response, for servers that still store passwords that way.
+//! The MD5 response, for servers that still store passwords as MD5 hashes.
 //!
-//! PostgreSQL 18 calls it deprecated: the stored hash is as good as the password, and whoever reads one exchange can guess at it fast.
-//! [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
+//! PostgreSQL 18 calls MD5 passwords deprecated: the stored hash is enough to log in, and an attacker who records one login can guess the
+//! password fast. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The answer to AuthenticationMD5Password: `md5` and 32 hexadecimal digits, to be sent as a PasswordMessage.
 ///
-/// It is `"md5" + hex(md5(hex(md5(password + user)) + salt))`. The password is taken as it is; SASLprep is for SCRAM only.
+/// The response is `"md5" + hex(md5(hex(md5(password + user)) + salt))`. The password is used unchanged; SASLprep is for SCRAM only.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-AUTHENTICATIONMD5PASSWORD)
 ///
@@ -29,10 +29,10 @@ pub fn response(user: &[u8], password: &Password, salt: [u8; 4]) -> Password {
     Verifier::new(user, password).response(salt)
 }
 
-/// A salt for AuthenticationMD5Password: 32 bits from the operating system.
+/// Makes a salt for AuthenticationMD5Password: 32 random bits from the operating system.
 ///
 /// # Errors
-/// [`AuthError::Entropy`] when the operating system has none to give, or may not be asked (without feature `getrandom`).
+/// [`AuthError::Entropy`] if the operating system gives no random bytes, or if the feature `getrandom` is off.
 pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
     let mut salt = [0; 4];
     fill_random(&mut salt).ok_or(AuthError::Entropy)?;
@@ -41,8 +41,8 @@ pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
 
 /// A stored password, as in `pg_authid.rolpassword`: `md5` and the 32 lower-case hexadecimal digits of `md5(password + user)`.
 ///
-/// It is read with [`str::parse`] and written with [`to_string`](ToString::to_string). Who knows it can log in as the user, so its
-/// `Debug` shows nothing of it.
+/// Read a stored password with [`str::parse`], write it with [`to_string`](ToString::to_string). The stored form is enough to log in as the
+/// user, so `Debug` hides it.
 ///
 /// ```
 /// use pg_auth::md5::Verifier;
@@ -54,11 +54,11 @@ pub(crate) fn fresh_salt() -> Result<[u8; 4], AuthError> {
 #[derive(Clone)]
 pub struct Verifier(Hex);
 
-/// 32 digits on the heap, so that no copy stays behind where the value has been moved from.
+/// 32 digits on the heap: moving the value moves only a pointer, and leaves no copy of the digits on the stack.
 type Hex = Box<Zeroizing<[u8; 32]>>;
 
 impl Verifier {
-    /// Makes what has to be stored for this user and password.
+    /// Makes the stored form for this user and password.
     pub fn new(user: &[u8], password: &Password) -> Self {
         Self(hex_md5(&[password.as_bytes(), user]))
     }
@@ -69,12 +69,12 @@ impl Verifier {
         [b"md5", digest.as_slice()].concat().into()
     }
 
-    /// Whether a client's response to a salt is the right one; takes time that depends on its length only.
+    /// Whether a client's response to a salt is correct. The time depends on the length of the response only.
     pub fn accepts(&self, response: &[u8], salt: [u8; 4]) -> bool {
         self.response(salt) == *response
     }
 
-    /// Whether this is the stored user's password, for one that arrived in clear text. Takes the same time whatever is stored.
+    /// Whether a password that arrived in clear text is the stored password of this user. The time does not depend on the stored form.
     pub fn matches(&self, user: &[u8], password: &Password) -> bool {
         Self::new(user, password).0.ct_eq(self.0.as_slice()).into()
     }
@@ -106,7 +106,7 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// The digest of the parts one after the other, in lower-case hexadecimal digits.
+/// The MD5 digest of the concatenated parts, in lower-case hexadecimal digits.
 fn hex_md5(parts: &[&[u8]]) -> Hex {
     let mut hex = Hex::new(Zeroizing::new([0; 32]));
     wiping_stack(|| {
@@ -155,12 +155,12 @@ mod tests {
     ];
 
     #[test]
-    fn responses_and_stored_forms_are_what_hashlib_says() {
+    fn responses_and_stored_forms_agree_with_hashlib() {
         for (user, password, salt, stored, expected) in GOLDEN {
             let password = Password::from(password);
             assert_eq!(response(user, &password, salt).as_bytes(), expected.as_bytes());
             assert_eq!(Verifier::new(user, &password).to_string(), stored);
-            let parsed: Verifier = stored.parse().expect("it is a stored form");
+            let parsed: Verifier = stored.parse().expect("a stored form");
             assert_eq!(parsed.to_string(), stored);
             assert!(parsed.accepts(expected.as_bytes(), salt));
             assert!(parsed.matches(user, &password));
@@ -168,9 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_is_not_the_right_one_is_refused() {
+    fn a_wrong_response_is_rejected() {
         for (user, password, salt, stored, expected) in GOLDEN {
-            let parsed: Verifier = stored.parse().expect("it is a stored form");
+            let parsed: Verifier = stored.parse().expect("a stored form");
             for at in 0..expected.len() {
                 assert!(!parsed.accepts(&expected.as_bytes()[..at], salt));
                 let mut wrong = expected.as_bytes().to_vec();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_exact_form_is_a_stored_password() {
+    fn a_stored_password_of_another_form_is_rejected() {
         for bad in [
             "",
             "md5",
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_password_does_not_print() {
+    fn debug_output_hides_a_stored_password() {
         assert_eq!(format!("{:?}", Verifier::new(b"alice", &"secret".into())), "Verifier(***)");
     }
 }

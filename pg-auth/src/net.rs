@@ -1,4 +1,4 @@
-//! The options of sockets, and the permissions of key files, for adapters whose sockets and files are the operating system's.
+//! Options of sockets, and permissions of key files: for adapters that use the operating system's sockets and files.
 
 use std::io;
 use std::path::Path;
@@ -7,14 +7,13 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::config::Config;
 
-/// Sets the options of a TCP socket: Nagle's algorithm off, keepalive probes, and how long sent data may stay unacknowledged
-/// (`tcp_user_timeout`, where the system has it).
+/// Sets the options of a TCP socket: Nagle's algorithm off, keepalive, and `tcp_user_timeout` (on Linux, Android and Fuchsia only).
 ///
 /// # Errors
-/// The operating system's.
+/// The operating system's error.
 pub fn configure<'s>(socket: impl Into<SockRef<'s>>, config: &Config) -> io::Result<()> {
     let socket = socket.into();
-    // A batch leaves whole; waiting for more of it would only cost time.
+    // A batch is written as a whole: Nagle's algorithm would only delay its last packet.
     socket.set_tcp_nodelay(true)?;
     let settings = &config.keepalives;
     if settings.enabled {
@@ -39,13 +38,13 @@ pub fn configure<'s>(socket: impl Into<SockRef<'s>>, config: &Config) -> io::Res
     Ok(())
 }
 
-/// Connects to a Unix-domain socket without waiting: where the listener's queue is full, the system's `EAGAIN` is the error, as in
-/// libpq. On Linux a path that begins with `@` is a name in the abstract namespace. The socket is non-blocking afterwards.
+/// Connects to a Unix-domain socket without blocking: if the listener's queue is full, the result is the operating system's error `EAGAIN`,
+/// as in libpq. On Linux, a path that begins with `@` is a name in the abstract namespace. The socket is non-blocking afterwards.
 ///
-/// With `requirepeer`, also checks that the server runs as the user of that name.
+/// If `requirepeer` is set, also checks that the server runs as this user.
 ///
 /// # Errors
-/// The operating system's, and that the server runs as another user.
+/// The operating system's error, or an error if the server runs as another user than `requirepeer`.
 #[cfg(unix)]
 pub fn unix_socket(path: &Path, config: &Config) -> io::Result<std::os::unix::net::UnixStream> {
     use socket2::{Domain, SockAddr, Socket, Type};
@@ -69,17 +68,17 @@ pub fn unix_socket(path: &Path, config: &Config) -> io::Result<std::os::unix::ne
     Ok(stream)
 }
 
-/// The error of a system without Unix-domain sockets.
+/// Always fails: this system has no Unix-domain sockets.
 #[cfg(not(unix))]
 pub fn unix_socket(_: &Path, _: &Config) -> io::Result<crate::stream::Never> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix-domain sockets"))
 }
 
-/// Checks that nobody but its owner can use a private key file, as libpq does: the mode is 0600 or less, or 0640 or less if root owns
-/// the file. Windows has no such mode: there only the kind of the file is checked.
+/// Checks that only its owner can use a private key file, as libpq does: the mode is 0600 or less, or 0640 or less if root owns the file.
+/// Windows has no such mode: there, only the kind of the file is checked.
 ///
 /// # Errors
-/// That the file cannot be found, is not a regular file, or has a mode that lets others read or change it.
+/// The file does not exist, is not a regular file, or has a mode that lets others access it.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-CLIENTCERT)
 pub fn check_key_file(path: &Path) -> io::Result<()> {
@@ -97,7 +96,7 @@ pub fn check_key_file(path: &Path) -> io::Result<()> {
         let forbidden = if found.uid() == 0 { 0o037 } else { 0o077 };
         if found.mode() & forbidden != 0 {
             let message = format!(
-                "the private key {shown} has mode {:04o}, so that others can use it: allowed is 0600 or less, or 0640 or less if root owns the file",
+                "the private key {shown} has mode {:04o}, which lets other users access it: use 0600 or less (0640 if root owns the file)",
                 found.mode() & 0o7777
             );
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
@@ -106,7 +105,7 @@ pub fn check_key_file(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks that the process at the other end runs as this user.
+/// Checks that the process at the other end of the stream runs as this user.
 #[cfg(all(feature = "requirepeer", any(target_os = "linux", target_os = "android")))]
 fn check_peer(stream: &std::os::unix::net::UnixStream, required: &str) -> io::Result<()> {
     let peer = rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw();
@@ -136,7 +135,7 @@ mod tests {
     fn pair() -> (TcpStream, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("the socket is bound");
-        (TcpStream::connect(address).expect("the listener is there"), listener)
+        (TcpStream::connect(address).expect("the listener accepts"), listener)
     }
 
     #[test]
@@ -170,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_an_error_at_once() {
+    fn a_full_listen_queue_gives_an_error_at_once() {
         use socket2::{Domain, SockAddr, Socket, Type};
         let name = format!("pg-auth-full-queue-{}", std::process::id());
-        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).expect("there are sockets");
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a new socket");
         listener.bind(&SockAddr::unix(format!("\0{name}")).expect("a short name")).expect("a new name");
-        listener.listen(0).expect("it is bound");
+        listener.listen(0).expect("the socket is bound");
         let path = std::path::PathBuf::from(format!("@{name}"));
         let config = Config::new("me");
         let mut waiting = Vec::new();
@@ -184,14 +183,14 @@ mod tests {
                 Ok(stream) => waiting.push(stream),
                 Err(error) => break error,
             }
-            assert!(waiting.len() < 100, "the queue has no end");
+            assert!(waiting.len() < 100, "the queue is never full");
         };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[cfg(feature = "requirepeer")]
     #[test]
-    fn requirepeer_names_the_user_of_the_server() {
+    fn requirepeer_rejects_a_server_of_another_user() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&path).expect("a new file");
@@ -208,12 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_that_others_can_use_is_refused() {
+    fn a_key_file_that_others_can_access_is_rejected() {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("client.key");
         std::fs::write(&path, "a key").expect("a new file");
-        let owned_by_root = std::fs::metadata(&path).expect("it exists").uid() == 0;
+        let owned_by_root = std::fs::metadata(&path).expect("the file exists").uid() == 0;
         for (mode, allowed) in [
             (0o600, true),
             (0o400, true),
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_missing_or_no_file_is_named() {
+    fn the_error_names_a_key_file_that_is_missing_or_a_directory() {
         let dir = tempfile::tempdir().expect("a directory");
         let error = check_key_file(dir.path()).expect_err("a directory");
         assert!(error.to_string().ends_with("is not a regular file"), "{error}");

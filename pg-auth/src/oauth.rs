@@ -1,8 +1,8 @@
-//! OAUTHBEARER: bearer tokens, the source a client gets them from, and the messages that carry them.
+//! OAUTHBEARER, the login by a bearer token: tokens, the source that a client gets tokens from, and the messages.
 //!
-//! PostgreSQL 18 speaks [RFC 7628](https://www.rfc-editor.org/rfc/rfc7628): the client sends a token, the server has it validated, and
-//! one that refuses the token says in a JSON document where to get another. How a token is got is no part of the protocol: that is the
-//! business of a [`TokenSource`], which [`Config::tokens`](crate::Config::tokens) takes.
+//! PostgreSQL 18 speaks [RFC 7628](https://www.rfc-editor.org/rfc/rfc7628): the client sends a token, and the server has the token
+//! validated. A server that rejects the token answers with a JSON document that names the issuer of tokens. Getting a token is not part of
+//! the protocol: a [`TokenSource`] does this, which the caller sets by [`Config::tokens`](crate::Config::tokens).
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-OAUTHBEARER)
 
@@ -26,10 +26,10 @@ use crate::secret::Password;
 /// The mechanism's name.
 pub const OAUTHBEARER: &str = "OAUTHBEARER";
 
-/// Longest failure document that is kept, in bytes. PostgreSQL's has the length of two URLs.
+/// Maximum length of a failure document, in bytes. PostgreSQL's document contains little more than two URLs.
 const LONGEST_DOCUMENT: usize = 16 * 1024;
 
-/// A bearer token, as text of [RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1): letters, digits, `-._~+/`, and `=` at
+/// A bearer token in the syntax of [RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1): letters, digits, `-._~+/`, and `=` at
 /// the end. Wiped from memory when dropped, never printed.
 ///
 /// ```
@@ -44,10 +44,10 @@ const LONGEST_DOCUMENT: usize = 16 * 1024;
 pub struct Token(Password);
 
 impl Token {
-    /// Takes the text over without a copy.
+    /// Makes a token. A `String` or `Vec` is moved, not copied.
     ///
     /// # Errors
-    /// When it is no bearer token: empty, or with a character that a token cannot have.
+    /// The text is not a bearer token: it is empty or has an invalid character.
     pub fn new(text: impl Into<Password>) -> Result<Self, InvalidToken> {
         let text = text.into();
         let bytes = text.as_bytes();
@@ -59,7 +59,7 @@ impl Token {
         }
     }
 
-    /// The text, for the one place that sends or validates it.
+    /// The text. Only for code that sends or validates the token.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -71,7 +71,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A text is no bearer token.
+/// The error for a text that is not a bearer token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidToken;
 
@@ -83,16 +83,16 @@ impl fmt::Display for InvalidToken {
 
 impl Error for InvalidToken {}
 
-/// The JSON document with which a server refuses a token, whole as it came: an object with `status` (such as `invalid_token`),
+/// The JSON document by which a server rejects a token, unchanged: an object with `status` (such as `invalid_token`),
 /// `openid-configuration` (the address of the issuer's discovery document) and `scope` (the rights that a token needs).
 ///
-/// The server that sent it has proven nothing beyond what TLS has. A token source must check that the issuer is one it trusts before it
-/// sends anybody's credentials there.
+/// The document does not prove who the server is; only TLS does. Before a token source sends credentials to the issuer, it must check that
+/// the issuer is trusted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Discovery(Box<str>);
 
 impl Discovery {
-    /// Keeps a document of 1 to 16,384 bytes of UTF-8 without control characters other than JSON's white space.
+    /// Accepts a document of 1 to 16,384 bytes of UTF-8. The only control characters allowed are JSON's white space.
     pub(crate) fn from_server(document: &[u8]) -> Option<Self> {
         let text =
             str::from_utf8(document).ok().filter(|text| (1..=LONGEST_DOCUMENT).contains(&text.len()))?;
@@ -112,29 +112,29 @@ impl fmt::Debug for Discovery {
     }
 }
 
-/// What a [`TokenSource`] is asked for.
+/// A request for a token, sent to a [`TokenSource`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenRequest {
     /// The role to log in as.
     pub user: String,
-    /// The host connected to, where the driver has said so.
+    /// The name of the server's host, if the driver has set it.
     pub host: Option<String>,
-    /// The configuration's settings: issuer, client and scope. An issuer that is set is the only one to be trusted, whatever the
-    /// server's document says.
+    /// The configuration's settings: issuer, client and scope. If an issuer is set, the token source must trust this issuer only, whatever
+    /// the server's document says.
     pub settings: OAuthSettings,
-    /// Where the server has refused an earlier attempt: its document, which says where to get a token.
+    /// The server's document, if the server has rejected an earlier attempt. The document names the issuer to get a token from.
     pub discovery: Option<Discovery>,
 }
 
-/// What a [`TokenSource`] answers.
+/// The answer of a [`TokenSource`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenReply {
     /// The token.
     Token(Token),
-    /// None yet: ask the server where to get one. The attempt ends with the server's document in its error, and the next one carries
-    /// that document in [`TokenRequest::discovery`].
+    /// No token yet: the server's document is needed first. This attempt ends with an error that contains the document; the next attempt
+    /// passes the document in [`TokenRequest::discovery`].
     Discover,
 }
 
@@ -144,22 +144,22 @@ impl From<Token> for TokenReply {
     }
 }
 
-/// An error of code that is plugged in.
+/// An error of code that the caller plugged in, such as a [`TokenSource`].
 pub type SourceError = Box<dyn Error + Send + Sync>;
 
 /// The future that a [`TokenSource`] returns.
 pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<TokenReply, SourceError>> + Send + 'a>>;
 
-/// The place a client gets bearer tokens from: a cache, a device flow, a cloud's metadata service.
+/// A source of bearer tokens for a client: a cache, a device flow, a cloud's metadata service.
 ///
-/// It is asked anew at each attempt to connect, while the server waits: PostgreSQL gives a client 60 seconds. A closure that returns
-/// a future is one.
+/// Every attempt to connect asks the source again, while the server waits: PostgreSQL gives a client 60 seconds to log in. A closure that
+/// returns a future is a `TokenSource`.
 ///
 /// ```
 /// use pg_auth::{Config, oauth::{Token, TokenRequest, Tokens}};
 ///
 /// let tokens = Tokens::new(|request: TokenRequest| async move {
-///     // In earnest: ask the issuer, for `request.user`.
+///     // A real source asks the issuer for a token of `request.user`.
 ///     Ok(Token::new("mF_9.B5f-4.1JqM")?.into())
 /// });
 /// let config = Config::new("alice").tokens(tokens);
@@ -180,7 +180,8 @@ where
     }
 }
 
-/// A [`TokenSource`] as a configuration holds it. Clones share the source, and two are equal when they do.
+/// A [`TokenSource`] as part of a configuration. Clones share the source. Two values are equal if they share the source and send its tokens
+/// under the same conditions.
 #[derive(Clone)]
 pub struct Tokens {
     source: Arc<dyn TokenSource>,
@@ -188,13 +189,13 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Wraps a source. Its tokens go over TLS only.
+    /// Wraps a source. Its tokens are sent over TLS only.
     pub fn new(source: impl TokenSource + 'static) -> Self {
         Self { source: Arc::new(source), plain_local: false }
     }
 
-    /// Lets tokens go without TLS to a server on this machine: over a Unix-domain socket or a loopback address. For tests, where the
-    /// machine's other users are trusted.
+    /// Permits sending tokens without TLS to a server on this machine, over a Unix-domain socket or a loopback address. For tests on a
+    /// machine whose other users are trusted.
     pub fn allow_plain_local(self) -> Self {
         Self { plain_local: true, ..self }
     }
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_of_the_alphabet_of_rfc_6750() {
+    fn a_token_has_only_characters_of_rfc_6750() {
         for good in ["a", "mF_9.B5f-4.1JqM", "a+/~", "YQ==", "a="] {
             assert!(Token::new(good).is_ok(), "{good}");
         }
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_bounded_and_printable() {
+    fn a_document_that_is_too_long_or_not_printable_is_rejected() {
         assert!(Discovery::from_server(b"{ \"status\": \"invalid_token\" }").is_some());
         assert!(Discovery::from_server(&[b' '; LONGEST_DOCUMENT]).is_some());
         for bad in [&b""[..], b"\x1b[2J", b"\xff", b"a\0", &[b' '; LONGEST_DOCUMENT + 1]] {

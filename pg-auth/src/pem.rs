@@ -21,7 +21,7 @@ pub fn bad_file(what: &str, path: &Path, problem: impl Display) -> io::Error {
 /// Reads certificates in PEM. `what` names the kind of file in errors: "root certificate".
 ///
 /// # Errors
-/// That the file cannot be read, is not PEM, or holds no certificate.
+/// The file cannot be read, is not PEM, or contains no certificate.
 pub fn certificates(what: &str, path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     items(what, path)
 }
@@ -29,16 +29,15 @@ pub fn certificates(what: &str, path: &Path) -> io::Result<Vec<CertificateDer<'s
 /// Reads certificate revocation lists in PEM.
 ///
 /// # Errors
-/// That the file cannot be read, is not PEM, or holds no list.
+/// The file cannot be read, is not PEM, or contains no list.
 pub fn revocation_lists(path: &Path) -> io::Result<Vec<CertificateRevocationListDer<'static>>> {
     items("certificate revocation list", path)
 }
 
-/// Reads a private key in PKCS#8, PKCS#1 or SEC1, in PEM or, as libpq allows too, in DER; or in PEM of PKCS#8, encrypted by a password.
+/// Reads a private key in PKCS#8, PKCS#1 or SEC1, in PEM or, as in libpq, in DER. A key in PKCS#8 and PEM may be encrypted by a password.
 ///
 /// # Errors
-/// That the file cannot be read, that others can use it ([`check_key_file`]), that it holds no such key, or that the key cannot be
-/// decrypted.
+/// The file cannot be read, other users can access it ([`check_key_file`]), it contains no such key, or the key cannot be decrypted.
 pub fn private_key(path: &Path, password: Option<&Password>) -> io::Result<PrivateKeyDer<'static>> {
     const WHAT: &str = "private key";
     check_key_file(path)?;
@@ -66,12 +65,12 @@ pub fn private_key(path: &Path, password: Option<&Password>) -> io::Result<Priva
         bad_file(
             WHAT,
             path,
-            "cannot be decrypted: the password (sslpassword) is wrong, or the cipher unknown",
+            "cannot be decrypted: the password (sslpassword) is wrong, or the cipher is not supported",
         )
     })
 }
 
-/// Decrypts a key in PKCS#8.
+/// Decrypts a private key in PKCS#8 and PEM.
 fn decrypt(text: &str, password: &Password) -> Option<PrivateKeyDer<'static>> {
     let (_, document) = pkcs8::SecretDocument::from_pem(text).ok()?;
     let encrypted = pkcs8::EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).ok()?;
@@ -86,13 +85,13 @@ fn read(what: &str, path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(path).map_err(explain)
 }
 
-/// Reads the items of a kind in a file; none is an error.
+/// Reads all items of one kind in a file. It is an error if there is no item of this kind.
 fn items<T: PemObject>(what: &str, path: &Path) -> io::Result<Vec<T>> {
     let text = read(what, path)?;
     let items: Result<Vec<T>, _> = T::pem_slice_iter(&text).collect();
     let items = items.map_err(|error| bad_file(what, path, format_args!("is not PEM: {error}")))?;
     match items.is_empty() {
-        true => Err(bad_file(what, path, "holds nothing of this kind in PEM")),
+        true => Err(bad_file(what, path, "contains no item of this kind in PEM")),
         false => Ok(items),
     }
 }
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    // One key, made for these tests, in each of its forms. The password is "key-secret".
+    // The same private key in three forms, made for these tests. The password is "key-secret".
     const SEC1: &str = "\
 -----BEGIN EC PRIVATE KEY-----
 MHcCAQEEIJXIInal7rhv6vEYDDkt4NaSUXUJ8Vt3+zhRjtqNK4yBoAoGCCqGSM49
@@ -127,7 +126,7 @@ GnNO8cJ6eXOr+MbKs/jvsRyi3s9192x+Jgp27zXfd60cy1mX/1ql5EKJ0MppekE=
 -----END ENCRYPTED PRIVATE KEY-----
 ";
 
-    /// Reads a key file with this content.
+    /// Writes a key file with this content and reads the key.
     fn key(content: impl AsRef<[u8]>, password: Option<&str>) -> Result<PrivateKeyDer<'static>, String> {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("client.key");
@@ -162,7 +161,7 @@ GnNO8cJ6eXOr+MbKs/jvsRyi3s9192x+Jgp27zXfd60cy1mX/1ql5EKJ0MppekE=
     }
 
     #[test]
-    fn a_key_that_cannot_be_used_says_why() {
+    fn the_error_says_why_a_key_cannot_be_used() {
         for (content, password, expected) in [
             ("", None, "is neither PEM nor DER"),
             ("nonsense", None, "is neither PEM nor DER"),
@@ -170,7 +169,7 @@ GnNO8cJ6eXOr+MbKs/jvsRyi3s9192x+Jgp27zXfd60cy1mX/1ql5EKJ0MppekE=
             (
                 ENCRYPTED,
                 Some("another"),
-                "cannot be decrypted: the password (sslpassword) is wrong, or the cipher unknown",
+                "cannot be decrypted: the password (sslpassword) is wrong, or the cipher is not supported",
             ),
             (
                 "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n",
@@ -197,7 +196,7 @@ GnNO8cJ6eXOr+MbKs/jvsRyi3s9192x+Jgp27zXfd60cy1mX/1ql5EKJ0MppekE=
         assert!(error.to_string().starts_with("the root certificate "), "{error}");
         fs::write(&path, PKCS8).expect("a new file");
         let error = certificates("root certificate", &path).expect_err("a key").to_string();
-        assert!(error.ends_with("ca.pem holds nothing of this kind in PEM"), "{error}");
+        assert!(error.ends_with("ca.pem contains no item of this kind in PEM"), "{error}");
         fs::write(&path, "-----BEGIN CERTIFICATE-----\nMAA=\n").expect("our file");
         let error = certificates("root certificate", &path).expect_err("cut off").to_string();
         assert!(error.contains("ca.pem is not PEM: "), "{error}");

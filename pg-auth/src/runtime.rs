@@ -1,4 +1,4 @@
-//! The interface of a runtime adapter: dialling, waiting with a limit, and running a job off the executor.
+//! The interface of a runtime adapter: dialling, time limits, and jobs that run outside of the executor.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::tls::TlsConnect;
 
 /// Runs long jobs outside of the executor.
 pub trait Offload {
-    /// Runs a job of some milliseconds of pure computing, or of waiting, where it does not keep other tasks waiting.
+    /// Runs a job where it does not block other tasks. The job computes for some milliseconds, or blocks while it waits.
     ///
     /// # Errors
     /// The runtime is shutting down.
@@ -22,7 +22,7 @@ pub trait Offload {
     ) -> impl Future<Output = io::Result<T>>;
 }
 
-/// Runs every job at once, on the same thread: for programs that have nothing else to do meanwhile.
+/// Runs every job immediately, on the calling thread: for programs that have no other tasks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inline;
 
@@ -32,45 +32,46 @@ impl Offload for Inline {
     }
 }
 
-/// A runtime, as far as a connection needs one. With it come a builder, dialling, cancel requests and the server role.
+/// The functions of an async runtime that connections need. With an implementation, this crate provides the builder, dialling, cancel
+/// requests and the server role.
 ///
-/// The futures need not be `Send`; those of a runtime whose futures are make connections whose futures are.
+/// The futures need not be `Send`. If they are `Send`, the futures of the connections are `Send` too.
 pub trait Runtime: Offload + Clone + Default {
     /// A TCP stream.
     type Tcp: Transport;
-    /// A stream over a Unix-domain socket; [`Never`](crate::stream::Never) where there are none.
+    /// A stream over a Unix-domain socket; [`Never`](crate::stream::Never) if there are no such sockets.
     type Unix: Transport;
-    /// The TLS library used when the caller names no other; [`NoTls`](crate::tls::NoTls) where there is none.
+    /// The TLS library used when the caller names no other; [`NoTls`](crate::tls::NoTls) if there is no TLS library.
     type Tls: TlsConnect<Self::Tcp> + Clone + Default;
 
-    /// Finds the addresses of a name.
+    /// Resolves a host name to its addresses.
     ///
     /// # Errors
-    /// The name is not known.
+    /// The name cannot be resolved.
     fn resolve(&self, name: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>>;
 
-    /// Connects to an address, and sets the socket's options: [`net::configure`](crate::net::configure) does.
+    /// Connects to an address, and sets the socket's options by [`net::configure`](crate::net::configure) or an equivalent.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The operating system's error.
     fn dial_tcp(&self, address: SocketAddr, config: &Config) -> impl Future<Output = io::Result<Self::Tcp>>;
 
-    /// Connects to a Unix-domain socket: [`net::unix_socket`](crate::net::unix_socket) does. On Linux a path that begins with `@`
-    /// is a name in the abstract namespace.
+    /// Connects to a Unix-domain socket by [`net::unix_socket`](crate::net::unix_socket) or an equivalent. On Linux, a path that begins
+    /// with `@` is a name in the abstract namespace.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The operating system's error.
     fn dial_unix(&self, path: &Path, config: &Config) -> impl Future<Output = io::Result<Self::Unix>>;
 
     /// Runs a future with a time limit. Returns `None` when the time is over first; the future is then dropped.
     fn within<F: Future>(&self, limit: Duration, future: F) -> impl Future<Output = Option<F::Output>>;
 }
 
-/// Adapts streams of the type `S`, provided by the caller, to the runtime's way of polling.
+/// Adapts streams of the type `S`, supplied by the caller, to the trait [`Transport`].
 pub trait Wrap<S>: Runtime {
     /// The stream as a transport.
     type Transport: Transport;
-    /// The stream with bytes put back in front, as a TLS library takes it.
+    /// The stream with some bytes put back at its front, in the form that a TLS library accepts.
     type Rewound;
 
     /// Wraps a stream.
@@ -79,6 +80,6 @@ pub trait Wrap<S>: Runtime {
     /// Returns the inner stream.
     fn unwrap(transport: Self::Transport) -> S;
 
-    /// Puts bytes back in front of a stream, to be read again. At most eight.
+    /// Puts bytes back at the front of a stream, to be read again. At most eight bytes.
     fn rewind(stream: S, bytes: &[u8]) -> Self::Rewound;
 }

@@ -1,9 +1,9 @@
-//! SASLprep ([RFC 4013](https://www.rfc-editor.org/rfc/rfc4013)) of passwords, the way PostgreSQL does it.
+//! SASLprep ([RFC 4013](https://www.rfc-editor.org/rfc/rfc4013)) of passwords, as PostgreSQL implements it.
 //!
-//! The server and libpq differ from the RFC in two ways, and a client has to differ with them or be locked out. A password that is
-//! not UTF-8, or that SASLprep prohibits, is not refused: its raw bytes are used. And prohibited, unassigned and bidirectional
-//! characters are looked for after mapping but *before* normalisation, so U+1F100, which was unassigned in Unicode 3.2, leaves the
-//! password raw although its normal form `0.` would be harmless.
+//! The server and libpq deviate from the RFC in two ways. A client has to deviate too; otherwise the login fails:
+//! - A password that is not UTF-8, or has a prohibited character, is not rejected: its raw bytes are used.
+//! - Prohibited, unassigned and bidirectional characters are looked for after mapping but *before* normalisation. Example: U+1F100 was
+//!   unassigned in Unicode 3.2. A password with this character stays raw, although the normal form `0.` would be valid.
 
 use stringprep::tables;
 use unicode_normalization::UnicodeNormalization;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::secret::Password;
 
-/// Prepares a password for SCRAM: mapped and normalised where the rules allow it, the same bytes where they do not.
+/// Prepares a password for SCRAM: maps and normalises the password, or returns its bytes unchanged if the rules do not allow this.
 ///
 /// ```
 /// use pg_auth::{saslprep::saslprep, secret::Password};
@@ -24,30 +24,30 @@ pub fn saslprep(password: &Password) -> Password {
     prepared(password.as_bytes()).unwrap_or_else(|| password.clone())
 }
 
-/// `None` where the raw bytes are to be used.
+/// The prepared password, or `None` if the raw bytes are to be used.
 fn prepared(password: &[u8]) -> Option<Password> {
-    // Nothing in ASCII is mapped or normalised; its control characters are prohibited, which leaves them as they are too.
+    // ASCII characters are neither mapped nor normalised. Control characters are prohibited, which leaves the password raw too.
     if password.is_ascii() {
         return None;
     }
     let text = str::from_utf8(password).ok()?;
 
-    // A mapping never lengthens, so the buffer never moves and leaves no copy behind.
+    // Mapping never lengthens a text, so the buffer is never reallocated and leaves no copy in freed memory.
     let mut mapped = Zeroizing::new(String::with_capacity(text.len()));
     mapped.extend(text.chars().filter_map(map));
     if mapped.is_empty() || mapped.contains(prohibited) || breaks_bidi(&mapped) {
         return None;
     }
 
-    // Counted first for the same reason: a normal form may be many times as long.
+    // Count the bytes first, so that this buffer is not reallocated either: a normal form may be many times as long.
     let length = mapped.nfkc().map(char::len_utf8).sum();
     let mut normal = String::with_capacity(length);
     normal.extend(mapped.nfkc());
     Some(normal.into())
 }
 
-/// RFC 4013, 2.1: "non-ASCII space characters that can be mapped to SPACE, […] the 'commonly mapped to nothing' characters". U+200B
-/// is in both tables; PostgreSQL asks for spaces first.
+/// Maps a character to a space, to nothing, or to itself. RFC 4013, 2.1: "non-ASCII space characters that can be mapped to SPACE, […] the
+/// 'commonly mapped to nothing' characters". U+200B is in both tables; PostgreSQL looks in the table of spaces first.
 fn map(c: char) -> Option<char> {
     if tables::non_ascii_space_character(c) {
         Some(' ')
@@ -58,7 +58,7 @@ fn map(c: char) -> Option<char> {
     }
 }
 
-/// RFC 4013, 2.3 and 2.5: tables C.1.2 to C.9 and A.1.
+/// Whether the character is prohibited or unassigned. RFC 4013, 2.3 and 2.5: tables C.1.2 to C.9 and A.1.
 fn prohibited(c: char) -> bool {
     tables::non_ascii_space_character(c)
         || tables::ascii_control_character(c)
@@ -73,8 +73,9 @@ fn prohibited(c: char) -> bool {
         || tables::unassigned_code_point(c)
 }
 
-/// RFC 3454, 6: "If a string contains any RandALCat character, the string MUST NOT contain any LCat character", and "a RandALCat
-/// character MUST be the first character of the string, and […] the last".
+/// Whether the text breaks the rules for right-to-left characters (RandALCat). RFC 3454, 6: "If a string contains any RandALCat character,
+/// the string MUST NOT contain any LCat character", and "a RandALCat character MUST be the first character of the string, and […] the
+/// last".
 fn breaks_bidi(text: &str) -> bool {
     text.contains(tables::bidi_r_or_al)
         && (text.contains(tables::bidi_l)
@@ -92,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn ascii_stays_as_it_is() {
+    fn an_ascii_password_is_unchanged() {
         becomes("", "");
         becomes("user=PenciL 0%", "user=PenciL 0%");
         becomes("tab\tand\u{7f}", "tab\tand\u{7f}");
     }
 
     #[test]
-    fn the_examples_of_rfc_4013() {
+    fn the_examples_of_rfc_4013_are_prepared_or_left_raw() {
         becomes("I\u{ad}X", "IX");
         becomes("user", "user");
         becomes("\u{aa}", "a");
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn spaces_become_a_space_and_some_characters_nothing() {
+    fn other_spaces_become_ascii_spaces_and_some_characters_are_removed() {
         becomes("a\u{a0}b", "a b");
         becomes("a\u{3000}\u{200b}b", "a  b");
         becomes("a\u{200d}\u{feff}b", "ab");
@@ -119,7 +120,7 @@ mod tests {
     fn characters_are_normalised() {
         becomes("e\u{301}", "\u{e9}");
         becomes("\u{fb01}ne\u{2082}", "fine2");
-        // The longest of them: one character becomes eighteen.
+        // The longest normal form: one character becomes eighteen.
         becomes(
             "\u{fdfa}",
             "\u{635}\u{644}\u{649} \u{627}\u{644}\u{644}\u{647} \u{639}\u{644}\u{64a}\u{647} \u{648}\u{633}\u{644}\u{645}",
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_prohibited_is_looked_for_before_normalisation() {
+    fn prohibited_characters_are_looked_for_before_normalisation() {
         becomes("\u{1f100}", "\u{1f100}"); // would normalise to "0."
         becomes("\u{32ff}", "\u{32ff}"); // the era name Reiwa, of 2019
     }
@@ -150,7 +151,7 @@ mod tests {
     fn a_password_that_is_not_utf_8_stays_raw() {
         let latin1 = b"caf\xe9 \xa0".to_vec();
         assert_eq!(saslprep(&latin1.clone().into()).as_bytes(), latin1);
-        let cut = "\u{2168}".as_bytes().get(..2).expect("it is three bytes long").to_vec();
+        let cut = "\u{2168}".as_bytes().get(..2).expect("the character has three bytes").to_vec();
         assert_eq!(saslprep(&cut.clone().into()).as_bytes(), cut);
     }
 }

@@ -1,4 +1,4 @@
-//! Passwords, and whatever else must not be printed or left in memory.
+//! Passwords and other secrets: data that must not be printed or left in memory.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 /// A password, as bytes: wiped from memory when dropped, never printed, compared in constant time.
 ///
-/// PostgreSQL does not know in which encoding a password is, so it need not be UTF-8. It may not hold a NUL, which no message can
-/// carry; the encoders refuse one.
+/// A password need not be UTF-8: PostgreSQL does not know the encoding of a password. It must not contain a NUL byte, because no message
+/// can carry a NUL byte; the encoders reject such a password.
 ///
 /// ```
 /// use pg_auth::secret::Password;
@@ -21,12 +21,12 @@ use zeroize::Zeroizing;
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {
-    /// The bytes themselves, for the one place that sends or hashes them.
+    /// The bytes. Only for code that sends or hashes the password.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether there is nothing in it. PostgreSQL accepts no empty password, by any method.
+    /// Whether the password is empty. PostgreSQL accepts no empty password, by any method.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -44,28 +44,28 @@ impl From<&[u8]> for Password {
     }
 }
 
-/// Takes the string over without a copy, so that no second one stays behind.
+/// Moves the string into the password: no second copy is left in memory.
 impl From<String> for Password {
     fn from(password: String) -> Self {
         Self::from(password.into_bytes())
     }
 }
 
-/// Takes the bytes over without a copy, so that no second one stays behind.
+/// Moves the bytes into the password: no second copy is left in memory.
 impl From<Vec<u8>> for Password {
     fn from(password: Vec<u8>) -> Self {
         Self(Zeroizing::new(password))
     }
 }
 
-/// Takes time that depends on the lengths only.
+/// Compares in constant time: the time depends on the lengths only.
 impl PartialEq for Password {
     fn eq(&self, other: &Self) -> bool {
         *self == *other.as_bytes()
     }
 }
 
-/// Compares with what a peer sent; takes time that depends on the lengths only.
+/// Compares with bytes from a peer, in constant time: the time depends on the lengths only.
 impl PartialEq<[u8]> for Password {
     fn eq(&self, other: &[u8]) -> bool {
         self.as_bytes().ct_eq(other).into()
@@ -80,16 +80,16 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Runs `work`, then overwrites the part of the stack that it has used: hash functions copy keys there and leave them, and so does
+/// Runs `work`, then overwrites the part of the stack that `work` has used. Hash functions leave copies of keys on the stack, and so does
 /// unoptimised code that copies short strings.
 pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     #[inline(never)]
     fn overwrite() {
-        // More than the deepest of these calls takes, 16 KiB. Whoever could look at it keeps the compiler from leaving it out.
+        // 16 KiB is more than the deepest of these calls uses. `black_box` prevents the compiler from removing the write.
         std::hint::black_box(&mut [0_u8; 16 * 1024]);
     }
 
-    /// Not inlined: its frame, and those below, then lie where `overwrite` has its own.
+    /// Not inlined: so the frames of `call` and `work` are at the same place of the stack as the frame of `overwrite`.
     #[inline(never)]
     fn call<T>(work: impl FnOnce() -> T) -> T {
         work()
@@ -100,8 +100,8 @@ pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Fills with random bytes of the operating system. `None` where it has none to give, or may not be asked (without feature
-/// `getrandom`).
+/// Fills the slice with random bytes from the operating system. `None` if the operating system gives none, or if the feature `getrandom` is
+/// off.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Option<()> {
     #[cfg(feature = "getrandom")]
     return getrandom::fill(bytes).ok();
@@ -117,13 +117,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_does_not_print() {
+    fn debug_output_hides_a_password() {
         assert_eq!(format!("{:?}", Password::from("secret")), "***");
         assert_eq!(format!("{:#?}", Some(Password::from("secret"))), "Some(\n    ***,\n)");
     }
 
     #[test]
-    fn passwords_are_equal_when_their_bytes_are() {
+    fn passwords_are_equal_if_their_bytes_are_equal() {
         assert_eq!(Password::from("a\u{e9}"), Password::from(vec![b'a', 0xc3, 0xa9]));
         assert_ne!(Password::from("secret"), Password::from("secreT"));
         assert_ne!(Password::from("secret"), Password::from("secre"));

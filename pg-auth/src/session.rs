@@ -1,4 +1,4 @@
-//! What the connection phase leaves behind.
+//! The session: the result of the connection phase.
 
 use std::fmt;
 
@@ -14,36 +14,36 @@ use crate::error::AuthError;
 use crate::link::{Link, TlsInfo};
 use crate::secret::fill_random;
 
-/// What a session began with.
+/// The data of a new session: the server's reports, and how the user was authenticated.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Session {
-    /// The host that an adapter's `dial` has reached, for its `cancel`; `None` over a stream of the caller's own.
+    /// The host that an adapter's `dial` has connected to, for its `cancel`. `None` if the caller supplied the stream.
     pub host: Option<Host>,
-    /// The address that an adapter's `dial` has connected to: where a cancel request has to go.
+    /// The address that an adapter's `dial` has connected to: cancel requests must go to this address.
     pub address: Option<Address>,
-    /// The parameters that the server reported, as they were at the end of the start-up.
+    /// The parameters that the server had reported by the end of the start-up.
     pub parameters: Parameters,
-    /// What a cancel request has to quote; some poolers give none.
+    /// The secret that a cancel request must contain. `None` if the server sent no key, as some poolers do.
     pub cancel_key: Option<CancelKey>,
-    /// The protocol version spoken from here on.
+    /// The protocol version of the session.
     pub version: ProtocolVersion,
-    /// The `_pq_.` options that were sent and that the server does not know.
+    /// The `_pq_.` options that the client sent and the server does not know.
     pub unrecognized_options: Vec<String>,
-    /// Notices that came before the session was ready.
+    /// Notices that arrived before the session was ready.
     pub notices: Vec<ServerError>,
-    /// Notifications that came before the session was ready.
+    /// Notifications that arrived before the session was ready.
     pub notifications: Vec<Notification>,
     /// How the user was authenticated.
     pub auth_method: AuthMethod,
-    /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS), so that nobody stands between.
+    /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS). If so, there is no man in the middle.
     pub channel_bound: bool,
-    /// What the TLS layer reports about the channel; `None` without TLS, or where nothing was reported.
+    /// The TLS layer's report about the channel; `None` without TLS, or if the TLS layer reported nothing.
     pub tls: Option<TlsInfo>,
 }
 
 impl Session {
-    /// One that nothing is known of yet.
+    /// A session with this version and no other data yet.
     pub(crate) fn new(version: ProtocolVersion) -> Self {
         Self {
             host: None,
@@ -62,7 +62,7 @@ impl Session {
 }
 
 impl Session {
-    /// The destination of cancel requests for this session; `None` where the session was not dialled or the server gave no key.
+    /// The destination of cancel requests for this session; `None` if the session was not dialled or the server sent no key.
     pub fn cancel_target(&self) -> Option<CancelTarget> {
         let address = self.address.clone()?;
         let link = match (&address, &self.tls) {
@@ -74,12 +74,12 @@ impl Session {
     }
 }
 
-/// The destination of cancel requests for a session: the very address that the session is connected to, the same kind of stream,
-/// and the key, which is a secret.
+/// The destination of cancel requests for a session: the exact address that the session is connected to, the same kind of stream, and the
+/// secret key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelTarget {
-    /// The host as the configuration named it; its certificate is checked again.
+    /// The host as the configuration names it. Its certificate is checked again.
     pub host: Host,
     /// The address.
     pub address: Address,
@@ -89,13 +89,13 @@ pub struct CancelTarget {
     pub key: CancelKey,
 }
 
-/// A NotificationResponse, kept. What is not UTF-8 in it is U+FFFD.
+/// A copy of a NotificationResponse. Bytes that are not UTF-8 are replaced by U+FFFD.
 ///
 /// [LISTEN](https://www.postgresql.org/docs/current/sql-listen.html)
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notification {
-    /// Process id of the session that notifies.
+    /// Process id of the session that sent the notification.
     pub pid: i32,
     /// The channel.
     pub channel: String,
@@ -115,15 +115,15 @@ impl Notification {
 
 /// Run-time parameters that the server reports: `server_version`, `client_encoding`, `TimeZone` and others.
 ///
-/// [Which ones](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)
+/// [List of the parameters](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters {
     all: Vec<Parameter>,
-    /// Bytes of all names and values.
+    /// Total length of all names and values, in bytes.
     bytes: usize,
 }
 
-/// Name and value one behind the other, in one allocation: every session begins with some fifteen of these.
+/// A name followed by its value, in a single allocation: a server reports about fifteen parameters at the start of every session.
 #[derive(Clone, PartialEq, Eq)]
 struct Parameter {
     text: Box<str>,
@@ -147,7 +147,7 @@ impl Parameters {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// Takes in what a ParameterStatus says. What is not UTF-8 in it becomes U+FFFD.
+    /// Stores the parameter of a ParameterStatus. Bytes that are not UTF-8 are replaced by U+FFFD.
     pub fn set(&mut self, name: Text<'_>, value: Text<'_>) {
         let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
         let new = Parameter::new(&name, &value);
@@ -161,22 +161,22 @@ impl Parameters {
         }
     }
 
-    /// All of them, in the order in which they were first reported.
+    /// All parameters, in the order in which they were first reported.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.all.iter().map(Parameter::split)
     }
 
-    /// How many there are.
+    /// The number of parameters.
     pub fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Bytes of all names and values.
+    /// Total length of all names and values, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -188,7 +188,7 @@ impl fmt::Debug for Parameters {
     }
 }
 
-/// What a cancel request has to quote to be believed: a secret, wiped when dropped.
+/// The secret that a server requires in a cancel request. Wiped from memory when dropped.
 #[derive(Clone)]
 pub struct CancelKey {
     pid: i32,
@@ -196,7 +196,7 @@ pub struct CancelKey {
 }
 
 impl CancelKey {
-    /// From a process id and a key of 4 to 256 bytes.
+    /// Makes a key from a process id and 4 to 256 secret bytes.
     pub fn new(pid: i32, key: &[u8]) -> Self {
         Self { pid, key: Zeroizing::new(key.to_vec()) }
     }
@@ -204,7 +204,7 @@ impl CancelKey {
     /// Makes the key of a new session, as a server: 4 random bytes for protocol 3.0, 32 for a newer one.
     ///
     /// # Errors
-    /// [`AuthError::Entropy`] when the operating system has none to give, or may not be asked (without feature `getrandom`).
+    /// [`AuthError::Entropy`] if the operating system gives no random bytes, or if the feature `getrandom` is off.
     pub fn random(pid: i32, version: ProtocolVersion) -> Result<Self, AuthError> {
         let mut key = Zeroizing::new(vec![0; if version == ProtocolVersion::V3_0 { 4 } else { 32 }]);
         fill_random(&mut key).ok_or(AuthError::Entropy)?;
@@ -216,16 +216,16 @@ impl CancelKey {
         self.pid
     }
 
-    /// The request, to be sent on a connection of its own.
+    /// The cancel request, to be sent on a separate connection.
     ///
-    /// The server closes that connection when it has passed the request on, and answers nothing: wait for the close, or
-    /// the cancel may hit whatever the session does next.
+    /// The server does not answer: it passes the request on, then closes that connection. Wait for the close; otherwise the request may
+    /// cancel the next statement of the session.
     pub fn request(&self) -> CancelRequest<'_> {
         CancelRequest { pid: self.pid, key: Secret(&self.key) }
     }
 }
 
-/// Compares the key, which is a secret, in time that depends on the lengths only.
+/// Compares the secret in constant time: the time depends on the lengths only.
 impl PartialEq for CancelKey {
     fn eq(&self, other: &Self) -> bool {
         self.pid == other.pid && self.key.ct_eq(&other.key).into()
@@ -245,7 +245,7 @@ mod tests {
     use super::CancelKey;
 
     #[test]
-    fn a_cancel_key_is_believed_when_all_of_it_is_right() {
+    fn cancel_keys_are_equal_only_if_process_id_and_secret_are_equal() {
         let key = CancelKey::new(7, b"abcd");
         assert_eq!(key, CancelKey::new(7, b"abcd"));
         for wrong in [CancelKey::new(8, b"abcd"), CancelKey::new(7, b"abce"), CancelKey::new(7, b"abc")] {

@@ -10,10 +10,10 @@ use crate::link::Link;
 
 /// TCP, a Unix-domain socket, or TLS: the stream of a dialled connection.
 ///
-/// The kind is known only once the server has answered. A call costs one branch more than on the inner stream.
+/// The kind is known only after the server's answer, so it is an enum. Each call costs one branch more than on the inner stream.
 #[derive(Debug)]
 pub enum Stream<Tcp, Unix, Tls> {
-    /// TCP, in clear.
+    /// TCP without TLS.
     Tcp(Tcp),
     /// A Unix-domain socket.
     Unix(Unix),
@@ -96,7 +96,7 @@ impl<Tcp: Split, Unix: Split, Tls: Split> Split for Stream<Tcp, Unix, Tls> {
     }
 }
 
-/// A stream that does not exist: in place of a kind that a platform or a program does not have.
+/// A stream type without values, in place of a kind of stream that the platform or the program does not have.
 #[derive(Clone, Copy, Debug)]
 pub enum Never {}
 
@@ -129,7 +129,7 @@ impl Split for Never {
     }
 }
 
-/// Reads some bytes and returns how many; 0 is the end of the stream.
+/// Reads some bytes and returns their number; 0 means the end of the stream.
 ///
 /// # Errors
 /// The stream's own error.
@@ -145,10 +145,10 @@ pub async fn read(stream: &mut impl Source, space: &mut [u8]) -> io::Result<usiz
     .await
 }
 
-/// Reads exactly as many bytes as `space` has, and not one more.
+/// Reads exactly as many bytes as `space` has.
 ///
 /// # Errors
-/// The stream's own, and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where the stream ends before.
+/// The stream's own error, or [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the stream ends too early.
 pub async fn read_exact(stream: &mut impl Source, mut space: &mut [u8]) -> io::Result<()> {
     while !space.is_empty() {
         match read(stream, space).await? {
@@ -162,7 +162,7 @@ pub async fn read_exact(stream: &mut impl Source, mut space: &mut [u8]) -> io::R
 /// Sends all of `bytes`, and flushes the stream.
 ///
 /// # Errors
-/// The stream's own, and [`WriteZero`](io::ErrorKind::WriteZero) where it takes nothing more.
+/// The stream's own error, or [`WriteZero`](io::ErrorKind::WriteZero) if the stream accepts no more bytes.
 pub async fn write_all(stream: &mut impl Sink, mut bytes: &[u8]) -> io::Result<()> {
     poll_fn(|cx| {
         while !bytes.is_empty() {
@@ -178,7 +178,7 @@ pub async fn write_all(stream: &mut impl Sink, mut bytes: &[u8]) -> io::Result<(
     .await
 }
 
-/// Ends the stream for writing.
+/// Closes the writing side of the stream.
 ///
 /// # Errors
 /// The stream's own error.

@@ -1,8 +1,8 @@
 //! The start of TLS, for both roles: the request, the answer of one byte, and the hook for a TLS library.
 //!
-//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O, so that a platform whose sockets have their own
-//! STARTTLS can use them too. [`negotiate`] and [`receive_offer`] drive them over anything that can be polled. A TLS library is
-//! plugged in by a closure or, for a client, by the one-method trait [`TlsConnect`].
+//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O: a platform whose sockets have their own STARTTLS can use
+//! them too. [`negotiate`] and [`receive_offer`] run these machines over any stream that can be polled. A TLS library is plugged in by a
+//! closure or, for a client, by the one-method trait [`TlsConnect`].
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL)
 
@@ -16,15 +16,15 @@ use crate::config::{Config, Host, SslNegotiation};
 use crate::link::TlsInfo;
 use crate::stream::{Never, read_exact, write_all};
 
-/// The name of the protocol in ALPN. Direct TLS demands ALPN, so that a TLS connection meant for another protocol is not mistaken
-/// for a connection to PostgreSQL.
+/// The name of the protocol in ALPN. Direct TLS requires ALPN, so that a TLS connection for another protocol is not mistaken for a
+/// connection to PostgreSQL.
 pub const ALPN: &[u8] = b"postgresql";
 
-/// The first byte of a TLS ClientHello: a record of type "handshake". No other first packet begins with it: as the first byte
-/// of a length it would announce 369 MB.
+/// The first byte of a TLS ClientHello: a record of type "handshake". No other first packet begins with this byte: as the first byte of a
+/// length, it would mean at least 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Length in bytes of an SSLRequest or a GSSENCRequest, and the least length of any first packet.
+/// Length in bytes of an SSLRequest or a GSSENCRequest, and the minimum length of any first packet.
 const REQUEST_LEN: usize = 8;
 
 /// A TLS library in the client role: turns a stream into a TLS stream.
@@ -34,18 +34,18 @@ pub trait TlsConnect<S> {
     /// The TLS stream.
     type Stream: Transport;
 
-    /// Whether a TLS library exists. If false, a client does not ask for TLS.
+    /// Whether there is a TLS library. If false, a client does not ask for TLS.
     const AVAILABLE: bool = true;
 
     /// Performs the TLS handshake over `stream`, on which the next byte belongs to TLS.
     ///
-    /// The implementation offers [`ALPN`] and checks the peer's certificate as [`TlsRequest::config`] says; whether ALPN agreed
-    /// on the right protocol is checked by the caller.
+    /// The implementation must offer [`ALPN`], and must check the peer's certificate as [`TlsRequest::config`] demands. The caller checks
+    /// the protocol that ALPN agreed on.
     ///
     /// # Errors
-    /// The handshake failed, a certificate is not trusted, or a setting cannot be honoured. An error of a setting has one of the kinds
-    /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: it ends the attempt, where
-    /// after any other error `sslmode=prefer` goes on in clear.
+    /// The handshake failed, a certificate is not trusted, or a setting cannot be applied. An error of a setting must have one of the kinds
+    /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: it ends the attempt. After any
+    /// other error, `sslmode=prefer` continues in clear.
     fn upgrade(
         &self,
         stream: S,
@@ -59,9 +59,9 @@ pub trait TlsConnect<S> {
 pub struct TlsRequest<'a> {
     /// The settings of the connection: `sslmode`, the trusted roots, the client's certificate, versions, SNI.
     pub config: &'a Config,
-    /// The host to be reached, whose name the certificate has to have with `sslmode=verify-full`.
+    /// The host to connect to. With `sslmode=verify-full`, the certificate must contain its name.
     pub host: &'a Host,
-    /// Whether TLS began without an SSLRequest; ALPN has to be offered then.
+    /// Whether TLS begins without an SSLRequest; then ALPN must be offered.
     pub direct: bool,
 }
 
@@ -72,9 +72,9 @@ impl<'a> TlsRequest<'a> {
     }
 }
 
-/// A TLS stream whose handshake is done, with what the library reports about the channel.
+/// A TLS stream after its handshake, with the TLS library's report about the channel.
 ///
-/// Without the certificate SCRAM cannot be bound to the channel, and without the ALPN protocol direct TLS cannot be begun.
+/// If the report lacks the certificate, SCRAM cannot be bound to the channel. If it lacks the ALPN protocol, direct TLS fails.
 ///
 /// ```
 /// use pg_auth::tls::Upgraded;
@@ -90,7 +90,7 @@ pub struct Upgraded<S> {
     pub stream: S,
     /// The TLS library's report about the channel.
     pub info: TlsInfo,
-    /// For a server: the certificate that it has presented itself, in DER. SCRAM-SHA-256-PLUS binds to it.
+    /// In the server role: the server's own certificate, in DER. SCRAM-SHA-256-PLUS binds to it.
     pub own_certificate: Option<Vec<u8>>,
 }
 
@@ -118,7 +118,7 @@ impl<S> Upgraded<S> {
         self
     }
 
-    /// Sets the certificate that a server has presented itself, in DER.
+    /// Sets the server's own certificate, in DER.
     pub fn own_certificate(mut self, der: impl Into<Vec<u8>>) -> Self {
         self.own_certificate = Some(der.into());
         self
@@ -137,7 +137,7 @@ impl<S> From<S> for Upgraded<S> {
     }
 }
 
-/// No TLS library: `sslmode=prefer` connects in clear, `require` and stricter fail.
+/// The absence of a TLS library: `sslmode=prefer` connects in clear, `require` and stricter modes fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoTls;
 
@@ -150,16 +150,16 @@ impl<S> TlsConnect<S> for NoTls {
     }
 }
 
-/// The client's start of TLS as a state machine: it decides, does no I/O and never waits.
+/// The client's start of TLS as a state machine: each step decides the next action, without I/O and without waiting.
 ///
 /// ```text
 ///   postgres:  Send ─▶ ReadByte ──S──▶ Upgrade
-///                          └─────N──▶ Clear (an error where TLS is required)
+///                          └─────N──▶ Clear (an error if TLS is required)
 ///   direct:    Upgrade
 /// ```
 ///
-/// After [`Upgrade`](TlsStep::Upgrade) the TLS library takes over and the start-up message goes through TLS. Exactly one byte is
-/// read before TLS: if more bytes follow the answer in clear, the TLS library receives them and ends the connection.
+/// After [`Upgrade`](TlsStep::Upgrade) the TLS library takes over and the start-up message goes through TLS. Exactly one byte is read
+/// before TLS: if more bytes follow the answer in clear, the TLS library receives these bytes and fails.
 #[derive(Clone, Debug)]
 pub struct TlsStart {
     state: TlsStep,
@@ -172,7 +172,7 @@ pub struct TlsStart {
 pub enum TlsStep {
     /// Send the SSLRequest, [`TlsStart::REQUEST`], then call [`TlsStart::sent`].
     Send,
-    /// Read exactly one byte, and hand it to [`TlsStart::answer`].
+    /// Read exactly one byte, and pass it to [`TlsStart::answer`].
     ReadByte,
     /// Perform the TLS handshake.
     Upgrade,
@@ -203,18 +203,18 @@ impl TlsStart {
         self.state
     }
 
-    /// Notes that the request has been sent.
+    /// Call this after sending the request.
     pub fn sent(&mut self) {
         if self.state == TlsStep::Send {
             self.state = TlsStep::ReadByte;
         }
     }
 
-    /// Takes the server's answer.
+    /// Processes the server's answer.
     ///
     /// # Errors
-    /// [`TlsError::Refused`] for `N` where TLS is required, [`TlsError::ServerFailed`] for `E`, and [`TlsError::Answer`] for any
-    /// other byte. The text after an `E` is not authenticated, and therefore not read
+    /// [`TlsError::Refused`] for `N` if TLS is required, [`TlsError::ServerFailed`] for `E`, and [`TlsError::Answer`] for any other byte.
+    /// The text after an `E` is not authenticated, and therefore not read
     /// ([CVE-2024-10977](https://www.postgresql.org/support/security/CVE-2024-10977/)).
     pub fn answer(&mut self, byte: u8) -> Result<(), TlsError> {
         self.state = match byte {
@@ -228,7 +228,7 @@ impl TlsStart {
     }
 }
 
-/// Drives a [`TlsStart`] over a stream on which nothing has been sent yet. Returns whether TLS is to begin now.
+/// Runs a [`TlsStart`] over a stream on which nothing has been sent yet. Returns whether TLS must begin now.
 ///
 /// # Errors
 /// The errors of [`TlsStart::answer`], and [`TlsError::Io`].
@@ -251,10 +251,10 @@ pub async fn negotiate(stream: &mut impl Transport, mut start: TlsStart) -> Resu
     }
 }
 
-/// Checks the protocol that ALPN agreed on: direct TLS demands `postgresql`; after an SSLRequest a server may leave ALPN out.
+/// Checks the protocol that ALPN agreed on. Direct TLS requires `postgresql`; after an SSLRequest a server may leave ALPN out.
 ///
 /// # Errors
-/// [`TlsError::Alpn`] for another protocol, or for no protocol where direct TLS demands one.
+/// [`TlsError::Alpn`] for another protocol, or for no protocol with direct TLS.
 pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
     match &info.alpn {
         Some(protocol) if protocol == ALPN => Ok(()),
@@ -263,10 +263,10 @@ pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
     }
 }
 
-/// The server's start of TLS as a state machine: it decides by the first bytes of a connection, does no I/O and never waits.
+/// The server's start of TLS as a state machine: each step decides by the connection's first bytes, without I/O and without waiting.
 ///
-/// SSLRequest is answered by `S`, GSSENCRequest by `N`, each once, as by PostgreSQL. Every other first packet is handled by
-/// [`Accept`](crate::accept::Accept).
+/// An SSLRequest is answered by `S` and a GSSENCRequest by `N`, each once, as in PostgreSQL. [`Accept`](crate::accept::Accept) processes
+/// every other first packet.
 ///
 /// ```text
 ///   first byte 0x16 ────────────────▶ Upgrade (direct TLS)
@@ -286,11 +286,11 @@ pub struct TlsOffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OfferStep {
-    /// Read exactly this many bytes, and hand them to [`TlsOffer::received`].
+    /// Read exactly this many bytes, and pass them to [`TlsOffer::received`].
     Read(usize),
     /// Send this byte, then call [`TlsOffer::sent`].
     Send(u8),
-    /// Perform the TLS handshake. The bytes of [`TlsOffer::taken`] belong to it.
+    /// Perform the TLS handshake. The bytes of [`TlsOffer::taken`] are the beginning of the handshake.
     Upgrade,
     /// Go on in clear. The bytes of [`TlsOffer::taken`] begin the first packet.
     Clear,
@@ -312,7 +312,7 @@ impl TlsOffer {
         self.taken().first() == Some(&TLS_HANDSHAKE)
     }
 
-    /// Whether a GSSENCRequest has been declined. A second one is an error.
+    /// Whether a GSSENCRequest has been declined. A second GSSENCRequest is an error.
     pub fn gss_declined(&self) -> bool {
         self.gss_declined
     }
@@ -321,7 +321,7 @@ impl TlsOffer {
     pub fn step(&self) -> OfferStep {
         match self.taken() {
             [] if self.answered => OfferStep::Upgrade,
-            // One byte first: a ClientHello has to reach the TLS library from its beginning on.
+            // Read a single byte first: if it begins a ClientHello, the TLS library reads the rest.
             [] => OfferStep::Read(1),
             [TLS_HANDSHAKE, ..] => OfferStep::Upgrade,
             taken if taken.len() < REQUEST_LEN => OfferStep::Read(REQUEST_LEN - taken.len()),
@@ -333,7 +333,7 @@ impl TlsOffer {
         }
     }
 
-    /// Takes the bytes that [`OfferStep::Read`] has asked for; any further bytes are ignored.
+    /// Stores the bytes that [`OfferStep::Read`] has asked for; any further bytes are ignored.
     pub fn received(&mut self, bytes: &[u8]) {
         for (space, byte) in self.bytes.iter_mut().skip(self.len).zip(bytes) {
             *space = *byte;
@@ -341,7 +341,7 @@ impl TlsOffer {
         }
     }
 
-    /// Notes that the answer has been sent.
+    /// Call this after sending the answer.
     pub fn sent(&mut self) {
         match self.step() {
             OfferStep::Send(b'S') => self.answered = true,
@@ -358,7 +358,7 @@ fn request(packet: &[u8]) -> Option<Initial<'_>> {
     Initial::decode(body).ok()
 }
 
-/// Drives a [`TlsOffer`] over a stream of which nothing has been read yet. Returns the machine at [`OfferStep::Upgrade`] or
+/// Runs a [`TlsOffer`] over a stream of which nothing has been read yet. Returns the machine at [`OfferStep::Upgrade`] or
 /// [`OfferStep::Clear`].
 ///
 /// # Errors
@@ -386,15 +386,15 @@ pub async fn receive_offer(stream: &mut impl Transport) -> io::Result<TlsOffer> 
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The server has no TLS, and `sslmode` demands it.
+    /// The server has no TLS, but `sslmode` demands TLS.
     Refused,
-    /// The server answered the SSLRequest with an error message, which is not to be trusted and not read.
+    /// The server answered the SSLRequest with an error message. The message is not read, because anybody could have sent it.
     ServerFailed,
     /// The answer to the SSLRequest is a byte other than `S`, `N` and `E`.
     Answer(u8),
-    /// ALPN agreed on another protocol, or on no protocol where direct TLS demands one.
+    /// ALPN agreed on another protocol, or on no protocol with direct TLS.
     Alpn(Option<Box<[u8]>>),
-    /// The program has no TLS library, and `sslmode` demands TLS.
+    /// `sslmode` demands TLS, but the program has no TLS library.
     Unavailable,
     /// The connection failed before TLS began.
     Io(io::Error),
@@ -403,7 +403,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// Whether a setting of this side cannot be honoured, such as a file that cannot be read. See [`TlsConnect::upgrade`].
+    /// Whether a setting of this side cannot be applied, for example because a file cannot be read. See [`TlsConnect::upgrade`].
     pub(crate) fn is_of_settings(&self) -> bool {
         use io::ErrorKind::{
             InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied, Unsupported,
@@ -431,7 +431,7 @@ impl fmt::Display for TlsError {
                 protocol.escape_ascii()
             ),
             Self::Alpn(None) => f.write_str(
-                "TLS agreed on no protocol (ALPN), where TLS without a request demands \"postgresql\": PostgreSQL has it since version 17",
+                "TLS agreed on no protocol (ALPN), but direct TLS requires \"postgresql\": PostgreSQL supports direct TLS since version 17",
             ),
             Self::Unavailable => f.write_str(
                 "sslmode demands TLS, but the program has no TLS library: enable the TLS feature of the pg-stream crate",
@@ -461,9 +461,9 @@ mod tests {
     use pg_wire::testing::{Script, block_on};
 
     #[test]
-    fn the_request_is_the_message_of_the_protocol() {
+    fn the_request_equals_the_encoded_message() {
         let mut message = Vec::new();
-        SslRequest {}.encode(&mut message).expect("nothing in it can be wrong");
+        SslRequest {}.encode(&mut message).expect("a message without fields");
         assert_eq!(message, TlsStart::REQUEST);
     }
 
@@ -509,12 +509,12 @@ mod tests {
     fn direct_tls_sends_and_reads_nothing_in_clear() {
         let mut server = Script::says(b"N");
         let start = TlsStart::new(SslNegotiation::Direct, true);
-        assert!(block_on(negotiate(&mut server, start)).expect("nothing is asked"));
+        assert!(block_on(negotiate(&mut server, start)).expect("no request is sent"));
         assert_eq!(server.heard(), b"");
     }
 
     #[test]
-    fn direct_tls_demands_the_protocol_name() {
+    fn direct_tls_requires_the_protocol_name_of_alpn() {
         let agreed = |name: Option<&[u8]>| Upgraded::new(()).info.with(name);
         assert!(check_alpn(true, &agreed(Some(b"postgresql"))).is_ok());
         assert!(check_alpn(false, &agreed(None)).is_ok());
@@ -535,15 +535,15 @@ mod tests {
         }
     }
 
-    /// Next action, bytes taken for it, and bytes sent, for a client that sends these bytes.
+    /// The next action, the bytes taken and the bytes sent, for a client that sends these bytes.
     fn offered(client: &[u8]) -> (OfferStep, Vec<u8>, Vec<u8>) {
         let mut stream = Script::says(client);
-        let offer = block_on(receive_offer(&mut stream)).expect("the packet is whole");
+        let offer = block_on(receive_offer(&mut stream)).expect("the packet is complete");
         (offer.step(), offer.taken().to_vec(), stream.heard().to_vec())
     }
 
     #[test]
-    fn a_server_tells_the_first_packets_apart() {
+    fn a_server_distinguishes_the_kinds_of_first_packets() {
         const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
         const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
         const STARTUP: &[u8] = b"\0\0\0\x10\0\x03\0\0user\0me\0\0";

@@ -12,13 +12,14 @@ use crate::md5;
 use crate::oauth::OAUTHBEARER;
 use crate::scram::{Nonce, SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 
-/// Longest body of a message with a password, in bytes.
+/// Maximum length of the body of a message with a password, in bytes.
 const LONGEST_PASSWORD: usize = 30_000;
 
-/// Longest body of a SCRAM message, in bytes: PostgreSQL takes 1,024 with the length field.
+/// Maximum length of the body of a SCRAM message, in bytes. PostgreSQL accepts 1,024 with the length field.
 const LONGEST_SCRAM: usize = 1020;
 
-/// Longest body of a message with a bearer token or a token of GSSAPI, in bytes: PostgreSQL takes 65,535 with the length field.
+/// Maximum length of the body of a message with a bearer token or a GSSAPI token, in bytes. PostgreSQL accepts 65,535 with the length
+/// field.
 const LONGEST_TOKEN: usize = 65_531;
 
 impl Accept {
@@ -80,7 +81,7 @@ impl Accept {
         })
     }
 
-    /// Checks that the client has presented a verified certificate of this user.
+    /// Checks the client's certificate: the TLS layer must have verified it, and it must belong to this user.
     fn check_certificate(&self, user: &CertificateUser) -> Result<(), AuthError> {
         let tls = self.tls.as_ref().filter(|tls| tls.verified);
         let certificate = tls.and_then(|tls| tls.certificate.as_deref()).ok_or(ClientError::NoCertificate)?;

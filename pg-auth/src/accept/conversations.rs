@@ -1,4 +1,4 @@
-//! The conversations with more than one message of the client: SCRAM, OAUTHBEARER and GSSAPI.
+//! The exchanges in which a client sends several messages: SCRAM, OAUTHBEARER and GSSAPI.
 
 use pg_wire::backend::Authentication;
 use pg_wire::{Outbox, codec::Secret};

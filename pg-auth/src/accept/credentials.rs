@@ -1,4 +1,4 @@
-//! How a user is authenticated: what the caller of the machine decides.
+//! How to authenticate a user: the decision of the machine's caller.
 
 use std::num::NonZeroU32;
 
@@ -8,20 +8,20 @@ use crate::oauth::OAuthLogin;
 use crate::scram::{DEFAULT_ITERATIONS, DEFAULT_SALT_LENGTH, Verifier};
 use crate::secret::Password;
 
-/// How a user is authenticated.
+/// How to authenticate a user: the method, and its data.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Credentials {
     /// No authentication: the user is accepted.
     Trust,
-    /// By the client's certificate, which the TLS layer must have verified and reported ([`Accept::tls`](super::Accept::tls)).
+    /// By the client's certificate. The TLS layer must have verified and reported the certificate ([`Accept::tls`](super::Accept::tls)).
     Certificate(CertificateUser),
-    /// By the password in clear, checked against the stored password. Do not use this where others may listen.
+    /// By the password in clear, checked against the stored password. Do not use this on a connection that others can read.
     Cleartext(StoredPassword),
     /// By the password, hashed with MD5.
     Md5(md5::Verifier),
-    /// By SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses that: it is offered if the server's certificate was named
-    /// ([`Accept::server_certificate`](super::Accept::server_certificate)).
+    /// By SCRAM-SHA-256, or by SCRAM-SHA-256-PLUS if the client chooses it. SCRAM-SHA-256-PLUS is offered if the server's certificate is
+    /// set ([`Accept::server_certificate`](super::Accept::server_certificate)).
     Scram(Verifier),
     /// By a bearer token. Do not use this without TLS.
     OAuth(OAuthLogin),
@@ -32,16 +32,16 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// For a user who does not exist: a SCRAM exchange that is like any other and fails at its end.
+    /// Credentials for a user who does not exist: a SCRAM exchange that looks like any other exchange, and fails at its end.
     ///
-    /// `secret` is random, made once and kept: the same user then has the same salt each time. Salt length and iteration count are
-    /// PostgreSQL's defaults, 16 bytes and 4,096; if your users have others, take [`unknown_like`](Self::unknown_like), or the ones
-    /// who exist can be told from the ones who do not.
+    /// `secret` is random, made once and kept: it gives the same user the same salt each time. Salt length and iteration count are
+    /// PostgreSQL's defaults, 16 bytes and 4,096. If your users have other values, call [`unknown_like`](Self::unknown_like); otherwise an
+    /// attacker can distinguish existing users from unknown users.
     pub fn unknown(secret: &[u8], user: &[u8]) -> Self {
         Self::unknown_like(secret, user, DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS)
     }
 
-    /// As [`unknown`](Self::unknown), with the salt length, at most 32 bytes, and the iteration count that your users have.
+    /// As [`unknown`](Self::unknown), with the salt length (at most 32 bytes) and the iteration count of your users.
     pub fn unknown_like(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         Self::Scram(Verifier::mock(secret, user, salt_length, iterations))
     }
@@ -51,15 +51,15 @@ impl Credentials {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateUser {
-    /// A certificate whose common name is the user of the start-up message, as in PostgreSQL without a map.
+    /// A certificate whose common name is the user of the start-up message, as in PostgreSQL without a user name map.
     Same,
-    /// A certificate with this common name, which the caller took from a map.
+    /// A certificate with this common name, which the caller has looked up in a user name map.
     CommonName(String),
-    /// Any verified certificate: the caller has compared its contents with the user.
+    /// Any verified certificate. The caller has already checked that the certificate belongs to the user.
     Any,
 }
 
-/// A password as a server may store it.
+/// A server's stored form of a password.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StoredPassword {
@@ -67,6 +67,6 @@ pub enum StoredPassword {
     Plain(Password),
     /// Hashed with MD5.
     Md5(md5::Verifier),
-    /// As a SCRAM verifier. Checking a password against the verifier takes a derivation.
+    /// As a SCRAM verifier. To check a password against the verifier, a derivation is needed.
     Scram(Verifier),
 }

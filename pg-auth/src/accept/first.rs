@@ -11,13 +11,14 @@ use crate::error::{AuthError, ClientError};
 use crate::session::CancelKey;
 
 impl Accept {
-    /// The body of the next packet, if the packet is complete.
+    /// Takes the body of the next packet out of the inbox, if the packet is complete.
     pub(super) fn next_packet<'i>(&self, inbox: &'i mut Inbox) -> Result<Option<&'i [u8]>, ClientError> {
         let claimed = inbox.peek().first_chunk().map_or(0, |field| i32::from_be_bytes(*field));
         inbox.next_packet(Initial::MAX_LENGTH).map_err(|_| ClientError::PacketLength(claimed))
     }
 
-    /// Reads a packet without a type byte: a start-up message is kept, a request for encryption declined.
+    /// Reads a packet without a type byte: keeps a start-up message, declines a request for encryption, or returns the key of a cancel
+    /// request.
     pub(super) fn first_packet(
         &mut self,
         body: &[u8],
@@ -56,7 +57,7 @@ impl Accept {
         Err(ClientError::UnsupportedVersion(version).into())
     }
 
-    /// Keeps the start-up message, and negotiates a version or options that are too new.
+    /// Keeps the start-up message. If its version or an option is not supported, puts NegotiateProtocolVersion into the outbox.
     fn begin(
         &mut self,
         startup: StartupMessage<'_>,

@@ -26,8 +26,8 @@ impl Accept {
         }
     }
 
-    /// Declares that TLS has begun on this connection, with the TLS layer's report on the client. Then encryption requests are rejected,
-    /// as PostgreSQL does within TLS.
+    /// Declares that TLS has begun on this connection, and sets the TLS layer's report about the client. Requests for encryption are
+    /// rejected then, as PostgreSQL does over TLS.
     pub fn tls(self, tls: TlsInfo) -> Self {
         Self { tls: Some(tls), ssl_declined: true, gss_declined: true, ..self }
     }
@@ -37,18 +37,18 @@ impl Accept {
         Self { gss_declined: true, ..self }
     }
 
-    /// Sets the certificate that this server presented over TLS, in DER: SCRAM-SHA-256-PLUS is then offered. A certificate that cannot
-    /// be bound to, such as one signed with Ed25519, has no effect.
+    /// Sets the certificate that this server has presented over TLS, in DER: SCRAM-SHA-256-PLUS is offered then. A certificate without a
+    /// hash for channel binding, such as one signed with Ed25519, has no effect.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { end_point: server_end_point(certificate).ok().flatten(), ..self }
     }
 
-    /// Uses this nonce instead of asking the operating system. It may never be used again.
+    /// Uses this nonce instead of random bytes from the operating system. A nonce must never be used twice.
     pub fn nonce(self, nonce: Nonce) -> Self {
         Self { nonce: Some(nonce), ..self }
     }
 
-    /// Uses this salt for MD5 instead of asking the operating system: four random bytes.
+    /// Uses this salt for MD5 instead of random bytes from the operating system. The four bytes must be random.
     pub fn salt(self, salt: [u8; 4]) -> Self {
         Self { salt: Some(salt), ..self }
     }

@@ -1,11 +1,11 @@
-//! A start-up message, as the caller is given it.
+//! A client's start-up message, as the caller receives it.
 
 use pg_wire::frontend::{ProtocolVersion, StartupMessage};
 use pg_wire::{Decode, Text, codec::Terminated};
 
 use crate::link::TlsInfo;
 
-/// A start-up message, kept.
+/// A copy of a client's start-up message, with the negotiated version and the TLS layer's report.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Startup {
     pub(super) body: Vec<u8>,
@@ -16,7 +16,7 @@ pub struct Startup {
 impl Startup {
     /// The message, with the version that the client asked for.
     pub fn message(&self) -> StartupMessage<'_> {
-        // The body has been decoded once.
+        // Cannot fail: the body was decoded before it was kept.
         StartupMessage::decode(&self.body)
             .unwrap_or(StartupMessage { version: self.version, parameters: Terminated::EMPTY })
     }
@@ -26,7 +26,7 @@ impl Startup {
         self.version
     }
 
-    /// What the TLS layer reports of the connection and the client's certificate; `None` without TLS.
+    /// The TLS layer's report about the connection and the client's certificate; `None` without TLS.
     pub fn tls(&self) -> Option<&TlsInfo> {
         self.tls.as_ref()
     }
@@ -36,7 +36,7 @@ impl Startup {
         self.message().get("user").unwrap_or_default()
     }
 
-    /// The database; its default is the user's name.
+    /// The database; by default the user's name.
     pub fn database(&self) -> Text<'_> {
         self.message().get("database").filter(|name| !name.is_empty()).unwrap_or(self.user())
     }

@@ -1,4 +1,4 @@
-//! Messages of a server around the machine: the error for a client that is rejected, and the messages that follow a login.
+//! Messages that a server sends around the machine: the error for a rejected client, and the messages after a login.
 
 use pg_wire::backend::{BackendKeyData, ErrorField, ErrorResponse, ParameterStatus, ReadyForQuery};
 use pg_wire::frontend::ProtocolVersion;
@@ -9,13 +9,13 @@ use crate::session::CancelKey;
 /// The newest supported protocol version. A client that asks for a newer minor version gets NegotiateProtocolVersion.
 pub(super) const NEWEST: ProtocolVersion = ProtocolVersion::V3_2;
 
-/// The text of PostgreSQL's error for a version of the protocol that the server does not support; its SQLSTATE is
+/// PostgreSQL's error text for an unsupported version of the protocol; its SQLSTATE is
 /// [`FEATURE_NOT_SUPPORTED`](SqlState::FEATURE_NOT_SUPPORTED).
 pub fn unsupported(version: ProtocolVersion) -> String {
     format!("unsupported frontend protocol {version}: server supports 3.0 to {NEWEST}")
 }
 
-/// Puts the messages that begin a session: parameters, the key for cancel requests if there is one, and ReadyForQuery.
+/// Puts the messages that begin a session into the outbox: parameters, the key for cancel requests if there is one, and ReadyForQuery.
 /// Flush afterwards.
 ///
 /// Clients expect `server_version`, `client_encoding`, `DateStyle`, `standard_conforming_strings` and some others.
@@ -34,8 +34,8 @@ pub fn welcome<'p>(
     outbox.put(&ReadyForQuery { status: TransactionStatus::Idle });
 }
 
-/// Puts an ErrorResponse of severity FATAL. Flush and close afterwards.
+/// Puts an ErrorResponse of severity FATAL into the outbox. Flush and close afterwards.
 pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
-    // A user name in the message may have any byte but NUL: the name arrived as a string.
+    // Cannot fail: the message contains no NUL byte, because a user name arrives as a string that ends with NUL.
     outbox.put(&ErrorResponse { fields: (&ErrorField::four("FATAL", &state, message)).into() });
 }

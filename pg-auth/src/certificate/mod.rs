@@ -1,7 +1,7 @@
-//! Two things read from an X.509 certificate: its hash for channel binding, and the common name of its subject.
+//! Reads two values from an X.509 certificate: the hash for channel binding, and the common name of the subject.
 //!
-//! Whether a certificate is to be trusted is the business of the TLS library. Nothing here allocates by a length that the certificate
-//! claims, and nothing recurses.
+//! The TLS library decides whether a certificate is trusted. Hostile certificates are safe to read: no length in a certificate causes an
+//! allocation, and no structure causes recursion.
 //!
 //! Without the feature `certificate` both functions return [`CertificateError::NotCompiled`]. The TLS features of the adapters enable
 //! `certificate`.
@@ -12,7 +12,7 @@ mod read;
 use std::error::Error;
 use std::fmt;
 
-/// A certificate that cannot be read.
+/// An error in reading a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateError {
@@ -20,7 +20,7 @@ pub enum CertificateError {
     Malformed,
     /// The crate was compiled without the feature `certificate`.
     NotCompiled,
-    /// The common name holds a NUL: another program might read only what stands before it.
+    /// The common name contains a NUL byte: another program might read only the part before this byte.
     NulInName,
 }
 
@@ -36,12 +36,12 @@ impl fmt::Display for CertificateError {
 
 impl Error for CertificateError {}
 
-/// The hash of a certificate that SCRAM-SHA-256-PLUS binds a TLS channel by, `tls-server-end-point`
-/// ([RFC 5929, section 4.1](https://www.rfc-editor.org/rfc/rfc5929#section-4.1)): of the whole certificate in DER, with the hash of its
-/// signature algorithm, where MD5 and SHA-1 are replaced by SHA-256. It has 28 to 64 bytes.
+/// The hash `tls-server-end-point` of a certificate, by which SCRAM-SHA-256-PLUS binds to a TLS channel
+/// ([RFC 5929, section 4.1](https://www.rfc-editor.org/rfc/rfc5929#section-4.1)). The whole certificate in DER is hashed, with the hash
+/// algorithm of its signature; MD5 and SHA-1 are replaced by SHA-256. The hash has 28 to 64 bytes.
 ///
-/// `None` where the signature algorithm names no single hash, as Ed25519 and Ed448, or one that is not known here: such a
-/// certificate cannot be bound to.
+/// `None` if the signature algorithm has no single hash algorithm (Ed25519 and Ed448), or an unknown hash algorithm: channel binding is
+/// impossible with such a certificate.
 ///
 /// # Errors
 /// [`CertificateError::Malformed`] and [`CertificateError::NotCompiled`].
@@ -49,17 +49,17 @@ pub fn server_end_point(certificate: &[u8]) -> Result<Option<Vec<u8>>, Certifica
     read::signature_hash(certificate)
 }
 
-/// The common name of a certificate's subject, the first if there are several, as its bytes stand there: UTF-8 or ASCII in nearly all
-/// certificates. PostgreSQL compares it with the user's name where a certificate is the login.
+/// The common name of a certificate's subject, in raw bytes: UTF-8 or ASCII in nearly all certificates. If there are several common names,
+/// the first. PostgreSQL compares the common name with the user's name in a login by certificate.
 ///
 /// # Errors
-/// [`CertificateError`], also where the name holds a NUL.
+/// The certificate cannot be read, or the name contains a NUL byte.
 pub fn common_name(certificate: &[u8]) -> Result<Option<&[u8]>, CertificateError> {
     let name = read::common_name(certificate)?;
     if name.is_some_and(|name| name.contains(&0)) { Err(CertificateError::NulInName) } else { Ok(name) }
 }
 
-/// Both readers, without the feature.
+/// Stand-ins for both readers if the feature `certificate` is off: they always fail.
 #[cfg(not(feature = "certificate"))]
 mod read {
     use super::CertificateError;

@@ -1,4 +1,4 @@
-//! The outermost fields of an X.509 certificate.
+//! A reader for the outermost fields of an X.509 certificate.
 
 use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{Class, Reader, SliceReader, Tag, TagNumber};
@@ -12,7 +12,7 @@ impl From<der::Error> for CertificateError {
     }
 }
 
-/// The hash of a certificate with the hash of its signature algorithm.
+/// Hashes a certificate with the hash algorithm of its signature.
 pub(super) fn signature_hash(certificate: &[u8]) -> Result<Option<Vec<u8>>, CertificateError> {
     let hash = Certificate::read(certificate)?.signature_hash()?;
     Ok(hash.map(|hash| hash.digest(certificate)))
@@ -23,7 +23,7 @@ pub(super) fn common_name(certificate: &[u8]) -> Result<Option<&[u8]>, Certifica
     Certificate::read(certificate)?.common_name()
 }
 
-/// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }`, each as the bytes inside.
+/// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }`: the contents of the first two fields.
 struct Certificate<'a> {
     to_be_signed: &'a [u8],
     algorithm: &'a [u8],
@@ -100,9 +100,9 @@ fn context<'a>(
     Ok(Some(value.value()))
 }
 
-/// `RSASSA-PSS-params ::= SEQUENCE { hashAlgorithm [0] EXPLICIT AlgorithmIdentifier DEFAULT sha1, … }`, all of it optional.
+/// `RSASSA-PSS-params ::= SEQUENCE { hashAlgorithm [0] EXPLICIT AlgorithmIdentifier DEFAULT sha1, … }`. Every field is optional.
 fn pss_hash(algorithm: &mut SliceReader<'_>) -> Result<Option<Hash>, CertificateError> {
-    // SHA-1, which is replaced.
+    // The default is SHA-1, which RFC 5929 replaces by SHA-256.
     let default = Ok(Some(Hash::Sha256));
     if algorithm.is_finished() {
         return default;
@@ -147,9 +147,9 @@ impl Hash {
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 
-/// Signature algorithms with a hash of their own, and what to hash with.
+/// The signature algorithms that include a hash algorithm, each with the hash to use for channel binding.
 const SIGNATURES: &[(&str, Hash)] = &[
-    // RSA with MD5, SHA-1, and the others (RFC 8017).
+    // RSA with MD5, SHA-1 and the SHA-2 family (RFC 8017).
     ("1.2.840.113549.1.1.4", Hash::Sha256),
     ("1.2.840.113549.1.1.5", Hash::Sha256),
     ("1.2.840.113549.1.1.11", Hash::Sha256),
@@ -158,7 +158,7 @@ const SIGNATURES: &[(&str, Hash)] = &[
     ("1.2.840.113549.1.1.14", Hash::Sha224),
     ("1.2.840.113549.1.1.15", Hash::Sha512_224),
     ("1.2.840.113549.1.1.16", Hash::Sha512_256),
-    // ECDSA with SHA-1 (RFC 3279) and the others (RFC 5758).
+    // ECDSA with SHA-1 (RFC 3279) and the SHA-2 family (RFC 5758).
     ("1.2.840.10045.4.1", Hash::Sha256),
     ("1.2.840.10045.4.3.1", Hash::Sha224),
     ("1.2.840.10045.4.3.2", Hash::Sha256),
@@ -170,9 +170,9 @@ const SIGNATURES: &[(&str, Hash)] = &[
     ("2.16.840.1.101.3.4.3.2", Hash::Sha256),
 ];
 
-/// Hashes by themselves, as RSA-PSS names them, and what to hash with.
+/// The hash algorithms that an RSA-PSS signature can name, each with the hash to use for channel binding.
 const DIGESTS: &[(&str, Hash)] = &[
-    // MD5 and SHA-1.
+    // MD5 and SHA-1, then the SHA-2 family.
     ("1.2.840.113549.2.5", Hash::Sha256),
     ("1.3.14.3.2.26", Hash::Sha256),
     ("2.16.840.1.101.3.4.2.1", Hash::Sha256),

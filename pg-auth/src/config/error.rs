@@ -1,60 +1,62 @@
-//! Faults of a configuration.
+//! Errors of a configuration.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// A fault of a configuration, a connection string or a stored password.
+/// An error in a configuration, a connection string or a stored password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The connection string cannot be read at this byte.
+    /// The connection string is malformed.
     Syntax {
-        /// The fault: the part that is missing or was not expected.
+        /// The part that is missing or was not expected.
         problem: &'static str,
-        /// Its place, in bytes from the start of the string.
+        /// The place of the fault, in bytes from the start of the string.
         offset: usize,
     },
-    /// The connection string has a parameter that libpq does not know either. Empty when the name is too odd to be shown.
+    /// The connection string has a parameter that is unknown to libpq too. The name is left out (`""`) if it may be part of a password: if
+    /// it is longer than 63 bytes or has a character other than ASCII letters, digits, `_`, `.` and `-`.
     UnknownParameter(Box<str>),
-    /// libpq knows these parameters, this library cannot do what they ask for, and to ignore them could change what the caller gets. All
-    /// of a connection string's are named.
+    /// Parameters of libpq whose values ask for features that this library does not have, for example `gssencmode=require`. This is an
+    /// error because ignoring the parameters could change the connection that the caller gets. Lists all such parameters of the connection
+    /// string.
     Unsupported(Box<[UnsupportedParameter]>),
-    /// The parameter's value is not one of those it can have.
+    /// The parameter has an invalid value.
     InvalidValue(&'static str),
-    /// The value is not UTF-8; only a password need not be.
+    /// The parameter's value is not UTF-8. Only passwords, and file paths on Unix, may contain other bytes.
     NotUtf8(&'static str),
-    /// The value, or the name of a start-up parameter, holds a NUL byte, which no message can carry.
+    /// A value, or the name of a start-up parameter, contains a NUL byte. Messages cannot carry a NUL byte within a string.
     Nul(&'static str),
-    /// There are several ports, and not as many as there are hosts.
+    /// Several ports are given, but not as many as hosts.
     PortCount {
         /// Number of hosts.
         hosts: usize,
         /// Number of ports.
         ports: usize,
     },
-    /// There are addresses (`hostaddr`), and not as many as there are hosts.
+    /// Addresses (`hostaddr`) are given, but not as many as hosts.
     AddressCount {
         /// Number of hosts.
         hosts: usize,
         /// Number of addresses.
         addresses: usize,
     },
-    /// `sslmode` leaves more open than another setting allows.
+    /// `sslmode` is weaker than another setting demands.
     WeakSslMode {
-        /// That setting.
+        /// The other setting, for example `sslrootcert=system`.
         with: &'static str,
-        /// The least mode that goes with it.
+        /// The weakest `sslmode` that the other setting permits.
         least: &'static str,
     },
-    /// The value must be there.
+    /// A required setting is missing.
     Missing(&'static str),
-    /// A start-up parameter has a name that it cannot have: empty, or one that has a field of its own.
+    /// A start-up parameter is set twice, or has an invalid name: empty, `user` or `database`.
     ReservedParameter(Box<str>),
     /// A service cannot be used.
     Service(Box<ServiceError>),
-    /// A stored password is not of the form it should have; the name of that form is given.
+    /// A stored password does not have the expected form, which is named here.
     StoredPassword(&'static str),
 }
 
@@ -62,9 +64,9 @@ pub enum ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// No service file defines it.
+    /// No service file defines the service.
     Undefined {
-        /// The service.
+        /// The name of the service.
         service: String,
     },
     /// The service file cannot be read.
@@ -74,24 +76,24 @@ pub enum ServiceError {
         /// The operating system's reason.
         error: io::ErrorKind,
     },
-    /// A line of the service file is not understood.
+    /// A line of the service file is invalid.
     Line {
         /// The file.
         file: PathBuf,
         /// The number of the line, from 1.
         line: usize,
-        /// The fault.
+        /// The fault in the line.
         problem: &'static str,
     },
 }
 
-/// A parameter with a value that asks for something that cannot be done.
+/// A parameter whose value asks for an unsupported feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnsupportedParameter {
     /// The parameter.
     pub name: &'static str,
-    /// The reason for refusing it, and the remedy if there is one.
+    /// The reason why the parameter is rejected, and the remedy if there is one.
     pub reason: &'static str,
 }
 
@@ -122,7 +124,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "could not match {addresses} addresses (hostaddr) to {hosts} hosts")
             }
             Self::WeakSslMode { with, least } => {
-                write!(f, "sslmode is too weak for {with}, which demands \"{least}\" or more")
+                write!(f, "sslmode is too weak for {with}: the weakest permitted mode is \"{least}\"")
             }
             Self::Missing(name) => write!(f, "no \"{name}\" is given"),
             Self::ReservedParameter(name) => {

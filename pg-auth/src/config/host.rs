@@ -7,8 +7,9 @@ use std::path::PathBuf;
 /// PostgreSQL's default port.
 pub const DEFAULT_PORT: u16 = 5432;
 
-/// Directories of the Unix-domain socket of a server of this machine, the usual one first. PostgreSQL's own is `/tmp`; every large
-/// distribution of Linux builds it with `/var/run/postgresql`, where only the server's user can put a socket.
+/// Directories in which a server on this machine may have its Unix-domain socket, the most usual directory first. PostgreSQL's default is
+/// `/tmp`. All large Linux distributions build PostgreSQL with `/var/run/postgresql` instead, where only the server's user can create a
+/// socket.
 #[cfg(target_os = "linux")]
 pub(super) const SOCKET_DIRS: &[&str] = &["/var/run/postgresql", "/tmp"];
 #[cfg(all(unix, not(target_os = "linux")))]
@@ -20,22 +21,22 @@ pub(super) const SOCKET_DIRS: &[&str] = &[];
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Host {
-    /// On the network. Made by [`Host::new`] and [`Host::at_address`].
+    /// A server on the network. Made by [`Host::new`] and [`Host::at_address`].
     #[non_exhaustive]
     Tcp {
-        /// A name or a numeric address; IPv6 without brackets. May be empty if there is an `address`; a certificate cannot be checked against
-        /// it then.
+        /// A host name or a numeric address; an IPv6 address has no brackets. May be empty if `address` is given; the server's certificate
+        /// cannot be checked against a name then.
         host: String,
-        /// `hostaddr`: the address to connect to, so that the name need not be looked up. The name is still the one that a certificate is
-        /// checked against.
+        /// `hostaddr`: the address to connect to, without a DNS lookup. The server's certificate is still checked against the name in
+        /// `host`.
         address: Option<IpAddr>,
         /// The port.
         port: u16,
     },
-    /// On a Unix-domain socket, in the file `.s.PGSQL.<port>`. Made by [`Host::new`] and [`Host::in_dir`].
+    /// A server on a Unix-domain socket, whose file is `.s.PGSQL.<port>`. Made by [`Host::new`] and [`Host::in_dir`].
     #[non_exhaustive]
     Unix {
-        /// The directory of the socket; on Linux `@` and a name stand for one in the abstract namespace.
+        /// The directory of the socket. On Linux, a directory that begins with `@` names a socket in the abstract namespace.
         dir: PathBuf,
         /// The number in the socket's name.
         port: u16,
@@ -60,7 +61,7 @@ impl Host {
         }
     }
 
-    /// A host on the network whose name need not be looked up, or that has none (`""`).
+    /// A host on the network with a known address: the name is not looked up, and may be empty (`""`).
     ///
     /// ```
     /// use pg_auth::config::Host;
@@ -84,11 +85,11 @@ impl Host {
         Self::Unix { dir: dir.into(), port }
     }
 
-    /// A server of this machine, where it listens by default: the Unix-domain socket in `/var/run/postgresql` on Linux and in `/tmp` on
-    /// other Unix systems; TCP on `localhost` where there are no such sockets. A connection string without a host means this one.
+    /// The default host, a server on this machine: the Unix-domain socket in `/var/run/postgresql` on Linux and in `/tmp` on other Unix
+    /// systems; `localhost` over TCP on systems without Unix-domain sockets. A connection string without a host means this host.
     ///
-    /// libpq's directory is fixed when it is built, and differs between distributions. [`Surroundings`](super::Surroundings) takes the
-    /// second directory if the usual directory does not exist.
+    /// libpq's default directory is chosen when libpq is built, and differs between distributions. [`Surroundings`](super::Surroundings)
+    /// take the second of the two directories if the first does not exist.
     pub fn local(port: u16) -> Self {
         Self::new(SOCKET_DIRS.first().copied().unwrap_or("localhost"), port)
     }
@@ -100,7 +101,7 @@ impl Host {
         }
     }
 
-    /// The file of a Unix-domain socket.
+    /// The path of the Unix-domain socket; `None` for a server on the network.
     pub fn socket_path(&self) -> Option<PathBuf> {
         match self {
             Self::Tcp { .. } => None,
@@ -116,7 +117,8 @@ impl Host {
     }
 }
 
-/// `host:port`, with brackets around IPv6 and the address after a name that has one; or the file of the socket.
+/// Shows `host:port`, with an IPv6 address in brackets. If the host has both a name and an `address`, the address follows in parentheses. A
+/// Unix-domain socket is shown as its path.
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -36,34 +36,37 @@ use crate::oauth::Tokens;
 use crate::scram::{Iterations, KeyCache, ScramKeys};
 use crate::secret::Password;
 
-/// Time limit of a connection unless set otherwise: as long as PostgreSQL itself waits for a client (`authentication_timeout`).
+/// Default time limit of a connection: 60 seconds, like PostgreSQL's own limit for a login (`authentication_timeout`).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The name of PostgreSQL's service in Kerberos unless set otherwise.
+/// Default name of PostgreSQL's service in Kerberos.
 const DEFAULT_KRBSRVNAME: &str = "postgres";
 
-/// Proof of the user's identity that the client gives.
+/// The client's proof of the user's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthenticationMode {
     /// No proof: the server is expected to accept the user, as with `trust`, `peer` or a certificate. If the server asks for a
     /// password, the connection fails.
     Trust,
-    /// By a password: with SCRAM-SHA-256 or MD5, or in clear text where that is allowed; whichever the server asks for.
+    /// A password. The server chooses the method: SCRAM-SHA-256, MD5, or clear text where [`Config::check_cleartext`] allows clear text.
     Password(Password),
-    /// By the keys of a SCRAM exchange that this program has finished as a server: a pooler logs in upstream as its client,
-    /// without the password. The upstream server has to store the same verifier.
+    /// The keys of a SCRAM exchange, instead of a password. Example: a pooler has finished a SCRAM exchange with its client, as a server.
+    /// With the keys from this exchange the pooler logs in to the upstream server as the same user, without a password. The upstream server
+    /// must store the same verifier.
     ScramKeys(ScramKeys),
 }
 
-/// Settings of a connection: the hosts, the user, and the conditions.
+/// Settings of a connection: hosts, user, credentials, TLS, time limits and policy.
 ///
-/// Most fields have a setter of the same name, to be chained; `host`, `socket`, `with_parameter`, `auth` and
-/// `protocol_versions` set the others. A connection string of libpq's, in either form, is read with [`str::parse`]:
-/// a URI (`postgres://user:password@host:port/database?parameter=value`, with several hosts, IPv6 in brackets, a socket directory as
-/// host, and percent-encoding everywhere) or keywords (`host=… user='a b'`). See the
-/// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING). Nothing is taken from the
-/// environment, from a service file or from a password file, unless [`Surroundings`] are asked to.
+/// Most fields have a setter of the same name; setters can be chained. The methods `host`, `socket`, `with_parameter`, `auth` and
+/// `protocol_versions` set the other fields.
+///
+/// [`str::parse`] reads a connection string of libpq in both of its forms: a URI
+/// (`postgres://user:password@host:port/database?parameter=value`, with several hosts, IPv6 in brackets, a socket directory as host, and
+/// percent-encoding everywhere) or keywords (`host=… user='a b'`). See the
+/// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING). Only [`Surroundings`] read the
+/// environment, service files and password files; `str::parse` does not.
 ///
 /// ```
 /// use pg_auth::config::{Config, Host, SslMode};
@@ -85,28 +88,29 @@ pub enum AuthenticationMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The role to log in as. A connection string may leave it out, which leaves this empty; a connection cannot be made then.
+    /// The role to log in as. Empty after a connection string without a user: connecting fails then.
     pub user: String,
     /// The password, if there is one.
     pub password: Option<Password>,
-    /// In place of a password, for SCRAM alone: the keys of a user who has logged in to us.
+    /// SCRAM keys to log in with instead of a password, for example the keys of a user who has logged in to this program. Used for SCRAM
+    /// only.
     pub scram_keys: Option<ScramKeys>,
     /// Cache that keeps SCRAM keys from one connection to the next. Default none.
     pub scram_cache: Option<KeyCache>,
     /// The source of bearer tokens, for servers that ask for a token. Default none.
     pub tokens: Option<Tokens>,
-    /// GSSAPI or SSPI, for servers that ask for it. Default none.
+    /// The implementation of GSSAPI or SSPI, for servers that ask for either method. Default none.
     pub gss: Option<Gss>,
-    /// The database; the server takes one of the user's name if there is none.
+    /// The database. Default none: the server then takes the database that has the user's name.
     pub database: Option<String>,
-    /// Servers to connect to, in the order in which to try them. Ignored over a stream of the caller's own. If it is empty, dialling fails:
-    /// the default host, [`Host::local`], is filled in by connection strings only.
+    /// Servers to connect to, in the order in which to try them. Ignored if the caller supplies the stream. Dialling fails if the list is
+    /// empty: only a connection string adds the default host, [`Host::local`].
     pub hosts: Vec<Host>,
-    /// Start-up parameters beside user and database, in the order in which they are sent.
+    /// Start-up parameters other than user and database, in the order in which they are sent.
     pub parameters: Vec<(String, String)>,
     /// The oldest protocol version to accept. Default 3.0.
     pub min_protocol_version: ProtocolVersion,
-    /// The version to ask for. Default 3.0, as in libpq: some poolers refuse a newer one instead of offering an older.
+    /// The protocol version to ask for. Default 3.0, as in libpq: some poolers reject a newer version instead of offering 3.0.
     pub max_protocol_version: ProtocolVersion,
     /// Whether to use TLS. Default [`SslMode::Prefer`].
     pub sslmode: SslMode,
@@ -116,29 +120,28 @@ pub struct Config {
     pub channel_binding: BindingMode,
     /// The methods by which the server may authenticate the user. Default any.
     pub require_auth: RequireAuth,
-    /// Time limit for one address: the socket, TLS and the login together. Default 60 s, so that a server that never answers is given up;
-    /// libpq waits for ever. `None`, or `connect_timeout=0` in a connection string, is no limit. Over a stream of the caller's own it limits
-    /// TLS and the login.
+    /// Time limit for one address: opening the socket, TLS and the login together. Default 60 seconds (libpq: no limit). `None`, or
+    /// `connect_timeout=0` in a connection string, means no limit. If the caller supplies the stream, the limit covers TLS and the login.
     pub connect_timeout: Option<Duration>,
     /// `scram_iterations_min` and `scram_iterations_max`: the range of iteration counts that a server may ask for. Default 1 to
     /// 1,000,000. Both parameters are this library's own; libpq has no limit.
     pub scram_iterations: Iterations,
     /// Certificates, keys and versions of TLS.
     pub tls: TlsSettings,
-    /// Passwords that are for one host only, such as those of a password file. See [`password_for`](Self::password_for).
+    /// Passwords for single hosts, for example from a password file. See [`password_for`](Self::password_for).
     pub host_passwords: Vec<(Host, Password)>,
     /// The kind of server to look for among the hosts. Default [`TargetSessionAttrs::Any`].
     pub target_session_attrs: TargetSessionAttrs,
     /// The order in which to try hosts and their addresses. Default [`LoadBalanceHosts::Disable`]: in the order given.
     pub load_balance_hosts: LoadBalanceHosts,
-    /// Probes of TCP on an idle connection.
+    /// TCP keepalive: probes on an idle connection.
     pub keepalives: Keepalives,
-    /// Time that sent data may stay unacknowledged before TCP gives the connection up; whole milliseconds. Default the system's. Not every
-    /// system has it, and a Unix-domain socket does not.
+    /// Time that sent data may stay unacknowledged before TCP closes the connection, in whole milliseconds. Default: the operating system's
+    /// limit. Not every operating system has this setting. No effect on a Unix-domain socket.
     pub tcp_user_timeout: Option<Duration>,
-    /// The operating system's user that the server at the other end of a Unix-domain socket has to run as. Default any.
+    /// The operating-system user that the server process at the other end of a Unix-domain socket must run as. Default: any user.
     pub requirepeer: Option<String>,
-    /// Whether to encrypt by GSSAPI. Default [`GssEncMode::Prefer`], which is the same as `Disable` here.
+    /// Whether to encrypt by GSSAPI. Default [`GssEncMode::Prefer`], which this library treats like `Disable`.
     pub gssencmode: GssEncMode,
     /// The name of the service in the server's Kerberos principal. Default `postgres`.
     pub krbsrvname: String,
@@ -149,7 +152,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration with this user and nothing else.
+    /// A configuration with this user; all other fields have their defaults.
     pub fn new(user: impl Into<String>) -> Self {
         Self {
             user: user.into(),
@@ -188,7 +191,7 @@ impl Config {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// All start-up parameters in the order in which they are sent: user, database, and the others as they were given.
+    /// All start-up parameters in the order in which they are sent: user, database, then [`parameters`](Self::parameters).
     pub fn startup_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         let user = std::iter::once(("user", self.user.as_str()));
         let database = self.database.iter().map(|database| ("database", database.as_str()));
@@ -196,8 +199,7 @@ impl Config {
         user.chain(database).chain(others)
     }
 
-    /// The password for this host: the one of [`host_passwords`](Self::host_passwords) if there is one, and otherwise
-    /// [`password`](Self::password).
+    /// The password for this host: its entry in [`host_passwords`](Self::host_passwords), or else [`password`](Self::password).
     pub fn password_for(&self, host: &Host) -> Option<&Password> {
         let own = self.host_passwords.iter().find(|(known, _)| known == host);
         own.map(|(_, password)| password).or(self.password.as_ref())
@@ -212,14 +214,16 @@ impl Config {
         Cow::Owned(Self { password, hosts: vec![host.clone()], host_passwords: Vec::new(), ..self.clone() })
     }
 
-    /// The check of the server's certificate when TLS is used. As in libpq, the mode sets the least, and a root certificate is always
-    /// used: `sslmode=require` with a root certificate verifies as `verify-ca` does, and so do `prefer` and `allow`. Unlike libpq, which
-    /// does not verify then, a file that does not exist is an error when TLS begins, in every mode.
+    /// The verification of the server's certificate that these settings demand when TLS is used. `sslmode` sets the minimum. If a root
+    /// certificate is configured, the certificate's chain is always verified, as in libpq: `sslmode=require` with a root certificate
+    /// verifies as `verify-ca` does, and so do `prefer` and `allow`. If the file of the root certificate does not exist, TLS fails in every
+    /// mode; libpq skips the verification then.
     ///
-    /// `verify-full` without a root certificate trusts [`RootCert::System`], where libpq refuses to connect.
+    /// `verify-full` without a root certificate trusts [`RootCert::System`]; libpq refuses to connect then.
     ///
     /// # Errors
-    /// `verify-ca` has no root certificate. The authorities of the operating system will not do, as the name is not checked.
+    /// `sslmode` is `verify-ca` and no root certificate is configured. The operating system's authorities are no substitute: they issue
+    /// certificates to anyone, and `verify-ca` does not check the host name.
     pub fn tls_verification(&self) -> Result<TlsVerification<'_>, ConfigError> {
         Ok(match (self.sslmode, &self.tls.root) {
             (SslMode::VerifyFull, root) => TlsVerification::Full(root.as_ref().unwrap_or(&RootCert::System)),
@@ -229,10 +233,10 @@ impl Config {
         })
     }
 
-    /// Whether the password may be sent in clear text through such a connection; see [`cleartext::check`].
+    /// Checks whether the password may be sent in clear text over this kind of connection; see [`cleartext::check`].
     ///
     /// # Errors
-    /// [`PolicyError::CleartextPassword`] where the password may not be sent.
+    /// [`PolicyError::CleartextPassword`] if the password may not be sent.
     pub fn check_cleartext(&self, link: Link) -> Result<(), PolicyError> {
         cleartext::check(link, self.sslmode)
     }
@@ -240,9 +244,14 @@ impl Config {
     /// Checks that a connection can be made from this configuration. Every function that connects calls this first.
     ///
     /// # Errors
-    /// The user is missing; a value has a NUL byte; a start-up parameter has no name, the name of a field, or occurs twice; the
-    /// version to ask for is not one of protocol 3; the least of something is above its most; or TLS is to begin without negotiation
-    /// but may be left out, which is a contradiction.
+    /// - The user is missing.
+    /// - A value contains a NUL byte.
+    /// - A start-up parameter has no name, is named `user` or `database`, or occurs twice.
+    /// - `max_protocol_version` is not a version of protocol 3.
+    /// - A minimum is above its maximum: protocol versions, SCRAM iterations or TLS versions.
+    /// - `sslnegotiation=direct`, but `sslmode` permits a connection without TLS.
+    /// - `sslrootcert=system`, but `sslmode` is not `verify-full`.
+    /// - `gssencmode=require`, which is not supported.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.user.is_empty() {
             return Err(ConfigError::Missing("user"));
@@ -267,7 +276,7 @@ impl Config {
                 return Err(ConfigError::ReservedParameter(name.as_str().into()));
             }
         }
-        // Version 3.1 never existed; other major numbers are other protocols, or requests instead of a session.
+        // Version 3.1 never existed. Other major numbers are other protocols, or requests such as CancelRequest (1234.5678).
         let max = self.max_protocol_version;
         if max.major() != 3 || max == ProtocolVersion::new(3, 1) {
             return Err(ConfigError::InvalidValue("max_protocol_version"));
@@ -297,8 +306,8 @@ impl Config {
             return Err(ConfigError::InvalidValue("ssl_max_protocol_version"));
         }
         if self.gssencmode == GssEncMode::Require {
-            let refused = UnsupportedParameter { name: "gssencmode", reason: GssEncMode::REFUSAL };
-            return Err(ConfigError::Unsupported([refused].into()));
+            let unsupported = UnsupportedParameter { name: "gssencmode", reason: GssEncMode::UNSUPPORTED };
+            return Err(ConfigError::Unsupported([unsupported].into()));
         }
         Ok(())
     }
@@ -320,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn startup_parameters_come_in_the_order_given() {
+    fn startup_parameters_are_sent_in_the_order_given() {
         let config = alice()
             .options("-c geqo=off")
             .application_name("one")
@@ -339,21 +348,21 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_is_refused_wherever_it_stands() {
-        let refused =
-            |config: Config, what| assert_eq!(config.check(), Err(ConfigError::Nul(what)), "{config:?}");
+    fn a_nul_byte_in_any_value_is_rejected() {
+        let rejected =
+            |config: Config, name| assert_eq!(config.check(), Err(ConfigError::Nul(name)), "{config:?}");
         assert_eq!(alice().check(), Ok(()));
-        refused(Config::new("alice\0"), "user");
-        refused(alice().password("x\0"), "password");
-        refused(alice().database("\0shop"), "database");
-        refused(alice().application_name("x\0user\0admin"), "parameter");
-        refused(alice().with_parameter("a\0b", "c"), "parameter");
-        refused(alice().host(Host::new("h\0", 5432)), "host");
-        refused(alice().socket("/tmp\0", 5432), "host");
+        rejected(Config::new("alice\0"), "user");
+        rejected(alice().password("x\0"), "password");
+        rejected(alice().database("\0shop"), "database");
+        rejected(alice().application_name("x\0user\0admin"), "parameter");
+        rejected(alice().with_parameter("a\0b", "c"), "parameter");
+        rejected(alice().host(Host::new("h\0", 5432)), "host");
+        rejected(alice().socket("/tmp\0", 5432), "host");
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused() {
+    fn contradictory_settings_are_rejected() {
         assert_eq!(Config::new("").check(), Err(ConfigError::Missing("user")));
         for name in ["", "user", "database"] {
             let config = alice().with_parameter(name, "x");
@@ -365,7 +374,7 @@ mod tests {
 
         let versions = alice().protocol_versions(ProtocolVersion::V3_2, ProtocolVersion::V3_0);
         assert_eq!(versions.check(), Err(ConfigError::InvalidValue("min_protocol_version")));
-        // Not spoken, not the protocol of this library, and not a session's version but a CancelRequest.
+        // 3.1 never existed, 2.0 and 4.0 are other protocols, and 1234.5678 is the code of a CancelRequest.
         for max in
             [(3, 1), (2, 0), (4, 0), (1234, 5678)].map(|(major, minor)| ProtocolVersion::new(major, minor))
         {
@@ -384,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tls_policy_that_contradicts_itself_is_refused() {
+    fn a_contradictory_tls_policy_is_rejected() {
         let system = alice().tls(TlsSettings::default().root(RootCert::System));
         for mode in SslMode::ALL {
             let expected = match mode {
@@ -407,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_certificate_makes_every_mode_verify() {
+    fn every_sslmode_verifies_the_chain_if_there_is_a_root_certificate() {
         let root = RootCert::File("ca.pem".into());
         let with = |mode, root: Option<&RootCert>| {
             let mut config = alice().sslmode(mode);
@@ -442,13 +451,13 @@ mod tests {
     }
 
     #[test]
-    fn a_password_does_not_print() {
+    fn debug_output_hides_the_password() {
         let config = alice().password("hunter2");
         assert!(format!("{config:?}").contains("password: Some(***)"));
     }
 
     #[test]
-    fn a_password_goes_over_plain_tcp_only_if_the_caller_asked_for_plain_tcp() {
+    fn a_cleartext_password_over_plain_tcp_is_allowed_only_with_sslmode_disable() {
         assert_eq!(alice().check_cleartext(Link::Tcp), Err(PolicyError::CleartextPassword));
         assert_eq!(alice().sslmode(SslMode::Disable).check_cleartext(Link::Tcp), Ok(()));
         assert_eq!(alice().check_cleartext(Link::Unix), Ok(()));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Probes that TCP sends on an idle connection, so that a server that is gone is noticed. They have no effect on a Unix-domain socket.
+/// TCP keepalive: probes that TCP sends on an idle connection to detect that the server is gone. No effect on a Unix-domain socket.
 ///
 /// Every field has a setter of the same name.
 ///
@@ -10,13 +10,13 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keepalives {
-    /// `keepalives`: whether to send any. Default `true`.
+    /// `keepalives`: whether to send probes. Default `true`.
     pub enabled: bool,
-    /// `keepalives_idle`: time without traffic before the first probe; whole seconds. Default the system's.
+    /// `keepalives_idle`: time without traffic before the first probe, in whole seconds. Default: the operating system's time.
     pub idle: Option<Duration>,
-    /// `keepalives_interval`: time between probes that are not answered; whole seconds. Default the system's.
+    /// `keepalives_interval`: time between unanswered probes, in whole seconds. Default: the operating system's time.
     pub interval: Option<Duration>,
-    /// `keepalives_count`: number of unanswered probes after which the connection is dead. Default the system's.
+    /// `keepalives_count`: number of unanswered probes after which TCP closes the connection. Default: the operating system's number.
     pub count: Option<u32>,
 }
 
@@ -27,7 +27,7 @@ impl Default for Keepalives {
 }
 
 impl Keepalives {
-    /// Sets whether to send any.
+    /// Sets whether to send probes.
     pub fn enabled(mut self, enabled: bool) -> Self {
         self.enabled = enabled;
         self
@@ -39,13 +39,13 @@ impl Keepalives {
         self
     }
 
-    /// Sets the time between probes.
+    /// Sets the time between unanswered probes.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
         self
     }
 
-    /// Sets the number of unanswered probes after which the connection is dead.
+    /// Sets the number of unanswered probes after which TCP closes the connection.
     pub fn count(mut self, count: u32) -> Self {
         self.count = Some(count);
         self

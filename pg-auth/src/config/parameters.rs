@@ -13,14 +13,14 @@ use crate::error::{ConfigError, UnsupportedParameter};
 use crate::scram::{ClientKey, ScramKeys, ServerKey};
 use crate::secret::Password;
 
-/// A value as it was given, without encoding or quotes. It may be a password.
+/// The value of a parameter, with quotes or percent-encoding removed. Wiped on drop: the value may be a password.
 pub(super) type Value = Zeroizing<Vec<u8>>;
 
 /// A parameter of a connection string.
 pub(super) struct Parameter {
     /// The keyword.
     pub(super) name: &'static str,
-    /// The environment variable that is read where the parameter is not given.
+    /// The environment variable that supplies the value if the connection string does not.
     pub(super) variable: Option<&'static str>,
     apply: fn(&mut Draft, Setting) -> Result<(), ConfigError>,
 }
@@ -33,22 +33,22 @@ const fn parameter(
     Parameter { name, variable, apply }
 }
 
-/// All parameters of libpq 18, and more: `servicefile` is libpq 19's, and `scram_iterations_min` and `scram_iterations_max` are ours.
-/// Start-up parameters are sent in this order, which is libpq's.
-#[rustfmt::skip] // a row each
+/// All parameters of libpq 18, and three more: `servicefile` is from libpq 19; `scram_iterations_min` and `scram_iterations_max` are this
+/// library's own. Start-up parameters are sent in the order of this table, which is libpq's order.
+#[rustfmt::skip] // one line for each parameter
 pub(super) const PARAMETERS: &[Parameter] = &[
-    parameter("service", Some("PGSERVICE"), |draft, it| draft.refuse(it.name, "service files are read by `Surroundings` only")),
-    parameter("servicefile", Some("PGSERVICEFILE"), |draft, it| draft.refuse(it.name, "service files are read by `Surroundings` only")),
+    parameter("service", Some("PGSERVICE"), |draft, it| draft.unsupported(it.name, "only `Surroundings` read service files")),
+    parameter("servicefile", Some("PGSERVICEFILE"), |draft, it| draft.unsupported(it.name, "only `Surroundings` read service files")),
     parameter("user", Some("PGUSER"), |draft, it| it.text().map(|text| draft.config.user = text)),
     parameter("password", Some("PGPASSWORD"), |draft, it| { draft.config.password = it.password(); Ok(()) }),
-    // Read by `Surroundings` only. Without `Surroundings` no password is found, and a login that needs a password fails.
+    // Only `Surroundings` use this value. Without `Surroundings` no password is found, and a login that needs a password fails.
     parameter("passfile", Some("PGPASSFILE"), |_, _| Ok(())),
     parameter("dbname", Some("PGDATABASE"), |draft, it| it.filled().map(|name| draft.config.database = name)),
     parameter("host", Some("PGHOST"), |draft, it| it.list().map(|list| draft.hosts = list)),
     parameter("hostaddr", Some("PGHOSTADDR"), |draft, it| it.list().map(|list| draft.addresses = list)),
     parameter("port", Some("PGPORT"), |draft, it| it.list().map(|list| draft.ports = list)),
     parameter("connect_timeout", Some("PGCONNECT_TIMEOUT"), |draft, it| {
-        // "Zero, negative, or not specified means wait indefinitely": but for the last, which means a limit of our own.
+        // libpq: "Zero, negative, or not specified means wait indefinitely". Here, "not specified" means the default limit instead.
         if it.number()?.is_some() {
             draft.config.connect_timeout = it.positive()?.map(seconds);
         }
@@ -65,7 +65,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         false => draft.startup(Setting { name: "application_name", ..it }),
     }),
     parameter("client_encoding", Some("PGCLIENTENCODING"), |draft, it| match it.value.as_slice() {
-        // What libpq takes from the locale can only be UTF-8 here: strings in Rust are.
+        // libpq takes the encoding from the locale. Here the encoding is always UTF-8, because Rust's strings are UTF-8.
         b"auto" => draft.startup(Setting { value: Zeroizing::new(b"UTF8".to_vec()), ..it }),
         _ => draft.startup(it),
     }),
@@ -79,7 +79,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     }),
     parameter("requirepeer", Some("PGREQUIREPEER"), |draft, it| it.filled().map(|user| draft.config.requirepeer = user)),
 
-    // Before `sslmode`, whose default depends on it.
+    // Must precede `sslmode`: `sslrootcert=system` changes the default of `sslmode`.
     parameter("sslrootcert", Some("PGSSLROOTCERT"), |draft, it| {
         draft.config.tls.root = match it.value.as_slice() {
             b"system" => Some(RootCert::System),
@@ -94,7 +94,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     parameter("sslmode", Some("PGSSLMODE"), |draft, it| it.word(&mut draft.config.sslmode)),
     parameter("sslnegotiation", Some("PGSSLNEGOTIATION"), |draft, it| it.word(&mut draft.config.sslnegotiation)),
     parameter("sslcompression", Some("PGSSLCOMPRESSION"), |draft, it| match it.switch()? {
-        true => draft.refuse(it.name, "compression in TLS is insecure, and PostgreSQL has switched it off"),
+        true => draft.unsupported(it.name, "TLS compression is insecure, and PostgreSQL no longer supports TLS compression"),
         false => Ok(()),
     }),
     parameter("sslcert", Some("PGSSLCERT"), |draft, it| it.path().map(|file| draft.config.tls.cert = file)),
@@ -120,12 +120,12 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     parameter("gssencmode", Some("PGGSSENCMODE"), |draft, it| {
         it.word(&mut draft.config.gssencmode)?;
         match draft.config.gssencmode {
-            GssEncMode::Require => draft.refuse("gssencmode", GssEncMode::REFUSAL),
+            GssEncMode::Require => draft.unsupported("gssencmode", GssEncMode::UNSUPPORTED),
             _ => Ok(()),
         }
     }),
     parameter("krbsrvname", Some("PGKRBSRVNAME"), |draft, it| it.text().map(|name| draft.config.krbsrvname = name)),
-    // Chooses between two libraries of Windows; here the caller brings the only one.
+    // Ignored. In libpq, `gsslib` chooses between GSSAPI and SSPI on Windows; here the caller supplies the implementation.
     parameter("gsslib", Some("PGGSSLIB"), |_, _| Ok(())),
     parameter("gssdelegation", Some("PGGSSDELEGATION"), |draft, it| it.switch().map(|on| draft.config.gssdelegation = on)),
 
@@ -135,7 +135,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     parameter("oauth_scope", None, |draft, it| it.filled().map(|scope| draft.config.oauth.scope = scope)),
 ];
 
-/// Values of parameters, as far as they are known: one place for each row of [`PARAMETERS`].
+/// The values of a connection string's parameters: one slot for each row of [`PARAMETERS`].
 pub(super) struct Values([Option<Value>; PARAMETERS.len()]);
 
 impl Values {
@@ -143,13 +143,13 @@ impl Values {
         Self([const { None }; PARAMETERS.len()])
     }
 
-    /// Sets a value in place of an earlier one.
+    /// Sets a value. An earlier value is replaced.
     ///
     /// # Errors
     /// The parameter is not known.
     pub(super) fn set(&mut self, name: &str, value: Value) -> Result<(), ConfigError> {
         if name == "requiressl" {
-            // The old name of `sslmode`.
+            // The predecessor of `sslmode`, which libpq still accepts.
             let mode = if value.starts_with(b"1") { SslMode::Require } else { SslMode::Prefer };
             return self.set("sslmode", Zeroizing::new(mode.as_str().into()));
         }
@@ -157,7 +157,7 @@ impl Values {
         Ok(())
     }
 
-    /// Sets a value unless there is one.
+    /// Sets a value unless the parameter already has a value.
     ///
     /// # Errors
     /// The parameter is not known.
@@ -174,7 +174,8 @@ impl Values {
     fn place(&mut self, name: &str) -> Result<&mut Option<Value>, ConfigError> {
         let at = PARAMETERS.iter().position(|known| known.name == name);
         at.and_then(|at| self.0.get_mut(at)).ok_or_else(|| {
-            // A name that is not a word may be the rest of an unencoded password: the error does not show it.
+            // A longer name, or a name with other characters, may be part of a password that is not percent-encoded: the error does not
+            // show it.
             let word = name.len() <= 63
                 && name
                     .bytes()
@@ -183,10 +184,10 @@ impl Values {
         })
     }
 
-    /// The configuration of these values. `local` is where a server of this machine listens.
+    /// Makes a configuration from these values. `local` returns the default host, a server on this machine, for a port.
     ///
     /// # Errors
-    /// A value is not possible, there are not as many ports or addresses as hosts, or something that is asked for is not supported.
+    /// A value is invalid, the number of ports or addresses differs from the number of hosts, or a value asks for an unsupported feature.
     pub(super) fn config(self, local: impl Fn(u16) -> Host) -> Result<Config, ConfigError> {
         let has_application_name = self.given("application_name");
         let mut draft = Draft {
@@ -198,7 +199,7 @@ impl Values {
             max_protocol_version: None,
             client_key: None,
             server_key: None,
-            refused: Vec::new(),
+            unsupported: Vec::new(),
         };
         for (Parameter { name, apply, .. }, value) in PARAMETERS.iter().zip(self.0) {
             if let Some(value) = value {
@@ -232,7 +233,7 @@ impl Setting {
         self.str().map(Into::into)
     }
 
-    /// The text, if there is any.
+    /// The text, or `None` if the value is empty.
     fn filled(&self) -> Result<Option<String>, ConfigError> {
         self.text().map(|text| Some(text).filter(|text| !text.is_empty()))
     }
@@ -243,7 +244,7 @@ impl Setting {
         Ok(if text.is_empty() { Vec::new() } else { text.split(',').map(Into::into).collect() })
     }
 
-    /// A path, if there is one.
+    /// The value as a path, or `None` if the value is empty.
     fn path(&self) -> Result<Option<PathBuf>, ConfigError> {
         #[cfg(unix)]
         let path = {
@@ -255,7 +256,7 @@ impl Setting {
         Ok(Some(path).filter(|path: &PathBuf| !path.as_os_str().is_empty()))
     }
 
-    /// The value taken over without a copy, if there is any.
+    /// Moves the value into a password, without a copy; `None` if the value is empty.
     fn password(mut self) -> Option<Password> {
         Some(Password::from(std::mem::take(&mut *self.value))).filter(|password| !password.is_empty())
     }
@@ -281,7 +282,7 @@ impl Setting {
         }
     }
 
-    /// The number, if there is any.
+    /// The number, or `None` if the value is empty.
     fn number(&self) -> Result<Option<i32>, ConfigError> {
         match self.str()? {
             "" => Ok(None),
@@ -312,14 +313,14 @@ impl Setting {
         }
     }
 
-    /// 32 bytes in base64.
+    /// Decodes the value: 32 bytes in base64.
     fn key(&self) -> Result<[u8; 32], ConfigError> {
         let bytes = STANDARD.decode(&*self.value).map(Zeroizing::new).map_err(|_| self.invalid())?;
         bytes.as_slice().try_into().map_err(|_| self.invalid())
     }
 }
 
-/// A number in decimal as C's `strtol` reads it, with spaces around it.
+/// Parses a decimal number as libpq does: spaces are allowed around the number.
 fn integer(text: &str) -> Option<i32> {
     text.trim_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']).parse().ok()
 }
@@ -328,7 +329,7 @@ fn seconds(number: u32) -> Duration {
     Duration::from_secs(number.into())
 }
 
-/// A configuration while the parameters are applied: what depends on several of them is settled at the end.
+/// A configuration under construction. `finish` completes the settings that depend on several parameters, for example the hosts.
 struct Draft {
     config: Config,
     hosts: Vec<String>,
@@ -338,13 +339,13 @@ struct Draft {
     max_protocol_version: Option<ProtocolVersion>,
     client_key: Option<ClientKey>,
     server_key: Option<ServerKey>,
-    refused: Vec<UnsupportedParameter>,
+    unsupported: Vec<UnsupportedParameter>,
 }
 
 impl Draft {
     /// Records a parameter that asks for an unsupported feature. All such parameters are named in one error.
-    fn refuse(&mut self, name: &'static str, reason: &'static str) -> Result<(), ConfigError> {
-        self.refused.push(UnsupportedParameter { name, reason });
+    fn unsupported(&mut self, name: &'static str, reason: &'static str) -> Result<(), ConfigError> {
+        self.unsupported.push(UnsupportedParameter { name, reason });
         Ok(())
     }
 
@@ -359,26 +360,28 @@ impl Draft {
     fn finish(mut self, local: impl Fn(u16) -> Host) -> Result<Config, ConfigError> {
         self.config.hosts = self.hosts(local)?;
 
-        // If the oldest accepted version is newer than the default, ask for this version.
+        // Without `max_protocol_version`, ask for the minimum version, which is 3.0 by default.
         let max = self.max_protocol_version.unwrap_or(self.config.min_protocol_version);
         self.config.max_protocol_version = max;
 
         match (self.client_key.take(), self.server_key.take()) {
             (Some(client), Some(server)) => self.config.scram_keys = Some(ScramKeys { client, server }),
             (Some(_), None) => {
-                self.refuse("scram_client_key", "`scram_server_key` is needed too, to check the server by")?;
+                self.unsupported("scram_client_key", "`scram_server_key` is missing: give both keys")?;
             }
-            (None, Some(_)) => self.refuse("scram_server_key", "`scram_client_key` is needed too")?,
+            (None, Some(_)) => {
+                self.unsupported("scram_server_key", "`scram_client_key` is missing: give both keys")?
+            }
             (None, None) => {}
         }
-        if !self.refused.is_empty() {
-            return Err(ConfigError::Unsupported(self.refused.into()));
+        if !self.unsupported.is_empty() {
+            return Err(ConfigError::Unsupported(self.unsupported.into()));
         }
         Ok(self.config)
     }
 
-    /// A host for each name or address, with its port. A list of ports has "the same length as the host list", or is "a single port number
-    /// to be used for all hosts".
+    /// Pairs each host name or address with its port. As in libpq, a list of ports has "the same length as the host list", or is "a single
+    /// port number to be used for all hosts".
     fn hosts(&self, local: impl Fn(u16) -> Host) -> Result<Vec<Host>, ConfigError> {
         let Self { hosts, addresses, ports, .. } = self;
         let count = if addresses.is_empty() { hosts.len().max(1) } else { addresses.len() };
@@ -419,7 +422,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_and_every_variable_stands_in_the_table_once() {
+    fn no_name_and_no_variable_is_in_the_table_twice() {
         for (at, one) in PARAMETERS.iter().enumerate() {
             for other in PARAMETERS.iter().skip(at + 1) {
                 assert_ne!(one.name, other.name);

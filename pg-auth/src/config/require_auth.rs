@@ -1,4 +1,4 @@
-//! By which methods a server may authenticate the user.
+//! The setting `require_auth`: the methods by which a server may authenticate the user.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,10 +7,10 @@ use crate::config::error::ConfigError;
 use crate::config::words::words;
 
 words! {
-    /// A way in which a server may authenticate the user.
+    /// A method by which a server may authenticate the user.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     AuthMethod, "require_auth":
-        /// The server asks for nothing, as with `trust`, `peer` or a TLS certificate.
+        /// The server asks for no credentials, as with `trust`, `peer` or a TLS certificate.
         None = "none",
         /// The password in clear text.
         Password = "password",
@@ -26,11 +26,11 @@ words! {
         OAuth = "oauth",
 }
 
-/// The methods by which the server may authenticate the user; by default any.
+/// The methods by which the server may authenticate the user. Default: every method.
 ///
-/// It is read from a list as in libpq's
-/// [`require_auth`](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH): `scram-sha-256,gss` allows
-/// those two and nothing else, `!password,!md5` allows all but those.
+/// [`str::parse`] reads a list as in libpq's
+/// [`require_auth`](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH): `scram-sha-256,gss` allows only
+/// these two methods, `!password,!md5` allows all methods except these two.
 ///
 /// ```
 /// use pg_auth::config::{AuthMethod, RequireAuth};
@@ -42,25 +42,25 @@ words! {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequireAuth {
-    /// One bit for each method, in the order of its variants.
+    /// One bit for each method: see [`bit`].
     allowed: u8,
 }
 
 impl RequireAuth {
-    /// Any method.
+    /// Allows every method.
     pub const ANY: Self = Self { allowed: u8::MAX };
 
-    /// These methods and no other.
+    /// Allows these methods and no other.
     pub fn only(methods: &[AuthMethod]) -> Self {
         Self { allowed: methods.iter().fold(0, |bits, &method| bits | bit(method)) }
     }
 
-    /// Every method but these.
+    /// Allows every method except these.
     pub fn except(methods: &[AuthMethod]) -> Self {
         Self { allowed: !Self::only(methods).allowed }
     }
 
-    /// Whether the server may authenticate the user in this way.
+    /// Whether the server may authenticate the user by this method.
     pub fn allows(self, method: AuthMethod) -> bool {
         self.allowed & bit(method) != 0
     }
@@ -84,7 +84,8 @@ impl Default for RequireAuth {
     }
 }
 
-/// Nothing in the list allows any method. A method may stand in it once, and either all are negated or none is.
+/// Reads a list of methods with commas between them. An empty list allows every method. Each method may occur once. Either every method has
+/// a `!` before it, or none has.
 impl FromStr for RequireAuth {
     type Err = ConfigError;
 
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_allows_what_it_names_or_what_it_does_not_negate() {
+    fn a_list_allows_the_methods_it_names_or_all_but_the_negated_methods() {
         let two = RequireAuth::only(&[AuthMethod::ScramSha256, AuthMethod::Gss]);
         assert_eq!("scram-sha-256,gss".parse(), Ok(two));
         assert_eq!(
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_libpq_refuses_is_refused() {
+    fn a_list_that_libpq_rejects_is_rejected() {
         for bad in [
             "scram",
             "md5,!gss",

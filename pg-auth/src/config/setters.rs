@@ -1,4 +1,4 @@
-//! The setters of a configuration, to be chained.
+//! Setters of a configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Config {
         self
     }
 
-    /// Sets how to prove who the user is.
+    /// Sets the proof of the user's identity: a password, SCRAM keys, or none.
     pub fn auth(mut self, mode: AuthenticationMode) -> Self {
         (self.password, self.scram_keys) = match mode {
             AuthenticationMode::Trust => (None, None),
@@ -35,13 +35,13 @@ impl Config {
         self
     }
 
-    /// Keeps SCRAM keys in this cache, so that a later connection with the same password need not derive them again.
+    /// Keeps SCRAM keys in this cache: a later connection with the same password does not derive them again.
     pub fn scram_cache(mut self, cache: &KeyCache) -> Self {
         self.scram_cache = Some(cache.clone());
         self
     }
 
-    /// Sets where bearer tokens come from.
+    /// Sets the source of bearer tokens.
     pub fn tokens(mut self, tokens: Tokens) -> Self {
         self.tokens = Some(tokens);
         self
@@ -59,19 +59,21 @@ impl Config {
         self
     }
 
-    /// Adds a host behind those that are there.
+    /// Appends a host.
     pub fn host(mut self, host: Host) -> Self {
         self.hosts.push(host);
         self
     }
 
-    /// Adds the Unix-domain socket in this directory behind the hosts that are there.
+    /// Appends the host whose Unix-domain socket is in this directory.
     pub fn socket(self, dir: impl Into<PathBuf>, port: u16) -> Self {
         self.host(Host::Unix { dir: dir.into(), port })
     }
 
-    /// Sets a start-up parameter, such as `client_encoding` or `search_path`; one of that name keeps its place.
-    /// Each call compares with every parameter that is set; a server takes 10,000 bytes of them at most.
+    /// Sets a start-up parameter, such as `client_encoding` or `search_path`. A parameter that is already set keeps its position and gets
+    /// the new value.
+    ///
+    /// Each call searches all parameters that are set. This is cheap: a server accepts at most 10,000 bytes of start-up parameters.
     pub fn with_parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.put(name.into(), value.into());
         self
@@ -116,19 +118,19 @@ impl Config {
         self
     }
 
-    /// Sets by which methods the server may authenticate the user.
+    /// Sets the methods by which the server may authenticate the user.
     pub fn require_auth(mut self, methods: RequireAuth) -> Self {
         self.require_auth = methods;
         self
     }
 
-    /// Sets how long a connection to one address may take; `None` for no limit.
+    /// Sets the time limit for connecting to one address; `None` means no limit.
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = timeout.into();
         self
     }
 
-    /// Sets how often a server may ask to have the password hashed.
+    /// Sets the range of SCRAM iteration counts that a server may ask for.
     pub fn scram_iterations(mut self, iterations: Iterations) -> Self {
         self.scram_iterations = iterations;
         self
@@ -140,7 +142,7 @@ impl Config {
         self
     }
 
-    /// Adds a password that is for this host only.
+    /// Adds a password for this host only.
     pub fn host_password(mut self, host: Host, password: impl Into<Password>) -> Self {
         self.host_passwords.push((host, password.into()));
         self
@@ -158,19 +160,19 @@ impl Config {
         self
     }
 
-    /// Sets the probes of TCP on an idle connection.
+    /// Sets TCP keepalive: the probes on an idle connection.
     pub fn keepalives(mut self, keepalives: Keepalives) -> Self {
         self.keepalives = keepalives;
         self
     }
 
-    /// Sets the time that sent data may stay unacknowledged.
+    /// Sets the time that sent data may stay unacknowledged before TCP closes the connection.
     pub fn tcp_user_timeout(mut self, timeout: Duration) -> Self {
         self.tcp_user_timeout = Some(timeout);
         self
     }
 
-    /// Sets the user that the server at the other end of a Unix-domain socket has to run as.
+    /// Sets the operating-system user that the server process at the other end of a Unix-domain socket must run as.
     pub fn requirepeer(mut self, user: impl Into<String>) -> Self {
         self.requirepeer = Some(user.into());
         self

@@ -24,7 +24,7 @@ words! {
         Require = "require",
 }
 
-/// Upper and lower case are the same, as in libpq.
+/// Reads a version such as `TLSv1.2`. Upper and lower case are equal, as in libpq.
 impl FromStr for TlsVersion {
     type Err = ConfigError;
 
@@ -40,13 +40,13 @@ impl FromStr for TlsVersion {
 pub enum RootCert {
     /// The authorities in this file, in PEM.
     File(PathBuf),
-    /// The authorities that the operating system trusts; in a connection string the word `system`. Anyone can get a certificate there,
-    /// so the name in it has to be checked: this demands [`SslMode::VerifyFull`](super::SslMode::VerifyFull).
+    /// The authorities that the operating system trusts; the word `system` in a connection string. These authorities issue certificates to
+    /// anyone, so the host name in the certificate must be checked: `System` requires [`SslMode::VerifyFull`](super::SslMode::VerifyFull).
     System,
 }
 
-/// Settings of TLS beside [`SslMode`](super::SslMode) and [`SslNegotiation`](super::SslNegotiation): what to trust, what to show, which
-/// versions to speak. None has an effect on a connection without TLS.
+/// Settings of TLS other than [`SslMode`](super::SslMode) and [`SslNegotiation`](super::SslNegotiation): trusted authorities, the client's
+/// certificate, versions. No effect on a connection without TLS.
 ///
 /// Every field has a setter of the same name. Files are not opened before TLS begins.
 ///
@@ -64,30 +64,30 @@ pub enum RootCert {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsSettings {
-    /// `sslrootcert`: the authorities to trust. With them the server's certificate is verified in every mode, as in libpq; see
+    /// `sslrootcert`: the authorities to trust. If set, the server's certificate is verified in every mode, as in libpq; see
     /// [`Config::tls_verification`](super::Config::tls_verification). Default none.
     pub root: Option<RootCert>,
-    /// `sslcert`: a file with the client's certificate and those between it and its authority, in PEM. Default none.
+    /// `sslcert`: a file with the client's certificate and the intermediate certificates, in PEM. Default none.
     pub cert: Option<PathBuf>,
-    /// `sslkey`: a file with the private key of that certificate, in PEM. Default none.
+    /// `sslkey`: a file with the private key of the client's certificate, in PEM. Default none.
     pub key: Option<PathBuf>,
-    /// `sslpassword`: the password that the key is encrypted with. Default none.
+    /// `sslpassword`: the password that decrypts the private key. Default none.
     pub key_password: Option<Password>,
     /// `sslcertmode`: whether to send the client's certificate. Default [`SslCertMode::Allow`].
     pub cert_mode: SslCertMode,
-    /// `sslcrl`: a file with certificates that are revoked, in PEM. Default none.
+    /// `sslcrl`: a file with certificate revocation lists, in PEM. Default none.
     pub crl: Option<PathBuf>,
-    /// `sslcrldir`: a directory of such files. Default none.
+    /// `sslcrldir`: a directory of files with certificate revocation lists. Default none.
     pub crl_dir: Option<PathBuf>,
-    /// `sslsni`: whether to send the name of the server in clear (SNI), which proxies route by. Default `true`. Never done for a numeric
-    /// address.
+    /// `sslsni`: whether to send the server's name unencrypted (SNI), for example for a proxy that routes by this name. Default `true`. A
+    /// numeric address is never sent.
     pub sni: bool,
-    /// `ssl_min_protocol_version`: the oldest version to speak. Default TLS 1.2; `None` leaves it to the TLS library.
+    /// `ssl_min_protocol_version`: the oldest version to accept. Default TLS 1.2; `None` leaves the choice to the TLS library.
     pub min_version: Option<TlsVersion>,
-    /// `ssl_max_protocol_version`: the newest version to speak. Default none: the newest that the TLS library knows.
+    /// `ssl_max_protocol_version`: the newest version to accept. Default none: the newest version that the TLS library supports.
     pub max_version: Option<TlsVersion>,
-    /// `sslkeylogfile`: a file to which the secrets of the connection are appended, in the format of NSS, with which anyone can read the
-    /// whole connection. For debugging. Default none.
+    /// `sslkeylogfile`: a file to which the secrets of the connection are appended, in the key log format of NSS. Everyone who has this
+    /// file can decrypt the connection: for debugging only. Default none.
     pub key_log: Option<PathBuf>,
 }
 
@@ -140,31 +140,31 @@ impl TlsSettings {
         self
     }
 
-    /// Sets the file of revoked certificates.
+    /// Sets the file of certificate revocation lists.
     pub fn crl(mut self, file: impl Into<PathBuf>) -> Self {
         self.crl = Some(file.into());
         self
     }
 
-    /// Sets the directory of files of revoked certificates.
+    /// Sets the directory of files with certificate revocation lists.
     pub fn crl_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.crl_dir = Some(dir.into());
         self
     }
 
-    /// Sets whether to send the name of the server in clear.
+    /// Sets whether to send the server's name unencrypted.
     pub fn sni(mut self, sni: bool) -> Self {
         self.sni = sni;
         self
     }
 
-    /// Sets the oldest version to speak.
+    /// Sets the oldest version to accept.
     pub fn min_version(mut self, version: impl Into<Option<TlsVersion>>) -> Self {
         self.min_version = version.into();
         self
     }
 
-    /// Sets the newest version to speak.
+    /// Sets the newest version to accept.
     pub fn max_version(mut self, version: impl Into<Option<TlsVersion>>) -> Self {
         self.max_version = version.into();
         self
@@ -177,13 +177,14 @@ impl TlsSettings {
     }
 }
 
-/// The check of a server's certificate, as [`Config::tls_verification`](super::Config::tls_verification) decides it.
+/// The verification of a server's certificate, chosen by [`Config::tls_verification`](super::Config::tls_verification).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVerification<'a> {
     /// No check: any certificate is accepted.
     None,
-    /// One of these authorities has signed the certificate, directly or not, and the certificate is valid now.
+    /// One of these authorities must have signed the certificate, directly or through intermediate certificates, and the certificate must
+    /// be valid at this time.
     Chain(&'a RootCert),
-    /// As `Chain`, and the certificate is issued for the name of the host.
+    /// As `Chain`, and the certificate must be issued for the name of the host.
     Full(&'a RootCert),
 }

@@ -1,6 +1,6 @@
-//! Settings with a fixed list of values.
+//! Enums for the parameters that have a fixed list of values.
 
-/// An enum whose variants are words of libpq's; the parameter that takes them is named for errors.
+/// Defines an enum with one variant for each word that a parameter of libpq accepts. The parameter's name is for errors.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident, $parameter:literal: $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*) => {
         $(#[$doc])*
@@ -47,16 +47,16 @@ words! {
     SslMode, "sslmode":
         /// No TLS.
         Disable = "disable",
-        /// TLS only if the server insists.
+        /// TLS only if the server rejects connections without TLS.
         Allow = "allow",
-        /// TLS if the server supports it: no protection from an attacker who can alter the traffic.
+        /// TLS if the server supports TLS. No protection from an attacker who can alter the traffic.
         #[default]
         Prefer = "prefer",
         /// TLS with any certificate, or no connection.
         Require = "require",
         /// TLS with a certificate from a trusted authority.
         VerifyCa = "verify-ca",
-        /// TLS with a certificate from a trusted authority for this host.
+        /// TLS with a certificate that a trusted authority has issued for this host.
         VerifyFull = "verify-full",
 }
 
@@ -70,7 +70,7 @@ words! {
         /// The client asks with an SSLRequest, and the server answers with one byte.
         #[default]
         Postgres = "postgres",
-        /// The first byte belongs to TLS: one round trip less, PostgreSQL 17 and later.
+        /// TLS begins with the first byte: one round trip less. PostgreSQL 17 and later.
         Direct = "direct",
 }
 
@@ -81,12 +81,12 @@ words! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     BindingMode, "channel_binding":
-        /// Never.
+        /// Never bind SCRAM to the channel.
         Disable = "disable",
-        /// If the server offers it.
+        /// Bind SCRAM to the channel if the server offers channel binding.
         #[default]
         Prefer = "prefer",
-        /// Bind to the channel, or make no connection.
+        /// Bind SCRAM to the channel, or make no connection.
         Require = "require",
 }
 
@@ -135,12 +135,12 @@ words! {
         /// In the order given.
         #[default]
         Disable = "disable",
-        /// In an order drawn anew for each connection.
+        /// In random order, which is drawn again for each connection.
         Random = "random",
 }
 
 words! {
-    /// Whether to encrypt by GSSAPI, which this library does not do.
+    /// Whether to encrypt by GSSAPI. This library cannot encrypt by GSSAPI.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-GSSENCMODE)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,14 +148,14 @@ words! {
     GssEncMode, "gssencmode":
         /// No encryption by GSSAPI.
         Disable = "disable",
-        /// Encryption by GSSAPI if possible. This library does not support it, so the same as `Disable`.
+        /// Encryption by GSSAPI if possible. In this library the same as `Disable`.
         #[default]
         Prefer = "prefer",
-        /// Encryption by GSSAPI or no connection: [`Config::check`](super::Config::check) refuses it.
+        /// Encryption by GSSAPI or no connection: [`Config::check`](super::Config::check) rejects this mode.
         Require = "require",
 }
 
 impl GssEncMode {
     /// The error text for `Require`.
-    pub(super) const REFUSAL: &str = "encryption by GSSAPI is not supported; TLS is";
+    pub(super) const UNSUPPORTED: &str = "encryption by GSSAPI is not supported; use TLS instead";
 }

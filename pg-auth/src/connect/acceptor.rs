@@ -11,16 +11,16 @@ use crate::runtime::{Runtime, Wrap};
 use crate::stream::{Never, Stream};
 use crate::tls::{OfferStep, TlsError, Upgraded, check_alpn, receive_offer};
 
-/// Time limit of the connection phase unless another is set: PostgreSQL's `authentication_timeout`.
+/// Default time limit of the connection phase: the default of PostgreSQL's `authentication_timeout`.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// The stream of an accepted client: with TLS, or without TLS.
 pub type AcceptedStream<R, S, S2> = Stream<<R as Wrap<S>>::Transport, Never, <R as Wrap<S2>>::Transport>;
 
-/// Accepts clients: goes through the connection phase with a client that has just connected.
+/// Accepts clients: runs the connection phase with a client that has just connected.
 ///
-/// Time and bytes of the phase are limited: 60 s unless [`time_limit`](Self::time_limit) sets another limit, and messages no longer
-/// than a client may send before it is authenticated.
+/// The phase has a time limit, 60 seconds unless [`time_limit`](Self::time_limit) sets another limit. Messages are limited to the length
+/// that an unauthenticated client may send.
 #[derive(Clone, Debug)]
 pub struct Acceptor<R> {
     limits: Limits,
@@ -40,24 +40,24 @@ impl<R: Runtime> Acceptor<R> {
         Self { limits: Limits::FRONTEND, time_limit: Some(TIME_LIMIT), runtime: R::default() }
     }
 
-    /// Sets how much a client may make the connection hold. Default [`Limits::FRONTEND`].
+    /// Sets the limits of the connection's buffers. Default [`Limits::FRONTEND`].
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Sets how long the whole connection phase may take, TLS included; `None` for no limit. Default 60 s.
+    /// Sets the time limit of the whole connection phase, including TLS; `None` means no limit. Default 60 seconds.
     pub fn time_limit(self, limit: impl Into<Option<Duration>>) -> Self {
         Self { time_limit: limit.into(), ..self }
     }
 
-    /// Goes through the connection phase without TLS: a request for TLS is declined.
+    /// Runs the connection phase without TLS: a request for TLS is declined.
     ///
-    /// `lookup` is given the start-up message and decides how its user is to be authenticated. On success AuthenticationOk has been
-    /// sent; the rest of the start-up is the caller's, by [`welcome`](crate::accept::welcome). On failure the client has been sent the
-    /// error, as PostgreSQL would.
+    /// `lookup` receives the start-up message and decides how to authenticate the user. On success, AuthenticationOk has been sent; the
+    /// caller sends the rest of the start-up by [`welcome`](crate::accept::welcome). On failure, the client has received an error, as from
+    /// PostgreSQL.
     ///
     /// # Errors
-    /// [`ConnectErrorKind::Auth`] when the client was rejected, [`ConnectErrorKind::Connection`] when the client has disconnected, and
+    /// [`ConnectErrorKind::Auth`] if the client was rejected, [`ConnectErrorKind::Connection`] if the client has disconnected, and
     /// [`ConnectErrorKind::Timeout`].
     pub async fn accept<S, L, C>(
         &self,
@@ -73,7 +73,7 @@ impl<R: Runtime> Acceptor<R> {
         self.limited(self.finish(conn, Accept::new(), lookup)).await
     }
 
-    /// Goes through the connection phase with a client that may ask for TLS, by an SSLRequest or directly.
+    /// Runs the connection phase with a client that may ask for TLS, by an SSLRequest or directly.
     ///
     /// `upgrade` performs the TLS handshake. It offers [`ALPN`](crate::tls::ALPN), and reports in [`Upgraded`] the server's own
     /// certificate, with which SCRAM-SHA-256-PLUS is offered, and the client's certificate if it was verified. A client that does not ask

@@ -12,9 +12,9 @@ use crate::runtime::{Runtime, Wrap};
 use crate::session::Session;
 use crate::tls::{TlsError, TlsStart, Upgraded, check_alpn, negotiate};
 
-/// Makes connections: by [`dial`](Self::dial)ling the hosts of its configuration, or over a stream that the caller provides.
+/// Makes connections: [`dial`](Self::dial)s the hosts of its configuration, or uses a stream that the caller supplies.
 ///
-/// `R` is the runtime, and `T` the TLS library that `dial` uses. Settings without a setter here have one on [`Config`]:
+/// `R` is the runtime, and `T` the TLS library that `dial` uses. All settings have a setter on [`Config`]; then call
 /// `ConnectionBuilder::from(config)`.
 #[derive(Clone, Debug)]
 pub struct ConnectionBuilder<R, T> {
@@ -40,12 +40,12 @@ impl<R: Runtime> ConnectionBuilder<R, R::Tls> {
 }
 
 impl<R, T> ConnectionBuilder<R, T> {
-    /// Sets the database; by default the server takes the database of the user's name.
+    /// Sets the database. Default: the server takes the database that has the user's name.
     pub fn database(self, database: impl Into<String>) -> Self {
         Self { config: self.config.database(database), ..self }
     }
 
-    /// Sets how the user is to be authenticated.
+    /// Sets the proof of the user's identity: a password, SCRAM keys, or none.
     pub fn auth(self, mode: AuthenticationMode) -> Self {
         Self { config: self.config.auth(mode), ..self }
     }
@@ -55,7 +55,7 @@ impl<R, T> ConnectionBuilder<R, T> {
         Self { config: self.config.with_parameter(name, value), ..self }
     }
 
-    /// Sets how many bytes a server may make the connection buffer. Default [`Limits::BACKEND`].
+    /// Sets the limits of the connection's buffers. Default [`Limits::BACKEND`].
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
@@ -84,8 +84,8 @@ impl<R, T> ConnectionBuilder<R, T> {
 }
 
 impl<R: Runtime, T> ConnectionBuilder<R, T> {
-    /// Begins a session over a stream on which nothing has been sent yet. TLS is not begun: for that there is
-    /// [`connect_with_tls`](Self::connect_with_tls), or bring a TLS stream and set [`link(Link::Tls)`](Self::link).
+    /// Begins a session over a stream on which nothing has been sent yet. Does not begin TLS: for TLS, call
+    /// [`connect_with_tls`](Self::connect_with_tls), or supply a TLS stream and set [`link(Link::Tls)`](Self::link).
     ///
     /// # Errors
     /// See [`ConnectErrorKind`].
@@ -100,11 +100,11 @@ impl<R: Runtime, T> ConnectionBuilder<R, T> {
         self.limited(self.login(<R as Wrap<S>>::wrap(stream), handshake)).await
     }
 
-    /// Asks for TLS over a stream on which nothing has been sent yet, has `upgrade` perform the TLS handshake, and begins a session
-    /// through TLS. A server without TLS is an error, whatever `sslmode` is.
+    /// Begins TLS and then a session, over a stream on which nothing has been sent yet. `upgrade` performs the TLS handshake. A server
+    /// without TLS is an error in every `sslmode`.
     ///
-    /// `upgrade` is given the stream when the next byte on it belongs to TLS. With the certificate of the server, which `upgrade`
-    /// reports in [`Upgraded`], SCRAM is bound to the TLS channel.
+    /// `upgrade` receives the stream when the next byte belongs to TLS. If it reports the server's certificate in [`Upgraded`], SCRAM is
+    /// bound to the TLS channel.
     ///
     /// # Errors
     /// See [`ConnectErrorKind`].
@@ -130,7 +130,7 @@ impl<R: Runtime, T> ConnectionBuilder<R, T> {
         self.limited(login).await
     }
 
-    /// Logs in over a stream on which nothing has been sent since the stream, or its TLS, began.
+    /// Logs in over a stream on which nothing has been sent yet, or nothing since TLS began.
     pub(super) async fn login<X: Transport>(
         &self,
         transport: X,
@@ -138,7 +138,7 @@ impl<R: Runtime, T> ConnectionBuilder<R, T> {
     ) -> Result<(Connection<X>, Session), ConnectError> {
         let mut conn = Connection::new(transport, self.limits);
         let outcome = drive(&mut conn, &mut handshake, &self.runtime).await;
-        let session = outcome.map_err(|error| error.refused(!handshake.is_authenticated()))?;
+        let session = outcome.map_err(|error| error.rejected(!handshake.is_authenticated()))?;
         Ok((conn, session))
     }
 

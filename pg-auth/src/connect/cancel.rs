@@ -12,13 +12,14 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     /// Asks a server to cancel the statement that a session runs, and waits until the server has passed the request on.
     ///
     /// [`Session::cancel_target`](crate::Session::cancel_target) gives the target. The request goes to the address that the session is
-    /// connected to, even if the name has another address by now, and through the same kind of stream: with TLS if the session has TLS.
-    /// `connect_timeout` limits the request. The server sends no answer: the statement either fails with SQLSTATE 57014 or was done
-    /// before, and the replies up to its ReadyForQuery are still to be received. When this returns, the request can no longer hit the next
-    /// statement of the session.
+    /// connected to, even if the host name now has another address, and over the same kind of stream: with TLS if the session has TLS.
+    /// `connect_timeout` limits the request.
+    ///
+    /// The server sends no answer. The statement fails with SQLSTATE 57014, or has finished before; in both cases, receive the replies up
+    /// to ReadyForQuery. When this function returns, the request can no longer hit the session's next statement.
     ///
     /// # Errors
-    /// The server cannot be reached, or the connection breaks before the server has closed it.
+    /// The server cannot be reached, or the connection breaks before the server closes it.
     pub async fn cancel(&self, target: &CancelTarget) -> Result<(), ConnectError> {
         let CancelTarget { host, address, link, key } = target;
         let place = Place { address: Some(address.clone()), link: Some(*link), ..Place::new(host) };

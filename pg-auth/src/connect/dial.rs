@@ -1,4 +1,4 @@
-//! Dialling: the choice and order of hosts, of addresses, and of TLS or none; and when to try the next.
+//! Dialling: the order of hosts, of addresses, and of streams with and without TLS; the rules for the next attempt.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     /// | --- | --- |
     /// | the name, the socket, or the time limit (`connect_timeout`, for each address) | the next address, then the next host |
     /// | TLS, or the login over TLS, with `sslmode=prefer` | the same address in clear |
-    /// | the login in clear, with `sslmode=allow`, also where a password or token may not go in clear | the same address with TLS |
+    /// | the login in clear, with `sslmode=allow`; also if a password or token may not be sent in clear | the same address with TLS |
     /// | the server is starting up or shutting down (SQLSTATE 57P03) | the next host |
     /// | the session is not of the kind demanded | the next host |
     /// | anything else: a wrong password, a certificate that is not trusted | nothing: the error is returned |
@@ -123,7 +123,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         }
     }
 
-    /// Tries one address, with and without TLS as far as `sslmode` allows both. Earlier failures are put into `before`.
+    /// Tries one address. If this fails and `sslmode` allows another kind of stream, puts the failure into `before` and tries that kind.
     async fn try_address(
         &self,
         config: &Config,
@@ -291,11 +291,11 @@ fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsE
 fn may_retry(error: &ConnectError, first: Link) -> bool {
     let tried = error.place().and_then(|place| place.link);
     match error.kind() {
-        // No retry in clear: a mistyped file name would remain unnoticed.
+        // An error of the TLS settings: no retry in clear, because a mistyped file name would remain unnoticed.
         ConnectErrorKind::Tls(error) => !error.is_of_settings(),
         ConnectErrorKind::Auth(_) if first == Link::Tcp && error.lacks_tls() => true,
         // A server that declined TLS has been tried in clear already.
-        ConnectErrorKind::Auth(_) => error.is_refused_login() && tried == Some(first),
+        ConnectErrorKind::Auth(_) => error.is_rejected_login() && tried == Some(first),
         _ => false,
     }
 }

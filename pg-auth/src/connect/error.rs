@@ -1,4 +1,4 @@
-//! The error of a failed connection: its server, its step, and the errors of earlier attempts.
+//! The error of a failed connection: the server, the step that failed, and the errors of earlier attempts.
 
 use std::fmt;
 use std::io;
@@ -14,8 +14,8 @@ use crate::tls::TlsError;
 
 /// The error of a failed connection.
 ///
-/// [`kind`](Self::kind) is the step that failed last, with its cause. A dialled connection also names the host, and keeps the
-/// error of every host and address tried before. Displayed as one line for each attempt.
+/// [`kind`](Self::kind) is the step that failed last, with its cause. The error of a dialled connection also names the host, and contains
+/// the error of every earlier attempt. `Display` writes one line for each attempt.
 pub struct ConnectError(Box<Failure>);
 
 struct Failure {
@@ -23,7 +23,7 @@ struct Failure {
     place: Option<Place>,
     earlier: Vec<ConnectError>,
     /// The server answered the start-up message with an error, before AuthenticationOk.
-    refused: bool,
+    rejected: bool,
 }
 
 /// The server that was tried.
@@ -34,7 +34,7 @@ pub struct Place {
     pub host: Host,
     /// The address of the host; `None` while the name is being resolved.
     pub address: Option<Address>,
-    /// The kind of stream, once it was chosen.
+    /// The kind of stream, once it has been chosen.
     pub link: Option<Link>,
 }
 
@@ -67,7 +67,7 @@ pub enum ConnectErrorKind {
 }
 
 impl ConnectError {
-    /// The step that failed last, and why.
+    /// The step that failed last, with its cause.
     pub fn kind(&self) -> &ConnectErrorKind {
         &self.0.kind
     }
@@ -96,8 +96,8 @@ impl ConnectError {
     }
 
     /// Whether the server rejected the login with an ErrorResponse, before AuthenticationOk.
-    pub(super) fn is_refused_login(&self) -> bool {
-        self.0.refused && matches!(self.auth_error(), Some(AuthError::Server(Refusal::Response(_))))
+    pub(super) fn is_rejected_login(&self) -> bool {
+        self.0.rejected && matches!(self.auth_error(), Some(AuthError::Server(Refusal::Response(_))))
     }
 
     /// Whether a password or a token was not sent because the connection has no TLS.
@@ -106,8 +106,8 @@ impl ConnectError {
         matches!(self.auth_error(), Some(AuthError::Policy(CleartextPassword | TokenInClear)))
     }
 
-    pub(super) fn refused(mut self, refused: bool) -> Self {
-        self.0.refused = refused;
+    pub(super) fn rejected(mut self, rejected: bool) -> Self {
+        self.0.rejected = rejected;
         self
     }
 
@@ -134,7 +134,7 @@ impl ConnectErrorKind {
 
 impl fmt::Debug for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { kind, place, earlier, refused: _ } = &*self.0;
+        let Failure { kind, place, earlier, rejected: _ } = &*self.0;
         let mut shown = f.debug_struct("ConnectError");
         shown.field("kind", kind);
         if let Some(place) = place {
@@ -206,7 +206,7 @@ impl std::error::Error for ConnectError {}
 
 impl From<ConnectErrorKind> for ConnectError {
     fn from(kind: ConnectErrorKind) -> Self {
-        Self(Box::new(Failure { kind, place: None, earlier: Vec::new(), refused: false }))
+        Self(Box::new(Failure { kind, place: None, earlier: Vec::new(), rejected: false }))
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
     use pg_wire::backend::ErrorResponse;
 
     #[test]
-    fn the_servers_error_is_there_for_a_refused_token_too() {
+    fn a_rejected_token_has_the_servers_error_too() {
         let response =
             ErrorResponse::decode(b"SFATAL\0C28000\0Mgo away\0\0").expect("well-formed").to_owned();
         let document = Discovery::from_server(b"{}").expect("a document");

@@ -27,7 +27,7 @@ use crate::link::Link;
 use crate::runtime::Offload;
 use crate::session::{CancelKey, Session};
 
-/// Goes through the connection phase as a client, on a connection over which nothing has been sent yet.
+/// Runs the connection phase as a client, on a connection over which nothing has been sent yet.
 ///
 /// `offload` runs the derivation of a SCRAM key, some milliseconds of pure computing, where the derivation does not block
 /// the executor. During the phase, messages are limited to the length that an unauthenticated server may send; the
@@ -48,7 +48,7 @@ use crate::session::{CancelKey, Session};
 /// ```
 ///
 /// # Errors
-/// [`ConnectErrorKind::Auth`] when the login fails on either side, otherwise the connection's own error.
+/// [`ConnectErrorKind::Auth`] if the login fails, otherwise the connection's own error.
 pub async fn connect<T: Transport>(
     conn: &mut Connection<T>,
     config: &Config,
@@ -58,7 +58,7 @@ pub async fn connect<T: Transport>(
     drive(conn, &mut Handshake::new(config, link)?, offload).await
 }
 
-/// As [`connect`], with a [`Handshake`] that the caller has prepared, such as with a certificate's hash or a fixed nonce.
+/// As [`connect`], with a [`Handshake`] that the caller has prepared, for example with the hash of a certificate or a fixed nonce.
 ///
 /// # Errors
 /// As `connect`.
@@ -80,13 +80,13 @@ pub async fn drive<T: Transport>(
         };
         match step {
             Step::Read => {
-                // If the server has disconnected, its last message is still to be read, and gives the reason.
+                // If the server has disconnected, its last message must still be read: it may contain the reason.
                 unsent = unsent.or(flushed.err().filter(pg_wire::Error::is_fatal));
-                // A flush reads while it waits. The bytes that the flush has read may be the last to arrive.
+                // A flush reads while it waits. Do not wait for more now: the bytes that the flush has read may be the last ones.
                 if conn.inbox().buffered() == seen
                     && let Err(error) = conn.fill().await
                 {
-                    return Err(more_telling(unsent, error).into());
+                    return Err(more_informative(unsent, error).into());
                 }
             }
             Step::Derive(job) => {
@@ -112,9 +112,9 @@ pub async fn drive<T: Transport>(
     }
 }
 
-/// Chooses between the error of a write and that of the read after it: the read has the reason if the peer gave one, such as an alert of
-/// TLS, and otherwise only tells that the connection is gone.
-fn more_telling(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_wire::Error {
+/// Chooses between the error of a write and the error of the read after it. The error of the read wins if it contains a reason, such as a
+/// TLS alert. If it only reports the end of the connection, the error of the write wins.
+fn more_informative(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_wire::Error {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let is_gone = match &read {
         pg_wire::Error::Io(error) => {
@@ -125,16 +125,14 @@ fn more_telling(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_wire
     unsent.filter(|_| is_gone).unwrap_or(read)
 }
 
-/// Goes through the connection phase on a connection over which nothing has been said yet, as a server: with [`Accept::new`], or
-/// over TLS.
+/// Runs the connection phase as a server, on a connection over which nothing has been sent yet, or nothing since TLS began.
 ///
-/// `lookup` is given the start-up message and says how its user is to be authenticated. On success AuthenticationOk has
-/// been sent; what comes after it is the caller's, with [`welcome`](crate::accept::welcome). On failure the client has been told,
-/// as PostgreSQL would, and the connection is to be dropped. How long a client may take is the caller's to limit, around the
-/// whole call.
+/// `lookup` receives the start-up message and decides how to authenticate the user. On success, AuthenticationOk has been sent; the caller
+/// sends the rest of the start-up by [`welcome`](crate::accept::welcome). On failure, the client has received an error, as from PostgreSQL:
+/// drop the connection. This function has no time limit: the caller must limit the whole call.
 ///
 /// # Errors
-/// [`ConnectErrorKind::Auth`] when there will be no session, and otherwise what the connection reports.
+/// [`ConnectErrorKind::Auth`] if the client is rejected, otherwise the connection's own error.
 pub async fn accept<T, L, C>(
     conn: &mut Connection<T>,
     mut accept: Accept,
@@ -152,10 +150,10 @@ where
         let (inbox, outbox) = conn.buffers_mut();
         let step = accept.step(inbox, outbox);
         let seen = conn.inbox().buffered();
-        // Also when the step has failed: then it is the client who is told.
+        // Flush also after a failed step: then the outbox contains the error for the client.
         let flushed = conn.flush().await;
         match step? {
-            // As in `drive`: what the flush has read comes first.
+            // As in `drive`: process the bytes that the flush has read before reading more.
             AcceptStep::Read if conn.inbox().buffered() != seen => {}
             AcceptStep::Read => conn.fill().await?,
             AcceptStep::Authenticate(startup) => {
@@ -187,11 +185,11 @@ where
     }
 }
 
-/// Sends a cancel request on a connection over which nothing has been said yet, and waits until the server has passed it on,
-/// which it tells by closing.
+/// Sends a cancel request on a connection over which nothing has been sent yet, and waits until the server closes the connection. The
+/// server closes it after passing the request on.
 ///
 /// # Errors
-/// When the connection breaks before that, or the server says why it will not.
+/// The connection breaks before the server closes it, or the server answers with an ErrorResponse.
 pub async fn cancel<T: Transport>(conn: &mut Connection<T>, key: &CancelKey) -> Result<(), ConnectError> {
     let phase = Phase::begin(conn);
     let conn = &mut *phase.conn;
@@ -199,7 +197,7 @@ pub async fn cancel<T: Transport>(conn: &mut Connection<T>, key: &CancelKey) -> 
     conn.put(&key.request()).flush().await?;
     match conn.recv().await {
         Err(pg_wire::Error::Closed { mid_message: false }) => Ok(()),
-        // A server that knows no such request, or has no room for one, may say so.
+        // A server that does not know the request, or has too many connections, may answer with an ErrorResponse.
         Ok(frame) => match frame.backend().map_err(AuthError::from)? {
             Backend::ErrorResponse(error) => Err(AuthError::from(Refusal::Response(error.to_owned())).into()),
             _ => Ok(()),
@@ -208,8 +206,8 @@ pub async fn cancel<T: Transport>(conn: &mut Connection<T>, key: &CancelKey) -> 
     }
 }
 
-/// A connection as long as the other side is a stranger. However that ends, by an error or because the future is dropped too,
-/// nothing of what was said stays in the buffers, and the connection's own limits are back in force.
+/// Guard of a connection during the connection phase. When dropped, it wipes the phase's data from the buffers and restores the
+/// connection's own limits. This covers success, an error, and a future that is dropped before its end.
 struct Phase<'c, T> {
     conn: &'c mut Connection<T>,
     limits: Limits,
@@ -224,7 +222,7 @@ impl<'c, T> Phase<'c, T> {
 
 impl<T> Drop for Phase<'_, T> {
     fn drop(&mut self) {
-        // What has not left by now, a password perhaps, never will.
+        // Unsent bytes must not be sent any more: they may contain a password.
         let outbox = self.conn.outbox_mut();
         let _ = outbox.commit();
         outbox.sent(outbox.pending().len());
@@ -233,23 +231,23 @@ impl<T> Drop for Phase<'_, T> {
     }
 }
 
-/// What a client has come for.
+/// The request of an accepted client.
 #[derive(Debug)]
 pub enum Accepted {
-    /// A session; the user is in.
+    /// A session: the user is authenticated.
     Login(Login),
-    /// To have the statement of another session given up. There is no answer: do it, or not, and close.
+    /// A cancel request for the statement of another session. Cancel the statement or not, send no answer, and close.
     Cancel(CancelKey),
 }
 
 #[cfg(test)]
 mod tests {
-    use super::more_telling;
+    use super::more_informative;
     use pg_wire::Error;
     use std::io::{self, ErrorKind};
 
     #[test]
-    fn a_reason_that_was_read_counts_more_than_a_write_that_failed() {
+    fn a_read_error_with_a_reason_wins_over_a_write_error() {
         let reset = || Error::Io(ErrorKind::ConnectionReset.into());
         let alert = || Error::Io(io::Error::new(ErrorKind::InvalidData, "an alert of TLS"));
         let kind = |error: Error| match error {
@@ -257,10 +255,10 @@ mod tests {
             _ => None,
         };
         let broken = || Some(Error::Io(ErrorKind::BrokenPipe.into()));
-        assert_eq!(kind(more_telling(broken(), alert())), Some(ErrorKind::InvalidData));
-        assert_eq!(kind(more_telling(broken(), reset())), Some(ErrorKind::BrokenPipe));
+        assert_eq!(kind(more_informative(broken(), alert())), Some(ErrorKind::InvalidData));
+        assert_eq!(kind(more_informative(broken(), reset())), Some(ErrorKind::BrokenPipe));
         let closed = Error::Closed { mid_message: false };
-        assert_eq!(kind(more_telling(broken(), closed)), Some(ErrorKind::BrokenPipe));
-        assert_eq!(kind(more_telling(None, reset())), Some(ErrorKind::ConnectionReset));
+        assert_eq!(kind(more_informative(broken(), closed)), Some(ErrorKind::BrokenPipe));
+        assert_eq!(kind(more_informative(None, reset())), Some(ErrorKind::ConnectionReset));
     }
 }

@@ -10,7 +10,7 @@ use crate::config::TargetSessionAttrs;
 use crate::error::{AuthError, PeerError, Refusal};
 use crate::session::{Parameters, Session};
 
-/// Judgement of a session.
+/// The result of the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The session is of the kind demanded.
@@ -19,8 +19,8 @@ pub(super) enum Verdict {
     Other,
 }
 
-/// Judges a session by the parameters that the server reported at start-up, as servers do since PostgreSQL 14, and otherwise by a
-/// query. An unsuitable session is ended by Terminate.
+/// Checks a session by the parameters that the server has reported at start-up, as PostgreSQL 14 and later do, and otherwise by a query.
+/// Ends an unsuitable session by Terminate.
 pub(super) async fn judge<T: Transport>(
     conn: &mut Connection<T>,
     session: &Session,
@@ -41,12 +41,12 @@ pub(super) async fn judge<T: Transport>(
     if restricted != writable_wanted {
         return Ok(Verdict::Wanted);
     }
-    // The server ends the session anyway once the socket is closed; a lost Terminate changes nothing.
+    // A lost Terminate has no effect: the server ends the session anyway when the socket is closed.
     let _ = conn.terminate().flush().await;
     Ok(Verdict::Other)
 }
 
-/// Whether the session is read-only, or in recovery, as far as the server's parameters tell.
+/// Whether the session is read-only, or in recovery. `None` if the server has not reported the parameters for this.
 fn reported(parameters: &Parameters, wanted: TargetSessionAttrs) -> Option<bool> {
     let is_on = |name| parameters.get(name).map(|value| value == "on");
     let in_recovery = is_on("in_hot_standby");
@@ -56,11 +56,15 @@ fn reported(parameters: &Parameters, wanted: TargetSessionAttrs) -> Option<bool>
     }
 }
 
-/// Asks a question that is answered by one row of one column: "on" or "t" for yes, "off" or "f" for no.
+/// Sends a query whose answer is one row of one column: "on" or "t" for yes, "off" or "f" for no.
 async fn ask<T: Transport>(conn: &mut Connection<T>, query: &str) -> Result<bool, ConnectError> {
     conn.query(query).flush().await?;
-    let unexpected =
-        || AuthError::from(PeerError::Unexpected { message: "DataRow", expected: "one row with yes or no" });
+    let unexpected = || {
+        AuthError::from(PeerError::Unexpected {
+            message: "DataRow",
+            expected: "one row with one of on, off, t, f",
+        })
+    };
     let mut columns = Columns::default();
     let mut answer = None;
     let mut refusal = None;
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_reports_nothing_is_asked() {
+    fn a_server_that_reports_no_parameters_is_asked_by_a_query() {
         use TargetSessionAttrs::{Primary, ReadOnly, ReadWrite, Standby};
         for (attrs, answer, wanted, query) in [
             (ReadWrite, &b"off"[..], true, "SHOW transaction_read_only"),

@@ -1,4 +1,4 @@
-//! What a peer can do wrong: a server, a client, and either in a SCRAM message.
+//! Errors of the peer: of a server, of a client, and of either in a SCRAM message.
 
 use std::error::Error;
 use std::fmt;
@@ -11,28 +11,30 @@ use crate::oauth::OAuthFault;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// A message that has no place here.
+    /// A message that is not expected in this state.
     Unexpected {
         /// The message, by its name in the manual.
         message: &'static str,
         /// The expected message.
         expected: &'static str,
     },
-    /// It spoke before it was spoken to. What came before TLS began must not be read as if it had come through it.
+    /// The server sent data before the client's first message, or before TLS began. Such data must not be taken for data received through
+    /// TLS.
     Early,
-    /// The server does not speak PostgreSQL: the beginning of its answer, at most 32 characters of printable ASCII, others shown as `?`.
+    /// The server does not speak PostgreSQL. Holds the beginning of its answer: at most 32 characters; all except printable ASCII are
+    /// replaced by `?`.
     Foreign(Box<str>),
-    /// The server answers with TLS to a message in clear: the port may be one that begins with TLS (`sslnegotiation=direct`).
+    /// The server answers a message in clear with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
-    /// AuthenticationOk from a server that has not proven, with its signature, that it knows the password's verifier; or before the
-    /// exchange that it began has come to its end.
+    /// AuthenticationOk came too early: before the server's signature proved that the server knows the password's verifier, or before the
+    /// end of the exchange that the server began.
     Unproven,
     /// The server offers SASL mechanisms, but none that this library supports.
     NoMechanism,
-    /// It offers to bind SCRAM to a TLS channel where there is none: somebody between us has taken TLS away. (Or the stream is
-    /// the caller's own and has TLS, which has to be said: [`Link::Tls`](crate::Link::Tls).)
+    /// The server offers channel binding, but this end of the connection has no TLS: a man in the middle may have removed TLS. (If the
+    /// caller supplied a TLS stream, the caller must declare this by [`Link::Tls`](crate::Link::Tls).)
     TlsStripped,
-    /// It asks for a kind of authentication that is not known here; the number is the one on the wire.
+    /// The server asks for an unknown kind of authentication. The number is the code on the wire.
     UnknownAuthentication(u32),
     /// The server negotiates a version that the client did not ask for.
     Version(ProtocolVersion),
@@ -42,19 +44,19 @@ pub enum PeerError {
     VersionTwice,
     /// The server reports an unrecognised option that the client did not send.
     UnknownOption,
-    /// A cancel key of a length that the session's protocol version does not have.
+    /// A cancel key of this length, in bytes, which the session's protocol version does not allow.
     KeyLength(usize),
-    /// More notices or parameters than the bound allows.
+    /// More notices or parameters than the limit allows.
     Flood,
-    /// More GSSAPI tokens than any context takes.
+    /// More GSSAPI tokens than any mechanism needs.
     EndlessGss,
-    /// Its answer to a bearer token is no document that could be read: 1 to 16,384 bytes of UTF-8 without control characters.
+    /// The server's answer to a bearer token is not a valid document: 1 to 16,384 bytes of UTF-8 without control characters.
     Document,
-    /// A SCRAM message could not be accepted.
+    /// An invalid SCRAM message.
     Scram {
-        /// The message's name in RFC 5802, such as `server-first-message`. It says who sent it.
+        /// The message's name in RFC 5802, such as `server-first-message`. The name contains the sender's role.
         message: &'static str,
-        /// Where the trouble starts, in bytes from the start of the message.
+        /// The place of the fault, in bytes from the start of the message.
         offset: usize,
         /// The fault.
         fault: ScramFault,
@@ -65,7 +67,7 @@ pub enum PeerError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// A message that has no place here.
+    /// A message that is not expected in this state.
     Unexpected {
         /// The message, by its name in the manual.
         message: &'static str,
@@ -76,9 +78,9 @@ pub enum ClientError {
     DirectTls,
     /// The client speaks an unsupported version of the protocol.
     UnsupportedVersion(ProtocolVersion),
-    /// Its first packet claims a length, in bytes, that no first packet has.
+    /// The first packet claims this length, in bytes, which is invalid for a first packet.
     PacketLength(i32),
-    /// Its start-up message names no user.
+    /// The start-up message names no user.
     NoUser,
     /// The client sent an empty password.
     EmptyPassword,
@@ -86,11 +88,11 @@ pub enum ClientError {
     NoMechanism,
     /// The client presented no certificate, or the TLS layer has not verified the certificate.
     NoCertificate,
-    /// Its user may not log in at all.
+    /// The caller's decision: the user may not log in.
     Rejected,
-    /// More GSSAPI tokens than any context takes.
+    /// More GSSAPI tokens than any mechanism needs.
     EndlessGss,
-    /// An OAUTHBEARER message could not be accepted.
+    /// An invalid OAUTHBEARER message.
     OAuth(OAuthFault),
 }
 
@@ -100,23 +102,24 @@ pub enum ClientError {
 pub enum ScramFault {
     /// The message does not follow the grammar of RFC 5802, section 7.
     Syntax,
-    /// It names a mandatory extension (`m=`); there is none that we know.
+    /// The message requires an extension (`m=`). No extension is supported.
     Extension,
-    /// The client wants to act as somebody else (`a=`), which PostgreSQL does not know.
+    /// The client wants to act as another user (`a=`), which PostgreSQL does not support.
     AuthorizationIdentity,
-    /// A value is not base64, or not of the length it must have.
+    /// A value is not base64, or has the wrong length.
     Base64,
-    /// The nonce is not printable, or is not the one of this exchange with something added.
+    /// The nonce is not printable, or is not the nonce of this exchange: the server must extend the client's nonce, and the client must
+    /// repeat the result.
     Nonce,
-    /// The iteration count is zero, or too large to be a number.
+    /// The iteration count is zero, malformed, or does not fit into 32 bits.
     Iterations,
-    /// Channel binding: missing or unexpected.
+    /// Channel binding is missing, or is not expected.
     Binding,
-    /// The client binds by another type than `tls-server-end-point`.
+    /// The client uses another type of channel binding than `tls-server-end-point`.
     BindingType,
-    /// The client is bound to another channel: the certificate that it saw is not the server's.
+    /// The client is bound to another channel: it has seen another certificate than the server's.
     OtherChannel,
-    /// The client believes that the server offers no channel binding, but it does: somebody in the middle may have cut the offer.
+    /// The client believes that the server offers no channel binding, but the server does: a man in the middle may have removed the offer.
     Downgrade,
     /// The server's signature is wrong: the server does not know the password's verifier.
     Signature,
@@ -128,33 +131,33 @@ impl fmt::Display for PeerError {
             Self::Unexpected { message, expected } => {
                 write!(f, "the server sent {message} where {expected} was expected")
             }
-            Self::Early => f.write_str("the server spoke before it was spoken to"),
+            Self::Early => f.write_str("the server sent data before the client's first message"),
             Self::Foreign(start) => {
                 write!(f, "the server does not speak PostgreSQL: its answer begins with \"{start}\"")
             }
             Self::Tls => f.write_str(
                 "the server answers with TLS where PostgreSQL was expected: try sslnegotiation=direct, or another port",
             ),
-            Self::Unproven => f.write_str("the server says that all is well without having proven who it is"),
-            Self::NoMechanism => f.write_str("the server offers no SASL mechanism that is known here"),
+            Self::Unproven => f.write_str("the server sent AuthenticationOk without having proven its identity"),
+            Self::NoMechanism => f.write_str("the server offers no supported SASL mechanism"),
             Self::TlsStripped => {
-                f.write_str("the server sees TLS on this connection, and there is none at this end")
+                f.write_str("the server offers channel binding, but this end of the connection has no TLS")
             }
             Self::UnknownAuthentication(kind) => {
-                write!(f, "the server asks for authentication of kind {kind}, which is not known here")
+                write!(f, "the server asks for authentication of kind {kind}, which is not supported")
             }
             Self::Version(version) => {
-                write!(f, "the server wants to speak protocol {version}, which was not asked for")
+                write!(f, "the server negotiates protocol {version}, which the client did not ask for")
             }
             Self::NoSuchVersion(version) => {
-                write!(f, "the server wants to speak protocol {version}, which does not exist in version 3")
+                write!(f, "the server negotiates protocol {version}, which does not exist within protocol 3")
             }
             Self::VersionTwice => f.write_str("the server negotiates the protocol version a second time"),
-            Self::UnknownOption => f.write_str("the server refuses a protocol option that was not sent"),
+            Self::UnknownOption => f.write_str("the server rejects a protocol option that was not sent"),
             Self::KeyLength(length) => write!(f, "the server sent a cancel key of {length} bytes"),
-            Self::Flood => f.write_str("the server sends notices or parameters without end"),
-            Self::EndlessGss => f.write_str("the server's GSSAPI exchange has no end"),
-            Self::Document => f.write_str("the server refused the bearer token with a document that is too long or no text"),
+            Self::Flood => f.write_str("the server sent too many notices or parameters"),
+            Self::EndlessGss => f.write_str("the server sent too many GSSAPI tokens"),
+            Self::Document => f.write_str("the server rejected the bearer token with an invalid document: too long, or not text"),
             Self::Scram { message, offset, fault } => {
                 let side = if message.starts_with("client") { "client" } else { "server" };
                 write!(f, "the {side} sent a bad SCRAM {message}, at byte {offset}: {fault}")
@@ -174,14 +177,17 @@ impl fmt::Display for ClientError {
                 write!(f, "the client speaks protocol {version}, which is not supported")
             }
             Self::PacketLength(length) => {
-                write!(f, "the client's first packet claims {length} bytes: it is not PostgreSQL's, or cut")
+                write!(
+                    f,
+                    "the client's first packet claims {length} bytes: the client does not speak PostgreSQL"
+                )
             }
             Self::NoUser => f.write_str("the client names no user"),
             Self::EmptyPassword => f.write_str("the client sent an empty password"),
             Self::NoMechanism => f.write_str("the client chose a SASL mechanism that was not offered"),
             Self::NoCertificate => f.write_str("the client presented no certificate that TLS has verified"),
             Self::Rejected => f.write_str("the client's user may not log in"),
-            Self::EndlessGss => f.write_str("the client's GSSAPI exchange has no end"),
+            Self::EndlessGss => f.write_str("the client sent too many GSSAPI tokens"),
             Self::OAuth(fault) => write!(f, "the client sent a bad OAUTHBEARER message: {fault}"),
         }
     }

@@ -1,12 +1,13 @@
-//! Names of messages, and detection of answers that are not PostgreSQL's.
+//! Names of messages, and detection of servers that do not speak PostgreSQL.
 
 use pg_wire::backend::{Authentication, Backend};
 
 use crate::error::{AuthError, PeerError, Refusal, printable};
 
-/// The error if these bytes cannot begin an answer to the start-up message, although their header may look valid.
+/// Returns the error if these bytes cannot begin an answer to the start-up message, even if their header looks valid.
 ///
-/// Text has four characters in place of the length: read as a length, more than half a gigabyte, longer than any allowed message.
+/// Text is detected by its first five characters. As a header, they would be a type byte and a length of more than half a gigabyte, longer
+/// than any allowed message.
 pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
     let start = bytes.first_chunk::<5>()?;
     if matches!(start, [0x15 | 0x16, 3, 0..=4, ..]) {
@@ -17,14 +18,14 @@ pub(super) fn foreign(bytes: &[u8]) -> Option<AuthError> {
     }
     let end = bytes.iter().position(|byte| matches!(byte, 0 | b'\r' | b'\n')).unwrap_or(bytes.len());
     let line = bytes.get(..end).unwrap_or_default();
-    // A server that could not start a process for this client: `E` and a line of text, without a length.
+    // A server that cannot start a process for this client sends `E` and a line of text, without a length.
     match line.strip_prefix(b"E") {
         Some(text) => Some(Refusal::Text(printable(text, 256)).into()),
         None => Some(PeerError::Foreign(printable(line, 32)).into()),
     }
 }
 
-/// The message's name in the manual, which has a name for each kind of Authentication.
+/// The message's name in the manual, which names each kind of Authentication message separately.
 pub(super) fn name(message: &Backend<'_>) -> &'static str {
     match message {
         Backend::Authentication(Authentication::Ok) => "AuthenticationOk",
@@ -45,33 +46,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_cannot_fork_is_quoted() {
+    fn the_error_contains_the_text_of_a_server_that_cannot_fork() {
         let error =
-            foreign(b"Ecould not fork new process for connection: \x1b[2J\n\0").expect("it is no message");
+            foreign(b"Ecould not fork new process for connection: \x1b[2J\n\0").expect("not a message");
         let shown = "the server refused the connection: could not fork new process for connection: ?[2J";
         assert_eq!(error.to_string(), shown);
     }
 
     #[test]
-    fn another_protocol_on_the_port_is_shown() {
+    fn the_error_shows_the_answer_of_another_protocol() {
         for (answer, shown) in [
             (&b"HTTP/1.1 400 Bad Request\r\nServer: x"[..], "\"HTTP/1.1 400 Bad Request\""),
             (b"SSH-2.0-OpenSSH_9.2p1\r\n", "\"SSH-2.0-OpenSSH_9.2p1\""),
             (b"220 mail.example ESMTP Postfix (Debian/GNU)", "\"220 mail.example ESMTP Postfix (\""),
             (b"-ERR unknown command", "\"-ERR unknown command\""),
         ] {
-            let error = foreign(answer).expect("it is no message").to_string();
+            let error = foreign(answer).expect("not a message").to_string();
             assert_eq!(
                 error,
                 format!("the server does not speak PostgreSQL: its answer begins with {shown}")
             );
         }
-        let alert = foreign(b"\x15\x03\x03\0\x02\x02\x28").expect("it is no message").to_string();
+        let alert = foreign(b"\x15\x03\x03\0\x02\x02\x28").expect("not a message").to_string();
         assert!(alert.starts_with("the server answers with TLS"), "{alert}");
     }
 
     #[test]
-    fn messages_are_not_foreign_and_what_is_not_there_yet_is_not_judged() {
+    fn messages_and_incomplete_headers_are_not_foreign() {
         for answer in
             [&b"R\0\0\0\x08\0\0\0\0"[..], b"E\0\0\0\x05\0", b"v\0\0\0\x0c", b"N\0\0 \0", b"HTTP", b""]
         {

@@ -1,4 +1,4 @@
-//! The two conversations under SASL: SCRAM and OAUTHBEARER.
+//! The client's two exchanges by SASL: SCRAM and OAUTHBEARER.
 
 use pg_wire::frontend::{SaslInitialResponse, SaslResponse};
 use pg_wire::{
@@ -70,7 +70,7 @@ impl Handshake<'_> {
             Channel::Unreadable(error) if mode == BindingMode::Require => return Err((*error).into()),
             _ if mode == BindingMode::Require => return Err(PolicyError::ChannelBinding.into()),
             _ if !offers(SCRAM_SHA_256) => return Err(PeerError::NoMechanism.into()),
-            // If the server did offer SCRAM-SHA-256-PLUS, this tells it that an attacker has removed the offer.
+            // The flag `y`: if the server did offer SCRAM-SHA-256-PLUS, it learns from this flag that an attacker has removed the offer.
             Channel::EndPoint(_) if wanted => (SCRAM_SHA_256, ChannelBinding::NotOffered),
             _ => (SCRAM_SHA_256, ChannelBinding::Unsupported),
         };
@@ -80,7 +80,7 @@ impl Handshake<'_> {
         Ok(first)
     }
 
-    /// Keys that need no derivation: given in place of a password, or derived for an earlier connection.
+    /// Keys that need no derivation: from the configuration, or cached by an earlier connection.
     pub(super) fn known_keys(&self, challenged: &ClientChallenged) -> Option<ScramKeys> {
         let Config { scram_keys, scram_cache, password, .. } = self.config;
         let cached =

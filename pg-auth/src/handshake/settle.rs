@@ -1,4 +1,4 @@
-//! Policy checks at AuthenticationOk, the protocol version, and the bounds of the data that the session keeps.
+//! Policy checks at AuthenticationOk, the protocol version, and the limits of the data that the session keeps.
 
 use pg_wire::backend::{BackendKeyData, NegotiateProtocolVersion, ParameterStatus};
 
@@ -9,22 +9,22 @@ use crate::link::ClientCertificate;
 use crate::scram::Proven;
 use crate::session::CancelKey;
 
-/// Most bytes of notices to be kept before AuthenticationOk. Servers hardly ever send a notice then.
+/// Maximum bytes of notices kept before AuthenticationOk. Servers rarely send notices then.
 const MOST_KEPT: usize = 256 * 1024;
 
-/// Most bytes of notices and notifications to be kept after AuthenticationOk: a login trigger may send any number.
+/// Maximum bytes of notices and notifications kept until ReadyForQuery. Larger, because a login trigger may send any number.
 const MOST_KEPT_INSIDE: usize = 4 * 1024 * 1024;
 
-/// Most bytes of parameters to be kept. Servers send some fifteen, less than a kilobyte. Each message is compared with all names kept,
-/// so this bounds the time as well.
+/// Maximum bytes of parameters kept. Servers send about fifteen parameters, less than a kilobyte. Each parameter is compared with all kept
+/// names, so this limit bounds the time too.
 const MOST_PARAMETERS: usize = 256 * 1024;
 
-/// Approximate memory overhead of a kept message, in bytes. If it were not counted, a server could make us keep, and search,
-/// a hundred thousand empty messages.
+/// Approximate memory overhead of a kept message, in bytes. Without counting it, a server could make the client keep and search a hundred
+/// thousand empty messages.
 const COST_OF_KEEPING: usize = 64;
 
 impl Handshake<'_> {
-    /// Counts the bytes that the server makes us keep, against the bound of this state.
+    /// Counts data that the server makes the client keep, and checks the limit of this state.
     pub(super) fn keep(&mut self, bytes: usize, state: &State) -> Result<(), PeerError> {
         let most = if matches!(state, State::Settling) { MOST_KEPT_INSIDE } else { MOST_KEPT };
         self.kept += bytes + COST_OF_KEEPING;
@@ -39,7 +39,7 @@ impl Handshake<'_> {
         if kept > MOST_PARAMETERS { Err(PeerError::Flood) } else { Ok(()) }
     }
 
-    /// Takes the server's NegotiateProtocolVersion: an older version, or options that the server does not know.
+    /// Processes the server's NegotiateProtocolVersion: an older version, or options that the server does not know.
     pub(super) fn negotiate(&mut self, offer: &NegotiateProtocolVersion<'_>) -> Result<(), AuthError> {
         let NegotiateProtocolVersion { version, unrecognized } = *offer;
         let Config { min_protocol_version: min, max_protocol_version: max, parameters, .. } = self.config;
@@ -77,7 +77,7 @@ impl Handshake<'_> {
         if !self.config.require_auth.allows(method) {
             return Err(PolicyError::Method(method).into());
         }
-        // A password that cannot be bound to the channel is not to be sent where binding is demanded.
+        // If channel binding is required, do not send a password by a method that cannot bind to the channel.
         if self.config.channel_binding == BindingMode::Require && method != AuthMethod::ScramSha256 {
             return Err(PolicyError::ChannelBinding.into());
         }
@@ -85,7 +85,7 @@ impl Handshake<'_> {
         Ok(())
     }
 
-    /// Takes AuthenticationOk. The configuration's demands on the server are checked once more here.
+    /// Processes AuthenticationOk, and checks the configuration's demands on the server once more.
     pub(super) fn settle(&mut self, proven: Option<Proven>) -> Result<State, AuthError> {
         let bound = proven.is_some_and(|proven| proven.is_bound());
         if self.config.channel_binding == BindingMode::Require && !bound {

@@ -42,7 +42,7 @@ impl<'c> Handshake<'c> {
         })
     }
 
-    /// Takes the report of the TLS layer, which the session passes on, and binds SCRAM to the certificate in it, as
+    /// Sets the TLS layer's report, which becomes a part of the session. Binds SCRAM to the certificate in this report, as
     /// [`server_certificate`](Self::server_certificate) does.
     pub fn tls(mut self, tls: TlsInfo) -> Self {
         if let Some(certificate) = &tls.certificate {
@@ -54,14 +54,14 @@ impl<'c> Handshake<'c> {
 
     /// Binds SCRAM to the TLS channel, by the certificate that the server presented, in DER.
     ///
-    /// A certificate that cannot be bound to (such as one signed with Ed25519) or read is an error only where the configuration
-    /// requires channel binding, and only once the server asks for SCRAM.
+    /// An unreadable certificate, or one without a hash for channel binding (such as one signed with Ed25519), is an error only if the
+    /// configuration requires channel binding and the server asks for SCRAM.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { channel: channel(certificate), ..self }
     }
 
-    /// Binds SCRAM to the TLS channel, by the `tls-server-end-point` hash of the server's certificate, where the TLS layer gives that
-    /// instead of the certificate.
+    /// Binds SCRAM to the TLS channel, by the `tls-server-end-point` hash of the server's certificate: for a TLS layer that supplies the
+    /// hash instead of the certificate.
     pub fn channel(self, certificate_hash: Vec<u8>) -> Self {
         Self { channel: Channel::EndPoint(certificate_hash), ..self }
     }
@@ -76,12 +76,12 @@ impl<'c> Handshake<'c> {
         Self { loopback: true, ..self }
     }
 
-    /// Takes the document of an earlier attempt ([`AuthError::discovery`]), for the token source.
+    /// Sets the document of an earlier attempt ([`AuthError::discovery`]), for the token source.
     pub fn discovery(self, document: Discovery) -> Self {
         Self { discovery: Some(document), ..self }
     }
 
-    /// Uses this nonce instead of asking the operating system for one. It may never be used again.
+    /// Uses this nonce instead of random bytes from the operating system. A nonce must never be used twice.
     pub fn nonce(self, nonce: Nonce) -> Self {
         Self { nonce: Some(nonce), ..self }
     }

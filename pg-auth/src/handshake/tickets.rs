@@ -1,4 +1,4 @@
-//! The conversation under GSSAPI and SSPI.
+//! The client's exchange by GSSAPI or SSPI.
 
 use pg_wire::Outbox;
 use pg_wire::codec::Secret;
@@ -13,7 +13,7 @@ impl Handshake<'_> {
     /// Takes the result of the job that a [`Step::Gss`](super::Step::Gss) has handed out.
     ///
     /// # Errors
-    /// The library's own error, as [`AuthError::Plugin`]. The machine is at its end then.
+    /// The library's own error, as [`AuthError::Plugin`]. The machine has ended then.
     pub fn stepped(&mut self, stepped: GssStepped, outbox: &mut Outbox) -> Result<(), AuthError> {
         if !matches!(self.state, State::GssStepping(None)) {
             return Ok(());

@@ -6,10 +6,10 @@ use zeroize::Zeroizing;
 
 use super::Token;
 
-/// The byte between key-value pairs, and the whole of a client's answer to a failure.
+/// The byte that separates key-value pairs. A client's answer to a failure document is this byte alone.
 const SEPARATOR: u8 = 0x01;
 
-/// The client's first message: `n,,` and the token, or no token, which asks for the server's document.
+/// The client's first message: `n,,` and the token. Without a token, the message asks for the server's document.
 pub(crate) fn client_first(token: Option<&Token>) -> Zeroizing<Vec<u8>> {
     let (scheme, token) = token.map_or((&b""[..], &b""[..]), |token| (b"Bearer ", token.as_bytes()));
     Zeroizing::new([b"n,,\x01auth=", scheme, token, b"\x01\x01"].concat())
@@ -18,7 +18,7 @@ pub(crate) fn client_first(token: Option<&Token>) -> Zeroizing<Vec<u8>> {
 /// The client's answer to a failure document.
 pub(crate) const ANSWER: &[u8] = &[SEPARATOR];
 
-/// What is wrong with a client's OAUTHBEARER message.
+/// A fault in a client's OAUTHBEARER message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OAuthFault {
@@ -26,13 +26,13 @@ pub enum OAuthFault {
     Syntax,
     /// The client wants to bind a channel, which OAUTHBEARER cannot do.
     Binding,
-    /// The client wants to act as somebody else (`a=`), which PostgreSQL does not support.
+    /// The client wants to act as another user (`a=`), which PostgreSQL does not support.
     AuthorizationIdentity,
-    /// There is no `auth` value, or more than one.
+    /// The message has no `auth` value, or more than one `auth` value.
     Auth,
-    /// The `auth` value is no bearer token.
+    /// The `auth` value is not a bearer token.
     Token,
-    /// The client has answered the failure document with something else than the byte 1.
+    /// The client did not answer the failure document with the single byte 0x01.
     Answer,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for OAuthFault {
     }
 }
 
-/// Reads a client's first message: the token, or `None` where the client asks for the failure document.
+/// Reads a client's first message. Returns the token, or `None` if the client asks for the failure document.
 pub(crate) fn read_client_first(message: &[u8]) -> Result<Option<Token>, OAuthFault> {
     let rest = match message {
         [b'n' | b'y', b',', rest @ ..] => rest,
@@ -83,7 +83,7 @@ pub(crate) fn read_client_first(message: &[u8]) -> Result<Option<Token>, OAuthFa
     if auth.is_empty() {
         return Ok(None);
     }
-    // RFC 7235: the name of the scheme in any case, then one blank or more.
+    // RFC 7235: the name of the scheme in upper or lower case, then one or more spaces.
     let (scheme, token) = auth.split_at_checked(7).ok_or(OAuthFault::Token)?;
     if !scheme.eq_ignore_ascii_case(b"Bearer ") {
         return Err(OAuthFault::Token);
@@ -97,7 +97,7 @@ mod tests {
     use crate::oauth::Token;
 
     #[test]
-    fn the_first_message_reads_as_it_was_written() {
+    fn a_first_message_is_read_as_it_was_written() {
         let token = Token::new("mF_9.B5f-4.1JqM").expect("a token");
         assert_eq!(*client_first(Some(&token)), b"n,,\x01auth=Bearer mF_9.B5f-4.1JqM\x01\x01");
         assert_eq!(*client_first(None), b"n,,\x01auth=\x01\x01");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_message_may_have_more_than_a_token() {
+    fn a_first_message_may_have_other_values_beside_the_token() {
         let token = || Ok(Some(Token::new("x").expect("a token")));
         for good in [
             &b"y,,\x01auth=Bearer x\x01\x01"[..],
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_first_message_is_refused() {
+    fn a_malformed_first_message_is_rejected() {
         for (bad, fault) in [
             (&b""[..], OAuthFault::Syntax),
             (b"n", OAuthFault::Syntax),

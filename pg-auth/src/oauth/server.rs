@@ -1,11 +1,11 @@
-//! A server's side of OAUTHBEARER: the validation of tokens, and the document that refuses one.
+//! The server's side of OAUTHBEARER: the validation of a token, and the document that rejects a token.
 
 use std::fmt;
 use std::pin::Pin;
 
 use super::Token;
 
-/// How a server lets a client in by a bearer token: where clients get one, and whether a token is good.
+/// A server's settings for a login by a bearer token: the issuer of tokens, their scope, and the validator.
 pub struct OAuthLogin {
     offer: OAuthOffer,
     validator: Validator,
@@ -13,14 +13,14 @@ pub struct OAuthLogin {
 
 type Validator = Box<dyn FnOnce(Token) -> Verdict + Send>;
 
-/// The future of a validation.
+/// The future of a validation: whether the token is valid.
 type Verdict = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 impl OAuthLogin {
-    /// With the issuer's address, `https://…`, and the rights that a token needs, with spaces between them: PostgreSQL's `issuer` and
-    /// `scope` of a line in `pg_hba.conf`.
+    /// Makes the settings from the issuer's address (`https://…`), the scope (the rights that a token needs, with spaces between them) and
+    /// a validator. In PostgreSQL, `issuer` and `scope` are options of a line in `pg_hba.conf`.
     ///
-    /// `validator` says whether a token is valid, for this scope, **and** belongs to somebody who may log in as the user of the
+    /// `validator` must return whether a token is valid for this scope **and** belongs to somebody who may log in as the user of the
     /// start-up message.
     pub fn new<Fut>(
         issuer: impl Into<String>,
@@ -47,19 +47,19 @@ impl fmt::Debug for OAuthLogin {
     }
 }
 
-/// The validation of a client's token, as a value to be run where there is time: the issuer may have to be asked.
+/// The pending validation of a client's token. The caller runs it where waiting is allowed: the validator may ask the issuer.
 pub struct TokenCheck {
     token: Token,
     validator: Validator,
 }
 
 impl TokenCheck {
-    /// The token, for one who validates it otherwise.
+    /// The token, for a caller that validates it without the validator.
     pub fn token(&self) -> &Token {
         &self.token
     }
 
-    /// Asks the validator whether the token is good.
+    /// Runs the validator. Returns whether the token is valid.
     pub async fn run(self) -> bool {
         (self.validator)(self.token).await
     }
@@ -71,7 +71,7 @@ impl fmt::Debug for TokenCheck {
     }
 }
 
-/// What a server says when it refuses a token: where its clients get one.
+/// The contents of a failure document: the issuer from which clients get a token, and the scope.
 #[derive(Debug)]
 pub(crate) struct OAuthOffer {
     issuer: String,
@@ -79,7 +79,7 @@ pub(crate) struct OAuthOffer {
 }
 
 impl OAuthOffer {
-    /// The failure document.
+    /// The failure document, in JSON.
     pub(crate) fn document(&self) -> String {
         const WELL_KNOWN: &str = "/.well-known/";
         let path = if self.issuer.contains(WELL_KNOWN) { "" } else { "/.well-known/openid-configuration" };
@@ -92,7 +92,7 @@ impl OAuthOffer {
     }
 }
 
-/// The inside of a JSON string.
+/// Escapes a text for the inside of a JSON string.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_document_is_json_whatever_the_settings_hold() {
+    fn special_characters_in_a_failure_document_are_escaped() {
         let document =
             |issuer: &str, scope: &str| OAuthOffer { issuer: issuer.into(), scope: scope.into() }.document();
         assert_eq!(

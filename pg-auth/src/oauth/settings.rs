@@ -2,7 +2,8 @@
 
 use crate::secret::Password;
 
-/// Settings of a login by a bearer token (OAUTHBEARER), PostgreSQL 18 and later. They are handed to whatever gets the token.
+/// Settings of a login by a bearer token (OAUTHBEARER), PostgreSQL 18 and later. They are passed to the
+/// [`TokenSource`](super::TokenSource).
 ///
 /// Every field has a setter of the same name.
 ///
@@ -10,14 +11,14 @@ use crate::secret::Password;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OAuthSettings {
-    /// `oauth_issuer`: the HTTPS address of the issuer of tokens, or of its discovery document. It is the only one trusted, whatever the
-    /// server says.
+    /// `oauth_issuer`: the HTTPS address of the issuer of tokens, or of its discovery document. No other issuer is trusted, whatever the
+    /// server's document says.
     pub issuer: Option<String>,
     /// `oauth_client_id`: the client's name at the issuer.
     pub client_id: Option<String>,
     /// `oauth_client_secret`: the client's password at the issuer.
     pub client_secret: Option<Password>,
-    /// `oauth_scope`: the rights to ask for, with spaces between them. Without it the server says which it needs.
+    /// `oauth_scope`: the rights to ask for, with spaces between them. Without this setting, the server's document names the rights.
     pub scope: Option<String>,
 }
 

@@ -7,13 +7,13 @@ use zeroize::Zeroizing;
 use crate::error::{AuthError, PeerError, Refusal, ScramFault, printable};
 use crate::scram::keys::{Bytes, filled};
 
-/// The longest error reason of a server that is kept, in bytes; the longest in RFC 5802 has 34.
+/// Maximum length of a server's error reason, in bytes. The longest reason in RFC 5802 has 34 bytes.
 const MAX_REASON: usize = 64;
 
 /// A cursor over the attributes of one message.
 pub(super) struct Attributes<'a> {
     message: &'static str,
-    /// `None` once the last attribute is read. After a trailing comma another attribute is expected, so this is `Some`.
+    /// `None` after the last attribute. After a trailing comma another attribute is expected, so `rest` is `Some` then.
     rest: Option<&'a [u8]>,
     offset: usize,
 }
@@ -47,9 +47,10 @@ impl<'a> Attributes<'a> {
         self.rest = rest;
         self.offset += attribute.len() + 1;
 
-        // attr-val = ALPHA "=" value, and no value has a NUL.
+        // RFC 5802: attr-val = ALPHA "=" value. A value contains no NUL byte.
         match attribute {
-            // "In this version of SCRAM, its presence in a client or a server message MUST cause authentication failure"
+            // RFC 5802, about `m=`: "In this version of SCRAM, its presence in a client or a server message MUST cause authentication
+            // failure".
             [b'm', b'=', ..] => Err(fault(self.message, offset, ScramFault::Extension)),
             [name, b'=', value @ ..] if name.is_ascii_alphabetic() && !value.contains(&0) => {
                 Ok(Some(Attribute { message: self.message, offset, name: *name, value }))
@@ -67,7 +68,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// As `expect`; the server may also send `e=` and an error reason instead.
+    /// As `expect`, for a server's message: `e=` with an error reason is accepted instead, and returned as the server's refusal.
     pub(super) fn expect_from_server(&mut self, name: u8) -> Result<Attribute<'a>, AuthError> {
         let offset = self.offset;
         match self.next()? {
@@ -79,7 +80,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Skips the remaining attributes: optional extensions, which "MUST be ignored" when they are not known.
+    /// Skips the remaining attributes: unknown optional extensions "MUST be ignored".
     pub(super) fn skip_extensions(&mut self) -> Result<(), AuthError> {
         while self.next()?.is_some() {}
         Ok(())
@@ -87,17 +88,17 @@ impl<'a> Attributes<'a> {
 }
 
 impl Attribute<'_> {
-    /// An error that points at the value.
+    /// The error for a fault in the value.
     pub(super) fn fault(&self, what: ScramFault) -> AuthError {
         fault(self.message, self.offset + 2, what)
     }
 
-    /// The value as base64: canonical, with its padding.
+    /// Decodes the value as base64. The encoding must be canonical, with its padding.
     pub(super) fn base64(&self) -> Result<Vec<u8>, AuthError> {
         STANDARD.decode(self.value).map_err(|_| self.fault(ScramFault::Base64))
     }
 
-    /// The value as base64 of 32 bytes: a proof or a signature, wiped when dropped.
+    /// Decodes the value as base64 of 32 bytes, a proof or a signature. The bytes are wiped when dropped.
     pub(super) fn base64_32(&self) -> Result<Bytes, AuthError> {
         let bytes = Zeroizing::new(self.base64()?);
         let bytes: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| self.fault(ScramFault::Base64))?;
@@ -105,12 +106,12 @@ impl Attribute<'_> {
     }
 }
 
-/// The error for a message of this name.
+/// The error for a fault at this offset of the named message.
 pub(super) fn fault(message: &'static str, offset: usize, fault: ScramFault) -> AuthError {
     PeerError::Scram { message, offset, fault }.into()
 }
 
-/// RFC 5802: `printable = %x21-2B / %x2D-7E`, at least one of them.
+/// RFC 5802: `printable = %x21-2B / %x2D-7E`; a nonce has at least one such character.
 pub(super) fn is_nonce(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| byte.is_ascii_graphic() && byte != b',')
 }

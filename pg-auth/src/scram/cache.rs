@@ -14,20 +14,20 @@ use super::ScramKeys;
 use super::keys::{Bytes, filled, hmac};
 use crate::secret::Password;
 
-/// A cache of SCRAM keys, so that a later connection does not derive the same keys again: a connection costs two hashes instead
-/// of the thousands that PBKDF2 takes.
+/// A cache of SCRAM keys: a later login with the same password does not derive the keys again. The login costs two hashes instead of the
+/// thousands that PBKDF2 takes.
 ///
-/// The cache holds up to a fixed number of exchanges, each by its salt, iteration count and a hash of its password under a key of the
-/// cache's own: the password itself is not kept. When the cache is full, the least recently used exchange is removed; each exchange is
-/// removed after an hour or the time set by [`max_age`](Self::max_age). Only keys that the server has proven to know are inserted.
-/// A clone shares the same cache. Keys are wiped when they are removed or dropped, and never printed.
+/// Each entry contains a salt, an iteration count, the keys, and a hash of the password. The hash is keyed with a secret of the cache; the
+/// password itself is not kept. When the cache is full, the least recently used entry is removed. An entry is also removed after an hour,
+/// or after the time set by [`max_age`](Self::max_age). The client's machine inserts keys only after the server has proven to know them. A
+/// clone shares the same cache. Keys are wiped when they are removed or dropped, and never printed.
 ///
 /// ```
 /// use pg_auth::{Config, scram::KeyCache};
 ///
 /// let cache = KeyCache::default();
 /// let config = Config::new("alice").password("s3cret").scram_cache(&cache);
-/// assert!(cache.is_empty(), "until somebody has logged in");
+/// assert!(cache.is_empty(), "nobody has logged in yet");
 /// # let _ = config;
 /// ```
 #[derive(Clone)]
@@ -45,14 +45,14 @@ struct Entries {
 struct Entry {
     /// Hash of the password.
     password: Bytes,
-    /// When the keys were put in, where there is an age limit.
+    /// The time of insertion, if there is an age limit.
     since: Option<Instant>,
     salt: Vec<u8>,
     iterations: NonZeroU32,
     keys: ScramKeys,
 }
 
-/// Default of [`KeyCache::max_age`]: how long keys are kept. WASM in a browser has no clock.
+/// Default of [`KeyCache::max_age`]: an hour. No limit for WebAssembly in a browser, which has no clock.
 const MAX_AGE: Option<Duration> = if cfg!(all(target_family = "wasm", target_os = "unknown")) {
     None
 } else {
@@ -60,10 +60,10 @@ const MAX_AGE: Option<Duration> = if cfg!(all(target_family = "wasm", target_os 
 };
 
 impl KeyCache {
-    /// An empty cache for up to `most` exchanges: one for each user on each server.
+    /// An empty cache for up to `most` entries. Each user on each server needs one entry.
     pub fn new(most: NonZeroUsize) -> Self {
         let key = filled(|key| {
-            // Seeded by the operating system, also where nothing else here may ask it.
+            // The operating system seeds `RandomState`, even without the feature `getrandom`.
             for part in key.chunks_mut(8) {
                 part.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
             }
@@ -71,9 +71,9 @@ impl KeyCache {
         Self(Arc::new(Mutex::new(Entries { entries: VecDeque::new(), most, max_age: MAX_AGE, key })))
     }
 
-    /// Sets how long keys are kept, `None` for as long as there is room. Default an hour.
+    /// Sets the maximum age of keys; `None` means no limit. Default: one hour.
     ///
-    /// With an age limit, the clock is read with each call.
+    /// With an age limit, every call reads the clock.
     pub fn max_age(self, age: Option<Duration>) -> Self {
         self.lock().max_age = age;
         self
@@ -90,7 +90,7 @@ impl KeyCache {
         Some(keys)
     }
 
-    /// Inserts keys. When the cache is full, the least recently used keys are removed.
+    /// Inserts keys. When the cache is full, the least recently used entry is removed.
     pub fn insert(&self, password: &Password, salt: &[u8], iterations: NonZeroU32, keys: ScramKeys) {
         let mut cache = self.lock();
         cache.expire();
@@ -103,7 +103,7 @@ impl KeyCache {
         cache.entries.push_front(Entry { password, since, salt: salt.to_vec(), iterations, keys });
     }
 
-    /// The number of exchanges in the cache.
+    /// The number of entries in the cache.
     pub fn len(&self) -> usize {
         self.lock().entries.len()
     }
@@ -118,7 +118,7 @@ impl KeyCache {
         self.lock().entries.clear();
     }
 
-    /// Locks the entries. A poisoned lock is used all the same: a panic leaves no entry half changed.
+    /// Locks the entries. A poisoned lock is safe to use: no panic can leave an entry half changed.
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +127,7 @@ impl KeyCache {
 impl Entries {
     fn position(&self, password: &Password, salt: &[u8], iterations: NonZeroU32) -> Option<usize> {
         let password = self.hash(password);
-        // Salts are no secret, and differ from user to user; hashes compare in constant time.
+        // The hashes of the passwords are compared in constant time. Salts are not secret.
         self.entries.iter().position(|entry| {
             let same: bool = entry.password.ct_eq(password.as_slice()).into();
             entry.iterations == iterations && entry.salt == salt && same
@@ -148,14 +148,14 @@ impl Entries {
 }
 
 impl Default for KeyCache {
-    /// Room for 64 exchanges.
+    /// A cache for up to 64 entries.
     fn default() -> Self {
-        Self::new(const { NonZeroUsize::new(64).expect("it is not zero") })
+        Self::new(const { NonZeroUsize::new(64).expect("the number is not zero") })
     }
 }
 
 impl PartialEq for KeyCache {
-    /// Whether they are the same cache.
+    /// Whether both values share the same cache.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -175,15 +175,15 @@ mod tests {
     use crate::scram::{DEFAULT_ITERATIONS, Derivation};
 
     fn keys(password: &str) -> ScramKeys {
-        let one = NonZeroU32::new(1).expect("it is not zero");
+        let one = NonZeroU32::new(1).expect("the number is not zero");
         let salted = Derivation::new(&password.into(), b"salt".to_vec(), one).run();
         ScramKeys { client: salted.client_key(), server: salted.server_key() }
     }
 
     #[test]
-    fn password_salt_and_count_all_count() {
+    fn password_salt_and_iteration_count_must_all_match() {
         let cache = KeyCache::default();
-        let more = NonZeroU32::new(4097).expect("it is not zero");
+        let more = NonZeroU32::new(4097).expect("the number is not zero");
         cache.insert(&"a".into(), b"salt", DEFAULT_ITERATIONS, keys("a"));
         assert_eq!(cache.get(&"a".into(), b"salt", DEFAULT_ITERATIONS), Some(keys("a")));
         assert_eq!(cache.get(&"b".into(), b"salt", DEFAULT_ITERATIONS), None);
@@ -192,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded_and_forgets_what_was_not_used_for_longest() {
-        let cache = KeyCache::new(NonZeroUsize::new(2).expect("it is not zero"));
+    fn a_full_cache_removes_the_least_recently_used_entry() {
+        let cache = KeyCache::new(NonZeroUsize::new(2).expect("the number is not zero"));
         let has = |password: &str| cache.get(&password.into(), b"salt", DEFAULT_ITERATIONS).is_some();
         for password in ["a", "b"] {
             cache.insert(&password.into(), b"salt", DEFAULT_ITERATIONS, keys(password));
@@ -202,17 +202,17 @@ mod tests {
         cache.insert(&"c".into(), b"salt", DEFAULT_ITERATIONS, keys("c"));
         assert_eq!((cache.len(), has("a"), has("b"), has("c")), (2, true, false, true));
         cache.insert(&"c".into(), b"salt", DEFAULT_ITERATIONS, keys("d"));
-        assert_eq!(cache.len(), 2, "the same again takes no more room");
+        assert_eq!(cache.len(), 2, "the new keys replace the earlier keys");
         cache.clear();
         assert!(cache.is_empty());
     }
 
     #[test]
-    fn keys_have_an_age() {
+    fn keys_above_the_maximum_age_are_removed() {
         let cache = KeyCache::default().max_age(Some(Duration::ZERO));
         cache.insert(&"a".into(), b"salt", DEFAULT_ITERATIONS, keys("a"));
         assert_eq!(cache.get(&"a".into(), b"salt", DEFAULT_ITERATIONS), None);
-        assert!(cache.is_empty(), "what is too old is forgotten, not passed over");
+        assert!(cache.is_empty(), "the old entry is removed, not only skipped");
         for age in [None, Some(Duration::MAX)] {
             let cache = KeyCache::default().max_age(age);
             cache.insert(&"a".into(), b"salt", DEFAULT_ITERATIONS, keys("a"));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_it_prints() {
+    fn debug_output_hides_the_keys() {
         let cache = KeyCache::default();
         cache.insert(&"hunter2".into(), b"salt", DEFAULT_ITERATIONS, keys("hunter2"));
         assert_eq!(format!("{cache:?}"), "KeyCache { len: 1, .. }");

@@ -19,35 +19,34 @@ use crate::secret::Password;
 /// [RFC 5802, section 6](https://www.rfc-editor.org/rfc/rfc5802#section-6)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelBinding {
-    /// `n`: the client has no channel to bind to, such as without TLS, or does not want channel binding.
+    /// `n`: the client has no channel to bind to, for example no TLS, or does not want channel binding.
     Unsupported,
     /// `y`: the client supports channel binding, but the server did not offer `SCRAM-SHA-256-PLUS`. A server that did offer this
     /// mechanism learns that an attacker has removed it from the offer.
     NotOffered,
-    /// `p=tls-server-end-point`, for `SCRAM-SHA-256-PLUS`: the hash of the server's certificate. Its length is that of the hash.
+    /// `p=tls-server-end-point`, for `SCRAM-SHA-256-PLUS`: the hash of the server's certificate.
     TlsServerEndPoint(Vec<u8>),
 }
 
 /// Range of the iteration counts that a server may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Iterations {
-    /// The least; with fewer, the password can be guessed cheaply from a stolen proof.
+    /// The minimum. With fewer iterations, the password can be guessed cheaply from a stolen proof.
     pub min: u32,
-    /// The most; with more, a hostile server could waste the client's CPU time.
+    /// The maximum. With more iterations, a hostile server could waste the client's CPU time.
     pub max: u32,
 }
 
-/// 1 to 1,000,000: PostgreSQL asks for 4,096 unless told otherwise, and 600,000 is usually recommended.
+/// 1 to 1,000,000. PostgreSQL's default is 4,096; 600,000 is a common recommendation.
 impl Default for Iterations {
     fn default() -> Self {
         Self { min: 1, max: 1_000_000 }
     }
 }
 
-/// The client's first state: [`message`](Self::message) is to be sent, and the server's answer goes to
-/// [`server_first`](Self::server_first).
+/// The client's first state. Send [`message`](Self::message), and pass the server's answer to [`server_first`](Self::server_first).
 ///
-/// The states follow one another, each made from the last, and only a checked server signature makes a [`Proven`]:
+/// Each step consumes one state and returns the next. Only a checked server signature leads to [`Proven`]:
 ///
 /// ```text
 /// ClientFirst ──server-first──▶ ClientChallenged ──keys──▶ ClientFinal ──server-final──▶ Proven
@@ -58,13 +57,13 @@ impl Default for Iterations {
 /// ```
 /// use pg_auth::scram::{ChannelBinding, ClientFirst, Iterations};
 ///
-/// let nonce = "rOprNGfwEbeRWgbNEkqO".parse()?; // in earnest: Nonce::random()
+/// let nonce = "rOprNGfwEbeRWgbNEkqO".parse()?; // in a real program: Nonce::random()
 /// let first = ClientFirst::with_user(nonce, ChannelBinding::Unsupported, "user");
 /// assert_eq!(first.message(), b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
 ///
 /// let challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 /// let challenged = first.server_first(challenge, Iterations::default())?;
-/// let salted = challenged.derivation(&"pencil".into()).run(); // slow: on a thread that has the time
+/// let salted = challenged.derivation(&"pencil".into()).run(); // slow: run this on another thread
 /// let last = challenged.finish(&salted);
 /// assert!(last.message().ends_with(b",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="));
 ///
@@ -87,7 +86,7 @@ impl ClientFirst {
         Self::with_user(nonce, binding, "")
     }
 
-    /// Starts an exchange with a user name, for servers that look at it. `=` and `,` are escaped; SASLprep is not applied.
+    /// Starts an exchange with a user name, for servers that use this name. `=` and `,` are escaped; SASLprep is not applied.
     pub fn with_user(nonce: Nonce, binding: ChannelBinding, user: &str) -> Self {
         let (header, binding, bound) = match binding {
             ChannelBinding::Unsupported => ("n,,", Vec::new(), false),
@@ -104,12 +103,12 @@ impl ClientFirst {
         [self.header, &self.bare].concat().into_bytes()
     }
 
-    /// Takes the server-first-message, `r=<both nonces>,s=<base64 salt>,i=<iterations>`; extensions after this are ignored.
+    /// Processes the server-first-message, `r=<both nonces>,s=<base64 salt>,i=<iterations>`; extensions after this are ignored.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: the message is malformed, has a mandatory extension, or its nonce is not the client's and more.
+    /// - [`AuthError::Peer`]: the message is malformed, has a mandatory extension, or its nonce does not extend the client's nonce.
     /// - [`AuthError::Policy`]: the iteration count is outside of `accepted`.
-    /// - [`AuthError::Server`]: the server gave an error instead (`e=`).
+    /// - [`AuthError::Server`]: the server sent an error instead (`e=`).
     pub fn server_first(self, message: &[u8], accepted: Iterations) -> Result<ClientChallenged, AuthError> {
         let mut attributes = Attributes::new("server-first-message", message, 0);
 
@@ -136,7 +135,8 @@ impl ClientFirst {
             return Err(PolicyError::TooFewIterations { asked, min: accepted.min }.into());
         }
 
-        // client-final-message-without-proof, then AuthMessage: client-first-message-bare "," server-first-message "," the former.
+        // First client-final-message-without-proof, then the AuthMessage: client-first-message-bare "," server-first-message ","
+        // client-final-message-without-proof.
         let input = STANDARD.encode([self.header.as_bytes(), &self.binding].concat());
         let without_proof = [b"c=", input.as_bytes(), b",r=", nonce.value].concat();
         let auth_message = [self.bare.as_bytes(), b",", message, b",", &without_proof].concat();
@@ -150,10 +150,10 @@ impl fmt::Debug for ClientFirst {
     }
 }
 
-/// `posit-number = %x31-39 *DIGIT`, as far as 32 bits go.
+/// Reads `posit-number = %x31-39 *DIGIT`, if the number fits into 32 bits.
 pub(super) fn iteration_count(digits: &[u8]) -> Option<NonZeroU32> {
     if !digits.first()?.is_ascii_digit() || digits.starts_with(b"0") {
-        return None; // `parse` would take a plus sign
+        return None; // `parse` would accept a plus sign
     }
     str::from_utf8(digits).ok()?.parse().ok()
 }
@@ -182,7 +182,8 @@ impl ClientChallenged {
         self.iterations
     }
 
-    /// The slow step as a job, to be run where it does not block others; its result goes to [`finish`](Self::finish).
+    /// The slow step, the derivation of the keys, as a job. Run the job where it does not block other tasks, and pass the result to
+    /// [`finish`](Self::finish).
     pub fn derivation(&self, password: &Password) -> Derivation {
         Derivation::new(password, self.salt.clone(), self.iterations)
     }
@@ -192,8 +193,8 @@ impl ClientChallenged {
         self.finish_with_keys(&salted.client_key(), &salted.server_key())
     }
 
-    /// Makes the proof from keys that were kept or passed through. They must belong to this [`salt`](Self::salt) and iteration count,
-    /// or the server will reject the proof.
+    /// Makes the proof from known keys: cached keys, or the keys of a client that has logged in to this program. They must belong to this
+    /// [`salt`](Self::salt) and iteration count; otherwise the server rejects the proof.
     pub fn finish_with_keys(self, client_key: &ClientKey, server_key: &ServerKey) -> ClientFinal {
         let proof = client_key.proof(&self.auth_message);
         let proof = Zeroizing::new(STANDARD.encode(proof.as_slice()));
@@ -211,7 +212,7 @@ impl fmt::Debug for ClientChallenged {
     }
 }
 
-/// The client's third state, with the proof: [`message`](Self::message) is to be sent, and the server's answer goes to
+/// The client's third state, with the proof. Send [`message`](Self::message), and pass the server's answer to
 /// [`server_final`](Self::server_final).
 pub struct ClientFinal {
     message: Zeroizing<Vec<u8>>,
@@ -225,11 +226,11 @@ impl ClientFinal {
         &self.message
     }
 
-    /// Takes the server-final-message, `v=<base64 signature of 32 bytes>`; extensions after this are ignored.
+    /// Processes the server-final-message, `v=<base64 signature of 32 bytes>`; extensions after this are ignored.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: the message is malformed, or the signature is wrong: the sender does not know the verifier.
-    /// - [`AuthError::Server`]: the server gave an error instead (`e=`).
+    /// - [`AuthError::Peer`]: the message is malformed, or the signature is wrong: the server does not know the verifier.
+    /// - [`AuthError::Server`]: the server sent an error instead (`e=`).
     pub fn server_final(self, message: &[u8]) -> Result<Proven, AuthError> {
         let mut attributes = Attributes::new("server-final-message", message, 0);
         let signature = attributes.expect_from_server(b'v')?;
@@ -268,7 +269,7 @@ mod tests {
     use crate::error::{PeerError, Refusal};
 
     fn first(binding: ChannelBinding) -> ClientFirst {
-        ClientFirst::new("abc".parse().expect("it is printable"), binding)
+        ClientFirst::new("abc".parse().expect("a printable nonce"), binding)
     }
 
     fn challenged(server_first: &[u8]) -> Result<ClientChallenged, AuthError> {
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(server_first: &[u8], offset: usize, fault: ScramFault) {
+    fn rejected(server_first: &[u8], offset: usize, fault: ScramFault) {
         let error = PeerError::Scram { message: "server-first-message", offset, fault };
         let text = String::from_utf8_lossy(server_first);
         assert_eq!(challenged(server_first).err(), Some(error.into()), "{text:?}");
@@ -292,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_user_name_is_escaped() {
-        let nonce = "abc".parse().expect("it is printable");
+        let nonce = "abc".parse().expect("a printable nonce");
         let first = ClientFirst::with_user(nonce, ChannelBinding::Unsupported, "a=2C,b");
         assert_eq!(first.message(), b"n,,n=a=3D2C=2Cb,r=abc");
     }
@@ -320,31 +321,31 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_is_read_to_its_end() -> Result<(), AuthError> {
+    fn unknown_extensions_of_a_challenge_are_ignored() -> Result<(), AuthError> {
         let challenged = challenged(b"r=abcd,s=c2FsdA==,i=4096,x=unknown,Y=,z==\xff")?;
         assert_eq!((challenged.salt(), challenged.iterations().get()), (&b"salt"[..], 4096));
         Ok(())
     }
 
     #[test]
-    fn the_nonce_must_begin_with_ours_and_go_on() {
-        refused(b"r=abc,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
-        refused(b"r=ab,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
-        refused(b"r=abd1,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
-        refused(b"r=1abc,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
-        refused(b"r=,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
-        refused(b"r=abc d,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
-        refused(b"r=abc\xc3\xa9,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
-        refused(b"r=abc\x7f,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+    fn the_servers_nonce_must_extend_the_clients_nonce() {
+        rejected(b"r=abc,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        rejected(b"r=ab,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        rejected(b"r=abd1,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        rejected(b"r=1abc,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        rejected(b"r=,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        rejected(b"r=abc d,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        rejected(b"r=abc\xc3\xa9,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
+        rejected(b"r=abc\x7f,s=c2FsdA==,i=1", 2, ScramFault::Nonce);
     }
 
     #[test]
     fn the_salt_must_be_canonical_base64() {
-        refused(b"r=abcd,s=c2FsdA,i=1", 9, ScramFault::Base64); // no padding
-        refused(b"r=abcd,s=c2FsdB==,i=1", 9, ScramFault::Base64); // extra bits after the end
-        refused(b"r=abcd,s=c2F*dA==,i=1", 9, ScramFault::Base64);
-        refused(b"r=abcd,s=c2Fs dA==,i=1", 9, ScramFault::Base64);
-        refused(b"r=abcd,s=,i=1", 9, ScramFault::Base64);
+        rejected(b"r=abcd,s=c2FsdA,i=1", 9, ScramFault::Base64); // no padding
+        rejected(b"r=abcd,s=c2FsdB==,i=1", 9, ScramFault::Base64); // extra bits after the end
+        rejected(b"r=abcd,s=c2F*dA==,i=1", 9, ScramFault::Base64);
+        rejected(b"r=abcd,s=c2Fs dA==,i=1", 9, ScramFault::Base64);
+        rejected(b"r=abcd,s=,i=1", 9, ScramFault::Base64);
     }
 
     #[test]
@@ -364,7 +365,7 @@ mod tests {
             "4294967296",
             "99999999999999999999",
         ] {
-            refused(format!("r=abcd,s=c2FsdA==,i={count}").as_bytes(), 20, ScramFault::Iterations);
+            rejected(format!("r=abcd,s=c2FsdA==,i={count}").as_bytes(), 20, ScramFault::Iterations);
         }
     }
 
@@ -389,25 +390,25 @@ mod tests {
     }
 
     #[test]
-    fn a_mandatory_extension_is_refused_wherever_it_stands() {
-        refused(b"m=x,r=abcd,s=c2FsdA==,i=1", 0, ScramFault::Extension);
-        refused(b"r=abcd,m=x,s=c2FsdA==,i=1", 7, ScramFault::Extension);
-        refused(b"r=abcd,s=c2FsdA==,i=1,m=", 22, ScramFault::Extension);
+    fn a_mandatory_extension_is_rejected_at_every_position() {
+        rejected(b"m=x,r=abcd,s=c2FsdA==,i=1", 0, ScramFault::Extension);
+        rejected(b"r=abcd,m=x,s=c2FsdA==,i=1", 7, ScramFault::Extension);
+        rejected(b"r=abcd,s=c2FsdA==,i=1,m=", 22, ScramFault::Extension);
     }
 
     #[test]
-    fn a_malformed_challenge_is_refused() {
-        refused(b"", 0, ScramFault::Syntax);
-        refused(b"r", 0, ScramFault::Syntax);
-        refused(b"s=c2FsdA==,r=abcd,i=1", 0, ScramFault::Syntax);
-        refused(b"r=abcd", 7, ScramFault::Syntax);
-        refused(b"r=abcd,", 7, ScramFault::Syntax);
-        refused(b"r=abcd,i=1,s=c2FsdA==", 7, ScramFault::Syntax);
-        refused(b"r=abcd,s=c2FsdA==,i=1,", 22, ScramFault::Syntax);
-        refused(b"r=abcd,s=c2FsdA==,i=1,xx", 22, ScramFault::Syntax);
-        refused(b"r=abcd,s=c2FsdA==,i=1,1=2", 22, ScramFault::Syntax);
-        refused(b"r=abcd,s=c2FsdA==,i=1,x=\0", 22, ScramFault::Syntax);
-        refused(b"R=abcd,s=c2FsdA==,i=1", 0, ScramFault::Syntax);
+    fn a_malformed_challenge_is_rejected() {
+        rejected(b"", 0, ScramFault::Syntax);
+        rejected(b"r", 0, ScramFault::Syntax);
+        rejected(b"s=c2FsdA==,r=abcd,i=1", 0, ScramFault::Syntax);
+        rejected(b"r=abcd", 7, ScramFault::Syntax);
+        rejected(b"r=abcd,", 7, ScramFault::Syntax);
+        rejected(b"r=abcd,i=1,s=c2FsdA==", 7, ScramFault::Syntax);
+        rejected(b"r=abcd,s=c2FsdA==,i=1,", 22, ScramFault::Syntax);
+        rejected(b"r=abcd,s=c2FsdA==,i=1,xx", 22, ScramFault::Syntax);
+        rejected(b"r=abcd,s=c2FsdA==,i=1,1=2", 22, ScramFault::Syntax);
+        rejected(b"r=abcd,s=c2FsdA==,i=1,x=\0", 22, ScramFault::Syntax);
+        rejected(b"R=abcd,s=c2FsdA==,i=1", 0, ScramFault::Syntax);
     }
 
     #[test]
@@ -423,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_right_signature_is_proof() -> Result<(), AuthError> {
+    fn only_the_correct_signature_proves_the_server() -> Result<(), AuthError> {
         let challenged = challenged(b"r=abcdef,s=c2FsdA==,i=1")?;
         let salted = challenged.derivation(&"secret".into()).run();
         let last = || challenged.clone().finish(&salted);
@@ -432,24 +433,24 @@ mod tests {
         assert!(!last().server_final(right.as_bytes())?.is_bound());
         last().server_final(format!("{right},x=unknown").as_bytes())?;
 
-        let refused = |message: &[u8], offset, fault| {
+        let rejected = |message: &[u8], offset, fault| {
             let error = PeerError::Scram { message: "server-final-message", offset, fault };
             assert_eq!(last().server_final(message).err(), Some(error.into()));
         };
-        refused(format!("v={}", STANDARD.encode([0; 32])).as_bytes(), 2, ScramFault::Signature);
-        refused(format!("v={}", STANDARD.encode([0; 31])).as_bytes(), 2, ScramFault::Base64);
-        refused(b"v=", 2, ScramFault::Base64);
-        refused(b"", 0, ScramFault::Syntax);
-        refused(format!("{right},").as_bytes(), right.len() + 1, ScramFault::Syntax);
-        refused(format!("{right},m=x").as_bytes(), right.len() + 1, ScramFault::Extension);
-        refused(format!("m=x,{right}").as_bytes(), 0, ScramFault::Extension);
+        rejected(format!("v={}", STANDARD.encode([0; 32])).as_bytes(), 2, ScramFault::Signature);
+        rejected(format!("v={}", STANDARD.encode([0; 31])).as_bytes(), 2, ScramFault::Base64);
+        rejected(b"v=", 2, ScramFault::Base64);
+        rejected(b"", 0, ScramFault::Syntax);
+        rejected(format!("{right},").as_bytes(), right.len() + 1, ScramFault::Syntax);
+        rejected(format!("{right},m=x").as_bytes(), right.len() + 1, ScramFault::Extension);
+        rejected(format!("m=x,{right}").as_bytes(), 0, ScramFault::Extension);
         let denied = Refusal::Scram("invalid-proof".into());
         assert_eq!(last().server_final(b"e=invalid-proof").err(), Some(denied.into()));
         Ok(())
     }
 
     #[test]
-    fn states_do_not_print_their_secrets() -> Result<(), AuthError> {
+    fn debug_output_hides_the_secrets_of_the_states() -> Result<(), AuthError> {
         let bound = first(ChannelBinding::TlsServerEndPoint(vec![1, 2, 3]));
         assert_eq!(format!("{bound:?}"), "ClientFirst { bound: true, .. }");
         let challenged = challenged(b"r=abcdef,s=c2FsdA==,i=1")?;

@@ -12,17 +12,17 @@ use zeroize::Zeroizing;
 use crate::saslprep::saslprep;
 use crate::secret::{Password, wiping_stack};
 
-/// The slow step as a job, to be run where it does not block others: PBKDF2-HMAC-SHA-256 over password, salt and iteration count.
+/// The derivation of SCRAM keys from a password, as a job: PBKDF2-HMAC-SHA-256 over password, salt and iteration count.
 ///
-/// With PostgreSQL's default of 4,096 iterations it takes some milliseconds of CPU, with 100,000 some tens: an adapter moves it off its
-/// executor. It is `Send + 'static`, owns everything it needs, and wipes the password when it is done or dropped. The result depends on
-/// nothing but these three values, so it may be kept for the next connection.
+/// With PostgreSQL's default of 4,096 iterations, the job takes some milliseconds of CPU time; with 100,000 iterations, tens of
+/// milliseconds. Run it where it does not block an executor. The job is `Send + 'static`, owns all its data, and wipes the password when it
+/// is done or dropped. The result depends only on password, salt and iteration count, so it can be kept for the next connection.
 ///
 /// ```
 /// use pg_auth::scram::{DEFAULT_ITERATIONS, Derivation};
 ///
 /// let job = Derivation::new(&"pencil".into(), b"salt".to_vec(), DEFAULT_ITERATIONS);
-/// let salted = std::thread::spawn(move || job.run()).join().expect("it does not panic");
+/// let salted = std::thread::spawn(move || job.run()).join().expect("the job does not panic");
 /// assert_eq!(format!("{salted:?}"), "SaltedPassword(***)");
 /// ```
 pub struct Derivation {
@@ -32,12 +32,12 @@ pub struct Derivation {
 }
 
 impl Derivation {
-    /// Prepares the job; the password goes through [`saslprep`] here.
+    /// Prepares the job. Applies [`saslprep`] to the password.
     pub fn new(password: &Password, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
         Self { password: saslprep(password), salt, iterations }
     }
 
-    /// The salt: with the password and [`iterations`](Self::iterations) it identifies the result, such as in a cache.
+    /// The salt. Password, salt and [`iterations`](Self::iterations) identify the result, for example in a cache.
     pub fn salt(&self) -> &[u8] {
         &self.salt
     }
@@ -47,8 +47,8 @@ impl Derivation {
         self.iterations
     }
 
-    /// Does the work: `Hi(password, salt, iterations)` of [RFC 5802, section 2.2](https://www.rfc-editor.org/rfc/rfc5802#section-2.2),
-    /// which is PBKDF2 with HMAC-SHA-256 and one block of output.
+    /// Runs the job: `Hi(password, salt, iterations)` of [RFC 5802, section 2.2](https://www.rfc-editor.org/rfc/rfc5802#section-2.2), which
+    /// is PBKDF2 with HMAC-SHA-256 and one block of output.
     pub fn run(self) -> SaltedPassword {
         SaltedPassword::filled(|out| {
             wiping_stack(|| {
@@ -69,17 +69,17 @@ impl fmt::Debug for Derivation {
     }
 }
 
-/// 32 secret bytes on the heap, wiped when dropped: a key that moves, with a future or into a struct, leaves no copy behind.
+/// 32 secret bytes on the heap, wiped when dropped. Moving the value copies a pointer only, so no copy of a key is left on the stack.
 pub(super) type Bytes = Box<Zeroizing<[u8; 32]>>;
 
-/// Lets `fill` write the bytes in place.
+/// Makes the bytes on the heap; `fill` writes them in place.
 pub(super) fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Bytes {
     let mut bytes = Bytes::default();
     fill(&mut bytes);
     bytes
 }
 
-/// A newtype over 32 secret bytes.
+/// Defines a newtype over 32 secret bytes.
 macro_rules! key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -122,13 +122,14 @@ macro_rules! key {
 }
 
 key! {
-    /// The password after [`Derivation::run`]: 32 bytes from which both keys follow. As good as the password for that salt.
+    /// The result of [`Derivation::run`]: 32 bytes from which both keys are computed. With this salt and iteration count, as good as the
+    /// password.
     SaltedPassword
 }
 
 key! {
-    /// `HMAC(SaltedPassword, "Client Key")`, 32 bytes: who has it can log in as the user, wherever the same salt and iteration count
-    /// are stored. A server learns it from a good proof, which is how a pooler can log in upstream.
+    /// `HMAC(SaltedPassword, "Client Key")`, 32 bytes: enough to log in as the user at every server that stores the same salt and iteration
+    /// count. A server learns this key from a valid proof; a pooler uses it to log in upstream.
     ClientKey
 }
 
@@ -143,19 +144,19 @@ key! {
 }
 
 impl SaltedPassword {
-    /// The key that the client proves to have.
+    /// The key by which the client proves its identity.
     pub fn client_key(&self) -> ClientKey {
         ClientKey::filled(|out| hmac(&**self.0, &[b"Client Key"], out))
     }
 
-    /// The key that the server proves to have.
+    /// The key by which the server proves its identity.
     pub fn server_key(&self) -> ServerKey {
         ServerKey::filled(|out| hmac(&**self.0, &[b"Server Key"], out))
     }
 }
 
 impl ClientKey {
-    /// What the server stores of this key.
+    /// The hash of this key, as a server stores it.
     pub fn stored_key(&self) -> StoredKey {
         StoredKey::filled(|out| {
             wiping_stack(|| {
@@ -176,7 +177,7 @@ impl StoredKey {
         filled(|out| hmac(&**self.0, &[auth_message], out))
     }
 
-    /// The client's key out of its proof, if the proof is good.
+    /// Recovers the client's key from its proof, if the proof is valid.
     pub(super) fn recover(&self, proof: &[u8; 32], auth_message: &[u8]) -> Option<ClientKey> {
         let key = ClientKey(xored(self.signature(auth_message), proof));
         (key.stored_key() == *self).then_some(key)
@@ -190,7 +191,7 @@ impl ServerKey {
     }
 }
 
-/// HMAC-SHA-256 over the parts one after the other, written to `out`.
+/// HMAC-SHA-256 over the concatenated parts, written to `out`.
 pub(super) fn hmac(key: &[u8], parts: &[&[u8]], out: &mut [u8; 32]) {
     wiping_stack(|| {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
@@ -210,9 +211,9 @@ fn xored(mut bytes: Bytes, with: &[u8; 32]) -> Bytes {
 /// key, which proves the server's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScramKeys {
-    /// Recovered from a client's proof, or derived from its password.
+    /// The client's key, recovered from a client's proof or derived from the password.
     pub client: ClientKey,
-    /// Stored in the verifier.
+    /// The server's key, which is a part of the verifier.
     pub server: ServerKey,
 }
 
@@ -223,13 +224,13 @@ mod tests {
     fn assert_send<T: Send + 'static>() {}
 
     #[test]
-    fn a_job_may_go_to_another_thread() {
+    fn a_job_can_be_sent_to_another_thread() {
         assert_send::<Derivation>();
         assert_send::<SaltedPassword>();
     }
 
     #[test]
-    fn keys_do_not_print() {
+    fn debug_output_hides_keys() {
         let job = Derivation::new(&"secret".into(), b"salt".to_vec(), NonZeroU32::MIN);
         assert_eq!(format!("{job:?}"), "Derivation { iterations: 1, .. }");
         let salted = job.run();

@@ -1,7 +1,7 @@
-//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, both roles, as steps over byte strings.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS in both roles, as steps over byte strings.
 //!
-//! Each state is a type, each step consumes it and gives the next, and nothing here waits or reads: the bytes go in and out of
-//! SASLInitialResponse, AuthenticationSASLContinue, SASLResponse and AuthenticationSASLFinal messages by the caller's hand. The client
+//! Each state is a type; each step consumes one state and returns the next. The code does no I/O and never waits: the caller sends and
+//! receives the bytes in SASLInitialResponse, AuthenticationSASLContinue, SASLResponse and AuthenticationSASLFinal messages. The client
 //! begins with [`ClientFirst`], the server with [`ServerFirst`] and a [`Verifier`].
 //!
 //! PostgreSQL's exchange is that of [RFC 5802](https://www.rfc-editor.org/rfc/rfc5802) and
@@ -26,14 +26,14 @@ pub(crate) use server::CLIENT_FIRST;
 pub use server::{OfferedBinding, ServerChallenge, ServerFinal, ServerFirst};
 pub use verifier::Verifier;
 
-/// The mechanism's name without channel binding.
+/// The name of the mechanism without channel binding.
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 
-/// The mechanism's name with channel binding.
+/// The name of the mechanism with channel binding.
 pub const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
-/// How often PostgreSQL hashes a new password unless `scram_iterations` says otherwise.
-pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("it is not zero");
+/// The iteration count of a new password in PostgreSQL, unless the server's `scram_iterations` is set.
+pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("the number is not zero");
 
 /// Length in bytes of the salts that PostgreSQL makes.
 pub const DEFAULT_SALT_LENGTH: usize = 16;

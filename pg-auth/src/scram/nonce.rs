@@ -1,4 +1,4 @@
-//! The random part of an exchange.
+//! The random part of a SCRAM exchange.
 
 use std::str::FromStr;
 
@@ -8,23 +8,23 @@ use base64::engine::general_purpose::STANDARD;
 use super::attributes::is_nonce;
 use crate::error::ConfigError;
 
-/// One side's nonce: printable ASCII without a comma, unpredictable and never used twice. It is sent as it is, so it is no secret.
+/// The nonce of one side: printable ASCII without a comma, unpredictable and never used twice. It is sent unencrypted, so it is not secret.
 ///
 /// ```
 /// use pg_auth::scram::Nonce;
 ///
-/// // Where there is no operating system to ask:
-/// let entropy = [7; 18]; // eighteen bytes from a generator you trust
+/// // On a platform without an operating system:
+/// let entropy = [7; 18]; // eighteen bytes from a generator that you trust
 /// assert_eq!(Nonce::from_entropy(entropy).as_str(), "BwcHBwcHBwcHBwcHBwcHBwcH");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nonce(String);
 
 impl Nonce {
-    /// Makes a nonce of 18 bytes from the operating system, as PostgreSQL does.
+    /// Makes a nonce from 18 random bytes of the operating system, as PostgreSQL does.
     ///
     /// # Errors
-    /// [`AuthError::Entropy`](crate::error::AuthError::Entropy) when the operating system returns no random bytes.
+    /// [`AuthError::Entropy`](crate::error::AuthError::Entropy) if the operating system returns no random bytes.
     #[cfg(feature = "getrandom")]
     pub fn random() -> Result<Self, crate::error::AuthError> {
         let mut entropy = [0; 18];
@@ -32,7 +32,7 @@ impl Nonce {
         Ok(Self::from_entropy(entropy))
     }
 
-    /// A random one if the operating system may be asked, or else the error that says so.
+    /// A random nonce, or [`AuthError::Entropy`](crate::error::AuthError::Entropy) without the feature `getrandom`.
     pub(crate) fn fresh() -> Result<Self, crate::error::AuthError> {
         #[cfg(feature = "getrandom")]
         return Self::random();
@@ -40,18 +40,18 @@ impl Nonce {
         return Err(crate::error::AuthError::Entropy);
     }
 
-    /// Makes a nonce of random bytes from elsewhere: 24 characters of base64. It may never be given the same bytes again.
+    /// Makes a nonce of 24 base64 characters from random bytes that the caller supplies. The same bytes must never be used twice.
     pub fn from_entropy(entropy: [u8; 18]) -> Self {
         Self(STANDARD.encode(entropy))
     }
 
-    /// The characters as they are sent.
+    /// The characters of the nonce.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Takes the characters as they are, for a nonce made elsewhere.
+/// Takes the characters unchanged, for a nonce that was made elsewhere.
 impl FromStr for Nonce {
     type Err = ConfigError;
 
@@ -73,7 +73,7 @@ mod tests {
         for bad in ["", "a,b", "a b", "a\0", "\u{7f}", "\u{e9}"] {
             assert_eq!(bad.parse::<Nonce>(), Err(ConfigError::InvalidValue("nonce")), "{bad:?}");
         }
-        assert_eq!("a=b~!".parse::<Nonce>().expect("it is printable").as_str(), "a=b~!");
+        assert_eq!("a=b~!".parse::<Nonce>().expect("a printable nonce").as_str(), "a=b~!");
     }
 
     #[test]

@@ -9,8 +9,9 @@ use super::attributes::{Attributes, fault, is_nonce};
 use super::{ClientKey, Nonce, ScramKeys, ServerKey, Verifier};
 use crate::error::{AuthError, ScramFault};
 
-/// The name of the message.
+/// Name of the client's first message, for errors.
 pub(crate) const CLIENT_FIRST: &str = "client-first-message";
+/// Name of the client's last message, for errors.
 const CLIENT_FINAL: &str = "client-final-message";
 
 /// The channel binding that the server offered, and the client's choice.
@@ -24,14 +25,14 @@ pub enum OfferedBinding {
     TlsServerEndPoint(Vec<u8>),
 }
 
-/// The server's first state, before the client's first message, which goes to [`client_first`](Self::client_first).
+/// The server's first state. Pass the client's first message to [`client_first`](Self::client_first).
 ///
 /// ```text
 /// ServerFirst ──client-first──▶ ServerChallenge ──client-final──▶ ServerFinal
 /// ```
 ///
-/// A user who does not exist gets a [mock verifier](Verifier::mock) and the same steps, so that the failure comes at the end and looks
-/// like any other.
+/// For a user who does not exist, use a [mock verifier](Verifier::mock). The steps are the same, and the exchange fails at its end, as with
+/// a wrong password.
 ///
 /// ```
 /// use pg_auth::scram::{OfferedBinding, ServerFirst, Verifier};
@@ -39,7 +40,7 @@ pub enum OfferedBinding {
 /// let stored = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
 ///     WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 /// let verifier: Verifier = stored.parse()?;
-/// let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse()?; // in earnest: Nonce::random()
+/// let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse()?; // in a real program: Nonce::random()
 ///
 /// let first = ServerFirst::new(verifier, nonce, OfferedBinding::NotOffered);
 /// let challenge = first.client_first(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO")?;
@@ -61,17 +62,17 @@ pub struct ServerFirst {
 }
 
 impl ServerFirst {
-    /// Starts an exchange, with what is stored for the user of the start-up message.
+    /// Starts an exchange with the stored verifier of the user in the start-up message.
     pub fn new(verifier: Verifier, nonce: Nonce, binding: OfferedBinding) -> Self {
         Self { verifier, nonce, binding }
     }
 
-    /// Takes the client-first-message: a binding flag (`n`, `y` or `p=tls-server-end-point`), an authorization identity that must be
-    /// empty, a user name that is ignored as PostgreSQL ignores it, and the client's nonce.
+    /// Processes the client-first-message: a binding flag (`n`, `y` or `p=tls-server-end-point`), an authorization identity that must be
+    /// empty, a user name that is ignored as in PostgreSQL, and the client's nonce.
     ///
     /// # Errors
-    /// [`AuthError::Peer`]: it is malformed, names a mandatory extension or another identity, or its binding flag does not fit what was
-    /// offered and chosen.
+    /// [`AuthError::Peer`]: the message is malformed, has a mandatory extension or an authorization identity, or its binding flag does not
+    /// fit the server's offer and the client's choice.
     pub fn client_first(self, message: &[u8]) -> Result<ServerChallenge, AuthError> {
         let syntax = |offset| fault(CLIENT_FIRST, offset, ScramFault::Syntax);
 
@@ -85,7 +86,7 @@ impl ServerFirst {
         let binding: &[u8] = match (flag, &self.binding) {
             (b"n", OfferedBinding::NotOffered | OfferedBinding::Declined) => b"",
             (b"y", OfferedBinding::NotOffered) => b"",
-            // "If the flag is set to 'y' and the server supports channel binding, the server MUST fail authentication."
+            // RFC 5802: "If the flag is set to 'y' and the server supports channel binding, the server MUST fail authentication."
             (b"y", OfferedBinding::Declined) => {
                 return Err(fault(CLIENT_FIRST, 0, ScramFault::Downgrade));
             }
@@ -130,14 +131,14 @@ impl ServerFirst {
     }
 }
 
-/// The server's second state: [`message`](Self::message) is to be sent, and the client's answer goes to [`client_final`](Self::client_final).
+/// The server's second state. Send [`message`](Self::message), and pass the client's answer to [`client_final`](Self::client_final).
 pub struct ServerChallenge {
     verifier: Verifier,
     message: Vec<u8>,
     nonce: Vec<u8>,
     /// The expected value of `c=`: base64 of the header in client-first-message and the binding data.
     input: String,
-    /// The AuthMessage so far: the client's final message without proof is still to be added.
+    /// The AuthMessage so far: only client-final-message-without-proof is still missing.
     auth_message: Vec<u8>,
 }
 
@@ -147,10 +148,10 @@ impl ServerChallenge {
         &self.message
     }
 
-    /// Takes the client-final-message, `c=<base64 binding>,r=<both nonces>,p=<base64 proof of 32 bytes>`.
+    /// Processes the client-final-message, `c=<base64 binding>,r=<both nonces>,p=<base64 proof of 32 bytes>`.
     ///
     /// # Errors
-    /// - [`AuthError::Peer`]: it is malformed, or belongs to another channel or another exchange.
+    /// - [`AuthError::Peer`]: the message is malformed, or belongs to another channel or another exchange.
     /// - [`AuthError::Denied`]: the proof is wrong, or there is no such user.
     pub fn client_final(mut self, message: &[u8]) -> Result<ServerFinal, AuthError> {
         let mut attributes = Attributes::new(CLIENT_FINAL, message, 0);
@@ -191,10 +192,10 @@ impl fmt::Debug for ServerChallenge {
     }
 }
 
-/// The client has proven that it knows the password: [`message`](Self::message) is to be sent, and AuthenticationOk after it.
+/// The server's last state: the client has proven that it knows the password. Send [`message`](Self::message), then AuthenticationOk.
 ///
-/// The two keys are what [`ClientChallenged::finish_with_keys`](super::ClientChallenged::finish_with_keys) wants, so a pooler can log in
-/// as this user at any server that stores the same verifier.
+/// With the two keys a pooler can log in as this user at any server that stores the same verifier, by
+/// [`ClientChallenged::finish_with_keys`](super::ClientChallenged::finish_with_keys).
 pub struct ServerFinal {
     message: Vec<u8>,
     client_key: ClientKey,
@@ -237,21 +238,21 @@ mod tests {
 
     fn first(binding: OfferedBinding) -> ServerFirst {
         let verifier = Verifier::mock(b"secret", b"alice", DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS);
-        ServerFirst::new(verifier, "def".parse().expect("it is printable"), binding)
+        ServerFirst::new(verifier, "def".parse().expect("a printable nonce"), binding)
     }
 
     #[track_caller]
-    fn refused(binding: OfferedBinding, message: &[u8], offset: usize, fault: ScramFault) {
+    fn rejected(binding: OfferedBinding, message: &[u8], offset: usize, fault: ScramFault) {
         let error = PeerError::Scram { message: CLIENT_FIRST, offset, fault };
         let text = String::from_utf8_lossy(message);
         assert_eq!(first(binding).client_first(message).err(), Some(error.into()), "{text:?}");
     }
 
     #[test]
-    fn the_user_name_and_extensions_are_passed_over() {
+    fn the_user_name_and_unknown_extensions_are_ignored() {
         for message in ["n,,n=,r=abc", "n,,n=bob,r=abc", "n,,n=a=2Cb==\u{e9},r=abc,x=1,y="] {
             let challenge = first(OfferedBinding::NotOffered).client_first(message.as_bytes());
-            let challenge = challenge.expect("it is a good message");
+            let challenge = challenge.expect("a valid message");
             assert!(challenge.message().starts_with(b"r=abcdef,s="));
             assert!(challenge.message().ends_with(b",i=4096"));
         }
@@ -267,21 +268,21 @@ mod tests {
             let message = format!("{flag},,n=,r=abc");
             assert!(first(binding).client_first(message.as_bytes()).is_ok(), "{flag}");
         }
-        refused(Declined, b"y,,n=,r=abc", 0, ScramFault::Downgrade);
-        refused(bound(), b"y,,n=,r=abc", 0, ScramFault::Binding);
-        refused(bound(), b"n,,n=,r=abc", 0, ScramFault::Binding);
-        refused(bound(), b"p=tls-unique,,n=,r=abc", 0, ScramFault::BindingType);
-        refused(bound(), b"p=,,n=,r=abc", 0, ScramFault::BindingType);
-        refused(NotOffered, b"p=tls-server-end-point,,n=,r=abc", 0, ScramFault::Binding);
-        refused(Declined, b"p=tls-server-end-point,,n=,r=abc", 0, ScramFault::Binding);
-        refused(bound(), b"p,,n=,r=abc", 0, ScramFault::Syntax);
-        refused(NotOffered, b"N,,n=,r=abc", 0, ScramFault::Syntax);
-        refused(NotOffered, b",,n=,r=abc", 0, ScramFault::Syntax);
+        rejected(Declined, b"y,,n=,r=abc", 0, ScramFault::Downgrade);
+        rejected(bound(), b"y,,n=,r=abc", 0, ScramFault::Binding);
+        rejected(bound(), b"n,,n=,r=abc", 0, ScramFault::Binding);
+        rejected(bound(), b"p=tls-unique,,n=,r=abc", 0, ScramFault::BindingType);
+        rejected(bound(), b"p=,,n=,r=abc", 0, ScramFault::BindingType);
+        rejected(NotOffered, b"p=tls-server-end-point,,n=,r=abc", 0, ScramFault::Binding);
+        rejected(Declined, b"p=tls-server-end-point,,n=,r=abc", 0, ScramFault::Binding);
+        rejected(bound(), b"p,,n=,r=abc", 0, ScramFault::Syntax);
+        rejected(NotOffered, b"N,,n=,r=abc", 0, ScramFault::Syntax);
+        rejected(NotOffered, b",,n=,r=abc", 0, ScramFault::Syntax);
     }
 
     #[test]
-    fn a_malformed_first_message_is_refused() {
-        let plain = |message, offset, fault| refused(OfferedBinding::NotOffered, message, offset, fault);
+    fn a_malformed_first_message_is_rejected() {
+        let plain = |message, offset, fault| rejected(OfferedBinding::NotOffered, message, offset, fault);
         plain(b"", 0, ScramFault::Syntax);
         plain(b"n", 1, ScramFault::Syntax);
         plain(b"n,", 2, ScramFault::Syntax);
@@ -299,10 +300,10 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_final_message_is_refused() {
+    fn a_malformed_final_message_is_rejected() {
         let challenge = || first(OfferedBinding::NotOffered).client_first(b"n,,n=,r=abc");
         let answer = |message: &[u8]| challenge().and_then(|challenge| challenge.client_final(message)).err();
-        let refused = |message: &str, offset, fault| {
+        let rejected = |message: &str, offset, fault| {
             let error = PeerError::Scram { message: CLIENT_FINAL, offset, fault };
             assert_eq!(answer(message.as_bytes()), Some(error.into()), "{message:?}");
         };
@@ -310,23 +311,23 @@ mod tests {
         assert_eq!(answer(format!("c=biws,r=abcdef,{proof}").as_bytes()), Some(AuthError::Denied));
         assert_eq!(answer(format!("c=biws,r=abcdef,x=1,y=,{proof}").as_bytes()), Some(AuthError::Denied));
 
-        refused(&format!("c=eSws,r=abcdef,{proof}"), 2, ScramFault::OtherChannel);
-        refused(&format!("c=,r=abcdef,{proof}"), 2, ScramFault::OtherChannel);
-        refused(&format!("c=biws,r=abc,{proof}"), 9, ScramFault::Nonce);
-        refused(&format!("c=biws,r=abcdefg,{proof}"), 9, ScramFault::Nonce);
-        refused(&format!("r=abcdef,c=biws,{proof}"), 0, ScramFault::Syntax);
-        refused(&format!("m=x,c=biws,r=abcdef,{proof}"), 0, ScramFault::Extension);
-        refused(&format!("c=biws,r=abcdef,m=x,{proof}"), 16, ScramFault::Extension);
-        refused(&format!("c=biws,r=abcdef,{proof},x=1"), 18, ScramFault::Syntax);
-        refused(&format!("c=biws,r=abcdef,{proof},"), 63, ScramFault::Syntax);
-        refused("c=biws,r=abcdef", 15, ScramFault::Syntax);
-        refused("c=biws,r=abcdef,p=", 18, ScramFault::Base64);
-        refused("c=biws,r=abcdef,p=AAAA", 18, ScramFault::Base64);
-        refused("", 0, ScramFault::Syntax);
+        rejected(&format!("c=eSws,r=abcdef,{proof}"), 2, ScramFault::OtherChannel);
+        rejected(&format!("c=,r=abcdef,{proof}"), 2, ScramFault::OtherChannel);
+        rejected(&format!("c=biws,r=abc,{proof}"), 9, ScramFault::Nonce);
+        rejected(&format!("c=biws,r=abcdefg,{proof}"), 9, ScramFault::Nonce);
+        rejected(&format!("r=abcdef,c=biws,{proof}"), 0, ScramFault::Syntax);
+        rejected(&format!("m=x,c=biws,r=abcdef,{proof}"), 0, ScramFault::Extension);
+        rejected(&format!("c=biws,r=abcdef,m=x,{proof}"), 16, ScramFault::Extension);
+        rejected(&format!("c=biws,r=abcdef,{proof},x=1"), 18, ScramFault::Syntax);
+        rejected(&format!("c=biws,r=abcdef,{proof},"), 63, ScramFault::Syntax);
+        rejected("c=biws,r=abcdef", 15, ScramFault::Syntax);
+        rejected("c=biws,r=abcdef,p=", 18, ScramFault::Base64);
+        rejected("c=biws,r=abcdef,p=AAAA", 18, ScramFault::Base64);
+        rejected("", 0, ScramFault::Syntax);
     }
 
     #[test]
-    fn states_do_not_print_their_secrets() -> Result<(), AuthError> {
+    fn debug_output_hides_the_secrets_of_the_states() -> Result<(), AuthError> {
         let first = first(OfferedBinding::NotOffered);
         assert!(format!("{first:?}").contains("verifier: Verifier { iterations: 4096, .. }"));
         let challenge = first.client_first(b"n,,n=,r=abc")?;

@@ -16,11 +16,11 @@ use super::{
 use crate::error::{AuthError, ConfigError};
 use crate::secret::{Password, fill_random};
 
-/// A stored password, as in `pg_authid.rolpassword`: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, the last three in
-/// base64, the keys of 32 bytes each.
+/// A stored password, as in `pg_authid.rolpassword`: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`. The salt and the keys are
+/// in base64; each key has 32 bytes.
 ///
-/// It is read with [`str::parse`] and written with [`to_string`](ToString::to_string), which shows what has to be stored: who knows it
-/// can pass for the server. Its `Debug` shows nothing of it.
+/// Read a stored password with [`str::parse`], write it with [`to_string`](ToString::to_string). Keep the text secret: with it, an attacker
+/// can impersonate the server. `Debug` hides it.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/catalog-pg-authid.html)
 ///
@@ -46,17 +46,17 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Makes the verifier of a password. The salt should be 16 random bytes. This hashes `iterations` times on the spot; to do that
+    /// Makes the verifier of a password. The salt should be 16 random bytes. Hashes `iterations` times before it returns; to hash
     /// elsewhere, run a [`Derivation`] and call [`from_salted`](Self::from_salted).
     pub fn new(password: &Password, salt: Vec<u8>, iterations: NonZeroU32) -> Self {
         let salted = Derivation::new(password, salt.clone(), iterations).run();
         Self::from_salted(&salted, salt, iterations)
     }
 
-    /// As [`new`](Self::new), with a salt from the operating system, of the length that PostgreSQL's have.
+    /// As [`new`](Self::new), with a random salt of 16 bytes from the operating system.
     ///
     /// # Errors
-    /// [`AuthError::Entropy`] when the operating system has no random bytes to give, or may not be asked (without feature `getrandom`).
+    /// [`AuthError::Entropy`] if the operating system gives no random bytes, or if the feature `getrandom` is off.
     pub fn random(password: &Password, iterations: NonZeroU32) -> Result<Self, AuthError> {
         let mut salt = vec![0; DEFAULT_SALT_LENGTH];
         fill_random(&mut salt).ok_or(AuthError::Entropy)?;
@@ -69,12 +69,12 @@ impl Verifier {
         Self { iterations, salt, stored_key, server_key, mock: false }
     }
 
-    /// Makes a verifier that no password fits, for a user who does not exist or has no SCRAM password.
+    /// Makes a verifier that no password matches, for a user who does not exist or has no SCRAM password.
     ///
-    /// Such a user must see the same exchange as any other, to its end, and the same salt at each attempt. So the salt follows from the
-    /// user's name and a secret of the server, which should be random and live as long as its stored passwords do. The salt's length,
-    /// at most 32 bytes, and `iterations` should be what real users have, usually [`DEFAULT_SALT_LENGTH`](super::DEFAULT_SALT_LENGTH) and
-    /// [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
+    /// An attacker must not learn whether a user exists: the exchange must run to its end as for any other user, with the same salt at each
+    /// attempt. So the salt is computed from the user's name and a secret of the server. The secret should be random, and be kept as long
+    /// as the stored passwords. The salt's length (at most 32 bytes) and `iterations` should be those of real users, usually
+    /// [`DEFAULT_SALT_LENGTH`] and [`DEFAULT_ITERATIONS`](super::DEFAULT_ITERATIONS).
     pub fn mock(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         let derive = |what: &[u8]| {
             let mut derived = [0; 32];
@@ -96,7 +96,7 @@ impl Verifier {
         self.iterations
     }
 
-    /// The job of deriving a password that arrived in clear text, the way this one was; its result goes to
+    /// The job that derives a password, received in clear text, with this verifier's salt and iteration count. Pass its result to
     /// [`matches`](Self::matches).
     pub fn derivation(&self, password: &Password) -> Derivation {
         Derivation::new(password, self.salt.clone(), self.iterations)
@@ -166,8 +166,8 @@ mod tests {
     use super::*;
     use crate::scram::DEFAULT_ITERATIONS;
 
-    /// Password, salt, iterations and verifier, computed by Python's `hashlib` and `hmac`; the second password is what SASLprep makes
-    /// of the one here.
+    /// Password, salt, iterations and verifier, computed by Python's `hashlib` and `hmac`. For the second password, Python was given the
+    /// result of SASLprep.
     type Golden = (&'static [u8], &'static [u8], u32, &'static str);
     const GOLDEN: [Golden; 3] = [
         (
@@ -191,10 +191,10 @@ mod tests {
     ];
 
     #[test]
-    fn verifiers_are_what_hashlib_says() -> Result<(), ConfigError> {
+    fn verifiers_agree_with_hashlib() -> Result<(), ConfigError> {
         for (password, salt, iterations, stored) in GOLDEN {
             let password = Password::from(password);
-            let iterations = NonZeroU32::new(iterations).expect("it is not zero");
+            let iterations = NonZeroU32::new(iterations).expect("the number is not zero");
             assert_eq!(Verifier::new(&password, salt.to_vec(), iterations).to_string(), stored);
 
             let parsed: Verifier = stored.parse()?;
@@ -207,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn no_prefix_of_a_verifier_is_one_and_no_corruption_passes_for_it() {
+    fn a_cut_verifier_is_rejected_and_every_verifier_has_one_spelling() {
         for (_, _, _, stored) in GOLDEN {
             for at in 0..stored.len() {
                 assert!(stored[..at].parse::<Verifier>().is_err(), "{at}");
                 for byte in 0..=127u8 {
                     let mut bytes = stored.as_bytes().to_vec();
                     bytes[at] = byte;
-                    let text = String::from_utf8(bytes).expect("it is ASCII");
+                    let text = String::from_utf8(bytes).expect("the text is ASCII");
                     if let Ok(parsed) = text.parse::<Verifier>() {
                         assert_eq!(parsed.to_string(), text); // one spelling for each verifier
                     }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mock_is_the_same_at_each_attempt_and_looks_like_any_other() {
+    fn a_mock_verifier_has_the_same_salt_at_each_attempt_and_looks_real() {
         let mock = |secret: &[u8], user: &[u8]| {
             Verifier::mock(secret, user, DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS)
         };
@@ -239,16 +239,16 @@ mod tests {
         assert_eq!(alice.to_string().len(), real.to_string().len());
     }
 
-    /// Python: `hmac.new(b"secret", b"salt\0alice", "sha256").digest()[:16]`. A salt that changed with an update of this library would
-    /// tell mock users from real ones.
+    /// Computed by Python: `hmac.new(b"secret", b"salt\0alice", "sha256").digest()[:16]`. The salt must be the same in every version of
+    /// this library: a new salt would show which users are mock users.
     #[test]
-    fn a_mock_has_the_same_salt_in_every_version() {
+    fn a_mock_verifier_has_the_same_salt_in_every_version() {
         let mock = Verifier::mock(b"secret", b"alice", DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS);
         assert_eq!(STANDARD.encode(mock.salt()), "Gd4Tq1kaSgFSF56p4yt7MQ==");
     }
 
     #[test]
-    fn a_mock_fits_no_password_even_if_its_key_were_known() {
+    fn a_mock_verifier_matches_no_password_even_with_the_correct_key() {
         let mut mock = Verifier::mock(b"secret", b"alice", DEFAULT_SALT_LENGTH, NonZeroU32::MIN);
         let salted = mock.derivation(&"guess".into()).run();
         assert!(!mock.matches(&salted));

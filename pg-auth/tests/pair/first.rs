@@ -73,7 +73,7 @@ fn what_is_no_first_packet_is_named_by_the_length_it_claims() {
     assert_eq!(said, b"", "PostgreSQL closes without a word");
     assert_eq!(
         error.expect_err("it is none").to_string(),
-        "the client's first packet claims 1476395008 bytes: it is not PostgreSQL's, or cut"
+        "the client's first packet claims 1476395008 bytes: the client does not speak PostgreSQL"
     );
     for claimed in [0, 3, -1, i32::MIN, i32::MAX] {
         let (said, error) = heard(Accept::new(), &[&claimed.to_be_bytes()]);

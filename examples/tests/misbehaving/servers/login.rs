@@ -32,7 +32,7 @@ fn only(methods: &[AuthMethod]) -> RequireAuth {
     RequireAuth::only(methods)
 }
 
-const UNPROVEN: &str = "the server says that all is well without having proven who it is";
+const UNPROVEN: &str = "the server sent AuthenticationOk without having proven its identity";
 
 #[test]
 fn authentication_ok_at_every_wrong_moment() {
@@ -63,7 +63,7 @@ fn authentication_ok_at_every_wrong_moment() {
         says(
             "Ok behind a request for GSSAPI",
             [&auth(7, b"")[..], OK].concat(),
-            "GSSAPI or SSPI and the configuration has no library",
+            "GSSAPI or SSPI, but the configuration has no library",
         ),
         says(
             "ReadyForQuery without Ok",
@@ -190,7 +190,7 @@ fn methods_that_are_unknown_or_not_allowed() {
         rows.push(row(
             format!("authentication of kind {kind}"),
             answer(auth(kind, b"")),
-            "which is not known here",
+            "which is not supported",
         ));
     }
     let bare = |config: pg_auth::Config| {
@@ -205,29 +205,29 @@ fn methods_that_are_unknown_or_not_allowed() {
         config
     };
     let offer = || sasl(&["SCRAM-SHA-256"]);
-    let password = "the server asks for a password and none is given";
+    let password = "the server asks for a password, but no password is given";
     rows.extend([
         says(
             "GSSAPI without a library",
             auth(7, b""),
-            "the server asks for GSSAPI or SSPI and the configuration has no library for it",
+            "the server asks for GSSAPI or SSPI, but the configuration has no library for GSSAPI",
         ),
         says(
             "SSPI without a library",
             auth(9, b""),
-            "the server asks for GSSAPI or SSPI and the configuration has no library for it",
+            "the server asks for GSSAPI or SSPI, but the configuration has no library for GSSAPI",
         ),
         says("an unknown mechanism", sasl(&["SCRAM-SHA-1"]), "no SASL mechanism that is known"),
         says("a mechanism in lower case", sasl(&["scram-sha-256"]), "no SASL mechanism that is known"),
         says(
             "SCRAM-SHA-256-PLUS without TLS",
             sasl(&["SCRAM-SHA-256-PLUS"]),
-            "the server sees TLS on this connection",
+            "the server offers channel binding, but this end",
         ),
         says(
             "SCRAM-SHA-256-PLUS beside SCRAM-SHA-256 without TLS",
             sasl(&["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"]),
-            "the server sees TLS on this connection",
+            "the server offers channel binding, but this end",
         ),
         says(
             "OAUTHBEARER without tokens",
@@ -237,7 +237,7 @@ fn methods_that_are_unknown_or_not_allowed() {
         says(
             "OAUTHBEARER without TLS",
             sasl(&["OAUTHBEARER"]),
-            "a bearer token and the connection has no TLS",
+            "a bearer token, but the connection has no TLS",
         )
         .with(tokens),
         says("MD5 where there is no password", md5(), password).with(bare),
@@ -307,15 +307,23 @@ fn versions() {
         )),
         says("2.0", negotiate(2, 0, 0, ""), "protocol 2.0, which does not exist"),
         says("0.0", negotiate(0, 0, 0, ""), "protocol 0.0, which does not exist"),
-        says("4.0", negotiate(4, 0, 0, ""), "protocol 4.0, which was not asked for"),
-        says("3.2 where 3.0 was asked for", negotiate(3, 2, 0, ""), "protocol 3.2, which was not asked for"),
-        says("3.0 where 3.0 was asked for", negotiate(3, 0, 0, ""), "protocol 3.0, which was not asked for"),
-        newer(says("65535.65535", negotiate(0xffff, 0xffff, 0, ""), "which was not asked for")),
+        says("4.0", negotiate(4, 0, 0, ""), "protocol 4.0, which the client did not ask for"),
+        says(
+            "3.2 where 3.0 was asked for",
+            negotiate(3, 2, 0, ""),
+            "protocol 3.2, which the client did not ask for",
+        ),
+        says(
+            "3.0 where 3.0 was asked for",
+            negotiate(3, 0, 0, ""),
+            "protocol 3.0, which the client did not ask for",
+        ),
+        newer(says("65535.65535", negotiate(0xffff, 0xffff, 0, ""), "which the client did not ask for")),
         newer(says("3.0 where 3.2 was asked for", [negotiate(3, 0, 0, ""), welcome()].concat(), SESSION)),
         newest(says(
             "3.0 where 3.2 is demanded",
             negotiate(3, 0, 0, ""),
-            "the server speaks protocol 3.0 at most, and 3.2 is demanded",
+            "the server supports protocol 3.0 at most, but min_protocol_version is 3.2",
         )),
         newer(says(
             "twice",
@@ -335,12 +343,12 @@ fn versions() {
         newer(says(
             "an option that was not sent",
             negotiate(3, 0, 1, "_pq_.other\0"),
-            "refuses a protocol option that was not sent",
+            "rejects a protocol option that was not sent",
         )),
         optioned(says(
             "an option that was sent, and one that was not",
             negotiate(3, 0, 2, "_pq_.mine\0_pq_.other\0"),
-            "refuses a protocol option that was not sent",
+            "rejects a protocol option that was not sent",
         )),
         optioned(says(
             "an option that was sent",
@@ -355,7 +363,7 @@ fn versions() {
         newer(says(
             "a parameter that is no option",
             negotiate(3, 0, 1, "user\0"),
-            "refuses a protocol option that was not sent",
+            "rejects a protocol option that was not sent",
         )),
         says("a message of a client", message(b'Q', b"select 1\0"), "the server sent"),
         says("a message nobody knows", message(b'x', b""), "the server sent"),

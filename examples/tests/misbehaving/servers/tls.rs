@@ -176,7 +176,7 @@ fn where_tls_is_only_preferred() {
         preferred(
             "N and SCRAM-SHA-256-PLUS",
             [replying(b"N"), answer(sasl(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]))].concat(),
-            "the server sees TLS on this connection, and there is none at this end",
+            "the server offers channel binding, but this end of the connection has no TLS",
         ),
         preferred(
             "N to a client that demands channel binding",
@@ -354,7 +354,7 @@ fn the_login_through_tls() {
         bound(
             "SCRAM without PLUS where binding is demanded",
             sasl(&["SCRAM-SHA-256"]),
-            "channel binding is required and the server did not do it",
+            "channel binding is required, but the login cannot be bound to a TLS channel",
         ),
         bound(
             "an unknown mechanism where binding is demanded",

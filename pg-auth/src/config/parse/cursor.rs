@@ -1,4 +1,4 @@
-//! A place in a connection string.
+//! A position in a connection string.
 
 use percent_encoding::percent_decode;
 use zeroize::Zeroizing;
@@ -11,7 +11,7 @@ pub(super) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
 }
 
-/// A piece of the string that is still to be read, and where it begins in the whole.
+/// The part of a connection string that is still to be read, and its offset in the whole string.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     pub(super) rest: &'a str,
@@ -27,13 +27,13 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// Takes what stands before the first of these characters, or everything.
+    /// Takes the text before the first of these characters, or everything.
     pub(super) fn until(&mut self, stops: &[char]) -> Self {
         let end = self.rest.find(stops).unwrap_or(self.rest.len());
         self.take(end)
     }
 
-    /// Takes this many bytes, or everything if no character ends there.
+    /// Takes this many bytes, or everything if the end would lie within a character.
     pub(super) fn take(&mut self, bytes: usize) -> Self {
         let (piece, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         let taken = Self { rest: piece, offset: self.offset };
@@ -41,7 +41,7 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Takes these characters if they come next.
+    /// Takes this text if it comes next.
     pub(super) fn eat(&mut self, expected: &str) -> bool {
         let rest = self.rest.strip_prefix(expected);
         rest.inspect(|rest| self.move_to(rest)).is_some()
@@ -51,7 +51,7 @@ impl<'a> Cursor<'a> {
         self.move_to(self.rest.trim_start_matches(is_space));
     }
 
-    /// `rest` is an end of what is left.
+    /// Advances to `rest`. Precondition: `rest` is a suffix of `self.rest`.
     fn move_to(&mut self, rest: &'a str) {
         self.offset += self.rest.len() - rest.len();
         self.rest = rest;
@@ -61,18 +61,18 @@ impl<'a> Cursor<'a> {
         ConfigError::Syntax { problem, offset: self.offset }
     }
 
-    /// The piece without the spaces before it.
+    /// The piece without its leading spaces.
     pub(super) fn trim_start(mut self) -> Self {
         self.move_to(self.rest.trim_start_matches(' '));
         self
     }
 
-    /// The piece without the spaces behind it.
+    /// The piece without its trailing spaces.
     pub(super) fn trim_end(self) -> Self {
         Self { rest: self.rest.trim_end_matches(' '), ..self }
     }
 
-    /// All of it without percent-encoding; refuses spaces, what is not an escape, and NUL.
+    /// Decodes percent-encoding. Rejects a space, an invalid escape, and an encoded NUL byte.
     pub(super) fn decode(self) -> Result<Value, ConfigError> {
         let bytes = self.rest.as_bytes();
         for (at, c) in self.rest.match_indices(['%', ' ']) {
@@ -84,13 +84,13 @@ impl<'a> Cursor<'a> {
             };
             return Err(ConfigError::Syntax { problem, offset: self.offset + at });
         }
-        // Long enough from the start, so that no copy of a password is left behind by growing.
+        // Full capacity at once: a vector that grows would leave copies of a password in freed memory.
         let mut value = Zeroizing::new(Vec::with_capacity(bytes.len()));
         value.extend(percent_decode(bytes));
         Ok(value)
     }
 
-    /// As [`decode`](Self::decode), of the piece without the spaces around it.
+    /// Like [`decode`](Self::decode), after removing leading and trailing spaces.
     pub(super) fn decode_trimmed(self) -> Result<Value, ConfigError> {
         self.trim_start().trim_end().decode()
     }

@@ -1,4 +1,4 @@
-//! `name = value name='quoted value' …`, where `\` takes the character behind it as it is.
+//! Connection strings of the form `name = value name='quoted value' …`. A character after `\` is taken literally.
 
 use zeroize::Zeroizing;
 
@@ -44,7 +44,7 @@ fn value(string: &mut Cursor<'_>) -> Result<Value, ConfigError> {
     Ok(unescaped(piece.rest))
 }
 
-/// At the very end a backslash stands for nothing.
+/// Removes the backslashes of escapes. A single backslash at the end of the text is dropped.
 fn unescaped(text: &str) -> Value {
     let mut value = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut bytes = text.bytes();

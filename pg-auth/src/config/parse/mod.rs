@@ -1,7 +1,8 @@
-//! Connection strings of libpq's, in both forms.
+//! libpq's connection strings, in both forms: URIs and keywords.
 //!
-//! A string that libpq 18 accepts is read in the same way, with one liberty: in a URI a value of the query may hold a bare `=`. No error shows a value
-//! or a piece of the string: where an `@` in a password was not encoded, the rest of the password looks like a host or a parameter.
+//! Reads every string that libpq 18 accepts, with the same result. One more thing is accepted: in the query of a URI, a value may contain
+//! an unencoded `=`. No error shows a value or a piece of the string: if an `@` in a password is not encoded, the rest of the password
+//! looks like a host or a parameter.
 
 mod cursor;
 mod keywords;
@@ -17,8 +18,8 @@ use cursor::Cursor;
 /// Reads a connection string: a URI if it begins with `postgres://` or `postgresql://`, keywords and values otherwise.
 ///
 /// # Errors
-/// The string is malformed, names a parameter that is not known or not supported, or gives one a value that it cannot have. Errors name
-/// the parameter or the byte, never a value.
+/// The string is malformed, names an unknown or unsupported parameter, or has an invalid value. Errors name the parameter or the byte,
+/// never a value.
 impl FromStr for Config {
     type Err = ConfigError;
 
@@ -27,7 +28,7 @@ impl FromStr for Config {
     }
 }
 
-/// The values that a connection string gives.
+/// Reads the values of a connection string.
 pub(super) fn values(string: &str) -> Result<Values, ConfigError> {
     if string.contains('\0') {
         return Err(ConfigError::Nul("connection string"));
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(string: &str, expected: ConfigError) {
+    fn rejected(string: &str, expected: ConfigError) {
         assert_eq!(string.parse::<Config>(), Err(expected), "{string:?}");
     }
 
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uri_with_everything() {
+    fn all_parts_of_a_uri_are_read() {
         let expected =
             Config::new("alice").password("s@cret").host(Host::new("db.example", 6432)).database("shop");
         assert_eq!(config("postgres://alice:s%40cret@db.example:6432/shop"), expected);
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_of_a_uri() {
+    fn a_uri_may_have_several_hosts() {
         assert_eq!(hosts("postgres://h1:1,h2:2/db"), ["h1:1", "h2:2"]);
         let local = [3, 5432].map(|port| Host::local(port).to_string());
         assert_eq!(hosts("postgres://h1,h2:2,:3,"), ["h1:5432", "h2:2", &local[0], &local[1]]);
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn socket_directories() {
+    fn a_host_that_begins_with_a_slash_or_an_at_sign_is_a_socket_directory() {
         let socket = [Host::Unix { dir: "/var/run/pg".into(), port: 6432 }];
         assert_eq!(config("postgres://%2Fvar%2Frun%2Fpg:6432/db").hosts, socket);
         assert_eq!(config("postgres://:6432/db?host=/var/run/pg").hosts, socket);
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_uri_is_refused_where_it_goes_wrong() {
+    fn a_malformed_uri_is_rejected_with_the_offset_of_the_fault() {
         malformed("postgres://[::1", 15);
         malformed("postgres://[]", 12);
         malformed("postgres://[::1]x", 16);
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn keywords_with_quotes_and_backslashes() {
+    fn quotes_and_backslashes_of_keywords_are_removed() {
         let config =
             config("user = 'a b'  password='it\\'s \\\\'\n\thost=h\\ x dbname='' application_name=it's\\");
         assert_eq!(config.user, "a b");
@@ -171,13 +172,13 @@ mod tests {
     }
 
     #[test]
-    fn malformed_keywords_are_refused_where_they_go_wrong() {
+    fn malformed_keywords_are_rejected_with_the_offset_of_the_fault() {
         malformed("host", 0);
         malformed("user=x host", 7);
         malformed("password=a b", 11);
         malformed("user='x", 5);
         malformed("user='x\\'", 5);
-        refused("= x", ConfigError::UnknownParameter("".into()));
+        rejected("= x", ConfigError::UnknownParameter("".into()));
     }
 
     #[test]
@@ -201,10 +202,10 @@ mod tests {
         assert_eq!(config(string).check(), Ok(()));
     }
 
-    /// "The default is to use version 3.0 […], unless the connection string specifies a feature that relies on a higher protocol
-    /// version, in which case the latest version supported by libpq is used."
+    /// libpq's manual: "The default is to use version 3.0 […], unless the connection string specifies a feature that relies on a higher
+    /// protocol version, in which case the latest version supported by libpq is used."
     #[test]
-    fn a_least_version_above_the_default_asks_for_the_latest() {
+    fn a_minimum_version_above_the_default_asks_for_the_latest_version() {
         let (old, new) = (ProtocolVersion::V3_0, ProtocolVersion::V3_2);
         for (string, min, max) in [
             ("", old, old),
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_ask_for_nothing_are_accepted() {
+    fn empty_and_default_values_change_nothing() {
         let plain = config("user=u");
         for string in [
             "connect_timeout=''",
@@ -261,15 +262,15 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_is_not_known_is_named() {
-        refused("postgres://h?sslmod=require", ConfigError::UnknownParameter("sslmod".into()));
-        refused("postgres://h?ssl=false", ConfigError::UnknownParameter("ssl".into()));
-        refused("hots=h", ConfigError::UnknownParameter("hots".into()));
-        refused("Host=h", ConfigError::UnknownParameter("Host".into()));
+    fn the_error_names_an_unknown_parameter() {
+        rejected("postgres://h?sslmod=require", ConfigError::UnknownParameter("sslmod".into()));
+        rejected("postgres://h?ssl=false", ConfigError::UnknownParameter("ssl".into()));
+        rejected("hots=h", ConfigError::UnknownParameter("hots".into()));
+        rejected("Host=h", ConfigError::UnknownParameter("Host".into()));
     }
 
     #[test]
-    fn parameters_whose_names_alone_ask_for_nothing_on_this_link_are_accepted() {
+    fn parameters_without_effect_on_this_connection_are_accepted() {
         for string in [
             "host=/tmp keepalives=0 tcp_user_timeout=1000",
             "sslmode=disable sslrootcert=x sslcert=y sslkey=z sslcrl=q",
@@ -280,10 +281,10 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_not_supported_is_named_in_one_error() {
+    fn one_error_names_all_unsupported_parameters() {
         let string = "user=u gssencmode=require sslcompression=1 service=x scram_client_key=\
             AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-        let error = string.parse::<Config>().expect_err("it is refused");
+        let error = string.parse::<Config>().expect_err("the string is rejected");
         let ConfigError::Unsupported(parameters) = &error else { panic!("{error:?}") };
         let names: Vec<_> = parameters.iter().map(|parameter| parameter.name).collect();
         assert_eq!(names, ["service", "sslcompression", "gssencmode", "scram_client_key"]);
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_tls() {
+    fn the_parameters_of_tls_are_read() {
         let string = "user=u sslmode=verify-ca sslrootcert=/ca sslcert=/c sslkey=/k sslpassword=p sslcertmode=require \
             sslcrl=/r sslcrldir=/d sslsni=0 ssl_min_protocol_version=tlsV1 ssl_max_protocol_version=TLSv1.3 sslkeylogfile=/l";
         let expected = TlsSettings::default()
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_roots_of_the_system_demand_the_check_of_the_name() {
+    fn the_systems_authorities_require_verify_full() {
         let system = config("user=u sslrootcert=system");
         assert_eq!((&system.tls.root, system.sslmode), (&Some(RootCert::System), SslMode::VerifyFull));
         assert_eq!(system.check(), Ok(()));
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_several_hosts_sockets_and_other_mechanisms() {
+    fn the_parameters_of_hosts_sockets_and_authentication_are_read() {
         let string = "user=u host=a target_session_attrs=prefer-standby load_balance_hosts=random keepalives=0 keepalives_idle=1 \
             keepalives_interval=2 keepalives_count=3 tcp_user_timeout=4 requirepeer=postgres gssencmode=disable krbsrvname=pg \
             gssdelegation=1 oauth_issuer=i oauth_client_id=c oauth_client_secret=s oauth_scope='a b' \
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_stand_in_for_names() {
+    fn an_address_replaces_the_lookup_of_a_name() {
         let address = |name, address: [u8; 4]| Host::at_address(name, address, 5432);
         assert_eq!(config("hostaddr=127.0.0.1").hosts, [address("", [127, 0, 0, 1])]);
         assert_eq!(
@@ -362,13 +363,13 @@ mod tests {
             config("hostaddr=::1,127.0.0.2 port=1,2").hosts,
             [Host::at_address("", std::net::Ipv6Addr::LOCALHOST, 1), Host::at_address("", [127, 0, 0, 2], 2)]
         );
-        refused("host=a,b hostaddr=127.0.0.1", ConfigError::AddressCount { hosts: 2, addresses: 1 });
-        refused("host=a hostaddr=127.0.0.1,127.0.0.2", ConfigError::AddressCount { hosts: 1, addresses: 2 });
-        refused("hostaddr=localhost", ConfigError::InvalidValue("hostaddr"));
+        rejected("host=a,b hostaddr=127.0.0.1", ConfigError::AddressCount { hosts: 2, addresses: 1 });
+        rejected("host=a hostaddr=127.0.0.1,127.0.0.2", ConfigError::AddressCount { hosts: 1, addresses: 2 });
+        rejected("hostaddr=localhost", ConfigError::InvalidValue("hostaddr"));
     }
 
     #[test]
-    fn a_value_that_cannot_be_is_refused() {
+    fn an_invalid_value_is_rejected() {
         for (parameter, values) in [
             ("sslmode", ["", "on", "REQUIRE"].as_slice()),
             ("sslnegotiation", &["", "tls"]),
@@ -391,13 +392,13 @@ mod tests {
             ("port", &["0", "65536", "-1", "x", "5432x", "1e3", "4294967297"]),
         ] {
             for value in values {
-                refused(&format!("{parameter}='{value}'"), ConfigError::InvalidValue(parameter));
+                rejected(&format!("{parameter}='{value}'"), ConfigError::InvalidValue(parameter));
             }
         }
-        refused("host=a,b,c port=1,2", ConfigError::PortCount { hosts: 3, ports: 2 });
-        refused("port=1,2", ConfigError::PortCount { hosts: 1, ports: 2 });
-        refused("postgres://h/%ff", ConfigError::NotUtf8("dbname"));
-        refused("user=a\0b", ConfigError::Nul("connection string"));
+        rejected("host=a,b,c port=1,2", ConfigError::PortCount { hosts: 3, ports: 2 });
+        rejected("port=1,2", ConfigError::PortCount { hosts: 1, ports: 2 });
+        rejected("postgres://h/%ff", ConfigError::NotUtf8("dbname"));
+        rejected("user=a\0b", ConfigError::Nul("connection string"));
     }
 
     #[test]

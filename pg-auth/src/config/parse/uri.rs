@@ -1,4 +1,4 @@
-//! `postgres://[user[:password]@][host[:port],…][/database][?name=value&…]`
+//! Connection strings of the form `postgres://[user[:password]@][host[:port],…][/database][?name=value&…]`.
 
 use zeroize::Zeroizing;
 
@@ -7,7 +7,7 @@ use crate::config::parameters::{Value, Values};
 use crate::config::parse::cursor::Cursor;
 use crate::error::ConfigError;
 
-/// Reads a URI from behind its `postgres://`. A part that is empty is as good as absent, but for those of the query.
+/// Reads the part of a URI after `postgres://`. An empty part counts as absent, except in the query.
 pub(super) fn read(mut string: Cursor<'_>, values: &mut Values) -> Result<(), ConfigError> {
     user_info(&mut string, values)?;
     hosts(&mut string, values)?;
@@ -41,7 +41,8 @@ fn user_info(string: &mut Cursor<'_>, values: &mut Values) -> Result<(), ConfigE
     Ok(())
 }
 
-/// As in libpq the lists are put together first and taken apart later, so that an encoded comma divides them too.
+/// Joins all hosts to a comma-separated list, and all ports to another. As in libpq the lists are split later, so an encoded comma (`%2C`)
+/// separates hosts too.
 fn hosts(string: &mut Cursor<'_>, values: &mut Values) -> Result<(), ConfigError> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     loop {
@@ -75,7 +76,7 @@ fn hosts(string: &mut Cursor<'_>, values: &mut Values) -> Result<(), ConfigError
     Ok(())
 }
 
-/// The pieces with commas between them. Spaces may stand around the whole list only.
+/// Decodes the pieces and joins them with commas. Spaces are permitted only before the first piece and after the last piece.
 fn list(pieces: &[Cursor<'_>]) -> Result<Value, ConfigError> {
     let mut list = Value::default();
     for (at, piece) in pieces.iter().enumerate() {
@@ -100,7 +101,7 @@ fn query(mut string: Cursor<'_>, values: &mut Values) -> Result<(), ConfigError>
         }
         let (name, value) = (name.decode_trimmed()?, value.decode_trimmed()?);
         match str::from_utf8(&name).unwrap_or_default() {
-            // JDBC's spelling, which libpq takes in URIs.
+            // JDBC's spelling of `sslmode=require`, which libpq accepts in URIs.
             "ssl" if value.as_slice() == b"true" => {
                 values.set("sslmode", Zeroizing::new(SslMode::Require.as_str().into()))?;
             }

@@ -1,4 +1,4 @@
-//! The surroundings of a program: environment, service file, password file, home directory, name of the user.
+//! Settings from the surroundings of a program: environment, service file, password file, home directory, name of the user.
 
 mod passfile;
 mod service;
@@ -16,16 +16,17 @@ use super::{Config, Host, RootCert, SslMode, parse};
 use crate::error::{ConfigError, ServiceError};
 pub use passfile::Warning;
 
-/// Environment variables that are sent to the server as run-time parameters, as libpq does, unless their value is `default`.
+/// Environment variables whose values are sent to the server as run-time parameters, as in libpq. The value `default` is not sent.
 const RUNTIME_PARAMETERS: &[(&str, &str)] =
     &[("PGDATESTYLE", "datestyle"), ("PGTZ", "timezone"), ("PGGEQO", "geqo")];
 
-/// Name of the service file, in the home directory and in the system's.
+/// Name of the user's service file, in the home directory.
 const USER_SERVICE_FILE: &str = ".pg_service.conf";
+/// Name of the system's service file, in a directory of `SYSTEM_DIRS` or in `PGSYSCONFDIR`.
 const SYSTEM_SERVICE_FILE: &str = "pg_service.conf";
 
-/// Directories of the system's service file, unless `PGSYSCONFDIR` names another: Debian's, Fedora's, and that of most others. libpq
-/// has one that is fixed when it is built.
+/// Directories in which the system's service file is searched for unless `PGSYSCONFDIR` names a directory: on Debian, on Fedora, on most
+/// other systems. libpq has a single directory, chosen when libpq is built.
 const SYSTEM_DIRS: &[&str] =
     if cfg!(unix) { &["/etc/postgresql-common", "/etc/sysconfig/pgsql", "/etc"] } else { &[] };
 
@@ -34,35 +35,35 @@ const PASSWORD_FILE: &str = ".pgpass";
 #[cfg(windows)]
 const PASSWORD_FILE: &str = "pgpass.conf";
 
-/// The directory of certificates in the home directory, which on Windows is one of PostgreSQL's own.
+/// Directory of the certificates, relative to the home directory. Empty on Windows, where `home` is already PostgreSQL's own directory.
 const TLS_DIR: &str = if cfg!(windows) { "" } else { ".postgresql" };
 
 /// Sources of settings outside of a connection string: environment variables, service files, password files, certificates in the home
-/// directory. Only [`config`](Self::config) reads files; nothing else in this library reads any of these sources.
+/// directory. Only [`config`](Self::config) reads files. No other type of this library reads any of these sources.
 ///
-/// Where several sources have a value for a parameter, the first of these counts, as in libpq:
+/// If several sources have a value for a parameter, the first source of this list wins, as in libpq:
 /// 1. the connection string;
-/// 2. the service that the string (`service`) or `PGSERVICE` names, from the file of `servicefile` or `PGSERVICEFILE`, or else
-///    from `~/.pg_service.conf`, or else from `pg_service.conf` in the directory of `PGSYSCONFDIR`, or else in one of `/etc/postgresql-common`,
-///    `/etc/sysconfig/pgsql` and `/etc`
-///    ([manual](https://www.postgresql.org/docs/current/libpq-pgservice.html));
+/// 2. the service, named by `service` in the string or by `PGSERVICE`
+///    ([manual](https://www.postgresql.org/docs/current/libpq-pgservice.html)). It is searched for in two files: first in the file named by
+///    `servicefile` or `PGSERVICEFILE`, by default `~/.pg_service.conf`; then in `pg_service.conf` in the directory named by
+///    `PGSYSCONFDIR`, by default the first of `/etc/postgresql-common`, `/etc/sysconfig/pgsql` and `/etc` that has this file;
 /// 3. the environment variables `PGHOST`, `PGPORT`, `PGUSER` and the others
 ///    ([manual](https://www.postgresql.org/docs/current/libpq-envars.html));
 /// 4. the defaults.
 ///
-/// Beyond that:
-/// - A password that is not given is looked up for each host in the file of `passfile` or `PGPASSFILE`, or else in `~/.pgpass`
+/// In addition:
+/// - If no password is given, each host's password is looked up in the file named by `passfile` or `PGPASSFILE`, by default `~/.pgpass`
 ///   ([manual](https://www.postgresql.org/docs/current/libpq-pgpass.html)).
-/// - The files `root.crt`, `root.crl`, `postgresql.crt` and `postgresql.key` in `~/.postgresql` are used for TLS if they exist and
-///   nothing else is given.
-/// - A user who is not given has the name of the operating system's user, after [`login_name`](Self::login_name), which takes the
-///   feature `login-name`.
-/// - Without a host, it is the Unix-domain socket in that of the usual directories which exists; see [`Host::local`].
+/// - The files `root.crt`, `root.crl`, `postgresql.crt` and `postgresql.key` in `~/.postgresql` are used for TLS if they exist and no other
+///   file is given.
+/// - If no user is given, the user is the name set by [`user`](Self::user) or, after [`login_name`](Self::login_name) (feature
+///   `login-name`), the name of the operating system's user.
+/// - If no host is given, the host is a Unix-domain socket in the first usual directory that exists; see [`Host::local`].
 ///
 /// ```
 /// use pg_auth::config::{Host, Surroundings};
 ///
-/// // A program calls `Surroundings::of_process()`. Here nothing depends on the machine.
+/// // A real program calls `Surroundings::of_process()`. This example must not depend on the machine.
 /// let surroundings = Surroundings::empty().variable("PGHOST", "db.example").variable("PGUSER", "bob");
 /// let found = surroundings.config("user=alice")?;
 /// assert_eq!(found.config.user, "alice");
@@ -78,7 +79,7 @@ pub struct Surroundings {
     socket_dirs: &'static [&'static str],
 }
 
-/// The name of the user whose program this is.
+/// The source of the user's name if no user is given.
 #[derive(Clone, Default)]
 enum User {
     #[default]
@@ -94,12 +95,12 @@ enum User {
 pub struct Found {
     /// The configuration.
     pub config: Config,
-    /// Files that were left out, with the reason, to be shown to the user.
+    /// Warnings about files that were ignored, to be shown to the user.
     pub warnings: Vec<Warning>,
 }
 
 impl Surroundings {
-    /// Those of this process: its environment variables and the user's home directory.
+    /// The surroundings of this process: its environment variables and the user's home directory.
     pub fn of_process() -> Self {
         let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
         Self {
@@ -114,7 +115,7 @@ impl Surroundings {
         }
     }
 
-    /// None at all, to be filled by the caller.
+    /// Empty surroundings, to be filled by the caller.
     pub fn empty() -> Self {
         Self::default()
     }
@@ -137,23 +138,25 @@ impl Surroundings {
         self
     }
 
-    /// Sets the name of the user whose program this is.
+    /// Sets the user to log in as if no user is given.
     pub fn user(mut self, name: impl Into<String>) -> Self {
         self.user = User::Named(name.into());
         self
     }
 
-    /// Asks the operating system for the name of the user, if it is needed. That may take time where users are kept on another machine.
+    /// Makes [`config`](Self::config) ask the operating system for the user's name if no user is given. The lookup may block for some time
+    /// if users are kept on another machine.
     #[cfg(feature = "login-name")]
     pub fn login_name(mut self) -> Self {
         self.user = User::Login;
         self
     }
 
-    /// Reads a connection string, which may be empty, and adds what it leaves open.
+    /// Reads a connection string, which may be empty, and takes missing settings from the surroundings.
     ///
     /// # Errors
-    /// Those of [`Config`]'s [`FromStr`](std::str::FromStr), for values from any source; and what is wrong with a service or its file.
+    /// The errors of [`Config`]'s [`FromStr`](std::str::FromStr), for values from any source; [`ConfigError::Service`] if the service is
+    /// not defined or a service file is invalid.
     pub fn config(&self, string: &str) -> Result<Found, ConfigError> {
         let mut values = parse::values(string)?;
         self.add_service(&mut values)?;
@@ -207,22 +210,22 @@ impl Surroundings {
     }
 
     fn add_variables(&self, values: &mut Values) -> Result<(), ConfigError> {
-        // Both have been followed.
-        let followed = ["service", "servicefile"];
-        for parameter in PARAMETERS.iter().filter(|parameter| !followed.contains(&parameter.name)) {
+        // `add_service` has already handled these two parameters.
+        let handled = ["service", "servicefile"];
+        for parameter in PARAMETERS.iter().filter(|parameter| !handled.contains(&parameter.name)) {
             if let Some(value) = parameter.variable.and_then(|variable| self.value(variable)) {
                 values.fill(parameter.name, value)?;
             }
         }
-        // What it was called before there was PGSSLMODE.
+        // The predecessor of PGSSLMODE, which libpq still reads.
         if self.value("PGREQUIRESSL").is_some_and(|value| value.starts_with(b"1")) {
             values.fill("sslmode", Zeroizing::new(SslMode::Require.as_str().into()))?;
         }
         Ok(())
     }
 
-    /// A directory that does not exist on a Linux built for the other one holds no socket. Whether there is a socket is not asked: in
-    /// `/tmp` it may be anybody's.
+    /// The default host. Tests which directory exists, not which directory has a socket: in `/tmp` any user can create a socket, and a
+    /// program must not connect to a stranger's socket while the server is down.
     fn local(&self, port: u16) -> Host {
         match self.socket_dirs.iter().find(|dir| Path::new(dir).is_dir()) {
             Some(dir) => Host::new(*dir, port),
@@ -239,7 +242,7 @@ impl Surroundings {
         }
     }
 
-    /// Without a home directory there are no such files. A certificate without a key is an error of TLS, so the key need not exist.
+    /// Adds the certificates of the home directory. The key need not exist: a certificate without a key is an error when TLS begins.
     fn add_tls_files(&self, config: &mut Config) {
         let Some(home) = &self.home else { return };
         let file = |name: &str| home.join(TLS_DIR).join(name);
@@ -259,7 +262,7 @@ impl Surroundings {
         }
     }
 
-    /// Looks the passwords up, one for each host. A single host's is the password of the configuration.
+    /// Looks up each host's password in the password file. If there is a single host, its password becomes the configuration's `password`.
     fn add_passwords(&self, config: &mut Config, passfile: Option<&Vec<u8>>) -> Result<(), Warning> {
         let named = passfile.filter(|name| !name.is_empty()).map(|name| path(name));
         let file = named.or_else(|| self.home.as_ref().map(|home| home.join(PASSWORD_FILE)));
@@ -278,7 +281,7 @@ impl Surroundings {
     }
 }
 
-/// Shows names, and no value: one of them may be a password.
+/// Shows the names of the variables without their values: a value may be a password.
 impl fmt::Debug for Surroundings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let variables: Vec<_> = self.variables.keys().collect();

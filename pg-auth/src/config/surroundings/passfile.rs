@@ -13,15 +13,15 @@ use crate::config::Host;
 use crate::config::host::SOCKET_DIRS;
 use crate::secret::Password;
 
-/// A file that was left out.
+/// A file that was ignored, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The password file can be read or written by others than its owner.
+    /// Users other than the owner can read, write or execute the password file.
     PasswordFileAccess(PathBuf),
     /// The password file is not a regular file.
     PasswordFileKind(PathBuf),
-    /// The password file exists and cannot be read.
+    /// The password file exists but cannot be read.
     PasswordFileUnreadable(PathBuf, io::ErrorKind),
 }
 
@@ -38,10 +38,11 @@ impl fmt::Display for Warning {
     }
 }
 
-/// The text of a password file, if there is one that only its owner can read.
+/// Reads a password file. Returns `None` if the file does not exist, and a warning if it is not a regular file or others than its owner
+/// have access.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Warning> {
     let unreadable = |error: io::Error| Warning::PasswordFileUnreadable(path.into(), error.kind());
-    // Before it is opened, which a pipe makes wait.
+    // Check before opening: opening a pipe would block.
     match fs::metadata(path) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
@@ -52,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Warning> {
     let mut file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     check(path, &metadata)?;
-    // Long enough from the start, so that no copy of a password is left behind by growing.
+    // Full capacity at once: a vector that grows would leave copies of passwords in freed memory.
     let length = usize::try_from(metadata.len()).unwrap_or_default();
     let mut text = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
     file.read_to_end(&mut text).map_err(unreadable)?;
@@ -83,8 +84,8 @@ pub(super) fn find(text: &[u8], host: &Host, database: &str, user: &str) -> Opti
     found.next().map(unescaped).filter(|password| !password.is_empty())
 }
 
-/// A socket in a usual directory is `localhost`; elsewhere it is its directory. A host on the network has the name that was given, or else
-/// its address.
+/// The names that stand for this host in a password file. A Unix-domain socket: its directory, and also `localhost` if the directory is a
+/// usual one. A host on the network: its name, or its address if it has no name.
 fn names(host: &Host) -> Vec<String> {
     match host {
         Host::Tcp { host, address: Some(address), .. } if host.is_empty() => vec![address.to_string()],
@@ -98,7 +99,7 @@ fn names(host: &Host) -> Vec<String> {
     }
 }
 
-/// The rest of the line after its first field, if that field is this text or `*`.
+/// The rest of the line after its first field, if this field equals `text` or is `*`.
 fn after<'a>(line: &'a [u8], text: &[u8]) -> Option<&'a [u8]> {
     if let Some(rest) = line.strip_prefix(b"*:") {
         return Some(rest);
@@ -112,21 +113,21 @@ fn after<'a>(line: &'a [u8], text: &[u8]) -> Option<&'a [u8]> {
                     return None;
                 }
             }
-            // A colon of an address need not be escaped, as in libpq.
+            // As in libpq, a colon in a host name or an address need not be escaped.
             (byte, Some(expected)) if byte == expected => {}
             _ => return None,
         }
     }
 }
 
-/// A password ends at a colon that is not escaped.
+/// Reads a password without its escapes, up to the first colon that is not escaped.
 fn unescaped(text: &[u8]) -> Password {
     let mut password = Vec::with_capacity(text.len());
     let mut bytes = text.iter().copied();
     while let Some(byte) = bytes.next() {
         match byte {
             b':' => break,
-            // At the very end a backslash stands for itself.
+            // A backslash at the end of the line stands for itself.
             b'\\' => password.push(bytes.next().unwrap_or(byte)),
             byte => password.push(byte),
         }

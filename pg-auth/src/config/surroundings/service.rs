@@ -1,4 +1,4 @@
-//! Service files: parameters under a name.
+//! Service files: named groups of connection parameters.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-pgservice.html)
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::config::parameters::Values;
 use crate::error::ServiceError;
 
-/// Adds the parameters of a service that are not given, and says whether the file defines it.
+/// Adds the parameters of a service to `values`, except parameters that already have a value. Returns whether the file defines the service.
 pub(super) fn read(file: &Path, service: &[u8], values: &mut Values) -> Result<bool, ServiceError> {
     let text = fs::read(file).map(Zeroizing::new);
     let text = text.map_err(|error| ServiceError::Unreadable { file: file.into(), error: error.kind() })?;
@@ -21,7 +21,7 @@ pub(super) fn read(file: &Path, service: &[u8], values: &mut Values) -> Result<b
     })
 }
 
-/// An error has the number of its line.
+/// Does the work of `read` on the text of the file. An error is the number of the line and the fault.
 fn add(text: &[u8], service: &[u8], values: &mut Values) -> Result<bool, (usize, &'static str)> {
     let mut found = false;
     for (line, number) in text.split(|&byte| byte == b'\n').zip(1..) {
@@ -30,7 +30,7 @@ fn add(text: &[u8], service: &[u8], values: &mut Values) -> Result<bool, (usize,
             None | Some(b'#') => {}
             Some(b'[') if found => break,
             Some(b'[') => {
-                // As in libpq: what stands behind the bracket is not looked at.
+                // As in libpq, text after the closing bracket is ignored.
                 let rest = line.get(1..).and_then(|name| name.strip_prefix(service));
                 found = rest.is_some_and(|rest| rest.starts_with(b"]"));
             }
@@ -50,7 +50,7 @@ fn parameter(line: &[u8], values: &mut Values) -> Result<(), &'static str> {
     };
     let (name, value) = line.split_at(equals);
     match name {
-        b"service" | b"servicefile" => Err("a service cannot name another one"),
+        b"service" | b"servicefile" => Err("a service cannot refer to another service"),
         name => {
             let value = Zeroizing::new(value.get(1..).unwrap_or_default().to_vec());
             let name = str::from_utf8(name).unwrap_or_default();

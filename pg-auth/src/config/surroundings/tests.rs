@@ -19,10 +19,10 @@ impl Dir {
         self.0.path()
     }
 
-    /// A file that only its owner can read.
+    /// Writes a file that only its owner can read.
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
-        fs::create_dir_all(path.parent().expect("it has one")).expect("a directory can be made");
+        fs::create_dir_all(path.parent().expect("the path has a parent")).expect("a directory can be made");
         fs::write(&path, text).expect("a file can be written");
         self.permit(name, 0o600);
         path
@@ -47,7 +47,7 @@ fn config(surroundings: &Surroundings, string: &str) -> Config {
 }
 
 #[track_caller]
-fn refused(surroundings: &Surroundings, string: &str, expected: ServiceError) {
+fn rejected(surroundings: &Surroundings, string: &str, expected: ServiceError) {
     let error = surroundings.config(string).expect_err(string);
     assert_eq!(error, ConfigError::Service(Box::new(expected)), "{error}");
 }
@@ -87,11 +87,11 @@ fn every_variable_sets_its_parameter() {
         assert_eq!(by_variable == config(&Surroundings::empty(), ""), neutral, "{variable}");
         read += 1;
     }
-    assert_eq!(read, 34, "libpq 18 has these and PGSERVICE");
+    assert_eq!(read, 34, "libpq 18 has these variables, and PGSERVICE");
 }
 
 #[test]
-fn the_string_comes_before_the_service_and_that_before_the_environment() {
+fn the_string_wins_over_the_service_and_the_service_over_the_environment() {
     let dir = Dir::new();
     let file = dir.file("services", "[db]\nuser=service\nport=2\nconnect_timeout=2\n");
     let surroundings = Surroundings::empty()
@@ -112,9 +112,9 @@ fn the_string_comes_before_the_service_and_that_before_the_environment() {
     assert_eq!(config(&by_name, "host=h").hosts, [Host::new("h", 3)]);
 }
 
-/// In a URI an empty part is absent, in the other form an empty value is a value.
+/// In a URI, an empty part is the same as an absent part. Among keywords, and in the query of a URI, an empty value counts as a value.
 #[test]
-fn an_empty_value_hides_the_environment_and_an_absent_one_does_not() {
+fn an_empty_value_hides_the_environment_and_an_absent_value_does_not() {
     let surroundings = Surroundings::empty().variable("PGHOST", "h").variable("PGUSER", "u").user("me");
     assert_eq!(config(&surroundings, "postgres:///db").hosts, [Host::new("h", DEFAULT_PORT)]);
     assert_eq!(config(&surroundings, "postgres://?host=").hosts, [Host::local(DEFAULT_PORT)]);
@@ -125,17 +125,17 @@ fn an_empty_value_hides_the_environment_and_an_absent_one_does_not() {
 }
 
 #[test]
-fn nothing_is_read_but_what_is_asked_for() {
+fn the_environment_is_read_only_through_surroundings() {
     let surroundings = Surroundings::empty().variable("PGUSER", "bob").variable("PGPASSWORD", "hunter2");
     assert!(!format!("{surroundings:?}").contains("hunter2"));
     assert_eq!(config(&surroundings, "").password, Some("hunter2".into()));
-    assert_eq!("".parse::<Config>().expect("it is well-formed").user, "");
-    let found = Surroundings::empty().config("").expect("it is well-formed");
+    assert_eq!("".parse::<Config>().expect("the string is well-formed").user, "");
+    let found = Surroundings::empty().config("").expect("the string is well-formed");
     assert_eq!(found.config.check(), Err(ConfigError::Missing("user")));
 }
 
 #[test]
-fn variables_that_are_no_parameters() {
+fn variables_without_a_parameter_have_their_effect() {
     let surroundings = Surroundings::empty()
         .variable("PGDATESTYLE", "ISO, DMY")
         .variable("PGTZ", "Europe/Berlin")
@@ -151,7 +151,7 @@ fn variables_that_are_no_parameters() {
 }
 
 #[test]
-fn a_value_of_the_environment_is_checked_as_any_other() {
+fn an_invalid_value_in_the_environment_is_rejected() {
     let error =
         |variable, value: &str| Surroundings::empty().variable(variable, value).config("").expect_err(value);
     assert_eq!(error("PGSSLMODE", "on"), ConfigError::InvalidValue("sslmode"));
@@ -163,15 +163,15 @@ fn a_value_of_the_environment_is_checked_as_any_other() {
 #[test]
 fn a_service_is_read_as_libpq_reads_it() {
     let dir = Dir::new();
-    let text = "# a comment\n[other]\nuser=nobody\nnonsense\n\n[db]  behind\n  \t host=h \r\n#port=1\nport=2\nport=3\n\
+    let text = "# a comment\n[other]\nuser=nobody\nnonsense\n\n[db]  after\n  \t host=h \r\n#port=1\nport=2\nport=3\n\
                 password= a b =c \noptions=-c geqo=off\n[db]\nuser=again\n";
     let surroundings = Surroundings::empty().variable("PGSERVICEFILE", dir.file("services", text));
     let made = config(&surroundings, "service=db");
     assert_eq!(made.hosts, [Host::new("h", 2)], "the first value counts");
     assert_eq!(made.password, Some(" a b =c".into()), "spaces at the end of a line are dropped");
     assert_eq!(made.parameter("options"), Some("-c geqo=off"));
-    assert_eq!(made.user, "", "a section ends at the next one");
-    refused(&surroundings, "service=d", ServiceError::Undefined { service: "d".into() });
+    assert_eq!(made.user, "", "a section ends at the next section");
+    rejected(&surroundings, "service=d", ServiceError::Undefined { service: "d".into() });
 }
 
 #[test]
@@ -188,23 +188,23 @@ fn a_service_file_is_looked_for_in_several_places() {
     let with = surroundings.variable("PGSERVICEFILE", &named);
     assert_eq!(config(&with, "service=named").user, "named");
     assert_eq!(config(&with, "service=system").user, "system");
-    refused(&with, "service=mine", ServiceError::Undefined { service: "mine".into() });
+    rejected(&with, "service=mine", ServiceError::Undefined { service: "mine".into() });
 
     let missing = dir.path().join("missing");
     let file = missing.display();
     let unreadable = ServiceError::Unreadable { file: missing.clone(), error: io::ErrorKind::NotFound };
-    refused(&with, &format!("service=system servicefile='{file}'"), unreadable);
+    rejected(&with, &format!("service=system servicefile='{file}'"), unreadable);
     let by_string = config(&with, &format!("service=named servicefile='{}'", named.display()));
     assert_eq!(by_string.user, "named");
-    assert_eq!(config(&with, "").user, "", "a file alone asks for nothing");
+    assert_eq!(config(&with, "").user, "", "a service file without a service has no effect");
 }
 
 #[test]
-fn a_line_that_is_not_understood_is_named() {
+fn an_invalid_line_of_a_service_file_is_reported_by_its_number() {
     let dir = Dir::new();
     for (line, problem) in [
-        ("service=x", "a service cannot name another one"),
-        ("servicefile=x", "a service cannot name another one"),
+        ("service=x", "a service cannot refer to another service"),
+        ("servicefile=x", "a service cannot refer to another service"),
         ("host", "a parameter has no \"=\""),
         ("hots=x", "the parameter is not known"),
         ("host =x", "the parameter is not known"),
@@ -213,7 +213,7 @@ fn a_line_that_is_not_understood_is_named() {
     ] {
         let file = dir.file("services", &format!("[db]\n{line}\n"));
         let surroundings = Surroundings::empty().variable("PGSERVICEFILE", &file);
-        refused(&surroundings, "service=db", ServiceError::Line { file, line: 2, problem });
+        rejected(&surroundings, "service=db", ServiceError::Line { file, line: 2, problem });
     }
 }
 
@@ -244,8 +244,12 @@ fn a_password_is_looked_up_in_the_password_file() {
         assert_eq!(config(&surroundings, string).password, password.map(Into::into), "{string}");
     }
     #[cfg(unix)]
-    assert_eq!(config(&surroundings, "").password, Some("socket".into()), "the usual directory is localhost");
-    // The database is the user's where none is given.
+    assert_eq!(
+        config(&surroundings, "").password,
+        Some("socket".into()),
+        "the usual directory counts as localhost"
+    );
+    // Without a database, the user's name is the name of the database.
     let own = dir.file("own", "h:*:u:u:same\n");
     let by_string = format!("host=h passfile='{}'", own.display());
     assert_eq!(config(&surroundings, &by_string).password, Some("same".into()));
@@ -270,25 +274,26 @@ fn a_password_file_that_others_can_read_is_ignored() {
     let surroundings = Surroundings::empty().home(dir.path()).user("u");
     for mode in [0o640, 0o602, 0o610, 0o777] {
         dir.permit(".pgpass", mode);
-        let found = surroundings.config("").expect("it is well-formed");
+        let found = surroundings.config("").expect("the string is well-formed");
         assert_eq!(found.config.password, None, "{mode:o}");
         assert_eq!(found.warnings, [Warning::PasswordFileAccess(file.clone())], "{mode:o}");
     }
     dir.permit(".pgpass", 0o400);
     assert_eq!(config(&surroundings, "").password, Some("secret".into()));
 
-    let found =
-        surroundings.config(&format!("passfile='{}'", dir.path().display())).expect("it is well-formed");
+    let found = surroundings
+        .config(&format!("passfile='{}'", dir.path().display()))
+        .expect("the string is well-formed");
     assert_eq!(found.warnings, [Warning::PasswordFileKind(dir.path().into())]);
     assert!(found.warnings.iter().all(|warning| warning.to_string().contains("is ignored: it is not")));
-    // A file that does not exist is no reason for a warning, and neither is one that is not needed.
+    // No warning if the file does not exist, and none if the password is given elsewhere.
     config(&surroundings, "passfile=/nonexistent/file");
     dir.permit(".pgpass", 0o666);
     config(&surroundings, "password=x");
 }
 
 #[test]
-fn certificates_of_the_home_directory_are_used_where_nothing_else_is_given() {
+fn certificates_in_the_home_directory_are_the_default() {
     let dir = Dir::new();
     let surroundings = Surroundings::empty().home(dir.path()).user("u");
     assert_eq!(config(&surroundings, "sslmode=require").tls, Config::new("").tls);
@@ -320,8 +325,8 @@ fn several_hosts_may_come_from_the_environment() {
 
 #[cfg(feature = "login-name")]
 #[test]
-fn the_user_of_the_operating_system_logs_in_where_none_is_given() {
+fn the_operating_systems_user_is_the_default_user() {
     let surroundings = Surroundings::of_process().without_variable("PGUSER").login_name();
-    let found = surroundings.config("host=h").expect("it is well-formed");
-    assert_eq!(found.config.user, whoami::username().expect("there is one"));
+    let found = surroundings.config("host=h").expect("the string is well-formed");
+    assert_eq!(found.config.user, whoami::username().expect("the user has a name"));
 }

@@ -10,8 +10,9 @@ use crate::oauth::OAuthFault;
 use crate::scram::CLIENT_FIRST;
 
 impl Accept {
-    /// Sends the error to a client that has sent its start-up message. For earlier errors the answer, if any, was put already.
-    pub(super) fn refuse(&self, error: &AuthError, outbox: &mut Outbox) {
+    /// Puts the error into the outbox, if the client's start-up message has arrived. For earlier errors, the answer, if there is one, is in
+    /// the outbox already.
+    pub(super) fn reject(&self, error: &AuthError, outbox: &mut Outbox) {
         let Some(startup) = self.startup() else { return };
         let user = startup.user();
         let failed = |method: &str| format!("{method} authentication failed for user \"{user}\"");
