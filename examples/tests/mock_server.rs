@@ -382,7 +382,7 @@ async fn a_cancel_request_ends_the_statement_it_is_for() {
 
     let mut said = || mock.says.next().expect("it says so").expect("UTF-8");
     assert_eq!(said(), format!("cancel request for {}", key.pid()));
-    assert_eq!(said(), format!("cancel request for {}, which is none of ours", key.pid()));
+    assert_eq!(said(), format!("cancel request for {}, but no session has this key", key.pid()));
     assert_eq!(said(), format!("cancel request for {}", key.pid()));
 }
 
