@@ -2,8 +2,7 @@
 //! 300,000 statements.
 //!
 //! The sockets are non-blocking. A socket that is not ready is added to `WAITING`, and `block_on` waits for all sockets in that list at
-//! once.
-//! Waiting for one direction only could deadlock: `flush` waits to write while the server waits until its answers are read.
+//! once. Waiting for one direction only could deadlock: `flush` waits to write while the server waits until its answers are read.
 //!
 //! `cargo run -p examples --bin blocking_client -- 'postgres://user:secret@localhost/mydb?sslmode=require'`
 
