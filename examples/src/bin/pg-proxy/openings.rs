@@ -72,8 +72,7 @@ impl Openings {
     }
 }
 
-/// Tells the opening that has waited for its client the longest to give way, if that is long enough. Returns after what time to look
-/// again.
+/// Asks the opening that has waited for its client the longest to end, if it has waited for `GRACE`. Returns the time until the next check.
 fn displace(running: &[Arc<Opening>]) -> Duration {
     let silent = running.iter().filter_map(|opening| match *lock(&opening.turn) {
         Turn::Client(since) => Some((since, opening)),
