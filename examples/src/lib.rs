@@ -1,4 +1,4 @@
-//! Small programs that people would really run, one a file in `src/bin`, and what most of them need.
+//! Example programs in `src/bin`, and the functions that most of them share.
 
 use std::error::Error;
 use std::fmt;
@@ -8,16 +8,16 @@ use pg_stream_tokio::Config;
 use pg_wire::backend::Backend;
 use pg_wire::{Connection, Transport};
 
-/// The connection string that the program was given: its argument, or else `DATABASE_URL`.
+/// Parses the connection string: the program's first argument or, without an argument, the environment variable `DATABASE_URL`.
 ///
 /// # Errors
-/// When there is none, or it cannot be read.
+/// There is no connection string, or it cannot be parsed.
 pub fn config() -> Result<Config, Box<dyn Error>> {
     let url = std::env::args().nth(1).or_else(|| std::env::var("DATABASE_URL").ok());
     Ok(url.ok_or("no connection string: give one, or set DATABASE_URL")?.parse()?)
 }
 
-/// The channel of a session in words: "over TLSv1.3, bound to the login" or "in clear".
+/// Describes the channel of a session: "over TLSv1.3, bound to the login" or "in clear".
 pub fn channel(session: &Session) -> String {
     let Some(tls) = &session.tls else { return "in clear".into() };
     let version = tls.version.map_or("TLS", TlsVersion::as_str);
@@ -25,16 +25,16 @@ pub fn channel(session: &Session) -> String {
     format!("over {version}{bound}")
 }
 
-/// Receives up to the next ReadyForQuery, and hands every message before it to `each`.
+/// Receives messages up to the next ReadyForQuery, and passes every message before it to `each`.
 ///
-/// An error of the server or of `each` is returned at the end and not before: the connection is then ready for the next query.
-/// Notices and changed parameters may stand between any two messages; to ignore them, end the `match` by `_ => {}`.
+/// An error from the server or from `each` is returned after ReadyForQuery, not earlier: the connection is then ready for the next query.
+/// Notices and changed parameters may arrive between any two messages. To ignore them, end the `match` with the arm `_ => {}`.
 ///
 /// ```
 /// use pg_wire::{Connection, Limits, PgProtocol, backend::Backend, testing::{Script, block_on}};
 ///
 /// # block_on(async {
-/// // In place of a socket: what a server would say.
+/// // In place of a socket: the bytes that a server would send.
 /// let socket = Script::says(b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I");
 /// let mut conn = Connection::new(socket, Limits::BACKEND);
 ///
@@ -53,8 +53,9 @@ pub fn channel(session: &Session) -> String {
 /// ```
 ///
 /// # Errors
-/// The first ErrorResponse of the server, or the first error of `each`, whichever is earlier; [`Unanswered`]; and an error of the
-/// connection, unless the server has reported one before.
+/// - The first ErrorResponse from the server or the first error from `each`, whichever happens first.
+/// - [`Unanswered`].
+/// - An error of the connection, if no other error was reported before it.
 pub async fn until_ready<T: Transport>(
     conn: &mut Connection<T>,
     mut each: impl FnMut(Backend<'_>) -> Result<(), Box<dyn Error>>,
@@ -79,21 +80,21 @@ pub async fn until_ready<T: Transport>(
     }
 }
 
-/// Whether the messages before a ReadyForQuery are an answer.
+/// Checks that the messages before a ReadyForQuery are a complete answer.
 ///
-/// A ReadyForQuery alone answers nothing: some servers send one too many. And rows without the CommandComplete that ends them may be
-/// the half of a result.
+/// A ReadyForQuery without messages before it is no answer: some servers send a superfluous ReadyForQuery. Rows without a CommandComplete
+/// may be only the first part of a result.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// Messages that answer something were received.
+    /// At least one message of an answer was received.
     has_begun: bool,
     /// A result has begun and not ended.
     is_open: bool,
-    /// The next RowDescription is that of a statement, which has no rows.
+    /// The next RowDescription describes a statement, so no rows follow it.
     of_statement: bool,
 }
 
-/// The server sent ReadyForQuery, and no answer before it.
+/// The server sent ReadyForQuery without an answer before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered;
 
@@ -106,10 +107,10 @@ impl fmt::Display for Unanswered {
 impl Error for Unanswered {}
 
 impl Answer {
-    /// Takes note of the next message.
+    /// Records the next message.
     ///
     /// # Errors
-    /// The message is a ReadyForQuery, and the messages since the last one are no answer.
+    /// The message is a ReadyForQuery, and the messages since the previous ReadyForQuery are no complete answer.
     pub fn note(&mut self, message: &Backend<'_>) -> Result<(), Unanswered> {
         match message {
             Backend::ReadyForQuery(_) => {
@@ -117,7 +118,7 @@ impl Answer {
                 *self = Self::default();
                 return if is_answer { Ok(()) } else { Err(Unanswered) };
             }
-            // Sent at any time, whatever was asked.
+            // The server may send these messages at any time; they are no part of an answer.
             Backend::NoticeResponse(_) | Backend::NotificationResponse(_) | Backend::ParameterStatus(_) => {
                 return Ok(());
             }
@@ -151,7 +152,7 @@ mod tests {
     const READY: &[u8] = b"Z\0\0\0\x05I";
     const NOTICE: &[u8] = b"N\0\0\0\x08Mx\0\0";
 
-    /// The error of `until_ready` where the server says this.
+    /// Returns the error of `until_ready` when the server sends these messages.
     fn error(script: &[&[u8]]) -> Option<String> {
         let mut conn = Connection::new(Script::says(&script.concat()), Limits::BACKEND);
         block_on(until_ready(&mut conn, |_| Ok(()))).err().map(|error| error.to_string())
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_answers_a_request_is_an_answer() {
+    fn each_kind_of_answer_is_accepted() {
         assert_eq!(error(&[ROW, COMPLETE, NOTICE, READY]), None);
         // EmptyQueryResponse, ParseComplete, PortalSuspended, FunctionCallResponse.
         for answer in [&b"I\0\0\0\x04"[..], b"1\0\0\0\x04", b"s\0\0\0\x04", b"V\0\0\0\x08\xff\xff\xff\xff"] {

@@ -1,4 +1,4 @@
-//! `demo` as its user meets it.
+//! The output, the errors and the exit status of `demo`.
 
 mod support;
 
@@ -6,20 +6,20 @@ use support::{Ended, Server, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_demo");
 
-/// The lines under a heading, down to the next one.
+/// The lines under a heading, up to the next empty line.
 fn part<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
     let rule = "-".repeat(heading.len());
-    let (_, behind) = text.split_once(&format!("\n{heading}\n{rule}\n\n")).expect(heading);
-    behind.lines().take_while(|line| !line.is_empty()).collect()
+    let (_, after) = text.split_once(&format!("\n{heading}\n{rule}\n\n")).expect(heading);
+    after.lines().take_while(|line| !line.is_empty()).collect()
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_tour_shows_everything_it_promises() {
+fn the_tour_prints_all_of_its_parts() {
     for server in Server::both() {
         for url in [server.by_tcp(), server.by_socket()] {
             let Ended { code, stdout, stderr } = run(PROGRAM, &[&url]);
-            // No bar where there is no terminal.
+            // Without a terminal there is no progress bar.
             assert_eq!((code, stderr.as_str()), (Some(0), ""));
             assert!(!stdout.contains('\u{1b}'), "colours, and no terminal: {stdout}");
 
@@ -81,7 +81,7 @@ fn the_tour_shows_everything_it_promises() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_protocol_is_the_one_that_was_agreed_on() {
+fn the_tour_prints_the_negotiated_protocol_version() {
     for server in Server::both() {
         let shown = run(PROGRAM, &[&(server.by_tcp() + "?max_protocol_version=latest")]).stdout;
         let version = if server.major < 18 { "3.0" } else { "3.2" };
@@ -91,7 +91,7 @@ fn the_protocol_is_the_one_that_was_agreed_on() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn who_is_not_let_in_is_told_by_whom() {
+fn a_rejected_login_is_reported_with_the_servers_address() {
     for server in Server::both() {
         let url = server.by_tcp().replace("scram-secret", "hunter2") + "?sslmode=require";
         let ended = run(PROGRAM, &[&url]);
@@ -103,7 +103,7 @@ fn who_is_not_let_in_is_told_by_whom() {
 }
 
 #[test]
-fn what_is_wrong_is_told_in_a_sentence_without_the_password() {
+fn errors_are_sentences_without_the_password() {
     for (arguments, said) in [
         (&[][..], "demo: no connection string: give one, or set DATABASE_URL\n"),
         (&["postgres://me:hunter2@localhost:port/"], "demo: invalid value for \"port\"\n"),

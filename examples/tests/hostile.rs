@@ -1,7 +1,7 @@
 //! Hostile clients of `pg-proxy`, in front of a real server.
 //!
-//! Each row of the table is what such a client sends, to the proxy and to the server itself: it is answered the same, message by
-//! message. Meanwhile an honest client is served.
+//! Each row of the table has the bytes that such a client sends, to the proxy and to the server itself. Both must give the same answer,
+//! message by message. Meanwhile the proxy must serve an honest client.
 
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
@@ -30,15 +30,15 @@ struct Row {
 /// How the bytes are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
-    /// In one piece, and then no more.
+    /// In one piece; then the client half-closes.
     AtOnce,
-    /// A byte at a time, and then no more.
+    /// Byte by byte; then the client half-closes.
     Drip,
-    /// In one piece; the client then stays, and it is the server that has to end.
+    /// In one piece; then the client stays connected until the server closes.
     Stay,
 }
 
-/// What a client hears: answers to requests for encryption, the codes of messages, and the SQLSTATE of the last error.
+/// The answer to a client: answers to requests for encryption, the codes of the messages, and the SQLSTATE of the last error.
 #[derive(Debug, PartialEq)]
 struct Heard {
     answers: String,
@@ -51,7 +51,7 @@ fn same(name: &str, parts: &[&[u8]]) -> Row {
     Row { name: name.into(), bytes: parts.concat(), how: How::AtOnce }
 }
 
-/// A row whose client stays until it is closed.
+/// A row whose client stays connected until the server closes.
 fn closed(name: &str, parts: &[&[u8]]) -> Row {
     Row { how: How::Stay, ..same(name, parts) }
 }
@@ -61,24 +61,24 @@ fn message(code: u8, body: &[u8]) -> Vec<u8> {
     announced(code, i32::try_from(body.len() + 4).expect("a short one"), body)
 }
 
-/// A message that gives its length as this.
+/// A message with this value in its length field.
 fn announced(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body].concat()
 }
 
-/// A packet of the time before there are codes.
+/// A packet of the start of a connection, which has no code.
 fn packet(body: &[u8]) -> Vec<u8> {
     [&i32::try_from(body.len() + 4).expect("a short one").to_be_bytes()[..], body].concat()
 }
 
-/// A packet of this version, with this behind it.
+/// A packet with this protocol version, followed by `rest`.
 fn version(major: u16, minor: u16, rest: &[u8]) -> Vec<u8> {
     packet(&[&major.to_be_bytes()[..], &minor.to_be_bytes(), rest].concat())
 }
 
 const PARAMETERS: &[u8] = b"user\0trust\0database\0test\0\0";
 
-/// Begins of sessions, or what should have been.
+/// Starts of connections, most of them invalid.
 fn openings() -> Vec<Row> {
     let long = |length: usize| {
         let filler = length - 4 - 4 - PARAMETERS.len() - b"application_name\0\0".len();
@@ -108,7 +108,7 @@ fn openings() -> Vec<Row> {
         same("a message where there is no session", &[&query("select 1")]),
         same("a flood of one byte", &[&[b'A'; 1 << 20]]),
         same("a flood of zeros", &[&[0; 1 << 20]]),
-        same("a start-up message behind a flood", &[&[0; 4096], &startup()]),
+        same("a start-up message after a flood", &[&[0; 4096], &startup()]),
         same("version 0.0", &[&version(0, 0, PARAMETERS)]),
         same("version 1.0", &[&version(1, 0, PARAMETERS)]),
         same("version 2.0", &[&version(2, 0, PARAMETERS)]),
@@ -124,7 +124,7 @@ fn openings() -> Vec<Row> {
         same("no end of a value", &[&version(3, 0, b"user\0trust")]),
         same("no end of a name", &[&version(3, 0, b"user")]),
         same("a name without a value", &[&version(3, 0, b"user\0trust\0database\0\0")]),
-        same("bytes behind the end", &[&version(3, 0, b"user\0trust\0\0x")]),
+        same("bytes after the end", &[&version(3, 0, b"user\0trust\0\0x")]),
         same("a second end", &[&version(3, 0, b"user\0trust\0\0\0")]),
         same("no user", &[&version(3, 0, b"database\0test\0\0")]),
         same("an empty user", &[&version(3, 0, b"user\0\0database\0test\0\0")]),
@@ -136,9 +136,9 @@ fn openings() -> Vec<Row> {
         same("an option of the protocol nobody knows", &[&version(3, 0, b"user\0trust\0_pq_.x\0y\0\0")]),
         same("a thousand parameters", &[&version(3, 0, &[&b"a\0b\0".repeat(1000), PARAMETERS].concat())]),
         same("SSLRequest and no more", &[SSL_REQUEST]),
-        same("SSLRequest and a start-up message behind it", &[SSL_REQUEST, &startup()]),
-        same("SSLRequest and TLS behind it", &[SSL_REQUEST, b"\x16\x03\x01\0\x05hello"]),
-        same("GSSENCRequest and a start-up message behind it", &[GSSENC_REQUEST, &startup()]),
+        same("SSLRequest and a start-up message after it", &[SSL_REQUEST, &startup()]),
+        same("SSLRequest and TLS after it", &[SSL_REQUEST, b"\x16\x03\x01\0\x05hello"]),
+        same("GSSENCRequest and a start-up message after it", &[GSSENC_REQUEST, &startup()]),
         same("SSLRequest a hundred times", &[&SSL_REQUEST.repeat(100)]),
         same("most of an SSLRequest", &[&SSL_REQUEST[..7]]),
         same("SSLRequest with a body", &[&version(1234, 5679, b"x")]),
@@ -148,10 +148,10 @@ fn openings() -> Vec<Row> {
         same("CancelRequest with too short a key", &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03")]),
         same("CancelRequest with too long a key", &[&version(1234, 5678, &[1; 261])]),
         same(
-            "CancelRequest and a session behind it",
+            "CancelRequest and a session after it",
             &[&version(1234, 5678, b"\0\0\0\x01\x01\x02\x03\x04"), &startup(), &query("select 1")],
         ),
-        same("CancelRequest and nonsense behind it", &[&version(1234, 5678, &[1; 8]), &[0xff; 1000]]),
+        same("CancelRequest and nonsense after it", &[&version(1234, 5678, &[1; 8]), &[0xff; 1000]]),
     ];
     for length in [5, 6] {
         rows.push(same("a length into the code", &[&packet(&[0; 4][..length - 4])]));
@@ -163,7 +163,7 @@ fn openings() -> Vec<Row> {
     rows
 }
 
-/// Answers to requests for authentication, and what comes in their place.
+/// Responses to authentication requests, and other messages in their place.
 fn answers() -> Vec<Row> {
     let cleartext = startup_with(&[("user", "cleartext"), ("database", "test")]);
     let md5 = startup_with(&[("user", "md5"), ("database", "test")]);
@@ -191,7 +191,7 @@ fn answers() -> Vec<Row> {
         ),
         same("half a password", &[&cleartext, &announced(b'p', 100, b"half")]),
         same("a password without an end", &[&cleartext, &message(b'p', b"cleartext-secret")]),
-        same("a password with something behind it", &[&cleartext, &message(b'p', b"x\0y\0")]),
+        same("a password with something after it", &[&cleartext, &message(b'p', b"x\0y\0")]),
         same("a password without anything", &[&cleartext, &message(b'p', b"")]),
         same("a strange message for a password", &[&cleartext, &message(b'z', b"")]),
         same("a password in clear for MD5", &[&md5, &message(b'p', b"md5-secret\0")]),
@@ -207,7 +207,7 @@ fn answers() -> Vec<Row> {
     ]
 }
 
-/// What is said in a session.
+/// Messages in a session.
 fn sessions() -> Vec<Row> {
     let bind = |body: &[u8]| [message(b'P', b"\0select $1::text\0\0\0"), message(b'B', body)].concat();
     let mut rows = vec![
@@ -229,14 +229,14 @@ fn sessions() -> Vec<Row> {
         same("a Sync of a megabyte", &[&announced(b'S', 1 << 20, b"x")]),
         same("a Describe over its limit", &[&message(b'D', &[&b"S"[..], &[b'x'; 20_000], b"\0"].concat())]),
         same("an Execute far over its limit", &[&message(b'E', &[b'x'; 70_000])]),
-        same("a good query and a bad length behind it", &[&query("select 1"), &announced(b'Q', 2, b"")]),
-        same("a good query and a strange code behind it", &[&query("select 1"), &message(b'!', b"")]),
+        same("a good query and a bad length after it", &[&query("select 1"), &announced(b'Q', 2, b"")]),
+        same("a good query and a strange code after it", &[&query("select 1"), &message(b'!', b"")]),
         same("a query of no statement", &[&query("")]),
         same("a query that is nonsense", &[&query("\u{1f4a5}\u{7f}")]),
         same("a query in no encoding", &[&message(b'Q', b"select '\xff\xfe'\0")]),
         same("a query without an end", &[&message(b'Q', b"select 1")]),
         same("a query without anything", &[&message(b'Q', b"")]),
-        same("a query with another behind it", &[&message(b'Q', b"select 1\0select 2\0")]),
+        same("a query with another after it", &[&message(b'Q', b"select 1\0select 2\0")]),
         same("a Parse without an end", &[&message(b'P', b"name")]),
         same("a Parse without types", &[&message(b'P', b"\0select 1\0")]),
         same("a Parse of half a count", &[&message(b'P', b"\0select 1\0\0")]),
@@ -244,7 +244,7 @@ fn sessions() -> Vec<Row> {
             "a Parse of 65,535 types in which there is one",
             &[&message(b'P', b"\0select 1\0\xff\xff\0\0\0\x17")],
         ),
-        same("a Parse with something behind it", &[&message(b'P', b"\0select 1\0\0\0x")]),
+        same("a Parse with something after it", &[&message(b'P', b"\0select 1\0\0\0x")]),
         same("a Bind without anything", &[&bind(b"")]),
         same("a Bind of names alone", &[&bind(b"\0\0")]),
         same("a Bind of 65,535 formats in which there is one", &[&bind(b"\0\0\xff\xff\0\0")]),
@@ -254,7 +254,7 @@ fn sessions() -> Vec<Row> {
         same("a Bind of a value of length -2", &[&bind(b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0")]),
         same("a Bind of the least length", &[&bind(b"\0\0\0\0\0\x01\x80\0\0\0\0\0")]),
         same("a Bind without formats of the result", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x")]),
-        same("a Bind with something behind it", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x\0\0x")]),
+        same("a Bind with something after it", &[&bind(b"\0\0\0\0\0\x01\0\0\0\x01x\0\0x")]),
         same("a Bind of a statement nobody knows", &[&message(b'B', b"\0nobody\0\0\0\0\0\0\0")]),
         same("a Bind in a format nobody knows", &[&bind(b"\0\0\0\x01\0\x07\0\x01\0\0\0\x01x\0\0")]),
         same("a Bind of two formats for one value", &[&bind(b"\0\0\0\x02\0\0\0\x01\0\x01\0\0\0\x01x\0\0")]),
@@ -338,13 +338,13 @@ fn sessions() -> Vec<Row> {
     rows
 }
 
-/// The same, cut at every byte.
+/// Rows with these bytes cut at every length.
 fn truncated(what: &str, before: &[u8], whole: &[u8]) -> Vec<Row> {
     let cut = |end: usize| same(&format!("{end} bytes of a {what}"), &[before, &whole[..end]]);
     (1..whole.len()).map(cut).collect()
 }
 
-/// Sends a row to an address, and hears everything up to the end.
+/// Sends the bytes of a row to an address, and receives everything up to the end.
 fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     let mut client = if in_session { Client::let_in(address) } else { Client::new(address) };
     match row.how {
@@ -355,23 +355,23 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
         client.finish();
     }
     let heard = client.rest();
-    // What answers a request for encryption is one byte. A NoticeResponse has a length behind its code.
+    // The answer to a request for encryption is one byte. A NoticeResponse also begins with `N`, but a zero byte follows (its length).
     let single = |at: &usize| b"NSG".contains(&heard[*at]) && heard.get(at + 1) != Some(&0);
     let answers = (0..heard.len()).take_while(single).count();
     let (answers, mut rest) = heard.split_at(answers);
     let (mut codes, mut state) = (String::new(), None);
-    // After an agreement on TLS comes a TLS alert (record type 21), unless a reset of the connection overtakes the alert.
+    // After the answer `S` the server sends a TLS alert (record type 21), unless the connection is reset before the alert arrives.
     if answers == b"S" && rest.first() == Some(&21) {
         rest = &[];
     }
-    // To a client of the time before version 3, an error is a line of text.
+    // For a client of a protocol version before 3, an error is a line of text.
     if let Some([line @ .., b'\n', 0]) = rest.strip_prefix(b"EFATAL:  ") {
         codes = String::from_utf8_lossy(line).into_owned();
         rest = &[];
     }
-    while let [code, a, b, c, d, behind @ ..] = rest {
+    while let [code, a, b, c, d, after @ ..] = rest {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize - 4;
-        let whole = behind.split_at_checked(length);
+        let whole = after.split_at_checked(length);
         let (body, next) = whole.unwrap_or_else(|| panic!("{}: half a message: {heard:?}", row.name));
         let frame = pg_wire::Frame { code: pg_wire::MessageCode(*code), body };
         if let Ok(pg_wire::backend::Backend::ErrorResponse(error)) = frame.backend() {
@@ -384,7 +384,8 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
 }
 
-/// Goes through a table, on both servers and twice.
+/// Sends all rows of a table, twice, with both servers. Compares the answers of the proxy with those of the server, and checks that the
+/// proxy leaks no descriptors and no memory.
 fn withstands(rows: &[Row], in_session: bool) {
     for server in Server::both() {
         let proxy = Proxy::with(server.address, &["--check"]);
@@ -411,7 +412,12 @@ fn withstands(rows: &[Row], in_session: bool) {
             println!("{} rows, and {now} bytes are held", rows.len());
             assert!(now < before + (2 << 20), "{before} bytes have become {now}");
         }
-        assert!(wrong.is_empty(), "{} are not told what they should be:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} clients received another answer than from the server:\n{}",
+            wrong.len(),
+            wrong.join("\n")
+        );
         drop(good);
         let stopped = proxy.stop();
         assert_eq!((stopped.code, stopped.counts[2]), (Some(0), 0), "{:?}", stopped.said);
@@ -420,12 +426,12 @@ fn withstands(rows: &[Row], in_session: bool) {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn openings_of_every_bad_kind_are_withstood() {
+fn hostile_starts_get_the_same_answers_as_from_the_server() {
     withstands(&openings(), false);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn sessions_of_every_bad_kind_are_withstood() {
+fn hostile_sessions_get_the_same_answers_as_from_the_server() {
     withstands(&sessions(), true);
 }

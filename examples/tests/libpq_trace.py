@@ -1,8 +1,9 @@
-"""Has libpq hold a conversation and print its own trace of it.
+"""Holds a conversation by libpq, and prints libpq's own trace of it.
 
 libpq_trace.py CONVERSATION CONNINFO
 
-The trace goes to standard output, as PQtrace writes it with the flags of TRACE_FLAGS, or else without timestamps and with every secret. What the conversation finds other than it should be is an exception.
+PQtrace writes the trace to standard output, with the flags in the environment variable TRACE_FLAGS. Default: no timestamps, and secrets are
+printed. An unexpected result in the conversation is an exception.
 """
 
 import ctypes
@@ -19,7 +20,7 @@ ALL_BYTES = bytes(range(256))
 
 
 def connect(conninfo):
-    """A connection that is traced from its first byte: PQconnectStart has not sent any yet."""
+    """Returns a connection that is traced from its first byte: PQconnectStart has not sent anything yet."""
     conn = pq.PGconn.connect_start(conninfo.encode())
     assert conn.status != ConnStatus.BAD, conn.error_message
     conn.trace(1)
@@ -28,7 +29,7 @@ def connect(conninfo):
 
 
 def establish(conn):
-    """Whether the connection comes about."""
+    """Returns whether the connection is established."""
     state = PollingStatus.WRITING
     while state not in (PollingStatus.OK, PollingStatus.FAILED):
         wait = [conn.socket]
@@ -62,7 +63,7 @@ def run(conn, sql):
 
 
 def results(conn):
-    """Every result up to the end of the statement."""
+    """Returns all results up to the end of the statement."""
     found = []
     while (result := conn.get_result()) is not None:
         found.append(result)
@@ -77,7 +78,7 @@ def start_up(conninfo):
 
 def refused(conninfo):
     conn = connect(conninfo)
-    assert not establish(conn), "it was to be refused"
+    assert not establish(conn), "the login must be rejected"
     conn.finish()
 
 
@@ -158,7 +159,7 @@ def extended(conninfo):
 
 
 def nulls(conninfo):
-    """A NULL with a parameter behind it."""
+    """A NULL parameter that is followed by another parameter."""
     conn = session(conninfo)
     expect(
         conn.exec_params(b"select $1::text, $2::text, $3::text", [b"a", None, b"b"], None, None, 0),

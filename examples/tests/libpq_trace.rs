@@ -1,7 +1,7 @@
-//! Our trace is libpq's: libpq holds conversations with real servers and prints its trace of each, `pg-proxy` in between prints
-//! ours, and the two are the same, line by line.
+//! The trace of `pg-proxy` has libpq's format: libpq holds conversations with real servers through `pg-proxy`, both print a trace, and the
+//! two traces are the same, line by line.
 //!
-//! Where they cannot be, [`Libpq`] brings its text to ours, and that is all there is of differences.
+//! There are a few differences between the formats. [`Libpq`] changes libpq's text in these places; there are no other differences.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 #[path = "proxy/process.rs"]
@@ -22,7 +22,7 @@ use support::{Server, output};
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn start_up_with_every_method() {
+fn start_up_with_every_method_is_traced_as_by_libpq() {
     for user in [
         "user=trust",
         "user=cleartext password=cleartext-secret",
@@ -36,13 +36,13 @@ fn start_up_with_every_method() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn start_up_where_encryption_is_declined() {
+fn declined_encryption_is_traced_as_by_libpq() {
     same("start_up", "user=scram password=scram-secret sslmode=prefer", Order::Whole);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn start_up_with_protocol_3_2() {
+fn start_up_with_protocol_3_2_is_traced_as_by_libpq() {
     for versions in ["max_protocol_version=3.2", "min_protocol_version=3.0 max_protocol_version=latest"] {
         same("start_up", &format!("user=trust sslmode=disable {versions}"), Order::Whole);
     }
@@ -50,72 +50,74 @@ fn start_up_with_protocol_3_2() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_refusal() {
+fn rejected_logins_are_traced_as_by_libpq() {
     same("refused", "user=scram password=wrong sslmode=disable", Order::Whole);
     same("refused", "user=nobody sslmode=disable", Order::Whole);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn simple_queries() {
+fn simple_queries_are_traced_as_by_libpq() {
     same("simple", "user=trust sslmode=disable", Order::Whole);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn errors_and_notices() {
+fn errors_and_notices_are_traced_as_by_libpq() {
     same("errors", "user=trust sslmode=disable", Order::Whole);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn extended_queries() {
+fn extended_queries_are_traced_as_by_libpq() {
     same("extended", "user=trust sslmode=disable", Order::Whole);
     same("nulls", "user=trust sslmode=disable", Order::Whole);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_pipeline() {
+fn a_pipeline_is_traced_as_by_libpq() {
     same("pipeline", "user=trust sslmode=disable", Order::ByDirection);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn copies() {
+fn copies_are_traced_as_by_libpq() {
     same("copy", "user=trust sslmode=disable", Order::Whole);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn notifications_and_parameters() {
+fn notifications_and_parameters_are_traced_as_by_libpq() {
     same("notify", "user=trust sslmode=disable", Order::Whole);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn strings_that_are_not_utf8() {
+fn strings_that_are_not_utf8_are_traced_as_by_libpq() {
     same("encoding", "user=trust sslmode=disable", Order::Whole);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn replication() {
+fn replication_is_traced_as_by_libpq() {
     same("replication", "user=admin replication=database sslmode=disable", Order::ByDirection);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn function_calls() {
+fn function_calls_are_traced_as_by_libpq() {
     same("function_call", "user=trust sslmode=disable", Order::Whole);
 }
 
-/// A trace of libpq is a transcript: its client's lines are played to the server, whose answers match the others.
+/// A trace of libpq can be played as a transcript: the client's lines are sent to the server, and the server's answers must match the other
+/// lines.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn traces_of_every_flag_are_played() {
+fn traces_of_libpq_with_all_flags_can_be_played() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    // By PQTRACE_SUPPRESS_TIMESTAMPS and PQTRACE_REGRESS_MODE: only values that do not vary can be played without the latter.
+    // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Without regress mode, a trace can be played only if no
+    // value in it varies.
     for (flags, conversations) in [("2", &["simple", "errors"][..]), ("3", &["errors"]), ("0", &["refused"])]
     {
         for (server, conversation) in
@@ -134,11 +136,11 @@ fn traces_of_every_flag_are_played() {
                 Some((startup, rest)) if user == "trust" => format!("{startup}\nB AuthenticationOk\n{rest}"),
                 _ => trace,
             };
-            // The schema of temporary tables has the number of the server's process.
+            // The name of the schema for temporary tables contains a number that varies.
             let trace = match trace.split_once("\"pg_temp_") {
-                Some((before, behind)) => {
-                    let (_, behind) = behind.split_once('"').expect("a closing quote");
-                    format!("{before}*{behind}")
+                Some((before, after)) => {
+                    let (_, after) = after.split_once('"').expect("a closing quote");
+                    format!("{before}*{after}")
                 }
                 None => trace,
             };
@@ -155,16 +157,16 @@ fn traces_of_every_flag_are_played() {
     }
 }
 
-/// Which lines are compared with which.
+/// The order in which the lines of two traces are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
-    /// All, in one sequence: the two sides take turns, so both traces see the same order.
+    /// All lines in one sequence: client and server take turns, so both traces have the same order.
     Whole,
-    /// Those of each direction by themselves: both sides speak when they like.
+    /// The lines of each direction separately: both sides send at any time.
     ByDirection,
 }
 
-/// libpq's trace of this conversation and ours are the same, on both servers.
+/// Checks that libpq's trace of this conversation and that of `pg-proxy` are the same, with both servers.
 #[track_caller]
 fn same(conversation: &str, conninfo: &str, order: Order) {
     for server in Server::both() {
@@ -183,23 +185,24 @@ fn same(conversation: &str, conninfo: &str, order: Order) {
     }
 }
 
-/// The first difference fails, with both lines.
+/// Fails at the first difference, and prints both lines.
 #[track_caller]
 fn compare(name: &str, theirs: &[String], ours: &[String]) {
     assert!(!theirs.is_empty(), "{name}: libpq has printed nothing");
     for (at, (theirs, ours)) in theirs.iter().zip(ours).enumerate() {
         assert_eq!(theirs, ours, "{name}, message {at}: libpq's and ours");
     }
-    assert_eq!(theirs.len(), ours.len(), "{name}: one of the two goes on behind {:?}", theirs.last());
+    assert_eq!(theirs.len(), ours.len(), "{name}: one of the two traces goes on after {:?}", theirs.last());
 }
 
-/// What libpq prints of a conversation, and what a proxy in between does.
+/// The traces of a conversation: that of libpq, and that of a proxy between libpq and the server.
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
-    // By Unix socket, where a server declines TLS.
+    // Over a Unix-domain socket the server declines TLS.
     let upstream = format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port());
     let proxy = Proxy::with(upstream, &["--check", "--trace", "TRACE%d"]);
-    // The trace of the first connection goes through a pipe, which ends when the proxy has closed the connection. libpq ends earlier.
+    // The proxy writes the trace of its first connection to a pipe. The pipe ends when the proxy has closed the connection, which is later
+    // than the end of libpq.
     let mut pipe = proxy.trace_file().as_os_str().to_owned();
     pipe.push("1");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
@@ -213,20 +216,20 @@ fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<
     (theirs, ours)
 }
 
-/// What libpq prints of a conversation.
+/// The trace that libpq prints of a conversation.
 #[track_caller]
 fn libpq(conversation: &str, conninfo: &str, environment: &[(&str, &str)]) -> Vec<u8> {
     let python = std::env::var("PSYCOPG_PYTHON").expect("PSYCOPG_PYTHON is not set: run `cargo xtask test`");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/libpq_trace.py");
     let mut program = Command::new(python);
-    // What libpq takes from its environment is not of this test; the locale decides what is printable.
+    // libpq must not read settings from the environment. The locale is fixed, because it decides which characters are printable.
     program.env_clear().env("LC_ALL", "C").env("HOME", "/nonexistent").envs(environment.iter().copied());
     let ended = output(program.args([script, conversation, conninfo]));
     assert!(ended.status.success(), "{conversation}: {}", String::from_utf8_lossy(&ended.stderr));
     ended.stdout
 }
 
-/// One entry a message: a string in it may hold a newline.
+/// Splits a trace into messages. A message may have several lines, because a string in it may contain newlines.
 fn messages(trace: &str) -> Vec<String> {
     let mut messages: Vec<String> = Vec::new();
     for line in trace.lines() {
@@ -249,21 +252,21 @@ fn is_head(line: &str) -> bool {
         && words.next().is_some()
 }
 
-/// libpq's own text.
+/// The trace in libpq's format.
 struct Libpq;
 
 impl Libpq {
-    /// One entry a message, as we would print it.
+    /// Splits the trace into messages, in the form in which `pg-proxy` prints them.
     fn read(text: &[u8]) -> Vec<String> {
-        // Strings are printed as they come. A trace of ours is text, so it shows U+FFFD for what is not.
+        // libpq prints strings without conversion. `pg-proxy` prints text, so it shows U+FFFD for bytes that are not UTF-8.
         let text = String::from_utf8_lossy(text);
-        // libpq skips the salt, and complains about itself.
+        // libpq does not read the salt, and then complains about the length of the message.
         let salt = "B\t12\tAuthenticationMD5Password\n";
         let text = text.replace(&format!("{salt}mismatched message length: consumed 8, expected 12\n"), salt);
         messages(&text).iter().map(|message| Self::mask(message)).collect()
     }
 
-    /// Without the secret, which libpq prints unless it is in its regression mode.
+    /// Masks the secret of a message, which libpq prints except in regress mode.
     fn mask(message: &str) -> String {
         let (quote, masked) = match message.split('\t').nth(2) {
             Some("PasswordMessage") => ('"', "\"SSSS\""),
@@ -280,7 +283,7 @@ impl Libpq {
         format!("{before}{masked}")
     }
 
-    /// Whether libpq prints such a message at all: it passes over this one, though it has a name for it.
+    /// Whether libpq prints this message. It never prints AuthenticationOk.
     fn prints(line: &str) -> bool {
         line != "B\t8\tAuthenticationOk"
     }

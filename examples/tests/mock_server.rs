@@ -1,4 +1,4 @@
-//! `mock_server` as its clients meet it: psql, a client of ours, and one that is written down.
+//! `mock_server` with three kinds of clients: psql, a client of this project, and transcripts.
 
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
@@ -24,14 +24,14 @@ use pg_wire::{
 use support::{Ended, finish};
 use tokio::net::TcpStream;
 
-/// What it has for every SELECT, as psql prints it with `-A -t`.
+/// The rows that every SELECT returns, as psql prints them with `-A -t`.
 const ROWS: &str = "Earth|1\nMars|2\nPlanet Nine|\n";
 
-/// A running server, ended when this is dropped.
+/// A running server. Dropping this kills it.
 struct Mock {
     child: Child,
     port: u16,
-    /// What it says on standard error.
+    /// The lines of its standard error.
     says: Lines<BufReader<ChildStderr>>,
 }
 
@@ -50,7 +50,7 @@ impl Mock {
         Self { child, port: port.expect("a port"), says }
     }
 
-    /// Runs psql with this SQL: the one of 15 and the one of 18, which print the same.
+    /// Runs this SQL by psql 15 and by psql 18, and checks that both print the same.
     #[track_caller]
     fn psql(&self, user: &str, password: &str, sql: &str) -> Ended {
         let conninfo = format!("host=127.0.0.1 port={} user={user} dbname=any gssencmode=disable", self.port);
@@ -59,7 +59,7 @@ impl Mock {
                 std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"));
             let mut psql = Command::new(format!("{bin}/psql"));
             psql.args(["-X", "-w", "-A", "-t", "-v", "VERBOSITY=verbose", "-c", sql, &conninfo]);
-            // Nothing of the environment's own settings, such as another port or a password file.
+            // Clears the environment, which may contain settings such as another port or a password file.
             let path = std::env::var_os("PATH").unwrap_or_default();
             psql.env_clear().env("PATH", path).env("LC_ALL", "C").env("HOME", "/nonexistent");
             finish(psql.env("PGPASSWORD", password))
@@ -68,7 +68,7 @@ impl Mock {
         new
     }
 
-    /// A client of ours.
+    /// A client of this project, logged in.
     async fn client(&self, more: &str) -> (Connection<pg_stream_tokio::Socket>, pg_stream_tokio::Session) {
         connect(&self.config(more)).await.expect("the password is right")
     }
@@ -113,7 +113,7 @@ fn psql_logs_in_by_every_method_and_gets_the_rows() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{method}: {}", ended.stderr);
         let words = "FATAL:  password authentication failed for user \"mock\"";
         assert!(ended.stderr.contains(words), "{method}: {}", ended.stderr);
-        // Who does not exist is told nothing else.
+        // An unknown user gets the same error as a wrong password.
         let renamed = Ended { stderr: nobody.stderr.replace("nobody", "mock"), ..nobody };
         assert_eq!(renamed, ended, "{method}");
     }
@@ -121,12 +121,12 @@ fn psql_logs_in_by_every_method_and_gets_the_rows() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn psql_gets_an_error_for_what_is_no_select() {
+fn psql_gets_an_error_for_other_statements_than_select() {
     let mock = Mock::start(&[]);
     let ended = mock.psql("mock", "secret", "insert into planets values ('Vulcan')");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert_eq!(ended.stderr, "ERROR:  0A000: only SELECT is answered here, and not insert\n");
-    // The statements before it have been answered, those behind it are not.
+    // The statements before the error are answered, the statements after it are not.
     let ended = mock.psql("mock", "secret", "select 1; drop table planets; select 2");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ROWS));
     assert!(ended.stderr.contains("0A000"), "{}", ended.stderr);
@@ -134,7 +134,7 @@ fn psql_gets_an_error_for_what_is_no_select() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn psql_runs_no_statement_and_several() {
+fn psql_runs_empty_and_multiple_statements() {
     let mock = Mock::start(&["--auth", "trust"]);
     assert_eq!(mock.psql("mock", "", ""), printed(""));
     assert_eq!(mock.psql("mock", "", " ; "), printed(""));
@@ -148,7 +148,7 @@ async fn several_clients_are_served_at_once() {
     for _ in 0..5 {
         clients.push(mock.client("").await.0);
     }
-    // The last one that came is served first, and one of them waits for ever.
+    // The clients are served in reverse order, while the first client waits for an hour.
     clients[0].query("select pg_sleep(3600)").flush().await.expect("it is there");
     for conn in clients.iter_mut().skip(1).rev() {
         conn.query("select 1").flush().await.expect("it is there");
@@ -164,13 +164,13 @@ async fn several_clients_are_served_at_once() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_user_are_told_the_same() {
+async fn a_wrong_password_and_an_unknown_user_get_the_same_error() {
     let mock = Mock::start(&[]);
     let mut told = Vec::new();
     for (user, password) in [("mock", "wrong"), ("nobody", "secret")] {
         let url = format!("postgres://{user}:{password}@127.0.0.1:{}/any?sslmode=disable", mock.port);
         let error = connect(&url.parse().expect("a connection string")).await.expect_err("it is wrong");
-        let server = error.server_error().expect("it is the server that refuses");
+        let server = error.server_error().expect("the server rejects the login");
         assert_eq!(server.sqlstate(), Some(SqlState::INVALID_PASSWORD));
         told.push(server.to_string().replace(user, "USER"));
     }
@@ -188,12 +188,12 @@ async fn a_client_of_protocol_3_2_has_a_longer_key() {
     }
 }
 
-/// The bytes of many random values at each of their positions: every value of a byte may occur at every position.
+/// Checks that the bytes at each position of many random values vary, and are not only letters of base64.
 fn assert_random(values: &[Vec<u8>]) {
     for position in 0..values[0].len() {
         let at: Vec<u8> = values.iter().map(|value| value[position]).collect();
         let letters = at.iter().filter(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)).count();
-        // One byte in four is a letter of base64: all of 40 by chance once in 10^24 runs.
+        // One random byte in four is a letter of base64. That all of 40 bytes are letters by chance happens once in 10^24 runs.
         assert!(letters < at.len(), "position {position} holds letters of base64 only");
         assert!(at.iter().any(|byte| *byte != at[0]), "position {position} never changes");
     }
@@ -212,7 +212,7 @@ async fn cancel_keys_are_random_bytes() {
     }
 }
 
-/// The salt and the iteration count that a server sends this user, as they are on the wire.
+/// The salt and the iteration count in the server's first SCRAM message for this user, as text.
 fn server_first(port: u16, user: &str) -> (Vec<u8>, String) {
     let mut client = wire::Client::new(([127, 0, 0, 1], port).into());
     client.say(&wire::startup_with(&[("user", user)]));
@@ -228,7 +228,7 @@ fn server_first(port: u16, user: &str) -> (Vec<u8>, String) {
 }
 
 #[test]
-fn a_user_who_does_not_exist_has_a_salt_as_long_as_others_and_as_many_iterations() {
+fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
     let mut salts = Vec::new();
     for _ in 0..40 {
         let mock = Mock::start(&[]);
@@ -237,7 +237,7 @@ fn a_user_who_does_not_exist_has_a_salt_as_long_as_others_and_as_many_iterations
         assert_eq!((real.0.len(), &*real.1), (26, "i=4096"));
         assert_eq!((nobody.0.len(), &nobody.1), (real.0.len(), &real.1));
         assert_ne!(real.0, nobody.0);
-        assert_eq!(nobody, server_first(mock.port, "nobody"), "it stays the same");
+        assert_eq!(nobody, server_first(mock.port, "nobody"), "the salt of an unknown user stays the same");
         salts.push(real.0);
     }
     salts.sort();
@@ -246,8 +246,8 @@ fn a_user_who_does_not_exist_has_a_salt_as_long_as_others_and_as_many_iterations
 }
 
 #[test]
-fn no_password_is_left_in_memory_whatever_way_the_login_ended() {
-    // Made while the test runs, so that the server holds the password nowhere but where it arrives.
+fn no_password_is_left_in_memory_however_the_login_ended() {
+    // Computed at run time, so that the only copy in the server is that which arrives from the client.
     let secret = format!("{}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase());
     let mock = Mock::start(&["--auth", "cleartext", "--password", "something else"]);
     let message = wire::bytes(&PasswordMessage { password: SecretText(secret.as_str().into()) });
@@ -262,14 +262,12 @@ fn no_password_is_left_in_memory_whatever_way_the_login_ended() {
     let mut half = ask();
     half.say(&message[..message.len() - 2]);
     let beginning = &secret.as_bytes()[..13];
-    process::until("half a password is there, or this test could not fail", || {
-        process::remembers(mock.child.id(), beginning)
-    });
+    process::until("the search finds half a password", || process::remembers(mock.child.id(), beginning));
     drop(half);
     for end in 18..=message.len() {
         let mut client = ask();
         client.say(&message[..end]);
-        // Half of them end in an orderly way, and the others reset the connection.
+        // Half of the clients close normally, the others reset the connection.
         if end % 2 == 0 {
             client.finish();
             drop(client.rest());
@@ -280,7 +278,7 @@ fn no_password_is_left_in_memory_whatever_way_the_login_ended() {
 }
 
 #[tokio::test]
-async fn a_version_of_the_future_and_its_options_are_negotiated() {
+async fn an_unknown_version_and_unknown_options_are_negotiated() {
     let mock = Mock::start(&["--auth", "trust"]);
     let transcript = r#"
         F SSLRequest 1234 5679
@@ -303,7 +301,7 @@ async fn a_version_of_the_future_and_its_options_are_negotiated() {
 }
 
 #[tokio::test]
-async fn what_it_does_not_know_is_an_error_and_the_session_goes_on() {
+async fn unsupported_messages_are_errors_and_the_session_goes_on() {
     let mock = Mock::start(&["--auth", "trust"]);
     let transcript = r#"
         F StartupMessage 3 0 "user" "anybody"
@@ -344,28 +342,28 @@ async fn what_it_does_not_know_is_an_error_and_the_session_goes_on() {
 }
 
 #[tokio::test]
-async fn a_cancel_request_ends_the_statement_it_is_for() {
+async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     let mut mock = Mock::start(&[]);
     let (mut conn, session) = mock.client("").await;
     let config = mock.config("");
     let target = session.cancel_target().expect("the server gives a key");
     let key = &target.key;
 
-    // One that comes while nothing runs hits nothing.
+    // A request that arrives while no statement runs has no effect.
     cancel(&config, &target).await.expect("it is taken");
     conn.query("select 1; select pg_sleep(3600); select 2").flush().await.expect("it is there");
     let mut rows = 0;
     loop {
         match conn.recv().await.expect("it is there").backend().expect("well-formed") {
             Backend::DataRow(_) => rows += 1,
-            // From here on a request hits the statement.
+            // From here on a cancel request ends the statement.
             Backend::NoticeResponse(_) => break,
             _ => {}
         }
     }
     let mut stranger = target.clone();
     stranger.key = pg_stream_tokio::CancelKey::new(key.pid(), b"nope");
-    cancel(&config, &stranger).await.expect("it is taken, and comes to nothing");
+    cancel(&config, &stranger).await.expect("the request is accepted, but has no effect");
     cancel(&config, &target).await.expect("it is taken");
     let error = examples::until_ready(&mut conn, |message| {
         rows += usize::from(matches!(message, Backend::DataRow(_)));
@@ -382,12 +380,12 @@ async fn a_cancel_request_ends_the_statement_it_is_for() {
 
     let mut said = || mock.says.next().expect("it says so").expect("UTF-8");
     assert_eq!(said(), format!("cancel request for {}", key.pid()));
-    assert_eq!(said(), format!("cancel request for {}, which is none of ours", key.pid()));
+    assert_eq!(said(), format!("cancel request for {}, but no session has this key", key.pid()));
     assert_eq!(said(), format!("cancel request for {}", key.pid()));
 }
 
 #[tokio::test]
-async fn our_client_refuses_what_it_was_told_to() {
+async fn a_client_refuses_a_method_that_require_auth_excludes() {
     let mock = Mock::start(&["--auth", "md5"]);
     let error = connect(&mock.config("&require_auth=scram-sha-256")).await.expect_err("it is not SCRAM");
     assert!(matches!(error.auth_error(), Some(AuthError::Policy(_))), "{error:?}");

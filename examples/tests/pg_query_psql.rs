@@ -1,4 +1,4 @@
-//! `pg-query` beside `psql` on the same input: exit status, standard output, standard error, and the server's activity view.
+//! `pg-query` compared with `psql` on the same input: exit status, standard output, standard error, and the server's activity view.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -22,14 +22,14 @@ enum Program {
     Psql,
 }
 
-/// What is compared of the two programs' ends.
+/// The parts of the two programs' results that are compared.
 #[derive(Clone, Copy, Debug)]
 enum Compared {
     /// Exit status, standard output and standard error.
     All,
-    /// Exit status and standard output; both report this on standard error.
+    /// Exit status and standard output. Both programs print this text on standard error.
     Reported(&'static str),
-    /// Exit status and standard error. Standard output differs, and this is it, of pg-query and of psql.
+    /// Exit status and standard error. Standard output differs: the output of pg-query, then that of psql.
     Differs(&'static str, &'static str),
 }
 
@@ -50,7 +50,7 @@ const fn row(name: &'static str, sql: &'static str) -> Row {
     Row { name, url: URL, sql, stdin: "", environment: &[], compared: Compared::All }
 }
 
-/// A row of a connection that is not made, for which both report this.
+/// A row in which connecting fails and both programs print `reported`.
 const fn refused(name: &'static str, url: &'static str, reported: &'static str) -> Row {
     let compared = Compared::Reported(reported);
     Row { url, compared, ..row(name, "SELECT 1") }
@@ -64,7 +64,7 @@ const VIEW: &str = "SELECT usename, datname, application_name, state, query, bac
 
 const ROWS: &[Row] = &[
     row("values", "SELECT 1, NULL, 'é', '', 1.50, true, '\\xdead'::bytea, E'a\tb'"),
-    // A line for each row.
+    // pg-query prints a line for each row, psql prints none.
     Row {
         compared: Compared::Differs("\n\n\n", ""),
         ..row("no columns", "SELECT FROM generate_series(1, 3)")
@@ -79,7 +79,7 @@ const ROWS: &[Row] = &[
     row("an error with a position", "SELECT é, nothing FROM (SELECT 1 AS é) AS x"),
     row("an error in a later line", "SELECT 1,\n  2,\n\tnothing"),
     row("an error at the end", "SELECT ("),
-    // Rows are printed as they are received, and psql keeps them until the result is complete.
+    // pg-query prints rows as they arrive, psql only when the result is complete.
     Row {
         compared: Compared::Differs("1\n2\n3\n6\n", "1\n"),
         ..row("an error after rows", "SELECT 1; SELECT 6 / n FROM generate_series(3, 0, -1) AS n")
@@ -164,7 +164,7 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// An end of either program, in the form in which the two are compared.
+/// The result of a program, in a form that can be compared.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
     code: Option<i32>,
@@ -207,7 +207,7 @@ impl<'s> Place<'s> {
         )
     }
 
-    /// A call of the program with this SQL, without settings from the surroundings of the tests.
+    /// A command that runs the program with this SQL, without settings from the environment of the tests.
     fn command(&self, program: Program, url: &str, sql: &str) -> Command {
         let mut command = match program {
             Program::PgQuery => Command::new(PG_QUERY),
@@ -250,7 +250,7 @@ impl<'s> Place<'s> {
         end
     }
 
-    /// Waits until the activity view shows this many sessions of the programs.
+    /// Waits until the server's activity view shows this number of sessions of the programs.
     fn until_sessions(&self, wanted: usize) {
         let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'beside' AND pid <> pg_backend_pid()";
         let url = self.url("postgres://admin@@/test");
@@ -280,7 +280,7 @@ fn wait(child: Child) -> End {
     End { code: output.status.code(), signal: output.status.signal(), stdout, stderr }
 }
 
-/// What psql says on standard error, without the places in the server's sources and the code of success.
+/// The standard error of psql without the lines LOCATION and without the code 00000, which pg-query does not print.
 fn comparable(stderr: &str) -> String {
     let lines = stderr.lines().filter(|line| !line.starts_with("LOCATION:  "));
     lines.map(|line| line.replacen(":  00000: ", ":  ", 1) + "\n").collect()
@@ -288,7 +288,7 @@ fn comparable(stderr: &str) -> String {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn both_programs_do_the_same() {
+fn both_programs_have_the_same_results() {
     assert!(ROWS.len() >= 30, "{} comparisons", ROWS.len());
     let mut differing = Vec::new();
     for server in &Server::both() {
@@ -314,21 +314,22 @@ fn both_programs_do_the_same() {
                 differing.push(format!("{} ({}):\n  {ours:?}\n  {theirs:?}", row.name, server.major));
             }
         }
-        // Neither leaves a session behind.
+        // Both programs end their sessions.
         place.until_sessions(0);
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// Table names of their own, so that both programs can run side by side.
+/// A table name for each program and process, so that runs do not disturb each other.
 fn table(program: Program) -> String {
     format!("beside_{program:?}_{}", std::process::id()).to_lowercase()
 }
 
-/// Both read the whole result of the statement, so it is committed. Then psql ends by SIGPIPE, and pg-query with the outcome.
+/// Both programs read the whole result of the statement, so it is committed. Then psql is killed by SIGPIPE, and pg-query exits with the
+/// status of the statement.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn both_finish_the_statement_when_the_reader_goes_away() {
+fn both_programs_finish_the_statement_when_the_reader_closes() {
     for server in &Server::both() {
         let place = Place::new(server);
         let url = place.url(URL);
@@ -336,7 +337,7 @@ fn both_finish_the_statement_when_the_reader_goes_away() {
             let table = table(program);
             let create = format!("CREATE TABLE {table} AS SELECT generate_series(1, 1000) AS a");
             assert_eq!(wait(start(&mut place.command(program, &url, &create))).code, Some(0));
-            // More than a pipe holds.
+            // The result is larger than the buffer of a pipe.
             let sql = format!("UPDATE {table} SET a = 0 RETURNING repeat('x', 10000)");
             let mut child = start(&mut place.command(program, &url, &sql));
             let mut stdout = child.stdout.take().expect("a pipe");
@@ -359,7 +360,7 @@ fn both_finish_the_statement_when_the_reader_goes_away() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn both_cancel_the_statement_on_ctrl_c() {
+fn both_programs_cancel_the_statement_on_ctrl_c() {
     let sql = "DO $$ BEGIN RAISE NOTICE 'asleep'; PERFORM pg_sleep(3600); END $$";
     for server in &Server::both() {
         let place = Place::new(server);
@@ -390,7 +391,7 @@ fn both_cancel_the_statement_on_ctrl_c() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn both_read_sql_that_no_argument_can_hold_from_a_file() {
+fn both_programs_read_sql_longer_than_an_argument_from_a_file() {
     for server in &Server::both() {
         let place = Place::new(server);
         let file = place.home.path().join("long.sql");
@@ -404,7 +405,7 @@ fn both_read_sql_that_no_argument_can_hold_from_a_file() {
     }
 }
 
-/// The command with `--file` in place of its SQL.
+/// The same command, with `--file` in place of its SQL.
 fn replaced(command: &mut Command, program: Program, file: &Path) -> Command {
     let mut arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
     arguments.pop();

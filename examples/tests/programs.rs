@@ -1,10 +1,10 @@
-//! The small programs against real servers: what each prints, and how it ends.
+//! The small programs against real servers: output and exit status.
 
 mod support;
 
 use support::{Server, run};
 
-/// The program prints exactly this, on both servers and over both kinds of socket.
+/// Checks that the program prints exactly this text, with both servers, over TCP and over the Unix-domain socket.
 #[track_caller]
 fn prints(program: &str, expected: &str) {
     for server in Server::both() {
@@ -54,13 +54,13 @@ fn pipeline_gets_every_row_and_one_ready_for_query() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn copy_gets_out_what_it_has_put_in() {
+fn copy_reads_the_rows_that_it_has_written() {
     prints(env!("CARGO_BIN_EXE_copy"), "COPY 3\nname,moons\nEarth,1\nMars,2\n");
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn notify_hears_itself() {
+fn notify_receives_its_own_notification() {
     prints(env!("CARGO_BIN_EXE_notify"), "jobs: number 42 is done\n");
 }
 
@@ -86,7 +86,7 @@ fn values_are_the_same_in_both_formats() {
     );
 }
 
-/// Every program, by its name.
+/// The programs, each with its name.
 const PROGRAMS: [(&str, &str); 8] = [
     ("quickstart", env!("CARGO_BIN_EXE_quickstart")),
     ("prepared", env!("CARGO_BIN_EXE_prepared")),
@@ -100,7 +100,7 @@ const PROGRAMS: [(&str, &str); 8] = [
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_password_that_is_wrong_ends_every_program_with_the_servers_words() {
+fn with_a_wrong_password_every_program_prints_the_servers_error() {
     for server in Server::both() {
         let url = server.by_tcp().replace("scram-secret", "hunter2");
         for (name, program) in PROGRAMS {
@@ -113,7 +113,7 @@ fn a_password_that_is_wrong_ends_every_program_with_the_servers_words() {
 }
 
 #[test]
-fn without_a_connection_string_every_program_says_what_is_missing() {
+fn without_a_connection_string_every_program_names_the_variable() {
     for (name, program) in PROGRAMS {
         let ended = run(program, &[]);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{name}");

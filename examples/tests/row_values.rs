@@ -1,4 +1,4 @@
-//! Values of real servers in both formats, read by the descriptions that the servers send.
+//! Values from real servers in both formats, decoded with the RowDescription that the server sends.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -17,7 +17,7 @@ async fn session(server: &Server) -> Result<Connection, Box<dyn Error>> {
     Ok(pg_stream_tokio::connect(&server.by_tcp().parse()?).await?.0)
 }
 
-/// Runs the statement that was prepared as `values`, and hands its rows to `each`.
+/// Runs the prepared statement `values`, and passes its rows to `each`.
 async fn rows(
     conn: &mut Connection,
     format: FormatCode,
@@ -76,7 +76,7 @@ async fn numbers_and_texts_are_the_same_in_both_formats() -> Result<(), Box<dyn 
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn objects_are_numbers_in_binary_and_enums_are_strings() -> Result<(), Box<dyn Error>> {
+async fn object_ids_are_numbers_in_binary_and_enums_are_strings() -> Result<(), Box<dyn Error>> {
     for server in Server::both() {
         let mut conn = session(&server).await?;
         conn.query("CREATE TYPE pg_temp.mood AS ENUM ('sad', 'happy')").flush().await?;
@@ -104,7 +104,7 @@ async fn objects_are_numbers_in_binary_and_enums_are_strings() -> Result<(), Box
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn the_description_of_a_statement_does_not_pass_for_that_of_its_rows() -> Result<(), Box<dyn Error>> {
+async fn the_description_of_a_statement_is_not_used_for_its_rows() -> Result<(), Box<dyn Error>> {
     for server in Server::both() {
         let mut conn = session(&server).await?;
         conn.parse(Statement("values")).query("SELECT 825373492").finish();

@@ -1,4 +1,4 @@
-//! The clients that bring a runtime of their own, against both servers, with TLS and without.
+//! The example clients with their own runtimes, against both servers, with TLS and without.
 
 mod support;
 
@@ -7,7 +7,7 @@ use support::{Ended, PATIENCE, Server, run};
 const SMOL: &str = env!("CARGO_BIN_EXE_smol_client");
 const BLOCKING: &str = env!("CARGO_BIN_EXE_blocking_client");
 
-/// A file of this run's certificates.
+/// The path of a certificate file, from an environment variable, percent-encoded.
 fn file(variable: &str) -> String {
     let path = std::env::var(variable);
     path.unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`")).replace('/', "%2F")
@@ -18,7 +18,7 @@ fn at_localhost(server: &Server, role: &str, settings: &str) -> String {
     format!("postgres://{role}:{role}-secret@localhost:{}/test?{settings}", server.address.port())
 }
 
-/// Runs a program, which has to end well and print the channel first. Returns the rest.
+/// Runs a program. Checks that it succeeds and prints the channel in the first line; returns the other lines.
 #[track_caller]
 fn logged_in(program: &str, url: &str, channel: &str) -> String {
     let ended = run(program, &[url]);
@@ -28,7 +28,7 @@ fn logged_in(program: &str, url: &str, channel: &str) -> String {
     rest.to_owned()
 }
 
-/// Every way to both servers, and the channel that the program has to report.
+/// Connection strings for both servers, each with the channel that the program must print.
 fn ways() -> Vec<(String, &'static str)> {
     let mut ways = Vec::new();
     let verified = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_ROOT"));
@@ -62,7 +62,7 @@ fn the_client_on_smol_adds_two_numbers_on_every_channel() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_client_without_an_executor_does_not_stall_on_a_long_pipeline() {
+fn the_client_without_an_executor_runs_a_long_pipeline() {
     for (url, channel) in ways() {
         let expected = "2 * 21 = 42\n300000 rows, sum 90000300000\n";
         assert_eq!(logged_in(BLOCKING, &url, channel), expected, "{url}");
@@ -71,7 +71,7 @@ fn the_client_without_an_executor_does_not_stall_on_a_long_pipeline() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_certificate_of_another_authority_or_name_ends_both_clients() {
+fn both_clients_reject_a_certificate_of_another_authority_or_name() {
     for server in Server::both() {
         let other = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_OTHER_ROOT"));
         let other = at_localhost(&server, "scram", &other);
@@ -93,7 +93,7 @@ fn a_certificate_of_another_authority_or_name_ends_both_clients() {
 }
 
 #[test]
-fn a_silent_server_is_given_up_in_time() {
+fn a_silent_server_causes_a_timeout() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("the socket is bound");
     for program in [SMOL, BLOCKING] {

@@ -1,11 +1,11 @@
-//! Certificates made by openssl, and what it says of them.
+//! Hashes and common names of certificates that were created by openssl.
 //!
-//! Each is in `tests/certificates`, made by `openssl req -x509 -newkey … -subj /O=Test/CN=<name> -outform DER`; the hashes are from
-//! `openssl dgst`.
+//! The certificates are in `tests/certificates`; they were created by `openssl req -x509 -newkey … -subj /O=Test/CN=<name> -outform DER`.
+//! The expected hashes are from `openssl dgst`.
 
 use pg_auth::certificate::{CertificateError, common_name, server_end_point};
 
-/// Certificate, and the hash of it by the algorithm of its signature, or SHA-256 in place of MD5 and SHA-1.
+/// Each certificate and its hash. The hash algorithm is that of the certificate's signature, but SHA-256 in place of MD5 and SHA-1.
 const HASHES: &[(&str, &str)] = &[
     ("rsa-md5", "a00ed5c3f82d1399f2945f55c00526b738beeb522a582641084a2ad6a4af9d4d"),
     ("rsa-sha1", "b521999fa854e51462f12b96f203ff90f0495b584103abf534a7959bd1af27e9"),
@@ -56,7 +56,7 @@ fn all() -> impl Iterator<Item = Vec<u8>> {
 }
 
 #[test]
-fn the_hash_is_the_one_of_the_signature() {
+fn the_hash_algorithm_is_that_of_the_signature() {
     for (name, expected) in HASHES {
         let hash = server_end_point(&certificate(name)).expect("it is a certificate").expect("it has a hash");
         let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -65,14 +65,14 @@ fn the_hash_is_the_one_of_the_signature() {
 }
 
 #[test]
-fn a_signature_without_a_hash_of_its_own_gives_none() {
+fn a_signature_without_a_hash_algorithm_gives_no_hash() {
     for name in ["ed25519", "ed448"] {
         assert_eq!(server_end_point(&certificate(name)), Ok(None), "{name}");
     }
 }
 
 #[test]
-fn the_first_common_name_of_the_subject_counts() {
+fn the_first_common_name_of_the_subject_is_used() {
     for (name, _) in HASHES {
         assert_eq!(common_name(&certificate(name)), Ok(Some(name.as_bytes())));
     }
@@ -82,7 +82,7 @@ fn the_first_common_name_of_the_subject_counts() {
 }
 
 #[test]
-fn no_part_of_a_certificate_is_one() {
+fn no_prefix_of_a_certificate_is_a_certificate() {
     for certificate in all() {
         for end in 0..certificate.len() {
             assert_eq!(server_end_point(&certificate[..end]), Err(CertificateError::Malformed), "{end}");
@@ -94,7 +94,7 @@ fn no_part_of_a_certificate_is_one() {
 }
 
 #[test]
-fn no_damage_does_more_than_make_another_certificate() {
+fn a_damaged_certificate_is_malformed_or_another_certificate() {
     for certificate in ["rsa-sha256", "pss-sha384", "pss-sha1", "ecdsa-sha512", "two-names"].map(certificate)
     {
         let length = certificate.len();
@@ -109,7 +109,7 @@ fn no_damage_does_more_than_make_another_certificate() {
                     assert!(name.len() < length && !name.contains(&0));
                 }
             }
-            // The most that a length can claim.
+            // 0xff: as a byte of a length, the largest possible value.
             let mut damaged = certificate.clone();
             damaged[at] = 0xff;
             let _ = (server_end_point(&damaged), common_name(&damaged));
@@ -118,7 +118,7 @@ fn no_damage_does_more_than_make_another_certificate() {
 }
 
 #[test]
-fn what_is_no_certificate_is_refused() {
+fn bytes_that_are_no_certificate_are_rejected() {
     for bytes in [
         &b""[..],
         b"-----BEGIN CERTIFICATE-----",

@@ -1,10 +1,10 @@
-//! Connection strings with arbitrary contents, in both forms.
+//! Connection strings with arbitrary contents, as URIs and as keyword/value pairs.
 
 use allocation_counter::measure;
 use pg_auth::config::{Config, Host};
 use proptest::prelude::*;
 
-/// Everything but letters and digits, as some programs do.
+/// Percent-encodes everything except ASCII letters and digits.
 fn percent_encode(text: &str) -> String {
     let encode = |byte: u8| match byte.is_ascii_alphanumeric() {
         true => char::from(byte).to_string(),
@@ -19,7 +19,7 @@ fn quote(text: &str) -> String {
 
 proptest! {
     #[test]
-    fn both_forms_say_the_same(
+    fn both_forms_parse_to_the_same_configuration(
         user in "[^\0]{1,12}",
         password in "[^\0]{1,12}",
         database in "[^\0]{1,12}",
@@ -49,8 +49,8 @@ proptest! {
     }
 }
 
-/// A string of twice the length allocates twice as many bytes in all. With a buffer of the string's length for each of its settings it
-/// would allocate four times as many.
+/// Parsing a string of twice the length allocates twice as many bytes in total. If each setting allocated a buffer as long as the string,
+/// it would be four times as many.
 #[test]
 fn allocated_bytes_grow_with_the_length_of_the_string() {
     type Make = fn(usize) -> String;

@@ -1,4 +1,4 @@
-//! The client's machine against real servers, over blocking sockets. `cargo xtask test` starts them.
+//! The client's state machine against real servers, over blocking sockets. `cargo xtask test` starts the servers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -62,7 +62,7 @@ fn a_bearer_token_logs_in() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_token_that_is_nobodys_is_refused_with_the_servers_document() {
+fn an_invalid_token_is_rejected_with_the_servers_document() {
     let error = login(&oauth_user("nobodys"), "PG18_ADDR", None).expect_err("it is bad");
     let AuthError::Server(Refusal::Token(refusal)) = &error else { panic!("{error:?}") };
     assert!(refusal.token_sent);
@@ -78,7 +78,7 @@ fn a_token_that_is_nobodys_is_refused_with_the_servers_document() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_client_without_a_token_is_told_where_to_get_one() {
+fn a_client_without_a_token_receives_the_discovery_document() {
     let good = variable("PG_OAUTH_TOKEN");
     let tokens = Tokens::new(move |request: TokenRequest| {
         let token = Token::new(good.as_str());
@@ -93,7 +93,7 @@ fn a_client_without_a_token_is_told_where_to_get_one() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_server_that_wants_a_token_gets_none_in_clear() {
+fn no_token_is_sent_in_clear() {
     let config =
         Config::new("oauth").tokens(Tokens::new(|_: TokenRequest| async { unreachable!("it is not asked") }));
     assert_eq!(login(&config, "PG18_ADDR", None).err(), Some(PolicyError::TokenInClear.into()));
@@ -102,13 +102,13 @@ fn a_server_that_wants_a_token_gets_none_in_clear() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_server_that_wants_tickets_is_refused_where_nothing_is_plugged_in() {
+fn a_request_for_gssapi_is_rejected_without_a_gssapi_library() {
     assert_eq!(login(&Config::new("gss"), "PG15_ADDR", None).err(), Some(PolicyError::NoGss.into()));
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn passwords_log_in_and_wrong_ones_do_not() {
+fn right_passwords_log_in_and_wrong_passwords_do_not() {
     for server in ["PG15_ADDR", "PG18_ADDR"] {
         for (user, method) in [("md5", AuthMethod::Md5), ("scram", AuthMethod::ScramSha256)] {
             let config = |password: String| Config::new(user).database("test").password(password);

@@ -1,7 +1,8 @@
-//! No secret stays in the process's memory once the connection phase is over, however it ended.
+//! No secret stays in the process's memory after the connection phase, whether it succeeds or fails.
 //!
-//! The two machines talk over a pair of sockets, so that nothing between them holds a byte, and afterwards all of the process's own
-//! memory is searched: heap, freed heap, and the stacks of the threads, which are still there. The secrets searched for are kept masked.
+//! The client's and the server's state machines exchange bytes over a socket pair, so that no buffer between them holds a copy. After the
+//! phase the test searches all memory of the process: the heap, freed heap memory and the stacks of the threads, which are still running.
+//! The test itself stores the secrets masked.
 #![cfg(target_os = "linux")]
 
 #[path = "support/search.rs"]
@@ -24,7 +25,7 @@ use pg_wire::testing::block_on;
 use pg_wire::{Inbox, Limits, Outbox};
 use search::{MASK, Needle, found, masked};
 
-/// A byte of the password, which stands nowhere as a whole.
+/// One byte of the password. The test binary contains no copy of the whole password, which the search would find.
 fn letter(at: usize) -> u8 {
     let lower = b"qzjxkvbpygfwmucldrhsnioate".get(at % 26).copied().unwrap_or_default();
     if at.is_multiple_of(2) { lower.to_ascii_uppercase() } else { lower }
@@ -65,7 +66,7 @@ fn needles() -> Vec<Needle> {
     let raw = BASE64_STANDARD.decode(&proof[2..]).expect("it is base64");
     vec![
         ("password", (0..LENGTH).map(|at| letter(at) ^ MASK).collect()),
-        // Of a message that is cut short.
+        // After a connection is cut, a part of a message may remain.
         ("half of the password", (0..LENGTH / 2).map(|at| letter(at) ^ MASK).collect()),
         ("salted password", masked(salted.as_bytes())),
         ("client key", masked(salted.client_key().as_bytes())),
@@ -75,7 +76,7 @@ fn needles() -> Vec<Needle> {
     ]
 }
 
-/// Sends what is to be sent, as far as the bytes go.
+/// Sends the pending bytes, but at most `goes` bytes in total over all calls. An error if not all bytes were sent.
 fn send(stream: &mut UnixStream, outbox: &mut Outbox, goes: &mut usize) -> Result<(), ()> {
     outbox.commit().map_err(drop)?;
     let pending = outbox.pending();
@@ -97,7 +98,7 @@ fn fill(stream: &mut UnixStream, inbox: &mut Inbox) -> Result<(), ()> {
     }
 }
 
-/// Retains less than a message has, so that the buffer is given up after each.
+/// The outbox retains fewer bytes than a message has, so that its buffer is freed after each message.
 fn buffers(limits: Limits) -> (Inbox, Outbox) {
     (Inbox::new(limits), Outbox::new(16))
 }
@@ -160,7 +161,7 @@ fn credentials(method: &str) -> Credentials {
     }
 }
 
-/// A thread that lives on after its work, so that its stack is searched too: that of a thread that ends is given back.
+/// A thread that stays alive after its work. So its stack can be searched, too: the system takes back the stack of a thread that ends.
 struct Worker {
     jobs: Sender<Box<dyn FnOnce() -> bool + Send>>,
     results: Receiver<bool>,
@@ -183,7 +184,7 @@ impl Worker {
     }
 }
 
-/// One login. Whether the client is in.
+/// Runs one login. Returns whether the client has logged in.
 fn login(
     sides: &[Worker; 2],
     method: &'static str,
@@ -210,7 +211,8 @@ fn login(
     sides[0].end()
 }
 
-/// The search finds each needle where there is one, and nothing where there is none: on the heap, in freed memory and on the stack.
+/// Tests the search itself: it finds each needle in memory on the heap, in freed memory and on the stack, and finds none after the needle
+/// is wiped.
 #[track_caller]
 fn control(needles: &[Needle], window: &mut [u8]) {
     let names = |needles: &[Needle], window: &mut [u8]| -> Vec<String> {
@@ -229,9 +231,9 @@ fn control(needles: &[Needle], window: &mut [u8]) {
         black_box(&heap);
         assert_eq!(names(one, window), [""; 0]);
     }
-    // Capitals and small letters exchanged: what the controls leave behind is no needle of the test.
+    // Upper and lower case are exchanged, so that copies left by this check are different from the needles of the test.
     const OTHER: u8 = 0x20;
-    // A copy that is not wiped. The allocator overwrites the first bytes of freed memory with its free list.
+    // A copy that is freed without being wiped. It begins with 64 zeros, because the allocator writes its free list into the first bytes.
     let stray: Needle = ("a stray copy", (0..32).map(|at| letter(at) ^ OTHER ^ MASK).collect());
     let copy = [vec![0; 64], masked(&stray.1)].concat();
     drop(black_box(copy));
@@ -261,7 +263,7 @@ fn no_secret_stays_in_memory() {
             assert_eq!(login(&sides, method, right, usize::MAX, usize::MAX), right, "{method}");
             assert_eq!(found(&needles, &mut window), [""; 0], "{method}, the right secret: {right}");
         }
-        // Either side vanishes after so many bytes, until neither needs more.
+        // One side disconnects after `goes` bytes. The loop ends when both sides need fewer bytes than that.
         for goes in 0.. {
             let client_in = login(&sides, method, true, goes, usize::MAX);
             let left = found(&needles, &mut window);

@@ -1,4 +1,4 @@
-//! The example exchange of RFC 7677, section 3, from both chairs.
+//! The example exchange of RFC 7677, section 3, in the client role and in the server role.
 
 use pg_auth::error::AuthError;
 use pg_auth::scram::{ChannelBinding, ClientFirst, Iterations, OfferedBinding, ServerFirst, Verifier};
@@ -11,11 +11,11 @@ const SERVER_FIRST: &str =
 const CLIENT_FINAL: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
 const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
-/// Of the password `pencil`, computed by Python's `hashlib` and `hmac`.
+/// The verifier of the password `pencil`, computed by Python's `hashlib` and `hmac`.
 const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
 #[test]
-fn the_client_says_what_the_example_says() -> Result<(), AuthError> {
+fn the_client_sends_the_messages_of_the_example() -> Result<(), AuthError> {
     let first = ClientFirst::with_user(CLIENT_NONCE.parse()?, ChannelBinding::Unsupported, "user");
     assert_eq!(first.message(), CLIENT_FIRST.as_bytes());
 
@@ -30,7 +30,7 @@ fn the_client_says_what_the_example_says() -> Result<(), AuthError> {
 }
 
 #[test]
-fn the_server_says_what_the_example_says() -> Result<(), AuthError> {
+fn the_server_sends_the_messages_of_the_example() -> Result<(), AuthError> {
     let verifier: Verifier = VERIFIER.parse()?;
     let first = ServerFirst::new(verifier, SERVER_NONCE.parse()?, OfferedBinding::NotOffered);
     let challenge = first.client_first(CLIENT_FIRST.as_bytes())?;

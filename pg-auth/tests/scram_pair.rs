@@ -10,14 +10,14 @@ use pg_auth::scram::{
 use pg_auth::secret::Password;
 use proptest::prelude::*;
 
-/// How the client comes to its keys.
+/// The source of the client's keys.
 #[derive(Clone, Copy)]
 enum Knows<'a> {
     Password(&'a Password),
     Keys(&'a ClientKey, &'a ServerKey),
 }
 
-/// One login. `wire` carries each message, by its number, and may change it.
+/// Runs one login. `wire` receives each message with its number, and returns the message that is delivered.
 fn login(
     (nonce, knows, asked): (Nonce, Knows<'_>, ChannelBinding),
     (verifier, server_nonce, offered): (Verifier, Nonce, OfferedBinding),
@@ -47,14 +47,14 @@ fn clean(_: usize, message: Vec<u8>) -> Vec<u8> {
     message
 }
 
-/// A password, and the verifier of it with few iterations.
+/// A password, and its verifier with one iteration.
 fn pencil() -> (Password, Verifier) {
     let password = Password::from("pencil");
     let verifier = Verifier::new(&password, b"sixteen bytes...".to_vec(), NonZeroU32::MIN);
     (password, verifier)
 }
 
-/// The pairs of what the client asks for and what the server offers that lead to a login.
+/// All combinations of the client's request, the server's offer and the resulting binding that lead to a login.
 fn bindings() -> [(ChannelBinding, OfferedBinding, bool); 4] {
     let hash = vec![0x5a; 32];
     [
@@ -67,7 +67,7 @@ fn bindings() -> [(ChannelBinding, OfferedBinding, bool); 4] {
 
 proptest! {
     #[test]
-    fn whoever_knows_the_password_gets_in(
+    fn a_client_with_the_password_logs_in(
         password in prop::collection::vec(any::<u8>(), 0..40),
         salt in prop::collection::vec(any::<u8>(), 1..40),
         iterations in 1u32..8,
@@ -85,13 +85,13 @@ proptest! {
         ).expect("the password is right");
         prop_assert_eq!(proven.is_bound(), bound);
 
-        // What the server has learned is enough for a pooler to log in where the same verifier is stored.
+        // With the keys that the server has learned, a pooler can log in to another server that stores the same verifier.
         let keys = Knows::Keys(accepted.client_key(), accepted.server_key());
         prop_assert!(login((nonce("a"), keys, asked), (verifier, nonce("b"), offered), clean).is_ok());
     }
 
     #[test]
-    fn whoever_does_not_is_denied(
+    fn a_client_with_another_password_is_denied(
         password in "\\PC{0,20}",
         guess in "\\PC{0,20}",
         salt in prop::collection::vec(any::<u8>(), 1..40),
@@ -118,7 +118,7 @@ proptest! {
 fn a_message_that_is_cut_or_corrupted_never_leads_to_a_login() {
     let (password, verifier) = pencil();
     for (at, (asked, offered, _)) in bindings().into_iter().enumerate() {
-        // Every value once; every bit again with each binding.
+        // With the first binding every change of a byte is tried, with the others every change of one bit.
         let masks: Vec<u8> =
             if at == 0 { (1..=u8::MAX).collect() } else { (0..8).map(|bit| 1 << bit).collect() };
         let attempt = |wire: &mut dyn FnMut(usize, Vec<u8>) -> Vec<u8>| {
@@ -156,7 +156,7 @@ fn a_message_that_is_cut_or_corrupted_never_leads_to_a_login() {
 }
 
 #[test]
-fn a_binding_to_another_channel_is_refused() {
+fn a_binding_to_another_channel_is_rejected() {
     let (password, verifier) = pencil();
     let asked = ChannelBinding::TlsServerEndPoint(vec![1; 32]);
     let offered = OfferedBinding::TlsServerEndPoint(vec![2; 32]);
@@ -169,7 +169,7 @@ fn a_binding_to_another_channel_is_refused() {
 }
 
 #[test]
-fn a_server_without_the_verifier_proves_nothing() {
+fn a_server_without_the_verifier_is_rejected() {
     let (password, verifier) = pencil();
     let client = (nonce("a"), Knows::Password(&password), ChannelBinding::Unsupported);
     let server = (verifier, nonce("b"), OfferedBinding::NotOffered);
@@ -184,7 +184,7 @@ fn a_server_without_the_verifier_proves_nothing() {
 }
 
 #[test]
-fn an_unknown_user_sees_the_exchange_of_any_other() {
+fn the_exchange_with_an_unknown_user_has_the_same_lengths() {
     let password = Password::from("pencil");
     let iterations = NonZeroU32::new(16).expect("it is not zero");
     let mut exchanges = Vec::new();

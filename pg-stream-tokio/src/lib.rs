@@ -1,12 +1,12 @@
 //! A live connection that speaks the PostgreSQL wire protocol, over Tokio.
 //!
-//! Is this the crate you want? It is, when your program runs on Tokio and wants the protocol itself: what to send and when, and
-//! every message that comes, lent from the connection's own buffer. It is no ORM and no pool, there is no task behind it, and
-//! nothing is sent that you have not written.
+//! Is this the crate you want? Yes, if your program runs on Tokio and needs the protocol itself: you decide which messages are sent and
+//! when, and every received message is lent from the connection's own buffer. This crate is no ORM and no pool. It starts no background
+//! task, and sends nothing that you have not written.
 //!
-//! There is no protocol in here either: messages and buffers are those of [`pg_wire`], the connection phase is that of
-//! [`pg_auth`], and both are re-exported. What this crate adds is dialling (TCP, Unix sockets), streams of your own, cancel
-//! requests, and a [`UnixStream`] that is woken only for what it waits for.
+//! The protocol is in other crates: messages and buffers in [`pg_wire`], the connection phase in [`pg_auth`]; both are re-exported. This
+//! crate adds dialling (TCP, Unix-domain sockets), connections over your own streams, cancel requests, and a [`UnixStream`] that avoids
+//! unnecessary wake-ups.
 //!
 //! ```no_run
 //! use pg_stream_tokio::{AuthenticationMode, ConnectionBuilder, MessageCode, PgProtocol};
@@ -32,9 +32,9 @@
 //! # }
 //! ```
 //!
-//! A connection string does it all in one: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
+//! With a connection string, one call connects and logs in: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
 
-// Everything a peer sends may be hostile: nothing may panic on it.
+// A peer may be hostile: no input from a peer may cause a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod default_tls;
@@ -71,7 +71,7 @@ pub use pg_wire::{
 /// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
 pub type Socket = Dialled<Tokio, DefaultTls>;
 
-/// A live connection over a transport: [`Socket`] if it was dialled, `TokioIo<S>` over a stream `S` of the caller's.
+/// A live connection over a transport. The transport is [`Socket`] after dialling, and `TokioIo<S>` over the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
 
 /// Makes connections over Tokio. See [`pg_auth::connect::ConnectionBuilder`].
@@ -80,7 +80,7 @@ pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Tokio, T
 /// Accepts clients over Tokio. See [`pg_auth::connect::Acceptor`].
 pub type Acceptor = connect::Acceptor<Tokio>;
 
-/// Connects by a configuration: [`ConnectionBuilder::dial`] with every other setting at its default.
+/// Connects with a configuration: [`ConnectionBuilder::dial`] with the builder's default settings.
 ///
 /// # Errors
 /// See [`ConnectErrorKind`].
@@ -88,7 +88,7 @@ pub async fn connect(config: &Config) -> Result<(Connection, Session), ConnectEr
     ConnectionBuilder::from(config.clone()).dial().await
 }
 
-/// Asks a server to cancel the statement that a session runs: `config` is that of the session, and `target` its
+/// Asks a server to cancel the running statement of a session. `config` is the session's configuration, and `target` its
 /// [`cancel_target`](Session::cancel_target). See [`ConnectionBuilder::cancel`](connect::ConnectionBuilder::cancel).
 ///
 /// # Errors
@@ -97,10 +97,10 @@ pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), Connec
     ConnectionBuilder::from(config.clone()).cancel(target).await
 }
 
-/// As [`cancel`], over a stream of the caller's on which nothing has been sent yet.
+/// As [`cancel`], over the caller's own stream, on which nothing has been sent yet.
 ///
 /// # Errors
-/// The connection breaks before the server has closed it.
+/// The connection fails before the server has closed it.
 pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -108,7 +108,7 @@ where
     connect::cancel(&mut Connection::new(TokioIo(stream), Limits::BACKEND), key).await
 }
 
-/// Goes through the connection phase with a client that has just connected, without TLS. See [`Acceptor`] for TLS and time limits.
+/// Performs the connection phase with a client that has just connected, without TLS. See [`Acceptor`] for TLS and time limits.
 ///
 /// ```no_run
 /// use pg_stream_tokio::backend::{CommandComplete, DataRow, FieldDescription, ReadyForQuery, RowDescription};

@@ -1,4 +1,4 @@
-//! A stream with bytes put back in front.
+//! A stream with bytes that are read again.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream of which some bytes have been read already, and are read once more. A server looks at the first byte of a client to find
-/// out whether it begins with TLS.
+/// A stream whose first bytes have already been read, and are read a second time from here. A server needs this because it looks at a
+/// client's first byte to detect TLS.
 #[derive(Debug)]
 pub struct Rewind<S> {
     front: Vec<u8>,
@@ -15,12 +15,12 @@ pub struct Rewind<S> {
 }
 
 impl<S> Rewind<S> {
-    /// Puts these bytes in front of a stream.
+    /// Puts the bytes `front` before the bytes of a stream.
     pub fn new(stream: S, front: &[u8]) -> Self {
         Self { front: front.to_vec(), stream }
     }
 
-    /// The stream.
+    /// The wrapped stream.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }

@@ -1,4 +1,4 @@
-//! Tokio, as pg-auth needs a runtime.
+//! Tokio as a runtime of pg-auth.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::default_tls::DefaultTls;
 use crate::rewind::Rewind;
 use crate::transport::TokioIo;
 
-/// The Tokio runtime. Its functions must be called within one.
+/// The Tokio runtime. Its functions must be called within a Tokio runtime.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 

@@ -1,4 +1,4 @@
-//! Tokio's streams as transports: four poll functions, and one for those that write from several places.
+//! Tokio's streams as transports of pg-wire.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -42,7 +42,7 @@ impl<S: AsyncWrite + Unpin> Sink for TokioIo<S> {
     }
 }
 
-/// A stream that comes apart into owned halves, each in its own best way. With it, so does a connection:
+/// A stream that can be split into owned halves, by the cheapest way that its type has. A connection over such a stream can be split, too:
 /// [`Connection::split`](pg_wire::Connection::split).
 pub trait IntoHalves: AsyncRead + AsyncWrite + Unpin {
     /// The reading half.
@@ -50,7 +50,7 @@ pub trait IntoHalves: AsyncRead + AsyncWrite + Unpin {
     /// The writing half.
     type Write: AsyncWrite + Unpin;
 
-    /// Takes it apart.
+    /// Splits the stream.
     fn into_halves(self) -> (Self::Read, Self::Write);
 }
 
@@ -92,7 +92,7 @@ impl IntoHalves for DuplexStream {
     }
 }
 
-/// The halves share the TLS connection by a lock that each holds while it is polled.
+/// The halves share the TLS connection through a lock, which each half holds while it is polled.
 #[cfg(feature = "rustls")]
 macro_rules! locked {
     ($stream:ty) => {

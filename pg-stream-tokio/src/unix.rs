@@ -1,4 +1,4 @@
-//! A Unix-domain stream that is woken for what it waits for.
+//! A Unix-domain stream that avoids unnecessary wake-ups.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -15,16 +15,17 @@ use tokio::task::coop;
 
 use crate::transport::IntoHalves;
 
-/// Writes in a row that did not have to wait, after which the kernel is no longer asked when the next one could go on.
+/// After this many writes in a row without waiting, the stream no longer watches for free space in the socket's buffer.
 const CALM: u8 = 8;
 
-/// A Unix-domain stream for the two sides of a conversation, over Tokio.
+/// A Unix-domain stream over Tokio, for protocols in which both sides take turns.
 ///
-/// Tokio's own has the kernel tell both when something has come and when more could be sent. On a Unix-domain socket the second is
-/// true anew each time the peer has read: a thread that waits for an answer is woken when the *question* has arrived, finds
-/// nothing to do, and waits again. This one asks about writing only while a write has to wait, and takes a second descriptor then.
+/// Tokio's own `UnixStream` always watches for two events: data to read, and free space to write. On a Unix-domain socket the kernel
+/// reports free space each time the peer has read. So a thread that waits for an answer is woken as soon as the peer has read the
+/// *question*, finds nothing to read, and waits again. This stream watches for free space only while a write has to wait, and uses a second
+/// file descriptor for it.
 ///
-/// It belongs to the runtime within which it is made.
+/// A stream belongs to the runtime in which it is created.
 #[derive(Debug)]
 pub struct UnixStream {
     read: UnixReadHalf,
@@ -39,9 +40,9 @@ pub struct UnixReadHalf(AsyncFd<Arc<Socket>>);
 #[derive(Debug)]
 pub struct UnixWriteHalf {
     socket: Arc<Socket>,
-    /// Tells when a write can go on. A descriptor of its own, because one is watched for one thing at a time.
+    /// Watches for free space while a write waits. A second file descriptor, because the first is watched for data to read.
     room: Option<AsyncFd<OwnedFd>>,
-    /// Writes since the last one that had to wait.
+    /// Number of writes since the last write that had to wait.
     calm: u8,
 }
 
@@ -49,7 +50,7 @@ impl UnixStream {
     /// Connects to a socket in the file system.
     ///
     /// # Errors
-    /// The operating system's.
+    /// Errors of the operating system.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         tokio::net::UnixStream::connect(path).await?.into_std()?.try_into()
     }
@@ -58,7 +59,7 @@ impl UnixStream {
 impl TryFrom<Socket> for UnixStream {
     type Error = io::Error;
 
-    /// Must be called within a runtime. The socket is made non-blocking.
+    /// Must be called within a runtime. Makes the socket non-blocking.
     fn try_from(socket: Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = Arc::new(socket);
@@ -70,20 +71,21 @@ impl TryFrom<Socket> for UnixStream {
 impl TryFrom<tokio::net::UnixStream> for UnixStream {
     type Error = io::Error;
 
-    /// Must be called within a runtime, which need not be the one that the stream was made in.
+    /// Must be called within a runtime; this may be another runtime than that of `stream`.
     fn try_from(stream: tokio::net::UnixStream) -> io::Result<Self> {
         stream.into_std()?.try_into()
     }
 }
 
-/// Has the runtime watch a descriptor.
-// Deprecated for types that might change or close their descriptor behind its back, which those of the standard library do not.
+/// Registers a file descriptor with the runtime.
+// The function is deprecated for types that may change or close their descriptor later. The types of the standard library do not.
 #[allow(deprecated)]
 fn watched<T: std::os::fd::AsRawFd>(socket: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(socket, interest)
 }
 
-/// Whether a call that moved `count` of `most` bytes has left nothing to be done: only with the edge-triggered kind of waiting.
+/// Whether a call that moved `count` of `most` bytes has emptied or filled the socket. A short count proves this only with edge-triggered
+/// events (epoll).
 fn is_done(count: usize, most: usize) -> bool {
     cfg!(any(target_os = "linux", target_os = "android")) && 0 < count && count < most
 }
@@ -116,7 +118,7 @@ impl AsyncRead for UnixReadHalf {
 }
 
 impl UnixWriteHalf {
-    /// Writes by this call, of `most` bytes; waits only once the socket is full.
+    /// Calls `write`, which has `most` bytes to write. Waits only when the socket's buffer is full.
     fn poll_with(
         &mut self,
         cx: &mut Context<'_>,
@@ -191,7 +193,7 @@ impl AsyncWrite for UnixWriteHalf {
 
 impl Drop for UnixWriteHalf {
     fn drop(&mut self) {
-        // The peer sees the end now, and not when the reading half is gone too, as with Tokio's own halves.
+        // As with Tokio's own halves, the peer sees the end now, not only after the reading half is dropped, too.
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 }
@@ -250,18 +252,18 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// One of ours, and the other end.
+    /// A stream of this module, and the peer's end of it.
     fn pair() -> (UnixStream, Socket) {
         let (ours, theirs) = Socket::pair().expect("there are sockets");
         (UnixStream::try_from(ours).expect("within a runtime"), theirs)
     }
 
-    /// What the kernel is asked to tell of this descriptor: the events for which somebody waits.
+    /// The events for which the kernel watches this descriptor, as epoll lists them in `/proc`.
     #[cfg(target_os = "linux")]
     fn watched_for(socket: &impl AsRawFd) -> Option<u32> {
         let wanted = socket.as_raw_fd().to_string();
         let files = std::fs::read_dir("/proc/self/fdinfo").expect("there is /proc").flatten();
-        // Some are gone by now: other tests run.
+        // Errors are skipped: other tests that run at the same time close descriptors.
         let files = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
         let watched = |line: &str| match *line.split_whitespace().collect::<Vec<_>>() {
             ["tfd:", fd, "events:", events, ..] if fd == wanted => u32::from_str_radix(events, 16).ok(),
@@ -272,7 +274,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn nobody_is_woken_because_more_could_be_sent() {
+    async fn free_space_for_writing_wakes_nobody() {
         const IN: u32 = 1;
         const OUT: u32 = 4;
         let (ours, _theirs) = pair();
@@ -280,18 +282,22 @@ mod tests {
         assert_eq!(events & (IN | OUT), IN, "{events:x}");
         let tokios = tokio::net::UnixStream::pair().expect("there are sockets").0;
         let events = watched_for(&tokios).expect("it is watched");
-        assert_eq!(events & (IN | OUT), IN | OUT, "or there was no need for one of ours: {events:x}");
+        assert_eq!(
+            events & (IN | OUT),
+            IN | OUT,
+            "Tokio's stream does not watch for free space any more: {events:x}"
+        );
     }
 
     #[tokio::test]
-    async fn a_write_waits_for_room_and_what_watches_for_it_goes_again() {
+    async fn a_full_socket_is_watched_until_writes_no_longer_wait() {
         let (mut ours, mut theirs) = pair();
         for round in 0..3_u8 {
             let block: Vec<u8> = (0..4 << 20).map(|at| (at % 251) as u8 ^ round).collect();
             assert!(ours.write.room.is_none());
             let mut sent = 0;
             poll_fn(|cx| {
-                // Nobody reads yet, so it has to wait in the end.
+                // Nobody reads yet, so a write has to wait in the end.
                 while let Poll::Ready(count) = Pin::new(&mut ours).poll_write(cx, &block[sent..]) {
                     sent += count.expect("they are there");
                 }
@@ -315,12 +321,12 @@ mod tests {
                 ours.write_all(b"x").await.expect("there is room");
             }
             theirs.read_exact(&mut [0; CALM as usize]).expect("it has been sent");
-            assert!(ours.write.room.is_none(), "nobody asks for room any more");
+            assert!(ours.write.room.is_none(), "the socket is no longer watched for free space");
         }
     }
 
     #[tokio::test]
-    async fn the_end_is_seen_on_either_side() {
+    async fn each_side_sees_that_the_other_has_closed() {
         let (ours, mut theirs) = pair();
         let (mut read, mut write) = ours.into_halves();
         write.write_all(b"last").await.expect("there is room");
@@ -341,16 +347,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_always_has_room_lets_others_run() {
+    async fn a_writer_that_never_waits_lets_other_tasks_run() {
         let (mut ours, mut theirs) = pair();
         let ran = Arc::new(AtomicBool::new(false));
         let runs = ran.clone();
         let other = tokio::spawn(async move { runs.store(true, SeqCst) });
-        // As many as any socket holds, and more than a task may do at a time.
+        // So few bytes fit into any socket, but so many writes exceed the budget that Tokio gives to a task.
         for _ in 0..200 {
             ours.write_all(b"x").await.expect("they are there");
         }
-        assert!(ran.load(SeqCst), "it has been kept from running");
+        assert!(ran.load(SeqCst), "the other task did not run");
         other.await.expect("it has run");
         theirs.read_exact(&mut [0; 200]).expect("it has been sent");
     }

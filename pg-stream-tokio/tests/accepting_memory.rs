@@ -1,4 +1,4 @@
-//! The memory of a connection that is not authenticated, on the accepting side.
+//! The memory that the accepting side holds for a client that is not authenticated.
 
 #[path = "support/stages.rs"]
 mod stages;
@@ -50,7 +50,7 @@ fn a_client_that_is_not_authenticated_takes_little_memory() {
     stages::hold_little(async |client| {
         let _ = Acceptor::new().accept(Client(client), credentials).await;
     });
-    println!("where TLS is offered:");
+    println!("with TLS offered:");
     stages::hold_little(async |client| {
         let upgrade = async |_| -> io::Result<pg_stream_tokio::Upgraded<Client>> {
             Err(io::ErrorKind::Unsupported.into())

@@ -1,4 +1,4 @@
-//! The adapter over streams in memory, with a server that knows its lines, and dialling where nobody answers.
+//! The adapter over streams in memory, against a scripted server; and dialling hosts that do not answer.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -23,22 +23,22 @@ const WELCOME: &[u8] =
 /// The start-up message of `Config::new("alice")`.
 const ALICE: &[u8] = b"\0\0\0\x14\0\x03\0\0user\0alice\0\0";
 
-/// Runs a test, which fails when it waits for ever. It takes milliseconds.
+/// Runs a test. A test takes milliseconds; a test that hangs fails after a minute.
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), test).await.expect("it does not wait for ever");
+        tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test must not hang");
     });
 }
 
-/// Reads exactly this.
+/// Reads as many bytes as `expected` has, and compares them.
 async fn hear(stream: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {
     let mut heard = vec![0; expected.len()];
     stream.read_exact(&mut heard).await.expect("the client speaks");
     assert_eq!(heard.escape_ascii().to_string(), expected.escape_ascii().to_string());
 }
 
-/// Lets Alice in.
+/// The server's part of Alice's login.
 async fn welcome(stream: &mut DuplexStream) {
     hear(stream, ALICE).await;
     stream.write_all(WELCOME).await.expect("the client listens");
@@ -48,7 +48,7 @@ fn alice() -> ConnectionBuilder {
     ConnectionBuilder::new("alice")
 }
 
-/// A connection as Alice through a stream that holds `size` bytes each way, and the server's end of it.
+/// A connection on which Alice has logged in, and the server's end of its stream, which buffers `size` bytes in each direction.
 async fn alice_is_in(size: usize) -> (Connection<TokioIo<DuplexStream>>, DuplexStream) {
     let (stream, mut server) = duplex(size);
     let builder = alice();
@@ -90,7 +90,8 @@ fn a_session_passes_through_a_stream_of_any_size() {
     });
 }
 
-/// Answers every query at once, and more than it was asked: a server that stops reading while nobody takes its answers.
+/// A server that answers each query at once, with more bytes than the query has. While the client does not read the answers, the server
+/// does not read queries.
 async fn answer(stream: DuplexStream, queries: usize) {
     let mut server = pg_stream_tokio::pg_wire::Connection::new(TokioIo(stream), Limits::FRONTEND);
     let long = "x".repeat(500);
@@ -98,7 +99,7 @@ async fn answer(stream: DuplexStream, queries: usize) {
         assert_eq!(server.recv().await.expect("a query").code, MessageCode::QUERY);
         server.put(&CommandComplete { tag: (&long).into() });
         server.put(&ReadyForQuery { status: TransactionStatus::Idle });
-        // Not `flush`, which would read on.
+        // Not `flush`, which would also read the next queries.
         server.outbox_mut().commit().expect("nothing is wrong with them");
         let pending = server.outbox().pending().to_vec();
         server.outbox_mut().sent(pending.len());
@@ -107,7 +108,7 @@ async fn answer(stream: DuplexStream, queries: usize) {
 }
 
 #[test]
-fn a_flush_takes_answers_in_while_it_sends() {
+fn a_flush_receives_answers_while_it_sends() {
     run(async {
         let (mut conn, server) = alice_is_in(64).await;
         for _ in 0..200 {
@@ -148,7 +149,7 @@ fn the_halves_work_on_two_tasks() {
 }
 
 #[test]
-fn a_server_that_goes_in_the_middle_of_a_message_is_told_from_one_that_is_done() {
+fn a_close_in_the_middle_of_a_message_differs_from_a_close_after_a_message() {
     run(async {
         let (mut conn, mut server) = alice_is_in(64).await;
         server.write_all(b"Z\0\0\0\x05IZ\0\0").await.expect("heard");
@@ -160,7 +161,7 @@ fn a_server_that_goes_in_the_middle_of_a_message_is_told_from_one_that_is_done()
 }
 
 #[test]
-fn a_password_does_not_leave_in_clear_text() {
+fn a_password_is_not_sent_in_clear_text() {
     run(async {
         let (stream, mut server) = duplex(64);
         let builder = ConnectionBuilder::from(Config::new("alice").password("hunter2"));
@@ -191,12 +192,12 @@ fn a_cancel_waits_until_the_server_has_closed() {
         let late = poll_fn(|cx| Poll::Ready(request.as_mut().poll(cx).is_ready())).await;
         assert!(!early && !late, "the server has not closed");
         drop(server);
-        request.await.expect("that is all the answer there is");
+        request.await.expect("the server closes without an answer");
     });
 }
 
 #[test]
-fn a_cancel_that_is_refused_says_so() {
+fn a_rejected_cancel_request_returns_the_servers_error() {
     run(async {
         let (stream, mut server) = duplex(64);
         server.write_all(b"E\0\0\0\x1dSFATAL\0C53300\0Mtoo many\0\0").await.expect("there is room");
@@ -207,9 +208,9 @@ fn a_cancel_that_is_refused_says_so() {
 }
 
 #[test]
-fn a_host_that_never_answers_is_given_up() {
+fn a_host_that_never_answers_causes_a_timeout() {
     run(async {
-        // A paused clock jumps as soon as there is nothing to do but to wait for it.
+        // A paused clock jumps forward as soon as all tasks wait for it.
         tokio::time::pause();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a port");
@@ -228,7 +229,7 @@ fn a_unix_domain_socket_is_found_by_its_directory() {
         let dir = std::env::temp_dir().join(format!("pg-stream-tokio-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a directory");
         let listener = tokio::net::UnixListener::bind(dir.join(".s.PGSQL.5433")).expect("a socket");
-        // `socket` comes last: the first host is tried first.
+        // The first host does not exist, so the second host, `socket`, is used.
         let config = Config::new("alice").host(Host::new("/nowhere", 5432)).socket(&dir, 5433);
         let talk = async {
             let (mut stream, _) = listener.accept().await.expect("the client comes");

@@ -1,4 +1,4 @@
-//! Several hosts and several addresses: the one that is taken, the errors of the others, and the destination of a cancel request.
+//! Several hosts and several addresses: which host is used, the errors of the other hosts, and the destination of a cancel request.
 
 use std::future::Future;
 use std::io;
@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// How long a test may take. One that waits for ever fails.
+/// Time limit of a test: a test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn run(test: impl Future<Output = ()>) {
@@ -37,7 +37,7 @@ async fn listen() -> (TcpListener, Host) {
     (listener, Host::new("127.0.0.1", port))
 }
 
-/// A server that lets everybody in and reports these parameters. Its cancel requests are sent to the channel.
+/// A server that accepts every login and reports these parameters. The keys of its cancel requests are sent to the channel.
 async fn serve(
     listener: TcpListener,
     parameters: &'static [(&'static str, &'static str)],
@@ -67,7 +67,7 @@ async fn server(parameters: &'static [(&'static str, &'static str)]) -> Host {
     host
 }
 
-/// A server that answers every StartupMessage by this error.
+/// A server that answers every StartupMessage with this error.
 async fn refuses(severity: &str, sqlstate: &str, message: &str) -> Host {
     let (listener, host) = listen().await;
     let body = format!("S{severity}\0V{severity}\0C{sqlstate}\0M{message}\0\0");
@@ -90,14 +90,14 @@ fn config(hosts: &[&Host]) -> Config {
 }
 
 #[test]
-fn a_host_that_is_starting_up_is_passed_over() {
+fn a_host_that_is_starting_up_is_skipped() {
     run(async {
         let starting = refuses("FATAL", "57P03", "the database system is starting up").await;
         let well = server(PRIMARY).await;
         let (_, session) = connect(&config(&[&starting, &well])).await.expect("the second host is used");
         assert_eq!(session.host, Some(well.clone()));
 
-        // Any other refusal is final.
+        // After any other error no further host is tried.
         for sqlstate in ["28P01", "3D000", "53300", "57P01"] {
             let refusing = refuses("FATAL", sqlstate, "go away").await;
             let error = connect(&config(&[&refusing, &well])).await.map(|_| ()).expect_err("it is final");
@@ -108,7 +108,7 @@ fn a_host_that_is_starting_up_is_passed_over() {
 }
 
 #[test]
-fn every_host_is_named_with_its_own_reason() {
+fn the_error_names_every_host_with_its_reason() {
     run(async {
         let (listener, nobody) = listen().await;
         drop(listener);
@@ -131,7 +131,7 @@ fn every_host_is_named_with_its_own_reason() {
 }
 
 #[test]
-fn the_first_host_of_the_demanded_kind_is_taken() {
+fn the_first_host_of_the_requested_kind_is_used() {
     use TargetSessionAttrs::{Any, PreferStandby, Primary, ReadOnly, ReadWrite, Standby};
     run(async {
         let (primary, standby) = (server(PRIMARY).await, server(STANDBY).await);
@@ -161,13 +161,13 @@ fn the_first_host_of_the_demanded_kind_is_taken() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_real_primary_is_of_the_kinds_that_it_should_be() {
+fn a_real_primary_matches_the_right_target_session_attrs() {
     use TargetSessionAttrs::{Any, PreferStandby, Primary, ReadOnly, ReadWrite, Standby};
     run(async {
         for variable in ["PG15_URL", "PG18_URL"] {
             let url = std::env::var(variable).expect("run `cargo xtask test`");
             let primary: Config = url.parse().expect("a connection string");
-            // Of a server that reports it, and of one that sets it for each session.
+            // The same server, but with sessions that are read-only.
             let read_only = primary.clone().with_parameter("default_transaction_read_only", "on");
             for (wanted, as_primary, as_read_only) in [
                 (Any, true, true),
@@ -187,11 +187,11 @@ fn a_real_primary_is_of_the_kinds_that_it_should_be() {
     });
 }
 
-/// Tokio, where every name has two addresses.
+/// The runtime Tokio, except that every name has two addresses.
 #[derive(Clone, Default)]
 struct TwoAddresses(Tokio);
 
-/// Linux has all of 127.0.0.0/8 as addresses of its own.
+/// Two local addresses: on Linux every address in 127.0.0.0/8 is local.
 const ADDRESSES: [[u8; 4]; 2] = [[127, 0, 0, 1], [127, 0, 0, 2]];
 
 impl Offload for TwoAddresses {
@@ -223,7 +223,7 @@ impl Runtime for TwoAddresses {
 }
 
 #[test]
-fn a_cancel_request_goes_to_the_address_of_the_session_and_not_by_the_name() {
+fn a_cancel_request_is_sent_to_the_address_of_the_session() {
     run(async {
         let [first, second] = ADDRESSES;
         let listener = TcpListener::bind(SocketAddr::from((second, 0))).await.expect("a free port");
@@ -243,7 +243,7 @@ fn a_cancel_request_goes_to_the_address_of_the_session_and_not_by_the_name() {
         builder.cancel(&target).await.expect("the request is taken");
         assert_eq!(cancelled.recv().await, Some(target.key));
 
-        // The first connection that the stranger has is one of our own: there was none before it.
+        // The first connection that arrives at the first address is made here, so the cancel request was not sent there.
         let own =
             TcpStream::connect((std::net::Ipv4Addr::from(first), port)).await.expect("the stranger listens");
         let (_, peer) = stranger.accept().await.expect("a connection");

@@ -1,4 +1,4 @@
-//! The adapter against real servers, the oldest and the newest.
+//! The adapter against real servers: the oldest and the newest version.
 
 mod support;
 
@@ -15,7 +15,7 @@ use pg_stream_tokio::{
 use support::{get_in, on_both, query, rows, value};
 use tokio::net::{TcpStream, UnixStream};
 
-// ---- Getting in -----------------------------------------------------------------------------------------------------
+// ---- Logging in -----------------------------------------------------------------------------------------------------
 
 /// A role for each method, its password, and the method.
 const ROLES: [(&str, Option<&str>, AuthMethod); 6] = [
@@ -24,18 +24,18 @@ const ROLES: [(&str, Option<&str>, AuthMethod); 6] = [
     ("md5", Some("md5-secret"), AuthMethod::Md5),
     ("scram", Some("scram-secret"), AuthMethod::ScramSha256),
     ("saslprep", Some("pa\u{a0}ss\u{2168}"), AuthMethod::ScramSha256),
-    // What SASLprep makes of it.
+    // The same password after SASLprep.
     ("saslprep", Some("pa ssIX"), AuthMethod::ScramSha256),
 ];
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn every_method_lets_its_user_in_over_every_stream() {
+fn every_method_logs_in_over_every_stream() {
     on_both(async |server| {
         for (role, password, method) in ROLES {
             let mut config = Config::new(role).database("test");
             config.password = password.map(Into::into);
-            // Over a Unix-domain socket a password may go in clear; over TCP only without `sslmode`'s say.
+            // Over a Unix-domain socket a password may be sent in clear text; over TCP only with sslmode=disable.
             let plain = config.clone().sslmode(SslMode::Disable);
 
             let (conn, session) = get_in(&plain.clone().host(server.tcp())).await;
@@ -59,7 +59,7 @@ fn every_method_lets_its_user_in_over_every_stream() {
     });
 }
 
-/// The session is this user's, and works.
+/// Checks the method and the user of a session.
 async fn is_in<T: Transport>(mut conn: Connection<T>, session: Session, role: &str, method: AuthMethod) {
     assert_eq!(session.auth_method, method, "{role}");
     assert_eq!(query(&mut conn, "SELECT current_user").await.expect(role), [role]);
@@ -67,7 +67,7 @@ async fn is_in<T: Transport>(mut conn: Connection<T>, session: Session, role: &s
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_password_does_not_leave_in_clear_text_unless_the_caller_says_so() {
+fn a_password_is_not_sent_in_clear_text_unless_the_caller_allows_it() {
     on_both(async |server| {
         let config = server.config("cleartext", "cleartext-secret");
         let refused = |error: ConnectError| {
@@ -95,7 +95,7 @@ fn a_password_does_not_leave_in_clear_text_unless_the_caller_says_so() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_servers_own_words_say_why_a_user_is_not_let_in() {
+fn a_rejected_login_returns_the_servers_error() {
     on_both(async |server| {
         for (role, host) in [
             ("cleartext", server.socket()),
@@ -124,7 +124,7 @@ fn the_servers_own_words_say_why_a_user_is_not_let_in() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_user_without_a_password_is_told_so_here() {
+fn a_missing_password_is_an_error_of_the_client() {
     on_both(async |server| {
         let config = Config::new("scram").host(server.tcp());
         let error = connect(&config).await.expect_err("there is no password");
@@ -133,11 +133,11 @@ fn a_user_without_a_password_is_told_so_here() {
     });
 }
 
-// ---- What a session begins with --------------------------------------------------------------------------------------
+// ---- The start of a session ------------------------------------------------------------------------------------------
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_newest_version_that_both_speak_is_spoken() {
+fn the_newest_common_version_is_used() {
     use ProtocolVersion as V;
     on_both(async |server| {
         let config = server.config("scram", "scram-secret");
@@ -169,7 +169,7 @@ fn key_len(session: &Session) -> usize {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn an_option_that_no_server_knows_comes_back() {
+fn an_unknown_protocol_option_is_reported() {
     on_both(async |server| {
         for max in [ProtocolVersion::V3_0, ProtocolVersion::V3_2] {
             let config = server.config("scram", "scram-secret").with_parameter("_pq_.grease", "yes");
@@ -182,7 +182,7 @@ fn an_option_that_no_server_knows_comes_back() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_session_knows_its_parameters() {
+fn a_session_contains_the_servers_parameters() {
     on_both(async |server| {
         let url = format!(
             "postgres://scram:scram-secret@{}/test?application_name=caf%C3%A9&options=-c%20work_mem%3D77kB",
@@ -198,7 +198,7 @@ fn a_session_knows_its_parameters() {
         assert_eq!(parameter("session_authorization"), "scram");
         assert_eq!(parameter("is_superuser"), "off");
         assert_eq!(parameter("DateStyle"), "German, DMY");
-        // PostgreSQL before 16 takes ASCII alone for this one.
+        // PostgreSQL before 16 allows only ASCII in this parameter.
         let name = if server.major < 16 { "caf??" } else { "caf\\xc3\\xa9" };
         assert_eq!(parameter("application_name"), name);
         assert_eq!(query(&mut conn, "SHOW application_name").await.expect("it works"), [name]);
@@ -210,7 +210,7 @@ fn a_session_knows_its_parameters() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_host_that_cannot_be_reached_is_passed_over() {
+fn a_host_that_cannot_be_reached_is_skipped() {
     on_both(async |server| {
         let address = server.address;
         let url = format!("postgres://scram:scram-secret@%2Fnowhere,127.0.0.1:1,{address}/test");
@@ -230,7 +230,7 @@ fn a_host_that_cannot_be_reached_is_passed_over() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_statement_is_cancelled_and_the_next_one_is_not() {
+fn a_statement_is_cancelled_and_the_next_statement_is_not() {
     on_both(async |server| {
         for (max, host) in [(ProtocolVersion::V3_0, server.tcp()), (ProtocolVersion::V3_2, server.socket())] {
             let mut config = Config::new("scram").password("scram-secret").database("test");
@@ -249,7 +249,7 @@ fn a_statement_is_cancelled_and_the_next_one_is_not() {
             let error = rows(&mut conn).await.expect_err("it would sleep for an hour");
             assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED), "{error}");
 
-            // When `cancel` returns the request has had its effect, here none: it does not hit what comes after it.
+            // When `cancel` returns, the server has handled the request. So the request cannot cancel a later statement.
             for _ in 0..20 {
                 cancel(&config, &target).await.expect("the request is taken");
                 assert_eq!(query(&mut conn, "SELECT 1").await.expect("nobody cancels this"), ["1"]);
@@ -258,7 +258,7 @@ fn a_statement_is_cancelled_and_the_next_one_is_not() {
     });
 }
 
-/// Begins a statement that takes an hour, and returns when it runs: a request that comes sooner cancels nothing.
+/// Starts a statement that takes an hour, and returns when it is running: an earlier cancel request would have no effect.
 async fn fall_asleep<T: Transport>(conn: &mut Connection<T>) {
     conn.query("DO $$ BEGIN RAISE INFO 'asleep'; PERFORM pg_sleep(3600); END $$")
         .flush()
@@ -268,9 +268,9 @@ async fn fall_asleep<T: Transport>(conn: &mut Connection<T>) {
     assert_eq!(frame.code, MessageCode::NOTICE_RESPONSE);
 }
 
-// ---- Much at once -----------------------------------------------------------------------------------------------------
+// ---- Large amounts ----------------------------------------------------------------------------------------------------
 
-/// Queues this many statements that each give back `value`, and a Sync.
+/// Queues `times` statements that each return `value`, and a Sync.
 fn echo<P: PgProtocol>(out: &mut P, times: usize, value: &str) {
     out.parse(Statement("echo")).query("SELECT $1::text").finish();
     for _ in 0..times {
@@ -282,14 +282,14 @@ fn echo<P: PgProtocol>(out: &mut P, times: usize, value: &str) {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_pipeline_larger_than_both_socket_buffers_goes_through_one_flush() {
+fn one_flush_sends_a_pipeline_larger_than_both_socket_buffers() {
     on_both(async |server| {
         for host in [server.tcp(), server.socket()] {
             let config = Config::new("scram").password("scram-secret").database("test").host(host);
             let (mut conn, _) = get_in(&config).await;
             let value = "x".repeat(3000);
             echo(&mut conn, 5000, &value);
-            conn.flush().await.expect("it does not wait for ever");
+            conn.flush().await.expect("the flush does not hang");
             let rows = rows(&mut conn).await.expect("nothing is wrong with them");
             assert_eq!(rows.len(), 5000);
             assert!(rows.iter().all(|row| *row == value));
@@ -299,13 +299,13 @@ fn a_pipeline_larger_than_both_socket_buffers_goes_through_one_flush() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_pipeline_larger_than_may_be_kept_goes_on_while_it_is_received() {
+fn a_pipeline_with_answers_over_read_ahead_is_sent_while_receiving() {
     on_both(async |server| {
         let builder = ConnectionBuilder::from(server.config("scram", "scram-secret"));
         let limits = Limits::BACKEND.read_ahead(1 << 20);
         let (mut conn, _) = builder.limits(limits).dial().await.expect("the user gets in");
         echo(&mut conn, 8000, &"x".repeat(3000));
-        let full = conn.flush().await.expect_err("24 MB of answers do not fit into one");
+        let full = conn.flush().await.expect_err("24 MB of answers do not fit into 1 MiB");
         assert!(matches!(full, Error::InboxFull) && !full.is_fatal(), "{full:?}");
         assert!(conn.inbox().capacity() < 4 << 20, "{}", conn.inbox().capacity());
         assert_eq!(rows(&mut conn).await.expect("nothing is wrong with them").len(), 8000);
@@ -352,7 +352,7 @@ fn the_halves_work_on_two_tasks() {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_receive_that_is_dropped_loses_nothing() {
     on_both(async |server| {
-        // Through it every message comes in pieces.
+        // Through the relay every message arrives in pieces.
         let (stream, _) = server.relay().await;
         let builder = ConnectionBuilder::from(server.config("scram", "scram-secret"));
         let (mut conn, _) = builder.connect(stream).await.expect("the user gets in");
@@ -379,7 +379,7 @@ fn a_receive_that_is_dropped_loses_nothing() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn memory_for_a_large_value_is_given_back() {
+fn memory_for_a_large_value_is_released() {
     on_both(async |server| {
         let (mut conn, _) = get_in(&server.config("scram", "scram-secret")).await;
         conn.query("SELECT repeat('x', 64 * 1024 * 1024)").flush().await.expect("sent");
@@ -398,7 +398,7 @@ fn memory_for_a_large_value_is_given_back() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_large_value_that_is_kept_costs_the_connection_nothing() {
+fn a_large_value_that_the_caller_keeps_is_not_memory_of_the_connection() {
     on_both(async |server| {
         let (mut conn, _) = get_in(&server.config("scram", "scram-secret")).await;
         conn.query("SELECT repeat('x', 64 * 1024 * 1024)").flush().await.expect("sent");
@@ -412,7 +412,7 @@ fn a_large_value_that_is_kept_costs_the_connection_nothing() {
             }
         }
         is_small_again(&mut conn).await;
-        // It outlives all that.
+        // The kept frame is still valid.
         assert_eq!(kept.len(), 1);
         let row = kept[0].frame().decode::<DataRow<'_>>().expect("well-formed");
         assert_eq!(value(&row).len(), 64 << 20);
@@ -420,7 +420,7 @@ fn a_large_value_that_is_kept_costs_the_connection_nothing() {
     });
 }
 
-/// The connection works, and holds no more than between two small messages.
+/// Checks that the connection works, and that its inbox is as small as before the large value.
 async fn is_small_again(conn: &mut Connection<Socket>) {
     assert_eq!(query(conn, "SELECT 1").await.expect("it works"), ["1"]);
     let (held, most) = (conn.inbox().capacity(), 2 * conn.inbox().limits().read_size);
@@ -446,7 +446,7 @@ fn after_a_terminate_the_server_closes() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn what_a_server_says_last_is_heard_though_writing_fails() {
+fn the_servers_last_message_is_received_even_if_writing_fails() {
     on_both(async |server| {
         for host in [server.tcp(), server.socket()] {
             for writes_fail in [false, true] {
@@ -455,24 +455,24 @@ fn what_a_server_says_last_is_heard_though_writing_fails() {
                 let (mut conn, session) = get_in(&config).await;
                 let pid = session.cancel_key.expect("PostgreSQL gives a key").pid();
                 let (mut killer, _) = get_in(&config).await;
-                // It returns when the session has gone.
+                // The query returns when the session has ended.
                 let kill = format!("SELECT pg_terminate_backend({pid}, 60000)");
                 assert_eq!(query(&mut killer, &kill).await.expect("a session of one's own"), ["t"]);
 
-                // The first write may still succeed; the system learns from it that nobody listens.
+                // The first write may still succeed. It is answered with a reset, after which writes fail.
                 let mut wrote = conn.query("SELECT 1").flush().await;
                 while writes_fail && conn.write_fault().is_none() {
                     tokio::task::yield_now().await;
                     wrote = conn.query("SELECT 1").flush().await;
                 }
                 wrote.as_ref().expect("there is something to receive first");
-                let last = match conn.recv().await.expect("it was said before").backend() {
+                let last = match conn.recv().await.expect("the message arrived before the reset").backend() {
                     Ok(Backend::ErrorResponse(error)) => error.to_owned(),
                     other => panic!("{other:?}, after {wrote:?}"),
                 };
                 assert_eq!(last.sqlstate(), Some(SqlState::ADMIN_SHUTDOWN), "{last}");
                 assert_eq!(last.fields().severity(), Some("FATAL".into()));
-                let end = conn.recv().await.expect_err("and that is all");
+                let end = conn.recv().await.expect_err("no other message follows");
                 assert!(end.is_fatal(), "{end:?}");
             }
         }

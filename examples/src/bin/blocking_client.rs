@@ -1,8 +1,8 @@
 //! A client without an executor: sockets of the standard library, `poll`, TLS by rustls, a query with parameters, and a pipeline of
 //! 300,000 statements.
 //!
-//! The sockets do not block. One that has to be waited for is noted, and `block_on` waits for all that are noted at once: `flush` reads
-//! while it writes, and a program that waited for either alone would wait for a server that waits for the other.
+//! The sockets are non-blocking. A socket that is not ready is added to `WAITING`, and `block_on` waits for all sockets in that list at
+//! once. Waiting for one direction only could deadlock: `flush` waits to write while the server waits until its answers are read.
 //!
 //! `cargo run -p examples --bin blocking_client -- 'postgres://user:secret@localhost/mydb?sslmode=require'`
 
@@ -32,10 +32,10 @@ use pg_wire::backend::Backend;
 use pg_wire::{PgProtocol, Portal, Sink, Source, Statement};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Statements of the pipeline: their answers are far more than sockets hold.
+/// Statements in the pipeline. Their answers are far larger than the socket buffers.
 const STATEMENTS: u32 = 300_000;
 
-// What the future that was polled waits for.
+// The sockets and the deadline that the polled future waits for.
 thread_local! {
     static WAITING: RefCell<Waiting> = RefCell::default();
 }
@@ -46,7 +46,7 @@ struct Waiting {
     until: Option<Instant>,
 }
 
-/// Notes that a future has been woken while it was polled.
+/// A waker that records that it was called.
 #[derive(Default)]
 struct Woken(AtomicBool);
 
@@ -56,7 +56,7 @@ impl Wake for Woken {
     }
 }
 
-/// Runs a future to its end, and sleeps while it waits.
+/// Runs a future to its end. While the future is pending, sleeps in `poll`.
 fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let mut future = pin!(future);
     let woken = Arc::new(Woken::default());
@@ -81,12 +81,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     }
 }
 
-/// A socket that does not block.
+/// A non-blocking socket.
 #[derive(Debug)]
 struct Socket<S>(Rc<S>);
 
 impl<S: AsFd + 'static> Socket<S> {
-    /// Has `block_on` wait for the socket if the outcome is that it would block.
+    /// If the outcome is `WouldBlock`, adds the socket to `WAITING`: then `block_on` waits for it.
     fn or_wait<T>(&self, outcome: io::Result<T>, flags: PollFlags) -> Poll<io::Result<T>> {
         match outcome {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -124,7 +124,7 @@ where
     }
 }
 
-/// The end of a socket for writing, which the standard library has as a method of each type.
+/// Half-closes a socket. The standard library has a method for this on each socket type, but no common trait.
 trait End {
     fn end(&self) -> io::Result<()>;
 }
@@ -141,7 +141,7 @@ impl End for UnixStream {
     }
 }
 
-/// The runtime: no executor, no thread, no reactor.
+/// A runtime without executor, threads and reactor.
 #[derive(Clone, Debug, Default)]
 struct Blocking;
 
@@ -197,7 +197,7 @@ impl Runtime for Blocking {
 #[derive(Clone, Debug, Default)]
 struct Tls(Rustls);
 
-/// A TLS stream. Reading never waits for a write, or a pipeline would stall.
+/// A TLS stream. A read never waits for a write: otherwise a pipeline could deadlock.
 #[derive(Debug)]
 struct TlsStream {
     tls: ClientConnection,
@@ -205,7 +205,7 @@ struct TlsStream {
 }
 
 impl TlsStream {
-    /// Sends what TLS has to send.
+    /// Sends the pending TLS records.
     fn poll_send(&mut self) -> Poll<io::Result<()>> {
         while self.tls.wants_write() {
             let sent = self.tls.write_tls(&mut &*self.socket.0);
@@ -216,12 +216,12 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Receives what has arrived, and returns whether there was anything before the end.
+    /// Receives TLS records. Returns `false` at the end of the stream.
     fn poll_receive(&mut self) -> Poll<io::Result<bool>> {
         let received = self.tls.read_tls(&mut &*self.socket.0);
         let count = ready!(self.socket.or_wait(received, PollFlags::IN))?;
         if let Err(error) = self.tls.process_new_packets() {
-            // The alert that tells the server why, if it can be sent at once.
+            // Sends the alert with the reason to the server, if the socket takes it without waiting.
             let _ = self.poll_send();
             return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
         }
@@ -324,7 +324,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?
 }
 
-/// The number in a row of one column, in text.
+/// Reads the number from a row with one column in text format.
 fn number(row: &pg_wire::backend::DataRow<'_>) -> Result<i64, Box<dyn Error>> {
     let value = row.values.iter().next().transpose()?.flatten().ok_or("no value")?;
     Ok(std::str::from_utf8(value)?.parse()?)

@@ -1,4 +1,4 @@
-//! A statement that takes too long, given up; the session goes on.
+//! Cancels a statement that takes too long, then runs another statement in the same session.
 //!
 //! `cargo run -p examples --bin cancel -- postgres://user:secret@localhost/mydb`
 
@@ -13,9 +13,9 @@ use pg_wire::backend::{Backend, ServerError};
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = examples::config()?;
     let (mut conn, session) = pg_stream_tokio::connect(&config).await?;
-    let target = session.cancel_target().ok_or("the server gave no key to cancel with")?;
+    let target = session.cancel_target().ok_or("the server sent no cancel key")?;
 
-    // A request that comes before the statement runs hits nothing, so the statement says when it does.
+    // A cancel request that arrives before the statement runs has no effect. So the statement sends a notice as soon as it runs.
     conn.query("DO $$ BEGIN RAISE INFO 'asleep'; PERFORM pg_sleep(3600); END $$").flush().await?;
     loop {
         match conn.recv().await?.backend()? {
@@ -28,10 +28,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    // Over another connection, and from any task: the target is all that is needed.
+    // The request is sent over a second connection. Any task that has the configuration and the target can send it.
     cancel(&config, &target).await?;
     match until_ready(&mut conn, |_| Ok(())).await {
-        Ok(()) => return Err("it was not cancelled".into()),
+        Ok(()) => return Err("the statement was not cancelled".into()),
         Err(error) => match error.downcast_ref::<ServerError>() {
             Some(server) if server.sqlstate() == Some(SqlState::QUERY_CANCELED) => println!("{server}"),
             _ => return Err(error),

@@ -1,6 +1,6 @@
-//! A tour of what a connection can do: who let us in, typed rows, a million rows, and the bytes behind an error.
+//! A tour of a connection: the session, typed rows, a million rows, and the messages around an error.
 //!
-//! `cargo xtask demo`, which brings a server; or
+//! `cargo xtask demo`, which starts a server; or
 //! `cargo run --release -p examples --bin demo -- postgres://user:secret@localhost/mydb`
 
 use std::error::Error;
@@ -26,11 +26,11 @@ async fn main() -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
     let Err(error) = tour(&mut out).await else { return ExitCode::SUCCESS };
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-        // Whoever reads has read enough.
+        // The reader of standard output has closed it, as `head` does: no error.
         return ExitCode::SUCCESS;
     }
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    // What has been shown so far comes first. Where it cannot be written there is nobody to tell.
+    // Prints the output so far before the error. A failure to write is ignored, because it cannot be reported anywhere.
     let _ = out.flush();
     let _ = writeln!(io::stderr(), "demo: {error}{cause}");
     ExitCode::FAILURE
@@ -95,7 +95,7 @@ const ROWS: i32 = 1_000_000;
 
 async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> Result<()> {
     heading(out, "A million rows, every value decoded")?;
-    // Goes to standard error, and only where that is a terminal.
+    // The bar appears on standard error, and only if standard error is a terminal.
     let style = ProgressStyle::with_template("  {bar:50} {human_pos} rows")?;
     let bar = ProgressBar::new(ROWS.unsigned_abs().into()).with_style(style);
 
@@ -137,8 +137,8 @@ async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> 
     Ok(())
 }
 
-/// A statement that divides by zero with one parameter and not with the next, both sent at once: after the error the server
-/// passes over everything up to the Sync.
+/// Executes a statement twice in one batch; the first execution divides by zero. After the error the server skips the messages up to the
+/// next Sync, then goes on.
 async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket>) -> Result<()> {
     heading(out, "On the wire: an error, and how the session goes on")?;
     conn.parse(Statement::UNNAMED)
@@ -149,7 +149,7 @@ async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket
         conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync((zero_at,));
     }
 
-    // Nothing has left yet, so what is to be sent can be read as the server will read it.
+    // The batch is not sent yet, so it can be decoded here in the same way as the server will decode it.
     let mut sent = Inbox::new(Limits::FRONTEND);
     sent.extend(conn.outbox().batch());
     while let Some(frame) = sent.next()? {
@@ -169,7 +169,7 @@ async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket
     Ok(())
 }
 
-/// Shows what there is so far, and begins the next part.
+/// Prints a heading, and flushes the output.
 fn heading(out: &mut impl Write, text: &str) -> io::Result<()> {
     writeln!(out, "\n{text}\n{}\n", "-".repeat(text.len()))?;
     out.flush()

@@ -1,4 +1,4 @@
-//! A function called by its object id: one round trip, and no SQL.
+//! Calls a function by its object id: one round trip and no SQL.
 //!
 //! `cargo run -p examples --bin function_call -- postgres://user:secret@localhost/mydb`
 
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = url.ok_or("no connection string: give one, or set DATABASE_URL")?.parse()?;
     let (mut conn, _) = pg_stream_tokio::connect(&config).await?;
 
-    // Ids differ from one version to another and from one server to another, so ask.
+    // The object id of a function may differ between servers, so it is queried first.
     conn.query("SELECT oid FROM pg_proc WHERE oid = 'pg_catalog.sqrt(float8)'::regprocedure").flush().await?;
     let (mut columns, mut sqrt) = (Columns::default(), 0);
     until_ready(&mut conn, |message| {
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })
     .await?;
 
-    // The answer does not say its type: the caller has to know it, as the type of each argument.
+    // The answer does not contain the result's type: the caller has to know it, like the type of each argument.
     let float8 = Column { type_oid: oid::FLOAT8, format: FormatCode::Binary };
     conn.fn_call(sqrt).result_format(FormatCode::Binary).finish((9f64,)).flush().await?;
     until_ready(&mut conn, |message| {

@@ -1,4 +1,4 @@
-//! A server without a database, as a test double: a user who knows the password gets the same rows for every SELECT.
+//! A server without a database, as a test double. After the login, every SELECT returns the same rows.
 //!
 //! `cargo run -p examples --bin mock_server`, then `psql "host=127.0.0.1 port=5433 user=mock password=secret"`
 
@@ -31,36 +31,36 @@ use pg_wire::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// The rows.
+/// The rows that every SELECT returns.
 const PLANETS: [(&str, Option<&str>); 3] = [("Earth", Some("1")), ("Mars", Some("2")), ("Planet Nine", None)];
 
 /// Serves the same few rows to every PostgreSQL client that knows the password
 #[derive(Debug, Parser)]
 #[command(name = "mock_server", version)]
 struct Arguments {
-    /// Where to listen; port 0 takes a free one
+    /// Address to listen on; with port 0 the system picks a free port
     #[arg(long, default_value = "127.0.0.1:5433")]
     listen: SocketAddr,
-    /// How users prove themselves
+    /// How users authenticate
     #[arg(long, value_enum, default_value_t = Method::Scram)]
     auth: Method,
-    /// The one user there is
+    /// Name of the only user
     #[arg(long, default_value = "mock")]
     user: String,
     /// The user's password
     #[arg(long, default_value = "secret")]
     password: String,
-    /// Offer TLS with this certificate, and those between it and its authority, in PEM
+    /// Offer TLS with this certificate; the PEM file may also hold the intermediate certificates
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The private key of that certificate, in PEM; nobody else may be able to read the file
+    /// The private key of the certificate, in PEM; other users must not be able to read the file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Method {
-    /// Not at all
+    /// Without authentication
     Trust,
     /// With the password in clear
     Cleartext,
@@ -77,7 +77,7 @@ struct Mock {
     user: String,
     password: Password,
     verifier: Verifier,
-    /// Derives the salts of users who do not exist, which stay the same that way.
+    /// The salt of an unknown user is derived from this secret and the name, so that it is the same at each login.
     secret: Nonce,
     next_pid: AtomicI32,
     sessions: Mutex<Vec<Running>>,
@@ -86,7 +86,7 @@ struct Mock {
 /// A session that can be cancelled.
 struct Running {
     key: CancelKey,
-    /// Wakes a statement that waits. A statement that begins later is not cancelled.
+    /// Wakes the waiting statement. A statement that begins later is not cancelled.
     cancelled: Arc<Notify>,
 }
 
@@ -145,7 +145,7 @@ impl Mock {
         }
     }
 
-    /// Does what an accepted client wants.
+    /// Serves an accepted client: runs its session, or handles its cancel request.
     async fn session<T: Transport>(
         &self,
         mut conn: Connection<T>,
@@ -158,7 +158,7 @@ impl Mock {
                 eprintln!(
                     "cancel request for {}{}",
                     key.pid(),
-                    if known { "" } else { ", which is none of ours" }
+                    if known { "" } else { ", but no session has this key" }
                 );
                 return Ok(());
             }
@@ -180,7 +180,7 @@ impl Mock {
         converse(&mut conn, &cancelled).await.map_err(Into::into)
     }
 
-    /// The credentials of a user. For a user who does not exist the exchange is the same, and no password fits.
+    /// The credentials of a user. With an unknown user the server exchanges the same messages, but no password is accepted.
     fn credentials(&self, startup: &Startup) -> Credentials {
         let name = startup.user().as_bytes();
         let exists = name == self.user.as_bytes();
@@ -197,12 +197,12 @@ impl Mock {
         }
     }
 
-    /// A key for the next session.
+    /// Makes a cancel key for a new session.
     fn fresh_key(&self, version: ProtocolVersion) -> Result<CancelKey, pg_auth::AuthError> {
         CancelKey::random(self.next_pid.fetch_add(1, Ordering::Relaxed), version)
     }
 
-    /// Cancels what the session with this key does, if there is one.
+    /// Cancels the statement of the session with this key. Returns whether there is such a session.
     fn cancel(&self, key: &CancelKey) -> bool {
         let sessions = self.sessions();
         let session = sessions.iter().find(|session| session.key == *key);
@@ -214,7 +214,7 @@ impl Mock {
     }
 }
 
-/// Forgets a session when it ends, however that happens.
+/// Removes a session from the list when dropped, so also after an error or a panic.
 struct Registered<'m> {
     mock: &'m Mock,
     key: CancelKey,
@@ -226,7 +226,7 @@ impl Drop for Registered<'_> {
     }
 }
 
-/// Answers an authenticated client until it leaves.
+/// Answers an authenticated client until the client disconnects.
 async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
     // After an error in the extended protocol nothing is answered up to the next Sync.
     let mut skipping = false;
@@ -275,7 +275,7 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
     }
 }
 
-/// Answers the statements of a query. A semicolon ends a statement, in a string or a comment, too.
+/// Answers the statements of a query. Every semicolon ends a statement, also in a string or a comment.
 async fn answer(
     conn: &mut Connection<impl Transport>,
     sql: &str,
@@ -303,7 +303,7 @@ async fn answer(
     Ok(())
 }
 
-/// Sends the rows.
+/// Sends the answer to a SELECT.
 fn select(conn: &mut Connection<impl Transport>) {
     let column = |name: &'static str, type_oid, type_len| FieldDescription {
         name: name.into(),
@@ -334,7 +334,7 @@ async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Res
     conn.flush().await?;
     tokio::select! {
         () = &mut cancelled => return Ok(()),
-        // An error is the end of a client that leaves. A client that sends another message has not left.
+        // An error means that the client has disconnected. `Ok` means that it has sent another message: it is still connected.
         ready = poll_fn(|cx| conn.poll_ready(cx)) => ready?,
     }
     cancelled.await;

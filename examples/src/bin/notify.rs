@@ -1,4 +1,4 @@
-//! Messages from one session to another: LISTEN here, NOTIFY there.
+//! Messages from one session to another with LISTEN and NOTIFY.
 //!
 //! `cargo run -p examples --bin notify -- postgres://user:secret@localhost/mydb`
 
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     notifier.query("NOTIFY jobs, 'number 42 is done'").flush().await?;
     until_ready(&mut notifier, |_| Ok(())).await?;
 
-    // Nothing has to be asked for: a notification comes when it comes.
+    // The server sends notifications without a request, at any time.
     loop {
         match listener.recv().await?.backend()? {
             Backend::NotificationResponse(notification) => {

@@ -19,8 +19,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     conn.sync();
     println!("{} bytes to send", conn.outbox().batch().len());
-    // Far more than the sockets hold. The server stops reading while nobody takes its answers, so `flush` takes them in
-    // while it sends, up to `Limits::read_ahead`: beyond it would say `InboxFull`, and `recv` would go on sending.
+    // The batch is far larger than the socket buffers. The server stops reading while its answers are not read, so `flush` reads answers
+    // while it sends, up to `Limits::read_ahead` bytes. With more answers `flush` would return `InboxFull`, and `recv` would go on sending.
     conn.flush().await?;
 
     let (mut rows, mut bytes) = (0, 0);

@@ -16,13 +16,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut conn, _) = pg_stream_tokio::connect(&config).await?;
     let mut columns = Columns::default();
 
-    // All of it leaves at once, and the answers come in the same order: one round trip.
+    // All messages are sent in one batch, and the answers arrive in the same order: one round trip.
     conn.parse(Statement("add")).query("SELECT $1 + $2 AS sum").param_types(&[oid::INT4, oid::INT4]).finish();
     conn.bind(Statement("add"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).finish((5i32, 10i32));
     conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
     print_numbers(&mut conn, &mut columns).await?;
 
-    // A portal lives no longer than its transaction, and outside of BEGIN and COMMIT that ends with the next Sync.
+    // A portal ends with its transaction. Outside of BEGIN and COMMIT the transaction ends at the next Sync.
     conn.query("BEGIN").flush().await?;
     print_numbers(&mut conn, &mut columns).await?;
     conn.parse(Statement("count"))
@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints the rows of a batch, one number each, and says whether its portal has more of them.
+/// Prints the rows of a batch, one number per row. Returns whether the portal has more rows.
 async fn print_numbers(conn: &mut Connection<Socket>, columns: &mut Columns) -> Result<bool, Box<dyn Error>> {
     let mut more = false;
     until_ready(conn, |message| {
@@ -52,7 +52,7 @@ async fn print_numbers(conn: &mut Connection<Socket>, columns: &mut Columns) -> 
                 println!("{number}");
             }
             Backend::PortalSuspended(_) => more = true,
-            // ParseComplete, BindComplete, CommandComplete; and, anywhere, notices and changed parameters.
+            // ParseComplete, BindComplete, CommandComplete; also notices and changed parameters, which may arrive at any time.
             _ => {}
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! One query by the simple protocol: connect, ask, print what comes.
+//! Connects, runs one query by the simple protocol and prints its rows.
 //!
 //! `cargo run -p examples --bin quickstart -- postgres://user:secret@localhost/mydb`
 

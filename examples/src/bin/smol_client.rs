@@ -1,6 +1,6 @@
-//! A client on smol: a runtime of its own with TLS by rustls, from its sockets up, and a query with parameters.
+//! A client on smol: implements pg-auth's `Runtime` for smol, with TLS by rustls, and runs a query with parameters.
 //!
-//! `pg-stream-async-std` does the same without this file. It is here to show what a runtime without an adapter costs.
+//! The crate `pg-stream-async-std` contains such an implementation. This example shows how to write one for a runtime without an adapter.
 //!
 //! `cargo run -p examples --bin smol_client -- 'postgres://user:secret@localhost/mydb?sslmode=require'`
 
@@ -24,7 +24,7 @@ use pg_wire::{Columns, FormatCode, PgProtocol, Portal, Sink, Source, Statement};
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
 
-/// A stream of smol's as a transport.
+/// Wraps a stream of smol as a transport.
 #[derive(Debug)]
 struct Io<S>(S);
 
@@ -56,7 +56,7 @@ impl<S: AsyncWrite + Unpin> Sink for Io<S> {
     }
 }
 
-/// The runtime.
+/// The runtime smol.
 #[derive(Clone, Debug, Default)]
 struct Smol;
 
@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<Io<S>> for Tls {
                 "sslcertmode=require is not supported here",
             ));
         }
-        // Files are read, so not on this thread.
+        // `client_config` reads files, so it runs on a thread that may block.
         let (rustls, config, host) = (self.0.clone(), request.config.clone(), request.host.clone());
         let prepare = move || rustls.client_config(&TlsRequest::new(&config, &host));
         let (config, name) = smol::unblock(prepare).await?;

@@ -1,4 +1,4 @@
-//! Values of PostgreSQL's types as values of Rust's: tuples out and in, in both formats, and types of other crates.
+//! Values of PostgreSQL types as Rust values: tuples as parameters and rows, in both formats, and types of other crates.
 //!
 //! `cargo run -p examples --bin values -- postgres://user:secret@localhost/mydb`
 
@@ -16,7 +16,7 @@ use rust_decimal::Decimal;
 async fn main() -> Result<(), Box<dyn Error>> {
     let (mut conn, _) = pg_stream_tokio::connect(&examples::config()?).await?;
 
-    // Each parameter brings its own format; the columns come in the one asked for, and a tuple is read from either.
+    // The Rust type of each parameter decides its format. The columns arrive in the requested format, and a tuple can be decoded from both.
     conn.parse(Statement("all"))
         .query("SELECT $1::bool, $2::int2, $3::int8, $4::float8, $5::text, $6::bytea, $7::int4")
         .finish();
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     }
 
-    // Whatever has the traits of postgres-types goes out by `SqlParam`, and comes in by `Sql`, which takes binary.
+    // Types that implement the traits of postgres-types are sent as `SqlParam` and received as `Sql`, which needs the binary format.
     let noon: NaiveDateTime = "2024-02-29T12:00:00".parse()?;
     let due = SqlParam::new(&noon, &Type::TIMESTAMP)?;
     let price = SqlParam::new(&Decimal::new(1999, 2), &Type::NUMERIC)?;
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     each_row(&mut conn, |columns, row| {
         let (Sql(due), Sql(price)): (Sql<NaiveDateTime>, Sql<Decimal>) = columns.decode(row)?;
         println!("{price} is due on {due}");
-        // An error says which column cannot be read, and why.
+        // The error names the column that cannot be decoded, and the reason.
         if let Err(error) = columns.decode::<(Sql<NaiveDateTime>, i32)>(row) {
             println!("{error}");
         }
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs the unnamed portal, and hands each row to `each` with what is needed to read it.
+/// Runs the unnamed portal, and passes each row to `each` with the columns that decode it.
 async fn each_row(
     conn: &mut Connection<Socket>,
     mut each: impl FnMut(&Columns, &DataRow<'_>) -> Result<(), Box<dyn Error>>,

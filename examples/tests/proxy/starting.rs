@@ -98,7 +98,7 @@ fn a_socket_that_a_killed_process_left_is_replaced_and_one_that_is_in_use_is_not
         &["--listen", path.to_str().expect("UTF-8"), "--upstream", &upstream],
     );
     assert_eq!(third.code, Some(1));
-    assert!(third.stderr.ends_with("another process listens there\n"), "{}", third.stderr);
+    assert!(third.stderr.ends_with("another process listens on this path\n"), "{}", third.stderr);
     Client::let_in(front.address()).is_served();
     assert_eq!(second.stop(Signal::INT), Some(0));
     assert_eq!(files(directory.path()), [""; 0]);
@@ -110,7 +110,8 @@ fn a_socket_of_another_program_and_a_file_that_is_none_are_left_alone() {
     let (socket, file) = (directory.path().join("socket"), directory.path().join("file"));
     let _listener = UnixListener::bind(&socket).expect("a socket");
     fs::write(&file, "precious").expect("a file");
-    for (path, words) in [(&socket, "another process listens there"), (&file, "the file there is no socket")]
+    for (path, words) in
+        [(&socket, "another process listens on this path"), (&file, "the file at this path is no socket")]
     {
         let ended = run(
             env!("CARGO_BIN_EXE_pg-proxy"),

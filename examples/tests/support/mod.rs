@@ -1,4 +1,4 @@
-//! What the tests of programs share: where the servers are, and running a program to its end.
+//! Helpers for the tests of programs: the addresses of the servers, and functions that run a program to its end.
 
 use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
@@ -6,22 +6,22 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// How long a program may take. The slowest takes a second on an idle machine; one that hangs is ended.
+/// Time limit of a program. The slowest takes a second on an idle machine; a program that hangs is killed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where a server is.
+/// The version and the addresses of a server.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// PostgreSQL's major version.
     pub(crate) major: u8,
-    /// Where it listens by TCP.
+    /// Its TCP address.
     pub(crate) address: SocketAddr,
     /// The directory of its Unix-domain socket.
     pub(crate) socket_dir: String,
 }
 
 impl Server {
-    /// The oldest server and the newest. Without them a test fails: it is never passed over.
+    /// The oldest and the newest server. Without servers a test fails; it is never skipped.
     pub(crate) fn both() -> [Self; 2] {
         [15, 18].map(|major| {
             let variable = |name: &str| {
@@ -33,35 +33,35 @@ impl Server {
         })
     }
 
-    /// A connection string by TCP, for the role that proves itself with SCRAM.
+    /// A connection string for TCP and the role `scram`, which authenticates with SCRAM.
     pub(crate) fn by_tcp(&self) -> String {
         format!("postgres://scram:scram-secret@{}/test", self.address)
     }
 
-    /// The same by the Unix-domain socket.
+    /// A connection string for the Unix-domain socket and the role `scram`.
     pub(crate) fn by_socket(&self) -> String {
         let (dir, port) = (self.socket_dir.replace('/', "%2F"), self.address.port());
         format!("postgres://scram:scram-secret@{dir}:{port}/test")
     }
 }
 
-/// What a program has said and how it ended.
+/// The output of a program and its exit code.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
-    /// Its exit code; `None` when a signal ended it.
+    /// The exit code; `None` if a signal killed the program.
     pub(crate) code: Option<i32>,
-    /// What it wrote to standard output.
+    /// The standard output.
     pub(crate) stdout: String,
-    /// What it wrote to standard error.
+    /// The standard error.
     pub(crate) stderr: String,
 }
 
-/// Runs a program with these arguments, and without a `DATABASE_URL` of ours.
+/// Runs a program with these arguments, without the environment variable `DATABASE_URL`.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Ended {
     finish(Command::new(program).args(arguments).env_remove("DATABASE_URL"))
 }
 
-/// Runs a program to its end; one that hangs is killed, and fails the test.
+/// Runs a program to its end. A program that hangs is killed, and the test fails.
 pub(crate) fn finish(command: &mut Command) -> Ended {
     let Output { status, stdout, stderr } = output(command);
     let text = |bytes| String::from_utf8(bytes).expect("programs write UTF-8");

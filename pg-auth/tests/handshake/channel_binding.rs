@@ -23,7 +23,7 @@ fn over_tls(config: &Config, hash: Option<Vec<u8>>) -> Talk<'_> {
 }
 
 #[test]
-fn the_offer_is_taken_where_it_can_be() {
+fn an_offer_of_channel_binding_is_used_over_tls() {
     for mode in [BindingMode::Prefer, BindingMode::Require] {
         for offer in [BOTH, &["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"], &["SCRAM-SHA-256-PLUS"]] {
             let config = with_password().channel_binding(mode);
@@ -42,7 +42,7 @@ fn the_offer_is_taken_where_it_can_be() {
 }
 
 #[test]
-fn a_bound_exchange_to_the_byte() {
+fn a_bound_exchange_has_exactly_these_bytes() {
     let config = with_password().channel_binding(BindingMode::Require);
     over_tls(&config, Some(hash()))
         .server_bytes(&sasl(BOTH))
@@ -61,7 +61,7 @@ fn a_bound_exchange_to_the_byte() {
 }
 
 #[test]
-fn a_client_that_could_have_bound_says_so_when_the_offer_is_missing() {
+fn a_client_that_supports_binding_reports_a_missing_offer() {
     let config = with_password();
     let talk = || {
         over_tls(&config, Some(hash()))
@@ -69,7 +69,7 @@ fn a_client_that_could_have_bound_says_so_when_the_offer_is_missing() {
             .client_begins("SCRAM-SHA-256", "y,,n=,r=rOprNGfwEbeRWgbNEkqO")
     };
     talk();
-    // A server that has no binding goes on; one whose offer was cut by somebody in the middle sees it.
+    // A server without channel binding accepts the flag `y`. A server whose offer was removed by an attacker rejects it.
     over_tls(&config, Some(hash()))
         .server_bytes(&sasl(PLAIN))
         .server_proves(verifier(), OfferedBinding::NotOffered)
@@ -80,7 +80,7 @@ fn a_client_that_could_have_bound_says_so_when_the_offer_is_missing() {
 }
 
 #[test]
-fn without_a_hash_or_against_the_callers_will_nothing_is_bound() {
+fn without_a_hash_or_with_binding_disabled_nothing_is_bound() {
     for (config, hash) in [
         (with_password(), None),
         (with_password().channel_binding(BindingMode::Disable), None),
@@ -100,7 +100,7 @@ fn without_a_hash_or_against_the_callers_will_nothing_is_bound() {
 }
 
 #[test]
-fn where_it_is_demanded_it_is_done_or_nothing_is_said() {
+fn a_client_that_requires_binding_binds_or_sends_nothing() {
     let config = with_password().channel_binding(BindingMode::Require);
     for link in [Link::Tcp, Link::Unix] {
         assert_eq!(Handshake::new(&config, link).err(), Some(PolicyError::ChannelBinding.into()));
@@ -111,7 +111,7 @@ fn where_it_is_demanded_it_is_done_or_nothing_is_said() {
 }
 
 #[test]
-fn a_hash_is_of_no_use_without_tls() {
+fn a_hash_is_ignored_without_tls() {
     let config = with_password();
     Talk::with(&config, Link::Tcp, |handshake| handshake.channel(hash()))
         .client_bytes(STARTUP)
@@ -119,10 +119,9 @@ fn a_hash_is_of_no_use_without_tls() {
         .client_begins("SCRAM-SHA-256", "n,,n=,r=rOprNGfwEbeRWgbNEkqO");
 }
 
-/// A server offers to bind to TLS only over TLS: where there is none at this end, somebody between took it away. libpq does not go
-/// on either.
+/// A server offers channel binding only over TLS. If this end has no TLS, an attacker has removed it. libpq stops here, too.
 #[test]
-fn an_offer_to_bind_where_there_is_no_tls_is_a_sign_that_it_was_stripped() {
+fn an_offer_of_channel_binding_without_tls_means_that_tls_was_stripped() {
     for mode in [BindingMode::Prefer, BindingMode::Disable] {
         let config = with_password().channel_binding(mode);
         for (link, offer) in [(Link::Tcp, BOTH), (Link::Unix, BOTH), (Link::Tcp, &["SCRAM-SHA-256-PLUS"])] {

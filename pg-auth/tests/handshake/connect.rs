@@ -1,4 +1,4 @@
-//! The loop around the machine, over streams that behave badly.
+//! The functions `connect` and `accept`, which drive the state machines, over streams that fail or delay.
 
 use std::cell::Cell;
 use std::future::ready;
@@ -28,7 +28,7 @@ fn methods() -> [(Method, AuthMethod); 4] {
     ]
 }
 
-/// Runs jobs at once, and counts them.
+/// Runs jobs immediately, and counts them.
 #[derive(Default)]
 struct Counting(Cell<usize>);
 
@@ -48,7 +48,7 @@ impl Offload for NoThread {
     }
 }
 
-/// Connects, and says how often a key had to be derived. It may not take more polls than that.
+/// Connects with at most `polls` polls. Returns the outcome, and how often a key was derived.
 fn connected(
     conn: &mut Connection<Wire>,
     config: &Config,
@@ -59,7 +59,7 @@ fn connected(
     (outcome, jobs.0.get())
 }
 
-/// How a stream may behave, and all goes well nevertheless.
+/// Ways in which a stream may behave without making the login fail.
 fn behaviours() -> Vec<Manners> {
     let mut behaviours = Vec::new();
     for piece in [1, 7, usize::MAX] {
@@ -73,7 +73,7 @@ fn behaviours() -> Vec<Manners> {
 }
 
 #[test]
-fn however_the_stream_behaves_the_user_gets_in_and_a_key_is_derived_for_scram_alone() {
+fn a_login_succeeds_over_every_stream_and_derives_a_key_only_for_scram() {
     let config = with_password();
     for (method, name) in methods() {
         for manners in behaviours() {
@@ -90,7 +90,7 @@ fn however_the_stream_behaves_the_user_gets_in_and_a_key_is_derived_for_scram_al
 }
 
 #[test]
-fn a_wrong_password_is_told_in_the_words_of_the_server() {
+fn a_wrong_password_returns_the_servers_error() {
     let config = user().password("penciL");
     for (method, name) in methods().into_iter().skip(1) {
         for manners in behaviours() {
@@ -107,7 +107,7 @@ fn a_wrong_password_is_told_in_the_words_of_the_server() {
 }
 
 #[test]
-fn a_server_that_vanishes_anywhere_is_missed_at_once() {
+fn a_server_that_closes_at_any_byte_is_detected() {
     let config = with_password();
     for (method, _) in methods() {
         for manners in behaviours().into_iter().filter(|manners| manners.piece == usize::MAX) {
@@ -116,7 +116,7 @@ fn a_server_that_vanishes_anywhere_is_missed_at_once() {
                 let mut conn = Connection::new(wire, Limits::BACKEND);
                 match connected(&mut conn, &config, 10_000).0.expect("it ends") {
                     Ok(_) => {
-                        assert!(comes > 50, "there is more to say than {comes} bytes");
+                        assert!(comes > 50, "a login takes more than {comes} bytes");
                         break;
                     }
                     Err(error)
@@ -129,7 +129,7 @@ fn a_server_that_vanishes_anywhere_is_missed_at_once() {
 }
 
 #[test]
-fn a_stream_that_breaks_while_we_write_is_an_error() {
+fn a_stream_that_fails_while_writing_is_an_error() {
     let config = with_password();
     for (method, _) in methods() {
         for hesitates in [false, true] {
@@ -156,7 +156,7 @@ fn a_stream_that_breaks_while_we_write_is_an_error() {
 }
 
 #[test]
-fn the_last_words_of_a_server_are_heard_although_writing_fails() {
+fn the_servers_last_message_is_received_even_if_writing_fails() {
     let config = with_password();
     for (method, _) in methods() {
         for hesitates in [false, true] {
@@ -175,10 +175,10 @@ fn the_last_words_of_a_server_are_heard_although_writing_fails() {
     }
 }
 
-/// A server too busy to read says why and hangs up, while the stream takes nothing: what it says is read so that the client
-/// can write, and must not be forgotten over that.
+/// A server that is too busy sends an error and closes, without reading. The client has to read this error before it can write, and must
+/// not lose it when the write fails.
 #[test]
-fn the_last_words_of_a_server_are_heard_although_they_come_while_we_write() {
+fn the_servers_last_message_is_received_while_a_write_waits() {
     let config = with_password();
     for piece in [1, 7, usize::MAX] {
         let wire =
@@ -190,7 +190,7 @@ fn the_last_words_of_a_server_are_heard_although_they_come_while_we_write() {
 }
 
 #[test]
-fn a_session_that_nothing_can_be_written_to_is_none() {
+fn a_session_in_which_writing_has_failed_is_an_error() {
     let wire = Wire::new(Method::Trust, Manners { goes: 3, is_full: true, ..Manners::GOOD })
         .says(&[encoded(&pg_wire::backend::Authentication::Ok), encoded(&READY)].concat());
     let mut conn = Connection::new(wire, Limits::BACKEND);
@@ -199,7 +199,7 @@ fn a_session_that_nothing_can_be_written_to_is_none() {
 }
 
 #[test]
-fn the_limits_of_the_connection_hold_before_and_after_and_those_for_strangers_between() {
+fn the_limits_are_lowered_only_until_authentication() {
     let limits = Limits::BACKEND.bulk(123_456).control(54_321);
     let config = with_password();
     for (method, _) in methods() {
@@ -214,7 +214,7 @@ fn the_limits_of_the_connection_hold_before_and_after_and_those_for_strangers_be
 }
 
 #[test]
-fn a_key_that_cannot_be_derived_is_an_error_that_says_why() {
+fn a_key_that_cannot_be_derived_is_an_error_with_its_reason() {
     let config = with_password();
     let mut conn =
         Connection::new(Wire::new(Method::Scram(verifier(), nonce("x")), Manners::GOOD), Limits::BACKEND);
@@ -224,7 +224,7 @@ fn a_key_that_cannot_be_derived_is_an_error_that_says_why() {
 }
 
 #[test]
-fn nothing_is_said_with_a_configuration_that_cannot_be_used() {
+fn nothing_is_sent_with_an_invalid_configuration() {
     let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
     let error = connected(&mut conn, &Config::new(""), 1).0.expect("it ends").expect_err("there is no user");
     assert!(matches!(error.auth_error(), Some(AuthError::Config(_))));
@@ -232,7 +232,7 @@ fn nothing_is_said_with_a_configuration_that_cannot_be_used() {
 }
 
 #[test]
-fn a_client_that_answers_while_the_server_still_writes_is_let_in() {
+fn a_client_that_answers_while_the_server_still_writes_logs_in() {
     for hesitates in [false, true] {
         let words = Method::Canned([b"p\0\0\0\x0bpencil\0".to_vec()].into());
         let manners = Manners { hesitates, holds_back: true, ..Manners::GOOD };
@@ -245,24 +245,24 @@ fn a_client_that_answers_while_the_server_still_writes_is_let_in() {
 }
 
 #[test]
-fn it_may_be_run_on_any_thread() {
+fn the_future_of_connect_is_send() {
     fn assert_send<T: Send>(_: &T) {}
     let config = with_password();
     let mut conn = Connection::new(Wire::new(Method::Trust, Manners::GOOD), Limits::BACKEND);
     assert_send(&connect(&mut conn, &config, Link::Tcp, &Inline));
 }
 
-/// What the client has no more use for after a connection phase, however it ended.
+/// Checks that the buffers hold no bytes of the connection phase after its end.
 fn assert_nothing_is_left(conn: &mut Connection<Wire>, context: &str) {
     assert_eq!(conn.outbox().pending(), b"", "{context}");
     assert_eq!(conn.outbox().batch(), b"", "{context}");
-    // What has been taken stays in the memory that the next read is given.
+    // Received messages would remain in the memory that the next read gets.
     let left: Vec<u8> = conn.inbox_mut().space().iter().copied().filter(|byte| *byte != 0).collect();
     assert_eq!(left.escape_ascii().to_string(), "", "{context}");
 }
 
 #[test]
-fn neither_what_was_said_nor_what_was_heard_stays_in_memory() {
+fn neither_sent_nor_received_bytes_stay_in_memory() {
     for (method, name) in methods() {
         for config in [with_password(), user(), user().password("penciL")] {
             for polls in 0..10_000 {
@@ -284,7 +284,7 @@ fn neither_what_was_said_nor_what_was_heard_stays_in_memory() {
 }
 
 #[test]
-fn it_may_be_dropped_at_every_await() {
+fn the_future_of_connect_may_be_dropped_at_every_await() {
     let config = with_password();
     for (method, _) in methods() {
         for polls in 0..10_000 {
@@ -303,7 +303,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whoever_knows_the_password_gets_in_and_nobody_else(
+    fn only_a_client_with_the_password_logs_in(
         password in "[^\0]{1,20}",
         guess in "[^\0]{1,20}",
         iterations in 1u32..4,

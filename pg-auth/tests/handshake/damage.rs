@@ -1,4 +1,4 @@
-//! Good conversations, in which something is cut, changed, left out, doubled or swapped on its way from the server.
+//! Damaged conversations: bytes or messages from the server are cut, changed, left out, doubled or swapped.
 
 use std::ops::Range;
 
@@ -8,8 +8,8 @@ use pg_auth::{Config, Handshake, Link, md5};
 use crate::support::*;
 use crate::wire::{Method, Server};
 
-/// What a server says in a conversation that ends well, a message each, and which of them have to arrive as they are: for all that
-/// follows AuthenticationOk can only change what is reported.
+/// The server's messages in a successful login, and the range of those messages that must arrive unchanged. The messages after
+/// AuthenticationOk are not in the range: a change there only affects the reported parameters.
 fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
     let config = with_password();
     let mut server = Server::new(method);
@@ -17,7 +17,7 @@ fn script(method: Method) -> (Vec<Vec<u8>>, Range<usize>) {
     let mut script = Vec::new();
     while machine.outcome.is_none() {
         let answers = server.hear(&machine.said());
-        assert!(!answers.is_empty(), "nobody says anything");
+        assert!(!answers.is_empty(), "the server must answer");
         for answer in answers {
             machine.hear(&answer, usize::MAX);
             script.push(answer);
@@ -49,20 +49,20 @@ fn machine(config: &Config) -> Machine<'_> {
     Machine::new(handshake.nonce(nonce(CLIENT_NONCE)))
 }
 
-/// How a conversation ends in which the server says this. It never takes the machine more than a few steps a message.
+/// The state machine after a server has sent this stream.
 fn told<'c>(config: &'c Config, stream: &[u8]) -> Machine<'c> {
     let mut machine = machine(config);
     machine.hear(stream, usize::MAX);
     machine
 }
 
-/// Whether it ends in a session for which the server has done what this method demands.
+/// Whether the login has succeeded by this method.
 fn is_in(machine: &Machine<'_>, method: AuthMethod) -> bool {
     matches!(&machine.outcome, Some(Ok(session)) if session.auth_method == method)
 }
 
 #[test]
-fn a_conversation_that_is_cut_is_not_over() {
+fn a_conversation_that_is_cut_has_no_outcome() {
     let config = with_password();
     for (method, script, _) in scripts() {
         let stream = script.concat();
@@ -74,7 +74,7 @@ fn a_conversation_that_is_cut_is_not_over() {
 }
 
 #[test]
-fn no_bit_of_a_proof_can_be_another() {
+fn no_bit_of_a_proof_can_be_changed() {
     let config = with_password();
     for (method, script, proof) in scripts() {
         let good = script.concat();
@@ -84,7 +84,7 @@ fn no_bit_of_a_proof_can_be_another() {
                 let mut stream = good.clone();
                 stream[at] ^= 1 << bit;
                 let machine = told(&config, &stream);
-                // The salt of MD5 may be any: the client answers it, and whether the answer is right is not the client's to say.
+                // Every MD5 salt is valid for the client. Only the server knows whether the answer is right.
                 let is_salt = method == AuthMethod::Md5 && (9..13).contains(&at);
                 if at < proven && !is_salt {
                     assert!(!machine.is_ready(), "{method}, byte {at}, bit {bit}: {machine:?}");
@@ -99,13 +99,13 @@ fn no_bit_of_a_proof_can_be_another() {
 }
 
 #[test]
-fn no_message_of_a_proof_can_be_missing_doubled_or_elsewhere() {
+fn no_message_of_a_proof_can_be_left_out_doubled_or_swapped() {
     let config = with_password();
     for (method, script, proof) in scripts() {
         let refused = |changed: Vec<Vec<u8>>, how: &str| {
             let machine = told(&config, &changed.concat());
             assert!(!is_in(&machine, method), "{method}, {how}: {machine:?}");
-            // A server need not ask for a password. To begin with SCRAM and let it be is another matter.
+            // A server may log in a client without a password. But once the server has begun SCRAM, it must finish it.
             assert!(method != AuthMethod::ScramSha256 || !machine.is_ready(), "{how}: {machine:?}");
         };
         for at in proof {
@@ -124,9 +124,9 @@ fn no_message_of_a_proof_can_be_missing_doubled_or_elsewhere() {
     }
 }
 
-/// A man in the middle who has recorded a whole login, and plays it to a client with another nonce.
+/// An attacker has recorded a whole login, and replays the server's messages to a client with another nonce.
 #[test]
-fn a_recorded_login_is_of_no_use() {
+fn a_replayed_login_is_rejected() {
     let config = with_password();
     let (_, script, _) = scripts().pop().expect("SCRAM is the last");
     let handshake = Handshake::new(&config, Link::Tcp).expect("nothing speaks against it");

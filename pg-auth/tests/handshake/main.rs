@@ -1,4 +1,4 @@
-//! The client's connection phase: what it says to a server, what it believes of one, and what it makes of one that lies.
+//! The client's connection phase: the messages that the client sends, the answers that it accepts, and the invalid answers that it rejects.
 
 mod channel_binding;
 mod connect;

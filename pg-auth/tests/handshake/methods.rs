@@ -1,4 +1,4 @@
-//! Each method from the first message to the session, and when one may not be used.
+//! Each method from the first message to the session, and the cases in which a method must not be used.
 
 use pg_auth::config::{AuthMethod, BindingMode, RequireAuth, SslMode};
 use pg_auth::error::{PeerError, PolicyError};
@@ -15,7 +15,7 @@ const MD5: &str = "md54376eb6913b38f9aaff38dc7cf19ca76";
 const MD5_REQUEST: Auth<'_> = Auth::Md5Password { salt: [1, 2, 3, 4] };
 
 #[test]
-fn the_start_up_message_carries_what_the_configuration_says() {
+fn the_start_up_message_contains_the_parameters_of_the_configuration() {
     let config = user().database("shop").application_name("till").with_parameter("_pq_.x", "");
     Talk::new(&config, Link::Tcp).client_bytes(
         b"\0\0\0\x3f\0\x03\0\0user\0user\0database\0shop\0application_name\0till\0_pq_.x\0\0\0",
@@ -48,7 +48,7 @@ fn a_server_that_trusts_asks_for_nothing() {
 }
 
 #[test]
-fn a_clear_text_password_goes_where_nobody_listens_or_where_the_caller_wants_it() {
+fn a_clear_text_password_is_sent_over_safe_links_or_with_sslmode_disable() {
     for (link, sslmode) in [
         (Link::Unix, SslMode::Prefer),
         (Link::Unix, SslMode::VerifyFull),
@@ -66,7 +66,7 @@ fn a_clear_text_password_goes_where_nobody_listens_or_where_the_caller_wants_it(
 }
 
 #[test]
-fn a_clear_text_password_does_not_go_over_tcp_because_the_server_wants_it() {
+fn a_clear_text_password_is_not_sent_over_tcp_at_the_servers_request() {
     for sslmode in [SslMode::Prefer, SslMode::Allow] {
         let config = with_password().sslmode(sslmode);
         Talk::new(&config, Link::Tcp)
@@ -77,17 +77,17 @@ fn a_clear_text_password_does_not_go_over_tcp_because_the_server_wants_it() {
 }
 
 #[test]
-fn a_configuration_that_demands_tls_does_not_begin_over_tcp() {
+fn a_configuration_that_demands_tls_is_an_error_over_plain_tcp() {
     for sslmode in [SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull] {
         let config = with_password().sslmode(sslmode);
         assert_eq!(Handshake::new(&config, Link::Tcp).err(), Some(PolicyError::TlsRequired.into()));
-        // As in libpq, it says nothing about sockets that stay on the machine.
+        // As in libpq, sslmode is ignored for Unix-domain sockets.
         assert!(Handshake::new(&config, Link::Unix).is_ok());
     }
 }
 
 #[test]
-fn an_md5_response_is_made_of_password_user_and_salt() {
+fn an_md5_response_is_computed_from_password_user_and_salt() {
     let config = with_password();
     let talk = Talk::new(&config, Link::Tcp).client_bytes(STARTUP).server(&MD5_REQUEST).client_password(MD5);
     assert_eq!(talk.trace(), "B\t12\tAuthenticationMD5Password\nF\t40\tPasswordMessage\t \"SSSS\"");
@@ -105,7 +105,7 @@ fn a_password_need_not_be_utf_8() {
 }
 
 #[test]
-fn without_a_password_or_with_an_empty_one_nothing_is_said() {
+fn without_a_password_or_with_an_empty_password_nothing_is_sent() {
     for config in [user(), user().password("")] {
         let talk = || Talk::new(&config, Link::Unix).client_bytes(STARTUP);
         talk().server(&Auth::CleartextPassword).refused(PolicyError::NoPassword);
@@ -115,7 +115,7 @@ fn without_a_password_or_with_an_empty_one_nothing_is_said() {
 }
 
 #[test]
-fn what_is_not_known_here_is_named_by_its_number() {
+fn the_error_for_an_unknown_request_contains_its_number() {
     let config = with_password();
     for (kind, request) in [
         (2, Auth::KerberosV5),
@@ -133,7 +133,7 @@ fn what_is_not_known_here_is_named_by_its_number() {
 }
 
 #[test]
-fn only_mechanisms_that_are_known_here_are_chosen() {
+fn only_known_mechanisms_are_chosen() {
     let config = with_password();
     for mechanisms in [&[][..], &["SCRAM-SHA-1", "scram-sha-256", "SCRAM-SHA-256 "], &["SCRAM-SHA-256-PLUS"]]
     {
@@ -149,7 +149,7 @@ fn only_mechanisms_that_are_known_here_are_chosen() {
         .lets_in(AuthMethod::ScramSha256);
 }
 
-/// What a server does to authenticate the user in this way.
+/// The first message of a server that authenticates the user by this method.
 fn asks(talk: Talk<'_>, method: AuthMethod) -> Talk<'_> {
     match method {
         AuthMethod::None => talk.server(&Auth::Ok),
@@ -160,7 +160,7 @@ fn asks(talk: Talk<'_>, method: AuthMethod) -> Talk<'_> {
 }
 
 #[test]
-fn a_method_is_used_if_it_is_allowed_and_refused_before_anything_is_said_if_it_is_not() {
+fn a_forbidden_method_is_refused_before_anything_is_sent() {
     const METHODS: [AuthMethod; 4] =
         [AuthMethod::None, AuthMethod::Password, AuthMethod::Md5, AuthMethod::ScramSha256];
     for used in METHODS {
@@ -186,7 +186,7 @@ fn a_method_is_used_if_it_is_allowed_and_refused_before_anything_is_said_if_it_i
 }
 
 #[test]
-fn where_binding_is_demanded_no_method_without_it_is_used() {
+fn with_binding_required_no_method_without_binding_is_used() {
     let config = with_password().channel_binding(BindingMode::Require);
     for method in [AuthMethod::None, AuthMethod::Password, AuthMethod::Md5, AuthMethod::ScramSha256] {
         let talk = Talk::with(&config, Link::Tls, |handshake| handshake.channel(vec![7; 32]));
@@ -195,7 +195,7 @@ fn where_binding_is_demanded_no_method_without_it_is_used() {
 }
 
 #[test]
-fn a_code_that_is_no_message_is_refused() {
+fn an_unknown_message_code_is_rejected() {
     let config = with_password();
     for code in [0, b'?', b'R' | 0x80] {
         let frame = pg_wire::Frame { code: MessageCode(code), body: b"" };
@@ -206,7 +206,7 @@ fn a_code_that_is_no_message_is_refused() {
     }
 }
 
-/// Each kind of Authentication by its name in the manual.
+/// Each kind of Authentication message, with its name in the manual.
 fn kinds() -> [(&'static str, Auth<'static>); 7] {
     [
         ("AuthenticationOk", Auth::Ok),
@@ -220,7 +220,7 @@ fn kinds() -> [(&'static str, Auth<'static>); 7] {
 }
 
 #[test]
-fn a_message_out_of_turn_is_named_beside_what_was_expected() {
+fn the_error_for_an_unexpected_message_names_it_and_the_expected_message() {
     let config = with_password();
     for (name, message) in kinds() {
         let talk = || Talk::new(&config, Link::Unix).client_bytes(STARTUP);
@@ -247,10 +247,9 @@ fn a_message_out_of_turn_is_named_beside_what_was_expected() {
         .fails("the server sent AuthenticationSASLFinal where a request for authentication was expected");
 }
 
-/// Bytes that are there before the client has spoken were put there before TLS began, or belong to another conversation
-/// (CVE-2021-23222).
+/// Bytes that are buffered before the client has sent anything may have been injected before TLS began (CVE-2021-23222).
 #[test]
-fn what_was_said_before_the_client_spoke_is_not_taken_for_an_answer() {
+fn bytes_before_the_clients_first_message_are_rejected() {
     let config = user();
     for early in [encoded(&Auth::Ok), b"R".to_vec(), encoded(&READY)] {
         let mut inbox = pg_wire::Inbox::new(pg_wire::Limits::BACKEND);

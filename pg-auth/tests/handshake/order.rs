@@ -1,4 +1,4 @@
-//! Every order in which a server could say what it can say.
+//! All orders in which a server could send its messages.
 
 use pg_auth::config::{AuthMethod, RequireAuth};
 use pg_auth::{Config, Handshake, Link};
@@ -8,10 +8,10 @@ use pg_wire::frontend::ProtocolVersion;
 
 use crate::support::*;
 
-/// What a server can say, by a letter each.
+/// The messages of a server, one letter for each.
 ///
-/// `o` AuthenticationOk, `p` asks for the password, `m` for its MD5, `s` for SCRAM, `c` the challenge, `f` the proof, `x` a wrong
-/// one, `v` an older version, `n` a notice, `t` a parameter, `k` the key, `z` ReadyForQuery.
+/// `o` AuthenticationOk, `p` a request for the password, `m` for an MD5 hash, `s` for SCRAM, `c` the SCRAM challenge, `f` the server's
+/// proof, `x` a wrong proof, `v` an older version, `n` a notice, `t` a parameter, `k` the cancel key, `z` ReadyForQuery.
 const LETTERS: &str = "opmscfxvntkz";
 
 fn word(letter: u8) -> Vec<u8> {
@@ -33,13 +33,13 @@ fn word(letter: u8) -> Vec<u8> {
     }
 }
 
-/// With one iteration; the proof fits the client's nonce and [`PASSWORD`].
+/// A challenge with one iteration, and the server's proof for the client's nonce and [`PASSWORD`].
 const CHALLENGE: &[u8] =
     b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=c2l4dGVlbiBieXRlcy4uLg==,i=1";
 const PROOF: &[u8] = b"v=D4qVMev0EAn0iU3QhN8raQ/QauutPc+vp5Cv+OG62+A=";
 
-/// Whether a server may say this so far, and whether it has come to its end with it: what the manual's flow says, by other means
-/// than the machine's.
+/// Whether this sequence of messages is valid so far, and whether it is complete. Written directly from the message flow in the manual,
+/// independently of the state machine.
 fn may(said: &str, methods: &str) -> (bool, bool) {
     let rest: String = said.chars().filter(|letter| *letter != 'n').collect();
     let rest = rest.strip_prefix('v').unwrap_or(&rest);
@@ -51,9 +51,9 @@ fn may(said: &str, methods: &str) -> (bool, bool) {
             return (true, false);
         }
         if let Some(rest) = rest.strip_prefix(way) {
-            let told = rest.trim_start_matches(['t', 'k']);
-            if told.is_empty() || told == "z" {
-                return (true, told == "z");
+            let rest = rest.trim_start_matches(['t', 'k']);
+            if rest.is_empty() || rest == "z" {
+                return (true, rest == "z");
             }
         }
     }
@@ -69,7 +69,7 @@ fn replay<'c>(config: &'c Config, said: &str) -> Machine<'c> {
     machine
 }
 
-/// Tries every letter behind what was said so far, and goes on where the machine does.
+/// Appends every letter to the sequence so far, and compares the state machine with `may`. Recurses while the sequence is valid.
 fn explore(config: &Config, methods: &str, said: &mut String, depth: usize, seen: &mut (usize, usize)) {
     for letter in LETTERS.chars() {
         said.push(letter);

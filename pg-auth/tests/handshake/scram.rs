@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256 inside the protocol's own messages.
+//! SCRAM-SHA-256 in the messages of the PostgreSQL protocol.
 
 use pg_auth::Link;
 use pg_auth::config::AuthMethod;
@@ -28,7 +28,7 @@ fn scram_fault(message: &'static str, offset: usize, fault: ScramFault) -> PeerE
     PeerError::Scram { message, offset, fault }
 }
 
-/// Up to where the client has begun.
+/// A conversation up to the client's SASLInitialResponse.
 fn begun(config: &pg_auth::Config) -> Talk<'_> {
     Talk::new(config, Link::Tcp)
         .client_bytes(STARTUP)
@@ -37,7 +37,7 @@ fn begun(config: &pg_auth::Config) -> Talk<'_> {
 }
 
 #[test]
-fn an_exchange_to_the_byte() {
+fn an_exchange_has_exactly_these_bytes() {
     let config = with_password();
     let talk = begun(&config)
         .server(&goes_on(SERVER_FIRST))
@@ -55,7 +55,7 @@ fn an_exchange_to_the_byte() {
 }
 
 #[test]
-fn a_wrong_signature_is_no_proof() {
+fn a_wrong_server_signature_is_rejected() {
     let config = with_password();
     let wrong = SERVER_FINAL.replace("v=3H", "v=3I");
     begun(&config)
@@ -66,7 +66,7 @@ fn a_wrong_signature_is_no_proof() {
 }
 
 #[test]
-fn a_server_that_only_repeats_the_challenge_of_another_exchange_proves_nothing() {
+fn a_challenge_with_another_nonce_or_without_a_server_nonce_is_rejected() {
     let config = with_password();
     let other = SERVER_FIRST.replace("rOpr", "rOpq");
     begun(&config).server(&goes_on(&other)).refused(scram_fault(
@@ -79,7 +79,7 @@ fn a_server_that_only_repeats_the_challenge_of_another_exchange_proves_nothing()
 }
 
 #[test]
-fn all_is_well_is_not_believed_before_it_is_proven() {
+fn authentication_ok_before_the_servers_proof_is_rejected() {
     let config = with_password();
     begun(&config).server(&Auth::Ok).refused(PeerError::Unproven);
     begun(&config)
@@ -90,7 +90,7 @@ fn all_is_well_is_not_believed_before_it_is_proven() {
 }
 
 #[test]
-fn what_follows_the_challenge_at_once_is_not_read_before_the_proof_is_made() {
+fn the_client_sends_its_proof_before_it_reads_the_next_message() {
     let config = with_password();
     let both = [encoded(&goes_on(SERVER_FIRST)), encoded(&Auth::Ok)].concat();
     let mut talk = begun(&config).server_bytes(&both);
@@ -105,7 +105,7 @@ fn the_iteration_count_has_a_cap_and_a_floor() {
     let config = with_password();
     for asked in [1_000_001, u32::MAX] {
         let talk = begun(&config).server(&goes_on(&challenge(&asked.to_string())));
-        assert_eq!(talk.derivations(), 0, "no work is done for it");
+        assert_eq!(talk.derivations(), 0, "no key is derived");
         talk.refused(PolicyError::TooManyIterations { asked, max: 1_000_000 });
     }
     for count in ["0", "4294967296", "-1"] {
@@ -127,7 +127,7 @@ fn the_iteration_count_has_a_cap_and_a_floor() {
 }
 
 #[test]
-fn a_mandatory_extension_ends_it() {
+fn a_mandatory_extension_is_rejected() {
     let config = with_password();
     begun(&config).server(&goes_on(&format!("m=x,{SERVER_FIRST}"))).refused(scram_fault(
         "server-first-message",
@@ -137,7 +137,7 @@ fn a_mandatory_extension_ends_it() {
 }
 
 #[test]
-fn the_reason_that_a_server_gives_inside_the_exchange_is_told() {
+fn the_error_of_a_server_inside_the_exchange_is_reported() {
     let config = with_password();
     let told = |reason: &str| Refusal::Scram(reason.into());
     begun(&config).server(&goes_on("e=unknown-user")).refused(told("unknown-user"));
@@ -149,16 +149,16 @@ fn the_reason_that_a_server_gives_inside_the_exchange_is_told() {
 }
 
 #[test]
-fn a_server_of_another_password_cannot_prove_itself_with_ours() {
+fn a_server_with_another_password_is_rejected() {
     let config = with_password();
     let other = Verifier::new(&"penciL".into(), b"sixteen bytes...".to_vec(), std::num::NonZeroU32::MIN);
-    // It cannot check our proof either; here it does not care.
+    // This server cannot check the client's proof either, and ignores it.
     let mut talk = begun(&config).server(&goes_on("r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1"));
     assert!(!talk.said().is_empty());
     let server = pg_auth::scram::ServerFirst::new(other, nonce("%"), OfferedBinding::NotOffered);
     let challenge = server.client_first(CLIENT_FIRST.as_bytes()).expect("it is well-formed");
     assert_eq!(challenge.message(), b"r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1");
-    // The signature that it would give to the client that it knows.
+    // The signature that this server would send to a client with its own password.
     let client =
         pg_auth::scram::ClientFirst::new(nonce(CLIENT_NONCE), pg_auth::scram::ChannelBinding::Unsupported);
     let challenged =

@@ -1,4 +1,4 @@
-//! Between AuthenticationOk and ReadyForQuery, and what the server may make us keep.
+//! The messages between AuthenticationOk and ReadyForQuery, and the limits on the data that the client keeps from them.
 
 use pg_auth::config::ProtocolVersion;
 use pg_auth::error::{AuthError, PeerError, Refusal, WireError};
@@ -41,7 +41,7 @@ fn a_key_has_the_length_of_its_protocol_version() {
 }
 
 #[test]
-fn a_negotiated_version_decides_about_the_key() {
+fn the_negotiated_version_decides_the_length_of_the_key() {
     let config = user().protocol_versions(ProtocolVersion::V3_0, ProtocolVersion::V3_2);
     let talk = || {
         let mut talk = Talk::new(&config, Link::Tcp);
@@ -53,19 +53,19 @@ fn a_negotiated_version_decides_about_the_key() {
 }
 
 #[test]
-fn a_pooler_may_give_no_key() {
+fn a_server_may_send_no_key() {
     assert_eq!(in_already(&user()).server(&READY).session().cancel_key, None);
 }
 
 #[test]
-fn a_key_does_not_print() {
+fn a_key_is_not_printed() {
     let session = in_already(&user()).server(&KEY).server(&READY).session();
     assert!(format!("{session:?}").contains("CancelKey { pid: 4711, .. }"));
     assert!(!shows(&format!("{session:?} {session:#?}"), KEY.key.0));
 }
 
 #[test]
-fn parameters_are_kept_in_order_and_the_last_value_counts() {
+fn parameters_are_kept_in_order_with_their_last_value() {
     let session = in_already(&user())
         .server(&parameter("server_version", "18.0"))
         .server(&parameter("TimeZone", "UTC"))
@@ -91,7 +91,7 @@ fn notice(message: &str) -> Vec<u8> {
 }
 
 #[test]
-fn notices_may_come_at_any_time_and_are_kept_in_order() {
+fn notices_may_arrive_at_any_time_and_are_kept_in_order() {
     let config = with_password();
     let mut talk = Talk::new(&config, Link::Tcp).client_bytes(STARTUP).server_bytes(&notice("one"));
     talk = talk.server_bytes(&sasl(&["SCRAM-SHA-256"]));
@@ -113,7 +113,7 @@ fn notices_may_come_at_any_time_and_are_kept_in_order() {
     assert_eq!(texts, ["one", "two", "three", "four", "five"]);
 }
 
-/// Says the same again and again to a machine that is in, until it has had enough.
+/// Sends messages to a client after AuthenticationOk, until the client fails. Returns the number of messages, and the error.
 fn flood(message: impl Fn(u32) -> Vec<u8>) -> (u32, AuthError) {
     let config = user();
     let mut machine = Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("nothing is wrong"));
@@ -122,14 +122,14 @@ fn flood(message: impl Fn(u32) -> Vec<u8>) -> (u32, AuthError) {
     for count in 0..1_000_000 {
         machine.hear(&message(count), usize::MAX);
         if let Some(outcome) = machine.outcome {
-            return (count, outcome.expect_err("it was told no end"));
+            return (count, outcome.expect_err("ReadyForQuery was not sent"));
         }
     }
-    unreachable!("it hears all of it")
+    unreachable!("the client accepts any number of messages")
 }
 
 #[test]
-fn what_a_server_makes_us_keep_is_bounded() {
+fn the_data_that_the_client_keeps_is_limited() {
     let long = "x".repeat(20_000);
     let (count, error) = flood(|_| notice(&long));
     assert_eq!(error, PeerError::Flood.into());
@@ -142,9 +142,9 @@ fn what_a_server_makes_us_keep_is_bounded() {
     assert!((10..14).contains(&count), "{count}");
 }
 
-/// Small ones cost more to keep than to send, and a key that replaces another costs the time to read it.
+/// Small messages take more memory than bytes on the wire. Repeated keys take no memory, but time to read.
 #[test]
-fn small_messages_without_end_are_a_flood_too() {
+fn endless_small_messages_are_a_flood_too() {
     let name = |count: u32| format!("{count:x}");
     for (count, error) in [
         flood(|_| b"N\0\0\0\x05\0".to_vec()),
@@ -156,9 +156,9 @@ fn small_messages_without_end_are_a_flood_too() {
     }
 }
 
-/// What is kept counts, not what was sent.
+/// The limit is on the data that is kept, not on the bytes that were received.
 #[test]
-fn a_parameter_may_be_reported_again_and_again() {
+fn a_parameter_may_be_reported_any_number_of_times() {
     let config = user();
     let mut machine = Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("nothing is wrong"));
     machine.said();
@@ -173,7 +173,7 @@ fn a_parameter_may_be_reported_again_and_again() {
 }
 
 #[test]
-fn a_notification_may_come_once_the_user_is_in_and_is_kept() {
+fn a_notification_after_authentication_is_kept() {
     let notification = NotificationResponse { pid: 7, channel: "ch".into(), payload: "pl".into() };
     let session = in_already(&user()).server(&notification).server(&READY).session();
     let kept = session.notifications.first().expect("one came");
@@ -185,11 +185,11 @@ fn a_notification_may_come_once_the_user_is_in_and_is_kept() {
 }
 
 #[test]
-fn what_a_login_trigger_says_may_be_long() {
+fn a_notice_of_a_login_trigger_may_be_long() {
     let long = notice(&"n".repeat(40_000));
     let session = in_already(&user()).server_bytes(&long).server(&KEY).server(&READY).session();
     assert_eq!(session.notices.len(), 1);
-    // As long as the server is a stranger it may not, and parameters never.
+    // Before authentication a long notice is rejected. A long parameter is always rejected.
     let error = Talk::new(&user(), Link::Tcp).client_bytes(STARTUP).server_bytes(&long[..5]).error();
     assert!(error.to_string().contains("30000"), "{error}");
     let parameter = encoded(&ParameterStatus { name: "p".into(), value: "x".repeat(39_611).as_str().into() });
@@ -197,9 +197,9 @@ fn what_a_login_trigger_says_may_be_long() {
     assert!(error.to_string().contains("30000"), "{error}");
 }
 
-/// The machine lowers the limits by itself, for one who drives it by hand, and gives them back however it ends.
+/// The state machine itself lowers the limits of the inbox, and restores them at its end, after success and failure.
 #[test]
-fn limits_are_lowered_and_given_back() {
+fn limits_are_lowered_and_restored() {
     let config = user();
     for (words, ends_well) in [
         ([encoded(&Auth::Ok), encoded(&READY)].concat(), true),
@@ -219,7 +219,7 @@ fn limits_are_lowered_and_given_back() {
 }
 
 #[test]
-fn a_server_may_say_more_than_any_server_does() {
+fn many_notices_and_parameters_are_accepted() {
     let config = user();
     let mut talk = in_already(&config);
     for _ in 0..50 {
@@ -231,7 +231,7 @@ fn a_server_may_say_more_than_any_server_does() {
 }
 
 #[test]
-fn an_error_ends_it_in_every_state_and_is_kept_whole() {
+fn an_error_response_ends_every_state_and_keeps_all_fields() {
     // Without the field `V`, as before PostgreSQL 9.6, and not in UTF-8.
     let body = b"SFATAL\0C28P01\0MPa\xdfwort-Authentifizierung fehlgeschlagen\0Zunknown\0\0";
     let response = pg_wire::Frame { code: MessageCode::ERROR_RESPONSE, body };
@@ -260,7 +260,7 @@ fn an_error_ends_it_in_every_state_and_is_kept_whole() {
 }
 
 #[test]
-fn a_user_who_is_in_may_still_be_sent_away() {
+fn an_error_after_authentication_ok_ends_the_login() {
     let fields = [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', "53300"), (b'M', "too many connections")];
     let fields = fields.map(|(code, value)| ErrorField { code, value: value.into() });
     in_already(&user())
@@ -270,7 +270,7 @@ fn a_user_who_is_in_may_still_be_sent_away() {
 }
 
 #[test]
-fn an_error_may_be_empty_and_one_that_is_malformed_is_told_from_it() {
+fn an_empty_error_response_is_accepted_and_a_malformed_one_is_not() {
     in_already(&user()).server_bytes(b"E\0\0\0\x05\0").fails("no error message available");
     for body in [&b"E\0\0\0\x04"[..], b"E\0\0\0\x05M", b"E\0\0\0\x07Mx\0", b"E\0\0\0\x06\0\0"] {
         in_already(&user()).server_bytes(body).refused_as_malformed("ErrorResponse");
@@ -278,7 +278,7 @@ fn an_error_may_be_empty_and_one_that_is_malformed_is_told_from_it() {
 }
 
 #[test]
-fn a_frame_that_a_stranger_may_not_send_is_refused_before_memory_is_taken_for_it() {
+fn an_oversized_frame_is_rejected_before_memory_is_allocated() {
     let config = user();
     for code in 0..=u8::MAX {
         for length in [30_005i32, 65_536, 0x3fff_ffff, i32::MAX] {
@@ -299,13 +299,13 @@ fn a_frame_that_a_stranger_may_not_send_is_refused_before_memory_is_taken_for_it
 }
 
 #[test]
-fn the_longest_frame_of_a_stranger_is_read() {
+fn the_longest_allowed_frame_is_read() {
     let session = in_already(&user()).server_bytes(&notice(&"x".repeat(29_997))).server(&READY).session();
     assert_eq!(session.notices.len(), 1);
 }
 
 #[test]
-fn what_comes_behind_ready_is_left_where_it_is() {
+fn bytes_after_ready_for_query_stay_in_the_inbox() {
     let config = user();
     let mut machine = Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("nothing is wrong"));
     machine.said();

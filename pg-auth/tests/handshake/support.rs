@@ -1,4 +1,4 @@
-//! Conversations with the machine, without a runtime.
+//! Conversations with the client's state machine, without a runtime.
 
 use pg_auth::config::{AuthMethod, Config};
 use pg_auth::error::{AuthError, PeerError, WireError};
@@ -22,17 +22,17 @@ pub(crate) const READY: ReadyForQuery = ReadyForQuery { status: TransactionStatu
 /// The start-up message of [`user`].
 pub(crate) const STARTUP: &[u8] = b"\0\0\0\x13\0\x03\0\0user\0user\0\0";
 
-/// A user without a password.
+/// The configuration of a user without a password.
 pub(crate) fn user() -> Config {
     Config::new("user")
 }
 
-/// A user with [`PASSWORD`].
+/// The configuration of a user with [`PASSWORD`].
 pub(crate) fn with_password() -> Config {
     user().password(PASSWORD)
 }
 
-/// A verifier of [`PASSWORD`] that costs nothing to derive.
+/// A verifier of [`PASSWORD`] with one iteration, so that the derivation is fast.
 pub(crate) fn verifier() -> Verifier {
     let stored = Verifier::new(&PASSWORD.into(), b"sixteen bytes...".to_vec(), std::num::NonZeroU32::MIN);
     stored.to_string().parse().expect("it was just written")
@@ -62,7 +62,7 @@ pub(crate) fn unexpected(message: &'static str, expected: &'static str) -> PeerE
     PeerError::Unexpected { message, expected }
 }
 
-/// One machine with its buffers.
+/// The client's state machine with its buffers.
 #[derive(Debug)]
 pub(crate) struct Machine<'c> {
     handshake: Handshake<'c>,
@@ -80,7 +80,7 @@ impl<'c> Machine<'c> {
         machine
     }
 
-    /// Takes in what the server says, so many bytes at a time.
+    /// Receives the server's bytes, in pieces of `piece` bytes.
     pub(crate) fn hear(&mut self, bytes: &[u8], piece: usize) {
         for piece in bytes.chunks(piece) {
             if self.outcome.is_none() {
@@ -90,7 +90,7 @@ impl<'c> Machine<'c> {
         }
     }
 
-    /// Goes as far as it goes. It never takes many steps: it waits, or is at its end.
+    /// Takes steps until the state machine waits for bytes or has ended. A few steps must be enough.
     fn turn(&mut self) {
         for _ in 0..4 {
             match self.handshake.step(&mut self.inbox, &mut self.outbox) {
@@ -104,10 +104,10 @@ impl<'c> Machine<'c> {
                 Err(error) => return self.outcome = Some(Err(error)),
             }
         }
-        unreachable!("{self:?} goes round in circles");
+        unreachable!("{self:?} neither waits nor ends");
     }
 
-    /// What it has said since it was last asked.
+    /// The bytes that the client has sent since the last call.
     pub(crate) fn said(&mut self) -> Vec<u8> {
         self.outbox.commit().expect("it can be sent");
         let said = self.outbox.pending().to_vec();
@@ -120,9 +120,9 @@ impl<'c> Machine<'c> {
     }
 }
 
-/// A conversation, to be read from top to bottom: `client(…)` is what the machine must have said to the last byte, `server(…)`
-/// what it is told. It is held twice, with messages that arrive whole and with bytes that arrive one by one, and both times it
-/// must be the same; and at no point may the machine print a secret of what was said.
+/// A conversation, written as a chain of calls: `client(…)` checks the exact bytes that the client has sent, `server(…)` sends a message to
+/// the client. Two state machines run it: one receives whole messages, the other single bytes. Both must behave in the same way, and
+/// neither may print a secret.
 pub(crate) struct Talk<'c> {
     whole: Machine<'c>,
     bytewise: Machine<'c>,
@@ -135,7 +135,7 @@ impl<'c> Talk<'c> {
         Self::with(config, link, |handshake| handshake)
     }
 
-    /// With a machine that is set up further.
+    /// As [`new`](Self::new), with further set-up of the state machine.
     pub(crate) fn with(
         config: &'c Config,
         link: Link,
@@ -154,11 +154,11 @@ impl<'c> Talk<'c> {
         }
     }
 
-    /// What the client has said since it was last asked.
+    /// The bytes that the client has sent since the last call.
     #[track_caller]
     pub(crate) fn said(&mut self) -> Vec<u8> {
         let said = self.whole.said();
-        assert_eq!(self.bytewise.said(), said, "bytes that come one by one are answered otherwise");
+        assert_eq!(self.bytewise.said(), said, "single bytes lead to another answer");
         said
     }
 
@@ -176,7 +176,7 @@ impl<'c> Talk<'c> {
         self.client_bytes(&encoded(message))
     }
 
-    /// SASLInitialResponse.
+    /// Expects a SASLInitialResponse.
     #[track_caller]
     pub(crate) fn client_begins(mut self, mechanism: &str, data: &str) -> Self {
         self.secrets.push(data.as_bytes().to_vec());
@@ -184,14 +184,14 @@ impl<'c> Talk<'c> {
         self.client(&SaslInitialResponse { mechanism: mechanism.into(), data: Some(Secret(data.as_bytes())) })
     }
 
-    /// SASLResponse.
+    /// Expects a SASLResponse.
     #[track_caller]
     pub(crate) fn client_goes_on(mut self, data: &str) -> Self {
         self.secrets.push(data.as_bytes().to_vec());
         self.client(&SaslResponse { data: Secret(data.as_bytes()) })
     }
 
-    /// PasswordMessage.
+    /// Expects a PasswordMessage.
     #[track_caller]
     pub(crate) fn client_password(mut self, password: &str) -> Self {
         self.secrets.push(password.as_bytes().to_vec());
@@ -215,7 +215,7 @@ impl<'c> Talk<'c> {
         self.server_bytes(&bytes)
     }
 
-    /// The SCRAM exchange with a server that knows this verifier, up to and without AuthenticationOk.
+    /// Runs the SCRAM exchange with a server that has this verifier, up to the message before AuthenticationOk.
     #[track_caller]
     pub(crate) fn server_proves(mut self, verifier: Verifier, offered: OfferedBinding) -> Self {
         let body = self.said();
@@ -229,11 +229,11 @@ impl<'c> Talk<'c> {
         self.server(&Authentication::SaslFinal(Secret(accepted.message())))
     }
 
-    /// Both machines are where they should be, and print nothing that they should not.
+    /// Checks that both state machines are in the same state and print no secret.
     #[track_caller]
     fn check(&self) {
         let same = |machine: &Machine<'_>| format!("{:?} {:?}", machine.handshake, machine.outcome);
-        assert_eq!(same(&self.whole), same(&self.bytewise), "bytes that come one by one lead elsewhere");
+        assert_eq!(same(&self.whole), same(&self.bytewise), "single bytes lead to another state");
         assert_eq!(self.whole.derivations, self.bytewise.derivations);
         let mut shown = format!("{:?}", self.whole);
         if let Some(Err(error)) = &self.whole.outcome {
@@ -244,14 +244,14 @@ impl<'c> Talk<'c> {
         }
     }
 
-    /// The session that it led to. The machine has nothing more to say.
+    /// Returns the session. Checks that the client has sent nothing more.
     #[track_caller]
     pub(crate) fn session(mut self) -> Session {
         assert_eq!(self.said(), b"");
         self.whole.outcome.expect("it is over").expect("all went well")
     }
 
-    /// The session, authenticated in this way, after AuthenticationOk and what comes behind it.
+    /// Sends AuthenticationOk and the messages up to ReadyForQuery. Checks the method of the session, and returns the session.
     #[track_caller]
     pub(crate) fn lets_in(self, method: AuthMethod) -> Session {
         let session = self.server(&Authentication::Ok).server(&KEY).server(&READY).session();
@@ -259,7 +259,7 @@ impl<'c> Talk<'c> {
         session
     }
 
-    /// It ends with this error, and nothing was said in answer to what caused it.
+    /// Checks that the conversation ends with this error, and that the client has sent nothing after the message that caused it.
     #[track_caller]
     pub(crate) fn refused(mut self, expected: impl Into<AuthError>) {
         assert_eq!(self.said().escape_ascii().to_string(), "");
@@ -267,7 +267,7 @@ impl<'c> Talk<'c> {
         assert_eq!(outcome, Some(Err(expected.into())));
     }
 
-    /// It ends with an error that reads like this.
+    /// Checks that the conversation ends with an error with this text.
     #[track_caller]
     pub(crate) fn fails(mut self, expected: &str) {
         assert_eq!(self.said().escape_ascii().to_string(), "");
@@ -275,7 +275,7 @@ impl<'c> Talk<'c> {
         assert_eq!(error.to_string(), expected);
     }
 
-    /// How much memory the inbox of the machine that hears whole messages has taken.
+    /// The capacity of the inbox of the state machine that receives whole messages.
     pub(crate) fn inbox_capacity(&self) -> usize {
         self.whole.inbox.capacity()
     }
@@ -284,13 +284,13 @@ impl<'c> Talk<'c> {
         self.whole.derivations
     }
 
-    /// All of it as lines of a trace; bytes given as bytes are not in it.
+    /// The conversation as trace lines, without the messages that were passed as bytes.
     pub(crate) fn trace(&self) -> String {
         self.lines.join("\n")
     }
 }
 
-/// What must not be printed of a message of the server.
+/// The secret in a message of the server, if it has one.
 fn secret(message: &[u8]) -> Option<Vec<u8>> {
     let frame = Frame { code: MessageCode(message[0]), body: &message[5..] };
     match frame.backend() {
@@ -303,7 +303,7 @@ fn secret(message: &[u8]) -> Option<Vec<u8>> {
     .filter(|secret| !secret.is_empty())
 }
 
-/// Whether a text shows these bytes: as they are, escaped, in decimal or in hexadecimal digits.
+/// Whether a text contains these bytes: unchanged, escaped, or as decimal or hexadecimal digits.
 pub(crate) fn shows(text: &str, secret: &[u8]) -> bool {
     let decimal: Vec<String> = secret.iter().map(u8::to_string).collect();
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -313,13 +313,13 @@ pub(crate) fn shows(text: &str, secret: &[u8]) -> bool {
 }
 
 impl Talk<'_> {
-    /// The error that it ended with.
+    /// The error with which the conversation ended.
     #[track_caller]
     pub(crate) fn error(self) -> AuthError {
         self.whole.outcome.expect("it is over").expect_err("all went well")
     }
 
-    /// It ends because this message is malformed.
+    /// Checks that the conversation ends because this message is malformed.
     #[track_caller]
     pub(crate) fn refused_as_malformed(self, message: &str) {
         match self.error() {

@@ -33,26 +33,26 @@ fn session(talk: Talk<'_>) -> Session {
 }
 
 #[test]
-fn a_server_that_says_nothing_speaks_what_was_asked_for() {
+fn without_negotiation_the_requested_version_is_used() {
     for max in [V3_0, V3_2] {
         assert_eq!(session(talk(&asking(V3_0, max))).version, max);
     }
 }
 
 #[test]
-fn an_older_version_is_spoken_if_the_server_wants_it() {
-    // As PostgreSQL 15 answers: the whole version, not only the minor one that the manual speaks of.
+fn an_older_version_is_used_if_the_server_offers_it() {
+    // The answer of PostgreSQL 15: it contains the whole version, not only the minor version as in the manual.
     let config = asking(V3_0, V3_2);
     let session_of = |config, bytes: &[u8]| session(talk(config).server_bytes(bytes));
     assert_eq!(session_of(&config, b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0").version, V3_0);
-    // As 15 and 18 answer to a version that will never be.
+    // The answers of PostgreSQL 15 and 18 to a version that will never exist.
     let config = asking(V3_0, GREASE);
     assert_eq!(session_of(&config, b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0").version, V3_0);
     assert_eq!(session_of(&config, b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0").version, V3_2);
 }
 
 #[test]
-fn an_older_version_than_is_accepted_is_refused() {
+fn a_version_older_than_the_minimum_is_refused() {
     for max in [V3_2, GREASE] {
         talk(&asking(V3_2, max))
             .server_bytes(&answer(V3_0, &[]))
@@ -62,7 +62,7 @@ fn an_older_version_than_is_accepted_is_refused() {
 }
 
 #[test]
-fn a_version_that_was_not_asked_for_or_does_not_exist_is_refused() {
+fn a_version_that_was_not_requested_or_does_not_exist_is_rejected() {
     for (max, offered) in [
         (V3_0, V3_2),
         (V3_2, ProtocolVersion::new(3, 3)),
@@ -72,7 +72,7 @@ fn a_version_that_was_not_asked_for_or_does_not_exist_is_refused() {
         (V3_2, ProtocolVersion::new(2, 0)),
         (V3_2, ProtocolVersion::new(4, 0)),
         (V3_2, ProtocolVersion::new(0, 0)),
-        // The minor version alone, as the manual has it and no server.
+        // The minor version alone: the manual describes it so, but no server sends it.
         (V3_2, ProtocolVersion(0)),
         (V3_2, ProtocolVersion(2)),
         (V3_2, ProtocolVersion(u32::MAX)),
@@ -87,14 +87,14 @@ fn a_version_that_was_not_asked_for_or_does_not_exist_is_refused() {
 }
 
 #[test]
-fn to_negotiate_and_change_nothing_is_refused() {
+fn a_negotiation_without_a_change_is_rejected() {
     for max in [V3_0, V3_2] {
         talk(&asking(V3_0, max)).server_bytes(&answer(max, &[])).refused(PeerError::Version(max));
     }
 }
 
 #[test]
-fn options_that_the_server_does_not_know_are_told() {
+fn options_that_the_server_does_not_know_are_reported() {
     let config = asking(V3_0, V3_2).with_parameter("_pq_.x", "").with_parameter("_pq_.y", "1");
     for (version, unknown) in [
         (V3_2, &["_pq_.x"][..]),
@@ -111,7 +111,7 @@ fn options_that_the_server_does_not_know_are_told() {
 }
 
 #[test]
-fn options_that_were_not_sent_are_refused() {
+fn unrecognized_options_that_were_not_sent_are_rejected() {
     let config = asking(V3_0, V3_2).with_parameter("_pq_.x", "").with_parameter("search_path", "shop");
     for unknown in ["_pq_.y", "_pq_.", "_pq_.x ", "_PQ_.x", "user", "search_path", ""] {
         for version in [V3_0, V3_2] {
@@ -123,7 +123,7 @@ fn options_that_were_not_sent_are_refused() {
 }
 
 #[test]
-fn there_is_one_negotiation() {
+fn a_second_negotiation_is_rejected() {
     let config = asking(V3_0, GREASE);
     for second in [V3_0, V3_2] {
         talk(&config)
@@ -134,7 +134,7 @@ fn there_is_one_negotiation() {
 }
 
 #[test]
-fn there_is_no_negotiation_once_authentication_has_begun() {
+fn a_negotiation_after_the_start_of_authentication_is_rejected() {
     let config = asking(V3_0, V3_2).password(PASSWORD);
     let late = answer(V3_0, &[]);
     let refused = |talk: Talk<'_>, expected| {
@@ -150,7 +150,7 @@ fn there_is_no_negotiation_once_authentication_has_begun() {
 }
 
 #[test]
-fn a_negotiation_whose_list_is_not_what_its_count_says_is_refused() {
+fn a_negotiation_with_a_wrong_count_is_rejected() {
     let config = asking(V3_0, V3_2);
     for body in [
         &b"v\0\0\0\x0c\0\x03\0\0\0\0\0\x01"[..],

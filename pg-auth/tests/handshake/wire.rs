@@ -1,4 +1,4 @@
-//! A server in memory at the other end of a stream that can be made to behave as badly as any.
+//! A server in memory, behind a stream that can be set up to fail or delay in many ways.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,11 +22,11 @@ pub(crate) enum Method {
     Cleartext(Vec<u8>),
     Md5(md5::Verifier),
     Scram(Verifier, Nonce),
-    /// Not at all: whatever it is told, it answers with the next of these. It may be a client, then.
+    /// No authentication: answers any bytes with the next of these messages. So it can also play a client.
     Canned(VecDeque<Vec<u8>>),
 }
 
-/// A server that does what is right, in as few lines as that takes; it speaks no word that the manual does not demand.
+/// A minimal correct server. It sends only the messages that the manual requires.
 #[derive(Debug)]
 pub(crate) struct Server {
     method: Method,
@@ -40,7 +40,7 @@ impl Server {
         Self { method, heard: Vec::new(), started: false, challenge: None }
     }
 
-    /// Takes in some bytes, and gives the messages with which it answers.
+    /// Receives bytes, and returns the messages with which the server answers.
     pub(crate) fn hear(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.heard.extend_from_slice(bytes);
         let mut answers = Vec::new();
@@ -112,22 +112,22 @@ impl Server {
 
 pub(crate) const DENIED: &[u8] = b"E\0\0\0\x22SFATAL\0C28P01\0Mgo away, user\0\0";
 
-/// How a stream behaves.
+/// The behaviour of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manners {
-    /// How many bytes come before the stream ends.
+    /// Number of bytes that can be read before the stream ends.
     pub(crate) comes: usize,
-    /// How many bytes go before writing fails.
+    /// Number of bytes that can be written before writing fails.
     pub(crate) goes: usize,
-    /// What the server says, and nothing after it, when writing fails.
+    /// The last bytes from the server when writing fails.
     pub(crate) last_words: &'static [u8],
-    /// Most bytes in one call.
+    /// Most bytes of one read or write.
     pub(crate) piece: usize,
-    /// Every call has to be made twice.
+    /// The first of each two calls returns `Pending`.
     pub(crate) hesitates: bool,
-    /// Written bytes count as flushed only when everything that comes has been read.
+    /// Flushing waits until all bytes from the server have been read.
     pub(crate) holds_back: bool,
-    /// Nothing can be written before everything that comes has been read.
+    /// Writing waits until all bytes from the server have been read.
     pub(crate) is_full: bool,
 }
 
@@ -148,9 +148,9 @@ impl Manners {
 pub(crate) struct Wire {
     server: Server,
     manners: Manners,
-    /// On its way to the client.
+    /// Bytes on the way to the client.
     coming: VecDeque<u8>,
-    /// Whether the last call to read, and to write, was the first of two.
+    /// For reading and for writing: whether the last call returned `Pending`, because it was the first of two.
     hesitated: [bool; 2],
     pub(crate) heard: Vec<u8>,
 }
@@ -161,13 +161,13 @@ impl Wire {
         Self { server, manners, coming: VecDeque::new(), hesitated: [false; 2], heard: Vec::new() }
     }
 
-    /// Has the server say something by itself.
+    /// Lets the server send bytes without a request.
     pub(crate) fn says(mut self, bytes: &[u8]) -> Self {
         self.coming.extend(bytes);
         self
     }
 
-    /// Whether something is there to be read; nobody waits for that once the stream has ended.
+    /// Whether there are bytes to read before the end of the stream.
     fn is_waiting(&self) -> bool {
         !self.coming.is_empty() && self.manners.comes > 0
     }
@@ -192,7 +192,7 @@ impl Source for Wire {
         }
         let count = space.len().min(self.manners.piece).min(self.coming.len()).min(self.manners.comes);
         if count == 0 {
-            // The end, if there is one; otherwise there is nothing to wait for but what the client says.
+            // The end of the stream if no more bytes may be read. Otherwise pending: only a write of the client produces more bytes.
             if self.manners.comes > 0 {
                 return Poll::Pending;
             }
@@ -237,7 +237,7 @@ impl Sink for Wire {
     }
 }
 
-/// Runs a future, at most for so many polls. `None` when it is not done by then, or waits for what nobody will do.
+/// Polls a future at most `most` times. `None` if the future is not ready by then, or if nothing has woken it.
 pub(crate) fn polled<F: Future>(future: F, most: usize) -> Option<F::Output> {
     struct Woken(AtomicBool);
     impl Wake for Woken {

@@ -1,13 +1,15 @@
-"""Asks libpq about connection strings: python3 ask.py LIBRARY < strings > answers
+"""Asks libpq how it reads connection strings: python3 ask.py LIBRARY < strings > answers
 
-A string is a line in hexadecimal; an answer is a line too:
-    malformed                   it cannot be read
-    refused  name=value …       it can be read, and a connection is refused before anything is sent or looked up
-    accepted name=value …       a connection would be made
-with tabs between, and values in hexadecimal. Nothing reaches a network: each host is replaced by a socket that does not exist.
+Each input line is a string in hexadecimal. Each answer is a line, too:
+    malformed                   libpq cannot parse the string
+    refused  name=value …       libpq parses the string, but refuses to connect, before any lookup or network access
+    accepted name=value …       libpq would connect
+The fields are separated by tabs; values are in hexadecimal. Nothing is sent over a network: each host is replaced by a socket that does
+not exist.
 
-With the word "surroundings" behind the library, environment variables follow a string in its line, as name=value with spaces between.
-The string has a host that is such a socket, the values of an answer are those of all sources, and none is malformed.
+With the word "surroundings" after LIBRARY, each input line has environment variables after the string: name=value, separated by spaces.
+The host in the string must be a socket that does not exist. The values of an answer then come from all sources, and no answer is
+"malformed".
 """
 
 import ctypes
@@ -39,7 +41,7 @@ libpq.PQfinish.argtypes = [ctypes.c_void_p]
 
 
 def parse(string):
-    """The values that the string gives, or None."""
+    """Returns the values in the string, or None if libpq cannot parse it."""
     error = ctypes.c_void_p()
     options = libpq.PQconninfoParse(string, ctypes.byref(error))
     if not options:
@@ -49,7 +51,7 @@ def parse(string):
 
 
 def read(options, counts):
-    """The values of options that count."""
+    """Returns the values of the options for which counts(option) is true."""
     values, at = {}, 0
     while options[at].keyword is not None:
         if counts(options[at]):
@@ -60,10 +62,10 @@ def read(options, counts):
 
 
 def accepts(values):
-    """Whether libpq goes as far as looking for the server."""
+    """Returns whether libpq would try to connect to the server."""
     hosts, addresses = (values[name].split(b",") if values.get(name) else [] for name in (b"host", b"hostaddr"))
     values = {**values, b"passfile": b"/nonexistent"}
-    # A service is looked for in files.
+    # libpq would look for the service in files.
     values.pop(b"service", None)
     if not hosts or not addresses or len(hosts) == len(addresses):
         values[b"host"] = b",".join([b"/nonexistent"] * max(1, len(hosts), len(addresses)))
@@ -74,10 +76,10 @@ def accepts(values):
 
 
 def connect(string):
-    """Whether libpq looks for the server, and the values with which it does."""
+    """Returns whether libpq tries to connect to the server, and the values that it uses."""
     connection = libpq.PQconnectStart(string)
     message = libpq.PQerrorMessage(connection)
-    # What is compiled in depends on the builder of the library.
+    # Compiled-in defaults are left out: they depend on the build of the library.
     values = read(libpq.PQconninfo(connection), lambda option: option.value not in (None, option.compiled))
     values[b"password"] = libpq.PQpass(connection)
     libpq.PQfinish(connection)

@@ -1,4 +1,4 @@
-//! Strings that libpq 18 accepts (`true`) or refuses before anything is sent (`false`). A test asks it whether that is so.
+//! Strings that libpq 18 accepts (`true`) or refuses before it sends anything (`false`). A test compares these values with libpq itself.
 
 pub(crate) const CASES: &[(&str, bool)] = &[
     // Keywords

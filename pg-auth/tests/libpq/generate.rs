@@ -1,8 +1,8 @@
-//! Connection strings, good and bad.
+//! Generator of valid and invalid connection strings.
 
 use fastrand::Rng;
 
-/// Parameters with values of which libpq takes some and refuses others.
+/// Parameters with values: some are valid in libpq, others are not.
 const PARAMETERS: &[(&str, &[&str])] = &[
     ("user", &["alice", "", "a b", "é", "it's"]),
     ("password", &["s3cret", "", "p:/@%", "a\\b", "x y"]),
@@ -58,7 +58,7 @@ const PARAMETERS: &[(&str, &[&str])] = &[
     ("sslkeylogfile", &["/l", ""]),
     ("requiressl", &["0", "1", ""]),
     ("service", &["x"]),
-    // libpq 18 has none of these.
+    // Parameters that libpq 18 does not have.
     ("servicefile", &["x"]),
     ("scram_iterations_max", &["4096", "0"]),
     ("ssl", &["true", "false"]),
@@ -74,7 +74,7 @@ const CHARACTERS: &[&str] = &[
     "/", "?", "&", ",", "[", "]", "[::1]", "+", "#", ";", "\"", "é", "\u{a0}", "x", "0",
 ];
 
-/// A string of either form; a third of them is then damaged.
+/// A URI or a string of keyword/value pairs. A third of the strings is then damaged.
 pub(crate) fn string(rng: &mut Rng) -> String {
     let mut string = if rng.bool() { uri(rng) } else { keywords(rng) };
     if rng.u8(..3) == 0 {
@@ -89,7 +89,7 @@ pub(crate) fn pick<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
     items[rng.usize(..items.len())]
 }
 
-/// Now and then something else.
+/// Usually `usual`; in one of eight cases one of `others`.
 fn mostly<'a>(rng: &mut Rng, usual: &'a str, others: &[&'a str]) -> &'a str {
     if rng.u8(..8) == 0 { pick(rng, others) } else { usual }
 }
@@ -103,7 +103,7 @@ fn mutate(rng: &mut Rng, string: &mut String) {
     string.replace_range(at..end, replacement);
 }
 
-/// A parameter with one of its values. The first is usual, so that not every string is refused.
+/// A parameter with one of its values. Half of the time this is the first value, so that enough strings are valid.
 pub(crate) fn parameter(rng: &mut Rng) -> (&'static str, &'static str) {
     let (name, values) = pick(rng, PARAMETERS);
     (name, if rng.bool() { values[0] } else { pick(rng, values) })
@@ -181,7 +181,7 @@ fn uri(rng: &mut Rng) -> String {
     string
 }
 
-/// In most cases what has a meaning of its own is percent-encoded, and sometimes more or less than that.
+/// Usually percent-encodes exactly the special characters; sometimes more or fewer characters.
 fn encoded(rng: &mut Rng, text: &str) -> String {
     let how = rng.u8(..8);
     let encode = |byte: u8, needed: bool| match (needed, how) {

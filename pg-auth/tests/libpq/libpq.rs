@@ -1,20 +1,20 @@
-//! libpq, asked through Python's `ctypes`.
+//! Queries to libpq, through Python's `ctypes`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// The reading of a string by libpq.
+/// The result of parsing a string with libpq.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// The string cannot be read.
+    /// The string cannot be parsed.
     Malformed,
-    /// The string can be read. Values that it does not give are missing.
+    /// The string can be parsed.
     Read {
-        /// Whether a connection would be tried.
+        /// Whether libpq would try to connect.
         accepted: bool,
-        /// Values by their parameters.
+        /// Values by the names of their parameters. Parameters that are not in the string are missing.
         values: BTreeMap<String, Vec<u8>>,
     },
 }
@@ -37,7 +37,8 @@ impl Answer {
     }
 }
 
-/// Asks the library whose path this environment variable has, in a process without other variables or files of its own.
+/// Asks libpq about strings, in a process without other environment variables and files. `library` is the name of the environment variable
+/// with the path of libpq.
 pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
     let lines = strings.iter().map(|string| hex(string.as_bytes()) + "\n").collect();
     let answers = run(library, &[], lines);
@@ -45,7 +46,7 @@ pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
     answers
 }
 
-/// As `ask`, with environment variables for each string, whose host does not exist.
+/// As `ask`, with environment variables for each string. The host in the string must not exist.
 #[cfg(unix)]
 pub(crate) fn ask_in(library: &str, strings: &[(String, BTreeMap<String, String>)]) -> Vec<Answer> {
     let line = |(string, variables): &(String, BTreeMap<String, String>)| {

@@ -1,4 +1,4 @@
-//! Connection strings, read by libpq and by this library: both have to take the same ones and to read the same values in them.
+//! Connection strings, parsed by libpq and by this library: both must accept the same strings, and find the same values in them.
 
 mod cases;
 mod generate;
@@ -21,7 +21,7 @@ use values::Differences;
 const STRINGS: usize = 5_000;
 
 #[test]
-fn known_cases_are_read_here_as_expected() {
+fn this_library_reads_the_known_cases_as_expected() {
     for (string, accepted) in cases::CASES {
         assert_eq!(ours(string).is_ok(), *accepted, "{string:?}: {:?}", ours(string));
     }
@@ -29,14 +29,14 @@ fn known_cases_are_read_here_as_expected() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn known_cases_are_read_by_libpq_18_as_expected() {
+fn libpq_18_reads_the_known_cases_as_expected() {
     let strings: Vec<_> = cases::CASES.iter().map(|(string, _)| String::from(*string)).collect();
     for ((string, accepted), answer) in cases::CASES.iter().zip(libpq::ask("PG18_LIBPQ", &strings)) {
         assert_eq!(answer.is_accepted(), *accepted, "{string:?}");
     }
 }
 
-/// Every difference is a chosen one: see `values::REASONS`.
+/// The deliberate differences are in `values::REASONS`.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn libpq_18_reads_generated_strings_as_we_do() {
@@ -49,7 +49,7 @@ fn libpq_15_reads_generated_strings_as_we_do() {
     compare("PG15_LIBPQ", values::before_18);
 }
 
-/// `Surroundings` takes from environment, service file and password file what libpq takes.
+/// `Surroundings` must find the same values in the environment, the service file and the password file as libpq.
 #[cfg(unix)]
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
@@ -69,7 +69,7 @@ fn libpq_18_reads_generated_surroundings_as_we_do() {
     tally.finish(seed, strings.len());
 }
 
-/// `SEED` in the environment repeats a run.
+/// The seed of the generator. To repeat a run, set the environment variable `SEED`.
 fn seed() -> u64 {
     std::env::var("SEED").map_or(18, |seed| seed.parse().expect("a number"))
 }
@@ -85,7 +85,7 @@ fn compare(library: &str, extra: fn(&str, &Answer) -> Option<&'static str>) {
     tally.finish(seed, STRINGS);
 }
 
-/// Counts of agreement and of each chosen difference, and the differences that were not chosen.
+/// The number of equal results, the number of each deliberate difference, and the list of other differences.
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<&'static str, usize>,
@@ -119,13 +119,13 @@ impl Tally {
         let Self { counts, wrong } = self;
         println!("seed {seed}, {strings} strings: {counts:#?}");
         assert!(wrong.is_empty(), "seed {seed}, {} are read differently:\n{}", wrong.len(), wrong.join("\n"));
-        // A generator that makes nothing but nonsense would find no difference.
+        // Enough strings must be accepted and enough refused: with only invalid strings the test would find nothing.
         assert!(counts["accepted by both"] > strings / 5, "{counts:#?}");
         assert!(counts["refused by both"] > strings / 5, "{counts:#?}");
     }
 }
 
-/// Whether a connection could be made, as libpq decides it: with the operating system's user where none is given.
+/// Parses a string and checks whether a connection could be tried. Like libpq, adds the operating system's user if the string has no user.
 fn ours(string: &str) -> Result<Config, ConfigError> {
     let config: Config = string.parse()?;
     let named = if config.user.is_empty() { config.clone().user("somebody") } else { config.clone() };

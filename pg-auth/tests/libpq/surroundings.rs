@@ -1,4 +1,4 @@
-//! Environment variables, service files and password files, good and bad.
+//! Generator of valid and invalid environment variables, service files and password files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use fastrand::Rng;
 
 use super::generate::{parameter, pick, quoted};
 
-/// The variables that libpq 18 reads in place of a parameter. Those of hosts are left out: a host is always given.
+/// The environment variables that libpq 18 reads for missing parameters. The variables for hosts are left out: each string has a host.
 const VARIABLES: &[(&str, &str)] = &[
     ("PGPORT", "port"),
     ("PGDATABASE", "dbname"),
@@ -44,11 +44,12 @@ const VARIABLES: &[(&str, &str)] = &[
     ("PGKRBSRVNAME", "krbsrvname"),
 ];
 
-/// Directories of sockets that do not exist, and a name and a database, with what has a meaning in a password file.
+/// Socket directories that do not exist. Some contain characters with a special meaning in a password file.
 const HOSTS: &[&str] = &["/nonexistent", "/nonexistent/a:b", "/nonexistent/a\\b", "/nonexistent/*"];
+/// Users and databases. Some contain characters with a special meaning in a password file.
 const NAMES: &[&str] = &["alice", "bob:", "*", "a\\b", "é", "alic"];
 
-/// A connection string with its environment. The files are put into the directory.
+/// A connection string and its environment variables. Their files are created in the directory.
 pub(crate) fn string(rng: &mut Rng, dir: &Path) -> (String, BTreeMap<String, String>) {
     let mut variables = BTreeMap::new();
     for _ in 0..rng.usize(..4) {
@@ -115,9 +116,9 @@ fn service_file(rng: &mut Rng) -> String {
                 {
                     continue;
                 }
-                let (before, behind) =
+                let (before, after) =
                     (pick(rng, &["", "", " ", "\t"]), pick(rng, &["", "", " ", "\r", " \t"]));
-                format!("{before}{name}={value}{behind}")
+                format!("{before}{name}={value}{after}")
             }
         };
         text += &line;

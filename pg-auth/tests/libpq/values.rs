@@ -1,4 +1,4 @@
-//! The same values in the words of libpq's parameters and in those of a configuration.
+//! Comparison of the values that libpq and this library find in a connection string.
 
 use std::net::IpAddr;
 
@@ -11,28 +11,28 @@ use super::libpq::Answer;
 /// The outcome of a comparison.
 pub(crate) enum Differences {
     None,
-    /// A difference that was chosen, for this reason.
+    /// A deliberate difference, for this reason.
     Chosen(&'static str),
-    /// A difference that was not chosen.
+    /// A difference that is not deliberate.
     Wrong(String),
 }
 
-/// Differences that were chosen. The first that applies is counted.
+/// Deliberate differences. The first that applies is counted.
 type Reason = (&'static str, fn(&ConfigError, &Answer) -> bool);
 const REASONS: &[Reason] = &[
     (
-        "refused here: something is asked for that cannot be done, such as a service or one half of a pair of keys",
+        "refused here: the string needs something that is not supported, such as a service or only one key of a pair",
         |error, _| matches!(error, ConfigError::Unsupported(_)),
     ),
-    ("refused here: text that is not UTF-8, and is no password and no path", |error, _| {
+    ("refused here: text that is not UTF-8, other than passwords and paths", |error, _| {
         matches!(error, ConfigError::NotUtf8(_))
     }),
-    ("refused here: a switch is 0 or 1, and libpq takes everything else for one of them", |error, theirs| {
+    ("refused here: a switch must be 0 or 1; libpq treats other text as one of them", |error, theirs| {
         invalid(error, &["sslsni", "sslcompression", "gssdelegation"], |name| {
             !matches!(theirs.value(name), b"0" | b"1" | b"")
         })
     }),
-    ("refused here: a number that libpq looks at only when it needs it", |error, theirs| {
+    ("refused here: an invalid number, which libpq checks only when it uses it", |error, theirs| {
         let names = [
             "connect_timeout",
             "keepalives",
@@ -43,7 +43,7 @@ const REASONS: &[Reason] = &[
         ];
         invalid(error, &names, |name| number(theirs.value(name)).is_none())
     }),
-    ("refused here: an address that libpq looks at only when it comes to its host", |error, theirs| {
+    ("refused here: an invalid address, which libpq checks only when it tries this host", |error, theirs| {
         let address = |item: &str| item.is_empty() || item.parse::<IpAddr>().is_ok();
         invalid(error, &["hostaddr"], |name| !text(theirs.value(name)).split(',').all(address))
     }),
@@ -52,20 +52,20 @@ const REASONS: &[Reason] = &[
     }),
 ];
 
-/// The reason for accepting what libpq 18 refuses.
+/// The reason for accepting a string that libpq 18 refuses.
 pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let Answer::Malformed = theirs else { return None };
     let (_, query) = string.split_once('?').unwrap_or_default();
     let extra = |pair: &str| pair.matches('=').count() > 1;
     if string.starts_with("postgres") && query.split('&').any(extra) {
-        return Some("accepted here: a bare \"=\" in a value of a URI, which can mean nothing else");
+        return Some("accepted here: an unescaped \"=\" in a value of a URI, which is not ambiguous");
     }
-    // Both are ours, or of a newer libpq.
+    // These parameters belong to this library or to a newer libpq.
     let own = ["servicefile", "scram_iterations_max"];
-    own.iter().any(|name| string.contains(name)).then_some("accepted here: a parameter of our own")
+    own.iter().any(|name| string.contains(name)).then_some("accepted here: a parameter of this library")
 }
 
-/// The reason for which libpq 15 refuses a string, or reads it in another way than 18.
+/// The reason for which libpq 15 refuses a string, or reads it differently from libpq 18.
 pub(crate) fn before_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let newer = [
         "scram_",
@@ -80,10 +80,10 @@ pub(crate) fn before_18(string: &str, theirs: &Answer) -> Option<&'static str> {
         "sslrootcert",
     ];
     if newer.iter().any(|name| string.contains(name)) {
-        return Some("a parameter or a value that is newer than 15");
+        return Some("a parameter or a value that libpq 15 does not have");
     }
     if string.starts_with("postgres") && string.contains(' ') {
-        return Some("a space in a URI, which 15 takes for a part of the value");
+        return Some("a space in a URI, which libpq 15 takes as a part of the value");
     }
     since_18(string, theirs)
 }
@@ -110,7 +110,7 @@ pub(crate) fn compare(ours: &Result<Config, ConfigError>, theirs: &Answer) -> Di
     }
 }
 
-/// Each value as it is here and as it is there.
+/// Each parameter with its value in this library and its value in libpq.
 fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)> {
     let plain = |name| text(theirs.value(name));
     let or = |name, default: &str| theirs.given(name).map_or(default.into(), text);
@@ -145,7 +145,7 @@ fn pairs(config: &Config, theirs: &Answer) -> Vec<(&'static str, String, String)
         ("password", secret(&config.password), plain("password")),
         ("dbname", some(&config.database), plain("dbname")),
         ("host", hosts(config), their_hosts(theirs)),
-        // Without the parameter, or with an empty one, libpq has no limit and we have one of our own.
+        // Without the parameter or with an empty value, libpq has no limit, but this library has a default of 60 seconds.
         ("connect_timeout", seconds(config.connect_timeout), limit),
         ("replication", startup(config, "replication"), plain("replication")),
         ("options", startup(config, "options"), plain("options")),
@@ -225,7 +225,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Nothing counts as zero.
+/// Parses a number. An empty value is zero.
 fn number(value: &[u8]) -> Option<i32> {
     let text = text(value);
     if text.is_empty() {
@@ -239,7 +239,7 @@ fn switch(value: String) -> String {
     if value.is_empty() { "0".into() } else { value }
 }
 
-/// Encryption by GSSAPI that is preferred and cannot be had is none. Which of the two is the default depends on the builder of libpq.
+/// Treats `prefer` as `disable`: the default of `gssencmode` is one of the two, depending on the build of libpq.
 fn preferred(mode: &str) -> String {
     mode.replace("prefer", "disable")
 }

@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256-PLUS between two machines, and somebody in between.
+//! SCRAM-SHA-256-PLUS between client and server, with an attacker between them.
 
 use pg_auth::config::{AuthMethod, BindingMode};
 use pg_auth::error::{AuthError, ClientError, PeerError, PolicyError, Refusal, ScramFault};
@@ -27,7 +27,7 @@ fn refused(outcome: &Outcome, fault: ScramFault, told: &str) {
 }
 
 #[test]
-fn both_sides_bind_to_the_same_certificate_whatever_signed_it() {
+fn both_sides_bind_to_a_certificate_with_any_signature_algorithm() {
     let names =
         ["rsa-md5", "rsa-sha256", "rsa-sha512", "pss-sha1", "pss-sha384", "ecdsa-sha224", "ecdsa-sha384"];
     for name in names {
@@ -49,7 +49,7 @@ fn both_sides_bind_to_the_same_certificate_whatever_signed_it() {
 }
 
 #[test]
-fn a_certificate_that_another_shows_is_noticed_by_the_server() {
+fn the_server_detects_that_the_client_saw_another_certificate() {
     let config = alice();
     let outcome = Pair::new(&config, Link::Tls)
         .client(|client| client.server_certificate(&certificate("rsa-sha384")))
@@ -58,9 +58,10 @@ fn a_certificate_that_another_shows_is_noticed_by_the_server() {
     refused(&outcome, ScramFault::OtherChannel, "FATAL 28000: SCRAM channel binding check failed");
 }
 
-/// `y`: the client could bind and was offered nothing. Where the server did offer, somebody has cut it.
+/// The flag `y` means that the client supports channel binding, but was offered none. If the server did offer it, an attacker has removed
+/// the offer.
 #[test]
-fn an_offer_that_is_cut_on_its_way_is_noticed_by_the_server() {
+fn the_server_detects_that_its_offer_was_removed() {
     let config = alice();
     let cut = |bytes: Vec<u8>| match bytes.windows(19).any(|window| window == b"SCRAM-SHA-256-PLUS\0") {
         true => message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"),
@@ -75,7 +76,7 @@ fn an_offer_that_is_cut_on_its_way_is_noticed_by_the_server() {
     let outcome = pair().run(scram);
     refused(&outcome, ScramFault::Downgrade, "FATAL 08P01: SCRAM channel binding negotiation error");
 
-    // One who changes the flag as well changes what the proof is over.
+    // An attacker who also changes the flag is detected, because the client's proof includes the flag.
     let mut changed = false;
     let outcome = pair()
         .towards_server(|bytes| {
@@ -89,7 +90,7 @@ fn an_offer_that_is_cut_on_its_way_is_noticed_by_the_server() {
 }
 
 #[test]
-fn a_server_without_binding_is_content_with_a_client_that_could() {
+fn a_server_without_channel_binding_accepts_a_client_that_supports_it() {
     for mode in [BindingMode::Disable, BindingMode::Prefer] {
         let config = alice().channel_binding(mode);
         let outcome = Pair::new(&config, Link::Tls)
@@ -104,11 +105,11 @@ fn a_server_without_binding_is_content_with_a_client_that_could() {
         .client(|client| client.server_certificate(&certificate("rsa-sha256")))
         .run(scram);
     assert_eq!(outcome.client.err(), Some(PolicyError::ChannelBinding.into()));
-    assert!(!outcome.said.contains(&b'p'), "no proof was begun");
+    assert!(!outcome.said.contains(&b'p'), "the client sent no SASL message");
 }
 
 #[test]
-fn a_client_that_wants_no_binding_or_knows_no_certificate_is_let_in_without() {
+fn a_client_logs_in_without_binding_if_it_is_disabled_or_the_certificate_unknown() {
     for (mode, knows) in
         [(BindingMode::Disable, true), (BindingMode::Disable, false), (BindingMode::Prefer, false)]
     {
@@ -126,7 +127,7 @@ fn a_client_that_wants_no_binding_or_knows_no_certificate_is_let_in_without() {
 }
 
 #[test]
-fn a_certificate_without_a_hash_is_no_obstacle_unless_binding_is_required() {
+fn a_certificate_without_a_hash_is_an_error_only_if_binding_is_required() {
     for name in ["ed25519", "ed448"] {
         for (mode, error) in
             [(BindingMode::Prefer, None), (BindingMode::Require, Some(PolicyError::NoEndPoint))]
@@ -144,9 +145,9 @@ fn a_certificate_without_a_hash_is_no_obstacle_unless_binding_is_required() {
     assert!(outcome.told().contains("not X.509 in DER"), "{}", outcome.told());
 }
 
-/// What a client that lies about the flag is told; ours does not, so its words are changed on their way.
+/// The server's errors for each invalid flag. This project's client sends only valid flags, so its message is replaced on the way.
 #[test]
-fn each_flag_that_does_not_fit_the_choice_is_refused() {
+fn a_flag_that_does_not_match_the_mechanism_is_rejected() {
     let malformed = "FATAL 08P01: malformed SCRAM message";
     let config = alice();
     let bound = || {
@@ -207,7 +208,7 @@ fn each_flag_that_does_not_fit_the_choice_is_refused() {
             "FATAL 08P01: client selected an invalid SASL authentication mechanism"
         );
     }
-    // Not offered without a certificate.
+    // A server without a certificate does not offer this mechanism.
     let lie = |bytes: Vec<u8>| {
         if bytes.starts_with(b"p") {
             first("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc")

@@ -1,4 +1,4 @@
-//! A client certificate as the login.
+//! Logins with a client certificate.
 
 use pg_auth::config::{AuthMethod, RequireAuth};
 use pg_auth::error::{AuthError, ClientError};
@@ -23,7 +23,7 @@ fn login(user: &str, reported: Option<TlsInfo>, whose: &CertificateUser) -> Outc
 }
 
 #[test]
-fn the_owner_of_a_verified_certificate_is_let_in() {
+fn the_owner_of_a_verified_certificate_logs_in() {
     let verified = || Some(tls(Some(certificate("two-names")), true));
     for (user, whose) in [
         ("alice", CertificateUser::Same),
@@ -38,7 +38,7 @@ fn the_owner_of_a_verified_certificate_is_let_in() {
 }
 
 #[test]
-fn anybody_else_is_refused_in_postgresqls_words() {
+fn other_users_are_rejected_with_postgresqls_errors() {
     let whose = [CertificateUser::Same, CertificateUser::CommonName("alice".into()), CertificateUser::Any];
     for whose in whose {
         for reported in [
@@ -70,7 +70,7 @@ fn anybody_else_is_refused_in_postgresqls_words() {
 }
 
 #[test]
-fn what_tls_reports_is_in_the_session() {
+fn the_session_contains_the_facts_of_tls() {
     let config = Config::new("alice");
     let reported = tls(Some(certificate("ecdsa-sha256")), true);
     let outcome = Pair::new(&config, Link::Tls)
@@ -80,7 +80,7 @@ fn what_tls_reports_is_in_the_session() {
 }
 
 #[test]
-fn a_certificate_that_must_be_sent_was_sent() {
+fn sslcertmode_require_demands_that_a_certificate_was_sent() {
     use pg_auth::config::{SslCertMode, TlsSettings};
     use pg_auth::error::PolicyError;
     use pg_auth::link::ClientCertificate::{NotRequested, NotSent, Sent};
@@ -88,7 +88,7 @@ fn a_certificate_that_must_be_sent_was_sent() {
         (SslCertMode::Require, Some(NotRequested), Some(PolicyError::ClientCertificate(NotRequested))),
         (SslCertMode::Require, Some(NotSent), Some(PolicyError::ClientCertificate(NotSent))),
         (SslCertMode::Require, Some(Sent), None),
-        // Where the TLS layer does not say, it has checked by itself.
+        // A TLS layer that reports nothing has checked this itself.
         (SslCertMode::Require, None, None),
         (SslCertMode::Allow, Some(NotRequested), None),
         (SslCertMode::Disable, Some(NotSent), None),

@@ -1,4 +1,4 @@
-//! The packets before the start-up message, and ones that are none.
+//! The packets before the start-up message, and invalid first packets.
 
 use pg_auth::error::{AuthError, ClientError};
 use pg_auth::{Accept, AcceptStep, TlsInfo};
@@ -9,7 +9,7 @@ const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
 const STARTUP: &[u8] = b"\0\0\0\x13\0\x03\0\0user\0user\0\0";
 
-/// What a server says to these packets, and whether it then asks how to authenticate.
+/// The server's answer to these packets, and whether the server then goes on to authentication.
 fn heard(accept: Accept, packets: &[&[u8]]) -> (Vec<u8>, Result<bool, AuthError>) {
     let (mut inbox, mut outbox) = (Inbox::new(Limits::FRONTEND), Outbox::new(1024));
     inbox.extend(&packets.concat());
@@ -33,7 +33,7 @@ fn each_kind_of_encryption_is_declined_once_in_any_order() {
 }
 
 #[test]
-fn a_request_for_encryption_that_comes_twice_is_a_version_that_nobody_speaks() {
+fn a_repeated_request_for_encryption_is_an_unsupported_version() {
     for (packets, version) in [
         (&[SSL, SSL][..], 0x04d2_162f),
         (&[GSS, GSS], 0x04d2_1630),
@@ -45,7 +45,7 @@ fn a_request_for_encryption_that_comes_twice_is_a_version_that_nobody_speaks() {
         let words = b"unsupported frontend protocol 1234.";
         assert!(said.windows(words.len()).any(|window| window == words));
     }
-    // Within TLS there is neither.
+    // Within TLS, even the first request is an unsupported version.
     for request in [SSL, GSS] {
         let (_, error) = heard(Accept::new().tls(TlsInfo::default()), &[request]);
         assert!(matches!(error, Err(AuthError::Client(ClientError::UnsupportedVersion(_)))));
@@ -53,7 +53,7 @@ fn a_request_for_encryption_that_comes_twice_is_a_version_that_nobody_speaks() {
 }
 
 #[test]
-fn a_first_packet_has_the_lengths_that_postgresql_takes() {
+fn a_first_packet_has_the_same_longest_length_as_in_postgresql() {
     let startup = |length: usize| {
         let value = "x".repeat(length - b"\0\0\0\0\0\x03\0\0user\0user\0options\0\0\0".len());
         let length = u32::try_from(length).expect("it is short");
@@ -67,7 +67,7 @@ fn a_first_packet_has_the_lengths_that_postgresql_takes() {
 }
 
 #[test]
-fn what_is_no_first_packet_is_named_by_the_length_it_claims() {
+fn the_error_for_an_invalid_first_packet_names_its_length() {
     // Terminate, as the very first message: its code is read as a length.
     let (said, error) = heard(Accept::new(), &[b"X\0\0\0\x04"]);
     assert_eq!(said, b"", "PostgreSQL closes without a word");
@@ -84,7 +84,7 @@ fn what_is_no_first_packet_is_named_by_the_length_it_claims() {
 }
 
 #[test]
-fn a_client_that_speaks_out_of_turn_is_blamed() {
+fn a_query_before_the_end_of_authentication_is_an_error() {
     let (mut inbox, mut outbox) = (Inbox::new(Limits::FRONTEND), Outbox::new(1024));
     let mut accept = Accept::new();
     inbox.extend(&[STARTUP, b"Q\0\0\0\x0dselect 1\0"].concat());

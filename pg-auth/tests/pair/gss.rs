@@ -1,4 +1,4 @@
-//! GSSAPI and SSPI between two machines, with a library in miniature.
+//! GSSAPI and SSPI between client and server, with a small library in place of the real one.
 
 use pg_auth::config::{AuthMethod, BindingMode, RequireAuth};
 use pg_auth::error::{AuthError, ClientError, ConfigError, PeerError, PolicyError};
@@ -7,7 +7,7 @@ use pg_auth::{Config, Credentials, Link};
 
 use crate::support::*;
 
-/// Counts tokens: each side says the next number, until the last is said.
+/// A context whose tokens are numbers: each side answers with the next number, until the last number is sent.
 struct Counting {
     next: u8,
     last: u8,
@@ -60,7 +60,7 @@ fn run(config: &Config, credentials: impl Fn(&[u8]) -> Credentials) -> Outcome {
 }
 
 #[test]
-fn tokens_go_back_and_forth_until_both_are_content() {
+fn tokens_are_exchanged_until_both_sides_are_done() {
     for last in 0..12 {
         let config =
             Config::new("alice").gss(client(last)).require_auth(RequireAuth::only(&[AuthMethod::Gss]));
@@ -74,7 +74,7 @@ fn tokens_go_back_and_forth_until_both_are_content() {
 }
 
 #[test]
-fn a_principal_that_is_another_or_none_is_refused() {
+fn another_principal_or_no_principal_is_rejected() {
     let config = Config::new("alice").gss(client(1));
     for principal in [Some("bob@EXAMPLE.COM"), Some("alice@OTHER.COM"), Some("alice"), None] {
         let outcome = run(&config, server(1, principal));
@@ -84,7 +84,7 @@ fn a_principal_that_is_another_or_none_is_refused() {
 }
 
 #[test]
-fn a_library_that_fails_is_quoted_on_its_side() {
+fn the_error_of_the_library_is_reported_on_its_own_side() {
     let failing =
         Gss::new(|_: &GssTarget| -> Result<Box<dyn GssContext>, ContextError> { Err("no ticket".into()) });
     let outcome = run(&Config::new("alice").gss(failing), server(1, ALICE));
@@ -103,7 +103,7 @@ fn a_library_that_fails_is_quoted_on_its_side() {
 }
 
 #[test]
-fn policy_comes_before_the_first_token() {
+fn policy_is_checked_before_the_first_token_is_sent() {
     for (config, error) in [
         (Config::new("alice"), PolicyError::NoGss),
         (
@@ -121,7 +121,7 @@ fn policy_comes_before_the_first_token() {
 }
 
 #[test]
-fn the_library_is_told_the_service_the_host_and_the_settings() {
+fn the_library_receives_the_service_the_host_and_the_settings() {
     let gss = Gss::new(|target: &GssTarget| -> Result<Box<dyn GssContext>, ContextError> {
         assert_eq!((target.service.as_str(), target.host.as_str()), ("pg", "db.example"));
         assert!(target.delegation && !target.sspi);
@@ -129,13 +129,13 @@ fn the_library_is_told_the_service_the_host_and_the_settings() {
     });
     let config = Config::new("alice").gss(gss).krbsrvname("pg").gssdelegation(true);
     assert!(run(&config, server(0, ALICE)).client.is_ok());
-    // Tickets are for a host: without its name there is nothing to ask for.
+    // A ticket is issued for a host, so the host's name is required.
     let outcome = Pair::new(&config, Link::Tcp).run(server(0, ALICE));
     assert_eq!(outcome.client.err(), Some(ConfigError::Missing("host").into()));
 }
 
 #[test]
-fn ok_before_the_context_is_established_is_not_believed() {
+fn authentication_ok_before_the_context_is_established_is_rejected() {
     let ok = message(b'R', b"\0\0\0\0");
     let config = Config::new("alice").gss(client(4));
     for nth in 1..3 {
@@ -156,7 +156,7 @@ fn ok_before_the_context_is_established_is_not_believed() {
 }
 
 #[test]
-fn sspi_is_the_same_under_another_name() {
+fn sspi_is_the_same_exchange_with_another_code() {
     let sspi = |bytes: Vec<u8>| replaced(bytes, b"R\0\0\0\x08\0\0\0\x07", b"R\0\0\0\x08\0\0\0\x09");
     let gss = Gss::new(|target: &GssTarget| -> Result<Box<dyn GssContext>, ContextError> {
         assert!(target.sspi);
@@ -171,11 +171,11 @@ fn sspi_is_the_same_under_another_name() {
 }
 
 #[test]
-fn an_exchange_without_end_is_ended() {
+fn an_endless_exchange_is_ended() {
     let config = Config::new("alice").gss(client(200));
     let outcome = run(&config, server(200, ALICE));
     let client = outcome.client.expect_err("there is no end");
-    // Whichever has counted first; the other is left alone, or told so.
+    // Either side may reach the limit first. The other side then receives an error, or nothing more.
     match outcome.server.expect_err("there is no end") {
         AuthError::Client(error) => assert_eq!(error, ClientError::EndlessGss),
         _ => assert_eq!(client, PeerError::EndlessGss.into()),

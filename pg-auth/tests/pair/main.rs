@@ -1,4 +1,4 @@
-//! Client against server in memory: the two machines talk to each other, and no runtime is there.
+//! Client against server in memory, without a runtime: the two state machines exchange bytes.
 
 mod binding;
 mod certificate;

@@ -1,4 +1,4 @@
-//! OAUTHBEARER between two machines.
+//! OAUTHBEARER between client and server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::support::*;
 
 const ISSUER: &str = "https://issuer.example";
 
-/// A source that has this token, once the server has said where to get one.
+/// A source that returns this token only after the server has sent its discovery document.
 fn after_discovery(token: &'static str) -> Tokens {
     Tokens::new(move |request: TokenRequest| async move {
         match request.discovery {
@@ -23,7 +23,7 @@ fn after_discovery(token: &'static str) -> Tokens {
     })
 }
 
-/// A source that has this token.
+/// A source that returns this token at once.
 fn at_once(token: &'static str) -> Tokens {
     Tokens::new(move |_: TokenRequest| async move { Ok(Token::new(token)?.into()) })
 }
@@ -40,7 +40,7 @@ fn alice_with(tokens: Tokens) -> Config {
 }
 
 #[test]
-fn a_good_token_is_let_in() {
+fn a_valid_token_logs_in() {
     let config = alice_with(at_once("good"));
     let outcome = Pair::new(&config, Link::Tls).run(wants("good"));
     assert_eq!(outcome.client.expect("it is good").auth_method, AuthMethod::OAuth);
@@ -48,12 +48,12 @@ fn a_good_token_is_let_in() {
 }
 
 #[test]
-fn a_bad_token_is_refused_with_the_document_and_the_servers_error() {
+fn an_invalid_token_is_rejected_with_the_document_and_the_servers_error() {
     let config = alice_with(at_once("bad"));
     let outcome = Pair::new(&config, Link::Tls).run(wants("good"));
     assert_eq!(*outcome.reason(), AuthError::Denied);
     let error = outcome.client.expect_err("it is bad");
-    assert_eq!(error.discovery(), None, "there is no sense in trying again");
+    assert_eq!(error.discovery(), None, "another attempt would be useless");
     assert_eq!(
         error.server_error().map(ToString::to_string).as_deref(),
         Some("FATAL 28000: OAuth bearer authentication failed for user \"alice\"")
@@ -69,7 +69,7 @@ fn a_bad_token_is_refused_with_the_document_and_the_servers_error() {
 }
 
 #[test]
-fn a_client_without_a_token_asks_where_to_get_one_and_comes_again() {
+fn a_client_without_a_token_asks_for_the_document_and_tries_again() {
     let config = alice_with(after_discovery("good"));
     let first = Pair::new(&config, Link::Tls).run(wants("good"));
     assert!(first.said.windows(8).any(|window| window == b"\x01auth=\x01\x01"));
@@ -81,7 +81,7 @@ fn a_client_without_a_token_asks_where_to_get_one_and_comes_again() {
 }
 
 #[test]
-fn a_source_is_asked_anew_at_each_attempt_and_told_for_whom() {
+fn a_source_is_asked_at_each_attempt_with_user_host_and_settings() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let config = alice_with(Tokens::new(move |request: TokenRequest| {
@@ -99,7 +99,7 @@ fn a_source_is_asked_anew_at_each_attempt_and_told_for_whom() {
 }
 
 #[test]
-fn a_source_that_fails_is_quoted_and_nothing_is_sent() {
+fn the_error_of_a_source_is_reported_and_nothing_is_sent() {
     let config = alice_with(Tokens::new(|_: TokenRequest| async { Err("the issuer is down".into()) }));
     let outcome = Pair::new(&config, Link::Tls).run(wants("good"));
     let error = outcome.client.expect_err("there is no token");
@@ -109,7 +109,7 @@ fn a_source_that_fails_is_quoted_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_token_goes_over_tls_or_within_the_machine_if_the_caller_says_so() {
+fn a_token_is_sent_over_tls_or_locally_if_the_caller_allows_it() {
     let local = |link, loopback: bool, allowed: bool| {
         let tokens = at_once("good");
         let config = alice_with(if allowed { tokens.allow_plain_local() } else { tokens });
@@ -130,7 +130,7 @@ fn a_token_goes_over_tls_or_within_the_machine_if_the_caller_says_so() {
 }
 
 #[test]
-fn policy_comes_before_the_token() {
+fn policy_is_checked_before_a_token_is_sent() {
     for (config, error) in [
         (Config::new("alice"), PolicyError::NoTokens),
         (
@@ -145,9 +145,9 @@ fn policy_comes_before_the_token() {
     }
 }
 
-/// A server may offer both: what can prove the server too is taken, where there is something to prove with.
+/// If a server offers both, SCRAM is preferred when there is a password, because SCRAM also authenticates the server.
 #[test]
-fn scram_is_preferred_where_there_is_a_password() {
+fn scram_is_preferred_if_there_is_a_password() {
     let both = message(b'R', b"\0\0\0\x0aOAUTHBEARER\0SCRAM-SHA-256\0\0");
     let chosen = |config: &Config| {
         let handshake = |bytes: &[u8]| {
@@ -168,9 +168,9 @@ fn scram_is_preferred_where_there_is_a_password() {
 }
 
 #[test]
-fn ok_is_not_believed_before_a_token_was_sent_or_after_one_was_refused() {
+fn authentication_ok_is_rejected_before_a_token_and_after_a_rejected_token() {
     let ok = message(b'R', b"\0\0\0\0");
-    // In place of the document, and in place of the ErrorResponse.
+    // 1: in place of the document. 2: in place of the ErrorResponse.
     for nth in [1, 2] {
         let config = alice_with(after_discovery("good"));
         let mut spoken = 0;
@@ -187,7 +187,7 @@ fn ok_is_not_believed_before_a_token_was_sent_or_after_one_was_refused() {
 }
 
 #[test]
-fn a_document_that_cannot_be_read_is_named() {
+fn an_unreadable_document_is_an_error() {
     let config = alice_with(at_once("bad"));
     for document in [&b""[..], b"\x1b[2J", b"\xff", &[b' '; 16_385]] {
         let meddle = |bytes: Vec<u8>| match bytes.starts_with(b"R") && bytes[8] == 11 {
@@ -200,7 +200,7 @@ fn a_document_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn a_client_that_speaks_the_mechanism_badly_is_told_so() {
+fn malformed_messages_of_the_mechanism_are_rejected() {
     let config = alice_with(at_once("good"));
     let first = |data: &[u8]| {
         let length = u32::try_from(data.len()).expect("it is short").to_be_bytes();
@@ -217,7 +217,7 @@ fn a_client_that_speaks_the_mechanism_badly_is_told_so() {
         assert_eq!(*outcome.reason(), ClientError::OAuth(fault).into());
         assert_eq!(outcome.told(), "FATAL 08P01: malformed OAUTHBEARER message");
     }
-    // The acknowledgement of a failure is one byte.
+    // The client acknowledges a failure with one byte; two bytes are an error.
     let config = alice_with(at_once("bad"));
     let mut spoken = 0;
     let lie = |bytes: Vec<u8>| {
@@ -229,7 +229,7 @@ fn a_client_that_speaks_the_mechanism_badly_is_told_so() {
 }
 
 #[test]
-fn a_configuration_with_a_source_is_equal_to_its_clones_and_prints_no_secret() {
+fn a_configuration_with_a_source_equals_its_clones_and_prints_no_secret() {
     let config = alice_with(at_once("good"));
     assert_eq!(config, config.clone());
     assert_ne!(config, alice_with(at_once("good")));

@@ -1,4 +1,4 @@
-//! Passwords, in every way in which a server may know one.
+//! Passwords, with every form in which a server may store a password.
 
 use pg_auth::error::{ClientError, PolicyError};
 use pg_auth::scram::{DEFAULT_ITERATIONS, KeyCache, Verifier};
@@ -7,7 +7,7 @@ use pg_wire::frontend::ProtocolVersion;
 
 use crate::support::*;
 
-/// Every way in which a server may know the password.
+/// Every form in which a server may store the password.
 fn all(password: &str) -> Vec<Credentials> {
     let md5 = || md5::Verifier::new(b"alice", &password.into());
     vec![
@@ -20,20 +20,20 @@ fn all(password: &str) -> Vec<Credentials> {
 }
 
 #[test]
-fn the_right_password_is_let_in_by_every_method() {
+fn the_right_password_logs_in_by_every_method() {
     for nth in 0..5 {
         let outcome = pair(&alice(), Link::Unix, |_| all("s3cret").remove(nth));
         let session = outcome.client.expect("it is the right password");
         assert_eq!(session.parameters.get("server_version"), Some("18.0"));
         assert_eq!(session.cancel_key.expect("a key").pid(), 7);
         let login = outcome.server.expect("it is the right password");
-        assert_eq!(login.startup.database(), "alice", "the user's name, for want of another");
+        assert_eq!(login.startup.database(), "alice", "the default is the user's name");
         assert_eq!(login.keys.is_some(), nth == 4);
     }
 }
 
 #[test]
-fn the_wrong_password_is_refused_by_every_method_in_the_same_words() {
+fn a_wrong_password_is_rejected_by_every_method_with_the_same_error() {
     for nth in 0..5 {
         let outcome = pair(&alice(), Link::Unix, |_| all("other").remove(nth));
         assert_eq!(outcome.server.expect_err("it is the wrong one"), AuthError::Denied, "{nth}");
@@ -43,14 +43,14 @@ fn the_wrong_password_is_refused_by_every_method_in_the_same_words() {
 }
 
 #[test]
-fn a_user_who_does_not_exist_cannot_be_told_from_one_who_does() {
+fn an_unknown_user_gets_the_same_error_as_a_wrong_password() {
     let unknown = pair(&alice(), Link::Unix, |user| Credentials::unknown(b"of this server", user));
     let wrong = pair(&alice(), Link::Unix, |_| Credentials::Scram(verifier("other")));
     assert_eq!(unknown.client.err(), wrong.client.err());
 }
 
 #[test]
-fn trust_and_reject() {
+fn trust_accepts_and_reject_rejects_every_user() {
     let trusted = Config::new("alice").auth(AuthenticationMode::Trust);
     assert!(pair(&trusted, Link::Tcp, |_| Credentials::Trust).client.is_ok());
     let error = pair(&trusted, Link::Tcp, |_| Credentials::Reject).client.expect_err("rejected").to_string();
@@ -58,7 +58,7 @@ fn trust_and_reject() {
 }
 
 #[test]
-fn the_keys_of_a_finished_exchange_log_in_upstream_without_the_password() {
+fn the_keys_of_a_finished_exchange_log_in_without_the_password() {
     let scram = |_: &[u8]| Credentials::Scram(verifier("s3cret"));
     let login = pair(&alice(), Link::Tcp, scram).server.expect("it is the right password");
     let pooler = Config::new("alice").auth(AuthenticationMode::ScramKeys(login.keys.expect("after SCRAM")));
@@ -70,12 +70,12 @@ fn the_keys_of_a_finished_exchange_log_in_upstream_without_the_password() {
 }
 
 #[test]
-fn a_cache_spares_the_next_connection_its_derivation() {
+fn with_a_cache_only_the_first_connection_derives_keys() {
     let cache = KeyCache::default();
     let scram = |_: &[u8]| Credentials::Scram(verifier("s3cret"));
     let wrong = alice().password("wrong").scram_cache(&cache);
     assert!(pair(&wrong, Link::Tcp, scram).client.is_err());
-    assert!(cache.is_empty(), "keys that the server does not know are of no use");
+    assert!(cache.is_empty(), "keys that the server rejects are not cached");
 
     let config = alice().scram_cache(&cache);
     for (connection, derivations) in [(1, 1), (2, 0), (3, 0)] {
@@ -111,15 +111,15 @@ fn a_newer_version_and_unknown_options_are_negotiated_as_postgresql_18_does() {
 }
 
 #[test]
-fn a_password_in_clear_is_not_given_over_tcp_unless_asked_for() {
+fn a_clear_text_password_is_sent_over_tcp_only_with_sslmode_disable() {
     let clear = |_: &[u8]| Credentials::Cleartext(StoredPassword::Plain("s3cret".into()));
     assert!(matches!(pair(&alice(), Link::Tcp, clear).client, Err(AuthError::Policy(_))));
     assert!(pair(&alice().sslmode(SslMode::Disable), Link::Tcp, clear).client.is_ok());
 }
 
 #[test]
-fn an_empty_password_is_refused_before_it_is_looked_at() {
-    // A man in the middle in place of a client that would send one: ours does not.
+fn an_empty_password_is_rejected_before_it_is_checked() {
+    // The client refuses to send an empty password, so its message is replaced on the way.
     let empty = |bytes: Vec<u8>| if bytes.first() == Some(&b'p') { message(b'p', b"\0") } else { bytes };
     for nth in 0..4 {
         let config = alice();
@@ -130,7 +130,7 @@ fn an_empty_password_is_refused_before_it_is_looked_at() {
 }
 
 #[test]
-fn a_password_is_as_long_as_a_password_may_be() {
+fn a_password_may_have_at_most_29_999_bytes() {
     for (length, fits) in [(29_999, true), (30_000, false)] {
         let long = "x".repeat(length);
         let config = Config::new("alice").password(long.as_str());
@@ -140,7 +140,7 @@ fn a_password_is_as_long_as_a_password_may_be() {
 }
 
 #[test]
-fn salts_for_md5_are_any_four_bytes() {
+fn salts_for_md5_are_random_bytes() {
     let config = alice();
     let mut salts = std::collections::HashSet::new();
     let mut seen = [false; 256];
@@ -159,13 +159,13 @@ fn salts_for_md5_are_any_four_bytes() {
             Pair::new(&config, Link::Unix).towards_client(note).run(|_| Credentials::Md5(stored.clone()));
         assert!(outcome.client.is_ok());
     }
-    assert_eq!(salts.len(), 200, "none comes twice");
-    // Of 800 random bytes, 245 values are seen; base64 has 64.
+    assert_eq!(salts.len(), 200, "no salt occurs twice");
+    // 800 random bytes contain about 245 different values; with base64 text there would be at most 64.
     assert!(seen.iter().filter(|seen| **seen).count() > 200);
 }
 
 #[test]
-fn a_mock_has_the_shape_of_the_users_who_exist() {
+fn a_mock_challenge_is_as_long_as_that_of_a_real_user() {
     let config = alice();
     let iterations = std::num::NonZeroU32::new(100).expect("it is not zero");
     for length in [8, 16, 24, 32] {
@@ -188,7 +188,7 @@ fn a_mock_has_the_shape_of_the_users_who_exist() {
 }
 
 #[test]
-fn a_method_that_is_not_allowed_is_not_answered() {
+fn a_request_for_a_forbidden_method_is_not_answered() {
     let negative = alice().require_auth("!password,!md5".parse().expect("it is a list"));
     for nth in 0..5 {
         let outcome = pair(&negative, Link::Unix, |_| all("s3cret").remove(nth));
@@ -197,6 +197,6 @@ fn a_method_that_is_not_allowed_is_not_answered() {
             continue;
         }
         assert!(matches!(outcome.client, Err(AuthError::Policy(PolicyError::Method(_)))), "{nth}");
-        assert!(!outcome.said.contains(&b'p'), "nothing but the start-up message was said");
+        assert!(!outcome.said.contains(&b'p'), "only the start-up message was sent");
     }
 }

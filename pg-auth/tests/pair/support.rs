@@ -1,4 +1,4 @@
-//! The two machines, and what carries bytes between them.
+//! The two state machines, and the transport of bytes between them.
 
 use pg_auth::accept::welcome;
 use pg_auth::scram::{DEFAULT_ITERATIONS, Verifier};
@@ -9,24 +9,24 @@ use pg_auth::{
 use pg_wire::testing::block_on;
 use pg_wire::{Inbox, Limits, Outbox};
 
-/// How a pair of machines ended.
+/// The outcome of a login between the two state machines.
 pub(crate) struct Outcome {
-    /// How many keys the client had to derive.
+    /// How often the client had to derive keys.
     pub(crate) derivations: usize,
     pub(crate) client: Result<Session, AuthError>,
     pub(crate) server: Result<Login, AuthError>,
-    /// All that the client has said.
+    /// All bytes that the client has sent.
     pub(crate) said: Vec<u8>,
 }
 
 impl Outcome {
-    /// What the client tells its user.
+    /// The text of the client's error. Fails if the client has logged in.
     #[track_caller]
     pub(crate) fn told(&self) -> String {
         self.client.as_ref().expect_err("the client is in").to_string()
     }
 
-    /// The server's reason.
+    /// The server's error. Fails if the client has logged in.
     #[track_caller]
     pub(crate) fn reason(&self) -> &AuthError {
         self.server.as_ref().expect_err("the client is in")
@@ -35,7 +35,7 @@ impl Outcome {
 
 type Meddle<'c> = Box<dyn FnMut(Vec<u8>) -> Vec<u8> + 'c>;
 
-/// Two machines, to be set up.
+/// The two state machines before a login.
 pub(crate) struct Pair<'c> {
     client: Handshake<'c>,
     accept: Accept,
@@ -61,17 +61,17 @@ impl<'c> Pair<'c> {
         Self { accept: set_up(self.accept), ..self }
     }
 
-    /// Has somebody in the middle change what the client says.
+    /// Adds an attacker, who changes the client's bytes on their way to the server.
     pub(crate) fn towards_server(self, meddle: impl FnMut(Vec<u8>) -> Vec<u8> + 'c) -> Self {
         Self { to_server: Box::new(meddle), ..self }
     }
 
-    /// Has somebody in the middle change what the server says.
+    /// Adds an attacker, who changes the server's bytes on their way to the client.
     pub(crate) fn towards_client(self, meddle: impl FnMut(Vec<u8>) -> Vec<u8> + 'c) -> Self {
         Self { to_client: Box::new(meddle), ..self }
     }
 
-    /// Hands each side's bytes to the other until both are at an end.
+    /// Passes each side's bytes to the other side until both have ended.
     pub(crate) fn run(self, credentials: impl Fn(&[u8]) -> Credentials) -> Outcome {
         let Self { mut client, mut accept, mut to_server, mut to_client } = self;
         let buffers = |limits: Limits| (Inbox::new(limits), Outbox::new(1024));
@@ -137,7 +137,7 @@ impl<'c> Pair<'c> {
         if server_end.is_some() {
             assert_eq!(*server_in.limits(), Limits::FRONTEND, "the server's limits are back in force");
         }
-        // A side that is not at its end by now has been left by the other.
+        // A side that has not ended still waits, because the other side has ended: any error serves here.
         Outcome {
             derivations,
             client: client_end.unwrap_or(Err(AuthError::Entropy)),
@@ -154,7 +154,7 @@ fn taken(outbox: &mut Outbox) -> Vec<u8> {
     bytes
 }
 
-/// Two machines that nobody has set up further; a client that cannot begin is at its end.
+/// Runs a login without further set-up. If the client cannot start, its error is the outcome.
 pub(crate) fn pair(config: &Config, link: Link, credentials: impl Fn(&[u8]) -> Credentials) -> Outcome {
     match Handshake::new(config, link) {
         Ok(_) => Pair::new(config, link).run(credentials),
@@ -177,7 +177,7 @@ pub(crate) fn certificate(name: &str) -> Vec<u8> {
     std::fs::read(path).expect("it is checked in")
 }
 
-/// Replaces bytes that are there once, in a message whose length stays the same.
+/// Replaces the first occurrence of `old`. Both have the same length, so the length field of the message stays right.
 pub(crate) fn replaced(bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     assert_eq!(old.len(), new.len());
     match bytes.windows(old.len()).position(|window| window == old) {
@@ -186,7 +186,7 @@ pub(crate) fn replaced(bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A message of the server with this code in place of another.
+/// A message with this code and this body.
 pub(crate) fn message(code: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("it is short");
     [&[code][..], &length.to_be_bytes(), body].concat()

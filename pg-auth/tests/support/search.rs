@@ -1,13 +1,13 @@
-//! A search through the process's own memory: heap, freed heap, stacks and static variables.
+//! A search through the process's own memory: heap, freed heap memory, stacks and static variables.
 
 use std::fs::File;
 use std::io::BufRead;
 use std::os::unix::fs::FileExt;
 
-/// Secrets are kept masked, so that the search does not find its own.
+/// Mask of the needles: they are stored masked, so that the search does not find its own copies.
 pub(crate) const MASK: u8 = 0x5a;
 
-/// What is searched for: its name, and its bytes masked.
+/// A secret to search for: its name and its masked bytes.
 pub(crate) type Needle = (&'static str, Vec<u8>);
 
 pub(crate) fn masked(bytes: &[u8]) -> Vec<u8> {
@@ -32,7 +32,7 @@ pub(crate) fn found(needles: &[Needle], window: &mut [u8]) -> Vec<String> {
                 let place = offset(needle, &window[..count]).map(|offset| at + offset as u64);
                 found.extend(place.map(|place| format!("{name} in {rest} at {place:x}")));
             }
-            // Windows overlap by more than a needle has.
+            // Windows overlap by 128 bytes, more than the length of a needle.
             at += if count < length || at + count as u64 == end { count as u64 } else { count as u64 - 128 };
             if count == 0 {
                 break;
@@ -47,15 +47,14 @@ fn offset(masked: &[u8], haystack: &[u8]) -> Option<usize> {
     let first = masked[0] ^ MASK;
     let mut rest = haystack;
     loop {
-        // The library's own search for a byte, which is fast in a build for debugging too.
+        // A function of the standard library, because it is fast even in a debug build.
         match rest.skip_until(first) {
             Ok(skipped) if skipped > 0 => {}
             _ => return None,
         }
         let at = haystack.len() - rest.len();
-        let behind = haystack.get(at..at + masked.len() - 1).unwrap_or_default();
-        if !behind.is_empty() && behind.iter().zip(&masked[1..]).all(|(byte, masked)| byte ^ MASK == *masked)
-        {
+        let after = haystack.get(at..at + masked.len() - 1).unwrap_or_default();
+        if !after.is_empty() && after.iter().zip(&masked[1..]).all(|(byte, masked)| byte ^ MASK == *masked) {
             return Some(at - 1);
         }
         if rest.is_empty() {

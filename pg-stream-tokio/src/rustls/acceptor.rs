@@ -1,4 +1,4 @@
-//! The server role.
+//! TLS in the server role.
 
 use std::io;
 use std::path::Path;
@@ -37,13 +37,13 @@ pub struct RustlsAcceptor {
 }
 
 impl RustlsAcceptor {
-    /// TLS with this certificate chain, the server's own certificate first, and its key.
+    /// TLS with this certificate chain, in which the server's own certificate is the first, and with this key.
     ///
-    /// With `client_roots` the client is asked for a certificate. A client may have none; a certificate that none of these
-    /// authorities has signed ends the handshake.
+    /// With `client_roots` the server requests a certificate from the client. The client may have none. A client certificate that none of
+    /// these authorities has signed ends the handshake.
     ///
     /// # Errors
-    /// That the chain is empty, or the key is not of its first certificate.
+    /// The chain is empty, or the key does not belong to its first certificate.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -52,7 +52,7 @@ impl RustlsAcceptor {
         Self::with_provider(Arc::new(ring::default_provider()), chain, key, client_roots)
     }
 
-    /// As [`new`](Self::new), with the crypto of the caller's choice.
+    /// As [`new`](Self::new), with a crypto provider of the caller's choice.
     ///
     /// # Errors
     /// As `new`.
@@ -81,7 +81,7 @@ impl RustlsAcceptor {
     /// As [`new`](Self::new), from PEM files: the chain, the key, and the authorities of client certificates.
     ///
     /// # Errors
-    /// As `new`, and that a file cannot be read.
+    /// As `new`; or a file cannot be read.
     pub fn from_pem_files(
         chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
@@ -102,22 +102,23 @@ impl RustlsAcceptor {
         Self::new(chain, key, roots)
     }
 
-    /// TLS with a configuration of the caller's, and the certificate that it presents, in DER: SCRAM-SHA-256-PLUS binds to it.
+    /// TLS with the caller's own configuration. `certificate` is the certificate that the configuration presents, in DER:
+    /// SCRAM-SHA-256-PLUS binds to this certificate.
     pub fn with_config(config: Arc<ServerConfig>, certificate: Vec<u8>) -> Self {
         Self { acceptor: config.into(), certificate }
     }
 
-    /// Performs the TLS handshake. A client certificate that is reported has been verified.
+    /// Performs the TLS handshake. A client certificate in the result has been verified.
     ///
     /// # Errors
-    /// That the handshake failed.
+    /// The handshake failed.
     pub async fn accept<S>(&self, stream: S) -> io::Result<Upgraded<TlsStream<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let stream = self.acceptor.accept(stream).await.map_err(explained)?;
         let mut info = info(stream.get_ref().1);
-        // rustls hands every certificate of a client to its verifier, and ends the handshake where that refuses.
+        // rustls passes each client certificate to the verifier, and ends the handshake if the verifier rejects it.
         info.verified = info.certificate.is_some();
         Ok(Upgraded::new(stream).info(info).own_certificate(self.certificate.clone()))
     }

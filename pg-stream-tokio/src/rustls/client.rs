@@ -1,4 +1,4 @@
-//! From the settings of a connection to a configuration of rustls.
+//! Converts the settings of a connection into a configuration of rustls.
 
 use std::io;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ pub(super) enum Verification {
 }
 
 impl Verification {
-    /// What the configuration demands.
+    /// The verification that the configuration demands.
     pub(super) fn new(config: &Config) -> io::Result<Self> {
         Ok(match config.tls_verification().map_err(io::Error::other)? {
             TlsVerification::None => Self::None,
@@ -40,7 +40,7 @@ impl Verification {
     }
 }
 
-/// The name by which the server is asked for (SNI) and its certificate is checked.
+/// The name that is sent to the server (SNI) and that the server's certificate must have.
 pub(super) fn server_name(host: &Host, verification: &Verification) -> io::Result<ServerName<'static>> {
     let (name, address) = match host {
         Host::Tcp { host, address, .. } => (host.as_str(), *address),
@@ -55,12 +55,12 @@ pub(super) fn server_name(host: &Host, verification: &Verification) -> io::Resul
             let message = format!("\"{name}\" is no host name that a certificate can be checked against");
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
-        // Nothing is checked against the name, and an address is never sent.
+        // The name is not checked in these modes, and an IP address is never sent as SNI.
         _ => Ok(ServerName::from(address.unwrap_or(IpAddr::from([0, 0, 0, 0])))),
     }
 }
 
-/// Builds a configuration. Reads files.
+/// Builds a configuration. Reads the certificate files.
 pub(super) fn config(
     settings: &TlsSettings,
     verification: &Verification,
@@ -92,7 +92,7 @@ pub(super) fn config(
     Ok(config)
 }
 
-/// The versions of TLS between the oldest and the newest that may be spoken.
+/// The versions of TLS from the oldest to the newest allowed version.
 fn versions(settings: &TlsSettings) -> io::Result<Vec<&'static SupportedProtocolVersion>> {
     let oldest = settings.min_version.unwrap_or(TlsVersion::V1_2);
     let newest = settings.max_version.unwrap_or(TlsVersion::V1_3);
@@ -102,7 +102,9 @@ fn versions(settings: &TlsSettings) -> io::Result<Vec<&'static SupportedProtocol
     match versions.is_empty() {
         true => Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            format!("{oldest} to {newest} holds no version of TLS that rustls speaks: TLSv1.2 and TLSv1.3"),
+            format!(
+                "{oldest} to {newest} contains no version of TLS that rustls supports: TLSv1.2 and TLSv1.3"
+            ),
         )),
         false => Ok(versions),
     }
@@ -176,7 +178,7 @@ fn revocation_lists(settings: &TlsSettings) -> io::Result<Vec<RevocationList>> {
     Ok(lists)
 }
 
-/// Notes whether the server has asked for a client certificate, for `sslcertmode=require`.
+/// Records whether the server has requested a client certificate, for `sslcertmode=require`.
 #[derive(Debug)]
 pub(super) struct Asked {
     inner: Arc<dyn ResolvesClientCert>,
@@ -184,7 +186,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// A copy of a configuration for one connection that notes it. No session is resumed: the server does not ask then.
+    /// Copies a configuration for one connection, and records the request there. Session resumption is disabled, because a server requests
+    /// no certificate when it resumes a session.
     pub(super) fn watch(config: &ClientConfig) -> (Arc<ClientConfig>, Arc<Self>) {
         let asked = Arc::new(Self { inner: config.client_auth_cert_resolver.clone(), asked: false.into() });
         let mut config = config.clone();

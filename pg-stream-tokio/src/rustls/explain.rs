@@ -1,4 +1,4 @@
-//! Errors of rustls in sentences.
+//! Sentences for errors of rustls.
 
 use std::error::Error;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::io;
 
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
-/// A failed handshake: a sentence that says what is wrong and what to do, and the error of rustls as its source.
+/// The error of a failed handshake: a sentence with the reason and what to do, and the error of rustls as its source.
 #[derive(Debug)]
 struct Explained {
     sentence: String,
@@ -25,7 +25,7 @@ impl Error for Explained {
     }
 }
 
-/// Explains an error of a handshake, if it is one of rustls.
+/// Adds a sentence to an error of a handshake, if the error is from rustls.
 pub(super) fn explained(error: io::Error) -> io::Error {
     let kind = error.kind();
     if kind == io::ErrorKind::UnexpectedEof {
@@ -48,7 +48,7 @@ fn sentence(error: &rustls::Error) -> String {
             format!("the peer has no version or cipher in common with this side: {error}")
         }
         rustls::Error::NoApplicationProtocol => {
-            "the peer offers other protocols than PostgreSQL's (ALPN)".into()
+            "the peer offers only other protocols than PostgreSQL's (ALPN)".into()
         }
         other => other.to_string(),
     }
@@ -85,7 +85,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// A name as rustls presents it, such as `DnsName("localhost")`, as the name itself.
+/// Extracts the name from the text of rustls: `localhost` from `DnsName("localhost")`.
 fn readable(presented: &str) -> String {
     let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.unwrap_or(presented).to_string()
@@ -122,7 +122,7 @@ mod tests {
     use tokio_rustls::rustls::pki_types::{ServerName, UnixTime};
 
     #[test]
-    fn the_usual_failures_are_sentences() {
+    fn usual_failures_are_explained_in_sentences() {
         let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
         let name = ServerName::try_from("db.example").expect("a name");
         for (error, expected) in [

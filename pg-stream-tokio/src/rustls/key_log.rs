@@ -1,4 +1,4 @@
-//! `sslkeylogfile`: the secrets of connections, for debugging.
+//! `sslkeylogfile`: writes the TLS secrets of connections to a file, for debugging.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -31,7 +31,7 @@ impl KeyLog for KeyLogFile {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A debugging aid must not end a connection.
+        // A failure is ignored: a debugging aid must not end a connection.
         let _ = file.write_all(line.as_bytes());
     }
 }

@@ -1,7 +1,7 @@
 //! TLS by rustls.
 //!
-//! [`Rustls`] is the client: it honours the TLS settings of a [`Config`](crate::Config) and is what
-//! [`ConnectionBuilder::dial`](crate::ConnectionBuilder) uses. [`RustlsAcceptor`] is the server, for
+//! [`Rustls`] is the client role: [`ConnectionBuilder::dial`](crate::ConnectionBuilder) uses it with the TLS settings of a
+//! [`Config`](crate::Config). [`RustlsAcceptor`] is the server role, for
 //! [`Acceptor::accept_with_tls`](pg_auth::connect::Acceptor::accept_with_tls).
 
 mod acceptor;
@@ -30,30 +30,30 @@ use crate::TokioIo;
 use client::{Verification, server_name};
 use explain::explained;
 
-/// Configurations that a [`Rustls`] keeps. A program connects with one or two.
+/// Most configurations that a [`Rustls`] caches. Most programs use one or two.
 const KEPT: usize = 16;
 
 /// TLS in the client role, by rustls.
 ///
-/// The certificate files of a [`Config`](crate::Config) are read when the first connection needs them, off the executor, and kept:
-/// clones share them, and with them the TLS sessions that a server lets resume. Where a file has changed, begin with a new `Rustls`.
+/// The certificate files of a [`Config`](crate::Config) are read for the first connection that needs them, off the executor, and cached.
+/// Clones share the cache and the TLS sessions that can be resumed. After a change of a file, create a new `Rustls`.
 ///
 /// `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `sslpassword`, `sslcertmode`, `sslcrl`, `sslcrldir`, `sslsni`,
-/// `ssl_min_protocol_version`, `ssl_max_protocol_version` and `sslkeylogfile` mean what they mean in libpq. Differences: TLS 1.2 is
-/// the oldest version there is, a certificate has to have its name as a subject alternative name (the common name is not looked at),
-/// and a file that is named and does not exist is an error.
+/// `ssl_min_protocol_version`, `ssl_max_protocol_version` and `sslkeylogfile` have the same meaning as in libpq. Differences: the oldest
+/// version is TLS 1.2; a certificate needs the host name as a subject alternative name (the common name is ignored); a file that is named
+/// and does not exist is an error.
 #[derive(Clone, Debug)]
 pub struct Rustls {
     source: Source,
     provider: Arc<CryptoProvider>,
 }
 
-/// Where configurations come from.
+/// The source of the configurations.
 #[derive(Clone, Debug)]
 enum Source {
-    /// Built from the settings, and kept by them.
+    /// Configurations that were built from settings, each cached with its settings.
     Settings(Arc<Mutex<Vec<Kept>>>),
-    /// The caller's own.
+    /// The caller's own configuration.
     Given(Arc<ClientConfig>),
 }
 
@@ -77,24 +77,24 @@ impl Rustls {
         Self::with_provider(Arc::new(crypto::ring::default_provider()))
     }
 
-    /// TLS with the crypto of the caller's choice.
+    /// TLS with a crypto provider of the caller's choice.
     pub fn with_provider(provider: Arc<CryptoProvider>) -> Self {
         Self { source: Source::Settings(Arc::default()), provider }
     }
 
-    /// TLS with a configuration of the caller's, for every host. `sslmode` still decides whether TLS is used; certificates, versions
-    /// and every other TLS setting are the configuration's. Its `alpn_protocols` should hold
-    /// [`ALPN`](pg_auth::tls::ALPN), which direct TLS demands.
+    /// TLS with the caller's own configuration, for every host. `sslmode` still decides whether TLS is used; for certificates, versions and
+    /// all other TLS settings the configuration counts. Its `alpn_protocols` should contain [`ALPN`](pg_auth::tls::ALPN), because direct
+    /// TLS needs it.
     pub fn with_config(config: Arc<ClientConfig>) -> Self {
         let provider = config.crypto_provider().clone();
         Self { source: Source::Given(config), provider }
     }
 
-    /// The configuration for a handshake, for those who drive rustls themselves. Reads files where it was not asked for these settings
-    /// before: not to be called on an executor's thread.
+    /// The configuration for a handshake, for callers that drive rustls themselves. The first call with the same settings reads files: do
+    /// not call this on a thread of an executor.
     ///
     /// # Errors
-    /// That a file cannot be read or used, and that a setting cannot be honoured.
+    /// A file cannot be read or used, or a setting is not supported.
     pub fn client_config(
         &self,
         request: &TlsRequest<'_>,
@@ -129,7 +129,7 @@ impl Rustls {
         Ok(config)
     }
 
-    /// As [`client_config`](Self::client_config), with the work done where it keeps nobody waiting.
+    /// As [`client_config`](Self::client_config), but files are read on a blocking thread of Tokio.
     async fn prepared(
         &self,
         request: &TlsRequest<'_>,
@@ -178,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<TokioIo<S>> for Rustls {
         if required.is_some_and(|(_, asked)| !asked.was_asked()) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                "sslcertmode=require demands that the server asks for a client certificate, and it did not",
+                "sslcertmode=require: the server has not requested a client certificate",
             ));
         }
         let info = info(stream.get_ref().1);

@@ -1,4 +1,4 @@
-//! The check of a server's certificate, as `sslmode` demands.
+//! Verification of the server's certificate, as `sslmode` demands.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Accepts any certificate, as `sslmode=require` without a root certificate does. That the server has the certificate's key is checked all
-/// the same.
+/// Accepts any certificate, as `sslmode=require` without a root certificate does. But the server must still prove that it has the
+/// certificate's key.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(pub(super) Arc<CryptoProvider>);
 
@@ -49,10 +49,11 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// Accepts a certificate that an authority has signed, as `verify-ca` does; with `names`, made out to the host, as `verify-full` does.
+/// Accepts a certificate that a trusted authority has signed, as `verify-ca` does. With `names`, the certificate must also be issued for
+/// the host, as with `verify-full`.
 ///
-/// A server whose certificate is itself among the trusted ones is accepted too, as by OpenSSL: a certificate that `openssl req -x509`
-/// has made is marked as an authority, which the verifier of rustls does not take as a server's.
+/// As in OpenSSL, a server's certificate is also accepted if it is itself one of the trusted certificates. Otherwise rustls would reject
+/// certificates from `openssl req -x509`: they are marked as authorities, and rustls accepts no authority as a server.
 #[derive(Debug)]
 pub(super) struct TrustedCertificate {
     pub(super) inner: Arc<WebPkiServerVerifier>,
@@ -70,11 +71,11 @@ impl ServerCertVerifier for TrustedCertificate {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.inner.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            // The name is looked at last: everything else is right.
+            // rustls checks the name last, so all other checks have passed.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.names => Ok(ServerCertVerified::assertion()),
-            // Its period of validity is looked at before.
+            // rustls checks the period of validity before this error.
             Err(Error::InvalidCertificate(error))
                 if is_authority(&error) && self.trusted.iter().any(|trusted| trusted == certificate) =>
             {
@@ -110,7 +111,7 @@ impl ServerCertVerifier for TrustedCertificate {
     }
 }
 
-/// Whether the complaint is that an authority's certificate is used as a server's. rustls has no name of its own for it.
+/// Whether the error means that a server uses the certificate of an authority. rustls has no variant for this error.
 pub(super) fn is_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
 }

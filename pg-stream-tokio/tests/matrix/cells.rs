@@ -6,7 +6,7 @@
 //! | GSSAPI on 18, OAuth on 15 | the server has no such method |
 //! | direct TLS on 15 | neither that server nor libpq 15 has it |
 //! | `require_auth` on 15 | libpq 15 does not know it |
-//! | revoked, expired and foreign certificates over other links than TLS | no certificate is shown there |
+//! | revoked, expired and foreign certificates over links without TLS | the client presents no certificate there |
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub(crate) struct Cell {
     pub(crate) proof: Proof,
     pub(crate) sslmode: &'static str,
     pub(crate) root: Root,
-    /// The host's name, which the server's certificate has or has not.
+    /// The host name: [`LOCALHOST`], which the server's certificate contains, or [`ELSEWHERE`].
     pub(crate) name: &'static str,
     /// Further settings.
     pub(crate) more: &'static str,
@@ -39,22 +39,22 @@ pub(crate) enum Method {
     CertScram,
     Gss,
     OAuth,
-    /// SCRAM, by TLS only.
+    /// SCRAM, only over TLS.
     TlsOnly,
-    /// SCRAM, without TLS only.
+    /// SCRAM, only without TLS.
     ClearOnly,
     /// No role of that name.
     Nobody,
 }
 
-/// A kind of link that a server has.
+/// A kind of connection to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
     /// TCP to a server without TLS.
     Clear,
-    /// TCP to a server with TLS, of which the client speaks version 1.2.
+    /// TCP to a server with TLS. The client allows at most TLS 1.2.
     Tls12,
-    /// The same with version 1.3.
+    /// TCP to a server with TLS. The client requires TLS 1.3.
     Tls13,
     /// TLS without an SSLRequest.
     Direct,
@@ -65,7 +65,7 @@ pub(crate) enum Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     Right,
-    /// That of another role, or one that nobody has.
+    /// The proof of another role, or an invalid proof.
     Wrong,
     Missing,
     /// A certificate that the server's authority has revoked.
@@ -92,7 +92,7 @@ const LINKS: [Link; 5] = [Link::Clear, Link::Tls12, Link::Tls13, Link::Direct, L
 
 /// The name in the certificate of every server.
 pub(crate) const LOCALHOST: &str = "localhost";
-/// A name that it has not.
+/// A name that is in no server's certificate.
 pub(crate) const ELSEWHERE: &str = "elsewhere.example";
 
 /// All cells.
@@ -142,14 +142,14 @@ fn methods(major: u8) -> Vec<Cell> {
     cells
 }
 
-/// What is trusted, and the name that is asked for.
+/// Logins with every kind of `sslrootcert`, and with a host name that is not in the certificate.
 fn names(major: u8) -> Vec<Cell> {
     let mut cells = Vec::new();
     for link in [Link::Clear, Link::Tls12, Link::Tls13, Link::Direct] {
         for sslmode in SSLMODES {
             for root in [Root::None, Root::Right, Root::Other, Root::NoFile] {
                 let cell = Cell { sslmode, root, ..Cell::new(major, Method::Scram, link, Proof::Right) };
-                // The usual ones are in `methods`.
+                // Cells with the usual `sslrootcert` are in `methods`.
                 if root != Root::usual(sslmode) {
                     cells.push(cell.clone());
                 }
@@ -162,7 +162,7 @@ fn names(major: u8) -> Vec<Cell> {
     cells
 }
 
-/// Channel binding, methods that the client demands, and encryption by GSSAPI.
+/// Logins with the settings `channel_binding`, `require_auth` and `gssencmode`.
 fn demands(major: u8) -> Vec<Cell> {
     let settings: &[&str] = match major {
         15 => &["channel_binding=require", "channel_binding=disable"],
@@ -201,7 +201,7 @@ impl Cell {
         Self { major, method, link, proof, sslmode: "prefer", root: Root::None, name: LOCALHOST, more: "" }
     }
 
-    /// The server.
+    /// The server of this cell.
     pub(crate) fn server(&self) -> Server {
         match self.link {
             Link::Clear => Server::without_tls(self.major),
@@ -241,7 +241,7 @@ impl Cell {
 }
 
 impl Root {
-    /// The authority where it is needed, and none elsewhere.
+    /// The right authority for `verify-ca` and `verify-full`; none for the other modes.
     fn usual(sslmode: &str) -> Self {
         if sslmode.starts_with("verify") { Self::Right } else { Self::None }
     }
@@ -264,7 +264,7 @@ impl Method {
         }
     }
 
-    /// The settings that prove the role, or fail to. Tickets and tokens are no settings.
+    /// The settings that contain the proof. Tickets and tokens are not passed in settings.
     fn proof(self, proof: Proof) -> Vec<String> {
         let certificate = |name: &str| {
             let [cert, key] =
@@ -300,7 +300,7 @@ impl Method {
 }
 
 impl Proof {
-    /// A credential cache of Kerberos.
+    /// The file with the Kerberos tickets (credential cache).
     pub(crate) fn tickets(self) -> String {
         match self {
             Self::Right => variable("PG_KRB5_CCACHE"),
@@ -319,7 +319,7 @@ impl Proof {
     }
 }
 
-/// `18 Scram Tls13 Right prefer`, and whatever is unusual.
+/// `18 Scram Tls13 Right prefer`, followed by the settings that are not the usual ones.
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { major, method, link, proof, sslmode, root, name, more } = self;

@@ -1,4 +1,4 @@
-//! Logins side by side.
+//! Comparison of logins by psql and by this project.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -8,11 +8,11 @@ use crate::exceptions::{Exception, Verdicts};
 use crate::outcome::Outcome;
 use crate::psql;
 
-/// Logins at the same time. Half of each is waiting for the other process.
+/// Threads that log in at the same time. Each thread spends half of its time waiting for psql.
 const THREADS: usize = 4;
 
-/// Logs in once by psql and once by `ours` for each cell, in several threads that have a runtime each, and fails on a difference that
-/// is no exception.
+/// For each cell, logs in by psql and by `ours`, and fails on a difference that is not an exception. Several threads share the cells, each
+/// with its own runtime.
 pub(crate) fn with_psql<R>(
     cells: Vec<Cell>,
     exceptions: Vec<&'static Exception>,
@@ -24,7 +24,7 @@ pub(crate) fn with_psql<R>(
         let runtime = runtime();
         let mut done = Vec::new();
         while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // They run side by side: psql is a process of its own.
+            // Both logins run at the same time: psql is another process.
             let psql = psql::start(cell);
             let ours = ours(&runtime, cell);
             done.push((cell, psql.outcome(), ours));

@@ -1,4 +1,5 @@
-//! Deliberate differences from psql, each with its reason. Those here are of every adapter; a TLS library may add its own.
+//! Deliberate differences from psql, each with its reason. The exceptions in this module apply to every adapter; a TLS library may have
+//! more.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,16 +10,16 @@ use crate::outcome::Outcome;
 /// A difference from psql.
 pub(crate) struct Exception {
     pub(crate) reason: &'static str,
-    /// The logins that it is about.
+    /// The cells to which the exception applies.
     pub(crate) cells: fn(&Cell) -> bool,
-    /// The outcomes of psql and of this crate, as [`Outcome::brief`] has them. Each pair has to occur.
+    /// Pairs of outcomes: of psql and of this project, as [`Outcome::brief`] writes them. Each pair has to occur.
     pub(crate) outcomes: &'static [(&'static str, &'static str)],
 }
 
-/// Exceptions of this project as a whole.
+/// Exceptions for all adapters.
 pub(crate) const EXCEPTIONS: &[Exception] = &[
     Exception {
-        reason: "a clear-text password goes over TCP without TLS only with sslmode=disable; with allow TLS is tried instead",
+        reason: "a clear-text password is sent over TCP without TLS only with sslmode=disable; with allow TLS is tried instead",
         cells: |cell| {
             let tcp = matches!(cell.link, Link::Clear | Link::Tls12 | Link::Tls13);
             cell.method == Method::Cleartext && tcp && ["allow", "prefer"].contains(&cell.sslmode)
@@ -38,7 +39,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         ],
     },
     Exception {
-        reason: "a bearer token goes without TLS only where the caller allows that (`Tokens::allow_plain_local`); with \
+        reason: "a bearer token is sent without TLS only if the caller allows it (`Tokens::allow_plain_local`); with \
                  sslmode=allow TLS is tried instead",
         cells: |cell| cell.method == Method::OAuth && cell.proof != Proof::Missing,
         outcomes: &[
@@ -51,13 +52,13 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         ],
     },
     Exception {
-        reason: "a token that was refused over TLS is not tried again in clear",
+        reason: "a token that was rejected over TLS is not sent again in clear",
         cells: |cell| cell.method == Method::OAuth && cell.sslmode == "prefer",
         outcomes: &[("server, then server", "server")],
     },
     Exception {
-        reason: "with sslmode=allow a server that has refused a login in clear, and has no TLS, is not asked again in clear; \
-                 libpq 15 does that, libpq 18 does not",
+        reason: "with sslmode=allow, a login in clear that a server without TLS has rejected is not repeated in clear; \
+                 libpq 15 repeats it, libpq 18 does not",
         cells: |cell| cell.major == 15 && cell.link == Link::Clear && cell.sslmode == "allow",
         outcomes: &[("server, then server", "server, then client (no TLS)")],
     },
@@ -67,12 +68,12 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         outcomes: &[("client (no root certificate)", "client (certificate not trusted)")],
     },
     Exception {
-        reason: "a file that sslrootcert names has to exist in every mode, where libpq verifies nothing without it",
+        reason: "the file of sslrootcert has to exist in every mode; libpq verifies nothing if it is missing",
         cells: |cell| cell.root == Root::NoFile && ["prefer", "require"].contains(&cell.sslmode),
         outcomes: &[("logged in by TLS", "client (no root certificate)")],
     },
     Exception {
-        reason: "GSSAPI encrypts no connection: gssencmode=prefer, the default, does without",
+        reason: "GSSAPI encryption is not supported: with gssencmode=prefer, the default, it is not used",
         cells: |cell| cell.more == "gssencmode=prefer",
         outcomes: &[
             ("logged in by GSSAPI encryption", "logged in"),
@@ -82,11 +83,11 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
 ];
 
-/// Outcomes that were compared.
+/// The results of the comparisons.
 pub(crate) struct Verdicts {
     exceptions: Vec<&'static Exception>,
     alike: usize,
-    /// Logins for each pair of outcomes of each exception.
+    /// The number of logins for each pair of outcomes of each exception. The key has the index of the exception and the index of the pair.
     excepted: BTreeMap<(usize, usize), usize>,
     faults: Vec<String>,
 }
@@ -112,7 +113,7 @@ impl Verdicts {
         }
     }
 
-    /// Every pair of outcomes of the exceptions, with its place.
+    /// Every pair of outcomes of every exception, with its key in `excepted`.
     fn pairs(
         &self,
     ) -> impl Iterator<Item = ((usize, usize), &'static Exception, &'static (&'static str, &'static str))>

@@ -1,4 +1,4 @@
-"""Takes the steps of a client's GSSAPI context, by the system's library.
+"""The client's side of a GSSAPI context, by the system's library.
 
 gss.py SERVICE@HOST
 
@@ -20,7 +20,7 @@ class Buffer(ctypes.Structure):
 
 
 def buffer(data):
-    """A buffer that holds these bytes, and the bytes, which have to live as long."""
+    """Returns a buffer that points to these bytes, and the bytes. The caller must keep the bytes alive as long as the buffer."""
     memory = ctypes.create_string_buffer(data, len(data))
     return Buffer(len(data), ctypes.cast(memory, ctypes.c_void_p)), memory
 

@@ -1,7 +1,7 @@
-//! The matrix of logins: each method over each link in each `sslmode`, by real `psql` and by this crate, with the same connection
-//! string, on the same server. Both have to fare alike: logged in or not, with TLS or without, refused by the server or by the
-//! client, in the same words of the server, after the same number of attempts. Differences are listed, each with its reason, in
-//! [`exceptions`].
+//! The matrix of logins: each method over each link in each `sslmode`, by real `psql` and by this crate, with the same connection string
+//! and the same server. Both must have the same outcome: logged in or not, with TLS or without, rejected by the server or by the client,
+//! with the same error text of the server, after the same number of attempts. [`exceptions`] lists the deliberate differences, each with
+//! its reason.
 
 mod cells;
 mod compare;
@@ -24,7 +24,7 @@ fn runtime() -> Runtime {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn every_login_fares_as_that_of_psql() {
+fn every_login_has_the_same_outcome_as_with_psql() {
     let _without_tls = WithoutTls::begin();
     compare::with_psql(cells::all(), exceptions::EXCEPTIONS.iter().collect(), runtime, |runtime, cell| {
         runtime.block_on(ours::log_in(cell, async |config| connect(config).await))

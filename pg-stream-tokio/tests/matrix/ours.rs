@@ -14,7 +14,7 @@ use crate::cells::{Cell, Method};
 use crate::outcome::{Outcome, WHOAMI};
 use crate::servers::variable;
 
-/// Logs in, and asks the server who we are. `connect` is that of the crate under test.
+/// Logs in, and queries the user of the session. `connect` is the function of the crate under test.
 pub(crate) async fn log_in<T: Transport>(
     cell: &Cell,
     connect: impl AsyncFnOnce(&Config) -> Result<(Connection<T>, Session), ConnectError>,
@@ -43,7 +43,7 @@ pub(crate) async fn log_in<T: Transport>(
     }
 }
 
-/// The only value that a query gives.
+/// Runs a query, and returns its only value.
 pub(crate) async fn ask<T: Transport>(conn: &mut Connection<T>, sql: &str) -> Result<String, ServerError> {
     conn.query(sql).flush().await.expect("sent");
     let mut answer = Ok(String::new());
@@ -60,8 +60,8 @@ pub(crate) async fn ask<T: Transport>(conn: &mut Connection<T>, sql: &str) -> Re
     }
 }
 
-/// The system's GSSAPI library, loaded by a Python program. A process of its own, because tickets are named by environment variables,
-/// and a library of Rust would need bindings that are generated with libclang.
+/// The system's GSSAPI library, loaded by a Python program. It is another process because environment variables select the tickets. Rust
+/// bindings to the library would need libclang.
 struct Kerberos {
     process: Child,
     input: ChildStdin,

@@ -6,7 +6,7 @@ use pg_auth::connect::{ConnectError, ConnectErrorKind};
 use pg_auth::error::{AuthError, ConfigError, PeerError, PolicyError, Refusal};
 use pg_auth::tls::TlsError;
 
-/// A query for what the server knows of the session.
+/// A query for the server's facts about the session: user, TLS version, certificate, GSSAPI principal and encryption.
 pub(crate) const WHOAMI: &str = "select concat_ws('|', current_user, version, client_dn, principal, \
      case when encrypted then 'GSSAPI encryption' end) from pg_stat_ssl join pg_stat_gssapi using (pid) where pid = pg_backend_pid()";
 
@@ -19,21 +19,21 @@ pub(crate) enum Outcome {
     Refused(Vec<Refused>),
 }
 
-/// How an attempt ended.
+/// How a rejected attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The server refused, with this message.
+    /// The server rejected the login with this message.
     Server(String),
-    /// The client did, or the connection was broken.
+    /// The client refused to go on, or the connection failed.
     Client(Reason),
 }
 
-/// Why a client refused: a short name, or the client's own words where it has none.
+/// The reason for which a client refused: a short name, or the client's own text if there is no name for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reason(String);
 
 impl Outcome {
-    /// What psql prints.
+    /// The outcome that the output of psql shows.
     pub(crate) fn of_psql(success: bool, text: &str) -> Self {
         if success {
             return Self::LoggedIn(text.trim_end().into());
@@ -43,10 +43,11 @@ impl Outcome {
         let mut attempts = Vec::new();
         for line in text.lines() {
             match line.strip_prefix("connection to server ") {
-                // No refusal: the server has said where tokens are to be had.
+                // Not an error: the server has named the issuer of tokens, and libpq connects again.
                 Some(attempt) if attempt.ends_with("retrying connection with new bearer token") => {}
                 Some(attempt) => attempts.push(attempt.split_once(" failed: ").map_or(attempt, |it| it.1)),
-                // What is wrong before there is a server, or further lines on the attempt before.
+                // Without an attempt before it, the line is an error from before connecting. Otherwise it continues the error of that
+                // attempt.
                 None if attempts.is_empty() => attempts.push(line),
                 None => {}
             }
@@ -54,7 +55,7 @@ impl Outcome {
         Self::Refused(attempts.into_iter().map(Refused::of_psql).collect())
     }
 
-    /// Our error.
+    /// The outcome that an error of this project shows.
     pub(crate) fn of_ours(error: &ConnectError) -> Self {
         let attempts = error.earlier().iter().chain([error]);
         Self::Refused(attempts.map(Refused::of_ours).collect())
@@ -122,7 +123,7 @@ impl Refused {
     }
 }
 
-/// Words in an error of libpq, and the name of the reason.
+/// Texts in the errors of libpq, each with the name of the reason.
 const PSQL: &[(&str, &str)] = &[
     ("no password supplied", "no password"),
     ("no OAuth flows are available", "no token"),
@@ -142,18 +143,18 @@ const PSQL: &[(&str, &str)] = &[
     ("server closed the connection unexpectedly", "connection closed"),
 ];
 
-/// The same for errors of this crate.
+/// Texts in the errors of this project, each with the name of the reason.
 const OURS: &[(&str, &str)] = &[
     ("no authority in sslrootcert has signed the certificate", "certificate not trusted"),
     ("no trusted authority (sslrootcert) has signed the certificate", "certificate not trusted"),
     ("the certificate is for", "certificate of another name"),
     ("the root certificate /nonexistent/root.crt cannot be read", "no root certificate"),
     ("no \"sslrootcert\" is given", "no root certificate"),
-    // By TLS 1.2 in the handshake, by TLS 1.3 after it.
+    // Alerts of the server. They arrive in the handshake with TLS 1.2, and after it with TLS 1.3.
     ("UnknownCA", "alert unknown CA"),
     ("CertificateExpired", "alert certificate expired"),
     ("CertificateRevoked", "alert certificate revoked"),
-    // In the words of OpenSSL.
+    // The same alerts in the words of OpenSSL.
     ("alert unknown ca", "alert unknown CA"),
     ("alert certificate expired", "alert certificate expired"),
     ("alert certificate revoked", "alert certificate revoked"),

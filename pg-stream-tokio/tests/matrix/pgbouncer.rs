@@ -1,4 +1,5 @@
-//! PgBouncer in front of 15, with TLS for its clients: logins as those of psql, its own errors, pooling and cancel requests.
+//! PgBouncer in front of PostgreSQL 15, with TLS for its clients: logins compared with psql, PgBouncer's own errors, pooling and cancel
+//! requests.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::psql::command;
 use crate::runtime;
 use crate::servers::{Server, variable};
 
-/// A role, its right settings, its wrong settings, and databases; see `xtask/src/servers/pooler.rs`.
+/// A role, its right settings, its wrong settings, and its databases; see `xtask/src/servers/pooler.rs`.
 type Role = (&'static str, String, Option<String>, &'static [&'static str]);
 
 fn roles() -> Vec<Role> {
@@ -37,7 +38,7 @@ fn roles() -> Vec<Role> {
     roles
 }
 
-/// Connection strings: each role with the right proof, a wrong one and none, over each link in each `sslmode`.
+/// Connection strings: each role with the right proof, a wrong proof and no proof, over each link in each `sslmode`.
 fn logins() -> Vec<String> {
     let place = Server::at("PGBOUNCER");
     let by_tcp = format!("host=localhost hostaddr={} sslrootcert={}", place.ip, variable("PG_TLS_ROOT"));
@@ -50,7 +51,7 @@ fn logins() -> Vec<String> {
     for (role, right, wrong, databases) in roles() {
         for database in databases {
             let mut proofs = vec![right.clone()];
-            // Wrong in one way of pooling is wrong in the other.
+            // A wrong proof is tested in one pool mode only, because the pool mode makes no difference to it.
             if *database != "transaction" && !right.is_empty() {
                 proofs.extend(wrong.iter().cloned().chain([String::new()]));
             }
@@ -74,7 +75,7 @@ fn logins() -> Vec<String> {
     logins
 }
 
-/// The role and the version of TLS as psql has them, or how it was refused.
+/// Logs in by psql. Returns the role and the version of TLS, or the error.
 fn by_psql(settings: &str) -> Outcome {
     let mut psql = command("PG15_PSQL");
     psql.args(["-XAtw", "-d", settings, "-c", "select current_user", "-c", "\\conninfo"]);
@@ -92,7 +93,7 @@ fn by_psql(settings: &str) -> Outcome {
     })
 }
 
-/// The same as this crate has them.
+/// Logs in by this crate. Returns the role and the version of TLS, or the error.
 async fn by_ours(settings: &str) -> Outcome {
     let config: Config = settings.parse().expect("a connection string");
     match connect(&config).await {
@@ -108,7 +109,7 @@ async fn by_ours(settings: &str) -> Outcome {
     }
 }
 
-/// PgBouncer's own errors have the severity in one language only.
+/// Checks that PgBouncer's own errors lack the field V (the severity that is never translated), and have a severity.
 fn has_no_field_v(error: &ConnectError) {
     for error in error.earlier().iter().chain([error]).filter_map(ConnectError::server_error) {
         assert_eq!(error.fields().get(b'V'), None, "{error}");
@@ -116,7 +117,7 @@ fn has_no_field_v(error: &ConnectError) {
     }
 }
 
-/// Outcomes of psql and of this crate where a clear-text password may not go over TCP without TLS, as in [`crate::exceptions`].
+/// Outcomes of psql and of this crate when a clear-text password must not be sent over TCP without TLS, as in [`crate::exceptions`].
 const CLEARTEXT: [(&str, &str); 4] = [
     ("logged in", "logged in by TLS"),
     ("server, then server", "client (clear-text password), then server"),
@@ -124,7 +125,7 @@ const CLEARTEXT: [(&str, &str); 4] = [
     ("client (no password)", "client (clear-text password), then client (no password)"),
 ];
 
-/// The place of a deliberate difference in [`CLEARTEXT`].
+/// The index in [`CLEARTEXT`] of a deliberate difference.
 fn exception(settings: &str, psql: &Outcome, ours: &Outcome) -> Option<usize> {
     let applies = settings.contains("user=cleartext") && settings.contains("hostaddr=");
     let (psql, ours) = (psql.brief(), ours.brief());
@@ -133,7 +134,7 @@ fn exception(settings: &str, psql: &Outcome, ours: &Outcome) -> Option<usize> {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn every_login_at_pgbouncer_fares_as_that_of_psql() {
+fn every_login_at_pgbouncer_has_the_same_outcome_as_with_psql() {
     let logins = logins();
     let half = logins.len() / 2;
     let compare = |logins: &[String]| {
@@ -163,7 +164,7 @@ fn every_login_at_pgbouncer_fares_as_that_of_psql() {
     eprintln!("{} logins, {} of them by an exception", logins.len(), excepted.len());
 }
 
-/// By TLS, verified, as a role that only these tests use, so that its pool is theirs.
+/// A configuration with verified TLS, for a role that only these tests use: so no other test uses its pool.
 fn pooled(database: &str) -> Config {
     let place = Server::at("PGBOUNCER");
     let config = Config::new("saslprep").password("pa\u{a0}ss\u{2168}").database(database);
@@ -185,7 +186,7 @@ async fn pid(conn: &mut Connection) -> String {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_pool_of_transactions_shares_its_server_and_a_pool_of_sessions_does_not() {
+fn a_transaction_pool_shares_its_server_and_a_session_pool_does_not() {
     runtime().block_on(async {
         let config = pooled("transaction");
         let ((mut one, _), (mut two, _)) = (get_in(&config).await, get_in(&config).await);
@@ -193,7 +194,7 @@ fn a_pool_of_transactions_shares_its_server_and_a_pool_of_sessions_does_not() {
         assert_eq!(pid(&mut two).await, shared, "between transactions the server is free");
         ask(&mut one, "begin").await.expect("begun");
         let held = pid(&mut one).await;
-        assert_ne!(pid(&mut two).await, held, "within a transaction it is not");
+        assert_ne!(pid(&mut two).await, held, "within a transaction the server is not free");
         ask(&mut one, "commit").await.expect("committed");
 
         let config = pooled("session");
@@ -206,7 +207,7 @@ fn a_pool_of_transactions_shares_its_server_and_a_pool_of_sessions_does_not() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_statement_behind_pgbouncer_is_cancelled_by_tls() {
+fn a_cancel_request_over_tls_passes_through_pgbouncer() {
     runtime().block_on(async {
         for database in ["session", "transaction"] {
             let config = pooled(database);
@@ -216,7 +217,7 @@ fn a_statement_behind_pgbouncer_is_cancelled_by_tls() {
             let endless = "DO $$ BEGIN RAISE INFO 'asleep'; PERFORM pg_sleep(3600); END $$";
             for _ in 0..3 {
                 conn.query(endless).flush().await.expect("sent");
-                // A request that comes sooner cancels nothing.
+                // The notice shows that the statement is running: an earlier cancel request would have no effect.
                 let frame = conn.recv().await.expect("received");
                 assert_eq!(frame.code, MessageCode::NOTICE_RESPONSE);
                 cancel(&config, &target).await.expect("the request is taken");
@@ -237,7 +238,7 @@ fn a_statement_behind_pgbouncer_is_cancelled_by_tls() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn pgbouncer_speaks_the_oldest_version_whatever_is_asked_for() {
+fn pgbouncer_uses_version_3_0_even_if_a_newer_version_is_requested() {
     use pg_stream_tokio::frontend::ProtocolVersion as Version;
     runtime().block_on(async {
         let (_, session) = get_in(&pooled("session")).await;
@@ -245,7 +246,7 @@ fn pgbouncer_speaks_the_oldest_version_whatever_is_asked_for() {
         let config = pooled("session").protocol_versions(Version::V3_0, Version::V3_2);
         match connect(&config).await {
             Ok((_, session)) => assert_eq!(session.version, Version::V3_0),
-            // 1.18 offers no older version, and reports what it sees.
+            // PgBouncer 1.18 does not offer an older version but rejects the client.
             Err(error) => {
                 has_no_field_v(&error);
                 let state = error.server_error().and_then(ServerError::sqlstate);

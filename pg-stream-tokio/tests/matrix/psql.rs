@@ -1,7 +1,7 @@
-//! Logins by libpq, of the server's version.
+//! Logins by libpq in the same version as the server.
 //!
-//! By psql, except where a bearer token is needed: psql gets tokens from an issuer, in a module that its package lacks. There libpq
-//! itself, loaded by Python, is given the token by its hook.
+//! Logins use psql, except those with a bearer token. psql gets tokens from an issuer with a module that is not in its package. So a Python
+//! program loads libpq and passes the token through libpq's hook.
 
 use std::process::{Child, Command, Stdio};
 
@@ -9,10 +9,10 @@ use crate::cells::{Cell, Method};
 use crate::outcome::{Outcome, WHOAMI};
 use crate::servers::variable;
 
-/// A login that has begun.
+/// A login that is running.
 pub(crate) struct Login(Child);
 
-/// Begins a login.
+/// Starts a login.
 pub(crate) fn start(cell: &Cell) -> Login {
     let settings = cell.settings();
     let mut command = match cell.proof.token() {
@@ -34,7 +34,7 @@ pub(crate) fn start(cell: &Cell) -> Login {
     Login(command.spawn().expect("the program starts"))
 }
 
-/// A program with nothing of our environment.
+/// A command that inherits no environment variables.
 pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(variable(name));
     command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("HOME", "/nonexistent");
@@ -44,7 +44,7 @@ pub(crate) fn command(name: &str) -> Command {
 }
 
 impl Login {
-    /// Waits for the end of it.
+    /// Waits for the end of the program.
     pub(crate) fn outcome(self) -> Outcome {
         let output = self.0.wait_with_output().expect("the program ends");
         let success = output.status.success();

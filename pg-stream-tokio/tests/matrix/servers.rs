@@ -1,12 +1,12 @@
 //! The servers of `cargo xtask test`.
 
-/// Of our environment, by `cargo xtask test`.
+/// Reads an environment variable that `cargo xtask test` sets.
 #[track_caller]
 pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
 }
 
-/// The place of a server.
+/// The addresses of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) ip: String,
@@ -27,7 +27,7 @@ impl Server {
         Self::at(&format!("PG{major}"))
     }
 
-    /// The server of this version whose settings a test may change. Without TLS while there is a [`WithoutTls`].
+    /// The spare server of this version, whose settings a test may change. It has no TLS while a `WithoutTls` exists.
     pub(crate) fn without_tls(major: u8) -> Self {
         Self::at(&format!("PG{major}_SPARE"))
     }

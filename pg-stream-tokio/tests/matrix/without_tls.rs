@@ -1,4 +1,4 @@
-//! The spare servers, without TLS for a while.
+//! Turns TLS off on the spare servers while a test runs.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ impl Drop for WithoutTls {
 }
 
 impl Server {
-    /// The first column of the result of some SQL, as the superuser.
+    /// Runs SQL as the superuser, and returns the first column.
     fn admin(&self, sql: &str) -> String {
         let settings = format!("host={} port={} user=admin dbname=test", self.socket_dir, self.port);
         let mut psql = Command::new(variable("PG15_PSQL"));
@@ -39,7 +39,7 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim_end().into()
     }
 
-    /// Switches TLS, and waits until new sessions see that.
+    /// Turns TLS on or off, and waits until new sessions see the change.
     fn set_tls(&self, state: &str) {
         self.admin(&format!("alter system set ssl = {state}"));
         self.admin("select pg_reload_conf()");

@@ -1,4 +1,4 @@
-//! Changes of every kind, in every version of pgoutput.
+//! Changes of every kind, in every protocol version of pgoutput.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ struct Mode {
     binary: bool,
 }
 
-/// The oldest servers know versions 1 to 3.
+/// PostgreSQL 15 knows versions 1 to 3.
 const MODES: [Mode; 5] = [
     Mode { version: 1, streaming: StreamingOption::Off, two_phase: false, binary: false },
     Mode { version: 1, streaming: StreamingOption::Off, two_phase: false, binary: true },
@@ -39,14 +39,14 @@ struct Changes {
     relations: BTreeMap<u32, String>,
     types: BTreeMap<u32, String>,
     kinds: BTreeSet<u8>,
-    /// Each change as a line.
+    /// The changes, each as a line of text.
     lines: Vec<String>,
-    /// Messages that were compared with their own encoding.
+    /// Number of messages whose encoding was compared with the received bytes.
     count: usize,
 }
 
 impl Changes {
-    /// Receives changes up to and with the first for which `last` is true.
+    /// Receives changes up to and including the first for which `last` is true.
     async fn until(&mut self, last: impl Fn(&Change<'_>) -> bool) {
         loop {
             let frame = copied(&mut self.conn).await.expect("the copy goes on");
@@ -71,9 +71,9 @@ impl Changes {
         }
     }
 
-    /// No part of a message is a message, except a rollback without its position.
+    /// Checks that no prefix of a message is a valid message. Exception: StreamAbort (`A`) without the optional position.
     fn cut(&self, data: &[u8], scope: Scope) {
-        // Thousands of rows of a large transaction are alike.
+        // Skips the rows of large transactions: thousands of them are alike.
         if data.len() > 200 || self.count > 2000 {
             return;
         }
@@ -157,7 +157,7 @@ impl Changes {
     }
 }
 
-/// The tables of a mode, in a schema of their own, and their publication.
+/// Creates the tables of a mode, in a schema of their own, and a publication of the tables.
 async fn set_up(session: &mut Conn, name: &str) {
     for sql in [
         format!("drop schema if exists {name} cascade"),
@@ -165,7 +165,7 @@ async fn set_up(session: &mut Conn, name: &str) {
         format!("set search_path to {name}"),
         "create type mood as enum ('happy', 'so-so')".into(),
         "create table by_key (id int primary key, n int, t text)".into(),
-        // Stored out of line and not compressed, so that an update of another column does not send it.
+        // A long value is stored out of line, uncompressed. So an update of another column does not send the value again.
         "alter table by_key alter t set storage external".into(),
         "create table by_row (a int8, b text, m mood)".into(),
         "alter table by_row replica identity full".into(),
@@ -198,7 +198,7 @@ async fn each(session: &mut Conn, statements: &[&str]) {
     }
 }
 
-/// Flushes the log up to here, so that the server decodes what other sessions have not committed.
+/// Flushes the WAL, so that the server also decodes the changes that other sessions have not committed yet.
 async fn flush_log(session: &mut Conn) {
     each(
         session,
@@ -272,7 +272,7 @@ async fn small_transactions(session: &mut Conn, origin: &str) {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn changes_of_every_kind_are_encoded_to_the_bytes_they_came_as() {
+fn changes_of_every_kind_are_encoded_to_the_received_bytes() {
     alone_on_both(async |server| {
         for mode in MODES.into_iter().filter(|mode| mode.version < 4 || server.major >= 16) {
             eprintln!("{mode:?}");
@@ -292,7 +292,7 @@ fn changes_that_a_function_returns_are_decoded_too() {
         let create = format!("select pg_create_logical_replication_slot('{name}', 'pgoutput')");
         each(
             &mut session,
-            // The function reads up to the end of what is flushed.
+            // The function reads the WAL up to the flushed position.
             &[&create, "set synchronous_commit = on", "insert into by_key values (1, 2, 'three')"],
         )
         .await;
@@ -374,14 +374,14 @@ async fn stream(server: &Server, mode: Mode) {
     each(&mut session, &[&format!("drop schema {name} cascade"), &format!("drop publication {name}")]).await;
 }
 
-/// Larger than `logical_decoding_work_mem`, so sent before they end if `streaming` is on.
+/// Runs transactions larger than `logical_decoding_work_mem`. With `streaming`, the server sends their changes before they end.
 async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut Changes) {
     const ROWS: &str =
         "insert into by_row select g, repeat('x', 50), 'happy' from generate_series(1, 2000) g";
     let streaming = changes.mode.streaming != StreamingOption::Off;
     let mut other = crate::conversation::session(server).await;
     for (inside, last) in [
-        // First a block of the transaction, then blocks of a subtransaction, which is rolled back.
+        // `true`: first a block of the transaction, then blocks of a subtransaction, which is rolled back.
         (true, "commit"),
         (false, "rollback"),
     ] {
@@ -391,7 +391,7 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
             changes.until(|change| matches!(change, Change::StreamStop(_))).await;
         }
         if inside {
-            // The inserts are the last changes: only the inserts have enough bytes to make the server send a block.
+            // The inserts come last, because only they have enough bytes to make the server send a block.
             each(session, &["savepoint s", "select pg_logical_emit_message(true, 'inside', 'x')"]).await;
             each(session, &["update by_row set b = 'y' where a = 7", "delete from by_row where a = 8"]).await;
             each(session, &[ROWS]).await;
@@ -430,7 +430,7 @@ async fn two_phase_commits(server: &Server, session: &mut Conn, changes: &mut Ch
     }
 }
 
-/// The lines that have to be there.
+/// Checks that all expected lines were received.
 fn check(changes: &Changes, name: &str) {
     let Mode { streaming, two_phase, binary, .. } = changes.mode;
     let mut kinds = BTreeSet::from(*b"BCORYIUDTM");

@@ -1,4 +1,4 @@
-//! Each command and its reply.
+//! Each replication command and its reply.
 
 use pg_stream_tokio::pg_auth::config::Replication;
 use pg_stream_tokio::pg_wire::SqlState;
@@ -17,7 +17,7 @@ fn sqlstate(error: ServerError) -> SqlState {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_system_is_identified() {
+fn identify_system_returns_the_systems_identity() {
     alone_on_both(async |server| {
         for (replication, database) in [(Replication::Physical, None), (Replication::Logical, Some("test"))] {
             let mut conn = walsender(server, replication).await;
@@ -38,7 +38,7 @@ fn the_system_is_identified() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn parameters_are_shown() {
+fn show_returns_the_value_of_a_parameter() {
     alone_on_both(async |server| {
         let mut conn = walsender(server, Replication::Physical).await;
         assert_eq!(run(&mut conn, &Show("wal_level")).await.expect("a reply").value(), "logical");
@@ -52,13 +52,13 @@ fn parameters_are_shown() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_history_of_a_timeline_is_read() {
+fn timeline_history_returns_the_history_file() {
     alone_on_both(async |server| {
         let mut conn = walsender(server, Replication::Physical).await;
         let error = run(&mut conn, &TimelineHistory(1)).await.expect_err("the first has no history");
         assert_eq!(sqlstate(error), SqlState::UNDEFINED_FILE);
 
-        // A file that no server has written, of a timeline far from any that one may come to.
+        // The test writes the history file itself, for timeline 254, which the server will never reach.
         let mut session = session(server).await;
         let data = query(&mut session, "show data_directory").await.expect("a row").remove(0);
         let file = format!("{data}/pg_wal/000000FE.history");
@@ -110,7 +110,7 @@ fn physical_slots_are_created_read_and_dropped() {
         }
         let error = run(&mut conn, &CreateReplicationSlot::physical("it's (x)")).await;
         assert_eq!(sqlstate(error.expect_err("an invalid name")), SqlState::INVALID_NAME);
-        // The grammar has no way to write a double quote in a name: an error, and nothing else.
+        // A name with a double quote cannot be written in this grammar. It must be a syntax error and never two commands.
         let error = run(&mut conn, &CreateReplicationSlot::physical("x\" PHYSICAL \"")).await;
         assert_eq!(sqlstate(error.expect_err("an invalid name")), SqlState::SYNTAX_ERROR);
     });
@@ -182,7 +182,7 @@ fn logical_slots_are_created_altered_and_dropped() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_log_is_streamed_and_the_server_answers() {
+fn the_wal_is_streamed_and_the_server_answers_status_updates() {
     alone_on_both(async |server| {
         let slot = Slot { name: own_name("wal"), server };
         let mut conn = walsender(server, Replication::Physical).await;
@@ -219,7 +219,7 @@ fn the_log_is_streamed_and_the_server_answers() {
                     };
                     conn.put(&(status.in_copy_data(), feedback.in_copy_data())).flush().await.expect("sent");
                 }
-                // The answer to the first of our questions.
+                // The answer to the first status update, which requested a reply.
                 PrimaryMessage::PrimaryKeepalive(keepalive) if next > start => break keepalive,
                 PrimaryMessage::PrimaryKeepalive(_) => {}
                 other => panic!("{other:?}"),
@@ -238,7 +238,7 @@ fn the_log_is_streamed_and_the_server_answers() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn servers_before_19_hang_up_on_a_request_for_their_status() {
+fn servers_before_19_close_on_a_primary_status_request() {
     alone_on_both(async |server| {
         let mut conn = walsender(server, Replication::Physical).await;
         let reply = run(&mut conn, &IdentifySystem).await.expect("a reply");
@@ -299,7 +299,7 @@ fn a_base_backup_is_sent_with_every_option() {
         assert_eq!((reply.len(), start.timeline, tablespace.oid, tablespace.location), (2, 1, None, None));
         assert!(tablespace.kilobytes.is_some_and(|size| size > 1000));
         let (archives, manifest, done) = read_backup(&mut conn).await;
-        assert!(done > 1_000_000, "the whole of the tablespace");
+        assert!(done > 1_000_000, "the progress reaches the size of the tablespace");
         assert_eq!(archives, ["base.tar.gz"]);
         let manifest = String::from_utf8(manifest).expect("JSON");
         assert!(manifest.contains("Encoded-Path") && manifest.contains("SHA256"), "as the options say");
@@ -337,7 +337,7 @@ fn an_incremental_backup_follows_an_uploaded_manifest() {
         let mut session = session(server).await;
         query(&mut session, "alter system set summarize_wal = on").await.expect("set");
         query(&mut session, "select pg_reload_conf()").await.expect("reloaded");
-        // Not before the setting is there can a backup be the base of another.
+        // A backup can be the base of an incremental backup only if this setting was on before.
         while run(&mut conn, &Show("summarize_wal")).await.expect("a reply").value() != "on" {
             tokio::task::yield_now().await;
         }

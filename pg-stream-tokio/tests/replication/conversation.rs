@@ -1,4 +1,4 @@
-//! Connections for replication, commands, and slots that are dropped whatever happens.
+//! Connections for replication, commands, and slots that are dropped even if the test fails.
 
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
@@ -15,8 +15,9 @@ use crate::support::{Server, get_in, on_both};
 
 pub(crate) type Conn = Connection<Socket>;
 
-/// Runs a test against both servers while no other test of this program runs: the servers have few replication connections, a slot begins
-/// when all transactions of the other tests have ended, and a base backup copies files that another test creates and removes.
+/// Runs a test against both servers. Only one test of this program runs at a time, for three reasons: the servers have few replication
+/// connections; the creation of a slot waits until all transactions of other tests have ended; a base backup copies files that another test
+/// creates and removes.
 pub(crate) fn alone_on_both(test: impl AsyncFn(&Server)) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,7 +33,8 @@ pub(crate) async fn session(server: &Server) -> Conn {
     get_in(&superuser(server)).await.0
 }
 
-/// A replication connection of the superuser, which decodes large transactions before their end if the output plugin has that option.
+/// A replication connection of the superuser. The small `logical_decoding_work_mem` makes the server stream large transactions before their
+/// end, if `streaming` is on.
 pub(crate) async fn walsender(server: &Server, replication: Replication) -> Conn {
     let config = superuser(server).replication(replication).options("-c logical_decoding_work_mem=64kB");
     get_in(&config).await.0
@@ -63,13 +65,13 @@ impl Reply {
     }
 }
 
-/// Sends a command, and reads up to ReadyForQuery or the begin of a copy.
+/// Sends a command, and reads messages up to ReadyForQuery or the start of a copy.
 pub(crate) async fn run(conn: &mut Conn, command: &impl Display) -> Result<Reply, ServerError> {
     conn.query(command.to_string().as_str()).flush().await.expect("sent");
     reply(conn).await
 }
 
-/// Reads up to ReadyForQuery or the begin of a copy.
+/// Reads messages up to ReadyForQuery or the start of a copy.
 pub(crate) async fn reply(conn: &mut Conn) -> Result<Reply, ServerError> {
     let (mut rows, mut columns, mut failure) = (Vec::new(), Columns::default(), None);
     loop {
@@ -108,13 +110,13 @@ pub(crate) async fn end_copy(conn: &mut Conn) -> Reply {
     reply(conn).await.expect("the copy ends without an error")
 }
 
-/// A name of this process's own. Slots are there for all databases of the server.
+/// A name with the id of this process. All databases of the server share the names of slots, so they must be unique.
 pub(crate) fn own_name(name: &str) -> String {
     format!("wire_{name}_{}", std::process::id())
 }
 
-/// Drops a slot at the end of the test, also of one that fails. Declare it before the connection that uses the slot, so that it is dropped
-/// after that.
+/// Drops a slot at the end of the test, even if the test fails. Declare this before the connection that uses the slot, because the
+/// connection must be dropped first.
 pub(crate) struct Slot<'s> {
     pub(crate) name: String,
     pub(crate) server: &'s Server,
@@ -124,12 +126,12 @@ impl Drop for Slot<'_> {
     fn drop(&mut self) {
         let drop = DropReplicationSlot { slot: &self.name, wait: true };
         std::thread::scope(|scope| {
-            // A thread, because this one is inside of a runtime.
+            // Another thread, because `block_on` is not allowed inside of a runtime.
             let dropped = scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 runtime.expect("a runtime").block_on(async {
                     let mut conn = walsender(self.server, Replication::Physical).await;
-                    // There is no slot if the test failed early.
+                    // Errors are ignored: if the test failed early, the slot does not exist.
                     let _ = run(&mut conn, &drop).await;
                 });
             });

@@ -1,10 +1,10 @@
-//! Replication against real servers, the oldest and the newest: each command and its reply, and each message of pgoutput, which encodes
-//! to the bytes that it was decoded from.
+//! Replication against the oldest and the newest server: each command and its reply, and each message of pgoutput. Each message is encoded
+//! again and compared with the received bytes.
 
 mod changes;
 mod commands;
 mod conversation;
-// The helpers for logins are not used here.
+// The helpers for logins are unused in this test.
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;

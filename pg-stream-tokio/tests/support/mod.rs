@@ -1,4 +1,4 @@
-//! Where the servers are, and talking to them.
+//! The test servers: their addresses, and functions to query them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// How long a test may take against one server. The slowest takes seconds; one that waits for ever fails.
+/// Time limit of a test against one server. The slowest test takes seconds; a test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where a server is.
+/// The version and the addresses of a server.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) major: u8,
@@ -27,14 +27,14 @@ pub(crate) fn both() -> [Server; 2] {
     [15, 18].map(Server::find)
 }
 
-/// Runs a test against the oldest server and the newest. Without them it fails: it is never passed over.
+/// Runs a test against the oldest and the newest server. Without servers the test fails; it is never skipped.
 pub(crate) fn on_both(test: impl AsyncFn(&Server)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");
     for server in both() {
         eprintln!("against PostgreSQL {}", server.major);
         runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, test(&server)).await.expect("it does not wait for ever");
+            tokio::time::timeout(PATIENCE, test(&server)).await.expect("the test must not hang");
         });
     }
 }
@@ -57,19 +57,20 @@ impl Server {
         Host::in_dir(&self.socket_dir, self.address.port())
     }
 
-    /// To the database `test` by TCP.
+    /// A configuration for the database `test` by TCP.
     pub(crate) fn config(&self, role: &str, password: &str) -> Config {
         Config::new(role).password(password).database("test").host(self.tcp())
     }
 
-    /// A stream that is no socket and leads to the server in small pieces, and what the server heard through it.
+    /// A stream in memory that is connected to the server and passes bytes in small pieces. The task returns the bytes that were sent to
+    /// the server.
     pub(crate) async fn relay(&self) -> (DuplexStream, JoinHandle<Vec<u8>>) {
         let (ours, theirs) = tokio::io::duplex(16);
         let socket = TcpStream::connect(self.address).await.expect("PostgreSQL listens by TCP");
         let (mut from_us, mut to_us) = tokio::io::split(theirs);
         let (mut from_server, mut to_server) = socket.into_split();
         tokio::spawn(async move {
-            // Either side may have gone.
+            // Errors are ignored: either side may have closed.
             let _ = tokio::io::copy(&mut from_server, &mut to_us).await;
             let _ = to_us.shutdown().await;
         });
@@ -101,7 +102,7 @@ pub(crate) async fn query<T: Transport>(
     rows(conn).await
 }
 
-/// The first column of each row up to ReadyForQuery, or what the server says is wrong.
+/// Receives messages up to ReadyForQuery. Returns the first column of each row, or the server's error.
 pub(crate) async fn rows<T: Transport>(conn: &mut Connection<T>) -> Result<Vec<String>, ServerError> {
     let (mut rows, mut failure) = (Vec::new(), None);
     loop {
@@ -114,7 +115,7 @@ pub(crate) async fn rows<T: Transport>(conn: &mut Connection<T>) -> Result<Vec<S
     }
 }
 
-/// The first column, which is not NULL.
+/// The value in the first column, which must not be NULL.
 pub(crate) fn value<'a>(row: &DataRow<'a>) -> &'a [u8] {
     row.values.get(0).expect("whole").flatten().expect("not NULL")
 }

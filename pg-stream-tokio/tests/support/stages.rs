@@ -1,4 +1,4 @@
-//! A client that stops in the middle of the connection phase, and the memory that the accepting side then holds for it.
+//! The memory that the accepting side holds for a client that stops in the middle of the connection phase.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -7,12 +7,12 @@ use std::task::{Context, Poll, Waker};
 
 use allocation_counter::measure;
 
-/// A client's bytes, which all have arrived. Reading after them waits for ever; writing takes everything.
+/// The stream of a client that has sent these bytes and then sends nothing more. Writes to the stream always succeed.
 #[derive(Clone)]
 pub(crate) struct Stopped(Arc<Mutex<VecDeque<u8>>>);
 
 impl Stopped {
-    /// The bytes as far as they fit. `None` when all of them have been read.
+    /// Copies as many bytes as fit. `None` after all of them have been read.
     pub(crate) fn read(&self, space: &mut [u8]) -> Option<usize> {
         let mut bytes = self.0.lock().expect("one thread");
         let count = bytes.len().min(space.len());
@@ -21,28 +21,29 @@ impl Stopped {
     }
 }
 
-/// A stage at which clients stop: name, bytes of the client, and the most bytes that the buffers and all else on the heap may take.
+/// The stages at which a client stops: a description, the number of bytes that the client has sent, and the most heap memory in bytes that
+/// the accepting side may hold.
 const STAGES: [(&str, usize, i64); 3] = [
-    // One read.
-    ("has said nothing", 0, 8 << 10),
-    ("owes its password", STARTUP.len(), 15 << 10),
-    // The longest message of a stranger.
+    // The memory is that of one read.
+    ("has sent nothing", 0, 8 << 10),
+    ("has not sent its password", STARTUP.len(), 15 << 10),
+    // The longest message that the accepting side reads before authentication.
     ("stops in a password of 30,000 bytes", usize::MAX, 64 << 10),
 ];
 
-/// The most bytes of the future itself. In a program it is a part of the client's task.
+/// The most bytes of the future itself, which in a program is a part of the client's task.
 const FUTURE: usize = 15 << 10;
 
 const STARTUP: &[u8] = b"\0\0\0\x14\0\x03\0\0user\0alice\0\0";
 
-/// Polls the accepting side of an adapter until it waits, for a client that stops at each stage.
+/// For each stage, polls the accepting side of an adapter until it waits for the client, and checks the memory that it holds.
 pub(crate) fn hold_little<F, O>(accept: impl Fn(Stopped) -> F)
 where
     F: Future<Output = O>,
 {
     let password = [&b"p\0\0\x75\x30"[..], &[b'x'; 29_995]].concat();
     let said = [STARTUP, &password].concat();
-    // The first round is not measured: a runtime may start its timers when they are first used.
+    // The first round is not checked: a runtime may allocate its timers at their first use.
     for (round, (what, count, most)) in STAGES.into_iter().chain(STAGES).enumerate() {
         let client = Stopped(Arc::new(Mutex::new(said.iter().copied().take(count).collect())));
         let mut side: Option<Pin<Box<F>>> = None;

@@ -1,4 +1,4 @@
-//! Certificates made for one test.
+//! Certificates that each test creates for itself.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// A root, the server certificates of the tests, and a client certificate, in files.
+/// A root certificate, the server certificates of the tests, a client certificate, and their files.
 pub(crate) struct Certificates {
     dir: TempDir,
     root: Certificate,
@@ -88,7 +88,7 @@ impl Certificates {
         made
     }
 
-    /// Has openssl convert the key to another form.
+    /// Converts the key to another file format with the program openssl.
     fn convert(&self, name: &str, arguments: &[&str]) {
         let path = self.dir.path().join(name);
         let mut openssl = std::process::Command::new("openssl");

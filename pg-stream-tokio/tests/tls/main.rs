@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use certificates::Certificates;
 
-/// How long a test may take. One that waits for ever fails.
+/// Time limit of a test: a test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn run(test: impl Future<Output = ()>) {
@@ -29,7 +29,7 @@ fn run(test: impl Future<Output = ()>) {
     runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends") });
 }
 
-/// A server that lets in the user of the test with the password "secret".
+/// A server that accepts every user with the password "secret".
 struct Server {
     port: u16,
     task: JoinHandle<()>,
@@ -88,7 +88,7 @@ async fn serve(stream: TcpStream, tls: Option<RustlsAcceptor>) -> Result<(), Con
     Ok(())
 }
 
-/// The session, after a connection that has to be made.
+/// Connects, and returns the session. Fails if connecting fails.
 async fn session(config: &Config) -> Session {
     match connect(config).await {
         Ok((_, session)) => session,
@@ -96,13 +96,13 @@ async fn session(config: &Config) -> Session {
     }
 }
 
-/// The error of a connection that must not be made.
+/// Connects, and returns the error. Fails if connecting succeeds.
 async fn refusal(config: &Config) -> ConnectError {
     connect(config).await.map(|(_, session)| session).expect_err("the connection must not be made")
 }
 
 #[test]
-fn every_sslmode_finds_tls_or_goes_without() {
+fn every_sslmode_uses_tls_or_not_as_in_libpq() {
     run(async {
         let made = Certificates::new();
         let with = Server::start(Some(made.acceptor())).await;
@@ -195,7 +195,7 @@ fn a_certificate_that_is_not_trusted_is_rejected_with_its_reason() {
 }
 
 #[test]
-fn a_self_signed_certificate_is_trusted_where_it_is_the_root_itself() {
+fn a_self_signed_certificate_is_trusted_if_it_is_in_sslrootcert() {
     run(async {
         let made = Certificates::new();
         let server = Server::start(Some(made.self_signed())).await;
@@ -209,12 +209,12 @@ fn a_self_signed_certificate_is_trusted_where_it_is_the_root_itself() {
 }
 
 #[test]
-fn without_a_root_certificate_require_takes_any_certificate() {
+fn without_a_root_certificate_require_accepts_any_certificate() {
     run(async {
         let made = Certificates::new();
         let server = Server::start(Some(made.stranger())).await;
         let session = session(&server.config().sslmode(SslMode::Require)).await;
-        assert!(session.channel_bound, "the hash of whatever certificate the server has");
+        assert!(session.channel_bound, "SCRAM binds to the certificate, trusted or not");
     });
 }
 
@@ -252,7 +252,7 @@ fn every_form_of_client_key_is_read() {
 }
 
 #[test]
-fn a_server_that_asks_for_no_client_certificate_is_rejected_where_one_is_required() {
+fn sslcertmode_require_rejects_a_server_that_requests_no_client_certificate() {
     run(async {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor())).await;
@@ -267,7 +267,7 @@ fn a_server_that_asks_for_no_client_certificate_is_rejected_where_one_is_require
 }
 
 #[test]
-fn a_version_that_rustls_does_not_speak_is_an_error() {
+fn a_version_that_rustls_does_not_support_is_an_error() {
     run(async {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor())).await;
@@ -280,7 +280,7 @@ fn a_version_that_rustls_does_not_speak_is_an_error() {
 }
 
 #[test]
-fn a_setting_that_cannot_be_honoured_does_not_end_in_clear() {
+fn an_unusable_tls_setting_is_an_error_and_not_a_session_in_clear() {
     run(async {
         let made = Certificates::new();
         for server in [Server::start(Some(made.acceptor())).await, Server::start(None).await] {
@@ -296,7 +296,7 @@ fn a_setting_that_cannot_be_honoured_does_not_end_in_clear() {
             too_old.tls.min_version = Some(TlsVersion::V1_0);
             too_old.tls.max_version = Some(TlsVersion::V1_1);
             for config in [no_file, no_key, directory, too_old] {
-                // Nothing of it matters where the server has no TLS.
+                // If the server has no TLS, these settings are not used.
                 if demands_tls {
                     let error = refusal(&config).await;
                     assert!(matches!(error.kind(), ConnectErrorKind::Tls(_)), "{error}");
@@ -310,7 +310,7 @@ fn a_setting_that_cannot_be_honoured_does_not_end_in_clear() {
 }
 
 #[test]
-fn a_password_that_may_not_go_in_clear_goes_through_tls() {
+fn a_clear_text_password_is_sent_through_tls_instead_of_in_clear() {
     run(async {
         let made = Certificates::new();
         let config = |server: &Server| {
@@ -330,7 +330,7 @@ fn a_password_that_may_not_go_in_clear_goes_through_tls() {
 }
 
 #[test]
-fn a_stream_of_the_callers_own_can_be_upgraded_by_a_closure() {
+fn the_callers_own_stream_can_be_upgraded_by_a_closure() {
     run(async {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor())).await;
@@ -358,7 +358,7 @@ fn a_stream_of_the_callers_own_can_be_upgraded_by_a_closure() {
 }
 
 #[test]
-fn a_cancel_request_goes_through_tls_to_the_same_address() {
+fn a_cancel_request_is_sent_through_tls_to_the_same_address() {
     run(async {
         let made = Certificates::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

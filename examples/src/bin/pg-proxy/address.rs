@@ -1,4 +1,4 @@
-//! Addresses: where to listen, and where the server is.
+//! Addresses of the proxy and of the server.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::tls::{TlsStream, Upstream};
 
-/// A stream of either side.
+/// A stream to the client or to the server.
 pub(crate) type Socket = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, TlsStream>;
 
 /// A [`Socket`] with buffers.
@@ -29,7 +29,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// Most descriptors that a connection needs. A Unix-domain socket needs a second one while a write has to wait.
+    /// Most descriptors that a connection needs. A Unix-domain socket needs a second descriptor while a write has to wait.
     pub(crate) fn descriptors(&self) -> u64 {
         match self {
             Self::Tcp(_) => 1,
@@ -37,7 +37,7 @@ impl Address {
         }
     }
 
-    /// Connects, and begins TLS where it is wanted.
+    /// Connects, and starts TLS if `tls` is given.
     pub(crate) async fn dial(&self, idle: Option<Duration>, tls: Option<&Upstream>) -> io::Result<Socket> {
         match self {
             Self::Tcp(address) => {
@@ -45,7 +45,7 @@ impl Address {
                 prepare(&stream, idle)?;
                 match tls {
                     None => Ok(Socket::Tcp(TokioIo(stream))),
-                    // Boxed: the handshake takes kilobytes, and most connections have none.
+                    // Boxed: the future of the handshake takes kilobytes, and most connections do not need it.
                     Some(tls) => Box::pin(tls.begin(TokioIo(stream))).await,
                 }
             }
@@ -57,10 +57,12 @@ impl Address {
     }
 }
 
-/// Sets the options of a TCP connection on either side: no waiting for more to send, because batches are written whole; and keepalive,
-/// without which a peer that vanished (a firewall, a failover) is waited for for ever.
+/// Sets the options of a TCP connection to a client or to the server.
 ///
-/// `idle` is the time without traffic before the first probe; without it the system's setting holds.
+/// - No delay: batches are written whole, so Nagle's algorithm gains nothing.
+/// - Keepalive: without probes, a peer that has vanished (a firewall, a failover) is never noticed.
+///
+/// `idle` is the time without traffic before the first probe; `None` keeps the system's setting.
 pub(crate) fn prepare(stream: &TcpStream, idle: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
@@ -70,7 +72,8 @@ pub(crate) fn prepare(stream: &TcpStream, idle: Option<Duration>) -> io::Result<
     }
 }
 
-/// The name of an abstract socket as the system takes it, with a NUL in place of the `@`; `None` for a path in the file system.
+/// The name of an abstract socket in the form that the system expects, with a NUL in place of the `@`. `None` for a path in the file
+/// system.
 pub(crate) fn abstract_name(path: &std::path::Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_prefix('@')?;
     Some(format!("\0{name}").into())
@@ -79,7 +82,7 @@ pub(crate) fn abstract_name(path: &std::path::Path) -> Option<PathBuf> {
 impl FromStr for Address {
     type Err = &'static str;
 
-    /// Takes text with a slash in it, or with a leading `@`, for a Unix-domain socket.
+    /// Text with a slash or a leading `@` is a Unix-domain socket; other text is `HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, &'static str> {
         if text.contains('/') || text.starts_with('@') {
             return Ok(Self::Unix(text.into()));

@@ -1,4 +1,4 @@
-//! Reasons for which the proxy ends a connection, and their words for the client.
+//! Reasons for which the proxy ends a connection, and the error message that the client receives for each.
 
 use std::fmt;
 use std::io;
@@ -10,10 +10,10 @@ use pg_wire::{Direction, Encode, FrameError, SqlState, error::FrameErrorKind};
 
 use crate::trace::Trace;
 
-/// Why a connection is ended.
+/// The reason for which a connection is ended.
 ///
-/// A whole message is never among the reasons, whatever is in it: the receiver decides about that. What ends a connection is a header
-/// after which the next message cannot be found, and trouble with the network.
+/// A complete message never ends a connection, whatever it contains: the receiver decides about it. But an invalid header does, because the
+/// next message cannot be found after it.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// One side has closed or reset its connection.
@@ -22,21 +22,21 @@ pub(crate) enum Failure {
     Header(Party, FrameError),
     /// A first packet with an impossible length. It has no code.
     PacketLength(FrameError),
-    /// With `--tls refuse`: a second request for the same encryption, which PostgreSQL takes for a version.
+    /// The client repeated a request for encryption after it was declined. PostgreSQL treats the repeated request as a protocol version.
     Unsupported(ProtocolVersion),
-    /// Bytes in clear arrived after a request for this encryption, before it was answered.
+    /// The client sent bytes in clear after its request for this encryption, without waiting for the answer.
     Unencrypted(&'static str),
-    /// The server answered a request for encryption with this byte, which means nothing.
+    /// The server answered a request for encryption with this byte, which the protocol does not define.
     StrangeAnswer(u8),
     /// The server cannot be reached.
     Unreachable(io::Error),
-    /// TLS with the client did not begin.
+    /// The TLS handshake with the client failed.
     NoTls(io::Error),
     /// The opening phase took too long.
     Timeout,
-    /// The client was silent, and its place was needed for another one.
+    /// The client was silent, and its place was needed for another client.
     Displaced,
-    /// The proxy ends.
+    /// The proxy is stopping.
     Stopping,
 }
 
@@ -66,11 +66,11 @@ impl Party {
 }
 
 impl Failure {
-    /// The ErrorResponse for the client, in PostgreSQL's words: `None` where PostgreSQL, or libpq for a fault of the server, closes
-    /// without one. `asked` says whether the client has sent its start-up message, and so expects messages.
+    /// The ErrorResponse for the client, in PostgreSQL's words. `None` for failures after which PostgreSQL closes without a message, and
+    /// for failures of the server. `asked` says whether the client has sent its start-up message; only then does it expect messages.
     pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
-            // PostgreSQL looks at the code before it looks at the length.
+            // PostgreSQL checks the code before the length.
             Self::Header(Party::Client, FrameError { code, .. }) if !Frontend::CODES.contains(code) => {
                 (SqlState::PROTOCOL_VIOLATION, format!("invalid frontend message type {}", code.0))
             }
@@ -101,7 +101,7 @@ impl Failure {
         Some(bytes)
     }
 
-    /// Whether the user of the proxy is told, with a line on standard error.
+    /// Whether the failure is reported with a line on standard error.
     pub(crate) fn is_worth_a_line(&self) -> bool {
         !matches!(self, Self::Gone(_) | Self::Stopping)
     }
@@ -144,7 +144,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The length field of a packet that was refused.
+/// The length field of a packet that was rejected.
 fn length_of(error: &FrameError) -> i64 {
     match error.kind {
         FrameErrorKind::BadLength { length } => length.into(),

@@ -11,15 +11,15 @@ use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, buffe
 use crate::failure::Party;
 use crate::session::Context;
 
-/// Bytes of a run that are encoded again before they are compared: few enough to be in the cache still.
+/// Bytes of a run that are encoded again before each comparison: few enough that both copies are still in the CPU cache.
 const AT_ONCE: usize = 8 * 1024;
 
 /// Bytes of memory that the buffer for encoding keeps between runs.
 const RETAIN: usize = 64 * 1024;
 
-/// Decodes every message of a direction, encodes it again, compares, and writes it to the trace.
+/// Inspects the messages of one direction: decodes each message, writes it to the trace, encodes it again and compares the bytes.
 ///
-/// The values of a row or a Bind are walked, and encoded again in one piece: for them the comparison shows no more than that they are
+/// The values of a row or a Bind are checked, but encoded again as one block. So for values the comparison shows only that they are
 /// well-formed.
 pub(crate) struct Inspector<'c> {
     context: &'c Context,
@@ -32,19 +32,19 @@ pub(crate) struct Inspector<'c> {
     mismatched: bool,
 }
 
-/// The meaning of the code `p`, by the server's last authentication request.
+/// The kind of message that has the code `p`. It depends on the server's last authentication request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
     Password,
     SaslInitial,
     Sasl,
     Gss,
-    /// After a request that is not known here.
+    /// The response to an unknown authentication request.
     Any,
 }
 
 impl Response {
-    /// The response that a request asks for, if it asks for one.
+    /// The response that an authentication request expects, if any.
     pub(crate) fn to(request: &Authentication<'_>) -> Option<Self> {
         match request {
             Authentication::Ok | Authentication::SaslFinal(_) => None,
@@ -62,7 +62,7 @@ impl<'c> Inspector<'c> {
         Self { context, direction, again: Outbox::new(RETAIN), malformed: false, mismatched: false }
     }
 
-    /// An inspector for the opening phase: nothing of a password is left in memory that it gives up.
+    /// An inspector for the opening phase. It wipes memory before freeing it, because a password may be there.
     pub(crate) fn wiping(context: &'c Context, direction: Direction) -> Self {
         let mut inspector = Self { again: Outbox::new(0), ..Self::new(context, direction) };
         inspector.again.set_wiping(true);
@@ -93,21 +93,21 @@ impl<'c> Inspector<'c> {
             Ok(_) => true,
             Err(error) => {
                 self.malformed(frame.body.len() + 4, &error);
-                // Stands for itself, so that its neighbours can be compared.
+                // Put unchanged, so that the messages before and after it can be compared.
                 self.again.put(&frame);
                 false
             }
         }
     }
 
-    /// Notes a message that cannot be decoded, with the value of its length field. It is whole, so the next message can be found, and
-    /// the receiver decides about it.
+    /// Reports a message that cannot be decoded; `length` is the value of its length field. The message is complete, so the next message
+    /// can be found, and the receiver decides about this one.
     #[cold]
     pub(crate) fn malformed(&mut self, length: usize, error: &DecodeError) {
         self.context.tally().malformed();
         self.context.trace.malformed(self.direction, length, error);
         self.context.trace.flush();
-        // One line for a connection: a client that sends one sends many.
+        // One line per connection and direction: a sender of one malformed message usually sends more.
         if !std::mem::replace(&mut self.malformed, true) {
             let sender = Party::sender(self.direction);
             self.context.say(format_args!("from {sender}, passed on as it is: {error}"));
@@ -124,7 +124,7 @@ impl<'c> Inspector<'c> {
         }
     }
 
-    /// Finds the messages whose bytes differ, one by one.
+    /// Compares the messages of a range one by one, to find and report those whose bytes differ.
     #[cold]
     fn search(&mut self, run: Frames<'_>, range: Range<usize>) {
         let mut at = 0;
@@ -138,7 +138,7 @@ impl<'c> Inspector<'c> {
         }
     }
 
-    /// Inspects a message of a client that is being authenticated, in which the code `p` has the meaning given.
+    /// Inspects a message from a client during authentication. With the code `p`, the message is of the kind `response`.
     pub(crate) fn response(&mut self, frame: Frame<'_>, response: Response) {
         match self.try_response(frame, response) {
             Ok(()) => self.decoded(),
@@ -161,7 +161,7 @@ impl<'c> Inspector<'c> {
         Ok(())
     }
 
-    /// Notes a message that the caller has decoded: encodes it again and compares it with the body in which it arrived.
+    /// Inspects a message that the caller has decoded: encodes it again and compares it with the received body.
     pub(crate) fn message<M: Message + ?Sized>(&mut self, message: &M, body: &[u8]) {
         self.again(message, body);
         self.decoded();
@@ -178,7 +178,7 @@ impl<'c> Inspector<'c> {
         self.compare_one(message.name(), message.code(), body);
     }
 
-    /// Compares the one message that was encoded again with the body in which it arrived.
+    /// Compares the one message that was encoded again with the received body.
     fn compare_one(&mut self, name: &str, code: Option<MessageCode>, body: &[u8]) {
         if !(self.again.commit().is_ok() && is_frame(self.again.pending(), code, body)) {
             self.mismatch(name);
@@ -189,9 +189,9 @@ impl<'c> Inspector<'c> {
     #[cold]
     fn mismatch(&mut self, name: &str) {
         self.context.tally().mismatch();
-        // One line for a connection and direction: one mismatch is seldom the last.
+        // One line per connection and direction: more mismatches usually follow the first.
         if !std::mem::replace(&mut self.mismatched, true) {
-            self.context.say(format_args!("{name} is not the same bytes once it is encoded again"));
+            self.context.say(format_args!("the bytes of {name} changed when it was encoded again"));
         }
     }
 }
@@ -223,7 +223,7 @@ impl Look for Outbox {
     }
 }
 
-/// Decodes a message, shows it to a visitor and returns its name.
+/// Decodes a message, passes it to a visitor and returns its name.
 #[inline(always)]
 fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<&'static str, DecodeError> {
     // Fast path for the most frequent message: without it, the enum of all messages is built for every row.
@@ -257,7 +257,7 @@ fn decode_any(
     }
 }
 
-/// Whether `bytes` are a message with this code, if it has one, and this body.
+/// Whether `bytes` are a message with this code and this body. Packets at the start of a connection have no code.
 fn is_frame(bytes: &[u8], code: Option<MessageCode>, body: &[u8]) -> bool {
     let rest = match code {
         Some(code) => bytes.strip_prefix(&[code.0]),

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::address::{self, Address};
 use crate::tls::ClientStream;
 
-/// Clients that may wait to be accepted. The system's own bound is `net.core.somaxconn`.
+/// Most clients that wait to be accepted. The system has a limit too: `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
 /// A socket that clients connect to.
@@ -28,13 +28,13 @@ enum Listening {
     Tcp(TcpListener),
     Unix {
         listener: UnixListener,
-        /// Removed with the listener.
+        /// The socket file, removed when the listener is dropped.
         _file: Option<SocketFile>,
     },
 }
 
 impl Listener {
-    /// Listens on an address. `mode` is that of the file, if the address is one.
+    /// Listens on an address. `mode` is the mode of the socket file, if the address is a path.
     pub(crate) async fn bind(address: &Address, mode: u32, idle: Option<Duration>) -> io::Result<Self> {
         let (socket, address) = match address {
             Address::Tcp(name) => {
@@ -47,7 +47,7 @@ impl Listener {
         Ok(Self { socket, address, idle })
     }
 
-    /// The address that clients can connect to: for port 0, with the port that was free.
+    /// The address that clients can connect to: for port 0, with the port that the system picked.
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
@@ -66,7 +66,7 @@ impl Listener {
                     .and_then(|(stream, _)| stream.try_into().map(TokioIo).map(ClientStream::Unix)),
             };
             match accepted {
-                // The client has left already.
+                // The client disconnected before it was accepted.
                 Err(error) if is_about_the_client(&error) => {}
                 accepted => return accepted,
             }
@@ -93,7 +93,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listening> {
         None => {
             let file = SocketFile::claim(path)?;
             socket.bind(&SockAddr::unix(path)?)?;
-            // Before anybody can connect, which `listen` allows.
+            // Before `listen`, because clients can connect after it.
             fs::set_permissions(path, Permissions::from_mode(mode))?;
             Some(file)
         }
@@ -102,8 +102,8 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listening> {
     Ok(Listening::Unix { listener: UnixListener::from_std(socket.into())?, _file: file })
 }
 
-/// The right to a path for a Unix-domain socket: a locked file beside it. The lock ends with the process, however that ends, so its
-/// holder may replace a socket on which nobody answers. Dropping this removes both files.
+/// Exclusive right to the path of a Unix-domain socket, as a locked file next to it. The system releases the lock when the process ends,
+/// also after a crash. So the holder of the lock may replace a socket file on which no process listens. Dropping this removes both files.
 struct SocketFile {
     path: PathBuf,
     lock: PathBuf,
@@ -117,13 +117,15 @@ impl SocketFile {
         lock.push(".pg-proxy.lock");
         let lock = PathBuf::from(lock);
         let locked = lock_file(&lock)?;
-        // From here on both files go when an error ends this.
+        // From here on an error drops `claim`, which removes both files.
         let claim = Self { path: path.into(), lock, _locked: locked };
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(claim),
             Err(error) => Err(claim.keep_socket(error)),
-            Ok(found) if !found.file_type().is_socket() => Err(claim
-                .keep_socket(io::Error::new(io::ErrorKind::AlreadyExists, "the file there is no socket"))),
+            Ok(found) if !found.file_type().is_socket() => Err(claim.keep_socket(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the file at this path is no socket",
+            ))),
             Ok(_) => match is_answered(path) {
                 Ok(false) => fs::remove_file(path).map(|()| claim),
                 Ok(true) => Err(claim.keep_socket(in_use())),
@@ -132,7 +134,7 @@ impl SocketFile {
         }
     }
 
-    /// Gives the claim up and leaves the path as it is.
+    /// Gives up the claim without removing the file at the path.
     fn keep_socket(mut self, error: io::Error) -> io::Error {
         self.path = PathBuf::new();
         error
@@ -141,7 +143,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // A file that is gone already is as good as removed.
+        // Errors are ignored: the files may have been removed by others.
         if !self.path.as_os_str().is_empty() {
             let _ = fs::remove_file(&self.path);
         }
@@ -149,7 +151,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Opens and locks a file, which is made if it does not exist.
+/// Opens and locks a file. The file is created if it does not exist.
 fn lock_file(path: &Path) -> io::Result<File> {
     loop {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -158,14 +160,14 @@ fn lock_file(path: &Path) -> io::Result<File> {
             Err(TryLockError::WouldBlock) => return Err(in_use()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // The holder before us may have removed the file between the two calls; then another process could lock a new one.
+        // The previous holder may have removed the file between the two calls. Then another process could create and lock a new file.
         if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|ours| ours.ino() == now.ino())) {
             return Ok(file);
         }
     }
 }
 
-/// Whether a process accepts connections on a socket: a full queue is an answer, too.
+/// Whether a process listens on a socket. `WouldBlock` means that its queue is full, so a process listens there.
 fn is_answered(path: &Path) -> io::Result<bool> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -177,5 +179,5 @@ fn is_answered(path: &Path) -> io::Result<bool> {
 }
 
 fn in_use() -> io::Error {
-    io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")
+    io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this path")
 }

@@ -1,10 +1,10 @@
-//! A man in the middle: every message between PostgreSQL clients and a server, decoded, encoded again and passed on.
+//! A man in the middle: decodes every message between PostgreSQL clients and a server, encodes it again and passes it on.
 //!
 //! `cargo run -p examples --bin pg-proxy -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --trace -`
 //!
-//! One connection is one task ([`session`]). It begins with an [`opening`], from the client's first packet to AuthenticationOk; the
-//! [`openings`] that run at a time are bounded. Then the two directions are two [`pump`]s that know nothing of each other, with an
-//! [`inspector`] in each. The order to [`stop`] reaches both phases.
+//! Each connection is served by a task of its own, in two phases ([`session`]). The first phase is the [`opening`], from the client's first
+//! packet to AuthenticationOk; [`openings`] limits the number of connections in this phase. In the second phase each direction is an
+//! independent [`pump`] with an [`inspector`]. The order to [`stop`] ends both phases.
 
 mod address;
 mod arguments;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The runtime. One thread is the default: with several, most of the time goes into waking the others.
+/// Builds the runtime. The default is one thread: with several threads, most of the CPU time is spent on waking them.
 fn runtime(threads: u16) -> io::Result<Runtime> {
     match threads {
         1 => Builder::new_current_thread().enable_all().build(),
@@ -67,7 +67,7 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
 /// Serves clients until a signal arrives.
 async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
     let descriptors = raise_descriptor_limit();
-    // From here on signals no longer end the process, so before anybody can know that it listens.
+    // Before the line "listening on" is printed: a signal that arrives after this line must not kill the process.
     let mut signals = Signals::new()?;
     let (address, mode) = (arguments.listen.clone(), arguments.listen_mode);
     let openings = usize::try_from(arguments.opening_limit).unwrap_or(usize::MAX);
@@ -82,7 +82,7 @@ async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
         never = serve::serve(&listener, &proxy, &mut sessions, descriptors, openings) => match never {},
         () = signals.next() => {}
     }
-    // Clients that arrive from here on are refused by the system.
+    // From here on the system rejects new clients.
     drop(listener);
     proxy.stop.give();
     tokio::select! {
@@ -116,12 +116,12 @@ impl Signals {
 fn raise_descriptor_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // If the system refuses, the old limit stands.
+    // If the system rejects the change, the old limit stays.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current
 }
 
-/// Writes a line to standard error. A failure is no reason to stop.
+/// Writes a line to standard error. A failure is ignored.
 fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

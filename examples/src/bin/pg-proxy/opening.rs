@@ -17,32 +17,32 @@ use crate::inspector::{Inspector, Response};
 use crate::openings::Place;
 use crate::session::Context;
 
-/// Bytes of one read, and of an idle buffer. Small, because these peers are not authenticated.
+/// Bytes of one read, and of an idle buffer. Small, because the peers are not authenticated.
 const READ_SIZE: usize = 1024;
 
-/// Bytes of a client that are buffered before they are needed: a first packet fits in, and a client that sends more waits.
+/// Most bytes from a client that are buffered before they are needed. A first packet fits; with more bytes buffered, nothing more is read.
 const EARLY: usize = 12 * 1024;
 
-/// Limits on what a client may send: its longest message is a GSSAPI token.
+/// Limits on the client's messages. The longest message is a GSSAPI token.
 const CLIENT: Limits =
     Limits::FRONTEND.bulk(65_536).read_ahead(2 * EARLY).read_size(READ_SIZE).write_retain(0);
 
-/// Limits on what a server may send: those of libpq.
+/// Limits on the server's messages: the same as in libpq.
 const SERVER: Limits = Limits::BACKEND.before_authentication().read_size(READ_SIZE).write_retain(0);
 
-/// The first byte of TLS. As the first byte of a length it would announce 369 MB.
+/// The first byte of a TLS handshake. No packet begins with it: as the first byte of a length it would mean 369 MB.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A connection in its opening phase.
 ///
-/// Its buffers wipe what they give up, and all of their memory when they are dropped: no password is left, whatever way it ends.
+/// Its buffers wipe consumed bytes, and all of their memory when they are dropped. So no password stays in memory, however the phase ends.
 pub(crate) struct Opening<'c> {
     context: &'c Context,
-    /// Tells which side the opening waits for.
+    /// Records which side the opening waits for.
     place: &'c Place,
     client: Connection,
     server: Option<Connection>,
-    /// The packet that is passed on. It may hold the key of a CancelRequest.
+    /// The client's packet that is passed on. Wiped when dropped, because it may hold the key of a CancelRequest.
     packet: Zeroizing<Vec<u8>>,
     front: Inspector<'c>,
     back: Inspector<'c>,
@@ -56,18 +56,18 @@ pub(crate) struct Opening<'c> {
 pub(crate) enum Opened {
     /// The server has authenticated the client.
     Session,
-    /// From here on client and server speak something else: they are encrypted, or older than version 3.
+    /// The bytes from here on cannot be decoded: they are encrypted, or of a protocol version before 3.
     Opaque,
-    /// The client was refused, or asked for a statement to be cancelled, or is gone.
+    /// The client was rejected, sent a CancelRequest, or disconnected.
     Over,
 }
 
-/// The beginning of what a client sends.
+/// The next input from a client.
 enum First {
-    /// A packet, taken.
+    /// A packet, now in `Opening::packet`.
     Packet,
     Tls,
-    /// Nothing whole, and there will be no more.
+    /// The end of the stream, without a complete packet.
     End,
 }
 
@@ -77,16 +77,16 @@ enum Request {
     Cancel,
     /// A start-up message, or a packet that only the server can judge.
     Session,
-    /// A request of a version before 3, which has another layout.
+    /// A packet of a protocol version before 3, which has another layout.
     Ancient,
 }
 
-/// A kind of encryption that a client can ask for.
+/// A kind of encryption that a client can request.
 struct Encryption {
     code: ProtocolVersion,
     /// The name of the answer in a trace.
     answer: &'static str,
-    /// The byte that says yes.
+    /// The byte that accepts the request.
     yes: u8,
     /// The name in PostgreSQL's error texts.
     name: &'static str,
@@ -103,9 +103,9 @@ const GSS: Encryption = Encryption {
 };
 
 impl<'c> Opening<'c> {
-    /// An opening with a client that has just connected, and of which these bytes have been read.
+    /// An opening for a client that has just connected. The bytes `taken` have already been read from the client.
     pub(crate) fn new(context: &'c Context, place: &'c Place, client: Socket, taken: &[u8]) -> Self {
-        let mut client = stranger(client, CLIENT);
+        let mut client = unauthenticated(client, CLIENT);
         client.inbox_mut().extend(taken);
         Self {
             context,
@@ -123,14 +123,14 @@ impl<'c> Opening<'c> {
     /// Runs the opening to its end.
     pub(crate) async fn run(&mut self) -> Result<Opened, Failure> {
         let refuses = self.context.proxy.tls != Tls::Passthrough;
-        // Requests that we have answered ourselves.
+        // Requests for encryption that the proxy has declined itself.
         let mut declined = Vec::new();
         let mut unreachable = None;
         loop {
             self.place.waits_for_client();
             match self.first().await? {
                 First::Packet => {}
-                // Only as the very first bytes: after a request for encryption this is too late.
+                // Direct TLS is valid only as the very first bytes, not after a request for encryption.
                 First::Tls if !refuses && self.server.is_none() && declined.is_empty() => {
                     self.server = Some(self.dial().await?.map_err(Failure::Unreachable)?);
                     return Ok(Opened::Opaque);
@@ -142,15 +142,15 @@ impl<'c> Opening<'c> {
             if self.server.is_none() && unreachable.is_none() && !(refuses && request.is_encryption()) {
                 match self.dial().await? {
                     Ok(server) => self.server = Some(server),
-                    // A client in the middle of this request could not show an error to its user: libpq discards the text. So the
-                    // answer is no, and the client hears the reason once it has sent its start-up message.
+                    // libpq does not show an error that answers a request for encryption. So the proxy declines the request, and reports
+                    // this error after the start-up message.
                     Err(error) => unreachable = Some(Failure::Unreachable(error)),
                 }
             }
             if let Request::Encryption(encryption) = request
                 && self.server.is_none()
             {
-                // A second request of the same kind is a version that does not exist.
+                // PostgreSQL treats a second request of the same kind as an unsupported protocol version.
                 if declined.contains(&encryption.code) {
                     return Err(Failure::Unsupported(encryption.code));
                 }
@@ -187,12 +187,13 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Whether the client can be sent an error: it has asked for a session, and was not sent half a message.
+    /// Whether the client can receive an error: it has sent its start-up message, and no message to it is sent only in part.
     pub(crate) fn expects_messages(&self) -> bool {
         self.asked && self.client.outbox().is_empty()
     }
 
-    /// Both connections. For a session they get its limits and lose what is left of passwords; bytes that arrived early are kept.
+    /// Returns both connections. For a session, sets the limits of a session and wipes remains of passwords; bytes that arrived early are
+    /// kept.
     pub(crate) fn into_connections(mut self, session: bool) -> (Connection, Option<Connection>) {
         if session {
             admit(&mut self.client, Limits::FRONTEND);
@@ -201,7 +202,7 @@ impl<'c> Opening<'c> {
         (self.client, self.server)
     }
 
-    /// Waits for the client's next packet, or for what arrives in its place.
+    /// Waits for the client's next packet, for the start of TLS or for the end of the stream.
     async fn first(&mut self) -> Result<First, Failure> {
         loop {
             if self.client.inbox().peek().first() == Some(&TLS_HANDSHAKE) {
@@ -220,8 +221,8 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Reads the packet that [`first`](Self::first) has taken. One that cannot be decoded is the server's to judge, unless it is a
-    /// request for encryption, which the server accepts with any body.
+    /// Decodes the packet that [`first`](Self::first) has taken. The kind of the request depends only on the code, because PostgreSQL
+    /// accepts a request for encryption with any body. A malformed packet is reported and passed on: the server decides about it.
     fn request(&mut self) -> Request {
         let version = self.packet.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)));
         let Some(version) = version else { return Request::Session };
@@ -240,7 +241,7 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Connects to the server. Meanwhile a client that resets its connection ends the attempt.
+    /// Connects to the server. If the client resets its connection meanwhile, the attempt ends.
     async fn dial(&mut self) -> Result<io::Result<Connection>, Failure> {
         let proxy = &self.context.proxy;
         let dial = proxy.upstream.dial(proxy.keepalive_idle, proxy.upstream_tls.as_ref());
@@ -248,7 +249,7 @@ impl<'c> Opening<'c> {
         loop {
             tokio::select! {
                 socket = &mut dial => {
-                    return Ok(socket.map(|socket| stranger(socket, SERVER)));
+                    return Ok(socket.map(|socket| unauthenticated(socket, SERVER)));
                 }
                 heard = hear(&mut self.client, &mut self.client_sends), if self.client_sends
                     && self.client.inbox().buffered() < EARLY => heard?,
@@ -256,7 +257,7 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Passes the packet on.
+    /// Sends the client's packet to the server.
     async fn pass_packet(&mut self) -> Result<(), Failure> {
         let Some(server) = &mut self.server else { return Ok(()) };
         let length = u32::try_from(self.packet.len() + 4).unwrap_or(u32::MAX);
@@ -265,14 +266,15 @@ impl<'c> Opening<'c> {
         send(server, Party::Server).await
     }
 
-    /// Waits for the one byte that answers a request for encryption, and reads no more: what follows may be encrypted.
+    /// Reads the one byte that answers a request for encryption, and no more: the next bytes may be encrypted.
     async fn answer(&mut self) -> Result<u8, Failure> {
         let Self { client, server: Some(server), client_sends, .. } = self else {
             return Err(Failure::Gone(Party::Server));
         };
         let (mut answer, mut finished) = ([0], false);
         loop {
-            // Nothing follows the request, and the server need not answer it.
+            // The client has half-closed its connection, and the server may never answer. So the connection to the server is half-closed
+            // too.
             if !*client_sends && client.inbox().buffered() == 0 && !std::mem::replace(&mut finished, true) {
                 finish(server).await?;
             }
@@ -285,7 +287,7 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Passes on the answer to a request for encryption.
+    /// Sends the client the answer to its request for encryption.
     async fn reply(&mut self, encryption: &Encryption, answer: u8) -> Result<(), Failure> {
         self.context.trace.answer(encryption.answer, answer);
         self.context.trace.flush();
@@ -293,15 +295,15 @@ impl<'c> Opening<'c> {
         send(&mut self.client, Party::Client).await
     }
 
-    /// Answers a request for encryption with no.
+    /// Declines a request for encryption.
     async fn decline(&mut self, encryption: &Encryption) -> Result<(), Failure> {
-        // Bytes that did not wait for the answer may come from somebody else than the client: PostgreSQL refuses them, too.
-        let hasty = self.client.inbox().buffered() > 0;
+        // Bytes that arrived before the answer may come from an attacker instead of the client: PostgreSQL rejects them, too.
+        let early = self.client.inbox().buffered() > 0;
         self.reply(encryption, b'N').await?;
-        if hasty { Err(Failure::Unencrypted(encryption.name)) } else { Ok(()) }
+        if early { Err(Failure::Unencrypted(encryption.name)) } else { Ok(()) }
     }
 
-    /// Passes messages on until the server sends AuthenticationOk or ends.
+    /// Passes messages on until the server sends AuthenticationOk or closes its connection.
     async fn authenticate(&mut self) -> Result<Opened, Failure> {
         let Self { place, client, server: Some(server), front, back, client_sends, .. } = self else {
             return Ok(Opened::Over);
@@ -335,7 +337,7 @@ impl<'c> Opening<'c> {
                 }
             }
             send(client, Party::Client).await?;
-            // The meaning of a response is known once the server has asked for it.
+            // A response can be decoded only after the server's request for it, which decides its kind.
             if let Some(response) = expected
                 && let Some(frame) = client.try_recv().map_err(|error| unreadable(Party::Client, error))?
             {
@@ -346,7 +348,8 @@ impl<'c> Opening<'c> {
             }
             send(server, Party::Server).await?;
             if !*client_sends && !std::mem::replace(&mut finished, true) {
-                // Whatever the client had to send is here. The server must not wait for more: it may never answer.
+                // The client has half-closed its connection: all of its bytes have arrived. They are passed on, and the connection to the
+                // server is half-closed too, because a server that waits for more may never answer.
                 while let Ok(Some(frame)) = client.try_recv() {
                     front.response(frame, expected.take().unwrap_or(Response::Any));
                     server.put(&frame);
@@ -356,7 +359,7 @@ impl<'c> Opening<'c> {
                 client.inbox_mut().wipe();
                 finish(server).await?;
             }
-            // A response may be long; without a request for one, the client has nothing to send yet.
+            // A requested response may be long. Without a request, the client has nothing to send yet.
             let most = if expected.is_some() { CLIENT.authentication + 5 } else { EARLY };
             if expected.is_some() {
                 place.waits_for_client()
@@ -365,7 +368,7 @@ impl<'c> Opening<'c> {
             }
             tokio::select! {
                 filled = server.fill() => if filled.is_err() {
-                    // The beginning of a message, whose end will never arrive.
+                    // The first part of a message; the rest will never arrive.
                     client.outbox_mut().put_raw(server.inbox().peek());
                     send(client, Party::Client).await?;
                     return Ok(Opened::Over);
@@ -376,8 +379,8 @@ impl<'c> Opening<'c> {
     }
 }
 
-/// The server's offer of SASL mechanisms without channel binding, for a client in clear: the server offers it because it has TLS, and
-/// the client has none to be bound to.
+/// Removes SCRAM-SHA-256-PLUS from the server's offer of SASL mechanisms. `None` unless the server has TLS and the client is in clear: such
+/// a client has no channel to bind to.
 fn without_binding(frame: &Frame<'_>, client: Link, server: Link) -> Option<Vec<u8>> {
     if client == Link::Tls || server != Link::Tls || frame.code != MessageCode::AUTHENTICATION {
         return None;
@@ -396,14 +399,14 @@ impl Request {
 }
 
 /// A connection to a peer that is not authenticated.
-fn stranger(socket: Socket, limits: Limits) -> Connection {
+fn unauthenticated(socket: Socket, limits: Limits) -> Connection {
     let mut connection = Connection::new(socket, limits);
     connection.inbox_mut().set_wiping(true);
     connection.outbox_mut().set_wiping(true);
     connection
 }
 
-/// Makes a connection one of a session.
+/// Changes a connection from the opening phase to a session: wipes old bytes, turns wiping off and sets new limits.
 fn admit(connection: &mut Connection, limits: Limits) {
     connection.scrub();
     connection.inbox_mut().set_wiping(false);
@@ -411,7 +414,7 @@ fn admit(connection: &mut Connection, limits: Limits) {
     connection.set_limits(limits);
 }
 
-/// Reads from the client. Its end clears `sends`; the answer may still reach it.
+/// Reads from the client. At the end of its stream `sends` becomes false; the client may still receive.
 async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> {
     match client.fill().await {
         Ok(()) => Ok(()),
@@ -423,19 +426,19 @@ async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> 
     }
 }
 
-/// Overwrites the part of the stack that the calls before this one have used. Unoptimised code keeps pieces of a password there, and the
-/// next structs that are built in the same place carry them to the heap in their padding.
+/// Overwrites the part of the stack that earlier calls have used. Unoptimised code leaves pieces of a password there. Structs that are
+/// later built in the same place would carry them to the heap in their padding.
 #[inline(never)]
 fn wipe_stack() {
     std::hint::black_box([0u8; 32 * 1024]);
 }
 
-/// Sends the bytes that were put into a connection.
+/// Sends the bytes in the outbox of a connection.
 async fn send(to: &mut Connection, party: Party) -> Result<(), Failure> {
     to.flush().await.map_err(|_| Failure::Gone(party))
 }
 
-/// Tells the server that the client sends no more. PostgreSQL then ends a login by itself.
+/// Half-closes the connection to the server. PostgreSQL then ends the login.
 async fn finish(server: &mut Connection) -> Result<(), Failure> {
     server.close().await.map_err(|_| Failure::Gone(Party::Server))
 }

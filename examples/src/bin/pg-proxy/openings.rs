@@ -1,8 +1,9 @@
-//! A bound on the connections that are in their opening phase.
+//! A limit on the number of connections in their opening phase.
 //!
-//! Whoever can reach the port can begin an opening, and each one takes descriptors here and, once the start-up message is passed
-//! on, a connection slot of the server. So there is room for a fixed number. When it is used up, the opening that has waited for
-//! its client the longest gives way to the next client. An opening that waits for the server never gives way.
+//! Everyone who can reach the port can begin an opening. Each opening takes file descriptors here and, once its start-up message is passed
+//! on, a connection slot of the server. So the number of openings is limited. When the limit is reached, the opening that has waited for
+//! its client the longest has to end, to make room for the next client. An opening that waits for the server is never ended for this
+//! reason.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,11 +11,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How long a client may be silent before its opening can give way: longer than the round trip of a client that is far away, so that
-/// a burst of honest clients waits for its turn instead.
+/// How long a client may be silent before its opening may be ended. Longer than a round trip to a distant client: in a burst of honest
+/// clients the later clients wait, and no earlier client is displaced.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The openings that are under way.
+/// The openings that are running.
 #[derive(Debug)]
 pub(crate) struct Openings {
     most: usize,
@@ -39,20 +40,20 @@ struct Opening {
 /// The side that an opening waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// The client, since then.
+    /// The client, since this time.
     Client(Instant),
     Server,
-    /// Neither: it has been told to give way.
+    /// Neither: the opening has been asked to end.
     Over,
 }
 
 impl Openings {
-    /// Room for this many; at least one.
+    /// Room for `most` openings, but at least for one.
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most: most.max(1), running: Mutex::default(), ended: Notify::new() })
     }
 
-    /// A place, as soon as there is one. Only one task may wait at a time.
+    /// Waits for a free place. Only one task may wait at a time.
     pub(crate) async fn place(self: &Arc<Self>) -> Place {
         loop {
             let wait = {
@@ -65,14 +66,13 @@ impl Openings {
                 }
                 displace(&running)
             };
-            // An end is remembered if nobody waits for it yet.
+            // `Notify` stores a wake-up that is sent before this call.
             let _ = timeout(wait, self.ended.notified()).await;
         }
     }
 }
 
-/// Tells the opening that has waited for its client the longest to give way, if that is long enough. Returns after what time to look
-/// again.
+/// Asks the opening that has waited for its client the longest to end, if it has waited for `GRACE`. Returns the time until the next check.
 fn displace(running: &[Arc<Opening>]) -> Duration {
     let silent = running.iter().filter_map(|opening| match *lock(&opening.turn) {
         Turn::Client(since) => Some((since, opening)),
@@ -89,8 +89,8 @@ fn displace(running: &[Arc<Opening>]) -> Duration {
 }
 
 impl Place {
-    /// The next message is the client's. Its time begins now, unless it has begun already: a client that sends byte by byte gains
-    /// none.
+    /// Records that the opening waits for the client. The client's time starts now, unless it is running already: a client that sends byte
+    /// by byte gains no time.
     pub(crate) fn waits_for_client(&self) {
         let mut turn = lock(&self.opening.turn);
         if *turn == Turn::Server {
@@ -98,7 +98,7 @@ impl Place {
         }
     }
 
-    /// The next message is the server's.
+    /// Records that the opening waits for the server.
     pub(crate) fn waits_for_server(&self) {
         let mut turn = lock(&self.opening.turn);
         if *turn != Turn::Over {
@@ -106,7 +106,7 @@ impl Place {
         }
     }
 
-    /// Waits until this opening has to give way.
+    /// Waits until this opening has to end.
     pub(crate) async fn displaced(&self) {
         self.opening.give_way.notified().await;
     }

@@ -9,7 +9,7 @@ use crate::address::Socket;
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
 
-/// Bytes of a session that is not understood, read at a time.
+/// Bytes of one read in a session that is not decoded.
 const OPAQUE: usize = 8 * 1024;
 
 /// The reading half of a connection.
@@ -18,17 +18,17 @@ pub(crate) type Reader = <Socket as Split>::Source;
 /// The writing half of a connection.
 pub(crate) type Writer = <Socket as Split>::Sink;
 
-/// One direction: bytes from one side, on their way to the other.
+/// One direction of a session: passes bytes from the sender to the receiver.
 pub(crate) struct Pump {
     pub(crate) direction: Direction,
     pub(crate) inbox: Inbox,
     pub(crate) from: Reader,
     pub(crate) to: Writer,
-    /// Whether the bytes written so far end where a message ends, so that another message may follow.
+    /// Whether the last message was written completely. Only then may another message follow.
     pub(crate) between_messages: bool,
 }
 
-/// How much is looked at.
+/// How much of the traffic is inspected.
 pub(crate) enum Passing<'c> {
     /// Every message.
     Decoded(Inspector<'c>),
@@ -39,9 +39,9 @@ pub(crate) enum Passing<'c> {
 }
 
 impl Pump {
-    /// Passes on what arrives until the sender ends. Nothing is read while a write waits.
+    /// Passes bytes on until the sender closes. While a write waits, nothing is read (backpressure).
     ///
-    /// The future may be dropped; `between_messages` is then still true to its name.
+    /// The future may be dropped at any time; `between_messages` is then still correct.
     pub(crate) async fn run(&mut self, passing: Passing<'_>) -> Result<(), Failure> {
         match passing {
             Passing::Decoded(inspector) => self.messages(Some(inspector)).await,
@@ -50,9 +50,9 @@ impl Pump {
         }
     }
 
-    /// Ends the stream to the receiver.
+    /// Half-closes the connection to the receiver.
     pub(crate) async fn close(&mut self) {
-        // An error means that the stream is closed already.
+        // An error means that the connection is closed already.
         let _ = close(&mut self.to).await;
     }
 
@@ -73,7 +73,7 @@ impl Pump {
                 Err(_) => return Err(Failure::Gone(from)),
             }
         }
-        // The beginning of a message, whose end will never arrive.
+        // The first part of a message; the rest will never arrive.
         let rest = self.inbox.peek();
         self.between_messages = rest.is_empty();
         write_all(&mut self.to, rest).await.map_err(|_| Failure::Gone(to))
@@ -91,7 +91,7 @@ impl Pump {
                 }
             }
         };
-        // The error does not say which side failed. That makes no difference: the other direction ends by itself.
+        // It is unknown which side failed. `Party::Server` is right for both: the other direction then ends by itself.
         copied.await.map_err(|_| Failure::Gone(Party::Server))
     }
 }

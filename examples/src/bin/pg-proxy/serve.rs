@@ -12,13 +12,13 @@ use crate::openings::Openings;
 use crate::say;
 use crate::session::{self, Proxy};
 
-/// How long to wait before the next attempt when a client could not be accepted and no other one leaves.
+/// Pause after a failed accept. It ends earlier if another client disconnects.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Descriptors that are for no connection: the standard streams, the runtime's, and a few for looking up names.
+/// File descriptors that are not counted for connections: the standard streams, the runtime's, and a few for name lookups.
 const RESERVED: u64 = 32;
 
-/// Accepts clients for ever. `descriptors` bounds the connections at a time, and `openings` those in their opening phase.
+/// Accepts clients forever. `descriptors` is the limit on open files, `openings` the limit on connections in their opening phase.
 pub(crate) async fn serve(
     listener: &Listener,
     proxy: &Arc<Proxy>,
@@ -30,10 +30,10 @@ pub(crate) async fn serve(
     let most = descriptors.map_or(u64::MAX, room_in).max(1);
     // At most half of the room: silent clients must not use up all of it.
     let openings = Openings::new(openings.min(usize::try_from(most / 2).unwrap_or(usize::MAX)));
-    let (mut told, mut failed) = (false, false);
+    let (mut reported, mut failed) = (false, false);
     loop {
         let room = (sessions.len() as u64) < most;
-        if !room && !std::mem::replace(&mut told, true) {
+        if !room && !std::mem::replace(&mut reported, true) {
             say(format_args!("pg-proxy: there is room for {most} connections; others wait until one ends"));
         }
         tokio::select! {
@@ -42,7 +42,7 @@ pub(crate) async fn serve(
                     let place = openings.place().await;
                     sessions.spawn(session::run(Arc::clone(proxy), client, place));
                 }
-                // Most likely the machine has no descriptors left. The client waits until it has.
+                // Most likely the machine has no free file descriptor. The client waits in the queue until there is one.
                 Err(error) => {
                     say(format_args!("pg-proxy: cannot accept a client, waiting for one to leave: {error}"));
                     failed = true;

@@ -1,4 +1,4 @@
-//! One client and the server, from beginning to end.
+//! The connection of one client to the server, from the opening phase to the close.
 
 use std::fmt;
 use std::io;
@@ -56,11 +56,11 @@ pub(crate) struct Context {
     number: u64,
 }
 
-/// A client that is about to be left.
+/// A client whose connection is about to be closed.
 struct Leaving {
     from: Reader,
     to: Writer,
-    /// Whether a message can follow what it was sent.
+    /// Whether the client expects messages, and the last message to it was written completely.
     expects_messages: bool,
 }
 
@@ -82,7 +82,7 @@ impl Proxy {
         })
     }
 
-    /// Most descriptors that a connection needs: those of each side, and one for a trace file of its own.
+    /// Most file descriptors that a connection needs: those of both sides, and one for its own trace file.
     pub(crate) fn descriptors_each(&self) -> u64 {
         let trace = u64::from(matches!(self.trace, Destination::PerConnection(_)));
         self.listen.descriptors() + self.upstream.descriptors() + trace
@@ -98,7 +98,7 @@ impl Context {
         };
         let context = Self { proxy, trace, number };
         if let Some(error) = failure {
-            context.say(format_args!("it has no trace: {error}"));
+            context.say(format_args!("cannot write its trace: {error}"));
         }
         context
     }
@@ -113,9 +113,9 @@ impl Context {
     }
 }
 
-/// Serves one client to its end. The place is given up after the opening phase.
+/// Serves one client until its connection ends. Drops `place` after the opening phase.
 ///
-/// Each phase is boxed, so that a connection takes the memory of the phase it is in and not that of the largest one.
+/// Each phase is boxed, so that a connection needs memory only for its current phase and not for the largest phase.
 pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
     let context = Arc::new(Context::new(proxy));
     let (result, client) = match Box::pin(open(&context, client, place)).await {
@@ -139,7 +139,7 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
 enum Open {
     Session(Box<Sides>),
     Over(Result<(), Failure>, Leaving),
-    /// The client has no stream any more that it could be sent a message on.
+    /// The client's stream is lost, so no message can be sent.
     Gone(Failure),
 }
 
@@ -147,7 +147,7 @@ enum Open {
 struct Sides {
     client: Connection,
     server: Connection,
-    /// Whether they are encrypted, or speak something else.
+    /// Whether the bytes cannot be decoded: they are encrypted, or of an old protocol version.
     opaque: bool,
 }
 
@@ -179,7 +179,7 @@ async fn open(context: &Context, client: ClientStream, place: Place) -> Open {
     }
 }
 
-/// Runs a part of an opening phase, unless the time is over, the place is needed or the proxy ends.
+/// Runs a part of an opening phase. Fails when the timeout expires, the place is needed for another client or the proxy stops.
 async fn until_something_ends_it<T>(
     context: &Context,
     place: &Place,
@@ -196,9 +196,9 @@ async fn until_something_ends_it<T>(
     proxy.stop.unless_given(opened).await.unwrap_or(Err(Failure::Stopping))
 }
 
-/// Passes on the bytes of either side, beginning with those that are buffered.
+/// Passes bytes on in both directions, beginning with the buffered bytes.
 ///
-/// Each direction is a task of its own: one that has nothing to do is not polled.
+/// Each direction is a task of its own, so that an idle direction is not polled.
 async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, Option<Leaving>) {
     let Sides { client, server, opaque } = sides;
     if opaque || context.proxy.raw {
@@ -207,7 +207,7 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     let (mut up, mut down) = pumps(client, server);
     let forth = async {
         let end = up.run(passing(context, opaque, Direction::Frontend)).await;
-        // After a failure, too: the server answers what arrived before it, and then ends.
+        // Also after a failure: the server answers the messages that it has received, and then closes.
         up.close().await;
         end
     };
@@ -223,7 +223,7 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     (result, leaving)
 }
 
-/// How much of a session is looked at.
+/// How much of a session is inspected.
 fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_> {
     match (opaque, context.proxy.raw) {
         (true, _) => Passing::Opaque,
@@ -242,7 +242,7 @@ impl<T> Future for Task<T> {
         match ready!(Pin::new(&mut self.0).poll(cx)).map_err(JoinError::try_into_panic) {
             Ok(result) => Poll::Ready(result),
             Err(Ok(panic)) => resume_unwind(panic),
-            // The runtime ends, and the task that waits here with it.
+            // The task was cancelled because the runtime shuts down: the task that polls this ends, too.
             Err(Err(_)) => Poll::Pending,
         }
     }
@@ -254,7 +254,7 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// A pump from the client to the server, and one back.
+/// A pump from the client to the server, and a pump from the server to the client.
 fn pumps(client: Connection, server: Connection) -> (Pump, Pump) {
     let (client_inbox, client_reader, client_writer) = halves(client);
     let (server_inbox, server_reader, server_writer) = halves(server);
@@ -264,14 +264,14 @@ fn pumps(client: Connection, server: Connection) -> (Pump, Pump) {
     (up, down)
 }
 
-/// The bytes that have arrived, and the two directions of the stream. Precondition: nothing waits to be sent.
+/// Splits a connection into the received bytes and the two directions of its stream. Precondition: the outbox is empty.
 fn halves(connection: Connection) -> (Inbox, Reader, Writer) {
     let (socket, inbox, _) = connection.into_parts();
     let (reader, writer) = socket.split();
     (inbox, reader, writer)
 }
 
-/// Runs both directions until the server ends or one side is gone. Returns the pump to the client if the client is still there.
+/// Runs both directions until the server closes or one side is lost. Returns the pump to the client if the client is still connected.
 async fn both(
     up: impl Future<Output = Result<(), Failure>>,
     down: &mut Task<(Result<(), Failure>, Pump)>,
@@ -279,8 +279,8 @@ async fn both(
     tokio::select! {
         end = up => match end {
             Err(failure @ Failure::Gone(Party::Client)) => (Err(failure), None),
-            // The client has ended, or has sent a header that cannot be right, or the server reads no more. The server knows that it
-            // has everything, and still answers what it has.
+            // The client has closed its connection or sent an invalid header, or the server has stopped reading. The connection to the
+            // server is half-closed now, and the server's remaining answers are passed on.
             end => {
                 let (answered, pump) = down.await;
                 (answered.and(end), Some(pump))
@@ -290,20 +290,20 @@ async fn both(
     }
 }
 
-/// Sends the client its last message, if there is one, and ends. `lingers` says whether to wait until the client closes.
+/// Sends the client its last message, if any, and closes the connection. With `lingers`, waits until the client closes, too.
 async fn part(client: Leaving, answer: Option<Vec<u8>>, lingers: bool) {
     let Leaving { mut from, mut to, .. } = client;
     let parting = async {
         write_all(&mut to, &answer.unwrap_or_default()).await?;
         close(&mut to).await?;
         if lingers {
-            // Closed with bytes unread, the connection is reset, and a client may lose what it was sent last.
-            // What it sends may be a password.
+            // If a connection is closed with unread bytes, the system resets it, and the client may lose its last message. So the bytes are
+            // read. They are wiped, because they may hold a password.
             let mut unread = Zeroizing::new([0; 512]);
             while read(&mut from, unread.as_mut_slice()).await? > 0 {}
         }
         io::Result::Ok(())
     };
-    // A client that has not read it by then will not.
+    // After this time the client will not read the message any more.
     let _ = timeout(PARTING, parting).await;
 }

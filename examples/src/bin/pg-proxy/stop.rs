@@ -1,4 +1,4 @@
-//! The order to end, which reaches every connection at once.
+//! The order to stop, which reaches all connections at once.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-/// An order to end, given at most once.
+/// An order to stop, given at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     given: AtomicBool,
@@ -36,7 +36,7 @@ impl Stop {
             if !std::mem::replace(&mut registered, true) && order.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            // Read after registering: an order given in between is not missed.
+            // The flag is read after the waker is registered, so that an order in between is not missed.
             if self.given.load(Ordering::SeqCst) { Poll::Ready(None) } else { Poll::Pending }
         })
         .await

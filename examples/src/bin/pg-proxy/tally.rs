@@ -29,7 +29,7 @@ impl Tally {
         self.malformed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a message whose bytes differ once it is encoded again.
+    /// Counts a message whose bytes changed when it was encoded again.
     pub(crate) fn mismatch(&self) {
         self.mismatches.fetch_add(1, Ordering::Relaxed);
     }
@@ -39,7 +39,7 @@ impl Tally {
         self.not_decoded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Number of messages whose bytes differed.
+    /// Number of messages whose bytes changed.
     pub(crate) fn mismatches(&self) -> u64 {
         self.mismatches.load(Ordering::Relaxed)
     }

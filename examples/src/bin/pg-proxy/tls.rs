@@ -1,4 +1,4 @@
-//! TLS on either side: ended towards the client, begun towards the server.
+//! TLS on both sides: in the server role towards clients, in the client role towards the server.
 
 use std::io;
 use std::path::Path;
@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use crate::address::{Address, Socket};
 use crate::arguments::Arguments;
 
-/// A TLS stream of either side: ended here over TCP or a Unix-domain socket, or begun here over TCP. Boxed: a connection without TLS
-/// takes no memory for it.
+/// A TLS stream: with a client, over TCP or a Unix-domain socket; or with the server, over TCP. Boxed, so that a connection without TLS
+/// needs no memory for it.
 pub(crate) type TlsStream = Box<
     Stream<
         TokioIo<server::TlsStream<Rewind<TcpStream>>>,
@@ -27,7 +27,7 @@ pub(crate) type TlsStream = Box<
 /// A client's stream before it is known whether the client asks for TLS.
 pub(crate) type ClientStream = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
 
-/// Ends TLS towards clients, if the command line says so.
+/// Makes the acceptor for TLS with clients, if the command line names a certificate.
 pub(crate) fn acceptor(arguments: &Arguments) -> io::Result<Option<RustlsAcceptor>> {
     match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(cert), Some(key)) => RustlsAcceptor::from_pem_files(cert, key, None).map(Some),
@@ -35,8 +35,8 @@ pub(crate) fn acceptor(arguments: &Arguments) -> io::Result<Option<RustlsAccepto
     }
 }
 
-/// Ends TLS if the client asks for it, by an SSLRequest or directly. Returns the stream of its messages, and the bytes that have been
-/// read of a client in clear.
+/// Performs the TLS handshake if the client requests TLS, by an SSLRequest or directly. Returns the client's stream and, if the client
+/// sends in clear, the bytes that have already been read.
 pub(crate) async fn accept(
     acceptor: &RustlsAcceptor,
     mut stream: ClientStream,
@@ -76,7 +76,8 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// TLS in this mode, if the mode has any and the server is reached by TCP. `root` is the file of trusted authorities.
+    /// TLS in this mode. `None` if the mode is `disable` or the server is reached by a Unix-domain socket. `root` is the file of trusted
+    /// authorities.
     pub(crate) fn new(mode: SslMode, root: Option<&Path>, address: &Address) -> Option<Self> {
         let Address::Tcp(address) = address else { return None };
         let (name, port) = address.rsplit_once(':')?;
@@ -86,7 +87,7 @@ impl Upstream {
         (mode != SslMode::Disable).then(|| Self { rustls: Rustls::new(), config, host })
     }
 
-    /// Begins TLS, or goes on in clear where the server has none and the mode allows that.
+    /// Starts TLS. If the server has no TLS and the mode allows it, returns the stream in clear.
     pub(crate) async fn begin(&self, mut stream: TokioIo<TcpStream>) -> io::Result<Socket> {
         let required = !matches!(self.config.sslmode, SslMode::Allow | SslMode::Prefer);
         let start = TlsStart::new(self.config.sslnegotiation, required);

@@ -1,4 +1,4 @@
-//! A line for every message.
+//! The trace: one line for every message.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -14,7 +14,7 @@ use crate::say;
 /// Mode of a trace file: it holds SQL and rows.
 const MODE: u32 = 0o600;
 
-/// Where the lines of all connections go.
+/// The destination of the lines of all connections.
 #[derive(Clone)]
 pub(crate) enum Destination {
     /// No trace is written.
@@ -25,18 +25,18 @@ pub(crate) enum Destination {
     PerConnection(String),
 }
 
-/// Where the lines of a connection go. Both of its directions have one.
+/// The destination of the lines of one connection. Both of its directions hold a clone.
 #[derive(Clone)]
 pub(crate) struct Trace(Option<Arc<Mutex<Output>>>);
 
-/// `None` once writing has failed.
+/// The writer, or `None` after a write has failed.
 type Output = Option<BufWriter<Box<dyn Write + Send>>>;
 
 impl Destination {
     /// Opens the file of this name, if there is a name.
     ///
     /// # Errors
-    /// The file cannot be written; with `%d` in the name, the first connection's file could not be made.
+    /// The file cannot be written. With `%d` in the name: the file of the first connection could not be created.
     pub(crate) fn open(name: Option<&str>) -> io::Result<Self> {
         Ok(match name {
             None => Self::Nowhere,
@@ -59,7 +59,7 @@ impl Destination {
     }
 }
 
-/// An error unless a file of this name could be made.
+/// Checks that a file of this name can be created.
 fn check_directory(name: &str) -> io::Result<()> {
     let directory = match Path::new(name).parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -71,7 +71,7 @@ fn check_directory(name: &str) -> io::Result<()> {
     Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
-/// A file that only its owner can read. One that exists is emptied, and closed to others if it is a regular file.
+/// Opens a file that only its owner can read. An existing file is emptied; if it is a regular file, its mode is changed, too.
 fn private_file(name: &str) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(name)?;
     if file.metadata()?.is_file() {
@@ -117,12 +117,12 @@ impl Trace {
         self.write(|output| writeln!(output, "B\t1\t{name}\t {}", answer.escape_ascii()));
     }
 
-    /// Writes out the lines that are still in memory.
+    /// Writes the buffered lines to the file.
     pub(crate) fn flush(&self) {
         self.write(|output| output.flush());
     }
 
-    /// Inlined up to the check whether there is a trace: most of the time there is none.
+    /// Only the check for a trace is inlined, because most connections have none.
     #[inline(always)]
     fn write(&self, line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
         if let Some(shared) = &self.0 {
@@ -139,7 +139,7 @@ impl Trace {
         let mut output: MutexGuard<'_, Output> = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = output.as_mut().map(line) {
             say(format_args!("pg-proxy: the trace ends here: {error}"));
-            // Dropped later, the buffer would fail to write its rest once more, without a report.
+            // The writer is dropped: it would only fail again.
             *output = None;
         }
     }

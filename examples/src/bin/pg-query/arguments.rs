@@ -15,26 +15,26 @@ use crate::report::{escaped, say};
 
 /// Runs SQL on a PostgreSQL server and prints the results
 ///
-/// Rows are printed one a line, values separated by tabs. NULL is \N, and every
-/// other value is printed exactly as the server sends it. Where values may hold
-/// tabs, newlines or \N themselves, have the server escape them:
-/// COPY (SELECT ...) TO STDOUT.
+/// Rows are printed one per line, values separated by tabs. NULL is \N, and every
+/// other value is printed exactly as the server sends it. If values may contain
+/// tabs, newlines or \N, use COPY (SELECT ...) TO STDOUT: the server then
+/// escapes them.
 ///
 /// COPY ... TO STDOUT prints its data as received, COPY ... FROM STDIN reads
-/// standard input to its end. Notices, notifications and errors go to standard
-/// error, and with --verbose or on a terminal also a command tag for each
-/// statement.
+/// standard input to its end. Notices, notifications and errors are printed on
+/// standard error; with --verbose or on a terminal, so is the command tag of
+/// each statement.
 ///
-/// Settings that the connection string leaves open are taken as psql takes
-/// them: PGHOST, PGUSER, PGPASSWORD and the other variables, a service file,
-/// ~/.pgpass, ~/.postgresql, the name of the system's user. The string may be
-/// empty: pg-query "" "SELECT 1". As in psql, client_encoding is set only if
-/// given, or if standard input and output are terminals.
+/// Settings that are not in the connection string have the same defaults as in
+/// psql: PGHOST, PGUSER, PGPASSWORD and the other variables, a service file,
+/// ~/.pgpass, ~/.postgresql, the name of the operating system's user. The string
+/// may be empty: pg-query "" "SELECT 1". As in psql, client_encoding is set only
+/// if given, or if standard input and output are terminals.
 ///
-/// If the reader of standard output goes away, as `head` does, the rest of the
-/// rows is read and dropped, so that the server finishes its work, and the exit
-/// status is that of the statements. (psql ends by SIGPIPE as soon as it prints,
-/// and the server rolls back the statements that are not finished.)
+/// If the reader of standard output closes it, as `head` does, pg-query receives
+/// and drops the other rows: the server finishes its work, and the exit status
+/// is that of the statements. (psql is killed by SIGPIPE at its next write, and
+/// the server rolls back the statements that are not finished.)
 ///
 /// The first Ctrl-C sends a cancel request to the server; rows received after
 /// that are dropped. The second Ctrl-C ends the program without waiting.
@@ -45,10 +45,10 @@ use crate::report::{escaped, say};
     verbatim_doc_comment,
     override_usage = "pg-query [OPTIONS] <URL> <SQL>\n       pg-query [OPTIONS] <URL> --file <FILE>",
     after_long_help = "Exit status:
-  0  ReadyForQuery was received, and no error before it
+  0  ReadyForQuery was received without an error before it
   1  the server reported an error, its answer is not valid, or the results
-     could not be printed: standard error says why
-  2  wrong usage, no connection, or a connection that was lost"
+     could not be printed; the reason is on standard error
+  2  wrong usage, connecting failed, or the connection was lost"
 )]
 struct Arguments {
     /// Connection string: postgres://user:password@host:port/database, or keywords: "host=... user=..."
@@ -70,22 +70,22 @@ struct Arguments {
     verbose: bool,
 }
 
-/// What the command line asks for.
+/// The task that the command line describes.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
     /// The statements, in the encoding in which they were given.
     pub(crate) sql: Vec<u8>,
-    /// The statements were read from standard input, which is at its end.
+    /// The statements were read from standard input, so nothing is left there for COPY FROM STDIN.
     pub(crate) from_stdin: bool,
-    /// Command tags are printed.
+    /// Whether command tags are printed.
     pub(crate) tags: bool,
 }
 
-/// Reads the command line. If it asks for help, or is wrong, answers that and ends the program.
+/// Reads the command line. After a request for help and after a mistake, prints the answer and ends the program.
 pub(crate) fn task() -> Task {
     let Arguments { url, sql, file, verbose } = Arguments::try_parse().unwrap_or_else(|error| {
-        // Clap would show the superfluous argument, and that may hold a password.
+        // Only the kind of the error is printed: clap's message would show an unexpected argument, which may hold a password.
         if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
     });
     let url = url.into_string().unwrap_or_else(|_| refuse("the connection string is not UTF-8"));
@@ -114,7 +114,7 @@ pub(crate) fn task() -> Task {
     Task { config, sql, from_stdin, tags: verbose || io::stderr().is_terminal() }
 }
 
-/// Sets what psql sets: a name for the server's activity view, and on a terminal the encoding.
+/// Sets the same defaults as psql: application_name and, on a terminal, client_encoding.
 fn with_defaults(mut config: Config) -> Config {
     if config.parameter("application_name").is_none() {
         config = config.application_name("pg-query");

@@ -1,4 +1,4 @@
-//! Reasons why a task is not done, the text and the exit status of each.
+//! Reasons for which a task fails, each with its text and exit status.
 
 use pg_stream_tokio::ConnectError;
 use pg_wire::backend::ServerError;
@@ -9,26 +9,26 @@ use crate::arguments::Task;
 use crate::interrupts::Interrupted;
 use crate::report;
 
-/// Why a task is not done.
+/// The reason for which a task failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The server reported an error.
     Server(ServerError),
     /// The server reported an error and ended the session.
     Ended(ServerError),
-    /// There is no session.
+    /// Connecting or logging in failed.
     Connect(ConnectError),
-    /// The session broke.
+    /// The connection failed during the session.
     Connection(Error),
-    /// The server sent a message that has no place in the answer to a Query.
+    /// The server sent a message that cannot be part of the answer to a Query.
     Misplaced(&'static str),
     /// A row does not match its RowDescription.
     Row(RowError),
     /// The server sent ReadyForQuery without the message that has to come before it.
     Unanswered,
-    /// COPY FROM STDIN, and standard input held the SQL.
+    /// COPY FROM STDIN had no data, because standard input held the SQL.
     NoInput(ServerError),
-    /// The user does not want to wait.
+    /// The user ended the program with Ctrl-C.
     Interrupted,
 }
 

@@ -6,15 +6,15 @@ use pg_stream_tokio::{CancelTarget, Config};
 
 use crate::report;
 
-/// The user does not want to wait.
+/// The user ends the program with Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
-/// Listens to Ctrl-C.
+/// Listens for Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     signals: Signals,
-    /// Where to send a cancel request; taken by the first Ctrl-C.
+    /// The target of a cancel request; taken by the first Ctrl-C.
     target: Option<(Config, CancelTarget)>,
     given_up: bool,
 }
@@ -25,7 +25,7 @@ impl Interrupts {
         Self { signals: Signals::new(), target: None, given_up: false }
     }
 
-    /// From here on the first Ctrl-C sends a cancel request. Before, it ends the program.
+    /// After this call the first Ctrl-C sends a cancel request. Before this call it ends the program.
     pub(crate) fn can_cancel(&mut self, config: Config, target: CancelTarget) {
         self.target = Some((config, target));
     }
@@ -35,10 +35,10 @@ impl Interrupts {
         self.given_up
     }
 
-    /// Waits for Ctrl-C. The first time, returns the place that a cancel request is to be sent to.
+    /// Waits for Ctrl-C. The first Ctrl-C returns the target for a cancel request.
     ///
     /// # Errors
-    /// Ctrl-C was pressed once more, or there is nothing to cancel.
+    /// Ctrl-C was pressed a second time, or there is nothing to cancel.
     pub(crate) async fn heard(&mut self) -> Result<(Config, CancelTarget), Interrupted> {
         self.signals.next().await;
         self.given_up = true;
@@ -46,13 +46,13 @@ impl Interrupts {
     }
 }
 
-/// Ends the program's work without waiting for anything, and returns the exit status.
+/// Reports the interruption without waiting, and returns the exit status.
 pub(crate) fn give_up() -> i32 {
     report::say_if_possible("pg-query: interrupted\n");
     1
 }
 
-/// The signal of Ctrl-C. Where it cannot be listened to, it never arrives.
+/// The signal of Ctrl-C. If the program cannot listen for the signal, `next` waits forever.
 #[derive(Debug)]
 #[cfg(unix)]
 struct Signals(Option<tokio::signal::unix::Signal>);

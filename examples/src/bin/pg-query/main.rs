@@ -23,7 +23,7 @@ use query::Query;
 async fn main() {
     let task = arguments::task();
     let code = run(task).await;
-    // A read of standard input or a write to standard output that waits cannot be called off; this does not wait for either.
+    // `exit` does not wait for a blocked read of standard input or a blocked write; the end of the runtime would wait for both.
     exit(code)
 }
 
@@ -46,7 +46,7 @@ async fn run(task: Task) -> i32 {
             report::say(format_args!("pg-query: cannot write to standard output: {error}"));
             code.max(1)
         }
-        // The server may have finished before it heard of the cancel request, but not all rows were printed.
+        // The server finished before the cancel request arrived, but not all rows were printed.
         Ok(None) if was_cut && code == 0 => interrupts::give_up(),
         Ok(None) => code,
     }

@@ -1,5 +1,4 @@
-//! Standard output and standard error, written by a thread of their own: a reader that does not read holds up neither Ctrl-C nor the
-//! cancel request.
+//! Writes standard output and standard error on a separate thread: a slow reader delays neither Ctrl-C nor the cancel request.
 
 use std::io::{self, Write};
 use std::mem;
@@ -13,13 +12,13 @@ use tokio::task::JoinHandle;
 use crate::interrupts::{Interrupted, Interrupts};
 use crate::report;
 
-/// How much is written in one go.
+/// Bytes of a block, which is written to standard output with one call.
 pub(crate) const BLOCK: usize = 64 * 1024;
 
-/// Blocks that may wait to be written.
+/// Most blocks in the queue.
 const WAITING: usize = 4;
 
-/// What the thread writes, in the order in which it is given.
+/// A piece of output. The thread writes the pieces in the order of the queue.
 #[derive(Debug)]
 enum Piece {
     /// Bytes for standard output.
@@ -28,13 +27,13 @@ enum Piece {
     Said(String),
 }
 
-/// The end of the queue that results are put into.
+/// The sending side of the queue.
 #[derive(Debug)]
 pub(crate) struct Output {
     sender: mpsc::Sender<Piece>,
     /// Bytes for standard output that are not in the queue yet.
     block: Vec<u8>,
-    /// Standard output takes no more.
+    /// A write to standard output has failed.
     is_closed: Arc<AtomicBool>,
     /// Rows were dropped after Ctrl-C.
     was_cut: bool,
@@ -74,7 +73,7 @@ impl Output {
         }
     }
 
-    /// Hands over what was put so far.
+    /// Sends the block to the thread.
     pub(crate) async fn flush(&mut self) -> Result<(), Interrupted> {
         if self.block.is_empty() {
             return Ok(());
@@ -92,7 +91,7 @@ impl Output {
         self.send(Piece::Rows(block)).await
     }
 
-    /// Adds lines to standard error, after everything that was put.
+    /// Adds lines to standard error. They are printed after all bytes that were put before.
     pub(crate) async fn say(&mut self, mut lines: String) -> Result<(), Interrupted> {
         self.flush().await?;
         lines.push('\n');
@@ -129,7 +128,7 @@ impl Output {
     }
 
     fn cancel(&self, (config, target): (Config, CancelTarget)) {
-        // Weak: the end of the output does not wait for the request.
+        // A weak sender does not keep the queue open, so `finish` does not wait for the cancel request.
         let sender = self.sender.downgrade();
         tokio::spawn(async move {
             let Err(error) = cancel(&config, &target).await else { return };
@@ -145,7 +144,7 @@ impl Output {
         self.was_cut
     }
 
-    /// Waits until everything is written, and returns the error of standard output unless it is that its reader has gone.
+    /// Waits until everything is written. Returns the error of standard output, except for a broken pipe.
     pub(crate) async fn finish(mut self) -> Result<Option<io::Error>, Interrupted> {
         self.flush().await?;
         let Self { sender, mut writer, mut interrupts, .. } = self;
@@ -159,13 +158,13 @@ impl Output {
     }
 }
 
-/// Writes what is in the queue, until nobody can add to it.
+/// Writes the pieces in the queue, until all senders are dropped.
 fn write(mut queue: mpsc::Receiver<Piece>, is_closed: &AtomicBool) -> Option<io::Error> {
     let mut failure = None;
     while let Some(piece) = queue.blocking_recv() {
         match piece {
             Piece::Said(lines) => {
-                // If standard error is closed there is nobody to report to.
+                // Ignored: without standard error the failure cannot be reported.
                 let _ = io::stderr().write_all(lines.as_bytes());
             }
             Piece::Rows(block) if failure.is_none() => {

@@ -12,20 +12,20 @@ use crate::failure::Failure;
 use crate::output::{BLOCK, Output};
 use crate::report;
 
-/// The answer to a Query, as far as it was received.
+/// The state of the answer to a Query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// The Query was not sent yet.
     NotAsked,
-    /// Nothing of it.
+    /// No message of the answer was received.
     Nothing,
-    /// A statement has begun to answer.
+    /// The answer to a statement has begun.
     Begun,
-    /// The last statement has answered, or failed.
+    /// The answer to the latest statement is complete, or was an error.
     Complete,
 }
 
-/// A Query under way.
+/// A Query that is running.
 pub(crate) struct Query<'t> {
     conn: Connection,
     output: &'t mut Output,
@@ -38,7 +38,8 @@ pub(crate) struct Query<'t> {
     copying: bool,
     /// COPY FROM STDIN could not read standard input, which held the SQL.
     no_input: bool,
-    /// A ReadyForQuery was received that did not answer the Query, and a Sync was sent to find out whether there will be an answer.
+    /// A Sync was sent, because ReadyForQuery arrived without an answer to the Query. If the Query is not answered before the next
+    /// ReadyForQuery either, this is an error.
     probed: bool,
     /// The first error that the server reported.
     refusal: Option<ServerError>,
@@ -62,7 +63,7 @@ impl<'t> Query<'t> {
 
     /// Sends the Query, and prints the answer up to its ReadyForQuery.
     pub(crate) async fn run(&mut self) -> Result<(), Failure> {
-        // What came after the login's ReadyForQuery is no answer.
+        // Messages that have arrived before the Query is sent are no answer to it.
         self.receive().await?;
         self.conn.query(self.task.sql.as_slice());
         self.answer = Answer::Nothing;
@@ -84,17 +85,17 @@ impl<'t> Query<'t> {
                     self.copy(read.map(|count| &block[..count]));
                 }
             }
-            // A server that waits for data does not look at cancel requests.
+            // A server that waits for COPY data does not react to a cancel request.
             if self.copying && self.output.interrupts.has_given_up() {
                 self.fail_copy("interrupted by the user");
             }
         }
     }
 
-    /// Ends the session, and makes the outcome of the task from that of the Query and the server's error.
+    /// Ends the session. Combines the outcome of the Query and the error of the server into the outcome of the task.
     pub(crate) async fn end(mut self, outcome: Result<(), Failure>) -> Result<(), Failure> {
         if outcome.is_ok() {
-            // Whether the server hears it changes nothing.
+            // A failure to send Terminate does not change the outcome.
             let _ = self.conn.terminate().close().await;
         }
         match (outcome, self.refusal) {
@@ -108,7 +109,7 @@ impl<'t> Query<'t> {
         }
     }
 
-    /// Takes the messages that are buffered, and returns whether the last one of the answer was among them.
+    /// Handles the buffered messages. Returns whether the last message of the answer was among them.
     async fn receive(&mut self) -> Result<bool, Failure> {
         let Self { conn, output, task, answer, columns, copying_out, copying, no_input, probed, refusal } =
             self;
@@ -176,7 +177,7 @@ impl<'t> Query<'t> {
                         output
                             .say("pg-query: a ReadyForQuery that answers no Query was skipped".into())
                             .await?;
-                        // If it was meant as the answer, the one to Sync will come next.
+                        // If the server sends nothing else for the Query, the ReadyForQuery of the Sync arrives next.
                         probe = *answer == Answer::Nothing;
                         *probed = probe;
                     }
@@ -193,7 +194,7 @@ impl<'t> Query<'t> {
         Ok(is_last)
     }
 
-    /// Queues a block of standard input for the COPY; an empty one is its end.
+    /// Queues a block of standard input for the COPY; an empty block is the end of the data.
     fn copy(&mut self, read: io::Result<&[u8]>) {
         self.copying = matches!(read, Ok([_, ..]));
         match read {
@@ -209,13 +210,13 @@ impl<'t> Query<'t> {
     }
 }
 
-/// Sends what is queued; when all is sent, waits for a message.
+/// Sends the queued bytes; when all are sent, waits for a message.
 async fn advance(conn: &mut Connection) -> Result<(), Failure> {
     if !conn.outbox().is_empty() {
         match conn.flush().await {
-            // The server wants its own messages to be read first.
+            // The inbox is full: the caller has to handle messages before more can be sent.
             Ok(()) | Err(Error::InboxFull) => return Ok(()),
-            // The server's last message may report why it takes no more.
+            // Sending failed. The reason may be in the server's last message, so it is received below.
             Err(Error::Io(_) | Error::Poisoned(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -7,10 +7,10 @@ use pg_stream_tokio::ConnectError;
 use pg_wire::Text;
 use pg_wire::backend::ErrorFields;
 
-/// Most characters of a line of SQL that are shown.
+/// Most characters that are shown of a line of SQL.
 const LINE: usize = 60;
 
-/// Characters that are shown before the one that an error points to, at the least.
+/// In a long line, at least this many characters are shown before the character that an error points to.
 const BEFORE: usize = 20;
 
 /// An error of the server: `ERROR:  42601: syntax error`, the line of SQL with a caret, and the details.
@@ -32,14 +32,14 @@ pub(crate) fn notice(fields: ErrorFields<'_>) -> String {
     text
 }
 
-/// A notification.
+/// A notification: `NOTIFY:  channel "jobs", payload "text", from server process 42`.
 pub(crate) fn notification(channel: &str, payload: &str, pid: i32) -> String {
     let payload =
         if payload.is_empty() { String::new() } else { format!(", payload \"{}\"", escaped(payload)) };
     format!("NOTIFY:  channel \"{}\"{payload}, from server process {pid}", escaped(channel))
 }
 
-/// Every attempt to connect, a line each, and below it the details that the server gave.
+/// The failed attempts to connect, one per line. DETAIL and HINT of the server are on the lines after the attempt.
 pub(crate) fn attempts(error: &ConnectError) -> String {
     let mut text = String::new();
     for error in error.earlier().iter().chain([error]) {
@@ -47,7 +47,7 @@ pub(crate) fn attempts(error: &ConnectError) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        // Nothing of what a server said before the login may look like another line.
+        // The server is not authenticated yet. Its text is escaped so that it cannot imitate another line.
         text += &format!("pg-query: {}", escaped(&format!("{place}{}", error.kind())));
         if let Some(fields) = error.server_error().map(|error| error.fields()) {
             for (label, value) in [("DETAIL", fields.detail()), ("HINT", fields.hint())] {
@@ -60,12 +60,12 @@ pub(crate) fn attempts(error: &ConnectError) -> String {
     text
 }
 
-/// Prints a line on standard error. If that is closed there is nobody to report to.
+/// Prints a line on standard error. A failure is ignored, because it cannot be reported.
 pub(crate) fn say(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Prints a few bytes on standard error, unless that would have to wait for its reader.
+/// Prints a few bytes on standard error, unless the write would block.
 pub(crate) fn say_if_possible(line: &str) {
     #[cfg(unix)]
     {
@@ -79,12 +79,12 @@ pub(crate) fn say_if_possible(line: &str) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Text in which control characters, and those that turn the direction of writing, are escaped: it cannot steer a terminal.
+/// Escapes control characters and characters that change the direction of writing, so that the text cannot control a terminal.
 pub(crate) fn escaped(text: &str) -> String {
     escaped_except(text, &[])
 }
 
-/// As [`escaped`], with line breaks and tabs left as they are: the text of a server that the user has logged in to.
+/// As [`escaped`], but keeps line breaks and tabs: for text from a server after the login.
 fn lines(text: Text<'_>) -> String {
     escaped_except(&text.to_string_lossy(), &['\n', '\t'])
 }
@@ -105,10 +105,10 @@ fn escaped_except(text: &str, kept: &[char]) -> String {
     shown
 }
 
-/// Severity, code and message, without what is missing.
+/// Severity, code and message; missing parts are left out.
 fn message(fields: ErrorFields<'_>, severity: &str) -> String {
     let present = |part: Option<Text<'_>>| part.map(lines).filter(|part| !part.is_empty());
-    // In the language of the session, as psql shows it.
+    // The severity in the language of the session, as psql shows it.
     let severity = present(fields.get(b'S').or(fields.severity())).unwrap_or_else(|| severity.into());
     let code = present(fields.get(b'C')).filter(|code| code != "00000");
     let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
@@ -133,7 +133,7 @@ fn excerpt(sql: &str, position: u32) -> String {
     let mut start = 0;
     for (number, line) in sql.split('\n').enumerate() {
         let line: Vec<char> = line.chars().collect();
-        // The end of a line, and that of the SQL, can be pointed to as well.
+        // The position may also be the end of a line or the end of the SQL.
         if at > start + line.len() {
             start += line.len() + 1;
             continue;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_line_the_part_around_the_character_is_shown() {
+    fn a_long_line_is_cut_to_the_part_around_the_character() {
         let sql = format!("{}!{}", "x".repeat(100), "y".repeat(100));
         let shown = excerpt(&sql, 101);
         let (_, shown) = shown.split_once('\n').expect("a line");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_could_steer_a_terminal_is_escaped() {
+    fn text_that_could_control_a_terminal_is_escaped() {
         assert_eq!(escaped("\u{1b}[2J\r\n\u{202e}é"), r"\u{1b}[2J\r\n\u{202e}é");
     }
 }

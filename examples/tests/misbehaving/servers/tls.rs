@@ -284,7 +284,7 @@ fn certificates_versions_and_protocols() {
         row(
             "no request for a certificate where one is to be sent",
             secure(&made.server),
-            "sslcertmode=require demands that the server asks",
+            "sslcertmode=require: the server has not requested a client certificate",
         )
         .verifying()
         .with(|mut config| {
