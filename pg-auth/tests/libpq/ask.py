@@ -1,13 +1,15 @@
-"""Asks libpq about connection strings: python3 ask.py LIBRARY < strings > answers
+"""Prints how libpq reads connection strings: python3 ask.py LIBRARY < strings > answers
 
-A string is a line in hexadecimal; an answer is a line too:
-    malformed                   it cannot be read
-    refused  name=value …       it can be read, and a connection is refused before anything is sent or looked up
-    accepted name=value …       a connection would be made
-with tabs between, and values in hexadecimal. Nothing reaches a network: each host is replaced by a socket that does not exist.
+Each line of the input is a connection string in hexadecimal. Each line of the output is one of these answers:
+    malformed                   libpq cannot parse the string
+    refused  name=value …       libpq parses the string, but returns an error before it looks up or connects to a host
+    accepted name=value …       libpq tries to connect
+The parts of an answer are separated by tabs, and values are in hexadecimal. No network is used: each host is replaced by the path of a
+Unix-domain socket that does not exist.
 
-With the word "surroundings" behind the library, environment variables follow a string in its line, as name=value with spaces between.
-The string has a host that is such a socket, the values of an answer are those of all sources, and none is malformed.
+With a second argument "surroundings", each line of the input also has environment variables: name=value, separated by spaces. In this
+mode the string itself must have the path of such a socket as its host, and must not be malformed. The values of an answer come from all
+sources: the string, the environment and files.
 """
 
 import ctypes
@@ -39,7 +41,7 @@ libpq.PQfinish.argtypes = [ctypes.c_void_p]
 
 
 def parse(string):
-    """The values that the string gives, or None."""
+    """Parses a connection string. Returns its values, or None if the string is malformed."""
     error = ctypes.c_void_p()
     options = libpq.PQconninfoParse(string, ctypes.byref(error))
     if not options:
@@ -49,7 +51,7 @@ def parse(string):
 
 
 def read(options, counts):
-    """The values of options that count."""
+    """Reads the values of the options for which counts(option) is true, and frees the options."""
     values, at = {}, 0
     while options[at].keyword is not None:
         if counts(options[at]):
@@ -60,10 +62,10 @@ def read(options, counts):
 
 
 def accepts(values):
-    """Whether libpq goes as far as looking for the server."""
+    """Whether libpq tries to connect with these values."""
     hosts, addresses = (values[name].split(b",") if values.get(name) else [] for name in (b"host", b"hostaddr"))
     values = {**values, b"passfile": b"/nonexistent"}
-    # A service is looked for in files.
+    # libpq would look for the service in files.
     values.pop(b"service", None)
     if not hosts or not addresses or len(hosts) == len(addresses):
         values[b"host"] = b",".join([b"/nonexistent"] * max(1, len(hosts), len(addresses)))
@@ -74,10 +76,10 @@ def accepts(values):
 
 
 def connect(string):
-    """Whether libpq looks for the server, and the values with which it does."""
+    """Starts a connection. Returns whether libpq tries to connect, and the values that libpq uses."""
     connection = libpq.PQconnectStart(string)
     message = libpq.PQerrorMessage(connection)
-    # What is compiled in depends on the builder of the library.
+    # Compiled-in defaults are left out: they differ between builds of libpq.
     values = read(libpq.PQconninfo(connection), lambda option: option.value not in (None, option.compiled))
     values[b"password"] = libpq.PQpass(connection)
     libpq.PQfinish(connection)
