@@ -196,10 +196,10 @@ fn spawn(of: &impl Serve) -> Result<(u16, Child)> {
     Ok((port, child))
 }
 
-/// Whether a server accepts a connection. `startup` is a complete StartupMessage of a role that needs no password.
+/// Whether a server accepts a login. `startup` is a complete StartupMessage of a role that needs no password.
 ///
 /// Connects to the Unix socket in `socket_dir`. The TCP port may belong to another process, but this socket cannot.
-pub(super) fn lets_in(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
+pub(super) fn accepts_login(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
     let connect = || -> io::Result<u8> {
         let mut stream = UnixStream::connect(socket_dir.join(format!(".s.PGSQL.{port}")))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;

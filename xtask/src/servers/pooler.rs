@@ -136,7 +136,7 @@ impl Serve for Pooler {
     }
 
     fn answers(&self, port: u16) -> bool {
-        daemon::lets_in(&self.dir, port, STARTUP)
+        daemon::accepts_login(&self.dir, port, STARTUP)
     }
 }
 
