@@ -17,7 +17,7 @@
 //! | a step of the login, for a client or a server | `pg-auth/src/handshake`, `pg-auth/src/accept`; without I/O |
 //! | a setting | one row of the table in `pg-auth/src/config/parameters.rs` |
 //! | dialling, accepting, cancelling | `pg-auth/src/connect`, over the traits of `pg-auth/src/runtime.rs` |
-//! | poll functions, timers, threads, a TLS library | an adapter; its code may not use the name of a message, an SQLSTATE or an authentication method |
+//! | poll functions, timers, threads, a TLS library | an adapter; its code may name no message, SQLSTATE or authentication method |
 //! | a program with command-line options | `examples/src/bin` |
 //! | a server or client that tests need | [`servers`], [`clients`] |
 //! | a tool of the project | this crate |

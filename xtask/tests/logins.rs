@@ -139,7 +139,8 @@ fn with_both(test: impl Fn(u8, &Place) + Sync) {
     });
 }
 
-/// A role, the settings with its password or certificate, and whether the role may log in over a Unix socket, over TLS and over TCP without TLS.
+/// A role, the settings with its password or certificate, and whether the role may log in over a Unix socket, over TLS, and over TCP
+/// without TLS.
 type Row = (&'static str, String, [bool; 3]);
 
 fn roles() -> Vec<Row> {
