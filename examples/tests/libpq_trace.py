@@ -1,9 +1,9 @@
-"""Holds a conversation by libpq, and prints libpq's own trace of it.
+"""Runs a conversation with a server by libpq, and prints libpq's own trace (PQtrace) to standard output.
 
 libpq_trace.py CONVERSATION CONNINFO
 
-PQtrace writes the trace to standard output, with the flags in the environment variable TRACE_FLAGS. Default: no timestamps, and secrets are
-printed. An unexpected result in the conversation is an exception.
+CONVERSATION is the name of a function in this file. The environment variable TRACE_FLAGS has the flags for PQsetTraceFlags; by
+default timestamps are left out and secrets are shown. An unexpected result in the conversation is an exception.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ ALL_BYTES = bytes(range(256))
 
 
 def connect(conninfo):
-    """Returns a connection that is traced from its first byte: PQconnectStart has not sent anything yet."""
+    """Starts a connection that is traced from its first byte: PQconnectStart has not sent any byte yet."""
     conn = pq.PGconn.connect_start(conninfo.encode())
     assert conn.status != ConnStatus.BAD, conn.error_message
     conn.trace(1)
@@ -29,7 +29,7 @@ def connect(conninfo):
 
 
 def establish(conn):
-    """Returns whether the connection is established."""
+    """Finishes connecting. Returns whether it succeeds."""
     state = PollingStatus.WRITING
     while state not in (PollingStatus.OK, PollingStatus.FAILED):
         wait = [conn.socket]
@@ -63,7 +63,7 @@ def run(conn, sql):
 
 
 def results(conn):
-    """Returns all results up to the end of the statement."""
+    """Every result up to the end of the statement."""
     found = []
     while (result := conn.get_result()) is not None:
         found.append(result)
@@ -78,7 +78,7 @@ def start_up(conninfo):
 
 def refused(conninfo):
     conn = connect(conninfo)
-    assert not establish(conn), "the login must be rejected"
+    assert not establish(conn), "the server accepted a connection that it should reject"
     conn.finish()
 
 
@@ -159,7 +159,7 @@ def extended(conninfo):
 
 
 def nulls(conninfo):
-    """A NULL parameter that is followed by another parameter."""
+    """A NULL followed by another parameter."""
     conn = session(conninfo)
     expect(
         conn.exec_params(b"select $1::text, $2::text, $3::text", [b"a", None, b"b"], None, None, 0),
@@ -177,7 +177,7 @@ def pipeline(conninfo):
     conn.send_flush_request()
     for _ in range(3):
         assert all(r.status != ExecStatus.FATAL_ERROR for r in results(conn))
-    # Sent, and answered, before the rest: so the order of both directions together is settled.
+    # The statements above are answered before the next are sent: otherwise the order of sent and received messages in the trace could vary.
     conn.send_query_params(b"select 1/0", [], None, None, 0)
     conn.send_query_params(b"select 2", [], None, None, 0)
     conn.pipeline_sync()
@@ -220,7 +220,7 @@ def copy(conninfo):
     expect(failed, ExecStatus.FATAL_ERROR)
     (failed,) = put(b"copy t from stdin", [])
     expect(failed, ExecStatus.COMMAND_OK)
-    # As an extended query.
+    # COPY by the extended protocol.
     expect(conn.exec_params(b"copy t to stdout", [], None, None, 0), ExecStatus.COPY_OUT)
     while conn.get_copy_data(0)[0] > 0:
         pass
@@ -254,13 +254,13 @@ def replication(conninfo):
     expect(conn.exec_(b"START_REPLICATION SLOT no_such_slot LOGICAL 0/0"), ExecStatus.FATAL_ERROR)
     run(conn, b"CREATE_REPLICATION_SLOT traced TEMPORARY LOGICAL test_decoding")
     run(conn, b"START_REPLICATION SLOT traced LOGICAL 0/0")
-    # Asks for an answer, which is a keepalive.
+    # A status update that asks for a reply; the server replies with a keepalive.
     assert conn.put_copy_data(b"r" + bytes(32) + b"\1") == 1
     assert conn.flush() == 0
     assert conn.get_copy_data(0)[0] > 0
     assert conn.put_copy_end() == 1
     assert conn.flush() == 0
-    # The server may have more keepalives to send before it sees that.
+    # The server may send more keepalives before it reads the end of the copy.
     while conn.get_copy_data(0)[0] > 0:
         pass
     results(conn)
@@ -268,7 +268,7 @@ def replication(conninfo):
 
 
 def function_call(conninfo):
-    """PQfn, which psycopg leaves out."""
+    """A function call by PQfn, which psycopg does not wrap."""
 
     class Argument(ctypes.Structure):
         class Value(ctypes.Union):
@@ -304,7 +304,7 @@ def function_call(conninfo):
         )
         return buffer.raw[: max(length.value, 0)]
 
-    # By number: int4pl, textcat, sqrt, and one that there is none of.
+    # Functions by object id: int4pl, textcat, sqrt; textcat with a NULL argument; an object id without a function.
     assert call(177, 20, 22) == b"\0\0\0\x2a"
     assert call(1258, b"caf\xc3\xa9", b"") == b"caf\xc3\xa9"
     assert call(1344, b"\x40\x22" + bytes(6)) == b"\x40\x08" + bytes(6)

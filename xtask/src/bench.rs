@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the benchmark, which is a workspace of its own, and runs it with the servers it needs.
+//! `cargo xtask bench`: builds the benchmark, which is a workspace of its own, and runs it, with servers if `options` need them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::servers::{Servers, install};
 use crate::{paths, process};
 
-/// Builds as a user builds (release, nothing tuned), and hands `options` on.
+/// Builds the benchmark with the default release profile, as a user would, and runs it with `options`.
 pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     let servers = needs_servers(options);
     equip(options, servers)?;
@@ -22,7 +22,7 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     if !servers {
         return process::hand_over(&mut bench);
     }
-    // One of the things that are measured.
+    // The benchmark measures this proxy.
     process::succeed(&mut paths::cargo([
         "build",
         "--release",
@@ -37,11 +37,11 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     process::hand_over(bench.envs(servers.environment()))
 }
 
-/// Gets what peers are linked with, which has to be there, and what else is measured or measures with these options. Debian has
-/// the programs in packages of the same names.
+/// Installs what the benchmark needs for `options`: libpq, without which the benchmark does not link, and the optional programs
+/// valgrind, strace and pgbouncer. The Debian package of a program has the program's name.
 fn equip(options: &[String], servers: bool) -> Result<()> {
     if process::read(Command::new("pkg-config").args(["--exists", "libpq"])).is_err() {
-        install("pkg-config libpq-dev").context("libpq, one of the peers, is missing")?;
+        install("pkg-config libpq-dev").context("libpq, which the benchmark is compared with, is missing")?;
     }
     let counted = !options.iter().any(|word| word == "--no-instructions");
     let wanted = [("valgrind", counted), ("strace", servers), ("pgbouncer", servers)];
@@ -49,20 +49,22 @@ fn equip(options: &[String], servers: bool) -> Result<()> {
         if !is_there(program)
             && let Err(error) = install(program)
         {
-            eprintln!("xtask: {program} is missing, and what needs it is left out: {error}");
+            eprintln!(
+                "xtask: {program} is missing, so the measurements that need {program} are skipped: {error}"
+            );
         }
     }
     Ok(())
 }
 
-/// Whether a program is on the PATH, or where Debian puts those of the system.
+/// Whether a program is on the PATH or in `sbin`, where Debian installs pgbouncer.
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = [Path::new("/usr/sbin"), Path::new("/sbin")].map(PathBuf::from);
     std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
 }
 
-/// Lines that are named `micro: …` need none.
+/// Whether a selected measurement needs servers: all do, except those with a name that begins with `micro`.
 fn needs_servers(options: &[String]) -> bool {
     let mut chosen = Vec::new();
     let mut words = options.iter();
@@ -81,7 +83,7 @@ mod tests {
     use super::needs_servers;
 
     #[test]
-    fn servers_are_started_unless_only_micro_lines_are_wanted() {
+    fn servers_are_started_unless_only_micro_measurements_are_selected() {
         let options = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
         assert!(needs_servers(&[]));
         assert!(needs_servers(&options("--quick")));

@@ -1,7 +1,6 @@
-//! `cargo xtask ci`: what a change has to pass, in the order of what fails soonest.
+//! `cargo xtask ci`: all checks of a change, the fastest first.
 //!
-//! Everything is built with the `dev` profile only, and what is looked at several times is checked rather than built: two
-//! cores shall be done with it in the time of a walk.
+//! For a short run on two cores, only the `dev` profile is used, and feature combinations and other targets are checked but not built.
 
 mod features;
 mod targets;
@@ -13,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::{lint, needs, paths, process, test};
 
-/// Runs every step, and stops at the first that fails.
+/// Runs every step, and stops at the first step that fails.
 pub(crate) fn run() -> Result<ExitCode> {
     step("format", || process::succeed(&mut cargo("fmt --all --check")))?;
     needs::openssl_headers()?;
@@ -27,26 +26,26 @@ pub(crate) fn run() -> Result<ExitCode> {
     })?;
     step("feature combinations", features::run)?;
     step("other targets", targets::run)?;
-    // Last: its closing line is what a reader, or a machine, looks for at the end.
+    // The last step, so that the line with the number of passed and failed tests is the last line of the output.
     heading("tests");
     test::run(&[])
 }
 
-/// Does one step, saying which and how long it took.
+/// Runs one step, and prints its name and its duration.
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     heading(name);
     let start = Instant::now();
-    work().with_context(|| format!("ci stops at: {name}"))?;
+    work().with_context(|| format!("ci failed in the step \"{name}\""))?;
     eprintln!("==> {name}: passed in {:.1} s", start.elapsed().as_secs_f32());
     Ok(())
 }
 
-/// Announces a step, where cargo's own messages go, so that the order is kept.
+/// Prints the name of a step on standard error, in order with cargo's own messages.
 fn heading(name: &str) {
     eprintln!("\n==> {name}");
 }
 
-/// A cargo command as one would type it.
+/// A cargo command. `line` is the arguments, separated by spaces.
 fn cargo(line: &str) -> Command {
     paths::cargo(line.split(' '))
 }

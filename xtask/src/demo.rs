@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the demo program against a real server, with nothing to set up.
+//! `cargo xtask demo`: runs the demo program against a real server.
 
 use std::process::{Command, ExitCode};
 
@@ -7,18 +7,18 @@ use anyhow::Result;
 use crate::servers::{Servers, V15, V18};
 use crate::{interrupt, paths, process};
 
-/// Runs the demo program against `DATABASE_URL`, or a PostgreSQL of its own.
+/// Runs the demo program with the server of `DATABASE_URL`, or with a PostgreSQL server that is started for the demo.
 pub(crate) fn run() -> Result<ExitCode> {
     eprintln!("xtask: building the demo");
     process::succeed(&mut cargo("build"))?;
     let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
     if let Some(url) = given {
-        eprintln!("xtask: using the server that DATABASE_URL names");
+        eprintln!("xtask: using the server of DATABASE_URL");
         return demo(&url);
     }
     let servers = match Servers::start(&[V18]) {
         Err(error) if interrupt::arrived().is_none() => {
-            eprintln!("xtask: there is no PostgreSQL 18 to be had, so the demo uses 15: {error:#}");
+            eprintln!("xtask: PostgreSQL 18 cannot be started, so the demo uses PostgreSQL 15: {error:#}");
             Servers::start(&[V15])?
         }
         started => started?,
@@ -29,12 +29,12 @@ pub(crate) fn run() -> Result<ExitCode> {
     ))
 }
 
-/// Runs the demo program, and has cargo say nothing: it would print the URL, and the URL may hold a password.
+/// Runs the demo program. `--quiet`, because cargo would print the URL, and the URL may contain a password.
 fn demo(url: &str) -> Result<ExitCode> {
     process::hand_over(cargo("run").args(["--quiet", "--", url]))
 }
 
-/// What cargo is told to do with the demo program.
-fn cargo(word: &str) -> Command {
-    paths::cargo([word, "--release", "--package", "examples", "--bin", "demo"])
+/// The command `cargo build` or `cargo run` for the demo program.
+fn cargo(subcommand: &str) -> Command {
+    paths::cargo([subcommand, "--release", "--package", "examples", "--bin", "demo"])
 }

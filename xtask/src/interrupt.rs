@@ -1,4 +1,4 @@
-//! Signals that ask us to end, remembered rather than obeyed at once: servers have to be stopped first.
+//! The signals SIGINT, SIGTERM and SIGHUP. They set a flag and do not end the process at once, because servers have to be stopped first.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 /// The last signal that arrived, 0 for none.
 static ARRIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// From now on a signal is noted instead of ending this process.
+/// Installs signal handlers: from now on a signal is stored in `ARRIVED` and does not end this process.
 pub(crate) fn listen() -> std::io::Result<()> {
     let arrived = ARRIVED.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -20,7 +20,7 @@ pub(crate) fn listen() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The signal that arrived, if one did.
+/// The last signal that arrived, if any.
 pub(crate) fn arrived() -> Option<Interrupted> {
     match ARRIVED.get()?.load(Ordering::SeqCst) {
         0 => None,
@@ -28,22 +28,22 @@ pub(crate) fn arrived() -> Option<Interrupted> {
     }
 }
 
-/// `Err` once a signal has arrived. Whatever waits in a loop asks this.
+/// Returns an error once a signal has arrived. Every loop that waits must call this function.
 pub(crate) fn check() -> Result<(), Interrupted> {
     arrived().map_or(Ok(()), Err)
 }
 
-/// We were asked to end, by the signal of this number.
+/// The error of an interrupted run, with the number of the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Interrupted(u8);
 
 impl Interrupted {
-    /// Was it Ctrl-C?
+    /// Whether the signal is SIGINT, which Ctrl-C sends.
     pub(crate) fn is_sigint(self) -> bool {
         i32::from(self.0) == SIGINT
     }
 
-    /// What a shell reports for a process that the signal ended.
+    /// The exit code that a shell reports for a process that was ended by the signal: 128 plus its number.
     pub(crate) fn exit_code(self) -> ExitCode {
         ExitCode::from(128 | self.0)
     }

@@ -1,36 +1,36 @@
-//! The project's chores, as `cargo xtask WORD`, and the guide for contributors.
+//! The tasks of a contributor as subcommands of `cargo xtask`, and the contributor guide.
 //!
-//! Each word has a file of its name. [`servers`] starts the PostgreSQL servers that several words share. Progress goes to
-//! standard error; standard output has only the result.
+//! Each subcommand has a file of the same name. The module [`servers`] starts PostgreSQL servers for several subcommands. Progress is
+//! printed on standard error, the result on standard output.
 //!
 //! # Where code belongs
 //!
-//! A crate knows only the crates to the right of it, and a folder of a crate only the folders that `cargo xtask lint --arrows`
-//! lists for it: `examples` → `pg-stream-tokio`, `pg-stream-async-std` → `pg-auth` → `pg-wire`.
+//! Dependencies have one direction: `examples` → `pg-stream-tokio`, `pg-stream-async-std` → `pg-auth` → `pg-wire`. The folders of a crate
+//! may not import each other in a cycle either; `cargo xtask lint --arrows` prints the imports.
 //!
 //! | code | place |
 //! | --- | --- |
 //! | the bytes of a message | `pg-wire/src/message`, one file for a message or a few that belong together |
 //! | a field type that several messages have | `pg-wire/src/codec/field.rs` |
 //! | a value to send; a received value | `pg-wire/src/param`; `pg-wire/src/value` |
-//! | messages inside CopyData for replication | `pg-wire/src/replication` |
+//! | replication messages, which are sent inside CopyData | `pg-wire/src/replication` |
 //! | a step of the login, for a client or a server | `pg-auth/src/handshake`, `pg-auth/src/accept`; without I/O |
 //! | a setting | one row of the table in `pg-auth/src/config/parameters.rs` |
 //! | dialling, accepting, cancelling | `pg-auth/src/connect`, over the traits of `pg-auth/src/runtime.rs` |
-//! | poll functions, timers, threads, a TLS library | an adapter. An adapter names no message, no SQLSTATE and no authentication method |
+//! | poll functions, timers, threads, a TLS library | an adapter; its code may name no message, SQLSTATE or authentication method |
 //! | a program with command-line options | `examples/src/bin` |
 //! | a server or client that tests need | [`servers`], [`clients`] |
 //! | a tool of the project | this crate |
 //!
 //! # How to add a message
 //!
-//! 1. Declare the message in a file of its direction below `pg-wire/src/message`, with `message!`: fields in wire order, the
-//!    layout, the link into PostgreSQL's manual, and a test with its bytes (`testing::golden`).
+//! 1. Declare the message with `message!`, in a file in `pg-wire/src/message/backend` or `pg-wire/src/message/frontend`. The
+//!    declaration has the fields in wire order, the layout, the link to PostgreSQL's manual, and a test with the bytes of the
+//!    message (`testing::golden`).
 //! 2. Add one row to the table in `backend/mod.rs` or `frontend/mod.rs`: code, byte, type, hot or cold, size class.
-//! 3. For a message of the client, add a method to `pg-wire/src/client/protocol.rs`.
+//! 3. For a message that the client sends, add a method to `pg-wire/src/client/protocol.rs`.
 //!
-//! The tests in `pg-wire/src/message/mod.rs` do these steps for a message of their own. `cargo xtask lint` reports a step that
-//! was forgotten.
+//! The tests in `pg-wire/src/message/mod.rs` do these steps for an example message. `cargo xtask lint` reports a forgotten step.
 //!
 //! # Language
 //!
@@ -40,30 +40,32 @@
 //! - Repeat the noun where "it", "one", "those" or "what" could mean two things.
 //! - Use the usual words: report, return, arrive, reject, exist, after, expected. Use a term of the field where there is one: fast
 //!   path, cache line, overflow, precondition, backpressure.
-//! - Say that a precondition is a precondition. Write a list as a list.
-//! - A comment on speed has the mechanism, the figure and where the figure was measured.
-//! - An error says what was found, what was expected and what to do.
+//! - Mark a precondition with the word "Precondition". Write a list as a list.
+//! - A comment on speed names the mechanism, the figure, and the place where the measurement is described, such as `NOTES.md`.
+//! - An error text names the value that was found, the value that was expected, and the remedy.
 //! - Public documentation has byte layouts, counts, units, errors, and a link into PostgreSQL's manual.
 //!
 //! # Tests
 //!
-//! Plain `cargo test` needs no network and no server. A test that needs servers has
-//! `#[ignore = "needs servers: cargo xtask test"]`; `cargo xtask test` starts the servers, runs every test, and fails when a
-//! server is missing. Words after `--` are passed on: `cargo xtask test -- -p pg-auth --test live name_of_the_test`. Where
-//! cargo-nextest is installed, nextest runs the tests, and `cargo test --doc` the examples of the documentation.
+//! Plain `cargo test` needs no network and no server. A test that needs servers has the attribute
+//! `#[ignore = "needs servers: cargo xtask test"]`. `cargo xtask test` starts the servers, runs every test, and fails if a
+//! server cannot be started. Arguments after `--` are passed to `cargo test`: `cargo xtask test -- -p pg-auth --test live
+//! name_of_the_test`. Without such arguments, and if cargo-nextest is installed, nextest runs the tests, and `cargo test --doc` runs
+//! the examples in the documentation.
 //!
 //! # Benchmarks
 //!
-//! `cargo xtask bench --quick --only micro` counts instructions, which are the same on a busy machine; run it before and after a
-//! change to code that every row or every parameter passes. `--help` after `bench --` lists the other groups of lines. Times are
-//! ratios within one run. `xtask/bench/NOTES.md` has the reasons for code that looks odd.
+//! `cargo xtask bench --quick --only micro` counts instructions; other programs on the machine do not change this number. Run the
+//! command before and after a change to code that is executed for every row or every parameter. `cargo xtask bench -- --help` lists
+//! the other groups of measurements. Compare a time only with other times of the same run. `xtask/bench/NOTES.md` explains code
+//! that has an unusual form for speed.
 //!
 //! # Releases
 //!
 //! 1. `cargo xtask ci` passes on a clean checkout, and `CHANGELOG.md` has a section for the version.
 //! 2. Set `version` in the workspace's `Cargo.toml`, in `workspace.package` and in the four `workspace.dependencies`.
-//! 3. `cargo publish --dry-run -p pg-wire`, then without `--dry-run`; then the same for `pg-auth`, `pg-stream-tokio` and
-//!    `pg-stream-async-std`. This is the order of their dependencies.
+//! 3. Run `cargo publish --dry-run -p pg-wire`, then the same command without `--dry-run`. Then publish `pg-auth`,
+//!    `pg-stream-tokio` and `pg-stream-async-std` the same way, in this order: each crate depends on crates before it.
 //! 4. Tag the commit with the version.
 
 mod bench;
@@ -87,52 +89,52 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// The project's chores.
+/// The tasks of a contributor to this project.
 #[derive(Debug, Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
 struct Arguments {
-    /// What to do.
+    /// The task
     #[command(subcommand)]
     word: Option<Word>,
 }
 
-/// One chore.
+/// One subcommand.
 #[derive(Debug, Subcommand)]
 enum Word {
-    /// Run every test, those that need servers too
+    /// Start servers and run every test, also the tests that need servers
     Test {
-        /// Passed on to `cargo test`, as in `cargo xtask test -- -p pg-wire -- --nocapture`
+        /// Arguments for `cargo test`, as in `cargo xtask test -- -p pg-wire -- --nocapture`
         #[arg(last = true)]
         cargo: Vec<String>,
     },
-    /// Everything a change has to pass: format, lints, docs, the project's own rules, feature combinations, other targets, tests
+    /// Run every check of a change: format, lints, the project's own rules, docs, feature combinations, other targets, tests
     Ci,
     /// Check the project's own rules: messages, imports, adapters, sizes, README
     Lint {
-        /// Print the imports of each crate instead
+        /// Print the imports of each crate instead of checking
         #[arg(long)]
         arrows: bool,
     },
-    /// Compare with peers and with hand-written loops, as in `cargo xtask bench --quick --only micro`
+    /// Measure speed beside other libraries and hand-written loops, as in `cargo xtask bench --quick --only micro`
     Bench {
-        /// Passed on to the benchmark; `--help` lists them
+        /// Options of the benchmark; `cargo xtask bench -- --help` lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
-    /// Run the demo program, against DATABASE_URL or a PostgreSQL started for it
+    /// Run the demo program with the server of DATABASE_URL, or with a PostgreSQL server started for the demo
     Demo,
-    /// Start the servers that tests use, and keep them until Ctrl-C
+    /// Start the servers of the tests, print their addresses, and stop them at Ctrl-C
     Serve,
-    /// Run a command with the servers started, as in `cargo xtask with cargo test -- --ignored`
+    /// Start the servers of the tests, run one command, and stop them, as in `cargo xtask with cargo test -- --ignored`
     With {
         /// The command and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
-    /// Wait for the end of standard input, then stop the servers under DIR and remove it
+    /// Wait for the end of standard input, then stop the servers in DIR and remove DIR
     #[command(hide = true)]
     Watch {
-        /// The directory to clear
+        /// The directory of the servers
         dir: PathBuf,
     },
 }
@@ -159,10 +161,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does one chore. Every guard is dropped when this returns, so that `main` may exit.
+/// Runs one subcommand. When this function returns, every guard is dropped and every server is stopped.
 fn run(word: Word) -> anyhow::Result<ExitCode> {
     if let Word::Watch { dir } = word {
-        // Outlives the signals that end its parent, so it does not listen to them.
+        // The watcher has its own process group, so Ctrl-C and other signals to its parent do not reach it. It needs no signal handlers.
         return servers::watch(&dir);
     }
     interrupt::listen()?;
@@ -174,6 +176,6 @@ fn run(word: Word) -> anyhow::Result<ExitCode> {
         Word::Demo => demo::run(),
         Word::Serve => serve::run(),
         Word::With { command } => with::run(&command),
-        Word::Watch { .. } => unreachable!("answered above"),
+        Word::Watch { .. } => unreachable!("`watch` returned above"),
     }
 }

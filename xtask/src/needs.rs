@@ -1,4 +1,4 @@
-//! C libraries that crates of the workspace are built with.
+//! C libraries that are needed to build crates of the workspace.
 
 use std::process::Command;
 
@@ -7,12 +7,11 @@ use anyhow::{Context, Result};
 use crate::process;
 use crate::servers::install;
 
-/// Installs the headers of OpenSSL where they are missing: the feature `native-tls` is built with them on Linux.
+/// Installs the headers of OpenSSL if they are missing: on Linux they are needed to build the feature `native-tls`.
 pub(crate) fn openssl_headers() -> Result<()> {
     let exist = || process::read(Command::new("pkg-config").args(["--exists", "openssl"])).is_ok();
     if !cfg!(target_os = "linux") || exist() {
         return Ok(());
     }
-    install("pkg-config libssl-dev")
-        .context("the headers of OpenSSL, which native-tls is built with, are missing")
+    install("pkg-config libssl-dev").context("the headers of OpenSSL, which native-tls needs, are missing")
 }

@@ -1,27 +1,27 @@
-//! Where things are in the work tree.
+//! Paths in the work tree.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The workspace's root.
+/// The root directory of the workspace.
 pub(crate) fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest)
 }
 
-/// Where cargo builds.
+/// Cargo's target directory.
 pub(crate) fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
     root().join(target)
 }
 
-/// Where xtask keeps what it may throw away at any time.
+/// The cache directory of xtask, which may be deleted at any time.
 pub(crate) fn cache() -> PathBuf {
     target().join("xtask")
 }
 
-/// The cargo that runs us, in the workspace's root.
+/// A command with the same `cargo` program that runs xtask, in the root directory of the workspace.
 pub(crate) fn cargo<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     cargo.args(arguments).current_dir(root());

@@ -1,4 +1,4 @@
-//! Running other programs, and ending them when we are asked to end.
+//! Runs other programs, and ends them when a signal asks xtask to end.
 
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Read, Write};
@@ -14,19 +14,19 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::interrupt;
 
-/// Interval between two checks of a wait. Shorter than any event that is waited for, longer than the check takes.
+/// Interval between two checks in a loop that waits. A check takes much less time, and an event that is waited for takes longer.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
-/// How long a program that was asked to end may take before it is killed.
+/// The time that a program has to end after SIGTERM, before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs a program without standard input, its output going where ours goes.
+/// Runs a program with empty standard input. It shares standard output and standard error with xtask.
 pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
     let mut child = Running::start(command.stdin(Stdio::null()), Group::Own)?;
     child.wait()
 }
 
-/// Like [`run`], and anything but success is an error.
+/// Like [`run`], but an exit status other than success is an error.
 pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let status = run(command)?;
     if !status.success() {
@@ -35,14 +35,14 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program that reads `input`, keeping both of its outputs.
+/// Runs a program with `input` as its standard input, and returns its standard output and standard error.
 pub(crate) fn capture(command: &mut Command, input: &str) -> Result<Output> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Running::start(command, Group::Own)?;
     let (stdin, stdout, stderr) =
         (child.child.stdin.take(), child.child.stdout.take(), child.child.stderr.take());
     thread::scope(|scope| {
-        // A program that ends without reading its input says why in its exit status.
+        // An error is ignored: if the program ends without reading its input, its exit status shows the reason.
         scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(input.as_bytes())));
         let stdout = scope.spawn(move || read_all(stdout));
         let stderr = scope.spawn(move || read_all(stderr));
@@ -52,17 +52,17 @@ pub(crate) fn capture(command: &mut Command, input: &str) -> Result<Output> {
     })
 }
 
-/// What a program printed on standard output; failing, what it printed on the other is the error.
+/// Runs a program and returns its standard output. If the program fails, the error contains its standard error.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let output = capture(command, "")?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("`{}` failed: {}\n{}", shown(command), output.status, said.trim_end());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` failed: {}\n{}", shown(command), output.status, stderr.trim_end());
     }
     String::from_utf8(output.stdout).with_context(|| format!("output of `{}`", shown(command)))
 }
 
-/// Runs a program without standard input, passing its standard output on as it comes and showing every piece to `see`.
+/// Runs a program with empty standard input. Each piece of its standard output is printed at once and passed to `see`.
 pub(crate) fn echo(command: &mut Command, mut see: impl FnMut(&[u8]) + Send) -> Result<ExitStatus> {
     let mut child = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()), Group::Own)?;
     let stdout = child.child.stdout.take();
@@ -71,7 +71,7 @@ pub(crate) fn echo(command: &mut Command, mut see: impl FnMut(&[u8]) + Send) -> 
             let Some(mut pipe) = stdout else { return };
             let mut buffer = [0; 8192];
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-                // Nobody reading our output is no reason to stop counting.
+                // A failed write is ignored: if nobody reads the output of xtask, `see` must still get all pieces.
                 let mut out = std::io::stdout().lock();
                 let _ = out.write_all(&buffer[..length]).and_then(|()| out.flush());
                 see(&buffer[..length]);
@@ -81,16 +81,16 @@ pub(crate) fn echo(command: &mut Command, mut see: impl FnMut(&[u8]) + Send) -> 
     })
 }
 
-/// Runs a program in our place: it has the terminal, and its exit code is ours.
+/// Runs a program that may use the terminal, and returns the program's exit code as the exit code of xtask.
 pub(crate) fn hand_over(command: &mut Command) -> Result<ExitCode> {
-    // A program with a terminal must be in the terminal's foreground group, which is ours.
+    // Only processes of the terminal's foreground group may read from the terminal. This group is the process group of xtask.
     let group = if std::io::stdin().is_terminal() { Group::Ours } else { Group::Own };
     let status = Running::start(command, group)?.wait()?;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// A command as one would type it, its program by name alone.
+/// A command line for messages: the program's name without its directory, and the arguments.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let words = iter::once(program.file_name().unwrap_or(program.as_os_str())).chain(command.get_args());
@@ -100,13 +100,13 @@ pub(crate) fn shown(command: &Command) -> String {
 /// Which process group a program runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
-    /// One of its own, which can be ended with everything the program started.
+    /// A new group: one signal to the group reaches the program and all processes that it has started.
     Own,
-    /// Ours, where the terminal's Ctrl-C reaches the program without us.
+    /// The group of xtask: the terminal sends Ctrl-C to the program directly.
     Ours,
 }
 
-/// A program that ends with this value, whatever happens.
+/// A running program. Dropping this value ends the program.
 #[derive(Debug)]
 struct Running {
     child: Child,
@@ -123,14 +123,14 @@ impl Running {
         Ok(Self { child, group })
     }
 
-    /// Waits for the end. A signal to us ends the program first, and is the error.
+    /// Waits for the end of the program. If a signal to xtask arrives first, ends the program and returns the signal as an error.
     fn wait(&mut self) -> Result<ExitStatus> {
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
             if let Some(interrupted) = interrupt::arrived() {
-                // With a terminal, Ctrl-C has reached the program too, and what it means is the program's choice.
+                // In the shared group, Ctrl-C has reached the program too, and the program decides how to react.
                 if self.group == Group::Own || !interrupted.is_sigint() {
                     self.end();
                     return Err(interrupted.into());
@@ -140,7 +140,7 @@ impl Running {
         }
     }
 
-    /// Asks the program to end, and makes it when it does not.
+    /// Sends SIGTERM to the program, and SIGKILL if it has not ended after `GRACE`.
     fn end(&mut self) {
         let deadline = Instant::now() + GRACE;
         self.signal(Signal::TERM);
@@ -154,7 +154,8 @@ impl Running {
         }
     }
 
-    /// Signals the program, with its group when it has one. It is our child and not yet waited for, so the number is its own.
+    /// Sends a signal to the program, or to its group if it has its own. The system cannot have given the process id to another
+    /// process, because this child has not been waited for yet.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = pid(&self.child) {
             let _ = match self.group {
@@ -173,12 +174,12 @@ impl Drop for Running {
     }
 }
 
-/// A child's process number.
+/// The process id of a child.
 pub(crate) fn pid(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
-/// Everything a pipe brings.
+/// Reads a pipe to its end.
 fn read_all(pipe: Option<impl Read>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {

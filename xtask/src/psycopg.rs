@@ -1,4 +1,4 @@
-//! libpq of PostgreSQL 18 for tests that speak through it: Python's psycopg, whose wheels carry one.
+//! libpq of PostgreSQL 18 for tests. It is part of the wheels of psycopg, a Python library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use anyhow::{Context, Result, bail};
 use crate::servers::install;
 use crate::{paths, process};
 
-/// What is installed, all of it: nothing is looked up beyond these. `psycopg-binary` 3.3.9 carries libpq 18.6.
+/// All packages that are installed; pip looks for no further dependencies. `psycopg-binary` 3.3.9 contains libpq 18.6.
 const PACKAGES: [&str; 3] = ["psycopg==3.3.9", "psycopg-binary==3.3.9", "typing_extensions==4.16.0"];
 
-/// The directory they are installed to, named by version so that another version is another directory.
+/// The directory of the installed packages. The name has the version, so a new version gets a new directory.
 const DIRECTORY: &str = "psycopg-3.3.9";
 
-/// What tells a test where the Python is that has them, which are installed at the first call.
+/// The environment variable with the path of a Python that has psycopg. The first call installs psycopg.
 pub(crate) fn environment() -> Result<(String, String)> {
     let environment = paths::cache().join(DIRECTORY);
     if !environment.exists() {
@@ -24,13 +24,13 @@ pub(crate) fn environment() -> Result<(String, String)> {
     Ok(("PSYCOPG_PYTHON".into(), python_in(&environment).display().to_string()))
 }
 
-/// The libpq that psycopg's wheel brings. Precondition: [`environment`] has succeeded.
+/// The path of the libpq in psycopg's wheel. Precondition: [`environment`] has succeeded.
 pub(crate) fn libpq() -> Result<PathBuf> {
     let entries = |dir: &Path| -> Result<Vec<PathBuf>> {
         let read = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
         Ok(read.flatten().map(|entry| entry.path()).collect())
     };
-    // The directory's name has Python's version, the file's a hash.
+    // The names are not constant: the directory's name contains the version of Python, the file's name a hash.
     for python in entries(&paths::cache().join(DIRECTORY).join("lib"))? {
         let libraries = python.join("site-packages/psycopg_binary.libs");
         let is_libpq = |path: &PathBuf| {
@@ -40,16 +40,18 @@ pub(crate) fn libpq() -> Result<PathBuf> {
             return Ok(found);
         }
     }
-    bail!("psycopg brought no libpq in {DIRECTORY}")
+    bail!("no libpq was found in the psycopg package in {DIRECTORY}; delete the directory and try again")
 }
 
-/// Makes it beside the goal, then renames, so that an interrupted run leaves nothing half done.
+/// Makes a Python environment with psycopg in the directory `goal`.
+///
+/// It is made in a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete environment.
 fn make(goal: &Path) -> Result<()> {
-    // The module is there without its other half where Debian's python3-venv is missing.
+    // Without Debian's package python3-venv, the module `venv` exists, but not `ensurepip`, which installs pip.
     if process::read(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
         install("python3-venv").context("python3 with venv and pip, which psycopg needs, is missing")?;
     }
-    eprintln!("xtask: fetching psycopg ({})", PACKAGES.join(", "));
+    eprintln!("xtask: downloading psycopg ({})", PACKAGES.join(", "));
     fs::create_dir_all(paths::cache())?;
     let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
     let environment = temporary.path().join("environment");
@@ -57,15 +59,15 @@ fn make(goal: &Path) -> Result<()> {
     let mut pip = Command::new(python_in(&environment));
     pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
     process::read(pip.args(["--only-binary", ":all:"]).args(PACKAGES))
-        .context("psycopg cannot be had from where pip gets its packages")?;
+        .context("pip cannot download psycopg")?;
     match fs::rename(&environment, goal) {
-        // Another run was faster.
+        // Another xtask has made the directory in the meantime.
         Err(_) if goal.exists() => Ok(()),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
     }
 }
 
-/// The Python of an environment. It finds its packages from where it stands, so also after it was moved.
+/// The Python program of an environment. It finds its packages by its own path, so it also works after `rename`.
 fn python_in(environment: &Path) -> PathBuf {
     environment.join("bin").join("python")
 }

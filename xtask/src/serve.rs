@@ -1,4 +1,4 @@
-//! `cargo xtask serve`: servers to try things against by hand.
+//! `cargo xtask serve`: runs servers for experiments by hand.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,15 +9,15 @@ use anyhow::Result;
 use crate::servers::Servers;
 use crate::{clients, interrupt, process};
 
-/// Starts the servers, says where they are, and stays until told to end.
+/// Starts the servers, prints their environment variables, and waits until a signal arrives.
 pub(crate) fn run() -> Result<ExitCode> {
     let clients = clients::environment()?;
     let mut servers = Servers::start_for_tests(&clients::server_headers())?;
     let lines =
         servers.environment().into_iter().chain(clients).map(|(name, value)| format!("{name}={value}\n"));
-    // In one piece: who reads may stop when it has what it wanted.
+    // One write: a reader may close the pipe as soon as it has found the variable that it needs.
     std::io::stdout().write_all(lines.collect::<String>().as_bytes())?;
-    eprintln!("xtask: Ctrl-C stops them");
+    eprintln!("xtask: the servers are running; Ctrl-C stops them");
     while interrupt::arrived().is_none() {
         servers.check()?;
         thread::sleep(process::TICK);

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test there is, those that need servers too, and one closing line.
+//! `cargo xtask test`: runs every test, also the tests that need servers, and prints the number of passed and failed tests.
 
 mod tally;
 
@@ -11,11 +11,11 @@ use crate::servers::Servers;
 use crate::{clients, needs, paths, process};
 use tally::Tally;
 
-/// Builds and runs the tests; `more` is passed on to `cargo test`.
+/// Builds and runs the tests. `more` are arguments for `cargo test`.
 pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     let plan = Plan::new(more);
     needs::openssl_headers()?;
-    // Before the servers: what does not compile needs none.
+    // First the build: if it fails, no server has to be started.
     process::succeed(&mut paths::cargo(plan.build()))?;
     let clients = clients::environment()?;
     let servers = Servers::start_for_tests(&clients::server_headers())?;
@@ -27,19 +27,20 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     }
     drop(servers);
     if tally.finish() {
-        // A program that died in the middle of a line.
+        // The output ended in the middle of a line, as after a crash.
         println!();
     }
 
     let mut verdict = Ok(());
     if tally.ignored > 0 {
-        verdict = Err(format!("{} ignored: here every test has to run", tally.ignored));
+        verdict =
+            Err(format!("{} tests were ignored; `cargo xtask test` has to run every test", tally.ignored));
     }
     if tally.passed + tally.failed == 0 {
         verdict = Err(String::from("no test ran"));
     }
     if !success && tally.failed == 0 {
-        verdict = Err(String::from("no test failed, but `cargo test` did"));
+        verdict = Err(String::from("`cargo test` failed, but no test did"));
     }
     if let Err(sentence) = &verdict {
         eprintln!("xtask: {sentence}");
@@ -53,12 +54,12 @@ fn has_nextest() -> bool {
     process::read(&mut paths::cargo(["nextest", "--version"])).is_ok()
 }
 
-/// What `cargo test` is called with.
+/// The arguments for `cargo test`.
 #[derive(Debug)]
 struct Plan<'a> {
-    /// Options of cargo's own.
+    /// Options for cargo: those before `--`.
     cargo: &'a [String],
-    /// Options of the test programs, which stand after a `--`.
+    /// Options for the test programs: those after `--`.
     programs: &'a [String],
 }
 
@@ -68,30 +69,32 @@ impl<'a> Plan<'a> {
         Self { cargo: &more[..end], programs: more.get(end + 1..).unwrap_or_default() }
     }
 
-    /// Builds every test program without running one.
+    /// Arguments to build every test program, but not run them.
     fn build(&self) -> Vec<&str> {
         self.common(&["--no-run"])
     }
 
-    /// Runs them all: a failure in one program shall not hide those in the next.
+    /// Arguments to run every test program. `--no-fail-fast`: after a failure the remaining programs run too.
     fn run(&self) -> Vec<&str> {
         let mut arguments = self.common(&["--no-fail-fast"]);
         arguments.extend(["--", "--include-ignored"]);
         if std::io::stdout().is_terminal() {
-            // We stand between the programs and the terminal, so they cannot see it.
+            // The programs write to a pipe to xtask, so they do not detect the terminal and would not use colours.
             arguments.push("--color=always");
         }
         arguments.extend(self.programs.iter().map(String::as_str));
         arguments
     }
 
-    /// The commands that run all tests of the plan. nextest does not run the examples of documentation, and does not take the options
-    /// of test programs, so a run with any words of the caller's is left to `cargo test`.
+    /// The commands that run all tests: nextest and `cargo test --doc`, or `cargo test` alone.
+    ///
+    /// nextest does not run the examples in documentation, and has other options than `cargo test`. So nextest is used only if the
+    /// caller gave no arguments.
     fn runs(&self, nextest: bool) -> Vec<Command> {
         if !nextest || !self.cargo.is_empty() || !self.programs.is_empty() {
             return vec![paths::cargo(self.run())];
         }
-        // nextest reports on standard error, which is not counted.
+        // nextest reports on standard error, but `Tally` reads standard output.
         let mut run = Command::new("sh");
         run.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).current_dir(paths::root());
         let cargo = paths::cargo(self.nextest());
@@ -100,7 +103,7 @@ impl<'a> Plan<'a> {
         vec![run, doc]
     }
 
-    /// Runs every test in a process of its own.
+    /// Arguments for nextest, which runs every test in its own process.
     fn nextest(&self) -> Vec<&str> {
         let mut arguments = vec!["nextest", "run", "--all-features", "--workspace", "--no-fail-fast"];
         arguments.extend(["--run-ignored", "all", "--config-file", "xtask/nextest.toml"]);
@@ -109,7 +112,7 @@ impl<'a> Plan<'a> {
 
     fn common(&self, own: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = vec!["test", "--all-features"];
-        // Beside a package named by the caller it would still mean all of them.
+        // Not together with `-p`: `--workspace` would select all packages again.
         if !self.cargo.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
         {
             arguments.push("--workspace");
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn every_test_of_every_package_is_run() {
+    fn without_arguments_all_tests_of_all_packages_run() {
         let plan = Plan::new(&[]);
         assert_eq!(plan.build().join(" "), "test --all-features --workspace --no-run");
         assert_eq!(
@@ -139,20 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn nextest_runs_all_tests_but_documentation_and_no_part_of_them() {
+    fn nextest_runs_all_tests_except_documentation_and_is_not_used_for_some_tests() {
         let words = |command: &std::process::Command| {
             command.get_args().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
         };
         let [tests, documentation] = &Plan::new(&[]).runs(true)[..] else { panic!("two commands") };
         assert!(words(tests).contains(" nextest run --all-features --workspace "), "{}", words(tests));
         assert!(words(documentation).contains(" --workspace --doc "), "{}", words(documentation));
-        let some = self::words("-p pg-wire");
-        let [tests] = &Plan::new(&some).runs(true)[..] else { panic!("one command") };
+        let arguments = self::words("-p pg-wire");
+        let [tests] = &Plan::new(&arguments).runs(true)[..] else { panic!("one command") };
         assert!(words(tests).starts_with("test --all-features "), "{}", words(tests));
     }
 
     #[test]
-    fn arguments_go_to_cargo_and_after_another_dash_dash_to_the_programs() {
+    fn arguments_before_a_double_dash_go_to_cargo_and_later_arguments_to_the_test_programs() {
         let more = words("-p pg-wire -- --nocapture");
         let plan = Plan::new(&more);
         assert_eq!(plan.build().join(" "), "test --all-features --no-run -p pg-wire");

@@ -1,4 +1,4 @@
-//! `cargo xtask with CMD`: a command that finds the servers in its environment.
+//! `cargo xtask with COMMAND`: runs a command with running servers. Environment variables of the command have their addresses.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
@@ -8,9 +8,9 @@ use anyhow::{Result, bail};
 use crate::servers::Servers;
 use crate::{clients, process};
 
-/// Runs the command with the servers started; its exit code is ours.
+/// Starts the servers and runs the command. The exit code of the command is the exit code of xtask.
 pub(crate) fn run(command: &[OsString]) -> Result<ExitCode> {
-    let [program, arguments @ ..] = command else { bail!("there is no command to run") };
+    let [program, arguments @ ..] = command else { bail!("no command was given") };
     let clients = clients::environment()?;
     let servers = Servers::start_for_tests(&clients::server_headers())?;
     process::hand_over(Command::new(program).args(arguments).envs(servers.environment()).envs(clients))

@@ -1,5 +1,5 @@
-//! Real clients, psql with libpq 15 and with libpq 18, log in to the servers by each method over each kind of link, and are
-//! rejected where they should be.
+//! Tests of the authentication rules of the test servers. psql with libpq 15 and with libpq 18 logs in by each method over each kind of
+//! link, and is rejected on each link that a role may not use.
 
 use std::collections::HashMap;
 use std::process::{Command, Output};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Versions of PostgreSQL, of the servers and of libpq.
+/// The major versions of PostgreSQL: of the servers, and of libpq.
 const MAJORS: [u8; 2] = [15, 18];
 
 /// One kind of link to a server.
@@ -16,7 +16,7 @@ enum Link {
     Clear,
     Tls12,
     Tls13,
-    /// TLS without SSLRequest: from 18 on, client and server.
+    /// Direct TLS, without SSLRequest. Client and server need version 18.
     Direct,
     Unix,
 }
@@ -24,7 +24,7 @@ enum Link {
 impl Link {
     const ALL: [Self; 5] = [Self::Clear, Self::Tls12, Self::Tls13, Self::Direct, Self::Unix];
 
-    /// Settings of libpq.
+    /// The settings of libpq for this kind of link.
     fn settings(self, server: &Place) -> String {
         let verified = format!("host=localhost sslmode=verify-full sslrootcert={}", variable("PG_TLS_ROOT"));
         match self {
@@ -36,7 +36,7 @@ impl Link {
         }
     }
 
-    /// The version in `pg_stat_ssl`.
+    /// The TLS version that `pg_stat_ssl` must have for this kind of link. Empty without TLS.
     fn version(self) -> &'static str {
         match self {
             Self::Clear | Self::Unix => "",
@@ -66,7 +66,7 @@ impl Place {
     }
 }
 
-/// psql with one libpq, for one server.
+/// psql with one version of libpq, for one server.
 #[derive(Debug, Clone)]
 struct Psql {
     libpq: u8,
@@ -79,14 +79,14 @@ impl Psql {
         Self { libpq, place: place.clone(), environment: HashMap::new() }
     }
 
-    /// The same with a Kerberos realm, and the tickets in this file.
+    /// Sets the Kerberos realm and the credential cache, the file with the client's tickets.
     fn with_tickets(mut self, cache: &str) -> Self {
         self.environment.insert("KRB5_CONFIG", variable("PG_KRB5_CONFIG"));
         self.environment.insert("KRB5CCNAME", cache.into());
         self
     }
 
-    /// Logs in and returns the role and the version of TLS, or the error.
+    /// Logs in. Returns the role and the version of TLS, or the error text.
     fn log_in(&self, settings: &str) -> Result<String, String> {
         self.ask(
             settings,
@@ -94,7 +94,7 @@ impl Psql {
         )
     }
 
-    /// Returns the answer to a query, or the error.
+    /// Runs a query. Returns its result, or the error text.
     fn ask(&self, settings: &str, query: &str) -> Result<String, String> {
         let conninfo = format!("dbname=test port={} {settings}", self.place.port);
         let mut psql = Command::new(variable(&format!("PG{}_PSQL", self.libpq)));
@@ -103,13 +103,13 @@ impl Psql {
         outcome(psql.output().expect("psql runs"))
     }
 
-    /// The login succeeds, and the query's answer is this text.
+    /// Checks that the login succeeds and that [`Self::log_in`] returns this text.
     #[track_caller]
-    fn is_let_in(&self, settings: &str, expected: &str) {
+    fn is_accepted(&self, settings: &str, expected: &str) {
         assert_eq!(self.log_in(settings).as_deref(), Ok(expected), "libpq {}: {settings}", self.libpq);
     }
 
-    /// The login fails, and its error contains this text.
+    /// Checks that the login fails and that its error contains this text.
     #[track_caller]
     fn is_rejected(&self, settings: &str, expected: &str) {
         let error = self.log_in(settings).expect_err(settings);
@@ -117,19 +117,19 @@ impl Psql {
     }
 }
 
-/// Standard output of a program that succeeded, or standard error.
+/// The standard output of a program if it succeeded; otherwise its standard error, as the error.
 fn outcome(output: Output) -> Result<String, String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").trim_end().to_owned();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
-/// A variable that `cargo xtask test` sets.
+/// The value of an environment variable that `cargo xtask test` sets.
 #[track_caller]
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
 }
 
-/// Runs the test for both servers side by side.
+/// Runs the test for both servers at the same time.
 fn with_both(test: impl Fn(u8, &Place) + Sync) {
     thread::scope(|scope| {
         for major in MAJORS {
@@ -139,7 +139,8 @@ fn with_both(test: impl Fn(u8, &Place) + Sync) {
     });
 }
 
-/// A role, the settings that prove it, and whether it is let in by Unix socket, TLS and in clear.
+/// A role, the settings with its password or certificate, and whether the role may log in over a Unix socket, over TLS, and over TCP
+/// without TLS.
 type Row = (&'static str, String, [bool; 3]);
 
 fn roles() -> Vec<Row> {
@@ -153,7 +154,7 @@ fn roles() -> Vec<Row> {
         ("cleartext", "password=cleartext-secret".into(), everywhere),
         ("md5", "password=md5-secret".into(), everywhere),
         ("scram", "password=scram-secret".into(), everywhere),
-        // Unnormalised, as in CREATE ROLE: libpq applies SASLprep.
+        // The password before SASLprep, as in CREATE ROLE. libpq applies SASLprep to it.
         ("saslprep", "password='pa\u{a0}ss\u{2168}'".into(), everywhere),
         ("tls_only", "password=tls_only-secret".into(), [false, true, false]),
         ("clear_only", "password=clear_only-secret".into(), [false, false, true]),
@@ -170,13 +171,13 @@ fn roles() -> Vec<Row> {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn each_role_is_let_in_over_its_links_and_no_other() {
+fn each_role_can_log_in_over_its_links_and_over_no_other_link() {
     with_both(|major, place| {
         for (role, proof, [socket, tls, clear]) in roles() {
             for libpq in MAJORS {
                 for link in Link::ALL {
                     if link == Link::Direct && libpq == 15 {
-                        // libpq 15 has no such setting.
+                        // libpq 15 does not know the parameter `sslnegotiation`.
                         continue;
                     }
                     let settings = format!("{} user={role} {proof}", link.settings(place));
@@ -188,7 +189,7 @@ fn each_role_is_let_in_over_its_links_and_no_other() {
                         Link::Tls12 | Link::Tls13 => tls,
                     };
                     if open {
-                        psql.is_let_in(&settings, &format!("{role}|{}", link.version()));
+                        psql.is_accepted(&settings, &format!("{role}|{}", link.version()));
                     } else if link == Link::Direct && major == 15 {
                         psql.is_rejected(&settings, "SSL error: unexpected eof");
                     } else {
@@ -202,7 +203,7 @@ fn each_role_is_let_in_over_its_links_and_no_other() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_wrong_proof_or_none_is_rejected() {
+fn a_wrong_or_missing_password_or_certificate_is_rejected() {
     with_both(|_, place| {
         let psql = Psql::new(18, place);
         for (role, proof, [socket, tls, clear]) in roles() {
@@ -226,7 +227,7 @@ fn a_wrong_proof_or_none_is_rejected() {
         }
         let other = format!("{} sslkey={}", Link::Tls13.settings(place), variable("PG_CLIENT_KEY"));
         let other = |name: &str| format!("{other} sslcert={}", variable(&format!("PG_CLIENT_{name}")));
-        // Both methods check the common name.
+        // Both methods check the common name in the certificate.
         psql.is_rejected(
             &format!("{} user=cert", other("CERTSCRAM_CERT")),
             "certificate authentication failed",
@@ -245,7 +246,7 @@ fn a_wrong_proof_or_none_is_rejected() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_key_is_read_in_every_form() {
+fn libpq_reads_a_key_in_every_file_format() {
     with_both(|_, place| {
         let password = variable("PG_CLIENT_KEY_PASSWORD");
         for (certificate, key) in [
@@ -263,7 +264,7 @@ fn a_key_is_read_in_every_form() {
                     [certificate, key].map(|name| variable(&format!("PG_CLIENT_{name}")));
                 let tls = Link::Tls13.settings(place);
                 let settings = format!("{tls} user=cert sslcert={certificate} sslkey={file}");
-                psql.is_let_in(&format!("{settings} sslpassword={password}"), "cert|TLSv1.3");
+                psql.is_accepted(&format!("{settings} sslpassword={password}"), "cert|TLSv1.3");
                 if key.ends_with("ENCRYPTED") {
                     psql.is_rejected(
                         &format!("{settings} sslpassword=hunter2"),
@@ -277,7 +278,7 @@ fn a_key_is_read_in_every_form() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_second_attempt_of_allow_and_prefer_reaches_its_role() {
+fn sslmode_allow_and_prefer_log_in_by_their_second_attempt() {
     with_both(|_, place| {
         for libpq in MAJORS {
             let psql = Psql::new(libpq, place);
@@ -293,7 +294,7 @@ fn the_second_attempt_of_allow_and_prefer_reaches_its_role() {
             ] {
                 let settings = format!("host=127.0.0.1 user={role} password={role}-secret sslmode={sslmode}");
                 match expected {
-                    Some(expected) => psql.is_let_in(&settings, expected),
+                    Some(expected) => psql.is_accepted(&settings, expected),
                     None => psql.is_rejected(&settings, "pg_hba.conf rejects connection"),
                 }
             }
@@ -303,7 +304,7 @@ fn the_second_attempt_of_allow_and_prefer_reaches_its_role() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_certificate_is_the_servers_and_is_verified() {
+fn libpq_verifies_the_certificate_of_the_server() {
     with_both(|_, place| {
         for libpq in MAJORS {
             let psql = Psql::new(libpq, place);
@@ -312,7 +313,7 @@ fn the_certificate_is_the_servers_and_is_verified() {
             for host in ["localhost", "127.0.0.1"] {
                 let known =
                     format!("{user} host={host} sslmode=verify-full sslrootcert={root} sslcrl={list}");
-                psql.is_let_in(&known, "scram|TLSv1.3");
+                psql.is_accepted(&known, "scram|TLSv1.3");
             }
             let elsewhere = "host=elsewhere.example hostaddr=127.0.0.1 sslmode=verify-full";
             psql.is_rejected(&format!("{user} {elsewhere} sslrootcert={root}"), "does not match host name");
@@ -326,7 +327,7 @@ fn the_certificate_is_the_servers_and_is_verified() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn channel_binding_works_with_each_signature_that_has_a_hash() {
+fn channel_binding_works_with_each_kind_of_signature_that_has_a_hash() {
     let _alone = spare();
     let directory = variable("PG_TLS_SIGNATURES");
     thread::scope(|scope| {
@@ -336,7 +337,7 @@ fn channel_binding_works_with_each_signature_that_has_a_hash() {
                 let place = Place::of(&format!("PG{major}_SPARE"));
                 let admin = Psql::new(18, &place);
                 let by_socket = format!("host={} user=admin", place.socket_dir);
-                // A session that starts after the server has reloaded its settings shows the new value.
+                // Sets the server's certificate. A session that starts after the server has reloaded its settings shows the new value.
                 let certificate = |path: &str| {
                     let set = format!("alter system set ssl_cert_file = '{path}'");
                     for sql in [set.as_str(), "select pg_reload_conf()"] {
@@ -344,7 +345,7 @@ fn channel_binding_works_with_each_signature_that_has_a_hash() {
                     }
                     let deadline = Instant::now() + Duration::from_secs(60);
                     while admin.ask(&by_socket, "show ssl_cert_file").as_deref() != Ok(path) {
-                        assert!(Instant::now() < deadline, "{path} is not read");
+                        assert!(Instant::now() < deadline, "the server has not loaded {path} within 60 seconds");
                     }
                 };
                 let settings = format!(
@@ -358,14 +359,14 @@ fn channel_binding_works_with_each_signature_that_has_a_hash() {
                     certificate(&format!("{directory}/{name}.crt"));
                     for libpq in MAJORS {
                         let psql = Psql::new(libpq, &place);
-                        psql.is_let_in(&format!("{settings} channel_binding=disable"), "scram|TLSv1.3");
-                        // libpq computes the hash whenever both sides support binding, required or not.
+                        psql.is_accepted(&format!("{settings} channel_binding=disable"), "scram|TLSv1.3");
+                        // With `prefer` too, libpq computes the hash if the server supports channel binding.
                         for binding in ["prefer", "require"] {
                             let bound = format!("{settings} channel_binding={binding}");
                             if name == "ed25519" {
                                 psql.is_rejected(&bound, "could not find digest for NID UNDEF");
                             } else {
-                                psql.is_let_in(&bound, "scram|TLSv1.3");
+                                psql.is_accepted(&bound, "scram|TLSv1.3");
                             }
                         }
                     }
@@ -376,7 +377,7 @@ fn channel_binding_works_with_each_signature_that_has_a_hash() {
     });
 }
 
-/// Reserves the spare servers for one test.
+/// Reserves the spare servers, so that only one test at a time changes their settings.
 fn spare() -> MutexGuard<'static, ()> {
     static SPARE: Mutex<()> = Mutex::new(());
     SPARE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -384,7 +385,7 @@ fn spare() -> MutexGuard<'static, ()> {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn tickets_let_in_where_the_server_has_gssapi() {
+fn a_ticket_logs_in_to_the_server_with_gssapi_and_not_to_the_other() {
     let place = Place::of("PG15");
     for libpq in MAJORS {
         let without = Psql::new(libpq, &place);
@@ -395,7 +396,7 @@ fn tickets_let_in_where_the_server_has_gssapi() {
             ("host=localhost user=gss sslmode=require gssencmode=disable", "TLSv1.3"),
             ("host=localhost user=gss sslmode=disable gssencmode=require", ""),
         ] {
-            gss.is_let_in(settings, &format!("gss|{tls}"));
+            gss.is_accepted(settings, &format!("gss|{tls}"));
             let encrypted = "select encrypted from pg_stat_gssapi where pid = pg_backend_pid()";
             let expected = if settings.ends_with("require") { "t" } else { "f" };
             assert_eq!(gss.ask(settings, encrypted).as_deref(), Ok(expected), "{settings}");
@@ -404,20 +405,20 @@ fn tickets_let_in_where_the_server_has_gssapi() {
             assert!(message.contains("GSSAPI") || message.contains("gss"), "{message}");
         }
         gss.is_rejected(&format!("host={} user=gss", place.socket_dir), "pg_hba.conf rejects");
-        // Built without GSSAPI.
+        // The test server of PostgreSQL 18 is built without GSSAPI.
         let newer = Psql::new(libpq, &Place::of("PG18")).with_tickets(&variable("PG_KRB5_CCACHE"));
         newer.is_rejected("host=localhost user=gss gssencmode=disable", "pg_hba.conf rejects");
         newer.is_rejected(
             "host=localhost user=trust gssencmode=require",
             "server doesn't support GSSAPI encryption",
         );
-        newer.is_let_in("host=localhost user=trust gssencmode=prefer sslmode=disable", "trust|");
+        newer.is_accepted("host=localhost user=trust gssencmode=prefer sslmode=disable", "trust|");
     }
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_bearer_token_lets_its_role_in() {
+fn a_bearer_token_logs_in_its_role_and_no_other_role() {
     let place = Place::of("PG18");
     let (issuer, token) = (variable("PG_OAUTH_ISSUER"), variable("PG_OAUTH_TOKEN"));
     let log_in = |link: Link, role: &str, token: &str| {
@@ -433,7 +434,7 @@ fn a_bearer_token_lets_its_role_in() {
     for link in Link::ALL {
         assert_eq!(log_in(link, "oauth", &token).as_deref(), Ok("oauth"), "{link:?}");
         for (token, expected) in [
-            // Another identity, an unknown token, and the validator's internal error.
+            // A token for another identity, an unknown token, and a token for which the validator reports an internal error.
             ("scram-token", "OAuth bearer authentication failed"),
             ("nonsense", "OAuth bearer authentication failed"),
             ("broken", "OAuth bearer authentication failed"),
@@ -450,7 +451,7 @@ fn a_bearer_token_lets_its_role_in() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn pgbouncer_lets_in_by_its_own_rules() {
+fn pgbouncer_accepts_and_rejects_logins_by_its_own_rules() {
     let place = Place::of("PGBOUNCER");
     let certificate = format!("sslcert={} sslkey={}", variable("PG_CLIENT_CERT"), variable("PG_CLIENT_KEY"));
     for libpq in MAJORS {
@@ -499,7 +500,7 @@ fn pgbouncer_lets_in_by_its_own_rules() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn each_libpq_is_of_its_version() {
+fn each_libpq_has_the_version_in_the_name_of_its_variable() {
     for major in MAJORS {
         let mut python = Command::new(variable("PSYCOPG_PYTHON"));
         let program = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).PQlibVersion() // 10000)";

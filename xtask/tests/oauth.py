@@ -1,4 +1,4 @@
-"""Has libpq 18 log in with a bearer token, and prints the role, or what the query gives.
+"""Logs in with a bearer token by libpq 18, runs a query, and prints its first value. The default query returns the current user.
 
 oauth.py LIBPQ CONNINFO TOKEN [QUERY]
 """
@@ -11,7 +11,7 @@ CONNECTION_OK = 0
 
 
 class Request(ctypes.Structure):
-    """PGoauthBearerRequest."""
+    """The C struct PGoauthBearerRequest."""
 
     _fields_ = [
         ("openid_configuration", ctypes.c_char_p),
@@ -34,7 +34,7 @@ for name in ["PQerrorMessage", "PQgetvalue"]:
 
 @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 def hook(kind, _connection, data):
-    """Answers with the token, which lives as long as this program."""
+    """Supplies the token when libpq asks for a bearer token. The token is a global variable, so it outlives the connection."""
     if kind != BEARER_TOKEN:
         return 0
     ctypes.cast(data, ctypes.POINTER(Request)).contents.token = token

@@ -1,4 +1,4 @@
-//! The servers as tests find them: who gets in and how, and that nothing is left of them, whatever ends their owner.
+//! Tests of the test servers: the login of each role, and the removal of all processes and files after xtask has ended in any way.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
@@ -13,18 +13,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
-/// What a server answers a start-up with: the tag, and for an authentication request its code.
+/// A server's answer to a StartupMessage: the code of the message, and for an authentication request also the number of its kind.
 type Answer = (u8, Option<u32>);
 
-/// AuthenticationOk.
+/// AuthenticationOk: the role needs no password.
 const OK: Answer = (b'R', Some(0));
 
-/// ErrorResponse.
+/// ErrorResponse: the role is rejected.
 const REJECTED: Answer = (b'E', None);
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn each_role_logs_in_its_own_way_and_others_not_at_all() {
+fn each_role_is_asked_for_its_method_and_other_roles_are_rejected() {
     for major in [15, 18] {
         let server = Found::from(&environment(), major);
         for (role, answer) in [
@@ -50,49 +50,49 @@ fn each_role_logs_in_its_own_way_and_others_not_at_all() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_signal_to_end_leaves_nothing() {
+fn after_sigterm_no_server_and_no_file_is_left() {
     let temporary = temporary();
     let mut owner = Serving::start(&temporary);
     owner.signal(Signal::TERM);
     let status = owner.child.wait().expect("our child");
     assert!(status.success(), "{status}");
-    // By then, not some time later.
+    // The servers are gone when the process ends, not only some time later.
     assert!(owner.is_gone());
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_killed_owner_leaves_nothing() {
+fn after_sigkill_the_watcher_removes_the_servers() {
     let temporary = temporary();
     let mut owner = Serving::start(&temporary);
     let watcher = pidfd_open(owner.watcher(), PidfdFlags::empty()).expect("the watcher runs");
     owner.signal(Signal::KILL);
     owner.child.wait().expect("our child");
-    // The descriptor of a process can be read when the process has ended.
+    // `poll` reports a pidfd as readable when its process has ended.
     let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
     let ended = poll(&mut [PollFd::new(&watcher, PollFlags::IN)], Some(&limit)).expect("a descriptor");
     assert_eq!(ended, 1, "the watcher still runs");
-    assert!(owner.is_gone(), "{} or its servers are still there", owner.home().display());
+    assert!(owner.is_gone(), "the directory {} or its servers still exist", owner.home().display());
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn what_a_killed_owner_and_watcher_leave_is_cleared_by_the_next() {
+fn the_next_run_clears_the_directory_of_a_killed_run_and_its_killed_watcher() {
     let temporary = temporary();
     let mut first = Serving::start(&temporary);
     kill_process(first.watcher(), Signal::KILL).expect("the watcher runs");
     first.signal(Signal::KILL);
     first.child.wait().expect("our child");
-    assert!(!first.is_gone(), "somebody else cleared up, so nothing is shown");
+    assert!(!first.is_gone(), "the servers are gone already, so the test shows nothing");
     let mut second = Serving::start(&temporary);
     assert!(first.is_gone());
-    assert!(!second.is_gone(), "the one that runs was cleared as well");
+    assert!(!second.is_gone(), "the directory of the running servers was cleared too");
     second.signal(Signal::INT);
     second.child.wait().expect("our child");
     assert!(second.is_gone());
 }
 
-/// Where a server is, from the environment.
+/// The addresses of a server, from environment variables.
 #[derive(Debug)]
 struct Found {
     address: SocketAddr,
@@ -115,17 +115,17 @@ impl Found {
     }
 }
 
-/// A `cargo xtask serve`. Dropping this ends it.
+/// A running `cargo xtask serve`. Dropping this value ends it.
 #[derive(Debug)]
 struct Serving {
     child: Child,
     servers: Vec<Found>,
-    /// Where each of its processes listens.
+    /// The address of each of its server processes.
     addresses: Vec<SocketAddr>,
 }
 
 impl Serving {
-    /// With a temporary directory of its own, so that only what a test starts there can clear up after it.
+    /// Starts `xtask serve` with the temporary directory of this test. No other run of xtask clears this directory.
     fn start(temporary: &TempDir) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.arg("serve").env("TMPDIR", temporary.path());
@@ -134,7 +134,7 @@ impl Serving {
         command.stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().expect("xtask starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        // They come in one piece; the last one that is wanted tells that all are there.
+        // `serve` prints all variables at once, with PG18_URL as the last variable.
         let mut variables = HashMap::new();
         for line in stdout.lines().map_while(Result::ok) {
             let (name, value) = line.split_once('=').expect("a variable");
@@ -151,22 +151,22 @@ impl Serving {
         let servers = [15, 18].map(|major| Found::from(&variables, major)).into();
         let addresses = variables.iter().filter(|(name, _)| name.ends_with("_ADDR"));
         let addresses: Vec<SocketAddr> = addresses.map(|(_, value)| value.parse().expect(value)).collect();
-        // Both versions, a spare of each, the KDC and PgBouncer.
+        // The servers of both versions, a spare server of each version, the KDC and PgBouncer.
         assert_eq!(addresses.len(), 6, "{variables:?}");
         assert!(addresses.iter().all(listens));
         Self { child, servers, addresses }
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("not waited for yet");
+        kill_process(Pid::from_child(&self.child), signal).expect("the process has not been waited for");
     }
 
-    /// The directory of both servers.
+    /// The directory that contains the directories of all servers.
     fn home(&self) -> &Path {
-        self.servers[0].socket_dir.parent().expect("a directory of a directory")
+        self.servers[0].socket_dir.parent().expect("a parent directory")
     }
 
-    /// The process that watches for the owner's end: its child with the directory among its arguments.
+    /// The process that clears the directory if xtask is killed: the child process of xtask with the argument `watch`.
     fn watcher(&self) -> Pid {
         let owner = self.child.id();
         let children = fs::read_to_string(format!("/proc/{owner}/task/{owner}/children")).expect("/proc");
@@ -178,7 +178,7 @@ impl Serving {
         watcher.and_then(Pid::from_raw).expect("a watcher")
     }
 
-    /// Has all of it gone: its directory and its servers?
+    /// Whether the directory is removed and no server listens.
     fn is_gone(&self) -> bool {
         !self.home().exists() && !self.addresses.iter().any(listens)
     }
@@ -186,13 +186,13 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // A test that failed half way: the watcher does the rest.
+        // After a failed test, `serve` may still run. The watcher removes the servers when it is killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Does a process listen there?
+/// Whether a process listens on the address.
 fn listens(address: &SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
@@ -203,12 +203,12 @@ fn temporary() -> TempDir {
     tempfile::Builder::new().permissions(everybody).tempdir_in("/tmp").expect("a temporary directory")
 }
 
-/// Our environment, which `cargo xtask test` says where the servers are in.
+/// The environment of this test, in which `cargo xtask test` has set the addresses of the servers.
 fn environment() -> HashMap<String, String> {
     std::env::vars().collect()
 }
 
-/// Sends a StartupMessage for a role, and reads the beginning of the answer.
+/// Sends a StartupMessage for a role, and reads the beginning of the server's answer.
 fn ask(mut stream: impl Read + Write, role: &str) -> Answer {
     let body = format!("\0\x03\0\0user\0{role}\0database\0postgres\0\0");
     let length = u32::try_from(body.len() + 4).expect("short");

@@ -1,4 +1,4 @@
-"""What psycopg does with a connection: pipelines, errors in them, prepared statements, COPY, notifications."""
+"""Tests psycopg through a proxy: pipelines, errors in pipelines, prepared statements, COPY, notifications, a cancel request."""
 
 import sys
 
@@ -17,17 +17,17 @@ with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as conn:
             cursors.append(conn.execute("select %s::int * 2", (n,)))
         assert [cursor.fetchone()[0] for cursor in cursors] == [2 * n for n in range(1000)]
 
-    # A failure in the middle takes with it what comes up to the next Sync, and no more.
+    # After an error, the server skips the statements up to the next Sync. The statements before the error are executed.
     try:
         with conn.pipeline() as pipeline:
             before = conn.execute("select 'before'")
             pipeline.sync()
             conn.execute("insert into t values (0)")
-            behind = conn.execute("select 'never'")
+            conn.execute("select 'never'")
     except psycopg.errors.UniqueViolation:
         assert before.fetchone() == ("before",)
     else:
-        raise AssertionError("a key twice")
+        raise AssertionError("the server accepted a key twice")
     assert conn.execute("select count(*) from t").fetchone() == (1000,)
 
     # executemany is a pipeline too.
@@ -42,7 +42,7 @@ with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as conn:
                 break
     assert returned == list(range(1000, 1500))
 
-    # Rows in binary, by a cursor of the server's and one at a time.
+    # Rows in binary format; rows by a cursor on the server; rows in single-row mode.
     with conn.cursor(binary=True) as cursor:
         rows = cursor.execute("select n, b, x from t where n < 1000 order by n").fetchall()
     assert rows == [(n, bytes(range(256)), "é" * n) for n in range(1000)]
@@ -53,7 +53,7 @@ with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as conn:
     rows = conn.cursor().stream("select n from t order by n")
     assert [n for (n,) in rows] == list(range(1500))
 
-    # COPY, in both directions, and given up in the middle.
+    # COPY in both directions, and a COPY that the client aborts.
     conn.execute("create temp table c (n int, x text)")
     with conn.cursor().copy("copy c from stdin (format binary)") as copy:
         copy.set_types(["int4", "text"])
@@ -77,7 +77,7 @@ with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as conn:
         assert (notification.channel, notification.payload) == ("ours", "from the other side")
         break
     else:
-        raise AssertionError("nothing heard")
+        raise AssertionError("no notification arrived within 60 seconds")
 
     # A cancel request.
     try:

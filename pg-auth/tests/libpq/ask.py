@@ -1,15 +1,15 @@
-"""Asks libpq how it reads connection strings: python3 ask.py LIBRARY < strings > answers
+"""Prints how libpq reads connection strings: python3 ask.py LIBRARY < strings > answers
 
-Each input line is a string in hexadecimal. Each answer is a line, too:
+Each line of the input is a connection string in hexadecimal. Each line of the output is one of these answers:
     malformed                   libpq cannot parse the string
-    refused  name=value …       libpq parses the string, but refuses to connect, before any lookup or network access
-    accepted name=value …       libpq would connect
-The fields are separated by tabs; values are in hexadecimal. Nothing is sent over a network: each host is replaced by a socket that does
-not exist.
+    refused  name=value …       libpq parses the string, but returns an error before it looks up or connects to a host
+    accepted name=value …       libpq tries to connect
+The parts of an answer are separated by tabs, and values are in hexadecimal. No network is used: each host is replaced by the path of a
+Unix-domain socket that does not exist.
 
-With the word "surroundings" after LIBRARY, each input line has environment variables after the string: name=value, separated by spaces.
-The host in the string must be a socket that does not exist. The values of an answer then come from all sources, and no answer is
-"malformed".
+With a second argument "surroundings", each line of the input also has environment variables: name=value, separated by spaces. In this
+mode the string itself must have the path of such a socket as its host, and must not be malformed. The values of an answer come from all
+sources: the string, the environment and files.
 """
 
 import ctypes
@@ -41,7 +41,7 @@ libpq.PQfinish.argtypes = [ctypes.c_void_p]
 
 
 def parse(string):
-    """Returns the values in the string, or None if libpq cannot parse it."""
+    """Parses a connection string. Returns its values, or None if the string is malformed."""
     error = ctypes.c_void_p()
     options = libpq.PQconninfoParse(string, ctypes.byref(error))
     if not options:
@@ -51,7 +51,7 @@ def parse(string):
 
 
 def read(options, counts):
-    """Returns the values of the options for which counts(option) is true."""
+    """Reads the values of the options for which counts(option) is true, and frees the options."""
     values, at = {}, 0
     while options[at].keyword is not None:
         if counts(options[at]):
@@ -62,7 +62,7 @@ def read(options, counts):
 
 
 def accepts(values):
-    """Returns whether libpq would try to connect to the server."""
+    """Whether libpq tries to connect with these values."""
     hosts, addresses = (values[name].split(b",") if values.get(name) else [] for name in (b"host", b"hostaddr"))
     values = {**values, b"passfile": b"/nonexistent"}
     # libpq would look for the service in files.
@@ -76,10 +76,10 @@ def accepts(values):
 
 
 def connect(string):
-    """Returns whether libpq tries to connect to the server, and the values that it uses."""
+    """Starts a connection. Returns whether libpq tries to connect, and the values that libpq uses."""
     connection = libpq.PQconnectStart(string)
     message = libpq.PQerrorMessage(connection)
-    # Compiled-in defaults are left out: they depend on the build of the library.
+    # Compiled-in defaults are left out: they differ between builds of libpq.
     values = read(libpq.PQconninfo(connection), lambda option: option.value not in (None, option.compiled))
     values[b"password"] = libpq.PQpass(connection)
     libpq.PQfinish(connection)

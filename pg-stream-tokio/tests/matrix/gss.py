@@ -1,9 +1,9 @@
-"""The client's side of a GSSAPI context, by the system's library.
+"""Runs the steps of a client's GSSAPI context with the system's GSSAPI library.
 
 gss.py SERVICE@HOST
 
-Reads the peer's token, in hexadecimal, from each line of standard input; the first line is empty. Prints a line for each step:
-`continue TOKEN`, `done TOKEN`, or `error TEXT`.
+Each line of standard input is a token of the server, in hexadecimal; the first line is empty. Each line of standard output is the
+result of one step: `continue TOKEN`, `done TOKEN`, or `error TEXT`.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ import sys
 
 
 class Buffer(ctypes.Structure):
-    """gss_buffer_desc."""
+    """The C struct gss_buffer_desc."""
 
     _fields_ = [("length", ctypes.c_size_t), ("value", ctypes.c_void_p)]
 
@@ -20,7 +20,7 @@ class Buffer(ctypes.Structure):
 
 
 def buffer(data):
-    """Returns a buffer that points to these bytes, and the bytes. The caller must keep the bytes alive as long as the buffer."""
+    """Returns a Buffer that points to a copy of the data, and the copy, which must live as long as the Buffer."""
     memory = ctypes.create_string_buffer(data, len(data))
     return Buffer(len(data), ctypes.cast(memory, ctypes.c_void_p)), memory
 

@@ -1,4 +1,5 @@
-# Records the messages of pgoutput in this folder, one line in hexadecimal for each, from PostgreSQL 15 and 18:
+# Records the messages of the output plugin pgoutput of PostgreSQL 15 and 18 in two files in this folder, pgoutput-15.hex and
+# pgoutput-18.hex. Each line is one message in hexadecimal. Run it with:
 # cargo xtask with bash pg-wire/tests/golden/record.sh
 set -e
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,4 @@
-//! An allocator that counts, when it is asked to, and aligns buffers.
+//! A global allocator that counts allocations and aligns buffers.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 static COUNTING: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator behind one branch, which is all that it costs while times are taken.
+/// The system's allocator with a counter. While times are measured the counter is off and costs one branch.
 ///
-/// Blocks of the size of a buffer begin at a line of the cache, and those that are read into at a page. Where they come to lie
-/// otherwise decides by a factor of two what a short message takes, for each contender anew with each build.
+/// Blocks with the size of an output buffer begin at a cache line, and blocks with the size of an input buffer at a page. Without this,
+/// the time of a short message varies by a factor of two with the address of the buffer, which changes with every build.
 pub(crate) struct Counting;
 
-/// What the system is asked for. Depends on the size alone, so that a block is given back as it was taken. Smaller ones are made for
-/// a row, and larger ones grow by moving pages.
+/// The layout that is passed to the system's allocator. It depends on the given layout alone, so `dealloc` computes the same layout as
+/// `alloc`. Smaller blocks, which some contenders allocate for each row, and larger blocks, which grow by moving pages, are not changed.
 fn aligned(layout: Layout) -> Layout {
     let to = match layout.size() {
         2049..=32_768 => 64,
@@ -23,7 +23,7 @@ fn aligned(layout: Layout) -> Layout {
     layout.align_to(to).unwrap_or(layout)
 }
 
-/// Allocations and reallocations made while `work` runs, by any thread.
+/// Runs `work`. Returns its result, and the number of allocations and reallocations of all threads in this time.
 pub(crate) fn count<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = COUNT.load(Relaxed);
     COUNTING.store(true, Relaxed);
@@ -38,28 +38,28 @@ fn note() {
     }
 }
 
-// SAFETY: everything is handed on to the system's allocator, at times with a stricter alignment, and always the same one for a block.
+// SAFETY: every call is forwarded to the system's allocator. A block may get a stricter alignment, which is the same in all calls for it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note();
-        // SAFETY: the caller's promise is the one that is asked for here.
+        // SAFETY: the caller ensures the precondition of `System.alloc`, which is the same.
         unsafe { System.alloc(aligned(layout)) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as above; `at` came from `System` with this layout.
+        // SAFETY: the caller ensures that `at` is from `alloc` with this layout, so it is from `System` with the aligned layout.
         unsafe { System.dealloc(at, aligned(layout)) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         note();
-        // SAFETY: as above.
+        // SAFETY: the caller ensures the precondition of `System.alloc_zeroed`, which is the same.
         unsafe { System.alloc_zeroed(aligned(layout)) }
     }
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note();
-        // SAFETY: the caller promises that this size is one that a layout can have.
+        // SAFETY: the caller ensures that a layout with this size and alignment is valid.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         let (before, after) = (aligned(layout), aligned(wanted));
-        // SAFETY: as above; `at` came from `System` with the layout before, and has as many bytes as are copied.
+        // SAFETY: `at` is from `System` with the layout `before`. The number of copied bytes is at most the size of both blocks.
         unsafe {
             if before.align() == after.align() {
                 return System.realloc(at, before, size);

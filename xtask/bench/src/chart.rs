@@ -1,4 +1,4 @@
-//! The chart: every line with a limit, ours and each peer as so many times the limit.
+//! Draws the chart: for every line that has a limit, the CPU time of pg-wire and of each peer as a multiple of the limit's.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::line::Who;
 use crate::measure::Measured;
 
-/// Where it is kept, from the root of the work tree.
+/// The path of the chart, from the root of the work tree.
 pub(crate) const FILE: &str = "xtask/bench/chart.svg";
 
 const LABELS: f64 = 290.0;
@@ -17,11 +17,11 @@ const PLOT: f64 = 560.0;
 const ROW: f64 = 20.0;
 const TOP: f64 = 64.0;
 
-/// Times the limit at both ends of the axis, which is logarithmic.
+/// The multiples of the limit at both ends of the logarithmic axis.
 const MIN_RATIO: f64 = 0.5;
 const MAX_RATIO: f64 = 64.0;
 
-/// Names and their colours, which can be told apart on white and on black.
+/// The colour of each name. All colours can be distinguished on a white and on a black background.
 const COLOURS: [(&str, &str); 9] = [
     ("pg-wire", "#2f81f7"),
     ("postgres-protocol", "#d29922"),
@@ -34,7 +34,7 @@ const COLOURS: [(&str, &str); 9] = [
     ("PgBouncer", "#e3795c"),
 ];
 
-/// Writes it.
+/// Writes the chart to a file.
 pub(crate) fn write(results: &[Measured], file: &Path) -> Result<()> {
     fs::write(file, draw(results)?).with_context(|| file.display().to_string())?;
     eprintln!("bench: wrote {}", file.display());
@@ -46,7 +46,7 @@ fn colour(name: &str) -> &'static str {
     found.map_or("#8b949e", |(_, colour)| colour)
 }
 
-/// Where a ratio is on the axis.
+/// The horizontal position of a ratio on the axis.
 fn across(ratio: f64) -> f64 {
     let ratio = ratio.clamp(MIN_RATIO, MAX_RATIO);
     LABELS + PLOT * (ratio / MIN_RATIO).log2() / (MAX_RATIO / MIN_RATIO).log2()
@@ -64,7 +64,7 @@ fn draw(results: &[Measured]) -> Result<String> {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\" aria-label=\"CPU time as a multiple of a hand-written loop\">"
     )?;
-    // Neither black nor white of its own: what it is shown on decides.
+    // No background colour: the text and the axis follow the reader's light or dark colour scheme.
     svg.push_str(
         "<style>text{font:12px system-ui,sans-serif;fill:#24292f}.axis{stroke:#d0d7de}.limit{stroke:#24292f}\
          @media(prefers-color-scheme:dark){text{fill:#e6edf3}.axis{stroke:#30363d}.limit{stroke:#e6edf3}}</style>\n",

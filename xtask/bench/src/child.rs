@@ -1,6 +1,7 @@
-//! What has to be asked of a whole process: its highest use of memory, and its calls to the kernel.
+//! Measures a whole process: its peak memory and its system calls.
 //!
-//! We start ourselves for one contender of one line. The child finds the replay server that its parent runs in the environment.
+//! The benchmark starts itself as a child process for one contender of one line. Environment variables tell the child the address of
+//! the replay server, which its parent runs.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,34 +11,34 @@ use anyhow::{Context, Result, ensure};
 use crate::line::{Line, Who};
 use crate::sockets::Ends;
 
-/// One contender of one line, to be run in a process of its own.
+/// One contender of one line, which runs in its own process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child<'a> {
-    /// The other ends, as the parent knows them.
+    /// The servers.
     pub(crate) ends: &'a Ends,
-    /// The line.
+    /// The name of the line.
     pub(crate) line: &'a str,
     /// The contender.
     pub(crate) who: Who,
-    /// That part of the full number of operations.
+    /// The divisor of the number of operations: 8 means an eighth of the operations of a full run.
     pub(crate) part: u64,
 }
 
-/// Calls to the kernel, an operation.
+/// The numbers of system calls in one operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Calls {
-    /// `read` and its kin.
+    /// `read`, `recvfrom` and similar calls.
     pub(crate) reads: f64,
-    /// `write` and its kin.
+    /// `write`, `sendto` and similar calls.
     pub(crate) writes: f64,
-    /// `epoll_wait`, `poll` and their kin.
+    /// `epoll_wait`, `poll` and similar calls.
     pub(crate) waits: f64,
-    /// All others.
+    /// All other calls.
     pub(crate) others: f64,
 }
 
 impl Child<'_> {
-    /// Highest resident memory of a process that does one round, in bytes.
+    /// The peak resident memory of a process that runs one round, in bytes.
     pub(crate) fn peak(&self) -> Result<u64> {
         let mut command = Command::new(std::env::current_exe()?);
         let output = self.arguments(&mut command, 1).output()?;
@@ -46,7 +47,8 @@ impl Child<'_> {
         Ok(kilobytes * 1024)
     }
 
-    /// Calls of an operation: what a second and a third round add, over `operations`.
+    /// The system calls of one operation: the difference between three rounds and one round, divided by the operations of two rounds.
+    /// So the calls that connect are not counted. A round has `operations` operations.
     pub(crate) fn calls(&self, operations: u64) -> Result<Calls> {
         let (one, three) = (self.counted(1)?, self.counted(3)?);
         let each = |before: f64, after: f64| (after - before) / (2 * operations) as f64;
@@ -65,10 +67,10 @@ impl Child<'_> {
             .arguments(&mut strace, rounds)
             .output()
             .context("cannot run strace (`apt-get install strace`)")?;
-        let said = String::from_utf8(output.stderr)?;
-        ensure!(output.status.success(), "{said}");
+        let table = String::from_utf8(output.stderr)?;
+        ensure!(output.status.success(), "{table}");
         let mut calls = Calls::default();
-        for line in said.lines() {
+        for line in table.lines() {
             let mut words = line.split_whitespace();
             let (Some(count), Some(name)) =
                 (words.next().and_then(|word| word.parse::<f64>().ok()), words.next())
@@ -95,10 +97,12 @@ impl Child<'_> {
     }
 }
 
-/// What the child does.
+/// The work of the child process: runs the rounds of one contender and prints the peak memory.
 pub(crate) fn run(line: Line, who: &str, rounds: u64) -> Result<()> {
     let mut contenders = line.contenders.into_iter();
-    let contender = contenders.find(|contender| contender.who.name() == who).context("no such contender")?;
+    let contender = contenders
+        .find(|contender| contender.who.name() == who)
+        .with_context(|| format!("the line has no contender {who}"))?;
     let (mut round, _) = (contender.prepare)()?;
     for _ in 0..rounds {
         round()?;
@@ -107,9 +111,11 @@ pub(crate) fn run(line: Line, who: &str, rounds: u64) -> Result<()> {
     Ok(())
 }
 
-/// A line of `/proc/self/status`, in kilobytes.
+/// The value of a line of `/proc/self/status`, in kilobytes.
 pub(crate) fn status(name: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).context("/proc has changed")?;
-    line.split_whitespace().next().and_then(|word| word.parse().ok()).context("/proc has changed")
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.with_context(|| format!("/proc/self/status has no line {name}"))?;
+    let number = line.split_whitespace().next().and_then(|word| word.parse().ok());
+    number.with_context(|| format!("the line {name} of /proc/self/status has no number"))
 }

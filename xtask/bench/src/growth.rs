@@ -1,4 +1,4 @@
-//! How cost grows: with the rows of a result, with idle connections, with the depth of a pipeline.
+//! Tables that show how time and memory grow with the size of the work: rows of a result, depth of a pipeline, idle connections.
 
 use std::process::{Command, Stdio};
 
@@ -10,13 +10,13 @@ use crate::measure::{Spread, cpu_time};
 use crate::sockets::Ends;
 use crate::sockets::clients::Pipeline;
 
-/// Who is shown.
+/// The contenders in the tables of times.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
 /// Prints the three tables.
 pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
     let (most, samples) = if quick { (1_000_000, 5) } else { (10_000_000, 9) };
-    let title = "Time a row against the rows of a result (replay, Unix socket)";
+    let title = "Time per row, by the number of rows of a result (replay, Unix socket)";
     table(title, "rows", &powers(most), samples, |who, count| {
         let mut client = ends.replay_client(who)?;
         client.read_text("replay 1000 text")?;
@@ -25,7 +25,7 @@ pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
             (0..rounds).try_for_each(|_| client.read_text(&format!("replay {count} text")).map(drop))
         })
     })?;
-    let title = "Time a statement against the depth of a pipeline (server, one Sync)";
+    let title = "Time per statement, by the depth of a pipeline (server, one Sync)";
     table(title, "depth", &powers(10_000), samples, |who, depth| {
         let mut client = ends.server_client(who)?;
         let pipeline = Pipeline { depth, batches: 10_000 / depth, sync_each: false };
@@ -34,7 +34,7 @@ pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
     })?;
 
     println!(
-        "\nMemory of an idle connection against their number (kB each, of a process that only holds them)\n"
+        "\nMemory per idle connection, by the number of connections (kB; of a process that only holds connections)\n"
     );
     println!("| connections | limit | pg-wire | tokio-postgres | sqlx | libpq |");
     println!("| --- | --- | --- | --- | --- | --- |");
@@ -58,8 +58,10 @@ fn powers(most: u64) -> Vec<u64> {
     (0..).map(|power| 10_u64.pow(power)).take_while(|size| *size <= most).collect()
 }
 
-/// Ratios: ours to the limit, and each size to the one before it. All sizes take turns, and ratios are taken turn by turn, each with
-/// connections of its own: where client and server come to run, which counts for more than what they do, is decided anew.
+/// Prints a table of ratios: ours to the limit, and each size to the size before it.
+///
+/// All sizes are measured in turns, and each ratio is of two times in the same turn. Each measurement opens new connections. The
+/// scheduler's choice of CPUs for client and server changes the time more than the work does, and with new connections it chooses again.
 fn table(
     title: &str,
     size: &str,
@@ -78,7 +80,7 @@ fn table(
     };
     println!("\n{title}\n");
     println!(
-        "| {size} | pg-wire / limit | pg-wire / itself one line above | limit / itself one line above |"
+        "| {size} | pg-wire / limit | pg-wire / pg-wire one line above | limit / limit one line above |"
     );
     println!("| --- | --- | --- | --- |");
     for (line, count) in sizes.iter().enumerate() {
@@ -89,14 +91,14 @@ fn table(
     Ok(())
 }
 
-/// CPU time of each of so many operations.
+/// The CPU time per operation of `work`, which does `count` operations.
 fn per_operation(count: u64, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let before = cpu_time(Clock::Thread);
     work()?;
     Ok((cpu_time(Clock::Thread) - before) / count as f64)
 }
 
-/// Kilobytes of memory for each of so many connections, held by a process of their own.
+/// The memory per idle connection in kilobytes, measured in a child process with `count` connections.
 fn idle(ends: &Ends, who: &str, count: u64) -> Result<f64> {
     let output = Command::new(std::env::current_exe()?)
         .args(["--idle", &count.to_string(), "--who", who])
@@ -104,12 +106,12 @@ fn idle(ends: &Ends, who: &str, count: u64) -> Result<f64> {
         .stdin(Stdio::null())
         .output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-    String::from_utf8(output.stdout)?.trim().parse().context("the child says something else")
+    String::from_utf8(output.stdout)?.trim().parse().context("the child process printed no number")
 }
 
-/// What that process does: connections that have each read a row.
+/// The work of that child process: opens the connections, reads a row with each, and prints the memory per connection.
 pub(crate) fn hold(ends: &Ends, who: &str, count: u64) -> Result<()> {
-    // What the first one loads is not the others'.
+    // The memory of the first connection is not counted: it includes memory that all connections share.
     let mut connect = ends.replay_clients(who)?;
     let mut first = connect()?;
     first.read_text("replay 1 text")?;

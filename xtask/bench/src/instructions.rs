@@ -1,7 +1,8 @@
-//! Instructions an operation, by callgrind.
+//! Counts the instructions per operation with callgrind, a tool of valgrind.
 //!
-//! We run ourselves once under valgrind. Every contender does a warm round and then one between two marks: at the first
-//! callgrind sets its counters to zero, at the second it writes them down, one file a contender, in order.
+//! The benchmark runs itself once under valgrind. Every contender does one round to warm up, and then one round between the calls of two
+//! mark functions. At the first mark callgrind sets its counters to zero. At the second mark it writes them to a file, one file for each
+//! contender, in their order.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -11,21 +12,22 @@ use anyhow::{Context, Result, ensure};
 use crate::line::Line;
 use crate::measure::Measured;
 
-/// Where counting begins. Known by its name, and not the same code as the other one, which would make them one.
+/// The mark at which counting begins. callgrind finds it by its name. The argument of `black_box` differs from the other mark's, because
+/// functions with equal code may be merged into one.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn pg_bench_round_begins() {
     std::hint::black_box(1);
 }
 
-/// Where counting ends.
+/// The mark at which counting ends.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn pg_bench_round_ends() {
     std::hint::black_box(2);
 }
 
-/// What the run under valgrind does.
+/// The work of the run under valgrind.
 pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     for contender in lines.into_iter().flat_map(|line| line.contenders) {
         let (mut round, _) = (contender.prepare)()?;
@@ -38,9 +40,9 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     Ok(())
 }
 
-/// Counts the instructions of every contender; `only` are the words that chose the lines.
+/// Counts the instructions of every contender. `only` are the filters by which the lines were selected.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
-    // What waits for a socket is not counted: under valgrind it would wait otherwise.
+    // Only lines without sockets: the slow program under valgrind would wait for its server at other moments.
     let mut results: Vec<_> = results.iter_mut().filter(|result| result.name.starts_with("micro")).collect();
     if results.is_empty() {
         return Ok(());
@@ -61,7 +63,7 @@ pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
     let output = valgrind
         .stdin(Stdio::null())
         .output()
-        .context("cannot run valgrind (`apt-get install valgrind`, or leave it out: --no-instructions)")?;
+        .context("cannot run valgrind (`apt-get install valgrind`, or use --no-instructions)")?;
     ensure!(output.status.success(), "valgrind: {}", String::from_utf8_lossy(&output.stderr));
     let mut part = 0;
     for result in &mut results {
@@ -77,7 +79,7 @@ pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The first number behind `totals:` (or `summary:`).
+/// The first number after `totals:` or `summary:`.
 fn total(text: &str) -> Option<f64> {
     let line = text
         .lines()

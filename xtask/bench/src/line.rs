@@ -1,20 +1,20 @@
-//! What is compared with what.
+//! A line of the report: one kind of work, and the contenders that do this work.
 
 use anyhow::Result;
 
-/// Who does the work.
+/// The implementation that does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// The hand-written loop.
+    /// A hand-written loop.
     Limit,
-    /// pg-wire.
+    /// The crates of this project.
     Ours,
-    /// A peer, by its name.
+    /// Another library, with its name.
     Peer(&'static str),
 }
 
 impl Who {
-    /// The name in a table.
+    /// The name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Limit => "limit",
@@ -24,73 +24,72 @@ impl Who {
     }
 }
 
-/// Does one round of the work, and says what came of it: the same number for all contenders of a line.
+/// Does one round of the work. Returns a sum over the data, which must be equal for all contenders of a line.
 pub(crate) type Round = Box<dyn FnMut() -> Result<u64>>;
 
-/// Tells CPU time so far, in nanoseconds.
+/// Returns the CPU time so far, in nanoseconds.
 pub(crate) type Meter = Box<dyn Fn() -> f64>;
 
-/// One way to do the work of a line.
+/// One implementation of the work of a line.
 pub(crate) struct Contender {
-    /// Whose way it is.
+    /// The implementation.
     pub(crate) who: Who,
-    /// Makes ready: connects, and takes the memory that is needed. Where it is not our own CPU time that counts, the second one
-    /// tells it.
+    /// Prepares the work: connects, and allocates buffers. Returns a meter too if the CPU time of another process is measured.
     pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 
-/// What a line has to keep to.
+/// The ratios that a line has to reach.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Target {
-    /// Ours takes at most this many times what the limit takes.
+    /// Highest allowed ratio of our time to the limit's time.
     pub(crate) limit: Option<f64>,
-    /// The best peer takes at least this many times what ours takes.
+    /// Lowest allowed ratio of the best peer's time to our time.
     pub(crate) peer: Option<f64>,
-    /// This peer instead of the best one.
+    /// The peer that `peer` is about, instead of the best peer.
     pub(crate) rival: Option<&'static str>,
 }
 
 impl Target {
-    /// Against the limit and against the best peer.
+    /// Targets for the limit and for the best peer.
     pub(crate) fn new(limit: f64, peer: f64) -> Self {
         Self { limit: Some(limit), peer: Some(peer), rival: None }
     }
 
-    /// Against the limit alone: no peer has it, or none is promised to be beaten.
+    /// A target for the limit only: no peer can do this work, or no ratio to the peers is required.
     pub(crate) fn limit(limit: f64) -> Self {
         Self { limit: Some(limit), peer: None, rival: None }
     }
 
-    /// The same, but against this peer.
+    /// Compares with this peer instead of the best peer.
     pub(crate) fn rival(self, rival: &'static str) -> Self {
         Self { rival: Some(rival), ..self }
     }
 }
 
-/// Whose CPU time counts.
+/// The CPU time that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clock {
-    /// That of the thread which does the work. What the other end takes, if it is a thread of ours, is not counted.
+    /// The time of the thread that does the work. The time of a server on another thread is not included.
     Thread,
-    /// That of the whole process: some of the work is done on other threads.
+    /// The time of the whole process, for work that is partly done on other threads.
     Process,
 }
 
-/// One kind of work, and who does it.
+/// One kind of work, and the contenders that do it.
 pub(crate) struct Line {
-    /// What is done, as `micro: decode …`.
+    /// The name of the work, such as `micro: decode …`.
     pub(crate) name: String,
-    /// What one operation is.
+    /// The name of one operation, such as `row`.
     pub(crate) unit: &'static str,
     /// Operations in a round.
     pub(crate) operations: u64,
-    /// What is promised.
+    /// The required ratios.
     pub(crate) target: Target,
-    /// What is measured.
+    /// The CPU time that is measured.
     pub(crate) clock: Clock,
-    /// Whether a round is so long that one turn is enough for a sample, and so that no second one is needed to warm up.
+    /// Whether a round is long. Then a sample is one turn, and one round is enough to warm up.
     pub(crate) long: bool,
-    /// Who does it.
+    /// The contenders.
     pub(crate) contenders: Vec<Contender>,
 }
 
@@ -108,29 +107,29 @@ impl Line {
         }
     }
 
-    /// The same with rounds of a second or so.
+    /// Marks the line as a line with long rounds, of about a second.
     pub(crate) fn long(self) -> Self {
         Self { long: true, ..self }
     }
 
-    /// The same by another clock.
+    /// Sets the CPU time that is measured.
     pub(crate) fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// Adds a contender that is ready.
+    /// Adds a contender that needs no preparation.
     pub(crate) fn with(self, who: Who, round: impl FnMut() -> Result<u64> + 'static) -> Self {
         self.prepared(who, || Ok(Box::new(round)))
     }
 
-    /// Adds a contender that has to make ready.
+    /// Adds a contender that has to prepare its work.
     pub(crate) fn prepared(mut self, who: Who, prepare: impl FnOnce() -> Result<Round> + 'static) -> Self {
         let prepare = Box::new(|| Ok((prepare()?, None)));
         self.contenders.push(Contender { who, prepare });
         self
     }
 
-    /// Adds a contender whose work is done by another process.
+    /// Adds a contender with its own meter, because another process does the work.
     pub(crate) fn metered(
         mut self,
         who: Who,

@@ -1,8 +1,9 @@
-//! pg-wire beside its peers, and beside a hand-written loop over the same bytes.
+//! Compares the speed of this project's crates with other libraries and with a hand-written loop over the same bytes.
 //!
-//! Every number is a ratio of two things measured in this run, in turns, on this machine. A [`Line`](line::Line) is one
-//! kind of work, done in the same way by several [`Contender`](line::Contender)s: the hand-written limit, ours, and each
-//! peer in the fastest way that its public interface has. What was learned on the way stands in `NOTES.md`.
+//! A [`Line`](line::Line) of the report is one kind of work. Several [`Contender`](line::Contender)s do the same work: the limit, which
+//! is a hand-written loop; ours, the crates of this project; and peers, which are other libraries, each used in the fastest way that its
+//! public interface offers. Every reported number is a ratio of two times that were measured in turns in this run. `NOTES.md` lists
+//! optimisations that were tried, with their figures.
 
 mod alloc;
 mod chart;
@@ -28,44 +29,44 @@ use sockets::Ends;
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;
 
-/// Compares pg-wire with its peers and with a hand-written loop.
+/// Compares pg-wire with other libraries and with a hand-written loop.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 struct Arguments {
-    /// Fewer rounds: less than five minutes in all
+    /// Run fewer rounds: less than five minutes in total
     #[arg(long)]
     quick: bool,
-    /// Only the lines whose name holds one of these, as in `micro` or `bind`
+    /// Measure only the lines whose name contains this text, such as `micro` or `bind`; can be repeated
     #[arg(long)]
     only: Vec<String>,
-    /// Leave out counting instructions, for which valgrind is needed
+    /// Do not count instructions, for which valgrind is needed
     #[arg(long)]
     no_instructions: bool,
-    /// Write the chart here; a full run writes it to `xtask/bench/chart.svg`
+    /// Write the chart to this file; a full run writes it to `xtask/bench/chart.svg`
     #[arg(long)]
     chart: Option<PathBuf>,
-    /// Take a part of the samples of the lines without a network (used by ourselves)
+    /// Take a part of the samples of the lines without a network (used by the benchmark itself)
     #[arg(long, hide = true)]
     part_of_samples: bool,
-    /// Run every contender of the lines once, each call marked for valgrind (used by ourselves)
+    /// Run every contender of the lines once, each call marked for valgrind (used by the benchmark itself)
     #[arg(long, hide = true)]
     marked: bool,
-    /// Run one contender of this line (used by ourselves)
+    /// Run one contender of this line (used by the benchmark itself)
     #[arg(long, hide = true, requires = "who")]
     child: Option<String>,
-    /// Hold so many idle connections (used by ourselves)
+    /// Hold this many idle connections (used by the benchmark itself)
     #[arg(long, hide = true, requires = "who")]
     idle: Option<u64>,
-    /// Copy bytes between whoever connects and this address (used by ourselves)
+    /// Accept connections and copy their bytes to and from this address (used by the benchmark itself)
     #[arg(long, hide = true)]
     splice: Option<std::net::SocketAddr>,
-    /// Which contender
+    /// The name of the contender
     #[arg(long, hide = true)]
     who: Option<String>,
-    /// How often
+    /// The number of rounds
     #[arg(long, hide = true, default_value_t = 1)]
     rounds: u64,
-    /// Which part of the operations
+    /// The divisor of the number of operations
     #[arg(long, hide = true, default_value_t = 1)]
     part: u64,
 }
@@ -87,10 +88,10 @@ impl Arguments {
     }
 }
 
-/// The part of all operations that `--quick` does.
+/// The divisor of the number of operations with `--quick`.
 const QUICK: u64 = 8;
 
-/// Round trips under strace, which slows each of them down: this part of all.
+/// The divisor of the number of round trips under strace, which makes every system call slow.
 const TRACED: u64 = 20;
 
 fn main() -> Result<()> {
@@ -103,7 +104,8 @@ fn main() -> Result<()> {
     }
     if let (Some(name), Some(who)) = (&arguments.child, &arguments.who) {
         let mut lines = sockets::plans(&Ends::find()?, arguments.part)?.into_iter();
-        let line = lines.find(|line| line.name == *name).context("no such line")?;
+        let line =
+            lines.find(|line| line.name == *name).with_context(|| format!("there is no line {name}"))?;
         return child::run(line, who, arguments.rounds);
     }
     if let (Some(count), Some(who)) = (arguments.idle, &arguments.who) {
@@ -115,13 +117,13 @@ fn main() -> Result<()> {
     compare(&arguments)
 }
 
-/// Whether a program is there; where it is not, says so.
+/// Whether a program is installed. If not, prints that its counts are skipped.
 fn has(program: &str) -> bool {
-    let there = sockets::proxies::is_there(program);
-    if !there {
-        eprintln!("bench: without {program}, and what it counts");
+    let is_installed = sockets::proxies::is_there(program);
+    if !is_installed {
+        eprintln!("bench: {program} is not installed, so its counts are skipped");
     }
-    there
+    is_installed
 }
 
 fn compare(arguments: &Arguments) -> Result<()> {

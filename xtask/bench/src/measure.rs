@@ -1,4 +1,4 @@
-//! Taking turns, and what is made of the times.
+//! Measures the contenders of a line in turns, and computes medians and ratios.
 
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
@@ -6,32 +6,32 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::alloc;
 use crate::line::{Clock, Contender, Line, Target, Who};
 
-/// How much is done to find out.
+/// The numbers of samples and turns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// Ratios taken; their median and their ends are shown.
+    /// The samples of a line. Each gives one ratio; the report shows the median, the least and the greatest ratio.
     samples: usize,
-    /// Turns of each contender in a sample; the median of them counts.
+    /// The turns of each contender in a sample. The median of the turns is the time of the sample.
     turns: usize,
-    /// Ratios taken of a line whose rounds are long: one turn each.
+    /// The samples of a line with long rounds. Each sample is one turn.
     long_samples: usize,
-    /// Processes that share the samples of a line without a network.
+    /// The processes that share the samples of a line without a network.
     pub(crate) processes: usize,
 }
 
 impl Effort {
-    /// For `--quick`.
+    /// For a run with `--quick`.
     pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 3, processes: 3 };
-    /// Otherwise.
+    /// For a full run.
     pub(crate) const FULL: Self = Self { samples: 33, turns: 9, long_samples: 7, processes: 11 };
 
-    /// The part of one process.
+    /// The samples of one of the processes.
     pub(crate) fn of_one_process(self) -> Self {
         Self { samples: self.samples / self.processes, ..self }
     }
 }
 
-/// The middle of some numbers, and both ends.
+/// The median, the minimum and the maximum of some numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -47,19 +47,19 @@ impl Spread {
     }
 }
 
-/// What was found out about one contender.
+/// The measurements of one contender.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) who: Who,
-    /// CPU time of an operation in nanoseconds, one number a sample.
+    /// CPU time per operation in nanoseconds, one number for each sample.
     pub(crate) times: Vec<f64>,
-    /// Allocations an operation, once warm.
+    /// Allocations per operation, after the round that warms up.
     pub(crate) allocations: f64,
-    /// Instructions an operation, where they were counted.
+    /// Instructions per operation, if they were counted.
     pub(crate) instructions: Option<f64>,
 }
 
-/// What was found out about a line.
+/// The measurements of a line.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     pub(crate) name: String,
@@ -70,17 +70,17 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// What was found out about one of the contenders.
+    /// The measurements of one of the contenders.
     pub(crate) fn of(&self, who: Who) -> Option<&Outcome> {
         self.outcomes.iter().find(|outcome| outcome.who == who)
     }
 
-    /// How many times what `below` takes `above` takes, sample by sample.
+    /// The ratio of the time of `above` to the time of `below` in each sample.
     pub(crate) fn ratio(above: &Outcome, below: &Outcome) -> Spread {
         Spread::of(above.times.iter().zip(&below.times).map(|(above, below)| above / below).collect())
     }
 
-    /// The peer that takes least, or the one that the target names.
+    /// The peer with the least time, or the peer that the target is about.
     pub(crate) fn best_peer(&self) -> Option<&Outcome> {
         if let Some(rival) = self.target.rival {
             return self.of(Who::Peer(rival));
@@ -91,15 +91,15 @@ impl Measured {
 }
 
 impl Outcome {
-    /// The middle of the times.
+    /// The median of the times.
     pub(crate) fn median(&self) -> f64 {
         Spread::of(self.times.clone()).median
     }
 }
 
-/// Lets the contenders of a line take turns.
+/// Measures the contenders of a line in turns.
 ///
-/// Times are CPU times: others may use the machine.
+/// Times are CPU times, because other programs may use the machine at the same time.
 pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
     let Line { name, unit, operations, target, clock, long, contenders } = line;
     let turns_each = if long { 1 } else { effort.turns };
@@ -112,11 +112,11 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         if !long {
             round().with_context(failed)?;
         }
-        // Warm by now, if it is ever to be.
+        // This round is counted for allocations. For lines with short rounds, a round to warm up has run before.
         let (sum, allocations) = alloc::count(&mut round);
         let sum = sum.with_context(failed)?;
         let expected = *answer.get_or_insert(sum);
-        ensure!(sum == expected, "{name}: {} finds {sum}, not {expected}", who.name());
+        ensure!(sum == expected, "{name}: the sum of {} is {sum}, expected {expected}", who.name());
         let allocations = allocations as f64 / operations as f64;
         outcomes.push(Outcome { who, times: Vec::new(), allocations, instructions: None });
         let meter = meter.unwrap_or_else(|| Box::new(move || cpu_time(clock)));
@@ -126,7 +126,7 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         let mut turns = vec![Vec::with_capacity(turns_each); rounds.len()];
         for turn in 0..turns_each {
             for index in 0..rounds.len() {
-                // Nobody always runs behind the same neighbour.
+                // The first contender changes from turn to turn: the contender that runs first leaves other data in the caches.
                 let index = (index + sample + turn) % rounds.len();
                 let (round, meter) = &mut rounds[index];
                 let before = meter();
@@ -141,7 +141,7 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
     Ok(Measured { name, unit, operations, target, outcomes })
 }
 
-/// CPU time so far, in nanoseconds.
+/// The CPU time of this thread or process so far, in nanoseconds.
 pub(crate) fn cpu_time(clock: Clock) -> f64 {
     let time = clock_gettime(match clock {
         Clock::Thread => ClockId::ThreadCPUTime,

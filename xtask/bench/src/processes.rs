@@ -1,8 +1,7 @@
-//! Lines without a network, measured in several processes.
+//! Measures the lines without a network in several processes.
 //!
-//! Where a process has its code and its memory decides what a call of a few nanoseconds takes, by up to half, and does not change
-//! as long as it runs: its ratios agree with each other, and not with those of the next one. So each of several takes a part
-//! of the samples.
+//! The addresses of code and memory change the time of a call of a few nanoseconds by up to half. They are constant in one process and
+//! differ between processes. So the samples are divided among several processes.
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::line::Line;
 use crate::measure::{self, Effort, Measured, Outcome};
 
-/// Measures the lines whose names hold one of these words; all, where there are none. `options` tell a process of ours how.
+/// Measures `lines` in child processes. `only` are the filters by which these lines were selected. `options` are passed to the children.
 pub(crate) fn measure(
     lines: Vec<Line>,
     effort: Effort,
@@ -27,12 +26,13 @@ pub(crate) fn measure(
         }
         let output = ourselves.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "the lines without a network could not be measured");
-        let said = String::from_utf8(output.stdout)?;
-        let mut said = said.lines();
+        let printed = String::from_utf8(output.stdout)?;
+        let mut printed = printed.lines();
         for outcome in results.iter_mut().flat_map(|result| &mut result.outcomes) {
-            let line = said.next().context("a contender is missing")?;
+            let line = printed.next().context("the child process printed no line for a contender")?;
             let mut numbers = line.split(' ').map(str::parse::<f64>);
-            outcome.allocations = numbers.next().context("no allocations")??;
+            outcome.allocations =
+                numbers.next().context("the child process printed no number of allocations")??;
             for time in numbers {
                 outcome.times.push(time?);
             }
@@ -41,7 +41,7 @@ pub(crate) fn measure(
     Ok(results)
 }
 
-/// What such a process does: a line of numbers for each contender.
+/// The work of such a child process: measures the lines, and prints one line of numbers for each contender.
 pub(crate) fn run(lines: Vec<Line>, effort: Effort) -> Result<()> {
     for line in lines {
         for outcome in measure::measure(line, effort.of_one_process())?.outcomes {

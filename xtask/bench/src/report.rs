@@ -1,4 +1,4 @@
-//! Tables of ratios.
+//! Prints the tables of the report.
 
 use anyhow::Result;
 
@@ -7,18 +7,20 @@ use crate::line::Who;
 use crate::measure::{Measured, Outcome, Spread};
 use crate::sockets::Ends;
 
-/// Prints what was found out.
+/// Prints the tables of ratios, instructions and allocations.
 pub(crate) fn print(results: &[Measured]) {
-    println!("\nCPU time, as ratios within this run: median [least – most]\n");
+    println!("\nCPU time, as ratios within this run: median [minimum – maximum]\n");
     println!(
-        "| line | ours / limit | at most | best peer, or the one named by the target, / ours | at least | who |"
+        "| line | ours / limit | at most | best peer (or the peer of the target) / ours | at least | peer |"
     );
     println!("| --- | --- | --- | --- | --- | --- |");
     for result in results {
         println!("{}", row(result));
     }
-    println!("\nEach contender beside the limit: CPU time; instructions; allocations an operation\n");
-    println!("| line | who | CPU | instructions | allocations | (ns, instructions, a …) |");
+    println!(
+        "\nEach contender / limit: CPU time, instructions. Then its allocations per operation, and its absolute numbers\n"
+    );
+    println!("| line | contender | CPU | instructions | allocations | (ns, instructions, per …) |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for result in results {
         let limit = result.of(Who::Limit);
@@ -43,13 +45,13 @@ pub(crate) fn print(results: &[Measured]) {
     }
 }
 
-/// Prints the highest use of memory of each line over sockets.
+/// Prints the peak memory of each line over sockets.
 pub(crate) fn print_memory(ends: &Ends, results: &[Measured], part: u64) -> Result<()> {
     if over_sockets(results).next().is_none() {
         return Ok(());
     }
     println!("\nPeak memory of a process that does the work once, in MiB\n");
-    println!("| line | limit | pg-wire | above the limit | at most | peers |");
+    println!("| line | limit | pg-wire | pg-wire - limit | at most | peers |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for result in over_sockets(results) {
         let peak = |outcome: &Outcome| {
@@ -75,13 +77,13 @@ pub(crate) fn print_memory(ends: &Ends, results: &[Measured], part: u64) -> Resu
     Ok(())
 }
 
-/// Prints the calls to the kernel that a round trip takes.
+/// Prints the system calls of a round trip.
 pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Result<()> {
     if !over_sockets(results).any(|result| result.unit == "round trip") {
         return Ok(());
     }
-    println!("\nCalls to the kernel, an operation\n");
-    println!("| line | who | writes | reads | waits | others |");
+    println!("\nSystem calls per operation\n");
+    println!("| line | contender | writes | reads | waits | others |");
     println!("| --- | --- | --- | --- | --- | --- |");
     for result in over_sockets(results).filter(|result| result.unit == "round trip") {
         for outcome in &result.outcomes {
@@ -102,11 +104,11 @@ pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Resul
 }
 
 fn over_sockets(results: &[Measured]) -> impl Iterator<Item = &Measured> {
-    // A proxy's own process is not a child of ours to be asked.
+    // Not the lines of proxies: a proxy runs in another process than the contender's child process, which is measured here.
     results.iter().filter(|result| !result.name.starts_with("micro") && !result.name.starts_with("proxy"))
 }
 
-/// A row of the table of ratios.
+/// One row of the table of ratios.
 pub(crate) fn row(result: &Measured) -> String {
     let Some(ours) = result.of(Who::Ours) else { return format!("| {} | – |", result.name) };
     let limit = result.of(Who::Limit).map(|limit| Measured::ratio(ours, limit));

@@ -1,15 +1,14 @@
-//! Every library crate with the sets of features that a user may choose.
+//! Checks every library crate with the sets of features that a user may choose.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{paths, process};
 
-/// Up to this many features, every set of them is tried. Beyond, their number would double the time with each.
+/// A crate with at most this many features is checked with every set of features. Each further feature would double the number of sets.
 const ALL_SETS: usize = 3;
 
-/// Lints every library crate with each set. Clippy rather than `cargo check`, which lets a warning pass, such as of a
-/// function that no set but the full one uses.
+/// Lints every library crate with each set of features. A warning is an error, such as a function that is unused without a feature.
 pub(super) fn run() -> Result<()> {
     let metadata = process::read(&mut paths::cargo(["metadata", "--no-deps", "--format-version", "1"]))?;
     for library in libraries(&metadata)? {
@@ -32,7 +31,7 @@ pub(super) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Words in the names of packages that a user without TLS shall not compile.
+/// Parts of the names of TLS packages. A user without TLS must not have to compile such a package.
 const TLS: [&str; 7] =
     ["aws-lc", "native-tls", "openssl", "rustls", "schannel", "security-framework", "webpki"];
 
@@ -42,11 +41,13 @@ fn without_tls(library: &str) -> Result<()> {
     let tree = process::read(paths::cargo(tree).args(["--target", "all", "--prefix", "none"]))?;
     match tls_packages(&tree).as_slice() {
         [] => Ok(()),
-        found => bail!("{library} without features depends on {}", found.join(", ")),
+        found => {
+            bail!("{library} without features depends on {}; make the dependency optional", found.join(", "))
+        }
     }
 }
 
-/// The TLS packages of a tree, one package a line.
+/// The TLS packages in the output of `cargo tree`, which has one package on each line.
 fn tls_packages(tree: &str) -> Vec<&str> {
     let names = tree.lines().filter_map(|line| line.split(' ').next());
     let is_tls = |name: &&str| *name == "ring" || TLS.iter().any(|word| name.contains(word));
@@ -56,7 +57,7 @@ fn tls_packages(tree: &str) -> Vec<&str> {
     found
 }
 
-/// A package that others can depend on.
+/// A package with a library that is published.
 #[derive(Debug, PartialEq, Eq)]
 struct Library {
     name: String,
@@ -65,34 +66,34 @@ struct Library {
 
 /// The workspace's published packages with a library, from `cargo metadata`.
 fn libraries(metadata: &str) -> Result<Vec<Library>> {
-    let metadata: Value = serde_json::from_str(metadata).context("what `cargo metadata` printed")?;
-    let packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?;
+    let metadata: Value = serde_json::from_str(metadata).context("the output of `cargo metadata`")?;
+    let packages = metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
     let is_library = |package: &&Value| {
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
         let has_library =
             list(&package["targets"]).iter().any(|target| list(&target["kind"]).contains(&"lib".into()));
-        // An empty list of registries is what `publish = false` says.
+        // `publish = false` becomes an empty list of registries in this output.
         has_library && package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
     };
     let read = |package: &Value| {
         let features = package["features"].as_object().context("a package without a table of features")?;
         Ok(Library {
             name: package["name"].as_str().context("a package without a name")?.to_owned(),
-            // The default set is one of the others, by another name.
+            // `default` is only a name for a set of other features.
             features: features.keys().filter(|feature| *feature != "default").cloned().collect(),
         })
     };
     packages.iter().filter(is_library).map(read).collect()
 }
 
-/// Every set of these features when they are few; else none, each alone, and all.
+/// Every set of the features if there are at most [`ALL_SETS`]. Otherwise the empty set, each feature alone, and all features.
 fn sets(features: &[String]) -> Vec<Vec<&str>> {
     let names: Vec<&str> = features.iter().map(String::as_str).collect();
     if names.len() > ALL_SETS {
         let alone = names.iter().map(|name| vec![*name]);
         return std::iter::once(Vec::new()).chain(alone).chain([names.clone()]).collect();
     }
-    // Each feature doubles the sets: those without it, then those with it.
+    // Each feature doubles the list: the sets without the feature, then the sets with the feature.
     names.iter().fold(vec![Vec::new()], |sets, name| {
         let with = sets.iter().map(|set| [set.as_slice(), &[name]].concat()).collect::<Vec<_>>();
         [sets, with].concat()
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_of_tls_are_found_by_their_names() {
+    fn tls_packages_are_found_by_their_names() {
         let tree = "pg-stream-tokio v0.1.0 (/pg-stream-tokio)\ntokio-rustls v0.26.6\nring v0.17.14\nring v0.17.14 (*)\n\
             bytes v1.12.1\nopenssl-sys v0.9.1\n\nasync-native-tls v0.5.0\nstringprep v0.1.5\n";
         assert_eq!(tls_packages(tree), ["async-native-tls", "openssl-sys", "ring", "tokio-rustls"]);

@@ -1,7 +1,7 @@
-//! The libraries on other targets: two without an operating system, and two operating systems besides Linux.
+//! Checks the libraries for other targets: two targets without an operating system, Windows and macOS.
 //!
-//! Everything is checked, not linked: a check needs no linker and no C library of the target. The feature `rustls` is left out,
-//! because `ring` compiles C code for the target.
+//! `cargo check` needs no linker and no C library of the target. The feature `rustls` is left out, because `ring` has C code, which
+//! would need a C compiler for the target.
 
 use std::process::Command;
 
@@ -12,13 +12,13 @@ use crate::{paths, process};
 /// A target, and the packages that are checked for it, with their features.
 type Target = (&'static str, &'static [&'static [&'static str]]);
 
-/// Without `std`.
+/// The only package that works without `std`.
 const NO_STD: &[&str] = &["--package", "pg-wire", "--no-default-features"];
 
 const TARGETS: [Target; 4] = [
-    // A microcontroller: there is no `std` for this target, so nothing below `pg-wire` can use any.
+    // A microcontroller. This target has no `std`, so the check fails if `pg-wire` or a dependency of `pg-wire` uses `std`.
     ("thumbv7em-none-eabi", &[NO_STD]),
-    // A browser or another host: `std` without sockets, and random numbers are the host's to give.
+    // WebAssembly, as in a browser: `std` without sockets and without a source of random numbers.
     (
         "wasm32-unknown-unknown",
         &[NO_STD, &["--package", "pg-wire"], &["--package", "pg-auth", "--no-default-features"]],
@@ -27,7 +27,7 @@ const TARGETS: [Target; 4] = [
     ("aarch64-apple-darwin", EVERYWHERE),
 ];
 
-/// What is checked for an operating system.
+/// The packages that are checked for a target with an operating system.
 const EVERYWHERE: &[&[&str]] = &[
     &["--package", "pg-wire", "--all-features"],
     &["--package", "pg-auth", "--all-features"],
@@ -43,7 +43,7 @@ pub(super) fn run() -> Result<()> {
             eprintln!("{target}: {}", package.join(" "));
             let mut check = paths::cargo(["check", "--quiet", "--target", target]);
             check.env("RUSTFLAGS", "-D warnings").args(*package);
-            // Apart from the host's own builds, which other flags would make cargo repeat.
+            // A separate target directory: other RUSTFLAGS in the usual directory would make cargo build everything again.
             check.arg("--target-dir").arg(paths::target().join("targets"));
             process::succeed(&mut check).with_context(|| format!("on {target}"))?;
         }
@@ -51,20 +51,20 @@ pub(super) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Installs the standard libraries that are missing.
+/// Installs the standard libraries of targets that are not installed.
 fn install() -> Result<()> {
     let installed = process::read(Command::new("rustup").args(["target", "list", "--installed"]))
-        .context("rustup is missing, which installs the standard libraries of other targets")?;
+        .context("rustup, which installs the standard libraries of other targets, is missing")?;
     let missing = missing(&installed);
     if missing.is_empty() {
         return Ok(());
     }
     process::succeed(Command::new("rustup").args(["target", "add"]).args(&missing)).with_context(|| {
-        format!("missing targets; install them with `rustup target add {}`", missing.join(" "))
+        format!("targets are missing; install them with `rustup target add {}`", missing.join(" "))
     })
 }
 
-/// The targets that are not in rustup's list, which has one name a line.
+/// The targets that are not in the output of `rustup target list --installed`, which has one name on each line.
 fn missing(installed: &str) -> Vec<&'static str> {
     TARGETS
         .iter()

@@ -1,4 +1,5 @@
-//! Rule: an adapter is thin. The names of messages, of SQLSTATEs and of authentication methods belong below the adapters.
+//! Rule: the code of an adapter has no name of a message, an SQLSTATE or an authentication method. Such code belongs in `pg-wire` or
+//! `pg-auth`, where all adapters share it.
 
 use anyhow::Result;
 use syn::visit::{self, Visit};
@@ -8,10 +9,10 @@ use crate::lint::finding::Finding;
 use crate::lint::imports::{Foreign, imports};
 use crate::lint::source::{Source, attributes, is_test};
 
-const REMEDY: &str = "move the decision into pg-auth, or into pg-wire if it is about messages alone; an adapter passes bytes on";
+const REMEDY: &str = "move this code into pg-auth, or into pg-wire if it is only about messages; an adapter only transports bytes";
 
-/// Items of `pg-wire` and `pg-auth` that an adapter may re-export but not use. A name ends where the list has it: the items in a module are
-/// meant too.
+/// Items of `pg-wire` and `pg-auth` that an adapter may re-export but not use, with their kinds. An entry also forbids the items inside
+/// it: `pg_auth::scram` forbids `pg_auth::scram::Verifier`.
 const BELOW: [(&str, &str); 12] = [
     ("pg_wire::backend", "a message"),
     ("pg_wire::frontend", "a message"),
@@ -27,11 +28,11 @@ const BELOW: [(&str, &str); 12] = [
     ("pg_auth::scram", "an authentication method"),
 ];
 
-/// Words of connection strings and of SASL that name a method.
+/// Names of authentication methods in connection strings and in SASL.
 const METHODS: [&str; 8] =
     ["gss", "md5", "oauth", "oauthbearer", "scram-sha-256", "scram-sha-256-plus", "sspi", "kerberos"];
 
-/// Reports each such name in the code of an adapter outside its tests. `messages` are the names of all messages.
+/// Reports each forbidden name in the code of an adapter, outside its tests. `messages` are the names of all messages.
 pub(super) fn check(sources: &[Source], messages: &[String]) -> Result<Vec<Finding>> {
     let (_, foreign) = imports(sources)?;
     let mut findings: Vec<Finding> = foreign.iter().filter_map(check_name).collect();
@@ -56,7 +57,7 @@ fn check_name(name: &Foreign) -> Option<Finding> {
     Some(Finding::new(&name.file, name.line, format!("an adapter names {kind}: {path}"), REMEDY))
 }
 
-/// The kind of name that a literal is, if an adapter has no use for the literal.
+/// The kind of a string literal that an adapter must not contain. `None` if the literal is allowed.
 fn kind_of_literal(text: &str, messages: &[String]) -> Option<&'static str> {
     let is_code = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
     if text.len() == 5 && text.bytes().all(is_code) && text.bytes().any(|byte| byte.is_ascii_digit()) {
@@ -65,7 +66,7 @@ fn kind_of_literal(text: &str, messages: &[String]) -> Option<&'static str> {
     if METHODS.contains(&text.to_ascii_lowercase().as_str()) {
         return Some("an authentication method");
     }
-    // A name of one word, such as Query, is an English word too.
+    // Only names of several words: a name of one word, such as Query, may also be an English word.
     let words = |name: &str| name.bytes().filter(u8::is_ascii_uppercase).count();
     let is_message = |word: &str| words(word) > 1 && messages.iter().any(|message| message == word);
     text.split(|character: char| !character.is_alphanumeric()).any(is_message).then_some("a message")
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn re_exports_types_without_a_method_and_tests_pass() {
+    fn re_exports_allowed_types_and_tests_pass() {
         let found = findings(
             "//! Sends a ReadyForQuery.\n\
              pub use pg_wire::{SqlState, backend, frontend};\n\
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_fails_by_whatever_path() {
+    fn the_name_of_a_message_fails_by_every_path_and_in_a_string() {
         let found = findings(
             "use pg_wire::{backend, frontend::Query};\nfn f() {}\nfn g(_: backend::DataRow) {}\nfn h() { eprintln!(\"no ReadyForQuery\"); }\n",
         );
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_sqlstate_fails() {
+    fn an_sqlstate_fails_as_a_type_and_as_a_literal() {
         let found = findings(
             "pub use pg_wire::SqlState;\nfn f() -> SqlState { SqlState::X }\nconst CODE: &[u8] = b\"28P01\";\n",
         );

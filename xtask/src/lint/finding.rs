@@ -1,13 +1,16 @@
-//! Findings: the failures that `lint` reports.
+//! The faults that `lint` reports.
 
 use std::fmt;
 
-/// One failure: where it is, what is wrong, and what to do.
+/// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Finding {
+    /// The path of the file, from the root of the workspace.
     pub(super) file: String,
     pub(super) line: usize,
+    /// A description of the fault.
     pub(super) wrong: String,
+    /// An instruction that removes the fault.
     pub(super) remedy: String,
 }
 

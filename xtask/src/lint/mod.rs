@@ -1,17 +1,17 @@
-//! `cargo xtask lint`: the rules of this project that no other tool knows.
+//! `cargo xtask lint`: checks the rules of this project that no other tool checks.
 //!
 //! | rule | file |
 //! | --- | --- |
-//! | no code is used twice in the table of a direction | `messages/table.rs` |
-//! | a message has golden bytes | `messages/goldens.rs` |
-//! | a message links its paragraph of the manual | `messages/links.rs` |
-//! | the layout in a message's documentation is that of its fields | `messages/layout.rs` |
-//! | imports have one direction | `imports/cycles.rs` |
-//! | an adapter names no message, no SQLSTATE and no authentication method | `adapters.rs` |
+//! | the table of a direction has each message code only once | `messages/table.rs` |
+//! | each message has a test with golden bytes | `messages/goldens.rs` |
+//! | the documentation of a message links its paragraph of the manual | `messages/links.rs` |
+//! | the layout in a message's documentation agrees with its fields | `messages/layout.rs` |
+//! | the files of a crate do not import each other in a cycle | `imports/cycles.rs` |
+//! | the code of an adapter has no name of a message, an SQLSTATE or an authentication method | `adapters.rs` |
 //! | a source file has at most 600 lines without tests | `size.rs` |
 //! | a program in the README is a copy of its file | `readme.rs` |
 //!
-//! `cargo xtask lint --arrows` prints the imports of each crate. Rust is parsed, never searched as text.
+//! `cargo xtask lint --arrows` prints the imports of each crate. The rules parse Rust code; they do not search its text.
 
 mod adapters;
 mod finding;
@@ -31,19 +31,19 @@ use crate::paths;
 use finding::Finding;
 use source::{Source, read_folder};
 
-/// The crates whose imports have one direction.
+/// The library crates. Their imports must not have cycles.
 const LAYERED: [&str; 4] = ["pg-wire/src", "pg-auth/src", "pg-stream-tokio/src", "pg-stream-async-std/src"];
 
-/// Those of them that are adapters.
+/// The library crates that are adapters.
 const ADAPTERS: [&str; 2] = ["pg-stream-tokio/src", "pg-stream-async-std/src"];
 
-/// Folders with sources besides the layered crates.
+/// Folders with the source code of programs.
 const OTHERS: [&str; 3] = ["examples/src", "xtask/src", "xtask/bench/src"];
 
 /// The folder with all messages.
 const MESSAGES: &str = "pg-wire/src/message/";
 
-/// Prints the failures, and then their number; or, for `arrows`, the imports.
+/// Checks all rules, and prints the failures and their number. With `arrows`, prints the imports instead.
 pub(crate) fn run(arrows: bool) -> Result<ExitCode> {
     if arrows {
         let mut out = String::new();
@@ -52,7 +52,7 @@ pub(crate) fn run(arrows: bool) -> Result<ExitCode> {
             out += &imports::arrows(folder, &imports);
             out.push('\n');
         }
-        // A reader such as `head` may stop before the end.
+        // An error is ignored: a reader such as `head` may close the pipe before the end.
         let _ = std::io::stdout().write_all(out.as_bytes());
         return Ok(ExitCode::SUCCESS);
     }
@@ -64,7 +64,7 @@ pub(crate) fn run(arrows: bool) -> Result<ExitCode> {
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// As a step of `ci`: failures are an error.
+/// Checks all rules as a step of `ci`: a failure is an error.
 pub(crate) fn succeed() -> Result<()> {
     let findings = findings()?;
     if findings.is_empty() {
@@ -74,7 +74,7 @@ pub(crate) fn succeed() -> Result<()> {
     bail!("{} failures\n{}", findings.len(), lines.join("\n"));
 }
 
-/// The failures of all rules, by file and line.
+/// The failures of all rules, sorted by file and line.
 fn findings() -> Result<Vec<Finding>> {
     let root = paths::root();
     let layered: Vec<(&str, Vec<Source>)> =

@@ -1,16 +1,16 @@
-//! Rule: the programs in the README are copies of files that are compiled and run.
+//! Rule: each program in the README is a copy of a file that is compiled and run.
 
 use crate::lint::finding::Finding;
 
-/// Reports each block of Rust in `readme` that differs from the file that the comment above the block names, and each program of
-/// the README's table that does not exist. `read` returns the content of a file of the workspace.
+/// Reports two kinds of faults. A block of Rust in `readme` differs from its file, which is named in the comment above the block. A
+/// program in the README's table does not exist. `read` returns the content of a file of the workspace.
 pub(super) fn check(readme: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let lines: Vec<&str> = readme.lines().collect();
     for (number, _) in lines.iter().enumerate().filter(|(_, line)| **line == "```rust") {
         let above = number.checked_sub(1).and_then(|at| lines.get(at)).copied().unwrap_or_default();
         let Some(file) = above.strip_prefix("<!-- ").and_then(|file| file.strip_suffix(" -->")) else {
-            let remedy = "put `<!-- examples/src/bin/NAME.rs -->`, the file that the program is copied from, in the line above";
+            let remedy = "write `<!-- examples/src/bin/NAME.rs -->` in the line above, with the path of the program's file";
             findings.push(Finding::new(
                 "README.md",
                 number + 1,
@@ -25,7 +25,7 @@ pub(super) fn check(readme: &str, read: impl Fn(&str) -> Option<String>) -> Vec<
                 "README.md",
                 number,
                 wrong,
-                "name the file that the program is copied from",
+                "write the path of the file that the program is copied from",
             ));
             continue;
         };
@@ -65,7 +65,7 @@ fn programs<'a>(lines: &[&'a str]) -> Vec<(&'a str, usize)> {
     programs.collect()
 }
 
-/// Rows of the README's table of programs whose program does not exist.
+/// Reports each program in the README's table that does not exist.
 fn unknown_programs(lines: &[&str], read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let exists = |name: &str| {
         let bin = "examples/src/bin";
@@ -80,13 +80,14 @@ fn unknown_programs(lines: &[&str], read: impl Fn(&str) -> Option<String>) -> Ve
         .into_iter()
         .filter(|(name, _)| !exists(name))
         .map(|(name, line)| {
-            let wrong = format!("there is no program `{name}` in examples/src/bin");
+            let wrong = format!("the program `{name}` does not exist in examples/src/bin");
             Finding::new("README.md", line, wrong, "correct the name, or remove the row")
         })
         .collect()
 }
 
-/// A file as the README shows it: of a library, the first example in the crate's documentation, without its hidden lines.
+/// The part of a file that the README must show. For a `lib.rs`: the first example in the crate's documentation, without its hidden
+/// lines. For any other file: the whole file.
 fn shown(file: &str, source: &str) -> String {
     if !file.ends_with("lib.rs") {
         return source.to_owned();
@@ -116,17 +117,17 @@ mod tests {
         }
     }
 
-    /// The lines of the findings, and what is wrong there.
+    /// The line and the text of each finding.
     fn findings(readme: &str) -> Vec<(usize, String)> {
         check(readme, read).into_iter().map(|finding| (finding.line, finding.wrong)).collect()
     }
 
     #[test]
-    fn the_readme_of_the_project_shows_programs_and_lists_at_least_eight() {
+    fn the_readme_of_the_project_passes_and_lists_at_least_eight_programs() {
         let read = |file: &str| fs::read_to_string(root().join(file)).ok();
         let readme = read("README.md").expect("a README");
         assert_eq!(check(&readme, read), []);
-        assert!(readme.matches("```rust\n").count() >= 2, "the README shows a program and ten lines");
+        assert!(readme.matches("```rust\n").count() >= 2, "the README shows at least two programs");
         let lines: Vec<&str> = readme.lines().collect();
         assert!(programs(&lines).len() >= 8, "{:?}", programs(&lines));
     }
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_differs_fails_at_the_line_that_differs() {
+    fn a_program_that_differs_from_its_file_fails_at_the_first_different_line() {
         let changed = "<!-- examples/src/bin/one.rs -->\n```rust\nfn main() {\n    two();\n}\n```\n";
         let found = findings(&format!("{changed}{TABLE}"));
         assert_eq!(
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_without_a_file_fails() {
+    fn a_program_without_the_name_of_its_file_or_with_an_unknown_name_fails() {
         assert_eq!(
             findings(&format!("```rust\nx\n```\n{TABLE}")),
             [(1, "a program without the name of its file".into())]
@@ -172,9 +173,9 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_the_table_that_does_not_exist_fails() {
+    fn a_program_in_the_table_that_does_not_exist_fails() {
         let table = TABLE.replace("two", "three");
-        assert_eq!(findings(&table), [(3, "there is no program `three` in examples/src/bin".into())]);
+        assert_eq!(findings(&table), [(3, "the program `three` does not exist in examples/src/bin".into())]);
         assert_eq!(findings("no table"), [(1, "no table of the example programs was found".into())]);
     }
 }

@@ -1,4 +1,4 @@
-//! Rule: a source file can be read in one sitting.
+//! Rule: a source file has at most 600 lines without its tests.
 
 use crate::lint::finding::Finding;
 use crate::lint::source::Source;
@@ -17,7 +17,7 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
                 &source.path,
                 1,
                 wrong,
-                "split the file by conversation: a part that is understood by itself gets a file",
+                "split the file: move a part that can be understood alone to a file of its own",
             )
         })
         .collect()

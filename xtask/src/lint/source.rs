@@ -1,4 +1,4 @@
-//! Source files, parsed.
+//! Reads and parses source files.
 
 use std::fs;
 use std::path::Path;
@@ -36,12 +36,12 @@ impl Source {
     }
 }
 
-/// An error at a position of a file.
+/// An error with the path and the line of its position.
 pub(super) fn at(path: &str, span: Span, message: &str) -> anyhow::Error {
     anyhow::anyhow!("{path}:{}: {message}", span.start().line)
 }
 
-/// All Rust files below `folder`, a path from `root`, in the order of their paths.
+/// Parses all Rust files in `folder` and its subfolders, sorted by path. `folder` is a path from `root`.
 pub(super) fn read_folder(root: &Path, folder: &str) -> Result<Vec<Source>> {
     let mut found = Vec::new();
     collect(root, folder, &mut found)?;
@@ -69,7 +69,7 @@ fn collect(root: &Path, folder: &str, found: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Whether an item is compiled for tests only: `#[cfg(test)]`, or `#[cfg(all(test, …))]`.
+/// Whether an item is compiled only for tests: it has `#[cfg(test)]` or `#[cfg(all(test, …))]`.
 pub(super) fn is_test(attributes: &[Attribute]) -> bool {
     fn needs_test(condition: &Meta) -> bool {
         match condition {

@@ -1,4 +1,4 @@
-//! Where a server's programs are: installed already, installed by us, or fetched.
+//! Finds the programs of a PostgreSQL server, and installs or downloads them if they are missing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,28 +10,28 @@ use crate::servers::debian::install;
 use crate::servers::fetch;
 use crate::servers::user::{User, open_to_all};
 
-/// PostgreSQL's major version.
+/// A major version of PostgreSQL.
 pub(crate) type Major = u8;
 
-/// The oldest server the tests run against.
+/// The oldest version that the tests use.
 pub(crate) const V15: Major = 15;
 
-/// The newest one: protocol 3.2, direct TLS.
+/// The newest version. It has protocol 3.2 and direct TLS.
 pub(crate) const V18: Major = 18;
 
-/// The programs of one PostgreSQL.
+/// The programs of one version of PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Binaries {
-    /// Holds `bin`, and `lib` and `share`, which the programs find from there.
+    /// The directory of `bin`, `lib` and `share`. A program finds `lib` and `share` by its own path.
     prefix: PathBuf,
-    /// Does it bring the libraries it needs? The system's may then be missing or too new.
+    /// Whether `lib` contains all libraries that the programs need. The system's libraries may be missing or too new for them.
     own_libraries: bool,
 }
 
 impl Binaries {
-    /// Finds the programs of this version, getting them where that takes no choice of the user's.
+    /// Finds the programs of a version, or installs them.
     pub(crate) fn find(major: Major) -> Result<Self> {
-        // Fetched even where an 18 is installed: the one that everybody else tests against.
+        // The download is preferred to an installed PostgreSQL 18, so that all contributors test with the same build.
         if major == V18 && cfg!(all(target_os = "linux", target_arch = "x86_64")) {
             return Ok(Self { prefix: fetch::postgres_18()?, own_libraries: true });
         }
@@ -42,29 +42,29 @@ impl Binaries {
         match Self::installed(major) {
             Some(found) => Ok(found),
             None => bail!(
-                "no initdb and postgres of version {major} on the PATH or in {}",
+                "initdb and postgres of version {major} are neither on the PATH nor in {}",
                 debian(major).display()
             ),
         }
     }
 
-    /// The programs where Debian puts them, or on the PATH.
+    /// Finds the programs in Debian's directory or on the PATH.
     fn installed(major: Major) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::iter::once(debian(major)).chain(std::env::split_paths(&path)).find_map(|bin| {
-            // Links lead out of the PATH's directories to where the other programs are.
+            // A `postgres` on the PATH may be a symbolic link; the other programs are in the directory of its target.
             let bin = bin.join("postgres").canonicalize().ok()?.parent()?.to_path_buf();
             let version = process::read(Command::new(bin.join("postgres")).arg("--version")).ok()?;
-            let suits = version_of(&version) == Some(major) && bin.join("initdb").exists();
-            suits.then(|| {
+            let is_usable = version_of(&version) == Some(major) && bin.join("initdb").exists();
+            is_usable.then(|| {
                 bin.parent().map(|prefix| Self { prefix: prefix.to_path_buf(), own_libraries: false })
             })?
         })
     }
 
-    /// The same programs where `user` can run them: here, or copied below `home`.
+    /// Returns programs that `user` can run: these, or a copy in `home`.
     ///
-    /// A work tree under a closed directory, such as root's home, cannot be entered by the servers' user.
+    /// A copy is needed if the work tree is in a directory that only its owner may enter, such as root's home.
     pub(crate) fn within_reach(self, user: &User, home: &Path) -> Result<Self> {
         let runs = process::read(user.take(self.command("postgres").arg("--version"))).is_ok();
         if runs {
@@ -79,7 +79,7 @@ impl Binaries {
         Ok(Self { prefix, ..self })
     }
 
-    /// One of the programs, with nothing of our environment that could change what it does.
+    /// The command for one of the programs, without the environment of xtask, which could change its behaviour.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.prefix.join("bin").join(name));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
@@ -90,12 +90,12 @@ impl Binaries {
     }
 }
 
-/// Where Debian's packages put the programs of a version.
+/// The directory in which Debian installs the programs of a version.
 fn debian(major: Major) -> PathBuf {
     PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"))
 }
 
-/// The major version in what `postgres --version` prints.
+/// The major version in the output of `postgres --version`.
 fn version_of(printed: &str) -> Option<Major> {
     let number = printed.strip_prefix("postgres (PostgreSQL) ")?;
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -106,7 +106,7 @@ mod tests {
     use super::version_of;
 
     #[test]
-    fn the_major_version_is_read_from_what_postgres_prints() {
+    fn the_major_version_is_read_from_the_output_of_postgres() {
         assert_eq!(version_of("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
         assert_eq!(version_of("postgres (PostgreSQL) 18beta1\n"), Some(18));
         assert_eq!(version_of("psql (PostgreSQL) 15.18\n"), None);

@@ -1,4 +1,4 @@
-//! A data directory: made by `initdb`, with the settings, roles and ways to log in that tests count on.
+//! Makes a data directory with `initdb`, and adds the settings, roles and authentication rules that the tests need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use crate::servers::daemon::{self, Kind, Serve};
 use crate::servers::hba::{self, ADMIN};
 use crate::servers::user::{User, open_to_all};
 
-/// A data directory that a server can be started in.
+/// A data directory for one server.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     /// The server's version.
     pub(crate) major: Major,
     /// The server's programs.
     pub(crate) binaries: Binaries,
-    /// Whom they run as.
+    /// The user that the programs run as.
     pub(crate) user: User,
     /// The directory for the socket, the log and [`Self::data`].
     pub(crate) dir: PathBuf,
@@ -28,7 +28,7 @@ pub(crate) struct Cluster {
     environment: Vec<(&'static str, String)>,
 }
 
-/// A method that only one version of the server supports, with its settings.
+/// An authentication method that only one version of the server supports, with its settings.
 #[derive(Debug)]
 pub(super) struct Special {
     /// A method of `pg_hba.conf`.
@@ -40,7 +40,7 @@ pub(super) struct Special {
 }
 
 impl Cluster {
-    /// Makes the data directory below `home`.
+    /// Makes the data directory in `home`.
     pub(super) fn create(
         major: Major,
         binaries: Binaries,
@@ -59,7 +59,7 @@ impl Cluster {
         cluster.initdb()?;
         let settings = cluster.data().join("postgresql.conf");
         let defaults = fs::read_to_string(&settings)?;
-        // Written over rather than anew: the files keep their owner.
+        // The existing files are overwritten, not replaced: so their owner stays the servers' user.
         let tls = Certificates::below(home).configuration();
         fs::write(&settings, defaults + CONFIGURATION + &tls + &added)?;
         fs::write(cluster.data().join("pg_hba.conf"), hba::hba(method))?;
@@ -98,15 +98,15 @@ impl Cluster {
         process::read(self.user.take(&mut initdb)).map(drop)
     }
 
-    /// Runs the statements through `postgres --single`, which needs no client program and no running server.
+    /// Makes the roles by `postgres --single`, which needs no client program and no running server.
     fn make_roles(&self) -> Result<()> {
         let mut single = self.binaries.command("postgres");
         single.arg("--single").arg("-D").arg(self.data()).arg("template1");
         let output = process::capture(self.user.take(&mut single), &hba::statements())?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "`{}` failed: {}\n{said}", process::shown(&single), output.status);
-        // It goes on after a failed statement, and ends with success.
-        match said.lines().find(|line| line.contains("ERROR:")) {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`{}` failed: {}\n{stderr}", process::shown(&single), output.status);
+        // Single-user mode continues after a failed statement and exits with success, so errors are found in its output.
+        match stderr.lines().find(|line| line.contains("ERROR:")) {
             Some(error) => bail!("cannot make the roles: {error}"),
             None => Ok(()),
         }
@@ -132,28 +132,29 @@ impl Serve for Cluster {
     }
 
     fn answers(&self, port: u16) -> bool {
-        daemon::lets_in(&self.dir, port, STARTUP)
+        daemon::accepts_login(&self.dir, port, STARTUP)
     }
 }
 
-/// StartupMessage of the role `trust`: length, protocol 3.0, `user` and `database`, in a crate that must not depend on the
-/// one it tests.
+/// The StartupMessage of the role `trust`: length, protocol 3.0, `user` and `database`. Written by hand, because xtask must not depend on
+/// the crates that it tests.
 const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0postgres\0\0";
 
 /// Settings added to those of `initdb`.
 ///
-/// The port and the socket directory are on the command line: a port in use is replaced, and a copy has another directory.
+/// The port and the socket directory are arguments of `postgres` instead: another port is chosen if a port is in use, and a copy of the
+/// data directory has another socket directory.
 const CONFIGURATION: &str = "
-# Reached from this machine only.
+# Connections from this machine only.
 listen_addresses = '127.0.0.1'
-# Nothing here outlives the run, so nothing is made durable.
+# The data is deleted after the run, so writes need not be durable.
 fsync = off
 synchronous_commit = off
 full_page_writes = off
-# Tests run side by side, each with connections of its own.
+# Many tests run at the same time, each with its own connections.
 max_connections = 200
 shared_buffers = 32MB
-# Replication, logical too.
+# Physical and logical replication.
 wal_level = logical
 max_wal_senders = 10
 max_replication_slots = 10
@@ -165,7 +166,7 @@ mod tests {
     use super::STARTUP;
 
     #[test]
-    fn the_startup_message_is_as_long_as_it_says() {
+    fn the_length_in_the_startup_message_is_its_length() {
         assert_eq!(usize::from(STARTUP[3]), STARTUP.len());
     }
 }

@@ -1,4 +1,4 @@
-//! A child process that serves: started on a free port, known to answer, and stopped.
+//! Starts a server process on a free port, waits until it is ready, and stops it.
 
 use std::fmt::Debug;
 use std::fs::{self, File};
@@ -16,34 +16,34 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{interrupt, process};
 
-/// Time limit for a daemon's first answer; each needs a tenth of a second on an idle machine.
+/// Time limit for a daemon to become ready. On an idle machine each daemon needs a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Number of ports tried: another process may take a port between our check and the daemon's `bind`.
+/// The number of ports that are tried. Another process may take the free port before the daemon calls `bind`.
 const TRIES: usize = 5;
 
-/// Time limit for each signal to stop a daemon.
+/// The time that a daemon has to end after each signal.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A kind of daemon: the facts by which a process that did not start a daemon finds and stops the daemon.
+/// A kind of daemon. With these facts, a process can find and stop a daemon that another process has started.
 #[derive(Debug)]
 pub(super) struct Kind {
-    /// The file, below the daemon's own directory, whose first line is its process number.
+    /// The path of the pid file in the daemon's directory. Its first line is the process id.
     pid_file: &'static str,
-    /// A path below the same directory that is one of its arguments.
+    /// A path in the daemon's directory that is one of the daemon's command line arguments. It identifies the process.
     argument: &'static str,
-    /// The signal for an orderly and immediate shutdown.
+    /// The signal that makes the daemon close its connections and end at once.
     signal: Signal,
 }
 
-/// `postgres`. SIGINT is its fast shutdown: sessions end, a checkpoint is written.
+/// `postgres`. SIGINT is its fast shutdown: it ends all sessions, writes a checkpoint and exits.
 pub(super) const POSTGRES: Kind =
     Kind { pid_file: "data/postmaster.pid", argument: "data", signal: Signal::INT };
 
 /// `krb5kdc`.
 pub(super) const KDC: Kind = Kind { pid_file: "krb5kdc.pid", argument: "krb5kdc.pid", signal: Signal::TERM };
 
-/// `pgbouncer`. Not SIGINT, at which PgBouncer waits for its clients.
+/// `pgbouncer`. Not SIGINT: after SIGINT, PgBouncer waits until its clients disconnect.
 pub(super) const PGBOUNCER: Kind =
     Kind { pid_file: "pgbouncer.pid", argument: "pgbouncer.ini", signal: Signal::TERM };
 
@@ -55,27 +55,27 @@ impl Kind {
         self.pid_file
     }
 
-    /// The signals that stop this kind, each sent when the daemon outlives the previous signal by [`GRACE`].
+    /// The signals that stop a daemon of this kind, in order. The next signal is sent if the daemon has not ended after [`GRACE`].
     fn signals(&self) -> [Signal; 3] {
         [self.signal, Signal::QUIT, Signal::KILL]
     }
 }
 
-/// A program that can be started as a [`Daemon`]. Precondition: its files exist, in one directory.
+/// A program that can be started as a [`Daemon`]. Precondition: the program's directory exists, with its files.
 pub(super) trait Serve: Debug {
     /// The program's kind.
     const KIND: Kind;
 
-    /// The program's name in messages.
+    /// The program's name for messages.
     fn name(&self) -> String;
 
-    /// The file for standard output and standard error.
+    /// The path of the file for the program's standard output and standard error.
     fn log(&self) -> PathBuf;
 
     /// The command that serves on this port and stays in the foreground.
     fn command(&self, port: u16) -> Result<Command>;
 
-    /// Does the program serve on this port already?
+    /// Whether the program answers on this port.
     fn answers(&self, port: u16) -> bool;
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Daemon<S: Serve> {
 }
 
 impl<S: Serve> Daemon<S> {
-    /// Starts the program without waiting until it serves.
+    /// Starts the program. Does not wait until the program is ready.
     pub(super) fn start(of: S) -> Result<Self> {
         let (port, child) = spawn(&of)?;
         Ok(Self { of, port, child, tries: 1 })
@@ -105,7 +105,7 @@ impl<S: Serve> Daemon<S> {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
-    /// Waits until the daemon serves.
+    /// Waits until the daemon is ready.
     pub(super) fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !self.of.answers(self.port) {
@@ -137,7 +137,7 @@ impl<S: Serve> Daemon<S> {
         }
     }
 
-    /// Sends the first signal only, so that several daemons stop at the same time; dropping this value waits.
+    /// Sends the first signal and does not wait, so several daemons can stop at the same time. `drop` waits for the end.
     pub(super) fn ask_to_stop(&mut self) {
         if !self.ended() {
             self.signal(S::KIND.signal);
@@ -152,12 +152,13 @@ impl<S: Serve> Daemon<S> {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
-    /// Has the daemon ended?
+    /// Whether the daemon has ended.
     fn ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Signals the daemon. Precondition: it has not [`ended`](Self::ended); after that its number may be another process's.
+    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended). Otherwise another process may have its
+    /// process id.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = process::pid(&self.child) {
             let _ = kill_process(pid, signal);
@@ -180,26 +181,26 @@ impl<S: Serve> Drop for Daemon<S> {
                 thread::sleep(process::TICK);
             }
         }
-        eprintln!("xtask: {} does not stop (process {})", self.of.name(), self.child.id());
+        eprintln!("xtask: {} (process {}) does not stop after SIGKILL", self.of.name(), self.child.id());
     }
 }
 
-/// Starts the program on a port that is free at this moment.
+/// Starts the program on a free port.
 fn spawn(of: &impl Serve) -> Result<(u16, Child)> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let log = File::create(of.log())?;
     let mut command = of.command(port)?;
-    // A process group of its own: Ctrl-C must reach this process only, which then stops the daemon.
+    // Its own process group, so that Ctrl-C reaches only xtask. xtask then stops the daemon.
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
     let child = command.spawn().with_context(|| format!("cannot start {}", of.name()))?;
     Ok((port, child))
 }
 
-/// Does a start-up over the PostgreSQL protocol succeed? `startup` is the whole message, and the role must be trusted.
+/// Whether a server accepts a login. `startup` is a complete StartupMessage of a role that needs no password.
 ///
-/// The socket is a Unix socket: no other process can have taken it, unlike the port.
-pub(super) fn lets_in(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
-    let greet = || -> io::Result<u8> {
+/// Connects to the Unix socket in `socket_dir`. The TCP port may belong to another process, but this socket cannot.
+pub(super) fn accepts_login(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
+    let connect = || -> io::Result<u8> {
         let mut stream = UnixStream::connect(socket_dir.join(format!(".s.PGSQL.{port}")))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         stream.write_all(startup)?;
@@ -208,21 +209,21 @@ pub(super) fn lets_in(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
         stream.write_all(TERMINATE)?;
         Ok(tag[0])
     };
-    // A server that is still starting answers with an error.
-    matches!(greet(), Ok(b'R'))
+    // `R` is the code of AuthenticationOk. A server that is still starting sends an ErrorResponse.
+    matches!(connect(), Ok(b'R'))
 }
 
-/// Terminate. Without it the server logs a lost client.
+/// The message Terminate. Without Terminate, the server would log a lost connection.
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
-/// Stops every daemon of a directory, including daemons that another process started.
+/// Stops every daemon whose directory is `dir`, also a daemon that another process has started.
 pub(super) fn stop_in(dir: &Path) {
     for kind in KINDS {
         let argument = dir.join(kind.argument);
         let pid_file = fs::read_to_string(dir.join(kind.pid_file)).unwrap_or_default();
         let Some(pid) = first_number(&pid_file) else { continue };
         for signal in kind.signals() {
-            // Checked before each signal: the number may have become another process's.
+            // Checked before each signal: after the daemon's end, another process may get its process id.
             if !runs_with(pid, &argument) {
                 break;
             }
@@ -235,14 +236,14 @@ pub(super) fn stop_in(dir: &Path) {
     }
 }
 
-/// The process number in the first line of a file.
+/// The process id in the first line of a pid file.
 fn first_number(text: &str) -> Option<Pid> {
-    // PostgreSQL's single-user mode writes its own with a minus sign.
+    // In single-user mode, `postgres` writes its process id with a minus sign.
     let number: i32 = text.lines().next()?.trim().parse().ok()?;
     Pid::from_raw(number.checked_abs()?)
 }
 
-/// Does a process of this number run that has this argument?
+/// Whether a process with this process id and this command line argument is running.
 fn runs_with(pid: Pid, argument: &Path) -> bool {
     let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
     line.split(|byte| *byte == 0).any(|word| word == argument.as_os_str().as_encoded_bytes())
@@ -255,7 +256,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
-    fn the_first_line_of_a_pid_file_is_the_process() {
+    fn the_process_id_is_read_from_the_first_line_of_a_pid_file() {
         let number = |text| first_number(text).map(|pid| pid.as_raw_nonzero().get());
         assert_eq!(number("41\n/tmp/data\n"), Some(41));
         assert_eq!(number("-41\n"), Some(41));
@@ -268,7 +269,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("data")).expect("a directory");
         for kind in KINDS {
-            // A shell waiting for input that never ends, with the argument in its command line.
+            // A shell that waits for input, with the argument on its command line.
             let mut shell = Command::new("sh");
             shell.args(["-c", "read line"]).arg(dir.path().join(kind.argument)).stdin(Stdio::piped());
             let mut child = shell.spawn().expect("a shell");
@@ -282,11 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn a_process_without_the_argument_is_left_alone() {
+    fn a_process_without_the_argument_is_not_stopped() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("data")).expect("a directory");
         for kind in KINDS {
-            // Our own number: a wrong signal would end this test.
+            // The process id of this test program: a signal would end it.
             fs::write(dir.path().join(kind.pid_file), format!("{}\n", std::process::id())).expect("a file");
         }
         stop_in(dir.path());

@@ -1,6 +1,7 @@
-//! Programs of Debian's packages.
+//! Gets programs from Debian packages.
 //!
-//! [`Programs`] unpacks missing packages below the cache, which starts no service and needs no root; [`install`] installs them.
+//! [`Programs`] unpacks missing packages to the cache directory: this starts no service and needs no root user. [`install`] installs
+//! packages on the system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,15 +12,15 @@ use anyhow::{Context, Result, bail};
 use crate::servers::user::{User, open_to_all};
 use crate::{paths, process};
 
-/// A set of programs, all from the same packages.
+/// A set of programs from the same packages.
 #[derive(Debug)]
 pub(super) struct Programs {
-    /// The root of the unpacked packages; none when the programs are installed.
+    /// The directory of the unpacked packages. `None` if the programs are installed on the system.
     root: Option<PathBuf>,
 }
 
 impl Programs {
-    /// Finds `programs` on the system, or unpacks the packages that contain them to `directory` below the cache.
+    /// Finds `programs` on the system, or unpacks the packages with these programs to `directory` in the cache directory.
     pub(super) fn find(programs: &[&str], packages: &[&str], directory: &str) -> Result<Self> {
         if programs.iter().all(|program| installed(program).is_some()) {
             return Ok(Self { root: None });
@@ -33,12 +34,14 @@ impl Programs {
         }
         let found = Self { root: Some(root) };
         for program in programs {
-            found.path(program).with_context(|| format!("no {program} in {}", packages.join(", ")))?;
+            found.path(program).with_context(|| {
+                format!("the unpacked packages {} do not contain {program}", packages.join(", "))
+            })?;
         }
         Ok(found)
     }
 
-    /// The same programs where `user` can run them: here, or copied below `home`.
+    /// Returns programs that `user` can run: these, or a copy in `home`.
     pub(super) fn within_reach(self, user: &User, home: &Path) -> Result<Self> {
         let Some(root) = &self.root else { return Ok(self) };
         if user.reaches(root) {
@@ -51,7 +54,7 @@ impl Programs {
         Ok(Self { root: Some(copy) })
     }
 
-    /// The command for one of the programs, without our environment.
+    /// The command for one of the programs, without the environment of xtask.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path(program).unwrap_or_else(|| program.into()));
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
@@ -65,7 +68,7 @@ impl Programs {
     pub(super) fn libraries(&self) -> Option<PathBuf> {
         let lib = self.root.as_ref()?.join("usr/lib");
         let entries = fs::read_dir(&lib).ok()?;
-        // The directory's name depends on the machine, as in `x86_64-linux-gnu`.
+        // The name of the directory depends on the architecture, as in `x86_64-linux-gnu`.
         entries.flatten().map(|entry| entry.path()).find(|path| path.to_string_lossy().contains("-linux-gnu"))
     }
 
@@ -87,12 +90,15 @@ fn installed(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(system).map(|bin| bin.join(program)).find(|path| path.is_file())
 }
 
-/// Downloads the packages and their missing dependencies and unpacks all of them to `goal`.
+/// Downloads the packages and their missing dependencies, and unpacks all of them to the directory `goal`.
 ///
-/// The last step is a rename, so an interrupted run leaves nothing half done.
+/// The last step renames a temporary directory, so an interrupted run leaves no incomplete directory.
 fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
     if process::read(Command::new("apt-get").arg("--version")).is_err() {
-        bail!("{} are missing, and there is no apt-get to download them with", packages.join(", "));
+        bail!(
+            "the packages {} are missing, and apt-get, which downloads them, is missing too",
+            packages.join(", ")
+        );
     }
     eprintln!("xtask: downloading {}", packages.join(", "));
     fs::create_dir_all(paths::cache())?;
@@ -102,7 +108,7 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
     let download = || {
         let mut apt_get = Command::new("apt-get");
         apt_get.args(["-qq", "-y", "--download-only", "--no-install-recommends"]);
-        // Without locks: only root may take them, and nothing is installed here.
+        // Without apt-get's locks: only root may take them, and this command installs nothing.
         apt_get
             .args(["-o", "Debug::NoLocking=1", "-o"])
             .arg(format!("Dir::Cache::archives={}", archives.display()));
@@ -124,13 +130,13 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
     }
     open_to_all(&root)?;
     match fs::rename(&root, goal) {
-        // Another run was faster.
+        // Another xtask has made the directory in the meantime.
         Err(_) if goal.exists() => Ok(()),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
     }
 }
 
-/// Installs Debian packages when we may, and otherwise says how to.
+/// Installs Debian packages. Without root or apt-get, returns an error with the command that installs them.
 pub(crate) fn install(packages: &str) -> Result<()> {
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
@@ -141,7 +147,7 @@ pub(crate) fn install(packages: &str) -> Result<()> {
         bail!("install it with `sudo apt-get update && sudo apt-get install -y {packages}`");
     }
     eprintln!("xtask: installing {packages}");
-    // Kept quiet, and shown when it fails: hundreds of lines that say nothing about this project.
+    // The output of apt-get is hundreds of lines. It is shown only after a failure.
     process::read(&mut apt_get(&["-qq", "update"]))?;
     process::read(apt_get(&["-qq", "install", "-y"]).args(packages.split(' ')))?;
     Ok(())

@@ -1,11 +1,11 @@
-//! Roles, and the authentication method of each by Unix socket, by TLS and in clear.
+//! The roles, and the authentication method of each role over a Unix socket, over TLS and over TCP without TLS ("clear").
 //!
 //! | role | Unix socket | TLS | clear | proof |
 //! | --- | --- | --- | --- | --- |
-//! | `admin`, the superuser | trust | trust | trust | none; replication too |
+//! | `admin`, the superuser | trust | trust | trust | none; may also start replication |
 //! | `trust` | trust | trust | trust | none |
 //! | `cleartext` | password | password | password | `cleartext-secret` |
-//! | `md5` | md5 | md5 | md5 | `md5-secret`, kept as an MD5 hash |
+//! | `md5` | md5 | md5 | md5 | `md5-secret`, which the server stores as an MD5 hash |
 //! | `scram` | SCRAM | SCRAM | SCRAM | `scram-secret` |
 //! | `saslprep` | SCRAM | SCRAM | SCRAM | `pa`, U+00A0, `ss`, U+2168, which SASLprep turns into `pa ssIX` |
 //! | `tls_only` | – | SCRAM | – | `tls_only-secret` |
@@ -13,29 +13,29 @@
 //! | `cert` | – | cert | – | `PG_CLIENT_CERT`, see [`super::certificates`] |
 //! | `certscram` | – | SCRAM and certificate | – | `certscram-secret` and `PG_CLIENT_CERTSCRAM_CERT` |
 //! | `peer` | peer | – | – | the operating system's user is the user that runs xtask |
-//! | `gss`, 15 only | – | GSSAPI | GSSAPI | a ticket, see [`super::kdc`]; also where GSSAPI encrypts the link |
+//! | `gss`, 15 only | – | GSSAPI | GSSAPI | a ticket, see [`super::kdc`]; "clear" includes links encrypted by GSSAPI |
 //! | `oauth`, 18 only | OAuth | OAuth | OAuth | a bearer token, see [`super::oauth`] |
 //! | any other | – | – | – | |
 //!
-//! A dash: rejected by `pg_hba.conf`. Servers that are not started for tests reject `gss` and `oauth` everywhere.
+//! A dash means that `pg_hba.conf` rejects the login. Servers that are not started for tests reject `gss` and `oauth` everywhere.
 
 use std::fmt::Write as _;
 
-/// The bootstrap superuser, which `initdb` makes.
+/// The superuser that `initdb` makes.
 pub(super) const ADMIN: &str = "admin";
 
 /// A role: its password, and its method in `pg_hba.conf` on each kind of link.
 ///
-/// `clear` covers TCP encrypted by GSSAPI too, as `hostnossl` does.
+/// `clear` includes TCP that GSSAPI encrypts, like the keyword `hostnossl`.
 #[derive(Debug)]
 pub(super) struct Role {
     name: &'static str,
     socket: &'static str,
     tls: &'static str,
     clear: &'static str,
-    /// How the server keeps the password, and the password as an SQL string.
+    /// The form in which the server stores the password (`password_encryption`), and the password as an SQL string.
     password: Option<(&'static str, &'static str)>,
-    /// A method that not every server supports. A server without the method rejects the role.
+    /// A method that not every server supports. A server without this method rejects the role.
     needs: Option<&'static str>,
 }
 
@@ -49,7 +49,7 @@ impl Role {
         Self { name, socket: method, tls: method, clear: method, password, needs: None }
     }
 
-    /// A role that is rejected on every link; the caller overwrites the links that are open.
+    /// A role that is rejected on every link. The caller overwrites the method of the links that the role may use.
     const fn nowhere(name: &'static str) -> Self {
         Self::everywhere(name, REJECT, None)
     }
@@ -60,7 +60,7 @@ const SCRAM: &str = "scram-sha-256";
 const GSS: &str = "gss include_realm=0 krb_realm=XTASK.TEST";
 const OAUTH: &str = "oauth issuer=https://oauth.test scope=openid";
 
-/// Every role but [`ADMIN`]. A role that is not listed is rejected.
+/// Every role except [`ADMIN`]. A role that is not listed is rejected.
 const ROLES: [Role; 12] = [
     Role::everywhere("trust", "trust", None),
     Role::everywhere("cleartext", "password", Some((SCRAM, "'cleartext-secret'"))),
@@ -68,10 +68,10 @@ const ROLES: [Role; 12] = [
     Role::everywhere("scram", SCRAM, Some((SCRAM, "'scram-secret'"))),
     // A no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
     Role::everywhere("saslprep", SCRAM, Some((SCRAM, r"U&'pa\00A0ss\2168'"))),
-    // For the second attempts of sslmode=allow and sslmode=prefer.
+    // With these two roles, a client with sslmode=allow or sslmode=prefer succeeds only in its second attempt.
     Role { tls: SCRAM, password: Some((SCRAM, "'tls_only-secret'")), ..Role::nowhere("tls_only") },
     Role { clear: SCRAM, password: Some((SCRAM, "'clear_only-secret'")), ..Role::nowhere("clear_only") },
-    // The client certificate's common name is the role.
+    // The common name in the client certificate must be the name of the role.
     Role { tls: "cert", ..Role::nowhere("cert") },
     Role {
         tls: "scram-sha-256 clientcert=verify-full",
@@ -85,7 +85,7 @@ const ROLES: [Role; 12] = [
     Role { needs: Some("oauth"), ..Role::everywhere("oauth", OAUTH, None) },
 ];
 
-/// The content of `pg_hba.conf`. `special` is the method that this server supports and others do not.
+/// The content of `pg_hba.conf`. `special` is the method that this server supports and other servers do not support.
 pub(super) fn hba(special: Option<&str>) -> String {
     let mut text = String::from("# A role that is not listed is rejected.\n");
     let mut rules = |database: &str, role: &Role| {
@@ -104,29 +104,29 @@ pub(super) fn hba(special: Option<&str>) -> String {
     text
 }
 
-/// The content of `pg_ident.conf`: this operating system user may log in as `peer`.
+/// The content of `pg_ident.conf`: the operating system's user `system_user` may log in as the role `peer`.
 pub(super) fn ident(system_user: &str) -> String {
     format!("xtask \"{system_user}\" peer\n")
 }
 
-/// Makes the roles and the database `test`, in which they may make what they like. One statement a line, as single-user
-/// mode wants it.
+/// The SQL statements that make the roles and the database `test`, in which every role may create objects. Each statement is on its
+/// own line, as single-user mode requires.
 pub(super) fn statements() -> String {
     let mut sql = String::new();
     for Role { name, password, .. } in &ROLES {
         let _ = match password {
             None => writeln!(sql, "CREATE ROLE \"{name}\" LOGIN;"),
-            Some((kept, secret)) => {
+            Some((form, secret)) => {
                 writeln!(
                     sql,
-                    "SET password_encryption = '{kept}';\nCREATE ROLE \"{name}\" LOGIN PASSWORD {secret};"
+                    "SET password_encryption = '{form}';\nCREATE ROLE \"{name}\" LOGIN PASSWORD {secret};"
                 )
             }
         };
     }
     let names: Vec<String> = ROLES.iter().map(|role| format!("\"{}\"", role.name)).collect();
     let names = names.join(", ");
-    // Said in the template, and so copied into the new database: single-user mode sees one database only.
+    // Single-user mode has access to one database only: the template. The grant is copied from the template to the new database.
     let _ = writeln!(sql, "GRANT ALL ON SCHEMA public TO {names};");
     let _ = writeln!(sql, "CREATE DATABASE test;");
     let _ = writeln!(sql, "GRANT CREATE ON DATABASE test TO {names};");
@@ -173,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn no_rule_lets_everybody_in() {
+    fn no_rule_is_for_all_roles() {
         let hba = hba(Some("oauth"));
         let rules = hba.lines().filter(|line| !line.starts_with('#'));
         let roles: Vec<_> = rules.map(|line| line.split(' ').nth(2) == Some("all")).collect();
-        // The superuser has three more for replication.
+        // Three rules for each role, three for the superuser, and three for the superuser's replication connections.
         assert_eq!(roles, vec![false; (ROLES.len() + 2) * 3]);
     }
 
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_that_the_server_lacks_is_no_rule_of_its() {
+    fn a_method_that_the_server_does_not_support_is_in_no_rule() {
         for special in [None, Some("gss"), Some("oauth")] {
             let hba = hba(special);
             for (method, rule) in [("gss", GSS), ("oauth", OAUTH)] {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_kept_the_way_its_role_is_for() {
+    fn a_password_is_stored_in_the_form_of_its_role() {
         let sql = statements();
         assert!(sql.contains(
             "SET password_encryption = 'md5';\nCREATE ROLE \"md5\" LOGIN PASSWORD 'md5-secret';\n"
@@ -210,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn every_statement_stands_on_a_line_of_its_own() {
+    fn every_statement_is_on_its_own_line() {
         assert!(statements().lines().all(|line| line.ends_with(';') && line.matches(';').count() == 1));
     }
 
     #[test]
-    fn one_user_of_the_system_is_one_role() {
+    fn the_ident_map_lets_one_system_user_log_in_as_peer() {
         assert_eq!(ident("root"), "xtask \"root\" peer\n");
     }
 }

@@ -1,4 +1,4 @@
-//! The directory that a run's servers live in, and its end: by its owner, its watcher, or a later run.
+//! The temporary directory of a run's servers. It is removed by its owner, by the watcher, or by a later run.
 
 use std::fs;
 use std::io;
@@ -15,22 +15,22 @@ use crate::process;
 use crate::servers::daemon;
 use crate::servers::user::open_to_all;
 
-/// What the name of every such directory begins with. Then follow its [`Owner`] and a random part.
+/// The beginning of the name of every such directory. The numbers of its [`Owner`] and a random part follow.
 const PREFIX: &str = "pg-xtask-";
 
-/// The temporary directory for servers when the path in `TMPDIR` is too long for Unix sockets.
+/// The parent directory if the path in `TMPDIR` is too long for Unix sockets.
 const SHORT: &str = "/tmp";
 
-/// How long removal is tried again: a program of a killed run may still be writing.
+/// The time during which a failed removal is repeated: a program of a killed run may still be writing files.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The longest path of a socket below such a directory.
+/// The longest path of a socket, relative to such a directory.
 const LONGEST_SOCKET: &str = "/pgbouncer/.s.PGSQL.65535";
 
-/// Maximum length of a Unix socket's path: `sun_path` in `unix(7)` has 108 bytes, and the last is zero.
+/// Maximum length of a Unix socket's path: `sun_path` in `unix(7)` has 108 bytes, and the last byte is a zero.
 const MAX_SOCKET_PATH: usize = 107;
 
-/// A directory of ours in a temporary directory. Dropping this removes it.
+/// The directory of this run's servers. Dropping this value removes the directory.
 #[derive(Debug)]
 pub(super) struct Home {
     path: PathBuf,
@@ -38,7 +38,7 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Makes the directory, and starts the watcher that clears it should we be killed.
+    /// Makes the directory, and starts the watcher, which clears the directory if xtask is killed.
     pub(super) fn new() -> Result<Self> {
         let owner = Owner::ourselves()?;
         let prefix = format!("{PREFIX}{}-{}-", owner.pid, owner.started);
@@ -47,10 +47,11 @@ impl Home {
             dir = tempfile::Builder::new().prefix(&prefix).tempdir_in(SHORT)?;
         }
         open_to_all(dir.path())?;
-        // Not by path: `cargo test` may have built another xtask in our place.
+        // `/proc/self/exe` is always this program. The file at its path may be another build of xtask by now.
         let mut watcher = Command::new("/proc/self/exe");
         watcher.arg("watch").arg(dir.path()).current_dir("/");
-        // Its end of the pipe closes when we end, however that happens. A group of its own, so that Ctrl-C is for us alone.
+        // The watcher's standard input is a pipe, which the system closes when xtask ends for any reason. The watcher has its own
+        // process group, so that Ctrl-C does not reach it.
         watcher.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let watcher = watcher.spawn().context("cannot start the watcher")?;
         Ok(Self { path: dir.keep(), watcher })
@@ -67,17 +68,17 @@ impl Drop for Home {
         if let Err(error) = clear(&self.path) {
             eprintln!("xtask: {error:#}");
         }
-        // Closes its standard input: it finds nothing left to do, and ends.
+        // `wait` closes the watcher's standard input. The watcher finds no directory to clear, and ends.
         let _ = self.watcher.wait();
     }
 }
 
-/// Does the path of every socket below this directory fit into an address?
+/// Whether the path of every socket in this directory is short enough for a socket address.
 fn has_room_for_sockets(dir: &Path) -> bool {
     dir.as_os_str().len() + LONGEST_SOCKET.len() <= MAX_SOCKET_PATH
 }
 
-/// Clears the directories whose owner has ended without clearing them.
+/// Clears the directories of earlier runs whose owner ended without clearing them.
 pub(super) fn sweep() {
     sweep_in(&std::env::temp_dir());
     sweep_in(Path::new(SHORT));
@@ -90,19 +91,19 @@ fn sweep_in(temporary: &Path) {
         return;
     };
     for entry in entries.flatten() {
-        // Anybody may make a directory of this name there, or a link; only what is ours is cleared.
+        // Any user may make a directory or a symbolic link with such a name. Only directories of this user are cleared.
         let ours = entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == ourselves);
         let abandoned = entry.file_name().to_str().and_then(Owner::of).is_some_and(|owner| !owner.lives());
         if ours
             && abandoned
             && let Err(error) = clear(&entry.path())
         {
-            eprintln!("xtask: left by an earlier run: {error:#}");
+            eprintln!("xtask: cannot clear the directory of an earlier run: {error:#}");
         }
     }
 }
 
-/// Stops the daemons that still run below a directory, and removes it.
+/// Stops the daemons that still run in a directory, and removes the directory.
 pub(super) fn clear(dir: &Path) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -117,11 +118,11 @@ pub(super) fn clear(dir: &Path) -> Result<()> {
     }
 }
 
-/// The process that a directory belongs to. Numbers are used again, so the time it started counts too.
+/// The process that owns a directory. The system reuses process ids, so the process's start time is needed too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Owner {
     pid: u32,
-    /// In clock ticks since the machine started.
+    /// The time when the process started, in clock ticks since the machine started.
     started: u64,
 }
 
@@ -129,28 +130,28 @@ impl Owner {
     /// This process.
     fn ourselves() -> Result<Self> {
         let pid = std::process::id();
-        Ok(Self { pid, started: started(pid).context("/proc does not tell when we started")? })
+        Ok(Self { pid, started: started(pid).context("/proc does not have the start time of this process")? })
     }
 
-    /// The owner that a directory's name tells; none when it is not a directory of ours.
+    /// The owner in the name of a directory. `None` if the name is not that of a directory of servers.
     fn of(name: &str) -> Option<Self> {
         let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
         let owner = Self { pid: parts.next()?.parse().ok()?, started: parts.next()?.parse().ok()? };
         parts.next().map(|_| owner)
     }
 
-    /// Is it still running?
+    /// Whether the process is still running.
     fn lives(self) -> bool {
         started(self.pid) == Some(self.started)
     }
 }
 
-/// When the process of this number started.
+/// The start time of the process with this process id. `None` if the process has ended.
 fn started(pid: u32) -> Option<u64> {
     started_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The 22nd field of `/proc/PID/stat`. The second, the program's name in brackets, may hold spaces and brackets.
+/// The start time in the text of `/proc/PID/stat`: field 22. Field 2, the program's name in brackets, may contain spaces and brackets.
 fn started_in(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(22 - 3)?.parse().ok()
@@ -163,7 +164,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn the_owner_is_read_from_the_name() {
+    fn the_owner_is_read_from_the_name_of_a_directory() {
         assert_eq!(Owner::of("pg-xtask-12-345-aBc-9"), Some(Owner { pid: 12, started: 345 }));
         for strange in
             ["pg-xtask-12-345", "pg-xtask-12-x-abc", "pg-xtask-", "other-12-345-abc", "pg-xtask--12-345-a"]
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_rejected_when_a_socket_path_would_be_longer_than_an_address() {
+    fn a_directory_is_rejected_when_a_socket_path_would_be_too_long_for_an_address() {
         // 82 + 25 = 107 bytes.
         let dir = format!("/{}", "d".repeat(81));
         assert!(has_room_for_sockets(Path::new(&dir)));
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn we_live_and_an_earlier_process_of_our_number_does_not() {
+    fn this_process_is_running_and_an_earlier_process_with_its_id_is_not() {
         let ourselves = Owner::ourselves().expect("/proc");
         assert!(ourselves.lives());
         assert!(!Owner { started: ourselves.started - 1, ..ourselves }.lives());
@@ -189,18 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn a_program_with_brackets_in_its_name_is_no_trouble() {
+    fn the_start_time_of_a_program_with_brackets_in_its_name_is_found() {
         let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
         assert_eq!(started_in(&format!("7 (a) S 1) {}", fields.join(" "))), Some(22));
         assert_eq!(started_in("7 (a) S 1"), None);
     }
 
     #[test]
-    fn clearing_kills_nobody_who_is_not_the_server() {
+    fn clearing_a_directory_stops_no_process_that_is_not_its_server() {
         let dir = tempfile::Builder::new().prefix("xtask-test-").tempdir().expect("a directory");
         let data = dir.path().join("15/data");
         fs::create_dir_all(&data).expect("a data directory");
-        // Our own number: were it believed, this test would end here.
+        // The process id of this test program: a signal would end it.
         fs::write(data.join("postmaster.pid"), format!("{}\n", std::process::id())).expect("a file");
         clear(dir.path()).expect("cleared");
         assert!(!dir.path().exists());

@@ -1,17 +1,17 @@
-//! A Kerberos realm of one run: MIT's `krb5kdc`, its database, and the keys and tickets that tests need.
+//! The Kerberos realm of one run: MIT's `krb5kdc`, its database, and the keys and tickets that tests need.
 //!
-//! The principals are `gss`, which is a role of PostgreSQL too, `somebody`, which is none, and the service
-//! `postgres/localhost`. Every name below is a variable of the environment.
+//! The realm has three principals: `gss`, which is also a role of PostgreSQL; `somebody`, which is not a role; and the service
+//! `postgres/localhost`. The environment has these variables:
 //!
 //! | variable | content |
 //! | --- | --- |
-//! | `PG_KRB5_KDC_ADDR` | where the KDC listens, TCP |
-//! | `PG_KRB5_CONFIG` | the realm's configuration, to be `KRB5_CONFIG` of a client |
-//! | `PG_KRB5_CCACHE` | credential cache of `gss`, to be `KRB5CCNAME` of a client |
+//! | `PG_KRB5_KDC_ADDR` | TCP address and port of the KDC |
+//! | `PG_KRB5_CONFIG` | the realm's configuration, for the variable `KRB5_CONFIG` of a client |
+//! | `PG_KRB5_CCACHE` | credential cache of `gss`, for the variable `KRB5CCNAME` of a client |
 //! | `PG_KRB5_CCACHE_SOMEBODY` | credential cache of `somebody` |
 //! | `PG_KRB5_SERVER_KEYTAB` | key table of `postgres/localhost`, which only the servers' user may read |
 //!
-//! `KRB5_CONFIG` and `KRB5CCNAME` themselves are not set: with both, libpq asks every server on TCP for GSSAPI encryption.
+//! `KRB5_CONFIG` and `KRB5CCNAME` themselves are not set. With both, libpq would ask every server on TCP for GSSAPI encryption.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -31,19 +31,19 @@ pub(super) const REALM: &str = "XTASK.TEST";
 /// The password of `gss` and `somebody`.
 const PASSWORD: &str = "gss-secret";
 
-/// A realm: its files, without a running KDC.
+/// The files of a realm, without a running KDC.
 #[derive(Debug)]
 pub(super) struct Kdc {
     programs: Programs,
     user: User,
-    /// The directory of the database and the key table; it belongs to the servers' user.
+    /// The directory of the database and the key table. Its owner is the servers' user.
     dir: PathBuf,
-    /// The directory of the files for clients; it belongs to us.
+    /// The directory of the files for clients. Its owner is the user that runs xtask.
     clients: PathBuf,
 }
 
 impl Kdc {
-    /// Finds or downloads the programs.
+    /// Finds or downloads the Kerberos programs.
     pub(super) fn programs() -> Result<Programs> {
         Programs::find(
             &["krb5kdc", "kdb5_util", "kadmin.local", "kinit"],
@@ -53,7 +53,7 @@ impl Kdc {
         .context("the programs of a Kerberos KDC are missing")
     }
 
-    /// Makes the realm below `home`.
+    /// Makes the realm in `home`.
     pub(super) fn create(programs: Programs, user: &User, home: &Path) -> Result<Self> {
         let (dir, clients) = (home.join("kdc"), home.join("kerberos"));
         for dir in [&dir, &clients] {
@@ -79,13 +79,13 @@ impl Kdc {
         );
         let mut kadmin = self.program("kadmin.local");
         let output = process::capture(kadmin.args(["-r", REALM]), &requests)?;
-        // kadmin.local ends with success even when a request fails.
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success() && keytab.exists(), "cannot make the principals: {said}");
+        // kadmin.local exits with success even when a request fails. Only the last request writes the key table.
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success() && keytab.exists(), "cannot make the principals: {stderr}");
         Ok(())
     }
 
-    /// Writes the configuration of clients and server for this port.
+    /// Writes the configuration of the clients and of the KDC on this port.
     fn configure(&self, port: u16) -> Result<()> {
         let modules = match self.programs.libraries() {
             Some(libraries) => {
@@ -101,7 +101,7 @@ dns_lookup_kdc = false
 dns_lookup_realm = false
 dns_canonicalize_hostname = false
 rdns = false
-# TCP for everything: a datagram that is lost is waited for by the clock.
+# Always TCP: after a lost datagram, a client would wait for a timeout.
 udp_preference_limit = 1
 [realms]
 {REALM} = {{
@@ -152,7 +152,7 @@ pub(super) fn configuration(home: &Path) -> String {
     format!("\nkrb_server_keyfile = 'FILE:{}'\n", keytab(&home.join("kdc")).display())
 }
 
-/// The environment of a server with GSSAPI. It replaces the system's realm, and keeps the replay cache in the run's directory.
+/// The environment of a server with GSSAPI: the configuration of this realm, and a replay cache in the run's directory.
 pub(super) fn server_environment(home: &Path) -> [(&'static str, String); 2] {
     [
         ("KRB5_CONFIG", home.join("kerberos/krb5.conf").display().to_string()),
@@ -184,18 +184,18 @@ impl Serve for Kdc {
 }
 
 impl Daemon<Kdc> {
-    /// Gets the tickets of clients. Precondition: the KDC serves.
+    /// Gets the tickets of the clients. Precondition: the KDC is ready.
     pub(super) fn get_tickets(&self) -> Result<()> {
         for (principal, cache) in [("gss", "gss.ccache"), ("somebody", "somebody.ccache")] {
-            // Run as ourselves, so that the credential cache belongs to us.
+            // Not as the servers' user: the owner of the credential cache must be the user that runs xtask.
             let mut kinit = self.of().programs.command("kinit");
             kinit.env("KRB5_CONFIG", self.of().clients.join("krb5.conf"));
             kinit.arg("-c").arg(self.of().clients.join(cache)).arg(principal);
             let output = process::capture(&mut kinit, &format!("{PASSWORD}\n"))?;
-            let said = String::from_utf8_lossy(&output.stderr);
+            let stderr = String::from_utf8_lossy(&output.stderr);
             ensure!(
                 output.status.success(),
-                "`{}` failed: {}\n{said}",
+                "`{}` failed: {}\n{stderr}",
                 process::shown(&kinit),
                 output.status
             );
@@ -203,7 +203,7 @@ impl Daemon<Kdc> {
         Ok(())
     }
 
-    /// The environment that names the files for clients.
+    /// The environment variables with the paths of the files for clients.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         let clients = &self.of().clients;
         [

@@ -1,26 +1,26 @@
-//! Throwaway PostgreSQL servers: found or fetched, set up, started, and gone when we are, whatever ends us.
+//! Starts temporary PostgreSQL servers, and stops them when xtask ends for any reason.
 //!
-//! | what ends us | what stops the servers and removes their files |
+//! | xtask is ended by | the servers are stopped and their files removed by |
 //! | --- | --- |
-//! | success, an error, a panic | [`Servers`] is dropped |
-//! | Ctrl-C, SIGTERM, SIGHUP | [`crate::interrupt`] turns them into an error |
-//! | SIGKILL, or anything else | the watcher ([`watch`]), whose standard input ends with us |
-//! | the machine | nothing, so the next start clears what a dead owner left ([`home`]) |
+//! | success, an error, a panic | the `drop` of [`Servers`] |
+//! | Ctrl-C, SIGTERM, SIGHUP | the `drop` of [`Servers`], because [`crate::interrupt`] turns the signal into an error |
+//! | SIGKILL or a crash | the watcher ([`watch`]), whose standard input ends when xtask ends |
+//! | a crash of the machine | the next run, which clears the directories of ended processes ([`home`]) |
 //!
-//! Environment variables tell tests where everything is. Each `PG15_…` has a `PG18_…`:
+//! Tests find the servers by environment variables. There is a `PG18_…` for each `PG15_…`:
 //!
 //! | variable | content |
 //! | --- | --- |
-//! | `PG15_ADDR` | address and port, IPv4, in clear and by TLS 1.2 and 1.3 |
-//! | `PG15_SOCKET_DIR` | directory of the Unix socket, whose name has the port |
-//! | `PG15_URL` | connection string of the role `scram` and the database `test`, by TCP |
+//! | `PG15_ADDR` | IPv4 address and port, for TCP without TLS and with TLS 1.2 and 1.3 |
+//! | `PG15_SOCKET_DIR` | directory of the Unix socket; the port is part of the socket's name |
+//! | `PG15_URL` | connection string for the role `scram` and the database `test` over TCP |
 //! | `PG15_SPARE_ADDR`, `PG15_SPARE_SOCKET_DIR` | a second server with the same settings, which one test at a time may change |
 //! | `PG_TLS_…`, `PG_CLIENT_…` | [`certificates`] |
 //! | `PG_KRB5_…` | [`kdc`] |
 //! | `PG_OAUTH_…` | [`oauth`] |
 //! | `PGBOUNCER_…` | [`pooler`] |
 //!
-//! Programs of clients are in [`crate::clients`]; roles, and how each logs in by each kind of link, in [`hba`].
+//! [`crate::clients`] has the client programs. [`hba`] has the roles and their authentication methods on each kind of link.
 
 mod binaries;
 mod certificates;
@@ -55,10 +55,10 @@ use kdc::Kdc;
 use pooler::Pooler;
 use user::User;
 
-/// Running servers. Dropping this stops them and removes their files.
+/// Running servers. Dropping this value stops them and removes their files.
 #[derive(Debug)]
 pub(crate) struct Servers {
-    // Dropped in this order: a client before its server, and all before their directory goes.
+    // Fields are dropped in this order: first clients, then the servers that they use, at last the directory.
     pooler: Option<Daemon<Pooler>>,
     servers: Vec<Daemon<Cluster>>,
     spares: Vec<Daemon<Cluster>>,
@@ -73,7 +73,7 @@ impl Servers {
         Self::launch(&[V15, V18], None)
     }
 
-    /// Starts a PostgreSQL of each of these versions, side by side.
+    /// Starts one server of each of these versions.
     pub(crate) fn start(majors: &[Major]) -> Result<Self> {
         Self::launch(majors, None)
     }
@@ -89,13 +89,13 @@ impl Servers {
     fn launch(majors: &[Major], for_tests: Option<&Path>) -> Result<Self> {
         if !cfg!(target_os = "linux") {
             bail!(
-                "servers are started on Linux only: elsewhere nobody has tried, and /proc tells whose process is whose"
+                "servers can be started on Linux only: xtask reads /proc to find the processes of earlier runs"
             );
         }
         home::sweep();
         let home = Home::new()?;
         let user = User::find()?;
-        // Neither apt-get nor a user's patience likes two installations at once, and usually there is none.
+        // One after the other: apt-get allows only one installation at a time, and usually nothing has to be installed.
         let mut found = Vec::new();
         for &major in majors {
             let binaries = Binaries::find(major)
@@ -179,7 +179,7 @@ impl Servers {
         for spare in &self.spares {
             all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
         }
-        // Last: a reader that stops at the last variable of the last server has read everything.
+        // These variables come last: a program that has read the last server's PG18_URL knows that it has read all variables.
         for server in &self.servers {
             let prefix = format!("PG{}", server.of().major);
             all.extend(place(prefix.clone(), server));
@@ -193,10 +193,10 @@ impl Servers {
 
     /// The address and port of the first server.
     pub(crate) fn address(&self) -> Result<SocketAddr> {
-        Ok(self.servers.first().context("no server was asked for")?.address())
+        Ok(self.servers.first().context("no server was started")?.address())
     }
 
-    /// An error when a server has ended by itself.
+    /// Returns an error if a server has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.servers.iter_mut().chain(&mut self.spares).try_for_each(Daemon::check)?;
         self.kdc.iter_mut().try_for_each(Daemon::check)?;
@@ -206,14 +206,14 @@ impl Servers {
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        // All are asked before one is waited for.
+        // All daemons get the signal before the fields are dropped, which waits for each daemon. So they stop at the same time.
         self.pooler.iter_mut().for_each(Daemon::ask_to_stop);
         self.servers.iter_mut().chain(&mut self.spares).for_each(Daemon::ask_to_stop);
         self.kdc.iter_mut().for_each(Daemon::ask_to_stop);
     }
 }
 
-/// The method that only this version supports.
+/// The authentication method that only this version supports.
 fn special(major: Major, headers: &Path, home: &Path) -> Result<Option<Special>> {
     Ok(match major {
         V15 => Some(Special {
@@ -221,7 +221,7 @@ fn special(major: Major, headers: &Path, home: &Path) -> Result<Option<Special>>
             settings: kdc::configuration(home),
             environment: kdc::server_environment(home).into(),
         }),
-        // Built without GSSAPI.
+        // This build of PostgreSQL 18 has no GSSAPI.
         V18 => Some(Special {
             method: "oauth",
             settings: oauth::validator(headers, home)?,
@@ -231,12 +231,12 @@ fn special(major: Major, headers: &Path, home: &Path) -> Result<Option<Special>>
     })
 }
 
-/// A thread's value, or its panic.
+/// Waits for a thread. Returns its value, or continues its panic.
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Waits until standard input ends, which is when the process that started this one has ended, then clears its directory.
+/// Waits until standard input ends, which means that the parent process has ended. Then clears the directory of its servers.
 pub(crate) fn watch(dir: &Path) -> Result<ExitCode> {
     std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
     home::clear(dir)?;

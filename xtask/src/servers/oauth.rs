@@ -1,13 +1,13 @@
-//! A validator of OAuth bearer tokens for PostgreSQL 18, which has none of its own: a small C module, compiled for each run.
+//! Compiles a validator of OAuth bearer tokens for PostgreSQL 18: a small C module. PostgreSQL itself has no validator.
 //!
-//! The module accepts each token of the form `NAME-token` as proof of the identity NAME, without cryptography: the role
-//! `oauth` logs in with `oauth-token`. Any other token is rejected; for the token `broken` the module reports an internal error.
+//! The module accepts every token `NAME-token` as proof of the identity NAME, without cryptography. So the role `oauth` logs in with
+//! `oauth-token`. Any other token is rejected. For the token `broken` the module reports an internal error.
 //!
 //! | variable | content |
 //! | --- | --- |
-//! | `PG_OAUTH_ISSUER` | the issuer that the server names; nothing listens there |
-//! | `PG_OAUTH_SCOPE` | the scope that it asks for |
-//! | `PG_OAUTH_TOKEN` | a token of the role `oauth` |
+//! | `PG_OAUTH_ISSUER` | the URL of the issuer in the server's settings; no program listens at this URL |
+//! | `PG_OAUTH_SCOPE` | the scope that the server requests |
+//! | `PG_OAUTH_TOKEN` | a token for the role `oauth` |
 
 use std::fs;
 use std::path::Path;
@@ -21,14 +21,13 @@ use crate::servers::user::open_to_all;
 /// The issuer in `pg_hba.conf`. `.test` is reserved for tests (RFC 6761).
 pub(super) const ISSUER: &str = "https://oauth.test";
 
-/// The scope in the server's answer to an empty token.
+/// The scope that the server sends to a client that has no token.
 pub(super) const SCOPE: &str = "openid";
 
-/// Compiles the module below `home` and returns the line of `postgresql.conf` that loads the module.
+/// Compiles the module to a file in `home`. Returns the line of `postgresql.conf` that loads the module.
 ///
-/// `headers` is the directory of the server headers of PostgreSQL 18.
-///
-/// When the server loads the module, it checks that headers and server match (`PG_MODULE_MAGIC`).
+/// `headers` is the directory of the server headers of PostgreSQL 18. When the server loads the module, it checks that the headers are
+/// of its own version (`PG_MODULE_MAGIC`).
 pub(super) fn validator(headers: &Path, home: &Path) -> Result<String> {
     let dir = home.join("oauth");
     fs::create_dir(&dir)?;
@@ -38,13 +37,13 @@ pub(super) fn validator(headers: &Path, home: &Path) -> Result<String> {
     let mut cc = Command::new("cc");
     cc.args(["-O1", "-fPIC", "-shared", "-I"]).arg(headers).arg("-o").arg(&module).arg(&source);
     process::read(&mut cc).context(
-        "the OAuth validator cannot be compiled; it takes a C compiler and the C library's headers \
+        "the OAuth validator cannot be compiled; it needs a C compiler and the headers of the C library \
          (`sudo apt-get install -y gcc libc6-dev`)",
     )?;
     Ok(format!("\noauth_validator_libraries = '{}'\n", module.display()))
 }
 
-/// The environment for clients.
+/// The environment variables for clients.
 pub(super) fn environment() -> Vec<(String, String)> {
     vec![
         ("PG_OAUTH_ISSUER".into(), ISSUER.into()),

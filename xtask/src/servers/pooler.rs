@@ -1,10 +1,10 @@
-//! PgBouncer in front of PostgreSQL 15, with TLS for its clients.
+//! PgBouncer, a connection pooler, with PostgreSQL 15 as its server and with TLS for its clients.
 //!
-//! Every name below is a variable of the environment.
+//! The environment has these variables:
 //!
 //! | variable | content |
 //! | --- | --- |
-//! | `PGBOUNCER_ADDR` | address and port, in clear and with TLS, whose certificate is `PG_TLS_SERVER_CERT` |
+//! | `PGBOUNCER_ADDR` | address and port, for TCP without TLS and with TLS; the certificate is `PG_TLS_SERVER_CERT` |
 //! | `PGBOUNCER_SOCKET_DIR` | directory of the Unix socket |
 //!
 //! | database | target |
@@ -12,15 +12,15 @@
 //! | `session` | the database `test`, pooled by session |
 //! | `transaction` | the database `test`, pooled by transaction |
 //! | `as_trust` | the database `test`, pooled by session, always as the role `trust` |
-//! | `pgbouncer` | its console, for `admin` |
+//! | `pgbouncer` | PgBouncer's console, for `admin` |
 //!
-//! | role | method, by TCP with and without TLS and by Unix socket |
+//! | role | method, over TCP with and without TLS and over a Unix socket |
 //! | --- | --- |
 //! | `admin`, `trust` | `trust` |
-//! | `cleartext` | `password`; database `as_trust` only, since PgBouncer has no password to show PostgreSQL |
+//! | `cleartext` | `password`; only for the database `as_trust`, because PgBouncer does not know the password for PostgreSQL |
 //! | `md5` | `md5` |
-//! | `scram`, `saslprep` | SCRAM-SHA-256, and with the client's keys towards PostgreSQL |
-//! | `cert` | a client certificate, by TLS only; database `as_trust` |
+//! | `scram`, `saslprep` | SCRAM-SHA-256; PgBouncer logs in to PostgreSQL with the client's SCRAM keys |
+//! | `cert` | a client certificate, over TLS only; only for the database `as_trust` |
 //! | others | rejected by PgBouncer itself |
 
 use std::fs;
@@ -52,7 +52,7 @@ host all saslprep 127.0.0.1/32 scram-sha-256
 hostssl as_trust cert 127.0.0.1/32 cert
 ";
 
-/// StartupMessage of the role `admin` for the console: length, protocol 3.0, `user` and `database`.
+/// The StartupMessage of the role `admin` for the console: length, protocol 3.0, `user` and `database`.
 const STARTUP: &[u8] = b"\0\0\0\x27\0\x03\0\0user\0admin\0database\0pgbouncer\0\0";
 
 /// PgBouncer's configuration, without a running process.
@@ -66,12 +66,12 @@ pub(super) struct Pooler {
 }
 
 impl Pooler {
-    /// Finds or downloads the program.
+    /// Finds or downloads the program `pgbouncer`.
     pub(super) fn programs() -> Result<Programs> {
         Programs::find(&["pgbouncer"], &["pgbouncer"], "pgbouncer").context("PgBouncer is missing")
     }
 
-    /// Writes the configuration for this server below `home`.
+    /// Writes the configuration of a PgBouncer in front of `server` to a directory in `home`.
     pub(super) fn create(
         programs: Programs,
         server: &Daemon<Cluster>,
@@ -83,7 +83,7 @@ impl Pooler {
         fs::create_dir(&dir)?;
         open_to_all(&dir)?;
         user.own(&dir)?;
-        // `auth_user` reads the other roles' secrets; PostgreSQL trusts `admin` on the Unix socket.
+        // PgBouncer logs in as `admin` (`auth_user`) to read the stored passwords of the other roles. `admin` needs no password.
         fs::write(dir.join("users.txt"), "\"admin\" \"\"\n")?;
         fs::write(dir.join("hba.conf"), HBA)?;
         let backend = format!("host={} port={}", server.of().dir.display(), server.address().port());
@@ -136,12 +136,12 @@ impl Serve for Pooler {
     }
 
     fn answers(&self, port: u16) -> bool {
-        daemon::lets_in(&self.dir, port, STARTUP)
+        daemon::accepts_login(&self.dir, port, STARTUP)
     }
 }
 
 impl Daemon<Pooler> {
-    /// The environment that names its address and socket.
+    /// The environment variables with the address and the socket directory of PgBouncer.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         vec![
             ("PGBOUNCER_ADDR".into(), self.address().to_string()),
@@ -155,7 +155,7 @@ mod tests {
     use super::STARTUP;
 
     #[test]
-    fn the_startup_message_is_as_long_as_it_says() {
+    fn the_length_in_the_startup_message_is_its_length() {
         assert_eq!(usize::from(STARTUP[3]), STARTUP.len());
     }
 }

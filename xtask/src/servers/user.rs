@@ -1,4 +1,4 @@
-//! Who the servers run as: PostgreSQL refuses to run as root.
+//! The user that the servers run as. It cannot be root, because PostgreSQL does not run as root.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -13,19 +13,19 @@ use crate::process;
 /// The user that the servers' programs run as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum User {
-    /// Whoever runs us.
+    /// The user that runs xtask.
     Ourselves,
-    /// We are root, so somebody else.
+    /// Another user, because xtask is run by root.
     Other {
-        /// User number.
+        /// User id.
         uid: u32,
-        /// Group number.
+        /// Group id.
         gid: u32,
     },
 }
 
 impl User {
-    /// Ourselves unless we are root; then `postgres`, which its Debian package makes, or `nobody`.
+    /// The user that runs xtask. If this is root: `postgres`, a user that Debian's PostgreSQL package makes, or else `nobody`.
     pub(crate) fn find() -> Result<Self> {
         if !rustix::process::getuid().is_root() {
             return Ok(Self::Ourselves);
@@ -38,11 +38,12 @@ impl User {
             }
         }
         bail!(
-            "PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody` to run it as"
+            "PostgreSQL does not run as root, and neither of the users `postgres` and `nobody` exists; \
+             add one of them, or do not run xtask as root"
         )
     }
 
-    /// Makes a command run as this user.
+    /// Sets the user of a command to this user.
     pub(crate) fn take(self, command: &mut Command) -> &mut Command {
         if let Self::Other { uid, gid } = self {
             command.uid(uid).gid(gid);
@@ -50,23 +51,23 @@ impl User {
         command
     }
 
-    /// Can this user enter this directory?
+    /// Whether this user can enter a directory.
     pub(crate) fn reaches(self, dir: &Path) -> bool {
         process::read(self.take(Command::new("ls").arg("-d").arg(dir.join(".")).current_dir("/"))).is_ok()
     }
 
-    /// Gives a file or directory to this user.
+    /// Makes this user the owner of a file or directory.
     pub(crate) fn own(self, dir: &Path) -> Result<()> {
         match self {
             Self::Ourselves => Ok(()),
             Self::Other { uid, gid } => chown(dir, Some(uid), Some(gid))
-                .with_context(|| format!("cannot give {} away", dir.display())),
+                .with_context(|| format!("cannot change the owner of {}", dir.display())),
         }
     }
 }
 
-/// Lets every user, so also the servers' user, enter a directory.
+/// Lets every user enter a directory. The servers' user is one of them.
 pub(super) fn open_to_all(dir: &Path) -> Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot open {}", dir.display()))
+        .with_context(|| format!("cannot change the permissions of {}", dir.display()))
 }

@@ -1,7 +1,7 @@
 /*
- * A validator of OAuth bearer tokens for tests: the token NAME-token is NAME's.
+ * A validator of OAuth bearer tokens for tests. It authorizes the token "NAME-token" for the user NAME.
  *
- * A token of any other form is nobody's. The token "broken" stands for a validator that fails.
+ * Every other token is rejected. For the token "broken" the validator itself fails.
  */
 #include "postgres.h"
 

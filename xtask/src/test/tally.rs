@@ -1,20 +1,20 @@
-//! Adds up what test runs report.
+//! Counts the passed, failed and ignored tests in the output of test programs.
 
-/// The numbers of all `test result:` lines read so far.
+/// The sum of the counts in all result lines so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// Tests that passed.
     pub(super) passed: u64,
     /// Tests that failed.
     pub(super) failed: u64,
-    /// Tests that were left out.
+    /// Tests that were ignored.
     pub(super) ignored: u64,
-    /// The line that has begun.
+    /// The beginning of a line whose end has not been read yet.
     line: Vec<u8>,
 }
 
 impl Tally {
-    /// Reads the next piece of output, which may end anywhere.
+    /// Reads the next piece of output. It may end in the middle of a line.
     pub(super) fn read(&mut self, output: &[u8]) {
         for piece in output.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
@@ -24,7 +24,7 @@ impl Tally {
         }
     }
 
-    /// Ends the line that has begun, and says whether one had.
+    /// Counts the current line and clears it. Returns whether the line had any bytes.
     pub(super) fn finish(&mut self) -> bool {
         if self.line.is_empty() {
             return false;
@@ -40,27 +40,27 @@ impl Tally {
     }
 }
 
-/// Passed, failed and ignored, when the line is a `test result:` line, as in
+/// The numbers of passed, failed and ignored tests in a line of `cargo test` such as
 /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
 fn result(line: &str) -> Option<[u64; 3]> {
     let counts = line.strip_prefix("test result: ")?;
-    let count = |what: &str| {
-        let (before, _) = counts.split_once(what)?;
+    let count = |label: &str| {
+        let (before, _) = counts.split_once(label)?;
         before.rsplit(' ').next()?.parse().ok()
     };
     Some([count(" passed;")?, count(" failed;")?, count(" ignored;")?])
 }
 
-/// Passed, failed and skipped, when the line is the last one of nextest, as in
+/// The numbers of passed, failed and skipped tests in the last line of nextest, such as
 /// `     Summary [  61.812s] 903 tests run: 901 passed (2 slow), 1 failed, 1 timed out, 0 skipped`.
 fn summary(line: &str) -> Option<[u64; 3]> {
     let (_, counts) = line.trim_start().strip_prefix("Summary [")?.split_once("] ")?;
     let (run, counts) = counts.split_once(" run: ")?;
-    // `3/7 tests` when the run was cut short.
+    // A run that was stopped early has `3/7 tests`.
     let run: u64 = run.split([' ', '/']).next()?.parse().ok()?;
-    let count = |what: &str| {
+    let count = |label: &str| {
         let mut parts = counts.split(", ").map(str::trim_end);
-        parts.find_map(|part| part.split_once(what)?.0.parse().ok()).unwrap_or(0)
+        parts.find_map(|part| part.split_once(label)?.0.parse().ok()).unwrap_or(0)
     };
     let passed = count(" passed");
     Some([passed, run.checked_sub(passed)?, count(" skipped")])
@@ -92,13 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn colour_is_no_trouble() {
+    fn a_result_line_with_colours_is_counted() {
         let line = "test result: \x1b[32mok\x1b(B\x1b[m. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
         assert_eq!(result(line), Some([3, 0, 0]));
     }
 
     #[test]
-    fn other_lines_count_nothing() {
+    fn other_lines_are_not_counted() {
         for line in
             ["test it ... ok", "", "test result: ok.", "a test result: ok. 1 passed; 0 failed; 0 ignored;"]
         {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_may_come_in_any_pieces() {
+    fn lines_may_arrive_in_pieces_of_any_size() {
         let output = b"running 1 test\ntest result: ok. 1 passed; 0 failed; 2 ignored; 0 measured\n\n\
             test result: FAILED. 3 passed; 4 failed; 0 ignored; 0 measured";
         for size in 1..=output.len() {

@@ -1,4 +1,4 @@
-//! Changes of logical replication: every value of every inserted row looked at, as 64 KB pieces come in.
+//! Lines that decode changes of logical replication: each contender reads every value of every inserted row, from pieces of 64 KB.
 
 use anyhow::Result;
 use pg_wire::backend::Backend;
@@ -11,7 +11,7 @@ use super::source::{self, Frames};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
 
-/// Inserts of eight columns, each in a frame of its own, as a server sends them.
+/// One line: inserts of eight columns, each in its own frame, as a server sends them.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let frames = inserts()?;
     Ok(vec![
@@ -22,7 +22,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
 }
 
 fn inserts() -> Result<Frames> {
-    let mut refused = None;
+    let mut failure = None;
     let frames = Frames::fill(|row, out| {
         let texts: Vec<Option<String>> = (0..8).map(|column| source::text(row, column)).collect();
         let values: Vec<TupleValue<'_>> = texts
@@ -31,18 +31,18 @@ fn inserts() -> Result<Frames> {
             .collect();
         let mut data = Vec::new();
         let insert = Insert { xid: None, relation: 16_385, new: Tuple::from(values.as_slice()) };
-        refused = refused.take().or(insert.encode(&mut data).err());
+        failure = failure.take().or(insert.encode(&mut data).err());
         let lsn = Lsn(row as u64);
         let wal = XLogData { start: lsn, end: lsn, time: Timestamp(0), data: Payload(&data) };
-        refused = refused.take().or(wal.in_copy_data().encode(out).err());
+        failure = failure.take().or(wal.in_copy_data().encode(out).err());
     });
-    refused.map_or(Ok(frames), |error| Err(error.into()))
+    failure.map_or(Ok(frames), |error| Err(error.into()))
 }
 
-/// A loop by hand: compares the kinds, skips the positions, walks over the values.
+/// The hand-written code: compares the kinds of the messages, skips the positions, and reads the values.
 #[inline(always)]
 fn hand_insert(body: &[u8], touch: &mut Touch) -> u64 {
-    // `w`, three Int64; `I`, Int32 relation, `N`.
+    // The beginning of XLogData: `w`, three Int64. The beginning of Insert: `I`, Int32 relation, `N`.
     let Some((head, rest)) = body.split_first_chunk::<31>() else { return 0 };
     if head[0] != b'w' || head[25] != b'I' || head[30] != b'N' {
         return 0;

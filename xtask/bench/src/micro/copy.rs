@@ -1,4 +1,4 @@
-//! CopyData, read piece by piece.
+//! Lines that decode CopyData messages, from pieces of 64 KB.
 
 use anyhow::Result;
 use bytes::BytesMut;
@@ -13,19 +13,19 @@ use super::source::{Frames, PIECE};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
 
-/// Small ones and large ones.
+/// A line with small messages and a line with large messages.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     Ok(vec![line(64, "64 B", Target::new(1.3, 5.0))?, line(8192, "8 KB", Target::new(1.1, 1.1))?])
 }
 
-/// Pieces of a COPY, of this many bytes each.
+/// CopyData messages with `length` bytes of data each.
 pub(crate) fn frames(length: usize) -> Result<Frames> {
     let data = vec![b'x'; length];
-    let mut refused = None;
+    let mut failure = None;
     let frames = Frames::fill(|_, out| {
-        refused = refused.take().or(CopyData { data: Payload(&data) }.encode(out).err());
+        failure = failure.take().or(CopyData { data: Payload(&data) }.encode(out).err());
     });
-    refused.map_or(Ok(frames), |error| Err(error.into()))
+    failure.map_or(Ok(frames), |error| Err(error.into()))
 }
 
 fn line(length: usize, size: &str, target: Target) -> Result<Line> {
@@ -39,7 +39,7 @@ fn line(length: usize, size: &str, target: Target) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream(frames)))
 }
 
-/// Apart, as for rows.
+/// A function of its own, so that the compiler keeps the counters in registers (NOTES.md, "Measuring").
 #[inline(never)]
 fn hand_pieces(walk: &mut Walk, touch: &mut Touch) -> u64 {
     let (mut pieces, mut seen) = (0, *touch);

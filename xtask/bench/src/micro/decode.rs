@@ -1,4 +1,4 @@
-//! Rows: every value looked at, as 64 KB pieces come in.
+//! Lines that decode rows: each contender reads every value, from pieces of 64 KB.
 
 use anyhow::{Result, bail};
 use bytes::BytesMut;
@@ -25,7 +25,7 @@ fn target(columns: usize) -> Target {
     }
 }
 
-/// As a program over `std::net` reads.
+/// A line with blocking reads, as of a program with `std::net`.
 pub(crate) fn blocking(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, blocking");
@@ -37,7 +37,7 @@ pub(crate) fn blocking(columns: usize) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream(frames)))
 }
 
-/// As a program on Tokio reads: a connection, and a call for each message.
+/// A line with a connection on Tokio, and one call for each message.
 pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, async");
@@ -49,7 +49,7 @@ pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream_on_tokio(frames)?))
 }
 
-/// The same, taking what is there between waits: as a program does that has a loop over rows apart from its future.
+/// A line with a connection on Tokio. After each wait, a function that is not async takes all buffered messages with `try_recv`.
 pub(crate) fn on_tokio_by_piece(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, async, try_recv");
@@ -60,13 +60,13 @@ pub(crate) fn on_tokio_by_piece(columns: usize) -> Result<Line> {
         .with(Who::Peer("pgwire"), pgwire_on_tokio(frames)?))
 }
 
-/// A runtime as `#[tokio::main(flavor = "current_thread")]` makes one.
+/// A runtime like that of `#[tokio::main(flavor = "current_thread")]`.
 pub(crate) fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-/// What is there. A function of its own, so that the compiler keeps what it counts in registers also where it is called from
-/// a future.
+/// Reads the buffered rows. A function of its own, so that the compiler keeps the counters in registers even if a future calls it
+/// (NOTES.md, "Measuring").
 #[inline(never)]
 fn hand_rows(walk: &mut Walk, touch: &mut Touch) -> u64 {
     let (mut rows, mut seen) = (0, *touch);
@@ -108,7 +108,7 @@ fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {
     }
 }
 
-/// Apart, like the loop of the limit.
+/// Reads the buffered rows. A function of its own, like `hand_rows` of the limit.
 #[inline(never)]
 fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
     let (mut rows, mut seen) = (0, *touch);
@@ -124,7 +124,7 @@ fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
     Ok(rows)
 }
 
-/// A row, if it is one: what it adds up stays in registers.
+/// Reads the values of a frame if it is a row. Returns the number of rows. The sum is copied to a local variable, which stays in registers.
 #[inline(always)]
 fn ours_one(frame: Frame<'_>, touch: &mut Touch) -> Result<u64> {
     let Backend::DataRow(row) = frame.backend()? else { return Ok(0) };
@@ -158,7 +158,7 @@ fn ours_by_piece(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
             let (mut rows, mut touch) = (0, Touch::default());
             while rows < frames.count {
                 conn.fill().await?;
-                rows += ours_what_is_there(&mut conn, &mut touch)?;
+                rows += ours_buffered(&mut conn, &mut touch)?;
             }
             Ok(touch.sum())
         })
@@ -166,7 +166,7 @@ fn ours_by_piece(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
 }
 
 #[inline(never)]
-fn ours_what_is_there(conn: &mut Connection<TokioIo<Endless>>, touch: &mut Touch) -> Result<u64> {
+fn ours_buffered(conn: &mut Connection<TokioIo<Endless>>, touch: &mut Touch) -> Result<u64> {
     let (mut rows, mut seen) = (0, *touch);
     while let Some(frame) = conn.try_recv()? {
         if let Backend::DataRow(row) = frame.backend()? {
@@ -185,7 +185,7 @@ fn postgres_protocol_rows(buffer: &mut BytesMut, touch: &mut Touch) -> Result<u6
     let (mut rows, mut seen) = (0, *touch);
     while let Some(message) = Message::parse(buffer)? {
         if let Message::DataRow(row) = message {
-            // Ranges are all it has; which bytes they are is for the caller to look up.
+            // postgres-protocol returns only the ranges of the values; the caller has to slice the buffer.
             let mut ranges = row.ranges();
             while let Some(range) = ranges.next()? {
                 seen.value(range.map(|range| &row.buffer()[range]));
@@ -203,7 +203,7 @@ fn postgres_protocol(frames: Frames) -> impl FnMut() -> Result<u64> {
     move || {
         let (mut rows, mut touch) = (0, Touch::default());
         while rows < frames.count {
-            // A `BytesMut` has no initialised room that a blocking read could be given.
+            // A blocking read needs an initialised buffer, which a `BytesMut` does not have.
             let count = source.give(&mut piece);
             buffer.extend_from_slice(&piece[..count]);
             rows += postgres_protocol_rows(&mut buffer, &mut touch)?;
@@ -228,7 +228,7 @@ fn postgres_protocol_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u
     })
 }
 
-/// For messages within a session.
+/// A context for the messages after the start-up.
 pub(crate) fn pgwire_context() -> DecodeContext {
     let mut context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
     context.awaiting_frontend_ssl = false;
@@ -241,7 +241,7 @@ fn pgwire_rows(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch
     let (mut rows, mut seen) = (0, *touch);
     while let Some(message) = PgWireBackendMessage::decode(buffer, context)? {
         if let PgWireBackendMessage::DataRow(row) = message {
-            // It leaves the columns to its user.
+            // pgwire does not decode the columns; its user has to.
             let mut rest = &row.data[..];
             for _ in 0..row.field_count {
                 let Some((length, values)) = rest.split_first_chunk() else { bail!("a short row") };
@@ -294,11 +294,11 @@ fn pgwire_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
     })
 }
 
-/// Looks at a message, and says how many rows it was.
+/// Reads the values of a message if it is a row. Returns the number of rows.
 #[inline(always)]
 fn pg_stream_row(message: &PgMessage, touch: &mut Touch) -> u64 {
     let PgMessage::DataRow(row) = message else { return 0 };
-    // Columns have no iterator here: each column is found by a walk from the first column.
+    // pg_stream has no iterator over columns: each call of `column` starts at the first column again.
     for column in 0..row.column_count().into() {
         touch.value(row.column(column));
     }
@@ -306,7 +306,7 @@ fn pg_stream_row(message: &PgMessage, touch: &mut Touch) -> u64 {
 }
 
 fn pg_stream(frames: Frames) -> impl FnMut() -> Result<u64> {
-    // It asks for one byte, four bytes and the body; the buffer is the caller's.
+    // pg_stream reads one byte, then four bytes, then the body, so its user has to add a buffered reader.
     let mut conn = PgConnection::new(std::io::BufReader::with_capacity(PIECE, frames.endless()));
     move || {
         let (mut rows, mut touch) = (0, Touch::default());

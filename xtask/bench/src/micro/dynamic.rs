@@ -1,4 +1,4 @@
-//! Bind, with parameters whose types are known at run time only.
+//! Lines that encode a Bind with `dyn` parameters, whose types are known only at run time.
 
 use std::hint::black_box;
 
@@ -11,8 +11,8 @@ use postgres_types::{ToSql, Type};
 use super::encode::{FORMATS, OPERATIONS, VALUES, into, limit_bind, outbox};
 use crate::line::{Line, Target, Who};
 
-/// Bind, Execute and Sync: with the parameters written where they are bound, as with `params!`, and with parameters of which nothing
-/// can be known there.
+/// Lines for Bind, Execute and Sync. In two lines the parameters are listed in the call, as with `params!`, so the compiler can see
+/// their types. In the third line (`from elsewhere`) they are hidden from the compiler.
 pub(crate) fn lines() -> Vec<Line> {
     let mut lines: Vec<Line> = [2, 8].map(|count| line(count, "", ours(count))).into();
     lines.push(line(8, ", from elsewhere", Box::new(into(outbox(), ours_from_elsewhere))));
@@ -28,7 +28,7 @@ fn line(count: usize, how: &str, ours: Box<dyn FnMut() -> Result<u64>>) -> Line 
         .with(Who::Peer("pg_stream"), pg_stream::bind(count))
 }
 
-// In line, as it is where a user writes it.
+// Inlined, as if a user had written this call at the place of use.
 #[inline(always)]
 fn bind(out: &mut Outbox, params: &[&dyn Bindable]) {
     out.bind(Statement("s1"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).execute_and_sync(params);
@@ -57,7 +57,7 @@ fn ours_from_elsewhere(out: &mut Outbox) -> Result<()> {
     Ok(())
 }
 
-/// As tokio-postgres calls it: `ToSql` with the type the server has told, which is checked for each value.
+/// postgres-protocol as tokio-postgres uses it: `ToSql` with the parameter types from the server, which are checked for each value.
 fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     let types =
         [Type::INT4, Type::TEXT, Type::INT8, Type::FLOAT8, Type::BOOL, Type::INT8, Type::TEXT, Type::INT2];
@@ -69,10 +69,10 @@ fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
                 postgres_types::IsNull::No => postgres_protocol::IsNull::No,
             })
         };
-        // Its own choice of formats would be binary for all; given, so that the bytes are the same.
+        // tokio-postgres would send all values in binary. These formats make the bytes equal to those of the other contenders.
         let formats = FORMATS[..params.len()].iter().copied();
         if frontend::bind("", "s1", formats, values, write, [1], out).is_err() {
-            bail!("a bind is refused");
+            bail!("postgres-protocol rejected a bind");
         }
         frontend::execute("", 0, out)?;
         frontend::sync(out);
@@ -90,7 +90,7 @@ fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     }))
 }
 
-/// Apart, because its trait and ours have the same names.
+/// A module of its own, because the traits of pg_stream and pg-wire have the same names.
 pub(crate) mod pg_stream {
     use std::hint::black_box;
 
@@ -101,7 +101,7 @@ pub(crate) mod pg_stream {
 
     use crate::micro::encode::{VALUES, into};
 
-    /// It has no other way than `&[&dyn]`. A `Vec` is the fastest of the buffers that it takes.
+    /// pg_stream accepts only `&[&dyn Bindable]`. A `Vec` is the fastest of the buffers that it can write to.
     pub(crate) fn bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
         #[inline(always)]
         fn bind(out: &mut Vec<u8>, params: &[&dyn Bindable]) -> Result<()> {
@@ -127,7 +127,7 @@ pub(crate) mod pg_stream {
         }
     }
 
-    /// Its NULL says that it is binary, ours that it is text; this one makes the bytes the same.
+    /// An `Option` that sends NULL with the text format, as pg-wire does. pg_stream itself sends NULL with the binary format.
     struct Parent(Option<i64>);
 
     impl Bindable for Parent {

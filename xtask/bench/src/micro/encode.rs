@@ -1,6 +1,6 @@
-//! What a client says, into a buffer that is used again.
+//! Lines that encode a client's messages into a buffer that is reused.
 //!
-//! A hundred messages, then the buffer is emptied, as a pipeline does it. Everybody writes the same bytes.
+//! After a hundred messages the buffer is emptied, as in a pipeline. All contenders write the same bytes.
 
 use std::hint::black_box;
 
@@ -16,12 +16,12 @@ use postgres_protocol::types;
 use super::hand::Pen;
 use crate::line::{Line, Target, Who};
 
-/// Messages before the buffer is emptied.
+/// The number of messages before the buffer is emptied.
 const BATCH: u64 = 100;
-/// Times that it is.
+/// The number of batches in a round.
 const BATCHES: u64 = 100;
 
-/// Eight parameters of everyday types; lines with fewer take the first ones.
+/// Eight parameters of common types. A line with fewer parameters uses the first of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values {
     pub(crate) id: i32,
@@ -34,7 +34,7 @@ pub(crate) struct Values {
     pub(crate) kind: i16,
 }
 
-/// The ones that are written.
+/// The values of the parameters.
 pub(crate) const VALUES: Values = Values {
     id: 4711,
     name: "Ada Lovelace",
@@ -46,7 +46,7 @@ pub(crate) const VALUES: Values = Values {
     kind: 7,
 };
 
-/// Their formats: numbers are binary, text and NULL are text.
+/// The format codes of [`VALUES`]: binary (1) for numbers, text (0) for strings and NULL.
 pub(crate) const FORMATS: [i16; 8] = [1, 0, 1, 1, 1, 0, 0, 1];
 
 const SQL: &str = "SELECT id, name, amount FROM account WHERE id = $1 AND name = $2 ORDER BY id LIMIT 10";
@@ -54,9 +54,9 @@ const TYPES: [u32; 2] = [23, 25];
 
 /// A buffer that is filled and emptied.
 pub(crate) trait Buffer {
-    /// What is in it.
+    /// The content.
     fn bytes(&mut self) -> &[u8];
-    /// Empties it, as after sending.
+    /// Empties the buffer, as after sending.
     fn empty(&mut self);
 }
 
@@ -80,7 +80,7 @@ impl Buffer for BytesMut {
 
 impl Buffer for Outbox {
     fn bytes(&mut self) -> &[u8] {
-        // An error shows as missing bytes.
+        // After an error, bytes are missing, and the sum of the round differs.
         let _ = self.commit();
         self.pending()
     }
@@ -93,7 +93,7 @@ impl Buffer for Outbox {
 /// Messages in a round.
 pub(crate) const OPERATIONS: u64 = BATCH * BATCHES;
 
-/// Rounds of a call that writes one message.
+/// Makes a round from a call that writes one message.
 pub(crate) fn into<B: Buffer>(
     mut out: B,
     mut one: impl FnMut(&mut B) -> Result<()>,
@@ -106,7 +106,7 @@ pub(crate) fn into<B: Buffer>(
             }
             let bytes = black_box(out.bytes());
             if batch == 0 {
-                // Weighed by place, so that order counts.
+                // Each byte is multiplied by its position, so that the sum depends on the order of the bytes.
                 sum = bytes.iter().zip(1..).map(|(byte, place): (&u8, u64)| u64::from(*byte) * place).sum();
             }
             out.empty();
@@ -115,12 +115,12 @@ pub(crate) fn into<B: Buffer>(
     }
 }
 
-/// An outbox as a connection has it.
+/// An outbox with the same limit as that of a connection.
 pub(crate) fn outbox() -> Outbox {
     Outbox::new(pg_wire::Limits::BACKEND.write_retain)
 }
 
-/// Bind, Execute and Sync; Query; Parse.
+/// Lines for Bind with Execute and Sync, for Query, and for Parse.
 pub(crate) fn lines() -> Vec<Line> {
     let mut lines = Vec::new();
     for count in [0, 2, 8] {
@@ -136,7 +136,7 @@ pub(crate) fn lines() -> Vec<Line> {
             count,
         ));
     }
-    // A call each, and other buffers, against the same limit: for comparison, nothing is promised of them.
+    // The same messages by three calls, and in other buffers. These lines have no target.
     let (unit, none) = ("bind+execute+sync", Target::default());
     lines.push(
         Line::new("micro: bind 8, tuple, by three calls", unit, OPERATIONS, none)
@@ -205,19 +205,19 @@ fn ours_bind_into<B: Buffer + bytes::BufMut>(out: B) -> impl FnMut() -> Result<u
     })
 }
 
-/// Execute and Sync, as they follow every Bind here.
+/// The bytes of Execute and Sync, which follow every Bind.
 const EXECUTE_SYNC: [u8; 15] = *b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
 
-/// Portal and statement of every Bind here.
+/// The portal and the statement of every Bind.
 const NAMES: [u8; 4] = *b"\0s1\0";
 
-/// One result format, binary.
+/// The result formats of every Bind: one, binary.
 const RESULTS: [u8; 4] = [0, 1, 0, 1];
 
 pub(crate) fn limit_bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     match count {
         0 => Box::new(into(Vec::new(), |out| {
-            // Portal and statement, no formats, no values, one result format.
+            // The names, zero formats, zero values, one result format.
             let body = 4 + 2 + 2 + 4;
             Pen::write(out, 5 + body + 15, |pen| {
                 pen.put([b'B']);
@@ -288,9 +288,9 @@ fn peers_bind(line: Line, count: usize) -> Line {
         .with(Who::Peer("pg_stream"), super::dynamic::pg_stream::bind(count))
 }
 
-/// Values by their place: the way to give it values of several types without a `dyn` in between.
+/// The values are selected by their index: this way postgres-protocol can take values of several types without `dyn`.
 fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
-    // Only into a `BytesMut`.
+    // postgres-protocol writes only to a `BytesMut`.
     into(BytesMut::new(), move |out| {
         let v = black_box(&VALUES);
         let write = |place: usize, out: &mut BytesMut| {
@@ -311,7 +311,7 @@ fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
         };
         let formats = FORMATS[..count].iter().copied();
         if frontend::bind("", "s1", formats, 0..count, write, [1], out).is_err() {
-            anyhow::bail!("a bind is refused");
+            anyhow::bail!("postgres-protocol rejected a bind");
         }
         frontend::execute("", 0, out)?;
         frontend::sync(out);
@@ -319,7 +319,7 @@ fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
     })
 }
 
-/// The messages are made once and their parameters changed in place: it takes owned bytes, cut here from one buffer.
+/// The messages are made once, and only their parameters are replaced. pgwire needs owned bytes, which are split off one buffer here.
 fn pgwire_bind(count: usize) -> impl FnMut() -> Result<u64> {
     let mut bind = extendedquery::Bind::new(
         None,
@@ -385,7 +385,7 @@ fn query() -> Line {
             into(BytesMut::new(), |out| Ok(frontend::query(black_box(SQL), out)?)),
         )
         .with(Who::Peer("pgwire"), {
-            // The text has to be its own: copied in place.
+            // pgwire needs an owned text, so the text is copied into the same `String` each time.
             let mut query = simplequery::Query::new(String::new());
             into(BytesMut::new(), move |out| {
                 query.query.clear();

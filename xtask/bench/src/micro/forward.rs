@@ -1,4 +1,4 @@
-//! Frames passed on as they came, from an inbox to an outbox. No peer can.
+//! Lines that forward frames from an inbox to an outbox without decoding them. No peer can do this.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use super::hand::Walk;
 use super::source::{self, Frames};
 use crate::line::{Line, Target, Who};
 
-/// Rows, and larger frames.
+/// A line with rows, and a line with larger frames.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let line = |name: &str, frames: Frames| {
         Line::new(format!("micro: forward {name}"), "frame", frames.count, Target::limit(1.3))
@@ -19,7 +19,7 @@ pub(crate) fn lines() -> Result<Vec<Line>> {
     Ok(vec![line("a row of 8", source::rows(8)?), line("CopyData of 8 KB", super::copy::frames(8192)?)])
 }
 
-/// One copy of all the whole frames of a piece, once their headers have been looked at.
+/// The hand-written code: reads the headers of all whole frames in the buffer, then copies these frames at once.
 fn limit(frames: Frames) -> impl FnMut() -> Result<u64> {
     let (mut source, mut walk, mut out) = (frames.endless(), Walk::new(), Vec::new());
     move || {

@@ -1,14 +1,14 @@
-//! The limits: what one would write by hand for these very bytes, and nothing else.
+//! The limits: code that is written by hand for exactly these bytes.
 //!
-//! Memory safe (slices, no `unsafe` in reading), no more general than it has to be, and nothing is checked but what keeps
-//! it from running off the end of the buffer. Writing is one reserve and plain stores through a pointer.
+//! Reading uses slices and no `unsafe`, and checks only that it does not read after the end of the buffer. Writing is one call of
+//! `reserve`, then stores through a pointer.
 
 use anyhow::Result;
 
 use super::source::{Frames, PIECE};
 use super::touch::Touch;
 
-/// A buffer that frames are walked in: the unfinished one is moved to the front before more is read behind it.
+/// An input buffer. An incomplete frame at the end is moved to the front before more bytes are read.
 pub(crate) struct Walk {
     buffer: Vec<u8>,
     start: usize,
@@ -16,12 +16,12 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// An empty one.
+    /// An empty buffer.
     pub(crate) fn new() -> Self {
         Self { buffer: vec![0; 2 * PIECE], start: 0, end: 0 }
     }
 
-    /// Room for a piece.
+    /// Free space for at least one piece.
     #[inline(always)]
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.end + PIECE > self.buffer.len() {
@@ -32,26 +32,26 @@ impl Walk {
         &mut self.buffer[self.end..]
     }
 
-    /// So much of it is there now.
+    /// Marks the first `count` bytes of the free space as received.
     #[inline(always)]
     pub(crate) fn filled(&mut self, count: usize) {
         self.end += count;
     }
 
-    /// Shows the code and the body of each whole frame to `see`.
+    /// Passes the code and the body of each whole frame to `see`, and removes the frames.
     #[inline(always)]
     pub(crate) fn frames(&mut self, mut see: impl FnMut(u8, &[u8])) {
         let mut rest = &self.buffer[self.start..self.end];
-        while let Some((&[code, a, b, c, d], behind)) = rest.split_first_chunk() {
+        while let Some((&[code, a, b, c, d], after)) = rest.split_first_chunk() {
             let body = (u32::from_be_bytes([a, b, c, d]) as usize).wrapping_sub(4);
-            let Some((body, next)) = behind.split_at_checked(body) else { break };
+            let Some((body, next)) = after.split_at_checked(body) else { break };
             see(code, body);
             rest = next;
         }
         self.start = self.end - rest.len();
     }
 
-    /// The whole frames that are there, in one piece; they count as taken.
+    /// Removes all whole frames, and returns their bytes as one slice.
     #[inline(always)]
     pub(crate) fn run(&mut self) -> &[u8] {
         let start = self.start;
@@ -60,7 +60,7 @@ impl Walk {
     }
 }
 
-/// Reads frames as 64 KB pieces arrive. `frames_of` looks at the values of all whole frames, and returns the number of frames.
+/// A round that reads frames from pieces of 64 KB. `frames_of` reads the values of all whole frames, and returns the number of frames.
 pub(crate) fn limit(
     frames: Frames,
     frames_of: impl Fn(&mut Walk, &mut Touch) -> u64,
@@ -77,7 +77,7 @@ pub(crate) fn limit(
     }
 }
 
-/// Looks at every value of a row.
+/// Reads every value of a row.
 #[inline(always)]
 pub(crate) fn row(body: &[u8], touch: &mut Touch) {
     let Some((count, mut rest)) = body.split_first_chunk() else { return };
@@ -95,16 +95,16 @@ pub(crate) fn row(body: &[u8], touch: &mut Touch) {
     }
 }
 
-/// Room at the end of a buffer, written from front to back.
+/// A pointer into the reserved space of a buffer. It moves forward with each write.
 pub(crate) struct Pen(*mut u8);
 
 impl Pen {
-    /// Reserves room for `length` bytes behind what `out` holds, and lets `write` fill it.
+    /// Appends `length` bytes to `out`, which `write` must fill completely.
     #[inline(always)]
     pub(crate) fn write(out: &mut Vec<u8>, length: usize, write: impl FnOnce(&mut Pen)) {
         out.reserve(length);
         let end = out.len();
-        // SAFETY: `reserve` has made room for `length` bytes, which every caller here fills exactly.
+        // SAFETY: `reserve` has made room for `length` bytes, and every caller in the benchmark writes exactly `length` bytes.
         unsafe {
             let start = out.as_mut_ptr().add(end);
             let mut pen = Pen(start);
@@ -114,27 +114,27 @@ impl Pen {
         }
     }
 
-    /// Stores bytes whose number is known when this is compiled.
+    /// Writes bytes whose number is known at compile time.
     #[inline(always)]
     pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        // SAFETY: within the room that was reserved.
+        // SAFETY: the bytes are inside the reserved space (see `write`).
         unsafe {
             self.0.cast::<[u8; N]>().write_unaligned(bytes);
             self.0 = self.0.add(N);
         }
     }
 
-    /// Copies bytes.
+    /// Writes bytes.
     #[inline(always)]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        // SAFETY: within the room that was reserved, which is nobody else's.
+        // SAFETY: the bytes are inside the reserved space (see `write`), which does not overlap `bytes`.
         unsafe {
             self.0.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
             self.0 = self.0.add(bytes.len());
         }
     }
 
-    /// Copies a value behind its length.
+    /// Writes the length of a value, then the value.
     #[inline(always)]
     pub(crate) fn value(&mut self, bytes: &[u8]) {
         self.put((bytes.len() as u32).to_be_bytes());

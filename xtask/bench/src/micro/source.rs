@@ -1,4 +1,4 @@
-//! Where the bytes come from.
+//! The bytes that contenders read, and a stream that repeats them without end.
 
 use std::io;
 use std::pin::Pin;
@@ -8,11 +8,11 @@ use pg_wire::backend::DataRow;
 use pg_wire::{Encode, codec::Values};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// As much as one read gives.
+/// The most bytes that one read returns.
 pub(crate) const PIECE: usize = 64 * 1024;
 
-/// The same bytes half a page away from where everybody's buffer begins: a copy between two places that are the same but for the page
-/// takes several times as long.
+/// Copies `bytes` to a place in the middle of a page. All input buffers begin at a page. A copy between two addresses with the same offset
+/// in their pages takes several times as long.
 pub(crate) fn away(bytes: &[u8]) -> &'static [u8] {
     const HALF: usize = 2048;
     let mut at_half = vec![0; HALF];
@@ -20,7 +20,7 @@ pub(crate) fn away(bytes: &[u8]) -> &'static [u8] {
     &at_half.leak()[HALF..]
 }
 
-/// A stream of frames that begins again when it is at its end: what a kernel would give, without the kernel.
+/// A stream in memory that repeats the same frames without end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Endless {
     bytes: &'static [u8],
@@ -28,12 +28,12 @@ pub(crate) struct Endless {
 }
 
 impl Endless {
-    /// Over whole frames.
+    /// A stream of `bytes`, which must be whole frames.
     pub(crate) fn new(bytes: &'static [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
-    /// Copies the next piece.
+    /// Copies the next piece to `space`, and returns its length.
     #[inline]
     pub(crate) fn give(&mut self, space: &mut [u8]) -> usize {
         let rest = &self.bytes[self.at..];
@@ -67,7 +67,7 @@ impl AsyncRead for Endless {
     }
 }
 
-/// Nothing is written where rows are read; a connection wants both directions.
+/// Ignores writes: the lines that read rows send nothing, but a connection needs a stream with both directions.
 impl AsyncWrite for Endless {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Poll::Ready(Ok(bytes.len()))
@@ -80,18 +80,18 @@ impl AsyncWrite for Endless {
     }
 }
 
-/// Frames for an [`Endless`], and how many there are.
+/// Frames for an [`Endless`] stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frames {
-    /// The bytes.
+    /// The bytes of the frames.
     pub(crate) bytes: &'static [u8],
-    /// How many frames they are.
+    /// The number of frames.
     pub(crate) count: u64,
 }
 
 impl Frames {
-    /// Puts frames one after the other until there are about eight pieces of them: more than a cache next to the core
-    /// holds of what went before, less than one further away.
+    /// Appends frames until there are about eight pieces of 64 KB: more than the first-level cache holds, but less than the last-level
+    /// cache holds.
     pub(crate) fn fill(mut put: impl FnMut(usize, &mut Vec<u8>)) -> Self {
         let mut bytes = Vec::new();
         let mut count = 0;
@@ -102,26 +102,26 @@ impl Frames {
         Self { bytes: away(&bytes), count: count as u64 }
     }
 
-    /// The next bytes of the stream, from its beginning.
+    /// A stream of these frames.
     pub(crate) fn endless(self) -> Endless {
         Endless::new(self.bytes)
     }
 }
 
-/// Rows of so many columns: numbers and texts of everyday lengths, and a NULL here and there.
+/// Rows with `columns` columns: numbers and texts of usual lengths, and some NULLs.
 pub(crate) fn rows(columns: usize) -> anyhow::Result<Frames> {
-    let mut refused = None;
+    let mut failure = None;
     let frames = Frames::fill(|row, out| {
         let texts: Vec<Option<String>> = (0..columns).map(|column| text(row, column)).collect();
         let values: Vec<Option<&[u8]>> =
             texts.iter().map(|text| text.as_deref().map(str::as_bytes)).collect();
         let row = DataRow { values: Values::from(values.as_slice()) };
-        refused = refused.take().or(row.encode(out).err());
+        failure = failure.take().or(row.encode(out).err());
     });
-    refused.map_or(Ok(frames), |error| Err(error.into()))
+    failure.map_or(Ok(frames), |error| Err(error.into()))
 }
 
-/// A value as a server would write it.
+/// The value in a row and a column, in text format. `None` is NULL.
 pub(crate) fn text(row: usize, column: usize) -> Option<String> {
     let number = (row * 7919 + column * 104_729) % 1_000_003;
     match column % 8 {

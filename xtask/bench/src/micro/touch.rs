@@ -1,11 +1,11 @@
-//! What is done with every value, so that nobody can leave one out.
+//! A sum over all received values. It proves that a contender has read every value.
 
-/// Looks at values: how many are NULL, how long the others are, and what they begin with.
+/// The sum. For each value it adds a constant for NULL, or the length and the first byte.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Touch(u64);
 
 impl Touch {
-    /// Looks at one.
+    /// Adds a value; `None` is NULL.
     #[inline(always)]
     pub(crate) fn value(&mut self, value: Option<&[u8]>) {
         self.0 = match value {
@@ -14,14 +14,14 @@ impl Touch {
         };
     }
 
-    /// Looks at the bytes of one.
+    /// The sum with the bytes of a value added.
     #[inline(always)]
     fn bytes(self, value: &[u8]) -> u64 {
         let first = value.first().copied().unwrap_or_default();
         self.0.wrapping_add((value.len() as u64) << 8).wrapping_add(u64::from(first))
     }
 
-    /// What was seen.
+    /// The sum as a number.
     #[inline]
     pub(crate) fn sum(self) -> u64 {
         self.0

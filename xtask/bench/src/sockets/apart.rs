@@ -1,8 +1,8 @@
-//! Clients on one CPU and servers on another; or, where one always waits for the other, both on one.
+//! Sets the CPUs of clients and servers: two different CPUs, or the same CPU for lines in which one side always waits for the other.
 //!
-//! Where the scheduler puts the two counts for more than what they do: a round trip takes up to three times as much CPU time between
-//! CPUs as on one, nearly all of it for waking the other CPU, which differs by half from one time to the next. It leaves them there
-//! for as long as they last, and so decides who wins a line.
+//! Without this, the scheduler's choice changes the times more than the contender does. A round trip between two CPUs takes up to three
+//! times as much CPU time as on one CPU. Most of this time wakes the other CPU, and it varies by half between runs. The scheduler keeps
+//! its choice for the life of a connection, so a line would show which contender got the better CPUs.
 
 use std::fs;
 use std::path::Path;
@@ -12,30 +12,30 @@ use anyhow::{Context, Result};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Whose place it is.
+/// The CPU of a process or thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
-    /// This thread, and what it starts.
+    /// The CPU of the clients.
     Client,
-    /// Whatever answers.
+    /// The CPU of the servers.
     Server,
 }
 
-/// Puts this thread in its place.
+/// Moves this thread to a CPU, with the threads and processes that it starts later.
 pub(crate) fn put_ourselves(side: Side) {
     put(None, side);
 }
 
-/// Puts a PostgreSQL in a place, and every session it begins from now on.
+/// Moves a PostgreSQL server to a CPU. This applies to sessions that start later.
 pub(crate) fn put_server(dir: &Path, port: u16, side: Side) -> Result<()> {
     let lock = dir.join(format!(".s.PGSQL.{port}.lock"));
     let text = fs::read_to_string(&lock).with_context(|| lock.display().to_string())?;
     let pid = text.lines().next().and_then(|line| Pid::from_raw(line.parse().ok()?));
-    put(Some(pid.with_context(|| format!("{} names no process", lock.display()))?), side);
+    put(Some(pid.with_context(|| format!("{} has no process id", lock.display()))?), side);
     Ok(())
 }
 
-/// With a single CPU there is nothing to choose.
+/// Sets the CPU of a process, or of this thread if `pid` is `None`. Does nothing if the benchmark has only one CPU.
 fn put(pid: Option<Pid>, side: Side) {
     let Some([client, server]) = *CPUS else { return };
     let mut set = CpuSet::new();
@@ -44,11 +44,11 @@ fn put(pid: Option<Pid>, side: Side) {
         Side::Server => server,
     });
     if let Err(error) = sched_setaffinity(pid, &set) {
-        eprintln!("bench: clients and servers share the CPUs as they come: {error}");
+        eprintln!("bench: cannot set the CPU, so the scheduler chooses: {error}");
     }
 }
 
-/// The first two that we might use when we began.
+/// The CPUs of clients and of servers: the first two CPUs that the benchmark may use at its start. `None` if there is only one.
 static CPUS: LazyLock<Option<[usize; 2]>> = LazyLock::new(|| {
     let ours = sched_getaffinity(None).ok()?;
     let mut ours = (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu));

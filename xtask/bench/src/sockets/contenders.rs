@@ -1,4 +1,4 @@
-//! Who can connect to a place, and lines in which all of them do the same.
+//! The contenders that can connect to a server, and lines in which all of them do the same work.
 
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ use super::place::{At, Place};
 use crate::line::{Line, Who};
 use crate::micro::decode::runtime;
 
-/// Makes a connection.
+/// A function that makes a connection.
 pub(super) type Connect = fn(&Place, Rc<Runtime>) -> Result<Box<dyn Client>>;
 
 type Work = Rc<dyn Fn(&mut dyn Client) -> Result<u64>>;
@@ -29,15 +29,16 @@ type Work = Rc<dyn Fn(&mut dyn Client) -> Result<u64>>;
 pub(super) fn connections(at: &At, who: &str) -> Result<impl FnMut() -> Result<Box<dyn Client>> + use<>> {
     let place = Place::new(at.clone());
     let mut able = everybody(&place).into_iter();
-    let (_, connect) = able.find(|(one, _)| one.name() == who).context("nobody of that name")?;
+    let found = able.find(|(one, _)| one.name() == who);
+    let (_, connect) = found.with_context(|| format!("the contender {who} does not exist"))?;
     let runtime = Rc::new(runtime()?);
     Ok(move || connect(&place, runtime.clone()))
 }
 
-/// Everybody who can connect to a place, and how.
+/// The contenders that can connect to a server, each with its function.
 pub(super) fn everybody(place: &Place) -> Vec<(Who, Connect)> {
     let mut able: Vec<(Who, Connect)> = match (&place.at, &place.tls) {
-        // pg_stream and xitca-postgres are built without TLS.
+        // Without pg_stream and xitca-postgres, which are built without TLS here.
         (At::Tcp(_), Some(_)) => vec![
             (Who::Limit, |place, runtime| {
                 Ok(Box::new(Hand::<TlsStream<TcpStream>>::connect(place, runtime)?))
@@ -76,7 +77,7 @@ fn ours_over_its_unix_stream(place: &Place, runtime: Rc<Runtime>) -> Result<Box<
     Ok(Box::new(Ours::<TokioIo<pg_stream_tokio::UnixStream>>::connect(place, runtime)?))
 }
 
-/// Ours over a Unix-domain stream of Tokio's, which is the limit here, and over its own.
+/// Two contenders that are both ours: one with Tokio's Unix-domain stream, in the place of the limit, and one with our own stream.
 pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     vec![
         (Who::Limit, |place, runtime| Ok(Box::new(Ours::<TokioIo<UnixStream>>::connect(place, runtime)?))),
@@ -84,7 +85,7 @@ pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     ]
 }
 
-/// A line in which everybody but `without` does the work, each on a connection of its own.
+/// A line in which every contender except those in `without` does the work, each on its own connection.
 pub(super) fn line(
     line: Line,
     place: &Place,
@@ -96,7 +97,7 @@ pub(super) fn line(
     line_of(line, place, able, work)
 }
 
-/// A line in which these do the work, each on a connection of its own.
+/// A line in which the contenders `able` do the work, each on its own connection.
 pub(super) fn line_of(
     line: Line,
     place: &Place,
@@ -113,7 +114,7 @@ pub(super) fn line_of(
     })
 }
 
-/// A line in which so many connections are made, by everybody whom `who` chooses.
+/// A line in which each contender that `who` selects makes `count` connections.
 pub(super) fn connect_to(line: Line, place: &Place, count: u64, who: impl Fn(Who) -> bool) -> Line {
     let able = everybody(place).into_iter().filter(|(one, _)| who(*one));
     able.fold(line.long(), |line, (who, client)| {
@@ -125,7 +126,7 @@ pub(super) fn connect_to(line: Line, place: &Place, count: u64, who: impl Fn(Who
     })
 }
 
-/// Makes so many connections, one after the other.
+/// Makes `count` connections, one after the other.
 pub(super) fn connect(client: Connect, place: &Place, runtime: &Rc<Runtime>, count: u64) -> Result<u64> {
     for _ in 0..count {
         client(place, runtime.clone())?;

@@ -1,6 +1,6 @@
-//! The connection phase of the replay server's TLS port: TLS whose sessions can be resumed, and SCRAM-SHA-256-PLUS.
+//! The connection phase on the TLS port of the replay server: TLS sessions that can be resumed, and SCRAM-SHA-256-PLUS.
 //!
-//! PostgreSQL resumes no TLS session: it sends no tickets and keeps no sessions.
+//! PostgreSQL cannot be used for this measurement: it sends no session tickets and stores no sessions, so no TLS session is resumed.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -18,13 +18,13 @@ use tokio_rustls::server::TlsStream;
 
 use super::place::Place;
 
-/// The role that is let in by SCRAM, and only if its TLS session was resumed.
+/// A role with a SCRAM password that may log in only over a resumed TLS session.
 pub(crate) const RESUMED: &str = "resumed";
 
-/// Iterations, as PostgreSQL has them.
+/// The SCRAM iterations: PostgreSQL's default.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
-/// Accepts clients.
+/// Accepts clients on the TLS port.
 #[derive(Clone, Debug)]
 pub(crate) struct Front {
     tls: RustlsAcceptor,
@@ -32,17 +32,17 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// With the certificate and the key that the environment names.
+    /// Loads the certificate and the key; environment variables have their paths.
     pub(crate) fn new() -> Result<Self> {
         let file =
-            |name| std::env::var(name).with_context(|| format!("no {name}: run me by `cargo xtask bench`"));
+            |name| std::env::var(name).with_context(|| format!("{name} is not set: run `cargo xtask bench`"));
         let (certificate, key) = (file("PG_TLS_SERVER_CERT")?, file("PG_TLS_SERVER_KEY")?);
         let tls = RustlsAcceptor::from_pem_files(Path::new(&certificate), Path::new(&key), None)?;
         let password = Password::from(Place::SECRET);
         Ok(Self { tls, verifier: Verifier::random(&password, ITERATIONS)? })
     }
 
-    /// Goes through the connection phase until AuthenticationOk, over TLS.
+    /// Runs the connection phase over TLS until AuthenticationOk is sent.
     pub(crate) async fn accept(&self, stream: TcpStream) -> Result<TlsStream<Rewind<TcpStream>>> {
         let resumed = AtomicBool::new(false);
         let upgrade = async |stream| {
@@ -65,7 +65,7 @@ impl Front {
         let (conn, _) = Acceptor::new().accept_with_tls(stream, upgrade, lookup).await?;
         match conn.into_parts().0 {
             Stream::Tls(TokioIo(stream)) => Ok(stream),
-            _ => bail!("a client without TLS"),
+            _ => bail!("a client connected to the TLS port without TLS"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which work is done over sockets, and by whom.
+//! The lines over sockets, and the servers that they use.
 
 use std::rc::Rc;
 
@@ -15,18 +15,18 @@ use crate::line::{Clock, Contender, Line, Target, Who};
 use crate::micro::decode::runtime;
 use crate::micro::source::away;
 
-/// The other ends.
+/// The servers that the clients connect to.
 #[derive(Debug)]
 pub(crate) struct Ends {
     tcp: At,
     unix: At,
-    /// The replay server with TLS.
+    /// The TLS port of the replay server.
     tls: At,
     servers: Vec<Server>,
     _replay: Option<Replay>,
 }
 
-/// A PostgreSQL.
+/// A PostgreSQL server.
 #[derive(Clone, Debug)]
 struct Server {
     major: u8,
@@ -35,7 +35,8 @@ struct Server {
 }
 
 impl Ends {
-    /// Finds the servers that the environment names, and the replay server of a parent; or starts one and fills the others' tables.
+    /// Finds the servers by environment variables. A child process also finds its parent's replay server this way. Otherwise this starts
+    /// a replay server and fills the tables of the PostgreSQL servers.
     pub(crate) fn find() -> Result<Self> {
         let mut servers = Vec::new();
         for major in [18, 15] {
@@ -47,7 +48,7 @@ impl Ends {
             let tls = At::Tcp(std::env::var(format!("{REPLAY}_TLS_ADDR"))?.parse()?);
             return Ok(Self { tcp, unix, tls, servers, _replay: None });
         }
-        anyhow::ensure!(!servers.is_empty(), "no server: run me by `cargo xtask bench`");
+        anyhow::ensure!(!servers.is_empty(), "no PG18_ADDR or PG15_ADDR is set: run `cargo xtask bench`");
         for Server { major, tcp, .. } in &servers {
             make_tables(tcp).with_context(|| format!("PostgreSQL {major}"))?;
         }
@@ -64,7 +65,7 @@ impl Ends {
         Ok(Self { tcp, unix, tls, servers, _replay: Some(replay) })
     }
 
-    /// What tells a child where the replay server is.
+    /// The environment variables that tell a child process the addresses of the replay server.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let (At::Tcp(address), At::Unix(dir, _), At::Tcp(tls)) = (&self.tcp, &self.unix, &self.tls) else {
             return Vec::new();
@@ -86,16 +87,16 @@ impl Ends {
         connections(&self.unix, who)
     }
 
-    /// A connection to the first PostgreSQL.
+    /// A connection to the first PostgreSQL server.
     pub(crate) fn server_client(&self, who: Who) -> Result<Box<dyn Client>> {
-        let server = self.servers.first().context("no server")?;
+        let server = self.servers.first().context("no PostgreSQL server was found")?;
         let connect = connections(&server.tcp, who.name())?;
         server.while_near(connect)
     }
 }
 
 impl Server {
-    /// Puts it on one side: every session it begins from now on.
+    /// Moves the server to a CPU. This applies to sessions that start later.
     fn put(&self, side: Side) -> Result<()> {
         match &self.unix {
             At::Unix(dir, port) => apart::put_server(dir, *port, side),
@@ -103,7 +104,7 @@ impl Server {
         }
     }
 
-    /// Connects, to sessions on the same CPU as the client.
+    /// Calls `connect`. The sessions that it starts run on the CPU of the clients.
     fn while_near<T>(&self, connect: impl FnOnce() -> Result<T>) -> Result<T> {
         self.put(Side::Client)?;
         let connected = connect();
@@ -111,7 +112,7 @@ impl Server {
         connected
     }
 
-    /// The same line on one CPU, for work in which one side always waits for the other.
+    /// Changes a line so that client and server share one CPU, for work in which one side always waits for the other.
     fn near(&self, line: Line) -> Line {
         let near = |Contender { who, prepare }| {
             let server = self.clone();
@@ -121,26 +122,26 @@ impl Server {
     }
 }
 
-/// Names the replay server in the environment of a child.
+/// The prefix of the environment variables with the addresses of the replay server.
 const REPLAY: &str = "BENCH_REPLAY";
 
-/// The two addresses of a server in the environment.
+/// Reads the TCP address and the Unix socket of a server from environment variables. `None` if they are not set.
 fn named(prefix: &str) -> Result<Option<(At, At)>> {
     let Ok(address) = std::env::var(format!("{prefix}_ADDR")) else { return Ok(None) };
     let address: std::net::SocketAddr = address.parse()?;
     let dir = std::env::var(format!("{prefix}_SOCKET_DIR"))?;
-    // PostgreSQL has one number for both.
+    // In PostgreSQL, the name of the Unix socket has the TCP port. The replay server's socket always has 5432.
     let port = if prefix == REPLAY { 5432 } else { address.port() };
     Ok(Some((At::Tcp(address), At::Unix(dir.into(), port))))
 }
 
-/// Round trips in a round, when all are done.
+/// Round trips in a round of a full run.
 pub(crate) const ROUND_TRIPS: u64 = 20_000;
 
 /// Connections in a round.
 const CONNECTS: u64 = 20;
 
-/// All lines. With `part`, that part of the full number of operations.
+/// All lines over sockets. The number of operations of a full run is divided by `part`.
 pub(crate) fn plans(ends: &Ends, part: u64) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     rows(ends, part, &mut lines);
@@ -182,7 +183,7 @@ fn rows(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
 fn make_tables(at: &At) -> Result<()> {
     let mut admin = TokioPostgres::connect(&Place::new(at.clone()), Rc::new(runtime()?))?;
     for sql in [
-        // Or everybody would begin where the last one has ended, and so see other rows.
+        // With synchronized scans, a query would start where the previous scan ended, and contenders would read different rows.
         "ALTER ROLE trust SET synchronize_seqscans = off",
         "SET client_min_messages = warning",
         "DROP TABLE IF EXISTS bench_rows",
@@ -211,7 +212,7 @@ fn copies(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
         );
         lines.push(line(out, &place, &[], move |client| client.copy_out(&sql)));
     }
-    // The server reads every row and keeps none; the replay server does not even read it.
+    // With this condition PostgreSQL parses every row but stores none. The replay server ignores the data.
     const SQL: &str = "COPY bench_in FROM STDIN WHERE a < 0";
     const ROW: &[u8] = b"4711\tAda Lovelace, Countess\tthe quick brown fox jumps over all.\n";
     let in_block = 65_536 / ROW.len();
@@ -236,7 +237,7 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
     let target = Target::new(1.2, 2.0).rival("libpq");
     let once = Line::new(format!("server {major}: pipeline of 100, one Sync"), "statement", count, target);
     let pipeline = Pipeline { depth: 100, batches, sync_each: false };
-    // Three of them end every statement with a Sync, or have no pipeline at all.
+    // tokio-postgres and xitca-postgres send a Sync after every statement, and sqlx has no pipeline.
     let without = &["tokio-postgres", "sqlx", "xitca-postgres"];
     lines.push(server.near(line(once, &place, without, move |client| client.pipeline(pipeline))));
     let each = Line::new(format!("server {major}: pipeline of 100, a Sync each"), "statement", count, target);
@@ -251,7 +252,7 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
                 .near(line(of_trips, &Place::new(at.clone()), &[], move |client| client.round_trips(trips))),
         );
     }
-    // Whether a Unix-domain stream of our own pays: the limit here is ours over Tokio's.
+    // Compares our own Unix-domain stream with Tokio's stream. Both are our client; Tokio's stream is in the place of the limit.
     let name = format!("server {major}: round trips, our Unix stream beside Tokio's");
     let streams = Line::new(name, "round trip", trips, Target::limit(0.95));
     let place = Place::new(server.unix.clone());
@@ -264,12 +265,12 @@ fn connects(ends: &Ends, lines: &mut Vec<Line>) {
     let major = server.major;
     let place = Place::new(server.tcp.clone()).scram();
     let name = format!("server {major}: connect, SCRAM");
-    // Deriving a key is done beside the runtime by some: the whole process counts.
+    // The CPU time of the whole process, because some contenders derive the key on another thread.
     let line = Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)).clock(Clock::Process);
     lines.push(connect_to(line, &place, CONNECTS, |_| true));
-    // No peer keeps what it has derived.
+    // Without peers: no peer keeps derived keys for the next connection.
     let name = format!("server {major}: connect, SCRAM, keys kept");
-    let only_we = |who| !matches!(who, Who::Peer(_));
+    let is_no_peer = |who| !matches!(who, Who::Peer(_));
     let line = Line::new(name, "connection", CONNECTS, Target::limit(1.1)).clock(Clock::Process);
-    lines.push(connect_to(line, &place.keeping(), CONNECTS, only_we));
+    lines.push(connect_to(line, &place.keeping(), CONNECTS, is_no_peer));
 }

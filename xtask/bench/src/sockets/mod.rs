@@ -1,4 +1,4 @@
-//! Lines over sockets: a client each, the other end a replay server or PostgreSQL. The CPU time of the client counts.
+//! Lines over sockets. Each contender is a client of PostgreSQL or of the replay server, and the CPU time of the client is measured.
 
 mod apart;
 pub(crate) mod clients;

@@ -1,4 +1,4 @@
-//! Where a server is, and who connects.
+//! The address of a server, and the settings of a login.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -16,77 +16,77 @@ use tokio_rustls::rustls::ProtocolVersion;
 
 use super::tls::Tls;
 
-/// A server, and a role there.
+/// A server, a role, and the settings of the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    /// Where it listens.
+    /// The address of the server.
     pub(crate) at: At,
     /// The role.
     pub(crate) user: &'static str,
-    /// Its password.
+    /// The password of the role.
     pub(crate) password: Option<&'static str>,
     /// The database.
     pub(crate) database: &'static str,
-    /// Where what PBKDF2 has made of the password is kept for the next connection.
+    /// The cache of derived SCRAM keys, if keys are kept for the next connection.
     pub(crate) kept: Option<Kept>,
-    /// TLS, if it is used: then always, and with channel binding if there is a password.
+    /// The TLS settings. With these, TLS is required, and with a password channel binding is required too.
     pub(crate) tls: Option<Tls>,
 }
 
-/// Derived keys: ours, and the hand-written one's.
+/// Caches of derived SCRAM keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
-    /// As pg-auth keeps them.
+    /// The cache of pg-auth.
     pub(crate) cache: KeyCache,
-    /// As they can be kept by hand.
+    /// The salted password of the hand-written client.
     pub(crate) salted: Rc<Cell<Option<[u8; 32]>>>,
 }
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub(crate) enum At {
-    /// On loopback.
+    /// A TCP address on loopback.
     Tcp(SocketAddr),
-    /// On the socket of this number in a directory.
+    /// A Unix socket: its directory, and the port in its name.
     Unix(PathBuf, u16),
 }
 
 impl Place {
-    /// The password of roles that have one.
+    /// The password of every role that has a password.
     pub(crate) const SECRET: &str = "scram-secret";
 
-    /// For a role without a password.
+    /// Settings for the role `trust`, which has no password.
     pub(crate) fn new(at: At) -> Self {
         Self { at, user: "trust", password: None, database: "test", kept: None, tls: None }
     }
 
-    /// The same for the role that proves itself by SCRAM.
+    /// Changes the role to `scram`, which logs in by SCRAM.
     pub(crate) fn scram(self) -> Self {
         Self { user: "scram", password: Some(Self::SECRET), ..self }
     }
 
-    /// The same, and keys are kept.
+    /// Adds a cache of derived keys.
     pub(crate) fn keeping(self) -> Self {
         Self { kept: Some(Kept::default()), ..self }
     }
 
-    /// The same over TLS.
+    /// Requires TLS.
     pub(crate) fn encrypted(self) -> Result<Self> {
         Ok(Self { tls: Some(Tls::new()?), ..self })
     }
 
-    /// Whether the login is bound to the TLS channel.
+    /// Whether the login uses channel binding.
     pub(crate) fn is_bound(&self) -> bool {
         self.tls.is_some() && self.password.is_some()
     }
 
-    /// Where the socket is, if it is one of the file system.
+    /// The path of the Unix socket.
     fn path(&self) -> Result<PathBuf> {
         let At::Unix(dir, port) = &self.at else { anyhow::bail!("{self:?} is not a Unix socket") };
         Ok(dir.join(format!(".s.PGSQL.{port}")))
     }
 
-    /// `host` and `port` as libpq and its like want them.
+    /// The parameters `host` and `port`, as libpq and other libraries expect them.
     pub(crate) fn host_and_port(&self) -> (String, u16) {
         match &self.at {
             At::Tcp(address) => (address.ip().to_string(), address.port()),
@@ -94,7 +94,7 @@ impl Place {
         }
     }
 
-    /// A connection string as libpq understands it.
+    /// A connection string for libpq.
     pub(crate) fn words(&self) -> String {
         let (host, port) = self.host_and_port();
         let Self { user, password, database, .. } = self;
@@ -107,12 +107,12 @@ impl Place {
     }
 }
 
-/// A stream that can be opened to a place.
+/// A stream that can be connected to a server.
 pub(crate) trait Dial: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
-    /// Opens it.
+    /// Connects the stream.
     async fn dial(place: &Place) -> Result<Self>;
 
-    /// What SCRAM is bound to, if the stream is encrypted: the hash of the server's certificate (`tls-server-end-point`).
+    /// The channel binding data `tls-server-end-point`: the hash of the server's certificate. `None` without TLS.
     fn end_point(&self) -> Result<Option<[u8; 32]>> {
         Ok(None)
     }
@@ -127,23 +127,27 @@ impl Dial for TcpStream {
     }
 }
 
-/// TLS by hand: an SSLRequest, one byte of answer, the handshake.
+/// TLS without a PostgreSQL library: sends an SSLRequest, reads one byte, and does the TLS handshake.
 impl Dial for TlsStream<TcpStream> {
     async fn dial(place: &Place) -> Result<Self> {
-        let tls = place.tls.as_ref().context("TLS was not asked for")?;
+        let tls = place.tls.as_ref().context("there are no TLS settings")?;
         let mut stream = TcpStream::dial(place).await?;
         stream.write_all(b"\0\0\0\x08\x04\xd2\x16\x2f").await?;
         ensure!(stream.read_u8().await? == b'S', "the server declines TLS");
         let (host, _) = place.host_and_port();
         let stream = TlsConnector::from(tls.config.clone()).connect(host.try_into()?, stream).await?;
-        ensure!(stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3), "not TLS 1.3");
+        let version = stream.get_ref().1.protocol_version();
+        ensure!(
+            version == Some(ProtocolVersion::TLSv1_3),
+            "the TLS version is {version:?}, expected TLS 1.3"
+        );
         Ok(stream)
     }
 
     fn end_point(&self) -> Result<Option<[u8; 32]>> {
         let certificates = self.get_ref().1.peer_certificates().unwrap_or_default();
         let first = certificates.first().context("the server has no certificate")?;
-        // Those of a run are signed by ECDSA with SHA-256.
+        // The binding hash is SHA-256, because the certificates of the test servers are signed by ECDSA with SHA-256.
         Ok(Some(Sha256::digest(first).into()))
     }
 }
@@ -154,7 +158,7 @@ impl Dial for UnixStream {
     }
 }
 
-/// Ours: for pg-stream-tokio, whose users dial with it.
+/// The Unix-domain stream of pg-stream-tokio.
 impl Dial for pg_stream_tokio::UnixStream {
     async fn dial(place: &Place) -> Result<Self> {
         Self::connect(place.path()?).await.context("the server does not answer")

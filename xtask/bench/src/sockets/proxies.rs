@@ -1,4 +1,4 @@
-//! A proxy between clients and a server: the CPU time of the proxy's process counts.
+//! Lines with a proxy between clients and a server. The CPU time of the proxy's process is measured.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -19,23 +19,23 @@ use super::place::{At, Place};
 use crate::line::{Line, Meter, Round, Target, Who};
 use crate::micro::decode::runtime;
 
-/// Clients of `pgbench`.
+/// The number of clients of `pgbench`.
 const CLIENTS: u64 = 16;
 
 /// A proxy that is measured.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// Ourselves, copying bytes in both directions.
+    /// This program with `--splice`, which copies bytes in both directions.
     Splice,
     /// `pg-proxy --raw`.
     Raw,
     /// `pg-proxy`.
     Decoding,
-    /// PgBouncer, a server connection for each client.
+    /// PgBouncer with session pooling: each client has its own server connection.
     PgBouncer,
 }
 
-/// Lines of a query each and of many rows, in front of the replay server and of a PostgreSQL.
+/// Lines with many small queries to a PostgreSQL server, and lines with many rows from the replay server.
 pub(crate) fn lines(replay: &At, server: &At, part: u64) -> Vec<Line> {
     let (At::Tcp(replay), At::Tcp(server)) = (replay, server) else { return Vec::new() };
     let mut lines = Vec::new();
@@ -69,7 +69,10 @@ fn contenders(
     if is_there("pgbouncer") {
         all.push((Who::Peer("PgBouncer"), Kind::PgBouncer));
     } else {
-        eprintln!("bench: {} without PgBouncer (`apt-get install pgbouncer`)", line.name);
+        eprintln!(
+            "bench: {}: PgBouncer is skipped, because it is not installed (`apt-get install pgbouncer`)",
+            line.name
+        );
     }
     all.into_iter().fold(line.long(), |line, (who, kind)| {
         let work = work.clone();
@@ -82,7 +85,7 @@ fn contenders(
     })
 }
 
-/// A run of pgbench's own built-in script that only reads.
+/// Runs pgbench with its built-in script of read-only queries.
 fn pgbench(at: SocketAddr, each: u64) -> Result<u64> {
     let output = Command::new("pgbench")
         .args(["-n", "-S", "-j", "1", "-c", &CLIENTS.to_string(), "-t", &each.to_string()])
@@ -97,7 +100,7 @@ fn pgbench(at: SocketAddr, each: u64) -> Result<u64> {
 pub(crate) fn make_tables(server: &At) -> Result<()> {
     let At::Tcp(at) = server else { return Ok(()) };
     if !is_there("pgbench") {
-        eprintln!("bench: no pgbench (`apt-get install postgresql-contrib`)");
+        eprintln!("bench: pgbench is not installed (`apt-get install postgresql-contrib`)");
         return Ok(());
     }
     let output = Command::new("pgbench")
@@ -107,7 +110,7 @@ pub(crate) fn make_tables(server: &At) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program is on the PATH, or where Debian puts those of the system.
+/// Whether a program is on the PATH or in /usr/sbin, where Debian installs PgBouncer.
 pub(crate) fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -115,7 +118,7 @@ pub(crate) fn is_there(program: &str) -> bool {
         .any(|directory| directory.join(program).is_file())
 }
 
-/// A running proxy. Dropping this stops it.
+/// A running proxy. Dropping this value stops the proxy.
 struct Proxy {
     child: Child,
     at: SocketAddr,
@@ -139,7 +142,7 @@ impl Proxy {
             }
             Kind::Raw | Kind::Decoding => {
                 let program =
-                    std::env::var_os("PG_PROXY").context("no pg-proxy: run me by `cargo xtask bench`")?;
+                    std::env::var_os("PG_PROXY").context("PG_PROXY is not set: run `cargo xtask bench`")?;
                 let mut proxy = Command::new(program);
                 proxy.args(["--listen", "127.0.0.1:0", "--upstream", &upstream_text]);
                 if matches!(kind, Kind::Raw) {
@@ -151,16 +154,16 @@ impl Proxy {
         }
     }
 
-    /// Starts one that tells on standard error where it listens, in the last word of its first line.
+    /// Starts a proxy that prints its address on standard error, as the last word of its first line.
     fn telling(command: &mut Command) -> Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let mut stderr = BufReader::new(child.stderr.take().context("there is a pipe")?);
+        let mut stderr = BufReader::new(child.stderr.take().context("standard error is not a pipe")?);
         let mut line = String::new();
         stderr.read_line(&mut line)?;
-        // Whatever else it says shall not stop it.
+        // The rest of its output is read and ignored: otherwise the proxy would block on a full pipe.
         thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
         let at = line.split_whitespace().last().and_then(|word| word.parse().ok());
-        let at = at.with_context(|| format!("the proxy says: {line}"))?;
+        let at = at.with_context(|| format!("the proxy printed no address, but: {line}"))?;
         Ok(Self { child, at, _dir: None })
     }
 
@@ -186,7 +189,7 @@ impl Proxy {
         let mut command = Command::new("pgbouncer");
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         if rustix::process::getuid().is_root() {
-            // It refuses to be root.
+            // PgBouncer does not run as root.
             open_to_all(&dir)?;
             command.args(["-u", "nobody"]);
         }
@@ -199,13 +202,13 @@ impl Proxy {
         let proxy = Self { child, at, _dir: Some(dir) };
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(at).is_err() {
-            ensure!(Instant::now() < deadline, "PgBouncer does not start");
+            ensure!(Instant::now() < deadline, "PgBouncer does not listen on {at} after 10 seconds");
             thread::sleep(Duration::from_millis(20));
         }
         Ok(proxy)
     }
 
-    /// CPU time of all its threads so far, in nanoseconds.
+    /// The CPU time of all threads of the proxy so far, in nanoseconds.
     fn cpu_time(&self) -> f64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
         let of = |task: fs::DirEntry| {
@@ -221,7 +224,7 @@ fn open_to_all(dir: &TempDir) -> Result<()> {
     Ok(fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?)
 }
 
-/// The limit: bytes go both ways, 64 KB at a time, and nobody looks at them. On the same runtime as pg-proxy.
+/// The limit: a proxy that copies bytes in both directions, 64 KB at a time, without reading messages. It has the same runtime as pg-proxy.
 pub(crate) fn splice(upstream: SocketAddr) -> Result<()> {
     const SIZE: usize = 64 * 1024;
     let runtime = runtime()?;

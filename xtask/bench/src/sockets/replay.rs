@@ -1,7 +1,8 @@
-//! A server that knows one answer: canned rows, as fast as they are taken.
+//! The replay server: it sends rows that were encoded before, as fast as the client reads them.
 //!
-//! To the statement `replay N text` or `replay N binary`, by either protocol, it sends N rows of eight columns; after a `COPY` it takes
-//! data and lets it go by. It lets everybody in and looks at nothing else. It has a port with TLS and passwords, too: [`Front`].
+//! It answers the statements `replay N text` and `replay N binary`, by the simple or the extended protocol, with N rows of eight columns.
+//! After a `COPY … FROM` it reads and ignores the data. It accepts every client without a password. A second port has TLS and passwords:
+//! [`Front`].
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,56 +26,56 @@ use super::place::At;
 use crate::micro::decode::runtime;
 use crate::micro::source::text;
 
-/// Rows that are made; more are had by saying them again.
+/// The number of encoded rows. For more rows the server sends the same rows again.
 const ROWS: usize = 10_000;
 
 /// Columns of a row.
 pub(crate) const COLUMNS: usize = 8;
 
-/// Types of the columns.
+/// The types of the columns.
 const TYPES: [Oid; COLUMNS] =
     [oid::INT8, oid::TEXT, oid::INT4, oid::TIMESTAMPTZ, oid::BOOL, oid::FLOAT8, oid::TEXT, oid::INT8];
 
-/// A running one. It ends with the process.
+/// A running replay server. It ends with this process.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    /// Where it listens by TCP.
+    /// The TCP address.
     pub(crate) tcp: At,
-    /// Where it listens by Unix socket.
+    /// The Unix socket.
     pub(crate) unix: At,
-    /// Where it listens by TCP for TLS, with passwords.
+    /// The TCP address with TLS and passwords.
     pub(crate) tls: At,
     _dir: TempDir,
 }
 
 impl Replay {
-    /// Starts it on a thread of its own.
+    /// Starts the server on its own thread.
     pub(crate) fn start() -> Result<Self> {
         let dir = TempDir::new()?;
         let path = dir.path().join(".s.PGSQL.5432");
-        let (tell, told) = mpsc::channel();
+        let (addresses, started) = mpsc::channel();
         let front = Front::new()?;
         thread::Builder::new().name("replay".into()).spawn(move || {
             apart::put_ourselves(Side::Server);
-            if let Err(error) = run(&path, front, &tell) {
+            if let Err(error) = run(&path, front, &addresses) {
                 eprintln!("replay: {error:#}");
             }
         })?;
-        let [tcp, tls] = told.recv().context("the replay server has not started")?.map(At::Tcp);
+        let [tcp, tls] = started.recv().context("the replay server has not started")?.map(At::Tcp);
         Ok(Self { tcp, unix: At::Unix(dir.path().into(), 5432), tls, _dir: dir })
     }
 }
 
-fn run(path: &Path, front: Front, tell: &mpsc::Sender<[SocketAddr; 2]>) -> Result<()> {
+fn run(path: &Path, front: Front, addresses: &mpsc::Sender<[SocketAddr; 2]>) -> Result<()> {
     let canned: &'static Canned = Box::leak(Box::new(Canned::new()?));
     let runtime = runtime()?;
     runtime.block_on(async {
         let tcp = TcpListener::bind(("127.0.0.1", 0)).await?;
         let tls = TcpListener::bind(("127.0.0.1", 0)).await?;
         let unix = UnixListener::bind(path)?;
-        tell.send([tcp.local_addr()?, tls.local_addr()?])?;
+        addresses.send([tcp.local_addr()?, tls.local_addr()?])?;
         loop {
-            // A client that leaves in the middle has its reasons.
+            // The errors of the spawned tasks are ignored: a client may close its connection at any time.
             tokio::select! {
                 stream = tcp.accept() => {
                     let (stream, _) = stream?;
@@ -96,17 +97,18 @@ fn run(path: &Path, front: Front, tell: &mpsc::Sender<[SocketAddr; 2]>) -> Resul
     })
 }
 
-/// What is said, ready to be sent.
+/// The encoded rows in both formats.
 struct Canned {
     text: Form,
     binary: Form,
 }
 
-/// In one format.
+/// The encoded rows in one format.
 struct Form {
+    /// A RowDescription.
     description: Vec<u8>,
     rows: Vec<u8>,
-    /// Where each row ends.
+    /// The offset of the end of each row.
     ends: Vec<usize>,
 }
 
@@ -120,7 +122,7 @@ impl Canned {
     }
 }
 
-/// The binary form of a value, or something as long.
+/// The binary form of a value. A timestamp is replaced by another number of the same size.
 fn binary(text: &str, oid: Oid) -> Vec<u8> {
     match oid {
         oid::INT4 => text.parse::<i32>().unwrap_or_default().to_be_bytes().into(),
@@ -157,7 +159,7 @@ impl Form {
 /// AuthenticationOk.
 const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
 
-/// What everybody who is in is told first.
+/// The messages after AuthenticationOk: parameters, the cancel key and ReadyForQuery.
 fn greeting() -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in [
@@ -182,19 +184,19 @@ fn frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
     out.extend(body);
 }
 
-/// `replay N text` and `replay N binary`.
+/// Parses `replay N text` or `replay N binary`. Returns N and the rows in this format.
 fn statement<'c>(sql: &[u8], canned: &'c Canned) -> Result<(usize, &'c Form)> {
     let sql = std::str::from_utf8(sql)?;
     let mut words = sql.trim_end_matches('\0').split_whitespace().skip(1);
-    let count = words.next().context("no count")?.parse()?;
+    let count = words.next().context("the statement has no number of rows")?.parse()?;
     match words.next() {
         Some("text") => Ok((count, &canned.text)),
         Some("binary") => Ok((count, &canned.binary)),
-        _ => bail!("no such statement: {sql}"),
+        _ => bail!("the statement is neither `replay N text` nor `replay N binary`: {sql}"),
     }
 }
 
-/// Whether data is coming, and by which protocol it was asked for.
+/// Whether a `COPY … FROM` is running, and by which protocol it was started.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Copy {
     No,
@@ -204,7 +206,8 @@ enum Copy {
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, canned: &Canned) -> Result<()> {
     let mut stream = BufReader::new(stream);
-    // Requests for encryption are declined; a cancel request ends here as anything else does.
+    // Declines requests for encryption. A cancel request begins with the same two bytes: it gets the same answer, then its client closes
+    // the connection.
     loop {
         let length = stream.read_u32().await? as usize;
         let mut body = vec![0; length.saturating_sub(4)];
@@ -218,7 +221,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, canned: &Canned) -> 
     answer(stream, &[OK, &greeting()].concat(), canned).await
 }
 
-/// Answers a client who is in, beginning with this greeting.
+/// Serves a client after the connection phase. Sends `greeting` first.
 async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], canned: &Canned) -> Result<()> {
     let mut stream = BufReader::new(stream);
     stream.write_all(greeting).await?;
@@ -230,7 +233,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
         body.resize((stream.read_u32().await? as usize).saturating_sub(4), 0);
         stream.read_exact(&mut body).await?;
         match code {
-            // Whatever is copied in is let go by.
+            // The data of a COPY is ignored.
             b'd' => continue,
             b'c' => {
                 frame(&mut out, b'C', b"COPY 0\0");
@@ -249,7 +252,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
                 frame(&mut out, b'G', &[0, 0, 0]);
                 copy = Copy::Extended;
             }
-            // Ignored until the data is complete.
+            // PostgreSQL too ignores a Sync while it receives the data of a COPY.
             b'S' if copy == Copy::Extended => {}
             b'D' if prepared.starts_with(b"COPY") => {
                 frame(&mut out, b't', &[0, 0]);
@@ -262,7 +265,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
                 frame(&mut out, b'Z', b"I");
             }
             b'P' => {
-                // Name, statement.
+                // The body of Parse: name, statement.
                 prepared = body.split(|byte| *byte == 0).nth(1).unwrap_or_default().to_vec();
                 frame(&mut out, b'1', b"");
             }
@@ -290,7 +293,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
     }
 }
 
-/// Sends what is in `out`, then so many rows; leaves their end in `out`.
+/// Sends the content of `out`, then `count` rows. Writes CommandComplete to `out`.
 async fn send(
     stream: &mut (impl AsyncWrite + Unpin),
     out: &mut Vec<u8>,

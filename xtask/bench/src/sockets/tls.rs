@@ -1,7 +1,7 @@
-//! TLS of the clients, kept from one connection to the next as their users would keep it.
+//! The TLS configurations of the clients. As in a real program, a client uses the same configuration for all its connections.
 //!
-//! All do what `sslmode=require` is: the server proves that it has the key of its certificate, and who has signed that does not
-//! matter. libpq and sqlx make their configuration anew for each connection and have no interface to keep it.
+//! All clients connect as with `sslmode=require`: the server must have the key of its certificate, but the issuer of the certificate is
+//! not verified. libpq and sqlx make a new configuration for each connection, and have no interface to keep it.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature,
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Everybody's configuration, and with it the TLS sessions that a server lets resume.
+/// The TLS configuration of each client. A configuration includes the stored TLS sessions that can be resumed.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    /// Ours.
+    /// For pg-stream-tokio.
     pub(crate) ours: Rustls,
-    /// The hand-written one's.
+    /// For the hand-written client.
     pub(crate) config: Arc<ClientConfig>,
-    /// The same configuration for tokio-postgres.
+    /// For tokio-postgres, with the same settings as `config`.
     pub(crate) tokio_postgres: MakeRustlsConnect,
 }
 
 impl Tls {
-    /// Makes them.
+    /// Makes the configurations.
     pub(crate) fn new() -> Result<Self> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone());
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Accepts every certificate whose key the server has.
+/// A certificate verifier that accepts every certificate. The signatures of the handshake are verified.
 #[derive(Debug)]
 struct Any(Arc<CryptoProvider>);
 

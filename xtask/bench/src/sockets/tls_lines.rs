@@ -13,7 +13,7 @@ use crate::micro::decode::runtime;
 /// Connections in a round.
 const CONNECTS: u64 = 20;
 
-/// Rows and connections: from these servers, each by its version, and from a server that resumes TLS sessions.
+/// Lines that read rows and lines that connect: with these PostgreSQL servers, and with `resuming`, a server that resumes TLS sessions.
 pub(super) fn lines<'s>(
     servers: impl Iterator<Item = (u8, &'s At)>,
     resuming: &At,
@@ -37,20 +37,23 @@ pub(super) fn lines<'s>(
     Ok(lines)
 }
 
-/// Rows in both formats.
+/// Two lines that read rows, one in each format.
 fn rows(lines: &mut Vec<Line>, name: &str, place: &Place, count: u64, sql: &str) {
-    // The replay server has to be told the format.
-    let told = |format| if sql.starts_with("replay") { format!("{sql} {format}") } else { sql.to_owned() };
+    // A statement for the replay server contains the format.
+    let with_format =
+        |format| if sql.starts_with("replay") { format!("{sql} {format}") } else { sql.to_owned() };
     let target = Target::new(1.15, 1.0);
-    let (text, binary) = (told("text"), told("binary"));
+    let (text, binary) = (with_format("text"), with_format("binary"));
     let of_text = Line::new(format!("{name}, rows, text"), "row", count, target);
     lines.push(line(of_text, place, &[], move |client| client.read_text(&text)));
     let of_binary = Line::new(format!("{name}, rows, binary"), "row", count, target);
     lines.push(line(of_binary, place, &[], move |client| client.read_binary(&binary)));
 }
 
-/// Connecting with a resumed TLS session and kept keys. Nothing is done beside the thread then, and the server is a thread of ours: the
-/// client's thread counts. The peers derive a key each time, so they are left out.
+/// A line that connects with a resumed TLS session and a kept SCRAM key.
+///
+/// With a kept key all work of the client is on one thread, and the replay server is another thread of this process, so the CPU time of
+/// the client's thread is measured. Peers are left out: they derive a key for each connection.
 fn resumed(place: &Place) -> Line {
     let line = Line::new(
         "tls: replay, connect, SCRAM-PLUS, session resumed, keys kept",
@@ -63,7 +66,7 @@ fn resumed(place: &Place) -> Line {
         let place = place.clone();
         line.prepared(who, move || {
             let runtime = Rc::new(runtime()?);
-            // The first gets a ticket and a key. The others are refused if they do not use the ticket.
+            // The first connection gets a session ticket and a key. The server rejects a later connection that does not use the ticket.
             client(&place, runtime.clone())?;
             let place = Place { user: RESUMED, ..place };
             Ok(Box::new(move || connect(client, &place, &runtime, CONNECTS)))

@@ -1,11 +1,11 @@
-//! Rule: imports have one direction.
+//! Rule: the files of a crate do not import each other in a cycle.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::lint::finding::Finding;
 use crate::lint::imports::Imports;
 
-/// Reports one shortest cycle for each set of files that import each other.
+/// Reports one of the shortest cycles for each set of files that import each other.
 pub(in crate::lint) fn check(imports: &Imports) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut reported: Vec<&str> = Vec::new();
@@ -15,7 +15,7 @@ pub(in crate::lint) fn check(imports: &Imports) -> Vec<Finding> {
         }
         let Some(cycle) = shortest_cycle(imports, file) else { continue };
         reported.extend(&cycle);
-        // A file may be on other cycles too; they are reported when this cycle is gone.
+        // A file may be part of several cycles. The others are reported in a later run, after this cycle is removed.
         let line = |from: &str, to: &str| {
             imports.get(from).and_then(|to_lines| to_lines.get(to)).copied().unwrap_or(1)
         };
@@ -30,13 +30,13 @@ pub(in crate::lint) fn check(imports: &Imports) -> Vec<Finding> {
             file,
             line(file, first),
             format!("import cycle: {}", steps.join(", ")),
-            "turn one import around, or move what both files need into a third file below both",
+            "reverse one of the imports, or move the items that both files use into a third file",
         ));
     }
     findings
 }
 
-/// The files of a shortest cycle through `start`, from `start` on.
+/// The files of a shortest cycle through `start`; the first file is `start`.
 fn shortest_cycle<'a>(imports: &'a Imports, start: &'a str) -> Option<Vec<&'a str>> {
     let mut reached_from: BTreeMap<&str, &str> = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_and_its_file_can_be_a_cycle() {
+    fn a_module_and_its_submodule_can_be_a_cycle() {
         let files = [
             ("lib.rs", "mod a;"),
             ("a/mod.rs", "mod b;\nuse b::B; pub struct A;"),

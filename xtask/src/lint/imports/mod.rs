@@ -1,4 +1,4 @@
-//! The imports of a crate, file by file, and the rule that they have no cycles.
+//! Finds the imports between the files of a crate, for the rule that imports have no cycles.
 
 mod arrows;
 mod cycles;
@@ -16,21 +16,22 @@ use tree::{Place, Tree};
 pub(super) use arrows::arrows;
 pub(super) use cycles::check;
 
-/// The imports of a crate: for each file, the files that it imports from, with the first line that does.
+/// The imports of a crate: for each file, the imported files, each with the first line that imports from the file.
 ///
-/// A file imports another if its code outside tests names an item that the other declares: in a `use`, in a path, or through the body
-/// of a macro that it calls. A re-export stands for the item that it re-exports, and is no import by itself.
+/// File A imports file B if A's code outside tests has the name of an item that B declares: in a `use`, in a path, or in the body of a
+/// macro that A calls. A re-export is followed to the file that declares the item. A `pub use` by itself is not an import.
 pub(super) type Imports = BTreeMap<String, BTreeMap<String, usize>>;
 
-/// A name of another crate, as written in full, in the code of a file outside tests.
+/// A use of an item of another crate, outside tests.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Foreign {
     pub(super) file: String,
     pub(super) line: usize,
+    /// The full path of the item: for `x::f()` after `use other::x;`, this is `other::x::f`.
     pub(super) path: Vec<String>,
 }
 
-/// The imports of the crate with these files, and the names of other crates that it uses. A `pub use` counts as neither.
+/// The imports between the files of a crate, and the uses of other crates. A `pub use` is in neither list.
 pub(super) fn imports(sources: &[Source]) -> Result<(Imports, Vec<Foreign>)> {
     let tree = Tree::new(sources)?;
     let paths: Vec<Paths> = sources.iter().map(|source| Paths::of(&source.code)).collect();
@@ -53,7 +54,7 @@ pub(super) fn imports(sources: &[Source]) -> Result<(Imports, Vec<Foreign>)> {
         for import in module.uses.iter().filter(|import| !import.is_export) {
             add(tree.resolve(index, &import.path), import.line);
         }
-        // The paths of an inline module are among those of its file.
+        // `paths` has one list for a file. An inline module takes only the paths inside it.
         let is_here = |named: &&Named| named.within == module.within;
         for named in paths[module.file].named.iter().filter(is_here) {
             add(tree.resolve(index, &named.path), named.line);
@@ -71,7 +72,7 @@ mod tests {
     use super::{Imports, imports};
     use crate::lint::source::Source;
 
-    /// A crate with these files below `x/src/`.
+    /// Parses the files of a test crate in the folder `x/src/`.
     pub(super) fn sources(files: &[(&str, &str)]) -> Vec<Source> {
         files
             .iter()
@@ -79,13 +80,14 @@ mod tests {
             .collect()
     }
 
-    /// Imports as lines `a.rs:1 b.rs`.
+    /// Writes each import as a line such as `a.rs:1 b.rs`: line 1 of `a.rs` imports `b.rs`.
     fn lines(imports: &Imports) -> Vec<String> {
         let name = |path: &str| path.strip_prefix("x/src/").expect("of the crate").to_owned();
         let arrows = imports.iter().flat_map(|(from, to)| to.iter().map(move |(to, line)| (from, to, line)));
         arrows.map(|(from, to, line)| format!("{}:{line} {}", name(from), name(to))).collect()
     }
 
+    /// The imports of a test crate, as lines.
     fn of(files: &[(&str, &str)]) -> Vec<String> {
         lines(&imports(&sources(files)).expect("a crate").0)
     }
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_re_export_stands_for_the_item() {
+    fn a_re_export_is_followed_to_the_file_that_declares_the_item() {
         let root = ("lib.rs", "pub use face::B; mod a; mod face;");
         let face = ("face/mod.rs", "mod b; mod c; pub use b::B; pub(crate) use c::*;");
         let a = ("a.rs", "use crate::B;\nuse crate::face::C;");
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_of_a_macro_counts_where_the_macro_is_called() {
+    fn a_path_in_the_body_of_a_macro_is_an_import_of_the_file_that_calls_the_macro() {
         let root = ("lib.rs", "#[macro_use] mod m; mod a; mod b;");
         let m = (
             "m.rs",
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_other_crates_are_in_full() {
+    fn names_of_other_crates_are_reported_with_their_full_paths() {
         let root = ("lib.rs", "pub use wire::backend; mod a;");
         let a = ("a.rs", "use crate::backend::Row;\nuse wire::{self, other as x};\nfn f() { x::g(); }");
         let (_, foreign) = imports(&sources(&[root, a])).expect("a crate");

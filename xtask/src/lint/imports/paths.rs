@@ -1,4 +1,4 @@
-//! The paths that a file's code contains.
+//! Finds the paths in the code of a file.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,24 @@ use syn::{Expr, ExprCall, ImplItem, Item, ItemUse, Macro, Path, Visibility};
 
 use crate::lint::source::{attributes, is_test};
 
-/// One path in the code outside `use`, and its line.
+/// One path in the code, except in `use`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
-    /// The inline modules around the path.
+    /// The names of the inline modules that contain the path.
     pub(super) within: Vec<String>,
     pub(super) path: Vec<String>,
     pub(super) line: usize,
 }
 
-/// All paths of a file, without those of its tests.
+/// All paths of a file, except in its tests.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    /// Paths of types, of values and of called functions.
+    /// Paths of types, values and called functions.
     pub(super) named: Vec<Named>,
-    /// Calls of macros: the macro's name.
+    /// Calls of macros. The path is only the macro's name.
     pub(super) calls: Vec<Named>,
-    /// Macros declared here, with the paths from `$crate` on in their bodies. Such a path is an import of each file that calls the macro.
+    /// The macros that the file declares, with the paths in their bodies that begin with `$crate`. Such a path is an import of each file
+    /// that calls the macro.
     pub(super) macros: BTreeMap<String, Vec<Vec<String>>>,
     within: Vec<String>,
 }
@@ -40,7 +41,7 @@ impl Paths {
         self.named.push(Named { within: self.within.clone(), path, line });
     }
 
-    /// Paths in the tokens of a macro call, of which no more is known.
+    /// Adds the paths among the tokens of a macro call. The syntax of the tokens is unknown, so any `a::b` counts as a path.
     fn scan(&mut self, tokens: TokenStream) {
         for path in token_paths(tokens) {
             let named = Named { within: self.within.clone(), path: path.segments, line: path.line };
@@ -53,7 +54,7 @@ impl Paths {
     }
 }
 
-/// Whether a path may lead to an item. A single name in lower case is a local variable much more often than a re-exported function.
+/// Whether a path may refer to an item. A single name in lower case is ignored: it is almost always a local variable.
 fn is_worth_resolving(path: &[String]) -> bool {
     path.len() > 1 || path.first().is_some_and(|name| name.starts_with(char::is_uppercase))
 }
@@ -132,13 +133,13 @@ impl<'ast> Visit<'ast> for Paths {
 struct TokenPath {
     segments: Vec<String>,
     line: usize,
-    /// The path begins with `$crate`.
+    /// Whether the path begins with `$crate`.
     from_dollar: bool,
-    /// A `!` follows.
+    /// Whether a `!` follows: the path is the name of a called macro.
     is_macro: bool,
 }
 
-/// The paths `a::b::c` of a token stream and of the groups in it. Attributes are left out.
+/// The paths, such as `a::b::c`, in a token stream, including the tokens inside brackets. Attributes are skipped.
 fn token_paths(tokens: TokenStream) -> Vec<TokenPath> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let is = |at: usize, wanted: char| matches!(tokens.get(at), Some(TokenTree::Punct(found)) if found.as_char() == wanted);

@@ -1,4 +1,4 @@
-//! The modules of a crate, and which module a path leads to.
+//! The modules of a crate. Finds the module that declares the item of a path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,25 +7,26 @@ use syn::{Item, UseTree, Visibility};
 
 use crate::lint::source::{Source, attributes, is_test};
 
-/// Most re-exports that are followed for one path. A longer chain is a re-export of itself.
+/// Most re-exports that are followed for one path. A longer chain can only be a cycle of re-exports.
 const MOST_STEPS: usize = 32;
 
-/// A crate's modules without those of its tests. The first one is the root.
+/// The modules of a crate, except its test modules.
 pub(super) struct Tree {
+    /// The first module is the root.
     pub(super) modules: Vec<Module>,
 }
 
 /// One module: a file, or a `mod NAME { … }` within a file.
 #[derive(Default)]
 pub(super) struct Module {
-    /// Index of its file among the crate's sources.
+    /// Index of the module's file in the list of the crate's sources.
     pub(super) file: usize,
     parent: usize,
-    /// Names of the inline modules around its items, from the file's own module on.
+    /// For an inline module: the names of the inline modules that contain its items, the outermost first. Empty for a file's module.
     pub(super) within: Vec<String>,
-    /// Modules declared here, as indexes.
+    /// The names of the modules that this module declares, with their indexes.
     children: BTreeMap<String, usize>,
-    /// Names of the other items declared here.
+    /// The names of the other items that this module declares.
     items: BTreeSet<String>,
     /// Imports and re-exports.
     pub(super) uses: Vec<Use>,
@@ -34,28 +35,28 @@ pub(super) struct Module {
 /// One name of a `use`.
 #[derive(Debug)]
 pub(super) struct Use {
-    /// The name in this module; `*` for a glob.
+    /// The name that the `use` declares in this module; `*` for a glob.
     name: String,
     /// The path as written.
     pub(super) path: Vec<String>,
-    /// `pub use`, of any visibility.
+    /// Whether this is a `pub use` with any visibility, such as `pub(crate) use`.
     pub(super) is_export: bool,
     pub(super) line: usize,
 }
 
-/// The end of a path.
+/// The place to which a path refers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// A module, as an index.
     Module(usize),
-    /// An item, or a part of an item, in this module.
+    /// An item, or a part of an item, in the module with this index.
     Item(usize),
-    /// A path into another crate; or a name without a meaning outside its function.
+    /// A path into another crate, or a name that is local to a function.
     Outside(Vec<String>),
 }
 
 impl Tree {
-    /// Reads the module declarations, from the root file on.
+    /// Finds the modules of a crate, beginning with the root file.
     pub(super) fn new(sources: &[Source]) -> Result<Self> {
         let is_root =
             |source: &Source| source.path.ends_with("src/lib.rs") || source.path.ends_with("src/main.rs");
@@ -66,7 +67,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Reads a module's items. `folder` is where the files of its children are.
+    /// Adds the items of the module with the index `at`. `folder` is the folder with the files of its child modules.
     fn fill(&mut self, at: usize, items: &[Item], folder: &str, sources: &[Source]) -> Result<()> {
         for item in items.iter().filter(|item| !is_test(attributes(item))) {
             match item {
@@ -91,7 +92,7 @@ impl Tree {
                 }
                 Item::Use(item) => {
                     let is_export = !matches!(item.vis, Visibility::Inherited);
-                    // A path from `::` on names a crate.
+                    // A path that begins with `::` begins with the name of a crate.
                     let prefix = item.leading_colon.map(|_| String::from("::")).into_iter().collect();
                     flatten(&item.tree, prefix, is_export, &mut self.modules[at].uses);
                 }
@@ -101,7 +102,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Follows a path as written in module `at`.
+    /// Finds the place of a path that is written in module `at`.
     pub(super) fn resolve(&self, at: usize, path: &[String]) -> Place {
         self.follow(at, path, MOST_STEPS)
     }
@@ -122,7 +123,7 @@ impl Tree {
         for name in rest {
             place = match place {
                 Place::Module(module) if name == "super" => Place::Module(self.modules[module].parent),
-                // A name that is not declared was made by a macro of that module.
+                // If the module does not declare the name, a macro call in the module declares it.
                 Place::Module(module) => self.lookup(module, name, left).unwrap_or(Place::Item(module)),
                 Place::Item(_) => return place,
                 Place::Outside(mut path) => {
@@ -134,7 +135,7 @@ impl Tree {
         place
     }
 
-    /// The place that a name means in a module.
+    /// The place of a single name in module `at`.
     fn lookup(&self, at: usize, name: &str, steps: usize) -> Option<Place> {
         let module = &self.modules[at];
         if let Some(child) = module.children.get(name) {
@@ -145,7 +146,7 @@ impl Tree {
         }
         if let Some(found) = module.uses.iter().find(|found| found.name == name) {
             return match found.path.as_slice() {
-                // The crate of that name.
+                // `use NAME;` imports the crate NAME.
                 [only] if only == name => Some(Place::Outside(found.path.clone())),
                 path => Some(self.follow(at, path, steps)),
             };
@@ -160,7 +161,7 @@ impl Tree {
     }
 }
 
-/// The names of a `use`.
+/// Adds one `Use` for each name that a `use` declares.
 fn flatten(tree: &UseTree, mut prefix: Vec<String>, is_export: bool, uses: &mut Vec<Use>) {
     let mut push = |name: String, path: Vec<String>, line| uses.push(Use { name, path, is_export, line });
     match tree {

@@ -1,4 +1,4 @@
-//! The declarations of messages and of their parts.
+//! Finds the declarations of messages and of their parts.
 
 use anyhow::Result;
 use proc_macro2::Ident;
@@ -10,12 +10,12 @@ use syn::{
 
 use crate::lint::source::{Source, at, attributes, is_test};
 
-/// A message, or a part of one: a struct with a list of fields, or an enum of kinds.
+/// The declaration of a message or of a part of a message: a struct with fields, or an enum whose variants are kinds of the message.
 pub(super) struct Declared {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) name: String,
-    /// The name in the manual and in traces, where it differs from `name`.
+    /// The name in the manual and in traces, if this name differs from `name`.
     pub(super) wire_name: Option<String>,
     /// The lines of the documentation, each with its line number.
     pub(super) docs: Vec<(usize, String)>,
@@ -25,21 +25,22 @@ pub(super) struct Declared {
     pub(super) parameters: Vec<String>,
 }
 
-/// The place of a declaration in a packet.
+/// The kind of a declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A message with the code of this constant.
+    /// A message with a code byte. The string is the name of the code's constant.
     Message(String),
-    /// A packet before the session, with its request code if the code is not a field.
+    /// A packet without a code byte, which is sent before the session. Has the request code, unless the code is one of the fields.
     Packet(Option<u32>),
-    /// A field, or an item of a list.
+    /// A field of a message, or an item of a list.
     Part,
 }
 
-/// The fields.
+/// The fields or the variants of a declaration.
 pub(super) enum Shape {
+    /// A struct with named fields: the name and the type of each field.
     Named(Vec<(String, Type)>),
-    /// A struct around one unnamed field.
+    /// A tuple struct with one field.
     Around(Box<Type>),
     /// The variants of an enum, each with the number that `fn kind` returns.
     Kinds(Vec<(Variant, Option<u32>)>),
@@ -56,7 +57,8 @@ impl Declared {
     }
 }
 
-/// The messages and parts that are declared in these files: by `message!` or `request!`, or by hand with an `impl` of `Decode` or of `Field`.
+/// Finds the messages and parts that are declared in `sources`: by `message!` or `request!`, or by hand, as a type with an `impl` of `Decode`
+/// or `Field`.
 pub(super) fn declared(sources: &[&Source]) -> Result<Vec<Declared>> {
     let mut found = Vec::new();
     for source in sources {
@@ -147,7 +149,7 @@ fn by_hand(source: &Source, item: &ItemStruct, role: Role) -> Declared {
     }
 }
 
-/// The content of a call of `message!`: attributes, code, perhaps the name in the manual, `=>`, and a struct.
+/// The content of a call of `message!`: attributes, code, optionally the name in the manual, `=>`, and a struct.
 struct ByMacro {
     code: Ident,
     wire_name: Option<LitStr>,
@@ -166,7 +168,7 @@ impl Parse for ByMacro {
     }
 }
 
-/// The major number of the request codes that stand in place of a version.
+/// The major number of all request codes. A request packet has the request code in the place of the protocol version.
 const MAJOR_OF_REQUESTS: u32 = 1234;
 
 /// The content of a call of `request!`: attributes, name, name in the manual, minor number of the request code.
@@ -188,7 +190,7 @@ impl Parse for Request {
     }
 }
 
-/// The role of a type that is declared by hand, from its `impl`s; and its name in the manual. `None` if the type is not sent.
+/// The role and the manual's name of a type that is declared by hand, from its `impl`s. `None` if the type is not part of a message.
 fn role(name: &Ident, impls: &[&ItemImpl]) -> Option<(Role, Option<String>)> {
     let of = || impls.iter().filter(|item| is_type(&item.self_ty, name));
     let with = |wanted: &str| {

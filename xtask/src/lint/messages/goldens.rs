@@ -1,4 +1,4 @@
-//! Rule: each message has golden bytes, which a test compares with its encoding and its decoding.
+//! Rule: each message has golden bytes, the expected encoding of an example. A test encodes the example, decodes the bytes, and compares.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::lint::messages::declared::{Declared, Role, Shape};
 use crate::lint::messages::table::Table;
 use crate::lint::source::{Source, attributes, is_test};
 
-/// Reports each message, and each kind of an enum, without golden bytes in the tests of its own file.
+/// Reports each message, and each variant of an enum, without golden bytes in the tests of its own file.
 pub(super) fn check(all: &[Declared], tables: &[Table], sources: &[&Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
@@ -31,7 +31,7 @@ pub(super) fn check(all: &[Declared], tables: &[Table], sources: &[&Source]) -> 
                 };
                 let mut report = |line, name: &str| {
                     let remedy = format!(
-                        "add a test to this file: `{function}({name} …, b\"the bytes\", \"the line of trace\")`, with the bytes as a literal"
+                        "add a test to this file: `{function}({name} …, b\"the bytes\", \"the line of the trace\")`, with the bytes as a literal"
                     );
                     let wrong = format!("{name} has no golden bytes");
                     findings.push(Finding::new(&declared.file, line, wrong, remedy));
@@ -57,13 +57,14 @@ pub(super) fn check(all: &[Declared], tables: &[Table], sources: &[&Source]) -> 
     findings
 }
 
-/// The functions that check the golden bytes of a message: one for each direction that has the message.
+/// The test functions that must be called for a message: one for each direction in which the message is sent.
 fn functions(declared: &Declared, tables: &[Table]) -> Vec<&'static str> {
     let is_sent = |direction: &str| {
         let Role::Message(code) = &declared.role else { return direction == "frontend" };
         let rows = tables.iter().filter(|table| table.direction == direction).flat_map(|table| &table.rows);
         let mut own = rows.filter(|row| row.code == *code);
-        // A message with the code of a row, such as PasswordMessage, has the direction of the file that declares it.
+        // Several messages can share a code, such as PasswordMessage and SASLResponse. Only one of them is in the row; for the
+        // others, the folder of their file is the direction.
         own.any(|row| row.message == declared.name || declared.file.contains(&format!("/{direction}/")))
     };
     let directions = [("backend", "golden"), ("frontend", "golden_frontend")];
@@ -81,11 +82,11 @@ struct Golden {
 #[derive(Default)]
 struct Goldens {
     found: Vec<Golden>,
-    /// Messages that were given a name by `let`.
+    /// The variables that `let` binds to messages, with the path of the message.
     variables: BTreeMap<String, Vec<String>>,
 }
 
-/// The path of a message's value: `Name { … }`, `Name::Variant`, `Name::Variant(…)`.
+/// The path in an expression for a message: `Name { … }`, `Name::Variant` or `Name::Variant(…)`.
 fn value_path(value: &Expr) -> Option<Vec<String>> {
     let path = match value {
         Expr::Struct(value) => &value.path,

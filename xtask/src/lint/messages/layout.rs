@@ -1,14 +1,15 @@
-//! Rule: the layout in a message's documentation is that of its fields.
+//! Rule: the layout in a message's documentation agrees with the message's fields.
 
 use syn::{GenericArgument, PathArguments, PathSegment, Type};
 
 use crate::lint::finding::Finding;
 use crate::lint::messages::declared::{Declared, Role, Shape, docs};
 
-/// Letters of the counts of lists, in order.
+/// The letters for the counts of lists: the first list of a message has `n` items, the second `m`.
 const COUNTS: [&str; 4] = ["n", "m", "r", "k"];
 
-/// Reports each declaration whose documentation has no layout, or another one than its fields. `byte` returns the code of a constant.
+/// Reports each declaration whose documentation has no layout, or a layout that differs from its fields. `byte` returns the code for the
+/// name of its constant.
 pub(super) fn check(all: &[Declared], byte: impl Fn(&str) -> Option<u8>) -> Vec<Finding> {
     all.iter()
         .filter_map(|declared| check_one(declared, all, &byte))
@@ -51,17 +52,17 @@ fn check_one(declared: &Declared, all: &[Declared], byte: impl Fn(&str) -> Optio
                 "add the type to `Wire::of` in xtask/src/lint/messages/layout.rs, with its form on the wire";
             return finding(
                 declared.line,
-                format!("{name}: the layout of {unknown} is not known to lint"),
+                format!("{name}: lint does not know the layout of {unknown}"),
                 remedy.into(),
             );
         }
     };
     let expected = if fields.is_empty() { join(&head) } else { join(&[head, vec![fields]].concat()) };
-    let remedy = format!("document the fields in wire order, by their names: `/// {expected}.`");
+    let remedy = format!("write the fields in wire order, with their names: `/// {expected}.`");
     let starts = |line: &str| match declared.role {
         Role::Message(_) => line.starts_with('`') && line.contains("`, length"),
         Role::Packet(_) => line.starts_with("Length"),
-        // The paragraph after the first.
+        // Not used: the layout of a part is always its second paragraph.
         Role::Part => false,
     };
     let paragraphs: Vec<&[(usize, String)]> =
@@ -74,7 +75,7 @@ fn check_one(declared: &Declared, all: &[Declared], byte: impl Fn(&str) -> Optio
         return finding(declared.line, format!("the documentation of {name} has no layout"), remedy);
     };
     let given = paragraph.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>().join(" ");
-    // More sentences may follow.
+    // The layout ends at the first full stop; other sentences may follow in the paragraph.
     let given = given.split(". ").next().unwrap_or_default().trim_end_matches('.');
     if given == expected {
         return None;
@@ -83,7 +84,7 @@ fn check_one(declared: &Declared, all: &[Declared], byte: impl Fn(&str) -> Optio
     finding(line, format!("the layout of {name} differs from its fields: `{given}`"), remedy)
 }
 
-/// Reports each variant of an enum of kinds whose documentation does not begin with its number.
+/// For an enum of kinds: reports each variant whose documentation does not begin with its number.
 fn check_kinds(declared: &Declared) -> Vec<Finding> {
     let Shape::Kinds(kinds) = &declared.shape else { return Vec::new() };
     let wrong = kinds.iter().filter_map(|(variant, number)| {
@@ -108,11 +109,11 @@ fn check_kinds(declared: &Declared) -> Vec<Finding> {
     wrong.collect()
 }
 
-/// The form of one field on the wire.
+/// The text of one field in a layout.
 enum Wire {
-    /// A type and the field's name: `Int32 pid`.
+    /// One part: the manual's type and the field's name, such as `Int32 pid`.
     One(String),
-    /// A list: its count, then its items.
+    /// Several parts, such as the count of a list and its items.
     Several(Vec<String>),
 }
 
@@ -133,7 +134,7 @@ fn fields_of<'c>(
     Ok(join(&parts))
 }
 
-/// Parts with a comma between them; after the items of a list, which has commas of its own, a semicolon.
+/// Joins the parts of a layout with commas. After the items of a list, which may contain commas, the separator is a semicolon.
 fn join(parts: &[String]) -> String {
     let mut text = String::new();
     for part in parts {
@@ -147,8 +148,10 @@ fn join(parts: &[String]) -> String {
 }
 
 impl Wire {
+    /// The text of the field `name` of the type `ty`. `counts` supplies the letters for counts.
+    ///
     /// # Errors
-    /// The type, if its form is not known.
+    /// The field and its type, if the type is unknown.
     fn of<'c>(
         name: &str,
         ty: &Type,
@@ -209,7 +212,7 @@ impl Wire {
     }
 }
 
-/// One item of a terminated list: a type, or several in parentheses.
+/// The text for one item of a terminated list: a type, or several types in parentheses.
 fn one_item(item: &Type, all: &[Declared]) -> Result<String, String> {
     if let Type::Tuple(items) = item {
         let words: Result<Vec<String>, String> = items.elems.iter().map(|item| one_item(item, all)).collect();
@@ -230,7 +233,7 @@ fn one_item(item: &Type, all: &[Declared]) -> Result<String, String> {
     }
 }
 
-/// The manual's word for a type that is one field on the wire.
+/// The manual's name for a type that is one field on the wire.
 fn word(type_name: &str) -> Option<&'static str> {
     Some(match type_name {
         "u8" | "Target" | "TransactionStatus" => "Byte1",

@@ -1,9 +1,9 @@
-//! Rule: the documentation of a message links its paragraph of the manual.
+//! Rule: the documentation of a message has a link to the paragraph of the manual about this message.
 
 use crate::lint::finding::Finding;
 use crate::lint::messages::declared::{Declared, Role};
 
-/// The paragraphs of all messages.
+/// The beginning of each link: the manual's page of all messages, and the beginning of an anchor.
 const FORMATS: &str =
     "https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-";
 
@@ -25,7 +25,8 @@ fn check_one(declared: &Declared, all: &[Declared]) -> Option<Finding> {
         return Some(Finding::new(&declared.file, declared.line, wrong, remedy));
     };
     let linked = linked.split(')').next().unwrap_or_default();
-    // The manual has a paragraph for each kind of Authentication, and none for a message that stands for several with the same code.
+    // Messages may share a code and a paragraph. An enum of kinds, such as Authentication, has a paragraph for each kind and none for
+    // the enum, so a link to any of its kinds is right.
     let shares_code =
         |other: &&Declared| other.role == declared.role && matches!(other.role, Role::Message(_));
     let is_right = all.iter().filter(shares_code).any(|other| linked == anchor(other))

@@ -1,4 +1,4 @@
-//! The rules for messages: their codes, their documentation, their golden bytes.
+//! The rules for the codes, the documentation and the golden bytes of messages.
 
 mod declared;
 mod goldens;
@@ -14,13 +14,13 @@ use crate::lint::source::{Source, attributes, is_test};
 use declared::{Declared, declared};
 use table::{Table, tables};
 
-/// The names of all messages: in Rust, and in the manual where they differ.
+/// The names of all messages in Rust, and their names in the manual if these differ.
 pub(super) fn names(sources: &[&Source]) -> Result<Vec<String>> {
     let messages = declared(sources)?.into_iter().filter(Declared::is_message);
     Ok(messages.flat_map(|message| [Some(message.name), message.wire_name]).flatten().collect())
 }
 
-/// Checks the messages that are declared in these files, and the tables.
+/// Checks the messages and the tables in the files `sources`.
 pub(super) fn check(sources: &[&Source]) -> Result<Vec<Finding>> {
     let (tables, all) = (tables(sources)?, declared(sources)?);
     let byte = |code: &str| {
@@ -38,7 +38,7 @@ pub(super) fn check(sources: &[&Source]) -> Result<Vec<Finding>> {
 /// The macros whose calls [`declared()`] reads.
 const MACROS: [&str; 3] = ["direction", "message", "request"];
 
-/// Reports each other macro that implements `Decode`: the rules would not see the messages that such a macro declares.
+/// Reports each other macro that implements `Decode`: the rules would not find the messages that such a macro declares.
 fn other_macros(source: &Source) -> Vec<Finding> {
     let macros =
         source.code.items.iter().filter(|item| !is_test(attributes(item))).filter_map(|item| match item {
@@ -48,21 +48,21 @@ fn other_macros(source: &Source) -> Vec<Finding> {
     macros
         .filter(|(name, body)| !MACROS.iter().any(|known| name == known) && body.contains("Decode"))
         .map(|(name, _)| {
-            let wrong = format!("the macro {name} declares messages that lint does not see");
-            let remedy = "declare the messages with `message!`, or by hand";
+            let wrong = format!("the macro {name} declares messages that lint does not find");
+            let remedy = "declare the messages with `message!`, or without a macro";
             Finding::new(&source.path, name.span().start().line, wrong, remedy)
         })
         .collect()
 }
 
-/// Reports each row whose message is not declared in a form that the other rules understand.
+/// Reports each row of a table whose message was not found in the sources.
 fn undeclared(tables: &[Table], all: &[Declared]) -> Vec<Finding> {
     let rows = tables.iter().flat_map(|table| table.rows.iter().map(move |row| (table, row)));
     let unknown = rows
         .filter(|(_, row)| !all.iter().any(|declared| declared.is_message() && declared.name == row.message));
     unknown
         .map(|(table, row)| {
-            let wrong = format!("{} is not declared below pg-wire/src/message", row.message);
+            let wrong = format!("{} is not declared in the folder pg-wire/src/message", row.message);
             let remedy = "declare the message with `message!`, or as a struct or an enum with an `impl` of `Decode` in the same file";
             Finding::new(&table.file, row.line, wrong, remedy)
         })

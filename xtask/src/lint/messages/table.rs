@@ -1,4 +1,4 @@
-//! The tables of both directions, and the rule that no code is used twice.
+//! Reads the tables of both directions. Rule: the table of a direction has each message code only once.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ impl Parse for Row {
     }
 }
 
-/// Reports each code that two rows of one table have.
+/// Reports each code that is in two rows of one table.
 pub(super) fn check(tables: &[Table]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for table in tables {
@@ -110,8 +110,7 @@ pub(super) fn check(tables: &[Table]) -> Vec<Finding> {
                 before.message,
                 before.line
             );
-            let remedy =
-                "give the message its code in the manual; messages that share a code are decoded by one row";
+            let remedy = "use the code from the manual; for messages that share a code, the table has one row, which decodes all of them";
             findings.push(Finding::new(&table.file, row.line, wrong, remedy));
         }
     }
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_for_each_message_passes() {
+    fn a_table_with_different_codes_passes() {
         assert_eq!(
             findings(
                 "A = b'A' => A, Cold, Control;\nB also b'a' => B<'a>, Hot, Bulk;\nC = b'C' => C of P<'a>, Hot, Bulk;\n"
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_used_twice_fails() {
+    fn a_table_with_the_same_code_twice_fails() {
         let found = findings("A = b'A' => A, Cold, Control;\nB also b'A' => B<'a>, Hot, Bulk;\n");
         assert_eq!(found, [(5, "the code b'A' of B is the code of A too (line 4)".into())]);
     }

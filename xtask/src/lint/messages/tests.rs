@@ -1,9 +1,9 @@
-//! The rules for messages, on one file each.
+//! Tests of the rules for messages. Each test checks a table and one file with messages.
 
 use super::check;
 use crate::lint::source::Source;
 
-/// The table of the server's messages, with a row for each name and code.
+/// A table of the server's messages with these rows.
 fn table(rows: &str) -> Source {
     let text = format!(
         "crate::message::table::direction! {{\n    /// Docs.\n    pub enum Backend, decoded by backend {{ {rows} }}\n}}\n"
@@ -11,7 +11,7 @@ fn table(rows: &str) -> Source {
     Source::parse("message/backend/mod.rs", &text).expect("a table")
 }
 
-/// The findings on a file, as `line: what is wrong`.
+/// The findings for a table and a file, as `line: text`.
 fn findings(rows: &str, text: &str) -> Vec<String> {
     let file = Source::parse("message/backend/file.rs", text).expect("valid Rust");
     let findings = check(&[&table(rows), &file]).expect("readable");
@@ -52,26 +52,26 @@ fn a_message_with_layout_link_and_golden_bytes_passes() {
 }
 
 #[test]
-fn golden_bytes_are_missed() {
+fn a_message_without_golden_bytes_fails() {
     let missing = ["1: Status has no golden bytes"].map(|wrong| wrong.replace('1', "8"));
     assert_eq!(
         findings(ROW, &GOOD.replace("golden(Status", "golden(Other")),
         missing,
-        "those of another message"
+        "golden bytes of another message"
     );
     assert_eq!(
         findings(ROW, &GOOD.replace("golden(Status", "golden_frontend(Status")),
         missing,
-        "of the other direction"
+        "golden bytes of the other direction"
     );
     assert_eq!(findings(ROW, &GOOD.replace("b\"S\\0\\0\\0\"", "&bytes")), missing, "computed bytes");
     let named =
         GOOD.replace("golden(Status {", "let status = Status {").replace("}, b\"S", "}; golden(status, b\"S");
-    assert_eq!(findings(ROW, &named), [""; 0], "a message with a name");
+    assert_eq!(findings(ROW, &named), [""; 0], "a message in a variable");
 }
 
 #[test]
-fn a_link_to_another_message_or_to_none_fails() {
+fn a_link_to_another_message_and_a_missing_link_fail() {
     let found = findings(ROW, &GOOD.replace("FORMATS-STATUS", "FORMATS-QUERY"));
     assert_eq!(found, ["7: the documentation of Status links the paragraph of another message: QUERY"]);
     let found = findings(ROW, &GOOD.replace("https://www.postgresql.org/docs", "https://example.org"));
@@ -79,7 +79,7 @@ fn a_link_to_another_message_or_to_none_fails() {
 }
 
 #[test]
-fn a_layout_that_differs_fails() {
+fn a_layout_that_differs_from_the_fields_fails() {
     let given = "`S`, length, Int32 pid, String name, Int16 n, Int32\\[n\\] types";
     for (right, wrong) in [
         ("`S`, length", "`T`, length"),
@@ -98,7 +98,7 @@ fn a_layout_that_differs_fails() {
 }
 
 #[test]
-fn the_remedy_is_the_layout_to_write() {
+fn the_remedy_contains_the_right_layout() {
     let text = GOOD.replace("Int32 pid, ", "");
     let file = Source::parse("message/backend/file.rs", &text).expect("valid Rust");
     let found = check(&[&table(ROW), &file]).expect("readable");
@@ -109,7 +109,7 @@ fn the_remedy_is_the_layout_to_write() {
 #[test]
 fn a_field_of_an_unknown_type_fails() {
     let found = findings(ROW, &GOOD.replace("Text<'a>", "Strange"));
-    assert_eq!(found, ["8: Status: the layout of `name: Strange` is not known to lint"]);
+    assert_eq!(found, ["8: Status: lint does not know the layout of `name: Strange`"]);
 }
 
 #[test]
@@ -117,11 +117,14 @@ fn a_row_without_a_declaration_and_a_declaration_without_a_row_fail() {
     let found = findings("STATE = b'S' => State<'a>, Cold, Control;", GOOD);
     assert_eq!(
         found,
-        ["3: State is not declared below pg-wire/src/message", "8: no table has the code STATUS of Status"]
+        [
+            "3: State is not declared in the folder pg-wire/src/message",
+            "8: no table has the code STATUS of Status"
+        ]
     );
 }
 
-/// A message that is declared by hand, with parts and kinds.
+/// A message that is declared by hand, with parts.
 const BY_HAND: &str = r##"
 /// A list.
 ///
@@ -188,7 +191,7 @@ mod tests {
 "##;
 
 #[test]
-fn each_kind_has_its_number_and_golden_bytes() {
+fn each_kind_must_have_its_number_and_golden_bytes() {
     assert_eq!(findings(ROW, KINDS), [""; 0]);
     let found = findings(ROW, &KINDS.replace("/// 5: with", "/// 6: with"));
     assert_eq!(found, ["11: the documentation of Status::Data does not begin with its kind"]);
@@ -198,7 +201,7 @@ fn each_kind_has_its_number_and_golden_bytes() {
     );
 }
 
-/// A packet before the session, whose request code is a constant.
+/// A packet that is sent before the session, with its request code as a constant.
 const PACKET: &str = r##"
 /// A request.
 ///
@@ -218,7 +221,7 @@ mod tests {
 "##;
 
 #[test]
-fn a_packet_has_its_request_code() {
+fn the_layout_of_a_packet_must_have_its_request_code() {
     assert_eq!(findings("", PACKET), [""; 0]);
     let found = findings("", &PACKET.replace("80877103", "80877104"));
     assert_eq!(
@@ -243,7 +246,7 @@ mod tests {
 "##;
 
 #[test]
-fn a_request_is_checked_as_a_message() {
+fn a_declaration_by_the_request_macro_is_checked_like_a_message() {
     assert_eq!(findings("", REQUEST), [""; 0]);
     let found = findings("", &REQUEST.replace("80877103", "99"));
     assert_eq!(found, ["5: the layout of SslRequest differs from its fields: `Length, Int32 99`"]);
@@ -252,8 +255,8 @@ fn a_request_is_checked_as_a_message() {
 }
 
 #[test]
-fn a_macro_that_declares_messages_in_another_form_fails() {
+fn another_macro_that_implements_decode_fails() {
     let other = "macro_rules! opaque {\n    ($name:ident) => { impl<'a> Decode<'a> for $name<'a> {} };\n}\n";
-    assert_eq!(findings("", other), ["1: the macro opaque declares messages that lint does not see"]);
+    assert_eq!(findings("", other), ["1: the macro opaque declares messages that lint does not find"]);
     assert_eq!(findings("", &other.replace("Decode", "Other")), [""; 0]);
 }

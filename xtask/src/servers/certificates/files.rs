@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 /// The password of the encrypted client keys.
 pub(super) const PASSWORD: &str = "key-secret";
 
-/// The servers' key.
+/// The private key of the servers.
 pub(super) const SERVER_KEY: &str = "server.key";
-/// The ECDSA key of clients.
+/// The ECDSA private key of clients.
 pub(super) const CLIENT_KEY: &str = "client.key";
-/// The RSA key of clients.
+/// The RSA private key of clients.
 pub(super) const RSA_KEY: &str = "client-rsa.key";
 
 /// A directory of certificates and keys.
@@ -24,7 +24,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Names the directory; it need not exist yet.
+    /// The files in the directory `dir`, which need not exist yet.
     pub(super) fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
@@ -34,7 +34,7 @@ impl Files {
         &self.dir
     }
 
-    /// The path of a file in it.
+    /// The path of the file `name` in the directory.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
@@ -45,7 +45,7 @@ impl Files {
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Writes a file with mode 0600, which libpq and PostgreSQL require of keys.
+    /// Writes a file with mode 0600. libpq and PostgreSQL reject private keys that other users may read.
     pub(super) fn write_secret(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let path = self.path(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);

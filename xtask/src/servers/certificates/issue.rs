@@ -1,4 +1,4 @@
-//! Certificates and revocation lists that `rcgen` makes.
+//! Makes certificates and revocation lists with `rcgen`.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ const LOCAL: [&str; 2] = ["localhost", "127.0.0.1"];
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Makes every certificate and list. Precondition: the keys of the server and of the clients exist.
+/// Makes every certificate and revocation list. Precondition: the keys of the servers and of the clients exist.
 pub(super) fn all(files: &Files) -> Result<()> {
     let read =
         |name: &str| -> Result<KeyPair> { Ok(KeyPair::from_pem(&fs::read_to_string(files.path(name))?)?) };
@@ -51,10 +51,10 @@ pub(super) fn all(files: &Files) -> Result<()> {
     files.write("server.crl", root.revoke_last()?)
 }
 
-/// A root certificate with its key.
+/// A certificate authority: a root certificate with its key.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// The serial number of the last certificate. By default rcgen derives it from the key, and here keys are shared.
+    /// The serial number of the last certificate. rcgen would derive it from the key, but here several certificates share a key.
     serial: u8,
 }
 
@@ -69,7 +69,7 @@ impl Authority {
         Ok(Self { issuer, serial: 1 })
     }
 
-    /// A signed certificate for the owner of this key, in PEM.
+    /// Signs a certificate with the content `params` for the public key of `key`. Returns it in PEM.
     fn sign(&mut self, mut params: CertificateParams, key: &KeyPair) -> Result<String> {
         self.serial += 1;
         params.serial_number = Some(SerialNumber::from_slice(&[self.serial]));
@@ -77,7 +77,7 @@ impl Authority {
         Ok(params.signed_by(key, &self.issuer)?.pem())
     }
 
-    /// A revocation list whose only entry is the last certificate, in PEM.
+    /// Makes a revocation list with one entry: the last certificate. Returns it in PEM.
     fn revoke_last(&self) -> Result<String> {
         let now = SystemTime::now();
         let revoked = RevokedCertParams {
@@ -98,7 +98,7 @@ impl Authority {
     }
 }
 
-/// A certificate's content: valid now, and for one purpose.
+/// The content of a certificate that is valid now, for one purpose.
 fn named(common: &str, alternatives: &[&str], purpose: ExtendedKeyUsagePurpose) -> Result<CertificateParams> {
     let alternatives: Vec<String> = alternatives.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(alternatives)?;
@@ -110,7 +110,7 @@ fn named(common: &str, alternatives: &[&str], purpose: ExtendedKeyUsagePurpose) 
     Ok(params)
 }
 
-/// The same content, valid until yesterday.
+/// Changes the content of a certificate: it expired yesterday.
 fn expired(mut params: CertificateParams) -> CertificateParams {
     params.not_after = (SystemTime::now() - DAY).into();
     params

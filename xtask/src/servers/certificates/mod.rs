@@ -1,36 +1,36 @@
-//! Certificates, keys and revocation lists of one run: made anew each time, for both servers and their clients.
+//! Makes the certificates, keys and revocation lists of one run, for the servers and their clients.
 //!
-//! Every name below is a variable of the environment that holds the path of a file. Files are PEM unless noted; the keys
-//! are ECDSA P-256 unless noted, have mode 0600, and belong to us, except the servers' key, which belongs to their user.
+//! Each environment variable in this table is the path of a file. Unless noted otherwise, a file is in PEM and a key is ECDSA P-256.
+//! Keys have mode 0600. Their owner is the user that runs xtask; the owner of the servers' key is the servers' user.
 //!
 //! | variable | content |
 //! | --- | --- |
-//! | `PG_TLS_ROOT`, `PG_TLS_ROOT_KEY` | root certificate that signs everything else unless noted, and its key |
-//! | `PG_TLS_CRL` | the root's revocation list for clients (`sslcrl`): revokes `PG_TLS_SERVER_REVOKED_CERT` |
+//! | `PG_TLS_ROOT`, `PG_TLS_ROOT_KEY` | root certificate, which signs all other certificates unless noted, and its key |
+//! | `PG_TLS_CRL` | the root's revocation list for clients (`sslcrl`), which revokes `PG_TLS_SERVER_REVOKED_CERT` |
 //! | `PG_TLS_OTHER_ROOT`, `PG_TLS_OTHER_ROOT_KEY` | a root certificate that the servers do not trust, and its key |
-//! | `PG_TLS_SERVER_CERT`, `PG_TLS_SERVER_KEY` | the servers' own, for `localhost` and `127.0.0.1` |
-//! | `PG_TLS_SERVER_REVOKED_CERT` | for the same key and names, revoked |
-//! | `PG_TLS_SERVER_EXPIRED_CERT` | for the same key and names, expired yesterday |
-//! | `PG_TLS_SERVER_ELSEWHERE_CERT` | for the same key, name `elsewhere.example` |
-//! | `PG_TLS_SERVER_COMMON_NAME_CERT` | for the same key, common name `localhost` and no alternative name |
-//! | `PG_TLS_SERVER_OTHER_CERT` | for the same key and names, signed by `PG_TLS_OTHER_ROOT` |
-//! | `PG_CLIENT_CERT` | of the role `cert` |
-//! | `PG_CLIENT_KEY` | its key in PKCS#8, which all client certificates but the RSA one share |
-//! | `PG_CLIENT_KEY_DER` | the same in PKCS#8, DER |
-//! | `PG_CLIENT_KEY_SEC1` | the same in SEC1 (`EC PRIVATE KEY`) |
-//! | `PG_CLIENT_KEY_ENCRYPTED` | the same in encrypted PKCS#8; password: `PG_CLIENT_KEY_PASSWORD` |
-//! | `PG_CLIENT_KEY_SEC1_ENCRYPTED` | the same in SEC1, encrypted by PEM headers (`Proc-Type`), same password |
+//! | `PG_TLS_SERVER_CERT`, `PG_TLS_SERVER_KEY` | certificate and key of the servers, for `localhost` and `127.0.0.1` |
+//! | `PG_TLS_SERVER_REVOKED_CERT` | certificate for the same key and names, revoked |
+//! | `PG_TLS_SERVER_EXPIRED_CERT` | certificate for the same key and names, expired yesterday |
+//! | `PG_TLS_SERVER_ELSEWHERE_CERT` | certificate for the same key, for the name `elsewhere.example` |
+//! | `PG_TLS_SERVER_COMMON_NAME_CERT` | certificate for the same key, with the common name `localhost` and no alternative name |
+//! | `PG_TLS_SERVER_OTHER_CERT` | certificate for the same key and names, signed by `PG_TLS_OTHER_ROOT` |
+//! | `PG_CLIENT_CERT` | client certificate of the role `cert` |
+//! | `PG_CLIENT_KEY` | key of all client certificates except `PG_CLIENT_RSA_CERT`, in PKCS#8 |
+//! | `PG_CLIENT_KEY_DER` | the same key in PKCS#8, DER |
+//! | `PG_CLIENT_KEY_SEC1` | the same key in SEC1 (`EC PRIVATE KEY`) |
+//! | `PG_CLIENT_KEY_ENCRYPTED` | the same key in encrypted PKCS#8; the password is `PG_CLIENT_KEY_PASSWORD` |
+//! | `PG_CLIENT_KEY_SEC1_ENCRYPTED` | the same key in SEC1, encrypted by PEM headers (`Proc-Type`), with the same password |
 //! | `PG_CLIENT_KEY_PASSWORD` | not a path: the password of both encrypted keys |
-//! | `PG_CLIENT_RSA_CERT` | of the role `cert`, RSA of 2048 bits |
-//! | `PG_CLIENT_RSA_KEY`, `PG_CLIENT_RSA_KEY_PKCS1` | its key in PKCS#8 and in PKCS#1 (`RSA PRIVATE KEY`) |
-//! | `PG_CLIENT_CERTSCRAM_CERT` | of the role `certscram` |
-//! | `PG_CLIENT_REVOKED_CERT` | of the role `cert`, in the servers' revocation list (`ssl_crl_file`) |
-//! | `PG_CLIENT_EXPIRED_CERT` | of the role `cert`, expired yesterday |
-//! | `PG_CLIENT_OTHER_CERT` | of the role `cert`, signed by `PG_TLS_OTHER_ROOT` |
-//! | `PG_TLS_SIGNATURES` | a directory: one certificate for each way to sign, see below |
+//! | `PG_CLIENT_RSA_CERT` | client certificate of the role `cert`, RSA with 2048 bits |
+//! | `PG_CLIENT_RSA_KEY`, `PG_CLIENT_RSA_KEY_PKCS1` | key of `PG_CLIENT_RSA_CERT` in PKCS#8 and in PKCS#1 (`RSA PRIVATE KEY`) |
+//! | `PG_CLIENT_CERTSCRAM_CERT` | client certificate of the role `certscram` |
+//! | `PG_CLIENT_REVOKED_CERT` | client certificate of the role `cert`, revoked in the servers' list (`ssl_crl_file`) |
+//! | `PG_CLIENT_EXPIRED_CERT` | client certificate of the role `cert`, expired yesterday |
+//! | `PG_CLIENT_OTHER_CERT` | client certificate of the role `cert`, signed by `PG_TLS_OTHER_ROOT` |
+//! | `PG_TLS_SIGNATURES` | a directory with one certificate for each kind of signature |
 //!
-//! `PG_TLS_SIGNATURES` contains `NAME.crt` for each NAME of [`openssl::SIGNATURES`]: a server certificate for
-//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1` with a signature of that kind. `roots.crt` there contains the issuers.
+//! The directory `PG_TLS_SIGNATURES` contains a file `NAME.crt` for each NAME in [`openssl::SIGNATURES`]: a server certificate for
+//! `PG_TLS_SERVER_KEY`, `localhost` and `127.0.0.1` with this kind of signature. Its file `roots.crt` contains their issuers.
 
 mod files;
 mod issue;
@@ -44,7 +44,7 @@ use anyhow::Result;
 use crate::servers::user::{User, open_to_all};
 use files::{CLIENT_KEY, Files, PASSWORD, RSA_KEY, SERVER_KEY};
 
-/// Each variable, and its file below the directory.
+/// The environment variables, each with the name of its file in the directory.
 const FILES: [(&str, &str); 24] = [
     ("PG_TLS_ROOT", "root.crt"),
     ("PG_TLS_ROOT_KEY", "root.key"),
@@ -77,7 +77,7 @@ const FILES: [(&str, &str); 24] = [
 pub(crate) struct Certificates(Files);
 
 impl Certificates {
-    /// Where [`Self::create`] makes them below a run's directory.
+    /// The certificates in the directory `home` of a run. [`Self::create`] makes the files.
     pub(super) fn below(home: &Path) -> Self {
         Self(Files::new(home.join("tls")))
     }
@@ -87,7 +87,7 @@ impl Certificates {
         openssl::find()
     }
 
-    /// Makes all files. Thirty runs of `openssl` take about half a second, so this runs beside `initdb`.
+    /// Makes all files. This runs `openssl` thirty times, about half a second in total, so the caller runs `initdb` at the same time.
     pub(super) fn create(&self, user: &User) -> Result<()> {
         let files = &self.0;
         fs::create_dir(files.dir())?;
@@ -98,7 +98,7 @@ impl Certificates {
         user.own(&files.path(SERVER_KEY))
     }
 
-    /// The environment that names the files.
+    /// The environment variables with the paths of the files.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         let path = |name: &str| self.0.path(name).display().to_string();
         let files = FILES.iter().map(|(variable, name)| ((*variable).to_owned(), path(name)));
@@ -115,7 +115,7 @@ impl Certificates {
         let dir = self.0.dir().display();
         format!(
             "
-# Every method is reached in clear and by TLS 1.2 and 1.3.
+# Clients may connect without TLS and with TLS 1.2 and 1.3.
 ssl = on
 ssl_min_protocol_version = 'TLSv1.2'
 ssl_cert_file = '{dir}/server.crt'
@@ -126,7 +126,7 @@ ssl_crl_file = '{dir}/server.crl'
         )
     }
 
-    /// The TLS settings of PgBouncer towards its clients, as lines of `pgbouncer.ini`.
+    /// The settings for TLS between PgBouncer and its clients, as lines of `pgbouncer.ini`.
     pub(super) fn pgbouncer(&self) -> String {
         let dir = self.0.dir().display();
         format!(
@@ -149,7 +149,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
-    /// The files, and the guard that removes their directory.
+    /// Makes all files. Returns a guard that removes their directory, and the files.
     fn made() -> (tempfile::TempDir, Certificates) {
         let home = tempfile::tempdir().expect("a directory");
         Certificates::prepare().expect("openssl");
@@ -159,17 +159,17 @@ mod tests {
     }
 
     #[test]
-    fn every_file_that_is_named_is_made_and_every_key_is_closed() {
+    fn every_file_of_the_environment_exists_and_only_its_owner_can_read_a_key() {
         let (_home, files) = made();
         let mut seen = HashSet::new();
         for (variable, value) in files.environment() {
-            assert!(seen.insert(value.clone()), "{variable} is not the only one for {value}");
+            assert!(seen.insert(value.clone()), "{variable} and another variable have the value {value}");
             if value == PASSWORD {
                 continue;
             }
             let metadata = fs::metadata(&value).unwrap_or_else(|error| panic!("{variable}: {error}"));
-            let closed = metadata.permissions().mode() & 0o077 == 0;
-            assert_eq!(closed, value.ends_with(".key") || value.ends_with(".der"), "{variable}");
+            let is_private = metadata.permissions().mode() & 0o077 == 0;
+            assert_eq!(is_private, value.ends_with(".key") || value.ends_with(".der"), "{variable}");
         }
         for (name, first_lines) in [
             ("client.key", "-----BEGIN PRIVATE KEY-----\n"),
@@ -186,14 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn each_certificate_is_what_its_name_says() {
+    fn openssl_accepts_and_rejects_each_certificate_as_its_name_says() {
         let (_home, files) = made();
         let openssl = |arguments: &str| {
             let mut openssl = Command::new("openssl");
             openssl.args(arguments.split(' ')).current_dir(files.0.dir());
             process::capture(&mut openssl, "").expect("openssl runs")
         };
-        // The error's text, or none.
+        // The error text of `openssl verify`. `None` if the certificate is valid.
         let verify = |arguments: &str| {
             let output = openssl(&format!("verify -x509_strict {arguments}"));
             (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn each_signature_is_of_the_kind_in_its_name() {
+    fn each_certificate_has_the_kind_of_signature_in_its_name() {
         let (_home, files) = made();
         for (name, algorithm, pss) in [
             ("rsa-md5", "md5WithRSAEncryption", None),

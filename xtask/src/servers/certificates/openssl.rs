@@ -1,4 +1,4 @@
-//! Keys and signatures that `rcgen` cannot make; the program `openssl` makes them.
+//! Makes keys and signatures with the program `openssl`, because `rcgen` does not support them.
 
 use std::fs;
 use std::path::Path;
@@ -12,15 +12,17 @@ use crate::servers::certificates::files::{CLIENT_KEY, Files, PASSWORD, RSA_KEY, 
 use crate::servers::debian::install;
 use crate::servers::user::open_to_all;
 
-/// Each way to sign a certificate: its name, the signer's kind of key, and the options of `openssl`.
+/// The kinds of signatures: a name, the signer's kind of key, and the options of `openssl`.
+///
+/// The last column of this table is the hash that channel binding has to use for a certificate with this signature.
 ///
 /// | name | signature | hash for `tls-server-end-point` |
 /// | --- | --- | --- |
-/// | `rsa-md5`, `rsa-sha1` | RSA, PKCS#1 v1.5 | SHA-256, which takes the place of weak hashes (RFC 5929, 4.1) |
-/// | `rsa-sha224` to `rsa-sha512` | RSA, PKCS#1 v1.5 | the one in the name |
-/// | `pss-sha256` to `pss-sha512` | RSA-PSS | the one in the name, which stands in the signature's parameters |
-/// | `p256-sha256` to `p521-sha512` | ECDSA | the one in the name, whatever the curve |
-/// | `ed25519` | Ed25519 | none is defined |
+/// | `rsa-md5`, `rsa-sha1` | RSA, PKCS#1 v1.5 | SHA-256, which replaces weak hashes (RFC 5929, 4.1) |
+/// | `rsa-sha224` to `rsa-sha512` | RSA, PKCS#1 v1.5 | the hash in the name |
+/// | `pss-sha256` to `pss-sha512` | RSA-PSS | the hash in the name, which is also in the signature's parameters |
+/// | `p256-sha256` to `p521-sha512` | ECDSA | the hash in the name, for each curve |
+/// | `ed25519` | Ed25519 | not defined |
 pub(super) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
     ("rsa-md5", "rsa", &["-md5"]),
     ("rsa-sha1", "rsa", &["-sha1"]),
@@ -41,13 +43,13 @@ pub(super) const SIGNATURES: [(&str, &str, &[&str]); 15] = [
 
 const PSS: &str = "rsa_padding_mode:pss";
 
-/// Salt of the hash's length, which TLS 1.3 requires (RFC 8446, 4.2.3); the default is the longest salt that fits.
+/// A salt with the length of the hash, which TLS 1.3 requires (RFC 8446, 4.2.3). By default `openssl` uses the longest possible salt.
 const SALT: &str = "rsa_pss_saltlen:digest";
 
 /// The directory of the certificates of [`SIGNATURES`].
 pub(super) const DIRECTORY: &str = "signatures";
 
-/// Kinds of keys, with the arguments of `openssl genpkey`.
+/// The kinds of keys, with the arguments of `openssl genpkey`.
 const KEYS: [(&str, &[&str]); 5] = [
     ("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]),
     ("p256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
@@ -56,7 +58,7 @@ const KEYS: [(&str, &[&str]); 5] = [
     ("ed25519", &["-algorithm", "ED25519"]),
 ];
 
-/// Replaces the system's configuration, which would add other extensions.
+/// The configuration of `openssl`. The system's configuration is not used, because it may add other extensions.
 const CONFIGURATION: &str = "\
 [req]
 distinguished_name = name
@@ -74,7 +76,7 @@ subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 ";
 
-/// Finds or installs the program. Version 3 is the first that signs with another certificate's key (`openssl req -CA`).
+/// Finds or installs `openssl`. Version 3 or newer is needed for `openssl req -CA`, which signs with another certificate's key.
 pub(super) fn find() -> Result<()> {
     let version = || process::read(Command::new("openssl").arg("version"));
     if version().is_err() {
@@ -83,11 +85,11 @@ pub(super) fn find() -> Result<()> {
     let version = version()?;
     let major =
         version.strip_prefix("OpenSSL ").and_then(|number| number.split('.').next()?.parse::<u32>().ok());
-    ensure!(major >= Some(3), "OpenSSL 3 or newer is needed, on the PATH is {}", version.trim_end());
+    ensure!(major >= Some(3), "OpenSSL 3 or newer is needed, but the PATH has {}", version.trim_end());
     Ok(())
 }
 
-/// Makes the keys of the servers and of their clients, in each form.
+/// Makes the keys of the servers and of their clients, in all file formats.
 pub(super) fn keys(files: &Files) -> Result<()> {
     files.write_secret(SERVER_KEY, KeyPair::generate()?.serialize_pem())?;
     files.write_secret(CLIENT_KEY, KeyPair::generate()?.serialize_pem())?;
@@ -137,9 +139,9 @@ pub(super) fn signatures(files: &Files) -> Result<()> {
 fn run(dir: &Path, arguments: &[&str]) -> Result<String> {
     let mut openssl = Command::new("openssl");
     openssl.args(arguments).current_dir(dir).env_remove("OPENSSL_CONF").stdin(Stdio::null());
-    // Not `process::read`, which polls every 20 ms: `openssl` takes 10 ms and runs thirty times.
+    // Not `process::read`, which checks for the end every 20 ms: `openssl` takes only 10 ms and runs thirty times.
     let output = openssl.output().context("cannot run openssl")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`{}` failed: {}\n{said}", process::shown(&openssl), output.status);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`{}` failed: {}\n{stderr}", process::shown(&openssl), output.status);
     String::from_utf8(output.stdout).context("output of openssl")
 }

@@ -1,4 +1,4 @@
-//! The limit over a socket: a hand-written loop on the same runtime.
+//! The limit over a socket: a hand-written client on the same runtime as pg-stream-tokio.
 
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -14,13 +14,14 @@ use crate::micro::source::PIECE;
 use crate::micro::touch::Touch;
 use crate::sockets::place::{Dial, Place};
 
-/// A stream and two buffers.
+/// A connection of the hand-written client.
 pub(crate) struct Hand<S> {
     runtime: Rc<Runtime>,
     session: Session<S>,
     prepared: bool,
 }
 
+/// A stream, an input buffer and an output buffer.
 struct Session<S> {
     stream: S,
     walk: Walk,
@@ -28,7 +29,7 @@ struct Session<S> {
 }
 
 impl<S: Dial> Hand<S> {
-    /// Connects: without a password, or by SCRAM.
+    /// Connects, without a password or by SCRAM.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
             let mut session =
@@ -59,22 +60,22 @@ impl<S: Dial> Hand<S> {
 }
 
 impl<S: Dial> Session<S> {
-    /// Goes on until ReadyForQuery.
+    /// Runs the login until ReadyForQuery arrives.
     async fn log_in(&mut self, place: &Place) -> Result<()> {
         let mut scram = None;
         loop {
             let count = self.stream.read(self.walk.space()).await?;
             ensure!(count > 0, "the server has gone");
             self.walk.filled(count);
-            let (mut asked, mut ready, mut failed) = (Vec::new(), false, false);
+            let (mut requests, mut ready, mut failed) = (Vec::new(), false, false);
             self.walk.frames(|code, body| match code {
-                b'R' => asked.push(body.to_vec()),
+                b'R' => requests.push(body.to_vec()),
                 b'Z' => ready = true,
                 b'E' => failed = true,
                 _ => {}
             });
-            ensure!(!failed, "the server does not let us in");
-            for body in asked {
+            ensure!(!failed, "the server rejected the login");
+            for body in requests {
                 match body.split_first_chunk::<4>() {
                     Some(([0, 0, 0, 0], _)) => {}
                     Some(([0, 0, 0, 10], _)) => {
@@ -84,16 +85,16 @@ impl<S: Dial> Session<S> {
                         self.message(b'p', &[begun.mechanism(), &length, first.as_bytes()]);
                         self.send().await?;
                     }
-                    Some(([0, 0, 0, 11], said)) => {
+                    Some(([0, 0, 0, 11], message)) => {
                         let scram = scram.as_mut().context("SCRAM has not begun")?;
-                        let last = scram.last(said)?;
+                        let last = scram.last(message)?;
                         self.message(b'p', &[last.as_bytes()]);
                         self.send().await?;
                     }
-                    Some(([0, 0, 0, 12], said)) => {
-                        scram.as_ref().context("SCRAM has not begun")?.check(said)?;
+                    Some(([0, 0, 0, 12], message)) => {
+                        scram.as_ref().context("SCRAM has not begun")?.check(message)?;
                     }
-                    _ => bail!("the server wants something else"),
+                    _ => bail!("the server requests an authentication method other than SCRAM"),
                 }
             }
             if ready {
@@ -117,7 +118,7 @@ impl<S: Dial> Session<S> {
         Ok(())
     }
 
-    /// A CopyData whose header and body leave together, and which nobody copies.
+    /// Sends a CopyData by a vectored write of header and data, so the data is not copied to a buffer.
     async fn send_uncopied(&mut self, data: &[u8]) -> Result<()> {
         let length = (data.len() as u32 + 4).to_be_bytes();
         let head = [b'd', length[0], length[1], length[2], length[3]];
@@ -131,7 +132,7 @@ impl<S: Dial> Session<S> {
         Ok(())
     }
 
-    /// Reads until so many ReadyForQuery have come, looking at rows and data of a COPY.
+    /// Reads until `syncs` ReadyForQuery messages have arrived. Returns the sum over all rows and the data of a COPY.
     async fn until_ready(&mut self, syncs: u64) -> Result<u64> {
         let (mut left, mut touch) = (syncs, Touch::default());
         while left > 0 {
@@ -143,7 +144,7 @@ impl<S: Dial> Session<S> {
         Ok(touch.sum())
     }
 
-    /// Reads until the server wants the data of a COPY.
+    /// Reads until the server is ready for the data of a COPY.
     async fn until_copy_in(&mut self) -> Result<()> {
         let mut ready = false;
         while !ready {
@@ -157,7 +158,7 @@ impl<S: Dial> Session<S> {
 
     #[inline]
     fn bind_execute(&mut self, value: u32) {
-        // Portal, statement, one format, one value, one result format; Execute.
+        // A Bind with portal, statement, one format, one value, one result format; then an Execute.
         let mut bytes =
             *b"B\0\0\0\x1b\0one\0\0\x01\0\x01\0\x01\0\0\0\x04\0\0\0\0\0\x01\0\x01E\0\0\0\x09\0\0\0\0\0";
         bytes[20..24].copy_from_slice(&value.to_be_bytes());
@@ -170,7 +171,7 @@ impl<S: Dial> Session<S> {
     }
 }
 
-/// Looks at what is there, and says how many ReadyForQuery it was.
+/// Reads the buffered messages. Returns the number of ReadyForQuery messages.
 #[inline(never)]
 fn look(walk: &mut Walk, touch: &mut Touch) -> Result<u64> {
     let (mut ready, mut seen, mut failed) = (0, *touch, false);

@@ -1,6 +1,6 @@
-//! libpq, by its C interface.
+//! A client with libpq, by its C interface.
 
-// The one client here that is not Rust.
+// Calls of C functions need `unsafe`. All other clients are written in Rust.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -14,25 +14,25 @@ use super::{Client, ONE, Pieces, Pipeline};
 use crate::micro::touch::Touch;
 use crate::sockets::place::Place;
 
-/// A connection.
+/// A connection of libpq.
 pub(crate) struct Libpq {
     conn: *mut PGconn,
     prepared: bool,
 }
 
-/// A result, freed when dropped.
+/// A result of libpq, which is freed when it is dropped.
 struct Outcome(*mut PGresult);
 
 impl Drop for Outcome {
     fn drop(&mut self) {
-        // SAFETY: it came from libpq and is freed once; null is allowed.
+        // SAFETY: the result is from libpq and is freed only here. PQclear accepts null.
         unsafe { PQclear(self.0) };
     }
 }
 
 impl Drop for Libpq {
     fn drop(&mut self) {
-        // SAFETY: as for a result.
+        // SAFETY: the connection is from libpq and is freed only here. PQfinish accepts null.
         unsafe { PQfinish(self.conn) };
     }
 }
@@ -41,15 +41,15 @@ impl Libpq {
     /// Connects.
     pub(crate) fn connect(place: &Place) -> Result<Self> {
         let words = CString::new(place.words())?;
-        // SAFETY: a C string; the connection is finished when it is dropped, also when it has failed.
+        // SAFETY: the argument is a C string. Dropping `Libpq` frees the connection, also if it has failed.
         let this = unsafe { Self { conn: PQconnectdb(words.as_ptr()), prepared: false } };
-        // SAFETY: a connection.
+        // SAFETY: the connection is from PQconnectdb.
         ensure!(unsafe { PQstatus(this.conn) } == ConnStatusType::CONNECTION_OK, this.message());
         Ok(this)
     }
 
     fn message(&self) -> String {
-        // SAFETY: libpq gives a C string that lives until its next call.
+        // SAFETY: libpq returns a C string that is valid until the next call of libpq.
         unsafe { CStr::from_ptr(PQerrorMessage(self.conn)) }.to_string_lossy().into_owned()
     }
 
@@ -60,7 +60,7 @@ impl Libpq {
     fn prepare(&mut self) -> Result<()> {
         if !self.prepared {
             let sql = CString::new(ONE)?;
-            // SAFETY: C strings and a live connection.
+            // SAFETY: the arguments are C strings, an array of one type, and an open connection.
             let outcome =
                 unsafe { Outcome(PQprepare(self.conn, c"one".as_ptr(), sql.as_ptr(), 1, [23].as_ptr())) };
             outcome.expect(ExecStatusType::PGRES_COMMAND_OK, self)?;
@@ -69,9 +69,9 @@ impl Libpq {
         Ok(())
     }
 
-    /// Sends the prepared statement with a value, without waiting.
+    /// Sends the prepared statement with a value. Does not wait for the result.
     fn send_one(&self, value: &[u8; 4]) -> Result<()> {
-        // SAFETY: one value of four bytes, in arrays of one; the connection lives.
+        // SAFETY: the connection is open, and each array has one element. The value has the length four, as given.
         let sent = unsafe {
             PQsendQueryPrepared(
                 self.conn,
@@ -86,14 +86,14 @@ impl Libpq {
         self.check(sent == 1)
     }
 
-    /// The next result; `None` is the end of a statement's.
+    /// The next result. `None` means the end of the results of a statement.
     fn next(&self) -> Option<Outcome> {
-        // SAFETY: a live connection.
+        // SAFETY: the connection is open.
         let outcome = unsafe { PQgetResult(self.conn) };
         (!outcome.is_null()).then_some(Outcome(outcome))
     }
 
-    /// All results of what was sent: rows are looked at.
+    /// Reads all results of a statement, and adds their values to the sum.
     fn rows(&self, touch: &mut Touch) -> Result<()> {
         while let Some(outcome) = self.next() {
             outcome.expect(ExecStatusType::PGRES_TUPLES_OK, self)?;
@@ -105,7 +105,7 @@ impl Libpq {
 
 impl Outcome {
     fn status(&self) -> ExecStatusType {
-        // SAFETY: null is allowed.
+        // SAFETY: PQresultStatus accepts null.
         unsafe { PQresultStatus(self.0) }
     }
 
@@ -113,9 +113,9 @@ impl Outcome {
         conn.check(self.status() == status)
     }
 
-    /// Looks at every value.
+    /// Adds every value of the result to the sum.
     fn look(&self, touch: &mut Touch) {
-        // SAFETY: rows and columns are within what the result says it has.
+        // SAFETY: the numbers of rows and columns are those of the result.
         unsafe {
             let (rows, columns) = (PQntuples(self.0), PQnfields(self.0));
             for row in 0..rows {
@@ -127,9 +127,9 @@ impl Outcome {
     }
 
     /// # Safety
-    /// The row and the column are there.
+    /// The result must have this row and this column.
     unsafe fn value(&self, row: c_int, column: c_int) -> Option<&[u8]> {
-        // SAFETY: by the caller; libpq keeps the bytes as long as the result.
+        // SAFETY: the caller ensures that row and column exist. The bytes are valid as long as the result.
         unsafe {
             if PQgetisnull(self.0, row, column) != 0 {
                 return None;
@@ -141,10 +141,10 @@ impl Outcome {
 }
 
 impl Client for Libpq {
-    /// All rows at once: a result for each, as single-row mode has it, costs it more time (and this more memory).
+    /// Reads all rows as one result. Single-row mode, with one result for each row, would take more time but less memory.
     fn read_text(&mut self, sql: &str) -> Result<u64> {
         let (sql, mut touch) = (CString::new(sql)?, Touch::default());
-        // SAFETY: a C string and a live connection.
+        // SAFETY: the arguments are a C string and an open connection.
         self.check(unsafe { PQsendQuery(self.conn, sql.as_ptr()) } == 1)?;
         self.rows(&mut touch)?;
         Ok(touch.sum())
@@ -153,7 +153,7 @@ impl Client for Libpq {
     fn read_binary(&mut self, sql: &str) -> Result<u64> {
         let (sql, mut touch) = (CString::new(sql)?, Touch::default());
         let none = ptr::null();
-        // SAFETY: a C string, no parameters, and a live connection.
+        // SAFETY: the arguments are a C string, no parameters, and an open connection.
         let sent = unsafe {
             PQsendQueryParams(self.conn, sql.as_ptr(), 0, none, ptr::null(), ptr::null(), ptr::null(), 1)
         };
@@ -164,12 +164,12 @@ impl Client for Libpq {
 
     fn copy_out(&mut self, sql: &str) -> Result<u64> {
         let (sql, mut touch) = (CString::new(sql)?, Touch::default());
-        // SAFETY: a C string and a live connection.
+        // SAFETY: the arguments are a C string and an open connection.
         let outcome = unsafe { Outcome(PQexec(self.conn, sql.as_ptr())) };
         outcome.expect(ExecStatusType::PGRES_COPY_OUT, self)?;
         loop {
             let mut data = ptr::null_mut();
-            // SAFETY: libpq allocates the data, which is freed with its own function.
+            // SAFETY: libpq allocates the data and returns its length. The data is freed once, with PQfreemem.
             unsafe {
                 let length = PQgetCopyData(self.conn, &mut data, 0);
                 if length < 0 {
@@ -187,17 +187,17 @@ impl Client for Libpq {
 
     fn copy_in(&mut self, sql: &str, pieces: Pieces) -> Result<u64> {
         let sql = CString::new(sql)?;
-        // SAFETY: a C string and a live connection.
+        // SAFETY: the arguments are a C string and an open connection.
         let outcome = unsafe { Outcome(PQexec(self.conn, sql.as_ptr())) };
         outcome.expect(ExecStatusType::PGRES_COPY_IN, self)?;
         for _ in 0..pieces.times {
-            // SAFETY: as many bytes as are told.
+            // SAFETY: the pointer and the length are those of the slice.
             let put = unsafe {
                 PQputCopyData(self.conn, pieces.piece.as_ptr().cast(), pieces.piece.len() as c_int)
             };
             self.check(put == 1)?;
         }
-        // SAFETY: a live connection.
+        // SAFETY: the connection is open.
         self.check(unsafe { PQputCopyEnd(self.conn, ptr::null()) } == 1)?;
         while let Some(outcome) = self.next() {
             outcome.expect(ExecStatusType::PGRES_COMMAND_OK, self)?;
@@ -208,22 +208,22 @@ impl Client for Libpq {
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
         self.prepare()?;
         let mut touch = Touch::default();
-        // SAFETY: a live connection, idle.
+        // SAFETY: the connection is open and idle.
         self.check(unsafe { PQenterPipelineMode(self.conn) } == 1)?;
         for batch in 0..pipeline.batches {
             let mut syncs = 0;
             for place in 0..pipeline.depth {
                 self.send_one(&((batch + place) as i32).to_be_bytes())?;
                 if pipeline.sync_each || place + 1 == pipeline.depth {
-                    // Sends what there is, too; one that only notes it came with libpq 17.
-                    // SAFETY: a live connection in pipeline mode.
+                    // PQpipelineSync also sends the buffer. PQsendPipelineSync, which does not, needs libpq 17.
+                    // SAFETY: the connection is open and in pipeline mode.
                     self.check(unsafe { PQpipelineSync(self.conn) } == 1)?;
                     syncs += 1;
                 }
             }
             while syncs > 0 {
                 match self.next() {
-                    // Between the results of two statements.
+                    // The end of the results of one statement.
                     None => {}
                     Some(outcome) if outcome.status() == ExecStatusType::PGRES_PIPELINE_SYNC => syncs -= 1,
                     Some(outcome) => {
@@ -233,7 +233,7 @@ impl Client for Libpq {
                 }
             }
         }
-        // SAFETY: a live connection, idle.
+        // SAFETY: the connection is open and idle.
         self.check(unsafe { PQexitPipelineMode(self.conn) } == 1)?;
         Ok(touch.sum())
     }

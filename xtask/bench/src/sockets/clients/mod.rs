@@ -1,6 +1,6 @@
-//! One program each, written as its users would write it for speed.
+//! The clients: one program for each library, written for speed with the library's public interface.
 //!
-//! They all do the same and find the same: [`Touch`](crate::micro::touch::Touch) sums over every value that came.
+//! All clients do the same work. A sum over all received values ([`Touch`](crate::micro::touch::Touch)) must be equal for all of them.
 
 pub(crate) mod hand;
 pub(crate) mod libpq;
@@ -13,53 +13,53 @@ pub(crate) mod xitca;
 
 use anyhow::{Result, bail};
 
-/// Data of a COPY: pieces, each sent in a call of its own.
+/// The data of a COPY: equal pieces, each sent by its own call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pieces {
-    /// One piece.
+    /// The bytes of a piece.
     pub(crate) piece: &'static [u8],
-    /// How many times it is sent.
+    /// The number of pieces.
     pub(crate) times: u64,
 }
 
-/// Statements sent without waiting for the answers in between.
+/// Batches of statements. All statements of a batch are sent before their results are read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pipeline {
-    /// Statements before their answers are waited for.
+    /// The number of statements in a batch.
     pub(crate) depth: u64,
-    /// How many times.
+    /// The number of batches.
     pub(crate) batches: u64,
-    /// A Sync behind every statement instead of one behind the batch.
+    /// Whether a Sync follows every statement. Otherwise one Sync follows the batch.
     pub(crate) sync_each: bool,
 }
 
 /// The statement of pipelines and round trips.
 pub(crate) const ONE: &str = "SELECT $1::int4";
 
-/// A connection of one of the contenders, and what it can do. What it has no way to do is an error.
+/// A connection of one of the contenders. A method that the contender does not support returns an error.
 pub(crate) trait Client {
     /// Reads the rows of a statement by the simple protocol: text.
     fn read_text(&mut self, _: &str) -> Result<u64> {
-        bail!("no way to do that")
+        bail!("this contender does not support this operation")
     }
     /// Reads the rows of a statement by the extended protocol: binary.
     fn read_binary(&mut self, _: &str) -> Result<u64> {
-        bail!("no way to do that")
+        bail!("this contender does not support this operation")
     }
     /// Reads the data of a `COPY … TO STDOUT`.
     fn copy_out(&mut self, _: &str) -> Result<u64> {
-        bail!("no way to do that")
+        bail!("this contender does not support this operation")
     }
     /// Sends data to a `COPY … FROM STDIN`.
     fn copy_in(&mut self, _: &str, _: Pieces) -> Result<u64> {
-        bail!("no way to do that")
+        bail!("this contender does not support this operation")
     }
-    /// Runs [`ONE`], prepared, many times at once.
+    /// Runs [`ONE`] as a prepared statement, in a pipeline.
     fn pipeline(&mut self, _: Pipeline) -> Result<u64> {
-        bail!("no way to do that")
+        bail!("this contender does not support this operation")
     }
-    /// Runs [`ONE`], prepared, so many times, each after the answer to the one before.
+    /// Runs [`ONE`] as a prepared statement this many times. Each run waits for its result.
     fn round_trips(&mut self, _: u64) -> Result<u64> {
-        bail!("no way to do that")
+        bail!("this contender does not support this operation")
     }
 }

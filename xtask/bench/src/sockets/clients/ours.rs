@@ -1,4 +1,4 @@
-//! pg-stream-tokio.
+//! A client with pg-stream-tokio.
 
 use std::rc::Rc;
 
@@ -25,7 +25,7 @@ pub(crate) struct Ours<T> {
 }
 
 impl<S: Dial> Ours<TokioIo<S>> {
-    /// Connects over a stream that is opened here.
+    /// Connects over a stream of the type `S`.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let conn = runtime.block_on(open(place))?;
         Ok(Self { runtime, conn, prepared: false })
@@ -33,7 +33,7 @@ impl<S: Dial> Ours<TokioIo<S>> {
 }
 
 impl Ours<Socket> {
-    /// Connects over TLS, as a connection string does.
+    /// Connects over TLS by `dial`, like a program with a connection string.
     pub(crate) fn dial(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let conn = runtime.block_on(dial(place))?;
         Ok(Self { runtime, conn, prepared: false })
@@ -54,9 +54,9 @@ impl<T: Transport> Ours<T> {
     }
 }
 
-/// Opens a connection in clear.
+/// Opens a connection without TLS.
 async fn open<S: Dial>(place: &Place) -> Result<Connection<TokioIo<S>>> {
-    // Nobody listens in on this machine.
+    // `Link::Unix` marks the link as safe, also for TCP: it is on loopback.
     let builder = ConnectionBuilder::from(config(place)).link(Link::Unix);
     let (conn, _) = builder.connect(S::dial(place).await?).await?;
     Ok(conn)
@@ -64,14 +64,15 @@ async fn open<S: Dial>(place: &Place) -> Result<Connection<TokioIo<S>>> {
 
 /// Opens a connection with TLS.
 async fn dial(place: &Place) -> Result<Connection> {
-    let tls = place.tls.as_ref().context("TLS was not asked for")?;
+    let tls = place.tls.as_ref().context("there are no TLS settings")?;
     let (host, port) = place.host_and_port();
     let mut config = config(place).host(Host::new(host, port)).sslmode(SslMode::Require);
     if place.is_bound() {
         config = config.channel_binding(BindingMode::Require);
     }
     let (conn, session) = ConnectionBuilder::from(config).tls(tls.ours.clone()).dial().await?;
-    ensure!(session.tls.is_some_and(|tls| tls.version == Some(TlsVersion::V1_3)), "not TLS 1.3");
+    let is_tls_1_3 = session.tls.is_some_and(|tls| tls.version == Some(TlsVersion::V1_3));
+    ensure!(is_tls_1_3, "the session does not use TLS 1.3");
     Ok(conn)
 }
 
@@ -86,7 +87,7 @@ fn config(place: &Place) -> Config {
     config
 }
 
-/// Receives until so many ReadyForQuery have come, looking at rows and data of a COPY.
+/// Receives until `syncs` ReadyForQuery messages have arrived. Returns the sum over all rows and the data of a COPY.
 async fn until_ready<T: Transport>(conn: &mut Connection<T>, syncs: u64) -> Result<u64> {
     let (mut left, mut touch) = (syncs, Touch::default());
     loop {
@@ -98,7 +99,7 @@ async fn until_ready<T: Transport>(conn: &mut Connection<T>, syncs: u64) -> Resu
     }
 }
 
-/// Looks at what is there, and says how many ReadyForQuery it was.
+/// Reads the buffered messages. Returns the number of ReadyForQuery messages.
 #[inline(never)]
 fn look<T: Transport>(conn: &mut Connection<T>, touch: &mut Touch) -> Result<u64> {
     let (mut ready, mut seen) = (0, *touch);

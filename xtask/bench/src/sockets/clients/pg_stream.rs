@@ -1,4 +1,4 @@
-//! pg_stream, whose `recv` reads a byte, then four, then the body: its users put a buffer in between.
+//! A client with pg_stream. Its `recv` reads one byte, then four bytes, then the body, so the stream is wrapped in a `BufReader`.
 
 use std::rc::Rc;
 
@@ -130,7 +130,7 @@ impl<S: Dial> Client for PgStream<S> {
                 if !pipeline.sync_each {
                     conn.sync();
                 }
-                ensure!(conn.has_pending(), "nothing to send");
+                ensure!(conn.has_pending(), "pg_stream has written no message to its buffer");
                 conn.flush().await?;
                 let syncs = if pipeline.sync_each { pipeline.depth } else { 1 };
                 sum = sum.wrapping_add(until_ready(conn, syncs).await?);

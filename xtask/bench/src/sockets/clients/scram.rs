@@ -1,7 +1,7 @@
-//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS by hand: the limit of connecting.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS written by hand, for the limit of the lines that connect.
 //!
-//! The same crypto as pg-auth's, and none of its care: names and passwords are plain ASCII, and the server's words are taken as
-//! they come but for its nonce and its signature.
+//! This code uses the same cryptography as pg-auth, but checks less: it assumes ASCII names and passwords, and of the server's messages it
+//! checks only the nonce and the signature.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::sockets::place::{Kept, Place};
 
-/// An exchange that has begun.
+/// The client side of a SCRAM exchange.
 pub(crate) struct Scram {
     password: &'static str,
     kept: Option<Kept>,
@@ -23,7 +23,7 @@ pub(crate) struct Scram {
 }
 
 impl Scram {
-    /// Begins one, bound to this hash of the server's certificate if there is one.
+    /// Begins an exchange. With `end_point`, the hash of the server's certificate, it uses channel binding.
     pub(crate) fn new(place: &Place, end_point: Option<[u8; 32]>) -> Result<Self> {
         let mut nonce = [0; 18];
         getrandom::fill(&mut nonce)?;
@@ -41,7 +41,7 @@ impl Scram {
         if self.end_point.is_some() { b"SCRAM-SHA-256-PLUS\0" } else { b"SCRAM-SHA-256\0" }
     }
 
-    /// The header of GS2: which channel binding.
+    /// The GS2 header, which tells the server whether the client uses channel binding.
     fn header(&self) -> &'static str {
         if self.end_point.is_some() { "p=tls-server-end-point,," } else { "n,," }
     }
@@ -51,11 +51,12 @@ impl Scram {
         format!("{}n=,r={}", self.header(), self.nonce)
     }
 
-    /// The client's last message, in answer to the server's first.
-    pub(crate) fn last(&mut self, said: &[u8]) -> Result<String> {
-        let said = std::str::from_utf8(said)?;
-        let (nonce, salt, iterations) = attributes(said).context("a strange server")?;
-        ensure!(nonce.starts_with(&self.nonce), "not our nonce");
+    /// The client's final message, which answers the server's first message.
+    pub(crate) fn last(&mut self, server_first: &[u8]) -> Result<String> {
+        let server_first = std::str::from_utf8(server_first)?;
+        let (nonce, salt, iterations) =
+            attributes(server_first).context("the server's first SCRAM message is malformed")?;
+        ensure!(nonce.starts_with(&self.nonce), "the server's nonce does not begin with the client's nonce");
         let salted = match self.kept.as_ref().and_then(|kept| kept.salted.get()) {
             Some(salted) => salted,
             None => derive(self.password, &STANDARD.decode(salt)?, iterations.parse()?),
@@ -68,7 +69,7 @@ impl Scram {
             None => "biws",
         };
         let without_proof = format!("c={binding},r={nonce}");
-        let exchange = format!("n=,r={},{said},{without_proof}", self.nonce);
+        let exchange = format!("n=,r={},{server_first},{without_proof}", self.nonce);
         let key = hmac(&salted, b"Client Key");
         let signature = hmac(&Sha256::digest(key), exchange.as_bytes());
         let mut proof = key;
@@ -77,25 +78,26 @@ impl Scram {
         Ok(format!("{without_proof},p={}", STANDARD.encode(proof)))
     }
 
-    /// Checks the server's last message.
-    pub(crate) fn check(&self, said: &[u8]) -> Result<()> {
-        let signature = said.strip_prefix(b"v=").context("a strange server")?;
-        ensure!(STANDARD.decode(signature)? == self.expected, "the server has not proved itself");
+    /// Checks the signature in the server's final message.
+    pub(crate) fn check(&self, server_final: &[u8]) -> Result<()> {
+        let signature =
+            server_final.strip_prefix(b"v=").context("the server's final SCRAM message has no signature")?;
+        ensure!(STANDARD.decode(signature)? == self.expected, "the server's signature is wrong");
         Ok(())
     }
 }
 
-/// Nonce, salt and iterations.
-fn attributes(said: &str) -> Option<(&str, &str, &str)> {
-    let mut parts = said.split(',');
+/// The nonce, the salt and the iterations in the server's first message.
+fn attributes(server_first: &str) -> Option<(&str, &str, &str)> {
+    let mut parts = server_first.split(',');
     let nonce = parts.next()?.strip_prefix("r=")?;
     let salt = parts.next()?.strip_prefix("s=")?;
     Some((nonce, salt, parts.next()?.strip_prefix("i=")?))
 }
 
-/// What costs: PBKDF2, whose rounds are two blocks each.
+/// PBKDF2 with HMAC-SHA-256, which takes most of the time of a login. Each iteration is two SHA-256 blocks.
 fn derive(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
-    // FIPS 180-4, 5.3.3.
+    // The initial hash value of SHA-256 (FIPS 180-4, 5.3.3).
     let initial: [u32; 8] =
         [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
     let keyed = |pad: u8| {
@@ -129,7 +131,8 @@ fn hash_to_front(mut state: [u32; 8], block: &mut [u8; 64]) {
 
 /// HMAC-SHA-256.
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| unreachable!("any length will do"));
+    let mut mac = Hmac::<Sha256>::new_from_slice(key)
+        .unwrap_or_else(|_| unreachable!("HMAC accepts keys of any length"));
     mac.update(message);
     mac.finalize().into_bytes().into()
 }

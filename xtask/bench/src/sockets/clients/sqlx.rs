@@ -1,4 +1,4 @@
-//! sqlx. It has no pipeline, and no channel binding: over TLS it logs in by SCRAM-SHA-256.
+//! A client with sqlx. sqlx has no pipeline. It has no channel binding either, so over TLS it logs in by SCRAM-SHA-256.
 
 use std::rc::Rc;
 
@@ -103,7 +103,7 @@ impl Client for Sqlx {
         runtime.block_on(async {
             let mut touch = Touch::default();
             for value in 0..count as i32 {
-                // Prepared by the first call, found in the connection's cache by the others.
+                // The first call prepares the statement; later calls find it in the connection's cache.
                 let row = sqlx::query(ONE).bind(value).fetch_one(&mut *conn).await?;
                 look(&row, &mut touch)?;
             }

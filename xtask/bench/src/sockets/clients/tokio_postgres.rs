@@ -1,4 +1,4 @@
-//! tokio-postgres. Its connection is a task beside the one that asks.
+//! A client with tokio-postgres. Its connection is a task of its own, separate from the task that runs queries.
 
 use std::error::Error;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use super::{Client, ONE, Pieces, Pipeline};
 use crate::micro::touch::Touch;
 use crate::sockets::place::{At, Place};
 
-/// A client and the runtime on which its connection runs.
+/// A client, and the runtime of its connection task.
 pub(crate) struct TokioPostgres {
     runtime: Rc<Runtime>,
     session: Session,
@@ -123,7 +123,7 @@ impl Client for TokioPostgres {
         self.runtime.block_on(async {
             let mut sink = pin!(self.session.copy_in(sql).await?);
             for _ in 0..pieces.times {
-                // `feed` and not `send`: it has a buffer of its own and sends it when it is full.
+                // `feed`, not `send`, which would flush each piece. tokio-postgres flushes its own buffer when it is full.
                 sink.feed(Bytes::from_static(pieces.piece)).await?;
             }
             sink.finish().await?;
@@ -131,19 +131,19 @@ impl Client for TokioPostgres {
         })
     }
 
-    /// A Sync behind every statement: it has no other way.
+    /// tokio-postgres always sends a Sync after every statement.
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
-        anyhow::ensure!(pipeline.sync_each, "no way to send one Sync for several statements");
+        anyhow::ensure!(pipeline.sync_each, "tokio-postgres cannot send one Sync for several statements");
         let one = self.prepare()?;
         self.runtime.block_on(async {
             let mut touch = Touch::default();
             for batch in 0..pipeline.batches {
                 let values: Vec<i32> = (0..pipeline.depth).map(|place| (batch + place) as i32).collect();
-                let asked = values.iter().map(|value| {
+                let queries = values.iter().map(|value| {
                     let (session, one) = (&self.session, &one);
                     async move { session.query_one(one, &[value]).await }
                 });
-                for row in try_join_all(asked).await? {
+                for row in try_join_all(queries).await? {
                     touch.value(row.try_get::<_, Option<Raw<'_>>>(0)?.map(|raw| raw.0));
                 }
             }

@@ -1,4 +1,4 @@
-//! xitca-postgres. Its driver is a task beside the one that asks, and what has come waits in a queue without bounds.
+//! A client with xitca-postgres. Its driver is a task of its own, and received messages wait in an unbounded queue.
 
 use std::future::IntoFuture;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use super::{Client, ONE, Pieces, Pipeline};
 use crate::micro::touch::Touch;
 use crate::sockets::place::{At, Place};
 
-/// A client and the runtime on which its driver runs.
+/// A client, and the runtime of its driver task.
 pub(crate) struct Xitca {
     runtime: Rc<Runtime>,
     session: Session,
@@ -26,10 +26,10 @@ impl Xitca {
     /// Connects.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
-            // A string: it does not let its users name the mode of TLS.
+            // By a connection string, because the builder has no method for `sslmode`.
             let mut words = place.words();
             if let At::Unix(dir, port) = &place.at {
-                // It takes the directory for the socket.
+                // xitca-postgres expects the path of the socket in `host`, not the directory.
                 let dir = dir.display();
                 words = words.replace(&format!("host={dir} "), &format!("host={dir}/.s.PGSQL.{port} "));
             }
@@ -97,7 +97,7 @@ impl Client for Xitca {
             let mut copy = session.copy_in(&statement).await?;
             for piece in 0..pieces.times {
                 copy.copy(pieces.piece)?;
-                // It never waits, and so would keep all of it; the driver has to get its turn.
+                // `copy` never waits, so all data would stay in memory. After each 64 KB the driver task gets a chance to send it.
                 if (piece + 1) * pieces.piece.len() as u64 % 65_536 < pieces.piece.len() as u64 {
                     tokio::task::yield_now().await;
                 }
@@ -107,19 +107,19 @@ impl Client for Xitca {
         })
     }
 
-    /// A Sync behind every statement: it has no other way.
+    /// xitca-postgres always sends a Sync after every statement.
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<u64> {
-        anyhow::ensure!(pipeline.sync_each, "no way to send one Sync for several statements");
+        anyhow::ensure!(pipeline.sync_each, "xitca-postgres cannot send one Sync for several statements");
         self.prepare()?;
         let one = self.one.as_ref().ok_or_else(|| anyhow::anyhow!("prepared just now"))?;
         self.runtime.block_on(async {
             let mut touch = Touch::default();
-            let mut asked = Vec::with_capacity(pipeline.depth as usize);
+            let mut pending = Vec::with_capacity(pipeline.depth as usize);
             for batch in 0..pipeline.batches {
                 for place in 0..pipeline.depth {
-                    asked.push(one.bind([(batch + place) as i32]).query(&self.session).await?);
+                    pending.push(one.bind([(batch + place) as i32]).query(&self.session).await?);
                 }
-                for mut rows in asked.drain(..) {
+                for mut rows in pending.drain(..) {
                     while let Some(row) = rows.try_next().await? {
                         touch.value(row.try_get::<Option<Raw<'_>>>(0)?.map(|raw| raw.0));
                     }
