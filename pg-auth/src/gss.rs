@@ -119,7 +119,7 @@ pub struct GssLogin {
 
 impl GssLogin {
     /// Makes the settings from the accepting side of a context and a check of principals. `allows` returns whether a principal, such as
-    /// `alice@EXAMPLE.COM`, may log in as the user of the start-up message. It must compare the realm too, unless only one realm is
+    /// `alice@EXAMPLE.COM`, may log in as the user of the start-up message. `allows` must compare the realm too, unless only one realm is
     /// possible.
     pub fn new(context: Box<dyn GssContext>, allows: impl Fn(&str) -> bool + Send + 'static) -> Self {
         Self { context, allows: Box::new(allows) }

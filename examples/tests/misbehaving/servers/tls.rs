@@ -347,7 +347,7 @@ fn the_login_through_tls() {
         row(
             "SCRAM-SHA-256-PLUS alone, for a client that wants no binding",
             inside(answer(sasl(&["SCRAM-SHA-256-PLUS"]))),
-            "no SASL mechanism that is known",
+            "no supported SASL mechanism",
         )
         .verifying()
         .with(|config| config.channel_binding(BindingMode::Disable)),
