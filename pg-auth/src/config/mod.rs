@@ -118,7 +118,7 @@ pub struct Config {
     pub sslnegotiation: SslNegotiation,
     /// Whether to bind SCRAM to the TLS channel. Default [`BindingMode::Prefer`].
     pub channel_binding: BindingMode,
-    /// The methods by which the server may authenticate the user. Default any.
+    /// The methods by which the server may authenticate the user. Default: any method.
     pub require_auth: RequireAuth,
     /// Time limit for one address: opening the socket, TLS and the login together. Default 60 seconds (libpq: no limit). `None`, or
     /// `connect_timeout=0` in a connection string, means no limit. If the caller supplies the stream, the limit covers TLS and the login.
