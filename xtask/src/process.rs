@@ -97,7 +97,7 @@ pub(crate) fn shown(command: &Command) -> String {
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
 
-/// Which process group a program runs in.
+/// The process group of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Group {
     /// A new group: one signal to the group reaches the program and all processes that it has started.

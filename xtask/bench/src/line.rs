@@ -81,7 +81,7 @@ pub(crate) struct Line {
     pub(crate) name: String,
     /// The name of one operation, such as `row`.
     pub(crate) unit: &'static str,
-    /// Operations in a round.
+    /// The number of operations in a round.
     pub(crate) operations: u64,
     /// The required ratios.
     pub(crate) target: Target,
@@ -94,7 +94,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// A line of short rounds, without contenders.
+    /// A line with short rounds and without contenders.
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, operations: u64, target: Target) -> Self {
         Self {
             name: name.into(),

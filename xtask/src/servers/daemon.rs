@@ -79,7 +79,7 @@ pub(super) trait Serve: Debug {
     fn answers(&self, port: u16) -> bool;
 }
 
-/// A running daemon. Dropping this stops it.
+/// A running daemon. Dropping this value stops the daemon.
 #[derive(Debug)]
 pub(super) struct Daemon<S: Serve> {
     of: S,

@@ -84,7 +84,7 @@ pub(super) fn sweep() {
     sweep_in(Path::new(SHORT));
 }
 
-/// Clears the abandoned directories in a temporary directory.
+/// Clears the directories in `temporary` whose owner has ended.
 fn sweep_in(temporary: &Path) {
     let ourselves = rustix::process::getuid().as_raw();
     let Ok(entries) = fs::read_dir(temporary) else {

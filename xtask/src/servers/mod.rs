@@ -111,7 +111,7 @@ impl Servers {
         let certificates = Certificates::below(home.path());
         let (made, kdc, clusters) = thread::scope(|scope| {
             let (home, user, certificates) = (home.path(), &user, &certificates);
-            // All threads are started before the first is joined.
+            // All threads are started before the first thread is joined, so they run at the same time.
             let made = scope.spawn(move || certificates.create(user).context("cannot make the certificates"));
             let kdc = kerberos.map(|programs| {
                 scope.spawn(move || {

@@ -55,7 +55,7 @@ hostssl as_trust cert 127.0.0.1/32 cert
 /// The StartupMessage of the role `admin` for the console: length, protocol 3.0, `user` and `database`.
 const STARTUP: &[u8] = b"\0\0\0\x27\0\x03\0\0user\0admin\0database\0pgbouncer\0\0";
 
-/// PgBouncer's configuration, without a running process.
+/// A configured PgBouncer that is not running yet.
 #[derive(Debug)]
 pub(super) struct Pooler {
     programs: Programs,

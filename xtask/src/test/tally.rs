@@ -3,11 +3,11 @@
 /// The sum of the counts in all result lines so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Tests that passed.
+    /// The number of tests that passed.
     pub(super) passed: u64,
-    /// Tests that failed.
+    /// The number of tests that failed.
     pub(super) failed: u64,
-    /// Tests that were ignored.
+    /// The number of tests that were ignored.
     pub(super) ignored: u64,
     /// The beginning of a line whose end has not been read yet.
     line: Vec<u8>,

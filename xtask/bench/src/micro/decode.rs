@@ -244,13 +244,13 @@ fn pgwire_rows(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch
             // pgwire does not decode the columns; its user has to.
             let mut rest = &row.data[..];
             for _ in 0..row.field_count {
-                let Some((length, values)) = rest.split_first_chunk() else { bail!("a short row") };
+                let Some((length, values)) = rest.split_first_chunk() else { bail!("a row ends before its last value") };
                 rest = values;
                 match usize::try_from(i32::from_be_bytes(*length)) {
                     Err(_) => seen.value(None),
                     Ok(length) => {
                         let Some((value, values)) = rest.split_at_checked(length) else {
-                            bail!("a short row")
+                            bail!("a row ends before its last value")
                         };
                         seen.value(Some(value));
                         rest = values;

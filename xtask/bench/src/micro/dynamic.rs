@@ -57,7 +57,8 @@ fn ours_from_elsewhere(out: &mut Outbox) -> Result<()> {
     Ok(())
 }
 
-/// postgres-protocol as tokio-postgres uses it: `ToSql` with the parameter types from the server, which are checked for each value.
+/// postgres-protocol as tokio-postgres uses it: the values implement `ToSql`, and the type of each value is checked against the type that
+/// the server has reported.
 fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     let types =
         [Type::INT4, Type::TEXT, Type::INT8, Type::FLOAT8, Type::BOOL, Type::INT8, Type::TEXT, Type::INT2];

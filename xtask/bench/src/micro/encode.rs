@@ -90,7 +90,7 @@ impl Buffer for Outbox {
     }
 }
 
-/// Messages in a round.
+/// The number of messages in a round.
 pub(crate) const OPERATIONS: u64 = BATCH * BATCHES;
 
 /// Makes a round from a call that writes one message.

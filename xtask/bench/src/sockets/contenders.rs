@@ -77,7 +77,8 @@ fn ours_over_its_unix_stream(place: &Place, runtime: Rc<Runtime>) -> Result<Box<
     Ok(Box::new(Ours::<TokioIo<pg_stream_tokio::UnixStream>>::connect(place, runtime)?))
 }
 
-/// Two contenders that are both ours: one with Tokio's Unix-domain stream, in the place of the limit, and one with our own stream.
+/// Two contenders that compare Unix-domain streams. Both use our client: `Limit` with Tokio's stream, `Ours` with the stream of
+/// pg-stream-tokio.
 pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     vec![
         (Who::Limit, |place, runtime| Ok(Box::new(Ours::<TokioIo<UnixStream>>::connect(place, runtime)?))),

@@ -135,10 +135,10 @@ fn named(prefix: &str) -> Result<Option<(At, At)>> {
     Ok(Some((At::Tcp(address), At::Unix(dir.into(), port))))
 }
 
-/// Round trips in a round of a full run.
+/// The number of round trips in a round of a full run.
 pub(crate) const ROUND_TRIPS: u64 = 20_000;
 
-/// Connections in a round.
+/// The number of connections in a round.
 const CONNECTS: u64 = 20;
 
 /// All lines over sockets. The number of operations of a full run is divided by `part`.

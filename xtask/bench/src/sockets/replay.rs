@@ -29,7 +29,7 @@ use crate::micro::source::text;
 /// The number of encoded rows. For more rows the server sends the same rows again.
 const ROWS: usize = 10_000;
 
-/// Columns of a row.
+/// The number of columns of a row.
 pub(crate) const COLUMNS: usize = 8;
 
 /// The types of the columns.
@@ -156,7 +156,7 @@ impl Form {
     }
 }
 
-/// AuthenticationOk.
+/// The message AuthenticationOk.
 const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
 
 /// The messages after AuthenticationOk: parameters, the cancel key and ReadyForQuery.

@@ -10,7 +10,7 @@ use super::place::{At, Place};
 use crate::line::{Clock, Line, Target, Who};
 use crate::micro::decode::runtime;
 
-/// Connections in a round.
+/// The number of connections in a round.
 const CONNECTS: u64 = 20;
 
 /// Lines that read rows and lines that connect: with these PostgreSQL servers, and with `resuming`, a server that resumes TLS sessions.

@@ -1,4 +1,4 @@
-//! The imports of a crate as text.
+//! Formats the imports of a crate as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

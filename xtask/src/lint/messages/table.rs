@@ -19,17 +19,17 @@ pub(super) struct Table {
     pub(super) rows: Vec<Row>,
 }
 
-/// One row: `CODE = b'x' => Message …;` or `CODE also b'x' => Message …;`.
+/// One row of a table, such as `CODE = b'x' => Message …;` or `CODE also b'x' => Message …;`.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) line: usize,
-    /// The constant of `MessageCode`.
+    /// The name of the constant of `MessageCode`.
     pub(super) code: String,
     pub(super) byte: u8,
     pub(super) message: String,
 }
 
-/// The tables in these files.
+/// Reads the tables in the files `sources`.
 pub(super) fn tables(sources: &[&Source]) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for source in sources {
@@ -61,7 +61,7 @@ impl Parse for Parsed {
         input.parse::<Token![enum]>()?;
         input.parse::<Ident>()?;
         input.parse::<Token![,]>()?;
-        // `decoded by`
+        // Skips the two words `decoded by`.
         input.parse::<Ident>()?;
         input.parse::<Ident>()?;
         let direction = input.parse::<Ident>()?.to_string();
@@ -81,7 +81,7 @@ impl Parse for Row {
         if input.peek(Token![=]) {
             input.parse::<Token![=]>()?;
         } else {
-            // `also`
+            // Skips the word `also`.
             input.parse::<Ident>()?;
         }
         let byte: LitByte = input.parse()?;

@@ -65,7 +65,7 @@ impl<S: Dial> Session<S> {
         let mut scram = None;
         loop {
             let count = self.stream.read(self.walk.space()).await?;
-            ensure!(count > 0, "the server has gone");
+            ensure!(count > 0, "the server closed the connection");
             self.walk.filled(count);
             let (mut requests, mut ready, mut failed) = (Vec::new(), false, false);
             self.walk.frames(|code, body| match code {
@@ -126,7 +126,7 @@ impl<S: Dial> Session<S> {
         let mut slices = &mut slices[..];
         while !slices.is_empty() {
             let count = self.stream.write_vectored(slices).await?;
-            ensure!(count > 0, "the server has gone");
+            ensure!(count > 0, "the server closed the connection");
             IoSlice::advance_slices(&mut slices, count);
         }
         Ok(())
@@ -137,7 +137,7 @@ impl<S: Dial> Session<S> {
         let (mut left, mut touch) = (syncs, Touch::default());
         while left > 0 {
             let count = self.stream.read(self.walk.space()).await?;
-            ensure!(count > 0, "the server has gone");
+            ensure!(count > 0, "the server closed the connection");
             self.walk.filled(count);
             left -= look(&mut self.walk, &mut touch)?;
         }
@@ -149,7 +149,7 @@ impl<S: Dial> Session<S> {
         let mut ready = false;
         while !ready {
             let count = self.stream.read(self.walk.space()).await?;
-            ensure!(count > 0, "the server has gone");
+            ensure!(count > 0, "the server closed the connection");
             self.walk.filled(count);
             self.walk.frames(|code, _| ready |= code == b'G');
         }

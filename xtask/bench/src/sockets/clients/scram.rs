@@ -16,7 +16,7 @@ use crate::sockets::place::{Kept, Place};
 pub(crate) struct Scram {
     password: &'static str,
     kept: Option<Kept>,
-    /// The hash of the server's certificate, if the exchange is bound to it.
+    /// The hash of the server's certificate, if the exchange uses channel binding.
     end_point: Option<[u8; 32]>,
     nonce: String,
     expected: [u8; 32],
