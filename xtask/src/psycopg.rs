@@ -1,4 +1,4 @@
-//! libpq of PostgreSQL 18 for tests. It is part of the wheels of psycopg, a Python library.
+//! Installs psycopg, a Python library, for tests that use libpq: its wheels contain the libpq of PostgreSQL 18.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -278,7 +278,7 @@ fn libpq_reads_a_key_in_every_file_format() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn sslmode_allow_and_prefer_log_in_by_their_second_attempt() {
+fn sslmode_allow_and_prefer_try_the_other_kind_of_link_after_a_rejection() {
     with_both(|_, place| {
         for libpq in MAJORS {
             let psql = Psql::new(libpq, place);

@@ -60,8 +60,8 @@ fn powers(most: u64) -> Vec<u64> {
 
 /// Prints a table of ratios: ours to the limit, and each size to the size before it.
 ///
-/// All sizes are measured in turns, and each ratio is of two times in the same turn. Each measurement opens new connections. The
-/// scheduler's choice of CPUs for client and server changes the time more than the work does, and with new connections it chooses again.
+/// All sizes are measured in turns, and each ratio is of two times in the same turn. Each measurement opens new connections: the
+/// scheduler's choice of CPUs for client and server changes the time more than the work does, and for new connections it chooses again.
 fn table(
     title: &str,
     size: &str,
@@ -109,7 +109,7 @@ fn idle(ends: &Ends, who: &str, count: u64) -> Result<f64> {
     String::from_utf8(output.stdout)?.trim().parse().context("the child process printed no number")
 }
 
-/// The work of that child process: opens the connections, reads a row with each, and prints the memory per connection.
+/// The work of the child process of [`idle`]: opens the connections, reads a row with each, and prints the memory per connection.
 pub(crate) fn hold(ends: &Ends, who: &str, count: u64) -> Result<()> {
     // The memory of the first connection is not counted: it includes memory that all connections share.
     let mut connect = ends.replay_clients(who)?;

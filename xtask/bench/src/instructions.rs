@@ -1,8 +1,8 @@
 //! Counts the instructions per operation with callgrind, a tool of valgrind.
 //!
 //! The benchmark runs itself once under valgrind. Every contender does one round to warm up, and then one round between the calls of two
-//! mark functions. At the first mark callgrind sets its counters to zero. At the second mark it writes them to a file, one file for each
-//! contender, in their order.
+//! mark functions. At the first mark callgrind sets its counters to zero. At the second mark it writes the counters to a file. So there
+//! is one file for each contender, in the order of the contenders.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -12,8 +12,8 @@ use anyhow::{Context, Result, ensure};
 use crate::line::Line;
 use crate::measure::Measured;
 
-/// The mark at which counting begins. callgrind finds it by its name. The argument of `black_box` differs from the other mark's, because
-/// functions with equal code may be merged into one.
+/// The mark at which counting begins. callgrind finds this function by its name. The two marks pass different numbers to `black_box`,
+/// because the compiler may merge functions with equal code.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn pg_bench_round_begins() {

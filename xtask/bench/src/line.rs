@@ -45,7 +45,7 @@ pub(crate) struct Target {
     pub(crate) limit: Option<f64>,
     /// Lowest allowed ratio of the best peer's time to our time.
     pub(crate) peer: Option<f64>,
-    /// The peer that `peer` is about, instead of the best peer.
+    /// The name of the peer that `peer` compares with. `None` means the fastest peer.
     pub(crate) rival: Option<&'static str>,
 }
 

@@ -6,7 +6,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::alloc;
 use crate::line::{Clock, Contender, Line, Target, Who};
 
-/// The numbers of samples and turns.
+/// The numbers of samples and turns in a run of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
     /// The samples of a line. Each gives one ratio; the report shows the median, the least and the greatest ratio.

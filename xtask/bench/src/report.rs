@@ -104,7 +104,7 @@ pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Resul
 }
 
 fn over_sockets(results: &[Measured]) -> impl Iterator<Item = &Measured> {
-    // Not the lines of proxies: a proxy runs in another process than the contender's child process, which is measured here.
+    // Lines with a proxy are excluded: the child process that is measured here would be the client, not the proxy.
     results.iter().filter(|result| !result.name.starts_with("micro") && !result.name.starts_with("proxy"))
 }
 

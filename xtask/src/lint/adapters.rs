@@ -1,5 +1,5 @@
-//! Rule: the code of an adapter has no name of a message, an SQLSTATE or an authentication method. Such code belongs in `pg-wire` or
-//! `pg-auth`, where all adapters share it.
+//! Rule: the code of an adapter contains no names of messages, SQLSTATEs or authentication methods. Code with such names belongs in
+//! `pg-wire` or `pg-auth`, which all adapters share.
 
 use anyhow::Result;
 use syn::visit::{self, Visit};

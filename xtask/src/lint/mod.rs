@@ -7,7 +7,7 @@
 //! | the documentation of a message links its paragraph of the manual | `messages/links.rs` |
 //! | the layout in a message's documentation agrees with its fields | `messages/layout.rs` |
 //! | the files of a crate do not import each other in a cycle | `imports/cycles.rs` |
-//! | the code of an adapter has no name of a message, an SQLSTATE or an authentication method | `adapters.rs` |
+//! | the code of an adapter contains no names of messages, SQLSTATEs or authentication methods | `adapters.rs` |
 //! | a source file has at most 600 lines without tests | `size.rs` |
 //! | a program in the README is a copy of its file | `readme.rs` |
 //!

@@ -15,7 +15,7 @@ use crate::process;
 use crate::servers::daemon;
 use crate::servers::user::open_to_all;
 
-/// The beginning of the name of every such directory. The numbers of its [`Owner`] and a random part follow.
+/// The beginning of the name of a directory of servers. The two numbers of its [`Owner`] and a random part follow.
 const PREFIX: &str = "pg-xtask-";
 
 /// The parent directory if the path in `TMPDIR` is too long for Unix sockets.
@@ -24,7 +24,7 @@ const SHORT: &str = "/tmp";
 /// The time during which a failed removal is repeated: a program of a killed run may still be writing files.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The longest path of a socket, relative to such a directory.
+/// The longest path of a Unix socket, relative to the directory of a run's servers.
 const LONGEST_SOCKET: &str = "/pgbouncer/.s.PGSQL.65535";
 
 /// Maximum length of a Unix socket's path: `sun_path` in `unix(7)` has 108 bytes, and the last byte is a zero.

@@ -244,7 +244,9 @@ fn pgwire_rows(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch
             // pgwire does not decode the columns; its user has to.
             let mut rest = &row.data[..];
             for _ in 0..row.field_count {
-                let Some((length, values)) = rest.split_first_chunk() else { bail!("a row ends before its last value") };
+                let Some((length, values)) = rest.split_first_chunk() else {
+                    bail!("a row ends before its last value")
+                };
                 rest = values;
                 match usize::try_from(i32::from_be_bytes(*length)) {
                     Err(_) => seen.value(None),

@@ -54,7 +54,7 @@ const TYPES: [u32; 2] = [23, 25];
 
 /// A buffer that is filled and emptied.
 pub(crate) trait Buffer {
-    /// The content.
+    /// The content of the buffer.
     fn bytes(&mut self) -> &[u8];
     /// Empties the buffer, as after sending.
     fn empty(&mut self);
@@ -115,7 +115,7 @@ pub(crate) fn into<B: Buffer>(
     }
 }
 
-/// An outbox with the same limit as that of a connection.
+/// An outbox with the same settings as the outbox of a connection.
 pub(crate) fn outbox() -> Outbox {
     Outbox::new(pg_wire::Limits::BACKEND.write_retain)
 }

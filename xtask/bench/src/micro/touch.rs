@@ -1,6 +1,6 @@
-//! A sum over all received values. It proves that a contender has read every value.
+//! A sum over all received values. Equal sums prove that all contenders have read every value.
 
-/// The sum. For each value it adds a constant for NULL, or the length and the first byte.
+/// The sum so far. A NULL adds a constant; any other value adds its length and its first byte.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Touch(u64);
 
@@ -14,7 +14,7 @@ impl Touch {
         };
     }
 
-    /// The sum with the bytes of a value added.
+    /// The sum after the length and the first byte of a value are added.
     #[inline(always)]
     fn bytes(self, value: &[u8]) -> u64 {
         let first = value.first().copied().unwrap_or_default();

@@ -230,7 +230,7 @@ fn role(name: &Ident, impls: &[&ItemImpl]) -> Option<(Role, Option<String>)> {
     with("Field").map(|_| (Role::Part, None))
 }
 
-/// The number of `ProtocolVersion::new(major, minor)`.
+/// Computes the request code from the expression `ProtocolVersion::new(major, minor)`.
 fn request_code(expr: &Expr) -> Option<u32> {
     let Expr::Call(call) = expr else { return None };
     let mut numbers = call.args.iter().map(number);

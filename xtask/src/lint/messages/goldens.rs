@@ -63,8 +63,8 @@ fn functions(declared: &Declared, tables: &[Table]) -> Vec<&'static str> {
         let Role::Message(code) = &declared.role else { return direction == "frontend" };
         let rows = tables.iter().filter(|table| table.direction == direction).flat_map(|table| &table.rows);
         let mut own = rows.filter(|row| row.code == *code);
-        // Several messages can share a code, such as PasswordMessage and SASLResponse. Only one of them is in the row; for the
-        // others, the folder of their file is the direction.
+        // Several messages can share a code, such as PasswordMessage and SASLResponse. The table has a row for only one of them. The
+        // direction of the others is the name of the folder with their file.
         own.any(|row| row.message == declared.name || declared.file.contains(&format!("/{direction}/")))
     };
     let directions = [("backend", "golden"), ("frontend", "golden_frontend")];
