@@ -179,7 +179,7 @@ impl Servers {
         for spare in &self.spares {
             all.extend(place(format!("PG{}_SPARE", spare.of().major), spare));
         }
-        // These variables come last: a program that has read the last server's PG18_URL knows that it has read all variables.
+        // These variables come last: after PG18_URL, a program knows that it has read all variables of the servers.
         for server in &self.servers {
             let prefix = format!("PG{}", server.of().major);
             all.extend(place(prefix.clone(), server));
