@@ -30,7 +30,7 @@ with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as conn:
         raise AssertionError("the server accepted a key twice")
     assert conn.execute("select count(*) from t").fetchone() == (1000,)
 
-    # executemany is a pipeline too.
+    # psycopg runs executemany as a pipeline.
     with conn.cursor() as cursor:
         cursor.executemany(
             "insert into t values (%s) returning n", [(n,) for n in range(1000, 1500)], returning=True

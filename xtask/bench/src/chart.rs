@@ -1,4 +1,4 @@
-//! Draws the chart: for every line that has a limit, the CPU time of pg-wire and of each peer as a multiple of the limit's CPU time.
+//! Draws the chart: for every measurement with a limit, the CPU time of pg-wire and of each peer as a multiple of the limit's CPU time.
 
 use std::fmt::Write;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Measures a whole process: its peak memory and its system calls.
 //!
-//! The benchmark starts itself as a child process for one contender of one line. Environment variables tell the child the address of
-//! the replay server, which its parent runs.
+//! The benchmark starts itself as a child process for one contender of one measurement. Environment variables tell the child the address
+//! of the replay server, which its parent runs.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -11,12 +11,12 @@ use anyhow::{Context, Result, ensure};
 use crate::line::{Line, Who};
 use crate::sockets::Ends;
 
-/// One contender of one line, which runs in its own process.
+/// One contender of one measurement, which runs in its own process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child<'a> {
     /// The servers.
     pub(crate) ends: &'a Ends,
-    /// The name of the line.
+    /// The name of the measurement.
     pub(crate) line: &'a str,
     /// The contender.
     pub(crate) who: Who,
@@ -102,7 +102,7 @@ pub(crate) fn run(line: Line, who: &str, rounds: u64) -> Result<()> {
     let mut contenders = line.contenders.into_iter();
     let contender = contenders
         .find(|contender| contender.who.name() == who)
-        .with_context(|| format!("the line has no contender {who}"))?;
+        .with_context(|| format!("the measurement has no contender {who}"))?;
     let (mut round, _) = (contender.prepare)()?;
     for _ in 0..rounds {
         round()?;

@@ -40,9 +40,9 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     Ok(())
 }
 
-/// Counts the instructions of every contender. `only` are the filters by which the lines were selected.
+/// Counts the instructions of every contender. `only` are the filters that selected the measurements.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
-    // Only lines without sockets: the slow program under valgrind would wait for its server at other moments.
+    // Only measurements without sockets: a client that valgrind slows down would wait for its server more or less often.
     let mut results: Vec<_> = results.iter_mut().filter(|result| result.name.starts_with("micro")).collect();
     if results.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! A line of the report: one kind of work, and the contenders that do this work.
+//! A measurement, which is one line of the report: one kind of work, and the contenders that do this work.
 
 use anyhow::Result;
 
@@ -24,13 +24,13 @@ impl Who {
     }
 }
 
-/// Does one round of the work. Returns a sum over the data, which must be equal for all contenders of a line.
+/// Does one round of the work. Returns a sum over the data, which must be equal for all contenders of a measurement.
 pub(crate) type Round = Box<dyn FnMut() -> Result<u64>>;
 
 /// Returns the CPU time so far, in nanoseconds.
 pub(crate) type Meter = Box<dyn Fn() -> f64>;
 
-/// One implementation of the work of a line.
+/// One implementation of the work of a measurement.
 pub(crate) struct Contender {
     /// The implementation.
     pub(crate) who: Who,
@@ -38,19 +38,19 @@ pub(crate) struct Contender {
     pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 
-/// The ratios that a line has to reach.
+/// The ratios of CPU times that a measurement has to reach.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Target {
-    /// Highest allowed ratio of our time to the limit's time.
+    /// The highest allowed ratio of our time to the time of the limit (the hand-written loop).
     pub(crate) limit: Option<f64>,
-    /// Lowest allowed ratio of the best peer's time to our time.
+    /// The lowest allowed ratio of the time of the fastest peer (another library) to our time.
     pub(crate) peer: Option<f64>,
     /// The name of the peer that `peer` compares with. `None` means the fastest peer.
     pub(crate) rival: Option<&'static str>,
 }
 
 impl Target {
-    /// Targets for the limit and for the best peer.
+    /// Targets for the limit and for the fastest peer.
     pub(crate) fn new(limit: f64, peer: f64) -> Self {
         Self { limit: Some(limit), peer: Some(peer), rival: None }
     }
@@ -60,7 +60,7 @@ impl Target {
         Self { limit: Some(limit), peer: None, rival: None }
     }
 
-    /// Compares with this peer instead of the best peer.
+    /// Compares with this peer instead of the fastest peer.
     pub(crate) fn rival(self, rival: &'static str) -> Self {
         Self { rival: Some(rival), ..self }
     }
@@ -75,7 +75,7 @@ pub(crate) enum Clock {
     Process,
 }
 
-/// One kind of work, and the contenders that do it.
+/// A measurement: one kind of work, and the contenders that do the work.
 pub(crate) struct Line {
     /// The name of the work, such as `micro: decode …`.
     pub(crate) name: String,
@@ -94,7 +94,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// A line with short rounds and without contenders.
+    /// A measurement with short rounds and without contenders.
     pub(crate) fn new(name: impl Into<String>, unit: &'static str, operations: u64, target: Target) -> Self {
         Self {
             name: name.into(),
@@ -107,7 +107,7 @@ impl Line {
         }
     }
 
-    /// Marks the line as a line with long rounds, of about a second.
+    /// Marks the rounds as long, of about a second.
     pub(crate) fn long(self) -> Self {
         Self { long: true, ..self }
     }

@@ -1,9 +1,9 @@
 //! Compares the speed of this project's crates with other libraries and with a hand-written loop over the same bytes.
 //!
-//! A [`Line`](line::Line) of the report is one kind of work. Several [`Contender`](line::Contender)s do the same work: the limit, which
-//! is a hand-written loop; ours, the crates of this project; and peers, which are other libraries, each used in the fastest way that its
-//! public interface offers. Every reported number is a ratio of two times that were measured in turns in this run. `NOTES.md` lists
-//! optimisations that were tried, with their figures.
+//! A measurement is one kind of work, and one [`Line`](line::Line) of the report. Several [`Contender`](line::Contender)s do the same
+//! work: the limit, which is a hand-written loop; ours, the crates of this project; and peers, which are other libraries, each used in the
+//! fastest way that its public interface offers. Every reported number is a ratio of two times that were measured in turns in this run.
+//! `NOTES.md` lists optimisations that were tried, with their figures.
 
 mod alloc;
 mod chart;
@@ -36,7 +36,7 @@ struct Arguments {
     /// Run fewer rounds: less than five minutes in total
     #[arg(long)]
     quick: bool,
-    /// Measure only the lines whose name contains this text, such as `micro` or `bind`; can be repeated
+    /// Run only the measurements whose name contains this text, such as `micro` or `bind`; can be repeated
     #[arg(long)]
     only: Vec<String>,
     /// Do not count instructions, for which valgrind is needed
@@ -45,13 +45,13 @@ struct Arguments {
     /// Write the chart to this file; a full run writes it to `xtask/bench/chart.svg`
     #[arg(long)]
     chart: Option<PathBuf>,
-    /// Take a part of the samples of the lines without a network (used by the benchmark itself)
+    /// Take a part of the samples of the measurements without a network (used by the benchmark itself)
     #[arg(long, hide = true)]
     part_of_samples: bool,
-    /// Run every contender of the lines once, each call marked for valgrind (used by the benchmark itself)
+    /// Run every contender once, with marks for valgrind (used by the benchmark itself)
     #[arg(long, hide = true)]
     marked: bool,
-    /// Run one contender of this line (used by the benchmark itself)
+    /// Run one contender of this measurement (used by the benchmark itself)
     #[arg(long, hide = true, requires = "who")]
     child: Option<String>,
     /// Hold this many idle connections (used by the benchmark itself)
@@ -76,7 +76,7 @@ impl Arguments {
         if self.quick { Effort::QUICK } else { Effort::FULL }
     }
 
-    /// The lines without a network.
+    /// The measurements without a network that `--only` selects.
     fn micro(&self) -> Result<Vec<Line>> {
         let mut lines = micro::lines()?;
         lines.retain(|line| self.wants(&line.name));
@@ -104,8 +104,9 @@ fn main() -> Result<()> {
     }
     if let (Some(name), Some(who)) = (&arguments.child, &arguments.who) {
         let mut lines = sockets::plans(&Ends::find()?, arguments.part)?.into_iter();
-        let line =
-            lines.find(|line| line.name == *name).with_context(|| format!("there is no line {name}"))?;
+        let line = lines
+            .find(|line| line.name == *name)
+            .with_context(|| format!("there is no measurement {name}"))?;
         return child::run(line, who, arguments.rounds);
     }
     if let (Some(count), Some(who)) = (arguments.idle, &arguments.who) {
@@ -180,6 +181,6 @@ fn compare(arguments: &Arguments) -> Result<()> {
     if let Some(file) = arguments.chart.clone().or_else(|| whole.then(|| chart::FILE.into())) {
         chart::write(&results, &file)?;
     }
-    anyhow::ensure!(failed == 0, "{failed} lines failed");
+    anyhow::ensure!(failed == 0, "{failed} measurements failed");
     Ok(())
 }

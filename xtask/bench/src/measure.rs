@@ -1,4 +1,4 @@
-//! Measures the contenders of a line in turns, and computes medians and ratios.
+//! Runs the contenders of a measurement in turns, and computes medians and ratios.
 
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
@@ -9,13 +9,13 @@ use crate::line::{Clock, Contender, Line, Target, Who};
 /// The numbers of samples and turns in a run of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// The samples of a line. Each gives one ratio; the report shows the median, the least and the greatest ratio.
+    /// The samples of a measurement. Each sample gives one ratio; the report shows the median, the minimum and the maximum of the ratios.
     samples: usize,
     /// The turns of each contender in a sample. The median of the turns is the time of the sample.
     turns: usize,
-    /// The samples of a line with long rounds. Each sample is one turn.
+    /// The samples of a measurement with long rounds. Each sample is one turn.
     long_samples: usize,
-    /// The processes that share the samples of a line without a network.
+    /// The number of processes that share the samples of a measurement without a network.
     pub(crate) processes: usize,
 }
 
@@ -47,7 +47,7 @@ impl Spread {
     }
 }
 
-/// The measurements of one contender.
+/// The results of one contender.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) who: Who,
@@ -59,7 +59,7 @@ pub(crate) struct Outcome {
     pub(crate) instructions: Option<f64>,
 }
 
-/// The measurements of a line.
+/// The results of a measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     pub(crate) name: String,
@@ -70,7 +70,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// The measurements of one of the contenders.
+    /// The results of one contender.
     pub(crate) fn of(&self, who: Who) -> Option<&Outcome> {
         self.outcomes.iter().find(|outcome| outcome.who == who)
     }
@@ -97,7 +97,7 @@ impl Outcome {
     }
 }
 
-/// Measures the contenders of a line in turns.
+/// Runs the contenders of a measurement in turns.
 ///
 /// Times are CPU times, because other programs may use the machine at the same time.
 pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
@@ -112,7 +112,7 @@ pub(crate) fn measure(line: Line, effort: Effort) -> Result<Measured> {
         if !long {
             round().with_context(failed)?;
         }
-        // This round is counted for allocations. For lines with short rounds, a round to warm up has run before.
+        // The allocations of this round are counted. If rounds are short, another round has run before to warm up.
         let (sum, allocations) = alloc::count(&mut round);
         let sum = sum.with_context(failed)?;
         let expected = *answer.get_or_insert(sum);

@@ -1,4 +1,4 @@
-//! Measures the lines without a network in several processes.
+//! Runs the measurements without a network in several processes.
 //!
 //! The addresses of code and memory change the time of a call of a few nanoseconds by up to half. They are constant in one process and
 //! differ between processes. So the samples are divided among several processes.
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::line::Line;
 use crate::measure::{self, Effort, Measured, Outcome};
 
-/// Measures `lines` in child processes. `only` are the filters by which these lines were selected. `options` are passed to the children.
+/// Runs the measurements `lines` in child processes. `only` are the filters that selected them. `options` are passed to the child processes.
 pub(crate) fn measure(
     lines: Vec<Line>,
     effort: Effort,
@@ -25,7 +25,7 @@ pub(crate) fn measure(
             ourselves.arg("--only").arg(word);
         }
         let output = ourselves.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-        ensure!(output.status.success(), "the lines without a network could not be measured");
+        ensure!(output.status.success(), "the measurements without a network failed");
         let printed = String::from_utf8(output.stdout)?;
         let mut printed = printed.lines();
         for outcome in results.iter_mut().flat_map(|result| &mut result.outcomes) {
@@ -41,7 +41,7 @@ pub(crate) fn measure(
     Ok(results)
 }
 
-/// The work of such a child process: measures the lines, and prints one line of numbers for each contender.
+/// The work of a child process: runs the measurements, and prints one line of numbers for each contender.
 pub(crate) fn run(lines: Vec<Line>, effort: Effort) -> Result<()> {
     for line in lines {
         for outcome in measure::measure(line, effort.of_one_process())?.outcomes {

@@ -45,7 +45,7 @@ pub(crate) fn print(results: &[Measured]) {
     }
 }
 
-/// Prints the peak memory of each line over sockets.
+/// Prints the peak memory of each measurement over sockets.
 pub(crate) fn print_memory(ends: &Ends, results: &[Measured], part: u64) -> Result<()> {
     if over_sockets(results).next().is_none() {
         return Ok(());
@@ -104,7 +104,7 @@ pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Resul
 }
 
 fn over_sockets(results: &[Measured]) -> impl Iterator<Item = &Measured> {
-    // Lines with a proxy are excluded: the child process that is measured here would be the client, not the proxy.
+    // Measurements with a proxy are excluded: the child process that is measured here would be the client, not the proxy.
     results.iter().filter(|result| !result.name.starts_with("micro") && !result.name.starts_with("proxy"))
 }
 

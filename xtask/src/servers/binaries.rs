@@ -62,7 +62,7 @@ impl Binaries {
         })
     }
 
-    /// Returns programs that `user` can run: these, or a copy in `home`.
+    /// Returns `self` if `user` can run the programs; otherwise copies them to `home` and returns the copy.
     ///
     /// A copy is needed if the work tree is in a directory that only its owner may enter, such as root's home.
     pub(crate) fn within_reach(self, user: &User, home: &Path) -> Result<Self> {

@@ -25,12 +25,12 @@ const TRIES: usize = 5;
 /// The time that a daemon has to end after each signal.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A kind of daemon. With these facts, a process can find and stop a daemon that another process has started.
+/// The facts about a kind of daemon with which a process can find and stop a daemon that another process has started.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// The path of the pid file in the daemon's directory. Its first line is the process id.
     pid_file: &'static str,
-    /// A path in the daemon's directory that is one of the daemon's command line arguments. It identifies the process.
+    /// A path in the daemon's directory that is one of the daemon's command line arguments. The argument identifies the process.
     argument: &'static str,
     /// The signal that makes the daemon close its connections and end at once.
     signal: Signal,

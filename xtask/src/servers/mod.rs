@@ -73,7 +73,7 @@ impl Servers {
         Self::launch(&[V15, V18], None)
     }
 
-    /// Starts one server of each of these versions.
+    /// Starts one server of each version in `majors`.
     pub(crate) fn start(majors: &[Major]) -> Result<Self> {
         Self::launch(majors, None)
     }

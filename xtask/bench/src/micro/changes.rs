@@ -1,4 +1,4 @@
-//! Lines that decode changes of logical replication: each contender reads every value of every inserted row, from pieces of 64 KB.
+//! Measurements of decoding changes of logical replication: each contender reads every value of every inserted row, from pieces of 64 KB.
 
 use anyhow::Result;
 use pg_wire::backend::Backend;
@@ -11,7 +11,7 @@ use super::source::{self, Frames};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
 
-/// One line: inserts of eight columns, each in its own frame, as a server sends them.
+/// One measurement: inserts of eight columns, each in its own frame, as a server sends them.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let frames = inserts()?;
     Ok(vec![

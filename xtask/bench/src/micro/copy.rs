@@ -1,4 +1,4 @@
-//! Lines that decode CopyData messages, from pieces of 64 KB.
+//! Measurements of decoding CopyData messages, from pieces of 64 KB.
 
 use anyhow::Result;
 use bytes::BytesMut;
@@ -13,7 +13,7 @@ use super::source::{Frames, PIECE};
 use super::touch::Touch;
 use crate::line::{Line, Target, Who};
 
-/// A line with small messages and a line with large messages.
+/// A measurement with small messages, and a measurement with large messages.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     Ok(vec![line(64, "64 B", Target::new(1.3, 5.0))?, line(8192, "8 KB", Target::new(1.1, 1.1))?])
 }

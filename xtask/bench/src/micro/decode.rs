@@ -1,4 +1,4 @@
-//! Lines that decode rows: each contender reads every value, from pieces of 64 KB.
+//! Measurements of decoding rows: each contender reads every value, from pieces of 64 KB.
 
 use anyhow::{Result, bail};
 use bytes::BytesMut;
@@ -25,7 +25,7 @@ fn target(columns: usize) -> Target {
     }
 }
 
-/// A line with blocking reads, as of a program with `std::net`.
+/// A measurement with blocking reads, like those of a program with `std::net`.
 pub(crate) fn blocking(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, blocking");
@@ -37,7 +37,7 @@ pub(crate) fn blocking(columns: usize) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream(frames)))
 }
 
-/// A line with a connection on Tokio, and one call for each message.
+/// A measurement with a connection on Tokio, and one call for each message.
 pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, async");
@@ -49,7 +49,7 @@ pub(crate) fn on_tokio(columns: usize) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream_on_tokio(frames)?))
 }
 
-/// A line with a connection on Tokio. After each wait, a function that is not async takes all buffered messages with `try_recv`.
+/// A measurement with a connection on Tokio. After each wait, a function that is not async takes all buffered messages with `try_recv`.
 pub(crate) fn on_tokio_by_piece(columns: usize) -> Result<Line> {
     let frames = source::rows(columns)?;
     let name = format!("micro: decode a row of {columns}, async, try_recv");
@@ -108,7 +108,7 @@ fn ours(frames: Frames) -> impl FnMut() -> Result<u64> {
     }
 }
 
-/// Reads the buffered rows. A function of its own, like `hand_rows` of the limit.
+/// Reads the buffered rows. A function of its own, like the hand-written `hand_rows`.
 #[inline(never)]
 fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
     let (mut rows, mut seen) = (0, *touch);
@@ -228,7 +228,7 @@ fn postgres_protocol_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u
     })
 }
 
-/// A context for the messages after the start-up.
+/// A decoding context of pgwire for the messages after the start-up.
 pub(crate) fn pgwire_context() -> DecodeContext {
     let mut context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
     context.awaiting_frontend_ssl = false;

@@ -1,4 +1,4 @@
-//! Lines that encode a client's messages into a buffer that is reused.
+//! Measurements of encoding a client's messages into a buffer that is reused.
 //!
 //! After a hundred messages the buffer is emptied, as in a pipeline. All contenders write the same bytes.
 
@@ -21,7 +21,7 @@ const BATCH: u64 = 100;
 /// The number of batches in a round.
 const BATCHES: u64 = 100;
 
-/// Eight parameters of common types. A line with fewer parameters uses the first of them.
+/// Eight parameters of common types. A measurement with fewer parameters uses the first of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values {
     pub(crate) id: i32,
@@ -120,7 +120,7 @@ pub(crate) fn outbox() -> Outbox {
     Outbox::new(pg_wire::Limits::BACKEND.write_retain)
 }
 
-/// Lines for Bind with Execute and Sync, for Query, and for Parse.
+/// Measurements of Bind with Execute and Sync, of Query, and of Parse.
 pub(crate) fn lines() -> Vec<Line> {
     let mut lines = Vec::new();
     for count in [0, 2, 8] {
@@ -136,7 +136,7 @@ pub(crate) fn lines() -> Vec<Line> {
             count,
         ));
     }
-    // The same messages by three calls, and in other buffers. These lines have no target.
+    // Measurements of the same messages by three calls, and in other buffers. No target ratio is set.
     let (unit, none) = ("bind+execute+sync", Target::default());
     lines.push(
         Line::new("micro: bind 8, tuple, by three calls", unit, OPERATIONS, none)

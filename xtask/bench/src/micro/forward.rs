@@ -1,4 +1,4 @@
-//! Lines that forward frames from an inbox to an outbox without decoding them. No peer can do this.
+//! Measurements of forwarding frames from an inbox to an outbox without decoding them. No other library can do this.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use super::hand::Walk;
 use super::source::{self, Frames};
 use crate::line::{Line, Target, Who};
 
-/// A line with rows, and a line with larger frames.
+/// A measurement with rows, and a measurement with larger frames.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let line = |name: &str, frames: Frames| {
         Line::new(format!("micro: forward {name}"), "frame", frames.count, Target::limit(1.3))

@@ -1,4 +1,4 @@
-//! The limits: code that is written by hand for exactly these bytes.
+//! The limits: code that is written by hand for exactly the bytes of a measurement.
 //!
 //! Reading uses slices and no `unsafe`, and checks only that it does not read after the end of the buffer. Writing is one call of
 //! `reserve`, then stores through a pointer.

@@ -1,4 +1,4 @@
-//! Lines without a network: every contender reads or writes the same bytes in memory.
+//! Measurements without a network: every contender reads or writes the same bytes in memory.
 
 mod changes;
 mod copy;
@@ -14,7 +14,7 @@ use anyhow::Result;
 
 use crate::line::Line;
 
-/// All lines without a network.
+/// All measurements without a network.
 pub(crate) fn lines() -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for columns in [1, 8, 50] {

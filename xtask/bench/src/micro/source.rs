@@ -67,7 +67,7 @@ impl AsyncRead for Endless {
     }
 }
 
-/// Ignores writes: the lines that read rows send nothing, but a connection needs a stream with both directions.
+/// Ignores writes. A contender that reads rows sends nothing, but a connection needs a stream with both directions.
 impl AsyncWrite for Endless {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Poll::Ready(Ok(bytes.len()))

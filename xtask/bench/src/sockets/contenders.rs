@@ -1,4 +1,4 @@
-//! The contenders that can connect to a server, and lines in which all of them do the same work.
+//! The contenders that can connect to a server, and measurements in which all of them do the same work.
 
 use std::rc::Rc;
 
@@ -77,7 +77,7 @@ fn ours_over_its_unix_stream(place: &Place, runtime: Rc<Runtime>) -> Result<Box<
     Ok(Box::new(Ours::<TokioIo<pg_stream_tokio::UnixStream>>::connect(place, runtime)?))
 }
 
-/// Two contenders that compare Unix-domain streams. Both use our client: `Limit` with Tokio's stream, `Ours` with the stream of
+/// Two contenders that compare Unix-domain streams. Both are our client: `Limit` uses Tokio's stream, `Ours` the stream of
 /// pg-stream-tokio.
 pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     vec![
@@ -86,7 +86,7 @@ pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     ]
 }
 
-/// A line in which every contender except those in `without` does the work, each on its own connection.
+/// Adds every contender except those in `without` to a measurement. Each contender does the work on its own connection.
 pub(super) fn line(
     line: Line,
     place: &Place,
@@ -98,7 +98,7 @@ pub(super) fn line(
     line_of(line, place, able, work)
 }
 
-/// A line in which the contenders `able` do the work, each on its own connection.
+/// Adds the contenders `able` to a measurement. Each contender does the work on its own connection.
 pub(super) fn line_of(
     line: Line,
     place: &Place,
@@ -115,7 +115,7 @@ pub(super) fn line_of(
     })
 }
 
-/// A line in which each contender that `who` selects makes `count` connections.
+/// Adds the contenders that `who` selects to a measurement of connecting. Each round makes `count` connections.
 pub(super) fn connect_to(line: Line, place: &Place, count: u64, who: impl Fn(Who) -> bool) -> Line {
     let able = everybody(place).into_iter().filter(|(one, _)| who(*one));
     able.fold(line.long(), |line, (who, client)| {

@@ -1,4 +1,4 @@
-//! The lines over sockets, and the servers that they use.
+//! The measurements over sockets, and the servers that they use.
 
 use std::rc::Rc;
 
@@ -112,7 +112,7 @@ impl Server {
         connected
     }
 
-    /// Changes a line so that client and server share one CPU, for work in which one side always waits for the other.
+    /// Changes a measurement so that client and server share one CPU, for work in which one side always waits for the other.
     fn near(&self, line: Line) -> Line {
         let near = |Contender { who, prepare }| {
             let server = self.clone();
@@ -141,7 +141,7 @@ pub(crate) const ROUND_TRIPS: u64 = 20_000;
 /// The number of connections in a round.
 const CONNECTS: u64 = 20;
 
-/// All lines over sockets. The number of operations of a full run is divided by `part`.
+/// All measurements over sockets. The number of operations of a full run is divided by `part`.
 pub(crate) fn plans(ends: &Ends, part: u64) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     rows(ends, part, &mut lines);
@@ -252,7 +252,7 @@ fn statements(ends: &Ends, part: u64, lines: &mut Vec<Line>) {
                 .near(line(of_trips, &Place::new(at.clone()), &[], move |client| client.round_trips(trips))),
         );
     }
-    // Compares our own Unix-domain stream with Tokio's stream. Both are our client; Tokio's stream is in the place of the limit.
+    // Compares our client over two Unix-domain streams. The result for Tokio's stream is reported as the limit.
     let name = format!("server {major}: round trips, our Unix stream beside Tokio's");
     let streams = Line::new(name, "round trip", trips, Target::limit(0.95));
     let place = Place::new(server.unix.clone());

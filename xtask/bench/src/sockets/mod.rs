@@ -1,4 +1,4 @@
-//! Lines over sockets. Each contender is a client of PostgreSQL or of the replay server, and the CPU time of the client is measured.
+//! Measurements over sockets. Each contender is a client of PostgreSQL or of the replay server; the CPU time of the client is measured.
 
 mod apart;
 pub(crate) mod clients;

@@ -29,7 +29,7 @@ pub(crate) struct Place {
     pub(crate) database: &'static str,
     /// The cache of derived SCRAM keys, if keys are kept for the next connection.
     pub(crate) kept: Option<Kept>,
-    /// The TLS settings. With these, TLS is required, and with a password channel binding is required too.
+    /// The TLS settings. If they are set, TLS is required, and for a role with a password also channel binding.
     pub(crate) tls: Option<Tls>,
 }
 

@@ -1,4 +1,4 @@
-//! Lines with a proxy between clients and a server. The CPU time of the proxy's process is measured.
+//! Measurements with a proxy between clients and a server. The CPU time of the proxy's process is measured.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -35,7 +35,7 @@ enum Kind {
     PgBouncer,
 }
 
-/// Lines with many small queries to a PostgreSQL server, and lines with many rows from the replay server.
+/// Measurements with many small queries to a PostgreSQL server, and with many rows from the replay server.
 pub(crate) fn lines(replay: &At, server: &At, part: u64) -> Vec<Line> {
     let (At::Tcp(replay), At::Tcp(server)) = (replay, server) else { return Vec::new() };
     let mut lines = Vec::new();
@@ -224,7 +224,8 @@ fn open_to_all(dir: &TempDir) -> Result<()> {
     Ok(fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?)
 }
 
-/// The limit: a proxy that copies bytes in both directions, 64 KB at a time, without reading messages. It has the same runtime as pg-proxy.
+/// The limit: a proxy that copies bytes in both directions, 64 KB at a time, without reading messages. This proxy has the same runtime as
+/// pg-proxy.
 pub(crate) fn splice(upstream: SocketAddr) -> Result<()> {
     const SIZE: usize = 64 * 1024;
     let runtime = runtime()?;

@@ -1,4 +1,4 @@
-//! Lines over TLS.
+//! Measurements over TLS.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::micro::decode::runtime;
 /// The number of connections in a round.
 const CONNECTS: u64 = 20;
 
-/// Lines that read rows and lines that connect: with these PostgreSQL servers, and with `resuming`, a server that resumes TLS sessions.
+/// Measurements of reading rows and of connecting, with PostgreSQL `servers`, and with `resuming`, a server that resumes TLS sessions.
 pub(super) fn lines<'s>(
     servers: impl Iterator<Item = (u8, &'s At)>,
     resuming: &At,
@@ -37,7 +37,7 @@ pub(super) fn lines<'s>(
     Ok(lines)
 }
 
-/// Two lines that read rows, one in each format.
+/// Two measurements of reading rows: in text and in binary format.
 fn rows(lines: &mut Vec<Line>, name: &str, place: &Place, count: u64, sql: &str) {
     // A statement for the replay server contains the format.
     let with_format =
@@ -50,7 +50,7 @@ fn rows(lines: &mut Vec<Line>, name: &str, place: &Place, count: u64, sql: &str)
     lines.push(line(of_binary, place, &[], move |client| client.read_binary(&binary)));
 }
 
-/// A line that connects with a resumed TLS session and a kept SCRAM key.
+/// A measurement of connecting with a resumed TLS session and a kept SCRAM key.
 ///
 /// With a kept key all work of the client is on one thread, and the replay server is another thread of this process, so the CPU time of
 /// the client's thread is measured. Peers are left out: they derive a key for each connection.

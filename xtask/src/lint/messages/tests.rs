@@ -3,7 +3,7 @@
 use super::check;
 use crate::lint::source::Source;
 
-/// A table of the server's messages with these rows.
+/// A table of the server's messages. `rows` is the text of its rows.
 fn table(rows: &str) -> Source {
     let text = format!(
         "crate::message::table::direction! {{\n    /// Docs.\n    pub enum Backend, decoded by backend {{ {rows} }}\n}}\n"

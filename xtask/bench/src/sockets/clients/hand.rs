@@ -1,4 +1,4 @@
-//! The limit over a socket: a hand-written client on the same runtime as pg-stream-tokio.
+//! The hand-written client (the limit), on the same runtime as pg-stream-tokio.
 
 use std::io::IoSlice;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS written by hand, for the limit of the lines that connect.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS written by hand, for the hand-written client (the limit).
 //!
 //! This code uses the same cryptography as pg-auth, but checks less: it assumes ASCII names and passwords, and of the server's messages it
 //! checks only the nonce and the signature.
