@@ -22,7 +22,7 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     if !servers {
         return process::hand_over(&mut bench);
     }
-    // The benchmark measures this proxy.
+    // Builds pg-proxy, which the benchmark measures.
     process::succeed(&mut paths::cargo([
         "build",
         "--release",

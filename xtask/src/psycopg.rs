@@ -45,7 +45,7 @@ pub(crate) fn libpq() -> Result<PathBuf> {
 
 /// Makes a Python environment with psycopg in the directory `goal`.
 ///
-/// It is made in a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete environment.
+/// The environment is made in a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete environment.
 fn make(goal: &Path) -> Result<()> {
     // Without Debian's package python3-venv, the module `venv` exists, but not `ensurepip`, which installs pip.
     if process::read(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
@@ -67,7 +67,7 @@ fn make(goal: &Path) -> Result<()> {
     }
 }
 
-/// The Python program of an environment. It finds its packages by its own path, so it also works after `rename`.
+/// The Python program of an environment. Python finds packages by its own path, so the program also works after `rename`.
 fn python_in(environment: &Path) -> PathBuf {
     environment.join("bin").join("python")
 }

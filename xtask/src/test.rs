@@ -57,9 +57,9 @@ fn has_nextest() -> bool {
 /// The arguments for `cargo test`.
 #[derive(Debug)]
 struct Plan<'a> {
-    /// Options for cargo: those before `--`.
+    /// Options for cargo, which come before `--`.
     cargo: &'a [String],
-    /// Options for the test programs: those after `--`.
+    /// Options for the test programs, which come after `--`.
     programs: &'a [String],
 }
 

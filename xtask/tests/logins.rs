@@ -154,7 +154,7 @@ fn roles() -> Vec<Row> {
         ("cleartext", "password=cleartext-secret".into(), everywhere),
         ("md5", "password=md5-secret".into(), everywhere),
         ("scram", "password=scram-secret".into(), everywhere),
-        // The password before SASLprep, as in CREATE ROLE. libpq applies SASLprep to it.
+        // The password before SASLprep, as in CREATE ROLE; libpq applies SASLprep.
         ("saslprep", "password='pa\u{a0}ss\u{2168}'".into(), everywhere),
         ("tls_only", "password=tls_only-secret".into(), [false, true, false]),
         ("clear_only", "password=clear_only-secret".into(), [false, false, true]),

@@ -115,7 +115,7 @@ impl Found {
     }
 }
 
-/// A running `cargo xtask serve`. Dropping this value ends it.
+/// A running `cargo xtask serve`. Dropping this value ends the process.
 #[derive(Debug)]
 struct Serving {
     child: Child,
@@ -186,7 +186,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // After a failed test, `serve` may still run. The watcher removes the servers when it is killed.
+        // After a failed test, `serve` may still run. When `serve` is killed, the watcher removes the servers.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -12,7 +12,7 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 /// alignment, the time of a short message varies by a factor of two with the address of the buffer, which changes with every build.
 pub(crate) struct Counting;
 
-/// The layout that is passed to the system's allocator. It depends on the given layout alone, so `dealloc` computes the same layout as
+/// The layout that is passed to the system's allocator. The result depends on the argument alone, so `dealloc` computes the same layout as
 /// `alloc`. Smaller blocks, which some contenders allocate for each row, and larger blocks, which grow by moving pages, are not changed.
 fn aligned(layout: Layout) -> Layout {
     let to = match layout.size() {

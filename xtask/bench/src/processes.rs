@@ -1,7 +1,7 @@
 //! Runs the measurements without a network in several processes.
 //!
-//! The addresses of code and memory change the time of a call of a few nanoseconds by up to half. They are constant in one process and
-//! differ between processes. So the samples are divided among several processes.
+//! The addresses of code and memory change the time of a call of a few nanoseconds by up to half. The addresses are constant in one
+//! process and differ between processes. So the samples are divided among several processes.
 
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use crate::line::Line;
 use crate::measure::{self, Effort, Measured, Outcome};
 
-/// Runs the measurements `lines` in child processes. `only` are the filters that selected them. `options` are passed to the child processes.
+/// Runs the measurements `lines` in child processes. `only` are the filters that selected `lines`. `options` are passed to the child
+/// processes.
 pub(crate) fn measure(
     lines: Vec<Line>,
     effort: Effort,

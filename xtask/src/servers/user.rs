@@ -1,4 +1,4 @@
-//! The user that the servers run as. It cannot be root, because PostgreSQL does not run as root.
+//! The user that the servers run as. PostgreSQL does not run as root.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -14,7 +14,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Reads the next piece of output. It may end in the middle of a line.
+    /// Reads the next piece of output, which may end in the middle of a line.
     pub(super) fn read(&mut self, output: &[u8]) {
         for piece in output.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);

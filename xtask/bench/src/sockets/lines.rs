@@ -104,7 +104,7 @@ impl Server {
         }
     }
 
-    /// Calls `connect`. The sessions that it starts run on the CPU of the clients.
+    /// Calls `connect`. The sessions that `connect` starts run on the CPU of the clients.
     fn while_near<T>(&self, connect: impl FnOnce() -> Result<T>) -> Result<T> {
         self.put(Side::Client)?;
         let connected = connect();

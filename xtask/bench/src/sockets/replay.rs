@@ -1,8 +1,8 @@
-//! The replay server: it sends rows that were encoded before, as fast as the client reads them.
+//! The replay server, which sends rows that were encoded before, as fast as the client reads them.
 //!
-//! It answers the statements `replay N text` and `replay N binary`, by the simple or the extended protocol, with N rows of eight columns.
-//! After a `COPY … FROM` it reads and ignores the data. It accepts every client without a password. A second port has TLS and passwords:
-//! [`Front`].
+//! The server answers the statements `replay N text` and `replay N binary`, by the simple or the extended protocol, with N rows of eight
+//! columns. After a `COPY … FROM` the server reads and ignores the data. Every client is accepted without a password. A second port has
+//! TLS and passwords: [`Front`].
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,7 +36,7 @@ pub(crate) const COLUMNS: usize = 8;
 const TYPES: [Oid; COLUMNS] =
     [oid::INT8, oid::TEXT, oid::INT4, oid::TIMESTAMPTZ, oid::BOOL, oid::FLOAT8, oid::TEXT, oid::INT8];
 
-/// A running replay server. It ends with this process.
+/// A running replay server, which ends with this process.
 #[derive(Debug)]
 pub(crate) struct Replay {
     /// The TCP address.

@@ -54,7 +54,7 @@ pub(super) fn all(files: &Files) -> Result<()> {
 /// A certificate authority: a root certificate with its key.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// The serial number of the last certificate. rcgen would derive it from the key, but here several certificates share a key.
+    /// The serial number of the last certificate. By default rcgen derives serial numbers from keys, but here certificates share a key.
     serial: u8,
 }
 
@@ -69,7 +69,7 @@ impl Authority {
         Ok(Self { issuer, serial: 1 })
     }
 
-    /// Signs a certificate with the content `params` for the public key of `key`. Returns it in PEM.
+    /// Signs a certificate with the content `params` for the public key of `key`. Returns the certificate in PEM.
     fn sign(&mut self, mut params: CertificateParams, key: &KeyPair) -> Result<String> {
         self.serial += 1;
         params.serial_number = Some(SerialNumber::from_slice(&[self.serial]));
@@ -77,7 +77,7 @@ impl Authority {
         Ok(params.signed_by(key, &self.issuer)?.pem())
     }
 
-    /// Makes a revocation list with one entry: the last certificate. Returns it in PEM.
+    /// Makes a revocation list with one entry: the last certificate. Returns the list in PEM.
     fn revoke_last(&self) -> Result<String> {
         let now = SystemTime::now();
         let revoked = RevokedCertParams {

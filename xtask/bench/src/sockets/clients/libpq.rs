@@ -38,7 +38,7 @@ impl Drop for Libpq {
 }
 
 impl Libpq {
-    /// Connects.
+    /// Connects to the server.
     pub(crate) fn connect(place: &Place) -> Result<Self> {
         let words = CString::new(place.words())?;
         // SAFETY: the argument is a C string. Dropping `Libpq` frees the connection, also if it has failed.

@@ -22,7 +22,7 @@ pub(crate) struct PgStream<S> {
 }
 
 impl<S: Dial> PgStream<S> {
-    /// Connects.
+    /// Connects to the server.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let conn = runtime.block_on(async {
             let stream = BufReader::with_capacity(PIECE, S::dial(place).await?);

@@ -1,4 +1,4 @@
-//! A client with sqlx. sqlx has no pipeline. It has no channel binding either, so over TLS it logs in by SCRAM-SHA-256.
+//! A client with sqlx. sqlx has no pipeline and no channel binding, so over TLS it logs in by SCRAM-SHA-256.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ pub(crate) struct Sqlx {
 }
 
 impl Sqlx {
-    /// Connects.
+    /// Connects to the server.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let mut options = PgConnectOptions::new_without_pgpass()
             .username(place.user)

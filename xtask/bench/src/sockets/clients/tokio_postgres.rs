@@ -37,7 +37,7 @@ impl<'a> FromSql<'a> for Raw<'a> {
 }
 
 impl TokioPostgres {
-    /// Connects.
+    /// Connects to the server.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
             let mut config = Config::new();

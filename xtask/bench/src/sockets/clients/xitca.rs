@@ -23,7 +23,7 @@ pub(crate) struct Xitca {
 }
 
 impl Xitca {
-    /// Connects.
+    /// Connects to the server.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
             // By a connection string, because the builder has no method for `sslmode`.
