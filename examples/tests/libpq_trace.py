@@ -177,7 +177,8 @@ def pipeline(conninfo):
     conn.send_flush_request()
     for _ in range(3):
         assert all(r.status != ExecStatus.FATAL_ERROR for r in results(conn))
-    # The statements above are answered before the next are sent: otherwise the order of sent and received messages in the trace could vary.
+    # The results of the statements above have arrived before the next statements are sent. Otherwise the order of sent and received
+    # messages in the trace would vary from run to run.
     conn.send_query_params(b"select 1/0", [], None, None, 0)
     conn.send_query_params(b"select 2", [], None, None, 0)
     conn.pipeline_sync()
