@@ -68,7 +68,7 @@ const ROLES: [Role; 12] = [
     Role::everywhere("scram", SCRAM, Some((SCRAM, "'scram-secret'"))),
     // A no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
     Role::everywhere("saslprep", SCRAM, Some((SCRAM, r"U&'pa\00A0ss\2168'"))),
-    // A client with sslmode=allow logs in as `tls_only` only by its second attempt, and with sslmode=prefer as `clear_only`.
+    // Two roles for the second attempt of a client: sslmode=allow tries TLS second, sslmode=prefer tries TCP without TLS second.
     Role { tls: SCRAM, password: Some((SCRAM, "'tls_only-secret'")), ..Role::nowhere("tls_only") },
     Role { clear: SCRAM, password: Some((SCRAM, "'clear_only-secret'")), ..Role::nowhere("clear_only") },
     // The common name in the client certificate must be the name of the role.

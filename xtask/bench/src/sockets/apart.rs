@@ -1,6 +1,6 @@
 //! Sets the CPUs of clients and servers: two different CPUs, or the same CPU if one side always waits for the other.
 //!
-//! Without this, the scheduler's choice changes the times more than the contender does. A round trip between two CPUs takes up to three
+//! Otherwise the scheduler's choice changes the times more than the contender does. A round trip between two CPUs takes up to three
 //! times as much CPU time as on one CPU. Most of this time is spent on waking the other CPU, and varies by half between runs. The scheduler
 //! keeps its choice for the life of a connection, so a measurement would show which contender got the better CPUs.
 
