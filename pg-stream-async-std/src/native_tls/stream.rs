@@ -32,7 +32,7 @@ impl<S> TlsStream<S> {
         Self { tls, held: Vec::new(), sent: 0, ended: false }
     }
 
-    /// The stream of the library.
+    /// The stream of `async-native-tls`.
     pub fn get_ref(&self) -> &async_native_tls::TlsStream<S> {
         &self.tls
     }

@@ -122,7 +122,7 @@ impl Inbox {
         !rest.is_empty() || self.skip > 0
     }
 
-    /// Bytes of memory held.
+    /// Number of bytes of memory that the buffer holds.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()
     }

@@ -176,7 +176,7 @@ impl Outbox {
         self.wiping = wiping;
     }
 
-    /// Bytes of memory held.
+    /// Number of bytes of memory that the buffer holds.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()
     }

@@ -49,7 +49,8 @@ impl Target {
 /// Checks that the lengths, counts and special values in the bytes are valid for this type.
 ///
 /// # Errors
-/// [`Mismatch::Malformed`] for an invalid structure. [`Mismatch::Range`] for a value that the target cannot represent: infinity, 24:00:00, a `numeric` that is too large.
+/// - [`Mismatch::Malformed`] for an invalid structure.
+/// - [`Mismatch::Range`] for a value that the target cannot represent: infinity, 24:00:00, a `numeric` that is too large.
 pub(super) fn check(type_: &Type, bytes: &[u8], target: Target) -> Result<(), Mismatch> {
     let mut rest = Bytes(bytes);
     match type_.kind() {
