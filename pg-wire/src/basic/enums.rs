@@ -2,7 +2,7 @@
 
 /// Declares an enum for an integer field: one variant for each named value, and `Other` for all other values.
 ///
-/// Two values are equal when their integers are equal: `Other` of a named integer equals the named variant.
+/// Two values are equal when their integers are equal: if `Text` is 0, `Other(0)` equals `Text`.
 macro_rules! wire_enum {
     ($(#[$doc:meta])* pub enum $name:ident, $method:ident() -> $int:ident {
         $($(#[$vdoc:meta])* $variant:ident = $value:literal,)*

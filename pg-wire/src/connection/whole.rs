@@ -241,7 +241,7 @@ impl<'c, T: Transport> Future for Recv<'c, T> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Polled after completion: stays pending for ever.
+        // A poll after completion is always pending.
         let Some(conn) = self.0.take() else { return Poll::Pending };
         // Fast path: when a frame is buffered, `whole_fast` and `lend` share one bounds check.
         if let Some(head) = conn.incoming.inbox.whole_fast() {

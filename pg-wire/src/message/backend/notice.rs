@@ -280,7 +280,7 @@ impl NoticeResponse<'_> {
     }
 }
 
-/// An error (or a notice) of the server, owned: every field, byte for byte.
+/// An owned copy of an error or a notice of the server. Contains all fields, byte for byte.
 ///
 /// ```
 /// use pg_wire::{Decode, SqlState, backend::ErrorResponse};
