@@ -11,7 +11,7 @@ macro_rules! wire_enum {
         #[derive(Clone, Copy, Debug)]
         pub enum $name {
             $($(#[$vdoc])* $variant,)*
-            /// An integer to which PostgreSQL has given no meaning.
+            /// An integer that has no meaning in PostgreSQL.
             Other($int),
         }
 

@@ -52,7 +52,7 @@ pub struct Inbox {
     skip: usize,
     /// Size of the next read.
     read: usize,
-    /// [`Limits::unchecked`].
+    /// The value of [`Limits::unchecked`] for `limits`.
     unchecked: usize,
     limits: Limits,
     /// Whether memory is wiped before it is freed.

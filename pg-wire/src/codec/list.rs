@@ -90,7 +90,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     }
 }
 
-/// The count and the items of a list separately, for a message that has another field between these two parts.
+/// Reads and writes the count and the items of a list separately, for a message that has another field between these two parts.
 impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     /// Reads `count` items; the count was read before.
     pub(crate) fn read_items(body: &mut Reader<'a>, count: N) -> Result<Self, DecodeError> {
