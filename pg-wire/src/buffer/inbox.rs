@@ -404,8 +404,8 @@ impl Inbox {
         self.buf.resize(length, 0);
     }
 
-    /// Frees a buffer of more than twice the read size when it is empty. Reads do not end where frames end, so the buffer may
-    /// never be empty: a buffer of more than eight times the read size is also replaced when at most one read is buffered.
+    /// Frees a buffer of more than twice the read size when it is empty. Reads can end inside a frame, so the buffer may never
+    /// be empty. Therefore a buffer of more than eight times the read size is also replaced when at most one read is buffered.
     fn shrink(&mut self) {
         let read_size = self.limits.read_size.max(1);
         let keep = read_size.saturating_mul(2);

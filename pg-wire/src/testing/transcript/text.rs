@@ -118,8 +118,8 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
 
 /// Result of [`scan`]: the first thing after words that are fields.
 enum Scan {
-    /// The end of the line, with `true` if a line or nothing follows and `false` otherwise; or, with `false`, a word that is no
-    /// field.
+    /// The end of the line, or a word that is no field. `true` if the line ends and the following text is empty or begins
+    /// another line.
     Ends(bool),
     /// The beginning of a string.
     Quote(usize, char),
