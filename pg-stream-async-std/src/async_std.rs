@@ -1,4 +1,4 @@
-//! async-std itself, as pg-auth needs a runtime.
+//! The runtime [`AsyncStd`]: async-std's own sockets, timers and threads.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,8 +17,9 @@ use crate::default_tls::DefaultTls;
 use crate::rewind::Rewind;
 use crate::transport::FuturesIo;
 
-/// Sockets, timers and threads of async-std, for programs whose sockets have to be of its types. Others take
-/// [`Smol`](crate::Smol), which runs on async-std's executor too: async-std is discontinued
+/// Sockets, timers and threads of async-std. For programs that need sockets of async-std's types.
+///
+/// Otherwise use [`Smol`](crate::Smol), which also runs on async-std's executor, because async-std is discontinued
 /// ([RUSTSEC-2025-0052](https://rustsec.org/advisories/RUSTSEC-2025-0052.html)).
 ///
 /// ```no_run

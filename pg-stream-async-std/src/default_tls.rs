@@ -1,9 +1,11 @@
-//! The TLS library that an adapter uses unless told otherwise.
+//! The TLS library that connections use by default.
 
-/// The TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): the platform's.
+/// The TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): the
+/// library of the platform.
 #[cfg(feature = "native-tls")]
 pub type DefaultTls = crate::native_tls::NativeTls;
 
-/// The TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): none, without the feature `native-tls`.
+/// The TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): no
+/// library, because the feature `native-tls` is off.
 #[cfg(not(feature = "native-tls"))]
 pub type DefaultTls = pg_auth::tls::NoTls;

@@ -1,13 +1,12 @@
-//! A live connection that speaks the PostgreSQL wire protocol, over the traits of `futures-io`.
+//! A live connection with the PostgreSQL wire protocol, over streams with the traits of `futures-io`.
 //!
-//! Is this the crate you want? It is, when your program runs on async-std, on smol or on another runtime that shares their
-//! traits, and wants the protocol itself: what to send and when, and
-//! every message that comes, lent from the connection's own buffer. It is no ORM and no pool, there is no task behind it, and
-//! nothing is sent that you have not written.
+//! Use this crate if your program runs on smol, on async-std or on another runtime with the traits of `futures-io`, and needs
+//! the protocol itself. The program decides which messages are sent and when, and receives every message, borrowed from the
+//! buffer of the connection. The crate is no ORM and no pool. A connection starts no task, and sends only messages that the
+//! program has written.
 //!
-//! There is no protocol in here either: messages and buffers are those of [`pg_wire`], the connection phase is that of
-//! [`pg_auth`], and both are re-exported. What this crate adds is dialling (TCP, Unix sockets), streams of your own, and cancel
-//! requests.
+//! The messages and buffers are in [`pg_wire`], the connection phase is in [`pg_auth`]. This crate re-exports both, and adds
+//! dialling (TCP and Unix sockets), connections over the caller's own streams, and cancel requests.
 //!
 //! ```no_run
 //! use pg_stream_async_std::{AuthenticationMode, ConnectionBuilder, MessageCode, PgProtocol};
@@ -33,9 +32,9 @@
 //! # }
 //! ```
 //!
-//! A connection string does it all in one: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
+//! A connection string contains all settings: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
 
-// Everything a peer sends may be hostile: nothing may panic on it.
+// Received bytes may be hostile: no received bytes may cause a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[cfg(feature = "async-std")]
@@ -72,16 +71,16 @@ pub use pg_wire::{
 /// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
 pub type Socket = Dialled<Smol, DefaultTls>;
 
-/// A live connection over a transport: [`Socket`] if it was dialled, `FuturesIo<S>` over a stream `S` of the caller's.
+/// A live connection over a transport: [`Socket`] for a dialled connection, `FuturesIo<S>` for the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
 
-/// Makes connections over the smol family of crates. See [`pg_auth::connect::ConnectionBuilder`].
+/// Makes connections, with sockets and timers of the smol family of crates. See [`pg_auth::connect::ConnectionBuilder`].
 pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Smol, T>;
 
-/// Accepts clients over the smol family of crates. See [`pg_auth::connect::Acceptor`].
+/// Accepts clients, with timers of the smol family of crates. See [`pg_auth::connect::Acceptor`].
 pub type Acceptor = connect::Acceptor<Smol>;
 
-/// Connects by a configuration: [`ConnectionBuilder::dial`] with every other setting at its default.
+/// Connects with a configuration. The same as [`ConnectionBuilder::dial`] with all other settings at their defaults.
 ///
 /// # Errors
 /// See [`ConnectErrorKind`].
@@ -89,19 +88,19 @@ pub async fn connect(config: &Config) -> Result<(Connection, Session), ConnectEr
     ConnectionBuilder::from(config.clone()).dial().await
 }
 
-/// Asks a server to cancel the statement that a session runs: `config` is that of the session, and `target` its
+/// Requests that a server cancel the running statement of a session. `config` is the configuration of the session, `target` its
 /// [`cancel_target`](Session::cancel_target). See [`ConnectionBuilder::cancel`](connect::ConnectionBuilder::cancel).
 ///
 /// # Errors
-/// As `ConnectionBuilder::cancel`.
+/// The errors of `ConnectionBuilder::cancel`.
 pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), ConnectError> {
     ConnectionBuilder::from(config.clone()).cancel(target).await
 }
 
-/// As [`cancel`], over a stream of the caller's on which nothing has been sent yet.
+/// Does the same as [`cancel`] over the caller's own stream. Nothing may have been sent on the stream yet.
 ///
 /// # Errors
-/// The connection breaks before the server has closed it.
+/// When the connection fails before the server has closed it.
 pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -109,7 +108,7 @@ where
     connect::cancel(&mut Connection::new(FuturesIo(stream), Limits::BACKEND), key).await
 }
 
-/// Goes through the connection phase with a client that has just connected, without TLS. See [`Acceptor`] for TLS and time limits.
+/// Runs the connection phase with a client that has just connected, without TLS. For TLS and time limits use [`Acceptor`].
 ///
 /// ```no_run
 /// use pg_stream_async_std::backend::{CommandComplete, DataRow, FieldDescription, ReadyForQuery, RowDescription};
@@ -143,7 +142,7 @@ where
 /// ```
 ///
 /// # Errors
-/// As [`Acceptor::accept`](pg_auth::connect::Acceptor::accept).
+/// The errors of [`Acceptor::accept`](pg_auth::connect::Acceptor::accept).
 pub async fn accept<S, L, C>(
     stream: S,
     limits: Limits,

@@ -1,4 +1,4 @@
-//! A stream with bytes put back in front.
+//! A stream that returns given bytes first.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// A stream of which some bytes have been read already, and are read once more. A server looks at the first byte of a client to find
-/// out whether it begins with TLS.
+/// A stream that returns bytes again that have already been read. A server reads the first byte of a client to find out whether
+/// the client begins with TLS; the TLS library must read this byte again.
 #[derive(Debug)]
 pub struct Rewind<S> {
     front: Vec<u8>,
@@ -15,7 +15,7 @@ pub struct Rewind<S> {
 }
 
 impl<S> Rewind<S> {
-    /// Puts these bytes in front of a stream.
+    /// A stream that returns `front` before the bytes of `stream`.
     pub fn new(stream: S, front: &[u8]) -> Self {
         Self { front: front.to_vec(), stream }
     }

@@ -1,4 +1,4 @@
-//! The smol family of crates, as pg-auth needs a runtime: it runs on every executor.
+//! The runtime [`Smol`]: sockets, timers and threads of the smol family of crates.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ use crate::default_tls::DefaultTls;
 use crate::rewind::Rewind;
 use crate::transport::FuturesIo;
 
-/// Sockets, timers and threads of the smol family of crates. They bring their own reactor, so that they run on any executor:
-/// async-std's, smol's or another.
+/// Sockets, timers and threads of the smol family of crates. These crates start their own reactor, so connections run on any
+/// executor: smol's, async-std's or another.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Smol;
 

@@ -1,4 +1,4 @@
-//! Streams of `futures-io` as transports: four poll functions, and one for those that write from several places.
+//! Makes a transport from a stream of `futures-io`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 use pg_wire::{Sink, Source, Split};
 
-/// Wraps a stream of `futures-io`, or one direction of it, so that a [`pg_wire::Connection`] can run over it.
+/// Wraps a stream of `futures-io`, or one half of a stream, as a transport of a [`pg_wire::Connection`].
 #[derive(Debug)]
 pub struct FuturesIo<S>(pub S);
 
@@ -39,17 +39,16 @@ impl<S: AsyncWrite + Unpin> Sink for FuturesIo<S> {
     }
 }
 
-/// A stream that comes apart into owned halves, each in its own best way. With it, so does a connection:
-/// [`Connection::split`](pg_wire::Connection::split).
+/// A stream that can be split into owned halves. [`Connection::split`](pg_wire::Connection::split) needs this trait.
 ///
-/// Whatever is a handle to be cloned, as the sockets of async-std and smol are, can be its own halves.
+/// The sockets of smol and async-std are handles that can be cloned. Each half is a clone of the handle.
 pub trait IntoHalves: AsyncRead + AsyncWrite + Unpin {
     /// The reading half.
     type Read: AsyncRead + Unpin;
     /// The writing half.
     type Write: AsyncWrite + Unpin;
 
-    /// Takes it apart.
+    /// Splits the stream.
     fn into_halves(self) -> (Self::Read, Self::Write);
 }
 

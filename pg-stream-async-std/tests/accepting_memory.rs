@@ -1,4 +1,4 @@
-//! The memory of a connection that is not authenticated, on the accepting side.
+//! Tests how much memory a server needs for a client that is not yet authenticated.
 
 #[path = "../../pg-stream-tokio/tests/support/stages.rs"]
 mod stages;
@@ -38,11 +38,11 @@ async fn credentials(_: pg_auth::accept::Startup) -> Credentials {
 
 #[test]
 fn a_client_that_is_not_authenticated_takes_little_memory() {
-    println!("in clear:");
+    println!("without TLS:");
     stages::hold_little(async |client| {
         let _ = Acceptor::new().accept(Client(client), credentials).await;
     });
-    println!("where TLS is offered:");
+    println!("with TLS offered:");
     stages::hold_little(async |client| {
         let upgrade = async |_| -> io::Result<pg_stream_async_std::Upgraded<Client>> {
             Err(io::ErrorKind::Unsupported.into())

@@ -1,4 +1,4 @@
-//! The runtime that is async-std itself: over a loopback server of this process, and against real servers.
+//! Tests of the runtime `AsyncStd`, with a server in this process and with PostgreSQL servers.
 
 use std::env;
 use std::num::NonZeroU32;
@@ -14,11 +14,11 @@ use pg_stream_async_std::{
     SslMode, Startup, Statement, welcome,
 };
 
-/// As the documentation of the type shows it.
+/// The builder that the documentation of `AsyncStd` recommends.
 type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<AsyncStd, T>;
 type Acceptor = connect::Acceptor<AsyncStd>;
 
-/// Accepts one client, whose password is "secret", and waits until it leaves.
+/// Accepts one client with the password "secret", and waits for its Terminate.
 async fn serve(stream: TcpStream) {
     let lookup = async |_: Startup| {
         let iterations = NonZeroU32::new(4096).expect("not 0");
@@ -31,7 +31,7 @@ async fn serve(stream: TcpStream) {
 }
 
 #[test]
-fn a_name_is_resolved_dialled_and_logged_in_at_and_served() {
+fn a_client_connects_by_host_name_to_a_server_of_this_runtime() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("the socket is bound").port();
@@ -46,7 +46,7 @@ fn a_name_is_resolved_dialled_and_logged_in_at_and_served() {
 }
 
 #[test]
-fn a_stream_of_async_stds_is_taken_as_it_is_and_splits() {
+fn a_connection_over_a_tcp_stream_of_async_std_can_be_split() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the socket is bound");
@@ -61,18 +61,18 @@ fn a_stream_of_async_stds_is_taken_as_it_is_and_splits() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up_in_time() {
+fn connecting_to_a_silent_server_ends_with_a_timeout() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("the socket is bound").port();
         let config = Config::new("me").host(Host::new("127.0.0.1", port));
         let config = config.connect_timeout(Duration::from_millis(20));
-        let error = ConnectionBuilder::from(config).dial().await.expect_err("nobody answers");
+        let error = ConnectionBuilder::from(config).dial().await.expect_err("the server sends nothing");
         assert!(matches!(error.kind(), ConnectErrorKind::Timeout(_)), "{error}");
     });
 }
 
-/// Every way to the servers as the user "scram".
+/// Configurations for the user "scram": to each server by TCP without TLS, by TCP with TLS if offered, and by Unix socket.
 fn configs() -> Vec<Config> {
     let variable = |name: String| env::var(&name).unwrap_or_else(|_| panic!("{name} is not set"));
     let both = |version| {
@@ -86,7 +86,7 @@ fn configs() -> Vec<Config> {
     ["15", "18"].into_iter().flat_map(both).collect()
 }
 
-/// Counts the rows up to ReadyForQuery.
+/// Receives messages up to ReadyForQuery, and returns the number of rows.
 async fn rows(conn: &mut pg_stream_async_std::Connection<impl Transport>) -> i32 {
     let mut rows = 0;
     loop {
@@ -101,7 +101,7 @@ async fn rows(conn: &mut pg_stream_async_std::Connection<impl Transport>) -> i32
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn both_servers_are_logged_in_at_queried_and_cancelled() {
+fn a_client_logs_in_queries_and_cancels_on_both_servers() {
     for config in configs() {
         block_on(async {
             let builder = ConnectionBuilder::from(config);
@@ -111,7 +111,7 @@ fn both_servers_are_logged_in_at_queried_and_cancelled() {
             conn.flush().await.expect("sent");
             assert_eq!(rows(&mut conn).await, 1000);
 
-            // The notice tells that the statement has begun.
+            // Wait for the notice, which shows that the statement is running.
             conn.query("do $$ begin raise notice 'begun'; perform pg_sleep(600); end $$");
             conn.flush().await.expect("sent");
             assert_eq!(conn.recv().await.expect("a message").code, MessageCode::NOTICE_RESPONSE);

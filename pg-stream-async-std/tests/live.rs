@@ -1,4 +1,4 @@
-//! Against real servers, on async-std's executor.
+//! Tests with PostgreSQL servers, on async-std's executor.
 
 use std::env;
 
@@ -14,7 +14,7 @@ fn servers() -> Vec<[String; 2]> {
         .into()
 }
 
-/// Every way to a server as this user.
+/// Configurations for this user: to each server by TCP and by Unix socket.
 fn configs(user: &str) -> Vec<Config> {
     let config = |[addr, dir]: [String; 2]| {
         let (_, port) = addr.rsplit_once(':').expect("a port");
@@ -39,7 +39,7 @@ fn every_password_method_logs_in() {
     }
 }
 
-/// What a test does over a connection.
+/// A query for the tests, as a method of the connection.
 trait Count {
     async fn bind_and_count(&mut self, rows: i32);
 }
@@ -64,17 +64,19 @@ impl Count for pg_stream_async_std::Connection<pg_stream_async_std::Socket> {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_cancelled_statement_fails_and_the_session_goes_on() {
+fn after_a_cancelled_statement_the_session_can_be_used() {
     for config in configs("scram") {
         block_on(async {
             let (mut conn, session) = connect(&config).await.expect("a session");
-            // The notice tells that the statement has begun.
+            // Wait for the notice, which shows that the statement is running.
             conn.query("do $$ begin raise notice 'begun'; perform pg_sleep(600); end $$")
                 .flush()
                 .await
                 .expect("sent");
             assert_eq!(conn.recv().await.expect("a message").code, MessageCode::NOTICE_RESPONSE);
-            cancel(&config, &session.cancel_target().expect("a key")).await.expect("passed on");
+            cancel(&config, &session.cancel_target().expect("a key"))
+                .await
+                .expect("the cancel request is sent");
             let frame = conn.recv().await.expect("a message");
             let Ok(Backend::ErrorResponse(error)) = frame.backend() else { panic!("{frame:?}") };
             assert_eq!(error.fields.sqlstate(), Some(SqlState::QUERY_CANCELED));
@@ -86,7 +88,7 @@ fn a_cancelled_statement_fails_and_the_session_goes_on() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn halves_work_from_two_tasks() {
+fn halves_can_be_used_in_two_tasks() {
     for config in configs("scram") {
         block_on(async {
             let (conn, _) = connect(&config).await.expect("a session");

@@ -1,4 +1,4 @@
-//! TLS by native-tls against real servers: every mode, every credential.
+//! Tests of TLS with native-tls and PostgreSQL servers: every sslmode, and every kind of credentials.
 
 use std::env;
 
@@ -29,7 +29,7 @@ fn config(role: &str, port: u16) -> Config {
     Config::new(role).password(password).database("test").host(Host::new("localhost", port))
 }
 
-/// The same with a root certificate.
+/// A configuration for this role with this sslmode and the root certificate of the servers.
 fn verified(role: &str, port: u16, mode: SslMode) -> Config {
     let mut config = config(role, port).sslmode(mode);
     config.tls.root = Some(root("PG_TLS_ROOT"));
@@ -40,15 +40,15 @@ fn root(name: &str) -> RootCert {
     RootCert::File(variable(name).into())
 }
 
-fn made(config: &Config) -> (Connection<Socket>, Session) {
+fn connected(config: &Config) -> (Connection<Socket>, Session) {
     block_on(connect(config)).unwrap_or_else(|error| panic!("{}: {error}", config.user))
 }
 
-fn refusal(config: &Config) -> ConnectError {
+fn rejection(config: &Config) -> ConnectError {
     block_on(connect(config)).map(|(_, session)| session).expect_err("the connection must not be made")
 }
 
-/// The one value of a query that has one.
+/// Runs a query that returns one value, and returns the value as text.
 async fn value(conn: &mut Connection<Socket>, query: &str) -> String {
     conn.query(query).flush().await.expect("sent");
     let mut value = String::new();
@@ -67,7 +67,7 @@ async fn value(conn: &mut Connection<Socket>, query: &str) -> String {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn every_sslmode_reaches_the_link_that_it_allows() {
+fn every_sslmode_uses_tls_or_clear_text_as_the_mode_allows() {
     use SslMode::{Allow, Disable, Prefer, Require, VerifyCa, VerifyFull};
     for port in ports() {
         for (mode, tls_only, clear_only, both) in [
@@ -85,12 +85,12 @@ fn every_sslmode_reaches_the_link_that_it_allows() {
                 }
                 match secured {
                     None => {
-                        let error = refusal(&config);
+                        let error = rejection(&config);
                         let state = error.server_error().and_then(|error| error.sqlstate());
                         assert_eq!(state, Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION), "{error}");
                     }
                     Some(secured) => {
-                        let (mut conn, session) = made(&config);
+                        let (mut conn, session) = connected(&config);
                         assert_eq!(session.tls.is_some(), secured, "{role} {mode}");
                         let query = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
                         let seen = block_on(value(&mut conn, query));
@@ -111,7 +111,7 @@ fn scram_is_bound_to_the_channel_in_each_version_of_tls() {
                 verified("scram", port, SslMode::VerifyFull).channel_binding(BindingMode::Require);
             config.tls.min_version = Some(version);
             config.tls.max_version = Some(version);
-            let (mut conn, session) = made(&config);
+            let (mut conn, session) = connected(&config);
             assert!(session.channel_bound);
             let query = "select version from pg_stat_ssl where pid = pg_backend_pid()";
             assert_eq!(block_on(value(&mut conn, query)), version.to_string());
@@ -121,12 +121,12 @@ fn scram_is_bound_to_the_channel_in_each_version_of_tls() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_wrong_authority_and_a_wrong_name_are_refused() {
+fn a_certificate_of_another_authority_or_for_another_name_is_rejected() {
     for port in ports() {
         for mode in [SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull] {
             let mut config = verified("scram", port, mode);
             config.tls.root = Some(root("PG_TLS_OTHER_ROOT"));
-            let error = refusal(&config);
+            let error = rejection(&config);
             assert!(matches!(error.kind(), ConnectErrorKind::Tls(TlsError::Handshake(_))), "{error}");
             assert!(error.to_string().contains("no trusted authority"), "{error}");
 
@@ -134,37 +134,37 @@ fn a_wrong_authority_and_a_wrong_name_are_refused() {
             config.hosts = vec![Host::at_address("elsewhere.example", [127, 0, 0, 1], port)];
             match mode {
                 SslMode::VerifyFull => {
-                    let error = refusal(&config).to_string();
+                    let error = rejection(&config).to_string();
                     assert!(error.contains("another name than \"elsewhere.example\""), "{error}");
                 }
-                _ => drop(made(&config)),
+                _ => drop(connected(&config)),
             }
         }
-        // The certificate is for the address too.
+        // The certificate is also for the address 127.0.0.1.
         let mut config = verified("scram", port, SslMode::VerifyFull);
         config.hosts = vec![Host::new("127.0.0.1", port)];
-        made(&config);
-        // A name is looked for in the system's authorities without a file: they did not sign the certificate.
+        connected(&config);
+        // The authorities of the system have not signed the certificate.
         config.tls.root = Some(RootCert::System);
-        assert!(refusal(&config).to_string().contains("no trusted authority"));
+        assert!(rejection(&config).to_string().contains("no trusted authority"));
     }
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_name_of_the_server_is_sent_or_not() {
+fn a_connection_is_made_with_and_without_sni() {
     for port in ports() {
         for sni in [true, false] {
             let mut config = verified("scram", port, SslMode::VerifyFull);
             config.tls.sni = sni;
-            made(&config);
+            connected(&config);
         }
     }
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_client_certificate_is_a_login_with_each_form_of_its_key() {
+fn a_client_certificate_logs_in_with_each_form_of_its_key() {
     for port in ports() {
         for (cert, key, password) in [
             ("PG_CLIENT_CERT", "PG_CLIENT_KEY", None),
@@ -179,35 +179,36 @@ fn a_client_certificate_is_a_login_with_each_form_of_its_key() {
                 config.tls.cert = Some(variable(cert).into());
                 config.tls.key = Some(variable(key).into());
                 config.tls.key_password = password.map(|name| variable(name).into());
-                let (mut conn, _) = made(&config);
+                let (mut conn, _) = connected(&config);
                 let query = "select client_dn from pg_stat_ssl where pid = pg_backend_pid()";
                 assert!(block_on(value(&mut conn, query)).contains("cert"), "{key}");
-                // The same login without the certificate.
+                // The same login without the certificate is rejected.
                 config.tls.cert_mode = SslCertMode::Disable;
-                refusal(&config);
+                rejection(&config);
             }
         }
         let mut both = verified("certscram", port, SslMode::VerifyFull);
         both.tls.cert = Some(variable("PG_CLIENT_CERTSCRAM_CERT").into());
         both.tls.key = Some(variable("PG_CLIENT_KEY").into());
-        assert!(made(&both).1.channel_bound);
+        assert!(connected(&both).1.channel_bound);
     }
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_client_certificate_that_the_server_does_not_accept_is_refused() {
+fn an_invalid_client_certificate_is_rejected() {
     for port in ports() {
         for cert in ["PG_CLIENT_REVOKED_CERT", "PG_CLIENT_EXPIRED_CERT", "PG_CLIENT_OTHER_CERT"] {
-            // TLS 1.2 reports the refusal within the handshake, TLS 1.3 after it.
+            // With TLS 1.2 the server rejects the certificate during the handshake, with TLS 1.3 after the handshake.
             for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
                 let mut config = verified("cert", port, SslMode::VerifyFull);
                 config.tls.cert = Some(variable(cert).into());
                 config.tls.key = Some(variable("PG_CLIENT_KEY").into());
                 config.tls.max_version = Some(version);
-                let error = refusal(&config);
+                let error = rejection(&config);
                 assert!(error.server_error().is_none(), "{cert} {version}: {error}");
-                // After the handshake the alert can be lost: the server closes while the start-up message is on its way.
+                // After the handshake the alert can be lost, because the server closes the connection while the client sends
+                // the start-up message.
                 let text = error.to_string();
                 let lost =
                     version == TlsVersion::V1_3 && text.contains("the connection failed during the login");
@@ -219,23 +220,23 @@ fn a_client_certificate_that_the_server_does_not_accept_is_refused() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn direct_tls_is_refused_with_a_sentence() {
+fn direct_tls_is_rejected_with_an_explanation() {
     for port in ports() {
         let mut config = verified("scram", port, SslMode::VerifyFull);
         config.sslnegotiation = SslNegotiation::Direct;
-        let error = refusal(&config).to_string();
+        let error = rejection(&config).to_string();
         assert!(error.contains("sslnegotiation=direct is not supported with native-tls"), "{error}");
     }
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_statement_is_cancelled_through_tls() {
+fn a_statement_is_cancelled_over_tls() {
     for port in ports() {
         let config = verified("tls_only", port, SslMode::VerifyFull);
-        let (mut conn, session) = made(&config);
+        let (mut conn, session) = connected(&config);
         block_on(async {
-            // The notice tells that the statement has begun.
+            // Wait for the notice, which shows that the statement is running.
             conn.query("do $$ begin raise notice 'begun'; perform pg_sleep(600); end $$");
             conn.flush().await.expect("sent");
             assert_eq!(conn.recv().await.expect("a message").code, MessageCode::NOTICE_RESPONSE);
@@ -251,9 +252,9 @@ fn a_statement_is_cancelled_through_tls() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn halves_work_from_two_tasks_through_tls() {
+fn halves_can_be_used_in_two_tasks_over_tls() {
     for port in ports() {
-        let (conn, _) = made(&verified("scram", port, SslMode::VerifyFull));
+        let (conn, _) = connected(&verified("scram", port, SslMode::VerifyFull));
         let (mut reader, mut writer) = conn.split();
         const QUERIES: usize = 2000;
         block_on(async {
@@ -278,7 +279,7 @@ fn halves_work_from_two_tasks_through_tls() {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_pipeline_larger_than_every_buffer_does_not_stall() {
     for port in ports() {
-        let (mut conn, _) = made(&verified("scram", port, SslMode::VerifyFull));
+        let (mut conn, _) = connected(&verified("scram", port, SslMode::VerifyFull));
         block_on(async {
             let kilobyte = "x".repeat(1000);
             const STATEMENTS: usize = 10_000;

@@ -1,4 +1,4 @@
-//! Over a socket pair, with a server of a few bytes.
+//! Tests over loopback TCP, with a server that sends fixed bytes.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use pg_stream_async_std::{
     AuthenticationMode, ConnectErrorKind, ConnectionBuilder, Host, MessageCode, PgProtocol,
 };
 
-/// A server that takes one start-up message and one query, and has its answers ready.
+/// Starts a server that answers one start-up message and one query with these bytes. Returns its thread and its port.
 fn server(answers: [&'static [u8]; 2]) -> (thread::JoinHandle<()>, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -32,10 +32,11 @@ fn server(answers: [&'static [u8]; 2]) -> (thread::JoinHandle<()>, u16) {
 }
 
 #[test]
-fn a_session_over_a_stream_of_the_callers_own() {
+fn a_session_runs_over_the_callers_own_stream() {
     let (serving, port) = server([b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I", b"I\0\0\0\x04Z\0\0\0\x05I"]);
     block_on(async {
-        let stream = async_std::net::TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        let stream =
+            async_std::net::TcpStream::connect(("127.0.0.1", port)).await.expect("the server listens");
         let builder = ConnectionBuilder::new("me").auth(AuthenticationMode::Trust);
         let (mut conn, _) = builder.connect(stream).await.expect("a session");
         conn.query("").flush().await.expect("sent");
@@ -43,24 +44,24 @@ fn a_session_over_a_stream_of_the_callers_own() {
         assert_eq!(conn.recv().await.expect("a message").code, MessageCode::READY_FOR_QUERY);
         assert!(conn.recv().await.expect_err("the server is gone").is_fatal());
     });
-    serving.join().expect("it served");
+    serving.join().expect("the server has not panicked");
 }
 
 #[test]
-fn a_host_that_cannot_be_reached_is_passed_over_and_named() {
+fn an_unreachable_host_is_an_error() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
     let config = pg_stream_async_std::Config::new("me").host(Host::new("127.0.0.1", free.port()));
-    let error = block_on(pg_stream_async_std::connect(&config)).expect_err("nobody listens");
+    let error = block_on(pg_stream_async_std::connect(&config)).expect_err("no server listens on the port");
     assert!(matches!(error.kind(), ConnectErrorKind::Unreachable(_)), "{error}");
 }
 
 #[test]
-fn a_host_that_says_nothing_is_given_up_in_time() {
+fn connecting_to_a_silent_host_ends_with_a_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let config = pg_stream_async_std::Config::new("me")
         .host(Host::new("127.0.0.1", port))
         .connect_timeout(std::time::Duration::from_millis(20));
-    let error = block_on(pg_stream_async_std::connect(&config)).expect_err("nobody answers");
+    let error = block_on(pg_stream_async_std::connect(&config)).expect_err("the server sends nothing");
     assert!(matches!(error.kind(), ConnectErrorKind::Timeout(_)), "{error}");
 }

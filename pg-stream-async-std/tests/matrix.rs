@@ -1,5 +1,5 @@
-//! A part of the matrix of logins that `pg-stream-tokio` goes through, with the platform's TLS library: what differs from real `psql`
-//! on the same server is an exception with its reason.
+//! Compares logins with the platform's TLS library with logins of `psql` on the same server. The logins are a part of the
+//! matrix of `pg-stream-tokio`. Each expected difference is listed as an exception with its reason.
 
 #[path = "../../pg-stream-tokio/tests/matrix/cells.rs"]
 mod cells;
@@ -22,8 +22,8 @@ use pg_stream_async_std::connect;
 use cells::{Cell, Link, Method};
 use exceptions::EXCEPTIONS;
 
-/// The logins in which the TLS library matters: SCRAM, with and without channel binding, and certificates, on 18. Without direct TLS,
-/// which this library does not have.
+/// Selects the logins that depend on the TLS library: SCRAM with and without channel binding, and client certificates, on
+/// PostgreSQL 18. Direct TLS is left out, because `native-tls` does not support it.
 fn is_ours(cell: &Cell) -> bool {
     let methods = [Method::Scram, Method::Cert].contains(&cell.method);
     let links = [Link::Tls12, Link::Tls13, Link::Unix].contains(&cell.link);
@@ -32,9 +32,9 @@ fn is_ours(cell: &Cell) -> bool {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn logins_by_the_platforms_tls_fare_as_those_of_psql() {
+fn logins_with_the_platforms_tls_library_have_the_same_outcome_as_those_of_psql() {
     let cells: Vec<Cell> = cells::all().into_iter().filter(is_ours).collect();
-    // The others are about logins that are not in this part.
+    // The other exceptions are about logins that `is_ours` leaves out.
     let exceptions = EXCEPTIONS.iter().filter(|exception| exception.reason.contains("sslrootcert"));
     let no_runtime = || ();
     compare::with_psql(cells, exceptions.collect(), no_runtime, |(), cell| {

@@ -7,7 +7,7 @@
 //!
 //! # Modules
 //!
-//! The crate root exports the names that a driver needs. The modules have all names:
+//! The crate root exports the names that a driver needs. All other names are in the modules:
 //!
 //! - [`backend`] and [`frontend`]: each message as a plain borrowed struct, which [decodes](Decode::decode),
 //!   [encodes](Encode::encode) and [traces](Message::trace).
@@ -16,7 +16,7 @@
 //! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.
 //! - [`param`]: values to send, [`Bindable`] and [`Params`]. [`value`]: received values, [`FromValue`] and [`Columns`].
 //! - [`replication`]: the messages, changes and commands of replication and of base backups.
-//! - [`session`]: the state of a session, without I/O: which request a reply answers, and what is owed.
+//! - [`session`]: the state of a session, without I/O: which request a reply answers, and which replies are outstanding.
 //! - [`oid`]: the object ids of PostgreSQL's types. [`error`](mod@error): the kinds of errors.
 //! - `testing` (feature): streams in memory, and a peer that follows a transcript.
 //!

@@ -1,5 +1,5 @@
-//! Tests that count allocations: none for a message once the buffers exist, and an owned frame holds little more than its own
-//! bytes.
+//! Tests that count allocations. After the buffers are allocated, a message needs no allocation. An owned frame holds little
+//! more memory than its own bytes.
 
 mod support;
 
@@ -20,7 +20,8 @@ use std::io;
 use std::task::{Context, Poll};
 use support::frame;
 
-/// A stream that repeats the same bytes for ever, in pieces that do not end where frames end, and accepts all writes.
+/// A stream that endlessly repeats the same bytes and accepts all writes. The pieces that it returns end at any byte of a
+/// frame.
 struct Echoing {
     says: Vec<u8>,
     at: usize,
@@ -41,7 +42,7 @@ impl Source for Echoing {
         let count = from.len().min(space.len()).min(self.piece).max(1);
         space[..count].copy_from_slice(&from[..count]);
         self.at = (self.at + count) % self.says.len();
-        // From a few bytes to more than one read.
+        // The next piece has from a few bytes to more bytes than one read.
         self.piece = (self.piece * 7 + 3) % 100_000;
         Poll::Ready(Ok(count))
     }
@@ -62,7 +63,7 @@ impl Sink for Echoing {
     }
 }
 
-/// 300 rows of four columns and a CommandComplete.
+/// 300 rows of four columns, and then ParameterStatus, ErrorResponse, CommandComplete and ReadyForQuery.
 fn rows() -> Vec<u8> {
     let mut out = Vec::new();
     for number in 0..300usize {
@@ -78,7 +79,7 @@ fn rows() -> Vec<u8> {
     out
 }
 
-/// Allocations of the second of two runs: the first run allocates the buffers.
+/// Runs `run` twice, and counts the allocations of the second run. The first run allocates the buffers.
 fn once_warm(mut run: impl FnMut()) -> AllocationInfo {
     run();
     measure(run)
@@ -206,7 +207,7 @@ fn a_large_length_or_count_reserves_no_memory() {
         });
         assert!(info.bytes_max < 100_000, "{info:?}");
     }
-    // A large count in an empty body.
+    // Each body has a large count and no items.
     let info = measure(|| {
         for (code, body) in [
             (b'T', &b"\xff\xff"[..]),
@@ -235,12 +236,12 @@ fn the_buffer_grows_for_a_large_frame_by_doubling() {
         });
         let length = u64::try_from(large.len()).expect("small");
         assert!(info.bytes_total < 3 * length + 200_000, "{info:?} for {length}");
-        // The old buffer and the new one exist at the same time.
+        // While the buffer grows, the old and the new memory exist at the same time.
         assert!(info.bytes_max < 2 * length + 200_000, "{info:?} for {length}");
     }
 }
 
-/// Bytes of memory held by one owned frame, taken from a buffer with many frames.
+/// Bytes of memory that one owned frame holds, after it was taken from a buffer with many frames.
 fn held_by_one_kept(bodies: &[usize], which: usize) -> i64 {
     let stream = bodies.iter().map(|length| frame(b'd', &vec![1; *length])).collect::<Vec<_>>().concat();
     let mut kept = None;
@@ -264,7 +265,7 @@ fn an_owned_frame_does_not_hold_the_other_frames_of_its_buffer() {
         (&[200_000, 300_000], 0),
         (&[1_000_000], 0),
         (&[10, 1_000_000, 10], 1),
-        // After a long read-ahead, many bytes are before or after the frame.
+        // Many bytes are buffered before or after the frame.
         (&[5_000_000, 300_000], 1),
         (&[300_000, 5_000_000], 0),
         (&[5_000_000, 300_000, 5_000_000], 1),
@@ -276,7 +277,7 @@ fn an_owned_frame_does_not_hold_the_other_frames_of_its_buffer() {
 }
 
 #[test]
-fn taking_large_owned_frames_from_a_long_read_ahead_does_not_move_the_rest_each_time() {
+fn taking_a_large_owned_frame_does_not_copy_all_other_buffered_frames() {
     let one = frame(b'd', &vec![1; 300_000]);
     let stream = one.repeat(50);
     let mut inbox = Inbox::new(Limits::BACKEND);
@@ -290,7 +291,7 @@ fn taking_large_owned_frames_from_a_long_read_ahead_does_not_move_the_rest_each_
     assert!(info.bytes_total <= 3 * whole, "{} for {whole}", info.bytes_total);
 }
 
-/// Polls a future that is never pending, without an executor, which would allocate a waker.
+/// Runs a future that is never pending. No executor is used, because an executor would allocate a waker.
 fn block_on_nothing<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match support::poll_once(future.as_mut()) {
@@ -299,7 +300,7 @@ fn block_on_nothing<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A stream of changes: 300 inserts, updates and deletes between the boundaries of a transaction, and a keepalive.
+/// One transaction with 300 inserts, updates and deletes, and then a keepalive.
 fn changes() -> Vec<u8> {
     let mut out = Vec::new();
     let mut add = |change: Change<'_>| {

@@ -1,4 +1,5 @@
-//! A stream of frames, received in pieces of any sizes: the frames are the same, and no more memory is held than they need.
+//! Tests that cut a stream of frames into pieces of random sizes. The received frames must be the same for all sizes, and the
+//! buffer must hold no more memory than the frames need.
 
 mod support;
 
@@ -13,7 +14,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// An expected result: a frame, or the error of a frame over its limit.
+/// One result of receiving: a frame, or the error of a frame over its limit.
 type Seen = Result<(MessageCode, Vec<u8>), FrameError>;
 
 #[derive(Clone)]
@@ -35,8 +36,8 @@ impl Debug for Stream {
     }
 }
 
-/// Codes of bulk messages, of control messages, and an unknown code. All bodies are below the limit for control messages, which may be
-/// above or below the limit for bulk messages.
+/// Generates frames with codes of bulk messages, of control messages, and an unknown code. All bodies are below the limit for
+/// control messages. The limit for bulk messages is random, so bulk frames may be over their limit.
 fn stream() -> impl Strategy<Value = Stream> {
     let body = prop_oneof![
         4 => 0usize..3,
@@ -65,7 +66,7 @@ fn stream() -> impl Strategy<Value = Stream> {
     })
 }
 
-/// Lengths of the pieces, repeated.
+/// Generates the lengths of the pieces. The list is repeated until the stream is cut completely.
 fn pieces() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![
         1 => Just(vec![1]),
@@ -89,11 +90,11 @@ fn drain(inbox: &mut Inbox, seen: &mut Vec<Seen>) {
             Ok(None) => return,
             Err(error) => seen.push(Err(error)),
         }
-        assert!(seen.len() < 1000, "an error that is to be skipped comes once");
+        assert!(seen.len() < 1000, "the error of a skipped frame is returned once");
     }
 }
 
-/// One read for each piece, with pending reads and interruptions between them.
+/// A stream that returns one piece from each read. Some reads are pending or interrupted.
 fn reads(bytes: &[u8], pieces: &[usize]) -> Steps {
     Steps::reading(cut(bytes, pieces).enumerate().flat_map(|(index, piece)| {
         let before = match index % 5 {
@@ -105,7 +106,7 @@ fn reads(bytes: &[u8], pieces: &[usize]) -> Steps {
     }))
 }
 
-/// Checks one result of a receiving call; false at the end of the stream.
+/// Adds the result of a receiving call to `seen`. Returns false at the end of the stream.
 fn note<T>(
     seen: &mut Vec<Seen>,
     answer: Result<T, Error>,
@@ -127,7 +128,7 @@ proptest! {
     #![proptest_config(cases(192))]
 
     #[test]
-    fn through_an_inbox_that_is_handed_bytes(stream in stream(), pieces in pieces(), lazy in 1usize..5) {
+    fn frames_are_the_same_through_extend_of_an_inbox(stream in stream(), pieces in pieces(), lazy in 1usize..5) {
         let mut inbox = Inbox::new(stream.limits);
         let mut seen = Vec::new();
         let mut most = 0;
@@ -137,7 +138,7 @@ proptest! {
             if index % lazy == 0 {
                 drain(&mut inbox, &mut seen);
             }
-            // Frames that are not taken stay buffered; the buffer doubles for them.
+            // Frames that are not taken stay buffered, so the buffer doubles.
             prop_assert!(inbox.capacity() <= 2 * (most + 2 * stream.limits.read_size), "{} for {most}", inbox.capacity());
         }
         drain(&mut inbox, &mut seen);
@@ -149,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn through_an_inbox_that_is_read_into(stream in stream(), pieces in pieces()) {
+    fn frames_are_the_same_through_space_and_filled_of_an_inbox(stream in stream(), pieces in pieces()) {
         let mut inbox = Inbox::new(stream.limits);
         let mut seen = Vec::new();
         let read_size = stream.limits.read_size;
@@ -175,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn through_a_connection_lent(stream in stream(), pieces in pieces()) {
+    fn frames_are_the_same_through_recv(stream in stream(), pieces in pieces()) {
         let mut conn = Connection::new(reads(&stream.bytes, &pieces), stream.limits);
         let mut seen = Vec::new();
         let most = (2 * stream.limits.read_size).max(stream.largest + stream.limits.read_size);
@@ -188,7 +189,7 @@ proptest! {
     }
 
     #[test]
-    fn through_a_connection_lent_without_waiting(stream in stream(), pieces in pieces()) {
+    fn frames_are_the_same_through_try_recv(stream in stream(), pieces in pieces()) {
         let mut conn = Connection::new(reads(&stream.bytes, &pieces), stream.limits);
         let mut seen = Vec::new();
         block_on(async {
@@ -206,9 +207,9 @@ proptest! {
     }
 
     #[test]
-    fn through_a_connection_kept(stream in stream(), pieces in pieces()) {
+    fn frames_are_the_same_through_recv_owned(stream in stream(), pieces in pieces()) {
         let mut conn = Connection::new(reads(&stream.bytes, &pieces), stream.limits);
-        // Compared after all have been received: later bytes must not change them.
+        // The owned frames are compared after the last one has been received, because later bytes must not change them.
         let mut kept = Vec::new();
         let mut seen = Vec::new();
         block_on(async {
@@ -225,8 +226,8 @@ proptest! {
     }
 
     #[test]
-    fn through_the_half_that_reads(stream in stream(), pieces in pieces(), before in 0usize..40) {
-        // Some frames are taken before the split, the others after.
+    fn frames_are_the_same_through_a_read_half(stream in stream(), pieces in pieces(), before in 0usize..40) {
+        // `before` frames are received before the split, the other frames after the split.
         let mut conn = Connection::new(reads(&stream.bytes, &pieces), stream.limits);
         let mut seen = Vec::new();
         let mut more = true;
@@ -254,7 +255,7 @@ proptest! {
     #![proptest_config(cases(12))]
 
     #[test]
-    fn frames_larger_than_every_buffer(
+    fn frames_larger_than_every_buffer_are_received(
         lengths in vec(prop_oneof![0usize..100, 100_000usize..1_500_000], 1..6),
         pieces in vec(prop_oneof![1000usize..70_000, 60_000usize..3_000_000], 1..8),
         limit in prop_oneof![Just(usize::MAX), 200_000usize..1_200_000],
@@ -297,7 +298,7 @@ proptest! {
     }
 }
 #[test]
-fn memory_for_a_large_frame_is_freed_also_when_the_buffer_is_never_empty() {
+fn memory_for_a_large_frame_is_freed_even_if_the_buffer_is_never_empty() {
     let limits = Limits::BACKEND;
     let mut inbox = Inbox::new(limits);
     let mut take = |bytes: &[u8], seen: &mut usize| {
@@ -338,28 +339,32 @@ fn a_whole_frame_that_is_not_taken_is_not_an_unfinished_frame() {
     }
     inbox.extend(&frame(b'D', &[0; 11])[..15]);
     drain(&mut inbox, &mut Vec::new());
-    assert_eq!((inbox.buffered(), inbox.is_mid_frame()), (0, true), "one byte is still to be skipped");
+    assert_eq!(
+        (inbox.buffered(), inbox.is_mid_frame()),
+        (0, true),
+        "one byte of the frame must still be skipped"
+    );
     inbox.extend(&[0]);
     assert!(!inbox.is_mid_frame());
     inbox.extend(b"Z\0\0\0\0");
-    assert!(inbox.is_mid_frame(), "what cannot be a frame does not end");
+    assert!(inbox.is_mid_frame(), "an invalid header counts as an unfinished frame");
 }
 
 #[test]
 fn a_stale_head_causes_no_panic() {
     for length in [0, 3, 300_000] {
-        for behind in [0, 2, 7, 400_000] {
+        for after in [0, 2, 7, 400_000] {
             for owned in [false, true] {
                 let mut inbox = Inbox::new(Limits::BACKEND);
                 inbox.extend(&frame(b'd', &vec![1; length]));
-                inbox.extend(&vec![2; behind]);
+                inbox.extend(&vec![2; after]);
                 let head = inbox.head().expect("well-formed").expect("whole");
                 let stale = inbox.head().expect("well-formed").expect("whole");
                 assert_eq!(inbox.take(head).body.len(), length);
                 let again =
                     if owned { inbox.take_owned(stale).body.len() } else { inbox.take(stale).body.len() };
-                assert!(again <= length, "no more than there was");
-                assert!(inbox.buffered() <= behind);
+                assert!(again <= length, "at most the body of the frame");
+                assert!(inbox.buffered() <= after);
                 assert!(!inbox.space().is_empty());
             }
         }

@@ -1,5 +1,5 @@
-//! A connection over streams that behave badly: no deadlock, nothing lost, nothing sent twice, and errors that are fatal only
-//! when they have to be.
+//! Tests of a connection over streams that wait, fail or end at any point. No deadlock may occur, no bytes may be lost or sent
+//! twice, and only unrecoverable errors may be fatal.
 
 mod support;
 
@@ -16,14 +16,15 @@ use std::task::{Context, Poll};
 use std::thread;
 use support::{Pipe, Read, Steps, Stuck, Write, block_on, frame, pair, pipe, poll_once, run};
 
-/// Limit on the number of polls: enough for each test, and the end of an endless loop.
+/// Limit on the number of polls. Each test needs fewer polls; the limit ends a test that would loop endlessly.
 const POLLS: usize = 200_000;
 
 fn queries(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("select {number}, 'some more text'")).collect()
 }
 
-/// A server that answers each query with a message of twice its length. It reads nothing more until the answer is sent.
+/// A server that answers each query with a message of twice the length of the query. The server reads no further query until
+/// the answer is sent.
 async fn echo(pipe: Pipe, heard: &Cell<usize>) {
     let (mut from, mut to) = Connection::new(pipe, Limits::FRONTEND).split();
     while let Ok(query) = from.recv().await {
@@ -49,7 +50,7 @@ fn io_kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     }
 }
 
-// ---- Both directions at once ----------------------------------------------------------------------------------------
+// ---- Sending and receiving at the same time --------------------------------------------------------------------------
 
 #[test]
 fn a_pipeline_larger_than_both_buffers_is_sent_without_deadlock() {
@@ -76,7 +77,7 @@ fn a_pipeline_larger_than_both_buffers_is_sent_without_deadlock() {
 }
 
 #[test]
-fn a_half_that_only_writes_deadlocks() {
+fn one_task_that_only_writes_with_both_halves_deadlocks() {
     let (client, server) = pipe(100);
     let heard = Cell::new(0);
     let speak = async {
@@ -84,7 +85,7 @@ fn a_half_that_only_writes_deadlocks() {
         for query in queries(500) {
             to.query(query.as_str());
         }
-        // A half writes and does not read: a task that has both halves must not do this.
+        // A half does not read while it writes, so one task that owns both halves must not do this.
         to.flush().await.expect("never reached");
         while from.recv().await.is_ok() {}
     };
@@ -108,7 +109,7 @@ fn a_full_inbox_is_an_error_and_nothing_is_lost() {
             assert!(matches!(error, Error::InboxFull) && !error.is_fatal(), "{error:?}");
             assert!(
                 matches!(conn.flush().await, Err(Error::InboxFull)),
-                "it stays so until something is taken"
+                "the inbox stays full until a message is received"
             );
             assert!((1000..1000 + 3 * limits.read_size).contains(&conn.inbox().buffered()));
             let mut done = false;
@@ -146,7 +147,7 @@ fn recv_continues_a_flush_and_sends_nothing_queued_later() {
             assert_eq!(pair(conn.recv().await.expect("recv continues the flush")), answer(query));
         }
         {
-            // Another message would be the answer to a query that was not flushed.
+            // A further message would be an answer to the query that was queued but not flushed.
             let mut next = pin!(conn.recv());
             for _ in 0..10 {
                 assert!(poll_once(next.as_mut()).is_pending());
@@ -178,12 +179,12 @@ fn flush_does_not_read_while_the_peer_reads() {
     let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
     block_on(conn.query("select 1").flush()).expect("the stream accepts everything");
     assert_eq!(conn.inbox().buffered(), 0);
-    // `recv` reports the end of the stream, after the last message.
+    // The read was not done by `flush`, so it is still in the script.
     assert_eq!(conn.transport().reads.len(), 1);
 }
 
 #[test]
-fn halves_on_two_threads() {
+fn halves_can_be_used_on_two_threads() {
     let (client, server) = pipe(50);
     let queries = queries(400);
     thread::scope(|scope| {
@@ -208,7 +209,7 @@ fn halves_on_two_threads() {
 }
 
 #[test]
-fn a_split_loses_nothing() {
+fn a_split_loses_no_bytes_in_either_direction() {
     let says = [frame(b'1', b""), frame(b'2', b""), frame(b'Z', b"I")].concat();
     let mut steps = Steps::reading([Read::Bytes(says[..13].to_vec()), Read::Bytes(says[13..].to_vec())]);
     steps.writes = [Write::Take(4), Write::Never].into();
@@ -223,9 +224,10 @@ fn a_split_loses_nothing() {
     assert_eq!(to.outbox_mut().pending(), [&b"\x04"[..], &frame(b'Q', b"q\0")].concat());
 }
 
-// ---- Futures that are dropped ---------------------------------------------------------------------------------------
+// ---- Dropped futures -------------------------------------------------------------------------------------------------
 
-/// Creates a future, polls it `polls` times, drops it, and creates it again, until it is ready.
+/// Creates a future from `$call`, polls the future `$polls()` times, and drops the future. Repeats this until a future is
+/// ready.
 macro_rules! insist {
     ($polls:ident, $call:expr, $then:expr) => {
         'done: loop {
@@ -240,7 +242,8 @@ macro_rules! insist {
     };
 }
 
-/// The frames received, the bytes sent, and the number of calls.
+/// The observable result of a session: received frames, written bytes, number of flushed bytes, and whether the stream was
+/// closed.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     seen: Vec<(MessageCode, Vec<u8>)>,
@@ -249,7 +252,8 @@ struct Outcome {
     closed: bool,
 }
 
-/// A session in which every call is pending several times. Each call is dropped after `polls` polls.
+/// Runs a session in which every call is pending several times. Each future is dropped after `polls()` polls, and its call is
+/// repeated.
 fn session(mut polls: impl FnMut() -> usize) -> Outcome {
     let replies = [
         frame(b'1', b""),
@@ -314,7 +318,7 @@ fn session(mut polls: impl FnMut() -> usize) -> Outcome {
 }
 
 #[test]
-fn every_future_may_be_dropped_at_every_point() {
+fn every_future_can_be_dropped_at_every_point() {
     let whole = session(|| usize::MAX);
     let expected = [
         &frame(b'P', b"s\0select $1\0\0\0")[..],
@@ -327,34 +331,38 @@ fn every_future_may_be_dropped_at_every_point() {
     assert_eq!(whole.wrote.escape_ascii().to_string(), expected.escape_ascii().to_string());
     assert_eq!((whole.flushed, whole.closed), (expected.len(), true));
 
-    // Every call is dropped after this number of polls, and repeated.
+    // Every future is dropped after the same number of polls.
     let mut attempts = 0;
     session(|| {
         attempts += 1;
         1
     });
-    assert!(attempts > 100, "{attempts}: there is much to be waited for");
+    assert!(attempts > 100, "only {attempts} futures were dropped");
     for patience in 1..20 {
-        assert_eq!(session(|| patience), whole, "each is dropped after {patience} polls");
+        assert_eq!(session(|| patience), whole, "each future is dropped after {patience} polls");
     }
-    // One call is dropped once, after this number of polls; 0 for a future that is never polled.
+    // The future of one call is dropped once, after `patience` polls; with 0 the future is never polled.
     let calls = 12;
     for dropped in 0..calls {
         for patience in 0..60 {
             let mut call = 0;
             let polls = || {
                 call += 1;
-                // Each other call is made once.
+                // All other futures are polled until they are ready.
                 if call == dropped + 1 { patience } else { usize::MAX }
             };
-            assert_eq!(session(polls), whole, "call {dropped} is dropped after {patience} polls");
+            assert_eq!(
+                session(polls),
+                whole,
+                "the future of call {dropped} is dropped after {patience} polls"
+            );
         }
     }
 }
 
-// ---- Data that is not copied ----------------------------------------------------------------------------------------
+// ---- Data of a COPY that is sent without a copy ----------------------------------------------------------------------
 
-/// A stream with vectored writes, which it counts.
+/// A stream with vectored writes. The number counts the writes.
 struct Vectored(Steps, usize);
 
 impl Source for Vectored {
@@ -384,7 +392,7 @@ impl Sink for Vectored {
     }
 }
 
-/// A block longer than the part that is always copied.
+/// A block longer than the 1,024 bytes that are always copied.
 fn block() -> Vec<u8> {
     (0..200).map(|row| format!("{row}\tsome text\n")).collect::<String>().into_bytes()
 }
@@ -421,7 +429,7 @@ fn the_next_flush_sends_the_rest_of_data_whose_future_was_dropped() {
     }
 }
 
-/// Polls the future of a block this number of times, and drops it.
+/// Polls the future of `send_copy_data` at most `patience` times and drops it. Then sends the rest of the COPY.
 fn half_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
     let mut conn = Connection::new(stream, Limits::BACKEND);
     conn.query("copy t from stdin");
@@ -494,13 +502,13 @@ fn data_after_a_rejected_message_or_after_a_failure_is_not_sent() {
     assert_eq!(io_kind(block_on(conn.send_copy_data(&block))), ErrorKind::BrokenPipe);
     for _ in 0..3 {
         assert!(matches!(block_on(conn.send_copy_data(&block)), Err(Error::Poisoned(_))));
-        assert_eq!(conn.outbox().pending(), b"", "nothing is kept that cannot be sent");
+        assert_eq!(conn.outbox().pending(), b"", "bytes that cannot be sent are dropped");
     }
 }
 
 #[test]
 fn a_leaked_future_of_half_sent_data_ends_the_direction() {
-    // By polls of the leaked future: none, and one after which a part has been sent.
+    // Number of polls before the future is leaked. After one poll, a part of the data has been sent.
     for polls in [0, 1] {
         let block = block();
         let mut conn = Connection::new(Steps::writing([Write::Take(7), Write::Wait]), Limits::BACKEND);
@@ -513,7 +521,7 @@ fn a_leaked_future_of_half_sent_data_ends_the_direction() {
         assert!(!conn.is_quiet());
         let sent = conn.transport().wrote.len();
         for _ in 0..2 {
-            // Its SQL would be taken for data of the COPY.
+            // If this message were sent, the server would read its SQL as data of the COPY.
             let error = block_on(conn.query("drop table t").flush()).expect_err("the message is cut short");
             assert!(matches!(error, Error::Poisoned(Fault::Leaked)) && error.is_fatal(), "{error:?}");
             let error = block_on(conn.send_copy_data(&block)).expect_err("the message is cut short");
@@ -529,7 +537,7 @@ fn a_leaked_future_of_half_sent_data_ends_the_direction() {
 
 #[test]
 fn data_that_is_too_long_drops_its_batch() {
-    // Zeroed memory that is never touched, so the operating system allocates none.
+    // The operating system allocates no memory for zeroed pages that are never accessed.
     let data = vec![0; i32::MAX as usize - 3];
     let mut conn = Connection::new(Steps::writing([]), Limits::BACKEND);
     conn.query("copy t from stdin");
@@ -578,7 +586,7 @@ fn a_rejected_message_does_not_stop_the_batch_before_it() {
 }
 
 #[test]
-fn a_malformed_body_leaves_the_stream_in_step() {
+fn after_a_malformed_body_the_next_message_is_received() {
     let says = [frame(b'Z', b""), frame(b'E', b"Mno end"), frame(b'Z', b"IT"), frame(b'Z', b"I")].concat();
     let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
     block_on(async {
@@ -617,7 +625,7 @@ fn an_invalid_header_poisons_the_connection() {
                 assert!(matches!(conn.fill().await, Err(Error::Poisoned(Fault::Frame(_)))));
             }
             assert!(matches!(conn.read_fault(), Some(Fault::Frame(error)) if error.kind == kind));
-            // The sending direction is not affected.
+            // The sending direction can still be used.
             conn.terminate().flush().await.expect("the stream accepts everything");
             assert_eq!(conn.transport().wrote, frame(b'X', b""));
         });
@@ -625,7 +633,7 @@ fn an_invalid_header_poisons_the_connection() {
 }
 
 #[test]
-fn only_a_frame_over_the_limit_is_lost() {
+fn a_frame_over_the_limit_is_skipped_and_no_other_frame() {
     let says = [frame(b'D', &[0; 30_001]), frame(b'D', &[0; 40_000]), frame(b'Z', b"I")].concat();
     let reads = says.chunks(700).map(|piece| Read::Bytes(piece.to_vec()));
     let mut conn = Connection::new(Steps::reading(reads), Limits::BACKEND.before_authentication());
@@ -643,8 +651,8 @@ fn only_a_frame_over_the_limit_is_lost() {
 
 const FATAL: &[u8] = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
 
-/// The last message arrives, then the end of the stream, and each direction reports its error once.
-fn last_words(conn: &mut Connection<Steps>) {
+/// Checks that `recv` returns the server's last message, then the end of the stream, and then `Poisoned`.
+fn expect_last_message_and_end(conn: &mut Connection<Steps>) {
     block_on(async {
         let error = conn.recv().await.expect("the last message is buffered").decode::<ErrorResponse<'_>>();
         assert_eq!(error.expect("well-formed").fields.severity(), Some("FATAL".into()));
@@ -663,7 +671,7 @@ fn a_write_error_is_reported_after_the_last_message_of_the_server() {
     block_on(conn.query("select 1").flush()).expect("a message has to be received first");
     assert_eq!(conn.write_fault(), Some(Fault::Io(ErrorKind::BrokenPipe)));
     block_on(conn.sync().flush()).expect("the message has not been received yet");
-    last_words(&mut conn);
+    expect_last_message_and_end(&mut conn);
     assert_eq!(io_kind(block_on(conn.flush())), ErrorKind::BrokenPipe);
     let again = block_on(conn.flush()).expect_err("each later call fails too");
     assert!(
@@ -687,11 +695,11 @@ fn a_write_error_is_reported_at_once_when_no_message_has_arrived() {
     }
 }
 
-/// A stream that cannot be written and always has 64 KiB to read.
+/// A stream that fails each write. Each read returns up to 64 KiB.
 struct Endless {
-    /// Bytes to be read first.
+    /// The first bytes that are read.
     head: Vec<u8>,
-    /// Calls of `poll_read`.
+    /// Number of calls of `poll_read`.
     reads: usize,
 }
 
@@ -717,8 +725,8 @@ impl Sink for Endless {
 }
 
 #[test]
-fn after_a_write_error_no_more_is_read_than_may_be_buffered_and_other_tasks_run() {
-    // A message that never ends: within its limit, it is kept; over its limit, it is skipped.
+fn reading_after_a_write_error_stops_at_the_read_ahead_limit_and_lets_other_tasks_run() {
+    // The announced message never ends. Within the limit its bytes are buffered; over the limit its bytes are skipped.
     for (bulk, skipped) in [(Limits::BACKEND.bulk, false), (1 << 20, true)] {
         let limits = Limits::BACKEND.bulk(bulk).read_ahead(8 << 20);
         let endless = Endless { head: b"d\x3f\xff\xff\xff".to_vec(), reads: 0 };
@@ -737,7 +745,7 @@ fn after_a_write_error_no_more_is_read_than_may_be_buffered_and_other_tasks_run(
         };
         let buffered = conn.inbox().buffered();
         assert!(buffered < limits.read_ahead + limits.read_size, "{buffered}");
-        assert!(conn.transport().reads <= polls, "more than one read in a poll");
+        assert!(conn.transport().reads <= polls, "a poll made more than one read");
         if skipped {
             assert!(error.is_none(), "the message over its limit is received first: {error:?}");
             assert!(matches!(block_on(conn.recv()), Err(Error::Frame(_))));
@@ -749,7 +757,7 @@ fn after_a_write_error_no_more_is_read_than_may_be_buffered_and_other_tasks_run(
 }
 
 #[test]
-fn nothing_is_kept_for_a_stream_that_cannot_be_written_any_more() {
+fn messages_for_a_stream_that_has_failed_are_dropped() {
     let mut conn = Connection::new(Steps::writing([Write::Fail(ErrorKind::BrokenPipe)]), Limits::BACKEND);
     let large = "x".repeat(1 << 20);
     for batch in 0..100 {
@@ -769,8 +777,8 @@ fn an_end_of_the_stream_found_by_flush_is_reported_by_recv_after_the_last_messag
     steps.writes = [Write::Wait, Write::Wait, Write::Fail(ErrorKind::BrokenPipe)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     block_on(conn.query("select 1").flush()).expect("a message has to be received first");
-    assert!(conn.inbox().buffered() > 0, "it has read while it waited");
-    last_words(&mut conn);
+    assert!(conn.inbox().buffered() > 0, "flush has read while it waited");
+    expect_last_message_and_end(&mut conn);
     assert_eq!(io_kind(block_on(conn.flush())), ErrorKind::BrokenPipe);
 }
 
@@ -829,7 +837,7 @@ fn a_stream_may_end_or_fail_after_every_byte() {
                     Error::Io(error) => assert!(fails && error.kind() == ErrorKind::ConnectionReset),
                     Error::Closed { mid_message } => {
                         assert!(!fails);
-                        assert_eq!(mid_message, cut != 0 && !ends.contains(&cut), "behind byte {cut}");
+                        assert_eq!(mid_message, cut != 0 && !ends.contains(&cut), "after byte {cut}");
                     }
                     other => unreachable!("{other:?}"),
                 }
@@ -840,7 +848,7 @@ fn a_stream_may_end_or_fail_after_every_byte() {
 }
 
 #[test]
-fn the_end_inside_a_frame_that_is_skipped_is_in_the_middle_of_a_message() {
+fn an_end_inside_a_skipped_frame_counts_as_mid_message() {
     let says = frame(b'D', &[0; 40_000]);
     let steps = Steps::reading([Read::Bytes(says[..40_004].to_vec())]);
     let mut conn = Connection::new(steps, Limits::BACKEND.before_authentication());
@@ -851,7 +859,7 @@ fn the_end_inside_a_frame_that_is_skipped_is_in_the_middle_of_a_message() {
 }
 
 #[test]
-fn the_end_after_whole_messages_is_not_in_the_middle_of_a_message() {
+fn an_end_after_a_whole_message_does_not_count_as_mid_message() {
     let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
     block_on(async {
         conn.fill().await.expect("bytes arrive");
@@ -871,16 +879,16 @@ fn writing_may_fail_after_every_byte() {
         assert_eq!(io_kind(block_on(conn.query("select 1").flush())), ErrorKind::ConnectionReset);
         assert_eq!(conn.transport().wrote, says[..cut]);
         assert!(matches!(block_on(conn.sync().flush()), Err(Error::Poisoned(Fault::Io(_)))));
-        assert_eq!(conn.transport().wrote, says[..cut], "nothing goes out behind the failure");
+        assert_eq!(conn.transport().wrote, says[..cut], "no bytes are written after the failure");
     }
-    // A stream whose own flush fails, and a stream that accepts nothing.
+    // The flush of the stream fails, or the stream accepts no bytes.
     let mut steps = Steps::writing([]);
     steps.flushes = [Write::Fail(ErrorKind::ConnectionReset)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::ConnectionReset);
     let mut conn = Connection::new(Steps::writing([Write::Take(0)]), Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::WriteZero);
-    // A stream whose close fails.
+    // The close of the stream fails.
     let mut steps = Steps::writing([]);
     steps.closes = [Write::Fail(ErrorKind::TimedOut)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
@@ -889,7 +897,7 @@ fn writing_may_fail_after_every_byte() {
 }
 
 #[test]
-fn a_peer_that_closes_first_is_no_error_of_closing() {
+fn closing_is_no_error_if_the_peer_has_closed_first() {
     for kind in [ErrorKind::NotConnected, ErrorKind::BrokenPipe, ErrorKind::ConnectionReset] {
         let mut steps = Steps::writing([]);
         steps.closes = [Write::Fail(kind)].into();
@@ -897,7 +905,7 @@ fn a_peer_that_closes_first_is_no_error_of_closing() {
         block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
         assert_eq!(conn.write_fault(), None);
-        // What could not be sent is an error all the same.
+        // If the Terminate itself cannot be sent, that is an error.
         let mut steps = Steps::writing([Write::Fail(kind)]);
         steps.closes = [Write::Fail(kind)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);
@@ -941,7 +949,7 @@ fn raw_frames_are_forwarded_byte_for_byte() {
 }
 
 #[test]
-fn other_limits_hold_from_the_next_header_on() {
+fn new_limits_apply_from_the_next_header_on() {
     let says = [frame(b'S', &[0; 200]), frame(b'S', &[0; 200])].concat();
     let tight = Limits::BACKEND.control(100);
     let mut conn = Connection::new(Steps::reading([Read::Bytes(says)]), Limits::BACKEND);
@@ -954,9 +962,9 @@ fn other_limits_hold_from_the_next_header_on() {
 
 // ---- Checked by the compiler -------------------------------------------------------------------------------------
 
-/// Never called: the test is that this compiles.
+/// Never called. The test passes if this function compiles: all futures are `Send`.
 #[allow(dead_code)]
-fn futures_can_go_from_thread_to_thread<T: Source + Sink + Send>(
+fn futures_can_be_moved_between_threads<T: Source + Sink + Send>(
     conn: &mut Connection<T>,
     from: &mut ReadHalf<T>,
     to: &mut WriteHalf<T>,
@@ -1004,5 +1012,5 @@ fn a_stream_that_reports_more_bytes_than_it_was_given_causes_no_panic() {
     let mut conn = Connection::new(Boasting, Limits::BACKEND);
     block_on(conn.query("select 1").flush()).expect("the stream reports success");
     assert_eq!(conn.outbox().pending(), b"");
-    assert!(block_on(conn.recv()).is_err(), "a length of 0 is no length");
+    assert!(block_on(conn.recv()).is_err(), "a length of 0 is invalid");
 }

@@ -1,5 +1,5 @@
-//! Types of `postgres-types`, and our own, with the values of a hostile server: nothing panics, and nothing allocates more than a fixed
-//! multiple of the bytes that arrived.
+//! Tests that read damaged values, as a hostile server may send, as types of `postgres-types` and of this crate. Reading must
+//! not panic, and must not allocate more than a fixed multiple of the received bytes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,27 +11,27 @@ use pg_wire::value::{Column, FromValue, Mismatch, Sql, SqlParam};
 use pg_wire::{Bindable, FormatCode};
 use postgres_types::{Date, Field, FromSql, Json, Kind, PgLsn, Timestamp, ToSql, Type};
 
-/// Fewest damaged values for each type.
+/// Minimum number of damaged values for each type.
 const FEWEST: usize = 50;
 
-/// Most bytes that a type may hold at once for each byte that arrived. An element of an array takes 4 bytes on the wire, as NULL, and
-/// 24 as an `Option<String>`; a vector that grows holds its old and its new memory.
+/// Maximum number of bytes that a type may hold at one time for each received byte. A NULL element of an array has 4 bytes on
+/// the wire and 24 bytes as an `Option<String>`. A growing vector holds its old and its new memory at the same time.
 const TIMES: usize = 32;
 
-/// And most bytes on top of that: errors, and the smallest allocation of a collection.
+/// Additional bytes that a type may hold, for errors and for the smallest allocation of a collection.
 const EXTRA: usize = 1024;
 
-/// Whether these bytes are a value of a type.
+/// Reads bytes as one type. Returns whether they are a valid value.
 type Read = Box<dyn Fn(&[u8]) -> bool>;
 
-/// A type, and values that it can be read from.
+/// A type to test, and valid values of that type.
 struct Row {
     name: &'static str,
     read: Read,
     samples: Vec<Vec<u8>>,
 }
 
-/// A row of a type that owns its value.
+/// A row for a type that owns its value.
 fn owned<T: for<'a> FromSql<'a> + 'static>(type_: Type, samples: Vec<Vec<u8>>) -> Row {
     let read = move |bytes: &[u8]| Sql::<T>::read(Some(bytes), &type_).is_ok();
     Row { name: std::any::type_name::<T>(), read: Box::new(read), samples }
@@ -43,13 +43,13 @@ fn sample(value: &dyn ToSql, type_: &Type) -> Vec<u8> {
     param.bound().as_bytes().expect("not NULL").to_vec()
 }
 
-/// A row of a type that also writes its values.
+/// A row for a type that can also encode its values.
 fn both_ways<T: for<'a> FromSql<'a> + ToSql + 'static>(type_: Type, values: &[T]) -> Row {
     let samples = values.iter().map(|value| sample(value, &type_)).collect();
     owned::<T>(type_, samples)
 }
 
-/// A row of a type that borrows from the bytes.
+/// A row for a type that borrows from the bytes.
 macro_rules! lent {
     ($type:ty, $of:expr, $samples:expr) => {
         Row {
@@ -60,7 +60,7 @@ macro_rules! lent {
     };
 }
 
-/// A type that is not built in.
+/// A type that is not built into PostgreSQL.
 fn custom(name: &str, oid: u32, kind: Kind) -> Type {
     Type::new(name.into(), oid, kind, "public".into())
 }
@@ -138,7 +138,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Types of dates and times, of three crates.
+/// Rows for types of dates and times, of the crates chrono, time and jiff.
 fn dates() -> Vec<Row> {
     let date = chrono::NaiveDate::from_ymd_opt(2024, 2, 29).expect("a leap year");
     let noon = date.and_hms_opt(12, 0, 0).expect("a time");
@@ -163,7 +163,7 @@ fn dates() -> Vec<Row> {
     ]
 }
 
-/// Our own types, which take either format and any type.
+/// Rows for the types that this crate reads itself. Each value is read in both formats and as every built-in type.
 fn ours() -> Vec<Row> {
     fn row<T: for<'a> FromValue<'a> + 'static>(text: &[u8], binary: &[u8]) -> Row {
         let types: Vec<u32> =
@@ -194,7 +194,7 @@ fn ours() -> Vec<Row> {
     ]
 }
 
-/// Numbers without a pattern, the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
@@ -226,13 +226,13 @@ fn damaged(sample: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
     for length in 0..FEWEST {
         all.push((0..length).map(|_| numbers.next().to_be_bytes()[0] & 0x1f).collect());
     }
-    // What does not differ is not damaged.
+    // Removes values that are equal to the sample, because they are not damaged.
     all.retain(|bytes| bytes != sample);
     all
 }
 
 #[track_caller]
-fn withstand(rows: Vec<Row>) {
+fn check_damaged_values(rows: Vec<Row>) {
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     for Row { name, read, samples } in rows {
         let mut count = 0;
@@ -241,7 +241,7 @@ fn withstand(rows: Vec<Row>) {
             for bytes in damaged(sample, &mut numbers) {
                 count += 1;
                 let held = measure(|| {
-                    // Whether it is still a value of the type is of no interest here.
+                    // A damaged value may still be valid, so the result is ignored.
                     let _ = read(&bytes);
                 });
                 let most = bytes.len() * TIMES + EXTRA;
@@ -257,16 +257,16 @@ fn withstand(rows: Vec<Row>) {
 fn types_of_other_crates_are_safe_with_a_hostile_server() {
     let rows = rows();
     assert!(rows.len() > 60, "{} types", rows.len());
-    withstand(rows);
+    check_damaged_values(rows);
 }
 
 #[test]
-fn our_own_types_are_safe_with_a_hostile_server() {
-    withstand(ours());
+fn types_of_this_crate_are_safe_with_a_hostile_server() {
+    check_damaged_values(ours());
 }
 
 #[test]
-fn an_array_that_claims_two_thousand_million_elements_is_an_error() {
+fn an_array_with_a_count_of_two_thousand_million_is_an_error_without_an_allocation() {
     for (type_, element) in [(Type::INT4_ARRAY, 23), (Type::TEXT_ARRAY, 25)] {
         let bytes: Vec<u8> = [1, 0, element, i32::MAX, 1].into_iter().flat_map(i32::to_be_bytes).collect();
         let held = measure(|| {
@@ -282,33 +282,33 @@ fn an_array_that_claims_two_thousand_million_elements_is_an_error() {
 }
 
 #[test]
-fn numbers_that_a_decimal_cannot_hold_are_errors() {
+fn numbers_outside_the_range_of_a_decimal_are_errors() {
     let numeric = |words: &[i16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
     let read = |words: &[i16]| Sql::<rust_decimal::Decimal>::read(Some(&numeric(words)), &Type::NUMERIC);
-    // No digits, and a weight.
+    // A weight without digits.
     assert!(matches!(read(&[0, 7, 0, 0]), Err(Mismatch::Malformed)));
-    // 1e32, which PostgreSQL can hold.
+    // 1e32 is a valid `numeric`, but exceeds the range of `Decimal`.
     assert!(matches!(
         read(&[1, 8, 0, 0, 1]),
         Err(Mismatch::Range { wanted: "rust_decimal::decimal::Decimal" })
     ));
     assert!(matches!(read(&[1, i16::MAX, 0, 0, 1]), Err(Mismatch::Range { .. })));
-    // 8e28, which has as many digits as the largest Decimal.
+    // 8e28 has as many digits as the largest `Decimal`, but exceeds it.
     assert!(matches!(read(&[1, 7, 0, 0, 8]), Err(Mismatch::Other(_))));
     assert_eq!(read(&[1, 7, 0, 0, 7]).expect("7e28").0.to_string(), "70000000000000000000000000000");
-    assert_eq!(read(&[1, i16::MIN, 0, 0, 1]).expect("almost nothing").0.to_string(), "0");
+    assert_eq!(read(&[1, i16::MIN, 0, 0, 1]).expect("a number close to zero").0.to_string(), "0");
 }
 
-/// Reads a value as a type that cannot hold it.
+/// Checks that reading the value as `T` is a `Range` error.
 #[track_caller]
 fn does_not_fit<T: for<'a> FromSql<'a> + std::fmt::Debug>(type_: &Type, bytes: &[u8]) {
-    let error = Sql::<T>::read(Some(bytes), type_).expect_err("it does not fit");
+    let error = Sql::<T>::read(Some(bytes), type_).expect_err("the value is outside the range of the type");
     let Mismatch::Range { wanted } = error else { panic!("{error}") };
     assert_eq!(wanted, std::any::type_name::<T>());
 }
 
 #[test]
-fn infinity_is_no_ordinary_moment() {
+fn infinity_is_an_error_for_types_that_cannot_represent_it() {
     for bytes in [i64::MAX, i64::MIN].map(i64::to_be_bytes) {
         for type_ in [Type::TIMESTAMP, Type::TIMESTAMPTZ] {
             does_not_fit::<SystemTime>(&type_, &bytes);
@@ -331,7 +331,7 @@ fn infinity_is_no_ordinary_moment() {
 }
 
 #[test]
-fn the_end_of_a_day_is_not_its_start() {
+fn the_time_24_00_00_is_an_error_and_not_midnight() {
     let end = 86_400_000_000i64.to_be_bytes();
     does_not_fit::<chrono::NaiveTime>(&Type::TIME, &end);
     does_not_fit::<time::Time>(&Type::TIME, &end);
@@ -341,13 +341,13 @@ fn the_end_of_a_day_is_not_its_start() {
 }
 
 #[test]
-fn types_that_are_not_built_in_are_read_by_their_definition() {
+fn types_that_are_not_built_into_postgresql_are_read_by_their_definition() {
     #[derive(Debug, PartialEq)]
     struct Pair(i32, String);
     impl<'a> FromSql<'a> for Pair {
         fn from_sql(type_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
             let Kind::Composite(fields) = type_.kind() else { return Err("not a composite".into()) };
-            // Count, and for each field: type, length, bytes.
+            // Layout: Int32 count, and for each field Int32 type, Int32 length, bytes.
             let number = i32::from_sql(fields[0].type_(), &raw[12..16])?;
             Ok(Self(number, String::from_sql(fields[1].type_(), &raw[24..])?))
         }

@@ -1,4 +1,5 @@
-//! Changes that servers have sent, and changes with any values, encode to the bytes that decode to them; no bytes cause a panic.
+//! Tests of pgoutput. Changes recorded from servers and generated changes are decoded, and encoding them returns the same
+//! bytes. No bytes cause a panic.
 
 use pg_wire::replication::pgoutput::*;
 use pg_wire::replication::{BackupMessage, Enclosed, PrimaryMessage, StandbyMessage};
@@ -11,7 +12,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// The form of a value, and its bytes.
+/// Generates values: a number for the form of the value, and the bytes of the value.
 fn values() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
     vec((0u8..4, vec(any::<u8>(), 0..40)), 0..12)
 }
@@ -34,8 +35,9 @@ fn encoded(message: &impl Enclosed) -> Vec<u8> {
     out
 }
 
-/// Decoded, encoded and decoded again, with each prefix an error.
-fn there_and_back(change: Change<'_>) {
+/// Checks that the change is encoded, decoded and encoded again without a difference, and that each prefix of its bytes is an
+/// error.
+fn check_roundtrip(change: Change<'_>) {
     let bytes = encoded(&change);
     let scope = if change.xid_in_stream().is_some() { Scope::InStream } else { Scope::Outside };
     let back = Change::decode(&bytes, scope).expect("well-formed");
@@ -48,7 +50,7 @@ fn there_and_back(change: Change<'_>) {
     }
 }
 
-/// Messages as a server sent them, one in each line; `golden/record.sh` has recorded them.
+/// Parses recorded messages of a server: one message in hexadecimal in each line. `golden/record.sh` has made the recordings.
 fn recorded(lines: &str) -> Vec<Vec<u8>> {
     let byte = |pair: &[u8]| {
         let digits = std::str::from_utf8(pair).expect("ASCII");
@@ -58,8 +60,9 @@ fn recorded(lines: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn recorded_streams_are_encoded_to_their_own_bytes() {
-    // 18 does not send a transaction of which it knows that it was rolled back, so there is no StreamAbort: a live test has it.
+fn recorded_changes_are_encoded_as_the_recorded_bytes() {
+    // PostgreSQL 18 does not send a transaction that it knows to be rolled back, so the recording has no StreamAbort. A test
+    // with a live server covers StreamAbort.
     for (major, lines, all_kinds, count, in_blocks) in [
         (15, include_str!("golden/pgoutput-15.hex"), &b"BCORYIUDTMSEcAbPKrp"[..], 135, 80),
         (18, include_str!("golden/pgoutput-18.hex"), b"BCORYIUDTMSEcbPKrp", 106, 56),
@@ -92,18 +95,18 @@ proptest! {
     #![proptest_config(cases(256))]
 
     #[test]
-    fn changes_of_rows(old in values(), new in values(), xid in option::of(any::<u32>()), relation: u32, full: bool) {
+    fn changes_of_rows_keep_their_values(old in values(), new in values(), xid in option::of(any::<u32>()), relation: u32, full: bool) {
         let (old, new) = (lent(&old), lent(&new));
         let (old, new) = (Tuple::from(&old[..]), Tuple::from(&new[..]));
         let old = if full { OldRow::Full(old) } else { OldRow::Key(old) };
-        there_and_back(Insert { xid, relation, new }.into());
-        there_and_back(Update { xid, relation, old: None, new }.into());
-        there_and_back(Update { xid, relation, old: Some(old), new }.into());
-        there_and_back(Delete { xid, relation, old }.into());
+        check_roundtrip(Insert { xid, relation, new }.into());
+        check_roundtrip(Update { xid, relation, old: None, new }.into());
+        check_roundtrip(Update { xid, relation, old: Some(old), new }.into());
+        check_roundtrip(Delete { xid, relation, old }.into());
     }
 
     #[test]
-    fn any_bytes_are_an_error_or_a_message_that_encodes_to_them(
+    fn random_bytes_are_an_error_or_a_message_that_is_encoded_as_these_bytes(
         kind in prop_oneof![proptest::sample::select(&b"IUDBCORYTMSEcAbPKrpwkshndm"[..]), any::<u8>()],
         body in vec(prop_oneof![Just(0u8), proptest::sample::select(&b"NKOtnub\x01\x02\xff"[..]), any::<u8>()], 0..60),
     ) {

@@ -1,4 +1,4 @@
-//! Every message decodes from its own encoding, and every decoded message encodes to the bytes it was decoded from.
+//! Tests that decoding the bytes of a message returns the message, and that encoding a decoded message returns its bytes.
 
 use bytes::{BufMut, BytesMut};
 use pg_wire::backend::*;
@@ -22,7 +22,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Bytes of a string of the protocol: any but NUL, and sometimes too long for the stack buffer of short messages.
+/// Generates the bytes of a string: any bytes except NUL. Some strings are too long for the stack buffer of short messages.
 fn text() -> impl Strategy<Value = Bytes> {
     prop_oneof![9 => vec(1u8..=255, 0..24), 1 => vec(1u8..=255, 200..600)]
 }
@@ -55,7 +55,7 @@ fn fields_of(fields: &[(u8, Bytes)]) -> Vec<ErrorField<'_>> {
     fields.iter().map(|(code, value)| ErrorField { code: *code, value: value[..].into() }).collect()
 }
 
-/// The bytes of a message, encoded in every way and compared.
+/// Encodes a message in every way, checks that all ways write the same bytes, and returns the bytes.
 #[track_caller]
 fn encoded(message: &impl Message) -> Bytes {
     let mut whole = Vec::new();
@@ -74,11 +74,11 @@ fn encoded(message: &impl Message) -> Bytes {
         "the length counts itself and the body"
     );
 
-    let mut behind = b"before".to_vec();
-    // By the name of the trait, because `BufMut` has a `put` too.
-    let chained = PutMessage::put_message(&mut behind, message).expect("valid");
+    let mut after = b"before".to_vec();
+    // Called with the name of the trait, to test the trait that `PgProtocol` uses.
+    let chained = PutMessage::put_message(&mut after, message).expect("valid");
     PutMessage::put_message(chained, message).expect("valid");
-    assert_eq!(behind, [b"before", &whole[..], &whole[..]].concat());
+    assert_eq!(after, [b"before", &whole[..], &whole[..]].concat());
 
     let mut out = BytesMut::new();
     message.encode(&mut out).expect("valid");
@@ -92,11 +92,11 @@ fn encoded(message: &impl Message) -> Bytes {
 
     let mut short = vec![0xaa; whole.len() - 1];
     let mut rest = &mut short[..];
-    let refused = message.encode(&mut rest).expect_err("one byte is missing");
-    assert_eq!(refused.kind, EncodeErrorKind::NoRoom { needed: whole.len(), left: whole.len() - 1 });
+    let error = message.encode(&mut rest).expect_err("one byte is missing");
+    assert_eq!(error.kind, EncodeErrorKind::NoRoom { needed: whole.len(), left: whole.len() - 1 });
     assert!(short.iter().all(|byte| *byte == 0xaa));
 
-    // A buffer in two pieces, with the boundary inside the message.
+    // A buffer of two parts. The boundary of the parts is inside the message.
     let (mut front, mut back) = (vec![0; whole.len() / 2], vec![0; whole.len() - whole.len() / 2]);
     message.encode(&mut (&mut front[..]).chain_mut(&mut back[..])).expect("it fits");
     assert_eq!([front, back].concat(), whole);
@@ -109,7 +109,7 @@ fn encoded(message: &impl Message) -> Bytes {
     whole
 }
 
-/// Prints a message in every way, which must not fail, and checks the length in the trace.
+/// Prints a message with `Debug` and as traces, and checks the length in the traces. Returns all texts.
 #[track_caller]
 fn printed(message: &(impl Message + Debug), whole: &[u8]) -> String {
     let mut all = format!("{message:?} {message:#?}");
@@ -126,7 +126,8 @@ fn frame(whole: &[u8]) -> Frame<'_> {
     Frame { code: MessageCode(whole[0]), body: &whole[5..] }
 }
 
-/// A message with a code: encoded, decoded as its type and by its direction, and forwarded as a frame.
+/// Checks a message with a code: encodes the message, decodes it as its type and as a message of its direction, and forwards it
+/// as a frame. Returns its bytes.
 macro_rules! same {
     ($direction:ident, $type:ident, $message:expr) => {{
         let message = $message;
@@ -144,10 +145,10 @@ macro_rules! same {
     }};
 }
 
-/// A FunctionCall in the form in which it is decoded.
+/// The type to which a FunctionCall is decoded.
 type Call<'a> = FunctionCall<EncodedParams<'a>>;
 
-/// A packet without a code.
+/// Checks a packet, which has no code, in the same way.
 macro_rules! same_packet {
     ($type:ident, $message:expr) => {{
         let message = $message;
@@ -161,7 +162,7 @@ macro_rules! same_packet {
     }};
 }
 
-/// Messages without fields.
+/// Checks messages without fields in the same way.
 macro_rules! same_plain {
     ($direction:ident, $($message:ident)*) => {
         $({
@@ -177,7 +178,7 @@ macro_rules! same_plain {
 }
 
 #[test]
-fn messages_without_fields() {
+fn messages_without_fields_keep_their_bytes() {
     same_plain!(frontend, Flush Sync CopyDone Terminate);
     same_plain!(backend, BindComplete CloseComplete CopyDone EmptyQueryResponse NoData ParseComplete PortalSuspended);
 }
@@ -186,7 +187,7 @@ proptest! {
     #![proptest_config(cases(512))]
 
     #[test]
-    fn statements_and_portals(a in text(), b in text(), types in vec(any::<u32>(), 0..10), code in any::<u8>(), number in any::<i32>()) {
+    fn messages_with_statements_and_portals_keep_their_fields(a in text(), b in text(), types in vec(any::<u32>(), 0..10), code in any::<u8>(), number in any::<i32>()) {
         let (a, b) = (Text::from(&a[..]), Text::from(&b[..]));
         same!(frontend, Query, Query { sql: a });
         same!(frontend, CopyFail, CopyFail { reason: a });
@@ -197,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn values_to_a_statement_and_to_a_function(
+    fn messages_with_parameters_keep_their_fields(
         portal in text(), statement in text(), values in values(), given in formats(), wanted in formats(), function in any::<u32>(),
     ) {
         let values = lent(&values);
@@ -215,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn rows_and_their_descriptions(
+    fn rows_and_descriptions_keep_their_fields(
         values in values(),
         names in vec((text(), any::<(u32, i16, u32, i16, i32, u16)>()), 0..6),
         types in vec(any::<u32>(), 0..10),
@@ -256,7 +257,7 @@ proptest! {
     }
 
     #[test]
-    fn copies(data in bytes(), form in any::<u8>(), columns in formats()) {
+    fn messages_of_a_copy_keep_their_fields(data in bytes(), form in any::<u8>(), columns in formats()) {
         same!(frontend, CopyData, CopyData { data: Payload(&data) });
         same!(backend, CopyData, CopyData { data: Payload(&data) });
         let (format, columns) = (CopyFormat::from(form), List::from(&columns[..]));
@@ -282,7 +283,7 @@ proptest! {
     }
 
     #[test]
-    fn words_of_the_server(a in text(), b in text(), pid in any::<i32>(), status in any::<u8>(), version in any::<u32>(), names in vec(text(), 0..6)) {
+    fn other_messages_of_the_server_keep_their_fields(a in text(), b in text(), pid in any::<i32>(), status in any::<u8>(), version in any::<u32>(), names in vec(text(), 0..6)) {
         let (a, b) = (Text::from(&a[..]), Text::from(&b[..]));
         let complete = CommandComplete { tag: a };
         same!(backend, CommandComplete, complete);
@@ -301,7 +302,7 @@ proptest! {
     }
 
     #[test]
-    fn authentication_of_every_kind(data in bytes(), salt in any::<[u8; 4]>(), kind in any::<u32>(), names in vec(vec(1u8..=255, 1..24), 0..5), mechanism in text()) {
+    fn messages_of_authentication_keep_their_fields(data in bytes(), salt in any::<[u8; 4]>(), kind in any::<u32>(), names in vec(vec(1u8..=255, 1..24), 0..5), mechanism in text()) {
         use Authentication as A;
         let names = texts(&names);
         let secret = Secret(&data);
@@ -335,13 +336,13 @@ proptest! {
     }
 
     #[test]
-    fn packets_before_the_session(
+    fn packets_without_a_code_keep_their_fields(
         version in any::<u32>(),
         parameters in vec((vec(1u8..=255, 1..24), text()), 0..6),
         pid in any::<i32>(),
         key in vec(any::<u8>(), 4..=256),
     ) {
-        // Only 1234.5678 and the two numbers after it are not versions.
+        // 1234.5678, 1234.5679 and 1234.5680 are request codes, not versions.
         let version = ProtocolVersion(version);
         prop_assume!(version.major() != 1234);
         let parameters: Vec<_> =
@@ -374,13 +375,13 @@ proptest! {
     }
 }
 
-/// Bodies of a hostile peer: mostly lengths and counts that are slightly false.
+/// Generates bodies of a hostile peer. Most of them have lengths and counts that do not match the body.
 fn hostile() -> impl Strategy<Value = Bytes> {
     let byte = prop_oneof![4 => Just(0u8), 2 => 1u8..5, 1 => Just(0xff), 1 => Just(0x7f), 1 => any::<u8>(), 1 => 32u8..127];
     prop_oneof![vec(byte, 0..40), vec(any::<u8>(), 0..12), damaged()]
 }
 
-/// Well-formed bodies, damaged: a piece cut out, a byte changed, or bytes inserted.
+/// Generates damaged bodies: a piece is removed from a well-formed body, replaced or inserted.
 fn damaged() -> impl Strategy<Value = Bytes> {
     let whole = prop_oneof![
         (text(), text(), values(), formats(), formats()).prop_map(
@@ -425,7 +426,7 @@ fn damaged() -> impl Strategy<Value = Bytes> {
     })
 }
 
-/// Checks that a decoded message prints without a panic, and encodes to the bytes it was decoded from.
+/// Checks that a decoded message can be printed, and that encoding the message returns its body.
 #[track_caller]
 fn encodes_to_its_body(message: &(impl Message + Debug), body: &[u8]) {
     let mut whole = Vec::new();
@@ -439,7 +440,7 @@ proptest! {
     #![proptest_config(cases(512))]
 
     #[test]
-    fn any_body_behind_any_code(body in hostile()) {
+    fn random_bodies_with_every_code_are_an_error_or_keep_their_bytes(body in hostile()) {
         for code in 0..=255 {
             let frame = Frame { code: MessageCode(code), body: &body };
             if let Ok(message) = frame.backend() {
@@ -455,7 +456,7 @@ proptest! {
         if let Ok(message) = PasswordMessage::decode(&body) {
             encodes_to_its_body(&message, &body);
         }
-        // Decoding a row does not read its columns, so the only error is a missing count.
+        // Decoding a row does not read its columns. The only possible error is a missing count.
         prop_assert_eq!(DataRow::decode(&body).is_ok(), body.len() >= 2);
         if let Ok(row) = DataRow::decode(&body) {
             let mut values = row.values.iter();
@@ -470,7 +471,7 @@ proptest! {
     }
 
     #[test]
-    fn any_first_packet(code in prop_oneof![Just(80_877_102u32), Just(80_877_103), Just(80_877_104), Just(196_608), any::<u32>()], rest in hostile()) {
+    fn random_first_packets_are_an_error_or_keep_their_bytes(code in prop_oneof![Just(80_877_102u32), Just(80_877_103), Just(80_877_104), Just(196_608), any::<u32>()], rest in hostile()) {
         let body = [&code.to_be_bytes()[..], &rest].concat();
         for body in [&body[..], &rest] {
             if let Ok(packet) = Initial::decode(body) {
@@ -480,7 +481,7 @@ proptest! {
     }
 
     #[test]
-    fn an_error_says_where_it_is(body in hostile(), code in any::<u8>()) {
+    fn the_offset_of_an_error_is_within_the_body(body in hostile(), code in any::<u8>()) {
         let frame = Frame { code: MessageCode(code), body: &body };
         for error in [frame.backend().err(), frame.frontend().err()].into_iter().flatten() {
             prop_assert!(error.offset <= body.len(), "{error}");
@@ -488,7 +489,7 @@ proptest! {
     }
 
     #[test]
-    fn secrets_do_not_print(before in vec(any::<u8>(), 0..20), after in vec(any::<u8>(), 0..20), pid in any::<i32>()) {
+    fn secrets_are_not_printed(before in vec(any::<u8>(), 0..20), after in vec(any::<u8>(), 0..20), pid in any::<i32>()) {
         const MARK: &str = "hunter2hunter2";
         let secret = [&before[..], MARK.as_bytes(), &after].concat();
         let password: Bytes = secret.iter().copied().filter(|byte| *byte != 0).collect();
@@ -537,7 +538,7 @@ proptest! {
 }
 
 #[test]
-fn counts_up_to_the_largest_are_accepted() {
+fn counts_up_to_65535_are_accepted() {
     let values = vec![Some(&b""[..]); 65_536];
     let formats = vec![FormatCode::Other(7); 65_536];
     let types = vec![0; 65_536];
@@ -559,7 +560,7 @@ fn counts_up_to_the_largest_are_accepted() {
             }
             assert_eq!(again, whole);
         } else {
-            assert_eq!(out, b"", "nothing is left of what was refused");
+            assert_eq!(out, b"", "a rejected message leaves no bytes");
         }
     }
 }

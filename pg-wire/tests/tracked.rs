@@ -1,4 +1,4 @@
-//! A connection that follows its session: errors instead of waits without end, and the way back to an idle session.
+//! Tests of `TrackedConnection`: errors instead of endless waits, and the recovery to an idle session.
 
 mod support;
 
@@ -24,7 +24,7 @@ const COPY_IN: &[u8] = b"G\0\0\0\x07\0\0\0";
 const NOTIFICATION: &[u8] = b"A\0\0\0\x0e\0\0\0\x01news\0\0";
 const PARSED: &[u8] = b"1\0\0\0\x04";
 
-/// A client whose server has sent these messages.
+/// A client of a server that sends these messages.
 fn client(server: &[&[u8]]) -> TrackedConnection<Script> {
     TrackedConnection::new(Connection::new(Script::says(&server.concat()), Limits::BACKEND))
 }
@@ -47,23 +47,24 @@ async fn reason(conn: &mut TrackedConnection<Script>) -> Waiting {
 fn a_wait_for_a_reply_that_will_not_arrive_is_an_error_with_the_reason() {
     block_on(async {
         let mut conn = client(&[PARSED, READY, COPY_IN, DONE, READY]);
-        // Flush was forgotten.
+        // The query is queued but not flushed.
         conn.query("select 1");
         assert_eq!(Waiting::Nothing.to_string(), "nothing is owed: was a request or a flush forgotten?");
-        // The server's messages are buffered only after a read.
+        // `recv` does not read, so the messages of the script are not buffered yet.
         assert_eq!(reason(&mut conn).await, Waiting::Nothing);
         conn.discard_batch();
-        // Sync was forgotten, then Flush was enough, then only Sync is.
+        // Without Flush or Sync, the server keeps its reply. With Flush, ParseComplete arrives, and then only a Sync helps.
         conn.parse(Statement::UNNAMED).query("select 1").finish().flush().await.unwrap();
         assert_eq!(reason(&mut conn).await, Waiting::Flush);
         conn.flush_msg().flush().await.unwrap();
         assert_eq!(conn.recv().await.unwrap().code, MessageCode::PARSE_COMPLETE);
         let mut idle = conn;
-        // Everything was read at once, so the rest is buffered; a new script shows the wait.
+        // One read has buffered the rest of the script, so `recv` would return its messages. Only the state shows the missing
+        // Sync.
         assert_eq!(idle.state().waiting(), Waiting::Sync);
         idle.sync().flush().await.unwrap();
         assert_eq!(idle.recv().await.unwrap().code, MessageCode::READY_FOR_QUERY);
-        // COPY waits for data.
+        // The server waits for data of a COPY.
         idle.query("copy t from stdin").flush().await.unwrap();
         assert_eq!(idle.recv().await.unwrap().code, MessageCode::COPY_IN_RESPONSE);
         assert_eq!(idle.state().waiting(), Waiting::CopyData);
@@ -123,7 +124,7 @@ fn notifications_can_be_waited_for() {
             server.flush().await.unwrap();
             assert!(matches!(wait.await.unwrap().backend(), Ok(Backend::NotificationResponse(_))));
         }
-        // A notification that is buffered is received although nothing is owed. Until then the connection is not idle.
+        // `recv` returns a buffered notification even if no reply is expected. Before that, the connection is not idle.
         server.put(&NotificationResponse { pid: 1, channel: "news".into(), payload: "".into() });
         server.put(&NotificationResponse { pid: 2, channel: "news".into(), payload: "".into() });
         server.flush().await.unwrap();
@@ -146,7 +147,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
                 seen.push(frame.code.0);
                 Ok::<_, Error>(())
             };
-            // The error of the server.
+            // The server reports an error.
             plain.query("select").query("select").query("select").flush().await.unwrap();
             let error = match tracked {
                 false => plain.until_ready(&mut each).await,
@@ -163,7 +164,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
             if tracked {
                 continue;
             }
-            // The error of the caller; it is called no more.
+            // The closure returns an error and is not called again.
             let mut calls = 0;
             let error = plain
                 .until_ready(|_| {
@@ -172,7 +173,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
                 })
                 .await;
             assert!(matches!((error, calls), (Err(Error::InboxFull), 1)));
-            // The server's last words, not the end of the stream that follows.
+            // The server's last error is returned instead of the end of the stream that follows.
             let error = plain.until_ready(|_| Ok::<_, Error>(())).await.unwrap_err();
             assert!(matches!(&error, Error::Server(_)) && error.is_fatal());
             assert!(plain.recv().await.unwrap_err().is_fatal());
@@ -181,7 +182,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
 }
 
 #[test]
-fn a_dropped_batch_was_never_asked() {
+fn a_discarded_batch_does_not_change_the_state() {
     block_on(async {
         let mut conn = client(&[DONE, READY]);
         conn.query("delete from t").sync();
@@ -191,7 +192,7 @@ fn a_dropped_batch_was_never_asked() {
         conn.query("select 1").flush().await.unwrap();
         assert_eq!(heard(&conn), "Q\0\0\0\rselect 1\0");
         conn.until_ready(|_| Ok::<_, Error>(())).await.unwrap();
-        // A batch that cannot be encoded was not asked either.
+        // A batch that cannot be encoded does not change the state either.
         conn.query("select '\0'");
         assert!(matches!(conn.flush().await, Err(Error::Encode(_))));
         assert_eq!(conn.check_idle(), Ok(()));
@@ -201,7 +202,7 @@ fn a_dropped_batch_was_never_asked() {
 #[test]
 fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
     block_on(async {
-        // COPY of the simple protocol, in a transaction.
+        // A COPY of the simple protocol, in a transaction.
         let mut conn = client(&[COPY_IN, ERROR, b"Z\0\0\0\x05E", b"C\0\0\0\x0dROLLBACK\0", READY]);
         conn.query("copy t from stdin").flush().await.unwrap();
         assert_eq!(conn.recv().await.unwrap().code, MessageCode::COPY_IN_RESPONSE);
@@ -213,7 +214,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
             "Q\0\0\0\x16copy t from stdin\0f\0\0\0\x1cabandoned by the client\0Q\0\0\0\rROLLBACK\0"
         );
 
-        // Rows, of which the first is over its limit, and no Sync.
+        // Rows over their limit, and no Sync.
         let bind_complete = b"2\0\0\0\x04";
         let limits = Limits::BACKEND.bulk(3);
         let script = [&bind_complete[..], ROW, ROW, DONE, READY].concat();
@@ -231,7 +232,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
 }
 
 #[test]
-fn a_message_that_answers_nothing_ends_the_session() {
+fn a_message_without_a_request_ends_the_session() {
     block_on(async {
         let mut conn = client(&[READY, READY]);
         conn.sync().flush().await.unwrap();
@@ -250,13 +251,13 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
         let script = Script::says(&[PARSED.repeat(17), READY.to_vec()].concat());
         let mut conn = TrackedConnection::with_state(Connection::new(script, Limits::BACKEND), state);
-        // Alike requests take one run.
+        // Consecutive requests of the same kind take one run in the queue.
         for _ in 0..17 {
             conn.parse(Statement::UNNAMED).query("select 1").finish();
         }
         conn.flush_msg().flush().await.unwrap();
         conn.parse(Statement::UNNAMED).query("select 2").finish().sync();
-        let Err(error @ Error::QueueFull(_)) = conn.flush().await else { panic!("the queue has no bound") };
+        let Err(error @ Error::QueueFull(_)) = conn.flush().await else { panic!("the queue must be full") };
         assert!(!error.is_fatal());
         // The state contains no part of the batch.
         assert_eq!((conn.state().ready_owed(), conn.state().next_number()), (0..=0, 17));

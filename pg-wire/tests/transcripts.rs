@@ -1,4 +1,4 @@
-//! Whole conversations as transcripts: a client against the transcript of its server, and a server against the transcript of its
+//! Tests of whole conversations. A client runs against a transcript of its server, or a server runs against a transcript of its
 //! client.
 
 use std::thread;
@@ -11,7 +11,8 @@ use pg_wire::{
     TransactionStatus, client::PutMessage,
 };
 
-/// Runs a client or server against a peer that follows the transcript. An error of the transcript is reported first.
+/// Runs a client or a server (`ours`) against a peer that follows the transcript. Panics with the peer's error, or with the
+/// error of `ours` if the peer had none.
 #[track_caller]
 fn converse(
     transcript: &str,
@@ -32,7 +33,7 @@ fn converse(
     held.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// The traces of the messages up to and including the next ReadyForQuery.
+/// Returns the traces of all messages up to and including the next ReadyForQuery.
 async fn until_ready(conn: &mut Connection<End>) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     loop {
@@ -45,7 +46,7 @@ async fn until_ready(conn: &mut Connection<End>) -> Result<Vec<String>, Error> {
 }
 
 #[test]
-fn a_simple_query_of_several_statements() {
+fn a_simple_query_can_have_several_statements() {
     let transcript = r#"
         F Query "select 1 as one; select null, 'two
 lines'; "
@@ -85,9 +86,9 @@ lines'; "
 }
 
 #[test]
-fn an_error_in_a_pipeline_skips_to_the_next_sync() {
+fn after_an_error_in_a_pipeline_the_server_skips_to_the_next_sync() {
     let transcript = r#"
-        # All of it is sent before the first answer comes.
+        # The client sends all of these messages before the first answer.
         F Parse "div" "select $1 / $2" 2 23 23
         F Bind "" "div" 1 1 2 4 '\x00\x00\x00\x06' 4 '\x00\x00\x00\x03' 1 1
         F Describe P ""
@@ -109,7 +110,7 @@ fn an_error_in_a_pipeline_skips_to_the_next_sync() {
         B BindComplete
         B flush
         B ErrorResponse S "ERROR" V "ERROR" C "22012" M "division by zero" F "int.c" L "841" R "int4div" \x00
-        # Nothing for what stood between the error and the first Sync.
+        # The server sends no answer to the messages between the error and the first Sync.
         B ReadyForQuery I
         B BindComplete
         B DataRow 1 4 '\x00\x00\x00\x03'
@@ -141,7 +142,7 @@ fn an_error_in_a_pipeline_skips_to_the_next_sync() {
 }
 
 #[test]
-fn a_copy_in_and_a_copy_out() {
+fn data_of_a_copy_is_sent_and_received() {
     let transcript = r#"
         F Query "copy t from stdin"
         B CopyInResponse \x00 2 0 0
@@ -235,7 +236,9 @@ fn the_last_message_of_a_server_that_closes_is_received() {
     "#;
     converse(transcript, Direction::Backend, async |conn| {
         conn.query("select pg_sleep(3600)").flush().await?;
-        let Backend::ErrorResponse(error) = conn.recv().await?.backend()? else { panic!("an error is due") };
+        let Backend::ErrorResponse(error) = conn.recv().await?.backend()? else {
+            panic!("an ErrorResponse is expected")
+        };
         assert_eq!(error.fields.severity(), Some("FATAL".into()));
         let end = conn.recv().await.expect_err("the server has closed");
         assert!(matches!(end, Error::Closed { mid_message: false }), "{end}");
@@ -245,7 +248,7 @@ fn the_last_message_of_a_server_that_closes_is_received() {
 }
 
 #[test]
-fn a_server_that_closes_in_the_middle_of_a_message() {
+fn a_close_in_the_middle_of_a_message_is_reported() {
     let transcript = r#"
         F Query "select 1"
         B raw 'D\x00\x00\x00\x0b\x00\x01'
@@ -260,12 +263,12 @@ fn a_server_that_closes_in_the_middle_of_a_message() {
 }
 
 #[test]
-fn a_server_is_tested_with_the_transcript_of_its_client() {
+fn a_server_can_be_tested_with_a_transcript_of_its_client() {
     let transcript = r#"
         F Query "listen jobs"
         B CommandComplete "LISTEN"
         B ReadyForQuery *
-        # Both at once: the answers keep their order.
+        # Two queries in one batch: the answers arrive in the order of the queries.
         F Query ""
         F Query "notify jobs"
         B EmptyQueryResponse

@@ -1,4 +1,4 @@
-//! The server role.
+//! TLS in the server role.
 
 use std::fmt;
 use std::io;
@@ -12,11 +12,11 @@ use pg_auth::tls::{ALPN, Upgraded};
 use super::explain::explained;
 use super::{TlsStream, identity};
 
-/// TLS in the server role, by the platform's library. TLS 1.2 is the oldest version spoken, and with OpenSSL the only one: `native-tls`
-/// switches TLS 1.3 off there.
+/// TLS in the server role, with the library of the platform. Accepts TLS 1.2 and later. With OpenSSL only TLS 1.2, because
+/// `native-tls` disables TLS 1.3 for servers there.
 ///
-/// Two things need another library: a client's certificate is not asked for, and a client that begins TLS directly is refused, because
-/// the protocol that ALPN agreed on is not reported.
+/// `native-tls` has two limits. The server cannot request a certificate from a client. A client that begins with TLS directly
+/// (`sslnegotiation=direct`) is rejected, because the library does not report the protocol that ALPN has selected.
 ///
 /// ```no_run
 /// use pg_stream_async_std::native_tls::NativeTlsAcceptor;
@@ -36,11 +36,12 @@ pub struct NativeTlsAcceptor {
 }
 
 impl NativeTlsAcceptor {
-    /// TLS with a certificate chain, the server's own certificate first, and its private key, from PEM files. Not to be called on an
-    /// executor's thread: files are read.
+    /// Reads a certificate chain (the server's own certificate first) and its private key from PEM files. Do not call this on a
+    /// thread of an executor, because reading files blocks the thread.
     ///
     /// # Errors
-    /// That a file cannot be read, that others can use the key, or that the key is not of the first certificate.
+    /// When a file cannot be read, when other users have access to the key file, or when the key does not belong to the first
+    /// certificate.
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> io::Result<Self> {
         let (identity, certificate) =
             identity::read("server certificate", chain.as_ref(), key.as_ref(), None)?;
@@ -56,7 +57,7 @@ impl NativeTlsAcceptor {
     /// Performs the TLS handshake.
     ///
     /// # Errors
-    /// That the handshake failed.
+    /// When the handshake fails.
     pub async fn accept<S>(&self, stream: S) -> io::Result<Upgraded<TlsStream<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin,

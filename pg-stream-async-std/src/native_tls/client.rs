@@ -1,4 +1,4 @@
-//! From the settings of a connection to a connector of `native-tls`.
+//! Converts the TLS settings of a connection to a connector of `native-tls`.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,12 +11,12 @@ use pg_auth::{Config, Host};
 
 use crate::native_tls::identity;
 
-/// A handshake that is wanted, owned so that a thread can prepare it.
+/// The settings of one handshake. Owned, because another thread prepares the connector.
 #[derive(Debug)]
 pub(super) struct Wanted {
     settings: TlsSettings,
     verification: Verification,
-    /// The name or the address that is sent as SNI, unless it is an address, and that the certificate is checked for.
+    /// The host name or address for which the certificate is checked. A host name is also sent as SNI.
     pub(super) name: String,
 }
 
@@ -30,7 +30,7 @@ enum Verification {
 
 impl Wanted {
     /// # Errors
-    /// That the configuration demands something that `native-tls` cannot do.
+    /// When the configuration requires a feature that `native-tls` does not have.
     pub(super) fn new(request: &TlsRequest<'_>) -> io::Result<Self> {
         let config: &Config = request.config;
         let verification = match config.tls_verification().map_err(io::Error::other)? {
@@ -42,7 +42,7 @@ impl Wanted {
         if request.direct {
             return Err(unsupported(
                 "sslnegotiation=direct",
-                "it does not report the protocol that ALPN agreed on, which direct TLS demands",
+                "it does not report the protocol that ALPN has selected, which direct TLS requires",
             ));
         }
         check(&settings, verification != Verification::None)?;
@@ -50,22 +50,22 @@ impl Wanted {
         Ok(Self { settings, verification, name })
     }
 
-    /// Whether the name is checked.
+    /// Whether the certificate must be for the name.
     pub(super) fn checks_name(&self) -> bool {
         matches!(self.verification, Verification::Full(_))
     }
 
-    /// Whether the signature of an authority is checked.
+    /// Whether a trusted authority must have signed the certificate.
     pub(super) fn verifies(&self) -> bool {
         self.verification != Verification::None
     }
 
-    /// Prepares a connector. Reads files.
+    /// Prepares a connector. Reads files, so this must run on a thread for blocking work.
     pub(super) fn connector(&self) -> io::Result<TlsConnectorBuilder> {
         let settings = &self.settings;
         let mut builder = TlsConnector::builder();
         match &self.verification {
-            // That the server has the key of its certificate is checked all the same.
+            // The handshake still proves that the server has the key of its certificate.
             Verification::None => {
                 builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
             }
@@ -87,13 +87,14 @@ impl Wanted {
     }
 }
 
-/// An error about a setting that `native-tls` cannot honour.
+/// The error for a setting that `native-tls` does not support.
 fn unsupported(setting: &str, reason: &str) -> io::Error {
     let message = format!("{setting} is not supported with native-tls: {reason}");
     io::Error::new(io::ErrorKind::Unsupported, message)
 }
 
-/// Refuses the settings that the library has no way to honour. Revocation lists have no effect where nothing is verified.
+/// Rejects settings that the library does not support. Revocation lists are rejected only if the certificate is verified,
+/// because otherwise they have no effect.
 fn check(settings: &TlsSettings, verified: bool) -> io::Result<()> {
     const NO_LISTS: &str = "it cannot check revocation lists";
     if settings.crl.is_some() && verified {
@@ -103,16 +104,16 @@ fn check(settings: &TlsSettings, verified: bool) -> io::Result<()> {
         return Err(unsupported("sslcrldir", NO_LISTS));
     }
     if settings.key_log.is_some() {
-        return Err(unsupported("sslkeylogfile", "it does not give out the secrets of a connection"));
+        return Err(unsupported("sslkeylogfile", "it does not export the secrets of a connection"));
     }
     if settings.cert_mode == SslCertMode::Require {
-        let reason = "it does not report whether the server asked for a certificate";
+        let reason = "it does not report whether the server requested a certificate";
         return Err(unsupported("sslcertmode=require", reason));
     }
     Ok(())
 }
 
-/// The name that the server is asked for and its certificate is checked against.
+/// Returns the name that is sent as SNI and for which the certificate is checked.
 fn name(host: &Host, checked: bool) -> io::Result<String> {
     let (name, address) = match host {
         Host::Tcp { host, address, .. } => (host.as_str(), *address),
@@ -121,19 +122,19 @@ fn name(host: &Host, checked: bool) -> io::Result<String> {
     match (name, address) {
         ("", Some(address)) => Ok(address.to_string()),
         ("", None) if checked => {
-            let message = "there is no host name that a certificate can be checked against";
+            let message = "the connection has no host name, so the name in the certificate cannot be checked";
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
-        // Nothing is checked against the name, and an address is never sent.
+        // The name is not checked. An address is never sent as SNI, so the server does not see this placeholder.
         ("", None) => Ok(String::from("0.0.0.0")),
         (name, _) => Ok(name.to_owned()),
     }
 }
 
-/// Trusts these authorities, and no other.
+/// Sets the trusted authorities to these certificates only.
 fn trust(builder: &mut TlsConnectorBuilder, root: &RootCert) -> io::Result<()> {
     match root {
-        // The builder begins with the certificates that the system trusts.
+        // A new builder already trusts the authorities of the system.
         RootCert::System => {}
         RootCert::File(file) => {
             const WHAT: &str = "root certificate";
@@ -144,20 +145,21 @@ fn trust(builder: &mut TlsConnectorBuilder, root: &RootCert) -> io::Result<()> {
                 builder.add_root_certificate(certificate);
             }
         }
-        other => return Err(unsupported("sslrootcert", &format!("{other:?} is not known to it"))),
+        other => return Err(unsupported("sslrootcert", &format!("it does not know the value {other:?}"))),
     }
     Ok(())
 }
 
-/// The files of the client's certificate and of its key, if a certificate is to be sent.
+/// Returns the files of the client's certificate and its key. Returns `None` if no certificate is to be sent.
 fn client_certificate(settings: &TlsSettings) -> io::Result<Option<(&PathBuf, &PathBuf)>> {
     match (&settings.cert, &settings.key) {
         _ if settings.cert_mode == SslCertMode::Disable => Ok(None),
         (None, _) => Ok(None),
         (Some(cert), Some(key)) => Ok(Some((cert, key))),
-        (Some(_), None) => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "sslcert is given, and its key (sslkey) is not"))
-        }
+        (Some(_), None) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "sslcert is set, but its key is missing: set sslkey",
+        )),
     }
 }
 
@@ -169,7 +171,7 @@ fn protocol(version: TlsVersion) -> io::Result<Protocol> {
         TlsVersion::V1_3 => Ok(Protocol::Tlsv13),
         other => Err(unsupported(
             "ssl_min_protocol_version and ssl_max_protocol_version",
-            &format!("{other} is not known to it"),
+            &format!("it does not know the version {other}"),
         )),
     }
 }

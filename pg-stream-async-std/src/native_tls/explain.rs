@@ -1,10 +1,11 @@
-//! Errors of `native-tls` in sentences.
+//! Explains errors of `native-tls`.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// A failed handshake: a sentence that says what is wrong and what to do, and the library's error as its source.
+/// The error of a failed handshake: a sentence with the cause and, if known, the remedy. The error of the library is its
+/// source.
 #[derive(Debug)]
 struct Explained {
     sentence: String,
@@ -23,17 +24,19 @@ impl Error for Explained {
     }
 }
 
-/// Explains the error of a handshake. `name` is the name that the peer's certificate has to have, if it is checked.
+/// Explains the error of a handshake. `name` is the name that the peer's certificate must have, or `None` if the name is not
+/// checked.
 pub(super) fn explained(error: native_tls::Error, name: Option<&str>) -> io::Error {
     let sentence = sentence(&error.to_string(), name);
     io::Error::other(Explained { sentence, error })
 }
 
-/// Finds the cause in the text of the library, which has no other way to tell it. The phrases are those of OpenSSL; a text without one
-/// of them is passed on.
+/// Finds the cause by phrases in the text of the library, because the library reports the cause in no other way. The phrases
+/// are OpenSSL's. A text without any of these phrases is returned unchanged.
 fn sentence(text: &str, name: Option<&str>) -> String {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    // First: the library adds what it holds of the peer's certificate, verified or not, to every error.
+    // Alerts are checked first, because the library adds the result of the certificate check to every error, also to an alert
+    // of the peer.
     if let Some(alert) = alert(text) {
         let hint = match alert {
             "unknown ca" => ": the peer does not trust this side's certificate",
@@ -66,13 +69,14 @@ fn sentence(text: &str, name: Option<&str>) -> String {
         Some(name) if has(&["ostname mismatch", "address mismatch"]) => {
             format!("the certificate is for another name than \"{name}\"")
         }
-        // The text of another platform may be about the name as well.
+        // The text of another platform's library may also be about the name.
         Some(name) if has(&["name"]) => format!("{text}; the certificate has to be for \"{name}\""),
         _ => text.to_owned(),
     }
 }
 
-/// The alert of the peer that OpenSSL reports, such as `unknown ca` of `tlsv1 alert unknown ca:../ssl/record/rec_layer_s3.c`.
+/// Returns the peer's alert from an error text of OpenSSL: `unknown ca` from `tlsv1 alert unknown
+/// ca:../ssl/record/rec_layer_s3.c`.
 fn alert(text: &str) -> Option<&str> {
     let (_, rest) = text
         .split_once("tlsv1 alert ")
@@ -86,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_failures_are_sentences() {
+    fn frequent_failures_are_explained_in_a_sentence() {
         let verify = |reason| {
             format!(
                 "error:0A000086:SSL routines:tls_process_server_certificate:certificate verify failed:../ssl/statem/statem_clnt.c:1889: ({reason})"

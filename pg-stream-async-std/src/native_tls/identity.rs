@@ -1,4 +1,4 @@
-//! A certificate with its key, as `native-tls` takes them.
+//! Reads a certificate and its key in the form that `native-tls` accepts.
 
 use std::io;
 use std::path::Path;
@@ -14,14 +14,14 @@ use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 use sec1::EcPrivateKey;
 use zeroize::Zeroizing;
 
-/// `rsaEncryption`, RFC 8017.
+/// Object identifier `rsaEncryption`, RFC 8017.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// `id-ecPublicKey`, RFC 5480.
+/// Object identifier `id-ecPublicKey`, RFC 5480.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
-/// Reads a certificate chain, the own certificate first, and its private key. `what` names the certificate in errors. Returns the own
-/// certificate in DER too.
+/// Reads a certificate chain (the own certificate first) and its private key. `what` names the certificate in error texts. Also
+/// returns the own certificate in DER.
 pub(super) fn read(
     what: &str,
     chain_file: &Path,
@@ -34,7 +34,7 @@ pub(super) fn read(
         bad_file(
             "private key",
             key_file,
-            "cannot be turned into PKCS#8: it is damaged, or does not name its curve",
+            "cannot be converted to PKCS#8: the key is damaged, or does not name its curve",
         )
     })?;
     let text = chain_pem(&chain).ok_or_else(|| bad_file(what, chain_file, "is too long"))?;
@@ -50,7 +50,7 @@ fn chain_pem(chain: &[CertificateDer<'_>]) -> Option<String> {
     chain.iter().map(|der| encode_string("CERTIFICATE", LineEnding::LF, der).ok()).collect()
 }
 
-/// The key in PKCS#8, as PEM: the one form that `native-tls` takes.
+/// Converts the key to PKCS#8 in PEM, the only form that `native-tls` accepts.
 fn pkcs8_pem(key: &PrivateKeyDer<'_>) -> Option<Zeroizing<String>> {
     let (algorithm, inner) = match key {
         PrivateKeyDer::Pkcs8(key) => {
@@ -76,7 +76,7 @@ fn pkcs8_pem(key: &PrivateKeyDer<'_>) -> Option<Zeroizing<String>> {
     in_pkcs8(algorithm, inner)
 }
 
-/// Puts a key into the envelope of PKCS#8.
+/// Wraps a key in the PKCS#8 structure.
 fn in_pkcs8(algorithm: AlgorithmIdentifierRef<'_>, key: &[u8]) -> Option<Zeroizing<String>> {
     let info = PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(key).ok()?);
     SecretDocument::encode_msg(&info).ok()?.to_pem("PRIVATE KEY", LineEnding::LF).ok()

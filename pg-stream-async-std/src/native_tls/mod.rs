@@ -1,17 +1,17 @@
-//! TLS by the platform's own library, through `async-native-tls`: OpenSSL, Schannel or Secure Transport.
+//! TLS with the library of the platform (OpenSSL, Schannel or Secure Transport), through `async-native-tls`.
 //!
 //! | setting | with native-tls |
 //! | --- | --- |
 //! | `sslmode`, `sslrootcert` (a file, `system`) | as in libpq |
 //! | `sslcert`, `sslkey` (PKCS#8, PKCS#1, SEC1), `sslpassword` (PKCS#8) | as in libpq |
 //! | `sslcertmode` | `disable` and `allow`; `require` is an error |
-//! | `sslsni`, `ssl_min_protocol_version`, `ssl_max_protocol_version` | as in libpq, within the library's versions |
-//! | `channel_binding` | as in libpq: the server's certificate is reported |
-//! | `sslnegotiation=direct` | an error: the protocol that ALPN agreed on is not reported |
-//! | `sslcrl`, `sslcrldir`, `sslkeylogfile` | an error where they would have an effect |
+//! | `sslsni`, `ssl_min_protocol_version`, `ssl_max_protocol_version` | as in libpq, for the versions that the library supports |
+//! | `channel_binding` | as in libpq |
+//! | `sslnegotiation=direct` | an error, because the library does not report the protocol that ALPN has selected |
+//! | `sslcrl`, `sslcrldir`, `sslkeylogfile` | an error if the setting would have an effect |
 //!
-//! The version of TLS is not reported: [`TlsInfo::version`](pg_auth::TlsInfo::version) is `None`. `pg-stream-tokio` with rustls has all
-//! of them.
+//! The library does not report the TLS version, so [`TlsInfo::version`](pg_auth::TlsInfo::version) is `None`. `pg-stream-tokio`
+//! with rustls supports all of these settings and reports the version.
 
 mod acceptor;
 mod client;
@@ -34,17 +34,17 @@ use explain::explained;
 pub use acceptor::NativeTlsAcceptor;
 pub use stream::TlsStream;
 
-/// TLS in the client role, by the platform's library, as the configuration of each connection says.
+/// TLS in the client role, with the library of the platform and the settings of the connection's configuration.
 ///
-/// Files and the system's trusted certificates are read anew for each connection, on a thread of their own, so that a changed file is
-/// seen and no task waits for the disk.
+/// Each connection reads the files and the system's trusted certificates again, so a changed file takes effect. They are read
+/// on a separate thread, so no task of the executor waits for the disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NativeTls;
 
 /// A handshake in progress.
 type Handshake<S> = Pin<Box<dyn Future<Output = native_tls::Result<async_native_tls::TlsStream<S>>> + Send>>;
 
-/// A handshake after its first step.
+/// A handshake after its first poll.
 enum Begun<S> {
     Done(native_tls::Result<async_native_tls::TlsStream<S>>),
     Going(Handshake<S>),
@@ -79,8 +79,8 @@ where
     }
 }
 
-/// Prepares a connector, and takes the first step of the handshake. Both read files: `async-native-tls` makes the connector, and with it
-/// loads what the system trusts, when the handshake is polled first.
+/// Prepares a connector, and polls the handshake once. Both read files: `async-native-tls` loads the system's trusted
+/// certificates at the first poll of the handshake.
 fn begin<S>(wanted: &Wanted, stream: S) -> io::Result<Begun<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -1,4 +1,4 @@
-//! The TLS stream, with whole records.
+//! The TLS stream, with a buffer for one outgoing record.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,20 +9,21 @@ use futures_lite::io::{ReadHalf, WriteHalf, split};
 
 use crate::IntoHalves;
 
-/// Most bytes of a TLS record.
+/// Maximum number of bytes in a TLS record.
 const RECORD: usize = 16 * 1024;
 
 /// A TLS stream over `S`, in either role.
 ///
-/// Bytes to be sent are copied before they are encrypted, at most a record of them (16 KB). A TLS library that could not send a record
-/// has to be given the same bytes again; here nobody has to: what was taken is sent, whatever happens to the future that wrote it.
+/// Bytes to be sent are first copied into a buffer of at most one TLS record (16 KiB). A TLS library that could not send a
+/// record must be called again with the same bytes. This stream passes the bytes again from its buffer. So accepted bytes are
+/// sent even if the future that wrote them is dropped.
 #[derive(Debug)]
 pub struct TlsStream<S> {
     tls: async_native_tls::TlsStream<S>,
-    /// Bytes that were taken and that TLS has not taken yet, from `sent` on.
+    /// Bytes that this stream has accepted. The TLS library has not accepted the bytes from `sent` on.
     held: Vec<u8>,
     sent: usize,
-    /// The end of TLS has been sent.
+    /// Whether close_notify has been sent.
     ended: bool,
 }
 
@@ -31,14 +32,14 @@ impl<S> TlsStream<S> {
         Self { tls, held: Vec::new(), sent: 0, ended: false }
     }
 
-    /// The stream of the library, for what else it reports.
+    /// The stream of `async-native-tls`.
     pub fn get_ref(&self) -> &async_native_tls::TlsStream<S> {
         &self.tls
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    /// Has TLS take the bytes that are held.
+    /// Passes the held bytes to the TLS library.
     fn poll_pass_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(bytes @ [_, ..]) = self.held.get(self.sent..) {
             match ready!(Pin::new(&mut self.tls).poll_write(cx, bytes))? {
@@ -51,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Begins to send what was taken. That the stream is busy is no reason to wait: the bytes are here.
+    /// Begins to send the held bytes. Ready even if the TLS library is pending, because the bytes are already copied.
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let taken = self.held.len();
         match self.poll_pass_on(cx) {
@@ -106,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     }
 }
 
-/// The halves share the stream: TLS has one state for both directions.
+/// The halves share the stream, because TLS has one state for both directions.
 impl<S: AsyncRead + AsyncWrite + Unpin> IntoHalves for TlsStream<S> {
     type Read = ReadHalf<Self>;
     type Write = WriteHalf<Self>;

@@ -1,4 +1,4 @@
-//! Certificates made for one test, in files.
+//! Certificate files that are created for one test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// A root, the server certificates of the tests, and a client certificate. All but the roots share the key "pkcs8".
+/// A root certificate, several server certificates, and a client certificate. All certificates except the roots have the key
+/// "pkcs8".
 pub(crate) struct Certificates {
     dir: TempDir,
     server: Certificate,
@@ -56,7 +57,7 @@ impl Certificates {
         made
     }
 
-    /// Has openssl convert a key to another form.
+    /// Converts a key to another form with the program openssl.
     fn convert(&self, name: &str, from: &str, arguments: &[&str]) {
         let path = self.file(name);
         let mut openssl = std::process::Command::new("openssl");
@@ -70,12 +71,12 @@ impl Certificates {
         self.dir.path().join(name)
     }
 
-    /// The certificate of the server "server".
+    /// The certificate "server", in DER.
     pub(crate) fn server_der(&self) -> &[u8] {
         self.server.der()
     }
 
-    /// A server with the certificate of this name.
+    /// A TLS acceptor with the certificate of this name.
     pub(crate) fn acceptor(&self, certificate: &str) -> NativeTlsAcceptor {
         let acceptor = NativeTlsAcceptor::from_pem_files(self.file(certificate), self.file("pkcs8"));
         acceptor.unwrap_or_else(|error| panic!("{error}"))
@@ -92,7 +93,7 @@ fn permit(path: &Path, mode: u32) {
 fn permit(_: &Path, _: u32) {}
 
 fn authority(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::new([]).expect("no name can be wrong");
+    let mut params = CertificateParams::new([]).expect("an empty list of names is valid");
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -1,4 +1,4 @@
-//! TLS by native-tls, client and server in one process.
+//! Tests of TLS with native-tls. Client and server run in one process.
 
 mod certificates;
 mod stream;
@@ -22,18 +22,18 @@ use pg_stream_async_std::{
 
 use certificates::Certificates;
 
-/// How long a test may take. One that waits for ever fails.
+/// Time limit of a test. A test that never ends fails at this limit.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let late = async {
         async_io::Timer::after(PATIENCE).await;
-        panic!("the test does not end");
+        panic!("the test has exceeded its time limit");
     };
     block_on(or(test, late));
 }
 
-/// A server that lets in the user of the test with the password "secret". Dropping it stops it.
+/// A server that accepts every user with the password "secret". Dropping the `Server` stops the server.
 struct Server {
     port: u16,
     task: Option<JoinHandle<()>>,
@@ -91,24 +91,24 @@ async fn serve(stream: TcpStream, tls: Option<NativeTlsAcceptor>) -> Result<(), 
     Ok(())
 }
 
-/// The session, after a connection that has to be made. Its future can be moved between threads.
+/// Connects, and returns the session. Panics if the connection fails. Also checks that the future of `connect` is `Send`.
 async fn session(config: &Config) -> Session {
-    fn movable<F: Future + Send>(future: F) -> F {
+    fn is_send<F: Future + Send>(future: F) -> F {
         future
     }
-    match movable(connect(config)).await {
+    match is_send(connect(config)).await {
         Ok((_, session)) => session,
         Err(error) => panic!("{error}"),
     }
 }
 
-/// The error of a connection that must not be made.
-async fn refusal(config: &Config) -> ConnectError {
-    connect(config).await.map(|(_, session)| session).expect_err("the connection must not be made")
+/// Connects, and returns the error. Panics if the connection succeeds.
+async fn rejection(config: &Config) -> ConnectError {
+    connect(config).await.map(|(_, session)| session).expect_err("the connection must not succeed")
 }
 
 #[test]
-fn every_sslmode_finds_tls_or_goes_without() {
+fn every_sslmode_uses_tls_if_the_mode_allows() {
     run(async {
         let made = Certificates::new();
         let with = Server::start(Some(made.acceptor("server"))).await;
@@ -123,7 +123,7 @@ fn every_sslmode_finds_tls_or_goes_without() {
             let secured = session(&config(&with)).await.tls.is_some();
             assert_eq!(secured, demands || mode == SslMode::Prefer, "{mode}");
             if demands {
-                let error = refusal(&config(&without)).await;
+                let error = rejection(&config(&without)).await;
                 assert!(matches!(error.kind(), ConnectErrorKind::Tls(TlsError::Refused)), "{mode}: {error}");
             } else {
                 assert_eq!(session(&config(&without)).await.tls, None, "{mode}");
@@ -143,7 +143,7 @@ fn scram_is_bound_to_the_channel() {
         config.tls.max_version = Some(TlsVersion::V1_2);
         let session = session(&config).await;
         assert!(session.channel_bound);
-        let tls = session.tls.expect("there is TLS");
+        let tls = session.tls.expect("the session uses TLS");
         assert_eq!(tls.certificate.as_deref(), Some(made.server_der()));
         assert!(tls.verified);
     });
@@ -172,7 +172,7 @@ fn a_certificate_that_is_not_trusted_is_rejected_with_its_reason() {
             match problem {
                 None => drop(session(&config).await),
                 Some(problem) => {
-                    let error = refusal(&config).await.to_string();
+                    let error = rejection(&config).await.to_string();
                     assert!(error.contains(problem) && error.contains(host), "{certificate} {mode}: {error}");
                 }
             }
@@ -181,7 +181,7 @@ fn a_certificate_that_is_not_trusted_is_rejected_with_its_reason() {
 }
 
 #[test]
-fn a_self_signed_certificate_is_trusted_where_it_is_the_root_itself() {
+fn a_self_signed_certificate_is_trusted_if_it_is_the_root_certificate() {
     run(async {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor("self-signed"))).await;
@@ -189,7 +189,7 @@ fn a_self_signed_certificate_is_trusted_where_it_is_the_root_itself() {
         config.tls.root = Some(RootCert::File(made.file("self-signed")));
         session(&config).await;
         config.hosts = vec![Host::new("127.0.0.1", server.port)];
-        let error = refusal(&config).await.to_string();
+        let error = rejection(&config).await.to_string();
         assert!(error.contains("127.0.0.1"), "{error}");
     });
 }
@@ -198,7 +198,7 @@ fn a_self_signed_certificate_is_trusted_where_it_is_the_root_itself() {
 const PORT: &str = "PG_STREAM_TEST_PORT";
 
 #[test]
-fn what_the_system_trusts_is_trusted_by_verify_full_and_not_beside_a_file() {
+fn certificates_of_the_system_are_trusted_only_without_a_root_file() {
     if let Ok(port) = std::env::var(PORT) {
         return run(trusting_system(port.parse().expect("a number")));
     }
@@ -206,10 +206,10 @@ fn what_the_system_trusts_is_trusted_by_verify_full_and_not_beside_a_file() {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor("server"))).await;
         for (root, succeeds) in [("root", true), ("self-signed", false)] {
-            // A process of its own: a system is trusted by a variable of the environment, read once.
+            // A second process, because OpenSSL reads the variable for the system's trusted certificates only once in a
+            // process.
             let mut second = std::process::Command::new(std::env::current_exe().expect("this program"));
-            second
-                .args(["--exact", "what_the_system_trusts_is_trusted_by_verify_full_and_not_beside_a_file"]);
+            second.args(["--exact", "certificates_of_the_system_are_trusted_only_without_a_root_file"]);
             second.env("SSL_CERT_FILE", made.file(root)).env("SSL_CERT_DIR", made.file("none"));
             second.env(PORT, server.port.to_string()).env("ROOT_FILE", made.file("self-signed"));
             second.env("SUCCEEDS", succeeds.to_string());
@@ -219,7 +219,7 @@ fn what_the_system_trusts_is_trusted_by_verify_full_and_not_beside_a_file() {
     });
 }
 
-/// Connects with what this process takes for the system's trusted certificates.
+/// Runs in the second process: connects with the certificates that this process treats as the system's trusted certificates.
 async fn trusting_system(port: u16) {
     let succeeds = std::env::var("SUCCEEDS").expect("set by the first process") == "true";
     let config = Config::new("me").password("secret").host(Host::new("localhost", port));
@@ -229,26 +229,26 @@ async fn trusting_system(port: u16) {
         match succeeds {
             true => drop(session(&config).await),
             false => {
-                let error = refusal(&config).await.to_string();
+                let error = rejection(&config).await.to_string();
                 assert!(error.contains("no trusted authority"), "{error}");
             }
         }
     }
     config.tls.root =
         Some(RootCert::File(std::env::var("ROOT_FILE").expect("set by the first process").into()));
-    let error = refusal(&config).await.to_string();
+    let error = rejection(&config).await.to_string();
     assert!(error.contains("no trusted authority"), "{error}");
 }
 
 #[test]
-fn without_a_root_certificate_require_takes_any_certificate() {
+fn sslmode_require_accepts_any_certificate_without_a_root_certificate() {
     run(async {
         let made = Certificates::new();
         for certificate in ["stranger", "expired", "self-signed"] {
             let server = Server::start(Some(made.acceptor(certificate))).await;
             let session = session(&server.config().sslmode(SslMode::Require)).await;
-            assert!(session.channel_bound, "the hash of whatever certificate the server has");
-            assert!(!session.tls.expect("there is TLS").verified);
+            assert!(session.channel_bound, "the channel is bound with the certificate, trusted or not");
+            assert!(!session.tls.expect("the session uses TLS").verified);
         }
     });
 }
@@ -277,10 +277,10 @@ fn every_form_of_client_key_is_read() {
             match problem {
                 None => drop(session(&config).await),
                 Some(problem) => {
-                    let error = refusal(&config).await.to_string();
+                    let error = rejection(&config).await.to_string();
                     assert!(error.contains(problem), "{key}: {error}");
                     assert!(!error.contains("letmein"), "{error}");
-                    // No certificate is to be sent, so no file is opened.
+                    // Without a client certificate no file is read.
                     config.tls.cert_mode = SslCertMode::Disable;
                     session(&config).await;
                 }
@@ -288,7 +288,7 @@ fn every_form_of_client_key_is_read() {
         }
         let mut config = server.config().sslmode(SslMode::Require);
         config.tls.cert = Some(made.file("client"));
-        let error = refusal(&config).await.to_string();
+        let error = rejection(&config).await.to_string();
         assert!(error.contains("sslkey"), "{error}");
     });
 }
@@ -304,7 +304,7 @@ fn a_root_file_that_cannot_be_used_is_an_error_in_every_mode() {
             for mode in [SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull] {
                 let mut config = server.config().sslmode(mode);
                 config.tls.root = Some(RootCert::File(made.file(file)));
-                let error = refusal(&config).await.to_string();
+                let error = rejection(&config).await.to_string();
                 assert!(error.contains(problem), "{file} {mode}: {error}");
             }
         }
@@ -312,7 +312,7 @@ fn a_root_file_that_cannot_be_used_is_an_error_in_every_mode() {
 }
 
 #[test]
-fn a_setting_that_cannot_be_honoured_is_an_error_that_names_it() {
+fn an_unsupported_setting_is_an_error_that_names_the_setting() {
     run(async {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor("server"))).await;
@@ -338,11 +338,11 @@ fn a_setting_that_cannot_be_honoured_is_an_error_that_names_it() {
             (log, "sslkeylogfile"),
             (asked, "sslcertmode=require"),
         ] {
-            let error = refusal(&config).await.to_string();
+            let error = rejection(&config).await.to_string();
             assert!(error.contains(&format!("{setting} is not supported with native-tls")), "{error}");
         }
         assert!(!made.file("log").exists());
-        // No certificate is verified, so that there is nothing to look up in a list; libpq does not read the file either.
+        // The certificate is not verified, so the revocation list is not needed. libpq does not read the file either.
         let mut unverified = server.config().sslmode(SslMode::Require);
         unverified.tls.crl = Some(made.file("crl"));
         session(&unverified).await;
@@ -350,20 +350,20 @@ fn a_setting_that_cannot_be_honoured_is_an_error_that_names_it() {
 }
 
 #[test]
-fn versions_without_a_common_one_end_the_handshake() {
+fn the_handshake_fails_without_a_common_tls_version() {
     run(async {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor("server"))).await;
         let mut config = server.config().sslmode(SslMode::Require);
         config.tls.min_version = Some(TlsVersion::V1_0);
         config.tls.max_version = Some(TlsVersion::V1_1);
-        let error = refusal(&config).await;
+        let error = rejection(&config).await;
         assert!(matches!(error.kind(), ConnectErrorKind::Tls(TlsError::Handshake(_))), "{error}");
     });
 }
 
 #[test]
-fn a_client_that_begins_tls_directly_is_refused_by_the_server() {
+fn a_client_that_begins_with_tls_directly_is_rejected() {
     run(async {
         let made = Certificates::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -377,7 +377,7 @@ fn a_client_that_begins_tls_directly_is_refused_by_the_server() {
             .danger_accept_invalid_certs(true)
             .request_alpns(&["postgresql"]);
         let mut stream = connector.connect("localhost", stream).await.expect("a handshake");
-        let error = served.await.expect_err("the server cannot know the protocol");
+        let error = served.await.expect_err("the library does not report the protocol of ALPN");
         assert!(matches!(error.kind(), ConnectErrorKind::Tls(TlsError::Alpn(None))), "{error}");
         let read = stream.read(&mut [0; 1]).await;
         assert!(!matches!(read, Ok(1..)), "{read:?}");
@@ -385,7 +385,7 @@ fn a_client_that_begins_tls_directly_is_refused_by_the_server() {
 }
 
 #[test]
-fn a_stream_of_the_callers_own_can_be_upgraded_by_a_closure() {
+fn a_closure_can_upgrade_the_callers_own_stream_to_tls() {
     run(async {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor("server"))).await;
@@ -394,19 +394,21 @@ fn a_stream_of_the_callers_own_can_be_upgraded_by_a_closure() {
         let connected = builder.connect_with_tls(stream, async |stream| {
             let connector = async_native_tls::TlsConnector::new().danger_accept_invalid_certs(true);
             let stream = connector.connect("localhost", stream).await.map_err(std::io::Error::other)?;
-            let certificate =
-                stream.peer_certificate().map_err(std::io::Error::other)?.expect("there is one");
+            let certificate = stream
+                .peer_certificate()
+                .map_err(std::io::Error::other)?
+                .expect("the server has a certificate");
             let certificate = certificate.to_der().map_err(std::io::Error::other)?;
             Ok(Upgraded::new(stream).certificate(certificate))
         });
         let (mut conn, session) = connected.await.unwrap_or_else(|error| panic!("{error}"));
         assert!(session.channel_bound);
-        conn.close().await.expect("the server is there");
+        conn.close().await.expect("the server accepts the close");
     });
 }
 
 #[test]
-fn a_cancel_request_goes_through_tls_to_the_same_address() {
+fn a_cancel_request_is_sent_over_tls_to_the_same_address() {
     run(async {
         let made = Certificates::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -436,7 +438,8 @@ fn a_cancel_request_goes_through_tls_to_the_same_address() {
     });
 }
 
-/// The error of a client whose server answers the SSLRequest with these bytes, then closes, or waits for the client to.
+/// Returns the error of a client. Its server answers the SSLRequest with these bytes, and then closes the connection or waits
+/// until the client closes it.
 async fn misbehaving(answer: &'static [u8], closes: bool, timeout: Option<Duration>) -> ConnectError {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("the socket is bound").port();
@@ -447,19 +450,19 @@ async fn misbehaving(answer: &'static [u8], closes: bool, timeout: Option<Durati
         stream.write_all(answer).await.expect("sent");
         let mut rest = Vec::new();
         if !closes {
-            // The client's end, or its reset.
+            // Wait until the client closes or resets the connection.
             let _ = stream.read_to_end(&mut rest).await;
         }
     });
     let mut config = Config::new("me").host(Host::new("127.0.0.1", port)).sslmode(SslMode::Require);
     config.connect_timeout = timeout;
-    let error = refusal(&config).await;
+    let error = rejection(&config).await;
     served.await;
     error
 }
 
 #[test]
-fn a_server_that_does_not_speak_tls_after_all_is_an_error() {
+fn a_server_that_accepts_tls_but_sends_other_bytes_is_an_error() {
     run(async {
         let http = misbehaving(b"SHTTP/1.1 400 Bad Request\r\n\r\n", false, None).await;
         assert!(matches!(http.kind(), ConnectErrorKind::Tls(TlsError::Handshake(_))), "{http}");

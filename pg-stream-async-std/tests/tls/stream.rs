@@ -1,4 +1,4 @@
-//! The stream itself: both directions at once, futures that are dropped, and ends.
+//! Tests of the TLS stream: both directions at the same time, dropped futures, and the end of the stream.
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -14,7 +14,7 @@ use pg_stream_async_std::{Config, FuturesIo, Host, IntoHalves, SslMode};
 use crate::certificates::Certificates;
 use crate::run;
 
-/// Both ends of a TLS connection: client, server.
+/// Returns both ends of a TLS connection: the client and the server.
 async fn pair() -> [TlsStream<TcpStream>; 2] {
     let made = Certificates::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -35,13 +35,13 @@ async fn pair() -> [TlsStream<TcpStream>; 2] {
     [client, server]
 }
 
-/// Bytes that repeat nowhere near a record's length.
+/// Bytes without a repetition within the length of a record.
 fn pattern(count: usize) -> Vec<u8> {
     (0..count as u32).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_le_bytes()).take(count).collect()
 }
 
 #[test]
-fn halves_send_and_receive_from_two_tasks() {
+fn halves_send_and_receive_in_two_tasks() {
     run(async {
         let [client, server] = pair().await;
         const MUCH: usize = 8 << 20;
@@ -65,10 +65,11 @@ fn halves_send_and_receive_from_two_tasks() {
 }
 
 #[test]
-fn bytes_that_were_taken_arrive_once_whatever_is_written_next() {
+fn accepted_bytes_arrive_once_even_if_the_future_is_dropped() {
     run(async {
         let [mut client, mut server] = pair().await;
-        // Fills the sockets while nobody reads: writes of many lengths, each with bytes of its own, until one has to wait.
+        // Fill the sockets while the server does not read. The writes have many lengths, and each write has a different byte.
+        // The loop ends when a write is pending.
         let mut taken: Vec<u8> = Vec::new();
         let mut next = 0_u8;
         poll_fn(|cx| {
@@ -84,7 +85,7 @@ fn bytes_that_were_taken_arrive_once_whatever_is_written_next() {
         })
         .await;
         let sending = async {
-            // Shorter than the record that waits, and other bytes.
+            // This write is shorter than the pending record and has different bytes.
             client.write_all(b"last").await.expect("sent");
             client.flush().await.expect("sent");
         };
@@ -97,7 +98,7 @@ fn bytes_that_were_taken_arrive_once_whatever_is_written_next() {
 }
 
 #[test]
-fn a_closed_stream_ends_at_the_peer() {
+fn the_peer_of_a_closed_stream_reads_its_end() {
     run(async {
         let [mut client, mut server] = pair().await;
         client.write_all(b"bye").await.expect("sent");
@@ -105,10 +106,10 @@ fn a_closed_stream_ends_at_the_peer() {
         let mut received = Vec::new();
         server.read_to_end(&mut received).await.expect("an end");
         assert_eq!(received, b"bye");
-        // Closing is not only of TLS: the socket's end arrives too.
+        // Closing also closes the socket for writing, so the server reads the end of the socket.
         let mut socket = server.get_ref().get_ref().clone();
         assert_eq!(socket.read(&mut [0; 1]).await.expect("an end"), 0);
-        // And the other direction can still be used.
+        // The other direction can still be used.
         server.write_all(b"too").await.expect("sent");
         server.close().await.expect("closed");
         let mut received = Vec::new();
@@ -118,10 +119,10 @@ fn a_closed_stream_ends_at_the_peer() {
 }
 
 #[test]
-fn a_peer_that_closes_without_the_end_of_tls_has_closed() {
+fn a_close_without_close_notify_is_an_end_of_the_stream() {
     run(async {
         let [mut client, server] = pair().await;
-        // As a process of PostgreSQL does that ends.
+        // A PostgreSQL server process that exits closes in the same way.
         drop(server);
         assert_eq!(client.read(&mut [0; 1]).await.expect("an end"), 0);
     });

@@ -2,7 +2,7 @@
 
 /// Declares an enum for an integer field: one variant for each named value, and `Other` for all other values.
 ///
-/// Two values are equal when their integers are equal: `Other` of a named integer equals the named variant.
+/// Two values are equal when their integers are equal: if `Text` is 0, `Other(0)` equals `Text`.
 macro_rules! wire_enum {
     ($(#[$doc:meta])* pub enum $name:ident, $method:ident() -> $int:ident {
         $($(#[$vdoc:meta])* $variant:ident = $value:literal,)*
@@ -11,7 +11,7 @@ macro_rules! wire_enum {
         #[derive(Clone, Copy, Debug)]
         pub enum $name {
             $($(#[$vdoc])* $variant,)*
-            /// An integer to which PostgreSQL has given no meaning.
+            /// An integer that has no meaning in PostgreSQL.
             Other($int),
         }
 

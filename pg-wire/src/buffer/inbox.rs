@@ -52,7 +52,7 @@ pub struct Inbox {
     skip: usize,
     /// Size of the next read.
     read: usize,
-    /// [`Limits::unchecked`].
+    /// The value of [`Limits::unchecked`] for `limits`.
     unchecked: usize,
     limits: Limits,
     /// Whether memory is wiped before it is freed.
@@ -110,7 +110,7 @@ impl Inbox {
         self.end - self.start
     }
 
-    /// Whether the buffered bytes end inside a frame. The frame may be one that is being skipped.
+    /// Whether the buffered bytes end inside a frame. Also true inside a frame that is being skipped.
     pub fn is_mid_frame(&self) -> bool {
         let mut rest = self.peek();
         while let Some((header, body)) = Header::parse(rest) {
@@ -122,7 +122,7 @@ impl Inbox {
         !rest.is_empty() || self.skip > 0
     }
 
-    /// Bytes of memory held.
+    /// Number of bytes of memory that the buffer holds.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()
     }
@@ -225,7 +225,7 @@ impl Inbox {
     #[inline(always)]
     pub(crate) fn whole_fast(&self) -> Option<Head> {
         let Some(filled) = self.buf.get(..self.end) else {
-            // Kept apart from the next check: merged into one condition, the two checks take longer.
+            // Kept separate from the next check, because both checks in one condition take longer.
             cold_path();
             return None;
         };
@@ -293,7 +293,7 @@ impl Inbox {
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         // One function instead of `whole_fast` and `lend`: a row of one column takes 80 instructions instead of 105.
         let Some(filled) = self.buf.get(..self.end) else {
-            // Kept apart from the next check, as in `whole_fast`.
+            // Kept separate from the next check, as in `whole_fast`.
             cold_path();
             return Ok(None);
         };
@@ -316,7 +316,7 @@ impl Inbox {
     /// Lends all whole frames that are buffered, as one slice to be forwarded. Reads only the headers of the frames.
     ///
     /// # Errors
-    /// The errors of [`head`](Self::head) for the first frame. The error of a later frame is returned once that frame is the
+    /// The errors of [`head`](Self::head) for the first frame. The error of a later frame is returned when that frame is the
     /// first.
     #[inline]
     pub fn frames(&mut self) -> Result<Option<Frames<'_>>, FrameError> {
@@ -404,8 +404,8 @@ impl Inbox {
         self.buf.resize(length, 0);
     }
 
-    /// Frees a buffer of more than twice the read size when it is empty. Reads do not end where frames end, so the buffer may
-    /// never be empty: a buffer of more than eight times the read size is also replaced when at most one read is buffered.
+    /// Frees a buffer of more than twice the read size when it is empty. Reads can end inside a frame, so the buffer may never
+    /// be empty. Therefore a buffer of more than eight times the read size is also replaced when at most one read is buffered.
     fn shrink(&mut self) {
         let read_size = self.limits.read_size.max(1);
         let keep = read_size.saturating_mul(2);

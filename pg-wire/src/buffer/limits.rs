@@ -36,8 +36,8 @@ pub struct Limits {
     ///
     /// Default 65,531: PostgreSQL accepts 65,535 bytes with the length field, because GSSAPI tokens are that long.
     pub authentication: usize,
-    /// Most bytes that [`flush`](crate::Connection::flush) reads into the inbox while the peer does not read. At this limit,
-    /// `flush` returns [`InboxFull`](crate::Error::InboxFull).
+    /// Maximum number of bytes that [`flush`](crate::Connection::flush) reads into the inbox while the peer does not read. At
+    /// this limit, `flush` returns [`InboxFull`](crate::Error::InboxFull).
     ///
     /// Default 16 MiB. This memory is allocated only if a pipeline needs it.
     pub read_ahead: usize,

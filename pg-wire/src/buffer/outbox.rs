@@ -90,7 +90,7 @@ impl Outbox {
     #[inline(always)]
     fn fill<M: Messages + ?Sized>(&mut self, messages: &M) -> Option<()> {
         let Some(room) = self.buf.get_mut(self.end..) else {
-            // Kept apart from the next check: merged into one condition, the two checks take longer.
+            // Kept separate from the next check, because both checks in one condition take longer.
             cold_path();
             return None;
         };
@@ -176,7 +176,7 @@ impl Outbox {
         self.wiping = wiping;
     }
 
-    /// Bytes of memory held.
+    /// Number of bytes of memory that the buffer holds.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()
     }

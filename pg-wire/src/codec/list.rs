@@ -47,13 +47,13 @@ pub trait Entry<'a>: Field<'a> + Copy {
 
 /// The integer type of the count of a [`List`].
 pub trait Count: for<'a> Field<'a> {
-    /// The count as a number of items.
+    /// Converts the count to a number of items.
     fn to_len(self) -> usize;
 
-    /// The count for a number of items.
+    /// Converts a number of items to a count.
     ///
     /// # Errors
-    /// The largest count, when `len` is larger.
+    /// When `len` is too large; the error is the largest possible count.
     fn from_len(len: usize) -> Result<Self, usize>;
 }
 
@@ -90,7 +90,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     }
 }
 
-/// The count and the items of a list separately, for a message that has another field between these two parts.
+/// Reads and writes the count and the items of a list separately, for a message that has another field between these two parts.
 impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     /// Reads `count` items; the count was read before.
     pub(crate) fn read_items(body: &mut Reader<'a>, count: N) -> Result<Self, DecodeError> {

@@ -7,13 +7,14 @@ use crate::codec::writer::Writer;
 
 /// A message that can be sent, or a packet that is sent before the session.
 ///
-/// On the wire: `Byte1 code` (except for the packets before the session), `Int32 length` (of itself and the body), body.
+/// On the wire: `Byte1 code` (not for the packets before the session), `Int32 length` (of the length field and the body), body.
 pub trait Message {
-    /// Whether the length is known without a call for each value. If `true`, the writer computes the length first.
+    /// Whether the length can be computed without a call for each value. If `true`, the writer computes the length before it
+    /// writes.
     #[doc(hidden)]
     const MEASURED: bool = true;
 
-    /// The code; `None` for the packets before the session, which have no code.
+    /// The code; `None` for a packet before the session, which has no code.
     fn code(&self) -> Option<MessageCode>;
 
     /// The name in the manual.
@@ -66,7 +67,7 @@ pub struct Trace<'m, M: ?Sized> {
 
 /// A message that can be decoded from the body of its frame.
 pub trait Decode<'a>: Message + Sized {
-    /// The code of its frames; `None` for the packets before the session, which have no code.
+    /// The code of the message; `None` for a packet before the session, which has no code.
     const CODE: Option<MessageCode>;
 
     /// The name in the manual.

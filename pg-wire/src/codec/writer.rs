@@ -78,7 +78,7 @@ pub trait Writer {
     fn unprinted(&mut self, value: &[u8]) {
         self.bytes(value);
     }
-    /// The name of this message in libpq's trace, for a message whose name depends on a field. The name is not sent.
+    /// Sets the name of this message in a trace, for a message with a name that depends on a field. The name is not sent.
     #[inline]
     fn rename(&mut self, name: core::fmt::Arguments<'_>) {
         let _ = name;

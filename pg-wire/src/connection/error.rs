@@ -29,17 +29,17 @@ pub enum Error {
     /// [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of these messages. Recoverable: call `recv`, which also
     /// continues to send, or call `flush` again later.
     InboxFull,
-    /// The server reported an error: returned by [`until_ready`](crate::Connection::until_ready). Recoverable, unless its severity
-    /// is FATAL: then the server closes the connection.
+    /// The server reported an error. Returned by [`until_ready`](crate::Connection::until_ready). Recoverable, except for the
+    /// severities FATAL and PANIC, after which the server closes the connection.
     Server(ServerError),
-    /// No reply will arrive, and no message is buffered. Recoverable: nothing has changed. Only of a
-    /// [`TrackedConnection`](crate::TrackedConnection), like the next three.
+    /// No reply will arrive, and no message is buffered. Recoverable: the connection is unchanged. Only a
+    /// [`TrackedConnection`](crate::TrackedConnection) returns this error and the next three.
     NoReply(Waiting),
-    /// A message that is not a reply to what was sent. Fatal: the place of later messages is unknown.
+    /// The server sent a message that is not a reply to a sent request. Fatal: later messages cannot be assigned to requests.
     Unexpected(Unexpected),
     /// The session has ended. Fatal.
     Over(Over),
-    /// Too many requests wait for their replies. Recoverable: nothing of the batch has been sent, and the batch stays queued.
+    /// Too many requests wait for their replies. Recoverable: no part of the batch has been sent, and the batch stays queued.
     QueueFull(QueueFull),
     /// An earlier fatal error ended this direction.
     Poisoned(Fault),

@@ -21,7 +21,7 @@ struct SendCopyData<'c, 'd, T: Transport> {
     conn: &'c mut Connection<T>,
     /// The part of the data that is neither sent nor in the outbox.
     data: &'d [u8],
-    /// The error of a rejected batch, of which no part is sent.
+    /// The error of the batch, if the batch was rejected. No part of a rejected batch is sent.
     refused: Option<EncodeError>,
 }
 

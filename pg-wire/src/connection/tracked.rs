@@ -20,12 +20,12 @@ use crate::session::{NotIdle, Reply, SessionState, Step, Waiting};
 
 /// A client's [`Connection`] with the [state](SessionState) of its session.
 ///
-/// Compared with a plain connection:
+/// Differences from a plain connection:
 ///
-/// - To wait for a reply that nobody has asked for is an error at once, instead of a wait for ever: [`recv`](Self::recv).
-/// - [`recv_reply`](Self::recv_reply) names the request to which a message belongs.
-/// - [`check_idle`](Self::check_idle) answers whether another user can have the connection, and if not, why.
-/// - [`recover`](Self::recover) makes the connection idle, whatever was going on: a dropped future, a COPY, a transaction.
+/// - [`recv`](Self::recv) returns an error if no reply will arrive, instead of waiting for ever.
+/// - [`recv_reply`](Self::recv_reply) also returns the request to which a message belongs.
+/// - [`check_idle`](Self::check_idle) checks whether another user can take over the connection, and returns the reason if not.
+/// - [`recover`](Self::recover) makes the connection idle, even after a dropped future, in a COPY or in a transaction.
 ///
 /// ```
 /// use pg_wire::{Connection, Error, Limits, PgProtocol, Portal, Statement, TrackedConnection, testing::Script};
@@ -45,8 +45,7 @@ use crate::session::{NotIdle, Reply, SessionState, Step, Waiting};
 /// ```
 ///
 /// # Cost
-/// Each sent message and each received message is looked at once more. A connection whose user does not need the state can be used
-/// without a `TrackedConnection`, and costs nothing more.
+/// Each sent message and each received message is examined once more. A connection without a `TrackedConnection` has no such cost.
 #[derive(Debug)]
 pub struct TrackedConnection<T> {
     conn: Connection<T>,
@@ -54,13 +53,13 @@ pub struct TrackedConnection<T> {
 }
 
 impl<T: Transport> TrackedConnection<T> {
-    /// Follows a connection that is idle: its login has ended with ReadyForQuery, and nothing was sent since.
+    /// Tracks an idle connection: the login has ended with ReadyForQuery, and no message has been sent since then.
     pub fn new(conn: Connection<T>) -> Self {
         Self::with_state(conn, SessionState::new())
     }
 
-    /// Follows a connection whose session is in this state. Messages that are queued on the connection, and not sent, count as
-    /// not fed to the state.
+    /// Tracks a connection with a session in this state. Precondition: the state does not yet contain the messages that are
+    /// queued on the connection and not committed.
     pub fn with_state(conn: Connection<T>, state: SessionState) -> Self {
         Self { conn, state }
     }
@@ -68,18 +67,19 @@ impl<T: Transport> TrackedConnection<T> {
     /// Sends all queued messages as one batch. See [`Connection::flush`].
     ///
     /// # Errors
-    /// Those of [`Connection::flush`], and [`QueueFull`](Error::QueueFull) when too many requests wait for their replies: nothing
-    /// of the batch has been sent, and the batch stays queued. Receive replies, then flush again.
+    /// The errors of [`Connection::flush`], and [`QueueFull`](Error::QueueFull) when too many requests wait for their replies.
+    /// Then no part of the batch has been sent, and the batch stays queued: receive replies, then flush again.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.commit()?;
         poll_fn(|cx| self.conn.poll_flush(cx)).await
     }
 
-    /// Feeds the queued messages to the state, and ends the batch.
+    /// Passes the queued messages to the state, and commits the batch.
     fn commit(&mut self) -> Result<(), Error> {
         let outbox = &mut self.conn.outgoing.outbox;
         let batch = outbox.batch();
-        // The queue of requests overflows rarely: only when it may, a copy of the state is made, to undo a batch that does not fit.
+        // The queue of requests is rarely full. Only if it may become full, the state is copied, to undo a batch that does not
+        // fit.
         let copy = (!self.state.has_room_for(batch.len() / 5)).then(|| self.state.clone());
         for frame in Frames::new(batch) {
             if let Err(full) = self.state.sent(frame) {
@@ -92,25 +92,26 @@ impl<T: Transport> TrackedConnection<T> {
         Ok(outbox.commit()?)
     }
 
-    /// Drops the queued messages that no flush has begun to send. Messages of an earlier flush, which a dropped future has left
-    /// half sent, stay: see [`recover`](Self::recover).
+    /// Drops the queued messages that no flush has begun to send. Messages of an earlier flush that are partly sent, because
+    /// its future was dropped, are kept: see [`recover`](Self::recover).
     pub fn discard_batch(&mut self) {
         self.conn.outgoing.outbox.discard_batch();
     }
 
-    /// Receives the next message, as [`Connection::recv`] does. The message can be a reply, a notice, a notification or a
-    /// parameter.
+    /// Receives the next message, as [`Connection::recv`] does: a reply, a notice, a notification or a ParameterStatus.
     ///
     /// # Errors
-    /// - [`NoReply`](Error::NoReply) when no message is buffered and no reply will arrive: nothing was asked, a Sync or a Flush was
-    ///   forgotten, or the server waits for data. Nothing has changed.
-    /// - [`Unexpected`](Error::Unexpected) when the message is not a reply to what was sent. The connection is of no use then.
+    /// - [`NoReply`](Error::NoReply) when no message is buffered and no reply will arrive: no request was sent, a Sync or a
+    ///   Flush is missing, or the server waits for data of a COPY. The connection is unchanged.
+    /// - [`Unexpected`](Error::Unexpected) when the message is not a reply to a sent request. The connection cannot be used any
+    ///   more.
     /// - The errors of `Connection::recv`.
     pub async fn recv(&mut self) -> Result<Frame<'_>, Error> {
         Ok(self.recv_reply().await?.1)
     }
 
-    /// Receives the next message, with the request to which it belongs. `None` for notices, notifications and parameters.
+    /// Receives the next message, with the request to which the message belongs. The request is `None` for notices,
+    /// notifications and ParameterStatus.
     ///
     /// # Errors
     /// The errors of [`recv`](Self::recv).
@@ -132,7 +133,8 @@ impl<T: Transport> TrackedConnection<T> {
         Ok(frame)
     }
 
-    /// Receives the next message, and waits also when no reply is owed: for notifications, and for the end of the session.
+    /// Receives the next message, and also waits when no reply is expected. Use this method to wait for notifications or for
+    /// the end of the session.
     ///
     /// # Errors
     /// The errors of [`recv`](Self::recv), but not [`NoReply`](Error::NoReply).
@@ -154,8 +156,8 @@ impl<T: Transport> TrackedConnection<T> {
     /// Receives messages up to the next ReadyForQuery. See [`Connection::until_ready`].
     ///
     /// # Errors
-    /// The errors of `Connection::until_ready`, and those of [`recv`](Self::recv): a forgotten Sync and a COPY that waits for data
-    /// end the call.
+    /// The errors of `Connection::until_ready`, and the errors of [`recv`](Self::recv). For example, a missing Sync or a COPY
+    /// that waits for data is an error.
     pub async fn until_ready<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
@@ -173,13 +175,13 @@ impl<T: Transport> TrackedConnection<T> {
         }
     }
 
-    /// Checks whether another user can have the connection: no message is queued, half sent or half received, nothing is owed in
-    /// either direction, and no transaction is open.
+    /// Checks whether another user can take over the connection: no message is queued, partly sent or partly received, no reply
+    /// and no data of a COPY is outstanding, and no transaction is open.
     ///
     /// Prepared statements, temporary tables, settings and LISTEN remain: `DISCARD ALL` removes them.
     ///
     /// # Errors
-    /// The reason if not. [`recover`](Self::recover) makes the connection idle.
+    /// The reason why the connection is not idle. [`recover`](Self::recover) makes the connection idle.
     pub fn check_idle(&self) -> Result<(), NotIdle> {
         if self.conn.read_fault().is_some() || self.conn.write_fault().is_some() {
             return Err(NotIdle::Closed);
@@ -191,15 +193,15 @@ impl<T: Transport> TrackedConnection<T> {
         if self.conn.is_quiet() { Ok(()) } else { Err(NotIdle::Unread) }
     }
 
-    /// Makes the connection idle, whatever its user has left: queued messages are dropped, messages that are half sent are sent, a
-    /// COPY is ended, replies are received and dropped, and a transaction is rolled back.
+    /// Makes the connection idle for another user: drops queued messages, sends the rest of partly sent messages, ends a COPY,
+    /// receives and drops outstanding replies, and rolls back a transaction.
     ///
-    /// Takes as long as the server needs for the requests that it has received: bound the time, for example with the runtime's
-    /// `timeout`, and send a cancel request first if a statement may take long. The future may be dropped at any point, and the call
-    /// repeated.
+    /// Waits until the server has finished the requests that it has received. Set a time limit, for example with the runtime's
+    /// `timeout`. If a statement may take long, send a cancel request first. The future may be dropped at any point, and the
+    /// call repeated.
     ///
     /// # Errors
-    /// [`Over`](Error::Over) when the session has ended, and the errors of the connection. Close the connection then.
+    /// [`Over`](Error::Over) when the session has ended, and the errors of the connection. After an error, close the connection.
     pub async fn recover(&mut self) -> Result<(), Error> {
         self.discard_batch();
         while let Some(step) = self.state.next_step()? {
@@ -215,19 +217,20 @@ impl<T: Transport> TrackedConnection<T> {
                 }
             };
             match self.flush().await {
-                // The server sends before it reads. Receiving, which is a later step, continues to send.
+                // The server does not read before its messages are received. A later step receives, and continues to send
+                // meanwhile.
                 Ok(()) | Err(Error::InboxFull) => {}
                 Err(error) => return Err(error),
             }
         }
-        // Notifications and the like.
+        // Receive buffered notifications, notices and ParameterStatus.
         while let Some(frame) = self.conn.try_recv()? {
             self.state.received(frame)?;
         }
         Ok(())
     }
 
-    /// Receives a message and drops it, also a message over its limit.
+    /// Receives one message and drops it. A message over its limit is dropped too.
     async fn drop_next(&mut self) -> Result<(), Error> {
         match poll_fn(|cx| self.poll_head(cx, false)).await {
             Ok(head) => {
@@ -240,7 +243,7 @@ impl<T: Transport> TrackedConnection<T> {
         }
     }
 
-    /// Waits until a whole message is buffered. With `owed`, only if a reply will arrive.
+    /// Waits until a whole message is buffered. With `owed`, returns an error if no reply will arrive.
     fn poll_head(&mut self, cx: &mut Context<'_>, owed: bool) -> Poll<Result<Head, Error>> {
         loop {
             match self.conn.incoming.head() {
@@ -256,7 +259,7 @@ impl<T: Transport> TrackedConnection<T> {
         }
     }
 
-    /// Feeds a message that is skipped, because it is over its limit, to the state.
+    /// Passes a message that is skipped because it is over its limit to the state.
     #[cold]
     fn skipped(&mut self, error: Error) -> Error {
         if let Error::Frame(frame) = &error
@@ -282,7 +285,7 @@ impl<T> TrackedConnection<T> {
         &self.state
     }
 
-    /// The connection, to look at.
+    /// The connection. Receiving or sending on the connection directly is not possible, because the state would not change.
     pub fn connection(&self) -> &Connection<T> {
         &self.conn
     }

@@ -9,16 +9,16 @@ use crate::connection::whole::Connection;
 use crate::message::backend::{ErrorResponse, ReadyForQuery};
 
 impl<T: Transport> Connection<T> {
-    /// Receives messages up to the next ReadyForQuery, passes each message in front of ReadyForQuery to `each`, and returns the
+    /// Receives messages up to the next ReadyForQuery. Passes each message before ReadyForQuery to `each`, and returns the
     /// transaction status.
     ///
-    /// An ErrorResponse is not passed to `each`: it becomes [`Error::Server`], which is returned after ReadyForQuery has arrived.
-    /// After an error, whether of the server or of `each`, the remaining messages are received and dropped. So the connection is
-    /// ready for the next request, and the first error is returned.
+    /// An ErrorResponse is not passed to `each`, but returned as [`Error::Server`] after ReadyForQuery has arrived. After an
+    /// error of the server or of `each`, the remaining messages up to ReadyForQuery are received and dropped. Then the first
+    /// error is returned, and the connection is ready for the next request.
     ///
-    /// After a COPY from the client has begun, ReadyForQuery arrives only when the client ends the COPY: queue the data and
-    /// [`copy_done`](crate::PgProtocol::copy_done) before this call. A [`TrackedConnection`](crate::TrackedConnection) reports an
-    /// error instead of waiting.
+    /// During a `COPY … FROM STDIN`, ReadyForQuery arrives only after the client has ended the COPY. So queue the data and
+    /// [`copy_done`](crate::PgProtocol::copy_done) before this call; otherwise this call waits for ever. A
+    /// [`TrackedConnection`](crate::TrackedConnection) returns an error instead of waiting.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Limits, PgProtocol, TransactionStatus, backend::Backend, testing::Script};
@@ -43,8 +43,9 @@ impl<T: Transport> Connection<T> {
     /// ```
     ///
     /// # Errors
-    /// The first error of the server or of `each`. An error of the connection ends the call at once, unless the server has
-    /// reported an error before: then the server's error is returned, because this error explains why the connection ended.
+    /// The first error of the server or of `each`. An error of the connection ends the call at once. If an error of the server
+    /// or of `each` came before the error of the connection, the earlier error is returned, because a server's last error
+    /// explains why the connection ended.
     pub async fn until_ready<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(Frame<'_>) -> Result<(), E>,
@@ -64,8 +65,8 @@ impl<T: Transport> Connection<T> {
 
     /// Waits until a whole message is buffered, and returns its code. The next call that receives returns the message.
     ///
-    /// Use this method when a function skips messages and then returns a lent one: a loop around `recv` would have to keep the
-    /// frame of each turn.
+    /// Use this method in a function that skips messages and then returns a borrowed message. The borrow checker rejects such a
+    /// loop around `recv`.
     ///
     /// ```
     /// use pg_wire::{Connection, Error, Frame, MessageCode, Transport};
@@ -85,7 +86,7 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// The first error of a batch, while the rest of the batch is received.
+/// Keeps the first error of a batch while the rest of the batch is received.
 pub(super) struct Outcome<E> {
     failure: Option<E>,
 }
@@ -119,7 +120,7 @@ impl<E: From<Error>> Outcome<E> {
         Ok(None)
     }
 
-    /// The first error, which is `error` if there was none.
+    /// Returns the first error, or `error` if no error occurred before.
     pub(super) fn fail(&mut self, error: Error) -> E {
         self.failure.take().unwrap_or_else(|| error.into())
     }

@@ -31,9 +31,9 @@ use crate::encode::messages::Messages;
 /// - To stop a statement, send a cancel request over a separate connection (the adapters' `cancel`), and wait for that call to
 ///   return. Then receive up to the ReadyForQuery of the statement. This message arrives in both cases: the statement was stopped
 ///   (SQLSTATE 57014), or the statement had finished before.
-/// - Another user may take over the connection when every Sync, Query and FunctionCall has been answered by a ReadyForQuery, the
-///   last ReadyForQuery reported [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) returns true. A
-///   [`TrackedConnection`](crate::TrackedConnection) checks this, and makes a connection idle that is not.
+/// - Another user may take over the connection when every Sync, Query and FunctionCall has been answered by a ReadyForQuery,
+///   the last ReadyForQuery reported [`Idle`](crate::TransactionStatus::Idle), and [`is_quiet`](Self::is_quiet) returns true. A
+///   [`TrackedConnection`](crate::TrackedConnection) checks these conditions, and can make the connection idle.
 /// - The server may have ended an idle connection. Before using such a connection, poll [`ready`](Self::ready) once: if the
 ///   result is not pending, the message that has arrived ([`try_recv`](Self::try_recv)) or the error explains why.
 ///
@@ -241,7 +241,7 @@ impl<'c, T: Transport> Future for Recv<'c, T> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Polled after completion: stays pending for ever.
+        // A poll after completion is always pending.
         let Some(conn) = self.0.take() else { return Poll::Pending };
         // Fast path: when a frame is buffered, `whole_fast` and `lend` share one bounds check.
         if let Some(head) = conn.incoming.inbox.whole_fast() {

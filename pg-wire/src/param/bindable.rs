@@ -19,7 +19,7 @@ use crate::param::bound::{Bound, Written, write_null};
 /// | `str`, `String`, `Cow<str>` | any type, in its text form | text |
 /// | `[u8]`, `Vec<u8>`, `Bytes` | `bytea` | binary |
 /// | `uuid::Uuid` | `uuid` | binary |
-/// | `Option<T>` | as `T`, or NULL | |
+/// | `Option<T>` | the types of `T`; `None` is NULL | that of `T` |
 /// | [`AsText`](crate::value::AsText) | any of the types above | text |
 ///
 /// A binary value must be in the binary form of the parameter's type. Neither this crate nor the server checks the form: the

@@ -41,7 +41,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// Progress of the current tablespace.
+    /// Reports the progress of the current tablespace.
     ///
     /// `p`, Int64 bytes.
     ///

@@ -49,7 +49,8 @@ impl Target {
 /// Checks that the lengths, counts and special values in the bytes are valid for this type.
 ///
 /// # Errors
-/// [`Mismatch::Malformed`] for an invalid structure. [`Mismatch::Range`] for a value that the target cannot represent: infinity, 24:00:00, a `numeric` that is too large.
+/// - [`Mismatch::Malformed`] for an invalid structure.
+/// - [`Mismatch::Range`] for a value that the target cannot represent: infinity, 24:00:00, a `numeric` that is too large.
 pub(super) fn check(type_: &Type, bytes: &[u8], target: Target) -> Result<(), Mismatch> {
     let mut rest = Bytes(bytes);
     match type_.kind() {
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_have_the_elements_that_they_claim() {
+    fn arrays_must_have_the_elements_that_their_header_counts() {
         let int4s = Type::INT4_ARRAY;
         whole(&int4s, b"\0\0\0\0\0\0\0\0\0\0\0\x17");
         let two = b"\0\0\0\x01\0\0\0\x01\0\0\0\x17\0\0\0\x02\0\0\0\x01\0\0\0\x04\0\0\0\x07\xff\xff\xff\xff";
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_and_multiranges_have_the_bounds_that_they_claim() {
+    fn ranges_and_multiranges_must_have_the_bounds_of_their_flags() {
         let bound = b"\0\0\0\x04\0\0\0\x07";
         whole(&Type::INT4_RANGE, b"\x01");
         whole(&Type::INT4_RANGE, b"\x18");
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn composites_have_the_fields_of_their_definition() {
+    fn composites_must_have_the_fields_of_their_definition() {
         let fields = vec![Field::new("a".into(), Type::INT4), Field::new("b".into(), Type::TEXT)];
         let composite = Type::new("pair".into(), 16_400, Kind::Composite(fields), "public".into());
         let value = b"\0\0\0\x02\0\0\0\x17\0\0\0\x04\0\0\0\x07\0\0\0\x19\xff\xff\xff\xff";
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_points_and_bits_have_the_lengths_that_they_claim() {
+    fn numbers_points_and_bits_must_have_the_lengths_of_their_headers() {
         let numeric = |words: &[u16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
         whole(&Type::NUMERIC, &numeric(&[0, 0, 0, 0]));
         whole(&Type::NUMERIC, &numeric(&[2, 0, 0x4000, 2, 1, 9999]));

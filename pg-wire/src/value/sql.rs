@@ -27,9 +27,11 @@ use crate::param::{bindable::Bindable, bound::Bound};
 ///   [`Timestamp`](postgres_types::Timestamp) can represent both, and read them without an error.
 /// - `24:00:00`, a valid `time` that no Rust type for a time of day can represent.
 ///
-/// Implement [`FromValue`] instead of `FromSql` for a type of your own that can represent these values, and for a type that
-/// reserves memory by a count in a format that is not checked here. The formats of all PostgreSQL types that the table needs
-/// are checked.
+/// For a type of your own, implement [`FromValue`] instead of `FromSql` in two cases:
+///
+/// - The type can represent infinity or `24:00:00`.
+/// - Its `FromSql` reserves memory for a count that is in the bytes, and reads a PostgreSQL type that the table does not use.
+///   The bytes of such a type are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sql<T>(pub T);
 

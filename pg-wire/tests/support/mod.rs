@@ -1,4 +1,4 @@
-//! Streams in memory that behave as badly as real ones, and an executor that detects a missing wake-up.
+//! Streams in memory that wait, fail and end at scripted points, and an executor that detects a missing wake-up.
 
 // Each test binary uses a part of this module.
 #![allow(dead_code)]
@@ -20,7 +20,7 @@ pub(crate) fn frame(code: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A frame as a pair of code and body, to compare.
+/// Returns a frame as a pair of code and body, for comparisons.
 pub(crate) fn pair(frame: Frame<'_>) -> (MessageCode, Vec<u8>) {
     (frame.code, frame.body.to_vec())
 }
@@ -50,7 +50,8 @@ pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Outp
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// All tasks are pending and none will be woken, or the limit of polls is reached: the number of unfinished tasks.
+/// The error of [`run`]: all tasks are pending and none will be woken, or the limit of polls is reached. Contains the number of
+/// unfinished tasks.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stuck(pub(crate) usize);
 
@@ -97,7 +98,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 
 // ---- A pipe ---------------------------------------------------------------------------------------------------------
 
-/// One direction of a pipe.
+/// One direction of a pipe, with a bounded buffer.
 struct Lane {
     bytes: VecDeque<u8>,
     room: usize,
@@ -118,7 +119,7 @@ pub(crate) struct LaneSink(Arc<Mutex<Lane>>);
 /// One end of a pipe.
 pub(crate) struct Pipe(pub(crate) LaneSource, pub(crate) LaneSink);
 
-/// The two ends of a pipe, with room for this number of bytes in each direction.
+/// Creates a pipe, and returns its two ends. Each direction buffers at most `room` bytes.
 pub(crate) fn pipe(room: usize) -> (Pipe, Pipe) {
     let lane = || {
         let lane =
@@ -255,7 +256,7 @@ pub(crate) struct Steps {
     pub(crate) reads: VecDeque<Read>,
     /// The result of each read after the last of `reads`.
     pub(crate) at_end: Read,
-    /// After the last of these, everything is accepted.
+    /// The results of writes. After the last result, all bytes are accepted.
     pub(crate) writes: VecDeque<Write>,
     pub(crate) flushes: VecDeque<Write>,
     pub(crate) closes: VecDeque<Write>,

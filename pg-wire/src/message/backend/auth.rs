@@ -71,7 +71,7 @@ impl Authentication<'_> {
         }
     }
 
-    /// The name of the kind in libpq's trace, if it has a name there.
+    /// The name of the kind in libpq's trace; `None` if libpq has no name for the kind.
     fn trace_name(&self) -> Option<&'static str> {
         Some(match self {
             Self::Ok => "AuthenticationOk",

@@ -98,7 +98,7 @@ impl<'a> ErrorFields<'a> {
         self.iter().find(|field| field.code == code).map(|field| field.value)
     }
 
-    /// `ERROR`, `FATAL`, `PANIC`, `WARNING`, `NOTICE`, `DEBUG`, `INFO` or `LOG`.
+    /// The severity: `ERROR`, `FATAL`, `PANIC`, `WARNING`, `NOTICE`, `DEBUG`, `INFO` or `LOG`.
     ///
     /// Returns field `V`, which is never translated. Servers before 9.6 and some poolers do not send `V`. Then field `S` is
     /// returned, which may be translated.
@@ -280,7 +280,7 @@ impl NoticeResponse<'_> {
     }
 }
 
-/// An error (or a notice) of the server, owned: every field, byte for byte.
+/// An owned copy of an error or a notice of the server. Contains all fields, byte for byte.
 ///
 /// ```
 /// use pg_wire::{Decode, SqlState, backend::ErrorResponse};

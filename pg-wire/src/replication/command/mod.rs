@@ -38,7 +38,8 @@ pub use start::{OriginFilter, PgOutput, StartLogical, StartPhysical, StreamingOp
 
 use quote::{Identifier, QualifiedName};
 
-/// `IDENTIFY_SYSTEM`. Answered by a row: [`SystemIdentification`](super::reply::SystemIdentification).
+/// `IDENTIFY_SYSTEM`: requests the identifier and the WAL position of the server. Answered by a row:
+/// [`SystemIdentification`](super::reply::SystemIdentification).
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-IDENTIFY-SYSTEM)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl fmt::Display for IdentifySystem {
     }
 }
 
-/// `SHOW`: the value of a run-time parameter. Answered by a row with one column, a string.
+/// `SHOW`: requests the value of a run-time parameter. Answered by a row with one column, a string.
 ///
 /// ```
 /// use pg_wire::replication::command::Show;
@@ -69,7 +70,8 @@ impl fmt::Display for Show<'_> {
     }
 }
 
-/// `TIMELINE_HISTORY`: the history file of a timeline. Answered by a row: [`TimelineHistoryFile`](super::reply::TimelineHistoryFile).
+/// `TIMELINE_HISTORY`: requests the history file of a timeline. Answered by a row:
+/// [`TimelineHistoryFile`](super::reply::TimelineHistoryFile).
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-TIMELINE-HISTORY)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::codec::writer::Writer;
 use crate::replication::enclosed::{DecodeEnclosed, Enclosed, Scope, ScopedField};
 use crate::replication::pgoutput::tuple::Tuple;
 
-/// A row was inserted.
+/// Reports that a row was inserted.
 ///
 /// `I`, Int32 xid (in a stream only), Int32 relation, Byte1 `N`, [`Tuple`].
 ///
@@ -85,7 +85,7 @@ impl<'a> OldRow<'a> {
     }
 }
 
-/// A row was updated.
+/// Reports that a row was updated.
 ///
 /// `U`, Int32 xid (in a stream only), Int32 relation, an [`OldRow`] or nothing, Byte1 `N`, [`Tuple`].
 ///
@@ -142,7 +142,7 @@ impl<'a> DecodeEnclosed<'a> for Update<'a> {
     }
 }
 
-/// A row was deleted.
+/// Reports that a row was deleted.
 ///
 /// `D`, Int32 xid (in a stream only), Int32 relation, [`OldRow`].
 ///
@@ -187,7 +187,7 @@ impl<'a> DecodeEnclosed<'a> for Delete<'a> {
     }
 }
 
-/// Tables were truncated, all by one statement.
+/// Reports that one statement has truncated tables.
 ///
 /// `T`, Int32 xid (in a stream only), Int32 n, Int8 flags, Int32\[n\] relations.
 ///

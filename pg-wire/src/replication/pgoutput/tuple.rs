@@ -115,8 +115,8 @@ impl<'a> Field<'a> for TupleValue<'a> {
 fn sent<'a>(body: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     let start = *body;
     let length = body.u32()?;
-    // Read as unsigned, a negative length exceeds the length of every message, so the bounds check rejects it too. The error
-    // kinds are told apart only on failure.
+    // Read as unsigned, a negative length exceeds the length of every message, so the bounds check rejects it too. The kind of
+    // the error is determined only after a failure.
     body.bytes(length as usize).map_err(|short| match i32::try_from(length) {
         Ok(_) => short,
         Err(_) => start.error(DecodeErrorKind::NegativeLength),

@@ -81,8 +81,8 @@ fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize
     inside.match_indices(quote).map(move |(end, _)| start + 1 + end).filter(ends)
 }
 
-/// Whether only fields stand between `start` and the end of the line, and the text after it begins another line. `known` caches
-/// the answers by position.
+/// Whether the rest of the line after `start` consists of fields, and the following text is empty or begins another line.
+/// `known` caches the answers by position.
 ///
 /// The search uses a vector as its stack instead of recursion, because a line with many fields would overflow the call stack.
 fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool {
@@ -118,8 +118,8 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
 
 /// Result of [`scan`]: the first thing after words that are fields.
 enum Scan {
-    /// The end of the line, with `true` if a line or nothing follows and `false` otherwise; or, with `false`, a word that is no
-    /// field.
+    /// The end of the line, or a word that is no field. `true` if the line ends and the following text is empty or begins
+    /// another line.
     Ends(bool),
     /// The beginning of a string.
     Quote(usize, char),
