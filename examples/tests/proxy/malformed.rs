@@ -113,7 +113,7 @@ fn a_server_message_that_cannot_be_decoded_is_judged_by_the_client() {
         let _ = stream.write_all(&[&welcome()[..], ROW, &done()].concat());
         drop(to_the_end(&mut stream));
     });
-    let proxy = Proxy::start(upstream);
+    let proxy = Proxy::before_script(upstream);
     let mut client = Client::let_in(proxy.address());
     let heard: Vec<u8> = client.until_ready().iter().map(|frame| frame.code.0).collect();
     assert_eq!(heard, b"DCZ");

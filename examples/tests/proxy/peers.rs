@@ -21,7 +21,7 @@ fn a_client_that_vanishes_is_missed_by_nobody() {
         let _ = stream.write_all(&[welcome(), done()].concat());
         let _ = send.send(to_the_end(&mut stream));
     });
-    let proxy = Proxy::start(upstream);
+    let proxy = Proxy::before_script(upstream);
     let mut good = Client::new(proxy.address());
     good.say(&startup());
     good.until_ready();
@@ -63,7 +63,7 @@ fn a_server_that_vanishes_takes_nothing_with_it_that_it_said() {
         let _ = take_packet(&mut stream);
         let _ = stream.write_all(&script[..number]);
     });
-    let proxy = Proxy::start(upstream);
+    let proxy = Proxy::before_script(upstream);
     for end in 0..=said.len() {
         let mut client = Client::new(proxy.address());
         client.say(&startup());
@@ -179,7 +179,7 @@ fn an_answer_to_an_ssl_request_may_be_an_error_or_nonsense() {
 
 #[test]
 fn a_client_that_says_no_more_still_hears_the_answer() {
-    let proxy = Proxy::start(polite_server());
+    let proxy = Proxy::before_script(polite_server());
     let mut client = Client::new(proxy.address());
     client.say(&[startup(), query("select 1"), query("select 2")].concat());
     client.finish();

@@ -39,6 +39,8 @@ pub(crate) struct Stopped {
     pub(crate) counts: [u64; 4],
     /// The number of malformed messages in the summary.
     pub(crate) malformed: u64,
+    /// The number of sessions with a message that answered nothing.
+    pub(crate) unexplained: u64,
     /// What it said between its first line and its last.
     pub(crate) said: Vec<String>,
 }
@@ -47,6 +49,11 @@ impl Proxy {
     /// Starts one in front of `upstream`, with `--check` and a trace.
     pub(crate) fn start(upstream: impl ToString) -> Self {
         Self::with(upstream, &["--check", "--trace", "TRACE"])
+    }
+
+    /// Starts one in front of a scripted `upstream` that does not reply as a server does, with a trace.
+    pub(crate) fn before_script(upstream: impl ToString) -> Self {
+        Self::with(upstream, &["--trace", "TRACE"])
     }
 
     /// Starts one with these arguments; `TRACE` stands for a file of its own.
@@ -151,21 +158,36 @@ impl Proxy {
         let summary = said.pop().expect("a summary");
         let words: Vec<&str> = summary.split(|c: char| c == ',' || c.is_ascii_digit()).collect();
         let words: Vec<&str> = words.into_iter().map(str::trim).filter(|word| !word.is_empty()).collect();
-        let names = ["connections", "messages decoded", "malformed", "mismatches", "connections not decoded"];
+        let names = [
+            "connections",
+            "messages decoded",
+            "malformed",
+            "mismatches",
+            "connections not decoded",
+            "unexplained sessions",
+        ];
         assert_eq!(words, names, "{summary}");
         let mut numbers = summary.split(", ").map(|part| part.split(' ').next().and_then(|n| n.parse().ok()));
-        let [connections, decoded, malformed, mismatches, not_decoded] =
+        let [connections, decoded, malformed, mismatches, not_decoded, unexplained] =
             std::array::from_fn(|_| numbers.next().flatten().expect("a number"));
         let counts = [connections, decoded, mismatches, not_decoded];
-        Stopped { code: status.code(), counts, malformed, said }
+        Stopped { code: status.code(), counts, malformed, unexplained, said }
     }
 
     /// Stops it: every message was the same again, each of them was decoded, and there was nothing to complain about.
     #[track_caller]
     pub(crate) fn was_faithful(self) -> u64 {
-        let Stopped { code, counts: [connections, decoded, mismatches, not_decoded], malformed, said } =
-            self.stop();
-        assert_eq!((code, malformed, mismatches, not_decoded, said), (Some(0), 0, 0, 0, vec![]));
+        let Stopped {
+            code,
+            counts: [connections, decoded, mismatches, not_decoded],
+            malformed,
+            unexplained,
+            said,
+        } = self.stop();
+        assert_eq!(
+            (code, malformed, mismatches, not_decoded, unexplained, said),
+            (Some(0), 0, 0, 0, 0, vec![])
+        );
         assert!(connections > 0 && decoded > connections, "{connections} {decoded}");
         decoded
     }

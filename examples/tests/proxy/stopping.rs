@@ -89,7 +89,7 @@ fn flood() -> std::net::SocketAddr {
 
 #[test]
 fn a_client_that_does_not_read_keeps_nobody_waiting_and_gets_no_message_inside_another() {
-    let proxy = Proxy::start(flood());
+    let proxy = Proxy::before_script(flood());
     let mut client = Client::new(proxy.address());
     client.say(&startup());
     let mut memory = 0;
@@ -110,7 +110,7 @@ fn a_client_that_does_not_read_keeps_nobody_waiting_and_gets_no_message_inside_a
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let proxy = Proxy::start(flood());
+    let proxy = Proxy::before_script(flood());
     let mut client = Client::new(proxy.address());
     client.say(&startup());
     until("rows are on their way", || proxy.trace().contains("CopyData"));

@@ -51,6 +51,7 @@
 //!   [`is_certain`](SessionState::is_certain).
 //! - **COPY to the client**: CopyOutResponse, CopyData …, CopyDone, CommandComplete. The server reads nothing meanwhile.
 //! - **Replication**: CopyBothResponse, CopyData of both sides, CopyDone of both in any order, then the results of the command.
+//!   A server that is sending a transaction sends CopyDone as soon as it has read the client's CopyDone, and the rest of the transaction after it.
 //! - **Query after requests of the extended query protocol, without Sync**: executed, and its ReadyForQuery ends their transaction.
 //!
 //! # Memory

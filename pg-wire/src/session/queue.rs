@@ -226,18 +226,18 @@ mod tests {
     proptest! {
         /// Against a plain list.
         #[test]
-        fn a_queue_is_its_list(steps in prop::collection::vec((0u8..14, 1usize..40), 0..60)) {
+        fn a_queue_is_its_list(steps in prop::collection::vec((0u8..15, 1usize..40), 0..60)) {
             let (mut queue, mut list) = (Queue::default(), VecDeque::new());
             for (step, count) in steps {
                 match step {
-                    11 => (0..count).for_each(|_| assert_eq!(queue.pop(), list.pop_front())),
-                    12 => {
+                    12 => (0..count).for_each(|_| assert_eq!(queue.pop(), list.pop_front())),
+                    13 => {
                         let until = list.iter().position(|&request| request == Request::Sync);
                         let dropped = until.unwrap_or(list.len());
                         list.drain(..dropped);
                         prop_assert_eq!(queue.drop_until_sync(), dropped as u64);
                     }
-                    13 => for _ in 0..count {
+                    14 => for _ in 0..count {
                         push_all(&mut queue, &STATEMENT);
                         list.extend(STATEMENT);
                     },

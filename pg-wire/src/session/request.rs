@@ -29,6 +29,8 @@ pub enum Request {
     Execute,
     /// Close. Replied to with CloseComplete, also when the statement or portal does not exist.
     Close,
+    /// Flush with a body, which is invalid. Replied to with an ErrorResponse.
+    InvalidFlush,
     /// CopyDone or CopyFail of a client. Has no reply of its own: it ends a COPY, or the server ignores it.
     CopyEnd,
 }
@@ -48,6 +50,7 @@ impl Request {
             MessageCode::DESCRIBE => Self::DescribePortal,
             MessageCode::EXECUTE => Self::Execute,
             MessageCode::CLOSE => Self::Close,
+            MessageCode::FLUSH if !frame.body.is_empty() => Self::InvalidFlush,
             MessageCode::COPY_DONE | MessageCode::COPY_FAIL => Self::CopyEnd,
             _ => return None,
         })
@@ -81,6 +84,7 @@ impl Request {
             Self::DescribeStatement | Self::DescribePortal => "Describe",
             Self::Execute => "Execute",
             Self::Close => "Close",
+            Self::InvalidFlush => "Flush",
             Self::CopyEnd => "CopyDone or CopyFail",
         }
     }
@@ -98,6 +102,7 @@ impl Request {
             7 => Self::DescribePortal,
             8 => Self::Execute,
             9 => Self::Close,
+            10 => Self::InvalidFlush,
             _ => Self::CopyEnd,
         }
     }

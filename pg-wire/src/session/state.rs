@@ -131,7 +131,7 @@ impl SessionState {
                 self.over = Some(Over::Terminated);
                 Ok(None)
             }
-            (MessageCode::FLUSH, _) => {
+            (MessageCode::FLUSH, None) => {
                 self.tracks_mut().for_each(Track::flush);
                 Ok(None)
             }

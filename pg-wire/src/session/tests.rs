@@ -6,10 +6,11 @@ use alloc::string::String;
 use super::*;
 use crate::{Frame, MessageCode, TransactionStatus};
 
-/// A message of the client by its code; `s` and `p` are Describe of a statement and of a portal.
+/// A message of the client by its code; `s` and `p` are Describe of a statement and of a portal, `h` is an invalid Flush.
 fn client(code: u8) -> Frame<'static> {
     match code {
         b's' => Frame { code: MessageCode::DESCRIBE, body: b"S\0" },
+        b'h' => Frame { code: MessageCode::FLUSH, body: b"x" },
         b'p' => Frame { code: MessageCode::DESCRIBE, body: b"P\0" },
         code => Frame { code: MessageCode(code), body: b"" },
     }
@@ -106,6 +107,9 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         // Replication.
         ">Q <W0 <d0 >d >c <d0 <c0 <C0 <C0 <Z0!",
         ">Q <W0 <c0 >c <T0 <D0 <C0 <C0 <Z0!",
+        ">Q <W0 <d0 >c <c0 <d0 <d0 <C0 <Z0!",
+        // A Flush with a body is an error, and the server discards up to the next Sync.
+        ">h <E0! >P >S <Z2!",
         // CopyDone and CopyFail outside of a COPY.
         ">d >c >f >Q <C2 <Z2!",
     ] {

@@ -201,7 +201,8 @@ impl Track {
             (R::Query, Begin | Between, C::COPY_IN_RESPONSE) => Some(CopyIn),
             (R::Query, Begin | Between, C::COPY_OUT_RESPONSE) => Some(CopyOut),
             (R::Query, Begin | Between, C::COPY_BOTH_RESPONSE) => Some(CopyBoth),
-            (_, CopyOut | CopyBoth, C::COPY_DATA) => Some(self.phase),
+            // A server that decodes a transaction sends the rest of the transaction after its CopyDone.
+            (_, CopyOut | CopyBoth | CopyBothDone, C::COPY_DATA) => Some(self.phase),
             (_, CopyOut, C::COPY_DONE) => Some(Between),
             (_, CopyBoth, C::COPY_DONE) => Some(CopyBothDone),
             (_, CopyIn, C::COMMAND_COMPLETE) => {

@@ -45,7 +45,7 @@ While the server cannot be reached, the proxy declines requests for encryption a
 
 Ctrl-C or SIGTERM ends all connections and prints a summary. Every client that is not in the middle of a message is sent FATAL 57P01. \
 A second signal ends the proxy without waiting for clients. Exit status: 0; 1 if pg-proxy cannot listen or cannot write the trace, or \
-with --check if the bytes of a message changed when it was encoded again; 2 for wrong usage."
+with --check if the bytes of a message changed when it was encoded again, or a message answered nothing; 2 for wrong usage."
 )]
 pub(crate) struct Arguments {
     /// Address that clients connect to; with port 0 the system picks a free port, which is reported on standard error
@@ -64,7 +64,8 @@ pub(crate) struct Arguments {
     /// Pass messages on without decoding them, once the client is authenticated
     #[arg(long, conflicts_with_all = ["trace", "check"])]
     pub(crate) raw: bool,
-    /// When stopped, exit with status 1 if the bytes of any message changed when it was encoded again
+    /// When stopped, exit with status 1 if the bytes of any message changed when it was encoded again, or if a server's message was
+    /// not a reply to what the client had sent
     #[arg(long)]
     pub(crate) check: bool,
     /// What to do when a client requests encryption

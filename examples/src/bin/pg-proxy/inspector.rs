@@ -81,6 +81,7 @@ impl<'c> Inspector<'c> {
             }
         }
         self.compare(run, compared..end);
+        self.context.watch(self.direction, run);
         self.context.tally().decoded(decoded);
         self.context.trace.flush();
     }
@@ -148,6 +149,8 @@ impl<'c> Inspector<'c> {
 
     fn try_response(&mut self, frame: Frame<'_>, response: Response) -> Result<(), DecodeError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
+            // A request that is sent before the session has begun.
+            self.context.watch(self.direction, [frame]);
             self.again(&frame.frontend()?, frame.body);
             return Ok(());
         }

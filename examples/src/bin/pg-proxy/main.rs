@@ -20,6 +20,7 @@ mod stop;
 mod tally;
 mod tls;
 mod trace;
+mod watch;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     match runtime(arguments.threads).and_then(|runtime| runtime.block_on(run(arguments))) {
         Ok(proxy) => {
             say(format_args!("{}", proxy.tally));
-            let failed = check && proxy.tally.mismatches() > 0;
+            let failed = check && proxy.tally.failures() > 0;
             if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(error) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pg_auth::stream::{close, read, write_all};
 use pg_stream_tokio::rustls::RustlsAcceptor;
-use pg_wire::{Direction, Inbox, Split};
+use pg_wire::{Direction, Frame, Inbox, Split};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
@@ -27,6 +27,7 @@ use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::tls::{self, ClientStream, Upstream};
 use crate::trace::{Destination, Trace};
+use crate::watch::Watch;
 
 /// How long a client may take to read its last message and to close.
 const PARTING: Duration = Duration::from_secs(2);
@@ -45,6 +46,7 @@ pub(crate) struct Proxy {
     /// Time without traffic before the first keepalive probe.
     pub(crate) keepalive_idle: Option<Duration>,
     raw: bool,
+    check: bool,
     opening_timeout: Duration,
     trace: Destination,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Proxy {
 pub(crate) struct Context {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) trace: Trace,
+    /// The model of the session, with `--check`.
+    watch: Option<Watch>,
     number: u64,
 }
 
@@ -78,6 +82,7 @@ impl Proxy {
             stop: Stop::default(),
             keepalive_idle: arguments.keepalive_idle.map(Duration::from_secs),
             raw: arguments.raw,
+            check: arguments.check,
             opening_timeout: Duration::from_secs(arguments.opening_timeout),
         })
     }
@@ -96,7 +101,8 @@ impl Context {
             Ok(trace) => (trace, None),
             Err(error) => (Trace::NONE, Some(error)),
         };
-        let context = Self { proxy, trace, number };
+        let watch = proxy.check.then(Watch::new);
+        let context = Self { proxy, trace, watch, number };
         if let Some(error) = failure {
             context.say(format_args!("cannot write its trace: {error}"));
         }
@@ -106,6 +112,16 @@ impl Context {
     /// Writes a line about this connection to standard error.
     pub(crate) fn say(&self, what: fmt::Arguments<'_>) {
         say(format_args!("connection {}: {what}", self.number));
+    }
+
+    /// Compares messages with the model of the session.
+    pub(crate) fn watch<'f>(&self, direction: Direction, frames: impl IntoIterator<Item = Frame<'f>>) {
+        if let Some(watch) = &self.watch
+            && let Err(disagreement) = watch.feed(direction, frames)
+        {
+            self.tally().unexplained();
+            self.say(format_args!("the model of the session does not explain it: {disagreement}"));
+        }
     }
 
     pub(crate) fn tally(&self) -> &Tally {

@@ -11,6 +11,7 @@ pub(crate) struct Tally {
     malformed: AtomicU64,
     mismatches: AtomicU64,
     not_decoded: AtomicU64,
+    unexplained: AtomicU64,
 }
 
 impl Tally {
@@ -39,21 +40,32 @@ impl Tally {
         self.not_decoded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Number of messages whose bytes changed.
-    pub(crate) fn mismatches(&self) -> u64 {
-        self.mismatches.load(Ordering::Relaxed)
+    /// Counts a session with a message that the model of a session does not explain.
+    pub(crate) fn unexplained(&self) {
+        self.unexplained.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Number of failed checks: messages whose bytes changed, and sessions with an unexplained message.
+    pub(crate) fn failures(&self) -> u64 {
+        self.mismatches.load(Ordering::Relaxed) + self.unexplained.load(Ordering::Relaxed)
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [connections, decoded, malformed, mismatches, not_decoded] =
-            [&self.connections, &self.decoded, &self.malformed, &self.mismatches, &self.not_decoded]
-                .map(|counter| counter.load(Ordering::Relaxed));
+        let [connections, decoded, malformed, mismatches, not_decoded, unexplained] = [
+            &self.connections,
+            &self.decoded,
+            &self.malformed,
+            &self.mismatches,
+            &self.not_decoded,
+            &self.unexplained,
+        ]
+        .map(|counter| counter.load(Ordering::Relaxed));
         write!(
             f,
             "{connections} connections, {decoded} messages decoded, {malformed} malformed, {mismatches} mismatches, \
-             {not_decoded} connections not decoded"
+             {not_decoded} connections not decoded, {unexplained} unexplained sessions"
         )
     }
 }

@@ -1,0 +1,56 @@
+//! Comparison of a session's messages with the model of the session.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use pg_wire::session::{QueueFull, SessionState, Unexpected};
+use pg_wire::{Direction, Frame};
+
+/// The state of one session, fed by both directions.
+///
+/// The client's messages are fed before they are passed on, so a reply is never fed before its request.
+pub(crate) struct Watch(Mutex<Option<SessionState>>);
+
+/// A message that the model does not explain, or a limit of the model. The rest of the session is not compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disagreement {
+    Unexpected(Unexpected),
+    QueueFull(QueueFull),
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unexpected(error) => error.fmt(f),
+            Self::QueueFull(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Watch {
+    /// A session whose startup packet has been sent.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Some(SessionState::starting())))
+    }
+
+    /// Feeds messages to the model. Reports a disagreement once.
+    pub(crate) fn feed<'f>(
+        &self,
+        direction: Direction,
+        frames: impl IntoIterator<Item = Frame<'f>>,
+    ) -> Result<(), Disagreement> {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = guard.as_mut() else { return Ok(()) };
+        for frame in frames {
+            let fed = match direction {
+                Direction::Frontend => state.sent(frame).map(drop).map_err(Disagreement::QueueFull),
+                Direction::Backend => state.received(frame).map(drop).map_err(Disagreement::Unexpected),
+            };
+            if let Err(disagreement) = fed {
+                *guard = None;
+                return Err(disagreement);
+            }
+        }
+        Ok(())
+    }
+}
