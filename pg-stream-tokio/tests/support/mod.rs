@@ -22,7 +22,7 @@ pub(crate) struct Server {
     pub(crate) socket_dir: PathBuf,
 }
 
-/// The oldest server and the newest.
+/// The oldest and the newest server.
 pub(crate) fn both() -> [Server; 2] {
     [15, 18].map(Server::find)
 }
