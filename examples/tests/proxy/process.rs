@@ -1,4 +1,4 @@
-//! `pg-proxy` as a process: started on a free port, asked about itself, stopped.
+//! `pg-proxy` as a process: starts it on a free port, reads its state from `/proc`, and stops it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-/// How long anything may take that is waited for. Nothing here takes more than seconds, but for a machine that is busy.
+/// Time limit of every wait. On an idle machine no wait takes more than seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How often is looked whether what is waited for is there.
+/// Interval between two checks of a condition.
 const TICK: Duration = Duration::from_millis(5);
 
 /// A running `pg-proxy`. Dropping it kills it.
@@ -30,31 +30,31 @@ pub(crate) struct Proxy {
     trace: PathBuf,
 }
 
-/// How a `pg-proxy` ended.
+/// The result of a `pg-proxy`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
-    /// Its exit code; `None` when a signal ended it.
+    /// The exit code; `None` if a signal killed it.
     pub(crate) code: Option<i32>,
     /// The numbers of the summary: connections, messages decoded, mismatches, connections not decoded.
     pub(crate) counts: [u64; 4],
     /// The number of malformed messages in the summary.
     pub(crate) malformed: u64,
-    /// What it said between its first line and its last.
+    /// The lines on standard error, without the first and the last line.
     pub(crate) said: Vec<String>,
 }
 
 impl Proxy {
-    /// Starts one in front of `upstream`, with `--check` and a trace.
+    /// Starts a proxy in front of `upstream`, with `--check` and a trace.
     pub(crate) fn start(upstream: impl ToString) -> Self {
         Self::with(upstream, &["--check", "--trace", "TRACE"])
     }
 
-    /// Starts one with these arguments; `TRACE` stands for a file of its own.
+    /// Starts a proxy with these arguments. `TRACE` is replaced by the path of a new file.
     pub(crate) fn with(upstream: impl ToString, arguments: &[&str]) -> Self {
         Self::by(Command::new(env!("CARGO_BIN_EXE_pg-proxy")), upstream, arguments)
     }
 
-    /// Starts one by a command that it is the end of.
+    /// Starts a proxy by a command, for example a shell; the arguments of the proxy are appended.
     pub(crate) fn by(mut command: Command, upstream: impl ToString, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let trace = directory.path().join("trace");
@@ -79,7 +79,7 @@ impl Proxy {
         Self { child, address, said, listener: Some(listener), _directory: directory, trace }
     }
 
-    /// Where it listens.
+    /// The address on which the proxy listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -94,52 +94,52 @@ impl Proxy {
         String::from_utf8_lossy(&fs::read(&self.trace).unwrap_or_default()).into_owned()
     }
 
-    /// Where the trace is.
+    /// The path of the trace.
     pub(crate) fn trace_file(&self) -> &Path {
         &self.trace
     }
 
-    /// What it has said so far, but for the first line.
+    /// The lines on standard error so far, without the first line.
     pub(crate) fn said(&self) -> MutexGuard<'_, Vec<String>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its process id.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its memory, in bytes.
+    /// The resident memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
-    /// How many descriptors it holds.
+    /// The number of open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the proxy.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it is ours");
     }
 
-    /// Stops it, and returns what it said.
+    /// Stops the proxy by SIGTERM, and returns the result.
     pub(crate) fn stop(self) -> Stopped {
         self.stop_by(Signal::TERM)
     }
 
-    /// Stops it by this signal, and returns what it said.
+    /// Stops the proxy by this signal, and returns the result.
     pub(crate) fn stop_by(self, signal: Signal) -> Stopped {
         self.signal(signal);
         self.ended()
     }
 
-    /// Waits for its end, and returns what it said.
+    /// Waits for the end of the proxy, and returns the result.
     pub(crate) fn ended(mut self) -> Stopped {
-        // The descriptor of a process can be read when the process has ended.
+        // A process descriptor becomes readable when the process ends.
         let pid = Pid::from_child(&self.child);
         let process = pidfd_open(pid, PidfdFlags::empty()).expect("it is our child");
         let limit = Timespec::try_from(PATIENCE).expect("a short time");
@@ -160,7 +160,8 @@ impl Proxy {
         Stopped { code: status.code(), counts, malformed, said }
     }
 
-    /// Stops it: every message was the same again, each of them was decoded, and there was nothing to complain about.
+    /// Stops the proxy. Checks that every message was decoded and unchanged when encoded again, and that no error was printed. Returns the
+    /// number of messages.
     #[track_caller]
     pub(crate) fn was_faithful(self) -> u64 {
         let Stopped { code, counts: [connections, decoded, mismatches, not_decoded], malformed, said } =
@@ -178,7 +179,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Connects, with bounds on how long reading and writing may take.
+/// Connects, with timeouts for reading and writing.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -187,7 +188,7 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Waits until it is so.
+/// Waits until a condition is true.
 #[track_caller]
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -197,7 +198,7 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// Whether these bytes are anywhere in the memory of a process that it can write to.
+/// Whether these bytes are in the writable memory of a process.
 pub(crate) fn remembers(pid: u32, secret: &[u8]) -> bool {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
     let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("it is our child");
