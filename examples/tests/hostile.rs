@@ -66,7 +66,7 @@ fn announced(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body].concat()
 }
 
-/// A packet of the start of a connection, which has no code.
+/// A packet without a code, as at the start of a connection.
 fn packet(body: &[u8]) -> Vec<u8> {
     [&i32::try_from(body.len() + 4).expect("a short one").to_be_bytes()[..], body].concat()
 }

@@ -27,7 +27,7 @@ const CANCEL: &str = "a cancel request";
 /// The most memory of a call, in bytes.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// The time limit of a row that must end before it.
+/// The time limit of a row that must not end by timeout.
 const LONG: Duration = Duration::from_secs(40);
 /// The time limit of a row in which the client is silent.
 const SHORT: Duration = Duration::from_millis(200);

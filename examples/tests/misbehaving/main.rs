@@ -2,7 +2,7 @@
 //!
 //! - [`servers`]: a table of servers, each with the expected error and the most memory.
 //! - [`middle`]: a man in the middle, with the secrets that he receives in each attack.
-//! - [`clients`]: a table of clients of the accepting side.
+//! - [`clients`]: a table of clients, for the accepting side.
 //!
 //! These tests do not need PostgreSQL.
 

@@ -269,7 +269,7 @@ impl Peer {
         let (_, body) = self.message()?;
         let first = client_first(&body);
         let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse().expect("it is printable");
-        // A server with channel binding would need the certificate; the scripts play servers without.
+        // A server with channel binding would need the certificate; the scripts play servers without channel binding.
         let server = ServerFirst::new(verifier(scram.iterations), nonce, OfferedBinding::NotOffered);
         let challenge = server.client_first(first.as_bytes()).map_err(io::Error::other)?;
         let message = std::str::from_utf8(challenge.message()).expect("it is ASCII").to_owned();
@@ -280,7 +280,7 @@ impl Peer {
         }
         let accepted = match challenge.client_final(&body) {
             Ok(accepted) => accepted,
-            // The challenge was altered in a way that the client accepts.
+            // The client has accepted the altered challenge, so its proof does not match.
             Err(error) => {
                 self.say(&fatal("28P01", "the proof is wrong"))?;
                 return Err(io::Error::other(error));

@@ -22,7 +22,7 @@ pub(crate) fn announced(code: u8, length: i32, body: impl AsRef<[u8]>) -> Vec<u8
     [&[code][..], &length.to_be_bytes(), body.as_ref()].concat()
 }
 
-/// A packet of the start of a connection, which has no code.
+/// A packet without a code, as at the start of a connection.
 pub(crate) fn packet(body: impl AsRef<[u8]>) -> Vec<u8> {
     message(0, body).split_off(1)
 }

@@ -219,7 +219,7 @@ fn serve_politely(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads one packet of the start of a connection, which has no code, and no byte more.
+/// Reads one packet without a code, as at the start of a connection, and no byte more.
 pub(crate) fn take_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;

@@ -34,7 +34,7 @@ const SESSION: &str = "a session";
 /// take most of this memory.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// The time limit of a row that must end before it.
+/// The time limit of a row that must not end by timeout.
 const LONG: Duration = Duration::from_secs(40);
 
 /// The time limit of a row in which the server never answers.
