@@ -372,7 +372,7 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     while let [code, a, b, c, d, after @ ..] = rest {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize - 4;
         let whole = after.split_at_checked(length);
-        let (body, next) = whole.unwrap_or_else(|| panic!("{}: half a message: {heard:?}", row.name));
+        let (body, next) = whole.unwrap_or_else(|| panic!("{}: an incomplete message: {heard:?}", row.name));
         let frame = pg_wire::Frame { code: pg_wire::MessageCode(*code), body };
         if let Ok(pg_wire::backend::Backend::ErrorResponse(error)) = frame.backend() {
             state = error.fields.sqlstate();
@@ -380,7 +380,7 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
         codes.push(char::from(*code));
         rest = next;
     }
-    assert_eq!(rest, b"", "{}: half a header: {heard:?}", row.name);
+    assert_eq!(rest, b"", "{}: an incomplete header: {heard:?}", row.name);
     Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
 }
 

@@ -490,7 +490,7 @@ fn values_are_bytes_and_need_not_be_utf8() {
     let server = Scripted::new();
     let url = server.url();
     let heard = server.says(script);
-    let output = command(&[&url, "SELECT 1"]).output().expect("it starts");
+    let output = command(&[&url, "SELECT 1"]).output().expect("the program starts");
     heard.join().expect("the server has not panicked");
     assert_eq!(output.stdout, b"Schl\xfcssel\0\r\n\\\t\n");
     assert!(output.status.success());
@@ -515,7 +515,7 @@ fn sql_is_read_from_a_file_or_from_standard_input() {
         if on_stdin {
             program.stdin(File::open(&file).expect("the file"));
         }
-        let output = program.output().expect("it starts");
+        let output = program.output().expect("the program starts");
         assert_eq!(
             (output.status.code(), &output.stdout[..], &output.stderr[..]),
             (Some(0), &b"1\n"[..], &b""[..])
@@ -536,7 +536,7 @@ fn sql_is_read_from_a_file_or_from_standard_input() {
 fn copy_from_stdin_fails_if_standard_input_held_the_sql() {
     let server = Scripted::new();
     let mut program = Running::of(command(&[&server.url(), "-"]));
-    program.stdin.take().expect("it is a pipe").write_all(b"COPY t FROM STDIN").expect("the program reads");
+    program.stdin.take().expect("a pipe").write_all(b"COPY t FROM STDIN").expect("the program reads");
     let (mut stream, heard) = server.accept();
     assert_eq!(heard.query, b"COPY t FROM STDIN\0");
     let mut script = Vec::new();
@@ -702,7 +702,7 @@ impl Running {
         program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = program.spawn().expect("the program starts");
         let stdin = child.stdin.take();
-        let stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let (running, ended) = mpsc::channel::<()>();
         let pid = child.id();
         thread::spawn(move || {
@@ -726,7 +726,7 @@ impl Running {
             let waits_in = std::fs::read_to_string(task.path().join("wchan")).unwrap_or_default();
             waits_in.contains("pipe_w")
         };
-        while !std::fs::read_dir(&tasks).expect("it is running").flatten().any(is_writing) {
+        while !std::fs::read_dir(&tasks).expect("the program is running").flatten().any(is_writing) {
             thread::yield_now();
         }
     }
@@ -738,7 +738,7 @@ impl Running {
     /// The peak of the program's resident memory, in bytes.
     fn peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("it is running");
+        let status = status.expect("the program is running");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a running program");
         let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
         kib * 1024
@@ -752,7 +752,7 @@ impl Running {
 
     /// Waits for the end of the program. Returns the exit code and the unread output.
     fn finish(mut self) -> Ended {
-        let mut stderr = self.child.stderr.take().expect("it is a pipe");
+        let mut stderr = self.child.stderr.take().expect("a pipe");
         let said = thread::spawn(move || {
             let mut said = String::new();
             stderr.read_to_string(&mut said).map(|_| said)
@@ -974,7 +974,7 @@ const DATA: &str = "SELECT n, repeat(md5(n::text), n % 101), NULL FROM generate_
 /// Runs SQL with all of `input` on standard input.
 fn query_with(url: &str, sql: &str, input: Vec<u8>) -> Ended {
     let mut program = Running::start(url, sql);
-    let mut stdin = program.stdin.take().expect("it is a pipe");
+    let mut stdin = program.stdin.take().expect("a pipe");
     let feeder = thread::spawn(move || stdin.write_all(&input));
     let ended = program.finish();
     // An error is ignored: the program may end before it has read all of its input.
@@ -1038,7 +1038,7 @@ fn an_error_of_the_server_ends_a_copy_with_endless_input() {
     for server in Server::both() {
         for url in [server.by_tcp(), server.by_socket()] {
             let mut program = Running::start(&url, COPY_NUMBERS);
-            let mut stdin = program.stdin.take().expect("it is a pipe");
+            let mut stdin = program.stdin.take().expect("a pipe");
             let feeder = thread::spawn(move || while stdin.write_all(&b"x\n".repeat(100_000)).is_ok() {});
             assert_eq!(program.finish(), ended(1, "", NO_NUMBER));
             feeder.join().expect("a writer does not panic");
@@ -1051,7 +1051,7 @@ fn an_error_of_the_server_ends_a_copy_with_endless_input() {
 fn an_error_of_the_server_ends_a_copy_that_waits_for_its_input() {
     for server in Server::both() {
         let mut program = Running::start(&server.by_tcp(), COPY_NUMBERS);
-        let mut stdin = program.stdin.take().expect("it is a pipe");
+        let mut stdin = program.stdin.take().expect("a pipe");
         stdin.write_all(b"x\n").expect("the program reads");
         assert_eq!(program.finish(), ended(1, "", NO_NUMBER));
         drop(stdin);
@@ -1204,7 +1204,7 @@ fn ctrl_c_cancels_the_statement_over_every_connection() {
         let nobody_then = server.by_tcp().replace('@', "@127.0.0.1:1,");
         for url in [server.by_tcp(), server.by_socket(), nobody_then] {
             let mut program = Running::start(&url, sql);
-            let mut stderr = BufReader::new(program.child.stderr.take().expect("it is a pipe"));
+            let mut stderr = BufReader::new(program.child.stderr.take().expect("a pipe"));
             let mut notice = String::new();
             stderr.read_line(&mut notice).expect("a notice");
             assert_eq!(notice, "NOTICE:  asleep\n", "{url}");

@@ -76,7 +76,7 @@ proptest! {
     ) {
         let password = Password::from(password);
         let verifier = Verifier::new(&password, salt, NonZeroU32::new(iterations).expect("it is not zero"));
-        let stored: Verifier = verifier.to_string().parse().expect("it was just written");
+        let stored: Verifier = verifier.to_string().parse().expect("a string that was just written");
         let (asked, offered, bound) = bindings().into_iter().nth(binding).expect("there are four");
         let (proven, accepted) = login(
             (nonce(&nonces.0), Knows::Password(&password), asked.clone()),

@@ -53,7 +53,7 @@ impl Adapter {
             }
             Self::Smol => measure(|| result = Some(smol::block_on(future))),
         };
-        Outcome { result: result.expect("it has ended"), bytes: info.bytes_max }
+        Outcome { result: result.expect("the future has ended"), bytes: info.bytes_max }
     }
 
     /// Connects, and closes the connection at once.

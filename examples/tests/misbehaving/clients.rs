@@ -101,8 +101,9 @@ impl Misbehaviour for Row {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("the socket is bound");
         let script = self.script.clone();
-        let client = thread::spawn(move || play(TcpStream::connect(address).expect("it listens"), &script));
-        let (socket, _) = listener.accept().expect("the client comes");
+        let client =
+            thread::spawn(move || play(TcpStream::connect(address).expect("the server listens"), &script));
+        let (socket, _) = listener.accept().expect("the client connects");
         let how = Accepting { tls: self.tls, time_limit: self.time_limit, credentials };
         let outcome = adapter.accept(socket, &how);
         let heard = client.join().expect("the client does not panic").escape_ascii().to_string();

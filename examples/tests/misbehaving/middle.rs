@@ -108,7 +108,7 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             peer.say(&sasl(mechanisms))?;
             let (_, body) = peer.message()?;
             let nonce = client_first(&body);
-            let nonce = nonce.rsplit_once("r=").expect("it has a nonce").1;
+            let nonce = nonce.rsplit_once("r=").expect("a nonce").1;
             peer.say(&auth(11, format!("r={nonce}his,s=c2FsdA==,i=1")))?;
             peer.message()?;
             // He does not know the password, so he sends an invalid server signature.

@@ -474,10 +474,10 @@ impl<T: Send + 'static> Playing<T> {
         let address = match &self.address {
             Address::Tcp(address) => SockAddr::from(*address),
             Address::Unix(path) => {
-                SockAddr::unix(path.as_deref().expect("it is bound")).expect("a short path")
+                SockAddr::unix(path.as_deref().expect("the socket is bound")).expect("a short path")
             }
         };
-        self.last.connect(&address).expect("it listens");
+        self.last.connect(&address).expect("the server listens");
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }

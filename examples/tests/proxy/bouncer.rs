@@ -305,7 +305,7 @@ fn start_up_parameters_that_pgbouncer_rejects_are_passed_on() {
 fn running(both: &Both, front: Front, name: &str, sql: &str) -> Child {
     let mut psql = both.psql(front, "trust", &["-c", sql]);
     psql.env("PGAPPNAME", name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    psql.spawn().expect("it starts")
+    psql.spawn().expect("the program starts")
 }
 
 #[test]
@@ -319,8 +319,8 @@ fn the_activity_view_is_the_same_and_an_interrupt_ends_the_statement() {
         until("the statement runs", || both.activity("wait_event", name) == "PgSleep");
         let running = both.activity(state, name);
         let pid = i32::try_from(psql.id()).ok().and_then(Pid::from_raw).expect("a process");
-        kill_process(pid, Signal::INT).expect("it is ours");
-        let output = psql.wait_with_output().expect("it can be waited for");
+        kill_process(pid, Signal::INT).expect("our own process");
+        let output = psql.wait_with_output().expect("the program can be waited for");
         (running, output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     });
     assert_eq!(shown[0], shown[1]);

@@ -114,18 +114,18 @@ fn done(command: &mut Command) -> String {
 
 fn signal(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process");
-    kill_process(pid, signal).expect("it is ours");
+    kill_process(pid, signal).expect("our own process");
 }
 
 /// Starts a program with pipes for its output.
 fn spawn(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().expect("it starts")
+    command.spawn().expect("the program starts")
 }
 
 /// Waits for the end of a program.
 fn ended(child: Child) -> Output {
-    child.wait_with_output().expect("it can be waited for")
+    child.wait_with_output().expect("the program can be waited for")
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -188,7 +188,7 @@ fn psql_repeats_a_statement_with_watch() {
     for lab in Lab::both() {
         fs::write(lab.path("watch.sql"), "select 'seen' \\watch 0.01\n").expect("a file");
         let mut psql = spawn(lab.client("psql").args(["-XAt", "-f", "watch.sql"]));
-        let lines = BufReader::new(psql.stdout.take().expect("it is piped")).lines();
+        let lines = BufReader::new(psql.stdout.take().expect("a pipe")).lines();
         let seen = lines.map_while(Result::ok).filter(|line| line == "seen").take(5).count();
         assert_eq!(seen, 5);
         signal(&psql, Signal::INT);
@@ -238,14 +238,14 @@ fn a_dump_is_restored_to_the_same_database() {
         let restored = format!("{}_restored", lab.database);
         lab.create(&restored);
         let mut dump = lab.client("pg_dump");
-        let mut dump = dump.args(["-Fc", "-Z0"]).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut dump = dump.args(["-Fc", "-Z0"]).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut restore = lab.client("pg_restore");
         restore.args(["--exit-on-error", "-d", &restored]);
-        let pipe = dump.stdout.take().expect("it is piped");
-        let restore = restore.stdin(pipe).stderr(Stdio::piped()).spawn().expect("it starts");
+        let pipe = dump.stdout.take().expect("a pipe");
+        let restore = restore.stdin(pipe).stderr(Stdio::piped()).spawn().expect("the program starts");
         let output = ended(restore);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(dump.wait().expect("it can be waited for").success());
+        assert!(dump.wait().expect("the program can be waited for").success());
 
         let plain = |mut command: Command, database: &str| {
             let text = done(command.args(["-d", database]));

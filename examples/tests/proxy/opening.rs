@@ -56,7 +56,7 @@ fn the_end_of_a_client_is_passed_on_at_once_even_if_the_server_is_silent() {
         if vanishes {
             drop(client);
         }
-        assert_eq!(heard.recv_timeout(PATIENCE).expect("the server is told"), first);
+        assert_eq!(heard.recv_timeout(PATIENCE).expect("the server receives the bytes"), first);
     }
 }
 
@@ -68,7 +68,7 @@ fn early_bytes_of_a_client_reach_the_server_before_its_end() {
     let mut client = Client::new(proxy.address());
     client.say(&all);
     drop(client);
-    assert_eq!(heard.recv_timeout(PATIENCE).expect("the server is told"), all);
+    assert_eq!(heard.recv_timeout(PATIENCE).expect("the server receives the bytes"), all);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn when_no_place_is_left_the_client_silent_the_longest_is_displaced() {
     let newcomers = [(); 3].map(|()| {
         let mut client = Client::new(proxy.address());
         client.say(&startup());
-        assert_eq!(client.hear().expect("it is served").code.0, b'R');
+        assert_eq!(client.hear().expect("the client is served").code.0, b'R');
         client
     });
     let [first, second, third] = &mut silent;
@@ -248,15 +248,15 @@ fn both_sides_have_a_keepalive_timer() {
     for options in [&[][..], &["--keepalive-idle", "30"]] {
         let (send, from) = mpsc::channel();
         let upstream = server(move |_, mut stream| {
-            let _ = send.send(stream.peer_addr().expect("it is connected").port());
+            let _ = send.send(stream.peer_addr().expect("the socket is connected").port());
             let _ = take_packet(&mut stream);
             let _ = stream.write_all(&crate::wire::welcome());
             drop(to_the_end(&mut stream));
         });
         let proxy = Proxy::with(upstream, options);
         let client = Client::let_in(proxy.address());
-        let ours = client.stream.local_addr().expect("it is connected").port();
-        let dialled = from.recv_timeout(PATIENCE).expect("it connects");
+        let ours = client.stream.local_addr().expect("the socket is connected").port();
+        let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
         // The system shows this timer only while no sent bytes wait for an acknowledgement.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));

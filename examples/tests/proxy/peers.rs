@@ -41,7 +41,7 @@ fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
         }
         drop(client);
         if end >= packet {
-            let heard = heard.recv_timeout(PATIENCE).expect("the server is told");
+            let heard = heard.recv_timeout(PATIENCE).expect("the server receives the bytes");
             // The other clients reset the connection. A reset may discard their last bytes.
             let all = heard == said || end % 2 == 1 && heard.len() >= packet && said.starts_with(&heard);
             assert!(all, "after {end} bytes: {heard:?}");
@@ -99,10 +99,10 @@ fn encrypted_bytes_are_passed_on_unchanged() {
         let mut writer = client.stream.try_clone().expect("a descriptor");
         let sent = secret.clone();
         let writing = std::thread::spawn(move || {
-            writer.write_all(&sent).expect("somebody listens");
+            writer.write_all(&sent).expect("the peer reads");
             writer.shutdown(Shutdown::Write).expect("an end");
         });
-        assert!(client.rest() == secret, "what comes back is not what was sent");
+        assert!(client.rest() == secret, "the echo differs from the sent bytes");
         writing.join().expect("it does not panic");
         assert!(proxy.trace().lines().any(|traced| traced == line), "{}", proxy.trace());
         let stopped = proxy.stop();
@@ -200,7 +200,7 @@ fn a_cancel_request_is_passed_on_and_closed_when_the_server_closes() {
     let mut client = Client::new(proxy.address());
     let request = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\x01\x02\x03\x04";
     client.say(request);
-    assert_eq!(heard.recv_timeout(PATIENCE).expect("it is passed on"), request[4..]);
+    assert_eq!(heard.recv_timeout(PATIENCE).expect("the request is passed on"), request[4..]);
     assert!(proxy.trace().ends_with("F\t16\tCancelRequest\t 1234 5678 7 'BBBB'\n"), "{}", proxy.trace());
     drop(client);
     assert_eq!(proxy.stop().said, [""; 0]);

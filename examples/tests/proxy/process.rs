@@ -64,9 +64,9 @@ impl Proxy {
             command.arg(argument.replace("TRACE", trace.to_str().expect("a path in UTF-8")));
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        let first = lines.next().expect("it says where it listens").expect("in UTF-8");
+        let mut child = command.spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let first = lines.next().expect("the line with the address").expect("in UTF-8");
         let address = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}"));
         let address = address.parse().expect("an address");
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -111,19 +111,21 @@ impl Proxy {
 
     /// The resident memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the program is running");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line with the memory");
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
     /// The number of open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the program is running").count()
     }
 
     /// Sends a signal to the proxy.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("it is ours");
+        kill_process(Pid::from_child(&self.child), signal).expect("our own process");
     }
 
     /// Stops the proxy by SIGTERM, and returns the result.
@@ -141,12 +143,12 @@ impl Proxy {
     pub(crate) fn ended(mut self) -> Stopped {
         // A process descriptor becomes readable when the process ends.
         let pid = Pid::from_child(&self.child);
-        let process = pidfd_open(pid, PidfdFlags::empty()).expect("it is our child");
+        let process = pidfd_open(pid, PidfdFlags::empty()).expect("our own child process");
         let limit = Timespec::try_from(PATIENCE).expect("a short time");
         let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).expect("a descriptor");
         assert_eq!(ended, 1, "waited in vain until it ends");
-        let status = self.child.wait().expect("it is our child");
-        self.listener.take().expect("it listens").join().expect("it does not panic");
+        let status = self.child.wait().expect("our own child process");
+        self.listener.take().expect("the server listens").join().expect("it does not panic");
         let mut said = std::mem::take(&mut *self.said());
         let summary = said.pop().expect("a summary");
         let words: Vec<&str> = summary.split(|c: char| c == ',' || c.is_ascii_digit()).collect();
@@ -181,7 +183,7 @@ impl Drop for Proxy {
 
 /// Connects, with timeouts for reading and writing.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("it listens");
+    let stream = TcpStream::connect(address).expect("the server listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
     stream.set_nodelay(true).expect("an option");
@@ -200,15 +202,15 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
 
 /// Whether these bytes are in the writable memory of a process.
 pub(crate) fn remembers(pid: u32, secret: &[u8]) -> bool {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
-    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("it is our child");
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("the program is running");
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("our own child process");
     maps.lines().any(|line| {
         let mut fields = line.split(' ');
         let range = fields.next().and_then(|range| range.split_once('-')).expect("a range");
         let writable = fields.next().is_some_and(|mode| mode.starts_with("rw"));
         let [start, end] =
             [range.0, range.1].map(|bound| u64::from_str_radix(bound, 16).expect("an address"));
-        let mut bytes = vec![0; usize::try_from(end - start).expect("it is in memory")];
+        let mut bytes = vec![0; usize::try_from(end - start).expect("a size that fits")];
         writable
             && memory.read_exact_at(&mut bytes, start).is_ok()
             && bytes.windows(secret.len()).any(|window| window == secret)

@@ -20,17 +20,17 @@ impl OnSocket {
     fn start(listen: &Path, upstream: &str, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pg-proxy"));
         command.arg("--listen").arg(listen).args(["--upstream", upstream]).args(more);
-        Self(command.stderr(Stdio::null()).spawn().expect("it starts"))
+        Self(command.stderr(Stdio::null()).spawn().expect("the program starts"))
     }
 
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a process");
-        kill_process(pid, signal).expect("it is ours");
+        kill_process(pid, signal).expect("our own process");
     }
 
     fn stop(&mut self, signal: Signal) -> Option<i32> {
         self.signal(signal);
-        self.0.wait().expect("it can be waited for").code()
+        self.0.wait().expect("the program can be waited for").code()
     }
 }
 
@@ -86,7 +86,7 @@ fn the_socket_of_a_killed_process_is_replaced_and_a_socket_in_use_is_not() {
     let mut killed = OnSocket::start(&path, &upstream, &[]);
     until("it listens", || answers(&path));
     assert_eq!(killed.stop(Signal::KILL), None);
-    assert!(fs::symlink_metadata(&path).expect("it was left").file_type().is_socket());
+    assert!(fs::symlink_metadata(&path).expect("the socket file still exists").file_type().is_socket());
 
     let mut second = OnSocket::start(&path, &upstream, &[]);
     until("the second proxy listens", || answers(&path));
@@ -121,7 +121,7 @@ fn sockets_of_other_programs_and_other_files_are_not_replaced() {
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
     assert!(answers(&socket));
-    assert_eq!(fs::read_to_string(&file).expect("it is there"), "precious");
+    assert_eq!(fs::read_to_string(&file).expect("the file exists"), "precious");
     let mut left = files(directory.path());
     left.sort();
     assert_eq!(left, ["file", "socket"]);
@@ -171,7 +171,7 @@ fn only_the_owner_can_read_a_trace_even_if_the_file_existed() {
     let directory = tempfile::tempdir().expect("a directory");
     let whole = directory.path().join("whole");
     fs::write(&whole, "an old trace, longer than the new one").expect("a file");
-    fs::set_permissions(&whole, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    fs::set_permissions(&whole, fs::Permissions::from_mode(0o644)).expect("our own file");
     let proxy = Proxy::with(polite_server(), &["--trace", whole.to_str().expect("UTF-8")]);
     let each = directory.path().join("each%d");
     let second = Proxy::with(polite_server(), &["--trace", each.to_str().expect("UTF-8")]);
@@ -180,7 +180,7 @@ fn only_the_owner_can_read_a_trace_even_if_the_file_existed() {
     }
     for path in [whole, directory.path().join("each1")] {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
-        let trace = fs::read_to_string(&path).expect("it is there");
+        let trace = fs::read_to_string(&path).expect("the file exists");
         assert!(trace.starts_with("F\t34\tStartupMessage\t"), "{trace}");
     }
 }

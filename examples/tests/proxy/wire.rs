@@ -81,7 +81,7 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn say(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("somebody listens");
+        self.stream.write_all(bytes).expect("the peer reads");
     }
 
     /// As [`say`](Self::say), but ignores errors, because the peer may have closed.
@@ -115,7 +115,7 @@ impl Client {
     pub(crate) fn until_ready(&mut self) -> Vec<FrameBuf> {
         let mut heard = Vec::new();
         loop {
-            let frame = self.hear().expect("there is more to come");
+            let frame = self.hear().expect("a message up to ReadyForQuery");
             let ready = frame.code == MessageCode::READY_FOR_QUERY;
             heard.push(frame);
             if ready {

@@ -184,7 +184,8 @@ fn the_servers_last_message_is_received_while_a_write_waits() {
         let wire =
             Wire::new(Method::Trust, Manners { goes: 0, is_full: true, piece, ..Manners::GOOD }).says(DENIED);
         let mut conn = Connection::new(wire, Limits::BACKEND);
-        let error = connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("it was denied");
+        let error =
+            connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("the login was denied");
         assert!(error.server_error().is_some(), "{error:?}");
     }
 }

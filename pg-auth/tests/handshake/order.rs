@@ -61,7 +61,7 @@ fn may(said: &str, methods: &str) -> (bool, bool) {
 }
 
 fn replay<'c>(config: &'c Config, said: &str) -> Machine<'c> {
-    let handshake = Handshake::new(config, Link::Unix).expect("nothing speaks against it");
+    let handshake = Handshake::new(config, Link::Unix).expect("a valid configuration");
     let mut machine = Machine::new(handshake.nonce(nonce(CLIENT_NONCE)));
     for letter in said.bytes() {
         machine.hear(&word(letter), usize::MAX);

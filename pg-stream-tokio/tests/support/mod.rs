@@ -90,7 +90,7 @@ impl Server {
 }
 
 pub(crate) async fn get_in(config: &Config) -> (Connection<Socket>, Session) {
-    connect(config).await.expect("the user gets in")
+    connect(config).await.expect("the user logs in")
 }
 
 /// Runs a statement; see [`rows`].

@@ -35,7 +35,7 @@ fn without(message: &str, name: &str) -> String {
 
 /// The client's nonce.
 fn nonce(client_first: &str) -> &str {
-    client_first.rsplit_once("r=").expect("it has a nonce").1
+    client_first.rsplit_once("r=").expect("a nonce").1
 }
 
 const NONCE: &str = "bad SCRAM server-first-message, at byte 2: invalid nonce";
