@@ -21,7 +21,7 @@ fn the_tour_prints_all_of_its_parts() {
             let Ended { code, stdout, stderr } = run(PROGRAM, &[&url]);
             // Without a terminal there is no progress bar.
             assert_eq!((code, stderr.as_str()), (Some(0), ""));
-            assert!(!stdout.contains('\u{1b}'), "colours, and no terminal: {stdout}");
+            assert!(!stdout.contains('\u{1b}'), "colours although there is no terminal: {stdout}");
 
             let session = part(&stdout, "The session");
             assert!(session[0].starts_with(&format!("  server          PostgreSQL {}.", server.major)));

@@ -66,7 +66,7 @@ fn announced(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body].concat()
 }
 
-/// A packet of the start of a connection, which has no code.
+/// A packet without a code, as at the start of a connection.
 fn packet(body: &[u8]) -> Vec<u8> {
     [&i32::try_from(body.len() + 4).expect("a short one").to_be_bytes()[..], body].concat()
 }
@@ -372,7 +372,7 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     while let [code, a, b, c, d, after @ ..] = rest {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize - 4;
         let whole = after.split_at_checked(length);
-        let (body, next) = whole.unwrap_or_else(|| panic!("{}: half a message: {heard:?}", row.name));
+        let (body, next) = whole.unwrap_or_else(|| panic!("{}: an incomplete message: {heard:?}", row.name));
         let frame = pg_wire::Frame { code: pg_wire::MessageCode(*code), body };
         if let Ok(pg_wire::backend::Backend::ErrorResponse(error)) = frame.backend() {
             state = error.fields.sqlstate();
@@ -380,7 +380,7 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
         codes.push(char::from(*code));
         rest = next;
     }
-    assert_eq!(rest, b"", "{}: half a header: {heard:?}", row.name);
+    assert_eq!(rest, b"", "{}: an incomplete header: {heard:?}", row.name);
     Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
 }
 

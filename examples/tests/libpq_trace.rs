@@ -148,7 +148,7 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
             let transcript: Transcript =
                 trace.parse().unwrap_or_else(|error| panic!("{name}: {error}\n{trace}"));
             let played = runtime.block_on(async {
-                let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+                let stream = tokio::net::TcpStream::connect(address).await.expect("the server listens");
                 let mut conn = Connection::new(TokioIo(stream), Limits::BACKEND);
                 transcript.play(Direction::Frontend, &mut conn).await
             });
@@ -162,7 +162,7 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
 enum Order {
     /// All lines in one sequence: client and server take turns, so both traces have the same order.
     Whole,
-    /// The lines of each direction separately: both sides send at any time.
+    /// The lines of each direction separately, because both sides send at any time.
     ByDirection,
 }
 

@@ -44,8 +44,8 @@ impl Mock {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let mut says = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        let line = says.next().expect("it says where it listens").expect("it writes UTF-8");
+        let mut says = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let line = says.next().expect("the line with the address").expect("it writes UTF-8");
         let port = line.strip_prefix("listening on 127.0.0.1:").expect("an address").parse();
         Self { child, port: port.expect("a port"), says }
     }
@@ -81,7 +81,7 @@ impl Mock {
     /// Plays the client of this transcript.
     async fn play(&self, transcript: &str) {
         let transcript: Transcript = transcript.parse().unwrap_or_else(|error| panic!("{error}"));
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("it listens");
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("the server listens");
         let mut conn = Connection::new(TokioIo(stream), Limits::BACKEND);
         transcript.play(Direction::Frontend, &mut conn).await.unwrap_or_else(|error| panic!("{error}"));
     }
@@ -149,9 +149,9 @@ async fn several_clients_are_served_at_once() {
         clients.push(mock.client("").await.0);
     }
     // The clients are served in reverse order, while the first client waits for an hour.
-    clients[0].query("select pg_sleep(3600)").flush().await.expect("it is there");
+    clients[0].query("select pg_sleep(3600)").flush().await.expect("the server is connected");
     for conn in clients.iter_mut().skip(1).rev() {
-        conn.query("select 1").flush().await.expect("it is there");
+        conn.query("select 1").flush().await.expect("the server is connected");
         let mut rows = 0;
         examples::until_ready(conn, |message| {
             rows += usize::from(matches!(message, Backend::DataRow(_)));
@@ -169,7 +169,7 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_error() {
     let mut told = Vec::new();
     for (user, password) in [("mock", "wrong"), ("nobody", "secret")] {
         let url = format!("postgres://{user}:{password}@127.0.0.1:{}/any?sslmode=disable", mock.port);
-        let error = connect(&url.parse().expect("a connection string")).await.expect_err("it is wrong");
+        let error = connect(&url.parse().expect("a connection string")).await.expect_err("wrong credentials");
         let server = error.server_error().expect("the server rejects the login");
         assert_eq!(server.sqlstate(), Some(SqlState::INVALID_PASSWORD));
         told.push(server.to_string().replace(user, "USER"));
@@ -216,11 +216,11 @@ async fn cancel_keys_are_random_bytes() {
 fn server_first(port: u16, user: &str) -> (Vec<u8>, String) {
     let mut client = wire::Client::new(([127, 0, 0, 1], port).into());
     client.say(&wire::startup_with(&[("user", user)]));
-    client.hear().expect("it asks for SASL");
+    client.hear().expect("a request for SASL");
     let data = b"n,,n=,r=abcdefghijklmnopqrstuvwx";
     let first = SaslInitialResponse { mechanism: "SCRAM-SHA-256".into(), data: Some(Secret(data)) };
     client.say(&wire::bytes(&first));
-    let frame = client.hear().expect("it answers");
+    let frame = client.hear().expect("an answer");
     let message = String::from_utf8(frame.body[4..].to_vec()).expect("it is text");
     let mut parts = message.split(',').skip(1).map(str::to_owned);
     let salt = parts.next().expect("a salt").into_bytes();
@@ -247,16 +247,18 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
 
 #[test]
 fn no_password_is_left_in_memory_however_the_login_ended() {
-    // Computed at run time, so that the only copy in the server is that which arrives from the client.
+    // Computed at run time, so that the server has no copy of the password before a client sends it.
     let secret = format!("{}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase());
     let mock = Mock::start(&["--auth", "cleartext", "--password", "something else"]);
     let message = wire::bytes(&PasswordMessage { password: SecretText(secret.as_str().into()) });
-    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", mock.child.id())).expect("it runs").count();
+    let descriptors = || {
+        std::fs::read_dir(format!("/proc/{}/fd", mock.child.id())).expect("the program is running").count()
+    };
     let before = descriptors();
     let ask = || {
         let mut client = wire::Client::new(([127, 0, 0, 1], mock.port).into());
         client.say(&wire::startup_with(&[("user", "mock")]));
-        client.hear().expect("it asks for the password");
+        client.hear().expect("a request for the password");
         client
     };
     let mut half = ask();
@@ -350,11 +352,11 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     let key = &target.key;
 
     // A request that arrives while no statement runs has no effect.
-    cancel(&config, &target).await.expect("it is taken");
-    conn.query("select 1; select pg_sleep(3600); select 2").flush().await.expect("it is there");
+    cancel(&config, &target).await.expect("the request is accepted");
+    conn.query("select 1; select pg_sleep(3600); select 2").flush().await.expect("the server is connected");
     let mut rows = 0;
     loop {
-        match conn.recv().await.expect("it is there").backend().expect("well-formed") {
+        match conn.recv().await.expect("the server is connected").backend().expect("well-formed") {
             Backend::DataRow(_) => rows += 1,
             // From here on a cancel request ends the statement.
             Backend::NoticeResponse(_) => break,
@@ -364,21 +366,21 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     let mut stranger = target.clone();
     stranger.key = pg_stream_tokio::CancelKey::new(key.pid(), b"nope");
     cancel(&config, &stranger).await.expect("the request is accepted, but has no effect");
-    cancel(&config, &target).await.expect("it is taken");
+    cancel(&config, &target).await.expect("the request is accepted");
     let error = examples::until_ready(&mut conn, |message| {
         rows += usize::from(matches!(message, Backend::DataRow(_)));
         Ok(())
     })
     .await
-    .expect_err("it was cancelled");
+    .expect_err("the statement was cancelled");
     assert_eq!(
         (error.to_string().as_str(), rows),
         ("ERROR 57014: canceling statement due to user request", 3)
     );
-    conn.query("select 1").flush().await.expect("it is there");
+    conn.query("select 1").flush().await.expect("the server is connected");
     examples::until_ready(&mut conn, |_| Ok(())).await.expect("the session goes on");
 
-    let mut said = || mock.says.next().expect("it says so").expect("UTF-8");
+    let mut said = || mock.says.next().expect("a line on standard error").expect("UTF-8");
     assert_eq!(said(), format!("cancel request for {}", key.pid()));
     assert_eq!(said(), format!("cancel request for {}, but no session has this key", key.pid()));
     assert_eq!(said(), format!("cancel request for {}", key.pid()));

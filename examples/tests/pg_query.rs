@@ -1,4 +1,4 @@
-//! `pg-query` as its user meets it: what it prints, what it says about failures, and how it ends.
+//! The output, the error texts and the exit status of `pg-query`.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -26,7 +26,7 @@ use support::{Ended, PATIENCE, Server, finish};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-query");
 
-/// A call of the program that takes no settings from the surroundings of the tests.
+/// A command that runs the program without settings from the environment of the tests.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     for (name, _) in std::env::vars_os() {
@@ -50,10 +50,10 @@ fn ended(code: i32, stdout: &str, stderr: &str) -> Ended {
     Ended { code: Some(code), stdout: stdout.into(), stderr: stderr.into() }
 }
 
-// How it is called.
+// The command line.
 
 #[test]
-fn wrong_usage_is_told_without_repeating_what_was_given() {
+fn the_error_for_wrong_usage_does_not_repeat_the_arguments() {
     let url = "postgres://me:hunter2@localhost/shop";
     for arguments in [
         &[][..],
@@ -79,7 +79,7 @@ fn wrong_usage_is_told_without_repeating_what_was_given() {
 }
 
 #[test]
-fn help_and_version_are_answers_and_no_errors() {
+fn help_and_version_are_printed_on_standard_output() {
     let help = run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     for word in
@@ -92,7 +92,7 @@ fn help_and_version_are_answers_and_no_errors() {
 }
 
 #[test]
-fn every_host_that_was_tried_is_named_with_its_reason() {
+fn every_host_that_failed_is_reported_with_its_reason() {
     let hosts = "postgres://me:hunter2@127.0.0.1:1,127.0.0.1:2/shop?sslmode=disable";
     let Ended { code, stdout, stderr } = query(hosts, "SELECT 1");
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
@@ -104,7 +104,7 @@ fn every_host_that_was_tried_is_named_with_its_reason() {
 }
 
 #[test]
-fn settings_that_the_string_leaves_open_are_taken_from_the_surroundings() {
+fn missing_settings_are_taken_from_the_environment_and_files() {
     let home = tempfile::tempdir().expect("a directory");
     let connects = |url: &str, set: &dyn Fn(&mut Command, u16)| {
         let server = Scripted::new();
@@ -139,7 +139,7 @@ fn settings_that_the_string_leaves_open_are_taken_from_the_surroundings() {
 }
 
 #[test]
-fn a_password_file_that_others_can_read_is_left_out_with_a_warning() {
+fn a_password_file_that_others_can_read_is_ignored_with_a_warning() {
     let home = tempfile::tempdir().expect("a directory");
     let passwords = home.path().join(".pgpass");
     std::fs::write(&passwords, "*:*:*:*:hunter2\n").expect("a file");
@@ -153,12 +153,12 @@ fn a_password_file_that_others_can_read_is_left_out_with_a_warning() {
 
 // Tests that need a scripted server.
 
-/// A server that lets everybody in and then says what it was told to, whatever it is asked.
+/// A scripted server. It accepts every login, and answers any query with the bytes of the test.
 struct Scripted {
     listener: TcpListener,
 }
 
-/// What a [`Scripted`] server was told.
+/// The bytes that a [`Scripted`] server has received.
 struct Heard {
     startup: Vec<u8>,
     query: Vec<u8>,
@@ -178,12 +178,12 @@ impl Scripted {
         self.listener.local_addr().expect("an address").port()
     }
 
-    /// Takes a connection through the start-up, up to the query.
+    /// Accepts a connection, performs the start-up and reads the query.
     fn accept(&self) -> (TcpStream, Heard) {
         self.accept_with(&[])
     }
 
-    /// As `accept`, with these bytes right behind the ReadyForQuery that ends the start-up.
+    /// As `accept`, but sends these bytes directly after the ReadyForQuery that ends the start-up.
     fn accept_with(&self, surplus: &[u8]) -> (TcpStream, Heard) {
         let (mut stream, _) = self.listener.accept().expect("a connection");
         let startup = packet(&mut stream);
@@ -201,11 +201,11 @@ impl Scripted {
         (stream, Heard { startup, query, after: Vec::new() })
     }
 
-    /// Says this in answer to the query, and nothing more.
+    /// Sends these bytes in answer to the query, then half-closes.
     fn says(self, script: Vec<u8>) -> JoinHandle<Heard> {
         thread::spawn(move || {
             let (mut stream, mut heard) = self.accept();
-            // Neither need be heard: the program may have ended at half of it.
+            // Errors are ignored: the program may have ended before all bytes are sent.
             let _ = stream.write_all(&script).and_then(|()| stream.shutdown(Shutdown::Write));
             let _ = stream.read_to_end(&mut heard.after);
             heard
@@ -213,7 +213,7 @@ impl Scripted {
     }
 }
 
-/// A length and as many bytes.
+/// Reads a length field and the body that follows it.
 fn packet(stream: &mut TcpStream) -> Vec<u8> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("a length");
@@ -228,13 +228,13 @@ fn put(script: &mut Vec<u8>, message: &impl pg_wire::Encode) {
     message.encode(script).expect("it can be sent");
 }
 
-/// A RowDescription with this many columns of text.
+/// A RowDescription with `count` columns of text.
 fn put_columns(script: &mut Vec<u8>, count: usize) {
     let field = FieldDescription { name: "a".into(), type_oid: oid::TEXT, ..Default::default() };
     put(script, &RowDescription { fields: List::from(vec![field; count].as_slice()) });
 }
 
-/// A whole answer with these rows, each with as many values as the first.
+/// A complete answer with these rows, which all have the same number of values.
 fn put_answer(script: &mut Vec<u8>, rows: &[&[Option<&[u8]>]]) {
     put_columns(script, rows[0].len());
     rows.iter().for_each(|row| put_row(script, row));
@@ -246,7 +246,7 @@ fn put_row(script: &mut Vec<u8>, values: &[Option<&[u8]>]) {
     put(script, &DataRow { values: Values::from(values) });
 }
 
-/// Fields of an error or a notice, by their letters.
+/// Fields of an error or a notice, from pairs of code and text.
 fn fields<'a>(fields: &[(u8, &'a str)]) -> Vec<ErrorField<'a>> {
     fields.iter().map(|&(code, value)| ErrorField { code, value: value.into() }).collect()
 }
@@ -259,7 +259,7 @@ fn put_notice(script: &mut Vec<u8>, of: &[(u8, &str)]) {
     put(script, &NoticeResponse { fields: ErrorFields::from(fields(of).as_slice()) });
 }
 
-/// What comes of a query to a server that answers so.
+/// Runs a query on a server that answers with this script. Returns the program's result, and the bytes that the server has received.
 fn answered(script: Vec<u8>) -> (Ended, Heard) {
     let server = Scripted::new();
     let url = server.url();
@@ -269,7 +269,7 @@ fn answered(script: Vec<u8>) -> (Ended, Heard) {
 }
 
 #[test]
-fn no_encoding_is_set_unless_it_is_given_and_the_session_ends_with_terminate() {
+fn the_encoding_is_set_only_if_given_and_the_session_ends_with_terminate() {
     for (more, expected) in [("", None), ("&client_encoding=LATIN1", Some("\0client_encoding\0LATIN1\0"))] {
         let mut script = Vec::new();
         put(&mut script, &EmptyQueryResponse {});
@@ -288,7 +288,7 @@ fn no_encoding_is_set_unless_it_is_given_and_the_session_ends_with_terminate() {
 }
 
 #[test]
-fn what_may_come_at_any_time_does_not_disturb() {
+fn asynchronous_messages_may_arrive_anywhere_in_the_answer() {
     let mut script = Vec::new();
     let chatter = |script: &mut Vec<u8>| {
         put_notice(script, &[(b'S', "AVIS"), (b'V', "NOTICE"), (b'C', "00000"), (b'M', "by the way")]);
@@ -311,7 +311,7 @@ fn what_may_come_at_any_time_does_not_disturb() {
 }
 
 #[test]
-fn tags_are_shown_where_they_are_asked_for() {
+fn command_tags_are_printed_with_verbose() {
     let mut script = Vec::new();
     put_answer(&mut script, &[&[Some(b"1")]]);
     let server = Scripted::new();
@@ -322,7 +322,7 @@ fn tags_are_shown_where_they_are_asked_for() {
 }
 
 #[test]
-fn a_server_that_ends_the_session_has_the_last_word() {
+fn an_error_that_ends_the_session_is_reported() {
     let mut script = Vec::new();
     put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
@@ -331,7 +331,7 @@ fn a_server_that_ends_the_session_has_the_last_word() {
 }
 
 #[test]
-fn the_first_error_is_the_one_that_is_told() {
+fn the_first_of_several_errors_is_reported() {
     let mut script = Vec::new();
     put_error(&mut script, &[(b'S', "ERROR"), (b'C', "42601"), (b'M', "syntax error"), (b'P', "3")]);
     put_error(&mut script, &[(b'S', "FATAL"), (b'C', "57P01"), (b'M', "going down")]);
@@ -340,7 +340,7 @@ fn the_first_error_is_the_one_that_is_told() {
 }
 
 #[test]
-fn an_error_is_a_sentence_and_cannot_steer_the_terminal() {
+fn an_error_is_a_sentence_and_cannot_control_the_terminal() {
     for (of, said) in [
         (&[][..], "ERROR:  no error message available\n"),
         (&[(b'M', "only message")], "ERROR:  only message\n"),
@@ -359,7 +359,7 @@ fn an_error_is_a_sentence_and_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn what_a_stranger_says_before_the_login_is_one_line() {
+fn an_error_before_the_login_is_printed_on_one_line() {
     for (of, said) in [
         (&[][..], "no error message available"),
         (
@@ -384,7 +384,7 @@ fn what_a_stranger_says_before_the_login_is_one_line() {
 }
 
 #[test]
-fn a_connection_that_breaks_is_told_after_the_rows_that_came() {
+fn a_closed_connection_is_reported_after_the_received_rows() {
     let mut script = Vec::new();
     put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
@@ -396,7 +396,7 @@ fn a_connection_that_breaks_is_told_after_the_rows_that_came() {
 }
 
 #[test]
-fn nonsense_is_told_after_the_rows_that_came() {
+fn an_invalid_message_is_reported_after_the_received_rows() {
     let mut script = Vec::new();
     put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
@@ -443,13 +443,13 @@ fn a_row_that_does_not_match_its_description_is_an_error_with_both_counts() {
 const SURPLUS: &str = "pg-query: a ReadyForQuery that answers no Query was skipped\n";
 
 #[test]
-fn a_ready_for_query_that_nobody_asked_for_is_no_answer() {
+fn a_superfluous_ready_for_query_is_no_answer() {
     let mut ready = Vec::new();
     put(&mut ready, &READY);
     let mut answer = Vec::new();
     put_answer(&mut answer, &[&[Some(b"1")]]);
 
-    // Right behind the one that ends the start-up, or at any later time before the answer.
+    // Superfluous messages directly after the ReadyForQuery that ends the start-up.
     for count in [1, 3] {
         let server = Scripted::new();
         let url = server.url();
@@ -463,12 +463,12 @@ fn a_ready_for_query_that_nobody_asked_for_is_no_answer() {
     }
     let (end, heard) = answered([ready, answer].concat());
     assert_eq!(end, ended(0, "1\n", SURPLUS));
-    // The Sync that would bring another ReadyForQuery, had the first been the answer.
+    // The program has sent a Sync: it requests another ReadyForQuery, in case the first was the only answer to the Query.
     assert_eq!(heard.after, b"S\0\0\0\x04X\0\0\0\x04");
 }
 
 #[test]
-fn an_answer_that_is_not_complete_is_no_success() {
+fn an_incomplete_answer_is_an_error() {
     let unanswered = "pg-query: the server sent ReadyForQuery without CommandComplete, EmptyQueryResponse or \
                       ErrorResponse before it: the statements may not have run\n";
     let mut rows = Vec::new();
@@ -479,7 +479,7 @@ fn an_answer_that_is_not_complete_is_no_success() {
 
     let mut ready = Vec::new();
     put(&mut ready, &READY);
-    // One to the Query, and one to the Sync.
+    // One ReadyForQuery for the Query, and one for the Sync.
     assert_eq!(answered(ready.repeat(2)).0, ended(1, "", &format!("{SURPLUS}{unanswered}")));
 }
 
@@ -490,7 +490,7 @@ fn values_are_bytes_and_need_not_be_utf8() {
     let server = Scripted::new();
     let url = server.url();
     let heard = server.says(script);
-    let output = command(&[&url, "SELECT 1"]).output().expect("it starts");
+    let output = command(&[&url, "SELECT 1"]).output().expect("the program starts");
     heard.join().expect("the server has not panicked");
     assert_eq!(output.stdout, b"Schl\xfcssel\0\r\n\\\t\n");
     assert!(output.status.success());
@@ -500,7 +500,7 @@ fn values_are_bytes_and_need_not_be_utf8() {
 fn sql_is_read_from_a_file_or_from_standard_input() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("query.sql");
-    // More than one argument can hold, and not UTF-8.
+    // Longer than an argument may be, and not UTF-8.
     let sql = [&b"SELECT '\xff"[..], &[b'x'; 200_000], b"'"].concat();
     std::fs::write(&file, &sql).expect("a file");
     let name = file.to_str().expect("UTF-8");
@@ -515,7 +515,7 @@ fn sql_is_read_from_a_file_or_from_standard_input() {
         if on_stdin {
             program.stdin(File::open(&file).expect("the file"));
         }
-        let output = program.output().expect("it starts");
+        let output = program.output().expect("the program starts");
         assert_eq!(
             (output.status.code(), &output.stdout[..], &output.stderr[..]),
             (Some(0), &b"1\n"[..], &b""[..])
@@ -533,10 +533,10 @@ fn sql_is_read_from_a_file_or_from_standard_input() {
 }
 
 #[test]
-fn standard_input_cannot_hold_both_the_sql_and_the_data() {
+fn copy_from_stdin_fails_if_standard_input_held_the_sql() {
     let server = Scripted::new();
     let mut program = Running::of(command(&[&server.url(), "-"]));
-    program.stdin.take().expect("it is a pipe").write_all(b"COPY t FROM STDIN").expect("the program reads");
+    program.stdin.take().expect("a pipe").write_all(b"COPY t FROM STDIN").expect("the program reads");
     let (mut stream, heard) = server.accept();
     assert_eq!(heard.query, b"COPY t FROM STDIN\0");
     let mut script = Vec::new();
@@ -555,7 +555,7 @@ fn standard_input_cannot_hold_both_the_sql_and_the_data() {
 }
 
 #[test]
-fn ctrl_c_sends_the_key_and_another_does_not_wait() {
+fn the_first_ctrl_c_sends_a_cancel_request_and_the_second_ends_the_program() {
     let server = Scripted::new();
     let url = server.url();
     let mut program = Running::start(&url, "SELECT 1");
@@ -574,7 +574,7 @@ fn ctrl_c_sends_the_key_and_another_does_not_wait() {
 }
 
 #[test]
-fn ctrl_c_before_there_is_a_session_ends_the_program() {
+fn ctrl_c_before_the_login_ends_the_program() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("postgres://me@{}/shop?sslmode=disable", listener.local_addr().expect("an address"));
     let program = Running::start(&url, "SELECT 1");
@@ -585,14 +585,14 @@ fn ctrl_c_before_there_is_a_session_ends_the_program() {
 }
 
 #[test]
-fn ctrl_c_is_heard_while_nobody_reads_the_output() {
+fn ctrl_c_works_while_standard_output_is_blocked() {
     let server = Scripted::new();
     let program = Running::start(&server.url(), "SELECT 1");
     let (mut stream, _) = server.accept();
     let mut script = Vec::new();
     put_columns(&mut script, 1);
     stream.write_all(&script).expect("the program listens");
-    // Far more than the pipe, the program's queue and both sockets hold: it ends when the program has ended.
+    // Sends more than the pipe, the program's queue and both sockets can hold. The loop ends when the program has ended.
     let feeder = thread::spawn(move || {
         let mut rows = Vec::new();
         (0..10_000).for_each(|_| put_row(&mut rows, &[Some(&[b'x'; 1000])]));
@@ -603,7 +603,7 @@ fn ctrl_c_is_heard_while_nobody_reads_the_output() {
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     assert_eq!(packet(&mut request), b"\x04\xd2\x16\x2e\0\0\0\x07hush");
     program.interrupt();
-    // Nothing of its output is read before it has ended.
+    // The output is read only after the program has ended.
     let Running { mut child, mut stdout, .. } = program;
     assert_eq!(child.wait().expect("the program ends").code(), Some(1));
     feeder.join().expect("a writer does not panic");
@@ -613,7 +613,7 @@ fn ctrl_c_is_heard_while_nobody_reads_the_output() {
 }
 
 #[test]
-fn ctrl_c_is_heard_while_nobody_reads_the_errors() {
+fn ctrl_c_works_while_standard_error_is_blocked() {
     let server = Scripted::new();
     let program = Running::start(&server.url(), "SELECT 1");
     let (mut stream, _) = server.accept();
@@ -633,7 +633,7 @@ fn ctrl_c_is_heard_while_nobody_reads_the_errors() {
 }
 
 #[test]
-fn rows_that_were_dropped_after_ctrl_c_are_no_success() {
+fn rows_that_were_dropped_after_ctrl_c_are_an_error() {
     let server = Scripted::new();
     let mut program = Running::start(&server.url(), "SELECT 1");
     let (mut stream, _) = server.accept();
@@ -645,7 +645,7 @@ fn rows_that_were_dropped_after_ctrl_c_are_no_success() {
     program.interrupt();
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     packet(&mut request);
-    // It came too late.
+    // The cancel request arrived too late: the server completes the answer.
     let mut script = Vec::new();
     put_row(&mut script, &[Some(b"2")]);
     put(&mut script, &CommandComplete { tag: "SELECT 2".into() });
@@ -669,7 +669,7 @@ fn a_copy_that_begins_after_ctrl_c_gets_no_data() {
     let (mut request, _) = server.listener.accept().expect("a cancel request");
     packet(&mut request);
 
-    // A server that waits for data does not look at cancel requests, so it has to be told in another way.
+    // A server that waits for COPY data does not react to cancel requests. So the program must send CopyFail.
     let mut script = Vec::new();
     put(&mut script, &CopyInResponse { format: CopyFormat::Text, columns: List::EMPTY });
     stream.write_all(&script).expect("the program listens");
@@ -684,12 +684,12 @@ fn a_copy_that_begins_after_ctrl_c_gets_no_data() {
     drop(stdin);
 }
 
-/// A program that is talked to while it runs; one that hangs is killed.
+/// A running program, to which a test can send input and signals. A program that hangs is killed.
 struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// Dropped when the program has ended.
+    /// Dropped with `Running`: this stops the thread that would kill the program.
     _running: mpsc::Sender<()>,
 }
 
@@ -702,7 +702,7 @@ impl Running {
         program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = program.spawn().expect("the program starts");
         let stdin = child.stdin.take();
-        let stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let (running, ended) = mpsc::channel::<()>();
         let pid = child.id();
         thread::spawn(move || {
@@ -719,14 +719,14 @@ impl Running {
         line
     }
 
-    /// Waits until the program's writing thread is held up by a pipe that nobody reads.
+    /// Waits until the program's writing thread is blocked by a full pipe.
     fn wait_until_blocked(&self) {
         let tasks = format!("/proc/{}/task", self.child.id());
         let is_writing = |task: std::fs::DirEntry| {
             let waits_in = std::fs::read_to_string(task.path().join("wchan")).unwrap_or_default();
             waits_in.contains("pipe_w")
         };
-        while !std::fs::read_dir(&tasks).expect("it is running").flatten().any(is_writing) {
+        while !std::fs::read_dir(&tasks).expect("the program is running").flatten().any(is_writing) {
             thread::yield_now();
         }
     }
@@ -735,24 +735,24 @@ impl Running {
         signal("-INT", self.child.id());
     }
 
-    /// The most memory that it has had so far, in bytes.
+    /// The peak of the program's resident memory, in bytes.
     fn peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("it is running");
+        let status = status.expect("the program is running");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a running program");
         let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
         kib * 1024
     }
 
-    /// Gives it nothing more to read, and waits for its end.
+    /// Closes standard input, and waits for the end of the program.
     fn end(mut self) -> Ended {
         drop(self.stdin.take());
         self.finish()
     }
 
-    /// Waits for its end, with what is left of its output.
+    /// Waits for the end of the program. Returns the exit code and the unread output.
     fn finish(mut self) -> Ended {
-        let mut stderr = self.child.stderr.take().expect("it is a pipe");
+        let mut stderr = self.child.stderr.take().expect("a pipe");
         let said = thread::spawn(move || {
             let mut said = String::new();
             stderr.read_to_string(&mut said).map(|_| said)
@@ -772,14 +772,14 @@ fn signal(which: &str, pid: u32) {
 
 // Real servers.
 
-/// A connection string for another role, in the same place.
+/// The same connection string with another role and password.
 fn with_login(url: &str, login: &str) -> String {
     url.replace("scram:scram-secret", login)
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn every_way_to_log_in_works_over_tcp_and_over_the_socket() {
+fn every_login_method_works_over_tcp_and_over_the_socket() {
     for server in Server::both() {
         for url in [server.by_tcp() + "?sslmode=disable", server.by_socket()] {
             for (login, user) in [
@@ -803,7 +803,7 @@ fn every_way_to_log_in_works_over_tcp_and_over_the_socket() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_wrong_password_is_told_in_the_servers_words() {
+fn a_wrong_password_is_reported_with_the_servers_error() {
     for server in Server::both() {
         for url in [server.by_tcp() + "?sslmode=disable", server.by_socket()] {
             for user in ["cleartext", "md5", "scram", "saslprep"] {
@@ -820,7 +820,7 @@ fn a_wrong_password_is_told_in_the_servers_words() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_password_in_clear_text_goes_through_tls_or_where_sslmode_says_so() {
+fn a_clear_text_password_is_sent_through_tls_or_with_sslmode_disable() {
     for server in Server::both() {
         let url = with_login(&server.by_tcp(), "cleartext:cleartext-secret");
         for mode in ["prefer", "require", "disable"] {
@@ -833,7 +833,7 @@ fn a_password_in_clear_text_goes_through_tls_or_where_sslmode_says_so() {
     }
 }
 
-/// The program prints this, on both servers and over both kinds of socket.
+/// Checks the result of the program, with both servers, over TCP and over the Unix-domain socket.
 #[track_caller]
 fn prints(sql: &str, expected: &Ended) {
     for server in Server::both() {
@@ -845,7 +845,7 @@ fn prints(sql: &str, expected: &Ended) {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn rows_are_lines_and_values_stand_between_tabs() {
+fn rows_are_lines_and_values_are_separated_by_tabs() {
     prints("SELECT 1, NULL, 'café', ''", &ended(0, "1\t\\N\tcafé\t\n", ""));
     prints("SELECT NULL", &ended(0, "\\N\n", ""));
     prints(r"SELECT E'a\\b\tc\nd'", &ended(0, "a\\b\tc\nd\n", ""));
@@ -855,7 +855,7 @@ fn rows_are_lines_and_values_stand_between_tabs() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn result_sets_come_in_their_order() {
+fn result_sets_are_printed_in_order() {
     prints(
         "SELECT 1; CREATE TEMP TABLE t (a int); INSERT INTO t VALUES (2), (3); SELECT 9 WHERE false;
          SELECT * FROM t ORDER BY a DESC; UPDATE t SET a = 4 RETURNING a, 'x'",
@@ -873,7 +873,7 @@ fn an_empty_query_prints_nothing() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn notices_go_to_standard_error() {
+fn notices_are_printed_on_standard_error() {
     prints(
         "SELECT 1; DO $$ BEGIN RAISE NOTICE 'by the way' USING DETAIL = 'more', HINT = 'less'; END $$;
          DO $$ BEGIN RAISE WARNING E'two\nlines'; END $$; SELECT 2",
@@ -883,7 +883,7 @@ fn notices_go_to_standard_error() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn an_error_is_told_with_all_that_helps() {
+fn an_error_is_reported_with_position_detail_hint_and_context() {
     prints(
         "SELECT é, nothing FROM (SELECT 1 AS é) AS x",
         &ended(
@@ -915,7 +915,7 @@ fn an_error_is_told_with_all_that_helps() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn rows_before_an_error_stay() {
+fn rows_before_an_error_are_printed() {
     prints(
         "SELECT 'first'; SELECT 6 / n FROM generate_series(3, 0, -1) AS n; SELECT 'never'",
         &ended(1, "first\n2\n3\n6\n", "ERROR:  22012: division by zero\n"),
@@ -924,7 +924,7 @@ fn rows_before_an_error_stay() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn notifications_are_shown_and_changed_parameters_are_not() {
+fn notifications_are_printed_and_changed_parameters_are_not() {
     for server in Server::both() {
         let sql = "LISTEN a; NOTIFY a, 'b'; SET timezone TO 'Europe/Rome'; SELECT 1";
         let Ended { code, stdout, stderr } = query(&server.by_tcp(), sql);
@@ -939,7 +939,7 @@ fn notifications_are_shown_and_changed_parameters_are_not() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn bytes_of_a_database_without_encoding_are_printed_as_they_are() {
+fn bytes_of_a_database_without_encoding_are_printed_unchanged() {
     for server in Server::both() {
         let admin = with_login(&server.by_tcp(), "admin");
         let name = "bytes_without_encoding";
@@ -957,7 +957,7 @@ fn bytes_of_a_database_without_encoding_are_printed_as_they_are() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn streaming_replication_is_refused() {
+fn streaming_replication_is_an_error() {
     for server in Server::both() {
         let url = with_login(&server.by_tcp(), "admin") + "?replication=true";
         let Ended { code, stdout, stderr } = query(&url, "START_REPLICATION 0/0");
@@ -968,23 +968,23 @@ fn streaming_replication_is_refused() {
 
 // COPY.
 
-/// Some megabytes, with lines of every length up to 3200.
+/// A query with some megabytes of data, in lines of all lengths up to 3200 bytes.
 const DATA: &str = "SELECT n, repeat(md5(n::text), n % 101), NULL FROM generate_series(1, 5000) AS n";
 
-/// Runs it with this on standard input, all of it.
+/// Runs SQL with all of `input` on standard input.
 fn query_with(url: &str, sql: &str, input: Vec<u8>) -> Ended {
     let mut program = Running::start(url, sql);
-    let mut stdin = program.stdin.take().expect("it is a pipe");
+    let mut stdin = program.stdin.take().expect("a pipe");
     let feeder = thread::spawn(move || stdin.write_all(&input));
     let ended = program.finish();
-    // Whether all was taken is for the program to say.
+    // An error is ignored: the program may end before it has read all of its input.
     let _ = feeder.join().expect("a writer does not panic");
     ended
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn what_a_copy_gives_another_takes() {
+fn the_data_of_a_copy_can_be_copied_back() {
     for server in Server::both() {
         for url in [server.by_tcp(), server.by_socket()] {
             let out = query(&url, &format!("COPY ({DATA}) TO STDOUT"));
@@ -1003,7 +1003,7 @@ fn what_a_copy_gives_another_takes() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_binary_copy_is_not_touched() {
+fn a_binary_copy_is_not_changed() {
     for server in Server::both() {
         let url = server.by_tcp();
         let mut copy = command(&[&url, "COPY (SELECT 1, NULL, 'é') TO STDOUT (FORMAT binary)"]);
@@ -1019,7 +1019,7 @@ fn a_binary_copy_is_not_touched() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_copy_without_data_is_no_error_and_a_second_one_finds_the_end() {
+fn a_copy_without_data_is_no_error_and_a_second_copy_gets_no_data() {
     let sql = "CREATE TEMP TABLE t (a int); COPY t FROM STDIN; COPY t FROM STDIN; SELECT count(*) FROM t";
     prints(sql, &ended(0, "0\n", ""));
     for server in Server::both() {
@@ -1034,11 +1034,11 @@ const NO_NUMBER: &str = "ERROR:  22P02: invalid input syntax for type integer: \
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn an_error_of_the_server_ends_a_copy_whose_input_has_no_end() {
+fn an_error_of_the_server_ends_a_copy_with_endless_input() {
     for server in Server::both() {
         for url in [server.by_tcp(), server.by_socket()] {
             let mut program = Running::start(&url, COPY_NUMBERS);
-            let mut stdin = program.stdin.take().expect("it is a pipe");
+            let mut stdin = program.stdin.take().expect("a pipe");
             let feeder = thread::spawn(move || while stdin.write_all(&b"x\n".repeat(100_000)).is_ok() {});
             assert_eq!(program.finish(), ended(1, "", NO_NUMBER));
             feeder.join().expect("a writer does not panic");
@@ -1051,7 +1051,7 @@ fn an_error_of_the_server_ends_a_copy_whose_input_has_no_end() {
 fn an_error_of_the_server_ends_a_copy_that_waits_for_its_input() {
     for server in Server::both() {
         let mut program = Running::start(&server.by_tcp(), COPY_NUMBERS);
-        let mut stdin = program.stdin.take().expect("it is a pipe");
+        let mut stdin = program.stdin.take().expect("a pipe");
         stdin.write_all(b"x\n").expect("the program reads");
         assert_eq!(program.finish(), ended(1, "", NO_NUMBER));
         drop(stdin);
@@ -1076,8 +1076,9 @@ fn input_that_cannot_be_read_fails_the_copy() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn notices_in_the_middle_of_a_copy_are_told_and_hold_nothing_up() {
-    // The first rows make the server say more than may wait to be read, before it takes what fills the socket meanwhile.
+fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
+    // The first rows make the server send more notices than the sockets can hold. Meanwhile the server reads nothing, and the rows fill the
+    // other direction.
     const NOTICES: usize = 40;
     const SILENT: usize = 1_000_000;
     let sql = "CREATE TEMP TABLE t (a int);
@@ -1096,16 +1097,16 @@ fn notices_in_the_middle_of_a_copy_are_told_and_hold_nothing_up() {
     }
 }
 
-// Size.
+// Large results.
 
-/// Begins a query and then a COPY, whose input holds the program up until all that came before has been printed.
+/// Starts a program with a query and then a COPY. The COPY waits for input, so that the program still runs after all rows are printed.
 fn start_and_wait(url: &str, sql: &str) -> Running {
     Running::start(url, &format!("CREATE TEMP TABLE t (a int); {sql}; COPY t FROM STDIN"))
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_million_rows_take_no_more_memory_than_one() {
+fn a_million_rows_take_as_little_memory_as_one_row() {
     for server in Server::both() {
         for url in [server.by_tcp(), server.by_socket()] {
             let sql = "SELECT n, repeat('x', 100) FROM (SELECT generate_series(1, 1000000) AS n) AS series";
@@ -1127,7 +1128,7 @@ fn a_million_rows_take_no_more_memory_than_one() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_value_of_64_mib_is_held_once() {
+fn a_value_of_64_mib_is_in_memory_once() {
     const SIZE: usize = 64 << 20;
     for server in Server::both() {
         for sql in
@@ -1144,7 +1145,7 @@ fn a_value_of_64_mib_is_held_once() {
     }
 }
 
-/// Runs it with a reader that takes one line and goes away, and returns its end.
+/// Runs SQL with a reader that reads one line and closes the pipe, as `head -1` does. Returns the result.
 fn head(url: &str, sql: &str) -> Ended {
     let mut program = Running::start(url, sql);
     assert_eq!(program.line(), "1\n", "{sql}");
@@ -1157,7 +1158,7 @@ fn head(url: &str, sql: &str) -> Ended {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_reader_that_goes_away_does_not_end_the_work() {
+fn a_reader_that_closes_does_not_stop_the_statements() {
     for server in Server::both() {
         let url = server.by_tcp();
         let table = format!("reader_gone_{}", std::process::id());
@@ -1169,7 +1170,7 @@ fn a_reader_that_goes_away_does_not_end_the_work() {
             assert_eq!(head(&url, sql), ended(0, "", ""), "{sql}");
         }
         let left = format!("SELECT count(*), min(a), count(DISTINCT xmin::text) FROM {table}");
-        // All rows were updated by one transaction, and one was added by another.
+        // One transaction has updated all rows, another has added one row.
         assert_eq!(query(&url, &left), ended(0, "300001\t-1\t2\n", ""));
         assert_eq!(query(&url, &format!("DROP TABLE {table}")), ended(0, "", ""));
         let failing = "SELECT generate_series(1, 300000); SELECT 1 / 0";
@@ -1181,7 +1182,7 @@ fn a_reader_that_goes_away_does_not_end_the_work() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn output_that_cannot_be_written_is_no_success() {
+fn output_that_cannot_be_written_is_an_error() {
     for server in Server::both() {
         let mut program = command(&[&server.by_tcp(), "SELECT 1"]);
         let full = File::options().write(true).open("/dev/full").expect("a device");
@@ -1196,14 +1197,14 @@ fn output_that_cannot_be_written_is_no_success() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn ctrl_c_cancels_the_statement_wherever_the_session_is() {
-    // A notice is sent at once, and tells that the statement runs and the program listens.
+fn ctrl_c_cancels_the_statement_over_every_connection() {
+    // The server sends the notice at once. It shows that the statement runs and that the program handles Ctrl-C.
     let sql = "DO $$ BEGIN RAISE NOTICE 'asleep'; PERFORM pg_sleep(3600); END $$; SELECT 'never'";
     for server in Server::both() {
         let nobody_then = server.by_tcp().replace('@', "@127.0.0.1:1,");
         for url in [server.by_tcp(), server.by_socket(), nobody_then] {
             let mut program = Running::start(&url, sql);
-            let mut stderr = BufReader::new(program.child.stderr.take().expect("it is a pipe"));
+            let mut stderr = BufReader::new(program.child.stderr.take().expect("a pipe"));
             let mut notice = String::new();
             stderr.read_line(&mut notice).expect("a notice");
             assert_eq!(notice, "NOTICE:  asleep\n", "{url}");

@@ -47,7 +47,7 @@ const HASHES: &[(&str, &str)] = &[
 
 fn certificate(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/certificates/{name}.der", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(path).expect("it is checked in")
+    std::fs::read(path).expect("the file is checked in")
 }
 
 fn all() -> impl Iterator<Item = Vec<u8>> {

@@ -56,14 +56,14 @@ fn oauth_user(token: &str) -> Config {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn a_bearer_token_logs_in() {
-    let session = login(&oauth_user(&variable("PG_OAUTH_TOKEN")), "PG18_ADDR", None).expect("it is good");
+    let session = login(&oauth_user(&variable("PG_OAUTH_TOKEN")), "PG18_ADDR", None).expect("a valid token");
     assert_eq!(session.auth_method, AuthMethod::OAuth);
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn an_invalid_token_is_rejected_with_the_servers_document() {
-    let error = login(&oauth_user("nobodys"), "PG18_ADDR", None).expect_err("it is bad");
+    let error = login(&oauth_user("nobodys"), "PG18_ADDR", None).expect_err("an invalid token");
     let AuthError::Server(Refusal::Token(refusal)) = &error else { panic!("{error:?}") };
     assert!(refusal.token_sent);
     let document = refusal.document.as_str();
@@ -86,7 +86,7 @@ fn a_client_without_a_token_receives_the_discovery_document() {
     });
     let config = Config::new("oauth").database("test").tokens(tokens.allow_plain_local());
     let error = login(&config, "PG18_ADDR", None).expect_err("there is no token yet");
-    let document = error.discovery().expect("the server says where").clone();
+    let document = error.discovery().expect("the server sends the document").clone();
     assert!(document.as_str().contains(&variable("PG_OAUTH_ISSUER")));
     assert!(login(&config, "PG18_ADDR", Some(document)).is_ok());
 }
@@ -94,8 +94,8 @@ fn a_client_without_a_token_receives_the_discovery_document() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn no_token_is_sent_in_clear() {
-    let config =
-        Config::new("oauth").tokens(Tokens::new(|_: TokenRequest| async { unreachable!("it is not asked") }));
+    let config = Config::new("oauth")
+        .tokens(Tokens::new(|_: TokenRequest| async { unreachable!("the source must not be asked") }));
     assert_eq!(login(&config, "PG18_ADDR", None).err(), Some(PolicyError::TokenInClear.into()));
     assert_eq!(login(&Config::new("oauth"), "PG18_ADDR", None).err(), Some(PolicyError::NoTokens.into()));
 }
@@ -112,9 +112,9 @@ fn right_passwords_log_in_and_wrong_passwords_do_not() {
     for server in ["PG15_ADDR", "PG18_ADDR"] {
         for (user, method) in [("md5", AuthMethod::Md5), ("scram", AuthMethod::ScramSha256)] {
             let config = |password: String| Config::new(user).database("test").password(password);
-            let session = login(&config(format!("{user}-secret")), server, None).expect("it is right");
+            let session = login(&config(format!("{user}-secret")), server, None).expect("the right password");
             assert_eq!(session.auth_method, method);
-            let error = login(&config("wrong".into()), server, None).expect_err("it is wrong");
+            let error = login(&config("wrong".into()), server, None).expect_err("wrong credentials");
             let expected = format!("FATAL 28P01: password authentication failed for user \"{user}\"");
             assert_eq!(error.to_string(), expected, "{server}");
         }

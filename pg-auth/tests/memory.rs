@@ -176,7 +176,7 @@ impl Worker {
     }
 
     fn begin(&self, job: impl FnOnce() -> bool + Send + 'static) {
-        self.jobs.send(Box::new(job)).expect("it lives");
+        self.jobs.send(Box::new(job)).expect("the worker is running");
     }
 
     fn end(&self) -> bool {

@@ -76,7 +76,7 @@ proptest! {
     ) {
         let password = Password::from(password);
         let verifier = Verifier::new(&password, salt, NonZeroU32::new(iterations).expect("it is not zero"));
-        let stored: Verifier = verifier.to_string().parse().expect("it was just written");
+        let stored: Verifier = verifier.to_string().parse().expect("a string that was just written");
         let (asked, offered, bound) = bindings().into_iter().nth(binding).expect("there are four");
         let (proven, accepted) = login(
             (nonce(&nonces.0), Knows::Password(&password), asked.clone()),
@@ -118,7 +118,7 @@ proptest! {
 fn a_message_that_is_cut_or_corrupted_never_leads_to_a_login() {
     let (password, verifier) = pencil();
     for (at, (asked, offered, _)) in bindings().into_iter().enumerate() {
-        // With the first binding every change of a byte is tried, with the others every change of one bit.
+        // With the first binding, all 255 changes of each byte are tried; with the other bindings, only changes of a single bit.
         let masks: Vec<u8> =
             if at == 0 { (1..=u8::MAX).collect() } else { (0..8).map(|bit| 1 << bit).collect() };
         let attempt = |wire: &mut dyn FnMut(usize, Vec<u8>) -> Vec<u8>| {

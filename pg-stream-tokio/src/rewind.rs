@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream whose first bytes have already been read, and are read a second time from here. A server needs this because it looks at a
+/// A stream whose first bytes have already been read: reads return these bytes once more. A server needs this, because it looks at a
 /// client's first byte to detect TLS.
 #[derive(Debug)]
 pub struct Rewind<S> {

@@ -254,7 +254,7 @@ mod tests {
 
     /// A stream of this module, and the peer's end of it.
     fn pair() -> (UnixStream, Socket) {
-        let (ours, theirs) = Socket::pair().expect("there are sockets");
+        let (ours, theirs) = Socket::pair().expect("a socket pair");
         (UnixStream::try_from(ours).expect("within a runtime"), theirs)
     }
 
@@ -278,10 +278,10 @@ mod tests {
         const IN: u32 = 1;
         const OUT: u32 = 4;
         let (ours, _theirs) = pair();
-        let events = watched_for(&ours.write.socket).expect("it is watched");
+        let events = watched_for(&ours.write.socket).expect("epoll watches the descriptor");
         assert_eq!(events & (IN | OUT), IN, "{events:x}");
-        let tokios = tokio::net::UnixStream::pair().expect("there are sockets").0;
-        let events = watched_for(&tokios).expect("it is watched");
+        let tokios = tokio::net::UnixStream::pair().expect("a socket pair").0;
+        let events = watched_for(&tokios).expect("epoll watches the descriptor");
         assert_eq!(
             events & (IN | OUT),
             IN | OUT,
@@ -299,7 +299,7 @@ mod tests {
             poll_fn(|cx| {
                 // Nobody reads yet, so a write has to wait in the end.
                 while let Poll::Ready(count) = Pin::new(&mut ours).poll_write(cx, &block[sent..]) {
-                    sent += count.expect("they are there");
+                    sent += count.expect("the peer is connected");
                 }
                 Poll::Ready(())
             })
@@ -308,19 +308,21 @@ mod tests {
             let (mut peer, expected) = (theirs.try_clone().expect("there are descriptors"), block.clone());
             let reading = std::thread::spawn(move || {
                 let mut block = vec![0; expected.len()];
-                peer.read_exact(&mut block).expect("it is sent");
+                peer.read_exact(&mut block).expect("all bytes are sent");
                 assert!(block == expected);
             });
             while sent < block.len() {
                 let (head, tail) = block[sent..].split_at((block.len() - sent) / 3);
-                sent +=
-                    ours.write_vectored(&[IoSlice::new(head), IoSlice::new(tail)]).await.expect("they read");
+                sent += ours
+                    .write_vectored(&[IoSlice::new(head), IoSlice::new(tail)])
+                    .await
+                    .expect("the peer reads");
             }
-            reading.join().expect("they have read it all");
+            reading.join().expect("the reader has read all bytes");
             for _ in 0..CALM {
                 ours.write_all(b"x").await.expect("there is room");
             }
-            theirs.read_exact(&mut [0; CALM as usize]).expect("it has been sent");
+            theirs.read_exact(&mut [0; CALM as usize]).expect("all bytes are sent");
             assert!(ours.write.room.is_none(), "the socket is no longer watched for free space");
         }
     }
@@ -342,7 +344,7 @@ mod tests {
 
         let (mut ours, theirs) = pair();
         drop(theirs);
-        let error = ours.write_all(b"x").await.expect_err("nobody is there");
+        let error = ours.write_all(b"x").await.expect_err("the peer has closed");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     }
 
@@ -352,12 +354,12 @@ mod tests {
         let ran = Arc::new(AtomicBool::new(false));
         let runs = ran.clone();
         let other = tokio::spawn(async move { runs.store(true, SeqCst) });
-        // So few bytes fit into any socket, but so many writes exceed the budget that Tokio gives to a task.
+        // 200 bytes fit into every socket, but 200 writes exceed the budget that Tokio gives to a task.
         for _ in 0..200 {
-            ours.write_all(b"x").await.expect("they are there");
+            ours.write_all(b"x").await.expect("the peer is connected");
         }
         assert!(ran.load(SeqCst), "the other task did not run");
-        other.await.expect("it has run");
-        theirs.read_exact(&mut [0; 200]).expect("it has been sent");
+        other.await.expect("the task has run");
+        theirs.read_exact(&mut [0; 200]).expect("all bytes are sent");
     }
 }

@@ -34,7 +34,7 @@ fn run(test: impl Future<Output = ()>) {
 /// Reads as many bytes as `expected` has, and compares them.
 async fn hear(stream: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {
     let mut heard = vec![0; expected.len()];
-    stream.read_exact(&mut heard).await.expect("the client speaks");
+    stream.read_exact(&mut heard).await.expect("the client sends bytes");
     assert_eq!(heard.escape_ascii().to_string(), expected.escape_ascii().to_string());
 }
 
@@ -53,7 +53,7 @@ async fn alice_is_in(size: usize) -> (Connection<TokioIo<DuplexStream>>, DuplexS
     let (stream, mut server) = duplex(size);
     let builder = alice();
     let (connected, ()) = tokio::join!(builder.connect(stream), welcome(&mut server));
-    (connected.expect("Alice gets in").0, server)
+    (connected.expect("Alice logs in").0, server)
 }
 
 #[test]
@@ -67,12 +67,12 @@ fn a_session_passes_through_a_stream_of_any_size() {
                 server
                     .write_all(b"D\0\0\0\x0b\0\x01\0\0\0\x011C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I")
                     .await
-                    .expect("heard");
+                    .expect("the client reads");
                 hear(&mut server, b"X\0\0\0\x04").await;
                 drop(server);
             };
             let client = async {
-                let (mut conn, session) = alice().connect(stream).await.expect("Alice gets in");
+                let (mut conn, session) = alice().connect(stream).await.expect("Alice logs in");
                 assert_eq!(session.parameters.get("server_version"), Some("18.0"));
                 assert_eq!(session.cancel_key, Some(CancelKey::new(7, b"key!")));
                 conn.query("SELECT 1").flush().await.expect("sent");
@@ -82,7 +82,7 @@ fn a_session_passes_through_a_stream_of_any_size() {
                     assert_eq!(conn.recv().await.expect("received").code, code);
                 }
                 conn.terminate().flush().await.expect("sent");
-                let end = conn.recv().await.expect_err("the server has gone");
+                let end = conn.recv().await.expect_err("the server has closed");
                 assert!(matches!(end, Error::Closed { mid_message: false }), "{end:?}");
             };
             tokio::join!(talk, client);
@@ -100,10 +100,10 @@ async fn answer(stream: DuplexStream, queries: usize) {
         server.put(&CommandComplete { tag: (&long).into() });
         server.put(&ReadyForQuery { status: TransactionStatus::Idle });
         // Not `flush`, which would also read the next queries.
-        server.outbox_mut().commit().expect("nothing is wrong with them");
+        server.outbox_mut().commit().expect("no error");
         let pending = server.outbox().pending().to_vec();
         server.outbox_mut().sent(pending.len());
-        server.transport_mut().0.write_all(&pending).await.expect("heard");
+        server.transport_mut().0.write_all(&pending).await.expect("the client reads");
     }
 }
 
@@ -115,7 +115,7 @@ fn a_flush_receives_answers_while_it_sends() {
             conn.query("SELECT 'as long as the stream, or a little longer than it is'");
         }
         let client = async {
-            conn.flush().await.expect("it does not wait for ever");
+            conn.flush().await.expect("the flush does not hang");
             for _ in 0..400 {
                 conn.recv().await.expect("received");
             }
@@ -143,7 +143,7 @@ fn the_halves_work_on_two_tasks() {
         }
         writing.await.expect("no panic");
         server.await.expect("no panic");
-        let end = reader.recv().await.expect_err("the server has gone");
+        let end = reader.recv().await.expect_err("the server has closed");
         assert!(matches!(end, Error::Closed { mid_message: false }), "{end:?}");
     });
 }
@@ -152,7 +152,7 @@ fn the_halves_work_on_two_tasks() {
 fn a_close_in_the_middle_of_a_message_differs_from_a_close_after_a_message() {
     run(async {
         let (mut conn, mut server) = alice_is_in(64).await;
-        server.write_all(b"Z\0\0\0\x05IZ\0\0").await.expect("heard");
+        server.write_all(b"Z\0\0\0\x05IZ\0\0").await.expect("the client reads");
         drop(server);
         assert_eq!(conn.recv().await.expect("whole").code, MessageCode::READY_FOR_QUERY);
         let end = conn.recv().await.expect_err("cut");
@@ -172,9 +172,9 @@ fn a_password_is_not_sent_in_clear_text() {
         };
         let talk = async {
             hear(&mut server, ALICE).await;
-            server.write_all(b"R\0\0\0\x08\0\0\0\x03").await.expect("heard");
+            server.write_all(b"R\0\0\0\x08\0\0\0\x03").await.expect("the client reads");
             let mut rest = Vec::new();
-            server.read_to_end(&mut rest).await.expect("the client has gone");
+            server.read_to_end(&mut rest).await.expect("the client has closed");
             assert_eq!(rest, b"");
         };
         tokio::join!(client, talk);
@@ -216,7 +216,7 @@ fn a_host_that_never_answers_causes_a_timeout() {
         let address = listener.local_addr().expect("a port");
         let host = Host::new(address.ip().to_string(), address.port());
         let config = Config::new("alice").host(host).connect_timeout(Duration::from_secs(30));
-        let error = connect(&config).await.expect_err("it never answers");
+        let error = connect(&config).await.expect_err("the host never answers");
         assert!(matches!(error.kind(), ConnectErrorKind::Timeout(_)), "{error:?}");
         drop(listener);
     });
@@ -232,13 +232,13 @@ fn a_unix_domain_socket_is_found_by_its_directory() {
         // The first host does not exist, so the second host, `socket`, is used.
         let config = Config::new("alice").host(Host::new("/nowhere", 5432)).socket(&dir, 5433);
         let talk = async {
-            let (mut stream, _) = listener.accept().await.expect("the client comes");
+            let (mut stream, _) = listener.accept().await.expect("the client connects");
             hear(&mut stream, ALICE).await;
-            stream.write_all(WELCOME).await.expect("heard");
+            stream.write_all(WELCOME).await.expect("the client reads");
         };
         let (connected, ()) = tokio::join!(connect(&config), talk);
-        std::fs::remove_dir_all(&dir).expect("it was ours");
-        connected.expect("Alice gets in");
+        std::fs::remove_dir_all(&dir).expect("our own directory");
+        connected.expect("Alice logs in");
     });
 }
 

@@ -100,7 +100,10 @@ fn a_host_that_is_starting_up_is_skipped() {
         // After any other error no further host is tried.
         for sqlstate in ["28P01", "3D000", "53300", "57P01"] {
             let refusing = refuses("FATAL", sqlstate, "go away").await;
-            let error = connect(&config(&[&refusing, &well])).await.map(|_| ()).expect_err("it is final");
+            let error = connect(&config(&[&refusing, &well]))
+                .await
+                .map(|_| ())
+                .expect_err("no further host is tried");
             let found = error.server_error().and_then(|error| error.sqlstate());
             assert_eq!(found, SqlState::from_bytes(sqlstate.as_bytes()), "{error}");
         }
@@ -115,7 +118,7 @@ fn the_error_names_every_host_with_its_reason() {
         let starting = refuses("FATAL", "57P03", "the database system is starting up").await;
         let refusing = refuses("FATAL", "53300", "sorry, too many clients already").await;
         let hosts = [&nobody, &starting, &refusing];
-        let error = connect(&config(&hosts)).await.map(|_| ()).expect_err("no host is well");
+        let error = connect(&config(&hosts)).await.map(|_| ()).expect_err("all hosts fail");
         let text = error.to_string();
         let lines: Vec<&str> = text.lines().collect();
         let reasons =
@@ -240,12 +243,13 @@ fn a_cancel_request_is_sent_to_the_address_of_the_session() {
         let target = session.cancel_target().expect("the server gives a key");
 
         let stranger = TcpListener::bind(SocketAddr::from((first, port))).await.expect("a free port");
-        builder.cancel(&target).await.expect("the request is taken");
+        builder.cancel(&target).await.expect("the request is accepted");
         assert_eq!(cancelled.recv().await, Some(target.key));
 
         // The first connection that arrives at the first address is made here, so the cancel request was not sent there.
-        let own =
-            TcpStream::connect((std::net::Ipv4Addr::from(first), port)).await.expect("the stranger listens");
+        let own = TcpStream::connect((std::net::Ipv4Addr::from(first), port))
+            .await
+            .expect("the first address accepts");
         let (_, peer) = stranger.accept().await.expect("a connection");
         assert_eq!(Some(peer), own.local_addr().ok());
     });

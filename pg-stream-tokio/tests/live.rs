@@ -111,7 +111,8 @@ fn a_rejected_login_returns_the_servers_error() {
             assert_eq!(said.fields().severity(), Some("FATAL".into()));
         }
 
-        let error = connect(&server.config("somebody", "whatever")).await.expect_err("nobody knows the user");
+        let error =
+            connect(&server.config("somebody", "whatever")).await.expect_err("the user does not exist");
         let state = error.server_error().and_then(ServerError::sqlstate);
         assert_eq!(state, Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION), "{error:?}");
 
@@ -218,7 +219,7 @@ fn a_host_that_cannot_be_reached_is_skipped() {
         assert_eq!(query(&mut conn, "SELECT 1").await.expect("it works"), ["1"]);
 
         let nowhere = Config::new("scram").host(Host::new("127.0.0.1", 1)).socket("/nowhere", 5432);
-        let error = connect(&nowhere).await.expect_err("nobody listens there");
+        let error = connect(&nowhere).await.expect_err("no process listens on this port");
         assert!(
             matches!(error.kind(), ConnectErrorKind::Unreachable(_)) && error.earlier().len() == 1,
             "{error:?}"
@@ -239,19 +240,19 @@ fn a_statement_is_cancelled_and_the_next_statement_is_not() {
             let target = session.cancel_target().expect("PostgreSQL gives a key");
 
             fall_asleep(&mut conn).await;
-            cancel(&config, &target).await.expect("the request is taken");
-            let error = rows(&mut conn).await.expect_err("it would sleep for an hour");
+            cancel(&config, &target).await.expect("the request is accepted");
+            let error = rows(&mut conn).await.expect_err("the statement was cancelled");
             assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED), "{error}");
 
             fall_asleep(&mut conn).await;
             let (stream, _) = server.relay().await;
-            cancel_over(stream, &target.key).await.expect("the request is taken");
-            let error = rows(&mut conn).await.expect_err("it would sleep for an hour");
+            cancel_over(stream, &target.key).await.expect("the request is accepted");
+            let error = rows(&mut conn).await.expect_err("the statement was cancelled");
             assert_eq!(error.sqlstate(), Some(SqlState::QUERY_CANCELED), "{error}");
 
             // When `cancel` returns, the server has handled the request. So the request cannot cancel a later statement.
             for _ in 0..20 {
-                cancel(&config, &target).await.expect("the request is taken");
+                cancel(&config, &target).await.expect("the request is accepted");
                 assert_eq!(query(&mut conn, "SELECT 1").await.expect("nobody cancels this"), ["1"]);
             }
         }
@@ -290,7 +291,7 @@ fn one_flush_sends_a_pipeline_larger_than_both_socket_buffers() {
             let value = "x".repeat(3000);
             echo(&mut conn, 5000, &value);
             conn.flush().await.expect("the flush does not hang");
-            let rows = rows(&mut conn).await.expect("nothing is wrong with them");
+            let rows = rows(&mut conn).await.expect("no error");
             assert_eq!(rows.len(), 5000);
             assert!(rows.iter().all(|row| *row == value));
         }
@@ -303,12 +304,12 @@ fn a_pipeline_with_answers_over_read_ahead_is_sent_while_receiving() {
     on_both(async |server| {
         let builder = ConnectionBuilder::from(server.config("scram", "scram-secret"));
         let limits = Limits::BACKEND.read_ahead(1 << 20);
-        let (mut conn, _) = builder.limits(limits).dial().await.expect("the user gets in");
+        let (mut conn, _) = builder.limits(limits).dial().await.expect("the user logs in");
         echo(&mut conn, 8000, &"x".repeat(3000));
         let full = conn.flush().await.expect_err("24 MB of answers do not fit into 1 MiB");
         assert!(matches!(full, Error::InboxFull) && !full.is_fatal(), "{full:?}");
         assert!(conn.inbox().capacity() < 4 << 20, "{}", conn.inbox().capacity());
-        assert_eq!(rows(&mut conn).await.expect("nothing is wrong with them").len(), 8000);
+        assert_eq!(rows(&mut conn).await.expect("no error").len(), 8000);
         conn.flush().await.expect("nothing is left");
         assert_eq!(conn.outbox().pending(), b"");
     });
@@ -355,7 +356,7 @@ fn a_receive_that_is_dropped_loses_nothing() {
         // Through the relay every message arrives in pieces.
         let (stream, _) = server.relay().await;
         let builder = ConnectionBuilder::from(server.config("scram", "scram-secret"));
-        let (mut conn, _) = builder.connect(stream).await.expect("the user gets in");
+        let (mut conn, _) = builder.connect(stream).await.expect("the user logs in");
         conn.query("SELECT generate_series(1, 5000)").flush().await.expect("sent");
         let (mut numbers, mut drops) = (Vec::new(), 0);
         loop {
@@ -465,7 +466,7 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
                     tokio::task::yield_now().await;
                     wrote = conn.query("SELECT 1").flush().await;
                 }
-                wrote.as_ref().expect("there is something to receive first");
+                wrote.as_ref().expect("no write error is reported before the last message");
                 let last = match conn.recv().await.expect("the message arrived before the reset").backend() {
                     Ok(Backend::ErrorResponse(error)) => error.to_owned(),
                     other => panic!("{other:?}, after {wrote:?}"),

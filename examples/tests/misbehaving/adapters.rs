@@ -1,4 +1,4 @@
-//! Both adapters behind one type, with the memory that a call costs.
+//! Both adapters with the same interface, and the memory that a call takes.
 
 use std::future::Future;
 use std::net::TcpStream;
@@ -22,9 +22,9 @@ pub(crate) enum Adapter {
     Smol,
 }
 
-/// The outcome of a call, and the most bytes that its thread had allocated for it at a time.
+/// The outcome of a call, and the peak of the memory that its thread has allocated, in bytes.
 ///
-/// Work that an adapter hands to other threads is not in it: deriving a key, and reading certificate files.
+/// Memory of other threads is not included: they derive keys and read certificate files.
 pub(crate) struct Outcome<T> {
     pub(crate) result: Result<T, ConnectError>,
     pub(crate) bytes: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Accepting {
 impl Adapter {
     pub(crate) const BOTH: [Self; 2] = [Self::Tokio, Self::Smol];
 
-    /// Runs a future on the adapter's runtime, and measures.
+    /// Runs a future on the adapter's runtime, and measures its memory.
     fn run<T>(self, future: impl Future<Output = Result<T, ConnectError>>) -> Outcome<T> {
         let mut result = None;
         let info = match self {
@@ -53,10 +53,10 @@ impl Adapter {
             }
             Self::Smol => measure(|| result = Some(smol::block_on(future))),
         };
-        Outcome { result: result.expect("it has ended"), bytes: info.bytes_max }
+        Outcome { result: result.expect("the future has ended"), bytes: info.bytes_max }
     }
 
-    /// Connects, and leaves again at once.
+    /// Connects, and closes the connection at once.
     pub(crate) fn connect(self, config: &Config) -> Outcome<Session> {
         match self {
             Self::Tokio => {
@@ -68,7 +68,7 @@ impl Adapter {
         }
     }
 
-    /// Goes through the connection phase with a client, sends the rest of the start-up, and leaves.
+    /// Performs the connection phase with a client, sends the rest of the start-up, and closes the connection.
     pub(crate) fn accept(self, socket: TcpStream, how: &Accepting) -> Outcome<Accepted> {
         socket.set_nonblocking(true).expect("the socket is open");
         let lookup = async |startup: Startup| (how.credentials)(&startup);
@@ -102,7 +102,7 @@ impl Adapter {
 
 /// A row of a table: a peer that misbehaves, and the expected outcome.
 pub(crate) trait Misbehaviour {
-    /// The name of such peers.
+    /// The kind of peer, for the output: "clients" or "servers".
     const PEERS: &'static str;
 
     fn name(&self) -> &str;
@@ -126,7 +126,7 @@ pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), 2 * rows.len(), failures.join("\n"));
 }
 
-/// Sends a client that is authenticated the rest of the start-up.
+/// Sends the rest of the start-up to an authenticated client.
 async fn greet<T: Transport>(
     (mut conn, accepted): (Connection<T>, Accepted),
 ) -> Result<Accepted, ConnectError> {

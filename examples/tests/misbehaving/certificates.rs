@@ -1,4 +1,4 @@
-//! Certificates made for one run, in files and as servers of rustls.
+//! Certificates that are created for one run, as files and as configurations of rustls.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 static KEPT: Mutex<Weak<Certificates>> = Mutex::new(Weak::new());
 
-/// The certificates of the tests that run now. A test keeps what this returns until its end: with the last one the files are removed,
-/// and the next test has new certificates made.
+/// Returns the certificates, which all running tests share. A test must hold the `Arc` until its end: when the last `Arc` is dropped, the
+/// files are removed, and the next test creates new certificates.
 pub(crate) fn made() -> Arc<Certificates> {
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     kept.upgrade().unwrap_or_else(|| {
@@ -27,7 +27,7 @@ pub(crate) fn made() -> Arc<Certificates> {
     })
 }
 
-/// A root, and servers with the same key. Each certificate but `elsewhere` is for `localhost`.
+/// A root certificate and server certificates, which all have the same key. All except `elsewhere` are for `localhost`.
 pub(crate) struct Certificates {
     dir: TempDir,
     root: Certificate,
@@ -36,7 +36,7 @@ pub(crate) struct Certificates {
     pub(crate) expired: Certificate,
     pub(crate) early: Certificate,
     pub(crate) elsewhere: Certificate,
-    /// Signed by an authority that nobody trusts.
+    /// Signed by an authority that is not trusted.
     pub(crate) stranger: Certificate,
     pub(crate) self_signed: Certificate,
 }
@@ -105,8 +105,8 @@ impl Certificates {
         roots
     }
 
-    /// A server that presents this certificate, agrees on one of these protocols (none, and ALPN is left out), and speaks these
-    /// versions of TLS.
+    /// A TLS server that presents this certificate and supports these ALPN protocols and TLS versions. With no protocols, it does not use
+    /// ALPN.
     pub(crate) fn serving(
         &self,
         certificate: &Certificate,
@@ -122,18 +122,18 @@ impl Certificates {
         Arc::new(config)
     }
 
-    /// A server that presents this certificate and is otherwise as a server should be.
+    /// A TLS server that presents this certificate, and is correct otherwise.
     pub(crate) fn presenting(&self, certificate: &Certificate) -> Arc<ServerConfig> {
         self.serving(certificate, &[b"postgresql"], rustls::ALL_VERSIONS)
     }
 
-    /// The accepting side with the good certificate; it asks for a certificate of the client.
+    /// An acceptor with the valid certificate, which requests a client certificate.
     pub(crate) fn acceptor(&self) -> RustlsAcceptor {
         let chain = vec![self.server.der().clone()];
         RustlsAcceptor::new(chain, self.private_key(), Some(self.roots())).expect("the key fits")
     }
 
-    /// A client of rustls that trusts the root if it should, and presents the certificate in this file if one is named.
+    /// A TLS client. It trusts the root if `trusting` is true, and presents the certificate in the file `certificate`, if given.
     pub(crate) fn client(
         &self,
         trusting: bool,
@@ -162,7 +162,7 @@ impl Certificates {
         Arc::new(config)
     }
 
-    /// A client of rustls that accepts any certificate: the man in the middle, towards the server that he relays to.
+    /// The TLS client of the man in the middle, for the connection to the honest server. It trusts the root.
     pub(crate) fn trusting_client(&self) -> Arc<ClientConfig> {
         self.client(true, &[b"postgresql"], None)
     }

@@ -1,7 +1,7 @@
-//! A table of clients that misbehave, or are merely strange, against the accepting side of both adapters.
+//! A table of clients that misbehave or are unusual, against the accepting side of both adapters.
 //!
-//! A row is the name of the client, its script, the expected outcome ([`LOGIN`], [`CANCEL`], or a part of the error's text), and a part of
-//! what the client receives, in which bytes outside of ASCII are escaped.
+//! A row has the name of the client, its script, the expected outcome ([`LOGIN`], [`CANCEL`], or a part of the error's text), and a part of
+//! the bytes that the client must receive. In this part, bytes outside of ASCII are escaped.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -19,15 +19,15 @@ use crate::certificates::made;
 use crate::peer::{PASSWORD, PATIENCE, verifier};
 use crate::wire::{GSSENC_REQUEST, SSL_REQUEST, message, packet, startup};
 
-/// The user is let in.
+/// Expected outcome: the client logs in.
 const LOGIN: &str = "a login";
-/// The client wants a statement cancelled.
+/// Expected outcome: the client sends a cancel request.
 const CANCEL: &str = "a cancel request";
 
-/// The bound on memory, in bytes.
+/// The most memory of a call, in bytes.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// The time limit of a row in which nobody waits for it.
+/// The time limit of a row that must not end by timeout.
 const LONG: Duration = Duration::from_secs(40);
 /// The time limit of a row in which the client is silent.
 const SHORT: Duration = Duration::from_millis(200);
@@ -38,12 +38,12 @@ enum Act {
     Send(Vec<u8>),
     /// Sends bytes one by one.
     Drip(Vec<u8>),
-    /// Reads so many bytes.
+    /// Reads this number of bytes.
     Read(usize),
-    /// Sends the same bytes so many times, or until the server has left.
+    /// Sends the same bytes this number of times, or until the server has closed.
     Flood(Vec<u8>, usize),
     Tls(Arc<ClientConfig>),
-    /// Sends no more.
+    /// Half-closes the connection.
     End,
 }
 
@@ -101,8 +101,9 @@ impl Misbehaviour for Row {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("the socket is bound");
         let script = self.script.clone();
-        let client = thread::spawn(move || play(TcpStream::connect(address).expect("it listens"), &script));
-        let (socket, _) = listener.accept().expect("the client comes");
+        let client =
+            thread::spawn(move || play(TcpStream::connect(address).expect("the server listens"), &script));
+        let (socket, _) = listener.accept().expect("the client connects");
         let how = Accepting { tls: self.tls, time_limit: self.time_limit, credentials };
         let outcome = adapter.accept(socket, &how);
         let heard = client.join().expect("the client does not panic").escape_ascii().to_string();
@@ -138,7 +139,7 @@ impl Misbehaviour for Row {
     }
 }
 
-/// Plays a script as far as the server lets it, then reads until the server has left. Returns everything received, decrypted.
+/// Plays a script until it ends or a step fails, then reads until the server has closed. Returns all received bytes, decrypted.
 fn play(socket: TcpStream, script: &[Act]) -> Vec<u8> {
     socket.set_nodelay(true).expect("the socket is open");
     socket.set_read_timeout(Some(PATIENCE)).expect("the socket is open");
@@ -152,7 +153,7 @@ fn play(socket: TcpStream, script: &[Act]) -> Vec<u8> {
             Ok(0) => return heard,
             Ok(count) => heard.extend(&space[..count]),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                panic!("the server neither speaks nor leaves");
+                panic!("the server neither sends nor closes");
             }
             Err(_) => return heard,
         }
@@ -206,7 +207,7 @@ impl Stream {
                 let tls = self.tls.insert(StreamOwned::new(session, socket));
                 while tls.conn.is_handshaking() {
                     if let Err(error) = tls.conn.complete_io(&mut tls.sock) {
-                        // The alert that says why.
+                        // Sends the alert with the reason.
                         let _ = tls.conn.write_tls(&mut tls.sock);
                         return Err(error);
                     }
@@ -254,7 +255,7 @@ fn replies(name: &str, reply: impl AsRef<[u8]>) -> Vec<Act> {
     vec![send(user(name)), Act::Read(9), send(reply)]
 }
 
-/// The start-up message of a user who is let in, with so many bytes.
+/// A valid start-up message of this length in bytes.
 fn long(length: usize) -> Vec<u8> {
     let filler = length - 4 - 4 - b"user\0me\0application_name\0\0\0".len();
     let packet = startup(&format!("user\0me\0application_name\0{}\0", "x".repeat(filler)));
@@ -265,14 +266,14 @@ fn long(length: usize) -> Vec<u8> {
 /// The start of a ClientHello.
 const HELLO: &[u8] = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03";
 
-/// SASLInitialResponse.
+/// A SASLInitialResponse.
 fn initial(mechanism: &str, data: &str) -> Vec<u8> {
     let length = i32::try_from(data.len()).expect("a short text").to_be_bytes();
     message(b'p', [mechanism.as_bytes(), b"\0", &length, data.as_bytes()].concat())
 }
 
 #[test]
-fn the_first_packet() {
+fn unusual_first_packets_have_the_expected_outcome() {
     let refused = "the client's first packet claims";
     check(&[
         row("a good login", sends(user("me")), LOGIN, "server_version"),
@@ -336,7 +337,7 @@ fn the_first_packet() {
             "08P01",
         ),
         row(
-            "bytes behind the end",
+            "bytes after the end",
             sends(packet(b"\0\x03\0\0user\0me\0\0x")),
             "malformed StartupMessage",
             "08P01",
@@ -364,7 +365,7 @@ fn the_first_packet() {
 }
 
 #[test]
-fn requests_for_encryption_where_there_is_none() {
+fn a_server_without_tls_declines_requests_for_encryption() {
     let unsupported = "which is not supported";
     check(&[
         row("TLS at once", sends(HELLO), "the client begins with TLS, which is not offered", ""),
@@ -381,12 +382,7 @@ fn requests_for_encryption_where_there_is_none() {
             "N",
         ),
         row("SSLRequest, and a good login", [send(SSL_REQUEST), Act::Read(1), send(user("me"))], LOGIN, "NR"),
-        row(
-            "SSLRequest with a good login behind it",
-            sends([SSL_REQUEST, &user("me")].concat()),
-            LOGIN,
-            "NR",
-        ),
+        row("SSLRequest with a good login after it", sends([SSL_REQUEST, &user("me")].concat()), LOGIN, "NR"),
         row("SSLRequest twice", sends(SSL_REQUEST.repeat(2)), unsupported, "N"),
         row("GSSENCRequest twice", sends(GSSENC_REQUEST.repeat(2)), unsupported, "N"),
         row("SSLRequest a thousand times", [Act::Flood(SSL_REQUEST.to_vec(), 1_000)], unsupported, "N"),
@@ -401,7 +397,7 @@ fn requests_for_encryption_where_there_is_none() {
 }
 
 #[test]
-fn answers_to_a_request_for_authentication() {
+fn unusual_responses_to_an_authentication_request_have_the_expected_outcome() {
     let nonce = "n,,n=,r=abcdefghijklmnop";
     check(&[
         row(
@@ -429,7 +425,7 @@ fn answers_to_a_request_for_authentication() {
             "08P01",
         ),
         row(
-            "a password with bytes behind its end",
+            "a password with bytes after its end",
             replies("clear", message(b'p', b"wrong\0x")),
             "malformed PasswordMessage",
             "08P01",
@@ -522,7 +518,7 @@ fn answers_to_a_request_for_authentication() {
 }
 
 #[test]
-fn clients_of_a_server_with_tls() {
+fn unusual_clients_of_a_server_with_tls_have_the_expected_outcome() {
     let made = made();
     let good = || Act::Tls(made.client(true, &[b"postgresql"], None));
     let secured = |script: Vec<Act>| [vec![send(SSL_REQUEST), Act::Read(1), good()], script].concat();
@@ -595,7 +591,7 @@ fn clients_of_a_server_with_tls() {
         ),
         tls("the first byte of TLS and silence", sends(b"\x16"), "no session within the time limit", "")
             .impatient(),
-        tls("a login in clear behind SSLRequest", sends([SSL_REQUEST, &user("me")].concat()), not_tls, "S"),
+        tls("a login in clear after SSLRequest", sends([SSL_REQUEST, &user("me")].concat()), not_tls, "S"),
         tls("a login in clear after S", [send(SSL_REQUEST), Act::Read(1), send(user("me"))], not_tls, "S"),
         tls("SSLRequest twice", sends(SSL_REQUEST.repeat(2)), not_tls, "S"),
         tls("HTTP after S", [send(SSL_REQUEST), Act::Read(1), send(b"GET / HTTP/1.1\r\n\r\n")], not_tls, "S"),
@@ -625,7 +621,7 @@ fn clients_of_a_server_with_tls() {
             "S",
         )
         .native("unknown ca"),
-        // With native-tls no certificate of the client is asked for.
+        // The acceptor with native-tls requests no client certificate.
         tls(
             "a certificate of a foreign authority",
             upgrading(made.client(true, &[b"postgresql"], Some("foreign-client"))),

@@ -1,7 +1,10 @@
-//! Peers that misbehave, played by scripts over real sockets, against both adapters.
+//! Peers that misbehave: scripts over real sockets, against both adapters.
 //!
-//! [`servers`] is a table of servers with the error each one has to lead to and the memory that it may cost, [`middle`] a man in the
-//! middle with the secrets that he receives, [`clients`] a table of clients of the accepting side. Nothing here needs PostgreSQL.
+//! - [`servers`]: a table of servers, each with the expected error and the most memory.
+//! - [`middle`]: a man in the middle, with the secrets that he receives in each attack.
+//! - [`clients`]: a table of clients, for the accepting side.
+//!
+//! These tests do not need PostgreSQL.
 
 // Some peers listen on a Unix-domain socket.
 #![cfg(unix)]

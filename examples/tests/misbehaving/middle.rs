@@ -1,4 +1,4 @@
-//! A man in the middle: the secrets that he receives, for each attack and each client.
+//! A man in the middle (the attacker): the secrets that he receives in each attack from each client.
 //!
 //! | client | settings |
 //! | --- | --- |
@@ -10,20 +10,21 @@
 //! | p+scram | `require_auth=scram-sha-256` |
 //! | p+bound | `channel_binding=require` |
 //!
-//! Each has a password and a source of bearer tokens. The table of the test gives for each pair the letters of what he has afterwards:
+//! Each client has a password and a source of bearer tokens. The table in the test has an entry for each pair of attack and client. The
+//! letters of an entry show what the attacker has gained:
 //!
 //! - `c` the password in clear text,
-//! - `m` its MD5 response, which serves for one login with the same salt, and to guess the password by,
-//! - `p` a SCRAM proof, which serves for no login, and to guess the password by,
+//! - `m` an MD5 response: valid for one login with the same salt, and useful to guess the password,
+//! - `p` a SCRAM proof: valid for no login, but useful to guess the password,
 //! - `t` the token,
-//! - `s` a client that takes him for the server,
-//! - `h` a session at the honest server in the client's name,
+//! - `s` a session with the client, which takes him for the server,
+//! - `h` a session with the honest server in the client's name,
 //! - `-` nothing.
 //!
-//! `full` never gives anything away. Channel binding without a root keeps everything from him but proofs that are bound to his own
-//! certificate, which the honest server refuses. Settings that only prefer TLS protect from nobody who can change what is sent, as in
-//! libpq: he declines TLS, or has the login through TLS fail, after which the client tries without. The password itself does not leave
-//! in clear over TCP even then, but it does through TLS with a certificate that nobody has checked.
+//! `full` never reveals a secret. With channel binding but without a root certificate, he gets only proofs that are bound to his own
+//! certificate, and the honest server rejects these. As in libpq, settings that only prefer TLS give no protection against an active
+//! attacker: he declines TLS or makes the login through TLS fail, and the client tries again in clear. Even then the client does not send
+//! its password in clear text over TCP; but it does so through TLS with an unverified certificate.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -45,22 +46,22 @@ use crate::wire::{OK, SSL_REQUEST, auth, cleartext, md5, message, packet, sasl, 
 
 const TOKEN: &str = "mF_9.B5f-4.1JqM";
 
-/// What he does about TLS.
+/// The attack on the start of TLS.
 #[derive(Clone)]
 enum Start {
     /// Declines the request.
     Decline,
-    /// Accepts the request, and goes on in clear.
+    /// Accepts the request, but goes on in clear.
     Clear,
-    /// Sends a login in clear in place of an answer.
+    /// Sends the messages of a login in clear in place of an answer.
     Before,
-    /// Accepts the request with a login in clear behind the answer, and begins TLS then.
+    /// Accepts the request, sends the messages of a login in clear after the answer, and then starts TLS.
     After(Arc<ServerConfig>),
-    /// Begins TLS with a certificate of his own.
+    /// Starts TLS with his own certificate.
     Swap(Arc<ServerConfig>),
 }
 
-/// What he does about the login.
+/// The attack on the login.
 #[derive(Clone, Copy)]
 enum Offer {
     Cleartext,
@@ -68,14 +69,14 @@ enum Offer {
     Trust,
     Scram(&'static [&'static str]),
     Token,
-    /// Relays to the honest server, with TLS or in clear, and removes SCRAM-SHA-256-PLUS from its offer or leaves it there.
+    /// Relays to the honest server, with TLS or in clear. With `cut_plus`, removes SCRAM-SHA-256-PLUS from the server's offer.
     Relay {
         tls: bool,
         cut_plus: bool,
     },
 }
 
-/// Plays the man in the middle for one connection. What he has heard is in `peer`, whatever becomes of it.
+/// Plays the attacker for one connection. The received bytes are in `peer`, also after an error.
 fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Result<()> {
     let mut first = peer.packet()?;
     if first == SSL_REQUEST[4..] {
@@ -93,7 +94,7 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             }
         }
         if matches!(start, Start::Clear) {
-            // In place of a ServerHello.
+            // Sent in place of a ServerHello.
             return peer.say(&cleartext());
         }
         first = peer.packet()?;
@@ -107,17 +108,17 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             peer.say(&sasl(mechanisms))?;
             let (_, body) = peer.message()?;
             let nonce = client_first(&body);
-            let nonce = nonce.rsplit_once("r=").expect("it has a nonce").1;
+            let nonce = nonce.rsplit_once("r=").expect("a nonce").1;
             peer.say(&auth(11, format!("r={nonce}his,s=c2FsdA==,i=1")))?;
             peer.message()?;
-            // He does not know the password, and tries all the same.
+            // He does not know the password, so he sends an invalid server signature.
             peer.say(&[&auth(12, format!("v={}=", "A".repeat(43)))[..], OK, &welcome()].concat())
         }
         Offer::Relay { tls, cut_plus } => relay(peer, &first, honest, tls, cut_plus),
     }
 }
 
-/// Asks for a secret, and lets the client in whatever it is.
+/// Requests a secret, and accepts the login with any answer.
 fn ask(peer: &mut Peer, request: Vec<u8>) -> io::Result<()> {
     peer.say(&request)?;
     peer.message()?;
@@ -164,7 +165,7 @@ fn relay(peer: &mut Peer, startup: &[u8], honest: u16, tls: bool, cut_plus: bool
     }
 }
 
-/// The honest server, which knows the client by SCRAM. Returns for each connection whether a user was let in.
+/// The honest server, which authenticates by SCRAM. The thread returns for each connection whether a user has logged in.
 struct Honest {
     port: u16,
     over: Arc<AtomicBool>,
@@ -226,7 +227,7 @@ fn holds(heard: &[u8], secret: &str) -> bool {
     heard.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
-/// The letters of what he has after one client has come to him.
+/// Runs an attack on one client. Returns the letters of the secrets that the attacker has gained.
 fn loot(adapter: Adapter, config: &Config, start: &Start, offer: Offer) -> String {
     let honest = Honest::start();
     let (port, start) = (honest.port, start.clone());
@@ -258,16 +259,16 @@ fn loot(adapter: Adapter, config: &Config, start: &Start, offer: Offer) -> Strin
 }
 
 #[test]
-fn secrets_that_a_man_in_the_middle_receives_over_tokio() {
+fn a_man_in_the_middle_gains_only_the_expected_secrets_over_tokio() {
     check(Adapter::Tokio);
 }
 
 #[test]
-fn secrets_that_a_man_in_the_middle_receives_over_smol() {
+fn a_man_in_the_middle_gains_only_the_expected_secrets_over_smol() {
     check(Adapter::Smol);
 }
 
-/// Has each client meet each attack.
+/// Runs each attack on each client, and compares with the table.
 fn check(adapter: Adapter) {
     let made = made();
     let swap = |certificate| Start::Swap(made.presenting(certificate));
@@ -294,8 +295,8 @@ fn check(adapter: Adapter) {
         ("accepts TLS, goes on in clear, then in clear text", Start::Clear, Offer::Cleartext, "-  -   -   -   -   -   -"),
         ("accepts TLS, goes on in clear, then MD5",       Start::Clear, Offer::Md5,         "-  -   -   -   ms  -   -"),
         ("a login in place of the answer, then MD5",            Start::Before, Offer::Md5,        "-  -   -   -   ms  -   -"),
-        ("speaks behind his answer, then in clear text",  after(), Offer::Cleartext,        "-  -   -   -   -   -   -"),
-        ("speaks behind his answer, then MD5",            after(), Offer::Md5,              "-  -   -   -   ms  -   -"),
+        ("sends after his answer, then asks in clear text",  after(), Offer::Cleartext,        "-  -   -   -   -   -   -"),
+        ("sends after his answer, then MD5",            after(), Offer::Md5,              "-  -   -   -   ms  -   -"),
         ("swaps the certificate, asks for clear text",    stranger(), Offer::Cleartext,     "-  -   -   -   cs  -   -"),
         ("swaps the certificate, asks for MD5",           stranger(), Offer::Md5,           "-  -   -   -   ms  -   -"),
         ("swaps the certificate, asks for nothing",       stranger(), Offer::Trust,         "-  -   -   -   s   -   -"),

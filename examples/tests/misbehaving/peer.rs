@@ -14,8 +14,7 @@ use socket2::{Domain, SockAddr, SockRef, Type};
 
 use crate::wire::{auth, fatal};
 
-/// The time that a peer waits for bytes before it gives up. Longer than any time limit of the tests, so that it is the other side that
-/// has to end.
+/// The time that a peer waits for bytes. It is longer than all time limits of the tests, so the other side must end first.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password of every login.
@@ -32,27 +31,27 @@ pub(crate) enum Act {
     Say(Vec<u8>),
     /// Sends bytes one by one.
     Drip(Vec<u8>),
-    /// Sends the same bytes so many times, or until the other side has left.
+    /// Sends the same bytes this number of times, or until the other side has closed.
     Flood(Vec<u8>, usize),
     /// Performs the TLS handshake.
     Tls(Arc<ServerConfig>),
-    /// Sends bytes in clear though TLS has begun.
+    /// Sends bytes in clear after TLS has started.
     Beside(Vec<u8>),
-    /// Goes through SCRAM, with messages altered.
+    /// Performs SCRAM, with altered messages.
     Scram(Scram),
-    /// Sends no more. What the other side sends is still read.
+    /// Half-closes the connection. Bytes from the other side are still read.
     HalfClose,
-    /// Closes without an end of TLS.
+    /// Closes the socket without the close_notify of TLS.
     Cut,
-    /// Closes so that the other side gets a reset instead of an end.
+    /// Closes the socket with a reset.
     Reset,
 }
 
-/// A SCRAM exchange of a server whose messages are altered before they are sent.
+/// A SCRAM exchange of a server. Its messages are altered before they are sent.
 #[derive(Clone)]
 pub(crate) struct Scram {
     pub(crate) iterations: u32,
-    /// Alters the server-first-message, and is given the client-first-message too.
+    /// Alters the server-first-message. The second argument is the client-first-message.
     pub(crate) first: fn(&str, &str) -> String,
     /// Alters the server-final-message.
     pub(crate) last: fn(&str) -> String,
@@ -61,7 +60,7 @@ pub(crate) struct Scram {
 }
 
 impl Scram {
-    /// An exchange as it should be.
+    /// A correct exchange.
     pub(crate) const HONEST: Self = Self {
         iterations: 1,
         first: |message, _| message.into(),
@@ -70,7 +69,7 @@ impl Scram {
     };
 }
 
-/// A script: what one connection is played by.
+/// The script of one connection.
 pub(crate) type Script = Vec<Act>;
 
 /// A verifier of [`PASSWORD`].
@@ -82,13 +81,13 @@ pub(crate) fn verifier(iterations: u32) -> Verifier {
 /// The way in which a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cut {
-    /// The peer sends no more, and still reads.
+    /// The peer half-closes, and still reads.
     HalfClose,
-    /// The peer is gone, and the other side gets a reset.
+    /// The peer closes, and the other side gets a reset.
     Reset,
 }
 
-/// A socket, which can be cut after so many bytes were sent.
+/// A socket that can be cut after a number of sent bytes.
 pub(crate) struct Socket {
     /// `None` once it is closed.
     inner: Option<Inner>,
@@ -170,7 +169,7 @@ impl Write for Socket {
     }
 }
 
-/// A connection, with everything that was received over it, decrypted where there is TLS.
+/// A connection, with all bytes that were received over it, decrypted if there is TLS.
 pub(crate) struct Peer {
     socket: Option<Socket>,
     tls: Option<Box<StreamOwned<ServerConnection, Socket>>>,
@@ -182,7 +181,7 @@ impl Peer {
         Self { socket: Some(socket), tls: None, heard: Vec::new() }
     }
 
-    /// Cuts the connection once so many bytes were sent.
+    /// Cuts the connection after `most` bytes were sent.
     pub(crate) fn cut(mut self, most: usize, cut: Cut) -> Self {
         if let Some(socket) = &mut self.socket {
             socket.cut = Some((most, cut));
@@ -190,7 +189,7 @@ impl Peer {
         self
     }
 
-    /// The number of bytes sent so far; with TLS those of its records.
+    /// The number of bytes sent so far; with TLS, of encrypted bytes.
     pub(crate) fn sent(&self) -> usize {
         let socket = self.tls.as_ref().map(|tls| &tls.sock).or(self.socket.as_ref());
         socket.map_or(0, |socket| socket.sent)
@@ -216,7 +215,7 @@ impl Peer {
         }
     }
 
-    /// Reads so many bytes.
+    /// Reads exactly `count` bytes.
     fn take(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut space = vec![0; count];
         let mut at = 0;
@@ -232,10 +231,10 @@ impl Peer {
         Ok(space)
     }
 
-    /// Reads the rest of something that begins with its length; returns what follows the length.
+    /// Reads a length field and the body that follows it; returns the body.
     fn take_body(&mut self) -> io::Result<Vec<u8>> {
         let length: [u8; 4] = self.take(4)?.try_into().expect("four bytes");
-        // Our own side has written it: never long.
+        // The client under test has written the length, so it is small.
         self.take(usize::try_from(i32::from_be_bytes(length) - 4).expect("a length"))
     }
 
@@ -257,7 +256,7 @@ impl Peer {
         let tls = self.tls.insert(Box::new(StreamOwned::new(session, socket)));
         while tls.conn.is_handshaking() {
             if let Err(error) = tls.conn.complete_io(&mut tls.sock) {
-                // The alert that says why.
+                // Sends the alert with the reason.
                 let _ = tls.conn.write_tls(&mut tls.sock);
                 return Err(error);
             }
@@ -265,12 +264,12 @@ impl Peer {
         Ok(())
     }
 
-    /// Plays a SCRAM exchange up to and without AuthenticationOk.
+    /// Plays a SCRAM exchange up to the message before AuthenticationOk.
     fn scram(&mut self, scram: &Scram) -> io::Result<()> {
         let (_, body) = self.message()?;
         let first = client_first(&body);
         let nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".parse().expect("it is printable");
-        // A server with channel binding would need the certificate; the scripts play servers without.
+        // A server with channel binding would need the certificate; the scripts play servers without channel binding.
         let server = ServerFirst::new(verifier(scram.iterations), nonce, OfferedBinding::NotOffered);
         let challenge = server.client_first(first.as_bytes()).map_err(io::Error::other)?;
         let message = std::str::from_utf8(challenge.message()).expect("it is ASCII").to_owned();
@@ -281,7 +280,7 @@ impl Peer {
         }
         let accepted = match challenge.client_final(&body) {
             Ok(accepted) => accepted,
-            // The challenge was altered in a way that the client accepts.
+            // The client has accepted the altered challenge, so its proof does not match.
             Err(error) => {
                 self.say(&fatal("28P01", "the proof is wrong"))?;
                 return Err(io::Error::other(error));
@@ -299,7 +298,7 @@ impl Peer {
             Act::Say(bytes) => self.say(bytes),
             Act::Drip(bytes) => bytes.chunks(1).try_for_each(|byte| self.say(byte)),
             Act::Flood(bytes, times) => {
-                // In larger pieces, for speed alone.
+                // Sent in larger pieces, only for speed.
                 let together = (1 << 16) / bytes.len() + 1;
                 let piece = bytes.repeat(together);
                 let mut left = *times;
@@ -329,7 +328,7 @@ impl Peer {
         }
     }
 
-    /// Sends the end of TLS, if there is TLS, and of the stream.
+    /// Ends TLS, if there is TLS, and half-closes the connection.
     fn end(&mut self) -> io::Result<()> {
         match (&mut self.tls, &self.socket) {
             (Some(tls), _) => {
@@ -342,11 +341,11 @@ impl Peer {
         }
     }
 
-    /// Reads until the other side has left.
+    /// Reads until the other side has closed.
     pub(crate) fn wait(&mut self) {
         let mut space = vec![0; 1 << 16];
-        // After TLS has failed the records are read without a look at them: closed with bytes unread, the socket would send a reset,
-        // which can overtake what was sent before.
+        // After an error of TLS, the bytes are still read, but not decrypted. A socket that is closed with unread bytes sends a reset,
+        // which can discard bytes that were sent before.
         let mut failed = false;
         loop {
             let read = match &mut self.tls {
@@ -358,7 +357,7 @@ impl Peer {
                 Ok(_) if failed => {}
                 Ok(count) => self.heard.extend(&space[..count]),
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    panic!("the other side neither speaks nor leaves");
+                    panic!("the other side neither sends nor closes");
                 }
                 Err(_) if self.tls.is_some() && !failed => failed = true,
                 Err(_) => return,
@@ -366,7 +365,7 @@ impl Peer {
         }
     }
 
-    /// Plays a script as far as the other side lets it, then waits until the other side has left.
+    /// Plays a script until it ends or a step fails, then waits until the other side has closed.
     pub(crate) fn play(&mut self, script: &[Act]) {
         let _ = script.iter().try_for_each(|act| self.act(act));
         self.wait();
@@ -388,7 +387,7 @@ enum Listener {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
     Tcp(SocketAddr),
-    /// `None` where the socket has no name, as those of clients.
+    /// `None` if the socket has no name, like the sockets of clients.
     Unix(Option<PathBuf>),
 }
 
@@ -411,7 +410,7 @@ impl Listener {
 /// A server on a separate thread. Calls a function for each connection, and accepts the next connection after the function has returned.
 pub(crate) struct Playing<T> {
     address: Address,
-    /// A socket bound beforehand: its connection is the last, and ends the thread.
+    /// A socket that is bound in advance. A connection from this socket's address ends the thread.
     last: socket2::Socket,
     thread: JoinHandle<Vec<T>>,
 }
@@ -475,16 +474,16 @@ impl<T: Send + 'static> Playing<T> {
         let address = match &self.address {
             Address::Tcp(address) => SockAddr::from(*address),
             Address::Unix(path) => {
-                SockAddr::unix(path.as_deref().expect("it is bound")).expect("a short path")
+                SockAddr::unix(path.as_deref().expect("the socket is bound")).expect("a short path")
             }
         };
-        self.last.connect(&address).expect("it listens");
+        self.last.connect(&address).expect("the server listens");
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
-/// A server that plays one of these scripts for each connection. The outcome of a connection is what was received over it. A connection
-/// more than there are scripts is closed at once.
+/// A server that plays the first script for the first connection, the second script for the second, and so on. More connections are closed
+/// at once. The outcome of a connection is the bytes that were received over it.
 pub(crate) fn playing(scripts: Vec<Script>, unix: Option<PathBuf>) -> Playing<Vec<u8>> {
     let part = move |at: usize, mut peer: Peer| {
         if let Some(script) = scripts.get(at) {

@@ -1,4 +1,4 @@
-//! Bytes of messages, good ones and bad ones.
+//! Bytes of valid and invalid messages.
 
 /// The SSLRequest.
 pub(crate) const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
@@ -11,18 +11,18 @@ pub(crate) const READY: &[u8] = b"Z\0\0\0\x05I";
 /// BackendKeyData with a key of four bytes.
 pub(crate) const KEY: &[u8] = b"K\0\0\0\x0c\0\0\x12\x67\xc0\xff\xee\x99";
 
-/// A message that states its length as it is.
+/// A message with the right value in its length field.
 pub(crate) fn message(code: u8, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     announced(code, i32::try_from(body.len() + 4).expect("a short message"), body)
 }
 
-/// A message that states this length.
+/// A message with this value in its length field.
 pub(crate) fn announced(code: u8, length: i32, body: impl AsRef<[u8]>) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body.as_ref()].concat()
 }
 
-/// A packet of the time before there are codes.
+/// A packet without a code, as at the start of a connection.
 pub(crate) fn packet(body: impl AsRef<[u8]>) -> Vec<u8> {
     message(0, body).split_off(1)
 }
@@ -84,7 +84,7 @@ pub(crate) fn notification(payload: &str) -> Vec<u8> {
     message(b'A', [&7_i32.to_be_bytes()[..], format!("channel\0{payload}\0").as_bytes()].concat())
 }
 
-/// What follows AuthenticationOk in a good login, and that message itself.
+/// AuthenticationOk and the messages that follow it in a valid login.
 pub(crate) fn welcome() -> Vec<u8> {
     [OK, &parameter("server_version", "18.0"), KEY, READY].concat()
 }

@@ -1,4 +1,4 @@
-//! `pg-proxy` beside PgBouncer, each in front of PostgreSQL 15: what the clients and the server see.
+//! `pg-proxy` compared with PgBouncer, each in front of PostgreSQL 15: the results for clients and the server's activity view.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -48,23 +48,23 @@ impl Both {
         psql
     }
 
-    /// How psql ends, without the numbers of ports and processes in its messages.
+    /// The result of psql, without the numbers of ports and processes in its output.
     fn run(&self, front: Front, change: &dyn Fn(&mut Command), role: &str, arguments: &[&str]) -> Ended {
         let mut psql = self.psql(front, role, arguments);
         change(&mut psql);
         let Ended { code, stdout, stderr } = finish(&mut psql);
         let port = format!("port {}", front.address.port());
-        // A process is another one each time.
+        // The number of the server's process is different each time.
         let stdout = match stdout.split_once("process with PID ") {
-            Some((before, behind)) => {
-                before.to_owned() + behind.trim_start_matches(|c: char| c.is_ascii_digit())
+            Some((before, after)) => {
+                before.to_owned() + after.trim_start_matches(|c: char| c.is_ascii_digit())
             }
             None => stdout,
         };
         Ended { code, stdout, stderr: stderr.replace(&port, "port PORT") }
     }
 
-    /// What the server itself answers.
+    /// Runs SQL on the server directly, and returns the output.
     fn asked(&self, sql: &str) -> String {
         let direct = Front { address: self.server.address, database: "test" };
         let ended = finish(&mut self.psql(direct, "admin", &["-Atc", sql]));
@@ -72,30 +72,30 @@ impl Both {
         ended.stdout.trim_end().into()
     }
 
-    /// The row of the server's activity view for connections with this name.
+    /// These columns of the server's activity view, for the connection with this application name.
     fn activity(&self, columns: &str, name: &str) -> String {
         self.asked(&format!("select {columns} from pg_stat_activity where application_name = '{name}'"))
     }
 }
 
-/// The end of psql, as it has to be beside PgBouncer.
+/// The expected results of psql through `pg-proxy` and through PgBouncer.
 enum Expected {
-    /// The same in every byte of both outputs.
+    /// Both results are the same in every byte.
     Same,
-    /// Another one: exit codes and the beginnings of the error texts, of ours and of theirs.
+    /// The results differ: exit code and start of the error text, through `pg-proxy` and through PgBouncer.
     Other([(i32, &'static str); 2]),
 }
 
 use Expected::{Other, Same};
 
-/// Name, role, arguments of psql and the end.
+/// Name, role, arguments of psql, and the expected results.
 type Row<'a> = (&'a str, &'a str, &'a [&'a str], Expected);
 
 const FAILED: &str = "psql: error: connection to server at \"127.0.0.1\", port PORT failed: FATAL:  ";
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn psql_ends_as_with_pgbouncer() {
+fn psql_has_the_same_results_as_through_pgbouncer() {
     let both = Both::start();
     let stop = "ON_ERROR_STOP=1";
     let rows: [Row<'_>; 26] = [
@@ -229,7 +229,7 @@ fn psql_ends_as_with_pgbouncer() {
                 (2, "terminating connection due to administrator command"),
             ]),
         ),
-        // PostgreSQL's own words pass.
+        // `pg-proxy` passes on PostgreSQL's own error text.
         (
             "a wrong password",
             "wrong",
@@ -266,7 +266,7 @@ fn psql_ends_as_with_pgbouncer() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn start_up_parameters_that_pgbouncer_refuses_pass() {
+fn start_up_parameters_that_pgbouncer_rejects_are_passed_on() {
     let both = Both::start();
     type Change<'a> = (&'a str, &'a dyn Fn(&mut Command), &'a str, &'a [&'a str], &'a str);
     let changes: [Change<'_>; 2] = [
@@ -301,16 +301,16 @@ fn start_up_parameters_that_pgbouncer_refuses_pass() {
     }
 }
 
-/// A running psql whose connection has this name.
+/// Starts psql with this application name.
 fn running(both: &Both, front: Front, name: &str, sql: &str) -> Child {
     let mut psql = both.psql(front, "trust", &["-c", sql]);
     psql.env("PGAPPNAME", name).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    psql.spawn().expect("it starts")
+    psql.spawn().expect("the program starts")
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_servers_activity_view_shows_the_same_and_an_interrupt_ends_the_statement() {
+fn the_activity_view_is_the_same_and_an_interrupt_ends_the_statement() {
     let both = Both::start();
     let shown = [(both.ours, "through pg-proxy"), (both.theirs, "through PgBouncer")].map(|(front, name)| {
         let psql = running(&both, front, name, "select pg_sleep(600)");
@@ -319,8 +319,8 @@ fn the_servers_activity_view_shows_the_same_and_an_interrupt_ends_the_statement(
         until("the statement runs", || both.activity("wait_event", name) == "PgSleep");
         let running = both.activity(state, name);
         let pid = i32::try_from(psql.id()).ok().and_then(Pid::from_raw).expect("a process");
-        kill_process(pid, Signal::INT).expect("it is ours");
-        let output = psql.wait_with_output().expect("it can be waited for");
+        kill_process(pid, Signal::INT).expect("our own process");
+        let output = psql.wait_with_output().expect("the program can be waited for");
         (running, output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     });
     assert_eq!(shown[0], shown[1]);
@@ -330,7 +330,7 @@ fn the_servers_activity_view_shows_the_same_and_an_interrupt_ends_the_statement(
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_client_that_vanishes_takes_its_transaction_and_its_connection_with_it() {
+fn when_a_client_vanishes_its_transaction_and_its_connection_end() {
     let both = Both::start();
     for (front, name) in [(both.ours, "left pg-proxy"), (both.theirs, "left PgBouncer")] {
         let parameters = [
@@ -356,7 +356,7 @@ fn a_client_that_vanishes_takes_its_transaction_and_its_connection_with_it() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn an_idle_connection_stays_with_the_pool_and_goes_with_the_client_of_the_proxy() {
+fn pgbouncer_keeps_the_servers_connection_and_the_proxy_closes_it() {
     let both = Both::start();
     for (front, kept) in [(both.ours, "0"), (both.theirs, "1")] {
         let parameters = [("user", "trust"), ("database", front.database)];
@@ -366,7 +366,7 @@ fn an_idle_connection_stays_with_the_pool_and_goes_with_the_client_of_the_proxy(
         client.say(&crate::wire::query("select pg_backend_pid()"));
         let answer = client.until_ready();
         let row = answer.iter().find(|frame| frame.code.0 == b'D').expect("a row");
-        // By its process: PgBouncer takes the name away with DISCARD ALL.
+        // The connection is identified by its process, because PgBouncer resets the application name with DISCARD ALL.
         let pid = String::from_utf8_lossy(&row.body[6..]).into_owned();
         let count = || both.asked(&format!("select count(*) from pg_stat_activity where pid = {pid}"));
         assert_eq!(count(), "1");

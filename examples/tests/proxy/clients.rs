@@ -1,4 +1,4 @@
-//! Clients that others have written: what they do through the proxy has to come out as without it.
+//! Clients of other projects: through the proxy they must have the same results as without it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::process::{Proxy, until};
 use crate::support::{Server, finish, output, run};
 
-/// A server, a proxy before it, a database of their own, and the client programs of the server's version.
+/// A server, a proxy in front of it, a new database, and the client programs of the server's version.
 struct Lab {
     server: Server,
     proxy: Proxy,
@@ -21,7 +21,7 @@ struct Lab {
 }
 
 impl Lab {
-    /// One for each version.
+    /// A lab for each version of the server.
     fn both() -> [Self; 2] {
         Server::both().map(|server| {
             static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -37,7 +37,7 @@ impl Lab {
         })
     }
 
-    /// Makes a database anew.
+    /// Drops and creates a database.
     fn create(&self, database: &str) {
         for sql in [
             format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"),
@@ -48,12 +48,12 @@ impl Lab {
         }
     }
 
-    /// A client program, set upon the proxy.
+    /// A client program that connects to the proxy.
     fn client(&self, program: &str) -> Command {
         self.program(program, "127.0.0.1", self.proxy.address().port())
     }
 
-    /// A client program, set upon the server itself.
+    /// A client program that connects to the server directly.
     fn directly(&self, program: &str) -> Command {
         self.program(program, "127.0.0.1", self.server.address.port())
     }
@@ -63,19 +63,19 @@ impl Lab {
         assert!(path.exists(), "{} is missing", path.display());
         let mut command = Command::new(path);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
-        // By TLS the proxy would see no message.
+        // TLS is off, because the proxy could not read encrypted messages.
         command.env("PGHOST", host).env("PGPORT", port.to_string()).env("PGSSLMODE", "disable");
         command.env("PGUSER", "admin").env("PGDATABASE", &self.database).env("PGAPPNAME", &self.database);
         command.current_dir(self.directory.path());
         command
     }
 
-    /// What psql prints, without the proxy.
+    /// Runs SQL by psql without the proxy, and returns the output.
     fn asked(&self, sql: &str) -> String {
         done(self.directly("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql])).trim_end().into()
     }
 
-    /// Runs a script by psql, through the proxy.
+    /// Runs a script by psql through the proxy, and returns the output.
     fn script(&self, script: &str) -> String {
         let file = self.path("script.sql");
         fs::write(&file, script).expect("a file");
@@ -86,7 +86,7 @@ impl Lab {
         self.directory.path().join(name)
     }
 
-    /// The end: nothing was changed by the proxy, and these messages have passed it.
+    /// Stops the proxy. Checks that it has changed no message, and that its trace contains these messages.
     #[track_caller]
     fn saw(self, lines: &[&str]) {
         let trace = self.proxy.trace();
@@ -97,14 +97,14 @@ impl Lab {
     }
 }
 
-/// Whether a line of the trace has this direction and this name.
+/// Whether a line of the trace has this direction and this message name.
 fn is_like(traced: &str, line: &str) -> bool {
     let mut fields = traced.split('\t');
     let (direction, name) = (fields.next(), fields.nth(1));
     line.split_once(' ').is_some_and(|(who, what)| direction == Some(who) && name == Some(what))
 }
 
-/// What a program prints, which must end well.
+/// Runs a program, which must succeed, and returns its output.
 #[track_caller]
 fn done(command: &mut Command) -> String {
     let ended = finish(command);
@@ -114,18 +114,18 @@ fn done(command: &mut Command) -> String {
 
 fn signal(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process");
-    kill_process(pid, signal).expect("it is ours");
+    kill_process(pid, signal).expect("our own process");
 }
 
-/// Starts a program whose output is read as it comes.
+/// Starts a program with pipes for its output.
 fn spawn(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().expect("it starts")
+    command.spawn().expect("the program starts")
 }
 
-/// Waits for the end of a program that is known to come to it.
+/// Waits for the end of a program.
 fn ended(child: Child) -> Output {
-    child.wait_with_output().expect("it can be waited for")
+    child.wait_with_output().expect("the program can be waited for")
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -150,7 +150,7 @@ fn psql_copies_a_file_in_and_out_again() {
         );
         assert!(is_same(&lab.path("in"), &lab.path("out")));
         assert!(is_same(&lab.path("in"), &lab.path("again")));
-        // A line that is none: the server gives up in the middle of the data.
+        // Invalid lines: the server ends the COPY with an error in the middle of the data.
         fs::write(lab.path("bad"), "1\tfine\nnot a number\tbad\n".repeat(5000)).expect("a file");
         let refused = finish(lab.client("psql").args(["-X", "-c", "\\copy lines from 'bad'"]));
         assert_eq!(refused.code, Some(1));
@@ -184,11 +184,11 @@ fn psql_is_interrupted_and_the_statement_is_cancelled() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn psql_watches() {
+fn psql_repeats_a_statement_with_watch() {
     for lab in Lab::both() {
         fs::write(lab.path("watch.sql"), "select 'seen' \\watch 0.01\n").expect("a file");
         let mut psql = spawn(lab.client("psql").args(["-XAt", "-f", "watch.sql"]));
-        let lines = BufReader::new(psql.stdout.take().expect("it is piped")).lines();
+        let lines = BufReader::new(psql.stdout.take().expect("a pipe")).lines();
         let seen = lines.map_while(Result::ok).filter(|line| line == "seen").take(5).count();
         assert_eq!(seen, 5);
         signal(&psql, Signal::INT);
@@ -238,18 +238,18 @@ fn a_dump_is_restored_to_the_same_database() {
         let restored = format!("{}_restored", lab.database);
         lab.create(&restored);
         let mut dump = lab.client("pg_dump");
-        let mut dump = dump.args(["-Fc", "-Z0"]).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut dump = dump.args(["-Fc", "-Z0"]).stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut restore = lab.client("pg_restore");
         restore.args(["--exit-on-error", "-d", &restored]);
-        let pipe = dump.stdout.take().expect("it is piped");
-        let restore = restore.stdin(pipe).stderr(Stdio::piped()).spawn().expect("it starts");
+        let pipe = dump.stdout.take().expect("a pipe");
+        let restore = restore.stdin(pipe).stderr(Stdio::piped()).spawn().expect("the program starts");
         let output = ended(restore);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(dump.wait().expect("it can be waited for").success());
+        assert!(dump.wait().expect("the program can be waited for").success());
 
         let plain = |mut command: Command, database: &str| {
             let text = done(command.args(["-d", database]));
-            // A word that is another each time keeps what is dumped from being taken for a command of psql's.
+            // pg_dump writes \restrict with a random key, which is different each time.
             let same = |line: &&str| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict ");
             text.lines().filter(same).map(|line| format!("{line}\n")).collect::<String>()
         };
@@ -271,9 +271,9 @@ fn a_dump_is_restored_to_the_same_database() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_base_backup_is_whole() {
+fn a_base_backup_is_complete() {
     for mut lab in Lab::both() {
-        // A trace of it is a quarter of a gigabyte; those of the other tests show the same messages.
+        // Without a trace: it would have 250 MB, and other tests trace the same messages.
         lab.proxy = Proxy::with(lab.server.address, &["--check"]);
         let arguments =
             ["-D", "backup", "-X", "stream", "-c", "fast", "--no-sync", "--manifest-checksums=SHA256"];
@@ -286,7 +286,7 @@ fn a_base_backup_is_whole() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_wal_that_is_received_is_the_servers() {
+fn the_received_wal_is_the_same_as_the_servers() {
     for lab in Lab::both() {
         let slot = ["-S", &lab.database];
         done(lab.client("pg_receivewal").args(slot).arg("--create-slot"));
@@ -310,7 +310,7 @@ fn the_wal_that_is_received_is_the_servers() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn changes_are_received_as_they_are_decoded() {
+fn decoded_changes_are_received() {
     for lab in Lab::both() {
         let base = ["-d", &lab.database, "-S", &format!("{}_changes", lab.database)];
         done(lab.client("pg_recvlogical").args(base).args(["--create-slot", "-P", "test_decoding"]));
@@ -329,7 +329,7 @@ fn changes_are_received_as_they_are_decoded() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn large_objects_go_in_and_out_by_function_calls() {
+fn large_objects_are_imported_and_exported_by_function_calls() {
     for lab in Lab::both() {
         let bytes: Vec<u8> = (0..300_000u32).flat_map(|n| n.to_be_bytes()).collect();
         fs::write(lab.path("in"), bytes).expect("a file");
@@ -341,7 +341,7 @@ fn large_objects_go_in_and_out_by_function_calls() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn what_is_notified_is_heard() {
+fn notifications_are_received() {
     for lab in Lab::both() {
         let printed = lab.script("listen news;\nnotify news, 'it works';\nselect 1;\n");
         assert!(
@@ -377,9 +377,9 @@ fn psycopg_works_in_a_pipeline() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn our_own_programs_print_the_same() {
+fn the_example_programs_print_the_same_output() {
     for lab in Lab::both() {
-        // With TLS the proxy could not read a message.
+        // TLS is off, because the proxy could not read encrypted messages.
         let direct = format!("{}?sslmode=disable", lab.server.by_tcp());
         let through = direct.replace(&lab.server.address.to_string(), &lab.proxy.address().to_string());
         for (name, program) in [
@@ -401,7 +401,7 @@ fn our_own_programs_print_the_same() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn every_way_to_log_in_passes_and_no_secret_is_told() {
+fn every_login_method_works_and_no_secret_is_in_the_trace() {
     for lab in Lab::both() {
         for (role, secret) in [
             ("trust", ""),
@@ -429,20 +429,20 @@ fn every_way_to_log_in_passes_and_no_secret_is_told() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn undecoded_everything_works_as_well() {
+fn clients_work_without_decoding_too() {
     for lab in Lab::both() {
         let proxy = Proxy::with(lab.server.address, &["--raw"]);
         let mut pgbench = lab.program("pgbench", "127.0.0.1", proxy.address().port());
         done(pgbench.args(["-i", "-q", "-s", "1"]));
         let mut dump = lab.program("pg_dump", "127.0.0.1", proxy.address().port());
-        let (through, beside) = (output(&mut dump).stdout, output(&mut lab.directly("pg_dump")).stdout);
+        let (through, direct) = (output(&mut dump).stdout, output(&mut lab.directly("pg_dump")).stdout);
         let rows =
             |text: &[u8]| text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"\\")).count();
-        assert_eq!((through.len(), rows(&through)), (beside.len(), rows(&beside)));
+        assert_eq!((through.len(), rows(&through)), (direct.len(), rows(&direct)));
         let stopped = proxy.stop();
         assert_eq!((stopped.code, stopped.said), (Some(0), vec![]));
         let [connections, decoded, _, not_decoded] = stopped.counts;
-        // Two programs; the messages before AuthenticationOk are decoded whatever comes behind it.
+        // Two programs have connected. Even with --raw the messages up to AuthenticationOk are decoded.
         assert!(
             connections >= 2 && not_decoded == connections && decoded <= 4 * connections,
             "{:?}",

@@ -1,4 +1,4 @@
-//! Many at once, and much for somebody who does not take it.
+//! Load: many connections at once, and much data for a client that does not read.
 
 use std::process::Command;
 use std::thread;
@@ -10,15 +10,15 @@ use crate::process::{Proxy, until};
 use crate::support::Server;
 use crate::wire::{Client, polite_server, query, startup_with};
 
-/// This process has both ends of every connection but the proxy's own.
+/// Raises the limit on open files: this process holds the client's and the server's socket of every connection.
 pub(crate) fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).expect("up to the maximum it may be raised");
+    setrlimit(Resource::Nofile, limit).expect("the limit may be raised to the maximum");
 }
 
 #[test]
-fn a_thousand_connections_at_once() {
+fn a_thousand_connections_are_served_at_once() {
     raise_descriptor_limit();
     let proxy = Proxy::with(polite_server(), &["--check"]);
     let (descriptors, memory) = (proxy.descriptors(), proxy.memory());
@@ -43,7 +43,7 @@ fn a_thousand_connections_at_once() {
 }
 
 #[test]
-fn who_finds_no_room_waits_until_there_is_some() {
+fn clients_over_the_limit_wait_until_others_disconnect() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_pg-proxy")]);
     let proxy = Proxy::by(command, polite_server(), &[]);
@@ -54,7 +54,7 @@ fn who_finds_no_room_waits_until_there_is_some() {
     let mut waiting = [(); 10].map(|()| Client::new(proxy.address()));
     waiting.iter_mut().for_each(|client| client.say(&crate::wire::startup()));
     clients.iter_mut().for_each(Client::is_served);
-    // As one leaves, one of those who wait is let in; and all the others go on.
+    // Each time a client disconnects, a waiting client is served; and all other sessions go on.
     for client in &mut waiting {
         clients.remove(0);
         client.until_ready();
@@ -67,7 +67,7 @@ const MUCH: &str = "select repeat('x', 8000) from generate_series(1, 25000)";
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_client_that_does_not_read_makes_it_hold_no_more_than_its_buffers() {
+fn for_a_client_that_does_not_read_the_proxy_holds_no_more_than_its_buffers() {
     for server in Server::both() {
         for options in [&["--check"][..], &["--raw"]] {
             let proxy = Proxy::with(server.address, options);
@@ -78,13 +78,13 @@ fn a_client_that_does_not_read_makes_it_hold_no_more_than_its_buffers() {
             client.until_ready();
             let before = proxy.memory();
             client.say(&query(MUCH));
-            // The server has filled every buffer on the way, and waits.
+            // The server has filled all buffers between itself and the client, and waits.
             let mut other = Client::let_in(server.address);
             let blocked = format!(
                 "select 1 from pg_stat_activity where application_name = '{name}' and wait_event = 'ClientWrite'"
             );
             until("the server is stopped", || {
-                // Twice, with something else in between: it was not just a moment.
+                // Checked twice with a pause, so that a short wait does not count.
                 let stopped = [(); 2].map(|()| {
                     other.say(&query(&blocked));
                     let waiting = other.until_ready().iter().any(|frame| frame.code.0 == b'D');

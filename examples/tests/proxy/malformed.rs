@@ -1,4 +1,4 @@
-//! Messages whose header is right and whose body cannot be decoded: they are passed on, and the receiver decides.
+//! Messages with a valid header and a body that cannot be decoded: they are passed on, and the receiver decides about them.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ fn message(code: u8, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length, body].concat()
 }
 
-/// Messages of which one cannot be decoded, and its name in the trace.
+/// Sequences of messages in each of which one message cannot be decoded, with the name of this message in the trace.
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let sync = message(b'S', b"");
     let bind =
@@ -34,7 +34,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The codes, SQLSTATEs, values and transaction states of the answers, with a transaction open around them.
+/// Sends messages inside of a transaction. Returns the answers: codes, errors, rows and transaction states.
 fn answers(address: SocketAddr, said: &[u8]) -> Vec<String> {
     let mut client = Client::let_in(address);
     client.say(&[&query("begin")[..], said, &query("rollback"), &query("select 7")].concat());
@@ -57,7 +57,7 @@ fn answers(address: SocketAddr, said: &[u8]) -> Vec<String> {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_client_message_that_cannot_be_decoded_is_judged_by_the_server() {
+fn a_malformed_message_of_the_client_is_passed_to_the_server() {
     for server in Server::both() {
         for options in [&["--check", "--trace", "TRACE"][..], &["--raw"]] {
             let proxy = Proxy::with(server.address, options);
@@ -87,7 +87,7 @@ fn a_client_message_that_cannot_be_decoded_is_judged_by_the_server() {
 fn each_connection_reports_its_first_malformed_message() {
     let proxy = Proxy::start(polite_server());
     let mut client = Client::let_in(proxy.address());
-    // The first one stands between two that are sound, in one piece with them.
+    // The first malformed message is between two valid messages, in the same write.
     client.say(&[&query("")[..], b"Q\0\0\0\x05x", &query(""), b"H\0\0\0\x05x"].concat());
     for _ in 0..3 {
         client.until_ready();
@@ -105,8 +105,8 @@ fn each_connection_reports_its_first_malformed_message() {
 }
 
 #[test]
-fn a_server_message_that_cannot_be_decoded_is_judged_by_the_client() {
-    // A row of two columns in which there is one.
+fn a_malformed_message_of_the_server_is_passed_to_the_client() {
+    // A row that claims two columns but has only one.
     const ROW: &[u8] = b"D\0\0\0\x0a\0\x02\0\0\0\0";
     let upstream = server(|_, mut stream| {
         let _ = take_packet(&mut stream);
@@ -128,10 +128,10 @@ fn a_server_message_that_cannot_be_decoded_is_judged_by_the_client() {
 }
 
 #[test]
-fn a_header_that_cannot_be_right_ends_the_connection_after_what_came_before() {
+fn an_invalid_header_ends_the_connection_after_the_messages_before_it() {
     let proxy = Proxy::start(polite_server());
     let mut good = Client::let_in(proxy.address());
-    // PostgreSQL closes without an error.
+    // As PostgreSQL does, the proxy closes without an error.
     let mut bad = Client::let_in(proxy.address());
     bad.say(&[&query("")[..], b"Q\0\0\0\x03"].concat());
     assert_eq!(bad.outcome(), ("CZ".into(), None));

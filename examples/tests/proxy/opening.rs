@@ -1,4 +1,4 @@
-//! The opening phase: clients that leave or are silent, a server that is down, secrets, and memory.
+//! The opening phase: clients that disconnect or are silent, a server that is down, secrets, and memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,19 +18,19 @@ use crate::wire::{
     to_the_end,
 };
 
-/// An address where nobody listens.
+/// An address on which no process listens.
 fn nowhere() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
 }
 
-/// A server that reads whatever it is sent, answers nothing, and passes it all on when the client has ended.
+/// A server that reads all bytes of a client and never answers. When the client has closed, the bytes are sent to the channel.
 fn silent_server() -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let (send, heard) = mpsc::channel();
     let address = server(move |_, mut stream| drop(send.send(to_the_end(&mut stream))));
     (address, heard)
 }
 
-/// A server that asks every client for its password and then waits.
+/// A server that requests the password of every client and then waits.
 fn asking_server() -> SocketAddr {
     server(|_, mut stream| {
         let _ = take_packet(&mut stream);
@@ -40,9 +40,9 @@ fn asking_server() -> SocketAddr {
 }
 
 #[test]
-fn the_end_of_a_client_is_passed_on_at_once_although_the_server_is_silent() {
+fn the_end_of_a_client_is_passed_on_at_once_even_if_the_server_is_silent() {
     let (upstream, heard) = silent_server();
-    // Without a bound that could end it in the meantime.
+    // The timeout is so long that it cannot end the connection during the test.
     let proxy = Proxy::with(upstream, &["--opening-timeout", "100000"]);
     for (first, vanishes) in [
         (startup(), true),
@@ -56,23 +56,23 @@ fn the_end_of_a_client_is_passed_on_at_once_although_the_server_is_silent() {
         if vanishes {
             drop(client);
         }
-        assert_eq!(heard.recv_timeout(PATIENCE).expect("the server is told"), first);
+        assert_eq!(heard.recv_timeout(PATIENCE).expect("the server receives the bytes"), first);
     }
 }
 
 #[test]
-fn what_a_client_sent_early_reaches_the_server_before_its_end() {
+fn early_bytes_of_a_client_reach_the_server_before_its_end() {
     let (upstream, heard) = silent_server();
     let proxy = Proxy::with(upstream, &["--opening-timeout", "100000"]);
     let all = [&startup()[..], b"p\0\0\0\x0bsecret\0", b"Q\0\0\0\x09hal"].concat();
     let mut client = Client::new(proxy.address());
     client.say(&all);
     drop(client);
-    assert_eq!(heard.recv_timeout(PATIENCE).expect("the server is told"), all);
+    assert_eq!(heard.recv_timeout(PATIENCE).expect("the server receives the bytes"), all);
 }
 
 #[test]
-fn a_server_that_is_down_is_reported_whatever_the_client_begins_with() {
+fn a_server_that_is_down_is_reported_after_any_first_request() {
     let proxy = Proxy::start(nowhere());
     let refused = ("E".to_string(), Some(SqlState::CONNECTION_FAILURE));
     for requests in [&[][..], &[SSL_REQUEST], &[GSSENC_REQUEST, SSL_REQUEST]] {
@@ -86,7 +86,7 @@ fn a_server_that_is_down_is_reported_whatever_the_client_begins_with() {
         client.say(&startup());
         assert_eq!(client.outcome(), refused, "after {} requests", requests.len());
     }
-    // A client that goes without encryption asks for nothing more; a cancel request is never answered.
+    // A client that closes after the answer gets no error. A cancel request is never answered.
     let cancel = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\x01\x02\x03\x04";
     for (said, answer) in [(SSL_REQUEST, &b"N"[..]), (cancel, b""), (b"", b"")] {
         let mut client = Client::new(proxy.address());
@@ -128,13 +128,13 @@ fn psql_shows_why_the_server_cannot_be_reached_in_every_sslmode_that_allows_clea
 }
 
 #[test]
-fn a_first_packet_with_an_impossible_length_is_reported_in_postgresqls_words() {
+fn an_invalid_length_of_the_first_packet_is_reported_in_postgresqls_words() {
     let proxy = Proxy::start(polite_server());
-    // Terminate as the very first message, as node-postgres sends it.
+    // The first case is Terminate as the very first message, as node-postgres sends it.
     for said in [&b"X\0\0\0\x04"[..], b"\0\0\0\x03", b"\xff\xff\xff\xff"] {
         let mut client = Client::new(proxy.address());
         client.say(said);
-        assert_eq!(client.rest(), b"", "it is closed without a word");
+        assert_eq!(client.rest(), b"", "the proxy closes without an error");
     }
     let lengths = ["1476395008", "3", "-1"];
     let lines = [1, 2, 3].map(|n| {
@@ -144,7 +144,7 @@ fn a_first_packet_with_an_impossible_length_is_reported_in_postgresqls_words() {
 }
 
 #[test]
-fn a_client_that_is_not_authenticated_in_time_is_told_once_it_has_asked_for_a_session() {
+fn a_client_gets_the_timeout_error_only_after_its_start_up_message() {
     let (upstream, _heard) = silent_server();
     let proxy = Proxy::with(upstream, &["--opening-timeout", "1"]);
     for said in [&b""[..], b"\0\0\0", SSL_REQUEST] {
@@ -161,7 +161,7 @@ fn a_client_that_is_not_authenticated_in_time_is_told_once_it_has_asked_for_a_se
 }
 
 #[test]
-fn a_session_is_not_bound_by_the_time_limit() {
+fn the_opening_timeout_does_not_end_a_session() {
     let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
     let mut idle = Client::let_in(proxy.address());
     // A second client serves as a timer: once it is disconnected, the time of the first is over, too.
@@ -170,9 +170,9 @@ fn a_session_is_not_bound_by_the_time_limit() {
 }
 
 #[test]
-fn the_client_that_is_silent_the_longest_gives_way_when_no_place_is_left() {
+fn when_no_place_is_left_the_client_silent_the_longest_is_displaced() {
     let proxy = Proxy::with(asking_server(), &["--opening-limit", "3", "--opening-timeout", "100000"]);
-    // One that never spoke, one that stopped in mid-packet, and one that owes its password.
+    // A client that has sent nothing, a client that stopped in the middle of a packet, and a client that has not sent its password.
     let mut silent = [&b""[..], b"\0\0", &startup()].map(|said| {
         let mut client = Client::new(proxy.address());
         client.say(said);
@@ -184,7 +184,7 @@ fn the_client_that_is_silent_the_longest_gives_way_when_no_place_is_left() {
     let newcomers = [(); 3].map(|()| {
         let mut client = Client::new(proxy.address());
         client.say(&startup());
-        assert_eq!(client.hear().expect("it is served").code.0, b'R');
+        assert_eq!(client.hear().expect("the client is served").code.0, b'R');
         client
     });
     let [first, second, third] = &mut silent;
@@ -200,21 +200,21 @@ fn the_client_that_is_silent_the_longest_gives_way_when_no_place_is_left() {
 }
 
 #[test]
-fn a_client_that_waits_for_the_server_never_gives_way() {
+fn a_client_that_waits_for_the_server_is_never_displaced() {
     let (upstream, _heard) = silent_server();
     let proxy = Proxy::with(upstream, &["--opening-limit", "1", "--opening-timeout", "3"]);
     let mut waiting = Client::new(proxy.address());
     waiting.say(&startup());
     let mut next = Client::new(proxy.address());
     next.say(&startup());
-    // The first one keeps its place until the time is over. Then it is the second one's turn.
+    // The first client keeps its place until its timeout. Then the second client gets the place.
     for client in [&mut waiting, &mut next] {
         assert_eq!(client.outcome_in_words(), ["FATAL 57014: canceling authentication due to timeout"]);
     }
 }
 
 #[test]
-fn a_burst_of_clients_larger_than_the_limit_is_served_to_the_last() {
+fn all_clients_of_a_burst_over_the_limit_are_served() {
     raise_descriptor_limit();
     let proxy = Proxy::with(polite_server(), &["--opening-limit", "2"]);
     let clients: Vec<_> = (0..200)
@@ -231,7 +231,7 @@ fn a_burst_of_clients_larger_than_the_limit_is_served_to_the_last() {
     assert_eq!(proxy.stop().said, [""; 0]);
 }
 
-/// Whether a socket between these two ports has a keepalive timer, as the system sees it.
+/// Whether the system shows a keepalive timer for the socket with these local and remote ports.
 fn has_keepalive(local: u16, remote: u16) -> bool {
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
     let port = |field: &str| field.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok());
@@ -248,23 +248,23 @@ fn both_sides_have_a_keepalive_timer() {
     for options in [&[][..], &["--keepalive-idle", "30"]] {
         let (send, from) = mpsc::channel();
         let upstream = server(move |_, mut stream| {
-            let _ = send.send(stream.peer_addr().expect("it is connected").port());
+            let _ = send.send(stream.peer_addr().expect("the socket is connected").port());
             let _ = take_packet(&mut stream);
             let _ = stream.write_all(&crate::wire::welcome());
             drop(to_the_end(&mut stream));
         });
         let proxy = Proxy::with(upstream, options);
         let client = Client::let_in(proxy.address());
-        let ours = client.stream.local_addr().expect("it is connected").port();
-        let dialled = from.recv_timeout(PATIENCE).expect("it connects");
-        // The timer shows when nothing waits to be acknowledged.
+        let ours = client.stream.local_addr().expect("the socket is connected").port();
+        let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
+        // The system shows this timer only while no sent bytes wait for an acknowledgement.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
-        assert!(!has_keepalive(ours, proxy.address().port()), "or this test could not fail");
+        assert!(!has_keepalive(ours, proxy.address().port()), "the test's own socket must have none");
     }
 }
 
-/// A password that is nowhere by chance. Made while the test runs, so that no program holds it as a constant.
+/// A password that cannot be in memory by chance. It is computed at run time, so that no program contains it as a constant.
 fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }
@@ -275,15 +275,16 @@ fn password_message(number: usize) -> Vec<u8> {
     bytes(&PasswordMessage { password: pg_wire::codec::SecretText(password.as_str().into()) })
 }
 
-/// The part that all passwords begin with: every message cut at a later byte holds it.
+/// The prefix that all passwords share. A message that is cut after it contains it.
 fn beginning() -> Vec<u8> {
     password(0).into_bytes()[..13].to_vec()
 }
 
 #[test]
-fn no_password_is_left_in_memory_whatever_way_the_opening_ended() {
+fn no_password_is_left_in_memory_however_the_opening_ended() {
     let whole = password_message(0).len();
-    // Authenticates the first client and refuses the second one; reads on from the third, and leaves the fourth; and so on.
+    // Of each four clients, the first is authenticated and the second is rejected. For the third the server reads on without an answer, and
+    // the fourth is disconnected.
     let upstream = server(move |number, mut stream| {
         let _ = take_packet(&mut stream);
         let _ = stream.write_all(&bytes(&Authentication::CleartextPassword));
@@ -306,7 +307,7 @@ fn no_password_is_left_in_memory_whatever_way_the_opening_ended() {
     let mut session = None;
     for number in 0..4 * whole {
         let mut message = password_message(number);
-        // The first four are whole, and the others are cut at every byte.
+        // The first four messages are complete, the others are cut at every byte.
         message.truncate(if number < 4 { whole } else { number / 4 });
         let mut client = Client::new(proxy.address());
         client.say(&startup());
@@ -317,7 +318,7 @@ fn no_password_is_left_in_memory_whatever_way_the_opening_ended() {
                 client.until_ready();
                 session = Some(client);
             }
-            // Some stay until the time is over, and the others reset the connection.
+            // A third of the clients stay until the timeout, the others reset the connection.
             _ if number % 3 == 0 => staying.push(client),
             _ => drop(client),
         }
@@ -326,7 +327,7 @@ fn no_password_is_left_in_memory_whatever_way_the_opening_ended() {
     cut.say(&startup());
     cut.hear();
     cut.say(&password_message(0)[..whole - 1]);
-    until("half a password is there, or this test could not fail", || remembers(proxy.pid(), &beginning()));
+    until("the search finds half a password", || remembers(proxy.pid(), &beginning()));
     drop(cut);
     for mut client in staying {
         drop(client.rest());
@@ -337,13 +338,13 @@ fn no_password_is_left_in_memory_whatever_way_the_opening_ended() {
 }
 
 #[test]
-fn memory_of_connections_that_are_not_authenticated_is_bounded() {
+fn the_memory_of_unauthenticated_connections_is_limited() {
     raise_descriptor_limit();
     const COUNT: u64 = 500;
     let flood = [&b"p\0\0\xff\xf0"[..], &[b'x'; 60_000]].concat();
     for (what, said, more, most) in [
-        ("has said nothing", None, &[][..], 10 << 10),
-        ("owes its password", Some(startup()), &[], 14 << 10),
+        ("has sent nothing", None, &[][..], 10 << 10),
+        ("has not sent its password", Some(startup()), &[], 14 << 10),
         ("stops in the middle of a response of 64 KiB", Some(startup()), &flood, 84 << 10),
     ] {
         let proxy =

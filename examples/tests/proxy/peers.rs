@@ -1,4 +1,4 @@
-//! Peers that vanish; encryption; and the trace.
+//! Peers that disconnect at any time, encryption, and the trace.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -14,10 +14,10 @@ use crate::wire::{
 };
 
 #[test]
-fn a_client_that_vanishes_is_missed_by_nobody() {
+fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
     let (send, heard) = mpsc::channel();
     let upstream = server(move |_, mut stream| {
-        // Talks without listening, so that it says the same however far the client gets.
+        // Sends its messages without reading first, so that they are the same wherever the client disconnects.
         let _ = stream.write_all(&[welcome(), done()].concat());
         let _ = send.send(to_the_end(&mut stream));
     });
@@ -34,15 +34,15 @@ fn a_client_that_vanishes_is_missed_by_nobody() {
         let mut client = Client::new(proxy.address());
         client.say(said);
         if end % 2 == 0 {
-            // Half of them wait for what they have coming.
+            // Half of the clients half-close and read the answer.
             client.finish();
             let heard = client.rest();
             assert_eq!(heard.is_empty(), end < packet, "after {end} bytes");
         }
         drop(client);
         if end >= packet {
-            let heard = heard.recv_timeout(PATIENCE).expect("the server is told");
-            // Those who do not wait reset the connection, and may take with them what they said last.
+            let heard = heard.recv_timeout(PATIENCE).expect("the server receives the bytes");
+            // The other clients reset the connection. A reset may discard their last bytes.
             let all = heard == said || end % 2 == 1 && heard.len() >= packet && said.starts_with(&heard);
             assert!(all, "after {end} bytes: {heard:?}");
         }
@@ -55,7 +55,7 @@ fn a_client_that_vanishes_is_missed_by_nobody() {
 }
 
 #[test]
-fn a_server_that_vanishes_takes_nothing_with_it_that_it_said() {
+fn all_bytes_of_a_server_that_disconnects_reach_the_client() {
     let key = bytes(&BackendKeyData { pid: 7, key: pg_wire::codec::Secret(b"\0\x01\x02\x03") });
     let said = [bytes(&pg_wire::backend::Authentication::Ok), key, ready(), done()].concat();
     let script = said.clone();
@@ -73,7 +73,7 @@ fn a_server_that_vanishes_takes_nothing_with_it_that_it_said() {
     assert_eq!((stopped.code, stopped.counts[2], stopped.said), (Some(0), 0, vec![]));
 }
 
-/// A server that answers a request for encryption by this byte, and then echoes whatever comes.
+/// A server that answers a request for encryption with this byte, and then echoes all bytes.
 fn echo_after(answer: u8) -> std::net::SocketAddr {
     server(move |_, mut stream| {
         let Ok(_) = take_packet(&mut stream) else { return };
@@ -85,7 +85,7 @@ fn echo_after(answer: u8) -> std::net::SocketAddr {
 }
 
 #[test]
-fn what_is_encrypted_is_passed_on_as_it_is() {
+fn encrypted_bytes_are_passed_on_unchanged() {
     for (request, yes, line) in
         [(SSL_REQUEST, b'S', "B\t1\tSSLResponse\t S"), (GSSENC_REQUEST, b'G', "B\t1\tGSSENCResponse\t G")]
     {
@@ -99,10 +99,10 @@ fn what_is_encrypted_is_passed_on_as_it_is() {
         let mut writer = client.stream.try_clone().expect("a descriptor");
         let sent = secret.clone();
         let writing = std::thread::spawn(move || {
-            writer.write_all(&sent).expect("somebody listens");
+            writer.write_all(&sent).expect("the peer reads");
             writer.shutdown(Shutdown::Write).expect("an end");
         });
-        assert!(client.rest() == secret, "what comes back is not what was sent");
+        assert!(client.rest() == secret, "the echo differs from the sent bytes");
         writing.join().expect("it does not panic");
         assert!(proxy.trace().lines().any(|traced| traced == line), "{}", proxy.trace());
         let stopped = proxy.stop();
@@ -111,7 +111,7 @@ fn what_is_encrypted_is_passed_on_as_it_is() {
 }
 
 #[test]
-fn tls_from_the_first_byte_is_passed_on_as_it_is() {
+fn tls_from_the_first_byte_is_passed_on_unchanged() {
     let upstream = server(|_, mut stream| {
         let mut hello = [0; 6];
         let _ = stream.read_exact(&mut hello);
@@ -126,7 +126,7 @@ fn tls_from_the_first_byte_is_passed_on_as_it_is() {
 }
 
 #[test]
-fn encryption_can_be_refused() {
+fn encryption_is_declined_with_tls_refuse() {
     let proxy = Proxy::with(polite_server(), &["--check", "--tls", "refuse", "--trace", "TRACE"]);
     let mut client = Client::new(proxy.address());
     let mut answer = [0];
@@ -143,7 +143,7 @@ fn encryption_can_be_refused() {
         assert!(trace.lines().any(|traced| traced == line), "{trace}");
     }
 
-    // A second request of a kind is a version that nobody speaks.
+    // A repeated request is an unsupported protocol version.
     let mut client = Client::new(proxy.address());
     client.say(SSL_REQUEST);
     client.stream.read_exact(&mut answer).expect("an answer");
@@ -157,7 +157,7 @@ fn encryption_can_be_refused() {
 }
 
 #[test]
-fn an_answer_to_an_ssl_request_may_be_an_error_or_nonsense() {
+fn the_answer_to_an_ssl_request_may_be_an_error_or_invalid() {
     let error = bytes(&pg_wire::backend::ErrorResponse {
         fields: (&[pg_wire::backend::ErrorField { code: b'C', value: "53300".into() }]).into(),
     });
@@ -178,7 +178,7 @@ fn an_answer_to_an_ssl_request_may_be_an_error_or_nonsense() {
 }
 
 #[test]
-fn a_client_that_says_no_more_still_hears_the_answer() {
+fn a_client_that_has_half_closed_still_receives_the_answers() {
     let proxy = Proxy::before_script(polite_server());
     let mut client = Client::new(proxy.address());
     client.say(&[startup(), query("select 1"), query("select 2")].concat());
@@ -193,21 +193,21 @@ fn a_cancel_request_is_passed_on_and_closed_when_the_server_closes() {
     let upstream = server(move |_, mut stream| {
         let _ = send.send(take_packet(&mut stream).expect("a packet"));
         let mut rest = [0];
-        // Not before the client has been told: it is we who close.
+        // The client must not close first: the read ends only when the proxy closes.
         assert_eq!(stream.read(&mut rest).unwrap_or(0), 0);
     });
     let proxy = Proxy::start(upstream);
     let mut client = Client::new(proxy.address());
     let request = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\x01\x02\x03\x04";
     client.say(request);
-    assert_eq!(heard.recv_timeout(PATIENCE).expect("it is passed on"), request[4..]);
+    assert_eq!(heard.recv_timeout(PATIENCE).expect("the request is passed on"), request[4..]);
     assert!(proxy.trace().ends_with("F\t16\tCancelRequest\t 1234 5678 7 'BBBB'\n"), "{}", proxy.trace());
     drop(client);
     assert_eq!(proxy.stop().said, [""; 0]);
 }
 
 #[test]
-fn each_connection_can_have_a_trace_of_its_own() {
+fn each_connection_can_have_its_own_trace() {
     let proxy = Proxy::with(polite_server(), &["--trace", "TRACE.%d"]);
     let mut clients = [(); 3].map(|()| Client::let_in(proxy.address()));
     for (number, client) in clients.iter_mut().enumerate() {
@@ -228,7 +228,7 @@ fn each_connection_can_have_a_trace_of_its_own() {
 }
 
 #[test]
-fn a_trace_that_cannot_be_written_is_no_reason_to_stop() {
+fn the_proxy_goes_on_after_the_trace_has_failed() {
     let proxy = Proxy::with(polite_server(), &["--trace", "/dev/full"]);
     Client::let_in(proxy.address()).is_served();
     let stopped = proxy.stop();

@@ -1,4 +1,4 @@
-//! `pg-proxy` as a process: started on a free port, asked about itself, stopped.
+//! `pg-proxy` as a process: starts it on a free port, reads its state from `/proc`, and stops it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-/// How long anything may take that is waited for. Nothing here takes more than seconds, but for a machine that is busy.
+/// Time limit of every wait. On an idle machine no wait takes more than seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How often is looked whether what is waited for is there.
+/// Interval between two checks of a condition.
 const TICK: Duration = Duration::from_millis(5);
 
 /// A running `pg-proxy`. Dropping it kills it.
@@ -30,38 +30,38 @@ pub(crate) struct Proxy {
     trace: PathBuf,
 }
 
-/// How a `pg-proxy` ended.
+/// The result of a `pg-proxy`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
-    /// Its exit code; `None` when a signal ended it.
+    /// The exit code; `None` if a signal killed it.
     pub(crate) code: Option<i32>,
     /// The numbers of the summary: connections, messages decoded, mismatches, connections not decoded.
     pub(crate) counts: [u64; 4],
     /// The number of malformed messages in the summary.
     pub(crate) malformed: u64,
-    /// The number of sessions with a message that answered nothing.
+    /// The number of sessions with a message that was not a reply to a request.
     pub(crate) unexplained: u64,
-    /// What it said between its first line and its last.
+    /// The lines on standard error, without the first and the last line.
     pub(crate) said: Vec<String>,
 }
 
 impl Proxy {
-    /// Starts one in front of `upstream`, with `--check` and a trace.
+    /// Starts a proxy in front of `upstream`, with `--check` and a trace.
     pub(crate) fn start(upstream: impl ToString) -> Self {
         Self::with(upstream, &["--check", "--trace", "TRACE"])
     }
 
-    /// Starts one in front of a scripted `upstream` that does not reply as a server does, with a trace.
+    /// Starts a proxy in front of a scripted `upstream` that does not reply as a server does, with a trace.
     pub(crate) fn before_script(upstream: impl ToString) -> Self {
         Self::with(upstream, &["--trace", "TRACE"])
     }
 
-    /// Starts one with these arguments; `TRACE` stands for a file of its own.
+    /// Starts a proxy with these arguments. `TRACE` is replaced by the path of a new file.
     pub(crate) fn with(upstream: impl ToString, arguments: &[&str]) -> Self {
         Self::by(Command::new(env!("CARGO_BIN_EXE_pg-proxy")), upstream, arguments)
     }
 
-    /// Starts one by a command that it is the end of.
+    /// Starts a proxy by a command, for example a shell; the arguments of the proxy are appended.
     pub(crate) fn by(mut command: Command, upstream: impl ToString, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let trace = directory.path().join("trace");
@@ -71,9 +71,9 @@ impl Proxy {
             command.arg(argument.replace("TRACE", trace.to_str().expect("a path in UTF-8")));
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        let first = lines.next().expect("it says where it listens").expect("in UTF-8");
+        let mut child = command.spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let first = lines.next().expect("the line with the address").expect("in UTF-8");
         let address = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}"));
         let address = address.parse().expect("an address");
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -86,7 +86,7 @@ impl Proxy {
         Self { child, address, said, listener: Some(listener), _directory: directory, trace }
     }
 
-    /// Where it listens.
+    /// The address on which the proxy listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -101,59 +101,61 @@ impl Proxy {
         String::from_utf8_lossy(&fs::read(&self.trace).unwrap_or_default()).into_owned()
     }
 
-    /// Where the trace is.
+    /// The path of the trace.
     pub(crate) fn trace_file(&self) -> &Path {
         &self.trace
     }
 
-    /// What it has said so far, but for the first line.
+    /// The lines on standard error so far, without the first line.
     pub(crate) fn said(&self) -> MutexGuard<'_, Vec<String>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its process id.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its memory, in bytes.
+    /// The resident memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the program is running");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line with the memory");
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
-    /// How many descriptors it holds.
+    /// The number of open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the program is running").count()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the proxy.
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("it is ours");
+        kill_process(Pid::from_child(&self.child), signal).expect("our own process");
     }
 
-    /// Stops it, and returns what it said.
+    /// Stops the proxy by SIGTERM, and returns the result.
     pub(crate) fn stop(self) -> Stopped {
         self.stop_by(Signal::TERM)
     }
 
-    /// Stops it by this signal, and returns what it said.
+    /// Stops the proxy by this signal, and returns the result.
     pub(crate) fn stop_by(self, signal: Signal) -> Stopped {
         self.signal(signal);
         self.ended()
     }
 
-    /// Waits for its end, and returns what it said.
+    /// Waits for the end of the proxy, and returns the result.
     pub(crate) fn ended(mut self) -> Stopped {
-        // The descriptor of a process can be read when the process has ended.
+        // A process descriptor becomes readable when the process ends.
         let pid = Pid::from_child(&self.child);
-        let process = pidfd_open(pid, PidfdFlags::empty()).expect("it is our child");
+        let process = pidfd_open(pid, PidfdFlags::empty()).expect("our own child process");
         let limit = Timespec::try_from(PATIENCE).expect("a short time");
         let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).expect("a descriptor");
         assert_eq!(ended, 1, "waited in vain until it ends");
-        let status = self.child.wait().expect("it is our child");
-        self.listener.take().expect("it listens").join().expect("it does not panic");
+        let status = self.child.wait().expect("our own child process");
+        self.listener.take().expect("the server listens").join().expect("it does not panic");
         let mut said = std::mem::take(&mut *self.said());
         let summary = said.pop().expect("a summary");
         let words: Vec<&str> = summary.split(|c: char| c == ',' || c.is_ascii_digit()).collect();
@@ -174,7 +176,8 @@ impl Proxy {
         Stopped { code: status.code(), counts, malformed, unexplained, said }
     }
 
-    /// Stops it: every message was the same again, each of them was decoded, and there was nothing to complain about.
+    /// Stops the proxy. Checks that every message was decoded and unchanged when encoded again, and that no error was printed. Returns the
+    /// number of messages.
     #[track_caller]
     pub(crate) fn was_faithful(self) -> u64 {
         let Stopped {
@@ -200,16 +203,16 @@ impl Drop for Proxy {
     }
 }
 
-/// Connects, with bounds on how long reading and writing may take.
+/// Connects, with timeouts for reading and writing.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("it listens");
+    let stream = TcpStream::connect(address).expect("the server listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
     stream.set_nodelay(true).expect("an option");
     stream
 }
 
-/// Waits until it is so.
+/// Waits until a condition is true.
 #[track_caller]
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -219,17 +222,17 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// Whether these bytes are anywhere in the memory of a process that it can write to.
+/// Whether these bytes are in the writable memory of a process.
 pub(crate) fn remembers(pid: u32, secret: &[u8]) -> bool {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it runs");
-    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("it is our child");
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("the program is running");
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("our own child process");
     maps.lines().any(|line| {
         let mut fields = line.split(' ');
         let range = fields.next().and_then(|range| range.split_once('-')).expect("a range");
         let writable = fields.next().is_some_and(|mode| mode.starts_with("rw"));
         let [start, end] =
             [range.0, range.1].map(|bound| u64::from_str_radix(bound, 16).expect("an address"));
-        let mut bytes = vec![0; usize::try_from(end - start).expect("it is in memory")];
+        let mut bytes = vec![0; usize::try_from(end - start).expect("a size that fits")];
         writable
             && memory.read_exact_at(&mut bytes, start).is_ok()
             && bytes.windows(secret.len()).any(|window| window == secret)

@@ -20,17 +20,17 @@ impl OnSocket {
     fn start(listen: &Path, upstream: &str, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pg-proxy"));
         command.arg("--listen").arg(listen).args(["--upstream", upstream]).args(more);
-        Self(command.stderr(Stdio::null()).spawn().expect("it starts"))
+        Self(command.stderr(Stdio::null()).spawn().expect("the program starts"))
     }
 
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a process");
-        kill_process(pid, signal).expect("it is ours");
+        kill_process(pid, signal).expect("our own process");
     }
 
     fn stop(&mut self, signal: Signal) -> Option<i32> {
         self.signal(signal);
-        self.0.wait().expect("it can be waited for").code()
+        self.0.wait().expect("the program can be waited for").code()
     }
 }
 
@@ -62,7 +62,7 @@ fn a_unix_socket_is_served_and_removed_at_the_end() {
     let inner = Proxy::start(polite_server());
     let mut outer = OnSocket::start(&path, &inner.address().to_string(), &[]);
     until("it listens", || answers(&path));
-    assert_eq!(mode(&path), 0o777, "whatever the umask is, as with PostgreSQL");
+    assert_eq!(mode(&path), 0o777, "independent of the umask, as with PostgreSQL");
     let front = Proxy::start(path.display());
     Client::let_in(front.address()).is_served();
     assert_eq!(outer.stop(Signal::TERM), Some(0));
@@ -79,17 +79,17 @@ fn the_mode_of_a_unix_socket_can_be_set() {
 }
 
 #[test]
-fn a_socket_that_a_killed_process_left_is_replaced_and_one_that_is_in_use_is_not() {
+fn the_socket_of_a_killed_process_is_replaced_and_a_socket_in_use_is_not() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join(".s.PGSQL.6432");
     let upstream = polite_server().to_string();
     let mut killed = OnSocket::start(&path, &upstream, &[]);
     until("it listens", || answers(&path));
     assert_eq!(killed.stop(Signal::KILL), None);
-    assert!(fs::symlink_metadata(&path).expect("it was left").file_type().is_socket());
+    assert!(fs::symlink_metadata(&path).expect("the socket file still exists").file_type().is_socket());
 
     let mut second = OnSocket::start(&path, &upstream, &[]);
-    until("the second one listens", || answers(&path));
+    until("the second proxy listens", || answers(&path));
     let front = Proxy::start(path.display());
     Client::let_in(front.address()).is_served();
 
@@ -105,7 +105,7 @@ fn a_socket_that_a_killed_process_left_is_replaced_and_one_that_is_in_use_is_not
 }
 
 #[test]
-fn a_socket_of_another_program_and_a_file_that_is_none_are_left_alone() {
+fn sockets_of_other_programs_and_other_files_are_not_replaced() {
     let directory = tempfile::tempdir().expect("a directory");
     let (socket, file) = (directory.path().join("socket"), directory.path().join("file"));
     let _listener = UnixListener::bind(&socket).expect("a socket");
@@ -121,7 +121,7 @@ fn a_socket_of_another_program_and_a_file_that_is_none_are_left_alone() {
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
     assert!(answers(&socket));
-    assert_eq!(fs::read_to_string(&file).expect("it is there"), "precious");
+    assert_eq!(fs::read_to_string(&file).expect("the file exists"), "precious");
     let mut left = files(directory.path());
     left.sort();
     assert_eq!(left, ["file", "socket"]);
@@ -129,7 +129,7 @@ fn a_socket_of_another_program_and_a_file_that_is_none_are_left_alone() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn abstract_sockets_are_listened_on_and_connected_to() {
+fn abstract_sockets_work_on_both_sides() {
     let name = format!("@pg-proxy-test-{}/.s.PGSQL.6432", std::process::id());
     let mut outer = OnSocket::start(Path::new(&name), &polite_server().to_string(), &[]);
     let front = Proxy::start(&name);
@@ -144,7 +144,7 @@ fn abstract_sockets_are_listened_on_and_connected_to() {
 }
 
 #[test]
-fn wrong_usage_a_port_in_use_and_a_trace_that_cannot_be_written_keep_it_from_starting() {
+fn wrong_usage_a_port_in_use_and_an_unwritable_trace_are_errors_at_start() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = taken.local_addr().expect("an address").to_string();
     let rest = ["--listen", "localhost:0", "--upstream", "localhost:1"];
@@ -167,11 +167,11 @@ fn wrong_usage_a_port_in_use_and_a_trace_that_cannot_be_written_keep_it_from_sta
 }
 
 #[test]
-fn a_trace_is_for_its_owner_only_even_where_the_file_exists() {
+fn only_the_owner_can_read_a_trace_even_if_the_file_existed() {
     let directory = tempfile::tempdir().expect("a directory");
     let whole = directory.path().join("whole");
     fs::write(&whole, "an old trace, longer than the new one").expect("a file");
-    fs::set_permissions(&whole, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    fs::set_permissions(&whole, fs::Permissions::from_mode(0o644)).expect("our own file");
     let proxy = Proxy::with(polite_server(), &["--trace", whole.to_str().expect("UTF-8")]);
     let each = directory.path().join("each%d");
     let second = Proxy::with(polite_server(), &["--trace", each.to_str().expect("UTF-8")]);
@@ -180,7 +180,7 @@ fn a_trace_is_for_its_owner_only_even_where_the_file_exists() {
     }
     for path in [whole, directory.path().join("each1")] {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
-        let trace = fs::read_to_string(&path).expect("it is there");
+        let trace = fs::read_to_string(&path).expect("the file exists");
         assert!(trace.starts_with("F\t34\tStartupMessage\t"), "{trace}");
     }
 }

@@ -1,4 +1,4 @@
-//! The end of `pg-proxy`, and what its clients are sent.
+//! The end of `pg-proxy`, and the last messages to its clients.
 
 use std::io::Write;
 
@@ -12,13 +12,13 @@ use crate::wire::{
     welcome,
 };
 
-/// What a client hears that is sent away.
+/// The outcome for a client that receives the error of the shutdown.
 fn sent_away() -> (String, Option<SqlState>) {
     ("E".into(), Some(SqlState::ADMIN_SHUTDOWN))
 }
 
 #[test]
-fn each_signal_ends_it_and_its_clients_are_told() {
+fn each_signal_ends_the_proxy_and_its_clients_get_an_error() {
     for signal in [Signal::INT, Signal::TERM] {
         let proxy = Proxy::start(polite_server());
         let mut idle = [(); 3].map(|()| Client::let_in(proxy.address()));
@@ -30,7 +30,7 @@ fn each_signal_ends_it_and_its_clients_are_told() {
 }
 
 #[test]
-fn a_client_that_waits_for_an_answer_is_told_even_while_half_of_it_is_here() {
+fn a_client_that_waits_for_an_incomplete_answer_gets_the_error() {
     let upstream = server(|_, mut stream| {
         let _ = take_packet(&mut stream);
         let _ = stream.write_all(&[&welcome()[..], b"D\0\0\0\x20half a row"].concat());
@@ -41,13 +41,13 @@ fn a_client_that_waits_for_an_answer_is_told_even_while_half_of_it_is_here() {
         let mut waiting = Client::let_in(proxy.address());
         waiting.say(&query("select pg_sleep(600)"));
         assert_eq!(proxy.stop().code, Some(0));
-        // Only whole messages are passed on, so nothing of the row has reached the client.
+        // Only complete messages are passed on, so no byte of the row has reached the client.
         assert_eq!(waiting.outcome(), sent_away());
     }
 }
 
 #[test]
-fn a_client_in_the_opening_phase_is_told_once_it_has_asked_for_a_session() {
+fn a_client_in_the_opening_phase_gets_the_error_only_after_its_start_up_message() {
     let upstream = server(|_, mut stream| drop(to_the_end(&mut stream)));
     let proxy = Proxy::start(upstream);
     let mut asked = Client::new(proxy.address());
@@ -63,7 +63,7 @@ fn a_client_in_the_opening_phase_is_told_once_it_has_asked_for_a_session() {
 }
 
 #[test]
-fn a_client_whose_bytes_are_encrypted_gets_none_in_clear() {
+fn a_client_with_encryption_gets_no_error_in_clear() {
     let upstream = server(|_, mut stream| {
         let _ = take_packet(&mut stream);
         let _ = stream.write_all(b"S");
@@ -77,7 +77,7 @@ fn a_client_whose_bytes_are_encrypted_gets_none_in_clear() {
     assert_eq!(client.rest(), b"S");
 }
 
-/// Rows without end, for a client that does not read.
+/// A server that sends data without end.
 fn flood() -> std::net::SocketAddr {
     server(|_, mut stream| {
         let _ = take_packet(&mut stream);
@@ -88,7 +88,7 @@ fn flood() -> std::net::SocketAddr {
 }
 
 #[test]
-fn a_client_that_does_not_read_keeps_nobody_waiting_and_gets_no_message_inside_another() {
+fn a_client_that_does_not_read_delays_nothing_and_gets_no_error_inside_a_message() {
     let proxy = Proxy::before_script(flood());
     let mut client = Client::new(proxy.address());
     client.say(&startup());
@@ -100,16 +100,16 @@ fn a_client_that_does_not_read_keeps_nobody_waiting_and_gets_no_message_inside_a
     let heard = client.rest();
     let welcome = welcome().len();
     let mut rest = &heard[welcome..];
-    while let Some(behind) = rest.strip_prefix(&b"d\0\0\xea\x64"[..]) {
-        let data = behind.len().min(60_000);
-        assert!(behind[..data].iter().all(|byte| *byte == b'x'), "something inside a message");
-        rest = &behind[data..];
+    while let Some(body) = rest.strip_prefix(&b"d\0\0\xea\x64"[..]) {
+        let data = body.len().min(60_000);
+        assert!(body[..data].iter().all(|byte| *byte == b'x'), "other bytes inside a message");
+        rest = &body[data..];
     }
     assert!(rest.len() < 5 || rest[0] == b'E', "{rest:?}");
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_proxy_at_once() {
     let proxy = Proxy::before_script(flood());
     let mut client = Client::new(proxy.address());
     client.say(&startup());
@@ -121,7 +121,7 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn the_fatal_error_is_the_one_that_postgresql_sends() {
+fn the_fatal_error_is_the_same_as_postgresqls() {
     for server in Server::both() {
         let name = format!("to be terminated {}", server.address);
         let parameters = [("user", "admin"), ("database", "test"), ("application_name", &*name)];

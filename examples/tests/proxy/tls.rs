@@ -1,4 +1,4 @@
-//! `pg-proxy` that speaks TLS itself, with real psql on one side and real servers on the other.
+//! `pg-proxy` with TLS of its own, between psql and real servers.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
 }
 
-/// Arguments with which the proxy ends TLS, with the servers' own certificate.
+/// Arguments with which the proxy terminates TLS, with the same certificate as the servers.
 fn terminating() -> Vec<String> {
     let words = ["--check", "--trace", "TRACE", "--tls", "terminate", "--tls-cert"];
     let mut arguments: Vec<String> = words.map(String::from).into();
@@ -35,7 +35,7 @@ fn answered(ended: Ended) {
     assert_eq!(ended, Ended { code: Some(0), stdout: "42\n".into(), stderr: String::new() });
 }
 
-/// Stops the proxy, whose every message has to be the same once it was encoded again.
+/// Stops the proxy, and returns the trace. Checks that no message has changed when it was encoded again.
 fn stopped(proxy: Proxy) -> String {
     let trace = proxy.trace();
     let stopped = proxy.stop();
@@ -75,7 +75,7 @@ fn tls_towards_the_server_is_verified_and_the_clients_need_none() {
 
         let both = [terminating().as_slice(), &upstream].concat();
         let proxy = start(&server, &both);
-        // The proxy shows the server's own certificate, so that even channel binding holds.
+        // The proxy presents the server's own certificate, so even channel binding works.
         answered(psql(
             15,
             &proxy,
@@ -94,7 +94,7 @@ fn tls_towards_the_server_is_verified_and_the_clients_need_none() {
 }
 
 #[test]
-fn contradicting_options_are_wrong_usage() {
+fn contradictory_options_are_wrong_usage() {
     const PROXY: &str = env!("CARGO_BIN_EXE_pg-proxy");
     let ends = ["--listen", "127.0.0.1:0", "--upstream"];
     for (upstream, more, problem) in [

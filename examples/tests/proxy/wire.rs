@@ -1,4 +1,4 @@
-//! Both chairs by hand, over raw sockets: clients and servers that say exactly these bytes.
+//! Scripted clients and servers over raw sockets, which send exactly the given bytes.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -21,12 +21,12 @@ pub(crate) fn bytes(message: &impl Message) -> Vec<u8> {
     bytes
 }
 
-/// What a client of the role `trust` begins with.
+/// The start-up message of the role `trust`.
 pub(crate) fn startup() -> Vec<u8> {
     startup_with(&[("user", "trust"), ("database", "test")])
 }
 
-/// What a client with these parameters begins with.
+/// A start-up message with these parameters.
 pub(crate) fn startup_with(parameters: &[(&str, &str)]) -> Vec<u8> {
     let parameters: Vec<_> =
         parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -45,7 +45,7 @@ pub(crate) fn terminate() -> Vec<u8> {
 pub(crate) const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 pub(crate) const GSSENC_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
 
-/// What a server says that lets somebody in.
+/// AuthenticationOk and ReadyForQuery: the messages of a server that accepts a login.
 pub(crate) fn welcome() -> Vec<u8> {
     [bytes(&Authentication::Ok), ready()].concat()
 }
@@ -54,12 +54,12 @@ pub(crate) fn ready() -> Vec<u8> {
     bytes(&ReadyForQuery { status: TransactionStatus::Idle })
 }
 
-/// What a server says to a query.
+/// CommandComplete and ReadyForQuery: the answer of a server to a query.
 pub(crate) fn done() -> Vec<u8> {
     [bytes(&CommandComplete { tag: "SELECT 0".into() }), ready()].concat()
 }
 
-/// A client by hand.
+/// A scripted client.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
@@ -71,7 +71,7 @@ impl Client {
         Self { stream: connect(address), inbox: Inbox::new(Limits::BACKEND) }
     }
 
-    /// One that is let in, as the role `trust`.
+    /// A client that has logged in as the role `trust`.
     pub(crate) fn let_in(address: SocketAddr) -> Self {
         let mut client = Self::new(address);
         client.say(&startup());
@@ -81,15 +81,15 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn say(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("somebody listens");
+        self.stream.write_all(bytes).expect("the peer reads");
     }
 
-    /// As [`say`](Self::say), to somebody who may be gone.
+    /// As [`say`](Self::say), but ignores errors, because the peer may have closed.
     pub(crate) fn try_to_say(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// Says no more.
+    /// Half-closes the connection.
     pub(crate) fn finish(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
@@ -98,7 +98,7 @@ impl Client {
     #[track_caller]
     pub(crate) fn hear(&mut self) -> Option<FrameBuf> {
         loop {
-            if let Some(frame) = self.inbox.next().expect("a header that can be believed") {
+            if let Some(frame) = self.inbox.next().expect("a valid header") {
                 return Some(frame.to_owned());
             }
             match self.stream.read(self.inbox.space()) {
@@ -110,12 +110,12 @@ impl Client {
         }
     }
 
-    /// Everything up to and with the next ReadyForQuery.
+    /// The messages up to and including the next ReadyForQuery.
     #[track_caller]
     pub(crate) fn until_ready(&mut self) -> Vec<FrameBuf> {
         let mut heard = Vec::new();
         loop {
-            let frame = self.hear().expect("there is more to come");
+            let frame = self.hear().expect("a message up to ReadyForQuery");
             let ready = frame.code == MessageCode::READY_FOR_QUERY;
             heard.push(frame);
             if ready {
@@ -124,7 +124,7 @@ impl Client {
         }
     }
 
-    /// Asks for nothing, and is answered.
+    /// Sends an empty query, and waits for the answer.
     #[track_caller]
     pub(crate) fn is_served(&mut self) {
         self.say(&query(""));
@@ -162,11 +162,11 @@ impl Client {
     }
 }
 
-/// Everything that comes; a connection that is reset ends too.
+/// Receives all bytes up to the end; a reset counts as the end.
 pub(crate) fn to_the_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut heard = Vec::new();
     match stream.read_to_end(&mut heard) {
-        Err(error) if !is_reset(&error) => panic!("neither a word nor an end within {PATIENCE:?}: {error}"),
+        Err(error) if !is_reset(&error) => panic!("no bytes and no end within {PATIENCE:?}: {error}"),
         _ => heard,
     }
 }
@@ -175,7 +175,7 @@ fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// A server by hand: each connection is a call of `serve` in a thread of its own, with its number from 0.
+/// A scripted server. For each connection, `serve` is called in a new thread with the connection's number, from 0.
 pub(crate) fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -192,10 +192,10 @@ pub(crate) fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -
     address
 }
 
-/// A server that lets everybody in and answers every query with nothing.
+/// A server that accepts every login, and answers every query without rows.
 pub(crate) fn polite_server() -> SocketAddr {
     server(|_, stream| {
-        // Who leaves is not missed.
+        // An error means that the client has disconnected.
         let _ = serve_politely(stream);
     })
 }
@@ -219,7 +219,7 @@ fn serve_politely(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads a packet of the time before there are codes, and no more.
+/// Reads one packet without a code, as at the start of a connection, and no byte more.
 pub(crate) fn take_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;

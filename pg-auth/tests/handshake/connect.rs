@@ -184,7 +184,8 @@ fn the_servers_last_message_is_received_while_a_write_waits() {
         let wire =
             Wire::new(Method::Trust, Manners { goes: 0, is_full: true, piece, ..Manners::GOOD }).says(DENIED);
         let mut conn = Connection::new(wire, Limits::BACKEND);
-        let error = connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("it was denied");
+        let error =
+            connected(&mut conn, &config, 10_000).0.expect("it ends").expect_err("the login was denied");
         assert!(error.server_error().is_some(), "{error:?}");
     }
 }
@@ -256,7 +257,7 @@ fn the_future_of_connect_is_send() {
 fn assert_nothing_is_left(conn: &mut Connection<Wire>, context: &str) {
     assert_eq!(conn.outbox().pending(), b"", "{context}");
     assert_eq!(conn.outbox().batch(), b"", "{context}");
-    // Received messages would remain in the memory that the next read gets.
+    // Unless they are wiped, received messages stay in the memory that the next read gets.
     let left: Vec<u8> = conn.inbox_mut().space().iter().copied().filter(|byte| *byte != 0).collect();
     assert_eq!(left.escape_ascii().to_string(), "", "{context}");
 }

@@ -45,7 +45,7 @@ fn scripts() -> Vec<(AuthMethod, Vec<Vec<u8>>, Range<usize>)> {
 }
 
 fn machine(config: &Config) -> Machine<'_> {
-    let handshake = Handshake::new(config, Link::Unix).expect("nothing speaks against it");
+    let handshake = Handshake::new(config, Link::Unix).expect("a valid configuration");
     Machine::new(handshake.nonce(nonce(CLIENT_NONCE)))
 }
 
@@ -129,7 +129,7 @@ fn no_message_of_a_proof_can_be_left_out_doubled_or_swapped() {
 fn a_replayed_login_is_rejected() {
     let config = with_password();
     let (_, script, _) = scripts().pop().expect("SCRAM is the last");
-    let handshake = Handshake::new(&config, Link::Tcp).expect("nothing speaks against it");
+    let handshake = Handshake::new(&config, Link::Tcp).expect("a valid configuration");
     let mut machine = Machine::new(handshake);
     machine.hear(&script.concat(), usize::MAX);
     assert!(matches!(machine.outcome, Some(Err(_))), "{machine:?}");

@@ -42,7 +42,7 @@ fn a_server_that_trusts_asks_for_nothing() {
         assert_eq!(session.auth_method, AuthMethod::None);
         assert_eq!(session.version, ProtocolVersion::V3_0);
         assert_eq!(session.parameters.get("server_version"), Some("18.0"));
-        let request = encoded(&session.cancel_key.expect("one was sent").request());
+        let request = encoded(&session.cancel_key.expect("a cancel key").request());
         assert_eq!(request, b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\x12\x67\xc0\xff\xee\x99");
     }
 }
@@ -255,7 +255,7 @@ fn bytes_before_the_clients_first_message_are_rejected() {
         let mut inbox = pg_wire::Inbox::new(pg_wire::Limits::BACKEND);
         let mut outbox = pg_wire::Outbox::new(1024);
         inbox.extend(&early);
-        let mut handshake = Handshake::new(&config, Link::Tls).expect("nothing speaks against it");
+        let mut handshake = Handshake::new(&config, Link::Tls).expect("a valid configuration");
         let error = handshake.step(&mut inbox, &mut outbox).expect_err("nothing was asked yet");
         assert_eq!(error, PeerError::Early.into());
         assert_eq!(outbox.batch(), b"");

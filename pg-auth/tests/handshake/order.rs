@@ -38,8 +38,8 @@ const CHALLENGE: &[u8] =
     b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=c2l4dGVlbiBieXRlcy4uLg==,i=1";
 const PROOF: &[u8] = b"v=D4qVMev0EAn0iU3QhN8raQ/QauutPc+vp5Cv+OG62+A=";
 
-/// Whether this sequence of messages is valid so far, and whether it is complete. Written directly from the message flow in the manual,
-/// independently of the state machine.
+/// Whether this sequence of messages is valid so far, and whether it is complete. This
+/// function follows the message flow in the manual, and shares no code with the state machine.
 fn may(said: &str, methods: &str) -> (bool, bool) {
     let rest: String = said.chars().filter(|letter| *letter != 'n').collect();
     let rest = rest.strip_prefix('v').unwrap_or(&rest);
@@ -61,7 +61,7 @@ fn may(said: &str, methods: &str) -> (bool, bool) {
 }
 
 fn replay<'c>(config: &'c Config, said: &str) -> Machine<'c> {
-    let handshake = Handshake::new(config, Link::Unix).expect("nothing speaks against it");
+    let handshake = Handshake::new(config, Link::Unix).expect("a valid configuration");
     let mut machine = Machine::new(handshake.nonce(nonce(CLIENT_NONCE)));
     for letter in said.bytes() {
         machine.hear(&word(letter), usize::MAX);

@@ -164,7 +164,7 @@ fn a_server_with_another_password_is_rejected() {
     let challenged =
         client.server_first(challenge.message(), Iterations::default()).expect("it is well-formed");
     let last = challenged.clone().finish(&challenged.derivation(&"penciL".into()).run());
-    let accepted = challenge.client_final(last.message()).expect("this client knows it");
+    let accepted = challenge.client_final(last.message()).expect("this client knows the password");
     talk.server(&Auth::SaslFinal(Secret(accepted.message()))).refused(scram_fault(
         "server-final-message",
         2,

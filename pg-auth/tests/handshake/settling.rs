@@ -31,7 +31,7 @@ fn a_key_has_the_length_of_its_protocol_version() {
         let config = user().protocol_versions(ProtocolVersion::V3_0, version);
         for &length in good {
             let session = in_already(&config).server(&key(&bytes[..length])).server(&READY).session();
-            let key = session.cancel_key.expect("one was sent");
+            let key = session.cancel_key.expect("a cancel key");
             assert_eq!((key.pid(), key.request().key.0), (-7, &bytes[..length]));
         }
         for &length in bad {
@@ -116,7 +116,8 @@ fn notices_may_arrive_at_any_time_and_are_kept_in_order() {
 /// Sends messages to a client after AuthenticationOk, until the client fails. Returns the number of messages, and the error.
 fn flood(message: impl Fn(u32) -> Vec<u8>) -> (u32, AuthError) {
     let config = user();
-    let mut machine = Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("nothing is wrong"));
+    let mut machine =
+        Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("a valid configuration"));
     machine.said();
     machine.hear(&encoded(&Auth::Ok), usize::MAX);
     for count in 0..1_000_000 {
@@ -160,7 +161,8 @@ fn endless_small_messages_are_a_flood_too() {
 #[test]
 fn a_parameter_may_be_reported_any_number_of_times() {
     let config = user();
-    let mut machine = Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("nothing is wrong"));
+    let mut machine =
+        Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("a valid configuration"));
     machine.said();
     machine.hear(&encoded(&Auth::Ok), usize::MAX);
     let batch = encoded(&parameter("search_path", "public")).repeat(1000);
@@ -168,7 +170,7 @@ fn a_parameter_may_be_reported_any_number_of_times() {
         machine.hear(&batch, usize::MAX);
     }
     machine.hear(&encoded(&READY), usize::MAX);
-    let session = machine.outcome.expect("it is over").expect("all went well");
+    let session = machine.outcome.expect("the conversation has ended").expect("a session");
     assert_eq!(session.parameters.len(), 1);
 }
 
@@ -176,7 +178,7 @@ fn a_parameter_may_be_reported_any_number_of_times() {
 fn a_notification_after_authentication_is_kept() {
     let notification = NotificationResponse { pid: 7, channel: "ch".into(), payload: "pl".into() };
     let session = in_already(&user()).server(&notification).server(&READY).session();
-    let kept = session.notifications.first().expect("one came");
+    let kept = session.notifications.first().expect("a notification");
     assert_eq!((kept.pid, kept.channel.as_str(), kept.payload.as_str()), (7, "ch", "pl"));
     Talk::new(&user(), Link::Tcp)
         .client_bytes(STARTUP)
@@ -208,7 +210,7 @@ fn limits_are_lowered_and_restored() {
         (b"R\0\0\0\x04".to_vec(), false),
     ] {
         let (mut inbox, mut outbox) = (pg_wire::Inbox::new(Limits::BACKEND), pg_wire::Outbox::new(1024));
-        let mut handshake = pg_auth::Handshake::new(&config, Link::Tcp).expect("nothing is wrong");
+        let mut handshake = pg_auth::Handshake::new(&config, Link::Tcp).expect("a valid configuration");
         assert!(matches!(handshake.step(&mut inbox, &mut outbox), Ok(pg_auth::Step::Read)));
         assert_eq!((inbox.limits().bulk, inbox.limits().control), (30_000, 30_000));
         inbox.extend(&words);
@@ -307,7 +309,8 @@ fn the_longest_allowed_frame_is_read() {
 #[test]
 fn bytes_after_ready_for_query_stay_in_the_inbox() {
     let config = user();
-    let mut machine = Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("nothing is wrong"));
+    let mut machine =
+        Machine::new(pg_auth::Handshake::new(&config, Link::Tcp).expect("a valid configuration"));
     machine.said();
     let stream = [encoded(&Auth::Ok), encoded(&READY), b"A\0\0\0".to_vec()].concat();
     machine.hear(&stream, usize::MAX);

@@ -35,7 +35,7 @@ pub(crate) fn with_password() -> Config {
 /// A verifier of [`PASSWORD`] with one iteration, so that the derivation is fast.
 pub(crate) fn verifier() -> Verifier {
     let stored = Verifier::new(&PASSWORD.into(), b"sixteen bytes...".to_vec(), std::num::NonZeroU32::MIN);
-    stored.to_string().parse().expect("it was just written")
+    stored.to_string().parse().expect("a string that was just written")
 }
 
 pub(crate) fn nonce(text: &str) -> Nonce {
@@ -100,7 +100,7 @@ impl<'c> Machine<'c> {
                     self.handshake.derived(&job.run(), &mut self.outbox);
                 }
                 Ok(Step::Ready(session)) => return self.outcome = Some(Ok(session)),
-                Ok(other) => unreachable!("nobody asked for {other:?}"),
+                Ok(other) => unreachable!("unexpected step: {other:?}"),
                 Err(error) => return self.outcome = Some(Err(error)),
             }
         }
@@ -141,9 +141,9 @@ impl<'c> Talk<'c> {
         link: Link,
         set_up: impl Fn(Handshake<'c>) -> Handshake<'c>,
     ) -> Self {
-        let handshake = Handshake::new(config, link).expect("nothing speaks against it");
+        let handshake = Handshake::new(config, link).expect("a valid configuration");
         let handshake = set_up(handshake.nonce(nonce(CLIENT_NONCE)));
-        let again = Handshake::new(config, link).expect("nothing speaks against it");
+        let again = Handshake::new(config, link).expect("a valid configuration");
         let again = set_up(again.nonce(nonce(CLIENT_NONCE)));
         let password = config.password.iter().map(|password| password.as_bytes().to_vec());
         Self {
@@ -222,7 +222,7 @@ impl<'c> Talk<'c> {
         let first =
             SaslInitialResponse::decode(&body[5..]).expect("the client begins").data.expect("with data");
         let server = ServerFirst::new(verifier, nonce(SERVER_NONCE), offered);
-        let challenge = server.client_first(first.0).expect("the client speaks SCRAM");
+        let challenge = server.client_first(first.0).expect("a valid client-first-message");
         self = self.server(&Authentication::SaslContinue(Secret(challenge.message())));
         let body = self.said();
         let accepted = challenge.client_final(&body[5..]).expect("the client knows the password");
@@ -248,7 +248,7 @@ impl<'c> Talk<'c> {
     #[track_caller]
     pub(crate) fn session(mut self) -> Session {
         assert_eq!(self.said(), b"");
-        self.whole.outcome.expect("it is over").expect("all went well")
+        self.whole.outcome.expect("the conversation has ended").expect("a session")
     }
 
     /// Sends AuthenticationOk and the messages up to ReadyForQuery. Checks the method of the session, and returns the session.
@@ -271,7 +271,7 @@ impl<'c> Talk<'c> {
     #[track_caller]
     pub(crate) fn fails(mut self, expected: &str) {
         assert_eq!(self.said().escape_ascii().to_string(), "");
-        let error = self.whole.outcome.expect("it is over").expect_err("all went well");
+        let error = self.whole.outcome.expect("the conversation has ended").expect_err("an error");
         assert_eq!(error.to_string(), expected);
     }
 
@@ -316,7 +316,7 @@ impl Talk<'_> {
     /// The error with which the conversation ended.
     #[track_caller]
     pub(crate) fn error(self) -> AuthError {
-        self.whole.outcome.expect("it is over").expect_err("all went well")
+        self.whole.outcome.expect("the conversation has ended").expect_err("an error")
     }
 
     /// Checks that the conversation ends because this message is malformed.

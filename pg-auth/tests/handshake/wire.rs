@@ -192,7 +192,7 @@ impl Source for Wire {
         }
         let count = space.len().min(self.manners.piece).min(self.coming.len()).min(self.manners.comes);
         if count == 0 {
-            // The end of the stream if no more bytes may be read. Otherwise pending: only a write of the client produces more bytes.
+            // Nothing to read: either the stream waits for a write of the client, which produces more bytes, or it has ended.
             if self.manners.comes > 0 {
                 return Poll::Pending;
             }

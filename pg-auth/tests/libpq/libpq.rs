@@ -70,7 +70,7 @@ fn run(library: &str, mode: &[&str], lines: String) -> Vec<Answer> {
         .stdout(Stdio::piped())
         .spawn()
         .expect("python3 can be started");
-    let mut stdin = python.stdin.take().expect("it is piped");
+    let mut stdin = python.stdin.take().expect("a pipe");
     let writer = thread::spawn(move || stdin.write_all(lines.as_bytes()));
     let output = python.wait_with_output().expect("it ends");
     writer.join().expect("it does not panic").expect("all strings can be written");

@@ -31,8 +31,8 @@ fn the_owner_of_a_verified_certificate_logs_in() {
         ("bob", CertificateUser::Any),
     ] {
         let outcome = login(user, verified(), &whose);
-        assert_eq!(outcome.client.expect("alice is").auth_method, AuthMethod::None);
-        let login = outcome.server.expect("alice is");
+        assert_eq!(outcome.client.expect("alice logs in").auth_method, AuthMethod::None);
+        let login = outcome.server.expect("alice logs in");
         assert_eq!(login.startup.tls(), verified().as_ref());
     }
 }

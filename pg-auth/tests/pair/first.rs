@@ -70,9 +70,9 @@ fn a_first_packet_has_the_same_longest_length_as_in_postgresql() {
 fn the_error_for_an_invalid_first_packet_names_its_length() {
     // Terminate, as the very first message: its code is read as a length.
     let (said, error) = heard(Accept::new(), &[b"X\0\0\0\x04"]);
-    assert_eq!(said, b"", "PostgreSQL closes without a word");
+    assert_eq!(said, b"", "PostgreSQL closes without an answer");
     assert_eq!(
-        error.expect_err("it is none").to_string(),
+        error.expect_err("an invalid packet").to_string(),
         "the client's first packet claims 1476395008 bytes: the client does not speak PostgreSQL"
     );
     for claimed in [0, 3, -1, i32::MIN, i32::MAX] {
@@ -90,7 +90,7 @@ fn a_query_before_the_end_of_authentication_is_an_error() {
     inbox.extend(&[STARTUP, b"Q\0\0\0\x0dselect 1\0"].concat());
     assert!(matches!(accept.step(&mut inbox, &mut outbox), Ok(AcceptStep::Authenticate(_))));
     let credentials = pg_auth::Credentials::Cleartext(pg_auth::StoredPassword::Plain("x".into()));
-    accept.authenticate(credentials, &mut inbox, &mut outbox).expect("it can be asked");
+    accept.authenticate(credentials, &mut inbox, &mut outbox).expect("the request can be sent");
     let error = accept.step(&mut inbox, &mut outbox).expect_err("Query is no answer");
     assert_eq!(
         error.to_string(),

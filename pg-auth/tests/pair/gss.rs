@@ -67,7 +67,7 @@ fn tokens_are_exchanged_until_both_sides_are_done() {
         let outcome = run(&config, server(last, ALICE));
         let session = outcome.client.unwrap_or_else(|error| panic!("{last}: {error:?}"));
         assert_eq!(session.auth_method, AuthMethod::Gss);
-        let login = outcome.server.expect("alice is let in");
+        let login = outcome.server.expect("alice logs in");
         assert_eq!(login.principal.as_deref(), ALICE);
         assert_eq!(login.auth_method, AuthMethod::Gss);
     }
@@ -167,7 +167,7 @@ fn sspi_is_the_same_exchange_with_another_code() {
         .client(|client| client.host("db.example"))
         .towards_client(sspi)
         .run(server(2, ALICE));
-    assert_eq!(outcome.client.expect("alice is let in").auth_method, AuthMethod::Sspi);
+    assert_eq!(outcome.client.expect("alice logs in").auth_method, AuthMethod::Sspi);
 }
 
 #[test]

@@ -43,8 +43,8 @@ fn alice_with(tokens: Tokens) -> Config {
 fn a_valid_token_logs_in() {
     let config = alice_with(at_once("good"));
     let outcome = Pair::new(&config, Link::Tls).run(wants("good"));
-    assert_eq!(outcome.client.expect("it is good").auth_method, AuthMethod::OAuth);
-    assert_eq!(outcome.server.expect("it is good").auth_method, AuthMethod::OAuth);
+    assert_eq!(outcome.client.expect("a valid token").auth_method, AuthMethod::OAuth);
+    assert_eq!(outcome.server.expect("a valid token").auth_method, AuthMethod::OAuth);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn an_invalid_token_is_rejected_with_the_document_and_the_servers_error() {
     let config = alice_with(at_once("bad"));
     let outcome = Pair::new(&config, Link::Tls).run(wants("good"));
     assert_eq!(*outcome.reason(), AuthError::Denied);
-    let error = outcome.client.expect_err("it is bad");
+    let error = outcome.client.expect_err("an invalid token");
     assert_eq!(error.discovery(), None, "another attempt would be useless");
     assert_eq!(
         error.server_error().map(ToString::to_string).as_deref(),
@@ -151,10 +151,10 @@ fn scram_is_preferred_if_there_is_a_password() {
     let both = message(b'R', b"\0\0\0\x0aOAUTHBEARER\0SCRAM-SHA-256\0\0");
     let chosen = |config: &Config| {
         let handshake = |bytes: &[u8]| {
-            let mut client = Handshake::new(config, Link::Tls).expect("nothing speaks against it");
+            let mut client = Handshake::new(config, Link::Tls).expect("a valid configuration");
             let mut inbox = pg_wire::Inbox::new(pg_wire::Limits::BACKEND);
             let mut outbox = pg_wire::Outbox::new(1024);
-            client.step(&mut inbox, &mut outbox).expect("it begins");
+            client.step(&mut inbox, &mut outbox).expect("the first step succeeds");
             inbox.extend(bytes);
             matches!(client.step(&mut inbox, &mut outbox), Ok(pg_auth::Step::Token(_)))
         };

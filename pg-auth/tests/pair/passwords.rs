@@ -36,8 +36,8 @@ fn the_right_password_logs_in_by_every_method() {
 fn a_wrong_password_is_rejected_by_every_method_with_the_same_error() {
     for nth in 0..5 {
         let outcome = pair(&alice(), Link::Unix, |_| all("other").remove(nth));
-        assert_eq!(outcome.server.expect_err("it is the wrong one"), AuthError::Denied, "{nth}");
-        let error = outcome.client.expect_err("it is the wrong one").to_string();
+        assert_eq!(outcome.server.expect_err("a wrong password"), AuthError::Denied, "{nth}");
+        let error = outcome.client.expect_err("a wrong password").to_string();
         assert_eq!(error, "FATAL 28P01: password authentication failed for user \"alice\"");
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Pair<'c> {
 impl<'c> Pair<'c> {
     pub(crate) fn new(config: &'c Config, link: Link) -> Self {
         Self {
-            client: Handshake::new(config, link).expect("nothing speaks against it"),
+            client: Handshake::new(config, link).expect("a valid configuration"),
             accept: Accept::new(),
             to_server: Box::new(|bytes| bytes),
             to_client: Box::new(|bytes| bytes),
@@ -88,7 +88,7 @@ impl<'c> Pair<'c> {
                         client.derived(&job.run(), &mut client_out);
                     }
                     Ok(Step::Token(request)) => {
-                        let tokens = client.config().tokens.as_ref().expect("or there is no such step");
+                        let tokens = client.config().tokens.as_ref().expect("the configuration has tokens");
                         let reply = block_on(tokens.token(request));
                         client_end = client.token(reply, &mut client_out).err().map(Err);
                     }
@@ -96,7 +96,7 @@ impl<'c> Pair<'c> {
                         client_end = client.stepped(job.run(), &mut client_out).err().map(Err);
                     }
                     Ok(Step::Ready(session)) => client_end = Some(Ok(session)),
-                    Ok(other) => panic!("nobody asked for {other:?}"),
+                    Ok(other) => panic!("unexpected step: {other:?}"),
                     Err(error) => client_end = Some(Err(error)),
                 }
             }
@@ -122,7 +122,7 @@ impl<'c> Pair<'c> {
                         welcome([("server_version", "18.0")], Some(&key), &mut server_out);
                         server_end = Some(Ok(login));
                     }
-                    Ok(other) => panic!("nobody asked for {other:?}"),
+                    Ok(other) => panic!("unexpected step: {other:?}"),
                     Err(error) => server_end = Some(Err(error)),
                 }
             }
@@ -137,7 +137,7 @@ impl<'c> Pair<'c> {
         if server_end.is_some() {
             assert_eq!(*server_in.limits(), Limits::FRONTEND, "the server's limits are back in force");
         }
-        // A side that has not ended still waits, because the other side has ended: any error serves here.
+        // A side that has not ended still waits for the other side, which has ended. Its result is a placeholder error.
         Outcome {
             derivations,
             client: client_end.unwrap_or(Err(AuthError::Entropy)),
@@ -174,7 +174,7 @@ pub(crate) fn verifier(password: &str) -> Verifier {
 
 pub(crate) fn certificate(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/certificates/{name}.der", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(path).expect("it is checked in")
+    std::fs::read(path).expect("the file is checked in")
 }
 
 /// Replaces the first occurrence of `old`. Both have the same length, so the length field of the message stays right.

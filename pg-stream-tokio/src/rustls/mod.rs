@@ -82,9 +82,9 @@ impl Rustls {
         Self { source: Source::Settings(Arc::default()), provider }
     }
 
-    /// TLS with the caller's own configuration, for every host. `sslmode` still decides whether TLS is used; for certificates, versions and
-    /// all other TLS settings the configuration counts. Its `alpn_protocols` should contain [`ALPN`](pg_auth::tls::ALPN), because direct
-    /// TLS needs it.
+    /// TLS with the caller's own configuration, for every host. `sslmode` still decides whether TLS is used; certificates, versions and all
+    /// other TLS settings come from `config`. Its `alpn_protocols` should contain [`ALPN`](pg_auth::tls::ALPN), because direct TLS needs
+    /// it.
     pub fn with_config(config: Arc<ClientConfig>) -> Self {
         let provider = config.crypto_provider().clone();
         Self { source: Source::Given(config), provider }

@@ -175,7 +175,7 @@ fn pooled(database: &str) -> Config {
 }
 
 async fn get_in(config: &Config) -> (Connection, Session) {
-    let (conn, session) = connect(config).await.expect("the role gets in");
+    let (conn, session) = connect(config).await.expect("the role logs in");
     assert!(session.tls.is_some());
     (conn, session)
 }
@@ -220,7 +220,7 @@ fn a_cancel_request_over_tls_passes_through_pgbouncer() {
                 // The notice shows that the statement is running: an earlier cancel request would have no effect.
                 let frame = conn.recv().await.expect("received");
                 assert_eq!(frame.code, MessageCode::NOTICE_RESPONSE);
-                cancel(&config, &target).await.expect("the request is taken");
+                cancel(&config, &target).await.expect("the request is accepted");
                 let mut state = None;
                 loop {
                     match conn.recv().await.expect("received").backend().expect("well-formed") {

@@ -302,7 +302,10 @@ fn a_base_backup_is_sent_with_every_option() {
         assert!(done > 1_000_000, "the progress reaches the size of the tablespace");
         assert_eq!(archives, ["base.tar.gz"]);
         let manifest = String::from_utf8(manifest).expect("JSON");
-        assert!(manifest.contains("Encoded-Path") && manifest.contains("SHA256"), "as the options say");
+        assert!(
+            manifest.contains("Encoded-Path") && manifest.contains("SHA256"),
+            "the manifest has the requested options"
+        );
         let end = crate::conversation::reply(&mut conn).await.expect("a reply");
         let end: BackupPosition = end.row(0);
         assert!(end.position > start.position && end.timeline == 1);
@@ -330,7 +333,8 @@ fn an_incremental_backup_follows_an_uploaded_manifest() {
     alone_on_both(async |server| {
         let mut conn = walsender(server, Replication::Physical).await;
         if server.major < 17 {
-            let error = run(&mut conn, &UploadManifest).await.expect_err("it is newer");
+            let error =
+                run(&mut conn, &UploadManifest).await.expect_err("the command is newer than this server");
             assert_eq!(sqlstate(error), SqlState::FEATURE_NOT_SUPPORTED);
             return;
         }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::sequence::{Action, Message, Sql};
 use crate::support::Server;
 
-/// The longest wait for a message that the model expects. No message takes as long.
+/// Time limit for a message that the model expects. Every message arrives earlier.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The wait for a message that the model does not expect.
@@ -175,7 +175,7 @@ impl Checked {
         self.conn.outbox_mut().put_raw(&batch);
         match timeout(PATIENCE, self.conn.flush()).await {
             Err(_) => Err("the server does not read".to_owned()),
-            // The server may close the connection first. Its last message has been received or the read direction reports the end.
+            // The server may close the connection first. The error is then reported by the next receive.
             Ok(Ok(()) | Err(Error::Io(_) | Error::Closed { .. } | Error::Poisoned(_))) => Ok(()),
             Ok(Err(error)) => Err(format!("flush: {error}")),
         }

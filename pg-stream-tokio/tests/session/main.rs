@@ -3,7 +3,7 @@
 
 mod checked;
 mod sequence;
-// The helpers for logins are not used here.
+// The helpers for logins are unused in this test.
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,11 +17,11 @@ use checked::Checked;
 use sequence::{Action, actions};
 use support::{Server, both};
 
-/// Sequences for each server. `PG_SESSION_CASES` sets another number.
+/// Number of sequences for each server. The environment variable `PG_SESSION_CASES` sets another number.
 const CASES: u32 = 1_500;
 
-/// Runs random sequences against one server, one after the other in one session as long as the session lives, so that each sequence
-/// also checks that the one before has left an idle session.
+/// Runs random sequences against one server. The sequences share a session until the server closes it. So each sequence also checks that
+/// the previous sequence has left an idle session.
 fn random_sequences(server: &Server, cases: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let session: RefCell<Option<Checked>> = RefCell::new(None);
@@ -29,7 +29,7 @@ fn random_sequences(server: &Server, cases: u32) {
     let config = Config {
         cases,
         failure_persistence: None,
-        // A sequence that hangs takes seconds.
+        // Low, because a sequence that hangs takes seconds.
         max_shrink_iters: 300,
         ..Config::default()
     };

@@ -15,7 +15,7 @@ pub(crate) enum Action {
     ReceiveAll,
     /// Checks that no reply arrives when the model expects none.
     Quiet,
-    /// Sends a cancel request on a connection of its own, and waits until the server has taken the request.
+    /// Sends a cancel request over another connection, and waits until the server has handled the request.
     Cancel,
     /// Makes the session idle by the steps that the model proposes.
     Recover,
@@ -114,7 +114,7 @@ impl Sql {
     }
 }
 
-/// Sent with `COPY` data: a whole line, so that several make several rows.
+/// The data of a CopyData message: a whole line, so that each message is one row.
 const LINE: &[u8] = b"a line\n";
 
 /// Oid of `pg_backend_pid()`.
@@ -182,7 +182,7 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// Messages as clients send them, and any messages.
+/// Batches of random messages, and batches as real clients send them.
 fn batch() -> impl Strategy<Value = Vec<Message>> {
     let statement = sql().prop_map(|sql| {
         vec![

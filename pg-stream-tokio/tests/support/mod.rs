@@ -22,7 +22,7 @@ pub(crate) struct Server {
     pub(crate) socket_dir: PathBuf,
 }
 
-/// The oldest server and the newest.
+/// The oldest and the newest server.
 pub(crate) fn both() -> [Server; 2] {
     [15, 18].map(Server::find)
 }
@@ -90,7 +90,7 @@ impl Server {
 }
 
 pub(crate) async fn get_in(config: &Config) -> (Connection<Socket>, Session) {
-    connect(config).await.expect("the user gets in")
+    connect(config).await.expect("the user logs in")
 }
 
 /// Runs a statement; see [`rows`].

@@ -24,7 +24,7 @@ impl Stopped {
 /// The stages at which a client stops: a description, the number of bytes that the client has sent, and the most heap memory in bytes that
 /// the accepting side may hold.
 const STAGES: [(&str, usize, i64); 3] = [
-    // The memory is that of one read.
+    // Most of the memory is the buffer of one read.
     ("has sent nothing", 0, 8 << 10),
     ("has not sent its password", STARTUP.len(), 15 << 10),
     // The longest message that the accepting side reads before authentication.

@@ -174,7 +174,7 @@ impl Certificates {
 }
 
 fn authority(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::new([]).expect("no name can be wrong");
+    let mut params = CertificateParams::new([]).expect("a valid list of names");
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -18,7 +18,7 @@ use crate::trace::Trace;
 pub(crate) enum Failure {
     /// One side has closed or reset its connection.
     Gone(Party),
-    /// A message with an impossible length, or one over the limit for its kind.
+    /// A message with an impossible length, or with a length over the limit for its kind.
     Header(Party, FrameError),
     /// A first packet with an impossible length. It has no code.
     PacketLength(FrameError),

@@ -187,7 +187,7 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Whether the client can receive an error: it has sent its start-up message, and no message to it is sent only in part.
+    /// Whether the client can receive an error: it has sent its start-up message, and no message to it is half sent.
     pub(crate) fn expects_messages(&self) -> bool {
         self.asked && self.client.outbox().is_empty()
     }
@@ -337,7 +337,7 @@ impl<'c> Opening<'c> {
                 }
             }
             send(client, Party::Client).await?;
-            // A response can be decoded only after the server's request for it, which decides its kind.
+            // A response is decoded only after the server's request, because the request decides the kind of the response.
             if let Some(response) = expected
                 && let Some(frame) = client.try_recv().map_err(|error| unreadable(Party::Client, error))?
             {

@@ -91,7 +91,8 @@ impl Pump {
                 }
             }
         };
-        // It is unknown which side failed. `Party::Server` is right for both: the other direction then ends by itself.
+        // The error does not show which side failed. With `Gone(Party::Server)` the session waits for the other direction, which ends by
+        // itself.
         copied.await.map_err(|_| Failure::Gone(Party::Server))
     }
 }

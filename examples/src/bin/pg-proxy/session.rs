@@ -320,6 +320,6 @@ async fn part(client: Leaving, answer: Option<Vec<u8>>, lingers: bool) {
         }
         io::Result::Ok(())
     };
-    // After this time the client will not read the message any more.
+    // A timeout is no error: the client had enough time to read the message.
     let _ = timeout(PARTING, parting).await;
 }

@@ -177,7 +177,7 @@ impl<'t> Query<'t> {
                         output
                             .say("pg-query: a ReadyForQuery that answers no Query was skipped".into())
                             .await?;
-                        // If the server sends nothing else for the Query, the ReadyForQuery of the Sync arrives next.
+                        // A Sync is sent, to find out whether the Query will still be answered: see `probed`.
                         probe = *answer == Answer::Nothing;
                         *probed = probe;
                     }

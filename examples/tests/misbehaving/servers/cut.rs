@@ -1,4 +1,4 @@
-//! A good login that ends early, at every byte.
+//! Logins whose connection is cut at every byte.
 
 use pg_auth::config::{Host, RootCert, SslMode};
 use pg_auth::{Config, ConnectErrorKind};
@@ -8,8 +8,8 @@ use crate::adapters::{Adapter, Outcome};
 use crate::certificates::made;
 use crate::peer::{Act, Cut, PASSWORD, Peer, Playing, Script};
 
-/// Connects to a server that plays the script and is cut once it has sent so many bytes, if it is to be cut. Returns the number of bytes
-/// that the server sent.
+/// Connects to a server that plays the script. If `cut` is given, the connection is cut after this number of sent bytes. Returns the
+/// outcome, and the number of bytes that the server has sent.
 fn connect(
     adapter: Adapter,
     config: &Config,
@@ -31,8 +31,7 @@ fn connect(
     (outcome, sent[0])
 }
 
-/// Cuts a login at every `step`th byte. `spread` is the number of bytes by which the length of two logins may differ. Returns the number of
-/// logins.
+/// Cuts logins at every `step`th byte. `spread` is the most bytes by which the lengths of two logins differ. Returns the number of logins.
 fn cut_everywhere(config: &Config, script: &Script, step: usize, spread: usize) -> usize {
     let mut logins = 0;
     for adapter in Adapter::BOTH {
@@ -66,11 +65,11 @@ fn a_login_that_is_cut_at_any_byte_is_an_error() {
 }
 
 #[test]
-fn a_login_through_tls_that_is_cut_anywhere_is_an_error() {
+fn a_login_through_tls_that_is_cut_is_an_error() {
     let made = made();
     let mut config = alice().sslmode(SslMode::VerifyFull);
     config.tls.root = Some(RootCert::File(made.file("root")));
     let start = vec![Act::Packet, say(b"S"), Act::Tls(made.presenting(&made.server))];
-    // The signature in a handshake is a few bytes longer or shorter each time.
+    // The length of the signature in a handshake varies by a few bytes.
     assert!(cut_everywhere(&config, &[start, good()].concat(), 41, 12) > 100);
 }

@@ -1,9 +1,9 @@
-//! Counts and lengths that are false, and messages at and past each limit, before AuthenticationOk.
+//! Wrong counts and lengths, and messages at and over each limit, before and after AuthenticationOk.
 
 use super::{Row, SESSION, answer, check, row};
 use crate::wire::{OK, READY, announced, auth, message, negotiate, welcome};
 
-/// A server that answers the start-up message by these bytes, and stays.
+/// A server that answers the start-up message with these bytes, and stays connected.
 fn says(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer(bytes), expected)
 }
@@ -14,7 +14,7 @@ fn settles(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
 }
 
 #[test]
-fn lengths_of_messages() {
+fn a_message_with_an_invalid_length_is_rejected() {
     let mut rows = Vec::new();
     for code in [b'R', b'E', b'N', b'v'] {
         let code_name = char::from(code);
@@ -45,7 +45,7 @@ fn lengths_of_messages() {
 }
 
 #[test]
-fn bodies_that_contradict_themselves() {
+fn a_body_that_contradicts_itself_is_rejected() {
     check(&[
         says(
             "Authentication without a kind",
@@ -68,7 +68,7 @@ fn bodies_that_contradict_themselves() {
         ),
         says("an offer of half a mechanism", auth(10, b"SCRAM-SHA"), "malformed Authentication"),
         says(
-            "an offer with bytes behind its end",
+            "an offer with bytes after its end",
             auth(10, b"SCRAM-SHA-256\0\0x"),
             "malformed Authentication",
         ),
@@ -103,7 +103,7 @@ fn bodies_that_contradict_themselves() {
         says("half a version", message(b'v', b"\0\x03"), "malformed NegotiateProtocolVersion"),
         says("an error without an end", message(b'E', b"SFATAL\0Mno\0"), "malformed ErrorResponse"),
         says("an error with half a field", message(b'E', b"SFATAL\0Mno"), "malformed ErrorResponse"),
-        says("an error with bytes behind its end", message(b'E', b"SFATAL\0\0x"), "malformed ErrorResponse"),
+        says("an error with bytes after its end", message(b'E', b"SFATAL\0\0x"), "malformed ErrorResponse"),
         says("an error without anything", message(b'E', b""), "malformed ErrorResponse"),
         says("a notice without an end", message(b'N', b"SNOTICE\0"), "malformed NoticeResponse"),
         settles("a parameter without a value", message(b'S', b"name\0"), "malformed ParameterStatus"),
@@ -113,7 +113,7 @@ fn bodies_that_contradict_themselves() {
             "malformed ParameterStatus",
         ),
         settles(
-            "a parameter with bytes behind its end",
+            "a parameter with bytes after its end",
             message(b'S', b"name\0value\0x"),
             "malformed ParameterStatus",
         ),
@@ -137,7 +137,7 @@ fn bodies_that_contradict_themselves() {
 }
 
 #[test]
-fn at_and_past_each_limit() {
+fn a_message_is_accepted_up_to_its_limit_and_rejected_over_it() {
     let sized_notice = |body: usize| message(b'N', [b"M", &vec![b'x'; body - 3][..], b"\0\0"].concat());
     let sized_error = |body: usize| message(b'E', [b"M", &vec![b'x'; body - 3][..], b"\0\0"].concat());
     let sized_parameter = |body: usize| message(b'S', [b"p\0", &vec![b'x'; body - 3][..], b"\0"].concat());

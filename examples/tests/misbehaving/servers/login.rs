@@ -1,4 +1,4 @@
-//! Servers that ask for the wrong thing, or let the user in at the wrong moment; methods, policy, versions.
+//! Servers that request invalid or forbidden methods, accept the login too early, or negotiate invalid versions.
 
 use pg_auth::config::{AuthMethod, ProtocolVersion, RequireAuth, SslMode};
 use pg_auth::oauth::{SourceError, Token, TokenReply, TokenRequest, Tokens};
@@ -9,12 +9,12 @@ use crate::wire::{
     KEY, OK, READY, auth, cleartext, fatal, md5, message, negotiate, notification, parameter, sasl, welcome,
 };
 
-/// A server that answers the start-up message by these bytes, and stays.
+/// A server that answers the start-up message with these bytes, and stays connected.
 fn says(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer(bytes), expected)
 }
 
-/// A server that asks by `first`, reads the response, and sends `then`.
+/// A server that sends the request `first`, reads the response, and sends `then`.
 fn after(name: &str, first: impl AsRef<[u8]>, then: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, asked(first, then), expected)
 }
@@ -23,7 +23,7 @@ fn asked(first: impl AsRef<[u8]>, then: impl AsRef<[u8]>) -> Script {
     [answer(first), vec![Act::Message, say(then)]].concat()
 }
 
-/// A server that sends these bytes when SCRAM is over, in place of AuthenticationOk.
+/// A server that sends these bytes after the SCRAM exchange, in place of AuthenticationOk.
 fn proven(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, [scram(Scram::HONEST), vec![say(bytes)]].concat(), expected)
 }
@@ -35,7 +35,7 @@ fn only(methods: &[AuthMethod]) -> RequireAuth {
 const UNPROVEN: &str = "the server sent AuthenticationOk without having proven its identity";
 
 #[test]
-fn authentication_ok_at_every_wrong_moment() {
+fn an_unexpected_authentication_message_is_rejected() {
     let scram_only = || only(&[AuthMethod::ScramSha256]);
     let offer = sasl(&["SCRAM-SHA-256"]);
     check(&[
@@ -53,7 +53,7 @@ fn authentication_ok_at_every_wrong_moment() {
             [scram(Scram { proves: false, ..Scram::HONEST }), vec![say(welcome())]].concat(),
             UNPROVEN,
         ),
-        says("Ok right behind the offer", [&offer[..], OK, READY].concat(), UNPROVEN),
+        says("Ok directly after the offer", [&offer[..], OK, READY].concat(), UNPROVEN),
         says(
             "Ok twice",
             [OK, OK].concat(),
@@ -61,7 +61,7 @@ fn authentication_ok_at_every_wrong_moment() {
         ),
         says("Ok after the version was refused", [&negotiate(2, 0, 0, "")[..], OK].concat(), "protocol 2.0"),
         says(
-            "Ok behind a request for GSSAPI",
+            "Ok after a request for GSSAPI",
             [&auth(7, b"")[..], OK].concat(),
             "GSSAPI or SSPI, but the configuration has no library",
         ),
@@ -184,7 +184,7 @@ fn authentication_ok_at_every_wrong_moment() {
 }
 
 #[test]
-fn methods_that_are_unknown_or_not_allowed() {
+fn unknown_and_forbidden_methods_are_rejected() {
     let mut rows = Vec::new();
     for kind in [1, 2, 4, 6, 13, 99, u32::MAX] {
         rows.push(row(
@@ -268,7 +268,7 @@ fn methods_that_are_unknown_or_not_allowed() {
         )
         .with(tokens)
         .with(|config| config.require_auth(only(&[AuthMethod::ScramSha256]))),
-        // After an SSLRequest that was declined, which is the default.
+        // These rows use the default sslmode: the client sends an SSLRequest, which the server declines.
         row(
             "a password in clear text over TCP without TLS",
             [answer(b"N"), answer(cleartext())].concat(),
@@ -292,7 +292,7 @@ fn methods_that_are_unknown_or_not_allowed() {
 }
 
 #[test]
-fn versions() {
+fn invalid_versions_and_options_are_rejected() {
     let newer =
         |row: Row| row.with(|config| config.protocol_versions(ProtocolVersion::V3_0, ProtocolVersion::V3_2));
     let newest =

@@ -1,8 +1,12 @@
-//! A table of servers that misbehave, or are merely strange, over both adapters.
+//! A table of servers that misbehave or are unusual, over both adapters.
 //!
-//! A row is the name of the server, its script, and the expected outcome: [`SESSION`], or a part of the error's text. Beside it each row
-//! checks that the client ends by itself (unless the script ends the connection), that it made as many connections as the row has
-//! scripts, that the error does not show the password, and that the memory stays below the row's bound.
+//! A row has the name of the server, its script, and the expected outcome: [`SESSION`], or a part of the error's text. Each row also checks
+//! that:
+//!
+//! - the client ends by itself, unless the script ends the connection,
+//! - the client makes as many connections as the row has scripts,
+//! - the error does not contain the password,
+//! - the memory stays below the limit of the row.
 
 mod cut;
 mod lengths;
@@ -23,14 +27,14 @@ use crate::certificates::made;
 use crate::peer::{Act, PASSWORD, Playing, Scram, Script, playing};
 use crate::wire::{sasl, welcome};
 
-/// The expectation that there is a session.
+/// Expected outcome: the login succeeds.
 const SESSION: &str = "a session";
 
-/// Default bound on the memory of a connection attempt, in bytes; a row may set another bound. The two buffers of the connection and the
-/// state of TLS take most of this memory.
+/// The most memory of a connection attempt, in bytes; a row may set another limit. The two buffers of the connection and the state of TLS
+/// take most of this memory.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// The time limit of a row in which nobody waits for it.
+/// The time limit of a row that must not end by timeout.
 const LONG: Duration = Duration::from_secs(40);
 
 /// The time limit of a row in which the server never answers.
@@ -43,14 +47,14 @@ struct Row {
     scripts: Vec<Script>,
     /// The scripts of a second host.
     second: Vec<Script>,
-    /// One more host, which is not to be tried.
+    /// A last host, which must not be tried.
     last_host: Option<Host>,
     host: &'static str,
     unix: bool,
     expected: &'static str,
-    /// The expected outcome with native-tls, where its words are others.
+    /// The expected outcome with native-tls, if its error text is different.
     native: Option<&'static str>,
-    /// A text of the server's that the error must not show.
+    /// A text from the server that the error must not contain.
     hidden: Option<&'static str>,
     most: u64,
 }
@@ -85,7 +89,7 @@ impl Row {
         self.with(|config| config.sslmode(mode))
     }
 
-    /// `sslmode=verify-full` with the root of the run.
+    /// Sets `sslmode=verify-full` with the root certificate of the tests.
     fn verifying(self) -> Self {
         self.with(|config| {
             let mut config = config.sslmode(SslMode::VerifyFull);
@@ -94,29 +98,29 @@ impl Row {
         })
     }
 
-    /// `channel_binding=require`.
+    /// Sets `channel_binding=require`.
     fn binding(self) -> Self {
         self.with(|config| config.channel_binding(BindingMode::Require))
     }
 
-    /// A time limit that the row waits for.
+    /// Sets a short time limit, for a row that ends by timeout.
     fn impatient(self) -> Self {
         self.with(|config| config.connect_timeout(SHORT))
     }
 
-    /// The script of one more connection.
+    /// Adds the script of one more connection.
     fn again(mut self, script: impl Into<Script>) -> Self {
         self.scripts.push(script.into());
         self
     }
 
-    /// A second host, with this script.
+    /// Adds a second host, with this script.
     fn second(mut self, script: impl Into<Script>) -> Self {
         self.second.push(script.into());
         self
     }
 
-    /// A Unix-domain socket in place of TCP.
+    /// Uses a Unix-domain socket in place of TCP.
     fn unix(mut self) -> Self {
         self.unix = true;
         self
@@ -222,12 +226,12 @@ fn answer(bytes: impl AsRef<[u8]>) -> Script {
     vec![Act::Packet, say(bytes)]
 }
 
-/// Reads the start-up message, offers SCRAM-SHA-256, and goes through SCRAM.
+/// Reads the start-up message, offers SCRAM-SHA-256, and performs the exchange.
 fn scram(scram: Scram) -> Script {
     vec![Act::Packet, say(sasl(&["SCRAM-SHA-256"])), Act::Scram(scram)]
 }
 
-/// A good login by SCRAM-SHA-256, to its end.
+/// A complete, valid login by SCRAM-SHA-256.
 fn good() -> Script {
     [scram(Scram::HONEST), vec![say(welcome())]].concat()
 }

@@ -1,4 +1,4 @@
-//! SCRAM with each field malformed.
+//! SCRAM messages with malformed fields.
 
 use pg_auth::scram::Iterations;
 
@@ -6,12 +6,12 @@ use super::{Row, SESSION, check, row, say, scram};
 use crate::peer::Scram;
 use crate::wire::welcome;
 
-/// A server whose server-first-message is altered.
+/// A server with an altered server-first-message.
 fn first(name: &str, alter: fn(&str, &str) -> String, expected: &'static str) -> Row {
     row(name, scram(Scram { first: alter, ..Scram::HONEST }), expected)
 }
 
-/// A server whose server-final-message is altered, and that sends the rest of a good login then.
+/// A server with an altered server-final-message, followed by the rest of a valid login.
 fn last(name: &str, alter: fn(&str) -> String, expected: &'static str) -> Row {
     row(name, [scram(Scram { last: alter, ..Scram::HONEST }), vec![say(welcome())]].concat(), expected)
 }
@@ -35,7 +35,7 @@ fn without(message: &str, name: &str) -> String {
 
 /// The client's nonce.
 fn nonce(client_first: &str) -> &str {
-    client_first.rsplit_once("r=").expect("it has a nonce").1
+    client_first.rsplit_once("r=").expect("a nonce").1
 }
 
 const NONCE: &str = "bad SCRAM server-first-message, at byte 2: invalid nonce";
@@ -43,7 +43,7 @@ const FIRST: &str = "bad SCRAM server-first-message, at byte";
 const LAST: &str = "bad SCRAM server-final-message, at byte";
 
 #[test]
-fn the_challenge() {
+fn an_invalid_server_first_message_is_rejected() {
     check(&[
         first("the client's nonce alone", |message, ours| with(message, "r", nonce(ours)), NONCE),
         first("a nonce of the server's alone", |message, _| with(message, "r", "another-nonce"), NONCE),
@@ -161,11 +161,12 @@ fn the_challenge() {
     ]);
 }
 
-/// The client went on, and the script's server found the proof to be that of another challenge.
+/// The client accepts the altered challenge and sends its proof. The scripted server rejects the proof, because it belongs to another
+/// challenge.
 const SCRAM_GOES_ON: &str = "FATAL 28P01: the proof is wrong";
 
 #[test]
-fn iteration_counts_against_the_limits() {
+fn iteration_counts_outside_of_the_limits_are_refused() {
     let counted = |iterations, min, max, expected| {
         let name = format!("{iterations} iterations where {min} to {max} are allowed");
         let script = [scram(Scram { iterations, ..Scram::HONEST }), vec![say(welcome())]].concat();
@@ -193,7 +194,7 @@ fn iteration_counts_against_the_limits() {
 }
 
 #[test]
-fn the_proof_of_the_server() {
+fn an_invalid_server_final_message_is_rejected() {
     check(&[
         last("a good one", |message| message.into(), SESSION),
         last("a good one with an extension", |message| format!("{message},x=y"), SESSION),

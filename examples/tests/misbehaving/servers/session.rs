@@ -1,23 +1,23 @@
-//! Servers after AuthenticationOk, and floods before and after it.
+//! Unexpected messages after AuthenticationOk, and floods of messages before and after it.
 
 use super::{Row, SESSION, answer, check, row, say, scram};
 use crate::peer::{Act, Scram, Script};
 use crate::wire::{KEY, OK, READY, fatal, message, notice, notification, parameter, sasl, welcome};
 
-/// A server that sends these bytes after AuthenticationOk, and stays.
+/// A server that sends these bytes after AuthenticationOk, and stays connected.
 fn settles(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer([OK, bytes.as_ref()].concat()), expected)
 }
 
-/// A server that sends a message again and again after these.
+/// A server that sends the bytes `first`, and then the message `again` very often.
 fn floods(name: &str, first: impl AsRef<[u8]>, again: Vec<u8>, expected: &'static str) -> Row {
-    // 64 MiB: a client that took it all would be seen by its memory, and by a session in place of the error.
+    // 64 MiB in total. If a client accepted all of them, the test would fail: too much memory, and a session in place of the error.
     let times = (64 << 20) / again.len();
     let script = [answer(first), vec![Act::Flood(again, times), say(welcome()), say(READY)]].concat();
     row(name, script, expected)
 }
 
-/// A server that sends a message so many times, and then the rest of a good login.
+/// A server that sends a message `times` times, and then the rest of a valid login.
 fn repeats(name: &str, again: Vec<u8>, times: usize) -> Row {
     row(name, [answer(OK), vec![Act::Flood(again, times), say(READY)]].concat(), SESSION)
 }
@@ -25,7 +25,7 @@ fn repeats(name: &str, again: Vec<u8>, times: usize) -> Row {
 const FLOOD: &str = "the server sent too many notices or parameters";
 
 #[test]
-fn messages_that_have_no_place() {
+fn unexpected_messages_after_authentication_ok_have_the_expected_outcome() {
     check(&[
         settles(
             "an error",
@@ -58,7 +58,7 @@ fn messages_that_have_no_place() {
         settles("ReadyForQuery inside of a transaction", b"Z\0\0\0\x05T", SESSION),
         settles("ReadyForQuery of a status nobody knows", b"Z\0\0\0\x05x", SESSION),
         settles("two keys", [KEY, KEY, READY].concat(), SESSION),
-        settles("bytes behind ReadyForQuery", [READY, READY].concat(), SESSION),
+        settles("bytes after ReadyForQuery", [READY, READY].concat(), SESSION),
         settles("a parameter without a name", [&parameter("", "x")[..], READY].concat(), SESSION),
         settles(
             "a parameter outside of UTF-8",
@@ -71,7 +71,7 @@ fn messages_that_have_no_place() {
 }
 
 #[test]
-fn floods_before_authentication_ok() {
+fn a_flood_before_authentication_ok_is_rejected() {
     let offer: Script = vec![Act::Packet, say(sasl(&["SCRAM-SHA-256"])), Act::Message];
     let inside = |again: Vec<u8>| {
         let times = (64 << 20) / again.len();
@@ -123,8 +123,8 @@ fn floods_before_authentication_ok() {
 }
 
 #[test]
-fn floods_after_authentication_ok() {
-    // 4 MiB may be kept of notices and notifications, and the vectors that hold them grow by doubling.
+fn a_flood_after_authentication_ok_is_rejected() {
+    // The client keeps at most 4 MiB of notices and notifications. The capacity of the vectors may be twice as large.
     const KEPT: u64 = 8 << 20;
     let names: Vec<u8> = (0..100_000).flat_map(|number| parameter(&format!("p{number}"), "")).collect();
     let long: Vec<u8> =

@@ -1,4 +1,4 @@
-//! Servers before the first message: other protocols, ends, silence, several hosts, Unix-domain sockets.
+//! Servers at the start of a connection: other protocols, early ends, silence, several hosts, Unix-domain sockets.
 
 use pg_auth::config::SslMode;
 
@@ -13,13 +13,13 @@ fn ending(bytes: impl AsRef<[u8]>) -> Script {
 const CLOSED: &str = "the peer closed the connection during the login";
 const LATE: &str = "no session within the time limit of 0.2 s";
 
-/// The server is starting up.
+/// A server that is starting up.
 fn starting() -> Script {
     answer(fatal("57P03", "the database system is starting up"))
 }
 
 #[test]
-fn another_protocol_on_the_port() {
+fn another_protocol_on_the_port_is_reported() {
     check(&[
         row(
             "HTTP",
@@ -64,7 +64,7 @@ fn another_protocol_on_the_port() {
 }
 
 #[test]
-fn ends_and_silence() {
+fn an_early_end_and_silence_are_errors() {
     check(&[
         row("the end at once", vec![Act::HalfClose], CLOSED),
         row("the end after the start-up message", ending(b""), CLOSED),
@@ -95,7 +95,7 @@ fn ends_and_silence() {
 }
 
 #[test]
-fn the_next_host() {
+fn the_next_host_is_tried_only_after_some_errors() {
     let clients = || answer(fatal("53300", "sorry, too many clients already"));
     check(&[
         row("57P03 on the first of two", starting(), SESSION).second(good()),
@@ -115,7 +115,7 @@ fn the_next_host() {
     ]);
 }
 
-/// A first host after whose failure the second is not tried.
+/// A row in which the second host must not be tried after the failure of the first host.
 fn stops(name: &str, script: Script, expected: &'static str) -> Row {
     // A second host that cannot be reached: port 1 of the loopback address.
     let unreachable = pg_auth::Host::at_address("unreachable", [127, 0, 0, 1], 1);
@@ -125,7 +125,7 @@ fn stops(name: &str, script: Script, expected: &'static str) -> Row {
 }
 
 #[test]
-fn over_a_unix_domain_socket() {
+fn servers_on_a_unix_domain_socket_have_the_same_outcomes() {
     check(&[
         row("a good login", good(), SESSION).unix(),
         row("a good login where TLS is demanded", good(), SESSION).unix().sslmode(SslMode::Require),

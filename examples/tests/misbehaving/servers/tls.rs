@@ -1,4 +1,4 @@
-//! Servers around the start of TLS: the answer of one byte, the handshake, the certificate, ALPN.
+//! Servers at the start of TLS: the one-byte answer to the SSLRequest, the handshake, the certificate, ALPN.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::certificates::made;
 use crate::peer::{Act, Script};
 use crate::wire::{OK, READY, cleartext, fatal, md5, sasl, welcome};
 
-/// Answers the SSLRequest by these bytes.
+/// Answers the SSLRequest with these bytes.
 fn replying(bytes: impl AsRef<[u8]>) -> Script {
     answer(bytes)
 }
@@ -26,22 +26,22 @@ fn upgraded(config: Arc<ServerConfig>) -> Script {
     vec![Act::Packet, say(b"S"), Act::Tls(config)]
 }
 
-/// A server after an SSLRequest, for a client that demands TLS.
+/// A row in which the client demands TLS.
 fn demanded(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected).sslmode(SslMode::Require)
 }
 
-/// The same for a client that prefers TLS.
+/// A row in which the client prefers TLS.
 fn preferred(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected).sslmode(SslMode::Prefer)
 }
 
-/// The same for a client that checks the certificate.
+/// A row in which the client verifies the server's certificate.
 fn verified(name: &str, certificate: &Certificate, expected: &'static str) -> Row {
     row(name, secure(certificate), expected).verifying()
 }
 
-/// A server to which TLS is begun directly.
+/// A row with direct TLS.
 fn direct(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected)
         .verifying()
@@ -49,17 +49,17 @@ fn direct(name: &str, script: Script, expected: &'static str) -> Row {
         .native("sslnegotiation=direct is not supported with native-tls")
 }
 
-/// A server with TLS, for a client that demands channel binding.
+/// A row with TLS in which the client demands channel binding.
 fn bound(name: &str, asked: impl AsRef<[u8]>, expected: &'static str) -> Row {
     let script = [secure(&made().server), answer(asked)].concat();
     row(name, script, expected).verifying().binding()
 }
 
-/// The error where TLS was to begin and something else came.
+/// The error for bytes that are not a TLS handshake.
 const NOT_TLS: &str = "the peer sent bytes that are not TLS";
 
 #[test]
-fn the_answer_to_the_request_for_tls() {
+fn an_invalid_answer_to_the_request_for_tls_is_rejected() {
     let ends = |bytes: &[u8]| [replying(bytes), vec![Act::HalfClose]].concat();
     let resets = |bytes: &[u8]| [replying(bytes), vec![Act::Reset]].concat();
     check(&[
@@ -76,11 +76,7 @@ fn the_answer_to_the_request_for_tls() {
         demanded("no answer at all", vec![Act::Packet], "no session within the time limit of 0.2 s")
             .impatient(),
         demanded("N", replying(b"N"), "the server does not support TLS, but sslmode demands it"),
-        demanded(
-            "N and a login behind it",
-            replying([b"N", &welcome()[..]].concat()),
-            "does not support TLS",
-        ),
+        demanded("N and a login after it", replying([b"N", &welcome()[..]].concat()), "does not support TLS"),
         demanded(
             "an ErrorResponse",
             replying(fatal("28000", "call 555-0100")),
@@ -148,7 +144,7 @@ fn the_answer_to_the_request_for_tls() {
 }
 
 #[test]
-fn where_tls_is_only_preferred() {
+fn a_client_that_prefers_tls_goes_on_in_clear() {
     let silent = || vec![Act::Packet, Act::HalfClose];
     check(&[
         preferred("the end, twice", silent(), "closed the connection during the login").again(silent()),
@@ -166,8 +162,9 @@ fn where_tls_is_only_preferred() {
         )
         .again(good()),
         preferred("N and a good login", [replying(b"N"), good()].concat(), SESSION),
-        // What comes in clear can be anybody's in any case: a client that goes on in clear takes it for an answer, as libpq does.
-        preferred("N with a login behind it", replying([b"N", &welcome()[..]].concat()), SESSION),
+        // Without TLS anyone could have sent these bytes at any time. So a client that goes on in clear accepts them as an answer, as libpq
+        // does.
+        preferred("N with a login after it", replying([b"N", &welcome()[..]].concat()), SESSION),
         preferred(
             "N and a request for the password in clear text",
             [replying(b"N"), answer(cleartext())].concat(),
@@ -201,7 +198,7 @@ fn where_tls_is_only_preferred() {
 }
 
 #[test]
-fn certificates_versions_and_protocols() {
+fn invalid_certificates_versions_and_alpn_protocols_are_rejected() {
     let made = made();
     let without_alpn = || made.serving(&made.server, &[], ALL_VERSIONS);
     let other_alpn = || made.serving(&made.server, &[b"h2"], ALL_VERSIONS);
@@ -308,7 +305,7 @@ fn certificates_versions_and_protocols() {
 }
 
 #[test]
-fn the_login_through_tls() {
+fn unusual_logins_through_tls_have_the_expected_outcome() {
     let made = made();
     let inside = |script: Script| [secure(&made.server), script].concat();
     check(&[
