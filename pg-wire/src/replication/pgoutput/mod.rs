@@ -13,7 +13,9 @@
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
 
+mod decoder;
 mod relation;
+mod relations;
 mod row;
 mod streamed;
 #[cfg(test)]
@@ -23,7 +25,9 @@ mod tuple;
 mod two_phase;
 
 pub use super::enclosed::{Scope, Unknown};
+pub use decoder::{ChangeDecoder, ChangeError};
 pub use relation::{Relation, RelationColumn, ReplicaIdentity, Type};
+pub use relations::{RelationError, Relations, Table, TableColumn, TypeName};
 pub use row::{Delete, Insert, OldRow, Truncate, Update};
 pub use streamed::{Aborted, StreamAbort, StreamCommit, StreamStart, StreamStop};
 pub use transaction::{Begin, Commit, LogicalMessage, Origin};

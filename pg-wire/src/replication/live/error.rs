@@ -1,0 +1,145 @@
+//! Errors of a replication stream.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+use crate::basic::code::MessageCode;
+use crate::basic::error::DecodeError;
+use crate::connection::{Connection, Error};
+use crate::message::backend::ServerError;
+use crate::replication::lsn::Lsn;
+use crate::replication::pgoutput::{ChangeError, RelationError};
+use crate::replication::reply::NextTimeline;
+use crate::value::RowError;
+
+/// An error of a replication stream, with its position. After an error no more data is received, and nothing is confirmed that the caller
+/// has not declared before.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StreamError {
+    /// Position of the data with the error if the error is about data that has a position; otherwise the position up to which the stream
+    /// was received.
+    pub at: Lsn,
+    /// The reason.
+    pub kind: StreamErrorKind,
+}
+
+/// The reason of a [`StreamError`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StreamErrorKind {
+    /// The connection failed, or the server closed it.
+    Connection(Error),
+    /// The server sent an error, whole. Unless its severity is FATAL or PANIC, [`finish`](super::ReplicationStream::finish) returns the
+    /// connection for other commands.
+    Server(ServerError),
+    /// The server ended the stream because it shuts down.
+    ShutDown,
+    /// A malformed message.
+    Decode(DecodeError),
+    /// A change that does not fit the descriptions of tables before it.
+    Relation(RelationError),
+    /// A message that has no place in a replication stream.
+    Unexpected(MessageCode),
+    /// Data of an unknown kind inside CopyData.
+    UnknownKind(u8),
+    /// The WAL has a gap: physical replication only.
+    Gap {
+        /// Position of the next byte.
+        expected: Lsn,
+        /// Position of the data.
+        found: Lsn,
+    },
+    /// Nothing to stream: the timeline of the command ends at its position. Start there on the next one.
+    TimelineEnds(NextTimeline),
+    /// A malformed row with the next timeline.
+    Row(RowError),
+    /// An earlier error has ended the stream.
+    Over,
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, kind } = self;
+        write!(f, "replication stream at {at}: {kind}")
+    }
+}
+
+impl fmt::Display for StreamErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection(error) => error.fmt(f),
+            Self::Server(error) => error.fmt(f),
+            Self::ShutDown => f.write_str("the server ended the stream because it shuts down"),
+            Self::Decode(error) => error.fmt(f),
+            Self::Relation(error) => error.fmt(f),
+            Self::Unexpected(code) => write!(f, "message {code:?} has no place in a replication stream"),
+            Self::UnknownKind(kind) => write!(f, "data of the unknown kind {kind:#04x}"),
+            Self::Gap { expected, found } => {
+                write!(f, "the WAL has a gap: expected data from {expected} on, found data from {found} on")
+            }
+            Self::TimelineEnds(next) => {
+                write!(f, "the timeline ends here, and timeline {} begins at {}", next.timeline, next.start)
+            }
+            Self::Row(error) => error.fmt(f),
+            Self::Over => f.write_str("an earlier error has ended the stream"),
+        }
+    }
+}
+
+impl core::error::Error for StreamError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match &self.kind {
+            StreamErrorKind::Connection(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for StreamErrorKind {
+    fn from(error: Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl From<DecodeError> for StreamErrorKind {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<ChangeError> for StreamErrorKind {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Decode(error) => Self::Decode(error),
+            ChangeError::Relation(error) => Self::Relation(error),
+        }
+    }
+}
+
+impl From<RowError> for StreamErrorKind {
+    fn from(error: RowError) -> Self {
+        Self::Row(error)
+    }
+}
+
+/// A stream that was not started. The connection takes other commands if the error is the server's and not fatal.
+#[derive(Debug)]
+pub struct StartError<T> {
+    /// The reason, with the position of the command.
+    pub error: StreamError,
+    /// The connection.
+    pub connection: Box<Connection<T>>,
+}
+
+impl<T> fmt::Display for StartError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<T: fmt::Debug> core::error::Error for StartError<T> {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.error.source()
+    }
+}
