@@ -4,6 +4,7 @@
 mod changes;
 mod commands;
 mod conversation;
+mod stream;
 // The helpers for logins are unused in this test.
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]

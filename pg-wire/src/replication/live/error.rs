@@ -33,8 +33,9 @@ pub enum StreamErrorKind {
     /// The server sent an error, whole. Unless its severity is FATAL or PANIC, [`finish`](super::ReplicationStream::finish) returns the
     /// connection for other commands.
     Server(ServerError),
-    /// The server ended the stream because it shuts down.
-    ShutDown,
+    /// The server ended the command without the end of the copy: because it shuts down, or because this connection has had a logical stream
+    /// before. (A server process of PostgreSQL runs one.)
+    EndedByServer,
     /// A malformed message.
     Decode(DecodeError),
     /// A change that does not fit the descriptions of tables before it.
@@ -70,7 +71,7 @@ impl fmt::Display for StreamErrorKind {
         match self {
             Self::Connection(error) => error.fmt(f),
             Self::Server(error) => error.fmt(f),
-            Self::ShutDown => f.write_str("the server ended the stream because it shuts down"),
+            Self::EndedByServer => f.write_str("the server ended the stream: it shuts down, or the connection has had a logical stream before"),
             Self::Decode(error) => error.fmt(f),
             Self::Relation(error) => error.fmt(f),
             Self::Unexpected(code) => write!(f, "message {code:?} has no place in a replication stream"),

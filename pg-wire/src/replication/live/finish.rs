@@ -14,7 +14,7 @@ use crate::replication::reply::NextTimeline;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Finished<T> {
-    /// The connection, which takes commands again.
+    /// The connection, which takes commands again. For a second logical stream PostgreSQL requires a new connection.
     pub connection: Connection<T>,
     /// The next timeline, if the server has ended a physical stream at the end of its timeline.
     pub next_timeline: Option<NextTimeline>,

@@ -42,8 +42,8 @@ pub(super) fn poll_received<T: Transport>(
                 continue;
             }
             Backend::ErrorResponse(error) => Err(StreamErrorKind::Server(error.to_owned())),
-            // A server that shuts down ends the command without the end of the copy.
-            Backend::CommandComplete(_) => Err(StreamErrorKind::ShutDown),
+            // The command ends without the end of the copy.
+            Backend::CommandComplete(_) => Err(StreamErrorKind::EndedByServer),
             _ => Err(StreamErrorKind::Unexpected(code)),
         });
     }

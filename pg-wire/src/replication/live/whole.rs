@@ -140,7 +140,7 @@ impl<T, C, P> ReplicationStream<T, C, P> {
     /// Ends the stream after an error in data.
     pub(super) fn fail_at(&mut self, at: Lsn, kind: StreamErrorKind) -> StreamError {
         self.phase = match kind {
-            StreamErrorKind::Server(_) | StreamErrorKind::ShutDown => Phase::ServerFailed,
+            StreamErrorKind::Server(_) | StreamErrorKind::EndedByServer => Phase::ServerFailed,
             _ => Phase::Failed,
         };
         StreamError { at, kind }
