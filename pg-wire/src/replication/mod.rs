@@ -105,8 +105,7 @@ pub use backup::{BackupData, BackupMessage, Manifest, NewArchive, Progress};
 pub use enclosed::{Enclosed, InCopyData, Unknown};
 #[cfg(feature = "std")]
 pub use live::{
-    Changes, Clock, Finished, Raw, ReceivedChange, ReplicationStream, StartCommand, StartError, StreamError,
-    StreamErrorKind,
+    Changes, Clock, Finished, Raw, ReplicationStream, StartCommand, StartError, StreamError, StreamErrorKind,
 };
 pub use lsn::{Lsn, ParseLsnError};
 pub use status::{NotReceived, StandbyStatus};

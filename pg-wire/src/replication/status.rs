@@ -23,7 +23,7 @@ use crate::replication::time::Timestamp;
 ///
 /// let second = Duration::from_secs;
 /// let mut status = StandbyStatus::logical(Lsn::INVALID, second(0)).interval(second(10));
-/// status.data(&XLogData { start: Lsn(7), end: Lsn(7), time: Timestamp(0), data: Payload(b"…") });
+/// status.data(&XLogData { start: Lsn(7), end: Lsn(7), time: Timestamp(0), data: Payload(b"data") });
 /// assert_eq!(status.deadline(), Some(second(10)));
 ///
 /// // The server requests an answer: an update is due at once. Nothing has been declared, so nothing is confirmed.

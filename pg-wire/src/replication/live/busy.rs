@@ -2,7 +2,7 @@
 
 use core::future::poll_fn;
 use core::pin::pin;
-use core::task::{Context, Poll};
+use core::task::Context;
 
 use crate::connection::Transport;
 use crate::replication::live::clock::Clock;
@@ -35,7 +35,7 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
         loop {
             let _ = self.conn.poll_send(cx);
             self.send_due(cx);
-            if let Poll::Pending = self.poll_due(cx) {
+            if self.poll_due(cx).is_pending() {
                 return;
             }
         }

@@ -8,7 +8,7 @@ use crate::basic::error::DecodeError;
 use crate::connection::{Connection, Error};
 use crate::message::backend::ServerError;
 use crate::replication::lsn::Lsn;
-use crate::replication::pgoutput::{ChangeError, RelationError};
+use crate::replication::pgoutput::{ChangeError, RelationError, TransactionError};
 use crate::replication::reply::NextTimeline;
 use crate::value::RowError;
 
@@ -55,6 +55,13 @@ pub enum StreamErrorKind {
     TimelineEnds(NextTimeline),
     /// A malformed row with the next timeline.
     Row(RowError),
+    /// The [`Store`](crate::replication::pgoutput::Store) of transactions in progress failed.
+    Store(Box<dyn core::error::Error + Send + Sync>),
+    /// The store of transactions in progress has returned other bytes of this transaction than it was given.
+    Damaged {
+        /// The transaction.
+        xid: u32,
+    },
     /// An earlier error has ended the stream.
     Over,
 }
@@ -83,6 +90,8 @@ impl fmt::Display for StreamErrorKind {
                 write!(f, "the timeline ends here, and timeline {} begins at {}", next.timeline, next.start)
             }
             Self::Row(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Damaged { xid } => TransactionError::<RelationError>::Damaged { xid: *xid }.fmt(f),
             Self::Over => f.write_str("an earlier error has ended the stream"),
         }
     }
@@ -92,6 +101,7 @@ impl core::error::Error for StreamError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match &self.kind {
             StreamErrorKind::Connection(error) => error.source(),
+            StreamErrorKind::Store(error) => error.source(),
             _ => None,
         }
     }
@@ -114,6 +124,16 @@ impl From<ChangeError> for StreamErrorKind {
         match error {
             ChangeError::Decode(error) => Self::Decode(error),
             ChangeError::Relation(error) => Self::Relation(error),
+        }
+    }
+}
+
+impl<E: Into<Box<dyn core::error::Error + Send + Sync>>> From<TransactionError<E>> for StreamErrorKind {
+    fn from(error: TransactionError<E>) -> Self {
+        match error {
+            TransactionError::Change(error) => error.into(),
+            TransactionError::Store(error) => Self::Store(error.into()),
+            TransactionError::Damaged { xid } | TransactionError::Replaying { xid } => Self::Damaged { xid },
         }
     }
 }

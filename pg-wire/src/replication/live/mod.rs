@@ -13,6 +13,6 @@ mod whole;
 pub use clock::Clock;
 pub use error::{StartError, StreamError, StreamErrorKind};
 pub use finish::Finished;
-pub use payload::{Changes, Raw, ReceivedChange};
+pub use payload::{Changes, Raw};
 pub use start::StartCommand;
 pub use whole::ReplicationStream;

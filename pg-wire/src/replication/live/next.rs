@@ -1,5 +1,6 @@
 //! The data of a stream, lent from the buffer of the connection.
 
+use alloc::boxed::Box;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
@@ -9,10 +10,12 @@ use crate::message::backend::CopyData;
 use crate::replication::enclosed::{DecodeEnclosed, Scope};
 use crate::replication::live::clock::Clock;
 use crate::replication::live::error::{StreamError, StreamErrorKind};
-use crate::replication::live::payload::{Changes, ReceivedChange};
+use crate::replication::live::payload::Changes;
 use crate::replication::live::receive::{Received, poll_received};
 use crate::replication::live::whole::{Phase, ReplicationStream};
-use crate::replication::pgoutput::Relations;
+use crate::replication::lsn::Lsn;
+use crate::replication::pgoutput::{ReceivedChange, Relations, Store, Transactions};
+use crate::replication::status::StandbyStatus;
 use crate::replication::stream::XLogData;
 
 impl<T: Transport, C: Clock> ReplicationStream<T, C> {
@@ -61,10 +64,7 @@ impl<T: Transport, C: Clock> ReplicationStream<T, C, Changes> {
                     status.change(&change);
                     return Ok(Some(ReceivedChange { start: wal.start, time: wal.time, change, table }));
                 }
-                Err(error) => {
-                    let at = if wal.start.is_valid() { wal.start } else { status.received() };
-                    StreamError { at, kind: error.into() }
-                }
+                Err(error) => StreamError { at: place(&wal, status), kind: error.into() },
             },
             Err(kind) => StreamError { at: status.received(), kind },
         };
@@ -76,6 +76,95 @@ impl<T: Transport, C: Clock> ReplicationStream<T, C, Changes> {
     pub fn relations(&self) -> &Relations {
         self.payload.decoder.relations()
     }
+}
+
+impl<T, C, S> ReplicationStream<T, C, Transactions<S>>
+where
+    T: Transport,
+    C: Clock,
+    S: Store<Error: Into<Box<dyn core::error::Error + Send + Sync>>>,
+{
+    /// Receives the next change, in the order of the commits, and lends it until the next call. `None` after the server has ended the
+    /// stream: then [`finish`](Self::finish). Keepalives are answered meanwhile, and status updates sent.
+    ///
+    /// The future may be dropped at any point; no change is lost.
+    ///
+    /// # Errors
+    /// As of `next` after [`changes`](ReplicationStream::changes), and errors of the store.
+    pub async fn next(&mut self) -> Result<Option<ReceivedChange<'_>>, StreamError> {
+        let head = loop {
+            if self.payload.is_replaying() {
+                return self.replay().await;
+            }
+            let Some(head) = poll_fn(|cx| self.poll_data(cx)).await? else { return Ok(None) };
+            match self.keep(&head) {
+                Ok(true) => {
+                    let _ = self.conn.inbox_mut().take(head);
+                }
+                Ok(false) => break head,
+                Err(error) => {
+                    self.phase = Phase::Failed;
+                    return Err(error);
+                }
+            }
+        };
+        let Self { conn, status, phase, payload, .. } = self;
+        let failure = match decode(conn.inbox_mut().take(head).body) {
+            Ok(wal) => match payload.decode(&wal) {
+                Ok(received) => {
+                    status.data(&wal);
+                    status.change(&received.change);
+                    return Ok(Some(received));
+                }
+                Err(error) => StreamError { at: place(&wal, status), kind: error.into() },
+            },
+            Err(kind) => StreamError { at: status.received(), kind },
+        };
+        *phase = Phase::Failed;
+        Err(failure)
+    }
+
+    /// Keeps a message of a transaction in progress. Returns whether it is part of one.
+    fn keep(&mut self, head: &Head) -> Result<bool, StreamError> {
+        let Self { conn, status, payload, .. } = self;
+        let wal = decode(conn.inbox().look(head).body)
+            .map_err(|kind| StreamError { at: status.received(), kind })?;
+        let kept = payload.keep(&wal);
+        let kept = kept.map_err(|error| StreamError { at: place(&wal, status), kind: error.into() })?;
+        if let Some(change) = &kept {
+            status.data(&wal);
+            status.change(change);
+        }
+        Ok(kept.is_some())
+    }
+
+    /// The next change of a transaction that has ended. Nothing is received meanwhile, so updates are sent at their interval.
+    async fn replay(&mut self) -> Result<Option<ReceivedChange<'_>>, StreamError> {
+        if self.phase == Phase::Failed {
+            return Err(self.over());
+        }
+        poll_fn(|cx| {
+            let _ = self.conn.poll_send(cx);
+            self.send_due(cx);
+            Poll::Ready(())
+        })
+        .await;
+        let Self { status, phase, payload, .. } = self;
+        payload.replay().map_err(|error| {
+            *phase = Phase::Failed;
+            StreamError { at: status.received(), kind: error.into() }
+        })
+    }
+
+    /// The transactions in progress, with the tables that were described so far.
+    pub fn in_progress(&self) -> &Transactions<S> {
+        &self.payload
+    }
+}
+
+/// The position of data with an error.
+fn place(wal: &XLogData<'_>, status: &StandbyStatus) -> Lsn {
+    if wal.start.is_valid() { wal.start } else { status.received() }
 }
 
 /// Decodes the body of a CopyData whose data is XLogData.

@@ -1,5 +1,6 @@
 //! The stream: a connection after the begin of START_REPLICATION.
 
+use alloc::boxed::Box;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
@@ -11,6 +12,7 @@ use crate::replication::live::error::{StartError, StreamError, StreamErrorKind};
 use crate::replication::live::payload::{Changes, Raw};
 use crate::replication::live::start::{StartCommand, start};
 use crate::replication::lsn::Lsn;
+use crate::replication::pgoutput::{Store, Transactions};
 use crate::replication::status::{NotReceived, StandbyStatus};
 
 /// A replication stream: lends received data, answers the server in time, and confirms the positions that the caller declares.
@@ -78,7 +80,16 @@ impl<T: Transport, C: Clock> ReplicationStream<T, C> {
         self.with(Changes::default())
     }
 
-    pub(super) fn with<P>(self, payload: P) -> ReplicationStream<T, C, P> {
+    /// Decodes the data as changes of pgoutput, finds their tables, and returns transactions in the order of their commits: transactions that
+    /// the server sends in blocks while they are in progress (the option `streaming`) are kept in the store until their commit.
+    pub fn transactions<S>(self, store: S) -> ReplicationStream<T, C, Transactions<S>>
+    where
+        S: Store<Error: Into<Box<dyn core::error::Error + Send + Sync>>>,
+    {
+        self.with(Transactions::new(store))
+    }
+
+    fn with<P>(self, payload: P) -> ReplicationStream<T, C, P> {
         let Self { conn, clock, status, phase, payload: _ } = self;
         ReplicationStream { conn, clock, status, phase, payload }
     }

@@ -139,6 +139,11 @@ pub struct Relations {
 }
 
 impl Relations {
+    /// No tables and no types.
+    pub const fn new() -> Self {
+        Self { tables: BTreeMap::new(), types: BTreeMap::new(), streamed: BTreeMap::new(), block: None }
+    }
+
     /// Notes a change, in the order in which changes are received, and returns the table of the change: of [`Relation`], INSERT, UPDATE and
     /// DELETE. A TRUNCATE is checked too, but may have several tables: find each with [`get`](Self::get).
     ///
