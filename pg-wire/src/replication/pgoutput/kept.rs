@@ -105,8 +105,12 @@ pub(super) struct Records {
     start: usize,
 }
 
-/// The bytes of a store are not those that were kept there.
-pub(super) struct Damaged;
+/// An error of reading a record.
+pub(super) enum RecordError<E> {
+    Store(E),
+    /// The bytes of the store differ from the bytes that were kept.
+    Damaged,
+}
 
 impl Records {
     pub(super) fn new(top: u32, kept: Kept) -> Self {
@@ -117,22 +121,18 @@ impl Records {
     pub(super) fn next<S: Store>(
         &mut self,
         store: &mut S,
-    ) -> Result<Result<Option<(Record, usize)>, Damaged>, S::Error> {
+    ) -> Result<Option<(Record, usize)>, RecordError<S::Error>> {
         loop {
             if self.buffered() == 0 && self.read == self.kept.length {
-                return Ok(Ok(None));
+                return Ok(None);
             }
-            if !self.fill(store, HEADER)? {
-                return Ok(Err(Damaged));
-            }
+            self.fill(store, HEADER)?;
             let header = self.buffer.get(self.start..).and_then(<[u8]>::first_chunk::<HEADER>);
-            let Some((record, length)) = header.map(parse) else { return Ok(Err(Damaged)) };
-            if !self.fill(store, HEADER + length)? {
-                return Ok(Err(Damaged));
-            }
+            let Some((record, length)) = header.map(parse) else { return Err(RecordError::Damaged) };
+            self.fill(store, HEADER + length)?;
             self.start += HEADER + length;
             if !self.kept.is_aborted(record.xid) {
-                return Ok(Ok(Some((record, length))));
+                return Ok(Some((record, length)));
             }
         }
     }
@@ -151,23 +151,23 @@ impl Records {
         self.buffer.len() - self.start
     }
 
-    /// Reads until this number of bytes is buffered. Returns whether there are as many.
-    fn fill<S: Store>(&mut self, store: &mut S, needed: usize) -> Result<bool, S::Error> {
+    /// Reads until this number of bytes is buffered.
+    fn fill<S: Store>(&mut self, store: &mut S, needed: usize) -> Result<(), RecordError<S::Error>> {
         let Some(missing) = needed.checked_sub(self.buffered()).filter(|missing| *missing > 0) else {
-            return Ok(true);
+            return Ok(());
         };
         let left = usize::try_from(self.kept.length - self.read).unwrap_or(usize::MAX);
         if left < missing {
-            return Ok(false);
+            return Err(RecordError::Damaged);
         }
         self.buffer.drain(..self.start);
         self.start = 0;
         let end = self.buffer.len();
         self.buffer.resize(end + missing.max(CHUNK).min(left), 0);
         let space = self.buffer.get_mut(end..).unwrap_or_default();
-        store.read(self.top, self.read, space)?;
+        store.read(self.top, self.read, space).map_err(RecordError::Store)?;
         self.read += space.len() as u64;
-        Ok(true)
+        Ok(())
     }
 }
 

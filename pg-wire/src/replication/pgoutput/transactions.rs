@@ -8,7 +8,7 @@ use core::fmt;
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::text::Text;
 use crate::replication::enclosed::{Enclosed, Scope};
-use crate::replication::pgoutput::kept::{Kept, Record, Records};
+use crate::replication::pgoutput::kept::{Kept, Record, RecordError, Records};
 use crate::replication::pgoutput::store::Store;
 use crate::replication::pgoutput::{
     Begin, BeginPrepare, Change, ChangeError, Commit, Decoder, Prepare, ReceivedChange, Relations,
@@ -219,8 +219,11 @@ impl<S: Store> Transactions<S> {
             replay.stage = Stage::Changes;
             return Ok(Some(boundary(replay.end.begin())));
         }
-        let next = replay.records.next(&mut self.store).map_err(TransactionError::Store)?;
-        let Some((record, length)) = next.map_err(|_| TransactionError::Damaged { xid })? else {
+        let next = replay.records.next(&mut self.store).map_err(|error| match error {
+            RecordError::Store(error) => TransactionError::Store(error),
+            RecordError::Damaged => TransactionError::Damaged { xid },
+        });
+        let Some((record, length)) = next? else {
             replay.stage = Stage::Over;
             self.store.remove(xid).map_err(TransactionError::Store)?;
             return Ok(Some(boundary(replay.end.end())));
