@@ -7,7 +7,7 @@ use pg_stream_tokio::pg_wire::SqlState;
 use pg_stream_tokio::pg_wire::replication::command::*;
 use pg_stream_tokio::pg_wire::replication::pgoutput::*;
 use pg_stream_tokio::pg_wire::replication::*;
-use pg_stream_tokio::{ReplicationStream, Socket, oid};
+use pg_stream_tokio::{PgProtocol, ReplicationStream, Socket, oid};
 
 use crate::conversation::*;
 use crate::support::{Server, get_in, query};
@@ -320,5 +320,59 @@ fn the_wal_is_streamed_without_a_gap() {
         let mut conn = finished.connection;
         let reply = run(&mut conn, &ReadReplicationSlot(&slot.name)).await.expect("a reply");
         assert_eq!(reply.row::<reply::SlotState<'_>>(0).restart, Some(received));
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_other_half_runs() {
+    alone_on_both(async |server| {
+        let slot = Slot { name: own_name("split"), server };
+        let name = slot.name.as_str();
+        let mut session = session(server).await;
+        set_up(server, &mut session, name).await;
+        let config = server
+            .config("admin", "")
+            .sslmode(pg_stream_tokio::SslMode::Disable)
+            .replication(Replication::Logical)
+            .options("-c wal_sender_timeout=1s");
+        let (conn, _) = get_in(&config).await;
+        let stream = start_on(conn, name, Lsn::INVALID).await.interval(Duration::from_millis(200));
+        let (mut reader, sender) = stream.split();
+        let sender = tokio::spawn(sender.run());
+        let sql = format!("insert into {name} select g, repeat('x', 1000) from generate_series(1, 40000) g");
+        query(&mut session, &sql).await.expect("inserted");
+
+        let mut rows = 0;
+        let end = loop {
+            let received = reader.next().await.expect("received").expect("the stream goes on");
+            match received.change {
+                // While the change is lent.
+                Change::Begin(_) => {
+                    tokio::task::block_in_place(|| std::thread::sleep(Duration::from_secs(5)))
+                }
+                Change::Insert(_) => rows += 1,
+                Change::Commit(commit) => break commit.end,
+                _ => {}
+            }
+        };
+        assert_eq!(rows, 40_000);
+        let status = reader.status();
+        let declare = tokio::task::spawn_blocking(move || {
+            status.set_flushed(end).expect("it was received");
+            status.report();
+            status.get()
+        });
+        assert_eq!(declare.await.expect("it ends").flushed(), end);
+        wait_for(&mut session, name, end).await;
+
+        // Keepalives are answered by the other half.
+        let quiet = tokio::time::timeout(Duration::from_secs(3), reader.next()).await;
+        assert!(quiet.is_err(), "no change, and no disconnection: {quiet:?}");
+        let finished = reader.finish().await.expect("a clean end");
+        assert_eq!(finished.next_timeline, None);
+        let mut write_half = sender.await.expect("it ends").expect("the connection is good");
+        write_half.terminate().close().await.expect("closed");
+        tear_down(&mut session, name).await;
     });
 }

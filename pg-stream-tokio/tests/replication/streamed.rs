@@ -41,16 +41,16 @@ fn line(received: &ReceivedChange<'_>) -> String {
 
 /// Receives until as many transactions are in progress, and returns the number of bytes that are kept.
 async fn until(count: usize, stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) -> usize {
-    while stream.in_progress().in_progress().count() != count {
+    while stream.payload().in_progress().count() != count {
         receive(stream, lines, other).await;
     }
-    stream.in_progress().store().used()
+    stream.payload().store().used()
 }
 
 /// Receives until more bytes are kept, so that another block of a transaction in progress has arrived.
 async fn until_more(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) {
-    let before = stream.in_progress().store().used();
-    while stream.in_progress().store().used() <= before {
+    let before = stream.payload().store().used();
+    while stream.payload().store().used() <= before {
         receive(stream, lines, other).await;
     }
 }
@@ -114,13 +114,13 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
     until_more(&mut stream, &mut lines, &mut other).await;
     each(&mut one, &["savepoint a", &rows(1_000), "savepoint b", &rows(2_000)]).await;
     until_more(&mut stream, &mut lines, &mut other).await;
-    let peak = stream.in_progress().store().used();
+    let peak = stream.payload().store().used();
     each(&mut one, &["rollback to b", &rows(3_000), "release a"]).await;
     each(&mut two, &["savepoint a", &rows(11_000), "savepoint b", &rows(12_000)]).await;
     until_more(&mut stream, &mut lines, &mut other).await;
     each(&mut two, &["rollback to a", &format!("update {name} set t = 'y' where id = 10007")]).await;
     each(&mut two, &[&format!("delete from {name} where id = 10008"), &rows(13_000)]).await;
-    assert_eq!(stream.in_progress().in_progress().count(), 2);
+    assert_eq!(stream.payload().in_progress().count(), 2);
     each(&mut two, &["commit"]).await;
     until(1, &mut stream, &mut lines, &mut other).await;
     // A transaction that is rolled back, and a small one in between.
@@ -147,8 +147,8 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
         }
         lines.push(line);
     };
-    assert!(peak > 280_000, "{peak} bytes: the transactions were streamed");
-    assert_eq!((stream.in_progress().store().used(), stream.in_progress().in_progress().count()), (0, 0));
+    assert!(peak > 64 * 1024, "{peak} bytes: the transactions were streamed");
+    assert_eq!((stream.payload().store().used(), stream.payload().in_progress().count()), (0, 0));
     stream.finish().await.expect("a clean end");
 
     // The same again, whole: nothing has been confirmed.

@@ -105,7 +105,8 @@ pub use backup::{BackupData, BackupMessage, Manifest, NewArchive, Progress};
 pub use enclosed::{Enclosed, InCopyData, Unknown};
 #[cfg(feature = "std")]
 pub use live::{
-    Changes, Clock, Finished, Raw, ReplicationStream, StartCommand, StartError, StreamError, StreamErrorKind,
+    Changes, Clock, Finished, FinishedReader, Payload, Raw, ReplicationStream, StartCommand, StartError,
+    StatusHandle, StatusSender, StreamError, StreamErrorKind, StreamReader,
 };
 pub use lsn::{Lsn, ParseLsnError};
 pub use status::{NotReceived, StandbyStatus};

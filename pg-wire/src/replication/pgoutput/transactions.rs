@@ -117,14 +117,14 @@ impl<S: Store> Transactions<S> {
         if let Some(replay) = self.replay.as_ref().filter(|replay| replay.stage != Stage::Over) {
             return Err(TransactionError::Replaying { xid: replay.records.top() });
         }
-        if self.keep(wal)?.is_some() {
+        if self.keep_streamed(wal)?.is_some() {
             return Ok(None);
         }
-        self.decode(wal).map(Some)
+        self.decode_whole(wal).map(Some)
     }
 
     /// Decodes a message outside of streamed transactions.
-    pub(in crate::replication) fn decode<'s>(
+    pub(in crate::replication) fn decode_whole<'s>(
         &'s mut self,
         wal: &XLogData<'s>,
     ) -> Result<ReceivedChange<'s>, TransactionError<S::Error>> {
@@ -134,7 +134,7 @@ impl<S: Store> Transactions<S> {
     }
 
     /// Takes a message of a streamed transaction, and returns its change. `None` for any other message, which is not taken.
-    pub(in crate::replication) fn keep<'a>(
+    pub(in crate::replication) fn keep_streamed<'a>(
         &mut self,
         wal: &XLogData<'a>,
     ) -> Result<Option<Change<'a>>, TransactionError<S::Error>> {
