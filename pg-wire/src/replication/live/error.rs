@@ -145,12 +145,17 @@ impl From<RowError> for StreamErrorKind {
 }
 
 /// A stream that was not started. The connection takes other commands if the error is the server's and not fatal.
-#[derive(Debug)]
 pub struct StartError<T> {
     /// The reason, with the position of the command.
     pub error: StreamError,
     /// The connection.
     pub connection: Box<Connection<T>>,
+}
+
+impl<T> fmt::Debug for StartError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartError").field("error", &self.error).finish_non_exhaustive()
+    }
 }
 
 impl<T> fmt::Display for StartError<T> {
@@ -159,7 +164,7 @@ impl<T> fmt::Display for StartError<T> {
     }
 }
 
-impl<T: fmt::Debug> core::error::Error for StartError<T> {
+impl<T> core::error::Error for StartError<T> {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         self.error.source()
     }
