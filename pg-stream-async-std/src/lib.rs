@@ -39,6 +39,7 @@
 
 #[cfg(feature = "async-std")]
 mod async_std;
+mod clock;
 mod default_tls;
 #[cfg(feature = "native-tls")]
 pub mod native_tls;
@@ -48,9 +49,11 @@ mod transport;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use pg_auth::connect::{self, Dialled};
+use pg_wire::replication::Raw;
 
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
+pub use clock::StreamClock;
 pub use default_tls::DefaultTls;
 pub use rewind::Rewind;
 pub use runtime::Smol;
@@ -73,6 +76,9 @@ pub type Socket = Dialled<Smol, DefaultTls>;
 
 /// A live connection over a transport: [`Socket`] for a dialled connection, `FuturesIo<S>` for the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
+
+/// A replication stream over a transport. See [`pg_wire::replication`].
+pub type ReplicationStream<T = Socket, P = Raw> = pg_wire::replication::ReplicationStream<T, StreamClock, P>;
 
 /// Makes connections, with sockets and timers of the smol family of crates. See [`pg_auth::connect::ConnectionBuilder`].
 pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Smol, T>;

@@ -37,6 +37,7 @@
 // A peer may be hostile: no input from a peer may cause a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod clock;
 mod default_tls;
 mod rewind;
 mod runtime;
@@ -47,8 +48,10 @@ mod transport;
 mod unix;
 
 use pg_auth::connect::{self, Dialled};
+use pg_wire::replication::Raw;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use clock::StreamClock;
 pub use default_tls::DefaultTls;
 pub use rewind::Rewind;
 pub use runtime::Tokio;
@@ -73,6 +76,9 @@ pub type Socket = Dialled<Tokio, DefaultTls>;
 
 /// A live connection over a transport. The transport is [`Socket`] after dialling, and `TokioIo<S>` over the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
+
+/// A replication stream over a transport. See [`pg_wire::replication`].
+pub type ReplicationStream<T = Socket, P = Raw> = pg_wire::replication::ReplicationStream<T, StreamClock, P>;
 
 /// Makes connections over Tokio. See [`pg_auth::connect::ConnectionBuilder`].
 pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Tokio, T>;

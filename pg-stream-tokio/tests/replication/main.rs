@@ -4,6 +4,8 @@
 mod changes;
 mod commands;
 mod conversation;
+mod stream;
+mod streamed;
 // The helpers for logins are unused in this test.
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]

@@ -218,6 +218,14 @@ impl Inbox {
         !matches!(self.whole(), Ok(None))
     }
 
+    /// The frame that [`head`](Self::head) has found, without taking it.
+    #[cfg(feature = "std")]
+    pub(crate) fn look(&self, head: &Head) -> Frame<'_> {
+        let Header { code, body } = head.0;
+        let rest = self.peek().get(Header::LENGTH..).unwrap_or_else(empty);
+        Frame { code, body: rest.get(..body).unwrap_or_else(empty) }
+    }
+
     /// Fast path of [`whole`](Self::whole). Also returns `None` for a long frame, because its length has to be checked against
     /// the limit for its code. If [`lend`](Self::lend) follows, the optimiser merges the bounds checks of the two functions:
     /// receiving a row of one column takes 88 instructions, instead of 111 with [`whole`](Self::whole) and

@@ -39,6 +39,26 @@ impl<T: Split> Connection<T> {
     }
 }
 
+impl<R> ReadHalf<R> {
+    pub(crate) fn from_connection(conn: Connection<ReadOnly<R>>) -> Self {
+        Self(conn)
+    }
+
+    pub(crate) fn into_connection(self) -> Connection<ReadOnly<R>> {
+        self.0
+    }
+}
+
+impl<W> WriteHalf<W> {
+    pub(crate) fn from_connection(conn: Connection<WriteOnly<W>>) -> Self {
+        Self(conn)
+    }
+
+    pub(crate) fn into_connection(self) -> Connection<WriteOnly<W>> {
+        self.0
+    }
+}
+
 impl<R: Source> ReadHalf<R> {
     /// Receives the next message. See [`Connection::recv`].
     ///
@@ -166,7 +186,7 @@ impl<W: Sink> PutMessage for WriteHalf<W> {
 /// A stream without a writing side. The connection never writes to this stream, because its sending direction
 /// [has ended](Outgoing::ended).
 #[derive(Debug)]
-struct ReadOnly<R>(R);
+pub(crate) struct ReadOnly<R>(R);
 
 impl<R: Source> Source for ReadOnly<R> {
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -189,7 +209,7 @@ impl<R> Sink for ReadOnly<R> {
 /// A stream without a reading side. The connection never reads from this stream, because its receiving direction
 /// [has ended](Incoming::ended).
 #[derive(Debug)]
-struct WriteOnly<W>(W);
+pub(crate) struct WriteOnly<W>(W);
 
 impl<W> Source for WriteOnly<W> {
     fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {

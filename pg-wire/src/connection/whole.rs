@@ -188,7 +188,7 @@ impl<T: Transport> Connection<T> {
 
     /// Waits until a whole message is buffered, and returns its head.
     #[inline(never)]
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
         loop {
             if let Some(head) = self.incoming.head()? {
                 return Poll::Ready(Ok(head));
@@ -197,20 +197,31 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Whether an earlier flush has begun to send and has not finished.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.outgoing.is_sending()
+    }
+
+    /// Sends all committed bytes without receiving meanwhile. Returns `Pending` while bytes are left to send. An error is kept for
+    /// the next flush: the peer's last message has to be received first.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { transport, outgoing, .. } = self;
+        if outgoing.is_sending()
+            && let Err(error) = ready!(outgoing.poll_send(transport, cx, &mut &[][..]))
+        {
+            outgoing.keep(error);
+        }
+        Poll::Ready(())
+    }
+
     /// Reads once into the inbox, and continues to send meanwhile. Use this method to take frames directly from the
     /// [`inbox`](Self::inbox_mut).
     ///
     /// # Errors
     /// [`Closed`](Error::Closed) and [`Io`](Error::Io) when the stream has ended.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let Self { transport, incoming, outgoing } = self;
-        if outgoing.is_sending() {
-            // Keep the error for the next flush, because the server's last message has to be received first.
-            if let Poll::Ready(Err(error)) = outgoing.poll_send(transport, cx, &mut &[][..]) {
-                outgoing.keep(error);
-            }
-        }
-        incoming.poll_fill(transport, cx)
+        let _ = self.poll_send(cx);
+        self.incoming.poll_fill(&mut self.transport, cx)
     }
 
     /// Reads once, as [`poll_fill`](Self::poll_fill) does.

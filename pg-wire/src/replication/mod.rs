@@ -92,15 +92,24 @@
 mod backup;
 pub mod command;
 mod enclosed;
+#[cfg(feature = "std")]
+mod live;
 mod lsn;
 pub mod pgoutput;
 pub mod reply;
+mod status;
 mod stream;
 mod time;
 
 pub use backup::{BackupData, BackupMessage, Manifest, NewArchive, Progress};
 pub use enclosed::{Enclosed, InCopyData, Unknown};
+#[cfg(feature = "std")]
+pub use live::{
+    Changes, Clock, Finished, FinishedReader, Payload, Raw, ReplicationStream, StartCommand, StartError,
+    StatusHandle, StatusSender, StreamError, StreamErrorKind, StreamReader,
+};
 pub use lsn::{Lsn, ParseLsnError};
+pub use status::{NotReceived, StandbyStatus};
 pub use stream::{
     HotStandbyFeedback, PrimaryKeepalive, PrimaryMessage, PrimaryStatusRequest, PrimaryStatusUpdate,
     StandbyMessage, StandbyStatusUpdate, XLogData,

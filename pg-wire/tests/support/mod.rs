@@ -99,6 +99,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 // ---- A pipe ---------------------------------------------------------------------------------------------------------
 
 /// One direction of a pipe, with a bounded buffer.
+#[derive(Debug)]
 struct Lane {
     bytes: VecDeque<u8>,
     room: usize,
@@ -111,12 +112,15 @@ struct Lane {
 }
 
 /// The reading end of a lane.
+#[derive(Debug)]
 pub(crate) struct LaneSource(Arc<Mutex<Lane>>);
 
 /// The writing end of a lane.
+#[derive(Debug)]
 pub(crate) struct LaneSink(Arc<Mutex<Lane>>);
 
 /// One end of a pipe.
+#[derive(Debug)]
 pub(crate) struct Pipe(pub(crate) LaneSource, pub(crate) LaneSink);
 
 /// Creates a pipe, and returns its two ends. Each direction buffers at most `room` bytes.
@@ -252,6 +256,7 @@ pub(crate) enum Write {
 }
 
 /// A stream with scripted results, which records the bytes written.
+#[derive(Debug)]
 pub(crate) struct Steps {
     pub(crate) reads: VecDeque<Read>,
     /// The result of each read after the last of `reads`.

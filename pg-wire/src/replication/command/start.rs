@@ -45,6 +45,11 @@ impl<'a> StartPhysical<'a> {
         self.timeline = Some(timeline);
         self
     }
+
+    /// The position.
+    pub const fn position(&self) -> Lsn {
+        self.start
+    }
 }
 
 impl fmt::Display for StartPhysical<'_> {
@@ -77,6 +82,11 @@ impl<'a> StartLogical<'a> {
     /// the server starts there. So [`Lsn::INVALID`] always starts at the position of the slot.
     pub const fn new(slot: &'a str, start: Lsn) -> Self {
         Self { slot, start, options: Vec::new() }
+    }
+
+    /// The position.
+    pub const fn position(&self) -> Lsn {
+        self.start
     }
 
     /// Adds an option of the output plugin, with a value.

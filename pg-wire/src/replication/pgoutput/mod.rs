@@ -13,20 +13,31 @@
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
 
+mod decoder;
+mod kept;
+mod received;
 mod relation;
+mod relations;
 mod row;
+mod store;
 mod streamed;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod transactions;
 mod tuple;
 mod two_phase;
 
 pub use super::enclosed::{Scope, Unknown};
+pub use decoder::{ChangeDecoder, ChangeError};
+pub use received::ReceivedChange;
 pub use relation::{Relation, RelationColumn, ReplicaIdentity, Type};
+pub use relations::{RelationError, Relations, Table, TableColumn, TypeName};
 pub use row::{Delete, Insert, OldRow, Truncate, Update};
+pub use store::{MemoryStore, Store, StoreFull};
 pub use streamed::{Aborted, StreamAbort, StreamCommit, StreamStart, StreamStop};
 pub use transaction::{Begin, Commit, LogicalMessage, Origin};
+pub use transactions::{TransactionError, Transactions};
 pub use tuple::{Tuple, TupleIter, TupleValue};
 pub use two_phase::{BeginPrepare, CommitPrepared, Prepare, RollbackPrepared, StreamPrepare};
 
@@ -123,6 +134,11 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// A decoder at the begin of a stream.
+    pub const fn new() -> Self {
+        Self { scope: Scope::Outside }
+    }
+
     /// Decodes the next message.
     ///
     /// # Errors

@@ -1,0 +1,44 @@
+//! Clock and timer of the smol family of crates, for replication streams.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use async_io::Timer;
+use pg_wire::replication::{Clock, Timestamp};
+
+/// The clock of a [`ReplicationStream`](crate::ReplicationStream). Its timer runs on any executor.
+#[derive(Debug)]
+pub struct StreamClock {
+    origin: Instant,
+    timer: Timer,
+    /// The deadline of the timer.
+    deadline: Option<Instant>,
+}
+
+impl Default for StreamClock {
+    fn default() -> Self {
+        Self { origin: Instant::now(), timer: Timer::never(), deadline: None }
+    }
+}
+
+impl Clock for StreamClock {
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    fn wall(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Duration) -> Poll<()> {
+        // After the end of time: never.
+        let Some(deadline) = self.origin.checked_add(deadline) else { return Poll::Pending };
+        if self.deadline != Some(deadline) {
+            self.timer.set_at(deadline);
+            self.deadline = Some(deadline);
+        }
+        Pin::new(&mut self.timer).poll(cx).map(|_| self.deadline = None)
+    }
+}

@@ -1,0 +1,68 @@
+//! The end of a stream.
+
+use crate::basic::code::MessageCode;
+use crate::client::PgProtocol;
+use crate::connection::{Connection, Transport};
+use crate::replication::live::clock::Clock;
+use crate::replication::live::core::{Core, Driver, Phase};
+use crate::replication::live::error::{StreamError, StreamErrorKind};
+use crate::replication::live::send::put;
+use crate::replication::live::start::Reply;
+use crate::replication::live::whole::ReplicationStream;
+use crate::replication::reply::NextTimeline;
+
+/// The end of a stream.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Finished<T> {
+    /// The connection, which takes commands again. For a second logical stream PostgreSQL requires a new connection.
+    pub connection: Connection<T>,
+    /// The next timeline, if the server has ended a physical stream at the end of its timeline.
+    pub next_timeline: Option<NextTimeline>,
+}
+
+impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
+    /// Reports the declared positions, ends the copy in both directions, and receives up to the ReadyForQuery of the server. Drops the data that
+    /// arrives meanwhile: this data is not confirmed, so a stream that resumes receives it again.
+    ///
+    /// After an error of the server that is not fatal, this call returns the connection too.
+    ///
+    /// # Errors
+    /// Errors of the server and of the connection.
+    pub async fn finish(self) -> Result<Finished<T>, StreamError> {
+        let mut core = self.core;
+        if core.phase != Phase::ServerFailed {
+            put(&mut core.conn, &mut core.driver.status, &core.driver.clock);
+            core.conn.copy_done();
+        }
+        let next_timeline = drain(&mut core).await?;
+        Ok(Finished { connection: core.conn, next_timeline })
+    }
+}
+
+/// Sends the queued messages, and receives up to ReadyForQuery.
+pub(super) async fn drain<T: Transport, P, D: Driver>(
+    core: &mut Core<T, P, D>,
+) -> Result<Option<NextTimeline>, StreamError> {
+    let mut reply = Reply::default();
+    match receive(&mut core.conn, &mut reply).await {
+        Ok(()) => match reply.failure {
+            Some(error) => Err(core.fail(StreamErrorKind::Server(error))),
+            None => Ok(reply.next_timeline),
+        },
+        // A fatal error of the server explains why the connection has ended.
+        Err(kind) => Err(core.fail(reply.failure.map_or(kind, StreamErrorKind::Server))),
+    }
+}
+
+async fn receive<T: Transport>(conn: &mut Connection<T>, reply: &mut Reply) -> Result<(), StreamErrorKind> {
+    conn.outbox_mut().commit().map_err(crate::Error::from)?;
+    loop {
+        // Sends while it waits.
+        let frame = conn.recv().await?;
+        // In the middle of a transaction, the server sends data after its CopyDone too.
+        if frame.code != MessageCode::COPY_DATA && reply.note(&frame.backend()?)? {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The changes of one transaction in progress, and their way through a store and back.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::replication::lsn::Lsn;
+use crate::replication::pgoutput::store::Store;
+use crate::replication::time::Timestamp;
+
+/// Bytes to read from a store at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// The header of a record: xid, start, time and length of the data.
+const HEADER: usize = 24;
+
+/// A kept message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    /// The transaction, or its subtransaction.
+    pub(super) xid: u32,
+    pub(super) start: Lsn,
+    pub(super) time: Timestamp,
+}
+
+/// A transaction in progress.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    length: u64,
+    /// Records of the same subtransaction that follow each other.
+    runs: Vec<Run>,
+    /// The subtransactions that have runs.
+    subtransactions: BTreeMap<u32, Subtransaction>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    xid: u32,
+    start: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Subtransaction {
+    runs: usize,
+    is_aborted: bool,
+}
+
+impl Kept {
+    /// Appends a message to the transaction `top`.
+    pub(super) fn append<S: Store>(
+        &mut self,
+        store: &mut S,
+        top: u32,
+        record: Record,
+        data: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), S::Error> {
+        scratch.clear();
+        scratch.extend_from_slice(&record.xid.to_be_bytes());
+        scratch.extend_from_slice(&record.start.0.to_be_bytes());
+        scratch.extend_from_slice(&record.time.0.to_be_bytes());
+        // Data of a message is shorter than 2 GiB.
+        scratch.extend_from_slice(&(data.len() as u32).to_be_bytes());
+        scratch.extend_from_slice(data);
+        store.append(top, scratch)?;
+        if self.runs.last().is_none_or(|run| run.xid != record.xid) {
+            self.runs.push(Run { xid: record.xid, start: self.length });
+            self.subtransactions.entry(record.xid).or_default().runs += 1;
+        }
+        self.length += scratch.len() as u64;
+        Ok(())
+    }
+
+    /// Drops the changes of a subtransaction. Changes at the end are cut off; changes before others are skipped by the replay.
+    pub(super) fn abort<S: Store>(&mut self, store: &mut S, top: u32, xid: u32) -> Result<(), S::Error> {
+        let Some(subtransaction) = self.subtransactions.get_mut(&xid) else { return Ok(()) };
+        subtransaction.is_aborted = true;
+        let before = self.length;
+        while let Some(run) = self.runs.last().copied().filter(|run| self.is_aborted(run.xid)) {
+            self.runs.pop();
+            self.length = run.start;
+            if let Some(subtransaction) = self.subtransactions.get_mut(&run.xid) {
+                subtransaction.runs -= 1;
+                if subtransaction.runs == 0 {
+                    self.subtransactions.remove(&run.xid);
+                }
+            }
+        }
+        if self.length < before { store.truncate(top, self.length) } else { Ok(()) }
+    }
+
+    pub(super) fn is_aborted(&self, xid: u32) -> bool {
+        self.subtransactions.get(&xid).is_some_and(|subtransaction| subtransaction.is_aborted)
+    }
+}
+
+/// Reads the records of a transaction in order.
+#[derive(Clone, Debug)]
+pub(super) struct Records {
+    top: u32,
+    kept: Kept,
+    /// Bytes that have been read from the store.
+    read: u64,
+    buffer: Vec<u8>,
+    /// Index of the first byte of the buffer that has not been used.
+    start: usize,
+}
+
+/// An error of reading a record.
+pub(super) enum RecordError<E> {
+    Store(E),
+    /// The bytes of the store differ from the bytes that were kept.
+    Damaged,
+}
+
+impl Records {
+    pub(super) fn new(top: u32, kept: Kept) -> Self {
+        Self { top, kept, read: 0, buffer: Vec::new(), start: 0 }
+    }
+
+    /// Reads up to the next record that was not rolled back. Its data is then [`data`](Self::data) of this length.
+    pub(super) fn next<S: Store>(
+        &mut self,
+        store: &mut S,
+    ) -> Result<Option<(Record, usize)>, RecordError<S::Error>> {
+        loop {
+            if self.buffered() == 0 && self.read == self.kept.length {
+                return Ok(None);
+            }
+            self.fill(store, HEADER)?;
+            let header = self.buffer.get(self.start..).and_then(<[u8]>::first_chunk::<HEADER>);
+            let Some((record, length)) = header.map(parse) else { return Err(RecordError::Damaged) };
+            self.fill(store, HEADER + length)?;
+            self.start += HEADER + length;
+            if !self.kept.is_aborted(record.xid) {
+                return Ok(Some((record, length)));
+            }
+        }
+    }
+
+    /// The data of the last record, which has this length.
+    pub(super) fn data(&self, length: usize) -> &[u8] {
+        self.buffer.get(self.start - length..self.start).unwrap_or_default()
+    }
+
+    /// The transaction.
+    pub(super) const fn top(&self) -> u32 {
+        self.top
+    }
+
+    fn buffered(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// Reads until this number of bytes is buffered.
+    fn fill<S: Store>(&mut self, store: &mut S, needed: usize) -> Result<(), RecordError<S::Error>> {
+        let Some(missing) = needed.checked_sub(self.buffered()).filter(|missing| *missing > 0) else {
+            return Ok(());
+        };
+        let left = usize::try_from(self.kept.length - self.read).unwrap_or(usize::MAX);
+        if left < missing {
+            return Err(RecordError::Damaged);
+        }
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let end = self.buffer.len();
+        self.buffer.resize(end + missing.max(CHUNK).min(left), 0);
+        let space = self.buffer.get_mut(end..).unwrap_or_default();
+        store.read(self.top, self.read, space).map_err(RecordError::Store)?;
+        self.read += space.len() as u64;
+        Ok(())
+    }
+}
+
+fn parse(header: &[u8; HEADER]) -> (Record, usize) {
+    let [x0, x1, x2, x3, s0, s1, s2, s3, s4, s5, s6, s7, t0, t1, t2, t3, t4, t5, t6, t7, l0, l1, l2, l3] =
+        *header;
+    let record = Record {
+        xid: u32::from_be_bytes([x0, x1, x2, x3]),
+        start: Lsn(u64::from_be_bytes([s0, s1, s2, s3, s4, s5, s6, s7])),
+        time: Timestamp(i64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7])),
+    };
+    (record, u32::from_be_bytes([l0, l1, l2, l3]) as usize)
+}

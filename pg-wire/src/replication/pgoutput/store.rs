@@ -1,0 +1,116 @@
+//! The place where the changes of transactions in progress are kept.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Keeps the bytes of transactions in progress for [`Transactions`](super::Transactions): in memory, in files, or elsewhere.
+///
+/// The bytes of a transaction are only appended and cut off at their end. They need not survive the process: a transaction that has not been
+/// confirmed is sent again.
+pub trait Store {
+    /// An error of the store, which ends the stream.
+    type Error;
+
+    /// Appends bytes to those of the transaction `xid`. The first call for a transaction creates it.
+    ///
+    /// # Errors
+    /// When the bytes cannot be kept.
+    fn append(&mut self, xid: u32, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Cuts off the bytes of a transaction from `length` on.
+    ///
+    /// # Errors
+    /// When the bytes cannot be cut off.
+    fn truncate(&mut self, xid: u32, length: u64) -> Result<(), Self::Error>;
+
+    /// Reads the bytes of a transaction from `offset` on, and fills all of `space`. Never asked for bytes that were not appended.
+    ///
+    /// # Errors
+    /// When the bytes cannot be read.
+    fn read(&mut self, xid: u32, offset: u64, space: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Forgets a transaction, of which there may be no bytes.
+    ///
+    /// # Errors
+    /// When the transaction cannot be forgotten.
+    fn remove(&mut self, xid: u32) -> Result<(), Self::Error>;
+}
+
+/// Keeps transactions in progress in memory, up to a limit.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    limit: usize,
+    used: usize,
+    transactions: BTreeMap<u32, Vec<u8>>,
+}
+
+impl MemoryStore {
+    /// A store for this number of bytes, of all transactions together.
+    pub const fn new(limit: usize) -> Self {
+        Self { limit, used: 0, transactions: BTreeMap::new() }
+    }
+
+    /// Number of bytes that are kept.
+    pub const fn used(&self) -> usize {
+        self.used
+    }
+}
+
+impl Store for MemoryStore {
+    type Error = StoreFull;
+
+    fn append(&mut self, xid: u32, bytes: &[u8]) -> Result<(), StoreFull> {
+        if bytes.len() > self.limit - self.used {
+            return Err(StoreFull { xid, limit: self.limit });
+        }
+        self.used += bytes.len();
+        self.transactions.entry(xid).or_default().extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn truncate(&mut self, xid: u32, length: u64) -> Result<(), StoreFull> {
+        if let (Some(kept), Ok(length)) = (self.transactions.get_mut(&xid), usize::try_from(length)) {
+            self.used -= kept.len().saturating_sub(length);
+            kept.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, xid: u32, offset: u64, space: &mut [u8]) -> Result<(), StoreFull> {
+        let kept = self.transactions.get(&xid).map_or(&[][..], Vec::as_slice);
+        let from = usize::try_from(offset).ok().and_then(|offset| kept.get(offset..));
+        if let Some(bytes) = from.and_then(|rest| rest.get(..space.len())) {
+            space.copy_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, xid: u32) -> Result<(), StoreFull> {
+        self.used -= self.transactions.remove(&xid).map_or(0, |kept| kept.len());
+        Ok(())
+    }
+}
+
+/// The limit of a [`MemoryStore`] is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreFull {
+    /// The transaction whose next change has no room.
+    pub xid: u32,
+    /// The limit in bytes.
+    pub limit: usize,
+}
+
+impl fmt::Display for StoreFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the changes of transactions in progress take more than the limit of {} bytes (at transaction {}): raise the limit, \
+             keep the changes in files, or start the stream without the option streaming",
+            self.limit, self.xid
+        )
+    }
+}
+
+impl core::error::Error for StoreFull {}

@@ -1,0 +1,320 @@
+//! Transactions in progress, until they are committed.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::basic::error::{DecodeError, DecodeErrorKind};
+use crate::basic::text::Text;
+use crate::replication::enclosed::{Enclosed, Scope};
+use crate::replication::pgoutput::kept::{Kept, Record, RecordError, Records};
+use crate::replication::pgoutput::store::Store;
+use crate::replication::pgoutput::{
+    Begin, BeginPrepare, Change, ChangeError, Commit, Decoder, Prepare, ReceivedChange, Relations,
+    StreamCommit, StreamPrepare,
+};
+use crate::replication::stream::XLogData;
+use crate::replication::time::Timestamp;
+
+/// Transactions in the order of their commits, also if the server sends large transactions in blocks while they are in progress.
+///
+/// The blocks of each transaction are kept in a [`Store`] until the transaction ends. A rollback of a subtransaction drops only its changes; a
+/// rollback of the transaction drops all of them. A commit returns the transaction as if the server had sent it whole: a [`Begin`], the
+/// changes, a [`Commit`]; and a transaction that is prepared, between [`BeginPrepare`] and [`Prepare`].
+///
+/// Outside of the store, each run of changes of the same subtransaction takes about 40 bytes of memory.
+///
+/// ```
+/// use pg_wire::codec::Payload;
+/// use pg_wire::replication::pgoutput::{Change, MemoryStore, Transactions};
+/// use pg_wire::replication::{Lsn, Timestamp, XLogData};
+///
+/// let mut transactions = Transactions::new(MemoryStore::new(1 << 20));
+/// let message = |data| XLogData { start: Lsn(5), end: Lsn(5), time: Timestamp(0), data: Payload(data) };
+/// for data in [
+///     // A block of transaction 775 with a message of its subtransaction 776, which is rolled back, and its own message.
+///     &b"S\0\0\x03\x07\x01"[..],
+///     b"M\0\0\x03\x08\x01\0\0\0\0\0\0\0\x05lost\0\0\0\0\0",
+///     b"M\0\0\x03\x07\x01\0\0\0\0\0\0\0\x05kept\0\0\0\0\0",
+///     b"E",
+///     b"A\0\0\x03\x07\0\0\x03\x08",
+///     b"c\0\0\x03\x07\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0",
+/// ] {
+///     assert!(transactions.receive(&message(data))?.is_none(), "all of it is kept");
+/// }
+/// let mut lines = Vec::new();
+/// while let Some(received) = transactions.replay()? {
+///     lines.push(match received.change {
+///         Change::Begin(begin) => format!("begin {}", begin.xid),
+///         Change::LogicalMessage(message) => message.prefix.to_string(),
+///         Change::Commit(commit) => format!("commit, confirm {}", commit.end),
+///         other => panic!("{other:?}"),
+///     });
+/// }
+/// assert_eq!(lines, ["begin 775", "kept", "commit, confirm 0/7"]);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Transactions<S> {
+    decoder: Decoder,
+    relations: Relations,
+    store: S,
+    in_progress: BTreeMap<u32, Kept>,
+    /// The transaction of the current block.
+    block: Option<u32>,
+    replay: Option<Replay>,
+    scratch: Vec<u8>,
+}
+
+/// A transaction that was committed or prepared.
+#[derive(Clone, Debug)]
+struct Replay {
+    end: End,
+    /// The server's clock when it sent the end.
+    time: Timestamp,
+    stage: Stage,
+    records: Records,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Begin,
+    Changes,
+    /// The end has been returned.
+    Over,
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Commit(StreamCommit),
+    Prepare { prepare: StreamPrepare<'static>, gid: Vec<u8> },
+}
+
+impl<S: Store> Transactions<S> {
+    /// Transactions that are kept in this store. Use a new one for each START_REPLICATION.
+    pub const fn new(store: S) -> Self {
+        Self {
+            decoder: Decoder::new(),
+            relations: Relations::new(),
+            store,
+            in_progress: BTreeMap::new(),
+            block: None,
+            replay: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Takes the next message. Returns the change if it is part of a transaction that the server sends whole. Otherwise the change is kept;
+    /// then call [`replay`](Self::replay) until it returns `None`.
+    ///
+    /// # Errors
+    /// Malformed and misplaced messages, changes of tables that were not described, and errors of the store.
+    pub fn receive<'s>(
+        &'s mut self,
+        wal: &XLogData<'s>,
+    ) -> Result<Option<ReceivedChange<'s>>, TransactionError<S::Error>> {
+        if let Some(replay) = self.replay.as_ref().filter(|replay| replay.stage != Stage::Over) {
+            return Err(TransactionError::Replaying { xid: replay.records.top() });
+        }
+        if self.keep_streamed(wal)?.is_some() {
+            return Ok(None);
+        }
+        self.decode_whole(wal).map(Some)
+    }
+
+    /// Decodes a message outside of streamed transactions.
+    pub(in crate::replication) fn decode_whole<'s>(
+        &'s mut self,
+        wal: &XLogData<'s>,
+    ) -> Result<ReceivedChange<'s>, TransactionError<S::Error>> {
+        let change = self.decoder.decode(wal.data.0).map_err(ChangeError::from)?;
+        let table = self.relations.follow(&change).map_err(ChangeError::from)?;
+        Ok(ReceivedChange { start: wal.start, time: wal.time, change, table })
+    }
+
+    /// Takes a message of a streamed transaction, and returns its change. `None` for any other message, which is not taken.
+    pub(in crate::replication) fn keep_streamed<'a>(
+        &mut self,
+        wal: &XLogData<'a>,
+    ) -> Result<Option<Change<'a>>, TransactionError<S::Error>> {
+        let data = wal.data.0;
+        if self.decoder.scope() == Scope::Outside
+            && !matches!(data.first(), Some(b'S' | b'E' | b'c' | b'A' | b'p'))
+        {
+            return Ok(None);
+        }
+        let change = self.decoder.decode(data).map_err(ChangeError::from)?;
+        let misplaced = TransactionError::Change(ChangeError::Decode(DecodeError {
+            message: change.name(),
+            offset: 0,
+            kind: DecodeErrorKind::Misplaced,
+        }));
+        match &change {
+            Change::StreamStart(start) => {
+                // A block without the first one would be a transaction of which changes are missing.
+                if start.first == self.in_progress.contains_key(&start.xid) {
+                    return Err(misplaced);
+                }
+                self.in_progress.entry(start.xid).or_default();
+                self.block = Some(start.xid);
+            }
+            Change::StreamStop(_) => self.block = None,
+            Change::StreamAbort(abort) if abort.xid == abort.subxid => {
+                if self.in_progress.remove(&abort.xid).is_some() {
+                    self.store.remove(abort.xid).map_err(TransactionError::Store)?;
+                }
+            }
+            Change::StreamAbort(abort) => {
+                if let Some(kept) = self.in_progress.get_mut(&abort.xid) {
+                    kept.abort(&mut self.store, abort.xid, abort.subxid).map_err(TransactionError::Store)?;
+                }
+            }
+            Change::StreamCommit(commit) => {
+                let kept = self.in_progress.remove(&commit.xid).ok_or(misplaced)?;
+                self.begin_replay(commit.xid, kept, End::Commit(*commit), wal.time);
+            }
+            Change::StreamPrepare(prepare) => {
+                let kept = self.in_progress.remove(&prepare.xid).ok_or(misplaced)?;
+                let gid = prepare.gid.as_bytes().to_owned();
+                let StreamPrepare { flags, prepare, end, time, xid, gid: _ } = *prepare;
+                let prepare = StreamPrepare { flags, prepare, end, time, xid, gid: Text::EMPTY };
+                self.begin_replay(xid, kept, End::Prepare { prepare, gid }, wal.time);
+            }
+            change => {
+                let top = self.block.ok_or(misplaced)?;
+                let xid = change.xid_in_stream().unwrap_or(top);
+                let record = Record { xid, start: wal.start, time: wal.time };
+                let kept = self.in_progress.entry(top).or_default();
+                let kept = kept.append(&mut self.store, top, record, data, &mut self.scratch);
+                kept.map_err(TransactionError::Store)?;
+            }
+        }
+        Ok(Some(change))
+    }
+
+    fn begin_replay(&mut self, xid: u32, kept: Kept, end: End, time: Timestamp) {
+        self.replay = Some(Replay { end, time, stage: Stage::Begin, records: Records::new(xid, kept) });
+    }
+
+    /// Whether changes of an ended transaction are left for [`replay`](Self::replay).
+    pub fn is_replaying(&self) -> bool {
+        self.replay.as_ref().is_some_and(|replay| replay.stage != Stage::Over)
+    }
+
+    /// Returns the next change of a transaction that was kept and has ended. `None` after its last change, the [`Commit`] or [`Prepare`].
+    ///
+    /// # Errors
+    /// As of [`receive`](Self::receive).
+    pub fn replay(&mut self) -> Result<Option<ReceivedChange<'_>>, TransactionError<S::Error>> {
+        let Some(replay) = self.replay.as_mut().filter(|replay| replay.stage != Stage::Over) else {
+            return Ok(None);
+        };
+        let (start, xid) = match &replay.end {
+            End::Commit(commit) => (commit.commit, commit.xid),
+            End::Prepare { prepare, .. } => (prepare.prepare, prepare.xid),
+        };
+        let boundary = |change| ReceivedChange { start, time: replay.time, change, table: None };
+        if replay.stage == Stage::Begin {
+            replay.stage = Stage::Changes;
+            return Ok(Some(boundary(replay.end.begin())));
+        }
+        let next = replay.records.next(&mut self.store).map_err(|error| match error {
+            RecordError::Store(error) => TransactionError::Store(error),
+            RecordError::Damaged => TransactionError::Damaged { xid },
+        });
+        let Some((record, length)) = next? else {
+            replay.stage = Stage::Over;
+            self.store.remove(xid).map_err(TransactionError::Store)?;
+            return Ok(Some(boundary(replay.end.end())));
+        };
+        let data = replay.records.data(length);
+        let change = Change::decode(data, Scope::InStream).map_err(ChangeError::from)?;
+        let table = self.relations.follow(&change).map_err(ChangeError::from)?;
+        Ok(Some(ReceivedChange { start: record.start, time: record.time, change, table }))
+    }
+
+    /// The tables that were described so far.
+    pub const fn relations(&self) -> &Relations {
+        &self.relations
+    }
+
+    /// The transactions in progress of which changes are kept.
+    pub fn in_progress(&self) -> impl Iterator<Item = u32> {
+        self.in_progress.keys().copied()
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+}
+
+impl End {
+    fn begin(&self) -> Change<'_> {
+        match self {
+            Self::Commit(StreamCommit { xid, commit, time, .. }) => {
+                Begin { commit: *commit, time: *time, xid: *xid }.into()
+            }
+            Self::Prepare { prepare: StreamPrepare { prepare, end, time, xid, .. }, gid } => {
+                let gid = Text::from(gid.as_slice());
+                BeginPrepare { prepare: *prepare, end: *end, time: *time, xid: *xid, gid }.into()
+            }
+        }
+    }
+
+    fn end(&self) -> Change<'_> {
+        match self {
+            Self::Commit(StreamCommit { flags, commit, end, time, .. }) => {
+                Commit { flags: *flags, commit: *commit, end: *end, time: *time }.into()
+            }
+            Self::Prepare { prepare: StreamPrepare { flags, prepare, end, time, xid, .. }, gid } => {
+                let gid = Text::from(gid.as_slice());
+                Prepare { flags: *flags, prepare: *prepare, end: *end, time: *time, xid: *xid, gid }.into()
+            }
+        }
+    }
+}
+
+/// An error of [`Transactions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransactionError<E> {
+    /// A message cannot be understood.
+    Change(ChangeError),
+    /// The store failed.
+    Store(E),
+    /// [`receive`](Transactions::receive) was called before [`replay`](Transactions::replay) had returned the last change.
+    Replaying {
+        /// The transaction.
+        xid: u32,
+    },
+    /// The store has returned other bytes than it was given.
+    Damaged {
+        /// The transaction.
+        xid: u32,
+    },
+}
+
+impl<E> From<ChangeError> for TransactionError<E> {
+    fn from(error: ChangeError) -> Self {
+        Self::Change(error)
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for TransactionError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Change(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Replaying { xid } => {
+                write!(f, "changes of transaction {xid} are left to replay before the next message")
+            }
+            Self::Damaged { xid } => {
+                write!(f, "the store has returned other bytes of transaction {xid} than it was given")
+            }
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for TransactionError<E> {}

@@ -1,0 +1,323 @@
+//! The positions that a client of a replication stream has received and may confirm, without I/O and without a clock.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::replication::lsn::Lsn;
+use crate::replication::pgoutput::Change;
+use crate::replication::stream::{PrimaryKeepalive, StandbyStatusUpdate, XLogData};
+use crate::replication::time::Timestamp;
+
+/// Positions of a client in a replication stream, and the time at which the server has to hear of them.
+///
+/// A `StandbyStatus` only reports positions that the caller has declared: [`set_flushed`](Self::set_flushed),
+/// [`set_written`](Self::set_written), [`set_applied`](Self::set_applied). The single exception is
+/// [`confirm_keepalives`](Self::confirm_keepalives), which is off by default.
+///
+/// Every `now` is the time since an origin that the caller chooses, and must not go backwards.
+///
+/// ```
+/// use core::time::Duration;
+/// use pg_wire::codec::Payload;
+/// use pg_wire::replication::{Lsn, PrimaryKeepalive, StandbyStatus, Timestamp, XLogData};
+///
+/// let second = Duration::from_secs;
+/// let mut status = StandbyStatus::logical(Lsn::INVALID, second(0)).interval(second(10));
+/// status.data(&XLogData { start: Lsn(7), end: Lsn(7), time: Timestamp(0), data: Payload(b"data") });
+/// assert_eq!(status.deadline(), Some(second(10)));
+///
+/// // The server requests an answer: an update is due at once. Nothing has been declared, so nothing is confirmed.
+/// status.keepalive(&PrimaryKeepalive { end: Lsn(9), time: Timestamp(0), reply: true });
+/// assert!(status.is_due(second(3)));
+/// assert_eq!(status.update(second(3), Timestamp(0)).flushed, Lsn::INVALID);
+/// assert_eq!(status.deadline(), Some(second(13)));
+///
+/// status.set_flushed(Lsn(7))?;
+/// assert_eq!(status.update(second(13), Timestamp(0)).flushed, Lsn(7));
+/// assert!(status.set_flushed(Lsn(10)).is_err(), "received up to 0/9 only");
+/// # Ok::<_, pg_wire::replication::NotReceived>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StandbyStatus {
+    is_physical: bool,
+    received: Lsn,
+    server_end: Lsn,
+    written: Lsn,
+    flushed: Lsn,
+    applied: Lsn,
+    interval: Duration,
+    /// Time of the last update.
+    last: Duration,
+    /// An update is due, whatever the time is.
+    now_due: bool,
+    confirm_keepalives: bool,
+    /// Data was received, and [`StandbyStatus::change`] has not been called for it.
+    is_unexplained: bool,
+    /// The stream is inside a transaction, or inside a block of a streamed transaction.
+    in_transaction: bool,
+    /// The last position that the caller has to declare as flushed.
+    last_end: Lsn,
+}
+
+impl StandbyStatus {
+    /// Interval of a new status: 10 seconds, as of PostgreSQL's own clients.
+    pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+
+    /// The status of a logical stream that was started at `start`.
+    pub const fn logical(start: Lsn, now: Duration) -> Self {
+        Self::new(false, start, now)
+    }
+
+    /// The status of a physical stream that was started at `start`.
+    pub const fn physical(start: Lsn, now: Duration) -> Self {
+        Self::new(true, start, now)
+    }
+
+    const fn new(is_physical: bool, start: Lsn, now: Duration) -> Self {
+        Self {
+            is_physical,
+            received: start,
+            server_end: Lsn::INVALID,
+            written: Lsn::INVALID,
+            flushed: Lsn::INVALID,
+            applied: Lsn::INVALID,
+            interval: Self::DEFAULT_INTERVAL,
+            last: now,
+            now_due: false,
+            confirm_keepalives: false,
+            is_unexplained: false,
+            in_transaction: false,
+            last_end: Lsn::INVALID,
+        }
+    }
+
+    /// Longest time between two updates. Choose at most a third of the server's `wal_sender_timeout`. With zero, updates are due only when
+    /// the server requests an answer, and when the caller does with [`report`](Self::report).
+    pub const fn interval(mut self, interval: Duration) -> Self {
+        self.set_interval(interval);
+        self
+    }
+
+    /// Sets the [`interval`](Self::interval).
+    pub const fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
+    /// Whether the position of a keepalive is confirmed as flushed once everything received before the keepalive is flushed.
+    ///
+    /// Off by default, because the caller has not declared this position. The server sends such a position while it reads WAL without a
+    /// change for this stream. If this position is never confirmed, a slot keeps the WAL until the next transaction with a published change
+    /// has been flushed, and a server that shuts down waits for its confirmation. With pgoutput only: of other output plugins the ends of
+    /// transactions are not known, so no keepalive is confirmed after the first data.
+    pub const fn confirm_keepalives(mut self, on: bool) -> Self {
+        self.set_confirm_keepalives(on);
+        self
+    }
+
+    /// Sets [`confirm_keepalives`](Self::confirm_keepalives).
+    pub const fn set_confirm_keepalives(&mut self, on: bool) {
+        self.confirm_keepalives = on;
+    }
+
+    /// Whether physical data does not begin where the data before it has ended.
+    #[cfg(feature = "std")]
+    pub(super) fn is_gap(&self, wal: &XLogData<'_>) -> bool {
+        self.is_physical && wal.start != self.received
+    }
+
+    /// Notes received data.
+    ///
+    /// In a logical stream, pass the decoded data to [`change`](Self::change) too, if the output plugin is pgoutput.
+    #[inline]
+    pub fn data(&mut self, wal: &XLogData<'_>) {
+        let end = match self.is_physical {
+            // A usize has at most 64 bits.
+            true => Lsn(wal.start.0.saturating_add(wal.data.0.len() as u64)),
+            false => wal.start,
+        };
+        self.received = self.received.max(end);
+        self.server_end = self.server_end.max(wal.end);
+        self.is_unexplained = true;
+    }
+
+    /// Notes the change of pgoutput inside the data of the last [`data`](Self::data).
+    #[inline]
+    pub fn change(&mut self, change: &Change<'_>) {
+        self.is_unexplained = false;
+        match change {
+            Change::Insert(_) | Change::Update(_) | Change::Delete(_) => {}
+            other => self.boundary(other),
+        }
+    }
+
+    /// Notes the begin or the end of a transaction.
+    fn boundary(&mut self, change: &Change<'_>) {
+        let end = match change {
+            Change::Begin(_) | Change::BeginPrepare(_) | Change::StreamStart(_) => {
+                self.in_transaction = true;
+                return;
+            }
+            // No position to declare: the server sends the blocks of a transaction again until its end is confirmed.
+            Change::StreamStop(_) => {
+                self.in_transaction = false;
+                return;
+            }
+            Change::LogicalMessage(message) if !message.is_transactional() => message.lsn,
+            Change::Commit(commit) => commit.end,
+            Change::Prepare(prepare) => prepare.end,
+            Change::CommitPrepared(commit) => commit.end,
+            Change::RollbackPrepared(rollback) => rollback.end,
+            Change::StreamCommit(commit) => commit.end,
+            Change::StreamPrepare(prepare) => prepare.end,
+            _ => return,
+        };
+        if matches!(change, Change::Commit(_) | Change::Prepare(_)) {
+            self.in_transaction = false;
+        }
+        self.received = self.received.max(end);
+        self.last_end = self.last_end.max(end);
+    }
+
+    /// Notes a keepalive.
+    pub fn keepalive(&mut self, keepalive: &PrimaryKeepalive) {
+        self.server_end = self.server_end.max(keepalive.end);
+        self.now_due |= keepalive.reply;
+        if self.is_physical {
+            return;
+        }
+        self.received = self.received.max(keepalive.end);
+        let is_between = !self.is_unexplained && !self.in_transaction;
+        if self.confirm_keepalives && is_between && self.flushed >= self.last_end {
+            self.flush(keepalive.end);
+        }
+    }
+
+    /// Declares that everything before `lsn` is durable: the server may forget the WAL before this position. A position before an earlier one
+    /// changes nothing.
+    ///
+    /// In logical replication, `lsn` is the `end` of a [`Commit`](crate::replication::pgoutput::Commit) or of another end of a
+    /// transaction. The server hears of it with the next update; [`report`](Self::report) makes that due at once.
+    ///
+    /// # Errors
+    /// When the position is after everything that was received. The declared positions are unchanged.
+    pub fn set_flushed(&mut self, lsn: Lsn) -> Result<(), NotReceived> {
+        self.check(lsn)?;
+        self.flush(lsn);
+        Ok(())
+    }
+
+    /// Declares that everything before `lsn` is written, and may be lost in a crash of the operating system. Never reported as lower than the
+    /// flushed position.
+    ///
+    /// # Errors
+    /// As of [`set_flushed`](Self::set_flushed).
+    pub fn set_written(&mut self, lsn: Lsn) -> Result<(), NotReceived> {
+        self.check(lsn)?;
+        self.written = self.written.max(lsn);
+        Ok(())
+    }
+
+    /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. A caller that never declares it reports the
+    /// flushed position.
+    ///
+    /// # Errors
+    /// As of [`set_flushed`](Self::set_flushed).
+    pub fn set_applied(&mut self, lsn: Lsn) -> Result<(), NotReceived> {
+        self.check(lsn)?;
+        self.applied = self.applied.max(lsn);
+        Ok(())
+    }
+
+    fn check(&self, declared: Lsn) -> Result<(), NotReceived> {
+        if declared > self.received {
+            return Err(NotReceived { declared, received: self.received });
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, lsn: Lsn) {
+        self.flushed = self.flushed.max(lsn);
+    }
+
+    /// Makes an update due at once.
+    pub const fn report(&mut self) {
+        self.now_due = true;
+    }
+
+    /// Whether an update is due whatever the time is.
+    #[cfg(feature = "std")]
+    pub(super) const fn has_report(&self) -> bool {
+        self.now_due
+    }
+
+    /// Time at which the next update is due; `None` if only an answer can become due.
+    #[inline]
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.now_due {
+            return Some(Duration::ZERO);
+        }
+        if self.interval.is_zero() { None } else { Some(self.last.saturating_add(self.interval)) }
+    }
+
+    /// Whether an update is due.
+    #[inline]
+    pub fn is_due(&self, now: Duration) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// The update to send at the time `now`; `time` is the wall clock. The next one is due after the interval.
+    pub fn update(&mut self, now: Duration, time: Timestamp) -> StandbyStatusUpdate {
+        self.last = now;
+        self.now_due = false;
+        StandbyStatusUpdate {
+            written: self.written(),
+            flushed: self.flushed,
+            applied: self.applied(),
+            time,
+            reply: false,
+        }
+    }
+
+    /// The written position, as reported: at least the flushed one.
+    pub fn written(&self) -> Lsn {
+        self.written.max(self.flushed)
+    }
+
+    /// The flushed position, as reported.
+    pub const fn flushed(&self) -> Lsn {
+        self.flushed
+    }
+
+    /// The applied position, as reported.
+    pub const fn applied(&self) -> Lsn {
+        if self.applied.is_valid() { self.applied } else { self.flushed }
+    }
+
+    /// Position up to which the stream was received.
+    pub const fn received(&self) -> Lsn {
+        self.received
+    }
+
+    /// The last known end of the WAL on the server.
+    pub const fn server_end(&self) -> Lsn {
+        self.server_end
+    }
+}
+
+/// A position that was declared and not received: to confirm it would lose changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotReceived {
+    /// The declared position.
+    pub declared: Lsn,
+    /// Position up to which the stream was received.
+    pub received: Lsn,
+}
+
+impl fmt::Display for NotReceived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be confirmed: the stream was received up to {}", self.declared, self.received)
+    }
+}
+
+impl core::error::Error for NotReceived {}
