@@ -1,4 +1,4 @@
-//! Client programs of other makers that tests set upon ours: those of PostgreSQL 15 and 18, and psycopg.
+//! Client programs of other makers that tests set upon ours: those of PostgreSQL 15 and 18, psycopg and asyncpg.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -27,7 +27,7 @@ const WITNESS: &str = "pg_basebackup";
 /// | `PG15_CLIENT_BIN`, `PG18_CLIENT_BIN` | directory of `psql`, `pgbench`, `pg_basebackup` and others; those of 18 are built without TLS |
 /// | `PG15_PSQL`, `PG18_PSQL` | `psql` of that version with libpq of the same, TLS and GSSAPI included |
 /// | `PG15_LIBPQ`, `PG18_LIBPQ` | that libpq, a shared library, as for `ctypes` |
-/// | `PSYCOPG_PYTHON` | Python with psycopg, which has libpq 18 |
+/// | `PSYCOPG_PYTHON` | Python with psycopg, which has libpq 18, and with asyncpg |
 pub(crate) fn environment() -> Result<Vec<(String, String)>> {
     let (name, python) = psycopg::environment()?;
     let (old, new) = (programs_15()?, programs_18(&python)?);

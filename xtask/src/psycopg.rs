@@ -1,4 +1,4 @@
-//! libpq of PostgreSQL 18 for tests that speak through it: Python's psycopg, whose wheels carry one.
+//! Python with psycopg, whose wheels carry libpq of PostgreSQL 18, and with asyncpg, which speaks the protocol without libpq.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,11 @@ use crate::servers::install;
 use crate::{paths, process};
 
 /// What is installed, all of it: nothing is looked up beyond these. `psycopg-binary` 3.3.9 carries libpq 18.6.
-const PACKAGES: [&str; 3] = ["psycopg==3.3.9", "psycopg-binary==3.3.9", "typing_extensions==4.16.0"];
+const PACKAGES: [&str; 4] =
+    ["psycopg==3.3.9", "psycopg-binary==3.3.9", "typing_extensions==4.16.0", "asyncpg==0.32.0"];
 
 /// The directory they are installed to, named by version so that another version is another directory.
-const DIRECTORY: &str = "psycopg-3.3.9";
+const DIRECTORY: &str = "psycopg-3.3.9-asyncpg-0.32.0";
 
 /// What tells a test where the Python is that has them, which are installed at the first call.
 pub(crate) fn environment() -> Result<(String, String)> {
@@ -49,7 +50,7 @@ fn make(goal: &Path) -> Result<()> {
     if process::read(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
         install("python3-venv").context("python3 with venv and pip, which psycopg needs, is missing")?;
     }
-    eprintln!("xtask: fetching psycopg ({})", PACKAGES.join(", "));
+    eprintln!("xtask: fetching Python packages ({})", PACKAGES.join(", "));
     fs::create_dir_all(paths::cache())?;
     let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
     let environment = temporary.path().join("environment");
@@ -57,7 +58,7 @@ fn make(goal: &Path) -> Result<()> {
     let mut pip = Command::new(python_in(&environment));
     pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
     process::read(pip.args(["--only-binary", ":all:"]).args(PACKAGES))
-        .context("psycopg cannot be had from where pip gets its packages")?;
+        .context("psycopg and asyncpg cannot be had from where pip gets its packages")?;
     match fs::rename(&environment, goal) {
         // Another run was faster.
         Err(_) if goal.exists() => Ok(()),
