@@ -1,6 +1,7 @@
 //! A connection to the server.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -10,9 +11,9 @@ use pg_stream_tokio::{AuthenticationMode, Config, ConnectionBuilder, TokioIo};
 use pg_wire::backend::{ErrorField, ErrorResponse};
 use pg_wire::frontend::{CopyDone, CopyFail, Query, Sync};
 use pg_wire::session::{SessionState, Step};
-use pg_wire::{Frame, Inbox, Sink, Source};
+use pg_wire::{Frame, Inbox, Limits, MessageCode, Sink, Source};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -26,12 +27,56 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// Most steps of the same.
 const MOST_STEPS: usize = 100_000;
 
+/// Reads of rows in a row after which a result is long.
+const LONG: u32 = 8;
+
+/// Wait between two reads of a long result. A server sends rows in pieces of 8 kB: the wait joins them to larger ones.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// A connection to the server, and its session.
 pub(crate) struct Server {
-    stream: TokioIo<TcpStream>,
+    stream: Stream,
     inbox: Inbox,
     pub(crate) session: Session,
     route: Arc<Route>,
+    /// Number of reads since the last one that ended with anything but a row.
+    rows: u32,
+}
+
+enum Stream {
+    Open(TokioIo<TcpStream>),
+    /// Out of the runtime's sight until the end of a pause: each piece that arrives would wake the task.
+    Paused(std::net::TcpStream, Pin<Box<Sleep>>),
+    /// Neither could be made of the other.
+    Lost,
+}
+
+impl Stream {
+    /// The stream, after the end of a pause.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<&mut TokioIo<TcpStream>, Failure>> {
+        if let Self::Paused(_, end) = self {
+            ready!(end.as_mut().poll(cx));
+        }
+        Poll::Ready(self.resumed())
+    }
+
+    /// The stream. Ends a pause.
+    fn resumed(&mut self) -> Result<&mut TokioIo<TcpStream>, Failure> {
+        if matches!(self, Self::Paused(..))
+            && let Self::Paused(stream, _) = std::mem::replace(self, Self::Lost)
+        {
+            *self = Self::Open(TokioIo(TcpStream::from_std(stream).map_err(|_| Failure::ServerLost)?));
+        }
+        if let Self::Open(stream) = self { Ok(stream) } else { Err(Failure::ServerLost) }
+    }
+
+    fn pause(&mut self) {
+        if let Self::Open(TokioIo(stream)) = std::mem::replace(self, Self::Lost)
+            && let Ok(stream) = stream.into_std()
+        {
+            *self = Self::Paused(stream, Box::pin(sleep(PAUSE)));
+        }
+    }
 }
 
 /// Connects and logs in with the keys of a client.
@@ -57,7 +102,8 @@ pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure
     let defaults = start.parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     pool.set_defaults(defaults.collect());
     let (stream, inbox, _) = conn.into_parts();
-    Ok(Server { stream, inbox, session: Session::new(state), route: Route::new(start.cancel_key) })
+    let (session, route) = (Session::new(state), Route::new(start.cancel_key));
+    Ok(Server { stream: Stream::Open(stream), inbox, session, route, rows: 0 })
 }
 
 /// Brings a connection whose client is gone back to idle, and returns the connection to the pool: cancels a query, and rolls back a
@@ -82,7 +128,8 @@ impl Server {
     /// Whether an idle connection can be used. Makes no system call unless something has arrived.
     pub(crate) fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(read) = self.stream.poll_read(&mut cx, self.inbox.space()) {
+        let Ok(stream) = self.stream.resumed() else { return false };
+        while let Poll::Ready(read) = stream.poll_read(&mut cx, self.inbox.space()) {
             match read {
                 Ok(count @ 1..) => self.inbox.filled(count),
                 _ => return false,
@@ -101,7 +148,7 @@ impl Server {
         let outbox = &mut self.session.outbox;
         outbox.commit().map_err(|error| Failure::Protocol(error.to_string()))?;
         while !outbox.is_empty() {
-            match ready!(self.stream.poll_write(cx, outbox.pending())) {
+            match ready!(self.stream.resumed()?.poll_write(cx, outbox.pending())) {
                 Ok(count) => outbox.sent(count),
                 // The server's last message is to be read first.
                 Err(_) => return Poll::Pending,
@@ -116,15 +163,19 @@ impl Server {
         cx: &mut Context<'_>,
         mut client: Option<&mut Client>,
     ) -> Poll<Result<(), Failure>> {
-        match ready!(self.stream.poll_read(cx, self.inbox.space())) {
-            Ok(count @ 1..) => self.inbox.filled(count),
+        let stream = ready!(self.stream.poll(cx))?;
+        let count = match ready!(stream.poll_read(cx, self.inbox.space())) {
+            Ok(count @ 1..) => count,
             _ => return Poll::Ready(Err(Failure::ServerLost)),
-        }
+        };
+        self.inbox.filled(count);
         let run = self.inbox.frames().map_err(|_| Failure::ServerLost)?;
         let Some(run) = run else { return Poll::Ready(Ok(())) };
         let bytes = run.as_bytes();
         let (mut from, mut end) = (0, 0);
+        let mut last = MessageCode::default();
         for frame in run {
+            last = frame.code;
             let start = end;
             end += frame.wire_len();
             let reply = self.session.state.received(frame).map_err(|_| Failure::ServerLost)?;
@@ -151,6 +202,11 @@ impl Server {
         }
         if let Some(client) = client {
             client.forward(bytes.get(from..).unwrap_or_default());
+        }
+        self.rows =
+            if [MessageCode::DATA_ROW, MessageCode::COPY_DATA].contains(&last) { self.rows + 1 } else { 0 };
+        if self.rows >= LONG && count < Limits::BACKEND.read_size {
+            self.stream.pause();
         }
         let ended = self.session.state.over().is_some();
         Poll::Ready(if ended { Err(Failure::ServerEnded) } else { Ok(()) })
