@@ -24,6 +24,7 @@
 //!
 //! - [`codec`]: [`Frame`], a message that is not yet decoded and can be forwarded; the traits and fields of messages.
 //! - [`encode`]: writing several messages in one step.
+//! - [`rewrite`]: other names or values in a frame that is otherwise forwarded unchanged.
 //!
 //! # Example
 //!
@@ -73,6 +74,7 @@ pub mod encode;
 mod message;
 pub mod param;
 pub mod replication;
+pub mod rewrite;
 pub mod session;
 #[cfg(all(feature = "std", any(test, feature = "testing")))]
 pub mod testing;

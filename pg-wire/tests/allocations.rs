@@ -11,10 +11,11 @@ use pg_wire::replication::{
     Enclosed, Lsn, PrimaryKeepalive, PrimaryMessage, StandbyStatusUpdate, Timestamp, XLogData,
 };
 use pg_wire::{
-    Bindable, Connection, Encode, FormatCode, Inbox, Limits, Message, MessageCode, PgProtocol, Portal, Sink,
-    Source, Statement,
+    Bindable, Connection, Encode, FormatCode, Frame, Inbox, Limits, Message, MessageCode, Outbox, PgProtocol,
+    Portal, Sink, Source, Statement,
     codec::{List, Payload, Values},
     params,
+    rewrite::Rewrite,
 };
 use std::io;
 use std::task::{Context, Poll};
@@ -181,6 +182,28 @@ fn frames_are_forwarded_without_an_allocation() {
         });
     });
     assert_eq!(client.transport().taken, 400 * rows().len());
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+#[test]
+fn names_and_columns_are_rewritten_without_an_allocation() {
+    let mut outbox = Outbox::new(64 * 1024);
+    let bind = frame(b'B', b"p\0s\0\0\0\0\x01\0\0\0\x011\0\0");
+    let mut row = Vec::new();
+    DataRow { values: Values::from(&[Some(&b"x"[..]), None]) }.encode(&mut row).expect("a row");
+    let info = once_warm(|| {
+        for _ in 0..1000 {
+            let bind = Frame { code: MessageCode::BIND, body: &bind[5..] };
+            let bind = Rewrite::frontend(bind).expect("well-formed").with_statement("c7_s".into());
+            outbox.put(&bind.with_values(&[(0, Some(b"2"))]).expect("a parameter"));
+            let row = Rewrite::backend(Frame { code: MessageCode::DATA_ROW, body: &row[5..] });
+            outbox.put(&row.with_values(&[(1, Some(b"masked"))]).expect("a column"));
+        }
+        outbox.commit().expect("all can be sent");
+        let pending = outbox.pending().len();
+        assert_eq!(pending, 1000 * (bind.len() + 3 + row.len() + 6));
+        outbox.sent(pending);
+    });
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 

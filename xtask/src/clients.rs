@@ -1,4 +1,4 @@
-//! Client programs that tests run against this project's servers and proxies: the programs of PostgreSQL 15 and 18, and psycopg.
+//! Client programs that tests run against this project's servers and proxies: the programs of PostgreSQL 15 and 18, psycopg and asyncpg.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ const WITNESS: &str = "pg_basebackup";
 /// | `PG15_CLIENT_BIN`, `PG18_CLIENT_BIN` | directory of `psql`, `pgbench`, `pg_basebackup` and others; those of 18 have no TLS |
 /// | `PG15_PSQL`, `PG18_PSQL` | `psql` with the libpq of the same version, which has TLS and GSSAPI |
 /// | `PG15_LIBPQ`, `PG18_LIBPQ` | the shared library of this libpq, for a program that loads it (Python's `ctypes`) |
-/// | `PSYCOPG_PYTHON` | Python with psycopg, which has libpq 18 |
+/// | `PSYCOPG_PYTHON` | Python with psycopg, which has libpq 18, and asyncpg |
 pub(crate) fn environment() -> Result<Vec<(String, String)>> {
     let (name, python) = psycopg::environment()?;
     let (old, new) = (programs_15()?, programs_18(&python)?);

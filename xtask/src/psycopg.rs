@@ -1,4 +1,4 @@
-//! Installs psycopg, a Python library, for tests that use libpq: its wheels contain the libpq of PostgreSQL 18.
+//! Installs Python libraries for tests: psycopg, whose wheels contain the libpq of PostgreSQL 18, and asyncpg, which does not use libpq.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,13 @@ use crate::servers::install;
 use crate::{paths, process};
 
 /// All packages that are installed; pip looks for no further dependencies. `psycopg-binary` 3.3.9 contains libpq 18.6.
-const PACKAGES: [&str; 3] = ["psycopg==3.3.9", "psycopg-binary==3.3.9", "typing_extensions==4.16.0"];
+const PACKAGES: [&str; 4] =
+    ["psycopg==3.3.9", "psycopg-binary==3.3.9", "typing_extensions==4.16.0", "asyncpg==0.32.0"];
 
-/// The directory of the installed packages. The name has the version, so a new version gets a new directory.
-const DIRECTORY: &str = "psycopg-3.3.9";
+/// The directory of the installed packages. The name has the versions, so a new version gets a new directory.
+const DIRECTORY: &str = "psycopg-3.3.9-asyncpg-0.32.0";
 
-/// The environment variable with the path of a Python that has psycopg. The first call installs psycopg.
+/// The environment variable with the path of a Python that has psycopg and asyncpg. The first call installs both.
 pub(crate) fn environment() -> Result<(String, String)> {
     let environment = paths::cache().join(DIRECTORY);
     if !environment.exists() {
@@ -43,7 +44,7 @@ pub(crate) fn libpq() -> Result<PathBuf> {
     bail!("no libpq was found in the psycopg package in {DIRECTORY}; delete the directory and try again")
 }
 
-/// Makes a Python environment with psycopg in the directory `goal`.
+/// Makes a Python environment with both libraries in the directory `goal`.
 ///
 /// The environment is made in a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete environment.
 fn make(goal: &Path) -> Result<()> {
@@ -51,7 +52,7 @@ fn make(goal: &Path) -> Result<()> {
     if process::read(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
         install("python3-venv").context("python3 with venv and pip, which psycopg needs, is missing")?;
     }
-    eprintln!("xtask: downloading psycopg ({})", PACKAGES.join(", "));
+    eprintln!("xtask: downloading Python packages ({})", PACKAGES.join(", "));
     fs::create_dir_all(paths::cache())?;
     let temporary = tempfile::Builder::new().prefix("fetch-").tempdir_in(paths::cache())?;
     let environment = temporary.path().join("environment");
@@ -59,7 +60,7 @@ fn make(goal: &Path) -> Result<()> {
     let mut pip = Command::new(python_in(&environment));
     pip.args(["-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]);
     process::read(pip.args(["--only-binary", ":all:"]).args(PACKAGES))
-        .context("pip cannot download psycopg")?;
+        .context("pip cannot download psycopg and asyncpg")?;
     match fs::rename(&environment, goal) {
         // Another xtask has made the directory in the meantime.
         Err(_) if goal.exists() => Ok(()),

@@ -1,0 +1,226 @@
+//! A proxy that hides a column: its values arrive as `***`, or as NULL where the type is not text. Names of prepared statements get a
+//! prefix on their way to the server.
+//!
+//! `cargo run -p examples --bin masking_proxy -- 127.0.0.1:6432 127.0.0.1:5432 email`
+//!
+//! `pg_wire::rewrite` writes the other names and values, and `pg_wire::session` finds the request that a row belongs to. The column is
+//! recognised by its name in the result: an expression or an alias shows it. Prepared statements inside SQL text keep their names.
+
+use std::collections::{HashMap, VecDeque};
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use pg_wire::backend::RowDescription;
+use pg_wire::frontend::{GssEncRequest, Initial, SslRequest};
+use pg_wire::{Frame, Inbox, Limits, MessageCode, Outbox, oid, rewrite::Rewrite, session::SessionState};
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A replaced value: the index of the column, and the value.
+type Mask = Vec<(usize, Option<&'static [u8]>)>;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let mut argument = |what| arguments.next().ok_or_else(|| format!("{what} is missing"));
+    let (listen, upstream) = (argument("the address to listen on")?, argument("the server's address")?);
+    let column: &'static str = argument("the name of the column to hide")?.leak();
+    let listener = TcpListener::bind(listen)?;
+    eprintln!("listening on {}", listener.local_addr()?);
+    for client in listener.incoming() {
+        let (client, upstream) = (client?, upstream.clone());
+        thread::spawn(move || serve(&client, &upstream, column).unwrap_or_else(|error| eprintln!("{error}")));
+    }
+    Ok(())
+}
+
+/// Forwards one session, each direction on a thread of its own, until one side ends.
+fn serve(client: &TcpStream, upstream: &str, column: &'static str) -> Result<()> {
+    let server = &TcpStream::connect(upstream)?;
+    server.set_nodelay(true)?;
+    client.set_nodelay(true)?;
+    let mut from_client = Inbox::new(Limits::FRONTEND);
+    forward_startup(client, server, &mut from_client)?;
+    let session = Session {
+        state: SessionState::starting(),
+        requests: VecDeque::new(),
+        statements: HashMap::new(),
+        portals: HashMap::new(),
+        mask: None,
+        column,
+    };
+    let (session, from_server) = (Arc::new(Mutex::new(session)), Inbox::new(Limits::BACKEND));
+    thread::scope(|scope| {
+        let up =
+            scope.spawn(|| pump(client, server, from_client, |frame, out| locked(&session).up(frame, out)));
+        let down = pump(server, client, from_server, |frame, out| locked(&session).down(frame, out));
+        up.join().map_err(|_| "a thread panicked")?.and(down)
+    })
+}
+
+fn locked(session: &Mutex<Session>) -> std::sync::MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Answers requests for encryption with no, and forwards the startup packet or the cancel request.
+fn forward_startup(mut client: &TcpStream, mut server: &TcpStream, inbox: &mut Inbox) -> Result<()> {
+    loop {
+        while let Some(packet) = inbox.next_packet(Initial::MAX_LENGTH)? {
+            let code = packet.first_chunk().map(|code| u32::from_be_bytes(*code));
+            if code == Some(SslRequest::REQUEST.0) || code == Some(GssEncRequest::REQUEST.0) {
+                client.write_all(b"N")?;
+                continue;
+            }
+            let length = u32::try_from(packet.len() + 4)?.to_be_bytes();
+            return Ok(server.write_all(&[&length, packet].concat())?);
+        }
+        let count = client.read(inbox.space())?;
+        if count == 0 {
+            return Err("the client has sent no startup packet".into());
+        }
+        inbox.filled(count);
+    }
+}
+
+/// Forwards one direction: each message through `rewrite`, and everything that one read has brought in one write.
+fn pump(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    mut inbox: Inbox,
+    mut rewrite: impl FnMut(Frame<'_>, &mut Outbox) -> Result<()>,
+) -> Result<()> {
+    let mut outbox = Outbox::new(64 * 1024);
+    let mut forward = || loop {
+        while let Some(frame) = inbox.next()? {
+            rewrite(frame, &mut outbox)?;
+        }
+        outbox.commit()?;
+        to.write_all(outbox.pending())?;
+        outbox.sent(outbox.pending().len());
+        match from.read(inbox.space())? {
+            0 => return Ok(()),
+            count => inbox.filled(count),
+        }
+    };
+    let result = forward();
+    // The other direction ends, too.
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+    result
+}
+
+/// A request with its number, and the names in it.
+struct Request {
+    number: u64,
+    code: MessageCode,
+    statement: Option<Vec<u8>>,
+    portal: Option<Vec<u8>>,
+}
+
+/// A session as both threads see it.
+struct Session {
+    state: SessionState,
+    /// Requests that have not been replied to in full.
+    requests: VecDeque<Request>,
+    /// Masks of the statements and portals that have been described.
+    statements: HashMap<Vec<u8>, Mask>,
+    portals: HashMap<Vec<u8>, Mask>,
+    /// The mask of the rows that arrive now.
+    mask: Option<Mask>,
+    column: &'static str,
+}
+
+impl Session {
+    /// A message of the client.
+    fn up(&mut self, frame: Frame<'_>, out: &mut Outbox) -> Result<()> {
+        let mut message = Rewrite::frontend(frame)?;
+        let number = self.state.sent(frame)?;
+        let [statement, portal] =
+            [message.statement(), message.portal()].map(|name| name.map(|name| name.as_bytes().to_vec()));
+        let name = [b"masked_", statement.as_deref().unwrap_or_default()].concat();
+        if statement.as_ref().is_some_and(|name| !name.is_empty()) {
+            message = message.with_statement(name.as_slice().into());
+        }
+        self.requests.extend(number.map(|number| Request { number, code: frame.code, statement, portal }));
+        out.put(&message);
+        Ok(())
+    }
+
+    /// A message of the server.
+    fn down(&mut self, frame: Frame<'_>, out: &mut Outbox) -> Result<()> {
+        let Some(reply) = self.state.received(frame)? else {
+            out.put(&frame);
+            return Ok(());
+        };
+        // After an error the server discards requests without a reply.
+        self.finish(|number| number < reply.number);
+        match frame.code {
+            MessageCode::DATA_ROW => {
+                if self.mask.is_none() {
+                    self.mask = self.of_executed_portal();
+                }
+                let mask =
+                    self.mask.as_ref().ok_or("cannot hide the column: these rows were not described")?;
+                out.put(&Rewrite::backend(frame).with_values(mask)?);
+                return Ok(());
+            }
+            MessageCode::ROW_DESCRIPTION => self.describe(masked(frame.decode()?, self.column)),
+            MessageCode::PARSE_COMPLETE => {
+                if let Some(Request { statement: Some(statement), .. }) = self.requests.front() {
+                    self.statements.remove(statement);
+                }
+            }
+            MessageCode::BIND_COMPLETE => {
+                if let Some(Request { statement: Some(statement), portal: Some(portal), .. }) =
+                    self.requests.front()
+                {
+                    self.portals.remove(portal);
+                    if let Some(mask) = self.statements.get(statement) {
+                        self.portals.insert(portal.clone(), mask.clone());
+                    }
+                }
+            }
+            MessageCode::COPY_OUT_RESPONSE => return Err("cannot hide the column in a COPY".into()),
+            _ => {}
+        }
+        out.put(&frame);
+        if reply.last {
+            self.finish(|number| number == reply.number);
+        }
+        Ok(())
+    }
+
+    /// Drops the first requests as long as their numbers satisfy the condition.
+    fn finish(&mut self, is_over: impl Fn(u64) -> bool) {
+        while self.requests.front().is_some_and(|request| is_over(request.number)) {
+            self.requests.pop_front();
+            self.mask = None;
+        }
+    }
+
+    /// Keeps a mask for the statement or portal that it was described for, or for the rows that follow.
+    fn describe(&mut self, mask: Mask) {
+        match self.requests.front() {
+            Some(Request { code: MessageCode::DESCRIBE, statement: Some(statement), .. }) => {
+                self.statements.insert(statement.clone(), mask);
+            }
+            Some(Request { code: MessageCode::DESCRIBE, portal: Some(portal), .. }) => {
+                self.portals.insert(portal.clone(), mask);
+            }
+            _ => self.mask = Some(mask),
+        }
+    }
+
+    fn of_executed_portal(&self) -> Option<Mask> {
+        let request = self.requests.front()?;
+        self.portals.get(request.portal.as_ref()?).cloned()
+    }
+}
+
+/// The values to write in place of the column's.
+fn masked(description: RowDescription<'_>, column: &str) -> Mask {
+    let fields = description.fields.iter().enumerate().filter(|(_, field)| field.name == column);
+    let value = |type_oid| [oid::TEXT, oid::VARCHAR, oid::BPCHAR].contains(&type_oid).then_some(&b"***"[..]);
+    fields.map(|(index, field)| (index, value(field.type_oid))).collect()
+}

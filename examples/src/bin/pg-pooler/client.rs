@@ -1,0 +1,231 @@
+//! A client, from its login to its end.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pg_auth::accept::fatal;
+use pg_stream_tokio::TokioIo;
+use pg_wire::{Inbox, Limits, MessageCode, Outbox, Sink, Source};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::failure::Failure;
+use crate::pool::{Pool, Seat};
+use crate::pooler::Pooler;
+use crate::server::{self, Server};
+use crate::session::Unnamed;
+use crate::settings::Settings;
+use crate::statements::Statement;
+
+/// Most bytes that wait to be sent to a server while its client is read.
+const BACKLOG: usize = 64 * 1024;
+
+/// Longest time for a client to read its last message and to close.
+const PARTING: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// Buffer for the next client that sends something. Most clients are idle most of the time, and need no buffer of their own.
+    static SPARE: RefCell<Option<Inbox>> = const { RefCell::new(None) };
+}
+
+/// A client that is logged in.
+pub(crate) struct Client {
+    pub(crate) stream: TokioIo<TcpStream>,
+    /// The beginning of a message, if that is all that has arrived.
+    pub(crate) inbox: Option<Inbox>,
+    /// Replies that could not be sent at once.
+    pub(crate) outbox: Outbox,
+    pub(crate) seat: Arc<Seat>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) settings: Arc<Settings>,
+    /// Prepared statements by the client's names.
+    pub(crate) statements: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// Body of the last Parse of the unnamed statement, without the name.
+    pub(crate) unnamed: Option<Vec<u8>>,
+    /// Number of unnamed statements so far.
+    pub(crate) versions: u64,
+    /// Whether the client has sent Terminate.
+    pub(crate) has_left: bool,
+}
+
+impl Client {
+    /// Serves the client to its end.
+    pub(crate) async fn run(mut self, pooler: Arc<Pooler>) {
+        let Err(failure) = self.serve(&pooler).await;
+        pooler.forget(&self.seat);
+        Box::pin(self.part(&failure)).await;
+    }
+
+    async fn serve(&mut self, pooler: &Arc<Pooler>) -> Result<std::convert::Infallible, Failure> {
+        loop {
+            poll_fn(|cx| self.poll_idle(cx)).await?;
+            let mut lease = self.pool.acquire(&self.seat).await?;
+            if lease.server().is_none() {
+                // A client that leaves needs no new connection.
+                self.expect_request().await?;
+                Box::pin(lease.connect(pooler)).await?;
+            }
+            let Some(server) = lease.server() else { continue };
+            server.session.begin(&self.settings)?;
+            self.seat.set_route(Some(Arc::clone(server.route())));
+            let done = poll_fn(|cx| self.poll_transaction(cx, server)).await;
+            self.seat.set_route(None);
+            match done {
+                Ok(()) => lease.release(),
+                Err(failure) => {
+                    if failure.spares_server() {
+                        tokio::spawn(server::settle(lease, Arc::clone(pooler)));
+                    }
+                    return Err(failure);
+                }
+            }
+            if self.has_left {
+                return Err(Failure::Gone);
+            }
+        }
+    }
+
+    /// Sends the rest of the last replies, and waits for the next request.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let flushed = self.poll_flush(cx)?;
+        if self.inbox.as_ref().is_some_and(|inbox| inbox.buffered() > 0 && !inbox.is_mid_frame()) {
+            return Poll::Ready(Ok(()));
+        }
+        let readable = self.stream.0.poll_read_ready(cx);
+        ready!(flushed);
+        readable.map_err(|_| Failure::Gone)
+    }
+
+    /// Fails if the client has left instead of sending a request.
+    async fn expect_request(&mut self) -> Result<(), Failure> {
+        let mut first = [0];
+        let is_request = self.inbox.is_some()
+            || matches!(self.stream.0.peek(&mut first).await, Ok(1) if first[0] != MessageCode::TERMINATE.0);
+        if is_request { Ok(()) } else { Err(Failure::Gone) }
+    }
+
+    /// Forwards messages in both directions until the server is idle.
+    fn poll_transaction(&mut self, cx: &mut Context<'_>, server: &mut Server) -> Poll<Result<(), Failure>> {
+        loop {
+            let mut progress = false;
+            if server.session.outbox.pending().len() < BACKLOG && !self.has_left {
+                progress |= self.poll_requests(cx, server)?.is_ready();
+            }
+            let _ = server.poll_flush(cx)?;
+            let _ = self.poll_flush(cx)?;
+            if self.outbox.is_empty() {
+                progress |= server.poll_replies(cx, Some(self))?.is_ready();
+            }
+            if server.is_idle() {
+                return Poll::Ready(Ok(()));
+            }
+            // After Terminate the server still executes what was sent before, and then rolls back.
+            if self.has_left && server.session.state.oldest().is_none() {
+                return Poll::Ready(Err(Failure::Gone));
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads once, and forwards the requests.
+    fn poll_requests(&mut self, cx: &mut Context<'_>, server: &mut Server) -> Poll<Result<(), Failure>> {
+        let spare = || SPARE.take().unwrap_or_else(|| Inbox::new(Limits::FRONTEND));
+        let mut inbox = self.inbox.take().unwrap_or_else(spare);
+        let read = self.stream.poll_read(cx, inbox.space());
+        match read {
+            Poll::Ready(Ok(count @ 1..)) => inbox.filled(count),
+            Poll::Ready(_) => return Poll::Ready(Err(Failure::Gone)),
+            Poll::Pending => {}
+        }
+        let forwarded = self.requests(&mut inbox, server);
+        if inbox.buffered() == 0 {
+            SPARE.set(Some(inbox));
+        } else {
+            self.inbox = Some(inbox);
+        }
+        forwarded?;
+        read.map(|_| Ok(()))
+    }
+
+    fn requests(&mut self, inbox: &mut Inbox, server: &mut Server) -> Result<(), Failure> {
+        while let Some(frame) = inbox.next().map_err(|error| Failure::Protocol(error.to_string()))? {
+            if frame.code == MessageCode::TERMINATE {
+                self.has_left = true;
+                return Ok(());
+            }
+            server.session.forward(frame, self)?;
+        }
+        Ok(())
+    }
+
+    /// Sends replies, or keeps those that the client does not take.
+    pub(crate) fn forward(&mut self, replies: &[u8]) {
+        let mut rest = replies;
+        if self.outbox.is_empty() {
+            // An error is found by the next read.
+            let count = self.stream.0.try_write(replies).unwrap_or(0);
+            rest = replies.get(count..).unwrap_or_default();
+        }
+        if !rest.is_empty() {
+            self.outbox.put_raw(rest);
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.outbox.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.outbox.commit().map_err(|_| Failure::Gone)?;
+        while !self.outbox.is_empty() {
+            let sent = ready!(self.stream.poll_write(cx, self.outbox.pending()));
+            self.outbox.sent(sent.map_err(|_| Failure::Gone)?);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Keeps a setting that the server has reported.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        let mut settings = Settings::clone(&self.settings);
+        if settings.set(name, value) {
+            self.settings = self.pool.settings.intern(settings);
+        }
+    }
+
+    /// Keeps the unnamed statement, because the next transaction may use it on another server connection.
+    pub(crate) fn set_unnamed(&mut self, body: &[u8]) -> Unnamed {
+        self.versions += 1;
+        let unnamed = self.unnamed.get_or_insert_default();
+        unnamed.clear();
+        unnamed.extend_from_slice(body);
+        (self.seat.key.pid(), self.versions)
+    }
+
+    /// The unnamed statement.
+    pub(crate) fn unnamed(&self) -> Option<(Unnamed, &[u8])> {
+        let body = self.unnamed.as_deref()?;
+        Some(((self.seat.key.pid(), self.versions), body))
+    }
+
+    /// Sends the client the reason for its end, and closes.
+    async fn part(mut self, failure: &Failure) {
+        if let Some(state) = failure.sqlstate() {
+            fatal(state, &failure.to_string(), &mut self.outbox);
+        }
+        let parting = async {
+            poll_fn(|cx| self.poll_flush(cx)).await?;
+            poll_fn(|cx| self.stream.poll_close(cx)).await.map_err(|_| Failure::Gone)?;
+            // Closed with bytes unread, the connection is reset, and the client may lose its last message.
+            let mut unread = [0; 512];
+            while self.stream.0.read(&mut unread).await.is_ok_and(|count| count > 0) {}
+            Ok::<_, Failure>(())
+        };
+        let _ = timeout(PARTING, parting).await;
+    }
+}

@@ -1,0 +1,83 @@
+//! A transaction pooler: many clients share few connections to a server.
+//!
+//! `cargo run --release -p examples --bin pg-pooler -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --users users.txt`
+//!
+//! One client is one task ([`client`]). The task takes a connection out of a [`pool`] when the client sends a request, forwards messages in both
+//! directions, and returns the connection when the state of the [`session`] is idle. So a query wakes one task twice, and takes two
+//! reads and two writes.
+
+mod arguments;
+mod client;
+mod failure;
+mod login;
+mod pool;
+mod pooler;
+mod server;
+mod session;
+mod settings;
+mod sql;
+mod statements;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{interval, sleep};
+
+use arguments::Arguments;
+use pooler::Pooler;
+
+fn main() -> ExitCode {
+    // One thread: with several, most of the time goes into waking the others.
+    let runtime = Builder::new_current_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(run(&Arguments::parse()))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pg-pooler: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves clients until a signal arrives.
+async fn run(arguments: &Arguments) -> io::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If the system refuses, the old limit stands.
+    let _ = setrlimit(Resource::Nofile, limit);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let pooler = Arc::new(Pooler::new(arguments)?);
+    let listener = TcpListener::bind(arguments.listen).await?;
+    eprintln!("listening on {}", listener.local_addr()?);
+    tokio::select! {
+        () = accept(&listener, &pooler) => {}
+        () = expire(&pooler) => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, pooler: &Arc<Pooler>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(login::serve(Arc::clone(pooler), stream))),
+            // No descriptor is free, or the client has left already.
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+async fn expire(pooler: &Pooler) {
+    let mut seconds = interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        pooler.expire();
+    }
+}

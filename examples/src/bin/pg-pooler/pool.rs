@@ -1,0 +1,292 @@
+//! Server connections of one user in one database, and the clients that wait for one.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use pg_auth::scram::ScramKeys;
+use pg_stream_tokio::{CancelKey, cancel_over};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::failure::Failure;
+use crate::pooler::Pooler;
+use crate::server::{self, Server};
+use crate::settings::Interned;
+use crate::statements::Statements;
+
+/// Longest time for a cancel request to reach the server.
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Server connections of one user in one database.
+pub(crate) struct Pool {
+    pub(crate) user: String,
+    pub(crate) database: String,
+    pub(crate) settings: Interned,
+    pub(crate) statements: Statements,
+    size: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Connections that no client has. The last one to be returned is the first to be taken.
+    idle: Vec<Box<Server>>,
+    /// Connections in all, those that are being made included.
+    total: usize,
+    waiting: VecDeque<(Arc<Seat>, Instant)>,
+    /// Keys of the client that logged in last.
+    keys: Option<ScramKeys>,
+    /// Parameters of a new connection.
+    defaults: Option<Arc<Vec<(String, String)>>>,
+}
+
+/// The place of a client in the pool.
+pub(crate) struct Seat {
+    /// The key by which the client can cancel its query.
+    pub(crate) key: CancelKey,
+    state: Mutex<Seated>,
+}
+
+#[derive(Default)]
+struct Seated {
+    /// The server connection that the client has.
+    route: Option<Arc<Route>>,
+    granted: Option<Result<Lease, Failure>>,
+    waker: Option<Waker>,
+}
+
+/// The destination of cancel requests for a server connection.
+pub(crate) struct Route {
+    key: Option<CancelKey>,
+    state: Mutex<Routed>,
+}
+
+#[derive(Default)]
+struct Routed {
+    /// Cancel requests on their way. Until they have arrived the connection must not be given to another client.
+    cancelling: usize,
+    parked: Option<Lease>,
+}
+
+/// The right to a server connection, which may still have to be made. Dropping a lease closes the connection and gives the right to the
+/// next client.
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    server: Option<Box<Server>>,
+    /// Whether the connection has gone back to the pool.
+    returned: bool,
+}
+
+impl Pool {
+    pub(crate) fn new(user: &str, database: &str, size: usize) -> Self {
+        Self {
+            user: user.into(),
+            database: database.into(),
+            settings: Interned::default(),
+            statements: Statements::default(),
+            size,
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_keys(&self, keys: ScramKeys) {
+        self.state().keys = Some(keys);
+    }
+
+    pub(crate) fn keys(&self) -> Option<ScramKeys> {
+        self.state().keys.clone()
+    }
+
+    /// Keeps the parameters of a new connection.
+    pub(crate) fn set_defaults(&self, defaults: Vec<(String, String)>) {
+        self.state().defaults = Some(Arc::new(defaults));
+    }
+
+    /// Parameters of a new connection. `None` before the first.
+    pub(crate) fn defaults(&self) -> Option<Arc<Vec<(String, String)>>> {
+        self.state().defaults.clone()
+    }
+
+    /// Takes a server connection out of the pool: one that is idle, the right to make one, or the next that becomes free.
+    ///
+    /// # Errors
+    /// When none becomes free in time.
+    pub(crate) async fn acquire(self: &Arc<Self>, seat: &Arc<Seat>) -> Result<Lease, Failure> {
+        let mut lease = match self.take(seat) {
+            Some(lease) => lease,
+            None => poll_fn(|cx| seat.poll_granted(cx.waker())).await?,
+        };
+        // The server may have closed an idle connection, after a restart or by a time limit.
+        if lease.server.as_mut().is_some_and(|server| !server.is_alive()) {
+            lease.server = None;
+        }
+        Ok(lease)
+    }
+
+    /// A connection or the right to make one; `None` if the client has to wait.
+    fn take(self: &Arc<Self>, seat: &Arc<Seat>) -> Option<Lease> {
+        let mut state = self.state();
+        let server = state.idle.pop();
+        if server.is_none() {
+            if state.total == self.size {
+                state.waiting.push_back((Arc::clone(seat), Instant::now()));
+                return None;
+            }
+            state.total += 1;
+        }
+        Some(Lease { pool: Arc::clone(self), server, returned: false })
+    }
+
+    /// Fails the clients that have waited for too long.
+    pub(crate) fn expire(&self, limit: Duration) {
+        loop {
+            let mut state = self.state();
+            let late = state.waiting.front().is_some_and(|(_, since)| since.elapsed() >= limit);
+            let Some((seat, _)) = late.then(|| state.waiting.pop_front()).flatten() else { return };
+            drop(state);
+            seat.grant(Err(Failure::NoServer(limit)));
+        }
+    }
+}
+
+impl Lease {
+    /// The connection, if there is one.
+    pub(crate) fn server(&mut self) -> Option<&mut Server> {
+        self.server.as_deref_mut()
+    }
+
+    /// Makes the connection.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses the login.
+    pub(crate) async fn connect(&mut self, pooler: &Pooler) -> Result<(), Failure> {
+        self.server = Some(Box::new(server::dial(&self.pool, pooler).await?));
+        Ok(())
+    }
+
+    /// Returns an idle connection to the pool, or passes it on to the next client.
+    pub(crate) fn release(mut self) {
+        let Some(route) = self.server.as_ref().map(|server| Arc::clone(server.route())) else { return };
+        let mut routed = route.state();
+        if routed.cancelling > 0 {
+            routed.parked = Some(self);
+            return;
+        }
+        drop(routed);
+        let pool = Arc::clone(&self.pool);
+        let mut state = pool.state();
+        match state.waiting.pop_front() {
+            Some((seat, _)) => {
+                drop(state);
+                seat.grant(Ok(self));
+            }
+            None => {
+                state.idle.extend(self.server.take());
+                self.returned = true;
+            }
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.returned {
+            return;
+        }
+        let mut state = self.pool.state();
+        match state.waiting.pop_front() {
+            Some((seat, _)) => {
+                drop(state);
+                seat.grant(Ok(Self { pool: Arc::clone(&self.pool), server: None, returned: false }));
+            }
+            None => state.total -= 1,
+        }
+    }
+}
+
+impl Seat {
+    pub(crate) fn new(key: CancelKey) -> Arc<Self> {
+        Arc::new(Self { key, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, Seated> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the server connection to which a cancel request goes.
+    pub(crate) fn set_route(&self, route: Option<Arc<Route>>) {
+        self.state().route = route;
+    }
+
+    fn grant(&self, lease: Result<Lease, Failure>) {
+        let mut state = self.state();
+        let old = state.granted.replace(lease);
+        let waker = state.waker.take();
+        drop(state);
+        drop(old);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll_granted(&self, waker: &Waker) -> Poll<Result<Lease, Failure>> {
+        let mut state = self.state();
+        match state.granted.take() {
+            Some(lease) => Poll::Ready(lease),
+            None => {
+                state.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Cancels the query that the client runs, if there is one.
+    pub(crate) async fn cancel(&self, pooler: &Pooler) {
+        let route = {
+            let state = self.state();
+            // While the client is locked, the connection cannot be released: no other client's query is hit.
+            let Some(route) = &state.route else { return };
+            route.state().cancelling += 1;
+            Arc::clone(route)
+        };
+        route.cancel(pooler).await;
+        let parked = {
+            let mut routed = route.state();
+            routed.cancelling -= 1;
+            if routed.cancelling == 0 { mem::take(&mut routed.parked) } else { None }
+        };
+        if let Some(lease) = parked {
+            lease.release();
+        }
+    }
+}
+
+impl Route {
+    pub(crate) fn new(key: Option<CancelKey>) -> Arc<Self> {
+        Arc::new(Self { key, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, Routed> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a cancel request. Returns after the server has closed the connection of the request.
+    pub(crate) async fn cancel(&self, pooler: &Pooler) {
+        let Some(key) = &self.key else { return };
+        let request = async {
+            let stream = TcpStream::connect(&pooler.upstream).await?;
+            cancel_over(stream, key).await.map_err(io::Error::other)
+        };
+        // A cancel request is never replied to, and so its failure is no one's to hear of.
+        let _ = timeout(CANCEL_LIMIT, request).await;
+    }
+}

@@ -1,0 +1,51 @@
+//! Prepared statements: those of the clients under names that are the same on every server connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Statement that no server connection has.
+pub(crate) const MISSING: &str = "pooler_missing";
+
+/// Name of a statement on the servers.
+pub(crate) fn statement_name(id: u64) -> String {
+    format!("pooler_{id}")
+}
+
+/// A prepared statement. Clients with the same text and the same types share one.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) id: u64,
+    /// Name on the servers.
+    pub(crate) name: String,
+    /// Body of the Parse behind the name: text and types.
+    pub(crate) body: Arc<[u8]>,
+}
+
+/// The statements of a pool.
+#[derive(Debug, Default)]
+pub(crate) struct Statements(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    all: HashMap<Arc<[u8]>, Arc<Statement>>,
+    /// Id of the last statement. Never used again, because servers keep statements that no client has any more.
+    last: u64,
+}
+
+impl Statements {
+    /// The statement with this text and these types.
+    pub(crate) fn intern(&self, body: &[u8]) -> Arc<Statement> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(statement) = known.all.get(body) {
+            return Arc::clone(statement);
+        }
+        if known.all.len() == known.all.capacity() {
+            known.all.retain(|_, statement| Arc::strong_count(statement) > 1);
+        }
+        known.last += 1;
+        let (id, body) = (known.last, Arc::from(body));
+        let statement = Arc::new(Statement { id, name: statement_name(id), body: Arc::clone(&body) });
+        known.all.insert(body, Arc::clone(&statement));
+        statement
+    }
+}
