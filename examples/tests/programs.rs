@@ -39,6 +39,25 @@ fn prepared_adds_two_numbers_and_counts_in_pages_of_three() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
+fn spans_end_with_the_last_reply_of_their_request() {
+    for server in Server::both() {
+        let ended = run(env!("CARGO_BIN_EXE_spans"), &[&server.by_tcp()]);
+        assert_eq!((ended.stderr.as_str(), ended.code), ("", Some(0)));
+        let lines: Vec<&str> = ended.stdout.lines().map(|line| line.trim()).collect();
+        let expected = [
+            "INFO request{kind=\"Query\" sql=\"select generate_series(1, 3)\" rows=3}: spans: close",
+            "INFO request{kind=\"Parse\" sql=\"select 1 / 0\" rows=0}: spans: close",
+            "INFO request{kind=\"Bind\" sqlstate=\"22012\" rows=0}: spans: close",
+            "INFO request{kind=\"Execute\" discarded=true}: spans: close",
+            "INFO request{kind=\"Sync\" rows=0}: spans: close",
+            "ERROR 22012: division by zero",
+        ];
+        assert_eq!(lines, expected);
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
 fn function_call_finds_the_root_of_nine() {
     prints(env!("CARGO_BIN_EXE_function_call"), "3\n");
 }

@@ -5,11 +5,13 @@ mod support;
 use std::pin::pin;
 
 use pg_wire::backend::{Backend, NotificationResponse};
-use pg_wire::session::{Bounds, CopyDirection, NotIdle, Over, Request, SessionState, Waiting};
+use pg_wire::session::{
+    Bounds, CopyDirection, NotIdle, Observer, Over, Reply, Request, SessionState, Waiting,
+};
 use pg_wire::testing::{self, Script};
 use pg_wire::{
-    Connection, Error, Limits, MessageCode, PgProtocol, Portal, SqlState, Statement, TrackedConnection,
-    TransactionStatus,
+    Connection, Error, Frame, Limits, MessageCode, PgProtocol, Portal, SqlState, Statement,
+    TrackedConnection, TransactionStatus,
 };
 use support::{block_on, poll_once};
 
@@ -228,6 +230,44 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
         conn.sync().flush().await.unwrap();
         assert!(matches!(conn.recover().await, Err(Error::Over(Over::Fatal))));
         assert_eq!(conn.check_idle(), Err(NotIdle::Over(Over::Fatal)));
+    });
+}
+
+/// The messages that an observer was shown.
+#[derive(Default)]
+struct Seen(Vec<(char, u8, Option<u64>)>);
+
+impl Observer for Seen {
+    fn sent(&mut self, frame: Frame<'_>, request: Option<u64>) {
+        self.0.push(('>', frame.code.0, request));
+    }
+
+    fn received(&mut self, frame: Frame<'_>, reply: Option<Reply>) {
+        self.0.push(('<', frame.code.0, reply.map(|reply| reply.number)));
+    }
+}
+
+#[test]
+fn an_observer_is_shown_each_message_with_its_request() {
+    block_on(async {
+        let script = [NOTIFICATION, COPY_IN, DONE, READY];
+        let mut conn = client(&script).observe(Seen::default());
+        conn.query("a dropped batch");
+        conn.discard_batch();
+        conn.query("copy t from stdin").send_copy_data(b"a line").await.unwrap();
+        conn.copy_done().flush().await.unwrap();
+        conn.until_ready(|_| Ok::<_, Error>(())).await.unwrap();
+        let Seen(seen) = conn.observer();
+        let expected = [
+            ('>', b'Q', Some(0)),
+            ('>', b'd', None),
+            ('>', b'c', Some(1)),
+            ('<', b'A', None),
+            ('<', b'G', Some(0)),
+            ('<', b'C', Some(0)),
+            ('<', b'Z', Some(0)),
+        ];
+        assert_eq!(seen[..], expected);
     });
 }
 

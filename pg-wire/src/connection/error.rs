@@ -158,3 +158,9 @@ impl From<Over> for Error {
         Self::Over(over)
     }
 }
+
+impl From<QueueFull> for Error {
+    fn from(error: QueueFull) -> Self {
+        Self::QueueFull(error)
+    }
+}

@@ -16,7 +16,7 @@ use crate::connection::stream::Transport;
 use crate::connection::until_ready::Outcome;
 use crate::connection::whole::Connection;
 use crate::encode::messages::Messages;
-use crate::session::{NotIdle, Reply, SessionState, Step, Waiting};
+use crate::session::{NotIdle, Observer, Reply, SessionState, Step, Waiting};
 
 /// A client's [`Connection`] with the [state](SessionState) of its session.
 ///
@@ -44,12 +44,16 @@ use crate::session::{NotIdle, Reply, SessionState, Step, Waiting};
 /// # }).unwrap();
 /// ```
 ///
+/// # Traces, metrics and spans
+/// [`observe`](Self::observe) adds an [`Observer`], which is shown each message with its request.
+///
 /// # Cost
 /// Each sent message and each received message is examined once more. A connection without a `TrackedConnection` has no such cost.
 #[derive(Debug)]
-pub struct TrackedConnection<T> {
+pub struct TrackedConnection<T, O = ()> {
     conn: Connection<T>,
     state: SessionState,
+    observer: O,
 }
 
 impl<T: Transport> TrackedConnection<T> {
@@ -61,9 +65,11 @@ impl<T: Transport> TrackedConnection<T> {
     /// Tracks a connection with a session in this state. Precondition: the state does not yet contain the messages that are
     /// queued on the connection and not committed.
     pub fn with_state(conn: Connection<T>, state: SessionState) -> Self {
-        Self { conn, state }
+        Self { conn, state, observer: () }
     }
+}
 
+impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// Sends all queued messages as one batch. See [`Connection::flush`].
     ///
     /// # Errors
@@ -78,18 +84,37 @@ impl<T: Transport> TrackedConnection<T> {
     fn commit(&mut self) -> Result<(), Error> {
         let outbox = &mut self.conn.outgoing.outbox;
         let batch = outbox.batch();
-        // The queue of requests is rarely full. Only if it may become full, the state is copied, to undo a batch that does not
-        // fit.
-        let copy = (!self.state.has_room_for(batch.len() / 5)).then(|| self.state.clone());
+        // The queue of requests is rarely full. Only if it may become full, a copy of the state shows whether the
+        // whole batch fits.
+        if !self.state.has_room_for(batch.len() / 5) {
+            let mut trial = self.state.clone();
+            Frames::new(batch).into_iter().try_for_each(|frame| trial.sent(frame).map(drop))?;
+        }
         for frame in Frames::new(batch) {
-            if let Err(full) = self.state.sent(frame) {
-                if let Some(copy) = copy {
-                    self.state = copy;
-                }
-                return Err(Error::QueueFull(full));
-            }
+            let request = self.state.sent(frame)?;
+            self.observer.sent(frame, request);
         }
         Ok(outbox.commit()?)
+    }
+
+    /// Sends data of a COPY after all queued messages, without copying the data. See [`Connection::send_copy_data`].
+    ///
+    /// # Errors
+    /// The errors of `Connection::send_copy_data`, and [`QueueFull`](Error::QueueFull), as [`flush`](Self::flush): then the data is
+    /// not queued.
+    pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
+        let committed = self.commit();
+        let sending = committed.is_ok().then(|| {
+            self.observer.sent(Frame { code: MessageCode::COPY_DATA, body: data }, None);
+            self.conn.send_copy_data(data)
+        });
+        async move {
+            committed?;
+            match sending {
+                Some(sending) => sending.await,
+                None => Ok(()),
+            }
+        }
     }
 
     /// Drops the queued messages that no flush has begun to send. Messages of an earlier flush that are partly sent, because
@@ -118,7 +143,7 @@ impl<T: Transport> TrackedConnection<T> {
     pub async fn recv_reply(&mut self) -> Result<(Option<Reply>, Frame<'_>), Error> {
         let head = poll_fn(|cx| self.poll_head(cx, true)).await?;
         let frame = self.conn.incoming.inbox.take(head);
-        let reply = self.state.received(frame)?;
+        let reply = received(&mut self.state, &mut self.observer, frame)?;
         Ok((reply, frame))
     }
 
@@ -129,7 +154,7 @@ impl<T: Transport> TrackedConnection<T> {
     pub async fn recv_owned(&mut self) -> Result<FrameBuf, Error> {
         let head = poll_fn(|cx| self.poll_head(cx, true)).await?;
         let frame = self.conn.incoming.inbox.take_owned(head);
-        self.state.received(frame.frame())?;
+        received(&mut self.state, &mut self.observer, frame.frame())?;
         Ok(frame)
     }
 
@@ -141,7 +166,7 @@ impl<T: Transport> TrackedConnection<T> {
     pub async fn recv_unasked(&mut self) -> Result<Frame<'_>, Error> {
         let head = poll_fn(|cx| self.poll_head(cx, false)).await?;
         let frame = self.conn.incoming.inbox.take(head);
-        self.state.received(frame)?;
+        received(&mut self.state, &mut self.observer, frame)?;
         Ok(frame)
     }
 
@@ -225,7 +250,7 @@ impl<T: Transport> TrackedConnection<T> {
         }
         // Receive buffered notifications, notices and ParameterStatus.
         while let Some(frame) = self.conn.try_recv()? {
-            self.state.received(frame)?;
+            received(&mut self.state, &mut self.observer, frame)?;
         }
         Ok(())
     }
@@ -235,7 +260,7 @@ impl<T: Transport> TrackedConnection<T> {
         match poll_fn(|cx| self.poll_head(cx, false)).await {
             Ok(head) => {
                 let frame = self.conn.incoming.inbox.take(head);
-                self.state.received(frame)?;
+                received(&mut self.state, &mut self.observer, frame)?;
                 Ok(())
             }
             Err(Error::Frame(error)) if !error.is_fatal() => Ok(()),
@@ -272,7 +297,7 @@ impl<T: Transport> TrackedConnection<T> {
     }
 }
 
-impl<T> TrackedConnection<T> {
+impl<T, O> TrackedConnection<T, O> {
     /// Queues a message. See [`Connection::put`].
     #[inline]
     pub fn put<M: Messages + ?Sized>(&mut self, message: &M) -> &mut Self {
@@ -290,20 +315,49 @@ impl<T> TrackedConnection<T> {
         &self.conn
     }
 
+    /// Adds an observer of the messages, in place of the present one. Messages that are queued and not flushed are shown to the new
+    /// observer.
+    pub fn observe<P: Observer>(self, observer: P) -> TrackedConnection<T, P> {
+        TrackedConnection { conn: self.conn, state: self.state, observer }
+    }
+
+    /// The observer.
+    pub fn observer(&self) -> &O {
+        &self.observer
+    }
+
+    /// The observer, to change it.
+    pub fn observer_mut(&mut self) -> &mut O {
+        &mut self.observer
+    }
+
     /// The connection and the state of its session.
     pub fn into_parts(self) -> (Connection<T>, SessionState) {
         (self.conn, self.state)
     }
 }
 
-impl<T> PutMessage for TrackedConnection<T> {
+impl<T, O> PutMessage for TrackedConnection<T, O> {
     type Chained<'c>
         = &'c mut Self
     where
-        T: 'c;
+        T: 'c,
+        O: 'c;
 
     #[inline(always)]
     fn put_message<'c, M: Messages + ?Sized>(&'c mut self, message: &M) -> &'c mut Self {
         self.put(message)
     }
+}
+
+/// Passes a received message to the state and to the observer.
+#[inline(always)]
+fn received<O: Observer>(
+    state: &mut SessionState,
+    observer: &mut O,
+    frame: Frame<'_>,
+) -> Result<Option<Reply>, Error> {
+    let reply = state.received(frame)?;
+    observer.received(frame, reply);
+    Ok(reply)
 }

@@ -59,6 +59,7 @@
 //! Requests without replies are counted, not listed, where a pattern of up to 16 repeats itself. Both the queue and the parameters
 //! have [`Bounds`].
 
+mod observer;
 mod parameters;
 mod queue;
 mod reply;
@@ -69,6 +70,7 @@ mod track;
 #[cfg(test)]
 mod tests;
 
+pub use observer::Observer;
 pub use parameters::Parameters;
 pub use reply::{CopyDirection, NotIdle, Over, QueueFull, Reply, Step, Unexpected, UnexpectedKind, Waiting};
 pub use request::Request;

@@ -1,0 +1,94 @@
+//! A span of `tracing` for each request: its message, its SQL, its rows, its SQLSTATE and its duration.
+//!
+//! `cargo run -p examples --bin spans -- postgres://postgres@localhost/postgres`
+//!
+//! [`Spans`] is the whole adapter: copy it into your program, and record what you need.
+
+use std::collections::VecDeque;
+use std::error::Error;
+
+use pg_stream_tokio::{Config, MessageCode, PgProtocol, Portal, Statement, connect};
+use pg_wire::frontend::Frontend;
+use pg_wire::session::{Observer, Reply};
+use pg_wire::{Frame, Message, TrackedConnection};
+use tracing::{Span, field, info, info_span};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// Opens a span when a request is sent, and closes the span with the last reply.
+#[derive(Default)]
+struct Spans(VecDeque<Request>);
+
+/// A request without its last reply.
+struct Request {
+    number: u64,
+    span: Span,
+    rows: u64,
+}
+
+impl Observer for Spans {
+    fn sent(&mut self, frame: Frame<'_>, request: Option<u64>) {
+        // CopyDone and CopyFail have a number, but no reply of their own.
+        let (Some(number), Ok(message)) = (request, frame.frontend()) else { return };
+        let sql = match message {
+            Frontend::CopyDone(_) | Frontend::CopyFail(_) => return,
+            Frontend::Query(query) => Some(query.sql),
+            Frontend::Parse(parse) => Some(parse.sql),
+            _ => None,
+        };
+        let span = info_span!(
+            "request",
+            kind = message.name(),
+            sql = sql.map(|sql| sql.to_string()),
+            rows = field::Empty,
+            sqlstate = field::Empty,
+            discarded = field::Empty,
+        );
+        self.0.push_back(Request { number, span, rows: 0 });
+    }
+
+    fn received(&mut self, frame: Frame<'_>, reply: Option<Reply>) {
+        let Some(reply) = reply else {
+            info!(code = ?frame.code, "a message without a request");
+            return;
+        };
+        // After an error the server discards requests, up to the next Sync.
+        while let Some(request) = self.0.pop_front_if(|request| request.number < reply.number) {
+            request.span.record("discarded", true);
+        }
+        let Some(request) = self.0.front_mut() else { return };
+        match frame.code {
+            MessageCode::DATA_ROW => request.rows += 1,
+            MessageCode::ERROR_RESPONSE => {
+                let state = frame.decode::<pg_wire::backend::ErrorResponse<'_>>();
+                let state = state.ok().and_then(|error| error.fields.sqlstate());
+                request.span.record("sqlstate", state.map(|state| state.to_string()));
+            }
+            _ => {}
+        }
+        if reply.last {
+            request.span.record("rows", request.rows);
+            self.0.pop_front();
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // A line on standard output for each span that ends.
+    tracing_subscriber::fmt().with_span_events(FmtSpan::CLOSE).without_time().with_ansi(false).init();
+
+    let url = std::env::args().nth(1).or_else(|| std::env::var("DATABASE_URL").ok());
+    let config: Config = url.ok_or("no connection string: give one, or set DATABASE_URL")?.parse()?;
+    let (conn, _) = connect(&config).await?;
+    let mut conn = TrackedConnection::new(conn).observe(Spans::default());
+
+    conn.query("select generate_series(1, 3)");
+    conn.parse(Statement::UNNAMED).query("select 1 / 0").finish();
+    conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync(());
+    conn.flush().await?;
+    conn.until_ready(|_| Ok::<_, pg_wire::Error>(())).await?;
+    if let Err(error) = conn.until_ready(|_| Ok::<_, pg_wire::Error>(())).await {
+        println!("{error}");
+    }
+    Ok(())
+}
