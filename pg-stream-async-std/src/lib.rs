@@ -77,6 +77,9 @@ pub type Socket = Dialled<Smol, DefaultTls>;
 /// A live connection over a transport: [`Socket`] for a dialled connection, `FuturesIo<S>` for the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
 
+/// A connection that follows its session. See [`pg_wire::TrackedConnection`].
+pub type TrackedConnection<T = Socket, O = ()> = pg_wire::TrackedConnection<T, O>;
+
 /// A replication stream over a transport. See [`pg_wire::replication`].
 pub type ReplicationStream<T = Socket, P = Raw> = pg_wire::replication::ReplicationStream<T, StreamClock, P>;
 

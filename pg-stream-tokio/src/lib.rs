@@ -32,6 +32,9 @@
 //! # }
 //! ```
 //!
+//! Guides: how to write [a pool](guide::pool), [a proxy that changes messages](guide::proxy), [a blocking client](guide::blocking); and
+//! [time limits](guide::time_limits).
+//!
 //! With a connection string, one call connects and logs in: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
 
 // A peer may be hostile: no input from a peer may cause a panic.
@@ -39,6 +42,8 @@
 
 mod clock;
 mod default_tls;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod rewind;
 mod runtime;
 #[cfg(feature = "rustls")]
@@ -76,6 +81,9 @@ pub type Socket = Dialled<Tokio, DefaultTls>;
 
 /// A live connection over a transport. The transport is [`Socket`] after dialling, and `TokioIo<S>` over the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
+
+/// A connection that follows its session. See [`pg_wire::TrackedConnection`].
+pub type TrackedConnection<T = Socket, O = ()> = pg_wire::TrackedConnection<T, O>;
 
 /// A replication stream over a transport. See [`pg_wire::replication`].
 pub type ReplicationStream<T = Socket, P = Raw> = pg_wire::replication::ReplicationStream<T, StreamClock, P>;

@@ -1,0 +1,13 @@
+//! How to write pools, proxies and clients with these crates: one page for each, with code that the tests run.
+
+#[doc = include_str!("pool.md")]
+pub mod pool {}
+
+#[doc = include_str!("proxy.md")]
+pub mod proxy {}
+
+#[doc = include_str!("blocking.md")]
+pub mod blocking {}
+
+#[doc = include_str!("time_limits.md")]
+pub mod time_limits {}
