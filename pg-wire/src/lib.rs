@@ -15,7 +15,7 @@
 //! - [`connection`]: [`Connection`], which joins both buffers with any stream that can be polled, and the halves of a connection.
 //! - [`buffer`]: [`Inbox`], [`Outbox`] and their [`Limits`], without I/O.
 //! - [`param`]: values to send, [`Bindable`] and [`Params`]. [`value`]: received values, [`FromValue`] and [`Columns`].
-//! - [`replication`]: the messages, changes and commands of replication and of base backups.
+//! - [`replication`]: the messages, changes and commands of replication and of base backups, and a live replication stream.
 //! - [`session`]: the state of a session, without I/O: which request a reply answers, and which replies are outstanding.
 //! - [`oid`]: the object ids of PostgreSQL's types. [`error`](mod@error): the kinds of errors.
 //! - `testing` (feature): streams in memory, and a peer that follows a transcript.

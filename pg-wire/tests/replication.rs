@@ -1,8 +1,11 @@
 //! Tests of pgoutput. Changes recorded from servers and generated changes are decoded, and encoding them returns the same
 //! bytes. No bytes cause a panic.
 
+use pg_wire::codec::Payload;
 use pg_wire::replication::pgoutput::*;
-use pg_wire::replication::{BackupMessage, Enclosed, PrimaryMessage, StandbyMessage};
+use pg_wire::replication::{
+    BackupMessage, Enclosed, Lsn, PrimaryMessage, StandbyMessage, Timestamp, XLogData,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -88,6 +91,70 @@ fn recorded_changes_are_encoded_as_the_recorded_bytes() {
         assert_eq!(kinds, all_kinds.iter().copied().collect(), "{major}");
         assert_eq!((messages.len(), streamed, unchanged), (count, in_blocks, 1), "{major}");
         assert_eq!(decoder.scope(), Scope::Outside);
+    }
+}
+
+/// A change as a line, without the number of its transaction.
+fn line(change: &Change<'_>, table: Option<&Table>) -> Option<String> {
+    let table = table.map_or_else(String::new, ToString::to_string);
+    Some(match change {
+        Change::Insert(insert) => format!("{table} {:?}", insert.new),
+        Change::Update(update) => format!("{table} {:?} {:?}", update.old, update.new),
+        Change::Delete(delete) => format!("{table} {:?}", delete.old),
+        Change::Truncate(truncate) => format!("{:?}", truncate.relations),
+        Change::LogicalMessage(message) => message.prefix.to_string(),
+        _ => return None,
+    })
+}
+
+#[test]
+fn recorded_changes_have_tables_and_recorded_blocks_are_returned_at_their_commit() {
+    for (major, lines) in
+        [(15, include_str!("golden/pgoutput-15.hex")), (18, include_str!("golden/pgoutput-18.hex"))]
+    {
+        let messages = recorded(lines);
+        let mut decoder = ChangeDecoder::default();
+        let mut sent = Vec::new();
+        for data in &messages {
+            let (change, table) = decoder.decode(data).unwrap_or_else(|error| panic!("{major}: {error}"));
+            sent.extend(line(&change, table));
+        }
+        let mut transactions = Transactions::new(MemoryStore::new(1 << 20));
+        let (mut returned, mut open) = (Vec::new(), 0);
+        let mut note = |received: ReceivedChange<'_>| {
+            open += match received.change {
+                Change::Begin(_) | Change::BeginPrepare(_) => 1,
+                Change::Commit(_) | Change::Prepare(_) => -1,
+                Change::StreamStart(_) | Change::StreamStop(_) | Change::StreamCommit(_) => {
+                    panic!("{received:?}")
+                }
+                _ => 0,
+            };
+            assert!((0..=1).contains(&open), "whole transactions");
+            returned.extend(line(&received.change, received.table));
+        };
+        for data in &messages {
+            let data = Payload(data);
+            let wal = XLogData { start: Lsn(1), end: Lsn(1), time: Timestamp(0), data };
+            if let Some(received) = transactions.receive(&wal).expect("well-formed") {
+                note(received);
+            }
+            while let Some(received) = transactions.replay().expect("well-formed") {
+                note(received);
+            }
+        }
+        assert_eq!(open, 0);
+        // The recording of 15 ends in the last transaction, after the rollback of its subtransaction. 18 has not sent this transaction.
+        let in_progress: Vec<_> = transactions.in_progress().collect();
+        assert_eq!(in_progress, if major == 15 { vec![763] } else { vec![] });
+        let dropped = sent.len() - returned.len();
+        assert_eq!(dropped, if major == 15 { 22 } else { 0 });
+        let mut left = sent.clone();
+        for change in &returned {
+            let at = left.iter().position(|sent| sent == change).expect("it was sent");
+            left.remove(at);
+        }
+        assert_eq!(left.len(), dropped);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Replication streams against scripted servers, with a clock that the test sets.
+//! Replication streams against scripted servers, with a clock that the test advances.
 
 mod support;
 
@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,44 +15,13 @@ use pg_wire::error::DecodeErrorKind;
 use pg_wire::replication::command::{PgOutput, StartLogical, StartPhysical};
 use pg_wire::replication::pgoutput::*;
 use pg_wire::replication::*;
+use pg_wire::testing::TestClock;
 use pg_wire::{Connection, Encode, Error, Limits, MessageCode, SqlState, oid};
 use support::{Read, Steps, Write, block_on, frame, poll_once};
 
 const SECOND: Duration = Duration::from_secs(1);
-const TIME: Timestamp = Timestamp(7);
-
-// ---- A clock ----------------------------------------------------------------------------------------------------------
-
-/// A clock that stands still until the test advances it.
-#[derive(Clone, Debug, Default)]
-struct Hand(Rc<RefCell<(Duration, Option<(Duration, Waker)>)>>);
-
-impl Hand {
-    fn advance(&self, by: Duration) {
-        let mut hand = self.0.borrow_mut();
-        hand.0 += by;
-        let now = hand.0;
-        if let Some((_, waker)) = hand.1.take_if(|(deadline, _)| *deadline <= now) {
-            waker.wake();
-        }
-    }
-}
-
-impl Clock for Hand {
-    fn now(&self) -> Duration {
-        self.0.borrow().0
-    }
-    fn wall(&self) -> Timestamp {
-        TIME
-    }
-    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Duration) -> Poll<()> {
-        if self.now() >= deadline {
-            return Poll::Ready(());
-        }
-        self.0.borrow_mut().1 = Some((deadline, cx.waker().clone()));
-        Poll::Pending
-    }
-}
+/// The wall clock of `TestClock`.
+const TIME: Timestamp = Timestamp(0);
 
 // ---- What a server sends --------------------------------------------------------------------------------------------
 
@@ -173,7 +141,7 @@ const DONE: Sent = Sent::Other('c');
 
 // ---- Streams --------------------------------------------------------------------------------------------------------
 
-type Stream<P = Raw> = ReplicationStream<Steps, Hand, P>;
+type Stream<P = Raw> = ReplicationStream<Steps, TestClock, P>;
 
 /// Starts a logical stream with a server that then does this, and then nothing.
 fn start(reads: impl IntoIterator<Item = Read>) -> Stream {
@@ -523,22 +491,22 @@ fn a_stream_that_is_not_started_returns_the_connection() {
 
 #[test]
 fn updates_are_sent_at_the_interval_and_an_answer_starts_the_interval_again() {
-    let hand = Hand::default();
+    let clock = TestClock::default();
     let reads = [copy_both(), begin(100)].map(Read::Bytes);
     let steps = Steps { at_end: Read::Never, ..Steps::reading(reads) };
     let conn = Connection::new(steps, Limits::BACKEND);
     let command = StartLogical::new("slot", Lsn::INVALID);
-    let stream = block_on(Stream::start_with(conn, &command, hand.clone())).expect("started");
+    let stream = block_on(Stream::start_with(conn, &command, clock.clone())).expect("started");
     let mut stream = stream.interval(10 * SECOND).changes();
     block_on(stream.next()).expect("received");
     for second in 1..=35 {
-        hand.advance(SECOND);
+        clock.advance(SECOND);
         assert!(poll_once(pin!(stream.next())).is_pending());
         assert_eq!(wrote(&stream).len(), second / 10, "after {second} seconds");
     }
     block_on(stream.report()).expect("sent");
     for second in 1..=20 {
-        hand.advance(SECOND);
+        clock.advance(SECOND);
         assert!(poll_once(pin!(stream.next())).is_pending());
         assert_eq!(wrote(&stream).len(), 4 + second / 10, "{second} seconds later");
     }
@@ -546,37 +514,37 @@ fn updates_are_sent_at_the_interval_and_an_answer_starts_the_interval_again() {
 
 #[test]
 fn a_waiting_stream_is_woken_when_an_update_is_due() {
-    let hand = Hand::default();
+    let clock = TestClock::default();
     let steps = Steps { at_end: Read::Never, ..Steps::reading([Read::Bytes(copy_both())]) };
     let conn = Connection::new(steps, Limits::BACKEND);
     let command = StartLogical::new("slot", Lsn::INVALID);
-    let mut stream = block_on(Stream::start_with(conn, &command, hand.clone())).expect("started");
+    let mut stream = block_on(Stream::start_with(conn, &command, clock.clone())).expect("started");
     let flag = support::Flag::new();
     let waker = Waker::from(flag.clone());
     let mut cx = Context::from_waker(&waker);
     for _ in 0..3 {
         assert!(pin!(stream.next()).poll(&mut cx).is_pending());
-        hand.advance(9 * SECOND);
+        clock.advance(9 * SECOND);
         assert!(!flag.take());
-        hand.advance(SECOND);
+        clock.advance(SECOND);
         assert!(flag.take());
     }
 }
 
 #[test]
 fn a_busy_caller_sends_updates_and_receives_nothing() {
-    let hand = Hand::default();
+    let clock = TestClock::default();
     let reads = [copy_both(), begin(100), relation()].map(Read::Bytes);
     let steps = Steps { at_end: Read::Never, ..Steps::reading(reads) };
     let conn = Connection::new(steps, Limits::BACKEND);
     let command = StartLogical::new("slot", Lsn::INVALID);
-    let stream = block_on(Stream::start_with(conn, &command, hand.clone())).expect("started");
+    let stream = block_on(Stream::start_with(conn, &command, clock.clone())).expect("started");
     let mut stream = stream.changes();
     block_on(stream.next()).expect("received");
     let mut polls = 0;
     let answer = block_on(stream.keep_alive_while(poll_fn(|cx| {
         polls += 1;
-        hand.advance(5 * SECOND);
+        clock.advance(5 * SECOND);
         cx.waker().wake_by_ref();
         if polls < 120 { Poll::Pending } else { Poll::Ready("ten minutes later") }
     })));
@@ -586,7 +554,7 @@ fn a_busy_caller_sends_updates_and_receives_nothing() {
     assert_eq!(stream.connection().inbox().buffered(), 0);
 
     // Dropped in the middle.
-    hand.advance(10 * SECOND);
+    clock.advance(10 * SECOND);
     assert!(poll_once(pin!(stream.keep_alive_while(pending::<()>()))).is_pending());
     assert_eq!(wrote(&stream).len(), 60);
     assert!(matches!(
@@ -597,15 +565,15 @@ fn a_busy_caller_sends_updates_and_receives_nothing() {
 
 #[test]
 fn updates_do_not_accumulate_while_the_server_does_not_read() {
-    let hand = Hand::default();
+    let clock = TestClock::default();
     let mut steps = Steps { at_end: Read::Never, ..Steps::reading([Read::Bytes(copy_both())]) };
     // The Query is written whole, of the first update ten bytes.
     steps.writes = [Write::Take(usize::MAX), Write::Take(10), Write::Never].into();
     let conn = Connection::new(steps, Limits::BACKEND);
     let command = StartLogical::new("slot", Lsn::INVALID);
-    let mut stream = block_on(Stream::start_with(conn, &command, hand.clone())).expect("started");
+    let mut stream = block_on(Stream::start_with(conn, &command, clock.clone())).expect("started");
     for _ in 0..100 {
-        hand.advance(10 * SECOND);
+        clock.advance(10 * SECOND);
         assert!(poll_once(pin!(stream.next())).is_pending());
         assert!(poll_once(pin!(stream.keep_alive_while(pending::<()>()))).is_pending());
         assert!(poll_once(pin!(stream.report())).is_pending());
@@ -678,16 +646,16 @@ fn streamed_transactions_are_returned_at_their_commit_and_a_full_store_is_an_err
 
 #[test]
 fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
-    let hand = Hand::default();
+    let clock = TestClock::default();
     let (near, far) = support::pipe(1 << 16);
     let mut server = Connection::new(far, Limits::FRONTEND);
     let conn = Connection::new(near, Limits::BACKEND);
     server.outbox_mut().put_raw(&copy_both());
     assert!(poll_once(pin!(server.flush())).is_ready());
     let command = StartLogical::new("slot", Lsn(50));
-    let stream = block_on(ReplicationStream::start_with(conn, &command, hand.clone())).expect("started");
+    let stream = block_on(ReplicationStream::start_with(conn, &command, clock.clone())).expect("started");
     let (mut reader, sender) = stream.changes().split();
-    let handle = reader.status();
+    let clockle = reader.status();
     let mut updates = Vec::new();
     let ended = RefCell::new(false);
     let hear = async {
@@ -727,10 +695,10 @@ fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
                 if waits > 0 { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
-            hand.advance(if second < 60 { SECOND } else { Duration::ZERO });
+            clock.advance(if second < 60 { SECOND } else { Duration::ZERO });
         }
-        handle.set_flushed(end).expect("received");
-        assert_eq!(handle.get().flushed(), end);
+        clockle.set_flushed(end).expect("received");
+        assert_eq!(clockle.get().flushed(), end);
         let finished = reader.finish().await.expect("clean");
         assert_eq!(finished.next_timeline, None);
     };

@@ -172,6 +172,18 @@ fn a_transaction_whose_first_block_is_missing_is_an_error() {
 }
 
 #[test]
+fn more_transactions_in_progress_than_a_server_can_have_are_an_error() {
+    let mut transactions = Transactions::new(MemoryStore::new(0));
+    for xid in 0..262_143 {
+        give(&mut transactions, &start(xid, true));
+        give(&mut transactions, &stop());
+    }
+    let data = start(262_143, true);
+    let error = transactions.receive(&message(5, &data)).map(drop).expect_err("too many");
+    assert_eq!(error, TransactionError::TooMany { limit: 262_143 });
+}
+
+#[test]
 fn a_message_before_the_end_of_a_replay_is_an_error() {
     let mut transactions = Transactions::new(MemoryStore::new(MIB));
     for data in [start(10, true), note(10, b"a"), stop(), commit(10)] {

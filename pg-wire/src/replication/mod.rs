@@ -7,27 +7,26 @@
 //!   [`BackupMessage`]: the messages of a base backup, inside CopyData.
 //! - [`pgoutput`]: the changes of logical replication, inside [`XLogData`].
 //! - [`Lsn`]: a position in the WAL. [`Timestamp`]: a time of the server's or the client's clock.
+//! - [`ReplicationStream`]: a live stream over a [`Connection`](crate::Connection). [`pgoutput::Transactions`]: transactions in
+//!   progress, returned at their commit. [`StandbyStatus`]: the positions of a client, without I/O.
 //!
 //! The messages are decoded from byte slices, borrow from the slices and allocate nothing. So any client that provides the data
-//! of a CopyData as a slice can use this module.
-//!
-//! This module sends no answers: the caller must send each [`StandbyStatusUpdate`]. A server disconnects a client that does not
-//! answer within `wal_sender_timeout`, and deletes the WAL that the client has reported as flushed.
+//! of a CopyData as a slice can use this module without a `ReplicationStream`. A server disconnects a client that does not answer
+//! within `wal_sender_timeout`, and deletes the WAL that the client has reported as flushed.
 //!
 //! # Reading changes
 //!
+//! The aliases of the adapters, such as `pg_stream_tokio::ReplicationStream`, have the clock of their runtime.
+//!
 //! ```
-//! use std::time::SystemTime;
-//! use pg_wire::backend::Backend;
+//! use pg_wire::replication::ReplicationStream;
 //! use pg_wire::replication::command::{PgOutput, StartLogical};
-//! use pg_wire::replication::pgoutput::{Change, Decoder};
-//! use pg_wire::replication::{Enclosed, Lsn, PrimaryMessage, StandbyStatusUpdate};
-//! use pg_wire::{Connection, Limits, PgProtocol};
-//! # use pg_wire::{Encode, codec::{List, Payload}, frontend::Frontend, oid, testing::{Script, block_on}};
-//! # use pg_wire::backend::{CopyBothResponse, CopyDone, CopyFormat};
-//! # use pg_wire::replication::{PrimaryKeepalive, Timestamp, XLogData, pgoutput::*};
+//! use pg_wire::replication::pgoutput::Change;
+//! # use pg_wire::{Connection, Encode, Limits, codec::{List, Payload}, oid, testing::{Script, TestClock, block_on}};
+//! # use pg_wire::backend::{CommandComplete, CopyBothResponse, CopyDone, CopyFormat, ReadyForQuery};
+//! # use pg_wire::replication::{Enclosed, Lsn, PrimaryKeepalive, StandbyStatusUpdate, Timestamp, XLogData, pgoutput::*};
 //! #
-//! # let (mut sent, time) = (Vec::new(), Timestamp(0));
+//! # let (mut sent, time, resume) = (Vec::new(), Timestamp(0), Lsn::INVALID);
 //! # CopyBothResponse { format: CopyFormat::Text, columns: List::EMPTY }.encode(&mut sent)?;
 //! # let columns = [RelationColumn { flags: 1, name: "id".into(), type_oid: oid::INT4, type_modifier: -1 }];
 //! # let values = [TupleValue::Text(b"7")];
@@ -50,42 +49,66 @@
 //! # }
 //! # PrimaryKeepalive { end: Lsn(9), time, reply: true }.in_copy_data().encode(&mut sent)?;
 //! # CopyDone {}.encode(&mut sent)?;
-//! # let socket = Script::says(&sent);
-//! # let mut conn = Connection::new(socket, Limits::BACKEND);
+//! # CommandComplete { tag: "COPY 0".into() }.encode(&mut sent)?;
+//! # ReadyForQuery { status: pg_wire::TransactionStatus::Idle }.encode(&mut sent)?;
+//! # let conn = Connection::new(Script::says(&sent), Limits::BACKEND);
+//! # let mut lines = Vec::new();
+//! # macro_rules! println { ($($all:tt)*) => { lines.push(format!($($all)*)) } }
 //! # block_on(async {
-//! // `conn` was opened with the parameter `replication=database`.
-//! let options = PgOutput::new(1, &["orders"]);
-//! let start = StartLogical::new("cdc", Lsn::INVALID).pgoutput(&options);
-//! conn.query(start.to_string().as_str()).flush().await?;
-//! let (mut decoder, mut durable) = (Decoder::default(), Lsn::INVALID);
-//! loop {
-//!     let copy = match conn.recv().await?.backend()? {
-//!         Backend::CopyData(copy) => copy,
-//!         Backend::CopyDone(_) => break,
-//!         Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
-//!         _ => continue,
-//!     };
-//!     match PrimaryMessage::decode(copy.data.0)? {
-//!         PrimaryMessage::XLogData(wal) => match decoder.decode(wal.data.0)? {
-//!             Change::Relation(table) => println!("table {}: {:?}", table.relation, table.name),
-//!             Change::Insert(insert) => println!("into {}: {:?}", insert.relation, insert.new),
-//!             Change::Commit(commit) => durable = commit.end, // once all of it is on disk
-//!             change => println!("{change:?}"),
-//!         },
-//!         PrimaryMessage::PrimaryKeepalive(keepalive) if keepalive.reply => {
-//!             let status = StandbyStatusUpdate::durable(durable, SystemTime::now().into());
-//!             conn.put(&status.in_copy_data()).flush().await?;
+//! // `conn` was opened with the parameter `replication=database`, and `resume` is the position that was stored last.
+//! let start = StartLogical::new("cdc", resume).pgoutput(&PgOutput::new(1, &["orders"]));
+//! let stream = ReplicationStream::start(conn, &start).await?;
+//! # let stream: ReplicationStream<_, TestClock> = stream;
+//! let mut stream = stream.changes();
+//! while let Some(received) = stream.next().await? {
+//!     match (received.change, received.table) {
+//!         (Change::Insert(insert), Some(table)) => {
+//!             println!("into {table}");
+//!             for value in table.values(insert.new) {
+//!                 let (column, value) = value?;
+//!                 println!("  {} {}: {value:?}", column.name, column.type_name().unwrap_or("?"));
+//!             }
 //!         }
+//!         // Store the transaction and this position. Once both are on disk:
+//!         (Change::Commit(commit), _) => stream.set_flushed(commit.end)?,
 //!         _ => {}
 //!     }
 //! }
-//! # assert_eq!(durable, Lsn(9));
+//! let conn = stream.finish().await?.connection;
+//! # assert_eq!(lines, ["into public.orders", "  id int4: \"7\""]);
+//! # let mut status = Vec::new();
+//! # StandbyStatusUpdate::durable(Lsn(9), time).in_copy_data().encode(&mut status)?;
 //! # let heard = conn.transport().heard();
-//! # assert!(heard.windows(6).any(|bytes| bytes == b"d\0\0\0\x26r"), "the keepalive was answered");
+//! # assert!(heard.windows(status.len()).filter(|bytes| *bytes == status).count() == 2, "the keepalive is answered, and the end reports");
+//! # assert!(heard.ends_with(b"c\0\0\0\x04"));
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Confirming
+//!
+//! A stream confirms the position of the last [`set_flushed`](ReplicationStream::set_flushed) and no other. To lose no change, declare the
+//! `end` of a transaction after the transaction is durable. To get no transaction twice, store this `end` together with the
+//! transaction, and start there after a failure: the server sends transactions that were committed later.
+//!
+//! An idle stream never confirms anything, so its slot keeps all WAL, and a server waits for the stream when it shuts down. Call
+//! [`confirm_keepalives`](ReplicationStream::confirm_keepalives) to confirm the position of a keepalive once everything received is
+//! durable.
+//!
+//! # Long work
+//!
+//! | Work | Way |
+//! | --- | --- |
+//! | asynchronous, for any time | [`keep_alive_while`](ReplicationStream::keep_alive_while) |
+//! | blocking, in a thread that a future waits for | `keep_alive_while` |
+//! | blocking, in the task that receives, also while a change is lent | [`split`](ReplicationStream::split), and run the [`StatusSender`] in another thread |
+//!
+//! # Large transactions
+//!
+//! With the option `streaming`, the server sends a large transaction in blocks while the transaction is in progress.
+//! [`transactions`](ReplicationStream::transactions) keeps the blocks, in memory up to a limit or in a [`Store`](pgoutput::Store) of the
+//! caller's, drops what is rolled back, and returns each transaction at its commit.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html)
 

@@ -1,5 +1,6 @@
-//! For examples and tests: streams in memory, a peer that follows a transcript, and a small executor.
+//! For examples and tests: streams in memory, a peer that follows a transcript, a small executor, and a clock.
 
+mod clock;
 mod duplex;
 mod transcript;
 
@@ -14,6 +15,7 @@ use std::thread;
 
 use crate::connection::{Sink, Source};
 
+pub use clock::TestClock;
 pub use duplex::{End, duplex};
 pub use transcript::{Transcript, TranscriptError, TranscriptErrorKind};
 

@@ -57,6 +57,11 @@ pub enum StreamErrorKind {
     Row(RowError),
     /// The [`Store`](crate::replication::pgoutput::Store) of transactions in progress failed.
     Store(Box<dyn core::error::Error + Send + Sync>),
+    /// More transactions are in progress than a server can have.
+    TooManyTransactions {
+        /// The limit.
+        limit: usize,
+    },
     /// The store of transactions in progress has returned other bytes of this transaction than it was given.
     Damaged {
         /// The transaction.
@@ -91,6 +96,9 @@ impl fmt::Display for StreamErrorKind {
             }
             Self::Row(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
+            Self::TooManyTransactions { limit } => {
+                TransactionError::<RelationError>::TooMany { limit: *limit }.fmt(f)
+            }
             Self::Damaged { xid } => TransactionError::<RelationError>::Damaged { xid: *xid }.fmt(f),
             Self::Over => f.write_str("an earlier error has ended the stream"),
         }
@@ -133,6 +141,7 @@ impl<E: Into<Box<dyn core::error::Error + Send + Sync>>> From<TransactionError<E
         match error {
             TransactionError::Change(error) => error.into(),
             TransactionError::Store(error) => Self::Store(error.into()),
+            TransactionError::TooMany { limit } => Self::TooManyTransactions { limit },
             TransactionError::Damaged { xid } | TransactionError::Replaying { xid } => Self::Damaged { xid },
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::basic::code::MessageCode;
 use crate::client::PgProtocol;
-use crate::connection::{Connection, Transport};
+use crate::connection::{Connection, Error, Transport};
 use crate::replication::live::clock::Clock;
 use crate::replication::live::core::{Core, Driver, Phase};
 use crate::replication::live::error::{StreamError, StreamErrorKind};
@@ -34,13 +34,18 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
         if core.phase != Phase::ServerFailed {
             put(&mut core.conn, &mut core.driver.status, &core.driver.clock);
             core.conn.copy_done();
+            match core.conn.flush().await {
+                // A server that does not read before its own messages are received: receiving continues to send.
+                Ok(()) | Err(Error::InboxFull) => {}
+                Err(error) => return Err(core.fail(error.into())),
+            }
         }
         let next_timeline = drain(&mut core).await?;
         Ok(Finished { connection: core.conn, next_timeline })
     }
 }
 
-/// Sends the queued messages, and receives up to ReadyForQuery.
+/// Receives up to ReadyForQuery.
 pub(super) async fn drain<T: Transport, P, D: Driver>(
     core: &mut Core<T, P, D>,
 ) -> Result<Option<NextTimeline>, StreamError> {
@@ -56,9 +61,7 @@ pub(super) async fn drain<T: Transport, P, D: Driver>(
 }
 
 async fn receive<T: Transport>(conn: &mut Connection<T>, reply: &mut Reply) -> Result<(), StreamErrorKind> {
-    conn.outbox_mut().commit().map_err(crate::Error::from)?;
     loop {
-        // Sends while it waits.
         let frame = conn.recv().await?;
         // In the middle of a transaction, the server sends data after its CopyDone too.
         if frame.code != MessageCode::COPY_DATA && reply.note(&frame.backend()?)? {

@@ -8,6 +8,57 @@ use core::fmt;
 ///
 /// The bytes of a transaction are only appended and cut off at their end. They need not survive the process: a transaction that has not been
 /// confirmed is sent again.
+///
+/// In files, one for each transaction, in a directory that was empty before:
+///
+/// ```
+/// use std::fs::{File, OpenOptions, remove_file};
+/// use std::io::{self, Read, Seek, SeekFrom, Write};
+/// use std::path::PathBuf;
+/// use pg_wire::replication::pgoutput::Store;
+///
+/// struct Files(PathBuf);
+///
+/// impl Files {
+///     fn open(&self, xid: u32) -> io::Result<File> {
+///         OpenOptions::new().create(true).read(true).append(true).open(self.0.join(xid.to_string()))
+///     }
+/// }
+///
+/// impl Store for Files {
+///     type Error = io::Error;
+///
+///     fn append(&mut self, xid: u32, bytes: &[u8]) -> io::Result<()> {
+///         self.open(xid)?.write_all(bytes)
+///     }
+///     fn truncate(&mut self, xid: u32, length: u64) -> io::Result<()> {
+///         self.open(xid)?.set_len(length)
+///     }
+///     fn read(&mut self, xid: u32, offset: u64, space: &mut [u8]) -> io::Result<()> {
+///         let mut file = self.open(xid)?;
+///         file.seek(SeekFrom::Start(offset))?;
+///         file.read_exact(space)
+///     }
+///     fn remove(&mut self, xid: u32) -> io::Result<()> {
+///         match remove_file(self.0.join(xid.to_string())) {
+///             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+///             other => other,
+///         }
+///     }
+/// }
+/// # let mut files = Files(std::env::temp_dir().join(format!("pg-wire-store-{}", std::process::id())));
+/// # std::fs::create_dir(&files.0)?;
+/// # files.remove(1)?;
+/// # files.append(1, b"one, two")?;
+/// # files.truncate(1, 3)?;
+/// # files.append(1, b" three")?;
+/// # let mut space = [0; 7];
+/// # files.read(1, 2, &mut space)?;
+/// # assert_eq!(&space, b"e three");
+/// # files.remove(1)?;
+/// # std::fs::remove_dir(&files.0)?;
+/// # Ok::<_, io::Error>(())
+/// ```
 pub trait Store {
     /// An error of the store, which ends the stream.
     type Error;

@@ -17,6 +17,9 @@ use crate::replication::pgoutput::{
 use crate::replication::stream::XLogData;
 use crate::replication::time::Timestamp;
 
+/// Most transactions in progress at a time: a server has at most 262,143 processes (`MAX_BACKENDS`), each with one transaction.
+const MOST: usize = 262_143;
+
 /// Transactions in the order of their commits, also if the server sends large transactions in blocks while they are in progress.
 ///
 /// The blocks of each transaction are kept in a [`Store`] until the transaction ends. A rollback of a subtransaction drops only its changes; a
@@ -156,6 +159,9 @@ impl<S: Store> Transactions<S> {
                 if start.first == self.in_progress.contains_key(&start.xid) {
                     return Err(misplaced);
                 }
+                if self.in_progress.len() >= MOST && start.first {
+                    return Err(TransactionError::TooMany { limit: MOST });
+                }
                 self.in_progress.entry(start.xid).or_default();
                 self.block = Some(start.xid);
             }
@@ -289,6 +295,11 @@ pub enum TransactionError<E> {
         /// The transaction.
         xid: u32,
     },
+    /// More transactions are in progress than a server can have.
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
     /// The store has returned other bytes than it was given.
     Damaged {
         /// The transaction.
@@ -310,6 +321,7 @@ impl<E: fmt::Display> fmt::Display for TransactionError<E> {
             Self::Replaying { xid } => {
                 write!(f, "changes of transaction {xid} are left to replay before the next message")
             }
+            Self::TooMany { limit } => write!(f, "more than {limit} transactions are in progress"),
             Self::Damaged { xid } => {
                 write!(f, "the store has returned other bytes of transaction {xid} than it was given")
             }
