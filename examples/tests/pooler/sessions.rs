@@ -248,7 +248,7 @@ async fn a_server_that_cannot_be_reached_is_reported_to_the_client() {
     let stream = tokio::net::TcpStream::connect(lab.address).await.expect("the pooler listens");
     // The database does not exist: the login at the server fails.
     let config = Config::new("scram").database("missing").password("scram-secret").sslmode(SslMode::Disable);
-    let error = ConnectionBuilder::from(config).connect(stream).await.err().expect("no such database");
+    let error = ConnectionBuilder::from(config).connect(stream).await.expect_err("no such database");
     let text = error.to_string();
     assert!(
         text.contains("cannot connect to the server") && text.contains("\"missing\" does not exist"),
