@@ -35,6 +35,7 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct State {
     /// Connections that no client has. The last one to be returned is the first to be taken.
+    #[expect(clippy::vec_box, reason = "a connection moves in and out with each transaction")]
     idle: Vec<Box<Server>>,
     /// Connections in all, those that are being made included.
     total: usize,

@@ -340,7 +340,7 @@ impl Session {
         let forward = match &mut fix.kind {
             Kind::Settings if has_failed => return Err(Failure::Settings),
             Kind::Settings => Forward::Not,
-            Kind::Reject(state, text) if has_failed => Forward::Error(state.clone(), std::mem::take(text)),
+            Kind::Reject(state, text) if has_failed => Forward::Error(*state, std::mem::take(text)),
             Kind::Reject(..) => Forward::Unchanged,
             _ if has_failed => {
                 self.not_executed(fix, client);

@@ -1,0 +1,101 @@
+//! Clients that others have written, through few server connections.
+
+use std::process::Command;
+
+use crate::lab::Lab;
+use crate::support::finish;
+
+/// The output of a program, which must succeed.
+#[track_caller]
+fn done(command: &mut Command) -> String {
+    let ended = finish(command);
+    assert_eq!(ended.code, Some(0), "{command:?}: {}", ended.stderr);
+    ended.stdout
+}
+
+#[tokio::test]
+#[ignore = "needs servers: cargo xtask test"]
+async fn pgbench_runs_in_three_modes() {
+    for lab in Lab::both(&["--pool-size", "4"]).await {
+        lab.table("accounts", "id int primary key, balance int").await;
+        lab.table("transfers", "amount int").await;
+        let mut admin = lab.admin().await;
+        admin.rows("insert into accounts select i, 0 from generate_series(1, 100) i").await;
+        let variables = "\\set id random(1, 100)\n\\set amount random(1, 1000)\n";
+        let block = "begin;\n\
+                     update accounts set balance = balance + :amount where id = :id;\n\
+                     select balance from accounts where id = :id;\n\
+                     insert into transfers values (:amount);\n\
+                     commit;\n";
+        // pgbench waits for its Parse, and meanwhile serves no other client of the thread: in a transaction block, all connections could
+        // belong to clients that are not served.
+        let statement = "with changed as (update accounts set balance = balance + :amount where id = :id) \
+                         insert into transfers values (:amount) returning amount;\n\
+                         select balance from accounts where id = :id;\n";
+        for (number, (mode, sql)) in
+            [("simple", block), ("extended", block), ("prepared", statement)].into_iter().enumerate()
+        {
+            let script = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(script.path(), [variables, sql].concat()).expect("a file");
+            let mut pgbench = lab.program("pgbench");
+            pgbench.args(["-n", "-c", "16", "-j", "2", "-t", "50", "-M", mode, "-f"]).arg(script.path());
+            let report = done(&mut pgbench);
+            assert!(
+                report.contains("number of transactions actually processed: 800/800"),
+                "{mode}: {report}"
+            );
+            let transfers = admin.value("select count(*) from transfers").await;
+            assert_eq!(transfers, (800 * (number + 1)).to_string(), "{mode}");
+            let sums = "select (select sum(balance) from accounts) = (select sum(amount) from transfers)";
+            assert_eq!(admin.value(sums).await, "t", "{mode}");
+        }
+        let servers =
+            "select count(*) from pg_stat_activity where usename = 'scram' and application_name = 'pgbench'";
+        assert!(admin.value(servers).await.parse::<u32>().expect("a number") <= 4);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs servers: cargo xtask test"]
+async fn psycopg_and_asyncpg_work() {
+    let python = std::env::var("PSYCOPG_PYTHON").expect("PSYCOPG_PYTHON is not set: run `cargo xtask test`");
+    for lab in Lab::both(&["--pool-size", "3"]).await {
+        lab.table("items", "n int primary key, b bytea, x text").await;
+        for program in ["psycopg_client.py", "asyncpg_client.py"] {
+            let path = format!("{}/tests/pooler/{program}", env!("CARGO_MANIFEST_DIR"));
+            let port = lab.address.port().to_string();
+            let printed = done(Command::new(&python).args([&path, "127.0.0.1", &port]));
+            assert_eq!(printed, "all is as it should be\n", "{program}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs servers: cargo xtask test"]
+async fn psql_copies_in_and_out_and_gets_a_long_result_in_full() {
+    for lab in Lab::both(&["--pool-size", "1"]).await {
+        lab.table("lines", "n int, line text").await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let lines: String = (0..50_000).map(|n| format!("{n}\tline {n} {}\n", "x".repeat(n % 100))).collect();
+        std::fs::write(directory.path().join("in"), &lines).expect("a file");
+        let psql = |sql: &str| {
+            let mut psql = lab.program("psql");
+            done(psql.current_dir(directory.path()).args([
+                "-XAtq",
+                "-F",
+                "\t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+            ]))
+        };
+        psql("\\copy lines from 'in'");
+        psql("\\copy (select * from lines order by n) to 'out'");
+        let out = std::fs::read_to_string(directory.path().join("out")).expect("a file");
+        assert!(out == lines, "{} bytes became {}", lines.len(), out.len());
+        assert!(psql("select * from lines order by n") == lines);
+        assert_eq!(psql("select length(repeat('x', 50000000))"), "50000000\n");
+        assert_eq!(psql("select repeat('x', 5000000)").len(), 5_000_001);
+    }
+}
