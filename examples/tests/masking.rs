@@ -1,4 +1,4 @@
-//! `masking_proxy` between clients that others have written and servers of both versions.
+//! `masking_proxy` between clients of other projects and servers of both versions.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -44,7 +44,7 @@ fn client(server: &Server, program: &str, address: SocketAddr) -> Command {
     command
 }
 
-/// The output of a program, which must succeed.
+/// The standard output of a program. The program must succeed.
 #[track_caller]
 fn done(command: &mut Command) -> String {
     let ended = finish(command);
@@ -65,7 +65,7 @@ fn psql_psycopg_asyncpg_and_pgbench_see_everything_but_the_hidden_column() {
         let psql = |sql: &str| done(client(&server, "psql", proxy.1).args(["-XAtqc", sql]));
         assert_eq!(psql("select * from masked where n = 3"), "3|***|3\n");
         assert_eq!(psql("select 1; select secret, n from masked where n = 3; select 2"), "1\n***|3\n2\n");
-        // An alias shows the column: only its name in the result counts.
+        // With an alias the column is shown, because the proxy compares only names in the result.
         assert_eq!(psql("select secret as shown from masked where n = 3"), "secret 3\n");
         let copied = finish(client(&server, "psql", proxy.1).args(["-Xqc", "copy masked to stdout"]));
         assert_eq!((copied.code, copied.stdout.as_str()), (Some(2), ""), "{}", copied.stderr);
@@ -75,7 +75,7 @@ fn psql_psycopg_asyncpg_and_pgbench_see_everything_but_the_hidden_column() {
         assert_eq!(done(Command::new(&python).args([program, "127.0.0.1", &port])), "masked\n");
 
         let script = tempfile::NamedTempFile::new().expect("a file");
-        // pgbench fails where the column is not hidden: it divides by zero.
+        // If the column were not hidden, this script would divide by zero, and pgbench would fail.
         let text = "\\set n random(0, 4)\n\
                     select length(secret) as hidden from masked where n = :n \\gset\n\
                     select n, secret from masked where n = :n \\gset\n\

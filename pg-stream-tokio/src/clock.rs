@@ -31,7 +31,7 @@ impl Clock for StreamClock {
     }
 
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Duration) -> Poll<()> {
-        // After the end of time: never.
+        // A time that cannot be represented is never reached.
         let Some(deadline) = self.origin.checked_add(deadline) else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() != deadline {

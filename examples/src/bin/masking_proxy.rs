@@ -1,10 +1,11 @@
-//! A proxy that hides a column: its values arrive as `***`, or as NULL where the type is not text. Names of prepared statements get a
-//! prefix on their way to the server.
+//! A proxy that hides a column. Clients receive `***` instead of its values, or NULL if the type is not text. The proxy also adds a prefix
+//! to the names of prepared statements.
 //!
 //! `cargo run -p examples --bin masking_proxy -- 127.0.0.1:6432 127.0.0.1:5432 email`
 //!
-//! `pg_wire::rewrite` writes the other names and values, and `pg_wire::session` finds the request that a row belongs to. The column is
-//! recognised by its name in the result: an expression or an alias shows it. Prepared statements inside SQL text keep their names.
+//! `pg_wire::rewrite` replaces the names and values, and `pg_wire::session` finds the request that a row belongs to. The column is
+//! recognised by its name in the result, so its values are not hidden in an expression or under an alias. Names of prepared statements
+//! in SQL text are not changed.
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error;
@@ -19,7 +20,7 @@ use pg_wire::{Frame, Inbox, Limits, MessageCode, Outbox, oid, rewrite::Rewrite, 
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A replaced value: the index of the column, and the value.
+/// The values to replace: the index of each column, and its new value.
 type Mask = Vec<(usize, Option<&'static [u8]>)>;
 
 fn main() -> Result<()> {
@@ -36,7 +37,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Forwards one session, each direction on a thread of its own, until one side ends.
+/// Forwards one session until one side closes its connection. Each direction has its own thread.
 fn serve(client: &TcpStream, upstream: &str, column: &'static str) -> Result<()> {
     let server = &TcpStream::connect(upstream)?;
     server.set_nodelay(true)?;
@@ -64,7 +65,7 @@ fn locked(session: &Mutex<Session>) -> std::sync::MutexGuard<'_, Session> {
     session.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Answers requests for encryption with no, and forwards the startup packet or the cancel request.
+/// Rejects requests for encryption, and forwards the startup packet or the cancel request.
 fn forward_startup(mut client: &TcpStream, mut server: &TcpStream, inbox: &mut Inbox) -> Result<()> {
     loop {
         while let Some(packet) = inbox.next_packet(Initial::MAX_LENGTH)? {
@@ -84,7 +85,7 @@ fn forward_startup(mut client: &TcpStream, mut server: &TcpStream, inbox: &mut I
     }
 }
 
-/// Forwards one direction: each message through `rewrite`, and everything that one read has brought in one write.
+/// Forwards one direction. Passes each message to `rewrite`, and writes the results for all messages of one read at once.
 fn pump(
     mut from: &TcpStream,
     mut to: &TcpStream,
@@ -105,7 +106,7 @@ fn pump(
         }
     };
     let result = forward();
-    // The other direction ends, too.
+    // This ends the other direction, too.
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     result
 }
@@ -118,21 +119,21 @@ struct Request {
     portal: Option<Vec<u8>>,
 }
 
-/// A session as both threads see it.
+/// State of a session that both threads share.
 struct Session {
     state: SessionState,
-    /// Requests that have not been replied to in full.
+    /// Requests without a complete reply.
     requests: VecDeque<Request>,
     /// Masks of the statements and portals that have been described.
     statements: HashMap<Vec<u8>, Mask>,
     portals: HashMap<Vec<u8>, Mask>,
-    /// The mask of the rows that arrive now.
+    /// The mask of the rows that are being received.
     mask: Option<Mask>,
     column: &'static str,
 }
 
 impl Session {
-    /// A message of the client.
+    /// Rewrites a message of the client.
     fn up(&mut self, frame: Frame<'_>, out: &mut Outbox) -> Result<()> {
         let mut message = Rewrite::frontend(frame)?;
         let number = self.state.sent(frame)?;
@@ -147,13 +148,13 @@ impl Session {
         Ok(())
     }
 
-    /// A message of the server.
+    /// Rewrites a message of the server.
     fn down(&mut self, frame: Frame<'_>, out: &mut Outbox) -> Result<()> {
         let Some(reply) = self.state.received(frame)? else {
             out.put(&frame);
             return Ok(());
         };
-        // After an error the server discards requests without a reply.
+        // After an error the server discards requests and does not reply to them.
         self.finish(|number| number < reply.number);
         match frame.code {
             MessageCode::DATA_ROW => {
@@ -191,7 +192,7 @@ impl Session {
         Ok(())
     }
 
-    /// Drops the first requests as long as their numbers satisfy the condition.
+    /// Removes requests from the front while their numbers satisfy the condition.
     fn finish(&mut self, is_over: impl Fn(u64) -> bool) {
         while self.requests.front().is_some_and(|request| is_over(request.number)) {
             self.requests.pop_front();
@@ -199,7 +200,7 @@ impl Session {
         }
     }
 
-    /// Keeps a mask for the statement or portal that it was described for, or for the rows that follow.
+    /// Stores a mask for the statement or portal that was described, or for the rows that follow.
     fn describe(&mut self, mask: Mask) {
         match self.requests.front() {
             Some(Request { code: MessageCode::DESCRIBE, statement: Some(statement), .. }) => {
@@ -218,7 +219,7 @@ impl Session {
     }
 }
 
-/// The values to write in place of the column's.
+/// The values that replace the column's.
 fn masked(description: RowDescription<'_>, column: &str) -> Mask {
     let fields = description.fields.iter().enumerate().filter(|(_, field)| field.name == column);
     let value = |type_oid| [oid::TEXT, oid::VARCHAR, oid::BPCHAR].contains(&type_oid).then_some(&b"***"[..]);

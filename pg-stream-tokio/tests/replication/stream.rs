@@ -1,4 +1,4 @@
-//! Streams: changes, positions, the end, and a consumer that is busy.
+//! Replication streams: changes, positions, the end of a stream, and a slow consumer.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn start_on(conn: Conn, name: &str, from: Lsn) -> ChangeStream {
     ReplicationStream::start(conn, &command).await.expect("started").changes()
 }
 
-/// The ids of the rows of the next transaction, and the end of the transaction.
+/// The ids of the rows that the next transaction inserts, and the position of the end of the transaction.
 async fn transaction(stream: &mut ChangeStream) -> (Vec<i32>, Lsn) {
     let mut ids = Vec::new();
     loop {
@@ -64,7 +64,7 @@ async fn transaction(stream: &mut ChangeStream) -> (Vec<i32>, Lsn) {
     }
 }
 
-/// The position that the server has of the slot.
+/// The slot's confirmed position, according to the server.
 async fn confirmed(session: &mut Conn, slot: &str) -> Lsn {
     let sql = format!("select confirmed_flush_lsn from pg_replication_slots where slot_name = '{slot}'");
     query(session, &sql).await.expect("a row").remove(0).parse().expect("a position")
@@ -103,7 +103,7 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         assert_eq!(ids, [4, 5]);
         assert!(created < first && first < second);
 
-        // Many updates are sent meanwhile, none of which confirms a position.
+        // Many status updates are sent during this time, and none of them confirms a position.
         stream.keep_alive_while(tokio::time::sleep(Duration::from_millis(500))).await;
         assert_eq!(confirmed(&mut session, name).await, created);
 
@@ -113,25 +113,25 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         let error = stream.set_flushed(Lsn(second.0 + 0x100_0000)).expect_err("it was not received");
         assert!(error.received >= second);
 
-        // Declared at the last moment: the end of the stream reports it.
+        // Ending the stream reports a position that has not been reported yet.
         stream.set_flushed(second).expect("it was received");
         let mut conn = stream.finish().await.expect("a clean end").connection;
         assert_eq!(confirmed(&mut session, name).await, second);
         assert!(run(&mut conn, &IdentifySystem).await.is_ok(), "the connection takes commands again");
 
-        // A server process streams changes once: a second stream is ended at its begin.
+        // A server process streams changes only once. It ends a second stream at once.
         let mut again = start_on(conn, name, Lsn::INVALID).await;
         let error = again.next().await.expect_err("ended");
         assert!(matches!(error.kind, StreamErrorKind::EndedByServer), "{error}");
         let mut conn = again.finish().await.expect("a clean end").connection;
         assert!(run(&mut conn, &IdentifySystem).await.is_ok());
 
-        // From the slot's own position: the third transaction was not declared.
+        // A stream without a position starts at the slot's. The third transaction was not declared as flushed, so it is sent again.
         let mut stream = start(server, name, Lsn::INVALID).await;
         assert_eq!(transaction(&mut stream).await.0, [6]);
         drop(stream);
 
-        // A position that the slot has passed changes nothing, and a later one skips transactions.
+        // A start position before the slot's has no effect, and a later one skips transactions.
         insert(&mut session, name, "7, 7").await;
         let mut stream = start(server, name, first).await;
         let (ids, third) = transaction(&mut stream).await;
@@ -147,7 +147,7 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn an_error_of_the_server_is_returned_whole_and_the_connection_goes_on() {
+fn an_error_of_the_server_is_returned_with_all_its_fields_and_the_connection_can_be_used_again() {
     alone_on_both(async |server| {
         let slot = Slot { name: own_name("errors"), server };
         let name = slot.name.as_str();
@@ -165,7 +165,7 @@ fn an_error_of_the_server_is_returned_whole_and_the_connection_goes_on() {
             ReplicationStream::start(*failed.connection, &command).await.expect_err("no such option");
         assert!(failed.to_string().contains("no_such_option"), "{failed}");
 
-        // An error of the server in the middle of a stream: the condition of the publication fails for this row.
+        // The row filter of the publication fails for this row, and so the server sends an error in the middle of the stream.
         let filter = format!("{name}_filter");
         query(&mut session, &format!("create publication {filter} for table {name} where (1 / id > -2)"))
             .await
@@ -223,7 +223,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         let (conn, _) = get_in(&config).await;
         let mut stream = start_on(conn, name, Lsn::INVALID).await.interval(Duration::from_millis(200));
 
-        // Far more than both socket buffers hold.
+        // Far more bytes than both socket buffers can hold.
         let sql = format!("insert into {name} select g, repeat('x', 1000) from generate_series(1, 40000) g");
         query(&mut session, &sql).await.expect("inserted");
         let first = stream.next().await.expect("received").expect("the stream goes on");
@@ -238,7 +238,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
             ["1"],
             "the server waits for the client"
         );
-        // Blocking work, in a thread.
+        // Blocking work in a thread.
         let work = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(6)));
         stream.keep_alive_while(work).await.expect("it ends");
 
@@ -253,7 +253,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_keepalive_is_answered_at_once_and_confirmed_only_if_the_caller_wants_that() {
+fn a_keepalive_is_replied_to_at_once_and_confirms_its_position_only_if_that_is_enabled() {
     alone_on_both(async |server| {
         let slot = Slot { name: own_name("idle"), server };
         let name = slot.name.as_str();
@@ -267,7 +267,7 @@ fn a_keepalive_is_answered_at_once_and_confirmed_only_if_the_caller_wants_that()
                 .replication(Replication::Logical)
                 .options("-c wal_sender_timeout=1s");
             let (conn, _) = get_in(&config).await;
-            // No update but in answer to a keepalive.
+            // With interval zero, status updates are sent only in reply to keepalives.
             let stream = start_on(conn, name, Lsn::INVALID).await.interval(Duration::ZERO);
             let mut stream = stream.confirm_keepalives(confirm);
             query(&mut session, "select pg_logical_emit_message(false, 'not', 'published')")
@@ -307,7 +307,7 @@ fn the_wal_is_streamed_without_a_gap() {
         let mut session = session(server).await;
         query(&mut session, "select pg_switch_wal()").await.expect("WAL");
         let mut bytes = 0;
-        // At least the segment that was switched.
+        // At least the segment that was ended by the switch.
         while stream.status().received() == start || stream.status().received().0 % 0x100_0000 != 0 {
             let wal = stream.next().await.expect("received").expect("the stream goes on");
             bytes += wal.data.0.len();
@@ -325,7 +325,7 @@ fn the_wal_is_streamed_without_a_gap() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_other_half_runs() {
+fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
     alone_on_both(async |server| {
         let slot = Slot { name: own_name("split"), server };
         let name = slot.name.as_str();
@@ -347,7 +347,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_other_half_runs
         let end = loop {
             let received = reader.next().await.expect("received").expect("the stream goes on");
             match received.change {
-                // While the change is lent.
+                // The stream cannot be used as long as this change is borrowed.
                 Change::Begin(_) => {
                     tokio::task::block_in_place(|| std::thread::sleep(Duration::from_secs(5)))
                 }
@@ -366,7 +366,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_other_half_runs
         assert_eq!(declare.await.expect("it ends").flushed(), end);
         wait_for(&mut session, name, end).await;
 
-        // Keepalives are answered by the other half.
+        // The sender replies to keepalives.
         let quiet = tokio::time::timeout(Duration::from_secs(3), reader.next()).await;
         assert!(quiet.is_err(), "no change, and no disconnection: {quiet:?}");
         let finished = reader.finish().await.expect("a clean end");

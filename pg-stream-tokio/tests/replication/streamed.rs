@@ -1,4 +1,5 @@
-//! Transactions in progress: streamed in blocks and returned at their commit, they have the same changes as those that are sent whole.
+//! Streaming of transactions in progress. A transaction that is received in blocks and returned at its commit has the same changes as one
+//! that is sent at its commit.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ async fn each(session: &mut Conn, statements: &[&str]) {
     }
 }
 
-/// A change as a line: without its position and its transaction, which differ between the two ways.
+/// A change as a line of text, without its position and its transaction, which depend on the way of streaming.
 fn line(received: &ReceivedChange<'_>) -> String {
     let table = received.table.map_or_else(String::new, ToString::to_string);
     match received.change {
@@ -32,14 +33,14 @@ fn line(received: &ReceivedChange<'_>) -> String {
         Change::Update(update) => format!("update {table} {:?} {:?}", update.old, update.new),
         Change::Delete(delete) => format!("delete {table} {:?}", delete.old),
         Change::Truncate(truncate) => format!("truncate {:?}", truncate.relations),
-        // Sent at another place: again in each block.
+        // These are sent again in each block, and so their places differ.
         Change::Relation(_) | Change::Type(_) => String::new(),
         Change::LogicalMessage(message) => format!("message {}", message.prefix),
         ref other => panic!("{other:?}"),
     }
 }
 
-/// Receives until as many transactions are in progress, and returns the number of bytes that are kept.
+/// Receives until `count` transactions are in progress. Returns the number of bytes that are stored.
 async fn until(count: usize, stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) -> usize {
     while stream.payload().in_progress().count() != count {
         receive(stream, lines, other).await;
@@ -47,7 +48,7 @@ async fn until(count: usize, stream: &mut Streamed, lines: &mut Vec<String>, oth
     stream.payload().store().used()
 }
 
-/// Receives until more bytes are kept, so that another block of a transaction in progress has arrived.
+/// Receives until more bytes are stored, which shows that another block of a transaction in progress has arrived.
 async fn until_more(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) {
     let before = stream.payload().store().used();
     while stream.payload().store().used() <= before {
@@ -56,9 +57,9 @@ async fn until_more(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut 
 }
 
 async fn receive(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) {
-    // The server decodes up to the end of what is flushed.
+    // The server decodes only WAL that has been flushed.
     each(other, &["set synchronous_commit = on", "select pg_logical_emit_message(true, 'flush', 'x')"]).await;
-    // Dropped futures of `next` lose nothing.
+    // Dropping a future of `next` loses no change.
     while let Ok(received) = tokio::time::timeout(Duration::from_millis(20), stream.next()).await {
         lines.push(line(&received.expect("received").expect("the stream goes on")));
     }
@@ -66,7 +67,7 @@ async fn receive(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Con
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
-fn streamed_transactions_have_the_changes_of_whole_ones() {
+fn transactions_streamed_in_progress_have_the_same_changes_as_those_sent_at_their_commit() {
     alone_on_both(async |server| {
         let versions: &[(u32, StreamingOption)] = match server.major {
             16.. => &[(3, StreamingOption::On), (4, StreamingOption::Parallel)],
@@ -107,7 +108,7 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
     let mut stream: Streamed = stream.transactions(MemoryStore::new(16 << 20));
     let mut lines = Vec::new();
 
-    // Two transactions at a time, with subtransactions that are rolled back after their changes were received, and that are not.
+    // Two transactions at the same time. Some of their subtransactions are rolled back after their changes were received.
     each(&mut one, &["begin", &rows(0)]).await;
     until_more(&mut stream, &mut lines, &mut other).await;
     each(&mut two, &["begin", &rows(10_000)]).await;
@@ -130,7 +131,7 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
     each(&mut two, &["rollback"]).await;
     each(&mut one, &["commit"]).await;
     assert_eq!(until(0, &mut stream, &mut lines, &mut other).await, 0);
-    // A prepared transaction.
+    // A prepared (two-phase) transaction.
     let gid = own_name("streamed");
     each(&mut one, &["begin", &rows(30_000)]).await;
     until(1, &mut stream, &mut lines, &mut other).await;
@@ -151,7 +152,7 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
     assert_eq!((stream.payload().store().used(), stream.payload().in_progress().count()), (0, 0));
     stream.finish().await.expect("a clean end");
 
-    // The same again, whole: nothing has been confirmed.
+    // No position has been confirmed, and so the server sends the same transactions again, now at their commits.
     let options = PgOutput::new(version, &names).messages(true).two_phase(true);
     let conn = walsender(server, Replication::Logical).await;
     let command = StartLogical::new(name, Lsn::INVALID).pgoutput(&options);

@@ -1,4 +1,4 @@
-//! A client, from its login to its end.
+//! A client, from its login to its disconnection.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,39 +22,39 @@ use crate::session::Unnamed;
 use crate::settings::Settings;
 use crate::statements::Statement;
 
-/// Most bytes that wait to be sent to a server while its client is read.
+/// Number of bytes waiting to be sent to the server above which the client is not read.
 const BACKLOG: usize = 64 * 1024;
 
-/// Longest time for a client to read its last message and to close.
+/// Maximum time for a client to read its last message and to close the connection.
 const PARTING: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// Buffer for the next client that sends something. Most clients are idle most of the time, and need no buffer of their own.
+    /// Read buffer for the next client that sends something. Clients share one because most of them are idle most of the time.
     static SPARE: RefCell<Option<Inbox>> = const { RefCell::new(None) };
 }
 
 /// A client that is logged in.
 pub(crate) struct Client {
     pub(crate) stream: TokioIo<TcpStream>,
-    /// The beginning of a message, if that is all that has arrived.
+    /// The first part of a message that has not arrived completely.
     pub(crate) inbox: Option<Inbox>,
     /// Replies that could not be sent at once.
     pub(crate) outbox: Outbox,
     pub(crate) seat: Arc<Seat>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) settings: Arc<Settings>,
-    /// Prepared statements by the client's names.
+    /// Prepared statements by the names that the client gave them.
     pub(crate) statements: HashMap<Box<[u8]>, Arc<Statement>>,
-    /// Body of the last Parse of the unnamed statement, without the name.
+    /// Body of the last Parse message for the unnamed statement, without the name.
     pub(crate) unnamed: Option<Vec<u8>>,
-    /// Number of unnamed statements so far.
+    /// Number of unnamed statements that the client has prepared.
     pub(crate) versions: u64,
     /// Whether the client has sent Terminate.
     pub(crate) has_left: bool,
 }
 
 impl Client {
-    /// Serves the client to its end.
+    /// Serves the client until it disconnects.
     pub(crate) async fn run(mut self, pooler: Arc<Pooler>) {
         let Err(failure) = self.serve(&pooler).await;
         pooler.forget(&self.seat);
@@ -66,7 +66,7 @@ impl Client {
             poll_fn(|cx| self.poll_idle(cx)).await?;
             let mut lease = self.pool.acquire(&self.seat).await?;
             if lease.server().is_none() {
-                // A client that leaves needs no new connection.
+                // If the client disconnects, no new connection is made.
                 self.expect_request().await?;
                 Box::pin(lease.connect(pooler)).await?;
             }
@@ -101,7 +101,7 @@ impl Client {
         readable.map_err(|_| Failure::Gone)
     }
 
-    /// Fails if the client has left instead of sending a request.
+    /// Fails if the client has disconnected instead of sending a request.
     async fn expect_request(&mut self) -> Result<(), Failure> {
         let mut first = [0];
         let is_request = self.inbox.is_some()
@@ -169,7 +169,7 @@ impl Client {
     pub(crate) fn forward(&mut self, replies: &[u8]) {
         let mut rest = replies;
         if self.outbox.is_empty() {
-            // An error is found by the next read.
+            // The next read returns the error.
             let count = self.stream.0.try_write(replies).unwrap_or(0);
             rest = replies.get(count..).unwrap_or_default();
         }
@@ -213,7 +213,7 @@ impl Client {
         Some(((self.seat.key.pid(), self.versions), body))
     }
 
-    /// Sends the client the reason for its end, and closes.
+    /// Sends the client the reason why its session ends, and closes the connection.
     async fn part(mut self, failure: &Failure) {
         if let Some(state) = failure.sqlstate() {
             fatal(state, &failure.to_string(), &mut self.outbox);
@@ -221,7 +221,7 @@ impl Client {
         let parting = async {
             poll_fn(|cx| self.poll_flush(cx)).await?;
             poll_fn(|cx| self.stream.poll_close(cx)).await.map_err(|_| Failure::Gone)?;
-            // Closed with bytes unread, the connection is reset, and the client may lose its last message.
+            // Closing a socket that has unread bytes resets the connection, and then the client may lose its last message.
             let mut unread = [0; 512];
             while self.stream.0.read(&mut unread).await.is_ok_and(|count| count > 0) {}
             Ok::<_, Failure>(())

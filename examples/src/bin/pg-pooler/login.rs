@@ -15,10 +15,10 @@ use crate::pool::Seat;
 use crate::pooler::Pooler;
 use crate::settings::Settings;
 
-/// Small buffers: they are held by clients that are not authenticated.
+/// The buffers are small because clients that are not authenticated use them.
 const LIMITS: Limits = Limits::FRONTEND.read_size(1024).write_retain(0);
 
-/// Serves a connection: routes a cancel request, or logs a client in and serves the client to its end.
+/// Serves a connection: routes a cancel request, or logs a client in and serves it until it disconnects.
 pub(crate) async fn serve(pooler: Arc<Pooler>, stream: TcpStream) {
     // Boxed, so that an idle client does not take the memory of a login.
     if let Some(client) = Box::pin(login(&pooler, stream)).await {
@@ -29,7 +29,7 @@ pub(crate) async fn serve(pooler: Arc<Pooler>, stream: TcpStream) {
 async fn login(pooler: &Arc<Pooler>, stream: TcpStream) -> Option<Client> {
     stream.set_nodelay(true).ok()?;
     let lookup = |startup| std::future::ready(pooler.credentials(&startup));
-    // A client that was rejected has been sent the reason.
+    // A rejected client has already been sent the reason.
     let (conn, accepted) = Acceptor::new().limits(LIMITS).accept(stream, lookup).await.ok()?;
     match accepted {
         Accepted::Cancel(key) => {

@@ -19,7 +19,7 @@ use crate::server::{self, Server};
 use crate::settings::Interned;
 use crate::statements::Statements;
 
-/// Longest time for a cancel request to reach the server.
+/// Maximum time for a cancel request to reach the server.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Server connections of one user in one database.
@@ -34,10 +34,10 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    /// Connections that no client has. The last one to be returned is the first to be taken.
+    /// Connections that no client uses. The connection that was returned last is taken first.
     #[expect(clippy::vec_box, reason = "a connection moves in and out with each transaction")]
     idle: Vec<Box<Server>>,
-    /// Connections in all, those that are being made included.
+    /// Number of all connections, including those that are being made.
     total: usize,
     waiting: VecDeque<(Arc<Seat>, Instant)>,
     /// Keys of the client that logged in last.
@@ -46,7 +46,7 @@ struct State {
     defaults: Option<Arc<Vec<(String, String)>>>,
 }
 
-/// The place of a client in the pool.
+/// A client of the pool.
 pub(crate) struct Seat {
     /// The key by which the client can cancel its query.
     pub(crate) key: CancelKey,
@@ -55,7 +55,7 @@ pub(crate) struct Seat {
 
 #[derive(Default)]
 struct Seated {
-    /// The server connection that the client has.
+    /// The server connection that the client uses.
     route: Option<Arc<Route>>,
     granted: Option<Result<Lease, Failure>>,
     waker: Option<Waker>,
@@ -69,7 +69,7 @@ pub(crate) struct Route {
 
 #[derive(Default)]
 struct Routed {
-    /// Cancel requests on their way. Until they have arrived the connection must not be given to another client.
+    /// Cancel requests that are being sent. Until they have arrived, the connection must not be given to another client.
     cancelling: usize,
     parked: Option<Lease>,
 }
@@ -79,7 +79,7 @@ struct Routed {
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     server: Option<Box<Server>>,
-    /// Whether the connection has gone back to the pool.
+    /// Whether the connection has been returned to the pool.
     returned: bool,
 }
 
@@ -112,12 +112,13 @@ impl Pool {
         self.state().defaults = Some(Arc::new(defaults));
     }
 
-    /// Parameters of a new connection. `None` before the first.
+    /// Parameters of a new connection. `None` before the first connection.
     pub(crate) fn defaults(&self) -> Option<Arc<Vec<(String, String)>>> {
         self.state().defaults.clone()
     }
 
-    /// Takes a server connection out of the pool: one that is idle, the right to make one, or the next that becomes free.
+    /// Takes an idle server connection out of the pool, or the right to make a connection. If there is neither, waits for the next
+    /// connection that becomes free.
     ///
     /// # Errors
     /// When none becomes free in time.
@@ -133,7 +134,7 @@ impl Pool {
         Ok(lease)
     }
 
-    /// A connection or the right to make one; `None` if the client has to wait.
+    /// An idle connection, or the right to make a connection. `None` if the client has to wait.
     fn take(self: &Arc<Self>, seat: &Arc<Seat>) -> Option<Lease> {
         let mut state = self.state();
         let server = state.idle.pop();
@@ -254,7 +255,7 @@ impl Seat {
     pub(crate) async fn cancel(&self, pooler: &Pooler) {
         let route = {
             let state = self.state();
-            // While the client is locked, the connection cannot be released: no other client's query is hit.
+            // While the client is locked, the connection cannot be released, and so the request cannot cancel the query of another client.
             let Some(route) = &state.route else { return };
             route.state().cancelling += 1;
             Arc::clone(route)
@@ -287,7 +288,7 @@ impl Route {
             let stream = TcpStream::connect(&pooler.upstream).await?;
             cancel_over(stream, key).await.map_err(io::Error::other)
         };
-        // A cancel request is never replied to, and so its failure is no one's to hear of.
+        // A cancel request has no reply, so there is nobody to report a failure to.
         let _ = timeout(CANCEL_LIMIT, request).await;
     }
 }

@@ -21,16 +21,16 @@ use crate::pool::{Lease, Pool, Route};
 use crate::pooler::Pooler;
 use crate::session::{Forward, Session, is_special};
 
-/// Longest time to bring a connection back to idle after its client is gone.
+/// Maximum time to make a session idle after its client has disconnected.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Most steps of the same.
+/// Maximum number of steps to make a session idle.
 const MOST_STEPS: usize = 100_000;
 
-/// Reads of rows in a row after which a result is long.
+/// Number of consecutive reads that end with a row, after which a result counts as long.
 const LONG: u32 = 8;
 
-/// Wait between two reads of a long result. A server sends rows in pieces of 8 kB: the wait joins them to larger ones.
+/// Pause between two reads of a long result. A server sends rows in pieces of 8 kB, and a pause lets one read return several pieces.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A connection to the server, and its session.
@@ -39,15 +39,15 @@ pub(crate) struct Server {
     inbox: Inbox,
     pub(crate) session: Session,
     route: Arc<Route>,
-    /// Number of reads since the last one that ended with anything but a row.
+    /// Number of consecutive reads that ended with a row.
     rows: u32,
 }
 
 enum Stream {
     Open(TokioIo<TcpStream>),
-    /// Out of the runtime's sight until the end of a pause: each piece that arrives would wake the task.
+    /// A stream that is not registered with the runtime until the end of a pause. If it were, each piece that arrives would wake the task.
     Paused(std::net::TcpStream, Pin<Box<Sleep>>),
-    /// Neither could be made of the other.
+    /// The conversion from one to the other has failed.
     Lost,
 }
 
@@ -60,7 +60,7 @@ impl Stream {
         Poll::Ready(self.resumed())
     }
 
-    /// The stream. Ends a pause.
+    /// The stream. A pause ends here.
     fn resumed(&mut self) -> Result<&mut TokioIo<TcpStream>, Failure> {
         if matches!(self, Self::Paused(..))
             && let Self::Paused(stream, _) = std::mem::replace(self, Self::Lost)
@@ -106,8 +106,8 @@ pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure
     Ok(Server { stream: Stream::Open(stream), inbox, session, route, rows: 0 })
 }
 
-/// Brings a connection whose client is gone back to idle, and returns the connection to the pool: cancels a query, and rolls back a
-/// transaction. Closes the connection if that takes too long.
+/// Makes the session idle after its client has disconnected, and returns the connection to the pool. Cancels a running query, and
+/// rolls back an open transaction. Closes the connection if that takes too long.
 pub(crate) async fn settle(mut lease: Lease, pooler: Arc<Pooler>) {
     let Some(server) = lease.server() else { return };
     if let Ok(Ok(())) = timeout(SETTLE_LIMIT, server.settle(&pooler)).await {
@@ -120,7 +120,7 @@ impl Server {
         &self.route
     }
 
-    /// Whether the session is idle: another client can have it.
+    /// Whether the session is idle, and another client can use it.
     pub(crate) fn is_idle(&self) -> bool {
         self.session.outbox.is_empty() && self.session.state.check_idle().is_ok()
     }
@@ -134,7 +134,7 @@ impl Server {
                 Ok(count @ 1..) => self.inbox.filled(count),
                 _ => return false,
             }
-            // A changed parameter, or the reason why the server ends the session.
+            // The server sends a changed parameter, or the reason why it ends the session.
             while let Ok(Some(frame)) = self.inbox.next() {
                 if self.session.received_idle(frame).is_err() {
                     return false;
@@ -150,7 +150,7 @@ impl Server {
         while !outbox.is_empty() {
             match ready!(self.stream.resumed()?.poll_write(cx, outbox.pending())) {
                 Ok(count) => outbox.sent(count),
-                // The server's last message is to be read first.
+                // The error is not returned here, because the server's last message must be read first.
                 Err(_) => return Poll::Pending,
             }
         }
@@ -212,7 +212,7 @@ impl Server {
         Poll::Ready(if ended { Err(Failure::ServerEnded) } else { Ok(()) })
     }
 
-    /// Takes the steps to an idle session.
+    /// Takes the steps that make the session idle.
     async fn settle(&mut self, pooler: &Pooler) -> Result<(), Failure> {
         if self.session.state.oldest().is_some() {
             self.route.cancel(pooler).await;
@@ -221,12 +221,14 @@ impl Server {
             let session = &mut self.session;
             match session.state.next_step().map_err(|_| Failure::ServerEnded)? {
                 None => return Ok(()),
-                Some(Step::CopyFail) => session.send(&CopyFail { reason: "the client has left".into() })?,
+                Some(Step::CopyFail) => {
+                    session.send(&CopyFail { reason: "the client has disconnected".into() })?
+                }
                 Some(Step::CopyDone) => session.send(&CopyDone {})?,
                 Some(Step::Sync) => session.send(&Sync {})?,
                 Some(Step::Query(sql)) => session.send(&Query { sql: sql.into() })?,
                 Some(_) => {
-                    // Reads while it writes, because the server may do the same.
+                    // Reads while it writes, because the server may stop reading until its own output is read.
                     poll_fn(|cx| {
                         if let Poll::Ready(Err(failure)) = self.poll_flush(cx) {
                             return Poll::Ready(Err(failure));

@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use pg_wire::session::{QueueFull, SessionState, Unexpected};
 use pg_wire::{Direction, Frame};
 
-/// The state of one session, fed by both directions.
+/// The state of one session. Both directions pass their messages to it.
 ///
-/// The client's messages are fed before they are passed on, so a reply is never fed before its request.
+/// The client's messages are fed before they are forwarded, so a reply is never fed before its request.
 pub(crate) struct Watch(Mutex<Option<SessionState>>);
 
-/// A message that the model does not explain, or a limit of the model. The rest of the session is not compared.
+/// A message that the model does not expect, or a limit of the model. The rest of the session is not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disagreement {
     Unexpected(Unexpected),
@@ -33,7 +33,7 @@ impl Watch {
         Self(Mutex::new(Some(SessionState::starting())))
     }
 
-    /// Feeds messages to the model. Reports a disagreement once.
+    /// Feeds messages to the model. After a disagreement the model is dropped, and nothing more is reported.
     pub(crate) fn feed<'f>(
         &self,
         direction: Direction,
