@@ -52,7 +52,9 @@ impl Observer for Spans {
             return;
         };
         // After an error the server discards requests, up to the next Sync.
-        while let Some(request) = self.0.pop_front_if(|request| request.number < reply.number) {
+        while self.0.front().is_some_and(|request| request.number < reply.number)
+            && let Some(request) = self.0.pop_front()
+        {
             request.span.record("discarded", true);
         }
         let Some(request) = self.0.front_mut() else { return };

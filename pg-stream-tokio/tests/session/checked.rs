@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use pg_stream_tokio::pg_auth::config::Replication;
 use pg_stream_tokio::pg_wire::session::{NotIdle, Over, Reply, Request, SessionState, Step, Waiting};
 use pg_stream_tokio::pg_wire::{Frame, FrameBuf};
 use pg_stream_tokio::{
@@ -37,23 +38,9 @@ impl Totals {
 
     /// Checks that the sequences have reached the states that the model tells apart. A generator that misses a state proves nothing
     /// about that state.
-    pub(crate) fn assert_all_seen(&self) {
-        for name in [
-            "uncertain",
-            "skipping",
-            "copy In",
-            "copy Out",
-            "waiting Reply",
-            "waiting Nothing",
-            "waiting Flush",
-            "waiting Sync",
-            "waiting CopyData",
-            "fatal",
-            "cancelled",
-            "idle",
-            "ready owed",
-        ] {
-            assert!(self.0.contains_key(name), "no sequence reached: {name}");
+    pub(crate) fn assert_seen(&self, names: &[&str]) {
+        for name in names {
+            assert!(self.0.contains_key(*name), "no sequence reached: {name}");
         }
     }
 }
@@ -64,6 +51,8 @@ pub(crate) struct Checked {
     state: SessionState,
     config: Config,
     target: CancelTarget,
+    /// A place in the WAL from which the server can send.
+    place: String,
     /// The requests of this sequence by number.
     sent: HashMap<u64, Message>,
     /// Messages of this sequence in both directions.
@@ -77,18 +66,28 @@ pub(crate) struct Checked {
 type Checking = Result<(), String>;
 
 impl Checked {
-    pub(crate) async fn connect(server: &Server) -> Self {
-        let config = server.config("trust", "");
+    /// Logs in. With `replication`, the session can replicate.
+    pub(crate) async fn connect(server: &Server, replication: bool) -> Self {
+        let config = match replication {
+            false => server.config("trust", ""),
+            true => server.config("admin", "").replication(Replication::Logical),
+        };
         let (mut conn, session) = connect(&config).await.expect("connected");
+        let place = crate::support::query(&mut conn, "select pg_current_wal_flush_lsn()").await;
+        let place = place.expect("a row").remove(0);
         let sql = "create temp table copied (line text); create temp table deferred (i int unique deferrable initially deferred); \
-                   insert into deferred values (1); listen news";
+                   insert into deferred values (1)";
         crate::support::query(&mut conn, sql).await.expect("the session is prepared");
+        if !replication {
+            crate::support::query(&mut conn, "listen news").await.expect("the session listens");
+        }
         let target = session.cancel_target().expect("a key");
         Self {
             conn,
             state: SessionState::new(),
             config,
             target,
+            place,
             sent: HashMap::new(),
             log: String::new(),
             cancelled: false,
@@ -164,7 +163,7 @@ impl Checked {
         let mut batch = Vec::new();
         for message in messages {
             let (number, start) = (self.state.next_number(), batch.len());
-            message.put(number, &mut batch);
+            message.put(number, &self.place, &mut batch);
             let frame = frame(&batch[start..]);
             if let Some(sent) = self.state.sent(frame).map_err(|error| error.to_string())? {
                 assert_eq!(sent, number, "the number that next_number announced");
@@ -188,7 +187,7 @@ impl Checked {
                 || Err("the model expects a reply, and none arrives".to_owned()),
                 |_| Ok(self.state.over().is_none()),
             ),
-            Waiting::Unknown => Ok(self.receive(SHORT).await?.is_some()),
+            Waiting::Unknown | Waiting::Replication => Ok(self.receive(SHORT).await?.is_some()),
             _ => Ok(false),
         }
     }
@@ -251,7 +250,7 @@ impl Checked {
     /// Checks that no reply arrives when the model expects none.
     async fn quiet(&mut self) -> Checking {
         let waiting = self.state.waiting();
-        if matches!(waiting, Waiting::Reply | Waiting::Unknown | Waiting::Over) {
+        if matches!(waiting, Waiting::Reply | Waiting::Unknown | Waiting::Replication | Waiting::Over) {
             return Ok(());
         }
         let _ = write!(self.log, " quiet({waiting:?})");
@@ -331,7 +330,8 @@ impl Checked {
         };
         let ready = arrived(&format!("{:?}", MessageCode::READY_FOR_QUERY));
         let exceptions = arrived(&format!("{:?}", MessageCode::ERROR_RESPONSE))
-            + arrived(&format!("{:?}", MessageCode::COPY_IN_RESPONSE));
+            + arrived(&format!("{:?}", MessageCode::COPY_IN_RESPONSE))
+            + arrived(&format!("{:?}", MessageCode::COPY_BOTH_RESPONSE));
         if exceptions == 0 && self.state.over().is_none() {
             self.saw("ready owed");
             if !owed.contains(&ready) {

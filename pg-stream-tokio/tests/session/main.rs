@@ -13,59 +13,81 @@ use std::cell::RefCell;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
-use checked::Checked;
-use sequence::{Action, actions};
+use checked::{Checked, Totals};
+use sequence::{Action, actions, replication_actions};
 use support::{Server, both};
 
 /// Number of sequences for each server. The environment variable `PG_SESSION_CASES` sets another number.
 const CASES: u32 = 1_500;
 
 /// Runs random sequences against one server. The sequences share a session until the server closes it. So each sequence also checks that
-/// the previous sequence has left an idle session.
-fn random_sequences(server: &Server, cases: u32) {
+/// the previous sequence has left an idle session. `states` are the states that the sequences have to reach.
+fn random_sequences(
+    server: &Server,
+    cases: u32,
+    replication: bool,
+    action: impl Strategy<Value = Action>,
+    states: &[&str],
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let session: RefCell<Option<Checked>> = RefCell::new(None);
-    let mut totals = checked::Totals::default();
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        // Low, because a sequence that hangs takes seconds.
-        max_shrink_iters: 300,
-        ..Config::default()
-    };
-    let mut runner = TestRunner::new(config);
-    let totals_cell = RefCell::new(&mut totals);
-    let result = runner.run(&prop::collection::vec(actions(), 1..50), |sequence: Vec<Action>| {
+    let totals = RefCell::new(Totals::default());
+    // Few shrinking steps, because a sequence that hangs takes seconds.
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
+    let result = TestRunner::new(config).run(&prop::collection::vec(action, 1..50), |sequence| {
         let mut session = session.borrow_mut();
         runtime.block_on(async {
             let mut checked = match session.take() {
                 Some(checked) => checked,
-                None => Checked::connect(server).await,
+                None => Checked::connect(server, replication).await,
             };
-            match checked.run(&sequence).await {
-                Ok(()) => {
-                    totals_cell.borrow_mut().add(&checked);
-                    if checked.is_alive() {
-                        *session = Some(checked);
-                    }
-                    Ok(())
-                }
-                Err(reason) => Err(TestCaseError::fail(format!("{reason}\n{}", checked.log()))),
+            if let Err(reason) = checked.run(&sequence).await {
+                return Err(TestCaseError::fail(format!("{reason}\n{}", checked.log())));
             }
+            totals.borrow_mut().add(&checked);
+            *session = checked.is_alive().then_some(checked);
+            Ok(())
         })
     });
-    eprintln!("PostgreSQL {}: {totals:?}", server.major);
+    eprintln!("PostgreSQL {}: {:?}", server.major, totals.borrow());
     if let Err(error) = result {
         panic!("PostgreSQL {}: {error}", server.major);
     }
-    totals.assert_all_seen();
+    totals.borrow().assert_seen(states);
+}
+
+fn cases() -> u32 {
+    std::env::var("PG_SESSION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES)
 }
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn the_model_agrees_with_the_server_on_random_sequences() {
-    let cases = std::env::var("PG_SESSION_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    let states = [
+        "uncertain",
+        "skipping",
+        "copy In",
+        "copy Out",
+        "waiting Reply",
+        "waiting Nothing",
+        "waiting Flush",
+        "waiting Sync",
+        "waiting CopyData",
+        "fatal",
+        "cancelled",
+        "idle",
+        "ready owed",
+    ];
     for server in both() {
-        random_sequences(&server, cases);
+        random_sequences(&server, cases(), false, actions(), &states);
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_model_agrees_with_the_server_on_random_sequences_with_replication() {
+    let states = ["copy Both", "waiting Reply", "waiting Replication", "fatal", "idle"];
+    for server in both() {
+        random_sequences(&server, cases() / 5, true, replication_actions(), &states);
     }
 }

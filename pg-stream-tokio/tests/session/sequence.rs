@@ -41,6 +41,8 @@ pub(crate) enum Message {
     Sync,
     Flush,
     CopyData,
+    /// CopyData with a status update of a standby.
+    StatusUpdate,
     CopyDone,
     CopyFail,
     /// A call of `pg_backend_pid`, or of a function that does not exist.
@@ -77,11 +79,13 @@ pub(crate) enum Sql {
     FailsAtCommit,
     Sleep,
     EndsTheSession,
+    /// Physical replication.
+    Replicate,
 }
 
 impl Sql {
-    /// The text; `number` is the number of the request, which the reply contains.
-    fn text(self, number: u64) -> String {
+    /// The text; `number` is the number of the request, which the reply contains. `place` is a place in the WAL.
+    fn text(self, number: u64, place: &str) -> String {
         match self {
             Self::Tag => format!("select 'q{number}'"),
             Self::Several => format!("select 'q{number}'; select 'q{number}' where false; set x.y = 1"),
@@ -110,6 +114,7 @@ impl Sql {
             Self::FailsAtCommit => "insert into deferred values (1)".to_owned(),
             Self::Sleep => "select pg_sleep(0.002)".to_owned(),
             Self::EndsTheSession => "select pg_terminate_backend(pg_backend_pid())".to_owned(),
+            Self::Replicate => format!("START_REPLICATION PHYSICAL {place}"),
         }
     }
 }
@@ -123,13 +128,13 @@ const PG_BACKEND_PID: Oid = 2026;
 const NAMES: [&str; 3] = ["", "a", "b"];
 
 impl Message {
-    /// Appends the message; `number` is the number of the request, if the message is one.
-    pub(crate) fn put(self, number: u64, out: &mut Vec<u8>) {
+    /// Appends the message; `number` is the number of the request, if the message is a request. `place` is a place in the WAL.
+    pub(crate) fn put(self, number: u64, place: &str, out: &mut Vec<u8>) {
         let statement = |index: u8| Statement(NAMES[usize::from(index)]);
         let portal = |index: u8| Portal(NAMES[usize::from(index)]);
         let put = match self {
-            Self::Query(sql) => out.query(sql.text(number).as_str()),
-            Self::Parse(name, sql) => out.parse(statement(name)).query(&sql.text(number)).finish(),
+            Self::Query(sql) => out.query(sql.text(number, place).as_str()),
+            Self::Parse(name, sql) => out.parse(statement(name)).query(&sql.text(number, place)).finish(),
             Self::Bind { portal: to, statement: from } => out.bind(statement(from), portal(to)).finish(()),
             Self::DescribeStatement(name) => out.describe_statement(statement(name)),
             Self::DescribePortal(name) => out.describe_portal(portal(name)),
@@ -139,6 +144,7 @@ impl Message {
             Self::Sync => out.sync(),
             Self::Flush => out.flush_msg(),
             Self::CopyData => out.copy_data(LINE),
+            Self::StatusUpdate => out.copy_data(&[&b"r"[..], &[0; 33]].concat()),
             Self::CopyDone => out.copy_done(),
             Self::CopyFail => out.copy_fail("abandoned"),
             Self::FunctionCall { exists } => out.fn_call(if exists { PG_BACKEND_PID } else { 1 }).finish(()),
@@ -236,5 +242,28 @@ pub(crate) fn actions() -> impl Strategy<Value = Action> {
         6 => Just(Action::Quiet),
         2 => Just(Action::Cancel),
         4 => Just(Action::Recover),
+    ]
+}
+
+/// Actions of a session for replication. Its CopyData are status updates.
+pub(crate) fn replication_actions() -> impl Strategy<Value = Action> {
+    let message = prop_oneof![
+        30 => Just(Message::Query(Sql::Replicate)),
+        20 => Just(Message::CopyDone),
+        10 => Just(Message::StatusUpdate),
+        5 => Just(Message::Query(Sql::Tag)),
+        3 => Just(Message::Query(Sql::Error)),
+        3 => Just(Message::Query(Sql::CopyOut)),
+        3 => Just(Message::Sync),
+        1 => Just(Message::CopyFail),
+        1 => Just(Message::Parse(0, Sql::Tag)),
+        1 => Just(Message::FunctionCall { exists: true }),
+    ];
+    prop_oneof![
+        10 => prop::collection::vec(message, 1..4).prop_map(Action::Send),
+        5 => (1usize..6).prop_map(Action::Receive),
+        5 => Just(Action::ReceiveAll),
+        2 => Just(Action::Quiet),
+        2 => Just(Action::Recover),
     ]
 }

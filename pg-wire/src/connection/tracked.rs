@@ -277,7 +277,9 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
                 Err(error) => return Poll::Ready(Err(self.skipped(error))),
             }
             let waiting = self.state.waiting();
-            if owed && !matches!(waiting, Waiting::Reply | Waiting::Unknown | Waiting::Over) {
+            let will_not =
+                matches!(waiting, Waiting::Nothing | Waiting::Flush | Waiting::Sync | Waiting::CopyData);
+            if owed && will_not {
                 return Poll::Ready(Err(Error::NoReply(waiting)));
             }
             ready!(self.conn.poll_fill(cx))?;

@@ -52,6 +52,8 @@ pub enum Waiting {
     Sync,
     /// The server waits for CopyData, CopyDone or CopyFail.
     CopyData,
+    /// Replication is going on: the server sends data when there is any.
+    Replication,
     /// Unknown whether a reply will arrive: see [`SessionState::is_certain`](super::SessionState::is_certain).
     Unknown,
     /// The session is over.
@@ -66,6 +68,7 @@ impl fmt::Display for Waiting {
             Self::Flush => "the server keeps its replies until it reads Sync or Flush: was one forgotten?",
             Self::Sync => "nothing is owed before a Sync: was a Sync forgotten?",
             Self::CopyData => "the server waits for CopyData, CopyDone or CopyFail",
+            Self::Replication => "replication is going on",
             Self::Unknown => "a Sync was sent into a failed COPY, and whether its reply is owed is unknown",
             Self::Over => "the session is over",
         })

@@ -142,7 +142,9 @@ fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
         // The server ends the session.
         (">E <G0 >P", Err(NotIdle::Copy(CopyDirection::In)), Waiting::Reply, Step::Sync),
         (">Q <H0 <d0", Err(NotIdle::Copy(CopyDirection::Out)), Waiting::Reply, Step::Receive),
-        (">Q <W0", Err(NotIdle::Copy(CopyDirection::Both)), Waiting::Reply, Step::CopyDone),
+        (">Q <W0", Err(NotIdle::Copy(CopyDirection::Both)), Waiting::Replication, Step::CopyDone),
+        (">Q <W0 <c0", Err(NotIdle::Copy(CopyDirection::Both)), Waiting::CopyData, Step::CopyDone),
+        (">Q <W0 >c", Err(NotIdle::Copy(CopyDirection::Both)), Waiting::Reply, Step::Receive),
         (
             ">Q <C0 <x0!",
             Err(NotIdle::Transaction(TransactionStatus::InTransaction)),

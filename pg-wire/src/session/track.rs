@@ -315,6 +315,11 @@ impl Track {
                 // The end of the COPY, or a message for which the server ends the session.
                 Some(_) => Waiting::Reply,
             },
+            (Some(_), Some(CopyDirection::Both)) if self.queue.first_but_sync().is_none() => match self.phase
+            {
+                Phase::CopyBoth => Waiting::Replication,
+                _ => Waiting::CopyData,
+            },
             (Some((_, number)), _) => flushed(number),
         }
     }
