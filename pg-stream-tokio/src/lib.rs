@@ -32,7 +32,7 @@
 //! # }
 //! ```
 //!
-//! Guides: how to write [a pool](guide::pool), [a proxy that changes messages](guide::proxy), [a blocking client](guide::blocking); and
+//! Guides: [a pool](guide::pool), [a proxy that changes messages](guide::proxy), [a blocking client](guide::blocking), and
 //! [time limits](guide::time_limits).
 //!
 //! With a connection string, one call connects and logs in: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
@@ -82,7 +82,7 @@ pub type Socket = Dialled<Tokio, DefaultTls>;
 /// A live connection over a transport. The transport is [`Socket`] after dialling, and `TokioIo<S>` over the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
 
-/// A connection that follows its session. See [`pg_wire::TrackedConnection`].
+/// A connection that tracks the state of its session. See [`pg_wire::TrackedConnection`].
 pub type TrackedConnection<T = Socket, O = ()> = pg_wire::TrackedConnection<T, O>;
 
 /// A replication stream over a transport. See [`pg_wire::replication`].

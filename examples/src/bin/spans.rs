@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p examples --bin spans -- postgres://postgres@localhost/postgres`
 //!
-//! [`Spans`] is the whole adapter: copy it into your program, and record what you need.
+//! [`Spans`] is the complete adapter. Copy it into your program, and change the fields that it records.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -27,7 +27,7 @@ struct Request {
 
 impl Observer for Spans {
     fn sent(&mut self, frame: Frame<'_>, request: Option<u64>) {
-        // CopyDone and CopyFail have a number, but no reply of their own.
+        // CopyDone and CopyFail have the number of a request, but no separate reply.
         let (Some(number), Ok(message)) = (request, frame.frontend()) else { return };
         let sql = match message {
             Frontend::CopyDone(_) | Frontend::CopyFail(_) => return,
@@ -76,7 +76,7 @@ impl Observer for Spans {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // A line on standard output for each span that ends.
+    // Writes a line to standard output when a span ends.
     tracing_subscriber::fmt().with_span_events(FmtSpan::CLOSE).without_time().with_ansi(false).init();
 
     let url = std::env::args().nth(1).or_else(|| std::env::var("DATABASE_URL").ok());

@@ -1,4 +1,4 @@
-"""What asyncpg does with sessions that share few server connections."""
+"""Runs statements with asyncpg. Many sessions share few server connections."""
 
 import asyncio
 import sys
@@ -24,7 +24,7 @@ async def work(number):
     assert rows == [number * 1000 + n for n in range(200)]
     try:
         await conn.execute("insert into items values ($1)", number * 1000)
-        raise AssertionError("a key twice")
+        raise AssertionError("a duplicate key is accepted")
     except asyncpg.UniqueViolationError:
         pass
     try:
@@ -41,7 +41,7 @@ async def main():
     conn = await asyncpg.connect(**address)
     assert await conn.fetchval("select count(*) from items") == 12 * 200
     await conn.execute("truncate items")
-    # A pool of the client's own, which resets each connection that it takes back.
+    # asyncpg's pool resets each connection that is returned to it.
     async with asyncpg.create_pool(min_size=3, max_size=6, **address) as pool:
         for _ in range(5):
             values = await asyncio.gather(*(pool.fetchval("select $1::int", n) for n in range(50)))
@@ -50,4 +50,4 @@ async def main():
 
 
 asyncio.run(main())
-print("all is as it should be")
+print("ok")

@@ -1,11 +1,11 @@
-//! Clients that others have written, through few server connections.
+//! Clients of other projects, which share few server connections.
 
 use std::process::Command;
 
 use crate::lab::Lab;
 use crate::support::finish;
 
-/// The output of a program, which must succeed.
+/// The standard output of a program. The program must succeed.
 #[track_caller]
 fn done(command: &mut Command) -> String {
     let ended = finish(command);
@@ -27,8 +27,8 @@ async fn pgbench_runs_in_three_modes() {
                      select balance from accounts where id = :id;\n\
                      insert into transfers values (:amount);\n\
                      commit;\n";
-        // pgbench waits for its Parse, and meanwhile serves no other client of the thread: in a transaction block, all connections could
-        // belong to clients that are not served.
+        // While pgbench waits for the reply to a Parse message, it serves no other client of the thread. If this script had a transaction
+        // block, clients that pgbench does not serve could hold all connections, and the test would never end.
         let statement = "with changed as (update accounts set balance = balance + :amount where id = :id) \
                          insert into transfers values (:amount) returning amount;\n\
                          select balance from accounts where id = :id;\n";
@@ -57,7 +57,7 @@ async fn pgbench_runs_in_three_modes() {
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn psycopg_and_asyncpg_work() {
+async fn psycopg_and_asyncpg_get_the_expected_results() {
     let python = std::env::var("PSYCOPG_PYTHON").expect("PSYCOPG_PYTHON is not set: run `cargo xtask test`");
     for lab in Lab::both(&["--pool-size", "3"]).await {
         lab.table("items", "n int primary key, b bytea, x text").await;
@@ -65,14 +65,14 @@ async fn psycopg_and_asyncpg_work() {
             let path = format!("{}/tests/pooler/{program}", env!("CARGO_MANIFEST_DIR"));
             let port = lab.address.port().to_string();
             let printed = done(Command::new(&python).args([&path, "127.0.0.1", &port]));
-            assert_eq!(printed, "all is as it should be\n", "{program}");
+            assert_eq!(printed, "ok\n", "{program}");
         }
     }
 }
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn psql_copies_in_and_out_and_gets_a_long_result_in_full() {
+async fn psql_copies_in_and_out_and_receives_a_complete_long_result() {
     for lab in Lab::both(&["--pool-size", "1"]).await {
         lab.table("lines", "n int, line text").await;
         let directory = tempfile::tempdir().expect("a directory");

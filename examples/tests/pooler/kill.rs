@@ -1,4 +1,4 @@
-//! Clients, servers and queries that end at random, and sums that must be right in the end.
+//! Clients, server processes and queries are ended at random. Afterwards the numbers of updates must be correct.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use pg_wire::{PgProtocol, Portal, SqlState, Statement};
 
 use crate::lab::{Lab, Peer, config};
 
-/// Clients of the test, which share four server connections.
+/// Number of clients. They share four server connections.
 const WORKERS: u64 = 16;
 
-/// Seconds of the test, unless `POOLER_KILL_SECONDS` has another number.
+/// Duration of the test in seconds. `POOLER_KILL_SECONDS` overrides it.
 const SECONDS: u64 = 10;
 
-/// What a worker knows about its row of the table.
+/// A worker's counts of the updates of its row.
 #[derive(Debug, Default)]
 struct Count {
     /// Updates whose success was reported.
     done: u64,
-    /// Updates whose end was not reported.
+    /// Updates whose outcome was not reported.
     unknown: u64,
-    /// Replies in all.
+    /// All replies.
     replies: u64,
 }
 
@@ -64,7 +64,7 @@ async fn kill_at_random() {
         }
         over.store(true, Ordering::Relaxed);
         let killed = killer.await.expect("the killer does not panic");
-        // Transactions of vanished clients are over when no server process works for the pooler.
+        // The transactions of disconnected clients have ended when all server processes of the pooler are idle.
         let busy = "select count(*) from pg_stat_activity where application_name = 'pooler_kill' and state <> 'idle'";
         crate::lab::until("all transactions are over", async || admin.value(busy).await == "0").await;
         for (worker, count) in counts.iter().enumerate() {
@@ -83,7 +83,7 @@ async fn kill_at_random() {
     }
 }
 
-/// Ends a server process of the pooler now and then. Returns how many.
+/// Ends server processes of the pooler at random times. Returns their number.
 async fn kill_servers(lab: Arc<Lab>, over: Arc<AtomicBool>) -> u64 {
     let (mut admin, mut random, mut killed) = (lab.admin().await, Random(0x9e37_79b9_7f4a_7c15), 0);
     while !over.load(Ordering::Relaxed) {
@@ -95,7 +95,7 @@ async fn kill_servers(lab: Arc<Lab>, over: Arc<AtomicBool>) -> u64 {
     killed
 }
 
-/// Updates one row of the table again and again, and vanishes now and then.
+/// Updates one row of the table repeatedly, and sometimes disconnects.
 async fn work(lab: Arc<Lab>, worker: u64, end: Instant) -> Count {
     let (mut count, mut random) = (Count::default(), Random(worker + 1));
     let cache = pg_auth::scram::KeyCache::default();
@@ -112,19 +112,20 @@ async fn work(lab: Arc<Lab>, worker: u64, end: Instant) -> Count {
         };
         let token = random.below(1 << 30);
         match random.below(100) {
-            // Vanishes in the middle of an update, or in a transaction, which then never counts.
+            // Disconnects during an update.
             0..2 => {
                 count.unknown += 1;
                 let _ = send_update(peer, worker, token).await;
                 tokio::time::sleep(Duration::from_micros(random.below(3000))).await;
                 client = None;
             }
+            // Disconnects in a transaction, which must be rolled back.
             2..4 => {
                 let sql = format!("begin; update counts set n = n + 1000000 where worker = {worker}");
                 let _ = peer.query(&sql).await;
                 client = None;
             }
-            // Cancels an update, which may be over already.
+            // Cancels an update, which may have already ended.
             4..8 => {
                 let target = peer.session.cancel_target().expect("the pooler gives a key");
                 count.unknown += 1;
@@ -139,7 +140,7 @@ async fn work(lab: Arc<Lab>, worker: u64, end: Instant) -> Count {
                 settle(&mut count, sent.and(reply), token, &mut client);
             }
             50..70 => {
-                // In a transaction: only the COMMIT counts.
+                // An update in a transaction. Its outcome is the outcome of COMMIT.
                 count.unknown += 1;
                 let sql = format!(
                     "begin; update counts set n = n + 1 where worker = {worker}; select {token}; commit"
@@ -161,17 +162,17 @@ async fn work(lab: Arc<Lab>, worker: u64, end: Instant) -> Count {
     count
 }
 
-/// Sends an update by a prepared statement, whose reply has the token.
+/// Sends an update with a prepared statement. The reply contains the token.
 async fn send_update(peer: &mut Peer, worker: u64, token: u64) -> Result<(), Box<dyn Error>> {
     let sql = format!("update counts set n = n + 1 where worker = {worker} returning $1::int");
-    // Prepared once for each client: a second Parse of the name fails, and its batch has a Sync of its own.
+    // The statement is closed first, because a second Parse message with the same name would fail.
     let name = Statement("update");
     peer.conn.close_statement(name).parse(name).query(&sql).finish();
     peer.conn.bind(name, Portal::UNNAMED).execute_and_sync((i32::try_from(token)?,)).flush().await?;
     Ok(())
 }
 
-/// Counts an update by its reply. Precondition: it has been counted as unknown.
+/// Counts an update according to its reply. Precondition: the update has been counted as unknown.
 fn settle(
     count: &mut Count,
     reply: Result<Vec<String>, Box<dyn Error>>,
@@ -186,7 +187,7 @@ fn settle(
             count.done += 1;
         }
         Err(error) if is_fatal(&*error) => *client = None,
-        // The server has reported that the update was not executed.
+        // The update was cancelled.
         Err(error) => {
             let sqlstate = crate::lab::sqlstate(&*error);
             assert_eq!(sqlstate, SqlState::QUERY_CANCELED, "{error}");
@@ -195,7 +196,7 @@ fn settle(
     }
 }
 
-/// Whether the connection is lost.
+/// Whether an error ends the connection.
 fn is_fatal(error: &(dyn Error + 'static)) -> bool {
     let text = error.to_string();
     text.starts_with("FATAL") || error.downcast_ref::<pg_wire::Error>().is_some_and(pg_wire::Error::is_fatal)

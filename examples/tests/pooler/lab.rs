@@ -1,4 +1,4 @@
-//! A server, a `pg-pooler` before the server, and sessions through the pooler.
+//! A server, a `pg-pooler` in front of it, and sessions through the pooler.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -13,7 +13,7 @@ use pg_wire::{PgProtocol, SqlState, TransactionStatus};
 
 use crate::support::{PATIENCE, Server};
 
-/// A server and a pooler before the server. Dropping the value kills the pooler.
+/// A server and a pooler in front of it. Dropping the value kills the pooler.
 pub(crate) struct Lab {
     pub(crate) server: Server,
     pub(crate) address: SocketAddr,
@@ -22,7 +22,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// One for each version of the server.
+    /// Starts one for each version of the server.
     pub(crate) async fn both(arguments: &[&str]) -> [Self; 2] {
         let [old, new] = Server::both();
         [Self::start(old, arguments).await, Self::start(new, arguments).await]
@@ -56,7 +56,7 @@ impl Lab {
         Peer::connect(self.server.address, "admin", "").await.expect("admin needs no password")
     }
 
-    /// A table for a test, which everybody may change.
+    /// Creates a table for a test. All users may change it.
     pub(crate) async fn table(&self, name: &str, columns: &str) {
         let mut admin = self.admin().await;
         for sql in [
@@ -68,7 +68,7 @@ impl Lab {
         }
     }
 
-    /// Resident memory of the pooler in bytes.
+    /// The resident memory of the pooler in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the pooler runs");
@@ -77,7 +77,7 @@ impl Lab {
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
-    /// A client program of the server's version, set upon the pooler.
+    /// A client program of the server's version, which connects to the pooler.
     pub(crate) fn program(&self, program: &str) -> Command {
         let variable = format!("PG{}_CLIENT_BIN", self.server.major);
         let bin = std::env::var(&variable);
@@ -117,13 +117,13 @@ impl Peer {
         Ok(Self { conn, session })
     }
 
-    /// The first column of the rows of a query, or the error.
+    /// Runs a query. Returns the first column of the rows, or the error.
     pub(crate) async fn query(&mut self, sql: &str) -> Result<Vec<String>, Box<dyn Error>> {
         self.conn.query(sql).flush().await?;
         self.reply().await
     }
 
-    /// The first column of the rows up to ReadyForQuery, or the error.
+    /// Receives messages up to ReadyForQuery. Returns the first column of the rows, or the error.
     pub(crate) async fn reply(&mut self) -> Result<Vec<String>, Box<dyn Error>> {
         let mut rows = Vec::new();
         examples::until_ready(&mut self.conn, |message| {
@@ -137,21 +137,21 @@ impl Peer {
         Ok(rows)
     }
 
-    /// The first column of the rows of a query, which must succeed.
+    /// The first column of the rows of a query. The query must succeed.
     #[track_caller]
     pub(crate) fn rows(&mut self, sql: &str) -> impl Future<Output = Vec<String>> {
         let caller = std::panic::Location::caller();
         async move { self.query(sql).await.unwrap_or_else(|error| panic!("{caller}: {sql}: {error}")) }
     }
 
-    /// The one value of a query.
+    /// The only value of a query.
     #[track_caller]
     pub(crate) fn value(&mut self, sql: &str) -> impl Future<Output = String> {
         let rows = self.rows(sql);
         async move { rows.await.pop().expect("a row") }
     }
 
-    /// The SQLSTATE of a query, which must fail.
+    /// The SQLSTATE of the error of a query. The query must fail.
     pub(crate) async fn sqlstate(&mut self, sql: &str) -> SqlState {
         sqlstate(&*self.query(sql).await.expect_err(sql))
     }
@@ -169,7 +169,7 @@ impl Peer {
     }
 }
 
-/// The SQLSTATE of an error that a server has sent.
+/// The SQLSTATE of an error. The error must be from a server.
 pub(crate) fn sqlstate(error: &(dyn Error + 'static)) -> SqlState {
     let server = error.downcast_ref::<ServerError>();
     server
@@ -177,11 +177,11 @@ pub(crate) fn sqlstate(error: &(dyn Error + 'static)) -> SqlState {
         .unwrap_or_else(|| panic!("no error of a server: {error}"))
 }
 
-/// Waits until a condition holds.
+/// Waits until a condition is true.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds().await {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "the condition is still false: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

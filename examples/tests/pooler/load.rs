@@ -1,13 +1,13 @@
-//! Many idle clients.
+//! Memory of the pooler with many idle clients.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::lab::{Lab, Peer};
 
-/// Clients of the test.
+/// Number of clients.
 const CLIENTS: usize = 5000;
 
-/// Bytes of the pooler for each of them, at most.
+/// Maximum memory of the pooler for each client, in bytes.
 const MOST: u64 = 16 * 1024;
 
 #[tokio::test]
@@ -15,12 +15,12 @@ const MOST: u64 = 16 * 1024;
 async fn an_idle_client_takes_little_memory() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).expect("up to the maximum it may be raised");
+    setrlimit(Resource::Nofile, limit).expect("the limit can be raised to the maximum");
     let [_, lab] = Lab::both(&[]).await;
     let mut first = lab.client().await;
     first.rows("select 1").await;
     let before = lab.memory();
-    // One key derivation for all.
+    // With the cache, the keys are derived only once.
     let cache = pg_auth::scram::KeyCache::default();
     let config = crate::lab::config(lab.address, "scram", "scram-secret").scram_cache(&cache);
     let mut clients = Vec::with_capacity(CLIENTS);

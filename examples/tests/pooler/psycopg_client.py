@@ -1,4 +1,4 @@
-"""What psycopg does with sessions that share few server connections."""
+"""Runs statements with psycopg. Many sessions share few server connections."""
 
 import sys
 import threading
@@ -20,7 +20,7 @@ def work(number):
         with conn.pipeline():
             cursors = [conn.execute("select %s::int * 2", (n,)) for n in range(500)]
         assert [cursor.fetchone()[0] for cursor in cursors] == [2 * n for n in range(500)]
-        # A failure in the middle takes with it what comes up to the next Sync, and no more.
+        # After an error the server discards the statements up to the next Sync, and no others.
         for _ in range(3):
             with conn.pipeline() as pipeline:
                 before = conn.execute("select 'before'")
@@ -78,4 +78,4 @@ with psycopg.connect(conninfo, autocommit=True) as conn:
         assert time.monotonic() - begun < 30
     conn.execute("truncate items")
 
-print("all is as it should be")
+print("ok")

@@ -1,4 +1,4 @@
-//! Sessions that share server connections: logins, settings, cancel requests, and ends.
+//! Sessions that share server connections: logins, settings, cancel requests, and lost connections.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::lab::{Lab, Peer, config, sqlstate, until};
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn clients_are_known_by_their_verifiers_and_to_the_server_by_their_keys() {
+async fn clients_are_authenticated_by_their_verifiers_and_the_pooler_logs_in_with_their_keys() {
     for lab in Lab::both(&[]).await {
         assert_eq!(lab.client().await.value("select current_user").await, "scram");
         let mut other =
@@ -61,14 +61,14 @@ async fn settings_are_restored_for_each_client() {
             assert_eq!(b.value("show client_encoding").await, "LATIN1");
             assert_eq!(b.value("select date '2026-01-31'").await, "31.01.2026");
         }
-        // A setting that is rolled back.
+        // The transaction that changes this setting is rolled back.
         a.rows("begin; set timezone to 'America/Lima'").await;
         assert_eq!(a.value("show timezone").await, "America/Lima");
         a.rows("rollback").await;
         b.rows("select 1").await;
         assert_eq!(a.value("show timezone").await, "Asia/Tokyo");
 
-        // Parameters of the start-up message, in the form that the server reports.
+        // Parameters of the startup message. The client is sent the values in the form that the server reports.
         let config = |name, value| config(lab.address, "scram", "scram-secret").with_parameter(name, value);
         let (conn, session) = connect(&config("datestyle", "sql")).await.expect("a valid value");
         assert_eq!(session.parameters.get("DateStyle"), Some("SQL, MDY"));
@@ -88,7 +88,7 @@ async fn settings_are_restored_for_each_client() {
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn features_of_a_session_are_rejected_and_end_a_transaction_as_an_error_does() {
+async fn sql_that_changes_the_session_is_rejected_and_an_open_transaction_fails() {
     for lab in Lab::both(&["--pool-size", "1"]).await {
         let mut client = lab.client().await;
         for sql in [
@@ -110,7 +110,7 @@ async fn features_of_a_session_are_rejected_and_end_a_transaction_as_an_error_do
         client
             .rows("begin; set local work_mem = '1MB'; create temp table t (n int) on commit drop; commit")
             .await;
-        // The rejected Parse and the requests after it, and those of the next batch.
+        // After a rejected Parse message, the rest of its batch is discarded, and the next batch is executed.
         client.conn.parse(pg_wire::Statement::UNNAMED).query("listen news").finish();
         client.conn.bind(pg_wire::Statement::UNNAMED, pg_wire::Portal::UNNAMED).execute_and_sync(());
         client.conn.flush().await.expect("sent");
@@ -137,7 +137,7 @@ async fn a_cancel_request_reaches_the_query_of_its_client_and_no_other() {
         assert_eq!(sqlstate(&*a.reply().await.expect_err("cancelled")), SqlState::QUERY_CANCELED);
         assert!(begun.elapsed() < Duration::from_secs(30));
         b.reply().await.expect("not cancelled");
-        // A request that arrives between two queries cancels nothing, whoever has the connection then.
+        // A cancel request of a client that runs no query cancels nothing, even if another client runs a query.
         for _ in 0..20 {
             let (cancelled, value) = tokio::join!(cancel(&settings, &target), b.value("select 'fine'"));
             cancelled.expect("the pooler closes the connection");
@@ -153,7 +153,7 @@ async fn a_cancel_request_reaches_the_query_of_its_client_and_no_other() {
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn a_client_that_vanishes_is_rolled_back_and_the_connection_is_used_again() {
+async fn the_transaction_of_a_disconnected_client_is_rolled_back_and_the_connection_is_used_again() {
     for lab in Lab::both(&["--pool-size", "1"]).await {
         lab.table("vanished", "n int").await;
         let pid = lab.client().await.value("select pg_backend_pid()").await;
@@ -174,7 +174,7 @@ async fn a_client_that_vanishes_is_rolled_back_and_the_connection_is_used_again(
                 let _ = client.reply().await;
                 assert_ne!(client.status().await, TransactionStatus::Idle);
             } else {
-                // The server keeps its replies until the query is over.
+                // The server sends no replies before the query has ended, so the test waits instead.
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
             drop(client);
@@ -182,7 +182,7 @@ async fn a_client_that_vanishes_is_rolled_back_and_the_connection_is_used_again(
             assert_eq!(next.value("select pg_backend_pid()").await, pid, "after {sql}");
             assert_eq!(next.value("select count(*) from vanished").await, "0", "after {sql}");
         }
-        // Requests without a Sync.
+        // A batch without Sync.
         let mut client = lab.client().await;
         client.conn.parse(pg_wire::Statement::UNNAMED).query("insert into vanished values (5)").finish();
         client.conn.bind(pg_wire::Statement::UNNAMED, pg_wire::Portal::UNNAMED).finish(());
@@ -192,7 +192,7 @@ async fn a_client_that_vanishes_is_rolled_back_and_the_connection_is_used_again(
         let mut next = lab.client().await;
         assert_eq!(next.value("select pg_backend_pid()").await, pid);
         assert!(["0", "1"].contains(&&*next.value("select count(*) from vanished").await));
-        // Terminate in a transaction.
+        // Terminate in an open transaction.
         let mut client = lab.client().await;
         client.rows("begin; insert into vanished values (6)").await;
         client.conn.terminate().close().await.expect("sent");
@@ -203,13 +203,13 @@ async fn a_client_that_vanishes_is_rolled_back_and_the_connection_is_used_again(
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn a_lost_server_connection_is_replaced_and_only_its_client_is_told() {
+async fn a_lost_server_connection_is_replaced_and_only_a_client_that_uses_it_is_sent_an_error() {
     for lab in Lab::both(&["--pool-size", "1"]).await {
         let mut admin = lab.admin().await;
         let (mut idle, mut busy) = (lab.client().await, lab.client().await);
         let mut last = String::new();
         for _ in 0..3 {
-            // Between two transactions: nobody is told.
+            // No client uses the connection now, so no client is sent an error.
             let pid = idle.value("select pg_backend_pid()").await;
             assert_ne!(pid, last);
             admin.rows(&format!("select pg_terminate_backend({pid})")).await;
@@ -246,7 +246,7 @@ async fn a_client_that_waits_too_long_for_a_connection_is_sent_an_error() {
 async fn a_server_that_cannot_be_reached_is_reported_to_the_client() {
     let [lab, _] = Lab::both(&[]).await;
     let stream = tokio::net::TcpStream::connect(lab.address).await.expect("the pooler listens");
-    // The database does not exist: the login at the server fails.
+    // The login to the server fails because the database does not exist.
     let config = Config::new("scram").database("missing").password("scram-secret").sslmode(SslMode::Disable);
     let error = ConnectionBuilder::from(config).connect(stream).await.expect_err("no such database");
     let text = error.to_string();

@@ -1,4 +1,4 @@
-//! Prepared statements over server connections that change.
+//! Prepared statements of clients whose server connections change.
 
 use pg_wire::{PgProtocol, Portal, SqlState, Statement};
 
@@ -18,13 +18,13 @@ async fn execute(peer: &mut Peer, name: &str) -> Result<Vec<String>, Box<dyn std
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn a_statement_is_prepared_again_on_each_connection_and_names_are_those_of_each_client() {
+async fn a_statement_is_prepared_on_each_connection_and_each_client_has_its_own_names() {
     for lab in Lab::both(&["--pool-size", "2"]).await {
         let (mut a, mut b, mut blocker) = (lab.client().await, lab.client().await, lab.client().await);
         prepare(&mut a, "s", "select 'a'").await.expect("prepared");
         prepare(&mut b, "s", "select 'b'").await.expect("the name is free for this client");
         for _ in 0..3 {
-            // Takes the connection that was used last.
+            // The blocker takes the connection that was used last, so the other clients use the other connection.
             blocker.rows("begin").await;
             assert_eq!(execute(&mut a, "s").await.expect("known to the pooler"), ["a"]);
             assert_eq!(execute(&mut b, "s").await.expect("known to the pooler"), ["b"]);
@@ -39,12 +39,12 @@ async fn a_statement_is_prepared_again_on_each_connection_and_names_are_those_of
         let error = execute(&mut a, "s").await.expect_err("closed");
         assert_eq!(error.to_string(), "ERROR 26000: prepared statement \"s\" does not exist");
         assert_eq!(execute(&mut b, "s").await.expect("still open"), ["b"]);
-        // The server's name for the statement of another client.
+        // The name that the statement of another client has on the server.
         let error = execute(&mut a, "pooler_1").await.expect_err("not of this client");
         assert_eq!(sqlstate(&*error), SqlState::INVALID_SQL_STATEMENT_NAME);
         prepare(&mut a, "s", "select 'new'").await.expect("the name is free again");
         assert_eq!(execute(&mut a, "s").await.expect("prepared"), ["new"]);
-        // DEALLOCATE ALL ends all of a client's statements, and no other's.
+        // DEALLOCATE ALL closes all statements of this client, and none of another client.
         a.rows("deallocate all").await;
         assert!(execute(&mut a, "s").await.is_err());
         assert_eq!(execute(&mut b, "s").await.expect("still open"), ["b"]);
@@ -53,7 +53,7 @@ async fn a_statement_is_prepared_again_on_each_connection_and_names_are_those_of
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn clients_with_the_same_statement_share_it() {
+async fn clients_share_equal_statements() {
     for lab in Lab::both(&["--pool-size", "1"]).await {
         let (mut a, mut b) = (lab.client().await, lab.client().await);
         prepare(&mut a, "of_a", "select count(*) from pg_prepared_statements").await.expect("prepared");
@@ -65,7 +65,7 @@ async fn clients_with_the_same_statement_share_it() {
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn the_unnamed_statement_stays_that_of_its_client() {
+async fn each_client_keeps_its_own_unnamed_statement() {
     for lab in Lab::both(&["--pool-size", "1"]).await {
         let (mut a, mut b) = (lab.client().await, lab.client().await);
         prepare(&mut a, "", "select 'a'").await.expect("prepared");
@@ -74,7 +74,7 @@ async fn the_unnamed_statement_stays_that_of_its_client() {
             assert_eq!(execute(&mut a, "").await.expect("known to the pooler"), ["a"]);
             assert_eq!(execute(&mut b, "").await.expect("known to the pooler"), ["b"]);
         }
-        // A Query drops the unnamed statement of its client.
+        // A Query message drops the unnamed statement of its client.
         a.rows("select 1").await;
         let error = execute(&mut a, "").await.expect_err("dropped");
         assert_eq!(sqlstate(&*error), SqlState::INVALID_SQL_STATEMENT_NAME);
@@ -86,27 +86,27 @@ async fn the_unnamed_statement_stays_that_of_its_client() {
 
 #[tokio::test]
 #[ignore = "needs servers: cargo xtask test"]
-async fn an_error_in_a_pipeline_discards_what_the_server_discards() {
+async fn the_pooler_treats_requests_after_an_error_as_discarded() {
     for lab in Lab::both(&["--pool-size", "2"]).await {
         let (mut a, mut blocker) = (lab.client().await, lab.client().await);
         for name in ["s", "t"] {
             prepare(&mut a, name, &format!("select '{name}'")).await.expect("prepared");
         }
         for round in 0..4 {
-            // In every other round the statements are not on the connection.
+            // In every second round the connection does not have the statements.
             if round % 2 == 1 {
                 blocker.rows("begin").await;
             }
             let unnamed = Statement::UNNAMED;
             let new = format!("new{round}");
             let conn = &mut a.conn;
-            // First batch: an error, after which statements are named and prepared in vain.
+            // The first batch has an error. The statements after it are discarded.
             conn.bind(Statement("s"), Portal::UNNAMED).execute(());
             conn.parse(unnamed).query("select 1/0").finish().bind(unnamed, Portal::UNNAMED).execute(());
             conn.bind(Statement("t"), Portal::UNNAMED).execute(());
             conn.parse(Statement(&new)).query("select 'never'").finish();
             conn.sync();
-            // Second batch, sent before the error can be known.
+            // The second batch is sent before the error arrives.
             conn.bind(Statement("t"), Portal::UNNAMED).execute(());
             conn.bind(Statement("s"), Portal::UNNAMED).execute_and_sync(());
             conn.flush().await.expect("sent");
@@ -120,7 +120,7 @@ async fn an_error_in_a_pipeline_discards_what_the_server_discards() {
                 blocker.rows("commit").await;
             }
         }
-        // A statement that cannot be parsed leaves its name free.
+        // If a statement cannot be parsed, its name stays free.
         assert!(prepare(&mut a, "bad", "selekt").await.is_err());
         prepare(&mut a, "bad", "select 'good'").await.expect("the name is free");
         assert_eq!(execute(&mut a, "bad").await.expect("prepared"), ["good"]);

@@ -51,7 +51,7 @@ impl Proxy {
         Self::with(upstream, &["--check", "--trace", "TRACE"])
     }
 
-    /// Starts a proxy in front of a scripted `upstream` that does not reply as a server does, with a trace.
+    /// Starts a proxy with a trace in front of `upstream`, a script whose replies do not conform to the protocol. So `--check` is not used.
     pub(crate) fn before_script(upstream: impl ToString) -> Self {
         Self::with(upstream, &["--trace", "TRACE"])
     }
