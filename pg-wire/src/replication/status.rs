@@ -91,16 +91,18 @@ impl StandbyStatus {
         }
     }
 
-    /// Longest time between two updates. Choose at most a third of the server's `wal_sender_timeout`. With zero, updates are due only when
+    /// Longest time between two updates, at least a millisecond. Choose at most a third of the server's `wal_sender_timeout`. With zero, updates are due only when
     /// the server requests an answer, and when the caller does with [`report`](Self::report).
-    pub const fn interval(mut self, interval: Duration) -> Self {
+    pub fn interval(mut self, interval: Duration) -> Self {
         self.set_interval(interval);
         self
     }
 
     /// Sets the [`interval`](Self::interval).
-    pub const fn set_interval(&mut self, interval: Duration) {
-        self.interval = interval;
+    pub fn set_interval(&mut self, interval: Duration) {
+        // A shorter interval would leave no time for anything but updates.
+        let least = if interval.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
+        self.interval = interval.max(least);
     }
 
     /// Whether the position of a keepalive is confirmed as flushed once everything received before the keepalive is flushed.
@@ -123,6 +125,16 @@ impl StandbyStatus {
     #[cfg(feature = "std")]
     pub(super) fn is_gap(&self, wal: &XLogData<'_>) -> bool {
         self.is_physical && wal.start != self.received
+    }
+
+    /// Notes received data, with its change if the output plugin is pgoutput.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(super) fn received_change(&mut self, wal: &XLogData<'_>, change: Option<&Change<'_>>) {
+        self.data(wal);
+        if let Some(change) = change {
+            self.change(change);
+        }
     }
 
     /// Notes received data.

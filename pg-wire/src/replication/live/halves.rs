@@ -63,7 +63,7 @@ struct State {
     sender: Option<Waker>,
 }
 
-/// The wish of the receiving half.
+/// Instruction of the receiving half to the sending half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Status updates are sent.

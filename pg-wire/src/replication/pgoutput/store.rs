@@ -9,6 +9,8 @@ use core::fmt;
 /// The bytes of a transaction are only appended and cut off at their end. They need not survive the process: a transaction that has not been
 /// confirmed is sent again.
 ///
+/// A store is called by the task that receives: a store that waits makes this task wait.
+///
 /// In files, one for each transaction, in a directory that was empty before:
 ///
 /// ```
