@@ -8,7 +8,7 @@ use crate::replication::pgoutput::Change;
 use crate::replication::stream::{PrimaryKeepalive, StandbyStatusUpdate, XLogData};
 use crate::replication::time::Timestamp;
 
-/// Positions of a client in a replication stream, and the time at which the server has to hear of them.
+/// Positions of a client in a replication stream, and the time at which the next [`StandbyStatusUpdate`] is due.
 ///
 /// A `StandbyStatus` only reports positions that the caller has declared: [`set_flushed`](Self::set_flushed),
 /// [`set_written`](Self::set_written), [`set_applied`](Self::set_applied). The single exception is
@@ -208,7 +208,7 @@ impl StandbyStatus {
     /// changes nothing.
     ///
     /// In logical replication, `lsn` is the `end` of a [`Commit`](crate::replication::pgoutput::Commit) or of another end of a
-    /// transaction. The server hears of it with the next update; [`report`](Self::report) makes that due at once.
+    /// transaction. The next update reports the position; [`report`](Self::report) makes an update due at once.
     ///
     /// # Errors
     /// When the position is after everything that was received. The declared positions are unchanged.
@@ -229,8 +229,8 @@ impl StandbyStatus {
         Ok(())
     }
 
-    /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. A caller that never declares it reports the
-    /// flushed position.
+    /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. Without this call, updates report the flushed position
+    /// as applied.
     ///
     /// # Errors
     /// As of [`set_flushed`](Self::set_flushed).
@@ -277,7 +277,7 @@ impl StandbyStatus {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }
 
-    /// The update to send at the time `now`; `time` is the wall clock. The next one is due after the interval.
+    /// The update to send at the time `now`; `time` is the wall clock. The update after this update is due after the interval.
     pub fn update(&mut self, now: Duration, time: Timestamp) -> StandbyStatusUpdate {
         self.last = now;
         self.now_due = false;
@@ -316,7 +316,7 @@ impl StandbyStatus {
     }
 }
 
-/// A position that was declared and not received: to confirm it would lose changes.
+/// A declared position that was not received. Confirming such a position would lose changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotReceived {

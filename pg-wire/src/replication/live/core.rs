@@ -15,7 +15,7 @@ use crate::replication::lsn::Lsn;
 use crate::replication::status::StandbyStatus;
 use crate::replication::stream::XLogData;
 
-/// Messages that are received without returning one, before other tasks run.
+/// Number of messages that are received without a return to the caller, before other tasks run.
 const TURNS: u32 = 256;
 
 /// The positions of a stream, and the status updates if this side sends them.
@@ -23,7 +23,7 @@ pub(super) trait Driver {
     /// Reads or changes the positions.
     fn with<R>(&mut self, action: impl FnOnce(&mut StandbyStatus) -> R) -> R;
 
-    /// Begins to send a status update if one is due.
+    /// Begins to send a status update if an update is due.
     fn send_due<T: Transport>(&mut self, conn: &mut Connection<T>, cx: &mut Context<'_>);
 
     /// Waits until the next status update is due.
@@ -68,7 +68,7 @@ impl<T, P, D: Driver> Core<T, P, D> {
 }
 
 impl<T: Transport, P, D: Driver> Core<T, P, D> {
-    /// Continues to send, and sends a status update if one is due.
+    /// Continues to send, and sends a status update if an update is due.
     pub(super) fn keep_sending(&mut self, cx: &mut Context<'_>) {
         if self.phase != Phase::ServerFailed {
             let _ = self.conn.poll_send(cx);

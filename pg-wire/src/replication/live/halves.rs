@@ -1,4 +1,4 @@
-//! The two halves of a stream: one receives, the other sends status updates, each in its own task or thread.
+//! The two halves of a stream: the reader receives, the sender sends status updates, each in its own task or thread.
 
 use alloc::sync::Arc;
 use core::future::poll_fn;

@@ -42,7 +42,7 @@ pub trait Payload: sealed::Sealed {
         Self: 's;
 }
 
-/// The data of a stream is lent as it is: WAL, or the messages of an output plugin.
+/// The data of a stream is lent without decoding: WAL, or the messages of an output plugin.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 

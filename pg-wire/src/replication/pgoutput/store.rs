@@ -65,7 +65,7 @@ pub trait Store {
     /// An error of the store, which ends the stream.
     type Error;
 
-    /// Appends bytes to those of the transaction `xid`. The first call for a transaction creates it.
+    /// Appends bytes to those of the transaction `xid`. The first call for a transaction creates the transaction in the store.
     ///
     /// # Errors
     /// When the bytes cannot be kept.
