@@ -4,12 +4,15 @@
 mod support;
 
 use allocation_counter::{AllocationInfo, measure};
-use pg_wire::backend::{Backend, CommandComplete, DataRow};
+use pg_wire::backend::{Backend, CommandComplete, CopyBothResponse, CopyFormat, DataRow};
 use pg_wire::frontend::{Frontend, Query};
+use pg_wire::replication::command::StartLogical;
 use pg_wire::replication::pgoutput::*;
 use pg_wire::replication::{
-    Enclosed, Lsn, PrimaryKeepalive, PrimaryMessage, StandbyStatusUpdate, Timestamp, XLogData,
+    Enclosed, Lsn, PrimaryKeepalive, PrimaryMessage, ReplicationStream, StandbyStatusUpdate, Timestamp,
+    XLogData,
 };
+use pg_wire::testing::TestClock;
 use pg_wire::{
     Bindable, Connection, Encode, FormatCode, Frame, Inbox, Limits, Message, MessageCode, Outbox, PgProtocol,
     Portal, Sink, Source, Statement,
@@ -323,8 +326,8 @@ fn block_on_nothing<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// One transaction with 300 inserts, updates and deletes, and then a keepalive.
-fn changes() -> Vec<u8> {
+/// One transaction with 300 inserts, updates and deletes, and then a keepalive; with or without the description of the table.
+fn changes(described: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let mut add = |change: Change<'_>| {
         let mut data = Vec::new();
@@ -334,14 +337,16 @@ fn changes() -> Vec<u8> {
     };
     add(Begin { commit: Lsn(7), time: Timestamp(0), xid: 1 }.into());
     let columns = [RelationColumn { name: "a".into(), ..RelationColumn::default() }; 3];
-    add(Change::from(Relation {
-        xid: None,
-        relation: 5,
-        namespace: "public".into(),
-        name: "t".into(),
-        replica_identity: ReplicaIdentity::Full,
-        columns: List::from(&columns),
-    }));
+    if described {
+        add(Change::from(Relation {
+            xid: None,
+            relation: 5,
+            namespace: "public".into(),
+            name: "t".into(),
+            replica_identity: ReplicaIdentity::Full,
+            columns: List::from(&columns),
+        }));
+    }
     let values = [TupleValue::Text(b"some text"), TupleValue::Null, TupleValue::Binary(b"\0\x01")];
     let row = Tuple::from(&values);
     for _ in 0..100 {
@@ -357,7 +362,7 @@ fn changes() -> Vec<u8> {
 
 #[test]
 fn changes_are_decoded_and_progress_is_reported_without_an_allocation() {
-    let bytes = changes();
+    let bytes = changes(true);
     let mut inbox = Inbox::new(Limits::BACKEND);
     let mut out = Vec::with_capacity(64);
     let mut decoder = Decoder::default();
@@ -387,5 +392,39 @@ fn changes_are_decoded_and_progress_is_reported_without_an_allocation() {
         runs += 1;
     });
     assert_eq!((values, out.len()), (runs * 900, 39));
+    assert_eq!(counted.count_total, 0);
+}
+
+#[test]
+fn a_stream_lends_changes_with_their_tables_and_answers_keepalives_without_an_allocation() {
+    // The begin of the stream and the description of the table, once; then the same transaction again and again.
+    let mut begin = Vec::new();
+    CopyBothResponse { format: CopyFormat::Text, columns: List::EMPTY }.encode(&mut begin).expect("valid");
+    begin.extend_from_slice(&changes(true));
+    let mut conn = Connection::new(Echoing::new(changes(false)), Limits::BACKEND);
+    conn.inbox_mut().extend(&begin);
+    let command = StartLogical::new("slot", Lsn::INVALID);
+    let stream = block_on_nothing(ReplicationStream::<_, TestClock>::start(conn, &command)).expect("started");
+    let mut stream = stream.changes();
+    let (mut rows, mut commits) = (0, 0);
+    let counted = once_warm(|| {
+        let end = commits + 10;
+        while commits < end {
+            let received = block_on_nothing(stream.next()).expect("received").expect("a change");
+            match received.change {
+                Change::Insert(_) | Change::Update(_) | Change::Delete(_) => {
+                    assert_eq!(received.table.map(|table| table.name.as_str()), Some("t"));
+                    rows += 1;
+                }
+                Change::Commit(commit) => {
+                    stream.set_flushed(commit.end).expect("received");
+                    commits += 1;
+                }
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(rows, commits * 300);
+    assert!(stream.connection().transport().taken > 19 * 39, "each keepalive is answered");
     assert_eq!(counted.count_total, 0);
 }

@@ -119,6 +119,9 @@ fn recorded_changes_have_tables_and_recorded_blocks_are_returned_at_their_commit
             let (change, table) = decoder.decode(data).unwrap_or_else(|error| panic!("{major}: {error}"));
             sent.extend(line(&change, table));
         }
+        let by_row = decoder.relations().iter().find(|table| table.name == "by_row").expect("described");
+        let types: Vec<_> = by_row.columns.iter().map(|column| column.type_name().unwrap_or("?")).collect();
+        assert_eq!(types, ["int8", "mood", "mood2"], "{by_row:?}");
         let mut transactions = Transactions::new(MemoryStore::new(1 << 20));
         let (mut returned, mut open) = (Vec::new(), 0);
         let mut note = |received: ReceivedChange<'_>| {

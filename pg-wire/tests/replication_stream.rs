@@ -645,6 +645,22 @@ fn streamed_transactions_are_returned_at_their_commit_and_a_full_store_is_an_err
 }
 
 #[test]
+fn other_tasks_run_while_the_server_sends_nothing_but_keepalives() {
+    let mut stream = start([Read::Bytes(keepalive(60, false).repeat(1000))]);
+    let flag = support::Flag::new();
+    let waker = Waker::from(flag.clone());
+    let mut polls = 0;
+    loop {
+        assert!(pin!(stream.next()).poll(&mut Context::from_waker(&waker)).is_pending());
+        polls += 1;
+        if !flag.take() {
+            break;
+        }
+    }
+    assert_eq!((polls, stream.connection().inbox().buffered()), (4, 0));
+}
+
+#[test]
 fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
     let clock = TestClock::default();
     let (near, far) = support::pipe(1 << 16);

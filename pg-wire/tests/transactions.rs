@@ -174,13 +174,15 @@ fn a_transaction_whose_first_block_is_missing_is_an_error() {
 #[test]
 fn more_transactions_in_progress_than_a_server_can_have_are_an_error() {
     let mut transactions = Transactions::new(MemoryStore::new(0));
-    for xid in 0..262_143 {
-        give(&mut transactions, &start(xid, true));
-        give(&mut transactions, &stop());
+    let stop = stop();
+    for xid in 0..524_286 {
+        for data in [&start(xid, true), &stop] {
+            assert_eq!(transactions.receive(&message(5, data)).map(|received| received.is_none()), Ok(true));
+        }
     }
-    let data = start(262_143, true);
+    let data = start(524_286, true);
     let error = transactions.receive(&message(5, &data)).map(drop).expect_err("too many");
-    assert_eq!(error, TransactionError::TooMany { limit: 262_143 });
+    assert_eq!(error, TransactionError::TooMany { limit: 524_286 });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::replication::pgoutput::Change;
 use crate::replication::stream::{PrimaryKeepalive, StandbyStatusUpdate, XLogData};
 use crate::replication::time::Timestamp;
 
-/// Positions of a client in a replication stream, and the time at which the server has to hear of them.
+/// Positions of a client in a replication stream, and the time at which the next [`StandbyStatusUpdate`] is due.
 ///
 /// A `StandbyStatus` only reports positions that the caller has declared: [`set_flushed`](Self::set_flushed),
 /// [`set_written`](Self::set_written), [`set_applied`](Self::set_applied). The single exception is
@@ -91,16 +91,18 @@ impl StandbyStatus {
         }
     }
 
-    /// Longest time between two updates. Choose at most a third of the server's `wal_sender_timeout`. With zero, updates are due only when
+    /// Longest time between two updates, at least a millisecond. Choose at most a third of the server's `wal_sender_timeout`. With zero, updates are due only when
     /// the server requests an answer, and when the caller does with [`report`](Self::report).
-    pub const fn interval(mut self, interval: Duration) -> Self {
+    pub fn interval(mut self, interval: Duration) -> Self {
         self.set_interval(interval);
         self
     }
 
     /// Sets the [`interval`](Self::interval).
-    pub const fn set_interval(&mut self, interval: Duration) {
-        self.interval = interval;
+    pub fn set_interval(&mut self, interval: Duration) {
+        // A shorter interval would leave no time for anything but updates.
+        let least = if interval.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
+        self.interval = interval.max(least);
     }
 
     /// Whether the position of a keepalive is confirmed as flushed once everything received before the keepalive is flushed.
@@ -123,6 +125,16 @@ impl StandbyStatus {
     #[cfg(feature = "std")]
     pub(super) fn is_gap(&self, wal: &XLogData<'_>) -> bool {
         self.is_physical && wal.start != self.received
+    }
+
+    /// Notes received data, with its change if the output plugin is pgoutput.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(super) fn received_change(&mut self, wal: &XLogData<'_>, change: Option<&Change<'_>>) {
+        self.data(wal);
+        if let Some(change) = change {
+            self.change(change);
+        }
     }
 
     /// Notes received data.
@@ -196,7 +208,7 @@ impl StandbyStatus {
     /// changes nothing.
     ///
     /// In logical replication, `lsn` is the `end` of a [`Commit`](crate::replication::pgoutput::Commit) or of another end of a
-    /// transaction. The server hears of it with the next update; [`report`](Self::report) makes that due at once.
+    /// transaction. The next update reports the position; [`report`](Self::report) makes an update due at once.
     ///
     /// # Errors
     /// When the position is after everything that was received. The declared positions are unchanged.
@@ -217,8 +229,8 @@ impl StandbyStatus {
         Ok(())
     }
 
-    /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. A caller that never declares it reports the
-    /// flushed position.
+    /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. Without this call, updates report the flushed position
+    /// as applied.
     ///
     /// # Errors
     /// As of [`set_flushed`](Self::set_flushed).
@@ -265,7 +277,7 @@ impl StandbyStatus {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }
 
-    /// The update to send at the time `now`; `time` is the wall clock. The next one is due after the interval.
+    /// The update to send at the time `now`; `time` is the wall clock. The update after this update is due after the interval.
     pub fn update(&mut self, now: Duration, time: Timestamp) -> StandbyStatusUpdate {
         self.last = now;
         self.now_due = false;
@@ -304,7 +316,7 @@ impl StandbyStatus {
     }
 }
 
-/// A position that was declared and not received: to confirm it would lose changes.
+/// A declared position that was not received. Confirming such a position would lose changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotReceived {

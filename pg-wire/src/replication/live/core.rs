@@ -15,12 +15,15 @@ use crate::replication::lsn::Lsn;
 use crate::replication::status::StandbyStatus;
 use crate::replication::stream::XLogData;
 
+/// Number of messages that are received without a return to the caller, before other tasks run.
+const TURNS: u32 = 256;
+
 /// The positions of a stream, and the status updates if this side sends them.
 pub(super) trait Driver {
     /// Reads or changes the positions.
     fn with<R>(&mut self, action: impl FnOnce(&mut StandbyStatus) -> R) -> R;
 
-    /// Begins to send a status update if one is due.
+    /// Begins to send a status update if an update is due.
     fn send_due<T: Transport>(&mut self, conn: &mut Connection<T>, cx: &mut Context<'_>);
 
     /// Waits until the next status update is due.
@@ -65,7 +68,7 @@ impl<T, P, D: Driver> Core<T, P, D> {
 }
 
 impl<T: Transport, P, D: Driver> Core<T, P, D> {
-    /// Continues to send, and sends a status update if one is due.
+    /// Continues to send, and sends a status update if an update is due.
     pub(super) fn keep_sending(&mut self, cx: &mut Context<'_>) {
         if self.phase != Phase::ServerFailed {
             let _ = self.conn.poll_send(cx);
@@ -77,6 +80,7 @@ impl<T: Transport, P, D: Driver> Core<T, P, D> {
 impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
     /// Lends the next data. The data is taken after the last `await`, so a dropped future loses nothing.
     pub(super) async fn next(&mut self) -> Result<Option<P::Item<'_>>, StreamError> {
+        let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
                 // Nothing is received meanwhile.
@@ -87,7 +91,7 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
                 .await;
                 return self.replay();
             }
-            let Some(head) = poll_fn(|cx| self.poll_data(cx)).await? else { return Ok(None) };
+            let Some(head) = poll_fn(|cx| self.poll_data(&mut turns, cx)).await? else { return Ok(None) };
             if !self.keep(&head)? {
                 break head;
             }
@@ -107,11 +111,18 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         })
     }
 
+    /// Keeps data of a transaction in progress. Returns whether the data is such data.
     fn keep(&mut self, head: &Head) -> Result<bool, StreamError> {
         let Self { conn, driver, phase, payload } = self;
         let wal = decode(conn.inbox().look(head).body);
         let start = wal.as_ref().ok().map(|wal| wal.start);
-        let kept = wal.and_then(|wal| driver.with(|status| payload.keep(&wal, status)));
+        let kept = wal.and_then(|wal| {
+            let kept = payload.keep(&wal)?;
+            if let Some(change) = &kept {
+                driver.with(|status| status.received_change(&wal, Some(change)));
+            }
+            Ok(kept.is_some())
+        });
         kept.map_err(|kind| {
             *phase = Phase::Failed;
             StreamError { at: place(start, driver), kind }
@@ -122,21 +133,41 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         let Self { conn, driver, phase, payload } = self;
         let wal = decode(conn.inbox_mut().take(head).body);
         let start = wal.as_ref().ok().map(|wal| wal.start);
-        let item = wal.and_then(|wal| driver.with(|status| payload.decode(wal, status)));
+        let item = wal.and_then(|wal| {
+            let expected = driver.with(|status| status.is_gap(&wal).then(|| status.received()));
+            if let Some(expected) = expected {
+                return Err(StreamErrorKind::Gap { expected, found: wal.start });
+            }
+            let item = payload.decode(wal)?;
+            // The positions may be locked: a slow store must not keep the other half from reporting them.
+            driver.with(|status| status.received_change(&wal, P::change(&item)));
+            Ok(item)
+        });
         item.map(Some).map_err(|kind| {
             *phase = Phase::Failed;
             StreamError { at: place(start, driver), kind }
         })
     }
 
-    /// Waits until XLogData is buffered, which is then to be taken. Notes keepalives.
-    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, StreamError>> {
+    /// Waits until XLogData is buffered, which is then to be taken. Notes keepalives. Counts `turns`, and lets other tasks run in between:
+    /// a server that always has data must not stop them.
+    fn poll_data(
+        &mut self,
+        turns: &mut u32,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Head>, StreamError>> {
         match self.phase {
             Phase::Copying => {}
             Phase::ServerDone => return Poll::Ready(Ok(None)),
             Phase::ServerFailed | Phase::Failed => return Poll::Ready(Err(over(&mut self.driver))),
         }
         loop {
+            if *turns == TURNS {
+                *turns = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            *turns += 1;
             self.driver.send_due(&mut self.conn, cx);
             return Poll::Ready(match poll_received(&mut self.conn, cx) {
                 Poll::Ready(Ok(Received::Data(head))) => Ok(Some(head)),

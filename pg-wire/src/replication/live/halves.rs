@@ -1,4 +1,4 @@
-//! The two halves of a stream: one receives, the other sends status updates, each in its own task or thread.
+//! The two halves of a stream: the reader receives, the sender sends status updates, each in its own task or thread.
 
 use alloc::sync::Arc;
 use core::future::poll_fn;
@@ -63,7 +63,7 @@ struct State {
     sender: Option<Waker>,
 }
 
-/// The wish of the receiving half.
+/// Instruction of the receiving half to the sending half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Status updates are sent.

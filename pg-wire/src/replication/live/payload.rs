@@ -3,8 +3,7 @@
 use alloc::boxed::Box;
 
 use crate::replication::live::error::StreamErrorKind;
-use crate::replication::pgoutput::{ChangeDecoder, ReceivedChange, Relations, Store, Transactions};
-use crate::replication::status::StandbyStatus;
+use crate::replication::pgoutput::{Change, ChangeDecoder, ReceivedChange, Relations, Store, Transactions};
 use crate::replication::stream::XLogData;
 
 /// The form in which a stream lends its data: [`Raw`], [`Changes`], or [`Transactions`].
@@ -14,10 +13,10 @@ pub trait Payload: sealed::Sealed {
     where
         Self: 's;
 
-    /// Keeps data that is returned later, and notes the positions of the data. Returns `false` for other data, which is not taken.
+    /// Keeps data that is returned later, and returns its change. `None` for other data, which is not taken.
     #[doc(hidden)]
-    fn keep(&mut self, _: &XLogData<'_>, _: &mut StandbyStatus) -> Result<bool, StreamErrorKind> {
-        Ok(false)
+    fn keep<'a>(&mut self, _: &XLogData<'a>) -> Result<Option<Change<'a>>, StreamErrorKind> {
+        Ok(None)
     }
 
     /// Whether kept data is left to return.
@@ -32,16 +31,18 @@ pub trait Payload: sealed::Sealed {
         Ok(None)
     }
 
-    /// Decodes received data, and notes its positions.
+    /// Decodes received data.
     #[doc(hidden)]
-    fn decode<'s>(
-        &'s mut self,
-        wal: XLogData<'s>,
-        status: &mut StandbyStatus,
-    ) -> Result<Self::Item<'s>, StreamErrorKind>;
+    fn decode<'s>(&'s mut self, wal: XLogData<'s>) -> Result<Self::Item<'s>, StreamErrorKind>;
+
+    /// The change of decoded data.
+    #[doc(hidden)]
+    fn change<'i, 's>(item: &'i Self::Item<'s>) -> Option<&'i Change<'s>>
+    where
+        Self: 's;
 }
 
-/// The data of a stream is lent as it is: WAL, or the messages of an output plugin.
+/// The data of a stream is lent without decoding: WAL, or the messages of an output plugin.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 
@@ -68,31 +69,31 @@ mod sealed {
 impl Payload for Raw {
     type Item<'s> = XLogData<'s>;
 
-    fn decode<'s>(
-        &'s mut self,
-        wal: XLogData<'s>,
-        status: &mut StandbyStatus,
-    ) -> Result<XLogData<'s>, StreamErrorKind> {
-        if status.is_gap(&wal) {
-            return Err(StreamErrorKind::Gap { expected: status.received(), found: wal.start });
-        }
-        status.data(&wal);
+    fn decode<'s>(&'s mut self, wal: XLogData<'s>) -> Result<XLogData<'s>, StreamErrorKind> {
         Ok(wal)
+    }
+
+    fn change<'i, 's>(_: &'i XLogData<'s>) -> Option<&'i Change<'s>>
+    where
+        Self: 's,
+    {
+        None
     }
 }
 
 impl Payload for Changes {
     type Item<'s> = ReceivedChange<'s>;
 
-    fn decode<'s>(
-        &'s mut self,
-        wal: XLogData<'s>,
-        status: &mut StandbyStatus,
-    ) -> Result<ReceivedChange<'s>, StreamErrorKind> {
+    fn decode<'s>(&'s mut self, wal: XLogData<'s>) -> Result<ReceivedChange<'s>, StreamErrorKind> {
         let (change, table) = self.0.decode(wal.data.0)?;
-        status.data(&wal);
-        status.change(&change);
         Ok(ReceivedChange { start: wal.start, time: wal.time, change, table })
+    }
+
+    fn change<'i, 's>(item: &'i ReceivedChange<'s>) -> Option<&'i Change<'s>>
+    where
+        Self: 's,
+    {
+        Some(&item.change)
     }
 }
 
@@ -105,11 +106,8 @@ where
     where
         S: 's;
 
-    fn keep(&mut self, wal: &XLogData<'_>, status: &mut StandbyStatus) -> Result<bool, StreamErrorKind> {
-        let Some(change) = self.keep_streamed(wal)? else { return Ok(false) };
-        status.data(wal);
-        status.change(&change);
-        Ok(true)
+    fn keep<'a>(&mut self, wal: &XLogData<'a>) -> Result<Option<Change<'a>>, StreamErrorKind> {
+        Ok(self.keep_streamed(wal)?)
     }
 
     fn is_replaying(&self) -> bool {
@@ -120,14 +118,14 @@ where
         Ok(Transactions::replay(self)?)
     }
 
-    fn decode<'s>(
-        &'s mut self,
-        wal: XLogData<'s>,
-        status: &mut StandbyStatus,
-    ) -> Result<ReceivedChange<'s>, StreamErrorKind> {
-        let received = self.decode_whole(&wal)?;
-        status.data(&wal);
-        status.change(&received.change);
-        Ok(received)
+    fn decode<'s>(&'s mut self, wal: XLogData<'s>) -> Result<ReceivedChange<'s>, StreamErrorKind> {
+        Ok(self.decode_whole(&wal)?)
+    }
+
+    fn change<'i, 's>(item: &'i ReceivedChange<'s>) -> Option<&'i Change<'s>>
+    where
+        S: 's,
+    {
+        Some(&item.change)
     }
 }

@@ -138,8 +138,8 @@ impl<T, C, P> ReplicationStream<T, C, P> {
 }
 
 impl<T: Transport, C: Clock, P: Payload> ReplicationStream<T, C, P> {
-    /// Receives the next data, and lends it until the next call. Returns `None` after the server has ended the stream, which it does at the
-    /// end of a timeline: then [`finish`](Self::finish). Meanwhile answers keepalives and sends status updates.
+    /// Receives the next data, and lends it until the next call. Returns `None` after the server has ended the stream, for example at the end
+    /// of a timeline: then call [`finish`](Self::finish). Meanwhile answers keepalives and sends status updates.
     ///
     /// The future may be dropped at any point; no data is lost.
     ///
@@ -197,7 +197,7 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
         .await
     }
 
-    /// Sends the status updates that are due, and wakes the task when the next one is due. For callers that poll themselves.
+    /// Sends the status updates that are due, and wakes the task when the next update is due. For callers that poll themselves.
     pub fn poll_keep_alive(&mut self, cx: &mut Context<'_>) {
         let core = &mut self.core;
         while core.phase != Phase::ServerFailed {

@@ -9,6 +9,8 @@ use core::fmt;
 /// The bytes of a transaction are only appended and cut off at their end. They need not survive the process: a transaction that has not been
 /// confirmed is sent again.
 ///
+/// A store is called by the task that receives: a store that waits makes this task wait.
+///
 /// In files, one for each transaction, in a directory that was empty before:
 ///
 /// ```
@@ -63,7 +65,7 @@ pub trait Store {
     /// An error of the store, which ends the stream.
     type Error;
 
-    /// Appends bytes to those of the transaction `xid`. The first call for a transaction creates it.
+    /// Appends bytes to those of the transaction `xid`. The first call for a transaction creates the transaction in the store.
     ///
     /// # Errors
     /// When the bytes cannot be kept.

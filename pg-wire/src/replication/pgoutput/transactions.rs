@@ -17,13 +17,14 @@ use crate::replication::pgoutput::{
 use crate::replication::stream::XLogData;
 use crate::replication::time::Timestamp;
 
-/// Most transactions in progress at a time: a server has at most 262,143 processes (`MAX_BACKENDS`), each with one transaction.
-const MOST: usize = 262_143;
+/// Most transactions in progress at a time: a server has at most 262,143 processes (`MAX_BACKENDS`) with a transaction each, and as many
+/// prepared transactions.
+const MOST: usize = 2 * 262_143;
 
 /// Transactions in the order of their commits, also if the server sends large transactions in blocks while they are in progress.
 ///
 /// The blocks of each transaction are kept in a [`Store`] until the transaction ends. A rollback of a subtransaction drops only its changes; a
-/// rollback of the transaction drops all of them. A commit returns the transaction as if the server had sent it whole: a [`Begin`], the
+/// rollback of the transaction drops all of them. A commit returns the transaction in the form of a transaction that is sent whole: a [`Begin`], the
 /// changes, a [`Commit`]; and a transaction that is prepared, between [`BeginPrepare`] and [`Prepare`].
 ///
 /// Outside of the store, each run of changes of the same subtransaction takes about 40 bytes of memory.
@@ -108,8 +109,8 @@ impl<S: Store> Transactions<S> {
         }
     }
 
-    /// Takes the next message. Returns the change if it is part of a transaction that the server sends whole. Otherwise the change is kept;
-    /// then call [`replay`](Self::replay) until it returns `None`.
+    /// Takes the next message. Returns the change if the change is part of a transaction that the server sends whole. Otherwise keeps the
+    /// change; then call [`replay`](Self::replay) until that call returns `None`.
     ///
     /// # Errors
     /// Malformed and misplaced messages, changes of tables that were not described, and errors of the store.
@@ -155,7 +156,7 @@ impl<S: Store> Transactions<S> {
         }));
         match &change {
             Change::StreamStart(start) => {
-                // A block without the first one would be a transaction of which changes are missing.
+                // Without its first block, the transaction would lack changes.
                 if start.first == self.in_progress.contains_key(&start.xid) {
                     return Err(misplaced);
                 }
