@@ -105,6 +105,8 @@ async fn an_error_in_a_pipeline_discards_what_the_server_discards() {
             conn.parse(unnamed).query("select 1/0").finish().bind(unnamed, Portal::UNNAMED).execute(());
             conn.bind(Statement("t"), Portal::UNNAMED).execute(());
             conn.parse(Statement(&new)).query("select 'never'").finish();
+            // Closed and named anew in vain.
+            conn.close_statement(Statement("s")).parse(Statement("s")).query("select 'never'").finish();
             conn.sync();
             // Second batch, sent before the error can be known.
             conn.bind(Statement("t"), Portal::UNNAMED).execute(());

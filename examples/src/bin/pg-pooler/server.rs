@@ -21,6 +21,9 @@ use crate::pool::{Lease, Pool, Route};
 use crate::pooler::Pooler;
 use crate::session::{Forward, Session, is_special};
 
+/// Longest time to connect to the server.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
 /// Longest time to bring a connection back to idle after its client is gone.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -85,12 +88,10 @@ impl Stream {
 /// When the server cannot be reached or refuses the login.
 pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure> {
     let keys = pool.keys().ok_or(Failure::Gone)?;
-    let connect = async {
-        let stream = TcpStream::connect(&pooler.upstream).await?;
-        stream.set_nodelay(true)?;
-        std::io::Result::Ok(stream)
-    };
-    let stream = connect.await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    let unreachable = |error: std::io::Error| Failure::Unreachable(error.to_string());
+    let stream = timeout(CONNECT_LIMIT, TcpStream::connect(&pooler.upstream)).await;
+    let stream = stream.map_err(std::io::Error::from).flatten().map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
     let config = Config::new(&pool.user).database(&pool.database).sslmode(SslMode::Disable);
     let builder = ConnectionBuilder::from(config).auth(AuthenticationMode::ScramKeys(keys));
     let login = builder.connect(stream).await;

@@ -66,6 +66,8 @@ enum Kind {
     HasStatement(Box<[u8]>),
     /// A Close that the client has not sent, of a statement or of the unnamed statement.
     Close(Option<u64>),
+    /// A Close that the client has sent, with its name for the statement and the statement.
+    CloseByClient(Box<[u8]>, Arc<Statement>),
     /// A Parse of the unnamed statement, and whether the client has sent it.
     Unnamed(Unnamed, bool),
     /// A syntax error in place of a rejected request, and the error for the client.
@@ -225,16 +227,15 @@ impl Session {
     fn forward_named(&mut self, frame: Frame<'_>, client: &mut Client) -> Result<(), Failure> {
         let rewrite = Rewrite::frontend(frame)?;
         let Some(name) = rewrite.statement() else { return self.forward_unchanged(frame, None) };
-        if frame.code == MessageCode::CLOSE {
-            if name.is_empty() {
-                (client.unnamed, self.unnamed) = (None, UNKNOWN);
-            } else {
-                client.statements.remove(name.as_bytes());
-            }
+        if frame.code == MessageCode::CLOSE && !name.is_empty() {
+            let closed = client.statements.remove_entry(name.as_bytes());
             // The server keeps the statement, for other clients.
-            let name = if name.is_empty() { name } else { MISSING.into() };
-            self.outbox.put(&rewrite.with_statement(name));
-            return self.note(frame, None);
+            self.outbox.put(&rewrite.with_statement(MISSING.into()));
+            return self.note(frame, closed.map(|(name, statement)| Kind::CloseByClient(name, statement)));
+        }
+        if frame.code == MessageCode::CLOSE {
+            (client.unnamed, self.unnamed) = (None, UNKNOWN);
+            return self.forward_unchanged(frame, None);
         }
         if name.is_empty() {
             self.prepare_unnamed(client)?;
@@ -324,8 +325,12 @@ impl Session {
         if self.state.over().is_some() {
             return Ok(Forward::Unchanged);
         }
-        // After an error the server has discarded requests without a reply.
+        // After an error the server has discarded requests without a reply. The last is undone first.
+        let mut discarded = Vec::new();
         while let Some(fix) = self.next_fix(|number| number < reply.number) {
+            discarded.push(fix);
+        }
+        for fix in discarded.into_iter().rev() {
             self.not_executed(fix, client.as_deref_mut());
         }
         let tags = [&b"DISCARD ALL\0"[..], b"DEALLOCATE ALL\0"];
@@ -354,6 +359,7 @@ impl Session {
             }
             Kind::HasStatement(_) => Forward::Empty(MessageCode::PARSE_COMPLETE),
             Kind::Close(_) => Forward::Not,
+            Kind::CloseByClient(..) => Forward::Unchanged,
             Kind::Unnamed(owner, by_client) => {
                 if self.unnamed == Some((*owner, Sent::In(fix.batch))) {
                     self.unnamed = Some((*owner, Sent::Done));
@@ -385,6 +391,11 @@ impl Session {
             }
             Kind::HasStatement(name) => {
                 client.into_iter().for_each(|client| drop(client.statements.remove(&name)))
+            }
+            Kind::CloseByClient(name, statement) => {
+                if let Some(client) = client {
+                    client.statements.entry(name).or_insert(statement);
+                }
             }
             Kind::Close(Some(id)) => drop(self.prepared.entry(id).or_insert(Sent::Unknown)),
             Kind::Close(None) | Kind::Unnamed(..) | Kind::Reject(..) => self.unnamed = UNKNOWN,
