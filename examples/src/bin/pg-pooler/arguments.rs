@@ -25,16 +25,16 @@ without ON COMMIT DROP, and SET of other parameters, but not SET LOCAL. Not reco
 There is no TLS in either direction."
 )]
 pub(crate) struct Arguments {
-    /// Where clients connect to; with port 0 a free port is used, and reported on standard error
+    /// Address for clients; with port 0 a free port is used, and reported on standard error
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: SocketAddr,
-    /// Where the server is
+    /// Address of the server
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) upstream: String,
     /// Users and their verifiers: NAME:SCRAM-SHA-256$… in each line
     #[arg(long, value_name = "FILE")]
     pub(crate) users: PathBuf,
-    /// Most server connections for each user in each database
+    /// Largest number of server connections for each user in each database
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) pool_size: NonZeroUsize,
     /// Longest time that a client waits for a server connection

@@ -16,7 +16,7 @@ pub(crate) enum Failure {
     ServerLost,
     /// No server connection became free within this time.
     NoServer(Duration),
-    /// The server could not be reached, or refused the login.
+    /// The server could not be reached, or rejected the login.
     Unreachable(String),
     /// The client's settings could not be restored.
     Settings,

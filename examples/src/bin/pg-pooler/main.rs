@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // If the system refuses, the old limit stands.
+    // Without permission the old limit remains.
     let _ = setrlimit(Resource::Nofile, limit);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let pooler = Arc::new(Pooler::new(arguments)?);
@@ -68,7 +68,7 @@ async fn accept(listener: &TcpListener, pooler: &Arc<Pooler>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(login::serve(Arc::clone(pooler), stream))),
-            // No descriptor is free, or the client has left already.
+            // No descriptor is free, or the client has disconnected.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }

@@ -21,7 +21,7 @@ pub(crate) struct Pooler {
     pool_size: usize,
     reserve_timeout: Duration,
     verifiers: HashMap<String, Verifier>,
-    /// Derives the salts of users who do not exist.
+    /// Derives the salts of unknown users.
     secret: Nonce,
     state: Mutex<State>,
 }
@@ -51,7 +51,7 @@ impl Pooler {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How a user is authenticated. A user who does not exist cannot be told from a user with another password.
+    /// The credentials of a user. For an unknown user the exchange is the same as for an incorrect password.
     pub(crate) fn credentials(&self, startup: &Startup) -> Credentials {
         let user = startup.user();
         let verifier = user.to_str().ok().and_then(|user| self.verifiers.get(user));
@@ -86,7 +86,7 @@ impl Pooler {
         self.state().seats.remove(&seat.key.pid());
     }
 
-    /// Routes a cancel request to the server connection that the client with this key has now.
+    /// Sends a cancel request to the server for the current connection of the client with this key.
     pub(crate) async fn cancel(&self, key: &CancelKey) {
         let seat = self.state().seats.get(&key.pid()).filter(|seat| seat.key == *key).cloned();
         if let Some(seat) = seat {
@@ -94,7 +94,7 @@ impl Pooler {
         }
     }
 
-    /// Fails the clients that have waited too long for a server connection. To be called once a second.
+    /// Returns an error to the clients that have waited for too long for a server connection. Call this once a second.
     pub(crate) fn expire(&self) {
         let pools: Vec<_> = self.state().pools.values().cloned().collect();
         for pool in pools {

@@ -1,5 +1,4 @@
-//! The session of a server connection: requests of the client who has the connection, changed where another client had the session
-//! before.
+//! The session of a server connection: changes the requests of the current client, because other clients have used the session.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use crate::settings::Settings;
 use crate::sql;
 use crate::statements::{MISSING, Statement, statement_name};
 
-/// Most prepared statements on one connection. The oldest is closed for the next.
+/// Largest number of prepared statements on one connection. For another statement the oldest is closed.
 const MOST_STATEMENTS: usize = 500;
 
 /// The session of a server connection.
@@ -32,11 +31,13 @@ pub(crate) struct Session {
     unnamed: Option<(Unnamed, Sent)>,
     /// Number of Syncs sent.
     batch: u64,
+    /// Whether a batch has been sent that changes names of the client.
+    barrier: bool,
     /// Settings that the session has.
     applied: Option<Arc<Settings>>,
 }
 
-/// A version of an unnamed statement: process id of the client, and how many the client had before.
+/// A version of an unnamed statement: process id of the client, and number of the client's versions.
 pub(crate) type Unnamed = (i32, u64);
 
 /// Whether a Parse that was sent has been executed.
@@ -106,14 +107,29 @@ impl Session {
             prepared: BTreeMap::new(),
             unnamed: None,
             batch: 0,
+            barrier: false,
             applied: None,
         }
     }
 
-    /// Whether replies have to be looked at one by one.
+    /// Whether [`reply`](Self::reply) has to be called for each reply.
     #[inline]
     pub(crate) fn has_fixes(&self) -> bool {
         !self.fixes.is_empty()
+    }
+
+    /// Whether the next batch has to wait. If the server discards the Parse or Close of a name in the batch before, the name means another
+    /// statement in the next batch.
+    pub(crate) fn has_barrier(&mut self) -> bool {
+        self.barrier = self.barrier && self.changes_names();
+        self.barrier
+    }
+
+    fn changes_names(&self) -> bool {
+        let changes = |fix: &Fix| {
+            matches!(fix.kind, Kind::Prepare(_, Some(_)) | Kind::HasStatement(_) | Kind::CloseByClient(..))
+        };
+        self.fixes.iter().any(changes)
     }
 
     /// The settings that the server reports.
@@ -123,7 +139,7 @@ impl Session {
         texts.collect()
     }
 
-    /// Takes note of a message that arrived while no client had the connection.
+    /// Takes note of a message that arrived while the connection was idle.
     ///
     /// # Errors
     /// When the session is over.
@@ -170,7 +186,7 @@ impl Session {
         self.note(frame, kind)
     }
 
-    /// Sends a request of a client, and what has to be sent before it.
+    /// Sends a request of a client, after the requests that the session needs for it.
     pub(crate) fn forward(&mut self, frame: Frame<'_>, client: &mut Client) -> Result<(), Failure> {
         match frame.code {
             MessageCode::QUERY => {
@@ -190,6 +206,7 @@ impl Session {
             }
             MessageCode::SYNC => {
                 self.batch += 1;
+                self.barrier = self.changes_names();
                 self.forward_unchanged(frame, None)
             }
             code if Frontend::CODES.contains(&code) => self.forward_unchanged(frame, None),
@@ -259,7 +276,7 @@ impl Session {
         self.note(frame, None)
     }
 
-    /// Whether the server has a statement when it executes the next request. If not, the caller sends a Parse.
+    /// Whether the server will have a statement when it executes the next request. If not, the caller has to send a Parse.
     fn has(&mut self, statement: &Statement) -> Result<bool, Failure> {
         match self.prepared.insert(statement.id, Sent::In(self.batch)) {
             Some(Sent::Done) => {
@@ -325,7 +342,7 @@ impl Session {
         if self.state.over().is_some() {
             return Ok(Forward::Unchanged);
         }
-        // After an error the server has discarded requests without a reply. The last is undone first.
+        // After an error the server has discarded requests without a reply. Undone in reverse order, because a name may have been closed and prepared again.
         let mut discarded = Vec::new();
         while let Some(fix) = self.next_fix(|number| number < reply.number) {
             discarded.push(fix);

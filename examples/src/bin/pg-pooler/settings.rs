@@ -43,7 +43,7 @@ impl Settings {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// Sets a parameter. Returns false if it is none that is restored.
+    /// Sets a parameter. Returns false if the parameter is not restored.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> bool {
         let Some(place) = RESTORED.iter().position(|known| known.eq_ignore_ascii_case(name)) else {
             return false;
@@ -56,7 +56,7 @@ impl Settings {
         true
     }
 
-    /// A query that gives a server these values where it has others. `None` if it has all of them.
+    /// A query that sets the values that differ from the reported parameters of a session. `None` if all are equal.
     pub(crate) fn query(&self, reported: &Parameters) -> Option<String> {
         let differ = |(name, value): &(&str, &str)| reported.get(name) != Some(Text::from(*value));
         let calls = self.iter().filter(differ).map(|(name, value)| {
@@ -68,7 +68,7 @@ impl Settings {
     }
 }
 
-/// Settings in use. Equal settings are one allocation, so that comparing two is comparing pointers.
+/// Settings in use. Equal settings share one allocation, so that a comparison is a comparison of pointers.
 #[derive(Debug, Default)]
 pub(crate) struct Interned(Mutex<HashSet<Arc<Settings>>>);
 

@@ -6,9 +6,9 @@ use crate::settings::Settings;
 /// error would. The pooler replaces the text of the server's error by the reason.
 pub(crate) const REJECTED: &str = "rejected by pg-pooler";
 
-/// The reason to reject a query; `None` for a query that leaves nothing behind in the session.
+/// The reason to reject a query; `None` for a query that does not change the session.
 ///
-/// Reads words, and no more of the grammar. Functions such as `pg_advisory_lock` and `set_config` are not found.
+/// Reads only words, no grammar. Functions such as `pg_advisory_lock` and `set_config` are not found.
 pub(crate) fn rejection(sql: &[u8], settings: &Settings) -> Option<&'static str> {
     let mut lexer = Lexer { rest: sql };
     loop {
@@ -172,7 +172,7 @@ impl<'a> Lexer<'a> {
         skipped
     }
 
-    /// Skips a string or quoted name. A doubled quote is the end of one and the beginning of another.
+    /// Skips a string or quoted name. A doubled quote ends a string and begins the next string.
     fn skip_quoted(&mut self, quote: u8, backslashes: bool) {
         self.skip(1);
         while let Some((&byte, after)) = self.rest.split_first() {
@@ -201,7 +201,7 @@ impl<'a> Lexer<'a> {
         self.skip(end);
     }
 
-    /// Skips a comment, in which others may be nested.
+    /// Skips a comment and the comments inside.
     fn skip_comment(&mut self) {
         let mut depth = 0u32;
         while !self.rest.is_empty() {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_session_is_rejected() {
+    fn statements_that_need_a_session_are_rejected() {
         for sql in [
             "LISTEN news",
             "  -- a comment\n listen news;",
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_with_the_transaction_or_is_restored_is_accepted() {
+    fn statements_that_end_with_the_transaction_or_are_restored_are_accepted() {
         for sql in [
             "",
             ";",

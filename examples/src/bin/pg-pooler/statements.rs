@@ -1,9 +1,9 @@
-//! Prepared statements: those of the clients under names that are the same on every server connection.
+//! Prepared statements of the clients, with names that are the same on every server connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Statement that no server connection has.
+/// Name of no statement.
 pub(crate) const MISSING: &str = "pooler_missing";
 
 /// Name of a statement on the servers.
@@ -17,7 +17,7 @@ pub(crate) struct Statement {
     pub(crate) id: u64,
     /// Name on the servers.
     pub(crate) name: String,
-    /// Body of the Parse behind the name: text and types.
+    /// Body of the Parse after the name: text and types.
     pub(crate) body: Arc<[u8]>,
 }
 
