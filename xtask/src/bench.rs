@@ -22,17 +22,12 @@ pub(crate) fn run(options: &[String]) -> Result<ExitCode> {
     if !servers {
         return process::hand_over(&mut bench);
     }
-    // Builds pg-proxy, which the benchmark measures.
-    process::succeed(&mut paths::cargo([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "examples",
-        "--bin",
-        "pg-proxy",
-    ]))?;
-    bench.env("PG_PROXY", paths::target().join("release").join("pg-proxy"));
+    // Builds pg-proxy and pg-pooler, which the benchmark measures.
+    let programs = ["--package", "examples", "--bin", "pg-proxy", "--bin", "pg-pooler"];
+    process::succeed(paths::cargo(["build", "--release", "--locked"]).args(programs))?;
+    for (variable, program) in [("PG_PROXY", "pg-proxy"), ("PG_POOLER", "pg-pooler")] {
+        bench.env(variable, paths::target().join("release").join(program));
+    }
     let servers = Servers::start_both()?;
     process::hand_over(bench.envs(servers.environment()))
 }

@@ -104,8 +104,9 @@ pub(crate) fn print_calls(ends: &Ends, results: &[Measured], part: u64) -> Resul
 }
 
 fn over_sockets(results: &[Measured]) -> impl Iterator<Item = &Measured> {
-    // Measurements with a proxy are excluded: the child process that is measured here would be the client, not the proxy.
-    results.iter().filter(|result| !result.name.starts_with("micro") && !result.name.starts_with("proxy"))
+    // Measurements with a proxy or a pooler are excluded: the child process that is measured here would be the client.
+    let is_excluded = |name: &str| ["micro", "proxy", "pooler"].iter().any(|part| name.starts_with(part));
+    results.iter().filter(move |result| !is_excluded(&result.name))
 }
 
 /// One row of the table of ratios.

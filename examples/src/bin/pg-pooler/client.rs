@@ -1,4 +1,4 @@
-//! A client, from its login to its disconnection.
+//! A client, from the end of its login to the end of its session.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,39 +22,39 @@ use crate::session::Unnamed;
 use crate::settings::Settings;
 use crate::statements::Statement;
 
-/// Number of bytes waiting to be sent to the server above which the client is not read.
+/// Most bytes that wait to be sent to a server while its client is read.
 const BACKLOG: usize = 64 * 1024;
 
-/// Maximum time for a client to read its last message and to close the connection.
+/// Longest time for a client to read its last message and to close.
 const PARTING: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// Read buffer for the next client that sends something. Clients share one because most of them are idle most of the time.
+    /// Buffer for the next client that sends a request. Most clients are idle most of the time, and hold no buffer.
     static SPARE: RefCell<Option<Inbox>> = const { RefCell::new(None) };
 }
 
 /// A client that is logged in.
 pub(crate) struct Client {
     pub(crate) stream: TokioIo<TcpStream>,
-    /// The first part of a message that has not arrived completely.
+    /// The beginning of a message whose end has not arrived.
     pub(crate) inbox: Option<Inbox>,
     /// Replies that could not be sent at once.
     pub(crate) outbox: Outbox,
     pub(crate) seat: Arc<Seat>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) settings: Arc<Settings>,
-    /// Prepared statements by the names that the client gave them.
+    /// Prepared statements by the client's names.
     pub(crate) statements: HashMap<Box<[u8]>, Arc<Statement>>,
-    /// Body of the last Parse message for the unnamed statement, without the name.
+    /// Body of the last Parse of the unnamed statement, without the name.
     pub(crate) unnamed: Option<Vec<u8>>,
-    /// Number of unnamed statements that the client has prepared.
+    /// Number of unnamed statements so far.
     pub(crate) versions: u64,
     /// Whether the client has sent Terminate.
     pub(crate) has_left: bool,
 }
 
 impl Client {
-    /// Serves the client until it disconnects.
+    /// Serves the client until its session ends.
     pub(crate) async fn run(mut self, pooler: Arc<Pooler>) {
         let Err(failure) = self.serve(&pooler).await;
         pooler.forget(&self.seat);
@@ -66,7 +66,7 @@ impl Client {
             poll_fn(|cx| self.poll_idle(cx)).await?;
             let mut lease = self.pool.acquire(&self.seat).await?;
             if lease.server().is_none() {
-                // If the client disconnects, no new connection is made.
+                // A client that leaves needs no new connection.
                 self.expect_request().await?;
                 Box::pin(lease.connect(pooler)).await?;
             }
@@ -93,7 +93,7 @@ impl Client {
     /// Sends the rest of the last replies, and waits for the next request.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let flushed = self.poll_flush(cx)?;
-        if self.inbox.as_ref().is_some_and(|inbox| inbox.buffered() > 0 && !inbox.is_mid_frame()) {
+        if self.inbox.as_mut().is_some_and(|inbox| !matches!(inbox.head(), Ok(None))) {
             return Poll::Ready(Ok(()));
         }
         let readable = self.stream.0.poll_read_ready(cx);
@@ -101,7 +101,7 @@ impl Client {
         readable.map_err(|_| Failure::Gone)
     }
 
-    /// Fails if the client has disconnected instead of sending a request.
+    /// Fails if the client has left instead of sending a request.
     async fn expect_request(&mut self) -> Result<(), Failure> {
         let mut first = [0];
         let is_request = self.inbox.is_some()
@@ -113,7 +113,8 @@ impl Client {
     fn poll_transaction(&mut self, cx: &mut Context<'_>, server: &mut Server) -> Poll<Result<(), Failure>> {
         loop {
             let mut progress = false;
-            if server.session.outbox.pending().len() < BACKLOG && !self.has_left {
+            let has_room = server.session.outbox.pending().len() < BACKLOG;
+            if has_room && !self.has_left && !server.session.has_barrier() {
                 progress |= self.poll_requests(cx, server)?.is_ready();
             }
             let _ = server.poll_flush(cx)?;
@@ -155,7 +156,9 @@ impl Client {
     }
 
     fn requests(&mut self, inbox: &mut Inbox, server: &mut Server) -> Result<(), Failure> {
-        while let Some(frame) = inbox.next().map_err(|error| Failure::Protocol(error.to_string()))? {
+        while !server.session.has_barrier()
+            && let Some(frame) = inbox.next().map_err(|error| Failure::Protocol(error.to_string()))?
+        {
             if frame.code == MessageCode::TERMINATE {
                 self.has_left = true;
                 return Ok(());
@@ -165,11 +168,11 @@ impl Client {
         Ok(())
     }
 
-    /// Sends replies, or keeps those that the client does not take.
+    /// Sends replies. Keeps the bytes for which the socket has no room.
     pub(crate) fn forward(&mut self, replies: &[u8]) {
         let mut rest = replies;
         if self.outbox.is_empty() {
-            // The next read returns the error.
+            // The next read returns the error of a broken connection.
             let count = self.stream.0.try_write(replies).unwrap_or(0);
             rest = replies.get(count..).unwrap_or_default();
         }
@@ -213,7 +216,7 @@ impl Client {
         Some(((self.seat.key.pid(), self.versions), body))
     }
 
-    /// Sends the client the reason why its session ends, and closes the connection.
+    /// Sends the client the reason for the end of its session, and closes the connection.
     async fn part(mut self, failure: &Failure) {
         if let Some(state) = failure.sqlstate() {
             fatal(state, &failure.to_string(), &mut self.outbox);
@@ -221,7 +224,7 @@ impl Client {
         let parting = async {
             poll_fn(|cx| self.poll_flush(cx)).await?;
             poll_fn(|cx| self.stream.poll_close(cx)).await.map_err(|_| Failure::Gone)?;
-            // Closing a socket that has unread bytes resets the connection, and then the client may lose its last message.
+            // If bytes are unread when the socket is closed, the connection is reset, and the client may lose the last message.
             let mut unread = [0; 512];
             while self.stream.0.read(&mut unread).await.is_ok_and(|count| count > 0) {}
             Ok::<_, Failure>(())

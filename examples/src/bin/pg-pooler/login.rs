@@ -15,10 +15,10 @@ use crate::pool::Seat;
 use crate::pooler::Pooler;
 use crate::settings::Settings;
 
-/// The buffers are small because clients that are not authenticated use them.
+/// Small buffers, because clients that are not authenticated hold them.
 const LIMITS: Limits = Limits::FRONTEND.read_size(1024).write_retain(0);
 
-/// Serves a connection: routes a cancel request, or logs a client in and serves it until it disconnects.
+/// Serves a connection: routes a cancel request, or logs a client in and serves the client until its session ends.
 pub(crate) async fn serve(pooler: Arc<Pooler>, stream: TcpStream) {
     // Boxed, so that an idle client does not take the memory of a login.
     if let Some(client) = Box::pin(login(&pooler, stream)).await {
@@ -29,7 +29,7 @@ pub(crate) async fn serve(pooler: Arc<Pooler>, stream: TcpStream) {
 async fn login(pooler: &Arc<Pooler>, stream: TcpStream) -> Option<Client> {
     stream.set_nodelay(true).ok()?;
     let lookup = |startup| std::future::ready(pooler.credentials(&startup));
-    // A rejected client has already been sent the reason.
+    // A client that was rejected has been sent the reason.
     let (conn, accepted) = Acceptor::new().limits(LIMITS).accept(stream, lookup).await.ok()?;
     match accepted {
         Accepted::Cancel(key) => {
@@ -89,7 +89,7 @@ async fn begin(
     })
 }
 
-/// The client's settings, and the parameters that it is sent.
+/// The client's settings, and the parameters to send to the client.
 async fn parameters(
     pooler: &Arc<Pooler>,
     seat: &Arc<Seat>,
@@ -127,7 +127,7 @@ async fn parameters(
     for (name, value) in wanted.iter() {
         settings.set(name, value);
     }
-    // The server decides whether the values are valid, and in which form it reports them. Any name of an application is valid.
+    // The server checks the values, and reports them in its own form. Any application_name is valid.
     let mut checked = unchanged;
     checked.set("application_name", settings.get("application_name").unwrap_or_default());
     if checked != settings {

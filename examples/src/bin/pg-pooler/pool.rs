@@ -1,4 +1,4 @@
-//! Server connections of one user in one database, and the clients that wait for one.
+//! Server connections of one user in one database, and the clients that wait for a connection.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ use crate::server::{self, Server};
 use crate::settings::Interned;
 use crate::statements::Statements;
 
-/// Maximum time for a cancel request to reach the server.
+/// Longest time for a cancel request to reach the server.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Server connections of one user in one database.
@@ -34,10 +34,10 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    /// Connections that no client uses. The connection that was returned last is taken first.
+    /// Connections without a client. The connection that was returned last is taken first.
     #[expect(clippy::vec_box, reason = "a connection moves in and out with each transaction")]
     idle: Vec<Box<Server>>,
-    /// Number of all connections, including those that are being made.
+    /// Number of all connections, with the connections that are being made.
     total: usize,
     waiting: VecDeque<(Arc<Seat>, Instant)>,
     /// Keys of the client that logged in last.
@@ -46,16 +46,16 @@ struct State {
     defaults: Option<Arc<Vec<(String, String)>>>,
 }
 
-/// A client of the pool.
+/// The place of a client in the pool.
 pub(crate) struct Seat {
-    /// The key by which the client can cancel its query.
+    /// The key of the client's cancel requests.
     pub(crate) key: CancelKey,
     state: Mutex<Seated>,
 }
 
 #[derive(Default)]
 struct Seated {
-    /// The server connection that the client uses.
+    /// The server connection that the client has.
     route: Option<Arc<Route>>,
     granted: Option<Result<Lease, Failure>>,
     waker: Option<Waker>,
@@ -69,7 +69,7 @@ pub(crate) struct Route {
 
 #[derive(Default)]
 struct Routed {
-    /// Cancel requests that are being sent. Until they have arrived, the connection must not be given to another client.
+    /// Number of cancel requests that have not arrived. Until they arrive, no other client can have the connection.
     cancelling: usize,
     parked: Option<Lease>,
 }
@@ -79,7 +79,7 @@ struct Routed {
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     server: Option<Box<Server>>,
-    /// Whether the connection has been returned to the pool.
+    /// Whether the connection has gone back to the pool.
     returned: bool,
 }
 
@@ -112,16 +112,15 @@ impl Pool {
         self.state().defaults = Some(Arc::new(defaults));
     }
 
-    /// Parameters of a new connection. `None` before the first connection.
+    /// Parameters of a new connection. `None` before the first.
     pub(crate) fn defaults(&self) -> Option<Arc<Vec<(String, String)>>> {
         self.state().defaults.clone()
     }
 
-    /// Takes an idle server connection out of the pool, or the right to make a connection. If there is neither, waits for the next
-    /// connection that becomes free.
+    /// Takes an idle server connection out of the pool, or the right to make a connection, or the next connection that becomes free.
     ///
     /// # Errors
-    /// When none becomes free in time.
+    /// When no connection becomes free in time.
     pub(crate) async fn acquire(self: &Arc<Self>, seat: &Arc<Seat>) -> Result<Lease, Failure> {
         let mut lease = match self.take(seat) {
             Some(lease) => lease,
@@ -134,7 +133,7 @@ impl Pool {
         Ok(lease)
     }
 
-    /// An idle connection, or the right to make a connection. `None` if the client has to wait.
+    /// A connection or the right to make a connection; `None` if the client has to wait.
     fn take(self: &Arc<Self>, seat: &Arc<Seat>) -> Option<Lease> {
         let mut state = self.state();
         let server = state.idle.pop();
@@ -148,7 +147,7 @@ impl Pool {
         Some(Lease { pool: Arc::clone(self), server, returned: false })
     }
 
-    /// Fails the clients that have waited for too long.
+    /// Returns an error to the clients that have waited for too long.
     pub(crate) fn expire(&self, limit: Duration) {
         loop {
             let mut state = self.state();
@@ -169,7 +168,7 @@ impl Lease {
     /// Makes the connection.
     ///
     /// # Errors
-    /// When the server cannot be reached or refuses the login.
+    /// When the server cannot be reached or rejects the login.
     pub(crate) async fn connect(&mut self, pooler: &Pooler) -> Result<(), Failure> {
         self.server = Some(Box::new(server::dial(&self.pool, pooler).await?));
         Ok(())
@@ -255,7 +254,7 @@ impl Seat {
     pub(crate) async fn cancel(&self, pooler: &Pooler) {
         let route = {
             let state = self.state();
-            // While the client is locked, the connection cannot be released, and so the request cannot cancel the query of another client.
+            // While the seat is locked, the connection cannot be released: the request cannot cancel another client's query.
             let Some(route) = &state.route else { return };
             route.state().cancelling += 1;
             Arc::clone(route)
@@ -288,7 +287,7 @@ impl Route {
             let stream = TcpStream::connect(&pooler.upstream).await?;
             cancel_over(stream, key).await.map_err(io::Error::other)
         };
-        // A cancel request has no reply, so there is nobody to report a failure to.
+        // Cancel requests have no reply, so a failure cannot be reported.
         let _ = timeout(CANCEL_LIMIT, request).await;
     }
 }

@@ -21,14 +21,14 @@ pub(crate) struct Pooler {
     pool_size: usize,
     reserve_timeout: Duration,
     verifiers: HashMap<String, Verifier>,
-    /// Derives the salts of users who do not exist.
+    /// Derives the salts of unknown users.
     secret: Nonce,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Pools by user and database.
+    /// By user and database.
     pools: HashMap<(String, String), Arc<Pool>>,
     /// Clients by the process id in their keys.
     seats: HashMap<i32, Arc<Seat>>,
@@ -51,7 +51,7 @@ impl Pooler {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How a user is authenticated. For a user who does not exist, the messages are the same as for a wrong password.
+    /// The credentials of a user. For an unknown user the exchange is the same as for an incorrect password.
     pub(crate) fn credentials(&self, startup: &Startup) -> Credentials {
         let user = startup.user();
         let verifier = user.to_str().ok().and_then(|user| self.verifiers.get(user));
@@ -68,7 +68,7 @@ impl Pooler {
         Arc::clone(pool.or_insert_with(|| Arc::new(Pool::new(user, database, self.pool_size))))
     }
 
-    /// Registers a new client, with a key for its cancel requests.
+    /// Makes the place of a new client, with a key for its cancel requests.
     pub(crate) fn seat(&self, version: ProtocolVersion) -> Result<Arc<Seat>, Failure> {
         let mut state = self.state();
         while {
@@ -86,7 +86,7 @@ impl Pooler {
         self.state().seats.remove(&seat.key.pid());
     }
 
-    /// Routes a cancel request to the server connection that the client with this key uses now.
+    /// Sends a cancel request to the server for the current connection of the client with this key.
     pub(crate) async fn cancel(&self, key: &CancelKey) {
         let seat = self.state().seats.get(&key.pid()).filter(|seat| seat.key == *key).cloned();
         if let Some(seat) = seat {
@@ -94,7 +94,7 @@ impl Pooler {
         }
     }
 
-    /// Fails the clients that have waited too long for a server connection. Must be called once a second.
+    /// Returns an error to the clients that have waited for too long for a server connection. Call this once a second.
     pub(crate) fn expire(&self) {
         let pools: Vec<_> = self.state().pools.values().cloned().collect();
         for pool in pools {
@@ -103,7 +103,7 @@ impl Pooler {
     }
 }
 
-/// Reads a file of users. Each line is a name, a colon, and the verifier as in `pg_authid.rolpassword`.
+/// Reads a file of users: in each line a name, a colon, and the verifier as in `pg_authid.rolpassword`.
 fn read_users(text: &str) -> io::Result<HashMap<String, Verifier>> {
     let mut users = HashMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
@@ -124,7 +124,7 @@ mod tests {
     use super::read_users;
 
     #[test]
-    fn users_are_read_and_the_error_contains_the_number_of_a_malformed_line() {
+    fn users_are_read_and_a_malformed_line_is_named() {
         let verifier = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
             WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
         let users = read_users(&format!("alice:{verifier}\n\na:b:{verifier}\n")).expect("two users");

@@ -21,16 +21,20 @@ use crate::pool::{Lease, Pool, Route};
 use crate::pooler::Pooler;
 use crate::session::{Forward, Session, is_special};
 
-/// Maximum time to make a session idle after its client has disconnected.
+/// Longest time to connect to the server.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longest time for the steps to an idle session after the client has left.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Maximum number of steps to make a session idle.
+/// Largest number of these steps.
 const MOST_STEPS: usize = 100_000;
 
-/// Number of consecutive reads that end with a row, after which a result counts as long.
+/// Number of consecutive reads that end with a row, after which a result is called long.
 const LONG: u32 = 8;
 
-/// Pause between two reads of a long result. A server sends rows in pieces of 8 kB, and a pause lets one read return several pieces.
+/// Pause between two reads of a long result. A server sends rows in pieces of 8 kB, which a pause joins: a million rows take a fifth of
+/// the CPU time.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A connection to the server, and its session.
@@ -45,9 +49,9 @@ pub(crate) struct Server {
 
 enum Stream {
     Open(TokioIo<TcpStream>),
-    /// A stream that is not registered with the runtime until the end of a pause. If it were, each piece that arrives would wake the task.
+    /// Not registered with the runtime until the end of a pause, because each piece that arrives would wake the task.
     Paused(std::net::TcpStream, Pin<Box<Sleep>>),
-    /// The conversion from one to the other has failed.
+    /// The stream could not be registered with the runtime.
     Lost,
 }
 
@@ -60,7 +64,7 @@ impl Stream {
         Poll::Ready(self.resumed())
     }
 
-    /// The stream. A pause ends here.
+    /// The stream. Ends a pause.
     fn resumed(&mut self) -> Result<&mut TokioIo<TcpStream>, Failure> {
         if matches!(self, Self::Paused(..))
             && let Self::Paused(stream, _) = std::mem::replace(self, Self::Lost)
@@ -82,15 +86,13 @@ impl Stream {
 /// Connects and logs in with the keys of a client.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses the login.
+/// When the server cannot be reached or rejects the login.
 pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure> {
     let keys = pool.keys().ok_or(Failure::Gone)?;
-    let connect = async {
-        let stream = TcpStream::connect(&pooler.upstream).await?;
-        stream.set_nodelay(true)?;
-        std::io::Result::Ok(stream)
-    };
-    let stream = connect.await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    let unreachable = |error: std::io::Error| Failure::Unreachable(error.to_string());
+    let stream = timeout(CONNECT_LIMIT, TcpStream::connect(&pooler.upstream)).await;
+    let stream = stream.map_err(std::io::Error::from).flatten().map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
     let config = Config::new(&pool.user).database(&pool.database).sslmode(SslMode::Disable);
     let builder = ConnectionBuilder::from(config).auth(AuthenticationMode::ScramKeys(keys));
     let login = builder.connect(stream).await;
@@ -106,8 +108,8 @@ pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure
     Ok(Server { stream: Stream::Open(stream), inbox, session, route, rows: 0 })
 }
 
-/// Makes the session idle after its client has disconnected, and returns the connection to the pool. Cancels a running query, and
-/// rolls back an open transaction. Closes the connection if that takes too long.
+/// Returns the connection of a client that has left to the pool: cancels a query, rolls back a transaction. Closes the connection if
+/// these steps take too long.
 pub(crate) async fn settle(mut lease: Lease, pooler: Arc<Pooler>) {
     let Some(server) = lease.server() else { return };
     if let Ok(Ok(())) = timeout(SETTLE_LIMIT, server.settle(&pooler)).await {
@@ -120,12 +122,12 @@ impl Server {
         &self.route
     }
 
-    /// Whether the session is idle, and another client can use it.
+    /// Whether the session is idle: another client can have it.
     pub(crate) fn is_idle(&self) -> bool {
         self.session.outbox.is_empty() && self.session.state.check_idle().is_ok()
     }
 
-    /// Whether an idle connection can be used. Makes no system call unless something has arrived.
+    /// Whether an idle connection can be used. Makes no system call unless bytes have arrived.
     pub(crate) fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         let Ok(stream) = self.stream.resumed() else { return false };
@@ -134,7 +136,7 @@ impl Server {
                 Ok(count @ 1..) => self.inbox.filled(count),
                 _ => return false,
             }
-            // The server sends a changed parameter, or the reason why it ends the session.
+            // A changed parameter, or the reason why the server ends the session.
             while let Ok(Some(frame)) = self.inbox.next() {
                 if self.session.received_idle(frame).is_err() {
                     return false;
@@ -150,7 +152,7 @@ impl Server {
         while !outbox.is_empty() {
             match ready!(self.stream.resumed()?.poll_write(cx, outbox.pending())) {
                 Ok(count) => outbox.sent(count),
-                // The error is not returned here, because the server's last message must be read first.
+                // The server's last message has the reason, and is read first.
                 Err(_) => return Poll::Pending,
             }
         }
@@ -212,7 +214,7 @@ impl Server {
         Poll::Ready(if ended { Err(Failure::ServerEnded) } else { Ok(()) })
     }
 
-    /// Takes the steps that make the session idle.
+    /// Takes the steps to an idle session.
     async fn settle(&mut self, pooler: &Pooler) -> Result<(), Failure> {
         if self.session.state.oldest().is_some() {
             self.route.cancel(pooler).await;
@@ -221,14 +223,12 @@ impl Server {
             let session = &mut self.session;
             match session.state.next_step().map_err(|_| Failure::ServerEnded)? {
                 None => return Ok(()),
-                Some(Step::CopyFail) => {
-                    session.send(&CopyFail { reason: "the client has disconnected".into() })?
-                }
+                Some(Step::CopyFail) => session.send(&CopyFail { reason: "the client has left".into() })?,
                 Some(Step::CopyDone) => session.send(&CopyDone {})?,
                 Some(Step::Sync) => session.send(&Sync {})?,
                 Some(Step::Query(sql)) => session.send(&Query { sql: sql.into() })?,
                 Some(_) => {
-                    // Reads while it writes, because the server may stop reading until its own output is read.
+                    // Reads while it writes, because the server may do the same.
                     poll_fn(|cx| {
                         if let Poll::Ready(Err(failure)) = self.poll_flush(cx) {
                             return Poll::Ready(Err(failure));

@@ -1,5 +1,4 @@
-//! The session of a server connection. Changes the requests of a client where they depend on state that another client has left in the
-//! session.
+//! The session of a server connection: changes the requests of the current client, because other clients have used the session.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use crate::settings::Settings;
 use crate::sql;
 use crate::statements::{MISSING, Statement, statement_name};
 
-/// Maximum number of prepared statements on one connection. Beyond it the oldest statement is closed.
+/// Largest number of prepared statements on one connection. For another statement the oldest is closed.
 const MOST_STATEMENTS: usize = 500;
 
 /// The session of a server connection.
@@ -27,26 +26,28 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// Requests whose replies are not forwarded unchanged, in the order of their numbers.
     fixes: VecDeque<Fix>,
-    /// Prepared statements by id.
+    /// Statements by id.
     prepared: BTreeMap<u64, Sent>,
     unnamed: Option<(Unnamed, Sent)>,
-    /// Number of Sync messages sent.
+    /// Number of Syncs sent.
     batch: u64,
-    /// Settings that the session has now.
+    /// Whether a batch has been sent that changes names of the client.
+    barrier: bool,
+    /// Settings that the session has.
     applied: Option<Arc<Settings>>,
 }
 
-/// Identifies an unnamed statement: process id of the client, and number of the statement among the client's unnamed statements.
+/// A version of an unnamed statement: process id of the client, and number of the client's versions.
 pub(crate) type Unnamed = (i32, u64);
 
-/// Whether a Parse message that was sent has been executed.
+/// Whether a Parse that was sent has been executed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
     /// Executed.
     Done,
-    /// Not known yet. If an earlier request in this batch fails, the server discards the Parse message.
+    /// Not known: if a request before it in this batch fails, the server discards it.
     In(u64),
-    /// Not known.
+    /// Not known: the server may have the statement or not.
     Unknown,
 }
 
@@ -60,28 +61,30 @@ struct Fix {
 enum Kind {
     /// The query that restores the client's settings.
     Settings,
-    /// A Parse message, and the client's name for the statement if the message came from the client.
+    /// A Parse, and the client's name for the statement if the client has sent it.
     Prepare(u64, Option<Box<[u8]>>),
-    /// A Close message that replaces a Parse message because the server already has the statement, and the client's name for the statement.
+    /// A Close in place of a Parse, because the server has the statement; and the client's name for it.
     HasStatement(Box<[u8]>),
-    /// A Close message that did not come from the client. `None` stands for the unnamed statement.
+    /// A Close that the client has not sent, of a statement or of the unnamed statement.
     Close(Option<u64>),
-    /// A Parse message for the unnamed statement, and whether it came from the client.
+    /// A Close that the client has sent, with its name for the statement and the statement.
+    CloseByClient(Box<[u8]>, Arc<Statement>),
+    /// A Parse of the unnamed statement, and whether the client has sent it.
     Unnamed(Unnamed, bool),
-    /// A request with a syntax error that replaces a rejected request, and the error for the client.
+    /// A syntax error in place of a rejected request, and the error for the client.
     Reject(SqlState, String),
 }
 
-/// The server's unnamed statement is not known.
+/// The unnamed statement is not known.
 const UNKNOWN: Option<(Unnamed, Sent)> = Some(((0, 0), Sent::Unknown));
 
 /// The form in which a message is forwarded to the client.
 pub(crate) enum Forward {
     Unchanged,
     Not,
-    /// Replaced by this message, which has no body.
+    /// As this message without a body.
     Empty(MessageCode),
-    /// Replaced by this error.
+    /// As this error.
     Error(SqlState, String),
 }
 
@@ -104,14 +107,29 @@ impl Session {
             prepared: BTreeMap::new(),
             unnamed: None,
             batch: 0,
+            barrier: false,
             applied: None,
         }
     }
 
-    /// Whether each reply must be examined.
+    /// Whether [`reply`](Self::reply) has to be called for each reply.
     #[inline]
     pub(crate) fn has_fixes(&self) -> bool {
         !self.fixes.is_empty()
+    }
+
+    /// Whether the next batch has to wait. If the server discards the Parse or Close of a name in the batch before, the name means another
+    /// statement in the next batch.
+    pub(crate) fn has_barrier(&mut self) -> bool {
+        self.barrier = self.barrier && self.changes_names();
+        self.barrier
+    }
+
+    fn changes_names(&self) -> bool {
+        let changes = |fix: &Fix| {
+            matches!(fix.kind, Kind::Prepare(_, Some(_)) | Kind::HasStatement(_) | Kind::CloseByClient(..))
+        };
+        self.fixes.iter().any(changes)
     }
 
     /// The settings that the server reports.
@@ -121,7 +139,7 @@ impl Session {
         texts.collect()
     }
 
-    /// Processes a message that arrived while no client used the connection.
+    /// Takes note of a message that arrived while the connection was idle.
     ///
     /// # Errors
     /// When the session is over.
@@ -131,7 +149,7 @@ impl Session {
         if self.state.over().is_some() { Err(Failure::ServerLost) } else { Ok(()) }
     }
 
-    /// Prepares the session for a client. If the settings differ, a query that sets them is sent before the client's first request.
+    /// Prepares the session for a client: puts a query in front of the client's first request if the settings differ.
     pub(crate) fn begin(&mut self, settings: &Arc<Settings>) -> Result<(), Failure> {
         if self.applied.as_ref().is_some_and(|applied| Arc::ptr_eq(applied, settings)) {
             return Ok(());
@@ -143,18 +161,18 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a request of the pooler itself.
+    /// Sends a request that no client has sent, and whose replies are not forwarded.
     pub(crate) fn send<M: Message>(&mut self, message: &M) -> Result<(), Failure> {
         self.send_as(message, None)
     }
 
     fn send_as<M: Message>(&mut self, message: &M, kind: Option<Kind>) -> Result<(), Failure> {
         self.outbox.put(message);
-        // The state reads the body only of a Describe message.
+        // The state reads the body of a Describe only.
         self.note(Frame { code: message.code().unwrap_or_default(), body: b"" }, kind)
     }
 
-    /// Records a request that was put into the outbox.
+    /// Takes note of a request that was put into the outbox.
     fn note(&mut self, frame: Frame<'_>, kind: Option<Kind>) -> Result<(), Failure> {
         let number = self.state.sent(frame).map_err(|error| Failure::Protocol(error.to_string()))?;
         if let (Some(number), Some(kind)) = (number, kind) {
@@ -168,11 +186,11 @@ impl Session {
         self.note(frame, kind)
     }
 
-    /// Sends a request of a client, after the requests that it depends on.
+    /// Sends a request of a client, after the requests that the session needs for it.
     pub(crate) fn forward(&mut self, frame: Frame<'_>, client: &mut Client) -> Result<(), Failure> {
         match frame.code {
             MessageCode::QUERY => {
-                // A simple query drops the server's unnamed statement.
+                // The server drops the unnamed statement.
                 (client.unnamed, self.unnamed) = (None, UNKNOWN);
                 let query: Query<'_> = frame.decode()?;
                 match sql::rejection(query.sql.as_bytes(), &client.settings) {
@@ -188,6 +206,7 @@ impl Session {
             }
             MessageCode::SYNC => {
                 self.batch += 1;
+                self.barrier = self.changes_names();
                 self.forward_unchanged(frame, None)
             }
             code if Frontend::CODES.contains(&code) => self.forward_unchanged(frame, None),
@@ -221,20 +240,19 @@ impl Session {
         self.note(frame, Some(Kind::Prepare(statement.id, Some(name.into()))))
     }
 
-    /// Sends a Bind, Describe or Close message with the name that the statement has on the server.
+    /// Sends a Bind, Describe or Close with the server's name of the statement.
     fn forward_named(&mut self, frame: Frame<'_>, client: &mut Client) -> Result<(), Failure> {
         let rewrite = Rewrite::frontend(frame)?;
         let Some(name) = rewrite.statement() else { return self.forward_unchanged(frame, None) };
-        if frame.code == MessageCode::CLOSE {
-            if name.is_empty() {
-                (client.unnamed, self.unnamed) = (None, UNKNOWN);
-            } else {
-                client.statements.remove(name.as_bytes());
-            }
+        if frame.code == MessageCode::CLOSE && !name.is_empty() {
+            let closed = client.statements.remove_entry(name.as_bytes());
             // The server keeps the statement, for other clients.
-            let name = if name.is_empty() { name } else { MISSING.into() };
-            self.outbox.put(&rewrite.with_statement(name));
-            return self.note(frame, None);
+            self.outbox.put(&rewrite.with_statement(MISSING.into()));
+            return self.note(frame, closed.map(|(name, statement)| Kind::CloseByClient(name, statement)));
+        }
+        if frame.code == MessageCode::CLOSE {
+            (client.unnamed, self.unnamed) = (None, UNKNOWN);
+            return self.forward_unchanged(frame, None);
         }
         if name.is_empty() {
             self.prepare_unnamed(client)?;
@@ -258,7 +276,7 @@ impl Session {
         self.note(frame, None)
     }
 
-    /// Whether the server will have a statement when it executes the next request. If not, the caller must send a Parse message.
+    /// Whether the server will have a statement when it executes the next request. If not, the caller has to send a Parse.
     fn has(&mut self, statement: &Statement) -> Result<bool, Failure> {
         match self.prepared.insert(statement.id, Sent::In(self.batch)) {
             Some(Sent::Done) => {
@@ -284,7 +302,7 @@ impl Session {
         self.send_as(&Close { target: Target::Statement, name: name.into() }, Some(Kind::Close(id)))
     }
 
-    /// Makes the server's unnamed statement the same as the client's. Closes it if the client has none.
+    /// Gives the server the client's unnamed statement, or none if the client has none.
     fn prepare_unnamed(&mut self, client: &Client) -> Result<(), Failure> {
         let Some((owner, body)) = client.unnamed() else {
             return match self.unnamed.take() {
@@ -303,7 +321,7 @@ impl Session {
         self.note(Frame { code: MessageCode::PARSE, body: b"" }, Some(Kind::Unnamed(owner, false)))
     }
 
-    /// Sends a Parse message with a syntax error instead of a rejected request of the extended query protocol.
+    /// Sends a syntax error in place of a request of the extended query protocol.
     fn reject(&mut self, reason: Kind, client: &mut Client) -> Result<(), Failure> {
         (client.unnamed, self.unnamed) = (None, UNKNOWN);
         self.send_as(
@@ -320,12 +338,16 @@ impl Session {
         mut client: Option<&mut Client>,
     ) -> Result<Forward, Failure> {
         let Some(reply) = reply else { return self.unasked(frame, client) };
-        // This is the last message of the server.
+        // The last message of the server.
         if self.state.over().is_some() {
             return Ok(Forward::Unchanged);
         }
-        // After an error the server discards requests and does not reply to them.
+        // After an error the server has discarded requests without a reply. Undone in reverse order, because a name may have been closed and prepared again.
+        let mut discarded = Vec::new();
         while let Some(fix) = self.next_fix(|number| number < reply.number) {
+            discarded.push(fix);
+        }
+        for fix in discarded.into_iter().rev() {
             self.not_executed(fix, client.as_deref_mut());
         }
         let tags = [&b"DISCARD ALL\0"[..], b"DEALLOCATE ALL\0"];
@@ -354,6 +376,7 @@ impl Session {
             }
             Kind::HasStatement(_) => Forward::Empty(MessageCode::PARSE_COMPLETE),
             Kind::Close(_) => Forward::Not,
+            Kind::CloseByClient(..) => Forward::Unchanged,
             Kind::Unnamed(owner, by_client) => {
                 if self.unnamed == Some((*owner, Sent::In(fix.batch))) {
                     self.unnamed = Some((*owner, Sent::Done));
@@ -367,12 +390,12 @@ impl Session {
         Ok(forward)
     }
 
-    /// Removes and returns the first fix if its number satisfies the condition.
+    /// Takes the first of the fixes, if its number satisfies the condition.
     fn next_fix(&mut self, is_next: impl Fn(u64) -> bool) -> Option<Fix> {
         if is_next(self.fixes.front()?.number) { self.fixes.pop_front() } else { None }
     }
 
-    /// Records that a request has failed or was discarded.
+    /// Takes note of a request that has failed or was discarded.
     fn not_executed(&mut self, fix: Fix, client: Option<&mut Client>) {
         match fix.kind {
             Kind::Prepare(id, name) => {
@@ -386,18 +409,23 @@ impl Session {
             Kind::HasStatement(name) => {
                 client.into_iter().for_each(|client| drop(client.statements.remove(&name)))
             }
+            Kind::CloseByClient(name, statement) => {
+                if let Some(client) = client {
+                    client.statements.entry(name).or_insert(statement);
+                }
+            }
             Kind::Close(Some(id)) => drop(self.prepared.entry(id).or_insert(Sent::Unknown)),
             Kind::Close(None) | Kind::Unnamed(..) | Kind::Reject(..) => self.unnamed = UNKNOWN,
             Kind::Settings => self.applied = None,
         }
     }
 
-    /// Decides in which form a message that belongs to no request is forwarded: a notice or a parameter.
+    /// Decides about a message that belongs to no request: a notice, or a parameter.
     fn unasked(&mut self, frame: Frame<'_>, client: Option<&mut Client>) -> Result<Forward, Failure> {
         if frame.code != MessageCode::PARAMETER_STATUS {
             return Ok(Forward::Unchanged);
         }
-        // The client already knows the values that are restored.
+        // The client knows the values that are restored.
         if matches!(self.fixes.front(), Some(Fix { kind: Kind::Settings, .. })) {
             return Ok(Forward::Not);
         }

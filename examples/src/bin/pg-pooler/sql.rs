@@ -1,14 +1,14 @@
-//! Finds SQL that changes the state of a session, which a transaction pooler must reject.
+//! Features of a session in the text of a query, which a transaction pooler has to reject.
 
 use crate::settings::Settings;
 
-/// SQL that is sent to the server instead of a rejected query. It is a syntax error, so an open transaction fails. The pooler replaces
-/// the text of the server's error by the reason.
+/// Text that the server receives in place of a rejected query: a syntax error, which also ends an open transaction as the query's own
+/// error would. The pooler replaces the text of the server's error by the reason.
 pub(crate) const REJECTED: &str = "rejected by pg-pooler";
 
-/// The reason to reject a query. `None` for a query that does not change the state of the session.
+/// The reason to reject a query; `None` for a query that does not change the session.
 ///
-/// Recognizes keywords only, and does not parse the grammar. Functions such as `pg_advisory_lock` and `set_config` are not found.
+/// Reads only words, no grammar. Functions such as `pg_advisory_lock` and `set_config` are not found.
 pub(crate) fn rejection(sql: &[u8], settings: &Settings) -> Option<&'static str> {
     let mut lexer = Lexer { rest: sql };
     loop {
@@ -52,7 +52,7 @@ impl<'a> Statement<'a> {
                         .any(|plain| is(word, plain));
             }
             count += 1;
-            // Fast path: the rest of such a statement is irrelevant, and in most cases no other statement follows.
+            // Fast path: the rest of such a statement is irrelevant, and mostly it is the last.
             if is_plain && !lexer.rest.contains(&b';') {
                 lexer.rest = b"";
                 break;
@@ -172,7 +172,7 @@ impl<'a> Lexer<'a> {
         skipped
     }
 
-    /// Skips a string or quoted name. A string that contains a doubled quote is read as two strings.
+    /// Skips a string or quoted name. A doubled quote ends a string and begins the next string.
     fn skip_quoted(&mut self, quote: u8, backslashes: bool) {
         self.skip(1);
         while let Some((&byte, after)) = self.rest.split_first() {
@@ -185,7 +185,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Skips a dollar-quoted string, or a single dollar sign.
+    /// Skips a string between dollar signs, or the sign alone.
     fn skip_dollar_quoted(&mut self) {
         let is_tag = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
         let length = self.rest.iter().skip(1).position(|byte| !is_tag(byte)).unwrap_or(0) + 2;
@@ -201,7 +201,7 @@ impl<'a> Lexer<'a> {
         self.skip(end);
     }
 
-    /// Skips a comment, which may contain nested comments.
+    /// Skips a comment and the comments inside.
     fn skip_comment(&mut self) {
         let mut depth = 0u32;
         while !self.rest.is_empty() {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn sql_that_changes_the_session_is_rejected() {
+    fn statements_that_need_a_session_are_rejected() {
         for sql in [
             "LISTEN news",
             "  -- a comment\n listen news;",
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn sql_whose_effect_ends_with_the_transaction_or_is_restored_is_accepted() {
+    fn statements_that_end_with_the_transaction_or_are_restored_are_accepted() {
         for sql in [
             "",
             ";",

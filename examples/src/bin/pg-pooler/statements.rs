@@ -1,23 +1,23 @@
-//! Prepared statements of the clients. A statement has the same name on every server connection.
+//! Prepared statements of the clients, with names that are the same on every server connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Name of a statement that does not exist on any server connection.
+/// Name of no statement.
 pub(crate) const MISSING: &str = "pooler_missing";
 
-/// Name of a statement on the server connections.
+/// Name of a statement on the servers.
 pub(crate) fn statement_name(id: u64) -> String {
     format!("pooler_{id}")
 }
 
-/// A prepared statement. Clients share it if the text and the types of parameters are equal.
+/// A prepared statement. Clients with the same text and the same types share one.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) id: u64,
-    /// Name on the server connections.
+    /// Name on the servers.
     pub(crate) name: String,
-    /// Body of the Parse message after the name: text and types of parameters.
+    /// Body of the Parse after the name: text and types.
     pub(crate) body: Arc<[u8]>,
 }
 

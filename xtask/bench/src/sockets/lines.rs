@@ -10,7 +10,7 @@ use super::clients::{Client, Pieces, Pipeline};
 use super::contenders::{connect_to, connections, line, line_of, unix_streams};
 use super::place::{At, Place};
 use super::replay::Replay;
-use super::{proxies, tls_lines};
+use super::{poolers, proxies, tls_lines};
 use crate::line::{Clock, Contender, Line, Target, Who};
 use crate::micro::decode::runtime;
 use crate::micro::source::away;
@@ -152,6 +152,7 @@ pub(crate) fn plans(ends: &Ends, part: u64) -> Result<Vec<Line>> {
     lines.extend(tls_lines::lines(servers, &ends.tls, part)?);
     if let Some(server) = ends.servers.first() {
         lines.extend(proxies::lines(&ends.tcp, &server.tcp, part));
+        lines.extend(poolers::lines(&server.tcp, part));
     }
     Ok(lines)
 }

@@ -6,6 +6,7 @@ mod contenders;
 mod front;
 mod lines;
 pub(crate) mod place;
+mod poolers;
 pub(crate) mod proxies;
 mod replay;
 mod tls;

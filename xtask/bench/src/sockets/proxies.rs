@@ -119,9 +119,9 @@ pub(crate) fn is_there(program: &str) -> bool {
 }
 
 /// A running proxy. Dropping this value stops the proxy.
-struct Proxy {
+pub(super) struct Proxy {
     child: Child,
-    at: SocketAddr,
+    pub(super) at: SocketAddr,
     _dir: Option<TempDir>,
 }
 
@@ -150,12 +150,15 @@ impl Proxy {
                 }
                 Self::telling(&mut proxy)
             }
-            Kind::PgBouncer => Self::pgbouncer(upstream),
+            Kind::PgBouncer => {
+                let settings = "auth_type = trust\npool_mode = session\ndefault_pool_size = 50\n";
+                Self::pgbouncer(upstream, "\"trust\" \"\"\n", settings)
+            }
         }
     }
 
     /// Starts a proxy that prints its address on standard error, as the last word of its first line.
-    fn telling(command: &mut Command) -> Result<Self> {
+    pub(super) fn telling(command: &mut Command) -> Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let mut stderr = BufReader::new(child.stderr.take().context("standard error is not a pipe")?);
         let mut line = String::new();
@@ -167,23 +170,23 @@ impl Proxy {
         Ok(Self { child, at, _dir: None })
     }
 
-    fn pgbouncer(upstream: SocketAddr) -> Result<Self> {
+    /// Starts PgBouncer with this content of its file of users, and these settings besides those that are always the same.
+    pub(super) fn pgbouncer(upstream: SocketAddr, users: &str, more: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let users = dir.path().join("users");
-        fs::write(&users, "\"trust\" \"\"\n")?;
+        let file = dir.path().join("users");
+        fs::write(&file, users)?;
         let settings = dir.path().join("pgbouncer.ini");
         fs::write(
             &settings,
             format!(
                 "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\n\
-                 unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = session\ndefault_pool_size = 50\n\
-                 server_reset_query =\nserver_check_query =\nignore_startup_parameters = extra_float_digits\n\
+                 unix_socket_dir =\nauth_file = {}\n{more}server_reset_query =\nserver_check_query =\nignore_startup_parameters = extra_float_digits\n\
                  log_connections = 0\nlog_disconnections = 0\n",
                 upstream.ip(),
                 upstream.port(),
                 at.port(),
-                users.display()
+                file.display()
             ),
         )?;
         let mut command = Command::new("pgbouncer");
@@ -209,7 +212,7 @@ impl Proxy {
     }
 
     /// The CPU time of all threads of the proxy so far, in nanoseconds.
-    fn cpu_time(&self) -> f64 {
+    pub(super) fn cpu_time(&self) -> f64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
         let of = |task: fs::DirEntry| {
             let text = fs::read_to_string(task.path().join("schedstat")).ok()?;

@@ -1,0 +1,139 @@
+//! Measurements with a transaction pooler between clients and a server: pg-pooler and PgBouncer. The CPU time of the pooler's process is
+//! measured.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::rc::Rc;
+
+use anyhow::{Context, Result, ensure};
+use pg_stream_tokio::TokioIo;
+use tempfile::TempDir;
+
+use super::clients::Client;
+use super::clients::ours::Ours;
+use super::place::{At, Place};
+use super::proxies::{Proxy, is_there};
+use crate::line::{Line, Meter, Round, Target, Who};
+use crate::micro::decode::runtime;
+
+/// The number of clients of `pgbench`, in two threads.
+const CLIENTS: u64 = 64;
+
+/// The server connections of each pooler: PgBouncer's default.
+const POOL_SIZE: &str = "20";
+
+/// The name of the peer.
+const PGBOUNCER: &str = "PgBouncer";
+
+/// Measurements with many small queries in the three modes of `pgbench`, and with many rows.
+///
+/// PgBouncer 1.18 has no prepared statements with transaction pooling. There the peer does the same queries with `-M extended`.
+pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
+    let At::Tcp(server) = *server else { return Vec::new() };
+    if !["pgbouncer", "pgbench", "psql"].into_iter().all(is_there) {
+        eprintln!("bench: poolers are skipped, because pgbouncer, pgbench or psql is not installed");
+        return Vec::new();
+    }
+    let mut lines = Vec::new();
+    // The highest ratio of our CPU time to PgBouncer's.
+    for (name, ours, theirs, most) in [
+        ("pooler: pgbench -S -M simple", "simple", "simple", 1.1),
+        ("pooler: pgbench -S -M extended", "extended", "extended", 1.1),
+        ("pooler: pgbench -S -M prepared, PgBouncer extended", "prepared", "extended", 1.2),
+    ] {
+        let each = 2000 / part;
+        let line = Line::new(name, "query", CLIENTS * each, target(most)).long();
+        let round = move |mode: &'static str| {
+            move |at| -> Result<Round> { Ok(Box::new(move || pgbench(at, mode, each))) }
+        };
+        lines.push(contender(
+            contender(line, Who::Ours, server, round(ours)),
+            Who::Peer(PGBOUNCER),
+            server,
+            round(theirs),
+        ));
+    }
+    let count = 1_000_000 / part;
+    let round = move |at| -> Result<Round> {
+        let place = Place::new(At::Tcp(at)).scram();
+        let mut client = Ours::<TokioIo<tokio::net::TcpStream>>::connect(&place, Rc::new(runtime()?))?;
+        let sql = format!("select i, md5(i::text) from generate_series(1, {count}) i");
+        Ok(Box::new(move || client.read_text(&sql)))
+    };
+    let line = Line::new("pooler: rows", "row", count, target(1.0 / 3.0)).long();
+    lines.push(contender(contender(line, Who::Ours, server, round), Who::Peer(PGBOUNCER), server, round));
+    lines
+}
+
+/// The target for this ratio of our CPU time to PgBouncer's.
+fn target(most: f64) -> Target {
+    Target { limit: None, peer: Some((100.0 / most).round() / 100.0), rival: Some(PGBOUNCER) }
+}
+
+fn contender(
+    line: Line,
+    who: Who,
+    server: SocketAddr,
+    round: impl FnOnce(SocketAddr) -> Result<Round> + 'static,
+) -> Line {
+    line.metered(who, move || {
+        let pooler = Rc::new(if who == Who::Ours { pg_pooler(server)? } else { pgbouncer(server)? });
+        let round = round(pooler.at)?;
+        let meter: Meter = Box::new(move || pooler.cpu_time());
+        Ok((round, meter))
+    })
+}
+
+fn pg_pooler(server: SocketAddr) -> Result<Proxy> {
+    let program = std::env::var_os("PG_POOLER").context("PG_POOLER is not set: run `cargo xtask bench`")?;
+    let dir = TempDir::new()?;
+    let users = dir.path().join("users");
+    std::fs::write(&users, format!("scram:{}\n", verifier(server)?))?;
+    let mut pooler = Command::new(program);
+    pooler.args(["--listen", "127.0.0.1:0", "--upstream", &server.to_string(), "--pool-size", POOL_SIZE]);
+    Proxy::telling(pooler.arg("--users").arg(users))
+}
+
+fn pgbouncer(server: SocketAddr) -> Result<Proxy> {
+    let users = format!("\"scram\" \"{}\"\n", verifier(server)?);
+    Proxy::pgbouncer(
+        server,
+        &users,
+        &format!("auth_type = scram-sha-256\npool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\n"),
+    )
+}
+
+/// The stored form of the password of the role `scram`. The tables of pgbench become readable for the role.
+fn verifier(server: SocketAddr) -> Result<String> {
+    let psql = |role: &str, sql: &str| {
+        let output = Command::new("psql")
+            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .args([
+                "-h",
+                &server.ip().to_string(),
+                "-p",
+                &server.port().to_string(),
+                "-U",
+                role,
+                "-d",
+                "test",
+            ])
+            .output()?;
+        ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+    psql("trust", "grant select on pgbench_accounts to public")?;
+    psql("admin", "select rolpassword from pg_authid where rolname = 'scram'")
+}
+
+/// Runs pgbench with its built-in script of read-only queries.
+fn pgbench(at: SocketAddr, mode: &str, each: u64) -> Result<u64> {
+    let output = Command::new("pgbench")
+        .args(["-n", "-S", "-j", "2", "-c", &CLIENTS.to_string(), "-t", &each.to_string(), "-M", mode])
+        .args(["-h", &at.ip().to_string(), "-p", &at.port().to_string(), "-U", "scram", "test"])
+        .env("PGPASSWORD", Place::SECRET)
+        .env("PGSSLMODE", "disable")
+        .output()?;
+    ensure!(output.status.success(), "pgbench: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(0)
+}
