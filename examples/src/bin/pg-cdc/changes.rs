@@ -286,7 +286,7 @@ impl Changes {
         let Some(open) = &self.open else { return Err(Failure::Misplaced(change.name())) };
         if let Change::Relation(relation) = change {
             let described = Described { number: self.relations, table: Table::new(relation)? };
-            put_relation(&mut self.lines, self.format, &open.head, &described.table);
+            put_relation(&mut self.lines, self.format, &open.head, &described.table, &self.types);
             self.tables.insert(relation.relation, described);
             return Ok(());
         }
@@ -303,7 +303,7 @@ impl Changes {
                     let change = Change::decode(data, replay.scope)?;
                     let Change::Relation(relation) = change else { continue };
                     let table = Table::new(&relation)?;
-                    put_relation(&mut self.lines, self.format, &replay.head, &table);
+                    put_relation(&mut self.lines, self.format, &replay.head, &table, &self.types);
                     // For the transactions that follow, unless a later message has described the table.
                     let known = self.tables.get(&relation.relation);
                     if known.is_none_or(|known| known.number < number) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pg_stream_tokio::ReplicationStream;
-use pg_wire::replication::pgoutput::Decoder;
+use pg_wire::replication::pgoutput::{Change, Decoder, Scope};
 use pg_wire::replication::{Lsn, XLogData};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
@@ -39,12 +39,12 @@ pub(crate) struct Follow<'a> {
     given: Option<Lsn>,
 }
 
-/// A message, for the code after its bytes.
+/// The consequence of a message, for the code that no longer has its bytes.
 #[derive(Debug)]
-struct Step {
-    taken: Taken,
-    /// A table with types that the catalog has to be asked for.
-    lacking: Option<Table>,
+enum Step {
+    Taken(Taken),
+    /// A Relation message with types that the catalog has to be asked for first: its position, data and scope.
+    Lacking(Table, Lsn, Vec<u8>, Scope),
 }
 
 impl<'a> Follow<'a> {
@@ -73,11 +73,14 @@ impl<'a> Follow<'a> {
                 biased;
                 received = self.stream.next() => {
                     let Some(wal) = received? else { return Err(Failure::Ended) };
-                    let Step { taken, lacking } = step(self.changes, &mut self.decoder, &wal)?;
-                    if let Some(table) = lacking {
-                        let looked_up = look_up(&self.task.config, &mut self.changes.types, &table);
-                        self.stream.keep_alive_while(looked_up).await;
-                    }
+                    let taken = match step(self.changes, &mut self.decoder, &wal)? {
+                        Step::Taken(taken) => taken,
+                        Step::Lacking(table, lsn, data, scope) => {
+                            let looked_up = look_up(&self.task.config, &mut self.changes.types, &table);
+                            self.stream.keep_alive_while(looked_up).await;
+                            self.changes.take(lsn, &data, &Change::decode(&data, scope)?)?
+                        }
+                    };
                     match taken {
                         Taken::Next => {}
                         Taken::Reached => break,
@@ -180,9 +183,10 @@ impl<'a> Follow<'a> {
 /// Decodes a message, and makes its lines.
 fn step(changes: &mut Changes, decoder: &mut Decoder, wal: &XLogData<'_>) -> Result<Step, Failure> {
     let change = decoder.decode(wal.data.0)?;
-    let lacking = changes.lacking(&change)?;
-    let taken = changes.take(wal.start, wal.data.0, &change)?;
-    Ok(Step { taken, lacking })
+    if let Some(table) = changes.lacking(&change)? {
+        return Ok(Step::Lacking(table, wal.start, wal.data.0.into(), decoder.scope()));
+    }
+    changes.take(wal.start, wal.data.0, &change).map(Step::Taken)
 }
 
 fn ticker() -> Interval {

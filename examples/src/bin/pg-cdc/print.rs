@@ -47,8 +47,8 @@ pub(crate) fn put_end(out: &mut Vec<u8>, format: Format, head: &Head, lsn: Lsn, 
 }
 
 /// Appends the line of a Relation message.
-pub(crate) fn put_relation(out: &mut Vec<u8>, format: Format, head: &Head, table: &Table) {
-    table.put_description(head.line(out, format, "relation", head.lsn)).end();
+pub(crate) fn put_relation(out: &mut Vec<u8>, format: Format, head: &Head, table: &Table, types: &Types) {
+    table.put_description(head.line(out, format, "relation", head.lsn), types).end();
 }
 
 /// Appends the line of a message of `pg_logical_emit_message`.

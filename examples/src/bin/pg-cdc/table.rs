@@ -1,6 +1,6 @@
 //! Tables, and the fields of a change that hold rows.
 
-use pg_wire::oid::{self, Oid};
+use pg_wire::oid::Oid;
 use pg_wire::replication::pgoutput::{Relation, ReplicaIdentity, Tuple, TupleValue};
 use pg_wire::{DecodeError, Text};
 
@@ -93,7 +93,7 @@ impl Table {
     }
 
     /// Appends the fields of a Relation message to a line.
-    pub(crate) fn put_description<'o>(&self, line: Line<'o>) -> Line<'o> {
+    pub(crate) fn put_description<'o>(&self, line: Line<'o>, types: &Types) -> Line<'o> {
         let identity = match self.identity {
             ReplicaIdentity::Default => "default",
             ReplicaIdentity::Nothing => "nothing",
@@ -108,8 +108,9 @@ impl Table {
             put(out, format_args!("{}{{\"name\":", if at == 0 { "" } else { "," }));
             string(out, &column.name);
             put(out, format_args!(",\"type_oid\":{}", column.type_oid));
-            if let Some(name) = oid::name(column.type_oid) {
-                put(out, format_args!(",\"type\":\"{name}\""));
+            if let Some(name) = types.name(column.type_oid) {
+                out.extend_from_slice(b",\"type\":");
+                string(out, name);
             }
             if column.type_modifier >= 0 {
                 put(out, format_args!(",\"modifier\":{}", column.type_modifier));
