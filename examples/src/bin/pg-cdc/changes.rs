@@ -35,6 +35,8 @@ pub(crate) struct Changes {
     /// The directory for transactions in progress.
     spill_dir: PathBuf,
     tables: HashMap<Oid, Described>,
+    /// The tables in the last line of kind "relation". The server repeats a description whenever it has reason to doubt that it is known.
+    printed: HashMap<Oid, Table>,
     /// Number of Relation messages so far.
     relations: u64,
     /// Transactions that are sent in blocks.
@@ -104,6 +106,7 @@ impl Changes {
             hold,
             spill_dir,
             tables: HashMap::new(),
+            printed: HashMap::new(),
             relations: 0,
             streamed: HashMap::new(),
             block: None,
@@ -117,6 +120,7 @@ impl Changes {
         self.lines.clear();
         self.boundary = None;
         self.tables.clear();
+        self.printed.clear();
         self.streamed.clear();
         (self.block, self.open, self.replay) = (None, None, None);
     }
@@ -286,7 +290,10 @@ impl Changes {
         let Some(open) = &self.open else { return Err(Failure::Misplaced(change.name())) };
         if let Change::Relation(relation) = change {
             let described = Described { number: self.relations, table: Table::new(relation)? };
-            put_relation(&mut self.lines, self.format, &open.head, &described.table, &self.types);
+            if self.printed.get(&relation.relation) != Some(&described.table) {
+                put_relation(&mut self.lines, self.format, &open.head, &described.table, &self.types);
+                self.printed.insert(relation.relation, described.table.clone());
+            }
             self.tables.insert(relation.relation, described);
             return Ok(());
         }
@@ -303,7 +310,10 @@ impl Changes {
                     let change = Change::decode(data, replay.scope)?;
                     let Change::Relation(relation) = change else { continue };
                     let table = Table::new(&relation)?;
-                    put_relation(&mut self.lines, self.format, &replay.head, &table, &self.types);
+                    if self.printed.get(&relation.relation) != Some(&table) {
+                        put_relation(&mut self.lines, self.format, &replay.head, &table, &self.types);
+                        self.printed.insert(relation.relation, table.clone());
+                    }
                     // For the transactions that follow, unless a later message has described the table.
                     let known = self.tables.get(&relation.relation);
                     if known.is_none_or(|known| known.number < number) {
@@ -313,8 +323,17 @@ impl Changes {
                 }
                 Some(Spilled::Other(lsn, data)) => {
                     let change = Change::decode(data, replay.scope)?;
-                    let tables = |oid| replay.tables.get(&oid).or_else(|| Some(&self.tables.get(&oid)?.table));
-                    put_change(&mut self.lines, self.format, &replay.head, lsn, &change, tables, &self.types)?;
+                    let tables =
+                        |oid| replay.tables.get(&oid).or_else(|| Some(&self.tables.get(&oid)?.table));
+                    put_change(
+                        &mut self.lines,
+                        self.format,
+                        &replay.head,
+                        lsn,
+                        &change,
+                        tables,
+                        &self.types,
+                    )?;
                 }
                 None => {
                     if let Some(Replay { head, end, .. }) = self.replay.take() {

@@ -67,13 +67,10 @@ mod tests {
     #[test]
     fn values_are_unescaped() {
         let some = |text: &str| Some(text.as_bytes().to_vec());
-        assert_eq!(values(b"a\\tb\t\\N\t\t\\\\N\tcaf\xc3\xa9\\n"), [
-            some("a\tb"),
-            None,
-            some(""),
-            some("\\N"),
-            some("caf\u{e9}\n")
-        ]);
+        assert_eq!(
+            values(b"a\\tb\t\\N\t\t\\\\N\tcaf\xc3\xa9\\n"),
+            [some("a\tb"), None, some(""), some("\\N"), some("caf\u{e9}\n")]
+        );
     }
 
     #[test]

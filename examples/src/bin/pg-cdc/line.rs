@@ -84,7 +84,7 @@ impl<'o> Line<'o> {
 }
 
 /// The fields `schema` and `table` of a line, printed once for all changes of the table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TableFields {
     json: Vec<u8>,
     text: Vec<u8>,

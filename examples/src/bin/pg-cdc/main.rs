@@ -88,13 +88,19 @@ struct Program<'a> {
     in_snapshot: bool,
     /// The position to stop at, once it is known.
     until: Option<Lsn>,
-    /// Whether a stream was started in this process.
-    has_started: bool,
+    /// Whether this process has had a connection.
+    has_connected: bool,
     wait: Duration,
 }
 
 impl<'a> Program<'a> {
-    fn new(task: &'a Task, output: &'a Output, found: Progress, signals: Signals, meter: &'a mut Meter) -> Self {
+    fn new(
+        task: &'a Task,
+        output: &'a Output,
+        found: Progress,
+        signals: Signals,
+        meter: &'a mut Meter,
+    ) -> Self {
         // Standard output cannot be cut, so no part of a transaction may be written there.
         let hold = task.out.is_none();
         Self {
@@ -106,7 +112,7 @@ impl<'a> Program<'a> {
             system: found.system,
             in_snapshot: found.in_snapshot,
             until: None,
-            has_started: false,
+            has_connected: false,
             wait: FIRST_WAIT,
         }
     }
@@ -137,8 +143,10 @@ impl<'a> Program<'a> {
     }
 
     fn may_retry(&self, failure: &Failure) -> bool {
-        let is_lost = self.task.temporary && self.has_started;
-        !is_lost && !self.signals.is_stopping() && if self.has_started { failure.is_temporary() } else { failure.is_not_yet() }
+        let is_lost = self.task.temporary && self.has_connected;
+        !is_lost
+            && !self.signals.is_stopping()
+            && if self.has_connected { failure.is_temporary() } else { failure.is_not_yet() }
     }
 
     /// Follows the changes on one connection.
@@ -153,6 +161,10 @@ impl<'a> Program<'a> {
             opened = opened => opened?,
             stopped = self.signals.next() => return stopped,
         };
+        if !self.has_connected {
+            self.has_connected = true;
+            self.meter.watch(&task.config);
+        }
         if !self.system.is_empty() && self.system != system.id {
             return Err(Failure::Refused(format!(
                 "the server has system identifier {}, but the state is of server {}",
@@ -179,10 +191,6 @@ impl<'a> Program<'a> {
         self.changes.until = self.until;
         let start = recorded.max(task.start).unwrap_or(Lsn::INVALID);
         let stream = session.start(task, start).await?;
-        if !self.has_started {
-            self.meter.watch(&task.config);
-        }
-        self.has_started = true;
         self.wait = FIRST_WAIT;
         Follow::new(stream, task, self.until, &mut self.changes, self.output, &mut self.signals, self.meter)
             .run()

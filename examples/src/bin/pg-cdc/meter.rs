@@ -70,7 +70,10 @@ impl Meter {
     pub(crate) fn show(&mut self, confirmed: Lsn, end: Lsn, changes: u64, bytes: u64) {
         let (at, before, counted) = self.last;
         let pause = if self.bar.is_some() { BAR } else { LINE };
-        if self.quiet || at.elapsed() < pause || self.bar.is_none() && before == confirmed && counted == changes {
+        if self.quiet
+            || at.elapsed() < pause
+            || self.bar.is_none() && before == confirmed && counted == changes
+        {
             return;
         }
         let end = Lsn(self.end.load(Ordering::Relaxed)).max(end);

@@ -5,11 +5,11 @@ use std::time::Duration;
 use pg_stream_tokio::pg_auth::config::Replication;
 use pg_stream_tokio::{Columns, Config, Connection, PgProtocol, ReplicationStream, SqlState};
 use pg_wire::backend::{Backend, DataRow};
-use pg_wire::replication::{Lsn, StandbyStatus};
 use pg_wire::replication::command::{
     CreateReplicationSlot, DropReplicationSlot, IdentifySystem, PgOutput, Snapshot, StartLogical,
 };
 use pg_wire::replication::reply::{CreatedSlot, FromReply, SystemIdentification};
+use pg_wire::replication::{Lsn, StandbyStatus};
 
 use crate::arguments::Task;
 use crate::failure::Failure;
@@ -41,7 +41,8 @@ impl Session {
     pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
         let (conn, session) = pg_stream_tokio::connect(config).await?;
         let version = session.parameters.get("server_version").unwrap_or_default();
-        let version = version.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse().ok());
+        let version =
+            version.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse().ok());
         Ok(Self { conn, version: version.unwrap_or_default() })
     }
 
@@ -73,9 +74,10 @@ impl Session {
     pub(crate) async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
         let mut rows = Vec::new();
         self.ask(sql, |_, row| {
-            let values = row.values.into_iter().map(|value| {
-                Ok(value?.map(|value| String::from_utf8_lossy(value).into_owned()))
-            });
+            let values = row
+                .values
+                .into_iter()
+                .map(|value| Ok(value?.map(|value| String::from_utf8_lossy(value).into_owned())));
             rows.push(values.collect::<Result<_, Failure>>()?);
             Ok(())
         })

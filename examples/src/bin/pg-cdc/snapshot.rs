@@ -50,7 +50,8 @@ pub(crate) async fn take(
         && !matches!(failure, Failure::Interrupted(_))
     {
         // The transaction has failed. Without the slot, nothing is left to be cleaned up by the next start.
-        if session.ask("ROLLBACK", |_, _| Ok(())).await.is_ok() && session.drop_slot(&task.slot).await.is_ok() {
+        if session.ask("ROLLBACK", |_, _| Ok(())).await.is_ok() && session.drop_slot(&task.slot).await.is_ok()
+        {
             answered(output, Piece::DropSnapshot).await?;
         }
     }
@@ -103,7 +104,8 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
         15..18 => (FILTER, "AND a.attname = ANY (p.columns) AND a.attgenerated = ''"),
         _ => (FILTER, "AND a.attname = ANY (p.columns)"),
     };
-    let listed = if session.version < 15 { "NULL" } else { "(SELECT array_agg(n) FROM unnest(t.attnames) n)" };
+    let listed =
+        if session.version < 15 { "NULL" } else { "(SELECT array_agg(n) FROM unnest(t.attnames) n)" };
     let sql = format!(
         "WITH t AS (SELECT * FROM pg_catalog.pg_publication_tables WHERE pubname IN ({names})), \
          p AS (SELECT DISTINCT c.oid, c.relkind, c.relreplident, t.schemaname, t.tablename, \

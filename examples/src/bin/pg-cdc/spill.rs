@@ -181,7 +181,11 @@ impl Reading {
         self.fill(HEADER)?;
         let Some((header, _)) = self.block.get(self.at..).and_then(|rest| rest.split_first_chunk::<HEADER>())
         else {
-            return if self.at == self.block.len() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+            return if self.at == self.block.len() {
+                Ok(None)
+            } else {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            };
         };
         let [lsn @ .., a, b, c, d] = *header;
         let length = u32::from_be_bytes([a, b, c, d]) as usize;

@@ -9,7 +9,7 @@ use crate::line::{Line, TableFields, put, string, table_fields};
 use crate::value::{Types, put_value};
 
 /// A table as its Relation message describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
     pub(crate) schema: String,
     pub(crate) name: String,
@@ -18,7 +18,7 @@ pub(crate) struct Table {
     columns: Vec<Column>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Column {
     name: String,
     /// The name and a colon, as JSON.
@@ -62,11 +62,8 @@ impl Table {
             Err(_) => Err(Failure::Name(text.to_string_lossy().into_owned())),
         };
         // Empty for `pg_catalog`.
-        let schema = if relation.namespace.is_empty() {
-            "pg_catalog".into()
-        } else {
-            name(relation.namespace)?
-        };
+        let schema =
+            if relation.namespace.is_empty() { "pg_catalog".into() } else { name(relation.namespace)? };
         let table = name(relation.name)?;
         let identity = relation.replica_identity;
         // With the identity Full, all columns have the flag.
@@ -160,11 +157,7 @@ impl Table {
     }
 
     /// Appends the names of the columns that were not sent, if there are any.
-    pub(crate) fn put_unchanged<'a>(
-        &self,
-        line: &mut Line<'_>,
-        row: &impl Row<'a>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn put_unchanged<'a>(&self, line: &mut Line<'_>, row: &impl Row<'a>) -> Result<(), Failure> {
         let mut any = false;
         let mut names = Vec::new();
         for (value, column) in row.values().zip(&self.columns) {
@@ -201,4 +194,3 @@ impl Table {
         format!("{}.{}", self.schema, self.name)
     }
 }
-

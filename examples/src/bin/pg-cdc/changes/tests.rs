@@ -39,7 +39,11 @@ impl Feed {
         let shown = |line: &[u8]| {
             let line: serde_json::Value = serde_json::from_slice(line).expect("JSON");
             let value = &line["new"]["a"];
-            format!("{}{}", line["kind"].as_str().expect("a kind"), value.as_i64().map_or(String::new(), |a| format!(" {a}")))
+            format!(
+                "{}{}",
+                line["kind"].as_str().expect("a kind"),
+                value.as_i64().map_or(String::new(), |a| format!(" {a}"))
+            )
         };
         lines.split_inclusive(|byte| *byte == b'\n').map(shown).collect()
     }
@@ -164,7 +168,13 @@ fn a_table_described_later_is_not_replaced_by_an_earlier_description() {
 #[test]
 fn messages_outside_of_transactions_end_at_their_own_position() {
     let mut feed = Feed::new(true);
-    let message = |flags| LogicalMessage { xid: None, flags, lsn: Lsn(50), prefix: "p".into(), content: Payload(b"\xff") };
+    let message = |flags| LogicalMessage {
+        xid: None,
+        flags,
+        lsn: Lsn(50),
+        prefix: "p".into(),
+        content: Payload(b"\xff"),
+    };
     feed.take(message(0));
     assert_eq!(feed.changes.boundary.map(|(_, lsn)| lsn), Some(Lsn(51)));
     let lines = String::from_utf8(std::mem::take(&mut feed.changes.lines)).expect("UTF-8");
@@ -184,7 +194,15 @@ fn prepared_transactions_have_lines_of_their_own() {
     feed.take(Prepare { flags: 0, prepare: Lsn(10), end: Lsn(20), time, xid, gid });
     assert_eq!(feed.changes.boundary.map(|(_, lsn)| lsn), Some(Lsn(20)));
     feed.take(CommitPrepared { flags: 0, commit: Lsn(30), end: Lsn(40), time, xid, gid });
-    feed.take(RollbackPrepared { flags: 0, prepare_end: Lsn(20), end: Lsn(50), prepare_time: time, time, xid, gid });
+    feed.take(RollbackPrepared {
+        flags: 0,
+        prepare_end: Lsn(20),
+        end: Lsn(50),
+        prepare_time: time,
+        time,
+        xid,
+        gid,
+    });
     assert_eq!(feed.changes.boundary.map(|(_, lsn)| lsn), Some(Lsn(50)));
     assert_eq!(feed.lines(), ["begin_prepare", "prepare", "commit_prepared", "rollback_prepared"]);
 }

@@ -64,7 +64,7 @@ impl Sink {
         }
         progress.length = Some(length);
         let mut sink = Self::File { file, name: name.clone(), length: actual };
-        sink.cut(progress.length)?;
+        sink.cut(progress.marker.or(progress.length))?;
         sink.sync()?;
         sync_directory(path).map_err(|error| Failure::file(&name, error))?;
         Ok((sink, progress))
@@ -112,16 +112,13 @@ impl Sink {
 
 /// The progress that the file itself shows.
 fn found(file: &mut File, format: Format, name: &str) -> Result<Progress, Failure> {
-    let progress = |length, lsn, in_snapshot| Progress {
-        lsn,
-        length: Some(length),
-        in_snapshot,
-        system: String::new(),
-    };
+    let progress = |length, lsn| Progress { length: Some(length), lsn, ..Progress::default() };
     match scan(file, format).map_err(|error| Failure::file(name, error))? {
-        Found::Complete(length, lsn) => Ok(progress(length, Some(lsn), false)),
-        Found::InSnapshot(length) => Ok(progress(length, None, true)),
-        Found::Nothing => Ok(progress(0, None, false)),
+        Found::Complete(length, lsn) => Ok(progress(length, Some(lsn))),
+        Found::InSnapshot(length, marker) => {
+            Ok(Progress { in_snapshot: true, marker: Some(marker), ..progress(length, None) })
+        }
+        Found::Nothing => Ok(progress(0, None)),
         Found::Foreign => Err(Failure::Refused(format!(
             "{name} is not empty, and its first line is not a line of pg-cdc in this --format"
         ))),

@@ -55,7 +55,7 @@ pub(crate) enum Piece {
     Forget,
     /// Make everything durable, and answer.
     Settle(oneshot::Sender<()>),
-    /// Record that a snapshot begins, after these lines. Answers once that is durable.
+    /// Record that a snapshot begins, with this line. Answers once that is durable.
     BeginSnapshot(Vec<u8>, oneshot::Sender<()>),
     /// Record that there is no snapshot, and drop its lines. Answers once that is durable.
     DropSnapshot(oneshot::Sender<()>),
@@ -158,13 +158,13 @@ impl Writer {
                 if let Some((length, lsn)) = boundary {
                     self.progress.length = before.map(|before| before + length as u64);
                     self.progress.lsn = Some(lsn);
-                    self.progress.in_snapshot = false;
+                    (self.progress.in_snapshot, self.progress.marker) = (false, None);
                     self.pending.get_or_insert_with(Instant::now);
                 }
                 // The bar shows bytes of a transaction that has not ended, too.
                 self.report.send_modify(|durable| durable.bytes = self.bytes);
             }
-            Piece::Forget => self.sink.cut(self.progress.length)?,
+            Piece::Forget => self.sink.cut(self.progress.marker.or(self.progress.length))?,
             Piece::Settle(done) => {
                 self.sync()?;
                 // The receiver may have stopped waiting.
@@ -172,12 +172,16 @@ impl Writer {
             }
             Piece::BeginSnapshot(lines, done) => {
                 self.progress.in_snapshot = true;
-                self.sink.append(&lines)?;
+                // The line of an earlier begin stays, because it is the record.
+                if self.progress.marker.is_none() {
+                    let before = self.sink.append(&lines)?;
+                    self.progress.marker = before.map(|before| before + lines.len() as u64);
+                }
                 self.record()?;
                 let _ = done.send(());
             }
             Piece::DropSnapshot(done) => {
-                self.progress.in_snapshot = false;
+                (self.progress.in_snapshot, self.progress.marker) = (false, None);
                 self.sink.cut(self.progress.length)?;
                 self.record()?;
                 let _ = done.send(());

@@ -19,8 +19,8 @@ const LONGEST: usize = 120;
 pub(super) enum Found {
     /// The last transaction ends at this length; continue from the position.
     Complete(u64, Lsn),
-    /// The last complete line begins a snapshot, at this length.
-    InSnapshot(u64),
+    /// A snapshot has begun and has not ended: length before the line of its begin, and after that line.
+    InSnapshot(u64, u64),
     /// The file is empty, or holds the first part of a transaction.
     Nothing,
     /// The file is not an output of this program.
@@ -81,17 +81,11 @@ pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
 }
 
 /// Looks at the line that starts at `from`, ends at `end`, and begins with these bytes.
-fn look(
-    file: &mut File,
-    beginning: &[u8],
-    from: u64,
-    end: u64,
-    format: Format,
-) -> io::Result<Option<Found>> {
+fn look(file: &mut File, beginning: &[u8], from: u64, end: u64, format: Format) -> io::Result<Option<Found>> {
     let beginning = &beginning[..beginning.len().min(LONGEST)];
     let Some(kind) = kind(beginning, format) else { return Ok(None) };
     if kind == "snapshot_begin" {
-        return Ok(Some(Found::InSnapshot(from)));
+        return Ok(Some(Found::InSnapshot(from, end)));
     }
     let is_message = kind == "message";
     let field = ENDS.iter().find(|(known, _)| *known == kind).map(|(_, field)| *field);
@@ -194,13 +188,17 @@ mod tests {
         ] {
             assert_eq!(scanned(line, Format::Json), Found::Complete(line.len() as u64, Lsn(next)), "{line}");
         }
-        let inside = "{\"kind\":\"message\",\"lsn\":\"0/5\",\"xid\":7,\"transactional\":true,\"prefix\":\"\"}\n";
+        let inside =
+            "{\"kind\":\"message\",\"lsn\":\"0/5\",\"xid\":7,\"transactional\":true,\"prefix\":\"\"}\n";
         assert_eq!(scanned(&[BEGIN, inside].concat(), Format::Json), Found::Nothing);
         let begin = "{\"kind\":\"snapshot_begin\",\"lsn\":\"0/0\"}\n";
         let row = "{\"kind\":\"row\",\"lsn\":\"0/5\"}\n";
         let at = (BEGIN.len() + COMMIT.len()) as u64;
-        assert_eq!(scanned(&[BEGIN, COMMIT, begin, row].concat(), Format::Json), Found::InSnapshot(at));
-        assert_eq!(scanned(&[begin, row].concat(), Format::Json), Found::InSnapshot(0));
+        assert_eq!(
+            scanned(&[BEGIN, COMMIT, begin, row].concat(), Format::Json),
+            Found::InSnapshot(at, at + begin.len() as u64)
+        );
+        assert_eq!(scanned(&[begin, row].concat(), Format::Json), Found::InSnapshot(0, begin.len() as u64));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Progress {
     pub(crate) length: Option<u64>,
     /// A snapshot has begun and has not ended, so the slot has to be created again.
     pub(crate) in_snapshot: bool,
+    /// Length of the output after the line that begins a snapshot, if that line is the only record of the begin.
+    pub(crate) marker: Option<u64>,
     /// `system_identifier` of the server; empty before the first connection.
     pub(crate) system: String,
 }
@@ -95,6 +97,7 @@ fn parse(text: &str) -> Option<(String, Progress)> {
         lsn,
         length,
         in_snapshot: state.get("in_snapshot")?.as_bool()?,
+        marker: None,
         system: state.get("system")?.as_str()?.into(),
     };
     Some((state.get("slot")?.as_str()?.into(), progress))
@@ -125,6 +128,7 @@ mod tests {
             lsn: Some(Lsn(0x16b_2d50)),
             length: Some(u64::MAX),
             in_snapshot: true,
+            marker: None,
             system: "7".into(),
         };
         for progress in [Progress::default(), progress] {
@@ -139,7 +143,9 @@ mod tests {
     #[test]
     fn a_file_of_another_program_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
-        for text in ["", "{}", "[1]", "{\"slot\":\"s\",\"lsn\":7,\"length\":1,\"in_snapshot\":false,\"system\":\"\"}"] {
+        for text in
+            ["", "{}", "[1]", "{\"slot\":\"s\",\"lsn\":7,\"length\":1,\"in_snapshot\":false,\"system\":\"\"}"]
+        {
             fs::write(dir.path().join("state"), text).expect("written");
             let loaded = StateFile::new(dir.path().join("state"), "s").load();
             assert!(matches!(loaded, Err(Failure::Refused(_))), "{text}");

@@ -56,12 +56,7 @@ impl<'a> Bytes<'a> {
 }
 
 /// Appends the text form. Returns false, and leaves a part of the text in `out`, if the form of the type is not known.
-pub(super) fn text(
-    out: &mut String,
-    value: &[u8],
-    type_oid: Oid,
-    types: &Types,
-) -> Result<bool, ValueError> {
+pub(super) fn text(out: &mut String, value: &[u8], type_oid: Oid, types: &Types) -> Result<bool, ValueError> {
     let mut bytes = Bytes(value);
     let type_oid = types.base(type_oid);
     match type_oid {
@@ -183,8 +178,11 @@ mod tests {
     #[test]
     fn scalars_have_the_text_form_of_the_server() {
         for (bytes, type_oid, expected) in [
-            (&b"\xa0\xee\xbc\x99\x9c\x0b\x4e\xf8\xbb\x6d\x6b\xb9\xbd\x38\x0a\x11"[..], oid::UUID,
-                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+            (
+                &b"\xa0\xee\xbc\x99\x9c\x0b\x4e\xf8\xbb\x6d\x6b\xb9\xbd\x38\x0a\x11"[..],
+                oid::UUID,
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+            ),
             (b"\0\0\0\x16\xb3\x74\xd8\x48", oid::PG_LSN, "16/B374D848"),
             (b"\0\0\0\x01\0\x02", oid::TID, "(1,2)"),
             (b"\0\0\0\x0a\xa5\x40", oid::VARBIT, "1010010101"),

@@ -210,7 +210,18 @@ mod tests {
     #[test]
     fn arrays_are_quoted_like_the_servers() {
         let text_oid = int(25);
-        let array = [int(1), int(1), text_oid, int(5), int(1), value(b"a"), int(-1), value(b""), value(b"null"), value(b"\" \\")];
+        let array = [
+            int(1),
+            int(1),
+            text_oid,
+            int(5),
+            int(1),
+            value(b"a"),
+            int(-1),
+            value(b""),
+            value(b"null"),
+            value(b"\" \\"),
+        ];
         assert_eq!(shown(&array, oid::TEXT_ARRAY), r#"{a,NULL,"","null","\" \\"}"#);
         let array = [int(2), int(0), int(23), int(1), int(0), int(2), int(1), value(&int(1)), value(&int(2))];
         assert_eq!(shown(&array, oid::INT4_ARRAY), "[0:0][1:2]={{1,2}}");
@@ -219,7 +230,17 @@ mod tests {
 
     #[test]
     fn composite_values_are_quoted_like_the_servers() {
-        let row = [int(4), int(23), value(&int(1)), int(25), int(-1), int(25), value(b""), int(25), value(b"a \"b\"")];
+        let row = [
+            int(4),
+            int(23),
+            value(&int(1)),
+            int(25),
+            int(-1),
+            int(25),
+            value(b""),
+            int(25),
+            value(b"a \"b\""),
+        ];
         assert_eq!(shown(&row, oid::RECORD), r#"(1,,"","a ""b""")"#);
     }
 

@@ -73,7 +73,8 @@ pub(super) fn put_numeric(out: &mut String, bytes: &mut Bytes<'_>) -> Result<(),
         }
     }
     // The digit of this weight; 0 where none was sent.
-    let digit = |of: i32| usize::try_from(weight - of).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
+    let digit =
+        |of: i32| usize::try_from(weight - of).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
     put(out, digit(weight.max(0)));
     for of in (0..weight).rev() {
         put(out, format_args!("{:04}", digit(of)));
