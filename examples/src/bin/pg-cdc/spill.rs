@@ -266,7 +266,7 @@ mod tests {
     fn rolled_back(size: usize) -> Vec<u64> {
         let data = vec![b'x'; size];
         let mut spill = spill();
-        let mut push = |spill: &mut Spill, lsn, xid| spill.push(Lsn(lsn), &data, xid).expect("written");
+        let push = |spill: &mut Spill, lsn, xid| spill.push(Lsn(lsn), &data, xid).expect("written");
         push(&mut spill, 1, None);
         push(&mut spill, 2, Some(11));
         push(&mut spill, 3, Some(12));

@@ -53,10 +53,10 @@ pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
         tail = block;
         let mut searched = tail.len();
         while let Some(at) = tail[..searched].iter().rposition(|byte| *byte == b'\n') {
-            if let Some(end) = end {
-                if let Some(found) = look(file, &tail[at + 1..], start + at as u64 + 1, end, format)? {
-                    return Ok(found);
-                }
+            if let Some(end) = end
+                && let Some(found) = look(file, &tail[at + 1..], start + at as u64 + 1, end, format)?
+            {
+                return Ok(found);
             }
             end = Some(start + at as u64 + 1);
             searched = at;
@@ -64,10 +64,10 @@ pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
         tail.truncate(searched);
         tail.truncate(LONGEST);
     }
-    if let Some(end) = end {
-        if let Some(found) = look(file, &tail, 0, end, format)? {
-            return Ok(found);
-        }
+    if let Some(end) = end
+        && let Some(found) = look(file, &tail, 0, end, format)?
+    {
+        return Ok(found);
     }
     // No transaction is complete. The file is ours if its first line is the beginning of a line of ours.
     let is_ours = match format {
