@@ -281,14 +281,14 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         fails(&[], "something else has cut or replaced the file");
         fs::write(cdc.out(), &out).expect("written");
         // The state of another server, of a position that the server has not reached, of another slot.
-        let system =
-            state.split("\"system\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a system");
-        for (from, to, reason) in [
-            (system, "7", "system identifier"),
-            ("\"lsn\":\"0/", "\"lsn\":\"FF/", "before the recorded position"),
-            ("\"slot\":\"", "\"slot\":\"other_", "is the state of slot other_"),
+        for (field, value, reason) in [
+            ("system", "7", "system identifier"),
+            ("lsn", "FFFFFFFF/0", "before the recorded position"),
+            ("slot", "other", "is the state of slot other"),
         ] {
-            fs::write(cdc.state(), state.replace(from, to)).expect("written");
+            let mut changed: Value = serde_json::from_str(&state).expect("JSON");
+            changed[field] = value.into();
+            fs::write(cdc.state(), changed.to_string()).expect("written");
             fails(&[], reason);
         }
         fs::write(cdc.state(), &state).expect("written");

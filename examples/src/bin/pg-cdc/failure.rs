@@ -28,10 +28,6 @@ pub(crate) enum Failure {
     Misplaced(&'static str),
     /// A change names a table that no Relation message has described.
     UnknownTable(u32),
-    /// A row has a number of values that differs from the number of columns of its table.
-    Columns(String),
-    /// A name is not UTF-8.
-    Name(String),
     /// A value cannot be printed.
     Value { table: String, column: String, error: ValueError },
     /// A row of a reply does not have the expected columns.
@@ -119,12 +115,6 @@ impl fmt::Display for Failure {
             Self::Misplaced(message) => write!(f, "the server sent an unexpected {message}"),
             Self::UnknownTable(relation) => {
                 write!(f, "the server sent a change of table {relation} and no Relation message before it")
-            }
-            Self::Columns(table) => {
-                write!(f, "a row of table {} does not have as many values as columns", escaped(table))
-            }
-            Self::Name(name) => {
-                write!(f, "the name {} is not UTF-8, which the output has to be", escaped(name))
             }
             Self::Value { table, column, error } => {
                 write!(f, "a value of column {} of table {} {error}", escaped(column), escaped(table))

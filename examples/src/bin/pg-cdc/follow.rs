@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use pg_stream_tokio::ReplicationStream;
-use pg_wire::replication::pgoutput::{Change, Decoder, Scope};
-use pg_wire::replication::{Lsn, XLogData};
+use pg_wire::replication::Lsn;
+use pg_wire::replication::pgoutput::Table;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::arguments::Task;
 use crate::changes::{BLOCK, Changes, Taken};
 use crate::failure::Failure;
+use crate::held::Held;
 use crate::meter::Meter;
 use crate::output::{Output, Piece};
-use crate::session::look_up;
+use crate::session::{Stream, look_up};
 use crate::signals::Signals;
 use crate::snapshot::answered;
-use crate::table::Table;
+use crate::table::lacks;
 
 /// Time between two looks at the positions.
 const TICK: Duration = Duration::from_millis(100);
@@ -27,40 +27,19 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// A stream, and all that it feeds.
 #[derive(Debug)]
 pub(crate) struct Follow<'a> {
-    pub(crate) stream: ReplicationStream,
+    pub(crate) stream: Stream,
     pub(crate) task: &'a Task,
-    pub(crate) until: Option<Lsn>,
     pub(crate) changes: &'a mut Changes,
     pub(crate) output: &'a Output,
     pub(crate) signals: &'a mut Signals,
     pub(crate) meter: &'a mut Meter,
-    decoder: Decoder,
+    /// The lines of the present transaction, if the output may not have a part of a transaction.
+    pub(crate) held: Option<Held>,
     /// The last position that the output has been given.
-    given: Option<Lsn>,
+    pub(crate) given: Option<Lsn>,
 }
 
-/// The consequence of a message, for the code that no longer has its bytes.
-#[derive(Debug)]
-enum Step {
-    Taken(Taken),
-    /// A Relation message with types that the catalog has to be asked for first: its position, data and scope.
-    Lacking(Table, Lsn, Vec<u8>, Scope),
-}
-
-impl<'a> Follow<'a> {
-    pub(crate) fn new(
-        stream: ReplicationStream,
-        task: &'a Task,
-        until: Option<Lsn>,
-        changes: &'a mut Changes,
-        output: &'a Output,
-        signals: &'a mut Signals,
-        meter: &'a mut Meter,
-    ) -> Self {
-        let given = output.durable.borrow().lsn;
-        Self { stream, task, until, changes, output, signals, meter, decoder: Decoder::default(), given }
-    }
-
+impl Follow<'_> {
     /// Follows the changes until the position to stop at, or a signal, and confirms them.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let mut durable = self.output.durable.clone();
@@ -72,19 +51,11 @@ impl<'a> Follow<'a> {
             tokio::select! {
                 biased;
                 received = self.stream.next() => {
-                    let Some(wal) = received? else { return Err(Failure::Ended) };
-                    let taken = match step(self.changes, &mut self.decoder, &wal)? {
-                        Step::Taken(taken) => taken,
-                        Step::Lacking(table, lsn, data, scope) => {
-                            let looked_up = look_up(&self.task.config, &mut self.changes.types, &table);
-                            self.stream.keep_alive_while(looked_up).await;
-                            self.changes.take(lsn, &data, &Change::decode(&data, scope)?)?
-                        }
-                    };
-                    match taken {
+                    let Some(received) = received? else { return Err(Failure::Ended) };
+                    match self.changes.take(&received)? {
                         Taken::Next => {}
+                        Taken::Described(table) => self.describe(table).await?,
                         Taken::Reached => break,
-                        Taken::Replay => self.replay().await?,
                     }
                     if self.changes.lines.len() >= BLOCK {
                         self.hand_over().await?;
@@ -105,25 +76,43 @@ impl<'a> Follow<'a> {
 
     /// Whether everything before the position to stop at has been received.
     fn is_at_end(&self) -> bool {
-        self.until.is_some_and(|until| self.stream.status().received() >= until)
+        self.changes.until.is_some_and(|until| self.stream.status().received() >= until)
     }
 
-    /// Makes and hands over the lines of a transaction that was held.
-    async fn replay(&mut self) -> Result<(), Failure> {
-        while self.changes.replay()? {
-            self.hand_over().await?;
+    /// Makes the line of a table. Its types may have been created after the connection began.
+    async fn describe(&mut self, table: Table) -> Result<(), Failure> {
+        if lacks(&table, &self.changes.types) {
+            let looked_up = look_up(&self.task.config, &mut self.changes.types, &table);
+            self.stream.keep_alive_while(looked_up).await;
         }
-        Ok(())
+        self.changes.describe(table)
     }
 
-    /// Gives the lines so far to the output. While the output does not take them, nothing is received, and status updates keep the
-    /// connection alive.
+    /// Gives the lines so far to the output.
     async fn hand_over(&mut self) -> Result<(), Failure> {
-        let lines = std::mem::take(&mut self.changes.lines);
+        let mut lines = std::mem::take(&mut self.changes.lines);
         let boundary = self.changes.boundary.take();
+        if let Some(mut held) = self.held.take() {
+            let mut rest = lines.split_off(boundary.map_or(0, |(length, _)| length));
+            if boundary.is_some() {
+                while let Some(part) = held.next()? {
+                    self.give(part, None).await?;
+                }
+            }
+            held.add(&mut rest)?;
+            self.held = Some(held);
+        }
+        if boundary.is_none() && lines.is_empty() {
+            return Ok(());
+        }
         if let Some((_, lsn)) = boundary {
             self.given = Some(lsn);
         }
+        self.give(lines, boundary).await
+    }
+
+    /// Puts lines into the queue of the output. While the queue is full, nothing is received, and status updates keep the connection alive.
+    async fn give(&mut self, lines: Vec<u8>, boundary: Option<(usize, Lsn)>) -> Result<(), Failure> {
         let (output, signals) = (self.output, &mut *self.signals);
         let given = async {
             let mut send = std::pin::pin!(output.sender().send(Piece::Lines(lines, boundary)));
@@ -178,15 +167,6 @@ impl<'a> Follow<'a> {
         let _ = timeout(FAREWELL, self.stream.finish()).await;
         Ok(())
     }
-}
-
-/// Decodes a message, and makes its lines.
-fn step(changes: &mut Changes, decoder: &mut Decoder, wal: &XLogData<'_>) -> Result<Step, Failure> {
-    let change = decoder.decode(wal.data.0)?;
-    if let Some(table) = changes.lacking(&change)? {
-        return Ok(Step::Lacking(table, wal.start, wal.data.0.into(), decoder.scope()));
-    }
-    changes.take(wal.start, wal.data.0, &change).map(Step::Taken)
 }
 
 fn ticker() -> Interval {

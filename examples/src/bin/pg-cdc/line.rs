@@ -64,16 +64,6 @@ impl<'o> Line<'o> {
         self
     }
 
-    /// The fields `schema` and `table`, in the form of [`table_fields`].
-    pub(crate) fn table(self, fields: &TableFields) -> Self {
-        let fields = match self.format {
-            Format::Json => &fields.json,
-            Format::Text => &fields.text,
-        };
-        self.out.extend_from_slice(fields);
-        self
-    }
-
     /// Ends the line.
     pub(crate) fn end(self) {
         self.out.extend_from_slice(match self.format {
@@ -81,23 +71,6 @@ impl<'o> Line<'o> {
             Format::Text => b"\n",
         });
     }
-}
-
-/// The fields `schema` and `table` of a line, printed once for all changes of the table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TableFields {
-    json: Vec<u8>,
-    text: Vec<u8>,
-}
-
-/// Prints the fields `schema` and `table`.
-pub(crate) fn table_fields(schema: &str, table: &str) -> TableFields {
-    let print = |format| {
-        let mut out = Vec::new();
-        let _ = Line { out: &mut out, format }.string("schema", schema).string("table", table);
-        out
-    };
-    TableFields { json: print(Format::Json), text: print(Format::Text) }
 }
 
 /// Appends a JSON string.
@@ -159,7 +132,8 @@ mod tests {
         Line::start(&mut out, format, "insert", Lsn(0x16b_2d50))
             .plain("xid", 7)
             .time("time", Timestamp(1))
-            .table(&table_fields("public", "a\"b\n"))
+            .string("schema", "public")
+            .string("table", "a\"b\n")
             .end();
         String::from_utf8(out).expect("UTF-8")
     }

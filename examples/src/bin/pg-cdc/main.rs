@@ -7,6 +7,7 @@ mod changes;
 mod copy;
 mod failure;
 mod follow;
+mod held;
 mod line;
 mod meter;
 mod output;
@@ -30,6 +31,7 @@ use arguments::{Task, Until};
 use changes::Changes;
 use failure::Failure;
 use follow::Follow;
+use held::Held;
 use meter::Meter;
 use output::{Output, Piece, Progress};
 use session::Session;
@@ -86,8 +88,6 @@ struct Program<'a> {
     system: String,
     /// A snapshot has begun and has not ended.
     in_snapshot: bool,
-    /// The position to stop at, once it is known.
-    until: Option<Lsn>,
     /// Whether this process has had a connection.
     has_connected: bool,
     wait: Duration,
@@ -101,17 +101,14 @@ impl<'a> Program<'a> {
         signals: Signals,
         meter: &'a mut Meter,
     ) -> Self {
-        // Standard output cannot be cut, so no part of a transaction may be written there.
-        let hold = task.out.is_none();
         Self {
             task,
             output,
-            changes: Changes::new(task.format, hold, spill_dir(task)),
+            changes: Changes::new(task.format),
             signals,
             meter,
             system: found.system,
             in_snapshot: found.in_snapshot,
-            until: None,
             has_connected: false,
             wait: FIRST_WAIT,
         }
@@ -183,18 +180,27 @@ impl<'a> Program<'a> {
             Err(failure @ Failure::Interrupted(_)) => return Err(failure),
             prepared => prepared?,
         };
-        self.until = match (self.until, task.until) {
+        self.changes.until = match (self.changes.until, task.until) {
             (Some(until), _) | (None, Some(Until::Lsn(until))) => Some(until),
             (None, Some(Until::Now)) => Some(session.end_of_wal().await?),
             (None, None) => None,
         };
-        self.changes.until = self.until;
         let start = recorded.max(task.start).unwrap_or(Lsn::INVALID);
-        let stream = session.start(task, start).await?;
+        let dir = spill_dir(task);
+        let stream = session.start(task, start, &dir).await?;
         self.wait = FIRST_WAIT;
-        Follow::new(stream, task, self.until, &mut self.changes, self.output, &mut self.signals, self.meter)
-            .run()
-            .await
+        let follow = Follow {
+            stream,
+            task,
+            changes: &mut self.changes,
+            output: self.output,
+            signals: &mut self.signals,
+            meter: self.meter,
+            // Standard output cannot be cut.
+            held: task.out.is_none().then(|| Held::new(dir)),
+            given: self.output.durable.borrow().lsn,
+        };
+        follow.run().await
     }
 
     /// Makes sure that the slot exists, with its snapshot if that is wanted. Returns the position to start at.

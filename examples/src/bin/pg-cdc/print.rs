@@ -1,12 +1,12 @@
 //! The lines of a transaction.
 
 use pg_wire::oid::Oid;
-use pg_wire::replication::pgoutput::{Change, LogicalMessage, OldRow, Truncate};
+use pg_wire::replication::pgoutput::{Change, LogicalMessage, OldRow, Table, Truncate};
 use pg_wire::replication::{Enclosed, Lsn, Timestamp};
 
 use crate::failure::Failure;
 use crate::line::{Format, Line, hex, put, string};
-use crate::table::Table;
+use crate::table::{has_key, put_description, put_key, put_name, put_row, put_unchanged, schema};
 use crate::value::Types;
 
 /// Facts of a transaction that all of its lines have.
@@ -36,9 +36,9 @@ pub(crate) fn put_start(out: &mut Vec<u8>, format: Format, head: &Head) {
 }
 
 /// Appends the line of COMMIT or of PREPARE TRANSACTION. `end` is the position after the record.
-pub(crate) fn put_end(out: &mut Vec<u8>, format: Format, head: &Head, lsn: Lsn, end: Lsn) {
+pub(crate) fn put_end(out: &mut Vec<u8>, format: Format, head: &Head, end: Lsn) {
     let kind = if head.gid.is_some() { "prepare" } else { "commit" };
-    let line = Line::start(out, format, kind, lsn).lsn("end", end);
+    let line = Line::start(out, format, kind, head.lsn).lsn("end", end);
     let line = line.plain("xid", head.xid).time("time", head.time);
     match &head.gid {
         Some(gid) => line.string("gid", gid).end(),
@@ -47,8 +47,9 @@ pub(crate) fn put_end(out: &mut Vec<u8>, format: Format, head: &Head, lsn: Lsn, 
 }
 
 /// Appends the line of a Relation message.
-pub(crate) fn put_relation(out: &mut Vec<u8>, format: Format, head: &Head, table: &Table, types: &Types) {
-    table.put_description(head.line(out, format, "relation", head.lsn), types).end();
+pub(crate) fn put_relation(out: &mut Vec<u8>, format: Format, head: &Head, table: &Table) {
+    let line = put_name(head.line(out, format, "relation", head.lsn), table);
+    put_description(line, table).end();
 }
 
 /// Appends the line of a message of `pg_logical_emit_message`.
@@ -61,73 +62,95 @@ pub(crate) fn put_message(line: Line<'_>, message: &LogicalMessage<'_>) {
     }
 }
 
-/// Appends the line of a change inside a transaction.
-pub(crate) fn put_change<'t>(
-    out: &mut Vec<u8>,
-    format: Format,
-    head: &Head,
-    lsn: Lsn,
-    change: &Change<'_>,
-    tables: impl Fn(Oid) -> Option<&'t Table>,
-    types: &Types,
-) -> Result<(), Failure> {
-    let table = |relation| tables(relation).ok_or(Failure::UnknownTable(relation));
-    match change {
-        Change::Insert(insert) => {
-            let table = table(insert.relation)?;
-            let mut line = head.line(out, format, "insert", lsn).table(&table.fields);
-            if table.has_key() {
-                table.put_row(&mut line, "key", &insert.new, true, types)?;
-            }
-            table.put_row(&mut line, "new", &insert.new, false, types)?;
-            line.end();
-        }
-        Change::Update(update) => {
-            let table = table(update.relation)?;
-            let mut line = head.line(out, format, "update", lsn).table(&table.fields);
-            match update.old {
-                Some(OldRow::Key(key)) => table.put_row(&mut line, "key", &key, true, types)?,
-                Some(OldRow::Full(old)) => table.put_row(&mut line, "old", &old, false, types)?,
-                None if table.has_key() => table.put_row(&mut line, "key", &update.new, true, types)?,
-                None => {}
-            }
-            table.put_row(&mut line, "new", &update.new, false, types)?;
-            table.put_unchanged(&mut line, &update.new)?;
-            line.end();
-        }
-        Change::Delete(delete) => {
-            let table = table(delete.relation)?;
-            let mut line = head.line(out, format, "delete", lsn).table(&table.fields);
-            match delete.old {
-                OldRow::Key(key) => table.put_row(&mut line, "key", &key, true, types)?,
-                OldRow::Full(old) => table.put_row(&mut line, "old", &old, false, types)?,
-            }
-            line.end();
-        }
-        Change::Truncate(truncate) => {
-            let mut line = head.line(out, format, "truncate", lsn);
-            let out = line.field("tables");
-            out.push(b'[');
-            for (at, relation) in truncate.relations.iter().enumerate() {
-                let table = table(relation)?;
-                put(out, format_args!("{}{{\"schema\":", if at == 0 { "" } else { "," }));
-                string(out, &table.schema);
-                out.extend_from_slice(b",\"table\":");
-                string(out, &table.name);
-                out.push(b'}');
-            }
-            out.push(b']');
-            line.plain("cascade", truncate.flags & Truncate::CASCADE != 0)
-                .plain("restart_identity", truncate.flags & Truncate::RESTART_IDENTITY != 0)
-                .end();
-        }
-        Change::LogicalMessage(message) => put_message(head.line(out, format, "message", lsn), message),
-        Change::Origin(origin) => head
-            .line(out, format, "origin", lsn)
-            .string("name", &origin.name.to_string_lossy())
-            .lsn("origin_lsn", origin.commit)
-            .end(),
-        other => return Err(Failure::Misplaced(other.name())),
+/// A line of a change inside a transaction.
+#[derive(Debug)]
+pub(crate) struct Printed<'a> {
+    pub(crate) head: &'a Head,
+    pub(crate) lsn: Lsn,
+    pub(crate) format: Format,
+    pub(crate) types: &'a Types,
+}
+
+impl Printed<'_> {
+    fn line<'o>(&self, out: &'o mut Vec<u8>, kind: &str) -> Line<'o> {
+        self.head.line(out, self.format, kind, self.lsn)
     }
-    Ok(())
+
+    /// Appends the line of a change of a row.
+    pub(crate) fn put_row_change(
+        &self,
+        out: &mut Vec<u8>,
+        change: &Change<'_>,
+        table: &Table,
+    ) -> Result<(), Failure> {
+        let types = self.types;
+        match change {
+            Change::Insert(insert) => {
+                let mut line = put_name(self.line(out, "insert"), table);
+                if has_key(table) {
+                    put_key(&mut line, table, insert.new, types)?;
+                }
+                put_row(&mut line, "new", table, insert.new, types)?;
+                line.end();
+            }
+            Change::Update(update) => {
+                let mut line = put_name(self.line(out, "update"), table);
+                match update.old {
+                    Some(OldRow::Key(key)) => put_key(&mut line, table, key, types)?,
+                    Some(OldRow::Full(old)) => put_row(&mut line, "old", table, old, types)?,
+                    None if has_key(table) => put_key(&mut line, table, update.new, types)?,
+                    None => {}
+                }
+                put_row(&mut line, "new", table, update.new, types)?;
+                put_unchanged(&mut line, table, update.new)?;
+                line.end();
+            }
+            Change::Delete(delete) => {
+                let mut line = put_name(self.line(out, "delete"), table);
+                match delete.old {
+                    OldRow::Key(key) => put_key(&mut line, table, key, types)?,
+                    OldRow::Full(old) => put_row(&mut line, "old", table, old, types)?,
+                }
+                line.end();
+            }
+            other => return Err(Failure::Misplaced(other.name())),
+        }
+        Ok(())
+    }
+
+    /// Appends the line of another change.
+    pub(crate) fn put_other<'t>(
+        &self,
+        out: &mut Vec<u8>,
+        change: &Change<'_>,
+        tables: impl Fn(Oid) -> Option<&'t Table>,
+    ) -> Result<(), Failure> {
+        match change {
+            Change::Truncate(truncate) => {
+                let mut line = self.line(out, "truncate");
+                let out = line.field("tables");
+                out.push(b'[');
+                for (at, relation) in truncate.relations.iter().enumerate() {
+                    let table = tables(relation).ok_or(Failure::UnknownTable(relation))?;
+                    put(out, format_args!("{}{{\"schema\":", if at == 0 { "" } else { "," }));
+                    string(out, schema(table));
+                    out.extend_from_slice(b",\"table\":");
+                    string(out, &table.name);
+                    out.push(b'}');
+                }
+                out.push(b']');
+                line.plain("cascade", truncate.flags & Truncate::CASCADE != 0)
+                    .plain("restart_identity", truncate.flags & Truncate::RESTART_IDENTITY != 0)
+                    .end();
+            }
+            Change::LogicalMessage(message) => put_message(self.line(out, "message"), message),
+            Change::Origin(origin) => self
+                .line(out, "origin")
+                .string("name", &origin.name.to_string_lossy())
+                .lsn("origin_lsn", origin.commit)
+                .end(),
+            other => return Err(Failure::Misplaced(other.name())),
+        }
+        Ok(())
+    }
 }

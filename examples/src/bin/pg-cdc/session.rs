@@ -1,20 +1,25 @@
 //! A replication connection before the stream begins: SQL, the slot, and the position of the server.
 
+use std::path::Path;
 use std::time::Duration;
 
 use pg_stream_tokio::pg_auth::config::Replication;
-use pg_stream_tokio::{Columns, Config, Connection, PgProtocol, ReplicationStream, SqlState};
+use pg_stream_tokio::{Columns, Config, Connection, PgProtocol, ReplicationStream, Socket, SqlState};
 use pg_wire::backend::{Backend, DataRow};
 use pg_wire::replication::command::{
     CreateReplicationSlot, DropReplicationSlot, IdentifySystem, PgOutput, Snapshot, StartLogical,
 };
+use pg_wire::replication::pgoutput::{Table, Transactions};
 use pg_wire::replication::reply::{CreatedSlot, FromReply, SystemIdentification};
 use pg_wire::replication::{Lsn, StandbyStatus};
 
 use crate::arguments::Task;
 use crate::failure::Failure;
-use crate::table::Table;
+use crate::spill::Spills;
 use crate::value::Types;
+
+/// The stream of the changes. Transactions that the server sends before their commit wait in temporary files.
+pub(crate) type Stream = ReplicationStream<Socket, Transactions<Spills>>;
 
 /// A connection on which no stream has begun.
 #[derive(Debug)]
@@ -178,7 +183,7 @@ impl Session {
     }
 
     /// Starts the stream.
-    pub(crate) async fn start(mut self, task: &Task, start: Lsn) -> Result<ReplicationStream, Failure> {
+    pub(crate) async fn start(mut self, task: &Task, start: Lsn, dir: &Path) -> Result<Stream, Failure> {
         let publications: Vec<&str> = task.publications.iter().map(String::as_str).collect();
         let version = match (task.two_phase, task.streaming) {
             (true, _) => 3,
@@ -201,7 +206,7 @@ impl Session {
         let pause = self.status_interval().await?;
         let command = StartLogical::new(&task.slot, start).pgoutput(&options);
         match ReplicationStream::start(self.conn, &command).await {
-            Ok(stream) => Ok(stream.interval(pause)),
+            Ok(stream) => Ok(stream.interval(pause).transactions(Spills::new(dir.into()))),
             Err(error) => Err(error.error.into()),
         }
     }
@@ -225,7 +230,7 @@ pub(crate) async fn look_up(config: &Config, types: &mut Types, table: &Table) {
         let _ = session.load_types(types).await;
         let _ = session.conn.terminate().close().await;
     }
-    table.miss(types);
+    table.columns.iter().for_each(|column| types.miss(column.type_oid));
 }
 
 /// The end of the last record. If the last record ends with a page, the position to insert at is after the header of the next page, and

@@ -2,10 +2,9 @@
 
 use pg_stream_tokio::PgProtocol;
 use pg_wire::backend::Backend;
-use pg_wire::oid::Oid;
 use pg_wire::replication::Lsn;
 use pg_wire::replication::command::Snapshot;
-use pg_wire::replication::pgoutput::TupleValue;
+use pg_wire::replication::pgoutput::{ReplicaIdentity, Table, TableColumn, Tuple, TupleValue};
 use tokio::sync::oneshot;
 
 use crate::arguments::Task;
@@ -16,7 +15,7 @@ use crate::line::{Format, Line};
 use crate::output::{Output, Piece};
 use crate::session::{Session, identifier, literal};
 use crate::signals::Signals;
-use crate::table::Table;
+use crate::table::{has_key, put_key, put_name, put_row as put_values};
 use crate::value::Types;
 
 /// A table to copy.
@@ -120,7 +119,7 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
          WHERE q.oid = r.relid AND q.oid <> p.oid) ORDER BY p.schemaname, p.tablename, a.attnum"
     );
     let mut sources: Vec<Source> = Vec::new();
-    let mut columns: Vec<(String, Oid, bool)> = Vec::new();
+    let mut columns: Vec<TableColumn> = Vec::new();
     let mut rows = session.rows(&sql).await?.into_iter().peekable();
     while let Some(row) = rows.next() {
         let Ok([Some(schema), Some(name), Some(kind), filter, Some(column), Some(type_oid), Some(key)]) =
@@ -129,14 +128,15 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
             return Err(Failure::Misplaced("reply"));
         };
         let type_oid = type_oid.parse().map_err(|_| Failure::Misplaced("reply"))?;
-        columns.push((column, type_oid, key == "t"));
+        let is_key = key == "t";
+        columns.push(TableColumn { name: column, type_oid, type_modifier: -1, is_key, custom_type: None });
         let goes_on = rows.peek().is_some_and(|next| {
             next.first().is_some_and(|next| next.as_ref() == Some(&schema))
                 && next.get(1).is_some_and(|next| next.as_ref() == Some(&name))
         });
         if !goes_on {
             let columns = std::mem::take(&mut columns);
-            let list: Vec<_> = columns.iter().map(|(name, ..)| identifier(name)).collect();
+            let list: Vec<_> = columns.iter().map(|column| identifier(&column.name)).collect();
             // The rows of a table that inherits are published with that table.
             let only = if kind == "p" { "" } else { "ONLY " };
             let condition = filter.map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
@@ -146,7 +146,9 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
                 identifier(&schema),
                 identifier(&name)
             );
-            sources.push(Source { table: Table::of_columns(&schema, &name, columns), sql });
+            let replica_identity = ReplicaIdentity::Default;
+            let table = Table { relation: 0, namespace: schema, name, replica_identity, columns };
+            sources.push(Source { table, sql });
         }
     }
     Ok(sources)
@@ -198,11 +200,12 @@ fn put_row(
     let values = values(row);
     let values: Vec<TupleValue<'_>> =
         values.iter().map(|value| value.as_deref().map_or(TupleValue::Null, TupleValue::Text)).collect();
-    let mut line = Line::start(lines, format, "row", lsn).table(&table.fields);
-    if table.has_key() {
-        table.put_row(&mut line, "key", &values.as_slice(), true, types)?;
+    let row = Tuple::from(values.as_slice());
+    let mut line = put_name(Line::start(lines, format, "row", lsn), table);
+    if has_key(table) {
+        put_key(&mut line, table, row, types)?;
     }
-    table.put_row(&mut line, "new", &values.as_slice(), false, types)?;
+    put_values(&mut line, "new", table, row, types)?;
     line.end();
     Ok(())
 }

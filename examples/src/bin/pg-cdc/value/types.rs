@@ -22,9 +22,9 @@ pub(super) enum Kind {
     Unknown,
 }
 
-/// Types that are not built in: kind and name.
+/// Types that are not built in.
 #[derive(Debug, Default)]
-pub(crate) struct Types(HashMap<Oid, (Kind, String)>);
+pub(crate) struct Types(HashMap<Oid, Kind>);
 
 /// The smallest number of a type that is not built in. (`FirstNormalObjectId` of the server.)
 const FIRST_OF_USERS: Oid = 16_384;
@@ -49,15 +49,7 @@ impl Types {
             _ if name == "citext" => Kind::Text,
             _ => Kind::Unknown,
         };
-        self.0.insert(type_oid, (kind, name.into()));
-    }
-
-    /// The name of a type, as `pg_type` has it.
-    pub(crate) fn name(&self, type_oid: Oid) -> Option<&str> {
-        match self.0.get(&type_oid) {
-            Some((_, name)) if !name.is_empty() => Some(name),
-            _ => oid::name(type_oid),
-        }
+        self.0.insert(type_oid, kind);
     }
 
     /// Whether the catalog has not been asked for this type.
@@ -67,7 +59,7 @@ impl Types {
 
     /// Takes note that the catalog does not have this type.
     pub(crate) fn miss(&mut self, type_oid: Oid) {
-        self.0.entry(type_oid).or_insert((Kind::Unknown, String::new()));
+        self.0.entry(type_oid).or_insert(Kind::Unknown);
     }
 
     /// The type whose form the values of this type have: of a domain, the base type.
@@ -76,7 +68,7 @@ impl Types {
         // A domain over a domain over … The server allows no cycle; the bound is for a catalog that is being changed.
         for _ in 0..100 {
             match self.0.get(&base) {
-                Some((Kind::Domain(other), _)) => base = *other,
+                Some(Kind::Domain(other)) => base = *other,
                 _ => break,
             }
         }
@@ -103,7 +95,7 @@ impl Types {
                 Some(name) if name.starts_with('_') => Kind::Array,
                 _ => Kind::Unknown,
             },
-            other => self.0.get(&other).map_or(Kind::Unknown, |(kind, _)| *kind),
+            other => self.0.get(&other).copied().unwrap_or(Kind::Unknown),
         }
     }
 }
