@@ -1,0 +1,190 @@
+//! Lines from changes.
+
+use std::collections::HashMap;
+
+use pg_wire::oid::Oid;
+use pg_wire::replication::pgoutput::{Change, LogicalMessage, ReceivedChange, Table};
+use pg_wire::replication::{Enclosed, Lsn};
+
+use crate::failure::Failure;
+use crate::line::{Format, Line};
+use crate::print::{Head, Printed, put_end, put_message, put_relation, put_start};
+use crate::value::Types;
+
+/// Bytes of lines that are given to the output at once.
+pub(crate) const BLOCK: usize = 256 * 1024;
+
+/// The state between two changes, and the lines made so far.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    pub(crate) format: Format,
+    pub(crate) types: Types,
+    /// Lines that the output does not have yet.
+    pub(crate) lines: Vec<u8>,
+    /// The last end of a transaction in `lines`: number of bytes up to there, and the position from which to continue.
+    pub(crate) boundary: Option<(usize, Lsn)>,
+    /// Number of changes of rows so far.
+    pub(crate) count: u64,
+    /// Stop before the first transaction that ends at this position or later.
+    pub(crate) until: Option<Lsn>,
+    /// The transaction that has begun and has not ended.
+    open: Option<Head>,
+    /// The tables in the last lines of kind "relation".
+    tables: HashMap<Oid, Table>,
+}
+
+/// The consequence of a change.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Taken {
+    /// Take the next change.
+    Next,
+    /// Describe the table with [`Changes::describe`] before the next change.
+    Described(Table),
+    /// The change is of a transaction after the position to stop at.
+    Reached,
+}
+
+impl Changes {
+    pub(crate) fn new(format: Format) -> Self {
+        Self {
+            format,
+            types: Types::default(),
+            lines: Vec::new(),
+            boundary: None,
+            count: 0,
+            until: None,
+            open: None,
+            tables: HashMap::new(),
+        }
+    }
+
+    /// Forgets everything of the connection: the server sends again what has not been confirmed.
+    pub(crate) fn forget(&mut self) {
+        self.lines.clear();
+        (self.boundary, self.open) = (None, None);
+        self.tables.clear();
+    }
+
+    /// Whether a transaction has begun and has not ended.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Takes a change, in the order of the commits.
+    pub(crate) fn take(&mut self, received: &ReceivedChange<'_>) -> Result<Taken, Failure> {
+        match received.change {
+            Change::Begin(begin) => {
+                return Ok(self.begin(Head {
+                    xid: begin.xid,
+                    time: begin.time,
+                    lsn: begin.commit,
+                    gid: None,
+                }));
+            }
+            Change::BeginPrepare(begin) => {
+                let gid = Some(begin.gid.to_string_lossy().into_owned());
+                return Ok(self.begin(Head { xid: begin.xid, time: begin.time, lsn: begin.prepare, gid }));
+            }
+            Change::Commit(commit) => self.end("Commit", commit.end)?,
+            Change::Prepare(prepare) => self.end("Prepare", prepare.end)?,
+            Change::CommitPrepared(commit) => {
+                if self.is_after(commit.commit) {
+                    return Ok(Taken::Reached);
+                }
+                Line::start(&mut self.lines, self.format, "commit_prepared", commit.commit)
+                    .lsn("end", commit.end)
+                    .plain("xid", commit.xid)
+                    .time("time", commit.time)
+                    .string("gid", &commit.gid.to_string_lossy())
+                    .end();
+                self.boundary = Some((self.lines.len(), commit.end));
+            }
+            Change::RollbackPrepared(rollback) => {
+                // The message does not have the position of the record's begin.
+                if self.until.is_some_and(|until| rollback.end > until) {
+                    return Ok(Taken::Reached);
+                }
+                Line::start(&mut self.lines, self.format, "rollback_prepared", rollback.end)
+                    .lsn("end", rollback.end)
+                    .plain("xid", rollback.xid)
+                    .time("time", rollback.time)
+                    .string("gid", &rollback.gid.to_string_lossy())
+                    .lsn("prepare_end", rollback.prepare_end)
+                    .time("prepare_time", rollback.prepare_time)
+                    .end();
+                self.boundary = Some((self.lines.len(), rollback.end));
+            }
+            Change::LogicalMessage(message) if !message.is_transactional() => {
+                return self.message_outside(&message);
+            }
+            Change::Relation(_) => {
+                return Ok(received.table.cloned().map_or(Taken::Next, Taken::Described));
+            }
+            // Names of types are in the descriptions of tables.
+            Change::Type(_) => {}
+            _ => self.inside(received)?,
+        }
+        Ok(Taken::Next)
+    }
+
+    fn begin(&mut self, head: Head) -> Taken {
+        if self.is_after(head.lsn) {
+            return Taken::Reached;
+        }
+        put_start(&mut self.lines, self.format, &head);
+        self.open = Some(head);
+        Taken::Next
+    }
+
+    fn end(&mut self, name: &'static str, end: Lsn) -> Result<(), Failure> {
+        let head = self.open.take().ok_or(Failure::Misplaced(name))?;
+        put_end(&mut self.lines, self.format, &head, end);
+        self.boundary = Some((self.lines.len(), end));
+        Ok(())
+    }
+
+    /// A message between transactions. The server does not send its record again to a start after the begin of the record.
+    fn message_outside(&mut self, message: &LogicalMessage<'_>) -> Result<Taken, Failure> {
+        if self.is_after(message.lsn) {
+            return Ok(Taken::Reached);
+        }
+        if self.is_inside() {
+            return Err(Failure::Misplaced("LogicalMessage"));
+        }
+        put_message(Line::start(&mut self.lines, self.format, "message", message.lsn), message);
+        let next = message.lsn.checked_add(1).unwrap_or(Lsn::MAX);
+        self.boundary = Some((self.lines.len(), next));
+        Ok(Taken::Next)
+    }
+
+    /// Makes the line of a table, unless the last line of the table has the same description: the server sends it again whenever it is in
+    /// doubt.
+    pub(crate) fn describe(&mut self, table: Table) -> Result<(), Failure> {
+        let head = self.open.as_ref().ok_or(Failure::Misplaced("Relation"))?;
+        if self.tables.get(&table.relation) != Some(&table) {
+            put_relation(&mut self.lines, self.format, head, &table);
+            self.tables.insert(table.relation, table);
+        }
+        Ok(())
+    }
+
+    fn inside(&mut self, received: &ReceivedChange<'_>) -> Result<(), Failure> {
+        let change = &received.change;
+        let head = self.open.as_ref().ok_or(Failure::Misplaced(change.name()))?;
+        let printed = Printed { head, lsn: received.start, format: self.format, types: &self.types };
+        match received.table {
+            Some(table) => {
+                self.count += 1;
+                printed.put_row_change(&mut self.lines, change, table)
+            }
+            None => printed.put_other(&mut self.lines, change, |relation| self.tables.get(&relation)),
+        }
+    }
+
+    fn is_after(&self, lsn: Lsn) -> bool {
+        self.until.is_some_and(|until| lsn >= until)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Reasons why the program ends or connects again, with the text and the exit status of each.
+
+use std::fmt;
+use std::io;
+
+use pg_stream_tokio::pg_auth::config::TargetSessionAttrs;
+use pg_stream_tokio::{ConnectError, ConnectErrorKind, SqlState};
+use pg_wire::backend::ServerError;
+use pg_wire::replication::{Lsn, StreamError, StreamErrorKind};
+use pg_wire::value::RowError;
+use pg_wire::{DecodeError, Error};
+
+use crate::report::{self, escaped};
+use crate::value::ValueError;
+
+/// The reason why the program cannot go on.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// There is no session.
+    Connect(ConnectError),
+    /// The session broke.
+    Connection(Error),
+    /// The server reported an error.
+    Server(ServerError),
+    /// The server ended the stream.
+    Ended,
+    /// The server sent a message that does not belong there.
+    Misplaced(&'static str),
+    /// A change names a table that no Relation message has described.
+    UnknownTable(u32),
+    /// A value cannot be printed.
+    Value { table: String, column: String, error: ValueError },
+    /// A row of a reply does not have the expected columns.
+    Row(RowError),
+    /// The output, the state or a temporary file failed.
+    File { name: String, error: io::Error },
+    /// The files or the slot are not in a state from which the changes can be continued.
+    Refused(String),
+    /// The WAL of the server ends before the recorded position.
+    Behind { recorded: Lsn, server: Lsn },
+    /// The thread of the output has ended, and has the reason.
+    OutputEnded,
+    /// Another error of the stream.
+    Stream(StreamError),
+    /// The user ended the program where that loses work.
+    Interrupted(&'static str),
+}
+
+impl Failure {
+    /// Whether a new connection may help.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Connection(Error::Io(_) | Error::Closed { .. } | Error::Poisoned(_)) | Self::Ended => true,
+            Self::Server(error) => is_temporary(error),
+            Self::Connect(error) => error.earlier().iter().chain([error]).any(|error| match error.kind() {
+                ConnectErrorKind::Resolve(_)
+                | ConnectErrorKind::Unreachable(_)
+                | ConnectErrorKind::Timeout(_)
+                | ConnectErrorKind::Connection(_) => true,
+                ConnectErrorKind::Target(
+                    TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary | TargetSessionAttrs::Standby,
+                ) => true,
+                _ => error.server_error().is_some_and(is_temporary),
+            }),
+            _ => false,
+        }
+    }
+
+    /// Whether the server does not serve yet, or the slot is still in use by a former connection. Such an error is no reason to give
+    /// up even for the first connection.
+    pub(crate) fn is_not_yet(&self) -> bool {
+        let is_not_yet = |error: &ServerError| {
+            matches!(error.sqlstate(), Some(SqlState::CANNOT_CONNECT_NOW | SqlState::OBJECT_IN_USE))
+        };
+        match self {
+            Self::Server(error) => is_not_yet(error),
+            Self::Connect(error) => error.server_error().is_some_and(is_not_yet),
+            _ => false,
+        }
+    }
+
+    /// The exit status, as the help text explains it.
+    pub(crate) fn code(&self) -> i32 {
+        match self {
+            Self::Connect(_) | Self::Connection(Error::Io(_) | Error::Closed { .. }) | Self::Ended => 2,
+            _ => 1,
+        }
+    }
+
+    pub(crate) fn file(name: impl Into<String>, error: io::Error) -> Self {
+        Self::File { name: name.into(), error }
+    }
+}
+
+/// Shutdown, crash and start of the server, conflicts of a standby, lack of connections, a slot in use.
+fn is_temporary(error: &ServerError) -> bool {
+    let Some(state) = error.sqlstate() else { return false };
+    matches!(
+        state,
+        SqlState::ADMIN_SHUTDOWN
+            | SqlState::CRASH_SHUTDOWN
+            | SqlState::CANNOT_CONNECT_NOW
+            | SqlState::OBJECT_IN_USE
+    ) || matches!(state.class(), "08" | "53")
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => f.write_str(&report::attempts(error)),
+            Self::Connection(Error::Io(error)) => write!(f, "the connection failed: {error}"),
+            Self::Connection(error) => error.fmt(f),
+            Self::Server(error) => f.write_str(&report::server_error(error.fields())),
+            Self::Ended => f.write_str("the server ended the stream"),
+            Self::Misplaced(message) => write!(f, "the server sent an unexpected {message}"),
+            Self::UnknownTable(relation) => {
+                write!(f, "the server sent a change of table {relation} and no Relation message before it")
+            }
+            Self::Value { table, column, error } => {
+                write!(f, "a value of column {} of table {} {error}", escaped(column), escaped(table))
+            }
+            Self::Row(error) => error.fmt(f),
+            Self::File { name, error } => write!(f, "{}: {error}", escaped(name)),
+            Self::Refused(reason) => f.write_str(&escaped(reason)),
+            Self::Behind { recorded, server } => write!(
+                f,
+                "the WAL of the server ends at {server}, before the recorded position {recorded}: changes were lost in a failover, or \
+                 this is another server. The recorded lines may hold transactions that the server does not have. To accept that, \
+                 start with new --out and --state files"
+            ),
+            Self::OutputEnded => f.write_str("the output ended"),
+            Self::Stream(error) => error.fmt(f),
+            Self::Interrupted(during) => write!(f, "interrupted {during}"),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        Self::Connection(error.into())
+    }
+}
+
+impl From<RowError> for Failure {
+    fn from(error: RowError) -> Self {
+        Self::Row(error)
+    }
+}
+
+impl From<StreamError> for Failure {
+    fn from(error: StreamError) -> Self {
+        match error.kind {
+            StreamErrorKind::Connection(error) => Self::Connection(error),
+            StreamErrorKind::Server(error) => Self::Server(error),
+            StreamErrorKind::EndedByServer => Self::Ended,
+            _ => Self::Stream(error),
+        }
+    }
+}

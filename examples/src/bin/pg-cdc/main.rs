@@ -1,0 +1,258 @@
+//! Writes the changes of a database to a file, one JSON object a line, each committed change exactly once.
+//!
+//! `cargo run -p examples --bin pg-cdc -- postgres://user:secret@localhost/mydb --publication p --slot s --create-slot --out changes.json`
+
+mod arguments;
+mod changes;
+mod copy;
+mod failure;
+mod follow;
+mod held;
+mod line;
+mod meter;
+mod output;
+mod print;
+mod report;
+mod session;
+mod signals;
+mod snapshot;
+mod spill;
+mod table;
+mod value;
+
+use std::path::{Path, PathBuf};
+use std::process::exit;
+use std::time::Duration;
+
+use pg_wire::replication::Lsn;
+use pg_wire::replication::command::Snapshot;
+
+use arguments::{Task, Until};
+use changes::Changes;
+use failure::Failure;
+use follow::Follow;
+use held::Held;
+use meter::Meter;
+use output::{Output, Piece, Progress};
+use session::Session;
+use signals::Signals;
+use snapshot::{answered, send};
+
+/// Wait before the first attempt to connect again.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// Longest wait between two attempts to connect.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let task = arguments::task();
+    let mut meter = Meter::new(task.quiet);
+    let outcome = run(&task, &mut meter).await;
+    meter.clear();
+    let code = match outcome {
+        Ok(()) => 0,
+        Err(failure) => {
+            report::say(format_args!("pg-cdc: {failure}"));
+            failure.code()
+        }
+    };
+    // A write to standard output may wait for its reader for ever; this does not wait for the write.
+    exit(code)
+}
+
+async fn run(task: &Task, meter: &mut Meter) -> Result<(), Failure> {
+    let signals = Signals::new();
+    let (output, found) = Output::open(task.out.as_deref(), task.state.clone(), &task.slot, task.format)?;
+    if task.temporary && found.length.is_some_and(|length| length > 0) {
+        let reason = "--out is not empty: a temporary slot cannot continue after the changes in the file";
+        return Err(Failure::Refused(reason.into()));
+    }
+    let mut program = Program::new(task, &output, found, signals, meter);
+    match program.run().await {
+        Ok(()) => output.finish(),
+        // The thread has the reason.
+        Err(Failure::OutputEnded) => Err(output.finish().err().unwrap_or(Failure::OutputEnded)),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The program between two connections.
+struct Program<'a> {
+    task: &'a Task,
+    output: &'a Output,
+    changes: Changes,
+    signals: Signals,
+    meter: &'a mut Meter,
+    /// `system_identifier` of the server; empty before the first connection.
+    system: String,
+    /// A snapshot has begun and has not ended.
+    in_snapshot: bool,
+    /// Whether this process has had a connection.
+    has_connected: bool,
+    wait: Duration,
+}
+
+impl<'a> Program<'a> {
+    fn new(
+        task: &'a Task,
+        output: &'a Output,
+        found: Progress,
+        signals: Signals,
+        meter: &'a mut Meter,
+    ) -> Self {
+        Self {
+            task,
+            output,
+            changes: Changes::new(task.format),
+            signals,
+            meter,
+            system: found.system,
+            in_snapshot: found.in_snapshot,
+            has_connected: false,
+            wait: FIRST_WAIT,
+        }
+    }
+
+    /// Connects, again after each failure that a new connection may help.
+    async fn run(&mut self) -> Result<(), Failure> {
+        loop {
+            let failure = match self.attempt().await {
+                Err(failure) if self.may_retry(&failure) => failure,
+                outcome => return outcome,
+            };
+            self.meter.say(&format!("{failure}; trying again in {:?}", self.wait));
+            self.changes.forget();
+            let settled = async {
+                send(self.output, Piece::Forget).await?;
+                answered(self.output, Piece::Settle).await?;
+                tokio::time::sleep(self.wait).await;
+                Ok::<_, Failure>(())
+            };
+            tokio::select! {
+                biased;
+                settled = settled => settled?,
+                // All that is complete is durable, or will be: the output is finished before the program ends.
+                stopped = self.signals.next() => return stopped,
+            }
+            self.wait = LONGEST_WAIT.min(self.wait * 2);
+        }
+    }
+
+    fn may_retry(&self, failure: &Failure) -> bool {
+        let is_lost = self.task.temporary && self.has_connected;
+        !is_lost
+            && !self.signals.is_stopping()
+            && if self.has_connected { failure.is_temporary() } else { failure.is_not_yet() }
+    }
+
+    /// Follows the changes on one connection.
+    async fn attempt(&mut self) -> Result<(), Failure> {
+        let task = self.task;
+        let opened = async {
+            let mut session = Session::connect(&task.config).await?;
+            let system = session.identify().await?;
+            Ok::<_, Failure>((session, system))
+        };
+        let (mut session, system) = tokio::select! {
+            opened = opened => opened?,
+            stopped = self.signals.next() => return stopped,
+        };
+        if !self.has_connected {
+            self.has_connected = true;
+            self.meter.watch(&task.config);
+        }
+        if !self.system.is_empty() && self.system != system.id {
+            return Err(Failure::Refused(format!(
+                "the server has system identifier {}, but the state is of server {}",
+                system.id, self.system
+            )));
+        }
+        send(self.output, Piece::System(system.id.clone())).await?;
+        self.system = system.id;
+        session.load_types(&mut self.changes.types).await?;
+        let recorded = self.output.durable.borrow().lsn;
+        if let Some(recorded) = recorded.filter(|recorded| *recorded > system.end) {
+            return Err(Failure::Behind { recorded, server: system.end });
+        }
+        let recorded = match self.prepare_slot(&mut session, recorded).await {
+            // A signal during a snapshot; the slot is dropped at the next start.
+            Err(failure @ Failure::Interrupted(_)) => return Err(failure),
+            prepared => prepared?,
+        };
+        self.changes.until = match (self.changes.until, task.until) {
+            (Some(until), _) | (None, Some(Until::Lsn(until))) => Some(until),
+            (None, Some(Until::Now)) => Some(session.end_of_wal().await?),
+            (None, None) => None,
+        };
+        let start = recorded.max(task.start).unwrap_or(Lsn::INVALID);
+        let dir = spill_dir(task);
+        let stream = session.start(task, start, &dir).await?;
+        self.wait = FIRST_WAIT;
+        let follow = Follow {
+            stream,
+            task,
+            changes: &mut self.changes,
+            output: self.output,
+            signals: &mut self.signals,
+            meter: self.meter,
+            // Standard output cannot be cut.
+            held: task.out.is_none().then(|| Held::new(dir)),
+            given: self.output.durable.borrow().lsn,
+        };
+        follow.run().await
+    }
+
+    /// Makes sure that the slot exists, with its snapshot if that is wanted. Returns the position to start at.
+    async fn prepare_slot(
+        &mut self,
+        session: &mut Session,
+        recorded: Option<Lsn>,
+    ) -> Result<Option<Lsn>, Failure> {
+        let task = self.task;
+        let mut exists = session.has_slot(&task.slot).await?;
+        if self.in_snapshot {
+            if !task.snapshot {
+                let reason = "the last snapshot did not end: give --snapshot and --create-slot again";
+                return Err(Failure::Refused(reason.into()));
+            }
+            if exists {
+                session.drop_slot(&task.slot).await?;
+                exists = false;
+            }
+        }
+        match (exists, recorded) {
+            (true, Some(_)) => Ok(recorded),
+            (true, None) if task.snapshot => Err(Failure::Refused(format!(
+                "slot {} exists: --snapshot needs a new slot, because only a new slot has a snapshot",
+                task.slot
+            ))),
+            (true, None) => Ok(None),
+            (false, Some(recorded)) => Err(Failure::Refused(format!(
+                "slot {} does not exist, but the output is complete up to {recorded}: changes after that may be lost. To accept that, \
+                 start with new --out and --state files",
+                task.slot
+            ))),
+            (false, None) if !task.create_slot => {
+                Err(Failure::Refused(format!("slot {} does not exist: give --create-slot", task.slot)))
+            }
+            (false, None) if task.snapshot => {
+                self.in_snapshot = true;
+                let (types, output) = (&self.changes.types, self.output);
+                let lsn = snapshot::take(session, task, types, output, &mut self.signals).await?;
+                self.in_snapshot = false;
+                Ok(Some(lsn))
+            }
+            (false, None) => session.create_slot(task, Snapshot::Nothing).await.map(Some),
+        }
+    }
+}
+
+/// The directory for transactions in progress: that of the output, which has to have the space for them, or that of the system.
+fn spill_dir(task: &Task) -> PathBuf {
+    match task.out.as_deref().map(Path::parent) {
+        Some(Some(dir)) if !dir.as_os_str().is_empty() => dir.into(),
+        Some(_) => ".".into(),
+        None => std::env::temp_dir(),
+    }
+}

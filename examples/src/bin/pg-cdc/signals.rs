@@ -1,0 +1,67 @@
+//! SIGTERM and Ctrl-C: the first signal ends the program after the current transaction, the second at once.
+
+use std::future::pending;
+
+use crate::failure::Failure;
+
+/// Listens to the signals that end the program.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    signals: Option<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)>,
+    stopping: bool,
+}
+
+impl Signals {
+    /// Begins to listen.
+    pub(crate) fn new() -> Self {
+        #[cfg(unix)]
+        let signals = {
+            use tokio::signal::unix::{SignalKind, signal};
+            signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok())
+        };
+        Self {
+            #[cfg(unix)]
+            signals,
+            stopping: false,
+        }
+    }
+
+    /// Whether a signal has arrived.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Waits for a signal. Cancel safe.
+    ///
+    /// # Errors
+    /// The signal is the second one.
+    pub(crate) async fn next(&mut self) -> Result<(), Failure> {
+        self.wait().await;
+        if self.stopping {
+            return Err(Failure::Interrupted("by a second signal"));
+        }
+        self.stopping = true;
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    async fn wait(&mut self) {
+        match &mut self.signals {
+            Some((interrupt, terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            None => pending().await,
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn wait(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            pending().await
+        }
+    }
+}

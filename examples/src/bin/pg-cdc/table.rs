@@ -1,0 +1,129 @@
+//! The fields of a line that describe a table or hold a row.
+
+use pg_wire::replication::pgoutput::{ReplicaIdentity, Table, TableColumn, Tuple, TupleValue};
+
+use crate::failure::Failure;
+use crate::line::{Line, put, string};
+use crate::value::{Types, put_value};
+
+/// Whether the column identifies a row together with few others. With the identity Full, all columns are marked.
+fn is_key(table: &Table, column: &TableColumn) -> bool {
+    column.is_key && !matches!(table.replica_identity, ReplicaIdentity::Full | ReplicaIdentity::Nothing)
+}
+
+/// Whether the table has columns that identify a row and are not all of its columns.
+pub(crate) fn has_key(table: &Table) -> bool {
+    table.columns.iter().any(|column| is_key(table, column))
+}
+
+/// Whether a column has a type that the catalog has not been asked for.
+pub(crate) fn lacks(table: &Table, types: &Types) -> bool {
+    table.columns.iter().any(|column| types.lacks(column.type_oid))
+}
+
+/// The schema as the lines show it.
+pub(crate) fn schema(table: &Table) -> &str {
+    if table.namespace.is_empty() { "pg_catalog" } else { &table.namespace }
+}
+
+/// Appends the fields `schema` and `table`.
+pub(crate) fn put_name<'o>(line: Line<'o>, table: &Table) -> Line<'o> {
+    line.string("schema", schema(table)).string("table", &table.name)
+}
+
+/// Appends the replica identity and the columns.
+pub(crate) fn put_description<'o>(line: Line<'o>, table: &Table) -> Line<'o> {
+    let identity = match table.replica_identity {
+        ReplicaIdentity::Default => "default",
+        ReplicaIdentity::Nothing => "nothing",
+        ReplicaIdentity::Full => "full",
+        ReplicaIdentity::Index => "index",
+        _ => "unknown",
+    };
+    let mut line = line.string("identity", identity);
+    let out = line.field("columns");
+    out.push(b'[');
+    for (at, column) in table.columns.iter().enumerate() {
+        put(out, format_args!("{}{{\"name\":", if at == 0 { "" } else { "," }));
+        string(out, &column.name);
+        put(out, format_args!(",\"type_oid\":{}", column.type_oid));
+        if let Some(name) = column.type_name() {
+            out.extend_from_slice(b",\"type\":");
+            string(out, name);
+        }
+        if column.type_modifier >= 0 {
+            put(out, format_args!(",\"modifier\":{}", column.type_modifier));
+        }
+        put(out, format_args!("{}}}", if is_key(table, column) { ",\"key\":true" } else { "" }));
+    }
+    out.push(b']');
+    line
+}
+
+/// Appends an object that has a member for each column, without columns that were not sent.
+pub(crate) fn put_row(
+    line: &mut Line<'_>,
+    field: &str,
+    table: &Table,
+    row: Tuple<'_>,
+    types: &Types,
+) -> Result<(), Failure> {
+    put_columns(line, field, table, row, types, |_| true)
+}
+
+/// Appends the object `key` that has a member for each column of the key.
+pub(crate) fn put_key(
+    line: &mut Line<'_>,
+    table: &Table,
+    row: Tuple<'_>,
+    types: &Types,
+) -> Result<(), Failure> {
+    put_columns(line, "key", table, row, types, |column| is_key(table, column))
+}
+
+fn put_columns(
+    line: &mut Line<'_>,
+    field: &str,
+    table: &Table,
+    row: Tuple<'_>,
+    types: &Types,
+    is_shown: impl Fn(&TableColumn) -> bool,
+) -> Result<(), Failure> {
+    let out = line.field(field);
+    out.push(b'{');
+    let mut separator: &[u8] = b"";
+    for pair in table.values(row) {
+        let (column, value) = pair?;
+        if value == TupleValue::Unchanged || !is_shown(column) {
+            continue;
+        }
+        out.extend_from_slice(separator);
+        separator = b",";
+        string(out, &column.name);
+        out.push(b':');
+        put_value(out, value, column.type_oid, types).map_err(|error| Failure::Value {
+            table: table.to_string(),
+            column: column.name.clone(),
+            error,
+        })?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Appends the names of the columns that were not sent, if there are any.
+pub(crate) fn put_unchanged(line: &mut Line<'_>, table: &Table, row: Tuple<'_>) -> Result<(), Failure> {
+    let mut names = Vec::new();
+    for pair in table.values(row) {
+        let (column, value) = pair?;
+        if value == TupleValue::Unchanged {
+            names.push(if names.is_empty() { b'[' } else { b',' });
+            string(&mut names, &column.name);
+        }
+    }
+    if !names.is_empty() {
+        names.push(b']');
+        line.field("unchanged").append(&mut names);
+    }
+    Ok(())
+}

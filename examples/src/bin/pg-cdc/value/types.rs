@@ -1,0 +1,120 @@
+//! Types that are not built in: their kinds, from the catalog.
+
+use std::collections::HashMap;
+
+use pg_wire::oid;
+use pg_wire::oid::Oid;
+
+/// The kind of a type that is not built in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Values have the form of the base type, which may be a domain too.
+    Domain(Oid),
+    /// Values are labels. Base types of extensions whose binary form is their text form, too.
+    Text,
+    Array,
+    Composite,
+    /// A range of this type.
+    Range(Oid),
+    /// Many ranges of this type.
+    Multirange(Oid),
+    /// A type that no query has found, or whose binary form is not known.
+    Unknown,
+}
+
+/// Types that are not built in.
+#[derive(Debug, Default)]
+pub(crate) struct Types(HashMap<Oid, Kind>);
+
+/// The smallest number of a type that is not built in. (`FirstNormalObjectId` of the server.)
+const FIRST_OF_USERS: Oid = 16_384;
+
+impl Types {
+    /// The statement whose rows are added with [`add`](Self::add).
+    pub(crate) const SQL: &'static str = "SELECT t.oid, t.typtype, t.typname, t.typcategory, \
+        CASE t.typtype WHEN 'd' THEN t.typbasetype WHEN 'r' THEN \
+        (SELECT rngsubtype FROM pg_catalog.pg_range WHERE rngtypid = t.oid) WHEN 'm' THEN \
+        (SELECT rngsubtype FROM pg_catalog.pg_range WHERE rngmultitypid = t.oid) ELSE 0 END \
+        FROM pg_catalog.pg_type t WHERE t.oid >= 16384";
+
+    /// Adds the type of a row: number, `typtype`, name, category, and the type that it depends on.
+    pub(crate) fn add(&mut self, type_oid: Oid, typtype: &str, name: &str, category: &str, other: Oid) {
+        let kind = match typtype {
+            "d" => Kind::Domain(other),
+            "e" => Kind::Text,
+            "c" => Kind::Composite,
+            "r" => Kind::Range(other),
+            "m" => Kind::Multirange(other),
+            _ if category == "A" => Kind::Array,
+            _ if name == "citext" => Kind::Text,
+            _ => Kind::Unknown,
+        };
+        self.0.insert(type_oid, kind);
+    }
+
+    /// Whether the catalog has not been asked for this type.
+    pub(crate) fn lacks(&self, type_oid: Oid) -> bool {
+        type_oid >= FIRST_OF_USERS && !self.0.contains_key(&type_oid)
+    }
+
+    /// Takes note that the catalog does not have this type.
+    pub(crate) fn miss(&mut self, type_oid: Oid) {
+        self.0.entry(type_oid).or_insert(Kind::Unknown);
+    }
+
+    /// The type whose form the values of this type have: of a domain, the base type.
+    pub(crate) fn base(&self, type_oid: Oid) -> Oid {
+        let mut base = type_oid;
+        // A domain over a domain over … The server allows no cycle; the bound is for a catalog that is being changed.
+        for _ in 0..100 {
+            match self.0.get(&base) {
+                Some(Kind::Domain(other)) => base = *other,
+                _ => break,
+            }
+        }
+        base
+    }
+
+    /// The kind of a type.
+    pub(super) fn kind(&self, type_oid: Oid) -> Kind {
+        match type_oid {
+            oid::INT4RANGE => Kind::Range(oid::INT4),
+            oid::INT8RANGE => Kind::Range(oid::INT8),
+            oid::NUMRANGE => Kind::Range(oid::NUMERIC),
+            oid::DATERANGE => Kind::Range(oid::DATE),
+            oid::TSRANGE => Kind::Range(oid::TIMESTAMP),
+            oid::TSTZRANGE => Kind::Range(oid::TIMESTAMPTZ),
+            oid::INT4MULTIRANGE => Kind::Multirange(oid::INT4),
+            oid::INT8MULTIRANGE => Kind::Multirange(oid::INT8),
+            oid::NUMMULTIRANGE => Kind::Multirange(oid::NUMERIC),
+            oid::DATEMULTIRANGE => Kind::Multirange(oid::DATE),
+            oid::TSMULTIRANGE => Kind::Multirange(oid::TIMESTAMP),
+            oid::TSTZMULTIRANGE => Kind::Multirange(oid::TIMESTAMPTZ),
+            oid::RECORD => Kind::Composite,
+            built_in if built_in < FIRST_OF_USERS => match oid::name(built_in) {
+                Some(name) if name.starts_with('_') => Kind::Array,
+                _ => Kind::Unknown,
+            },
+            other => self.0.get(&other).copied().unwrap_or(Kind::Unknown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_has_the_form_of_its_base_type() {
+        let mut types = Types::default();
+        types.add(20_000, "d", "positive", "N", oid::INT4);
+        types.add(20_001, "d", "small", "N", 20_000);
+        types.add(20_002, "e", "mood", "E", 0);
+        assert_eq!(types.base(20_001), oid::INT4);
+        assert_eq!(types.kind(20_002), Kind::Text);
+        assert_eq!((types.kind(oid::TEXT_ARRAY), types.kind(oid::POINT)), (Kind::Array, Kind::Unknown));
+        assert!(types.lacks(20_003) && !types.lacks(20_001) && !types.lacks(oid::POINT));
+        types.miss(20_003);
+        assert!(!types.lacks(20_003));
+    }
+}

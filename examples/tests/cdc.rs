@@ -1,0 +1,24 @@
+//! `pg-cdc` against servers of both versions: its lines, its starts and ends, and random transactions that are replayed from the lines.
+
+#[path = "cdc/database.rs"]
+mod database;
+#[path = "cdc/kills.rs"]
+mod kills;
+#[path = "cdc/lines.rs"]
+mod lines;
+#[path = "cdc/memory.rs"]
+mod memory;
+#[path = "cdc/process.rs"]
+mod process;
+#[path = "cdc/replay.rs"]
+mod replay;
+#[path = "cdc/resuming.rs"]
+mod resuming;
+#[path = "cdc/snapshots.rs"]
+mod snapshots;
+#[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
+mod support;
+#[path = "cdc/usage.rs"]
+mod usage;
+#[path = "cdc/workload.rs"]
+mod workload;

@@ -1,0 +1,143 @@
+//! Random transactions while the program is killed and the server crashes: in the end, the lines give the same tables.
+//!
+//! The environment variable `CDC_TRANSACTIONS` sets the number of transactions of each server, and `CDC_SEED` the seed of the random
+//! numbers.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::database::{Database, Server, Session, on_both};
+use crate::process::Cdc;
+use crate::replay::Replay;
+use crate::workload::{NAMES, Random, TABLES, Writer};
+
+/// Transactions of a usual run.
+const TRANSACTIONS: u64 = 1500;
+
+const WRITERS: u64 = 3;
+
+fn transactions() -> u64 {
+    std::env::var("CDC_TRANSACTIONS")
+        .map_or(TRANSACTIONS, |count| count.parse().expect("CDC_TRANSACTIONS is a number"))
+}
+
+/// Makes the server end all sessions and recover, as after a crash.
+fn crash(server: Server) {
+    let Some(mut session) = Session::try_open(server, "postgres") else { return };
+    if let Some(Ok(rows)) = session.try_query("SELECT pg_backend_pid()") {
+        let pid = rows[0][0].clone().expect("a number");
+        let killed = Command::new("kill").args(["-KILL", &pid]).status();
+        assert!(killed.is_ok_and(|status| status.success()), "the session's process can be killed");
+    }
+}
+
+/// The content of a table: its columns, and the number of rows with a checksum. A JSON number keeps no zeros at the end of a `numeric`.
+fn content(session: &mut Session, table: &str) -> (String, String) {
+    let columns = session.value(&format!(
+        "SELECT string_agg(format(CASE atttypid WHEN 'numeric'::regtype THEN 'trim_scale(%I)' ELSE '%I' END, attname), ', ' \
+         ORDER BY attname) FROM pg_attribute \
+         WHERE attrelid = '{}'::regclass AND attnum > 0 AND NOT attisdropped",
+        table.replace('\'', "''")
+    ));
+    let sum = session.value(&format!(
+        "SELECT count(*) || ' rows ' || coalesce(md5(string_agg(r, E'\\n' ORDER BY r)), '') \
+         FROM (SELECT ROW({columns})::text AS r FROM {table}) q"
+    ));
+    (columns, sum)
+}
+
+fn run(source: Server, target: Server, crashes: bool) {
+    let two_phase = source.major == 18;
+    let total = transactions();
+    let cdc = Cdc::new(Database::create(source, "random"), !crashes);
+    let second = Database::create(target, "random_copy");
+    let (mut session, mut copy) = (cdc.database.session(), second.session());
+    session.run(TABLES);
+    copy.run(TABLES);
+    session.run(&format!("CREATE PUBLICATION {} FOR ALL TABLES", cdc.database.name));
+    session
+        .run("INSERT INTO keyed SELECT -g, g, 'before', repeat('big', 1000) FROM generate_series(1, 5000) g");
+    let mut random = Random::new(source.major.into());
+    let always: &[&str] = if two_phase { &["--two-phase"] } else { &[] };
+
+    // The first kill may be in the snapshot.
+    let first = cdc.start(&[&["--create-slot", "--snapshot", "--quiet"], always].concat());
+    thread::sleep(Duration::from_millis(random.below(400)));
+    first.kill();
+    cdc.until_now(&[&["--create-slot", "--snapshot"], always].concat());
+    drop(session);
+
+    let (done, committed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (mut kills, mut crashed) = (0, 0);
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for number in 0..WRITERS {
+            let (cdc, done, committed) = (&cdc, &done, &committed);
+            scope.spawn(move || {
+                let mut writer = Writer::new(&cdc.database, number, WRITERS);
+                while done.fetch_add(1, Ordering::Relaxed) < total {
+                    writer.transaction();
+                }
+                writer.finish();
+                committed.fetch_add(writer.committed, Ordering::Relaxed);
+            });
+        }
+        while done.load(Ordering::Relaxed) < total {
+            let mut options = vec!["--quiet"];
+            for (option, chance) in [("--streaming", 2), ("--binary", 2)] {
+                if random.one_in(chance) {
+                    options.push(option);
+                }
+            }
+            options.extend(always);
+            let running = cdc.start(&options);
+            thread::sleep(Duration::from_millis(random.below(1500)));
+            if crashes && random.one_in(3) {
+                crash(source);
+                crashed += 1;
+                thread::sleep(Duration::from_millis(300 + random.below(1500)));
+            }
+            running.kill();
+            kills += 1;
+        }
+    });
+    // A change of each table, so that the last line of kind relation has its present columns.
+    let mut session = cdc.database.session();
+    session.run("INSERT INTO changing (id) VALUES (-1); UPDATE keyed SET t = 'last' WHERE id = -1");
+    let lines = cdc.until_now(&[&["--streaming"], always].concat());
+    let mut replay = Replay::new(&mut copy);
+    replay.all(&lines);
+    let transactions = replay.transactions;
+    for table in NAMES {
+        assert_eq!(
+            content(&mut session, table),
+            content(&mut copy, table),
+            "PostgreSQL {}: {table}",
+            source.major
+        );
+    }
+    let held = lines.iter().filter(|line| line["kind"] == "rollback_prepared").count();
+    eprintln!(
+        "PostgreSQL {}: {} transactions of the writers, {transactions} replayed from {} lines ({held} prepared and rolled \
+         back), {kills} kills, {crashed} crashes, {:?}",
+        source.major,
+        committed.load(Ordering::Relaxed),
+        lines.len(),
+        begun.elapsed()
+    );
+    assert!(kills > 1, "the run is long enough");
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn random_transactions_are_replayed_exactly_once_from_the_lines_of_a_program_that_is_killed() {
+    on_both(|server| run(server, server, false));
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn random_transactions_are_replayed_exactly_once_while_the_server_crashes_too() {
+    on_both(|server| run(server.spare(), server, true));
+}

@@ -1,0 +1,48 @@
+//! Memory of the program with transactions of different sizes.
+//!
+//! The environment variable `CDC_CHANGES` sets the number of changes of the larger transaction; the smaller one has a tenth.
+
+use crate::database::{Database, on_both};
+use crate::process::Cdc;
+
+/// The most memory that a process has used, in kilobytes.
+fn peak(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn memory_does_not_grow_with_the_size_of_a_transaction() {
+    let changes: u64 =
+        std::env::var("CDC_CHANGES").map_or(300_000, |count| count.parse().expect("CDC_CHANGES is a number"));
+    on_both(|server| {
+        for mode in [&[][..], &["--streaming"]] {
+            let peaks = [changes / 10, changes].map(|count| {
+                let cdc = Cdc::new(Database::create(server, "memory"), true);
+                let mut session = cdc.database.session();
+                session.run("CREATE TABLE t (id int, x text)");
+                session.run(&format!("CREATE PUBLICATION {} FOR ALL TABLES", cdc.database.name));
+                let running = cdc.start(&[&["--create-slot", "--quiet"], mode].concat());
+                crate::process::wait_until("the slot", || {
+                    let sql =
+                        "SELECT FROM pg_replication_slots WHERE active AND database = current_database()";
+                    !cdc.database.session().run(sql).is_empty()
+                });
+                session.run(&format!(
+                    "INSERT INTO t SELECT g, repeat('x', 40) FROM generate_series(1, {count}) g"
+                ));
+                session.run("INSERT INTO t VALUES (-1)");
+                cdc.wait_for_end("\"new\":{\"id\":-1,");
+                let peak = peak(running.pid());
+                running.signal("-TERM");
+                assert_eq!(running.wait(), (Some(0), String::new()));
+                peak
+            });
+            eprintln!("PostgreSQL {}: {mode:?}: at most {peaks:?} kB", server.major);
+            // The larger transaction fills every buffer; a tenth of it may not.
+            assert!(peaks[1] < peaks[0] + 8 * 1024, "{peaks:?} kB with {mode:?}");
+        }
+    });
+}

@@ -1,0 +1,192 @@
+//! Running the program.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::database::Database;
+use crate::support::{Ended, PATIENCE, finish};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-cdc");
+
+/// The program with these arguments, and with no settings from the surroundings of the tests.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("PG") && !name.contains('_')) {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", "/nonexistent").args(arguments);
+    command
+}
+
+/// A database whose changes the program follows, and the files of the program.
+#[derive(Debug)]
+pub(crate) struct Cdc {
+    // Dropped last: the program has ended then.
+    pub(crate) database: Database,
+    dir: TempDir,
+    slot: String,
+    with_state: bool,
+}
+
+impl Cdc {
+    /// Publication and slot have the name of the database.
+    pub(crate) fn new(database: Database, with_state: bool) -> Self {
+        let slot = database.name.clone();
+        Self { database, dir: tempfile::tempdir().expect("a directory"), slot, with_state }
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
+        self.dir.path().join("out")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    pub(crate) fn slot(&self) -> &str {
+        &self.slot
+    }
+
+    fn path(path: &Path) -> String {
+        path.to_str().expect("UTF-8").into()
+    }
+
+    /// The program, which writes to the file.
+    pub(crate) fn command(&self, more: &[&str]) -> Command {
+        let mut command = self.without_out(more);
+        command.args(["--out", &Self::path(&self.out())]);
+        if self.with_state {
+            command.args(["--state", &Self::path(&self.state())]);
+        }
+        command
+    }
+
+    /// The program, which writes to standard output.
+    pub(crate) fn without_out(&self, more: &[&str]) -> Command {
+        let url = self.database.url();
+        let mut command = command(&[&url, "--publication", &self.database.name, "--slot", &self.slot]);
+        command.args(more);
+        command
+    }
+
+    /// Runs the program to the present end of the WAL, and returns all lines of the file.
+    #[track_caller]
+    pub(crate) fn until_now(&self, more: &[&str]) -> Vec<Value> {
+        let ended = finish(self.command(&["--until", "now", "--quiet"]).args(more));
+        let Ended { code, stdout, stderr } = ended;
+        assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
+        // A server process notices late that its client was killed.
+        assert!(stderr.lines().all(|line| line.contains("55006")), "{stderr}");
+        self.lines()
+    }
+
+    /// The lines of the file.
+    #[track_caller]
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.out()).expect("the file is UTF-8");
+        parse(&text)
+    }
+
+    /// Starts the program.
+    pub(crate) fn start(&self, more: &[&str]) -> Running {
+        let mut command = self.command(more);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Running(Some(command.spawn().expect("the program starts")))
+    }
+
+    /// Waits until the last lines of the file have this text.
+    #[track_caller]
+    pub(crate) fn wait_for_end(&self, text: &str) {
+        wait_until(text, || {
+            let Ok(mut file) = File::open(self.out()) else { return false };
+            let mut end = Vec::new();
+            let length = file.seek(SeekFrom::End(0)).expect("a file");
+            file.seek(SeekFrom::Start(length.saturating_sub(2000))).expect("a file");
+            file.read_to_end(&mut end).expect("a file");
+            String::from_utf8_lossy(&end).contains(text)
+        });
+    }
+
+    /// Waits until the file has a line with this text.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, text: &str) {
+        wait_until(text, || std::fs::read_to_string(self.out()).is_ok_and(|lines| lines.contains(text)));
+    }
+}
+
+/// The lines of an output.
+#[track_caller]
+pub(crate) fn parse(text: &str) -> Vec<Value> {
+    assert!(text.is_empty() || text.ends_with('\n'), "the last line is whole");
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// Waits until a condition is true.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The program, while it runs. Dropping this kills it.
+#[derive(Debug)]
+pub(crate) struct Running(Option<Child>);
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.as_ref().expect("it runs").id()
+    }
+
+    /// Whether the program still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.0.as_mut().is_some_and(|child| child.try_wait().expect("a child").is_none())
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let killed = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        assert!(killed.is_ok_and(|status| status.success()), "the program runs");
+    }
+
+    /// Ends the program by SIGKILL.
+    pub(crate) fn kill(mut self) {
+        if let Some(mut child) = self.0.take() {
+            child.kill().expect("it runs");
+            child.wait().expect("a child");
+        }
+    }
+
+    /// Waits for the end of the program, and returns its exit status and the text of standard error.
+    #[track_caller]
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
+        let begun = Instant::now();
+        while self.is_alive() {
+            assert!(begun.elapsed() < PATIENCE, "the program does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        let output = self.0.take().expect("it ran").wait_with_output().expect("a child");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The changes of the lines, made again in a second database.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::database::Session;
+
+/// Replays lines.
+#[derive(Debug)]
+pub(crate) struct Replay<'s> {
+    session: &'s mut Session,
+    /// The statements of the transaction.
+    sql: String,
+    /// The statements of prepared transactions that are not decided.
+    prepared: HashMap<String, String>,
+    /// The columns of each table in the second database.
+    columns: HashMap<String, Vec<String>>,
+    inside: bool,
+    /// Position of the last end of a transaction.
+    last: u64,
+    pub(crate) transactions: u64,
+}
+
+impl<'s> Replay<'s> {
+    pub(crate) fn new(session: &'s mut Session) -> Self {
+        Self {
+            session,
+            sql: String::new(),
+            prepared: HashMap::new(),
+            columns: HashMap::new(),
+            inside: false,
+            last: 0,
+            transactions: 0,
+        }
+    }
+
+    pub(crate) fn all(&mut self, lines: &[Value]) {
+        for line in lines {
+            self.line(line);
+        }
+        assert!(!self.inside && self.prepared.is_empty(), "every transaction has ended");
+    }
+
+    fn line(&mut self, line: &Value) {
+        match line["kind"].as_str().expect("a kind") {
+            "begin" | "begin_prepare" => {
+                assert!(!self.inside, "the transaction before has ended");
+                self.inside = true;
+            }
+            "commit" => {
+                self.end(line);
+                let sql = std::mem::take(&mut self.sql);
+                self.apply(&sql);
+            }
+            "prepare" => {
+                self.end(line);
+                let sql = std::mem::take(&mut self.sql);
+                assert_eq!(self.prepared.insert(gid(line), sql), None, "prepared once");
+            }
+            "commit_prepared" => {
+                self.advance(line);
+                let sql = self.prepared.remove(&gid(line)).expect("prepared before");
+                self.apply(&sql);
+            }
+            "rollback_prepared" => {
+                self.advance(line);
+                self.prepared.remove(&gid(line)).expect("prepared before");
+            }
+            "relation" => self.relation(line),
+            "row" | "insert" => {
+                let (names, values) = columns(&line["new"]);
+                self.sql += &format!("INSERT INTO {} ({names}) VALUES ({values}); ", table(line));
+                if line["kind"] == "row" {
+                    let sql = std::mem::take(&mut self.sql);
+                    self.session.run(&sql);
+                }
+            }
+            "update" => {
+                let set = fields(&line["new"])
+                    .map(|(name, value)| format!("{} = {}", identifier(name), literal(value)));
+                let set = set.collect::<Vec<_>>().join(", ");
+                self.sql += &format!("UPDATE {} SET {set} WHERE {}; ", table(line), condition(line));
+            }
+            "delete" => self.sql += &format!("DELETE FROM {} WHERE {}; ", table(line), condition(line)),
+            "truncate" => {
+                let tables = line["tables"].as_array().expect("tables").iter().map(table);
+                self.sql += &format!("TRUNCATE {}; ", tables.collect::<Vec<_>>().join(", "));
+            }
+            "message" => assert_eq!(line["transactional"] == true, self.inside),
+            "snapshot_begin" | "snapshot_end" | "origin" => {}
+            kind => panic!("{kind}"),
+        }
+    }
+
+    fn end(&mut self, line: &Value) {
+        assert!(self.inside, "the transaction has begun");
+        self.inside = false;
+        self.advance(line);
+    }
+
+    /// The ends of transactions are in the order of the WAL, each once.
+    fn advance(&mut self, line: &Value) {
+        let end = line["end"].as_str().expect("a position");
+        let end: pg_wire::replication::Lsn = end.parse().expect("a position");
+        assert!(end.0 > self.last, "{end} follows {:X}", self.last);
+        self.last = end.0;
+        self.transactions += 1;
+    }
+
+    fn apply(&mut self, sql: &str) {
+        // A change of a row that is not there, or that is there twice, fails.
+        self.session.run(&format!("BEGIN; {sql} COMMIT"));
+    }
+
+    /// Makes the columns of the table as the line has them.
+    fn relation(&mut self, line: &Value) {
+        let table = table(line);
+        let session = &mut *self.session;
+        let known = self.columns.entry(table.clone()).or_insert_with(|| {
+            let sql = format!(
+                "SELECT attname FROM pg_attribute WHERE attrelid = '{}'::regclass AND attnum > 0 AND NOT attisdropped",
+                table.replace('\'', "''")
+            );
+            session.run(&sql).into_iter().filter_map(|mut row| row.pop().flatten()).collect()
+        });
+        let described = line["columns"].as_array().expect("columns");
+        for column in described {
+            let name = column["name"].as_str().expect("a name");
+            if !known.iter().any(|known| known == name) {
+                let type_name = column["type"].as_str().expect("a type");
+                self.sql += &format!("ALTER TABLE {table} ADD COLUMN {} {type_name}; ", identifier(name));
+                known.push(name.into());
+            }
+        }
+        known.retain(|known| {
+            let is_there = described.iter().any(|column| column["name"] == known.as_str());
+            if !is_there {
+                self.sql += &format!("ALTER TABLE {table} DROP COLUMN {}; ", identifier(known));
+            }
+            is_there
+        });
+    }
+}
+
+fn gid(line: &Value) -> String {
+    line["gid"].as_str().expect("a name").into()
+}
+
+fn table(line: &Value) -> String {
+    let name = |field: &str| identifier(line[field].as_str().expect("a name"));
+    format!("{}.{}", name("schema"), name("table"))
+}
+
+fn fields(row: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    row.as_object().into_iter().flat_map(Map::iter)
+}
+
+fn columns(row: &Value) -> (String, String) {
+    let names: Vec<_> = fields(row).map(|(name, _)| identifier(name)).collect();
+    let values: Vec<_> = fields(row).map(|(_, value)| literal(value)).collect();
+    (names.join(", "), values.join(", "))
+}
+
+/// The condition for the row: one row, because a table without a key may have equal rows.
+fn condition(line: &Value) -> String {
+    let row = if line["old"].is_object() { &line["old"] } else { &line["key"] };
+    let equal: Vec<_> = fields(row)
+        .map(|(name, value)| format!("{} IS NOT DISTINCT FROM {}", identifier(name), literal(value)))
+        .collect();
+    format!("ctid = (SELECT ctid FROM {} WHERE {} LIMIT 1)", table(line), equal.join(" AND "))
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The value as a string, whose type the server takes from the column.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".into(),
+        Value::String(text) => format!("'{}'", text.replace('\'', "''")),
+        other => format!("'{other}'"),
+    }
+}

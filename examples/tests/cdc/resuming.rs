@@ -1,0 +1,325 @@
+//! Ends and starts: signals, positions, lost connections, and files that do not fit.
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::database::{Database, Server, on_both};
+use crate::process::{Cdc, parse, wait_until};
+use crate::support::{Ended, finish};
+
+fn followed(server: Server, name: &str, with_state: bool) -> Cdc {
+    let cdc = Cdc::new(Database::create(server, name), with_state);
+    let mut session = cdc.database.session();
+    session.run("CREATE TABLE t (id int PRIMARY KEY, x text)");
+    session.run(&format!("CREATE PUBLICATION {} FOR ALL TABLES", cdc.database.name));
+    cdc
+}
+
+/// The ids of the inserted rows, in the order of the lines.
+fn ids(lines: &[Value]) -> Vec<i64> {
+    let inserts = lines.iter().filter(|line| line["kind"] == "insert");
+    inserts.map(|line| line["key"]["id"].as_i64().expect("a number")).collect()
+}
+
+/// Ends the walsender of the slot, if there is one.
+fn terminate(cdc: &Cdc) {
+    cdc.database.session().run(
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
+         WHERE database = current_database() AND active_pid IS NOT NULL",
+    );
+}
+
+fn is_active(cdc: &Cdc) -> bool {
+    let sql = "SELECT FROM pg_replication_slots WHERE active AND database = current_database()";
+    !cdc.database.session().run(sql).is_empty()
+}
+
+fn confirmed(cdc: &Cdc) -> String {
+    let sql = "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE database = current_database()";
+    cdc.database.session().value(sql)
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn sigterm_and_ctrl_c_end_the_program_with_everything_confirmed() {
+    on_both(|server| {
+        let cdc = followed(server, "signals", true);
+        let mut session = cdc.database.session();
+        for (id, signal) in [(1, "-TERM"), (2, "-INT")] {
+            let running = cdc.start(&["--create-slot"]);
+            wait_until("the slot", || is_active(&cdc));
+            session.run(&format!("INSERT INTO t VALUES ({id})"));
+            cdc.wait_for(&format!("\"id\":{id}"));
+            cdc.wait_for("\"commit\"");
+            running.signal(signal);
+            assert_eq!(running.wait(), (Some(0), String::new()));
+            let lines = cdc.lines();
+            assert_eq!(ids(&lines), (1..=id).collect::<Vec<_>>());
+            let end = lines[lines.len() - 1]["end"].as_str().expect("a position");
+            let sql = format!("SELECT '{}' >= '{end}'::pg_lsn", confirmed(&cdc));
+            assert_eq!(session.value(&sql), "t");
+            let state: Value =
+                serde_json::from_str(&fs::read_to_string(cdc.state()).expect("a state")).expect("JSON");
+            assert_eq!(state["lsn"], end);
+            assert_eq!(state["length"].as_u64(), Some(fs::metadata(cdc.out()).expect("a file").len()));
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_signal_in_the_middle_of_a_transaction_lets_it_end() {
+    on_both(|server| {
+        let cdc = followed(server, "middle", true);
+        let mut session = cdc.database.session();
+        cdc.until_now(&["--create-slot"]);
+        session.run("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 100000) g; INSERT INTO t VALUES (0)");
+        let running = cdc.start(&[]);
+        cdc.wait_for("\"insert\"");
+        running.signal("-TERM");
+        assert_eq!(running.wait(), (Some(0), String::new()));
+        let inserted = ids(&cdc.lines()).len();
+        assert!(matches!(inserted, 100_000 | 100_001), "{inserted} rows");
+        assert_eq!(ids(&cdc.until_now(&[])).len(), 100_001);
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn the_program_stops_at_a_position_and_starts_at_one() {
+    on_both(|server| {
+        let cdc = followed(server, "positions", true);
+        let mut session = cdc.database.session();
+        cdc.until_now(&["--create-slot"]);
+        let lsn = "SELECT pg_current_wal_insert_lsn()";
+        let mut ends = Vec::new();
+        for id in 1..=4 {
+            session.run(&format!("INSERT INTO t VALUES ({id})"));
+            ends.push(session.value(lsn));
+        }
+        let until = |lsn: &str, more: &[&str]| {
+            let ended = finish(cdc.command(&["--until", lsn, "--quiet"]).args(more));
+            assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+            ids(&cdc.lines())
+        };
+        assert_eq!(until(&ends[1], &[]), [1, 2]);
+        assert_eq!(until(&ends[0], &[]), [1, 2], "an earlier position has been reached");
+        // A start before the recorded position changes nothing; a later one skips transactions.
+        assert_eq!(until(&ends[2], &["--start", &ends[0]]), [1, 2, 3]);
+        session.run("INSERT INTO t VALUES (5)");
+        assert_eq!(ids(&cdc.until_now(&["--start", &ends[3]])), [1, 2, 3, 5]);
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn changes_are_not_repeated_when_the_confirmation_was_lost() {
+    on_both(|server| {
+        for with_state in [true, false] {
+            let cdc = followed(server, "lost", with_state);
+            let mut session = cdc.database.session();
+            cdc.until_now(&["--create-slot"]);
+            // A copy of the slot keeps the position; it stands for a slot that has not heard of the confirmation.
+            let copy = format!("{}_copy", cdc.slot());
+            session.run(&format!("SELECT pg_copy_logical_replication_slot('{}', '{copy}')", cdc.slot()));
+            session.run("INSERT INTO t VALUES (1); SELECT pg_logical_emit_message(false, 'p', 'outside')");
+            let before = cdc.until_now(&[]);
+            session.run(&format!(
+                "SELECT pg_drop_replication_slot('{0}'); SELECT pg_copy_logical_replication_slot('{copy}', '{0}'); \
+                 SELECT pg_drop_replication_slot('{copy}')",
+                cdc.slot()
+            ));
+            assert_eq!(cdc.until_now(&[]), before);
+            session.run("INSERT INTO t VALUES (2)");
+            assert_eq!(ids(&cdc.until_now(&[])), [1, 2]);
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_lost_connection_is_made_again_and_no_part_of_a_transaction_is_left() {
+    on_both(|server| {
+        for mode in [&[][..], &["--streaming"]] {
+            let cdc = followed(server, "again", true);
+            let mut session = cdc.database.session();
+            let running = cdc.start(&[&["--create-slot"], mode].concat());
+            wait_until("the slot", || is_active(&cdc));
+            for round in 0..4 {
+                session.run(&format!(
+                    "INSERT INTO t SELECT g, repeat('x', 200) FROM generate_series({0}, {0} + 19999) g",
+                    round * 20_000
+                ));
+                thread::sleep(Duration::from_millis(30 * (round + 1)));
+                terminate(&cdc);
+            }
+            session.run("INSERT INTO t VALUES (-1)");
+            cdc.wait_for("\"id\":-1}");
+            running.signal("-TERM");
+            let (code, stderr) = running.wait();
+            assert_eq!(code, Some(0), "{stderr}");
+            assert!(stderr.contains("57P01") && stderr.contains("trying again in"), "{stderr}");
+            let inserted = ids(&cdc.lines());
+            assert!(inserted == (0..80_000).chain([-1]).collect::<Vec<_>>(), "{} rows", inserted.len());
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_slot_in_use_is_waited_for() {
+    on_both(|server| {
+        let cdc = followed(server, "in_use", true);
+        cdc.until_now(&["--create-slot"]);
+        let other = Cdc::new(Database { server, name: cdc.database.name.clone() }, true);
+        let first = cdc.start(&[]);
+        wait_until("the slot", || is_active(&cdc));
+        let mut second = other.start(&[]);
+        thread::sleep(Duration::from_millis(500));
+        assert!(second.is_alive());
+        first.signal("-TERM");
+        assert_eq!(first.wait().0, Some(0));
+        cdc.database.session().run("INSERT INTO t VALUES (1)");
+        other.wait_for("\"commit\"");
+        second.signal("-TERM");
+        let (code, stderr) = second.wait();
+        assert_eq!(code, Some(0));
+        assert!(stderr.contains("55006"), "{stderr}");
+        // The first one drops the database.
+        std::mem::forget(other.database);
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn standard_output_has_whole_transactions_only() {
+    on_both(|server| {
+        let cdc = followed(server, "stdout", true);
+        let mut session = cdc.database.session();
+        let run = |more: &[&str]| {
+            let ended = finish(cdc.without_out(&["--until", "now", "--quiet"]).args(more));
+            assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+            parse(&ended.stdout)
+        };
+        assert_eq!(run(&["--create-slot"]), Vec::<Value>::new());
+        session.run("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g; INSERT INTO t VALUES (0)");
+        // A program that is killed while its reader stalls has written a part, and confirmed nothing that was not written.
+        let mut command = cdc.without_out(&["--quiet"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+        let mut first = vec![0; 100];
+        child.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("lines");
+        thread::sleep(Duration::from_millis(300));
+        child.kill().expect("it runs");
+        child.wait().expect("a child");
+        let lines = run(&[]);
+        assert_eq!(ids(&lines), (1..=20_000).chain([0]).collect::<Vec<_>>());
+        assert_eq!(lines[lines.len() - 1]["kind"], "commit");
+        assert_eq!(run(&[]), Vec::<Value>::new());
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_reader_that_stalls_longer_than_the_servers_patience_loses_nothing() {
+    on_both(|server| {
+        let cdc = followed(server, "stalls", true);
+        let mut session = cdc.database.session();
+        let name = cdc.database.name.clone();
+        session.run(&format!("ALTER DATABASE {name} SET wal_sender_timeout = '1s'"));
+        assert_eq!(
+            finish(&mut cdc.without_out(&["--create-slot", "--until", "now", "--quiet"])).code,
+            Some(0)
+        );
+        session.run("INSERT INTO t SELECT g, repeat('x', 1000) FROM generate_series(1, 20000) g");
+        let mut command = cdc.without_out(&["--until", "now"]);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut pid = String::new();
+        wait_until("the walsender", || is_active(&cdc));
+        let sql = "SELECT active_pid FROM pg_replication_slots WHERE database = current_database()";
+        for _ in 0..8 {
+            thread::sleep(Duration::from_millis(500));
+            let now = session.value(sql);
+            assert!(pid.is_empty() || pid == now, "the server has not disconnected");
+            pid = now;
+        }
+        let mut text = String::new();
+        child.stdout.take().expect("a pipe").read_to_string(&mut text).expect("UTF-8");
+        let ended = child.wait_with_output().expect("a child");
+        assert_eq!(
+            (ended.status.code(), String::from_utf8_lossy(&ended.stderr).contains("again")),
+            (Some(0), false)
+        );
+        assert_eq!(ids(&parse(&text)).len(), 20_000);
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn files_and_slots_that_do_not_fit_are_refused() {
+    on_both(|server| {
+        let cdc = followed(server, "refused", true);
+        let mut session = cdc.database.session();
+        let fails = |more: &[&str], reason: &str| {
+            let Ended { code, stderr, .. } = finish(&mut cdc.command(more));
+            assert_eq!(code, Some(1), "{stderr}");
+            assert!(stderr.starts_with("pg-cdc: ") && stderr.contains(reason), "{reason} is not in {stderr}");
+        };
+        fails(&[], "does not exist: give --create-slot");
+        cdc.until_now(&["--create-slot"]);
+        session.run("INSERT INTO t VALUES (1)");
+        let complete = cdc.until_now(&[]);
+        // The file is shorter than its state.
+        let (out, state) =
+            (fs::read(cdc.out()).expect("read"), fs::read_to_string(cdc.state()).expect("read"));
+        fs::write(cdc.out(), &out[1..]).expect("written");
+        fails(&[], "something else has cut or replaced the file");
+        fs::write(cdc.out(), &out).expect("written");
+        // The state of another server, of a position that the server has not reached, of another slot.
+        for (field, value, reason) in [
+            ("system", "7", "system identifier"),
+            ("lsn", "FFFFFFFF/0", "before the recorded position"),
+            ("slot", "other", "is the state of slot other"),
+        ] {
+            let mut changed: Value = serde_json::from_str(&state).expect("JSON");
+            changed[field] = value.into();
+            fs::write(cdc.state(), changed.to_string()).expect("written");
+            fails(&[], reason);
+        }
+        fs::write(cdc.state(), &state).expect("written");
+        assert_eq!(cdc.until_now(&[]), complete);
+        // A file of another program, and no state.
+        fs::remove_file(cdc.state()).expect("removed");
+        fs::write(cdc.out(), "id,x\n1,a\n").expect("written");
+        fails(&[], "is not a line of pg-cdc");
+        fs::write(cdc.out(), &out).expect("written");
+        fs::write(cdc.state(), &state).expect("written");
+        // The slot is gone.
+        session.run(&format!("SELECT pg_drop_replication_slot('{}')", cdc.slot()));
+        fails(&["--create-slot"], "changes after that may be lost");
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_temporary_slot_ends_with_the_program() {
+    on_both(|server| {
+        let cdc = followed(server, "temporary", false);
+        let mut session = cdc.database.session();
+        let running = cdc.start(&["--temporary"]);
+        wait_until("the slot", || is_active(&cdc));
+        session.run("INSERT INTO t VALUES (1)");
+        cdc.wait_for("\"commit\"");
+        terminate(&cdc);
+        let (code, stderr) = running.wait();
+        assert_eq!(code, Some(1), "{stderr}");
+        let slots = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()";
+        assert!(session.run(slots).is_empty());
+        assert_eq!(ids(&cdc.lines()), [1]);
+    });
+}
