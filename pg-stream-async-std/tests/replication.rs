@@ -74,16 +74,14 @@ async fn tear_down(config: &Config, mut session: Connection, name: &str) {
     query(&mut session, &format!("drop table {name}")).await;
 }
 
-/// A connection that is closed after a second of silence.
 async fn walsender(config: &Config) -> Connection {
     let config = config.clone().replication(Replication::Logical);
-    let config = config.options("-c wal_sender_timeout=1s -c logical_decoding_work_mem=64kB");
-    open(&config).await
+    open(&config.options("-c logical_decoding_work_mem=64kB")).await
 }
 
-async fn start(config: &Config, name: &str) -> ReplicationStream<Socket, Changes> {
+async fn start(conn: Connection, name: &str) -> ReplicationStream<Socket, Changes> {
     let command = StartLogical::new(name, Lsn::INVALID).pgoutput(&PgOutput::new(1, &[name]));
-    let stream = ReplicationStream::start(walsender(config).await, &command).await.expect("started");
+    let stream = ReplicationStream::start(conn, &command).await.expect("started");
     stream.interval(Duration::from_millis(200)).changes()
 }
 
@@ -113,7 +111,7 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
     alone_on_both(async |config| {
         let (mut session, name) = set_up(config, "resume").await;
         let created = confirmed(&mut session, &name).await;
-        let mut stream = start(config, &name).await;
+        let mut stream = start(walsender(config).await, &name).await;
         query(&mut session, &format!("insert into {name} select generate_series(1, 3)")).await;
         query(&mut session, &format!("insert into {name} select generate_series(4, 5)")).await;
         let (rows, first) = transaction(&mut stream).await.expect("whole");
@@ -124,9 +122,9 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         stream.set_flushed(first).expect("received");
         stream.finish().await.expect("a clean end");
         assert_eq!(confirmed(&mut session, &name).await, first);
-        let mut stream = start(config, &name).await;
+        let mut stream = start(walsender(config).await, &name).await;
         assert_eq!(transaction(&mut stream).await.expect("whole").0, 2);
-        drop(stream);
+        stream.finish().await.expect("a clean end");
         tear_down(config, session, &name).await;
     });
 }
@@ -136,9 +134,10 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
 fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
     alone_on_both(async |config| {
         let (mut session, name) = set_up(config, "busy").await;
-        let mut stream = start(config, &name).await;
+        let logical = config.clone().replication(Replication::Logical).options("-c wal_sender_timeout=1s");
+        let mut stream = start(open(&logical).await, &name).await;
         let sql = format!("insert into {name} select g, repeat('x', 1000) from generate_series(1, 40000) g");
-        query(&mut session, &sql).await;
+        stream.keep_alive_while(query(&mut session, &sql)).await;
         stream.next().await.expect("received");
         // Ten times wal_sender_timeout.
         stream.keep_alive_while(sleep(Duration::from_secs(5))).await;
@@ -147,7 +146,8 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         assert_eq!(rows, 40_000);
 
         // Again, with a reader that blocks its thread.
-        query(&mut session, &sql.replace("(1, 40000)", "(40001, 80000)")).await;
+        let sql = sql.replace("(1, 40000)", "(40001, 80000)");
+        stream.keep_alive_while(query(&mut session, &sql)).await;
         let (mut reader, sender) = stream.split();
         let sender = spawn(sender.run());
         reader.next().await.expect("received");

@@ -129,14 +129,14 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         // A stream without a position starts at the slot's. The third transaction was not declared as flushed, so it is sent again.
         let mut stream = start(server, name, Lsn::INVALID).await;
         assert_eq!(transaction(&mut stream).await.0, [6]);
-        drop(stream);
+        stream.finish().await.expect("a clean end");
 
         // A start position before the slot's has no effect, and a later one skips transactions.
         insert(&mut session, name, "7, 7").await;
         let mut stream = start(server, name, first).await;
         let (ids, third) = transaction(&mut stream).await;
         assert_eq!(ids, [6]);
-        drop(stream);
+        stream.finish().await.expect("a clean end");
         let mut stream = start(server, name, third).await;
         assert_eq!(transaction(&mut stream).await.0, [7]);
         stream.finish().await.expect("a clean end");
@@ -225,7 +225,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
 
         // Far more bytes than both socket buffers can hold.
         let sql = format!("insert into {name} select g, repeat('x', 1000) from generate_series(1, 40000) g");
-        query(&mut session, &sql).await.expect("inserted");
+        stream.keep_alive_while(query(&mut session, &sql)).await.expect("inserted");
         let first = stream.next().await.expect("received").expect("the stream goes on");
         assert!(matches!(first.change, Change::Begin(_)));
         stream.keep_alive_while(tokio::time::sleep(Duration::from_secs(4))).await;
@@ -261,6 +261,10 @@ fn a_keepalive_is_replied_to_at_once_and_confirms_its_position_only_if_that_is_e
         set_up(server, &mut session, name).await;
         let created = confirmed(&mut session, name).await;
         for confirm in [false, true] {
+            query(&mut session, "select pg_logical_emit_message(false, 'not', 'published')")
+                .await
+                .expect("WAL");
+            query(&mut session, "select pg_switch_wal()").await.expect("WAL");
             let config = server
                 .config("admin", "")
                 .sslmode(pg_stream_tokio::SslMode::Disable)
@@ -270,10 +274,6 @@ fn a_keepalive_is_replied_to_at_once_and_confirms_its_position_only_if_that_is_e
             // With interval zero, status updates are sent only in reply to keepalives.
             let stream = start_on(conn, name, Lsn::INVALID).await.interval(Duration::ZERO);
             let mut stream = stream.confirm_keepalives(confirm);
-            query(&mut session, "select pg_logical_emit_message(false, 'not', 'published')")
-                .await
-                .expect("WAL");
-            query(&mut session, "select pg_switch_wal()").await.expect("WAL");
             let quiet = tokio::time::timeout(Duration::from_secs(3), stream.next()).await;
             assert!(quiet.is_err(), "no change, and no disconnection: {quiet:?}");
             let server_end = stream.status().server_end();
