@@ -119,8 +119,8 @@ impl Session {
         !self.fixes.is_empty()
     }
 
-    /// Whether the next batch has to wait. If the server discards the Parse or Close of a name in the batch before, the name means another
-    /// statement in the next batch.
+    /// Whether the next batch must wait for the replies to the previous batch. If the server discards a Parse or Close message of the
+    /// previous batch, its name stands for another statement in the next batch.
     pub(crate) fn has_barrier(&mut self) -> bool {
         self.barrier = self.barrier && self.changes_names();
         self.barrier
