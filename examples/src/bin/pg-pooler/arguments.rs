@@ -20,9 +20,9 @@ same verifiers. To write the file of users:
   psql -Atc \"select rolname || ':' || rolpassword from pg_authid where rolpassword like 'SCRAM-SHA-256$%'\" > FILE
 
 Prepared statements of the protocol work as they do without a pooler. Parameters that the server reports, such as client_encoding and \
-TimeZone, are restored for each client. The pooler rejects SQL that changes other state of the session: LISTEN, LOAD, PREPARE, cursors WITH \
-HOLD, temporary tables without ON COMMIT DROP, and SET of other parameters, but not SET LOCAL. It does not recognise functions that do the \
-same, such as pg_advisory_lock and set_config.
+TimeZone, are restored for each client. The pooler rejects SQL that changes other state of the session: LISTEN, LOAD, PREPARE, cursors \
+WITH HOLD, temporary tables without ON COMMIT DROP, and SET of other parameters, but not SET LOCAL. It does not recognise functions \
+that do the same, such as pg_advisory_lock and set_config.
 
 TLS is not supported in either direction."
 )]

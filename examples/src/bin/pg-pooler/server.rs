@@ -33,8 +33,8 @@ const MOST_STEPS: usize = 100_000;
 /// Number of consecutive reads that end with a row, after which a result counts as long.
 const LONG: u32 = 8;
 
-/// Pause between two reads of a long result. A server sends rows in pieces of 8 kB, and a pause lets one read return several pieces. So
-/// a million rows need a fifth of the CPU time.
+/// Pause between two reads of a long result. A server sends rows in pieces of 8 kB, and a pause lets one read return several pieces. With
+/// the pause a million rows need a fifth of the CPU time.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A connection to the server, and its session.
