@@ -51,7 +51,7 @@ impl Observer for Spans {
             info!(code = ?frame.code, "a message without a request");
             return;
         };
-        // After an error the server discards requests, up to the next Sync.
+        // After an error the server discards requests up to the next Sync.
         while self.0.front().is_some_and(|request| request.number < reply.number)
             && let Some(request) = self.0.pop_front()
         {

@@ -105,7 +105,7 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
             conn.parse(unnamed).query("select 1/0").finish().bind(unnamed, Portal::UNNAMED).execute(());
             conn.bind(Statement("t"), Portal::UNNAMED).execute(());
             conn.parse(Statement(&new)).query("select 'never'").finish();
-            // Closed and named anew in vain.
+            // These Close and Parse messages are discarded.
             conn.close_statement(Statement("s")).parse(Statement("s")).query("select 'never'").finish();
             conn.sync();
             // The second batch is sent before the error arrives.

@@ -363,7 +363,7 @@ fn psycopg_works_in_a_pipeline() {
             "host=127.0.0.1 port={} user=scram password=scram-secret dbname=test sslmode=disable",
             address.port()
         );
-        assert_eq!(done(Command::new(&python).args([program, &conninfo])), "all is as it should be\n");
+        assert_eq!(done(Command::new(&python).args([program, &conninfo])), "ok\n");
         lab.saw(&[
             "F SASLInitialResponse",
             "F SASLResponse",

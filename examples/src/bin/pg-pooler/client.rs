@@ -22,10 +22,10 @@ use crate::session::Unnamed;
 use crate::settings::Settings;
 use crate::statements::Statement;
 
-/// Most bytes that wait to be sent to a server while its client is read.
+/// Number of bytes waiting to be sent to the server above which the client is not read.
 const BACKLOG: usize = 64 * 1024;
 
-/// Longest time for a client to read its last message and to close.
+/// Maximum time for a client to read its last message and to close the connection.
 const PARTING: Duration = Duration::from_secs(2);
 
 thread_local! {
@@ -36,18 +36,18 @@ thread_local! {
 /// A client that is logged in.
 pub(crate) struct Client {
     pub(crate) stream: TokioIo<TcpStream>,
-    /// The beginning of a message whose end has not arrived.
+    /// The first part of a message that has not arrived completely.
     pub(crate) inbox: Option<Inbox>,
     /// Replies that could not be sent at once.
     pub(crate) outbox: Outbox,
     pub(crate) seat: Arc<Seat>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) settings: Arc<Settings>,
-    /// Prepared statements by the client's names.
+    /// Prepared statements by the names that the client gave them.
     pub(crate) statements: HashMap<Box<[u8]>, Arc<Statement>>,
-    /// Body of the last Parse of the unnamed statement, without the name.
+    /// Body of the last Parse message for the unnamed statement, without the name.
     pub(crate) unnamed: Option<Vec<u8>>,
-    /// Number of unnamed statements so far.
+    /// Number of unnamed statements that the client has prepared.
     pub(crate) versions: u64,
     /// Whether the client has sent Terminate.
     pub(crate) has_left: bool,
@@ -66,7 +66,7 @@ impl Client {
             poll_fn(|cx| self.poll_idle(cx)).await?;
             let mut lease = self.pool.acquire(&self.seat).await?;
             if lease.server().is_none() {
-                // A client that leaves needs no new connection.
+                // If the client disconnects, no new connection is made.
                 self.expect_request().await?;
                 Box::pin(lease.connect(pooler)).await?;
             }
@@ -101,7 +101,7 @@ impl Client {
         readable.map_err(|_| Failure::Gone)
     }
 
-    /// Fails if the client has left instead of sending a request.
+    /// Fails if the client has disconnected instead of sending a request.
     async fn expect_request(&mut self) -> Result<(), Failure> {
         let mut first = [0];
         let is_request = self.inbox.is_some()

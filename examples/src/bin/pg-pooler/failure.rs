@@ -8,7 +8,7 @@ use pg_wire::{DecodeError, SqlState};
 /// The reason why a client's session ends.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The client has left.
+    /// The client has disconnected.
     Gone,
     /// The server has ended its session, and the client has been sent the reason.
     ServerEnded,
@@ -20,7 +20,7 @@ pub(crate) enum Failure {
     Unreachable(String),
     /// The client's settings could not be restored.
     Settings,
-    /// A start-up message that cannot be served.
+    /// The start-up message asks for something that the pooler does not support.
     Unsupported(String),
     /// The client broke the protocol.
     Protocol(String),
@@ -39,7 +39,7 @@ impl Failure {
         })
     }
 
-    /// Whether the server connection can be brought back to idle.
+    /// Whether the session on the server connection can be made idle again.
     pub(crate) fn spares_server(&self) -> bool {
         matches!(self, Self::Gone | Self::Protocol(_))
     }
@@ -48,7 +48,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gone => f.write_str("the client has left"),
+            Self::Gone => f.write_str("the client has disconnected"),
             Self::ServerEnded => f.write_str("the server has ended the session"),
             Self::ServerLost => f.write_str(
                 "the connection to the server was lost: whether the transaction was committed is not known",

@@ -29,7 +29,7 @@ pub(crate) async fn serve(pooler: Arc<Pooler>, stream: TcpStream) {
 async fn login(pooler: &Arc<Pooler>, stream: TcpStream) -> Option<Client> {
     stream.set_nodelay(true).ok()?;
     let lookup = |startup| std::future::ready(pooler.credentials(&startup));
-    // A client that was rejected has been sent the reason.
+    // A rejected client has already been sent the reason.
     let (conn, accepted) = Acceptor::new().limits(LIMITS).accept(stream, lookup).await.ok()?;
     match accepted {
         Accepted::Cancel(key) => {

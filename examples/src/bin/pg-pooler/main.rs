@@ -2,9 +2,9 @@
 //!
 //! `cargo run --release -p examples --bin pg-pooler -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --users users.txt`
 //!
-//! One client is one task ([`client`]). The task takes a connection out of a [`pool`] when the client sends a request, forwards messages in both
-//! directions, and returns the connection when the state of the [`session`] is idle. So a query wakes one task twice, and takes two
-//! reads and two writes.
+//! Each client is one task ([`client`]). When the client sends a request, the task takes a connection out of a [`pool`]. It forwards
+//! messages in both directions, and returns the connection when the [`session`] is idle. So a query wakes only one task, twice, and takes
+//! two reads and two writes.
 
 mod arguments;
 mod client;
@@ -34,7 +34,7 @@ use arguments::Arguments;
 use pooler::Pooler;
 
 fn main() -> ExitCode {
-    // One thread: with several, most of the time goes into waking the others.
+    // The runtime has one thread. With several threads, most of the time is spent on waking them.
     let runtime = Builder::new_current_thread().enable_all().build();
     match runtime.and_then(|runtime| runtime.block_on(run(&Arguments::parse()))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Without permission the old limit remains.
+    // If the system rejects the new limit, the old limit stays.
     let _ = setrlimit(Resource::Nofile, limit);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let pooler = Arc::new(Pooler::new(arguments)?);

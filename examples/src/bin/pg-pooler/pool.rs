@@ -19,7 +19,7 @@ use crate::server::{self, Server};
 use crate::settings::Interned;
 use crate::statements::Statements;
 
-/// Longest time for a cancel request to reach the server.
+/// Maximum time for a cancel request to reach the server.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Server connections of one user in one database.
@@ -37,7 +37,7 @@ struct State {
     /// Connections without a client. The connection that was returned last is taken first.
     #[expect(clippy::vec_box, reason = "a connection moves in and out with each transaction")]
     idle: Vec<Box<Server>>,
-    /// Number of all connections, with the connections that are being made.
+    /// Number of all connections, including those that are being made.
     total: usize,
     waiting: VecDeque<(Arc<Seat>, Instant)>,
     /// Keys of the client that logged in last.
@@ -46,7 +46,7 @@ struct State {
     defaults: Option<Arc<Vec<(String, String)>>>,
 }
 
-/// The place of a client in the pool.
+/// A client of the pool.
 pub(crate) struct Seat {
     /// The key of the client's cancel requests.
     pub(crate) key: CancelKey,
@@ -55,7 +55,7 @@ pub(crate) struct Seat {
 
 #[derive(Default)]
 struct Seated {
-    /// The server connection that the client has.
+    /// The server connection that the client uses.
     route: Option<Arc<Route>>,
     granted: Option<Result<Lease, Failure>>,
     waker: Option<Waker>,
@@ -79,7 +79,7 @@ struct Routed {
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     server: Option<Box<Server>>,
-    /// Whether the connection has gone back to the pool.
+    /// Whether the connection has been returned to the pool.
     returned: bool,
 }
 
@@ -112,7 +112,7 @@ impl Pool {
         self.state().defaults = Some(Arc::new(defaults));
     }
 
-    /// Parameters of a new connection. `None` before the first.
+    /// Parameters of a new connection. `None` before the first connection.
     pub(crate) fn defaults(&self) -> Option<Arc<Vec<(String, String)>>> {
         self.state().defaults.clone()
     }

@@ -28,7 +28,7 @@ pub(crate) struct Pooler {
 
 #[derive(Default)]
 struct State {
-    /// By user and database.
+    /// Pools by user and database.
     pools: HashMap<(String, String), Arc<Pool>>,
     /// Clients by the process id in their keys.
     seats: HashMap<i32, Arc<Seat>>,
@@ -68,7 +68,7 @@ impl Pooler {
         Arc::clone(pool.or_insert_with(|| Arc::new(Pool::new(user, database, self.pool_size))))
     }
 
-    /// Makes the place of a new client, with a key for its cancel requests.
+    /// Registers a new client, with a key for its cancel requests.
     pub(crate) fn seat(&self, version: ProtocolVersion) -> Result<Arc<Seat>, Failure> {
         let mut state = self.state();
         while {
@@ -103,7 +103,7 @@ impl Pooler {
     }
 }
 
-/// Reads a file of users: in each line a name, a colon, and the verifier as in `pg_authid.rolpassword`.
+/// Reads a file of users. Each line is a name, a colon, and the verifier as in `pg_authid.rolpassword`.
 fn read_users(text: &str) -> io::Result<HashMap<String, Verifier>> {
     let mut users = HashMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {

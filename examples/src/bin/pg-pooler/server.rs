@@ -21,20 +21,20 @@ use crate::pool::{Lease, Pool, Route};
 use crate::pooler::Pooler;
 use crate::session::{Forward, Session, is_special};
 
-/// Longest time to connect to the server.
+/// Maximum time to connect to the server.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Longest time for the steps to an idle session after the client has left.
+/// Maximum time for the steps that make a session idle after its client has disconnected.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Largest number of these steps.
+/// Maximum number of these steps.
 const MOST_STEPS: usize = 100_000;
 
-/// Number of consecutive reads that end with a row, after which a result is called long.
+/// Number of consecutive reads that end with a row, after which a result counts as long.
 const LONG: u32 = 8;
 
-/// Pause between two reads of a long result. A server sends rows in pieces of 8 kB, which a pause joins: a million rows take a fifth of
-/// the CPU time.
+/// Pause between two reads of a long result. A server sends rows in pieces of 8 kB, and a pause lets one read return several pieces. With
+/// the pause a million rows need a fifth of the CPU time.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// A connection to the server, and its session.
@@ -49,7 +49,7 @@ pub(crate) struct Server {
 
 enum Stream {
     Open(TokioIo<TcpStream>),
-    /// Not registered with the runtime until the end of a pause, because each piece that arrives would wake the task.
+    /// Not registered with the runtime until the end of a pause. Otherwise each piece that arrives would wake the task.
     Paused(std::net::TcpStream, Pin<Box<Sleep>>),
     /// The stream could not be registered with the runtime.
     Lost,
@@ -64,7 +64,7 @@ impl Stream {
         Poll::Ready(self.resumed())
     }
 
-    /// The stream. Ends a pause.
+    /// The stream. A pause ends here.
     fn resumed(&mut self) -> Result<&mut TokioIo<TcpStream>, Failure> {
         if matches!(self, Self::Paused(..))
             && let Self::Paused(stream, _) = std::mem::replace(self, Self::Lost)
@@ -108,8 +108,8 @@ pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure
     Ok(Server { stream: Stream::Open(stream), inbox, session, route, rows: 0 })
 }
 
-/// Returns the connection of a client that has left to the pool: cancels a query, rolls back a transaction. Closes the connection if
-/// these steps take too long.
+/// Returns the connection of a disconnected client to the pool. First cancels a running query and rolls back an open transaction. Closes
+/// the connection if these steps take too long.
 pub(crate) async fn settle(mut lease: Lease, pooler: Arc<Pooler>) {
     let Some(server) = lease.server() else { return };
     if let Ok(Ok(())) = timeout(SETTLE_LIMIT, server.settle(&pooler)).await {
@@ -122,7 +122,7 @@ impl Server {
         &self.route
     }
 
-    /// Whether the session is idle: another client can have it.
+    /// Whether the session is idle, and another client can use it.
     pub(crate) fn is_idle(&self) -> bool {
         self.session.outbox.is_empty() && self.session.state.check_idle().is_ok()
     }
@@ -136,7 +136,7 @@ impl Server {
                 Ok(count @ 1..) => self.inbox.filled(count),
                 _ => return false,
             }
-            // A changed parameter, or the reason why the server ends the session.
+            // The server sends a changed parameter, or the reason why it ends the session.
             while let Ok(Some(frame)) = self.inbox.next() {
                 if self.session.received_idle(frame).is_err() {
                     return false;
@@ -152,7 +152,7 @@ impl Server {
         while !outbox.is_empty() {
             match ready!(self.stream.resumed()?.poll_write(cx, outbox.pending())) {
                 Ok(count) => outbox.sent(count),
-                // The server's last message has the reason, and is read first.
+                // The server's last message contains the reason, and must be read first.
                 Err(_) => return Poll::Pending,
             }
         }
@@ -214,7 +214,7 @@ impl Server {
         Poll::Ready(if ended { Err(Failure::ServerEnded) } else { Ok(()) })
     }
 
-    /// Takes the steps to an idle session.
+    /// Takes the steps that make the session idle.
     async fn settle(&mut self, pooler: &Pooler) -> Result<(), Failure> {
         if self.session.state.oldest().is_some() {
             self.route.cancel(pooler).await;
@@ -223,12 +223,14 @@ impl Server {
             let session = &mut self.session;
             match session.state.next_step().map_err(|_| Failure::ServerEnded)? {
                 None => return Ok(()),
-                Some(Step::CopyFail) => session.send(&CopyFail { reason: "the client has left".into() })?,
+                Some(Step::CopyFail) => {
+                    session.send(&CopyFail { reason: "the client has disconnected".into() })?
+                }
                 Some(Step::CopyDone) => session.send(&CopyDone {})?,
                 Some(Step::Sync) => session.send(&Sync {})?,
                 Some(Step::Query(sql)) => session.send(&Query { sql: sql.into() })?,
                 Some(_) => {
-                    // Reads while it writes, because the server may do the same.
+                    // Reads while it writes, because the server may stop reading until its own output is read.
                     poll_fn(|cx| {
                         if let Poll::Ready(Err(failure)) = self.poll_flush(cx) {
                             return Poll::Ready(Err(failure));

@@ -1,4 +1,5 @@
-//! The session of a server connection: changes the requests of the current client, because other clients have used the session.
+//! The session of a server connection. Changes the requests of a client where they depend on state that another client has left in the
+//! session.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::settings::Settings;
 use crate::sql;
 use crate::statements::{MISSING, Statement, statement_name};
 
-/// Largest number of prepared statements on one connection. For another statement the oldest is closed.
+/// Maximum number of prepared statements on one connection. Beyond it the oldest statement is closed.
 const MOST_STATEMENTS: usize = 500;
 
 /// The session of a server connection.
@@ -26,28 +27,28 @@ pub(crate) struct Session {
     pub(crate) outbox: Outbox,
     /// Requests whose replies are not forwarded unchanged, in the order of their numbers.
     fixes: VecDeque<Fix>,
-    /// Statements by id.
+    /// Prepared statements by id.
     prepared: BTreeMap<u64, Sent>,
     unnamed: Option<(Unnamed, Sent)>,
-    /// Number of Syncs sent.
+    /// Number of Sync messages sent.
     batch: u64,
     /// Whether a batch has been sent that changes names of the client.
     barrier: bool,
-    /// Settings that the session has.
+    /// Settings that the session has now.
     applied: Option<Arc<Settings>>,
 }
 
-/// A version of an unnamed statement: process id of the client, and number of the client's versions.
+/// Identifies an unnamed statement: process id of the client, and number of the statement among the client's unnamed statements.
 pub(crate) type Unnamed = (i32, u64);
 
-/// Whether a Parse that was sent has been executed.
+/// Whether a Parse message that was sent has been executed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
     /// Executed.
     Done,
-    /// Not known: if a request before it in this batch fails, the server discards it.
+    /// Not known yet. If an earlier request in this batch fails, the server discards the Parse message.
     In(u64),
-    /// Not known: the server may have the statement or not.
+    /// Not known.
     Unknown,
 }
 
@@ -61,30 +62,30 @@ struct Fix {
 enum Kind {
     /// The query that restores the client's settings.
     Settings,
-    /// A Parse, and the client's name for the statement if the client has sent it.
+    /// A Parse message, and the client's name for the statement if the message came from the client.
     Prepare(u64, Option<Box<[u8]>>),
-    /// A Close in place of a Parse, because the server has the statement; and the client's name for it.
+    /// A Close message that replaces a Parse message because the server already has the statement, and the client's name for the statement.
     HasStatement(Box<[u8]>),
-    /// A Close that the client has not sent, of a statement or of the unnamed statement.
+    /// A Close message that did not come from the client. `None` stands for the unnamed statement.
     Close(Option<u64>),
-    /// A Close that the client has sent, with its name for the statement and the statement.
+    /// A Close message from the client, with its name for the statement and the statement.
     CloseByClient(Box<[u8]>, Arc<Statement>),
-    /// A Parse of the unnamed statement, and whether the client has sent it.
+    /// A Parse message for the unnamed statement, and whether it came from the client.
     Unnamed(Unnamed, bool),
-    /// A syntax error in place of a rejected request, and the error for the client.
+    /// A request with a syntax error that replaces a rejected request, and the error for the client.
     Reject(SqlState, String),
 }
 
-/// The unnamed statement is not known.
+/// The server's unnamed statement is not known.
 const UNKNOWN: Option<(Unnamed, Sent)> = Some(((0, 0), Sent::Unknown));
 
 /// The form in which a message is forwarded to the client.
 pub(crate) enum Forward {
     Unchanged,
     Not,
-    /// As this message without a body.
+    /// Replaced by this message, which has no body.
     Empty(MessageCode),
-    /// As this error.
+    /// Replaced by this error.
     Error(SqlState, String),
 }
 
@@ -118,8 +119,8 @@ impl Session {
         !self.fixes.is_empty()
     }
 
-    /// Whether the next batch has to wait. If the server discards the Parse or Close of a name in the batch before, the name means another
-    /// statement in the next batch.
+    /// Whether the next batch must wait for the replies to the previous batch. If the server discards a Parse or Close message of the
+    /// previous batch, its name stands for another statement in the next batch.
     pub(crate) fn has_barrier(&mut self) -> bool {
         self.barrier = self.barrier && self.changes_names();
         self.barrier
@@ -139,7 +140,7 @@ impl Session {
         texts.collect()
     }
 
-    /// Takes note of a message that arrived while the connection was idle.
+    /// Processes a message that arrived while the connection was idle.
     ///
     /// # Errors
     /// When the session is over.
@@ -149,7 +150,7 @@ impl Session {
         if self.state.over().is_some() { Err(Failure::ServerLost) } else { Ok(()) }
     }
 
-    /// Prepares the session for a client: puts a query in front of the client's first request if the settings differ.
+    /// Prepares the session for a client. If the settings differ, a query that sets them is sent before the client's first request.
     pub(crate) fn begin(&mut self, settings: &Arc<Settings>) -> Result<(), Failure> {
         if self.applied.as_ref().is_some_and(|applied| Arc::ptr_eq(applied, settings)) {
             return Ok(());
@@ -161,18 +162,18 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a request that no client has sent, and whose replies are not forwarded.
+    /// Sends a request of the pooler itself.
     pub(crate) fn send<M: Message>(&mut self, message: &M) -> Result<(), Failure> {
         self.send_as(message, None)
     }
 
     fn send_as<M: Message>(&mut self, message: &M, kind: Option<Kind>) -> Result<(), Failure> {
         self.outbox.put(message);
-        // The state reads the body of a Describe only.
+        // The state reads the body only of a Describe message.
         self.note(Frame { code: message.code().unwrap_or_default(), body: b"" }, kind)
     }
 
-    /// Takes note of a request that was put into the outbox.
+    /// Records a request that was put into the outbox.
     fn note(&mut self, frame: Frame<'_>, kind: Option<Kind>) -> Result<(), Failure> {
         let number = self.state.sent(frame).map_err(|error| Failure::Protocol(error.to_string()))?;
         if let (Some(number), Some(kind)) = (number, kind) {
@@ -190,7 +191,7 @@ impl Session {
     pub(crate) fn forward(&mut self, frame: Frame<'_>, client: &mut Client) -> Result<(), Failure> {
         match frame.code {
             MessageCode::QUERY => {
-                // The server drops the unnamed statement.
+                // A simple query drops the server's unnamed statement.
                 (client.unnamed, self.unnamed) = (None, UNKNOWN);
                 let query: Query<'_> = frame.decode()?;
                 match sql::rejection(query.sql.as_bytes(), &client.settings) {
@@ -240,7 +241,7 @@ impl Session {
         self.note(frame, Some(Kind::Prepare(statement.id, Some(name.into()))))
     }
 
-    /// Sends a Bind, Describe or Close with the server's name of the statement.
+    /// Sends a Bind, Describe or Close message with the name that the statement has on the server.
     fn forward_named(&mut self, frame: Frame<'_>, client: &mut Client) -> Result<(), Failure> {
         let rewrite = Rewrite::frontend(frame)?;
         let Some(name) = rewrite.statement() else { return self.forward_unchanged(frame, None) };
@@ -276,7 +277,7 @@ impl Session {
         self.note(frame, None)
     }
 
-    /// Whether the server will have a statement when it executes the next request. If not, the caller has to send a Parse.
+    /// Whether the server will have a statement when it executes the next request. If not, the caller must send a Parse message.
     fn has(&mut self, statement: &Statement) -> Result<bool, Failure> {
         match self.prepared.insert(statement.id, Sent::In(self.batch)) {
             Some(Sent::Done) => {
@@ -302,7 +303,7 @@ impl Session {
         self.send_as(&Close { target: Target::Statement, name: name.into() }, Some(Kind::Close(id)))
     }
 
-    /// Gives the server the client's unnamed statement, or none if the client has none.
+    /// Makes the server's unnamed statement the same as the client's. Closes it if the client has none.
     fn prepare_unnamed(&mut self, client: &Client) -> Result<(), Failure> {
         let Some((owner, body)) = client.unnamed() else {
             return match self.unnamed.take() {
@@ -321,7 +322,7 @@ impl Session {
         self.note(Frame { code: MessageCode::PARSE, body: b"" }, Some(Kind::Unnamed(owner, false)))
     }
 
-    /// Sends a syntax error in place of a request of the extended query protocol.
+    /// Sends a Parse message with a syntax error instead of a rejected request of the extended query protocol.
     fn reject(&mut self, reason: Kind, client: &mut Client) -> Result<(), Failure> {
         (client.unnamed, self.unnamed) = (None, UNKNOWN);
         self.send_as(
@@ -338,11 +339,12 @@ impl Session {
         mut client: Option<&mut Client>,
     ) -> Result<Forward, Failure> {
         let Some(reply) = reply else { return self.unasked(frame, client) };
-        // The last message of the server.
+        // This is the last message of the server.
         if self.state.over().is_some() {
             return Ok(Forward::Unchanged);
         }
-        // After an error the server has discarded requests without a reply. Undone in reverse order, because a name may have been closed and prepared again.
+        // After an error the server discards requests and does not reply to them. Their effects are undone in reverse order, because a name
+        // may have been closed and prepared again.
         let mut discarded = Vec::new();
         while let Some(fix) = self.next_fix(|number| number < reply.number) {
             discarded.push(fix);
@@ -390,12 +392,12 @@ impl Session {
         Ok(forward)
     }
 
-    /// Takes the first of the fixes, if its number satisfies the condition.
+    /// Removes and returns the first fix if its number satisfies the condition.
     fn next_fix(&mut self, is_next: impl Fn(u64) -> bool) -> Option<Fix> {
         if is_next(self.fixes.front()?.number) { self.fixes.pop_front() } else { None }
     }
 
-    /// Takes note of a request that has failed or was discarded.
+    /// Records that a request has failed or was discarded.
     fn not_executed(&mut self, fix: Fix, client: Option<&mut Client>) {
         match fix.kind {
             Kind::Prepare(id, name) => {
@@ -420,12 +422,12 @@ impl Session {
         }
     }
 
-    /// Decides about a message that belongs to no request: a notice, or a parameter.
+    /// Decides in which form a message that belongs to no request is forwarded: a notice or a parameter.
     fn unasked(&mut self, frame: Frame<'_>, client: Option<&mut Client>) -> Result<Forward, Failure> {
         if frame.code != MessageCode::PARAMETER_STATUS {
             return Ok(Forward::Unchanged);
         }
-        // The client knows the values that are restored.
+        // The client already knows the values that are restored.
         if matches!(self.fixes.front(), Some(Fix { kind: Kind::Settings, .. })) {
             return Ok(Forward::Not);
         }

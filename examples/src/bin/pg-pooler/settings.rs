@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pg_wire::Text;
 use pg_wire::session::Parameters;
 
-/// Parameters that a client may set, if the server reports them: only then does the pooler know their values.
+/// Parameters that a client may set if the server reports them. The pooler cannot know the values of other parameters.
 const RESTORED: [&str; 9] = [
     "client_encoding",
     "DateStyle",
@@ -24,7 +24,7 @@ const RESTORED: [&str; 9] = [
 pub(crate) struct Settings(Vec<(&'static str, Box<str>)>);
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Settings {
-    /// Keeps the parameters that are restored.
+    /// Keeps only the parameters in [`RESTORED`].
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(all: I) -> Self {
         let mut settings = Self::default();
         for (name, value) in all {
@@ -68,7 +68,7 @@ impl Settings {
     }
 }
 
-/// Settings in use. Equal settings share one allocation, so that a comparison is a comparison of pointers.
+/// Settings in use. Equal settings share one allocation, so that they can be compared by pointer.
 #[derive(Debug, Default)]
 pub(crate) struct Interned(Mutex<HashSet<Arc<Settings>>>);
 
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_settings_are_one_allocation() {
+    fn equal_settings_share_one_allocation() {
         let interned = Interned::default();
         let [a, b] = [("TimeZone", "UTC"); 2].map(|pair| interned.intern(Settings::from_iter([pair])));
         assert!(Arc::ptr_eq(&a, &b));

@@ -1,14 +1,14 @@
-//! Features of a session in the text of a query, which a transaction pooler has to reject.
+//! Finds SQL that changes the state of a session, which a transaction pooler must reject.
 
 use crate::settings::Settings;
 
-/// Text that the server receives in place of a rejected query: a syntax error, which also ends an open transaction as the query's own
-/// error would. The pooler replaces the text of the server's error by the reason.
+/// SQL that is sent to the server instead of a rejected query. It is a syntax error, so an open transaction fails. The pooler replaces
+/// the text of the server's error by the reason.
 pub(crate) const REJECTED: &str = "rejected by pg-pooler";
 
 /// The reason to reject a query; `None` for a query that does not change the session.
 ///
-/// Reads only words, no grammar. Functions such as `pg_advisory_lock` and `set_config` are not found.
+/// Recognizes keywords only, and does not parse the grammar. Functions such as `pg_advisory_lock` and `set_config` are not found.
 pub(crate) fn rejection(sql: &[u8], settings: &Settings) -> Option<&'static str> {
     let mut lexer = Lexer { rest: sql };
     loop {
@@ -52,7 +52,7 @@ impl<'a> Statement<'a> {
                         .any(|plain| is(word, plain));
             }
             count += 1;
-            // Fast path: the rest of such a statement is irrelevant, and mostly it is the last.
+            // Fast path: the rest of such a statement is irrelevant, and in most cases no other statement follows.
             if is_plain && !lexer.rest.contains(&b';') {
                 lexer.rest = b"";
                 break;
@@ -185,7 +185,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Skips a string between dollar signs, or the sign alone.
+    /// Skips a dollar-quoted string, or a single dollar sign.
     fn skip_dollar_quoted(&mut self) {
         let is_tag = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
         let length = self.rest.iter().skip(1).position(|byte| !is_tag(byte)).unwrap_or(0) + 2;
@@ -201,7 +201,7 @@ impl<'a> Lexer<'a> {
         self.skip(end);
     }
 
-    /// Skips a comment and the comments inside.
+    /// Skips a comment, which may contain nested comments.
     fn skip_comment(&mut self) {
         let mut depth = 0u32;
         while !self.rest.is_empty() {

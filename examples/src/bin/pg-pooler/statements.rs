@@ -3,21 +3,21 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Name of no statement.
+/// Name of a statement that does not exist on any server connection.
 pub(crate) const MISSING: &str = "pooler_missing";
 
-/// Name of a statement on the servers.
+/// Name of a statement on the server connections.
 pub(crate) fn statement_name(id: u64) -> String {
     format!("pooler_{id}")
 }
 
-/// A prepared statement. Clients with the same text and the same types share one.
+/// A prepared statement. Clients share it if the text and the types of parameters are equal.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) id: u64,
-    /// Name on the servers.
+    /// Name on the server connections.
     pub(crate) name: String,
-    /// Body of the Parse after the name: text and types.
+    /// Body of the Parse message after the name: text and types of parameters.
     pub(crate) body: Arc<[u8]>,
 }
 
