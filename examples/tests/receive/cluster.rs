@@ -137,6 +137,14 @@ impl Cluster {
         self.directory.path().join(name)
     }
 
+    /// Makes a directory for the server.
+    pub(crate) fn make_directory(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir(&path).expect("a directory");
+        self.programs.hand_over(&path);
+        path
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }

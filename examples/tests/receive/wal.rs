@@ -288,14 +288,32 @@ fn the_stream_follows_a_standby_to_its_new_timeline() {
         let receivers = [ours(&standby, &our_files, "ours"), theirs(&standby, &their_files, "theirs")];
         let receivers = receivers.map(|mut command| Running::start(&mut command));
         until("both receive", || standby.is_active("ours") && standby.is_active("theirs"));
+        // Two more directories, which stop before the switch of the timeline.
+        let late = ["late_ours", "late_theirs"].map(|slot| {
+            standby.make_slot(slot);
+            let path = standby.path(slot);
+            fs::create_dir(&path).expect("a directory");
+            path
+        });
         primary.write_wal(2500);
+        let middle = primary.sql("select pg_current_wal_flush_lsn()");
+        primary.write_wal(700);
         let end = primary.sql("select pg_current_wal_flush_lsn()");
         until("the standby has the WAL", || {
             standby.sql(&format!("select pg_last_wal_replay_lsn() >= '{end}'")) == "t"
         });
+        done(ours(&standby, &late[0], "late_ours").args(["--endpos", &middle]));
+        done(theirs(&standby, &late[1], "late_theirs").args(["--endpos", &middle]));
+        let names = assert_same(&late[0], &late[1]);
+        assert!(names.len() >= 3 && names.iter().all(|name| name.starts_with("00000001")), "{names:?}");
         standby.sql("select pg_promote()");
         until("the standby is promoted", || standby.sql("select pg_is_in_recovery()") == "f");
         standby.write_wal(2500);
+        let end = end_position(&standby);
+        done(ours(&standby, &late[0], "late_ours").args(["--endpos", &end]));
+        done(theirs(&standby, &late[1], "late_theirs").args(["--endpos", &end]));
+        let names = assert_same(&late[0], &late[1]);
+        assert!(names.iter().any(|name| name == "00000002.history"), "{names:?}");
         standby.stop();
         for receiver in receivers {
             assert_eq!(receiver.ended().code, Some(1));
@@ -309,7 +327,5 @@ fn the_stream_follows_a_standby_to_its_new_timeline() {
             "{names:?}"
         );
         assert!(names.iter().filter(|name| name.starts_with("00000002")).count() >= 3, "{names:?}");
-
-        // A new directory that begins on the old timeline: the stream has to switch at its begin.
     }
 }

@@ -1,6 +1,7 @@
-//! Receives the WAL of a server into segment files, as `pg_receivewal` does.
+//! Receives the WAL of a server into segment files, as `pg_receivewal` does, or makes a base backup, as `pg_basebackup` does.
 //!
 //! `cargo run -p examples --bin pg-receive -- postgres://user:secret@localhost -D wal`
+//! `cargo run -p examples --bin pg-receive -- postgres://user:secret@localhost --base-backup copy`
 
 // The server may be hostile: no message may cause a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
@@ -8,6 +9,9 @@
 mod archive;
 mod arguments;
 mod ask;
+mod backup;
+mod backup_files;
+mod backup_wal;
 mod disk;
 mod failure;
 mod follow;
@@ -16,6 +20,8 @@ mod resume;
 mod segment;
 mod stop;
 mod stream;
+mod tar;
+mod unpack;
 
 use std::process::ExitCode;
 
@@ -52,6 +58,7 @@ async fn run(task: Task) -> Result<(), Failure> {
         Stop::listen().map_err(|error| Failure::Local(format!("cannot listen for signals: {error}")))?;
     match task {
         Task::Follow(task) => follow::follow(&task, stop).await,
+        Task::BackUp(task) => backup::back_up(&task, stop).await,
         Task::CreateSlot { config, slot, if_not_exists } => create_slot(&config, &slot, if_not_exists).await,
         Task::DropSlot { config, slot } => drop_slot(&config, &slot).await,
     }
