@@ -69,8 +69,8 @@ fn paths(directory: &Path) -> BTreeSet<String> {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_server_starts_from_a_plain_backup() {
     for programs in Programs::both() {
+        let (cluster, space) = with_tables(&programs);
         for method in ["stream", "fetch"] {
-            let (cluster, space) = with_tables(&programs);
             let directory = programs.directory();
             let (data, copy) = (directory.path().join("data"), directory.path().join("copy"));
             let mapping = format!("{}={}", space.display(), copy.display());
@@ -95,7 +95,6 @@ fn a_server_starts_from_a_plain_backup() {
             let slots = cluster.sql("select count(*) from pg_replication_slots");
             assert_eq!(slots, "0", "the temporary slot is gone");
 
-            drop(cluster);
             programs.hand_over(directory.path());
             let restored = Cluster::start(&programs, directory);
             assert_complete(&restored);
@@ -110,8 +109,8 @@ fn a_server_starts_from_a_plain_backup() {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_server_starts_from_an_unpacked_tar_backup() {
     for programs in Programs::both() {
+        let (cluster, space) = with_tables(&programs);
         for method in ["stream", "fetch"] {
-            let (cluster, space) = with_tables(&programs);
             let directory = programs.directory();
             let (archives, data, copy) = (
                 directory.path().join("archives"),
@@ -142,7 +141,6 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
             std::os::unix::fs::symlink(&copy, &link).expect("linked");
             verify(&programs, &data, &[]);
 
-            drop(cluster);
             // The server makes the links from this file.
             fs::remove_file(link).expect("removed");
             let map = fs::read_to_string(data.join("tablespace_map")).expect("a map");
@@ -158,19 +156,18 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_backup_has_the_files_of_pg_basebackup() {
     for programs in Programs::both() {
+        let (cluster, space) = with_tables(&programs);
         for method in ["none", "fetch", "stream"] {
-            let (cluster, space) = with_tables(&programs);
-            let pair =
-                ["ours", "theirs"].map(|name| (cluster.path(name), cluster.path(&format!("{name}-space"))));
+            let pair = ["ours", "theirs"].map(|name| {
+                let name = format!("{method}-{name}");
+                (cluster.path(&name), cluster.path(&format!("{name}-space")))
+            });
             let mapping = |copy: &Path| format!("{}={}", space.display(), copy.display());
             let [(ours, our_copy), (theirs, their_copy)] = &pair;
             done(&mut back_up(&cluster, ours, &["-X", method, "-T", &mapping(our_copy)]));
-            done(
-                cluster
-                    .client("pg_basebackup")
-                    .args(["-c", "fast", "-X", method, "-T", &mapping(their_copy), "-D"])
-                    .arg(theirs),
-            );
+            let mut reference = cluster.client("pg_basebackup");
+            reference.args(["-c", "fast", "--no-sync", "-X", method, "-T", &mapping(their_copy), "-D"]);
+            done(reference.arg(theirs));
             // The second backup begins in a later segment.
             let without_segments = |directory: &Path| {
                 let is_segment = |path: &String| {

@@ -128,6 +128,72 @@ fn a_live_stream_is_received_up_to_the_shutdown_of_the_server() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
+fn without_a_slot_the_stream_begins_at_the_end_of_the_servers_wal() {
+    for programs in Programs::both() {
+        let mut cluster = Cluster::new(&programs, 1);
+        cluster.write_wal(3000);
+        let first = cluster.sql("select pg_walfile_name(pg_current_wal_flush_lsn())");
+        let directories = ["ours", "theirs"].map(|name| cluster.path(name));
+        directories.each_ref().map(|directory| fs::create_dir(directory).expect("a directory"));
+        let mut ours = Command::new(env!("CARGO_BIN_EXE_pg-receive"));
+        ours.arg(cluster.url()).arg("-D").arg(&directories[0]).arg("--no-loop");
+        let mut theirs = cluster.client("pg_receivewal");
+        theirs.arg("-D").arg(&directories[1]).arg("--no-loop");
+        let receivers = [ours, theirs].map(|mut command| Running::start(&mut command));
+        until("both receive", || {
+            cluster.sql("select count(*) from pg_stat_replication where state = 'streaming'") == "2"
+        });
+        cluster.write_wal(3000);
+        cluster.stop();
+        for receiver in receivers {
+            assert_eq!(receiver.ended().code, Some(1));
+        }
+        let names = assert_same(&directories[0], &directories[1]);
+        assert!(names.len() >= 3 && names[0] == first, "{names:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_lost_connection_is_made_again() {
+    for programs in Programs::both() {
+        let cluster = Cluster::new(&programs, 1);
+        let (our_files, their_files) = make_pair(&cluster);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pg-receive"));
+        command.arg(cluster.url()).arg("-D").arg(&our_files).args(["--slot", "ours", "--synchronous"]);
+        let receiver = Running::start(&mut command);
+        until("it receives", || cluster.is_active("ours"));
+        cluster.write_wal(1500);
+        cluster.sql(
+            "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = 'ours'",
+        );
+        until("the connection is lost", || !cluster.is_active("ours"));
+        cluster.write_wal(1500);
+        until("it receives again", || cluster.is_active("ours"));
+        let end = end_position(&cluster);
+        let confirmed =
+            format!("select restart_lsn > '{end}' from pg_replication_slots where slot_name = 'ours'");
+        until("all is confirmed", || cluster.sql(&confirmed) == "t");
+        receiver.signal(Signal::INT);
+        let ended = receiver.ended();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("terminating connection due to administrator command"),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains("waiting 5 seconds to try again"), "{}", ended.stderr);
+        done(theirs(&cluster, &their_files, "theirs").args(["--endpos", &end]));
+        // Complete segments: ours has more, because it was ended later.
+        let (ours, theirs) = (files(&our_files), files(&their_files));
+        let complete: Vec<_> = theirs.iter().filter(|(name, _)| !name.ends_with(".partial")).collect();
+        assert!(complete.len() >= 3);
+        assert!(complete.into_iter().all(|(name, content)| ours.get(name) == Some(content)));
+    }
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
 fn a_stream_resumes_after_a_kill() {
     for programs in Programs::both() {
         let cluster = Cluster::new(&programs, 1);

@@ -69,7 +69,7 @@ impl Claimed {
                 false => empty(&directory),
             };
             if let Err(error) = removed {
-                say(Failure::file("pg-receive: cannot remove", &directory, error));
+                say(format_args!("pg-receive: {}", Failure::file("cannot remove", &directory, error)));
             }
         }
     }
