@@ -134,7 +134,7 @@ fn without_a_slot_the_stream_begins_at_the_end_of_the_servers_wal() {
         cluster.write_wal(3000);
         let first = cluster.sql("select pg_walfile_name(pg_current_wal_flush_lsn())");
         let directories = ["ours", "theirs"].map(|name| cluster.path(name));
-        directories.each_ref().map(|directory| fs::create_dir(directory).expect("a directory"));
+        directories.iter().for_each(|directory| fs::create_dir(directory).expect("a directory"));
         let mut ours = Command::new(env!("CARGO_BIN_EXE_pg-receive"));
         ours.arg(cluster.url()).arg("-D").arg(&directories[0]).arg("--no-loop");
         let mut theirs = cluster.client("pg_receivewal");
