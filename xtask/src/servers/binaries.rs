@@ -79,9 +79,14 @@ impl Binaries {
         Ok(Self { prefix, ..self })
     }
 
+    /// The directory of the programs.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.prefix.join("bin")
+    }
+
     /// The command for one of the programs, without the environment of xtask, which could change its behaviour.
     pub(crate) fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.prefix.join("bin").join(name));
+        let mut command = Command::new(self.directory().join(name));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
         if self.own_libraries {
             command.env("LD_LIBRARY_PATH", self.prefix.join("lib"));

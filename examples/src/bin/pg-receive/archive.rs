@@ -1,0 +1,233 @@
+//! Writes WAL into segment files.
+//!
+//! A segment is filled with zeros up to its whole size before WAL is written into it, so that a full disk is noticed early and the
+//! syncs that follow are cheap. Work that may wait for the disk runs in threads of its own, so that the stream can send status updates.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pg_wire::replication::Lsn;
+use tokio::task::spawn_blocking;
+
+use crate::disk::{self, Modes};
+use crate::failure::Failure;
+use crate::resume::PARTIAL;
+use crate::segment::{SegmentSize, history_name};
+
+/// The use of the segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// An archive that grows: a segment has the extension `.partial` until it is complete.
+    Archive,
+    /// The WAL of a base backup: a segment has its name from the begin. An empty file in `archive_status` tells the server that starts from
+    /// the backup that the segment is archived already.
+    Backup,
+}
+
+/// A directory of segments, and the segment that is written.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    directory: PathBuf,
+    size: SegmentSize,
+    modes: Modes,
+    purpose: Use,
+    open: Option<Segment>,
+    /// Position after the last byte that was written.
+    written: Lsn,
+    /// Everything before this position is durable.
+    durable: Lsn,
+}
+
+#[derive(Debug)]
+struct Segment {
+    file: Arc<File>,
+    name: String,
+    begin: Lsn,
+}
+
+impl Archive {
+    pub(crate) fn new(directory: &Path, size: SegmentSize, modes: Modes, purpose: Use) -> Self {
+        let directory = directory.to_owned();
+        Self { directory, size, modes, purpose, open: None, written: Lsn::INVALID, durable: Lsn::INVALID }
+    }
+
+    /// Begins a stream at this position. Precondition: everything before the position is durable, in complete segments or on an earlier timeline.
+    pub(crate) fn begin(&mut self, position: Lsn) {
+        (self.written, self.durable) = (position, position);
+    }
+
+    /// The size of the segments.
+    pub(crate) fn size(&self) -> SegmentSize {
+        self.size
+    }
+
+    /// Position after the last byte that was written.
+    pub(crate) fn written(&self) -> Lsn {
+        self.written
+    }
+
+    /// Position before which everything is durable.
+    pub(crate) fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// Whether there is WAL that is written and not durable.
+    pub(crate) fn is_unsynced(&self) -> bool {
+        self.durable < self.written
+    }
+
+    /// Writes WAL that begins at `at`, at most up to the end of the segment. Returns the number of bytes that were written.
+    ///
+    /// The first write has to begin at the begin of a segment, and each other write at the end of the write before.
+    pub(crate) async fn write(&mut self, timeline: u32, at: Lsn, data: &[u8]) -> Result<usize, Failure> {
+        let offset = self.size.offset(at);
+        if self.open.is_none() {
+            if offset != 0 {
+                return Err(Failure::Answer(format!(
+                    "WAL from {at} on has arrived, and no segment is open for it"
+                )));
+            }
+            self.open = Some(self.open_segment(timeline, at).await?);
+        }
+        let Some(segment) = &self.open else { return Ok(0) };
+        let room = usize::try_from(self.size.bytes() - offset).unwrap_or(usize::MAX);
+        let now = data.get(..room).unwrap_or(data);
+        if segment.begin != self.size.begin(at) {
+            return Err(Failure::Answer(format!("WAL from {at} on has arrived after {}", self.written)));
+        }
+        // Into the page cache; `sync` waits for the disk.
+        segment
+            .file
+            .write_all_at(now, offset)
+            .map_err(|error| Failure::file("cannot write", &self.path(segment), error))?;
+        self.written = Lsn(at.0.saturating_add(now.len() as u64));
+        if now.len() == room {
+            self.finish_segment(true).await?;
+        }
+        Ok(now.len())
+    }
+
+    /// Syncs the segment. From then on, everything that was written is durable.
+    pub(crate) async fn sync(&mut self) -> Result<(), Failure> {
+        if let Some(segment) = &self.open {
+            let (file, path) = (Arc::clone(&segment.file), self.path(segment));
+            blocking(move || sync(&file, &path)).await?;
+        }
+        self.durable = self.written;
+        Ok(())
+    }
+
+    /// Syncs and closes the segment. In an archive, an incomplete segment keeps its extension.
+    pub(crate) async fn close(&mut self) -> Result<(), Failure> {
+        self.finish_segment(false).await
+    }
+
+    /// Writes the history file of a timeline, unless the file exists.
+    pub(crate) async fn write_history(&self, timeline: u32, content: &[u8]) -> Result<(), Failure> {
+        let (path, modes, content) = (self.history(timeline), self.modes, content.to_owned());
+        let done = self.done_file(&history_name(timeline));
+        blocking(move || {
+            disk::write(&path, modes, &content)?;
+            mark(done, modes)
+        })
+        .await
+    }
+
+    /// Whether the history file of a timeline exists. The first timeline has no history.
+    pub(crate) fn has_history(&self, timeline: u32) -> bool {
+        timeline == 1 || self.history(timeline).exists()
+    }
+
+    fn history(&self, timeline: u32) -> PathBuf {
+        self.directory.join(history_name(timeline))
+    }
+
+    fn path(&self, segment: &Segment) -> PathBuf {
+        let extension = if self.purpose == Use::Archive { PARTIAL } else { "" };
+        self.directory.join(format!("{}{extension}", segment.name))
+    }
+
+    /// The file that marks another file as archived.
+    fn done_file(&self, name: &str) -> Option<PathBuf> {
+        let is_marked = self.purpose == Use::Backup;
+        is_marked.then(|| self.directory.join("archive_status").join(format!("{name}.done")))
+    }
+
+    async fn open_segment(&self, timeline: u32, begin: Lsn) -> Result<Segment, Failure> {
+        let (modes, size) = (self.modes, self.size.bytes());
+        let name = self.size.name(timeline, begin);
+        let directory = self.directory.clone();
+        let extension = if self.purpose == Use::Archive { PARTIAL } else { "" };
+        let path = directory.join(format!("{name}{extension}"));
+        let file = blocking(move || {
+            let failed = |error| Failure::file("cannot open", &path, error);
+            let file = modes.options().open(&path).map_err(failed)?;
+            let length = file.metadata().map_err(failed)?.len();
+            if length > size {
+                return Err(Failure::Local(format!(
+                    "{} has {length} bytes, more than a segment of {size} bytes",
+                    path.display()
+                )));
+            }
+            // An existing file is shorter if an earlier run has ended while it filled the file.
+            fill(&file, length, size).map_err(|error| Failure::file("cannot write", &path, error))?;
+            sync(&file, &path)?;
+            disk::sync_directory(&directory)?;
+            Ok(file)
+        })
+        .await?;
+        Ok(Segment { file: Arc::new(file), name, begin })
+    }
+
+    async fn finish_segment(&mut self, is_complete: bool) -> Result<(), Failure> {
+        let Some(segment) = self.open.take() else { return Ok(()) };
+        let (path, goal) = (self.path(&segment), self.directory.join(&segment.name));
+        let (done, modes, purpose) = (self.done_file(&segment.name), self.modes, self.purpose);
+        blocking(move || {
+            sync(&segment.file, &path)?;
+            if is_complete && purpose == Use::Archive {
+                disk::rename(&path, &goal)?;
+            }
+            mark(done, modes)
+        })
+        .await?;
+        self.durable = self.written;
+        Ok(())
+    }
+}
+
+fn sync(file: &File, path: &Path) -> Result<(), Failure> {
+    file.sync_all().map_err(|error| Failure::file("cannot sync", path, error))
+}
+
+/// Makes the empty file that marks another file as archived.
+fn mark(done: Option<PathBuf>, modes: Modes) -> Result<(), Failure> {
+    done.map_or(Ok(()), |path| disk::write(&path, modes, b""))
+}
+
+/// Writes zeros from `from` to `to`.
+fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
+    const ZEROS: &[u8] = &[0; 1 << 16];
+    let mut at = from;
+    while at < to {
+        let left = usize::try_from(to - at).unwrap_or(usize::MAX);
+        let zeros = ZEROS.get(..left).unwrap_or(ZEROS);
+        file.write_all_at(zeros, at)?;
+        at += zeros.len() as u64;
+    }
+    Ok(())
+}
+
+/// Runs work that may wait for the disk in a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    spawn_blocking(work).await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => Err(Failure::Interrupted),
+    })
+}

@@ -1,0 +1,267 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::exit;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, ValueEnum};
+use pg_stream_tokio::Config;
+use pg_stream_tokio::pg_auth::config::Surroundings;
+use pg_wire::replication::Lsn;
+use pg_wire::replication::command::Checkpoint;
+
+use crate::backup::{self, WalMethod};
+use crate::backup_files::Format;
+use crate::follow;
+use crate::report::{escaped, say};
+use crate::stream::Settings;
+
+/// Receives the WAL or a base backup of a PostgreSQL server
+///
+/// WAL: pg-receive writes the server's WAL into segment files in a directory. A
+/// segment has the extension .partial until it is complete. The stream begins
+/// after the last segment in the directory; if the directory has none, at the
+/// position of the slot; without a slot, at the end of the server's WAL. It
+/// follows the server to new timelines, with their history files. With a slot,
+/// the server keeps all WAL that is not yet on the disk of this machine.
+///
+/// Base backup: with --base-backup, pg-receive copies the whole database cluster
+/// into a new or empty directory, with a manifest (backup_manifest) that
+/// pg_verifybackup checks. A server can start from a plain backup with WAL. If the
+/// backup fails, its files are removed.
+///
+/// Settings that are not in the connection string have the same defaults as in
+/// psql: PGHOST, PGUSER, PGPASSWORD and the other variables, a service file,
+/// ~/.pgpass, the name of the operating system's user. The user needs the
+/// attribute REPLICATION. Options have the names and meanings of pg_receivewal
+/// and pg_basebackup.
+///
+/// Ctrl-C or SIGTERM: the segment is synced, the server is sent the position,
+/// and pg-receive ends with status 0; a backup is removed, with status 1. A
+/// second signal ends pg-receive at once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pg-receive",
+    version,
+    verbatim_doc_comment,
+    override_usage = "pg-receive [OPTIONS] <URL> -D <DIR>
+       pg-receive [OPTIONS] <URL> --base-backup <DIR>
+       pg-receive <URL> --slot <NAME> --create-slot [--if-not-exists]
+       pg-receive <URL> --slot <NAME> --drop-slot",
+    after_long_help = "Exit status:
+  0  the task is done, or a signal has ended it cleanly
+  1  the task failed; the reason is on standard error
+  2  wrong usage"
+)]
+struct Arguments {
+    /// Connection string: postgres://user:password@host:port, or keywords: "host=... user=..."
+    #[arg(value_name = "URL")]
+    url: OsString,
+    /// Directory for the segment files; it must exist
+    #[arg(short = 'D', long, value_name = "DIR", required_unless_present_any = ["create_slot", "drop_slot", "base_backup"])]
+    directory: Option<PathBuf>,
+    /// Replication slot; the server keeps WAL for it
+    #[arg(short = 'S', long, value_name = "NAME")]
+    slot: Option<String>,
+    /// Creates the slot, and ends
+    #[arg(long, requires = "slot", conflicts_with_all = ["drop_slot", "directory"])]
+    create_slot: bool,
+    /// Drops the slot, and ends
+    #[arg(long, requires = "slot", conflicts_with = "directory")]
+    drop_slot: bool,
+    /// With --create-slot: no error if the slot exists
+    #[arg(long, requires = "create_slot")]
+    if_not_exists: bool,
+    /// Ends when the WAL up to this position is received, for example 0/16B2D50
+    #[arg(short = 'E', long, value_name = "LSN")]
+    endpos: Option<Lsn>,
+    /// Syncs and confirms WAL as soon as it is received; needed if the server waits for this program as a synchronous standby
+    #[arg(long)]
+    synchronous: bool,
+    /// Ends when the connection fails, instead of connecting again every 5 seconds
+    #[arg(short = 'n', long)]
+    no_loop: bool,
+    /// Longest time between two reports of the position to the server; 0: only when the server requests a report
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
+    status_interval: u32,
+    /// Prints a line for each segment on standard error
+    #[arg(short, long)]
+    verbose: bool,
+    #[command(flatten)]
+    backup: BackupArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Base backup")]
+struct BackupArguments {
+    /// Makes a base backup in this directory, which must not exist or be empty
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["directory", "create_slot", "drop_slot", "endpos", "synchronous", "no_loop"])]
+    base_backup: Option<PathBuf>,
+    /// The form of the backup
+    #[arg(short = 'F', long, value_enum, default_value_t = Format::Plain, requires = "base_backup")]
+    format: Format,
+    /// The speed of the checkpoint at the begin of the backup
+    #[arg(short, long, value_enum, default_value_t = Speed::Spread, requires = "base_backup")]
+    checkpoint: Speed,
+    /// How the backup gets the WAL that a server needs to start from it
+    #[arg(short = 'X', long, value_enum, default_value_t = Wal::Stream, requires = "base_backup")]
+    wal_method: Wal,
+    /// The label of the backup
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        default_value = "pg-receive base backup",
+        requires = "base_backup"
+    )]
+    label: String,
+    /// The algorithm of the checksums in the manifest: NONE, CRC32C (the server's default), SHA224, SHA256, SHA384 or SHA512
+    #[arg(long, value_name = "ALGORITHM", requires = "base_backup")]
+    manifest_checksums: Option<String>,
+    /// The highest rate at which the server sends data, in kilobytes per second
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(32..=1_048_576), requires = "base_backup")]
+    max_rate: Option<u32>,
+    /// Copies the tablespace in the server's directory OLD into the directory NEW; by default, a copy has the path that the tablespace has on
+    /// the server
+    #[arg(short = 'T', long, value_name = "OLD=NEW", value_parser = mapping, requires = "base_backup")]
+    tablespace_mapping: Vec<(String, PathBuf)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Speed {
+    /// As fast as possible
+    Fast,
+    /// Spread over time, with less load on the server
+    Spread,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Wal {
+    /// Not at all: a server needs an archive of the WAL to start
+    None,
+    /// From the server at the end of the backup; the server has to keep the WAL so long
+    Fetch,
+    /// Over a second connection while the backup is made, with a temporary slot unless --slot names a slot
+    Stream,
+}
+
+/// Parses `OLD=NEW`, two absolute paths. An equals sign inside of a path is written as `\=`.
+fn mapping(text: &str) -> Result<(String, PathBuf), &'static str> {
+    let mut parts = vec![String::new()];
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let part = parts.last_mut().ok_or("no path")?;
+        match c {
+            '\\' if characters.peek() == Some(&'=') => part.extend(characters.next()),
+            '=' => parts.push(String::new()),
+            c => part.push(c),
+        }
+    }
+    let [server, copy] = &parts[..] else { return Err("a mapping is OLD=NEW, with one equals sign") };
+    match server.starts_with('/') && copy.starts_with('/') {
+        true => Ok((server.trim_end_matches('/').to_owned(), copy.into())),
+        false => Err("both paths of a mapping must be absolute"),
+    }
+}
+
+/// The task that the command line describes.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Follow(follow::Task),
+    BackUp(backup::Task),
+    CreateSlot { config: Config, slot: String, if_not_exists: bool },
+    DropSlot { config: Config, slot: String },
+}
+
+/// Reads the command line. After a request for help and after a mistake, prints the answer and ends the program.
+pub(crate) fn task() -> Task {
+    let given = Arguments::try_parse().unwrap_or_else(|error| {
+        // Only the kind of the error is printed: clap's message would show an unexpected argument, which may hold a password.
+        if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
+    });
+    let config = config(given.url);
+    if let Some(directory) = given.backup.base_backup {
+        let given_slot = given.slot;
+        let given = BackupArguments { base_backup: None, ..given.backup };
+        return Task::BackUp(backup::Task {
+            config,
+            directory,
+            format: given.format,
+            checkpoint: match given.checkpoint {
+                Speed::Fast => Checkpoint::Fast,
+                Speed::Spread => Checkpoint::Spread,
+            },
+            wal_method: match given.wal_method {
+                Wal::None => WalMethod::None,
+                Wal::Fetch => WalMethod::Fetch,
+                Wal::Stream => WalMethod::Stream,
+            },
+            label: given.label,
+            manifest_checksums: given.manifest_checksums,
+            max_rate: given.max_rate,
+            mapping: given.tablespace_mapping,
+            slot: given_slot,
+        });
+    }
+    match (given.slot, given.directory) {
+        (Some(slot), _) if given.create_slot => {
+            Task::CreateSlot { config, slot, if_not_exists: given.if_not_exists }
+        }
+        (Some(slot), _) if given.drop_slot => Task::DropSlot { config, slot },
+        (slot, Some(directory)) => Task::Follow(follow::Task {
+            config,
+            directory,
+            settings: Settings {
+                slot,
+                is_synchronous: given.synchronous,
+                interval: Duration::from_secs(given.status_interval.into()),
+                is_verbose: given.verbose,
+            },
+            end: given.endpos,
+            no_loop: given.no_loop,
+        }),
+        _ => refuse("no directory is given"),
+    }
+}
+
+fn config(url: OsString) -> Config {
+    let url = url.into_string().unwrap_or_else(|_| refuse("the connection string is not UTF-8"));
+    let found = Surroundings::of_process().login_name().config(&url);
+    let found = found.unwrap_or_else(|error| refuse(escaped(&error.to_string())));
+    for warning in found.warnings {
+        say(format_args!("pg-receive: warning: {}", escaped(&warning.to_string())));
+    }
+    let mut config = found.config;
+    if config.parameter("application_name").is_none() {
+        config = config.application_name("pg-receive");
+    }
+    config.check().unwrap_or_else(|error| refuse(escaped(&error.to_string())));
+    config
+}
+
+fn refuse(problem: impl Display) -> ! {
+    let usage = Arguments::command().render_usage();
+    say(format_args!("pg-receive: {problem}\n\n{usage}\n\nFor more information, try '--help'."));
+    exit(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_of_a_tablespace_is_parsed() {
+        assert_eq!(mapping("/a/=/b"), Ok(("/a".into(), "/b".into())));
+        assert_eq!(mapping(r"/a\=b=/c"), Ok(("/a=b".into(), "/c".into())));
+        for wrong in ["", "/a", "/a=", "=/b", "a=/b", "/a=b", "/a=/b=/c"] {
+            assert!(mapping(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_options_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,47 @@
+//! Ctrl-C and SIGTERM: the first signal ends the task cleanly, the second ends the program without waiting.
+
+use std::io;
+use std::process::exit;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::report::say;
+
+/// The order to stop.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Begins to listen for signals. Needs a runtime.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (send, receive) = watch::channel(false);
+        tokio::spawn(async move {
+            for number in 0.. {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if number > 0 {
+                    say("pg-receive: interrupted a second time");
+                    exit(1);
+                }
+                send.send_replace(true);
+            }
+        });
+        Ok(Self(receive))
+    }
+
+    /// Whether a signal has arrived.
+    pub(crate) fn is_given(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits for a signal.
+    pub(crate) async fn given(&mut self) {
+        // The sender is dropped only at the end of the program.
+        let _ = self.0.wait_for(|given| *given).await;
+    }
+}

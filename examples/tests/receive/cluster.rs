@@ -1,0 +1,267 @@
+//! A database cluster of a test's own: the test may stop, copy and promote its server.
+
+use std::fs::{self, File, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use crate::support::{Ended, PATIENCE, Server, finish};
+
+/// Settings of every cluster. The only WAL is that of the test, as far as the server can be configured so.
+const SETTINGS: [&str; 7] = [
+    "listen_addresses=127.0.0.1",
+    "fsync=off",
+    "autovacuum=off",
+    "wal_level=replica",
+    "checkpoint_timeout=1h",
+    "max_wal_size=10GB",
+    "shared_buffers=16MB",
+];
+
+/// The programs of a version, and the user that runs its servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    clients: PathBuf,
+    servers: PathBuf,
+    user: (u32, u32),
+}
+
+impl Programs {
+    /// The programs of both versions.
+    pub(crate) fn both() -> [Self; 2] {
+        Server::both().map(|Server { major, socket_dir, .. }| {
+            let directory = |name: &str| {
+                let name = format!("PG{major}_{name}");
+                let value = std::env::var_os(&name);
+                PathBuf::from(value.unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test`")))
+            };
+            let owner = fs::metadata(socket_dir).expect("the directory of a running server");
+            let (clients, servers) = (directory("CLIENT_BIN"), directory("SERVER_BIN"));
+            Self { clients, servers, user: (owner.uid(), owner.gid()) }
+        })
+    }
+
+    /// A client program.
+    pub(crate) fn client(&self, name: &str) -> Command {
+        let mut command = Command::new(self.clients.join(name));
+        command.env("LC_ALL", "C");
+        command
+    }
+
+    /// A program of the server, run as the servers' user.
+    fn server(&self, name: &str) -> Command {
+        let mut command = Command::new(self.servers.join(name));
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
+        command.env("LD_LIBRARY_PATH", self.servers.join("../lib"));
+        if geteuid().is_root() {
+            command.uid(self.user.0).gid(self.user.1);
+        }
+        command
+    }
+
+    /// Gives a directory and all files in it to the servers' user.
+    pub(crate) fn hand_over(&self, directory: &Path) {
+        if !geteuid().is_root() {
+            return;
+        }
+        let (uid, gid) = self.user;
+        let owner = format!("{uid}:{gid}");
+        done(Command::new("chown").args(["-R", "-h", &owner]).arg(directory));
+    }
+
+    /// A directory that the servers' user may enter.
+    pub(crate) fn directory(&self) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("our directory");
+        if geteuid().is_root() {
+            chown(directory.path(), Some(self.user.0), Some(self.user.1)).expect("root may do so");
+        }
+        directory
+    }
+}
+
+/// A running server. Dropping this value ends the server.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) programs: Programs,
+    pub(crate) port: u16,
+    directory: tempfile::TempDir,
+    child: Child,
+}
+
+impl Cluster {
+    /// Makes a cluster with segments of this size in megabytes, and starts its server.
+    pub(crate) fn new(programs: &Programs, segment: u32) -> Self {
+        let directory = programs.directory();
+        let mut initdb = programs.server("initdb");
+        initdb.args(["--username=admin", "--encoding=UTF8", "--no-locale", "--auth=trust", "--no-sync"]);
+        initdb.arg(format!("--wal-segsize={segment}")).arg("--no-instructions").arg("--pgdata");
+        done(initdb.arg(directory.path().join("data")));
+        Self::start(programs, directory)
+    }
+
+    /// Starts a server from the files in `data` of a directory.
+    pub(crate) fn start(programs: &Programs, directory: tempfile::TempDir) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.expect("a free port").port();
+        let mut postgres = programs.server("postgres");
+        postgres
+            .arg("-D")
+            .arg(directory.path().join("data"))
+            .args(["-p", &port.to_string(), "-k"])
+            .arg(directory.path());
+        for setting in SETTINGS {
+            postgres.args(["-c", setting]);
+        }
+        let log = File::create(directory.path().join("log")).expect("created");
+        postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let child = postgres.spawn().expect("postgres starts");
+        let mut cluster = Self { programs: programs.clone(), port, directory, child };
+        until("the server is ready", || {
+            if let Some(status) = cluster.child.try_wait().expect("our child") {
+                panic!("postgres ended with {status}:\n{}", cluster.log());
+            }
+            finish(&mut cluster.psql("select 1")).code == Some(0)
+        });
+        cluster
+    }
+
+    /// The path of a new file in the cluster's directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Makes a directory for the server.
+    pub(crate) fn make_directory(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir(&path).expect("a directory");
+        self.programs.hand_over(&path);
+        path
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The connection string.
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://admin@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+    }
+
+    /// A client program that connects to this server.
+    pub(crate) fn client(&self, name: &str) -> Command {
+        let mut command = self.programs.client(name);
+        command.args(["-h", "127.0.0.1", "-U", "admin", "-p", &self.port.to_string()]);
+        command
+    }
+
+    fn psql(&self, sql: &str) -> Command {
+        let mut command = self.client("psql");
+        command.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-c", sql]);
+        command
+    }
+
+    /// Runs SQL, and returns its output.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        done(&mut self.psql(sql)).trim_end().to_owned()
+    }
+
+    /// Writes about this many kilobytes of WAL.
+    pub(crate) fn write_wal(&self, kilobytes: u32) {
+        self.sql("create table if not exists filler (n int, t text)");
+        self.sql(&format!(
+            "insert into filler select g, repeat('x', 900) from generate_series(1, {kilobytes}) g"
+        ));
+    }
+
+    /// Makes a slot that keeps the WAL from now on.
+    pub(crate) fn make_slot(&self, name: &str) {
+        self.sql(&format!("select pg_create_physical_replication_slot('{name}', true)"));
+    }
+
+    /// Whether a client uses the slot.
+    pub(crate) fn is_active(&self, slot: &str) -> bool {
+        self.sql(&format!("select active from pg_replication_slots where slot_name = '{slot}'")) == "t"
+    }
+
+    /// Shuts the server down as `pg_ctl stop` does: after all WAL is sent to the clients.
+    pub(crate) fn stop(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).expect("our child");
+        let status = wait(&mut self.child, "the server ends");
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // An immediate shutdown. After `stop`, the process has ended already.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::QUIT);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A client that runs while the test goes on. Dropping this value kills it.
+#[derive(Debug)]
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        Self(child.expect("the program starts"))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("our child");
+    }
+
+    /// Waits for the end of the program.
+    pub(crate) fn ended(mut self) -> Ended {
+        let status = wait(&mut self.0, "the client ends");
+        let mut stderr = String::new();
+        let pipe = self.0.stderr.take().expect("a pipe");
+        std::io::Read::read_to_string(&mut { pipe }, &mut stderr).expect("text");
+        Ended { code: status.code(), stdout: String::new(), stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn wait(child: &mut Child, what: &str) -> ExitStatus {
+    let mut status = None;
+    until(what, || {
+        status = child.try_wait().expect("our child");
+        status.is_some()
+    });
+    status.expect("it has ended")
+}
+
+/// Waits until a condition is true.
+#[track_caller]
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs a program that has to succeed, and returns its standard output.
+#[track_caller]
+pub(crate) fn done(command: &mut Command) -> String {
+    let ended = finish(command);
+    assert_eq!(ended.code, Some(0), "{command:?}: {}", ended.stderr);
+    ended.stdout
+}
