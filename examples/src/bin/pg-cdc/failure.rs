@@ -79,6 +79,11 @@ impl Failure {
         }
     }
 
+    /// Whether this is an error of the server with this SQLSTATE.
+    pub(crate) fn has_state(&self, state: SqlState) -> bool {
+        matches!(self, Self::Server(error) if error.sqlstate() == Some(state))
+    }
+
     /// The exit status, as the help text explains it.
     pub(crate) fn code(&self) -> i32 {
         match self {

@@ -177,7 +177,7 @@ impl Session {
     pub(crate) async fn drop_slot(&mut self, slot: &str) -> Result<(), Failure> {
         let drop = DropReplicationSlot { slot, wait: true }.to_string();
         match self.ask(&drop, |_, _| Ok(())).await {
-            Err(Failure::Server(error)) if error.sqlstate() == Some(SqlState::UNDEFINED_OBJECT) => Ok(()),
+            Err(failure) if failure.has_state(SqlState::UNDEFINED_OBJECT) => Ok(()),
             outcome => outcome,
         }
     }
