@@ -283,7 +283,7 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         // The state of another server, of a position that the server has not reached, of another slot.
         for (field, value, reason) in [
             ("system", "7", "system identifier"),
-            ("lsn", "FFFFFFFF/0", "before the recorded position"),
+            ("lsn", "FFFFFFFF/0", "but the recorded position is FFFFFFFF/0"),
             ("slot", "other", "is the state of slot other"),
         ] {
             let mut changed: Value = serde_json::from_str(&state).expect("JSON");
