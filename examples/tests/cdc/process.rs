@@ -1,7 +1,7 @@
 //! Running the program.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -103,24 +103,26 @@ impl Cdc {
         Running(Some(command.spawn().expect("the program starts")))
     }
 
-    /// Waits until the last lines of the file have this text.
-    #[track_caller]
-    pub(crate) fn wait_for_end(&self, text: &str) {
-        wait_until(text, || {
-            let Ok(mut file) = File::open(self.out()) else { return false };
-            let mut end = Vec::new();
-            let length = file.seek(SeekFrom::End(0)).expect("a file");
-            file.seek(SeekFrom::Start(length.saturating_sub(2000))).expect("a file");
-            file.read_to_end(&mut end).expect("a file");
-            String::from_utf8_lossy(&end).contains(text)
-        });
-    }
-
-    /// Waits until the file has a line with this text.
+    /// Waits until the first or the last lines of the file have this text.
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
-        wait_until(text, || std::fs::read_to_string(self.out()).is_ok_and(|lines| lines.contains(text)));
+        wait_until(text, || File::open(self.out()).is_ok_and(|file| has(file, text).expect("a file")));
     }
+}
+
+/// Whether one of the ends of a file has this text.
+fn has(mut file: File, text: &str) -> io::Result<bool> {
+    const END: u64 = 4000;
+    let length = file.seek(SeekFrom::End(0))?;
+    for from in [0, length.saturating_sub(END)] {
+        let mut part = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        (&file).take(END).read_to_end(&mut part)?;
+        if String::from_utf8_lossy(&part).contains(text) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The lines of an output.

@@ -36,7 +36,7 @@ pub(crate) enum Failure {
     File { name: String, error: io::Error },
     /// The files or the slot are not in a state from which the changes can be continued.
     Refused(String),
-    /// The WAL of the server ends before the recorded position.
+    /// The WAL of the server, or the part of it that it has in common with the former server, ends before the recorded position.
     Behind { recorded: Lsn, server: Lsn },
     /// The thread of the output has ended, and has the reason.
     OutputEnded,
@@ -77,6 +77,11 @@ impl Failure {
             Self::Connect(error) => error.server_error().is_some_and(is_not_yet),
             _ => false,
         }
+    }
+
+    /// Whether this is an error of the server with this SQLSTATE.
+    pub(crate) fn has_state(&self, state: SqlState) -> bool {
+        matches!(self, Self::Server(error) if error.sqlstate() == Some(state))
     }
 
     /// The exit status, as the help text explains it.
@@ -124,9 +129,9 @@ impl fmt::Display for Failure {
             Self::Refused(reason) => f.write_str(&escaped(reason)),
             Self::Behind { recorded, server } => write!(
                 f,
-                "the WAL of the server ends at {server}, before the recorded position {recorded}: changes were lost in a failover, or \
-                 this is another server. The recorded lines may hold transactions that the server does not have. To accept that, \
-                 start with new --out and --state files"
+                "the WAL of the server up to {server} is that of the recorded lines, but the recorded position is {recorded}: changes were \
+                 lost in a failover, or this is another server. The lines may have transactions that the server does not have. To accept \
+                 that, start with new --out and --state files"
             ),
             Self::OutputEnded => f.write_str("the output ended"),
             Self::Stream(error) => error.fmt(f),

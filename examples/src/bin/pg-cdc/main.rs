@@ -86,6 +86,8 @@ struct Program<'a> {
     meter: &'a mut Meter,
     /// `system_identifier` of the server; empty before the first connection.
     system: String,
+    /// Timeline of the server; 0 before the first connection.
+    timeline: u32,
     /// A snapshot has begun and has not ended.
     in_snapshot: bool,
     /// Whether this process has had a connection.
@@ -108,6 +110,7 @@ impl<'a> Program<'a> {
             signals,
             meter,
             system: found.system,
+            timeline: found.timeline,
             in_snapshot: found.in_snapshot,
             has_connected: false,
             wait: FIRST_WAIT,
@@ -168,13 +171,20 @@ impl<'a> Program<'a> {
                 system.id, self.system
             )));
         }
-        send(self.output, Piece::System(system.id.clone())).await?;
-        self.system = system.id;
-        session.load_types(&mut self.changes.types).await?;
         let recorded = self.output.durable.borrow().lsn;
-        if let Some(recorded) = recorded.filter(|recorded| *recorded > system.end) {
-            return Err(Failure::Behind { recorded, server: system.end });
+        if let Some(recorded) = recorded {
+            let mut server = system.end;
+            if self.timeline != 0 && self.timeline != system.timeline {
+                let common = session.end_of_timeline(self.timeline, system.timeline).await?;
+                server = server.min(common.unwrap_or(Lsn::INVALID));
+            }
+            if recorded > server {
+                return Err(Failure::Behind { recorded, server });
+            }
         }
+        send(self.output, Piece::System(system.id.clone(), system.timeline)).await?;
+        (self.system, self.timeline) = (system.id, system.timeline);
+        session.load_types(&mut self.changes.types).await?;
         let recorded = match self.prepare_slot(&mut session, recorded).await {
             // A signal during a snapshot; the slot is dropped at the next start.
             Err(failure @ Failure::Interrupted(_)) => return Err(failure),

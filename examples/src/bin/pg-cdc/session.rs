@@ -8,9 +8,10 @@ use pg_stream_tokio::{Columns, Config, Connection, PgProtocol, ReplicationStream
 use pg_wire::backend::{Backend, DataRow};
 use pg_wire::replication::command::{
     CreateReplicationSlot, DropReplicationSlot, IdentifySystem, PgOutput, Snapshot, StartLogical,
+    TimelineHistory,
 };
 use pg_wire::replication::pgoutput::{Table, Transactions};
-use pg_wire::replication::reply::{CreatedSlot, FromReply, SystemIdentification};
+use pg_wire::replication::reply::{CreatedSlot, FromReply, SystemIdentification, TimelineHistoryFile};
 use pg_wire::replication::{Lsn, StandbyStatus};
 
 use crate::arguments::Task;
@@ -33,6 +34,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct System {
     pub(crate) id: String,
+    pub(crate) timeline: u32,
     pub(crate) end: Lsn,
 }
 
@@ -95,11 +97,29 @@ impl Session {
         let mut system = None;
         self.ask(&IdentifySystem.to_string(), |columns, row| {
             let reply = SystemIdentification::from_reply(columns, row)?;
-            system = Some(System { id: reply.system_id.into(), end: reply.position });
+            system =
+                Some(System { id: reply.system_id.into(), timeline: reply.timeline, end: reply.position });
             Ok(())
         })
         .await?;
         system.ok_or(Failure::Misplaced("CommandComplete"))
+    }
+
+    /// The position at which the former timeline ended: after a failover, what the former primary wrote later is lost. `None` if the former
+    /// timeline is no ancestor of the present one.
+    pub(crate) async fn end_of_timeline(
+        &mut self,
+        former: u32,
+        present: u32,
+    ) -> Result<Option<Lsn>, Failure> {
+        let mut end = None;
+        self.ask(&TimelineHistory(present).to_string(), |columns, row| {
+            let file = TimelineHistoryFile::from_reply(columns, row)?;
+            end = switch_point(&String::from_utf8_lossy(file.content), former);
+            Ok(())
+        })
+        .await?;
+        Ok(end)
     }
 
     /// The end of the WAL, also of the part that is not flushed yet.
@@ -177,7 +197,7 @@ impl Session {
     pub(crate) async fn drop_slot(&mut self, slot: &str) -> Result<(), Failure> {
         let drop = DropReplicationSlot { slot, wait: true }.to_string();
         match self.ask(&drop, |_, _| Ok(())).await {
-            Err(Failure::Server(error)) if error.sqlstate() == Some(SqlState::UNDEFINED_OBJECT) => Ok(()),
+            Err(failure) if failure.has_state(SqlState::UNDEFINED_OBJECT) => Ok(()),
             outcome => outcome,
         }
     }
@@ -233,6 +253,15 @@ pub(crate) async fn look_up(config: &Config, types: &mut Types, table: &Table) {
     table.columns.iter().for_each(|column| types.miss(column.type_oid));
 }
 
+/// The end of a timeline in a history file, which has a line for each ancestor: timeline, position, reason.
+fn switch_point(history: &str, timeline: u32) -> Option<Lsn> {
+    history.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let number: u32 = words.next()?.parse().ok()?;
+        if number == timeline { words.next()?.parse().ok() } else { None }
+    })
+}
+
 /// The end of the last record. If the last record ends with a page, the position to insert at is after the header of the next page, and
 /// no record ends there before the next one is written.
 fn before_page_header(lsn: Lsn, block: u64) -> Lsn {
@@ -267,6 +296,14 @@ mod tests {
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(literal("a\\'b"), "E'a\\\\''b'");
         assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn the_end_of_a_timeline_is_in_the_history_of_the_next() {
+        let history = "1\t0/3000000\tno recovery target specified\n\n2\t0/5000060\tbefore 2026-11-27\n";
+        assert_eq!(switch_point(history, 1), Some(Lsn(0x300_0000)));
+        assert_eq!(switch_point(history, 2), Some(Lsn(0x500_0060)));
+        assert_eq!(switch_point(history, 3), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The rows of the published tables at the moment at which the slot begins.
 
-use pg_stream_tokio::PgProtocol;
+use pg_stream_tokio::{PgProtocol, SqlState};
 use pg_wire::backend::Backend;
 use pg_wire::replication::Lsn;
 use pg_wire::replication::command::Snapshot;
@@ -44,15 +44,19 @@ pub(crate) async fn take(
         outcome = write(session, task, types, output) => outcome,
         stopped = signals.next() => Err(stopped.err().unwrap_or(Failure::Interrupted("during the snapshot"))),
     };
-    if let Err(failure) = &outcome
-        && !failure.is_temporary()
-        && !matches!(failure, Failure::Interrupted(_))
-    {
-        // The transaction has failed. Without the slot, nothing is left to be cleaned up by the next start.
-        if session.ask("ROLLBACK", |_, _| Ok(())).await.is_ok() && session.drop_slot(&task.slot).await.is_ok()
-        {
-            answered(output, Piece::DropSnapshot).await?;
+    let failure = match &outcome {
+        // The snapshot is complete: a signal does not interrupt this wait.
+        Ok(_) => return answered(output, Piece::Settle).await.and(outcome),
+        Err(failure) => failure,
+    };
+    if !failure.is_temporary() && !matches!(failure, Failure::Interrupted(_)) {
+        // The transaction has failed. Without the slot, nothing is left to be cleaned up by the next start. A slot that another program
+        // has created meanwhile is left alone.
+        session.ask("ROLLBACK", |_, _| Ok(())).await?;
+        if !failure.has_state(SqlState::DUPLICATE_OBJECT) {
+            session.drop_slot(&task.slot).await?;
         }
+        answered(output, Piece::DropSnapshot).await?;
     }
     outcome
 }
@@ -68,7 +72,6 @@ async fn write(session: &mut Session, task: &Task, types: &Types, output: &Outpu
     Line::start(&mut lines, task.format, "snapshot_end", lsn).string("slot", &task.slot).end();
     let boundary = (lines.len(), lsn);
     send(output, Piece::Lines(lines, Some(boundary))).await?;
-    answered(output, Piece::Settle).await?;
     Ok(lsn)
 }
 

@@ -59,8 +59,8 @@ pub(crate) enum Piece {
     BeginSnapshot(Vec<u8>, oneshot::Sender<()>),
     /// Record that there is no snapshot, and drop its lines. Answers once that is durable.
     DropSnapshot(oneshot::Sender<()>),
-    /// Record the server.
-    System(String),
+    /// Record the server and its timeline.
+    System(String, u32),
 }
 
 /// The state of the thread, seen from outside.
@@ -186,11 +186,12 @@ impl Writer {
                 self.record()?;
                 let _ = done.send(());
             }
-            Piece::System(system) if self.progress.system != system => {
-                self.progress.system = system;
-                self.record()?;
+            Piece::System(system, timeline) => {
+                if self.progress.system != system || self.progress.timeline != timeline {
+                    (self.progress.system, self.progress.timeline) = (system, timeline);
+                    self.record()?;
+                }
             }
-            Piece::System(_) => {}
         }
         Ok(())
     }

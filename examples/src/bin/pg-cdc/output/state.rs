@@ -22,6 +22,8 @@ pub(crate) struct Progress {
     pub(crate) marker: Option<u64>,
     /// `system_identifier` of the server; empty before the first connection.
     pub(crate) system: String,
+    /// The server's timeline at the last connection; 0 if it is not known.
+    pub(crate) timeline: u32,
 }
 
 /// A state file.
@@ -65,6 +67,7 @@ impl StateFile {
         let state = json!({
             "slot": self.slot,
             "system": progress.system,
+            "timeline": progress.timeline,
             "lsn": progress.lsn.map(|lsn| lsn.to_string()),
             "length": progress.length,
             "in_snapshot": progress.in_snapshot,
@@ -99,6 +102,7 @@ fn parse(text: &str) -> Option<(String, Progress)> {
         in_snapshot: state.get("in_snapshot")?.as_bool()?,
         marker: None,
         system: state.get("system")?.as_str()?.into(),
+        timeline: state.get("timeline")?.as_u64()?.try_into().ok()?,
     };
     Some((state.get("slot")?.as_str()?.into(), progress))
 }
@@ -130,6 +134,7 @@ mod tests {
             in_snapshot: true,
             marker: None,
             system: "7".into(),
+            timeline: 3,
         };
         for progress in [Progress::default(), progress] {
             file.save(&progress).expect("saved");
@@ -143,9 +148,12 @@ mod tests {
     #[test]
     fn a_file_of_another_program_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
-        for text in
-            ["", "{}", "[1]", "{\"slot\":\"s\",\"lsn\":7,\"length\":1,\"in_snapshot\":false,\"system\":\"\"}"]
-        {
+        for text in [
+            "",
+            "{}",
+            "[1]",
+            "{\"slot\":\"s\",\"timeline\":1,\"lsn\":7,\"length\":1,\"in_snapshot\":false,\"system\":\"\"}",
+        ] {
             fs::write(dir.path().join("state"), text).expect("written");
             let loaded = StateFile::new(dir.path().join("state"), "s").load();
             assert!(matches!(loaded, Err(Failure::Refused(_))), "{text}");
