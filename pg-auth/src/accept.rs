@@ -77,7 +77,7 @@ pub struct Accept {
     /// The `tls-server-end-point` hash of this server's certificate.
     end_point: Option<Vec<u8>>,
     tls: Option<TlsInfo>,
-    /// The inbox's limits from before the first step, until they are restored.
+    /// The limits that the inbox had before the first step; `None` before that step.
     limits: Option<Limits>,
     gss_tokens: usize,
     startup: Option<Startup>,
@@ -101,9 +101,10 @@ pub enum AcceptStep<'a> {
     Token(TokenCheck),
     /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to [`Accept::stepped`].
     Gss(GssJob),
-    /// The user is authenticated: AuthenticationOk is in the outbox. Send the rest with [`welcome`].
+    /// The user is authenticated, and AuthenticationOk is in the outbox. Send the messages up to ReadyForQuery with [`welcome`].
     Login(Login),
-    /// The client asks to cancel a statement of another session. Cancel it or not, send no answer, and close.
+    /// The client asks to cancel a statement of another session. Cancel the statement if the key is right. In every case send no answer,
+    /// and close the connection.
     Cancel(CancelKey),
 }
 
@@ -138,14 +139,14 @@ enum State {
     FirstPacket,
     /// The start-up message has arrived; the caller decides how to authenticate.
     Asked,
-    /// A password was asked for.
+    /// The password was requested; the client's PasswordMessage is expected.
     AwaitPassword(PasswordCheck),
     /// A password in clear has arrived, and its key is being derived.
     Checking(Verifier, Password),
     /// The key has been derived: the password is right or wrong.
     Checked(bool),
-    /// The mechanisms have been sent; the client's choice is expected. After a choice without data (`chosen`), the first message is
-    /// expected.
+    /// The list of SASL mechanisms has been sent; the client's choice is expected. If the client has chosen without sending data
+    /// (`chosen`), its first SCRAM message is expected.
     ScramFirst {
         verifier: Verifier,
         nonce: Nonce,
@@ -153,12 +154,13 @@ enum State {
     },
     /// The challenge has been sent; the client's proof is expected.
     ScramFinal(ServerChallenge, bool),
-    /// OAUTHBEARER was offered; the client's token is expected. After a choice without data (`chosen`), the first message is expected.
+    /// OAUTHBEARER was offered; the client's token is expected. If the client has chosen OAUTHBEARER without sending data (`chosen`), its
+    /// first message is expected.
     OAuthFirst {
         login: OAuthLogin,
         chosen: bool,
     },
-    /// A token that the caller has to check: to be handed out; `None` after it was handed out.
+    /// A token that the caller has to check; `None` once the caller has received this job.
     TokenChecking(Option<TokenCheck>, OAuthOffer),
     /// The caller has checked the token: valid or not.
     TokenChecked(bool, OAuthOffer),
@@ -166,7 +168,7 @@ enum State {
     OAuthFailing,
     /// GSSAPI was requested, or a token has been sent; the client's token is expected.
     GssAwait(Context, Principals),
-    /// A GSSAPI job that is to be handed out; `None` after it was handed out.
+    /// A GSSAPI job that the caller has to run; `None` once the caller has received this job.
     GssStepping(Option<GssJob>, Principals),
     /// The GSSAPI job has been done.
     GssStepped(GssStepped, Principals),
@@ -205,7 +207,7 @@ impl Accept {
     /// Processes the messages in the inbox until the caller has to act.
     ///
     /// # Errors
-    /// The connection phase has failed for this reason. The answer to the client, if there is one, is in the outbox.
+    /// The connection phase has failed; the error is the reason. The answer to the client, if there is one, is in the outbox.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<AcceptStep<'_>, AuthError> {
         let before = *self.limits.get_or_insert_with(|| {
             let limits = *inbox.limits();

@@ -36,7 +36,7 @@ pub enum GssOutput {
     Done {
         /// The last token to send, if the peer needs another token.
         token: Option<Vec<u8>>,
-        /// In the server role: the client's principal, such as `alice@EXAMPLE.COM`.
+        /// As a server: the client's principal, such as `alice@EXAMPLE.COM`.
         peer: Option<String>,
     },
 }
@@ -68,7 +68,7 @@ pub struct GssTarget {
     pub sspi: bool,
 }
 
-/// Begins security contexts for a client. A closure is a `GssInitiator`.
+/// Begins security contexts for a client. Closures implement this trait.
 pub trait GssInitiator: Send + Sync {
     /// Begins a context, without its first step.
     ///

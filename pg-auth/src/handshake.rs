@@ -73,7 +73,7 @@ pub struct Handshake<'c> {
     discovery: Option<Discovery>,
     nonce: Option<Nonce>,
     state: State,
-    /// The inbox's limits from before the first step, until they are restored.
+    /// The limits that the inbox had before the first step; `None` before that step.
     limits: Option<Limits>,
     negotiated: bool,
     /// Derived keys that the server has not confirmed yet.
@@ -139,13 +139,13 @@ enum State {
     ScramFinal(ClientFinal),
     /// The server's signature is right; AuthenticationOk is expected.
     Proven(Proven),
-    /// A token is needed.
+    /// The server asks for a bearer token; the token source's reply is expected.
     TokenWanted,
     /// A token has been sent, or an empty token that asks for the address of the issuer.
     TokenSent { empty: bool },
     /// The server has rejected the token with this document; the server's ErrorResponse is expected.
     TokenRejected { empty: bool, document: Discovery },
-    /// A GSSAPI job that is to be handed out; `None` after it was handed out.
+    /// A GSSAPI job that the caller has to run; `None` once the caller has received this job.
     GssStepping(Option<GssJob>),
     /// A GSSAPI token has been sent; the server's token is expected.
     GssSent(Context),
@@ -181,7 +181,7 @@ impl<'c> Handshake<'c> {
     /// Processes the messages in the inbox until the caller has to act.
     ///
     /// # Errors
-    /// The connection phase has failed for this reason. The machine has ended.
+    /// The connection phase has failed; the error is the reason. The machine has ended.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<Step, AuthError> {
         let step = self.advance(inbox, outbox);
         if matches!(step, Err(_) | Ok(Step::Ready(_)))

@@ -59,7 +59,7 @@ impl Token {
         }
     }
 
-    /// The text. Only for code that sends or validates the token.
+    /// The token's text. Only for code that sends or validates the token.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -100,7 +100,7 @@ impl Discovery {
         text.chars().all(fits).then(|| Self(text.into()))
     }
 
-    /// The text, for a JSON parser.
+    /// The document's text, for a JSON parser.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -112,7 +112,7 @@ impl fmt::Debug for Discovery {
     }
 }
 
-/// A request for a token, sent to a [`TokenSource`].
+/// A request for a token, passed to a [`TokenSource`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenRequest {

@@ -13,7 +13,7 @@ use crate::secret::Password;
 
 pub use rustls_pki_types;
 
-/// An error about a file: "the root certificate /etc/db/ca.pem is not PEM".
+/// Makes the error for a bad file, for example "the root certificate /etc/db/ca.pem is not PEM".
 pub fn bad_file(what: &str, path: &Path, problem: impl Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("the {what} {} {problem}", path.display()))
 }

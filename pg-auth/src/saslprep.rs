@@ -26,7 +26,8 @@ pub fn saslprep(password: &Password) -> Password {
 
 /// The prepared password, or `None` if the raw bytes are to be used.
 fn prepared(password: &[u8]) -> Option<Password> {
-    // ASCII characters are neither mapped nor normalised. Control characters are prohibited, which leaves the password raw too.
+    // ASCII characters are neither mapped nor normalised. Control characters are prohibited, so a password with a control character also
+    // stays raw.
     if password.is_ascii() {
         return None;
     }

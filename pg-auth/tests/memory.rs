@@ -263,7 +263,7 @@ fn no_secret_stays_in_memory() {
             assert_eq!(login(&sides, method, right, usize::MAX, usize::MAX), right, "{method}");
             assert_eq!(found(&needles, &mut window), [""; 0], "{method}, the right secret: {right}");
         }
-        // One side disconnects after `goes` bytes. The loop ends when both sides need fewer bytes than that.
+        // One side disconnects after `goes` bytes. The loop ends when both sides need fewer bytes than `goes`.
         for goes in 0.. {
             let client_in = login(&sides, method, true, goes, usize::MAX);
             let left = found(&needles, &mut window);

@@ -6,7 +6,7 @@ use crate::link::TlsInfo;
 use crate::scram::Nonce;
 
 impl Accept {
-    /// A new connection phase.
+    /// Creates the machine for a connection on which no packet has been read.
     pub fn new() -> Self {
         Self {
             state: State::FirstPacket,
@@ -26,8 +26,8 @@ impl Accept {
         }
     }
 
-    /// Declares that TLS has begun on this connection, and sets the TLS layer's report about the client. Requests for encryption are
-    /// rejected then, as PostgreSQL does over TLS.
+    /// Declares that TLS has begun on this connection, and sets the TLS layer's report about the client. The machine then rejects requests
+    /// for encryption, as PostgreSQL does over TLS.
     pub fn tls(self, tls: TlsInfo) -> Self {
         Self { tls: Some(tls), ssl_declined: true, gss_declined: true, ..self }
     }

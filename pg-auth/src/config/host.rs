@@ -88,13 +88,13 @@ impl Host {
     /// The default host, a server on this machine: the Unix-domain socket in `/var/run/postgresql` on Linux and in `/tmp` on other Unix
     /// systems; `localhost` over TCP on systems without Unix-domain sockets. A connection string without a host means this host.
     ///
-    /// libpq's default directory is chosen when libpq is built, and differs between distributions. [`Surroundings`](super::Surroundings)
-    /// take the second of the two directories if the first does not exist.
+    /// libpq's default directory is chosen when libpq is built, and differs between distributions. If the directory in this default does
+    /// not exist, [`Surroundings`](super::Surroundings) take the other of `/var/run/postgresql` and `/tmp`.
     pub fn local(port: u16) -> Self {
         Self::new(SOCKET_DIRS.first().copied().unwrap_or("localhost"), port)
     }
 
-    /// The port, or the number in the socket's name.
+    /// The TCP port, or the number in the name of the Unix-domain socket.
     pub fn port(&self) -> u16 {
         match self {
             Self::Tcp { port, .. } | Self::Unix { port, .. } => *port,

@@ -99,7 +99,7 @@ pub struct Config {
     pub scram_cache: Option<KeyCache>,
     /// The source of bearer tokens, for servers that ask for a token. Default none.
     pub tokens: Option<Tokens>,
-    /// The implementation of GSSAPI or SSPI, for servers that ask for either method. Default none.
+    /// The implementation of GSSAPI or SSPI, for servers that ask for one of these methods. Default none.
     pub gss: Option<Gss>,
     /// The database. Default none: the server then takes the database that has the user's name.
     pub database: Option<String>,
@@ -112,11 +112,11 @@ pub struct Config {
     pub min_protocol_version: ProtocolVersion,
     /// The protocol version to ask for. Default 3.0, as in libpq: some poolers reject a newer version instead of offering 3.0.
     pub max_protocol_version: ProtocolVersion,
-    /// Whether to use TLS. Default [`SslMode::Prefer`].
+    /// Selects whether to use TLS, and what to check of the server's certificate. Default [`SslMode::Prefer`].
     pub sslmode: SslMode,
     /// The way to begin TLS. Default [`SslNegotiation::Postgres`].
     pub sslnegotiation: SslNegotiation,
-    /// Whether to bind SCRAM to the TLS channel. Default [`BindingMode::Prefer`].
+    /// Selects whether to bind SCRAM to the TLS channel. Default [`BindingMode::Prefer`].
     pub channel_binding: BindingMode,
     /// The methods by which the server may authenticate the user. Default: any method.
     pub require_auth: RequireAuth,
@@ -141,7 +141,7 @@ pub struct Config {
     pub tcp_user_timeout: Option<Duration>,
     /// The operating-system user that the server process at the other end of a Unix-domain socket must run as. Default: any user.
     pub requirepeer: Option<String>,
-    /// Whether to encrypt by GSSAPI. Default [`GssEncMode::Prefer`], which this library treats like `Disable`.
+    /// Selects whether to encrypt by GSSAPI. Default [`GssEncMode::Prefer`], which this library treats like `Disable`.
     pub gssencmode: GssEncMode,
     /// The name of the service in the server's Kerberos principal. Default `postgres`.
     pub krbsrvname: String,

@@ -100,7 +100,7 @@ impl Config {
         self
     }
 
-    /// Sets whether to use TLS.
+    /// Selects whether to use TLS, and what to check of the server's certificate.
     pub fn sslmode(mut self, mode: SslMode) -> Self {
         self.sslmode = mode;
         self
@@ -112,7 +112,7 @@ impl Config {
         self
     }
 
-    /// Sets whether to bind SCRAM to the TLS channel.
+    /// Selects whether to bind SCRAM to the TLS channel.
     pub fn channel_binding(mut self, mode: BindingMode) -> Self {
         self.channel_binding = mode;
         self
@@ -178,7 +178,7 @@ impl Config {
         self
     }
 
-    /// Sets whether to encrypt by GSSAPI.
+    /// Selects whether to encrypt by GSSAPI.
     pub fn gssencmode(mut self, mode: GssEncMode) -> Self {
         self.gssencmode = mode;
         self

@@ -98,7 +98,7 @@ impl ClientFirst {
         Self { header, binding, bound, bare, nonce }
     }
 
-    /// The client-first-message: `n,,n=,r=<nonce>`, where `n` may be `y` or `p=tls-server-end-point`.
+    /// The client-first-message: a binding flag (`n`, `y` or `p=tls-server-end-point`), then `,,n=<user>,r=<nonce>`.
     pub fn message(&self) -> Vec<u8> {
         [self.header, &self.bare].concat().into_bytes()
     }

@@ -1,4 +1,4 @@
-//! The random part of a SCRAM exchange.
+//! The nonces of a SCRAM exchange.
 
 use std::str::FromStr;
 

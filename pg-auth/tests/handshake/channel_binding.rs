@@ -119,7 +119,8 @@ fn a_hash_is_ignored_without_tls() {
         .client_begins("SCRAM-SHA-256", "n,,n=,r=rOprNGfwEbeRWgbNEkqO");
 }
 
-/// A server offers channel binding only over TLS. If this end has no TLS, an attacker has removed it. libpq stops here, too.
+/// A server offers channel binding only over TLS. If a client sees the offer on a connection without TLS, an attacker has removed TLS.
+/// libpq also stops here.
 #[test]
 fn an_offer_of_channel_binding_without_tls_means_that_tls_was_stripped() {
     for mode in [BindingMode::Prefer, BindingMode::Disable] {

@@ -257,7 +257,7 @@ fn the_future_of_connect_is_send() {
 fn assert_nothing_is_left(conn: &mut Connection<Wire>, context: &str) {
     assert_eq!(conn.outbox().pending(), b"", "{context}");
     assert_eq!(conn.outbox().batch(), b"", "{context}");
-    // Unless they are wiped, received messages stay in the memory that the next read gets.
+    // The next read gets memory that held received messages. The messages must have been wiped.
     let left: Vec<u8> = conn.inbox_mut().space().iter().copied().filter(|byte| *byte != 0).collect();
     assert_eq!(left.escape_ascii().to_string(), "", "{context}");
 }

@@ -135,7 +135,7 @@ impl<'c> Talk<'c> {
         Self::with(config, link, |handshake| handshake)
     }
 
-    /// As [`new`](Self::new), with further set-up of the state machine.
+    /// Like [`new`](Self::new), but with further set-up of the state machine.
     pub(crate) fn with(
         config: &'c Config,
         link: Link,
@@ -290,7 +290,7 @@ impl<'c> Talk<'c> {
     }
 }
 
-/// The secret in a message of the server, if it has one.
+/// The secret in a message of the server, if the message contains a secret.
 fn secret(message: &[u8]) -> Option<Vec<u8>> {
     let frame = Frame { code: MessageCode(message[0]), body: &message[5..] };
     match frame.backend() {
