@@ -20,9 +20,9 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// For a run with `--quick`.
+    /// The numbers for a run with `--quick`.
     pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 3, processes: 3 };
-    /// For a full run.
+    /// The numbers for a full run.
     pub(crate) const FULL: Self = Self { samples: 33, turns: 9, long_samples: 7, processes: 11 };
 
     /// The samples of one of the processes.

@@ -35,7 +35,7 @@ pub(super) struct Special {
     pub(super) method: &'static str,
     /// Lines of `postgresql.conf`.
     pub(super) settings: String,
-    /// The server's environment.
+    /// Environment variables of the server.
     pub(super) environment: Vec<(&'static str, String)>,
 }
 

@@ -223,7 +223,7 @@ pub(super) fn stop_in(dir: &Path) {
         let pid_file = fs::read_to_string(dir.join(kind.pid_file)).unwrap_or_default();
         let Some(pid) = first_number(&pid_file) else { continue };
         for signal in kind.signals() {
-            // Checked before each signal: after the daemon's end, another process may get its process id.
+            // Check before each signal: after the daemon's end, another process may get its process id.
             if !runs_with(pid, &argument) {
                 break;
             }

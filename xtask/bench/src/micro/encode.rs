@@ -211,13 +211,13 @@ const EXECUTE_SYNC: [u8; 15] = *b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
 /// The portal and the statement of every Bind.
 const NAMES: [u8; 4] = *b"\0s1\0";
 
-/// The result formats of every Bind: one, binary.
+/// The result formats of every Bind: one format, binary.
 const RESULTS: [u8; 4] = [0, 1, 0, 1];
 
 pub(crate) fn limit_bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     match count {
         0 => Box::new(into(Vec::new(), |out| {
-            // The names, zero formats, zero values, one result format.
+            // Bytes of the names, of zero formats, of zero values, and of one result format.
             let body = 4 + 2 + 2 + 4;
             Pen::write(out, 5 + body + 15, |pen| {
                 pen.put([b'B']);

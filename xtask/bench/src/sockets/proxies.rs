@@ -170,7 +170,7 @@ impl Proxy {
         Ok(Self { child, at, _dir: None })
     }
 
-    /// Starts PgBouncer with this content of its file of users, and these settings besides those that are always the same.
+    /// Starts PgBouncer. `users` is the content of its file of users; `more` are further settings.
     pub(super) fn pgbouncer(upstream: SocketAddr, users: &str, more: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;

@@ -7,12 +7,12 @@ use syn::{Item, UseTree, Visibility};
 
 use crate::lint::source::{Source, attributes, is_test};
 
-/// Most re-exports that are followed for one path. A longer chain can only be a cycle of re-exports.
+/// Maximum number of re-exports that are followed for one path. A longer chain can only be a cycle of re-exports.
 const MOST_STEPS: usize = 32;
 
 /// The modules of a crate, except its test modules.
 pub(super) struct Tree {
-    /// The first module is the root.
+    /// All modules; the first module is the root.
     pub(super) modules: Vec<Module>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Module {
     children: BTreeMap<String, usize>,
     /// The names of the other items that this module declares.
     items: BTreeSet<String>,
-    /// Imports and re-exports.
+    /// The imports and re-exports of this module.
     pub(super) uses: Vec<Use>,
 }
 
