@@ -52,8 +52,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
 /// - It sets the inbox's limits, in bytes: 10,004 for the first packet; for the body of a message 30,000 with a password, 1,020 with SCRAM,
-///   65,531 with a bearer token or GSSAPI. At its end it restores the earlier limits.
-/// - Until its end, both buffers wipe memory when they release it. After an error, they wipe the rest when they are dropped.
+///   65,531 with a bearer token or GSSAPI. At its end the machine restores the earlier limits.
+/// - Until its end, both buffers wipe the memory that they release. After an error, the buffers wipe their remaining memory when they are
+///   dropped.
 ///
 /// The machine has no time limit: the caller must set a time limit.
 ///

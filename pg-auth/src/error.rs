@@ -132,7 +132,8 @@ impl Error for PluginError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// The server asked for more SCRAM iterations than the maximum. A hostile server could cost the client minutes of CPU time this way.
+    /// The server asked for more SCRAM iterations than the maximum. With more iterations, a hostile server could take minutes of the
+    /// client's CPU time.
     TooManyIterations {
         /// The iteration count that the server asked for.
         asked: u32,

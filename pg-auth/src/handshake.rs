@@ -43,9 +43,10 @@ const MOST_GSS_TOKENS: usize = 16;
 ///
 /// The machine bounds the memory that a server can make it use, and wipes secrets:
 /// - It sets the inbox's limits: at most 30,000 bytes for each message before AuthenticationOk, then at most 1 MiB for errors, notices and
-///   notifications. At its end it restores the earlier limits.
+///   notifications. At its end the machine restores the earlier limits.
 /// - It keeps at most 256 KiB of notices before AuthenticationOk, 4 MiB of notices and notifications in all, and 256 KiB of parameters.
-/// - Until its end, both buffers wipe memory when they release it. After an error, they wipe the rest when they are dropped.
+/// - Until its end, both buffers wipe the memory that they release. After an error, the buffers wipe their remaining memory when they are
+///   dropped.
 ///
 /// ```text
 ///             ┌─▶ PasswordSent ───────────────────────────────────────┐

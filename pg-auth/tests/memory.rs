@@ -76,7 +76,7 @@ fn needles() -> Vec<Needle> {
     ]
 }
 
-/// Sends the pending bytes, but at most `goes` bytes in total over all calls. An error if not all bytes were sent.
+/// Sends the pending bytes, but at most `goes` bytes in total over all calls. Returns an error if not all bytes were sent.
 fn send(stream: &mut UnixStream, outbox: &mut Outbox, goes: &mut usize) -> Result<(), ()> {
     outbox.commit().map_err(drop)?;
     let pending = outbox.pending();
@@ -161,7 +161,7 @@ fn credentials(method: &str) -> Credentials {
     }
 }
 
-/// A thread that stays alive after its work. So its stack can be searched, too: the system takes back the stack of a thread that ends.
+/// A thread that stays alive after its work, so that its stack can be searched: the system takes back the stack of a thread that ends.
 struct Worker {
     jobs: Sender<Box<dyn FnOnce() -> bool + Send>>,
     results: Receiver<bool>,

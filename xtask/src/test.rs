@@ -74,7 +74,7 @@ impl<'a> Plan<'a> {
         self.common(&["--no-run"])
     }
 
-    /// Arguments to run every test program. `--no-fail-fast`: after a failure the remaining programs run too.
+    /// Arguments to run every test program. `--no-fail-fast`: after a failure the remaining programs also run.
     fn run(&self) -> Vec<&str> {
         let mut arguments = self.common(&["--no-fail-fast"]);
         arguments.extend(["--", "--include-ignored"]);

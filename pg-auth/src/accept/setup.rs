@@ -38,7 +38,7 @@ impl Accept {
     }
 
     /// Sets the certificate that this server has presented over TLS, in DER: SCRAM-SHA-256-PLUS is offered then. A certificate without a
-    /// hash for channel binding, such as one signed with Ed25519, has no effect.
+    /// hash for channel binding, such as a certificate signed with Ed25519, has no effect.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { end_point: server_end_point(certificate).ok().flatten(), ..self }
     }

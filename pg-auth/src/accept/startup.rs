@@ -14,7 +14,7 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// The message, with the version that the client asked for.
+    /// The client's start-up message, with the version that the client asked for.
     pub fn message(&self) -> StartupMessage<'_> {
         // Cannot fail: the body was decoded before it was kept.
         StartupMessage::decode(&self.body)

@@ -49,8 +49,8 @@ pub fn server_end_point(certificate: &[u8]) -> Result<Option<Vec<u8>>, Certifica
     read::signature_hash(certificate)
 }
 
-/// The common name of a certificate's subject, in raw bytes: UTF-8 or ASCII in nearly all certificates. If there are several common names,
-/// the first. PostgreSQL compares the common name with the user's name in a login by certificate.
+/// The common name of a certificate's subject, in raw bytes: UTF-8 or ASCII in nearly all certificates. Returns the first of several common
+/// names. PostgreSQL compares the common name with the user's name in a login by certificate.
 ///
 /// # Errors
 /// The certificate cannot be read, or the name contains a NUL byte.

@@ -157,7 +157,7 @@ impl Values {
         Ok(())
     }
 
-    /// Sets a value unless the parameter already has a value.
+    /// Sets a value if the parameter has no value yet.
     ///
     /// # Errors
     /// The parameter is not known.

@@ -1,6 +1,6 @@
 //! Enums for the parameters that have a fixed list of values.
 
-/// Defines an enum with one variant for each word that a parameter of libpq accepts. The parameter's name is for errors.
+/// Defines an enum with one variant for each word that a parameter of libpq accepts. Errors show the parameter's name.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident, $parameter:literal: $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*) => {
         $(#[$doc])*

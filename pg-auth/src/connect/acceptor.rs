@@ -19,8 +19,8 @@ pub type AcceptedStream<R, S, S2> = Stream<<R as Wrap<S>>::Transport, Never, <R 
 
 /// Accepts clients: runs the connection phase with a client that has just connected.
 ///
-/// The phase has a time limit, 60 seconds unless [`time_limit`](Self::time_limit) sets another limit. Messages are limited to the length
-/// that an unauthenticated client may send.
+/// The phase has a time limit: 60 seconds, or the time set by [`time_limit`](Self::time_limit). Messages are limited to the length that an
+/// unauthenticated client may send.
 #[derive(Clone, Debug)]
 pub struct Acceptor<R> {
     limits: Limits,

@@ -60,7 +60,7 @@ const MAX_AGE: Option<Duration> = if cfg!(all(target_family = "wasm", target_os 
 };
 
 impl KeyCache {
-    /// An empty cache for up to `most` entries. Each user on each server needs one entry.
+    /// Creates an empty cache for up to `most` entries. Each user on each server needs one entry.
     pub fn new(most: NonZeroUsize) -> Self {
         let key = filled(|key| {
             // The operating system seeds `RandomState`, even without the feature `getrandom`.

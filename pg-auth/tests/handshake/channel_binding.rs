@@ -69,7 +69,7 @@ fn a_client_that_supports_binding_reports_a_missing_offer() {
             .client_begins("SCRAM-SHA-256", "y,,n=,r=rOprNGfwEbeRWgbNEkqO")
     };
     talk();
-    // A server without channel binding accepts the flag `y`. A server whose offer was removed by an attacker rejects it.
+    // A server without channel binding accepts the flag `y`. A server whose offer was removed by an attacker rejects this flag.
     over_tls(&config, Some(hash()))
         .server_bytes(&sasl(PLAIN))
         .server_proves(verifier(), OfferedBinding::NotOffered)

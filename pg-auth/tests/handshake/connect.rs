@@ -176,7 +176,7 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
 }
 
 /// A server that is too busy sends an error and closes, without reading. The client has to read this error before it can write, and must
-/// not lose it when the write fails.
+/// not lose the error when the write fails.
 #[test]
 fn the_servers_last_message_is_received_while_a_write_waits() {
     let config = with_password();

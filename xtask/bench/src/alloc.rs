@@ -9,7 +9,7 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 /// The system's allocator with a counter. While times are measured the counter is off and costs one branch.
 ///
 /// Blocks with the size of an output buffer begin at a cache line, and blocks with the size of an input buffer at a page. Without this
-/// alignment, the time of a short message varies by a factor of two with the address of the buffer, which changes with every build.
+/// alignment, the time of a short message varies by a factor of two with the address of the buffer. This address changes with every build.
 pub(crate) struct Counting;
 
 /// The layout that is passed to the system's allocator. The result depends on the argument alone, so `dealloc` computes the same layout as

@@ -24,7 +24,7 @@ pub(crate) const V18: Major = 18;
 pub(crate) struct Binaries {
     /// The directory of `bin`, `lib` and `share`. A program finds `lib` and `share` by its own path.
     prefix: PathBuf,
-    /// Whether `lib` contains all libraries that the programs need. The system's libraries may be missing or too new for them.
+    /// Whether `lib` contains all libraries that the programs need. The system's libraries may be missing, or too new for the programs.
     own_libraries: bool,
 }
 

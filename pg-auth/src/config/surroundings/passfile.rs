@@ -38,8 +38,8 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Reads a password file. Returns `None` if the file does not exist, and a warning if it is not a regular file or others than its owner
-/// have access.
+/// Reads a password file. Returns `None` if the file does not exist, and a warning if the file is not regular or other users than its owner
+/// can access the file.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Warning> {
     let unreadable = |error: io::Error| Warning::PasswordFileUnreadable(path.into(), error.kind());
     // Check before opening: opening a pipe would block.

@@ -288,7 +288,7 @@ fn peers_bind(line: Line, count: usize) -> Line {
         .with(Who::Peer("pg_stream"), super::dynamic::pg_stream::bind(count))
 }
 
-/// The values are selected by their index: this way postgres-protocol can take values of several types without `dyn`.
+/// The values are selected by their index, because this lets postgres-protocol take values of several types without `dyn`.
 fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
     // postgres-protocol writes only to a `BytesMut`.
     into(BytesMut::new(), move |out| {

@@ -252,7 +252,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
                 frame(&mut out, b'G', &[0, 0, 0]);
                 copy = Copy::Extended;
             }
-            // PostgreSQL too ignores a Sync while it receives the data of a COPY.
+            // As in PostgreSQL, a Sync is ignored while the data of a COPY is received.
             b'S' if copy == Copy::Extended => {}
             b'D' if prepared.starts_with(b"COPY") => {
                 frame(&mut out, b't', &[0, 0]);
