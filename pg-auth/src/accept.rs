@@ -109,7 +109,7 @@ pub enum AcceptStep<'a> {
     Cancel(CancelKey),
 }
 
-/// An authenticated user.
+/// The result of a login: an authenticated user.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Login {
@@ -171,7 +171,7 @@ enum State {
     GssAwait(Context, Principals),
     /// A GSSAPI job that the caller has to run; `None` once the caller has received this job.
     GssStepping(Option<GssJob>, Principals),
-    /// The GSSAPI job has been done.
+    /// The caller has run the GSSAPI job; its result is processed next.
     GssStepped(GssStepped, Principals),
     /// AuthenticationOk has been sent.
     In,

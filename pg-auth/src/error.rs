@@ -137,14 +137,14 @@ pub enum PolicyError {
     TooManyIterations {
         /// The iteration count that the server asked for.
         asked: u32,
-        /// The maximum.
+        /// The highest iteration count that the configuration accepts.
         max: u32,
     },
     /// The server asked for fewer SCRAM iterations than the minimum. Few iterations make the password cheap to guess.
     TooFewIterations {
         /// The iteration count that the server asked for.
         asked: u32,
-        /// The minimum.
+        /// The lowest iteration count that the configuration accepts.
         min: u32,
     },
     /// The server asked for the password in clear text over TCP without TLS.

@@ -26,7 +26,7 @@ pub trait GssContext: Send {
     fn step(&mut self, input: Option<&[u8]>) -> Result<GssOutput, ContextError>;
 }
 
-/// The result of a step.
+/// The result of a step of a security context.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GssOutput {

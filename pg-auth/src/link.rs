@@ -33,7 +33,7 @@ pub struct TlsInfo {
     pub certificate: Option<Vec<u8>>,
     /// The protocol agreed on by ALPN, such as `postgresql`.
     pub alpn: Option<Vec<u8>>,
-    /// The version of TLS.
+    /// The TLS version of the connection.
     pub version: Option<TlsVersion>,
     /// Whether the TLS layer has verified that a trusted authority has signed the peer's certificate. Only then can a server accept the
     /// certificate as a login.

@@ -74,10 +74,10 @@ pub trait Wrap<S>: Runtime {
     /// The stream with some bytes put back at its front, in the form that a TLS library accepts.
     type Rewound;
 
-    /// Wraps a stream.
+    /// Turns a stream into a transport.
     fn wrap(stream: S) -> Self::Transport;
 
-    /// Returns the inner stream.
+    /// Turns a transport back into the stream.
     fn unwrap(transport: Self::Transport) -> S;
 
     /// Puts bytes back at the front of a stream, to be read again. At most eight bytes.

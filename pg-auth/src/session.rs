@@ -128,7 +128,7 @@ pub struct Parameters {
 #[derive(Clone, PartialEq, Eq)]
 struct Parameter {
     text: Box<str>,
-    /// Length of the name.
+    /// Length of the name, in bytes.
     name: usize,
 }
 

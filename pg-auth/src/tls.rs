@@ -31,7 +31,7 @@ const REQUEST_LEN: usize = 8;
 ///
 /// `S` is the stream before TLS: the runtime's TCP transport, such as `TokioIo<TcpStream>`.
 pub trait TlsConnect<S> {
-    /// The TLS stream.
+    /// The stream after the TLS handshake.
     type Stream: Transport;
 
     /// Whether there is a TLS library. If false, a client does not ask for TLS.
@@ -86,7 +86,7 @@ impl<'a> TlsRequest<'a> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Upgraded<S> {
-    /// The TLS stream.
+    /// The stream after the TLS handshake.
     pub stream: S,
     /// The TLS library's report about the channel.
     pub info: TlsInfo,
@@ -199,7 +199,7 @@ impl TlsStart {
         self.state == TlsStep::Upgrade
     }
 
-    /// The next action.
+    /// The next action of the caller.
     pub fn step(&self) -> TlsStep {
         self.state
     }
@@ -319,7 +319,7 @@ impl TlsOffer {
         self.gss_declined
     }
 
-    /// The next action.
+    /// The next action of the caller.
     pub fn step(&self) -> OfferStep {
         match self.taken() {
             [] if self.answered => OfferStep::Upgrade,

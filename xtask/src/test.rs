@@ -54,7 +54,7 @@ fn has_nextest() -> bool {
     process::read(&mut paths::cargo(["nextest", "--version"])).is_ok()
 }
 
-/// The arguments for `cargo test`.
+/// The caller's arguments for `cargo test`.
 #[derive(Debug)]
 struct Plan<'a> {
     /// Options for cargo, which come before `--`.

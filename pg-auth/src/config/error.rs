@@ -23,9 +23,9 @@ pub enum ConfigError {
     /// error because ignoring the parameters could change the connection that the caller gets. Lists all such parameters of the connection
     /// string.
     Unsupported(Box<[UnsupportedParameter]>),
-    /// The parameter has an invalid value.
+    /// The value of this parameter is invalid.
     InvalidValue(&'static str),
-    /// The parameter's value is not UTF-8. Only passwords, and file paths on Unix, may contain other bytes.
+    /// The value of this parameter is not UTF-8. Only passwords, and file paths on Unix, may contain other bytes.
     NotUtf8(&'static str),
     /// A value, or the name of a start-up parameter, contains a NUL byte. Messages cannot carry a NUL byte within a string.
     Nul(&'static str),
@@ -50,7 +50,7 @@ pub enum ConfigError {
         /// The weakest `sslmode` that the setting in `with` permits.
         least: &'static str,
     },
-    /// A required setting is missing.
+    /// This required setting is missing.
     Missing(&'static str),
     /// A start-up parameter is set twice, or has an invalid name: empty, `user` or `database`.
     ReservedParameter(Box<str>),
@@ -73,7 +73,7 @@ pub enum ServiceError {
     Unreadable {
         /// The path of the service file.
         file: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         error: io::ErrorKind,
     },
     /// A line of the service file is invalid.

@@ -30,7 +30,7 @@ pub enum Host {
         /// `hostaddr`: the address to connect to, without a DNS lookup. The server's certificate is still checked against the name in
         /// `host`.
         address: Option<IpAddr>,
-        /// The port.
+        /// The server's TCP port.
         port: u16,
     },
     /// A server on a Unix-domain socket, whose file is `.s.PGSQL.<port>`. Made by [`Host::new`] and [`Host::in_dir`].
@@ -38,7 +38,7 @@ pub enum Host {
     Unix {
         /// The directory of the socket. On Linux, a directory that begins with `@` names a socket in the abstract namespace.
         dir: PathBuf,
-        /// The number in the socket's name.
+        /// The number in the socket's name, `.s.PGSQL.<port>`.
         port: u16,
     },
 }

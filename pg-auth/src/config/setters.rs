@@ -53,13 +53,13 @@ impl Config {
         self
     }
 
-    /// Sets the database.
+    /// Sets the database to connect to.
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = Some(database.into());
         self
     }
 
-    /// Appends a host.
+    /// Appends a host to the list of hosts to try.
     pub fn host(mut self, host: Host) -> Self {
         self.hosts.push(host);
         self

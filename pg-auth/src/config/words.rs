@@ -9,7 +9,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All variants.
+            /// All values of this enum.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The value's word in a connection string.

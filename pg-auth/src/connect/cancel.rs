@@ -1,4 +1,4 @@
-//! Cancel requests.
+//! Sends cancel requests.
 
 use pg_wire::Connection;
 

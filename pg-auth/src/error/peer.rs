@@ -15,7 +15,7 @@ pub enum PeerError {
     Unexpected {
         /// The message, by its name in the manual.
         message: &'static str,
-        /// The expected message.
+        /// The message that was expected.
         expected: &'static str,
     },
     /// The server sent data before the client's first message, or before TLS began. Such data must not be taken for data received through
@@ -71,7 +71,7 @@ pub enum ClientError {
     Unexpected {
         /// The message, by its name in the manual.
         message: &'static str,
-        /// The expected message.
+        /// The message that was expected.
         expected: &'static str,
     },
     /// The client begins with TLS, which is not offered.

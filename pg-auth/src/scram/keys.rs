@@ -91,7 +91,7 @@ macro_rules! key {
                 Self(filled(fill))
             }
 
-            /// The 32 bytes.
+            /// The 32 secret bytes.
             pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }

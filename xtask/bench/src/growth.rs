@@ -13,7 +13,7 @@ use crate::sockets::clients::Pipeline;
 /// The contenders in the tables of times.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
-/// Prints the three tables.
+/// Prints the three tables: by rows of a result, by depth of a pipeline, and by idle connections.
 pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
     let (most, samples) = if quick { (1_000_000, 5) } else { (10_000_000, 9) };
     let title = "Time per row, by the number of rows of a result (replay, Unix socket)";

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-/// The implementation that does the work.
+/// The kind of implementation that does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     /// A hand-written loop.
@@ -14,7 +14,7 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    /// The name in tables.
+    /// The contender's name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Limit => "limit",

@@ -86,7 +86,7 @@ impl Cluster {
         })
     }
 
-    /// The data directory.
+    /// The path of the data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.join("data")
     }

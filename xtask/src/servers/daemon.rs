@@ -40,7 +40,7 @@ pub(super) struct Kind {
 pub(super) const POSTGRES: Kind =
     Kind { pid_file: "data/postmaster.pid", argument: "data", signal: Signal::INT };
 
-/// `krb5kdc`.
+/// `krb5kdc`, the KDC of Kerberos.
 pub(super) const KDC: Kind = Kind { pid_file: "krb5kdc.pid", argument: "krb5kdc.pid", signal: Signal::TERM };
 
 /// `pgbouncer`. Not SIGINT: after SIGINT, PgBouncer waits until its clients disconnect.

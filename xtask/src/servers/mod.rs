@@ -69,7 +69,7 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Starts both versions of PostgreSQL.
+    /// Starts two servers: PostgreSQL 15 and 18.
     pub(crate) fn start_both() -> Result<Self> {
         Self::launch(&[V15, V18], None)
     }

@@ -93,7 +93,7 @@ enum User {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
-    /// The configuration.
+    /// The configuration that was found.
     pub config: Config,
     /// Warnings about files that were ignored, to be shown to the user.
     pub warnings: Vec<Warning>,
@@ -120,13 +120,13 @@ impl Surroundings {
         Self::default()
     }
 
-    /// Sets an environment variable.
+    /// Adds an environment variable to these surroundings, or replaces it. The variables of the process do not change.
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
     }
 
-    /// Removes an environment variable.
+    /// Removes an environment variable from these surroundings.
     pub fn without_variable(mut self, name: &str) -> Self {
         self.variables.remove(name);
         self

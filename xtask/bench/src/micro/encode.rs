@@ -34,7 +34,7 @@ pub(crate) struct Values {
     pub(crate) kind: i16,
 }
 
-/// The values of the parameters.
+/// The parameter values that every contender sends.
 pub(crate) const VALUES: Values = Values {
     id: 4711,
     name: "Ada Lovelace",

@@ -124,7 +124,7 @@ impl Pen {
         }
     }
 
-    /// Writes bytes.
+    /// Writes bytes whose number is known only at run time.
     #[inline(always)]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         // SAFETY: the bytes are inside the reserved space (see `write`), which does not overlap `bytes`.

@@ -39,9 +39,9 @@ const TYPES: [Oid; COLUMNS] =
 /// A running replay server, which ends with this process.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    /// The TCP address.
+    /// The TCP address of the server.
     pub(crate) tcp: At,
-    /// The Unix socket.
+    /// The Unix socket of the server.
     pub(crate) unix: At,
     /// The TCP address with TLS and passwords.
     pub(crate) tls: At,
@@ -97,7 +97,7 @@ fn run(path: &Path, front: Front, addresses: &mpsc::Sender<[SocketAddr; 2]>) -> 
     })
 }
 
-/// The encoded rows in both formats.
+/// The encoded rows, in text format and in binary format.
 struct Canned {
     text: Form,
     binary: Form,
@@ -105,7 +105,7 @@ struct Canned {
 
 /// The encoded rows in one format.
 struct Form {
-    /// A RowDescription.
+    /// The encoded RowDescription.
     description: Vec<u8>,
     rows: Vec<u8>,
     /// The offset of the end of each row.

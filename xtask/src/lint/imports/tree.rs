@@ -37,7 +37,7 @@ pub(super) struct Module {
 pub(super) struct Use {
     /// The name that the `use` declares in this module; `*` for a glob.
     name: String,
-    /// The path as written.
+    /// The path as written in the `use`.
     pub(super) path: Vec<String>,
     /// Whether this is a `pub use` with any visibility, such as `pub(crate) use`.
     pub(super) is_export: bool,
@@ -47,7 +47,7 @@ pub(super) struct Use {
 /// The place to which a path refers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A module, as an index.
+    /// The module with this index.
     Module(usize),
     /// An item, or a part of an item, in the module with this index.
     Item(usize),

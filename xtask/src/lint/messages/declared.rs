@@ -52,7 +52,7 @@ impl Declared {
         self.role != Role::Part
     }
 
-    /// The name in the manual.
+    /// The name of the message or part in the manual.
     pub(super) fn manual_name(&self) -> &str {
         self.wire_name.as_deref().unwrap_or(&self.name)
     }
