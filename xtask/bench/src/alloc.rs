@@ -38,11 +38,12 @@ fn note() {
     }
 }
 
-// SAFETY: every call is forwarded to the system's allocator. A block may get a stricter alignment, which is the same in all calls for it.
+// SAFETY: every call is forwarded to the system's allocator. A block may get a stricter alignment; all calls for one block use the same
+// alignment.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note();
-        // SAFETY: the caller ensures the precondition of `System.alloc`, which is the same.
+        // SAFETY: this function and `System.alloc` have the same precondition, which the caller ensures.
         unsafe { System.alloc(aligned(layout)) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
@@ -51,7 +52,7 @@ unsafe impl GlobalAlloc for Counting {
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         note();
-        // SAFETY: the caller ensures the precondition of `System.alloc_zeroed`, which is the same.
+        // SAFETY: this function and `System.alloc_zeroed` have the same precondition, which the caller ensures.
         unsafe { System.alloc_zeroed(aligned(layout)) }
     }
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {

@@ -25,7 +25,7 @@ const TRIES: usize = 5;
 /// The time that a daemon has to end after each signal.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The facts about a kind of daemon with which a process can find and stop a daemon that another process has started.
+/// Facts about a kind of daemon. With these facts, a process can find and stop a daemon that another process has started.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// The path of the pid file in the daemon's directory. Its first line is the process id.
