@@ -47,8 +47,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// asks for. If a step fails, the outbox contains PostgreSQL's answer to the client, if there is one: send this answer, then close.
 /// [`accept`](crate::connect::accept) is such a loop.
 ///
-/// The machine answers as PostgreSQL 18 does. SSLRequest and GSSENCRequest are declined, each once, and rejected over TLS. If a client asks
-/// for a version newer than 3.2 or for unknown `_pq_.` options, the machine sends NegotiateProtocolVersion.
+/// The machine answers as PostgreSQL 18 does. The first SSLRequest and the first GSSENCRequest are declined. Further requests for
+/// encryption, and all such requests over TLS, are rejected. If a client asks for a version newer than 3.2 or for unknown `_pq_.` options,
+/// the machine sends NegotiateProtocolVersion.
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
 /// - It sets the inbox's limits, in bytes: 10,004 for the first packet; for the body of a message 30,000 with a password, 1,020 with SCRAM,

@@ -85,7 +85,7 @@ fn read(what: &str, path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(path).map_err(explain)
 }
 
-/// Reads all items of one kind in a file. It is an error if there is no item of this kind.
+/// Reads all items of one kind in a file. Returns an error if the file has no item of this kind.
 fn items<T: PemObject>(what: &str, path: &Path) -> io::Result<Vec<T>> {
     let text = read(what, path)?;
     let items: Result<Vec<T>, _> = T::pem_slice_iter(&text).collect();

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {
-    /// The bytes. Only for code that sends or hashes the password.
+    /// The password's bytes. Only for code that sends or hashes the password.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

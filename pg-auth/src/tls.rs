@@ -95,7 +95,7 @@ pub struct Upgraded<S> {
 }
 
 impl<S> Upgraded<S> {
-    /// A stream without any report about the channel.
+    /// Creates the value for a stream, without a report about the channel.
     pub fn new(stream: S) -> Self {
         Self { stream, info: TlsInfo::default(), own_certificate: None }
     }

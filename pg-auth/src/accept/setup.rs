@@ -37,8 +37,8 @@ impl Accept {
         Self { gss_declined: true, ..self }
     }
 
-    /// Sets the certificate that this server has presented over TLS, in DER: SCRAM-SHA-256-PLUS is offered then. A certificate without a
-    /// hash for channel binding, such as a certificate signed with Ed25519, has no effect.
+    /// Sets the certificate that this server has presented over TLS, in DER. The machine then offers SCRAM-SHA-256-PLUS. A certificate
+    /// without a hash for channel binding, such as a certificate signed with Ed25519, has no effect.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { end_point: server_end_point(certificate).ok().flatten(), ..self }
     }

@@ -56,7 +56,7 @@ pub enum ConfigError {
     ReservedParameter(Box<str>),
     /// A service cannot be used.
     Service(Box<ServiceError>),
-    /// A stored password does not have the expected form, which is named here.
+    /// A stored password does not have this form.
     StoredPassword(&'static str),
 }
 

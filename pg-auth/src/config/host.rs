@@ -24,8 +24,8 @@ pub enum Host {
     /// A server on the network. Made by [`Host::new`] and [`Host::at_address`].
     #[non_exhaustive]
     Tcp {
-        /// A host name or a numeric address; an IPv6 address has no brackets. May be empty if `address` is given; the server's certificate
-        /// cannot be checked against a name then.
+        /// A host name or a numeric address; an IPv6 address has no brackets. May be empty if `address` is given. With an empty name, the
+        /// server's certificate cannot be checked against a name.
         host: String,
         /// `hostaddr`: the address to connect to, without a DNS lookup. The server's certificate is still checked against the name in
         /// `host`.
@@ -44,7 +44,7 @@ pub enum Host {
 }
 
 impl Host {
-    /// A host from its name, as in libpq: a name that begins with `/` or `@` is the directory of a Unix-domain socket.
+    /// Creates a host from its name, as in libpq: a name that begins with `/` or `@` is the directory of a Unix-domain socket.
     ///
     /// ```
     /// use pg_auth::config::Host;
@@ -61,7 +61,7 @@ impl Host {
         }
     }
 
-    /// A host on the network with a known address: the name is not looked up, and may be empty (`""`).
+    /// Creates a host on the network with a known address: the name is not looked up, and may be empty (`""`).
     ///
     /// ```
     /// use pg_auth::config::Host;
@@ -74,7 +74,7 @@ impl Host {
         Self::Tcp { host: name.into(), address: Some(address.into()), port }
     }
 
-    /// The server whose Unix-domain socket is in this directory.
+    /// Creates the host whose Unix-domain socket is in this directory.
     ///
     /// ```
     /// use pg_auth::config::Host;

@@ -49,7 +49,7 @@ pub enum AuthenticationMode {
     /// No proof: the server is expected to accept the user, as with `trust`, `peer` or a certificate. If the server asks for a
     /// password, the connection fails.
     Trust,
-    /// A password. The server chooses the method: SCRAM-SHA-256, MD5, or clear text where [`Config::check_cleartext`] allows clear text.
+    /// A password. The server chooses the method: SCRAM-SHA-256, MD5, or clear text if [`Config::check_cleartext`] allows clear text.
     Password(Password),
     /// The keys of a SCRAM exchange, instead of a password. Example: a pooler has finished a SCRAM exchange with its client, as a server.
     /// With the keys from this exchange the pooler logs in to the upstream server as the same user, without a password. The upstream server
@@ -152,7 +152,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration with this user; all other fields have their defaults.
+    /// Creates a configuration with this user; all other fields have their defaults.
     pub fn new(user: impl Into<String>) -> Self {
         Self {
             user: user.into(),
@@ -217,9 +217,9 @@ impl Config {
     /// The verification of the server's certificate that these settings demand when TLS is used. `sslmode` sets the minimum. If a root
     /// certificate is configured, the certificate's chain is always verified, as in libpq: `sslmode=require` with a root certificate
     /// verifies as `verify-ca` does, and so do `prefer` and `allow`. If the file of the root certificate does not exist, TLS fails in every
-    /// mode; libpq skips the verification then.
+    /// mode; in this case, libpq skips the verification.
     ///
-    /// `verify-full` without a root certificate trusts [`RootCert::System`]; libpq refuses to connect then.
+    /// `verify-full` without a root certificate trusts [`RootCert::System`]; in this case, libpq refuses to connect.
     ///
     /// # Errors
     /// `sslmode` is `verify-ca` and no root certificate is configured. The operating system's authorities are no substitute: they issue

@@ -97,9 +97,9 @@ words! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     Replication, "replication":
-        /// The whole cluster: only replication commands are understood.
+        /// The whole cluster: the server accepts only replication commands.
         Physical = "true",
-        /// One database: replication commands and SQL are understood.
+        /// One database: the server accepts replication commands and SQL.
         Logical = "database",
 }
 
