@@ -9,11 +9,12 @@ use crate::line::{Clock, Contender, Line, Target, Who};
 /// The numbers of samples and turns in a run of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// The samples of a measurement. Each sample gives one ratio; the report shows the median, the minimum and the maximum of the ratios.
+    /// The number of samples of a measurement. Each sample gives one ratio; the report shows the median, the minimum and the maximum of the
+    /// ratios.
     samples: usize,
-    /// The turns of each contender in a sample. The median of the turns is the time of the sample.
+    /// The number of turns of each contender in a sample. The median of the turns is the time of the sample.
     turns: usize,
-    /// The samples of a measurement with long rounds. Each sample is one turn.
+    /// The number of samples of a measurement with long rounds. Each sample is one turn.
     long_samples: usize,
     /// The number of processes that share the samples of a measurement without a network.
     pub(crate) processes: usize,
@@ -25,7 +26,7 @@ impl Effort {
     /// The numbers for a full run.
     pub(crate) const FULL: Self = Self { samples: 33, turns: 9, long_samples: 7, processes: 11 };
 
-    /// The samples of one of the processes.
+    /// The numbers for one of the processes.
     pub(crate) fn of_one_process(self) -> Self {
         Self { samples: self.samples / self.processes, ..self }
     }

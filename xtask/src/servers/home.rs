@@ -1,4 +1,4 @@
-//! The temporary directory of a run's servers, which is removed by its owner (the run), by the watcher, or by a later run.
+//! The temporary directory of a run's servers. The directory is removed by its owner (the run), by the watcher, or by a later run.
 
 use std::fs;
 use std::io;

@@ -95,7 +95,7 @@ pub(crate) fn row(body: &[u8], touch: &mut Touch) {
     }
 }
 
-/// A pointer into the reserved space of a buffer, which moves forward with each write.
+/// A pointer into the reserved space of a buffer. The pointer moves forward with each write.
 pub(crate) struct Pen(*mut u8);
 
 impl Pen {
