@@ -352,7 +352,8 @@ impl From<ConfigError> for AuthError {
     }
 }
 
-/// Makes a peer's text safe for a terminal and a log: at most `most` bytes, and every byte outside of printable ASCII replaced by `?`.
+/// Makes a peer's text safe for a terminal and a log: keeps at most `most` bytes, and replaces every byte outside of printable ASCII by
+/// `?`.
 pub(crate) fn printable(text: &[u8], most: usize) -> Box<str> {
     let shown = |&byte: &u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
     text.iter().take(most).map(shown).collect::<String>().into()

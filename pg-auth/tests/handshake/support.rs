@@ -121,8 +121,8 @@ impl<'c> Machine<'c> {
 }
 
 /// A conversation, written as a chain of calls: `client(…)` checks the exact bytes that the client has sent, `server(…)` sends a message to
-/// the client. Two state machines run it: one receives whole messages, the other single bytes. Both must behave in the same way, and
-/// neither may print a secret.
+/// the client. Two state machines run the conversation: the first receives whole messages, the second single bytes. They must behave in the
+/// same way, and must not print a secret.
 pub(crate) struct Talk<'c> {
     whole: Machine<'c>,
     bytewise: Machine<'c>,

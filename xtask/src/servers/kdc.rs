@@ -142,7 +142,7 @@ kdc = STDERR
     }
 }
 
-/// The key table of `postgres/localhost` in the KDC's directory.
+/// The path of the key table of `postgres/localhost` in the KDC's directory.
 fn keytab(dir: &Path) -> PathBuf {
     dir.join("postgres.keytab")
 }
