@@ -405,7 +405,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// Whether a setting of this side cannot be applied, for example because a file cannot be read. See [`TlsConnect::upgrade`].
+    /// Whether the error is that a TLS setting cannot be applied, for example because a file cannot be read. See [`TlsConnect::upgrade`].
     pub(crate) fn is_of_settings(&self) -> bool {
         use io::ErrorKind::{
             InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied, Unsupported,

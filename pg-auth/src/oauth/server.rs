@@ -13,7 +13,7 @@ pub struct OAuthLogin {
 
 type Validator = Box<dyn FnOnce(Token) -> Verdict + Send>;
 
-/// The future of a validation: whether the token is valid.
+/// The future that a validator returns: whether the token is valid.
 type Verdict = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 impl OAuthLogin {

@@ -192,7 +192,7 @@ impl Source for Wire {
         }
         let count = space.len().min(self.manners.piece).min(self.coming.len()).min(self.manners.comes);
         if count == 0 {
-            // Nothing to read: either the stream waits for a write of the client, which produces more bytes, or it has ended.
+            // There is nothing to read. If the stream has not ended, the next bytes arrive after a write of the client.
             if self.manners.comes > 0 {
                 return Poll::Pending;
             }
