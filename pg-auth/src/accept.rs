@@ -47,13 +47,15 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// asks for. If a step fails, the outbox contains PostgreSQL's answer to the client, if there is one: send this answer, then close.
 /// [`accept`](crate::connect::accept) is such a loop.
 ///
-/// The machine answers as PostgreSQL 18 does. SSLRequest and GSSENCRequest are declined, each once, and rejected over TLS. If a client asks
-/// for a version newer than 3.2 or for unknown `_pq_.` options, the machine sends NegotiateProtocolVersion.
+/// The machine answers as PostgreSQL 18 does. The first SSLRequest and the first GSSENCRequest are declined. Further requests for
+/// encryption, and all such requests over TLS, are rejected. If a client asks for a version newer than 3.2 or for unknown `_pq_.` options,
+/// the machine sends NegotiateProtocolVersion.
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
 /// - It sets the inbox's limits, in bytes: 10,004 for the first packet; for the body of a message 30,000 with a password, 1,020 with SCRAM,
-///   65,531 with a bearer token or GSSAPI. At its end it restores the earlier limits.
-/// - Until its end, both buffers wipe memory when they release it. After an error, they wipe the rest when they are dropped.
+///   65,531 with a bearer token or GSSAPI. At its end the machine restores the earlier limits.
+/// - Until its end, both buffers wipe the memory that they release. After an error, the buffers wipe their remaining memory when they are
+///   dropped.
 ///
 /// The machine has no time limit: the caller must set a time limit.
 ///
@@ -77,7 +79,7 @@ pub struct Accept {
     /// The `tls-server-end-point` hash of this server's certificate.
     end_point: Option<Vec<u8>>,
     tls: Option<TlsInfo>,
-    /// The inbox's limits from before the first step, until they are restored.
+    /// The limits that the inbox had before the first step; `None` before that step.
     limits: Option<Limits>,
     gss_tokens: usize,
     startup: Option<Startup>,
@@ -101,13 +103,14 @@ pub enum AcceptStep<'a> {
     Token(TokenCheck),
     /// Run this job where it does not block other tasks: it may wait for the disk or the network. Pass the result to [`Accept::stepped`].
     Gss(GssJob),
-    /// The user is authenticated: AuthenticationOk is in the outbox. Send the rest with [`welcome`].
+    /// The user is authenticated, and AuthenticationOk is in the outbox. Send the messages up to ReadyForQuery with [`welcome`].
     Login(Login),
-    /// The client asks to cancel a statement of another session. Cancel it or not, send no answer, and close.
+    /// The client asks to cancel a statement of another session. Cancel the statement if the key is right. In every case send no answer,
+    /// and close the connection.
     Cancel(CancelKey),
 }
 
-/// An authenticated user.
+/// The result of a login: an authenticated user.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Login {
@@ -138,14 +141,14 @@ enum State {
     FirstPacket,
     /// The start-up message has arrived; the caller decides how to authenticate.
     Asked,
-    /// A password was asked for.
+    /// The password was requested; the client's PasswordMessage is expected.
     AwaitPassword(PasswordCheck),
     /// A password in clear has arrived, and its key is being derived.
     Checking(Verifier, Password),
     /// The key has been derived: the password is right or wrong.
     Checked(bool),
-    /// The mechanisms have been sent; the client's choice is expected. After a choice without data (`chosen`), the first message is
-    /// expected.
+    /// The list of SASL mechanisms has been sent; the client's choice is expected. If the client has chosen without sending data
+    /// (`chosen`), its first SCRAM message is expected.
     ScramFirst {
         verifier: Verifier,
         nonce: Nonce,
@@ -153,12 +156,13 @@ enum State {
     },
     /// The challenge has been sent; the client's proof is expected.
     ScramFinal(ServerChallenge, bool),
-    /// OAUTHBEARER was offered; the client's token is expected. After a choice without data (`chosen`), the first message is expected.
+    /// OAUTHBEARER was offered; the client's token is expected. If the client has chosen OAUTHBEARER without sending data (`chosen`), its
+    /// first message is expected.
     OAuthFirst {
         login: OAuthLogin,
         chosen: bool,
     },
-    /// A token that the caller has to check: to be handed out; `None` after it was handed out.
+    /// A token that the caller has to check; `None` once the caller has received this job.
     TokenChecking(Option<TokenCheck>, OAuthOffer),
     /// The caller has checked the token: valid or not.
     TokenChecked(bool, OAuthOffer),
@@ -166,9 +170,9 @@ enum State {
     OAuthFailing,
     /// GSSAPI was requested, or a token has been sent; the client's token is expected.
     GssAwait(Context, Principals),
-    /// A GSSAPI job that is to be handed out; `None` after it was handed out.
+    /// A GSSAPI job that the caller has to run; `None` once the caller has received this job.
     GssStepping(Option<GssJob>, Principals),
-    /// The GSSAPI job has been done.
+    /// The caller has run the GSSAPI job; its result is processed next.
     GssStepped(GssStepped, Principals),
     /// AuthenticationOk has been sent.
     In,
@@ -205,7 +209,7 @@ impl Accept {
     /// Processes the messages in the inbox until the caller has to act.
     ///
     /// # Errors
-    /// The connection phase has failed for this reason. The answer to the client, if there is one, is in the outbox.
+    /// The connection phase has failed; the error is the reason. The answer to the client, if there is one, is in the outbox.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<AcceptStep<'_>, AuthError> {
         let before = *self.limits.get_or_insert_with(|| {
             let limits = *inbox.limits();

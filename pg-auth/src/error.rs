@@ -56,8 +56,8 @@ impl AuthError {
         }
     }
 
-    /// The server's document, if this attempt ended because no token was available yet. Connect again and pass the document to
-    /// [`Handshake::discovery`](crate::Handshake::discovery).
+    /// The document in which the server names its issuer of tokens, if this attempt ended because no token was available yet. Connect again
+    /// and pass the document to [`Handshake::discovery`](crate::Handshake::discovery).
     pub fn discovery(&self) -> Option<&Discovery> {
         match self {
             Self::Server(Refusal::Token(refusal)) if !refusal.token_sent => Some(&refusal.document),
@@ -72,11 +72,11 @@ impl AuthError {
 pub enum Refusal {
     /// The server's ErrorResponse, unchanged.
     Response(ServerError),
-    /// Bare text instead of the first message, from a server that cannot start a process for the client. At most 256 characters; all except
-    /// printable ASCII are replaced by `?`.
+    /// Bare text instead of the first message, from a server that cannot start a process for the client. At most 256 characters; every
+    /// character outside of printable ASCII is replaced by `?`.
     Text(Box<str>),
-    /// The `e=` attribute of a SCRAM message, such as `invalid-proof`. At most 64 characters; all except printable ASCII are replaced by
-    /// `?`.
+    /// The `e=` attribute of a SCRAM message, such as `invalid-proof`. At most 64 characters; every character outside of printable ASCII is
+    /// replaced by `?`.
     Scram(Box<str>),
     /// The server rejected the bearer token, or received no token, and named the issuer of tokens.
     Token(Box<TokenRefusal>),
@@ -132,18 +132,19 @@ impl Error for PluginError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// The server asked for more SCRAM iterations than the maximum. A hostile server could cost the client minutes of CPU time this way.
+    /// The server asked for more SCRAM iterations than the maximum. With more iterations, a hostile server could take minutes of the
+    /// client's CPU time.
     TooManyIterations {
         /// The iteration count that the server asked for.
         asked: u32,
-        /// The maximum.
+        /// The highest iteration count that the configuration accepts.
         max: u32,
     },
     /// The server asked for fewer SCRAM iterations than the minimum. Few iterations make the password cheap to guess.
     TooFewIterations {
         /// The iteration count that the server asked for.
         asked: u32,
-        /// The minimum.
+        /// The lowest iteration count that the configuration accepts.
         min: u32,
     },
     /// The server asked for the password in clear text over TCP without TLS.
@@ -351,7 +352,8 @@ impl From<ConfigError> for AuthError {
     }
 }
 
-/// Makes a peer's text safe for a terminal and a log: at most `most` characters, all except printable ASCII replaced by `?`.
+/// Makes a peer's text safe for a terminal and a log: keeps at most `most` bytes, and replaces every byte outside of printable ASCII by
+/// `?`.
 pub(crate) fn printable(text: &[u8], most: usize) -> Box<str> {
     let shown = |&byte: &u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
     text.iter().take(most).map(shown).collect::<String>().into()

@@ -2,7 +2,7 @@
 //!
 //! A library that the caller supplies does the work of Kerberos, for example the system's GSSAPI or SSPI. The caller wraps the library as a
 //! [`GssContext`]: each step takes the peer's token and returns our token. The machines send and receive the tokens. A step may look for
-//! tickets on disk or over the network, so the machines hand out each step as a [`GssJob`], to be run where blocking is allowed.
+//! tickets on disk or over the network. So the machines hand out each step as a [`GssJob`], to be run where blocking is allowed.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/gssapi-auth.html)
 
@@ -26,7 +26,7 @@ pub trait GssContext: Send {
     fn step(&mut self, input: Option<&[u8]>) -> Result<GssOutput, ContextError>;
 }
 
-/// The result of a step.
+/// The result of a step of a security context.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GssOutput {
@@ -36,7 +36,7 @@ pub enum GssOutput {
     Done {
         /// The last token to send, if the peer needs another token.
         token: Option<Vec<u8>>,
-        /// In the server role: the client's principal, such as `alice@EXAMPLE.COM`.
+        /// As a server: the client's principal, such as `alice@EXAMPLE.COM`.
         peer: Option<String>,
     },
 }
@@ -68,7 +68,7 @@ pub struct GssTarget {
     pub sspi: bool,
 }
 
-/// Begins security contexts for a client. A closure is a `GssInitiator`.
+/// Begins security contexts for a client. Closures implement this trait.
 pub trait GssInitiator: Send + Sync {
     /// Begins a context, without its first step.
     ///
@@ -119,8 +119,8 @@ pub struct GssLogin {
 
 impl GssLogin {
     /// Makes the settings from the accepting side of a context and a check of principals. `allows` returns whether a principal, such as
-    /// `alice@EXAMPLE.COM`, may log in as the user of the start-up message. `allows` must compare the realm too, unless only one realm is
-    /// possible.
+    /// `alice@EXAMPLE.COM`, may log in as the user of the start-up message. If several realms are possible, `allows` must also compare the
+    /// realm.
     pub fn new(context: Box<dyn GssContext>, allows: impl Fn(&str) -> bool + Send + 'static) -> Self {
         Self { context, allows: Box::new(allows) }
     }
@@ -151,7 +151,7 @@ impl fmt::Debug for Principals {
     }
 }
 
-/// A step of a security context, to be run where blocking is allowed. Is `Send + 'static` and owns all its data.
+/// A step of a security context, to be run where blocking is allowed. The job is `Send + 'static` and owns all its data.
 pub struct GssJob {
     context: Context,
     input: Option<Zeroizing<Vec<u8>>>,

@@ -43,9 +43,10 @@ const MOST_GSS_TOKENS: usize = 16;
 ///
 /// The machine bounds the memory that a server can make it use, and wipes secrets:
 /// - It sets the inbox's limits: at most 30,000 bytes for each message before AuthenticationOk, then at most 1 MiB for errors, notices and
-///   notifications. At its end it restores the earlier limits.
+///   notifications. At its end the machine restores the earlier limits.
 /// - It keeps at most 256 KiB of notices before AuthenticationOk, 4 MiB of notices and notifications in all, and 256 KiB of parameters.
-/// - Until its end, both buffers wipe memory when they release it. After an error, they wipe the rest when they are dropped.
+/// - Until its end, both buffers wipe the memory that they release. After an error, the buffers wipe their remaining memory when they are
+///   dropped.
 ///
 /// ```text
 ///             ┌─▶ PasswordSent ───────────────────────────────────────┐
@@ -73,7 +74,7 @@ pub struct Handshake<'c> {
     discovery: Option<Discovery>,
     nonce: Option<Nonce>,
     state: State,
-    /// The inbox's limits from before the first step, until they are restored.
+    /// The limits that the inbox had before the first step; `None` before that step.
     limits: Option<Limits>,
     negotiated: bool,
     /// Derived keys that the server has not confirmed yet.
@@ -139,13 +140,13 @@ enum State {
     ScramFinal(ClientFinal),
     /// The server's signature is right; AuthenticationOk is expected.
     Proven(Proven),
-    /// A token is needed.
+    /// The server asks for a bearer token; the token source's reply is expected.
     TokenWanted,
     /// A token has been sent, or an empty token that asks for the address of the issuer.
     TokenSent { empty: bool },
     /// The server has rejected the token with this document; the server's ErrorResponse is expected.
     TokenRejected { empty: bool, document: Discovery },
-    /// A GSSAPI job that is to be handed out; `None` after it was handed out.
+    /// A GSSAPI job that the caller has to run; `None` once the caller has received this job.
     GssStepping(Option<GssJob>),
     /// A GSSAPI token has been sent; the server's token is expected.
     GssSent(Context),
@@ -181,7 +182,7 @@ impl<'c> Handshake<'c> {
     /// Processes the messages in the inbox until the caller has to act.
     ///
     /// # Errors
-    /// The connection phase has failed for this reason. The machine has ended.
+    /// The connection phase has failed; the error is the reason. The machine has ended.
     pub fn step(&mut self, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<Step, AuthError> {
         let step = self.advance(inbox, outbox);
         if matches!(step, Err(_) | Ok(Step::Ready(_)))

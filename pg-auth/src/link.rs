@@ -33,22 +33,22 @@ pub struct TlsInfo {
     pub certificate: Option<Vec<u8>>,
     /// The protocol agreed on by ALPN, such as `postgresql`.
     pub alpn: Option<Vec<u8>>,
-    /// The version of TLS.
+    /// The TLS version of the connection.
     pub version: Option<TlsVersion>,
     /// Whether the TLS layer has verified that a trusted authority has signed the peer's certificate. Only then can a server accept the
     /// certificate as a login.
     pub verified: bool,
-    /// In the client role: whether the server asked for a certificate, and whether the client sent a certificate. `None` if the TLS layer
-    /// does not report this.
+    /// As a client: whether the server asked for a certificate, and whether the client sent a certificate. `None` if the TLS layer does not
+    /// report this.
     pub client_certificate: Option<ClientCertificate>,
 }
 
-/// The fate of the client's certificate in a TLS handshake.
+/// Whether a TLS server asked for the client's certificate, and whether the client sent the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificate {
     /// The server asked for no certificate.
     NotRequested,
-    /// The server asked for a certificate, and the client had no suitable one.
+    /// The server asked for a certificate, and the client had no suitable certificate.
     NotSent,
     /// The client sent a certificate.
     Sent,

@@ -74,11 +74,11 @@ pub fn unix_socket(_: &Path, _: &Config) -> io::Result<crate::stream::Never> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix-domain sockets"))
 }
 
-/// Checks that only its owner can use a private key file, as libpq does: the mode is 0600 or less, or 0640 or less if root owns the file.
-/// Windows has no such mode: there, only the kind of the file is checked.
+/// Checks that only the owner of a private key file can use the file, as libpq does: the mode is 0600 or less, or 0640 or less if root owns
+/// the file. Windows has no such mode: there, only the kind of the file is checked.
 ///
 /// # Errors
-/// The file does not exist, is not a regular file, or has a mode that lets others access it.
+/// The file does not exist, is not a regular file, or has a mode that lets other users access the file.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-CLIENTCERT)
 pub fn check_key_file(path: &Path) -> io::Result<()> {

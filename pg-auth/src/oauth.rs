@@ -23,7 +23,7 @@ pub use settings::OAuthSettings;
 
 use crate::secret::Password;
 
-/// The mechanism's name.
+/// The name of the SASL mechanism.
 pub const OAUTHBEARER: &str = "OAUTHBEARER";
 
 /// Maximum length of a failure document, in bytes. PostgreSQL's document contains little more than two URLs.
@@ -59,7 +59,7 @@ impl Token {
         }
     }
 
-    /// The text. Only for code that sends or validates the token.
+    /// The token's text. Only for code that sends or validates the token.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -100,7 +100,7 @@ impl Discovery {
         text.chars().all(fits).then(|| Self(text.into()))
     }
 
-    /// The text, for a JSON parser.
+    /// The document's text, for a JSON parser.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -112,7 +112,7 @@ impl fmt::Debug for Discovery {
     }
 }
 
-/// A request for a token, sent to a [`TokenSource`].
+/// A request for a token, passed to a [`TokenSource`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenRequest {
@@ -131,7 +131,7 @@ pub struct TokenRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenReply {
-    /// The token.
+    /// A token for this login.
     Token(Token),
     /// No token yet: the server's document is needed first. This attempt ends with an error that contains the document; the next attempt
     /// passes the document in [`TokenRequest::discovery`].
@@ -200,7 +200,7 @@ impl Tokens {
         Self { plain_local: true, ..self }
     }
 
-    /// Gets a token.
+    /// Gets a token from the source.
     pub fn token(&self, request: TokenRequest) -> TokenFuture<'_> {
         self.source.token(request)
     }

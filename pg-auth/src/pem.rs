@@ -13,7 +13,7 @@ use crate::secret::Password;
 
 pub use rustls_pki_types;
 
-/// An error about a file: "the root certificate /etc/db/ca.pem is not PEM".
+/// Makes the error for a bad file, for example "the root certificate /etc/db/ca.pem is not PEM".
 pub fn bad_file(what: &str, path: &Path, problem: impl Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("the {what} {} {problem}", path.display()))
 }
@@ -37,7 +37,7 @@ pub fn revocation_lists(path: &Path) -> io::Result<Vec<CertificateRevocationList
 /// Reads a private key in PKCS#8, PKCS#1 or SEC1, in PEM or, as in libpq, in DER. A key in PKCS#8 and PEM may be encrypted by a password.
 ///
 /// # Errors
-/// The file cannot be read, other users can access it ([`check_key_file`]), it contains no such key, or the key cannot be decrypted.
+/// The file cannot be read, other users can access it ([`check_key_file`]), the file contains no such key, or the key cannot be decrypted.
 pub fn private_key(path: &Path, password: Option<&Password>) -> io::Result<PrivateKeyDer<'static>> {
     const WHAT: &str = "private key";
     check_key_file(path)?;
@@ -85,7 +85,7 @@ fn read(what: &str, path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(path).map_err(explain)
 }
 
-/// Reads all items of one kind in a file. It is an error if there is no item of this kind.
+/// Reads all items of one kind in a file. Returns an error if the file has no item of this kind.
 fn items<T: PemObject>(what: &str, path: &Path) -> io::Result<Vec<T>> {
     let text = read(what, path)?;
     let items: Result<Vec<T>, _> = T::pem_slice_iter(&text).collect();

@@ -32,8 +32,8 @@ impl Offload for Inline {
     }
 }
 
-/// The functions of an async runtime that connections need. With an implementation, this crate provides the builder, dialling, cancel
-/// requests and the server role.
+/// The functions of an async runtime that connections need. For every implementation, this crate provides the builder, dialling, cancel
+/// requests and the [`Acceptor`](crate::connect::Acceptor).
 ///
 /// The futures need not be `Send`. If they are `Send`, the futures of the connections are `Send` too.
 pub trait Runtime: Offload + Clone + Default {
@@ -41,7 +41,7 @@ pub trait Runtime: Offload + Clone + Default {
     type Tcp: Transport;
     /// A stream over a Unix-domain socket; [`Never`](crate::stream::Never) if there are no such sockets.
     type Unix: Transport;
-    /// The TLS library used when the caller names no other; [`NoTls`](crate::tls::NoTls) if there is no TLS library.
+    /// The TLS library used when the caller names no other library; [`NoTls`](crate::tls::NoTls) if there is no TLS library.
     type Tls: TlsConnect<Self::Tcp> + Clone + Default;
 
     /// Resolves a host name to its addresses.
@@ -74,10 +74,10 @@ pub trait Wrap<S>: Runtime {
     /// The stream with some bytes put back at its front, in the form that a TLS library accepts.
     type Rewound;
 
-    /// Wraps a stream.
+    /// Turns a stream into a transport.
     fn wrap(stream: S) -> Self::Transport;
 
-    /// Returns the inner stream.
+    /// Turns a transport back into the stream.
     fn unwrap(transport: Self::Transport) -> S;
 
     /// Puts bytes back at the front of a stream, to be read again. At most eight bytes.

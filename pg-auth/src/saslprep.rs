@@ -1,6 +1,6 @@
 //! SASLprep ([RFC 4013](https://www.rfc-editor.org/rfc/rfc4013)) of passwords, as PostgreSQL implements it.
 //!
-//! The server and libpq deviate from the RFC in two ways. A client has to deviate too; otherwise the login fails:
+//! The server and libpq deviate from the RFC in two ways. A client must deviate in the same ways; otherwise the login fails:
 //! - A password that is not UTF-8, or has a prohibited character, is not rejected: its raw bytes are used.
 //! - Prohibited, unassigned and bidirectional characters are looked for after mapping but *before* normalisation. Example: U+1F100 was
 //!   unassigned in Unicode 3.2. A password with this character stays raw, although the normal form `0.` would be valid.
@@ -26,7 +26,8 @@ pub fn saslprep(password: &Password) -> Password {
 
 /// The prepared password, or `None` if the raw bytes are to be used.
 fn prepared(password: &[u8]) -> Option<Password> {
-    // ASCII characters are neither mapped nor normalised. Control characters are prohibited, which leaves the password raw too.
+    // ASCII characters are neither mapped nor normalised. Control characters are prohibited, so a password with a control character also
+    // stays raw.
     if password.is_ascii() {
         return None;
     }
@@ -39,7 +40,7 @@ fn prepared(password: &[u8]) -> Option<Password> {
         return None;
     }
 
-    // Count the bytes first, so that this buffer is not reallocated either: a normal form may be many times as long.
+    // Count the bytes first, so that the buffer is never reallocated: a normal form may be many times as long.
     let length = mapped.nfkc().map(char::len_utf8).sum();
     let mut normal = String::with_capacity(length);
     normal.extend(mapped.nfkc());

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 /// A password, as bytes: wiped from memory when dropped, never printed, compared in constant time.
 ///
-/// A password need not be UTF-8: PostgreSQL does not know the encoding of a password. It must not contain a NUL byte, because no message
-/// can carry a NUL byte; the encoders reject such a password.
+/// A password need not be UTF-8: PostgreSQL does not know the encoding of a password. A password must not contain a NUL byte, because no
+/// message can carry a NUL byte; the encoders reject such a password.
 ///
 /// ```
 /// use pg_auth::secret::Password;
@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {
-    /// The bytes. Only for code that sends or hashes the password.
+    /// The password's bytes. Only for code that sends or hashes the password.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

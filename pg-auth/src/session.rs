@@ -18,7 +18,7 @@ use crate::secret::fill_random;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Session {
-    /// The host that an adapter's `dial` has connected to, for its `cancel`. `None` if the caller supplied the stream.
+    /// The host that an adapter's `dial` has connected to; an adapter's `cancel` uses it. `None` if the caller supplied the stream.
     pub host: Option<Host>,
     /// The address that an adapter's `dial` has connected to: cancel requests must go to this address.
     pub address: Option<Address>,
@@ -79,13 +79,14 @@ impl Session {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelTarget {
-    /// The host as the configuration names it. Its certificate is checked again.
+    /// The host as the configuration names it. Over TLS, `cancel` checks that the certificate is issued for this host, if `sslmode` demands
+    /// this check.
     pub host: Host,
-    /// The address.
+    /// The address that the session is connected to.
     pub address: Address,
-    /// The kind of stream.
+    /// The kind of stream that the session uses.
     pub link: Link,
-    /// The key.
+    /// The secret that the cancel request must contain.
     pub key: CancelKey,
 }
 
@@ -97,7 +98,7 @@ pub struct CancelTarget {
 pub struct Notification {
     /// Process id of the session that sent the notification.
     pub pid: i32,
-    /// The channel.
+    /// The channel that `NOTIFY` named.
     pub channel: String,
     /// The payload, which may be empty.
     pub payload: String,
@@ -127,7 +128,7 @@ pub struct Parameters {
 #[derive(Clone, PartialEq, Eq)]
 struct Parameter {
     text: Box<str>,
-    /// Length of the name.
+    /// Length of the name, in bytes.
     name: usize,
 }
 
@@ -201,7 +202,7 @@ impl CancelKey {
         Self { pid, key: Zeroizing::new(key.to_vec()) }
     }
 
-    /// Makes the key of a new session, as a server: 4 random bytes for protocol 3.0, 32 for a newer one.
+    /// Makes the key of a new session, as a server: 4 random bytes for protocol 3.0, 32 random bytes for newer versions.
     ///
     /// # Errors
     /// [`AuthError::Entropy`] if the operating system gives no random bytes, or if the feature `getrandom` is off.

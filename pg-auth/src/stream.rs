@@ -10,7 +10,8 @@ use crate::link::Link;
 
 /// TCP, a Unix-domain socket, or TLS: the stream of a dialled connection.
 ///
-/// The kind is known only after the server's answer, so it is an enum. Each call costs one branch more than on the inner stream.
+/// This is an enum, because the server's answer decides whether the stream uses TLS. Each call costs one branch more than a call on the
+/// inner stream.
 #[derive(Debug)]
 pub enum Stream<Tcp, Unix, Tls> {
     /// TCP without TLS.

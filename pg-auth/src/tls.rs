@@ -1,8 +1,8 @@
-//! The start of TLS, for both roles: the request, the answer of one byte, and the hook for a TLS library.
+//! Starts TLS, as a client and as a server: the request, the answer of one byte, and the hook for a TLS library.
 //!
-//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O: a platform whose sockets have their own STARTTLS can use
-//! them too. [`negotiate`] and [`receive_offer`] run these machines over any stream that can be polled. A TLS library is plugged in by a
-//! closure or, for a client, by the one-method trait [`TlsConnect`].
+//! [`TlsStart`] (client) and [`TlsOffer`] (server) are state machines without I/O: a platform whose sockets have their own STARTTLS can
+//! also use these machines. [`negotiate`] and [`receive_offer`] run these machines over any stream that can be polled. A TLS library is
+//! plugged in by a closure or, for a client, by the one-method trait [`TlsConnect`].
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL)
 
@@ -31,7 +31,7 @@ const REQUEST_LEN: usize = 8;
 ///
 /// `S` is the stream before TLS: the runtime's TCP transport, such as `TokioIo<TcpStream>`.
 pub trait TlsConnect<S> {
-    /// The TLS stream.
+    /// The stream after the TLS handshake.
     type Stream: Transport;
 
     /// Whether there is a TLS library. If false, a client does not ask for TLS.
@@ -44,8 +44,8 @@ pub trait TlsConnect<S> {
     ///
     /// # Errors
     /// The handshake failed, a certificate is not trusted, or a setting cannot be applied. An error of a setting must have one of the kinds
-    /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: it ends the attempt. After any
-    /// other error, `sslmode=prefer` continues in clear.
+    /// `InvalidInput`, `NotFound`, `PermissionDenied`, `IsADirectory`, `NotADirectory` and `Unsupported`: such an error ends the attempt.
+    /// After any other error, `sslmode=prefer` continues in clear.
     fn upgrade(
         &self,
         stream: S,
@@ -74,7 +74,7 @@ impl<'a> TlsRequest<'a> {
 
 /// A TLS stream after its handshake, with the TLS library's report about the channel.
 ///
-/// If the report lacks the certificate, SCRAM cannot be bound to the channel. If it lacks the ALPN protocol, direct TLS fails.
+/// If the report lacks the certificate, SCRAM cannot be bound to the channel. If the report lacks the ALPN protocol, direct TLS fails.
 ///
 /// ```
 /// use pg_auth::tls::Upgraded;
@@ -86,16 +86,16 @@ impl<'a> TlsRequest<'a> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Upgraded<S> {
-    /// The TLS stream.
+    /// The stream after the TLS handshake.
     pub stream: S,
     /// The TLS library's report about the channel.
     pub info: TlsInfo,
-    /// In the server role: the server's own certificate, in DER. SCRAM-SHA-256-PLUS binds to it.
+    /// As a server: the server's own certificate, in DER. SCRAM-SHA-256-PLUS binds to this certificate.
     pub own_certificate: Option<Vec<u8>>,
 }
 
 impl<S> Upgraded<S> {
-    /// A stream without any report about the channel.
+    /// Creates the value for a stream, without a report about the channel.
     pub fn new(stream: S) -> Self {
         Self { stream, info: TlsInfo::default(), own_certificate: None }
     }
@@ -137,7 +137,7 @@ impl<S> From<S> for Upgraded<S> {
     }
 }
 
-/// The absence of a TLS library: `sslmode=prefer` connects in clear, `require` and stricter modes fail.
+/// Stands in for a TLS library in a program without TLS: `sslmode=prefer` connects in clear, `require` and stricter modes fail.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoTls;
 
@@ -150,7 +150,7 @@ impl<S> TlsConnect<S> for NoTls {
     }
 }
 
-/// The client's start of TLS as a state machine: each step decides the next action, without I/O and without waiting.
+/// State machine with which a client starts TLS: each step decides the next action, without I/O and without waiting.
 ///
 /// ```text
 ///   postgres:  Send ─▶ ReadByte ──S──▶ Upgrade
@@ -184,7 +184,8 @@ impl TlsStart {
     /// The SSLRequest: length 8, then the code 1234.5679.
     pub const REQUEST: [u8; REQUEST_LEN] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-    /// A start of TLS. If the server has no TLS, the client continues in clear, unless TLS is `required`.
+    /// Creates the state machine with which a client starts TLS. If the server has no TLS, the machine ends in [`TlsStep::Clear`], or in an
+    /// error if TLS is `required`.
     pub fn new(negotiation: SslNegotiation, required: bool) -> Self {
         let state = match negotiation {
             SslNegotiation::Direct => TlsStep::Upgrade,
@@ -193,17 +194,17 @@ impl TlsStart {
         Self { state, required }
     }
 
-    /// Whether TLS begins without a request.
+    /// Whether TLS begins without an SSLRequest. Call this before the first step.
     pub fn is_direct(&self) -> bool {
         self.state == TlsStep::Upgrade
     }
 
-    /// The next action.
+    /// The next action of the caller.
     pub fn step(&self) -> TlsStep {
         self.state
     }
 
-    /// Call this after sending the request.
+    /// Reports that the SSLRequest has been sent.
     pub fn sent(&mut self) {
         if self.state == TlsStep::Send {
             self.state = TlsStep::ReadByte;
@@ -263,7 +264,8 @@ pub fn check_alpn(direct: bool, info: &TlsInfo) -> Result<(), TlsError> {
     }
 }
 
-/// The server's start of TLS as a state machine: each step decides by the connection's first bytes, without I/O and without waiting.
+/// State machine with which a server starts TLS: each step looks at the connection's first bytes and decides the next action, without I/O
+/// and without waiting.
 ///
 /// An SSLRequest is answered by `S` and a GSSENCRequest by `N`, each once, as in PostgreSQL. [`Accept`](crate::accept::Accept) processes
 /// every other first packet.
@@ -317,7 +319,7 @@ impl TlsOffer {
         self.gss_declined
     }
 
-    /// The next action.
+    /// The next action of the caller.
     pub fn step(&self) -> OfferStep {
         match self.taken() {
             [] if self.answered => OfferStep::Upgrade,
@@ -341,7 +343,7 @@ impl TlsOffer {
         }
     }
 
-    /// Call this after sending the answer.
+    /// Reports that the byte of [`OfferStep::Send`] has been sent.
     pub fn sent(&mut self) {
         match self.step() {
             OfferStep::Send(b'S') => self.answered = true,
@@ -403,7 +405,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// Whether a setting of this side cannot be applied, for example because a file cannot be read. See [`TlsConnect::upgrade`].
+    /// Whether the error is that a TLS setting cannot be applied, for example because a file cannot be read. See [`TlsConnect::upgrade`].
     pub(crate) fn is_of_settings(&self) -> bool {
         use io::ErrorKind::{
             InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied, Unsupported,
@@ -535,7 +537,7 @@ mod tests {
         }
     }
 
-    /// The next action, the bytes taken and the bytes sent, for a client that sends these bytes.
+    /// Answers a client that sends these bytes. Returns the next action, the bytes taken and the bytes sent.
     fn offered(client: &[u8]) -> (OfferStep, Vec<u8>, Vec<u8>) {
         let mut stream = Script::says(client);
         let offer = block_on(receive_offer(&mut stream)).expect("the packet is complete");

@@ -50,7 +50,7 @@ proptest! {
 }
 
 /// Parsing a string of twice the length allocates twice as many bytes in total. If each setting allocated a buffer as long as the string,
-/// it would be four times as many.
+/// the number of bytes would be four times as large.
 #[test]
 fn allocated_bytes_grow_with_the_length_of_the_string() {
     type Make = fn(usize) -> String;

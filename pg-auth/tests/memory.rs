@@ -76,7 +76,7 @@ fn needles() -> Vec<Needle> {
     ]
 }
 
-/// Sends the pending bytes, but at most `goes` bytes in total over all calls. An error if not all bytes were sent.
+/// Sends the pending bytes, but at most `goes` bytes in total over all calls. Returns an error if not all bytes were sent.
 fn send(stream: &mut UnixStream, outbox: &mut Outbox, goes: &mut usize) -> Result<(), ()> {
     outbox.commit().map_err(drop)?;
     let pending = outbox.pending();
@@ -161,7 +161,7 @@ fn credentials(method: &str) -> Credentials {
     }
 }
 
-/// A thread that stays alive after its work. So its stack can be searched, too: the system takes back the stack of a thread that ends.
+/// A thread that stays alive after its work, so that its stack can be searched: the system takes back the stack of a thread that ends.
 struct Worker {
     jobs: Sender<Box<dyn FnOnce() -> bool + Send>>,
     results: Receiver<bool>,
@@ -263,7 +263,7 @@ fn no_secret_stays_in_memory() {
             assert_eq!(login(&sides, method, right, usize::MAX, usize::MAX), right, "{method}");
             assert_eq!(found(&needles, &mut window), [""; 0], "{method}, the right secret: {right}");
         }
-        // One side disconnects after `goes` bytes. The loop ends when both sides need fewer bytes than that.
+        // One side disconnects after `goes` bytes. The loop ends when both sides need fewer bytes than `goes`.
         for goes in 0.. {
             let client_in = login(&sides, method, true, goes, usize::MAX);
             let left = found(&needles, &mut window);

@@ -43,7 +43,7 @@ impl Interrupted {
         i32::from(self.0) == SIGINT
     }
 
-    /// The exit code that a shell reports for a process that was ended by the signal: 128 plus its number.
+    /// The exit code that a shell reports for a process that was ended by the signal: 128 plus the signal's number.
     pub(crate) fn exit_code(self) -> ExitCode {
         ExitCode::from(128 | self.0)
     }

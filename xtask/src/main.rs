@@ -93,7 +93,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
 struct Arguments {
-    /// The task
+    /// The task to run
     #[command(subcommand)]
     word: Option<Word>,
 }

@@ -130,7 +130,7 @@ impl Running {
                 return Ok(status);
             }
             if let Some(interrupted) = interrupt::arrived() {
-                // In the shared group, Ctrl-C has reached the program too, and the program decides how to react.
+                // In the shared group, the program has also received Ctrl-C, and decides itself how to react.
                 if self.group == Group::Own || !interrupted.is_sigint() {
                     self.end();
                     return Err(interrupted.into());

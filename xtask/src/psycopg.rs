@@ -16,7 +16,7 @@ const PACKAGES: [&str; 4] =
 /// The directory of the installed packages. The name has the versions, so a new version gets a new directory.
 const DIRECTORY: &str = "psycopg-3.3.9-asyncpg-0.32.0";
 
-/// The environment variable with the path of a Python that has psycopg and asyncpg. The first call installs both.
+/// The environment variable with the path of a Python that has psycopg and asyncpg. The first call installs both libraries.
 pub(crate) fn environment() -> Result<(String, String)> {
     let environment = paths::cache().join(DIRECTORY);
     if !environment.exists() {

@@ -54,7 +54,7 @@ fn has_nextest() -> bool {
     process::read(&mut paths::cargo(["nextest", "--version"])).is_ok()
 }
 
-/// The arguments for `cargo test`.
+/// The caller's arguments for `cargo test`.
 #[derive(Debug)]
 struct Plan<'a> {
     /// Options for cargo, which come before `--`.
@@ -74,7 +74,7 @@ impl<'a> Plan<'a> {
         self.common(&["--no-run"])
     }
 
-    /// Arguments to run every test program. `--no-fail-fast`: after a failure the remaining programs run too.
+    /// Arguments to run every test program. `--no-fail-fast`: after a failure the remaining programs also run.
     fn run(&self) -> Vec<&str> {
         let mut arguments = self.common(&["--no-fail-fast"]);
         arguments.extend(["--", "--include-ignored"]);

@@ -1,4 +1,4 @@
-//! `cargo xtask with COMMAND`: runs a command with running servers. Environment variables of the command have their addresses.
+//! `cargo xtask with COMMAND`: starts the servers, and runs a command with the servers' addresses in environment variables.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};

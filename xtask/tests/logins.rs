@@ -1,5 +1,5 @@
-//! Tests of the authentication rules of the test servers. psql with libpq 15 and with libpq 18 logs in by each method over each kind of
-//! link, and is rejected on each link that a role may not use.
+//! Tests of the authentication rules of the test servers. psql, with libpq 15 and with libpq 18, logs in by each method over each kind of
+//! link. psql is rejected on each link that a role may not use.
 
 use std::collections::HashMap;
 use std::process::{Command, Output};
@@ -360,7 +360,7 @@ fn channel_binding_works_with_each_kind_of_signature_that_has_a_hash() {
                     for libpq in MAJORS {
                         let psql = Psql::new(libpq, &place);
                         psql.is_accepted(&format!("{settings} channel_binding=disable"), "scram|TLSv1.3");
-                        // With `prefer` too, libpq computes the hash if the server supports channel binding.
+                        // libpq also computes the hash with `prefer`, if the server supports channel binding.
                         for binding in ["prefer", "require"] {
                             let bound = format!("{settings} channel_binding={binding}");
                             if name == "ed25519" {

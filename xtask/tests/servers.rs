@@ -120,7 +120,7 @@ impl Found {
 struct Serving {
     child: Child,
     servers: Vec<Found>,
-    /// The address of each of its server processes.
+    /// The address of each server process.
     addresses: Vec<SocketAddr>,
 }
 

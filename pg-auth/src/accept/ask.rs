@@ -1,4 +1,4 @@
-//! The request for authentication.
+//! Requests authentication: sends the Authentication message of the method that the caller has chosen.
 
 use pg_wire::backend::Authentication;
 use pg_wire::{Inbox, Outbox, Text, codec::Terminated};
@@ -15,11 +15,11 @@ use crate::scram::{Nonce, SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 /// Maximum length of the body of a message with a password, in bytes.
 const LONGEST_PASSWORD: usize = 30_000;
 
-/// Maximum length of the body of a SCRAM message, in bytes. PostgreSQL accepts 1,024 with the length field.
+/// Maximum length of the body of a SCRAM message, in bytes. PostgreSQL's limit is 1,024 bytes including the length field.
 const LONGEST_SCRAM: usize = 1020;
 
-/// Maximum length of the body of a message with a bearer token or a GSSAPI token, in bytes. PostgreSQL accepts 65,535 with the length
-/// field.
+/// Maximum length of the body of a message with a bearer token or a GSSAPI token, in bytes. PostgreSQL's limit is 65,535 bytes including
+/// the length field.
 const LONGEST_TOKEN: usize = 65_531;
 
 impl Accept {
@@ -81,7 +81,7 @@ impl Accept {
         })
     }
 
-    /// Checks the client's certificate: the TLS layer must have verified it, and it must belong to this user.
+    /// Checks the client's certificate: the TLS layer must have verified the certificate, and the certificate must belong to this user.
     fn check_certificate(&self, user: &CertificateUser) -> Result<(), AuthError> {
         let tls = self.tls.as_ref().filter(|tls| tls.verified);
         let certificate = tls.and_then(|tls| tls.certificate.as_deref()).ok_or(ClientError::NoCertificate)?;

@@ -14,18 +14,18 @@ use crate::secret::Password;
 pub enum Credentials {
     /// No authentication: the user is accepted.
     Trust,
-    /// By the client's certificate. The TLS layer must have verified and reported the certificate ([`Accept::tls`](super::Accept::tls)).
+    /// The client's certificate. The TLS layer must have verified and reported the certificate ([`Accept::tls`](super::Accept::tls)).
     Certificate(CertificateUser),
-    /// By the password in clear, checked against the stored password. Do not use this on a connection that others can read.
+    /// A password in clear, checked against the stored password. Do not use this on a connection that others can read.
     Cleartext(StoredPassword),
-    /// By the password, hashed with MD5.
+    /// A password, hashed with MD5.
     Md5(md5::Verifier),
-    /// By SCRAM-SHA-256, or by SCRAM-SHA-256-PLUS if the client chooses it. SCRAM-SHA-256-PLUS is offered if the server's certificate is
-    /// set ([`Accept::server_certificate`](super::Accept::server_certificate)).
+    /// SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses it. SCRAM-SHA-256-PLUS is offered if the server's certificate is set
+    /// ([`Accept::server_certificate`](super::Accept::server_certificate)).
     Scram(Verifier),
-    /// By a bearer token. Do not use this without TLS.
+    /// A bearer token. Do not use this without TLS.
     OAuth(OAuthLogin),
-    /// By GSSAPI.
+    /// A GSSAPI exchange.
     Gss(GssLogin),
     /// Rejects the user, with PostgreSQL's error for a user whom no line of `pg_hba.conf` accepts.
     Reject,
@@ -41,13 +41,13 @@ impl Credentials {
         Self::unknown_like(secret, user, DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS)
     }
 
-    /// As [`unknown`](Self::unknown), with the salt length (at most 32 bytes) and the iteration count of your users.
+    /// Like [`unknown`](Self::unknown), but with the salt length (at most 32 bytes) and the iteration count of your users.
     pub fn unknown_like(secret: &[u8], user: &[u8], salt_length: usize, iterations: NonZeroU32) -> Self {
         Self::Scram(Verifier::mock(secret, user, salt_length, iterations))
     }
 }
 
-/// The certificates that authenticate a client.
+/// Selects which verified certificates authenticate a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateUser {
@@ -65,8 +65,8 @@ pub enum CertificateUser {
 pub enum StoredPassword {
     /// The password itself.
     Plain(Password),
-    /// Hashed with MD5.
+    /// The password, hashed with MD5.
     Md5(md5::Verifier),
-    /// As a SCRAM verifier. To check a password against the verifier, a derivation is needed.
+    /// A SCRAM verifier. To check a password against the verifier, the machine hands out a derivation first.
     Scram(Verifier),
 }

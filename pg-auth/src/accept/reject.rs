@@ -10,8 +10,8 @@ use crate::oauth::OAuthFault;
 use crate::scram::CLIENT_FIRST;
 
 impl Accept {
-    /// Puts the error into the outbox, if the client's start-up message has arrived. For earlier errors, the answer, if there is one, is in
-    /// the outbox already.
+    /// Puts the error into the outbox, if the client's start-up message has arrived. If an earlier error has an answer, the answer is
+    /// already in the outbox.
     pub(super) fn reject(&self, error: &AuthError, outbox: &mut Outbox) {
         let Some(startup) = self.startup() else { return };
         let user = startup.user();

@@ -6,7 +6,7 @@ use crate::link::TlsInfo;
 use crate::scram::Nonce;
 
 impl Accept {
-    /// A new connection phase.
+    /// Creates the machine for a connection on which no packet has been read.
     pub fn new() -> Self {
         Self {
             state: State::FirstPacket,
@@ -26,8 +26,8 @@ impl Accept {
         }
     }
 
-    /// Declares that TLS has begun on this connection, and sets the TLS layer's report about the client. Requests for encryption are
-    /// rejected then, as PostgreSQL does over TLS.
+    /// Declares that TLS has begun on this connection, and sets the TLS layer's report about the client. The machine then rejects requests
+    /// for encryption, as PostgreSQL does over TLS.
     pub fn tls(self, tls: TlsInfo) -> Self {
         Self { tls: Some(tls), ssl_declined: true, gss_declined: true, ..self }
     }
@@ -37,8 +37,8 @@ impl Accept {
         Self { gss_declined: true, ..self }
     }
 
-    /// Sets the certificate that this server has presented over TLS, in DER: SCRAM-SHA-256-PLUS is offered then. A certificate without a
-    /// hash for channel binding, such as one signed with Ed25519, has no effect.
+    /// Sets the certificate that this server has presented over TLS, in DER. The machine then offers SCRAM-SHA-256-PLUS. A certificate
+    /// without a hash for channel binding, such as a certificate signed with Ed25519, has no effect.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { end_point: server_end_point(certificate).ok().flatten(), ..self }
     }

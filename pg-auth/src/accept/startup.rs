@@ -14,7 +14,7 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// The message, with the version that the client asked for.
+    /// The client's start-up message, with the version that the client asked for.
     pub fn message(&self) -> StartupMessage<'_> {
         // Cannot fail: the body was decoded before it was kept.
         StartupMessage::decode(&self.body)
@@ -36,7 +36,7 @@ impl Startup {
         self.message().get("user").unwrap_or_default()
     }
 
-    /// The database; by default the user's name.
+    /// The database to connect to; the user's name if the client names no database.
     pub fn database(&self) -> Text<'_> {
         self.message().get("database").filter(|name| !name.is_empty()).unwrap_or(self.user())
     }

@@ -1,4 +1,4 @@
-//! Messages that a server sends around the machine: the error for a rejected client, and the messages after a login.
+//! Messages of a server other than requests for authentication: the error for a rejected client, and the messages after a login.
 
 use pg_wire::backend::{BackendKeyData, ErrorField, ErrorResponse, ParameterStatus, ReadyForQuery};
 use pg_wire::frontend::ProtocolVersion;
@@ -9,7 +9,7 @@ use crate::session::CancelKey;
 /// The newest supported protocol version. A client that asks for a newer minor version gets NegotiateProtocolVersion.
 pub(super) const NEWEST: ProtocolVersion = ProtocolVersion::V3_2;
 
-/// PostgreSQL's error text for an unsupported version of the protocol; its SQLSTATE is
+/// PostgreSQL's error text for an unsupported version of the protocol. The error's SQLSTATE is
 /// [`FEATURE_NOT_SUPPORTED`](SqlState::FEATURE_NOT_SUPPORTED).
 pub fn unsupported(version: ProtocolVersion) -> String {
     format!("unsupported frontend protocol {version}: server supports 3.0 to {NEWEST}")

@@ -49,8 +49,8 @@ pub fn server_end_point(certificate: &[u8]) -> Result<Option<Vec<u8>>, Certifica
     read::signature_hash(certificate)
 }
 
-/// The common name of a certificate's subject, in raw bytes: UTF-8 or ASCII in nearly all certificates. If there are several common names,
-/// the first. PostgreSQL compares the common name with the user's name in a login by certificate.
+/// The common name of a certificate's subject, in raw bytes: UTF-8 or ASCII in nearly all certificates. Returns the first of several common
+/// names. PostgreSQL compares the common name with the user's name in a login by certificate.
 ///
 /// # Errors
 /// The certificate cannot be read, or the name contains a NUL byte.
@@ -59,7 +59,7 @@ pub fn common_name(certificate: &[u8]) -> Result<Option<&[u8]>, CertificateError
     if name.is_some_and(|name| name.contains(&0)) { Err(CertificateError::NulInName) } else { Ok(name) }
 }
 
-/// Stand-ins for both readers if the feature `certificate` is off: they always fail.
+/// Replaces both readers if the feature `certificate` is off. These functions always fail.
 #[cfg(not(feature = "certificate"))]
 mod read {
     use super::CertificateError;

@@ -16,16 +16,16 @@ pub enum ConfigError {
         /// The place of the fault, in bytes from the start of the string.
         offset: usize,
     },
-    /// The connection string has a parameter that is unknown to libpq too. The name is left out (`""`) if it may be part of a password: if
-    /// it is longer than 63 bytes or has a character other than ASCII letters, digits, `_`, `.` and `-`.
+    /// Neither libpq nor this library knows this parameter of the connection string. The name is left out (`""`) if it may be part of a
+    /// password: if it is longer than 63 bytes or has a character other than ASCII letters, digits, `_`, `.` and `-`.
     UnknownParameter(Box<str>),
     /// Parameters of libpq whose values ask for features that this library does not have, for example `gssencmode=require`. This is an
     /// error because ignoring the parameters could change the connection that the caller gets. Lists all such parameters of the connection
     /// string.
     Unsupported(Box<[UnsupportedParameter]>),
-    /// The parameter has an invalid value.
+    /// The value of this parameter is invalid.
     InvalidValue(&'static str),
-    /// The parameter's value is not UTF-8. Only passwords, and file paths on Unix, may contain other bytes.
+    /// The value of this parameter is not UTF-8. Only passwords, and file paths on Unix, may contain other bytes.
     NotUtf8(&'static str),
     /// A value, or the name of a start-up parameter, contains a NUL byte. Messages cannot carry a NUL byte within a string.
     Nul(&'static str),
@@ -45,18 +45,18 @@ pub enum ConfigError {
     },
     /// `sslmode` is weaker than another setting demands.
     WeakSslMode {
-        /// The other setting, for example `sslrootcert=system`.
+        /// The setting that demands a stronger `sslmode`, for example `sslrootcert=system`.
         with: &'static str,
-        /// The weakest `sslmode` that the other setting permits.
+        /// The weakest `sslmode` that the setting in `with` permits.
         least: &'static str,
     },
-    /// A required setting is missing.
+    /// This required setting is missing.
     Missing(&'static str),
     /// A start-up parameter is set twice, or has an invalid name: empty, `user` or `database`.
     ReservedParameter(Box<str>),
     /// A service cannot be used.
     Service(Box<ServiceError>),
-    /// A stored password does not have the expected form, which is named here.
+    /// A stored password does not have this form.
     StoredPassword(&'static str),
 }
 
@@ -71,14 +71,14 @@ pub enum ServiceError {
     },
     /// The service file cannot be read.
     Unreadable {
-        /// The file.
+        /// The path of the service file.
         file: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         error: io::ErrorKind,
     },
     /// A line of the service file is invalid.
     Line {
-        /// The file.
+        /// The path of the service file.
         file: PathBuf,
         /// The number of the line, from 1.
         line: usize,
@@ -91,7 +91,7 @@ pub enum ServiceError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnsupportedParameter {
-    /// The parameter.
+    /// The parameter's keyword in a connection string.
     pub name: &'static str,
     /// The reason why the parameter is rejected, and the remedy if there is one.
     pub reason: &'static str,

@@ -24,13 +24,13 @@ pub enum Host {
     /// A server on the network. Made by [`Host::new`] and [`Host::at_address`].
     #[non_exhaustive]
     Tcp {
-        /// A host name or a numeric address; an IPv6 address has no brackets. May be empty if `address` is given; the server's certificate
-        /// cannot be checked against a name then.
+        /// A host name or a numeric address; an IPv6 address has no brackets. May be empty if `address` is given. With an empty name, the
+        /// server's certificate cannot be checked against a name.
         host: String,
         /// `hostaddr`: the address to connect to, without a DNS lookup. The server's certificate is still checked against the name in
         /// `host`.
         address: Option<IpAddr>,
-        /// The port.
+        /// The server's TCP port.
         port: u16,
     },
     /// A server on a Unix-domain socket, whose file is `.s.PGSQL.<port>`. Made by [`Host::new`] and [`Host::in_dir`].
@@ -38,13 +38,13 @@ pub enum Host {
     Unix {
         /// The directory of the socket. On Linux, a directory that begins with `@` names a socket in the abstract namespace.
         dir: PathBuf,
-        /// The number in the socket's name.
+        /// The number in the socket's name, `.s.PGSQL.<port>`.
         port: u16,
     },
 }
 
 impl Host {
-    /// A host from its name, as in libpq: a name that begins with `/` or `@` is the directory of a Unix-domain socket.
+    /// Creates a host from its name, as in libpq: a name that begins with `/` or `@` is the directory of a Unix-domain socket.
     ///
     /// ```
     /// use pg_auth::config::Host;
@@ -61,7 +61,7 @@ impl Host {
         }
     }
 
-    /// A host on the network with a known address: the name is not looked up, and may be empty (`""`).
+    /// Creates a host on the network with a known address: the name is not looked up, and may be empty (`""`).
     ///
     /// ```
     /// use pg_auth::config::Host;
@@ -74,7 +74,7 @@ impl Host {
         Self::Tcp { host: name.into(), address: Some(address.into()), port }
     }
 
-    /// The server whose Unix-domain socket is in this directory.
+    /// Creates the host whose Unix-domain socket is in this directory.
     ///
     /// ```
     /// use pg_auth::config::Host;
@@ -88,13 +88,13 @@ impl Host {
     /// The default host, a server on this machine: the Unix-domain socket in `/var/run/postgresql` on Linux and in `/tmp` on other Unix
     /// systems; `localhost` over TCP on systems without Unix-domain sockets. A connection string without a host means this host.
     ///
-    /// libpq's default directory is chosen when libpq is built, and differs between distributions. [`Surroundings`](super::Surroundings)
-    /// take the second of the two directories if the first does not exist.
+    /// libpq's default directory is chosen when libpq is built, and differs between distributions. If the directory in this default does
+    /// not exist, [`Surroundings`](super::Surroundings) take the other of `/var/run/postgresql` and `/tmp`.
     pub fn local(port: u16) -> Self {
         Self::new(SOCKET_DIRS.first().copied().unwrap_or("localhost"), port)
     }
 
-    /// The port, or the number in the socket's name.
+    /// The TCP port, or the number in the name of the Unix-domain socket.
     pub fn port(&self) -> u16 {
         match self {
             Self::Tcp { port, .. } | Self::Unix { port, .. } => *port,

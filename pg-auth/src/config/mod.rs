@@ -49,7 +49,7 @@ pub enum AuthenticationMode {
     /// No proof: the server is expected to accept the user, as with `trust`, `peer` or a certificate. If the server asks for a
     /// password, the connection fails.
     Trust,
-    /// A password. The server chooses the method: SCRAM-SHA-256, MD5, or clear text where [`Config::check_cleartext`] allows clear text.
+    /// A password. The server chooses the method: SCRAM-SHA-256, MD5, or clear text if [`Config::check_cleartext`] allows clear text.
     Password(Password),
     /// The keys of a SCRAM exchange, instead of a password. Example: a pooler has finished a SCRAM exchange with its client, as a server.
     /// With the keys from this exchange the pooler logs in to the upstream server as the same user, without a password. The upstream server
@@ -99,7 +99,7 @@ pub struct Config {
     pub scram_cache: Option<KeyCache>,
     /// The source of bearer tokens, for servers that ask for a token. Default none.
     pub tokens: Option<Tokens>,
-    /// The implementation of GSSAPI or SSPI, for servers that ask for either method. Default none.
+    /// The implementation of GSSAPI or SSPI, for servers that ask for one of these methods. Default none.
     pub gss: Option<Gss>,
     /// The database. Default none: the server then takes the database that has the user's name.
     pub database: Option<String>,
@@ -112,11 +112,11 @@ pub struct Config {
     pub min_protocol_version: ProtocolVersion,
     /// The protocol version to ask for. Default 3.0, as in libpq: some poolers reject a newer version instead of offering 3.0.
     pub max_protocol_version: ProtocolVersion,
-    /// Whether to use TLS. Default [`SslMode::Prefer`].
+    /// Selects whether to use TLS, and what to check of the server's certificate. Default [`SslMode::Prefer`].
     pub sslmode: SslMode,
     /// The way to begin TLS. Default [`SslNegotiation::Postgres`].
     pub sslnegotiation: SslNegotiation,
-    /// Whether to bind SCRAM to the TLS channel. Default [`BindingMode::Prefer`].
+    /// Selects whether to bind SCRAM to the TLS channel. Default [`BindingMode::Prefer`].
     pub channel_binding: BindingMode,
     /// The methods by which the server may authenticate the user. Default: any method.
     pub require_auth: RequireAuth,
@@ -141,7 +141,7 @@ pub struct Config {
     pub tcp_user_timeout: Option<Duration>,
     /// The operating-system user that the server process at the other end of a Unix-domain socket must run as. Default: any user.
     pub requirepeer: Option<String>,
-    /// Whether to encrypt by GSSAPI. Default [`GssEncMode::Prefer`], which this library treats like `Disable`.
+    /// Selects whether to encrypt by GSSAPI. Default [`GssEncMode::Prefer`], which this library treats like `Disable`.
     pub gssencmode: GssEncMode,
     /// The name of the service in the server's Kerberos principal. Default `postgres`.
     pub krbsrvname: String,
@@ -152,7 +152,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration with this user; all other fields have their defaults.
+    /// Creates a configuration with this user; all other fields have their defaults.
     pub fn new(user: impl Into<String>) -> Self {
         Self {
             user: user.into(),
@@ -217,9 +217,9 @@ impl Config {
     /// The verification of the server's certificate that these settings demand when TLS is used. `sslmode` sets the minimum. If a root
     /// certificate is configured, the certificate's chain is always verified, as in libpq: `sslmode=require` with a root certificate
     /// verifies as `verify-ca` does, and so do `prefer` and `allow`. If the file of the root certificate does not exist, TLS fails in every
-    /// mode; libpq skips the verification then.
+    /// mode; in this case, libpq skips the verification.
     ///
-    /// `verify-full` without a root certificate trusts [`RootCert::System`]; libpq refuses to connect then.
+    /// `verify-full` without a root certificate trusts [`RootCert::System`]; in this case, libpq refuses to connect.
     ///
     /// # Errors
     /// `sslmode` is `verify-ca` and no root certificate is configured. The operating system's authorities are no substitute: they issue

@@ -1,4 +1,4 @@
-//! Settings of the socket.
+//! Settings of a connection's TCP socket.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Default for Keepalives {
 }
 
 impl Keepalives {
-    /// Sets whether to send probes.
+    /// Sets whether to send keepalive probes.
     pub fn enabled(mut self, enabled: bool) -> Self {
         self.enabled = enabled;
         self

@@ -18,7 +18,7 @@ pub(super) type Value = Zeroizing<Vec<u8>>;
 
 /// A parameter of a connection string.
 pub(super) struct Parameter {
-    /// The keyword.
+    /// The parameter's keyword in a connection string.
     pub(super) name: &'static str,
     /// The environment variable that supplies the value if the connection string does not.
     pub(super) variable: Option<&'static str>,
@@ -85,7 +85,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
             b"system" => Some(RootCert::System),
             _ => it.path()?.map(RootCert::File),
         };
-        // As in libpq: the authorities of "system" give no security unless the host name is checked.
+        // As in libpq: the authorities of "system" issue certificates to anyone, so the host name in the certificate must be checked.
         if draft.config.tls.root == Some(RootCert::System) {
             draft.config.sslmode = SslMode::VerifyFull;
         }
@@ -149,7 +149,7 @@ impl Values {
     /// The parameter is not known.
     pub(super) fn set(&mut self, name: &str, value: Value) -> Result<(), ConfigError> {
         if name == "requiressl" {
-            // The predecessor of `sslmode`, which libpq still accepts.
+            // `requiressl` is the predecessor of `sslmode`; libpq still accepts this name.
             let mode = if value.starts_with(b"1") { SslMode::Require } else { SslMode::Prefer };
             return self.set("sslmode", Zeroizing::new(mode.as_str().into()));
         }
@@ -157,7 +157,7 @@ impl Values {
         Ok(())
     }
 
-    /// Sets a value unless the parameter already has a value.
+    /// Sets a value if the parameter has no value yet.
     ///
     /// # Errors
     /// The parameter is not known.
@@ -233,12 +233,12 @@ impl Setting {
         self.str().map(Into::into)
     }
 
-    /// The text, or `None` if the value is empty.
+    /// The value as text, or `None` if the value is empty.
     fn filled(&self) -> Result<Option<String>, ConfigError> {
         self.text().map(|text| Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// The parts between commas; an empty value has no parts.
+    /// The parts of the value between commas; an empty value has no parts.
     fn list(&self) -> Result<Vec<String>, ConfigError> {
         let text = self.str()?;
         Ok(if text.is_empty() { Vec::new() } else { text.split(',').map(Into::into).collect() })
@@ -282,7 +282,7 @@ impl Setting {
         }
     }
 
-    /// The number, or `None` if the value is empty.
+    /// The value as a number, or `None` if the value is empty.
     fn number(&self) -> Result<Option<i32>, ConfigError> {
         match self.str()? {
             "" => Ok(None),
@@ -290,12 +290,12 @@ impl Setting {
         }
     }
 
-    /// The number; `None` if the value is empty, zero or negative.
+    /// The value as a number; `None` if the value is empty, zero or negative.
     fn positive(&self) -> Result<Option<u32>, ConfigError> {
         Ok(self.number()?.and_then(|number| u32::try_from(number).ok()).filter(|&number| number > 0))
     }
 
-    /// Sets the field to the number, which has to be positive; an empty value leaves the field unchanged.
+    /// Sets the field to the value, which must be a positive number; an empty value leaves the field unchanged.
     fn count(&self, field: &mut u32) -> Result<(), ConfigError> {
         match (self.number()?, self.positive()?) {
             (_, Some(count)) => *field = count,

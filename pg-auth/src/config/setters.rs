@@ -35,7 +35,7 @@ impl Config {
         self
     }
 
-    /// Keeps SCRAM keys in this cache: a later connection with the same password does not derive them again.
+    /// Keeps SCRAM keys in this cache: a later connection with the same password does not derive the keys again.
     pub fn scram_cache(mut self, cache: &KeyCache) -> Self {
         self.scram_cache = Some(cache.clone());
         self
@@ -53,13 +53,13 @@ impl Config {
         self
     }
 
-    /// Sets the database.
+    /// Sets the database to connect to.
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = Some(database.into());
         self
     }
 
-    /// Appends a host.
+    /// Appends a host to the list of hosts to try.
     pub fn host(mut self, host: Host) -> Self {
         self.hosts.push(host);
         self
@@ -100,7 +100,7 @@ impl Config {
         self
     }
 
-    /// Sets whether to use TLS.
+    /// Selects whether to use TLS, and what to check of the server's certificate.
     pub fn sslmode(mut self, mode: SslMode) -> Self {
         self.sslmode = mode;
         self
@@ -112,7 +112,7 @@ impl Config {
         self
     }
 
-    /// Sets whether to bind SCRAM to the TLS channel.
+    /// Selects whether to bind SCRAM to the TLS channel.
     pub fn channel_binding(mut self, mode: BindingMode) -> Self {
         self.channel_binding = mode;
         self
@@ -178,7 +178,7 @@ impl Config {
         self
     }
 
-    /// Sets whether to encrypt by GSSAPI.
+    /// Selects whether to encrypt by GSSAPI.
     pub fn gssencmode(mut self, mode: GssEncMode) -> Self {
         self.gssencmode = mode;
         self

@@ -9,7 +9,7 @@ use crate::link::TlsVersion;
 use crate::secret::Password;
 
 words! {
-    /// Whether to send the client's certificate.
+    /// Selects whether to send the client's certificate.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLCERTMODE)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub struct TlsSettings {
     pub key: Option<PathBuf>,
     /// `sslpassword`: the password that decrypts the private key. Default none.
     pub key_password: Option<Password>,
-    /// `sslcertmode`: whether to send the client's certificate. Default [`SslCertMode::Allow`].
+    /// `sslcertmode`: selects whether to send the client's certificate. Default [`SslCertMode::Allow`].
     pub cert_mode: SslCertMode,
     /// `sslcrl`: a file with certificate revocation lists, in PEM. Default none.
     pub crl: Option<PathBuf>,
@@ -82,9 +82,9 @@ pub struct TlsSettings {
     /// `sslsni`: whether to send the server's name unencrypted (SNI), for example for a proxy that routes by this name. Default `true`. A
     /// numeric address is never sent.
     pub sni: bool,
-    /// `ssl_min_protocol_version`: the oldest version to accept. Default TLS 1.2; `None` leaves the choice to the TLS library.
+    /// `ssl_min_protocol_version`: the oldest TLS version to accept. Default TLS 1.2; `None` leaves the choice to the TLS library.
     pub min_version: Option<TlsVersion>,
-    /// `ssl_max_protocol_version`: the newest version to accept. Default none: the newest version that the TLS library supports.
+    /// `ssl_max_protocol_version`: the newest TLS version to accept. Default none: the newest version that the TLS library supports.
     pub max_version: Option<TlsVersion>,
     /// `sslkeylogfile`: a file to which the secrets of the connection are appended, in the key log format of NSS. Everyone who has this
     /// file can decrypt the connection: for debugging only. Default none.
@@ -134,7 +134,7 @@ impl TlsSettings {
         self
     }
 
-    /// Sets whether to send the client's certificate.
+    /// Selects whether to send the client's certificate.
     pub fn cert_mode(mut self, mode: SslCertMode) -> Self {
         self.cert_mode = mode;
         self
@@ -158,13 +158,13 @@ impl TlsSettings {
         self
     }
 
-    /// Sets the oldest version to accept.
+    /// Sets the oldest TLS version to accept.
     pub fn min_version(mut self, version: impl Into<Option<TlsVersion>>) -> Self {
         self.min_version = version.into();
         self
     }
 
-    /// Sets the newest version to accept.
+    /// Sets the newest TLS version to accept.
     pub fn max_version(mut self, version: impl Into<Option<TlsVersion>>) -> Self {
         self.max_version = version.into();
         self
@@ -185,6 +185,6 @@ pub enum TlsVerification<'a> {
     /// One of these authorities must have signed the certificate, directly or through intermediate certificates, and the certificate must
     /// be valid at this time.
     Chain(&'a RootCert),
-    /// As `Chain`, and the certificate must be issued for the name of the host.
+    /// Like `Chain`; in addition, the certificate must be issued for the name of the host.
     Full(&'a RootCert),
 }

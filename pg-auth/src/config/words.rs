@@ -1,6 +1,6 @@
 //! Enums for the parameters that have a fixed list of values.
 
-/// Defines an enum with one variant for each word that a parameter of libpq accepts. The parameter's name is for errors.
+/// Defines an enum with one variant for each word that a parameter of libpq accepts. Errors show the parameter's name.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident, $parameter:literal: $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)*) => {
         $(#[$doc])*
@@ -9,7 +9,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All variants.
+            /// All values of this enum.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The value's word in a connection string.
@@ -39,7 +39,7 @@ macro_rules! words {
 pub(super) use words;
 
 words! {
-    /// Whether to use TLS, and what to check of the server's certificate.
+    /// Selects whether to use TLS, and what to check of the server's certificate.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ words! {
 }
 
 words! {
-    /// Whether to bind SCRAM to the TLS channel.
+    /// Selects whether to bind SCRAM to the TLS channel.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CHANNEL-BINDING)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,9 +97,9 @@ words! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     Replication, "replication":
-        /// The whole cluster: only replication commands are understood.
+        /// The whole cluster: the server accepts only replication commands.
         Physical = "true",
-        /// One database: replication commands and SQL are understood.
+        /// One database: the server accepts replication commands and SQL.
         Logical = "database",
 }
 
@@ -132,15 +132,15 @@ words! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     LoadBalanceHosts, "load_balance_hosts":
-        /// In the order given.
+        /// The order in which the hosts and addresses are given.
         #[default]
         Disable = "disable",
-        /// In random order, which is drawn again for each connection.
+        /// A random order, drawn again for each connection.
         Random = "random",
 }
 
 words! {
-    /// Whether to encrypt by GSSAPI. This library cannot encrypt by GSSAPI.
+    /// Selects whether to encrypt by GSSAPI. This library cannot encrypt by GSSAPI.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-GSSENCMODE)
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The server role, from a new stream to an authenticated user.
+//! The server side of the connection phase: takes an accepted stream and authenticates the client.
 
 use std::io;
 use std::time::Duration;
@@ -19,8 +19,8 @@ pub type AcceptedStream<R, S, S2> = Stream<<R as Wrap<S>>::Transport, Never, <R 
 
 /// Accepts clients: runs the connection phase with a client that has just connected.
 ///
-/// The phase has a time limit, 60 seconds unless [`time_limit`](Self::time_limit) sets another limit. Messages are limited to the length
-/// that an unauthenticated client may send.
+/// The phase has a time limit: 60 seconds, or the time set by [`time_limit`](Self::time_limit). Messages are limited to the length that an
+/// unauthenticated client may send.
 #[derive(Clone, Debug)]
 pub struct Acceptor<R> {
     limits: Limits,
@@ -35,7 +35,7 @@ impl<R: Runtime> Default for Acceptor<R> {
 }
 
 impl<R: Runtime> Acceptor<R> {
-    /// An acceptor with every setting at its default.
+    /// Creates an acceptor with every setting at its default.
     pub fn new() -> Self {
         Self { limits: Limits::FRONTEND, time_limit: Some(TIME_LIMIT), runtime: R::default() }
     }
@@ -53,8 +53,8 @@ impl<R: Runtime> Acceptor<R> {
     /// Runs the connection phase without TLS: a request for TLS is declined.
     ///
     /// `lookup` receives the start-up message and decides how to authenticate the user. On success, AuthenticationOk has been sent; the
-    /// caller sends the rest of the start-up by [`welcome`](crate::accept::welcome). On failure, the client has received an error, as from
-    /// PostgreSQL.
+    /// caller sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). On failure, the client has received an
+    /// error, as from PostgreSQL.
     ///
     /// # Errors
     /// [`ConnectErrorKind::Auth`] if the client was rejected, [`ConnectErrorKind::Connection`] if the client has disconnected, and
@@ -73,14 +73,15 @@ impl<R: Runtime> Acceptor<R> {
         self.limited(self.finish(conn, Accept::new(), lookup)).await
     }
 
-    /// Runs the connection phase with a client that may ask for TLS, by an SSLRequest or directly.
+    /// Runs the connection phase with a client that may ask for TLS, by an SSLRequest or by a TLS handshake as its first bytes.
     ///
-    /// `upgrade` performs the TLS handshake. It offers [`ALPN`](crate::tls::ALPN), and reports in [`Upgraded`] the server's own
-    /// certificate, with which SCRAM-SHA-256-PLUS is offered, and the client's certificate if it was verified. A client that does not ask
-    /// for TLS continues in clear; `lookup` sees this in [`Startup::tls`] and can reject such a client.
+    /// `upgrade` performs the TLS handshake and offers [`ALPN`](crate::tls::ALPN). In [`Upgraded`] it reports the server's own certificate,
+    /// and the client's certificate if that certificate was verified. SCRAM-SHA-256-PLUS is offered if the server's own certificate is
+    /// reported. A client that does not ask for TLS continues in clear; `lookup` sees this in [`Startup::tls`] and can reject such a
+    /// client.
     ///
     /// # Errors
-    /// As [`accept`](Self::accept), and [`ConnectErrorKind::Tls`].
+    /// The errors of [`accept`](Self::accept), and [`ConnectErrorKind::Tls`].
     pub async fn accept_with_tls<S, S2, F, L, C>(
         &self,
         stream: S,

@@ -33,7 +33,7 @@ impl<R: Runtime> From<Config> for ConnectionBuilder<R, R::Tls> {
 }
 
 impl<R: Runtime> ConnectionBuilder<R, R::Tls> {
-    /// A builder for this user, with every setting at its default.
+    /// Creates a builder for this user, with every setting at its default.
     pub fn new(user: impl Into<String>) -> Self {
         Config::new(user).into()
     }
@@ -72,7 +72,7 @@ impl<R, T> ConnectionBuilder<R, T> {
         ConnectionBuilder { config, limits, link, runtime, tls }
     }
 
-    /// The settings.
+    /// The configuration of the connections that this builder makes.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -103,8 +103,8 @@ impl<R: Runtime, T> ConnectionBuilder<R, T> {
     /// Begins TLS and then a session, over a stream on which nothing has been sent yet. `upgrade` performs the TLS handshake. A server
     /// without TLS is an error in every `sslmode`.
     ///
-    /// `upgrade` receives the stream when the next byte belongs to TLS. If it reports the server's certificate in [`Upgraded`], SCRAM is
-    /// bound to the TLS channel.
+    /// `upgrade` receives the stream when the next byte belongs to TLS. If `upgrade` reports the server's certificate in [`Upgraded`],
+    /// SCRAM is bound to the TLS channel.
     ///
     /// # Errors
     /// See [`ConnectErrorKind`].
@@ -130,7 +130,7 @@ impl<R: Runtime, T> ConnectionBuilder<R, T> {
         self.limited(login).await
     }
 
-    /// Logs in over a stream on which nothing has been sent yet, or nothing since TLS began.
+    /// Logs in over a stream. Precondition: nothing has been sent on the stream, or TLS has begun and nothing has been sent since then.
     pub(super) async fn login<X: Transport>(
         &self,
         transport: X,

@@ -1,4 +1,4 @@
-//! Cancel requests.
+//! Sends cancel requests.
 
 use pg_wire::Connection;
 
@@ -12,8 +12,8 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     /// Asks a server to cancel the statement that a session runs, and waits until the server has passed the request on.
     ///
     /// [`Session::cancel_target`](crate::Session::cancel_target) gives the target. The request goes to the address that the session is
-    /// connected to, even if the host name now has another address, and over the same kind of stream: with TLS if the session has TLS.
-    /// `connect_timeout` limits the request.
+    /// connected to, even if the host name now has another address. The request uses the same kind of stream: with TLS if the session has
+    /// TLS. `connect_timeout` limits the request.
     ///
     /// The server sends no answer. The statement fails with SQLSTATE 57014, or has finished before; in both cases, receive the replies up
     /// to ReadyForQuery. When this function returns, the request can no longer hit the session's next statement.

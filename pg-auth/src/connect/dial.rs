@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::stream::Stream;
 use crate::tls::{TlsConnect, TlsError, TlsRequest, TlsStart, check_alpn, negotiate};
 
-/// The stream of a connection that `R` has dialled, with TLS by `T`.
+/// A stream that `R` has dialled. `T` supplies TLS.
 pub type Dialled<R, T> =
     Stream<<R as Runtime>::Tcp, <R as Runtime>::Unix, <T as TlsConnect<<R as Runtime>::Tcp>>::Stream>;
 
@@ -51,7 +51,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     /// | anything else: a wrong password, a certificate that is not trusted | nothing: the error is returned |
     ///
     /// # Errors
-    /// The last failure, with all earlier ones in [`ConnectError::earlier`].
+    /// The error of the last attempt; [`ConnectError::earlier`] returns the errors of all earlier attempts.
     pub async fn dial(&self) -> Result<Made<R, T>, ConnectError> {
         self.config.check()?;
         let hosts = ordered(&self.config.hosts, self.config.load_balance_hosts);
@@ -123,7 +123,8 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         }
     }
 
-    /// Tries one address. If this fails and `sslmode` allows another kind of stream, puts the failure into `before` and tries that kind.
+    /// Tries one address. If this fails and `sslmode` allows another kind of stream, puts the failure into `before` and tries the address
+    /// again with that kind.
     async fn try_address(
         &self,
         config: &Config,
@@ -189,7 +190,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         Ok((conn, session))
     }
 
-    /// Opens a stream to an address, with TLS where `place` demands TLS. With `or_clear`, a server without TLS is accepted.
+    /// Opens a stream to an address, with TLS if `place` demands TLS. With `or_clear`, a server without TLS is accepted.
     pub(super) async fn open(
         &self,
         config: &Config,
@@ -274,7 +275,7 @@ fn passes(wanted: TargetSessionAttrs) -> &'static [TargetSessionAttrs] {
     }
 }
 
-/// The kind of stream to try first over TCP, and the kind to try after it.
+/// The kind of stream to try first over TCP, and the kind to try if the first attempt fails.
 fn links(sslmode: SslMode, available: bool) -> Result<(Link, Option<Link>), TlsError> {
     match sslmode {
         SslMode::Disable => Ok((Link::Tcp, None)),

@@ -22,7 +22,7 @@ struct Failure {
     kind: ConnectErrorKind,
     place: Option<Place>,
     earlier: Vec<ConnectError>,
-    /// The server answered the start-up message with an error, before AuthenticationOk.
+    /// Whether the server answered the start-up message with an error, before AuthenticationOk.
     rejected: bool,
 }
 

@@ -1,8 +1,9 @@
-//! The loops that drive the state machines over any stream that can be polled; dialling and accepting for every runtime.
+//! The loops that drive the state machines over any stream that can be polled; and, for every runtime, the dialling and accepting of
+//! connections.
 //!
 //! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): one phase over one [`Connection`].
 //! - [`ConnectionBuilder`]: hosts, addresses, TLS and time limits, over a [`Runtime`](crate::runtime::Runtime).
-//! - [`Acceptor`]: the server role, likewise.
+//! - [`Acceptor`]: the server side: accepts a client, with TLS and a time limit, over a [`Runtime`](crate::runtime::Runtime).
 
 mod acceptor;
 mod builder;
@@ -29,9 +30,9 @@ use crate::session::{CancelKey, Session};
 
 /// Runs the connection phase as a client, on a connection over which nothing has been sent yet.
 ///
-/// `offload` runs the derivation of a SCRAM key, some milliseconds of pure computing, where the derivation does not block
-/// the executor. During the phase, messages are limited to the length that an unauthenticated server may send; the
-/// connection's own limits are back in force afterwards.
+/// SCRAM derives a key, which takes some milliseconds of pure computing, and a step of GSSAPI may wait. `offload` runs these jobs, so that
+/// they do not block the executor. During the phase, messages are limited to the length that an unauthenticated server may send; at its
+/// end, the connection's own limits are restored.
 ///
 /// ```
 /// use pg_auth::{AuthenticationMode, Config, Link, connect::connect, runtime::Inline};
@@ -58,10 +59,10 @@ pub async fn connect<T: Transport>(
     drive(conn, &mut Handshake::new(config, link)?, offload).await
 }
 
-/// As [`connect`], with a [`Handshake`] that the caller has prepared, for example with the hash of a certificate or a fixed nonce.
+/// Like [`connect`], but with a [`Handshake`] that the caller has prepared, for example with the hash of a certificate or a fixed nonce.
 ///
 /// # Errors
-/// As `connect`.
+/// The errors of `connect`.
 pub async fn drive<T: Transport>(
     conn: &mut Connection<T>,
     handshake: &mut Handshake<'_>,
@@ -82,7 +83,8 @@ pub async fn drive<T: Transport>(
             Step::Read => {
                 // If the server has disconnected, its last message must still be read: it may contain the reason.
                 unsent = unsent.or(flushed.err().filter(pg_wire::Error::is_fatal));
-                // A flush reads while it waits. Do not wait for more now: the bytes that the flush has read may be the last ones.
+                // A flush also reads while it waits. If the flush has read bytes, process them before waiting for more: the server may send
+                // nothing more.
                 if conn.inbox().buffered() == seen
                     && let Err(error) = conn.fill().await
                 {
@@ -128,8 +130,8 @@ fn more_informative(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_
 /// Runs the connection phase as a server, on a connection over which nothing has been sent yet, or nothing since TLS began.
 ///
 /// `lookup` receives the start-up message and decides how to authenticate the user. On success, AuthenticationOk has been sent; the caller
-/// sends the rest of the start-up by [`welcome`](crate::accept::welcome). On failure, the client has received an error, as from PostgreSQL:
-/// drop the connection. This function has no time limit: the caller must limit the whole call.
+/// sends the messages up to ReadyForQuery with [`welcome`](crate::accept::welcome). On failure, the client has received an error, as from
+/// PostgreSQL: drop the connection. This function has no time limit: the caller must limit the whole call.
 ///
 /// # Errors
 /// [`ConnectErrorKind::Auth`] if the client is rejected, otherwise the connection's own error.
@@ -231,12 +233,13 @@ impl<T> Drop for Phase<'_, T> {
     }
 }
 
-/// The request of an accepted client.
+/// The request of an accepted client: a login or a cancel request.
 #[derive(Debug)]
 pub enum Accepted {
     /// A session: the user is authenticated.
     Login(Login),
-    /// A cancel request for the statement of another session. Cancel the statement or not, send no answer, and close.
+    /// A cancel request for the statement of another session. Cancel the statement if the key is right. In every case send no answer, and
+    /// close the connection.
     Cancel(CancelKey),
 }
 

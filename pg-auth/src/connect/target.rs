@@ -10,7 +10,7 @@ use crate::config::TargetSessionAttrs;
 use crate::error::{AuthError, PeerError, Refusal};
 use crate::session::{Parameters, Session};
 
-/// The result of the check.
+/// The result of checking a session against `target_session_attrs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The session is of the kind demanded.
@@ -19,8 +19,8 @@ pub(super) enum Verdict {
     Other,
 }
 
-/// Checks a session by the parameters that the server has reported at start-up, as PostgreSQL 14 and later do, and otherwise by a query.
-/// Ends an unsuitable session by Terminate.
+/// Checks whether a session is of the kind `wanted`. PostgreSQL 14 and later report the necessary parameters at start-up; this function
+/// asks other servers by a query. Ends an unsuitable session by Terminate.
 pub(super) async fn judge<T: Transport>(
     conn: &mut Connection<T>,
     session: &Session,
@@ -46,7 +46,8 @@ pub(super) async fn judge<T: Transport>(
     Ok(Verdict::Other)
 }
 
-/// Whether the session is read-only, or in recovery. `None` if the server has not reported the parameters for this.
+/// For `Primary` and `Standby`, whether the session is in recovery; otherwise, whether the session is read-only. `None` if the server has
+/// not reported the parameters for this.
 fn reported(parameters: &Parameters, wanted: TargetSessionAttrs) -> Option<bool> {
     let is_on = |name| parameters.get(name).map(|value| value == "on");
     let in_recovery = is_on("in_hot_standby");
@@ -114,7 +115,7 @@ mod tests {
         [b"D\0\0\0", &lengths[..1], b"\0\x01\0\0\0", &lengths[1..], value].concat()
     }
 
-    /// Judges a session with these parameters whose server answers a query with this value. Returns the verdict and the bytes sent.
+    /// Checks a session with these parameters, whose server answers a query with this value. Returns the verdict and the bytes sent.
     fn judged(parameters: &[(&str, &str)], answer: &[u8], wanted: TargetSessionAttrs) -> (Verdict, Vec<u8>) {
         let mut session = Session::new(ProtocolVersion::V3_0);
         for (name, value) in parameters {

@@ -1,4 +1,4 @@
-//! Errors of the peer: of a server, of a client, and of either in a SCRAM message.
+//! Errors of the peer: of a server ([`PeerError`]), of a client ([`ClientError`]), and in the SCRAM messages of both ([`ScramFault`]).
 
 use std::error::Error;
 use std::fmt;
@@ -15,14 +15,14 @@ pub enum PeerError {
     Unexpected {
         /// The message, by its name in the manual.
         message: &'static str,
-        /// The expected message.
+        /// The message that was expected.
         expected: &'static str,
     },
     /// The server sent data before the client's first message, or before TLS began. Such data must not be taken for data received through
     /// TLS.
     Early,
-    /// The server does not speak PostgreSQL. Holds the beginning of its answer: at most 32 characters; all except printable ASCII are
-    /// replaced by `?`.
+    /// The server does not speak PostgreSQL. Holds the beginning of its answer: at most 32 characters; every character outside of printable
+    /// ASCII is replaced by `?`.
     Foreign(Box<str>),
     /// The server answers a message in clear with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
@@ -46,9 +46,9 @@ pub enum PeerError {
     UnknownOption,
     /// A cancel key of this length, in bytes, which the session's protocol version does not allow.
     KeyLength(usize),
-    /// More notices or parameters than the limit allows.
+    /// The server sent more notices or parameters than the limit allows.
     Flood,
-    /// More GSSAPI tokens than any mechanism needs.
+    /// The server sent more GSSAPI tokens than any mechanism needs.
     EndlessGss,
     /// The server's answer to a bearer token is not a valid document: 1 to 16,384 bytes of UTF-8 without control characters.
     Document,
@@ -58,7 +58,7 @@ pub enum PeerError {
         message: &'static str,
         /// The place of the fault, in bytes from the start of the message.
         offset: usize,
-        /// The fault.
+        /// The kind of fault.
         fault: ScramFault,
     },
 }
@@ -71,7 +71,7 @@ pub enum ClientError {
     Unexpected {
         /// The message, by its name in the manual.
         message: &'static str,
-        /// The expected message.
+        /// The message that was expected.
         expected: &'static str,
     },
     /// The client begins with TLS, which is not offered.
@@ -90,7 +90,7 @@ pub enum ClientError {
     NoCertificate,
     /// The caller's decision: the user may not log in.
     Rejected,
-    /// More GSSAPI tokens than any mechanism needs.
+    /// The client sent more GSSAPI tokens than any mechanism needs.
     EndlessGss,
     /// An invalid OAUTHBEARER message.
     OAuth(OAuthFault),

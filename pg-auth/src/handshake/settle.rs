@@ -17,7 +17,7 @@ const MOST_KEPT: usize = 256 * 1024;
 const MOST_KEPT_INSIDE: usize = 4 * 1024 * 1024;
 
 /// Maximum bytes of parameters kept. Servers send about fifteen parameters, less than a kilobyte. Each parameter is compared with all kept
-/// names, so this limit bounds the time too.
+/// names, so this limit also bounds the time of the comparisons.
 const MOST_PARAMETERS: usize = 256 * 1024;
 
 /// Approximate memory overhead of a kept message, in bytes. Without counting it, a server could make the client keep and search a hundred

@@ -10,7 +10,7 @@ use crate::scram::Nonce;
 use crate::session::Session;
 
 impl<'c> Handshake<'c> {
-    /// A new connection phase over a stream of this kind.
+    /// Creates the client's machine for a new connection phase over a stream of this kind.
     ///
     /// # Errors
     /// The configuration contradicts itself, or demands a property that this stream lacks.
@@ -54,8 +54,8 @@ impl<'c> Handshake<'c> {
 
     /// Binds SCRAM to the TLS channel, by the certificate that the server presented, in DER.
     ///
-    /// An unreadable certificate, or one without a hash for channel binding (such as one signed with Ed25519), is an error only if the
-    /// configuration requires channel binding and the server asks for SCRAM.
+    /// Some certificates have no hash for channel binding, for example those signed with Ed25519. Such a certificate, or an unreadable
+    /// certificate, is an error only if the configuration requires channel binding and the server asks for SCRAM.
     pub fn server_certificate(self, certificate: &[u8]) -> Self {
         Self { channel: channel(certificate), ..self }
     }

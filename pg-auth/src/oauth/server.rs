@@ -13,12 +13,12 @@ pub struct OAuthLogin {
 
 type Validator = Box<dyn FnOnce(Token) -> Verdict + Send>;
 
-/// The future of a validation: whether the token is valid.
+/// The future that a validator returns: whether the token is valid.
 type Verdict = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 impl OAuthLogin {
-    /// Makes the settings from the issuer's address (`https://…`), the scope (the rights that a token needs, with spaces between them) and
-    /// a validator. In PostgreSQL, `issuer` and `scope` are options of a line in `pg_hba.conf`.
+    /// Makes the settings. `issuer` is the issuer's address (`https://…`). `scope` is the rights that a token needs, with spaces between
+    /// them. In PostgreSQL, both are options of a line in `pg_hba.conf`.
     ///
     /// `validator` must return whether a token is valid for this scope **and** belongs to somebody who may log in as the user of the
     /// start-up message.

@@ -2,7 +2,7 @@
 
 use crate::secret::Password;
 
-/// Settings of a login by a bearer token (OAUTHBEARER), PostgreSQL 18 and later. They are passed to the
+/// Settings of a login by a bearer token (OAUTHBEARER), PostgreSQL 18 and later. The settings are passed to the
 /// [`TokenSource`](super::TokenSource).
 ///
 /// Every field has a setter of the same name.

@@ -13,7 +13,8 @@ const MAX_REASON: usize = 64;
 /// A cursor over the attributes of one message.
 pub(super) struct Attributes<'a> {
     message: &'static str,
-    /// `None` after the last attribute. After a trailing comma another attribute is expected, so `rest` is `Some` then.
+    /// The part of the message that is still to be read; `None` after the last attribute. After a trailing comma, the part is empty but
+    /// `Some`: another attribute is expected.
     rest: Option<&'a [u8]>,
     offset: usize,
 }
@@ -68,7 +69,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// As `expect`, for a server's message: `e=` with an error reason is accepted instead, and returned as the server's refusal.
+    /// Like `expect`, for a server's message: `e=` with an error reason is accepted instead, and returned as the server's refusal.
     pub(super) fn expect_from_server(&mut self, name: u8) -> Result<Attribute<'a>, AuthError> {
         let offset = self.offset;
         match self.next()? {
@@ -88,7 +89,7 @@ impl<'a> Attributes<'a> {
 }
 
 impl Attribute<'_> {
-    /// The error for a fault in the value.
+    /// The error for a fault in this attribute's value.
     pub(super) fn fault(&self, what: ScramFault) -> AuthError {
         fault(self.message, self.offset + 2, what)
     }

@@ -19,8 +19,8 @@ use crate::secret::Password;
 ///
 /// Each entry contains a salt, an iteration count, the keys, and a hash of the password. The hash is keyed with a secret of the cache; the
 /// password itself is not kept. When the cache is full, the least recently used entry is removed. An entry is also removed after an hour,
-/// or after the time set by [`max_age`](Self::max_age). The client's machine inserts keys only after the server has proven to know them. A
-/// clone shares the same cache. Keys are wiped when they are removed or dropped, and never printed.
+/// or after the time set by [`max_age`](Self::max_age). The client's machine inserts keys only after the server has proven that it knows
+/// the keys. A clone shares the same cache. Keys are wiped when they are removed or dropped, and never printed.
 ///
 /// ```
 /// use pg_auth::{Config, scram::KeyCache};
@@ -43,7 +43,7 @@ struct Entries {
 }
 
 struct Entry {
-    /// Hash of the password.
+    /// Hash of the password from which the keys were derived.
     password: Bytes,
     /// The time of insertion, if there is an age limit.
     since: Option<Instant>,
@@ -60,7 +60,7 @@ const MAX_AGE: Option<Duration> = if cfg!(all(target_family = "wasm", target_os 
 };
 
 impl KeyCache {
-    /// An empty cache for up to `most` entries. Each user on each server needs one entry.
+    /// Creates an empty cache for up to `most` entries. Each user on each server needs one entry.
     pub fn new(most: NonZeroUsize) -> Self {
         let key = filled(|key| {
             // The operating system seeds `RandomState`, even without the feature `getrandom`.

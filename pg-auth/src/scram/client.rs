@@ -98,7 +98,7 @@ impl ClientFirst {
         Self { header, binding, bound, bare, nonce }
     }
 
-    /// The client-first-message: `n,,n=,r=<nonce>`, where `n` may be `y` or `p=tls-server-end-point`.
+    /// The client-first-message: a binding flag (`n`, `y` or `p=tls-server-end-point`), then `,,n=<user>,r=<nonce>`.
     pub fn message(&self) -> Vec<u8> {
         [self.header, &self.bare].concat().into_bytes()
     }
@@ -193,8 +193,8 @@ impl ClientChallenged {
         self.finish_with_keys(&salted.client_key(), &salted.server_key())
     }
 
-    /// Makes the proof from known keys: cached keys, or the keys of a client that has logged in to this program. They must belong to this
-    /// [`salt`](Self::salt) and iteration count; otherwise the server rejects the proof.
+    /// Makes the proof from known keys: cached keys, or the keys of a client that has logged in to this program. The keys must belong to
+    /// this [`salt`](Self::salt) and iteration count; otherwise the server rejects the proof.
     pub fn finish_with_keys(self, client_key: &ClientKey, server_key: &ServerKey) -> ClientFinal {
         let proof = client_key.proof(&self.auth_message);
         let proof = Zeroizing::new(STANDARD.encode(proof.as_slice()));

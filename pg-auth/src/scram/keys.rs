@@ -15,8 +15,8 @@ use crate::secret::{Password, wiping_stack};
 /// The derivation of SCRAM keys from a password, as a job: PBKDF2-HMAC-SHA-256 over password, salt and iteration count.
 ///
 /// With PostgreSQL's default of 4,096 iterations, the job takes some milliseconds of CPU time; with 100,000 iterations, tens of
-/// milliseconds. Run it where it does not block an executor. The job is `Send + 'static`, owns all its data, and wipes the password when it
-/// is done or dropped. The result depends only on password, salt and iteration count, so it can be kept for the next connection.
+/// milliseconds. Run the job where it does not block an executor. The job is `Send + 'static`, owns all its data, and wipes the password
+/// when it is done or dropped. The result depends only on password, salt and iteration count, so it can be kept for the next connection.
 ///
 /// ```
 /// use pg_auth::scram::{DEFAULT_ITERATIONS, Derivation};
@@ -91,7 +91,7 @@ macro_rules! key {
                 Self(filled(fill))
             }
 
-            /// The 32 bytes.
+            /// The 32 secret bytes.
             pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
@@ -122,19 +122,19 @@ macro_rules! key {
 }
 
 key! {
-    /// The result of [`Derivation::run`]: 32 bytes from which both keys are computed. With this salt and iteration count, as good as the
-    /// password.
+    /// The result of [`Derivation::run`]: 32 bytes from which both keys are computed. At a server that stores the same salt and iteration
+    /// count, these bytes are as good as the password.
     SaltedPassword
 }
 
 key! {
     /// `HMAC(SaltedPassword, "Client Key")`, 32 bytes: enough to log in as the user at every server that stores the same salt and iteration
-    /// count. A server learns this key from a valid proof; a pooler uses it to log in upstream.
+    /// count. A server learns this key from a valid proof; with this key, a pooler logs in to the upstream server.
     ClientKey
 }
 
 key! {
-    /// `HMAC(SaltedPassword, "Server Key")`, 32 bytes: its owner can impersonate the server. Part of the stored verifier.
+    /// `HMAC(SaltedPassword, "Server Key")`, 32 bytes: with this key, an attacker can impersonate the server. Part of the stored verifier.
     ServerKey
 }
 

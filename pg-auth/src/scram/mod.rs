@@ -32,7 +32,7 @@ pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 /// The name of the mechanism with channel binding.
 pub const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
-/// The iteration count of a new password in PostgreSQL, unless the server's `scram_iterations` is set.
+/// PostgreSQL's default of `scram_iterations`: the iteration count of a new password.
 pub const DEFAULT_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("the number is not zero");
 
 /// Length in bytes of the salts that PostgreSQL makes.

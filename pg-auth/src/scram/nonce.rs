@@ -1,4 +1,4 @@
-//! The random part of a SCRAM exchange.
+//! The nonces of a SCRAM exchange.
 
 use std::str::FromStr;
 
@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::attributes::is_nonce;
 use crate::error::ConfigError;
 
-/// The nonce of one side: printable ASCII without a comma, unpredictable and never used twice. It is sent unencrypted, so it is not secret.
+/// The nonce of one side: printable ASCII without a comma, unpredictable and never used twice. A nonce is sent unencrypted, so it is not
+/// secret.
 ///
 /// ```
 /// use pg_auth::scram::Nonce;

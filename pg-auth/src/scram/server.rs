@@ -194,7 +194,7 @@ impl fmt::Debug for ServerChallenge {
 
 /// The server's last state: the client has proven that it knows the password. Send [`message`](Self::message), then AuthenticationOk.
 ///
-/// With the two keys a pooler can log in as this user at any server that stores the same verifier, by
+/// With the two keys, a pooler can log in as this user at any server that stores the same verifier: see
 /// [`ClientChallenged::finish_with_keys`](super::ClientChallenged::finish_with_keys).
 pub struct ServerFinal {
     message: Vec<u8>,
@@ -208,7 +208,7 @@ impl ServerFinal {
         &self.message
     }
 
-    /// Both keys.
+    /// The client's key and the server's key.
     pub fn keys(&self) -> ScramKeys {
         ScramKeys { client: self.client_key.clone(), server: self.server_key.clone() }
     }

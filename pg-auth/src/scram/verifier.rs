@@ -53,7 +53,7 @@ impl Verifier {
         Self::from_salted(&salted, salt, iterations)
     }
 
-    /// As [`new`](Self::new), with a random salt of 16 bytes from the operating system.
+    /// Like [`new`](Self::new), but with a random salt of 16 bytes from the operating system.
     ///
     /// # Errors
     /// [`AuthError::Entropy`] if the operating system gives no random bytes, or if the feature `getrandom` is off.
@@ -86,18 +86,18 @@ impl Verifier {
         Self { iterations, salt, stored_key, server_key, mock: true }
     }
 
-    /// The salt.
+    /// The salt with which the password was hashed.
     pub fn salt(&self) -> &[u8] {
         &self.salt
     }
 
-    /// The iteration count.
+    /// The number of times that the password was hashed.
     pub fn iterations(&self) -> NonZeroU32 {
         self.iterations
     }
 
-    /// The job that derives a password, received in clear text, with this verifier's salt and iteration count. Pass its result to
-    /// [`matches`](Self::matches).
+    /// Makes the job that derives the keys of a password, which a client has sent in clear text. The job uses this verifier's salt and
+    /// iteration count; pass its result to [`matches`](Self::matches).
     pub fn derivation(&self, password: &Password) -> Derivation {
         Derivation::new(password, self.salt.clone(), self.iterations)
     }

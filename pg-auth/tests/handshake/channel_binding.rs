@@ -69,7 +69,7 @@ fn a_client_that_supports_binding_reports_a_missing_offer() {
             .client_begins("SCRAM-SHA-256", "y,,n=,r=rOprNGfwEbeRWgbNEkqO")
     };
     talk();
-    // A server without channel binding accepts the flag `y`. A server whose offer was removed by an attacker rejects it.
+    // A server without channel binding accepts the flag `y`. A server whose offer was removed by an attacker rejects this flag.
     over_tls(&config, Some(hash()))
         .server_bytes(&sasl(PLAIN))
         .server_proves(verifier(), OfferedBinding::NotOffered)
@@ -119,7 +119,8 @@ fn a_hash_is_ignored_without_tls() {
         .client_begins("SCRAM-SHA-256", "n,,n=,r=rOprNGfwEbeRWgbNEkqO");
 }
 
-/// A server offers channel binding only over TLS. If this end has no TLS, an attacker has removed it. libpq stops here, too.
+/// A server offers channel binding only over TLS. If a client sees the offer on a connection without TLS, an attacker has removed TLS.
+/// libpq also stops here.
 #[test]
 fn an_offer_of_channel_binding_without_tls_means_that_tls_was_stripped() {
     for mode in [BindingMode::Prefer, BindingMode::Disable] {

@@ -176,7 +176,7 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
 }
 
 /// A server that is too busy sends an error and closes, without reading. The client has to read this error before it can write, and must
-/// not lose it when the write fails.
+/// not lose the error when the write fails.
 #[test]
 fn the_servers_last_message_is_received_while_a_write_waits() {
     let config = with_password();
@@ -257,7 +257,7 @@ fn the_future_of_connect_is_send() {
 fn assert_nothing_is_left(conn: &mut Connection<Wire>, context: &str) {
     assert_eq!(conn.outbox().pending(), b"", "{context}");
     assert_eq!(conn.outbox().batch(), b"", "{context}");
-    // Unless they are wiped, received messages stay in the memory that the next read gets.
+    // The next read gets memory that held received messages. The messages must have been wiped.
     let left: Vec<u8> = conn.inbox_mut().space().iter().copied().filter(|byte| *byte != 0).collect();
     assert_eq!(left.escape_ascii().to_string(), "", "{context}");
 }

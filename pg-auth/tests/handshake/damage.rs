@@ -105,7 +105,7 @@ fn no_message_of_a_proof_can_be_left_out_doubled_or_swapped() {
         let refused = |changed: Vec<Vec<u8>>, how: &str| {
             let machine = told(&config, &changed.concat());
             assert!(!is_in(&machine, method), "{method}, {how}: {machine:?}");
-            // A server may log in a client without a password. But once the server has begun SCRAM, it must finish it.
+            // A server may log in a client without a password. But a server that has begun SCRAM must finish the exchange.
             assert!(method != AuthMethod::ScramSha256 || !machine.is_ready(), "{how}: {machine:?}");
         };
         for at in proof {

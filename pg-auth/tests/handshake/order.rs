@@ -10,8 +10,8 @@ use crate::support::*;
 
 /// The messages of a server, one letter for each.
 ///
-/// `o` AuthenticationOk, `p` a request for the password, `m` for an MD5 hash, `s` for SCRAM, `c` the SCRAM challenge, `f` the server's
-/// proof, `x` a wrong proof, `v` an older version, `n` a notice, `t` a parameter, `k` the cancel key, `z` ReadyForQuery.
+/// `o` AuthenticationOk, `p` a request for the password, `m` a request for an MD5 hash, `s` a request for SCRAM, `c` the SCRAM challenge,
+/// `f` the server's proof, `x` a wrong proof, `v` an older version, `n` a notice, `t` a parameter, `k` the cancel key, `z` ReadyForQuery.
 const LETTERS: &str = "opmscfxvntkz";
 
 fn word(letter: u8) -> Vec<u8> {

@@ -234,7 +234,7 @@ fn many_notices_and_parameters_are_accepted() {
 
 #[test]
 fn an_error_response_ends_every_state_and_keeps_all_fields() {
-    // Without the field `V`, as before PostgreSQL 9.6, and not in UTF-8.
+    // An error without the field `V`, as before PostgreSQL 9.6, whose text is not UTF-8.
     let body = b"SFATAL\0C28P01\0MPa\xdfwort-Authentifizierung fehlgeschlagen\0Zunknown\0\0";
     let response = pg_wire::Frame { code: MessageCode::ERROR_RESPONSE, body };
     let config = with_password();

@@ -121,8 +121,8 @@ impl<'c> Machine<'c> {
 }
 
 /// A conversation, written as a chain of calls: `client(…)` checks the exact bytes that the client has sent, `server(…)` sends a message to
-/// the client. Two state machines run it: one receives whole messages, the other single bytes. Both must behave in the same way, and
-/// neither may print a secret.
+/// the client. Two state machines run the conversation: the first receives whole messages, the second single bytes. They must behave in the
+/// same way, and must not print a secret.
 pub(crate) struct Talk<'c> {
     whole: Machine<'c>,
     bytewise: Machine<'c>,
@@ -135,7 +135,7 @@ impl<'c> Talk<'c> {
         Self::with(config, link, |handshake| handshake)
     }
 
-    /// As [`new`](Self::new), with further set-up of the state machine.
+    /// Like [`new`](Self::new), but with further set-up of the state machine.
     pub(crate) fn with(
         config: &'c Config,
         link: Link,
@@ -290,7 +290,7 @@ impl<'c> Talk<'c> {
     }
 }
 
-/// The secret in a message of the server, if it has one.
+/// The secret in a message of the server, if the message contains a secret.
 fn secret(message: &[u8]) -> Option<Vec<u8>> {
     let frame = Frame { code: MessageCode(message[0]), body: &message[5..] };
     match frame.backend() {

@@ -72,7 +72,7 @@ fn a_version_that_was_not_requested_or_does_not_exist_is_rejected() {
         (V3_2, ProtocolVersion::new(2, 0)),
         (V3_2, ProtocolVersion::new(4, 0)),
         (V3_2, ProtocolVersion::new(0, 0)),
-        // The minor version alone: the manual describes it so, but no server sends it.
+        // The minor version alone, as the manual describes the message; no server sends the minor version alone.
         (V3_2, ProtocolVersion(0)),
         (V3_2, ProtocolVersion(2)),
         (V3_2, ProtocolVersion(u32::MAX)),

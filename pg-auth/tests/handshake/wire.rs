@@ -22,7 +22,7 @@ pub(crate) enum Method {
     Cleartext(Vec<u8>),
     Md5(md5::Verifier),
     Scram(Verifier, Nonce),
-    /// No authentication: answers any bytes with the next of these messages. So it can also play a client.
+    /// No authentication: the server answers any bytes with the next of these messages. This also lets the type play a client.
     Canned(VecDeque<Vec<u8>>),
 }
 
@@ -119,15 +119,15 @@ pub(crate) struct Manners {
     pub(crate) comes: usize,
     /// Number of bytes that can be written before writing fails.
     pub(crate) goes: usize,
-    /// The last bytes from the server when writing fails.
+    /// Bytes that the client can still read after its write has failed.
     pub(crate) last_words: &'static [u8],
-    /// Most bytes of one read or write.
+    /// Maximum number of bytes in one read or write.
     pub(crate) piece: usize,
-    /// The first of each two calls returns `Pending`.
+    /// Whether every other call returns `Pending`, beginning with the first call.
     pub(crate) hesitates: bool,
-    /// Flushing waits until all bytes from the server have been read.
+    /// Whether flushing waits until all bytes from the server have been read.
     pub(crate) holds_back: bool,
-    /// Writing waits until all bytes from the server have been read.
+    /// Whether writing waits until all bytes from the server have been read.
     pub(crate) is_full: bool,
 }
 
@@ -150,7 +150,7 @@ pub(crate) struct Wire {
     manners: Manners,
     /// Bytes on the way to the client.
     coming: VecDeque<u8>,
-    /// For reading and for writing: whether the last call returned `Pending`, because it was the first of two.
+    /// For reads and for writes: whether the last call returned `Pending` because of `hesitates`.
     hesitated: [bool; 2],
     pub(crate) heard: Vec<u8>,
 }
@@ -192,7 +192,7 @@ impl Source for Wire {
         }
         let count = space.len().min(self.manners.piece).min(self.coming.len()).min(self.manners.comes);
         if count == 0 {
-            // Nothing to read: either the stream waits for a write of the client, which produces more bytes, or it has ended.
+            // There is nothing to read. If the stream has not ended, the next bytes arrive after a write of the client.
             if self.manners.comes > 0 {
                 return Poll::Pending;
             }

@@ -65,7 +65,7 @@ def accepts(values):
     """Whether libpq tries to connect with these values."""
     hosts, addresses = (values[name].split(b",") if values.get(name) else [] for name in (b"host", b"hostaddr"))
     values = {**values, b"passfile": b"/nonexistent"}
-    # Removed, because libpq would look for this service in files.
+    # Remove the service: libpq would look for this service in files.
     values.pop(b"service", None)
     if not hosts or not addresses or len(hosts) == len(addresses):
         values[b"host"] = b",".join([b"/nonexistent"] * max(1, len(hosts), len(addresses)))

@@ -103,7 +103,7 @@ fn mutate(rng: &mut Rng, string: &mut String) {
     string.replace_range(at..end, replacement);
 }
 
-/// A parameter with one of its values. Half of the time this is the first value, so that enough strings are valid.
+/// A parameter with one of its values. Half of the time the value is the first one in the list, so that enough strings are valid.
 pub(crate) fn parameter(rng: &mut Rng) -> (&'static str, &'static str) {
     let (name, values) = pick(rng, PARAMETERS);
     (name, if rng.bool() { values[0] } else { pick(rng, values) })

@@ -46,7 +46,7 @@ pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
     answers
 }
 
-/// As `ask`, with environment variables for each string. The host in the string must not exist.
+/// Like `ask`, but with environment variables for each string. The host in the string must not exist.
 #[cfg(unix)]
 pub(crate) fn ask_in(library: &str, strings: &[(String, BTreeMap<String, String>)]) -> Vec<Answer> {
     let line = |(string, variables): &(String, BTreeMap<String, String>)| {

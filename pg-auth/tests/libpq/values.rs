@@ -8,7 +8,7 @@ use pg_auth::error::ConfigError;
 
 use super::libpq::Answer;
 
-/// The outcome of a comparison.
+/// The outcome of comparing the values of one string.
 pub(crate) enum Differences {
     None,
     /// A deliberate difference, for this reason.

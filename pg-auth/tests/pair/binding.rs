@@ -58,8 +58,8 @@ fn the_server_detects_that_the_client_saw_another_certificate() {
     refused(&outcome, ScramFault::OtherChannel, "FATAL 28000: SCRAM channel binding check failed");
 }
 
-/// The flag `y` means that the client supports channel binding, but was offered none. If the server did offer it, an attacker has removed
-/// the offer.
+/// The flag `y` means that the client supports channel binding, but was offered none. If the server did offer channel binding, an attacker
+/// has removed the offer.
 #[test]
 fn the_server_detects_that_its_offer_was_removed() {
     let config = alice();

@@ -88,7 +88,7 @@ fn sslcertmode_require_demands_that_a_certificate_was_sent() {
         (SslCertMode::Require, Some(NotRequested), Some(PolicyError::ClientCertificate(NotRequested))),
         (SslCertMode::Require, Some(NotSent), Some(PolicyError::ClientCertificate(NotSent))),
         (SslCertMode::Require, Some(Sent), None),
-        // A TLS layer that reports nothing has checked this itself.
+        // A TLS layer that reports nothing has itself checked that a certificate was sent.
         (SslCertMode::Require, None, None),
         (SslCertMode::Allow, Some(NotRequested), None),
         (SslCertMode::Disable, Some(NotSent), None),

@@ -45,7 +45,7 @@ fn a_repeated_request_for_encryption_is_an_unsupported_version() {
         let words = b"unsupported frontend protocol 1234.";
         assert!(said.windows(words.len()).any(|window| window == words));
     }
-    // Within TLS, even the first request is an unsupported version.
+    // Over TLS, even the first request counts as a start-up message with an unsupported version.
     for request in [SSL, GSS] {
         let (_, error) = heard(Accept::new().tls(TlsInfo::default()), &[request]);
         assert!(matches!(error, Err(AuthError::Client(ClientError::UnsupportedVersion(_)))));

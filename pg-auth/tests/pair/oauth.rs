@@ -145,7 +145,7 @@ fn policy_is_checked_before_a_token_is_sent() {
     }
 }
 
-/// If a server offers both, SCRAM is preferred when there is a password, because SCRAM also authenticates the server.
+/// If a server offers both mechanisms and the client has a password, the client chooses SCRAM, because SCRAM also authenticates the server.
 #[test]
 fn scram_is_preferred_if_there_is_a_password() {
     let both = message(b'R', b"\0\0\0\x0aOAUTHBEARER\0SCRAM-SHA-256\0\0");
@@ -170,7 +170,7 @@ fn scram_is_preferred_if_there_is_a_password() {
 #[test]
 fn authentication_ok_is_rejected_before_a_token_and_after_a_rejected_token() {
     let ok = message(b'R', b"\0\0\0\0");
-    // 1: in place of the document. 2: in place of the ErrorResponse.
+    // AuthenticationOk replaces the document (1) or the ErrorResponse (2).
     for nth in [1, 2] {
         let config = alice_with(after_discovery("good"));
         let mut spoken = 0;

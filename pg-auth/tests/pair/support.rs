@@ -177,7 +177,7 @@ pub(crate) fn certificate(name: &str) -> Vec<u8> {
     std::fs::read(path).expect("the file is checked in")
 }
 
-/// Replaces the first occurrence of `old`. Both have the same length, so the length field of the message stays right.
+/// Replaces the first occurrence of `old` by `new`, which has the same length, so that the length field of the message stays right.
 pub(crate) fn replaced(bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     assert_eq!(old.len(), new.len());
     match bytes.windows(old.len()).position(|window| window == old) {

@@ -9,7 +9,7 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 /// The system's allocator with a counter. While times are measured the counter is off and costs one branch.
 ///
 /// Blocks with the size of an output buffer begin at a cache line, and blocks with the size of an input buffer at a page. Without this
-/// alignment, the time of a short message varies by a factor of two with the address of the buffer, which changes with every build.
+/// alignment, the time of a short message varies by a factor of two with the address of the buffer. This address changes with every build.
 pub(crate) struct Counting;
 
 /// The layout that is passed to the system's allocator. The result depends on the argument alone, so `dealloc` computes the same layout as
@@ -38,11 +38,12 @@ fn note() {
     }
 }
 
-// SAFETY: every call is forwarded to the system's allocator. A block may get a stricter alignment, which is the same in all calls for it.
+// SAFETY: every call is forwarded to the system's allocator. A block may get a stricter alignment; all calls for one block use the same
+// alignment.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note();
-        // SAFETY: the caller ensures the precondition of `System.alloc`, which is the same.
+        // SAFETY: this function and `System.alloc` have the same precondition, which the caller ensures.
         unsafe { System.alloc(aligned(layout)) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
@@ -51,7 +52,7 @@ unsafe impl GlobalAlloc for Counting {
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         note();
-        // SAFETY: the caller ensures the precondition of `System.alloc_zeroed`, which is the same.
+        // SAFETY: this function and `System.alloc_zeroed` have the same precondition, which the caller ensures.
         unsafe { System.alloc_zeroed(aligned(layout)) }
     }
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {

@@ -14,11 +14,11 @@ use crate::sockets::Ends;
 /// One contender of one measurement, which runs in its own process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child<'a> {
-    /// The servers.
+    /// The servers that the contender connects to.
     pub(crate) ends: &'a Ends,
     /// The name of the measurement.
     pub(crate) line: &'a str,
-    /// The contender.
+    /// The contender that is measured.
     pub(crate) who: Who,
     /// The divisor of the number of operations: 8 means an eighth of the operations of a full run.
     pub(crate) part: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Calls {
     pub(crate) writes: f64,
     /// `epoll_wait`, `poll` and similar calls.
     pub(crate) waits: f64,
-    /// All other calls.
+    /// All other system calls.
     pub(crate) others: f64,
 }
 

@@ -13,7 +13,7 @@ use crate::sockets::clients::Pipeline;
 /// The contenders in the tables of times.
 const SHOWN: [Who; 2] = [Who::Limit, Who::Ours];
 
-/// Prints the three tables.
+/// Prints the three tables: by rows of a result, by depth of a pipeline, and by idle connections.
 pub(crate) fn print(ends: &Ends, quick: bool) -> Result<()> {
     let (most, samples) = if quick { (1_000_000, 5) } else { (10_000_000, 9) };
     let title = "Time per row, by the number of rows of a result (replay, Unix socket)";
@@ -60,8 +60,8 @@ fn powers(most: u64) -> Vec<u64> {
 
 /// Prints a table of ratios: ours to the limit, and each size to the size before it.
 ///
-/// All sizes are measured in turns, and each ratio is of two times in the same turn. Each measurement opens new connections: the
-/// scheduler's choice of CPUs for client and server changes the time more than the work does, and for new connections it chooses again.
+/// All sizes are measured in turns, and each ratio is of two times in the same turn. Each measurement opens new connections, so that the
+/// scheduler chooses the CPUs of client and server again: this choice changes the time more than the work does.
 fn table(
     title: &str,
     size: &str,

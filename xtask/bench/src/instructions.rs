@@ -1,8 +1,8 @@
 //! Counts the instructions per operation with callgrind, a tool of valgrind.
 //!
 //! The benchmark runs itself once under valgrind. Every contender does one round to warm up, and then one round between the calls of two
-//! mark functions. At the first mark callgrind sets its counters to zero. At the second mark it writes the counters to a file. So there
-//! is one file for each contender, in the order of the contenders.
+//! mark functions. At the first mark callgrind sets its counters to zero. At the second mark callgrind writes the counters to a file. So
+//! there is one file for each contender, in the order of the contenders.
 
 use std::fs;
 use std::process::{Command, Stdio};

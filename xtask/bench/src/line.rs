@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-/// The implementation that does the work.
+/// The kind of implementation that does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     /// A hand-written loop.
@@ -14,7 +14,7 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    /// The name in tables.
+    /// The contender's name in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Limit => "limit",
@@ -32,9 +32,9 @@ pub(crate) type Meter = Box<dyn Fn() -> f64>;
 
 /// One implementation of the work of a measurement.
 pub(crate) struct Contender {
-    /// The implementation.
+    /// The kind of the implementation; for a peer, its name.
     pub(crate) who: Who,
-    /// Prepares the work: connects, and allocates buffers. Returns a meter too if the CPU time of another process is measured.
+    /// Prepares the work: connects, and allocates buffers. Also returns a meter if the CPU time of another process is measured.
     pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 
@@ -66,7 +66,7 @@ impl Target {
     }
 }
 
-/// The CPU time that is measured.
+/// Selects which CPU time is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clock {
     /// The time of the thread that does the work. The time of a server on another thread is not included.
@@ -83,13 +83,13 @@ pub(crate) struct Line {
     pub(crate) unit: &'static str,
     /// The number of operations in a round.
     pub(crate) operations: u64,
-    /// The required ratios.
+    /// The ratios of CPU times that this measurement has to reach.
     pub(crate) target: Target,
-    /// The CPU time that is measured.
+    /// Selects which CPU time is measured: the thread's or the process's.
     pub(crate) clock: Clock,
-    /// Whether a round is long. Then a sample is one turn, and one round is enough to warm up.
+    /// Whether a round takes about a second. If so, a sample is one turn, and one round is enough to warm up.
     pub(crate) long: bool,
-    /// The contenders.
+    /// The contenders of this measurement.
     pub(crate) contenders: Vec<Contender>,
 }
 
@@ -112,7 +112,7 @@ impl Line {
         Self { long: true, ..self }
     }
 
-    /// Sets the CPU time that is measured.
+    /// Selects which CPU time is measured: the thread's or the process's.
     pub(crate) fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }

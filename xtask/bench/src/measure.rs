@@ -9,23 +9,24 @@ use crate::line::{Clock, Contender, Line, Target, Who};
 /// The numbers of samples and turns in a run of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// The samples of a measurement. Each sample gives one ratio; the report shows the median, the minimum and the maximum of the ratios.
+    /// The number of samples of a measurement. Each sample gives one ratio; the report shows the median, the minimum and the maximum of the
+    /// ratios.
     samples: usize,
-    /// The turns of each contender in a sample. The median of the turns is the time of the sample.
+    /// The number of turns of each contender in a sample. The median of the turns is the time of the sample.
     turns: usize,
-    /// The samples of a measurement with long rounds. Each sample is one turn.
+    /// The number of samples of a measurement with long rounds. Each sample is one turn.
     long_samples: usize,
     /// The number of processes that share the samples of a measurement without a network.
     pub(crate) processes: usize,
 }
 
 impl Effort {
-    /// For a run with `--quick`.
+    /// The numbers for a run with `--quick`.
     pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 3, processes: 3 };
-    /// For a full run.
+    /// The numbers for a full run.
     pub(crate) const FULL: Self = Self { samples: 33, turns: 9, long_samples: 7, processes: 11 };
 
-    /// The samples of one of the processes.
+    /// The numbers for one of the processes.
     pub(crate) fn of_one_process(self) -> Self {
         Self { samples: self.samples / self.processes, ..self }
     }

@@ -8,7 +8,8 @@ use crate::{paths, process};
 /// A crate with at most this many features is checked with every set of features. Each further feature would double the number of sets.
 const ALL_SETS: usize = 3;
 
-/// Lints every library crate with each set of features. A warning is an error, such as a function that is unused without a feature.
+/// Lints every library crate with each set of features. Warnings are errors, for example the warning about a function that is unused
+/// without a feature.
 pub(super) fn run() -> Result<()> {
     let metadata = process::read(&mut paths::cargo(["metadata", "--no-deps", "--format-version", "1"]))?;
     for library in libraries(&metadata)? {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One fault.
+/// One fault in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Finding {
     /// The path of the file, from the root of the workspace.

@@ -2,8 +2,8 @@
 
 use crate::lint::finding::Finding;
 
-/// Reports two kinds of faults. A block of Rust in `readme` differs from its file, which is named in the comment above the block. A
-/// program in the README's table does not exist. `read` returns the content of a file of the workspace.
+/// Reports each block of Rust in `readme` that differs from its file, which is named in the comment above the block. Also reports each
+/// program in the README's table that does not exist. `read` returns the content of a file of the workspace.
 pub(super) fn check(readme: &str, read: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let lines: Vec<&str> = readme.lines().collect();

@@ -3,7 +3,7 @@
 use crate::lint::finding::Finding;
 use crate::lint::source::Source;
 
-/// Most lines of a source file, without the items under `#[cfg(test)]`.
+/// Maximum number of lines of a source file, without the items under `#[cfg(test)]`.
 const MOST_LINES: usize = 600;
 
 /// Reports each file that is too long.

@@ -13,10 +13,10 @@ use crate::servers::user::{User, open_to_all};
 /// A major version of PostgreSQL.
 pub(crate) type Major = u8;
 
-/// The oldest version that the tests use.
+/// The oldest version of PostgreSQL that the tests use.
 pub(crate) const V15: Major = 15;
 
-/// The newest version, with protocol 3.2 and direct TLS.
+/// The newest version of PostgreSQL that the tests use, with protocol 3.2 and direct TLS.
 pub(crate) const V18: Major = 18;
 
 /// The programs of one version of PostgreSQL.
@@ -24,7 +24,7 @@ pub(crate) const V18: Major = 18;
 pub(crate) struct Binaries {
     /// The directory of `bin`, `lib` and `share`. A program finds `lib` and `share` by its own path.
     prefix: PathBuf,
-    /// Whether `lib` contains all libraries that the programs need. The system's libraries may be missing or too new for them.
+    /// Whether `lib` contains all libraries that the programs need. The system's libraries may be missing, or too new for the programs.
     own_libraries: bool,
 }
 

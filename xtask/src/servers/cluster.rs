@@ -35,7 +35,7 @@ pub(super) struct Special {
     pub(super) method: &'static str,
     /// Lines of `postgresql.conf`.
     pub(super) settings: String,
-    /// The server's environment.
+    /// Environment variables of the server.
     pub(super) environment: Vec<(&'static str, String)>,
 }
 
@@ -86,7 +86,7 @@ impl Cluster {
         })
     }
 
-    /// The data directory.
+    /// The path of the data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.join("data")
     }

@@ -25,7 +25,7 @@ const TRIES: usize = 5;
 /// The time that a daemon has to end after each signal.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The facts about a kind of daemon with which a process can find and stop a daemon that another process has started.
+/// Facts about a kind of daemon. With these facts, a process can find and stop a daemon that another process has started.
 #[derive(Debug)]
 pub(super) struct Kind {
     /// The path of the pid file in the daemon's directory. Its first line is the process id.
@@ -40,7 +40,7 @@ pub(super) struct Kind {
 pub(super) const POSTGRES: Kind =
     Kind { pid_file: "data/postmaster.pid", argument: "data", signal: Signal::INT };
 
-/// `krb5kdc`.
+/// `krb5kdc`, the KDC of Kerberos.
 pub(super) const KDC: Kind = Kind { pid_file: "krb5kdc.pid", argument: "krb5kdc.pid", signal: Signal::TERM };
 
 /// `pgbouncer`. Not SIGINT: after SIGINT, PgBouncer waits until its clients disconnect.
@@ -223,7 +223,7 @@ pub(super) fn stop_in(dir: &Path) {
         let pid_file = fs::read_to_string(dir.join(kind.pid_file)).unwrap_or_default();
         let Some(pid) = first_number(&pid_file) else { continue };
         for signal in kind.signals() {
-            // Checked before each signal: after the daemon's end, another process may get its process id.
+            // Check before each signal: after the daemon's end, another process may get its process id.
             if !runs_with(pid, &argument) {
                 break;
             }

@@ -1,4 +1,4 @@
-//! The temporary directory of a run's servers, which is removed by its owner (the run), by the watcher, or by a later run.
+//! The temporary directory of a run's servers. The directory is removed by its owner (the run), by the watcher, or by a later run.
 
 use std::fs;
 use std::io;
@@ -57,7 +57,7 @@ impl Home {
         Ok(Self { path: dir.keep(), watcher })
     }
 
-    /// The directory.
+    /// The path of the servers' directory.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -127,7 +127,7 @@ struct Owner {
 }
 
 impl Owner {
-    /// This process.
+    /// The owner that stands for this process.
     fn ourselves() -> Result<Self> {
         let pid = std::process::id();
         Ok(Self { pid, started: started(pid).context("/proc does not have the start time of this process")? })
@@ -140,7 +140,7 @@ impl Owner {
         parts.next().map(|_| owner)
     }
 
-    /// Whether the process is still running.
+    /// Whether the owner is still running.
     fn lives(self) -> bool {
         started(self.pid) == Some(self.started)
     }
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_rejected_when_a_socket_path_would_be_too_long_for_an_address() {
-        // 82 + 25 = 107 bytes.
+        // The longest path that fits: 82 + 25 = 107 bytes.
         let dir = format!("/{}", "d".repeat(81));
         assert!(has_room_for_sockets(Path::new(&dir)));
         assert!(!has_room_for_sockets(Path::new(&format!("{dir}d"))));

@@ -11,7 +11,7 @@
 //! | `PG_KRB5_CCACHE_SOMEBODY` | credential cache of `somebody` |
 //! | `PG_KRB5_SERVER_KEYTAB` | key table of `postgres/localhost`, which only the servers' user may read |
 //!
-//! `KRB5_CONFIG` and `KRB5CCNAME` themselves are not set. With both, libpq would ask every server on TCP for GSSAPI encryption.
+//! `KRB5_CONFIG` and `KRB5CCNAME` themselves are not set. If both were set, libpq would ask every server on TCP for GSSAPI encryption.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -142,7 +142,7 @@ kdc = STDERR
     }
 }
 
-/// The key table of `postgres/localhost` in the KDC's directory.
+/// The path of the key table of `postgres/localhost` in the KDC's directory.
 fn keytab(dir: &Path) -> PathBuf {
     dir.join("postgres.keytab")
 }

@@ -56,7 +56,7 @@ use kdc::Kdc;
 use pooler::Pooler;
 use user::User;
 
-/// Running servers. Dropping this value stops them and removes their files.
+/// Running servers. Dropping this value stops the servers and removes their files.
 #[derive(Debug)]
 pub(crate) struct Servers {
     // Fields are dropped in this order: first clients, then the servers that they use, at last the directory.
@@ -69,7 +69,7 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Starts both versions of PostgreSQL.
+    /// Starts two servers: PostgreSQL 15 and 18.
     pub(crate) fn start_both() -> Result<Self> {
         Self::launch(&[V15, V18], None)
     }
@@ -209,7 +209,7 @@ impl Servers {
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        // All daemons get the signal before the fields are dropped, which waits for each daemon. So they stop at the same time.
+        // Send the signal to all daemons first, so that they stop at the same time. Later, dropping a field waits for its daemon.
         self.pooler.iter_mut().for_each(Daemon::ask_to_stop);
         self.servers.iter_mut().chain(&mut self.spares).for_each(Daemon::ask_to_stop);
         self.kdc.iter_mut().for_each(Daemon::ask_to_stop);
@@ -239,7 +239,8 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Waits until standard input ends, which means that the parent process has ended. Then clears the directory of its servers.
+/// Waits until standard input ends, which means that the parent process has ended. Then clears `dir`, the directory of the parent's
+/// servers.
 pub(crate) fn watch(dir: &Path) -> Result<ExitCode> {
     std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
     home::clear(dir)?;

@@ -27,13 +27,13 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// Takes the text before the first of these characters, or everything.
+    /// Takes the text before the first of these characters, or the whole text if none of them occurs.
     pub(super) fn until(&mut self, stops: &[char]) -> Self {
         let end = self.rest.find(stops).unwrap_or(self.rest.len());
         self.take(end)
     }
 
-    /// Takes this many bytes, or everything if the end would lie within a character.
+    /// Takes this many bytes, or all bytes if the end would lie within a character.
     pub(super) fn take(&mut self, bytes: usize) -> Self {
         let (piece, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         let taken = Self { rest: piece, offset: self.offset };

@@ -41,8 +41,8 @@ fn user_info(string: &mut Cursor<'_>, values: &mut Values) -> Result<(), ConfigE
     Ok(())
 }
 
-/// Joins all hosts to a comma-separated list, and all ports to another. As in libpq the lists are split later, so an encoded comma (`%2C`)
-/// separates hosts too.
+/// Joins all hosts to one list and all ports to a second list, with commas. As in libpq the lists are split later, so an encoded comma
+/// (`%2C`) also separates hosts.
 fn hosts(string: &mut Cursor<'_>, values: &mut Values) -> Result<(), ConfigError> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     loop {

@@ -25,8 +25,8 @@ const USER_SERVICE_FILE: &str = ".pg_service.conf";
 /// Name of the system's service file, in a directory of `SYSTEM_DIRS` or in `PGSYSCONFDIR`.
 const SYSTEM_SERVICE_FILE: &str = "pg_service.conf";
 
-/// Directories in which the system's service file is searched for unless `PGSYSCONFDIR` names a directory: on Debian, on Fedora, on most
-/// other systems. libpq has a single directory, chosen when libpq is built.
+/// Directories of the system's service file: on Debian, on Fedora, and on most other systems. Not used if `PGSYSCONFDIR` names a directory.
+/// libpq has a single directory, chosen when libpq is built.
 const SYSTEM_DIRS: &[&str] =
     if cfg!(unix) { &["/etc/postgresql-common", "/etc/sysconfig/pgsql", "/etc"] } else { &[] };
 
@@ -44,8 +44,8 @@ const TLS_DIR: &str = if cfg!(windows) { "" } else { ".postgresql" };
 /// If several sources have a value for a parameter, the first source of this list wins, as in libpq:
 /// 1. the connection string;
 /// 2. the service, named by `service` in the string or by `PGSERVICE`
-///    ([manual](https://www.postgresql.org/docs/current/libpq-pgservice.html)). It is searched for in two files: first in the file named by
-///    `servicefile` or `PGSERVICEFILE`, by default `~/.pg_service.conf`; then in `pg_service.conf` in the directory named by
+///    ([manual](https://www.postgresql.org/docs/current/libpq-pgservice.html)). The service is searched for in two files: first in the file
+///    named by `servicefile` or `PGSERVICEFILE`, by default `~/.pg_service.conf`; then in `pg_service.conf` in the directory named by
 ///    `PGSYSCONFDIR`, by default the first of `/etc/postgresql-common`, `/etc/sysconfig/pgsql` and `/etc` that has this file;
 /// 3. the environment variables `PGHOST`, `PGPORT`, `PGUSER` and the others
 ///    ([manual](https://www.postgresql.org/docs/current/libpq-envars.html));
@@ -93,7 +93,7 @@ enum User {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
-    /// The configuration.
+    /// The configuration that was found.
     pub config: Config,
     /// Warnings about files that were ignored, to be shown to the user.
     pub warnings: Vec<Warning>,
@@ -120,13 +120,13 @@ impl Surroundings {
         Self::default()
     }
 
-    /// Sets an environment variable.
+    /// Adds an environment variable to these surroundings, or replaces it. The variables of the process do not change.
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self
     }
 
-    /// Removes an environment variable.
+    /// Removes an environment variable from these surroundings.
     pub fn without_variable(mut self, name: &str) -> Self {
         self.variables.remove(name);
         self
@@ -217,7 +217,7 @@ impl Surroundings {
                 values.fill(parameter.name, value)?;
             }
         }
-        // The predecessor of PGSSLMODE, which libpq still reads.
+        // `PGREQUIRESSL` is the predecessor of `PGSSLMODE`; libpq still reads this variable.
         if self.value("PGREQUIRESSL").is_some_and(|value| value.starts_with(b"1")) {
             values.fill("sslmode", Zeroizing::new(SslMode::Require.as_str().into()))?;
         }

@@ -38,8 +38,8 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Reads a password file. Returns `None` if the file does not exist, and a warning if it is not a regular file or others than its owner
-/// have access.
+/// Reads a password file. Returns `None` if the file does not exist, and a warning if the file is not regular or other users than its owner
+/// can access the file.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Warning> {
     let unreadable = |error: io::Error| Warning::PasswordFileUnreadable(path.into(), error.kind());
     // Check before opening: opening a pipe would block.
@@ -71,7 +71,7 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), Warning> {
     Ok(())
 }
 
-/// The password of the first line that matches.
+/// The password of the file's first line that matches this host, database and user.
 pub(super) fn find(text: &[u8], host: &Host, database: &str, user: &str) -> Option<Password> {
     let port = host.port().to_string();
     let names = names(host);
@@ -84,8 +84,8 @@ pub(super) fn find(text: &[u8], host: &Host, database: &str, user: &str) -> Opti
     found.next().map(unescaped).filter(|password| !password.is_empty())
 }
 
-/// The names that stand for this host in a password file. A Unix-domain socket: its directory, and also `localhost` if the directory is a
-/// usual one. A host on the network: its name, or its address if it has no name.
+/// The names that stand for this host in a password file. For a Unix-domain socket: its directory; if the directory is one of
+/// `SOCKET_DIRS`, `localhost` also. For a host on the network: its name, or its address if it has no name.
 fn names(host: &Host) -> Vec<String> {
     match host {
         Host::Tcp { host, address: Some(address), .. } if host.is_empty() => vec![address.to_string()],

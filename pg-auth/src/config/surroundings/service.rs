@@ -21,7 +21,7 @@ pub(super) fn read(file: &Path, service: &[u8], values: &mut Values) -> Result<b
     })
 }
 
-/// Does the work of `read` on the text of the file. An error is the number of the line and the fault.
+/// Does the work of `read` on the text of the file. The error holds the number of the line, and the fault.
 fn add(text: &[u8], service: &[u8], values: &mut Values) -> Result<bool, (usize, &'static str)> {
     let mut found = false;
     for (line, number) in text.split(|&byte| byte == b'\n').zip(1..) {

@@ -11,8 +11,8 @@ use postgres_types::{ToSql, Type};
 use super::encode::{FORMATS, OPERATIONS, VALUES, into, limit_bind, outbox};
 use crate::line::{Line, Target, Who};
 
-/// Measurements with Bind, Execute and Sync. In two of them the parameters are listed in the call, as with `params!`, so the compiler can
-/// see the types of the parameters. In the third (`from elsewhere`) the parameters are hidden from the compiler.
+/// Measurements with Bind, Execute and Sync. In two of these measurements the parameters are listed in the call, as with `params!`, so the
+/// compiler can see the types of the parameters. In the third (`from elsewhere`) the parameters are hidden from the compiler.
 pub(crate) fn lines() -> Vec<Line> {
     let mut lines: Vec<Line> = [2, 8].map(|count| line(count, "", ours(count))).into();
     lines.push(line(8, ", from elsewhere", Box::new(into(outbox(), ours_from_elsewhere))));

@@ -34,7 +34,7 @@ pub(crate) struct Values {
     pub(crate) kind: i16,
 }
 
-/// The values of the parameters.
+/// The parameter values that every contender sends.
 pub(crate) const VALUES: Values = Values {
     id: 4711,
     name: "Ada Lovelace",
@@ -211,13 +211,13 @@ const EXECUTE_SYNC: [u8; 15] = *b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
 /// The portal and the statement of every Bind.
 const NAMES: [u8; 4] = *b"\0s1\0";
 
-/// The result formats of every Bind: one, binary.
+/// The result formats of every Bind: one format, binary.
 const RESULTS: [u8; 4] = [0, 1, 0, 1];
 
 pub(crate) fn limit_bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     match count {
         0 => Box::new(into(Vec::new(), |out| {
-            // The names, zero formats, zero values, one result format.
+            // Bytes of the names, of zero formats, of zero values, and of one result format.
             let body = 4 + 2 + 2 + 4;
             Pen::write(out, 5 + body + 15, |pen| {
                 pen.put([b'B']);
@@ -288,7 +288,7 @@ fn peers_bind(line: Line, count: usize) -> Line {
         .with(Who::Peer("pg_stream"), super::dynamic::pg_stream::bind(count))
 }
 
-/// The values are selected by their index: this way postgres-protocol can take values of several types without `dyn`.
+/// The values are selected by their index, because this lets postgres-protocol take values of several types without `dyn`.
 fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
     // postgres-protocol writes only to a `BytesMut`.
     into(BytesMut::new(), move |out| {

@@ -1,4 +1,4 @@
-//! Measurements of forwarding frames from an inbox to an outbox without decoding them. No other library can do this.
+//! Measurements of forwarding frames from an inbox to an outbox without decoding the frames. No other library can do this.
 
 use std::hint::black_box;
 

@@ -95,7 +95,7 @@ pub(crate) fn row(body: &[u8], touch: &mut Touch) {
     }
 }
 
-/// A pointer into the reserved space of a buffer, which moves forward with each write.
+/// A pointer into the reserved space of a buffer. The pointer moves forward with each write.
 pub(crate) struct Pen(*mut u8);
 
 impl Pen {
@@ -124,7 +124,7 @@ impl Pen {
         }
     }
 
-    /// Writes bytes.
+    /// Writes bytes whose number is known only at run time.
     #[inline(always)]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         // SAFETY: the bytes are inside the reserved space (see `write`), which does not overlap `bytes`.

@@ -8,7 +8,7 @@ use pg_wire::backend::DataRow;
 use pg_wire::{Encode, codec::Values};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most bytes that one read returns.
+/// Maximum number of bytes that one read returns.
 pub(crate) const PIECE: usize = 64 * 1024;
 
 /// Copies `bytes` to an address in the middle of a page. Input buffers begin at the start of a page, and a copy between two addresses with

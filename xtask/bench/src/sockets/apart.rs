@@ -48,7 +48,7 @@ fn put(pid: Option<Pid>, side: Side) {
     }
 }
 
-/// The CPUs of clients and of servers: the first two CPUs that the benchmark may use at its start. `None` if there is only one.
+/// The CPUs of clients and of servers: the first two CPUs that the benchmark may use at its start. `None` if there is only one CPU.
 static CPUS: LazyLock<Option<[usize; 2]>> = LazyLock::new(|| {
     let ours = sched_getaffinity(None).ok()?;
     let mut ours = (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu));

@@ -35,8 +35,8 @@ struct Server {
 }
 
 impl Ends {
-    /// Finds the servers by environment variables. A child process also finds its parent's replay server this way. Otherwise this starts
-    /// a replay server and fills the tables of the PostgreSQL servers.
+    /// Finds the servers by environment variables. In a child process, these variables also name the replay server of its parent. In the
+    /// parent, this function starts a replay server and fills the tables of the PostgreSQL servers.
     pub(crate) fn find() -> Result<Self> {
         let mut servers = Vec::new();
         for major in [18, 15] {

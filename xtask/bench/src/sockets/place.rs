@@ -21,11 +21,11 @@ use super::tls::Tls;
 pub(crate) struct Place {
     /// The address of the server.
     pub(crate) at: At,
-    /// The role.
+    /// The role to log in as.
     pub(crate) user: &'static str,
     /// The password of the role.
     pub(crate) password: Option<&'static str>,
-    /// The database.
+    /// The database to connect to.
     pub(crate) database: &'static str,
     /// The cache of derived SCRAM keys, if keys are kept for the next connection.
     pub(crate) kept: Option<Kept>,
@@ -107,9 +107,9 @@ impl Place {
     }
 }
 
-/// A stream that can be connected to a server.
+/// A stream type that can be opened to a server.
 pub(crate) trait Dial: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
-    /// Connects the stream.
+    /// Opens a stream to the server.
     async fn dial(place: &Place) -> Result<Self>;
 
     /// The channel binding data `tls-server-end-point`: the hash of the server's certificate. `None` without TLS.

@@ -27,7 +27,8 @@ const PGBOUNCER: &str = "PgBouncer";
 
 /// Measurements with many small queries in the three modes of `pgbench`, and with many rows.
 ///
-/// PgBouncer 1.18 has no prepared statements with transaction pooling. There the peer does the same queries with `-M extended`.
+/// PgBouncer 1.18 has no prepared statements with transaction pooling. So with `-M prepared`, the peer does the same queries with
+/// `-M extended`.
 pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
     let At::Tcp(server) = *server else { return Vec::new() };
     if !["pgbouncer", "pgbench", "psql"].into_iter().all(is_there) {
@@ -35,7 +36,7 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
         return Vec::new();
     }
     let mut lines = Vec::new();
-    // The highest ratio of our CPU time to PgBouncer's.
+    // The last column is the highest allowed ratio of our CPU time to PgBouncer's.
     for (name, ours, theirs, most) in [
         ("pooler: pgbench -S -M simple", "simple", "simple", 1.1),
         ("pooler: pgbench -S -M extended", "extended", "extended", 1.1),

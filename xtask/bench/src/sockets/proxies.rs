@@ -163,14 +163,14 @@ impl Proxy {
         let mut stderr = BufReader::new(child.stderr.take().context("standard error is not a pipe")?);
         let mut line = String::new();
         stderr.read_line(&mut line)?;
-        // The rest of its output is read and ignored: otherwise the proxy would block on a full pipe.
+        // The rest of the proxy's output is read and ignored: otherwise the proxy would block on a full pipe.
         thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
         let at = line.split_whitespace().last().and_then(|word| word.parse().ok());
         let at = at.with_context(|| format!("the proxy printed no address, but: {line}"))?;
         Ok(Self { child, at, _dir: None })
     }
 
-    /// Starts PgBouncer with this content of its file of users, and these settings besides those that are always the same.
+    /// Starts PgBouncer. `users` is the content of its file of users; `more` are further settings.
     pub(super) fn pgbouncer(upstream: SocketAddr, users: &str, more: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         let at = TcpListener::bind("127.0.0.1:0")?.local_addr()?;

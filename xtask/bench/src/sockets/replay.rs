@@ -39,9 +39,9 @@ const TYPES: [Oid; COLUMNS] =
 /// A running replay server, which ends with this process.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    /// The TCP address.
+    /// The TCP address of the server.
     pub(crate) tcp: At,
-    /// The Unix socket.
+    /// The Unix socket of the server.
     pub(crate) unix: At,
     /// The TCP address with TLS and passwords.
     pub(crate) tls: At,
@@ -97,7 +97,7 @@ fn run(path: &Path, front: Front, addresses: &mpsc::Sender<[SocketAddr; 2]>) -> 
     })
 }
 
-/// The encoded rows in both formats.
+/// The encoded rows, in text format and in binary format.
 struct Canned {
     text: Form,
     binary: Form,
@@ -105,7 +105,7 @@ struct Canned {
 
 /// The encoded rows in one format.
 struct Form {
-    /// A RowDescription.
+    /// The encoded RowDescription.
     description: Vec<u8>,
     rows: Vec<u8>,
     /// The offset of the end of each row.
@@ -252,7 +252,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
                 frame(&mut out, b'G', &[0, 0, 0]);
                 copy = Copy::Extended;
             }
-            // PostgreSQL too ignores a Sync while it receives the data of a COPY.
+            // As in PostgreSQL, a Sync is ignored while the data of a COPY is received.
             b'S' if copy == Copy::Extended => {}
             b'D' if prepared.starts_with(b"COPY") => {
                 frame(&mut out, b't', &[0, 0]);

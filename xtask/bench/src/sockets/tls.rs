@@ -16,11 +16,11 @@ use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, Signature
 /// The TLS configuration of each client. A configuration includes the stored TLS sessions that can be resumed.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    /// For pg-stream-tokio.
+    /// The configuration of pg-stream-tokio.
     pub(crate) ours: Rustls,
-    /// For the hand-written client.
+    /// The configuration of the hand-written client.
     pub(crate) config: Arc<ClientConfig>,
-    /// For tokio-postgres, with the same settings as `config`.
+    /// The configuration of tokio-postgres, with the same settings as `config`.
     pub(crate) tokio_postgres: MakeRustlsConnect,
 }
 

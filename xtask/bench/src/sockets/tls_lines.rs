@@ -52,8 +52,8 @@ fn rows(lines: &mut Vec<Line>, name: &str, place: &Place, count: u64, sql: &str)
 
 /// A measurement of connecting with a resumed TLS session and a kept SCRAM key.
 ///
-/// With a kept key all work of the client is on one thread, and the replay server is another thread of this process, so the CPU time of
-/// the client's thread is measured. Peers are left out: they derive a key for each connection.
+/// The CPU time of the client's thread is measured: with a kept key all work of the client is on this thread, and the replay server is
+/// another thread of this process. Peers are left out: they derive a key for each connection.
 fn resumed(place: &Place) -> Line {
     let line = Line::new(
         "tls: replay, connect, SCRAM-PLUS, session resumed, keys kept",

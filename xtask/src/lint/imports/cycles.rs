@@ -15,7 +15,7 @@ pub(in crate::lint) fn check(imports: &Imports) -> Vec<Finding> {
         }
         let Some(cycle) = shortest_cycle(imports, file) else { continue };
         reported.extend(&cycle);
-        // A file may be part of several cycles. The others are reported in a later run, after this cycle is removed.
+        // A file may be part of several cycles. The other cycles are reported in a later run, after this cycle is removed.
         let line = |from: &str, to: &str| {
             imports.get(from).and_then(|to_lines| to_lines.get(to)).copied().unwrap_or(1)
         };

@@ -7,12 +7,12 @@ use syn::{Item, UseTree, Visibility};
 
 use crate::lint::source::{Source, attributes, is_test};
 
-/// Most re-exports that are followed for one path. A longer chain can only be a cycle of re-exports.
+/// Maximum number of re-exports that are followed for one path. A longer chain can only be a cycle of re-exports.
 const MOST_STEPS: usize = 32;
 
 /// The modules of a crate, except its test modules.
 pub(super) struct Tree {
-    /// The first module is the root.
+    /// All modules; the first module is the root.
     pub(super) modules: Vec<Module>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Module {
     children: BTreeMap<String, usize>,
     /// The names of the other items that this module declares.
     items: BTreeSet<String>,
-    /// Imports and re-exports.
+    /// The imports and re-exports of this module.
     pub(super) uses: Vec<Use>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Module {
 pub(super) struct Use {
     /// The name that the `use` declares in this module; `*` for a glob.
     name: String,
-    /// The path as written.
+    /// The path as written in the `use`.
     pub(super) path: Vec<String>,
     /// Whether this is a `pub use` with any visibility, such as `pub(crate) use`.
     pub(super) is_export: bool,
@@ -47,7 +47,7 @@ pub(super) struct Use {
 /// The place to which a path refers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A module, as an index.
+    /// The module with this index.
     Module(usize),
     /// An item, or a part of an item, in the module with this index.
     Item(usize),

@@ -17,7 +17,7 @@ pub(super) struct Declared {
     pub(super) name: String,
     /// The name in the manual and in traces, if this name differs from `name`.
     pub(super) wire_name: Option<String>,
-    /// The lines of the documentation, each with its line number.
+    /// The lines of the declaration's documentation, each with its line number.
     pub(super) docs: Vec<(usize, String)>,
     pub(super) role: Role,
     pub(super) shape: Shape,
@@ -30,7 +30,8 @@ pub(super) struct Declared {
 pub(super) enum Role {
     /// A message with a code byte. The string is the name of the code's constant.
     Message(String),
-    /// A packet without a code byte, which is sent before the session. Has the request code, unless the code is one of the fields.
+    /// A packet without a code byte, which is sent before the session. The number is the request code; `None` if the code is one of the
+    /// fields.
     Packet(Option<u32>),
     /// A field of a message, or an item of a list.
     Part,
@@ -51,7 +52,7 @@ impl Declared {
         self.role != Role::Part
     }
 
-    /// The name in the manual.
+    /// The name of the message or part in the manual.
     pub(super) fn manual_name(&self) -> &str {
         self.wire_name.as_deref().unwrap_or(&self.name)
     }

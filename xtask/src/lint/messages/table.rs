@@ -14,7 +14,7 @@ use crate::lint::source::{Source, at, attributes, is_test};
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) file: String,
-    /// `backend` or `frontend`.
+    /// The direction of the table's messages: `backend` or `frontend`.
     pub(super) direction: String,
     pub(super) rows: Vec<Row>,
 }

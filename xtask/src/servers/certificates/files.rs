@@ -29,7 +29,7 @@ impl Files {
         Self { dir }
     }
 
-    /// The directory itself.
+    /// The path of the directory.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }

@@ -110,7 +110,7 @@ fn named(common: &str, alternatives: &[&str], purpose: ExtendedKeyUsagePurpose) 
     Ok(params)
 }
 
-/// Changes the content of a certificate: it expired yesterday.
+/// Sets the end of the certificate's validity to yesterday.
 fn expired(mut params: CertificateParams) -> CertificateParams {
     params.not_after = (SystemTime::now() - DAY).into();
     params

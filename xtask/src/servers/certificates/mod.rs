@@ -149,7 +149,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
-    /// Makes all files. Returns a guard that removes their directory, and the files.
+    /// Makes all files. Returns the files, and a guard that removes their directory.
     fn made() -> (tempfile::TempDir, Certificates) {
         let home = tempfile::tempdir().expect("a directory");
         Certificates::prepare().expect("openssl");
