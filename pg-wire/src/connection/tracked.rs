@@ -1,6 +1,7 @@
 //! A connection with the state of its session.
 
 use core::future::poll_fn;
+use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use crate::basic::code::MessageCode;
@@ -131,8 +132,9 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// - [`Unexpected`](Error::Unexpected) when the message is not a reply to a sent request. The connection cannot be used any
     ///   more.
     /// - The errors of `Connection::recv`.
-    pub async fn recv(&mut self) -> Result<Frame<'_>, Error> {
-        Ok(self.recv_reply().await?.1)
+    #[inline]
+    pub fn recv(&mut self) -> impl Future<Output = Result<Frame<'_>, Error>> {
+        async { Ok(Recv(Some(self)).await?.1) }
     }
 
     /// Receives the next message, with the request to which the message belongs. The request is `None` for notices,
@@ -140,11 +142,9 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     ///
     /// # Errors
     /// The errors of [`recv`](Self::recv).
-    pub async fn recv_reply(&mut self) -> Result<(Option<Reply>, Frame<'_>), Error> {
-        let head = poll_fn(|cx| self.poll_head(cx, true)).await?;
-        let frame = self.conn.incoming.inbox.take(head);
-        let reply = received(&mut self.state, &mut self.observer, frame)?;
-        Ok((reply, frame))
+    #[inline]
+    pub fn recv_reply(&mut self) -> impl Future<Output = Result<(Option<Reply>, Frame<'_>), Error>> {
+        Recv(Some(self))
     }
 
     /// Receives the next message as an owned frame.
@@ -269,6 +269,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     }
 
     /// Waits until a whole message is buffered. With `owed`, returns an error if no reply will arrive.
+    #[inline(never)]
     fn poll_head(&mut self, cx: &mut Context<'_>, owed: bool) -> Poll<Result<Head, Error>> {
         loop {
             match self.conn.incoming.head() {
@@ -296,6 +297,34 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
             return unexpected.into();
         }
         error
+    }
+}
+
+/// The future of [`TrackedConnection::recv_reply`]. Written by hand for its fast path, as the future of [`Connection::recv`].
+struct Recv<'c, T, O>(Option<&'c mut TrackedConnection<T, O>>);
+
+impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {
+    type Output = Result<(Option<Reply>, Frame<'c>), Error>;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Polled after completion: stays pending for ever.
+        let Some(tracked) = self.0.take() else { return Poll::Pending };
+        // Fast path: a frame is buffered.
+        let head = match tracked.conn.incoming.inbox.whole_fast() {
+            Some(head) => head,
+            None => match tracked.poll_head(cx, true) {
+                Poll::Ready(Ok(head)) => head,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.0 = Some(tracked);
+                    return Poll::Pending;
+                }
+            },
+        };
+        let TrackedConnection { conn, state, observer } = tracked;
+        let frame = conn.incoming.inbox.take(head);
+        Poll::Ready(received(state, observer, frame).map(|reply| (reply, frame)))
     }
 }
 

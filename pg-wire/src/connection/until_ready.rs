@@ -97,30 +97,39 @@ impl<E: From<Error>> Outcome<E> {
     }
 
     /// Takes a message. Returns the status of a ReadyForQuery.
+    #[inline]
     pub(super) fn take(
         &mut self,
         frame: Frame<'_>,
         each: &mut impl FnMut(Frame<'_>) -> Result<(), E>,
     ) -> Result<Option<TransactionStatus>, E> {
-        let error = match frame.code {
-            MessageCode::READY_FOR_QUERY => {
-                let ready = frame.decode::<ReadyForQuery>().map_err(|error| self.fail(error.into()))?;
-                return Ok(Some(ready.status));
-            }
-            MessageCode::ERROR_RESPONSE => match frame.decode::<ErrorResponse<'_>>() {
-                Ok(error) => Some(Error::Server(error.to_owned()).into()),
-                Err(error) => Some(Error::from(error).into()),
-            },
-            _ if self.failure.is_none() => each(frame).err(),
-            _ => None,
-        };
-        if self.failure.is_none() {
-            self.failure = error;
+        if matches!(frame.code, MessageCode::READY_FOR_QUERY | MessageCode::ERROR_RESPONSE) {
+            return self.end_or_error(frame);
+        }
+        if self.failure.is_none()
+            && let Err(error) = each(frame)
+        {
+            self.failure = Some(error);
         }
         Ok(None)
     }
 
-    /// Returns the first error, or `error` if no error occurred before.
+    #[cold]
+    fn end_or_error(&mut self, frame: Frame<'_>) -> Result<Option<TransactionStatus>, E> {
+        if frame.code == MessageCode::READY_FOR_QUERY {
+            let ready = frame.decode::<ReadyForQuery>().map_err(|error| self.fail(error.into()))?;
+            return Ok(Some(ready.status));
+        }
+        let error = match frame.decode::<ErrorResponse<'_>>() {
+            Ok(error) => Error::Server(error.to_owned()),
+            Err(error) => error.into(),
+        };
+        if self.failure.is_none() {
+            self.failure = Some(error.into());
+        }
+        Ok(None)
+    }
+
     pub(super) fn fail(&mut self, error: Error) -> E {
         self.failure.take().unwrap_or_else(|| error.into())
     }
