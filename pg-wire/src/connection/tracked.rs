@@ -133,8 +133,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     ///   more.
     /// - The errors of `Connection::recv`.
     #[inline]
-    pub fn recv(&mut self) -> impl Future<Output = Result<Frame<'_>, Error>> {
-        async { Ok(Recv(Some(self)).await?.1) }
+    pub async fn recv(&mut self) -> Result<Frame<'_>, Error> {
+        Ok(Recv(Some(self)).await?.1)
     }
 
     /// Receives the next message, with the request to which the message belongs. The request is `None` for notices,
