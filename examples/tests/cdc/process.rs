@@ -81,12 +81,18 @@ impl Cdc {
     /// Runs the program to the present end of the WAL, and returns all lines of the file.
     #[track_caller]
     pub(crate) fn until_now(&self, more: &[&str]) -> Vec<Value> {
+        self.run_until_now(more);
+        self.lines()
+    }
+
+    /// Runs the program to the present end of the WAL.
+    #[track_caller]
+    pub(crate) fn run_until_now(&self, more: &[&str]) {
         let ended = finish(self.command(&["--until", "now", "--quiet"]).args(more));
         let Ended { code, stdout, stderr } = ended;
         assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
         // A server process notices late that its client was killed.
         assert!(stderr.lines().all(|line| line.contains("55006")), "{stderr}");
-        self.lines()
     }
 
     /// The lines of the file.

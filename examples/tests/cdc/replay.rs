@@ -1,6 +1,8 @@
 //! The changes of the lines, made again in a second database.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 
 use serde_json::{Map, Value};
 
@@ -20,6 +22,8 @@ pub(crate) struct Replay<'s> {
     /// Position of the last end of a transaction.
     last: u64,
     pub(crate) transactions: u64,
+    /// Transactions that were prepared and rolled back.
+    pub(crate) rolled_back: u64,
 }
 
 impl<'s> Replay<'s> {
@@ -32,14 +36,19 @@ impl<'s> Replay<'s> {
             inside: false,
             last: 0,
             transactions: 0,
+            rolled_back: 0,
         }
     }
 
-    pub(crate) fn all(&mut self, lines: &[Value]) {
-        for line in lines {
-            self.line(line);
+    /// Replays a file, and returns the number of its lines.
+    pub(crate) fn file(&mut self, file: File) -> u64 {
+        let mut count = 0;
+        for line in BufReader::new(file).lines() {
+            self.line(&serde_json::from_str(&line.expect("UTF-8")).expect("JSON"));
+            count += 1;
         }
         assert!(!self.inside && self.prepared.is_empty(), "every transaction has ended");
+        count
     }
 
     fn line(&mut self, line: &Value) {
@@ -66,6 +75,7 @@ impl<'s> Replay<'s> {
             "rollback_prepared" => {
                 self.advance(line);
                 self.prepared.remove(&gid(line)).expect("prepared before");
+                self.rolled_back += 1;
             }
             "relation" => self.relation(line),
             "row" | "insert" => {
