@@ -231,3 +231,84 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Err(_) => Err(Failure::Interrupted),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const SIZE: u64 = 1 << 20;
+
+    fn archive(directory: &Path, purpose: Use) -> Archive {
+        let size = SegmentSize::parse("1MB").expect("a size");
+        Archive::new(directory, size, Modes::new(false), purpose)
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).expect("readable");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("readable").file_name().into_string().expect("ASCII")).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_position_is_durable_only_after_a_sync() {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut archive = archive(root.path(), Use::Archive);
+        archive.begin(Lsn(2 * SIZE));
+        assert_eq!(archive.write(1, Lsn(2 * SIZE), b"abc").await.expect("written"), 3);
+        assert_eq!((archive.written(), archive.durable()), (Lsn(2 * SIZE + 3), Lsn(2 * SIZE)));
+        assert!(archive.is_unsynced());
+        archive.sync().await.expect("synced");
+        assert_eq!(archive.durable(), Lsn(2 * SIZE + 3));
+        // The segment has its whole size from the begin.
+        let segment = fs::read(root.path().join("000000010000000000000002.partial")).expect("a segment");
+        assert_eq!((segment.len() as u64, &segment[..4]), (SIZE, &b"abc\0"[..]));
+
+        // The rest of the segment, and the begin of the next.
+        let rest = vec![b'x'; segment.len() + 10];
+        assert_eq!(archive.write(1, Lsn(2 * SIZE + 3), &rest).await.expect("written") as u64, SIZE - 3);
+        assert_eq!(archive.durable(), Lsn(3 * SIZE));
+        assert_eq!(names(root.path()), ["000000010000000000000002"]);
+        archive.write(1, Lsn(3 * SIZE), b"next").await.expect("written");
+        archive.close().await.expect("closed");
+        assert_eq!(archive.durable(), Lsn(3 * SIZE + 4));
+        assert_eq!(names(root.path()), ["000000010000000000000002", "000000010000000000000003.partial"]);
+    }
+
+    #[tokio::test]
+    async fn wal_that_does_not_follow_is_rejected() {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut archive = archive(root.path(), Use::Archive);
+        assert!(archive.write(1, Lsn(2 * SIZE + 5), b"abc").await.is_err(), "no segment is open");
+        archive.write(1, Lsn(2 * SIZE), b"abc").await.expect("written");
+        assert!(archive.write(1, Lsn(3 * SIZE), b"abc").await.is_err(), "another segment is open");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_longer_than_a_segment_is_rejected() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("000000010000000000000002.partial");
+        fs::write(&path, vec![7; 1 + (1 << 20)]).expect("written");
+        let mut archive = archive(root.path(), Use::Archive);
+        let error = archive.write(1, Lsn(2 * SIZE), b"abc").await.expect_err("rejected").to_string();
+        assert!(error.contains("more than a segment of 1048576 bytes"), "{error}");
+        assert_eq!(fs::read(&path).expect("readable"), vec![7; 1 + (1 << 20)]);
+    }
+
+    #[tokio::test]
+    async fn the_wal_of_a_backup_has_its_name_from_the_begin_and_is_marked_as_archived() {
+        let root = tempfile::tempdir().expect("a directory");
+        fs::create_dir(root.path().join("archive_status")).expect("made");
+        let mut archive = archive(root.path(), Use::Backup);
+        assert!(archive.has_history(1) && !archive.has_history(2));
+        archive.write_history(2, b"1\t0/200000\tno recovery target specified\n").await.expect("written");
+        assert!(archive.has_history(2));
+        archive.write(2, Lsn(2 * SIZE), b"abc").await.expect("written");
+        assert_eq!(names(root.path()), ["00000002.history", "000000020000000000000002", "archive_status"]);
+        archive.close().await.expect("closed");
+        let marks = names(&root.path().join("archive_status"));
+        assert_eq!(marks, ["00000002.history.done", "000000020000000000000002.done"]);
+    }
+}

@@ -89,11 +89,10 @@ fn empty(directory: &Path) -> std::io::Result<()> {
 /// Makes a base backup. Removes its files if the backup fails.
 pub(crate) async fn back_up(task: &Task, mut stop: Stop) -> Result<(), Failure> {
     let mut claimed = Claimed::default();
-    let for_wal = stop.clone();
     let made = tokio::select! {
         biased;
         () = stop.given() => Err(Failure::Interrupted),
-        made = make(task, &mut claimed, for_wal) => made,
+        made = make(task, &mut claimed) => made,
     };
     if made.is_err() {
         claimed.remove();
@@ -101,7 +100,7 @@ pub(crate) async fn back_up(task: &Task, mut stop: Stop) -> Result<(), Failure> 
     made
 }
 
-async fn make(task: &Task, claimed: &mut Claimed, stop: Stop) -> Result<(), Failure> {
+async fn make(task: &Task, claimed: &mut Claimed) -> Result<(), Failure> {
     let (mut conn, session) = walsender(&task.config).await?;
     let version = session.parameters.get("server_version").unwrap_or_default();
     let major =
@@ -119,7 +118,7 @@ async fn make(task: &Task, claimed: &mut Claimed, stop: Stop) -> Result<(), Fail
     let wal = match task.wal_method {
         WalMethod::Stream => {
             let directory = task.directory.join("pg_wal");
-            Some(BackupWal::prepare(&task.config, task.slot.as_deref(), &directory, &system, stop).await?)
+            Some(BackupWal::prepare(&task.config, task.slot.as_deref(), &directory, &system).await?)
         }
         WalMethod::None | WalMethod::Fetch => None,
     };

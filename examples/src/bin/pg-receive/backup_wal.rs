@@ -27,7 +27,6 @@ pub(crate) struct Prepared {
     archive: Archive,
     settings: Settings,
     directory: PathBuf,
-    stop: Stop,
 }
 
 /// A WAL stream that runs. Dropping this value ends the stream.
@@ -45,7 +44,6 @@ impl BackupWal {
         slot: Option<&str>,
         directory: &Path,
         system: &System,
-        stop: Stop,
     ) -> Result<Prepared, Failure> {
         let modes = Modes::new(system.for_group);
         for directory in [directory, &directory.join("archive_status")] {
@@ -69,7 +67,7 @@ impl BackupWal {
         let settings =
             Settings { slot: Some(slot), is_synchronous: false, interval: INTERVAL, is_verbose: false };
         let archive = Archive::new(directory, system.size, modes, Use::Backup);
-        Ok(Prepared { conn, archive, settings, directory: directory.to_owned(), stop })
+        Ok(Prepared { conn, archive, settings, directory: directory.to_owned() })
     }
 
     /// Returns the failure of the stream, if the stream has ended.
@@ -99,11 +97,12 @@ impl Drop for BackupWal {
 impl Prepared {
     /// Begins to receive the WAL from the segment of this place on.
     pub(crate) fn start(self, from: Place) -> BackupWal {
-        let Self { conn, mut archive, settings, directory, stop } = self;
+        let Self { conn, mut archive, settings, directory } = self;
         let (goal, receiver) = watch::channel(None);
         let running = tokio::spawn(async move {
             let (settings, archive) = (&settings, &mut archive);
-            Stream { settings, archive, goal: receiver, stop }.run(conn, from).await
+            // A signal ends the whole backup, and not the stream alone.
+            Stream { settings, archive, goal: receiver, stop: Stop::never() }.run(conn, from).await
         });
         BackupWal { running, goal, directory }
     }

@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: the first signal ends the task cleanly, the second ends the program without waiting.
 
+use std::future::pending;
 use std::io;
 use std::process::exit;
 
@@ -34,6 +35,11 @@ impl Stop {
         Ok(Self(receive))
     }
 
+    /// An order that is never given.
+    pub(crate) fn never() -> Self {
+        Self(watch::channel(false).1)
+    }
+
     /// Whether a signal has arrived.
     pub(crate) fn is_given(&self) -> bool {
         *self.0.borrow()
@@ -41,7 +47,9 @@ impl Stop {
 
     /// Waits for a signal.
     pub(crate) async fn given(&mut self) {
-        // The sender is dropped only at the end of the program.
-        let _ = self.0.wait_for(|given| *given).await;
+        if self.0.wait_for(|given| *given).await.is_err() {
+            // Without a sender, no signal arrives.
+            pending().await
+        }
     }
 }
