@@ -57,7 +57,7 @@ pub(crate) trait Adapter: 'static {
     fn cancel_over(stream: TcpStream, key: &CancelKey) -> impl Future<Output = Result<(), ConnectError>>;
 
     /// Calls `ConnectionBuilder::connect` with a TCP stream of the runtime.
-    fn over_tcp(config: &Config, stream: TcpStream) -> impl Future<Output = Connected<Self::OverTcp>>;
+    fn over_tcp(config: &Config, stream: TcpStream) -> impl Future<Output = Connected<Self::OverTcp>> + Send;
 
     /// Calls `ConnectionBuilder::connect` with a Unix-domain stream of the runtime.
     fn over_unix(config: &Config, stream: UnixStream) -> impl Future<Output = Connected<Self::OverUnix>>;

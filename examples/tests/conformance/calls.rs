@@ -44,7 +44,9 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
         .param_types(&[oid::INT4])
         .finish();
     conn.describe_statement(statement);
-    conn.bind(statement, Portal("page")).result_formats(&[FormatCode::Binary, FormatCode::Text]).finish((3i32,));
+    conn.bind(statement, Portal("page"))
+        .result_formats(&[FormatCode::Binary, FormatCode::Text])
+        .finish((3i32,));
     conn.describe_portal(Portal("page")).execute(Portal("page"), 2).execute(Portal("page"), 2);
     conn.close_portal(Portal("page")).execute(Portal("page"), 0).sync();
     conn.flush().await.expect("sent");
@@ -61,7 +63,12 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
 
     // int4pl(int4, int4), and a function that does not exist.
     for function in [177, 1] {
-        conn.fn_call(function).result_format(FormatCode::Text).finish(("40", "2")).flush().await.expect("sent");
+        conn.fn_call(function)
+            .result_format(FormatCode::Text)
+            .finish(("40", "2"))
+            .flush()
+            .await
+            .expect("sent");
         log.extend(replies(&mut conn).await);
     }
 

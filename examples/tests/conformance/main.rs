@@ -10,6 +10,9 @@
 
 mod adapters;
 mod calls;
+mod copying;
+mod dropping;
+mod establishing;
 mod polls;
 mod reading;
 // The helpers for programs are unused in this test.
@@ -55,4 +58,16 @@ tests! {
     calls::every_call_of_a_connection,
     calls::every_call_of_the_halves,
     calls::every_call_of_a_tracked_connection,
+    dropping::each_future_of_a_tracked_connection,
+    dropping::a_recovery,
+    dropping::each_call_of_a_connection,
+    dropping::a_close,
+    copying::copy_in_with_dropped_futures,
+    copying::copy_out_with_dropped_futures,
+    establishing::every_way_to_connect,
+    establishing::every_error_of_a_connection_attempt,
+    establishing::a_dropped_connection_attempt,
+    establishing::a_cancel_request,
+    establishing::accepted_clients,
+    establishing::notifications,
 }

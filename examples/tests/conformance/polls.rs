@@ -27,5 +27,5 @@ pub(crate) async fn dropped_each_time<C, T>(conn: &mut C, mut call: impl AsyncFn
 
 /// 1, 2, 3, … up to 8, then in larger steps: the numbers of polls after which a future is dropped that needs many polls.
 pub(crate) fn counts() -> impl Iterator<Item = usize> {
-    std::iter::successors(Some(1_usize), |count| Some(count + (count / 4).max(1)))
+    std::iter::successors(Some(1_usize), |&count| Some(if count < 8 { count + 1 } else { count + count / 2 }))
 }
