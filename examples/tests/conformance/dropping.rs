@@ -1,0 +1,361 @@
+//! Futures that are dropped after 1, 2, 3, … polls. Afterwards the connection is recovered and works, and no bytes are lost.
+
+use std::time::Duration;
+
+use pg_wire::{
+    Connection, Error, Frame, Limits, MessageCode, PgProtocol, Portal, SqlState, Statement,
+    TrackedConnection, Transport,
+};
+
+use crate::adapters::Adapter;
+use crate::calls::{dialled, tracked};
+use crate::polls::{counts, dropped_after, dropped_each_time};
+use crate::reading::{Log, check_idle, check_works, explain, outcome, replies, text, totals};
+use crate::ways::{Channel, Way};
+
+/// Time limit of a recovery.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Most bytes that a connection may hold in a flush. With larger replies the future is ready with `InboxFull`.
+const READ_AHEAD: usize = 1 << 20;
+
+/// Makes the connection idle, within a time limit.
+async fn recovered<A: Adapter>(conn: &mut TrackedConnection<A::Socket>, call: &str) {
+    match A::within(SOON, conn.recover()).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => panic!("{call}: {}", explain(&error)),
+        None => panic!("{call}: the recovery did not end within {SOON:?}"),
+    }
+}
+
+/// Queues statements that return as many bytes as they send, more than the buffers of both sockets hold, and a Sync.
+fn echo<P: PgProtocol>(way: &Way, out: &mut P) {
+    echo_times(if way.channel == Channel::Unix { 20 } else { 80 }, out);
+}
+
+/// As [`echo`], with more bytes than the largest buffers that the kernel makes. The server pauses before it reads them.
+fn echo_after_pause<P: PgProtocol>(way: &Way, pause: &str, out: &mut P) {
+    out.query(pause);
+    echo_times(if way.channel == Channel::Unix { 20 } else { 200 }, out);
+}
+
+fn echo_times<P: PgProtocol>(times: usize, out: &mut P) {
+    let value = "x".repeat(60_000);
+    out.parse(Statement::UNNAMED).query("select $1::text").finish();
+    for _ in 0..times {
+        out.bind(Statement::UNNAMED, Portal::UNNAMED).execute((&value,));
+    }
+    out.sync();
+}
+
+/// Statements that make the server pause before it reads the next statements, each twice as long. On a busy machine a short pause can
+/// end before a pipeline is sent that is longer than the buffers of both sockets.
+fn pauses() -> impl Iterator<Item = String> {
+    (0..10).map(|doublings| format!("select pg_sleep({})", 0.02 * f64::from(1 << doublings)))
+}
+
+/// Drops the future of a call after each number of polls, until the future is ready. After each drop, checks that the connection
+/// can be recovered. `prepare` runs before the call and is not dropped.
+async fn each_poll<A: Adapter>(
+    way: &Way,
+    name: &str,
+    prepare: impl AsyncFn(&mut TrackedConnection<A::Socket>),
+    call: impl AsyncFn(&mut TrackedConnection<A::Socket>) -> String,
+) -> String {
+    let mut conn = tracked::<A>(way).await;
+    for polls in counts() {
+        prepare(&mut conn).await;
+        let ended = dropped_after(polls, call(&mut conn)).await;
+        recovered::<A>(&mut conn, &format!("{name}, after {polls} polls")).await;
+        check_idle(&mut conn, polls).await;
+        if let Some(ended) = ended {
+            return format!("{name}: {ended}");
+        }
+    }
+    unreachable!("the numbers of polls do not end")
+}
+
+/// Sends a statement.
+async fn send<T: Transport>(conn: &mut TrackedConnection<T>, sql: &str) {
+    conn.query(sql).flush().await.expect("sent");
+}
+
+/// A statement whose reply comes in several parts: a row, a pause, a long row, and an error.
+const SLOW: &str = "select 1; select pg_sleep(0.003); select repeat('x', 300000); select 1/0";
+
+/// Drops each future of a `TrackedConnection` after each number of polls.
+pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -> Log {
+    let mut log = Log::new();
+    log.push(
+        each_poll::<A>(
+            way,
+            "flush",
+            async |_| (),
+            async |conn| outcome(conn.query("select 1; select pg_sleep(0.003); select 2").flush().await),
+        )
+        .await,
+    );
+    log.push(
+        each_poll::<A>(
+            way,
+            "flush of a long pipeline",
+            async |_| (),
+            async |conn| {
+                echo(way, conn);
+                outcome(conn.flush().await)
+            },
+        )
+        .await,
+    );
+    log.push(
+        each_poll::<A>(
+            way,
+            "recv",
+            async |conn| send(conn, SLOW).await,
+            async |conn| {
+                let mut bytes = 0;
+                loop {
+                    let frame = conn.recv().await.expect("a message");
+                    bytes += frame.body.len();
+                    if frame.code == MessageCode::ERROR_RESPONSE {
+                        return format!("{bytes} {}", text(frame));
+                    }
+                }
+            },
+        )
+        .await,
+    );
+    log.push(
+        each_poll::<A>(
+            way,
+            "recv_owned",
+            async |conn| send(conn, SLOW).await,
+            async |conn| {
+                let mut bytes = 0;
+                loop {
+                    let frame = conn.recv_owned().await.expect("a message");
+                    bytes += frame.frame().body.len();
+                    if frame.frame().code == MessageCode::READY_FOR_QUERY {
+                        return bytes.to_string();
+                    }
+                }
+            },
+        )
+        .await,
+    );
+    log.push(
+        each_poll::<A>(
+            way,
+            "recv_reply",
+            async |conn| send(conn, SLOW).await,
+            async |conn| loop {
+                let (reply, frame) = conn.recv_reply().await.expect("a message");
+                if frame.code == MessageCode::READY_FOR_QUERY {
+                    return format!("{:?} {}", reply.map(|reply| reply.last), text(frame));
+                }
+            },
+        )
+        .await,
+    );
+    log.push(
+        each_poll::<A>(
+            way,
+            "next_code",
+            async |conn| send(conn, SLOW).await,
+            async |conn| loop {
+                let code = conn.next_code().await.expect("a message");
+                conn.recv().await.expect("a message");
+                if code == MessageCode::ERROR_RESPONSE {
+                    return format!("{code:?}");
+                }
+            },
+        )
+        .await,
+    );
+    log.push(
+        each_poll::<A>(
+            way,
+            "until_ready",
+            async |conn| send(conn, SLOW).await,
+            async |conn| outcome(conn.until_ready(|_| Ok::<_, Error>(())).await),
+        )
+        .await,
+    );
+    log.push(
+        each_poll::<A>(
+            way,
+            "recv_unasked",
+            async |conn| {
+                send(conn, "listen own").await;
+                conn.until_ready(|_| Ok::<_, Error>(())).await.expect("listening");
+                send(conn, "select pg_sleep(0.003); notify own, 'a'").await;
+                // The notification arrives before or after ReadyForQuery.
+            },
+            async |conn| loop {
+                let frame = conn.recv_unasked().await.expect("a message");
+                if frame.code == MessageCode::NOTIFICATION_RESPONSE {
+                    return text(frame);
+                }
+            },
+        )
+        .await,
+    );
+    log
+}
+
+/// Drops the future of `recover` after each number of polls, in each kind of unfinished work.
+pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
+    let mut log = Log::new();
+    for sql in [
+        "begin; select pg_sleep(0.003)",
+        "select 1; copy (select repeat('x', 100) from generate_series(1, 5000)) to stdout",
+        "create temp table if not exists t (line text); copy t from stdin",
+        SLOW,
+    ] {
+        let unfinished = async |conn: &mut TrackedConnection<_>| {
+            send(conn, sql).await;
+            // During a COPY to the server, the server ends the session when it receives a Parse.
+            if !sql.ends_with("stdin") {
+                conn.parse(Statement::UNNAMED).query("select 1").finish().flush().await.expect("sent");
+            }
+        };
+        log.push(
+            each_poll::<A>(way, "recover", unfinished, async |conn| outcome(conn.recover().await)).await,
+        );
+    }
+    // The recovery of a pipeline that is partly sent, with a future that is dropped after every poll.
+    let mut conn = tracked::<A>(way).await;
+    for pause in pauses() {
+        echo_after_pause(way, &pause, &mut conn);
+        if dropped_after(1, conn.flush()).await.is_none() {
+            break;
+        }
+        recovered::<A>(&mut conn, "recover").await;
+    }
+    let call = dropped_each_time(&mut conn, async |conn| conn.recover().await);
+    log.push(outcome(A::within(SOON, call).await.expect("the recovery ends")));
+    check_idle(&mut conn, 1).await;
+    log
+}
+
+/// Drops the future of each call of a `Connection` after every poll, and repeats the call until it is ready.
+pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
+    let mut conn = dialled::<A>(way).await;
+    let mut log = Log::new();
+
+    conn.query(SLOW);
+    log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.flush().await).await));
+    log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.ready().await).await));
+    log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.next_code().await).await));
+    let mut bytes = 0;
+    loop {
+        let call = async |conn: &mut Connection<_>| conn.recv().await.map(Frame::to_owned);
+        let frame = dropped_each_time(&mut conn, call).await.expect("a message");
+        bytes += frame.frame().body.len();
+        if frame.frame().code == MessageCode::READY_FOR_QUERY {
+            break;
+        }
+    }
+    log.push(bytes.to_string());
+
+    conn.query(SLOW).flush().await.expect("sent");
+    loop {
+        let call = async |conn: &mut Connection<_>| conn.recv_owned().await;
+        let frame = dropped_each_time(&mut conn, call).await.expect("a message");
+        bytes += frame.frame().body.len();
+        if frame.frame().code == MessageCode::ERROR_RESPONSE {
+            break;
+        }
+    }
+    log.push(bytes.to_string());
+    log.extend(replies(&mut conn).await);
+
+    conn.query(SLOW).flush().await.expect("sent");
+    loop {
+        match conn.try_recv().expect("valid") {
+            Some(frame) if frame.code == MessageCode::READY_FOR_QUERY => break,
+            Some(_) => {}
+            None => dropped_each_time(&mut conn, async |conn| conn.fill().await).await.expect("read"),
+        }
+    }
+
+    // A dropped future of `until_ready` has passed its messages on; the next call continues.
+    conn.query(SLOW).flush().await.expect("sent");
+    let mut rows = 0;
+    let status = dropped_each_time(&mut conn, async |conn| {
+        let each = |frame: Frame<'_>| {
+            rows += usize::from(frame.code == MessageCode::DATA_ROW);
+            Ok::<_, Error>(())
+        };
+        conn.until_ready(each).await
+    });
+    let status = match status.await {
+        Ok(status) => status,
+        Err(Error::Server(error)) => {
+            assert_eq!(error.sqlstate(), Some(SqlState::DIVISION_BY_ZERO));
+            pg_wire::TransactionStatus::Idle
+        }
+        Err(error) => panic!("{error}"),
+    };
+    log.push(format!("{rows} rows, {status:?}"));
+
+    // Longer than both socket buffers: `flush` reads while it writes.
+    echo(way, &mut conn);
+    log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.flush().await).await));
+    log.push(totals(&mut conn).await);
+    // `recv` continues to send.
+    for pause in pauses() {
+        echo_after_pause(way, &pause, &mut conn);
+        let sent = dropped_after(1, conn.flush()).await;
+        replies(&mut conn).await;
+        let rows = totals(&mut conn).await;
+        if sent.is_none() {
+            log.push(rows);
+            break;
+        }
+    }
+    // With little memory for replies, `flush` may return early, and `recv` continues to send.
+    conn.set_limits(Limits::BACKEND.read_ahead(READ_AHEAD));
+    echo(way, &mut conn);
+    let flushed = dropped_each_time(&mut conn, async |conn| conn.flush().await).await;
+    assert!(matches!(flushed, Ok(()) | Err(Error::InboxFull)), "{flushed:?}");
+    log.push(totals(&mut conn).await);
+    check_works(&mut conn, 1).await;
+
+    conn.terminate();
+    log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.close().await).await));
+    log.push(outcome(conn.recv().await));
+    log
+}
+
+/// Drops the future of `close` after each number of polls: the queued messages are sent, then the stream is closed.
+pub(crate) async fn a_close<A: Adapter>(way: &Way) -> Log {
+    let mut log = Log::new();
+    for polls in counts() {
+        let mut conn = dialled::<A>(way).await;
+        // Enough bytes that the future has to wait.
+        for _ in 0..if way.channel == Channel::Unix { 8 } else { 40 } {
+            conn.query(&format!("/* {} */", "x".repeat(60_000)));
+        }
+        conn.terminate();
+        let ended = dropped_after(polls, conn.close()).await;
+        let is_last = ended.is_some();
+        let ended = match ended {
+            Some(ended) => ended,
+            None => conn.close().await,
+        };
+        let mut replies = 0;
+        let last = loop {
+            match conn.recv().await {
+                Ok(frame) => replies += usize::from(frame.code == MessageCode::READY_FOR_QUERY),
+                Err(error) => break error,
+            }
+        };
+        let line = format!("{} {replies} {last}", outcome(ended));
+        if is_last {
+            log.push(line);
+            return log;
+        }
+    }
+    log
+}

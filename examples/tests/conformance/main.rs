@@ -1,0 +1,73 @@
+//! One suite of tests for all runtimes of both adapters: Tokio, smol and async-std.
+//!
+//! Each test body runs with each runtime, against PostgreSQL 15 and 18, by TCP, by Unix-domain socket and by TLS. A body returns the
+//! replies, errors and states that it has seen. If they differ between two runtimes, the test fails.
+//!
+//! The misbehaving clients and servers of the connection phase are in the test `misbehaving`, with the same runtimes.
+
+// The servers are also reached by a Unix-domain socket.
+#![cfg(unix)]
+
+mod adapters;
+mod calls;
+mod copying;
+mod dropping;
+mod establishing;
+mod polls;
+mod reading;
+// The helpers for programs are unused in this test.
+#[allow(dead_code)]
+#[path = "../support/mod.rs"]
+mod support;
+mod ways;
+
+use adapters::{Adapter, AsyncStd, Smol, Tokio};
+use reading::Log;
+use ways::Way;
+
+/// Compares the results of a test body with two runtimes.
+#[track_caller]
+fn compare(way: &Way, (first, expected): (&str, &Log), (other, found): (&str, &Log)) {
+    let length = expected.len().max(found.len());
+    for line in 0..length {
+        let (expected, found) = (expected.get(line), found.get(line));
+        assert!(expected == found, "{way:?}, line {line}\n{first}: {expected:?}\n{other}: {found:?}");
+    }
+}
+
+/// Makes a test of each test body.
+macro_rules! tests {
+    ($($module:ident::$body:ident,)*) => {$(
+        #[test]
+        #[ignore = "needs servers: cargo xtask test"]
+        fn $body() {
+            for way in Way::all() {
+                let expected = Tokio::run($module::$body::<Tokio>(&way));
+                assert!(!expected.is_empty());
+                let smol = Smol::run($module::$body::<Smol>(&way));
+                compare(&way, (Tokio::NAME, &expected), (Smol::NAME, &smol));
+                let async_std = AsyncStd::run($module::$body::<AsyncStd>(&way));
+                compare(&way, (Tokio::NAME, &expected), (AsyncStd::NAME, &async_std));
+            }
+        }
+    )*};
+}
+
+tests! {
+    calls::every_request,
+    calls::every_call_of_a_connection,
+    calls::every_call_of_the_halves,
+    calls::every_call_of_a_tracked_connection,
+    dropping::each_future_of_a_tracked_connection,
+    dropping::a_recovery,
+    dropping::each_call_of_a_connection,
+    dropping::a_close,
+    copying::copy_in_with_dropped_futures,
+    copying::copy_out_with_dropped_futures,
+    establishing::every_way_to_connect,
+    establishing::every_error_of_a_connection_attempt,
+    establishing::a_dropped_connection_attempt,
+    establishing::a_cancel_request,
+    establishing::accepted_clients,
+    establishing::notifications,
+}
