@@ -15,6 +15,7 @@ mod pooler;
 mod server;
 mod session;
 mod settings;
+mod socket;
 mod sql;
 mod statements;
 

@@ -1,25 +1,25 @@
 //! A connection to the server.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pg_auth::SslMode;
-use pg_stream_tokio::{AuthenticationMode, Config, ConnectionBuilder, TokioIo};
+use pg_stream_tokio::{AuthenticationMode, Config, ConnectionBuilder};
 use pg_wire::backend::{ErrorField, ErrorResponse};
 use pg_wire::frontend::{CopyDone, CopyFail, Query, Sync};
 use pg_wire::session::{SessionState, Step};
-use pg_wire::{Frame, Inbox, Limits, MessageCode, Sink, Source};
+use pg_wire::{Frame, Inbox, Limits, MessageCode};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::pool::{Lease, Pool, Route};
 use crate::pooler::Pooler;
 use crate::session::{Forward, Session, is_special};
+use crate::socket::{READ_SIZE, Socket};
 
 /// Maximum time to connect to the server.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -30,57 +30,12 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// Maximum number of these steps.
 const MOST_STEPS: usize = 100_000;
 
-/// Number of consecutive reads that end with a row, after which a result counts as long.
-const LONG: u32 = 8;
-
-/// Pause between two reads of a long result. A server sends rows in pieces of 8 kB, and a pause lets one read return several pieces. With
-/// the pause a million rows need a fifth of the CPU time.
-const PAUSE: Duration = Duration::from_millis(2);
-
 /// A connection to the server, and its session.
 pub(crate) struct Server {
-    stream: Stream,
+    socket: Socket,
     inbox: Inbox,
     pub(crate) session: Session,
     route: Arc<Route>,
-    /// Number of consecutive reads that ended with a row.
-    rows: u32,
-}
-
-enum Stream {
-    Open(TokioIo<TcpStream>),
-    /// Not registered with the runtime until the end of a pause. Otherwise each piece that arrives would wake the task.
-    Paused(std::net::TcpStream, Pin<Box<Sleep>>),
-    /// The stream could not be registered with the runtime.
-    Lost,
-}
-
-impl Stream {
-    /// The stream, after the end of a pause.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<&mut TokioIo<TcpStream>, Failure>> {
-        if let Self::Paused(_, end) = self {
-            ready!(end.as_mut().poll(cx));
-        }
-        Poll::Ready(self.resumed())
-    }
-
-    /// The stream. A pause ends here.
-    fn resumed(&mut self) -> Result<&mut TokioIo<TcpStream>, Failure> {
-        if matches!(self, Self::Paused(..))
-            && let Self::Paused(stream, _) = std::mem::replace(self, Self::Lost)
-        {
-            *self = Self::Open(TokioIo(TcpStream::from_std(stream).map_err(|_| Failure::ServerLost)?));
-        }
-        if let Self::Open(stream) = self { Ok(stream) } else { Err(Failure::ServerLost) }
-    }
-
-    fn pause(&mut self) {
-        if let Self::Open(TokioIo(stream)) = std::mem::replace(self, Self::Lost)
-            && let Ok(stream) = stream.into_std()
-        {
-            *self = Self::Paused(stream, Box::pin(sleep(PAUSE)));
-        }
-    }
 }
 
 /// Connects and logs in with the keys of a client.
@@ -95,6 +50,7 @@ pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure
     stream.set_nodelay(true).map_err(unreachable)?;
     let config = Config::new(&pool.user).database(&pool.database).sslmode(SslMode::Disable);
     let builder = ConnectionBuilder::from(config).auth(AuthenticationMode::ScramKeys(keys));
+    let builder = builder.limits(Limits::BACKEND.read_size(READ_SIZE));
     let login = builder.connect(stream).await;
     let (conn, start) = login.map_err(|error| Failure::Unreachable(error.to_string()))?;
     let mut state = SessionState::new();
@@ -105,7 +61,7 @@ pub(crate) async fn dial(pool: &Pool, pooler: &Pooler) -> Result<Server, Failure
     pool.set_defaults(defaults.collect());
     let (stream, inbox, _) = conn.into_parts();
     let (session, route) = (Session::new(state), Route::new(start.cancel_key));
-    Ok(Server { stream: Stream::Open(stream), inbox, session, route, rows: 0 })
+    Ok(Server { socket: Socket::new(stream), inbox, session, route })
 }
 
 /// Returns the connection of a disconnected client to the pool. First cancels a running query and rolls back an open transaction. Closes
@@ -130,8 +86,7 @@ impl Server {
     /// Whether an idle connection can be used. Makes no system call unless bytes have arrived.
     pub(crate) fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        let Ok(stream) = self.stream.resumed() else { return false };
-        while let Poll::Ready(read) = stream.poll_read(&mut cx, self.inbox.space()) {
+        while let Poll::Ready(read) = self.socket.poll_read(&mut cx, self.inbox.space()) {
             match read {
                 Ok(count @ 1..) => self.inbox.filled(count),
                 _ => return false,
@@ -150,7 +105,7 @@ impl Server {
         let outbox = &mut self.session.outbox;
         outbox.commit().map_err(|error| Failure::Protocol(error.to_string()))?;
         while !outbox.is_empty() {
-            match ready!(self.stream.resumed()?.poll_write(cx, outbox.pending())) {
+            match ready!(self.socket.poll_write(cx, outbox.pending())) {
                 Ok(count) => outbox.sent(count),
                 // The server's last message contains the reason, and must be read first.
                 Err(_) => return Poll::Pending,
@@ -165,14 +120,17 @@ impl Server {
         cx: &mut Context<'_>,
         mut client: Option<&mut Client>,
     ) -> Poll<Result<(), Failure>> {
-        let stream = ready!(self.stream.poll(cx))?;
-        let count = match ready!(stream.poll_read(cx, self.inbox.space())) {
+        let count = match ready!(self.socket.poll_read(cx, self.inbox.space())) {
             Ok(count @ 1..) => count,
             _ => return Poll::Ready(Err(Failure::ServerLost)),
         };
         self.inbox.filled(count);
         let run = self.inbox.frames().map_err(|_| Failure::ServerLost)?;
-        let Some(run) = run else { return Poll::Ready(Ok(())) };
+        let Some(run) = run else {
+            // The beginning of a long message.
+            let code = self.inbox.peek().first().map(|code| MessageCode(*code));
+            return Poll::Ready(self.note_read(count, code.unwrap_or_default()));
+        };
         let bytes = run.as_bytes();
         let (mut from, mut end) = (0, 0);
         let mut last = MessageCode::default();
@@ -205,16 +163,18 @@ impl Server {
         if let Some(client) = client {
             client.forward(bytes.get(from..).unwrap_or_default());
         }
-        self.rows =
-            if [MessageCode::DATA_ROW, MessageCode::COPY_DATA].contains(&last) { self.rows + 1 } else { 0 };
-        if self.rows >= LONG && count < Limits::BACKEND.read_size {
-            self.stream.pause();
-        }
+        self.note_read(count, last)?;
         let ended = self.session.state.over().is_some();
         Poll::Ready(if ended { Err(Failure::ServerEnded) } else { Ok(()) })
     }
 
-    /// Takes the steps that make the session idle.
+    /// Takes note of a read, and of the last message that it has brought.
+    fn note_read(&mut self, count: usize, last: MessageCode) -> Result<(), Failure> {
+        let is_row = [MessageCode::DATA_ROW, MessageCode::COPY_DATA].contains(&last);
+        self.socket.note_read(count, is_row).map_err(|_| Failure::ServerLost)
+    }
+
+    /// Takes the steps to an idle session.
     async fn settle(&mut self, pooler: &Pooler) -> Result<(), Failure> {
         if self.session.state.oldest().is_some() {
             self.route.cancel(pooler).await;
