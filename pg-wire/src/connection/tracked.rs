@@ -297,7 +297,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     }
 }
 
-/// The future of [`TrackedConnection::recv_reply`]. Written by hand for its fast path, as the future of [`Connection::recv`].
+/// Future of [`TrackedConnection::recv_reply`]. Written by hand to have a fast path, like the future of [`Connection::recv`].
 struct Recv<'c, T, O>(Option<&'c mut TrackedConnection<T, O>>);
 
 impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {
@@ -305,9 +305,9 @@ impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Polled after completion: stays pending for ever.
+        // A poll after completion is always pending.
         let Some(tracked) = self.0.take() else { return Poll::Pending };
-        // Fast path: a frame is buffered.
+        // Fast path: if a frame is buffered, `poll_head` is not called.
         let head = match tracked.conn.incoming.inbox.whole_fast() {
             Some(head) => head,
             None => match tracked.poll_head(cx, true) {
