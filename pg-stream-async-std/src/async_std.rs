@@ -17,9 +17,9 @@ use crate::default_tls::DefaultTls;
 use crate::rewind::Rewind;
 use crate::transport::FuturesIo;
 
-/// Sockets, timers and threads of async-std. For programs that need sockets of async-std's types.
+/// Sockets, timers and threads of async-std, for programs that need sockets of async-std's types.
 ///
-/// Otherwise use [`Smol`](crate::Smol), which also runs on async-std's executor, because async-std is discontinued
+/// All other programs should use [`Smol`](crate::Smol), which also runs on async-std's executor, because async-std is discontinued
 /// ([RUSTSEC-2025-0052](https://rustsec.org/advisories/RUSTSEC-2025-0052.html)).
 ///
 /// ```no_run

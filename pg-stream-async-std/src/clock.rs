@@ -13,7 +13,7 @@ use pg_wire::replication::{Clock, Timestamp};
 pub struct StreamClock {
     origin: Instant,
     timer: Timer,
-    /// The deadline of the timer.
+    /// Time for which the timer is set.
     deadline: Option<Instant>,
 }
 
@@ -33,7 +33,7 @@ impl Clock for StreamClock {
     }
 
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Duration) -> Poll<()> {
-        // After the end of time: never.
+        // A deadline that cannot be represented is never reached.
         let Some(deadline) = self.origin.checked_add(deadline) else { return Poll::Pending };
         if self.deadline != Some(deadline) {
             self.timer.set_at(deadline);

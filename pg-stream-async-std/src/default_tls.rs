@@ -1,11 +1,11 @@
 //! The TLS library that connections use by default.
 
-/// The TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): the
-/// library of the platform.
+/// Default TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): the library of
+/// the platform.
 #[cfg(feature = "native-tls")]
 pub type DefaultTls = crate::native_tls::NativeTls;
 
-/// The TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): no
-/// library, because the feature `native-tls` is off.
+/// Placeholder for the TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial).
+/// Connections have no TLS, because the feature `native-tls` is off.
 #[cfg(not(feature = "native-tls"))]
 pub type DefaultTls = pg_auth::tls::NoTls;

@@ -34,7 +34,7 @@
 //!
 //! A connection string contains all settings: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
 
-// Received bytes may be hostile: no received bytes may cause a panic.
+// Received bytes may be hostile. These lints help to keep them from causing a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[cfg(feature = "async-std")]
@@ -71,13 +71,13 @@ pub use pg_wire::{
     backend, frontend, oid, params,
 };
 
-/// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
+/// Stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
 pub type Socket = Dialled<Smol, DefaultTls>;
 
 /// A live connection over a transport: [`Socket`] for a dialled connection, `FuturesIo<S>` for the caller's own stream `S`.
 pub type Connection<T = Socket> = pg_wire::Connection<T>;
 
-/// A connection that follows its session. See [`pg_wire::TrackedConnection`].
+/// A connection that tracks the state of its session. See [`pg_wire::TrackedConnection`].
 pub type TrackedConnection<T = Socket, O = ()> = pg_wire::TrackedConnection<T, O>;
 
 /// A replication stream over a transport. See [`pg_wire::replication`].
@@ -89,7 +89,7 @@ pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Smol, T>
 /// Accepts clients, with timers of the smol family of crates. See [`pg_auth::connect::Acceptor`].
 pub type Acceptor = connect::Acceptor<Smol>;
 
-/// Connects with a configuration. The same as [`ConnectionBuilder::dial`] with all other settings at their defaults.
+/// Connects with a configuration. All settings that a configuration does not contain have their defaults. See [`ConnectionBuilder::dial`].
 ///
 /// # Errors
 /// See [`ConnectErrorKind`].
@@ -97,8 +97,8 @@ pub async fn connect(config: &Config) -> Result<(Connection, Session), ConnectEr
     ConnectionBuilder::from(config.clone()).dial().await
 }
 
-/// Requests that a server cancel the running statement of a session. `config` is the configuration of the session, `target` its
-/// [`cancel_target`](Session::cancel_target). See [`ConnectionBuilder::cancel`](connect::ConnectionBuilder::cancel).
+/// Requests that a server cancel the running statement of a session. `config` is the configuration of the session. `target` is the
+/// [`cancel_target`](Session::cancel_target) of the session. See [`ConnectionBuilder::cancel`](connect::ConnectionBuilder::cancel).
 ///
 /// # Errors
 /// The errors of `ConnectionBuilder::cancel`.
@@ -106,7 +106,7 @@ pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), Connec
     ConnectionBuilder::from(config.clone()).cancel(target).await
 }
 
-/// Does the same as [`cancel`] over the caller's own stream. Nothing may have been sent on the stream yet.
+/// Sends the request of [`cancel`] over the caller's own stream. Precondition: nothing has been sent on the stream yet.
 ///
 /// # Errors
 /// When the connection fails before the server has closed it.
@@ -117,7 +117,7 @@ where
     connect::cancel(&mut Connection::new(FuturesIo(stream), Limits::BACKEND), key).await
 }
 
-/// Runs the connection phase with a client that has just connected, without TLS. For TLS and time limits use [`Acceptor`].
+/// Runs the connection phase with a client that has just connected, without TLS. For TLS and time limits, use [`Acceptor`].
 ///
 /// ```no_run
 /// use pg_stream_async_std::backend::{CommandComplete, DataRow, FieldDescription, ReadyForQuery, RowDescription};

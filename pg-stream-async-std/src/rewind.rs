@@ -1,4 +1,4 @@
-//! A stream that returns given bytes first.
+//! A stream that first returns bytes that have already been read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// A stream that returns bytes again that have already been read. A server reads the first byte of a client to find out whether
-/// the client begins with TLS; the TLS library must read this byte again.
+/// A stream that first returns bytes that have already been read. A server reads the first byte of a client to detect TLS; the TLS library
+/// must then read this byte again.
 #[derive(Debug)]
 pub struct Rewind<S> {
     front: Vec<u8>,
@@ -15,12 +15,12 @@ pub struct Rewind<S> {
 }
 
 impl<S> Rewind<S> {
-    /// A stream that returns `front` before the bytes of `stream`.
+    /// Creates a stream that returns `front` before the bytes of `stream`.
     pub fn new(stream: S, front: &[u8]) -> Self {
         Self { front: front.to_vec(), stream }
     }
 
-    /// The stream.
+    /// Returns the wrapped stream.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }

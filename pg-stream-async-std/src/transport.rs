@@ -1,4 +1,4 @@
-//! Makes a transport from a stream of `futures-io`.
+//! Transports over streams of `futures-io`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -43,12 +43,12 @@ impl<S: AsyncWrite + Unpin> Sink for FuturesIo<S> {
 ///
 /// The sockets of smol and async-std are handles that can be cloned. Each half is a clone of the handle.
 pub trait IntoHalves: AsyncRead + AsyncWrite + Unpin {
-    /// The reading half.
+    /// Type of the reading half.
     type Read: AsyncRead + Unpin;
-    /// The writing half.
+    /// Type of the writing half.
     type Write: AsyncWrite + Unpin;
 
-    /// Splits the stream.
+    /// Splits the stream into its reading half and its writing half.
     fn into_halves(self) -> (Self::Read, Self::Write);
 }
 
@@ -62,7 +62,7 @@ impl<S: IntoHalves> Split for FuturesIo<S> {
     }
 }
 
-/// Both halves are handles to the same socket.
+/// Implements [`IntoHalves`] for a stream whose clones are handles to the same socket.
 macro_rules! cloned {
     ($stream:ty) => {
         impl IntoHalves for $stream {

@@ -6,7 +6,7 @@ use async_std::task::block_on;
 use pg_stream_async_std::pg_wire::{SqlState, backend::Backend};
 use pg_stream_async_std::{Config, Host, MessageCode, PgProtocol, Portal, Statement, cancel, connect};
 
-/// The servers' TCP addresses and socket directories.
+/// Returns the TCP address and the socket directory of each server.
 fn servers() -> Vec<[String; 2]> {
     let variable = |name: String| env::var(&name).unwrap_or_else(|_| panic!("{name} is not set"));
     ["15", "18"]
@@ -14,7 +14,7 @@ fn servers() -> Vec<[String; 2]> {
         .into()
 }
 
-/// Configurations for this user: to each server by TCP and by Unix socket.
+/// Returns configurations for this user: for each server, by TCP and by Unix socket.
 fn configs(user: &str) -> Vec<Config> {
     let config = |[addr, dir]: [String; 2]| {
         let (_, port) = addr.rsplit_once(':').expect("a port");
@@ -39,7 +39,7 @@ fn every_password_method_logs_in() {
     }
 }
 
-/// A query for the tests, as a method of the connection.
+/// A query of the tests, as a method of the connection.
 trait Count {
     async fn bind_and_count(&mut self, rows: i32);
 }

@@ -22,8 +22,8 @@ use pg_stream_async_std::connect;
 use cells::{Cell, Link, Method};
 use exceptions::EXCEPTIONS;
 
-/// Selects the logins that depend on the TLS library: SCRAM with and without channel binding, and client certificates, on
-/// PostgreSQL 18. Direct TLS is left out, because `native-tls` does not support it.
+/// Selects the logins that depend on the TLS library: SCRAM with and without channel binding, and client certificates, all on PostgreSQL
+/// 18. Direct TLS is left out, because `native-tls` does not support it.
 fn is_ours(cell: &Cell) -> bool {
     let methods = [Method::Scram, Method::Cert].contains(&cell.method);
     let links = [Link::Tls12, Link::Tls13, Link::Unix].contains(&cell.link);
@@ -34,7 +34,7 @@ fn is_ours(cell: &Cell) -> bool {
 #[ignore = "needs servers: cargo xtask test"]
 fn logins_with_the_platforms_tls_library_have_the_same_outcome_as_those_of_psql() {
     let cells: Vec<Cell> = cells::all().into_iter().filter(is_ours).collect();
-    // The other exceptions are about logins that `is_ours` leaves out.
+    // All remaining exceptions are about logins that `is_ours` leaves out.
     let exceptions = EXCEPTIONS.iter().filter(|exception| exception.reason.contains("sslrootcert"));
     let no_runtime = || ();
     compare::with_psql(cells, exceptions.collect(), no_runtime, |(), cell| {

@@ -1,4 +1,4 @@
-//! Replication streams against real servers, on async-std's executor.
+//! Tests of replication streams with real servers, on async-std's executor.
 
 use std::env;
 use std::sync::{Mutex, PoisonError};
@@ -34,12 +34,13 @@ fn alone_on_both(test: impl AsyncFn(&Config)) {
     }
 }
 
-/// A connection. Boxed: several futures of logins in one would overflow the stack of a test without optimisation.
+/// Opens a connection. The future is boxed, because a future that contains several logins would overflow the stack of a test without
+/// optimisation.
 async fn open(config: &Config) -> Connection {
     Box::pin(connect(config)).await.expect("a connection").0
 }
 
-/// The values of the first column, up to ReadyForQuery.
+/// Runs a query. Returns the values of the first column.
 async fn query(conn: &mut Connection, sql: &str) -> Vec<String> {
     conn.query(sql).flush().await.expect("sent");
     let mut rows = Vec::new();
@@ -56,7 +57,7 @@ async fn query(conn: &mut Connection, sql: &str) -> Vec<String> {
     }
 }
 
-/// A session, and a table with a publication and a slot, all with the same name.
+/// Opens a session, and creates a table, a publication and a slot with the same name. Returns the session and the name.
 async fn set_up(config: &Config, name: &str) -> (Connection, String) {
     let name = format!("async_{name}_{}", std::process::id());
     let mut session = open(config).await;
@@ -139,13 +140,13 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         let sql = format!("insert into {name} select g, repeat('x', 1000) from generate_series(1, 40000) g");
         stream.keep_alive_while(query(&mut session, &sql)).await;
         stream.next().await.expect("received");
-        // Ten times wal_sender_timeout.
+        // Each call takes five times as long as `wal_sender_timeout`.
         stream.keep_alive_while(sleep(Duration::from_secs(5))).await;
         stream.keep_alive_while(spawn_blocking(|| std::thread::sleep(Duration::from_secs(5)))).await;
         let (rows, end) = transaction(&mut stream).await.expect("whole");
         assert_eq!(rows, 40_000);
 
-        // Again, with a reader that blocks its thread.
+        // The same test with a reader that blocks its thread.
         let sql = sql.replace("(1, 40000)", "(40001, 80000)");
         stream.keep_alive_while(query(&mut session, &sql)).await;
         let (mut reader, sender) = stream.split();
@@ -190,7 +191,7 @@ fn a_large_transaction_is_returned_at_its_commit_without_what_was_rolled_back() 
             query(&mut session, &rows(from)).await;
             let before = stream.payload().store().used();
             while stream.payload().store().used() == before {
-                // The server decodes up to the end of what is flushed.
+                // The server decodes only WAL that has been flushed.
                 query(&mut other, "set synchronous_commit = on").await;
                 query(&mut other, "select pg_logical_emit_message(true, 'flush', 'x')").await;
                 let next = async_std::future::timeout(Duration::from_millis(50), stream.next()).await;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use pg_wire::replication::{Clock, Timestamp};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The clock of a [`ReplicationStream`](crate::ReplicationStream). Its timer must be used within a runtime.
+/// The clock of a [`ReplicationStream`](crate::ReplicationStream). Its timer must be used within a Tokio runtime.
 #[derive(Debug)]
 pub struct StreamClock {
     origin: Instant,
@@ -31,7 +31,7 @@ impl Clock for StreamClock {
     }
 
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Duration) -> Poll<()> {
-        // A time that cannot be represented is never reached.
+        // A deadline that cannot be represented is never reached.
         let Some(deadline) = self.origin.checked_add(deadline) else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() != deadline {

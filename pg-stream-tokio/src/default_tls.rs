@@ -1,10 +1,10 @@
 //! The default TLS library of the adapter.
 
-/// The TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): rustls.
+/// Default TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): rustls.
 #[cfg(feature = "rustls")]
 pub type DefaultTls = crate::rustls::Rustls;
 
-/// The TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial): none, without the
-/// feature `rustls`.
+/// Placeholder for the TLS library of [`connect()`](crate::connect()) and [`ConnectionBuilder::dial`](crate::ConnectionBuilder::dial).
+/// Connections have no TLS, because the feature `rustls` is off.
 #[cfg(not(feature = "rustls"))]
 pub type DefaultTls = pg_auth::tls::NoTls;

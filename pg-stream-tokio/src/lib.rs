@@ -2,11 +2,11 @@
 //!
 //! Is this the crate you want? Yes, if your program runs on Tokio and needs the protocol itself: you decide which messages are sent and
 //! when, and every received message is lent from the connection's own buffer. This crate is no ORM and no pool. It starts no background
-//! task, and sends nothing that you have not written.
+//! task, and sends only messages that you have written.
 //!
-//! The protocol is in other crates: messages and buffers in [`pg_wire`], the connection phase in [`pg_auth`]; both are re-exported. This
-//! crate adds dialling (TCP, Unix-domain sockets), connections over your own streams, cancel requests, and a [`UnixStream`] that avoids
-//! unnecessary wake-ups.
+//! The protocol is in two other crates, which this crate re-exports: messages and buffers in [`pg_wire`], the connection phase in
+//! [`pg_auth`]. This crate adds dialling (TCP, Unix-domain sockets), connections over your own streams, cancel requests, and a
+//! [`UnixStream`] that avoids unnecessary wake-ups.
 //!
 //! ```no_run
 //! use pg_stream_tokio::{AuthenticationMode, ConnectionBuilder, MessageCode, PgProtocol};
@@ -37,7 +37,7 @@
 //!
 //! With a connection string, one call connects and logs in: `ConnectionBuilder::from(url.parse::<Config>()?).dial().await?`.
 
-// A peer may be hostile: no input from a peer may cause a panic.
+// Received bytes may be hostile. These lints help to keep them from causing a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod clock;
@@ -76,7 +76,7 @@ pub use pg_wire::{
     backend, frontend, oid, params,
 };
 
-/// The stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
+/// Stream of a dialled connection: TCP, a Unix-domain socket, or TLS.
 pub type Socket = Dialled<Tokio, DefaultTls>;
 
 /// A live connection over a transport. The transport is [`Socket`] after dialling, and `TokioIo<S>` over the caller's own stream `S`.
@@ -94,7 +94,7 @@ pub type ConnectionBuilder<T = DefaultTls> = connect::ConnectionBuilder<Tokio, T
 /// Accepts clients over Tokio. See [`pg_auth::connect::Acceptor`].
 pub type Acceptor = connect::Acceptor<Tokio>;
 
-/// Connects with a configuration: [`ConnectionBuilder::dial`] with the builder's default settings.
+/// Connects with a configuration. All settings that a configuration does not contain have their defaults. See [`ConnectionBuilder::dial`].
 ///
 /// # Errors
 /// See [`ConnectErrorKind`].
@@ -102,19 +102,17 @@ pub async fn connect(config: &Config) -> Result<(Connection, Session), ConnectEr
     ConnectionBuilder::from(config.clone()).dial().await
 }
 
-/// Asks a server to cancel the running statement of a session. `config` is the session's configuration, and `target` its
-/// [`cancel_target`](Session::cancel_target). See [`ConnectionBuilder::cancel`](connect::ConnectionBuilder::cancel).
+/// Requests that a server cancel the running statement of a session. `config` is the configuration of the session. `target` is the
+/// [`cancel_target`](Session::cancel_target) of the session. See [`ConnectionBuilder::cancel`](connect::ConnectionBuilder::cancel).
 ///
-/// # Errors
-/// As `ConnectionBuilder::cancel`.
+/// # Errors The errors of `ConnectionBuilder::cancel`.
 pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), ConnectError> {
     ConnectionBuilder::from(config.clone()).cancel(target).await
 }
 
-/// As [`cancel`], over the caller's own stream, on which nothing has been sent yet.
+/// Sends the request of [`cancel`] over the caller's own stream. Precondition: nothing has been sent on the stream yet.
 ///
-/// # Errors
-/// The connection fails before the server has closed it.
+/// # Errors When the connection fails before the server has closed it.
 pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -122,7 +120,7 @@ where
     connect::cancel(&mut Connection::new(TokioIo(stream), Limits::BACKEND), key).await
 }
 
-/// Performs the connection phase with a client that has just connected, without TLS. See [`Acceptor`] for TLS and time limits.
+/// Runs the connection phase with a client that has just connected, without TLS. For TLS and time limits, use [`Acceptor`].
 ///
 /// ```no_run
 /// use pg_stream_tokio::backend::{CommandComplete, DataRow, FieldDescription, ReadyForQuery, RowDescription};
@@ -155,8 +153,7 @@ where
 /// # }
 /// ```
 ///
-/// # Errors
-/// As [`Acceptor::accept`](pg_auth::connect::Acceptor::accept).
+/// # Errors The errors of [`Acceptor::accept`](pg_auth::connect::Acceptor::accept).
 pub async fn accept<S, L, C>(
     stream: S,
     limits: Limits,

@@ -1,4 +1,4 @@
-//! A stream with bytes that are read again.
+//! A stream that first returns bytes that have already been read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream whose first bytes have already been read: reads return these bytes once more. A server needs this, because it looks at a
-/// client's first byte to detect TLS.
+/// A stream that first returns bytes that have already been read. A server reads the first byte of a client to detect TLS; the TLS library
+/// must then read this byte again.
 #[derive(Debug)]
 pub struct Rewind<S> {
     front: Vec<u8>,
@@ -15,12 +15,12 @@ pub struct Rewind<S> {
 }
 
 impl<S> Rewind<S> {
-    /// Puts the bytes `front` before the bytes of a stream.
+    /// Creates a stream that returns `front` before the bytes of `stream`.
     pub fn new(stream: S, front: &[u8]) -> Self {
         Self { front: front.to_vec(), stream }
     }
 
-    /// The wrapped stream.
+    /// Returns the wrapped stream.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }

@@ -15,7 +15,7 @@ use crate::default_tls::DefaultTls;
 use crate::rewind::Rewind;
 use crate::transport::TokioIo;
 
-/// The Tokio runtime. Its functions must be called within a Tokio runtime.
+/// The Tokio runtime for pg-auth. Its functions must be called within a Tokio runtime.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 

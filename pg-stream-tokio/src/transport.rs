@@ -1,4 +1,4 @@
-//! Tokio's streams as transports of pg-wire.
+//! Transports over streams of Tokio.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use pg_wire::{Sink, Source, Split};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 
-/// Wraps a stream of Tokio's, or one direction of it, so that a [`pg_wire::Connection`] can run over it.
+/// Wraps a stream of Tokio, or one half of a stream, as a transport of a [`pg_wire::Connection`].
 #[derive(Debug)]
 pub struct TokioIo<S>(pub S);
 
@@ -42,15 +42,15 @@ impl<S: AsyncWrite + Unpin> Sink for TokioIo<S> {
     }
 }
 
-/// A stream that can be split into owned halves, by the cheapest way that its type has. A connection over such a stream can be split, too:
-/// [`Connection::split`](pg_wire::Connection::split).
+/// A stream that can be split into owned halves, in the cheapest way that its type offers.
+/// [`Connection::split`](pg_wire::Connection::split) needs this trait.
 pub trait IntoHalves: AsyncRead + AsyncWrite + Unpin {
-    /// The reading half.
+    /// Type of the reading half.
     type Read: AsyncRead + Unpin;
-    /// The writing half.
+    /// Type of the writing half.
     type Write: AsyncWrite + Unpin;
 
-    /// Splits the stream.
+    /// Splits the stream into its reading half and its writing half.
     fn into_halves(self) -> (Self::Read, Self::Write);
 }
 
@@ -92,7 +92,7 @@ impl IntoHalves for DuplexStream {
     }
 }
 
-/// The halves share the TLS connection through a lock, which each half holds while it is polled.
+/// Implements [`IntoHalves`] for a TLS stream. Both halves share the TLS connection through a lock, which a half holds while it is polled.
 #[cfg(feature = "rustls")]
 macro_rules! locked {
     ($stream:ty) => {

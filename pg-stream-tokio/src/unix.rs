@@ -15,15 +15,15 @@ use tokio::task::coop;
 
 use crate::transport::IntoHalves;
 
-/// After this many writes in a row without waiting, the stream no longer watches for free space in the socket's buffer.
+/// Number of consecutive writes without waiting after which the stream stops to watch for free space in the socket's buffer.
 const CALM: u8 = 8;
 
-/// A Unix-domain stream over Tokio, for protocols in which both sides take turns.
+/// A Unix-domain stream for Tokio, for protocols in which both sides take turns.
 ///
-/// Tokio's own `UnixStream` always watches for two events: data to read, and free space to write. On a Unix-domain socket the kernel
+/// Tokio's own `UnixStream` always watches for two events: data to read, and free space to write. On a Unix-domain socket, the kernel
 /// reports free space each time the peer has read. So a thread that waits for an answer is woken as soon as the peer has read the
-/// *question*, finds nothing to read, and waits again. This stream watches for free space only while a write has to wait, and uses a second
-/// file descriptor for it.
+/// *question*. The thread finds nothing to read, and waits again. The stream of this module watches for free space only while a write has
+/// to wait, and uses a second file descriptor for this purpose.
 ///
 /// A stream belongs to the runtime in which it is created.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ pub struct UnixReadHalf(AsyncFd<Arc<Socket>>);
 #[derive(Debug)]
 pub struct UnixWriteHalf {
     socket: Arc<Socket>,
-    /// Watches for free space while a write waits. A second file descriptor, because the first is watched for data to read.
+    /// Watches for free space while a write waits. It has its own file descriptor, because the first descriptor is watched for data to
+    /// read.
     room: Option<AsyncFd<OwnedFd>>,
     /// Number of writes since the last write that had to wait.
     calm: u8,
@@ -59,7 +60,7 @@ impl UnixStream {
 impl TryFrom<Socket> for UnixStream {
     type Error = io::Error;
 
-    /// Must be called within a runtime. Makes the socket non-blocking.
+    /// Converts a socket, and makes it non-blocking. Must be called within a Tokio runtime.
     fn try_from(socket: Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let socket = Arc::new(socket);
@@ -71,7 +72,7 @@ impl TryFrom<Socket> for UnixStream {
 impl TryFrom<tokio::net::UnixStream> for UnixStream {
     type Error = io::Error;
 
-    /// Must be called within a runtime; this may be another runtime than that of `stream`.
+    /// Converts a stream of Tokio. Must be called within a Tokio runtime, which may be another runtime than that of `stream`.
     fn try_from(stream: tokio::net::UnixStream) -> io::Result<Self> {
         stream.into_std()?.try_into()
     }
@@ -118,7 +119,7 @@ impl AsyncRead for UnixReadHalf {
 }
 
 impl UnixWriteHalf {
-    /// Calls `write`, which has `most` bytes to write. Waits only when the socket's buffer is full.
+    /// Calls `write`, which writes at most `most` bytes. Waits only when the socket's buffer is full.
     fn poll_with(
         &mut self,
         cx: &mut Context<'_>,
@@ -193,7 +194,7 @@ impl AsyncWrite for UnixWriteHalf {
 
 impl Drop for UnixWriteHalf {
     fn drop(&mut self) {
-        // As with Tokio's own halves, the peer sees the end now, not only after the reading half is dropped, too.
+        // The peer sees the end of the stream now, and not only after the reading half is dropped. Tokio's own halves do the same.
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 }
@@ -252,18 +253,18 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// A stream of this module, and the peer's end of it.
+    /// Returns a stream of this module, and the peer's end of the stream.
     fn pair() -> (UnixStream, Socket) {
         let (ours, theirs) = Socket::pair().expect("a socket pair");
         (UnixStream::try_from(ours).expect("within a runtime"), theirs)
     }
 
-    /// The events for which the kernel watches this descriptor, as epoll lists them in `/proc`.
+    /// Returns the events for which the kernel watches this descriptor, as epoll lists them in `/proc`.
     #[cfg(target_os = "linux")]
     fn watched_for(socket: &impl AsRawFd) -> Option<u32> {
         let wanted = socket.as_raw_fd().to_string();
         let files = std::fs::read_dir("/proc/self/fdinfo").expect("there is /proc").flatten();
-        // Errors are skipped: other tests that run at the same time close descriptors.
+        // Errors are skipped, because other tests close descriptors at the same time.
         let files = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
         let watched = |line: &str| match *line.split_whitespace().collect::<Vec<_>>() {
             ["tfd:", fd, "events:", events, ..] if fd == wanted => u32::from_str_radix(events, 16).ok(),
@@ -297,7 +298,7 @@ mod tests {
             assert!(ours.write.room.is_none());
             let mut sent = 0;
             poll_fn(|cx| {
-                // Nobody reads yet, so a write has to wait in the end.
+                // The peer does not read yet, so the loop ends with a write that has to wait.
                 while let Poll::Ready(count) = Pin::new(&mut ours).poll_write(cx, &block[sent..]) {
                     sent += count.expect("the peer is connected");
                 }

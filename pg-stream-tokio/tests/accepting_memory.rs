@@ -1,4 +1,4 @@
-//! The memory that the accepting side holds for a client that is not authenticated.
+//! Tests how much memory a server needs for a client that is not yet authenticated.
 
 #[path = "support/stages.rs"]
 mod stages;

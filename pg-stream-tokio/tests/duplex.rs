@@ -1,4 +1,4 @@
-//! The adapter over streams in memory, against a scripted server; and dialling hosts that do not answer.
+//! Tests of the adapter over streams in memory, with a scripted server. Also tests of dialling hosts that do not answer.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -16,7 +16,7 @@ use pg_stream_tokio::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
 
-/// AuthenticationOk, one parameter, a cancel key, ReadyForQuery.
+/// Bytes with which the server accepts a login: AuthenticationOk, one parameter, a cancel key, ReadyForQuery.
 const WELCOME: &[u8] =
     b"R\0\0\0\x08\0\0\0\0S\0\0\0\x18server_version\x0018.0\0K\0\0\0\x0c\0\0\0\x07key!Z\0\0\0\x05I";
 
@@ -38,7 +38,7 @@ async fn hear(stream: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {
     assert_eq!(heard.escape_ascii().to_string(), expected.escape_ascii().to_string());
 }
 
-/// The server's part of Alice's login.
+/// Plays the server's part in Alice's login.
 async fn welcome(stream: &mut DuplexStream) {
     hear(stream, ALICE).await;
     stream.write_all(WELCOME).await.expect("the client listens");
@@ -48,7 +48,7 @@ fn alice() -> ConnectionBuilder {
     ConnectionBuilder::new("alice")
 }
 
-/// A connection on which Alice has logged in, and the server's end of its stream, which buffers `size` bytes in each direction.
+/// Logs Alice in over a stream that buffers `size` bytes in each direction. Returns her connection and the server's end of the stream.
 async fn alice_is_in(size: usize) -> (Connection<TokioIo<DuplexStream>>, DuplexStream) {
     let (stream, mut server) = duplex(size);
     let builder = alice();
@@ -90,8 +90,8 @@ fn a_session_passes_through_a_stream_of_any_size() {
     });
 }
 
-/// A server that answers each query at once, with more bytes than the query has. While the client does not read the answers, the server
-/// does not read queries.
+/// Plays a server that answers each query at once, with more bytes than the query has. While the client does not read the answers, the
+/// server does not read queries.
 async fn answer(stream: DuplexStream, queries: usize) {
     let mut server = pg_stream_tokio::pg_wire::Connection::new(TokioIo(stream), Limits::FRONTEND);
     let long = "x".repeat(500);
@@ -99,7 +99,7 @@ async fn answer(stream: DuplexStream, queries: usize) {
         assert_eq!(server.recv().await.expect("a query").code, MessageCode::QUERY);
         server.put(&CommandComplete { tag: (&long).into() });
         server.put(&ReadyForQuery { status: TransactionStatus::Idle });
-        // Not `flush`, which would also read the next queries.
+        // The bytes are sent without `flush`, because `flush` would also read the next queries.
         server.outbox_mut().commit().expect("no error");
         let pending = server.outbox().pending().to_vec();
         server.outbox_mut().sent(pending.len());
@@ -210,7 +210,7 @@ fn a_rejected_cancel_request_returns_the_servers_error() {
 #[test]
 fn a_host_that_never_answers_causes_a_timeout() {
     run(async {
-        // A paused clock jumps forward as soon as all tasks wait for it.
+        // A paused clock jumps forward as soon as every task waits for a timer.
         tokio::time::pause();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("a port");

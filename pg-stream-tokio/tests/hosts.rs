@@ -1,4 +1,5 @@
-//! Several hosts and several addresses: which host is used, the errors of the other hosts, and the destination of a cancel request.
+//! Tests with several hosts and several addresses: which host is used, the errors of all earlier hosts, and the destination of a cancel
+//! request.
 
 use std::future::Future;
 use std::io;
@@ -18,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// Time limit of a test: a test that hangs fails.
+/// Time limit of a test. A test that hangs fails at this limit.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn run(test: impl Future<Output = ()>) {
@@ -26,9 +27,9 @@ fn run(test: impl Future<Output = ()>) {
     runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends") });
 }
 
-/// The parameters of a primary.
+/// Parameters that a primary reports.
 const PRIMARY: &[(&str, &str)] = &[("in_hot_standby", "off"), ("default_transaction_read_only", "off")];
-/// The parameters of a standby.
+/// Parameters that a standby reports.
 const STANDBY: &[(&str, &str)] = &[("in_hot_standby", "on"), ("default_transaction_read_only", "off")];
 
 async fn listen() -> (TcpListener, Host) {
@@ -37,7 +38,7 @@ async fn listen() -> (TcpListener, Host) {
     (listener, Host::new("127.0.0.1", port))
 }
 
-/// A server that accepts every login and reports these parameters. The keys of its cancel requests are sent to the channel.
+/// Plays a server that accepts every login and reports these parameters. Sends the keys of its cancel requests to the channel.
 async fn serve(
     listener: TcpListener,
     parameters: &'static [(&'static str, &'static str)],
@@ -60,14 +61,14 @@ async fn serve(
     }
 }
 
-/// Starts [`serve`] in a task.
+/// Starts [`serve`] in a task, and returns the host of the server.
 async fn server(parameters: &'static [(&'static str, &'static str)]) -> Host {
     let (listener, host) = listen().await;
     tokio::spawn(serve(listener, parameters, mpsc::unbounded_channel().0));
     host
 }
 
-/// A server that answers every StartupMessage with this error.
+/// Starts a server that answers every StartupMessage with this error.
 async fn refuses(severity: &str, sqlstate: &str, message: &str) -> Host {
     let (listener, host) = listen().await;
     let body = format!("S{severity}\0V{severity}\0C{sqlstate}\0M{message}\0\0");
@@ -97,7 +98,7 @@ fn a_host_that_is_starting_up_is_skipped() {
         let (_, session) = connect(&config(&[&starting, &well])).await.expect("the second host is used");
         assert_eq!(session.host, Some(well.clone()));
 
-        // After any other error no further host is tried.
+        // After each of these errors, no further host is tried.
         for sqlstate in ["28P01", "3D000", "53300", "57P01"] {
             let refusing = refuses("FATAL", sqlstate, "go away").await;
             let error = connect(&config(&[&refusing, &well]))
@@ -170,7 +171,7 @@ fn a_real_primary_matches_the_right_target_session_attrs() {
         for variable in ["PG15_URL", "PG18_URL"] {
             let url = std::env::var(variable).expect("run `cargo xtask test`");
             let primary: Config = url.parse().expect("a connection string");
-            // The same server, but with sessions that are read-only.
+            // The same server, but its sessions are read-only.
             let read_only = primary.clone().with_parameter("default_transaction_read_only", "on");
             for (wanted, as_primary, as_read_only) in [
                 (Any, true, true),
@@ -194,7 +195,7 @@ fn a_real_primary_matches_the_right_target_session_attrs() {
 #[derive(Clone, Default)]
 struct TwoAddresses(Tokio);
 
-/// Two local addresses: on Linux every address in 127.0.0.0/8 is local.
+/// Two local addresses. On Linux, every address in 127.0.0.0/8 is local.
 const ADDRESSES: [[u8; 4]; 2] = [[127, 0, 0, 1], [127, 0, 0, 2]];
 
 impl Offload for TwoAddresses {
@@ -234,7 +235,7 @@ fn a_cancel_request_is_sent_to_the_address_of_the_session() {
         let (sender, mut cancelled) = mpsc::unbounded_channel();
         tokio::spawn(serve(listener, PRIMARY, sender));
 
-        // Nobody listens at the first address yet.
+        // No server listens at the first address yet.
         let builder = connect::ConnectionBuilder::<TwoAddresses, NoTls>::from(config(&[&Host::new(
             "db.example",
             port,
@@ -246,7 +247,8 @@ fn a_cancel_request_is_sent_to_the_address_of_the_session() {
         builder.cancel(&target).await.expect("the request is accepted");
         assert_eq!(cancelled.recv().await, Some(target.key));
 
-        // The first connection that arrives at the first address is made here, so the cancel request was not sent there.
+        // The test itself makes the first connection that arrives at the first address. So the cancel request was not sent to the first
+        // address.
         let own = TcpStream::connect((std::net::Ipv4Addr::from(first), port))
             .await
             .expect("the first address accepts");

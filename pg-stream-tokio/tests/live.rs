@@ -1,4 +1,4 @@
-//! The adapter against real servers: the oldest and the newest version.
+//! Tests of the adapter with real servers: the oldest and the newest version.
 
 mod support;
 
@@ -17,14 +17,14 @@ use tokio::net::{TcpStream, UnixStream};
 
 // ---- Logging in -----------------------------------------------------------------------------------------------------
 
-/// A role for each method, its password, and the method.
+/// Roles of the test servers: name, password, and authentication method.
 const ROLES: [(&str, Option<&str>, AuthMethod); 6] = [
     ("trust", None, AuthMethod::None),
     ("cleartext", Some("cleartext-secret"), AuthMethod::Password),
     ("md5", Some("md5-secret"), AuthMethod::Md5),
     ("scram", Some("scram-secret"), AuthMethod::ScramSha256),
     ("saslprep", Some("pa\u{a0}ss\u{2168}"), AuthMethod::ScramSha256),
-    // The same password after SASLprep.
+    // The password of the role "saslprep", after SASLprep.
     ("saslprep", Some("pa ssIX"), AuthMethod::ScramSha256),
 ];
 
@@ -35,7 +35,7 @@ fn every_method_logs_in_over_every_stream() {
         for (role, password, method) in ROLES {
             let mut config = Config::new(role).database("test");
             config.password = password.map(Into::into);
-            // Over a Unix-domain socket a password may be sent in clear text; over TCP only with sslmode=disable.
+            // A password may be sent in clear text over a Unix-domain socket. Over TCP it may be sent only with sslmode=disable.
             let plain = config.clone().sslmode(SslMode::Disable);
 
             let (conn, session) = get_in(&plain.clone().host(server.tcp())).await;
@@ -259,7 +259,8 @@ fn a_statement_is_cancelled_and_the_next_statement_is_not() {
     });
 }
 
-/// Starts a statement that takes an hour, and returns when it is running: an earlier cancel request would have no effect.
+/// Starts a statement that takes an hour, and returns when the statement is running. A cancel request before this moment would have no
+/// effect.
 async fn fall_asleep<T: Transport>(conn: &mut Connection<T>) {
     conn.query("DO $$ BEGIN RAISE INFO 'asleep'; PERFORM pg_sleep(3600); END $$")
         .flush()
@@ -271,7 +272,7 @@ async fn fall_asleep<T: Transport>(conn: &mut Connection<T>) {
 
 // ---- Large amounts ----------------------------------------------------------------------------------------------------
 
-/// Queues `times` statements that each return `value`, and a Sync.
+/// Queues `times` statements, of which each returns `value`, and a Sync.
 fn echo<P: PgProtocol>(out: &mut P, times: usize, value: &str) {
     out.parse(Statement("echo")).query("SELECT $1::text").finish();
     for _ in 0..times {
@@ -353,7 +354,7 @@ fn the_halves_work_on_two_tasks() {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_receive_that_is_dropped_loses_nothing() {
     on_both(async |server| {
-        // Through the relay every message arrives in pieces.
+        // The relay cuts every message into pieces.
         let (stream, _) = server.relay().await;
         let builder = ConnectionBuilder::from(server.config("scram", "scram-secret"));
         let (mut conn, _) = builder.connect(stream).await.expect("the user logs in");
@@ -460,7 +461,7 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
                 let kill = format!("SELECT pg_terminate_backend({pid}, 60000)");
                 assert_eq!(query(&mut killer, &kill).await.expect("a session of one's own"), ["t"]);
 
-                // The first write may still succeed. It is answered with a reset, after which writes fail.
+                // The first write may still succeed. The socket answers it with a reset, and all later writes fail.
                 let mut wrote = conn.query("SELECT 1").flush().await;
                 while writes_fail && conn.write_fault().is_none() {
                     tokio::task::yield_now().await;

@@ -1,6 +1,6 @@
-//! No secret stays in the process's memory after `connect` and `accept`, however they end: by success, by a wrong password, or because
-//! the future is dropped after any number of polls. Keys are derived on Tokio's threads, and both sides run as tasks, whose memory Tokio
-//! frees.
+//! Tests that no secret stays in the process's memory after `connect` and `accept`. Both may end by success, by a wrong password, or
+//! because the future is dropped after any number of polls. Keys are derived on Tokio's threads. The client and the server run as tasks,
+//! whose memory Tokio frees.
 #![cfg(target_os = "linux")]
 
 #[path = "../../pg-auth/tests/support/search.rs"]
@@ -18,7 +18,7 @@ use pg_stream_tokio::{Acceptor, connect};
 use search::{MASK, Needle, found, masked};
 use tokio::net::UnixListener;
 
-/// One byte of the password. The test binary contains no copy of the whole password, which the search would find.
+/// Returns one byte of the password. The test binary contains no copy of the whole password, because the search would find this copy.
 fn letter(at: usize) -> u8 {
     let lower = b"qzjxkvbpygfwmucldrhsnioate".get(at % 26).copied().unwrap_or_default();
     if at.is_multiple_of(2) { lower.to_ascii_uppercase() } else { lower }
@@ -61,7 +61,7 @@ async fn polled<F: Future>(future: F, patience: usize) -> Option<F::Output> {
     .await
 }
 
-/// Runs one login, each side in a task. Returns whether the client has logged in.
+/// Runs one login, with a task for the client and a task for the server. Returns whether the client has logged in.
 async fn login(directory: &Path, scram: bool, right: bool, polls: [usize; 2]) -> bool {
     let socket = directory.join(".s.PGSQL.5432");
     let _ = std::fs::remove_file(&socket);
@@ -83,7 +83,7 @@ async fn login(directory: &Path, scram: bool, right: bool, polls: [usize; 2]) ->
         matches!(polled(connect(&config), polls[0]).await, Some(Ok(_)))
     });
     let is_in = client.await.expect("no panic");
-    // If the client was dropped before it connected, the server still waits for a client: this connection ends the wait.
+    // If the client was dropped before it connected, the server still waits for a client. This connection ends the wait.
     drop(std::os::unix::net::UnixStream::connect(&socket));
     server.await.expect("no panic");
     is_in

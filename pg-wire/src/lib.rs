@@ -1,9 +1,9 @@
-//! The PostgreSQL wire protocol: every message, both directions, and the buffers around them.
+//! The PostgreSQL wire protocol: every message of both directions, and buffers for sending and receiving messages.
 //!
-//! Use this crate to write a driver, a pooler, a proxy, a test double or a load generator. The crate provides the messages
-//! themselves, sends nothing that the caller has not asked for, does not allocate for each message, and checks every received
-//! byte. For a live connection use an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which adds the socket; for the
-//! connection phase alone use `pg-auth`.
+//! Use this crate to write a driver, a pooler, a proxy, a test double or a load generator. The crate provides the messages themselves. It
+//! sends only messages that the caller has queued, does not allocate for each message, and checks every received byte. For a live
+//! connection use an adapter, `pg-stream-tokio` or `pg-stream-async-std`, which adds the socket. For the connection phase alone use
+//! `pg-auth`.
 //!
 //! # Modules
 //!
@@ -59,7 +59,7 @@
 //! See also the [chapter on the protocol](https://www.postgresql.org/docs/current/protocol.html) in PostgreSQL's manual.
 
 #![cfg_attr(not(feature = "std"), no_std)]
-// Received bytes may be hostile: no received bytes may cause a panic.
+// Received bytes may be hostile. These lints help to keep them from causing a panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 extern crate alloc;

@@ -46,7 +46,7 @@ impl Source for Echoing {
         let count = from.len().min(space.len()).min(self.piece).max(1);
         space[..count].copy_from_slice(&from[..count]);
         self.at = (self.at + count) % self.says.len();
-        // The next piece has from a few bytes to more bytes than one read.
+        // The lengths of the pieces vary from a few bytes to more than one read.
         self.piece = (self.piece * 7 + 3) % 100_000;
         Poll::Ready(Ok(count))
     }
@@ -67,7 +67,7 @@ impl Sink for Echoing {
     }
 }
 
-/// 300 rows of four columns, and then ParameterStatus, ErrorResponse, CommandComplete and ReadyForQuery.
+/// Encodes 300 rows of four columns, and then ParameterStatus, ErrorResponse, CommandComplete and ReadyForQuery.
 fn rows() -> Vec<u8> {
     let mut out = Vec::new();
     for number in 0..300usize {
@@ -233,7 +233,7 @@ fn a_large_length_or_count_reserves_no_memory() {
         });
         assert!(info.bytes_max < 100_000, "{info:?}");
     }
-    // Each body has a large count and no items.
+    // The count in each body is large, but the body contains no items.
     let info = measure(|| {
         for (code, body) in [
             (b'T', &b"\xff\xff"[..]),
@@ -267,7 +267,7 @@ fn the_buffer_grows_for_a_large_frame_by_doubling() {
     }
 }
 
-/// Bytes of memory that one owned frame holds, after it was taken from a buffer with many frames.
+/// Returns how many bytes of memory one owned frame holds, after it was taken from a buffer with many frames.
 fn held_by_one_kept(bodies: &[usize], which: usize) -> i64 {
     let stream = bodies.iter().map(|length| frame(b'd', &vec![1; *length])).collect::<Vec<_>>().concat();
     let mut kept = None;
@@ -291,7 +291,7 @@ fn an_owned_frame_does_not_hold_the_other_frames_of_its_buffer() {
         (&[200_000, 300_000], 0),
         (&[1_000_000], 0),
         (&[10, 1_000_000, 10], 1),
-        // Many bytes are buffered before or after the frame.
+        // Before or after the frame, many more bytes are buffered.
         (&[5_000_000, 300_000], 1),
         (&[300_000, 5_000_000], 0),
         (&[5_000_000, 300_000, 5_000_000], 1),
@@ -326,7 +326,8 @@ fn block_on_nothing<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// One transaction with 300 inserts, updates and deletes, and then a keepalive; with or without the description of the table.
+/// Encodes a transaction with 300 inserts, updates and deletes, and then a keepalive. If `described` is true, the transaction contains the
+/// description of its table.
 fn changes(described: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let mut add = |change: Change<'_>| {
@@ -397,7 +398,7 @@ fn changes_are_decoded_and_progress_is_reported_without_an_allocation() {
 
 #[test]
 fn a_stream_lends_changes_with_their_tables_and_answers_keepalives_without_an_allocation() {
-    // The begin of the stream and the description of the table, once; then the same transaction again and again.
+    // The server sends the start of the stream and the description of the table once, and then the same transaction repeatedly.
     let mut begin = Vec::new();
     CopyBothResponse { format: CopyFormat::Text, columns: List::EMPTY }.encode(&mut begin).expect("valid");
     begin.extend_from_slice(&changes(true));

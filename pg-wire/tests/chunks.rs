@@ -14,7 +14,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// One result of receiving: a frame, or the error of a frame over its limit.
+/// Result of one receiving call: a frame, or the error of a frame over its limit.
 type Seen = Result<(MessageCode, Vec<u8>), FrameError>;
 
 #[derive(Clone)]
@@ -94,7 +94,7 @@ fn drain(inbox: &mut Inbox, seen: &mut Vec<Seen>) {
     }
 }
 
-/// A stream that returns one piece from each read. Some reads are pending or interrupted.
+/// Creates a stream that returns one piece from each read. Some reads are pending or interrupted.
 fn reads(bytes: &[u8], pieces: &[usize]) -> Steps {
     Steps::reading(cut(bytes, pieces).enumerate().flat_map(|(index, piece)| {
         let before = match index % 5 {
@@ -209,7 +209,7 @@ proptest! {
     #[test]
     fn frames_are_the_same_through_recv_owned(stream in stream(), pieces in pieces()) {
         let mut conn = Connection::new(reads(&stream.bytes, &pieces), stream.limits);
-        // The owned frames are compared after the last one has been received, because later bytes must not change them.
+        // The owned frames are compared after all frames have been received, because later bytes must not change a frame.
         let mut kept = Vec::new();
         let mut seen = Vec::new();
         block_on(async {
@@ -227,7 +227,7 @@ proptest! {
 
     #[test]
     fn frames_are_the_same_through_a_read_half(stream in stream(), pieces in pieces(), before in 0usize..40) {
-        // `before` frames are received before the split, the other frames after the split.
+        // `before` frames are received before the split, and all later frames after the split.
         let mut conn = Connection::new(reads(&stream.bytes, &pieces), stream.limits);
         let mut seen = Vec::new();
         let mut more = true;
@@ -251,7 +251,7 @@ proptest! {
 }
 
 proptest! {
-    // Each case moves megabytes.
+    // Few cases, because each case moves megabytes.
     #![proptest_config(cases(12))]
 
     #[test]
@@ -316,10 +316,10 @@ fn memory_for_a_large_frame_is_freed_even_if_the_buffer_is_never_empty() {
         }
         inbox.capacity()
     };
-    // Frames of 100 bytes: reads of 10,000 bytes never end where a row ends.
+    // Each row has 100 bytes, and reads of 10,000 bytes never end at the end of a row.
     let row = frame(b'D', &[7; 95]);
     let mut seen = 0;
-    // From here on the buffer always ends inside a row.
+    // After this call, the buffer always ends inside a row.
     take(&[&frame(b'd', &vec![1; 5 << 20])[..], &row, &row[..60]].concat(), &mut seen);
     let mut capacity = 0;
     for _ in 0..3 {

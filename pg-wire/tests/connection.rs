@@ -85,7 +85,7 @@ fn one_task_that_only_writes_with_both_halves_deadlocks() {
         for query in queries(500) {
             to.query(query.as_str());
         }
-        // A half does not read while it writes, so one task that owns both halves must not do this.
+        // A half does not read while it writes. So a single task must not wait in `flush` while it owns both halves.
         to.flush().await.expect("never reached");
         while from.recv().await.is_ok() {}
     };
@@ -147,7 +147,7 @@ fn recv_continues_a_flush_and_sends_nothing_queued_later() {
             assert_eq!(pair(conn.recv().await.expect("recv continues the flush")), answer(query));
         }
         {
-            // A further message would be an answer to the query that was queued but not flushed.
+            // If one more message arrived, it would be the answer to the query that was queued but not flushed.
             let mut next = pin!(conn.recv());
             for _ in 0..10 {
                 assert!(poll_once(next.as_mut()).is_pending());
@@ -179,7 +179,7 @@ fn flush_does_not_read_while_the_peer_reads() {
     let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
     block_on(conn.query("select 1").flush()).expect("the stream accepts everything");
     assert_eq!(conn.inbox().buffered(), 0);
-    // The read was not done by `flush`, so it is still in the script.
+    // `flush` has not read, so the last read is still in the script.
     assert_eq!(conn.transport().reads.len(), 1);
 }
 
@@ -362,7 +362,7 @@ fn every_future_can_be_dropped_at_every_point() {
 
 // ---- Data of a COPY that is sent without a copy ----------------------------------------------------------------------
 
-/// A stream with vectored writes. The number counts the writes.
+/// A stream with vectored writes, and the number of its writes.
 struct Vectored(Steps, usize);
 
 impl Source for Vectored {
@@ -392,7 +392,7 @@ impl Sink for Vectored {
     }
 }
 
-/// A block longer than the 1,024 bytes that are always copied.
+/// Returns a block that is longer than the 1,024 bytes that are always copied.
 fn block() -> Vec<u8> {
     (0..200).map(|row| format!("{row}\tsome text\n")).collect::<String>().into_bytes()
 }
@@ -429,7 +429,7 @@ fn the_next_flush_sends_the_rest_of_data_whose_future_was_dropped() {
     }
 }
 
-/// Polls the future of `send_copy_data` at most `patience` times and drops it. Then sends the rest of the COPY.
+/// Polls the future of `send_copy_data` at most `patience` times and drops it. Then sends the remaining data and the end of the COPY.
 fn half_sent<T: Source + Sink>(stream: T, patience: usize) -> T {
     let mut conn = Connection::new(stream, Limits::BACKEND);
     conn.query("copy t from stdin");
@@ -697,7 +697,7 @@ fn a_write_error_is_reported_at_once_when_no_message_has_arrived() {
 
 /// A stream that fails each write. Each read returns up to 64 KiB.
 struct Endless {
-    /// The first bytes that are read.
+    /// Bytes that the first reads return.
     head: Vec<u8>,
     /// Number of calls of `poll_read`.
     reads: usize,
@@ -726,7 +726,7 @@ impl Sink for Endless {
 
 #[test]
 fn reading_after_a_write_error_stops_at_the_read_ahead_limit_and_lets_other_tasks_run() {
-    // The announced message never ends. Within the limit its bytes are buffered; over the limit its bytes are skipped.
+    // The announced message never ends. Its bytes are buffered if the message is within the limit, and skipped if it is over the limit.
     for (bulk, skipped) in [(Limits::BACKEND.bulk, false), (1 << 20, true)] {
         let limits = Limits::BACKEND.bulk(bulk).read_ahead(8 << 20);
         let endless = Endless { head: b"d\x3f\xff\xff\xff".to_vec(), reads: 0 };
@@ -905,7 +905,7 @@ fn closing_is_no_error_if_the_peer_has_closed_first() {
         block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
         assert_eq!(conn.write_fault(), None);
-        // If the Terminate itself cannot be sent, that is an error.
+        // It is an error if the Terminate itself cannot be sent.
         let mut steps = Steps::writing([Write::Fail(kind)]);
         steps.closes = [Write::Fail(kind)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);
@@ -962,7 +962,7 @@ fn new_limits_apply_from_the_next_header_on() {
 
 // ---- Checked by the compiler -------------------------------------------------------------------------------------
 
-/// Never called. The test passes if this function compiles: all futures are `Send`.
+/// This function is never called. The test passes if the function compiles: all futures are `Send`.
 #[allow(dead_code)]
 fn futures_can_be_moved_between_threads<T: Source + Sink + Send>(
     conn: &mut Connection<T>,

@@ -21,35 +21,35 @@ const TIMES: usize = 32;
 /// Additional bytes that a type may hold, for errors and for the smallest allocation of a collection.
 const EXTRA: usize = 1024;
 
-/// Reads bytes as one type. Returns whether they are a valid value.
+/// Reads bytes as one Rust type. Returns whether the bytes are a valid value.
 type Read = Box<dyn Fn(&[u8]) -> bool>;
 
-/// A type to test, and valid values of that type.
+/// A Rust type to test, and the bytes of valid values.
 struct Row {
     name: &'static str,
     read: Read,
     samples: Vec<Vec<u8>>,
 }
 
-/// A row for a type that owns its value.
+/// Creates a row for a type that owns its value.
 fn owned<T: for<'a> FromSql<'a> + 'static>(type_: Type, samples: Vec<Vec<u8>>) -> Row {
     let read = move |bytes: &[u8]| Sql::<T>::read(Some(bytes), &type_).is_ok();
     Row { name: std::any::type_name::<T>(), read: Box::new(read), samples }
 }
 
-/// The binary form of a value.
+/// Returns the binary form of a value.
 fn sample(value: &dyn ToSql, type_: &Type) -> Vec<u8> {
     let param = SqlParam::new(value, type_).expect("a value of this type");
     param.bound().as_bytes().expect("not NULL").to_vec()
 }
 
-/// A row for a type that can also encode its values.
+/// Creates a row for a type that can also encode its values.
 fn both_ways<T: for<'a> FromSql<'a> + ToSql + 'static>(type_: Type, values: &[T]) -> Row {
     let samples = values.iter().map(|value| sample(value, &type_)).collect();
     owned::<T>(type_, samples)
 }
 
-/// A row for a type that borrows from the bytes.
+/// Creates a row for a type that borrows from the bytes.
 macro_rules! lent {
     ($type:ty, $of:expr, $samples:expr) => {
         Row {
@@ -60,7 +60,7 @@ macro_rules! lent {
     };
 }
 
-/// A type that is not built into PostgreSQL.
+/// Defines a type that is not built into PostgreSQL.
 fn custom(name: &str, oid: u32, kind: Kind) -> Type {
     Type::new(name.into(), oid, kind, "public".into())
 }
@@ -73,7 +73,7 @@ fn rows() -> Vec<Row> {
         pairs.iter().map(|(key, value)| ((*key).into(), value.map(String::from))).collect()
     };
     let mut rows = vec![
-        // The standard library.
+        // Types of the standard library.
         both_ways(Type::BOOL, &[true, false]),
         both_ways(Type::CHAR, &[7i8]),
         both_ways(Type::INT2, &[7i16]),
@@ -109,12 +109,12 @@ fn rows() -> Vec<Row> {
         both_ways(Type::TIMESTAMP, &[time]),
         both_ways(Type::TIMESTAMPTZ, &[UNIX_EPOCH]),
         both_ways(Type::INET, &["127.0.0.1".parse::<IpAddr>().expect("v4"), "::1".parse().expect("v6")]),
-        // postgres-types.
+        // Types of postgres-types.
         both_ways(Type::TIMESTAMPTZ, &[Timestamp::PosInfinity, Timestamp::Value(time)]),
         both_ways(Type::TIMESTAMPTZ_ARRAY, &[vec![Timestamp::NegInfinity, Timestamp::Value(time)]]),
         both_ways(Type::PG_LSN, &[PgLsn::from(7)]),
         both_ways(Type::JSON, &[Json(serde_json::json!({"a": [1, 2.5, "x", null, true]}))]),
-        // serde_json, uuid, smol_str, bit-vec, cidr, eui48, geo-types.
+        // Types of serde_json, uuid, smol_str, bit-vec, cidr, eui48 and geo-types.
         both_ways(Type::JSONB, &[serde_json::json!({"a": [1, 2.5, "x", null, true], "b": {}})]),
         both_ways(Type::UUID, &[uuid::Uuid::from_u128(7)]),
         both_ways(Type::TEXT, &[smol_str::SmolStr::from("x")]),
@@ -126,7 +126,7 @@ fn rows() -> Vec<Row> {
         both_ways(Type::POINT, &[geo_types::Point::new(1.0, 2.0)]),
         both_ways(Type::BOX, &[geo_types::Rect::new((0.0, 0.0), (1.0, 2.0))]),
         both_ways(Type::PATH, &[geo_types::LineString::from(vec![(0.0, 0.0), (1.0, 2.0)])]),
-        // rust_decimal.
+        // The type of rust_decimal.
         both_ways(
             Type::NUMERIC,
             &["0", "-1.50", "79228162514264337593543950335", "0.0000000000000000000000000001"]
@@ -138,7 +138,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// Rows for types of dates and times, of the crates chrono, time and jiff.
+/// Creates rows for types of dates and times, from the crates chrono, time and jiff.
 fn dates() -> Vec<Row> {
     let date = chrono::NaiveDate::from_ymd_opt(2024, 2, 29).expect("a leap year");
     let noon = date.and_hms_opt(12, 0, 0).expect("a time");
@@ -163,7 +163,7 @@ fn dates() -> Vec<Row> {
     ]
 }
 
-/// Rows for the types that this crate reads itself. Each value is read in both formats and as every built-in type.
+/// Creates rows for the types that this crate reads itself. Each value is read in both formats and as every built-in type.
 fn ours() -> Vec<Row> {
     fn row<T: for<'a> FromValue<'a> + 'static>(text: &[u8], binary: &[u8]) -> Row {
         let types: Vec<u32> =
@@ -194,12 +194,12 @@ fn ours() -> Vec<Row> {
     ]
 }
 
-/// Pseudo-random numbers, the same in every run.
+/// Generator of pseudo-random numbers, which are the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
-        // xorshift64
+        // The algorithm is xorshift64.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -207,7 +207,7 @@ impl Numbers {
     }
 }
 
-/// Damaged forms of a value.
+/// Returns damaged forms of a value.
 fn damaged(sample: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = (0..sample.len()).map(|end| sample[..end].to_vec()).collect();
     all.push([sample, b"\0"].concat());
@@ -285,7 +285,7 @@ fn an_array_with_a_count_of_two_thousand_million_is_an_error_without_an_allocati
 fn numbers_outside_the_range_of_a_decimal_are_errors() {
     let numeric = |words: &[i16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
     let read = |words: &[i16]| Sql::<rust_decimal::Decimal>::read(Some(&numeric(words)), &Type::NUMERIC);
-    // A weight without digits.
+    // A `numeric` with a weight but without digits is malformed.
     assert!(matches!(read(&[0, 7, 0, 0]), Err(Mismatch::Malformed)));
     // 1e32 is a valid `numeric`, but exceeds the range of `Decimal`.
     assert!(matches!(
@@ -347,7 +347,7 @@ fn types_that_are_not_built_into_postgresql_are_read_by_their_definition() {
     impl<'a> FromSql<'a> for Pair {
         fn from_sql(type_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
             let Kind::Composite(fields) = type_.kind() else { return Err("not a composite".into()) };
-            // Layout: Int32 count, and for each field Int32 type, Int32 length, bytes.
+            // The layout is Int32 count, and for each field Int32 type, Int32 length, bytes.
             let number = i32::from_sql(fields[0].type_(), &raw[12..16])?;
             Ok(Self(number, String::from_sql(fields[1].type_(), &raw[24..])?))
         }

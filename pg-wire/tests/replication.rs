@@ -15,7 +15,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Generates values: a number for the form of the value, and the bytes of the value.
+/// Generates values. Each value is a number that selects its form, and its bytes.
 fn values() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
     vec((0u8..4, vec(any::<u8>(), 0..40)), 0..12)
 }
@@ -38,7 +38,7 @@ fn encoded(message: &impl Enclosed) -> Vec<u8> {
     out
 }
 
-/// Checks that the change is encoded, decoded and encoded again without a difference, and that each prefix of its bytes is an
+/// Checks that the change is encoded, decoded and encoded again without a difference. Also checks that each prefix of its bytes is an
 /// error.
 fn check_roundtrip(change: Change<'_>) {
     let bytes = encoded(&change);
@@ -53,7 +53,7 @@ fn check_roundtrip(change: Change<'_>) {
     }
 }
 
-/// Parses recorded messages of a server: one message in hexadecimal in each line. `golden/record.sh` has made the recordings.
+/// Parses recorded messages of a server. Each line contains one message in hexadecimal. `golden/record.sh` has recorded the messages.
 fn recorded(lines: &str) -> Vec<Vec<u8>> {
     let byte = |pair: &[u8]| {
         let digits = std::str::from_utf8(pair).expect("ASCII");
@@ -94,7 +94,7 @@ fn recorded_changes_are_encoded_as_the_recorded_bytes() {
     }
 }
 
-/// A change as a line, without the number of its transaction.
+/// Formats a change as a line of text, without the number of its transaction.
 fn line(change: &Change<'_>, table: Option<&Table>) -> Option<String> {
     let table = table.map_or_else(String::new, ToString::to_string);
     Some(match change {
@@ -147,7 +147,8 @@ fn recorded_changes_have_tables_and_recorded_blocks_are_returned_at_their_commit
             }
         }
         assert_eq!(open, 0);
-        // The recording of 15 ends in the last transaction, after the rollback of its subtransaction. 18 has not sent this transaction.
+        // The recording of PostgreSQL 15 ends inside its last transaction, after the rollback of a subtransaction. PostgreSQL 18 has not
+        // sent this transaction.
         let in_progress: Vec<_> = transactions.in_progress().collect();
         assert_eq!(in_progress, if major == 15 { vec![763] } else { vec![] });
         let dropped = sent.len() - returned.len();

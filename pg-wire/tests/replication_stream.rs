@@ -1,4 +1,4 @@
-//! Replication streams against scripted servers, with a clock that the test advances.
+//! Tests of replication streams with scripted servers, and with a clock that the test advances.
 
 mod support;
 
@@ -20,7 +20,7 @@ use pg_wire::{Connection, Encode, Error, Limits, MessageCode, SqlState, oid};
 use support::{Read, Steps, Write, block_on, frame, poll_once};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// The wall clock of `TestClock`.
+/// Time of the wall clock of `TestClock`.
 const TIME: Timestamp = Timestamp(0);
 
 // ---- What a server sends --------------------------------------------------------------------------------------------
@@ -94,19 +94,19 @@ fn error(severity: &str) -> Vec<u8> {
     frame(b'E', format!("S{severity}\0V{severity}\0C57P01\0Mterminated by the test\0\0").as_bytes())
 }
 
-/// A small transaction: messages one by one.
+/// Returns the messages of a small transaction, one by one.
 fn a_transaction() -> Vec<Vec<u8>> {
     vec![begin(100), relation(), insert(95, "7"), keepalive(96, true), insert(97, "8"), commit(110)]
 }
 
-/// The end of the copy and of the command.
+/// Returns the messages that end the copy and the command.
 fn an_end() -> Vec<u8> {
     [copy_done(), command_complete(), ready()].concat()
 }
 
 // ---- What a client sends --------------------------------------------------------------------------------------------
 
-/// The messages after the first, which is the Query: updates, and the codes of others.
+/// A message of the client after the Query: a status update, or the code of another message.
 #[derive(Debug, PartialEq)]
 enum Sent {
     Status { written: Lsn, flushed: Lsn, applied: Lsn },
@@ -143,7 +143,7 @@ const DONE: Sent = Sent::Other('c');
 
 type Stream<P = Raw> = ReplicationStream<Steps, TestClock, P>;
 
-/// Starts a logical stream with a server that then does this, and then nothing.
+/// Starts a logical stream. After the start, the server does `reads` and then nothing more.
 fn start(reads: impl IntoIterator<Item = Read>) -> Stream {
     let reads = [Read::Bytes(copy_both())].into_iter().chain(reads);
     let steps = Steps { at_end: Read::Never, ..Steps::reading(reads) };
@@ -161,7 +161,7 @@ fn wrote<P>(stream: &Stream<P>) -> Vec<Sent> {
     sent(&stream.connection().transport().wrote)
 }
 
-/// The ids of a transaction, and its end.
+/// Receives a transaction. Returns the ids of its rows, and its end.
 async fn transaction<P>(stream: &mut Stream<P>) -> Result<(Vec<i32>, Lsn), StreamError>
 where
     P: for<'s> Payload<Item<'s> = ReceivedChange<'s>> + 'static,
@@ -182,7 +182,7 @@ where
     }
 }
 
-/// The error of a stream that ends with an error.
+/// Receives until the stream fails, and returns the error.
 fn failure(stream: &mut Stream<Changes>) -> StreamError {
     block_on(async {
         loop {
@@ -211,7 +211,7 @@ fn only_declared_positions_are_confirmed() {
     assert_eq!(wrote(&stream), [status(0), status(110), status(110)]);
     assert_eq!(stream.status().server_end(), Lsn(200));
 
-    // Written and applied positions differ from the flushed one only if the caller says so.
+    // The written and the applied position differ from the flushed position only if the caller declares them.
     stream.status_mut().set_applied(Lsn(60)).expect("received");
     stream.status_mut().set_written(Lsn(150)).expect("received");
     block_on(stream.report()).expect("sent");
@@ -242,7 +242,7 @@ fn keepalives_are_confirmed_on_request_only_between_transactions_that_are_flushe
     block_on(stream.next()).expect("received");
     assert_eq!(wrote(&stream), [status(0), status(210)]);
 
-    // Without pgoutput the ends of transactions are unknown.
+    // Without pgoutput, the ends of transactions are unknown.
     let messages = [keepalive(60, true), wal(100, b"other plugin"), keepalive(200, true), wal(201, b"")];
     let mut stream = start(messages.map(Read::Bytes)).confirm_keepalives(true);
     for expected in [Lsn(60), Lsn(60)] {
@@ -265,7 +265,7 @@ fn a_message_may_be_cut_at_any_byte_and_any_future_dropped() {
         assert_eq!(wrote(&stream), [status(0)]);
     }
 
-    // Byte by byte, and the future is dropped before each of them. The update is written byte by byte too.
+    // The server sends byte by byte, and the future is dropped before each byte. The status update is also written byte by byte.
     let reads = bytes.iter().flat_map(|byte| [Read::Wait, Read::Bytes(vec![*byte])]);
     let mut stream = start(reads).changes();
     let mut ids = Vec::new();
@@ -314,7 +314,7 @@ fn malformed_data_is_an_error_with_its_position_and_ends_the_stream() {
     let values = [TupleValue::Text(b"7")];
     let valid = Insert { xid: None, relation: 16_385, new: Tuple::from(&values) };
     valid.encode(&mut data).expect("valid");
-    // The values of a tuple are read by the caller, so a row is malformed only in front of them, or if their number is wrong.
+    // The stream does not read the values of a tuple. So it only detects damage before the values, and a wrong number of values.
     for end in 0..8 {
         let messages = [vec![begin(100), relation(), wal(96, &data[..end])], a_transaction()].concat();
         let mut stream = changes(messages);
@@ -327,7 +327,7 @@ fn malformed_data_is_an_error_with_its_position_and_ends_the_stream() {
         assert!(matches!(failure(&mut stream).kind, StreamErrorKind::Over), "no message is skipped");
         stream.set_flushed(Lsn(100)).expect_err("not received");
     }
-    // The header of XLogData is too short: there is no position in it.
+    // The header of XLogData is too short, so the data has no position.
     for end in 1..25 {
         let mut stream = changes([begin(100), frame(b'd', &wal(0, b"")[5..5 + end])]);
         let error = failure(&mut stream);
@@ -372,7 +372,7 @@ fn messages_that_have_no_place_in_a_stream_are_errors_with_the_position() {
     let error = failure(&mut changes([begin(100), command_complete()]));
     assert!(matches!(error.kind, StreamErrorKind::EndedByServer), "{error}");
 
-    // Notices and changed parameters are no errors.
+    // A notice and a changed parameter are no errors.
     let notice = frame(b'N', b"SNOTICE\0C00000\0Mhello\0\0");
     let parameter = frame(b'S', b"TimeZone\0UTC\0");
     let mut stream = changes([vec![notice, parameter], a_transaction()].concat());
@@ -407,7 +407,7 @@ fn a_fatal_error_during_the_end_explains_the_end_of_the_connection() {
 
 #[test]
 fn the_end_is_clean_in_both_directions() {
-    // Data that arrives after the end was requested is dropped, also after the CopyDone of the server.
+    // Data that arrives after the client has ended the copy is dropped, even after the CopyDone of the server.
     let messages =
         [a_transaction(), vec![begin(200), copy_done(), insert(195, "9"), command_complete(), ready()]];
     let mut stream = changes(messages.concat());
@@ -442,7 +442,7 @@ fn the_server_may_end_the_copy_first_and_name_the_next_timeline() {
     assert_eq!((next.timeline, next.start), (2, Lsn(0x16b_2d50)));
     assert_eq!(sent(&finished.connection.transport().wrote), [status(54), DONE]);
 
-    // The timeline ends where the stream would begin.
+    // The timeline ends at the position at which the stream would start.
     let conn = Connection::new(Steps::reading([Read::Bytes(after)]), Limits::BACKEND);
     let failed = block_on(Stream::start(conn, &start)).expect_err("nothing to stream");
     let StreamErrorKind::TimelineEnds(next) = failed.error.kind else { panic!("{failed}") };
@@ -553,7 +553,7 @@ fn a_busy_caller_sends_updates_and_receives_nothing() {
     assert_eq!(stream.connection().transport().reads.len(), 1, "the Relation has not been read");
     assert_eq!(stream.connection().inbox().buffered(), 0);
 
-    // Dropped in the middle.
+    // The future is dropped before the work ends.
     clock.advance(10 * SECOND);
     assert!(poll_once(pin!(stream.keep_alive_while(pending::<()>()))).is_pending());
     assert_eq!(wrote(&stream).len(), 60);
@@ -567,7 +567,7 @@ fn a_busy_caller_sends_updates_and_receives_nothing() {
 fn updates_do_not_accumulate_while_the_server_does_not_read() {
     let clock = TestClock::default();
     let mut steps = Steps { at_end: Read::Never, ..Steps::reading([Read::Bytes(copy_both())]) };
-    // The Query is written whole, of the first update ten bytes.
+    // The stream accepts the whole Query, but only ten bytes of the first update.
     steps.writes = [Write::Take(usize::MAX), Write::Take(10), Write::Never].into();
     let conn = Connection::new(steps, Limits::BACKEND);
     let command = StartLogical::new("slot", Lsn::INVALID);
@@ -675,7 +675,7 @@ fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
     let mut updates = Vec::new();
     let ended = RefCell::new(false);
     let hear = async {
-        // The Query.
+        // Receive the Query.
         server.recv().await.expect("received");
         for message in a_transaction() {
             server.outbox_mut().put_raw(&message);
@@ -702,7 +702,7 @@ fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
                 end = commit.end;
             }
         }
-        // Busy for a minute. The other tasks run in between.
+        // The reader is busy for a minute. Other tasks run meanwhile.
         for second in 0..=60 {
             let mut waits = 5;
             poll_fn(|cx| {

@@ -75,7 +75,7 @@ fn encoded(message: &impl Message) -> Bytes {
     );
 
     let mut after = b"before".to_vec();
-    // Called with the name of the trait, to test the trait that `PgProtocol` uses.
+    // The method is called with the name of its trait, to test the trait that `PgProtocol` uses.
     let chained = PutMessage::put_message(&mut after, message).expect("valid");
     PutMessage::put_message(chained, message).expect("valid");
     assert_eq!(after, [b"before", &whole[..], &whole[..]].concat());
@@ -96,7 +96,7 @@ fn encoded(message: &impl Message) -> Bytes {
     assert_eq!(error.kind, EncodeErrorKind::NoRoom { needed: whole.len(), left: whole.len() - 1 });
     assert!(short.iter().all(|byte| *byte == 0xaa));
 
-    // A buffer of two parts. The boundary of the parts is inside the message.
+    // This buffer consists of two parts, and the boundary of the parts is inside the message.
     let (mut front, mut back) = (vec![0; whole.len() / 2], vec![0; whole.len() - whole.len() / 2]);
     message.encode(&mut (&mut front[..]).chain_mut(&mut back[..])).expect("it fits");
     assert_eq!([front, back].concat(), whole);
@@ -109,7 +109,7 @@ fn encoded(message: &impl Message) -> Bytes {
     whole
 }
 
-/// Prints a message with `Debug` and as traces, and checks the length in the traces. Returns all texts.
+/// Prints a message with `Debug` and as traces, and checks the length in each trace. Returns all printed texts.
 #[track_caller]
 fn printed(message: &(impl Message + Debug), whole: &[u8]) -> String {
     let mut all = format!("{message:?} {message:#?}");
@@ -145,10 +145,10 @@ macro_rules! same {
     }};
 }
 
-/// The type to which a FunctionCall is decoded.
+/// Type as which a FunctionCall is decoded.
 type Call<'a> = FunctionCall<EncodedParams<'a>>;
 
-/// Checks a packet, which has no code, in the same way.
+/// Checks a packet, which has no code, as `same` checks a message.
 macro_rules! same_packet {
     ($type:ident, $message:expr) => {{
         let message = $message;
@@ -162,7 +162,7 @@ macro_rules! same_packet {
     }};
 }
 
-/// Checks messages without fields in the same way.
+/// Checks messages without fields, as `same` checks a message with fields.
 macro_rules! same_plain {
     ($direction:ident, $($message:ident)*) => {
         $({
@@ -230,7 +230,7 @@ proptest! {
             prop_assert_eq!(row.values.get(index), Ok(Some(value.as_deref())));
         }
         prop_assert_eq!(row.values.get(values.len()), Ok(None));
-        // One byte more or less is an error in every row.
+        // If a row has one byte more or less, reading its values is an error.
         let more = [&whole[5..], &[0]].concat();
         let error = DataRow::decode(&more).expect("decoding does not read the columns").values.validate().expect_err("a byte is left");
         prop_assert_eq!((error.kind, error.offset), (DecodeErrorKind::Trailing, whole.len() - 5));
@@ -276,7 +276,7 @@ proptest! {
 
         let back = ErrorResponse::decode(&whole[5..]).expect("well-formed");
         prop_assert!(back.fields.iter().eq(given.iter().copied()));
-        // An owned copy has all fields too.
+        // An owned copy also has all fields.
         let kept = back.to_owned();
         prop_assert_eq!(encoded(&ErrorResponse { fields: kept.fields() }), &whole[..]);
         let _ = format!("{back} {kept} {kept:?} {:?} {:?}", kept.sqlstate(), kept.fields().position());
@@ -375,13 +375,13 @@ proptest! {
     }
 }
 
-/// Generates bodies of a hostile peer. Most of them have lengths and counts that do not match the body.
+/// Generates bodies as a hostile peer may send them. In most of them, lengths and counts do not match the body.
 fn hostile() -> impl Strategy<Value = Bytes> {
     let byte = prop_oneof![4 => Just(0u8), 2 => 1u8..5, 1 => Just(0xff), 1 => Just(0x7f), 1 => any::<u8>(), 1 => 32u8..127];
     prop_oneof![vec(byte, 0..40), vec(any::<u8>(), 0..12), damaged()]
 }
 
-/// Generates damaged bodies: a piece is removed from a well-formed body, replaced or inserted.
+/// Generates damaged bodies: in a well-formed body, a piece is removed, replaced or inserted.
 fn damaged() -> impl Strategy<Value = Bytes> {
     let whole = prop_oneof![
         (text(), text(), values(), formats(), formats()).prop_map(

@@ -26,7 +26,7 @@ const COPY_IN: &[u8] = b"G\0\0\0\x07\0\0\0";
 const NOTIFICATION: &[u8] = b"A\0\0\0\x0e\0\0\0\x01news\0\0";
 const PARSED: &[u8] = b"1\0\0\0\x04";
 
-/// A client of a server that sends these messages.
+/// Creates a client whose server sends these messages.
 fn client(server: &[&[u8]]) -> TrackedConnection<Script> {
     TrackedConnection::new(Connection::new(Script::says(&server.concat()), Limits::BACKEND))
 }
@@ -55,14 +55,15 @@ fn a_wait_for_a_reply_that_will_not_arrive_is_an_error_with_the_reason() {
         // `recv` does not read, so the messages of the script are not buffered yet.
         assert_eq!(reason(&mut conn).await, Waiting::Nothing);
         conn.discard_batch();
-        // Without Flush or Sync, the server keeps its reply. With Flush, ParseComplete arrives, and then only a Sync helps.
+        // Without Flush or Sync, the server keeps its reply. After a Flush, ParseComplete arrives, and then only a Sync leads to another
+        // reply.
         conn.parse(Statement::UNNAMED).query("select 1").finish().flush().await.unwrap();
         assert_eq!(reason(&mut conn).await, Waiting::Flush);
         conn.flush_msg().flush().await.unwrap();
         assert_eq!(conn.recv().await.unwrap().code, MessageCode::PARSE_COMPLETE);
         let mut idle = conn;
-        // One read has buffered the rest of the script, so `recv` would return its messages. Only the state shows the missing
-        // Sync.
+        // One read has buffered all remaining messages of the script, so `recv` would return them. Only the state shows that a Sync is
+        // missing.
         assert_eq!(idle.state().waiting(), Waiting::Sync);
         idle.sync().flush().await.unwrap();
         assert_eq!(idle.recv().await.unwrap().code, MessageCode::READY_FOR_QUERY);
@@ -175,7 +176,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
                 })
                 .await;
             assert!(matches!((error, calls), (Err(Error::InboxFull), 1)));
-            // The server's last error is returned instead of the end of the stream that follows.
+            // The server's last error is returned instead of the later end of the stream.
             let error = plain.until_ready(|_| Ok::<_, Error>(())).await.unwrap_err();
             assert!(matches!(&error, Error::Server(_)) && error.is_fatal());
             assert!(plain.recv().await.unwrap_err().is_fatal());
@@ -194,7 +195,7 @@ fn a_discarded_batch_does_not_change_the_state() {
         conn.query("select 1").flush().await.unwrap();
         assert_eq!(heard(&conn), "Q\0\0\0\rselect 1\0");
         conn.until_ready(|_| Ok::<_, Error>(())).await.unwrap();
-        // A batch that cannot be encoded does not change the state either.
+        // A batch that cannot be encoded leaves the state unchanged.
         conn.query("select '\0'");
         assert!(matches!(conn.flush().await, Err(Error::Encode(_))));
         assert_eq!(conn.check_idle(), Ok(()));
@@ -204,7 +205,7 @@ fn a_discarded_batch_does_not_change_the_state() {
 #[test]
 fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
     block_on(async {
-        // A COPY of the simple protocol, in a transaction.
+        // The session is in a COPY of the simple protocol, inside a transaction.
         let mut conn = client(&[COPY_IN, ERROR, b"Z\0\0\0\x05E", b"C\0\0\0\x0dROLLBACK\0", READY]);
         conn.query("copy t from stdin").flush().await.unwrap();
         assert_eq!(conn.recv().await.unwrap().code, MessageCode::COPY_IN_RESPONSE);
@@ -216,7 +217,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
             "Q\0\0\0\x16copy t from stdin\0f\0\0\0\x1cabandoned by the client\0Q\0\0\0\rROLLBACK\0"
         );
 
-        // Rows over their limit, and no Sync.
+        // The rows are over their limit, and no Sync was sent.
         let bind_complete = b"2\0\0\0\x04";
         let limits = Limits::BACKEND.bulk(3);
         let script = [&bind_complete[..], ROW, ROW, DONE, READY].concat();
@@ -233,7 +234,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
     });
 }
 
-/// The messages that an observer was shown.
+/// Messages that the observer has seen: direction, code, and number of the request.
 #[derive(Default)]
 struct Seen(Vec<(char, u8, Option<u64>)>);
 
@@ -291,7 +292,7 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
         let script = Script::says(&[PARSED.repeat(17), READY.to_vec()].concat());
         let mut conn = TrackedConnection::with_state(Connection::new(script, Limits::BACKEND), state);
-        // Consecutive requests of the same kind take one run in the queue.
+        // All these requests have the same kind, and so take one run in the queue.
         for _ in 0..17 {
             conn.parse(Statement::UNNAMED).query("select 1").finish();
         }

@@ -1,4 +1,4 @@
-//! Transactions in progress: only the changes that were committed are returned, in the order in which they were made.
+//! Tests of transactions in progress: only committed changes are returned, in the order in which they were made.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 const MIB: usize = 1 << 20;
 
-/// One message, with its position.
+/// Creates XLogData with this position and this data.
 fn message(position: u64, data: &[u8]) -> XLogData<'_> {
     XLogData { start: Lsn(position), end: Lsn(position), time: Timestamp(1), data: Payload(data) }
 }
@@ -38,13 +38,13 @@ fn commit(xid: u32) -> Vec<u8> {
     encoded(StreamCommit { xid, flags: 0, commit: Lsn(100), end: Lsn(110), time: Timestamp(2) })
 }
 
-/// A message of a (sub)transaction, as a change without a table.
+/// Encodes a message of a transaction or a subtransaction. The message is a change without a table.
 fn note(xid: u32, content: &[u8]) -> Vec<u8> {
     let (flags, lsn, prefix) = (1, Lsn(9), "note".into());
     encoded(LogicalMessage { xid: Some(xid), flags, lsn, prefix, content: Payload(content) })
 }
 
-/// The changes that are returned, as lines.
+/// Returns the replayed changes as lines of text.
 fn lines<S: Store<Error = StoreFull>>(transactions: &mut Transactions<S>) -> Vec<String> {
     let mut lines = Vec::new();
     while let Some(received) = transactions.replay().expect("valid") {
@@ -107,14 +107,14 @@ fn a_rollback_drops_the_changes_of_its_subtransaction_only() {
         note(10, b"5"),
         stop(),
         abort(10, 12),
-        // Never sent by a server: a rollback of an unknown subtransaction.
+        // Rollbacks of unknown subtransactions and transactions, which no server sends.
         abort(10, 13),
         abort(99, 99),
     ] {
         give(&mut transactions, &data);
     }
     let before = transactions.store().used();
-    // 5 is after the changes of 11, so these stay in the store and are skipped.
+    // Change 5 follows the changes of subtransaction 11. So the changes of 11 stay in the store, and the replay skips them.
     give(&mut transactions, &abort(10, 11));
     assert_eq!(transactions.store().used(), before);
     give(&mut transactions, &commit(10));
@@ -212,7 +212,7 @@ fn a_prepared_transaction_is_returned_when_it_is_prepared() {
     assert_eq!(transactions.store().used(), 0);
 }
 
-/// Description of a table with one column, and an INSERT into it.
+/// Encodes the description of a table with `columns` columns.
 fn relation(xid: Option<u32>, name: &str, columns: usize) -> Vec<u8> {
     let columns = vec![RelationColumn { name: "c".into(), type_oid: 23, ..Default::default() }; columns];
     encoded(Relation {
@@ -236,7 +236,7 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_others_after_its_comm
     let end = encoded(Commit { flags: 0, commit: Lsn(50), end: Lsn(60), time: Timestamp(2) });
     let before = [start(10, true), relation(Some(10), "altered", 2), insert(Some(10), 2), stop()];
 
-    // Without a demultiplexer.
+    // Decode the messages without `Transactions`.
     let mut decoder = ChangeDecoder::default();
     decoder.decode(&relation(None, "old", 1)).expect("valid");
     for data in &before {
@@ -260,7 +260,7 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_others_after_its_comm
     let error = decoder.decode(&data).map(drop).expect_err("two columns now");
     assert_eq!(error, ChangeError::Relation(RelationError::Count { relation: 7, columns: 2, values: 1 }));
 
-    // With it.
+    // Pass the same messages to `Transactions`.
     let mut transactions = Transactions::new(MemoryStore::new(MIB));
     assert!(transactions.receive(&message(5, &relation(None, "old", 1))).expect("valid").is_some());
     before.iter().for_each(|data| give(&mut transactions, data));
@@ -287,7 +287,7 @@ fn a_description_that_was_rolled_back_is_dropped() {
     assert_eq!(table.map(|table| table.name.clone()).as_deref(), Some("old"));
 }
 
-/// A store that returns zeros.
+/// A store that returns only zeros.
 #[derive(Debug)]
 struct Zeros;
 
@@ -345,14 +345,14 @@ proptest! {
     #[test]
     fn what_is_returned_is_what_was_not_rolled_back(actions in actions()) {
         let mut transactions = Transactions::new(MemoryStore::new(64 * MIB));
-        // The model: every change, with the number of rollbacks of its subtransaction before it.
+        // The model has every change, with the number of earlier rollbacks of its subtransaction.
         let mut changes: Vec<(u8, u32, usize)> = Vec::new();
         let mut rolled_back: BTreeMap<u8, bool> = BTreeMap::new();
         give(&mut transactions, &start(100, true));
         for (number, action) in actions.iter().enumerate() {
             match *action {
                 Action::Change { sub, length } => {
-                    // The number of a subtransaction is not used again after its rollback.
+                    // After its rollback, the number of a subtransaction is not used again.
                     if rolled_back.get(&sub).copied().unwrap_or(false) {
                         continue;
                     }
@@ -362,7 +362,7 @@ proptest! {
                     give(&mut transactions, &note(xid, &content));
                     changes.push((sub, xid, number));
                 }
-                // 0 is the transaction itself.
+                // Number 0 stands for the transaction itself, which is not rolled back here.
                 Action::Abort { sub: 0 } => {}
                 Action::Abort { sub } => {
                     give(&mut transactions, &stop());

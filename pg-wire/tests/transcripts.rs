@@ -1,5 +1,4 @@
-//! Tests of whole conversations. A client runs against a transcript of its server, or a server runs against a transcript of its
-//! client.
+//! Tests of whole conversations. Each test runs a client or a server against a peer that follows a transcript.
 
 use std::thread;
 
@@ -11,8 +10,8 @@ use pg_wire::{
     TransactionStatus, client::PutMessage,
 };
 
-/// Runs a client or a server (`ours`) against a peer that follows the transcript. Panics with the peer's error, or with the
-/// error of `ours` if the peer had none.
+/// Runs a client or a server (`ours`) against a peer that follows the transcript. Panics with the peer's error. If only `ours` returns an
+/// error, panics with that error.
 #[track_caller]
 fn converse(
     transcript: &str,

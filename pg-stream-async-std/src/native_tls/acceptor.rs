@@ -1,4 +1,4 @@
-//! TLS in the server role.
+//! TLS for a server, with the library of the platform.
 
 use std::fmt;
 use std::io;
@@ -12,8 +12,8 @@ use pg_auth::tls::{ALPN, Upgraded};
 use super::explain::explained;
 use super::{TlsStream, identity};
 
-/// TLS in the server role, with the library of the platform. Accepts TLS 1.2 and later. With OpenSSL only TLS 1.2, because
-/// `native-tls` disables TLS 1.3 for servers there.
+/// Accepts TLS handshakes as a server, with the library of the platform. The versions are TLS 1.2 and later. With OpenSSL the only version
+/// is TLS 1.2, because `native-tls` disables TLS 1.3 for servers on OpenSSL.
 ///
 /// `native-tls` has two limits. The server cannot request a certificate from a client. A client that begins with TLS directly
 /// (`sslnegotiation=direct`) is rejected, because the library does not report the protocol that ALPN has selected.
@@ -36,8 +36,8 @@ pub struct NativeTlsAcceptor {
 }
 
 impl NativeTlsAcceptor {
-    /// Reads a certificate chain (the server's own certificate first) and its private key from PEM files. Do not call this on a
-    /// thread of an executor, because reading files blocks the thread.
+    /// Reads a certificate chain and its private key from PEM files. The server's own certificate is the first in the chain. Do not call
+    /// this function on a thread of an executor, because reading files blocks the thread.
     ///
     /// # Errors
     /// When a file cannot be read, when other users have access to the key file, or when the key does not belong to the first
@@ -54,7 +54,7 @@ impl NativeTlsAcceptor {
         Ok(Self { acceptor: acceptor.into(), certificate })
     }
 
-    /// Performs the TLS handshake.
+    /// Performs the TLS handshake with a client.
     ///
     /// # Errors
     /// When the handshake fails.

@@ -11,16 +11,16 @@ use pg_auth::{Config, Host};
 
 use crate::native_tls::identity;
 
-/// The settings of one handshake. Owned, because another thread prepares the connector.
+/// Settings of one handshake. They are owned, because another thread prepares the connector.
 #[derive(Debug)]
 pub(super) struct Wanted {
     settings: TlsSettings,
     verification: Verification,
-    /// The host name or address for which the certificate is checked. A host name is also sent as SNI.
+    /// Host name or address for which the certificate is checked. A host name is also sent as SNI.
     pub(super) name: String,
 }
 
-/// An owned [`TlsVerification`].
+/// Owned form of [`TlsVerification`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verification {
     None,
@@ -50,22 +50,22 @@ impl Wanted {
         Ok(Self { settings, verification, name })
     }
 
-    /// Whether the certificate must be for the name.
+    /// Whether the server's certificate must be issued for the name.
     pub(super) fn checks_name(&self) -> bool {
         matches!(self.verification, Verification::Full(_))
     }
 
-    /// Whether a trusted authority must have signed the certificate.
+    /// Whether a trusted authority must have signed the server's certificate.
     pub(super) fn verifies(&self) -> bool {
         self.verification != Verification::None
     }
 
-    /// Prepares a connector. Reads files, so this must run on a thread for blocking work.
+    /// Prepares a connector. Call this method on a thread for blocking work, because it reads files.
     pub(super) fn connector(&self) -> io::Result<TlsConnectorBuilder> {
         let settings = &self.settings;
         let mut builder = TlsConnector::builder();
         match &self.verification {
-            // The handshake still proves that the server has the key of its certificate.
+            // Without these checks, the handshake still proves that the server has the key of its certificate.
             Verification::None => {
                 builder.danger_accept_invalid_certs(true).danger_accept_invalid_hostnames(true);
             }
@@ -87,14 +87,14 @@ impl Wanted {
     }
 }
 
-/// The error for a setting that `native-tls` does not support.
+/// Creates the error for a setting that `native-tls` does not support.
 fn unsupported(setting: &str, reason: &str) -> io::Error {
     let message = format!("{setting} is not supported with native-tls: {reason}");
     io::Error::new(io::ErrorKind::Unsupported, message)
 }
 
-/// Rejects settings that the library does not support. Revocation lists are rejected only if the certificate is verified,
-/// because otherwise they have no effect.
+/// Rejects settings that the library does not support. Rejects revocation lists only if the certificate is verified, because without
+/// verification they have no effect.
 fn check(settings: &TlsSettings, verified: bool) -> io::Result<()> {
     const NO_LISTS: &str = "it cannot check revocation lists";
     if settings.crl.is_some() && verified {
@@ -131,7 +131,7 @@ fn name(host: &Host, checked: bool) -> io::Result<String> {
     }
 }
 
-/// Sets the trusted authorities to these certificates only.
+/// Sets the trusted authorities to the certificates of `root` only.
 fn trust(builder: &mut TlsConnectorBuilder, root: &RootCert) -> io::Result<()> {
     match root {
         // A new builder already trusts the authorities of the system.
@@ -150,7 +150,7 @@ fn trust(builder: &mut TlsConnectorBuilder, root: &RootCert) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the files of the client's certificate and its key. Returns `None` if no certificate is to be sent.
+/// Returns the files of the client's certificate and its key, or `None` if no certificate shall be sent.
 fn client_certificate(settings: &TlsSettings) -> io::Result<Option<(&PathBuf, &PathBuf)>> {
     match (&settings.cert, &settings.key) {
         _ if settings.cert_mode == SslCertMode::Disable => Ok(None),

@@ -1,11 +1,10 @@
-//! Explains errors of `native-tls`.
+//! Explanations for errors of `native-tls`.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// The error of a failed handshake: a sentence with the cause and, if known, the remedy. The error of the library is its
-/// source.
+/// Error of a failed handshake: a sentence with the cause and, if known, the remedy. Its source is the error of the library.
 #[derive(Debug)]
 struct Explained {
     sentence: String,
@@ -31,12 +30,11 @@ pub(super) fn explained(error: native_tls::Error, name: Option<&str>) -> io::Err
     io::Error::other(Explained { sentence, error })
 }
 
-/// Finds the cause by phrases in the text of the library, because the library reports the cause in no other way. The phrases
-/// are OpenSSL's. A text without any of these phrases is returned unchanged.
+/// Finds the cause by phrases in the text of the library, because the library reports the cause in no other way. The phrases are from
+/// OpenSSL. A text without any of these phrases is returned unchanged.
 fn sentence(text: &str, name: Option<&str>) -> String {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    // Alerts are checked first, because the library adds the result of the certificate check to every error, also to an alert
-    // of the peer.
+    // Alerts are checked first, because the library adds the result of the certificate check to every error, even to an alert of the peer.
     if let Some(alert) = alert(text) {
         let hint = match alert {
             "unknown ca" => ": the peer does not trust this side's certificate",
@@ -69,14 +67,13 @@ fn sentence(text: &str, name: Option<&str>) -> String {
         Some(name) if has(&["ostname mismatch", "address mismatch"]) => {
             format!("the certificate is for another name than \"{name}\"")
         }
-        // The text of another platform's library may also be about the name.
+        // Text of another platform's library, which may be about the name.
         Some(name) if has(&["name"]) => format!("{text}; the certificate has to be for \"{name}\""),
         _ => text.to_owned(),
     }
 }
 
-/// Returns the peer's alert from an error text of OpenSSL: `unknown ca` from `tlsv1 alert unknown
-/// ca:../ssl/record/rec_layer_s3.c`.
+/// Returns the peer's alert in an error text of OpenSSL. For `tlsv1 alert unknown ca:../ssl/record/rec_layer_s3.c`, returns `unknown ca`.
 fn alert(text: &str) -> Option<&str> {
     let (_, rest) = text
         .split_once("tlsv1 alert ")

@@ -1,4 +1,4 @@
-//! Reads a certificate and its key in the form that `native-tls` accepts.
+//! Reading of a certificate and its key, in the form that `native-tls` accepts.
 
 use std::io;
 use std::path::Path;
@@ -20,8 +20,8 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 /// Object identifier `id-ecPublicKey`, RFC 5480.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
-/// Reads a certificate chain (the own certificate first) and its private key. `what` names the certificate in error texts. Also
-/// returns the own certificate in DER.
+/// Reads a certificate chain and its private key. The own certificate is the first in the chain, and is also returned in DER. `what` names
+/// the certificate in error texts.
 pub(super) fn read(
     what: &str,
     chain_file: &Path,

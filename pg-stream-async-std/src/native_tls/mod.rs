@@ -10,8 +10,8 @@
 //! | `sslnegotiation=direct` | an error, because the library does not report the protocol that ALPN has selected |
 //! | `sslcrl`, `sslcrldir`, `sslkeylogfile` | an error if the setting would have an effect |
 //!
-//! The library does not report the TLS version, so [`TlsInfo::version`](pg_auth::TlsInfo::version) is `None`. `pg-stream-tokio`
-//! with rustls supports all of these settings and reports the version.
+//! The library does not report the TLS version, so [`TlsInfo::version`](pg_auth::TlsInfo::version) is `None`. The crate `pg-stream-tokio`
+//! with rustls supports all of these settings, and reports the version.
 
 mod acceptor;
 mod client;
@@ -34,10 +34,10 @@ use explain::explained;
 pub use acceptor::NativeTlsAcceptor;
 pub use stream::TlsStream;
 
-/// TLS in the client role, with the library of the platform and the settings of the connection's configuration.
+/// Performs TLS handshakes as a client, with the library of the platform and the TLS settings of the connection's configuration.
 ///
-/// Each connection reads the files and the system's trusted certificates again, so a changed file takes effect. They are read
-/// on a separate thread, so no task of the executor waits for the disk.
+/// Each connection reads the certificate files and the system's trusted certificates again, so a changed file takes effect. The files are
+/// read on a separate thread, so no task of the executor waits for the disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NativeTls;
 
@@ -79,8 +79,8 @@ where
     }
 }
 
-/// Prepares a connector, and polls the handshake once. Both read files: `async-native-tls` loads the system's trusted
-/// certificates at the first poll of the handshake.
+/// Prepares a connector, and polls the handshake once. Both steps read files: `async-native-tls` loads the system's trusted certificates at
+/// the first poll of the handshake.
 fn begin<S>(wanted: &Wanted, stream: S) -> io::Result<Begun<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

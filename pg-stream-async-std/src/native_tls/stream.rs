@@ -12,15 +12,15 @@ use crate::IntoHalves;
 /// Maximum number of bytes in a TLS record.
 const RECORD: usize = 16 * 1024;
 
-/// A TLS stream over `S`, in either role.
+/// A TLS stream over `S`, for a client or a server.
 ///
-/// Bytes to be sent are first copied into a buffer of at most one TLS record (16 KiB). A TLS library that could not send a
-/// record must be called again with the same bytes. This stream passes the bytes again from its buffer. So accepted bytes are
-/// sent even if the future that wrote them is dropped.
+/// Bytes to be sent are first copied into a buffer of at most one TLS record (16 KiB). If a TLS library could not send a record, it must be
+/// called again with the same bytes. This stream passes the same bytes again from its buffer. So accepted bytes are sent even if the future
+/// that wrote them is dropped.
 #[derive(Debug)]
 pub struct TlsStream<S> {
     tls: async_native_tls::TlsStream<S>,
-    /// Bytes that this stream has accepted. The TLS library has not accepted the bytes from `sent` on.
+    /// Bytes that this stream has accepted. From the index `sent` on, the TLS library has not accepted them yet.
     held: Vec<u8>,
     sent: usize,
     /// Whether close_notify has been sent.
@@ -32,7 +32,7 @@ impl<S> TlsStream<S> {
         Self { tls, held: Vec::new(), sent: 0, ended: false }
     }
 
-    /// The stream of `async-native-tls`.
+    /// Returns the wrapped stream of `async-native-tls`.
     pub fn get_ref(&self) -> &async_native_tls::TlsStream<S> {
         &self.tls
     }
@@ -52,7 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Begins to send the held bytes. Ready even if the TLS library is pending, because the bytes are already copied.
+    /// Begins to send the held bytes, and returns their number. Returns `Ready` even if the TLS library is pending, because the bytes are
+    /// already copied.
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let taken = self.held.len();
         match self.poll_pass_on(cx) {

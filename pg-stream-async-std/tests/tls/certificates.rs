@@ -9,8 +9,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// A root certificate, several server certificates, and a client certificate. All certificates except the roots have the key
-/// "pkcs8".
+/// A root certificate, several server certificates, and a client certificate. All of them except root certificates have the key "pkcs8".
 pub(crate) struct Certificates {
     dir: TempDir,
     server: Certificate,
@@ -71,12 +70,12 @@ impl Certificates {
         self.dir.path().join(name)
     }
 
-    /// The certificate "server", in DER.
+    /// Returns the certificate "server" in DER.
     pub(crate) fn server_der(&self) -> &[u8] {
         self.server.der()
     }
 
-    /// A TLS acceptor with the certificate of this name.
+    /// Returns a TLS acceptor with the certificate `certificate`.
     pub(crate) fn acceptor(&self, certificate: &str) -> NativeTlsAcceptor {
         let acceptor = NativeTlsAcceptor::from_pem_files(self.file(certificate), self.file("pkcs8"));
         acceptor.unwrap_or_else(|error| panic!("{error}"))

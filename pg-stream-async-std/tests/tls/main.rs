@@ -194,7 +194,7 @@ fn a_self_signed_certificate_is_trusted_if_it_is_the_root_certificate() {
     });
 }
 
-/// The port of the server, for the second process of the next test.
+/// Environment variable with the port of the server, for the second process of the next test.
 const PORT: &str = "PG_STREAM_TEST_PORT";
 
 #[test]
@@ -206,7 +206,7 @@ fn certificates_of_the_system_are_trusted_only_without_a_root_file() {
         let made = Certificates::new();
         let server = Server::start(Some(made.acceptor("server"))).await;
         for (root, succeeds) in [("root", true), ("self-signed", false)] {
-            // A second process, because OpenSSL reads the variable for the system's trusted certificates only once in a
+            // The test starts a second process, because OpenSSL reads the variable for the system's trusted certificates only once in a
             // process.
             let mut second = std::process::Command::new(std::env::current_exe().expect("this program"));
             second.args(["--exact", "certificates_of_the_system_are_trusted_only_without_a_root_file"]);
@@ -219,7 +219,7 @@ fn certificates_of_the_system_are_trusted_only_without_a_root_file() {
     });
 }
 
-/// Runs in the second process: connects with the certificates that this process treats as the system's trusted certificates.
+/// Runs in the second process. Connects while the certificates in the environment variables count as the system's trusted certificates.
 async fn trusting_system(port: u16) {
     let succeeds = std::env::var("SUCCEEDS").expect("set by the first process") == "true";
     let config = Config::new("me").password("secret").host(Host::new("localhost", port));
@@ -280,7 +280,7 @@ fn every_form_of_client_key_is_read() {
                     let error = rejection(&config).await.to_string();
                     assert!(error.contains(problem), "{key}: {error}");
                     assert!(!error.contains("letmein"), "{error}");
-                    // Without a client certificate no file is read.
+                    // If no client certificate shall be sent, no file is read.
                     config.tls.cert_mode = SslCertMode::Disable;
                     session(&config).await;
                 }
@@ -342,7 +342,7 @@ fn an_unsupported_setting_is_an_error_that_names_the_setting() {
             assert!(error.contains(&format!("{setting} is not supported with native-tls")), "{error}");
         }
         assert!(!made.file("log").exists());
-        // The certificate is not verified, so the revocation list is not needed. libpq does not read the file either.
+        // The certificate is not verified, so the revocation list is not needed and not read, as in libpq.
         let mut unverified = server.config().sslmode(SslMode::Require);
         unverified.tls.crl = Some(made.file("crl"));
         session(&unverified).await;
@@ -438,8 +438,8 @@ fn a_cancel_request_is_sent_over_tls_to_the_same_address() {
     });
 }
 
-/// Returns the error of a client. Its server answers the SSLRequest with these bytes, and then closes the connection or waits
-/// until the client closes it.
+/// Returns the error of a client whose server answers the SSLRequest with `answer`. Then the server closes the connection, or waits until
+/// the client closes it.
 async fn misbehaving(answer: &'static [u8], closes: bool, timeout: Option<Duration>) -> ConnectError {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("the socket is bound").port();

@@ -35,7 +35,7 @@ async fn pair() -> [TlsStream<TcpStream>; 2] {
     [client, server]
 }
 
-/// Bytes without a repetition within the length of a record.
+/// Returns bytes in which no sequence repeats within the length of a record.
 fn pattern(count: usize) -> Vec<u8> {
     (0..count as u32).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_le_bytes()).take(count).collect()
 }
@@ -68,7 +68,7 @@ fn halves_send_and_receive_in_two_tasks() {
 fn accepted_bytes_arrive_once_even_if_the_future_is_dropped() {
     run(async {
         let [mut client, mut server] = pair().await;
-        // Fill the sockets while the server does not read. The writes have many lengths, and each write has a different byte.
+        // The writes fill the sockets, because the server does not read. The writes have many lengths, and each write has a different byte.
         // The loop ends when a write is pending.
         let mut taken: Vec<u8> = Vec::new();
         let mut next = 0_u8;
@@ -78,7 +78,7 @@ fn accepted_bytes_arrive_once_even_if_the_future_is_dropped() {
                 let bytes = vec![next; 1 + usize::from(next) * 321];
                 match Pin::new(&mut client).poll_write(cx, &bytes) {
                     Poll::Ready(count) => taken.extend(&bytes[..count.expect("taken")]),
-                    // The stream did not accept the bytes of this write, and the dropped future never offers the bytes again.
+                    // The stream did not accept the bytes of this write. The future is dropped, so the bytes are never offered again.
                     Poll::Pending => return Poll::Ready(()),
                 }
             }
@@ -106,10 +106,10 @@ fn the_peer_of_a_closed_stream_reads_its_end() {
         let mut received = Vec::new();
         server.read_to_end(&mut received).await.expect("an end");
         assert_eq!(received, b"bye");
-        // Closing also closes the socket for writing, so the server reads the end of the socket.
+        // Closing the TLS stream also closes the socket for writing, so the server reads the end of the socket.
         let mut socket = server.get_ref().get_ref().clone();
         assert_eq!(socket.read(&mut [0; 1]).await.expect("an end"), 0);
-        // The other direction can still be used.
+        // Bytes from the server to the client can still be sent.
         server.write_all(b"too").await.expect("sent");
         server.close().await.expect("closed");
         let mut received = Vec::new();
@@ -122,7 +122,7 @@ fn the_peer_of_a_closed_stream_reads_its_end() {
 fn a_close_without_close_notify_is_an_end_of_the_stream() {
     run(async {
         let [mut client, server] = pair().await;
-        // A PostgreSQL server process that exits closes in the same way.
+        // A PostgreSQL server process that exits also closes the socket without close_notify.
         drop(server);
         assert_eq!(client.read(&mut [0; 1]).await.expect("an end"), 0);
     });

@@ -1,4 +1,4 @@
-//! How to write pools, proxies and clients with these crates. The tests run the code of each page.
+//! Guides for writing pools, proxies and clients with these crates. The tests run the code of each page.
 
 #[doc = include_str!("pool.md")]
 pub mod pool {}

@@ -1,4 +1,4 @@
-//! TLS in the server role.
+//! TLS for a server, with rustls.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use crate::rustls::explain::explained;
 use crate::rustls::info::info;
 
-/// TLS in the server role, by rustls.
+/// Accepts TLS handshakes as a server, with rustls.
 ///
 /// ```no_run
 /// use pg_stream_tokio::rustls::RustlsAcceptor;
@@ -37,13 +37,12 @@ pub struct RustlsAcceptor {
 }
 
 impl RustlsAcceptor {
-    /// TLS with this certificate chain, in which the server's own certificate is the first, and with this key.
+    /// Creates an acceptor with a certificate chain and its private key. The server's own certificate is the first in the chain.
     ///
-    /// With `client_roots` the server requests a certificate from the client. The client may have none. A client certificate that none of
-    /// these authorities has signed ends the handshake.
+    /// With `client_roots`, the server requests a certificate from the client. A client without a certificate is still accepted. If no
+    /// authority in `client_roots` has signed the client's certificate, the handshake fails.
     ///
-    /// # Errors
-    /// The chain is empty, or the key does not belong to its first certificate.
+    /// # Errors When the chain is empty, or the key does not belong to the first certificate.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -52,10 +51,9 @@ impl RustlsAcceptor {
         Self::with_provider(Arc::new(ring::default_provider()), chain, key, client_roots)
     }
 
-    /// As [`new`](Self::new), with a crypto provider of the caller's choice.
+    /// Creates an acceptor as [`new`](Self::new) does, with a crypto provider that the caller chooses.
     ///
-    /// # Errors
-    /// As `new`.
+    /// # Errors The errors of `new`.
     pub fn with_provider(
         provider: Arc<CryptoProvider>,
         chain: Vec<CertificateDer<'static>>,
@@ -78,10 +76,10 @@ impl RustlsAcceptor {
         Ok(Self::with_config(Arc::new(config), certificate))
     }
 
-    /// As [`new`](Self::new), from PEM files: the chain, the key, and the authorities of client certificates.
+    /// Creates an acceptor as [`new`](Self::new) does, and reads the chain, the key and the authorities of client certificates from PEM
+    /// files.
     ///
-    /// # Errors
-    /// As `new`; or a file cannot be read.
+    /// # Errors The errors of `new`, and errors of reading the files.
     pub fn from_pem_files(
         chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
@@ -102,16 +100,15 @@ impl RustlsAcceptor {
         Self::new(chain, key, roots)
     }
 
-    /// TLS with the caller's own configuration. `certificate` is the certificate that the configuration presents, in DER:
+    /// Creates an acceptor with the caller's own configuration. `certificate` is the certificate that the configuration presents, in DER.
     /// SCRAM-SHA-256-PLUS binds to this certificate.
     pub fn with_config(config: Arc<ServerConfig>, certificate: Vec<u8>) -> Self {
         Self { acceptor: config.into(), certificate }
     }
 
-    /// Performs the TLS handshake. A client certificate in the result has been verified.
+    /// Performs the TLS handshake with a client. If the result contains a client certificate, the certificate has been verified.
     ///
-    /// # Errors
-    /// The handshake failed.
+    /// # Errors When the handshake fails.
     pub async fn accept<S>(&self, stream: S) -> io::Result<Upgraded<TlsStream<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin,

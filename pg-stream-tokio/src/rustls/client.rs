@@ -1,4 +1,4 @@
-//! Converts the settings of a connection into a configuration of rustls.
+//! Conversion of a connection's settings to a configuration of rustls.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, SignatureScheme, Support
 use crate::rustls::key_log::KeyLogFile;
 use crate::rustls::verify::{AnyCertificate, TrustedCertificate};
 
-/// An owned [`TlsVerification`].
+/// Owned form of [`TlsVerification`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verification {
     None,
@@ -30,7 +30,7 @@ pub(super) enum Verification {
 }
 
 impl Verification {
-    /// The verification that the configuration demands.
+    /// Returns the verification that the configuration demands.
     pub(super) fn new(config: &Config) -> io::Result<Self> {
         Ok(match config.tls_verification().map_err(io::Error::other)? {
             TlsVerification::None => Self::None,
@@ -40,7 +40,7 @@ impl Verification {
     }
 }
 
-/// The name that is sent to the server (SNI) and that the server's certificate must have.
+/// Returns the name that is sent to the server (SNI), and for which the server's certificate must be issued.
 pub(super) fn server_name(host: &Host, verification: &Verification) -> io::Result<ServerName<'static>> {
     let (name, address) = match host {
         Host::Tcp { host, address, .. } => (host.as_str(), *address),
@@ -55,12 +55,12 @@ pub(super) fn server_name(host: &Host, verification: &Verification) -> io::Resul
             let message = format!("\"{name}\" is no host name that a certificate can be checked against");
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
-        // The name is not checked in these modes, and an IP address is never sent as SNI.
+        // In these modes, the name is not checked. An IP address is never sent as SNI.
         _ => Ok(ServerName::from(address.unwrap_or(IpAddr::from([0, 0, 0, 0])))),
     }
 }
 
-/// Builds a configuration. Reads the certificate files.
+/// Builds a configuration of rustls. Reads the certificate files.
 pub(super) fn config(
     settings: &TlsSettings,
     verification: &Verification,
@@ -92,7 +92,7 @@ pub(super) fn config(
     Ok(config)
 }
 
-/// The versions of TLS from the oldest to the newest allowed version.
+/// Returns the versions of TLS from the oldest to the newest allowed version.
 fn versions(settings: &TlsSettings) -> io::Result<Vec<&'static SupportedProtocolVersion>> {
     let oldest = settings.min_version.unwrap_or(TlsVersion::V1_2);
     let newest = settings.max_version.unwrap_or(TlsVersion::V1_3);
@@ -139,7 +139,7 @@ fn verifier(
     Ok(Arc::new(TrustedCertificate { inner, trusted, names }))
 }
 
-/// The certificates that the operating system trusts.
+/// Returns the certificates that the operating system trusts.
 fn system_certificates() -> io::Result<Vec<CertificateDer<'static>>> {
     let found = rustls_native_certs::load_native_certs();
     match (found.certs.is_empty(), found.errors.first()) {
@@ -186,8 +186,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Copies a configuration for one connection, and records the request there. Session resumption is disabled, because a server requests
-    /// no certificate when it resumes a session.
+    /// Copies a configuration for one connection. The second result records whether the server requests a certificate. Session resumption
+    /// is disabled, because a server requests no certificate when it resumes a session.
     pub(super) fn watch(config: &ClientConfig) -> (Arc<ClientConfig>, Arc<Self>) {
         let asked = Arc::new(Self { inner: config.client_auth_cert_resolver.clone(), asked: false.into() });
         let mut config = config.clone();

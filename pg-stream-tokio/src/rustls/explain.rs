@@ -1,4 +1,4 @@
-//! Sentences for errors of rustls.
+//! Explanations for errors of rustls.
 
 use std::error::Error;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::io;
 
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 
-/// The error of a failed handshake: a sentence with the reason and what to do, and the error of rustls as its source.
+/// Error of a failed handshake: a sentence with the cause and the remedy. Its source is the error of rustls.
 #[derive(Debug)]
 struct Explained {
     sentence: String,
@@ -25,7 +25,7 @@ impl Error for Explained {
     }
 }
 
-/// Adds a sentence to an error of a handshake, if the error is from rustls.
+/// Adds an explanation to an error of a handshake, if the error is from rustls.
 pub(super) fn explained(error: io::Error) -> io::Error {
     let kind = error.kind();
     if kind == io::ErrorKind::UnexpectedEof {
@@ -85,7 +85,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// Extracts the name from the text of rustls: `localhost` from `DnsName("localhost")`.
+/// Extracts the name from the text of rustls. For `DnsName("localhost")`, returns `localhost`.
 fn readable(presented: &str) -> String {
     let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.unwrap_or(presented).to_string()

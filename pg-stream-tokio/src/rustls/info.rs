@@ -1,10 +1,10 @@
-//! The facts about a TLS channel.
+//! Facts about a TLS channel.
 
 use pg_auth::link::{TlsInfo, TlsVersion};
 use tokio_rustls::rustls::CommonState;
 
-/// The facts about a TLS channel, for [`Upgraded::info`](pg_auth::tls::Upgraded::info). For callers that drive rustls themselves, with
-/// [`Rustls::client_config`](super::Rustls::client_config).
+/// Returns the facts about a TLS channel, for [`Upgraded::info`](pg_auth::tls::Upgraded::info). Intended for callers that drive rustls
+/// themselves, with [`Rustls::client_config`](super::Rustls::client_config).
 pub fn info(state: &CommonState) -> TlsInfo {
     let mut info = TlsInfo::default();
     info.certificate = state.peer_certificates().and_then(<[_]>::first).map(|first| first.to_vec());

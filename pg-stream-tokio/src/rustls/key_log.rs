@@ -1,4 +1,4 @@
-//! `sslkeylogfile`: writes the TLS secrets of connections to a file, for debugging.
+//! The setting `sslkeylogfile`: TLS secrets of connections are written to a file, for debugging.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -7,12 +7,12 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio_rustls::rustls::KeyLog;
 
-/// Appends secrets to a file in the format of NSS.
+/// Appends TLS secrets to a file in the format of NSS.
 #[derive(Debug)]
 pub(super) struct KeyLogFile(Mutex<File>);
 
 impl KeyLogFile {
-    /// Opens the file. A new file can be read by its owner only.
+    /// Opens the file. Only the owner of a new file can read it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);
@@ -31,7 +31,7 @@ impl KeyLog for KeyLogFile {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A failure is ignored: a debugging aid must not end a connection.
+        // A failure is ignored, because a debugging aid must not end a connection.
         let _ = file.write_all(line.as_bytes());
     }
 }

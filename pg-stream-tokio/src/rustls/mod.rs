@@ -1,7 +1,7 @@
-//! TLS by rustls.
+//! TLS with rustls.
 //!
-//! [`Rustls`] is the client role: [`ConnectionBuilder::dial`](crate::ConnectionBuilder) uses it with the TLS settings of a
-//! [`Config`](crate::Config). [`RustlsAcceptor`] is the server role, for
+//! [`Rustls`] is for clients: [`ConnectionBuilder::dial`](crate::ConnectionBuilder) uses it with the TLS settings of a
+//! [`Config`](crate::Config). [`RustlsAcceptor`] is for servers: it performs the handshake in
 //! [`Acceptor::accept_with_tls`](pg_auth::connect::Acceptor::accept_with_tls).
 
 mod acceptor;
@@ -30,34 +30,35 @@ use crate::TokioIo;
 use client::{Verification, server_name};
 use explain::explained;
 
-/// Most configurations that a [`Rustls`] caches. Most programs use one or two.
+/// Maximum number of configurations that a [`Rustls`] caches. Most programs use one or two.
 const KEPT: usize = 16;
 
-/// TLS in the client role, by rustls.
+/// Performs TLS handshakes as a client, with rustls.
 ///
-/// The certificate files of a [`Config`](crate::Config) are read for the first connection that needs them, off the executor, and cached.
-/// Clones share the cache and the TLS sessions that can be resumed. After a change of a file, create a new `Rustls`.
+/// The certificate files of a [`Config`](crate::Config) are read for the first connection that needs them, and cached. They are read on a
+/// separate thread, so no task of the executor waits for the disk. Clones share the cache and the TLS sessions that can be resumed. After a
+/// change of a file, create a new `Rustls`.
 ///
 /// `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `sslpassword`, `sslcertmode`, `sslcrl`, `sslcrldir`, `sslsni`,
-/// `ssl_min_protocol_version`, `ssl_max_protocol_version` and `sslkeylogfile` have the same meaning as in libpq. Differences: the oldest
-/// version is TLS 1.2; a certificate needs the host name as a subject alternative name (the common name is ignored); a file that is named
-/// and does not exist is an error.
+/// `ssl_min_protocol_version`, `ssl_max_protocol_version` and `sslkeylogfile` have the same meaning as in libpq, with three differences.
+/// The oldest version is TLS 1.2. A certificate needs the host name as a subject alternative name; the common name is ignored. It is an
+/// error if a file in the settings does not exist.
 #[derive(Clone, Debug)]
 pub struct Rustls {
     source: Source,
     provider: Arc<CryptoProvider>,
 }
 
-/// The source of the configurations.
+/// Source of the configurations of rustls.
 #[derive(Clone, Debug)]
 enum Source {
-    /// Configurations that were built from settings, each cached with its settings.
+    /// Configurations that were built from connection settings. Each is cached with its settings.
     Settings(Arc<Mutex<Vec<Kept>>>),
-    /// The caller's own configuration.
+    /// Configuration that the caller provided.
     Given(Arc<ClientConfig>),
 }
 
-/// A configuration, and the settings it was built from.
+/// A configuration, and the settings from which it was built.
 #[derive(Debug)]
 struct Kept {
     settings: TlsSettings,
@@ -72,29 +73,28 @@ impl Default for Rustls {
 }
 
 impl Rustls {
-    /// TLS with the crypto of `ring`.
+    /// Creates a `Rustls` with the crypto provider `ring`.
     pub fn new() -> Self {
         Self::with_provider(Arc::new(crypto::ring::default_provider()))
     }
 
-    /// TLS with a crypto provider of the caller's choice.
+    /// Creates a `Rustls` with a crypto provider that the caller chooses.
     pub fn with_provider(provider: Arc<CryptoProvider>) -> Self {
         Self { source: Source::Settings(Arc::default()), provider }
     }
 
-    /// TLS with the caller's own configuration, for every host. `sslmode` still decides whether TLS is used; certificates, versions and all
-    /// other TLS settings come from `config`. Its `alpn_protocols` should contain [`ALPN`](pg_auth::tls::ALPN), because direct TLS needs
-    /// it.
+    /// Creates a `Rustls` with the caller's own configuration, which is used for every host. `sslmode` still decides whether TLS is used.
+    /// Certificates, versions and all other TLS settings come from `config`. Its `alpn_protocols` should contain
+    /// [`ALPN`](pg_auth::tls::ALPN), because direct TLS needs it.
     pub fn with_config(config: Arc<ClientConfig>) -> Self {
         let provider = config.crypto_provider().clone();
         Self { source: Source::Given(config), provider }
     }
 
-    /// The configuration for a handshake, for callers that drive rustls themselves. The first call with the same settings reads files: do
-    /// not call this on a thread of an executor.
+    /// Returns the configuration for a handshake, for callers that drive rustls themselves. The first call with the same settings reads
+    /// files. So do not call this method on a thread of an executor.
     ///
-    /// # Errors
-    /// A file cannot be read or used, or a setting is not supported.
+    /// # Errors When a file cannot be read or used, or a setting is not supported.
     pub fn client_config(
         &self,
         request: &TlsRequest<'_>,
@@ -129,7 +129,7 @@ impl Rustls {
         Ok(config)
     }
 
-    /// As [`client_config`](Self::client_config), but files are read on a blocking thread of Tokio.
+    /// Returns the configuration as [`client_config`](Self::client_config) does, but reads files on a blocking thread of Tokio.
     async fn prepared(
         &self,
         request: &TlsRequest<'_>,

@@ -9,8 +9,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// Accepts any certificate, as `sslmode=require` without a root certificate does. But the server must still prove that it has the
-/// certificate's key.
+/// Accepts any certificate, as `sslmode=require` without a root certificate does. The server must still prove that it has the key of its
+/// certificate.
 #[derive(Debug)]
 pub(super) struct AnyCertificate(pub(super) Arc<CryptoProvider>);
 
@@ -49,10 +49,10 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// Accepts a certificate that a trusted authority has signed, as `verify-ca` does. With `names`, the certificate must also be issued for
-/// the host, as with `verify-full`.
+/// Accepts a certificate that a trusted authority has signed, as `verify-ca` does. If `names` is true, the certificate must also be issued
+/// for the host, as with `verify-full`.
 ///
-/// As in OpenSSL, a server's certificate is also accepted if it is itself one of the trusted certificates. Otherwise rustls would reject
+/// A server's certificate is also accepted if it is itself one of the trusted certificates, as in OpenSSL. rustls alone would reject
 /// certificates from `openssl req -x509`: they are marked as authorities, and rustls accepts no authority as a server.
 #[derive(Debug)]
 pub(super) struct TrustedCertificate {
@@ -75,7 +75,7 @@ impl ServerCertVerifier for TrustedCertificate {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.names => Ok(ServerCertVerified::assertion()),
-            // rustls checks the period of validity before this error.
+            // This error comes after the check of the validity period, so the certificate has not expired.
             Err(Error::InvalidCertificate(error))
                 if is_authority(&error) && self.trusted.iter().any(|trusted| trusted == certificate) =>
             {
@@ -111,7 +111,7 @@ impl ServerCertVerifier for TrustedCertificate {
     }
 }
 
-/// Whether the error means that a server uses the certificate of an authority. rustls has no variant for this error.
+/// Whether the error means that a server uses the certificate of an authority. rustls has no separate variant for this error.
 pub(super) fn is_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
 }

@@ -1,18 +1,18 @@
-//! The cells of the matrix, and the connection string of each.
+//! The cells of the matrix, and the connection string of each cell.
 //!
 //! | cells that are left out | why |
 //! | --- | --- |
 //! | `trust` with a wrong proof or none | there is no proof |
 //! | GSSAPI on 18, OAuth on 15 | the server has no such method |
-//! | direct TLS on 15 | neither that server nor libpq 15 has it |
-//! | `require_auth` on 15 | libpq 15 does not know it |
-//! | revoked, expired and foreign certificates over links without TLS | the client presents no certificate there |
+//! | direct TLS on 15 | the server and libpq of version 15 do not have it |
+//! | `require_auth` on 15 | libpq 15 does not have this setting |
+//! | revoked, expired and foreign certificates over links without TLS | without TLS, the client presents no certificate |
 
 use std::fmt;
 
 use crate::servers::{Server, variable};
 
-/// One login.
+/// One cell of the matrix: the settings of one login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) major: u8,
@@ -21,9 +21,9 @@ pub(crate) struct Cell {
     pub(crate) proof: Proof,
     pub(crate) sslmode: &'static str,
     pub(crate) root: Root,
-    /// The host name: [`LOCALHOST`], which the server's certificate contains, or [`ELSEWHERE`].
+    /// Name of the host: [`LOCALHOST`], which the server's certificate contains, or [`ELSEWHERE`].
     pub(crate) name: &'static str,
-    /// Further settings.
+    /// Further settings of the connection string.
     pub(crate) more: &'static str,
 }
 
@@ -35,15 +35,15 @@ pub(crate) enum Method {
     Md5,
     Scram,
     Cert,
-    /// SCRAM and a certificate.
+    /// SCRAM, and a client certificate.
     CertScram,
     Gss,
     OAuth,
-    /// SCRAM, only over TLS.
+    /// SCRAM; the server allows this role only over TLS.
     TlsOnly,
-    /// SCRAM, only without TLS.
+    /// SCRAM; the server allows this role only without TLS.
     ClearOnly,
-    /// No role of that name.
+    /// A role that does not exist.
     Nobody,
 }
 
@@ -56,12 +56,12 @@ pub(crate) enum Link {
     Tls12,
     /// TCP to a server with TLS. The client requires TLS 1.3.
     Tls13,
-    /// TLS without an SSLRequest.
+    /// TCP with direct TLS: the client sends no SSLRequest.
     Direct,
     Unix,
 }
 
-/// A password, certificate, ticket or token.
+/// The proof that the client presents: a password, certificate, ticket or token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     Right,
@@ -76,14 +76,14 @@ pub(crate) enum Proof {
     Foreign,
 }
 
-/// The setting `sslrootcert`.
+/// Value of the setting `sslrootcert`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Root {
     None,
     /// The authority that has signed the server's certificate.
     Right,
     Other,
-    /// A file that does not exist.
+    /// Path of a file that does not exist.
     NoFile,
 }
 
@@ -95,7 +95,7 @@ pub(crate) const LOCALHOST: &str = "localhost";
 /// A name that is in no server's certificate.
 pub(crate) const ELSEWHERE: &str = "elsewhere.example";
 
-/// All cells.
+/// Returns all cells of the matrix.
 pub(crate) fn all() -> Vec<Cell> {
     let mut cells = Vec::new();
     for major in [15, 18] {
@@ -107,7 +107,7 @@ pub(crate) fn all() -> Vec<Cell> {
     cells
 }
 
-/// Each method over each link with each proof in each `sslmode`.
+/// Returns the cells of each method over each link with each proof in each `sslmode`.
 fn methods(major: u8) -> Vec<Cell> {
     use Proof::{Expired, Foreign, Missing, Revoked, Right, Wrong};
     let usual = &[Right, Wrong, Missing][..];
@@ -142,7 +142,7 @@ fn methods(major: u8) -> Vec<Cell> {
     cells
 }
 
-/// Logins with every kind of `sslrootcert`, and with a host name that is not in the certificate.
+/// Returns the cells with every kind of `sslrootcert`, and with a host name that is not in the certificate.
 fn names(major: u8) -> Vec<Cell> {
     let mut cells = Vec::new();
     for link in [Link::Clear, Link::Tls12, Link::Tls13, Link::Direct] {
@@ -162,7 +162,7 @@ fn names(major: u8) -> Vec<Cell> {
     cells
 }
 
-/// Logins with the settings `channel_binding`, `require_auth` and `gssencmode`.
+/// Returns the cells with the settings `channel_binding`, `require_auth` and `gssencmode`.
 fn demands(major: u8) -> Vec<Cell> {
     let settings: &[&str] = match major {
         15 => &["channel_binding=require", "channel_binding=disable"],
@@ -201,7 +201,7 @@ impl Cell {
         Self { major, method, link, proof, sslmode: "prefer", root: Root::None, name: LOCALHOST, more: "" }
     }
 
-    /// The server of this cell.
+    /// Returns the server of this cell.
     pub(crate) fn server(&self) -> Server {
         match self.link {
             Link::Clear => Server::without_tls(self.major),
@@ -209,7 +209,7 @@ impl Cell {
         }
     }
 
-    /// The connection string, which is the same for psql and for this crate.
+    /// Returns the connection string, which is the same for psql and for this crate.
     pub(crate) fn settings(&self) -> String {
         let server = self.server();
         let mut all = vec![format!(
@@ -241,7 +241,7 @@ impl Cell {
 }
 
 impl Root {
-    /// The right authority for `verify-ca` and `verify-full`; none for the other modes.
+    /// Returns the usual root: the right authority for `verify-ca` and `verify-full`, and none for every other mode.
     fn usual(sslmode: &str) -> Self {
         if sslmode.starts_with("verify") { Self::Right } else { Self::None }
     }
@@ -264,7 +264,7 @@ impl Method {
         }
     }
 
-    /// The settings that contain the proof. Tickets and tokens are not passed in settings.
+    /// Returns the settings that contain the proof. Tickets and tokens are not passed in settings.
     fn proof(self, proof: Proof) -> Vec<String> {
         let certificate = |name: &str| {
             let [cert, key] =
@@ -287,7 +287,7 @@ impl Method {
             (Self::CertScram, Proof::Right) => {
                 vec!["password=certscram-secret".into(), certificate("CERTSCRAM_CERT")]
             }
-            // The right password with the certificate of another role.
+            // The client presents the right password and the certificate of another role.
             (Self::CertScram, Proof::Wrong) => {
                 vec!["password=certscram-secret".into(), certificate("CERT")]
             }
@@ -300,7 +300,7 @@ impl Method {
 }
 
 impl Proof {
-    /// The file with the Kerberos tickets (credential cache).
+    /// Returns the file with the Kerberos tickets (credential cache).
     pub(crate) fn tickets(self) -> String {
         match self {
             Self::Right => variable("PG_KRB5_CCACHE"),
@@ -309,7 +309,7 @@ impl Proof {
         }
     }
 
-    /// A bearer token.
+    /// Returns the bearer token, if the proof is a token.
     pub(crate) fn token(self) -> Option<String> {
         match self {
             Self::Right => Some(variable("PG_OAUTH_TOKEN")),
@@ -319,7 +319,7 @@ impl Proof {
     }
 }
 
-/// `18 Scram Tls13 Right prefer`, followed by the settings that are not the usual ones.
+/// Prints a cell, such as `18 Scram Tls13 Right prefer`, followed by the settings that are not usual.
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { major, method, link, proof, sslmode, root, name, more } = self;

@@ -1,4 +1,4 @@
-//! Comparison of logins by psql and by this project.
+//! Comparison of logins by psql with logins by this project.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -8,11 +8,11 @@ use crate::exceptions::{Exception, Verdicts};
 use crate::outcome::Outcome;
 use crate::psql;
 
-/// Threads that log in at the same time. Each thread spends half of its time waiting for psql.
+/// Number of threads that log in at the same time. Each thread spends half of its time waiting for psql.
 const THREADS: usize = 4;
 
-/// For each cell, logs in by psql and by `ours`, and fails on a difference that is not an exception. Several threads share the cells, each
-/// with its own runtime.
+/// Logs in by psql and by `ours` for each cell, and fails on a difference that is not an exception. Several threads share the cells. Each
+/// thread has its own runtime.
 pub(crate) fn with_psql<R>(
     cells: Vec<Cell>,
     exceptions: Vec<&'static Exception>,
@@ -24,7 +24,7 @@ pub(crate) fn with_psql<R>(
         let runtime = runtime();
         let mut done = Vec::new();
         while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // Both logins run at the same time: psql is another process.
+            // psql runs in another process, so both logins run at the same time.
             let psql = psql::start(cell);
             let ours = ours(&runtime, cell);
             done.push((cell, psql.outcome(), ours));

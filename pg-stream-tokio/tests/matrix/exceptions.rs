@@ -1,5 +1,5 @@
-//! Deliberate differences from psql, each with its reason. The exceptions in this module apply to every adapter; a TLS library may have
-//! more.
+//! Deliberate differences from psql, each with its reason. The exceptions in this module apply to every adapter. A TLS library may have
+//! further exceptions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,12 +7,12 @@ use std::fmt;
 use crate::cells::{Cell, Link, Method, Proof, Root};
 use crate::outcome::Outcome;
 
-/// A difference from psql.
+/// A deliberate difference from psql.
 pub(crate) struct Exception {
     pub(crate) reason: &'static str,
-    /// The cells to which the exception applies.
+    /// Returns whether the exception applies to a cell.
     pub(crate) cells: fn(&Cell) -> bool,
-    /// Pairs of outcomes: of psql and of this project, as [`Outcome::brief`] writes them. Each pair has to occur.
+    /// Pairs of outcomes, the first of psql and the second of this project, as [`Outcome::brief`] writes them. Each pair has to occur.
     pub(crate) outcomes: &'static [(&'static str, &'static str)],
 }
 
@@ -83,11 +83,11 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
 ];
 
-/// The results of the comparisons.
+/// Results of the comparisons so far.
 pub(crate) struct Verdicts {
     exceptions: Vec<&'static Exception>,
     alike: usize,
-    /// The number of logins for each pair of outcomes of each exception. The key has the index of the exception and the index of the pair.
+    /// Number of logins for each pair of outcomes of each exception. The key is the index of the exception and the index of the pair.
     excepted: BTreeMap<(usize, usize), usize>,
     faults: Vec<String>,
 }
@@ -97,7 +97,7 @@ impl Verdicts {
         Self { exceptions, alike: 0, excepted: BTreeMap::new(), faults: Vec::new() }
     }
 
-    /// Compares two outcomes.
+    /// Compares two outcomes of the same login.
     pub(crate) fn judge(&mut self, cell: &Cell, psql: &Outcome, ours: &Outcome) {
         if psql == ours {
             self.alike += 1;
@@ -113,7 +113,7 @@ impl Verdicts {
         }
     }
 
-    /// Every pair of outcomes of every exception, with its key in `excepted`.
+    /// Returns every pair of outcomes of every exception, with its key in `excepted`.
     fn pairs(
         &self,
     ) -> impl Iterator<Item = ((usize, usize), &'static Exception, &'static (&'static str, &'static str))>

@@ -1,4 +1,4 @@
-//! The outcome of a login, in the same words for psql and for this crate.
+//! Outcome of a login, in the same words for psql and for this crate.
 
 use std::fmt;
 
@@ -10,30 +10,30 @@ use pg_auth::tls::TlsError;
 pub(crate) const WHOAMI: &str = "select concat_ws('|', current_user, version, client_dn, principal, \
      case when encrypted then 'GSSAPI encryption' end) from pg_stat_ssl join pg_stat_gssapi using (pid) where pid = pg_backend_pid()";
 
-/// The outcome of a login.
+/// Outcome of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The answer to [`WHOAMI`].
+    /// The login succeeded, with this answer to [`WHOAMI`].
     LoggedIn(String),
-    /// One refusal for each attempt, in order.
+    /// The login was rejected, with one refusal for each attempt, in order.
     Refused(Vec<Refused>),
 }
 
-/// How a rejected attempt ended.
+/// End of a rejected attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The server rejected the login with this message.
+    /// The server rejected the login with this error message.
     Server(String),
-    /// The client refused to go on, or the connection failed.
+    /// The client ended the login for this reason, or the connection failed.
     Client(Reason),
 }
 
-/// The reason for which a client refused: a short name, or the client's own text if there is no name for it.
+/// Reason why a client ended the login: a short name, or the client's own text if the reason has no short name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reason(String);
 
 impl Outcome {
-    /// The outcome that the output of psql shows.
+    /// Reads the outcome from the output of psql.
     pub(crate) fn of_psql(success: bool, text: &str) -> Self {
         if success {
             return Self::LoggedIn(text.trim_end().into());
@@ -43,11 +43,11 @@ impl Outcome {
         let mut attempts = Vec::new();
         for line in text.lines() {
             match line.strip_prefix("connection to server ") {
-                // Not an error: the server has named the issuer of tokens, and libpq connects again.
+                // This line is no error: the server has named the issuer of tokens, and libpq connects again.
                 Some(attempt) if attempt.ends_with("retrying connection with new bearer token") => {}
                 Some(attempt) => attempts.push(attempt.split_once(" failed: ").map_or(attempt, |it| it.1)),
-                // Without an attempt before it, the line is an error from before connecting. Otherwise it continues the error of that
-                // attempt.
+                // If no attempt precedes the line, the line is an error from before connecting. Otherwise the line continues the error of
+                // the last attempt.
                 None if attempts.is_empty() => attempts.push(line),
                 None => {}
             }
@@ -55,13 +55,13 @@ impl Outcome {
         Self::Refused(attempts.into_iter().map(Refused::of_psql).collect())
     }
 
-    /// The outcome that an error of this project shows.
+    /// Reads the outcome from an error of this project.
     pub(crate) fn of_ours(error: &ConnectError) -> Self {
         let attempts = error.earlier().iter().chain([error]);
         Self::Refused(attempts.map(Refused::of_ours).collect())
     }
 
-    /// The outcome without names and messages, such as `logged in by TLS` or `server, then client (no password)`.
+    /// Returns the outcome without names and messages, such as `logged in by TLS` or `server, then client (no password)`.
     pub(crate) fn brief(&self) -> String {
         match self {
             Self::LoggedIn(whoami) if whoami.contains("TLS") => "logged in by TLS".into(),
@@ -150,11 +150,11 @@ const OURS: &[(&str, &str)] = &[
     ("the certificate is for", "certificate of another name"),
     ("the root certificate /nonexistent/root.crt cannot be read", "no root certificate"),
     ("no \"sslrootcert\" is given", "no root certificate"),
-    // Alerts of the server. They arrive in the handshake with TLS 1.2, and after it with TLS 1.3.
+    // Alerts of the server, which arrive during the handshake with TLS 1.2 and after the handshake with TLS 1.3.
     ("UnknownCA", "alert unknown CA"),
     ("CertificateExpired", "alert certificate expired"),
     ("CertificateRevoked", "alert certificate revoked"),
-    // The same alerts in the words of OpenSSL.
+    // The same alerts, as OpenSSL writes them.
     ("alert unknown ca", "alert unknown CA"),
     ("alert certificate expired", "alert certificate expired"),
     ("alert certificate revoked", "alert certificate revoked"),

@@ -1,5 +1,5 @@
-//! PgBouncer in front of PostgreSQL 15, with TLS for its clients: logins compared with psql, PgBouncer's own errors, pooling and cancel
-//! requests.
+//! Tests with PgBouncer between the client and PostgreSQL 15, with TLS for its clients: logins compared with psql, PgBouncer's own errors,
+//! pooling and cancel requests.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::psql::command;
 use crate::runtime;
 use crate::servers::{Server, variable};
 
-/// A role, its right settings, its wrong settings, and its databases; see `xtask/src/servers/pooler.rs`.
+/// Name of a role, its right settings, its wrong settings, and its databases; see `xtask/src/servers/pooler.rs`.
 type Role = (&'static str, String, Option<String>, &'static [&'static str]);
 
 fn roles() -> Vec<Role> {
@@ -38,7 +38,7 @@ fn roles() -> Vec<Role> {
     roles
 }
 
-/// Connection strings: each role with the right proof, a wrong proof and no proof, over each link in each `sslmode`.
+/// Returns connection strings: each role with the right proof, a wrong proof and no proof, over each link in each `sslmode`.
 fn logins() -> Vec<String> {
     let place = Server::at("PGBOUNCER");
     let by_tcp = format!("host=localhost hostaddr={} sslrootcert={}", place.ip, variable("PG_TLS_ROOT"));
@@ -51,7 +51,7 @@ fn logins() -> Vec<String> {
     for (role, right, wrong, databases) in roles() {
         for database in databases {
             let mut proofs = vec![right.clone()];
-            // A wrong proof is tested in one pool mode only, because the pool mode makes no difference to it.
+            // Wrong proofs and missing proofs are tested in only one pool mode, because the pool mode makes no difference to them.
             if *database != "transaction" && !right.is_empty() {
                 proofs.extend(wrong.iter().cloned().chain([String::new()]));
             }
@@ -109,7 +109,7 @@ async fn by_ours(settings: &str) -> Outcome {
     }
 }
 
-/// Checks that PgBouncer's own errors lack the field V (the severity that is never translated), and have a severity.
+/// Checks that PgBouncer's own errors lack the field V (the untranslated severity), but still have a severity.
 fn has_no_field_v(error: &ConnectError) {
     for error in error.earlier().iter().chain([error]).filter_map(ConnectError::server_error) {
         assert_eq!(error.fields().get(b'V'), None, "{error}");
@@ -117,7 +117,8 @@ fn has_no_field_v(error: &ConnectError) {
     }
 }
 
-/// Outcomes of psql and of this crate when a clear-text password must not be sent over TCP without TLS, as in [`crate::exceptions`].
+/// Pairs of outcomes, of psql and of this crate, when a clear-text password must not be sent over TCP without TLS, as in
+/// [`crate::exceptions`].
 const CLEARTEXT: [(&str, &str); 4] = [
     ("logged in", "logged in by TLS"),
     ("server, then server", "client (clear-text password), then server"),
@@ -125,7 +126,7 @@ const CLEARTEXT: [(&str, &str); 4] = [
     ("client (no password)", "client (clear-text password), then client (no password)"),
 ];
 
-/// The index in [`CLEARTEXT`] of a deliberate difference.
+/// Returns the index in [`CLEARTEXT`] of a deliberate difference.
 fn exception(settings: &str, psql: &Outcome, ours: &Outcome) -> Option<usize> {
     let applies = settings.contains("user=cleartext") && settings.contains("hostaddr=");
     let (psql, ours) = (psql.brief(), ours.brief());
@@ -164,7 +165,7 @@ fn every_login_at_pgbouncer_has_the_same_outcome_as_with_psql() {
     eprintln!("{} logins, {} of them by an exception", logins.len(), excepted.len());
 }
 
-/// A configuration with verified TLS, for a role that only these tests use: so no other test uses its pool.
+/// Returns a configuration with verified TLS for a role that only these tests use, so that no other test uses the pool of this role.
 fn pooled(database: &str) -> Config {
     let place = Server::at("PGBOUNCER");
     let config = Config::new("saslprep").password("pa\u{a0}ss\u{2168}").database(database);
@@ -217,7 +218,7 @@ fn a_cancel_request_over_tls_passes_through_pgbouncer() {
             let endless = "DO $$ BEGIN RAISE INFO 'asleep'; PERFORM pg_sleep(3600); END $$";
             for _ in 0..3 {
                 conn.query(endless).flush().await.expect("sent");
-                // The notice shows that the statement is running: an earlier cancel request would have no effect.
+                // The notice shows that the statement is running. A cancel request before the notice would have no effect.
                 let frame = conn.recv().await.expect("received");
                 assert_eq!(frame.code, MessageCode::NOTICE_RESPONSE);
                 cancel(&config, &target).await.expect("the request is accepted");
@@ -246,7 +247,7 @@ fn pgbouncer_uses_version_3_0_even_if_a_newer_version_is_requested() {
         let config = pooled("session").protocol_versions(Version::V3_0, Version::V3_2);
         match connect(&config).await {
             Ok((_, session)) => assert_eq!(session.version, Version::V3_0),
-            // PgBouncer 1.18 does not offer an older version but rejects the client.
+            // PgBouncer 1.18 does not offer an older version, but rejects the client.
             Err(error) => {
                 has_no_field_v(&error);
                 let state = error.server_error().and_then(ServerError::sqlstate);

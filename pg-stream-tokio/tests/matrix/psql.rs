@@ -1,7 +1,7 @@
-//! Logins by libpq in the same version as the server.
+//! Logins by libpq, in the same version as the server.
 //!
-//! Logins use psql, except those with a bearer token. psql gets tokens from an issuer with a module that is not in its package. So a Python
-//! program loads libpq and passes the token through libpq's hook.
+//! Logins use psql, except for logins with a bearer token. psql gets tokens from an issuer through a module that is not in its package. So
+//! a Python program loads libpq instead, and passes the token through libpq's hook.
 
 use std::process::{Child, Command, Stdio};
 
@@ -9,10 +9,10 @@ use crate::cells::{Cell, Method};
 use crate::outcome::{Outcome, WHOAMI};
 use crate::servers::variable;
 
-/// A login that is running.
+/// A running process that logs in.
 pub(crate) struct Login(Child);
 
-/// Starts a login.
+/// Starts the process for the login of a cell.
 pub(crate) fn start(cell: &Cell) -> Login {
     let settings = cell.settings();
     let mut command = match cell.proof.token() {
@@ -34,7 +34,7 @@ pub(crate) fn start(cell: &Cell) -> Login {
     Login(command.spawn().expect("the program starts"))
 }
 
-/// A command that inherits no environment variables.
+/// Creates a command that inherits no environment variables. `name` is the variable with the path of the program.
 pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(variable(name));
     command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("HOME", "/nonexistent");
@@ -44,7 +44,7 @@ pub(crate) fn command(name: &str) -> Command {
 }
 
 impl Login {
-    /// Waits for the end of the program.
+    /// Waits for the end of the process, and returns the outcome of its login.
     pub(crate) fn outcome(self) -> Outcome {
         let output = self.0.wait_with_output().expect("the program ends");
         let success = output.status.success();

@@ -6,7 +6,7 @@ pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `cargo xtask test`"))
 }
 
-/// The addresses of a server.
+/// Addresses of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) ip: String,
@@ -22,12 +22,12 @@ impl Server {
         Self { ip: ip.into(), port, socket_dir: variable(&format!("{prefix}_SOCKET_DIR")) }
     }
 
-    /// The server of this version.
+    /// Returns the server of this version.
     pub(crate) fn find(major: u8) -> Self {
         Self::at(&format!("PG{major}"))
     }
 
-    /// The spare server of this version, whose settings a test may change. It has no TLS while a `WithoutTls` exists.
+    /// Returns the spare server of this version, whose settings a test may change. The spare server has no TLS while a `WithoutTls` exists.
     pub(crate) fn without_tls(major: u8) -> Self {
         Self::at(&format!("PG{major}_SPARE"))
     }

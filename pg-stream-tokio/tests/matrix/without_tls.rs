@@ -1,11 +1,11 @@
-//! Turns TLS off on the spare servers while a test runs.
+//! Turning TLS off on the spare servers while a test runs.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::servers::{Server, variable};
 
-/// While this exists, the spare servers have no TLS.
+/// A guard: the spare servers have no TLS while it exists.
 pub(crate) struct WithoutTls;
 
 impl WithoutTls {

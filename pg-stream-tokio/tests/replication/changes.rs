@@ -1,4 +1,4 @@
-//! Changes of every kind, in every protocol version of pgoutput.
+//! Tests of changes of every kind, in every protocol version of pgoutput.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use pg_stream_tokio::pg_wire::replication::*;
 use crate::conversation::*;
 use crate::support::{Server, query};
 
-/// How a stream is started.
+/// Options with which a stream is started.
 #[derive(Clone, Copy, Debug)]
 struct Mode {
     version: u32,
@@ -22,7 +22,7 @@ struct Mode {
     binary: bool,
 }
 
-/// PostgreSQL 15 knows versions 1 to 3.
+/// Options for the tests. PostgreSQL 15 supports versions 1 to 3.
 const MODES: [Mode; 5] = [
     Mode { version: 1, streaming: StreamingOption::Off, two_phase: false, binary: false },
     Mode { version: 1, streaming: StreamingOption::Off, two_phase: false, binary: true },
@@ -39,7 +39,7 @@ struct Changes {
     relations: BTreeMap<u32, String>,
     types: BTreeMap<u32, String>,
     kinds: BTreeSet<u8>,
-    /// The changes, each as a line of text.
+    /// Received changes, each as a line of text.
     lines: Vec<String>,
     /// Number of messages whose encoding was compared with the received bytes.
     count: usize,
@@ -73,7 +73,7 @@ impl Changes {
 
     /// Checks that no prefix of a message is a valid message. Exception: StreamAbort (`A`) without the optional position.
     fn cut(&self, data: &[u8], scope: Scope) {
-        // Skips the rows of large transactions: thousands of them are alike.
+        // The rows of large transactions are skipped, because thousands of them are alike.
         if data.len() > 200 || self.count > 2000 {
             return;
         }
@@ -157,7 +157,7 @@ impl Changes {
     }
 }
 
-/// Creates the tables of a mode, in a schema of their own, and a publication of the tables.
+/// Creates the tables of a mode in a schema of their own, and a publication of these tables.
 async fn set_up(session: &mut Conn, name: &str) {
     for sql in [
         format!("drop schema if exists {name} cascade"),
@@ -381,7 +381,7 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
     let streaming = changes.mode.streaming != StreamingOption::Off;
     let mut other = crate::conversation::session(server).await;
     for (inside, last) in [
-        // `true`: first a block of the transaction, then blocks of a subtransaction, which is rolled back.
+        // If `true`, blocks of a subtransaction follow the first block of the transaction, and the subtransaction is rolled back.
         (true, "commit"),
         (false, "rollback"),
     ] {
@@ -391,7 +391,7 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
             changes.until(|change| matches!(change, Change::StreamStop(_))).await;
         }
         if inside {
-            // The inserts come last, because only they have enough bytes to make the server send a block.
+            // The inserts are the last statements, because only their many bytes make the server send a block.
             each(session, &["savepoint s", "select pg_logical_emit_message(true, 'inside', 'x')"]).await;
             each(session, &["update by_row set b = 'y' where a = 7", "delete from by_row where a = 8"]).await;
             each(session, &[ROWS]).await;

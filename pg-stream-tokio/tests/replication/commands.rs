@@ -1,4 +1,4 @@
-//! Each replication command and its reply.
+//! Tests of each replication command and its reply.
 
 use pg_stream_tokio::pg_auth::config::Replication;
 use pg_stream_tokio::pg_wire::SqlState;
@@ -110,7 +110,7 @@ fn physical_slots_are_created_read_and_dropped() {
         }
         let error = run(&mut conn, &CreateReplicationSlot::physical("it's (x)")).await;
         assert_eq!(sqlstate(error.expect_err("an invalid name")), SqlState::INVALID_NAME);
-        // A name with a double quote cannot be written in this grammar. It must be a syntax error and never two commands.
+        // The replication grammar has no form for a name with a double quote. Such a name must be a syntax error, and never two commands.
         let error = run(&mut conn, &CreateReplicationSlot::physical("x\" PHYSICAL \"")).await;
         assert_eq!(sqlstate(error.expect_err("an invalid name")), SqlState::SYNTAX_ERROR);
     });
@@ -219,7 +219,7 @@ fn the_wal_is_streamed_and_the_server_answers_status_updates() {
                     };
                     conn.put(&(status.in_copy_data(), feedback.in_copy_data())).flush().await.expect("sent");
                 }
-                // The answer to the first status update, which requested a reply.
+                // This keepalive answers the first status update, which requested a reply.
                 PrimaryMessage::PrimaryKeepalive(keepalive) if next > start => break keepalive,
                 PrimaryMessage::PrimaryKeepalive(_) => {}
                 other => panic!("{other:?}"),
@@ -255,7 +255,7 @@ fn servers_before_19_close_on_a_primary_status_request() {
     });
 }
 
-/// Reads a backup to its end: the names of its archives, the manifest, and the progress of the last archive.
+/// Reads a backup to its end. Returns the names of its archives, the manifest, and the progress of the last archive.
 async fn read_backup(conn: &mut Conn) -> (Vec<String>, Vec<u8>, u64) {
     let (mut archives, mut manifest, mut in_manifest) = (Vec::new(), Vec::new(), false);
     let mut reported = 0;
@@ -341,7 +341,7 @@ fn an_incremental_backup_follows_an_uploaded_manifest() {
         let mut session = session(server).await;
         query(&mut session, "alter system set summarize_wal = on").await.expect("set");
         query(&mut session, "select pg_reload_conf()").await.expect("reloaded");
-        // A backup can be the base of an incremental backup only if this setting was on before.
+        // An incremental backup needs an earlier backup that was made while this setting was on.
         while run(&mut conn, &Show("summarize_wal")).await.expect("a reply").value() != "on" {
             tokio::task::yield_now().await;
         }

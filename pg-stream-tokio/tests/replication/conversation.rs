@@ -1,4 +1,4 @@
-//! Connections for replication, commands, and slots that are dropped even if the test fails.
+//! Helpers for replication: connections, commands, and slots that are dropped even if the test fails.
 
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
@@ -15,8 +15,8 @@ use crate::support::{Server, get_in, on_both};
 
 pub(crate) type Conn = Connection<Socket>;
 
-/// Runs a test against both servers. Only one test of this program runs at a time, for three reasons: the servers have few replication
-/// connections; the creation of a slot waits until all transactions of other tests have ended; a base backup copies files that another test
+/// Runs a test against both servers. Only one test of this program runs at a time, for three reasons. The servers have few replication
+/// connections. The creation of a slot waits until all transactions of other tests have ended. A base backup copies files that another test
 /// creates and removes.
 pub(crate) fn alone_on_both(test: impl AsyncFn(&Server)) {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -28,31 +28,31 @@ fn superuser(server: &Server) -> Config {
     server.config("admin", "").sslmode(SslMode::Disable)
 }
 
-/// An ordinary session of the superuser.
+/// Opens an ordinary session of the superuser.
 pub(crate) async fn session(server: &Server) -> Conn {
     get_in(&superuser(server)).await.0
 }
 
-/// A replication connection of the superuser. The small `logical_decoding_work_mem` makes the server stream large transactions before their
-/// end, if `streaming` is on.
+/// Opens a replication connection of the superuser. If `streaming` is on, the small `logical_decoding_work_mem` makes the server send large
+/// transactions in blocks before their end.
 pub(crate) async fn walsender(server: &Server, replication: Replication) -> Conn {
     let config = superuser(server).replication(replication).options("-c logical_decoding_work_mem=64kB");
     get_in(&config).await.0
 }
 
-/// The rows of a reply, with their columns.
+/// Rows of a reply, each with its columns.
 #[derive(Debug)]
 pub(crate) struct Reply(Vec<(Columns, FrameBuf)>);
 
 impl Reply {
-    /// The row at `index`.
+    /// Reads the row at `index`.
     pub(crate) fn row<'a, T: FromReply<'a>>(&'a self, index: usize) -> T {
         let (columns, row) = &self.0[index];
         let row = row.frame().decode::<DataRow<'_>>().expect("well-formed");
         T::from_reply(columns, &row).expect("the columns of the reply")
     }
 
-    /// The only value of the only row.
+    /// Returns the only value of the only row.
     pub(crate) fn value(&self) -> String {
         let [(columns, row)] = &self.0[..] else { panic!("{self:?}") };
         let row = row.frame().decode::<DataRow<'_>>().expect("well-formed");
@@ -90,7 +90,7 @@ pub(crate) async fn reply(conn: &mut Conn) -> Result<Reply, ServerError> {
     }
 }
 
-/// The data of the next CopyData; `None` after CopyDone.
+/// Returns the data of the next CopyData; `None` after CopyDone.
 pub(crate) async fn copied(conn: &mut Conn) -> Option<FrameBuf> {
     loop {
         let frame = conn.recv_owned().await.expect("received");
@@ -103,20 +103,20 @@ pub(crate) async fn copied(conn: &mut Conn) -> Option<FrameBuf> {
     }
 }
 
-/// Ends the copy in both directions.
+/// Ends the copy in both directions, and returns the reply.
 pub(crate) async fn end_copy(conn: &mut Conn) -> Reply {
     conn.copy_done().flush().await.expect("sent");
     while copied(conn).await.is_some() {}
     reply(conn).await.expect("the copy ends without an error")
 }
 
-/// A name with the id of this process. All databases of the server share the names of slots, so they must be unique.
+/// Returns a name that contains the id of this process. All databases of a server share the names of slots, so the names must be unique.
 pub(crate) fn own_name(name: &str) -> String {
     format!("wire_{name}_{}", std::process::id())
 }
 
-/// Drops a slot at the end of the test, even if the test fails. Declare this before the connection that uses the slot, because the
-/// connection must be dropped first.
+/// Drops a slot at the end of the test, even if the test fails. Declare the `Slot` before the connection that uses the slot: Rust drops the
+/// later variable first, and the connection must be closed first.
 pub(crate) struct Slot<'s> {
     pub(crate) name: String,
     pub(crate) server: &'s Server,
@@ -126,7 +126,7 @@ impl Drop for Slot<'_> {
     fn drop(&mut self) {
         let drop = DropReplicationSlot { slot: &self.name, wait: true };
         std::thread::scope(|scope| {
-            // Another thread, because `block_on` is not allowed inside of a runtime.
+            // Another thread drops the slot, because `block_on` is not allowed inside of a runtime.
             let dropped = scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 runtime.expect("a runtime").block_on(async {

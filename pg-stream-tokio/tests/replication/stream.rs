@@ -1,4 +1,4 @@
-//! Replication streams: changes, positions, the end of a stream, and a slow consumer.
+//! Tests of replication streams: changes, positions, the end of a stream, and a slow consumer.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::{Server, get_in, query};
 
 type ChangeStream = ReplicationStream<Socket, Changes>;
 
-/// A table, its publication and its slot, all with the same name.
+/// Creates a table, its publication and its slot, all with the same name.
 async fn set_up(server: &Server, session: &mut Conn, name: &str) {
     let mut conn = walsender(server, Replication::Logical).await;
     for sql in [
@@ -45,7 +45,7 @@ async fn start_on(conn: Conn, name: &str, from: Lsn) -> ChangeStream {
     ReplicationStream::start(conn, &command).await.expect("started").changes()
 }
 
-/// The ids of the rows that the next transaction inserts, and the position of the end of the transaction.
+/// Receives the next transaction. Returns the ids of the inserted rows, and the position of the end of the transaction.
 async fn transaction(stream: &mut ChangeStream) -> (Vec<i32>, Lsn) {
     let mut ids = Vec::new();
     loop {
@@ -64,13 +64,13 @@ async fn transaction(stream: &mut ChangeStream) -> (Vec<i32>, Lsn) {
     }
 }
 
-/// The slot's confirmed position, according to the server.
+/// Returns the confirmed position of the slot, as the server reports it.
 async fn confirmed(session: &mut Conn, slot: &str) -> Lsn {
     let sql = format!("select confirmed_flush_lsn from pg_replication_slots where slot_name = '{slot}'");
     query(session, &sql).await.expect("a row").remove(0).parse().expect("a position")
 }
 
-/// Waits until the slot has this position.
+/// Waits until `position` is the confirmed position of the slot.
 async fn wait_for(session: &mut Conn, slot: &str, position: Lsn) {
     while confirmed(session, slot).await != position {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -119,19 +119,20 @@ fn a_stream_resumes_at_the_position_that_was_declared_and_confirms_no_other() {
         assert_eq!(confirmed(&mut session, name).await, second);
         assert!(run(&mut conn, &IdentifySystem).await.is_ok(), "the connection takes commands again");
 
-        // A server process streams changes only once. It ends a second stream at once.
+        // A server process streams changes only once, so it ends a second stream at once.
         let mut again = start_on(conn, name, Lsn::INVALID).await;
         let error = again.next().await.expect_err("ended");
         assert!(matches!(error.kind, StreamErrorKind::EndedByServer), "{error}");
         let mut conn = again.finish().await.expect("a clean end").connection;
         assert!(run(&mut conn, &IdentifySystem).await.is_ok());
 
-        // A stream without a position starts at the slot's. The third transaction was not declared as flushed, so it is sent again.
+        // A stream without a position starts at the position of the slot. The third transaction was not declared as flushed, so the server
+        // sends it again.
         let mut stream = start(server, name, Lsn::INVALID).await;
         assert_eq!(transaction(&mut stream).await.0, [6]);
         stream.finish().await.expect("a clean end");
 
-        // A start position before the slot's has no effect, and a later one skips transactions.
+        // A start position before the position of the slot has no effect. A later start position skips transactions.
         insert(&mut session, name, "7, 7").await;
         let mut stream = start(server, name, first).await;
         let (ids, third) = transaction(&mut stream).await;
@@ -165,7 +166,7 @@ fn an_error_of_the_server_is_returned_with_all_its_fields_and_the_connection_can
             ReplicationStream::start(*failed.connection, &command).await.expect_err("no such option");
         assert!(failed.to_string().contains("no_such_option"), "{failed}");
 
-        // The row filter of the publication fails for this row, and so the server sends an error in the middle of the stream.
+        // For this row, the row filter of the publication fails. So the server sends an error in the middle of the stream.
         let filter = format!("{name}_filter");
         query(&mut session, &format!("create publication {filter} for table {name} where (1 / id > -2)"))
             .await
@@ -223,7 +224,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         let (conn, _) = get_in(&config).await;
         let mut stream = start_on(conn, name, Lsn::INVALID).await.interval(Duration::from_millis(200));
 
-        // Far more bytes than both socket buffers can hold.
+        // The rows have far more bytes than the buffers of both sockets can hold.
         let sql = format!("insert into {name} select g, repeat('x', 1000) from generate_series(1, 40000) g");
         stream.keep_alive_while(query(&mut session, &sql)).await.expect("inserted");
         let first = stream.next().await.expect("received").expect("the stream goes on");
@@ -238,7 +239,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
             ["1"],
             "the server waits for the client"
         );
-        // Blocking work in a thread.
+        // The work blocks its own thread.
         let work = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(6)));
         stream.keep_alive_while(work).await.expect("it ends");
 
@@ -307,7 +308,7 @@ fn the_wal_is_streamed_without_a_gap() {
         let mut session = session(server).await;
         query(&mut session, "select pg_switch_wal()").await.expect("WAL");
         let mut bytes = 0;
-        // At least the segment that was ended by the switch.
+        // Receive at least the segment that the switch has ended.
         while stream.status().received() == start || stream.status().received().0 % 0x100_0000 != 0 {
             let wal = stream.next().await.expect("received").expect("the stream goes on");
             bytes += wal.data.0.len();
@@ -347,7 +348,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         let end = loop {
             let received = reader.next().await.expect("received").expect("the stream goes on");
             match received.change {
-                // The stream cannot be used as long as this change is borrowed.
+                // The change is borrowed, so the stream cannot be used meanwhile.
                 Change::Begin(_) => {
                     tokio::task::block_in_place(|| std::thread::sleep(Duration::from_secs(5)))
                 }
@@ -366,7 +367,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         assert_eq!(declare.await.expect("it ends").flushed(), end);
         wait_for(&mut session, name, end).await;
 
-        // The sender replies to keepalives.
+        // The sending half replies to keepalives.
         let quiet = tokio::time::timeout(Duration::from_secs(3), reader.next()).await;
         assert!(quiet.is_err(), "no change, and no disconnection: {quiet:?}");
         let finished = reader.finish().await.expect("a clean end");

@@ -1,4 +1,4 @@
-//! Streaming of transactions in progress. A transaction that is received in blocks and returned at its commit has the same changes as one
+//! Tests of streaming of transactions in progress. A transaction that is received in blocks must have the same changes as a transaction
 //! that is sent at its commit.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn each(session: &mut Conn, statements: &[&str]) {
     }
 }
 
-/// A change as a line of text, without its position and its transaction, which depend on the way of streaming.
+/// Formats a change as a line of text, without its position and its transaction number, which depend on the way of streaming.
 fn line(received: &ReceivedChange<'_>) -> String {
     let table = received.table.map_or_else(String::new, ToString::to_string);
     match received.change {
@@ -33,14 +33,14 @@ fn line(received: &ReceivedChange<'_>) -> String {
         Change::Update(update) => format!("update {table} {:?} {:?}", update.old, update.new),
         Change::Delete(delete) => format!("delete {table} {:?}", delete.old),
         Change::Truncate(truncate) => format!("truncate {:?}", truncate.relations),
-        // These are sent again in each block, and so their places differ.
+        // In each block, the server sends descriptions of tables and types again, so their places differ.
         Change::Relation(_) | Change::Type(_) => String::new(),
         Change::LogicalMessage(message) => format!("message {}", message.prefix),
         ref other => panic!("{other:?}"),
     }
 }
 
-/// Receives until `count` transactions are in progress. Returns the number of bytes that are stored.
+/// Receives until `count` transactions are in progress. Returns the number of stored bytes.
 async fn until(count: usize, stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) -> usize {
     while stream.payload().in_progress().count() != count {
         receive(stream, lines, other).await;
@@ -108,7 +108,7 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
     let mut stream: Streamed = stream.transactions(MemoryStore::new(16 << 20));
     let mut lines = Vec::new();
 
-    // Two transactions at the same time. Some of their subtransactions are rolled back after their changes were received.
+    // Two transactions run at the same time. Some of their subtransactions are rolled back after their changes were received.
     each(&mut one, &["begin", &rows(0)]).await;
     until_more(&mut stream, &mut lines, &mut other).await;
     each(&mut two, &["begin", &rows(10_000)]).await;
@@ -124,14 +124,14 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
     assert_eq!(stream.payload().in_progress().count(), 2);
     each(&mut two, &["commit"]).await;
     until(1, &mut stream, &mut lines, &mut other).await;
-    // A transaction that is rolled back, and a small one in between.
+    // A large transaction is rolled back, and a small transaction is committed meanwhile.
     each(&mut two, &["begin", &rows(20_000)]).await;
     until(2, &mut stream, &mut lines, &mut other).await;
     each(&mut other, &[&format!("insert into {name} values (-1, 'small')")]).await;
     each(&mut two, &["rollback"]).await;
     each(&mut one, &["commit"]).await;
     assert_eq!(until(0, &mut stream, &mut lines, &mut other).await, 0);
-    // A prepared (two-phase) transaction.
+    // A large transaction is prepared (two-phase commit).
     let gid = own_name("streamed");
     each(&mut one, &["begin", &rows(30_000)]).await;
     until(1, &mut stream, &mut lines, &mut other).await;
@@ -152,7 +152,7 @@ async fn same(server: &Server, version: u32, streaming: StreamingOption) {
     assert_eq!((stream.payload().store().used(), stream.payload().in_progress().count()), (0, 0));
     stream.finish().await.expect("a clean end");
 
-    // No position has been confirmed, and so the server sends the same transactions again, now at their commits.
+    // No position has been confirmed. So the server sends the same transactions again, this time at their commits.
     let options = PgOutput::new(version, &names).messages(true).two_phase(true);
     let conn = walsender(server, Replication::Logical).await;
     let command = StartLogical::new(name, Lsn::INVALID).pgoutput(&options);

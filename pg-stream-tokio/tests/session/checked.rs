@@ -1,4 +1,4 @@
-//! A session with a real server, followed by the model. Each answer of the model is compared with the server's messages.
+//! A session with a real server, and a model that follows the session. Each answer of the model is compared with the server's messages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -15,29 +15,28 @@ use tokio::time::timeout;
 use crate::sequence::{Action, Message, Sql};
 use crate::support::Server;
 
-/// Time limit for a message that the model expects. Every message arrives earlier.
+/// Time limit for a message that the model expects. If the model is right, every message arrives earlier.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The wait for a message that the model does not expect.
+/// Time of waiting for a message that the model does not expect.
 const SHORT: Duration = Duration::from_millis(3);
 
-/// The most steps from any state to an idle session.
+/// Maximum number of steps from any state to an idle session.
 const RECOVERY_STEPS: usize = 2_000;
 
-/// Numbers of messages and answers that the sequences have produced.
+/// Number of messages and answers of each kind that the sequences have produced.
 #[derive(Debug, Default)]
 pub(crate) struct Totals(BTreeMap<String, u64>);
 
 impl Totals {
-    /// Adds the numbers of a session's last sequence.
+    /// Adds the numbers of the last sequence of a session.
     pub(crate) fn add(&mut self, checked: &Checked) {
         for (name, count) in &checked.seen {
             *self.0.entry(name.clone()).or_default() += count;
         }
     }
 
-    /// Checks that the sequences have reached the states that the model tells apart. A generator that misses a state proves nothing
-    /// about that state.
+    /// Checks that the sequences have reached all states in `names`. A generator that misses a state proves nothing about this state.
     pub(crate) fn assert_seen(&self, names: &[&str]) {
         for name in names {
             assert!(self.0.contains_key(*name), "no sequence reached: {name}");
@@ -51,14 +50,14 @@ pub(crate) struct Checked {
     state: SessionState,
     config: Config,
     target: CancelTarget,
-    /// A place in the WAL from which the server can send.
+    /// A WAL position from which the server can send.
     place: String,
-    /// The requests of this sequence by number.
+    /// Requests of this sequence, by number.
     sent: HashMap<u64, Message>,
-    /// Messages of this sequence in both directions.
+    /// Messages of this sequence in both directions, as text.
     log: String,
     cancelled: bool,
-    /// Code of the last message received.
+    /// Code of the last received message.
     last: MessageCode,
     seen: BTreeMap<String, u64>,
 }
@@ -66,7 +65,7 @@ pub(crate) struct Checked {
 type Checking = Result<(), String>;
 
 impl Checked {
-    /// Logs in. With `replication`, the session can replicate.
+    /// Logs in. If `replication` is true, the session accepts replication commands.
     pub(crate) async fn connect(server: &Server, replication: bool) -> Self {
         let config = match replication {
             false => server.config("trust", ""),
@@ -108,7 +107,7 @@ impl Checked {
         *self.seen.entry(name.into()).or_default() += 1;
     }
 
-    /// Runs a sequence in an idle session, and leaves an idle session or an ended one.
+    /// Runs a sequence in an idle session. After the sequence, the session is idle or has ended.
     pub(crate) async fn run(&mut self, sequence: &[Action]) -> Checking {
         self.sent.clear();
         self.log.clear();
@@ -192,7 +191,8 @@ impl Checked {
         }
     }
 
-    /// Receives a message, and feeds the model. `None` if none arrives in time; `Some(None)` for a message that belongs to no request.
+    /// Receives a message, and passes it to the model. Returns `None` if no message arrives in time, and `Some(None)` for a message that
+    /// belongs to no request.
     async fn receive(&mut self, wait: Duration) -> Result<Option<Option<Reply>>, String> {
         let frame: FrameBuf = match timeout(wait, self.conn.recv_owned()).await {
             Err(_) => return Ok(None),
@@ -216,7 +216,7 @@ impl Checked {
         Ok(Some(Some(reply)))
     }
 
-    /// Compares a reply's request with the number that the reply contains.
+    /// Compares the request that the model returns for a reply with the number that the reply contains.
     fn compare(&mut self, frame: Frame<'_>, reply: Reply) -> Checking {
         let body = String::from_utf8_lossy(frame.body).into_owned();
         if frame.code == MessageCode::ERROR_RESPONSE {
@@ -233,7 +233,7 @@ impl Checked {
         let Some(number) = number_in(&body) else { return Ok(()) };
         let fits = match reply.request {
             Request::Query | Request::Parse => number == reply.number,
-            // The row or error contains the number of the Parse.
+            // The row or the error contains the number of the earlier Parse.
             _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
         };
         if !fits {
@@ -257,7 +257,7 @@ impl Checked {
         let mut replies = 0;
         while let Some(reply) = self.receive(SHORT).await? {
             match (reply, self.last) {
-                // The server sends an error or a notice at once, with all replies that it has kept.
+                // An error or a notice makes the server send at once, together with all replies that it has kept.
                 (_, MessageCode::ERROR_RESPONSE | MessageCode::NOTICE_RESPONSE)
                     if waiting == Waiting::Flush =>
                 {
@@ -277,7 +277,7 @@ impl Checked {
         Ok(())
     }
 
-    /// Follows the model's steps to an idle session.
+    /// Performs the steps that the model proposes, up to an idle session.
     async fn recover(&mut self) -> Checking {
         self.log.push_str(" recover");
         for _ in 0..RECOVERY_STEPS {
@@ -314,7 +314,7 @@ impl Checked {
         }
     }
 
-    /// Compares `ready_owed` with the messages that arrive, if no request fails and no COPY reads a Sync.
+    /// Compares `ready_owed` with the number of ReadyForQuery that arrive, if no request fails and no COPY reads a Sync.
     async fn count_ready(&mut self) -> Checking {
         if !self.state.is_certain() || self.state.copy().is_some() {
             return Ok(());
@@ -378,7 +378,7 @@ impl Checked {
         Ok(())
     }
 
-    /// Checks that the server closes the connection, and sends nothing that the model does not explain.
+    /// Checks that the server closes the connection, and that the model explains all messages before the end.
     async fn end(&mut self) -> Checking {
         loop {
             match timeout(PATIENCE, self.conn.recv_owned()).await {
@@ -395,13 +395,13 @@ impl Checked {
     }
 }
 
-/// The only frame in `bytes`.
+/// Returns the only frame in `bytes`.
 fn frame(bytes: &[u8]) -> Frame<'_> {
     let (code, body) = (bytes[0], &bytes[5..]);
     Frame { code: MessageCode(code), body }
 }
 
-/// The number after the first `q` or `e` that has digits after it.
+/// Returns the number after the first `q` or `e` that is followed by digits.
 fn number_in(body: &str) -> Option<u64> {
     let bytes = body.as_bytes();
     (1..bytes.len()).find_map(|place| {

@@ -1,9 +1,9 @@
-//! The rules of `pg_wire::session`, compared with real servers: random sequences of legal and illegal messages are sent, and each reply
-//! of the server is compared with the answers of the model.
+//! Tests that compare the rules of `pg_wire::session` with real servers. Random sequences of legal and illegal messages are sent, and each
+//! reply of the server is compared with the answers of the model.
 
 mod checked;
 mod sequence;
-// The helpers for logins are unused in this test.
+// These tests do not use the helpers for logins.
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,8 +20,8 @@ use support::{Server, both};
 /// Number of sequences for each server. The environment variable `PG_SESSION_CASES` sets another number.
 const CASES: u32 = 1_500;
 
-/// Runs random sequences against one server. The sequences share a session until the server closes it. So each sequence also checks that
-/// the previous sequence has left an idle session. `states` are the states that the sequences have to reach.
+/// Runs random sequences against one server. The sequences share a session until the server closes the session. So each sequence also
+/// checks that the previous sequence has left an idle session. `states` are the states that the sequences have to reach.
 fn random_sequences(
     server: &Server,
     cases: u32,
@@ -32,7 +32,7 @@ fn random_sequences(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let session: RefCell<Option<Checked>> = RefCell::new(None);
     let totals = RefCell::new(Totals::default());
-    // Few shrinking steps, because a sequence that hangs takes seconds.
+    // The number of shrinking steps is small, because a sequence that hangs takes seconds.
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
     let result = TestRunner::new(config).run(&prop::collection::vec(action, 1..50), |sequence| {
         let mut session = session.borrow_mut();

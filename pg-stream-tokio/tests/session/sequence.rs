@@ -9,7 +9,7 @@ use proptest::prelude::*;
 pub(crate) enum Action {
     /// Sends messages as one batch.
     Send(Vec<Message>),
-    /// Receives up to this number of messages, as long as the model expects one.
+    /// Receives up to this number of messages. Ends earlier if the model expects no message.
     Receive(usize),
     /// Receives until the model expects no message.
     ReceiveAll,
@@ -52,7 +52,7 @@ pub(crate) enum Message {
     Terminate,
 }
 
-/// The text of a Query or Parse.
+/// SQL text of a Query or Parse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sql {
     Tag,
@@ -75,16 +75,16 @@ pub(crate) enum Sql {
     Parameter,
     Notice,
     Notify,
-    /// Fails when the transaction is committed.
+    /// A statement that fails when its transaction is committed.
     FailsAtCommit,
     Sleep,
     EndsTheSession,
-    /// Physical replication.
+    /// A command that starts physical replication.
     Replicate,
 }
 
 impl Sql {
-    /// The text; `number` is the number of the request, which the reply contains. `place` is a place in the WAL.
+    /// Returns the SQL text. `number` is the number of the request, which the reply contains. `place` is a WAL position.
     fn text(self, number: u64, place: &str) -> String {
         match self {
             Self::Tag => format!("select 'q{number}'"),
@@ -119,7 +119,7 @@ impl Sql {
     }
 }
 
-/// The data of a CopyData message: a whole line, so that each message is one row.
+/// Data of a CopyData message: a whole line, so that each message is one row.
 const LINE: &[u8] = b"a line\n";
 
 /// Oid of `pg_backend_pid()`.
@@ -128,7 +128,7 @@ const PG_BACKEND_PID: Oid = 2026;
 const NAMES: [&str; 3] = ["", "a", "b"];
 
 impl Message {
-    /// Appends the message; `number` is the number of the request, if the message is a request. `place` is a place in the WAL.
+    /// Appends the message. `number` is the number of the request, if the message is a request. `place` is a WAL position.
     pub(crate) fn put(self, number: u64, place: &str, out: &mut Vec<u8>) {
         let statement = |index: u8| Statement(NAMES[usize::from(index)]);
         let portal = |index: u8| Portal(NAMES[usize::from(index)]);
@@ -188,7 +188,7 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// Batches of random messages, and batches as real clients send them.
+/// Generates batches of random messages, and batches as real clients send them.
 fn batch() -> impl Strategy<Value = Vec<Message>> {
     let statement = sql().prop_map(|sql| {
         vec![
@@ -245,7 +245,7 @@ pub(crate) fn actions() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// Actions of a session for replication. Its CopyData are status updates.
+/// Generates actions of a replication session, in which CopyData messages are status updates.
 pub(crate) fn replication_actions() -> impl Strategy<Value = Action> {
     let message = prop_oneof![
         30 => Just(Message::Query(Sql::Replicate)),

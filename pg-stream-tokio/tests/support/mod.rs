@@ -1,4 +1,4 @@
-//! The test servers: their addresses, and functions to query them.
+//! Helpers for the test servers: their addresses, and functions to query them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// Time limit of a test against one server. The slowest test takes seconds; a test that hangs fails.
+/// Time limit of a test against one server. The slowest test takes seconds; a test that hangs fails at this limit.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The version and the addresses of a server.
+/// Version and addresses of a server.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) major: u8,
@@ -22,7 +22,7 @@ pub(crate) struct Server {
     pub(crate) socket_dir: PathBuf,
 }
 
-/// The oldest and the newest server.
+/// Returns the oldest and the newest server.
 pub(crate) fn both() -> [Server; 2] {
     [15, 18].map(Server::find)
 }
@@ -57,20 +57,20 @@ impl Server {
         Host::in_dir(&self.socket_dir, self.address.port())
     }
 
-    /// A configuration for the database `test` by TCP.
+    /// Returns a configuration for the database `test` by TCP.
     pub(crate) fn config(&self, role: &str, password: &str) -> Config {
         Config::new(role).password(password).database("test").host(self.tcp())
     }
 
-    /// A stream in memory that is connected to the server and passes bytes in small pieces. The task returns the bytes that were sent to
-    /// the server.
+    /// Returns a stream in memory that is connected to the server, and that passes bytes in small pieces. The task returns the bytes that
+    /// were sent to the server.
     pub(crate) async fn relay(&self) -> (DuplexStream, JoinHandle<Vec<u8>>) {
         let (ours, theirs) = tokio::io::duplex(16);
         let socket = TcpStream::connect(self.address).await.expect("PostgreSQL listens by TCP");
         let (mut from_us, mut to_us) = tokio::io::split(theirs);
         let (mut from_server, mut to_server) = socket.into_split();
         tokio::spawn(async move {
-            // Errors are ignored: either side may have closed.
+            // Errors are ignored, because the client or the server may have closed its stream.
             let _ = tokio::io::copy(&mut from_server, &mut to_us).await;
             let _ = to_us.shutdown().await;
         });
@@ -93,7 +93,7 @@ pub(crate) async fn get_in(config: &Config) -> (Connection<Socket>, Session) {
     connect(config).await.expect("the user logs in")
 }
 
-/// Runs a statement; see [`rows`].
+/// Runs a statement. Returns the first column of each row, or the server's error.
 pub(crate) async fn query<T: Transport>(
     conn: &mut Connection<T>,
     sql: &str,
@@ -115,7 +115,7 @@ pub(crate) async fn rows<T: Transport>(conn: &mut Connection<T>) -> Result<Vec<S
     }
 }
 
-/// The value in the first column, which must not be NULL.
+/// Returns the value in the first column, which must not be NULL.
 pub(crate) fn value<'a>(row: &DataRow<'a>) -> &'a [u8] {
     row.values.get(0).expect("whole").flatten().expect("not NULL")
 }

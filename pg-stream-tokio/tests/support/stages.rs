@@ -1,4 +1,4 @@
-//! The memory that the accepting side holds for a client that stops in the middle of the connection phase.
+//! Tests of the memory that a server needs for a client that stops in the middle of the connection phase.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -7,12 +7,12 @@ use std::task::{Context, Poll, Waker};
 
 use allocation_counter::measure;
 
-/// The stream of a client that has sent these bytes and then sends nothing more. Writes to the stream always succeed.
+/// The stream of a client that has sent these bytes and then sends no more bytes. Writes to the stream always succeed.
 #[derive(Clone)]
 pub(crate) struct Stopped(Arc<Mutex<VecDeque<u8>>>);
 
 impl Stopped {
-    /// Copies as many bytes as fit. `None` after all of them have been read.
+    /// Copies as many bytes as fit, and returns their number. Returns `None` after all bytes have been read.
     pub(crate) fn read(&self, space: &mut [u8]) -> Option<usize> {
         let mut bytes = self.0.lock().expect("one thread");
         let count = bytes.len().min(space.len());
@@ -21,22 +21,22 @@ impl Stopped {
     }
 }
 
-/// The stages at which a client stops: a description, the number of bytes that the client has sent, and the most heap memory in bytes that
-/// the accepting side may hold.
+/// Stages at which a client stops: a description, the number of bytes that the client has sent, and the maximum heap memory in bytes that
+/// the server may hold.
 const STAGES: [(&str, usize, i64); 3] = [
     // Most of the memory is the buffer of one read.
     ("has sent nothing", 0, 8 << 10),
     ("has not sent its password", STARTUP.len(), 15 << 10),
-    // The longest message that the accepting side reads before authentication.
+    // The password message is the longest message that the server reads before authentication.
     ("stops in a password of 30,000 bytes", usize::MAX, 64 << 10),
 ];
 
-/// The most bytes of the future itself, which in a program is a part of the client's task.
+/// Maximum size of the future itself in bytes. In a program, the future is a part of the client's task.
 const FUTURE: usize = 15 << 10;
 
 const STARTUP: &[u8] = b"\0\0\0\x14\0\x03\0\0user\0alice\0\0";
 
-/// For each stage, polls the accepting side of an adapter until it waits for the client, and checks the memory that it holds.
+/// Polls the server of an adapter until it waits for the client, once for each stage, and checks the memory that the server holds.
 pub(crate) fn hold_little<F, O>(accept: impl Fn(Stopped) -> F)
 where
     F: Future<Output = O>,

@@ -1,4 +1,4 @@
-//! Certificates that each test creates for itself.
+//! Certificates that each test creates for its own use.
 
 use std::fs;
 use std::path::PathBuf;
@@ -165,7 +165,7 @@ impl Certificates {
         self.with(&self.self_signed, None)
     }
 
-    /// A client of rustls that trusts the root.
+    /// Returns a rustls client that trusts the root certificate.
     pub(crate) fn connector(&self) -> TlsConnector {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().expect("the provider has them");

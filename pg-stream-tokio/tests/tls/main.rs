@@ -1,4 +1,4 @@
-//! TLS by rustls, client and server in one process.
+//! Tests of TLS with rustls. Client and server run in one process.
 
 mod certificates;
 
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use certificates::Certificates;
 
-/// Time limit of a test: a test that hangs fails.
+/// Time limit of a test. A test that hangs fails at this limit.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn run(test: impl Future<Output = ()>) {
@@ -296,7 +296,7 @@ fn an_unusable_tls_setting_is_an_error_and_not_a_session_in_clear() {
             too_old.tls.min_version = Some(TlsVersion::V1_0);
             too_old.tls.max_version = Some(TlsVersion::V1_1);
             for config in [no_file, no_key, directory, too_old] {
-                // If the server has no TLS, these settings are not used.
+                // If the server has no TLS, these settings have no effect.
                 if demands_tls {
                     let error = refusal(&config).await;
                     assert!(matches!(error.kind(), ConnectErrorKind::Tls(_)), "{error}");

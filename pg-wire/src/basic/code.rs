@@ -4,8 +4,8 @@ use core::fmt;
 
 /// Code of a message: its first byte, which the manual calls the message-type byte.
 ///
-/// Some bytes are codes in both directions (`S` is Sync from a client and ParameterStatus from a server), so a code has a meaning
-/// only together with its direction. Each message has a constant. A frame with an unknown code can be forwarded too.
+/// Some bytes are codes in both directions (`S` is Sync from a client and ParameterStatus from a server), so a code has a meaning only
+/// together with its direction. Each message has a constant. A frame with an unknown code can still be forwarded.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MessageCode(pub u8);
 
@@ -18,9 +18,9 @@ impl fmt::Debug for MessageCode {
 /// Size class of a message: the field of [`Limits`](crate::Limits) that bounds its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
-    /// Rows, data, SQL, parameters, descriptions, error texts. A frame over the limit is skipped.
+    /// A message with rows, data, SQL, parameters, descriptions or error texts. A frame over the limit is skipped.
     Bulk,
-    /// All other messages.
+    /// Any other message.
     Control,
     /// A client's response to an authentication request.
     Authentication,

@@ -11,12 +11,12 @@ macro_rules! wire_enum {
         #[derive(Clone, Copy, Debug)]
         pub enum $name {
             $($(#[$vdoc])* $variant,)*
-            /// An integer that has no meaning in PostgreSQL.
+            /// An integer for which PostgreSQL defines no meaning.
             Other($int),
         }
 
         impl $name {
-            /// The integer on the wire.
+            /// Returns the integer on the wire.
             #[inline]
             pub fn $method(self) -> $int {
                 match self {

@@ -2,12 +2,12 @@
 
 use core::fmt;
 
-/// A malformed body: its bytes do not form the fields that the message requires.
+/// Error for a malformed body: its bytes do not form the fields that the message requires.
 ///
 /// Recoverable: the whole frame has been consumed, so the next message can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
-    /// The name of the message in the manual.
+    /// Name of the message in the PostgreSQL manual.
     pub message: &'static str,
     /// Offset of the error in the body, in bytes after the length field.
     pub offset: usize,
@@ -25,9 +25,9 @@ pub enum DecodeErrorKind {
     Trailing,
     /// A string has no terminating NUL.
     Unterminated,
-    /// A length below -1.
+    /// A length is below -1.
     NegativeLength,
-    /// A count or length that contradicts another field.
+    /// A count or a length contradicts another field.
     Inconsistent,
     /// The frame has the code of another message.
     WrongCode,
@@ -64,12 +64,12 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// A message that cannot be sent. No part of the message has been written.
+/// Error for a message that cannot be sent. No part of the message has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeError {
-    /// The name of the message in the manual.
+    /// Name of the message in the PostgreSQL manual.
     pub message: &'static str,
-    /// The reason why the message cannot be sent.
+    /// Reason why the message cannot be sent.
     pub kind: EncodeErrorKind,
 }
 
@@ -79,29 +79,29 @@ pub struct EncodeError {
 pub enum EncodeErrorKind {
     /// A string contains a NUL. The protocol ends strings with a NUL.
     Nul,
-    /// More items than the count field can hold.
+    /// A list has more items than its count field can hold.
     TooMany {
         /// Name of the counted items.
         what: &'static str,
         /// Number of items.
         given: usize,
-        /// Largest number allowed.
+        /// Largest number of items that the count field can hold.
         most: usize,
     },
-    /// A value longer than a length field can hold: 2,147,483,647 bytes.
+    /// A value is longer than a length field can hold: 2,147,483,647 bytes.
     ValueTooLong {
         /// Length of the value in bytes.
         length: usize,
     },
-    /// A message longer than a length field can hold: 2,147,483,647 bytes, its four length bytes included.
+    /// A message is longer than a length field can hold: 2,147,483,647 bytes, including the four bytes of the field.
     MessageTooLong {
         /// Length of the message in bytes.
         length: usize,
     },
-    /// A number or a length outside the range of its field: a row limit over 2,147,483,647, which the server would read as a
-    /// negative number and so as "all rows", or a cancel key that does not have 4 to 256 bytes.
+    /// A number or a length is outside the range of its field. One example is a row limit over 2,147,483,647, which the server would read
+    /// as a negative number and so as "all rows". Another is a cancel key that does not have 4 to 256 bytes.
     OutOfRange,
-    /// An empty item in a list. The peer would read the item as the end of the list.
+    /// A list contains an empty item. The peer would read the item as the end of the list.
     Empty,
     /// A buffer of fixed size has too little room for the message.
     NoRoom {
@@ -145,7 +145,7 @@ impl fmt::Display for EncodeError {
 
 impl core::error::Error for EncodeError {}
 
-/// An invalid frame header, or a body over its limit.
+/// Error for an invalid frame header, or for a body over its limit.
 ///
 /// [`TooLong`](FrameErrorKind::TooLong) of a bulk message is recoverable: the frame is skipped as it arrives. After any other
 /// error the position of the next message is unknown, and the connection is poisoned.
@@ -161,16 +161,16 @@ pub struct FrameError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameErrorKind {
-    /// A length below 4. The length counts its own four bytes.
+    /// The length field is below 4. The field counts its own four bytes.
     BadLength {
-        /// The length field.
+        /// Value of the length field.
         length: i32,
     },
-    /// A body over the limit for messages with this code.
+    /// The body is over the limit for messages with this code.
     TooLong {
         /// Length of the body in bytes.
         length: usize,
-        /// The limit in bytes.
+        /// Limit of the body in bytes.
         limit: usize,
         /// Whether the frame is being skipped, so that reading can continue after it.
         skipped: bool,
@@ -178,7 +178,7 @@ pub enum FrameErrorKind {
 }
 
 impl FrameError {
-    /// Whether nothing can be read from the stream after this error.
+    /// Whether the error is fatal: no more messages can be read from the stream.
     pub fn is_fatal(&self) -> bool {
         !matches!(self.kind, FrameErrorKind::TooLong { skipped: true, .. })
     }

@@ -5,7 +5,7 @@
 //!
 //! [The catalog](https://www.postgresql.org/docs/current/catalog-pg-type.html)
 
-/// An object identifier: of a type, a table, a function. 0 means "none" or "chosen by the server".
+/// An object identifier, such as the number of a type, a table or a function. 0 means "none" or "chosen by the server".
 pub type Oid = u32;
 
 macro_rules! types {
@@ -13,7 +13,7 @@ macro_rules! types {
         $(#[doc = concat!("`", $type, "`")]
         pub const $name: Oid = $oid;)*
 
-        /// The name of the type in `pg_type`; `None` if the type is not one of PostgreSQL's own.
+        /// Returns the name of the type in `pg_type`; `None` if the type is not one of PostgreSQL's own.
         pub fn name(oid: Oid) -> Option<&'static str> {
             match oid {
                 $($oid => Some($type),)*

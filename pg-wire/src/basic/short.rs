@@ -6,7 +6,7 @@
 /// Longest value in bytes that is copied inline.
 const VALUE: usize = 32;
 
-/// Longest string in bytes that is copied inline. Higher than `VALUE`, because every byte has to be checked for NUL as well.
+/// Longest string in bytes that is copied inline. Higher than `VALUE`, because copying a string also checks every byte for NUL.
 const STRING: usize = 256;
 
 /// Copies `from` to `to`. Precondition: both slices have the same length.
@@ -96,7 +96,7 @@ fn copy_very_long_text(to: &mut [u8], from: &[u8]) -> bool {
     memchr::memchr(0, from).is_none()
 }
 
-/// Position of the first NUL. Searches the first 32 bytes inline, because most received strings are so short that the call of
+/// Returns the index of the first NUL. Searches the first 32 bytes inline, because most received strings are so short that the call of
 /// `memchr` takes longer than the search itself.
 #[inline]
 pub(crate) fn find_nul(bytes: &[u8]) -> Option<usize> {
@@ -200,7 +200,7 @@ mod tests {
                 let mut bytes = vec![filler; length];
                 assert_eq!(find_nul(&bytes), None, "{length} times {filler}");
                 for at in (0..length).rev() {
-                    // Some later bytes are NUL as well.
+                    // Some later bytes are already NUL, from earlier turns of this loop.
                     bytes[at] = 0;
                     assert_eq!(find_nul(&bytes), Some(at), "{at} of {length} among {filler}");
                     if at % 3 == 0 {

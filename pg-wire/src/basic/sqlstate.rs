@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A SQLSTATE: five digits or upper-case letters. The first two characters are the class.
 ///
-/// Codes that have no constant here can be used too.
+/// A code without a constant here is created with [`from_bytes`](Self::from_bytes).
 ///
 /// [All codes](https://www.postgresql.org/docs/current/errcodes-appendix.html)
 ///
@@ -19,21 +19,22 @@ use core::fmt;
 pub struct SqlState([u8; 5]);
 
 impl SqlState {
-    /// The code with these five characters; `None` unless they are digits and upper-case letters.
+    /// Returns the code with these five characters. Returns `None` if the length is not five, or a character is neither a digit nor an
+    /// upper-case letter.
     pub fn from_bytes(code: &[u8]) -> Option<Self> {
         let code: [u8; 5] = code.try_into().ok()?;
         let good = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
         code.iter().all(good).then_some(Self(code))
     }
 
-    /// The five characters.
+    /// Returns the five characters.
     pub fn as_str(&self) -> &str {
         // Cannot fail: all five characters are ASCII.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The first two characters, the class: `08` for a connection, `23` for a constraint, `40` for a transaction that may be
-    /// retried.
+    /// Returns the first two characters, which are the class: `08` for a connection, `23` for a constraint, `40` for a transaction that may
+    /// be retried.
     pub fn class(&self) -> &str {
         self.as_str().get(..2).unwrap_or_default()
     }
@@ -60,7 +61,7 @@ macro_rules! states {
             $(#[doc = concat!("`", $code, "`")]
             pub const $name: SqlState = SqlState(five($code));)*
 
-            /// The name of the constant, if this code has a constant.
+            /// Returns the name of the constant for this code; `None` if the code has no constant.
             pub fn name(&self) -> Option<&'static str> {
                 match *self {
                     $(Self::$name => Some(stringify!($name)),)*
@@ -71,7 +72,7 @@ macro_rules! states {
     };
 }
 
-/// The five bytes of a code in the table below.
+/// Converts a code of the table below to its five bytes.
 const fn five(code: &str) -> [u8; 5] {
     match code.as_bytes().first_chunk() {
         Some(five) => *five,

@@ -6,8 +6,8 @@ use core::fmt;
 
 /// A string of the protocol: any bytes except NUL, in the session's client encoding.
 ///
-/// A received string is not always UTF-8. For example, an error that is sent before `client_encoding` is set is in the encoding
-/// of the server. So the bytes are kept, and decoded on demand.
+/// A received string is not always UTF-8. For example, an error that is sent before `client_encoding` is set is in the encoding of the
+/// server. So a `Text` holds the bytes, and decodes them on demand.
 ///
 /// A string to be sent is made from `&str` or `&[u8]`. If the string contains a NUL, writing its message is an error.
 ///
@@ -22,22 +22,22 @@ use core::fmt;
 pub struct Text<'a>(&'a [u8]);
 
 impl<'a> Text<'a> {
-    /// The empty string: the unnamed statement, the unnamed portal.
+    /// The empty string, which is the name of the unnamed statement and of the unnamed portal.
     pub const EMPTY: Text<'static> = Text(b"");
 
-    /// A string of received bytes. Precondition: no NUL inside.
+    /// Creates a string from received bytes. Precondition: the bytes contain no NUL.
     #[inline]
     pub(crate) fn without_nul(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes, without the terminating NUL.
+    /// Returns the bytes, without the terminating NUL.
     #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 
-    /// The string as UTF-8.
+    /// Returns the string as UTF-8.
     ///
     /// # Errors
     /// When the bytes are not UTF-8.
@@ -45,7 +45,7 @@ impl<'a> Text<'a> {
         core::str::from_utf8(self.0)
     }
 
-    /// The string as UTF-8, with U+FFFD for invalid bytes.
+    /// Returns the string as UTF-8, with U+FFFD for invalid bytes.
     pub fn to_string_lossy(&self) -> Cow<'a, str> {
         // `from_utf8_lossy` alone takes several times as long for valid strings.
         self.to_str().map_or_else(|_| String::from_utf8_lossy(self.0), Cow::Borrowed)
@@ -57,7 +57,7 @@ impl<'a> Text<'a> {
         self.0.is_empty()
     }
 
-    /// Length in bytes, without the terminating NUL.
+    /// Returns the length in bytes, without the terminating NUL.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -105,14 +105,14 @@ impl PartialEq<&str> for Text<'_> {
 }
 
 impl fmt::Display for Text<'_> {
-    /// The string, with U+FFFD for bytes that are not UTF-8.
+    /// Prints the string, with U+FFFD for bytes that are not UTF-8.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.to_string_lossy())
     }
 }
 
 impl fmt::Debug for Text<'_> {
-    /// The string in quotes, with an escape for every byte that is not printable ASCII.
+    /// Prints the string in quotes, with an escape for every byte that is not printable ASCII.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.0.escape_ascii())
     }

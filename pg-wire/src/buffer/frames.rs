@@ -3,8 +3,8 @@
 use crate::buffer::header::Header;
 use crate::codec::frame::Frame;
 
-/// Consecutive whole frames as one slice, headers included, lent by [`Inbox::frames`](crate::Inbox::frames). A proxy forwards the
-/// slice unchanged.
+/// Consecutive whole frames as one slice, including their headers. [`Inbox::frames`](crate::Inbox::frames) lends them to a proxy, which
+/// forwards the slice unchanged.
 ///
 /// ```
 /// use pg_wire::{Inbox, Limits, MessageCode};
@@ -25,13 +25,13 @@ impl<'a> Frames<'a> {
         Self(whole)
     }
 
-    /// The bytes, headers included.
+    /// Returns the bytes of all frames, including their headers.
     #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 
-    /// The messages, in order.
+    /// Returns an iterator over the frames, in order.
     #[inline]
     pub fn frames(&self) -> FramesIter<'a> {
         FramesIter(self.0)
@@ -55,7 +55,7 @@ impl core::fmt::Debug for Frames<'_> {
     }
 }
 
-/// The messages of a [`Frames`].
+/// Iterator over the frames of a [`Frames`].
 #[derive(Clone, Debug)]
 pub struct FramesIter<'a>(&'a [u8]);
 

@@ -29,12 +29,12 @@ impl Header {
         Some((Self { code: MessageCode(code), body }, rest))
     }
 
-    /// Length of the whole frame in bytes.
+    /// Returns the length of the whole frame in bytes.
     pub(crate) fn frame(self) -> usize {
         Self::LENGTH.saturating_add(self.body)
     }
 
-    /// The length field, as it was received.
+    /// Returns the length field, as it was received.
     pub(crate) fn field(self) -> i32 {
         (self.body as u32).wrapping_add(4).cast_signed()
     }

@@ -40,17 +40,17 @@ const HAND_OVER: usize = 256 * 1024;
 /// # Ok::<_, pg_wire::FrameError>(())
 /// ```
 pub struct Inbox {
-    /// Memory that is zeroed only when the buffer grows, so that all of the buffer can be lent as space to read into.
+    /// Memory for received bytes. Only growing zeroes memory, so that all of the buffer can be lent as space to read into.
     buf: Vec<u8>,
-    /// Index of the first byte that is not taken.
+    /// Index of the first received byte that has not been taken.
     start: usize,
-    /// Index of the first byte that is not filled.
+    /// Index after the last received byte.
     end: usize,
     /// Index after the last byte that has been filled since the last wipe of the buffer.
     used: usize,
-    /// Number of bytes not yet received of a frame that is skipped because it is over its limit.
+    /// Number of bytes still to be received of a frame that is skipped because its body is over the limit.
     skip: usize,
-    /// Size of the next read.
+    /// Size of the next read in bytes.
     read: usize,
     /// The value of [`Limits::unchecked`] for `limits`.
     unchecked: usize,
@@ -59,25 +59,25 @@ pub struct Inbox {
     wiping: bool,
 }
 
-/// Proof that a whole frame is buffered. Returned by [`Inbox::head`]; pass it to [`Inbox::take`] or [`Inbox::take_owned`] before
-/// any other call.
+/// Proof that a whole frame is buffered. [`Inbox::head`] returns the proof; pass it to [`Inbox::take`] or [`Inbox::take_owned`] before any
+/// other call.
 #[derive(Debug)]
 pub struct Head(Header);
 
 impl Head {
-    /// Code of the message.
+    /// Returns the code of the message.
     pub fn code(&self) -> MessageCode {
         self.0.code
     }
 
-    /// Length of the body in bytes.
+    /// Returns the length of the body in bytes.
     pub fn body_len(&self) -> usize {
         self.0.body
     }
 }
 
 impl Inbox {
-    /// An empty inbox. Allocates no memory yet.
+    /// Creates an empty inbox. Allocates no memory yet.
     pub fn new(limits: Limits) -> Self {
         Self {
             buf: Vec::new(),
@@ -92,7 +92,7 @@ impl Inbox {
         }
     }
 
-    /// The limits in force.
+    /// Returns the limits in force.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -104,13 +104,13 @@ impl Inbox {
         self.limits = limits;
     }
 
-    /// Number of bytes received and not taken.
+    /// Returns the number of bytes that are received and not taken.
     #[inline]
     pub fn buffered(&self) -> usize {
         self.end - self.start
     }
 
-    /// Whether the buffered bytes end inside a frame. Also true inside a frame that is being skipped.
+    /// Whether the buffered bytes end inside a frame. Also returns true while a frame is being skipped.
     pub fn is_mid_frame(&self) -> bool {
         let mut rest = self.peek();
         while let Some((header, body)) = Header::parse(rest) {
@@ -122,12 +122,12 @@ impl Inbox {
         !rest.is_empty() || self.skip > 0
     }
 
-    /// Number of bytes of memory that the buffer holds.
+    /// Returns the number of bytes of memory that the buffer holds.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()
     }
 
-    /// Space to read into; never empty. Report the number of bytes read to [`filled`](Self::filled).
+    /// Lends space to read into, which is never empty. Report the number of bytes read to [`filled`](Self::filled).
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -138,9 +138,8 @@ impl Inbox {
             self.buf.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        // At the full read size, the buffer has twice the read size: then the beginning of an unfinished message need not move
-        // before the next read. Below the full read size, the buffer has the size of one read, because most connections are
-        // idle most of the time.
+        // At the full read size, the buffer has room for two reads, so that the beginning of an unfinished message need not move before the
+        // next read. Below the full read size, the buffer has room for one read, because most connections are idle most of the time.
         let steady = if read < self.limits.read_size { read } else { 2 * read };
         let least = steady.max(self.end + read);
         if self.buf.len() < least {
@@ -155,8 +154,8 @@ impl Inbox {
         self.buf.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Reports that `count` bytes have been read into the beginning of [`space`](Self::space). A larger `count` means the whole
-    /// space.
+    /// Reports that `count` bytes have been read into the beginning of [`space`](Self::space). If `count` is larger than the space, the
+    /// whole space counts as read.
     pub fn filled(&mut self, count: usize) {
         let room = self.buf.len() - self.end;
         let count = count.min(room);
@@ -182,7 +181,7 @@ impl Inbox {
         }
     }
 
-    /// Returns whether a whole frame is buffered; [`take`](Self::take) then lends the frame.
+    /// Returns the head of the first frame if the whole frame is buffered. Pass the head to [`take`](Self::take), which lends the frame.
     ///
     /// `head` and `take` are two calls, because the borrow checker accepts a loop that waits for `head` and lends with `take`.
     ///
@@ -202,7 +201,7 @@ impl Inbox {
         self.whole().inspect_err(|error| skip_frame_of(error, &mut self.start, self.end, &mut self.skip))
     }
 
-    /// Whether a whole frame is buffered, and the error of its header.
+    /// Returns the head of the first frame if the whole frame is buffered, or the error of its header.
     #[inline(always)]
     fn whole(&self) -> Result<Option<Head>, FrameError> {
         let Some((header, rest)) = Header::parse(self.peek()) else { return Ok(None) };
@@ -218,7 +217,7 @@ impl Inbox {
         !matches!(self.whole(), Ok(None))
     }
 
-    /// The frame that [`head`](Self::head) has found, without taking it.
+    /// Lends the frame that [`head`](Self::head) has found, without taking the frame.
     #[cfg(feature = "std")]
     pub(crate) fn look(&self, head: &Head) -> Frame<'_> {
         let Header { code, body } = head.0;
@@ -270,8 +269,8 @@ impl Inbox {
         Frame { code, body: self.buf.get(start..end).unwrap_or_else(empty) }
     }
 
-    /// Takes the frame that [`head`](Self::head) has found, as an owned frame. Copies the frame, or, if the frame is large, the
-    /// other buffered bytes.
+    /// Takes the frame that [`head`](Self::head) has found, as an owned frame. Copies a small frame. For a large frame, hands over the
+    /// buffer, and copies the other buffered bytes.
     pub fn take_owned(&mut self, head: Head) -> FrameBuf {
         let length = Header::LENGTH + head.0.body;
         let beside = self.end.saturating_sub(length);
@@ -337,7 +336,7 @@ impl Inbox {
         Ok(self.buf.get(start..self.start).map(Frames::new))
     }
 
-    /// Lends the body of the next packet, if a whole packet is buffered. Packets are the messages before the session; they have a
+    /// Lends the body of the next packet, if the whole packet is buffered. A packet is a message that is sent before the session. It has a
     /// length but no code.
     ///
     /// # Errors
@@ -364,7 +363,7 @@ impl Inbox {
         Ok(self.buf.get(start + 4..self.start))
     }
 
-    /// The bytes that are received and not taken; they may end inside a frame.
+    /// Returns the bytes that are received and not taken. The bytes may end inside a frame.
     #[inline]
     pub fn peek(&self) -> &[u8] {
         self.buf.get(self.start..self.end).unwrap_or_else(empty)
@@ -382,8 +381,8 @@ impl Inbox {
         self.used = self.end;
     }
 
-    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this while passwords
-    /// and keys may arrive, and call [`scrub`](Self::scrub) afterwards.
+    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this setting while passwords and
+    /// keys may arrive, and call [`scrub`](Self::scrub) afterwards.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }
@@ -395,7 +394,7 @@ impl Inbox {
         self.scrub();
     }
 
-    /// Length of the first frame in bytes, even if the frame is unfinished; 0 until its header has arrived.
+    /// Returns the length of the first frame in bytes, even if the frame is unfinished; 0 until its header has arrived.
     fn announced(&self) -> usize {
         Header::parse(self.peek()).map_or(0, |(header, _)| header.frame())
     }
@@ -431,7 +430,7 @@ impl Inbox {
         }
     }
 
-    /// Replaces the buffer.
+    /// Replaces the buffer, and wipes the old buffer if wiping is set.
     fn replace(&mut self, buf: Vec<u8>) {
         let mut old = core::mem::replace(&mut self.buf, buf);
         if self.wiping {

@@ -49,7 +49,7 @@ pub struct Limits {
     ///
     /// Default 131,072.
     pub write_retain: usize,
-    /// The sender of the messages that are read. Some codes mean different messages in the two directions.
+    /// Sender of the messages that are read. Some codes mean different messages in the two directions.
     pub reads: Direction,
 }
 
@@ -99,8 +99,8 @@ impl Limits {
         Self { write_retain, ..self }
     }
 
-    /// These limits, lowered for the time before authentication: 30,000 bytes for each message and 65,536 bytes of
-    /// [`read_ahead`](Self::read_ahead). libpq, too, limits the messages of a server before login to 30,000 bytes.
+    /// Returns these limits, lowered for the time before authentication: 30,000 bytes for each message, and 65,536 bytes of
+    /// [`read_ahead`](Self::read_ahead). libpq uses the same limit of 30,000 bytes for the messages of a server before login.
     pub const fn before_authentication(self) -> Self {
         Self {
             control: lower(self.control, 30_000),
@@ -111,14 +111,14 @@ impl Limits {
         }
     }
 
-    /// These limits, lowered for the time between AuthenticationOk and the first ReadyForQuery: 1 MiB for the messages under
-    /// [`bulk`](Self::bulk), because a login trigger may raise long notices, and 30,000 bytes for the others.
+    /// Returns these limits, lowered for the time between AuthenticationOk and the first ReadyForQuery. Messages under [`bulk`](Self::bulk)
+    /// may have 1 MiB, because a login trigger may raise long notices. All other messages may have 30,000 bytes.
     pub const fn while_starting(self) -> Self {
         Self { bulk: lower(self.bulk, 1 << 20), control: lower(self.control, 30_000), ..self }
     }
 
-    /// Longest body in bytes that needs no [`check`](Self::check): a length within all limits and within the range of the length
-    /// field.
+    /// Returns the longest body in bytes that needs no [`check`](Self::check): a length within all limits and within the range of the
+    /// length field.
     pub(crate) fn unchecked(&self) -> usize {
         self.control.min(self.authentication).min(self.bulk).min(Header::MAX_BODY)
     }
@@ -150,13 +150,13 @@ impl Limits {
     }
 }
 
-/// The lower of two numbers. `Ord::min` cannot be called in a `const fn`.
+/// Returns the lower of two numbers. `Ord::min` cannot be called in a `const fn`.
 const fn lower(limit: usize, bound: usize) -> usize {
     if limit < bound { limit } else { bound }
 }
 
 impl Default for Limits {
-    /// [`Limits::BACKEND`].
+    /// Returns [`Limits::BACKEND`].
     fn default() -> Self {
         Self::BACKEND
     }

@@ -14,7 +14,7 @@ const SMALLEST_GROWTH: usize = 1024;
 /// Largest size of any buffer in bytes.
 const LARGEST_BUFFER: usize = isize::MAX as usize;
 
-/// Maximum number of bytes after the written part that are zeroed in advance. A longer message has more bytes zeroed.
+/// Maximum number of bytes after the written part that are zeroed in advance. For a longer message, the whole length is zeroed.
 const MOST_ZEROED: usize = 64 * 1024;
 
 /// The buffer into which messages are written and from which they are sent.
@@ -54,7 +54,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox. Allocates no memory yet. When the outbox becomes empty, it keeps a capacity of at most `retain` bytes.
+    /// Creates an empty outbox. Allocates no memory yet. When the outbox becomes empty, it keeps a capacity of at most `retain` bytes.
     pub fn new(retain: usize) -> Self {
         Self { buf: Vec::new(), sent: 0, committed: 0, end: 0, error: None, retain, wiping: false }
     }
@@ -105,7 +105,7 @@ impl Outbox {
         self.end = usize::MAX;
     }
 
-    /// Adds raw bytes: the one-byte answer to an SSLRequest, or frames to be forwarded.
+    /// Adds raw bytes, such as the one-byte answer to an SSLRequest, or frames to be forwarded.
     pub fn put_raw(&mut self, bytes: &[u8]) {
         if self.error.is_none() {
             let end = self.end + bytes.len();
@@ -136,13 +136,13 @@ impl Outbox {
         Ok(())
     }
 
-    /// The bytes that are committed and not sent.
+    /// Returns the bytes that are committed and not sent.
     #[inline]
     pub fn pending(&self) -> &[u8] {
         self.buf.get(self.sent..self.committed).unwrap_or_default()
     }
 
-    /// The bytes of the batch that is not committed.
+    /// Returns the bytes of the batch that is not committed.
     pub fn batch(&self) -> &[u8] {
         self.buf.get(self.committed..self.end).unwrap_or_default()
     }
@@ -152,8 +152,8 @@ impl Outbox {
         self.sent == self.end && self.error.is_none()
     }
 
-    /// Reports that the first `count` bytes of [`pending`](Self::pending) have been sent. A larger `count` means all of these
-    /// bytes.
+    /// Reports that the first `count` bytes of [`pending`](Self::pending) have been sent. If `count` is larger than their number, all of
+    /// these bytes count as sent.
     #[inline]
     pub fn sent(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count).min(self.committed);
@@ -170,13 +170,13 @@ impl Outbox {
         }
     }
 
-    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this while messages
-    /// with passwords and keys are put, and call [`scrub`](Self::scrub) afterwards.
+    /// Sets whether memory is wiped before it is freed, when the buffer grows, shrinks or is dropped. Use this setting while messages with
+    /// passwords and keys are put, and call [`scrub`](Self::scrub) afterwards.
     pub fn set_wiping(&mut self, wiping: bool) {
         self.wiping = wiping;
     }
 
-    /// Number of bytes of memory that the buffer holds.
+    /// Returns the number of bytes of memory that the buffer holds.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()
     }
@@ -201,12 +201,12 @@ impl Outbox {
         self.retain = retain;
     }
 
-    /// Index after the last byte that can be sent: a batch with an error is never sent.
+    /// Returns the index after the last byte that can be sent: a batch with an error is never sent.
     fn written(&self) -> usize {
         if self.error.is_some() { self.committed } else { self.end }
     }
 
-    /// Moves the bytes that are not sent to the beginning.
+    /// Moves the bytes that are not sent to the beginning of the buffer.
     fn compact(&mut self) {
         let written = self.written();
         self.buf.copy_within(self.sent..written, 0);

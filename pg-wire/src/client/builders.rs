@@ -50,7 +50,7 @@ impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
         Self { types, ..self }
     }
 
-    /// Puts the message.
+    /// Puts the Parse.
     #[inline]
     pub fn finish(self) -> P::Chained<'c> {
         let Self { out, statement, sql, types } = self;
@@ -99,24 +99,24 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
         Self { result_formats: formats, ..self }
     }
 
-    /// Puts the message, with these parameters: a tuple, an array, a slice, or [`params!`](crate::params). Each parameter
-    /// determines its own format.
+    /// Puts the Bind, with these parameters: a tuple, an array, a slice, or [`params!`](crate::params). Each parameter determines its own
+    /// format.
     #[inline(always)]
     pub fn finish(self, params: impl Params) -> P::Chained<'c> {
         self.out.put_message(&bind(self.statement, self.portal, params, self.result_formats))
     }
 
-    /// Puts the message, and an [`Execute`] of its portal for all rows. Does the same as [`finish`](Self::finish) followed by
-    /// [`execute`](crate::PgProtocol::execute), in less time.
+    /// Puts the Bind, and an [`Execute`] of its portal for all rows. Takes less time than [`finish`](Self::finish) followed by
+    /// [`execute`](crate::PgProtocol::execute).
     #[inline(always)]
     pub fn execute(self, params: impl Params) -> P::Chained<'c> {
         let bind = bind(self.statement, self.portal, params, self.result_formats);
         self.out.put_message(&(bind, Execute { portal: self.portal.0.into(), max_rows: 0 }))
     }
 
-    /// Puts the message, an [`Execute`] of its portal for all rows, and a [`Sync`]: all messages that one run of a prepared
-    /// statement needs. Does the same as [`finish`](Self::finish), [`execute`](crate::PgProtocol::execute) and
-    /// [`sync`](crate::PgProtocol::sync) one after another, in less time.
+    /// Puts the Bind, an [`Execute`] of its portal for all rows, and a [`Sync`]: all messages that one run of a prepared statement needs.
+    /// Takes less time than [`finish`](Self::finish), [`execute`](crate::PgProtocol::execute) and [`sync`](crate::PgProtocol::sync) one
+    /// after another.
     ///
     /// ```
     /// # use pg_wire::{PgProtocol, Portal, Statement};
@@ -130,7 +130,7 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
     }
 }
 
-/// A Bind with the shortest list that expresses these result formats.
+/// Returns a Bind with the shortest list of format codes that expresses the given result formats.
 #[inline(always)]
 fn bind<'a, P: Params>(
     statement: Statement<'a>,
@@ -209,7 +209,7 @@ impl<'c, P: PutMessage> FnCallBuilder<'c, P> {
         Self { result_format: format, ..self }
     }
 
-    /// Puts the message, with these arguments. Each argument determines its own format.
+    /// Puts the FunctionCall, with these arguments. Each argument determines its own format.
     #[inline]
     pub fn finish(self, arguments: impl Params) -> P::Chained<'c> {
         let Self { out, function, result_format } = self;

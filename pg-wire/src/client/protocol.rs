@@ -34,8 +34,8 @@ use crate::message::frontend::{Close, CopyFail, Describe, Execute, Flush, Query,
 /// The caller decides where a batch ends: only methods with `sync` or `flush` in their name put a Sync or a Flush. Names of
 /// statements have the type [`Statement`], names of portals the type [`Portal`].
 pub trait PgProtocol: PutMessage {
-    /// Runs statements with the simple query protocol. The server's replies end with one ReadyForQuery, without a
-    /// [`sync`](Self::sync).
+    /// Runs statements with the simple query protocol. The server ends its replies with one ReadyForQuery; no [`sync`](Self::sync) is
+    /// needed.
     ///
     /// See [`Query`].
     #[inline]
@@ -95,20 +95,19 @@ pub trait PgProtocol: PutMessage {
         }
     }
 
-    /// Closes (deallocates) a prepared statement. No error if the statement does not exist. See [`Close`].
+    /// Closes (deallocates) a prepared statement. It is no error if the statement does not exist. See [`Close`].
     #[inline]
     fn close_statement(&mut self, statement: Statement<'_>) -> Self::Chained<'_> {
         self.put_message(&Close { target: Target::Statement, name: statement.0.into() })
     }
 
-    /// Closes a portal. No error if the portal does not exist. See [`Close`].
+    /// Closes a portal. It is no error if the portal does not exist. See [`Close`].
     #[inline]
     fn close_portal(&mut self, portal: Portal<'_>) -> Self::Chained<'_> {
         self.put_message(&Close { target: Target::Portal, name: portal.0.into() })
     }
 
-    /// Puts a [`Flush`] message, which requests the server's replies so far. This method only puts the message and does not send
-    /// it.
+    /// Puts a [`Flush`] message, which requests the server's replies so far. This method does not send the message.
     #[inline]
     fn flush_msg(&mut self) -> Self::Chained<'_> {
         self.put_message(&Flush {})
@@ -134,7 +133,7 @@ pub trait PgProtocol: PutMessage {
         FnCallBuilder { out: self, function, result_format: FormatCode::Binary }
     }
 
-    /// Sends data of a COPY. See [`CopyData`]. For blocks of 64 KiB and more see
+    /// Puts data of a COPY. See [`CopyData`]. For blocks of 64 KiB and more, use
     /// [`Connection::send_copy_data`](crate::connection::Connection::send_copy_data), which does not copy the data.
     #[inline]
     fn copy_data(&mut self, data: &[u8]) -> Self::Chained<'_> {

@@ -120,7 +120,7 @@ impl<'a> Field<'a> for Text<'a> {
 pub struct Payload<'a>(pub &'a [u8]);
 
 impl<'a> Payload<'a> {
-    /// The bytes.
+    /// Returns the bytes.
     #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
@@ -153,7 +153,7 @@ impl fmt::Debug for Payload<'_> {
 pub struct Secret<'a>(pub &'a [u8]);
 
 impl<'a> Secret<'a> {
-    /// The bytes, to send or check.
+    /// Returns the secret bytes, for sending or for checking.
     #[inline]
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0

@@ -21,9 +21,9 @@ use crate::codec::writer::Writer;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The code. Its meaning depends on the direction.
+    /// Code of the message. Its meaning depends on the direction.
     pub code: MessageCode,
-    /// The bytes after the length field.
+    /// Body of the message: the bytes after the length field.
     pub body: &'a [u8],
 }
 
@@ -51,7 +51,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Length on the wire in bytes: the code, the length field and the body.
+    /// Returns the length on the wire in bytes: the code, the length field and the body.
     #[inline]
     pub fn wire_len(self) -> usize {
         5 + self.body.len()
@@ -91,20 +91,20 @@ impl core::fmt::Debug for Frame<'_> {
 /// Clones and slices share the bytes by reference count, without a copy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FrameBuf {
-    /// The code. Its meaning depends on the direction.
+    /// Code of the message. Its meaning depends on the direction.
     pub code: MessageCode,
-    /// The bytes after the length field.
+    /// Body of the message: the bytes after the length field.
     pub body: Bytes,
 }
 
 impl FrameBuf {
-    /// The message, borrowed.
+    /// Returns the message as a borrowed frame.
     #[inline]
     pub fn frame(&self) -> Frame<'_> {
         Frame { code: self.code, body: &self.body }
     }
 
-    /// A part of the body, such as the value of a column, as an owned slice that shares the memory of the body.
+    /// Returns a part of the body, such as the value of a column, as an owned slice that shares the memory of the body.
     ///
     /// ```
     /// use pg_wire::{Frame, MessageCode, backend::DataRow};

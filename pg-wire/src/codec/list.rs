@@ -57,7 +57,7 @@ pub trait Count: for<'a> Field<'a> {
     fn from_len(len: usize) -> Result<Self, usize>;
 }
 
-/// The items: received bytes, or a slice.
+/// Items of a list: received bytes, or a slice.
 enum Items<'a, T> {
     Wire { count: usize, bytes: &'a [u8] },
     Given(&'a [T]),
@@ -70,7 +70,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
     /// A list without items.
     pub const EMPTY: Self = Self(Items::Given(&[]), PhantomData);
 
-    /// Number of items.
+    /// Returns the number of items.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -82,7 +82,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
         self.0.len() == 0
     }
 
-    /// The items in order. Received items can only be read in order: to look up items by index, collect them, or use
+    /// Returns an iterator over the items. Received items can only be read in order: to look up items by index, collect them, or use
     /// [`Columns`](crate::Columns).
     #[inline]
     pub fn iter(&self) -> Iter<'a, T> {
@@ -92,7 +92,7 @@ impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
 
 /// Reads and writes the count and the items of a list separately, for a message that has another field between these two parts.
 impl<'a, T: Field<'a> + Copy, N: Count> List<'a, T, N> {
-    /// Reads `count` items; the count was read before.
+    /// Reads `count` items. The caller has already read the count.
     pub(crate) fn read_items(body: &mut Reader<'a>, count: N) -> Result<Self, DecodeError> {
         let count = count.to_len();
         let start = *body;
@@ -128,7 +128,7 @@ impl<'a, T: Entry<'a>> Terminated<'a, T> {
     /// A list without items.
     pub const EMPTY: Self = Self(Items::Given(&[]));
 
-    /// Number of items.
+    /// Returns the number of items.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -140,7 +140,7 @@ impl<'a, T: Entry<'a>> Terminated<'a, T> {
         self.0.len() == 0
     }
 
-    /// The items in order.
+    /// Returns an iterator over the items, in order.
     #[inline]
     pub fn iter(&self) -> Iter<'a, T> {
         Iter(self.0)
@@ -187,7 +187,7 @@ impl<'a, T: Entry<'a>> Field<'a> for Terminated<'a, T> {
     }
 }
 
-/// The name of a SASL mechanism.
+/// As an item of a list, a string is the name of a SASL mechanism.
 impl<'a> Entry<'a> for Text<'a> {
     #[inline]
     fn is_end(&self) -> bool {
@@ -199,7 +199,7 @@ impl<'a> Entry<'a> for Text<'a> {
     }
 }
 
-/// A parameter of a StartupMessage: name and value.
+/// As an item of a list, a pair of strings is a parameter of a StartupMessage: name and value.
 impl<'a> Field<'a> for (Text<'a>, Text<'a>) {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok((body.text()?, body.text()?))

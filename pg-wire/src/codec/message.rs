@@ -7,23 +7,23 @@ use crate::codec::writer::Writer;
 
 /// A message that can be sent, or a packet that is sent before the session.
 ///
-/// On the wire: `Byte1 code` (not for the packets before the session), `Int32 length` (of the length field and the body), body.
+/// The layout is `Byte1 code` (not for the packets before the session), `Int32 length` (of the length field and the body), body.
 pub trait Message {
     /// Whether the length can be computed without a call for each value. If `true`, the writer computes the length before it
     /// writes.
     #[doc(hidden)]
     const MEASURED: bool = true;
 
-    /// The code; `None` for a packet before the session, which has no code.
+    /// Returns the code; `None` for a packet before the session, which has no code.
     fn code(&self) -> Option<MessageCode>;
 
-    /// The name in the manual.
+    /// Returns the name of the message in the PostgreSQL manual.
     fn name(&self) -> &'static str;
 
     /// Passes the fields of the body to `out`, in wire order.
     fn write<P: Writer + ?Sized>(&self, out: &mut P);
 
-    /// The message as one line of text, in the format of libpq's `PQtrace`.
+    /// Returns the message as one line of text, in the format of libpq's `PQtrace`.
     ///
     /// ```
     /// use pg_wire::{Direction, Message, frontend::Execute};
@@ -39,17 +39,17 @@ pub trait Message {
 /// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// The client.
+    /// The client is the sender.
     Frontend,
-    /// The server.
+    /// The server is the sender.
     Backend,
 }
 
-/// A message as one line of text, without a newline at the end. Returned by [`Message::trace`].
+/// A message as one line of text, without a newline at the end. [`Message::trace`] returns this type.
 ///
-/// `F` or `B`, tab, the length field, tab, the name; then, if there are fields, a tab, and a space before each field: numbers in
-/// decimal, strings in double quotes, bytes in single quotes with `\xNN` for bytes that are not printable. libpq 18 prints the
-/// same line with `PQTRACE_SUPPRESS_TIMESTAMPS`, with these exceptions:
+/// The line consists of `F` or `B`, a tab, the length field, a tab, and the name of the message. If the message has fields, a tab follows,
+/// and then each field after a space. Numbers are decimal, strings are in double quotes, and bytes are in single quotes, with `\xNN` for
+/// bytes that are not printable. libpq 18 prints the same line with `PQTRACE_SUPPRESS_TIMESTAMPS`, with these exceptions:
 ///
 /// - secrets, which are masked as in libpq's regression mode: `"SSSS"` and `'BBBB'`;
 /// - AuthenticationOk, whose name libpq does not print;
@@ -67,10 +67,10 @@ pub struct Trace<'m, M: ?Sized> {
 
 /// A message that can be decoded from the body of its frame.
 pub trait Decode<'a>: Message + Sized {
-    /// The code of the message; `None` for a packet before the session, which has no code.
+    /// Code of the message; `None` for a packet before the session, which has no code.
     const CODE: Option<MessageCode>;
 
-    /// The name in the manual.
+    /// Name of the message in the PostgreSQL manual.
     const NAME: &'static str;
 
     /// Reads the fields from `body`, in wire order.

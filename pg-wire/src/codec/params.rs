@@ -13,14 +13,14 @@ use crate::param::params::Params;
 /// or -1 for NULL, bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EncodedParams<'a> {
-    /// The format codes: none when all values are text, one code for all values, or one code for each value.
+    /// Format codes of the values: an empty list when all values are text, one code for all values, or one code for each value.
     pub formats: List<'a, FormatCode>,
-    /// The values.
+    /// Values of the parameters or arguments.
     pub values: Values<'a>,
 }
 
 impl EncodedParams<'_> {
-    /// No parameters.
+    /// An empty list of parameters.
     pub const NONE: EncodedParams<'static> = EncodedParams { formats: List::EMPTY, values: Values::EMPTY };
 }
 
@@ -37,7 +37,7 @@ impl<'a> Field<'a> for EncodedParams<'a> {
 
 /// Parameters in one of two forms: Rust values ([`Params`]), which determine their own formats, or [`EncodedParams`].
 pub trait ParamList {
-    /// See [`Message::MEASURED`](crate::Message::MEASURED).
+    /// Whether the length can be computed in advance; see [`Message::MEASURED`](crate::Message::MEASURED).
     #[doc(hidden)]
     const MEASURED: bool;
 

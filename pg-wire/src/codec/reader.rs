@@ -6,8 +6,8 @@ use crate::basic::text::Text;
 
 /// Reads the fields of one message body in order, and never reads beyond the end of the body.
 ///
-/// Integers are big-endian. Every read is checked. Call [`finish`](Self::finish) after the last field, because a body with bytes
-/// left over is malformed too.
+/// Integers are big-endian. Every read is checked. Call [`finish`](Self::finish) after the last field: a body with bytes left over is
+/// malformed.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -16,37 +16,37 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader at the first byte of `body`; `message` is the name of the message in errors.
+    /// Creates a reader at the first byte of `body`. Errors contain the name `message`.
     #[inline]
     pub fn new(message: &'static str, body: &'a [u8]) -> Self {
         Self { rest: body, whole: body.len(), message }
     }
 
-    /// Number of bytes read.
+    /// Returns the number of bytes that have been read.
     #[inline]
     pub fn offset(&self) -> usize {
         self.whole - self.rest.len()
     }
 
-    /// Number of bytes left.
+    /// Returns the number of bytes that are left.
     #[inline]
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// An error of this kind at the current offset.
+    /// Creates an error of this kind at the current offset.
     #[inline]
     pub fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { message: self.message, offset: self.offset(), kind }
     }
 
-    /// An error of this kind at the offset before `rest`, the bytes that were read last.
+    /// Creates an error of this kind at the offset before `rest`, the bytes that were read last.
     #[inline]
     pub(crate) fn error_before(&self, rest: &[u8], kind: DecodeErrorKind) -> DecodeError {
         DecodeError { message: self.message, offset: self.offset() - rest.len(), kind }
     }
 
-    /// The next `N` bytes as an array.
+    /// Reads the next `N` bytes as an array.
     ///
     /// # Errors
     /// [`Short`](DecodeErrorKind::Short) when fewer than `N` bytes are left.
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One byte.
+    /// Reads one byte.
     ///
     /// # Errors
     /// [`Short`](DecodeErrorKind::Short) when no byte is left.
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// An Int16, unsigned, because counts in this protocol are unsigned.
+    /// Reads an Int16 as an unsigned number, because counts in this protocol are unsigned.
     ///
     /// # Errors
     /// [`Short`](DecodeErrorKind::Short) when fewer than two bytes are left.
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
-    /// An Int32, unsigned.
+    /// Reads an Int32 as an unsigned number.
     ///
     /// # Errors
     /// [`Short`](DecodeErrorKind::Short) when fewer than four bytes are left.
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
-    /// An Int32, signed.
+    /// Reads an Int32 as a signed number.
     ///
     /// # Errors
     /// [`Short`](DecodeErrorKind::Short) when fewer than four bytes are left.
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         self.array().map(i32::from_be_bytes)
     }
 
-    /// The next `count` bytes.
+    /// Reads the next `count` bytes.
     ///
     /// # Errors
     /// [`Short`](DecodeErrorKind::Short) when fewer than `count` bytes are left.
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A value: Int32 length, then that many bytes; a length of -1 is NULL.
+    /// Reads a value: Int32 length, then that many bytes; a length of -1 is NULL.
     ///
     /// # Errors
     /// [`NegativeLength`](DecodeErrorKind::NegativeLength) when the length is below -1, [`Short`](DecodeErrorKind::Short) when
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string: bytes up to and including a NUL.
+    /// Reads a string: bytes up to and including a NUL.
     ///
     /// # Errors
     /// [`Unterminated`](DecodeErrorKind::Unterminated) when there is no NUL.
@@ -143,13 +143,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// All remaining bytes.
+    /// Reads all remaining bytes.
     #[inline]
     pub fn rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.rest)
     }
 
-    /// The bytes from the offset of this reader to the offset of `end`, a later copy of this reader.
+    /// Returns the bytes from the offset of this reader to the offset of `end`, a later copy of this reader.
     pub(crate) fn until(&self, end: &Reader<'a>) -> &'a [u8] {
         let taken = self.rest.len().saturating_sub(end.rest.len());
         self.rest.get(..taken).unwrap_or_default()

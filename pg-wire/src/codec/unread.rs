@@ -6,7 +6,7 @@ use crate::codec::reader::Reader;
 
 /// An item of an [`Unread`] list.
 pub(crate) trait Item<'a>: Field<'a> + Copy + PartialEq {
-    /// The name of the list in errors.
+    /// Name of the list in errors.
     const LIST: &'static str;
 }
 
@@ -20,7 +20,7 @@ pub(crate) enum Unread<'a, T> {
 }
 
 impl<'a, T: Item<'a>> Unread<'a, T> {
-    /// Takes the rest of a body as items, without reading each item.
+    /// Takes all remaining bytes of a body as the list, without reading each item.
     #[inline(always)]
     pub(crate) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut whole = *body;
@@ -29,7 +29,7 @@ impl<'a, T: Item<'a>> Unread<'a, T> {
         Ok(Self::Wire(whole.rest()))
     }
 
-    /// Reads the items to find their end, because another field follows.
+    /// Reads a list that is followed by another field. The items are read to find the end of the list.
     #[inline]
     pub(crate) fn read_first(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let start = *body;
@@ -102,7 +102,8 @@ impl<'a, T: Item<'a>> Iterator for UnreadIter<'a, T> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match self {
-            // Bytes left over add one item, an error. After a malformed item there are fewer items.
+            // The upper limit includes one error, for bytes that are left over. A malformed item ends the iteration early, so the lower
+            // limit is 0.
             Self::Wire { left, .. } => (0, Some(usize::from(*left) + 1)),
             Self::Given(items) => items.size_hint(),
         }

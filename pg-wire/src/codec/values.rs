@@ -33,16 +33,16 @@ impl<'a> Item<'a> for Option<&'a [u8]> {
 }
 
 impl<'a> Values<'a> {
-    /// No values.
+    /// An empty list of values.
     pub const EMPTY: Values<'static> = Values(Unread::Given(&[]));
 
-    /// Takes the rest of a body as values, without reading each value.
+    /// Takes all remaining bytes of a body as the list, without reading each value.
     #[inline]
     pub(crate) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Unread::read_last(body).map(Self)
     }
 
-    /// Number of values.
+    /// Returns the number of values.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -54,14 +54,14 @@ impl<'a> Values<'a> {
         self.len() == 0
     }
 
-    /// The values in order; `None` is NULL.
+    /// Returns an iterator over the values, in order; `None` is NULL.
     #[inline]
     pub fn iter(&self) -> ValuesIter<'a> {
         ValuesIter(self.0.iter())
     }
 
-    /// The value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all earlier values: to get several
-    /// columns, iterate once.
+    /// Returns the value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all earlier values. To get several
+    /// columns, iterate instead.
     ///
     /// # Errors
     /// When this value or a value before it is malformed.
@@ -83,10 +83,11 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Whether the bytes consist of a count and exactly this number of values.
+/// Whether the bytes consist of a count and as many values, without a byte left over.
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
-    // Then a negative length other than -1, read as unsigned, always exceeds the rest and is rejected below.
+    // In a body of at most `MAX_LENGTH` bytes, a negative length other than -1, read as unsigned, always exceeds the rest and is rejected
+    // below.
     if rest.len() > MAX_LENGTH {
         return false;
     }
@@ -128,8 +129,7 @@ impl<'a> Field<'a> for Values<'a> {
     #[inline]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.0 {
-            // Received bytes are forwarded unchanged. A malformed row is forwarded too, because its values are not decoded
-            // here.
+            // Received bytes are forwarded unchanged, even if the row is malformed, because its values are not decoded here.
             Unread::Wire(bytes) if !out.wants_fields() => out.bytes(bytes),
             Unread::Wire(_) => {
                 out.count("values", self.len());

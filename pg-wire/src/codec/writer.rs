@@ -9,30 +9,30 @@ use crate::param::params::{Params, VisitParam};
 
 /// Receives the fields of a message in wire order.
 ///
-/// A message lists its fields once, in [`Message::write`](crate::Message::write). One writer counts the bytes of the fields,
-/// one writes the bytes into a buffer, one prints a trace line. So length, bytes and trace always agree.
+/// A message lists its fields once, in [`Message::write`](crate::Message::write). The first writer counts the bytes of the fields, another
+/// writes the bytes into a buffer, and a third prints a trace line. So length, bytes and trace always agree.
 ///
 /// The methods return no errors. A field that cannot be sent is reported with [`refuse`](Self::refuse), and then no part of the
 /// message is sent.
 pub trait Writer {
-    /// One byte that represents a character: a kind, a status, a field code.
+    /// Takes one byte that represents a character: a kind, a status, a field code.
     fn byte1(&mut self, value: u8);
-    /// An Int16.
+    /// Takes an Int16.
     fn int16(&mut self, value: u16);
-    /// An Int32.
+    /// Takes an Int32.
     fn int32(&mut self, value: u32);
-    /// A string and its terminating NUL.
+    /// Takes a string, which is sent with a terminating NUL.
     fn text(&mut self, value: Text<'_>);
-    /// Bytes without a length field: another field states their length, or they end at the end of the message.
+    /// Takes bytes without a length field: another field states their length, or the bytes end at the end of the message.
     fn bytes(&mut self, value: &[u8]);
 
-    /// An Int32 length, and that many bytes. Precondition: `length` is the length of `value`.
+    /// Takes an Int32 length and that many bytes. Precondition: `length` is the length of `value`.
     #[inline]
     fn counted(&mut self, length: u32, value: &[u8]) {
         self.int32(length);
         self.bytes(value);
     }
-    /// A value: Int32 length and that many bytes, or an Int32 of -1 for NULL. Rejects a value of more than 2,147,483,647 bytes.
+    /// Takes a value: Int32 length and that many bytes, or an Int32 of -1 for NULL. Rejects a value of more than 2,147,483,647 bytes.
     #[inline]
     fn value(&mut self, value: Option<&[u8]>) {
         match value {
@@ -43,7 +43,7 @@ pub trait Writer {
             },
         }
     }
-    /// An Int16 count. Rejects a count above 65,535; `what` names the counted items in the error.
+    /// Takes an Int16 count. Rejects a count above 65,535; `what` names the counted items in the error.
     #[inline]
     fn count(&mut self, what: &'static str, count: usize) {
         match u16::try_from(count) {
@@ -53,27 +53,27 @@ pub trait Writer {
             }
         }
     }
-    /// A parameter or an argument, in the form of a [`value`](Self::value).
+    /// Takes a parameter or an argument, in the form of a [`value`](Self::value).
     #[inline]
     fn param<B: Bindable + ?Sized>(&mut self, value: &B) {
         self.value(value.bound().as_bytes());
     }
-    /// Parameters or arguments: Int16 n, Int16\[n\] formats, Int16 m and m times [`param`](Self::param).
+    /// Takes parameters or arguments: Int16 n, Int16\[n\] formats, Int16 m and m times [`param`](Self::param).
     #[inline(always)]
     fn params<T: Params>(&mut self, params: &T) {
         write_params(params, self);
     }
-    /// A string that must not be printed, and its terminating NUL.
+    /// Takes a string that must not be printed, and that is sent with a terminating NUL.
     #[inline]
     fn secret_text(&mut self, value: Text<'_>) {
         self.text(value);
     }
-    /// Bytes that must not be printed.
+    /// Takes bytes that must not be printed.
     #[inline]
     fn secret_bytes(&mut self, value: &[u8]) {
         self.bytes(value);
     }
-    /// Bytes that libpq's trace does not show.
+    /// Takes bytes that libpq's trace does not show.
     #[inline]
     fn unprinted(&mut self, value: &[u8]) {
         self.bytes(value);
@@ -96,7 +96,7 @@ pub trait Writer {
     }
 }
 
-/// Writes parameters field by field: Int16 n, Int16\[n\] formats, Int16 m and m values. For writers without a fast path.
+/// Writes parameters field by field: Int16 n, Int16\[n\] formats, Int16 m and m values. Used by writers without a fast path.
 #[inline(always)]
 pub(crate) fn write_params<T: Params + ?Sized, P: Writer + ?Sized>(params: &T, out: &mut P) {
     let mut summary = Summary::default();

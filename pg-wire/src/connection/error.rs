@@ -19,21 +19,21 @@ pub enum Error {
         /// Whether the stream ended inside a message.
         mid_message: bool,
     },
-    /// An invalid header (fatal), or a body over its limit (recoverable when the frame is skipped).
+    /// The header of a message is invalid (fatal), or a body is over its limit (recoverable when the frame is skipped).
     Frame(FrameError),
-    /// A malformed body. Recoverable: the frame has been consumed.
+    /// The body of a message is malformed. Recoverable: the frame has been consumed.
     Decode(DecodeError),
-    /// A message that cannot be sent. Recoverable: nothing of its batch has been sent, and the batch is dropped.
+    /// A queued message cannot be sent. Recoverable: no part of its batch has been sent, and the batch is dropped.
     Encode(EncodeError),
     /// The peer has stopped reading until its own messages are received, and the inbox already holds
     /// [`Limits::read_ahead`](crate::Limits::read_ahead) bytes of these messages. Recoverable: call `recv`, which also
     /// continues to send, or call `flush` again later.
     InboxFull,
-    /// The server reported an error. Returned by [`until_ready`](crate::Connection::until_ready). Recoverable, except for the
-    /// severities FATAL and PANIC, after which the server closes the connection.
+    /// The server sent an ErrorResponse; [`until_ready`](crate::Connection::until_ready) returns it as this error. Recoverable, except for
+    /// the severities FATAL and PANIC, after which the server closes the connection.
     Server(ServerError),
     /// No reply will arrive, and no message is buffered. Recoverable: the connection is unchanged. Only a
-    /// [`TrackedConnection`](crate::TrackedConnection) returns this error and the next three.
+    /// [`TrackedConnection`](crate::TrackedConnection) returns `NoReply`, `Unexpected`, `Over` and `QueueFull`.
     NoReply(Waiting),
     /// The server sent a message that is not a reply to a sent request. Fatal: later messages cannot be assigned to requests.
     Unexpected(Unexpected),
@@ -41,19 +41,19 @@ pub enum Error {
     Over(Over),
     /// Too many requests wait for their replies. Recoverable: no part of the batch has been sent, and the batch stays queued.
     QueueFull(QueueFull),
-    /// An earlier fatal error ended this direction.
+    /// An earlier fatal error has ended this direction of the connection.
     Poisoned(Fault),
 }
 
-/// The reason why a direction of a connection has ended.
+/// Reason why a direction of a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The stream failed.
+    /// Reading from or writing to the stream failed.
     Io(io::ErrorKind),
     /// The peer closed the stream.
     Closed,
-    /// The position of the next message is unknown.
+    /// A frame header was invalid, so the position of the next message is unknown.
     Frame(FrameError),
     /// A future of [`send_copy_data`](crate::Connection::send_copy_data) was leaked with `mem::forget`, so the rest of its
     /// message cannot be sent.

@@ -27,8 +27,8 @@ impl<T: Split> Connection<T> {
     ///
     /// Each half keeps the buffer of its direction, so no bytes are lost.
     ///
-    /// Unlike a whole connection, the sending half does not receive while it sends. Continue to receive on the other half
-    /// meanwhile: a server whose replies are not read stops reading.
+    /// Unlike a whole connection, the sending half does not receive while it sends. Continue to receive on the receiving half meanwhile,
+    /// because a server whose replies are not read stops reading.
     pub fn split(self) -> (ReadHalf<T::Source>, WriteHalf<T::Sink>) {
         let (source, sink) = self.transport.split();
         let read =
@@ -104,17 +104,17 @@ impl<R: Source> ReadHalf<R> {
 }
 
 impl<R> ReadHalf<R> {
-    /// The buffer for incoming bytes. See [`Connection::inbox`].
+    /// Returns the buffer for incoming bytes. See [`Connection::inbox`].
     pub fn inbox(&self) -> &Inbox {
         self.0.inbox()
     }
 
-    /// The buffer for incoming bytes, to change. See [`Connection::inbox_mut`].
+    /// Returns the buffer for incoming bytes, to change the buffer. See [`Connection::inbox_mut`].
     pub fn inbox_mut(&mut self) -> &mut Inbox {
         self.0.inbox_mut()
     }
 
-    /// The reason why the direction has ended. See [`Connection::read_fault`].
+    /// Returns the reason why receiving has ended. See [`Connection::read_fault`].
     pub fn fault(&self) -> Option<Fault> {
         self.0.read_fault()
     }
@@ -128,24 +128,24 @@ impl<W> WriteHalf<W> {
         self
     }
 
-    /// The buffer for outgoing bytes. See [`Connection::outbox`].
+    /// Returns the buffer for outgoing bytes. See [`Connection::outbox`].
     pub fn outbox(&self) -> &Outbox {
         self.0.outbox()
     }
 
-    /// The buffer for outgoing bytes, to change. See [`Connection::outbox_mut`].
+    /// Returns the buffer for outgoing bytes, to change the buffer. See [`Connection::outbox_mut`].
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         self.0.outbox_mut()
     }
 
-    /// The reason why the direction has ended. See [`Connection::write_fault`].
+    /// Returns the reason why sending has ended. See [`Connection::write_fault`].
     pub fn fault(&self) -> Option<Fault> {
         self.0.write_fault()
     }
 }
 
 impl<W: Sink> WriteHalf<W> {
-    /// Sends as [`Connection::flush`] does, but does not receive meanwhile: continue to receive on the other half.
+    /// Sends as [`Connection::flush`] does, but does not receive meanwhile: continue to receive on the receiving half.
     ///
     /// # Errors
     /// [`Encode`](Error::Encode) when a queued message cannot be sent: nothing of the batch is sent. [`Io`](Error::Io) when the
@@ -154,7 +154,7 @@ impl<W: Sink> WriteHalf<W> {
         self.0.flush().await
     }
 
-    /// Sends as [`Connection::send_copy_data`] does, but does not receive meanwhile: continue to receive on the other half.
+    /// Sends as [`Connection::send_copy_data`] does, but does not receive meanwhile: continue to receive on the receiving half.
     ///
     /// # Errors
     /// The errors of [`flush`](Self::flush).

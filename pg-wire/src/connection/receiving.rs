@@ -10,7 +10,7 @@ use crate::codec::frame::Frame;
 use crate::connection::error::{Error, Fault};
 use crate::connection::stream::Source;
 
-/// The buffer for incoming bytes, and the error that ended the direction.
+/// State of the receiving direction: the buffer for incoming bytes, and the error that ended the direction.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) inbox: Inbox,
@@ -24,7 +24,7 @@ impl Incoming {
         Self { inbox: Inbox::new(limits), fault: None, unreported: None }
     }
 
-    /// A direction that has already ended, for a stream without a reading side.
+    /// Creates a direction that has already ended, for a stream without a reading side.
     pub(super) fn ended() -> Self {
         Self { fault: Some(Fault::Closed), ..Self::new(Limits::BACKEND) }
     }
@@ -100,14 +100,14 @@ impl Incoming {
         }
     }
 
-    /// See [`Inbox::head`].
+    /// Returns the head of the first frame, as [`Inbox::head`] does.
     #[inline]
     pub(super) fn head(&mut self) -> Result<Option<Head>, Error> {
         let Self { inbox, fault, unreported } = self;
         inbox.head().map_err(|error| poison(error, fault, unreported))
     }
 
-    /// See [`Inbox::next`].
+    /// Lends the next frame, as [`Inbox::next`] does.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Option<Frame<'_>>, Error> {
         let Self { inbox, fault, unreported } = self;

@@ -1,4 +1,4 @@
-//! Data of a COPY, sent without copying it into the outbox.
+//! Sending of COPY data without copying the data into the outbox.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};

@@ -7,7 +7,7 @@ use crate::buffer::outbox::Outbox;
 use crate::connection::error::{Error, Fault};
 use crate::connection::stream::Sink;
 
-/// The buffer for outgoing bytes, and the error that ended the direction.
+/// State of the sending direction: the buffer for outgoing bytes, and the error that ended the direction.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) outbox: Outbox,
@@ -23,7 +23,7 @@ impl Outgoing {
         Self { outbox: Outbox::new(retain), fault: None, unreported: None, unflushed: false }
     }
 
-    /// A direction that has already ended, for a stream without a writing side.
+    /// Creates a direction that has already ended, for a stream without a writing side.
     pub(super) fn ended() -> Self {
         Self { fault: Some(Fault::Closed), ..Self::new(0) }
     }
@@ -38,7 +38,7 @@ impl Outgoing {
         self.unreported = Some(error);
     }
 
-    /// Writes the committed bytes and then `more`, and removes written bytes from the beginning of `more`. Ready once all bytes
+    /// Writes the committed bytes and then `more`, and removes written bytes from the beginning of `more`. Returns `Ready` once all bytes
     /// are written and flushed.
     pub(super) fn poll_send<W: Sink + ?Sized>(
         &mut self,

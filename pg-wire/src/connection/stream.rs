@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 
 /// The reading side of a stream.
 pub trait Source {
-    /// Reads into `space`, which is initialised, and returns the number of bytes; 0 is the end of the stream.
+    /// Reads into `space`, which is initialised, and returns the number of bytes read; 0 means the end of the stream.
     ///
     /// # Errors
     /// The error of the stream.
@@ -15,14 +15,14 @@ pub trait Source {
 
 /// The writing side of a stream.
 pub trait Sink {
-    /// Writes a part of `bytes`, and returns the number of bytes.
+    /// Writes a part of `bytes`, and returns the number of bytes written.
     ///
     /// # Errors
     /// The error of the stream.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Writes a part of the concatenation of `slices`, and returns the number of bytes. The default implementation writes from
-    /// the first slice that is not empty, which is correct for a stream without vectored writes.
+    /// Writes a part of the concatenation of `slices`, and returns the number of bytes written. The default implementation writes from the
+    /// first slice that is not empty, which is correct for a stream without vectored writes.
     ///
     /// # Errors
     /// The error of the stream.
@@ -48,19 +48,19 @@ pub trait Sink {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// A stream in both directions. A runtime adapter has to provide only a type with this trait.
+/// A stream in both directions. A runtime adapter only has to provide a type that implements [`Source`] and [`Sink`].
 pub trait Transport: Source + Sink {}
 
 impl<T: Source + Sink + ?Sized> Transport for T {}
 
 /// A stream that can be split into two owned directions.
 pub trait Split: Transport {
-    /// The reading side.
+    /// Type of the reading side.
     type Source: Source;
-    /// The writing side.
+    /// Type of the writing side.
     type Sink: Sink;
 
-    /// Splits the stream.
+    /// Splits the stream into its reading side and its writing side.
     fn split(self) -> (Self::Source, Self::Sink);
 }
 

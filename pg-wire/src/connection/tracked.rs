@@ -63,8 +63,8 @@ impl<T: Transport> TrackedConnection<T> {
         Self::with_state(conn, SessionState::new())
     }
 
-    /// Tracks a connection with a session in this state. Precondition: the state does not yet contain the messages that are
-    /// queued on the connection and not committed.
+    /// Tracks a connection whose session has the state `state`. Precondition: the state does not yet contain the messages that are queued
+    /// on the connection and not committed.
     pub fn with_state(conn: Connection<T>, state: SessionState) -> Self {
         Self { conn, state, observer: () }
     }
@@ -73,9 +73,8 @@ impl<T: Transport> TrackedConnection<T> {
 impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// Sends all queued messages as one batch. See [`Connection::flush`].
     ///
-    /// # Errors
-    /// The errors of [`Connection::flush`], and [`QueueFull`](Error::QueueFull) when too many requests wait for their replies.
-    /// Then no part of the batch has been sent, and the batch stays queued: receive replies, then flush again.
+    /// # Errors The errors of [`Connection::flush`], and [`QueueFull`](Error::QueueFull) when too many requests wait for their replies.
+    /// After `QueueFull`, no part of the batch has been sent, and the batch stays queued: receive replies, then flush again.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.commit()?;
         poll_fn(|cx| self.conn.poll_flush(cx)).await
@@ -100,9 +99,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
 
     /// Sends data of a COPY after all queued messages, without copying the data. See [`Connection::send_copy_data`].
     ///
-    /// # Errors
-    /// The errors of `Connection::send_copy_data`, and [`QueueFull`](Error::QueueFull), as [`flush`](Self::flush): then the data is
-    /// not queued.
+    /// # Errors The errors of `Connection::send_copy_data`, and [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush). After
+    /// `QueueFull`, the data is not queued.
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
         let committed = self.commit();
         let sending = committed.is_ok().then(|| {
@@ -118,8 +116,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         }
     }
 
-    /// Drops the queued messages that no flush has begun to send. Messages of an earlier flush that are partly sent, because
-    /// its future was dropped, are kept: see [`recover`](Self::recover).
+    /// Drops the queued messages that no flush has begun to send. Keeps messages of an earlier flush that are partly sent because the
+    /// future of that flush was dropped; see [`recover`](Self::recover).
     pub fn discard_batch(&mut self) {
         self.conn.outgoing.outbox.discard_batch();
     }
@@ -137,8 +135,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         Ok(Recv(Some(self)).await?.1)
     }
 
-    /// Receives the next message, with the request to which the message belongs. The request is `None` for notices,
-    /// notifications and ParameterStatus.
+    /// Receives the next message, with the request to which the message is a reply. The request is `None` for notices, notifications and
+    /// ParameterStatus.
     ///
     /// # Errors
     /// The errors of [`recv`](Self::recv).
@@ -158,8 +156,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         Ok(frame)
     }
 
-    /// Receives the next message, and also waits when no reply is expected. Use this method to wait for notifications or for
-    /// the end of the session.
+    /// Receives the next message, and waits for it even when no reply is expected. Use this method to wait for notifications or for the end
+    /// of the session.
     ///
     /// # Errors
     /// The errors of [`recv`](Self::recv), but not [`NoReply`](Error::NoReply).
@@ -200,10 +198,10 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         }
     }
 
-    /// Checks whether another user can take over the connection: no message is queued, partly sent or partly received, no reply
-    /// and no data of a COPY is outstanding, and no transaction is open.
+    /// Checks whether another user can take over the connection. The conditions: no message is queued, partly sent or partly received; no
+    /// reply and no COPY data is outstanding; no transaction is open.
     ///
-    /// Prepared statements, temporary tables, settings and LISTEN remain: `DISCARD ALL` removes them.
+    /// Prepared statements, temporary tables, settings and LISTEN remain in the session: `DISCARD ALL` removes them.
     ///
     /// # Errors
     /// The reason why the connection is not idle. [`recover`](Self::recover) makes the connection idle.
@@ -221,9 +219,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// Makes the connection idle for another user: drops queued messages, sends the rest of partly sent messages, ends a COPY,
     /// receives and drops outstanding replies, and rolls back a transaction.
     ///
-    /// Waits until the server has finished the requests that it has received. Set a time limit, for example with the runtime's
-    /// `timeout`. If a statement may take long, send a cancel request first. The future may be dropped at any point, and the
-    /// call repeated.
+    /// Waits until the server has finished the requests that it has received. Set a time limit, for example with the runtime's `timeout`.
+    /// If a statement may take long, send a cancel request first. The future may be dropped at any point; then call `recover` again.
     ///
     /// # Errors
     /// [`Over`](Error::Over) when the session has ended, and the errors of the connection. After an error, close the connection.
@@ -242,8 +239,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
                 }
             };
             match self.flush().await {
-                // The server does not read before its messages are received. A later step receives, and continues to send
-                // meanwhile.
+                // `InboxFull`: the server does not read until its own messages are received. A later step receives them, and continues to
+                // send meanwhile.
                 Ok(()) | Err(Error::InboxFull) => {}
                 Err(error) => return Err(error),
             }
@@ -255,7 +252,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         Ok(())
     }
 
-    /// Receives one message and drops it. A message over its limit is dropped too.
+    /// Receives one message and drops it, even if the message is over its limit.
     async fn drop_next(&mut self) -> Result<(), Error> {
         match poll_fn(|cx| self.poll_head(cx, false)).await {
             Ok(head) => {
@@ -268,7 +265,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         }
     }
 
-    /// Waits until a whole message is buffered. With `owed`, returns an error if no reply will arrive.
+    /// Waits until a whole message is buffered. If `owed` is true, returns an error when no reply will arrive.
     #[inline(never)]
     fn poll_head(&mut self, cx: &mut Context<'_>, owed: bool) -> Poll<Result<Head, Error>> {
         loop {
@@ -287,7 +284,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
         }
     }
 
-    /// Passes a message that is skipped because it is over its limit to the state.
+    /// Handles a message that is skipped because it is over its limit: passes its code to the state.
     #[cold]
     fn skipped(&mut self, error: Error) -> Error {
         if let Error::Frame(frame) = &error
@@ -300,7 +297,7 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     }
 }
 
-/// The future of [`TrackedConnection::recv_reply`]. Written by hand for its fast path, as the future of [`Connection::recv`].
+/// Future of [`TrackedConnection::recv_reply`]. Written by hand to have a fast path, like the future of [`Connection::recv`].
 struct Recv<'c, T, O>(Option<&'c mut TrackedConnection<T, O>>);
 
 impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {
@@ -308,9 +305,9 @@ impl<'c, T: Transport, O: Observer> Future for Recv<'c, T, O> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Polled after completion: stays pending for ever.
+        // A poll after completion is always pending.
         let Some(tracked) = self.0.take() else { return Poll::Pending };
-        // Fast path: a frame is buffered.
+        // Fast path: if a frame is buffered, `poll_head` is not called.
         let head = match tracked.conn.incoming.inbox.whole_fast() {
             Some(head) => head,
             None => match tracked.poll_head(cx, true) {
@@ -336,33 +333,34 @@ impl<T, O> TrackedConnection<T, O> {
         self
     }
 
-    /// The state of the session.
+    /// Returns the state of the session.
     pub fn state(&self) -> &SessionState {
         &self.state
     }
 
-    /// The connection. Receiving or sending on the connection directly is not possible, because the state would not change.
+    /// Returns the connection for reading. Receiving or sending on the connection directly is not possible, because the state would not
+    /// change.
     pub fn connection(&self) -> &Connection<T> {
         &self.conn
     }
 
-    /// Adds an observer of the messages, in place of the present one. Messages that are queued and not flushed are shown to the new
+    /// Sets the observer of the messages, and drops the previous observer. Messages that are queued and not flushed are shown to the new
     /// observer.
     pub fn observe<P: Observer>(self, observer: P) -> TrackedConnection<T, P> {
         TrackedConnection { conn: self.conn, state: self.state, observer }
     }
 
-    /// The observer.
+    /// Returns the observer.
     pub fn observer(&self) -> &O {
         &self.observer
     }
 
-    /// The observer, to change it.
+    /// Returns the observer, to change the observer.
     pub fn observer_mut(&mut self) -> &mut O {
         &mut self.observer
     }
 
-    /// The connection and the state of its session.
+    /// Returns the connection and the state of its session.
     pub fn into_parts(self) -> (Connection<T>, SessionState) {
         (self.conn, self.state)
     }

@@ -12,9 +12,9 @@ impl<T: Transport> Connection<T> {
     /// Receives messages up to the next ReadyForQuery. Passes each message before ReadyForQuery to `each`, and returns the
     /// transaction status.
     ///
-    /// An ErrorResponse is not passed to `each`, but returned as [`Error::Server`] after ReadyForQuery has arrived. After an
-    /// error of the server or of `each`, the remaining messages up to ReadyForQuery are received and dropped. Then the first
-    /// error is returned, and the connection is ready for the next request.
+    /// An ErrorResponse is not passed to `each`. Instead, it is returned as [`Error::Server`] after ReadyForQuery has arrived. After an
+    /// error of the server or of `each`, the remaining messages up to ReadyForQuery are received and dropped. Then the first error is
+    /// returned, and the connection is ready for the next request.
     ///
     /// During a `COPY … FROM STDIN`, ReadyForQuery arrives only after the client has ended the COPY. So queue the data and
     /// [`copy_done`](crate::PgProtocol::copy_done) before this call; otherwise this call waits for ever. A
@@ -86,7 +86,7 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// Keeps the first error of a batch while the rest of the batch is received.
+/// Result of a batch so far: the first error is kept while the rest of the batch is received.
 pub(super) struct Outcome<E> {
     failure: Option<E>,
 }

@@ -20,9 +20,9 @@ use crate::encode::messages::Messages;
 /// A connection starts no task. Messages are queued by the methods of [`PgProtocol`](crate::PgProtocol) (or by
 /// [`put`](Self::put), for a server), sent by [`flush`](Self::flush), and received by [`recv`](Self::recv).
 ///
-/// All progress is stored in the connection and none in the futures: each future may be dropped at any point, and the call
-/// repeated. The exception is [`send_copy_data`](Self::send_copy_data), whose call already queues the data: after dropping this
-/// future, call `flush` instead.
+/// All progress is stored in the connection and none in the futures. So each future may be dropped at any point, and the same method called
+/// again. The exception is [`send_copy_data`](Self::send_copy_data), whose call already queues the data: after dropping this future, call
+/// `flush` instead.
 ///
 /// # Time limits, cancelling, reuse
 ///
@@ -63,7 +63,7 @@ pub struct Connection<T> {
 }
 
 impl<T: Transport> Connection<T> {
-    /// A connection over a stream whose next bytes are messages, for a client or a server. Reads and writes nothing yet.
+    /// Creates a connection over a stream whose next bytes are messages, for a client or a server. Reads and writes nothing yet.
     pub fn new(transport: T, limits: Limits) -> Self {
         let (incoming, outgoing) = (Incoming::new(limits), Outgoing::new(limits.write_retain));
         Self { transport, incoming, outgoing }
@@ -80,8 +80,8 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     /// - [`Encode`](Error::Encode) when a queued message cannot be sent: no part of the batch is sent.
     /// - [`InboxFull`](Error::InboxFull) when the replies exceed the limit: call `recv`, which continues to send.
-    /// - [`Io`](Error::Io) when the stream fails. All queued messages are dropped, and all later messages too. If a message of
-    ///   the peer is buffered when the stream fails, this call returns `Ok`, and a later `flush` returns the error. So receive
+    /// - [`Io`](Error::Io) when the stream fails. All queued messages are dropped, and messages that are queued later are dropped. If a
+    ///   message of the peer is buffered when the stream fails, this call returns `Ok`, and a later `flush` returns the error. So receive
     ///   the server's last message, which may explain why the stream failed.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.outgoing.outbox.commit()?;
@@ -151,7 +151,7 @@ impl<T: Transport> Connection<T> {
         Recv(Some(self))
     }
 
-    /// Receives the next message as an owned frame. Does the same as [`recv`](Self::recv), with one copy of the message.
+    /// Receives the next message as an owned frame, as [`recv`](Self::recv) does, at the cost of one copy.
     ///
     /// # Errors
     /// The errors of `recv`.
@@ -160,10 +160,9 @@ impl<T: Transport> Connection<T> {
         Ok(self.incoming.inbox.take_owned(head))
     }
 
-    /// Lends the next message if a whole message is buffered. Does not read from the stream, and so never waits.
+    /// Lends the next message if the whole message is buffered. Never waits, because this call does not read from the stream.
     ///
-    /// # Errors
-    /// [`Frame`](Error::Frame), as [`recv`](Self::recv).
+    /// # Errors [`Frame`](Error::Frame) in the same cases as [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Frame<'_>>, Error> {
         self.incoming.next()
@@ -277,29 +276,28 @@ impl<T> Connection<T> {
         self
     }
 
-    /// The buffer for incoming bytes, which holds bytes that are received and not taken yet.
+    /// Returns the buffer for incoming bytes, which holds bytes that are received and not taken yet.
     pub fn inbox(&self) -> &Inbox {
         &self.incoming.inbox
     }
 
-    /// The buffer for incoming bytes, to change its limits or to take frames directly. Frames taken here are not returned by
-    /// [`recv`](Self::recv).
+    /// Returns the buffer for incoming bytes, to change its limits or to take frames directly. Frames that are taken from the buffer are
+    /// not returned by [`recv`](Self::recv).
     pub fn inbox_mut(&mut self) -> &mut Inbox {
         &mut self.incoming.inbox
     }
 
-    /// The buffer for outgoing bytes, which holds bytes that are queued and not sent yet.
+    /// Returns the buffer for outgoing bytes, which holds bytes that are queued and not sent yet.
     pub fn outbox(&self) -> &Outbox {
         &self.outgoing.outbox
     }
 
-    /// The buffer for outgoing bytes, into which messages or raw bytes can be put. The next flush sends the content of the
-    /// buffer.
+    /// Returns the buffer for outgoing bytes, to put messages or raw bytes into it. The next flush sends the content of the buffer.
     pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outgoing.outbox
     }
 
-    /// Both buffers, borrowed at the same time.
+    /// Returns the buffers for incoming and outgoing bytes, borrowed at the same time.
     pub fn buffers_mut(&mut self) -> (&mut Inbox, &mut Outbox) {
         (&mut self.incoming.inbox, &mut self.outgoing.outbox)
     }
@@ -323,27 +321,27 @@ impl<T> Connection<T> {
         no_fault && !self.inbox().is_mid_frame() && self.inbox().buffered() == 0 && self.outbox().is_empty()
     }
 
-    /// The reason why the receiving direction has ended; `None` if it has not ended. Messages may still be buffered.
+    /// Returns the reason why the receiving direction has ended; `None` if it has not ended. Messages may still be buffered.
     pub fn read_fault(&self) -> Option<Fault> {
         self.incoming.fault
     }
 
-    /// The reason why the sending direction has ended; `None` if it has not ended.
+    /// Returns the reason why the sending direction has ended; `None` if it has not ended.
     pub fn write_fault(&self) -> Option<Fault> {
         self.outgoing.fault
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn transport(&self) -> &T {
         &self.transport
     }
 
-    /// The stream. Bytes that are read or written here bypass the connection.
+    /// Returns the stream, to change it. Bytes that are read or written here bypass the connection.
     pub fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
     }
 
-    /// The stream and both buffers. Sends nothing, and does not close the stream.
+    /// Returns the stream and both buffers. Sends nothing, and does not close the stream.
     pub fn into_parts(self) -> (T, Inbox, Outbox) {
         (self.transport, self.incoming.inbox, self.outgoing.outbox)
     }

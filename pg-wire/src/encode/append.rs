@@ -18,7 +18,7 @@ impl<'a, B: BufMut + ?Sized> Append<'a, B> {
         Self { out, left: length, overrun: false }
     }
 
-    /// Fills the frame with zeros up to the length in its header. Returns whether the frame was complete and valid before.
+    /// Fills the frame with zeros up to the length in its header. Returns true if no filling was necessary and the frame is valid.
     pub(crate) fn finish(self) -> bool {
         self.out.put_bytes(0, self.left);
         !self.overrun && self.left == 0

@@ -16,11 +16,11 @@ use crate::param::params::{FieldByField, Params, VisitParam};
 ///
 /// The frame is valid only if [`Extent::is_sendable`] returns true for the same message.
 pub(crate) struct Fill<'a> {
-    /// The length field, written last.
+    /// The length field of the frame, which is written last.
     field: &'a mut [u8; 4],
-    /// Bytes from the length field to the end of the slice.
+    /// Number of bytes from the length field to the end of the slice, without the field itself.
     room: usize,
-    /// The part that is not written yet; empty after a field that did not fit.
+    /// The part of the slice that is not written yet; empty after a field that did not fit.
     rest: &'a mut [u8],
     refused: bool,
 }
@@ -41,7 +41,7 @@ impl<'a> Fill<'a> {
         Some(Self { field, room: rest.len(), rest, refused: false })
     }
 
-    /// Ends the frame: writes its length, and returns the unused part of the slice. `None` if the frame does not fit or cannot be
+    /// Ends the frame: writes its length, and returns the unused part of the slice. Returns `None` if the frame does not fit or cannot be
     /// sent.
     #[inline(always)]
     pub(crate) fn finish(self) -> Option<&'a mut [u8]> {
@@ -89,7 +89,7 @@ impl<'a> Fill<'a> {
         self.refused = true;
     }
 
-    /// Takes the next `length` bytes of the room.
+    /// Takes the next `length` bytes of the slice.
     #[inline(always)]
     fn take(&mut self, length: usize) -> Option<&mut [u8]> {
         match core::mem::take(&mut self.rest).split_at_mut_checked(length) {
@@ -112,7 +112,7 @@ impl<'a> Fill<'a> {
     }
 }
 
-// All inlined: otherwise each call would force the compiler to keep the state of the writer in memory instead of registers.
+// All methods are inlined: otherwise each call would force the compiler to keep the state of the writer in memory instead of registers.
 impl Writer for Fill<'_> {
     #[inline(always)]
     fn byte1(&mut self, value: u8) {
@@ -192,7 +192,7 @@ impl<'a> CodePlaces<'a> {
         Self { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default(), more: false }
     }
 
-    /// The formats that occur; `None` if the number of parameters differs from the number of places.
+    /// Returns the formats that occur; `None` if the number of parameters differs from the number of places.
     #[inline(always)]
     fn finish(self) -> Option<Formats> {
         (!self.more && self.places.len() == 0).then_some(self.formats)
@@ -245,12 +245,12 @@ mod tests {
         let mut extent = Extent::default();
         write_params(&params, &mut extent);
         assert_eq!(extent.within(usize::MAX), Some(measure.length));
-        // Written field by field, as by a writer without a fast path.
+        // Expected bytes, written field by field, as a writer without a fast path does.
         let mut bytes = vec![0; measure.length + 4];
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);
         assert_eq!(fill.finish(), Some(&mut [][..]));
-        // With no spare room, and with enough spare room to write one format code for each parameter first.
+        // Rooms with too little and with enough spare bytes to write one format code for each parameter first.
         for spare in [0, 1, 2 * params.count(), 2 * params.count() + 100] {
             let mut room = vec![0xee; bytes.len() + spare];
             let mut fill = Fill::frame(None, &mut room).expect("there is room");

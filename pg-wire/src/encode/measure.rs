@@ -10,14 +10,14 @@ use crate::param::params::Params;
 /// Counts bytes exactly, and keeps the first reason for which the message is rejected.
 #[derive(Default)]
 pub(crate) struct Measure {
-    /// Bytes of the body.
+    /// Number of bytes of the body.
     pub(crate) length: usize,
-    /// The reason why the message cannot be sent.
+    /// Reason why the message cannot be sent.
     pub(crate) refusal: Option<EncodeErrorKind>,
 }
 
 impl Measure {
-    /// The reason why the message cannot be sent: the reported reason, or the length of the message if no reason was reported.
+    /// Returns the reason why the message cannot be sent: the reported reason, or the length of the message if no reason was reported.
     #[cold]
     pub(crate) fn kind(self) -> EncodeErrorKind {
         let length = self.length.saturating_add(4);
@@ -48,7 +48,7 @@ impl Writer for Measure {
     }
     #[inline]
     fn bytes(&mut self, value: &[u8]) {
-        // Saturating: slices may overlap, so their lengths can add up to more than the address space.
+        // The addition saturates: slices may overlap, so their lengths can add up to more than the address space.
         self.length = self.length.saturating_add(value.len());
     }
     #[cold]
@@ -69,13 +69,13 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// The number of bytes, if this number is at most `room`.
+    /// Returns the number of bytes, if this number is at most `room`.
     #[inline(always)]
     pub(crate) fn within(&self, room: usize) -> Option<usize> {
         (self.length <= room).then_some(self.length)
     }
 
-    /// Whether no field is longer than a message.
+    /// Returns true if no field is longer than a message may be.
     ///
     /// Call this after writing: checked earlier, the optimiser removes the masks in [`sendable`] and can no longer prove that
     /// the sum of the lengths does not overflow.
@@ -90,7 +90,7 @@ impl Extent {
     }
 }
 
-/// The same bytes, with a length that the optimiser knows to be below 2³². The optimiser can then prove that no sum of lengths
+/// Returns the same bytes, with a length that the optimiser knows to be below 2³². The optimiser can then prove that no sum of lengths
 /// overflows, and that each field fits if the sum of the fields fits.
 ///
 /// Precondition: `bytes.len()` is at most `MAX_LENGTH`, as [`Extent::is_sendable`] checks before the frame is used.
@@ -99,7 +99,7 @@ pub(crate) fn sendable(bytes: &[u8]) -> &[u8] {
     bytes.get(..bytes.len() as u32 as usize).unwrap_or_default()
 }
 
-// All inlined: the length of most messages is then a constant, or a sum of two or three lengths.
+// All methods are inlined: the length of most messages is then a constant, or a sum of two or three lengths.
 impl Writer for Extent {
     #[inline(always)]
     fn byte1(&mut self, _: u8) {

@@ -37,11 +37,11 @@ const MOST_MESSAGES: usize = 6;
 /// # Ok::<_, pg_wire::EncodeError>(())
 /// ```
 pub trait Messages: Sealed {
-    /// Whether all of the messages are [`Message::MEASURED`].
+    /// Whether all of the messages have [`Message::MEASURED`] set.
     #[doc(hidden)]
     const KNOWN: bool;
 
-    /// Passes each message to `visit`, in order. Called more than once for each write, and must visit the same messages each
+    /// Passes each message to `visit`, in order. This method is called more than once for each write, and must visit the same messages each
     /// time.
     fn each(&self, visit: &mut impl VisitMessage);
 }
@@ -123,7 +123,7 @@ macro_rules! tuples {
 
 tuples! { (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) }
 
-/// Fast path: writes the frames to the beginning of `room`, and returns the number of bytes. `None` if the frames do not fit or
+/// Fast path: writes the frames to the beginning of `room`, and returns the number of bytes. Returns `None` if the frames do not fit or
 /// cannot be sent; [`measure`] distinguishes these two cases. `room` may then hold a part of the frames.
 #[inline(always)]
 pub(crate) fn fill<M: Messages + ?Sized>(messages: &M, room: &mut [u8]) -> Option<usize> {
@@ -156,7 +156,7 @@ impl VisitMessage for Extent {
     }
 }
 
-/// Writes frames one after another. Contains the unused part of the room; `None` after a frame that did not fit.
+/// Writes frames one after another. Holds the unused part of the room; `None` after a frame that did not fit.
 struct FillFrames<'a>(Option<&'a mut [u8]>);
 
 impl VisitMessage for FillFrames<'_> {
@@ -191,7 +191,7 @@ pub(crate) fn measure<M: Messages + ?Sized>(messages: &M) -> Result<Lengths, Enc
     }
 }
 
-/// The length of each frame in bytes.
+/// Length of each frame in bytes.
 pub(crate) struct Lengths {
     of: [usize; MOST_MESSAGES],
     count: usize,
@@ -199,7 +199,7 @@ pub(crate) struct Lengths {
 }
 
 impl Lengths {
-    /// Sum of the lengths. Saturating: the frames may be longer than the address space.
+    /// Returns the sum of the lengths. The addition saturates, because the frames may be longer than the address space.
     pub(crate) fn sum(&self) -> usize {
         self.of.iter().fold(0, |sum, length| sum.saturating_add(*length))
     }
@@ -219,7 +219,7 @@ impl VisitMessage for Lengths {
     }
 }
 
-/// An error for all of the messages, with the name of the first message.
+/// Creates an error for all of the messages, with the name of the first message.
 #[cold]
 pub(crate) fn error<M: Messages + ?Sized>(messages: &M, kind: EncodeErrorKind) -> EncodeError {
     struct First(&'static str);
@@ -266,7 +266,7 @@ fn append<M: Messages + ?Sized, B: BufMut + ?Sized>(messages: &M, out: &mut B) -
     appends.result
 }
 
-/// Appends each frame, with the length that was measured.
+/// Appends each frame, with the length that was measured before.
 struct AppendFrames<'a, B: ?Sized> {
     out: &'a mut B,
     lengths: core::slice::Iter<'a, usize>,

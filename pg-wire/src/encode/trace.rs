@@ -22,9 +22,9 @@ impl<M: Message + ?Sized> fmt::Display for Trace<'_, M> {
     }
 }
 
-/// Prints fields. Keeps the first error until `finish`, because the methods of a writer return no errors.
+/// Prints the fields of a message. Keeps the first error until `finish`, because the methods of a writer return no errors.
 struct Line<'l, 'f> {
-    /// The name of the message; `None` after the name has been printed.
+    /// Name of the message; `None` after the name has been printed.
     name: Option<&'static str>,
     /// Whether no field has been printed yet.
     bare: bool,
@@ -91,7 +91,7 @@ impl Writer for Line<'_, '_> {
     }
 }
 
-/// Bytes, with `\xNN` for each byte that is not printable ASCII.
+/// Prints bytes, with `\xNN` for each byte that is not printable ASCII.
 struct Printable<'a>(&'a [u8]);
 
 /// Number of bytes of a value that are written to the formatter in one call: a call for each byte takes many times as long.

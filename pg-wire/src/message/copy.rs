@@ -4,14 +4,14 @@ use crate::codec::field::Payload;
 use crate::message::table::message;
 
 message! {
-    /// A piece of the data of a COPY. The boundaries of the pieces have no meaning, except in replication, where each piece is one
+    /// Contains a piece of the data of a COPY. The boundaries of the pieces have no meaning, except in replication, where each piece is one
     /// message.
     ///
     /// `d`, length, bytes data.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYDATA)
     COPY_DATA => pub struct CopyData<'a> {
-        /// The bytes.
+        /// Bytes of the piece.
         pub data: Payload<'a>,
     }
 }

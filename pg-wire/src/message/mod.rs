@@ -32,9 +32,9 @@ mod tests {
         ///
         /// `!`, length, Int32 number, String comment.
         PING => pub struct Ping<'a> {
-            /// A number.
+            /// Any number, for the tests.
             pub number: i32,
-            /// A comment.
+            /// Any text, for the tests.
             pub comment: Text<'a>,
         }
     }

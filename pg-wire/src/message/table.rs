@@ -1,10 +1,9 @@
-//! The two macros of this folder: `message!` declares a message by its fields, and `direction!` declares a direction by its
-//! messages.
+//! The two macros of this folder. `message!` declares a message by its fields. `direction!` declares a direction by its messages.
 
-/// Declares a message: `CODE => pub struct Name { fields }`. If the manual uses another name than the type, the manual's name
-/// follows the code: `CODE "SASLResponse" => …`.
+/// Declares a message: `CODE => pub struct Name { fields }`. If the manual uses another name than the Rust type, the manual's name follows
+/// the code: `CODE "SASLResponse" => …`.
 ///
-/// The fields stand in wire order. The macro generates from this list the struct, the decoding, the encoding and, through
+/// The fields stand in wire order. From this list, the macro generates the struct, the decoding, the encoding and, through
 /// [`Writer`](crate::codec::Writer), the trace line.
 macro_rules! message {
     (@name $name:ident) => { stringify!($name) };
@@ -40,12 +39,12 @@ macro_rules! message {
     };
 }
 
-/// Whether the decoding of a message is inlined into the caller.
+/// Selects whether the decoding of a message is inlined into the caller.
 #[derive(Clone, Copy)]
 pub(crate) enum Path {
-    /// Inlined: for the few messages that are received by the million.
+    /// Inlined, for the few messages that are received by the million.
     Hot,
-    /// Out of line: for all other messages. A loop over hot messages then does not construct the enum of all messages.
+    /// Out of line, for all other messages. A loop over hot messages then does not construct the enum of all messages.
     Cold,
 }
 
@@ -89,7 +88,7 @@ macro_rules! direction {
         }
 
         impl<'a> $name<'a> {
-            /// The codes of all messages of this direction that this crate knows.
+            /// Codes of all messages of this direction that this crate knows.
             pub const CODES: &'static [$crate::MessageCode] = &[$($crate::MessageCode::$code),*];
 
             /// Decodes a frame of this direction.
@@ -124,7 +123,7 @@ macro_rules! direction {
                 }
             }
 
-            /// The size class of messages with this code.
+            /// Returns the size class of messages with this code.
             pub(crate) fn size(code: $crate::MessageCode) -> $crate::basic::code::Size {
                 match code {
                     $($crate::MessageCode::$code => $crate::basic::code::Size::$size,)*

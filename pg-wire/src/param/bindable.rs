@@ -46,21 +46,21 @@ use crate::param::bound::{Bound, Written, write_null};
 /// }
 /// ```
 pub trait Bindable {
-    /// Returns the value in the form in which it is sent. Called more than once for each message, and must return the same
+    /// Returns the value in the form in which it is sent. This method is called more than once for each message, and must return the same
     /// value each time.
     fn bound(&self) -> Bound<'_>;
 
-    /// The format of [`bound`](Self::bound), without its bytes. Implementations need not provide this method.
+    /// Returns the format of [`bound`](Self::bound), without the bytes. Implementations need not provide this method.
     #[doc(hidden)]
     #[inline]
     fn format(&self) -> Option<FormatCode> {
         self.bound().format()
     }
 
-    /// Writes [`bound`](Self::bound) to the beginning of `room` in the form of a value in a Bind, Int32 length (-1 for NULL)
-    /// and the bytes, and returns the number of bytes. Implementations need not provide this method.
+    /// Writes the value to the beginning of `room`, and returns the number of bytes. The value has the form of a value in a Bind: Int32
+    /// length (-1 for NULL) and the bytes. Implementations need not provide this method.
     ///
-    /// For a `dyn Bindable` this method takes one call and stores only the bytes of the value; `bound` would store a whole
+    /// For a `dyn Bindable`, this method takes one call and stores only the bytes of the value. [`bound`](Self::bound) would store a whole
     /// [`Bound`] in memory.
     #[doc(hidden)]
     #[inline]

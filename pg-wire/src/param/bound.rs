@@ -5,16 +5,17 @@ use crate::basic::length::MAX_LENGTH;
 use crate::basic::short;
 use crate::param::formats::Formats;
 
-/// A value in the form in which it is sent: bytes and their format, or NULL. Returned by a [`Bindable`](crate::Bindable).
+/// A value in the form in which it is sent: bytes and their format, or NULL. A [`Bindable`](crate::Bindable) returns its value in this
+/// form.
 ///
-/// Values of 1, 2, 4, 8 and 16 bytes can be stored inside; all other values are borrowed.
+/// Values of 1, 2, 4, 8 and 16 bytes can be stored in the `Bound` itself. All other values are borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound<'a> {
     format: FormatCode,
     repr: Repr<'a>,
 }
 
-/// One variant for each size, so that a copy of the bytes has a constant length and compiles to stores.
+/// Representation of a value. Each size has its own variant, so that a copy of the bytes has a constant length and compiles to stores.
 #[derive(Clone, Copy, Debug)]
 enum Repr<'a> {
     Null,
@@ -36,13 +37,13 @@ impl<'a> Bound<'a> {
     /// NULL, which is valid in every format.
     pub const NULL: Bound<'static> = Bound { format: FormatCode::Text, repr: Repr::Null };
 
-    /// A value in its type's text form.
+    /// Creates a value in the text form of its type.
     #[inline(always)]
     pub fn text(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self { format: FormatCode::Text, repr: Repr::Borrowed(text.as_ref()) }
     }
 
-    /// A value in its type's binary form.
+    /// Creates a value in the binary form of its type.
     #[inline(always)]
     pub fn binary(bytes: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self { format: FormatCode::Binary, repr: Repr::Borrowed(bytes.as_ref()) }
@@ -53,7 +54,7 @@ impl<'a> Bound<'a> {
         Self { format: FormatCode::Binary, repr }
     }
 
-    /// The bytes; `None` is NULL.
+    /// Returns the bytes of the value; `None` is NULL.
     #[inline(always)]
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.repr {
@@ -67,16 +68,16 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// The format of the bytes; `None` for NULL, which has no format of its own.
+    /// Returns the format of the bytes; `None` for NULL, which has no format of its own.
     #[inline(always)]
     pub fn format(&self) -> Option<FormatCode> {
         if matches!(self.repr, Repr::Null) { None } else { Some(self.format) }
     }
 
-    /// See [`Bindable::write_to`](crate::Bindable::write_to).
+    /// Writes the value to the beginning of `room`, as [`Bindable::write_to`](crate::Bindable::write_to) does.
     #[inline(always)]
     pub(crate) fn write_to(&self, room: &mut [u8]) -> Written {
-        // One arm for each size: when inlined, the length is a constant.
+        // Each size has its own arm: when inlined, the length is a constant.
         match &self.repr {
             Repr::Null => write_null(room),
             Repr::One(Aligned(bytes)) => write_fixed(bytes, room),
@@ -118,7 +119,7 @@ fn write_fixed<const N: usize>(bytes: &[u8; N], room: &mut [u8]) -> Written {
 macro_rules! fixed {
     ($($size:literal $variant:ident),*) => {
         $(impl From<[u8; $size]> for Bound<'_> {
-            /// A value in its type's binary form.
+            /// Creates a value in the binary form of its type.
             #[inline(always)]
             fn from(bytes: [u8; $size]) -> Self {
                 Self::fixed(Repr::$variant(Aligned(bytes)))
@@ -131,31 +132,31 @@ fixed!(1 One, 2 Two, 4 Four, 8 Eight, 16 Sixteen);
 
 /// Result of [`Bindable::write_to`](crate::Bindable::write_to): the number of bytes written, and their format.
 ///
-/// One register wide: the length in the lower half, the [`Formats`] in the upper half.
+/// The result fits into one register: the length is in the lower half, the [`Formats`] are in the upper half.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Written(u64);
 
 impl Written {
-    /// The initial value of a sum: no bytes and no format.
+    /// Initial value of a sum: no bytes and no format.
     pub(crate) const NONE: Self = Self(0);
 
-    /// The result for a value that does not fit or is longer than any message: a length that exceeds every buffer.
+    /// Result for a value that does not fit or is longer than any message: a length that exceeds every buffer.
     const NO_ROOM: Self = Self(u32::MAX as u64);
 
-    /// The result for `length` written bytes. Precondition: `length` is at most the length of a message.
+    /// Creates the result for `length` written bytes. Precondition: `length` is at most the length of a message.
     #[inline(always)]
     fn new(length: usize, format: Option<FormatCode>) -> Self {
         Self(length as u64 | u64::from(Formats::of(format).0) << 32)
     }
 
-    /// Number of bytes.
+    /// Returns the number of bytes written.
     #[inline(always)]
     pub(crate) fn length(self) -> usize {
         self.0 as u32 as usize
     }
 
-    /// Format of the bytes.
+    /// Returns the format of the bytes.
     #[inline(always)]
     pub(crate) fn formats(self) -> Formats {
         Formats((self.0 >> 32) as u32)

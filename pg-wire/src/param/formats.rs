@@ -4,8 +4,8 @@ use crate::basic::enums::FormatCode;
 
 /// The formats that occur among parameters: none, text, binary, or both. A NULL has no format.
 ///
-/// One bit for text and one for binary, so that the formats of two parameters combine with one OR. With two `bool`s the
-/// compiler emits a jump table for each test of a format.
+/// One bit stands for text and one for binary, so that the formats of two parameters combine with one OR. With two `bool`s, the compiler
+/// emits a jump table for each test of a format.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Formats(pub(crate) u32);
 
@@ -14,7 +14,7 @@ const TEXT: u32 = 1;
 const BINARY: u32 = 1 << 24;
 
 impl Formats {
-    /// The format of one parameter; `None` for NULL.
+    /// Returns the format of one parameter; `None` stands for NULL.
     #[inline(always)]
     pub(crate) fn of(format: Option<FormatCode>) -> Self {
         Self(match format {
@@ -30,13 +30,13 @@ impl Formats {
         self.0 |= others.0;
     }
 
-    /// The format code of one parameter, as on the wire; for NULL the code of text.
+    /// Returns the format code of one parameter, as on the wire; for NULL, the code of text.
     #[inline(always)]
     pub(crate) fn code(self) -> [u8; 2] {
         ((self.0 >> 16) as u16).to_le_bytes()
     }
 
-    /// The shortest list of format codes for these parameters: empty for all text, one code for all binary.
+    /// Returns the shortest list of format codes for these parameters: an empty list if all are text, one code if all are binary.
     ///
     /// # Errors
     /// [`Mixed`] when each parameter needs its own code.
@@ -50,5 +50,5 @@ impl Formats {
     }
 }
 
-/// Some parameters are text and some are binary: each parameter needs its own format code.
+/// Error for parameters of which some are text and some are binary: each parameter needs its own format code.
 pub(crate) struct Mixed;

@@ -1,4 +1,4 @@
-//! Values sent to the server: parameters of a Bind, arguments of a function call.
+//! Values that are sent to the server: parameters of a Bind, arguments of a function call.
 
 pub(crate) mod bindable;
 pub(crate) mod bound;

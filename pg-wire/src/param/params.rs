@@ -1,4 +1,4 @@
-//! All parameters of one message.
+//! The parameters of one message.
 
 use alloc::vec::Vec;
 
@@ -22,15 +22,15 @@ pub trait Params {
     /// first and then writes without further bounds checks.
     const KNOWN: bool = false;
 
-    /// Number of parameters. Must be the number that [`each`](Self::each) visits.
+    /// Returns the number of parameters, which must be the number that [`each`](Self::each) visits.
     fn count(&self) -> usize;
 
-    /// Passes each parameter to `visit`, in order. Called more than once for each message, and must visit the same values
+    /// Passes each parameter to `visit`, in order. This method is called more than once for each message, and must visit the same values
     /// each time.
     fn each(&self, visit: &mut impl VisitParam);
 
-    /// Writes the parameters to the beginning of `room` in the form that a Bind has, and returns the number of bytes. `None` if
-    /// the parameters do not fit or cannot be sent. Implementations need not provide this method.
+    /// Writes the parameters to the beginning of `room` in the form that a Bind has, and returns the number of bytes. Returns `None` if the
+    /// parameters do not fit or cannot be sent. Implementations need not provide this method.
     ///
     /// `F` does the same for parameters of every kind. Slices have a fast path, and call `F` if the fast path fails.
     #[doc(hidden)]
@@ -43,7 +43,7 @@ pub trait Params {
 /// Writes parameters of every kind, for [`Params::write_to`].
 #[doc(hidden)]
 pub trait FieldByField {
-    /// Writes the parameters to the beginning of `room`, and returns the number of bytes. `None` if the parameters do not fit or
+    /// Writes the parameters to the beginning of `room`, and returns the number of bytes. Returns `None` if the parameters do not fit or
     /// cannot be sent.
     fn write<T: Params + ?Sized>(params: &T, room: &mut [u8]) -> Option<usize>;
 }
@@ -152,7 +152,7 @@ tuples! {
     (A B C D E F G H I J K L M N) (A B C D E F G H I J K L M N O) (A B C D E F G H I J K L M N O Q)
 }
 
-/// Parameters of mixed types, as a `&[&dyn Bindable]`.
+/// Creates parameters of mixed types, as a `&[&dyn Bindable]`.
 ///
 /// ```
 /// use pg_wire::{PgProtocol, Portal, Statement, params};
@@ -169,9 +169,9 @@ macro_rules! params {
     };
 }
 
-/// Fast path for slices: writes parameters in the form that a Bind has (Int16 n, Int16\[n\] formats, Int16 m, m values) to the
-/// beginning of `room`, and returns the number of bytes. `None` if the parameters do not fit or cannot be sent; `room` may then
-/// hold a part of the parameters.
+/// Fast path for slices: writes the parameters to the beginning of `room` in the form that a Bind has: Int16 n, Int16\[n\] formats, Int16
+/// m, m values. Returns the number of bytes, or `None` if the parameters do not fit or cannot be sent. `room` may then hold a part of the
+/// parameters.
 ///
 /// Makes one call for each parameter. The call writes the value and returns its format. Before the values, one format code is
 /// reserved for each parameter. If a single code is enough, the values are moved to the front afterwards.
@@ -181,7 +181,7 @@ macro_rules! params {
 #[inline(always)]
 fn write_slice<T: Bindable, F: FieldByField>(params: &[T], room: &mut [u8]) -> Option<usize> {
     let count = u16::try_from(params.len()).ok()?;
-    // Offset of the first value: after the codes and the second count.
+    // Offset of the first value: after the count, the format codes and the second count.
     let start = 4 + 2 * usize::from(count);
     let most = room.len().min(MAX_LENGTH);
     let Some((head, mut rest)) = room.get_mut(..most)?.split_at_mut_checked(start) else {

@@ -35,7 +35,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP)
     b'd' => pub struct BackupData<'a> {
-        /// The bytes.
+        /// Bytes of the archive or of the manifest.
         pub data: Payload<'a>,
     }
 }
@@ -53,7 +53,7 @@ enclosed! {
 }
 
 kinds! {
-    /// A message of the server in the data of a CopyData, after BASE_BACKUP. PostgreSQL 15 and later.
+    /// A message that the server sends inside CopyData after BASE_BACKUP. Requires PostgreSQL 15.
     pub enum BackupMessage {
         b'd' => BackupData<'a>, Hot;
         b'n' => NewArchive<'a>, Cold;

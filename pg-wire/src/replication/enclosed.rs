@@ -13,10 +13,10 @@ use crate::codec::writer::Writer;
 use crate::encode::append::Append;
 use crate::encode::measure::Measure;
 
-/// A message inside the data of another message: Byte1 kind, then the fields. The message has no length field: it ends at the
-/// end of the data.
+/// A message inside the data of another message, such as CopyData. The layout is Byte1 kind, then the fields. The message has no length
+/// field: it ends at the end of the data.
 pub trait Enclosed {
-    /// The name in the manual.
+    /// Name of the message in the PostgreSQL manual.
     fn name(&self) -> &'static str;
 
     /// Passes the kind and the fields to `out`, in wire order.
@@ -99,7 +99,7 @@ impl<M: Enclosed + ?Sized> Message for InCopyData<'_, M> {
 /// A message of a kind that this crate does not know, unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown<'a> {
-    /// The kind.
+    /// Kind of the message: its first byte.
     pub kind: u8,
     /// The bytes after the kind.
     pub data: Payload<'a>,
@@ -120,14 +120,14 @@ impl Enclosed for Unknown<'_> {
 /// some messages have one more field, the transaction number, before the other fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// Outside a block.
+    /// Outside a block of a streamed transaction.
     #[default]
     Outside,
-    /// Inside a block.
+    /// Inside a block of a streamed transaction.
     InStream,
 }
 
-/// A field whose layout may depend on the scope.
+/// A field whose layout may depend on the [`Scope`] of its message.
 pub(super) trait ScopedField<'a>: Sized {
     fn read_in(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError>;
     fn write_in<P: Writer + ?Sized>(&self, out: &mut P);
@@ -144,7 +144,7 @@ impl<'a, T: Field<'a>> ScopedField<'a> for T {
     }
 }
 
-/// The number of a transaction, a field that exists only inside a block.
+/// A transaction number: this field exists only inside a block of a streamed transaction.
 impl<'a> ScopedField<'a> for Option<u32> {
     #[inline(always)]
     fn read_in(body: &mut Reader<'a>, scope: Scope) -> Result<Self, DecodeError> {
@@ -201,7 +201,7 @@ impl<'a> ScopedField<'a> for u64 {
     }
 }
 
-/// A message that the table of `kinds!` can decode.
+/// A message that an enum declared with `kinds!` can decode.
 pub(super) trait DecodeEnclosed<'a>: Enclosed + Sized {
     const NAME: &'static str;
 
@@ -252,8 +252,8 @@ macro_rules! enclosed {
     };
 }
 
-/// Declares an enum of messages, with its decoding. Each row declares one message: `kind => Message, path;`. See
-/// [`Path`](crate::message::table::Path) for the path.
+/// Declares an enum of messages, with its decoding. Each row declares one message: `kind => Message, path;`.
+/// [`Path`](crate::message::table::Path) explains the `path`.
 macro_rules! kinds {
     ($(#[$doc:meta])* pub enum $name:ident { $($kind:literal => $message:ident $(<$life:lifetime>)?, $path:ident;)* }) => {
         $(#[$doc])*

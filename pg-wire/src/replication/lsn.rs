@@ -33,19 +33,19 @@ use crate::value::{Column, FromValue, Mismatch};
 pub struct Lsn(pub u64);
 
 impl Lsn {
-    /// `0/0`, the position of no record. In a START_REPLICATION it means "start at the position of the slot", in a status
-    /// update "nothing is flushed".
+    /// `0/0`, which is not the position of any record. In START_REPLICATION it means "start at the position of the slot". In a status
+    /// update it means "nothing is flushed".
     pub const INVALID: Self = Self(0);
     /// The largest position.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// Whether this is not [`INVALID`](Self::INVALID).
+    /// Whether this position is not [`INVALID`](Self::INVALID).
     #[inline]
     pub const fn is_valid(self) -> bool {
         self.0 != 0
     }
 
-    /// The position that is this many bytes later; `None` if the result would exceed [`MAX`](Self::MAX).
+    /// Returns the position that is `bytes` later; `None` if the result would exceed [`MAX`](Self::MAX).
     #[inline]
     pub const fn checked_add(self, bytes: u64) -> Option<Self> {
         match self.0.checked_add(bytes) {
@@ -54,7 +54,7 @@ impl Lsn {
         }
     }
 
-    /// The position that is this many bytes earlier; `None` if the result would be before `0/0`.
+    /// Returns the position that is `bytes` earlier; `None` if the result would be before `0/0`.
     #[inline]
     pub const fn checked_sub(self, bytes: u64) -> Option<Self> {
         match self.0.checked_sub(bytes) {
@@ -63,7 +63,7 @@ impl Lsn {
         }
     }
 
-    /// Number of bytes from `earlier` to `self`; `None` if `earlier` is after `self`.
+    /// Returns the number of bytes from `earlier` to `self`; `None` if `earlier` is after `self`.
     #[inline]
     pub const fn bytes_since(self, earlier: Self) -> Option<u64> {
         self.0.checked_sub(earlier.0)
@@ -82,8 +82,7 @@ impl fmt::Debug for Lsn {
     }
 }
 
-/// The error for a text that is not a position. A position is two hexadecimal numbers of one to eight digits, separated by a
-/// slash.
+/// Error for a text that is not a position. A position is two hexadecimal numbers of one to eight digits, separated by a slash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseLsnError;
@@ -126,7 +125,8 @@ impl<'a> Field<'a> for Lsn {
     }
 }
 
-/// Reads a `pg_lsn` in both formats, and the text of any other type, because replication commands return positions as `text`.
+/// Reads values of the type `pg_lsn` in both formats. Values of other types are read as text, because replication commands return positions
+/// as `text`.
 impl<'a> FromValue<'a> for Lsn {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         match (column.format, column.type_oid) {

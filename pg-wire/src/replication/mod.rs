@@ -151,7 +151,7 @@ mod tests {
     use crate::codec::Payload;
     use crate::{DecodeError, Direction, Encode, Message};
 
-    /// Checks that a message is encoded as these bytes and decoded from them.
+    /// Checks that `message` is encoded as `bytes`, and that `bytes` are decoded as `message`.
     ///
     /// - Each prefix with fewer than `open` bytes must be an error. A longer prefix may be a valid message, if the last field
     ///   is optional or takes all remaining bytes.

@@ -1,4 +1,4 @@
-//! The rows that answer replication commands. The values are found by the names of the columns.
+//! The rows that answer replication commands. The values of a row are found by the names of the columns.
 //!
 //! ```
 //! use pg_wire::{Decode, backend::{DataRow, RowDescription}, replication::{Lsn, reply::{FromReply, NextTimeline}}, value::Columns};
@@ -36,7 +36,7 @@ fn named<'a, T: FromValue<'a>>(
     columns.value(row, index)
 }
 
-/// Declares a reply. Each line has the name of a column and the field for its value.
+/// Declares the row of a reply. Each line has the name of a column and the field for the value of this column.
 macro_rules! reply {
     ($(#[$doc:meta])* pub struct $name:ident $(<$life:lifetime>)? {
         $($(#[$fdoc:meta])* $column:literal => pub $field:ident: $type:ty,)*
@@ -55,24 +55,24 @@ macro_rules! reply {
 }
 
 reply! {
-    /// The row of IDENTIFY_SYSTEM.
+    /// The row that answers IDENTIFY_SYSTEM.
     pub struct SystemIdentification<'a> {
-        /// Identifier of the cluster, a decimal number. The same on the primary and all of its standbys.
+        /// Identifier of the cluster, a decimal number. The primary and all of its standbys have the same identifier.
         "systemid" => pub system_id: &'a str,
-        /// The current timeline.
+        /// Number of the current timeline.
         "timeline" => pub timeline: u32,
-        /// End of the flushed WAL; on a standby, end of the replayed WAL.
+        /// WAL position in `xlogpos`: the end of the flushed WAL; on a standby, the end of the replayed WAL.
         "xlogpos" => pub position: Lsn,
-        /// The database of the connection; `None` with `replication=true`.
+        /// Name of the database of the connection; `None` with `replication=true`.
         "dbname" => pub database: Option<&'a str>,
     }
 }
 
-/// The row of TIMELINE_HISTORY: the history file of a timeline.
+/// The row that answers TIMELINE_HISTORY: the history file of a timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimelineHistoryFile<'a> {
-    /// File name, such as `00000002.history`.
+    /// Name of the file, such as `00000002.history`.
     pub name: &'a str,
     /// Content of the file. The encoding is not specified.
     pub content: &'a [u8],
@@ -92,60 +92,59 @@ impl<'a> FromReply<'a> for TimelineHistoryFile<'a> {
 }
 
 reply! {
-    /// The row of CREATE_REPLICATION_SLOT.
+    /// The row that answers CREATE_REPLICATION_SLOT.
     pub struct CreatedSlot<'a> {
-        /// The slot.
+        /// Name of the slot.
         "slot_name" => pub slot: &'a str,
         /// The first position at which replication from the slot can start.
         "consistent_point" => pub consistent_point: Lsn,
-        /// Name of the exported snapshot, for SET TRANSACTION SNAPSHOT.
+        /// Name of the exported snapshot, for SET TRANSACTION SNAPSHOT; `None` if no snapshot was exported.
         "snapshot_name" => pub snapshot: Option<&'a str>,
-        /// The output plugin; `None` for a physical slot.
+        /// Name of the output plugin; `None` for a physical slot.
         "output_plugin" => pub plugin: Option<&'a str>,
     }
 }
 
 reply! {
-    /// The row of READ_REPLICATION_SLOT. All fields are `None` if the slot does not exist.
+    /// The row that answers READ_REPLICATION_SLOT. All fields are `None` if the slot does not exist.
     pub struct SlotState<'a> {
         /// Kind of the slot: `physical`.
         "slot_type" => pub kind: Option<&'a str>,
-        /// Position at which the WAL that the slot keeps begins.
+        /// WAL position from which on the slot keeps the WAL.
         "restart_lsn" => pub restart: Option<Lsn>,
-        /// The timeline of `restart`.
+        /// Number of the timeline of `restart`.
         "restart_tli" => pub timeline: Option<u32>,
     }
 }
 
 reply! {
-    /// The row after the copy of a former timeline: START_REPLICATION sends it when the copy has reached the end of the
-    /// timeline.
+    /// The row that the server sends when physical replication has reached the end of a timeline that is not the latest.
     pub struct NextTimeline {
-        /// The next timeline.
+        /// Number of the next timeline.
         "next_tli" => pub timeline: u32,
-        /// Position at which the next timeline begins.
+        /// WAL position at which the next timeline begins.
         "next_tli_startpos" => pub start: Lsn,
     }
 }
 
 reply! {
-    /// The first or the last row of BASE_BACKUP: the start or the end of the WAL that the backup needs.
+    /// The first or the last row that answers BASE_BACKUP: the start or the end of the WAL that the backup needs.
     pub struct BackupPosition {
-        /// Position in the WAL.
+        /// WAL position in `recptr`.
         "recptr" => pub position: Lsn,
-        /// Timeline of the position.
+        /// Number of the timeline on which `position` is.
         "tli" => pub timeline: u32,
     }
 }
 
 reply! {
-    /// The row of BASE_BACKUP for one tablespace.
+    /// The row that answers BASE_BACKUP for one tablespace.
     pub struct Tablespace<'a> {
         /// Oid of the tablespace; `None` for the main data directory.
         "spcoid" => pub oid: Option<Oid>,
-        /// Directory of the tablespace; `None` for the main data directory.
+        /// Path of the tablespace's directory; `None` for the main data directory.
         "spclocation" => pub location: Option<&'a str>,
-        /// Estimated size in kilobytes; `None` without the option PROGRESS.
+        /// Estimated size of the tablespace in kilobytes; `None` without the option PROGRESS.
         "size" => pub kilobytes: Option<i64>,
     }
 }

@@ -14,7 +14,7 @@ use crate::replication::time::Timestamp;
 /// [`set_written`](Self::set_written), [`set_applied`](Self::set_applied). The single exception is
 /// [`confirm_keepalives`](Self::confirm_keepalives), which is off by default.
 ///
-/// Every `now` is the time since an origin that the caller chooses, and must not go backwards.
+/// Every argument `now` is the time since an origin that the caller chooses. This time must not go backwards.
 ///
 /// ```
 /// use core::time::Duration;
@@ -46,29 +46,29 @@ pub struct StandbyStatus {
     flushed: Lsn,
     applied: Lsn,
     interval: Duration,
-    /// Time of the last update.
+    /// Time of the last status update.
     last: Duration,
-    /// An update is due, whatever the time is.
+    /// A status update is due now, independently of the interval.
     now_due: bool,
     confirm_keepalives: bool,
-    /// Data was received, and [`StandbyStatus::change`] has not been called for it.
+    /// Data was received, and [`StandbyStatus::change`] has not yet been called with the change in this data.
     is_unexplained: bool,
     /// The stream is inside a transaction, or inside a block of a streamed transaction.
     in_transaction: bool,
-    /// The last position that the caller has to declare as flushed.
+    /// End of the last received transaction or non-transactional message, which the caller has to declare as flushed.
     last_end: Lsn,
 }
 
 impl StandbyStatus {
-    /// Interval of a new status: 10 seconds, as of PostgreSQL's own clients.
+    /// Interval of a new status: 10 seconds, as in PostgreSQL's own clients.
     pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 
-    /// The status of a logical stream that was started at `start`.
+    /// Creates the status of a logical stream that was started at the position `start`.
     pub const fn logical(start: Lsn, now: Duration) -> Self {
         Self::new(false, start, now)
     }
 
-    /// The status of a physical stream that was started at `start`.
+    /// Creates the status of a physical stream that was started at the position `start`.
     pub const fn physical(start: Lsn, now: Duration) -> Self {
         Self::new(true, start, now)
     }
@@ -91,37 +91,37 @@ impl StandbyStatus {
         }
     }
 
-    /// Longest time between two updates, at least a millisecond. Choose at most a third of the server's `wal_sender_timeout`. With zero, updates are due only when
-    /// the server requests an answer, and when the caller does with [`report`](Self::report).
+    /// Sets the longest time between two updates, at least a millisecond. Choose at most a third of the server's `wal_sender_timeout`. With
+    /// zero, an update is due only after the server requests an answer, or after the caller calls [`report`](Self::report).
     pub fn interval(mut self, interval: Duration) -> Self {
         self.set_interval(interval);
         self
     }
 
-    /// Sets the [`interval`](Self::interval).
+    /// Sets the longest time between two updates, as [`interval`](Self::interval) does.
     pub fn set_interval(&mut self, interval: Duration) {
-        // A shorter interval would leave no time for anything but updates.
+        // With a shorter interval, the client would only send updates.
         let least = if interval.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
         self.interval = interval.max(least);
     }
 
-    /// Whether the position of a keepalive is confirmed as flushed once everything received before the keepalive is flushed.
+    /// Sets whether the position of a keepalive is confirmed as flushed, once everything received before the keepalive is flushed.
     ///
-    /// Off by default, because the caller has not declared this position. The server sends such a position while it reads WAL without a
-    /// change for this stream. If this position is never confirmed, a slot keeps the WAL until the next transaction with a published change
-    /// has been flushed, and a server that shuts down waits for its confirmation. With pgoutput only: of other output plugins the ends of
-    /// transactions are not known, so no keepalive is confirmed after the first data.
+    /// Off by default, because the caller has not declared this position. The server sends such a position while it reads WAL without
+    /// changes for this stream. If the position is never confirmed, the slot keeps this WAL until the next published transaction is
+    /// flushed, and a server that shuts down waits for the confirmation. Effective only with pgoutput: with other output plugins, the ends
+    /// of transactions are unknown, so no keepalive is confirmed after the first data.
     pub const fn confirm_keepalives(mut self, on: bool) -> Self {
         self.set_confirm_keepalives(on);
         self
     }
 
-    /// Sets [`confirm_keepalives`](Self::confirm_keepalives).
+    /// Sets whether the position of a keepalive is confirmed, as [`confirm_keepalives`](Self::confirm_keepalives) does.
     pub const fn set_confirm_keepalives(&mut self, on: bool) {
         self.confirm_keepalives = on;
     }
 
-    /// Whether physical data does not begin where the data before it has ended.
+    /// Whether physical data begins at another position than the end of the previous data.
     #[cfg(feature = "std")]
     pub(super) fn is_gap(&self, wal: &XLogData<'_>) -> bool {
         self.is_physical && wal.start != self.received
@@ -137,13 +137,13 @@ impl StandbyStatus {
         }
     }
 
-    /// Notes received data.
+    /// Notes the positions of received data.
     ///
-    /// In a logical stream, pass the decoded data to [`change`](Self::change) too, if the output plugin is pgoutput.
+    /// In a logical stream with pgoutput, decode the data and pass the change to [`change`](Self::change) after this call.
     #[inline]
     pub fn data(&mut self, wal: &XLogData<'_>) {
         let end = match self.is_physical {
-            // A usize has at most 64 bits.
+            // The cast cannot truncate: a usize has at most 64 bits.
             true => Lsn(wal.start.0.saturating_add(wal.data.0.len() as u64)),
             false => wal.start,
         };
@@ -152,7 +152,7 @@ impl StandbyStatus {
         self.is_unexplained = true;
     }
 
-    /// Notes the change of pgoutput inside the data of the last [`data`](Self::data).
+    /// Notes the pgoutput change that the data of the last call of [`data`](Self::data) contains.
     #[inline]
     pub fn change(&mut self, change: &Change<'_>) {
         self.is_unexplained = false;
@@ -162,14 +162,15 @@ impl StandbyStatus {
         }
     }
 
-    /// Notes the begin or the end of a transaction.
+    /// Notes the start or the end of a transaction.
     fn boundary(&mut self, change: &Change<'_>) {
         let end = match change {
             Change::Begin(_) | Change::BeginPrepare(_) | Change::StreamStart(_) => {
                 self.in_transaction = true;
                 return;
             }
-            // No position to declare: the server sends the blocks of a transaction again until its end is confirmed.
+            // The end of a block is no position to declare: until the end of the transaction is confirmed, the server sends all blocks
+            // again.
             Change::StreamStop(_) => {
                 self.in_transaction = false;
                 return;
@@ -190,7 +191,7 @@ impl StandbyStatus {
         self.last_end = self.last_end.max(end);
     }
 
-    /// Notes a keepalive.
+    /// Notes the position of a keepalive, and whether the server requests an answer.
     pub fn keepalive(&mut self, keepalive: &PrimaryKeepalive) {
         self.server_end = self.server_end.max(keepalive.end);
         self.now_due |= keepalive.reply;
@@ -204,36 +205,33 @@ impl StandbyStatus {
         }
     }
 
-    /// Declares that everything before `lsn` is durable: the server may forget the WAL before this position. A position before an earlier one
-    /// changes nothing.
+    /// Declares that everything before `lsn` is durable, so that the server may delete the WAL before this position. A position that is
+    /// lower than an earlier declared position changes nothing.
     ///
-    /// In logical replication, `lsn` is the `end` of a [`Commit`](crate::replication::pgoutput::Commit) or of another end of a
+    /// In logical replication, `lsn` is the `end` of a [`Commit`](crate::replication::pgoutput::Commit), or of another message that ends a
     /// transaction. The next update reports the position; [`report`](Self::report) makes an update due at once.
     ///
-    /// # Errors
-    /// When the position is after everything that was received. The declared positions are unchanged.
+    /// # Errors When the position is after everything that was received. The declared positions are then unchanged.
     pub fn set_flushed(&mut self, lsn: Lsn) -> Result<(), NotReceived> {
         self.check(lsn)?;
         self.flush(lsn);
         Ok(())
     }
 
-    /// Declares that everything before `lsn` is written, and may be lost in a crash of the operating system. Never reported as lower than the
-    /// flushed position.
+    /// Declares that everything before `lsn` is written, although a crash of the operating system may still destroy it. The written
+    /// position is never reported as lower than the flushed position.
     ///
-    /// # Errors
-    /// As of [`set_flushed`](Self::set_flushed).
+    /// # Errors The errors of [`set_flushed`](Self::set_flushed).
     pub fn set_written(&mut self, lsn: Lsn) -> Result<(), NotReceived> {
         self.check(lsn)?;
         self.written = self.written.max(lsn);
         Ok(())
     }
 
-    /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. Without this call, updates report the flushed position
-    /// as applied.
+    /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. If this method is never called, updates
+    /// report the flushed position as applied.
     ///
-    /// # Errors
-    /// As of [`set_flushed`](Self::set_flushed).
+    /// # Errors The errors of [`set_flushed`](Self::set_flushed).
     pub fn set_applied(&mut self, lsn: Lsn) -> Result<(), NotReceived> {
         self.check(lsn)?;
         self.applied = self.applied.max(lsn);
@@ -256,13 +254,13 @@ impl StandbyStatus {
         self.now_due = true;
     }
 
-    /// Whether an update is due whatever the time is.
+    /// Whether an update is due now, independently of the interval.
     #[cfg(feature = "std")]
     pub(super) const fn has_report(&self) -> bool {
         self.now_due
     }
 
-    /// Time at which the next update is due; `None` if only an answer can become due.
+    /// Returns the time at which the next update is due; `None` if no interval is set, so that an update becomes due only on request.
     #[inline]
     pub fn deadline(&self) -> Option<Duration> {
         if self.now_due {
@@ -271,13 +269,13 @@ impl StandbyStatus {
         if self.interval.is_zero() { None } else { Some(self.last.saturating_add(self.interval)) }
     }
 
-    /// Whether an update is due.
+    /// Whether an update is due at the time `now`.
     #[inline]
     pub fn is_due(&self, now: Duration) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= now)
     }
 
-    /// The update to send at the time `now`; `time` is the wall clock. The update after this update is due after the interval.
+    /// Creates the update to send at the time `now`; `time` is the time of the wall clock. The next update is due after the interval.
     pub fn update(&mut self, now: Duration, time: Timestamp) -> StandbyStatusUpdate {
         self.last = now;
         self.now_due = false;
@@ -290,37 +288,37 @@ impl StandbyStatus {
         }
     }
 
-    /// The written position, as reported: at least the flushed one.
+    /// Returns the written position that updates report, which is at least the flushed position.
     pub fn written(&self) -> Lsn {
         self.written.max(self.flushed)
     }
 
-    /// The flushed position, as reported.
+    /// Returns the flushed position that updates report.
     pub const fn flushed(&self) -> Lsn {
         self.flushed
     }
 
-    /// The applied position, as reported.
+    /// Returns the applied position that updates report.
     pub const fn applied(&self) -> Lsn {
         if self.applied.is_valid() { self.applied } else { self.flushed }
     }
 
-    /// Position up to which the stream was received.
+    /// Returns the position up to which the stream was received.
     pub const fn received(&self) -> Lsn {
         self.received
     }
 
-    /// The last known end of the WAL on the server.
+    /// Returns the last known end of the WAL on the server.
     pub const fn server_end(&self) -> Lsn {
         self.server_end
     }
 }
 
-/// A declared position that was not received. Confirming such a position would lose changes.
+/// Error for a declared position that was not received. Confirming such a position would lose changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotReceived {
-    /// The declared position.
+    /// The position that the caller declared.
     pub declared: Lsn,
     /// Position up to which the stream was received.
     pub received: Lsn,

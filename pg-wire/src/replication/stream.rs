@@ -1,4 +1,4 @@
-//! The messages of streaming replication. After START_REPLICATION, both sides send them inside CopyData.
+//! The messages of streaming replication. After START_REPLICATION, the server and the client send these messages inside CopyData.
 
 use crate::basic::error::DecodeError;
 use crate::codec::field::Payload;
@@ -7,7 +7,7 @@ use crate::replication::lsn::Lsn;
 use crate::replication::time::Timestamp;
 
 enclosed! {
-    /// A piece of the WAL, or a message of an output plugin.
+    /// Contains a piece of the WAL, or a message of an output plugin.
     ///
     /// `w`, Int64 start, Int64 end, Int64 time, data.
     ///
@@ -24,23 +24,23 @@ enclosed! {
         pub end: Lsn,
         /// Time of sending, by the server's clock.
         pub time: Timestamp,
-        /// The bytes.
+        /// The piece of the WAL, or the message of the output plugin.
         pub data: Payload<'a>,
     }
 }
 
 enclosed! {
-    /// Reports that the server is alive, and the position that it has reached.
+    /// Reports that the server is alive, and up to which position it has read the WAL.
     ///
     /// `k`, Int64 end, Int64 time, Byte1 reply.
     ///
-    /// The server closes the connection if it receives nothing for `wal_sender_timeout`. After half of that time, it sends this
+    /// The server closes the connection if it receives nothing for `wal_sender_timeout`. After half of this time, the server sends this
     /// message with `reply` set.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-KEEPALIVE-MESSAGE)
     b'k' => pub struct PrimaryKeepalive {
-        /// Physical: end of the WAL on the server. Logical: the server has sent all changes before this position, so a client
-        /// that has stored all received changes may report this position as flushed.
+        /// Physical: end of the WAL on the server. Logical: the server has sent all changes before this position. So a client that has
+        /// stored all received changes may report this position as flushed.
         pub end: Lsn,
         /// Time of sending, by the server's clock.
         pub time: Timestamp,
@@ -58,12 +58,12 @@ enclosed! {
     b'r' => pub struct StandbyStatusUpdate {
         /// Position after the last byte of the WAL that is written to disk.
         pub written: Lsn,
-        /// Position after the last byte that is durable. The slot keeps the WAL from this position on, so never report a
-        /// position that is not yet durable.
+        /// Position after the last byte of the WAL that is durable on the client. The slot keeps the WAL from this position on, so never
+        /// report a position that is not yet durable.
         pub flushed: Lsn,
-        /// Position after the last byte that is applied.
+        /// Position after the last byte of the WAL that the client has applied.
         pub applied: Lsn,
-        /// The client's clock.
+        /// Time of sending, by the client's clock.
         pub time: Timestamp,
         /// Whether the server must immediately answer with a [`PrimaryKeepalive`].
         pub reply: bool,
@@ -71,7 +71,7 @@ enclosed! {
 }
 
 impl StandbyStatusUpdate {
-    /// Reports that everything before `lsn` is written, durable and applied. Requests no answer.
+    /// Creates an update that reports everything before `lsn` as written, durable and applied, and requests no answer.
     pub const fn durable(lsn: Lsn, time: Timestamp) -> Self {
         Self { written: lsn, flushed: lsn, applied: lsn, time, reply: false }
     }
@@ -84,46 +84,46 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-HOT-STANDBY-FEEDBACK-MESSAGE)
     b'h' => pub struct HotStandbyFeedback {
-        /// The client's clock.
+        /// Time of sending, by the client's clock.
         pub time: Timestamp,
-        /// Oldest transaction, not counting replication slots. If both `xmin` and `catalog_xmin` are 0, no more feedback will
-        /// be sent.
+        /// Oldest transaction whose rows queries on the standby need; replication slots are not counted. If both `xmin` and `catalog_xmin`
+        /// are 0, the standby will send no more feedback.
         pub xmin: u32,
-        /// Number of times that `xmin` has wrapped around.
+        /// Epoch of `xmin`: the number of times that transaction numbers have wrapped around.
         pub xmin_epoch: u32,
         /// Oldest transaction whose catalog rows the replication slots of the standby need.
         pub catalog_xmin: u32,
-        /// Number of times that `catalog_xmin` has wrapped around.
+        /// Epoch of `catalog_xmin`: the number of times that transaction numbers have wrapped around.
         pub catalog_xmin_epoch: u32,
     }
 }
 
 enclosed! {
-    /// Requests a [`PrimaryStatusUpdate`]. Servers before PostgreSQL 19 close the connection.
+    /// Requests a [`PrimaryStatusUpdate`]. Servers before PostgreSQL 19 close the connection when they receive this message.
     ///
     /// `p`, Int64 time.
     ///
     /// [Format](https://www.postgresql.org/docs/devel/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-STATUS-REQUEST)
     b'p' => pub struct PrimaryStatusRequest {
-        /// The client's clock.
+        /// Time of sending, by the client's clock.
         pub time: Timestamp,
     }
 }
 
 enclosed! {
-    /// Reports the state of the server, in answer to a [`PrimaryStatusRequest`]. PostgreSQL 19 and later.
+    /// Reports the state of the server, in answer to a [`PrimaryStatusRequest`]. Only PostgreSQL 19 and later send this message.
     ///
     /// `s`, Int64 end, Int64 oldest committing, Int64 next, Int64 time.
     ///
-    /// Transactions are 64-bit numbers, with the epoch in the upper half and the xid in the lower half.
+    /// Transaction numbers have 64 bits: the epoch in the upper half and the xid in the lower half.
     ///
     /// [Format](https://www.postgresql.org/docs/devel/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-STATUS-UPDATE)
     b's' => pub struct PrimaryStatusUpdate {
         /// End of the WAL on the server.
         pub end: Lsn,
-        /// Oldest transaction that is being committed. If no transaction is being committed: the same as `next`.
+        /// Number of the oldest transaction that is being committed. If no transaction is being committed, the same as `next`.
         pub oldest_committing: u64,
-        /// The number that the next transaction will have.
+        /// Number that the next transaction will have.
         pub next: u64,
         /// Time of sending, by the server's clock.
         pub time: Timestamp,
@@ -131,7 +131,7 @@ enclosed! {
 }
 
 kinds! {
-    /// A message of the server in the data of a CopyData, after START_REPLICATION.
+    /// A message that the server sends inside CopyData after START_REPLICATION.
     pub enum PrimaryMessage {
         b'w' => XLogData<'a>, Hot;
         b'k' => PrimaryKeepalive, Cold;
@@ -151,7 +151,7 @@ impl<'a> PrimaryMessage<'a> {
 }
 
 kinds! {
-    /// A message of the client in the data of a CopyData, after START_REPLICATION.
+    /// A message that the client sends inside CopyData after START_REPLICATION.
     pub enum StandbyMessage {
         b'r' => StandbyStatusUpdate, Cold;
         b'h' => HotStandbyFeedback, Cold;

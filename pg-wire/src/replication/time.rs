@@ -5,7 +5,7 @@ use crate::codec::field::Field;
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// Microseconds from 1970-01-01 to 2000-01-01, both in UTC.
+/// Microseconds from the Unix epoch (1970-01-01 UTC) to the PostgreSQL epoch (2000-01-01 UTC).
 const EPOCH: i64 = 946_684_800 * 1_000_000;
 
 /// A time in microseconds since 2000-01-01 00:00:00 UTC. Int64 on the wire, like the binary format of `timestamptz`.

@@ -1,7 +1,7 @@
-//! Other names or values in a frame that is otherwise forwarded unchanged, for proxies and poolers.
+//! Replaces names or values in a frame that is otherwise forwarded unchanged, for proxies and poolers.
 //!
-//! [`Rewrite`] finds the names and values of a frame, and writes the frame with others in their place. All other bytes are copied, even
-//! those that this crate could not decode. Nothing is allocated.
+//! [`Rewrite`] finds the names and values of a frame, and writes the frame with other names or values. All other bytes are copied, even
+//! bytes that this crate could not decode. Nothing is allocated.
 //!
 //! | Message | Names, in wire order | Values |
 //! | --- | --- | --- |
@@ -12,10 +12,10 @@
 //! | [`FunctionCall`](crate::frontend::FunctionCall) | | arguments |
 //! | [`DataRow`](crate::backend::DataRow) | | columns |
 //!
-//! Replies contain no names. [`SessionState::received`](crate::session::SessionState::received) returns the request that a reply
-//! belongs to, by the number that [`sent`](crate::session::SessionState::sent) has returned for the request.
+//! Replies contain no names. [`SessionState::received`](crate::session::SessionState::received) returns the number of the request that a
+//! reply belongs to. [`sent`](crate::session::SessionState::sent) returned the same number for this request.
 //!
-//! Outside the kit: names inside SQL text, such as `EXECUTE s` or `FETCH FROM p`, and names inside the texts of errors.
+//! `Rewrite` does not find names inside SQL text, such as `EXECUTE s` or `FETCH FROM p`, or names inside the texts of errors.
 //!
 //! ```
 //! use pg_wire::{Frame, MessageCode, Outbox, rewrite::Rewrite};
@@ -48,24 +48,24 @@ use crate::codec::reader::Reader;
 use crate::codec::values::Values;
 use crate::codec::writer::Writer;
 
-/// A frame, and the names and values to write in place of its own. Itself a [`Message`]: put it into an [`Outbox`](crate::Outbox), or
-/// [encode](crate::Encode::encode) it.
+/// A frame, and the names and values that replace its own when it is written. A `Rewrite` is itself a [`Message`]: put it into an
+/// [`Outbox`](crate::Outbox), or [encode](crate::Encode::encode) it.
 ///
-/// Without other names and values the frame is written unchanged.
+/// If no name or value is replaced, the frame is written unchanged.
 #[derive(Clone, Copy)]
 pub struct Rewrite<'a> {
     frame: Frame<'a>,
     kind: Kind,
-    /// The target of a Describe or Close.
+    /// Target of a Describe or Close: a statement or a portal.
     target: Option<Target>,
     portal: Option<Text<'a>>,
     statement: Option<Text<'a>>,
-    /// The body after the names.
+    /// Part of the body after the names.
     rest: &'a [u8],
     replaced: Option<Replaced<'a>>,
 }
 
-/// The messages with names or values.
+/// Kind of a message, by the names and values that it contains.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Parse,
@@ -78,27 +78,27 @@ enum Kind {
     Other,
 }
 
-/// The parts of [`Rewrite::rest`], and the values to write.
+/// Replacement of values: the parts of [`Rewrite::rest`], and the values to write.
 #[derive(Clone, Copy)]
 struct Replaced<'a> {
     parts: Parts<'a>,
-    /// In ascending order of the index.
+    /// New values, in ascending order of their indexes.
     values: &'a [(usize, Option<&'a [u8]>)],
 }
 
-/// The body after the names, in parts.
+/// The part of a body after the names, split at its list of values.
 #[derive(Clone, Copy)]
 struct Parts<'a> {
     before: &'a [u8],
-    /// The list of values, with its count.
+    /// The list of values, including its count.
     values: &'a [u8],
     after: &'a [u8],
 }
 
 impl<'a> Rewrite<'a> {
-    /// The names in a frame of a client.
+    /// Finds the names in a frame that a client has sent.
     ///
-    /// Of the body only the names are checked. The receiver judges the rest, which is forwarded unchanged.
+    /// Only the names are checked. The rest of the body is forwarded unchanged, so the receiver checks it.
     ///
     /// # Errors
     /// When a name is malformed.
@@ -137,7 +137,7 @@ impl<'a> Rewrite<'a> {
         Ok(rewrite)
     }
 
-    /// A frame of a server. Only a DataRow has values to replace, and no message of a server has names.
+    /// Prepares a frame that a server has sent. Only a DataRow has values to replace, and no message of a server has names.
     #[inline]
     pub fn backend(frame: Frame<'a>) -> Self {
         let kind = if frame.code == MessageCode::DATA_ROW { Kind::DataRow } else { Kind::Other };
@@ -148,20 +148,20 @@ impl<'a> Rewrite<'a> {
         Self { frame, kind, target: None, portal: None, statement: None, rest: frame.body, replaced: None }
     }
 
-    /// The statement that the message names; empty for the unnamed statement. `None` if the message names no statement.
+    /// Returns the name of the statement in the message; empty for the unnamed statement. Returns `None` if the message names no statement.
     #[inline]
     pub fn statement(&self) -> Option<Text<'a>> {
         self.statement
     }
 
-    /// The portal that the message names; empty for the unnamed portal. `None` if the message names no portal.
+    /// Returns the name of the portal in the message; empty for the unnamed portal. Returns `None` if the message names no portal.
     #[inline]
     pub fn portal(&self) -> Option<Text<'a>> {
         self.portal
     }
 
-    /// The values: the columns of a DataRow, the parameters of a Bind or the arguments of a FunctionCall. `None` if the message has no
-    /// values. They are those of the frame, even after [`with_values`](Self::with_values).
+    /// Returns the values of the frame: the columns of a DataRow, the parameters of a Bind or the arguments of a FunctionCall. Returns
+    /// `None` if the message has no values. After [`with_values`](Self::with_values), still returns the original values.
     ///
     /// # Errors
     /// When a value of a Bind or FunctionCall is malformed. The values of a DataRow are checked one by one as they are read.
@@ -169,26 +169,26 @@ impl<'a> Rewrite<'a> {
         self.parts()?.map(|parts| Values::read_last(&mut Reader::new(self.name(), parts.values))).transpose()
     }
 
-    /// Writes another name of the statement. Without effect if the message names no statement.
+    /// Replaces the name of the statement. Has no effect if the message names no statement.
     #[inline]
     #[must_use]
     pub fn with_statement(self, name: Text<'a>) -> Self {
         Self { statement: self.statement.map(|_| name), ..self }
     }
 
-    /// Writes another name of the portal. Without effect if the message names no portal.
+    /// Replaces the name of the portal. Has no effect if the message names no portal.
     #[inline]
     #[must_use]
     pub fn with_portal(self, name: Text<'a>) -> Self {
         Self { portal: self.portal.map(|_| name), ..self }
     }
 
-    /// Writes other values, by their indexes from 0, in ascending order. `None` is NULL. A value has to be in the format that the
-    /// message has for its index; the formats are not changed. Replaces the values of an earlier call.
+    /// Replaces values. Each new value has an index, counted from 0; the indexes must be in ascending order. `None` is NULL. A new value
+    /// must be in the format that the message has for its index, because the formats are not changed. A second call replaces the new values
+    /// of the first call.
     ///
-    /// # Errors
-    /// When the values of the frame are malformed, or the frame has no value of an index. A proxy that hides a value must not forward
-    /// the frame then.
+    /// # Errors When the values of the frame are malformed, when the frame has no value with one of the indexes, or when the indexes are
+    /// not ascending. After an error, a proxy that hides a value must not forward the frame.
     pub fn with_values(self, values: &'a [(usize, Option<&'a [u8]>)]) -> Result<Self, RewriteError> {
         let mut count = 0;
         let mut parts = Parts { before: self.rest, values: &[], after: &[] };
@@ -212,10 +212,10 @@ impl<'a> Rewrite<'a> {
         Ok(Self { replaced, ..self })
     }
 
-    /// The parts of the body after the names. `None` if the message has no values.
+    /// Splits the part of the body after the names. Returns `None` if the message has no values.
     fn parts(&self) -> Result<Option<Parts<'a>>, DecodeError> {
         let mut body = Reader::new(self.name(), self.frame.body);
-        // Read again, so that the offset in an error is that in the body.
+        // The names are read again, so that the offset in an error counts from the beginning of the body.
         body.bytes(self.frame.body.len() - self.rest.len())?;
         let start = body;
         match self.kind {
@@ -320,22 +320,22 @@ impl fmt::Debug for Rewrite<'_> {
     }
 }
 
-/// Values that cannot be replaced.
+/// Error of [`Rewrite::with_values`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RewriteError {
     /// The values of the frame are malformed.
     Malformed(DecodeError),
-    /// The frame has no value of this index.
+    /// The frame has no value with this index.
     NoSuchValue {
-        /// The index of the new value.
+        /// Index of the new value.
         index: usize,
         /// Number of values in the frame.
         count: usize,
     },
-    /// The index of a new value is not higher than the index before it.
+    /// The index of a new value is not higher than the index of the previous new value.
     NotAscending {
-        /// The index of the new value.
+        /// Index of the new value that is not higher.
         index: usize,
     },
 }

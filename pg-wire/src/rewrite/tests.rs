@@ -47,7 +47,7 @@ fn frontend(bytes: &[u8]) -> Rewrite<'_> {
     Rewrite::frontend(frame(bytes)).expect("well-formed")
 }
 
-/// The bytes in an outbox and in a `Vec`, which must be the same.
+/// Writes the frame into an outbox and into a `Vec`, which must receive the same bytes.
 #[track_caller]
 fn written(rewrite: Rewrite<'_>) -> Vec<u8> {
     let mut out = Vec::new();
@@ -58,7 +58,7 @@ fn written(rewrite: Rewrite<'_>) -> Vec<u8> {
     out
 }
 
-/// The frame with both names replaced.
+/// Writes the frame with another statement name and another portal name.
 fn renamed(rewrite: Rewrite<'_>) -> Vec<u8> {
     written(rewrite.with_statement("other".into()).with_portal("".into()))
 }
@@ -203,15 +203,15 @@ fn a_malformed_name_is_an_error_with_its_message_and_offset() {
         let error = Rewrite::frontend(Frame { code, body }).expect_err("no terminator");
         assert_eq!((error.message, error.offset), (message, offset));
     }
-    // The values are behind the names, and the offset counts from the beginning of the body.
+    // The values follow the names, but the offset counts from the beginning of the body.
     let bind =
         Rewrite::frontend(Frame { code: MessageCode::BIND, body: b"p\0s\0\0\0\0\x01\xff\xff\xff\xfe\0\0" });
     let error = bind.expect("the names are well-formed").values().expect_err("a length of -2");
     assert_eq!((error.message, error.offset, error.kind), ("Bind", 12, DecodeErrorKind::NegativeLength));
 }
 
-/// Checks one body: whatever decodes has the same names here; whatever is unchanged has the same bytes; a renamed message decodes to
-/// the same fields with other names.
+/// Checks one body. If the body decodes, `Rewrite` finds the same names as the decoder. A frame without replaced names has the same bytes.
+/// A renamed message decodes to the same fields with other names.
 fn check(code: MessageCode, body: &[u8]) {
     let frame = Frame { code, body };
     let decoded = frame.frontend();
@@ -247,7 +247,7 @@ fn check(code: MessageCode, body: &[u8]) {
         other => other,
     };
     assert_eq!(again, Ok(expected));
-    // The parameters: the same, but for the first.
+    // All parameters except the first must be unchanged.
     if let Frontend::Bind(bind) = decoded
         && !bind.parameters.values.is_empty()
     {
@@ -262,7 +262,7 @@ fn check(code: MessageCode, body: &[u8]) {
     }
 }
 
-/// The same for a row.
+/// Checks the body of a DataRow, as `check` does for the messages of a client.
 fn check_row(body: &[u8]) {
     let frame = Frame { code: MessageCode::DATA_ROW, body };
     let rewrite = Rewrite::backend(frame);
@@ -283,7 +283,7 @@ fn check_row(body: &[u8]) {
     }
 }
 
-/// Every prefix of the body, and every byte of the body with other values.
+/// Passes to `each` every prefix of the body, and the body with each byte replaced by other values.
 fn damaged(body: &[u8], mut each: impl FnMut(&[u8])) {
     for end in 0..=body.len() {
         each(&body[..end]);

@@ -1,10 +1,10 @@
 //! The state of a session: which request a reply answers, which replies are owed, and whether the session is idle.
 //!
-//! [`SessionState`] follows a session from its messages, for a client, a pooler, a proxy or a test. It does no I/O, sends nothing and
-//! waits for nothing. A [`Connection`](crate::Connection) does not contain a `SessionState`, so programs that do not need one pay
-//! nothing; a [`TrackedConnection`](crate::TrackedConnection) joins the two.
+//! [`SessionState`] follows a session from its messages, for a client, a pooler, a proxy or a test. It does no I/O, sends nothing and waits
+//! for nothing. A [`Connection`](crate::Connection) does not contain a `SessionState`, so programs that need no state have no cost. A
+//! [`TrackedConnection`](crate::TrackedConnection) contains a connection and its state.
 //!
-//! The tests compare the rules below with PostgreSQL 15 and 18 by random sequences of messages.
+//! The tests compare the rules below with PostgreSQL 15 and 18, using random sequences of messages.
 //!
 //! | Question | Answer |
 //! | --- | --- |
@@ -13,15 +13,15 @@
 //! | How many ReadyForQuery are owed? | [`ready_owed`](SessionState::ready_owed) |
 //! | Will a reply arrive, or was a Sync forgotten? | [`waiting`](SessionState::waiting) |
 //! | Does the server discard what it reads? | [`is_skipping`](SessionState::is_skipping) |
-//! | Is a COPY going on, and what ends it? | [`copy`](SessionState::copy) |
+//! | Is a COPY active, and in which direction? | [`copy`](SessionState::copy) |
 //! | The transaction status? | [`transaction_status`](SessionState::transaction_status) |
 //! | The current parameters? | [`parameters`](SessionState::parameters) |
 //! | Can another user have the session, and if not, why? | [`check_idle`](SessionState::check_idle) |
-//! | What makes it idle? | [`next_step`](SessionState::next_step) |
+//! | Which step leads to an idle session? | [`next_step`](SessionState::next_step) |
 //!
 //! # The rules
 //!
-//! Those of the server, in the order in which it reads messages.
+//! The server follows these rules in the order in which it reads messages.
 //!
 //! | Request | Replies, in order; an ErrorResponse can take the place of each |
 //! | --- | --- |
@@ -35,29 +35,32 @@
 //! | Flush, CopyData, Terminate | none |
 //! | CopyDone, CopyFail | none of their own |
 //!
-//! - **Any time**: NoticeResponse, ParameterStatus and NotificationResponse arrive between any two messages and belong to no request. So
-//!   may an ErrorResponse of severity FATAL, after which the session is over.
-//! - **Errors in Query, FunctionCall and Sync** are followed by ReadyForQuery; the rest of a Query is not executed. Sync fails when
-//!   the transaction cannot be committed, and FunctionCall can do so after its FunctionCallResponse.
-//! - **Errors in other requests** make the server discard every message up to the next Sync: Flush, Query and FunctionCall too, for which
-//!   no ReadyForQuery arrives.
-//! - **Replies are sent** when the server reads Flush, Sync, Query or FunctionCall, when its buffer is full, and with every error
-//!   and notice.
-//! - **COPY from the client** begins with CopyInResponse. The server then reads CopyData up to the first CopyDone or CopyFail,
-//!   and ignores Sync and Flush on the way. It ends the session if it reads anything else. After CopyDone follows CommandComplete; in Execute,
-//!   the client owes a Sync after CopyDone, because the earlier one was ignored. A client need not wait for CopyInResponse.
-//! - **A failed COPY from the client**: CopyData, CopyDone and CopyFail that follow are ignored, like all that arrive outside a
-//!   COPY. Whether a Sync in front of the CopyDone was ignored depends on how far the server had read, which no message reveals:
+//! - **Any time**: NoticeResponse, ParameterStatus and NotificationResponse arrive between any two messages and belong to no request. An
+//!   ErrorResponse of severity FATAL may also arrive at any time, and ends the session.
+//! - **Errors in Query, FunctionCall and Sync** are followed by ReadyForQuery; the rest of a Query is not executed. Sync fails when the
+//!   transaction cannot be committed, and FunctionCall can do so after its FunctionCallResponse.
+//! - **Errors in other requests** make the server discard every message up to the next Sync. This includes Flush, Query and FunctionCall:
+//!   no ReadyForQuery arrives for a discarded Query or FunctionCall.
+//! - **Replies are sent** when the server reads Flush, Sync, Query or FunctionCall, when its buffer is full, and with every error and
+//!   notice.
+//! - **COPY from the client** begins with CopyInResponse. The server then reads CopyData up to the first CopyDone or CopyFail, and ignores
+//!   each Sync and Flush before the CopyDone or CopyFail. The server ends the session if it reads any other message. After CopyDone, the
+//!   server sends CommandComplete. If an Execute started the COPY, the client must send a Sync after CopyDone, because an earlier Sync was
+//!   ignored. A client need not wait for CopyInResponse.
+//! - **A failed COPY from the client**: later CopyData, CopyDone and CopyFail are ignored, as always outside a COPY. Whether a Sync before
+//!   the CopyDone was ignored depends on how far the server had read. No message reveals this position; see
 //!   [`is_certain`](SessionState::is_certain).
-//! - **COPY to the client**: CopyOutResponse, CopyData …, CopyDone, CommandComplete. The server reads nothing meanwhile.
-//! - **Replication**: CopyBothResponse, CopyData of both sides, CopyDone of both in any order, then the results of the command.
-//!   A server that is sending a transaction sends CopyDone as soon as it has read the client's CopyDone, and the rest of the transaction after it.
-//! - **Query after requests of the extended query protocol, without Sync**: executed, and its ReadyForQuery ends their transaction.
+//! - **COPY to the client**: the server sends CopyOutResponse, CopyData …, CopyDone, CommandComplete. The server reads nothing meanwhile.
+//! - **Replication**: the server sends CopyBothResponse. Then both sides send CopyData and, in any order, CopyDone. Last, the server sends
+//!   the results of the command. A server that reads the client's CopyDone in the middle of a transaction sends its CopyDone at once, and
+//!   the rest of the transaction after its CopyDone.
+//! - **Query after requests of the extended query protocol, without Sync**: the Query is executed, and its ReadyForQuery ends the
+//!   transaction of the earlier requests.
 //!
 //! # Memory
 //!
-//! Requests without replies are counted, not listed, where a pattern of up to 16 repeats itself. Both the queue and the parameters
-//! have [`Bounds`].
+//! If a pattern of up to 16 requests is repeated, the queue stores the pattern and a count instead of each request. [`Bounds`] limits the
+//! memory of the queue and of the parameters.
 
 mod observer;
 mod parameters;

@@ -6,20 +6,21 @@ use super::reply::Reply;
 
 /// A hook for the messages that pass on a [`TrackedConnection`](crate::TrackedConnection): for traces, metrics and spans.
 ///
-/// Each message is shown once, with the request to which it belongs: [`sent`](Self::sent) when it is committed to be sent, and
-/// [`received`](Self::received) when the caller receives it. A span of a request begins with its number in `sent`, and ends with the
-/// [last](Reply::last) reply that has this number, or with a reply that has a higher number: then the server has discarded the
-/// request after an error.
+/// Each message is shown once, with its request. [`sent`](Self::sent) is called when a message is committed for sending, and
+/// [`received`](Self::received) when the caller receives a message. A span of a request begins with its number in `sent`. The span ends
+/// with the [last](Reply::last) reply that has this number. It also ends with a reply that has a higher number: then the server has
+/// discarded the request after an error.
 ///
 /// The frames contain SQL, parameters and rows. The messages of the login are not shown, because a `TrackedConnection` begins after
 /// the login.
 ///
-/// The observer `()` does nothing, and costs nothing.
+/// The observer `()` does nothing, and has no cost.
 pub trait Observer {
-    /// A message is about to be sent. `request` is its number, if the message is a [`Request`](super::Request).
+    /// Called before a message is sent. `request` is the number of the message, if the message is a [`Request`](super::Request).
     fn sent(&mut self, frame: Frame<'_>, request: Option<u64>);
 
-    /// A message has been received. `reply` is the request to which it belongs; `None` for notices, notifications and parameters.
+    /// Called after a message has been received. `reply` describes the request to which the message belongs; `None` for notices,
+    /// notifications and parameters.
     fn received(&mut self, frame: Frame<'_>, reply: Option<Reply>);
 }
 

@@ -6,23 +6,23 @@ use core::fmt;
 
 use crate::basic::text::Text;
 
-/// The parameters that the server has reported, with their current values. In bounded memory.
+/// The parameters that the server has reported, with their current values. The memory is bounded.
 ///
 /// [The reported parameters](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC)
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters {
     all: Vec<Parameter>,
-    /// Bytes of all names and values.
+    /// Number of bytes of all parameters, as counted for the bound.
     bytes: usize,
     changes: u64,
     omitted: u64,
 }
 
-/// Name and value in one allocation.
+/// A parameter: its name and its value in one allocation.
 #[derive(Clone, PartialEq, Eq)]
 struct Parameter {
     bytes: Box<[u8]>,
-    /// Length of the name.
+    /// Length of the name in bytes.
     name: usize,
 }
 
@@ -32,43 +32,43 @@ impl Parameter {
     }
 }
 
-/// Bytes that a parameter is counted with besides its name and value, so that the number of parameters is bounded too.
+/// Number of bytes that are counted for each parameter besides its name and value, so that the number of parameters is also bounded.
 const OVERHEAD: usize = 64;
 
 impl Parameters {
-    /// The value of a parameter, if the server has reported it.
+    /// Returns the current value of a parameter; `None` if no value is known.
     pub fn get(&self, name: &str) -> Option<Text<'_>> {
         let known = self.all.iter().map(Parameter::split).find(|(known, _)| *known == name.as_bytes())?;
         Some(Text::from(known.1))
     }
 
-    /// Names and values, in no particular order.
+    /// Returns the names and values of all parameters, in no particular order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Text<'_>, Text<'_>)> {
         self.all.iter().map(Parameter::split).map(|(name, value)| (name.into(), value.into()))
     }
 
-    /// Number of parameters.
+    /// Returns the number of parameters.
     pub fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether the server has reported no parameter.
+    /// Whether no parameter has a known value.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Number of reports so far that changed a value. While it stays the same, so do the parameters.
+    /// Returns the number of reports that changed a value. If two calls return the same number, no parameter has changed between the calls.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Number of reports that were not kept because of the bound [`Bounds::parameters`](super::Bounds::parameters). Of such a
-    /// parameter no value is kept at all, because an older one is not current.
+    /// Returns the number of reports that were not kept because of the bound [`Bounds::parameters`](super::Bounds::parameters). An omitted
+    /// parameter has no value at all, because its earlier value is out of date.
     pub fn omitted(&self) -> u64 {
         self.omitted
     }
 
-    /// Keeps a reported value, within `most` bytes for all parameters together.
+    /// Keeps a reported value. All parameters together may take at most `most` bytes.
     pub(super) fn set(&mut self, name: Text<'_>, value: Text<'_>, most: usize) {
         let (name, value) = (name.as_bytes(), value.as_bytes());
         if let Some(place) = self.all.iter().position(|known| known.split().0 == name) {

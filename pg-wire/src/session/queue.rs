@@ -1,39 +1,39 @@
-//! The queue of requests without replies yet, in runs.
+//! The queue of requests that have no replies yet, as runs.
 
 use alloc::collections::VecDeque;
 
 use super::request::Request;
 
-/// Requests in the order sent. Repetitions are counted: a million times Bind, Execute and Sync is one run of 24 bytes.
+/// Requests in the order in which they were sent. Repetitions are counted: a million times Bind, Execute and Sync is one run of 24 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queue {
     runs: VecDeque<Run>,
     len: u64,
-    /// Requests in the queue whose last reply is ReadyForQuery.
+    /// Number of requests in the queue whose last reply is ReadyForQuery.
     ready: u64,
 }
 
-/// A pattern of up to 16 requests, repeated. The requests of the run are `pattern[(at + n) % width]` for `n` in `0..left`.
+/// A run: a pattern of up to 16 requests, which is repeated. The requests of the run are `pattern[(at + n) % width]` for `n` in `0..left`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
-    /// Four bits for each request, the first in the lowest bits.
+    /// The pattern, with four bits for each request. The first request is in the lowest bits.
     pattern: u64,
     left: u64,
     width: u8,
     at: u8,
 }
 
-/// Requests in the pattern of a run.
+/// Maximum number of requests in the pattern of a run.
 const WIDEST: u8 = 16;
 
 impl Run {
     fn get(&self, n: u64) -> Request {
-        // The remainder is less than the width, which is at most 16.
+        // The place is below the width, which is at most 16.
         let place = (u64::from(self.at) + n) % u64::from(self.width);
         Request::from_index((self.pattern >> (4 * place) & 0xf) as u8)
     }
 
-    /// Appends a request, if that takes no other run.
+    /// Appends a request if it fits into this run. Returns whether the request was appended.
     fn push(&mut self, request: Request) -> bool {
         if self.get(self.left) == request {
             self.left += 1;
@@ -42,7 +42,7 @@ impl Run {
         if self.left >= u64::from(WIDEST) {
             return false;
         }
-        // The run is short: its requests become the beginning of a longer pattern.
+        // The run is short enough: all of its requests together become the pattern, and the new request is added to the pattern.
         let mut pattern = 0;
         for n in 0..self.left {
             pattern |= (self.get(n) as u64) << (4 * n);
@@ -53,7 +53,7 @@ impl Run {
         true
     }
 
-    /// Requests among the first `count` of the run whose last reply is ReadyForQuery.
+    /// Returns how many of the first `count` requests of the run have ReadyForQuery as their last reply.
     fn ready(&self, count: u64) -> u64 {
         let width = u64::from(self.width);
         let among =
@@ -68,7 +68,7 @@ impl Run {
 }
 
 impl Queue {
-    /// Appends a request. Returns false, and appends nothing, when that takes more than `most` runs.
+    /// Appends a request. Returns false and appends nothing if the queue would then have more than `most` runs.
     pub(super) fn push(&mut self, request: Request, most: usize) -> bool {
         let fits = self.runs.back_mut().is_some_and(|run| run.push(request));
         if !fits {
@@ -92,7 +92,8 @@ impl Queue {
         Some(front)
     }
 
-    /// Drops requests from the front up to the first Sync, which stays. Returns the number of dropped requests.
+    /// Drops requests from the front of the queue up to the first Sync. The Sync stays in the queue. Returns the number of dropped
+    /// requests.
     pub(super) fn drop_until_sync(&mut self) -> u64 {
         let mut dropped = 0;
         while let Some(run) = self.runs.front() {
@@ -107,7 +108,7 @@ impl Queue {
         dropped
     }
 
-    /// Drops `count` requests of the first run. Precondition: the run has so many.
+    /// Drops the first `count` requests of the first run. Precondition: the run has at least `count` requests.
     fn drop_front(&mut self, count: u64) {
         let Some(run) = self.runs.front_mut() else { return };
         self.len -= count;
@@ -122,12 +123,12 @@ impl Queue {
         self.len
     }
 
-    /// Requests in the queue whose last reply is ReadyForQuery.
+    /// Returns the number of requests in the queue whose last reply is ReadyForQuery.
     pub(super) fn ready(&self) -> u64 {
         self.ready
     }
 
-    /// The first request that is not a Sync, and its place in the queue.
+    /// Returns the first request that is not a Sync, and its place in the queue.
     pub(super) fn first_but_sync(&self) -> Option<(u64, Request)> {
         let mut place = 0;
         for run in &self.runs {
@@ -142,7 +143,7 @@ impl Queue {
         None
     }
 
-    /// The last request but CopyEnd at or after a place in the queue.
+    /// Returns the last request that is not a CopyEnd. Searches only places from `from` on.
     pub(super) fn last_request(&self, from: u64) -> Option<Request> {
         let mut end = self.len;
         for run in self.runs.iter().rev() {
@@ -161,7 +162,7 @@ impl Queue {
         None
     }
 
-    /// Number of runs. The queue takes at most 48 bytes for each run of its longest time.
+    /// Returns the number of runs. The memory of the queue is at most 48 bytes for each run, for the largest number of runs so far.
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
     }
@@ -188,7 +189,7 @@ mod tests {
         for _ in 0..1_000_000 {
             push_all(&mut queue, &STATEMENT);
         }
-        // The first run begins with the Parse, which does not come again.
+        // The first run begins with the Parse, which is not repeated.
         assert!(queue.runs() <= 2, "{} runs", queue.runs());
         assert_eq!((queue.len(), queue.ready()), (4_000_005, 1_000_001));
         let all: Vec<Request> = core::iter::from_fn(|| queue.pop()).take(13).collect();
@@ -212,7 +213,7 @@ mod tests {
     #[test]
     fn the_bound_is_kept_and_nothing_is_appended_over_it() {
         let mut queue = Queue::default();
-        // No part of this sequence is repeated: its digits are those of a growing number.
+        // This sequence has no repetition that a run could store: its items are digits of growing numbers.
         let unlike =
             (0u64..).flat_map(|n| (0..64).map(move |bit| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> bit & 7));
         let pushed = unlike
@@ -224,7 +225,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list.
+        /// Compares the queue with a plain list, after random steps.
         #[test]
         fn a_queue_is_its_list(steps in prop::collection::vec((0u8..15, 1usize..40), 0..60)) {
             let (mut queue, mut list) = (Queue::default(), VecDeque::new());

@@ -1,4 +1,4 @@
-//! The answers of a session's state.
+//! The results of questions to a session's state.
 
 use core::fmt;
 
@@ -8,43 +8,43 @@ use crate::basic::error::DecodeError;
 
 use super::request::Request;
 
-/// The request to which a message of the server belongs.
+/// Describes the request to which a message of the server belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reply {
     /// Number of the request, as [`sent`](super::SessionState::sent) returned it.
     pub number: u64,
-    /// The request.
+    /// Kind of the request.
     pub request: Request,
-    /// Whether the request has no further replies.
+    /// Whether this message is the last reply to the request.
     pub last: bool,
-    /// Whether the request is certain. If not, a Sync that was sent into a failed COPY was ignored by the server or not, and this
-    /// reply fits both; see [`SessionState::is_certain`](super::SessionState::is_certain).
+    /// Whether the request is certain. After a COPY has failed, it can be unknown whether the server ignored a Sync. If the reply is
+    /// possible in both cases, the request is not certain; see [`SessionState::is_certain`](super::SessionState::is_certain).
     pub certain: bool,
 }
 
-/// Direction of the data in a COPY that is going on.
+/// Direction of the data in an active COPY.
 ///
 /// [Manual](https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyDirection {
-    /// From the client. Ends with a CopyDone or CopyFail of the client, or with an error.
+    /// The client sends data. The COPY ends with a CopyDone or CopyFail of the client, or with an error.
     In,
-    /// To the client. Ends with the server's CopyDone, or with an error.
+    /// The server sends data. The COPY ends with the server's CopyDone, or with an error.
     Out,
-    /// Both ways: streaming replication. Ends when both sides have sent CopyDone, or with an error.
+    /// Both sides send data: streaming replication. The COPY ends when both sides have sent CopyDone, or with an error.
     Both,
 }
 
-/// The result of a wait for the server's next message, if the client sends nothing more.
+/// Result of waiting for the server's next message while the client sends nothing.
 ///
-/// Notices, notifications, parameters and the end of the session can arrive at any time.
+/// Notices, notifications and parameters can arrive at any time, and the session can end at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waiting {
-    /// A reply will arrive, or the server ends the session.
+    /// A reply will arrive, or the server will end the session.
     Reply,
-    /// No reply will arrive: every request has been replied to.
+    /// No reply will arrive, because every request has received all of its replies.
     Nothing,
     /// Replies are outstanding, but the server keeps them in its buffer until it reads Flush, Sync, Query or FunctionCall.
     Flush,
@@ -52,9 +52,9 @@ pub enum Waiting {
     Sync,
     /// The server waits for CopyData, CopyDone or CopyFail.
     CopyData,
-    /// Replication is going on: the server sends data when there is any.
+    /// Replication is active: the server sends data when it has any.
     Replication,
-    /// Unknown whether a reply will arrive: see [`SessionState::is_certain`](super::SessionState::is_certain).
+    /// It is unknown whether a reply will arrive; see [`SessionState::is_certain`](super::SessionState::is_certain).
     Unknown,
     /// The session is over.
     Over,
@@ -75,50 +75,51 @@ impl fmt::Display for Waiting {
     }
 }
 
-/// The next step on the way to an idle session.
+/// Next step on the way to an idle session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
     /// Send [`CopyFail`](crate::frontend::CopyFail).
     CopyFail,
-    /// Send [`CopyDone`](crate::frontend::CopyDone): it ends replication.
+    /// Send [`CopyDone`](crate::frontend::CopyDone), which ends replication.
     CopyDone,
     /// Send [`Sync`](crate::frontend::Sync).
     Sync,
-    /// Send [`Query`](crate::frontend::Query) with this SQL: an empty text, to recognise its EmptyQueryResponse, or `ROLLBACK`.
+    /// Send [`Query`](crate::frontend::Query) with this SQL. The SQL is `ROLLBACK`, or an empty text, whose EmptyQueryResponse shows which
+    /// requests the server has executed.
     Query(&'static str),
-    /// Send [`Close`](crate::frontend::Close) of the unnamed portal, to recognise its CloseComplete.
+    /// Send [`Close`](crate::frontend::Close) of the unnamed portal. Its CloseComplete shows which requests the server has executed.
     ClosePortal,
     /// Receive a message.
     Receive,
 }
 
-/// The reason why a session is not idle: why it cannot be handed on to another user.
+/// Reason why a session is not idle, and so cannot be passed to another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotIdle {
     /// The session is over.
     Over(Over),
-    /// A COPY is going on.
+    /// A COPY is active.
     Copy(CopyDirection),
-    /// Replies are owed; so many of these are ReadyForQuery, if no request fails.
+    /// Replies are outstanding.
     Owed {
-        /// Number of ReadyForQuery.
+        /// Number of outstanding ReadyForQuery, if no request fails.
         ready: u64,
     },
-    /// After an error the server discards everything up to the next Sync.
+    /// After an error, the server discards every message up to the next Sync.
     Skipping,
-    /// Requests of the extended query protocol have been replied to, and no Sync has ended their transaction.
+    /// Requests of the extended query protocol have received their replies, but no Sync has ended their transaction.
     Unsynced,
-    /// Unknown whether a ReadyForQuery is owed: see [`SessionState::is_certain`](super::SessionState::is_certain).
+    /// It is unknown whether a ReadyForQuery is outstanding; see [`SessionState::is_certain`](super::SessionState::is_certain).
     Uncertain,
-    /// Messages are queued or half sent. Only of a `TrackedConnection`, like the next two.
+    /// Messages are queued or partly sent. Only a `TrackedConnection` returns `Unsent`, `Unread` and `Closed`.
     Unsent,
-    /// Messages are received and not read, such as notifications.
+    /// Messages are buffered that the caller has not received, such as notifications.
     Unread,
-    /// The connection has ended.
+    /// A direction of the connection has ended.
     Closed,
-    /// A transaction block is open, or has failed.
+    /// A transaction block is open, or has failed and is not yet ended.
     Transaction(TransactionStatus),
 }
 
@@ -148,15 +149,15 @@ impl fmt::Display for NotIdle {
 
 impl core::error::Error for NotIdle {}
 
-/// The reason why a session is over.
+/// Reason why a session is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Over {
-    /// The client has sent Terminate. The server replies to what was sent before, and closes the connection.
+    /// The client has sent Terminate. The server sends the replies to earlier requests, and closes the connection.
     Terminated,
     /// The server has sent an error of severity FATAL or PANIC, and closes the connection.
     Fatal,
-    /// A message arrived that this state does not explain, so that the place of later messages is unknown.
+    /// The server has sent a message that the state does not explain. Later messages cannot be assigned to requests.
     Lost,
 }
 
@@ -172,33 +173,34 @@ impl fmt::Display for Over {
 
 impl core::error::Error for Over {}
 
-/// A message of the server that its session's state does not explain. The session is [over](Over::Lost): close the connection.
+/// Error for a message of the server that the state of the session does not explain. The session is [over](Over::Lost): close the
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unexpected {
     /// Code of the message.
     pub code: MessageCode,
-    /// The reason.
+    /// Reason why the state does not explain the message.
     pub kind: UnexpectedKind,
 }
 
-/// The kind of an [`Unexpected`] message.
+/// Kind of an [`Unexpected`] message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UnexpectedKind {
-    /// Nothing was owed.
+    /// No reply was outstanding.
     Unasked,
-    /// A reply to the oldest request was owed, and this message is none.
+    /// A reply to the oldest request was outstanding, but this message is not a reply to that request.
     NotAReply {
         /// Number of the oldest request.
         number: u64,
-        /// The oldest request.
+        /// Kind of the oldest request.
         request: Request,
     },
-    /// The session was over.
+    /// The session was already over.
     Over(Over),
     /// The message is malformed.
     Malformed(DecodeError),
-    /// More than 8 states of the server are possible: as many Syncs were sent into a COPY that failed.
+    /// More than 8 states of the server are possible, because so many Syncs were sent into a COPY that failed.
     TooUncertain,
 }
 
@@ -219,7 +221,8 @@ impl fmt::Display for Unexpected {
 
 impl core::error::Error for Unexpected {}
 
-/// The queue of requests is full. The request has not been counted: do not send it before replies have arrived.
+/// Error for a request that does not fit into the full queue of requests. The state has not noted the request: send it only after replies
+/// have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 

@@ -4,39 +4,40 @@ use crate::basic::code::MessageCode;
 use crate::basic::enums::Target;
 use crate::codec::frame::Frame;
 
-/// A message of a client that has its place in the order of replies.
+/// Kind of a client's message that has a place in the order of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Request {
-    /// The startup packet. Replies end with the session's first ReadyForQuery.
+    /// The startup packet. Its replies end with the session's first ReadyForQuery.
     Startup,
-    /// Query: any number of statements. Replies end with ReadyForQuery.
+    /// A Query, which may contain several statements. Its replies end with ReadyForQuery.
     Query,
-    /// FunctionCall. Replies end with ReadyForQuery.
+    /// A FunctionCall. Its replies end with ReadyForQuery.
     FunctionCall,
-    /// Sync. Replied to with ReadyForQuery; with an ErrorResponse in front when the transaction cannot be committed.
+    /// A Sync. Its reply is ReadyForQuery. If the transaction cannot be committed, an ErrorResponse precedes the ReadyForQuery.
     Sync,
-    /// Parse. Replied to with ParseComplete.
+    /// A Parse. Its reply is ParseComplete.
     Parse,
-    /// Bind. Replied to with BindComplete.
+    /// A Bind. Its reply is BindComplete.
     Bind,
-    /// Describe of a statement. Replied to with ParameterDescription, then RowDescription or NoData.
+    /// A Describe of a statement. Its replies are ParameterDescription, then RowDescription or NoData.
     DescribeStatement,
-    /// Describe of a portal. Replied to with RowDescription or NoData.
+    /// A Describe of a portal. Its reply is RowDescription or NoData.
     DescribePortal,
-    /// Execute. Replies end with CommandComplete, EmptyQueryResponse or PortalSuspended.
+    /// An Execute. Its replies end with CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute,
-    /// Close. Replied to with CloseComplete, also when the statement or portal does not exist.
+    /// A Close. Its reply is CloseComplete, even if the statement or portal does not exist.
     Close,
-    /// Flush with a body, which is invalid. Replied to with an ErrorResponse.
+    /// A Flush with a body, which is invalid. Its reply is an ErrorResponse.
     InvalidFlush,
-    /// CopyDone or CopyFail of a client. Has no reply of its own: it ends a COPY, or the server ignores it.
+    /// A CopyDone or CopyFail of a client. It has no reply of its own: it ends a COPY, or the server ignores it.
     CopyEnd,
 }
 
 impl Request {
-    /// The request in a frame of a client. `None` for CopyData, Flush, Terminate and messages that are not requests.
+    /// Returns the kind of the request in a client's frame. Returns `None` for CopyData, Flush, Terminate and messages that are not
+    /// requests.
     pub(super) fn of(frame: Frame<'_>) -> Option<Self> {
         Some(match frame.code {
             MessageCode::QUERY => Self::Query,
@@ -61,8 +62,8 @@ impl Request {
         matches!(self, Self::Startup | Self::Query | Self::FunctionCall | Self::Sync)
     }
 
-    /// Whether the request is of the extended query protocol: after an error in it the server discards everything up to the next
-    /// Sync. Sync itself is not such a request.
+    /// Whether the request belongs to the extended query protocol: if it fails, the server discards every message up to the next Sync. Sync
+    /// itself is not such a request.
     pub fn is_extended(self) -> bool {
         !self.ends_with_ready() && self != Self::CopyEnd
     }
@@ -72,7 +73,7 @@ impl Request {
         matches!(self, Self::Query | Self::Execute)
     }
 
-    /// Name of the message in the manual.
+    /// Returns the name of the message in the PostgreSQL manual.
     pub fn name(self) -> &'static str {
         match self {
             Self::Startup => "StartupMessage",
@@ -89,7 +90,7 @@ impl Request {
         }
     }
 
-    /// The request with this number among the variants.
+    /// Returns the variant with the number `index`.
     pub(super) fn from_index(index: u8) -> Self {
         match index {
             0 => Self::Startup,

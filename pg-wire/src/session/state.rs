@@ -1,4 +1,4 @@
-//! The state of a session, for any observer of its messages.
+//! The state of a session, for any program that sees all of its messages.
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -16,11 +16,11 @@ use super::reply::{
 use super::request::Request;
 use super::track::Track;
 
-/// The state of a session, followed from the messages of both sides.
+/// The state of a session, derived from the messages of both sides.
 ///
-/// Feed each message to [`sent`](Self::sent) or [`received`](Self::received), in the order in which the observer sees them:
-/// a client's message before it is passed on. The observer may be the client, a pooler or a proxy. See the
-/// [module](crate::session) for the rules.
+/// Pass each message to [`sent`](Self::sent) or [`received`](Self::received), in the order in which your program sees the messages. Pass a
+/// client's message before you forward it. The program may be the client, a pooler or a proxy. See the [module](crate::session) for the
+/// rules.
 ///
 /// ```
 /// use pg_wire::{Frame, MessageCode, session::{NotIdle, Request, SessionState, Waiting}};
@@ -41,10 +41,10 @@ use super::track::Track;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SessionState {
-    /// The message that does not change the state now, and the reply that it is.
+    /// Fast path: a message that leaves the state unchanged if it arrives next, and the [`Reply`] to return for it.
     repeatable: Option<(MessageCode, Reply)>,
     track: Track,
-    /// Other possible states of the server. Unlike each other and `track`.
+    /// Other possible states of the server. All of them differ from each other and from `track`.
     others: Vec<Track>,
     status: TransactionStatus,
     over: Option<Over>,
@@ -55,12 +55,12 @@ pub struct SessionState {
 /// Bounds on the memory of a [`SessionState`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Runs in the queue of requests, of 24 bytes each. A run holds up to 16 unlike requests, or any number of repetitions of up to
-    /// 16 requests.
+    /// Maximum number of runs in the queue of requests. A run takes 24 bytes. It holds up to 16 different requests, or any number of
+    /// repetitions of up to 16 requests.
     ///
-    /// Default 2,048: at least 16,384 requests, whatever their order.
+    /// Default 2,048: at least 16,384 requests in any order.
     pub runs: usize,
-    /// Bytes of all reported parameters together, each counted with 64 bytes besides its name and value.
+    /// Maximum number of bytes of all reported parameters together. Each parameter counts as its name, its value and 64 bytes.
     ///
     /// Default 65,536.
     pub parameters: usize,
@@ -72,7 +72,7 @@ impl Default for Bounds {
     }
 }
 
-/// Possible states of the server that are followed at once, at most.
+/// Maximum number of possible states of the server that are followed at the same time.
 const MOST_TRACKS: u64 = 8;
 
 impl Default for SessionState {
@@ -82,7 +82,7 @@ impl Default for SessionState {
 }
 
 impl SessionState {
-    /// A session that is idle: its connection phase has ended with ReadyForQuery.
+    /// Creates the state of an idle session, whose connection phase has ended with ReadyForQuery.
     pub fn new() -> Self {
         Self {
             repeatable: None,
@@ -95,25 +95,24 @@ impl SessionState {
         }
     }
 
-    /// A session whose startup packet has been sent. That packet is request 0.
+    /// Creates the state of a session whose startup packet has been sent. The startup packet is request 0.
     pub fn starting() -> Self {
         let mut state = Self::new();
         state.track.push(Request::Startup, 1);
         state
     }
 
-    /// Sets other bounds, from the next message on.
+    /// Sets other bounds, which apply from the next message on.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
 
-    /// Takes note of a message of the client, and returns its number if it is a [`Request`]. Requests are numbered in the order
-    /// sent.
+    /// Notes a message of the client, and returns its number if the message is a [`Request`]. Requests are numbered in the order in which
+    /// they are sent.
     ///
-    /// Does not check whether the server accepts the message now.
+    /// Does not check whether the server will accept the message.
     ///
-    /// # Errors
-    /// When the queue would exceed [`Bounds::runs`]. Nothing has changed.
+    /// # Errors When the queue would exceed [`Bounds::runs`]. The state is then unchanged.
     #[inline]
     pub fn sent(&mut self, frame: Frame<'_>) -> Result<Option<u64>, QueueFull> {
         if frame.code == MessageCode::COPY_DATA {
@@ -140,7 +139,7 @@ impl SessionState {
                 if !self.track.push(request, self.bounds.runs) {
                     return Err(QueueFull);
                 }
-                // Their queues are parts of the first track's queue, but can be cut into one run more.
+                // The queue of each other track is a part of the first track's queue, but can have one run more. So no limit applies here.
                 self.others.iter_mut().for_each(|track| {
                     track.push(request, usize::MAX);
                 });
@@ -151,20 +150,19 @@ impl SessionState {
         }
     }
 
-    /// Whether `messages` messages can be [sent](Self::sent) in any case, without an error. False does not mean that they cannot.
+    /// Whether any `messages` messages can be passed to [`sent`](Self::sent) without an error. If false, they may still fit.
     pub fn has_room_for(&self, messages: usize) -> bool {
-        // Each message adds one run or none.
+        // Each message adds at most one run.
         self.track.runs().saturating_add(messages) <= self.bounds.runs
     }
 
-    /// Takes note of a message of the server, and returns the request to which it belongs. `None` for notices, notifications and
+    /// Notes a message of the server, and returns the request to which it belongs. Returns `None` for notices, notifications and
     /// parameters, which belong to no request.
     ///
-    /// After an ErrorResponse the number of the next reply's request can be higher than one would expect: the requests between
-    /// have been discarded by the server, without a reply.
+    /// After an ErrorResponse, the number of the next reply's request can be higher than the next number in order. The server has discarded
+    /// the requests between the two numbers without a reply.
     ///
-    /// # Errors
-    /// When the state does not explain the message. The session is [over](Over::Lost).
+    /// # Errors When the state does not explain the message. Then the session is [over](Over::Lost).
     #[inline]
     pub fn received(&mut self, frame: Frame<'_>) -> Result<Option<Reply>, Unexpected> {
         match self.repeatable {
@@ -223,14 +221,14 @@ impl SessionState {
         Ok(Some(reply))
     }
 
-    /// Whether an ErrorResponse ends the session. Before the first ReadyForQuery every error does.
+    /// Whether an ErrorResponse ends the session. Before the first ReadyForQuery, every ErrorResponse ends the session.
     fn is_fatal(&self, frame: Frame<'_>) -> Result<bool, DecodeError> {
         let error: ErrorResponse<'_> = frame.decode()?;
         let starting = matches!(self.track.oldest(), Some((Request::Startup, _)));
         Ok(starting || error.fields.is_fatal())
     }
 
-    /// Lets each possible state of the server send the message; those that cannot have sent it are dropped.
+    /// Passes the message to each possible state of the server, and drops the states in which the server cannot have sent the message.
     fn follow(&mut self, code: MessageCode) -> Result<Reply, UnexpectedKind> {
         let oldest = self.track.oldest();
         if self.others.is_empty() {
@@ -281,7 +279,7 @@ impl SessionState {
         Ok(reply)
     }
 
-    /// Follows one state for each number of Syncs that the failed COPY may have read.
+    /// Adds possible states: one state for each number of Syncs that the failed COPY may have read.
     #[cold]
     fn fork(&mut self, maybe_swallowed: u64) -> Result<(), UnexpectedKind> {
         if maybe_swallowed >= MOST_TRACKS {
@@ -297,7 +295,7 @@ impl SessionState {
         Ok(())
     }
 
-    /// Drops states that are equal to another.
+    /// Drops states that are equal to another possible state.
     fn merge(&mut self) {
         if self.others.is_empty() {
             return;
@@ -320,35 +318,34 @@ impl SessionState {
     }
 }
 
-/// The answers.
 impl SessionState {
-    /// The transaction status that the last ReadyForQuery reported.
+    /// Returns the transaction status that the last ReadyForQuery reported.
     pub fn transaction_status(&self) -> TransactionStatus {
         self.status
     }
 
-    /// The parameters that the server has reported, with their current values.
+    /// Returns the parameters that the server has reported, with their current values.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// The parameters, to keep those that were reported before this state was created.
+    /// Sets the value of a parameter that the server reported before this state was created.
     pub fn set_parameter(&mut self, name: crate::Text<'_>, value: crate::Text<'_>) {
         self.parameters.set(name, value, self.bounds.parameters);
     }
 
-    /// The request to which the next reply belongs, and its number. `None` when no request has a reply outstanding.
+    /// Returns the request to which the next reply belongs, and its number. Returns `None` if no reply is outstanding.
     pub fn oldest(&self) -> Option<(Request, u64)> {
         self.track.oldest()
     }
 
-    /// Number of the next request to be sent.
+    /// Returns the number of the next request to be sent.
     pub fn next_number(&self) -> u64 {
         self.track.next_number()
     }
 
-    /// Number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync. The range has several values while
-    /// the state is not [certain](Self::is_certain).
+    /// Returns the number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync. The range has several numbers
+    /// while the state is not [certain](Self::is_certain).
     pub fn ready_owed(&self) -> RangeInclusive<u64> {
         let (mut least, mut most) = (self.track.ready_owed(), self.track.ready_owed());
         for track in &self.others {
@@ -358,32 +355,32 @@ impl SessionState {
         least..=most
     }
 
-    /// Whether the server discards everything up to the next Sync, and no Sync has been sent.
+    /// Whether the server discards every message up to the next Sync, and no Sync has been sent.
     pub fn is_skipping(&self) -> bool {
         self.tracks().any(Track::skipping)
     }
 
-    /// The COPY that is going on.
+    /// Returns the direction of the active COPY; `None` if no COPY is active.
     pub fn copy(&self) -> Option<CopyDirection> {
         self.track.copy()
     }
 
-    /// Whether the state is certain.
+    /// Whether only one state of the server is possible.
     ///
-    /// A COPY from the client ignores Sync. When such a COPY fails after a Sync was sent into it, nobody but the server knows
-    /// whether the server had read the Sync before the error: then it sends no ReadyForQuery for that Sync. Both cases are followed until a
-    /// reply fits only one of them. An empty Query resolves the matter ([`next_step`](Self::next_step) says when).
+    /// A COPY from the client ignores Sync. If such a COPY fails after a Sync was sent, only the server knows whether it read the Sync
+    /// before or after the error. Before the error, the Sync was ignored and has no ReadyForQuery. Both cases are followed until a reply
+    /// fits only one of them. An empty Query shows which case is true; [`next_step`](Self::next_step) returns when to send it.
     pub fn is_certain(&self) -> bool {
         self.others.is_empty()
     }
 
-    /// The reason why the session is over.
+    /// Returns the reason why the session is over; `None` if it is not over.
     pub fn over(&self) -> Option<Over> {
         self.over
     }
 
-    /// The result of a wait for the server's next message. Call this before waiting: only after [`Waiting::Reply`] will the wait
-    /// end.
+    /// Returns the result of waiting for the server's next message. Call this method before you wait: only with [`Waiting::Reply`] is the
+    /// wait certain to end.
     pub fn waiting(&self) -> Waiting {
         if self.over.is_some() {
             return Waiting::Over;
@@ -392,12 +389,11 @@ impl SessionState {
         if self.others.iter().all(|track| track.waiting() == waiting) { waiting } else { Waiting::Unknown }
     }
 
-    /// Checks whether another user can have the session: nothing is owed in either direction, and no transaction is open.
+    /// Checks whether another user can take over the session: no reply and no data is outstanding, and no transaction is open.
     ///
     /// Statements, temporary tables, settings and other objects of the session remain: `DISCARD ALL` removes them.
     ///
-    /// # Errors
-    /// The reason if not. [`next_step`](Self::next_step) leads to an idle session.
+    /// # Errors The reason why the session is not idle. [`next_step`](Self::next_step) returns the steps to an idle session.
     pub fn check_idle(&self) -> Result<(), NotIdle> {
         let track = &self.track;
         if let Some(over) = self.over {
@@ -424,11 +420,11 @@ impl SessionState {
         }
     }
 
-    /// The next step on the way to an idle session; `None` when it is idle. Feed each message to the state, as always, and call
-    /// again.
+    /// Returns the next step on the way to an idle session; `None` when the session is idle. Do the step, pass its messages to the state as
+    /// always, and call this method again.
     ///
-    /// Abandons a COPY from the client and an open transaction. Receives, without a bound, the rows of a statement that is
-    /// running: a cancel request stops it sooner.
+    /// The steps abandon a COPY from the client and an open transaction. They receive all remaining rows of a running statement, without a
+    /// limit. A cancel request stops the statement sooner.
     ///
     /// ```
     /// use pg_wire::{Frame, MessageCode, session::{SessionState, Step}};
@@ -462,7 +458,8 @@ impl SessionState {
             return Ok(Some(Step::Sync));
         }
         if !self.is_certain() && self.tracks().any(|track| track.oldest().is_none()) {
-            // The reply to the next request decides between the states, unless it can also be a reply to an earlier request.
+            // The reply to the next request shows which state is true, unless an earlier request can have the same reply. In that case, a
+            // Close is sent instead of an empty Query.
             let ambiguous = self.tracks().filter_map(Track::oldest);
             let ambiguous = ambiguous.map(|(request, _)| request).any(Request::can_be_empty);
             return Ok(Some(if ambiguous { Step::ClosePortal } else { Step::Query("") }));

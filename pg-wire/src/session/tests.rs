@@ -1,4 +1,4 @@
-//! The rules, one by one.
+//! Tests of the rules, one by one.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,7 +6,7 @@ use alloc::string::String;
 use super::*;
 use crate::{Frame, MessageCode, TransactionStatus};
 
-/// A message of the client by its code; `s` and `p` are Describe of a statement and of a portal, `h` is an invalid Flush.
+/// Returns a message of the client by its code. `s` and `p` stand for a Describe of a statement and of a portal, `h` for an invalid Flush.
 fn client(code: u8) -> Frame<'static> {
     match code {
         b's' => Frame { code: MessageCode::DESCRIBE, body: b"S\0" },
@@ -16,7 +16,8 @@ fn client(code: u8) -> Frame<'static> {
     }
 }
 
-/// A message of the server by its code; `F` is a fatal ErrorResponse, `i`, `x` and `z` are ReadyForQuery by status.
+/// Returns a message of the server by its code. `F` stands for a fatal ErrorResponse; `i`, `x` and `z` stand for ReadyForQuery with
+/// different statuses.
 fn server(code: u8) -> Frame<'static> {
     let (code, body): (u8, &[u8]) = match code {
         b'E' => (b'E', b"SFEHLER\0VERROR\0\0"),
@@ -30,8 +31,8 @@ fn server(code: u8) -> Frame<'static> {
     Frame { code: MessageCode(code), body }
 }
 
-/// Feeds a session, written `>Q <T0 <D0 <C0 <Z0!`: `>` and the client's message, or `<`, the server's message, the number of its
-/// request or `-` for none, and `!` for the last reply or `?` for an uncertain one.
+/// Passes a conversation to the state, written as `>Q <T0 <D0 <C0 <Z0!`. `>` precedes the code of a client's message. `<` precedes the code
+/// of a server's message and the number of its request, or `-` if it has no request. `!` marks the last reply, and `?` an uncertain reply.
 fn feed(state: &mut SessionState, text: &str) {
     for word in text.split_whitespace() {
         let (side, rest) = word.split_at(1);
@@ -75,30 +76,30 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         ">P >B >s >p >E >S <10! <21! <t2 <T2! <n3! <D4 <C4! <Z5!",
         ">B >E >B >E >S <20! <C1! <22! <D3 <s3! <Z4!",
         ">P >B >E >C >S <10! <21! <I2! <33! <Z4!",
-        // An error discards up to the next Sync: Flush and Query too.
+        // An error discards every message up to the next Sync, including Flush and Query.
         ">P >B >E >S <E0! <Z3! >Q <C4 <Z4!",
         ">P >B >H >Q >E >S >S <E0! <Z4! <Z5!",
         ">s >S <t0 <E0! <Z1!",
-        // Messages sent while the server discards.
+        // Messages that are sent while the server discards messages.
         ">P <E0! >B >Q >F >d >c >S <Z5!",
         // A Query ends the transaction of extended queries.
         ">P >B >E >Q <10! <21! <C2! <T3 <D3 <C3 <Z3!",
         // The transaction cannot be committed.
         ">E >S <C0! <E1 <Z1!",
         ">F <V0 <Z0! >F <E1 <Z1! >F <V2 <E2 <Z2!",
-        // Between any two messages.
+        // Notices, parameters and notifications between any two messages.
         ">Q <N- <T0 <S- <D0 <A- <D0 <C0 <S- <Z0! <A- <S- <N-",
         // COPY to the client.
         ">Q <H0 <d0 <N- <d0 <c0 <C0 <Z0!",
         ">Q <H0 <d0 <E0 <Z0!",
         ">E >S <H0 <d0 <c0 <C0! <Z1!",
-        // COPY from the client; its end can be sent before it begins.
+        // COPY from the client. The client can send the end of the COPY before the COPY begins.
         ">Q <G0 >d >d >c <C0 <Z0!",
         ">Q >d >c <G0 <C0 <Z0!",
         ">Q <G0 >f <E0 <Z0!",
         ">Q >c >c <G0 <C0 <G0 <C0 <T0 <D0 <C0 <Z0!",
         ">Q >c >Q <C0 <Z0! <C2 <Z2!",
-        // The Sync and the Flush in front of CopyDone are ignored, those after it are not.
+        // A Sync and a Flush before CopyDone are ignored. A Sync after CopyDone is not ignored.
         ">B >E >S <20! <G1 >H >S >d >c >S <C1! <Z5!",
         ">Q >S <G0 >c >S <C0 <Z0! <Z3!",
         // No Sync was sent into the failed COPY.
@@ -108,7 +109,7 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         ">Q <W0 <d0 >d >c <d0 <c0 <C0 <C0 <Z0!",
         ">Q <W0 <c0 >c <T0 <D0 <C0 <C0 <Z0!",
         ">Q <W0 <d0 >c <c0 <d0 <d0 <C0 <Z0!",
-        // A Flush with a body is an error, and the server discards up to the next Sync.
+        // A Flush with a body is an error. The server then discards every message up to the next Sync.
         ">h <E0! >P >S <Z2!",
         // CopyDone and CopyFail outside of a COPY.
         ">d >c >f >Q <C2 <Z2!",
@@ -139,7 +140,7 @@ fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
         (">E >S <G0 >c", Err(NotIdle::Copy(CopyDirection::In)), Waiting::Flush, Step::Sync),
         (">E >S <G0 >c >S", Err(NotIdle::Copy(CopyDirection::In)), Waiting::Reply, Step::Receive),
         (">E >S <G0 >c <C0!", Err(NotIdle::Unsynced), Waiting::Sync, Step::Sync),
-        // The server ends the session.
+        // The server ends the session, because it reads a Parse during the COPY.
         (">E <G0 >P", Err(NotIdle::Copy(CopyDirection::In)), Waiting::Reply, Step::Sync),
         (">Q <H0 <d0", Err(NotIdle::Copy(CopyDirection::Out)), Waiting::Reply, Step::Receive),
         (">Q <W0", Err(NotIdle::Copy(CopyDirection::Both)), Waiting::Replication, Step::CopyDone),
@@ -157,12 +158,13 @@ fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
             Waiting::Nothing,
             Step::Query("ROLLBACK"),
         ),
-        // The Sync was ignored or not.
+        // It is unknown whether the server ignored the Sync.
         (">E >S <G0 >f >S <E0!", Err(NotIdle::Uncertain), Waiting::Reply, Step::Receive),
         (">E >S <G0 >f >S <E0! <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Query("")),
         (">E >S <G0 >f >S <E0! <Z1!? >Q", Err(NotIdle::Uncertain), Waiting::Reply, Step::Receive),
         (">E >S <G0 <E0!", Err(NotIdle::Uncertain), Waiting::Unknown, Step::Sync),
-        // A Query of the user was executed or discarded: the reply to another empty Query would not tell the states apart.
+        // It is unknown whether a Query of the user was executed or discarded. The reply to another empty Query would be the same in both
+        // cases.
         (">E >S <G0 <E0! >Q >S <Z1!?", Err(NotIdle::Uncertain), Waiting::Unknown, Step::ClosePortal),
     ] {
         let state = fed(text);
@@ -181,7 +183,7 @@ fn an_uncertain_state_becomes_certain_with_a_reply_that_fits_one_state() {
         (">Q >S <G0 <E0 <Z0! >Q <I2", OWED_1),
         (">E >S <G0 <E0! >Q >S <Z1!? >C >S <34! <Z5!", Ok(())),
         (">E >S <G0 <E0! >Q >S <Z1!? >C >S <I2 <Z2! <Z3! <34! <Z5!", Ok(())),
-        // The Sync was not ignored, because the next request was replied to.
+        // The server did not ignore the Sync, because it replied to the next request.
         (">E >S >P >S <G0 <E0! <Z1!? <12! <Z3!", Ok(())),
     ] {
         let state = fed(text);

@@ -1,4 +1,4 @@
-//! One possible state of the server: the rules.
+//! The rules: one possible state of the server.
 
 use crate::basic::code::MessageCode;
 
@@ -6,56 +6,56 @@ use super::queue::Queue;
 use super::reply::{CopyDirection, Waiting};
 use super::request::Request;
 
-/// The state that a server is in, given the messages that have passed.
+/// A possible state of the server after the messages so far.
 ///
-/// Mostly there is one. After a failed COPY there can be several; see [`receive`](Self::receive).
+/// In most cases only one state is possible. After a failed COPY, several states can be possible; see [`receive`](Self::receive).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Track {
-    /// The request to which replies have arrived, but not the last, and its number.
+    /// The request that has received some but not all of its replies, and its number.
     current: Option<(Request, u64)>,
     phase: Phase,
-    /// Requests without any reply. Never begins with a request that the server ignores.
+    /// Requests without any reply. The first request is never one that the server ignores.
     queue: Queue,
-    /// Number of the first request in the queue, or of the next to be sent.
+    /// Number of the first request in the queue. If the queue is empty, the number of the next request to be sent.
     front: u64,
-    /// Requests with smaller numbers are in front of a message that makes the server send its replies.
+    /// Requests with smaller numbers precede a message that makes the server send its replies.
     flushed: u64,
-    /// The server discards everything up to the next Sync. The queue is empty then.
+    /// Whether the server discards every message up to the next Sync. If so, the queue is empty.
     skipping: bool,
-    /// The server has replied to a request of the extended query protocol since the last ReadyForQuery.
+    /// Whether the server has replied to a request of the extended query protocol since the last ReadyForQuery.
     unsynced: bool,
 }
 
-/// The replies to the current request that can arrive.
+/// Replies that the current request can receive next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The first reply.
+    /// The first reply to the request.
     Begin,
-    /// The result of a Query's next statement, or the end of the Query.
+    /// The result of the next statement of a Query, or the end of the Query.
     Between,
-    /// Rows, or their end.
+    /// Rows, or the end of the rows.
     Rows,
-    /// The rows' description, after the parameters' description.
+    /// The description of the rows; the description of the parameters has been received.
     Described,
-    /// The client sends data.
+    /// The end of a COPY in which the client sends data.
     CopyIn,
-    /// The server sends data.
+    /// Data of a COPY, or its end: the server sends data.
     CopyOut,
-    /// Both send data.
+    /// Data of replication, or its end: both sides send data.
     CopyBoth,
-    /// The server has ended its direction of CopyBoth.
+    /// The results of the command: the server has ended its direction of replication.
     CopyBothDone,
-    /// ReadyForQuery.
+    /// ReadyForQuery, as the last reply.
     Finishing,
 }
 
-/// Where a reply belongs.
+/// The request to which a reply belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) number: u64,
     pub(super) request: Request,
     pub(super) last: bool,
-    /// Number of Syncs behind a failed COPY FROM STDIN that the server may have read as a part of the COPY.
+    /// Number of Syncs after a failed COPY FROM STDIN that the server may have read as a part of the COPY.
     pub(super) maybe_swallowed: u64,
 }
 
@@ -72,17 +72,17 @@ impl Track {
         }
     }
 
-    /// Number of the next request to be sent.
+    /// Returns the number of the next request to be sent.
     pub(super) fn next_number(&self) -> u64 {
         self.front + self.queue.len()
     }
 
-    /// Runs in the queue.
+    /// Returns the number of runs in the queue.
     pub(super) fn runs(&self) -> usize {
         self.queue.runs()
     }
 
-    /// A request has been sent. Returns false, and changes nothing, when the queue is full.
+    /// Notes that a request has been sent. Returns false and changes nothing if the queue is full.
     pub(super) fn push(&mut self, request: Request, most: usize) -> bool {
         if !self.queue.push(request, most) {
             return false;
@@ -94,12 +94,12 @@ impl Track {
         true
     }
 
-    /// A Flush has been sent.
+    /// Notes that a Flush has been sent.
     pub(super) fn flush(&mut self) {
         self.flushed = self.next_number();
     }
 
-    /// Drops from the front of the queue what the server ignores.
+    /// Drops requests that the server ignores from the front of the queue.
     pub(super) fn settle(&mut self) {
         if self.current.is_some() {
             return;
@@ -123,12 +123,12 @@ impl Track {
         Some(request)
     }
 
-    /// A reply has arrived: any message of a server except notices, notifications and parameters. `None` when this server cannot
-    /// have sent it; the state is of no use then.
+    /// Notes a reply: any message of a server except notices, notifications and parameters. Returns `None` if a server in this state cannot
+    /// have sent the reply; the state must then be dropped.
     ///
-    /// After an error in COPY FROM STDIN, nobody but the server knows how far it had read: a Sync in front of the CopyDone or
-    /// CopyFail was either read and ignored, or will be replied to. Then [`Place::maybe_swallowed`] is not 0, and the caller
-    /// follows a copy of the state for each number of Syncs that were ignored: see [`swallow`](Self::swallow).
+    /// After an error in COPY FROM STDIN, only the server knows how far it had read. A Sync before the CopyDone or CopyFail was either
+    /// ignored as a part of the COPY, or will receive a reply. Then [`Place::maybe_swallowed`] is not 0, and the caller follows a copy of
+    /// the state for each possible number of ignored Syncs; see [`swallow`](Self::swallow).
     pub(super) fn receive(&mut self, code: MessageCode) -> Option<Place> {
         let (request, number) = match self.current {
             Some(current) => current,
@@ -164,7 +164,7 @@ impl Track {
         Some(Place { number, request, last: next.is_none(), maybe_swallowed })
     }
 
-    /// The phase after a reply; `Some(None)` after the last one, and `None` if the reply cannot arrive now.
+    /// Returns the phase after a reply. `Some(None)` means that the reply is the last, and `None` that the reply cannot arrive now.
     fn reply(&mut self, request: Request, code: MessageCode) -> Option<Option<Phase>> {
         use MessageCode as C;
         use Phase::{Begin, Between, CopyBoth, CopyBothDone, CopyIn, CopyOut, Described, Finishing, Rows};
@@ -201,7 +201,7 @@ impl Track {
             (R::Query, Begin | Between, C::COPY_IN_RESPONSE) => Some(CopyIn),
             (R::Query, Begin | Between, C::COPY_OUT_RESPONSE) => Some(CopyOut),
             (R::Query, Begin | Between, C::COPY_BOTH_RESPONSE) => Some(CopyBoth),
-            // A server that decodes a transaction sends the rest of the transaction after its CopyDone.
+            // In the middle of a transaction, the server sends the rest of the transaction after its CopyDone.
             (_, CopyOut | CopyBoth | CopyBothDone, C::COPY_DATA) => Some(self.phase),
             (_, CopyOut, C::COPY_DONE) => Some(Between),
             (_, CopyBoth, C::COPY_DONE) => Some(CopyBothDone),
@@ -213,7 +213,7 @@ impl Track {
                 self.take_copy_end()?;
                 Some(Between)
             }
-            // The end of a timeline in physical replication: a row with the next one.
+            // At the end of a timeline in physical replication, the server sends a row with the next timeline.
             (_, CopyBothDone, C::ROW_DESCRIPTION) => {
                 self.take_copy_end()?;
                 Some(Rows)
@@ -222,19 +222,19 @@ impl Track {
         })
     }
 
-    /// The COPY has ended as it should: the server has read the client's CopyDone, and ignored the Syncs in front of it.
+    /// Notes that the server has read the client's CopyDone, and so has ignored each Sync before the CopyDone.
     fn take_copy_end(&mut self) -> Option<()> {
         loop {
             match self.drop_front()? {
                 Request::Sync => {}
                 Request::CopyEnd => return Some(()),
-                // The server ends the session when it reads another message in a COPY.
+                // The server ends the session if it reads any other message in a COPY.
                 _ => return None,
             }
         }
     }
 
-    /// The server has read `count` Syncs at the front of the queue as a part of the COPY that failed.
+    /// Notes that the server has read `count` Syncs at the front of the queue as a part of the COPY that failed.
     pub(super) fn swallow(&mut self, count: u64) {
         for _ in 0..count {
             self.drop_front();
@@ -242,7 +242,7 @@ impl Track {
         self.settle();
     }
 
-    /// The message that does not change the state now, however often it arrives, and its place.
+    /// Returns a message that leaves the state unchanged however often it arrives, and the request to which it belongs.
     pub(super) fn repeatable(&self) -> Option<(MessageCode, u64, Request)> {
         let (request, number) = self.current?;
         match self.phase {
@@ -252,12 +252,12 @@ impl Track {
         }
     }
 
-    /// The request to which the next reply belongs, and its number.
+    /// Returns the request to which the next reply belongs, and its number.
     pub(super) fn oldest(&self) -> Option<(Request, u64)> {
         self.current.or_else(|| self.queue.front().map(|request| (request, self.front)))
     }
 
-    /// Number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync.
+    /// Returns the number of ReadyForQuery that will arrive if no request fails and no COPY ignores a Sync.
     pub(super) fn ready_owed(&self) -> u64 {
         let current = self.current.is_some_and(|(request, _)| request.ends_with_ready());
         u64::from(current) + self.queue.ready()
@@ -281,14 +281,14 @@ impl Track {
         }
     }
 
-    /// Whether a COPY goes on until the client ends it.
+    /// Returns the direction of the active COPY if the COPY continues until the client ends it.
     pub(super) fn needs_copy_end(&self) -> Option<CopyDirection> {
         let copy = self.copy().filter(|copy| *copy != CopyDirection::Out)?;
         self.queue.first_but_sync().is_none().then_some(copy)
     }
 
-    /// Whether no Sync, Query or FunctionCall follows the last request of the extended query protocol. Syncs that a COPY ignores
-    /// do not count.
+    /// Whether no Sync, Query or FunctionCall follows the last request of the extended query protocol. A Sync that a COPY ignores does not
+    /// count.
     pub(super) fn needs_sync(&self) -> bool {
         if self.skipping {
             return true;
@@ -302,7 +302,7 @@ impl Track {
         }
     }
 
-    /// What a wait for the next message of the server would end with.
+    /// Returns the result of waiting for the server's next message.
     pub(super) fn waiting(&self) -> Waiting {
         let flushed = |number: u64| if number < self.flushed { Waiting::Reply } else { Waiting::Flush };
         match (self.oldest(), self.copy()) {
@@ -312,7 +312,7 @@ impl Track {
             (Some((request, _)), Some(CopyDirection::In)) => match self.queue.first_but_sync() {
                 None => Waiting::CopyData,
                 Some((place, Request::CopyEnd)) if request.is_extended() => flushed(self.front + place),
-                // The end of the COPY, or a message for which the server ends the session.
+                // The server receives the end of the COPY, or a message for which it ends the session.
                 Some(_) => Waiting::Reply,
             },
             (Some(_), Some(CopyDirection::Both)) if self.queue.first_but_sync().is_none() => match self.phase

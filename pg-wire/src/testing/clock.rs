@@ -7,14 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::replication::{Clock, Timestamp};
 
-/// A [`Clock`] for tests of replication streams: stands still until [`advance`](Self::advance) is called. Clones share the time.
+/// A [`Clock`] for tests of replication streams. The clock stands still until [`advance`](Self::advance) is called. Clones share the time.
 #[derive(Clone, Debug, Default)]
 pub struct TestClock(Arc<Mutex<Time>>);
 
 #[derive(Debug, Default)]
 struct Time {
     now: Duration,
-    /// The deadline that is waited for.
+    /// Deadline for which a task waits, and the waker of this task.
     waiting: Option<(Duration, Waker)>,
 }
 
@@ -31,7 +31,7 @@ impl TestClock {
         }
     }
 
-    /// Locks the time, also after a panic of another thread: each change of the time is complete.
+    /// Locks the time. A lock that another thread has poisoned by a panic is used anyway, because no panic leaves the time half changed.
     fn lock(&self) -> MutexGuard<'_, Time> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,7 +42,7 @@ impl Clock for TestClock {
         self.lock().now
     }
 
-    /// Always 2000-01-01.
+    /// Always returns 2000-01-01.
     fn wall(&self) -> Timestamp {
         Timestamp(0)
     }

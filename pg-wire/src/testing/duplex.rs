@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::connection::{Sink, Source};
 
-/// Creates a stream in memory and returns both ends. Bytes written to one end can be read from the other end, also in another
-/// thread. After one end is closed or dropped, the other end reads the remaining bytes and then the end of the stream.
+/// Creates a stream in memory and returns its two ends. Bytes written to one end can be read from the other end, even in another thread.
+/// After one end is closed or dropped, the other end reads the remaining bytes and then the end of the stream.
 ///
 /// The buffers have no limit, so a write never waits.
 pub fn duplex() -> (End, End) {
@@ -24,13 +24,13 @@ pub struct End {
     writes: Arc<Mutex<Pipe>>,
 }
 
-/// One direction of the stream.
+/// One direction of a stream in memory.
 #[derive(Debug, Default)]
 struct Pipe {
     bytes: VecDeque<u8>,
-    /// The writing end has been closed or dropped.
+    /// Whether the writing end has been closed or dropped.
     ended: bool,
-    /// The reading end has been dropped.
+    /// Whether the reading end has been dropped.
     broken: bool,
     reader: Option<Waker>,
 }

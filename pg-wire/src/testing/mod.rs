@@ -1,4 +1,4 @@
-//! For examples and tests: streams in memory, a peer that follows a transcript, a small executor, and a clock.
+//! Helpers for examples and tests: streams in memory, a peer that follows a transcript, a small executor, and a clock.
 
 mod clock;
 mod duplex;
@@ -29,12 +29,12 @@ pub struct Script {
 }
 
 impl Script {
-    /// A stream with a peer that sends these bytes.
+    /// Creates a stream whose peer sends these bytes.
     pub fn says(bytes: &[u8]) -> Self {
         Self { says: bytes.iter().copied().collect(), heard: Vec::new() }
     }
 
-    /// The bytes that the peer has received so far.
+    /// Returns the bytes that the peer has received so far.
     pub fn heard(&self) -> &[u8] {
         &self.heard
     }
@@ -90,8 +90,8 @@ mod golden {
     use crate::message::frontend::Initial;
     use crate::{Decode, Direction, Encode, Frame, Message, MessageCode};
 
-    /// Checks that a message of the server is encoded as these bytes, that the bytes are decoded as the message, and that the
-    /// trace is this line. Also checks that truncated or changed bytes cause no panic.
+    /// Checks that a message of the server is encoded as `bytes`, that `bytes` are decoded as the message, and that its trace is `trace`.
+    /// Also checks that truncated or changed bytes cause no panic.
     #[track_caller]
     pub(crate) fn golden<'a, M>(message: M, bytes: &'a [u8], trace: &str)
     where
@@ -157,8 +157,8 @@ mod golden {
         assert_eq!(&back, message);
         assert_eq!(back.trace(direction).to_string(), trace);
         assert_eq!(message.trace(direction).to_string(), trace);
-        // Parsed as a line of a transcript, the trace is encoded as the same bytes, unless the trace hides a part of the
-        // message.
+        // When the trace is parsed as a line of a transcript, the line must be encoded as the same bytes. Exception: traces that hide a
+        // part of the message.
         let hidden =
             ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"].iter().any(|mark| trace.contains(mark));
         if !hidden {

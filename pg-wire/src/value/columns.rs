@@ -15,8 +15,7 @@ use crate::message::backend::{Backend, DataRow, RowDescription};
 /// Names, types and formats of the columns of a result. `Columns` reads the rows of the result, and checks that each row has as
 /// many values as the RowDescription has columns.
 ///
-/// A RowDescription does not always contain the formats of the rows. That depends on the request that the RowDescription
-/// answers:
+/// A RowDescription does not always contain the formats of the rows. This depends on the request that the RowDescription answers:
 ///
 /// | request | formats in the RowDescription | constructor |
 /// | --- | --- | --- |
@@ -28,26 +27,26 @@ use crate::message::backend::{Backend, DataRow, RowDescription};
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
     columns: Vec<Named>,
-    /// All names, concatenated.
+    /// Names of all columns, concatenated.
     names: String,
     formats: Formats,
-    /// The result has ended, and no other result has begun.
+    /// Whether the result has ended and no other result has begun.
     over: bool,
-    /// A ParameterDescription was received, so the next RowDescription or NoData describes a statement.
+    /// Whether a ParameterDescription was received, so that the next RowDescription or NoData describes a statement.
     of_statement: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Named {
     column: Column,
-    /// End of the column's name in `names`.
+    /// End of the column's name in `Columns::names`.
     end: usize,
 }
 
-/// Whether the formats of the columns are known.
+/// State of knowledge about the formats of the columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Formats {
-    /// No RowDescription was received.
+    /// No RowDescription has been received.
     #[default]
     Undescribed,
     /// The RowDescription describes a statement, so the formats are not known.
@@ -56,18 +55,17 @@ enum Formats {
 }
 
 impl Columns {
-    /// Columns of the result of a Query or of a portal.
+    /// Creates the columns for the result of a Query or of a portal.
     pub fn of_portal(description: &RowDescription<'_>) -> Self {
         let mut columns = Self::default();
         columns.describe(description, Formats::Known);
         columns
     }
 
-    /// Columns of the result of a statement that is bound with these result formats: an empty list for text, one format for all
-    /// columns, or one format for each column.
+    /// Creates the columns for the result of a statement that is bound with these result formats: an empty list for text, one format for
+    /// all columns, or one format for each column.
     ///
-    /// # Errors
-    /// [`RowError::FormatCount`].
+    /// # Errors [`RowError::FormatCount`] when the number of formats is wrong.
     pub fn of_statement(description: &RowDescription<'_>, formats: &[FormatCode]) -> Result<Self, RowError> {
         let mut columns = Self::default();
         columns.describe(description, Formats::Unknown);
@@ -77,8 +75,8 @@ impl Columns {
 
     /// Updates the columns from a message of the server. Pass the messages in the order in which they are received.
     ///
-    /// A RowDescription replaces the columns, and a DataRow is checked against the columns. All other messages can be passed
-    /// too. One `Columns` follows one statement at a time.
+    /// A RowDescription replaces the columns, and a DataRow is checked against the columns. All other messages may also be passed. One
+    /// `Columns` follows one statement at a time.
     ///
     /// ```
     /// use pg_wire::{Connection, Limits, PgProtocol, backend::Backend, testing::{Script, block_on}, value::Columns};
@@ -105,8 +103,7 @@ impl Columns {
     /// # }).unwrap();
     /// ```
     ///
-    /// # Errors
-    /// [`RowError::Undescribed`] and [`RowError::Count`], for a DataRow.
+    /// # Errors [`RowError::Undescribed`] or [`RowError::Count`] when a DataRow does not match the columns.
     #[inline]
     pub fn follow(&mut self, message: &Backend<'_>) -> Result<(), RowError> {
         match message {
@@ -126,7 +123,7 @@ impl Columns {
                 self.describe(description, formats);
             }
             Backend::NoData(_) => self.describe(&RowDescription { fields: List::EMPTY }, Formats::Known),
-            // Begins a result of a portal of the statement that was described earlier.
+            // BindComplete begins the result of a portal whose statement was described earlier.
             Backend::BindComplete(_) => self.over = false,
             Backend::CommandComplete(_) | Backend::EmptyQueryResponse(_) => self.over = true,
             Backend::ErrorResponse(_) => {
@@ -152,11 +149,10 @@ impl Columns {
         self.of_statement = false;
     }
 
-    /// Sets the formats of the columns to the result formats of a Bind: an empty list for text, one format for all columns, or
-    /// one format for each column. Required after the description of a statement.
+    /// Sets the formats of the columns to the result formats of a Bind: an empty list for text, one format for all columns, or one format
+    /// for each column. This call is required after the description of a statement.
     ///
-    /// # Errors
-    /// [`RowError::FormatCount`].
+    /// # Errors [`RowError::FormatCount`] when the number of formats is wrong.
     pub fn set_formats(&mut self, formats: &[FormatCode]) -> Result<(), RowError> {
         let count = self.columns.len();
         let columns = self.columns.iter_mut().map(|named| &mut named.column.format);
@@ -174,11 +170,10 @@ impl Columns {
         Ok(())
     }
 
-    /// Sets the type of a column whose own type is not built into PostgreSQL. This crate does not know the binary format of
-    /// such a type. For example, set `oid::TEXT` for an enum.
+    /// Sets the type of a column. Use this method for a column whose type is not built into PostgreSQL, because this crate does not know
+    /// the binary format of such a type. For example, set `oid::TEXT` for an enum.
     ///
-    /// # Errors
-    /// [`RowError::NoColumn`].
+    /// # Errors [`RowError::NoColumn`] when no column has this index.
     pub fn set_type(&mut self, index: usize, type_oid: Oid) -> Result<(), RowError> {
         let columns = self.columns.len();
         let named = self.columns.get_mut(index).ok_or(RowError::NoColumn { index, columns })?;
@@ -186,7 +181,7 @@ impl Columns {
         Ok(())
     }
 
-    /// Number of columns.
+    /// Returns the number of columns.
     pub fn len(&self) -> usize {
         self.columns.len()
     }
@@ -196,12 +191,12 @@ impl Columns {
         self.columns.is_empty()
     }
 
-    /// The names in order.
+    /// Returns the names of the columns, in order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.columns.len()).map(|index| self.name(index).unwrap_or_default())
     }
 
-    /// The name of the column at `index`, counted from 0.
+    /// Returns the name of the column at `index`, counted from 0.
     pub fn name(&self, index: usize) -> Option<&str> {
         let end = self.columns.get(index)?.end;
         let start =
@@ -209,20 +204,19 @@ impl Columns {
         self.names.get(start..end)
     }
 
-    /// The index of the first column by this name, counted from 0.
+    /// Returns the index of the first column with this name, counted from 0.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.names().position(|column| column == name)
     }
 
-    /// Type and format of the column at `index`, counted from 0. Takes constant time.
+    /// Returns type and format of the column at `index`, counted from 0. Takes constant time.
     pub fn get(&self, index: usize) -> Option<Column> {
         self.columns.get(index).map(|named| named.column)
     }
 
     /// Checks that a row has as many values as `self` has columns. The values are not decoded.
     ///
-    /// # Errors
-    /// [`RowError::Undescribed`] and [`RowError::Count`].
+    /// # Errors [`RowError::Undescribed`] or [`RowError::Count`] when the row does not match the columns.
     #[inline]
     pub fn check(&self, row: &DataRow<'_>) -> Result<(), RowError> {
         let values = row.values.len();
@@ -250,8 +244,7 @@ impl Columns {
         R::from_row(row, self)
     }
 
-    /// Reads the value of one column. The time is proportional to `index`. To read many columns of one row use
-    /// [`read`](Self::read).
+    /// Reads the value of one column. The time is proportional to `index`. To read many columns of one row, use [`read`](Self::read).
     ///
     /// # Errors
     /// See [`RowError`].
@@ -259,8 +252,7 @@ impl Columns {
         self.read(row)?.value(index)
     }
 
-    /// Returns a reader for the values of a row, one by one. If the columns are read in ascending order, each value of the row
-    /// is visited only once.
+    /// Returns a reader for the values of a row. If the columns are read in ascending order, each value of the row is visited only once.
     ///
     /// # Errors
     /// [`RowError::Undescribed`], [`RowError::Count`] and [`RowError::Formats`].
@@ -280,7 +272,7 @@ impl Columns {
     }
 }
 
-/// The values of a row, one by one. See [`Columns::read`].
+/// Reads the values of a row one by one. [`Columns::read`] returns this reader.
 #[derive(Clone, Debug)]
 pub struct RowReader<'c, 'a> {
     columns: &'c Columns,
@@ -291,8 +283,8 @@ pub struct RowReader<'c, 'a> {
 }
 
 impl<'a> RowReader<'_, 'a> {
-    /// Reads the value of the column at `index`, counted from 0. If `index` is after the last column read, the search continues
-    /// from there; otherwise the search begins at the first value.
+    /// Reads the value of the column at `index`, counted from 0. If `index` is after the column that was read last, the search continues
+    /// after that column. Otherwise the search begins at the first value.
     ///
     /// # Errors
     /// [`RowError::NoColumn`], [`RowError::Damaged`] and [`RowError::Value`].
@@ -456,7 +448,7 @@ mod tests {
         assert_eq!(error.to_string(), said);
     }
 
-    /// `Columns` after a RowDescription with one column of type int4 in text format. With `of_statement`, a
+    /// Returns the `Columns` after a RowDescription with one column of type int4 in text format. If `of_statement` is true, a
     /// ParameterDescription precedes the RowDescription.
     fn described(of_statement: bool) -> Columns {
         let mut columns = Columns::default();

@@ -7,7 +7,7 @@ use core::fmt;
 use crate::basic::error::DecodeError;
 use crate::basic::oid;
 
-/// The reason why a value cannot be read as the requested Rust type. [`ValueError`] adds the column.
+/// Reason why a value cannot be read as the requested Rust type. [`ValueError`] adds the column.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Mismatch {
@@ -15,22 +15,22 @@ pub enum Mismatch {
     Null,
     /// The requested Rust type cannot read the column's PostgreSQL type or format.
     Type {
-        /// The requested Rust type.
+        /// Name of the requested Rust type.
         wanted: &'static str,
     },
     /// The value is a number, a date or a time outside the range of the requested Rust type.
     Range {
-        /// The requested Rust type.
+        /// Name of the requested Rust type.
         wanted: &'static str,
     },
     /// The bytes are not a valid value of the column's type in the column's format.
     Malformed,
-    /// The value is text, but not UTF-8.
+    /// The value is in text format, but is not UTF-8.
     Utf8,
     /// In logical replication: an UPDATE did not change the value, and the server did not send the value because it is stored
     /// out of line (TOAST).
     Unchanged,
-    /// The error of another library.
+    /// Another library, such as `postgres-types`, could not convert the value.
     Other(Box<dyn Error + Send + Sync>),
 }
 
@@ -50,14 +50,14 @@ impl fmt::Display for Mismatch {
 
 impl Error for Mismatch {}
 
-/// A value that could not be read, and its column.
+/// Error for a value that could not be read, with its column.
 #[derive(Debug)]
 pub struct ValueError {
-    /// The column, counted from 0.
+    /// Index of the column, counted from 0.
     pub index: usize,
-    /// The column's name.
+    /// Name of the column.
     pub name: Box<str>,
-    /// The column's type.
+    /// Oid of the column's type.
     pub type_oid: crate::Oid,
     /// The reason why the value could not be read.
     pub mismatch: Mismatch,
@@ -83,7 +83,7 @@ impl Error for ValueError {
     }
 }
 
-/// The reason why a row cannot be read.
+/// Reason why a row cannot be read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RowError {
@@ -111,7 +111,7 @@ pub enum RowError {
     },
     /// The number of members of the requested tuple differs from the number of values in the row.
     Width {
-        /// Number of members of the tuple.
+        /// Number of members of the requested tuple.
         wanted: usize,
         /// Number of columns in the RowDescription.
         columns: usize,
@@ -125,7 +125,7 @@ pub enum RowError {
     },
     /// The row has no column with this name.
     NoColumnNamed {
-        /// The name.
+        /// The requested name.
         name: &'static str,
     },
     /// The row is malformed.

@@ -1,7 +1,7 @@
 //! Values received from the server.
 //!
-//! The values of a row are bytes, in text or in binary format. A RowDescription, received before the rows, states the type and
-//! the format of each column. Make [`Columns`] from the RowDescription, and decode the rows with `Columns`.
+//! The values of a row are bytes, in text or in binary format. A RowDescription, which is received before the rows, states the type and the
+//! format of each column. Create [`Columns`] from the RowDescription, and decode the rows with `Columns`.
 //!
 //! ```
 //! use pg_wire::{Decode, backend::{DataRow, RowDescription}, value::Columns};
@@ -38,12 +38,12 @@ pub use text::AsText;
 use crate::basic::enums::FormatCode;
 use crate::basic::oid::Oid;
 
-/// Type and format of a column. Both are needed to read a value of the column.
+/// Type and format of a column. Reading a value of the column requires both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
     /// Oid of the type; 0 if the type is unknown. With an unknown type, only the length of a binary value is checked.
     pub type_oid: Oid,
-    /// The format of the bytes.
+    /// Format of the column's values.
     pub format: FormatCode,
 }
 
@@ -62,8 +62,8 @@ pub struct Column {
 /// | `Option<T>` | NULL, and the types that `T` reads |
 /// | `Sql<T>` | the types that `T` reads with `postgres_types::FromSql`, in binary |
 ///
-/// Unless the table names a format, both formats are read, with the same result. For a type that is not built into PostgreSQL,
-/// such as an enum, call [`Columns::set_type`]. Except for `Sql<T>`, reading allocates at most as many bytes as the value has.
+/// If the table names no format, both formats are read, with the same result. For a type that is not built into PostgreSQL, such as an
+/// enum, call [`Columns::set_type`]. Except for `Sql<T>`, reading allocates at most as many bytes as the value has.
 pub trait FromValue<'a>: Sized {
     /// Reads a value; `None` is NULL.
     ///

@@ -10,7 +10,7 @@ use crate::basic::oid::Oid;
 
 /// Returns the bytes of a value, and whether the bytes are text. The column must have one of the given types.
 ///
-/// Type 0 (not known) is accepted too. So is the type `unknown`, which a literal without a cast has: its values are text in
+/// Type 0 (not known) is also accepted. The type `unknown`, which a literal without a cast has, is accepted as well: its values are text in
 /// both formats.
 fn of<'a>(
     value: Option<&'a [u8]>,
@@ -33,11 +33,12 @@ fn utf8(bytes: &[u8]) -> Result<&str, Mismatch> {
     core::str::from_utf8(bytes).map_err(|_| Mismatch::Utf8)
 }
 
-/// Types with a number in both formats. The most frequent types are first, because the list is searched for each value.
+/// Types whose values are numbers in both formats. The most frequent types are first, because the list is searched for each value.
 const NUMBERS: &[Oid] =
     &[oid::INT4, oid::INT8, oid::INT2, oid::OID, oid::XID, oid::CID, oid::XID8, oid::PG_LSN];
 
-/// Types with an `oid` in binary format. The text format is the name of the object, or its `oid` if no such object exists.
+/// Types whose values are an `oid` in binary format. In text format, a value is the name of the object, or its `oid` if no such object
+/// exists.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/datatype-oid.html)
 const OBJECTS: &[Oid] = &[
@@ -70,7 +71,7 @@ fn integer(value: Option<&[u8]>, column: Column, wanted: &'static str) -> Result
         (oid::XID8 | oid::PG_LSN, _) => {
             bytes.try_into().map(|bytes| u64::from_be_bytes(bytes).into()).map_err(|_| Mismatch::Malformed)
         }
-        // Type 0: the length selects the integer type.
+        // If the type is unknown (0), the length selects the integer type.
         (0, &[a, b]) => Ok(i16::from_be_bytes([a, b]).into()),
         (0, &[a, b, c, d]) => Ok(i32::from_be_bytes([a, b, c, d]).into()),
         (0, _) => bytes.try_into().map(signed).map_err(|_| Mismatch::Malformed),
@@ -83,7 +84,7 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
     use core::num::IntErrorKind::{NegOverflow, PosOverflow};
     let text = utf8(bytes)?;
     if type_oid == oid::PG_LSN {
-        // Two halves in hexadecimal: `16/B374D848`.
+        // A WAL position is two halves in hexadecimal: `16/B374D848`.
         let half = |digits: &str| match digits.as_bytes() {
             [b'0'..=b'9' | b'A'..=b'F' | b'a'..=b'f', ..] => u32::from_str_radix(digits, 16).ok(),
             _ => None,
@@ -94,7 +95,7 @@ fn text_integer(bytes: &[u8], type_oid: Oid, wanted: &'static str) -> Result<i12
     }
     text.parse().map_err(|error: core::num::ParseIntError| match error.kind() {
         PosOverflow | NegOverflow => Mismatch::Range { wanted },
-        // The text is the name of an object.
+        // The text can be the name of an object, which is no number.
         _ if OBJECTS.contains(&type_oid) => Mismatch::Type { wanted },
         _ => Mismatch::Malformed,
     })
@@ -124,7 +125,7 @@ impl<'a> FromValue<'a> for f64 {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let (bytes, is_text) = of(value, column, &[oid::FLOAT8, oid::FLOAT4], "an f64")?;
         match *bytes {
-            // Parsed as f32 first, so that a `float4` of 0.1 is the same f64 from text as from binary.
+            // The text is parsed as f32 first, so that a `float4` of 0.1 becomes the same f64 from text as from binary.
             _ if is_text && column.type_oid == oid::FLOAT4 => f32::from_value(value, column).map(Self::from),
             _ if is_text => utf8(bytes)?.parse().map_err(|_| Mismatch::Malformed),
             [a, b, c, d] if column.type_oid != oid::FLOAT8 => Ok(f32::from_be_bytes([a, b, c, d]).into()),
@@ -156,7 +157,7 @@ impl<'a> FromValue<'a> for bool {
     }
 }
 
-/// Types with text in both formats.
+/// Types whose values are text in both formats.
 const TEXTS: &[Oid] = &[
     oid::TEXT,
     oid::VARCHAR,
@@ -249,7 +250,7 @@ mod tests {
         Column { type_oid, format }
     }
 
-    /// Checks that the value is encoded as these bytes and this text, and is decoded from both.
+    /// Checks that `value` is encoded as `binary` and as `text`, and that both are decoded as `value`.
     #[track_caller]
     fn both_ways<T>(type_oid: Oid, value: T, binary: &[u8], text: &str)
     where
@@ -304,7 +305,7 @@ mod tests {
             assert_eq!(AsText::from(value).as_str(), text);
         }
         let text = column(oid::FLOAT8, FormatCode::Text);
-        // PostgreSQL's spelling of the same values.
+        // PostgreSQL spells these values in its own way.
         assert_eq!(f64::from_value(Some(b"Infinity"), text).expect("a float"), f64::INFINITY);
         assert_eq!(f64::from_value(Some(b"-Infinity"), text).expect("a float"), f64::NEG_INFINITY);
         assert!(f64::from_value(Some(b"NaN"), text).expect("a float").is_nan());

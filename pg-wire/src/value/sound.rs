@@ -18,7 +18,7 @@ const MOST_DIMENSIONS: u32 = 6;
 /// Microseconds in a day. PostgreSQL's `time` includes 24:00:00, which no Rust type for a time of day can represent.
 const DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// The requested Rust type, for questions about the range of its values.
+/// Requested Rust type. The name of the type decides which special values it can represent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     /// Name of the Rust type, with its path.
@@ -30,13 +30,13 @@ impl Target {
         Self { name: core::any::type_name::<T>() }
     }
 
-    /// Whether the type can represent `infinity` and `-infinity`. No trait answers this, so the name of the type decides. If
+    /// Whether the type can represent `infinity` and `-infinity`. No trait has this information, so the name of the type decides. If
     /// `postgres-types` renamed its module, infinity would be an error for every type.
     fn holds_infinity(self) -> bool {
         self.name.contains("postgres_types::special::")
     }
 
-    /// The allowed weights of the first digit, as powers of 10,000. `Decimal` has 96 bits: its `FromSql` panics above 10,000^7.
+    /// Returns the allowed weights of the first digit, as powers of 10,000. `Decimal` has 96 bits, and its `FromSql` panics above 10,000^7.
     fn weights(self) -> RangeInclusive<i16> {
         if self.name.contains("rust_decimal::") { i16::MIN..=7 } else { i16::MIN..=i16::MAX }
     }
@@ -46,7 +46,7 @@ impl Target {
     }
 }
 
-/// Checks that the lengths, counts and special values in the bytes are valid for this type.
+/// Checks that the lengths, counts and special values in `bytes` are valid for the type `type_`.
 ///
 /// # Errors
 /// - [`Mismatch::Malformed`] for an invalid structure.
@@ -123,7 +123,7 @@ fn plain(type_: &Type, bytes: &[u8], target: Target) -> Result<(), Mismatch> {
         }
         Type::POLYGON => points(&mut rest)?,
         _ if type_.name() == "hstore" => hstore(&mut rest)?,
-        // Text, bytes, and types that this crate does not know: every length is valid.
+        // For text, bytes, and types that this crate does not know, every length is valid.
         _ => return Ok(()),
     }
     rest.end()
@@ -149,7 +149,7 @@ fn array(rest: &mut Bytes<'_>, member: &Type, target: Target) -> Result<(), Mism
     Ok(())
 }
 
-/// Flags of a range. The other flags state whether a bound is inclusive; they do not change the layout.
+/// Flags of a range. Flags that are not listed here state whether a bound is inclusive; they do not change the layout.
 mod range_flags {
     pub(super) const EMPTY: u8 = 1;
     pub(super) const LOWER_INFINITE: u8 = 8;
@@ -178,11 +178,11 @@ fn time(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
     }
 }
 
-/// Checks Int16 count of digits, Int16 weight, Int16 sign, Int16 scale, and the digits, each Int16 below 10,000.
+/// Checks a `numeric`: Int16 count of digits, Int16 weight, Int16 sign, Int16 scale, and the digits, each an Int16 below 10,000.
 fn numeric(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
     const MOST_SCALE: u16 = 0x3fff;
     const NEGATIVE: u16 = 0x4000;
-    /// The signs of NaN, infinity and -infinity. These values have no digits.
+    /// Signs of NaN, infinity and -infinity. These values have no digits.
     const SPECIAL: [u16; 3] = [0xc000, 0xd000, 0xf000];
 
     let digits = rest.u16()?;
@@ -207,13 +207,13 @@ fn numeric(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// Checks an Int32 count and that number of points, each of two Float8.
+/// Checks an Int32 count and as many points, each of two Float8.
 fn points(rest: &mut Bytes<'_>) -> Result<(), Mismatch> {
     let count = usize::try_from(rest.u32()?).map_err(|_| Mismatch::Malformed)?;
     rest.skip(count.checked_mul(16).ok_or(Mismatch::Malformed)?)
 }
 
-/// Checks an Int32 count and that number of pairs: a key, which must not be NULL, and a value, which may be NULL.
+/// Checks an Int32 count and as many pairs of a key, which must not be NULL, and a value, which may be NULL.
 fn hstore(rest: &mut Bytes<'_>) -> Result<(), Mismatch> {
     for _ in 0..rest.u32()? {
         rest.value()?.ok_or(Mismatch::Malformed)?;
@@ -222,7 +222,7 @@ fn hstore(rest: &mut Bytes<'_>) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// The bytes that are not yet checked. Each read returns an error if too few bytes are left.
+/// Bytes that are not yet checked. Each read returns an error if too few bytes are left.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {

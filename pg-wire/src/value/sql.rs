@@ -10,9 +10,9 @@ use crate::param::{bindable::Bindable, bound::Bound};
 
 /// A value read by [`postgres_types::FromSql`], from the binary format.
 ///
-/// Before `FromSql` reads the value, its bytes are checked against the structure of its PostgreSQL type: lengths, counts,
-/// dimensions, ranges. With this check, the types in the table are safe with a hostile server. Each is tested with damaged
-/// values, and allocates at most a fixed multiple of the received bytes:
+/// Before `FromSql` reads the value, its bytes are checked against the structure of its PostgreSQL type: lengths, counts, dimensions,
+/// ranges. With this check, the types in the table are safe with a hostile server. Each of these types is tested with damaged values, and
+/// allocates at most a fixed multiple of the received bytes:
 ///
 /// | crate | types |
 /// | --- | --- |
@@ -23,8 +23,8 @@ use crate::param::{bindable::Bindable, bound::Bound};
 /// | rust_decimal | `Decimal`; a number outside its range is an error |
 ///
 /// Two kinds of values are an error, because many `FromSql` would read them as a different value:
-/// - `infinity` and `-infinity` of dates and timestamps. [`Date`](postgres_types::Date) and
-///   [`Timestamp`](postgres_types::Timestamp) can represent both, and read them without an error.
+/// - `infinity` and `-infinity` of dates and timestamps. [`Date`](postgres_types::Date) and [`Timestamp`](postgres_types::Timestamp) can
+///   represent both values, and read them without an error.
 /// - `24:00:00`, a valid `time` that no Rust type for a time of day can represent.
 ///
 /// For a type of your own, implement [`FromValue`] instead of `FromSql` in two cases:
@@ -36,8 +36,8 @@ use crate::param::{bindable::Bindable, bound::Bound};
 pub struct Sql<T>(pub T);
 
 impl<'a, T: FromSql<'a>> Sql<T> {
-    /// Reads a value, in binary format, of a type that is not built into PostgreSQL: an enum, a composite, an array of enums.
-    /// Pass the definition of the type, which the caller has read from the catalogs.
+    /// Reads a value, in binary format, of a type that is not built into PostgreSQL, such as an enum, a composite or an array of enums.
+    /// `type_` is the definition of the type, which the caller has read from the catalogs.
     ///
     /// # Errors
     /// When `T` does not accept the type, or when the value is malformed or outside the range of `T`.
@@ -54,7 +54,7 @@ impl<'a, T: FromSql<'a>> Sql<T> {
     }
 }
 
-/// Reads values of the types that are built into PostgreSQL. For other types use [`Sql::read`].
+/// Reads values of types that are built into PostgreSQL. For all other types, use [`Sql::read`].
 impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     fn from_value(value: Option<&'a [u8]>, column: Column) -> Result<Self, Mismatch> {
         let Some(known) = Type::from_oid(column.type_oid) else {
@@ -67,7 +67,7 @@ impl<'a, T: FromSql<'a>> FromValue<'a> for Sql<T> {
     }
 }
 
-/// A parameter encoded by [`postgres_types::ToSql`], in the format that the `ToSql` chooses.
+/// A parameter that [`postgres_types::ToSql`] has encoded, in the format that `ToSql` chooses.
 ///
 /// `new` encodes the parameter once, into its own buffer. The parameter can then be bound any number of times.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ pub struct SqlParam {
 }
 
 impl SqlParam {
-    /// Encodes `value` as a parameter of this PostgreSQL type.
+    /// Encodes `value` as a parameter of the PostgreSQL type `type_`.
     ///
     /// # Errors
     /// When the value cannot be converted to this type, or is outside the range of the type.

@@ -7,7 +7,7 @@ use core::fmt::Write;
 
 use crate::param::{bindable::Bindable, bound::Bound};
 
-/// A parameter in text format, instead of the binary format.
+/// A parameter that is sent in text format instead of binary format.
 ///
 /// ```
 /// use pg_wire::{Bindable, value::AsText};
@@ -20,7 +20,7 @@ use crate::param::{bindable::Bindable, bound::Bound};
 pub struct AsText(String);
 
 impl AsText {
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -50,7 +50,7 @@ display!(uuid::Uuid);
 macro_rules! float {
     ($($type:ty)*) => {
         $(impl From<$type> for AsText {
-            /// The shortest text that is read back as the same number, written with an exponent: `-1.5e0`.
+            /// Creates the shortest text that is read back as the same number, written with an exponent: `-1.5e0`.
             fn from(value: $type) -> Self {
                 Self(format!("{value:e}"))
             }
@@ -73,7 +73,7 @@ impl From<String> for AsText {
 }
 
 impl From<&[u8]> for AsText {
-    /// The bytes in the hexadecimal form of `bytea`: `\x00ff`.
+    /// Creates the hexadecimal form of a `bytea`: `\x00ff`.
     fn from(value: &[u8]) -> Self {
         let mut text = String::with_capacity(2 + 2 * value.len());
         text.push_str("\\x");
@@ -91,7 +91,7 @@ impl From<Vec<u8>> for AsText {
     }
 }
 
-/// Decodes a `bytea` in text form: either `\x` and hexadecimal digits, or the older escape form.
+/// Decodes a `bytea` in text form: `\x` and hexadecimal digits, or the older escape form.
 ///
 /// [Both forms](https://www.postgresql.org/docs/current/datatype-binary.html)
 pub(super) fn bytea(text: &[u8]) -> Option<Vec<u8>> {

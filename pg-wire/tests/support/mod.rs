@@ -1,6 +1,6 @@
 //! Streams in memory that wait, fail and end at scripted points, and an executor that detects a missing wake-up.
 
-// Each test binary uses a part of this module.
+// Each test binary uses only a part of this module.
 #![allow(dead_code)]
 
 use pg_wire::{Frame, MessageCode, Sink, Source, Split};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// An encoded frame.
+/// Encodes a frame.
 pub(crate) fn frame(code: u8, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(5 + body.len());
     out.push(code);
@@ -45,13 +45,13 @@ impl Wake for Flag {
     }
 }
 
-/// Polls once, with a waker that does nothing.
+/// Polls a future once, with a waker that does nothing.
 pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// The error of [`run`]: all tasks are pending and none will be woken, or the limit of polls is reached. Contains the number of
-/// unfinished tasks.
+/// Error of [`run`]: all tasks are pending and none will be woken, or the limit of polls is reached. Contains the number of unfinished
+/// tasks.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stuck(pub(crate) usize);
 
@@ -103,9 +103,9 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 struct Lane {
     bytes: VecDeque<u8>,
     room: usize,
-    /// The writing end has been closed or dropped.
+    /// Whether the writing end has been closed or dropped.
     ended: bool,
-    /// The reading end has been dropped.
+    /// Whether the reading end has been dropped.
     broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -227,45 +227,45 @@ impl Split for Pipe {
 
 // ---- A scripted stream -------------------------------------------------------------------------------------------
 
-/// The result of one read.
+/// Result of one read.
 #[derive(Clone, Debug)]
 pub(crate) enum Read {
-    /// These bytes.
+    /// The read returns these bytes.
     Bytes(Vec<u8>),
-    /// Pending, and woken at once.
+    /// The read is pending, and the task is woken at once.
     Wait,
-    /// This error.
+    /// The read returns this error.
     Fail(io::ErrorKind),
-    /// The end of the stream.
+    /// The read returns the end of the stream.
     End,
-    /// Pending for ever.
+    /// The read is pending for ever.
     Never,
 }
 
-/// The result of one write, flush or close.
+/// Result of one write, flush or close.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Write {
-    /// At most this number of bytes is accepted. A flush or a close succeeds.
+    /// A write accepts at most this number of bytes. A flush or a close succeeds.
     Take(usize),
-    /// Pending, and woken at once.
+    /// The call is pending, and the task is woken at once.
     Wait,
-    /// This error.
+    /// The call returns this error.
     Fail(io::ErrorKind),
-    /// Pending for ever.
+    /// The call is pending for ever.
     Never,
 }
 
-/// A stream with scripted results, which records the bytes written.
+/// A stream with scripted results, which records the written bytes.
 #[derive(Debug)]
 pub(crate) struct Steps {
     pub(crate) reads: VecDeque<Read>,
-    /// The result of each read after the last of `reads`.
+    /// Result of each read after the last of `reads`.
     pub(crate) at_end: Read,
-    /// The results of writes. After the last result, all bytes are accepted.
+    /// Results of writes, in order. After the last result, every write accepts all bytes.
     pub(crate) writes: VecDeque<Write>,
     pub(crate) flushes: VecDeque<Write>,
     pub(crate) closes: VecDeque<Write>,
-    /// The bytes written, and the number of bytes flushed.
+    /// The written bytes. `flushed` is the number of these bytes that have been flushed.
     pub(crate) wrote: Vec<u8>,
     pub(crate) flushed: usize,
     pub(crate) closed: bool,

@@ -18,7 +18,7 @@ use crate::codec::writer::Writer;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Authentication<'a> {
-    /// 0: the server accepts the client. Does not prove the identity of the server.
+    /// 0: the server accepts the client. This does not prove the identity of the server.
     Ok,
     /// 2: requests Kerberos V5. No supported server sends this kind.
     KerberosV5,
@@ -26,26 +26,26 @@ pub enum Authentication<'a> {
     CleartextPassword,
     /// 5: requests the password, hashed with MD5 and this salt.
     Md5Password {
-        /// Four random bytes.
+        /// Four random bytes that the hash includes.
         salt: [u8; 4],
     },
     /// 6: requests credentials over a Unix socket. No supported server sends this kind.
     ScmCredential,
     /// 7: begins a GSSAPI exchange.
     Gss,
-    /// 8: the server's next GSSAPI or SSPI token.
+    /// 8: contains the server's next GSSAPI or SSPI token.
     GssContinue(Secret<'a>),
     /// 9: begins an SSPI exchange.
     Sspi,
     /// 10: begins a SASL exchange, with the mechanisms that the server offers, in order of preference.
     Sasl(Terminated<'a, Text<'a>>),
-    /// 11: the server's next SASL challenge.
+    /// 11: contains the server's next SASL challenge.
     SaslContinue(Secret<'a>),
-    /// 12: the server's last message of a SASL exchange, which proves the identity of the server.
+    /// 12: contains the server's last message of a SASL exchange, which proves the identity of the server.
     SaslFinal(Secret<'a>),
-    /// A kind that this crate does not know, unchanged.
+    /// A request of a kind that this crate does not know, unchanged.
     Unknown {
-        /// The kind.
+        /// Number of the kind.
         kind: u32,
         /// The bytes after the kind.
         data: Secret<'a>,
@@ -53,7 +53,7 @@ pub enum Authentication<'a> {
 }
 
 impl Authentication<'_> {
-    /// The number on the wire.
+    /// Returns the number of the kind on the wire.
     pub fn kind(&self) -> u32 {
         match self {
             Self::Ok => 0,
@@ -71,7 +71,7 @@ impl Authentication<'_> {
         }
     }
 
-    /// The name of the kind in libpq's trace; `None` if libpq has no name for the kind.
+    /// Returns the name of the kind in libpq's trace; `None` if libpq has no name for the kind.
     fn trace_name(&self) -> Option<&'static str> {
         Some(match self {
             Self::Ok => "AuthenticationOk",

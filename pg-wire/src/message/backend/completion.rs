@@ -17,7 +17,7 @@ message! {
 }
 
 impl<'a> CommandComplete<'a> {
-    /// Number of rows that the command read or wrote, if its tag ends in a number.
+    /// Returns the number of rows that the command read or wrote, if its tag ends in a number.
     ///
     /// Only the last number is the count: `INSERT` has an object id before it.
     pub fn rows(&self) -> Option<u64> {
@@ -25,7 +25,7 @@ impl<'a> CommandComplete<'a> {
         if count.starts_with('+') { None } else { count.parse().ok() }
     }
 
-    /// The command without its numbers: `SELECT`, `CREATE TABLE`.
+    /// Returns the command without its numbers: `SELECT`, `CREATE TABLE`.
     pub fn command(&self) -> Text<'a> {
         let tag = self.tag.as_bytes();
         let number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
@@ -42,7 +42,7 @@ impl<'a> CommandComplete<'a> {
 }
 
 message! {
-    /// Reports that the server is ready for the next batch. Sent once for each Query, FunctionCall and Sync, and once after
+    /// Reports that the server is ready for the next batch. The server sends it once for each Query, FunctionCall and Sync, and once after
     /// login.
     ///
     /// `Z`, length, Byte1 status.
@@ -64,7 +64,7 @@ message! {
 }
 
 message! {
-    /// Reports that a Close has been executed. The reply is the same if no statement or portal had that name.
+    /// Reports that a Close has been executed. The server sends the same reply if no statement or portal has the given name.
     ///
     /// `3`, length.
     ///
@@ -73,7 +73,7 @@ message! {
 }
 
 message! {
-    /// Reports that the query was empty. Sent instead of CommandComplete.
+    /// Reports that the query was empty. The server sends it instead of CommandComplete.
     ///
     /// `I`, length.
     ///
@@ -82,7 +82,7 @@ message! {
 }
 
 message! {
-    /// Reports that the described statement or portal returns no rows. Sent instead of RowDescription.
+    /// Reports that the described statement or portal returns no rows. The server sends it instead of RowDescription.
     ///
     /// `n`, length.
     ///
@@ -100,7 +100,7 @@ message! {
 }
 
 message! {
-    /// Reports that an Execute has reached its row limit. Another Execute returns the next rows. Sent instead of
+    /// Reports that an Execute has reached its row limit. Another Execute returns the next rows. The server sends this message instead of
     /// CommandComplete.
     ///
     /// `s`, length.

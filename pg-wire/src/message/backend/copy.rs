@@ -13,9 +13,9 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYINRESPONSE)
     COPY_IN_RESPONSE => pub struct CopyInResponse<'a> {
-        /// The format of the COPY.
+        /// Format of the COPY.
         pub format: CopyFormat,
-        /// The format of each column. All are text if the format of the COPY is text.
+        /// Format of each column. Every column is text if the format of the COPY is text.
         pub columns: List<'a, FormatCode>,
     }
 }
@@ -28,23 +28,23 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYOUTRESPONSE)
     COPY_OUT_RESPONSE => pub struct CopyOutResponse<'a> {
-        /// The format of the COPY.
+        /// Format of the COPY.
         pub format: CopyFormat,
-        /// The format of each column. All are text if the format of the COPY is text.
+        /// Format of each column. Every column is text if the format of the COPY is text.
         pub columns: List<'a, FormatCode>,
     }
 }
 
 message! {
-    /// Begins streaming replication: from now on both sides send CopyData.
+    /// Begins streaming replication: from this message on, the server and the client send CopyData.
     ///
     /// `W`, length, Int8 format, Int16 n, Int16\[n\] columns.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-COPYBOTHRESPONSE)
     COPY_BOTH_RESPONSE => pub struct CopyBothResponse<'a> {
-        /// The format of the COPY.
+        /// Format of the COPY.
         pub format: CopyFormat,
-        /// The format of each column.
+        /// Format of each column.
         pub columns: List<'a, FormatCode>,
     }
 }

@@ -3,13 +3,13 @@
 use crate::message::table::message;
 
 message! {
-    /// The result of a [`FunctionCall`](crate::frontend::FunctionCall), in the requested format.
+    /// Contains the result of a [`FunctionCall`](crate::frontend::FunctionCall), in the requested format.
     ///
     /// `V`, length, Int32 length of value or -1 for NULL, bytes.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-FUNCTIONCALLRESPONSE)
     FUNCTION_CALL_RESPONSE => pub struct FunctionCallResponse<'a> {
-        /// The value; `None` is NULL.
+        /// Value that the function returned; `None` is NULL.
         pub value: Option<&'a [u8]>,
     }
 }

@@ -14,7 +14,7 @@ use crate::codec::writer::Writer;
 use crate::message::table::message;
 
 message! {
-    /// An error of the server.
+    /// Reports an error of the server.
     ///
     /// `E`, length, (Byte1 code, String value) for each of fields, Byte1 0.
     ///
@@ -28,7 +28,7 @@ message! {
 }
 
 message! {
-    /// A notice or a warning. Has no effect on the running command, and may arrive between any two messages.
+    /// Reports a notice or a warning. The message has no effect on the running command, and may arrive between any two messages.
     ///
     /// `N`, length, (Byte1 code, String value) for each of fields, Byte1 0.
     ///
@@ -41,27 +41,27 @@ message! {
 
 /// The fields of an error or a notice, each with a code. Any field may be missing, and unknown fields may be present.
 ///
-/// Texts are in the client encoding of the session. Before that encoding is set, they are in the encoding of the server. They
-/// need not be UTF-8.
+/// Texts are in the client encoding of the session. Before this encoding is set, texts are in the encoding of the server. So texts need not
+/// be UTF-8.
 ///
 /// [The fields](https://www.postgresql.org/docs/current/protocol-error-fields.html)
 #[derive(Clone, Copy, PartialEq)]
 pub struct ErrorFields<'a>(Terminated<'a, ErrorField<'a>>);
 
-/// One field of an error.
+/// One field of an error or a notice.
 ///
 /// Byte1 code, String value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorField<'a> {
-    /// The code of the field, a letter; not 0.
+    /// Code of the field: a letter, never 0.
     pub code: u8,
-    /// The text of the field.
+    /// Text of the field.
     pub value: Text<'a>,
 }
 
 impl<'a> ErrorField<'a> {
-    /// The four fields that clients expect in every ErrorResponse and NoticeResponse: severity, untranslated severity,
-    /// SQLSTATE, message.
+    /// Creates the four fields that clients expect in every ErrorResponse and NoticeResponse: severity, untranslated severity, SQLSTATE,
+    /// message.
     ///
     /// ```
     /// use pg_wire::backend::{ErrorField, ErrorResponse};
@@ -88,20 +88,20 @@ macro_rules! accessors {
 }
 
 impl<'a> ErrorFields<'a> {
-    /// The fields, in the order in which they were received.
+    /// Returns an iterator over the fields, in the order in which they were received.
     pub fn iter(&self) -> Iter<'a, ErrorField<'a>> {
         self.0.iter()
     }
 
-    /// The first field with this code.
+    /// Returns the text of the first field with this code.
     pub fn get(&self, code: u8) -> Option<Text<'a>> {
         self.iter().find(|field| field.code == code).map(|field| field.value)
     }
 
-    /// The severity: `ERROR`, `FATAL`, `PANIC`, `WARNING`, `NOTICE`, `DEBUG`, `INFO` or `LOG`.
+    /// Returns the severity: `ERROR`, `FATAL`, `PANIC`, `WARNING`, `NOTICE`, `DEBUG`, `INFO` or `LOG`.
     ///
-    /// Returns field `V`, which is never translated. Servers before 9.6 and some poolers do not send `V`. Then field `S` is
-    /// returned, which may be translated.
+    /// The result is field `V`, which is never translated. Servers before 9.6 and some poolers do not send `V`. Then the result is field
+    /// `S`, which may be translated.
     pub fn severity(&self) -> Option<Text<'a>> {
         self.get(b'V').or_else(|| self.get(b'S'))
     }
@@ -111,23 +111,23 @@ impl<'a> ErrorFields<'a> {
         self.severity().is_some_and(|severity| severity == "FATAL" || severity == "PANIC")
     }
 
-    /// The SQLSTATE. Field `C`.
+    /// Returns the SQLSTATE, which is field `C`.
     pub fn sqlstate(&self) -> Option<SqlState> {
         SqlState::from_bytes(self.get(b'C')?.as_bytes())
     }
 
     accessors! {
-        /// The severity, in the language of the server's messages.
+        /// Severity of the error, in the language of the server's messages.
         localized_severity = b'S';
-        /// The error in one line.
+        /// Description of the error in one line.
         message = b'M';
         /// Details of the error.
         detail = b'D';
-        /// A suggestion how to solve the problem.
+        /// A suggestion for solving the problem.
         hint = b'H';
-        /// The text of a failed query that the server itself generated, such as a query of a PL/pgSQL function.
+        /// Text of a failed query that the server itself generated, such as a query of a PL/pgSQL function.
         internal_query = b'q';
-        /// The call stack in which the error occurred, innermost call first.
+        /// Call stack in which the error occurred, innermost call first.
         context = b'W';
         /// Schema of the object that caused the error.
         schema = b's';
@@ -139,20 +139,20 @@ impl<'a> ErrorFields<'a> {
         data_type = b'd';
         /// Constraint that was violated.
         constraint = b'n';
-        /// The file of the server's source code that reported the error.
+        /// Name of the file in the server's source code that reported the error.
         file = b'F';
-        /// The line in that file.
+        /// Number of the line in [`file`](Self::file) that reported the error.
         line = b'L';
-        /// The routine of the server's source code that reported the error.
+        /// Name of the routine in the server's source code that reported the error.
         routine = b'R';
     }
 
-    /// The position of the error in the query text, in characters (not bytes) from 1. Field `P`.
+    /// Returns the position of the error in the query text, in characters (not bytes) from 1. Field `P`.
     pub fn position(&self) -> Option<u32> {
         self.get(b'P')?.to_str().ok()?.parse().ok()
     }
 
-    /// The position of the error in [`internal_query`](Self::internal_query), in characters from 1. Field `p`.
+    /// Returns the position of the error in [`internal_query`](Self::internal_query), in characters from 1. Field `p`.
     pub fn internal_position(&self) -> Option<u32> {
         self.get(b'p')?.to_str().ok()?.parse().ok()
     }
@@ -199,8 +199,8 @@ impl<'a> Entry<'a> for ErrorField<'a> {
 }
 
 impl<'a> fmt::Display for ErrorFields<'a> {
-    /// Prints `SEVERITY SQLSTATE: message`, without missing parts. If the message is missing, the detail is printed; if both
-    /// are missing, the hint; if all three are missing, a fixed sentence.
+    /// Prints `SEVERITY SQLSTATE: message`, without missing parts. If the message is missing, prints the detail instead. If the detail is
+    /// missing too, prints the hint. If all three are missing, prints a fixed sentence.
     ///
     /// The server may be hostile, so characters that control a terminal or break a log line are escaped. The accessors return
     /// the bytes unchanged.
@@ -267,14 +267,14 @@ impl fmt::Display for NoticeResponse<'_> {
 impl core::error::Error for ErrorResponse<'_> {}
 
 impl ErrorResponse<'_> {
-    /// An owned copy of all fields, as an error type.
+    /// Returns an owned copy of all fields, as an error type.
     pub fn to_owned(&self) -> ServerError {
         ServerError::from_fields(&self.fields)
     }
 }
 
 impl NoticeResponse<'_> {
-    /// An owned copy of all fields.
+    /// Returns an owned copy of all fields.
     pub fn to_owned(&self) -> ServerError {
         ServerError::from_fields(&self.fields)
     }
@@ -310,13 +310,13 @@ impl ServerError {
         Self { body: body.into() }
     }
 
-    /// The fields.
+    /// Returns the fields.
     pub fn fields(&self) -> ErrorFields<'_> {
         // Decoding cannot fail: `from_fields` wrote the body.
         ErrorResponse::decode(&self.body).map_or(ErrorFields(Terminated::EMPTY), |error| error.fields)
     }
 
-    /// The SQLSTATE, if the server sent one.
+    /// Returns the SQLSTATE, if the server sent one.
     pub fn sqlstate(&self) -> Option<SqlState> {
         self.fields().sqlstate()
     }
@@ -330,7 +330,7 @@ impl fmt::Display for ServerError {
 
 impl fmt::Debug for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Readable, because Rust prints this form when `main` returns the error.
+        // `Debug` prints the readable form, because Rust uses `Debug` when `main` returns the error.
         write!(f, "ServerError({self})")
     }
 }

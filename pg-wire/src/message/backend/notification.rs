@@ -4,7 +4,7 @@ use crate::basic::text::Text;
 use crate::message::table::message;
 
 message! {
-    /// A notification from a channel on which this session listens. May arrive between any two messages.
+    /// Contains a notification from a channel on which this session listens. The message may arrive between any two messages.
     ///
     /// `A`, length, Int32 pid, String channel, String payload.
     ///
@@ -12,9 +12,9 @@ message! {
     NOTIFICATION_RESPONSE => pub struct NotificationResponse<'a> {
         /// Process id of the session that sent the notification.
         pub pid: i32,
-        /// The channel.
+        /// Name of the channel.
         pub channel: Text<'a>,
-        /// The payload; may be empty.
+        /// Payload of the notification; may be empty.
         pub payload: Text<'a>,
     }
 }

@@ -13,16 +13,16 @@ use crate::codec::values::Values;
 use crate::codec::writer::Writer;
 use crate::message::table::message;
 
-/// A row of a result.
+/// Contains one row of a result.
 ///
 /// `D`, length, Int16 n, n times: Int32 length or -1 for NULL, bytes.
 ///
-/// The most frequent message, so decoding reads only the count. Iterating over `values` reads the columns.
+/// DataRow is the most frequent message, so decoding reads only the count. Iterating over `values` reads the columns.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-DATAROW)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DataRow<'a> {
-    /// The columns in order.
+    /// Values of the columns, in order.
     pub values: Values<'a>,
 }
 
@@ -58,7 +58,7 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-ROWDESCRIPTION)
     ROW_DESCRIPTION => pub struct RowDescription<'a> {
-        /// The columns in order.
+        /// Descriptions of the columns, in order.
         pub fields: List<'a, FieldDescription<'a>>,
     }
 }
@@ -68,17 +68,17 @@ message! {
 /// String name, Int32 table, Int16 attribute, Int32 type_oid, Int16 type_len, Int32 type_modifier, Int16 format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldDescription<'a> {
-    /// The column's name in the result.
+    /// Name of the column in the result.
     pub name: Text<'a>,
-    /// The table that the column belongs to; 0 for none.
+    /// Oid of the table that the column belongs to; 0 for none.
     pub table: Oid,
-    /// Number of the column in that table, counted from 1; 0 for none.
+    /// Number of the column in `table`, counted from 1; 0 for none.
     pub attribute: i16,
-    /// The column's type; see [`oid`](mod@crate::oid).
+    /// Oid of the column's type; see [`oid`](mod@crate::oid).
     pub type_oid: Oid,
-    /// Length of the type in bytes; -1 for a variable length, -2 for a C string.
+    /// Length of the column's type in bytes; -1 for a variable length, -2 for a C string.
     pub type_len: i16,
-    /// Modifier of the type, such as the length of a `varchar`; -1 for none.
+    /// Modifier of the column's type, such as the length of a `varchar`; -1 for none.
     pub type_modifier: i32,
     /// Format of the column's values. A description of a statement always contains text, because only a Bind determines the
     /// format.
@@ -110,13 +110,13 @@ impl<'a> Field<'a> for FieldDescription<'a> {
 }
 
 message! {
-    /// The types of a prepared statement's parameters.
+    /// Contains the types of a prepared statement's parameters.
     ///
     /// `t`, length, Int16 n, Int32\[n\] types.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARAMETERDESCRIPTION)
     PARAMETER_DESCRIPTION => pub struct ParameterDescription<'a> {
-        /// The types in order.
+        /// Oids of the types, in the order of the parameters.
         pub types: List<'a, Oid>,
     }
 }

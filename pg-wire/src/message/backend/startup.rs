@@ -7,8 +7,8 @@ use crate::message::frontend::ProtocolVersion;
 use crate::message::table::message;
 
 message! {
-    /// Process id and key of this session. A [`CancelRequest`](crate::frontend::CancelRequest) for the session must contain
-    /// both.
+    /// Contains the process id and the key of this session. A [`CancelRequest`](crate::frontend::CancelRequest) for the session must
+    /// contain both values.
     ///
     /// `K`, length, Int32 pid, bytes key. The key has 4 bytes in protocol 3.0, and 4 to 256 bytes from 3.2 on.
     ///
@@ -16,28 +16,28 @@ message! {
     BACKEND_KEY_DATA => pub struct BackendKeyData<'a> {
         /// Process id of the session.
         pub pid: i32,
-        /// The key, a secret.
+        /// Key of the session, a secret.
         pub key: Secret<'a>,
     }
 }
 
 message! {
-    /// The value of a parameter, sent at the start of the session and whenever the value changes. May arrive between any two
+    /// Reports the value of a parameter, at the start of the session and whenever the value changes. The message may arrive between any two
     /// messages.
     ///
     /// `S`, length, String name, String value.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARAMETERSTATUS)
     PARAMETER_STATUS => pub struct ParameterStatus<'a> {
-        /// The parameter.
+        /// Name of the parameter.
         pub name: Text<'a>,
-        /// The new value.
+        /// New value of the parameter.
         pub value: Text<'a>,
     }
 }
 
 message! {
-    /// Reports that the server does not support the requested version or some of the `_pq_.` options.
+    /// Reports that the server does not support the requested version of the protocol, or some of the requested `_pq_.` options.
     ///
     /// `v`, length, Int32 version, Int32 n, String\[n\] unrecognized.
     ///
@@ -46,9 +46,9 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-NEGOTIATEPROTOCOLVERSION)
     NEGOTIATE_PROTOCOL_VERSION => pub struct NegotiateProtocolVersion<'a> {
-        /// The newest version that the server supports and that is not newer than the requested version.
+        /// Newest version that the server supports and that is not newer than the requested version.
         pub version: ProtocolVersion,
-        /// The options that the server does not know.
+        /// Names of the options that the server does not know.
         pub unrecognized: List<'a, Text<'a>, u32>,
     }
 }

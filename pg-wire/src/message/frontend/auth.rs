@@ -11,20 +11,20 @@ use crate::codec::writer::Writer;
 use crate::message::table::message;
 
 message! {
-    /// A response to an authentication request. The request determines the fields of the response.
+    /// Contains a response to an authentication request. The request determines the fields of the response.
     ///
     /// `p`, length, bytes body. Decode the bytes as [`PasswordMessage`], [`SaslInitialResponse`], [`SaslResponse`]
     /// or [`GssResponse`].
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PASSWORDMESSAGE)
     AUTHENTICATION_RESPONSE => pub struct AuthenticationResponse<'a> {
-        /// The body, a secret.
+        /// Body of the response, a secret.
         pub body: Secret<'a>,
     }
 }
 
 impl<'a> AuthenticationResponse<'a> {
-    /// Decodes the body as one of the four messages.
+    /// Decodes the body as `M`: one of the four messages that share this code.
     ///
     /// # Errors
     /// When the body does not have the fields of `M`.
@@ -34,7 +34,7 @@ impl<'a> AuthenticationResponse<'a> {
 }
 
 message! {
-    /// The password, in clear text or hashed with MD5.
+    /// Contains the password, in clear text or hashed with MD5.
     ///
     /// `p`, length, String password.
     ///
@@ -45,17 +45,17 @@ message! {
     }
 }
 
-/// Begins a SASL exchange: chooses one of the offered mechanisms and, if the client sends the first message of the exchange,
-/// contains that message.
+/// Begins a SASL exchange: chooses one of the offered mechanisms. If the client sends the first message of the exchange, contains this
+/// message.
 ///
 /// `p`, length, String mechanism, Int32 length of data or -1 for none, bytes.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLINITIALRESPONSE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SaslInitialResponse<'a> {
-    /// The mechanism.
+    /// Name of the chosen mechanism.
     pub mechanism: Text<'a>,
-    /// The first message, a secret; `None` if the server sends the first message of the exchange.
+    /// First message of the exchange, a secret; `None` if the server sends the first message.
     pub data: Option<Secret<'a>>,
 }
 
@@ -71,7 +71,7 @@ impl Message for SaslInitialResponse<'_> {
         match self.data {
             None => out.int32(u32::MAX),
             Some(data) => {
-                // Over 4 GiB this length is wrong, but then the whole message is rejected as too long.
+                // If the data has more than 4 GiB, this length is wrong, but then the whole message is rejected as too long.
                 out.int32(u32::try_from(data.0.len()).unwrap_or(u32::MAX));
                 data.write(out);
             }
@@ -89,25 +89,25 @@ impl<'a> Decode<'a> for SaslInitialResponse<'a> {
 }
 
 message! {
-    /// The client's next message of a SASL exchange.
+    /// Contains the client's next message of a SASL exchange.
     ///
     /// `p`, length, bytes data.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLRESPONSE)
     AUTHENTICATION_RESPONSE "SASLResponse" => pub struct SaslResponse<'a> {
-        /// The data, a secret.
+        /// Bytes of the SASL message, a secret.
         pub data: Secret<'a>,
     }
 }
 
 message! {
-    /// The client's next GSSAPI or SSPI token.
+    /// Contains the client's next GSSAPI or SSPI token.
     ///
     /// `p`, length, bytes data.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-GSSRESPONSE)
     AUTHENTICATION_RESPONSE "GSSResponse" => pub struct GssResponse<'a> {
-        /// The data, a secret.
+        /// Bytes of the token, a secret.
         pub data: Secret<'a>,
     }
 }

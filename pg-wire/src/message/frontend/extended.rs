@@ -14,24 +14,23 @@ use crate::codec::writer::Writer;
 use crate::message::table::message;
 
 message! {
-    /// Creates a prepared statement. Answered by [`ParseComplete`](crate::backend::ParseComplete).
+    /// Creates a prepared statement. The server answers with [`ParseComplete`](crate::backend::ParseComplete).
     ///
     /// `P`, length, String statement, String sql, Int16 n, Int32\[n\] types.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PARSE)
     PARSE => pub struct Parse<'a> {
-        /// The statement's name; empty for the unnamed statement.
+        /// Name of the statement; empty for the unnamed statement.
         pub statement: Text<'a>,
-        /// The text of one statement.
+        /// SQL text of one statement.
         pub sql: Text<'a>,
-        /// Types of the first parameters. The server chooses the type of a parameter if the type is 0 or if the list is too
-        /// short.
+        /// Types of the first parameters. The server chooses the type of each parameter whose type is 0, and of each parameter after the
+        /// end of the list.
         pub types: List<'a, Oid>,
     }
 }
 
-/// Creates a portal from a prepared statement and parameter values. Answered by
-/// [`BindComplete`](crate::backend::BindComplete).
+/// Creates a portal from a prepared statement and parameter values. The server answers with [`BindComplete`](crate::backend::BindComplete).
 ///
 /// `B`, length, String portal, String statement, Int16 n, Int16\[n\] formats, Int16 m, m times: Int32 length or -1
 /// for NULL, bytes; Int16 r, Int16\[r\] result_formats.
@@ -39,11 +38,11 @@ message! {
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-BIND)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bind<'a, P = EncodedParams<'a>> {
-    /// Portal to create; empty for the unnamed portal.
+    /// Name of the portal to create; empty for the unnamed portal.
     pub portal: Text<'a>,
-    /// Statement to bind; empty for the unnamed statement.
+    /// Name of the statement to bind; empty for the unnamed statement.
     pub statement: Text<'a>,
-    /// The parameters: Rust values such as `(1i32, "x")` when sending, [`EncodedParams`] after decoding.
+    /// Parameters of the statement: Rust values such as `(1i32, "x")` when sending, [`EncodedParams`] after decoding.
     pub parameters: P,
     /// Formats of the result columns: an empty list for text, one code for all columns, or one code for each column.
     pub result_formats: List<'a, FormatCode>,
@@ -84,31 +83,30 @@ impl<'a> Decode<'a> for Bind<'a> {
 }
 
 message! {
-    /// Requests a description of a statement or a portal. Answered by [`RowDescription`](crate::backend::RowDescription) or
-    /// [`NoData`](crate::backend::NoData). For a statement, [`ParameterDescription`](crate::backend::ParameterDescription) is
-    /// sent before that answer.
+    /// Requests a description of a statement or a portal. The server answers with [`RowDescription`](crate::backend::RowDescription) or
+    /// [`NoData`](crate::backend::NoData). For a statement, the server first sends
+    /// [`ParameterDescription`](crate::backend::ParameterDescription).
     ///
     /// `D`, length, Byte1 target, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-DESCRIBE)
     DESCRIBE => pub struct Describe<'a> {
-        /// The kind of object that the name denotes.
+        /// Kind of the object that `name` denotes.
         pub target: Target,
-        /// The name; empty for the unnamed statement or portal.
+        /// Name of the statement or portal; empty if it is unnamed.
         pub name: Text<'a>,
     }
 }
 
 message! {
-    /// Runs a portal. Answered by rows, then [`CommandComplete`](crate::backend::CommandComplete),
-    /// [`EmptyQueryResponse`](crate::backend::EmptyQueryResponse) or
-    /// [`PortalSuspended`](crate::backend::PortalSuspended).
+    /// Runs a portal. The server answers with rows, and then with [`CommandComplete`](crate::backend::CommandComplete),
+    /// [`EmptyQueryResponse`](crate::backend::EmptyQueryResponse) or [`PortalSuspended`](crate::backend::PortalSuspended).
     ///
     /// `E`, length, String portal, Int32 max_rows.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-EXECUTE)
     EXECUTE => pub struct Execute<'a> {
-        /// The portal; empty for the unnamed portal.
+        /// Name of the portal; empty for the unnamed portal.
         pub portal: Text<'a>,
         /// Maximum number of rows to return; 0 for all rows. (The server reads a negative number as 0.)
         pub max_rows: i32,
@@ -116,22 +114,22 @@ message! {
 }
 
 message! {
-    /// Deletes a statement or a portal. A name that does not exist is no error. Answered by
+    /// Deletes a statement or a portal. A name that does not exist is no error. The server answers with
     /// [`CloseComplete`](crate::backend::CloseComplete).
     ///
     /// `C`, length, Byte1 target, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CLOSE)
     CLOSE => pub struct Close<'a> {
-        /// The kind of object that the name denotes.
+        /// Kind of the object that `name` denotes.
         pub target: Target,
-        /// The name; empty for the unnamed statement or portal.
+        /// Name of the statement or portal; empty if it is unnamed.
         pub name: Text<'a>,
     }
 }
 
 message! {
-    /// Requests that the server send the replies so far. Does not end the batch.
+    /// Requests that the server send its replies so far. A Flush does not end the batch.
     ///
     /// `H`, length.
     ///
@@ -140,8 +138,8 @@ message! {
 }
 
 message! {
-    /// Ends a batch and its implicit transaction. After an error, the server discards all messages before the Sync. Answered by
-    /// [`ReadyForQuery`](crate::backend::ReadyForQuery).
+    /// Ends a batch and its implicit transaction. After an error, the server discards all messages up to the Sync. The server answers the
+    /// Sync with [`ReadyForQuery`](crate::backend::ReadyForQuery).
     ///
     /// `S`, length.
     ///

@@ -10,7 +10,7 @@ use crate::codec::params::{EncodedParams, ParamList};
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// Calls a function by its object id, without SQL and in one round trip. The manual recommends a prepared statement instead.
+/// Calls a function by its object id, without SQL and in one round trip. The PostgreSQL manual recommends a prepared statement instead.
 ///
 /// `F`, length, Int32 function, Int16 n, Int16\[n\] formats, Int16 m, m times: Int32 length or -1 for NULL, bytes;
 /// Int16 result_format.
@@ -18,11 +18,11 @@ use crate::codec::writer::Writer;
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-FUNCTIONCALL)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FunctionCall<P> {
-    /// The function.
+    /// Object id of the function.
     pub function: Oid,
-    /// The arguments: Rust values such as `(1i32, "x")` when sending, [`EncodedParams`] after decoding.
+    /// Arguments of the function: Rust values such as `(1i32, "x")` when sending, [`EncodedParams`] after decoding.
     pub arguments: P,
-    /// The format in which the server shall send the result.
+    /// Format in which the server shall send the result.
     pub result_format: FormatCode,
 }
 

@@ -1,4 +1,4 @@
-//! The packets that a client can send first. They have no message code: Int32 length, Int32 request code or version, body.
+//! The packets that a client can send first. They have no message code. The layout is Int32 length, Int32 request code or version, body.
 
 use core::fmt;
 
@@ -12,7 +12,7 @@ use crate::codec::message::{Decode, Message};
 use crate::codec::reader::Reader;
 use crate::codec::writer::Writer;
 
-/// A version of the protocol: Int32, major in the upper 16 bits, minor in the lower.
+/// A version of the protocol: an Int32 with the major version in the upper 16 bits and the minor version in the lower 16 bits.
 ///
 /// ```
 /// use pg_wire::frontend::ProtocolVersion;
@@ -24,22 +24,22 @@ use crate::codec::writer::Writer;
 pub struct ProtocolVersion(pub u32);
 
 impl ProtocolVersion {
-    /// 3.0: PostgreSQL 7.4 and later.
+    /// Version 3.0, for PostgreSQL 7.4 and later.
     pub const V3_0: Self = Self::new(3, 0);
-    /// 3.2: PostgreSQL 18 and later. (3.1 is reserved and was never used.)
+    /// Version 3.2, for PostgreSQL 18 and later. (3.1 is reserved and was never used.)
     pub const V3_2: Self = Self::new(3, 2);
 
-    /// The version with these parts.
+    /// Creates the version `major.minor`.
     pub const fn new(major: u16, minor: u16) -> Self {
         Self(((major as u32) << 16) | minor as u32)
     }
 
-    /// The number before the point.
+    /// Returns the major version, the number before the point.
     pub const fn major(self) -> u16 {
         (self.0 >> 16) as u16
     }
 
-    /// The number after the point.
+    /// Returns the minor version, the number after the point.
     pub const fn minor(self) -> u16 {
         (self.0 & 0xffff) as u16
     }
@@ -66,7 +66,7 @@ impl<'a> Field<'a> for ProtocolVersion {
     }
 }
 
-/// Writes a version or a request code. Two Int16 are written instead of one Int32, because libpq's trace prints two numbers.
+/// Writes a version or a request code as two Int16 instead of one Int32, because libpq's trace prints two numbers.
 fn write_code<P: Writer + ?Sized>(code: ProtocolVersion, out: &mut P) {
     out.int16(code.major());
     out.int16(code.minor());
@@ -79,15 +79,15 @@ fn write_code<P: Writer + ?Sized>(code: ProtocolVersion, out: &mut P) {
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-STARTUPMESSAGE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StartupMessage<'a> {
-    /// The newest version that the client supports.
+    /// Newest version that the client supports.
     pub version: ProtocolVersion,
-    /// The parameters: `user` (required), `database`, `options`, `replication`, any run-time parameter, and options of the
-    /// protocol itself, which have names that begin with `_pq_.`.
+    /// Parameters of the session: `user` (required), `database`, `options`, `replication`, any run-time parameter, and options of the
+    /// protocol itself, whose names begin with `_pq_.`.
     pub parameters: Terminated<'a, (Text<'a>, Text<'a>)>,
 }
 
 impl<'a> StartupMessage<'a> {
-    /// The value of the last parameter with this name. PostgreSQL uses the last, too.
+    /// Returns the value of the last parameter with this name. PostgreSQL also uses the last value if a name is repeated.
     pub fn get(&self, name: &str) -> Option<Text<'a>> {
         self.parameters.iter().filter(|(given, _)| given == name).last().map(|(_, value)| value)
     }
@@ -115,22 +115,22 @@ impl<'a> Decode<'a> for StartupMessage<'a> {
     }
 }
 
-/// Requests that the running statement of another session be cancelled. Sent over a separate connection, which the server closes
-/// without an answer.
+/// Requests that the running statement of another session be cancelled. The client sends this packet over a separate connection, which the
+/// server closes without an answer.
 ///
-/// Length, Int32 80877102, Int32 pid, bytes key. The key is the one of BackendKeyData.
+/// Length, Int32 80877102, Int32 pid, bytes key. The key comes from the BackendKeyData of the other session.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-CANCELREQUEST)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CancelRequest<'a> {
     /// Process id of the session whose statement is cancelled.
     pub pid: i32,
-    /// Key of that session, a secret.
+    /// Key of the session whose statement is cancelled, a secret.
     pub key: Secret<'a>,
 }
 
 impl CancelRequest<'_> {
-    /// The request code, in place of the version: 1234.5678.
+    /// The request code 1234.5678, which stands at the place of the version.
     pub const REQUEST: ProtocolVersion = ProtocolVersion::new(1234, 5678);
 }
 
@@ -143,7 +143,7 @@ impl Message for CancelRequest<'_> {
     }
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         if !(4..=256).contains(&self.key.0.len()) {
-            // PostgreSQL sends no error for a wrong key, so the caller learns of the mistake only here.
+            // PostgreSQL reports no error for a key of a wrong length, so the message is rejected here.
             out.refuse(EncodeErrorKind::OutOfRange);
         }
         write_code(Self::REQUEST, out);
@@ -200,8 +200,8 @@ macro_rules! request {
 }
 
 request! {
-    /// Requests TLS. Answered by one byte: `S` for yes, `N` for no, or the first byte `E` of an ErrorResponse. Very old servers
-    /// and servers without a free connection send the ErrorResponse.
+    /// Requests TLS. The server answers with one byte: `S` for yes or `N` for no. Very old servers and servers without a free connection
+    /// send an ErrorResponse instead, whose first byte is `E`.
     ///
     /// Length, Int32 80877103.
     ///
@@ -210,7 +210,8 @@ request! {
 }
 
 request! {
-    /// Requests GSSAPI encryption. Answered by one byte: `G` for yes, `N` for no, or the first byte `E` of an ErrorResponse.
+    /// Requests GSSAPI encryption. The server answers with one byte: `G` for yes or `N` for no. A server may send an ErrorResponse instead,
+    /// whose first byte is `E`.
     ///
     /// Length, Int32 80877104.
     ///
@@ -238,7 +239,7 @@ pub enum Initial<'a> {
 }
 
 impl<'a> Initial<'a> {
-    /// Maximum length of a first packet in bytes, with its length field. PostgreSQL accepts 10,000 bytes after the length field
+    /// Maximum length of a first packet in bytes, including its length field. PostgreSQL accepts 10,000 bytes after the length field
     /// (`MAX_STARTUP_PACKET_LENGTH`).
     pub const MAX_LENGTH: usize = 10_004;
 

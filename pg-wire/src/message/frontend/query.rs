@@ -4,20 +4,20 @@ use crate::basic::text::Text;
 use crate::message::table::message;
 
 message! {
-    /// Runs one or more statements by the simple protocol. The server sends rows in text format, and one ReadyForQuery after
-    /// the last statement.
+    /// Runs one or more statements with the simple query protocol. The server sends rows in text format, and one ReadyForQuery after the
+    /// last statement.
     ///
     /// `Q`, length, String sql.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-QUERY)
     QUERY => pub struct Query<'a> {
-        /// The statements, separated by semicolons.
+        /// SQL text: one or more statements, separated by semicolons.
         pub sql: Text<'a>,
     }
 }
 
 message! {
-    /// Aborts a COPY: the statement fails, and the server's error contains this reason.
+    /// Aborts a COPY: the statement fails, and the server's error message contains the `reason`.
     ///
     /// `f`, length, String reason.
     ///

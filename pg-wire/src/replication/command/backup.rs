@@ -5,13 +5,13 @@ use core::fmt;
 use super::Options;
 use super::quote::Literal;
 
-/// `BASE_BACKUP`, in the form of PostgreSQL 15 and later. Only options that are set are sent.
+/// `BASE_BACKUP`: requests a base backup, in the syntax of PostgreSQL 15 and later. Only options that are set are sent.
 ///
-/// The answer has four parts:
+/// The server answers with four parts:
 ///
 /// 1. a row [`BackupPosition`](crate::replication::reply::BackupPosition), the start of the backup;
 /// 2. a row [`Tablespace`](crate::replication::reply::Tablespace) for each tablespace;
-/// 3. a CopyOutResponse, and then CopyData with one [`BackupMessage`](crate::replication::BackupMessage) each;
+/// 3. a CopyOutResponse, and then CopyData messages, each with one [`BackupMessage`](crate::replication::BackupMessage);
 /// 4. a row [`BackupPosition`](crate::replication::reply::BackupPosition), the end of the backup.
 ///
 /// ```
@@ -39,28 +39,28 @@ pub struct BaseBackup<'a> {
     incremental: Option<bool>,
 }
 
-/// Speed of the checkpoint before a backup.
+/// Speed of the checkpoint that the server makes before a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checkpoint {
-    /// As fast as possible.
+    /// The server makes the checkpoint as fast as possible.
     Fast,
-    /// Spread over time. The server's default.
+    /// The server spreads the checkpoint over time. This is the server's default.
     Spread,
 }
 
-/// Whether a manifest is sent.
+/// Selects whether the server sends a backup manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManifestOption {
-    /// A manifest is sent.
+    /// The server sends a manifest.
     Yes,
-    /// No manifest is sent. The server's default.
+    /// The server sends no manifest. This is the server's default.
     No,
-    /// A manifest is sent, with all file names in hexadecimal. For tests.
+    /// The server sends a manifest, with all file names in hexadecimal. Intended for tests.
     ForceEncode,
 }
 
 impl<'a> BaseBackup<'a> {
-    /// A backup with the server's defaults.
+    /// Creates the command without options: the server uses its defaults.
     pub fn new() -> Self {
         Self::default()
     }
@@ -71,38 +71,39 @@ impl<'a> BaseBackup<'a> {
         self
     }
 
-    /// Sets the target of the backup: `client` (the default), `server`, or `blackhole`, which discards the data. The target
-    /// `server` needs a directory as its detail.
+    /// Sets the target of the backup: `client` (the default), `server`, or `blackhole`, which discards the data. For the target `server`,
+    /// the detail is a directory on the server.
     pub const fn target(mut self, target: &'a str, detail: Option<&'a str>) -> Self {
         self.target = Some((target, detail));
         self
     }
 
-    /// Whether the sizes of the tablespaces are estimated before the backup.
+    /// Sets whether the server estimates the sizes of the tablespaces before the backup.
     pub const fn progress(mut self, on: bool) -> Self {
         self.progress = Some(on);
         self
     }
 
-    /// Speed of the checkpoint before the backup.
+    /// Sets the speed of the checkpoint before the backup.
     pub const fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
         self.checkpoint = Some(checkpoint);
         self
     }
 
-    /// Whether the backup contains the WAL that is needed to restore it.
+    /// Sets whether the backup contains the WAL that is needed to restore the backup.
     pub const fn wal(mut self, on: bool) -> Self {
         self.wal = Some(on);
         self
     }
 
-    /// Whether the server waits until the last WAL segment is archived. On by default.
+    /// Sets whether the server waits until the last WAL segment is archived. On by default.
     pub const fn wait(mut self, on: bool) -> Self {
         self.wait = Some(on);
         self
     }
 
-    /// Sets the compression on the server, `gzip`, `lz4`, `zstd` or `none`, and an optional detail such as `level=3`.
+    /// Sets the method with which the server compresses the backup: `gzip`, `lz4`, `zstd` or `none`. The optional detail is, for example,
+    /// `level=3`.
     pub const fn compression(mut self, method: &'a str, detail: Option<&'a str>) -> Self {
         self.compression = Some((method, detail));
         self
@@ -114,19 +115,19 @@ impl<'a> BaseBackup<'a> {
         self
     }
 
-    /// Whether the links of the tablespaces are written to a file `tablespace_map` instead of being sent as symbolic links.
+    /// Sets whether the server writes the links of the tablespaces to a file `tablespace_map` instead of sending symbolic links.
     pub const fn tablespace_map(mut self, on: bool) -> Self {
         self.tablespace_map = Some(on);
         self
     }
 
-    /// Whether the server verifies the checksums of pages. On by default.
+    /// Sets whether the server verifies the checksums of pages. On by default.
     pub const fn verify_checksums(mut self, on: bool) -> Self {
         self.verify_checksums = Some(on);
         self
     }
 
-    /// Whether a manifest is sent.
+    /// Sets whether the server sends a manifest.
     pub const fn manifest(mut self, manifest: ManifestOption) -> Self {
         self.manifest = Some(manifest);
         self
@@ -138,7 +139,7 @@ impl<'a> BaseBackup<'a> {
         self
     }
 
-    /// Whether the backup contains only the changes since an earlier backup. Upload the manifest of the earlier backup first.
+    /// Sets whether the backup contains only the changes since an earlier backup. Upload the manifest of the earlier backup first. Requires
     /// PostgreSQL 17.
     pub const fn incremental(mut self, on: bool) -> Self {
         self.incremental = Some(on);
@@ -184,10 +185,10 @@ impl fmt::Display for BaseBackup<'_> {
     }
 }
 
-/// `UPLOAD_MANIFEST`: uploads the manifest of an earlier backup, which an [incremental](BaseBackup::incremental) backup needs.
+/// `UPLOAD_MANIFEST`: uploads the manifest of an earlier backup, which an [incremental](BaseBackup::incremental) backup needs. Requires
 /// PostgreSQL 17.
 ///
-/// Answered by a CopyInResponse. Then send the manifest in CopyData messages, and CopyDone.
+/// The server answers with a CopyInResponse. Then send the manifest in CopyData messages, and after them a CopyDone.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-UPLOAD-MANIFEST)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

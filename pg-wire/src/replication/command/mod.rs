@@ -38,7 +38,7 @@ pub use start::{OriginFilter, PgOutput, StartLogical, StartPhysical, StreamingOp
 
 use quote::{Identifier, QualifiedName};
 
-/// `IDENTIFY_SYSTEM`: requests the identifier and the WAL position of the server. Answered by a row:
+/// `IDENTIFY_SYSTEM`: requests the identifier and the WAL position of the server. The server answers with one row:
 /// [`SystemIdentification`](super::reply::SystemIdentification).
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-IDENTIFY-SYSTEM)
@@ -51,7 +51,7 @@ impl fmt::Display for IdentifySystem {
     }
 }
 
-/// `SHOW`: requests the value of a run-time parameter. Answered by a row with one column, a string.
+/// `SHOW`: requests the value of a run-time parameter. The server answers with one row, whose only column is a string.
 ///
 /// ```
 /// use pg_wire::replication::command::Show;
@@ -70,7 +70,7 @@ impl fmt::Display for Show<'_> {
     }
 }
 
-/// `TIMELINE_HISTORY`: requests the history file of a timeline. Answered by a row:
+/// `TIMELINE_HISTORY`: requests the history file of a timeline. The server answers with one row:
 /// [`TimelineHistoryFile`](super::reply::TimelineHistoryFile).
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-TIMELINE-HISTORY)
@@ -83,7 +83,7 @@ impl fmt::Display for TimelineHistory {
     }
 }
 
-/// Writes options in parentheses after a space. Writes nothing if no option is put.
+/// Writes options in parentheses after a space. Writes nothing if no option is added.
 struct Options<'f, 'g> {
     f: &'f mut fmt::Formatter<'g>,
     any: bool,
@@ -100,7 +100,7 @@ impl<'f, 'g> Options<'f, 'g> {
         self.f.write_fmt(option)
     }
 
-    /// Writes an option with a Boolean value. `None` writes nothing.
+    /// Writes an option with a Boolean value. Writes nothing if `on` is `None`.
     fn switch(&mut self, name: &str, on: Option<bool>) -> fmt::Result {
         match on {
             Some(on) => self.put(format_args!("{name} {on}")),
@@ -113,7 +113,7 @@ impl<'f, 'g> Options<'f, 'g> {
     }
 }
 
-/// A comma-separated list of names, each quoted as an SQL identifier. Used as the value of an option.
+/// Returns a comma-separated list of names, in which each name is quoted as an SQL identifier. The list is the value of an option.
 fn name_list(names: &[&str]) -> String {
     use fmt::Write;
     let mut list = String::new();

@@ -5,7 +5,8 @@ use core::fmt;
 use super::Options;
 use super::quote::Identifier;
 
-/// `CREATE_REPLICATION_SLOT`. Answered by a row: [`CreatedSlot`](crate::replication::reply::CreatedSlot).
+/// `CREATE_REPLICATION_SLOT`: creates a replication slot. The server answers with one row:
+/// [`CreatedSlot`](crate::replication::reply::CreatedSlot).
 ///
 /// `K` is the kind of the slot, with its options: [`PhysicalSlot`] or [`LogicalSlot`].
 ///
@@ -32,11 +33,11 @@ pub struct LogicalSlot<'a> {
     failover: bool,
 }
 
-/// Use of the snapshot that the server can take when it creates a logical slot.
+/// Selects how the snapshot is used that the server can take when it creates a logical slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snapshot {
-    /// The reply contains the name of the snapshot. Other sessions can use the snapshot until the next command on this
-    /// connection. The server's default.
+    /// The server exports the snapshot: the reply contains the name of the snapshot. Other sessions can use the snapshot until the next
+    /// command on this connection. This is the server's default.
     Export,
     /// The current transaction uses the snapshot. The transaction must be new, with isolation level REPEATABLE READ.
     Use,
@@ -50,47 +51,46 @@ impl<'a> CreateReplicationSlot<'a, PhysicalSlot> {
         Self { slot, temporary: false, kind: PhysicalSlot { reserve_wal: false } }
     }
 
-    /// The slot keeps the WAL from its creation on. Without this option, the slot keeps the WAL from the first use of the slot
-    /// on.
+    /// Makes the slot keep the WAL from its creation on. Without this option, the slot keeps the WAL from its first use on.
     pub const fn reserve_wal(mut self) -> Self {
         self.kind.reserve_wal = true;
         self
     }
 
-    /// Returns the command in the form without parentheses. All versions accept this form, and versions before PostgreSQL 15
-    /// accept no other.
+    /// Returns the command in the older syntax, without parentheses. All versions of PostgreSQL accept this syntax. Versions before 15
+    /// accept no other syntax.
     pub const fn legacy(self) -> Legacy<'a, PhysicalSlot> {
         Legacy(self)
     }
 }
 
 impl<'a> CreateReplicationSlot<'a, LogicalSlot<'a>> {
-    /// Creates a slot for logical replication with this output plugin, such as `pgoutput`.
+    /// Creates a slot for logical replication with the output plugin `plugin`, such as `pgoutput`.
     pub const fn logical(slot: &'a str, plugin: &'a str) -> Self {
         let kind = LogicalSlot { plugin, snapshot: None, two_phase: false, failover: false };
         Self { slot, temporary: false, kind }
     }
 
-    /// Sets the use of the snapshot.
+    /// Selects how the snapshot of the slot is used.
     pub const fn snapshot(mut self, snapshot: Snapshot) -> Self {
         self.kind.snapshot = Some(snapshot);
         self
     }
 
-    /// The server sends a prepared transaction at its PREPARE TRANSACTION, not only at its commit. PostgreSQL 15.
+    /// Makes the server send a prepared transaction at its PREPARE TRANSACTION, not only at its commit. Requires PostgreSQL 15.
     pub const fn two_phase(mut self) -> Self {
         self.kind.two_phase = true;
         self
     }
 
-    /// The server copies the slot to standbys, so the slot can be used after a failover. PostgreSQL 17.
+    /// Makes the server copy the slot to standbys, so that the slot can be used after a failover. Requires PostgreSQL 17.
     pub const fn failover(mut self) -> Self {
         self.kind.failover = true;
         self
     }
 
-    /// Returns the command in the form without parentheses. All versions accept this form, and versions before PostgreSQL 15
-    /// accept no other. Returns `None` if [`failover`](Self::failover) is set, because that option does not exist in this form.
+    /// Returns the command in the older syntax, without parentheses. All versions of PostgreSQL accept this syntax. Versions before 15
+    /// accept no other syntax. Returns `None` if [`failover`](Self::failover) is set, because the older syntax does not have this option.
     ///
     /// ```
     /// use pg_wire::replication::command::{CreateReplicationSlot, Snapshot};
@@ -106,7 +106,7 @@ impl<'a> CreateReplicationSlot<'a, LogicalSlot<'a>> {
 }
 
 impl<K: Copy> CreateReplicationSlot<'_, K> {
-    /// The server drops the slot at the end of the session, or after an error.
+    /// Makes the slot temporary: the server drops the slot at the end of the session, or after an error.
     pub const fn temporary(mut self) -> Self {
         self.temporary = true;
         self
@@ -151,7 +151,7 @@ impl fmt::Display for CreateReplicationSlot<'_, LogicalSlot<'_>> {
     }
 }
 
-/// A [`CreateReplicationSlot`] in the form without parentheses. Returned by the method `legacy`.
+/// A [`CreateReplicationSlot`] in the older syntax, without parentheses. The method `legacy` returns this type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Legacy<'a, K>(CreateReplicationSlot<'a, K>);
 
@@ -176,7 +176,7 @@ impl fmt::Display for Legacy<'_, LogicalSlot<'_>> {
     }
 }
 
-/// `ALTER_REPLICATION_SLOT`: changes a logical slot. PostgreSQL 17. The answer has no row.
+/// `ALTER_REPLICATION_SLOT`: changes a logical slot. The server answers without a row. Requires PostgreSQL 17.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-ALTER-REPLICATION-SLOT)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,18 +187,18 @@ pub struct AlterReplicationSlot<'a> {
 }
 
 impl<'a> AlterReplicationSlot<'a> {
-    /// Changes this slot. At least one option must be set.
+    /// Creates a command that changes the slot with the name `slot`. Set at least one option before the command is sent.
     pub const fn new(slot: &'a str) -> Self {
         Self { slot, two_phase: None, failover: None }
     }
 
-    /// Whether the server sends a prepared transaction at its PREPARE TRANSACTION. PostgreSQL 18.
+    /// Sets whether the server sends a prepared transaction at its PREPARE TRANSACTION. Requires PostgreSQL 18.
     pub const fn two_phase(mut self, on: bool) -> Self {
         self.two_phase = Some(on);
         self
     }
 
-    /// Whether the server copies the slot to standbys.
+    /// Sets whether the server copies the slot to standbys.
     pub const fn failover(mut self, on: bool) -> Self {
         self.failover = Some(on);
         self
@@ -215,8 +215,8 @@ impl fmt::Display for AlterReplicationSlot<'_> {
     }
 }
 
-/// `READ_REPLICATION_SLOT`: reads the state of a physical slot. PostgreSQL 15. Answered by a row:
-/// [`SlotState`](crate::replication::reply::SlotState).
+/// `READ_REPLICATION_SLOT`: reads the state of a physical slot. The server answers with one row:
+/// [`SlotState`](crate::replication::reply::SlotState). Requires PostgreSQL 15.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-READ-REPLICATION-SLOT)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,14 +228,14 @@ impl fmt::Display for ReadReplicationSlot<'_> {
     }
 }
 
-/// `DROP_REPLICATION_SLOT`: drops a slot. The answer has no row.
+/// `DROP_REPLICATION_SLOT`: drops a slot. The server answers without a row.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-DROP-REPLICATION-SLOT)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropReplicationSlot<'a> {
-    /// The slot.
+    /// Name of the slot.
     pub slot: &'a str,
-    /// Whether the server waits while another session uses the slot. If `false`, a slot in use is an error.
+    /// Whether the server waits while another session uses the slot. If `false` and the slot is in use, the server sends an error.
     pub wait: bool,
 }
 

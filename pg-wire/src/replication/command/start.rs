@@ -9,8 +9,8 @@ use super::quote::{Identifier, Literal};
 use super::{Options, name_list};
 use crate::replication::lsn::Lsn;
 
-/// `START_REPLICATION` of the WAL (physical replication). Answered by a CopyBothResponse, and then CopyData with one
-/// [`PrimaryMessage`](crate::replication::PrimaryMessage) each.
+/// `START_REPLICATION ... PHYSICAL`: starts physical replication, the streaming of the WAL. The server answers with a CopyBothResponse and
+/// then sends CopyData messages. Each CopyData contains one [`PrimaryMessage`](crate::replication::PrimaryMessage).
 ///
 /// ```
 /// use pg_wire::replication::{Lsn, command::StartPhysical};
@@ -28,25 +28,25 @@ pub struct StartPhysical<'a> {
 }
 
 impl<'a> StartPhysical<'a> {
-    /// Starts at this position of the latest timeline.
+    /// Creates a command that starts at the position `start` of the latest timeline.
     pub const fn new(start: Lsn) -> Self {
         Self { start, slot: None, timeline: None }
     }
 
-    /// Uses this slot. The slot keeps the WAL that the client has not yet reported as flushed.
+    /// Sets the slot. The slot keeps the WAL that the client has not yet reported as flushed.
     pub const fn slot(mut self, slot: &'a str) -> Self {
         self.slot = Some(slot);
         self
     }
 
-    /// Starts on this timeline. If the timeline is not the latest, the server ends the copy at the end of the timeline, and
-    /// then sends a row: [`NextTimeline`](crate::replication::reply::NextTimeline).
+    /// Sets the timeline on which the stream starts. If the timeline is not the latest, the server ends the copy at the end of the
+    /// timeline. Then the server sends one row: [`NextTimeline`](crate::replication::reply::NextTimeline).
     pub const fn timeline(mut self, timeline: u32) -> Self {
         self.timeline = Some(timeline);
         self
     }
 
-    /// The position.
+    /// Returns the WAL position at which the command starts the stream.
     pub const fn position(&self) -> Lsn {
         self.start
     }
@@ -66,8 +66,8 @@ impl fmt::Display for StartPhysical<'_> {
     }
 }
 
-/// `START_REPLICATION` of the changes of a logical slot. Answered by a CopyBothResponse, and then CopyData with one
-/// [`PrimaryMessage`](crate::replication::PrimaryMessage) each.
+/// `START_REPLICATION ... LOGICAL`: starts logical replication, the streaming of changes from a logical slot. The server answers with a
+/// CopyBothResponse and then sends CopyData messages. Each CopyData contains one [`PrimaryMessage`](crate::replication::PrimaryMessage).
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-START-REPLICATION-SLOT-LOGICAL)
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +78,13 @@ pub struct StartLogical<'a> {
 }
 
 impl<'a> StartLogical<'a> {
-    /// Requests the transactions that are committed after `start`. If the slot's last position reported as flushed is later,
-    /// the server starts there. So [`Lsn::INVALID`] always starts at the position of the slot.
+    /// Creates a command that requests the transactions that are committed after `start`. If a later position was already reported as
+    /// flushed for this slot, the server starts at that later position. So [`Lsn::INVALID`] always starts at the position of the slot.
     pub const fn new(slot: &'a str, start: Lsn) -> Self {
         Self { slot, start, options: Vec::new() }
     }
 
-    /// The position.
+    /// Returns the WAL position at which the command starts the stream.
     pub const fn position(&self) -> Lsn {
         self.start
     }
@@ -101,7 +101,7 @@ impl<'a> StartLogical<'a> {
         self
     }
 
-    /// Adds the options of pgoutput.
+    /// Adds all `options` of the output plugin pgoutput.
     pub fn pgoutput(mut self, options: &PgOutput<'_>) -> Self {
         self.options.extend(options.list().map(|(name, value)| (name, Some(value))));
         self
@@ -122,10 +122,10 @@ impl fmt::Display for StartLogical<'_> {
     }
 }
 
-/// The options of the output plugin pgoutput. Only options that are set are sent. An option that is not sent has the server's
-/// default.
+/// Options of the output plugin pgoutput. Only options that are set are sent. For every other option, the server uses its default.
 ///
-/// The function `pg_logical_slot_get_binary_changes` accepts the same options as arguments: [`list`](Self::list) returns them.
+/// The function `pg_logical_slot_get_binary_changes` accepts the same options as arguments. [`list`](Self::list) returns the names and the
+/// values for these arguments.
 ///
 /// [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-logical-replication.html#PROTOCOL-LOGICAL-REPLICATION-PARAMS)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,14 +139,14 @@ pub struct PgOutput<'a> {
     origin: Option<OriginFilter>,
 }
 
-/// Whether large transactions are sent while they are in progress.
+/// Selects whether the server sends large transactions while they are in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamingOption {
-    /// Sent only after their commit.
+    /// The server sends every transaction only after its commit.
     Off,
-    /// Sent in blocks while they are in progress. Version 2, PostgreSQL 14.
+    /// The server sends large transactions in blocks while they are in progress. Requires version 2 of pgoutput and PostgreSQL 14.
     On,
-    /// Sent in blocks, and a rollback contains its position and time. Version 4, PostgreSQL 16.
+    /// As `On`, and the message of a rollback contains its position and time. Requires version 4 of pgoutput and PostgreSQL 16.
     Parallel,
 }
 
@@ -156,17 +156,17 @@ impl From<bool> for StreamingOption {
     }
 }
 
-/// Selects changes by their origin.
+/// Selects the changes that the server sends, by their origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginFilter {
-    /// All changes.
+    /// The server sends all changes.
     Any,
-    /// Only changes that were made on this server, no changes that were replicated to this server.
+    /// The server sends only changes that were made on this server. It does not send changes that were replicated to this server.
     None,
 }
 
 impl<'a> PgOutput<'a> {
-    /// Sets the version of the pgoutput protocol, and the names of the publications, without quotes.
+    /// Creates options with the version of the pgoutput protocol and the names of the publications. The names are passed without quotes.
     pub const fn new(version: u32, publications: &'a [&'a str]) -> Self {
         Self {
             version,
@@ -179,38 +179,38 @@ impl<'a> PgOutput<'a> {
         }
     }
 
-    /// Whether values are sent in binary format, if their type has a binary format. PostgreSQL 14.
+    /// Sets whether the server sends values in binary format, if their type has a binary format. Requires PostgreSQL 14.
     pub const fn binary(mut self, on: bool) -> Self {
         self.binary = Some(on);
         self
     }
 
-    /// Whether messages of `pg_logical_emit_message` are sent. PostgreSQL 14.
+    /// Sets whether the server sends messages of `pg_logical_emit_message`. Requires PostgreSQL 14.
     pub const fn messages(mut self, on: bool) -> Self {
         self.messages = Some(on);
         self
     }
 
-    /// Whether large transactions are sent while they are in progress.
+    /// Sets whether the server sends large transactions while they are in progress.
     pub fn streaming(mut self, streaming: impl Into<StreamingOption>) -> Self {
         self.streaming = Some(streaming.into());
         self
     }
 
-    /// Whether a prepared transaction is sent at its PREPARE TRANSACTION. Version 3, PostgreSQL 15. The slot stores this
-    /// setting: once on, the setting stays on.
+    /// Sets whether the server sends a prepared transaction at its PREPARE TRANSACTION. Requires version 3 of pgoutput and PostgreSQL 15.
+    /// The slot stores this setting: after the setting was on, it stays on.
     pub const fn two_phase(mut self, on: bool) -> Self {
         self.two_phase = Some(on);
         self
     }
 
-    /// Selects changes by their origin. PostgreSQL 16.
+    /// Selects the changes that the server sends, by their origin. Requires PostgreSQL 16.
     pub const fn origin(mut self, origin: OriginFilter) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// The names and the values of the options that are set, without quotes.
+    /// Returns the name and the value of each option that is set, without quotes.
     pub fn list(&self) -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
         let switch = |on: Option<bool>| on.map(|on| Cow::Borrowed(if on { "on" } else { "off" }));
         let version: String = alloc::format!("{}", self.version);

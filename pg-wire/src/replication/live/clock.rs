@@ -5,14 +5,14 @@ use core::time::Duration;
 
 use crate::replication::time::Timestamp;
 
-/// The clock of a [`ReplicationStream`](super::ReplicationStream). The adapters have one, with the name `StreamClock`.
+/// The clock of a [`ReplicationStream`](super::ReplicationStream). Each adapter crate has an implementation with the name `StreamClock`.
 pub trait Clock {
-    /// Time since an origin that does not change. Never goes backwards.
+    /// Returns the time since an origin that does not change. The time never goes backwards.
     fn now(&self) -> Duration;
 
-    /// The wall clock, which the server shows in `pg_stat_replication` and uses for nothing else.
+    /// Returns the time of the wall clock. The server shows this time in `pg_stat_replication` and uses it for nothing else.
     fn wall(&self) -> Timestamp;
 
-    /// Waits until [`now`](Self::now) is `deadline` or later. Each call replaces the deadline of the call before.
+    /// Waits until [`now`](Self::now) is `deadline` or later. Each call replaces the deadline of the previous call.
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Duration) -> Poll<()>;
 }

@@ -1,4 +1,4 @@
-//! The receiving side of a stream, whole or split.
+//! Receiving of a replication stream: the code that the whole stream and its reader half share.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll};
@@ -15,10 +15,11 @@ use crate::replication::lsn::Lsn;
 use crate::replication::status::StandbyStatus;
 use crate::replication::stream::XLogData;
 
-/// Number of messages that are received without a return to the caller, before other tasks run.
+/// Number of messages that one poll may process. Then the future yields, so that other tasks can run.
 const TURNS: u32 = 256;
 
-/// The positions of a stream, and the status updates if this side sends them.
+/// Access to the positions of a stream. The driver of a whole stream also sends the status updates; in a split stream, the other half sends
+/// them.
 pub(super) trait Driver {
     /// Reads or changes the positions.
     fn with<R>(&mut self, action: impl FnOnce(&mut StandbyStatus) -> R) -> R;
@@ -26,7 +27,7 @@ pub(super) trait Driver {
     /// Begins to send a status update if an update is due.
     fn send_due<T: Transport>(&mut self, conn: &mut Connection<T>, cx: &mut Context<'_>);
 
-    /// Waits until the next status update is due.
+    /// Waits until the next status update is due. Returns `Pending` in a split stream, where the other half sends the updates.
     fn poll_due<T: Transport>(&mut self, conn: &Connection<T>, cx: &mut Context<'_>) -> Poll<()>;
 
     fn received(&mut self) -> Lsn {
@@ -34,7 +35,7 @@ pub(super) trait Driver {
     }
 }
 
-/// A connection that receives the data of a stream.
+/// A connection that receives the data of a replication stream, with the decoder of the data and the positions.
 #[derive(Debug)]
 pub(super) struct Core<T, P, D> {
     pub(super) conn: Connection<T>,
@@ -43,21 +44,21 @@ pub(super) struct Core<T, P, D> {
     pub(super) payload: P,
 }
 
-/// The state of a stream.
+/// State of a replication stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Data may arrive.
+    /// The copy is active, and the server may send data.
     Copying,
     /// The server has sent CopyDone.
     ServerDone,
-    /// The server has ended the copy by an error: the client must not send CopyDone.
+    /// The server has ended the copy without CopyDone, usually by an error. The client must not send CopyDone.
     ServerFailed,
-    /// The connection failed, or data could not be understood: data that follows would hide the error.
+    /// The connection failed, or data was malformed. No more data is returned, because a caller could then miss the error.
     Failed,
 }
 
 impl<T, P, D: Driver> Core<T, P, D> {
-    /// Ends the stream after an error.
+    /// Notes that the stream has ended, and returns the error with its position.
     pub(super) fn fail(&mut self, kind: StreamErrorKind) -> StreamError {
         self.phase = match kind {
             StreamErrorKind::Server(_) | StreamErrorKind::EndedByServer => Phase::ServerFailed,
@@ -68,7 +69,7 @@ impl<T, P, D: Driver> Core<T, P, D> {
 }
 
 impl<T: Transport, P, D: Driver> Core<T, P, D> {
-    /// Continues to send, and sends a status update if an update is due.
+    /// Sends buffered bytes, and sends a status update if one is due.
     pub(super) fn keep_sending(&mut self, cx: &mut Context<'_>) {
         if self.phase != Phase::ServerFailed {
             let _ = self.conn.poll_send(cx);
@@ -78,12 +79,12 @@ impl<T: Transport, P, D: Driver> Core<T, P, D> {
 }
 
 impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
-    /// Lends the next data. The data is taken after the last `await`, so a dropped future loses nothing.
+    /// Receives and lends the next data. The data is taken from the buffer after the last `await`, so dropping the future loses no data.
     pub(super) async fn next(&mut self) -> Result<Option<P::Item<'_>>, StreamError> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // Nothing is received meanwhile.
+                // The replay receives nothing, so sending has to continue here.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())
@@ -111,7 +112,7 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         })
     }
 
-    /// Keeps data of a transaction in progress. Returns whether the data is such data.
+    /// Passes data to the payload, which keeps the data of a transaction in progress. Returns whether the payload has kept the data.
     fn keep(&mut self, head: &Head) -> Result<bool, StreamError> {
         let Self { conn, driver, phase, payload } = self;
         let wal = decode(conn.inbox().look(head).body);
@@ -139,7 +140,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
                 return Err(StreamErrorKind::Gap { expected, found: wal.start });
             }
             let item = payload.decode(wal)?;
-            // The positions may be locked: a slow store must not keep the other half from reporting them.
+            // `payload` is called outside of `with`, which may lock the positions: a slow store must not delay the reports of the other
+            // half.
             driver.with(|status| status.received_change(&wal, P::change(&item)));
             Ok(item)
         });
@@ -149,8 +151,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         })
     }
 
-    /// Waits until XLogData is buffered, which is then to be taken. Notes keepalives. Counts `turns`, and lets other tasks run in between:
-    /// a server that always has data must not stop them.
+    /// Waits until XLogData is buffered, and returns its head without taking the data. Notes the positions of keepalives. After `TURNS`
+    /// messages, lets other tasks run, even if the server always has more data.
     fn poll_data(
         &mut self,
         turns: &mut u32,
@@ -193,7 +195,7 @@ fn decode(body: &[u8]) -> Result<XLogData<'_>, StreamErrorKind> {
     Ok(DecodeEnclosed::decode(copy.data.0, Scope::Outside)?)
 }
 
-/// The position of data with an error.
+/// Returns the position of erroneous data, or the received position if the data has no valid position.
 fn place(start: Option<Lsn>, driver: &mut impl Driver) -> Lsn {
     start.filter(|start| start.is_valid()).unwrap_or_else(|| driver.received())
 }

@@ -12,59 +12,60 @@ use crate::replication::pgoutput::{ChangeError, RelationError, TransactionError}
 use crate::replication::reply::NextTimeline;
 use crate::value::RowError;
 
-/// An error of a replication stream, with its position. After an error no more data is received, and nothing is confirmed that the caller
-/// has not declared before.
+/// An error of a replication stream, with its position. After an error, no more data is received. Only positions that the caller declared
+/// before the error are confirmed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StreamError {
-    /// Position of the data with the error if the error is about data that has a position; otherwise the position up to which the stream
-    /// was received.
+    /// Position of the data that caused the error. If the error is not about data, or the data has no position: the position up to which
+    /// the stream was received.
     pub at: Lsn,
-    /// The reason.
+    /// Reason of the error.
     pub kind: StreamErrorKind,
 }
 
-/// The reason of a [`StreamError`].
+/// Reason of a [`StreamError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StreamErrorKind {
     /// The connection failed, or the server closed it.
     Connection(Error),
-    /// The server sent an error, whole. Unless its severity is FATAL or PANIC, [`finish`](super::ReplicationStream::finish) returns the
-    /// connection for other commands.
+    /// The server sent an ErrorResponse, stored here with all fields. If the severity is neither FATAL nor PANIC,
+    /// [`finish`](super::ReplicationStream::finish) returns the connection for other commands.
     Server(ServerError),
-    /// The server ended the command without the end of the copy: because it shuts down, or because this connection has had a logical stream
-    /// before. (A server process of PostgreSQL runs one.)
+    /// The server ended the command without ending the copy. Either the server shuts down, or this connection has already had a logical
+    /// stream: a server process of PostgreSQL runs only one.
     EndedByServer,
-    /// A malformed message.
+    /// The server sent a malformed message.
     Decode(DecodeError),
-    /// A change that does not fit the descriptions of tables before it.
+    /// A change does not match the tables that the server has described before.
     Relation(RelationError),
-    /// A message that has no place in a replication stream.
+    /// The server sent a message that is not allowed in a replication stream.
     Unexpected(MessageCode),
-    /// Data of an unknown kind inside CopyData.
+    /// The server sent CopyData with data of an unknown kind.
     UnknownKind(u8),
-    /// The WAL has a gap: physical replication only.
+    /// The WAL of a physical stream has a gap.
     Gap {
-        /// Position of the next byte.
+        /// Position that the next data should have.
         expected: Lsn,
-        /// Position of the data.
+        /// Position of the received data.
         found: Lsn,
     },
-    /// Nothing to stream: the timeline of the command ends at its position. Start there on the next one.
+    /// The requested timeline ends at the requested position, so there is nothing to stream. Start at the same position on the next
+    /// timeline.
     TimelineEnds(NextTimeline),
-    /// A malformed row with the next timeline.
+    /// The row with the next timeline is malformed.
     Row(RowError),
     /// The [`Store`](crate::replication::pgoutput::Store) of transactions in progress failed.
     Store(Box<dyn core::error::Error + Send + Sync>),
     /// More transactions are in progress than a server can have.
     TooManyTransactions {
-        /// The limit.
+        /// Maximum number of transactions in progress.
         limit: usize,
     },
-    /// The store of transactions in progress has returned other bytes of this transaction than it was given.
+    /// The store of transactions in progress returned bytes that differ from the stored bytes of this transaction.
     Damaged {
-        /// The transaction.
+        /// Number of the transaction.
         xid: u32,
     },
     /// An earlier error has ended the stream.
@@ -153,11 +154,12 @@ impl From<RowError> for StreamErrorKind {
     }
 }
 
-/// A stream that was not started. The connection takes other commands if the error is the server's and not fatal.
+/// Error of a stream that could not be started, with the connection. After an ErrorResponse that is not fatal, the connection can be used
+/// for other commands.
 pub struct StartError<T> {
-    /// The reason, with the position of the command.
+    /// Reason of the error. Its position is the position in the command.
     pub error: StreamError,
-    /// The connection.
+    /// Connection on which the command was sent.
     pub connection: Box<Connection<T>>,
 }
 

@@ -11,21 +11,21 @@ use crate::replication::live::start::Reply;
 use crate::replication::live::whole::ReplicationStream;
 use crate::replication::reply::NextTimeline;
 
-/// The end of a stream.
+/// Result of ending a replication stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Finished<T> {
-    /// The connection, which takes commands again. For a second logical stream PostgreSQL requires a new connection.
+    /// The connection, which accepts commands again. PostgreSQL requires a new connection for a second logical stream.
     pub connection: Connection<T>,
     /// The next timeline, if the server has ended a physical stream at the end of its timeline.
     pub next_timeline: Option<NextTimeline>,
 }
 
 impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
-    /// Reports the declared positions, ends the copy in both directions, and receives up to the ReadyForQuery of the server. Drops the data that
-    /// arrives meanwhile: this data is not confirmed, so a stream that resumes receives it again.
+    /// Reports the declared positions, ends the copy in both directions, and waits for the ReadyForQuery of the server. Data that arrives
+    /// before the ReadyForQuery is dropped. The dropped data is not confirmed, so the server sends it again when the stream is resumed.
     ///
-    /// After an error of the server that is not fatal, this call returns the connection too.
+    /// After `next` has returned an error of the server that is not fatal, `finish` still returns the connection.
     ///
     /// # Errors
     /// Errors of the server and of the connection.
@@ -35,7 +35,7 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
             put(&mut core.conn, &mut core.driver.status, &core.driver.clock);
             core.conn.copy_done();
             match core.conn.flush().await {
-                // A server that does not read before its own messages are received: receiving continues to send.
+                // `InboxFull`: the server does not read until its own messages are received. `drain` receives them, and continues to send.
                 Ok(()) | Err(Error::InboxFull) => {}
                 Err(error) => return Err(core.fail(error.into())),
             }
@@ -45,7 +45,7 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
     }
 }
 
-/// Receives up to ReadyForQuery.
+/// Receives and drops messages up to the ReadyForQuery. Returns the next timeline if the server sent one.
 pub(super) async fn drain<T: Transport, P, D: Driver>(
     core: &mut Core<T, P, D>,
 ) -> Result<Option<NextTimeline>, StreamError> {
@@ -63,7 +63,7 @@ pub(super) async fn drain<T: Transport, P, D: Driver>(
 async fn receive<T: Transport>(conn: &mut Connection<T>, reply: &mut Reply) -> Result<(), StreamErrorKind> {
     loop {
         let frame = conn.recv().await?;
-        // In the middle of a transaction, the server sends data after its CopyDone too.
+        // If the copy ends in the middle of a transaction, the server sends CopyData even after its CopyDone.
         if frame.code != MessageCode::COPY_DATA && reply.note(&frame.backend()?)? {
             return Ok(());
         }

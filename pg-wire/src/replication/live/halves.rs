@@ -19,13 +19,13 @@ use crate::replication::lsn::Lsn;
 use crate::replication::reply::NextTimeline;
 use crate::replication::status::{NotReceived, StandbyStatus};
 
-/// The receiving half of a stream. See [`ReplicationStream::split`].
+/// The receiving half of a replication stream. [`ReplicationStream::split`] returns it.
 #[derive(Debug)]
 pub struct StreamReader<R, P> {
     core: Core<ReadOnly<R>, P, ReaderSide>,
 }
 
-/// The sending half of a stream, which reports the positions. See [`ReplicationStream::split`].
+/// The sending half of a replication stream, which reports the positions to the server. [`ReplicationStream::split`] returns it.
 #[derive(Debug)]
 #[must_use = "without `run` no status update is sent, and the server disconnects"]
 pub struct StatusSender<W, C> {
@@ -34,11 +34,11 @@ pub struct StatusSender<W, C> {
     shared: Shared,
 }
 
-/// The positions of a stream that was split, to declare them from any task or thread.
+/// Access to the positions of a split stream. Any task or thread can use it to declare positions.
 #[derive(Clone, Debug)]
 pub struct StatusHandle(Shared);
 
-/// The end of the receiving half of a stream.
+/// Result of ending the receiving half of a replication stream.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FinishedReader<R> {
@@ -48,11 +48,11 @@ pub struct FinishedReader<R> {
     pub next_timeline: Option<NextTimeline>,
 }
 
-/// The state that both halves share.
+/// State that both halves of a stream share.
 #[derive(Clone, Debug)]
 struct Shared(Arc<Mutex<State>>);
 
-/// The state, as the reader has it: when the reader is dropped, the sending half ends.
+/// The reader's reference to the shared state. Dropping it ends the sending half.
 #[derive(Debug)]
 struct ReaderSide(Shared);
 
@@ -63,10 +63,10 @@ struct State {
     sender: Option<Waker>,
 }
 
-/// Instruction of the receiving half to the sending half.
+/// Instruction from the receiving half to the sending half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Status updates are sent.
+    /// The sending half sends status updates.
     Streaming,
     /// The sending half sends the last update and CopyDone.
     Finishing,
@@ -75,10 +75,10 @@ enum Stage {
 }
 
 impl<T: Split, C: Clock, P> ReplicationStream<T, C, P> {
-    /// Splits the stream into a half that receives and a half that sends status updates, for two tasks or threads. The reader may then be busy
-    /// or blocked for any time.
+    /// Splits the stream into a half that receives and a half that sends status updates, for two tasks or threads. The status updates are
+    /// sent even while the reader is busy or blocked.
     ///
-    /// Spawn [`StatusSender::run`]: no updates are sent otherwise.
+    /// Spawn [`StatusSender::run`], because without it no updates are sent.
     pub fn split(self) -> (StreamReader<T::Source, P>, StatusSender<T::Sink, C>) {
         let Core { conn, driver, phase, payload } = self.core;
         let stage = if phase == Phase::ServerFailed { Stage::Over } else { Stage::Streaming };
@@ -92,7 +92,7 @@ impl<T: Split, C: Clock, P> ReplicationStream<T, C, P> {
 }
 
 impl Shared {
-    /// Locks the state, also after a panic of another thread: each change of the state is complete.
+    /// Locks the state. A lock that another thread has poisoned by a panic is used anyway, because no panic leaves the state half changed.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,7 +122,7 @@ impl Driver for ReaderSide {
         let mut state = self.0.lock();
         let before = state.status.has_report();
         let result = action(&mut state.status);
-        // The deadline has moved: the server has requested an answer.
+        // If an update has become due at once, because the server requested an answer, the sending half must wake before its old deadline.
         let sender = if state.status.has_report() != before { state.sender.take() } else { None };
         drop(state);
         if let Some(sender) = sender {
@@ -131,7 +131,7 @@ impl Driver for ReaderSide {
         result
     }
 
-    // The other half sends.
+    // The sending half sends the status updates.
     fn send_due<T: Transport>(&mut self, _: &mut Connection<T>, _: &mut Context<'_>) {}
 
     fn poll_due<T: Transport>(&mut self, _: &Connection<T>, _: &mut Context<'_>) -> Poll<()> {
@@ -140,7 +140,7 @@ impl Driver for ReaderSide {
 }
 
 impl<R: Source, P: Payload> StreamReader<R, P> {
-    /// Receives the next data, and lends it until the next call. See [`ReplicationStream::next`].
+    /// Receives the next data, and lends it until the next call, as [`ReplicationStream::next`] does.
     ///
     /// # Errors
     /// The errors of `ReplicationStream::next`.
@@ -158,18 +158,18 @@ impl<R: Source, P> StreamReader<R, P> {
         self.core.driver.0.lock().status.set_flushed(lsn)
     }
 
-    /// The positions, for other tasks and threads.
+    /// Returns a handle to the positions, which other tasks and threads can use.
     pub fn status(&self) -> StatusHandle {
         StatusHandle(self.core.driver.0.clone())
     }
 
-    /// The decoder of the data, with the tables that were described so far.
+    /// Returns the decoder of the data, with the tables that the server has described so far.
     pub fn payload(&self) -> &P {
         &self.core.payload
     }
 
-    /// Lets the [`StatusSender`] report the declared positions and end the copy, and receives up to the ReadyForQuery of the server. The data
-    /// that arrives meanwhile is dropped. Precondition: [`StatusSender::run`] is running.
+    /// Ends the stream. The [`StatusSender`] reports the declared positions and ends the copy, and this half waits for the ReadyForQuery of
+    /// the server. Data that arrives before the ReadyForQuery is dropped. Precondition: [`StatusSender::run`] is running.
     ///
     /// # Errors
     /// Errors of the server and of the connection.
@@ -191,12 +191,12 @@ impl StatusHandle {
         self.0.lock().status.set_flushed(lsn)
     }
 
-    /// Lets the [`StatusSender`] send a status update now.
+    /// Makes the [`StatusSender`] send a status update now.
     pub fn report(&self) {
         self.0.change(|state| state.status.report());
     }
 
-    /// The positions at this moment.
+    /// Returns a copy of the current positions.
     pub fn get(&self) -> StandbyStatus {
         self.0.lock().status.clone()
     }
@@ -206,14 +206,13 @@ impl<W: Sink, C: Clock> StatusSender<W, C> {
     /// Sends status updates when they are due, until [`StreamReader::finish`] is called or the reader is dropped. Then returns the sending half
     /// of the connection.
     ///
-    /// # Errors
-    /// Errors of the connection. The reader receives the reason, if the server has sent one.
+    /// # Errors Errors of the connection. If the server sent an ErrorResponse with the reason, the reader receives it.
     pub async fn run(mut self) -> Result<WriteHalf<W>, StreamError> {
         if poll_fn(|cx| self.poll_streaming(cx)).await == Stage::Finishing {
             put(&mut self.conn, &mut self.shared.lock().status, &self.clock);
             self.conn.copy_done();
         }
-        // Also the rest of an update, and the error that has ended the updates.
+        // Finishes an update that was sent only in part. If an earlier write has failed, `flush` returns the error of this write.
         match self.conn.flush().await {
             Ok(()) => Ok(WriteHalf::from_connection(self.conn)),
             Err(error) => {

@@ -6,20 +6,21 @@ use crate::replication::live::error::StreamErrorKind;
 use crate::replication::pgoutput::{Change, ChangeDecoder, ReceivedChange, Relations, Store, Transactions};
 use crate::replication::stream::XLogData;
 
-/// The form in which a stream lends its data: [`Raw`], [`Changes`], or [`Transactions`].
+/// Form in which a stream lends its data: [`Raw`], [`Changes`], or [`Transactions`].
 pub trait Payload: sealed::Sealed {
-    /// The lent data.
+    /// Type of the lent data.
     type Item<'s>
     where
         Self: 's;
 
-    /// Keeps data that is returned later, and returns its change. `None` for other data, which is not taken.
+    /// Keeps the data of a transaction in progress, which `replay` returns later, and returns the change in the data. Returns `None` for
+    /// other data, which is not kept.
     #[doc(hidden)]
     fn keep<'a>(&mut self, _: &XLogData<'a>) -> Result<Option<Change<'a>>, StreamErrorKind> {
         Ok(None)
     }
 
-    /// Whether kept data is left to return.
+    /// Whether `replay` has kept data to return.
     #[doc(hidden)]
     fn is_replaying(&self) -> bool {
         false
@@ -35,23 +36,23 @@ pub trait Payload: sealed::Sealed {
     #[doc(hidden)]
     fn decode<'s>(&'s mut self, wal: XLogData<'s>) -> Result<Self::Item<'s>, StreamErrorKind>;
 
-    /// The change of decoded data.
+    /// Returns the pgoutput change in decoded data; `None` if the data was not decoded.
     #[doc(hidden)]
     fn change<'i, 's>(item: &'i Self::Item<'s>) -> Option<&'i Change<'s>>
     where
         Self: 's;
 }
 
-/// The data of a stream is lent without decoding: WAL, or the messages of an output plugin.
+/// Lends the data without decoding: WAL, or the messages of an output plugin.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 
-/// The data of a stream is decoded as changes of pgoutput.
+/// Lends the data decoded as changes of pgoutput.
 #[derive(Clone, Debug, Default)]
 pub struct Changes(ChangeDecoder);
 
 impl Changes {
-    /// The tables that were described so far.
+    /// Returns the tables that the server has described so far.
     pub fn relations(&self) -> &Relations {
         self.0.relations()
     }

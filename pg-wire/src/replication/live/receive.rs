@@ -9,9 +9,9 @@ use crate::message::backend::{Backend, CopyData};
 use crate::replication::live::error::StreamErrorKind;
 use crate::replication::stream::{PrimaryKeepalive, PrimaryMessage};
 
-/// The next message.
+/// A received message of a replication stream.
 pub(super) enum Received {
-    /// XLogData, which is not taken yet.
+    /// XLogData, which is still in the buffer.
     Data(Head),
     Keepalive(PrimaryKeepalive),
     /// CopyDone.
@@ -34,7 +34,7 @@ pub(super) fn poll_received<T: Transport>(
             Backend::CopyData(CopyData { data }) => match PrimaryMessage::decode(data.0)? {
                 PrimaryMessage::PrimaryKeepalive(keepalive) => Ok(Received::Keepalive(keepalive)),
                 PrimaryMessage::Unknown(unknown) => Err(StreamErrorKind::UnknownKind(unknown.kind)),
-                // The answer to a request of the caller's.
+                // The server answers a request that the caller has sent, such as a PrimaryStatusRequest.
                 _ => continue,
             },
             Backend::CopyDone(_) => Ok(Received::Done),
@@ -42,7 +42,7 @@ pub(super) fn poll_received<T: Transport>(
                 continue;
             }
             Backend::ErrorResponse(error) => Err(StreamErrorKind::Server(error.to_owned())),
-            // The command ends without the end of the copy.
+            // The server ends the command although the copy has not ended.
             Backend::CommandComplete(_) => Err(StreamErrorKind::EndedByServer),
             _ => Err(StreamErrorKind::Unexpected(code)),
         });

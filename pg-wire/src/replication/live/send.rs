@@ -8,7 +8,7 @@ use crate::replication::live::clock::Clock;
 use crate::replication::live::core::Driver;
 use crate::replication::status::StandbyStatus;
 
-/// The positions of a stream, with the clock that tells when they are reported.
+/// Positions of a stream, with the clock that decides when a status update is due.
 #[derive(Debug)]
 pub(super) struct Reports<C> {
     pub(super) status: StandbyStatus,
@@ -36,19 +36,19 @@ impl<C: Clock> Driver for Reports<C> {
     }
 }
 
-/// Queues a status update, and commits it with the messages that the caller has queued.
+/// Adds a status update to the messages that the caller has queued, and commits all of them as one batch.
 pub(super) fn put<T>(conn: &mut Connection<T>, status: &mut StandbyStatus, clock: &impl Clock) {
     let update = status.update(clock.now(), clock.wall());
     conn.put(&update.in_copy_data());
-    // Messages that the caller has queued may be invalid. Their batch is dropped, and this update follows alone.
+    // A message that the caller has queued is invalid, so the batch was dropped. The update is committed in a new batch.
     if conn.outbox_mut().commit().is_err() {
         conn.put(&update.in_copy_data());
         let _ = conn.outbox_mut().commit();
     }
 }
 
-/// Whether a status update can be sent. One at a time: updates must not accumulate while the server does not read. An update that is not
-/// sent completely delays the next one.
+/// Whether a status update can be sent now. Only one update is sent at a time, so that updates do not accumulate while the server does not
+/// read.
 pub(super) fn can_send<T: Transport>(conn: &Connection<T>) -> bool {
     !conn.is_sending() && conn.write_fault().is_none()
 }

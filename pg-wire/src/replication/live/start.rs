@@ -1,4 +1,4 @@
-//! START_REPLICATION, up to the begin of the stream.
+//! START_REPLICATION, up to the start of the copy.
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -16,7 +16,7 @@ use crate::value::Columns;
 
 /// A command that starts a stream: [`StartLogical`] or [`StartPhysical`].
 pub trait StartCommand: fmt::Display + sealed::Sealed {
-    /// The status of the stream at its begin.
+    /// Creates the status of a stream that this command starts at the time `now`.
     fn status(&self, now: Duration) -> StandbyStatus;
 }
 
@@ -40,7 +40,7 @@ mod sealed {
     impl Sealed for StartPhysical<'_> {}
 }
 
-/// Sends the command, and waits for the begin of the copy.
+/// Sends the command, and waits for the CopyBothResponse, with which the copy begins.
 pub(super) async fn start<T: Transport>(
     mut conn: Connection<T>,
     command: &impl StartCommand,
@@ -78,7 +78,7 @@ async fn begin<T: Transport>(conn: &mut Connection<T>, command: &str) -> Result<
     })
 }
 
-/// The messages after the copy, or in place of the copy.
+/// Messages that the server sends after the copy, or instead of the copy.
 #[derive(Default)]
 pub(super) struct Reply {
     pub(super) failure: Option<ServerError>,
@@ -87,7 +87,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Notes a message, and returns whether it is the ReadyForQuery.
+    /// Notes a message. Returns `true` if the message is a ReadyForQuery.
     pub(super) fn note(&mut self, message: &Backend<'_>) -> Result<bool, StreamErrorKind> {
         self.columns.follow(message)?;
         match message {

@@ -1,4 +1,4 @@
-//! The stream: a connection after the begin of START_REPLICATION.
+//! The replication stream: a connection after START_REPLICATION.
 
 use alloc::boxed::Box;
 use core::future::poll_fn;
@@ -27,10 +27,10 @@ use crate::replication::status::{NotReceived, StandbyStatus};
 ///   [`report`](Self::report). Only positions that [`set_flushed`](Self::set_flushed) has declared are confirmed.
 /// - While `next` is not called, nothing is received, and the server stops sending: backpressure. The server would disconnect after
 ///   `wal_sender_timeout`, so do long work inside [`keep_alive_while`](Self::keep_alive_while), or [`split`](Self::split) the stream.
-/// - All progress is stored in the stream. The futures of `next`, `report` and `keep_alive_while` may be dropped at any point, and the call
-///   repeated. The futures of `start` and `finish` own the connection: dropping one of these futures closes the connection.
+/// - All progress is stored in the stream. The futures of `next`, `report` and `keep_alive_while` may be dropped at any point; then call
+///   the method again. The futures of `start` and `finish` own the connection: dropping one of these futures closes the connection.
 ///
-/// A stream starts no task: while none of its futures is polled, nothing is sent.
+/// A stream starts no task. Nothing is sent while none of its futures is polled.
 #[derive(Debug)]
 pub struct ReplicationStream<T, C, P = Raw> {
     pub(super) core: Core<T, P, Reports<C>>,
@@ -39,8 +39,7 @@ pub struct ReplicationStream<T, C, P = Raw> {
 impl<T: Transport, C: Clock> ReplicationStream<T, C> {
     /// Starts a stream over a connection that was opened with the parameter `replication`, with a default clock.
     ///
-    /// # Errors
-    /// The server's error, whole, and errors of the connection. Each returns the connection.
+    /// # Errors An error of the server, with all its fields, or an error of the connection. Every error contains the connection.
     pub async fn start(conn: Connection<T>, command: &impl StartCommand) -> Result<Self, StartError<T>>
     where
         C: Default,
@@ -48,7 +47,7 @@ impl<T: Transport, C: Clock> ReplicationStream<T, C> {
         Self::start_with(conn, command, C::default()).await
     }
 
-    /// Starts a stream with a clock of the caller's.
+    /// Starts a stream with a clock that the caller provides.
     ///
     /// # Errors
     /// The errors of [`start`](Self::start).
@@ -63,13 +62,14 @@ impl<T: Transport, C: Clock> ReplicationStream<T, C> {
         Ok(Self { core: Core { conn, driver, phase: Phase::Copying, payload: Raw } })
     }
 
-    /// Decodes the data as changes of pgoutput, and finds their tables.
+    /// Changes the form of the data: the stream decodes changes of pgoutput, and finds the table of each change.
     pub fn changes(self) -> ReplicationStream<T, C, Changes> {
         self.with(Changes::default())
     }
 
-    /// Decodes the data as changes of pgoutput, finds their tables, and returns transactions in the order of their commits: transactions that
-    /// the server sends in blocks while they are in progress (the option `streaming`) are kept in the store until their commit.
+    /// Changes the form of the data: the stream decodes changes of pgoutput, finds the table of each change, and returns transactions in
+    /// the order of their commits. With the option `streaming`, the server sends large transactions in blocks while they are in progress.
+    /// The store keeps these blocks until the commit.
     pub fn transactions<S>(self, store: S) -> ReplicationStream<T, C, Transactions<S>>
     where
         S: Store<Error: Into<Box<dyn core::error::Error + Send + Sync>>>,
@@ -92,8 +92,8 @@ impl<T, C, P> ReplicationStream<T, C, P> {
         self
     }
 
-    /// Sets whether the position of a keepalive is confirmed once everything received before the keepalive is flushed. Off by default. See
-    /// [`StandbyStatus::confirm_keepalives`].
+    /// Sets whether the stream confirms the position of a keepalive, once everything received before the keepalive is flushed. Off by
+    /// default. See [`StandbyStatus::confirm_keepalives`].
     #[must_use]
     pub fn confirm_keepalives(mut self, on: bool) -> Self {
         self.core.driver.status.set_confirm_keepalives(on);
@@ -109,37 +109,37 @@ impl<T, C, P> ReplicationStream<T, C, P> {
         self.core.driver.status.set_flushed(lsn)
     }
 
-    /// The positions.
+    /// Returns the positions of the stream.
     pub fn status(&self) -> &StandbyStatus {
         &self.core.driver.status
     }
 
-    /// The positions, to declare written and applied positions, and to change the interval.
+    /// Returns the positions of the stream for changes: to declare written and applied positions, or to set the interval.
     pub fn status_mut(&mut self) -> &mut StandbyStatus {
         &mut self.core.driver.status
     }
 
-    /// The decoder of the data, with the tables that were described so far.
+    /// Returns the decoder of the data, with the tables that the server has described so far.
     pub fn payload(&self) -> &P {
         &self.core.payload
     }
 
-    /// Queues a message, such as a [`HotStandbyFeedback`](crate::replication::HotStandbyFeedback), which is sent before the next
-    /// status update.
+    /// Queues a message, such as a [`HotStandbyFeedback`](crate::replication::HotStandbyFeedback). The message is sent together with the
+    /// next status update.
     pub fn put(&mut self, message: &impl Enclosed) -> &mut Self {
         self.core.conn.put(&message.in_copy_data());
         self
     }
 
-    /// The connection, to look at its buffers and its stream.
+    /// Returns the connection, for access to its buffers and its transport.
     pub fn connection(&self) -> &Connection<T> {
         &self.core.conn
     }
 }
 
 impl<T: Transport, C: Clock, P: Payload> ReplicationStream<T, C, P> {
-    /// Receives the next data, and lends it until the next call. Returns `None` after the server has ended the stream, for example at the end
-    /// of a timeline: then call [`finish`](Self::finish). Meanwhile answers keepalives and sends status updates.
+    /// Receives the next data, and lends it until the next call. While it waits, `next` answers keepalives and sends status updates.
+    /// Returns `None` after the server has ended the stream, for example at the end of a timeline; then call [`finish`](Self::finish).
     ///
     /// The future may be dropped at any point; no data is lost.
     ///
@@ -154,8 +154,7 @@ impl<T: Transport, C: Clock, P: Payload> ReplicationStream<T, C, P> {
 impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
     /// Sends a status update now.
     ///
-    /// # Errors
-    /// Errors of the connection. If the server does not read, returns no error, and the update is sent as soon as the server reads.
+    /// # Errors Errors of the connection. A server that does not read is no error: the update is sent as soon as the server reads.
     pub async fn report(&mut self) -> Result<(), StreamError> {
         let core = &mut self.core;
         core.driver.status.report();
@@ -166,7 +165,7 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
                 }
                 core.driver.send_due(&mut core.conn, cx);
                 match core.conn.poll_flush(cx) {
-                    // An earlier update was being sent: now this one.
+                    // An earlier update is now sent completely, so the next turn sends the requested update.
                     Poll::Ready(Ok(())) if core.driver.status.has_report() && can_send(&core.conn) => {}
                     Poll::Ready(Err(Error::InboxFull)) => return Poll::Ready(Ok(())),
                     other => return other,
@@ -177,14 +176,15 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
         .map_err(|error| core.fail(error.into()))
     }
 
-    /// Runs a future to its end, and meanwhile sends status updates at the interval. Receives nothing, so the server has to wait, and does
-    /// not disconnect.
+    /// Runs the future `work` to its end, and meanwhile sends status updates at the interval. Receives nothing meanwhile: the server has to
+    /// wait, but does not disconnect.
     ///
-    /// The interval has to be shorter than the server's `wal_sender_timeout`, because a keepalive may wait behind data that is not received.
-    /// Blocking work has to run in a thread, with its handle as the future (`spawn_blocking`): a future that blocks prevents the updates.
+    /// The interval must be shorter than the server's `wal_sender_timeout`, because a keepalive may wait behind data that is not received.
+    /// A future that blocks the thread prevents the updates. So run blocking work in another thread (`spawn_blocking`), and pass its handle
+    /// as `work`.
     ///
-    /// If the connection fails meanwhile, the work goes on, and the next call of `next` returns the error. The future may be dropped
-    /// at any point, which drops the work.
+    /// If the connection fails meanwhile, the work continues, and the next call of `next` returns the error. The returned future may be
+    /// dropped at any point. This drops `work`.
     pub async fn keep_alive_while<F: Future>(&mut self, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|cx| {
@@ -197,7 +197,8 @@ impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
         .await
     }
 
-    /// Sends the status updates that are due, and wakes the task when the next update is due. For callers that poll themselves.
+    /// Sends the status updates that are due, and wakes the task when the next update is due. Intended for callers that implement `poll`
+    /// functions.
     pub fn poll_keep_alive(&mut self, cx: &mut Context<'_>) {
         let core = &mut self.core;
         while core.phase != Phase::ServerFailed {

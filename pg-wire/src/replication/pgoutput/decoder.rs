@@ -1,11 +1,11 @@
-//! Changes with the tables that they are about.
+//! Decoding of pgoutput changes together with their tables.
 
 use core::fmt;
 
 use crate::basic::error::DecodeError;
 use crate::replication::pgoutput::{Change, Decoder, RelationError, Relations, Table};
 
-/// Decodes a sequence of messages of pgoutput, and finds the table of each change. A [`Decoder`] with [`Relations`].
+/// Decodes a sequence of pgoutput messages, and finds the table of each change. Combines a [`Decoder`] with [`Relations`].
 ///
 /// ```
 /// use pg_wire::replication::pgoutput::ChangeDecoder;
@@ -27,11 +27,10 @@ pub struct ChangeDecoder {
 }
 
 impl ChangeDecoder {
-    /// Decodes the next message, and returns the table of a [`Relation`](super::Relation), INSERT, UPDATE or DELETE. The tables of a
-    /// TRUNCATE are in [`relations`](Self::relations).
+    /// Decodes the next message. Returns the table if the message is a [`Relation`](super::Relation), INSERT, UPDATE or DELETE. The tables
+    /// of a TRUNCATE are in [`relations`](Self::relations).
     ///
-    /// # Errors
-    /// As of [`Decoder::decode`] and [`Relations::follow`].
+    /// # Errors The errors of [`Decoder::decode`] and [`Relations::follow`].
     #[inline]
     pub fn decode<'a>(&mut self, data: &'a [u8]) -> Result<(Change<'a>, Option<&Table>), ChangeError> {
         let change = self.decoder.decode(data)?;
@@ -39,19 +38,19 @@ impl ChangeDecoder {
         Ok((change, table))
     }
 
-    /// The tables that were described so far.
+    /// Returns the tables that the server has described so far.
     pub fn relations(&self) -> &Relations {
         &self.relations
     }
 }
 
-/// A message of pgoutput that cannot be understood.
+/// Error for a pgoutput message that is malformed or does not match the tables described before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeError {
     /// The message is malformed.
     Decode(DecodeError),
-    /// The message does not fit the descriptions before it.
+    /// The message does not match the tables that the server has described before.
     Relation(RelationError),
 }
 

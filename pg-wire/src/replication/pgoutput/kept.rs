@@ -1,4 +1,4 @@
-//! The changes of one transaction in progress, and their way through a store and back.
+//! Storage of the changes of one transaction in progress: writing them to a store, and reading them back.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -7,28 +7,28 @@ use crate::replication::lsn::Lsn;
 use crate::replication::pgoutput::store::Store;
 use crate::replication::time::Timestamp;
 
-/// Bytes to read from a store at a time.
+/// Minimum number of bytes that one call reads from the store, if the transaction has as many.
 const CHUNK: usize = 64 * 1024;
 
-/// The header of a record: xid, start, time and length of the data.
+/// Length of a record's header: xid, start, time and length of the data.
 const HEADER: usize = 24;
 
-/// A kept message.
+/// Header of a message in the store.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
-    /// The transaction, or its subtransaction.
+    /// Number of the transaction or the subtransaction that made the change.
     pub(super) xid: u32,
     pub(super) start: Lsn,
     pub(super) time: Timestamp,
 }
 
-/// A transaction in progress.
+/// A transaction in progress whose messages are in the store.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     length: u64,
-    /// Records of the same subtransaction that follow each other.
+    /// Runs in the order of the stored records. A run is a sequence of records of the same subtransaction.
     runs: Vec<Run>,
-    /// The subtransactions that have runs.
+    /// State of each subtransaction that has at least one run.
     subtransactions: BTreeMap<u32, Subtransaction>,
 }
 
@@ -45,7 +45,7 @@ struct Subtransaction {
 }
 
 impl Kept {
-    /// Appends a message to the transaction `top`.
+    /// Appends a message to the stored messages of the transaction `top`.
     pub(super) fn append<S: Store>(
         &mut self,
         store: &mut S,
@@ -58,7 +58,7 @@ impl Kept {
         scratch.extend_from_slice(&record.xid.to_be_bytes());
         scratch.extend_from_slice(&record.start.0.to_be_bytes());
         scratch.extend_from_slice(&record.time.0.to_be_bytes());
-        // Data of a message is shorter than 2 GiB.
+        // The cast cannot truncate: the data of a message is shorter than 2 GiB.
         scratch.extend_from_slice(&(data.len() as u32).to_be_bytes());
         scratch.extend_from_slice(data);
         store.append(top, scratch)?;
@@ -70,7 +70,8 @@ impl Kept {
         Ok(())
     }
 
-    /// Drops the changes of a subtransaction. Changes at the end are cut off; changes before others are skipped by the replay.
+    /// Drops the changes of the subtransaction `xid`. Changes at the end of the stored bytes are cut off. Changes that are followed by
+    /// other changes stay in the store, and the replay skips them.
     pub(super) fn abort<S: Store>(&mut self, store: &mut S, top: u32, xid: u32) -> Result<(), S::Error> {
         let Some(subtransaction) = self.subtransactions.get_mut(&xid) else { return Ok(()) };
         subtransaction.is_aborted = true;
@@ -98,17 +99,17 @@ impl Kept {
 pub(super) struct Records {
     top: u32,
     kept: Kept,
-    /// Bytes that have been read from the store.
+    /// Number of bytes that have been read from the store.
     read: u64,
     buffer: Vec<u8>,
-    /// Index of the first byte of the buffer that has not been used.
+    /// Index in `buffer` of the first byte that has not been returned.
     start: usize,
 }
 
-/// An error of reading a record.
+/// Error of reading a record from the store.
 pub(super) enum RecordError<E> {
     Store(E),
-    /// The bytes of the store differ from the bytes that were kept.
+    /// The bytes that the store returned differ from the stored bytes.
     Damaged,
 }
 
@@ -117,7 +118,8 @@ impl Records {
         Self { top, kept, read: 0, buffer: Vec::new(), start: 0 }
     }
 
-    /// Reads up to the next record that was not rolled back. Its data is then [`data`](Self::data) of this length.
+    /// Reads up to the next record that was not rolled back. Returns the record and the length of its data, which [`data`](Self::data)
+    /// returns.
     pub(super) fn next<S: Store>(
         &mut self,
         store: &mut S,
@@ -137,12 +139,12 @@ impl Records {
         }
     }
 
-    /// The data of the last record, which has this length.
+    /// Returns the data of the record that `next` returned last. `length` is the length that `next` returned.
     pub(super) fn data(&self, length: usize) -> &[u8] {
         self.buffer.get(self.start - length..self.start).unwrap_or_default()
     }
 
-    /// The transaction.
+    /// Returns the number of the transaction.
     pub(super) const fn top(&self) -> u32 {
         self.top
     }
@@ -151,7 +153,7 @@ impl Records {
         self.buffer.len() - self.start
     }
 
-    /// Reads until this number of bytes is buffered.
+    /// Reads from the store until at least `needed` bytes are buffered.
     fn fill<S: Store>(&mut self, store: &mut S, needed: usize) -> Result<(), RecordError<S::Error>> {
         let Some(missing) = needed.checked_sub(self.buffered()).filter(|missing| *missing > 0) else {
             return Ok(());

@@ -95,7 +95,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// The transaction number of a message inside a block; `None` outside a block.
+    /// Returns the transaction number of a message inside a block of a streamed transaction; `None` outside a block.
     pub fn xid_in_stream(&self) -> Option<u32> {
         match self {
             Self::Insert(insert) => insert.xid,
@@ -112,9 +112,9 @@ impl<'a> Change<'a> {
 
 /// Decodes a sequence of messages of pgoutput, in the order in which they are received.
 ///
-/// Inside a block of a streamed transaction, some messages have one more field. The bytes of a message do not show whether the
-/// field is present. So the decoder stores whether a [`StreamStart`] was received without its [`StreamStop`], and nothing else.
-/// Use a new decoder for each START_REPLICATION.
+/// Inside a block of a streamed transaction, some messages have one more field. The bytes of a message do not show whether the field is
+/// present. So the decoder stores whether it is inside a block: after a [`StreamStart`] and before its [`StreamStop`]. Use a new decoder
+/// for each START_REPLICATION.
 ///
 /// ```
 /// use pg_wire::replication::pgoutput::{Change, Decoder};
@@ -134,7 +134,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder at the begin of a stream.
+    /// Creates a decoder for the start of a stream.
     pub const fn new() -> Self {
         Self { scope: Scope::Outside }
     }
@@ -165,7 +165,7 @@ impl Decoder {
         Ok(change)
     }
 
-    /// Whether the next message is inside a block of a streamed transaction.
+    /// Returns whether the next message is inside a block of a streamed transaction.
     pub fn scope(&self) -> Scope {
         self.scope
     }

@@ -4,17 +4,17 @@ use crate::replication::lsn::Lsn;
 use crate::replication::pgoutput::{Change, Table};
 use crate::replication::time::Timestamp;
 
-/// A change, lent, with its position and its table.
+/// A change that borrows from the received data, with its position and its table.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ReceivedChange<'s> {
-    /// Position of the record that the change is about; `0/0` if there is none. To confirm a transaction, use the `end` of its
-    /// [`Commit`](crate::replication::pgoutput::Commit).
+    /// Position of the WAL record that the change was decoded from; `0/0` if there is no record. To confirm a transaction, use the `end` of
+    /// its [`Commit`](crate::replication::pgoutput::Commit).
     pub start: Lsn,
-    /// The server's clock when it sent the change.
+    /// Time of sending, by the server's clock.
     pub time: Timestamp,
-    /// The change.
     pub change: Change<'s>,
-    /// The table of a [`Relation`](crate::replication::pgoutput::Relation), INSERT, UPDATE or DELETE.
+    /// The table that the change is about. `None` if the change is not a [`Relation`](crate::replication::pgoutput::Relation), INSERT,
+    /// UPDATE or DELETE.
     pub table: Option<&'s Table>,
 }

@@ -11,22 +11,22 @@ use crate::codec::writer::Writer;
 use crate::replication::enclosed::enclosed;
 
 enclosed! {
-    /// Describes a table. Sent before the first change of the table, and again after the table has been altered.
+    /// Describes a table. The server sends a Relation before the first change of the table, and again after the table has been altered.
     ///
     /// `R`, Int32 xid (in a stream only), Int32 relation, String namespace, String name, Int8 replica identity, Int16 n, n times a
     /// [`RelationColumn`].
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-RELATION)
     b'R' => pub struct Relation<'a> {
-        /// The transaction; `None` outside a block.
+        /// Transaction number; `None` outside a block of a streamed transaction.
         pub xid: Option<u32>,
         /// Oid of the table. Later changes refer to the table by this number.
         pub relation: Oid,
-        /// The schema; empty for `pg_catalog`.
+        /// Schema of the table; empty for `pg_catalog`.
         pub namespace: Text<'a>,
-        /// The table.
+        /// Name of the table.
         pub name: Text<'a>,
-        /// The columns that identify a row in an UPDATE or a DELETE.
+        /// Selects the columns that identify a row in an UPDATE or a DELETE.
         pub replica_identity: ReplicaIdentity,
         /// The published columns, in the order of the values in the tuples. Generated columns are included only if the
         /// publication includes them.
@@ -35,7 +35,7 @@ enclosed! {
 }
 
 wire_enum! {
-    /// The columns that identify a row in an UPDATE or a DELETE. Int8 on the wire.
+    /// Selects the columns that identify a row in an UPDATE or a DELETE. Int8 on the wire.
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-REPLICA-IDENTITY)
     pub enum ReplicaIdentity, byte() -> u8 {
@@ -66,11 +66,11 @@ impl<'a> Field<'a> for ReplicaIdentity {
 pub struct RelationColumn<'a> {
     /// 1 if the column is part of the replica identity. See [`is_key`](Self::is_key).
     pub flags: u8,
-    /// The name.
+    /// Name of the column.
     pub name: Text<'a>,
-    /// The type; see [`oid`](mod@crate::oid).
+    /// Oid of the column's type; see [`oid`](mod@crate::oid).
     pub type_oid: Oid,
-    /// Modifier of the type, such as the length of a `varchar`; -1 for none.
+    /// Modifier of the column's type, such as the length of a `varchar`; -1 for none.
     pub type_modifier: i32,
 }
 
@@ -100,19 +100,19 @@ impl<'a> Field<'a> for RelationColumn<'a> {
 }
 
 enclosed! {
-    /// Names a type that is not built into PostgreSQL. Sent before the [`Relation`] that has a column of this type.
+    /// Names a type that is not built into PostgreSQL. The server sends a Type before the [`Relation`] that has a column of this type.
     ///
     /// `Y`, Int32 xid (in a stream only), Int32 type, String namespace, String name.
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-TYPE)
     b'Y' => pub struct Type<'a> {
-        /// The transaction; `None` outside a block.
+        /// Transaction number; `None` outside a block of a streamed transaction.
         pub xid: Option<u32>,
-        /// The type.
+        /// Oid of the type.
         pub type_oid: Oid,
-        /// The schema; empty for `pg_catalog`.
+        /// Schema of the type; empty for `pg_catalog`.
         pub namespace: Text<'a>,
-        /// The name.
+        /// Name of the type.
         pub name: Text<'a>,
     }
 }

@@ -1,4 +1,4 @@
-//! The tables that a stream has described.
+//! The tables that the server has described in a stream.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -11,47 +11,47 @@ use crate::basic::oid::{self, Oid};
 use crate::basic::text::Text;
 use crate::replication::pgoutput::{Change, Relation, ReplicaIdentity, Tuple, TupleValue, Type};
 
-/// A table, as a [`Relation`] has described it.
+/// A table, with the content of its [`Relation`] message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// Number of the table.
+    /// Oid of the table.
     pub relation: Oid,
-    /// The schema; empty for `pg_catalog`.
+    /// Schema of the table; empty for `pg_catalog`.
     pub namespace: String,
-    /// The name.
+    /// Name of the table.
     pub name: String,
-    /// The columns that identify a row in an UPDATE or a DELETE.
+    /// Selects the columns that identify a row in an UPDATE or a DELETE.
     pub replica_identity: ReplicaIdentity,
-    /// The columns in the order of the tuples.
+    /// Columns in the order of the values in a tuple.
     pub columns: Vec<TableColumn>,
 }
 
 /// A column of a [`Table`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableColumn {
-    /// The name.
+    /// Name of the column.
     pub name: String,
-    /// The type; see [`oid`](mod@crate::oid).
+    /// Oid of the column's type; see [`oid`](mod@crate::oid).
     pub type_oid: Oid,
-    /// The type's modifier, such as the length of a `varchar`; -1 for none.
+    /// Modifier of the column's type, such as the length of a `varchar`; -1 for none.
     pub type_modifier: i32,
     /// Whether the column is part of the replica identity.
     pub is_key: bool,
-    /// The name of a type that is not built in, which a [`Type`] has given.
+    /// Name of the column's type from a [`Type`] message; `None` for a built-in type.
     pub custom_type: Option<TypeName>,
 }
 
-/// The name of a type that is not built in.
+/// Name of a type that is not built into PostgreSQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeName {
-    /// The schema; empty for `pg_catalog`.
+    /// Schema of the type; empty for `pg_catalog`.
     pub namespace: String,
-    /// The name.
+    /// Name of the type without its schema.
     pub name: String,
 }
 
 impl Table {
-    /// The values of a tuple, each with its column. A value without a column is an error.
+    /// Returns the values of a tuple, each with its column. A value without a column is an error.
     ///
     /// ```
     /// use pg_wire::replication::pgoutput::{ChangeDecoder, Change};
@@ -108,7 +108,8 @@ impl Table {
 }
 
 impl TableColumn {
-    /// Name of the type: [`oid::name`](crate::oid::name) of a built-in type, and otherwise the name that the server sent.
+    /// Returns the name of the column's type: for a built-in type [`oid::name`](crate::oid::name), for any other type the name that the
+    /// server sent.
     pub fn type_name(&self) -> Option<&str> {
         match &self.custom_type {
             Some(name) => Some(&name.name),
@@ -124,28 +125,29 @@ impl fmt::Display for Table {
     }
 }
 
-/// The tables and types that a stream of changes has described so far. A new description replaces the older one.
+/// The tables and types that the server has described in a stream of changes so far. A new description replaces the older one.
 ///
-/// Descriptions inside a block of a streamed transaction are valid for this transaction only, until the transaction is committed: the
-/// server describes the tables again for each streamed transaction.
+/// A description inside a block of a streamed transaction is valid only for this transaction until the transaction is committed or
+/// prepared. The server describes the tables again in each streamed transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Relations {
     tables: BTreeMap<Oid, Table>,
     types: BTreeMap<Oid, TypeName>,
-    /// The tables that transactions in progress have described.
+    /// Tables that were described inside the blocks of each transaction in progress, by transaction number.
     streamed: BTreeMap<u32, BTreeMap<Oid, Table>>,
-    /// The transaction of the current block.
+    /// Number of the streamed transaction whose block is being received; `None` outside a block.
     block: Option<u32>,
 }
 
 impl Relations {
-    /// No tables and no types.
+    /// Creates an empty collection without tables and types.
     pub const fn new() -> Self {
         Self { tables: BTreeMap::new(), types: BTreeMap::new(), streamed: BTreeMap::new(), block: None }
     }
 
-    /// Notes a change, in the order in which changes are received, and returns the table of the change: of [`Relation`], INSERT, UPDATE and
-    /// DELETE. A TRUNCATE is checked too, but may have several tables: find each with [`get`](Self::get).
+    /// Notes a change, and returns its table if the change is a [`Relation`], INSERT, UPDATE or DELETE. Pass the changes in the order in
+    /// which they are received. A TRUNCATE may have several tables, so `follow` checks the tables but returns none; find each table with
+    /// [`get`](Self::get).
     ///
     /// # Errors
     /// When the table was not described, or a tuple does not have a value for each column.
@@ -212,7 +214,7 @@ impl Relations {
         Ok(())
     }
 
-    /// The descriptions of a streamed transaction are valid for all that follow its end.
+    /// At the end of a streamed transaction, makes its table descriptions valid for all later changes.
     fn keep(&mut self, xid: u32) {
         self.tables.append(&mut self.streamed.remove(&xid).unwrap_or_default());
     }
@@ -221,7 +223,7 @@ impl Relations {
         self.get(relation).ok_or(RelationError::Undescribed { relation })
     }
 
-    /// The table by this number, as it is described at this place in the stream.
+    /// Returns the table with the Oid `relation`, as described at the current place in the stream.
     #[inline]
     pub fn get(&self, relation: Oid) -> Option<&Table> {
         match self.block {
@@ -230,33 +232,33 @@ impl Relations {
         }
     }
 
-    /// The tables that are described outside of transactions in progress, in the order of their numbers.
+    /// Returns the tables in the order of their Oids, without tables that only transactions in progress have described.
     pub fn iter(&self) -> impl Iterator<Item = &Table> {
         self.tables.values()
     }
 
-    /// The name of a type that is not built in.
+    /// Returns the name of a type that is not built into PostgreSQL; `None` if no [`Type`] message has named the type.
     pub fn type_name(&self, type_oid: Oid) -> Option<&TypeName> {
         self.types.get(&type_oid)
     }
 }
 
-/// A change that does not fit the descriptions before it.
+/// Error for a change that does not match the tables that the server has described before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RelationError {
     /// No [`Relation`] has described the table.
     Undescribed {
-        /// Number of the table.
+        /// Oid of the table.
         relation: Oid,
     },
     /// A tuple has more or fewer values than its table has columns.
     Count {
-        /// Number of the table.
+        /// Oid of the table.
         relation: Oid,
-        /// Number of columns.
+        /// Number of columns of the table.
         columns: usize,
-        /// Number of values.
+        /// Number of values in the tuple.
         values: usize,
     },
     /// The name of a table, a column or a type is not UTF-8: the connection needs the parameter `client_encoding=UTF8`.

@@ -16,9 +16,9 @@ use crate::replication::pgoutput::tuple::Tuple;
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-INSERT)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Insert<'a> {
-    /// The transaction, or the subtransaction that made the change; `None` outside a block.
+    /// Number of the transaction or subtransaction that made the change; `None` outside a block of a streamed transaction.
     pub xid: Option<u32>,
-    /// The table. A [`Relation`](super::Relation) has described the table.
+    /// Oid of the table, which an earlier [`Relation`](super::Relation) has described.
     pub relation: Oid,
     /// The inserted row.
     pub new: Tuple<'a>,
@@ -71,7 +71,7 @@ pub enum OldRow<'a> {
 }
 
 impl<'a> OldRow<'a> {
-    /// The values.
+    /// Returns the values of the row.
     #[inline]
     pub fn tuple(self) -> Tuple<'a> {
         match self {
@@ -92,13 +92,12 @@ impl<'a> OldRow<'a> {
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-UPDATE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Update<'a> {
-    /// The transaction, or the subtransaction that made the change; `None` outside a block.
+    /// Number of the transaction or subtransaction that made the change; `None` outside a block of a streamed transaction.
     pub xid: Option<u32>,
-    /// The table. A [`Relation`](super::Relation) has described the table.
+    /// Oid of the table, which an earlier [`Relation`](super::Relation) has described.
     pub relation: Oid,
-    /// The row before the change. Present if the replica identity is [`Full`](super::ReplicaIdentity::Full), if the UPDATE
-    /// changed the key, or if a value of the key is stored out of line. Otherwise `None`: then the key in `new` identifies the
-    /// row.
+    /// The row before the change. Present in three cases: the replica identity is [`Full`](super::ReplicaIdentity::Full), the UPDATE
+    /// changed the key, or a value of the key is stored out of line. In all other cases `None`: then the key in `new` identifies the row.
     pub old: Option<OldRow<'a>>,
     /// The row after the change. For an [`Unchanged`](super::TupleValue::Unchanged) value, `old` may contain the value.
     pub new: Tuple<'a>,
@@ -149,11 +148,11 @@ impl<'a> DecodeEnclosed<'a> for Update<'a> {
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-DELETE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Delete<'a> {
-    /// The transaction, or the subtransaction that made the change; `None` outside a block.
+    /// Number of the transaction or subtransaction that made the change; `None` outside a block of a streamed transaction.
     pub xid: Option<u32>,
-    /// The table. A [`Relation`](super::Relation) has described the table.
+    /// Oid of the table, which an earlier [`Relation`](super::Relation) has described.
     pub relation: Oid,
-    /// The deleted row.
+    /// The deleted row: its key, or all of its values.
     pub old: OldRow<'a>,
 }
 
@@ -194,17 +193,16 @@ impl<'a> DecodeEnclosed<'a> for Delete<'a> {
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-TRUNCATE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Truncate<'a> {
-    /// The transaction, or the subtransaction that made the change; `None` outside a block.
+    /// Number of the transaction or subtransaction that made the change; `None` outside a block of a streamed transaction.
     pub xid: Option<u32>,
-    /// [`CASCADE`](Self::CASCADE) and [`RESTART_IDENTITY`](Self::RESTART_IDENTITY).
+    /// Flags of the TRUNCATE statement: a combination of [`CASCADE`](Self::CASCADE) and [`RESTART_IDENTITY`](Self::RESTART_IDENTITY).
     pub flags: u8,
-    /// The tables. A [`Relation`](super::Relation) has described each of them.
+    /// Oids of the tables. An earlier [`Relation`](super::Relation) has described each table.
     pub relations: List<'a, Oid, u32>,
 }
 
 impl Truncate<'_> {
-    /// Flag: the statement contained CASCADE. The tables that were truncated through CASCADE are in `relations`, if they are
-    /// published.
+    /// Flag: the statement contained CASCADE. Then `relations` also contains published tables that were truncated through CASCADE.
     pub const CASCADE: u8 = 1;
     /// Flag: the statement contained RESTART IDENTITY.
     pub const RESTART_IDENTITY: u8 = 2;

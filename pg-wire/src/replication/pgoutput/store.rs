@@ -1,17 +1,17 @@
-//! The place where the changes of transactions in progress are kept.
+//! Storage for the changes of transactions in progress.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Keeps the bytes of transactions in progress for [`Transactions`](super::Transactions): in memory, in files, or elsewhere.
+/// Stores the bytes of transactions in progress for [`Transactions`](super::Transactions): in memory, in files, or elsewhere.
 ///
-/// The bytes of a transaction are only appended and cut off at their end. They need not survive the process: a transaction that has not been
-/// confirmed is sent again.
+/// The bytes of a transaction are appended, and may be cut off at their end; no other bytes change. The bytes need not survive the end of
+/// the process: the server sends a transaction that has not been confirmed again.
 ///
-/// A store is called by the task that receives: a store that waits makes this task wait.
+/// The task that receives the stream calls the store, so a store that blocks also blocks this task.
 ///
-/// In files, one for each transaction, in a directory that was empty before:
+/// An example with one file for each transaction, in a directory that is empty at the start:
 ///
 /// ```
 /// use std::fs::{File, OpenOptions, remove_file};
@@ -62,35 +62,35 @@ use core::fmt;
 /// # Ok::<_, io::Error>(())
 /// ```
 pub trait Store {
-    /// An error of the store, which ends the stream.
+    /// Error of the store. An error ends the stream.
     type Error;
 
-    /// Appends bytes to those of the transaction `xid`. The first call for a transaction creates the transaction in the store.
+    /// Appends `bytes` to the stored bytes of the transaction `xid`. The first call for a transaction creates the transaction in the store.
     ///
     /// # Errors
     /// When the bytes cannot be kept.
     fn append(&mut self, xid: u32, bytes: &[u8]) -> Result<(), Self::Error>;
 
-    /// Cuts off the bytes of a transaction from `length` on.
+    /// Shortens the stored bytes of the transaction `xid` to `length` bytes.
     ///
     /// # Errors
     /// When the bytes cannot be cut off.
     fn truncate(&mut self, xid: u32, length: u64) -> Result<(), Self::Error>;
 
-    /// Reads the bytes of a transaction from `offset` on, and fills all of `space`. Never asked for bytes that were not appended.
+    /// Reads the stored bytes of the transaction `xid` from `offset` on, and fills all of `space`. The caller only requests bytes that were
+    /// appended before.
     ///
     /// # Errors
     /// When the bytes cannot be read.
     fn read(&mut self, xid: u32, offset: u64, space: &mut [u8]) -> Result<(), Self::Error>;
 
-    /// Forgets a transaction, of which there may be no bytes.
+    /// Removes the transaction `xid` from the store. The store may have no bytes of this transaction.
     ///
-    /// # Errors
-    /// When the transaction cannot be forgotten.
+    /// # Errors When the transaction cannot be removed.
     fn remove(&mut self, xid: u32) -> Result<(), Self::Error>;
 }
 
-/// Keeps transactions in progress in memory, up to a limit.
+/// A [`Store`] in memory, with a limit for the number of bytes.
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     limit: usize,
@@ -99,12 +99,12 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// A store for this number of bytes, of all transactions together.
+    /// Creates a store for at most `limit` bytes, counted over all transactions.
     pub const fn new(limit: usize) -> Self {
         Self { limit, used: 0, transactions: BTreeMap::new() }
     }
 
-    /// Number of bytes that are kept.
+    /// Returns the number of stored bytes of all transactions.
     pub const fn used(&self) -> usize {
         self.used
     }
@@ -145,13 +145,13 @@ impl Store for MemoryStore {
     }
 }
 
-/// The limit of a [`MemoryStore`] is reached.
+/// Error of a [`MemoryStore`] that has reached its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreFull {
-    /// The transaction whose next change has no room.
+    /// Number of the transaction whose next change does not fit into the store.
     pub xid: u32,
-    /// The limit in bytes.
+    /// Limit of the store in bytes.
     pub limit: usize,
 }
 

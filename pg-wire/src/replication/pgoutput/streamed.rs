@@ -1,4 +1,5 @@
-//! Transactions that are sent in blocks while they are in progress. Version 2 and later, with the option `streaming`.
+//! Messages about transactions that the server sends in blocks while they are in progress. Requires version 2 of pgoutput, with the option
+//! `streaming`.
 
 use crate::basic::error::DecodeError;
 use crate::codec::field::Field;
@@ -15,7 +16,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-STREAM-START)
     b'S' => pub struct StreamStart {
-        /// The transaction.
+        /// Transaction number.
         pub xid: u32,
         /// Whether this is the first block of the transaction.
         pub first: bool,
@@ -23,7 +24,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// Ends the block.
+    /// Ends a block of changes of one transaction.
     ///
     /// `E`.
     ///
@@ -38,7 +39,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-STREAM-COMMIT)
     b'c' => pub struct StreamCommit {
-        /// The transaction.
+        /// Transaction number.
         pub xid: u32,
         /// Always 0: no flag is defined.
         pub flags: u8,
@@ -59,11 +60,11 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-STREAM-ABORT)
     b'A' => pub struct StreamAbort {
-        /// The transaction that was sent in blocks.
+        /// Number of the transaction that was sent in blocks.
         pub xid: u32,
-        /// The subtransaction; the same as `xid` if the whole transaction was rolled back.
+        /// Number of the subtransaction; the same as `xid` if the whole transaction was rolled back.
         pub subxid: u32,
-        /// Position and time. Only with `streaming=parallel`, which needs version 4.
+        /// Position and time of the rollback. Present only with `streaming=parallel`, which requires version 4 of pgoutput.
         pub aborted: Option<Aborted>,
     }
 }

@@ -5,7 +5,7 @@ use crate::replication::lsn::Lsn;
 use crate::replication::tests::golden;
 use crate::replication::time::Timestamp;
 
-/// Decodes a message outside a block. Also validates all values, because decoding alone does not read them.
+/// Decodes a message outside a block. Validates all values, because decoding alone does not read the values of the last tuple.
 fn outside(data: &'static [u8]) -> Result<Change<'static>, DecodeError> {
     Change::decode(data, Scope::Outside).and_then(|change| change.validate().map(|()| change))
 }

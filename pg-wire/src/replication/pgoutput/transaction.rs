@@ -1,4 +1,4 @@
-//! Transactions that are sent as a whole: Begin, Commit, Origin, and messages of `pg_logical_emit_message`.
+//! Messages about transactions that the server sends as a whole, and messages of `pg_logical_emit_message`.
 
 use crate::basic::error::{DecodeError, DecodeErrorKind};
 use crate::basic::text::Text;
@@ -10,7 +10,7 @@ use crate::replication::lsn::Lsn;
 use crate::replication::time::Timestamp;
 
 enclosed! {
-    /// Begins a committed transaction. The server sends all of its changes, and then its [`Commit`].
+    /// Begins a committed transaction. The server sends all changes of the transaction, and then the [`Commit`].
     ///
     /// `B`, Int64 final position, Int64 time, Int32 xid.
     ///
@@ -20,13 +20,13 @@ enclosed! {
         pub commit: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
-        /// The transaction.
+        /// Transaction number.
         pub xid: u32,
     }
 }
 
 enclosed! {
-    /// Ends the transaction.
+    /// Ends a transaction that began with [`Begin`].
     ///
     /// `C`, Int8 flags, Int64 commit, Int64 end, Int64 time.
     ///
@@ -44,8 +44,8 @@ enclosed! {
 }
 
 enclosed! {
-    /// Reports that the transaction was replicated to this server from another server. Sent after [`Begin`], or after the first
-    /// `StreamStart`.
+    /// Reports that the transaction was replicated to this server from another server. The server sends an Origin after [`Begin`], or after
+    /// the first `StreamStart` of the transaction.
     ///
     /// `O`, Int64 commit, String name.
     ///
@@ -53,19 +53,20 @@ enclosed! {
     b'O' => pub struct Origin<'a> {
         /// Position of the commit record on the other server.
         pub commit: Lsn,
-        /// Name of the origin.
+        /// Name of the replication origin.
         pub name: Text<'a>,
     }
 }
 
-/// A message of `pg_logical_emit_message`. Only with the option [`messages`](crate::replication::command::PgOutput::messages).
+/// A message of `pg_logical_emit_message`. The server sends these messages only with the option
+/// [`messages`](crate::replication::command::PgOutput::messages).
 ///
 /// `M`, Int32 xid (in a stream only), Int8 flags, Int64 position, String prefix, Int32 length, bytes.
 ///
 /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-MESSAGE)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogicalMessage<'a> {
-    /// The transaction; `None` outside a block.
+    /// Transaction number; `None` outside a block of a streamed transaction.
     pub xid: Option<u32>,
     /// 1 if the message is part of the transaction. See [`is_transactional`](Self::is_transactional).
     pub flags: u8,
@@ -73,13 +74,13 @@ pub struct LogicalMessage<'a> {
     pub lsn: Lsn,
     /// First argument of `pg_logical_emit_message`: the name for this kind of message.
     pub prefix: Text<'a>,
-    /// The content.
+    /// Second argument of `pg_logical_emit_message`: the content of the message.
     pub content: Payload<'a>,
 }
 
 impl LogicalMessage<'_> {
-    /// Whether the message is part of the transaction. If not, the message is sent even if the transaction is rolled back, and
-    /// arrives between transactions.
+    /// Whether the message is part of the transaction. Any other message arrives between transactions, and is sent even if the transaction
+    /// that wrote it is rolled back.
     pub fn is_transactional(&self) -> bool {
         self.flags & 1 != 0
     }

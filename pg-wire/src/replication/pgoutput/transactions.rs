@@ -1,4 +1,4 @@
-//! Transactions in progress, until they are committed.
+//! Collecting of streamed transactions until they are committed.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -17,17 +17,19 @@ use crate::replication::pgoutput::{
 use crate::replication::stream::XLogData;
 use crate::replication::time::Timestamp;
 
-/// Most transactions in progress at a time: a server has at most 262,143 processes (`MAX_BACKENDS`) with a transaction each, and as many
-/// prepared transactions.
+/// Maximum number of transactions in progress. A server has at most 262,143 processes (`MAX_BACKENDS`) with one transaction each, and as
+/// many prepared transactions.
 const MOST: usize = 2 * 262_143;
 
-/// Transactions in the order of their commits, also if the server sends large transactions in blocks while they are in progress.
+/// Returns transactions in the order of their commits, even if the server sends large transactions in blocks while they are in progress.
 ///
-/// The blocks of each transaction are kept in a [`Store`] until the transaction ends. A rollback of a subtransaction drops only its changes; a
-/// rollback of the transaction drops all of them. A commit returns the transaction in the form of a transaction that is sent whole: a [`Begin`], the
-/// changes, a [`Commit`]; and a transaction that is prepared, between [`BeginPrepare`] and [`Prepare`].
+/// The blocks of each transaction are kept in a [`Store`] until the transaction ends. A rollback of a subtransaction drops the changes of
+/// this subtransaction. A rollback of the transaction drops all of its changes. After a commit, the transaction is returned as if the
+/// server had sent it whole: a [`Begin`], the changes, a [`Commit`]. A prepared transaction is returned between a [`BeginPrepare`] and a
+/// [`Prepare`].
 ///
-/// Outside of the store, each run of changes of the same subtransaction takes about 40 bytes of memory.
+/// Besides the bytes in the store, about 40 bytes of memory are used for each run of changes, where a run is a sequence of changes of the
+/// same subtransaction.
 ///
 /// ```
 /// use pg_wire::codec::Payload;
@@ -65,17 +67,17 @@ pub struct Transactions<S> {
     relations: Relations,
     store: S,
     in_progress: BTreeMap<u32, Kept>,
-    /// The transaction of the current block.
+    /// Number of the streamed transaction whose block is being received; `None` outside a block.
     block: Option<u32>,
     replay: Option<Replay>,
     scratch: Vec<u8>,
 }
 
-/// A transaction that was committed or prepared.
+/// Return of a transaction that has ended with a commit or a prepare.
 #[derive(Clone, Debug)]
 struct Replay {
     end: End,
-    /// The server's clock when it sent the end.
+    /// Time at which the server sent the commit or the prepare, by the server's clock.
     time: Timestamp,
     stage: Stage,
     records: Records,
@@ -85,7 +87,7 @@ struct Replay {
 enum Stage {
     Begin,
     Changes,
-    /// The end has been returned.
+    /// The Commit or Prepare message has been returned.
     Over,
 }
 
@@ -96,7 +98,7 @@ enum End {
 }
 
 impl<S: Store> Transactions<S> {
-    /// Transactions that are kept in this store. Use a new one for each START_REPLICATION.
+    /// Creates a collector that keeps transactions in `store`. Use a new collector for each START_REPLICATION.
     pub const fn new(store: S) -> Self {
         Self {
             decoder: Decoder::new(),
@@ -109,8 +111,8 @@ impl<S: Store> Transactions<S> {
         }
     }
 
-    /// Takes the next message. Returns the change if the change is part of a transaction that the server sends whole. Otherwise keeps the
-    /// change; then call [`replay`](Self::replay) until that call returns `None`.
+    /// Takes the next message. Returns the change if it is part of a transaction that the server sends whole. Otherwise keeps the change
+    /// and returns `None`; then call [`replay`](Self::replay) until `replay` returns `None`.
     ///
     /// # Errors
     /// Malformed and misplaced messages, changes of tables that were not described, and errors of the store.
@@ -127,7 +129,7 @@ impl<S: Store> Transactions<S> {
         self.decode_whole(wal).map(Some)
     }
 
-    /// Decodes a message outside of streamed transactions.
+    /// Decodes a message of a transaction that the server sends whole.
     pub(in crate::replication) fn decode_whole<'s>(
         &'s mut self,
         wal: &XLogData<'s>,
@@ -137,7 +139,7 @@ impl<S: Store> Transactions<S> {
         Ok(ReceivedChange { start: wal.start, time: wal.time, change, table })
     }
 
-    /// Takes a message of a streamed transaction, and returns its change. `None` for any other message, which is not taken.
+    /// Takes a message of a streamed transaction, and returns its change. Any other message is not taken, and the result is `None`.
     pub(in crate::replication) fn keep_streamed<'a>(
         &mut self,
         wal: &XLogData<'a>,
@@ -156,7 +158,8 @@ impl<S: Store> Transactions<S> {
         }));
         match &change {
             Change::StreamStart(start) => {
-                // Without its first block, the transaction would lack changes.
+                // The first block of a transaction must be marked as first, and no other block. A transaction without its first block would
+                // lack changes.
                 if start.first == self.in_progress.contains_key(&start.xid) {
                     return Err(misplaced);
                 }
@@ -204,15 +207,15 @@ impl<S: Store> Transactions<S> {
         self.replay = Some(Replay { end, time, stage: Stage::Begin, records: Records::new(xid, kept) });
     }
 
-    /// Whether changes of an ended transaction are left for [`replay`](Self::replay).
+    /// Returns whether [`replay`](Self::replay) has changes of an ended transaction to return.
     pub fn is_replaying(&self) -> bool {
         self.replay.as_ref().is_some_and(|replay| replay.stage != Stage::Over)
     }
 
-    /// Returns the next change of a transaction that was kept and has ended. `None` after its last change, the [`Commit`] or [`Prepare`].
+    /// Returns the next change of a kept transaction that has ended. The last change is the [`Commit`] or [`Prepare`]; the call after it
+    /// returns `None`.
     ///
-    /// # Errors
-    /// As of [`receive`](Self::receive).
+    /// # Errors The errors of [`receive`](Self::receive), and bytes of the store that differ from the stored bytes.
     pub fn replay(&mut self) -> Result<Option<ReceivedChange<'_>>, TransactionError<S::Error>> {
         let Some(replay) = self.replay.as_mut().filter(|replay| replay.stage != Stage::Over) else {
             return Ok(None);
@@ -241,17 +244,17 @@ impl<S: Store> Transactions<S> {
         Ok(Some(ReceivedChange { start: record.start, time: record.time, change, table }))
     }
 
-    /// The tables that were described so far.
+    /// Returns the tables that the server has described so far.
     pub const fn relations(&self) -> &Relations {
         &self.relations
     }
 
-    /// The transactions in progress of which changes are kept.
+    /// Returns the numbers of the transactions in progress.
     pub fn in_progress(&self) -> impl Iterator<Item = u32> {
         self.in_progress.keys().copied()
     }
 
-    /// The store.
+    /// Returns the store.
     pub const fn store(&self) -> &S {
         &self.store
     }
@@ -287,23 +290,23 @@ impl End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionError<E> {
-    /// A message cannot be understood.
+    /// A message is malformed, misplaced, or does not match the tables described before.
     Change(ChangeError),
     /// The store failed.
     Store(E),
     /// [`receive`](Transactions::receive) was called before [`replay`](Transactions::replay) had returned the last change.
     Replaying {
-        /// The transaction.
+        /// Number of the transaction that is being replayed.
         xid: u32,
     },
     /// More transactions are in progress than a server can have.
     TooMany {
-        /// The limit.
+        /// Maximum number of transactions in progress.
         limit: usize,
     },
-    /// The store has returned other bytes than it was given.
+    /// The store returned bytes that differ from the stored bytes.
     Damaged {
-        /// The transaction.
+        /// Number of the transaction whose bytes differ.
         xid: u32,
     },
 }

@@ -17,19 +17,18 @@ use crate::value::{Column, FromValue, Mismatch};
 /// Byte1 form, then for `t` and `b`: Int32 length, bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TupleValue<'a> {
-    /// `n`: NULL. In an [`OldRow::Key`](super::OldRow::Key), also the value of each column that is not part of the key.
+    /// `n`: NULL. In an [`OldRow::Key`](super::OldRow::Key), a column that is not part of the key also has this form.
     Null,
-    /// `u`: the UPDATE did not change the value, and the server did not send the value because it is stored out of line
-    /// (TOAST).
+    /// `u`: the UPDATE did not change the value. The server did not send the value, because it is stored out of line (TOAST).
     Unchanged,
-    /// `t`: the text form.
+    /// `t`: a value in text format.
     Text(&'a [u8]),
-    /// `b`: the binary form. Only with the option [`binary`](crate::replication::command::PgOutput::binary).
+    /// `b`: a value in binary format. Sent only with the option [`binary`](crate::replication::command::PgOutput::binary).
     Binary(&'a [u8]),
 }
 
 impl<'a> TupleValue<'a> {
-    /// The bytes of the text or the binary form; `None` for NULL and for an unchanged value.
+    /// Returns the bytes of a value in text or binary format; `None` for NULL and for an unchanged value.
     #[inline]
     pub fn as_bytes(self) -> Option<&'a [u8]> {
         match self {
@@ -38,7 +37,7 @@ impl<'a> TupleValue<'a> {
         }
     }
 
-    /// Reads the value as a Rust type, by the type of its column in the [`Relation`](super::Relation).
+    /// Reads the value as a Rust type. `type_oid` is the type of the column in the [`Relation`](super::Relation).
     ///
     /// ```
     /// use pg_wire::{oid, replication::pgoutput::TupleValue};
@@ -115,18 +114,18 @@ impl<'a> Field<'a> for TupleValue<'a> {
 fn sent<'a>(body: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     let start = *body;
     let length = body.u32()?;
-    // Read as unsigned, a negative length exceeds the length of every message, so the bounds check rejects it too. The kind of
-    // the error is determined only after a failure.
+    // The length is read as unsigned. A negative length then exceeds the length of every message, so the bounds check rejects it. The kind
+    // of the error is determined only after a failure.
     body.bytes(length as usize).map_err(|short| match i32::try_from(length) {
         Ok(_) => short,
         Err(_) => start.error(DecodeErrorKind::NegativeLength),
     })
 }
 
-/// The values of a row: `Int16 n`, then n times a [`TupleValue`], in the order of the columns of the [`Relation`](super::Relation).
+/// The values of a row, in the order of the columns of the [`Relation`](super::Relation): `Int16 n`, then n times a [`TupleValue`].
 ///
-/// A tuple holds either received bytes or a slice of values. Decoding a change does not read the values of its last tuple, so
-/// each step of the iteration may return an error. A malformed value is an error, never NULL.
+/// A tuple holds received bytes or a slice of values. Decoding a change does not read the values of its last tuple, so each step of the
+/// iteration may return an error. A malformed value is an error, never NULL.
 ///
 /// ```
 /// use pg_wire::replication::pgoutput::{Tuple, TupleValue};
@@ -150,13 +149,13 @@ impl<'a> Tuple<'a> {
         Self(Unread::Given(values))
     }
 
-    /// Takes the rest of a message as the tuple, without reading the values.
+    /// Takes all remaining bytes of the message as the tuple, without reading the values.
     #[inline(always)]
     pub(super) fn read_last(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Unread::read_last(body).map(Self)
     }
 
-    /// Reads the values to find their end, because another field follows.
+    /// Reads a tuple that is followed by another field. The values are read to find the end of the tuple.
     pub(super) fn read_first(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Unread::read_first(body).map(Self)
     }
@@ -164,7 +163,7 @@ impl<'a> Tuple<'a> {
     #[inline]
     pub(super) fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         match self.0 {
-            // A malformed tuple is forwarded unchanged, like the values of a DataRow.
+            // A malformed tuple is forwarded unchanged, as the values of a DataRow are.
             Unread::Wire(bytes) => out.bytes(bytes),
             Unread::Given(values) => {
                 out.count("values", values.len());
@@ -173,25 +172,25 @@ impl<'a> Tuple<'a> {
         }
     }
 
-    /// Number of values.
+    /// Returns the number of values.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no values.
+    /// Returns whether the tuple has no values.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The values in order.
+    /// Returns an iterator over the values, in the order of the columns.
     #[inline]
     pub fn iter(&self) -> TupleIter<'a> {
         TupleIter(self.0.iter())
     }
 
-    /// The value at `index`, counted from 0; `Ok(None)` after the last value. Reads all values before `index` too: to get
+    /// Returns the value at `index`, counted from 0; `Ok(None)` after the last value. Each call reads all values before `index`. To get
     /// several values, iterate instead.
     ///
     /// # Errors

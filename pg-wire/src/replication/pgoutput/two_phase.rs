@@ -1,4 +1,4 @@
-//! Messages of two-phase commit. Version 3 and later, on a slot with `two_phase`.
+//! Messages of two-phase commit. They require version 3 of pgoutput and a slot with the option `two_phase`.
 
 use crate::basic::text::Text;
 use crate::replication::enclosed::enclosed;
@@ -6,7 +6,7 @@ use crate::replication::lsn::Lsn;
 use crate::replication::time::Timestamp;
 
 enclosed! {
-    /// Begins a prepared transaction. The server sends all of its changes, and then its [`Prepare`].
+    /// Begins a prepared transaction. The server sends all changes of the transaction, and then the [`Prepare`].
     ///
     /// `b`, Int64 prepare, Int64 end, Int64 time, Int32 xid, String gid.
     ///
@@ -18,7 +18,7 @@ enclosed! {
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
-        /// The transaction.
+        /// Transaction number.
         pub xid: u32,
         /// The name that the client gave to the prepared transaction.
         pub gid: Text<'a>,
@@ -26,7 +26,7 @@ enclosed! {
 }
 
 enclosed! {
-    /// Ends a prepared transaction. A later [`CommitPrepared`] or [`RollbackPrepared`] reports its outcome.
+    /// Ends a prepared transaction. A later [`CommitPrepared`] or [`RollbackPrepared`] reports the outcome of the transaction.
     ///
     /// `P`, Int8 flags, Int64 prepare, Int64 end, Int64 time, Int32 xid, String gid.
     ///
@@ -40,7 +40,7 @@ enclosed! {
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
-        /// The transaction.
+        /// Transaction number.
         pub xid: u32,
         /// The name that the client gave to the prepared transaction.
         pub gid: Text<'a>,
@@ -62,7 +62,7 @@ enclosed! {
         pub end: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
-        /// The transaction.
+        /// Transaction number.
         pub xid: u32,
         /// The name that the client gave to the prepared transaction.
         pub gid: Text<'a>,
@@ -70,8 +70,8 @@ enclosed! {
 }
 
 enclosed! {
-    /// Reports that a prepared transaction has been rolled back. Sent even if the client has not received the transaction,
-    /// because its PREPARE was before the start of the slot. Ignore the message then.
+    /// Reports that a prepared transaction has been rolled back. The server sends this message even if the PREPARE was before the start of
+    /// the slot, so that the client has not received the transaction. Ignore such a message.
     ///
     /// `r`, Int8 flags, Int64 prepare end, Int64 rollback end, Int64 prepare time, Int64 rollback time, Int32 xid, String gid.
     ///
@@ -87,7 +87,7 @@ enclosed! {
         pub prepare_time: Timestamp,
         /// Time of the rollback.
         pub time: Timestamp,
-        /// The transaction.
+        /// Transaction number.
         pub xid: u32,
         /// The name that the client gave to the prepared transaction.
         pub gid: Text<'a>,
@@ -109,7 +109,7 @@ enclosed! {
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
-        /// The transaction.
+        /// Transaction number.
         pub xid: u32,
         /// The name that the client gave to the prepared transaction.
         pub gid: Text<'a>,

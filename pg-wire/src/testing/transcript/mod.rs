@@ -52,24 +52,20 @@ use wire::Decoder;
 ///
 /// # The lines
 ///
-/// Each line has the format of [`Message::trace`](crate::Message::trace): the sender (`F` for the client, `B` for the server),
-/// the length (optional), the name and the fields. Tabs or blanks separate them. So a trace of this crate or of libpq can be
-/// played.
+/// Each line has the format of [`Message::trace`](crate::Message::trace): the sender (`F` for the client, `B` for the server), the length
+/// (optional), the name and the fields. Tabs or blanks separate these parts. So a trace of this crate or of libpq can be played.
 ///
-/// - A string is in double quotes, and may contain newlines and quotes. The string ends at the first quote after which the rest
-///   of the line consists of fields. Bytes are in single quotes, with `\xNN` for any byte. A string may be in single quotes
-///   too.
-/// - A date and a time at the beginning of a line are skipped. libpq writes both unless `PQTRACE_SUPPRESS_TIMESTAMPS` is set.
-/// - In lines of the other side, the placeholders of `PQTRACE_REGRESS_MODE` match values that differ from run to run: `NNNN`
-///   matches any number, `NN` any length, `'BBBB'` any data of a COPY, and `"SSSS"` any field of an error or notice. In a line
-///   to be sent, `NNNN` is rejected: write the number.
+/// - A string is in double quotes, and may contain newlines and quotes. The string ends at the first quote after which the rest of the line
+///   consists of fields. Bytes are in single quotes, with `\xNN` for any byte. A string may also be in single quotes.
+/// - A date and a time at the beginning of a line are skipped. libpq writes a date and a time if `PQTRACE_SUPPRESS_TIMESTAMPS` is not set.
+/// - In lines of the other side, the placeholders of `PQTRACE_REGRESS_MODE` match values that differ from run to run: `NNNN` matches any
+///   number, `NN` any length, `'BBBB'` any data of a COPY, and `"SSSS"` any field of an error or notice. In a line to be sent, `NNNN` is
+///   rejected: write the number.
 /// - In lines of the other side, `*` matches any one field; at the end of the line, `*` matches all remaining fields.
-/// - In lines of the other side, the masks `"SSSS"` and `'BBBB'` match any secret. A line to be sent must contain the secret
-///   itself.
+/// - In lines of the other side, the masks `"SSSS"` and `'BBBB'` match any secret. A line to be sent must contain the secret itself.
 /// - `B SSLResponse N` and `B GSSENCResponse N` stand for one byte, as in libpq's trace.
 /// - `B raw 'Z\x00'` stands for exactly these bytes: no code and no length are added.
-/// - `B flush` sends all lines before the `flush`. Without a `flush`, all lines before the other side's next line are sent at
-///   once.
+/// - `B flush` sends all lines before the `flush`. Without a `flush`, all lines before the other side's next line are sent at once.
 /// - `B close` closes the stream for writing. The other side may still send.
 /// - Blank lines, and lines that begin with `#`, are ignored.
 #[derive(Clone, Debug)]
@@ -80,23 +76,23 @@ pub struct Transcript {
 /// An error in a transcript, or a difference between the transcript and the peer.
 #[derive(Debug)]
 pub struct TranscriptError {
-    /// The line of the transcript, counted from 1.
+    /// Number of the line in the transcript, counted from 1.
     pub line: usize,
-    /// The error.
+    /// Kind of the error.
     pub kind: TranscriptErrorKind,
 }
 
-/// The kind of a [`TranscriptError`].
+/// Kind of a [`TranscriptError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TranscriptErrorKind {
     /// The line is invalid, or cannot be sent.
     Line(String),
-    /// The peer sent something different from the line, or closed the stream.
+    /// The received message does not match the line, or the peer closed the stream.
     Unexpected {
-        /// The text of the line.
+        /// Text of the line.
         expected: String,
-        /// The trace of the received message, or a description of the event.
+        /// Trace of the received message, or a description of the event.
         received: String,
     },
     /// The connection failed.
@@ -108,7 +104,7 @@ struct Line {
     number: usize,
     sender: Direction,
     act: Act,
-    /// The text of the line, for errors.
+    /// Text of the line, for errors.
     text: String,
 }
 
@@ -148,7 +144,7 @@ impl Transcript {
         Ok(self.encoded_lines(sender)?.concat())
     }
 
-    /// Returns for each line the bytes that `sender` sends. A line of the other side has no bytes.
+    /// Returns, for each line, the bytes that `sender` sends. A line of the other side has no bytes.
     fn encoded_lines(&self, sender: Direction) -> Result<Vec<Vec<u8>>, TranscriptError> {
         let bytes = |line: &Line| {
             if line.sender == sender {
@@ -160,11 +156,11 @@ impl Transcript {
         self.lines.iter().map(bytes).collect()
     }
 
-    /// Sends the messages of `role`, and checks that the other side sends the other messages of the transcript.
+    /// Sends the messages of `role`, and checks that the peer sends the other messages of the transcript.
     ///
     /// # Errors
-    /// - When a line of `role` cannot be encoded. Nothing has been sent then.
-    /// - When the other side sends something different, or closes the stream.
+    /// - When a line of `role` cannot be encoded. In this case nothing has been sent.
+    /// - When the peer sends something different, or closes the stream.
     pub async fn play<T: Transport>(
         &self,
         role: Direction,
@@ -254,7 +250,7 @@ impl Line {
                     },
                     Some(decoder) => {
                         let frame = conn.recv().await.map_err(|error| self.lost(error))?;
-                        // A frame with a different code is decoded by its own code, because the error contains its trace.
+                        // A frame with a different code is decoded by its own code, so that the error contains the trace of the frame.
                         let same = decoder.code() == Some(frame.code);
                         if same { decoder } else { Decoder::Frame(self.sender, frame.code) }
                             .decode(frame.body)
@@ -348,7 +344,7 @@ mod tests {
             .map_or_else(|error| format!("error: {error}"), |bytes| bytes.escape_ascii().to_string())
     }
 
-    /// Plays the role of the client, with these bytes as the answers of the server. Returns the bytes that the client sent.
+    /// Plays the role of the client. `server` contains the answers of the server. Returns the bytes that the client sent.
     fn client(transcript: &str, server: &[u8]) -> Result<Vec<u8>, String> {
         let transcript: Transcript =
             transcript.parse().map_err(|error: TranscriptError| error.to_string())?;

@@ -73,7 +73,7 @@ pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
     }
 }
 
-/// Positions at which the string that begins at `start` can end: quotes followed by a blank or by the end of the line.
+/// Returns the positions at which the string that begins at `start` can end: quotes followed by a blank or by the end of the line.
 fn closings(text: &str, start: usize, quote: char) -> impl Iterator<Item = usize> {
     let inside = text.get(start + 1..).unwrap_or_default();
     let blank = |after: &str| after.chars().next().is_none_or(char::is_whitespace);
@@ -116,12 +116,12 @@ fn goes_on(text: &str, start: usize, known: &mut BTreeMap<usize, bool>) -> bool 
     }
 }
 
-/// Result of [`scan`]: the first thing after words that are fields.
+/// Result of [`scan`]: the place where a sequence of words that are fields ends.
 enum Scan {
-    /// The end of the line, or a word that is no field. `true` if the line ends and the following text is empty or begins
-    /// another line.
+    /// The sequence ends at the end of the line, or before a word that is no field. `true` if the line ends and the following text is empty
+    /// or begins another line.
     Ends(bool),
-    /// The beginning of a string.
+    /// The sequence ends at the beginning of a string.
     Quote(usize, char),
 }
 
@@ -167,13 +167,13 @@ fn is_time(word: &str) -> bool {
     has_form(word, "00:00:00.000000")
 }
 
-/// Whether a word has the same length as the form, a digit at each `0` of the form, and the form's character elsewhere.
+/// Whether `word` matches `form`: the same length, a digit at each `0` of the form, and the form's own character elsewhere.
 fn has_form(word: &str, form: &str) -> bool {
     let same = |(byte, form): (u8, u8)| if form == b'0' { byte.is_ascii_digit() } else { byte == form };
     word.len() == form.len() && word.bytes().zip(form.bytes()).all(same)
 }
 
-/// Decodes the `\xNN` escapes of a text. A backslash that begins no such escape is kept unchanged, as in a trace.
+/// Decodes the `\xNN` escapes of a text. A backslash that does not begin such an escape is kept unchanged, as in a trace.
 fn unescape(text: &str) -> Vec<u8> {
     let mut parts = text.split("\\x");
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -194,7 +194,7 @@ fn unescape(text: &str) -> Vec<u8> {
 
 /// Parses the sender and the action of a line.
 pub(super) fn read_line(tokens: Vec<Token>) -> Result<(Direction, Act), String> {
-    // libpq writes a date and a time before each line, unless PQTRACE_SUPPRESS_TIMESTAMPS is set.
+    // libpq writes a date and a time before each line if PQTRACE_SUPPRESS_TIMESTAMPS is not set.
     let dated =
         matches!(&tokens[..], [Token::Word(date), Token::Word(time), ..] if is_date(date) && is_time(time));
     let mut tokens = tokens.into_iter().skip(if dated { 2 } else { 0 }).peekable();

@@ -27,14 +27,14 @@ use crate::testing::transcript::text::{ANY_NUMBER, Token, letter};
 pub(super) enum Decoder {
     /// A message with a code.
     Frame(Direction, MessageCode),
-    /// One of the four messages that share the code of AuthenticationResponse. Its name selects the function.
+    /// One of the four messages that share the code of AuthenticationResponse. The name of the message selects the function.
     Response(fn(&[u8]) -> Result<Decoded, DecodeError>),
     /// A packet without a code. The first number in the body selects the decoder.
     Packet,
 }
 
 impl Decoder {
-    /// The decoder of the message that has this name in a trace.
+    /// Returns the decoder of the message that has this name in a trace.
     pub(super) fn named(sender: Direction, name: &str) -> Option<Self> {
         fn response<'a, M: Decode<'a>>(body: &'a [u8]) -> Result<Decoded, DecodeError> {
             M::decode(body).map(|message| Decoded::new(Direction::Frontend, &message))
@@ -77,7 +77,7 @@ impl Decoder {
         Some(Self::Frame(sender, code))
     }
 
-    /// The code of the message; `None` for a packet.
+    /// Returns the code of the message; `None` for a packet.
     pub(super) fn code(self) -> Option<MessageCode> {
         match self {
             Self::Frame(_, code) => Some(code),
@@ -86,7 +86,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes a body.
+    /// Decodes the body of a message.
     pub(super) fn decode(self, body: &[u8]) -> Result<Decoded, DecodeError> {
         match self {
             Self::Response(decode) => decode(body),
@@ -97,7 +97,7 @@ impl Decoder {
             Self::Frame(Direction::Backend, code) => {
                 let message = Frame { code, body }.backend()?;
                 if let Backend::DataRow(row) = &message {
-                    // `backend` does not read the values of a row.
+                    // `backend` does not read the values of a row, so `validate` checks them here.
                     row.values
                         .validate()
                         .map_err(|error| DecodeError { message: message.name(), ..error })?;
@@ -112,7 +112,7 @@ impl Decoder {
         self.decode(body).map_or_else(|error| error.to_string(), |decoded| decoded.trace)
     }
 
-    /// Encodes the body of the message with this name and these fields.
+    /// Encodes the body of the message with the name `name` and the fields `fields`.
     pub(super) fn body(self, name: &str, fields: &[Token]) -> Result<Vec<u8>, String> {
         if self.code() != Some(MessageCode::AUTHENTICATION) {
             return self.body_after(Vec::new(), name, fields);
@@ -123,7 +123,7 @@ impl Decoder {
             .ok_or_else(|| format!("no kind of Authentication has the name {name} and these fields"))
     }
 
-    /// Appends the fields to `body`, and then checks that the result decodes to this name and these fields.
+    /// Appends the fields to `body`, and then checks that the result is decoded as a message with the given name and fields.
     fn body_after(self, mut body: Vec<u8>, name: &str, fields: &[Token]) -> Result<Vec<u8>, String> {
         for (at, field) in fields.iter().enumerate() {
             self.append(&mut body, at + 1, field)?;
@@ -182,8 +182,8 @@ impl Decoder {
         }
     }
 
-    /// Width in bytes of the number that follows `body`. Zeros are appended one by one and the result is decoded: the error of
-    /// the decoder stays at this offset until the field is complete.
+    /// Returns the width in bytes of the number that follows `body`. To find it, appends zeros one by one and decodes the result: the error
+    /// of the decoder stays at this offset until the field is complete.
     fn width(self, body: &[u8]) -> Option<usize> {
         let start = body.len();
         if matches!(self, Self::Packet) && start < 4 {
@@ -198,18 +198,18 @@ impl Decoder {
     }
 }
 
-/// Whether the error is a missing terminating NUL of the string at this offset.
+/// Whether the error is that the string at `offset` has no terminating NUL.
 fn is_unterminated_at(error: &DecodeError, offset: usize) -> bool {
     error.kind == DecodeErrorKind::Unterminated && error.offset == offset
 }
 
-/// A decoded message: the name, and the fields with secrets in clear.
+/// A decoded message: its name, and its fields with secrets in clear.
 pub(super) struct Decoded {
     name: String,
     fields: Vec<Field>,
-    /// The trace of the message, with secrets masked.
+    /// Trace of the message, with secrets masked.
     pub(super) trace: String,
-    /// The value of the length field.
+    /// Value of the length field.
     pub(super) length: usize,
 }
 
