@@ -55,10 +55,15 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn create(server: Server, name: &str) -> Self {
+        Self::create_with(server, name, "")
+    }
+
+    /// Creates a database with options of CREATE DATABASE.
+    pub(crate) fn create_with(server: Server, name: &str, options: &str) -> Self {
         let name = format!("cdc_{name}_{}", std::process::id());
         let mut session = Session::open(server, "postgres");
         session.run(&format!("DROP DATABASE IF EXISTS {name}"));
-        session.run(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+        session.run(&format!("CREATE DATABASE {name} TEMPLATE template0 {options}"));
         Self { server, name }
     }
 

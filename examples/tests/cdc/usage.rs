@@ -1,5 +1,8 @@
 //! The command line, and errors that end the program at its start.
 
+use std::fs::File;
+use std::process::Stdio;
+
 use crate::database::{Database, on_both};
 use crate::process::{Cdc, command};
 use crate::support::{Ended, finish};
@@ -78,5 +81,53 @@ fn the_reason_why_changes_cannot_be_followed_is_reported() {
         };
         fails(&[], "does not exist: give --create-slot");
         fails(&["--create-slot", "--snapshot"], "publication");
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn an_output_that_cannot_be_written_ends_the_program() {
+    on_both(|server| {
+        let cdc = Cdc::new(Database::create(server, "full"), true);
+        let mut session = cdc.database.session();
+        session
+            .run(&format!("CREATE TABLE t (x text); CREATE PUBLICATION {} FOR TABLE t", cdc.database.name));
+        cdc.until_now(&["--create-slot"]);
+        session.run("INSERT INTO t SELECT repeat('x', 1000) FROM generate_series(1, 1000)");
+        let full = File::options().write(true).open("/dev/full").expect("Linux");
+        let child =
+            cdc.without_out(&["--quiet"]).stdout(full).stderr(Stdio::piped()).spawn().expect("it starts");
+        let ended = child.wait_with_output().expect("a child");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1));
+        assert!(stderr.starts_with("pg-cdc: standard output: No space left"), "{stderr}");
+        // Nothing was confirmed.
+        let lines = cdc.until_now(&[]);
+        assert_eq!(lines.iter().filter(|line| line["kind"] == "insert").count(), 1000);
+        let fails = |out: &str, reason: &str| {
+            let Ended { code, stderr, .. } = finish(cdc.without_out(&["--quiet"]).args(["--out", out]));
+            assert_eq!((code, stderr.contains(reason)), (Some(1), true), "{stderr}");
+        };
+        fails("/nonexistent/out", "/nonexistent/out: No such file or directory");
+        fails("/", "/: Is a directory");
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
+fn a_value_that_is_not_utf_8_ends_the_program() {
+    on_both(|server| {
+        let cdc = Cdc::new(Database::create_with(server, "ascii", "ENCODING 'SQL_ASCII' LOCALE 'C'"), true);
+        let mut session = cdc.database.session();
+        session.run("SET client_encoding = 'SQL_ASCII'; CREATE TABLE t (id int, bad text)");
+        session.run(&format!("CREATE PUBLICATION {} FOR TABLE t", cdc.database.name));
+        cdc.until_now(&["--create-slot"]);
+        session.run("INSERT INTO t VALUES (1, 'caf\u{e9}'); INSERT INTO t VALUES (2, E'\\xff')");
+        let Ended { code, stderr, .. } = finish(&mut cdc.command(&["--until", "now"]));
+        assert_eq!(code, Some(1));
+        // The server checks the conversion to the encoding of the session.
+        assert!(stderr.contains("invalid byte sequence for encoding \"UTF8\""), "{stderr}");
+        let text = std::fs::read_to_string(cdc.out()).expect("UTF-8");
+        assert!(text.contains("\"caf\u{e9}\"") && text.ends_with('\n'), "{text}");
     });
 }

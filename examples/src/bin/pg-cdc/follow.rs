@@ -88,7 +88,7 @@ impl Follow<'_> {
         self.changes.describe(table)
     }
 
-    /// Gives the lines so far to the output.
+    /// Gives the lines so far to the output. Confirms what is durable, too: a stream that always has data leaves no time for the tick.
     async fn hand_over(&mut self) -> Result<(), Failure> {
         let mut lines = std::mem::take(&mut self.changes.lines);
         let boundary = self.changes.boundary.take();
@@ -108,7 +108,8 @@ impl Follow<'_> {
         if let Some((_, lsn)) = boundary {
             self.given = Some(lsn);
         }
-        self.give(lines, boundary).await
+        self.give(lines, boundary).await?;
+        self.confirm().await
     }
 
     /// Puts lines into the queue of the output. While the queue is full, nothing is received, and status updates keep the connection alive.
