@@ -13,6 +13,7 @@ pub struct ReceivedChange<'s> {
     pub start: Lsn,
     /// Time of sending, by the server's clock.
     pub time: Timestamp,
+    /// The change.
     pub change: Change<'s>,
     /// The table that the change is about. `None` if the change is not a [`Relation`](crate::replication::pgoutput::Relation), INSERT,
     /// UPDATE or DELETE.
