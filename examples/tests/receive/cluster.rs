@@ -27,6 +27,7 @@ const SETTINGS: [&str; 7] = [
 /// The programs of a version, and the user that runs its servers.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
+    pub(crate) major: u8,
     clients: PathBuf,
     servers: PathBuf,
     user: (u32, u32),
@@ -43,7 +44,7 @@ impl Programs {
             };
             let owner = fs::metadata(socket_dir).expect("the directory of a running server");
             let (clients, servers) = (directory("CLIENT_BIN"), directory("SERVER_BIN"));
-            Self { clients, servers, user: (owner.uid(), owner.gid()) }
+            Self { major, clients, servers, user: (owner.uid(), owner.gid()) }
         })
     }
 

@@ -100,13 +100,13 @@ struct BackupArguments {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["directory", "create_slot", "drop_slot", "endpos", "synchronous", "no_loop"])]
     base_backup: Option<PathBuf>,
     /// The form of the backup
-    #[arg(short = 'F', long, value_enum, default_value_t = Format::Plain, requires = "base_backup")]
+    #[arg(short = 'F', long, value_enum, default_value_t = Format::Plain, requires = "base_backup", conflicts_with = "directory")]
     format: Format,
     /// The speed of the checkpoint at the begin of the backup
-    #[arg(short, long, value_enum, default_value_t = Speed::Spread, requires = "base_backup")]
+    #[arg(short, long, value_enum, default_value_t = Speed::Spread, requires = "base_backup", conflicts_with = "directory")]
     checkpoint: Speed,
     /// How the backup gets the WAL that a server needs to start from it
-    #[arg(short = 'X', long, value_enum, default_value_t = Wal::Stream, requires = "base_backup")]
+    #[arg(short = 'X', long, value_enum, default_value_t = Wal::Stream, requires = "base_backup", conflicts_with = "directory")]
     wal_method: Wal,
     /// The label of the backup
     #[arg(
@@ -118,14 +118,14 @@ struct BackupArguments {
     )]
     label: String,
     /// The algorithm of the checksums in the manifest: NONE, CRC32C (the server's default), SHA224, SHA256, SHA384 or SHA512
-    #[arg(long, value_name = "ALGORITHM", requires = "base_backup")]
+    #[arg(long, value_name = "ALGORITHM", requires = "base_backup", conflicts_with = "directory")]
     manifest_checksums: Option<String>,
     /// The highest rate at which the server sends data, in kilobytes per second
-    #[arg(short = 'r', long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(32..=1_048_576), requires = "base_backup")]
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(32..=1_048_576), requires = "base_backup", conflicts_with = "directory")]
     max_rate: Option<u32>,
     /// Copies the tablespace in the server's directory OLD into the directory NEW; by default, a copy has the path that the tablespace has on
     /// the server
-    #[arg(short = 'T', long, value_name = "OLD=NEW", value_parser = mapping, requires = "base_backup")]
+    #[arg(short = 'T', long, value_name = "OLD=NEW", value_parser = mapping, requires = "base_backup", conflicts_with = "directory")]
     tablespace_mapping: Vec<(String, PathBuf)>,
 }
 
@@ -184,6 +184,9 @@ pub(crate) fn task() -> Task {
     let config = config(given.url);
     if let Some(directory) = given.backup.base_backup {
         let given_slot = given.slot;
+        if given_slot.is_some() && given.backup.wal_method != Wal::Stream {
+            refuse("a slot can only be used with --wal-method stream");
+        }
         let given = BackupArguments { base_backup: None, ..given.backup };
         return Task::BackUp(backup::Task {
             config,
@@ -263,5 +266,32 @@ mod tests {
     #[test]
     fn the_options_are_consistent() {
         Arguments::command().debug_assert();
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+        for good in [
+            "pg-receive url -D d --slot s --synchronous --no-loop --endpos 0/16B2D50 --status-interval 0",
+            "pg-receive url --slot s --create-slot --if-not-exists",
+            "pg-receive url --slot s --drop-slot",
+            "pg-receive url --base-backup d -F tar -c fast -X none -r 32 -T /a=/b --manifest-checksums NONE -l text",
+            "pg-receive url --base-backup d --slot s",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for wrong in [
+            "pg-receive url",
+            "pg-receive -D d",
+            "pg-receive url --create-slot",
+            "pg-receive url -D d --if-not-exists",
+            "pg-receive url -D d --slot s --create-slot",
+            "pg-receive url --slot s --create-slot --drop-slot",
+            "pg-receive url -D d --endpos 16",
+            "pg-receive url -D d --base-backup e",
+            "pg-receive url -D d --format tar",
+            "pg-receive url -D d --max-rate 100",
+            "pg-receive url --base-backup d --endpos 0/1",
+            "pg-receive url --base-backup d --max-rate 31",
+            "pg-receive url --base-backup d --format zip",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -189,7 +189,7 @@ fn tablespaces(task: &Task, rows: &Rows) -> Result<Vec<Tablespace>, Failure> {
         let (Some(oid), Some(location)) = (row.oid, row.location) else { continue };
         let mapped = task.mapping.iter().find(|(server, _)| server == location);
         let copy = mapped.map_or_else(|| PathBuf::from(location), |(_, copy)| copy.clone());
-        if !copy.is_absolute() {
+        if task.format == Format::Plain && !copy.is_absolute() {
             return Err(Failure::Local(format!(
                 "tablespace {oid} is in {location}: only absolute paths are supported"
             )));
