@@ -463,8 +463,8 @@ impl Drop for Inbox {
     }
 }
 
-/// The empty slice, out of line, for bounds checks that cannot fail: the compiler emits a branch that is never taken instead of a
-/// conditional move, for which all later loads would wait.
+/// Returns the empty slice, for bounds checks that cannot fail. Out of line: the compiler then emits a branch that is never taken instead
+/// of a conditional move, for which all later loads would wait.
 #[cold]
 #[inline(never)]
 fn empty<'a>() -> &'a [u8] {

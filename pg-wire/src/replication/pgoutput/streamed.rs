@@ -41,7 +41,7 @@ enclosed! {
     b'c' => pub struct StreamCommit {
         /// Transaction number.
         pub xid: u32,
-        /// Always 0: no flag is defined.
+        /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
         /// Position of the commit record.
         pub commit: Lsn,

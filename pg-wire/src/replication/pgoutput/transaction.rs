@@ -32,7 +32,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-COMMIT)
     b'C' => pub struct Commit {
-        /// Always 0: no flag is defined.
+        /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
         /// Position of the commit record.
         pub commit: Lsn,
