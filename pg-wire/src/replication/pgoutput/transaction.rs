@@ -16,7 +16,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-BEGIN)
     b'B' => pub struct Begin {
-        /// Position of the commit record, the same as `commit` in the following [`Commit`].
+        /// WAL position of the commit record, the same as `commit` in the following [`Commit`].
         pub commit: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -34,9 +34,9 @@ enclosed! {
     b'C' => pub struct Commit {
         /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position of the commit record.
+        /// WAL position of the commit record.
         pub commit: Lsn,
-        /// Position after the commit record. Report this position as flushed when the transaction is durable.
+        /// WAL position after the commit record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -51,7 +51,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-ORIGIN)
     b'O' => pub struct Origin<'a> {
-        /// Position of the commit record on the other server.
+        /// WAL position of the commit record on the other server.
         pub commit: Lsn,
         /// Name of the replication origin.
         pub name: Text<'a>,

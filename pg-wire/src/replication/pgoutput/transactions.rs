@@ -73,7 +73,7 @@ pub struct Transactions<S> {
     scratch: Vec<u8>,
 }
 
-/// Return of a transaction that has ended with a commit or a prepare.
+/// Progress of returning a transaction that was committed or prepared.
 #[derive(Clone, Debug)]
 struct Replay {
     end: End,

@@ -12,9 +12,9 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-BEGIN-PREPARE)
     b'b' => pub struct BeginPrepare<'a> {
-        /// Position of the prepare record.
+        /// WAL position of the prepare record.
         pub prepare: Lsn,
-        /// Position after the prepare record.
+        /// WAL position after the prepare record.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
@@ -34,9 +34,9 @@ enclosed! {
     b'P' => pub struct Prepare<'a> {
         /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position of the prepare record.
+        /// WAL position of the prepare record.
         pub prepare: Lsn,
-        /// Position after the prepare record. Report this position as flushed when the transaction is durable.
+        /// WAL position after the prepare record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
@@ -56,9 +56,9 @@ enclosed! {
     b'K' => pub struct CommitPrepared<'a> {
         /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position of the commit record.
+        /// WAL position of the commit record.
         pub commit: Lsn,
-        /// Position after the commit record. Report this position as flushed when the commit is durable.
+        /// WAL position after the commit record. Report this position as flushed when the commit is durable.
         pub end: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -79,9 +79,9 @@ enclosed! {
     b'r' => pub struct RollbackPrepared<'a> {
         /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position after the prepare record.
+        /// WAL position after the prepare record.
         pub prepare_end: Lsn,
-        /// Position after the rollback record. Report this position as flushed when the rollback is durable.
+        /// WAL position after the rollback record. Report this position as flushed when the rollback is durable.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub prepare_time: Timestamp,
@@ -103,9 +103,9 @@ enclosed! {
     b'p' => pub struct StreamPrepare<'a> {
         /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position of the prepare record.
+        /// WAL position of the prepare record.
         pub prepare: Lsn,
-        /// Position after the prepare record. Report this position as flushed when the transaction is durable.
+        /// WAL position after the prepare record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
