@@ -70,7 +70,7 @@ pub struct LogicalMessage<'a> {
     pub xid: Option<u32>,
     /// 1 if the message is part of the transaction. See [`is_transactional`](Self::is_transactional).
     pub flags: u8,
-    /// Position of the message.
+    /// WAL position of the message.
     pub lsn: Lsn,
     /// First argument of `pg_logical_emit_message`: the name for this kind of message.
     pub prefix: Text<'a>,
