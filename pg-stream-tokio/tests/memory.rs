@@ -1,5 +1,5 @@
-//! Tests that no secret stays in the process's memory after `connect` and `accept`. Both may end by success, by a wrong password, or
-//! because the future is dropped after any number of polls. Keys are derived on Tokio's threads. The client and the server run as tasks,
+//! Tests that no secret stays in the process's memory after `connect` and `accept`. Each call ends by success, by a wrong password, or
+//! because its future is dropped after some number of polls. Keys are derived on Tokio's threads. The client and the server run as tasks,
 //! whose memory Tokio frees.
 #![cfg(target_os = "linux")]
 

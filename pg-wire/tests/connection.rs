@@ -23,8 +23,8 @@ fn queries(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("select {number}, 'some more text'")).collect()
 }
 
-/// A server that answers each query with a message of twice the length of the query. The server reads no further query until
-/// the answer is sent.
+/// Plays a server that answers each query with a message of twice the length of the query. The server reads no further query until the
+/// answer is sent.
 async fn echo(pipe: Pipe, heard: &Cell<usize>) {
     let (mut from, mut to) = Connection::new(pipe, Limits::FRONTEND).split();
     while let Ok(query) = from.recv().await {

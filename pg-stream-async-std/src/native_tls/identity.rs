@@ -14,10 +14,10 @@ use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
 use sec1::EcPrivateKey;
 use zeroize::Zeroizing;
 
-/// Object identifier `rsaEncryption`, RFC 8017.
+/// Object identifier `rsaEncryption`, from RFC 8017.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// Object identifier `id-ecPublicKey`, RFC 5480.
+/// Object identifier `id-ecPublicKey`, from RFC 5480.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// Reads a certificate chain and its private key. The own certificate is the first in the chain, and is also returned in DER. `what` names

@@ -41,10 +41,10 @@ pub use stream::TlsStream;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NativeTls;
 
-/// A handshake in progress.
+/// A TLS handshake in progress.
 type Handshake<S> = Pin<Box<dyn Future<Output = native_tls::Result<async_native_tls::TlsStream<S>>> + Send>>;
 
-/// A handshake after its first poll.
+/// State of a TLS handshake after its first poll.
 enum Begun<S> {
     Done(native_tls::Result<async_native_tls::TlsStream<S>>),
     Going(Handshake<S>),

@@ -19,7 +19,7 @@ pub(crate) enum Outcome {
     Refused(Vec<Refused>),
 }
 
-/// End of a rejected attempt.
+/// Reason why an attempt to log in was rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// The server rejected the login with this error message.

@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Code of a message: its first byte, which the manual calls the message-type byte.
 ///
-/// Some bytes are codes in both directions (`S` is Sync from a client and ParameterStatus from a server), so a code has a meaning only
+/// Some bytes are codes in both directions (`S` is Sync from a client and ParameterStatus from a server). So a code has a meaning only
 /// together with its direction. Each message has a constant. A frame with an unknown code can still be forwarded.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MessageCode(pub u8);
@@ -20,7 +20,7 @@ impl fmt::Debug for MessageCode {
 pub(crate) enum Size {
     /// A message with rows, data, SQL, parameters, descriptions or error texts. A frame over the limit is skipped.
     Bulk,
-    /// Any other message.
+    /// A message that belongs to no other size class.
     Control,
     /// A client's response to an authentication request.
     Authentication,

@@ -80,11 +80,11 @@ wire_enum! {
 wire_enum! {
     /// The transaction status of a session. Byte1 on the wire.
     pub enum TransactionStatus, byte() -> u8 {
-        /// `I`: not in a transaction block.
+        /// `I`: the session is not in a transaction block.
         Idle = b'I',
-        /// `T`: in a transaction block.
+        /// `T`: the session is in a transaction block.
         InTransaction = b'T',
-        /// `E`: in a failed transaction block. The server rejects every statement until the block ends.
+        /// `E`: the session is in a failed transaction block. The server rejects every statement until the block ends.
         Failed = b'E',
     }
 }
@@ -92,7 +92,7 @@ wire_enum! {
 wire_enum! {
     /// The format of a COPY. Int8 on the wire.
     pub enum CopyFormat, byte() -> u8 {
-        /// 0: text, one line for each row.
+        /// 0: text format, with one line for each row.
         Text = 0,
         /// 1: the binary format of COPY.
         Binary = 1,

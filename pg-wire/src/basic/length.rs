@@ -1,4 +1,4 @@
-//! The longest message.
+//! The limit on the length of a message.
 
 /// Longest message in bytes, without its code: the largest value of the length field. The field is a signed Int32 and counts
 /// its own four bytes.

@@ -29,7 +29,7 @@ impl SqlState {
 
     /// Returns the five characters.
     pub fn as_str(&self) -> &str {
-        // Cannot fail: all five characters are ASCII.
+        // The conversion cannot fail, because all five characters are ASCII.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 

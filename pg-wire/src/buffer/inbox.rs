@@ -40,7 +40,7 @@ const HAND_OVER: usize = 256 * 1024;
 /// # Ok::<_, pg_wire::FrameError>(())
 /// ```
 pub struct Inbox {
-    /// Memory for received bytes. Only growing zeroes memory, so that all of the buffer can be lent as space to read into.
+    /// Memory for received bytes. All of it is zeroed when the buffer grows, so that the whole buffer can be lent as space to read into.
     buf: Vec<u8>,
     /// Index of the first received byte that has not been taken.
     start: usize,
@@ -463,8 +463,8 @@ impl Drop for Inbox {
     }
 }
 
-/// The empty slice, out of line, for bounds checks that cannot fail: the compiler emits a branch that is never taken instead of a
-/// conditional move, for which all later loads would wait.
+/// Returns the empty slice, for bounds checks that cannot fail. Out of line: the compiler then emits a branch that is never taken instead
+/// of a conditional move, for which all later loads would wait.
 #[cold]
 #[inline(never)]
 fn empty<'a>() -> &'a [u8] {

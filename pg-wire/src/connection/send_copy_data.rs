@@ -67,7 +67,7 @@ fn begin<'d>(outgoing: &mut Outgoing, data: &'d [u8]) -> Result<&'d [u8], Encode
     let outbox = &mut outgoing.outbox;
     let length = data.len().saturating_add(4);
     if length > MAX_LENGTH {
-        // Rejects the whole batch, including the bytes put below.
+        // This call rejects the whole batch, including the bytes that are put below.
         outbox.refuse(EncodeError { message: "CopyData", kind: EncodeErrorKind::MessageTooLong { length } });
     }
     let [a, b, c, d] = (length as u32).to_be_bytes();

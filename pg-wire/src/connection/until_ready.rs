@@ -42,10 +42,9 @@ impl<T: Transport> Connection<T> {
     /// # }).unwrap();
     /// ```
     ///
-    /// # Errors
-    /// The first error of the server or of `each`. An error of the connection ends the call at once. If an error of the server
-    /// or of `each` came before the error of the connection, the earlier error is returned, because a server's last error
-    /// explains why the connection ended.
+    /// # Errors The first error of the server or of `each`. An error of the connection ends the call at once. If an error of the server or
+    /// of `each` came before the error of the connection, the earlier error is returned: a server's last error explains why the connection
+    /// ended.
     pub async fn until_ready<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(Frame<'_>) -> Result<(), E>,

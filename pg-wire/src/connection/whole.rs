@@ -71,9 +71,9 @@ impl<T: Transport> Connection<T> {
 
     /// Sends all queued messages as one batch.
     ///
-    /// Reads while it writes. A server whose replies fill the socket buffers stops reading until some of the replies are read, so
-    /// a pipeline larger than both socket buffers would otherwise deadlock. Messages that arrive meanwhile are buffered for
-    /// [`recv`](Self::recv), up to [`Limits::read_ahead`].
+    /// Reads while it writes. A server stops reading while its replies fill the socket buffers. So a pipeline larger than both socket
+    /// buffers would deadlock if the client did not read. Messages that arrive meanwhile are buffered for [`recv`](Self::recv), up to
+    /// [`Limits::read_ahead`].
     ///
     /// The future may be dropped at any point; the next `flush` or `recv` continues to send.
     ///

@@ -22,11 +22,10 @@ use crate::param::bound::{Bound, Written, write_null};
 /// | `Option<T>` | the types of `T`; `None` is NULL | that of `T` |
 /// | [`AsText`](crate::value::AsText) | any of the types above | text |
 ///
-/// A binary value must be in the binary form of the parameter's type. Neither this crate nor the server checks the form: the
-/// server knows only the length of the value. The server rejects an `i32` for an `int8`, but it reads an `i64` for a `float8`,
-/// for a `timestamp` or for an untyped `$1` (which is `text`) as **another value**. Where the statement does not make the type
-/// obvious, cast (`$1::int4`), name the type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or
-/// bind text.
+/// A binary value must be in the binary form of the parameter's type. Neither this crate nor the server checks the form: the server knows
+/// only the length of the value. The server rejects an `i32` for an `int8`. But it reads an `i64` for a `float8`, for a `timestamp` or for
+/// an untyped `$1` (which is `text`) as **another value**. If the statement does not make the type obvious, cast (`$1::int4`), name the
+/// type with [`ParseBuilder::param_types`](crate::client::ParseBuilder::param_types), or bind text.
 ///
 /// To bind a type of your own, return its bytes: 1, 2, 4, 8 or 16 bytes by value, any other number borrowed.
 ///

@@ -16,7 +16,7 @@ use crate::encode::measure::Measure;
 /// A message inside the data of another message, such as CopyData. The layout is Byte1 kind, then the fields. The message has no length
 /// field: it ends at the end of the data.
 pub trait Enclosed {
-    /// Name of the message in the PostgreSQL manual.
+    /// Returns the name of the message in the PostgreSQL manual.
     fn name(&self) -> &'static str;
 
     /// Passes the kind and the fields to `out`, in wire order.
@@ -101,7 +101,7 @@ impl<M: Enclosed + ?Sized> Message for InCopyData<'_, M> {
 pub struct Unknown<'a> {
     /// Kind of the message: its first byte.
     pub kind: u8,
-    /// The bytes after the kind.
+    /// Bytes of the message after its kind.
     pub data: Payload<'a>,
 }
 

@@ -89,12 +89,12 @@
 //! # Confirming
 //!
 //! A stream confirms the position of the last [`set_flushed`](ReplicationStream::set_flushed) and no other. To lose no change, declare the
-//! `end` of a transaction after the transaction is durable. To get no transaction twice, store this `end` together with the
-//! transaction, and start there after a failure: the server sends transactions that were committed later.
+//! `end` of a transaction after the transaction is durable. To get no transaction twice, store this `end` together with the transaction,
+//! and start at this `end` after a failure. The server then sends only transactions that were committed later.
 //!
-//! An idle stream never confirms anything, so its slot keeps all WAL, and a server waits for the stream when it shuts down. Call
-//! [`confirm_keepalives`](ReplicationStream::confirm_keepalives) to confirm the position of a keepalive once everything received is
-//! durable.
+//! An idle stream confirms no position. So its slot keeps all WAL, and a server that shuts down waits for the stream. Call
+//! [`confirm_keepalives`](ReplicationStream::confirm_keepalives) to confirm the position of a keepalive, once everything received before
+//! the keepalive is durable.
 //!
 //! # Long work
 //!
@@ -107,8 +107,8 @@
 //! # Large transactions
 //!
 //! With the option `streaming`, the server sends a large transaction in blocks while the transaction is in progress.
-//! [`transactions`](ReplicationStream::transactions) keeps the blocks, in memory up to a limit or in a [`Store`](pgoutput::Store) of the
-//! caller's, drops what is rolled back, and returns each transaction at its commit.
+//! [`transactions`](ReplicationStream::transactions) keeps the blocks in a [`Store`](pgoutput::Store): in memory up to a limit, or in a
+//! place that the caller chooses. Changes that are rolled back are dropped, and each transaction is returned at its commit.
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/protocol-replication.html)
 

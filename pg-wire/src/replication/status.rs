@@ -109,7 +109,7 @@ impl StandbyStatus {
     ///
     /// Off by default, because the caller has not declared this position. The server sends such a position while it reads WAL without
     /// changes for this stream. If the position is never confirmed, the slot keeps this WAL until the next published transaction is
-    /// flushed, and a server that shuts down waits for the confirmation. Effective only with pgoutput: with other output plugins, the ends
+    /// flushed. A server that shuts down also waits for the confirmation. Effective only with pgoutput: with other output plugins, the ends
     /// of transactions are unknown, so no keepalive is confirmed after the first data.
     pub const fn confirm_keepalives(mut self, on: bool) -> Self {
         self.set_confirm_keepalives(on);

@@ -335,7 +335,7 @@ pub enum RewriteError {
     },
     /// The index of a new value is not higher than the index of the previous new value.
     NotAscending {
-        /// Index of the new value that is not higher.
+        /// Index of the new value, which is not higher than the previous index.
         index: usize,
     },
 }

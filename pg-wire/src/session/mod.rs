@@ -1,4 +1,4 @@
-//! The state of a session: which request a reply answers, which replies are owed, and whether the session is idle.
+//! The state of a session: which request a reply answers, which replies are outstanding, and whether the session is idle.
 //!
 //! [`SessionState`] follows a session from its messages, for a client, a pooler, a proxy or a test. It does no I/O, sends nothing and waits
 //! for nothing. A [`Connection`](crate::Connection) does not contain a `SessionState`, so programs that need no state have no cost. A
@@ -10,12 +10,12 @@
 //! | --- | --- |
 //! | Which request does this reply belong to, and is it the last? | [`received`](SessionState::received) |
 //! | Which request is next? | [`oldest`](SessionState::oldest) |
-//! | How many ReadyForQuery are owed? | [`ready_owed`](SessionState::ready_owed) |
+//! | How many ReadyForQuery are outstanding? | [`ready_owed`](SessionState::ready_owed) |
 //! | Will a reply arrive, or was a Sync forgotten? | [`waiting`](SessionState::waiting) |
-//! | Does the server discard what it reads? | [`is_skipping`](SessionState::is_skipping) |
+//! | Does the server discard the messages that it reads? | [`is_skipping`](SessionState::is_skipping) |
 //! | Is a COPY active, and in which direction? | [`copy`](SessionState::copy) |
-//! | The transaction status? | [`transaction_status`](SessionState::transaction_status) |
-//! | The current parameters? | [`parameters`](SessionState::parameters) |
+//! | What is the transaction status? | [`transaction_status`](SessionState::transaction_status) |
+//! | What are the current values of the parameters? | [`parameters`](SessionState::parameters) |
 //! | Can another user have the session, and if not, why? | [`check_idle`](SessionState::check_idle) |
 //! | Which step leads to an idle session? | [`next_step`](SessionState::next_step) |
 //!
@@ -38,7 +38,7 @@
 //! - **Any time**: NoticeResponse, ParameterStatus and NotificationResponse arrive between any two messages and belong to no request. An
 //!   ErrorResponse of severity FATAL may also arrive at any time, and ends the session.
 //! - **Errors in Query, FunctionCall and Sync** are followed by ReadyForQuery; the rest of a Query is not executed. Sync fails when the
-//!   transaction cannot be committed, and FunctionCall can do so after its FunctionCallResponse.
+//!   transaction cannot be committed, and FunctionCall can fail for the same reason after its FunctionCallResponse.
 //! - **Errors in other requests** make the server discard every message up to the next Sync. This includes Flush, Query and FunctionCall:
 //!   no ReadyForQuery arrives for a discarded Query or FunctionCall.
 //! - **Replies are sent** when the server reads Flush, Sync, Query or FunctionCall, when its buffer is full, and with every error and

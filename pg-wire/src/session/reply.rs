@@ -177,7 +177,7 @@ impl core::error::Error for Over {}
 /// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unexpected {
-    /// Code of the message.
+    /// Code of the unexpected message.
     pub code: MessageCode,
     /// Reason why the state does not explain the message.
     pub kind: UnexpectedKind,

@@ -150,7 +150,7 @@ impl SessionState {
         }
     }
 
-    /// Whether any `messages` messages can be passed to [`sent`](Self::sent) without an error. If false, they may still fit.
+    /// Whether any `messages` messages can be passed to [`sent`](Self::sent) without an error. Even if the result is false, the messages may still fit.
     pub fn has_room_for(&self, messages: usize) -> bool {
         // Each message adds at most one run.
         self.track.runs().saturating_add(messages) <= self.bounds.runs

@@ -29,23 +29,23 @@ pub(super) struct Track {
 /// Replies that the current request can receive next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The first reply to the request.
+    /// Next: the first reply to the request.
     Begin,
-    /// The result of the next statement of a Query, or the end of the Query.
+    /// Next: the result of the next statement of a Query, or the end of the Query.
     Between,
-    /// Rows, or the end of the rows.
+    /// Next: a row, or the end of the rows.
     Rows,
-    /// The description of the rows; the description of the parameters has been received.
+    /// Next: the description of the rows. The description of the parameters has been received.
     Described,
-    /// The end of a COPY in which the client sends data.
+    /// Next: the end of a COPY in which the client sends data.
     CopyIn,
-    /// Data of a COPY, or its end: the server sends data.
+    /// Next: data of a COPY, or the end of the COPY. The server sends data.
     CopyOut,
-    /// Data of replication, or its end: both sides send data.
+    /// Next: data of replication, or the end of replication. Both sides send data.
     CopyBoth,
-    /// The results of the command: the server has ended its direction of replication.
+    /// Next: the rest of the data, or the results of the command. The server has ended its direction of replication.
     CopyBothDone,
-    /// ReadyForQuery, as the last reply.
+    /// Next: ReadyForQuery, which is the last reply.
     Finishing,
 }
 

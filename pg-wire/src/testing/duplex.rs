@@ -17,7 +17,7 @@ pub fn duplex() -> (End, End) {
     (End { reads: Arc::clone(&back), writes: Arc::clone(&there) }, End { reads: there, writes: back })
 }
 
-/// One end of a [`duplex`].
+/// One end of a stream that [`duplex`] has created.
 #[derive(Debug)]
 pub struct End {
     reads: Arc<Mutex<Pipe>>,

@@ -47,7 +47,7 @@ pub enum Authentication<'a> {
     Unknown {
         /// Number of the kind.
         kind: u32,
-        /// The bytes after the kind.
+        /// Bytes of the request after the kind, a secret.
         data: Secret<'a>,
     },
 }

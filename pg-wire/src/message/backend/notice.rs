@@ -129,15 +129,15 @@ impl<'a> ErrorFields<'a> {
         internal_query = b'q';
         /// Call stack in which the error occurred, innermost call first.
         context = b'W';
-        /// Schema of the object that caused the error.
+        /// Name of the schema of the object that caused the error.
         schema = b's';
-        /// Table that caused the error.
+        /// Name of the table that caused the error.
         table = b't';
-        /// Column that caused the error.
+        /// Name of the column that caused the error.
         column = b'c';
-        /// Data type that caused the error.
+        /// Name of the data type that caused the error.
         data_type = b'd';
-        /// Constraint that was violated.
+        /// Name of the constraint that was violated.
         constraint = b'n';
         /// Name of the file in the server's source code that reported the error.
         file = b'F';

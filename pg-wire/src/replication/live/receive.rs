@@ -14,7 +14,7 @@ pub(super) enum Received {
     /// XLogData, which is still in the buffer.
     Data(Head),
     Keepalive(PrimaryKeepalive),
-    /// CopyDone.
+    /// The server has sent CopyDone.
     Done,
 }
 

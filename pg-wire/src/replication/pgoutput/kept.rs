@@ -118,8 +118,8 @@ impl Records {
         Self { top, kept, read: 0, buffer: Vec::new(), start: 0 }
     }
 
-    /// Reads up to the next record that was not rolled back. Returns the record and the length of its data, which [`data`](Self::data)
-    /// returns.
+    /// Reads up to the next record that was not rolled back. Returns the record and the length of its data. The method
+    /// [`data`](Self::data) returns the data.
     pub(super) fn next<S: Store>(
         &mut self,
         store: &mut S,

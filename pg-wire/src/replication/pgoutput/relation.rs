@@ -39,13 +39,13 @@ wire_enum! {
     ///
     /// [PostgreSQL manual](https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-REPLICA-IDENTITY)
     pub enum ReplicaIdentity, byte() -> u8 {
-        /// `d`: the columns of the primary key. A table without a primary key replicates no UPDATE or DELETE.
+        /// `d`: the columns of the primary key identify a row. A table without a primary key replicates no UPDATE or DELETE.
         Default = b'd',
-        /// `n`: no columns. The table replicates no UPDATE or DELETE.
+        /// `n`: no columns identify a row. The table replicates no UPDATE or DELETE.
         Nothing = b'n',
-        /// `f`: all columns.
+        /// `f`: all columns identify a row.
         Full = b'f',
-        /// `i`: the columns of a unique index.
+        /// `i`: the columns of a unique index identify a row.
         Index = b'i',
     }
 }

@@ -41,11 +41,11 @@ enclosed! {
     b'c' => pub struct StreamCommit {
         /// Transaction number.
         pub xid: u32,
-        /// Always 0: no flag is defined.
+        /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position of the commit record.
+        /// WAL position of the commit record.
         pub commit: Lsn,
-        /// Position after the commit record. Report this position as flushed when the transaction is durable.
+        /// WAL position after the commit record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -72,7 +72,7 @@ enclosed! {
 /// Position and time of a rollback: Int64, Int64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aborted {
-    /// Position of the abort record.
+    /// WAL position of the abort record.
     pub lsn: Lsn,
     /// Time of the rollback.
     pub time: Timestamp,

@@ -16,7 +16,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-BEGIN)
     b'B' => pub struct Begin {
-        /// Position of the commit record, the same as `commit` in the following [`Commit`].
+        /// WAL position of the commit record, the same as `commit` in the following [`Commit`].
         pub commit: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -32,11 +32,11 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-COMMIT)
     b'C' => pub struct Commit {
-        /// Always 0: no flag is defined.
+        /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position of the commit record.
+        /// WAL position of the commit record.
         pub commit: Lsn,
-        /// Position after the commit record. Report this position as flushed when the transaction is durable.
+        /// WAL position after the commit record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -51,7 +51,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-ORIGIN)
     b'O' => pub struct Origin<'a> {
-        /// Position of the commit record on the other server.
+        /// WAL position of the commit record on the other server.
         pub commit: Lsn,
         /// Name of the replication origin.
         pub name: Text<'a>,
@@ -70,7 +70,7 @@ pub struct LogicalMessage<'a> {
     pub xid: Option<u32>,
     /// 1 if the message is part of the transaction. See [`is_transactional`](Self::is_transactional).
     pub flags: u8,
-    /// Position of the message.
+    /// WAL position of the message.
     pub lsn: Lsn,
     /// First argument of `pg_logical_emit_message`: the name for this kind of message.
     pub prefix: Text<'a>,

@@ -28,8 +28,8 @@ const MOST: usize = 2 * 262_143;
 /// server had sent it whole: a [`Begin`], the changes, a [`Commit`]. A prepared transaction is returned between a [`BeginPrepare`] and a
 /// [`Prepare`].
 ///
-/// Besides the bytes in the store, about 40 bytes of memory are used for each run of changes, where a run is a sequence of changes of the
-/// same subtransaction.
+/// Besides the bytes in the store, each run of changes takes about 40 bytes of memory. A run is a sequence of changes of the same
+/// subtransaction.
 ///
 /// ```
 /// use pg_wire::codec::Payload;
@@ -73,7 +73,7 @@ pub struct Transactions<S> {
     scratch: Vec<u8>,
 }
 
-/// Return of a transaction that has ended with a commit or a prepare.
+/// Progress of returning a transaction that was committed or prepared.
 #[derive(Clone, Debug)]
 struct Replay {
     end: End,

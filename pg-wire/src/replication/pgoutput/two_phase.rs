@@ -12,9 +12,9 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-BEGIN-PREPARE)
     b'b' => pub struct BeginPrepare<'a> {
-        /// Position of the prepare record.
+        /// WAL position of the prepare record.
         pub prepare: Lsn,
-        /// Position after the prepare record.
+        /// WAL position after the prepare record.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
@@ -32,11 +32,11 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-PREPARE)
     b'P' => pub struct Prepare<'a> {
-        /// Always 0: no flag is defined.
+        /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position of the prepare record.
+        /// WAL position of the prepare record.
         pub prepare: Lsn,
-        /// Position after the prepare record. Report this position as flushed when the transaction is durable.
+        /// WAL position after the prepare record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
@@ -54,11 +54,11 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-COMMIT-PREPARED)
     b'K' => pub struct CommitPrepared<'a> {
-        /// Always 0: no flag is defined.
+        /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position of the commit record.
+        /// WAL position of the commit record.
         pub commit: Lsn,
-        /// Position after the commit record. Report this position as flushed when the commit is durable.
+        /// WAL position after the commit record. Report this position as flushed when the commit is durable.
         pub end: Lsn,
         /// Time of the commit.
         pub time: Timestamp,
@@ -77,11 +77,11 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-ROLLBACK-PREPARED)
     b'r' => pub struct RollbackPrepared<'a> {
-        /// Always 0: no flag is defined.
+        /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position after the prepare record.
+        /// WAL position after the prepare record.
         pub prepare_end: Lsn,
-        /// Position after the rollback record. Report this position as flushed when the rollback is durable.
+        /// WAL position after the rollback record. Report this position as flushed when the rollback is durable.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub prepare_time: Timestamp,
@@ -101,11 +101,11 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html#PROTOCOL-LOGICALREP-MESSAGE-FORMATS-STREAM-PREPARE)
     b'p' => pub struct StreamPrepare<'a> {
-        /// Always 0: no flag is defined.
+        /// Flags of the message; always 0, because no flag is defined.
         pub flags: u8,
-        /// Position of the prepare record.
+        /// WAL position of the prepare record.
         pub prepare: Lsn,
-        /// Position after the prepare record. Report this position as flushed when the transaction is durable.
+        /// WAL position after the prepare record. Report this position as flushed when the transaction is durable.
         pub end: Lsn,
         /// Time of the PREPARE TRANSACTION.
         pub time: Timestamp,
