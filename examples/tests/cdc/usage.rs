@@ -1,4 +1,4 @@
-//! The command line, and errors that end the program at its start.
+//! Tests of the command line, and of errors that end the program at its start.
 
 use crate::database::{Database, on_both};
 use crate::process::{Cdc, command};
