@@ -54,7 +54,7 @@ pub fn channel(session: &Session) -> String {
 ///
 /// # Errors
 /// - The first ErrorResponse from the server or the first error from `each`, whichever happens first.
-/// - [`Unanswered`].
+/// - [`Unanswered`]: the server sent ReadyForQuery without a complete answer before it.
 /// - An error of the connection, if no other error was reported before it.
 pub async fn until_ready<T: Transport>(
     conn: &mut Connection<T>,
@@ -86,21 +86,21 @@ pub async fn until_ready<T: Transport>(
 /// may be only the first part of a result.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// At least one message of an answer was received.
+    /// Whether at least one message of an answer has been received.
     has_begun: bool,
-    /// A result has begun and not ended.
+    /// Whether a result has begun and has not ended.
     is_open: bool,
-    /// The next RowDescription describes a statement, so no rows follow it.
+    /// Whether the next RowDescription belongs to the Describe of a statement. If so, no rows follow it.
     of_statement: bool,
 }
 
-/// The server sent ReadyForQuery without an answer before it.
+/// Error: the server sent ReadyForQuery without a complete answer before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered;
 
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server sent ReadyForQuery without the answer that has to come before it")
+        f.write_str("the server sent ReadyForQuery without a complete answer before it")
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
         for answer in [&b"I\0\0\0\x04"[..], b"1\0\0\0\x04", b"s\0\0\0\x04", b"V\0\0\0\x08\xff\xff\xff\xff"] {
             assert_eq!(error(&[answer, READY]), None, "{answer:?}");
         }
-        // Describe of a statement.
+        // The answer to a Describe of a statement.
         assert_eq!(error(&[b"t\0\0\0\x06\0\0", &ROW[..27], READY]), None);
         assert_eq!(error(&[ROW, b"E\0\0\0\x0aMwhy\0\0", READY]), Some("why".into()));
     }

@@ -20,14 +20,14 @@ use process::{Proxy, until};
 use support::Server;
 use wire::{Client, GSSENC_REQUEST, SSL_REQUEST, query, startup, startup_with};
 
-/// Bytes that a hostile client sends.
+/// A hostile client: its name, the bytes that it sends, and the way in which it sends them.
 struct Row {
     name: String,
     bytes: Vec<u8>,
     how: How,
 }
 
-/// How the bytes are sent.
+/// The way in which a client sends its bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     /// In one piece; then the client half-closes.
@@ -38,7 +38,8 @@ enum How {
     Stay,
 }
 
-/// The answer to a client: answers to requests for encryption, the codes of the messages, and the SQLSTATE of the last error.
+/// The answer that a client receives: the answers to its requests for encryption, the codes of the messages, and the SQLSTATE of the last
+/// error.
 #[derive(Debug, PartialEq)]
 struct Heard {
     answers: String,
@@ -78,7 +79,7 @@ fn version(major: u16, minor: u16, rest: &[u8]) -> Vec<u8> {
 
 const PARAMETERS: &[u8] = b"user\0trust\0database\0test\0\0";
 
-/// Starts of connections, most of them invalid.
+/// Rows with starts of connections, most of them invalid.
 fn openings() -> Vec<Row> {
     let long = |length: usize| {
         let filler = length - 4 - 4 - PARAMETERS.len() - b"application_name\0\0".len();
@@ -163,7 +164,7 @@ fn openings() -> Vec<Row> {
     rows
 }
 
-/// Responses to authentication requests, and other messages in their place.
+/// Rows with responses to authentication requests, and with other messages in place of a response.
 fn answers() -> Vec<Row> {
     let cleartext = startup_with(&[("user", "cleartext"), ("database", "test")]);
     let md5 = startup_with(&[("user", "md5"), ("database", "test")]);
@@ -207,7 +208,7 @@ fn answers() -> Vec<Row> {
     ]
 }
 
-/// Messages in a session.
+/// Rows with messages in a session.
 fn sessions() -> Vec<Row> {
     let bind = |body: &[u8]| [message(b'P', b"\0select $1::text\0\0\0"), message(b'B', body)].concat();
     let mut rows = vec![

@@ -50,7 +50,7 @@ fn ended(code: i32, stdout: &str, stderr: &str) -> Ended {
     Ended { code: Some(code), stdout: stdout.into(), stderr: stderr.into() }
 }
 
-// The command line.
+// Tests of the command line.
 
 #[test]
 fn the_error_for_wrong_usage_does_not_repeat_the_arguments() {
@@ -183,7 +183,7 @@ impl Scripted {
         self.accept_with(&[])
     }
 
-    /// As `accept`, but sends these bytes directly after the ReadyForQuery that ends the start-up.
+    /// Accepts a connection in the same way as `accept`, but sends these bytes directly after the ReadyForQuery that ends the start-up.
     fn accept_with(&self, surplus: &[u8]) -> (TcpStream, Heard) {
         let (mut stream, _) = self.listener.accept().expect("a connection");
         let startup = packet(&mut stream);
@@ -228,13 +228,13 @@ fn put(script: &mut Vec<u8>, message: &impl pg_wire::Encode) {
     message.encode(script).expect("it can be sent");
 }
 
-/// A RowDescription with `count` columns of text.
+/// Appends a RowDescription with `count` columns of text.
 fn put_columns(script: &mut Vec<u8>, count: usize) {
     let field = FieldDescription { name: "a".into(), type_oid: oid::TEXT, ..Default::default() };
     put(script, &RowDescription { fields: List::from(vec![field; count].as_slice()) });
 }
 
-/// A complete answer with these rows, which all have the same number of values.
+/// Appends a complete answer with these rows, which all have the same number of values.
 fn put_answer(script: &mut Vec<u8>, rows: &[&[Option<&[u8]>]]) {
     put_columns(script, rows[0].len());
     rows.iter().for_each(|row| put_row(script, row));
@@ -449,7 +449,7 @@ fn a_superfluous_ready_for_query_is_no_answer() {
     let mut answer = Vec::new();
     put_answer(&mut answer, &[&[Some(b"1")]]);
 
-    // Superfluous messages directly after the ReadyForQuery that ends the start-up.
+    // The server sends superfluous messages directly after the ReadyForQuery that ends the start-up.
     for count in [1, 3] {
         let server = Scripted::new();
         let url = server.url();
@@ -500,7 +500,7 @@ fn values_are_bytes_and_need_not_be_utf8() {
 fn sql_is_read_from_a_file_or_from_standard_input() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("query.sql");
-    // Longer than an argument may be, and not UTF-8.
+    // This SQL is longer than an argument may be, and is not UTF-8.
     let sql = [&b"SELECT '\xff"[..], &[b'x'; 200_000], b"'"].concat();
     std::fs::write(&file, &sql).expect("a file");
     let name = file.to_str().expect("UTF-8");
@@ -689,7 +689,7 @@ struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// Dropped with `Running`: this stops the thread that would kill the program.
+    /// Is dropped together with `Running`. This stops the thread that would kill the program.
     _running: mpsc::Sender<()>,
 }
 
@@ -735,7 +735,7 @@ impl Running {
         signal("-INT", self.child.id());
     }
 
-    /// The peak of the program's resident memory, in bytes.
+    /// Returns the peak of the program's resident memory, in bytes.
     fn peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the program is running");
@@ -770,9 +770,9 @@ fn signal(which: &str, pid: u32) {
     assert!(sent.expect("there is a `kill`").success());
 }
 
-// Real servers.
+// Tests with real servers.
 
-/// The same connection string with another role and password.
+/// Returns the same connection string with another role and password.
 fn with_login(url: &str, login: &str) -> String {
     url.replace("scram:scram-secret", login)
 }
@@ -966,7 +966,7 @@ fn streaming_replication_is_an_error() {
     }
 }
 
-// COPY.
+// Tests of COPY.
 
 /// A query with some megabytes of data, in lines of all lengths up to 3200 bytes.
 const DATA: &str = "SELECT n, repeat(md5(n::text), n % 101), NULL FROM generate_series(1, 5000) AS n";
@@ -1097,7 +1097,7 @@ fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
     }
 }
 
-// Large results.
+// Tests of large results.
 
 /// Starts a program with a query and then a COPY. The COPY waits for input, so that the program still runs after all rows are printed.
 fn start_and_wait(url: &str, sql: &str) -> Running {
@@ -1193,7 +1193,7 @@ fn output_that_cannot_be_written_is_an_error() {
     }
 }
 
-// Ctrl-C.
+// Tests of Ctrl-C.
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]

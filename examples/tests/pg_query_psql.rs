@@ -15,7 +15,7 @@ use support::Server;
 
 const PG_QUERY: &str = env!("CARGO_BIN_EXE_pg-query");
 
-/// One of the two programs.
+/// One of the two programs that are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Program {
     PgQuery,
@@ -33,7 +33,7 @@ enum Compared {
     Differs(&'static str, &'static str),
 }
 
-/// A comparison.
+/// One comparison of the two programs: their input, and the parts of their results that must be equal.
 struct Row {
     name: &'static str,
     /// Connection string, in which `@` stands for host and port.
@@ -320,13 +320,13 @@ fn both_programs_have_the_same_results() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// A table name for each program and process, so that runs do not disturb each other.
+/// Returns a table name that contains the name of the program and the process id, so that runs do not disturb each other.
 fn table(program: Program) -> String {
     format!("beside_{program:?}_{}", std::process::id()).to_lowercase()
 }
 
-/// Both programs read the whole result of the statement, so it is committed. Then psql is killed by SIGPIPE, and pg-query exits with the
-/// status of the statement.
+/// Both programs read the whole result of the statement, so the statement is committed. Then psql is killed by SIGPIPE, and pg-query exits
+/// with the status of the statement.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn both_programs_finish_the_statement_when_the_reader_closes() {
@@ -405,7 +405,7 @@ fn both_programs_read_sql_longer_than_an_argument_from_a_file() {
     }
 }
 
-/// The same command, with `--file` in place of its SQL.
+/// Returns the same command with `--file` in place of the SQL.
 fn replaced(command: &mut Command, program: Program, file: &Path) -> Command {
     let mut arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
     arguments.pop();

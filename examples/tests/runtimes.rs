@@ -7,7 +7,7 @@ use support::{Ended, PATIENCE, Server, run};
 const SMOL: &str = env!("CARGO_BIN_EXE_smol_client");
 const BLOCKING: &str = env!("CARGO_BIN_EXE_blocking_client");
 
-/// The path of a certificate file, from an environment variable, percent-encoded.
+/// Returns the path of a certificate file from an environment variable, percent-encoded.
 fn file(variable: &str) -> String {
     let path = std::env::var(variable);
     path.unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`")).replace('/', "%2F")

@@ -32,7 +32,7 @@ use pg_wire::backend::Backend;
 use pg_wire::{PgProtocol, Portal, Sink, Source, Statement};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Statements in the pipeline. Their answers are far larger than the socket buffers.
+/// Number of statements in the pipeline. Their answers are far larger than the socket buffers.
 const STATEMENTS: u32 = 300_000;
 
 // The sockets and the deadline that the polled future waits for.
@@ -86,7 +86,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 struct Socket<S>(Rc<S>);
 
 impl<S: AsFd + 'static> Socket<S> {
-    /// If the outcome is `WouldBlock`, adds the socket to `WAITING`: then `block_on` waits for it.
+    /// If the outcome is `WouldBlock`, adds the socket to `WAITING`, so that `block_on` waits for the socket.
     fn or_wait<T>(&self, outcome: io::Result<T>, flags: PollFlags) -> Poll<io::Result<T>> {
         match outcome {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

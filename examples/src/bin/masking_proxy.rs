@@ -20,7 +20,7 @@ use pg_wire::{Frame, Inbox, Limits, MessageCode, Outbox, oid, rewrite::Rewrite, 
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The values to replace: the index of each column, and its new value.
+/// The columns whose values are replaced: the index of each column, and its new value (`None` for NULL).
 type Mask = Vec<(usize, Option<&'static [u8]>)>;
 
 fn main() -> Result<()> {
@@ -106,12 +106,12 @@ fn pump(
         }
     };
     let result = forward();
-    // This ends the other direction, too.
+    // The thread of the other direction then ends as well.
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     result
 }
 
-/// A request with its number, and the names in it.
+/// A request without a complete reply: its number, its code, and the names in it.
 struct Request {
     number: u64,
     code: MessageCode,
@@ -124,7 +124,7 @@ struct Session {
     state: SessionState,
     /// Requests without a complete reply.
     requests: VecDeque<Request>,
-    /// Masks of the statements and portals that have been described.
+    /// Masks of the described statements and portals, by name.
     statements: HashMap<Vec<u8>, Mask>,
     portals: HashMap<Vec<u8>, Mask>,
     /// The mask of the rows that are being received.
@@ -219,7 +219,7 @@ impl Session {
     }
 }
 
-/// The values that replace the column's.
+/// Returns the mask for rows with this description: `***` for each column of this name, or NULL if the type of the column is not text.
 fn masked(description: RowDescription<'_>, column: &str) -> Mask {
     let fields = description.fields.iter().enumerate().filter(|(_, field)| field.name == column);
     let value = |type_oid| [oid::TEXT, oid::VARCHAR, oid::BPCHAR].contains(&type_oid).then_some(&b"***"[..]);

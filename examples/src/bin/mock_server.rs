@@ -41,7 +41,7 @@ struct Arguments {
     /// Address to listen on; with port 0 the system picks a free port
     #[arg(long, default_value = "127.0.0.1:5433")]
     listen: SocketAddr,
-    /// How users authenticate
+    /// Method by which users authenticate
     #[arg(long, value_enum, default_value_t = Method::Scram)]
     auth: Method,
     /// Name of the only user
@@ -214,7 +214,7 @@ impl Mock {
     }
 }
 
-/// Removes a session from the list when dropped, so also after an error or a panic.
+/// Entry of a session in the list of sessions. Dropping this value removes the entry, so it is removed even after an error or a panic.
 struct Registered<'m> {
     mock: &'m Mock,
     key: CancelKey,
@@ -228,7 +228,7 @@ impl Drop for Registered<'_> {
 
 /// Answers an authenticated client until the client disconnects.
 async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
-    // After an error in the extended protocol nothing is answered up to the next Sync.
+    // After an error in the extended protocol, the server ignores all messages up to the next Sync.
     let mut skipping = false;
     loop {
         let frame = match conn.recv().await {

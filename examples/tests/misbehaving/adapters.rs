@@ -13,7 +13,7 @@ use pg_wire::{Connection, Transport};
 
 use crate::certificates::made;
 
-/// An adapter.
+/// One of the two adapters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Adapter {
     /// `pg-stream-tokio`, with TLS by rustls.
@@ -33,7 +33,7 @@ pub(crate) struct Outcome<T> {
 /// The settings of the accepting side.
 #[derive(Clone, Copy)]
 pub(crate) struct Accepting {
-    /// Whether TLS is offered.
+    /// Whether the accepting side offers TLS.
     pub(crate) tls: bool,
     pub(crate) time_limit: Duration,
     pub(crate) credentials: fn(&Startup) -> Credentials,

@@ -49,13 +49,13 @@ const TOKEN: &str = "mF_9.B5f-4.1JqM";
 /// The attack on the start of TLS.
 #[derive(Clone)]
 enum Start {
-    /// Declines the request.
+    /// Declines the request for TLS.
     Decline,
-    /// Accepts the request, but goes on in clear.
+    /// Accepts the request for TLS, but continues in clear.
     Clear,
-    /// Sends the messages of a login in clear in place of an answer.
+    /// Does not answer the request for TLS, but sends the messages of a login in clear.
     Before,
-    /// Accepts the request, sends the messages of a login in clear after the answer, and then starts TLS.
+    /// Accepts the request for TLS, sends the messages of a login in clear after the answer, and then starts TLS.
     After(Arc<ServerConfig>),
     /// Starts TLS with his own certificate.
     Swap(Arc<ServerConfig>),
@@ -69,14 +69,14 @@ enum Offer {
     Trust,
     Scram(&'static [&'static str]),
     Token,
-    /// Relays to the honest server, with TLS or in clear. With `cut_plus`, removes SCRAM-SHA-256-PLUS from the server's offer.
+    /// Relays to the honest server, with TLS or in clear. If `cut_plus` is true, removes SCRAM-SHA-256-PLUS from the server's offer.
     Relay {
         tls: bool,
         cut_plus: bool,
     },
 }
 
-/// Plays the attacker for one connection. The received bytes are in `peer`, also after an error.
+/// Plays the attacker for one connection. `peer` contains the received bytes, even after an error.
 fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Result<()> {
     let mut first = peer.packet()?;
     if first == SSL_REQUEST[4..] {
@@ -94,7 +94,7 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             }
         }
         if matches!(start, Start::Clear) {
-            // Sent in place of a ServerHello.
+            // The attacker sends this message in place of a ServerHello.
             return peer.say(&cleartext());
         }
         first = peer.packet()?;
@@ -268,7 +268,7 @@ fn a_man_in_the_middle_gains_only_the_expected_secrets_over_smol() {
     check(Adapter::Smol);
 }
 
-/// Runs each attack on each client, and compares with the table.
+/// Runs each attack on each client, and compares the attacker's gains with the table.
 fn check(adapter: Adapter) {
     let made = made();
     let swap = |certificate| Start::Swap(made.presenting(certificate));

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::process::{Proxy, until};
 use crate::support::{Server, finish, output, run};
 
-/// A server, a proxy in front of it, a new database, and the client programs of the server's version.
+/// Test set-up: a server, a proxy in front of the server, a new database, and the client programs of the server's version.
 struct Lab {
     server: Server,
     proxy: Proxy,
@@ -21,7 +21,7 @@ struct Lab {
 }
 
 impl Lab {
-    /// A lab for each version of the server.
+    /// Creates a set-up for each version of the server.
     fn both() -> [Self; 2] {
         Server::both().map(|server| {
             static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -37,7 +37,7 @@ impl Lab {
         })
     }
 
-    /// Drops and creates a database.
+    /// Creates a database. Drops an existing database of this name first.
     fn create(&self, database: &str) {
         for sql in [
             format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"),
@@ -48,12 +48,12 @@ impl Lab {
         }
     }
 
-    /// A client program that connects to the proxy.
+    /// Returns a command that runs a client program through the proxy.
     fn client(&self, program: &str) -> Command {
         self.program(program, "127.0.0.1", self.proxy.address().port())
     }
 
-    /// A client program that connects to the server directly.
+    /// Returns a command that runs a client program without the proxy.
     fn directly(&self, program: &str) -> Command {
         self.program(program, "127.0.0.1", self.server.address.port())
     }
@@ -273,7 +273,7 @@ fn a_dump_is_restored_to_the_same_database() {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_base_backup_is_complete() {
     for mut lab in Lab::both() {
-        // Without a trace: it would have 250 MB, and other tests trace the same messages.
+        // This proxy writes no trace: the trace would have 250 MB, and other tests trace the same messages.
         lab.proxy = Proxy::with(lab.server.address, &["--check"]);
         let arguments =
             ["-D", "backup", "-X", "stream", "-c", "fast", "--no-sync", "--manifest-checksums=SHA256"];

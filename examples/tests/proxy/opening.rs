@@ -18,7 +18,7 @@ use crate::wire::{
     to_the_end,
 };
 
-/// An address on which no process listens.
+/// Returns an address on which no process listens.
 fn nowhere() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
 }
@@ -164,7 +164,7 @@ fn a_client_gets_the_timeout_error_only_after_its_start_up_message() {
 fn the_opening_timeout_does_not_end_a_session() {
     let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
     let mut idle = Client::let_in(proxy.address());
-    // A second client serves as a timer: once it is disconnected, the time of the first is over, too.
+    // A second client serves as a timer: when it is disconnected, the time limit of the first client has expired as well.
     assert_eq!(Client::new(proxy.address()).rest(), b"");
     idle.is_served();
 }
@@ -231,7 +231,7 @@ fn all_clients_of_a_burst_over_the_limit_are_served() {
     assert_eq!(proxy.stop().said, [""; 0]);
 }
 
-/// Whether the system shows a keepalive timer for the socket with these local and remote ports.
+/// Whether the system shows a keepalive timer for the socket with this local and this remote port.
 fn has_keepalive(local: u16, remote: u16) -> bool {
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
     let port = |field: &str| field.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok());
@@ -269,13 +269,13 @@ fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }
 
-/// The message with that password.
+/// Returns the PasswordMessage with the password of this number.
 fn password_message(number: usize) -> Vec<u8> {
     let password = password(number);
     bytes(&PasswordMessage { password: pg_wire::codec::SecretText(password.as_str().into()) })
 }
 
-/// The prefix that all passwords share. A message that is cut after it contains it.
+/// Returns the prefix that all passwords share. Even a message that is cut in the middle of a password may contain this prefix.
 fn beginning() -> Vec<u8> {
     password(0).into_bytes()[..13].to_vec()
 }
@@ -307,7 +307,7 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
     let mut session = None;
     for number in 0..4 * whole {
         let mut message = password_message(number);
-        // The first four messages are complete, the others are cut at every byte.
+        // The first four messages are complete. The other messages are cut, so that every length occurs.
         message.truncate(if number < 4 { whole } else { number / 4 });
         let mut client = Client::new(proxy.address());
         client.say(&startup());
@@ -318,7 +318,7 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
                 client.until_ready();
                 session = Some(client);
             }
-            // A third of the clients stay until the timeout, the others reset the connection.
+            // A third of these clients stay until the timeout. The other clients reset the connection.
             _ if number % 3 == 0 => staying.push(client),
             _ => drop(client),
         }

@@ -17,7 +17,7 @@ use crate::wire::{
 fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
     let (send, heard) = mpsc::channel();
     let upstream = server(move |_, mut stream| {
-        // Sends its messages without reading first, so that they are the same wherever the client disconnects.
+        // The server sends its messages without reading first, so that they are the same wherever the client disconnects.
         let _ = stream.write_all(&[welcome(), done()].concat());
         let _ = send.send(to_the_end(&mut stream));
     });
@@ -73,7 +73,7 @@ fn all_bytes_of_a_server_that_disconnects_reach_the_client() {
     assert_eq!((stopped.code, stopped.counts[2], stopped.said), (Some(0), 0, vec![]));
 }
 
-/// A server that answers a request for encryption with this byte, and then echoes all bytes.
+/// Starts a server that answers a request for encryption with this byte, and then echoes all bytes.
 fn echo_after(answer: u8) -> std::net::SocketAddr {
     server(move |_, mut stream| {
         let Ok(_) = take_packet(&mut stream) else { return };

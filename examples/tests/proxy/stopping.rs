@@ -12,7 +12,7 @@ use crate::wire::{
     welcome,
 };
 
-/// The outcome for a client that receives the error of the shutdown.
+/// Returns the outcome of a client that receives the error of the shutdown.
 fn sent_away() -> (String, Option<SqlState>) {
     ("E".into(), Some(SqlState::ADMIN_SHUTDOWN))
 }
@@ -23,7 +23,7 @@ fn each_signal_ends_the_proxy_and_its_clients_get_an_error() {
         let proxy = Proxy::start(polite_server());
         let mut idle = [(); 3].map(|()| Client::let_in(proxy.address()));
         let stopped = proxy.stop_by(signal);
-        // For each: StartupMessage, AuthenticationOk, ReadyForQuery.
+        // Three messages per client: StartupMessage, AuthenticationOk, ReadyForQuery.
         assert_eq!((stopped.code, stopped.counts, stopped.said), (Some(0), [3, 9, 0, 0], vec![]));
         idle.iter_mut().for_each(|client| assert_eq!(client.outcome(), sent_away()));
     }

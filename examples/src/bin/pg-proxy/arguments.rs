@@ -1,4 +1,4 @@
-//! The command line.
+//! Options of the command line.
 
 use std::path::PathBuf;
 
@@ -64,11 +64,11 @@ pub(crate) struct Arguments {
     /// Pass messages on without decoding them, once the client is authenticated
     #[arg(long, conflicts_with_all = ["trace", "check"])]
     pub(crate) raw: bool,
-    /// When stopped, exit with status 1 if the bytes of any message changed when it was encoded again, or if a server's message was
-    /// not a reply to what the client had sent
+    /// When stopped, exit with status 1 if the bytes of any message changed when it was encoded again, or if a message of a server was not
+    /// a reply to a request of the client
     #[arg(long)]
     pub(crate) check: bool,
-    /// What to do when a client requests encryption
+    /// Action when a client requests encryption
     #[arg(long, value_enum, default_value_t = Tls::Passthrough)]
     #[arg(requires_if("terminate", "tls_cert"), requires_if("terminate", "tls_key"))]
     pub(crate) tls: Tls,
@@ -113,18 +113,18 @@ impl Arguments {
     }
 }
 
-/// What to do when a client requests TLS or GSSAPI encryption.
+/// Action when a client requests TLS or GSSAPI encryption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tls {
     /// Let the server decide; encrypted bytes are passed on as they are
     Passthrough,
-    /// Decline
+    /// Decline the request
     Refuse,
-    /// Speak TLS with the client, so that its messages can be decoded; clients without TLS are served, too
+    /// Speak TLS with the client, so that its messages can be decoded; clients without TLS are served as well
     Terminate,
 }
 
-/// The mode of a file, in octal digits.
+/// Parses the mode of a file from octal digits.
 fn octal(text: &str) -> Result<u32, &'static str> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),

@@ -24,7 +24,7 @@ const RETAIN: usize = 64 * 1024;
 pub(crate) struct Inspector<'c> {
     context: &'c Context,
     direction: Direction,
-    /// Messages, encoded again.
+    /// Received messages, encoded again for the comparison.
     again: Outbox,
     /// Whether a message that could not be decoded was reported.
     malformed: bool,
@@ -62,7 +62,7 @@ impl<'c> Inspector<'c> {
         Self { context, direction, again: Outbox::new(RETAIN), malformed: false, mismatched: false }
     }
 
-    /// An inspector for the opening phase. It wipes memory before freeing it, because a password may be there.
+    /// Creates an inspector for the opening phase. It wipes memory before freeing it, because the memory may contain a password.
     pub(crate) fn wiping(context: &'c Context, direction: Direction) -> Self {
         let mut inspector = Self { again: Outbox::new(0), ..Self::new(context, direction) };
         inspector.again.set_wiping(true);
@@ -94,7 +94,7 @@ impl<'c> Inspector<'c> {
             Ok(_) => true,
             Err(error) => {
                 self.malformed(frame.body.len() + 4, &error);
-                // Put unchanged, so that the messages before and after it can be compared.
+                // The message is appended unchanged, so that the messages before and after it can be compared.
                 self.again.put(&frame);
                 false
             }
@@ -125,7 +125,7 @@ impl<'c> Inspector<'c> {
         }
     }
 
-    /// Compares the messages of a range one by one, to find and report those whose bytes differ.
+    /// Compares the messages of a range one by one, and reports each message whose bytes differ.
     #[cold]
     fn search(&mut self, run: Frames<'_>, range: Range<usize>) {
         let mut at = 0;
@@ -149,7 +149,7 @@ impl<'c> Inspector<'c> {
 
     fn try_response(&mut self, frame: Frame<'_>, response: Response) -> Result<(), DecodeError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
-            // A request that is sent before the session has begun.
+            // The message is no response, but a request that the client has sent before the session has begun.
             self.context.watch(self.direction, [frame]);
             self.again(&frame.frontend()?, frame.body);
             return Ok(());

@@ -17,10 +17,11 @@ use crate::inspector::{Inspector, Response};
 use crate::openings::Place;
 use crate::session::Context;
 
-/// Bytes of one read, and of an idle buffer. Small, because the peers are not authenticated.
+/// Size of one read and of an idle buffer, in bytes. It is small because the peers are not authenticated.
 const READ_SIZE: usize = 1024;
 
-/// Most bytes from a client that are buffered before they are needed. A first packet fits; with more bytes buffered, nothing more is read.
+/// Largest number of bytes from a client that are buffered before they are needed. It is enough for a first packet. While more bytes are
+/// buffered, the proxy does not read from the client.
 const EARLY: usize = 12 * 1024;
 
 /// Limits on the client's messages. The longest message is a GSSAPI token.
@@ -52,7 +53,7 @@ pub(crate) struct Opening<'c> {
     asked: bool,
 }
 
-/// How an opening ended.
+/// Outcome of an opening phase.
 pub(crate) enum Opened {
     /// The server has authenticated the client.
     Session,
@@ -64,7 +65,7 @@ pub(crate) enum Opened {
 
 /// The next input from a client.
 enum First {
-    /// A packet, now in `Opening::packet`.
+    /// A packet. Its content is in `Opening::packet`.
     Packet,
     Tls,
     /// The end of the stream, without a complete packet.
@@ -86,9 +87,9 @@ struct Encryption {
     code: ProtocolVersion,
     /// The name of the answer in a trace.
     answer: &'static str,
-    /// The byte that accepts the request.
+    /// The server's answer of one byte that accepts the request.
     yes: u8,
-    /// The name in PostgreSQL's error texts.
+    /// The name of the encryption in PostgreSQL's error texts.
     name: &'static str,
 }
 
@@ -103,7 +104,7 @@ const GSS: Encryption = Encryption {
 };
 
 impl<'c> Opening<'c> {
-    /// An opening for a client that has just connected. The bytes `taken` have already been read from the client.
+    /// Creates the opening of a client that has just connected. The bytes `taken` have already been read from the client.
     pub(crate) fn new(context: &'c Context, place: &'c Place, client: Socket, taken: &[u8]) -> Self {
         let mut client = unauthenticated(client, CLIENT);
         client.inbox_mut().extend(taken);
@@ -273,8 +274,8 @@ impl<'c> Opening<'c> {
         };
         let (mut answer, mut finished) = ([0], false);
         loop {
-            // The client has half-closed its connection, and the server may never answer. So the connection to the server is half-closed
-            // too.
+            // The client has half-closed its connection, and the server may never answer. So the proxy half-closes the connection to the
+            // server.
             if !*client_sends && client.inbox().buffered() == 0 && !std::mem::replace(&mut finished, true) {
                 finish(server).await?;
             }
@@ -297,7 +298,7 @@ impl<'c> Opening<'c> {
 
     /// Declines a request for encryption.
     async fn decline(&mut self, encryption: &Encryption) -> Result<(), Failure> {
-        // Bytes that arrived before the answer may come from an attacker instead of the client: PostgreSQL rejects them, too.
+        // Bytes that arrived before the answer may come from an attacker instead of the client. PostgreSQL rejects such bytes as well.
         let early = self.client.inbox().buffered() > 0;
         self.reply(encryption, b'N').await?;
         if early { Err(Failure::Unencrypted(encryption.name)) } else { Ok(()) }
@@ -348,8 +349,8 @@ impl<'c> Opening<'c> {
             }
             send(server, Party::Server).await?;
             if !*client_sends && !std::mem::replace(&mut finished, true) {
-                // The client has half-closed its connection: all of its bytes have arrived. They are passed on, and the connection to the
-                // server is half-closed too, because a server that waits for more may never answer.
+                // The client has half-closed its connection: all of its bytes have arrived, and are passed on. Then the proxy half-closes
+                // the connection to the server, because a server that waits for more bytes may never answer.
                 while let Ok(Some(frame)) = client.try_recv() {
                     front.response(frame, expected.take().unwrap_or(Response::Any));
                     server.put(&frame);
@@ -379,8 +380,8 @@ impl<'c> Opening<'c> {
     }
 }
 
-/// Removes SCRAM-SHA-256-PLUS from the server's offer of SASL mechanisms. `None` unless the server has TLS and the client is in clear: such
-/// a client has no channel to bind to.
+/// Returns the server's offer of SASL mechanisms without SCRAM-SHA-256-PLUS, for a client in clear: such a client has no channel to bind
+/// to. Returns `None` for any other message, for a client with TLS, and for a server without TLS.
 fn without_binding(frame: &Frame<'_>, client: Link, server: Link) -> Option<Vec<u8>> {
     if client == Link::Tls || server != Link::Tls || frame.code != MessageCode::AUTHENTICATION {
         return None;
@@ -414,7 +415,7 @@ fn admit(connection: &mut Connection, limits: Limits) {
     connection.set_limits(limits);
 }
 
-/// Reads from the client. At the end of its stream `sends` becomes false; the client may still receive.
+/// Reads from the client. At the end of the client's stream, sets `sends` to false; the client may still receive.
 async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> {
     match client.fill().await {
         Ok(()) => Ok(()),

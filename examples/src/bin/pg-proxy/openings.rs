@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How long a client may be silent before its opening may be ended. Longer than a round trip to a distant client: in a burst of honest
-/// clients the later clients wait, and no earlier client is displaced.
+/// Time that a client may be silent before its opening may be ended. It is longer than a round trip to a distant client: in a burst of
+/// honest clients the later clients wait, and no earlier client is displaced.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The openings that are running.
@@ -24,7 +24,7 @@ pub(crate) struct Openings {
     ended: Notify,
 }
 
-/// The place of one opening. Dropping this makes room.
+/// The place of one opening. Dropping this value makes the place free for another opening.
 #[derive(Debug)]
 pub(crate) struct Place {
     openings: Arc<Openings>,
@@ -40,15 +40,15 @@ struct Opening {
 /// The side that an opening waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// The client, since this time.
+    /// The opening has waited for the client since this time.
     Client(Instant),
     Server,
-    /// Neither: the opening has been asked to end.
+    /// The opening waits for no side: it has been asked to end.
     Over,
 }
 
 impl Openings {
-    /// Room for `most` openings, but at least for one.
+    /// Creates room for `most` openings, but at least for one.
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most: most.max(1), running: Mutex::default(), ended: Notify::new() })
     }

@@ -9,7 +9,7 @@ use crate::address::Socket;
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
 
-/// Bytes of one read in a session that is not decoded.
+/// Size of one read, in bytes, in a session that is not decoded.
 const OPAQUE: usize = 8 * 1024;
 
 /// The reading half of a connection.
@@ -28,13 +28,13 @@ pub(crate) struct Pump {
     pub(crate) between_messages: bool,
 }
 
-/// How much of the traffic is inspected.
+/// The depth to which traffic is inspected.
 pub(crate) enum Passing<'c> {
-    /// Every message.
+    /// Every message is decoded.
     Decoded(Inspector<'c>),
-    /// The headers.
+    /// Only the headers are decoded.
     Framed,
-    /// Nothing.
+    /// Nothing is decoded.
     Opaque,
 }
 

@@ -24,7 +24,7 @@ pub(crate) enum Failure {
     Misplaced(&'static str),
     /// A row does not match its RowDescription.
     Row(RowError),
-    /// The server sent ReadyForQuery without the message that has to come before it.
+    /// The server sent ReadyForQuery without a complete answer before it.
     Unanswered,
     /// COPY FROM STDIN had no data, because standard input held the SQL.
     NoInput(ServerError),

@@ -1,4 +1,4 @@
-//! Ctrl-C: the first sends a cancel request, the second ends the program.
+//! Handles Ctrl-C: the first Ctrl-C sends a cancel request, the second Ctrl-C ends the program.
 
 use std::future::pending;
 
@@ -6,21 +6,21 @@ use pg_stream_tokio::{CancelTarget, Config};
 
 use crate::report;
 
-/// The user ends the program with Ctrl-C.
+/// Error: the user ends the program with Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
-/// Listens for Ctrl-C.
+/// Receiver of Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     signals: Signals,
-    /// The target of a cancel request; taken by the first Ctrl-C.
+    /// The target of a cancel request. `None` before a statement runs, and after the first Ctrl-C.
     target: Option<(Config, CancelTarget)>,
     given_up: bool,
 }
 
 impl Interrupts {
-    /// Begins to listen.
+    /// Starts to receive Ctrl-C.
     pub(crate) fn new() -> Self {
         Self { signals: Signals::new(), target: None, given_up: false }
     }
@@ -52,7 +52,7 @@ pub(crate) fn give_up() -> i32 {
     1
 }
 
-/// The signal of Ctrl-C. If the program cannot listen for the signal, `next` waits forever.
+/// The signal that Ctrl-C sends; `None` if the program cannot receive it, so that `next` waits forever.
 #[derive(Debug)]
 #[cfg(unix)]
 struct Signals(Option<tokio::signal::unix::Signal>);

@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use crate::interrupts::{Interrupted, Interrupts};
 use crate::report;
 
-/// Bytes of a block, which is written to standard output with one call.
+/// Size of a block in bytes. A block is written to standard output with one call.
 pub(crate) const BLOCK: usize = 64 * 1024;
 
-/// Most blocks in the queue.
+/// Largest number of pieces in the queue.
 const WAITING: usize = 4;
 
 /// A piece of output. The thread writes the pieces in the order of the queue.
@@ -33,9 +33,9 @@ pub(crate) struct Output {
     sender: mpsc::Sender<Piece>,
     /// Bytes for standard output that are not in the queue yet.
     block: Vec<u8>,
-    /// A write to standard output has failed.
+    /// Whether a write to standard output has failed.
     is_closed: Arc<AtomicBool>,
-    /// Rows were dropped after Ctrl-C.
+    /// Whether rows were dropped after Ctrl-C.
     was_cut: bool,
     writer: JoinHandle<Option<io::Error>>,
     pub(crate) interrupts: Interrupts,
@@ -151,7 +151,7 @@ impl Output {
         drop(sender);
         tokio::select! {
             biased;
-            // The statements are done: there is nothing to cancel.
+            // All statements are complete, so there is nothing to cancel.
             _ = interrupts.heard() => Err(Interrupted),
             written = &mut writer => Ok(written.unwrap_or_else(|error| Some(io::Error::other(error)))),
         }
@@ -164,7 +164,7 @@ fn write(mut queue: mpsc::Receiver<Piece>, is_closed: &AtomicBool) -> Option<io:
     while let Some(piece) = queue.blocking_recv() {
         match piece {
             Piece::Said(lines) => {
-                // Ignored: without standard error the failure cannot be reported.
+                // The result is ignored: without standard error, a failure cannot be reported.
                 let _ = io::stderr().write_all(lines.as_bytes());
             }
             Piece::Rows(block) if failure.is_none() => {

@@ -13,7 +13,7 @@ fn ending(bytes: impl AsRef<[u8]>) -> Script {
 const CLOSED: &str = "the peer closed the connection during the login";
 const LATE: &str = "no session within the time limit of 0.2 s";
 
-/// A server that is starting up.
+/// Script of a server that is starting up.
 fn starting() -> Script {
     answer(fatal("57P03", "the database system is starting up"))
 }

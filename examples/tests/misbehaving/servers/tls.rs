@@ -12,12 +12,12 @@ use crate::certificates::made;
 use crate::peer::{Act, Script};
 use crate::wire::{OK, READY, cleartext, fatal, md5, sasl, welcome};
 
-/// Answers the SSLRequest with these bytes.
+/// Script that answers the SSLRequest with these bytes.
 fn replying(bytes: impl AsRef<[u8]>) -> Script {
     answer(bytes)
 }
 
-/// Accepts TLS with this certificate.
+/// Script that accepts TLS with this certificate.
 fn secure(certificate: &Certificate) -> Script {
     upgraded(made().presenting(certificate))
 }
