@@ -15,8 +15,8 @@ use crate::support::{Ended, PATIENCE, finish};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-cdc");
 
-/// Returns a command that runs the program with these arguments. Removes the settings in the environment of the tests: variables such as
-/// PGHOST, and files in the home directory.
+/// Returns a command that runs the program with these arguments. The program does not see the settings of the tests: variables such as
+/// PGHOST are removed, and HOME names no directory.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     for (name, _) in std::env::vars_os() {

@@ -22,7 +22,7 @@ pub(crate) struct Replay<'s> {
     /// Position at which the last transaction ended.
     last: u64,
     pub(crate) transactions: u64,
-    /// Transactions that were prepared and rolled back.
+    /// Number of transactions that were prepared and rolled back.
     pub(crate) rolled_back: u64,
 }
 
@@ -40,7 +40,7 @@ impl<'s> Replay<'s> {
         }
     }
 
-    /// Replays a file, and returns the number of its lines.
+    /// Replays the lines of a file, and returns their number.
     pub(crate) fn file(&mut self, file: File) -> u64 {
         let mut count = 0;
         for line in BufReader::new(file).lines() {

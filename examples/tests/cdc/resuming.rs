@@ -209,7 +209,7 @@ fn standard_output_has_whole_transactions_only() {
         assert_eq!(run(&["--create-slot"]), Vec::<Value>::new());
         session.run("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g; INSERT INTO t VALUES (0)");
         // Kills the program while its reader does not read. The program has written only a part of the transaction, so it must not have
-        // confirmed it.
+        // confirmed the transaction.
         let mut command = cdc.without_out(&["--quiet"]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut first = vec![0; 100];

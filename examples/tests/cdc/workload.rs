@@ -33,7 +33,7 @@ impl Random {
         Self((base.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed.wrapping_mul(0xbf58_476d_1ce4_e5b9)) | 1)
     }
 
-    /// Returns the next number, reduced to a number less than `limit`.
+    /// Returns the next random number below `limit`.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

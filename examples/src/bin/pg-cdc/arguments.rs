@@ -137,7 +137,7 @@ impl std::str::FromStr for Until {
     }
 }
 
-/// The task that the command line sets.
+/// The checked options of the command line.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
@@ -158,7 +158,7 @@ pub(crate) struct Task {
     pub(crate) quiet: bool,
 }
 
-/// Reads and checks the command line. Ends the program after printing the help, or the error if the usage is wrong.
+/// Reads and checks the command line. If help is requested or the usage is wrong, prints the help or the error and ends the program.
 pub(crate) fn task() -> Task {
     let given = Arguments::try_parse().unwrap_or_else(|error| {
         // Prints only the kind of the error: its full text quotes the unexpected argument, which may contain a password.
@@ -197,7 +197,8 @@ pub(crate) fn task() -> Task {
     }
 }
 
-/// Adds the session settings on which the text form of values depends. If there are several hosts, selects the host that accepts writes.
+/// Adds the session settings on which the text form of values depends. If there are several hosts, requires the host that accepts writes,
+/// unless the connection string requires another kind of host.
 fn with_settings(mut config: Config) -> Config {
     if config.parameter("application_name").is_none() {
         config = config.application_name("pg-cdc");

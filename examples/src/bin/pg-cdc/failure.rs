@@ -36,7 +36,7 @@ pub(crate) enum Failure {
     File { name: String, error: io::Error },
     /// The program cannot continue with these files, this slot or this server. The string is the reason.
     Refused(String),
-    /// The WAL of the server, or the part of it that it has in common with the former server, ends before the recorded position.
+    /// The output contains changes up to the position `recorded`, but the server has the same WAL only up to the position `server`.
     Behind { recorded: Lsn, server: Lsn },
     /// The output thread has ended early. `Output::finish` returns its error.
     OutputEnded,
@@ -79,12 +79,12 @@ impl Failure {
         }
     }
 
-    /// Whether this is an error of the server with this SQLSTATE.
+    /// Whether the failure is an error of the server with this SQLSTATE.
     pub(crate) fn has_state(&self, state: SqlState) -> bool {
         matches!(self, Self::Server(error) if error.sqlstate() == Some(state))
     }
 
-    /// The exit status, as the help text explains it.
+    /// Returns the exit status, as the help text explains it.
     pub(crate) fn code(&self) -> i32 {
         match self {
             Self::Connect(_) | Self::Connection(Error::Io(_) | Error::Closed { .. }) | Self::Ended => 2,
@@ -133,9 +133,9 @@ impl fmt::Display for Failure {
             Self::Refused(reason) => f.write_str(&escaped(reason)),
             Self::Behind { recorded, server } => write!(
                 f,
-                "the WAL of the server up to {server} is that of the recorded lines, but the recorded position is {recorded}: changes were \
-                 lost in a failover, or this is another server. The lines may have transactions that the server does not have. To accept \
-                 that, start with new --out and --state files"
+                "the server has the WAL of the recorded lines only up to {server}, but the recorded position is {recorded}: changes were \
+                 lost in a failover, or this is another server. The lines may contain transactions that the server does not have. To accept \
+                 this, start with new --out and --state files"
             ),
             Self::OutputEnded => f.write_str("the output thread ended"),
             Self::Stream(error) => error.fmt(f),

@@ -21,7 +21,7 @@ impl Held {
         Self { dir, lines: Spill::default(), returned: 0 }
     }
 
-    /// Appends `lines` to the held lines, and empties `lines`.
+    /// Appends `lines` to the held lines, then empties `lines`.
     pub(crate) fn add(&mut self, lines: &mut Vec<u8>) -> Result<(), Failure> {
         self.lines.append(lines, &self.dir).map_err(failed)?;
         lines.clear();

@@ -78,7 +78,7 @@ async fn run(task: &Task, meter: &mut Meter) -> Result<(), Failure> {
     }
 }
 
-/// The program, with the state that it keeps from one connection to the next.
+/// The state that the program keeps from one connection to the next.
 struct Program<'a> {
     task: &'a Task,
     output: &'a Output,
@@ -87,9 +87,9 @@ struct Program<'a> {
     meter: &'a mut Meter,
     /// `system_identifier` of the server; empty before the first connection.
     system: String,
-    /// Timeline of the server; 0 before the first connection.
+    /// Timeline of the server at the last connection; 0 before the first connection.
     timeline: u32,
-    /// A snapshot has begun and has not ended.
+    /// Whether a snapshot has begun and has not ended.
     in_snapshot: bool,
     /// Whether this process has connected to the server at least once.
     has_connected: bool,

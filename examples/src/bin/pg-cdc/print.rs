@@ -27,7 +27,7 @@ impl Head {
     }
 }
 
-/// Appends the line `begin` or `begin_prepare`.
+/// Appends the first line of a transaction: kind `begin` or `begin_prepare`.
 pub(crate) fn put_start(out: &mut Vec<u8>, format: Format, head: &Head) {
     match &head.gid {
         Some(gid) => head.line(out, format, "begin_prepare", head.lsn).string("gid", gid).end(),
@@ -35,7 +35,7 @@ pub(crate) fn put_start(out: &mut Vec<u8>, format: Format, head: &Head) {
     }
 }
 
-/// Appends the line `commit` or `prepare`. `end` is the position after the WAL record.
+/// Appends the last line of a transaction: kind `commit` or `prepare`. `end` is the position after the WAL record.
 pub(crate) fn put_end(out: &mut Vec<u8>, format: Format, head: &Head, end: Lsn) {
     let kind = if head.gid.is_some() { "prepare" } else { "commit" };
     let line = Line::start(out, format, kind, head.lsn).lsn("end", end);
@@ -46,7 +46,7 @@ pub(crate) fn put_end(out: &mut Vec<u8>, format: Format, head: &Head, end: Lsn) 
     }
 }
 
-/// Appends the line `relation`, which describes a table.
+/// Appends the line of kind `relation`, which describes a table.
 pub(crate) fn put_relation(out: &mut Vec<u8>, format: Format, head: &Head, table: &Table) {
     let line = put_name(head.line(out, format, "relation", head.lsn), table);
     put_description(line, table).end();

@@ -105,8 +105,8 @@ impl Session {
         system.ok_or(Failure::Misplaced("CommandComplete"))
     }
 
-    /// The position at which the former timeline ended: after a failover, what the former primary wrote later is lost. `None` if the former
-    /// timeline is no ancestor of the present one.
+    /// Returns the position at which the timeline `former` ended. After a failover, all later WAL of the former primary is lost. Returns
+    /// `None` if `former` is no ancestor of the timeline `present`.
     pub(crate) async fn end_of_timeline(
         &mut self,
         former: u32,
@@ -122,7 +122,7 @@ impl Session {
         Ok(end)
     }
 
-    /// The end of the WAL, also of the part that is not flushed yet.
+    /// Returns the end of the WAL, including WAL that is not flushed yet.
     pub(crate) async fn end_of_wal(&mut self) -> Result<Lsn, Failure> {
         let sql = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
                    ELSE pg_catalog.pg_current_wal_insert_lsn() END, \
@@ -254,7 +254,8 @@ pub(crate) async fn look_up(config: &Config, types: &mut Types, table: &Table) {
     table.columns.iter().for_each(|column| types.miss(column.type_oid));
 }
 
-/// The end of a timeline in a history file, which has a line for each ancestor: timeline, position, reason.
+/// Finds the end of a timeline in a history file. The file has a line for each ancestor, with its timeline, the position of its end, and a
+/// reason.
 fn switch_point(history: &str, timeline: u32) -> Option<Lsn> {
     history.lines().find_map(|line| {
         let mut words = line.split_whitespace();
@@ -263,8 +264,8 @@ fn switch_point(history: &str, timeline: u32) -> Option<Lsn> {
     })
 }
 
-/// The end of the last record. If the last record ends with a page, the position to insert at is after the header of the next page, and
-/// no record ends there before the next one is written.
+/// Returns the end of the last WAL record, for the position at which the server inserts the next record. If the last record ends at the end
+/// of a page, this position is after the header of the next page, where no record ends.
 fn before_page_header(lsn: Lsn, block: u64) -> Lsn {
     const SHORT_HEADER: u64 = 24;
     const LONG_HEADER: u64 = 40;

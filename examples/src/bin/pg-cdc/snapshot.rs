@@ -50,8 +50,8 @@ pub(crate) async fn take(
         Err(failure) => failure,
     };
     if !failure.is_temporary() && !matches!(failure, Failure::Interrupted(_)) {
-        // The transaction has failed. Without the slot, nothing is left to be cleaned up by the next start. A slot that another program
-        // has created meanwhile is left alone.
+        // The snapshot has failed. The slot is dropped, so that the next start has nothing to clean up. A slot that another program has
+        // created in the meantime is not dropped.
         session.ask("ROLLBACK", |_, _| Ok(())).await?;
         if !failure.has_state(SqlState::DUPLICATE_OBJECT) {
             session.drop_slot(&task.slot).await?;

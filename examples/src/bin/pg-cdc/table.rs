@@ -17,7 +17,7 @@ pub(crate) fn has_key(table: &Table) -> bool {
     table.columns.iter().any(|column| is_key(table, column))
 }
 
-/// Whether the program has not yet read the type of some column from the catalog.
+/// Whether the table has a column whose type has not been read from the catalog yet.
 pub(crate) fn lacks(table: &Table, types: &Types) -> bool {
     table.columns.iter().any(|column| types.lacks(column.type_oid))
 }

@@ -10,7 +10,7 @@
 //! | the program is killed | action of the next start |
 //! | --- | --- |
 //! | during step 1 or 2 | cuts `--out` to the recorded length; the server sends the transactions again |
-//! | during step 3 | continues from the old or the new state, whichever the file has: the server sends all changes after the recorded position |
+//! | during step 3 | continues from the old or the new state: with either state, the server sends all changes after the recorded position |
 //! | before step 4 | asks the server to start at the recorded position, which is later than the confirmed position |
 //!
 //! Without `--state`, the last line of a complete transaction in `--out` serves as the record: it contains the position, and its end is the
@@ -61,11 +61,11 @@ pub(crate) enum Piece {
     BeginSnapshot(Vec<u8>, oneshot::Sender<()>),
     /// Record that no snapshot is in progress, and remove the lines of the snapshot. Answer when the record is durable.
     DropSnapshot(oneshot::Sender<()>),
-    /// Record the server and its timeline.
+    /// Record the system identifier and the timeline of the server.
     System(String, u32),
 }
 
-/// Progress of the thread, as it reports it to the rest of the program.
+/// Progress that the thread reports to the rest of the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Durable {
     /// Position up to which all transactions are durable; `None` before the first transaction.
@@ -105,8 +105,8 @@ impl Output {
         Ok((Self { sender, durable, thread }, found))
     }
 
-    /// Returns the sender of the queue. Sending waits while the queue is full, and is cancel safe: if it is cancelled, the piece is
-    /// dropped.
+    /// Returns the sender of the queue. Sending waits while the queue is full. Sending is cancel safe: if it is cancelled, the piece is not
+    /// in the queue, and is dropped.
     pub(crate) fn sender(&self) -> &Sender<Piece> {
         &self.sender
     }

@@ -19,7 +19,8 @@ const LONGEST: usize = 120;
 pub(super) enum Found {
     /// The last complete transaction: the length of the file up to its end, and the position from which to continue.
     Complete(u64, Lsn),
-    /// A snapshot has begun and has not ended: the length of the file before its first line, and the length after its first line.
+    /// A snapshot has begun and has not ended: the length of the file before the first line of the snapshot, and the length after this
+    /// line.
     InSnapshot(u64, u64),
     /// The file is empty, or contains only a part of one transaction.
     Nothing,
@@ -41,7 +42,7 @@ pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
     let length = file.seek(SeekFrom::End(0))?;
     // `tail` contains the bytes of the file from `start` on, without the lines that have been examined.
     let (mut start, mut tail) = (length, Vec::new());
-    // End of the line whose beginning is not found yet; `None` until the first line feed is found.
+    // Offset of the end of the line whose beginning is not found yet; `None` until the first line feed is found.
     let mut end: Option<u64> = None;
     while start > 0 {
         let count = BLOCK.min(start);

@@ -21,13 +21,13 @@ pub(crate) struct Progress {
     pub(crate) in_snapshot: bool,
     /// Length of the output after the first line of an unfinished snapshot; `None` if the output does not contain this line.
     pub(crate) marker: Option<u64>,
-    /// `system_identifier` of the server; empty before the first connection.
+    /// `system_identifier` of the server at the last connection; empty before the first connection.
     pub(crate) system: String,
     /// The server's timeline at the last connection; 0 if it is not known.
     pub(crate) timeline: u32,
 }
 
-/// A state file, by its path, and the slot that it belongs to.
+/// The path of a state file, and the slot that the file belongs to.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,

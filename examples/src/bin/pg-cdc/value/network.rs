@@ -6,8 +6,8 @@ use super::ValueError;
 use super::binary::Bytes;
 use super::number::put;
 
-/// Appends an `inet` or a `cidr`. Its binary form: one byte each for the family, the number of bits of the mask, whether it is a `cidr`,
-/// and the length; then the address.
+/// Appends an `inet` or a `cidr`. Its binary form: four bytes (the family, the number of bits of the mask, 1 for a `cidr`, the length of
+/// the address), then the address.
 pub(super) fn put_address(out: &mut String, bytes: &mut Bytes<'_>) -> Result<(), ValueError> {
     let (family, bits, is_cidr) = (bytes.u8()?, bytes.u8()?, bytes.u8()? != 0);
     let most = match (family, bytes.u8()?) {

@@ -57,7 +57,7 @@ impl Types {
         type_oid >= FIRST_OF_USERS && !self.0.contains_key(&type_oid)
     }
 
-    /// Records that the kind of this type could not be read from the catalog, if it is not known.
+    /// Records the kind of this type as unknown, unless it has been read from the catalog.
     pub(crate) fn miss(&mut self, type_oid: Oid) {
         self.0.entry(type_oid).or_insert(Kind::Unknown);
     }
