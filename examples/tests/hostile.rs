@@ -47,12 +47,12 @@ struct Heard {
     state: Option<SqlState>,
 }
 
-/// A row whose bytes are sent at once.
+/// Creates a row whose bytes are sent at once.
 fn same(name: &str, parts: &[&[u8]]) -> Row {
     Row { name: name.into(), bytes: parts.concat(), how: How::AtOnce }
 }
 
-/// A row whose client stays connected until the server closes.
+/// Creates a row whose client stays connected until the server closes.
 fn closed(name: &str, parts: &[&[u8]]) -> Row {
     Row { how: How::Stay, ..same(name, parts) }
 }
@@ -339,7 +339,7 @@ fn sessions() -> Vec<Row> {
     rows
 }
 
-/// Rows with these bytes cut at every length.
+/// Creates a row for each length at which `whole` can be cut.
 fn truncated(what: &str, before: &[u8], whole: &[u8]) -> Vec<Row> {
     let cut = |end: usize| same(&format!("{end} bytes of a {what}"), &[before, &whole[..end]]);
     (1..whole.len()).map(cut).collect()

@@ -50,7 +50,7 @@ const fn row(name: &'static str, sql: &'static str) -> Row {
     Row { name, url: URL, sql, stdin: "", environment: &[], compared: Compared::All }
 }
 
-/// A row in which connecting fails and both programs print `reported`.
+/// Creates a row in which connecting fails and both programs print `reported`.
 const fn refused(name: &'static str, url: &'static str, reported: &'static str) -> Row {
     let compared = Compared::Reported(reported);
     Row { url, compared, ..row(name, "SELECT 1") }

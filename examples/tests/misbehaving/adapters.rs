@@ -30,10 +30,10 @@ pub(crate) struct Outcome<T> {
     pub(crate) bytes: u64,
 }
 
-/// The settings of the accepting side.
+/// Settings of an adapter that accepts clients.
 #[derive(Clone, Copy)]
 pub(crate) struct Accepting {
-    /// Whether the accepting side offers TLS.
+    /// Whether the adapter offers TLS to clients.
     pub(crate) tls: bool,
     pub(crate) time_limit: Duration,
     pub(crate) credentials: fn(&Startup) -> Credentials,

@@ -57,7 +57,7 @@ struct Row {
     answer: &'static str,
 }
 
-/// A client of a server without TLS.
+/// Creates a row with a client of a server without TLS.
 fn row(
     name: impl Into<String>,
     script: impl Into<Vec<Act>>,
@@ -68,7 +68,7 @@ fn row(
     Row { name, tls: false, time_limit: LONG, script, expected, native: None, answer }
 }
 
-/// A client of a server with TLS.
+/// Creates a row with a client of a server with TLS.
 fn tls(
     name: impl Into<String>,
     script: impl Into<Vec<Act>>,

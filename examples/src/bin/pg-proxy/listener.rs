@@ -135,7 +135,7 @@ impl SocketFile {
         }
     }
 
-    /// Gives up the claim without removing the file at the path.
+    /// Gives up the claim, but does not remove the file at the path. Returns `error`.
     fn keep_socket(mut self, error: io::Error) -> io::Error {
         self.path = PathBuf::new();
         error

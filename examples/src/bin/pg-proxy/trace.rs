@@ -139,7 +139,7 @@ impl Trace {
         let mut output: MutexGuard<'_, Output> = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = output.as_mut().map(line) {
             say(format_args!("pg-proxy: the trace ends here: {error}"));
-            // The writer is dropped: it would only fail again.
+            // The writer is dropped, because later writes would fail as well.
             *output = None;
         }
     }

@@ -59,7 +59,7 @@ struct Row {
     most: u64,
 }
 
-/// Row with a server that is reached over TCP, without TLS.
+/// Creates a row with a server that is reached over TCP, without TLS.
 fn row(name: impl Into<String>, script: impl Into<Script>, expected: &'static str) -> Row {
     let config = Config::new("alice").password(PASSWORD).sslmode(SslMode::Disable).connect_timeout(LONG);
     Row {

@@ -6,12 +6,12 @@ use super::{Row, SESSION, check, row, say, scram};
 use crate::peer::Scram;
 use crate::wire::welcome;
 
-/// A server with an altered server-first-message.
+/// Creates a row with a server that sends an altered server-first-message.
 fn first(name: &str, alter: fn(&str, &str) -> String, expected: &'static str) -> Row {
     row(name, scram(Scram { first: alter, ..Scram::HONEST }), expected)
 }
 
-/// A server with an altered server-final-message, followed by the rest of a valid login.
+/// Creates a row with a server that sends an altered server-final-message, and then the rest of a valid login.
 fn last(name: &str, alter: fn(&str) -> String, expected: &'static str) -> Row {
     row(name, [scram(Scram { last: alter, ..Scram::HONEST }), vec![say(welcome())]].concat(), expected)
 }

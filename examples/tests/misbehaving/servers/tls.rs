@@ -26,22 +26,22 @@ fn upgraded(config: Arc<ServerConfig>) -> Script {
     vec![Act::Packet, say(b"S"), Act::Tls(config)]
 }
 
-/// A row in which the client demands TLS.
+/// Creates a row in which the client demands TLS.
 fn demanded(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected).sslmode(SslMode::Require)
 }
 
-/// A row in which the client prefers TLS.
+/// Creates a row in which the client prefers TLS.
 fn preferred(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected).sslmode(SslMode::Prefer)
 }
 
-/// A row in which the client verifies the server's certificate.
+/// Creates a row in which the client verifies the server's certificate.
 fn verified(name: &str, certificate: &Certificate, expected: &'static str) -> Row {
     row(name, secure(certificate), expected).verifying()
 }
 
-/// A row with direct TLS.
+/// Creates a row in which the client uses direct TLS.
 fn direct(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected)
         .verifying()
@@ -49,7 +49,7 @@ fn direct(name: &str, script: Script, expected: &'static str) -> Row {
         .native("sslnegotiation=direct is not supported with native-tls")
 }
 
-/// A row with TLS in which the client demands channel binding.
+/// Creates a row with TLS in which the client demands channel binding.
 fn bound(name: &str, asked: impl AsRef<[u8]>, expected: &'static str) -> Row {
     let script = [secure(&made().server), answer(asked)].concat();
     row(name, script, expected).verifying().binding()

@@ -20,8 +20,8 @@ pub(super) fn float(bytes: &[u8], wide: bool) -> Result<f64, ValueError> {
     }
 }
 
-/// Appends a float in the text form of the server: the fewest digits that give the same value. Numbers other than 0 whose absolute value is below 1e-4,
-/// or at least 1e15 (`float4`: 1e6), have an exponent.
+/// Appends a float in the text form of the server: the fewest digits that give the same value. A number other than 0 has an exponent if its
+/// absolute value is below 1e-4, or at least 1e15 (`float4`: 1e6).
 pub(super) fn put_float(out: &mut String, number: f64, wide: bool) {
     if !number.is_finite() {
         out.push_str(match number {
