@@ -260,13 +260,13 @@ impl Libpq {
     fn read(text: &[u8]) -> Vec<String> {
         // libpq prints strings without conversion. `pg-proxy` prints text, so it shows U+FFFD for bytes that are not UTF-8.
         let text = String::from_utf8_lossy(text);
-        // libpq does not read the salt, and then complains about the length of the message.
+        // libpq does not read the salt, and then reports a wrong length of the message.
         let salt = "B\t12\tAuthenticationMD5Password\n";
         let text = text.replace(&format!("{salt}mismatched message length: consumed 8, expected 12\n"), salt);
         messages(&text).iter().map(|message| Self::mask(message)).collect()
     }
 
-    /// Masks the secret of a message, which libpq prints except in regress mode.
+    /// Masks the secret in a message. libpq prints secrets, except in regress mode.
     fn mask(message: &str) -> String {
         let (quote, masked) = match message.split('\t').nth(2) {
             Some("PasswordMessage") => ('"', "\"SSSS\""),

@@ -1,4 +1,4 @@
-//! `masking_proxy` between clients of other projects and servers of both versions.
+//! Tests of `masking_proxy` between clients of other projects and both servers.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;

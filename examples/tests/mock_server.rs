@@ -1,4 +1,4 @@
-//! `mock_server` with three kinds of clients: psql, a client of this project, and transcripts.
+//! Tests of `mock_server` with three kinds of clients: psql, a client of this project, and transcripts.
 
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
@@ -193,7 +193,7 @@ fn assert_random(values: &[Vec<u8>]) {
     for position in 0..values[0].len() {
         let at: Vec<u8> = values.iter().map(|value| value[position]).collect();
         let letters = at.iter().filter(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)).count();
-        // One random byte in four is a letter of base64. That all of 40 bytes are letters by chance happens once in 10^24 runs.
+        // One random byte in four is a letter of base64. The probability that all of 40 random bytes are letters is 10^-24.
         assert!(letters < at.len(), "position {position} holds letters of base64 only");
         assert!(at.iter().any(|byte| *byte != at[0]), "position {position} never changes");
     }
@@ -358,7 +358,7 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     loop {
         match conn.recv().await.expect("the server is connected").backend().expect("well-formed") {
             Backend::DataRow(_) => rows += 1,
-            // From here on a cancel request ends the statement.
+            // The statement runs: a cancel request that is sent now ends the statement.
             Backend::NoticeResponse(_) => break,
             _ => {}
         }

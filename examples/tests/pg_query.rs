@@ -1,4 +1,4 @@
-//! The output, the error texts and the exit status of `pg-query`.
+//! Tests of the output, the error texts and the exit status of `pg-query`.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -26,7 +26,7 @@ use support::{Ended, PATIENCE, Server, finish};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-query");
 
-/// A command that runs the program without settings from the environment of the tests.
+/// Returns a command that runs the program without settings from the environment of the tests.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     for (name, _) in std::env::vars_os() {
@@ -246,7 +246,7 @@ fn put_row(script: &mut Vec<u8>, values: &[Option<&[u8]>]) {
     put(script, &DataRow { values: Values::from(values) });
 }
 
-/// Fields of an error or a notice, from pairs of code and text.
+/// Creates the fields of an error or a notice from pairs of code and text.
 fn fields<'a>(fields: &[(u8, &'a str)]) -> Vec<ErrorField<'a>> {
     fields.iter().map(|&(code, value)| ErrorField { code, value: value.into() }).collect()
 }
@@ -463,7 +463,8 @@ fn a_superfluous_ready_for_query_is_no_answer() {
     }
     let (end, heard) = answered([ready, answer].concat());
     assert_eq!(end, ended(0, "1\n", SURPLUS));
-    // The program has sent a Sync: it requests another ReadyForQuery, in case the first was the only answer to the Query.
+    // The program has sent a Sync, and so has requested another ReadyForQuery: the first ReadyForQuery may have been the only answer to the
+    // Query.
     assert_eq!(heard.after, b"S\0\0\0\x04X\0\0\0\x04");
 }
 
@@ -479,7 +480,7 @@ fn an_incomplete_answer_is_an_error() {
 
     let mut ready = Vec::new();
     put(&mut ready, &READY);
-    // One ReadyForQuery for the Query, and one for the Sync.
+    // The server sends two ReadyForQuery: one for the Query, and one for the Sync.
     assert_eq!(answered(ready.repeat(2)).0, ended(1, "", &format!("{SURPLUS}{unanswered}")));
 }
 
@@ -592,7 +593,7 @@ fn ctrl_c_works_while_standard_output_is_blocked() {
     let mut script = Vec::new();
     put_columns(&mut script, 1);
     stream.write_all(&script).expect("the program listens");
-    // Sends more than the pipe, the program's queue and both sockets can hold. The loop ends when the program has ended.
+    // Sends more bytes than the pipe, the program's queue and both sockets can hold. The loop ends when the program has ended.
     let feeder = thread::spawn(move || {
         let mut rows = Vec::new();
         (0..10_000).for_each(|_| put_row(&mut rows, &[Some(&[b'x'; 1000])]));
@@ -1077,8 +1078,8 @@ fn input_that_cannot_be_read_fails_the_copy() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
-    // The first rows make the server send more notices than the sockets can hold. Meanwhile the server reads nothing, and the rows fill the
-    // other direction.
+    // For the first rows, the server sends more notices than the sockets can hold. Meanwhile the server does not read, so the other rows
+    // fill the buffers of the other direction.
     const NOTICES: usize = 40;
     const SILENT: usize = 1_000_000;
     let sql = "CREATE TEMP TABLE t (a int);
@@ -1145,7 +1146,7 @@ fn a_value_of_64_mib_is_in_memory_once() {
     }
 }
 
-/// Runs SQL with a reader that reads one line and closes the pipe, as `head -1` does. Returns the result.
+/// Runs SQL with a reader of the output that reads one line and closes the pipe, as `head -1` does. Returns the result.
 fn head(url: &str, sql: &str) -> Ended {
     let mut program = Running::start(url, sql);
     assert_eq!(program.line(), "1\n", "{sql}");
@@ -1198,7 +1199,7 @@ fn output_that_cannot_be_written_is_an_error() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn ctrl_c_cancels_the_statement_over_every_connection() {
-    // The server sends the notice at once. It shows that the statement runs and that the program handles Ctrl-C.
+    // The server sends the notice at once. The notice shows that the statement runs and that the program handles Ctrl-C.
     let sql = "DO $$ BEGIN RAISE NOTICE 'asleep'; PERFORM pg_sleep(3600); END $$; SELECT 'never'";
     for server in Server::both() {
         let nobody_then = server.by_tcp().replace('@', "@127.0.0.1:1,");

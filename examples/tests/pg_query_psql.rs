@@ -1,4 +1,5 @@
-//! `pg-query` compared with `psql` on the same input: exit status, standard output, standard error, and the server's activity view.
+//! Tests that compare `pg-query` with `psql` on the same input: exit status, standard output, standard error, and the server's activity
+//! view.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -22,14 +23,15 @@ enum Program {
     Psql,
 }
 
-/// The parts of the two programs' results that are compared.
+/// Selects the parts of the two results that must be equal.
 #[derive(Clone, Copy, Debug)]
 enum Compared {
     /// Exit status, standard output and standard error.
     All,
     /// Exit status and standard output. Both programs print this text on standard error.
     Reported(&'static str),
-    /// Exit status and standard error. Standard output differs: the output of pg-query, then that of psql.
+    /// Exit status and standard error. The standard output differs: the first text is the output of pg-query, the second text is the output
+    /// of psql.
     Differs(&'static str, &'static str),
 }
 
@@ -56,7 +58,7 @@ const fn refused(name: &'static str, url: &'static str, reported: &'static str) 
     Row { url, compared, ..row(name, "SELECT 1") }
 }
 
-/// The session as the server's activity view shows it.
+/// Query for the session that runs it, as the server's activity view shows this session.
 const VIEW: &str = "SELECT usename, datname, application_name, state, query, backend_type, client_addr, \
                     current_setting('client_encoding'), current_setting('geqo'), \
                     (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) \
@@ -173,7 +175,7 @@ struct End {
     stderr: String,
 }
 
-/// A server, the psql of its version, and a home directory for both programs.
+/// The place of a comparison: a server, the psql of its version, and a home directory for both programs.
 struct Place<'s> {
     server: &'s Server,
     psql: String,
@@ -207,7 +209,7 @@ impl<'s> Place<'s> {
         )
     }
 
-    /// A command that runs the program with this SQL, without settings from the environment of the tests.
+    /// Returns a command that runs the program with this SQL, without settings from the environment of the tests.
     fn command(&self, program: Program, url: &str, sql: &str) -> Command {
         let mut command = match program {
             Program::PgQuery => Command::new(PG_QUERY),
@@ -250,7 +252,7 @@ impl<'s> Place<'s> {
         end
     }
 
-    /// Waits until the server's activity view shows this number of sessions of the programs.
+    /// Waits until the server has this number of sessions of the two programs.
     fn until_sessions(&self, wanted: usize) {
         let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'beside' AND pid <> pg_backend_pid()";
         let url = self.url("postgres://admin@@/test");
@@ -280,7 +282,7 @@ fn wait(child: Child) -> End {
     End { code: output.status.code(), signal: output.status.signal(), stdout, stderr }
 }
 
-/// The standard error of psql without the lines LOCATION and without the code 00000, which pg-query does not print.
+/// Removes from the standard error of psql the lines LOCATION and the code 00000, which pg-query does not print.
 fn comparable(stderr: &str) -> String {
     let lines = stderr.lines().filter(|line| !line.starts_with("LOCATION:  "));
     lines.map(|line| line.replacen(":  00000: ", ":  ", 1) + "\n").collect()

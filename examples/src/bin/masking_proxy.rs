@@ -122,7 +122,7 @@ struct Request {
 /// State of a session that both threads share.
 struct Session {
     state: SessionState,
-    /// Requests without a complete reply.
+    /// Requests that have no complete reply yet, in the order of their numbers.
     requests: VecDeque<Request>,
     /// Masks of the described statements and portals, by name.
     statements: HashMap<Vec<u8>, Mask>,
@@ -192,7 +192,7 @@ impl Session {
         Ok(())
     }
 
-    /// Removes requests from the front while their numbers satisfy the condition.
+    /// Removes requests from the front of the queue while their numbers satisfy the condition.
     fn finish(&mut self, is_over: impl Fn(u64) -> bool) {
         while self.requests.front().is_some_and(|request| is_over(request.number)) {
             self.requests.pop_front();
@@ -200,7 +200,7 @@ impl Session {
         }
     }
 
-    /// Stores a mask for the statement or portal that was described, or for the rows that follow.
+    /// Stores a mask for the described statement or portal. After a Query, stores it for the rows that follow.
     fn describe(&mut self, mask: Mask) {
         match self.requests.front() {
             Some(Request { code: MessageCode::DESCRIBE, statement: Some(statement), .. }) => {

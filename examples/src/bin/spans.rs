@@ -27,7 +27,7 @@ struct Request {
 
 impl Observer for Spans {
     fn sent(&mut self, frame: Frame<'_>, request: Option<u64>) {
-        // CopyDone and CopyFail have the number of a request, but no separate reply.
+        // CopyDone and CopyFail have the number of a request, but no reply of their own, so they open no span.
         let (Some(number), Ok(message)) = (request, frame.frontend()) else { return };
         let sql = match message {
             Frontend::CopyDone(_) | Frontend::CopyFail(_) => return,

@@ -255,7 +255,7 @@ fn replies(name: &str, reply: impl AsRef<[u8]>) -> Vec<Act> {
     vec![send(user(name)), Act::Read(9), send(reply)]
 }
 
-/// A valid start-up message of this length in bytes.
+/// Encodes a valid start-up message with this length in bytes.
 fn long(length: usize) -> Vec<u8> {
     let filler = length - 4 - 4 - b"user\0me\0application_name\0\0\0".len();
     let packet = startup(&format!("user\0me\0application_name\0{}\0", "x".repeat(filler)));
@@ -263,10 +263,10 @@ fn long(length: usize) -> Vec<u8> {
     packet
 }
 
-/// The start of a ClientHello.
+/// The first bytes of a TLS ClientHello.
 const HELLO: &[u8] = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03";
 
-/// A SASLInitialResponse.
+/// Encodes a SASLInitialResponse.
 fn initial(mechanism: &str, data: &str) -> Vec<u8> {
     let length = i32::try_from(data.len()).expect("a short text").to_be_bytes();
     message(b'p', [mechanism.as_bytes(), b"\0", &length, data.as_bytes()].concat())

@@ -46,7 +46,7 @@ use crate::wire::{OK, SSL_REQUEST, auth, cleartext, md5, message, packet, sasl, 
 
 const TOKEN: &str = "mF_9.B5f-4.1JqM";
 
-/// The attack on the start of TLS.
+/// Selects the attack on the start of TLS.
 #[derive(Clone)]
 enum Start {
     /// Declines the request for TLS.
@@ -61,7 +61,7 @@ enum Start {
     Swap(Arc<ServerConfig>),
 }
 
-/// The attack on the login.
+/// Selects the attack on the login.
 #[derive(Clone, Copy)]
 enum Offer {
     Cleartext,
@@ -111,7 +111,7 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             let nonce = nonce.rsplit_once("r=").expect("a nonce").1;
             peer.say(&auth(11, format!("r={nonce}his,s=c2FsdA==,i=1")))?;
             peer.message()?;
-            // He does not know the password, so he sends an invalid server signature.
+            // The attacker does not know the password, so he sends an invalid server signature.
             peer.say(&[&auth(12, format!("v={}=", "A".repeat(43)))[..], OK, &welcome()].concat())
         }
         Offer::Relay { tls, cut_plus } => relay(peer, &first, honest, tls, cut_plus),
@@ -125,11 +125,11 @@ fn ask(peer: &mut Peer, request: Vec<u8>) -> io::Result<()> {
     peer.say(&welcome())
 }
 
-/// A stream to the honest server.
+/// A stream of the attacker to the honest server.
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
-/// Relays a login message by message.
+/// Relays a login between the client and the honest server, message by message.
 fn relay(peer: &mut Peer, startup: &[u8], honest: u16, tls: bool, cut_plus: bool) -> io::Result<()> {
     let mut socket = TcpStream::connect(("127.0.0.1", honest))?;
     let mut upstream: Box<dyn Stream> = if tls {
@@ -203,7 +203,7 @@ impl Honest {
     }
 }
 
-/// The clients, in the order of the columns of the table.
+/// Returns the names and settings of the clients, in the order of the columns of the table.
 fn clients() -> [(&'static str, Config); 7] {
     let tokens =
         Tokens::new(|_: TokenRequest| async { Ok::<TokenReply, SourceError>(Token::new(TOKEN)?.into()) });

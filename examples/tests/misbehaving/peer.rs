@@ -33,11 +33,11 @@ pub(crate) enum Act {
     Drip(Vec<u8>),
     /// Sends the same bytes this number of times, or until the other side has closed.
     Flood(Vec<u8>, usize),
-    /// Performs the TLS handshake.
+    /// Performs the server side of the TLS handshake.
     Tls(Arc<ServerConfig>),
     /// Sends bytes in clear after TLS has started.
     Beside(Vec<u8>),
-    /// Performs SCRAM, with altered messages.
+    /// Performs the server side of SCRAM, with altered messages.
     Scram(Scram),
     /// Half-closes the connection. Bytes from the other side are still read.
     HalfClose,
@@ -51,16 +51,16 @@ pub(crate) enum Act {
 #[derive(Clone)]
 pub(crate) struct Scram {
     pub(crate) iterations: u32,
-    /// Alters the server-first-message. The second argument is the client-first-message.
+    /// Function that alters the server-first-message. Its second argument is the client-first-message.
     pub(crate) first: fn(&str, &str) -> String,
-    /// Alters the server-final-message.
+    /// Function that alters the server-final-message.
     pub(crate) last: fn(&str) -> String,
     /// Whether the server-final-message is sent.
     pub(crate) proves: bool,
 }
 
 impl Scram {
-    /// A correct exchange.
+    /// A SCRAM exchange without altered messages.
     pub(crate) const HONEST: Self = Self {
         iterations: 1,
         first: |message, _| message.into(),
@@ -78,7 +78,7 @@ pub(crate) fn verifier(iterations: u32) -> Verifier {
     Verifier::new(&PASSWORD.into(), b"sixteen bytes...".to_vec(), iterations)
 }
 
-/// The way in which a connection is cut.
+/// Selects the way in which a peer cuts a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cut {
     /// The peer half-closes, and still reads.
@@ -125,7 +125,7 @@ impl Socket {
         }
     }
 
-    /// Closes the socket; the other side gets a reset over TCP.
+    /// Closes the socket. Over TCP, the other side receives a reset.
     fn reset(&mut self) -> io::Result<()> {
         if let Some(Inner::Tcp(socket)) = &self.inner {
             SockRef::from(socket).set_linger(Some(Duration::ZERO))?;
@@ -169,7 +169,7 @@ impl Write for Socket {
     }
 }
 
-/// A connection, with all bytes that were received over it, decrypted if there is TLS.
+/// A connection, and all bytes that were received over it. With TLS, these are the decrypted bytes.
 pub(crate) struct Peer {
     socket: Option<Socket>,
     tls: Option<Box<StreamOwned<ServerConnection, Socket>>>,

@@ -1,4 +1,4 @@
-//! `pg-proxy` compared with PgBouncer, each in front of PostgreSQL 15: the results for clients and the server's activity view.
+//! Tests that compare `pg-proxy` with PgBouncer, both in front of PostgreSQL 15: the results for clients and the server's activity view.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ struct Front {
     database: &'static str,
 }
 
-/// A server, and the two programs in front of it.
+/// A server, with `pg-proxy` and PgBouncer in front of it.
 struct Both {
     server: Server,
     _proxy: Proxy,

@@ -1,4 +1,4 @@
-//! Clients of other projects: through the proxy they must have the same results as without it.
+//! Tests with clients of other projects: through the proxy, the clients must have the same results as without the proxy.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -150,7 +150,7 @@ fn psql_copies_a_file_in_and_out_again() {
         );
         assert!(is_same(&lab.path("in"), &lab.path("out")));
         assert!(is_same(&lab.path("in"), &lab.path("again")));
-        // Invalid lines: the server ends the COPY with an error in the middle of the data.
+        // The file has invalid lines: the server ends the COPY with an error in the middle of the data.
         fs::write(lab.path("bad"), "1\tfine\nnot a number\tbad\n".repeat(5000)).expect("a file");
         let refused = finish(lab.client("psql").args(["-X", "-c", "\\copy lines from 'bad'"]));
         assert_eq!(refused.code, Some(1));

@@ -9,7 +9,7 @@ use crate::process::Proxy;
 use crate::support::Server;
 use crate::wire::{Client, done, polite_server, query, server, take_packet, to_the_end, welcome};
 
-/// A message with this code and this body.
+/// Encodes a message with this code and this body.
 fn message(code: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("a short one").to_be_bytes();
     [&[code][..], &length, body].concat()

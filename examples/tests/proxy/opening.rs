@@ -1,4 +1,4 @@
-//! The opening phase: clients that disconnect or are silent, a server that is down, secrets, and memory.
+//! Tests of the opening phase: clients that disconnect or are silent, a server that is down, secrets, and memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -23,14 +23,15 @@ fn nowhere() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
 }
 
-/// A server that reads all bytes of a client and never answers. When the client has closed, the bytes are sent to the channel.
+/// Starts a server that reads all bytes of a client and never answers. When the client has closed, the server sends the bytes to the
+/// returned channel.
 fn silent_server() -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let (send, heard) = mpsc::channel();
     let address = server(move |_, mut stream| drop(send.send(to_the_end(&mut stream))));
     (address, heard)
 }
 
-/// A server that requests the password of every client and then waits.
+/// Starts a server that requests the password of every client and then waits. Returns its address.
 fn asking_server() -> SocketAddr {
     server(|_, mut stream| {
         let _ = take_packet(&mut stream);
@@ -172,7 +173,8 @@ fn the_opening_timeout_does_not_end_a_session() {
 #[test]
 fn when_no_place_is_left_the_client_silent_the_longest_is_displaced() {
     let proxy = Proxy::with(asking_server(), &["--opening-limit", "3", "--opening-timeout", "100000"]);
-    // A client that has sent nothing, a client that stopped in the middle of a packet, and a client that has not sent its password.
+    // Three silent clients: the first has sent nothing, the second has sent half of a length field, and the third has not sent its
+    // password.
     let mut silent = [&b""[..], b"\0\0", &startup()].map(|said| {
         let mut client = Client::new(proxy.address());
         client.say(said);
@@ -239,7 +241,7 @@ fn has_keepalive(local: u16, remote: u16) -> bool {
         port(fields.get(1).unwrap_or(&"")) == Some(local)
             && port(fields.get(2).unwrap_or(&"")) == Some(remote)
     });
-    // The timer: 01 is retransmission, 02 keepalive.
+    // In this field, 01 is a retransmission timer and 02 is a keepalive timer.
     row.is_some_and(|fields| fields[5].starts_with("02:"))
 }
 
@@ -257,14 +259,15 @@ fn both_sides_have_a_keepalive_timer() {
         let client = Client::let_in(proxy.address());
         let ours = client.stream.local_addr().expect("the socket is connected").port();
         let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
-        // The system shows this timer only while no sent bytes wait for an acknowledgement.
+        // The system shows the keepalive timer only while no sent bytes wait for an acknowledgement.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
         assert!(!has_keepalive(ours, proxy.address().port()), "the test's own socket must have none");
     }
 }
 
-/// A password that cannot be in memory by chance. It is computed at run time, so that no program contains it as a constant.
+/// Returns the password of this number. The password cannot be in memory by chance. It is computed at run time, so that no program contains
+/// it as a constant.
 fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }
@@ -283,8 +286,8 @@ fn beginning() -> Vec<u8> {
 #[test]
 fn no_password_is_left_in_memory_however_the_opening_ended() {
     let whole = password_message(0).len();
-    // Of each four clients, the first is authenticated and the second is rejected. For the third the server reads on without an answer, and
-    // the fourth is disconnected.
+    // In each group of four clients, the server authenticates the first client, rejects the second client, never answers the third client,
+    // and disconnects the fourth client.
     let upstream = server(move |number, mut stream| {
         let _ = take_packet(&mut stream);
         let _ = stream.write_all(&bytes(&Authentication::CleartextPassword));

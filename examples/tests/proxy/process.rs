@@ -1,4 +1,4 @@
-//! `pg-proxy` as a process: starts it on a free port, reads its state from `/proc`, and stops it.
+//! Runs `pg-proxy` as a process: starts the process with a free port, reads its state from `/proc`, and stops it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -37,9 +37,9 @@ pub(crate) struct Stopped {
     pub(crate) code: Option<i32>,
     /// The numbers in the summary of the proxy: connections, messages decoded, mismatches, connections not decoded.
     pub(crate) counts: [u64; 4],
-    /// The number of malformed messages in the summary.
+    /// The number of malformed messages in the summary of the proxy.
     pub(crate) malformed: u64,
-    /// The number of sessions with a message that was not a reply to a request.
+    /// The number of sessions, in the summary of the proxy, with a message that was not a reply to a request.
     pub(crate) unexplained: u64,
     /// Lines that the proxy has written to standard error, without the first and the last line.
     pub(crate) said: Vec<String>,
@@ -62,7 +62,7 @@ impl Proxy {
         Self::by(Command::new(env!("CARGO_BIN_EXE_pg-proxy")), upstream, arguments)
     }
 
-    /// Starts a proxy by a command, for example a shell; the arguments of the proxy are appended.
+    /// Starts a proxy by `command`, for example a shell. The arguments of the proxy are appended to the command.
     pub(crate) fn by(mut command: Command, upstream: impl ToString, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let trace = directory.path().join("trace");
@@ -177,8 +177,8 @@ impl Proxy {
         Stopped { code: status.code(), counts, malformed, unexplained, said }
     }
 
-    /// Stops the proxy. Checks that every message was decoded and unchanged when encoded again, and that no error was printed. Returns the
-    /// number of messages.
+    /// Stops the proxy. Checks that the proxy has decoded every message, that no message has changed when it was encoded again, and that no
+    /// error was printed. Returns the number of messages.
     #[track_caller]
     pub(crate) fn was_faithful(self) -> u64 {
         let Stopped {
@@ -204,7 +204,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Connects, with timeouts for reading and writing.
+/// Connects to an address, with timeouts for reading and writing.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the server listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");

@@ -1,4 +1,4 @@
-//! The end of `pg-proxy`, and the last messages to its clients.
+//! Tests of the end of `pg-proxy`, and of the last messages to its clients.
 
 use std::io::Write;
 
@@ -77,7 +77,7 @@ fn a_client_with_encryption_gets_no_error_in_clear() {
     assert_eq!(client.rest(), b"S");
 }
 
-/// A server that sends data without end.
+/// Starts a server that sends data without end, and returns its address.
 fn flood() -> std::net::SocketAddr {
     server(|_, mut stream| {
         let _ = take_packet(&mut stream);

@@ -21,12 +21,12 @@ pub(crate) fn bytes(message: &impl Message) -> Vec<u8> {
     bytes
 }
 
-/// The start-up message of the role `trust`.
+/// Encodes the start-up message of the role `trust`.
 pub(crate) fn startup() -> Vec<u8> {
     startup_with(&[("user", "trust"), ("database", "test")])
 }
 
-/// A start-up message with these parameters.
+/// Encodes a start-up message with these parameters.
 pub(crate) fn startup_with(parameters: &[(&str, &str)]) -> Vec<u8> {
     let parameters: Vec<_> =
         parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -162,7 +162,7 @@ impl Client {
     }
 }
 
-/// Receives all bytes up to the end; a reset counts as the end.
+/// Receives all bytes up to the end of the stream. A reset counts as the end.
 pub(crate) fn to_the_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut heard = Vec::new();
     match stream.read_to_end(&mut heard) {
@@ -219,7 +219,7 @@ fn serve_politely(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads one packet without a code, as at the start of a connection, and no byte more.
+/// Reads one packet without a code, as at the start of a connection, and no byte after the packet.
 pub(crate) fn take_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;

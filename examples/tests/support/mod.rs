@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Time limit of a program. The slowest program takes a second on an idle machine; a program that hangs is killed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The version and the addresses of a server.
+/// A PostgreSQL server for tests: its version and its addresses.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// Major version of PostgreSQL.
@@ -21,7 +21,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The oldest and the newest server. Without servers a test fails; it is never skipped.
+    /// Returns the oldest and the newest server. Without servers the test fails; it is never skipped.
     pub(crate) fn both() -> [Self; 2] {
         [15, 18].map(|major| {
             let variable = |name: &str| {
@@ -33,12 +33,12 @@ impl Server {
         })
     }
 
-    /// A connection string for TCP and the role `scram`, which authenticates with SCRAM.
+    /// Returns a connection string for TCP and the role `scram`, which authenticates with SCRAM.
     pub(crate) fn by_tcp(&self) -> String {
         format!("postgres://scram:scram-secret@{}/test", self.address)
     }
 
-    /// A connection string for the Unix-domain socket and the role `scram`.
+    /// Returns a connection string for the Unix-domain socket and the role `scram`.
     pub(crate) fn by_socket(&self) -> String {
         let (dir, port) = (self.socket_dir.replace('/', "%2F"), self.address.port());
         format!("postgres://scram:scram-secret@{dir}:{port}/test")

@@ -136,7 +136,7 @@ impl Session {
         Ok(before_page_header(lsn, block))
     }
 
-    /// Reads the types that are not built in from the catalog, and adds them to `types`.
+    /// Reads from the catalog all types that are not built in, and adds them to `types`.
     pub(crate) async fn load_types(&mut self, types: &mut Types) -> Result<(), Failure> {
         for row in self.rows(Types::SQL).await? {
             let [Some(type_oid), Some(typtype), Some(name), Some(category), other] = row.as_slice() else {

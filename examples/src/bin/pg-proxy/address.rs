@@ -46,7 +46,7 @@ impl Address {
                 prepare(&stream, idle)?;
                 match tls {
                     None => Ok(Socket::Tcp(TokioIo(stream))),
-                    // Boxed: the future of the handshake takes kilobytes, and most connections do not need it.
+                    // The future of the handshake is boxed: it takes kilobytes, and most connections do not need it.
                     Some(tls) => Box::pin(tls.begin(TokioIo(stream))).await,
                 }
             }

@@ -57,8 +57,8 @@ pub(crate) struct Arguments {
     /// Address of the server
     #[arg(long, value_name = "ADDR")]
     pub(crate) upstream: Address,
-    /// Write a line for every message, in the format of libpq's PQtrace. The name - is standard output; a name with %d makes one file
-    /// per connection, with its number in the name. Only the user who runs pg-proxy can read the files
+    /// Write a line for every message, in the format of libpq's PQtrace. The name - is standard output. If the name contains %d, each
+    /// connection has its own file, and %d stands for its number. Only the user who runs pg-proxy can read the files
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<String>,
     /// Pass messages on without decoding them, once the client is authenticated
@@ -91,8 +91,8 @@ pub(crate) struct Arguments {
     /// Longest time from accepting a client to its authentication
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) opening_timeout: u64,
-    /// Most connections in the opening phase, in which a client holds a connection of the server without having logged in; never
-    /// more than half of all connections
+    /// Largest number of connections in the opening phase, in which a client uses a connection of the server before its login; never more
+    /// than half of all connections
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) opening_limit: u32,
     /// Time without traffic on a TCP connection before keepalive probes are sent; default: the system's setting

@@ -1,4 +1,4 @@
-//! Reasons for which the proxy ends a connection, and the error message that the client receives for each.
+//! Reasons for which the proxy ends a connection, each with the error message that the client receives.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use pg_wire::{Direction, Encode, FrameError, SqlState, error::FrameErrorKind};
 
 use crate::trace::Trace;
 
-/// The reason for which a connection is ended.
+/// A reason for which the proxy ends a connection.
 ///
 /// A complete message never ends a connection, whatever it contains: the receiver decides about it. But an invalid header does, because the
 /// next message cannot be found after it.
@@ -22,7 +22,8 @@ pub(crate) enum Failure {
     Header(Party, FrameError),
     /// The client sent a first packet with an impossible length. A first packet has no code.
     PacketLength(FrameError),
-    /// The client repeated a request for encryption after it was declined. PostgreSQL treats the repeated request as a protocol version.
+    /// The client repeated a request for encryption after the request was declined. PostgreSQL treats the repeated request as a protocol
+    /// version.
     Unsupported(ProtocolVersion),
     /// The client sent bytes in clear after its request for this encryption, without waiting for the answer.
     Unencrypted(&'static str),

@@ -1,4 +1,4 @@
-//! Inspection of the messages of one direction.
+//! Inspects the messages of one direction.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, buffe
 use crate::failure::Party;
 use crate::session::Context;
 
-/// Bytes of a run that are encoded again before each comparison: few enough that both copies are still in the CPU cache.
+/// Number of bytes of a run that are encoded again before each comparison. It is so small that both copies are still in the CPU cache.
 const AT_ONCE: usize = 8 * 1024;
 
-/// Bytes of memory that the buffer for encoding keeps between runs.
+/// Capacity, in bytes, that the buffer for encoding keeps between runs.
 const RETAIN: usize = 64 * 1024;
 
 /// Inspects the messages of one direction: decodes each message, writes it to the trace, encodes it again and compares the bytes.
@@ -44,7 +44,7 @@ pub(crate) enum Response {
 }
 
 impl Response {
-    /// The response that an authentication request expects, if any.
+    /// Returns the kind of response that an authentication request expects, or `None` if it expects no response.
     pub(crate) fn to(request: &Authentication<'_>) -> Option<Self> {
         match request {
             Authentication::Ok | Authentication::SaslFinal(_) => None,
@@ -199,7 +199,7 @@ impl<'c> Inspector<'c> {
     }
 }
 
-/// A visitor of the message in a frame.
+/// A visitor: receives the decoded message of a frame.
 trait Look {
     fn look<M: Message + ?Sized>(&mut self, message: &M);
 }
@@ -232,7 +232,7 @@ fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<
     // Fast path for the most frequent message: without it, the enum of all messages is built for every row.
     if direction == Direction::Backend && frame.code == MessageCode::DATA_ROW {
         let row = frame.decode::<DataRow<'_>>()?;
-        // Decoding alone does not walk the values.
+        // Decoding does not check the values of the row, so they are checked here.
         row.values.validate()?;
         to.look(&row);
         return Ok(row.name());

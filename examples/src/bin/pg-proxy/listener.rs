@@ -118,7 +118,7 @@ impl SocketFile {
         lock.push(".pg-proxy.lock");
         let lock = PathBuf::from(lock);
         let locked = lock_file(&lock)?;
-        // From here on an error drops `claim`, which removes both files.
+        // If an error follows, `claim` is dropped, which removes both files.
         let claim = Self { path: path.into(), lock, _locked: locked };
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(claim),
@@ -161,7 +161,8 @@ fn lock_file(path: &Path) -> io::Result<File> {
             Err(TryLockError::WouldBlock) => return Err(in_use()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // The previous holder may have removed the file between the two calls. Then another process could create and lock a new file.
+        // The previous holder may have removed the file after it was opened here and before it was locked. Then another process could
+        // create and lock a new file, so the loop tries again.
         if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|ours| ours.ino() == now.ino())) {
             return Ok(file);
         }

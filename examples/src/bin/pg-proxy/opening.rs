@@ -28,7 +28,7 @@ const EARLY: usize = 12 * 1024;
 const CLIENT: Limits =
     Limits::FRONTEND.bulk(65_536).read_ahead(2 * EARLY).read_size(READ_SIZE).write_retain(0);
 
-/// Limits on the server's messages: the same as in libpq.
+/// Limits on the server's messages. They are the same as in libpq.
 const SERVER: Limits = Limits::BACKEND.before_authentication().read_size(READ_SIZE).write_retain(0);
 
 /// The first byte of a TLS handshake. No packet begins with it: as the first byte of a length it would mean 369 MB.
@@ -47,7 +47,7 @@ pub(crate) struct Opening<'c> {
     packet: Zeroizing<Vec<u8>>,
     front: Inspector<'c>,
     back: Inspector<'c>,
-    /// Whether the client can still send.
+    /// Whether the client can still send: false after it has half-closed its connection.
     client_sends: bool,
     /// Whether the client has sent its start-up message, and so expects messages.
     asked: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Opening<'c> {
 pub(crate) enum Opened {
     /// The server has authenticated the client.
     Session,
-    /// The bytes from here on cannot be decoded: they are encrypted, or of a protocol version before 3.
+    /// All further bytes of the connection cannot be decoded: they are encrypted, or of a protocol version before 3.
     Opaque,
     /// The client was rejected, sent a CancelRequest, or disconnected.
     Over,
@@ -131,7 +131,7 @@ impl<'c> Opening<'c> {
             self.place.waits_for_client();
             match self.first().await? {
                 First::Packet => {}
-                // Direct TLS is valid only as the very first bytes, not after a request for encryption.
+                // Direct TLS is valid only at the start of a connection, not after a request for encryption.
                 First::Tls if !refuses && self.server.is_none() && declined.is_empty() => {
                     self.server = Some(self.dial().await?.map_err(Failure::Unreachable)?);
                     return Ok(Opened::Opaque);
@@ -176,7 +176,7 @@ impl<'c> Opening<'c> {
                     self.reply(encryption, yes).await?;
                     return Ok(Opened::Opaque);
                 }
-                // An ErrorResponse, from a server that is too old or too busy.
+                // The server has sent an ErrorResponse, because it is too old or too busy.
                 b'E' => {
                     if let Some(server) = &mut self.server {
                         server.inbox_mut().extend(b"E");
@@ -188,7 +188,8 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Whether the client can receive an error: it has sent its start-up message, and no message to it is half sent.
+    /// Whether an error may be sent to the client: the client has sent its start-up message, and the last message to it was written
+    /// completely.
     pub(crate) fn expects_messages(&self) -> bool {
         self.asked && self.client.outbox().is_empty()
     }
@@ -369,7 +370,7 @@ impl<'c> Opening<'c> {
             }
             tokio::select! {
                 filled = server.fill() => if filled.is_err() {
-                    // The first part of a message; the rest will never arrive.
+                    // Passes on the first part of a message. The rest of the message will never arrive.
                     client.outbox_mut().put_raw(server.inbox().peek());
                     send(client, Party::Client).await?;
                     return Ok(Opened::Over);
@@ -399,7 +400,7 @@ impl Request {
     }
 }
 
-/// A connection to a peer that is not authenticated.
+/// Creates a connection to a peer that is not authenticated.
 fn unauthenticated(socket: Socket, limits: Limits) -> Connection {
     let mut connection = Connection::new(socket, limits);
     connection.inbox_mut().set_wiping(true);
@@ -428,7 +429,7 @@ async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> 
 }
 
 /// Overwrites the part of the stack that earlier calls have used. Unoptimised code leaves pieces of a password there. Structs that are
-/// later built in the same place would carry them to the heap in their padding.
+/// built later in the same place would copy these pieces to the heap in their padding.
 #[inline(never)]
 fn wipe_stack() {
     std::hint::black_box([0u8; 32 * 1024]);

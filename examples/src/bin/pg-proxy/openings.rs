@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Openings {
     most: usize,
     running: Mutex<Vec<Arc<Opening>>>,
-    /// Wakes the one task that waits for room.
+    /// Wakes the task that waits for a free place.
     ended: Notify,
 }
 
@@ -66,7 +66,7 @@ impl Openings {
                 }
                 displace(&running)
             };
-            // `Notify` stores a wake-up that is sent before this call.
+            // No wake-up is lost: `Notify` stores a wake-up that is sent before this call.
             let _ = timeout(wait, self.ended.notified()).await;
         }
     }
@@ -89,8 +89,8 @@ fn displace(running: &[Arc<Opening>]) -> Duration {
 }
 
 impl Place {
-    /// Records that the opening waits for the client. The client's time starts now, unless it is running already: a client that sends byte
-    /// by byte gains no time.
+    /// Records that the opening waits for the client. If the opening already waits for the client, the start of the wait does not change: a
+    /// client that sends byte by byte gains no time.
     pub(crate) fn waits_for_client(&self) {
         let mut turn = lock(&self.opening.turn);
         if *turn == Turn::Server {

@@ -64,7 +64,7 @@ pub(crate) struct Context {
 struct Leaving {
     from: Reader,
     to: Writer,
-    /// Whether the client expects messages, and the last message to it was written completely.
+    /// Whether a last message may be sent: the client expects messages, and the previous message to it was written completely.
     expects_messages: bool,
 }
 
@@ -163,7 +163,7 @@ enum Open {
 struct Sides {
     client: Connection,
     server: Connection,
-    /// Whether the bytes cannot be decoded: they are encrypted, or of an old protocol version.
+    /// Whether the session cannot be decoded: its bytes are encrypted, or of an old protocol version.
     opaque: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The order to stop, which reaches all connections at once.
+//! The order to stop, which all connections receive at the same time.
 
 use std::future::poll_fn;
 use std::pin::pin;

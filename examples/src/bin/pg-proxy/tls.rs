@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use crate::address::{Address, Socket};
 use crate::arguments::Arguments;
 
-/// A TLS stream: with a client, over TCP or a Unix-domain socket; or with the server, over TCP. Boxed, so that a connection without TLS
-/// needs no memory for it.
+/// A TLS stream: with a client, over TCP or a Unix-domain socket; or with the server, over TCP. The stream is boxed, so that a connection
+/// without TLS needs no memory for it.
 pub(crate) type TlsStream = Box<
     Stream<
         TokioIo<server::TlsStream<Rewind<TcpStream>>>,
@@ -27,7 +27,7 @@ pub(crate) type TlsStream = Box<
 /// A client's stream before it is known whether the client asks for TLS.
 pub(crate) type ClientStream = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
 
-/// Makes the acceptor for TLS with clients, if the command line names a certificate.
+/// Creates the acceptor for TLS with clients. Returns `None` if the command line has no certificate.
 pub(crate) fn acceptor(arguments: &Arguments) -> io::Result<Option<RustlsAcceptor>> {
     match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(cert), Some(key)) => RustlsAcceptor::from_pem_files(cert, key, None).map(Some),

@@ -1,4 +1,4 @@
-//! The trace: one line for every message.
+//! Writes the trace: one line for every message.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -19,7 +19,7 @@ const MODE: u32 = 0o600;
 pub(crate) enum Destination {
     /// No trace is written.
     Nowhere,
-    /// All lines go to the same place.
+    /// The lines of all connections go to the same file or to standard output.
     One(Trace),
     /// Each connection has its own file. The string is the name of the files, in which `%d` stands for the number of the connection.
     PerConnection(String),
@@ -102,8 +102,8 @@ impl Trace {
         self.write(|output| writeln!(output, "{}", message.trace(direction)));
     }
 
-    /// Writes the line of a message that cannot be decoded: the value of its length field and the reason, and nothing of its body,
-    /// which may be a password.
+    /// Writes the line of a message that cannot be decoded: the value of its length field and the reason. The body is not written, because
+    /// it may be a password.
     pub(crate) fn malformed(&self, direction: Direction, length: usize, error: &DecodeError) {
         let letter = match direction {
             Direction::Frontend => 'F',
@@ -117,7 +117,7 @@ impl Trace {
         self.write(|output| writeln!(output, "B\t1\t{name}\t {}", answer.escape_ascii()));
     }
 
-    /// Writes the buffered lines to the file.
+    /// Writes the buffered lines to their destination.
     pub(crate) fn flush(&self) {
         self.write(|output| output.flush());
     }

@@ -65,12 +65,12 @@ struct Arguments {
     /// Reads the SQL from this file; - is standard input, which then cannot feed a COPY FROM STDIN
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Prints a command tag for each statement on standard error, even if standard error is not a terminal
+    /// Prints a command tag for each statement on standard error; on a terminal this is the default
     #[arg(short, long)]
     verbose: bool,
 }
 
-/// The task that the command line describes.
+/// The checked options of the command line.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
@@ -85,7 +85,7 @@ pub(crate) struct Task {
 /// Reads the command line. If help is requested, or the usage is wrong, prints the help or the error and ends the program.
 pub(crate) fn task() -> Task {
     let Arguments { url, sql, file, verbose } = Arguments::try_parse().unwrap_or_else(|error| {
-        // Only the kind of the error is printed: clap's message would show an unexpected argument, which may hold a password.
+        // Only the kind of the error is printed: clap's message would show an unexpected argument, which may contain a password.
         if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
     });
     let url = url.into_string().unwrap_or_else(|_| refuse("the connection string is not UTF-8"));

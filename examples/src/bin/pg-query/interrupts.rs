@@ -25,7 +25,8 @@ impl Interrupts {
         Self { signals: Signals::new(), target: None, given_up: false }
     }
 
-    /// After this call the first Ctrl-C sends a cancel request. Before this call it ends the program.
+    /// Sets the target for a cancel request. Before this call, the first Ctrl-C ends the program. After this call, it sends the cancel
+    /// request.
     pub(crate) fn can_cancel(&mut self, config: Config, target: CancelTarget) {
         self.target = Some((config, target));
     }
@@ -46,7 +47,7 @@ impl Interrupts {
     }
 }
 
-/// Reports the interruption without waiting, and returns the exit status.
+/// Reports on standard error that the program was interrupted, unless the write would block. Returns the exit status.
 pub(crate) fn give_up() -> i32 {
     report::say_if_possible("pg-query: interrupted\n");
     1

@@ -27,7 +27,7 @@ enum Piece {
     Said(String),
 }
 
-/// The sending side of the queue.
+/// The sender of the queue, and the block of output that is being filled.
 #[derive(Debug)]
 pub(crate) struct Output {
     sender: mpsc::Sender<Piece>,
@@ -42,7 +42,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Starts the thread.
+    /// Starts the thread that writes the output.
     pub(crate) fn start(interrupts: Interrupts) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let is_closed = Arc::new(AtomicBool::new(false));
@@ -51,7 +51,7 @@ impl Output {
         Self { sender, block: Vec::with_capacity(BLOCK), is_closed, was_cut: false, writer, interrupts }
     }
 
-    /// Adds bytes to standard output.
+    /// Adds bytes to the output for standard output.
     #[inline]
     pub(crate) async fn put(&mut self, bytes: &[u8]) -> Result<(), Interrupted> {
         if self.block.len() + bytes.len() <= BLOCK {
@@ -91,7 +91,7 @@ impl Output {
         self.send(Piece::Rows(block)).await
     }
 
-    /// Adds lines to standard error. They are printed after all bytes that were put before.
+    /// Queues lines for standard error. The thread prints them after all bytes that were added to standard output before.
     pub(crate) async fn say(&mut self, mut lines: String) -> Result<(), Interrupted> {
         self.flush().await?;
         lines.push('\n');
@@ -144,7 +144,7 @@ impl Output {
         self.was_cut
     }
 
-    /// Waits until everything is written. Returns the error of standard output, except for a broken pipe.
+    /// Waits until everything is written. Returns the error of a write to standard output, if there was one; a broken pipe is no error.
     pub(crate) async fn finish(mut self) -> Result<Option<io::Error>, Interrupted> {
         self.flush().await?;
         let Self { sender, mut writer, mut interrupts, .. } = self;
@@ -158,7 +158,8 @@ impl Output {
     }
 }
 
-/// Writes the pieces in the queue, until all senders are dropped.
+/// Writes the pieces in the queue, until all senders are dropped. Returns the error of a write to standard output, except for a broken
+/// pipe.
 fn write(mut queue: mpsc::Receiver<Piece>, is_closed: &AtomicBool) -> Option<io::Error> {
     let mut failure = None;
     while let Some(piece) = queue.blocking_recv() {

@@ -21,11 +21,11 @@ enum Answer {
     Nothing,
     /// The answer to a statement has begun.
     Begun,
-    /// The answer to the latest statement is complete, or was an error.
+    /// The answer to the latest statement is complete, or is an error.
     Complete,
 }
 
-/// A Query that is running.
+/// A Query, and the state of its answer.
 pub(crate) struct Query<'t> {
     conn: Connection,
     output: &'t mut Output,
@@ -194,7 +194,7 @@ impl<'t> Query<'t> {
         Ok(is_last)
     }
 
-    /// Queues a block of standard input for the COPY; an empty block is the end of the data.
+    /// Queues a block of standard input for the COPY. An empty block marks the end of the data. If `read` is an error, queues CopyFail.
     fn copy(&mut self, read: io::Result<&[u8]>) {
         self.copying = matches!(read, Ok([_, ..]));
         match read {

@@ -1,4 +1,4 @@
-//! Logins whose connection is cut at every byte.
+//! Tests of logins whose connection is cut, at every byte.
 
 use pg_auth::config::{Host, RootCert, SslMode};
 use pg_auth::{Config, ConnectErrorKind};

@@ -47,7 +47,7 @@ struct Row {
     scripts: Vec<Script>,
     /// The scripts of the second host; empty if there is no second host.
     second: Vec<Script>,
-    /// A last host, which must not be tried.
+    /// A last host, which the client must not try.
     last_host: Option<Host>,
     host: &'static str,
     unix: bool,
@@ -103,12 +103,12 @@ impl Row {
         self.with(|config| config.channel_binding(BindingMode::Require))
     }
 
-    /// Sets a short time limit, for a row that ends by timeout.
+    /// Sets a short time limit for the connection attempt, for a row that ends by timeout.
     fn impatient(self) -> Self {
         self.with(|config| config.connect_timeout(SHORT))
     }
 
-    /// Adds the script of one more connection.
+    /// Adds the script of one more connection to the first host.
     fn again(mut self, script: impl Into<Script>) -> Self {
         self.scripts.push(script.into());
         self

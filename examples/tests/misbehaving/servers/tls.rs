@@ -55,7 +55,7 @@ fn bound(name: &str, asked: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, script, expected).verifying().binding()
 }
 
-/// The error for bytes that are not a TLS handshake.
+/// Expected error after bytes that are not a TLS handshake.
 const NOT_TLS: &str = "the peer sent bytes that are not TLS";
 
 #[test]
@@ -162,8 +162,8 @@ fn a_client_that_prefers_tls_goes_on_in_clear() {
         )
         .again(good()),
         preferred("N and a good login", [replying(b"N"), good()].concat(), SESSION),
-        // Without TLS anyone could have sent these bytes at any time. So a client that goes on in clear accepts them as an answer, as libpq
-        // does.
+        // Without TLS, an attacker could have sent these bytes at any time. So a client that continues in clear accepts the bytes as
+        // messages of the server, as libpq does.
         preferred("N with a login after it", replying([b"N", &welcome()[..]].concat()), SESSION),
         preferred(
             "N and a request for the password in clear text",
