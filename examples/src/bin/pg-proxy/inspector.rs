@@ -139,7 +139,7 @@ impl<'c> Inspector<'c> {
         }
     }
 
-    /// Inspects a message from a client during authentication. With the code `p`, the message is of the kind `response`.
+    /// Inspects a message from a client during authentication. A message with the code `p` is of the kind `response`.
     pub(crate) fn response(&mut self, frame: Frame<'_>, response: Response) {
         match self.try_response(frame, response) {
             Ok(()) => self.decoded(),

@@ -243,7 +243,7 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Connects to the server. If the client resets its connection meanwhile, the attempt ends.
+    /// Connects to the server. The attempt ends if the client resets its connection in the meantime.
     async fn dial(&mut self) -> Result<io::Result<Connection>, Failure> {
         let proxy = &self.context.proxy;
         let dial = proxy.upstream.dial(proxy.keepalive_idle, proxy.upstream_tls.as_ref());

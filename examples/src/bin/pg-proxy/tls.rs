@@ -24,7 +24,7 @@ pub(crate) type TlsStream = Box<
     >,
 >;
 
-/// A client's stream before it is known whether the client asks for TLS.
+/// The stream of a client that has not yet shown whether it wants TLS.
 pub(crate) type ClientStream = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
 
 /// Creates the acceptor for TLS with clients. Returns `None` if the command line has no certificate.
