@@ -41,10 +41,10 @@ use state::StateFile;
 /// Capacity of the queue, in pieces of work.
 const WAITING: usize = 4;
 
-/// While more pieces arrive, the thread synchronises when the first unsynchronised transaction is older than this time.
+/// While more pieces arrive, the thread makes the output durable when a transaction has waited longer than this time.
 const LATEST: Duration = Duration::from_millis(200);
 
-/// While more pieces arrive, the thread synchronises when it has written more than this number of bytes since the last synchronisation.
+/// While more pieces arrive, the thread makes the output durable when more than this number of bytes are not durable.
 const MOST: u64 = 32 << 20;
 
 /// A piece of work for the thread. The thread does the pieces in the order of the queue.
@@ -140,7 +140,7 @@ impl Writer {
     fn run(mut self, mut queue: Receiver<Piece>) -> Result<(), Failure> {
         while let Some(piece) = queue.blocking_recv() {
             self.take(piece)?;
-            // While more pieces wait in the queue, one synchronisation serves many transactions.
+            // While more pieces wait in the queue, many transactions are made durable together.
             while let Ok(piece) = queue.try_recv() {
                 self.take(piece)?;
                 if self.unsynced > MOST || self.pending.is_some_and(|since| since.elapsed() > LATEST) {
