@@ -54,7 +54,7 @@ pub fn channel(session: &Session) -> String {
 ///
 /// # Errors
 /// - The first ErrorResponse from the server or the first error from `each`, whichever happens first.
-/// - [`Unanswered`].
+/// - [`Unanswered`]: the server sent ReadyForQuery without a complete answer before it.
 /// - An error of the connection, if no other error was reported before it.
 pub async fn until_ready<T: Transport>(
     conn: &mut Connection<T>,
@@ -86,21 +86,21 @@ pub async fn until_ready<T: Transport>(
 /// may be only the first part of a result.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// At least one message of an answer was received.
+    /// Whether at least one message of an answer has been received.
     has_begun: bool,
-    /// A result has begun and not ended.
+    /// Whether a result has begun and has not ended.
     is_open: bool,
-    /// The next RowDescription describes a statement, so no rows follow it.
+    /// Whether the next RowDescription belongs to the Describe of a statement. If so, no rows follow it.
     of_statement: bool,
 }
 
-/// The server sent ReadyForQuery without an answer before it.
+/// Error: the server sent ReadyForQuery without a complete answer before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered;
 
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server sent ReadyForQuery without the answer that has to come before it")
+        f.write_str("the server sent ReadyForQuery without a complete answer before it")
     }
 }
 
@@ -118,7 +118,7 @@ impl Answer {
                 *self = Self::default();
                 return if is_answer { Ok(()) } else { Err(Unanswered) };
             }
-            // The server may send these messages at any time; they are no part of an answer.
+            // The server may send these messages at any time, so they are not part of an answer.
             Backend::NoticeResponse(_) | Backend::NotificationResponse(_) | Backend::ParameterStatus(_) => {
                 return Ok(());
             }
@@ -152,7 +152,7 @@ mod tests {
     const READY: &[u8] = b"Z\0\0\0\x05I";
     const NOTICE: &[u8] = b"N\0\0\0\x08Mx\0\0";
 
-    /// Returns the error of `until_ready` when the server sends these messages.
+    /// Runs `until_ready` with a server that sends these messages, and returns its error.
     fn error(script: &[&[u8]]) -> Option<String> {
         let mut conn = Connection::new(Script::says(&script.concat()), Limits::BACKEND);
         block_on(until_ready(&mut conn, |_| Ok(()))).err().map(|error| error.to_string())
@@ -165,18 +165,18 @@ mod tests {
         assert_eq!(error(&[NOTICE, READY]), unanswered);
         assert_eq!(error(&[ROW, READY]), unanswered);
         assert_eq!(error(&[ROW, COMPLETE, ROW, READY]), unanswered);
-        // The rows of a COPY TO STDOUT, without CommandComplete.
+        // The data of a COPY TO STDOUT, but no CommandComplete.
         assert_eq!(error(&[b"H\0\0\0\x07\0\0\0d\0\0\0\x06x\nc\0\0\0\x04", READY]), unanswered);
     }
 
     #[test]
     fn each_kind_of_answer_is_accepted() {
         assert_eq!(error(&[ROW, COMPLETE, NOTICE, READY]), None);
-        // EmptyQueryResponse, ParseComplete, PortalSuspended, FunctionCallResponse.
+        // Complete answers: EmptyQueryResponse, ParseComplete, PortalSuspended, FunctionCallResponse.
         for answer in [&b"I\0\0\0\x04"[..], b"1\0\0\0\x04", b"s\0\0\0\x04", b"V\0\0\0\x08\xff\xff\xff\xff"] {
             assert_eq!(error(&[answer, READY]), None, "{answer:?}");
         }
-        // Describe of a statement.
+        // The answer to a Describe of a statement.
         assert_eq!(error(&[b"t\0\0\0\x06\0\0", &ROW[..27], READY]), None);
         assert_eq!(error(&[ROW, b"E\0\0\0\x0aMwhy\0\0", READY]), Some("why".into()));
     }

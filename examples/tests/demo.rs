@@ -1,4 +1,4 @@
-//! The output, the errors and the exit status of `demo`.
+//! Tests of the output, the errors and the exit status of `demo`.
 
 mod support;
 
@@ -6,7 +6,7 @@ use support::{Ended, Server, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_demo");
 
-/// The lines under a heading, up to the next empty line.
+/// Returns the lines under a heading, up to the next empty line.
 fn part<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
     let rule = "-".repeat(heading.len());
     let (_, after) = text.split_once(&format!("\n{heading}\n{rule}\n\n")).expect(heading);

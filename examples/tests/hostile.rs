@@ -20,14 +20,14 @@ use process::{Proxy, until};
 use support::Server;
 use wire::{Client, GSSENC_REQUEST, SSL_REQUEST, query, startup, startup_with};
 
-/// Bytes that a hostile client sends.
+/// A hostile client: its name, the bytes that it sends, and the way in which it sends them.
 struct Row {
     name: String,
     bytes: Vec<u8>,
     how: How,
 }
 
-/// How the bytes are sent.
+/// The way in which a client sends its bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
     /// In one piece; then the client half-closes.
@@ -38,7 +38,8 @@ enum How {
     Stay,
 }
 
-/// The answer to a client: answers to requests for encryption, the codes of the messages, and the SQLSTATE of the last error.
+/// The answer that a client receives: the answers to its requests for encryption, the codes of the messages, and the SQLSTATE of the last
+/// error.
 #[derive(Debug, PartialEq)]
 struct Heard {
     answers: String,
@@ -46,39 +47,39 @@ struct Heard {
     state: Option<SqlState>,
 }
 
-/// A row whose bytes are sent at once.
+/// Creates a row whose bytes are sent at once.
 fn same(name: &str, parts: &[&[u8]]) -> Row {
     Row { name: name.into(), bytes: parts.concat(), how: How::AtOnce }
 }
 
-/// A row whose client stays connected until the server closes.
+/// Creates a row whose client stays connected until the server closes.
 fn closed(name: &str, parts: &[&[u8]]) -> Row {
     Row { how: How::Stay, ..same(name, parts) }
 }
 
-/// A message with this code and this body.
+/// Encodes a message with this code and this body.
 fn message(code: u8, body: &[u8]) -> Vec<u8> {
     announced(code, i32::try_from(body.len() + 4).expect("a short one"), body)
 }
 
-/// A message with this value in its length field.
+/// Encodes a message with this value in its length field.
 fn announced(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body].concat()
 }
 
-/// A packet without a code, as at the start of a connection.
+/// Encodes a packet without a code, as at the start of a connection.
 fn packet(body: &[u8]) -> Vec<u8> {
     [&i32::try_from(body.len() + 4).expect("a short one").to_be_bytes()[..], body].concat()
 }
 
-/// A packet with this protocol version, followed by `rest`.
+/// Encodes a packet with this protocol version, followed by `rest`.
 fn version(major: u16, minor: u16, rest: &[u8]) -> Vec<u8> {
     packet(&[&major.to_be_bytes()[..], &minor.to_be_bytes(), rest].concat())
 }
 
 const PARAMETERS: &[u8] = b"user\0trust\0database\0test\0\0";
 
-/// Starts of connections, most of them invalid.
+/// Creates rows with starts of connections, most of them invalid.
 fn openings() -> Vec<Row> {
     let long = |length: usize| {
         let filler = length - 4 - 4 - PARAMETERS.len() - b"application_name\0\0".len();
@@ -163,7 +164,7 @@ fn openings() -> Vec<Row> {
     rows
 }
 
-/// Responses to authentication requests, and other messages in their place.
+/// Creates rows with responses to authentication requests, and with other messages in place of a response.
 fn answers() -> Vec<Row> {
     let cleartext = startup_with(&[("user", "cleartext"), ("database", "test")]);
     let md5 = startup_with(&[("user", "md5"), ("database", "test")]);
@@ -207,7 +208,7 @@ fn answers() -> Vec<Row> {
     ]
 }
 
-/// Messages in a session.
+/// Creates rows with messages in a session.
 fn sessions() -> Vec<Row> {
     let bind = |body: &[u8]| [message(b'P', b"\0select $1::text\0\0\0"), message(b'B', body)].concat();
     let mut rows = vec![
@@ -338,13 +339,13 @@ fn sessions() -> Vec<Row> {
     rows
 }
 
-/// Rows with these bytes cut at every length.
+/// Creates a row for each length at which `whole` can be cut.
 fn truncated(what: &str, before: &[u8], whole: &[u8]) -> Vec<Row> {
     let cut = |end: usize| same(&format!("{end} bytes of a {what}"), &[before, &whole[..end]]);
     (1..whole.len()).map(cut).collect()
 }
 
-/// Sends the bytes of a row to an address, and receives everything up to the end.
+/// Sends the bytes of a row to an address. Receives all bytes up to the end of the stream, and returns them as an answer.
 fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     let mut client = if in_session { Client::let_in(address) } else { Client::new(address) };
     match row.how {
@@ -384,8 +385,8 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
 }
 
-/// Sends all rows of a table, twice, with both servers. Compares the answers of the proxy with those of the server, and checks that the
-/// proxy leaks no descriptors and no memory.
+/// Sends all rows of a table twice, with both servers. Compares the answers of the proxy with the answers of the server, and checks that
+/// the proxy leaks no descriptors and no memory.
 fn withstands(rows: &[Row], in_session: bool) {
     for server in Server::both() {
         let proxy = Proxy::with(server.address, &["--check"]);

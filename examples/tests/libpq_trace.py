@@ -63,7 +63,7 @@ def run(conn, sql):
 
 
 def results(conn):
-    """Every result up to the end of the statement."""
+    """Returns all results up to the end of the statement."""
     found = []
     while (result := conn.get_result()) is not None:
         found.append(result)
@@ -159,7 +159,7 @@ def extended(conninfo):
 
 
 def nulls(conninfo):
-    """A NULL followed by another parameter."""
+    """Sends a NULL followed by another parameter."""
     conn = session(conninfo)
     expect(
         conn.exec_params(b"select $1::text, $2::text, $3::text", [b"a", None, b"b"], None, None, 0),
@@ -240,7 +240,7 @@ def notify(conninfo):
 
 
 def encoding(conninfo):
-    """Strings that are not UTF-8."""
+    """Sends and receives strings that are not UTF-8."""
     conn = session(conninfo)
     run(conn, b"set client_encoding = 'latin1'")
     run(conn, b"select 'caf\xe9' as \"\xe4\"")
@@ -269,7 +269,7 @@ def replication(conninfo):
 
 
 def function_call(conninfo):
-    """A function call by PQfn, which psycopg does not wrap."""
+    """Calls functions by PQfn, which psycopg does not wrap."""
 
     class Argument(ctypes.Structure):
         class Value(ctypes.Union):

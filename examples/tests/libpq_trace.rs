@@ -131,7 +131,7 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
             let trace = libpq(conversation, &conninfo, &[("TRACE_FLAGS", flags)]);
             let trace = String::from_utf8(trace).expect("in UTF-8");
             assert_eq!(trace.starts_with('F'), flags == "3", "{trace}");
-            // libpq does not print this message.
+            // libpq does not print AuthenticationOk.
             let trace = match trace.split_once('\n') {
                 Some((startup, rest)) if user == "trust" => format!("{startup}\nB AuthenticationOk\n{rest}"),
                 _ => trace,
@@ -157,7 +157,7 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
     }
 }
 
-/// The order in which the lines of two traces are compared.
+/// Selects the order in which the lines of two traces are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
     /// All lines in one sequence: client and server take turns, so both traces have the same order.
@@ -166,7 +166,7 @@ enum Order {
     ByDirection,
 }
 
-/// Checks that libpq's trace of this conversation and that of `pg-proxy` are the same, with both servers.
+/// Checks, with both servers, that libpq and `pg-proxy` print the same trace of this conversation.
 #[track_caller]
 fn same(conversation: &str, conninfo: &str, order: Order) {
     for server in Server::both() {
@@ -195,7 +195,7 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
     assert_eq!(theirs.len(), ours.len(), "{name}: one of the two traces goes on after {:?}", theirs.last());
 }
 
-/// The traces of a conversation: that of libpq, and that of a proxy between libpq and the server.
+/// Returns two traces of a conversation: the trace of libpq, and the trace of a proxy between libpq and the server.
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
     // Over a Unix-domain socket the server declines TLS.
@@ -216,7 +216,7 @@ fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<
     (theirs, ours)
 }
 
-/// The trace that libpq prints of a conversation.
+/// Returns the trace that libpq prints of a conversation.
 #[track_caller]
 fn libpq(conversation: &str, conninfo: &str, environment: &[(&str, &str)]) -> Vec<u8> {
     let python = std::env::var("PSYCOPG_PYTHON").expect("PSYCOPG_PYTHON is not set: run `cargo xtask test`");
@@ -252,7 +252,7 @@ fn is_head(line: &str) -> bool {
         && words.next().is_some()
 }
 
-/// The trace in libpq's format.
+/// Reader of the traces that libpq prints.
 struct Libpq;
 
 impl Libpq {
@@ -260,13 +260,13 @@ impl Libpq {
     fn read(text: &[u8]) -> Vec<String> {
         // libpq prints strings without conversion. `pg-proxy` prints text, so it shows U+FFFD for bytes that are not UTF-8.
         let text = String::from_utf8_lossy(text);
-        // libpq does not read the salt, and then complains about the length of the message.
+        // libpq does not read the salt, and then reports a wrong length of the message.
         let salt = "B\t12\tAuthenticationMD5Password\n";
         let text = text.replace(&format!("{salt}mismatched message length: consumed 8, expected 12\n"), salt);
         messages(&text).iter().map(|message| Self::mask(message)).collect()
     }
 
-    /// Masks the secret of a message, which libpq prints except in regress mode.
+    /// Masks the secret in a message. libpq prints secrets, except in regress mode.
     fn mask(message: &str) -> String {
         let (quote, masked) = match message.split('\t').nth(2) {
             Some("PasswordMessage") => ('"', "\"SSSS\""),

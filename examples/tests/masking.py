@@ -1,4 +1,4 @@
-"""The hidden column as psycopg and asyncpg see it, with prepared statements, pipelines and both formats."""
+"""Tests psycopg and asyncpg with a hidden column: prepared statements, pipelines and both formats."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as conn:
     names = [name for (name,) in conn.execute("select name from pg_prepared_statements")]
     assert names and all(name.startswith("masked__pg3_") for name in names), names
 
-    # Statements with and without the column, in one pipeline; the second one fails.
+    # Statements with and without the column, in one pipeline; the second statement fails.
     with conn.pipeline() as pipeline:
         first = conn.execute("select secret from masked where n = 1")
         pipeline.sync()
@@ -31,7 +31,7 @@ with psycopg.connect(conninfo, autocommit=True, prepare_threshold=0) as conn:
     assert first.fetchone() == ("***",)
     assert last.fetchone() == ("open", "***")
 
-    # A column that is not text.
+    # The values of a hidden column that is not text are NULL.
     assert conn.execute("select n as secret from masked where n = 1").fetchone() == (None,)
 
 

@@ -1,4 +1,4 @@
-//! `masking_proxy` between clients of other projects and servers of both versions.
+//! Tests of `masking_proxy` between clients of other projects and both servers.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -32,7 +32,7 @@ impl Drop for Proxy {
     }
 }
 
-/// A client program of the server's version.
+/// Returns a command that runs a client program of the server's version.
 fn client(server: &Server, program: &str, address: SocketAddr) -> Command {
     let variable = format!("PG{}_CLIENT_BIN", server.major);
     let bin =
@@ -44,7 +44,7 @@ fn client(server: &Server, program: &str, address: SocketAddr) -> Command {
     command
 }
 
-/// The standard output of a program. The program must succeed.
+/// Runs a program, which must succeed, and returns its standard output.
 #[track_caller]
 fn done(command: &mut Command) -> String {
     let ended = finish(command);

@@ -1,4 +1,4 @@
-//! `mock_server` with three kinds of clients: psql, a client of this project, and transcripts.
+//! Tests of `mock_server` with three kinds of clients: psql, a client of this project, and transcripts.
 
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
@@ -27,11 +27,11 @@ use tokio::net::TcpStream;
 /// The rows that every SELECT returns, as psql prints them with `-A -t`.
 const ROWS: &str = "Earth|1\nMars|2\nPlanet Nine|\n";
 
-/// A running server. Dropping this kills it.
+/// A running `mock_server`. Dropping this value kills the process.
 struct Mock {
     child: Child,
     port: u16,
-    /// The lines of its standard error.
+    /// Lines that the process of the mock server writes to standard error.
     says: Lines<BufReader<ChildStderr>>,
 }
 
@@ -68,7 +68,7 @@ impl Mock {
         new
     }
 
-    /// A client of this project, logged in.
+    /// Connects and logs in with a client of this project.
     async fn client(&self, more: &str) -> (Connection<pg_stream_tokio::Socket>, pg_stream_tokio::Session) {
         connect(&self.config(more)).await.expect("the password is right")
     }
@@ -78,7 +78,7 @@ impl Mock {
         url.parse().expect("a connection string")
     }
 
-    /// Plays the client of this transcript.
+    /// Plays the client's part of this transcript, and checks the answers of the server.
     async fn play(&self, transcript: &str) {
         let transcript: Transcript = transcript.parse().unwrap_or_else(|error| panic!("{error}"));
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("the server listens");
@@ -126,7 +126,7 @@ fn psql_gets_an_error_for_other_statements_than_select() {
     let ended = mock.psql("mock", "secret", "insert into planets values ('Vulcan')");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
     assert_eq!(ended.stderr, "ERROR:  0A000: only SELECT is answered here, and not insert\n");
-    // The statements before the error are answered, the statements after it are not.
+    // The server answers the statements before the error, and does not answer the statements after it.
     let ended = mock.psql("mock", "secret", "select 1; drop table planets; select 2");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ROWS));
     assert!(ended.stderr.contains("0A000"), "{}", ended.stderr);
@@ -193,7 +193,7 @@ fn assert_random(values: &[Vec<u8>]) {
     for position in 0..values[0].len() {
         let at: Vec<u8> = values.iter().map(|value| value[position]).collect();
         let letters = at.iter().filter(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)).count();
-        // One random byte in four is a letter of base64. That all of 40 bytes are letters by chance happens once in 10^24 runs.
+        // One random byte in four is a letter of base64. The probability that all of 40 random bytes are letters is 10^-24.
         assert!(letters < at.len(), "position {position} holds letters of base64 only");
         assert!(at.iter().any(|byte| *byte != at[0]), "position {position} never changes");
     }
@@ -212,7 +212,7 @@ async fn cancel_keys_are_random_bytes() {
     }
 }
 
-/// The salt and the iteration count in the server's first SCRAM message for this user, as text.
+/// Returns the salt and the iteration count, as text, from the server's first SCRAM message for this user.
 fn server_first(port: u16, user: &str) -> (Vec<u8>, String) {
     let mut client = wire::Client::new(([127, 0, 0, 1], port).into());
     client.say(&wire::startup_with(&[("user", user)]));
@@ -247,7 +247,7 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
 
 #[test]
 fn no_password_is_left_in_memory_however_the_login_ended() {
-    // Computed at run time, so that the server has no copy of the password before a client sends it.
+    // The password is computed at run time, so that the server has no copy of it before a client sends it.
     let secret = format!("{}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase());
     let mock = Mock::start(&["--auth", "cleartext", "--password", "something else"]);
     let message = wire::bytes(&PasswordMessage { password: SecretText(secret.as_str().into()) });
@@ -269,7 +269,7 @@ fn no_password_is_left_in_memory_however_the_login_ended() {
     for end in 18..=message.len() {
         let mut client = ask();
         client.say(&message[..end]);
-        // Half of the clients close normally, the others reset the connection.
+        // Half of the clients close normally, the other half reset the connection.
         if end % 2 == 0 {
             client.finish();
             drop(client.rest());
@@ -358,7 +358,7 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     loop {
         match conn.recv().await.expect("the server is connected").backend().expect("well-formed") {
             Backend::DataRow(_) => rows += 1,
-            // From here on a cancel request ends the statement.
+            // The statement runs: a cancel request that is sent now ends the statement.
             Backend::NoticeResponse(_) => break,
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The output, the error texts and the exit status of `pg-query`.
+//! Tests of the output, the error texts and the exit status of `pg-query`.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -26,7 +26,7 @@ use support::{Ended, PATIENCE, Server, finish};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-query");
 
-/// A command that runs the program without settings from the environment of the tests.
+/// Returns a command that runs the program without settings from the environment of the tests.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     for (name, _) in std::env::vars_os() {
@@ -50,7 +50,7 @@ fn ended(code: i32, stdout: &str, stderr: &str) -> Ended {
     Ended { code: Some(code), stdout: stdout.into(), stderr: stderr.into() }
 }
 
-// The command line.
+// Tests of the command line.
 
 #[test]
 fn the_error_for_wrong_usage_does_not_repeat_the_arguments() {
@@ -183,7 +183,7 @@ impl Scripted {
         self.accept_with(&[])
     }
 
-    /// As `accept`, but sends these bytes directly after the ReadyForQuery that ends the start-up.
+    /// Accepts a connection in the same way as `accept`, but sends these bytes directly after the ReadyForQuery that ends the start-up.
     fn accept_with(&self, surplus: &[u8]) -> (TcpStream, Heard) {
         let (mut stream, _) = self.listener.accept().expect("a connection");
         let startup = packet(&mut stream);
@@ -228,13 +228,13 @@ fn put(script: &mut Vec<u8>, message: &impl pg_wire::Encode) {
     message.encode(script).expect("it can be sent");
 }
 
-/// A RowDescription with `count` columns of text.
+/// Appends a RowDescription with `count` columns of text.
 fn put_columns(script: &mut Vec<u8>, count: usize) {
     let field = FieldDescription { name: "a".into(), type_oid: oid::TEXT, ..Default::default() };
     put(script, &RowDescription { fields: List::from(vec![field; count].as_slice()) });
 }
 
-/// A complete answer with these rows, which all have the same number of values.
+/// Appends a complete answer with these rows, which all have the same number of values.
 fn put_answer(script: &mut Vec<u8>, rows: &[&[Option<&[u8]>]]) {
     put_columns(script, rows[0].len());
     rows.iter().for_each(|row| put_row(script, row));
@@ -246,7 +246,7 @@ fn put_row(script: &mut Vec<u8>, values: &[Option<&[u8]>]) {
     put(script, &DataRow { values: Values::from(values) });
 }
 
-/// Fields of an error or a notice, from pairs of code and text.
+/// Creates the fields of an error or a notice from pairs of code and text.
 fn fields<'a>(fields: &[(u8, &'a str)]) -> Vec<ErrorField<'a>> {
     fields.iter().map(|&(code, value)| ErrorField { code, value: value.into() }).collect()
 }
@@ -449,7 +449,7 @@ fn a_superfluous_ready_for_query_is_no_answer() {
     let mut answer = Vec::new();
     put_answer(&mut answer, &[&[Some(b"1")]]);
 
-    // Superfluous messages directly after the ReadyForQuery that ends the start-up.
+    // The server sends superfluous messages directly after the ReadyForQuery that ends the start-up.
     for count in [1, 3] {
         let server = Scripted::new();
         let url = server.url();
@@ -463,7 +463,8 @@ fn a_superfluous_ready_for_query_is_no_answer() {
     }
     let (end, heard) = answered([ready, answer].concat());
     assert_eq!(end, ended(0, "1\n", SURPLUS));
-    // The program has sent a Sync: it requests another ReadyForQuery, in case the first was the only answer to the Query.
+    // The program has sent a Sync, and so has requested another ReadyForQuery: the first ReadyForQuery may have been the only answer to the
+    // Query.
     assert_eq!(heard.after, b"S\0\0\0\x04X\0\0\0\x04");
 }
 
@@ -479,7 +480,7 @@ fn an_incomplete_answer_is_an_error() {
 
     let mut ready = Vec::new();
     put(&mut ready, &READY);
-    // One ReadyForQuery for the Query, and one for the Sync.
+    // The server sends two ReadyForQuery: one for the Query, and one for the Sync.
     assert_eq!(answered(ready.repeat(2)).0, ended(1, "", &format!("{SURPLUS}{unanswered}")));
 }
 
@@ -500,7 +501,7 @@ fn values_are_bytes_and_need_not_be_utf8() {
 fn sql_is_read_from_a_file_or_from_standard_input() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("query.sql");
-    // Longer than an argument may be, and not UTF-8.
+    // This SQL is longer than an argument may be, and is not UTF-8.
     let sql = [&b"SELECT '\xff"[..], &[b'x'; 200_000], b"'"].concat();
     std::fs::write(&file, &sql).expect("a file");
     let name = file.to_str().expect("UTF-8");
@@ -592,7 +593,7 @@ fn ctrl_c_works_while_standard_output_is_blocked() {
     let mut script = Vec::new();
     put_columns(&mut script, 1);
     stream.write_all(&script).expect("the program listens");
-    // Sends more than the pipe, the program's queue and both sockets can hold. The loop ends when the program has ended.
+    // Sends more bytes than the pipe, the program's queue and both sockets can hold. The loop ends when the program has ended.
     let feeder = thread::spawn(move || {
         let mut rows = Vec::new();
         (0..10_000).for_each(|_| put_row(&mut rows, &[Some(&[b'x'; 1000])]));
@@ -689,7 +690,7 @@ struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// Dropped with `Running`: this stops the thread that would kill the program.
+    /// Is dropped together with `Running`. This stops the thread that would kill the program.
     _running: mpsc::Sender<()>,
 }
 
@@ -735,7 +736,7 @@ impl Running {
         signal("-INT", self.child.id());
     }
 
-    /// The peak of the program's resident memory, in bytes.
+    /// Returns the peak of the program's resident memory, in bytes.
     fn peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the program is running");
@@ -770,9 +771,9 @@ fn signal(which: &str, pid: u32) {
     assert!(sent.expect("there is a `kill`").success());
 }
 
-// Real servers.
+// Tests with real servers.
 
-/// The same connection string with another role and password.
+/// Returns the same connection string with another role and password.
 fn with_login(url: &str, login: &str) -> String {
     url.replace("scram:scram-secret", login)
 }
@@ -966,7 +967,7 @@ fn streaming_replication_is_an_error() {
     }
 }
 
-// COPY.
+// Tests of COPY.
 
 /// A query with some megabytes of data, in lines of all lengths up to 3200 bytes.
 const DATA: &str = "SELECT n, repeat(md5(n::text), n % 101), NULL FROM generate_series(1, 5000) AS n";
@@ -1077,8 +1078,8 @@ fn input_that_cannot_be_read_fails_the_copy() {
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
-    // The first rows make the server send more notices than the sockets can hold. Meanwhile the server reads nothing, and the rows fill the
-    // other direction.
+    // For the first rows, the server sends more notices than the sockets can hold. Meanwhile the server does not read, so the other rows
+    // fill the buffers of the other direction.
     const NOTICES: usize = 40;
     const SILENT: usize = 1_000_000;
     let sql = "CREATE TEMP TABLE t (a int);
@@ -1097,7 +1098,7 @@ fn notices_in_the_middle_of_a_copy_are_printed_and_block_nothing() {
     }
 }
 
-// Large results.
+// Tests of large results.
 
 /// Starts a program with a query and then a COPY. The COPY waits for input, so that the program still runs after all rows are printed.
 fn start_and_wait(url: &str, sql: &str) -> Running {
@@ -1145,7 +1146,7 @@ fn a_value_of_64_mib_is_in_memory_once() {
     }
 }
 
-/// Runs SQL with a reader that reads one line and closes the pipe, as `head -1` does. Returns the result.
+/// Runs SQL with a reader of the output that reads one line and closes the pipe, as `head -1` does. Returns the result.
 fn head(url: &str, sql: &str) -> Ended {
     let mut program = Running::start(url, sql);
     assert_eq!(program.line(), "1\n", "{sql}");
@@ -1170,7 +1171,7 @@ fn a_reader_that_closes_does_not_stop_the_statements() {
             assert_eq!(head(&url, sql), ended(0, "", ""), "{sql}");
         }
         let left = format!("SELECT count(*), min(a), count(DISTINCT xmin::text) FROM {table}");
-        // One transaction has updated all rows, another has added one row.
+        // Both statements have taken effect: one has updated all rows, the other has added one row.
         assert_eq!(query(&url, &left), ended(0, "300001\t-1\t2\n", ""));
         assert_eq!(query(&url, &format!("DROP TABLE {table}")), ended(0, "", ""));
         let failing = "SELECT generate_series(1, 300000); SELECT 1 / 0";
@@ -1193,12 +1194,12 @@ fn output_that_cannot_be_written_is_an_error() {
     }
 }
 
-// Ctrl-C.
+// Tests of Ctrl-C.
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn ctrl_c_cancels_the_statement_over_every_connection() {
-    // The server sends the notice at once. It shows that the statement runs and that the program handles Ctrl-C.
+    // The server sends the notice at once. The notice shows that the statement runs and that the program handles Ctrl-C.
     let sql = "DO $$ BEGIN RAISE NOTICE 'asleep'; PERFORM pg_sleep(3600); END $$; SELECT 'never'";
     for server in Server::both() {
         let nobody_then = server.by_tcp().replace('@', "@127.0.0.1:1,");

@@ -1,4 +1,5 @@
-//! `pg-query` compared with `psql` on the same input: exit status, standard output, standard error, and the server's activity view.
+//! Tests that compare `pg-query` with `psql` on the same input: exit status, standard output, standard error, and the server's activity
+//! view.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;
@@ -15,25 +16,26 @@ use support::Server;
 
 const PG_QUERY: &str = env!("CARGO_BIN_EXE_pg-query");
 
-/// One of the two programs.
+/// One of the two programs that are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Program {
     PgQuery,
     Psql,
 }
 
-/// The parts of the two programs' results that are compared.
+/// Selects the parts of the two results that must be equal.
 #[derive(Clone, Copy, Debug)]
 enum Compared {
     /// Exit status, standard output and standard error.
     All,
     /// Exit status and standard output. Both programs print this text on standard error.
     Reported(&'static str),
-    /// Exit status and standard error. Standard output differs: the output of pg-query, then that of psql.
+    /// Exit status and standard error. The standard output differs: the first text is the output of pg-query, the second text is the output
+    /// of psql.
     Differs(&'static str, &'static str),
 }
 
-/// A comparison.
+/// One comparison of the two programs: their input, and the parts of their results that must be equal.
 struct Row {
     name: &'static str,
     /// Connection string, in which `@` stands for host and port.
@@ -50,13 +52,13 @@ const fn row(name: &'static str, sql: &'static str) -> Row {
     Row { name, url: URL, sql, stdin: "", environment: &[], compared: Compared::All }
 }
 
-/// A row in which connecting fails and both programs print `reported`.
+/// Creates a row in which connecting fails and both programs print `reported`.
 const fn refused(name: &'static str, url: &'static str, reported: &'static str) -> Row {
     let compared = Compared::Reported(reported);
     Row { url, compared, ..row(name, "SELECT 1") }
 }
 
-/// The session as the server's activity view shows it.
+/// Query for the session that runs it, as the server's activity view shows this session.
 const VIEW: &str = "SELECT usename, datname, application_name, state, query, backend_type, client_addr, \
                     current_setting('client_encoding'), current_setting('geqo'), \
                     (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) \
@@ -173,7 +175,7 @@ struct End {
     stderr: String,
 }
 
-/// A server, the psql of its version, and a home directory for both programs.
+/// The place of a comparison: a server, the psql of its version, and a home directory for both programs.
 struct Place<'s> {
     server: &'s Server,
     psql: String,
@@ -207,7 +209,7 @@ impl<'s> Place<'s> {
         )
     }
 
-    /// A command that runs the program with this SQL, without settings from the environment of the tests.
+    /// Returns a command that runs the program with this SQL, without settings from the environment of the tests.
     fn command(&self, program: Program, url: &str, sql: &str) -> Command {
         let mut command = match program {
             Program::PgQuery => Command::new(PG_QUERY),
@@ -250,7 +252,7 @@ impl<'s> Place<'s> {
         end
     }
 
-    /// Waits until the server's activity view shows this number of sessions of the programs.
+    /// Waits until the server has this number of sessions of the two programs.
     fn until_sessions(&self, wanted: usize) {
         let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'beside' AND pid <> pg_backend_pid()";
         let url = self.url("postgres://admin@@/test");
@@ -280,7 +282,7 @@ fn wait(child: Child) -> End {
     End { code: output.status.code(), signal: output.status.signal(), stdout, stderr }
 }
 
-/// The standard error of psql without the lines LOCATION and without the code 00000, which pg-query does not print.
+/// Removes from the standard error of psql the lines LOCATION and the code 00000, which pg-query does not print.
 fn comparable(stderr: &str) -> String {
     let lines = stderr.lines().filter(|line| !line.starts_with("LOCATION:  "));
     lines.map(|line| line.replacen(":  00000: ", ":  ", 1) + "\n").collect()
@@ -320,13 +322,13 @@ fn both_programs_have_the_same_results() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// A table name for each program and process, so that runs do not disturb each other.
+/// Returns a table name that contains the name of the program and the process id, so that runs do not disturb each other.
 fn table(program: Program) -> String {
     format!("beside_{program:?}_{}", std::process::id()).to_lowercase()
 }
 
-/// Both programs read the whole result of the statement, so it is committed. Then psql is killed by SIGPIPE, and pg-query exits with the
-/// status of the statement.
+/// Both programs read the whole result of the statement, so the statement is committed. Then psql is killed by SIGPIPE, and pg-query exits
+/// with the status of the statement.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn both_programs_finish_the_statement_when_the_reader_closes() {
@@ -405,7 +407,7 @@ fn both_programs_read_sql_longer_than_an_argument_from_a_file() {
     }
 }
 
-/// The same command, with `--file` in place of its SQL.
+/// Returns the same command with `--file` in place of the SQL.
 fn replaced(command: &mut Command, program: Program, file: &Path) -> Command {
     let mut arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
     arguments.pop();

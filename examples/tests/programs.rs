@@ -1,4 +1,4 @@
-//! The small programs against real servers: output and exit status.
+//! Tests of the small programs with real servers: output and exit status.
 
 mod support;
 
@@ -105,7 +105,7 @@ fn values_are_the_same_in_both_formats() {
     );
 }
 
-/// The programs, each with its name.
+/// Name and path of each program that is tested.
 const PROGRAMS: [(&str, &str); 8] = [
     ("quickstart", env!("CARGO_BIN_EXE_quickstart")),
     ("prepared", env!("CARGO_BIN_EXE_prepared")),

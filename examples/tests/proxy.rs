@@ -1,4 +1,4 @@
-//! `pg-proxy` between clients of other projects and servers of both versions, and between peers that misbehave.
+//! Tests of `pg-proxy` between clients of other projects and both servers, and between peers that misbehave.
 
 #[path = "proxy/bouncer.rs"]
 mod bouncer;

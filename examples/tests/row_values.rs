@@ -1,4 +1,4 @@
-//! Values from real servers in both formats, decoded with the RowDescription that the server sends.
+//! Tests of values from real servers in both formats, decoded with the RowDescription that the server sends.
 
 #[allow(dead_code, reason = "shared by several programs of tests, each of which uses what it needs")]
 mod support;

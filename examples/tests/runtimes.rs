@@ -1,4 +1,4 @@
-//! The example clients with their own runtimes, against both servers, with TLS and without.
+//! Tests of the example clients that have their own runtimes, with both servers, with and without TLS.
 
 mod support;
 
@@ -7,18 +7,18 @@ use support::{Ended, PATIENCE, Server, run};
 const SMOL: &str = env!("CARGO_BIN_EXE_smol_client");
 const BLOCKING: &str = env!("CARGO_BIN_EXE_blocking_client");
 
-/// The path of a certificate file, from an environment variable, percent-encoded.
+/// Returns the path of a certificate file from an environment variable, percent-encoded.
 fn file(variable: &str) -> String {
     let path = std::env::var(variable);
     path.unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask test`")).replace('/', "%2F")
 }
 
-/// A connection string for this role at "localhost" with these settings.
+/// Returns a connection string for this role at "localhost" with these settings.
 fn at_localhost(server: &Server, role: &str, settings: &str) -> String {
     format!("postgres://{role}:{role}-secret@localhost:{}/test?{settings}", server.address.port())
 }
 
-/// Runs a program. Checks that it succeeds and prints the channel in the first line; returns the other lines.
+/// Runs a program. Checks that the program succeeds and that its first line contains the channel. Returns the other lines.
 #[track_caller]
 fn logged_in(program: &str, url: &str, channel: &str) -> String {
     let ended = run(program, &[url]);
@@ -28,7 +28,7 @@ fn logged_in(program: &str, url: &str, channel: &str) -> String {
     rest.to_owned()
 }
 
-/// Connection strings for both servers, each with the channel that the program must print.
+/// Returns connection strings for both servers, each with the channel that the program must print.
 fn ways() -> Vec<(String, &'static str)> {
     let mut ways = Vec::new();
     let verified = format!("sslmode=verify-full&sslrootcert={}", file("PG_TLS_ROOT"));

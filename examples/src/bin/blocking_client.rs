@@ -32,7 +32,7 @@ use pg_wire::backend::Backend;
 use pg_wire::{PgProtocol, Portal, Sink, Source, Statement};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Statements in the pipeline. Their answers are far larger than the socket buffers.
+/// Number of statements in the pipeline. Their answers are far larger than the socket buffers.
 const STATEMENTS: u32 = 300_000;
 
 // The sockets and the deadline that the polled future waits for.
@@ -86,7 +86,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 struct Socket<S>(Rc<S>);
 
 impl<S: AsFd + 'static> Socket<S> {
-    /// If the outcome is `WouldBlock`, adds the socket to `WAITING`: then `block_on` waits for it.
+    /// If the outcome is `WouldBlock`, adds the socket to `WAITING`, so that `block_on` waits for the socket.
     fn or_wait<T>(&self, outcome: io::Result<T>, flags: PollFlags) -> Poll<io::Result<T>> {
         match outcome {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -141,7 +141,7 @@ impl End for UnixStream {
     }
 }
 
-/// A runtime without executor, threads and reactor.
+/// A runtime that has no executor, no threads and no reactor.
 #[derive(Clone, Debug, Default)]
 struct Blocking;
 
@@ -197,7 +197,7 @@ impl Runtime for Blocking {
 #[derive(Clone, Debug, Default)]
 struct Tls(Rustls);
 
-/// A TLS stream. A read never waits for a write: otherwise a pipeline could deadlock.
+/// A TLS stream. A read never waits until a write is complete: otherwise a pipeline could deadlock.
 #[derive(Debug)]
 struct TlsStream {
     tls: ClientConnection,
@@ -221,7 +221,7 @@ impl TlsStream {
         let received = self.tls.read_tls(&mut &*self.socket.0);
         let count = ready!(self.socket.or_wait(received, PollFlags::IN))?;
         if let Err(error) = self.tls.process_new_packets() {
-            // Sends the alert with the reason to the server, if the socket takes it without waiting.
+            // Sends the TLS alert with the reason to the server, if the socket accepts the alert without waiting.
             let _ = self.poll_send();
             return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
         }
@@ -324,7 +324,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?
 }
 
-/// Reads the number from a row with one column in text format.
+/// Parses the number in the only column of a row in text format.
 fn number(row: &pg_wire::backend::DataRow<'_>) -> Result<i64, Box<dyn Error>> {
     let value = row.values.iter().next().transpose()?.flatten().ok_or("no value")?;
     Ok(std::str::from_utf8(value)?.parse()?)

@@ -16,7 +16,7 @@ use pg_wire::backend::Backend;
 use pg_wire::value::Sql;
 use pg_wire::{Columns, Direction, Inbox, Limits, Message};
 
-/// Bytes in front of a message's body: the code and the length.
+/// Number of bytes before the body of a message: the code and the length field.
 const HEADER: usize = 5;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
     let Err(error) = tour(&mut out).await else { return ExitCode::SUCCESS };
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-        // The reader of standard output has closed it, as `head` does: no error.
+        // This is no error: the reader of standard output has closed the pipe, as `head` does.
         return ExitCode::SUCCESS;
     }
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -95,7 +95,7 @@ const ROWS: i32 = 1_000_000;
 
 async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> Result<()> {
     heading(out, "A million rows, every value decoded")?;
-    // The bar appears on standard error, and only if standard error is a terminal.
+    // The progress bar appears on standard error, if standard error is a terminal.
     let style = ProgressStyle::with_template("  {bar:50} {human_pos} rows")?;
     let bar = ProgressBar::new(ROWS.unsigned_abs().into()).with_style(style);
 
@@ -137,8 +137,8 @@ async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> 
     Ok(())
 }
 
-/// Executes a statement twice in one batch; the first execution divides by zero. After the error the server skips the messages up to the
-/// next Sync, then goes on.
+/// Executes a statement twice in one batch; the first execution divides by zero. After the error, the server skips the messages up to the
+/// next Sync, and then continues.
 async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket>) -> Result<()> {
     heading(out, "On the wire: an error, and how the session goes on")?;
     conn.parse(Statement::UNNAMED)

@@ -20,7 +20,7 @@ use pg_wire::{Frame, Inbox, Limits, MessageCode, Outbox, oid, rewrite::Rewrite, 
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The values to replace: the index of each column, and its new value.
+/// The columns whose values are replaced: the index of each column, and its new value (`None` for NULL).
 type Mask = Vec<(usize, Option<&'static [u8]>)>;
 
 fn main() -> Result<()> {
@@ -106,12 +106,12 @@ fn pump(
         }
     };
     let result = forward();
-    // This ends the other direction, too.
+    // The thread of the other direction then ends as well.
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     result
 }
 
-/// A request with its number, and the names in it.
+/// A request without a complete reply: its number, its code, and the names in it.
 struct Request {
     number: u64,
     code: MessageCode,
@@ -122,9 +122,9 @@ struct Request {
 /// State of a session that both threads share.
 struct Session {
     state: SessionState,
-    /// Requests without a complete reply.
+    /// Requests that have no complete reply yet, in the order of their numbers.
     requests: VecDeque<Request>,
-    /// Masks of the statements and portals that have been described.
+    /// Masks of the described statements and portals, by name.
     statements: HashMap<Vec<u8>, Mask>,
     portals: HashMap<Vec<u8>, Mask>,
     /// The mask of the rows that are being received.
@@ -192,7 +192,7 @@ impl Session {
         Ok(())
     }
 
-    /// Removes requests from the front while their numbers satisfy the condition.
+    /// Removes requests from the front of the queue while their numbers satisfy the condition.
     fn finish(&mut self, is_over: impl Fn(u64) -> bool) {
         while self.requests.front().is_some_and(|request| is_over(request.number)) {
             self.requests.pop_front();
@@ -200,7 +200,7 @@ impl Session {
         }
     }
 
-    /// Stores a mask for the statement or portal that was described, or for the rows that follow.
+    /// Stores a mask for the described statement or portal. After a Query, stores it for the rows that follow.
     fn describe(&mut self, mask: Mask) {
         match self.requests.front() {
             Some(Request { code: MessageCode::DESCRIBE, statement: Some(statement), .. }) => {
@@ -219,7 +219,7 @@ impl Session {
     }
 }
 
-/// The values that replace the column's.
+/// Returns the mask for rows with this description: `***` for each column of this name, or NULL if the type of the column is not text.
 fn masked(description: RowDescription<'_>, column: &str) -> Mask {
     let fields = description.fields.iter().enumerate().filter(|(_, field)| field.name == column);
     let value = |type_oid| [oid::TEXT, oid::VARCHAR, oid::BPCHAR].contains(&type_oid).then_some(&b"***"[..]);

@@ -41,7 +41,7 @@ struct Arguments {
     /// Address to listen on; with port 0 the system picks a free port
     #[arg(long, default_value = "127.0.0.1:5433")]
     listen: SocketAddr,
-    /// How users authenticate
+    /// Method by which users authenticate
     #[arg(long, value_enum, default_value_t = Method::Scram)]
     auth: Method,
     /// Name of the only user
@@ -60,13 +60,13 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Method {
-    /// Without authentication
+    /// No authentication
     Trust,
-    /// With the password in clear
+    /// Password in clear text
     Cleartext,
-    /// With an MD5 hash of the password
+    /// MD5 hash of the password
     Md5,
-    /// With SCRAM-SHA-256
+    /// SCRAM-SHA-256
     Scram,
 }
 
@@ -86,7 +86,7 @@ struct Mock {
 /// A session that can be cancelled.
 struct Running {
     key: CancelKey,
-    /// Wakes the waiting statement. A statement that begins later is not cancelled.
+    /// Wakes the statement that is waiting now, so that it is cancelled. Has no effect on a statement that begins later.
     cancelled: Arc<Notify>,
 }
 
@@ -145,7 +145,7 @@ impl Mock {
         }
     }
 
-    /// Serves an accepted client: runs its session, or handles its cancel request.
+    /// Serves a client after its connection phase: runs its session, or handles its cancel request.
     async fn session<T: Transport>(
         &self,
         mut conn: Connection<T>,
@@ -180,7 +180,7 @@ impl Mock {
         converse(&mut conn, &cancelled).await.map_err(Into::into)
     }
 
-    /// The credentials of a user. With an unknown user the server exchanges the same messages, but no password is accepted.
+    /// Returns the credentials of a user. For an unknown user the server exchanges the same messages, but accepts no password.
     fn credentials(&self, startup: &Startup) -> Credentials {
         let name = startup.user().as_bytes();
         let exists = name == self.user.as_bytes();
@@ -214,7 +214,7 @@ impl Mock {
     }
 }
 
-/// Removes a session from the list when dropped, so also after an error or a panic.
+/// Entry of a session in the list of sessions. Dropping this value removes the entry, so it is removed even after an error or a panic.
 struct Registered<'m> {
     mock: &'m Mock,
     key: CancelKey,
@@ -228,7 +228,7 @@ impl Drop for Registered<'_> {
 
 /// Answers an authenticated client until the client disconnects.
 async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Result<(), pg_wire::Error> {
-    // After an error in the extended protocol nothing is answered up to the next Sync.
+    // After an error in the extended protocol, the server ignores all messages up to the next Sync.
     let mut skipping = false;
     loop {
         let frame = match conn.recv().await {
@@ -275,7 +275,7 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
     }
 }
 
-/// Answers the statements of a query. Every semicolon ends a statement, also in a string or a comment.
+/// Answers the statements of a query. Every semicolon ends a statement, even in a string or a comment.
 async fn answer(
     conn: &mut Connection<impl Transport>,
     sql: &str,

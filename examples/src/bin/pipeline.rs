@@ -19,8 +19,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     conn.sync();
     println!("{} bytes to send", conn.outbox().batch().len());
-    // The batch is far larger than the socket buffers. The server stops reading while its answers are not read, so `flush` reads answers
-    // while it sends, up to `Limits::read_ahead` bytes. With more answers `flush` would return `InboxFull`, and `recv` would go on sending.
+    // The batch is far larger than the socket buffers. The server stops reading while its answers are not read. So `flush` reads up to
+    // `Limits::read_ahead` bytes of answers while it sends. If there were more answers, `flush` would return `InboxFull`, and `recv` would
+    // send the rest.
     conn.flush().await?;
 
     let (mut rows, mut bytes) = (0, 0);

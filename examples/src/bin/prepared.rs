@@ -52,7 +52,7 @@ async fn print_numbers(conn: &mut Connection<Socket>, columns: &mut Columns) -> 
                 println!("{number}");
             }
             Backend::PortalSuspended(_) => more = true,
-            // ParseComplete, BindComplete, CommandComplete; also notices and changed parameters, which may arrive at any time.
+            // ParseComplete, BindComplete and CommandComplete, and messages that may arrive at any time: notices and changed parameters.
             _ => {}
         }
         Ok(())

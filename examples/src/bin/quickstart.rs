@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Backend::ErrorResponse(error) => return Err(error.to_owned().into()),
             Backend::ReadyForQuery(_) if is_complete => break,
             Backend::ReadyForQuery(_) => return Err("the server has not answered".into()),
-            // Notices and changed parameters, which may come between any two messages.
+            // Notices and changed parameters: they may arrive between any two messages.
             _ => {}
         }
     }

@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 #[derive(Default)]
 struct Spans(VecDeque<Request>);
 
-/// A request without its last reply.
+/// A request whose last reply has not arrived yet.
 struct Request {
     number: u64,
     span: Span,
@@ -27,7 +27,7 @@ struct Request {
 
 impl Observer for Spans {
     fn sent(&mut self, frame: Frame<'_>, request: Option<u64>) {
-        // CopyDone and CopyFail have the number of a request, but no separate reply.
+        // CopyDone and CopyFail have the number of a request, but no reply of their own, so they open no span.
         let (Some(number), Ok(message)) = (request, frame.frontend()) else { return };
         let sql = match message {
             Frontend::CopyDone(_) | Frontend::CopyFail(_) => return,
@@ -51,7 +51,7 @@ impl Observer for Spans {
             info!(code = ?frame.code, "a message without a request");
             return;
         };
-        // After an error the server discards requests up to the next Sync.
+        // After an error the server discards requests up to the next Sync, so their spans end here.
         while self.0.front().is_some_and(|request| request.number < reply.number)
             && let Some(request) = self.0.pop_front()
         {

@@ -16,7 +16,8 @@ use rust_decimal::Decimal;
 async fn main() -> Result<(), Box<dyn Error>> {
     let (mut conn, _) = pg_stream_tokio::connect(&examples::config()?).await?;
 
-    // The Rust type of each parameter decides its format. The columns arrive in the requested format, and a tuple can be decoded from both.
+    // The Rust type of each parameter decides its format. The columns arrive in the requested format. A tuple can be decoded from text
+    // format and from binary format.
     conn.parse(Statement("all"))
         .query("SELECT $1::bool, $2::int2, $3::int8, $4::float8, $5::text, $6::bytea, $7::int4")
         .finish();
@@ -40,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     each_row(&mut conn, |columns, row| {
         let (Sql(due), Sql(price)): (Sql<NaiveDateTime>, Sql<Decimal>) = columns.decode(row)?;
         println!("{price} is due on {due}");
-        // The error names the column that cannot be decoded, and the reason.
+        // The error contains the column that cannot be decoded, and the reason.
         if let Err(error) = columns.decode::<(Sql<NaiveDateTime>, i32)>(row) {
             println!("{error}");
         }

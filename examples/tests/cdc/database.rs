@@ -1,4 +1,4 @@
-//! Databases of a test's own, and blocking sessions.
+//! A database for each test, and blocking SQL sessions.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use pg_stream_tokio::{Config, Connection, PgProtocol, connect};
 use pg_wire::backend::{Backend, ServerError};
 use tokio::runtime::{Builder, Runtime};
 
-/// A server, by its version and its address.
+/// A PostgreSQL server: its major version and its address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
     pub(crate) major: u8,
@@ -23,14 +23,14 @@ impl Server {
         Self { major, address: address.parse().expect("an address and a port") }
     }
 
-    /// The server of the same version that a test may crash.
+    /// Returns the second server of the same version, which a test may crash.
     pub(crate) fn spare(self) -> Self {
         Self::at("_SPARE", self.major)
     }
 }
 
-/// Runs a test against the oldest server and the newest at the same time, and no other test of this program meanwhile: a server has ten
-/// slots, and a new slot waits for the end of all transactions.
+/// Runs a test against the oldest and the newest server at the same time. No other test of this program runs meanwhile: a server has only
+/// ten slots, and the creation of a slot waits for the end of all running transactions.
 pub(crate) fn on_both(test: impl Fn(Server) + Sync) {
     let _alone = alone();
     thread::scope(|scope| {
@@ -46,7 +46,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A database that is dropped at the end of the test, with its slots.
+/// A database that is dropped together with its slots at the end of the test.
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) server: Server,
@@ -71,7 +71,8 @@ impl Database {
         Session::open(self.server, &self.name)
     }
 
-    /// The connection string for the program. Large transactions are streamed early, if they are streamed.
+    /// Returns the connection string for the program. Its `logical_decoding_work_mem` is small, so that the server streams even small
+    /// transactions if streaming is on.
     pub(crate) fn url(&self) -> String {
         format!(
             "postgres://admin@{}/{}?sslmode=disable&options=-c%20logical_decoding_work_mem%3D64kB",
@@ -82,7 +83,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // A second panic would hide the first.
+        // A panic during the unwinding of another panic would hide the cause of the first panic.
         let _ = std::panic::catch_unwind(|| {
             let mut session = Session::open(self.server, "postgres");
             let sql = format!(
@@ -98,7 +99,7 @@ impl Drop for Database {
     }
 }
 
-/// A session of the superuser.
+/// A blocking session of the superuser.
 #[derive(Debug)]
 pub(crate) struct Session {
     runtime: Runtime,
@@ -118,7 +119,7 @@ impl Session {
         Some(Self { runtime, conn })
     }
 
-    /// Runs statements, and returns the rows; `None` if the session has ended.
+    /// Runs statements. Returns the rows or the error of the server; `None` if the session has ended.
     pub(crate) fn try_query(&mut self, sql: &str) -> Option<Result<Vec<Vec<Option<String>>>, ServerError>> {
         let Self { runtime, conn } = self;
         runtime.block_on(async {
@@ -143,7 +144,7 @@ impl Session {
         self.try_query(sql).expect("the session lives")
     }
 
-    /// Runs statements that succeed.
+    /// Runs statements and returns the rows. Panics if a statement fails.
     #[track_caller]
     pub(crate) fn run(&mut self, sql: &str) -> Vec<Vec<Option<String>>> {
         match self.query(sql) {
@@ -152,7 +153,7 @@ impl Session {
         }
     }
 
-    /// The only value of the only row.
+    /// Runs a statement and returns the first value of its only row.
     #[track_caller]
     pub(crate) fn value(&mut self, sql: &str) -> String {
         let rows = self.run(sql);

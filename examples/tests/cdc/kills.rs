@@ -1,7 +1,7 @@
-//! Random transactions while the program is killed and the server crashes: in the end, the lines give the same tables.
+//! Tests with random transactions while the program is killed and the server crashes. At the end, the lines are replayed in a second
+//! database, whose tables must be equal to the original tables.
 //!
-//! The environment variable `CDC_TRANSACTIONS` sets the number of transactions of each server, and `CDC_SEED` the seed of the random
-//! numbers.
+//! The environment variable `CDC_TRANSACTIONS` sets the number of transactions per server. `CDC_SEED` sets the seed of the random numbers.
 
 use std::fs::File;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::process::Cdc;
 use crate::replay::Replay;
 use crate::workload::{NAMES, Random, TABLES, Writer};
 
-/// Transactions of a usual run.
+/// Default number of transactions per server.
 const TRANSACTIONS: u64 = 1500;
 
 const WRITERS: u64 = 3;
@@ -24,7 +24,7 @@ fn transactions() -> u64 {
         .map_or(TRANSACTIONS, |count| count.parse().expect("CDC_TRANSACTIONS is a number"))
 }
 
-/// Makes the server end all sessions and recover, as after a crash.
+/// Kills one process of the server. The server then ends all sessions and recovers, as after any crash.
 fn crash(server: Server) {
     let Some(mut session) = Session::try_open(server, "postgres") else { return };
     if let Some(Ok(rows)) = session.try_query("SELECT pg_backend_pid()") {
@@ -34,7 +34,8 @@ fn crash(server: Server) {
     }
 }
 
-/// The content of a table: its columns, and the number of rows with a checksum. A JSON number keeps no zeros at the end of a `numeric`.
+/// Returns the columns of a table, and its number of rows with a checksum. The checksum ignores zeros at the end of a `numeric`, because
+/// JSON numbers do not preserve them.
 fn content(session: &mut Session, table: &str) -> (String, String) {
     let columns = session.value(&format!(
         "SELECT string_agg(format(CASE atttypid WHEN 'numeric'::regtype THEN 'trim_scale(%I)' ELSE '%I' END, attname), ', ' \
@@ -63,7 +64,7 @@ fn run(source: Server, target: Server, crashes: bool) {
     let mut random = Random::new(source.major.into());
     let always: &[&str] = if two_phase { &["--two-phase"] } else { &[] };
 
-    // The first kill may be in the snapshot.
+    // This kill may interrupt the snapshot.
     let first = cdc.start(&[&["--create-slot", "--snapshot", "--quiet"], always].concat());
     thread::sleep(Duration::from_millis(random.below(400)));
     first.kill();
@@ -104,7 +105,7 @@ fn run(source: Server, target: Server, crashes: bool) {
             kills += 1;
         }
     });
-    // A change of each table, so that the last line of kind relation has its present columns.
+    // Changes the table `changing` once more, so that its last line of kind `relation` contains its current columns.
     let mut session = cdc.database.session();
     session.run("INSERT INTO changing (id) VALUES (-1); UPDATE keyed SET t = 'last' WHERE id = -1");
     cdc.run_until_now(&[&["--streaming"], always].concat());

@@ -1,4 +1,4 @@
-//! The lines of every kind of change, in every mode.
+//! Tests of the lines of every kind of change, in every mode.
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,11 @@ use crate::database::{Database, Session, on_both};
 use crate::process::Cdc;
 use crate::support::finish;
 
-/// Options that change the way in which the server sends the changes, and not the lines.
+/// Options that change the messages of the server, but not the lines.
 const MODES: [&[&str]; 4] =
     [&[], &["--binary"], &["--streaming"], &["--streaming", "--two-phase", "--binary"]];
 
-/// Sets up a database, creates the slot, changes the database, and returns the lines.
+/// Runs `set_up` in the database, creates the publication and the slot, runs `change`, and returns the lines of the changes.
 fn lines_of(cdc: &Cdc, mode: &[&str], set_up: &str, change: impl FnOnce(&mut Session)) -> Vec<Value> {
     let mut session = cdc.database.session();
     session.run(set_up);
@@ -20,7 +20,7 @@ fn lines_of(cdc: &Cdc, mode: &[&str], set_up: &str, change: impl FnOnce(&mut Ses
     cdc.until_now(mode)
 }
 
-/// The lines of changes, without what differs from run to run.
+/// Returns the lines of the changes between begin and commit, without the fields that differ from run to run.
 fn changes(lines: &[Value]) -> Vec<Value> {
     let kinds = ["begin", "relation", "commit", "begin_prepare", "prepare"];
     let shown = lines.iter().filter(|line| !kinds.contains(&line["kind"].as_str().expect("a kind")));
@@ -107,7 +107,7 @@ fn each_replica_identity_has_its_fields() {
     });
 }
 
-/// Type, value in SQL, JSON.
+/// For each test value: its type, the value in SQL, and the expected JSON.
 const TYPES: [(&str, &str, &str); 52] = [
     ("bool", "true", "true"),
     ("int2", "-32768", "-32768"),
@@ -362,7 +362,7 @@ fn lines_of_text_have_the_same_fields() {
             lines[2].ends_with(r#" schema="public" table="t" key={"id":1} new={"id":1,"x":"a b\nc"}"#),
             "{first}"
         );
-        // The file itself is the record of the position.
+        // Without --state, the end of the output file is the record of the position.
         session.run("INSERT INTO t VALUES (2)");
         let second = run();
         assert!(second.starts_with(&first));

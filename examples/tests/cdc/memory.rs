@@ -1,11 +1,12 @@
-//! Memory of the program with transactions of different sizes.
+//! Measures the memory of the program with transactions of different sizes.
 //!
-//! The environment variable `CDC_CHANGES` sets the number of changes of the larger transaction; the smaller one has a tenth.
+//! The environment variable `CDC_CHANGES` sets the number of changes of the larger transaction. The smaller transaction has a tenth of this
+//! number.
 
 use crate::database::{Database, on_both};
 use crate::process::Cdc;
 
-/// The most memory that a process has used, in kilobytes.
+/// Returns the peak memory of a process, in kilobytes.
 fn peak(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux");
@@ -41,7 +42,7 @@ fn memory_does_not_grow_with_the_size_of_a_transaction() {
                 peak
             });
             eprintln!("PostgreSQL {}: {mode:?}: at most {peaks:?} kB", server.major);
-            // The larger transaction fills every buffer; a tenth of it may not.
+            // A small difference is allowed: the larger transaction fills every buffer, the smaller transaction may not.
             assert!(peaks[1] < peaks[0] + 8 * 1024, "{peaks:?} kB with {mode:?}");
         }
     });

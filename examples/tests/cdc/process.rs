@@ -1,4 +1,4 @@
-//! Running the program.
+//! Runs the program and reads its output.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,7 +15,8 @@ use crate::support::{Ended, PATIENCE, finish};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pg-cdc");
 
-/// The program with these arguments, and with no settings from the surroundings of the tests.
+/// Returns a command that runs the program with these arguments. The program does not see the settings of the tests: variables such as
+/// PGHOST are removed, and HOME names no directory.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     for (name, _) in std::env::vars_os() {
@@ -30,7 +31,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 /// A database whose changes the program follows, and the files of the program.
 #[derive(Debug)]
 pub(crate) struct Cdc {
-    // Dropped last: the program has ended then.
+    // A test drops its `Running` first, so the program has ended when the database is dropped.
     pub(crate) database: Database,
     dir: TempDir,
     slot: String,
@@ -38,7 +39,7 @@ pub(crate) struct Cdc {
 }
 
 impl Cdc {
-    /// Publication and slot have the name of the database.
+    /// Uses the name of the database for the slot. The publication has the same name.
     pub(crate) fn new(database: Database, with_state: bool) -> Self {
         let slot = database.name.clone();
         Self { database, dir: tempfile::tempdir().expect("a directory"), slot, with_state }
@@ -60,7 +61,7 @@ impl Cdc {
         path.to_str().expect("UTF-8").into()
     }
 
-    /// The program, which writes to the file.
+    /// Returns a command that runs the program with a file as output.
     pub(crate) fn command(&self, more: &[&str]) -> Command {
         let mut command = self.without_out(more);
         command.args(["--out", &Self::path(&self.out())]);
@@ -70,7 +71,7 @@ impl Cdc {
         command
     }
 
-    /// The program, which writes to standard output.
+    /// Returns a command that runs the program with standard output as output.
     pub(crate) fn without_out(&self, more: &[&str]) -> Command {
         let url = self.database.url();
         let mut command = command(&[&url, "--publication", &self.database.name, "--slot", &self.slot]);
@@ -78,45 +79,45 @@ impl Cdc {
         command
     }
 
-    /// Runs the program to the present end of the WAL, and returns all lines of the file.
+    /// Runs the program up to the current end of the WAL. Returns all lines of the file, including lines of earlier runs.
     #[track_caller]
     pub(crate) fn until_now(&self, more: &[&str]) -> Vec<Value> {
         self.run_until_now(more);
         self.lines()
     }
 
-    /// Runs the program to the present end of the WAL.
+    /// Runs the program up to the current end of the WAL.
     #[track_caller]
     pub(crate) fn run_until_now(&self, more: &[&str]) {
         let ended = finish(self.command(&["--until", "now", "--quiet"]).args(more));
         let Ended { code, stdout, stderr } = ended;
         assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
-        // A server process notices late that its client was killed.
+        // Only error 55006 (the slot is in use) is accepted: a server process notices late that its client was killed.
         assert!(stderr.lines().all(|line| line.contains("55006")), "{stderr}");
     }
 
-    /// The lines of the file.
+    /// Reads and parses the lines of the file.
     #[track_caller]
     pub(crate) fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.out()).expect("the file is UTF-8");
         parse(&text)
     }
 
-    /// Starts the program.
+    /// Starts the program with a file as output.
     pub(crate) fn start(&self, more: &[&str]) -> Running {
         let mut command = self.command(more);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Running(Some(command.spawn().expect("the program starts")))
     }
 
-    /// Waits until the first or the last lines of the file have this text.
+    /// Waits until the first or the last 4000 bytes of the file contain this text.
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
         wait_until(text, || File::open(self.out()).is_ok_and(|file| has(file, text).expect("a file")));
     }
 }
 
-/// Whether one of the ends of a file has this text.
+/// Whether the first or the last 4000 bytes of a file contain this text.
 fn has(mut file: File, text: &str) -> io::Result<bool> {
     const END: u64 = 4000;
     let length = file.seek(SeekFrom::End(0))?;
@@ -131,7 +132,7 @@ fn has(mut file: File, text: &str) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The lines of an output.
+/// Parses the lines of an output.
 #[track_caller]
 pub(crate) fn parse(text: &str) -> Vec<Value> {
     assert!(text.is_empty() || text.ends_with('\n'), "the last line is whole");
@@ -140,7 +141,7 @@ pub(crate) fn parse(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Waits until a condition is true.
+/// Waits until a condition is true. `what` is its name for the panic.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let begun = Instant::now();
@@ -150,7 +151,7 @@ pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// The program, while it runs. Dropping this kills it.
+/// The running program. Dropping this value kills the program.
 #[derive(Debug)]
 pub(crate) struct Running(Option<Child>);
 
@@ -169,7 +170,7 @@ impl Running {
         assert!(killed.is_ok_and(|status| status.success()), "the program runs");
     }
 
-    /// Ends the program by SIGKILL.
+    /// Kills the program with SIGKILL, and waits for its end.
     pub(crate) fn kill(mut self) {
         if let Some(mut child) = self.0.take() {
             child.kill().expect("it runs");

@@ -1,4 +1,4 @@
-//! The changes of the lines, made again in a second database.
+//! Replays the changes of the lines in a second database.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -8,21 +8,21 @@ use serde_json::{Map, Value};
 
 use crate::database::Session;
 
-/// Replays lines.
+/// Converts lines to SQL statements, and runs them in the second database.
 #[derive(Debug)]
 pub(crate) struct Replay<'s> {
     session: &'s mut Session,
-    /// The statements of the transaction.
+    /// The statements of the current transaction.
     sql: String,
-    /// The statements of prepared transactions that are not decided.
+    /// The statements of prepared transactions that are neither committed nor rolled back, by the name of the transaction.
     prepared: HashMap<String, String>,
-    /// The columns of each table in the second database.
+    /// The columns of each table in the second database, by the name of the table.
     columns: HashMap<String, Vec<String>>,
     inside: bool,
-    /// Position of the last end of a transaction.
+    /// Position at which the last transaction ended.
     last: u64,
     pub(crate) transactions: u64,
-    /// Transactions that were prepared and rolled back.
+    /// Number of transactions that were prepared and rolled back.
     pub(crate) rolled_back: u64,
 }
 
@@ -40,7 +40,7 @@ impl<'s> Replay<'s> {
         }
     }
 
-    /// Replays a file, and returns the number of its lines.
+    /// Replays the lines of a file, and returns their number.
     pub(crate) fn file(&mut self, file: File) -> u64 {
         let mut count = 0;
         for line in BufReader::new(file).lines() {
@@ -109,7 +109,7 @@ impl<'s> Replay<'s> {
         self.advance(line);
     }
 
-    /// The ends of transactions are in the order of the WAL, each once.
+    /// Checks that the end of this transaction is after the end of the last transaction, and counts the transaction.
     fn advance(&mut self, line: &Value) {
         let end = line["end"].as_str().expect("a position");
         let end: pg_wire::replication::Lsn = end.parse().expect("a position");
@@ -119,11 +119,11 @@ impl<'s> Replay<'s> {
     }
 
     fn apply(&mut self, sql: &str) {
-        // A change of a row that is not there, or that is there twice, fails.
+        // A duplicate key fails here. The comparison of the tables at the end finds every other difference.
         self.session.run(&format!("BEGIN; {sql} COMMIT"));
     }
 
-    /// Makes the columns of the table as the line has them.
+    /// Adds statements that change the columns of the table to the columns in the line.
     fn relation(&mut self, line: &Value) {
         let table = table(line);
         let session = &mut *self.session;
@@ -172,7 +172,7 @@ fn columns(row: &Value) -> (String, String) {
     (names.join(", "), values.join(", "))
 }
 
-/// The condition for the row: one row, because a table without a key may have equal rows.
+/// Returns the SQL condition that selects the changed row. It selects only one row: a table without a key may contain equal rows.
 fn condition(line: &Value) -> String {
     let row = if line["old"].is_object() { &line["old"] } else { &line["key"] };
     let equal: Vec<_> = fields(row)
@@ -185,7 +185,7 @@ fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// The value as a string, whose type the server takes from the column.
+/// Formats a value as an SQL string. The server converts it to the type of the column.
 fn literal(value: &Value) -> String {
     match value {
         Value::Null => "NULL".into(),

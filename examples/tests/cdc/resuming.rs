@@ -1,4 +1,4 @@
-//! Ends and starts: signals, positions, lost connections, and files that do not fit.
+//! Tests of the end and the next start of the program: signals, positions, lost connections, and files that do not match the server.
 
 use std::fs;
 use std::io::Read;
@@ -20,13 +20,13 @@ fn followed(server: Server, name: &str, with_state: bool) -> Cdc {
     cdc
 }
 
-/// The ids of the inserted rows, in the order of the lines.
+/// Returns the ids of the inserted rows, in the order of the lines.
 fn ids(lines: &[Value]) -> Vec<i64> {
     let inserts = lines.iter().filter(|line| line["kind"] == "insert");
     inserts.map(|line| line["key"]["id"].as_i64().expect("a number")).collect()
 }
 
-/// Ends the walsender of the slot, if there is one.
+/// Terminates the server process that uses the slot (walsender), if there is one.
 fn terminate(cdc: &Cdc) {
     cdc.database.session().run(
         "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
@@ -109,7 +109,7 @@ fn the_program_stops_at_a_position_and_starts_at_one() {
         };
         assert_eq!(until(&ends[1], &[]), [1, 2]);
         assert_eq!(until(&ends[0], &[]), [1, 2], "an earlier position has been reached");
-        // A start before the recorded position changes nothing; a later one skips transactions.
+        // `--start` has no effect if its position is before the recorded position. With a later position, it skips transactions.
         assert_eq!(until(&ends[2], &["--start", &ends[0]]), [1, 2, 3]);
         session.run("INSERT INTO t VALUES (5)");
         assert_eq!(ids(&cdc.until_now(&["--start", &ends[3]])), [1, 2, 3, 5]);
@@ -124,7 +124,7 @@ fn changes_are_not_repeated_when_the_confirmation_was_lost() {
             let cdc = followed(server, "lost", with_state);
             let mut session = cdc.database.session();
             cdc.until_now(&["--create-slot"]);
-            // A copy of the slot keeps the position; it stands for a slot that has not heard of the confirmation.
+            // A copy of the slot keeps the current position. It replaces the slot below, as if the confirmation had not reached the server.
             let copy = format!("{}_copy", cdc.slot());
             session.run(&format!("SELECT pg_copy_logical_replication_slot('{}', '{copy}')", cdc.slot()));
             session.run("INSERT INTO t VALUES (1); SELECT pg_logical_emit_message(false, 'p', 'outside')");
@@ -190,7 +190,7 @@ fn a_slot_in_use_is_waited_for() {
         let (code, stderr) = second.wait();
         assert_eq!(code, Some(0));
         assert!(stderr.contains("55006"), "{stderr}");
-        // The first one drops the database.
+        // `cdc` drops the database, so `other` must not drop it.
         std::mem::forget(other.database);
     });
 }
@@ -208,7 +208,8 @@ fn standard_output_has_whole_transactions_only() {
         };
         assert_eq!(run(&["--create-slot"]), Vec::<Value>::new());
         session.run("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g; INSERT INTO t VALUES (0)");
-        // A program that is killed while its reader stalls has written a part, and confirmed nothing that was not written.
+        // Kills the program while its reader does not read. The program has written only a part of the transaction, so it must not have
+        // confirmed the transaction.
         let mut command = cdc.without_out(&["--quiet"]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut first = vec![0; 100];
@@ -274,13 +275,13 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         cdc.until_now(&["--create-slot"]);
         session.run("INSERT INTO t VALUES (1)");
         let complete = cdc.until_now(&[]);
-        // The file is shorter than its state.
+        // The file is shorter than the length in the state file.
         let (out, state) =
             (fs::read(cdc.out()).expect("read"), fs::read_to_string(cdc.state()).expect("read"));
         fs::write(cdc.out(), &out[1..]).expect("written");
         fails(&[], "something else has cut or replaced the file");
         fs::write(cdc.out(), &out).expect("written");
-        // The state of another server, of a position that the server has not reached, of another slot.
+        // The state is of another server, has a position that the server has not reached, or is of another slot.
         for (field, value, reason) in [
             ("system", "7", "system identifier"),
             ("lsn", "FFFFFFFF/0", "but the recorded position is FFFFFFFF/0"),
@@ -293,15 +294,15 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         }
         fs::write(cdc.state(), &state).expect("written");
         assert_eq!(cdc.until_now(&[]), complete);
-        // A file of another program, and no state.
+        // The output is a file of another program, and there is no state file.
         fs::remove_file(cdc.state()).expect("removed");
         fs::write(cdc.out(), "id,x\n1,a\n").expect("written");
         fails(&[], "is not a line of pg-cdc");
         fs::write(cdc.out(), &out).expect("written");
         fs::write(cdc.state(), &state).expect("written");
-        // The slot is gone.
+        // The slot does not exist any more.
         session.run(&format!("SELECT pg_drop_replication_slot('{}')", cdc.slot()));
-        fails(&["--create-slot"], "changes after that may be lost");
+        fails(&["--create-slot"], "changes after this position may be lost");
     });
 }
 

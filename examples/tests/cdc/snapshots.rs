@@ -1,4 +1,4 @@
-//! The rows before the changes.
+//! Tests of the snapshot: the rows that are written before the changes.
 
 use std::thread;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn followed(server: Server, name: &str, with_state: bool, tables: &str, publicat
     cdc
 }
 
-/// The rows of a table, as the lines have them.
+/// Returns the rows of a table from the lines of the snapshot.
 fn rows(lines: &[Value], table: &str) -> Vec<Value> {
     let rows = lines.iter().filter(|line| line["kind"] == "row" && line["table"] == table);
     rows.map(|line| line["new"].clone()).collect()
@@ -99,7 +99,7 @@ fn changes_continue_where_the_snapshot_ends() {
             cdc.until_now(SNAPSHOT);
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
-        // The same command line continues.
+        // The second run has the same options and continues after the snapshot.
         let lines = cdc.until_now(SNAPSHOT);
         let mut ids: Vec<i64> = lines
             .iter()
@@ -133,7 +133,7 @@ fn a_snapshot_that_was_interrupted_is_taken_again() {
             let (code, stderr) = running.wait();
             assert_ne!(code, Some(0), "{stderr}");
             session.run("DELETE FROM t WHERE id > 10; INSERT INTO t VALUES (0)");
-            // Without the option, the rest of the rows would be missing.
+            // A run without --snapshot is rejected: the rest of the rows would be missing.
             let ended = finish(&mut cdc.command(&["--until", "now"]));
             assert_eq!(ended.code, Some(1));
             assert!(ended.stderr.contains("the last snapshot did not end"), "{}", ended.stderr);

@@ -1,4 +1,4 @@
-//! The command line, and errors that end the program at its start.
+//! Tests of the command line, and of errors that end the program at its start.
 
 use std::fs::File;
 use std::process::Stdio;

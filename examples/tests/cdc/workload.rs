@@ -1,8 +1,9 @@
-//! Random transactions: of random size, with subtransactions, rollbacks, prepared transactions, truncates, changed tables, large values.
+//! Runs random transactions: of random size, with subtransactions, rollbacks, prepared transactions, truncates, altered tables and large
+//! values.
 
 use crate::database::{Database, Session};
 
-/// The tables, which are set up in the database with the changes and in the database into which they are replayed.
+/// SQL that creates the tables. It runs in the database that is changed, and in the database in which the changes are replayed.
 pub(crate) const TABLES: &str = "
     CREATE TABLE keyed (id int8 PRIMARY KEY, n numeric, t text, big text);
     ALTER TABLE keyed ALTER big SET STORAGE EXTERNAL;
@@ -16,23 +17,23 @@ pub(crate) const TABLES: &str = "
     ALTER TABLE appended REPLICA IDENTITY NOTHING;
 ";
 
-/// The tables, as identifiers of SQL.
+/// Names of the tables as SQL identifiers.
 pub(crate) const NAMES: [&str; 5] =
     ["keyed", "\"t\u{e4}ble \"\"\u{2713}\"\"\"", "by_index", "changing", "appended"];
 
-/// Numbers that look random. (Xorshift.)
+/// Generator of pseudo-random numbers (xorshift).
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// A sequence for this seed, or for that of the environment variable `CDC_SEED`.
+    /// Creates the generator. Its numbers depend on `seed` and on the environment variable `CDC_SEED`.
     pub(crate) fn new(seed: u64) -> Self {
         let base: u64 =
             std::env::var("CDC_SEED").map_or(1, |seed| seed.parse().expect("CDC_SEED is a number"));
         Self((base.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed.wrapping_mul(0xbf58_476d_1ce4_e5b9)) | 1)
     }
 
-    /// A number below `limit`.
+    /// Returns the next random number below `limit`.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -40,13 +41,14 @@ impl Random {
         (self.0 >> 16) % limit
     }
 
-    /// Whether an event with this chance happens.
+    /// Returns true with the probability 1 / `count`.
     pub(crate) fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
     }
 }
 
-/// One writer of several. Each changes rows of its own, so that the writers seldom wait for each other.
+/// One of several writers that run transactions at the same time. Each writer has row numbers of its own, so that the writers rarely wait
+/// for each other.
 #[derive(Debug)]
 pub(crate) struct Writer<'d> {
     database: &'d Database,
@@ -55,9 +57,9 @@ pub(crate) struct Writer<'d> {
     number: u64,
     writers: u64,
     next: u64,
-    /// Prepared transactions that are not decided.
+    /// Names of the prepared transactions that are neither committed nor rolled back.
     prepared: Vec<String>,
-    /// Columns that this writer has added to a table, or has tried to.
+    /// Numbers of the columns that this writer has added to the table `changing`, or has tried to add.
     columns: Vec<u64>,
     pub(crate) committed: u64,
 }
@@ -78,7 +80,7 @@ impl<'d> Writer<'d> {
         }
     }
 
-    /// Runs one transaction. The server may reject a part of it, or crash in the middle: what counts is what it has committed.
+    /// Runs one transaction. The server may reject a statement or crash: the test compares only the data that the server has committed.
     pub(crate) fn transaction(&mut self) {
         let sql = self.statements();
         match self.ask(&sql) {
@@ -95,23 +97,24 @@ impl<'d> Writer<'d> {
     }
 
     fn decide(&mut self, gid: &str, decision: &str) {
-        // A crash may have happened before the PREPARE, or between the decision and its reply.
+        // Tries again after a crash. An error of the server is accepted: the crash may have happened before the PREPARE, or between the
+        // decision and its reply.
         while self.ask(&format!("{decision} PREPARED '{gid}'")).is_none() {
             self.session = None;
         }
     }
 
-    /// Decides the prepared transactions.
+    /// Commits the prepared transactions that are left.
     pub(crate) fn finish(&mut self) {
         for gid in std::mem::take(&mut self.prepared) {
             self.decide(&gid, "COMMIT");
         }
     }
 
-    /// Whether the statements succeed; `None` if the session ends.
+    /// Runs statements. Returns whether they succeeded, or `None` if the session has ended.
     fn ask(&mut self, sql: &str) -> Option<bool> {
         while self.session.is_none() {
-            // The server may be starting.
+            // This fails while the server is starting.
             self.session = Session::try_open(self.database.server, &self.database.name);
             match &mut self.session {
                 Some(session) => {
@@ -155,7 +158,7 @@ impl<'d> Writer<'d> {
             };
             sql += "; ";
         }
-        // Some transactions are larger than logical_decoding_work_mem.
+        // Makes some transactions larger than logical_decoding_work_mem.
         if self.random.one_in(25) {
             let rows = 300 + self.random.below(1500);
             sql += &self.insert_many(rows);
@@ -173,13 +176,13 @@ impl<'d> Writer<'d> {
         sql
     }
 
-    /// A new number among those of this writer.
+    /// Returns a row number that this writer has not used yet.
     fn fresh(&mut self) -> u64 {
         self.next += 1;
         self.next * self.writers + self.number
     }
 
-    /// A number that this writer may have used.
+    /// Returns a row number that this writer may have used.
     fn used(&mut self) -> u64 {
         let recent = self.next.min(60);
         let back = self.random.below(recent + 1);
@@ -193,7 +196,7 @@ impl<'d> Writer<'d> {
         if self.random.one_in(8) { "NULL".into() } else { format!("'{text}'") }
     }
 
-    /// A value that is stored out of line.
+    /// Returns SQL for a text. Some of these texts are so long that the server stores them out of line (TOAST).
     fn big(&mut self) -> String {
         match self.random.below(4) {
             0 => format!("repeat('{}', {})", self.random.below(1000), 1000 + self.random.below(2000)),
@@ -251,7 +254,8 @@ impl<'d> Writer<'d> {
                 1 => "TRUNCATE changing RESTART IDENTITY".into(),
                 2 => "SELECT pg_logical_emit_message(true, 'workload', 'x')".into(),
                 3 => "SELECT pg_logical_emit_message(false, 'workload', 'x')".into(),
-                // Each name once: a column that is dropped and added again has lost its values, and no change shows that.
+                // Each column has a new name. If a column is dropped and a column of the same name is added, the values are lost, but no
+                // change reports the loss.
                 4 => {
                     self.columns.push(id);
                     format!("ALTER TABLE changing ADD COLUMN \"\u{fc}{id}\" text")

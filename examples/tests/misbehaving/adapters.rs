@@ -1,4 +1,4 @@
-//! Both adapters with the same interface, and the memory that a call takes.
+//! A common interface to both adapters, which measures the memory that a call takes.
 
 use std::future::Future;
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use pg_wire::{Connection, Transport};
 
 use crate::certificates::made;
 
-/// An adapter.
+/// One of the two adapters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Adapter {
     /// `pg-stream-tokio`, with TLS by rustls.
@@ -30,10 +30,10 @@ pub(crate) struct Outcome<T> {
     pub(crate) bytes: u64,
 }
 
-/// The settings of the accepting side.
+/// Settings of an adapter that accepts clients.
 #[derive(Clone, Copy)]
 pub(crate) struct Accepting {
-    /// Whether TLS is offered.
+    /// Whether the adapter offers TLS to clients.
     pub(crate) tls: bool,
     pub(crate) time_limit: Duration,
     pub(crate) credentials: fn(&Startup) -> Credentials,
@@ -68,7 +68,7 @@ impl Adapter {
         }
     }
 
-    /// Performs the connection phase with a client, sends the rest of the start-up, and closes the connection.
+    /// Performs the server side of the connection phase with a client, sends the rest of the start-up, and closes the connection.
     pub(crate) fn accept(self, socket: TcpStream, how: &Accepting) -> Outcome<Accepted> {
         socket.set_nonblocking(true).expect("the socket is open");
         let lookup = async |startup: Startup| (how.credentials)(&startup);
@@ -107,11 +107,12 @@ pub(crate) trait Misbehaviour {
 
     fn name(&self) -> &str;
 
-    /// Plays the row over an adapter. Returns the memory taken, in bytes, or how the outcome differs from the expected one.
+    /// Plays the row over an adapter. Returns the memory taken, in bytes. If the outcome is not the expected outcome, returns a description
+    /// of the difference.
     fn play(&self, adapter: Adapter) -> Result<u64, String>;
 }
 
-/// Plays all rows over both adapters, and reports every row whose outcome differs from the expected one.
+/// Plays all rows over both adapters, and reports every row whose outcome is not the expected outcome.
 pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     let mut failures = Vec::new();
     for row in rows {

@@ -36,7 +36,7 @@ pub(crate) struct Certificates {
     pub(crate) expired: Certificate,
     pub(crate) early: Certificate,
     pub(crate) elsewhere: Certificate,
-    /// Signed by an authority that is not trusted.
+    /// A certificate that is signed by an authority that the client does not trust.
     pub(crate) stranger: Certificate,
     pub(crate) self_signed: Certificate,
 }
@@ -90,7 +90,7 @@ impl Certificates {
         }
     }
 
-    /// The file of this name.
+    /// Returns the path of the file with this name.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -105,8 +105,8 @@ impl Certificates {
         roots
     }
 
-    /// A TLS server that presents this certificate and supports these ALPN protocols and TLS versions. With no protocols, it does not use
-    /// ALPN.
+    /// Returns the configuration of a TLS server that presents this certificate and supports these ALPN protocols and TLS versions. If the
+    /// list of protocols is empty, the server does not use ALPN.
     pub(crate) fn serving(
         &self,
         certificate: &Certificate,
@@ -122,18 +122,19 @@ impl Certificates {
         Arc::new(config)
     }
 
-    /// A TLS server that presents this certificate, and is correct otherwise.
+    /// Returns the configuration of a TLS server that presents this certificate, and is correct in all other respects.
     pub(crate) fn presenting(&self, certificate: &Certificate) -> Arc<ServerConfig> {
         self.serving(certificate, &[b"postgresql"], rustls::ALL_VERSIONS)
     }
 
-    /// An acceptor with the valid certificate, which requests a client certificate.
+    /// Returns an acceptor that presents the valid certificate and requests a client certificate.
     pub(crate) fn acceptor(&self) -> RustlsAcceptor {
         let chain = vec![self.server.der().clone()];
         RustlsAcceptor::new(chain, self.private_key(), Some(self.roots())).expect("the key fits")
     }
 
-    /// A TLS client. It trusts the root if `trusting` is true, and presents the certificate in the file `certificate`, if given.
+    /// Returns the configuration of a TLS client. It trusts the root if `trusting` is true, and presents the certificate in the file
+    /// `certificate`, if given.
     pub(crate) fn client(
         &self,
         trusting: bool,
@@ -162,7 +163,7 @@ impl Certificates {
         Arc::new(config)
     }
 
-    /// The TLS client of the man in the middle, for the connection to the honest server. It trusts the root.
+    /// Returns the configuration with which the man in the middle connects to the honest server. It trusts the root.
     pub(crate) fn trusting_client(&self) -> Arc<ClientConfig> {
         self.client(true, &[b"postgresql"], None)
     }

@@ -24,15 +24,15 @@ const LOGIN: &str = "a login";
 /// Expected outcome: the client sends a cancel request.
 const CANCEL: &str = "a cancel request";
 
-/// The most memory of a call, in bytes.
+/// Largest amount of memory that a call may take, in bytes.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// The time limit of a row that must not end by timeout.
+/// Time limit of a login that must not end by timeout.
 const LONG: Duration = Duration::from_secs(40);
-/// The time limit of a row in which the client is silent.
+/// Time limit of a login in which the client is silent.
 const SHORT: Duration = Duration::from_millis(200);
 
-/// One act of a client.
+/// One step of a client's script.
 #[derive(Clone)]
 enum Act {
     Send(Vec<u8>),
@@ -57,7 +57,7 @@ struct Row {
     answer: &'static str,
 }
 
-/// A client of a server without TLS.
+/// Creates a row with a client of a server without TLS.
 fn row(
     name: impl Into<String>,
     script: impl Into<Vec<Act>>,
@@ -68,7 +68,7 @@ fn row(
     Row { name, tls: false, time_limit: LONG, script, expected, native: None, answer }
 }
 
-/// A client of a server with TLS.
+/// Creates a row with a client of a server with TLS.
 fn tls(
     name: impl Into<String>,
     script: impl Into<Vec<Act>>,
@@ -207,7 +207,7 @@ impl Stream {
                 let tls = self.tls.insert(StreamOwned::new(session, socket));
                 while tls.conn.is_handshaking() {
                     if let Err(error) = tls.conn.complete_io(&mut tls.sock) {
-                        // Sends the alert with the reason.
+                        // Sends the TLS alert with the reason.
                         let _ = tls.conn.write_tls(&mut tls.sock);
                         return Err(error);
                     }
@@ -227,7 +227,7 @@ impl Stream {
     }
 }
 
-/// Each user is authenticated by the method of the same name.
+/// Returns the credentials of a user. The name of the user selects the authentication method.
 fn credentials(startup: &Startup) -> Credentials {
     match startup.user().to_string_lossy().as_ref() {
         "clear" => Credentials::Cleartext(StoredPassword::Plain(PASSWORD.into())),
@@ -245,17 +245,17 @@ fn sends(bytes: impl AsRef<[u8]>) -> Vec<Act> {
     vec![send(bytes)]
 }
 
-/// The start-up message of this user.
+/// Returns the start-up message of this user.
 fn user(name: &str) -> Vec<u8> {
     startup(&format!("user\0{name}\0"))
 }
 
-/// A start-up message of this user, and a message after the request for authentication has arrived.
+/// Script: sends the start-up message of this user, reads the request for authentication, and sends `reply`.
 fn replies(name: &str, reply: impl AsRef<[u8]>) -> Vec<Act> {
     vec![send(user(name)), Act::Read(9), send(reply)]
 }
 
-/// A valid start-up message of this length in bytes.
+/// Encodes a valid start-up message with this length in bytes.
 fn long(length: usize) -> Vec<u8> {
     let filler = length - 4 - 4 - b"user\0me\0application_name\0\0\0".len();
     let packet = startup(&format!("user\0me\0application_name\0{}\0", "x".repeat(filler)));
@@ -263,10 +263,10 @@ fn long(length: usize) -> Vec<u8> {
     packet
 }
 
-/// The start of a ClientHello.
+/// The first bytes of a TLS ClientHello.
 const HELLO: &[u8] = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03";
 
-/// A SASLInitialResponse.
+/// Encodes a SASLInitialResponse.
 fn initial(mechanism: &str, data: &str) -> Vec<u8> {
     let length = i32::try_from(data.len()).expect("a short text").to_be_bytes();
     message(b'p', [mechanism.as_bytes(), b"\0", &length, data.as_bytes()].concat())

@@ -46,22 +46,22 @@ use crate::wire::{OK, SSL_REQUEST, auth, cleartext, md5, message, packet, sasl, 
 
 const TOKEN: &str = "mF_9.B5f-4.1JqM";
 
-/// The attack on the start of TLS.
+/// Selects the attack on the start of TLS.
 #[derive(Clone)]
 enum Start {
-    /// Declines the request.
+    /// Declines the request for TLS.
     Decline,
-    /// Accepts the request, but goes on in clear.
+    /// Accepts the request for TLS, but continues in clear.
     Clear,
-    /// Sends the messages of a login in clear in place of an answer.
+    /// Does not answer the request for TLS, but sends the messages of a login in clear.
     Before,
-    /// Accepts the request, sends the messages of a login in clear after the answer, and then starts TLS.
+    /// Accepts the request for TLS, sends the messages of a login in clear after the answer, and then starts TLS.
     After(Arc<ServerConfig>),
     /// Starts TLS with his own certificate.
     Swap(Arc<ServerConfig>),
 }
 
-/// The attack on the login.
+/// Selects the attack on the login.
 #[derive(Clone, Copy)]
 enum Offer {
     Cleartext,
@@ -69,14 +69,14 @@ enum Offer {
     Trust,
     Scram(&'static [&'static str]),
     Token,
-    /// Relays to the honest server, with TLS or in clear. With `cut_plus`, removes SCRAM-SHA-256-PLUS from the server's offer.
+    /// Relays to the honest server, with TLS or in clear. If `cut_plus` is true, removes SCRAM-SHA-256-PLUS from the server's offer.
     Relay {
         tls: bool,
         cut_plus: bool,
     },
 }
 
-/// Plays the attacker for one connection. The received bytes are in `peer`, also after an error.
+/// Plays the attacker for one connection. `peer` contains the received bytes, even after an error.
 fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Result<()> {
     let mut first = peer.packet()?;
     if first == SSL_REQUEST[4..] {
@@ -94,7 +94,7 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             }
         }
         if matches!(start, Start::Clear) {
-            // Sent in place of a ServerHello.
+            // The attacker sends this message in place of a ServerHello.
             return peer.say(&cleartext());
         }
         first = peer.packet()?;
@@ -111,7 +111,7 @@ fn attack(peer: &mut Peer, start: &Start, offer: Offer, honest: u16) -> io::Resu
             let nonce = nonce.rsplit_once("r=").expect("a nonce").1;
             peer.say(&auth(11, format!("r={nonce}his,s=c2FsdA==,i=1")))?;
             peer.message()?;
-            // He does not know the password, so he sends an invalid server signature.
+            // The attacker does not know the password, so he sends an invalid server signature.
             peer.say(&[&auth(12, format!("v={}=", "A".repeat(43)))[..], OK, &welcome()].concat())
         }
         Offer::Relay { tls, cut_plus } => relay(peer, &first, honest, tls, cut_plus),
@@ -125,11 +125,11 @@ fn ask(peer: &mut Peer, request: Vec<u8>) -> io::Result<()> {
     peer.say(&welcome())
 }
 
-/// A stream to the honest server.
+/// A stream of the attacker to the honest server.
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
-/// Relays a login message by message.
+/// Relays a login between the client and the honest server, message by message.
 fn relay(peer: &mut Peer, startup: &[u8], honest: u16, tls: bool, cut_plus: bool) -> io::Result<()> {
     let mut socket = TcpStream::connect(("127.0.0.1", honest))?;
     let mut upstream: Box<dyn Stream> = if tls {
@@ -203,7 +203,7 @@ impl Honest {
     }
 }
 
-/// The clients, in the order of the columns of the table.
+/// Returns the names and settings of the clients, in the order of the columns of the table.
 fn clients() -> [(&'static str, Config); 7] {
     let tokens =
         Tokens::new(|_: TokenRequest| async { Ok::<TokenReply, SourceError>(Token::new(TOKEN)?.into()) });
@@ -268,7 +268,7 @@ fn a_man_in_the_middle_gains_only_the_expected_secrets_over_smol() {
     check(Adapter::Smol);
 }
 
-/// Runs each attack on each client, and compares with the table.
+/// Runs each attack on each client, and compares the attacker's gains with the table.
 fn check(adapter: Adapter) {
     let made = made();
     let swap = |certificate| Start::Swap(made.presenting(certificate));

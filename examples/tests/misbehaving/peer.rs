@@ -20,12 +20,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The password of every login.
 pub(crate) const PASSWORD: &str = "correct horse";
 
-/// One act of a script.
+/// One step of a script.
 #[derive(Clone)]
 pub(crate) enum Act {
     /// Reads a packet that has no code: an SSLRequest or a start-up message.
     Packet,
-    /// Reads a message.
+    /// Reads a message with a code.
     Message,
     /// Sends bytes.
     Say(Vec<u8>),
@@ -33,11 +33,11 @@ pub(crate) enum Act {
     Drip(Vec<u8>),
     /// Sends the same bytes this number of times, or until the other side has closed.
     Flood(Vec<u8>, usize),
-    /// Performs the TLS handshake.
+    /// Performs the server side of the TLS handshake.
     Tls(Arc<ServerConfig>),
     /// Sends bytes in clear after TLS has started.
     Beside(Vec<u8>),
-    /// Performs SCRAM, with altered messages.
+    /// Performs the server side of SCRAM, with altered messages.
     Scram(Scram),
     /// Half-closes the connection. Bytes from the other side are still read.
     HalfClose,
@@ -51,16 +51,16 @@ pub(crate) enum Act {
 #[derive(Clone)]
 pub(crate) struct Scram {
     pub(crate) iterations: u32,
-    /// Alters the server-first-message. The second argument is the client-first-message.
+    /// Function that alters the server-first-message. Its second argument is the client-first-message.
     pub(crate) first: fn(&str, &str) -> String,
-    /// Alters the server-final-message.
+    /// Function that alters the server-final-message.
     pub(crate) last: fn(&str) -> String,
     /// Whether the server-final-message is sent.
     pub(crate) proves: bool,
 }
 
 impl Scram {
-    /// A correct exchange.
+    /// A SCRAM exchange without altered messages.
     pub(crate) const HONEST: Self = Self {
         iterations: 1,
         first: |message, _| message.into(),
@@ -69,16 +69,16 @@ impl Scram {
     };
 }
 
-/// The script of one connection.
+/// The steps of one connection.
 pub(crate) type Script = Vec<Act>;
 
-/// A verifier of [`PASSWORD`].
+/// Returns the SCRAM verifier of [`PASSWORD`].
 pub(crate) fn verifier(iterations: u32) -> Verifier {
     let iterations = iterations.try_into().expect("it is not zero");
     Verifier::new(&PASSWORD.into(), b"sixteen bytes...".to_vec(), iterations)
 }
 
-/// The way in which a connection is cut.
+/// Selects the way in which a peer cuts a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cut {
     /// The peer half-closes, and still reads.
@@ -89,7 +89,7 @@ pub(crate) enum Cut {
 
 /// A socket that can be cut after a number of sent bytes.
 pub(crate) struct Socket {
-    /// `None` once it is closed.
+    /// The open socket; `None` after it was closed.
     inner: Option<Inner>,
     sent: usize,
     cut: Option<(usize, Cut)>,
@@ -116,7 +116,7 @@ impl Socket {
         Self { inner: Some(inner), sent: 0, cut: None }
     }
 
-    /// Sends the end of the stream.
+    /// Half-closes the socket.
     fn end(&self) -> io::Result<()> {
         match &self.inner {
             Some(Inner::Tcp(socket)) => socket.shutdown(Shutdown::Write),
@@ -125,7 +125,7 @@ impl Socket {
         }
     }
 
-    /// Closes the socket; the other side gets a reset over TCP.
+    /// Closes the socket. Over TCP, the other side receives a reset.
     fn reset(&mut self) -> io::Result<()> {
         if let Some(Inner::Tcp(socket)) = &self.inner {
             SockRef::from(socket).set_linger(Some(Duration::ZERO))?;
@@ -169,7 +169,7 @@ impl Write for Socket {
     }
 }
 
-/// A connection, with all bytes that were received over it, decrypted if there is TLS.
+/// A connection, and all bytes that were received over it. With TLS, these are the decrypted bytes.
 pub(crate) struct Peer {
     socket: Option<Socket>,
     tls: Option<Box<StreamOwned<ServerConnection, Socket>>>,
@@ -189,7 +189,7 @@ impl Peer {
         self
     }
 
-    /// The number of bytes sent so far; with TLS, of encrypted bytes.
+    /// Returns the number of bytes sent so far; with TLS, encrypted bytes are counted.
     pub(crate) fn sent(&self) -> usize {
         let socket = self.tls.as_ref().map(|tls| &tls.sock).or(self.socket.as_ref());
         socket.map_or(0, |socket| socket.sent)
@@ -256,7 +256,7 @@ impl Peer {
         let tls = self.tls.insert(Box::new(StreamOwned::new(session, socket)));
         while tls.conn.is_handshaking() {
             if let Err(error) = tls.conn.complete_io(&mut tls.sock) {
-                // Sends the alert with the reason.
+                // Sends the TLS alert with the reason.
                 let _ = tls.conn.write_tls(&mut tls.sock);
                 return Err(error);
             }
@@ -298,7 +298,7 @@ impl Peer {
             Act::Say(bytes) => self.say(bytes),
             Act::Drip(bytes) => bytes.chunks(1).try_for_each(|byte| self.say(byte)),
             Act::Flood(bytes, times) => {
-                // Sent in larger pieces, only for speed.
+                // The bytes are sent in larger pieces, only for speed.
                 let together = (1 << 16) / bytes.len() + 1;
                 let piece = bytes.repeat(together);
                 let mut left = *times;
@@ -407,7 +407,8 @@ impl Listener {
     }
 }
 
-/// A server on a separate thread. Calls a function for each connection, and accepts the next connection after the function has returned.
+/// A server on a separate thread. The thread calls a function for each connection, and accepts the next connection after the function has
+/// returned.
 pub(crate) struct Playing<T> {
     address: Address,
     /// A socket that is bound in advance. A connection from this socket's address ends the thread.
@@ -416,7 +417,7 @@ pub(crate) struct Playing<T> {
 }
 
 impl<T: Send + 'static> Playing<T> {
-    /// Plays over TCP on a free port.
+    /// Starts the server on a free TCP port.
     pub(crate) fn tcp(part: impl FnMut(usize, Peer) -> T + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("the socket is bound");
@@ -426,7 +427,7 @@ impl<T: Send + 'static> Playing<T> {
         Self::start(Address::Tcp(address), Listener::Tcp(listener), last, Address::Tcp(from), part)
     }
 
-    /// Plays over a Unix-domain socket in this file.
+    /// Starts the server on a Unix-domain socket in this file.
     pub(crate) fn unix(path: PathBuf, part: impl FnMut(usize, Peer) -> T + Send + 'static) -> Self {
         let listener = UnixListener::bind(&path).expect("a new file");
         let from = path.with_extension("last");
@@ -461,7 +462,7 @@ impl<T: Send + 'static> Playing<T> {
         Self { address, last, thread }
     }
 
-    /// The port; 0 for a Unix-domain socket.
+    /// Returns the port of the server; 0 for a Unix-domain socket.
     pub(crate) fn port(&self) -> u16 {
         match &self.address {
             Address::Tcp(address) => address.port(),
@@ -469,7 +470,7 @@ impl<T: Send + 'static> Playing<T> {
         }
     }
 
-    /// Waits for the connections to end, and returns the outcome of each.
+    /// Waits for the connections to end. Returns the outcome of each connection.
     pub(crate) fn end(self) -> Vec<T> {
         let address = match &self.address {
             Address::Tcp(address) => SockAddr::from(*address),
@@ -482,8 +483,8 @@ impl<T: Send + 'static> Playing<T> {
     }
 }
 
-/// A server that plays the first script for the first connection, the second script for the second, and so on. More connections are closed
-/// at once. The outcome of a connection is the bytes that were received over it.
+/// Starts a server that plays the first script on the first connection, the second script on the second connection, and so on. Further
+/// connections are closed at once. The outcome of a connection is the bytes that were received over it.
 pub(crate) fn playing(scripts: Vec<Script>, unix: Option<PathBuf>) -> Playing<Vec<u8>> {
     let part = move |at: usize, mut peer: Peer| {
         if let Some(script) = scripts.get(at) {

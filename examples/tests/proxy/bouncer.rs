@@ -1,4 +1,4 @@
-//! `pg-proxy` compared with PgBouncer, each in front of PostgreSQL 15: the results for clients and the server's activity view.
+//! Tests that compare `pg-proxy` with PgBouncer, both in front of PostgreSQL 15: the results for clients and the server's activity view.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -9,14 +9,14 @@ use crate::process::{Proxy, until};
 use crate::support::{Ended, Server, finish};
 use crate::wire::{Client, startup_with};
 
-/// An address for clients, and the name of the database `test` there.
+/// An address for clients, and the name of the database `test` at this address.
 #[derive(Clone, Copy)]
 struct Front {
     address: SocketAddr,
     database: &'static str,
 }
 
-/// A server, and the two programs in front of it.
+/// A server, with `pg-proxy` and PgBouncer in front of it.
 struct Both {
     server: Server,
     _proxy: Proxy,
@@ -48,13 +48,13 @@ impl Both {
         psql
     }
 
-    /// The result of psql, without the numbers of ports and processes in its output.
+    /// Runs psql, and returns the result without the numbers of ports and processes.
     fn run(&self, front: Front, change: &dyn Fn(&mut Command), role: &str, arguments: &[&str]) -> Ended {
         let mut psql = self.psql(front, role, arguments);
         change(&mut psql);
         let Ended { code, stdout, stderr } = finish(&mut psql);
         let port = format!("port {}", front.address.port());
-        // The number of the server's process is different each time.
+        // The number of the server's process differs between connections.
         let stdout = match stdout.split_once("process with PID ") {
             Some((before, after)) => {
                 before.to_owned() + after.trim_start_matches(|c: char| c.is_ascii_digit())
@@ -72,7 +72,7 @@ impl Both {
         ended.stdout.trim_end().into()
     }
 
-    /// These columns of the server's activity view, for the connection with this application name.
+    /// Returns these columns of the server's activity view for the connection with this application name.
     fn activity(&self, columns: &str, name: &str) -> String {
         self.asked(&format!("select {columns} from pg_stat_activity where application_name = '{name}'"))
     }
@@ -82,13 +82,14 @@ impl Both {
 enum Expected {
     /// Both results are the same in every byte.
     Same,
-    /// The results differ: exit code and start of the error text, through `pg-proxy` and through PgBouncer.
+    /// The results differ. The first pair is the exit code and the start of the error text through `pg-proxy`, the second pair through
+    /// PgBouncer.
     Other([(i32, &'static str); 2]),
 }
 
 use Expected::{Other, Same};
 
-/// Name, role, arguments of psql, and the expected results.
+/// A comparison: its name, the role, the arguments of psql, and the expected results.
 type Row<'a> = (&'a str, &'a str, &'a [&'a str], Expected);
 
 const FAILED: &str = "psql: error: connection to server at \"127.0.0.1\", port PORT failed: FATAL:  ";

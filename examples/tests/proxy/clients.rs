@@ -1,4 +1,4 @@
-//! Clients of other projects: through the proxy they must have the same results as without it.
+//! Tests with clients of other projects: through the proxy, the clients must have the same results as without the proxy.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::process::{Proxy, until};
 use crate::support::{Server, finish, output, run};
 
-/// A server, a proxy in front of it, a new database, and the client programs of the server's version.
+/// Test set-up: a server, a proxy in front of the server, a new database, and the client programs of the server's version.
 struct Lab {
     server: Server,
     proxy: Proxy,
@@ -21,7 +21,7 @@ struct Lab {
 }
 
 impl Lab {
-    /// A lab for each version of the server.
+    /// Creates a set-up for each version of the server.
     fn both() -> [Self; 2] {
         Server::both().map(|server| {
             static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -37,7 +37,7 @@ impl Lab {
         })
     }
 
-    /// Drops and creates a database.
+    /// Creates a database. Drops an existing database of this name first.
     fn create(&self, database: &str) {
         for sql in [
             format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"),
@@ -48,12 +48,12 @@ impl Lab {
         }
     }
 
-    /// A client program that connects to the proxy.
+    /// Returns a command that runs a client program through the proxy.
     fn client(&self, program: &str) -> Command {
         self.program(program, "127.0.0.1", self.proxy.address().port())
     }
 
-    /// A client program that connects to the server directly.
+    /// Returns a command that runs a client program without the proxy.
     fn directly(&self, program: &str) -> Command {
         self.program(program, "127.0.0.1", self.server.address.port())
     }
@@ -150,7 +150,7 @@ fn psql_copies_a_file_in_and_out_again() {
         );
         assert!(is_same(&lab.path("in"), &lab.path("out")));
         assert!(is_same(&lab.path("in"), &lab.path("again")));
-        // Invalid lines: the server ends the COPY with an error in the middle of the data.
+        // The file has invalid lines: the server ends the COPY with an error in the middle of the data.
         fs::write(lab.path("bad"), "1\tfine\nnot a number\tbad\n".repeat(5000)).expect("a file");
         let refused = finish(lab.client("psql").args(["-X", "-c", "\\copy lines from 'bad'"]));
         assert_eq!(refused.code, Some(1));
@@ -273,7 +273,7 @@ fn a_dump_is_restored_to_the_same_database() {
 #[ignore = "needs servers: cargo xtask test"]
 fn a_base_backup_is_complete() {
     for mut lab in Lab::both() {
-        // Without a trace: it would have 250 MB, and other tests trace the same messages.
+        // This proxy writes no trace: the trace would have 250 MB, and other tests trace the same messages.
         lab.proxy = Proxy::with(lab.server.address, &["--check"]);
         let arguments =
             ["-D", "backup", "-X", "stream", "-c", "fast", "--no-sync", "--manifest-checksums=SHA256"];

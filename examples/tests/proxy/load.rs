@@ -1,4 +1,4 @@
-//! Load: many connections at once, and much data for a client that does not read.
+//! Tests of `pg-proxy` under load: many connections at once, and much data for a client that does not read.
 
 use std::process::Command;
 use std::thread;
@@ -38,7 +38,7 @@ fn a_thousand_connections_are_served_at_once() {
     }
     drop(clients);
     until("all are gone", || proxy.descriptors() == descriptors);
-    // For each: StartupMessage, AuthenticationOk, twice ReadyForQuery, Query, CommandComplete.
+    // Six messages per client: StartupMessage, AuthenticationOk, ReadyForQuery, Query, CommandComplete, ReadyForQuery.
     assert_eq!(proxy.stop().counts, [1000, 6000, 0, 0]);
 }
 
@@ -54,7 +54,7 @@ fn clients_over_the_limit_wait_until_others_disconnect() {
     let mut waiting = [(); 10].map(|()| Client::new(proxy.address()));
     waiting.iter_mut().for_each(|client| client.say(&crate::wire::startup()));
     clients.iter_mut().for_each(Client::is_served);
-    // Each time a client disconnects, a waiting client is served; and all other sessions go on.
+    // Each time a client disconnects, a waiting client is served, and all other sessions continue.
     for client in &mut waiting {
         clients.remove(0);
         client.until_ready();
@@ -62,7 +62,7 @@ fn clients_over_the_limit_wait_until_others_disconnect() {
     clients.iter_mut().chain(&mut waiting).for_each(Client::is_served);
 }
 
-/// 200 MB in rows of 8 KB.
+/// Query for 200 MB in rows of 8 KB.
 const MUCH: &str = "select repeat('x', 8000) from generate_series(1, 25000)";
 
 #[test]
@@ -84,7 +84,7 @@ fn for_a_client_that_does_not_read_the_proxy_holds_no_more_than_its_buffers() {
                 "select 1 from pg_stat_activity where application_name = '{name}' and wait_event = 'ClientWrite'"
             );
             until("the server is stopped", || {
-                // Checked twice with a pause, so that a short wait does not count.
+                // The state is checked twice with a pause, so that a short wait does not count.
                 let stopped = [(); 2].map(|()| {
                     other.say(&query(&blocked));
                     let waiting = other.until_ready().iter().any(|frame| frame.code.0 == b'D');

@@ -1,4 +1,4 @@
-//! Messages with a valid header and a body that cannot be decoded: they are passed on, and the receiver decides about them.
+//! Tests of messages with a valid header and a body that cannot be decoded. The proxy passes them on, and the receiver decides about them.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -9,13 +9,13 @@ use crate::process::Proxy;
 use crate::support::Server;
 use crate::wire::{Client, done, polite_server, query, server, take_packet, to_the_end, welcome};
 
-/// A message with this code and this body.
+/// Encodes a message with this code and this body.
 fn message(code: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("a short one").to_be_bytes();
     [&[code][..], &length, body].concat()
 }
 
-/// Sequences of messages in each of which one message cannot be decoded, with the name of this message in the trace.
+/// Sequences of messages. In each sequence, one message cannot be decoded; its name in the trace is the first value.
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let sync = message(b'S', b"");
     let bind =
@@ -34,7 +34,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Sends messages inside of a transaction. Returns the answers: codes, errors, rows and transaction states.
+/// Sends messages inside a transaction. Returns the answers: codes, errors, rows and transaction states.
 fn answers(address: SocketAddr, said: &[u8]) -> Vec<String> {
     let mut client = Client::let_in(address);
     client.say(&[&query("begin")[..], said, &query("rollback"), &query("select 7")].concat());
@@ -94,7 +94,7 @@ fn each_connection_reports_its_first_malformed_message() {
     }
     drop(client);
     let stopped = proxy.stop();
-    // StartupMessage, AuthenticationOk, ReadyForQuery, two Query messages, and three answers of two messages.
+    // Eleven messages: StartupMessage, AuthenticationOk, ReadyForQuery, two Query messages, and three answers of two messages.
     assert_eq!((stopped.code, stopped.counts, stopped.malformed), (Some(0), [1, 11, 0, 0], 2));
     assert_eq!(
         stopped.said,
@@ -106,7 +106,7 @@ fn each_connection_reports_its_first_malformed_message() {
 
 #[test]
 fn a_malformed_message_of_the_server_is_passed_to_the_client() {
-    // A row that claims two columns but has only one.
+    // A DataRow whose column count is 2, but which contains only one column.
     const ROW: &[u8] = b"D\0\0\0\x0a\0\x02\0\0\0\0";
     let upstream = server(|_, mut stream| {
         let _ = take_packet(&mut stream);
@@ -131,7 +131,7 @@ fn a_malformed_message_of_the_server_is_passed_to_the_client() {
 fn an_invalid_header_ends_the_connection_after_the_messages_before_it() {
     let proxy = Proxy::start(polite_server());
     let mut good = Client::let_in(proxy.address());
-    // As PostgreSQL does, the proxy closes without an error.
+    // After an invalid length, the proxy closes the connection without an error, as PostgreSQL does.
     let mut bad = Client::let_in(proxy.address());
     bad.say(&[&query("")[..], b"Q\0\0\0\x03"].concat());
     assert_eq!(bad.outcome(), ("CZ".into(), None));

@@ -1,4 +1,4 @@
-//! The opening phase: clients that disconnect or are silent, a server that is down, secrets, and memory.
+//! Tests of the opening phase: clients that disconnect or are silent, a server that is down, secrets, and memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,19 +18,20 @@ use crate::wire::{
     to_the_end,
 };
 
-/// An address on which no process listens.
+/// Returns an address on which no process listens.
 fn nowhere() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address")
 }
 
-/// A server that reads all bytes of a client and never answers. When the client has closed, the bytes are sent to the channel.
+/// Starts a server that reads all bytes of a client and never answers. When the client has closed, the server sends the bytes to the
+/// returned channel.
 fn silent_server() -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let (send, heard) = mpsc::channel();
     let address = server(move |_, mut stream| drop(send.send(to_the_end(&mut stream))));
     (address, heard)
 }
 
-/// A server that requests the password of every client and then waits.
+/// Starts a server that requests the password of every client and then waits. Returns its address.
 fn asking_server() -> SocketAddr {
     server(|_, mut stream| {
         let _ = take_packet(&mut stream);
@@ -164,7 +165,7 @@ fn a_client_gets_the_timeout_error_only_after_its_start_up_message() {
 fn the_opening_timeout_does_not_end_a_session() {
     let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
     let mut idle = Client::let_in(proxy.address());
-    // A second client serves as a timer: once it is disconnected, the time of the first is over, too.
+    // A second client serves as a timer: when it is disconnected, the time limit of the first client has expired as well.
     assert_eq!(Client::new(proxy.address()).rest(), b"");
     idle.is_served();
 }
@@ -172,7 +173,8 @@ fn the_opening_timeout_does_not_end_a_session() {
 #[test]
 fn when_no_place_is_left_the_client_silent_the_longest_is_displaced() {
     let proxy = Proxy::with(asking_server(), &["--opening-limit", "3", "--opening-timeout", "100000"]);
-    // A client that has sent nothing, a client that stopped in the middle of a packet, and a client that has not sent its password.
+    // Three silent clients: the first has sent nothing, the second has sent half of a length field, and the third has not sent its
+    // password.
     let mut silent = [&b""[..], b"\0\0", &startup()].map(|said| {
         let mut client = Client::new(proxy.address());
         client.say(said);
@@ -231,7 +233,7 @@ fn all_clients_of_a_burst_over_the_limit_are_served() {
     assert_eq!(proxy.stop().said, [""; 0]);
 }
 
-/// Whether the system shows a keepalive timer for the socket with these local and remote ports.
+/// Whether the system shows a keepalive timer for the socket with this local and this remote port.
 fn has_keepalive(local: u16, remote: u16) -> bool {
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
     let port = |field: &str| field.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok());
@@ -239,7 +241,7 @@ fn has_keepalive(local: u16, remote: u16) -> bool {
         port(fields.get(1).unwrap_or(&"")) == Some(local)
             && port(fields.get(2).unwrap_or(&"")) == Some(remote)
     });
-    // The timer: 01 is retransmission, 02 keepalive.
+    // In this field, 01 is a retransmission timer and 02 is a keepalive timer.
     row.is_some_and(|fields| fields[5].starts_with("02:"))
 }
 
@@ -257,25 +259,26 @@ fn both_sides_have_a_keepalive_timer() {
         let client = Client::let_in(proxy.address());
         let ours = client.stream.local_addr().expect("the socket is connected").port();
         let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
-        // The system shows this timer only while no sent bytes wait for an acknowledgement.
+        // The system shows the keepalive timer only while no sent bytes wait for an acknowledgement.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
         assert!(!has_keepalive(ours, proxy.address().port()), "the test's own socket must have none");
     }
 }
 
-/// A password that cannot be in memory by chance. It is computed at run time, so that no program contains it as a constant.
+/// Returns the password of this number. The password cannot be in memory by chance. It is computed at run time, so that no program contains
+/// it as a constant.
 fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }
 
-/// The message with that password.
+/// Returns the PasswordMessage with the password of this number.
 fn password_message(number: usize) -> Vec<u8> {
     let password = password(number);
     bytes(&PasswordMessage { password: pg_wire::codec::SecretText(password.as_str().into()) })
 }
 
-/// The prefix that all passwords share. A message that is cut after it contains it.
+/// Returns the prefix that all passwords share. Even a message that is cut in the middle of a password may contain this prefix.
 fn beginning() -> Vec<u8> {
     password(0).into_bytes()[..13].to_vec()
 }
@@ -283,8 +286,8 @@ fn beginning() -> Vec<u8> {
 #[test]
 fn no_password_is_left_in_memory_however_the_opening_ended() {
     let whole = password_message(0).len();
-    // Of each four clients, the first is authenticated and the second is rejected. For the third the server reads on without an answer, and
-    // the fourth is disconnected.
+    // In each group of four clients, the server authenticates the first client, rejects the second client, never answers the third client,
+    // and disconnects the fourth client.
     let upstream = server(move |number, mut stream| {
         let _ = take_packet(&mut stream);
         let _ = stream.write_all(&bytes(&Authentication::CleartextPassword));
@@ -307,7 +310,7 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
     let mut session = None;
     for number in 0..4 * whole {
         let mut message = password_message(number);
-        // The first four messages are complete, the others are cut at every byte.
+        // The first four messages are complete. The other messages are cut, so that every length occurs.
         message.truncate(if number < 4 { whole } else { number / 4 });
         let mut client = Client::new(proxy.address());
         client.say(&startup());
@@ -318,7 +321,7 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
                 client.until_ready();
                 session = Some(client);
             }
-            // A third of the clients stay until the timeout, the others reset the connection.
+            // A third of these clients stay until the timeout. The other clients reset the connection.
             _ if number % 3 == 0 => staying.push(client),
             _ => drop(client),
         }

@@ -1,4 +1,4 @@
-//! Peers that disconnect at any time, encryption, and the trace.
+//! Tests with peers that disconnect at any time, with requests for encryption, and of the trace.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -17,7 +17,7 @@ use crate::wire::{
 fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
     let (send, heard) = mpsc::channel();
     let upstream = server(move |_, mut stream| {
-        // Sends its messages without reading first, so that they are the same wherever the client disconnects.
+        // The server sends its messages without reading first, so that they are the same wherever the client disconnects.
         let _ = stream.write_all(&[welcome(), done()].concat());
         let _ = send.send(to_the_end(&mut stream));
     });
@@ -34,7 +34,7 @@ fn a_client_that_disconnects_at_any_byte_leaves_nothing_behind() {
         let mut client = Client::new(proxy.address());
         client.say(said);
         if end % 2 == 0 {
-            // Half of the clients half-close and read the answer.
+            // Half of the clients half-close their connection and read the answer.
             client.finish();
             let heard = client.rest();
             assert_eq!(heard.is_empty(), end < packet, "after {end} bytes");
@@ -73,7 +73,7 @@ fn all_bytes_of_a_server_that_disconnects_reach_the_client() {
     assert_eq!((stopped.code, stopped.counts[2], stopped.said), (Some(0), 0, vec![]));
 }
 
-/// A server that answers a request for encryption with this byte, and then echoes all bytes.
+/// Starts a server that answers a request for encryption with this byte, and then echoes all bytes.
 fn echo_after(answer: u8) -> std::net::SocketAddr {
     server(move |_, mut stream| {
         let Ok(_) = take_packet(&mut stream) else { return };
@@ -193,7 +193,7 @@ fn a_cancel_request_is_passed_on_and_closed_when_the_server_closes() {
     let upstream = server(move |_, mut stream| {
         let _ = send.send(take_packet(&mut stream).expect("a packet"));
         let mut rest = [0];
-        // The client must not close first: the read ends only when the proxy closes.
+        // The client does not close its connection before this read ends, so the read ends only when the proxy closes the connection.
         assert_eq!(stream.read(&mut rest).unwrap_or(0), 0);
     });
     let proxy = Proxy::start(upstream);

@@ -1,4 +1,4 @@
-//! `pg-proxy` as a process: starts it on a free port, reads its state from `/proc`, and stops it.
+//! Runs `pg-proxy` as a process: starts the process with a free port, reads its state from `/proc`, and stops it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -19,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Interval between two checks of a condition.
 const TICK: Duration = Duration::from_millis(5);
 
-/// A running `pg-proxy`. Dropping it kills it.
+/// A running `pg-proxy`. Dropping this value kills the process.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     child: Child,
@@ -30,18 +30,18 @@ pub(crate) struct Proxy {
     trace: PathBuf,
 }
 
-/// The result of a `pg-proxy`.
+/// The result of a `pg-proxy` that has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
-    /// The exit code; `None` if a signal killed it.
+    /// The exit code of the process; `None` if a signal killed it.
     pub(crate) code: Option<i32>,
-    /// The numbers of the summary: connections, messages decoded, mismatches, connections not decoded.
+    /// The numbers in the summary of the proxy: connections, messages decoded, mismatches, connections not decoded.
     pub(crate) counts: [u64; 4],
-    /// The number of malformed messages in the summary.
+    /// The number of malformed messages in the summary of the proxy.
     pub(crate) malformed: u64,
-    /// The number of sessions with a message that was not a reply to a request.
+    /// The number of sessions, in the summary of the proxy, with a message that was not a reply to a request.
     pub(crate) unexplained: u64,
-    /// The lines on standard error, without the first and the last line.
+    /// Lines that the proxy has written to standard error, without the first and the last line.
     pub(crate) said: Vec<String>,
 }
 
@@ -51,7 +51,8 @@ impl Proxy {
         Self::with(upstream, &["--check", "--trace", "TRACE"])
     }
 
-    /// Starts a proxy with a trace in front of `upstream`, a script whose replies do not conform to the protocol. So `--check` is not used.
+    /// Starts a proxy in front of the script `upstream`, with a trace. The replies of the script do not conform to the protocol, so
+    /// `--check` is not used.
     pub(crate) fn before_script(upstream: impl ToString) -> Self {
         Self::with(upstream, &["--trace", "TRACE"])
     }
@@ -61,7 +62,7 @@ impl Proxy {
         Self::by(Command::new(env!("CARGO_BIN_EXE_pg-proxy")), upstream, arguments)
     }
 
-    /// Starts a proxy by a command, for example a shell; the arguments of the proxy are appended.
+    /// Starts a proxy by `command`, for example a shell. The arguments of the proxy are appended to the command.
     pub(crate) fn by(mut command: Command, upstream: impl ToString, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let trace = directory.path().join("trace");
@@ -86,37 +87,37 @@ impl Proxy {
         Self { child, address, said, listener: Some(listener), _directory: directory, trace }
     }
 
-    /// The address on which the proxy listens.
+    /// Returns the address on which the proxy listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A client's end of a new connection.
+    /// Connects to the proxy.
     pub(crate) fn connect(&self) -> TcpStream {
         connect(self.address)
     }
 
-    /// The trace so far.
+    /// Returns the trace that the proxy has written so far.
     pub(crate) fn trace(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.trace).unwrap_or_default()).into_owned()
     }
 
-    /// The path of the trace.
+    /// Returns the path of the trace file.
     pub(crate) fn trace_file(&self) -> &Path {
         &self.trace
     }
 
-    /// The lines on standard error so far, without the first line.
+    /// Returns the lines that the proxy has written to standard error so far, without the first line.
     pub(crate) fn said(&self) -> MutexGuard<'_, Vec<String>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The process id.
+    /// Returns the process id of the proxy.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The resident memory in bytes.
+    /// Returns the resident memory of the proxy, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the program is running");
@@ -125,7 +126,7 @@ impl Proxy {
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
-    /// The number of open file descriptors.
+    /// Returns the number of open file descriptors of the proxy.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the program is running").count()
     }
@@ -176,8 +177,8 @@ impl Proxy {
         Stopped { code: status.code(), counts, malformed, unexplained, said }
     }
 
-    /// Stops the proxy. Checks that every message was decoded and unchanged when encoded again, and that no error was printed. Returns the
-    /// number of messages.
+    /// Stops the proxy. Checks that the proxy has decoded every message, that no message has changed when it was encoded again, and that no
+    /// error was printed. Returns the number of messages.
     #[track_caller]
     pub(crate) fn was_faithful(self) -> u64 {
         let Stopped {
@@ -203,7 +204,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Connects, with timeouts for reading and writing.
+/// Connects to an address, with timeouts for reading and writing.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the server listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -212,7 +213,7 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Waits until a condition is true.
+/// Waits until the condition `so` is true. `what` is its name for the panic.
 #[track_caller]
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

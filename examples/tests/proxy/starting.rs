@@ -1,4 +1,4 @@
-//! The start of `pg-proxy`: its addresses and files, and errors that keep it from starting.
+//! Tests of the start of `pg-proxy`: its addresses and files, and errors that prevent the start.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::process::{Proxy, until};
 use crate::support::run;
 use crate::wire::{Client, polite_server};
 
-/// A `pg-proxy` that listens on a Unix-domain socket. Dropping this kills it.
+/// A `pg-proxy` that listens on a Unix-domain socket. Dropping this value kills the process.
 struct OnSocket(Child);
 
 impl OnSocket {
@@ -45,7 +45,7 @@ fn answers(path: &Path) -> bool {
     UnixStream::connect(path).is_ok()
 }
 
-/// The names of the files in a directory.
+/// Returns the names of the files in a directory.
 fn files(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("a directory");
     entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()

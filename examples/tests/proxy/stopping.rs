@@ -1,4 +1,4 @@
-//! The end of `pg-proxy`, and the last messages to its clients.
+//! Tests of the end of `pg-proxy`, and of the last messages to its clients.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use crate::wire::{
     welcome,
 };
 
-/// The outcome for a client that receives the error of the shutdown.
+/// Returns the outcome of a client that receives the error of the shutdown.
 fn sent_away() -> (String, Option<SqlState>) {
     ("E".into(), Some(SqlState::ADMIN_SHUTDOWN))
 }
@@ -23,7 +23,7 @@ fn each_signal_ends_the_proxy_and_its_clients_get_an_error() {
         let proxy = Proxy::start(polite_server());
         let mut idle = [(); 3].map(|()| Client::let_in(proxy.address()));
         let stopped = proxy.stop_by(signal);
-        // For each: StartupMessage, AuthenticationOk, ReadyForQuery.
+        // Three messages per client: StartupMessage, AuthenticationOk, ReadyForQuery.
         assert_eq!((stopped.code, stopped.counts, stopped.said), (Some(0), [3, 9, 0, 0], vec![]));
         idle.iter_mut().for_each(|client| assert_eq!(client.outcome(), sent_away()));
     }
@@ -77,7 +77,7 @@ fn a_client_with_encryption_gets_no_error_in_clear() {
     assert_eq!(client.rest(), b"S");
 }
 
-/// A server that sends data without end.
+/// Starts a server that sends data without end, and returns its address.
 fn flood() -> std::net::SocketAddr {
     server(|_, mut stream| {
         let _ = take_packet(&mut stream);

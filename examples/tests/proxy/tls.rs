@@ -1,4 +1,4 @@
-//! `pg-proxy` with TLS of its own, between psql and real servers.
+//! Tests of `pg-proxy` with TLS that the proxy itself terminates, between psql and real servers.
 
 use std::process::Command;
 

@@ -14,19 +14,19 @@ use pg_wire::{
 
 use crate::process::{PATIENCE, connect};
 
-/// A message as bytes.
+/// Encodes a message.
 pub(crate) fn bytes(message: &impl Message) -> Vec<u8> {
     let mut bytes = Vec::new();
     message.encode(&mut bytes).expect("a message that can be sent");
     bytes
 }
 
-/// The start-up message of the role `trust`.
+/// Encodes the start-up message of the role `trust`.
 pub(crate) fn startup() -> Vec<u8> {
     startup_with(&[("user", "trust"), ("database", "test")])
 }
 
-/// A start-up message with these parameters.
+/// Encodes a start-up message with these parameters.
 pub(crate) fn startup_with(parameters: &[(&str, &str)]) -> Vec<u8> {
     let parameters: Vec<_> =
         parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -45,7 +45,7 @@ pub(crate) fn terminate() -> Vec<u8> {
 pub(crate) const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 pub(crate) const GSSENC_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
 
-/// AuthenticationOk and ReadyForQuery: the messages of a server that accepts a login.
+/// AuthenticationOk and ReadyForQuery: the messages with which a server accepts a login.
 pub(crate) fn welcome() -> Vec<u8> {
     [bytes(&Authentication::Ok), ready()].concat()
 }
@@ -71,7 +71,7 @@ impl Client {
         Self { stream: connect(address), inbox: Inbox::new(Limits::BACKEND) }
     }
 
-    /// A client that has logged in as the role `trust`.
+    /// Connects and logs in as the role `trust`.
     pub(crate) fn let_in(address: SocketAddr) -> Self {
         let mut client = Self::new(address);
         client.say(&startup());
@@ -84,7 +84,7 @@ impl Client {
         self.stream.write_all(bytes).expect("the peer reads");
     }
 
-    /// As [`say`](Self::say), but ignores errors, because the peer may have closed.
+    /// Sends bytes in the same way as [`say`](Self::say), but ignores errors, because the peer may have closed.
     pub(crate) fn try_to_say(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
@@ -94,7 +94,7 @@ impl Client {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// The next message; `None` at the end.
+    /// Receives the next message; `None` at the end of the stream.
     #[track_caller]
     pub(crate) fn hear(&mut self) -> Option<FrameBuf> {
         loop {
@@ -110,7 +110,7 @@ impl Client {
         }
     }
 
-    /// The messages up to and including the next ReadyForQuery.
+    /// Receives the messages up to and including the next ReadyForQuery.
     #[track_caller]
     pub(crate) fn until_ready(&mut self) -> Vec<FrameBuf> {
         let mut heard = Vec::new();
@@ -131,14 +131,14 @@ impl Client {
         self.until_ready();
     }
 
-    /// The bytes up to the end.
+    /// Receives all bytes up to the end of the stream.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut heard = self.inbox.peek().to_vec();
         heard.extend(to_the_end(&mut self.stream));
         heard
     }
 
-    /// The errors up to the end, as text.
+    /// Receives all messages up to the end of the stream. Returns the errors as text.
     pub(crate) fn outcome_in_words(&mut self) -> Vec<String> {
         let mut errors = Vec::new();
         while let Some(frame) = self.hear() {
@@ -149,7 +149,7 @@ impl Client {
         errors
     }
 
-    /// The messages up to the end: their codes, and the SQLSTATE of the last error.
+    /// Receives all messages up to the end of the stream. Returns their codes, and the SQLSTATE of the last error.
     pub(crate) fn outcome(&mut self) -> (String, Option<SqlState>) {
         let (mut codes, mut state) = (String::new(), None);
         while let Some(frame) = self.hear() {
@@ -162,7 +162,7 @@ impl Client {
     }
 }
 
-/// Receives all bytes up to the end; a reset counts as the end.
+/// Receives all bytes up to the end of the stream. A reset counts as the end.
 pub(crate) fn to_the_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut heard = Vec::new();
     match stream.read_to_end(&mut heard) {
@@ -175,7 +175,7 @@ fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// A scripted server. For each connection, `serve` is called in a new thread with the connection's number, from 0.
+/// Starts a scripted server and returns its address. For each connection, a new thread calls `serve` with the connection's number, from 0.
 pub(crate) fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -192,7 +192,7 @@ pub(crate) fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -
     address
 }
 
-/// A server that accepts every login, and answers every query without rows.
+/// Starts a server that accepts every login, and answers every query without rows. Returns its address.
 pub(crate) fn polite_server() -> SocketAddr {
     server(|_, stream| {
         // An error means that the client has disconnected.
@@ -219,7 +219,7 @@ fn serve_politely(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads one packet without a code, as at the start of a connection, and no byte more.
+/// Reads one packet without a code, as at the start of a connection, and no byte after the packet.
 pub(crate) fn take_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;

@@ -6,22 +6,22 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Time limit of a program. The slowest takes a second on an idle machine; a program that hangs is killed.
+/// Time limit of a program. The slowest program takes a second on an idle machine; a program that hangs is killed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The version and the addresses of a server.
+/// A PostgreSQL server for tests: its version and its addresses.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// PostgreSQL's major version.
+    /// Major version of PostgreSQL.
     pub(crate) major: u8,
-    /// Its TCP address.
+    /// TCP address of the server.
     pub(crate) address: SocketAddr,
-    /// The directory of its Unix-domain socket.
+    /// Directory of the server's Unix-domain socket.
     pub(crate) socket_dir: String,
 }
 
 impl Server {
-    /// The oldest and the newest server. Without servers a test fails; it is never skipped.
+    /// Returns the oldest and the newest server. Without servers the test fails; it is never skipped.
     pub(crate) fn both() -> [Self; 2] {
         [15, 18].map(|major| {
             let variable = |name: &str| {
@@ -33,26 +33,26 @@ impl Server {
         })
     }
 
-    /// A connection string for TCP and the role `scram`, which authenticates with SCRAM.
+    /// Returns a connection string for TCP and the role `scram`, which authenticates with SCRAM.
     pub(crate) fn by_tcp(&self) -> String {
         format!("postgres://scram:scram-secret@{}/test", self.address)
     }
 
-    /// A connection string for the Unix-domain socket and the role `scram`.
+    /// Returns a connection string for the Unix-domain socket and the role `scram`.
     pub(crate) fn by_socket(&self) -> String {
         let (dir, port) = (self.socket_dir.replace('/', "%2F"), self.address.port());
         format!("postgres://scram:scram-secret@{dir}:{port}/test")
     }
 }
 
-/// The output of a program and its exit code.
+/// The exit code and the output of a program that has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// The exit code; `None` if a signal killed the program.
     pub(crate) code: Option<i32>,
-    /// The standard output.
+    /// Text that the program has written to standard output.
     pub(crate) stdout: String,
-    /// The standard error.
+    /// Text that the program has written to standard error.
     pub(crate) stderr: String,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn finish(command: &mut Command) -> Ended {
     Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
 
-/// As [`finish`], for a program that does not write UTF-8.
+/// Runs a program to its end in the same way as [`finish`], and returns its output as bytes, which need not be UTF-8.
 pub(crate) fn output(command: &mut Command) -> Output {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the program starts");

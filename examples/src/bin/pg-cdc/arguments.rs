@@ -1,4 +1,4 @@
-//! The command line.
+//! Options of the command line, and the [`Task`] that they describe.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -13,12 +13,11 @@ use pg_wire::replication::Lsn;
 use crate::line::Format;
 use crate::report::{escaped, say};
 
-/// Writes the changes of a PostgreSQL database to a file, one JSON object a line
+/// Writes the changes of a PostgreSQL database to a file, one JSON object per line
 ///
-/// The server sends the changes of the tables of one or more publications
-/// through a replication slot (logical replication, plugin pgoutput). A
-/// transaction is a line of kind "begin", a line for each change, and a line of
-/// kind "commit":
+/// The server sends the changes of the published tables through a replication
+/// slot (logical replication, plugin pgoutput). Each transaction becomes a line
+/// of kind "begin", a line for each change, and a line of kind "commit":
 ///
 ///   {"kind":"begin","lsn":"0/16B2D50","xid":775,"time":"2026-11-27T02:03:04.000005Z"}
 ///   {"kind":"update","lsn":"0/16B2C88","xid":775,"time":"...","schema":"public",
@@ -28,36 +27,39 @@ use crate::report::{escaped, say};
 /// Kinds: begin, relation, origin, insert, update, delete, truncate, message,
 /// commit; with --two-phase also begin_prepare, prepare, commit_prepared,
 /// rollback_prepared; with --snapshot also snapshot_begin, row, snapshot_end.
-/// "key" has the columns of the replica identity, with the values before the
-/// change. With REPLICA IDENTITY FULL, "old" has the whole row in its place.
-/// "unchanged" has the names of columns whose values the server does not send:
-/// large values (TOAST) that the UPDATE left as they were. "time" is the time of
-/// the commit. A "message" with "transactional":false stands between
-/// transactions, even if its own transaction is rolled back.
+/// "key" contains the columns of the replica identity, for an update or delete
+/// with their values before the change. With REPLICA IDENTITY FULL, an update or
+/// delete has "old" instead of "key": the whole row before the change.
+/// "unchanged" lists the columns whose values the server has not sent: large
+/// values (TOAST) that the UPDATE did not change. "time" is the time of the
+/// commit. A "message" with "transactional":false stands between transactions,
+/// and is written even if the transaction that sent the message is rolled back.
 ///
 /// Values: bool is true or false. int2, int4, oid and finite floats are numbers.
-/// int8 is a number up to 2^53 and numeric a number up to 15 significant digits,
-/// so that a reader with 64-bit floats loses nothing; beyond that, and for all
-/// other types, the value is a string in the text form of the server (dates in
-/// ISO form, time zone UTC, bytea as \x00ff). NULL is null.
+/// int8 is a number from -2^53 to 2^53. numeric is a number if it has at most 15
+/// significant digits. So a program that reads numbers as 64-bit floats loses no
+/// digit. All other values are strings in the text form of the server: dates in
+/// ISO form, time zone UTC, bytea as \x00ff. NULL is null.
 ///
-/// A transaction is confirmed to the server only when its lines are on disk. A
-/// program that was killed at any moment, by SIGKILL too, continues when it is
-/// started again with the same options: after that the file has each committed
-/// change exactly once. It first cuts the file to the end of the last complete
-/// transaction, so a reader that follows the file has to expect that the lines
-/// after the last "commit" disappear and are written again. Give --state unless
-/// the system cannot lose power. On standard output, a transaction may be
-/// repeated after a kill.
+/// The program confirms a transaction to the server only when its lines are on
+/// disk. After a kill at any moment, even by SIGKILL, start it again with the
+/// same options: it continues, and the file has each committed change exactly
+/// once. When it starts, it first cuts the file to the end of the last complete
+/// transaction. So a program that reads the file must expect that the lines
+/// after the last "commit" disappear and are written again. Give --state if the
+/// machine may lose power: without --state, a power failure may lose changes.
+/// Standard output may repeat a transaction after a kill.
 ///
-/// The connection string may name several hosts; the program then looks for the
-/// one that takes writes (target_session_attrs=read-write), and does so again
-/// after a failover. On PostgreSQL 17 and later --create-slot makes a failover
-/// slot, which standbys can synchronise. Settings that the string leaves open are
-/// taken from PGHOST, PGUSER and so on, as psql takes them.
+/// The connection string may name several hosts. The program then connects to
+/// the host that accepts writes (target_session_attrs=read-write), and searches
+/// for this host again after a failover. On PostgreSQL 17 and later,
+/// --create-slot creates a failover slot, which standbys can synchronise (17:
+/// only without --two-phase). Settings that the connection string does not
+/// contain are taken from PGHOST, PGUSER and so on, as psql takes them.
 ///
-/// SIGTERM and Ctrl-C let the current transaction end, confirm it, and end the
-/// program with status 0. A second signal ends the program at once.
+/// After SIGTERM or Ctrl-C, the program writes the rest of the current
+/// transaction, confirms it, and ends with status 0. A second signal ends the
+/// program at once.
 #[derive(Debug, Parser)]
 #[command(
     name = "pg-cdc",
@@ -65,60 +67,61 @@ use crate::report::{escaped, say};
     verbatim_doc_comment,
     override_usage = "pg-cdc <URL> --publication <NAME>[,<NAME>...] --slot <SLOT> [OPTIONS]",
     after_long_help = "Exit status:
-  0  --until was reached, or a signal ended the program
-  1  the server reported an error, a file failed, or the recorded position does
-     not fit the server: standard error says why
+  0  the position of --until is reached, or a signal has stopped the program
+  1  the server or a file has reported an error, the recorded position does not
+     match the server, or a signal has interrupted a snapshot or a transaction:
+     standard error contains the reason
   2  wrong usage, or no connection"
 )]
 struct Arguments {
     /// Connection string: postgres://user:password@host:port/database, or keywords: "host=... user=..."
     #[arg(value_name = "URL")]
     url: OsString,
-    /// The publications
+    /// Publications whose changes are written
     #[arg(short, long, value_name = "NAME", value_delimiter = ',', required = true)]
     publication: Vec<String>,
-    /// The replication slot
+    /// Name of the replication slot
     #[arg(short, long, value_name = "SLOT")]
     slot: String,
-    /// Creates the slot if it does not exist and no position is recorded
+    /// Creates the slot if it does not exist and the output contains no changes yet
     #[arg(long)]
     create_slot: bool,
-    /// Creates a slot that the server drops when the program ends; the program then cannot continue or connect again
+    /// Creates a slot that the server drops when the connection ends, so the program can neither continue nor connect again
     #[arg(long, conflicts_with_all = ["state", "start"])]
     temporary: bool,
-    /// The output; - is standard output
+    /// Output file; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
-    /// The file that records how far the output is complete; without it, the last complete line of the output is the record
+    /// File that records the position up to which the output is complete; without --state, the end of the output is the record
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Starts at this position if it is later than the recorded position and the position of the slot
+    /// Position to start at; no effect if the recorded position or the position of the slot is later
     #[arg(long, value_name = "LSN")]
     start: Option<Lsn>,
-    /// Stops before the first transaction that commits at this position or later; now is the end of the WAL at the start
+    /// Stops before the first transaction that commits at this position or later; now is the end of the WAL after connecting
     #[arg(long, value_name = "LSN|now")]
     until: Option<Until>,
-    /// The form of the lines
+    /// Form of the lines
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Receives large transactions while they are in progress, and keeps them in temporary files until they commit
     #[arg(long)]
     streaming: bool,
-    /// Writes prepared transactions when they are prepared, not when they are committed
+    /// Writes a prepared transaction at its PREPARE TRANSACTION, not at its COMMIT PREPARED
     #[arg(long)]
     two_phase: bool,
-    /// Receives values in binary form; the lines are the same
+    /// Receives values in binary form; the lines are the same, but values of types unknown to this program have the form \x00ff
     #[arg(long)]
     binary: bool,
-    /// First writes the rows of the published tables, as they are when the slot is created; needs --create-slot or --temporary
+    /// First writes the rows that the published tables have when the slot is created; needs --create-slot or --temporary
     #[arg(long)]
     snapshot: bool,
-    /// Does not report the progress on standard error
+    /// Prints no progress on standard error
     #[arg(short, long)]
     quiet: bool,
 }
 
-/// The position to stop at.
+/// The position at which the program stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
     Lsn(Lsn),
@@ -134,7 +137,7 @@ impl std::str::FromStr for Until {
     }
 }
 
-/// The task that the command line sets.
+/// The checked options of the command line.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
@@ -142,7 +145,7 @@ pub(crate) struct Task {
     pub(crate) slot: String,
     pub(crate) create_slot: bool,
     pub(crate) temporary: bool,
-    /// `None` for standard output.
+    /// The output file; `None` for standard output.
     pub(crate) out: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) start: Option<Lsn>,
@@ -155,10 +158,10 @@ pub(crate) struct Task {
     pub(crate) quiet: bool,
 }
 
-/// Reads the command line. Prints help or the error of wrong usage, and ends the program then.
+/// Reads and checks the command line. If help is requested or the usage is wrong, prints the help or the error and ends the program.
 pub(crate) fn task() -> Task {
     let given = Arguments::try_parse().unwrap_or_else(|error| {
-        // Clap would show the superfluous argument, which may hold a password.
+        // Prints only the kind of the error: its full text quotes the unexpected argument, which may contain a password.
         if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
     });
     let url = given.url.into_string().unwrap_or_else(|_| refuse("the connection string is not UTF-8"));
@@ -194,7 +197,8 @@ pub(crate) fn task() -> Task {
     }
 }
 
-/// Sets what the forms of the values depend on, and looks for the primary among several hosts.
+/// Adds the session settings on which the text form of values depends. If there are several hosts, requires the host that accepts writes,
+/// unless the connection string requires another kind of host.
 fn with_settings(mut config: Config) -> Config {
     if config.parameter("application_name").is_none() {
         config = config.application_name("pg-cdc");
@@ -209,7 +213,7 @@ fn with_settings(mut config: Config) -> Config {
         ("TimeZone", "UTC"),
         ("extra_float_digits", "3"),
         ("bytea_output", "hex"),
-        // A snapshot may take hours, and has to have all rows.
+        // A snapshot may take hours. If `row_security` is off, the server reports an error instead of leaving rows out.
         ("statement_timeout", "0"),
         ("row_security", "off"),
     ] {

@@ -1,4 +1,4 @@
-//! Lines from changes.
+//! Converts the changes that the server sends to lines of the output.
 
 use std::collections::HashMap;
 
@@ -11,36 +11,37 @@ use crate::line::{Format, Line};
 use crate::print::{Head, Printed, put_end, put_message, put_relation, put_start};
 use crate::value::Types;
 
-/// Bytes of lines that are given to the output at once.
+/// Lines are handed over to the output when they have at least this number of bytes.
 pub(crate) const BLOCK: usize = 256 * 1024;
 
-/// The state between two changes, and the lines made so far.
+/// A converter from changes to lines, with the lines that it has not handed over yet.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) format: Format,
     pub(crate) types: Types,
-    /// Lines that the output does not have yet.
+    /// Lines that have not been handed over to the output.
     pub(crate) lines: Vec<u8>,
-    /// The last end of a transaction in `lines`: number of bytes up to there, and the position from which to continue.
+    /// The last end of a transaction in `lines`, if there is one: the number of bytes before this end, and the position from which to
+    /// continue.
     pub(crate) boundary: Option<(usize, Lsn)>,
-    /// Number of changes of rows so far.
+    /// Number of row changes so far.
     pub(crate) count: u64,
-    /// Stop before the first transaction that ends at this position or later.
+    /// The position to stop at: a transaction that ends there or later is not written.
     pub(crate) until: Option<Lsn>,
-    /// The transaction that has begun and has not ended.
+    /// The transaction that has begun and has not ended; `None` between transactions.
     open: Option<Head>,
-    /// The tables in the last lines of kind "relation".
+    /// For each OID of a table, the description in its last line of kind `relation`.
     tables: HashMap<Oid, Table>,
 }
 
-/// The consequence of a change.
+/// The caller's next step after a change.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Taken {
     /// Take the next change.
     Next,
-    /// Describe the table with [`Changes::describe`] before the next change.
+    /// Call [`Changes::describe`] with this table, then take the next change.
     Described(Table),
-    /// The change is of a transaction after the position to stop at.
+    /// Stop: the position to stop at is reached. No line was made of this change.
     Reached,
 }
 
@@ -58,7 +59,7 @@ impl Changes {
         }
     }
 
-    /// Forgets everything of the connection: the server sends again what has not been confirmed.
+    /// Drops the state of a lost connection. On the next connection, the server sends all unconfirmed transactions again.
     pub(crate) fn forget(&mut self) {
         self.lines.clear();
         (self.boundary, self.open) = (None, None);
@@ -70,7 +71,7 @@ impl Changes {
         self.open.is_some()
     }
 
-    /// Takes a change, in the order of the commits.
+    /// Makes the line of a change. Precondition: the caller passes all changes, in the order of the stream.
     pub(crate) fn take(&mut self, received: &ReceivedChange<'_>) -> Result<Taken, Failure> {
         match received.change {
             Change::Begin(begin) => {
@@ -100,7 +101,7 @@ impl Changes {
                 self.boundary = Some((self.lines.len(), commit.end));
             }
             Change::RollbackPrepared(rollback) => {
-                // The message does not have the position of the record's begin.
+                // The message does not contain the position of its WAL record, but only the position after the record.
                 if self.until.is_some_and(|until| rollback.end > until) {
                     return Ok(Taken::Reached);
                 }
@@ -120,7 +121,7 @@ impl Changes {
             Change::Relation(_) => {
                 return Ok(received.table.cloned().map_or(Taken::Next, Taken::Described));
             }
-            // Names of types are in the descriptions of tables.
+            // No line: the description of a table contains the names of its types.
             Change::Type(_) => {}
             _ => self.inside(received)?,
         }
@@ -143,7 +144,8 @@ impl Changes {
         Ok(())
     }
 
-    /// A message between transactions. The server does not send its record again to a start after the begin of the record.
+    /// Makes the line of a message between transactions. `message.lsn` is the begin of its WAL record. If the stream later starts after
+    /// this begin, the server does not send the message again, so the program continues one byte after the begin.
     fn message_outside(&mut self, message: &LogicalMessage<'_>) -> Result<Taken, Failure> {
         if self.is_after(message.lsn) {
             return Ok(Taken::Reached);
@@ -157,8 +159,8 @@ impl Changes {
         Ok(Taken::Next)
     }
 
-    /// Makes the line of a table, unless the last line of the table has the same description: the server sends it again whenever it is in
-    /// doubt.
+    /// Makes the line that describes a table. Makes no line if the description has not changed since the last such line: the server may
+    /// send a description repeatedly.
     pub(crate) fn describe(&mut self, table: Table) -> Result<(), Failure> {
         let head = self.open.as_ref().ok_or(Failure::Misplaced("Relation"))?;
         if self.tables.get(&table.relation) != Some(&table) {

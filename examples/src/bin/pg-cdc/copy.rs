@@ -1,6 +1,6 @@
-//! Rows of COPY TO STDOUT in text form.
+//! Splits the data that COPY TO STDOUT sends in text format into rows and values.
 
-/// Rows that arrive in pieces.
+/// A splitter of COPY data into rows. The data arrives in pieces of any length.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     /// The first part of a row whose end has not arrived.
@@ -8,7 +8,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Takes a piece, and calls `each` with every row that is complete.
+    /// Takes the next piece of the data. Calls `each` with every row that is complete now, without its line feed.
     pub(crate) fn take<E>(
         &mut self,
         piece: &[u8],
@@ -31,7 +31,7 @@ impl Rows {
     }
 }
 
-/// The values of a row; `None` for NULL.
+/// Returns the unescaped values of a row; `None` stands for NULL.
 pub(crate) fn values(row: &[u8]) -> Vec<Option<Vec<u8>>> {
     row.split(|byte| *byte == b'\t').map(value).collect()
 }

@@ -1,4 +1,4 @@
-//! Reasons why the program ends or connects again, with the text and the exit status of each.
+//! [`Failure`]: a reason why the program ends or connects again, with its text and its exit status.
 
 use std::fmt;
 use std::io;
@@ -13,41 +13,41 @@ use pg_wire::{DecodeError, Error};
 use crate::report::{self, escaped};
 use crate::value::ValueError;
 
-/// The reason why the program cannot go on.
+/// A reason why the program ends or connects again.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// There is no session.
+    /// The program could not connect to the server.
     Connect(ConnectError),
-    /// The session broke.
+    /// The connection failed, or the server violated the protocol.
     Connection(Error),
     /// The server reported an error.
     Server(ServerError),
-    /// The server ended the stream.
+    /// The server ended the stream of changes.
     Ended,
-    /// The server sent a message that does not belong there.
+    /// The server sent a message at a point where the protocol does not allow it. The string is the name of the message.
     Misplaced(&'static str),
-    /// A change names a table that no Relation message has described.
+    /// The server sent a change of a table that no Relation message has described. The number is the OID of the table.
     UnknownTable(u32),
-    /// A value cannot be printed.
+    /// A value of a column cannot be printed.
     Value { table: String, column: String, error: ValueError },
     /// A row of a reply does not have the expected columns.
     Row(RowError),
-    /// The output, the state or a temporary file failed.
+    /// An operation on the output, the state file or a temporary file failed.
     File { name: String, error: io::Error },
-    /// The files or the slot are not in a state from which the changes can be continued.
+    /// The program cannot continue with these files, this slot or this server. The string is the reason.
     Refused(String),
-    /// The WAL of the server, or the part of it that it has in common with the former server, ends before the recorded position.
+    /// The output contains changes up to the position `recorded`, but the server has the same WAL only up to the position `server`.
     Behind { recorded: Lsn, server: Lsn },
-    /// The thread of the output has ended, and has the reason.
+    /// The output thread has ended early. `Output::finish` returns its error.
     OutputEnded,
-    /// Another error of the stream.
+    /// An error of the replication stream that is none of the above.
     Stream(StreamError),
-    /// The user ended the program where that loses work.
+    /// A signal interrupted a transaction or the snapshot. The string follows `interrupted` in the text of the error.
     Interrupted(&'static str),
 }
 
 impl Failure {
-    /// Whether a new connection may help.
+    /// Whether the failure may be temporary, so that a new connection may succeed.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Connection(Error::Io(_) | Error::Closed { .. } | Error::Poisoned(_)) | Self::Ended => true,
@@ -66,8 +66,8 @@ impl Failure {
         }
     }
 
-    /// Whether the server does not serve yet, or the slot is still in use by a former connection. Such an error is no reason to give
-    /// up even for the first connection.
+    /// Whether the server is still starting, or the slot is still in use by an earlier connection. After such an error the program tries
+    /// again, even if it has not connected before.
     pub(crate) fn is_not_yet(&self) -> bool {
         let is_not_yet = |error: &ServerError| {
             matches!(error.sqlstate(), Some(SqlState::CANNOT_CONNECT_NOW | SqlState::OBJECT_IN_USE))
@@ -79,12 +79,12 @@ impl Failure {
         }
     }
 
-    /// Whether this is an error of the server with this SQLSTATE.
+    /// Whether the failure is an error of the server with this SQLSTATE.
     pub(crate) fn has_state(&self, state: SqlState) -> bool {
         matches!(self, Self::Server(error) if error.sqlstate() == Some(state))
     }
 
-    /// The exit status, as the help text explains it.
+    /// Returns the exit status, as the help text explains it.
     pub(crate) fn code(&self) -> i32 {
         match self {
             Self::Connect(_) | Self::Connection(Error::Io(_) | Error::Closed { .. }) | Self::Ended => 2,
@@ -97,7 +97,8 @@ impl Failure {
     }
 }
 
-/// Shutdown, crash and start of the server, conflicts of a standby, lack of connections, a slot in use.
+/// Whether the error may be temporary: shutdown, crash or start of the server, a lost connection, a lack of connections or other resources,
+/// a slot in use.
 fn is_temporary(error: &ServerError) -> bool {
     let Some(state) = error.sqlstate() else { return false };
     matches!(
@@ -116,10 +117,13 @@ impl fmt::Display for Failure {
             Self::Connection(Error::Io(error)) => write!(f, "the connection failed: {error}"),
             Self::Connection(error) => error.fmt(f),
             Self::Server(error) => f.write_str(&report::server_error(error.fields())),
-            Self::Ended => f.write_str("the server ended the stream"),
+            Self::Ended => f.write_str("the server ended the stream of changes"),
             Self::Misplaced(message) => write!(f, "the server sent an unexpected {message}"),
             Self::UnknownTable(relation) => {
-                write!(f, "the server sent a change of table {relation} and no Relation message before it")
+                write!(
+                    f,
+                    "the server sent a change of the table with OID {relation}, but no Relation message before it"
+                )
             }
             Self::Value { table, column, error } => {
                 write!(f, "a value of column {} of table {} {error}", escaped(column), escaped(table))
@@ -129,11 +133,11 @@ impl fmt::Display for Failure {
             Self::Refused(reason) => f.write_str(&escaped(reason)),
             Self::Behind { recorded, server } => write!(
                 f,
-                "the WAL of the server up to {server} is that of the recorded lines, but the recorded position is {recorded}: changes were \
-                 lost in a failover, or this is another server. The lines may have transactions that the server does not have. To accept \
-                 that, start with new --out and --state files"
+                "the server has the WAL of the recorded lines only up to {server}, but the recorded position is {recorded}: changes were \
+                 lost in a failover, or this is another server. The lines may contain transactions that the server does not have. To accept \
+                 this, start with new --out and --state files"
             ),
-            Self::OutputEnded => f.write_str("the output ended"),
+            Self::OutputEnded => f.write_str("the output thread ended"),
             Self::Stream(error) => error.fmt(f),
             Self::Interrupted(during) => write!(f, "interrupted {during}"),
         }

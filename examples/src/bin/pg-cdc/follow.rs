@@ -1,4 +1,5 @@
-//! The stream: from the server's messages to the output, and from the output's position to the server.
+//! Follows the stream: passes the changes from the server to the output, and confirms to the server the position up to which the output is
+//! durable.
 
 use std::time::Duration;
 
@@ -17,14 +18,14 @@ use crate::signals::Signals;
 use crate::snapshot::answered;
 use crate::table::lacks;
 
-/// Time between two looks at the positions.
+/// Interval at which the program compares the durable position with the confirmed position, and updates the progress report.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Longest wait for the server to end the stream. A server in the middle of a large transaction may take longer; it has the confirmation
-/// by then, and if not, the next start asks for the recorded position.
+/// Longest wait for the server to end the stream. A server that is sending a large transaction may take longer. The program may stop
+/// waiting: even if the confirmation is lost, the next start asks for the recorded position.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// A stream, and all that it feeds.
+/// The stream of one connection, and the parts of the program that work with it.
 #[derive(Debug)]
 pub(crate) struct Follow<'a> {
     pub(crate) stream: Stream,
@@ -33,14 +34,15 @@ pub(crate) struct Follow<'a> {
     pub(crate) output: &'a Output,
     pub(crate) signals: &'a mut Signals,
     pub(crate) meter: &'a mut Meter,
-    /// The lines of the present transaction, if the output may not have a part of a transaction.
+    /// Lines of the current transaction, held back until its end. `None` if the output is a file, which may contain a part of a
+    /// transaction.
     pub(crate) held: Option<Held>,
-    /// The last position that the output has been given.
+    /// The last position that was handed over to the output.
     pub(crate) given: Option<Lsn>,
 }
 
 impl Follow<'_> {
-    /// Follows the changes until the position to stop at, or a signal, and confirms them.
+    /// Follows the changes up to the position to stop at, or until a signal. Then confirms the changes and ends the stream.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let mut durable = self.output.durable.clone();
         let mut tick = ticker();
@@ -61,7 +63,7 @@ impl Follow<'_> {
                         self.hand_over().await?;
                     }
                 }
-                // Nothing more is buffered: the lines need not wait for others.
+                // No other change has arrived yet, so the lines do not wait until they fill a block.
                 _ = std::future::ready(()), if !self.changes.lines.is_empty() => self.hand_over().await?,
                 changed = durable.changed() => {
                     changed.map_err(|_| Failure::OutputEnded)?;
@@ -74,12 +76,13 @@ impl Follow<'_> {
         self.finish().await
     }
 
-    /// Whether everything before the position to stop at has been received.
+    /// Whether the program has received all changes before the position to stop at.
     fn is_at_end(&self) -> bool {
         self.changes.until.is_some_and(|until| self.stream.status().received() >= until)
     }
 
-    /// Makes the line of a table. Its types may have been created after the connection began.
+    /// Makes the line that describes a table. First reads unknown types from the catalog: they may have been created after the program had
+    /// connected.
     async fn describe(&mut self, table: Table) -> Result<(), Failure> {
         if lacks(&table, &self.changes.types) {
             let looked_up = look_up(&self.task.config, &mut self.changes.types, &table);
@@ -88,7 +91,8 @@ impl Follow<'_> {
         self.changes.describe(table)
     }
 
-    /// Gives the lines so far to the output. Confirms what is durable, too: a stream that always has data leaves no time for the tick.
+    /// Passes the collected lines to the output. For standard output, the lines of an unfinished transaction are kept back. Then confirms the
+    /// durable position: under constant load the timer alone would be too late.
     async fn hand_over(&mut self) -> Result<(), Failure> {
         let mut lines = std::mem::take(&mut self.changes.lines);
         let boundary = self.changes.boundary.take();
@@ -112,7 +116,8 @@ impl Follow<'_> {
         self.confirm().await
     }
 
-    /// Puts lines into the queue of the output. While the queue is full, nothing is received, and status updates keep the connection alive.
+    /// Puts lines into the queue of the output. While the queue is full, the program receives no changes, but sends status updates so that
+    /// the server does not disconnect.
     async fn give(&mut self, lines: Vec<u8>, boundary: Option<(usize, Lsn)>) -> Result<(), Failure> {
         let (output, signals) = (self.output, &mut *self.signals);
         let given = async {
@@ -121,7 +126,7 @@ impl Follow<'_> {
                 tokio::select! {
                     biased;
                     sent = &mut send => return sent.map_err(|_| Failure::OutputEnded),
-                    // Only a second signal interrupts a transaction.
+                    // The first signal does not interrupt a transaction; a second signal is returned as an error.
                     stopped = signals.next() => stopped?,
                 }
             }
@@ -129,15 +134,15 @@ impl Follow<'_> {
         self.stream.keep_alive_while(given).await
     }
 
-    /// Declares the position that is durable, and reports it to the server if it has changed.
+    /// Confirms the durable position to the server if it has increased, and updates the progress report.
     async fn confirm(&mut self) -> Result<(), Failure> {
         let durable = self.output.durable.borrow().clone();
         let received = self.stream.status().received();
-        // Between transactions whose lines are all durable, nothing before the received position is missing.
+        // Between transactions, if all lines are durable, everything up to the received position can be confirmed.
         let is_idle = !self.changes.is_inside() && self.changes.lines.is_empty() && durable.lsn == self.given;
         let confirmed = if is_idle { received } else { durable.lsn.unwrap_or(Lsn::INVALID).min(received) };
         if confirmed > self.stream.status().flushed() {
-            // Not after the received position.
+            // An error is impossible: `confirmed` is at most the received position.
             let _ = self.stream.set_flushed(confirmed);
             self.stream.report().await?;
         }
@@ -164,7 +169,7 @@ impl Follow<'_> {
         };
         self.stream.keep_alive_while(settled).await?;
         self.confirm().await?;
-        // A server that does not answer has not heard of the confirmation, which the next start makes up for.
+        // An error is ignored: even if the server has not received the confirmation, the next start asks for the recorded position.
         let _ = timeout(FAREWELL, self.stream.finish()).await;
         Ok(())
     }

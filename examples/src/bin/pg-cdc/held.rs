@@ -1,4 +1,4 @@
-//! Lines of a transaction that may not be written before its end.
+//! Holds the lines of a transaction back until its end.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,13 @@ use crate::changes::BLOCK;
 use crate::failure::Failure;
 use crate::spill::Spill;
 
-/// The lines of the transaction that has not ended, for standard output, which cannot be cut.
+/// Lines of an unfinished transaction. Lines cannot be removed from standard output, so they are written there only after the transaction
+/// has ended.
 #[derive(Debug)]
 pub(crate) struct Held {
     dir: PathBuf,
     lines: Spill,
-    /// Number of bytes that were returned.
+    /// Number of bytes that [`next`](Self::next) has returned.
     returned: u64,
 }
 
@@ -20,14 +21,14 @@ impl Held {
         Self { dir, lines: Spill::default(), returned: 0 }
     }
 
-    /// Adds lines, and leaves `lines` empty.
+    /// Appends `lines` to the held lines, then empties `lines`.
     pub(crate) fn add(&mut self, lines: &mut Vec<u8>) -> Result<(), Failure> {
         self.lines.append(lines, &self.dir).map_err(failed)?;
         lines.clear();
         Ok(())
     }
 
-    /// Returns the next part of the lines; `None` after the last part.
+    /// Returns the next part of the held lines. After the last part, returns `None` and forgets the lines.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let left = self.lines.length() - self.returned;
         if left == 0 {

@@ -1,20 +1,20 @@
-//! Lines of the output: JSON objects, or a position and a kind followed by names with JSON values.
+//! Lines of the output. A line is a JSON object, or a position and a kind followed by fields of the form `name=value`.
 
 use std::fmt::{Display, Write as _};
 
 use pg_wire::replication::{Lsn, Timestamp};
 
-/// The form of a line.
+/// The form of the lines of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// One JSON object a line
+    /// One JSON object per line
     #[default]
     Json,
-    /// The position, the kind, then name=value, each value in JSON
+    /// The position, the kind, then fields name=value, each value in JSON
     Text,
 }
 
-/// A line that is being appended to a buffer.
+/// A line of the output, which is being written to a buffer.
 #[derive(Debug)]
 pub(crate) struct Line<'o> {
     out: &'o mut Vec<u8>,
@@ -22,7 +22,8 @@ pub(crate) struct Line<'o> {
 }
 
 impl<'o> Line<'o> {
-    /// Begins a line. Each line begins with its kind and its position, so that a reader can recognise the kind by the first bytes.
+    /// Begins a line with its kind and its position. They come first, so that a reader recognises the kind from the first bytes of the
+    /// line.
     pub(crate) fn start(out: &'o mut Vec<u8>, format: Format, kind: &str, lsn: Lsn) -> Self {
         match format {
             Format::Json => put(out, format_args!("{{\"kind\":\"{kind}\",\"lsn\":\"{lsn}\"")),
@@ -31,7 +32,7 @@ impl<'o> Line<'o> {
         Self { out, format }
     }
 
-    /// Appends the name of a field, and returns the buffer for its value, which has to be JSON.
+    /// Appends the name of a field. The caller appends the value, in JSON, to the returned buffer.
     pub(crate) fn field(&mut self, name: &str) -> &mut Vec<u8> {
         match self.format {
             Format::Json => put(self.out, format_args!(",\"{name}\":")),
@@ -40,25 +41,25 @@ impl<'o> Line<'o> {
         self.out
     }
 
-    /// A field whose value is printed as a JSON number or a JSON literal.
+    /// Appends a field. Precondition: `value` is printed as a JSON number or a JSON literal.
     pub(crate) fn plain(mut self, name: &str, value: impl Display) -> Self {
         put(self.field(name), format_args!("{value}"));
         self
     }
 
-    /// A field whose value is a string.
+    /// Appends a field whose value is a string.
     pub(crate) fn string(mut self, name: &str, value: &str) -> Self {
         string(self.field(name), value);
         self
     }
 
-    /// A field whose value is a position.
+    /// Appends a field whose value is a position.
     pub(crate) fn lsn(mut self, name: &str, lsn: Lsn) -> Self {
         put(self.field(name), format_args!("\"{lsn}\""));
         self
     }
 
-    /// A field whose value is a time.
+    /// Appends a field whose value is a time.
     pub(crate) fn time(mut self, name: &str, time: Timestamp) -> Self {
         put(self.field(name), format_args!("\"{}\"", Time(time)));
         self
@@ -75,7 +76,7 @@ impl<'o> Line<'o> {
 
 /// Appends a JSON string.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
-    // Writing to a vector does not fail, and a string is always valid JSON.
+    // This cannot fail: a vector accepts every write, and JSON can represent every string.
     let _ = serde_json::to_writer(out, text);
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = std::io::Write::write_fmt(out, text);
 }
 
-/// A time as `2026-11-27T02:03:04.000005Z`.
+/// Prints a time in the form `2026-11-27T02:03:04.000005Z`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub(crate) Timestamp);
 
@@ -99,7 +100,7 @@ impl Display for Time {
     }
 }
 
-/// Year, month and day of a number of days since 2000-01-01, in the Gregorian calendar. Year 0 is 1 BC.
+/// Converts a number of days since 2000-01-01 to year, month and day of the Gregorian calendar. Year 0 is 1 BC.
 pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     // Days since 0000-03-01: a year that begins in March has its leap day at the end.
     let days = days + 730_425;
@@ -112,7 +113,7 @@ pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + later, month, day)
 }
 
-/// Bytes as `\x00ff`, the text form of `bytea`.
+/// Prints bytes in the form `\x00ff`, which is the server's text form of `bytea`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 + 2 * bytes.len());
     text.push_str("\\x");

@@ -1,4 +1,4 @@
-//! Writes the changes of a database to a file, one JSON object a line, each committed change exactly once.
+//! Writes the committed changes of a PostgreSQL database to a file: one JSON object per line, each change exactly once.
 //!
 //! `cargo run -p examples --bin pg-cdc -- postgres://user:secret@localhost/mydb --publication p --slot s --create-slot --out changes.json`
 
@@ -57,7 +57,7 @@ async fn main() {
             failure.code()
         }
     };
-    // A write to standard output may wait for its reader for ever; this does not wait for the write.
+    // `exit` ends the program even if the output thread still waits for a reader of standard output.
     exit(code)
 }
 
@@ -65,19 +65,20 @@ async fn run(task: &Task, meter: &mut Meter) -> Result<(), Failure> {
     let signals = Signals::new();
     let (output, found) = Output::open(task.out.as_deref(), task.state.clone(), &task.slot, task.format)?;
     if task.temporary && found.length.is_some_and(|length| length > 0) {
-        let reason = "--out is not empty: a temporary slot cannot continue after the changes in the file";
+        let reason =
+            "--out is not empty, but a temporary slot cannot continue an earlier output: give a new file";
         return Err(Failure::Refused(reason.into()));
     }
     let mut program = Program::new(task, &output, found, signals, meter);
     match program.run().await {
         Ok(()) => output.finish(),
-        // The thread has the reason.
+        // The output thread has ended early: `finish` returns its error.
         Err(Failure::OutputEnded) => Err(output.finish().err().unwrap_or(Failure::OutputEnded)),
         Err(failure) => Err(failure),
     }
 }
 
-/// The program between two connections.
+/// The state that the program keeps from one connection to the next.
 struct Program<'a> {
     task: &'a Task,
     output: &'a Output,
@@ -86,11 +87,11 @@ struct Program<'a> {
     meter: &'a mut Meter,
     /// `system_identifier` of the server; empty before the first connection.
     system: String,
-    /// Timeline of the server; 0 before the first connection.
+    /// Timeline of the server at the last connection; 0 before the first connection.
     timeline: u32,
-    /// A snapshot has begun and has not ended.
+    /// Whether a snapshot has begun and has not ended.
     in_snapshot: bool,
-    /// Whether this process has had a connection.
+    /// Whether this process has connected to the server at least once.
     has_connected: bool,
     wait: Duration,
 }
@@ -117,7 +118,7 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// Connects, again after each failure that a new connection may help.
+    /// Connects and follows the changes. Connects again after a failure that may be temporary.
     async fn run(&mut self) -> Result<(), Failure> {
         loop {
             let failure = match self.attempt().await {
@@ -135,7 +136,7 @@ impl<'a> Program<'a> {
             tokio::select! {
                 biased;
                 settled = settled => settled?,
-                // All that is complete is durable, or will be: the output is finished before the program ends.
+                // No complete transaction is lost: the output makes all of them durable before the program ends.
                 stopped = self.signals.next() => return stopped,
             }
             self.wait = LONGEST_WAIT.min(self.wait * 2);
@@ -149,7 +150,7 @@ impl<'a> Program<'a> {
             && if self.has_connected { failure.is_temporary() } else { failure.is_not_yet() }
     }
 
-    /// Follows the changes on one connection.
+    /// Connects once, and follows the changes on this connection.
     async fn attempt(&mut self) -> Result<(), Failure> {
         let task = self.task;
         let opened = async {
@@ -167,7 +168,7 @@ impl<'a> Program<'a> {
         }
         if !self.system.is_empty() && self.system != system.id {
             return Err(Failure::Refused(format!(
-                "the server has system identifier {}, but the state is of server {}",
+                "the server has system identifier {}, but the earlier changes are from the server with system identifier {}",
                 system.id, self.system
             )));
         }
@@ -186,7 +187,7 @@ impl<'a> Program<'a> {
         (self.system, self.timeline) = (system.id, system.timeline);
         session.load_types(&mut self.changes.types).await?;
         let recorded = match self.prepare_slot(&mut session, recorded).await {
-            // A signal during a snapshot; the slot is dropped at the next start.
+            // A signal has interrupted the snapshot. The next start drops the slot.
             Err(failure @ Failure::Interrupted(_)) => return Err(failure),
             prepared => prepared?,
         };
@@ -206,14 +207,15 @@ impl<'a> Program<'a> {
             output: self.output,
             signals: &mut self.signals,
             meter: self.meter,
-            // Standard output cannot be cut.
+            // Lines cannot be removed from standard output, so they are held back until the end of their transaction.
             held: task.out.is_none().then(|| Held::new(dir)),
             given: self.output.durable.borrow().lsn,
         };
         follow.run().await
     }
 
-    /// Makes sure that the slot exists, with its snapshot if that is wanted. Returns the position to start at.
+    /// Creates the slot if it does not exist, and writes the snapshot if `--snapshot` was given. Returns the position at which the stream
+    /// has to start, or `None` for the position that the slot has.
     async fn prepare_slot(
         &mut self,
         session: &mut Session,
@@ -223,7 +225,7 @@ impl<'a> Program<'a> {
         let mut exists = session.has_slot(&task.slot).await?;
         if self.in_snapshot {
             if !task.snapshot {
-                let reason = "the last snapshot did not end: give --snapshot and --create-slot again";
+                let reason = "the last snapshot did not end: start again with --snapshot and --create-slot";
                 return Err(Failure::Refused(reason.into()));
             }
             if exists {
@@ -234,13 +236,13 @@ impl<'a> Program<'a> {
         match (exists, recorded) {
             (true, Some(_)) => Ok(recorded),
             (true, None) if task.snapshot => Err(Failure::Refused(format!(
-                "slot {} exists: --snapshot needs a new slot, because only a new slot has a snapshot",
+                "slot {} exists, but --snapshot needs a new slot: drop the slot, or give another name",
                 task.slot
             ))),
             (true, None) => Ok(None),
             (false, Some(recorded)) => Err(Failure::Refused(format!(
-                "slot {} does not exist, but the output is complete up to {recorded}: changes after that may be lost. To accept that, \
-                 start with new --out and --state files",
+                "slot {} does not exist, but the output is complete up to {recorded}: changes after this position may be lost. To accept \
+                 this loss, start with new --out and --state files",
                 task.slot
             ))),
             (false, None) if !task.create_slot => {
@@ -258,7 +260,8 @@ impl<'a> Program<'a> {
     }
 }
 
-/// The directory for transactions in progress: that of the output, which has to have the space for them, or that of the system.
+/// Returns the directory for temporary files with unfinished transactions. It is the directory of the output file, whose disk needs space
+/// for the transactions in any case, or the system's directory if the output is standard output.
 fn spill_dir(task: &Task) -> PathBuf {
     match task.out.as_deref().map(Path::parent) {
         Some(Some(dir)) if !dir.as_os_str().is_empty() => dir.into(),

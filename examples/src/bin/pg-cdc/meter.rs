@@ -1,4 +1,4 @@
-//! The progress on standard error: a bar on a terminal, else a line from time to time.
+//! Reports the progress on standard error: in a bar on a terminal, else as a line every ten seconds.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use pg_wire::replication::Lsn;
 use crate::report::say;
 use crate::session::Session;
 
-/// Time between two texts of the bar.
+/// Time between two updates of the bar.
 const BAR: Duration = Duration::from_secs(1);
 
-/// Time between two lines where standard error is not a terminal.
+/// Time between two lines if standard error is not a terminal.
 const LINE: Duration = Duration::from_secs(10);
 
-/// Shows the position, the distance to the end of the WAL, and the changes in a second.
+/// Progress report: the confirmed position, the distance to the end of the WAL, and the number of changes per second.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    /// `None` where standard error is not a terminal.
+    /// The bar; `None` if standard error is not a terminal or `quiet` is true.
     bar: Option<ProgressBar>,
     quiet: bool,
-    /// Time, position and number of changes of the last text.
+    /// The time of the last report, with the position and the number of changes that it showed.
     last: (Instant, Lsn, u64),
-    /// The end of the WAL as an ordinary session sees it; 0 if there is none.
+    /// The end of the WAL, as an ordinary session on the server reads it; 0 if it is not known.
     end: Arc<AtomicU64>,
 }
 
@@ -42,8 +42,8 @@ impl Meter {
         Self { bar, quiet, last: (Instant::now(), Lsn::INVALID, 0), end: Arc::default() }
     }
 
-    /// Starts to ask for the end of the WAL on a session of its own: the stream does not show WAL without published changes, nor WAL that the
-    /// server has not decoded yet.
+    /// Starts a task that reads the end of the WAL on a separate connection. The stream does not report WAL that has no published changes
+    /// or is not decoded yet.
     pub(crate) fn watch(&self, config: &Config) {
         if self.quiet {
             return;
@@ -51,7 +51,7 @@ impl Meter {
         let (config, end) = (config.clone(), Arc::downgrade(&self.end));
         tokio::spawn(async move {
             loop {
-                // An error ends the session; the next one may be with another host.
+                // After an error the task connects again, perhaps to another host.
                 if let Ok(mut session) = Session::open(&config).await {
                     while let Ok(lsn) = session.end_of_wal().await {
                         match end.upgrade() {
@@ -66,7 +66,7 @@ impl Meter {
         });
     }
 
-    /// Shows the progress if it is time. `end` is the end of the WAL as far as the stream shows it.
+    /// Shows the progress if enough time has passed since the last report. `end` is the end of the WAL as the stream reports it.
     pub(crate) fn show(&mut self, confirmed: Lsn, end: Lsn, changes: u64, bytes: u64) {
         let (at, before, counted) = self.last;
         let pause = if self.bar.is_some() { BAR } else { LINE };
@@ -78,7 +78,7 @@ impl Meter {
         }
         let end = Lsn(self.end.load(Ordering::Relaxed)).max(end);
         let lag = end.bytes_since(confirmed).unwrap_or_default();
-        // A float is exact enough for a rate.
+        // A rate does not need more digits than a float has.
         let rate = (changes - counted) as f64 / at.elapsed().as_secs_f64();
         let text = format!(
             "{confirmed}, {lag} bytes behind, {} changes/s, {} changes, {}",
@@ -104,7 +104,7 @@ impl Meter {
         }
     }
 
-    /// Removes the bar.
+    /// Removes the bar from the terminal.
     pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

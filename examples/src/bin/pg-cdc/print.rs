@@ -1,4 +1,4 @@
-//! The lines of a transaction.
+//! Writes the lines of a transaction.
 
 use pg_wire::oid::Oid;
 use pg_wire::replication::pgoutput::{Change, LogicalMessage, OldRow, Table, Truncate};
@@ -9,15 +9,15 @@ use crate::line::{Format, Line, hex, put, string};
 use crate::table::{has_key, put_description, put_key, put_name, put_row, put_unchanged, schema};
 use crate::value::Types;
 
-/// Facts of a transaction that all of its lines have.
+/// Properties of a transaction, which its lines repeat.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) xid: u32,
     /// Time of the commit or of the PREPARE TRANSACTION.
     pub(crate) time: Timestamp,
-    /// Position of the record that commits or prepares the transaction.
+    /// Position of the WAL record that commits or prepares the transaction.
     pub(crate) lsn: Lsn,
-    /// The name of a prepared transaction.
+    /// The name of the transaction if it is prepared, else `None`.
     pub(crate) gid: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl Head {
     }
 }
 
-/// Appends the line of BEGIN.
+/// Appends the first line of a transaction: kind `begin` or `begin_prepare`.
 pub(crate) fn put_start(out: &mut Vec<u8>, format: Format, head: &Head) {
     match &head.gid {
         Some(gid) => head.line(out, format, "begin_prepare", head.lsn).string("gid", gid).end(),
@@ -35,7 +35,7 @@ pub(crate) fn put_start(out: &mut Vec<u8>, format: Format, head: &Head) {
     }
 }
 
-/// Appends the line of COMMIT or of PREPARE TRANSACTION. `end` is the position after the record.
+/// Appends the last line of a transaction: kind `commit` or `prepare`. `end` is the position after the WAL record.
 pub(crate) fn put_end(out: &mut Vec<u8>, format: Format, head: &Head, end: Lsn) {
     let kind = if head.gid.is_some() { "prepare" } else { "commit" };
     let line = Line::start(out, format, kind, head.lsn).lsn("end", end);
@@ -46,13 +46,13 @@ pub(crate) fn put_end(out: &mut Vec<u8>, format: Format, head: &Head, end: Lsn) 
     }
 }
 
-/// Appends the line of a Relation message.
+/// Appends the line of kind `relation`, which describes a table.
 pub(crate) fn put_relation(out: &mut Vec<u8>, format: Format, head: &Head, table: &Table) {
     let line = put_name(head.line(out, format, "relation", head.lsn), table);
     put_description(line, table).end();
 }
 
-/// Appends the line of a message of `pg_logical_emit_message`.
+/// Writes the fields of a message that an application has sent with `pg_logical_emit_message`, and ends the line.
 pub(crate) fn put_message(line: Line<'_>, message: &LogicalMessage<'_>) {
     let line = line.plain("transactional", message.is_transactional());
     let line = line.string("prefix", &message.prefix.to_string_lossy());
@@ -62,7 +62,7 @@ pub(crate) fn put_message(line: Line<'_>, message: &LogicalMessage<'_>) {
     }
 }
 
-/// A line of a change inside a transaction.
+/// A change inside a transaction, with everything that its line needs besides the change itself.
 #[derive(Debug)]
 pub(crate) struct Printed<'a> {
     pub(crate) head: &'a Head,
@@ -76,7 +76,7 @@ impl Printed<'_> {
         self.head.line(out, self.format, kind, self.lsn)
     }
 
-    /// Appends the line of a change of a row.
+    /// Appends the line of an INSERT, UPDATE or DELETE.
     pub(crate) fn put_row_change(
         &self,
         out: &mut Vec<u8>,
@@ -118,7 +118,7 @@ impl Printed<'_> {
         Ok(())
     }
 
-    /// Appends the line of another change.
+    /// Appends the line of a TRUNCATE, a message or an origin. `tables` returns the description of a table.
     pub(crate) fn put_other<'t>(
         &self,
         out: &mut Vec<u8>,

@@ -1,4 +1,4 @@
-//! Texts for standard error.
+//! Formats and prints the text for standard error.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
@@ -11,8 +11,7 @@ pub(crate) fn say(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Text in which control characters, and characters that change the direction of writing, are escaped: such text cannot control a
-/// terminal.
+/// Escapes control characters, and characters that change the direction of writing. The result cannot control a terminal.
 pub(crate) fn escaped(text: &str) -> String {
     let controls = |c: char| {
         c.is_control()
@@ -29,7 +28,7 @@ pub(crate) fn escaped(text: &str) -> String {
     shown
 }
 
-/// An error of the server on one line: `ERROR 42704: text (hint)`.
+/// Formats an error of the server on one line: `the server reported ERROR 42704: message (detail) (hint)`.
 pub(crate) fn server_error(fields: ErrorFields<'_>) -> String {
     let text = |part: Option<pg_wire::Text<'_>>| part.map(|part| part.to_string_lossy().into_owned());
     let mut line = String::from("the server reported ");
@@ -44,7 +43,7 @@ pub(crate) fn server_error(fields: ErrorFields<'_>) -> String {
     escaped(&line)
 }
 
-/// Every attempt to connect, separated by semicolons.
+/// Formats the errors of all attempts to connect, separated by semicolons.
 pub(crate) fn attempts(error: &ConnectError) -> String {
     let one = |error: &ConnectError| {
         let place = error.place().map(|place| format!("{place}: ")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A replication connection before the stream begins: SQL, the slot, and the position of the server.
+//! A connection before the stream starts: runs SQL and replication commands, creates and drops the slot, starts the stream.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::failure::Failure;
 use crate::spill::Spills;
 use crate::value::Types;
 
-/// The stream of the changes. Transactions that the server sends before their commit wait in temporary files.
+/// The stream of changes. [`Spills`] stores the transactions that the server sends before their commit.
 pub(crate) type Stream = ReplicationStream<Socket, Transactions<Spills>>;
 
-/// A connection on which no stream has begun.
+/// A connection to the server on which no stream has started.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) conn: Connection,
@@ -30,7 +30,7 @@ pub(crate) struct Session {
     pub(crate) version: u32,
 }
 
-/// The server's identity and the end of its WAL.
+/// Reply to IDENTIFY_SYSTEM: the system identifier of the server, and the end of its WAL.
 #[derive(Debug)]
 pub(crate) struct System {
     pub(crate) id: String,
@@ -44,7 +44,7 @@ impl Session {
         Self::open(&config.clone().replication(Replication::Logical)).await
     }
 
-    /// Connects as the configuration says.
+    /// Connects with this configuration, in replication mode only if the configuration sets it.
     pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
         let (conn, session) = pg_stream_tokio::connect(config).await?;
         let version = session.parameters.get("server_version").unwrap_or_default();
@@ -53,7 +53,7 @@ impl Session {
         Ok(Self { conn, version: version.unwrap_or_default() })
     }
 
-    /// Runs statements or a command, and calls `each` with every row.
+    /// Runs SQL statements or one replication command. Calls `each` with every row of the result.
     pub(crate) async fn ask(
         &mut self,
         sql: &str,
@@ -77,7 +77,7 @@ impl Session {
         }
     }
 
-    /// Runs statements, and returns the rows as text.
+    /// Runs SQL statements. Returns the rows with their values as text; `None` stands for NULL.
     pub(crate) async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
         let mut rows = Vec::new();
         self.ask(sql, |_, row| {
@@ -92,7 +92,7 @@ impl Session {
         Ok(rows)
     }
 
-    /// Identifies the server.
+    /// Runs IDENTIFY_SYSTEM.
     pub(crate) async fn identify(&mut self) -> Result<System, Failure> {
         let mut system = None;
         self.ask(&IdentifySystem.to_string(), |columns, row| {
@@ -105,8 +105,8 @@ impl Session {
         system.ok_or(Failure::Misplaced("CommandComplete"))
     }
 
-    /// The position at which the former timeline ended: after a failover, what the former primary wrote later is lost. `None` if the former
-    /// timeline is no ancestor of the present one.
+    /// Returns the position at which the timeline `former` ended. After a failover, all later WAL of the former primary is lost. Returns
+    /// `None` if `former` is no ancestor of the timeline `present`.
     pub(crate) async fn end_of_timeline(
         &mut self,
         former: u32,
@@ -122,7 +122,7 @@ impl Session {
         Ok(end)
     }
 
-    /// The end of the WAL, also of the part that is not flushed yet.
+    /// Returns the end of the WAL, including WAL that is not flushed yet.
     pub(crate) async fn end_of_wal(&mut self) -> Result<Lsn, Failure> {
         let sql = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
                    ELSE pg_catalog.pg_current_wal_insert_lsn() END, \
@@ -136,7 +136,7 @@ impl Session {
         Ok(before_page_header(lsn, block))
     }
 
-    /// Reads the types that are not built in.
+    /// Reads from the catalog all types that are not built in, and adds them to `types`.
     pub(crate) async fn load_types(&mut self, types: &mut Types) -> Result<(), Failure> {
         for row in self.rows(Types::SQL).await? {
             let [Some(type_oid), Some(typtype), Some(name), Some(category), other] = row.as_slice() else {
@@ -149,7 +149,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the slot exists.
+    /// Whether the slot exists. If it exists but is not usable for this program, returns an error.
     pub(crate) async fn has_slot(&mut self, slot: &str) -> Result<bool, Failure> {
         let sql = format!(
             "SELECT plugin, database = pg_catalog.current_database() FROM pg_catalog.pg_replication_slots \
@@ -163,18 +163,18 @@ impl Session {
             [Some(plugin), _] if plugin != "pgoutput" => {
                 Err(Failure::Refused(format!("slot {slot} is for the plugin {plugin}, not for pgoutput")))
             }
-            [Some(_), _] => Err(Failure::Refused(format!("slot {slot} is of another database"))),
-            _ => Err(Failure::Refused(format!("slot {slot} is a physical slot"))),
+            [Some(_), _] => Err(Failure::Refused(format!("slot {slot} belongs to another database"))),
+            _ => Err(Failure::Refused(format!("slot {slot} is a physical slot, not a logical slot"))),
         }
     }
 
-    /// Creates the slot, and returns the position at which it begins.
+    /// Creates the slot. Returns the position from which on the slot delivers all changes.
     pub(crate) async fn create_slot(&mut self, task: &Task, snapshot: Snapshot) -> Result<Lsn, Failure> {
         let mut create = CreateReplicationSlot::logical(&task.slot, "pgoutput").snapshot(snapshot);
         if task.temporary {
             create = create.temporary();
         } else if self.version >= 18 || self.version == 17 && !task.two_phase {
-            // Version 17 does not allow both options.
+            // PostgreSQL 17 allows `failover` only without `two_phase`.
             create = create.failover();
         }
         if task.two_phase {
@@ -202,7 +202,7 @@ impl Session {
         }
     }
 
-    /// Starts the stream.
+    /// Starts the stream of changes at the position `start`. `dir` is the directory for temporary files.
     pub(crate) async fn start(mut self, task: &Task, start: Lsn, dir: &Path) -> Result<Stream, Failure> {
         let publications: Vec<&str> = task.publications.iter().map(String::as_str).collect();
         let version = match (task.two_phase, task.streaming) {
@@ -231,7 +231,8 @@ impl Session {
         }
     }
 
-    /// Time between two status updates: a quarter of the time after which the server disconnects.
+    /// Returns the time between two status updates. It is a quarter of `wal_sender_timeout`, the time after which the server disconnects,
+    /// but not more than the default.
     async fn status_interval(&mut self) -> Result<Duration, Failure> {
         let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
         let rows = self.rows(sql).await?;
@@ -243,9 +244,9 @@ impl Session {
     }
 }
 
-/// Asks the catalog for the types of a table that are not known yet, on a connection of its own.
+/// Reads unknown types of a table from the catalog, on a separate connection.
 pub(crate) async fn look_up(config: &Config, types: &mut Types, table: &Table) {
-    // Without an answer the types count as unknown.
+    // An error is ignored: types that were not read are recorded as unknown below.
     if let Ok(mut session) = Session::open(config).await {
         let _ = session.load_types(types).await;
         let _ = session.conn.terminate().close().await;
@@ -253,7 +254,8 @@ pub(crate) async fn look_up(config: &Config, types: &mut Types, table: &Table) {
     table.columns.iter().for_each(|column| types.miss(column.type_oid));
 }
 
-/// The end of a timeline in a history file, which has a line for each ancestor: timeline, position, reason.
+/// Finds the end of a timeline in a history file. The file has a line for each ancestor, with its timeline, the position of its end, and a
+/// reason.
 fn switch_point(history: &str, timeline: u32) -> Option<Lsn> {
     history.lines().find_map(|line| {
         let mut words = line.split_whitespace();
@@ -262,8 +264,8 @@ fn switch_point(history: &str, timeline: u32) -> Option<Lsn> {
     })
 }
 
-/// The end of the last record. If the last record ends with a page, the position to insert at is after the header of the next page, and
-/// no record ends there before the next one is written.
+/// Returns the end of the last WAL record, for the position at which the server inserts the next record. If the last record ends at the end
+/// of a page, this position is after the header of the next page, where no record ends.
 fn before_page_header(lsn: Lsn, block: u64) -> Lsn {
     const SHORT_HEADER: u64 = 24;
     const LONG_HEADER: u64 = 40;
@@ -273,7 +275,7 @@ fn before_page_header(lsn: Lsn, block: u64) -> Lsn {
     }
 }
 
-/// A string of SQL.
+/// Formats a string as an SQL literal.
 pub(crate) fn literal(text: &str) -> String {
     if text.contains('\\') {
         format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
@@ -282,7 +284,7 @@ pub(crate) fn literal(text: &str) -> String {
     }
 }
 
-/// An identifier of SQL.
+/// Formats a name as a quoted SQL identifier.
 pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,10 +1,10 @@
-//! SIGTERM and Ctrl-C: the first signal ends the program after the current transaction, the second at once.
+//! Receives SIGTERM and Ctrl-C. The first signal ends the program after the current transaction, a second signal ends it at once.
 
 use std::future::pending;
 
 use crate::failure::Failure;
 
-/// Listens to the signals that end the program.
+/// Receiver of the signals that end the program.
 #[derive(Debug)]
 pub(crate) struct Signals {
     #[cfg(unix)]
@@ -13,7 +13,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen.
+    /// Installs the signal handlers.
     pub(crate) fn new() -> Self {
         #[cfg(unix)]
         let signals = {
@@ -32,10 +32,10 @@ impl Signals {
         self.stopping
     }
 
-    /// Waits for a signal. Cancel safe.
+    /// Waits for the next signal. Cancel safe.
     ///
     /// # Errors
-    /// The signal is the second one.
+    /// Returns an error if this is the second signal.
     pub(crate) async fn next(&mut self) -> Result<(), Failure> {
         self.wait().await;
         if self.stopping {

@@ -1,4 +1,4 @@
-//! The rows of the published tables at the moment at which the slot begins.
+//! Writes a snapshot: the rows of the published tables at the moment at which the slot is created.
 
 use pg_stream_tokio::{PgProtocol, SqlState};
 use pg_wire::backend::Backend;
@@ -18,18 +18,18 @@ use crate::signals::Signals;
 use crate::table::{has_key, put_key, put_name, put_row as put_values};
 use crate::value::Types;
 
-/// A table to copy.
+/// A published table that is copied.
 #[derive(Debug)]
 struct Source {
     table: Table,
-    /// The COPY statement.
+    /// The COPY statement that reads the rows of the table.
     sql: String,
 }
 
-/// Creates the slot and writes the snapshot.
+/// Creates the slot and writes the snapshot. Returns the position at which the changes after the snapshot begin.
 ///
-/// The begin of the snapshot is recorded before the slot is created. A program that is killed after that drops the slot at its next start,
-/// cuts the output, and takes a new snapshot with a new slot: the snapshot of the former slot is lost.
+/// The begin of the snapshot is recorded before the slot is created. If the program is killed after that, the snapshot of the slot is lost.
+/// So the next start drops the slot, cuts the output, and takes a new snapshot with a new slot.
 pub(crate) async fn take(
     session: &mut Session,
     task: &Task,
@@ -50,8 +50,8 @@ pub(crate) async fn take(
         Err(failure) => failure,
     };
     if !failure.is_temporary() && !matches!(failure, Failure::Interrupted(_)) {
-        // The transaction has failed. Without the slot, nothing is left to be cleaned up by the next start. A slot that another program
-        // has created meanwhile is left alone.
+        // The snapshot has failed. The slot is dropped, so that the next start has nothing to clean up. A slot that another program has
+        // created in the meantime is not dropped.
         session.ask("ROLLBACK", |_, _| Ok(())).await?;
         if !failure.has_state(SqlState::DUPLICATE_OBJECT) {
             session.drop_slot(&task.slot).await?;
@@ -75,12 +75,12 @@ async fn write(session: &mut Session, task: &Task, types: &Types, output: &Outpu
     Ok(lsn)
 }
 
-/// Puts a piece into the queue.
+/// Puts a piece of work into the queue of the output.
 pub(crate) async fn send(output: &Output, piece: Piece) -> Result<(), Failure> {
     output.sender().send(piece).await.map_err(|_| Failure::OutputEnded)
 }
 
-/// Puts a piece into the queue, and waits until it is done.
+/// Puts a piece of work into the queue of the output, and waits until the output thread has done it.
 pub(crate) async fn answered(
     output: &Output,
     piece: impl FnOnce(oneshot::Sender<()>) -> Piece,
@@ -90,7 +90,8 @@ pub(crate) async fn answered(
     answer.await.map_err(|_| Failure::OutputEnded)
 }
 
-/// The published tables. A partition whose parent is published too is copied with the parent.
+/// Reads the published tables from the catalog. Leaves out a partition whose parent is published as well: its rows are copied with the
+/// parent.
 async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Failure> {
     let names: Vec<String> = task.publications.iter().map(|name| literal(name)).collect();
     let names = names.join(", ");
@@ -100,7 +101,7 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
             return Err(Failure::Refused(format!("publication {name} does not exist")));
         }
     }
-    // Row filters and lists of columns were added in version 15. Generated columns are published from version 18 on.
+    // PostgreSQL 15 added row filters and column lists. PostgreSQL 18 added the publication of generated columns.
     let (filter, columns) = match session.version {
         ..15 => ("NULL", "AND a.attgenerated = ''"),
         15..18 => (FILTER, "AND a.attname = ANY (p.columns) AND a.attgenerated = ''"),
@@ -140,7 +141,8 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
         if !goes_on {
             let columns = std::mem::take(&mut columns);
             let list: Vec<_> = columns.iter().map(|column| identifier(&column.name)).collect();
-            // The rows of a table that inherits are published with that table.
+            // `ONLY` leaves out the rows of tables that inherit from this table: they are published under their own table. A partitioned
+            // table (`p`) is copied with its partitions.
             let only = if kind == "p" { "" } else { "ONLY " };
             let condition = filter.map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
             let sql = format!(
@@ -157,7 +159,8 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
     Ok(sources)
 }
 
-/// A row is published if one of the publications has no filter, or a filter lets it pass.
+/// SQL expression for the row filter of a table. It is NULL if one of the publications has no filter for the table, else the filters of all
+/// publications joined with OR.
 const FILTER: &str = "(SELECT CASE WHEN bool_or(f.rowfilter IS NULL) THEN NULL \
     ELSE string_agg('(' || f.rowfilter || ')', ' OR ') END FROM t f \
     WHERE f.schemaname = t.schemaname AND f.tablename = t.tablename)";

@@ -1,4 +1,4 @@
-//! Bytes that wait for the end of their transaction: in memory while they are few, and in a temporary file when they are many.
+//! Stores the data of unfinished transactions: in memory while the data is short, in a temporary file when it is long.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 
 use pg_wire::replication::pgoutput::Store;
 
-/// Bytes that are kept in memory before they are written to the file.
+/// When this number of bytes is in memory, they are written to the temporary file.
 const BLOCK: usize = 256 * 1024;
 
-/// Bytes in the order in which they were appended.
+/// A store for bytes, which keeps the order in which they are appended.
 ///
-/// The file has no name: the system removes it whatever ends the program.
+/// Long data is in a temporary file. The file has no name, so the system removes it even if the program is killed.
 #[derive(Debug, Default)]
 pub(crate) struct Spill {
     file: Option<File>,
     /// Number of bytes in the file.
     written: u64,
-    /// The bytes after those in the file.
+    /// Bytes in memory, which follow the bytes in the file.
     tail: Vec<u8>,
 }
 
 impl Spill {
-    /// Appends bytes. A file is made in this directory.
+    /// Appends bytes. If a file becomes necessary, it is created in `dir`.
     pub(crate) fn append(&mut self, bytes: &[u8], dir: &Path) -> io::Result<()> {
         self.tail.extend_from_slice(bytes);
         if self.tail.len() < BLOCK {
@@ -37,7 +37,7 @@ impl Spill {
         file.write_all(&self.tail)?;
         self.written += self.tail.len() as u64;
         self.tail.clear();
-        // Bytes that were appended at once may have made a large buffer.
+        // A long `bytes` may have made the buffer large; this frees most of it.
         self.tail.shrink_to(2 * BLOCK);
         Ok(())
     }
@@ -57,7 +57,7 @@ impl Spill {
         Ok(())
     }
 
-    /// Fills all of `space` with the bytes from `offset` on.
+    /// Fills `space` with the bytes from `offset` on. Returns an error if there are not enough bytes.
     pub(crate) fn read(&mut self, offset: u64, space: &mut [u8]) -> io::Result<()> {
         let in_file = usize::try_from(self.written.saturating_sub(offset)).unwrap_or(usize::MAX);
         let (from_file, from_tail) = space.split_at_mut(in_file.min(space.len()));
@@ -76,7 +76,7 @@ impl Spill {
     }
 }
 
-/// Transactions in progress, one [`Spill`] each.
+/// Store of the stream for unfinished transactions, with one [`Spill`] per transaction.
 #[derive(Debug)]
 pub(crate) struct Spills {
     dir: PathBuf,
@@ -117,7 +117,7 @@ impl Store for Spills {
 mod tests {
     use super::*;
 
-    /// Does the same with a vector, and compares.
+    /// Appends, cuts and reads at random, repeats each step on a vector, and compares the results.
     #[test]
     fn a_spill_has_the_bytes_that_were_appended_and_not_cut_off() {
         let dir = std::env::temp_dir();

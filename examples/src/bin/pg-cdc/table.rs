@@ -1,4 +1,4 @@
-//! The fields of a line that describe a table or hold a row.
+//! Writes the fields of a line that describe a table or contain a row.
 
 use pg_wire::replication::pgoutput::{ReplicaIdentity, Table, TableColumn, Tuple, TupleValue};
 
@@ -6,22 +6,23 @@ use crate::failure::Failure;
 use crate::line::{Line, put, string};
 use crate::value::{Types, put_value};
 
-/// Whether the column identifies a row together with few others. With the identity Full, all columns are marked.
+/// Whether the column is part of the key that identifies a row. A table with the replica identity Full has no key, although the server
+/// marks all of its columns.
 fn is_key(table: &Table, column: &TableColumn) -> bool {
     column.is_key && !matches!(table.replica_identity, ReplicaIdentity::Full | ReplicaIdentity::Nothing)
 }
 
-/// Whether the table has columns that identify a row and are not all of its columns.
+/// Whether any column of the table is part of a key.
 pub(crate) fn has_key(table: &Table) -> bool {
     table.columns.iter().any(|column| is_key(table, column))
 }
 
-/// Whether a column has a type that the catalog has not been asked for.
+/// Whether the table has a column whose type has not been read from the catalog yet.
 pub(crate) fn lacks(table: &Table, types: &Types) -> bool {
     table.columns.iter().any(|column| types.lacks(column.type_oid))
 }
 
-/// The schema as the lines show it.
+/// Returns the schema of a table. In the protocol, the empty name stands for `pg_catalog`.
 pub(crate) fn schema(table: &Table) -> &str {
     if table.namespace.is_empty() { "pg_catalog" } else { &table.namespace }
 }
@@ -31,7 +32,7 @@ pub(crate) fn put_name<'o>(line: Line<'o>, table: &Table) -> Line<'o> {
     line.string("schema", schema(table)).string("table", &table.name)
 }
 
-/// Appends the replica identity and the columns.
+/// Appends the fields `identity` and `columns`.
 pub(crate) fn put_description<'o>(line: Line<'o>, table: &Table) -> Line<'o> {
     let identity = match table.replica_identity {
         ReplicaIdentity::Default => "default",
@@ -60,7 +61,7 @@ pub(crate) fn put_description<'o>(line: Line<'o>, table: &Table) -> Line<'o> {
     line
 }
 
-/// Appends an object that has a member for each column, without columns that were not sent.
+/// Appends a field whose value is an object. The object has a member for each column that the server has sent.
 pub(crate) fn put_row(
     line: &mut Line<'_>,
     field: &str,
@@ -71,7 +72,7 @@ pub(crate) fn put_row(
     put_columns(line, field, table, row, types, |_| true)
 }
 
-/// Appends the object `key` that has a member for each column of the key.
+/// Appends the field `key`: an object with a member for each column of the key.
 pub(crate) fn put_key(
     line: &mut Line<'_>,
     table: &Table,
@@ -111,7 +112,7 @@ fn put_columns(
     Ok(())
 }
 
-/// Appends the names of the columns that were not sent, if there are any.
+/// Appends the field `unchanged` with the names of the columns that the server has not sent, if there are such columns.
 pub(crate) fn put_unchanged(line: &mut Line<'_>, table: &Table, row: Tuple<'_>) -> Result<(), Failure> {
     let mut names = Vec::new();
     for pair in table.values(row) {

@@ -29,7 +29,8 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// Most descriptors that a connection needs. A Unix-domain socket needs a second descriptor while a write has to wait.
+    /// Largest number of file descriptors that a connection over this address needs. A Unix-domain socket needs a second descriptor while a
+    /// write has to wait.
     pub(crate) fn descriptors(&self) -> u64 {
         match self {
             Self::Tcp(_) => 1,
@@ -45,7 +46,7 @@ impl Address {
                 prepare(&stream, idle)?;
                 match tls {
                     None => Ok(Socket::Tcp(TokioIo(stream))),
-                    // Boxed: the future of the handshake takes kilobytes, and most connections do not need it.
+                    // The future of the handshake is boxed: it takes kilobytes, and most connections do not need it.
                     Some(tls) => Box::pin(tls.begin(TokioIo(stream))).await,
                 }
             }
@@ -72,8 +73,8 @@ pub(crate) fn prepare(stream: &TcpStream, idle: Option<Duration>) -> io::Result<
     }
 }
 
-/// The name of an abstract socket in the form that the system expects, with a NUL in place of the `@`. `None` for a path in the file
-/// system.
+/// Returns the name of an abstract socket in the form that the system expects, with a NUL in place of the `@`. Returns `None` for a path in
+/// the file system.
 pub(crate) fn abstract_name(path: &std::path::Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_prefix('@')?;
     Some(format!("\0{name}").into())
@@ -82,7 +83,7 @@ pub(crate) fn abstract_name(path: &std::path::Path) -> Option<PathBuf> {
 impl FromStr for Address {
     type Err = &'static str;
 
-    /// Text with a slash or a leading `@` is a Unix-domain socket; other text is `HOST:PORT`.
+    /// Parses an address. Text with a slash or a leading `@` is a Unix-domain socket; other text is `HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, &'static str> {
         if text.contains('/') || text.starts_with('@') {
             return Ok(Self::Unix(text.into()));

@@ -1,4 +1,4 @@
-//! The command line.
+//! Options of the command line.
 
 use std::path::PathBuf;
 
@@ -57,18 +57,18 @@ pub(crate) struct Arguments {
     /// Address of the server
     #[arg(long, value_name = "ADDR")]
     pub(crate) upstream: Address,
-    /// Write a line for every message, in the format of libpq's PQtrace. The name - is standard output; a name with %d makes one file
-    /// per connection, with its number in the name. Only the user who runs pg-proxy can read the files
+    /// Write a line for every message, in the format of libpq's PQtrace. The name - is standard output. If the name contains %d, each
+    /// connection has its own file, and %d stands for its number. Only the user who runs pg-proxy can read the files
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<String>,
     /// Pass messages on without decoding them, once the client is authenticated
     #[arg(long, conflicts_with_all = ["trace", "check"])]
     pub(crate) raw: bool,
-    /// When stopped, exit with status 1 if the bytes of any message changed when it was encoded again, or if a server's message was
-    /// not a reply to what the client had sent
+    /// When stopped, exit with status 1 if the bytes of any message changed when it was encoded again, or if a message of a server was not
+    /// a reply to a request of the client
     #[arg(long)]
     pub(crate) check: bool,
-    /// What to do when a client requests encryption
+    /// Action when a client requests encryption
     #[arg(long, value_enum, default_value_t = Tls::Passthrough)]
     #[arg(requires_if("terminate", "tls_cert"), requires_if("terminate", "tls_key"))]
     pub(crate) tls: Tls,
@@ -91,8 +91,8 @@ pub(crate) struct Arguments {
     /// Longest time from accepting a client to its authentication
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) opening_timeout: u64,
-    /// Most connections in the opening phase, in which a client holds a connection of the server without having logged in; never
-    /// more than half of all connections
+    /// Largest number of connections in the opening phase, in which a client uses a connection of the server before its login; never more
+    /// than half of all connections
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) opening_limit: u32,
     /// Time without traffic on a TCP connection before keepalive probes are sent; default: the system's setting
@@ -113,18 +113,18 @@ impl Arguments {
     }
 }
 
-/// What to do when a client requests TLS or GSSAPI encryption.
+/// Action when a client requests TLS or GSSAPI encryption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tls {
     /// Let the server decide; encrypted bytes are passed on as they are
     Passthrough,
-    /// Decline
+    /// Decline the request
     Refuse,
-    /// Speak TLS with the client, so that its messages can be decoded; clients without TLS are served, too
+    /// Speak TLS with the client, so that its messages can be decoded; clients without TLS are served as well
     Terminate,
 }
 
-/// The mode of a file, in octal digits.
+/// Parses the mode of a file from octal digits.
 fn octal(text: &str) -> Result<u32, &'static str> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),

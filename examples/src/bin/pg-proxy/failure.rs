@@ -1,4 +1,4 @@
-//! Reasons for which the proxy ends a connection, and the error message that the client receives for each.
+//! Reasons for which the proxy ends a connection, each with the error message that the client receives.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use pg_wire::{Direction, Encode, FrameError, SqlState, error::FrameErrorKind};
 
 use crate::trace::Trace;
 
-/// The reason for which a connection is ended.
+/// A reason for which the proxy ends a connection.
 ///
 /// A complete message never ends a connection, whatever it contains: the receiver decides about it. But an invalid header does, because the
 /// next message cannot be found after it.
@@ -18,11 +18,12 @@ use crate::trace::Trace;
 pub(crate) enum Failure {
     /// One side has closed or reset its connection.
     Gone(Party),
-    /// A message with an impossible length, or with a length over the limit for its kind.
+    /// A peer sent a message with an impossible length, or with a length over the limit for its kind.
     Header(Party, FrameError),
-    /// A first packet with an impossible length. It has no code.
+    /// The client sent a first packet with an impossible length. A first packet has no code.
     PacketLength(FrameError),
-    /// The client repeated a request for encryption after it was declined. PostgreSQL treats the repeated request as a protocol version.
+    /// The client repeated a request for encryption after the request was declined. PostgreSQL treats the repeated request as a protocol
+    /// version.
     Unsupported(ProtocolVersion),
     /// The client sent bytes in clear after its request for this encryption, without waiting for the answer.
     Unencrypted(&'static str),
@@ -40,7 +41,7 @@ pub(crate) enum Failure {
     Stopping,
 }
 
-/// One of the two peers.
+/// The client or the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Party {
     Client,
@@ -48,7 +49,7 @@ pub(crate) enum Party {
 }
 
 impl Party {
-    /// The sender in this direction.
+    /// Returns the party that sends in this direction.
     pub(crate) fn sender(direction: Direction) -> Self {
         match direction {
             Direction::Frontend => Self::Client,
@@ -56,7 +57,7 @@ impl Party {
         }
     }
 
-    /// The receiver in this direction.
+    /// Returns the party that receives in this direction.
     pub(crate) fn receiver(direction: Direction) -> Self {
         match direction {
             Direction::Frontend => Self::Server,
@@ -66,8 +67,9 @@ impl Party {
 }
 
 impl Failure {
-    /// The ErrorResponse for the client, in PostgreSQL's words. `None` for failures after which PostgreSQL closes without a message, and
-    /// for failures of the server. `asked` says whether the client has sent its start-up message; only then does it expect messages.
+    /// Returns the ErrorResponse for the client, in PostgreSQL's words. Returns `None` for failures after which PostgreSQL closes without a
+    /// message, and for failures of the server. `asked` is true if the client has sent its start-up message; only then does it expect
+    /// messages.
     pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
             // PostgreSQL checks the code before the length.
@@ -144,7 +146,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The length field of a packet that was rejected.
+/// Returns the value of the length field of a packet that was rejected.
 fn length_of(error: &FrameError) -> i64 {
     match error.kind {
         FrameErrorKind::BadLength { length } => length.into(),

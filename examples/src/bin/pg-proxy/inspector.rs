@@ -1,4 +1,4 @@
-//! Inspection of the messages of one direction.
+//! Inspects the messages of one direction.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, buffe
 use crate::failure::Party;
 use crate::session::Context;
 
-/// Bytes of a run that are encoded again before each comparison: few enough that both copies are still in the CPU cache.
+/// Number of bytes of a run that are encoded again before each comparison. It is so small that both copies are still in the CPU cache.
 const AT_ONCE: usize = 8 * 1024;
 
-/// Bytes of memory that the buffer for encoding keeps between runs.
+/// Capacity, in bytes, that the buffer for encoding keeps between runs.
 const RETAIN: usize = 64 * 1024;
 
 /// Inspects the messages of one direction: decodes each message, writes it to the trace, encodes it again and compares the bytes.
@@ -24,7 +24,7 @@ const RETAIN: usize = 64 * 1024;
 pub(crate) struct Inspector<'c> {
     context: &'c Context,
     direction: Direction,
-    /// Messages, encoded again.
+    /// Received messages, encoded again for the comparison.
     again: Outbox,
     /// Whether a message that could not be decoded was reported.
     malformed: bool,
@@ -44,7 +44,7 @@ pub(crate) enum Response {
 }
 
 impl Response {
-    /// The response that an authentication request expects, if any.
+    /// Returns the kind of response that an authentication request expects, or `None` if it expects no response.
     pub(crate) fn to(request: &Authentication<'_>) -> Option<Self> {
         match request {
             Authentication::Ok | Authentication::SaslFinal(_) => None,
@@ -62,7 +62,7 @@ impl<'c> Inspector<'c> {
         Self { context, direction, again: Outbox::new(RETAIN), malformed: false, mismatched: false }
     }
 
-    /// An inspector for the opening phase. It wipes memory before freeing it, because a password may be there.
+    /// Creates an inspector for the opening phase. It wipes memory before freeing it, because the memory may contain a password.
     pub(crate) fn wiping(context: &'c Context, direction: Direction) -> Self {
         let mut inspector = Self { again: Outbox::new(0), ..Self::new(context, direction) };
         inspector.again.set_wiping(true);
@@ -94,7 +94,7 @@ impl<'c> Inspector<'c> {
             Ok(_) => true,
             Err(error) => {
                 self.malformed(frame.body.len() + 4, &error);
-                // Put unchanged, so that the messages before and after it can be compared.
+                // The message is appended unchanged, so that the messages before and after it can be compared.
                 self.again.put(&frame);
                 false
             }
@@ -125,7 +125,7 @@ impl<'c> Inspector<'c> {
         }
     }
 
-    /// Compares the messages of a range one by one, to find and report those whose bytes differ.
+    /// Compares the messages of a range one by one, and reports each message whose bytes differ.
     #[cold]
     fn search(&mut self, run: Frames<'_>, range: Range<usize>) {
         let mut at = 0;
@@ -139,7 +139,7 @@ impl<'c> Inspector<'c> {
         }
     }
 
-    /// Inspects a message from a client during authentication. With the code `p`, the message is of the kind `response`.
+    /// Inspects a message from a client during authentication. A message with the code `p` is of the kind `response`.
     pub(crate) fn response(&mut self, frame: Frame<'_>, response: Response) {
         match self.try_response(frame, response) {
             Ok(()) => self.decoded(),
@@ -149,7 +149,7 @@ impl<'c> Inspector<'c> {
 
     fn try_response(&mut self, frame: Frame<'_>, response: Response) -> Result<(), DecodeError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
-            // A request that is sent before the session has begun.
+            // The message is no response, but a request that the client has sent before the session has begun.
             self.context.watch(self.direction, [frame]);
             self.again(&frame.frontend()?, frame.body);
             return Ok(());
@@ -199,7 +199,7 @@ impl<'c> Inspector<'c> {
     }
 }
 
-/// A visitor of the message in a frame.
+/// A visitor: receives the decoded message of a frame.
 trait Look {
     fn look<M: Message + ?Sized>(&mut self, message: &M);
 }
@@ -232,7 +232,7 @@ fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<
     // Fast path for the most frequent message: without it, the enum of all messages is built for every row.
     if direction == Direction::Backend && frame.code == MessageCode::DATA_ROW {
         let row = frame.decode::<DataRow<'_>>()?;
-        // Decoding alone does not walk the values.
+        // Decoding does not check the values of the row, so they are checked here.
         row.values.validate()?;
         to.look(&row);
         return Ok(row.name());

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::address::{self, Address};
 use crate::tls::ClientStream;
 
-/// Most clients that wait to be accepted. The system has a limit too: `net.core.somaxconn`.
+/// Largest number of clients that wait to be accepted. The system reduces it to `net.core.somaxconn` if that is smaller.
 const BACKLOG: i32 = 4096;
 
 /// A socket that clients connect to.
@@ -47,7 +47,7 @@ impl Listener {
         Ok(Self { socket, address, idle })
     }
 
-    /// The address that clients can connect to: for port 0, with the port that the system picked.
+    /// Returns the address that clients can connect to. For port 0, it contains the port that the system picked.
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
@@ -93,7 +93,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listening> {
         None => {
             let file = SocketFile::claim(path)?;
             socket.bind(&SockAddr::unix(path)?)?;
-            // Before `listen`, because clients can connect after it.
+            // The mode is set before `listen`, because clients can connect after `listen`.
             fs::set_permissions(path, Permissions::from_mode(mode))?;
             Some(file)
         }
@@ -102,8 +102,9 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listening> {
     Ok(Listening::Unix { listener: UnixListener::from_std(socket.into())?, _file: file })
 }
 
-/// Exclusive right to the path of a Unix-domain socket, as a locked file next to it. The system releases the lock when the process ends,
-/// also after a crash. So the holder of the lock may replace a socket file on which no process listens. Dropping this removes both files.
+/// Exclusive right to the path of a Unix-domain socket: a locked file next to the socket file. The system releases the lock when the
+/// process ends, even by a crash. So the holder of the lock may replace a socket file on which no process listens. Dropping this value
+/// removes both files.
 struct SocketFile {
     path: PathBuf,
     lock: PathBuf,
@@ -117,7 +118,7 @@ impl SocketFile {
         lock.push(".pg-proxy.lock");
         let lock = PathBuf::from(lock);
         let locked = lock_file(&lock)?;
-        // From here on an error drops `claim`, which removes both files.
+        // If an error follows, `claim` is dropped, which removes both files.
         let claim = Self { path: path.into(), lock, _locked: locked };
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(claim),
@@ -134,7 +135,7 @@ impl SocketFile {
         }
     }
 
-    /// Gives up the claim without removing the file at the path.
+    /// Gives up the claim, but does not remove the file at the path. Returns `error`.
     fn keep_socket(mut self, error: io::Error) -> io::Error {
         self.path = PathBuf::new();
         error
@@ -160,7 +161,8 @@ fn lock_file(path: &Path) -> io::Result<File> {
             Err(TryLockError::WouldBlock) => return Err(in_use()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // The previous holder may have removed the file between the two calls. Then another process could create and lock a new file.
+        // The previous holder may have removed the file after it was opened here and before it was locked. Then another process could
+        // create and lock a new file, so the loop tries again.
         if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|ours| ours.ino() == now.ino())) {
             return Ok(file);
         }

@@ -68,7 +68,7 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
 /// Serves clients until a signal arrives.
 async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
     let descriptors = raise_descriptor_limit();
-    // Before the line "listening on" is printed: a signal that arrives after this line must not kill the process.
+    // Signals are handled before the line "listening on" is printed: a signal that arrives after this line must not kill the process.
     let mut signals = Signals::new()?;
     let (address, mode) = (arguments.listen.clone(), arguments.listen_mode);
     let openings = usize::try_from(arguments.opening_limit).unwrap_or(usize::MAX);

@@ -17,17 +17,18 @@ use crate::inspector::{Inspector, Response};
 use crate::openings::Place;
 use crate::session::Context;
 
-/// Bytes of one read, and of an idle buffer. Small, because the peers are not authenticated.
+/// Size of one read and of an idle buffer, in bytes. It is small because the peers are not authenticated.
 const READ_SIZE: usize = 1024;
 
-/// Most bytes from a client that are buffered before they are needed. A first packet fits; with more bytes buffered, nothing more is read.
+/// Largest number of bytes from a client that are buffered before they are needed. It is enough for a first packet. While more bytes are
+/// buffered, the proxy does not read from the client.
 const EARLY: usize = 12 * 1024;
 
 /// Limits on the client's messages. The longest message is a GSSAPI token.
 const CLIENT: Limits =
     Limits::FRONTEND.bulk(65_536).read_ahead(2 * EARLY).read_size(READ_SIZE).write_retain(0);
 
-/// Limits on the server's messages: the same as in libpq.
+/// Limits on the server's messages. They are the same as in libpq.
 const SERVER: Limits = Limits::BACKEND.before_authentication().read_size(READ_SIZE).write_retain(0);
 
 /// The first byte of a TLS handshake. No packet begins with it: as the first byte of a length it would mean 369 MB.
@@ -46,17 +47,17 @@ pub(crate) struct Opening<'c> {
     packet: Zeroizing<Vec<u8>>,
     front: Inspector<'c>,
     back: Inspector<'c>,
-    /// Whether the client can still send.
+    /// Whether the client can still send: false after it has half-closed its connection.
     client_sends: bool,
     /// Whether the client has sent its start-up message, and so expects messages.
     asked: bool,
 }
 
-/// How an opening ended.
+/// Outcome of an opening phase.
 pub(crate) enum Opened {
     /// The server has authenticated the client.
     Session,
-    /// The bytes from here on cannot be decoded: they are encrypted, or of a protocol version before 3.
+    /// All further bytes of the connection cannot be decoded: they are encrypted, or of a protocol version before 3.
     Opaque,
     /// The client was rejected, sent a CancelRequest, or disconnected.
     Over,
@@ -64,7 +65,7 @@ pub(crate) enum Opened {
 
 /// The next input from a client.
 enum First {
-    /// A packet, now in `Opening::packet`.
+    /// A packet. Its content is in `Opening::packet`.
     Packet,
     Tls,
     /// The end of the stream, without a complete packet.
@@ -86,9 +87,9 @@ struct Encryption {
     code: ProtocolVersion,
     /// The name of the answer in a trace.
     answer: &'static str,
-    /// The byte that accepts the request.
+    /// The server's answer of one byte that accepts the request.
     yes: u8,
-    /// The name in PostgreSQL's error texts.
+    /// The name of the encryption in PostgreSQL's error texts.
     name: &'static str,
 }
 
@@ -103,7 +104,7 @@ const GSS: Encryption = Encryption {
 };
 
 impl<'c> Opening<'c> {
-    /// An opening for a client that has just connected. The bytes `taken` have already been read from the client.
+    /// Creates the opening of a client that has just connected. The bytes `taken` have already been read from the client.
     pub(crate) fn new(context: &'c Context, place: &'c Place, client: Socket, taken: &[u8]) -> Self {
         let mut client = unauthenticated(client, CLIENT);
         client.inbox_mut().extend(taken);
@@ -130,7 +131,7 @@ impl<'c> Opening<'c> {
             self.place.waits_for_client();
             match self.first().await? {
                 First::Packet => {}
-                // Direct TLS is valid only as the very first bytes, not after a request for encryption.
+                // Direct TLS is valid only at the start of a connection, not after a request for encryption.
                 First::Tls if !refuses && self.server.is_none() && declined.is_empty() => {
                     self.server = Some(self.dial().await?.map_err(Failure::Unreachable)?);
                     return Ok(Opened::Opaque);
@@ -175,7 +176,7 @@ impl<'c> Opening<'c> {
                     self.reply(encryption, yes).await?;
                     return Ok(Opened::Opaque);
                 }
-                // An ErrorResponse, from a server that is too old or too busy.
+                // The server has sent an ErrorResponse, because it is too old or too busy.
                 b'E' => {
                     if let Some(server) = &mut self.server {
                         server.inbox_mut().extend(b"E");
@@ -187,7 +188,8 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Whether the client can receive an error: it has sent its start-up message, and no message to it is half sent.
+    /// Whether an error may be sent to the client: the client has sent its start-up message, and the last message to it was written
+    /// completely.
     pub(crate) fn expects_messages(&self) -> bool {
         self.asked && self.client.outbox().is_empty()
     }
@@ -241,7 +243,7 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Connects to the server. If the client resets its connection meanwhile, the attempt ends.
+    /// Connects to the server. The attempt ends if the client resets its connection in the meantime.
     async fn dial(&mut self) -> Result<io::Result<Connection>, Failure> {
         let proxy = &self.context.proxy;
         let dial = proxy.upstream.dial(proxy.keepalive_idle, proxy.upstream_tls.as_ref());
@@ -273,8 +275,8 @@ impl<'c> Opening<'c> {
         };
         let (mut answer, mut finished) = ([0], false);
         loop {
-            // The client has half-closed its connection, and the server may never answer. So the connection to the server is half-closed
-            // too.
+            // The client has half-closed its connection, and the server may never answer. So the proxy half-closes the connection to the
+            // server.
             if !*client_sends && client.inbox().buffered() == 0 && !std::mem::replace(&mut finished, true) {
                 finish(server).await?;
             }
@@ -297,7 +299,7 @@ impl<'c> Opening<'c> {
 
     /// Declines a request for encryption.
     async fn decline(&mut self, encryption: &Encryption) -> Result<(), Failure> {
-        // Bytes that arrived before the answer may come from an attacker instead of the client: PostgreSQL rejects them, too.
+        // Bytes that arrived before the answer may come from an attacker instead of the client. PostgreSQL rejects such bytes as well.
         let early = self.client.inbox().buffered() > 0;
         self.reply(encryption, b'N').await?;
         if early { Err(Failure::Unencrypted(encryption.name)) } else { Ok(()) }
@@ -348,8 +350,8 @@ impl<'c> Opening<'c> {
             }
             send(server, Party::Server).await?;
             if !*client_sends && !std::mem::replace(&mut finished, true) {
-                // The client has half-closed its connection: all of its bytes have arrived. They are passed on, and the connection to the
-                // server is half-closed too, because a server that waits for more may never answer.
+                // The client has half-closed its connection: all of its bytes have arrived, and are passed on. Then the proxy half-closes
+                // the connection to the server, because a server that waits for more bytes may never answer.
                 while let Ok(Some(frame)) = client.try_recv() {
                     front.response(frame, expected.take().unwrap_or(Response::Any));
                     server.put(&frame);
@@ -368,7 +370,7 @@ impl<'c> Opening<'c> {
             }
             tokio::select! {
                 filled = server.fill() => if filled.is_err() {
-                    // The first part of a message; the rest will never arrive.
+                    // Passes on the first part of a message. The rest of the message will never arrive.
                     client.outbox_mut().put_raw(server.inbox().peek());
                     send(client, Party::Client).await?;
                     return Ok(Opened::Over);
@@ -379,8 +381,8 @@ impl<'c> Opening<'c> {
     }
 }
 
-/// Removes SCRAM-SHA-256-PLUS from the server's offer of SASL mechanisms. `None` unless the server has TLS and the client is in clear: such
-/// a client has no channel to bind to.
+/// Returns the server's offer of SASL mechanisms without SCRAM-SHA-256-PLUS, for a client in clear: such a client has no channel to bind
+/// to. Returns `None` for any other message, for a client with TLS, and for a server without TLS.
 fn without_binding(frame: &Frame<'_>, client: Link, server: Link) -> Option<Vec<u8>> {
     if client == Link::Tls || server != Link::Tls || frame.code != MessageCode::AUTHENTICATION {
         return None;
@@ -398,7 +400,7 @@ impl Request {
     }
 }
 
-/// A connection to a peer that is not authenticated.
+/// Creates a connection to a peer that is not authenticated.
 fn unauthenticated(socket: Socket, limits: Limits) -> Connection {
     let mut connection = Connection::new(socket, limits);
     connection.inbox_mut().set_wiping(true);
@@ -414,7 +416,7 @@ fn admit(connection: &mut Connection, limits: Limits) {
     connection.set_limits(limits);
 }
 
-/// Reads from the client. At the end of its stream `sends` becomes false; the client may still receive.
+/// Reads from the client. At the end of the client's stream, sets `sends` to false; the client may still receive.
 async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> {
     match client.fill().await {
         Ok(()) => Ok(()),
@@ -427,7 +429,7 @@ async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> 
 }
 
 /// Overwrites the part of the stack that earlier calls have used. Unoptimised code leaves pieces of a password there. Structs that are
-/// later built in the same place would carry them to the heap in their padding.
+/// built later in the same place would copy these pieces to the heap in their padding.
 #[inline(never)]
 fn wipe_stack() {
     std::hint::black_box([0u8; 32 * 1024]);

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// How long a client may be silent before its opening may be ended. Longer than a round trip to a distant client: in a burst of honest
-/// clients the later clients wait, and no earlier client is displaced.
+/// Time that a client may be silent before its opening may be ended. It is longer than a round trip to a distant client: in a burst of
+/// honest clients the later clients wait, and no earlier client is displaced.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The openings that are running.
@@ -20,11 +20,11 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Openings {
     most: usize,
     running: Mutex<Vec<Arc<Opening>>>,
-    /// Wakes the one task that waits for room.
+    /// Wakes the task that waits for a free place.
     ended: Notify,
 }
 
-/// The place of one opening. Dropping this makes room.
+/// The place of one opening. Dropping this value makes the place free for another opening.
 #[derive(Debug)]
 pub(crate) struct Place {
     openings: Arc<Openings>,
@@ -40,15 +40,15 @@ struct Opening {
 /// The side that an opening waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// The client, since this time.
+    /// The opening has waited for the client since this time.
     Client(Instant),
     Server,
-    /// Neither: the opening has been asked to end.
+    /// The opening waits for no side: it has been asked to end.
     Over,
 }
 
 impl Openings {
-    /// Room for `most` openings, but at least for one.
+    /// Creates room for `most` openings, but at least for one.
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most: most.max(1), running: Mutex::default(), ended: Notify::new() })
     }
@@ -66,7 +66,7 @@ impl Openings {
                 }
                 displace(&running)
             };
-            // `Notify` stores a wake-up that is sent before this call.
+            // No wake-up is lost: `Notify` stores a wake-up that is sent before this call.
             let _ = timeout(wait, self.ended.notified()).await;
         }
     }
@@ -89,8 +89,8 @@ fn displace(running: &[Arc<Opening>]) -> Duration {
 }
 
 impl Place {
-    /// Records that the opening waits for the client. The client's time starts now, unless it is running already: a client that sends byte
-    /// by byte gains no time.
+    /// Records that the opening waits for the client. If the opening already waits for the client, the start of the wait does not change: a
+    /// client that sends byte by byte gains no time.
     pub(crate) fn waits_for_client(&self) {
         let mut turn = lock(&self.opening.turn);
         if *turn == Turn::Server {

@@ -9,7 +9,7 @@ use crate::address::Socket;
 use crate::failure::{Failure, Party};
 use crate::inspector::Inspector;
 
-/// Bytes of one read in a session that is not decoded.
+/// Size of one read, in bytes, in a session that is not decoded.
 const OPAQUE: usize = 8 * 1024;
 
 /// The reading half of a connection.
@@ -28,18 +28,18 @@ pub(crate) struct Pump {
     pub(crate) between_messages: bool,
 }
 
-/// How much of the traffic is inspected.
+/// The depth to which traffic is inspected.
 pub(crate) enum Passing<'c> {
-    /// Every message.
+    /// Every message is decoded.
     Decoded(Inspector<'c>),
-    /// The headers.
+    /// Only the headers are decoded.
     Framed,
-    /// Nothing.
+    /// Nothing is decoded.
     Opaque,
 }
 
 impl Pump {
-    /// Passes bytes on until the sender closes. While a write waits, nothing is read (backpressure).
+    /// Passes bytes on until the sender closes. While a write waits, the pump does not read (backpressure).
     ///
     /// The future may be dropped at any time; `between_messages` is then still correct.
     pub(crate) async fn run(&mut self, passing: Passing<'_>) -> Result<(), Failure> {
@@ -52,7 +52,7 @@ impl Pump {
 
     /// Half-closes the connection to the receiver.
     pub(crate) async fn close(&mut self) {
-        // An error means that the connection is closed already.
+        // An error is ignored: it means that the connection is closed already.
         let _ = close(&mut self.to).await;
     }
 
@@ -73,7 +73,7 @@ impl Pump {
                 Err(_) => return Err(Failure::Gone(from)),
             }
         }
-        // The first part of a message; the rest will never arrive.
+        // Passes on the first part of a message. The rest of the message will never arrive.
         let rest = self.inbox.peek();
         self.between_messages = rest.is_empty();
         write_all(&mut self.to, rest).await.map_err(|_| Failure::Gone(to))

@@ -12,7 +12,7 @@ use crate::openings::Openings;
 use crate::say;
 use crate::session::{self, Proxy};
 
-/// Pause after a failed accept. It ends earlier if another client disconnects.
+/// Pause after an attempt to accept a client has failed. It ends earlier if another client disconnects.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// File descriptors that are not counted for connections: the standard streams, the runtime's, and a few for name lookups.
@@ -28,7 +28,7 @@ pub(crate) async fn serve(
 ) -> Infallible {
     let room_in = |descriptors: u64| descriptors.saturating_sub(RESERVED) / proxy.descriptors_each();
     let most = descriptors.map_or(u64::MAX, room_in).max(1);
-    // At most half of the room: silent clients must not use up all of it.
+    // At most half of all connections may be openings: silent clients must not use up all connections.
     let openings = Openings::new(openings.min(usize::try_from(most / 2).unwrap_or(usize::MAX)));
     let (mut reported, mut failed) = (false, false);
     loop {

@@ -29,7 +29,7 @@ use crate::tls::{self, ClientStream, Upstream};
 use crate::trace::{Destination, Trace};
 use crate::watch::Watch;
 
-/// How long a client may take to read its last message and to close.
+/// Longest time that a client may take to read its last message and to close its connection.
 const PARTING: Duration = Duration::from_secs(2);
 
 /// State that all connections share.
@@ -37,9 +37,9 @@ pub(crate) struct Proxy {
     listen: Address,
     pub(crate) upstream: Address,
     pub(crate) tls: Tls,
-    /// TLS towards the server.
+    /// Settings for TLS with the server; `None` if the server is always reached in clear.
     pub(crate) upstream_tls: Option<Upstream>,
-    /// TLS towards clients.
+    /// Acceptor of TLS from clients; `None` if the proxy has no certificate.
     acceptor: Option<RustlsAcceptor>,
     pub(crate) tally: Tally,
     pub(crate) stop: Stop,
@@ -55,7 +55,7 @@ pub(crate) struct Proxy {
 pub(crate) struct Context {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) trace: Trace,
-    /// The model of the session, with `--check`.
+    /// The model of the session; `None` without `--check`.
     watch: Option<Watch>,
     number: u64,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Context {
 struct Leaving {
     from: Reader,
     to: Writer,
-    /// Whether the client expects messages, and the last message to it was written completely.
+    /// Whether a last message may be sent: the client expects messages, and the previous message to it was written completely.
     expects_messages: bool,
 }
 
@@ -87,7 +87,7 @@ impl Proxy {
         })
     }
 
-    /// Most file descriptors that a connection needs: those of both sides, and one for its own trace file.
+    /// Largest number of file descriptors that a connection needs: for the client, for the server, and for a trace file of its own.
     pub(crate) fn descriptors_each(&self) -> u64 {
         let trace = u64::from(matches!(self.trace, Destination::PerConnection(_)));
         self.listen.descriptors() + self.upstream.descriptors() + trace
@@ -114,7 +114,7 @@ impl Context {
         say(format_args!("connection {}: {what}", self.number));
     }
 
-    /// Compares messages with the model of the session.
+    /// Compares messages with the model of the session, and reports a difference.
     pub(crate) fn watch<'f>(&self, direction: Direction, frames: impl IntoIterator<Item = Frame<'f>>) {
         if let Some(watch) = &self.watch
             && let Err(disagreement) = watch.feed(direction, frames)
@@ -151,7 +151,7 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
     Box::pin(part(client, answer, !matches!(result, Err(Failure::Stopping)))).await;
 }
 
-/// How an opening phase ended.
+/// Outcome of an opening phase, with the connections that are left.
 enum Open {
     Session(Box<Sides>),
     Over(Result<(), Failure>, Leaving),
@@ -163,7 +163,7 @@ enum Open {
 struct Sides {
     client: Connection,
     server: Connection,
-    /// Whether the bytes cannot be decoded: they are encrypted, or of an old protocol version.
+    /// Whether the session cannot be decoded: its bytes are encrypted, or of an old protocol version.
     opaque: bool,
 }
 
@@ -223,7 +223,8 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     let (mut up, mut down) = pumps(client, server);
     let forth = async {
         let end = up.run(passing(context, opaque, Direction::Frontend)).await;
-        // Also after a failure: the server answers the messages that it has received, and then closes.
+        // The connection to the server is half-closed even after a failure. The server then answers the messages that it has received, and
+        // closes.
         up.close().await;
         end
     };
@@ -239,7 +240,7 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     (result, leaving)
 }
 
-/// How much of a session is inspected.
+/// Returns the depth to which a session is inspected.
 fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_> {
     match (opaque, context.proxy.raw) {
         (true, _) => Passing::Opaque,
@@ -248,7 +249,7 @@ fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_>
     }
 }
 
-/// A task that is aborted when this is dropped.
+/// A task. Dropping this value aborts the task.
 struct Task<T>(JoinHandle<T>);
 
 impl<T> Future for Task<T> {
@@ -258,7 +259,7 @@ impl<T> Future for Task<T> {
         match ready!(Pin::new(&mut self.0).poll(cx)).map_err(JoinError::try_into_panic) {
             Ok(result) => Poll::Ready(result),
             Err(Ok(panic)) => resume_unwind(panic),
-            // The task was cancelled because the runtime shuts down: the task that polls this ends, too.
+            // The task was cancelled because the runtime shuts down. The task that polls this future ends for the same reason.
             Err(Err(_)) => Poll::Pending,
         }
     }
@@ -270,7 +271,7 @@ impl<T> Drop for Task<T> {
     }
 }
 
-/// A pump from the client to the server, and a pump from the server to the client.
+/// Creates the pump from the client to the server, and the pump from the server to the client.
 fn pumps(client: Connection, server: Connection) -> (Pump, Pump) {
     let (client_inbox, client_reader, client_writer) = halves(client);
     let (server_inbox, server_reader, server_writer) = halves(server);
@@ -306,7 +307,7 @@ async fn both(
     }
 }
 
-/// Sends the client its last message, if any, and closes the connection. With `lingers`, waits until the client closes, too.
+/// Sends the client its last message, if any, and closes the connection. If `lingers` is true, waits until the client has closed its side.
 async fn part(client: Leaving, answer: Option<Vec<u8>>, lingers: bool) {
     let Leaving { mut from, mut to, .. } = client;
     let parting = async {

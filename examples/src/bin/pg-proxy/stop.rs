@@ -1,4 +1,4 @@
-//! The order to stop, which reaches all connections at once.
+//! The order to stop, which all connections receive at the same time.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -15,16 +15,16 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Gives the order.
+    /// Gives the order to stop.
     pub(crate) fn give(&self) {
         self.given.store(true, Ordering::SeqCst);
         self.waiting.notify_waiters();
     }
 
-    /// Runs a future to its end, or drops it when the order is given: then the result is `None`.
+    /// Runs a future to its end and returns its output. If the order to stop is given earlier, drops the future and returns `None`.
     ///
-    /// Precondition: one task polls this from beginning to end. Its waker is registered by the first poll only; every later poll
-    /// costs one load.
+    /// Precondition: the same task makes all polls of the returned future. Only the first poll registers the waker of the task; every later
+    /// poll costs one load.
     pub(crate) async fn unless_given<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut order = pin!(self.waiting.notified());

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use crate::address::{Address, Socket};
 use crate::arguments::Arguments;
 
-/// A TLS stream: with a client, over TCP or a Unix-domain socket; or with the server, over TCP. Boxed, so that a connection without TLS
-/// needs no memory for it.
+/// A TLS stream: with a client, over TCP or a Unix-domain socket; or with the server, over TCP. The stream is boxed, so that a connection
+/// without TLS needs no memory for it.
 pub(crate) type TlsStream = Box<
     Stream<
         TokioIo<server::TlsStream<Rewind<TcpStream>>>,
@@ -24,10 +24,10 @@ pub(crate) type TlsStream = Box<
     >,
 >;
 
-/// A client's stream before it is known whether the client asks for TLS.
+/// The stream of a client that has not yet shown whether it wants TLS.
 pub(crate) type ClientStream = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
 
-/// Makes the acceptor for TLS with clients, if the command line names a certificate.
+/// Creates the acceptor for TLS with clients. Returns `None` if the command line has no certificate.
 pub(crate) fn acceptor(arguments: &Arguments) -> io::Result<Option<RustlsAcceptor>> {
     match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(cert), Some(key)) => RustlsAcceptor::from_pem_files(cert, key, None).map(Some),
@@ -58,7 +58,7 @@ pub(crate) async fn accept(
     Ok((Socket::Tls(Box::new(socket)), Vec::new()))
 }
 
-/// The stream of a client in clear.
+/// Wraps the stream of a client that does not use TLS.
 pub(crate) fn clear(stream: ClientStream) -> Socket {
     match stream {
         Stream::Tcp(stream) => Socket::Tcp(stream),
@@ -67,7 +67,7 @@ pub(crate) fn clear(stream: ClientStream) -> Socket {
     }
 }
 
-/// TLS towards the server.
+/// Settings for TLS with the server.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     rustls: Rustls,
@@ -76,8 +76,8 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// TLS in this mode. `None` if the mode is `disable` or the server is reached by a Unix-domain socket. `root` is the file of trusted
-    /// authorities.
+    /// Creates the settings for this mode. Returns `None` if the mode is `disable` or the server is reached by a Unix-domain socket. `root`
+    /// is the file of trusted authorities.
     pub(crate) fn new(mode: SslMode, root: Option<&Path>, address: &Address) -> Option<Self> {
         let Address::Tcp(address) = address else { return None };
         let (name, port) = address.rsplit_once(':')?;
@@ -87,7 +87,7 @@ impl Upstream {
         (mode != SslMode::Disable).then(|| Self { rustls: Rustls::new(), config, host })
     }
 
-    /// Starts TLS. If the server has no TLS and the mode allows it, returns the stream in clear.
+    /// Starts TLS. If the server has no TLS, returns the stream in clear, provided that the mode allows a session in clear.
     pub(crate) async fn begin(&self, mut stream: TokioIo<TcpStream>) -> io::Result<Socket> {
         let required = !matches!(self.config.sslmode, SslMode::Allow | SslMode::Prefer);
         let start = TlsStart::new(self.config.sslnegotiation, required);

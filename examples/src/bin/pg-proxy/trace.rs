@@ -1,4 +1,4 @@
-//! The trace: one line for every message.
+//! Writes the trace: one line for every message.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -11,7 +11,7 @@ use rustix::fs::{Access, access};
 
 use crate::say;
 
-/// Mode of a trace file: it holds SQL and rows.
+/// Mode of a trace file: only the owner may read it, because it contains SQL and rows.
 const MODE: u32 = 0o600;
 
 /// The destination of the lines of all connections.
@@ -19,13 +19,13 @@ const MODE: u32 = 0o600;
 pub(crate) enum Destination {
     /// No trace is written.
     Nowhere,
-    /// All lines go to the same place.
+    /// The lines of all connections go to the same file or to standard output.
     One(Trace),
-    /// A file for each connection: a name with `%d` in it.
+    /// Each connection has its own file. The string is the name of the files, in which `%d` stands for the number of the connection.
     PerConnection(String),
 }
 
-/// The destination of the lines of one connection. Both of its directions hold a clone.
+/// The destination of the lines of one connection. Each direction of the connection holds a clone.
 #[derive(Clone)]
 pub(crate) struct Trace(Option<Arc<Mutex<Output>>>);
 
@@ -33,10 +33,10 @@ pub(crate) struct Trace(Option<Arc<Mutex<Output>>>);
 type Output = Option<BufWriter<Box<dyn Write + Send>>>;
 
 impl Destination {
-    /// Opens the file of this name, if there is a name.
+    /// Opens the destination with this name; `None` stands for no trace.
     ///
     /// # Errors
-    /// The file cannot be written. With `%d` in the name: the file of the first connection could not be created.
+    /// The file cannot be created or opened for writing. If the name contains `%d`: no file can be created in the directory.
     pub(crate) fn open(name: Option<&str>) -> io::Result<Self> {
         Ok(match name {
             None => Self::Nowhere,
@@ -49,7 +49,7 @@ impl Destination {
         })
     }
 
-    /// The trace of the connection with this number.
+    /// Returns the trace for the connection with this number. Creates its file if each connection has its own.
     pub(crate) fn connection(&self, number: u64) -> io::Result<Trace> {
         match self {
             Self::Nowhere => Ok(Trace::NONE),
@@ -59,7 +59,7 @@ impl Destination {
     }
 }
 
-/// Checks that a file of this name can be created.
+/// Checks that files can be created in the directory of this file.
 fn check_directory(name: &str) -> io::Result<()> {
     let directory = match Path::new(name).parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -71,7 +71,7 @@ fn check_directory(name: &str) -> io::Result<()> {
     Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
-/// Opens a file that only its owner can read. An existing file is emptied; if it is a regular file, its mode is changed, too.
+/// Opens a file that only its owner can read. An existing file is emptied; if it is a regular file, its mode is changed as well.
 fn private_file(name: &str) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(name)?;
     if file.metadata()?.is_file() {
@@ -102,8 +102,8 @@ impl Trace {
         self.write(|output| writeln!(output, "{}", message.trace(direction)));
     }
 
-    /// Writes the line of a message that cannot be decoded: the value of its length field and the reason, and nothing of its body,
-    /// which may be a password.
+    /// Writes the line of a message that cannot be decoded: the value of its length field and the reason. The body is not written, because
+    /// it may be a password.
     pub(crate) fn malformed(&self, direction: Direction, length: usize, error: &DecodeError) {
         let letter = match direction {
             Direction::Frontend => 'F',
@@ -117,12 +117,12 @@ impl Trace {
         self.write(|output| writeln!(output, "B\t1\t{name}\t {}", answer.escape_ascii()));
     }
 
-    /// Writes the buffered lines to the file.
+    /// Writes the buffered lines to their destination.
     pub(crate) fn flush(&self) {
         self.write(|output| output.flush());
     }
 
-    /// Only the check for a trace is inlined, because most connections have none.
+    /// Only the check for a trace is inlined, because most connections have no trace.
     #[inline(always)]
     fn write(&self, line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
         if let Some(shared) = &self.0 {
@@ -139,7 +139,7 @@ impl Trace {
         let mut output: MutexGuard<'_, Output> = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = output.as_mut().map(line) {
             say(format_args!("pg-proxy: the trace ends here: {error}"));
-            // The writer is dropped: it would only fail again.
+            // The writer is dropped, because later writes would fail as well.
             *output = None;
         }
     }

@@ -28,7 +28,7 @@ impl fmt::Display for Disagreement {
 }
 
 impl Watch {
-    /// A session whose startup packet has been sent.
+    /// Creates the state of a session whose startup packet has been sent.
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Some(SessionState::starting())))
     }

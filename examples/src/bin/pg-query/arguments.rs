@@ -1,4 +1,4 @@
-//! The command line.
+//! Options of the command line, and the [`Task`] that they describe.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -65,27 +65,27 @@ struct Arguments {
     /// Reads the SQL from this file; - is standard input, which then cannot feed a COPY FROM STDIN
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Prints a command tag for each statement on standard error, as is done on a terminal
+    /// Prints a command tag for each statement on standard error; on a terminal this is the default
     #[arg(short, long)]
     verbose: bool,
 }
 
-/// The task that the command line describes.
+/// The checked options of the command line.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
     /// The statements, in the encoding in which they were given.
     pub(crate) sql: Vec<u8>,
-    /// The statements were read from standard input, so nothing is left there for COPY FROM STDIN.
+    /// Whether the statements were read from standard input. If so, standard input has no data for COPY FROM STDIN.
     pub(crate) from_stdin: bool,
     /// Whether command tags are printed.
     pub(crate) tags: bool,
 }
 
-/// Reads the command line. After a request for help and after a mistake, prints the answer and ends the program.
+/// Reads the command line. If help is requested, or the usage is wrong, prints the help or the error and ends the program.
 pub(crate) fn task() -> Task {
     let Arguments { url, sql, file, verbose } = Arguments::try_parse().unwrap_or_else(|error| {
-        // Only the kind of the error is printed: clap's message would show an unexpected argument, which may hold a password.
+        // Only the kind of the error is printed: clap's message would show an unexpected argument, which may contain a password.
         if error.use_stderr() { refuse(error.kind()) } else { error.exit() }
     });
     let url = url.into_string().unwrap_or_else(|_| refuse("the connection string is not UTF-8"));

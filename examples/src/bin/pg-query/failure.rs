@@ -9,7 +9,7 @@ use crate::arguments::Task;
 use crate::interrupts::Interrupted;
 use crate::report;
 
-/// The reason for which a task failed.
+/// A reason for which a task fails.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The server reported an error.
@@ -24,7 +24,7 @@ pub(crate) enum Failure {
     Misplaced(&'static str),
     /// A row does not match its RowDescription.
     Row(RowError),
-    /// The server sent ReadyForQuery without the message that has to come before it.
+    /// The server sent ReadyForQuery without a complete answer before it.
     Unanswered,
     /// COPY FROM STDIN had no data, because standard input held the SQL.
     NoInput(ServerError),
@@ -33,7 +33,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The text for standard error, which may have several lines.
+    /// Returns the text for standard error, which may have several lines.
     pub(crate) fn text(&self, task: &Task) -> String {
         match self {
             Self::Server(error) | Self::Ended(error) => report::error(error.fields(), &task.sql),
@@ -57,7 +57,7 @@ impl Failure {
         }
     }
 
-    /// The exit status, as the help text explains it.
+    /// Returns the exit status, as the help text explains it.
     pub(crate) fn code(&self) -> i32 {
         match self {
             Self::Connect(_) | Self::Ended(_) | Self::Connection(Error::Io(_) | Error::Closed { .. }) => 2,

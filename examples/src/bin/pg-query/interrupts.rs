@@ -1,4 +1,4 @@
-//! Ctrl-C: the first sends a cancel request, the second ends the program.
+//! Handles Ctrl-C: the first Ctrl-C sends a cancel request, the second Ctrl-C ends the program.
 
 use std::future::pending;
 
@@ -6,26 +6,27 @@ use pg_stream_tokio::{CancelTarget, Config};
 
 use crate::report;
 
-/// The user ends the program with Ctrl-C.
+/// Error: the user ends the program with Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
-/// Listens for Ctrl-C.
+/// Receiver of Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     signals: Signals,
-    /// The target of a cancel request; taken by the first Ctrl-C.
+    /// The target of a cancel request. `None` before a statement runs, and after the first Ctrl-C.
     target: Option<(Config, CancelTarget)>,
     given_up: bool,
 }
 
 impl Interrupts {
-    /// Begins to listen.
+    /// Starts to receive Ctrl-C.
     pub(crate) fn new() -> Self {
         Self { signals: Signals::new(), target: None, given_up: false }
     }
 
-    /// After this call the first Ctrl-C sends a cancel request. Before this call it ends the program.
+    /// Sets the target for a cancel request. Before this call, the first Ctrl-C ends the program. After this call, it sends the cancel
+    /// request.
     pub(crate) fn can_cancel(&mut self, config: Config, target: CancelTarget) {
         self.target = Some((config, target));
     }
@@ -46,13 +47,13 @@ impl Interrupts {
     }
 }
 
-/// Reports the interruption without waiting, and returns the exit status.
+/// Reports on standard error that the program was interrupted, unless the write would block. Returns the exit status.
 pub(crate) fn give_up() -> i32 {
     report::say_if_possible("pg-query: interrupted\n");
     1
 }
 
-/// The signal of Ctrl-C. If the program cannot listen for the signal, `next` waits forever.
+/// The signal that Ctrl-C sends; `None` if the program cannot receive it, so that `next` waits forever.
 #[derive(Debug)]
 #[cfg(unix)]
 struct Signals(Option<tokio::signal::unix::Signal>);

@@ -55,7 +55,7 @@ async fn run(task: Task) -> i32 {
 async fn query(task: &Task, output: &mut Output) -> Result<(), Failure> {
     let (conn, session) = tokio::select! {
         biased;
-        // There is nothing to cancel yet.
+        // No statement runs yet, so there is nothing to cancel.
         _ = output.interrupts.heard() => return Err(Failure::Interrupted),
         made = connect(&task.config) => made?,
     };

@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use crate::interrupts::{Interrupted, Interrupts};
 use crate::report;
 
-/// Bytes of a block, which is written to standard output with one call.
+/// Size of a block in bytes. A block is written to standard output with one call.
 pub(crate) const BLOCK: usize = 64 * 1024;
 
-/// Most blocks in the queue.
+/// Largest number of pieces in the queue.
 const WAITING: usize = 4;
 
 /// A piece of output. The thread writes the pieces in the order of the queue.
@@ -27,22 +27,22 @@ enum Piece {
     Said(String),
 }
 
-/// The sending side of the queue.
+/// The sender of the queue, and the block of output that is being filled.
 #[derive(Debug)]
 pub(crate) struct Output {
     sender: mpsc::Sender<Piece>,
     /// Bytes for standard output that are not in the queue yet.
     block: Vec<u8>,
-    /// A write to standard output has failed.
+    /// Whether a write to standard output has failed.
     is_closed: Arc<AtomicBool>,
-    /// Rows were dropped after Ctrl-C.
+    /// Whether rows were dropped after Ctrl-C.
     was_cut: bool,
     writer: JoinHandle<Option<io::Error>>,
     pub(crate) interrupts: Interrupts,
 }
 
 impl Output {
-    /// Starts the thread.
+    /// Starts the thread that writes the output.
     pub(crate) fn start(interrupts: Interrupts) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let is_closed = Arc::new(AtomicBool::new(false));
@@ -51,7 +51,7 @@ impl Output {
         Self { sender, block: Vec::with_capacity(BLOCK), is_closed, was_cut: false, writer, interrupts }
     }
 
-    /// Adds bytes to standard output.
+    /// Adds bytes to the output for standard output.
     #[inline]
     pub(crate) async fn put(&mut self, bytes: &[u8]) -> Result<(), Interrupted> {
         if self.block.len() + bytes.len() <= BLOCK {
@@ -91,7 +91,7 @@ impl Output {
         self.send(Piece::Rows(block)).await
     }
 
-    /// Adds lines to standard error. They are printed after all bytes that were put before.
+    /// Queues lines for standard error. The thread prints them after all bytes that were added to standard output before.
     pub(crate) async fn say(&mut self, mut lines: String) -> Result<(), Interrupted> {
         self.flush().await?;
         lines.push('\n');
@@ -144,27 +144,28 @@ impl Output {
         self.was_cut
     }
 
-    /// Waits until everything is written. Returns the error of standard output, except for a broken pipe.
+    /// Waits until everything is written. Returns the error of a write to standard output, if there was one; a broken pipe is no error.
     pub(crate) async fn finish(mut self) -> Result<Option<io::Error>, Interrupted> {
         self.flush().await?;
         let Self { sender, mut writer, mut interrupts, .. } = self;
         drop(sender);
         tokio::select! {
             biased;
-            // The statements are done: there is nothing to cancel.
+            // All statements are complete, so there is nothing to cancel.
             _ = interrupts.heard() => Err(Interrupted),
             written = &mut writer => Ok(written.unwrap_or_else(|error| Some(io::Error::other(error)))),
         }
     }
 }
 
-/// Writes the pieces in the queue, until all senders are dropped.
+/// Writes the pieces in the queue, until all senders are dropped. Returns the error of a write to standard output, except for a broken
+/// pipe.
 fn write(mut queue: mpsc::Receiver<Piece>, is_closed: &AtomicBool) -> Option<io::Error> {
     let mut failure = None;
     while let Some(piece) = queue.blocking_recv() {
         match piece {
             Piece::Said(lines) => {
-                // Ignored: without standard error the failure cannot be reported.
+                // The result is ignored: without standard error, a failure cannot be reported.
                 let _ = io::stderr().write_all(lines.as_bytes());
             }
             Piece::Rows(block) if failure.is_none() => {

@@ -1,4 +1,4 @@
-//! A Query, and the messages that answer it.
+//! Runs a Query, and handles the messages of its answer.
 
 use std::io;
 
@@ -21,25 +21,25 @@ enum Answer {
     Nothing,
     /// The answer to a statement has begun.
     Begun,
-    /// The answer to the latest statement is complete, or was an error.
+    /// The answer to the latest statement is complete, or is an error.
     Complete,
 }
 
-/// A Query that is running.
+/// A Query, and the state of its answer.
 pub(crate) struct Query<'t> {
     conn: Connection,
     output: &'t mut Output,
     task: &'t Task,
     answer: Answer,
     columns: Columns,
-    /// COPY TO STDOUT sends data.
+    /// Whether a COPY TO STDOUT is sending data.
     copying_out: bool,
-    /// COPY FROM STDIN waits for data.
+    /// Whether a COPY FROM STDIN is waiting for data.
     copying: bool,
-    /// COPY FROM STDIN could not read standard input, which held the SQL.
+    /// Whether a COPY FROM STDIN had no data, because the SQL was read from standard input.
     no_input: bool,
-    /// A Sync was sent, because ReadyForQuery arrived without an answer to the Query. If the Query is not answered before the next
-    /// ReadyForQuery either, this is an error.
+    /// Whether a Sync was sent, because ReadyForQuery arrived without an answer to the Query. If the next ReadyForQuery arrives without an
+    /// answer to the Query again, this is an error.
     probed: bool,
     /// The first error that the server reported.
     refusal: Option<ServerError>,
@@ -101,7 +101,7 @@ impl<'t> Query<'t> {
         match (outcome, self.refusal) {
             (Ok(()), Some(error)) if self.no_input => Err(Failure::NoInput(error)),
             (Ok(()), Some(error)) => Err(Failure::Server(error)),
-            // A server that ends the session reports why, and then closes the connection.
+            // A server that ends the session reports the reason, and then closes the connection.
             (Err(Failure::Connection(Error::Io(_) | Error::Closed { .. })), Some(error)) => {
                 Err(Failure::Ended(error))
             }
@@ -194,7 +194,7 @@ impl<'t> Query<'t> {
         Ok(is_last)
     }
 
-    /// Queues a block of standard input for the COPY; an empty block is the end of the data.
+    /// Queues a block of standard input for the COPY. An empty block marks the end of the data. If `read` is an error, queues CopyFail.
     fn copy(&mut self, read: io::Result<&[u8]>) {
         self.copying = matches!(read, Ok([_, ..]));
         match read {

@@ -1,4 +1,4 @@
-//! Texts for standard error.
+//! Formats and prints the text for standard error.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
@@ -7,13 +7,13 @@ use pg_stream_tokio::ConnectError;
 use pg_wire::Text;
 use pg_wire::backend::ErrorFields;
 
-/// Most characters that are shown of a line of SQL.
+/// Largest number of characters of a line of SQL that are shown.
 const LINE: usize = 60;
 
 /// In a long line, at least this many characters are shown before the character that an error points to.
 const BEFORE: usize = 20;
 
-/// An error of the server: `ERROR:  42601: syntax error`, the line of SQL with a caret, and the details.
+/// Formats an error of the server: `ERROR:  42601: syntax error`, the line of SQL with a caret, and the details.
 pub(crate) fn error(fields: ErrorFields<'_>, sql: &[u8]) -> String {
     let mut text = message(fields, "ERROR");
     match (fields.position(), fields.internal_position(), fields.internal_query()) {
@@ -25,21 +25,21 @@ pub(crate) fn error(fields: ErrorFields<'_>, sql: &[u8]) -> String {
     text
 }
 
-/// A notice: `NOTICE:  00000: text`, and the details. Without the code if it is 00000.
+/// Formats a notice: `NOTICE:  01000: text`, and the details. The code is left out if it is 00000.
 pub(crate) fn notice(fields: ErrorFields<'_>) -> String {
     let mut text = message(fields, "NOTICE");
     add(&mut text, fields, &[]);
     text
 }
 
-/// A notification: `NOTIFY:  channel "jobs", payload "text", from server process 42`.
+/// Formats a notification: `NOTIFY:  channel "jobs", payload "text", from server process 42`.
 pub(crate) fn notification(channel: &str, payload: &str, pid: i32) -> String {
     let payload =
         if payload.is_empty() { String::new() } else { format!(", payload \"{}\"", escaped(payload)) };
     format!("NOTIFY:  channel \"{}\"{payload}, from server process {pid}", escaped(channel))
 }
 
-/// The failed attempts to connect, one per line. DETAIL and HINT of the server are on the lines after the attempt.
+/// Formats the failed attempts to connect, one per line. DETAIL and HINT of the server are on the lines after the attempt.
 pub(crate) fn attempts(error: &ConnectError) -> String {
     let mut text = String::new();
     for error in error.earlier().iter().chain([error]) {
@@ -84,7 +84,7 @@ pub(crate) fn escaped(text: &str) -> String {
     escaped_except(text, &[])
 }
 
-/// As [`escaped`], but keeps line breaks and tabs: for text from a server after the login.
+/// Escapes text from a server after the login in the same way as [`escaped`], but keeps line breaks and tabs.
 fn lines(text: Text<'_>) -> String {
     escaped_except(&text.to_string_lossy(), &['\n', '\t'])
 }
@@ -105,10 +105,10 @@ fn escaped_except(text: &str, kept: &[char]) -> String {
     shown
 }
 
-/// Severity, code and message; missing parts are left out.
+/// Formats severity, code and message; missing parts are left out.
 fn message(fields: ErrorFields<'_>, severity: &str) -> String {
     let present = |part: Option<Text<'_>>| part.map(lines).filter(|part| !part.is_empty());
-    // The severity in the language of the session, as psql shows it.
+    // `S` is the severity in the language of the session, which psql shows.
     let severity = present(fields.get(b'S').or(fields.severity())).unwrap_or_else(|| severity.into());
     let code = present(fields.get(b'C')).filter(|code| code != "00000");
     let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
@@ -125,7 +125,7 @@ fn add(text: &mut String, fields: ErrorFields<'_>, more: &[(&str, Option<Text<'_
     }
 }
 
-/// The line of `sql` that holds the character at `position`, counted from 1, and a caret below that character.
+/// Returns the line of `sql` that contains the character at `position` (counted from 1), with a caret below this character.
 fn excerpt(sql: &str, position: u32) -> String {
     let Some(at) = usize::try_from(position).ok().and_then(|position| position.checked_sub(1)) else {
         return String::new();

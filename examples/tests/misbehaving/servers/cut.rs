@@ -1,4 +1,4 @@
-//! Logins whose connection is cut at every byte.
+//! Tests of logins whose connection is cut, at every byte.
 
 use pg_auth::config::{Host, RootCert, SslMode};
 use pg_auth::{Config, ConnectErrorKind};
@@ -31,7 +31,7 @@ fn connect(
     (outcome, sent[0])
 }
 
-/// Cuts logins at every `step`th byte. `spread` is the most bytes by which the lengths of two logins differ. Returns the number of logins.
+/// Cuts logins at every `step`th byte. The lengths of two logins may differ by at most `spread` bytes. Returns the number of logins.
 fn cut_everywhere(config: &Config, script: &Script, step: usize, spread: usize) -> usize {
     let mut logins = 0;
     for adapter in Adapter::BOTH {

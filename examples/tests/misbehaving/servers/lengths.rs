@@ -3,12 +3,12 @@
 use super::{Row, SESSION, answer, check, row};
 use crate::wire::{OK, READY, announced, auth, message, negotiate, welcome};
 
-/// A server that answers the start-up message with these bytes, and stays connected.
+/// Creates a row with a server that answers the start-up message with these bytes, and stays connected.
 fn says(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer(bytes), expected)
 }
 
-/// A server that sends these bytes after AuthenticationOk.
+/// Creates a row with a server that sends these bytes after AuthenticationOk.
 fn settles(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer([OK, bytes.as_ref()].concat()), expected)
 }

@@ -9,12 +9,12 @@ use crate::wire::{
     KEY, OK, READY, auth, cleartext, fatal, md5, message, negotiate, notification, parameter, sasl, welcome,
 };
 
-/// A server that answers the start-up message with these bytes, and stays connected.
+/// Creates a row with a server that answers the start-up message with these bytes, and stays connected.
 fn says(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer(bytes), expected)
 }
 
-/// A server that sends the request `first`, reads the response, and sends `then`.
+/// Creates a row with a server that sends the request `first`, reads the response, and sends `then`.
 fn after(name: &str, first: impl AsRef<[u8]>, then: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, asked(first, then), expected)
 }
@@ -23,7 +23,7 @@ fn asked(first: impl AsRef<[u8]>, then: impl AsRef<[u8]>) -> Script {
     [answer(first), vec![Act::Message, say(then)]].concat()
 }
 
-/// A server that sends these bytes after the SCRAM exchange, in place of AuthenticationOk.
+/// Creates a row with a server that sends these bytes after the SCRAM exchange, in place of AuthenticationOk.
 fn proven(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, [scram(Scram::HONEST), vec![say(bytes)]].concat(), expected)
 }

@@ -30,14 +30,14 @@ use crate::wire::{sasl, welcome};
 /// Expected outcome: the login succeeds.
 const SESSION: &str = "a session";
 
-/// The most memory of a connection attempt, in bytes; a row may set another limit. The two buffers of the connection and the state of TLS
-/// take most of this memory.
+/// Largest amount of memory that a connection attempt may take, in bytes; a row may set another limit. The two buffers of the connection
+/// and the state of TLS take most of it.
 const MAX_MEMORY: u64 = 512 * 1024;
 
-/// The time limit of a row that must not end by timeout.
+/// Time limit of a connection attempt that must not end by timeout.
 const LONG: Duration = Duration::from_secs(40);
 
-/// The time limit of a row in which the server never answers.
+/// Time limit of a connection attempt in which the server never answers.
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A misbehaving server, and the expected outcome of a connection attempt.
@@ -45,9 +45,9 @@ struct Row {
     name: String,
     config: Config,
     scripts: Vec<Script>,
-    /// The scripts of a second host.
+    /// The scripts of the second host; empty if there is no second host.
     second: Vec<Script>,
-    /// A last host, which must not be tried.
+    /// A last host, which the client must not try.
     last_host: Option<Host>,
     host: &'static str,
     unix: bool,
@@ -59,7 +59,7 @@ struct Row {
     most: u64,
 }
 
-/// A server reached over TCP, without TLS.
+/// Creates a row with a server that is reached over TCP, without TLS.
 fn row(name: impl Into<String>, script: impl Into<Script>, expected: &'static str) -> Row {
     let config = Config::new("alice").password(PASSWORD).sslmode(SslMode::Disable).connect_timeout(LONG);
     Row {
@@ -103,18 +103,18 @@ impl Row {
         self.with(|config| config.channel_binding(BindingMode::Require))
     }
 
-    /// Sets a short time limit, for a row that ends by timeout.
+    /// Sets a short time limit for the connection attempt, for a row that ends by timeout.
     fn impatient(self) -> Self {
         self.with(|config| config.connect_timeout(SHORT))
     }
 
-    /// Adds the script of one more connection.
+    /// Adds the script of one more connection to the first host.
     fn again(mut self, script: impl Into<Script>) -> Self {
         self.scripts.push(script.into());
         self
     }
 
-    /// Adds a second host, with this script.
+    /// Adds this script for a connection to the second host.
     fn second(mut self, script: impl Into<Script>) -> Self {
         self.second.push(script.into());
         self
@@ -216,22 +216,22 @@ impl Misbehaviour for Row {
     }
 }
 
-/// Sends bytes.
+/// Step that sends bytes.
 fn say(bytes: impl AsRef<[u8]>) -> Act {
     Act::Say(bytes.as_ref().to_vec())
 }
 
-/// Reads the start-up message, then sends bytes.
+/// Script that reads the start-up message, then sends bytes.
 fn answer(bytes: impl AsRef<[u8]>) -> Script {
     vec![Act::Packet, say(bytes)]
 }
 
-/// Reads the start-up message, offers SCRAM-SHA-256, and performs the exchange.
+/// Script that reads the start-up message, offers SCRAM-SHA-256, and performs the exchange.
 fn scram(scram: Scram) -> Script {
     vec![Act::Packet, say(sasl(&["SCRAM-SHA-256"])), Act::Scram(scram)]
 }
 
-/// A complete, valid login by SCRAM-SHA-256.
+/// Script of a complete, valid login by SCRAM-SHA-256.
 fn good() -> Script {
     [scram(Scram::HONEST), vec![say(welcome())]].concat()
 }

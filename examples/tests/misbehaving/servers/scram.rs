@@ -6,17 +6,17 @@ use super::{Row, SESSION, check, row, say, scram};
 use crate::peer::Scram;
 use crate::wire::welcome;
 
-/// A server with an altered server-first-message.
+/// Creates a row with a server that sends an altered server-first-message.
 fn first(name: &str, alter: fn(&str, &str) -> String, expected: &'static str) -> Row {
     row(name, scram(Scram { first: alter, ..Scram::HONEST }), expected)
 }
 
-/// A server with an altered server-final-message, followed by the rest of a valid login.
+/// Creates a row with a server that sends an altered server-final-message, and then the rest of a valid login.
 fn last(name: &str, alter: fn(&str) -> String, expected: &'static str) -> Row {
     row(name, [scram(Scram { last: alter, ..Scram::HONEST }), vec![say(welcome())]].concat(), expected)
 }
 
-/// The message with one attribute replaced.
+/// Returns the message with one attribute replaced.
 fn with(message: &str, name: &str, value: &str) -> String {
     let replaced = |attribute: &str| match attribute.split_once('=') {
         Some((known, _)) if known == name => format!("{name}={value}"),
@@ -25,7 +25,7 @@ fn with(message: &str, name: &str, value: &str) -> String {
     message.split(',').map(replaced).collect::<Vec<_>>().join(",")
 }
 
-/// The message without one attribute.
+/// Returns the message without one attribute.
 fn without(message: &str, name: &str) -> String {
     let kept = message
         .split(',')
@@ -33,7 +33,7 @@ fn without(message: &str, name: &str) -> String {
     kept.collect::<Vec<_>>().join(",")
 }
 
-/// The client's nonce.
+/// Returns the client's nonce from its client-first-message.
 fn nonce(client_first: &str) -> &str {
     client_first.rsplit_once("r=").expect("a nonce").1
 }

@@ -4,20 +4,21 @@ use super::{Row, SESSION, answer, check, row, say, scram};
 use crate::peer::{Act, Scram, Script};
 use crate::wire::{KEY, OK, READY, fatal, message, notice, notification, parameter, sasl, welcome};
 
-/// A server that sends these bytes after AuthenticationOk, and stays connected.
+/// Creates a row with a server that sends these bytes after AuthenticationOk, and stays connected.
 fn settles(name: &str, bytes: impl AsRef<[u8]>, expected: &'static str) -> Row {
     row(name, answer([OK, bytes.as_ref()].concat()), expected)
 }
 
-/// A server that sends the bytes `first`, and then the message `again` very often.
+/// Creates a row with a server that sends the bytes `first`, and then the message `again` very often.
 fn floods(name: &str, first: impl AsRef<[u8]>, again: Vec<u8>, expected: &'static str) -> Row {
-    // 64 MiB in total. If a client accepted all of them, the test would fail: too much memory, and a session in place of the error.
+    // The messages have 64 MiB in total. If a client accepted all of them, the test would fail: the client would take too much memory, and
+    // would have a session in place of the error.
     let times = (64 << 20) / again.len();
     let script = [answer(first), vec![Act::Flood(again, times), say(welcome()), say(READY)]].concat();
     row(name, script, expected)
 }
 
-/// A server that sends a message `times` times, and then the rest of a valid login.
+/// Creates a row with a server that sends a message `times` times, and then the rest of a valid login.
 fn repeats(name: &str, again: Vec<u8>, times: usize) -> Row {
     row(name, [answer(OK), vec![Act::Flood(again, times), say(READY)]].concat(), SESSION)
 }

@@ -13,7 +13,7 @@ fn ending(bytes: impl AsRef<[u8]>) -> Script {
 const CLOSED: &str = "the peer closed the connection during the login";
 const LATE: &str = "no session within the time limit of 0.2 s";
 
-/// A server that is starting up.
+/// Script of a server that is starting up.
 fn starting() -> Script {
     answer(fatal("57P03", "the database system is starting up"))
 }
@@ -115,7 +115,7 @@ fn the_next_host_is_tried_only_after_some_errors() {
     ]);
 }
 
-/// A row in which the second host must not be tried after the failure of the first host.
+/// Creates a row in which the client must not try the second host after the failure of the first host.
 fn stops(name: &str, script: Script, expected: &'static str) -> Row {
     // A second host that cannot be reached: port 1 of the loopback address.
     let unreachable = pg_auth::Host::at_address("unreachable", [127, 0, 0, 1], 1);

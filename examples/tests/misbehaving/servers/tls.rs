@@ -12,12 +12,12 @@ use crate::certificates::made;
 use crate::peer::{Act, Script};
 use crate::wire::{OK, READY, cleartext, fatal, md5, sasl, welcome};
 
-/// Answers the SSLRequest with these bytes.
+/// Script that answers the SSLRequest with these bytes.
 fn replying(bytes: impl AsRef<[u8]>) -> Script {
     answer(bytes)
 }
 
-/// Accepts TLS with this certificate.
+/// Script that accepts TLS with this certificate.
 fn secure(certificate: &Certificate) -> Script {
     upgraded(made().presenting(certificate))
 }
@@ -26,22 +26,22 @@ fn upgraded(config: Arc<ServerConfig>) -> Script {
     vec![Act::Packet, say(b"S"), Act::Tls(config)]
 }
 
-/// A row in which the client demands TLS.
+/// Creates a row in which the client demands TLS.
 fn demanded(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected).sslmode(SslMode::Require)
 }
 
-/// A row in which the client prefers TLS.
+/// Creates a row in which the client prefers TLS.
 fn preferred(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected).sslmode(SslMode::Prefer)
 }
 
-/// A row in which the client verifies the server's certificate.
+/// Creates a row in which the client verifies the server's certificate.
 fn verified(name: &str, certificate: &Certificate, expected: &'static str) -> Row {
     row(name, secure(certificate), expected).verifying()
 }
 
-/// A row with direct TLS.
+/// Creates a row in which the client uses direct TLS.
 fn direct(name: &str, script: Script, expected: &'static str) -> Row {
     row(name, script, expected)
         .verifying()
@@ -49,13 +49,13 @@ fn direct(name: &str, script: Script, expected: &'static str) -> Row {
         .native("sslnegotiation=direct is not supported with native-tls")
 }
 
-/// A row with TLS in which the client demands channel binding.
+/// Creates a row with TLS in which the client demands channel binding.
 fn bound(name: &str, asked: impl AsRef<[u8]>, expected: &'static str) -> Row {
     let script = [secure(&made().server), answer(asked)].concat();
     row(name, script, expected).verifying().binding()
 }
 
-/// The error for bytes that are not a TLS handshake.
+/// Expected error after bytes that are not a TLS handshake.
 const NOT_TLS: &str = "the peer sent bytes that are not TLS";
 
 #[test]
@@ -162,8 +162,8 @@ fn a_client_that_prefers_tls_goes_on_in_clear() {
         )
         .again(good()),
         preferred("N and a good login", [replying(b"N"), good()].concat(), SESSION),
-        // Without TLS anyone could have sent these bytes at any time. So a client that goes on in clear accepts them as an answer, as libpq
-        // does.
+        // Without TLS, an attacker could have sent these bytes at any time. So a client that continues in clear accepts the bytes as
+        // messages of the server, as libpq does.
         preferred("N with a login after it", replying([b"N", &welcome()[..]].concat()), SESSION),
         preferred(
             "N and a request for the password in clear text",

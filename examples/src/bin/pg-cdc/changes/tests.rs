@@ -5,7 +5,7 @@ use pg_wire::oid;
 use pg_wire::replication::pgoutput::*;
 use pg_wire::replication::{Timestamp, XLogData};
 
-/// Takes messages as a stream gives them, and returns the lines.
+/// Passes messages to `Changes` in the way in which the program does, and returns the lines.
 struct Feed {
     changes: Changes,
     transactions: Transactions<Spills>,
@@ -23,7 +23,7 @@ impl Feed {
         }
     }
 
-    /// Takes a message, and returns whether the position to stop at is reached.
+    /// Passes a message on. Returns true if the position to stop at is reached.
     fn take<'a>(&mut self, change: impl Into<Change<'a>>) -> bool {
         let mut data = Vec::new();
         change.into().encode(&mut data).expect("valid");
@@ -46,7 +46,8 @@ impl Feed {
         }
     }
 
-    /// Each line up to the last end of a transaction, as kind and value of the column.
+    /// Removes the lines up to the last end of a transaction. Returns for each line its kind, and the new value of the column `a` if there
+    /// is one.
     fn lines(&mut self) -> Vec<String> {
         let length = self.changes.boundary.take().map_or(0, |(length, _)| length);
         let lines: Vec<u8> = self.changes.lines.drain(..length).collect();

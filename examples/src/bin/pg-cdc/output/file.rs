@@ -1,4 +1,4 @@
-//! The place of the lines: a file that can be cut, or standard output.
+//! Destination of the lines: a file, which can be cut, or standard output.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Stdout, Write};
@@ -10,18 +10,18 @@ use super::state::sync_directory;
 use crate::failure::Failure;
 use crate::line::Format;
 
-/// The place of the lines.
+/// Destination of the lines.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// A file, its name in messages, and its length.
+    /// A file, its name for error texts, and its current length.
     File { file: File, name: String, length: u64 },
     /// Standard output.
     Stdout(Stdout),
 }
 
 impl Sink {
-    /// Opens the file, or standard output for `None`, and cuts the file to its last complete transaction: as recorded, or as found in
-    /// the file if nothing is recorded. Returns the progress.
+    /// Opens the file, or standard output if `out` is `None`. Cuts the file to the end of its last complete transaction. This end is taken
+    /// from `recorded`, or found by a scan of the file if `recorded` is `None`. Returns the progress up to this end.
     pub(super) fn open(
         out: Option<&Path>,
         recorded: Option<Progress>,
@@ -30,7 +30,7 @@ impl Sink {
         let Some(path) = out else {
             let progress = recorded.unwrap_or_default();
             if progress.length.is_some() {
-                let reason = "--state is the state of a file, and --out is standard output";
+                let reason = "--state records the state of a file, but --out is standard output";
                 return Err(Failure::Refused(reason.into()));
             }
             return Ok((Self::Stdout(io::stdout()), progress));
@@ -54,7 +54,9 @@ impl Sink {
         let length = match progress.length {
             Some(length) => length,
             None => {
-                return Err(Failure::Refused("--state is the state of standard output".into()));
+                return Err(Failure::Refused(
+                    "--state records the state of standard output, but --out is a file".into(),
+                ));
             }
         };
         if actual < length {
@@ -70,7 +72,7 @@ impl Sink {
         Ok((sink, progress))
     }
 
-    /// Appends lines. Returns the length before.
+    /// Appends lines. Returns the length of the file before the lines; `None` for standard output.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<Option<u64>, Failure> {
         match self {
             Self::File { file, name, length } => {
@@ -87,7 +89,7 @@ impl Sink {
         }
     }
 
-    /// Cuts a file to this length.
+    /// Cuts a file to the length `to`. Has no effect on standard output.
     pub(super) fn cut(&mut self, to: Option<u64>) -> Result<(), Failure> {
         if let (Self::File { file, name, length }, Some(to)) = (self, to) {
             if *length != to {
@@ -99,7 +101,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Makes a file durable.
+    /// Makes the content of a file durable. Has no effect on standard output.
     pub(super) fn sync(&mut self) -> Result<(), Failure> {
         match self {
             Self::File { file, name, .. } => {
@@ -110,7 +112,7 @@ impl Sink {
     }
 }
 
-/// The progress that the file itself shows.
+/// Finds the progress by a scan of the file.
 fn found(file: &mut File, format: Format, name: &str) -> Result<Progress, Failure> {
     let progress = |length, lsn| Progress { length: Some(length), lsn, ..Progress::default() };
     match scan(file, format).map_err(|error| Failure::file(name, error))? {

@@ -1,23 +1,24 @@
-//! The output: a thread that writes lines, makes them durable, and reports the position that may be confirmed.
+//! The output: a thread that writes lines, makes them durable, and reports the position that the program may confirm to the server.
 //!
-//! After the lines of one or more transactions, the thread does these steps in this order:
+//! For one or more complete transactions, the thread does these steps in this order:
 //!
 //! 1. append the lines to `--out`,
 //! 2. `fdatasync` of `--out`,
 //! 3. write the new state to a temporary file, `fdatasync`, rename to `--state`, `fsync` of the directory,
 //! 4. report the position to the connection, which confirms it to the server.
 //!
-//! | killed | the next start |
+//! | the program is killed | action of the next start |
 //! | --- | --- |
-//! | in 1, or before 3 | cuts `--out` to the recorded length; the server sends the transactions again |
-//! | in 3 | sees the former or the new state, each of which fits: the server skips what is before the recorded position |
-//! | before 4 | asks the server to start at the recorded position, which is later than the confirmed position |
+//! | during step 1 or 2 | cuts `--out` to the recorded length; the server sends the transactions again |
+//! | during step 3 | continues from the old or the new state: with either state, the server sends all changes after the recorded position |
+//! | before step 4 | asks the server to start at the recorded position, which is later than the confirmed position |
 //!
-//! Without `--state`, the last line of a complete transaction in `--out` is the record: its position, and the length up to there. After
-//! SIGKILL a file has all bytes that were written, in their order. After a loss of power it may lack bytes before its end, so a state
-//! file is required there.
+//! Without `--state`, the last line of a complete transaction in `--out` serves as the record: it contains the position, and its end is the
+//! recorded length. This is safe after SIGKILL, because the file then has all bytes that were written. After a power failure, bytes before
+//! the end of the file may be missing, so a system that may lose power needs `--state`.
 //!
-//! Standard output cannot be cut. A transaction is written there after its end only, and is confirmed when the write has returned.
+//! Standard output cannot be cut. A transaction is written there only after its end has arrived, and is confirmed when the write has
+//! returned.
 
 mod file;
 mod scan;
@@ -37,52 +38,53 @@ use file::Sink;
 pub(crate) use state::Progress;
 use state::StateFile;
 
-/// Blocks of lines that may wait for the thread.
+/// Capacity of the queue, in pieces of work.
 const WAITING: usize = 4;
 
-/// Longest time between a transaction and its confirmation while more transactions arrive.
+/// While more pieces arrive, the thread makes the output durable when a transaction has waited longer than this time.
 const LATEST: Duration = Duration::from_millis(200);
 
-/// Bytes between two confirmations at the most, while more transactions arrive.
+/// While more pieces arrive, the thread makes the output durable when more than this number of bytes are not durable.
 const MOST: u64 = 32 << 20;
 
-/// Work for the thread, done in the order in which it is given.
+/// A piece of work for the thread. The thread does the pieces in the order of the queue.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    /// Lines, and the last end of a transaction among them: number of bytes up to there, and the position from which to continue.
+    /// Append these lines. If a transaction ends in them, the second field describes its end (the last, if there are several): the number
+    /// of bytes before the end, and the position from which to continue.
     Lines(Vec<u8>, Option<(usize, Lsn)>),
-    /// Drop the lines after the last end of a transaction.
+    /// Remove the lines after the last complete transaction.
     Forget,
-    /// Make everything durable, and answer.
+    /// Make all complete transactions durable, then answer.
     Settle(oneshot::Sender<()>),
-    /// Record that a snapshot begins, with this line. Answers once that is durable.
+    /// Record that a snapshot begins, and write this line. Answer when the record is durable.
     BeginSnapshot(Vec<u8>, oneshot::Sender<()>),
-    /// Record that there is no snapshot, and drop its lines. Answers once that is durable.
+    /// Record that no snapshot is in progress, and remove the lines of the snapshot. Answer when the record is durable.
     DropSnapshot(oneshot::Sender<()>),
-    /// Record the server and its timeline.
+    /// Record the system identifier and the timeline of the server.
     System(String, u32),
 }
 
-/// The state of the thread, seen from outside.
+/// Progress that the thread reports to the rest of the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Durable {
-    /// Position up to which everything is durable.
+    /// Position up to which all transactions are durable; `None` before the first transaction.
     pub(crate) lsn: Option<Lsn>,
-    /// Bytes written.
+    /// Number of bytes that this process has written.
     pub(crate) bytes: u64,
 }
 
-/// The end of the queue that lines are put into.
+/// Handle of the output thread: the sender of its queue, and its reported progress.
 #[derive(Debug)]
 pub(crate) struct Output {
     sender: Sender<Piece>,
-    /// The position that may be confirmed.
+    /// The reported progress, with the position that the program may confirm to the server.
     pub(crate) durable: watch::Receiver<Durable>,
     thread: JoinHandle<Result<(), Failure>>,
 }
 
 impl Output {
-    /// Opens the output, cuts it to its last complete transaction, and starts the thread. Returns the progress found.
+    /// Opens the output, cuts it to the end of its last complete transaction, and starts the thread. Returns the progress up to this end.
     pub(crate) fn open(
         out: Option<&Path>,
         state: Option<PathBuf>,
@@ -103,12 +105,13 @@ impl Output {
         Ok((Self { sender, durable, thread }, found))
     }
 
-    /// Puts a piece into the queue; waits while the queue is full. Cancel safe: a piece is either in the queue or dropped.
+    /// Returns the sender of the queue. Sending waits while the queue is full. Sending is cancel safe: if it is cancelled, the piece is not
+    /// in the queue, and is dropped.
     pub(crate) fn sender(&self) -> &Sender<Piece> {
         &self.sender
     }
 
-    /// Waits until everything is written and durable, and ends the thread.
+    /// Waits until the thread has done all pieces in the queue, then ends the thread. Returns the error of the thread if it failed.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         drop(self.sender);
         match self.thread.join() {
@@ -118,17 +121,17 @@ impl Output {
     }
 }
 
-/// The thread's own data.
+/// Data of the output thread.
 #[derive(Debug)]
 struct Writer {
     sink: Sink,
     state: Option<StateFile>,
-    /// The progress that is durable, or will be with the next [`sync`](Self::sync).
+    /// The progress that is durable, or that the next [`sync`](Self::sync) makes durable.
     progress: Progress,
     report: watch::Sender<Durable>,
-    /// Time of the first transaction that is not durable yet.
+    /// Time at which the oldest transaction that is not durable yet was written.
     pending: Option<Instant>,
-    /// Bytes that are not durable yet.
+    /// Number of written bytes that are not durable yet.
     unsynced: u64,
     bytes: u64,
 }
@@ -137,7 +140,7 @@ impl Writer {
     fn run(mut self, mut queue: Receiver<Piece>) -> Result<(), Failure> {
         while let Some(piece) = queue.blocking_recv() {
             self.take(piece)?;
-            // While more is waiting, one synchronisation is enough for many transactions.
+            // While more pieces wait in the queue, many transactions are made durable together.
             while let Ok(piece) = queue.try_recv() {
                 self.take(piece)?;
                 if self.unsynced > MOST || self.pending.is_some_and(|since| since.elapsed() > LATEST) {
@@ -161,18 +164,18 @@ impl Writer {
                     (self.progress.in_snapshot, self.progress.marker) = (false, None);
                     self.pending.get_or_insert_with(Instant::now);
                 }
-                // The bar shows bytes of a transaction that has not ended, too.
+                // The progress report counts the bytes of an unfinished transaction as well.
                 self.report.send_modify(|durable| durable.bytes = self.bytes);
             }
             Piece::Forget => self.sink.cut(self.progress.marker.or(self.progress.length))?,
             Piece::Settle(done) => {
                 self.sync()?;
-                // The receiver may have stopped waiting.
+                // An error is ignored: the receiver may have stopped waiting.
                 let _ = done.send(());
             }
             Piece::BeginSnapshot(lines, done) => {
                 self.progress.in_snapshot = true;
-                // The line of an earlier begin stays, because it is the record.
+                // If an earlier snapshot was interrupted, its first line is still in the file, so this line is not written.
                 if self.progress.marker.is_none() {
                     let before = self.sink.append(&lines)?;
                     self.progress.marker = before.map(|before| before + lines.len() as u64);
@@ -196,7 +199,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the transactions so far durable, if there are any.
+    /// Makes the transactions so far durable and reports the position, unless they are durable already.
     fn sync(&mut self) -> Result<(), Failure> {
         if self.pending.take().is_some() {
             self.record()?;

@@ -1,4 +1,4 @@
-//! The last complete transaction of an output file, found from its end.
+//! Finds the last complete transaction of an output file. Reads the file backwards.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,23 +11,24 @@ use crate::line::Format;
 /// Number of bytes that are read at once.
 const BLOCK: u64 = 64 * 1024;
 
-/// The longest beginning of a line that shows its kind and its position.
+/// Number of bytes at the beginning of a line that are enough to see its kind.
 const LONGEST: usize = 120;
 
 /// The result of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The last transaction ends at this length; continue from the position.
+    /// The last complete transaction: the length of the file up to its end, and the position from which to continue.
     Complete(u64, Lsn),
-    /// A snapshot has begun and has not ended: length before the line of its begin, and after that line.
+    /// A snapshot has begun and has not ended: the length of the file before the first line of the snapshot, and the length after this
+    /// line.
     InSnapshot(u64, u64),
-    /// The file is empty, or holds the first part of a transaction.
+    /// The file is empty, or contains only a part of one transaction.
     Nothing,
     /// The file is not an output of this program.
     Foreign,
 }
 
-/// Kinds of lines that end a transaction, with the field that has the position from which to continue.
+/// Kinds of lines that end a transaction, each with the name of the field that contains the position from which to continue.
 const ENDS: [(&str, &str); 5] = [
     ("commit", "end"),
     ("prepare", "end"),
@@ -36,12 +37,12 @@ const ENDS: [(&str, &str); 5] = [
     ("snapshot_end", "lsn"),
 ];
 
-/// Scans a file backwards. Lines are never broken, so the beginning of a line cannot be part of a value.
+/// Scans a file backwards. No value contains a line feed, so every line feed is the end of a line.
 pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
     let length = file.seek(SeekFrom::End(0))?;
-    // The bytes from `start` on. Lines that have been looked at are dropped from the end.
+    // `tail` contains the bytes of the file from `start` on, without the lines that have been examined.
     let (mut start, mut tail) = (length, Vec::new());
-    // Offset of the end of the line whose beginning is looked for; `None` until a line feed was found.
+    // Offset of the end of the line whose beginning is not found yet; `None` until the first line feed is found.
     let mut end: Option<u64> = None;
     while start > 0 {
         let count = BLOCK.min(start);
@@ -69,7 +70,7 @@ pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
     {
         return Ok(found);
     }
-    // No transaction is complete. The file is ours if its first line is the beginning of a line of ours.
+    // The file has no complete transaction. It is an output of this program if its first bytes are the beginning of a line of this program.
     let is_ours = match format {
         Format::Json => tail.iter().zip(b"{\"kind\":\"").all(|(found, known)| found == known),
         Format::Text => {
@@ -80,7 +81,8 @@ pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
     Ok(if is_ours { Found::Nothing } else { Found::Foreign })
 }
 
-/// Looks at the line that starts at `from`, ends at `end`, and begins with these bytes.
+/// Examines the line that starts at the offset `from`, ends at the offset `end`, and has the first bytes `beginning`. Returns `None` if the
+/// line neither ends a transaction nor begins a snapshot.
 fn look(file: &mut File, beginning: &[u8], from: u64, end: u64, format: Format) -> io::Result<Option<Found>> {
     let beginning = &beginning[..beginning.len().min(LONGEST)];
     let Some(kind) = kind(beginning, format) else { return Ok(None) };
@@ -102,7 +104,7 @@ fn look(file: &mut File, beginning: &[u8], from: u64, end: u64, format: Format) 
     Ok(next.map(|next| Found::Complete(end, next)))
 }
 
-/// The kind of a line.
+/// Returns the kind of the line that begins with these bytes.
 fn kind(beginning: &[u8], format: Format) -> Option<&str> {
     let beginning = match beginning.utf8_chunks().next() {
         Some(chunk) => chunk.valid(),
@@ -114,7 +116,7 @@ fn kind(beginning: &[u8], format: Format) -> Option<&str> {
     }
 }
 
-/// The fields of a line, by name.
+/// Parses a line. Returns a function that looks up a field by its name.
 fn parse(line: &[u8], format: Format) -> Option<impl Fn(&str) -> Option<Value>> {
     let line = std::str::from_utf8(line).ok()?;
     let object = match format {
@@ -123,7 +125,7 @@ fn parse(line: &[u8], format: Format) -> Option<impl Fn(&str) -> Option<Value>> 
             let (lsn, rest) = line.split_once(' ')?;
             let mut fields = serde_json::Map::new();
             fields.insert("lsn".into(), lsn.into());
-            // The fields that are looked for have no space in their values.
+            // Other values may contain spaces, but the values that `look` reads contain none.
             for word in rest.split_whitespace() {
                 if let Some((name, value)) = word.split_once('=') {
                     fields.entry(name).or_insert(serde_json::from_str(value).unwrap_or_default());

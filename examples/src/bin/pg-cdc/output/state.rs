@@ -1,4 +1,4 @@
-//! The state file: the position up to which the output is complete.
+//! The state file, which records the position up to which the output is complete.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,24 +9,25 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
-/// The progress of an output.
+/// Progress of an output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// The position from which to continue: all transactions that end before it are in the output. `None` before the first.
+    /// The position from which to continue: the output contains all transactions that end before this position. `None` before the first
+    /// transaction.
     pub(crate) lsn: Option<Lsn>,
-    /// Length of the output up to there; `None` for standard output.
+    /// Length of the output up to the end of the last complete transaction; `None` for standard output.
     pub(crate) length: Option<u64>,
-    /// A snapshot has begun and has not ended, so the slot has to be created again.
+    /// Whether a snapshot has begun and has not ended. If so, the slot has to be created again.
     pub(crate) in_snapshot: bool,
-    /// Length of the output after the line that begins a snapshot, if that line is the only record of the begin.
+    /// Length of the output after the first line of an unfinished snapshot; `None` if the output does not contain this line.
     pub(crate) marker: Option<u64>,
-    /// `system_identifier` of the server; empty before the first connection.
+    /// `system_identifier` of the server at the last connection; empty before the first connection.
     pub(crate) system: String,
     /// The server's timeline at the last connection; 0 if it is not known.
     pub(crate) timeline: u32,
 }
 
-/// A state file.
+/// The path of a state file, and the slot that the file belongs to.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
@@ -38,7 +39,7 @@ impl StateFile {
         Self { path, slot: slot.into() }
     }
 
-    /// Reads the progress; `None` if there is no file.
+    /// Reads the progress. Returns `None` if the file does not exist.
     pub(crate) fn load(&self) -> Result<Option<Progress>, Failure> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
@@ -58,7 +59,7 @@ impl StateFile {
         Ok(Some(state.1))
     }
 
-    /// Replaces the file: a reader sees the former content or the new content, also after a crash.
+    /// Replaces the file as a whole: even after a crash, it has either the old content or the new content.
     pub(crate) fn save(&self, progress: &Progress) -> Result<(), Failure> {
         self.replace(progress).map_err(|error| Failure::file(self.name(), error))
     }
@@ -107,7 +108,7 @@ fn parse(text: &str) -> Option<(String, Progress)> {
     Some((state.get("slot")?.as_str()?.into(), progress))
 }
 
-/// Makes the entry of a new or renamed file durable.
+/// Makes the directory entry of a new or renamed file durable.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         let dir = match path.parent() {

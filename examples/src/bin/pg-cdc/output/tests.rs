@@ -34,7 +34,7 @@ fn what_follows_the_last_transaction_is_cut_at_the_next_start() {
         lines(&output, &[&whole, BEGIN].concat(), Some((whole.len(), 0x20)));
         settle(&output);
         assert_eq!(output.durable.borrow().lsn, Some(Lsn(0x20)));
-        // The lock ends with the thread.
+        // The file stays locked until the thread ends.
         output.finish().expect("written");
         assert_eq!(fs::read_to_string(&out).expect("read"), [&whole, BEGIN].concat());
 
@@ -60,14 +60,14 @@ fn lines_that_were_written_after_the_state_are_cut() {
     let (output, _) = open().expect("opened");
     lines(&output, &whole, Some((whole.len(), 0x20)));
     output.finish().expect("written");
-    // As if the program was killed between the file and the state.
+    // Simulates a kill between the write to the output and the write to the state file.
     let more = [whole.as_str(), BEGIN, &commit(0x30)].concat();
     fs::write(&out, more).expect("written");
     let (output, progress) = open().expect("opened");
     assert_eq!(progress.lsn, Some(Lsn(0x20)));
     output.finish().expect("written");
     assert_eq!(fs::read_to_string(&out).expect("read"), whole);
-    // A file that is shorter than recorded is not continued.
+    // A file that is shorter than its recorded length is rejected.
     fs::write(&out, BEGIN).expect("written");
     assert!(matches!(open(), Err(Failure::Refused(_))));
 }
@@ -90,7 +90,7 @@ fn a_snapshot_that_did_not_end_is_recorded() {
 
         let (output, progress) = open();
         assert!(progress.in_snapshot, "with state: {with_state}");
-        // The line of the begin is the record if there is no state.
+        // Without a state file, the first line of the snapshot is the record, and stays in the file.
         let kept = if with_state { 0 } else { begin.len() };
         assert_eq!(fs::metadata(&out).expect("a file").len(), kept as u64);
         let (done, begun) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! The text form of a value, from its binary form.
+//! Converts values from the binary form to the text form of the server.
 
 use pg_wire::oid;
 use pg_wire::oid::Oid;
@@ -7,7 +7,7 @@ use super::types::{Kind, Types};
 use super::{ValueError, container, network, number, time};
 use crate::line::hex;
 
-/// Bytes of a value that are still to be read.
+/// The bytes of a value that have not been read yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
@@ -42,7 +42,7 @@ impl<'a> Bytes<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
-    /// Int32 length, then that many bytes; `None` for a length of -1.
+    /// Reads a value inside a value: Int32 length, then that number of bytes. Returns `None` for the length -1, which stands for NULL.
     pub(super) fn value(&mut self) -> Result<Option<&'a [u8]>, ValueError> {
         match self.i32()? {
             -1 => Ok(None),
@@ -55,7 +55,7 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// Appends the text form. Returns false, and leaves a part of the text in `out`, if the form of the type is not known.
+/// Appends the text form of a value. Returns false if the binary form of the type is not known; `out` may then contain a part of the text.
 pub(super) fn text(out: &mut String, value: &[u8], type_oid: Oid, types: &Types) -> Result<bool, ValueError> {
     let mut bytes = Bytes(value);
     let type_oid = types.base(type_oid);

@@ -1,6 +1,6 @@
-//! Values that consist of values: arrays, composite types, ranges.
+//! Text form of values that contain values: arrays, composite types, ranges, multiranges.
 //!
-//! Each function returns false if it does not know the form of a value inside.
+//! The `put` functions return false if the binary form of a contained value is not known.
 
 use pg_wire::oid::Oid;
 
@@ -9,10 +9,11 @@ use super::binary::{Bytes, text};
 use super::number::put;
 use super::types::Types;
 
-/// Most dimensions of an array. (`MAXDIM` of the server.)
+/// Largest number of dimensions of an array (`MAXDIM` in the server).
 const DIMENSIONS: i32 = 6;
 
-/// Appends an array: Int32 dimensions, flags, type; for each dimension Int32 length and first index; then the values.
+/// Appends an array. Its binary form: Int32 number of dimensions, Int32 flags, Int32 type; for each dimension, Int32 length and Int32 first
+/// index; then the elements.
 pub(super) fn put_array(out: &mut String, bytes: &mut Bytes<'_>, types: &Types) -> Result<bool, ValueError> {
     let (dimensions, _flags, of) = (bytes.i32()?, bytes.i32()?, bytes.u32()?);
     if !(0..=DIMENSIONS).contains(&dimensions) {
@@ -74,12 +75,12 @@ fn put_dimension(
     Ok(true)
 }
 
-/// The characters of `isspace` in the C locale, as the server's functions for arrays and composite types have it.
+/// Whether the server counts the character as a space when it prints arrays and composite types (`isspace` in the C locale).
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
 }
 
-/// Appends text in quotation marks. A quotation mark inside has `escape` before it; a backslash is doubled.
+/// Appends text in quotation marks. Puts `escape` before each quotation mark in the text, and doubles each backslash.
 fn put_quoted(out: &mut String, text: &str, escape: &str) {
     out.push('"');
     for c in text.chars() {
@@ -93,7 +94,7 @@ fn put_quoted(out: &mut String, text: &str, escape: &str) {
     out.push('"');
 }
 
-/// Appends a row: Int32 number of columns, then for each its type and its value.
+/// Appends a composite value. Its binary form: Int32 number of columns; for each column, Int32 type, then the value.
 pub(super) fn put_composite(
     out: &mut String,
     bytes: &mut Bytes<'_>,
@@ -120,7 +121,8 @@ pub(super) fn put_composite(
     Ok(true)
 }
 
-/// Appends a range: flags, then the lower and the upper bound, each unless the flags exclude it.
+/// Appends a range. Its binary form: a byte of flags, then the lower bound, then the upper bound. A bound is absent if the flags mark it as
+/// infinite, or mark the range as empty.
 pub(super) fn put_range(
     out: &mut String,
     bytes: &mut Bytes<'_>,
@@ -165,7 +167,7 @@ fn put_bound(out: &mut String, bytes: &mut Bytes<'_>, of: Oid, types: &Types) ->
     Ok(true)
 }
 
-/// Appends a multirange: Int32 number of ranges, then the ranges as values.
+/// Appends a multirange. Its binary form: Int32 number of ranges, then each range as a value with its length.
 pub(super) fn put_multirange(
     out: &mut String,
     bytes: &mut Bytes<'_>,

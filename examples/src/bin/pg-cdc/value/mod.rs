@@ -1,4 +1,4 @@
-//! Values as JSON, by the type of the column, from the text form and from the binary form.
+//! Converts values from the text form or the binary form to JSON. The type of the column determines the JSON:
 //!
 //! | type | JSON |
 //! | --- | --- |
@@ -12,8 +12,8 @@
 //! | domain | as its base type |
 //! | all others | string in the text form of the server |
 //!
-//! So a program that reads numbers as IEEE 754 doubles loses no digit. Both forms give the same JSON. Binary values of types that this
-//! program does not know (geometric types, base types of extensions) are strings of the form `\x00ff`.
+//! So a program that reads numbers as IEEE 754 doubles loses no digit. Both forms give the same JSON, with one exception: a binary value of
+//! a type that this program does not know (geometric types, base types of extensions) becomes a string of the form `\x00ff`.
 
 mod binary;
 mod container;
@@ -31,31 +31,31 @@ use pg_wire::replication::pgoutput::TupleValue;
 use crate::line::{hex, put, string};
 pub(crate) use types::Types;
 
-/// The largest integer up to which all integers are doubles.
+/// A double represents every integer up to this number exactly.
 const LARGEST_EXACT: u64 = 1 << 53;
 
-/// Decimal digits that a double keeps.
+/// Number of significant decimal digits that a double always preserves.
 const EXACT_DIGITS: usize = 15;
 
-/// A value that cannot be printed.
+/// Reason why a value cannot be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ValueError {
     /// The text is not UTF-8.
     NotUtf8,
-    /// The binary form does not fit the type.
+    /// The bytes are not a valid binary form of the type.
     Malformed,
 }
 
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotUtf8 => "is not UTF-8, which the output has to be",
-            Self::Malformed => "has a binary form that does not fit its type",
+            Self::NotUtf8 => "is not UTF-8, but the output has to be UTF-8",
+            Self::Malformed => "is not a valid binary form of its type",
         })
     }
 }
 
-/// Appends a value as JSON. [`TupleValue::Unchanged`] is not a value; it is printed as `null`.
+/// Appends a value as JSON. Prints `null` for [`TupleValue::Unchanged`], which contains no value.
 pub(crate) fn put_value(
     out: &mut Vec<u8>,
     value: TupleValue<'_>,
@@ -101,18 +101,18 @@ fn put_text(out: &mut Vec<u8>, text: &str, base: Oid) {
     }
 }
 
-/// A finite number with the fewest digits that give the same value, or else the text as a string.
+/// Appends a finite number with the fewest digits that give the same value. For NaN and infinity, appends `text` as a string.
 fn put_float(out: &mut Vec<u8>, text: &str, number: f64, wide: bool) {
     // Writing a finite number to a vector does not fail.
     let _ = match number.is_finite() {
         true if wide => serde_json::to_writer(&mut *out, &number),
-        // Exact: the number was a `float4`.
+        // The conversion to `f32` is exact: the number was a `float4`.
         true => serde_json::to_writer(&mut *out, &(number as f32)),
         false => serde_json::to_writer(&mut *out, text),
     };
 }
 
-/// Whether a `numeric` keeps its value as a double that is printed with 15 digits.
+/// Whether a `numeric` has so few significant digits that a double preserves them.
 fn is_exact(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -139,7 +139,7 @@ fn put_binary(out: &mut Vec<u8>, bytes: &[u8], base: Oid, types: &Types) -> Resu
             number::put_float(&mut text, number, wide);
             put_float(out, &text, number, wide);
         }
-        // Longer than other values, and printed without a copy.
+        // Fast path: only the backslash needs an escape in JSON.
         oid::BYTEA => put(out, format_args!("\"\\{}\"", hex(bytes))),
         oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::JSON | oid::XML => {
             string(out, std::str::from_utf8(bytes).map_err(|_| ValueError::NotUtf8)?);

@@ -1,17 +1,17 @@
-//! Numbers.
+//! Text form of floats and `numeric` values.
 
 use std::fmt::{Display, Write as _};
 
 use super::ValueError;
 use super::binary::Bytes;
 
-/// Appends printed text.
+/// Appends a value as `Display` prints it.
 pub(super) fn put(out: &mut String, value: impl Display) {
     // Writing to a string does not fail.
     let _ = write!(out, "{value}");
 }
 
-/// Reads a `float8` if `wide`, else a `float4`.
+/// Decodes a `float8` if `wide` is true, else a `float4`.
 pub(super) fn float(bytes: &[u8], wide: bool) -> Result<f64, ValueError> {
     if wide {
         bytes.try_into().map(f64::from_be_bytes).map_err(|_| ValueError::Malformed)
@@ -20,8 +20,8 @@ pub(super) fn float(bytes: &[u8], wide: bool) -> Result<f64, ValueError> {
     }
 }
 
-/// Appends a float in the text form of the server: the fewest digits that give the same value, with an exponent below 1e-4 and from
-/// 1e15 on (`float4`: from 1e6 on).
+/// Appends a float in the text form of the server: the fewest digits that give the same value. A number other than 0 has an exponent if its
+/// absolute value is below 1e-4, or at least 1e15 (`float4`: 1e6).
 pub(super) fn put_float(out: &mut String, number: f64, wide: bool) {
     if !number.is_finite() {
         out.push_str(match number {
@@ -31,7 +31,7 @@ pub(super) fn put_float(out: &mut String, number: f64, wide: bool) {
         });
         return;
     }
-    // Exact for a `float4`, which was read from four bytes.
+    // The conversion to `f32` is exact: the number was a `float4`.
     let scientific = if wide { format!("{number:e}") } else { format!("{:e}", number as f32) };
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return };
     let exponent: i32 = exponent.parse().unwrap_or_default();
@@ -48,7 +48,8 @@ pub(super) fn put_float(out: &mut String, number: f64, wide: bool) {
     }
 }
 
-/// Appends a `numeric`: Int16 number of digits, weight of the first digit, sign, decimals, then the digits to base 10,000.
+/// Appends a `numeric`. Its binary form: Int16 number of digits, Int16 weight of the first digit, Int16 sign, Int16 number of decimals;
+/// then the digits to the base 10,000, each an Int16.
 pub(super) fn put_numeric(out: &mut String, bytes: &mut Bytes<'_>) -> Result<(), ValueError> {
     let (count, weight) = (bytes.i16()?, i32::from(bytes.i16()?));
     let (sign, decimals) = (bytes.i16()?.cast_unsigned(), bytes.i16()?);
@@ -72,7 +73,7 @@ pub(super) fn put_numeric(out: &mut String, bytes: &mut Bytes<'_>) -> Result<(),
             _ => return Err(ValueError::Malformed),
         }
     }
-    // The digit of this weight; 0 where none was sent.
+    // Returns the digit with this weight; 0 if the server has not sent it.
     let digit =
         |of: i32| usize::try_from(weight - of).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
     put(out, digit(weight.max(0)));

@@ -1,4 +1,4 @@
-//! Dates and times, with DateStyle ISO, IntervalStyle postgres and time zone UTC.
+//! Text form of dates and times, with the settings DateStyle ISO, IntervalStyle postgres and TimeZone UTC.
 
 use super::ValueError;
 use super::binary::Bytes;
@@ -8,7 +8,7 @@ use crate::line::civil;
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
-/// Appends a number of days since 2000-01-01.
+/// Appends the date that is this number of days after 2000-01-01.
 pub(super) fn put_date(out: &mut String, days: i32) {
     match days {
         i32::MAX => out.push_str("infinity"),
@@ -20,23 +20,23 @@ pub(super) fn put_date(out: &mut String, days: i32) {
     }
 }
 
-/// Appends a day, and returns the text that follows the time.
+/// Appends year, month and day. Returns the text that the caller has to append at the end: ` BC` or nothing.
 fn put_day(out: &mut String, days: i64) -> &'static str {
     let (year, month, day) = civil(days);
-    // The year before 1 is 1 BC.
+    // `civil` counts 1 BC as year 0, and 2 BC as year -1.
     let (year, bc) = if year > 0 { (year, "") } else { (1 - year, " BC") };
     put(out, format_args!("{year:04}-{month:02}-{day:02}"));
     bc
 }
 
-/// Appends a time of day in microseconds.
+/// Appends the time of day that is this number of microseconds after midnight.
 pub(super) fn put_time(out: &mut String, micros: i64) {
     let seconds = micros / SECOND;
     put(out, format_args!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60));
     put_fraction(out, micros % SECOND);
 }
 
-/// Appends a part of a second without zeros at its end.
+/// Appends a fraction of a second, without zeros at its end. Appends nothing if it is 0.
 fn put_fraction(out: &mut String, micros: i64) {
     if micros != 0 {
         let digits = format!("{:06}", micros.unsigned_abs());
@@ -44,7 +44,7 @@ fn put_fraction(out: &mut String, micros: i64) {
     }
 }
 
-/// Appends a time zone: seconds to the west of UTC.
+/// Appends a time zone. `west` is its distance from UTC in seconds, positive to the west.
 pub(super) fn put_zone(out: &mut String, west: i32) {
     let sign = if west > 0 { '-' } else { '+' };
     let east = west.unsigned_abs();
@@ -58,7 +58,7 @@ pub(super) fn put_zone(out: &mut String, west: i32) {
     }
 }
 
-/// Appends microseconds since 2000-01-01, and the time zone.
+/// Appends the timestamp that is this number of microseconds after 2000-01-01, with the text `zone` as time zone.
 pub(super) fn put_timestamp(out: &mut String, micros: i64, zone: &str) {
     match micros {
         i64::MAX => out.push_str("infinity"),
@@ -73,7 +73,7 @@ pub(super) fn put_timestamp(out: &mut String, micros: i64, zone: &str) {
     }
 }
 
-/// Appends an `interval`: Int64 microseconds, Int32 days, Int32 months.
+/// Appends an `interval`. Its binary form: Int64 microseconds, Int32 days, Int32 months.
 pub(super) fn put_interval(out: &mut String, bytes: &mut Bytes<'_>) -> Result<(), ValueError> {
     let (micros, days, months) = (bytes.i64()?, bytes.i32()?, bytes.i32()?);
     match (micros, days, months) {

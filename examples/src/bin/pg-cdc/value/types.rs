@@ -1,43 +1,43 @@
-//! Types that are not built in: their kinds, from the catalog.
+//! Kinds of types, which determine the form of values. The kinds of types that are not built in are read from the catalog.
 
 use std::collections::HashMap;
 
 use pg_wire::oid;
 use pg_wire::oid::Oid;
 
-/// The kind of a type that is not built in.
+/// The kind of a type, which determines the form of its values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Values have the form of the base type, which may be a domain too.
+    /// A domain over this base type, which may be a domain itself. Values have the form of the base type.
     Domain(Oid),
-    /// Values are labels. Base types of extensions whose binary form is their text form, too.
+    /// A type whose binary form is its text form: an enum, or `citext`.
     Text,
     Array,
     Composite,
-    /// A range of this type.
+    /// A range whose bounds have this type.
     Range(Oid),
-    /// Many ranges of this type.
+    /// A multirange whose bounds have this type.
     Multirange(Oid),
-    /// A type that no query has found, or whose binary form is not known.
+    /// A type that the catalog did not contain, or whose binary form is not known.
     Unknown,
 }
 
-/// Types that are not built in.
+/// Kinds of the types that are not built in, by OID.
 #[derive(Debug, Default)]
 pub(crate) struct Types(HashMap<Oid, Kind>);
 
-/// The smallest number of a type that is not built in. (`FirstNormalObjectId` of the server.)
+/// Smallest OID of a type that is not built in (`FirstNormalObjectId` in the server).
 const FIRST_OF_USERS: Oid = 16_384;
 
 impl Types {
-    /// The statement whose rows are added with [`add`](Self::add).
+    /// SQL statement that reads the types from the catalog. Each row of its result is passed to [`add`](Self::add).
     pub(crate) const SQL: &'static str = "SELECT t.oid, t.typtype, t.typname, t.typcategory, \
         CASE t.typtype WHEN 'd' THEN t.typbasetype WHEN 'r' THEN \
         (SELECT rngsubtype FROM pg_catalog.pg_range WHERE rngtypid = t.oid) WHEN 'm' THEN \
         (SELECT rngsubtype FROM pg_catalog.pg_range WHERE rngmultitypid = t.oid) ELSE 0 END \
         FROM pg_catalog.pg_type t WHERE t.oid >= 16384";
 
-    /// Adds the type of a row: number, `typtype`, name, category, and the type that it depends on.
+    /// Adds a type. `other` is the base type of a domain, or the type of the bounds of a range or multirange; else 0.
     pub(crate) fn add(&mut self, type_oid: Oid, typtype: &str, name: &str, category: &str, other: Oid) {
         let kind = match typtype {
             "d" => Kind::Domain(other),
@@ -52,20 +52,21 @@ impl Types {
         self.0.insert(type_oid, kind);
     }
 
-    /// Whether the catalog has not been asked for this type.
+    /// Whether the kind of this type still has to be read from the catalog.
     pub(crate) fn lacks(&self, type_oid: Oid) -> bool {
         type_oid >= FIRST_OF_USERS && !self.0.contains_key(&type_oid)
     }
 
-    /// Takes note that the catalog does not have this type.
+    /// Records the kind of this type as unknown, unless it has been read from the catalog.
     pub(crate) fn miss(&mut self, type_oid: Oid) {
         self.0.entry(type_oid).or_insert(Kind::Unknown);
     }
 
-    /// The type whose form the values of this type have: of a domain, the base type.
+    /// Returns the base type if the type is a domain, else the type itself.
     pub(crate) fn base(&self, type_oid: Oid) -> Oid {
         let mut base = type_oid;
-        // A domain over a domain over … The server allows no cycle; the bound is for a catalog that is being changed.
+        // The base type of a domain may be a domain. The server allows no cycle, but the rows may be from different states of the catalog,
+        // so the number of steps is limited.
         for _ in 0..100 {
             match self.0.get(&base) {
                 Some(Kind::Domain(other)) => base = *other,
@@ -75,7 +76,7 @@ impl Types {
         base
     }
 
-    /// The kind of a type.
+    /// Returns the kind of a type.
     pub(super) fn kind(&self, type_oid: Oid) -> Kind {
         match type_oid {
             oid::INT4RANGE => Kind::Range(oid::INT4),
