@@ -690,7 +690,7 @@ struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// Is dropped together with `Running`. This stops the thread that would kill the program.
+    /// Dropping `Running` drops this sender, and so stops the thread that would kill the program.
     _running: mpsc::Sender<()>,
 }
 

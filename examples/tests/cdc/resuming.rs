@@ -124,7 +124,8 @@ fn changes_are_not_repeated_when_the_confirmation_was_lost() {
             let cdc = followed(server, "lost", with_state);
             let mut session = cdc.database.session();
             cdc.until_now(&["--create-slot"]);
-            // A copy of the slot keeps the current position. It replaces the slot below, as if the confirmation had not reached the server.
+            // A copy of the slot keeps the current position. Later the test replaces the slot by this copy, as if the confirmation had not
+            // reached the server.
             let copy = format!("{}_copy", cdc.slot());
             session.run(&format!("SELECT pg_copy_logical_replication_slot('{}', '{copy}')", cdc.slot()));
             session.run("INSERT INTO t VALUES (1); SELECT pg_logical_emit_message(false, 'p', 'outside')");

@@ -195,7 +195,7 @@ pub(crate) fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -
 /// Starts a server that accepts every login, and answers every query without rows. Returns its address.
 pub(crate) fn polite_server() -> SocketAddr {
     server(|_, stream| {
-        // An error means that the client has disconnected.
+        // An error is ignored: it means that the client has disconnected.
         let _ = serve_politely(stream);
     })
 }

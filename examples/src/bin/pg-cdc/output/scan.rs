@@ -37,7 +37,7 @@ const ENDS: [(&str, &str); 5] = [
     ("snapshot_end", "lsn"),
 ];
 
-/// Scans a file backwards. No value contains a line feed, so every line feed is the end of a line.
+/// Scans a file backwards for the last complete transaction. No value contains a line feed, so every line feed is the end of a line.
 pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
     let length = file.seek(SeekFrom::End(0))?;
     // `tail` contains the bytes of the file from `start` on, without the lines that have been examined.
