@@ -85,6 +85,13 @@ impl Drop for Database {
     fn drop(&mut self) {
         // A panic during the unwinding of another panic would hide the cause of the first panic.
         let _ = std::panic::catch_unwind(|| {
+            // A prepared transaction would stop the next test: a new slot waits for its end.
+            let mut here = self.session();
+            let gids = here.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
+            for gid in gids.iter().filter_map(|row| row.first()?.as_ref()) {
+                let _ = here.query(&format!("ROLLBACK PREPARED '{gid}'"));
+            }
+            drop(here);
             let mut session = Session::open(self.server, "postgres");
             let sql = format!(
                 "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \

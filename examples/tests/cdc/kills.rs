@@ -50,6 +50,11 @@ fn content(session: &mut Session, table: &str) -> (String, String) {
     (columns, sum)
 }
 
+/// Length of the output.
+fn length(cdc: &Cdc) -> u64 {
+    std::fs::metadata(cdc.out()).expect("the file").len()
+}
+
 fn run(source: Server, target: Server, crashes: bool) {
     let two_phase = source.major == 18;
     let total = transactions();
@@ -65,7 +70,7 @@ fn run(source: Server, target: Server, crashes: bool) {
     let always: &[&str] = if two_phase { &["--two-phase"] } else { &[] };
 
     // This kill may interrupt the snapshot.
-    let first = cdc.start(&[&["--create-slot", "--snapshot", "--quiet"], always].concat());
+    let first = cdc.start(&[&["--create-slot", "--snapshot"], always].concat());
     thread::sleep(Duration::from_millis(random.below(400)));
     first.kill();
     cdc.run_until_now(&[&["--create-slot", "--snapshot"], always].concat());
@@ -86,15 +91,25 @@ fn run(source: Server, target: Server, crashes: bool) {
                 committed.fetch_add(writer.committed, Ordering::Relaxed);
             });
         }
-        while done.load(Ordering::Relaxed) < total {
-            let mut options = vec!["--quiet"];
+        let is_done = |done: &AtomicU64| done.load(Ordering::Relaxed) >= total;
+        while !is_done(&done) {
+            let mut options = Vec::new();
             for (option, chance) in [("--streaming", 2), ("--binary", 2)] {
                 if random.one_in(chance) {
                     options.push(option);
                 }
             }
             options.extend(always);
+            let before = length(&cdc);
             let running = cdc.start(&options);
+            if !random.one_in(4) {
+                // The server decodes the log again from where the oldest transaction in progress began. With a short time for each run, it
+                // would not get further.
+                let begun = Instant::now();
+                while length(&cdc) <= before && begun.elapsed() < Duration::from_secs(60) && !is_done(&done) {
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
             thread::sleep(Duration::from_millis(random.below(1500)));
             if crashes && random.one_in(3) {
                 crash(source);

@@ -105,6 +105,11 @@ impl Cdc {
 
     /// Starts the program with a file as output.
     pub(crate) fn start(&self, more: &[&str]) -> Running {
+        self.start_loudly(&[&["--quiet"], more].concat())
+    }
+
+    /// Starts the program, which reports its progress.
+    pub(crate) fn start_loudly(&self, more: &[&str]) -> Running {
         let mut command = self.command(more);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Running(Some(command.spawn().expect("the program starts")))

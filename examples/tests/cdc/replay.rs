@@ -176,7 +176,10 @@ fn columns(row: &Value) -> (String, String) {
 fn condition(line: &Value) -> String {
     let row = if line["old"].is_object() { &line["old"] } else { &line["key"] };
     let equal: Vec<_> = fields(row)
-        .map(|(name, value)| format!("{} IS NOT DISTINCT FROM {}", identifier(name), literal(value)))
+        .map(|(name, value)| match value {
+            Value::Null => format!("{} IS NULL", identifier(name)),
+            value => format!("{} = {}", identifier(name), literal(value)),
+        })
         .collect();
     format!("ctid = (SELECT ctid FROM {} WHERE {} LIMIT 1)", table(line), equal.join(" AND "))
 }

@@ -73,6 +73,29 @@ fn sigterm_and_ctrl_c_end_the_program_with_everything_confirmed() {
 
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
+fn the_progress_is_reported_on_standard_error() {
+    on_both(|server| {
+        let cdc = followed(server, "progress", true);
+        let mut session = cdc.database.session();
+        let running = cdc.start_loudly(&["--create-slot"]);
+        wait_until("the slot", || is_active(&cdc));
+        for id in 1..=12 {
+            session.run(&format!("INSERT INTO t VALUES ({id})"));
+            thread::sleep(Duration::from_millis(500));
+        }
+        running.signal("-TERM");
+        let (code, stderr) = running.wait();
+        assert_eq!(code, Some(0));
+        let line = stderr.lines().next().expect("a line");
+        assert!(line.starts_with("pg-cdc: ") && line.contains("/"), "{stderr}");
+        for part in [" bytes behind, ", " changes/s, ", " changes, "] {
+            assert!(line.contains(part), "{stderr}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs servers: cargo xtask test"]
 fn a_signal_in_the_middle_of_a_transaction_lets_it_end() {
     on_both(|server| {
         let cdc = followed(server, "middle", true);

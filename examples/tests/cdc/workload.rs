@@ -9,8 +9,10 @@ pub(crate) const TABLES: &str = "
     ALTER TABLE keyed ALTER big SET STORAGE EXTERNAL;
     CREATE TABLE \"t\u{e4}ble \"\"\u{2713}\"\"\" (\"na\u{ef}ve\" int8, d date, b bytea, f float8, big text);
     ALTER TABLE \"t\u{e4}ble \"\"\u{2713}\"\"\" REPLICA IDENTITY FULL, ALTER big SET STORAGE EXTERNAL;
+    CREATE INDEX ON \"t\u{e4}ble \"\"\u{2713}\"\"\" (\"na\u{ef}ve\");
     CREATE TABLE by_index (id int8 NOT NULL, u uuid NOT NULL, ok bool, i interval);
     CREATE UNIQUE INDEX by_index_u ON by_index (u);
+    CREATE INDEX ON by_index (id);
     ALTER TABLE by_index REPLICA IDENTITY USING INDEX by_index_u;
     CREATE TABLE changing (id int8 PRIMARY KEY);
     CREATE TABLE appended (id int8, x text[]);

@@ -186,11 +186,7 @@ impl<'a> Program<'a> {
         send(self.output, Piece::System(system.id.clone(), system.timeline)).await?;
         (self.system, self.timeline) = (system.id, system.timeline);
         session.load_types(&mut self.changes.types).await?;
-        let recorded = match self.prepare_slot(&mut session, recorded).await {
-            // A signal has interrupted the snapshot. The next start drops the slot.
-            Err(failure @ Failure::Interrupted(_)) => return Err(failure),
-            prepared => prepared?,
-        };
+        let recorded = self.prepare_slot(&mut session, recorded).await?;
         self.changes.until = match (self.changes.until, task.until) {
             (Some(until), _) | (None, Some(Until::Lsn(until))) => Some(until),
             (None, Some(Until::Now)) => Some(session.end_of_wal().await?),

@@ -16,7 +16,7 @@ use crate::session::Session;
 const BAR: Duration = Duration::from_secs(1);
 
 /// Time between two lines if standard error is not a terminal.
-const LINE: Duration = Duration::from_secs(10);
+const LINE: Duration = Duration::from_secs(5);
 
 /// Progress report: the confirmed position, the distance to the end of the WAL, and the number of changes per second.
 #[derive(Debug)]
