@@ -11,6 +11,7 @@ use crate::adapters::Adapter;
 use crate::calls::{dialled, tracked};
 use crate::polls::{counts, dropped_after, dropped_each_time};
 use crate::reading::{Log, check_idle, check_works, explain, outcome, replies, text, totals};
+use crate::relay::Relay;
 use crate::ways::{Channel, Way};
 
 /// Time limit of a recovery.
@@ -30,16 +31,7 @@ async fn recovered<A: Adapter>(conn: &mut TrackedConnection<A::Socket>, call: &s
 
 /// Queues statements that return as many bytes as they send, more than the buffers of both sockets hold, and a Sync.
 fn echo<P: PgProtocol>(way: &Way, out: &mut P) {
-    echo_times(if way.channel == Channel::Unix { 20 } else { 80 }, out);
-}
-
-/// As [`echo`], with more bytes than the largest buffers that the kernel makes. The server pauses before it reads them.
-fn echo_after_pause<P: PgProtocol>(way: &Way, pause: &str, out: &mut P) {
-    out.query(pause);
-    echo_times(if way.channel == Channel::Unix { 20 } else { 200 }, out);
-}
-
-fn echo_times<P: PgProtocol>(times: usize, out: &mut P) {
+    let times = if way.channel == Channel::Unix { 20 } else { 80 };
     let value = "x".repeat(60_000);
     out.parse(Statement::UNNAMED).query("select $1::text").finish();
     for _ in 0..times {
@@ -48,10 +40,18 @@ fn echo_times<P: PgProtocol>(times: usize, out: &mut P) {
     out.sync();
 }
 
-/// Statements that make the server pause before it reads the next statements, each twice as long. On a busy machine a short pause can
-/// end before a pipeline is sent that is longer than the buffers of both sockets.
-fn pauses() -> impl Iterator<Item = String> {
-    (0..10).map(|doublings| format!("select pg_sleep({})", 0.02 * f64::from(1 << doublings)))
+/// Queues a pipeline, and drops the future of a flush that has sent a part of it.
+async fn partly_sent<C: PgProtocol>(
+    way: &Way,
+    relay: &Relay,
+    conn: &mut C,
+    flush: impl AsyncFn(&mut C) -> Result<(), Error>,
+) {
+    relay.hold(true);
+    echo(way, conn);
+    let sent = dropped_after(1, flush(conn)).await;
+    assert!(sent.is_none(), "the pipeline fits into the buffers of two sockets");
+    relay.hold(false);
 }
 
 /// Drops the future of a call after each number of polls, until the future is ready. After each drop, checks that the connection
@@ -224,14 +224,10 @@ pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
         );
     }
     // The recovery of a pipeline that is partly sent, with a future that is dropped after every poll.
-    let mut conn = tracked::<A>(way).await;
-    for pause in pauses() {
-        echo_after_pause(way, &pause, &mut conn);
-        if dropped_after(1, conn.flush()).await.is_none() {
-            break;
-        }
-        recovered::<A>(&mut conn, "recover").await;
-    }
+    let relay = Relay::start(way);
+    let (conn, _) = A::connect(&relay.config).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut conn = TrackedConnection::new(conn);
+    partly_sent(way, &relay, &mut conn, async |conn| conn.flush().await).await;
     let call = dropped_each_time(&mut conn, async |conn| conn.recover().await);
     log.push(outcome(A::within(SOON, call).await.expect("the recovery ends")));
     check_idle(&mut conn, 1).await;
@@ -303,17 +299,6 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     echo(way, &mut conn);
     log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.flush().await).await));
     log.push(totals(&mut conn).await);
-    // `recv` continues to send.
-    for pause in pauses() {
-        echo_after_pause(way, &pause, &mut conn);
-        let sent = dropped_after(1, conn.flush()).await;
-        replies(&mut conn).await;
-        let rows = totals(&mut conn).await;
-        if sent.is_none() {
-            log.push(rows);
-            break;
-        }
-    }
     // With little memory for replies, `flush` may return early, and `recv` continues to send.
     conn.set_limits(Limits::BACKEND.read_ahead(READ_AHEAD));
     echo(way, &mut conn);
@@ -325,6 +310,25 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     conn.terminate();
     log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.close().await).await));
     log.push(outcome(conn.recv().await));
+    log
+}
+
+/// Drops the future of a flush that has sent a part of a pipeline. Each call that waits continues to send.
+pub(crate) async fn a_partly_sent_pipeline<A: Adapter>(way: &Way) -> Log {
+    let relay = Relay::start(way);
+    let (mut conn, _) = A::connect(&relay.config).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut log = Log::new();
+    partly_sent(way, &relay, &mut conn, async |conn| conn.flush().await).await;
+    log.push(totals(&mut conn).await);
+    partly_sent(way, &relay, &mut conn, async |conn| conn.flush().await).await;
+    conn.query("select 'after the flush'");
+    log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.flush().await).await));
+    log.push(totals(&mut conn).await);
+    log.extend(replies(&mut conn).await);
+    partly_sent(way, &relay, &mut conn, async |conn| conn.flush().await).await;
+    log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.ready().await).await));
+    log.push(totals(&mut conn).await);
+    check_works(&mut conn, 1).await;
     log
 }
 
@@ -345,16 +349,14 @@ pub(crate) async fn a_close<A: Adapter>(way: &Way) -> Log {
             None => conn.close().await,
         };
         let mut replies = 0;
-        let last = loop {
-            match conn.recv().await {
-                Ok(frame) => replies += usize::from(frame.code == MessageCode::READY_FOR_QUERY),
-                Err(error) => break error,
-            }
-        };
-        let line = format!("{} {replies} {last}", outcome(ended));
+        while let Ok(frame) = conn.recv().await {
+            replies += usize::from(frame.code == MessageCode::READY_FOR_QUERY);
+        }
         if is_last {
-            log.push(line);
-            return log;
+            log.push(outcome(ended));
+            // The server exits without reading the close_notify of TLS. The kernel then resets the connection, and replies can be lost.
+            log.push(if way.channel == Channel::Tls { 0 } else { replies }.to_string());
+            break;
         }
     }
     log

@@ -3,7 +3,7 @@
 //! Each test body runs with each runtime, against PostgreSQL 15 and 18, by TCP, by Unix-domain socket and by TLS. A body returns the
 //! replies, errors and states that it has seen. If they differ between two runtimes, the test fails.
 //!
-//! The misbehaving clients and servers of the connection phase are in the test `misbehaving`, with the same runtimes.
+//! The clients and servers that misbehave in the connection phase are in the test `misbehaving`, with the same runtimes.
 
 // The servers are also reached by a Unix-domain socket.
 #![cfg(unix)]
@@ -15,11 +15,15 @@ mod dropping;
 mod establishing;
 mod polls;
 mod reading;
+mod relay;
+mod scripted;
 // The helpers for programs are unused in this test.
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
 mod ways;
+
+use std::fmt::Debug;
 
 use adapters::{Adapter, AsyncStd, Smol, Tokio};
 use reading::Log;
@@ -27,7 +31,7 @@ use ways::Way;
 
 /// Compares the results of a test body with two runtimes.
 #[track_caller]
-fn compare(way: &Way, (first, expected): (&str, &Log), (other, found): (&str, &Log)) {
+fn compare(way: &impl Debug, (first, expected): (&str, &Log), (other, found): (&str, &Log)) {
     let length = expected.len().max(found.len());
     for line in 0..length {
         let (expected, found) = (expected.get(line), found.get(line));
@@ -62,6 +66,7 @@ tests! {
     dropping::a_recovery,
     dropping::each_call_of_a_connection,
     dropping::a_close,
+    dropping::a_partly_sent_pipeline,
     copying::copy_in_with_dropped_futures,
     copying::copy_out_with_dropped_futures,
     establishing::every_way_to_connect,
@@ -70,4 +75,13 @@ tests! {
     establishing::a_cancel_request,
     establishing::accepted_clients,
     establishing::notifications,
+}
+
+#[test]
+fn servers_that_misbehave_after_the_login() {
+    let expected = Tokio::run(scripted::servers_that_misbehave_after_the_login::<Tokio>());
+    let smol = Smol::run(scripted::servers_that_misbehave_after_the_login::<Smol>());
+    compare(&"a script", (Tokio::NAME, &expected), (Smol::NAME, &smol));
+    let async_std = AsyncStd::run(scripted::servers_that_misbehave_after_the_login::<AsyncStd>());
+    compare(&"a script", (Tokio::NAME, &expected), (AsyncStd::NAME, &async_std));
 }

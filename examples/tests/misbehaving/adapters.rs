@@ -1,4 +1,4 @@
-//! A common interface to both adapters, which measures the memory that a call takes.
+//! A common interface to the runtimes of both adapters, which measures the memory that a call takes.
 
 use std::future::Future;
 use std::net::TcpStream;
@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use pg_auth::accept::welcome;
-use pg_auth::connect::Accepted;
+use pg_auth::connect::{Accepted, Acceptor, ConnectionBuilder};
 use pg_auth::{Config, ConnectError, Credentials, Session, Startup};
+use pg_stream_async_std::DefaultTls;
 use pg_stream_async_std::native_tls::NativeTlsAcceptor;
 use pg_wire::{Connection, Transport};
 
 use crate::certificates::made;
 
-/// One of the two adapters.
+/// A runtime of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Adapter {
     /// `pg-stream-tokio`, with TLS by rustls.
     Tokio,
     /// `pg-stream-async-std`, with TLS by native-tls.
     Smol,
+    /// `pg-stream-async-std` with the feature `async-std`, with TLS by native-tls.
+    AsyncStd,
 }
 
 /// The outcome of a call, and the peak of the memory that its thread has allocated, in bytes.
@@ -40,7 +43,7 @@ pub(crate) struct Accepting {
 }
 
 impl Adapter {
-    pub(crate) const BOTH: [Self; 2] = [Self::Tokio, Self::Smol];
+    pub(crate) const ALL: [Self; 3] = [Self::Tokio, Self::Smol, Self::AsyncStd];
 
     /// Runs a future on the adapter's runtime, and measures its memory.
     fn run<T>(self, future: impl Future<Output = Result<T, ConnectError>>) -> Outcome<T> {
@@ -52,6 +55,11 @@ impl Adapter {
                 measure(|| result = Some(runtime.block_on(future)))
             }
             Self::Smol => measure(|| result = Some(smol::block_on(future))),
+            Self::AsyncStd => {
+                // Boxed outside of the measurement: `block_on` moves the future several times.
+                let future = Box::pin(future);
+                measure(|| result = Some(async_std::task::block_on(future)))
+            }
         };
         Outcome { result: result.expect("the future has ended"), bytes: info.bytes_max }
     }
@@ -65,6 +73,11 @@ impl Adapter {
             Self::Smol => {
                 self.run(async { pg_stream_async_std::connect(config).await.map(|(_, session)| session) })
             }
+            Self::AsyncStd => self.run(async {
+                let builder =
+                    ConnectionBuilder::<pg_stream_async_std::AsyncStd, DefaultTls>::from(config.clone());
+                builder.dial().await.map(|(_, session)| session)
+            }),
         }
     }
 
@@ -96,6 +109,18 @@ impl Adapter {
                     greet(acceptor.accept(stream, lookup).await?).await
                 }
             }),
+            Self::AsyncStd => self.run(async {
+                let stream = async_std::net::TcpStream::from(socket);
+                let acceptor = Acceptor::<pg_stream_async_std::AsyncStd>::new().time_limit(how.time_limit);
+                if how.tls {
+                    let tls = NativeTlsAcceptor::from_pem_files(made().file("server"), made().file("key"));
+                    let tls = tls.expect("the key fits");
+                    let upgrade = async |stream| tls.accept(stream).await;
+                    greet(acceptor.accept_with_tls(stream, upgrade, lookup).await?).await
+                } else {
+                    greet(acceptor.accept(stream, lookup).await?).await
+                }
+            }),
         }
     }
 }
@@ -112,11 +137,11 @@ pub(crate) trait Misbehaviour {
     fn play(&self, adapter: Adapter) -> Result<u64, String>;
 }
 
-/// Plays all rows over both adapters, and reports every row whose outcome is not the expected outcome.
+/// Plays all rows over each runtime, and reports every row whose outcome is not the expected outcome.
 pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     let mut failures = Vec::new();
     for row in rows {
-        for adapter in Adapter::BOTH {
+        for adapter in Adapter::ALL {
             match row.play(adapter) {
                 Ok(bytes) => println!("{adapter:?}, {}: {bytes} bytes", row.name()),
                 Err(failure) => failures.push(format!("{adapter:?}, {}: {failure}", row.name())),
@@ -124,7 +149,13 @@ pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
         }
     }
     println!("{} {}", rows.len(), R::PEERS);
-    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), 2 * rows.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} failed:\n{}",
+        failures.len(),
+        Adapter::ALL.len() * rows.len(),
+        failures.join("\n")
+    );
 }
 
 /// Sends the rest of the start-up to an authenticated client.

@@ -109,7 +109,7 @@ impl Misbehaviour for Row {
         let heard = client.join().expect("the client does not panic").escape_ascii().to_string();
         let expected = match adapter {
             Adapter::Tokio => self.expected,
-            Adapter::Smol => self.native.unwrap_or(self.expected),
+            Adapter::Smol | Adapter::AsyncStd => self.native.unwrap_or(self.expected),
         };
         let found = match &outcome.result {
             Ok(Accepted::Login(_)) => LOGIN.into(),

@@ -1,4 +1,4 @@
-//! Peers that misbehave: scripts over real sockets, against both adapters.
+//! Peers that misbehave: scripts over real sockets, against all runtimes of both adapters.
 //!
 //! - [`servers`]: a table of servers, each with the expected error and the most memory.
 //! - [`middle`]: a man in the middle, with the secrets that he receives in each attack.

@@ -268,6 +268,11 @@ fn a_man_in_the_middle_gains_only_the_expected_secrets_over_smol() {
     check(Adapter::Smol);
 }
 
+#[test]
+fn a_man_in_the_middle_gains_only_the_expected_secrets_over_async_std() {
+    check(Adapter::AsyncStd);
+}
+
 /// Runs each attack on each client, and compares the attacker's gains with the table.
 fn check(adapter: Adapter) {
     let made = made();

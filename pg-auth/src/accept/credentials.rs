@@ -1,4 +1,4 @@
-//! The types by which the caller of [`Accept`](super::Accept) decides how a user is authenticated.
+//! How to authenticate a user: the decision of the machine's caller.
 
 use std::num::NonZeroU32;
 

@@ -234,6 +234,9 @@ impl<T: Transport> Connection<T> {
     /// Sends all queued messages, then closes the stream for writing (half-close). The peer's remaining messages can still be
     /// received. It is no error if the peer closes the stream first, as a server does after Terminate.
     ///
+    /// Receive all replies before you send Terminate over TLS. The server exits without reading the close_notify of TLS, so the
+    /// kernel may reset the connection, and replies that have not arrived are lost.
+    ///
     /// # Errors
     /// The errors of [`flush`](Self::flush), and the error of the stream when it cannot be closed.
     pub async fn close(&mut self) -> Result<(), Error> {

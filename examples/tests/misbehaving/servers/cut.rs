@@ -34,7 +34,7 @@ fn connect(
 /// Cuts logins at every `step`th byte. The lengths of two logins may differ by at most `spread` bytes. Returns the number of logins.
 fn cut_everywhere(config: &Config, script: &Script, step: usize, spread: usize) -> usize {
     let mut logins = 0;
-    for adapter in Adapter::BOTH {
+    for adapter in Adapter::ALL {
         let (whole, total) = connect(adapter, config, script, None);
         whole.result.expect("the login is good");
         for cut in [Cut::HalfClose, Cut::Reset] {

@@ -181,7 +181,7 @@ impl Misbehaviour for Row {
         }
         let expected = match adapter {
             Adapter::Tokio => self.expected,
-            Adapter::Smol => self.native.unwrap_or(self.expected),
+            Adapter::Smol | Adapter::AsyncStd => self.native.unwrap_or(self.expected),
         };
         match &outcome.result {
             Ok(_) if expected == SESSION => {}

@@ -1,0 +1,104 @@
+//! A relay between a client and a server, which can stop reading from the client.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use pg_auth::{Config, Host};
+use tempfile::TempDir;
+
+use crate::ways::{Channel, Way};
+
+/// Bytes of the buffer with which the relay receives from the client. The kernel may double the number.
+const BUFFER: usize = 64 << 10;
+
+/// A relay for one connection. While the relay holds, a client can send only as many bytes as the buffers of two sockets hold.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    /// The configuration of the client.
+    pub(crate) config: Config,
+    holds: Arc<AtomicBool>,
+    /// The directory of a Unix-domain socket.
+    _dir: Option<TempDir>,
+}
+
+impl Relay {
+    /// Starts a relay to a server.
+    pub(crate) fn start(way: &Way) -> Self {
+        let (mut config, holds) = (way.config(), Arc::new(AtomicBool::new(false)));
+        let server = config.hosts.remove(0);
+        let (flag, port) = (holds.clone(), way.server.address.port());
+        if way.channel == Channel::Unix {
+            let dir = tempfile::tempdir().expect("a directory");
+            let host = Host::in_dir(dir.path(), port);
+            let listener = UnixListener::bind(host.socket_path().expect("a path")).expect("a new path");
+            thread::spawn(move || {
+                let client = listener.accept().expect("a client").0;
+                let path = server.socket_path().expect("a path");
+                let server = UnixStream::connect(path).expect("PostgreSQL listens by Unix socket");
+                let end = |stream: &UnixStream| drop(stream.shutdown(Shutdown::Write));
+                relay([&client, &server], &flag, end);
+            });
+            return Self { config: config.host(host), holds, _dir: Some(dir) };
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // Accepted sockets inherit the size of the buffer.
+        socket2::SockRef::from(&listener).set_recv_buffer_size(BUFFER).expect("a size");
+        let port = listener.local_addr().expect("the socket is bound").port();
+        let (name, address) =
+            (if way.channel == Channel::Tls { "localhost" } else { "127.0.0.1" }, way.server.address);
+        thread::spawn(move || {
+            let client = listener.accept().expect("a client").0;
+            let server = TcpStream::connect(address).expect("PostgreSQL listens by TCP");
+            let end = |stream: &TcpStream| drop(stream.shutdown(Shutdown::Write));
+            relay([&client, &server], &flag, end);
+        });
+        Self { config: config.host(Host::new(name, port)), holds, _dir: None }
+    }
+
+    /// Sets whether the relay reads from the client.
+    pub(crate) fn hold(&self, holds: bool) {
+        self.holds.store(holds, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.hold(false);
+    }
+}
+
+/// Copies bytes in both directions, until both have ended.
+fn relay<'s, S: Sync>([client, server]: [&'s S; 2], holds: &AtomicBool, end: impl Fn(&S) + Copy + Send)
+where
+    &'s S: Read + Write + Send,
+{
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            copy(client, server, || {
+                while holds.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+            end(server);
+        });
+        copy(server, client, || ());
+        end(client);
+    });
+}
+
+/// Copies bytes until the end of a stream or an error. Calls `wait` before each read.
+fn copy(mut from: impl Read, mut to: impl Write, wait: impl Fn()) {
+    let mut bytes = vec![0; BUFFER];
+    loop {
+        wait();
+        match from.read(&mut bytes) {
+            Ok(count @ 1..) if to.write_all(&bytes[..count]).is_ok() => {}
+            _ => return,
+        }
+    }
+}
