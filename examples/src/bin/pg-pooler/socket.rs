@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 pub(crate) const READ_SIZE: usize = 256 * 1024;
 
 /// Number of consecutive reads that end with a row, after which a result is called long.
-const LONG: u32 = 32;
+const LONG: u32 = 16;
 
 /// Pauses between two reads of a long result: the first, and the longest.
 ///
