@@ -1,4 +1,4 @@
-//! A database cluster of a test's own: the test may stop, copy and promote its server.
+//! A database cluster for one test, which may stop, copy and promote the server.
 
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::support::{Ended, PATIENCE, Server, finish};
 
-/// Settings of every cluster. The only WAL is that of the test, as far as the server can be configured so.
+/// Settings of every cluster. The server writes as little WAL of its own as possible.
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "fsync=off",
@@ -171,6 +171,15 @@ impl Cluster {
     /// Runs SQL, and returns its output.
     pub(crate) fn sql(&self, sql: &str) -> String {
         done(&mut self.psql(sql)).trim_end().to_owned()
+    }
+
+    /// Runs statements in one session, each in its own transaction, and returns their output.
+    pub(crate) fn sql_in_turn(&self, statements: &[&str]) -> String {
+        let mut psql = self.psql("select");
+        for statement in statements {
+            psql.args(["-c", statement]);
+        }
+        done(&mut psql).trim_end().to_owned()
     }
 
     /// Writes about this many kilobytes of WAL.

@@ -99,7 +99,7 @@ impl Archive {
         if segment.begin != self.size.begin(at) {
             return Err(Failure::Answer(format!("WAL from {at} on has arrived after {}", self.written)));
         }
-        // Into the page cache; `sync` waits for the disk.
+        // This write goes into the page cache. `sync` waits for the disk.
         segment
             .file
             .write_all_at(now, offset)

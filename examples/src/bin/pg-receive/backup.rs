@@ -170,7 +170,7 @@ fn command(task: &Task) -> BaseBackup<'_> {
         // A backup with WAL does not need the server's archive.
         .wait(task.wal_method == WalMethod::None)
         .manifest(ManifestOption::Yes)
-        // A tar archive cannot have links that lead to other places than on the server: the server reads them from a file instead.
+        // The user unpacks a tar backup, and may choose other directories for the tablespaces: a server makes the links from a file.
         .tablespace_map(task.format == Format::Tar);
     if let Some(algorithm) = &task.manifest_checksums {
         command = command.manifest_checksums(algorithm);

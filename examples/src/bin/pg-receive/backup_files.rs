@@ -54,7 +54,7 @@ impl<'t> Files<'t> {
         Self { directory, format, modes, tablespaces, part: Part::Nothing, has_manifest: false }
     }
 
-    /// An archive begins: `base.tar` without a location, or that of the tablespace in this location.
+    /// An archive begins: `base.tar` without a location, otherwise the archive of the tablespace in this location.
     pub(crate) fn archive(&mut self, name: &str, location: &str) -> Result<(), Failure> {
         self.end_part()?;
         let unexpected = || {

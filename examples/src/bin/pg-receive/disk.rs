@@ -1,4 +1,4 @@
-//! Files that are durable: the file is synced, and then the directory that has its name.
+//! Durable files: first the file is synced, then its directory.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};

@@ -40,7 +40,7 @@ impl Settings {
     }
 }
 
-/// Streams end when this position is reached. `None`: not known yet.
+/// Position at which a stream ends. `None`: the position is not known yet.
 pub(crate) type Goal = watch::Receiver<Option<Lsn>>;
 
 /// A stream of WAL into an archive.
@@ -75,7 +75,7 @@ impl Stream<'_> {
             place.position = self.archive.size().begin(place.position);
             self.fetch_history(&mut conn, place.timeline).await?;
             if self.is_over(place, false) {
-                // The connection is not used any more: a failure to end it changes nothing.
+                // A failure to end the unused connection changes nothing.
                 let _ = conn.terminate().close().await;
                 return Ok(());
             }
@@ -98,7 +98,7 @@ impl Stream<'_> {
             stream.status_mut().set_written(place.position)?;
             self.confirm(&mut stream)?;
             let copied = self.copy(&mut stream, place).await;
-            // Also after a failure: everything that was received shall be durable.
+            // After a failure too, so that all received WAL is durable.
             let closed = self.archive.close().await;
             let end = copied?;
             closed?;
@@ -149,7 +149,7 @@ impl Stream<'_> {
         }
     }
 
-    /// Waits for WAL. Meanwhile syncs what is written: at once if the stream is synchronous, otherwise when no WAL arrives for a while.
+    /// Waits for WAL, and syncs the written WAL: a synchronous stream at once, another stream after a second without new WAL.
     async fn receive(&mut self, stream: &mut ReplicationStream, piece: &mut Piece) -> Result<Event, Failure> {
         tokio::select! {
             biased;
@@ -238,7 +238,7 @@ impl Stream<'_> {
 enum Event {
     /// WAL was received.
     Wal,
-    /// The state has to be looked at again.
+    /// The goal, the stop or the positions have changed: the caller checks them again.
     Wake,
     /// The server has ended the copy.
     End,

@@ -71,7 +71,7 @@ impl Sink for Unpack<'_> {
             Kind::File(_) => {
                 let open = || {
                     let file = modes.options().create_new(true).open(&goal)?;
-                    // Whatever the umask is.
+                    // The umask may have removed permissions.
                     file.set_permissions(Permissions::from_mode(modes.file))?;
                     Ok(file)
                 };
