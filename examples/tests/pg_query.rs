@@ -565,7 +565,7 @@ fn the_first_ctrl_c_sends_a_cancel_request_and_the_second_ends_the_program() {
     put_columns(&mut script, 1);
     put_row(&mut script, &[Some(b"1")]);
     stream.write_all(&script).expect("the program listens");
-    // A row has been printed, so the program listens to Ctrl-C.
+    // Waits for the first row. The program handles Ctrl-C before it prints rows.
     assert_eq!(program.line(), "1\n");
     program.interrupt();
     let (mut request, _) = server.listener.accept().expect("a cancel request");

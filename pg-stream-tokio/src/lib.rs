@@ -105,14 +105,16 @@ pub async fn connect(config: &Config) -> Result<(Connection, Session), ConnectEr
 /// Requests that a server cancel the running statement of a session. `config` is the configuration of the session. `target` is the
 /// [`cancel_target`](Session::cancel_target) of the session. See [`ConnectionBuilder::cancel`](connect::ConnectionBuilder::cancel).
 ///
-/// # Errors The errors of `ConnectionBuilder::cancel`.
+/// # Errors
+/// The errors of `ConnectionBuilder::cancel`.
 pub async fn cancel(config: &Config, target: &CancelTarget) -> Result<(), ConnectError> {
     ConnectionBuilder::from(config.clone()).cancel(target).await
 }
 
 /// Sends the request of [`cancel`] over the caller's own stream. Precondition: nothing has been sent on the stream yet.
 ///
-/// # Errors When the connection fails before the server has closed it.
+/// # Errors
+/// When the connection fails before the server has closed it.
 pub async fn cancel_over<S>(stream: S, key: &CancelKey) -> Result<(), ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -153,7 +155,8 @@ where
 /// # }
 /// ```
 ///
-/// # Errors The errors of [`Acceptor::accept`](pg_auth::connect::Acceptor::accept).
+/// # Errors
+/// The errors of [`Acceptor::accept`](pg_auth::connect::Acceptor::accept).
 pub async fn accept<S, L, C>(
     stream: S,
     limits: Limits,

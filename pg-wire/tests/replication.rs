@@ -1,5 +1,5 @@
-//! Tests of pgoutput. Changes recorded from servers and generated changes are decoded, and encoding them returns the same
-//! bytes. No bytes cause a panic.
+//! Tests of pgoutput. Two kinds of changes are decoded: recorded changes of servers, and generated changes. Encoding a decoded
+//! change must return the original bytes. The decoder must not panic, whatever bytes it receives.
 
 use pg_wire::codec::Payload;
 use pg_wire::replication::pgoutput::*;

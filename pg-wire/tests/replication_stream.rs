@@ -134,7 +134,7 @@ fn sent(mut bytes: &[u8]) -> Vec<Sent> {
 }
 
 fn status(flushed: u64) -> Sent {
-    Sent::Status { written: Lsn(flushed), flushed: Lsn(flushed), applied: Lsn(flushed) }
+    Sent::Status { written: Lsn(flushed), flushed: Lsn(flushed), applied: Lsn::INVALID }
 }
 
 const DONE: Sent = Sent::Other('c');

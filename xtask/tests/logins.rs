@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The major versions of PostgreSQL: of the servers, and of libpq.
+/// The major versions of PostgreSQL. Each version is tested as the version of the server and as the version of libpq.
 const MAJORS: [u8; 2] = [15, 18];
 
 /// One kind of link to a server.

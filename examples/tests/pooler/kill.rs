@@ -140,7 +140,7 @@ async fn work(lab: Arc<Lab>, worker: u64, end: Instant) -> Count {
                 settle(&mut count, sent.and(reply), token, &mut client);
             }
             50..70 => {
-                // An update in a transaction. Its outcome is the outcome of COMMIT.
+                // An update in a transaction. It counts as unknown until the reply to COMMIT arrives, which decides whether it was made.
                 count.unknown += 1;
                 let sql = format!(
                     "begin; update counts set n = n + 1 where worker = {worker}; select {token}; commit"

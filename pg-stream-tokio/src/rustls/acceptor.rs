@@ -42,7 +42,8 @@ impl RustlsAcceptor {
     /// With `client_roots`, the server requests a certificate from the client. A client without a certificate is still accepted. If no
     /// authority in `client_roots` has signed the client's certificate, the handshake fails.
     ///
-    /// # Errors When the chain is empty, or the key does not belong to the first certificate.
+    /// # Errors
+    /// When the chain is empty, or the key does not belong to the first certificate.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -53,7 +54,8 @@ impl RustlsAcceptor {
 
     /// Creates an acceptor as [`new`](Self::new) does, with a crypto provider that the caller chooses.
     ///
-    /// # Errors The errors of `new`.
+    /// # Errors
+    /// The errors of `new`.
     pub fn with_provider(
         provider: Arc<CryptoProvider>,
         chain: Vec<CertificateDer<'static>>,
@@ -79,7 +81,8 @@ impl RustlsAcceptor {
     /// Creates an acceptor as [`new`](Self::new) does, and reads the chain, the key and the authorities of client certificates from PEM
     /// files.
     ///
-    /// # Errors The errors of `new`, and errors of reading the files.
+    /// # Errors
+    /// The errors of `new`, and errors of reading the files.
     pub fn from_pem_files(
         chain: impl AsRef<Path>,
         key: impl AsRef<Path>,
@@ -108,7 +111,8 @@ impl RustlsAcceptor {
 
     /// Performs the TLS handshake with a client. If the result contains a client certificate, the certificate has been verified.
     ///
-    /// # Errors When the handshake fails.
+    /// # Errors
+    /// When the handshake fails.
     pub async fn accept<S>(&self, stream: S) -> io::Result<Upgraded<TlsStream<S>>>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -94,7 +94,8 @@ impl Rustls {
     /// Returns the configuration for a handshake, for callers that drive rustls themselves. The first call with the same settings reads
     /// files. So do not call this method on a thread of an executor.
     ///
-    /// # Errors When a file cannot be read or used, or a setting is not supported.
+    /// # Errors
+    /// When a file cannot be read or used, or a setting is not supported.
     pub fn client_config(
         &self,
         request: &TlsRequest<'_>,

@@ -73,7 +73,8 @@ impl<T: Transport> TrackedConnection<T> {
 impl<T: Transport, O: Observer> TrackedConnection<T, O> {
     /// Sends all queued messages as one batch. See [`Connection::flush`].
     ///
-    /// # Errors The errors of [`Connection::flush`], and [`QueueFull`](Error::QueueFull) when too many requests wait for their replies.
+    /// # Errors
+    /// The errors of [`Connection::flush`], and [`QueueFull`](Error::QueueFull) when too many requests wait for their replies.
     /// After `QueueFull`, no part of the batch has been sent, and the batch stays queued: receive replies, then flush again.
     pub async fn flush(&mut self) -> Result<(), Error> {
         self.commit()?;
@@ -99,7 +100,8 @@ impl<T: Transport, O: Observer> TrackedConnection<T, O> {
 
     /// Sends data of a COPY after all queued messages, without copying the data. See [`Connection::send_copy_data`].
     ///
-    /// # Errors The errors of `Connection::send_copy_data`, and [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush). After
+    /// # Errors
+    /// The errors of `Connection::send_copy_data`, and [`QueueFull`](Error::QueueFull) as in [`flush`](Self::flush). After
     /// `QueueFull`, the data is not queued.
     pub fn send_copy_data(&mut self, data: &[u8]) -> impl Future<Output = Result<(), Error>> {
         let committed = self.commit();

@@ -45,7 +45,8 @@ impl<T: Transport> Connection<T> {
     /// # }).unwrap();
     /// ```
     ///
-    /// # Errors The first error of the server or of `each`. An error of the connection ends the call at once. If an error of the server or
+    /// # Errors
+    /// The first error of the server or of `each`. An error of the connection ends the call at once. If an error of the server or
     /// of `each` came before the error of the connection, the earlier error is returned: a server's last error explains why the connection
     /// ended.
     pub async fn until_ready<E: From<Error>>(

@@ -78,7 +78,8 @@ pub trait Encode: Messages {
     /// # Ok::<_, pg_wire::EncodeError>(())
     /// ```
     ///
-    /// # Errors When the message cannot be sent: a string contains a NUL, or a count or a length is too large for its field. Also when
+    /// # Errors
+    /// When the message cannot be sent: a string contains a NUL, or a count or a length is too large for its field. Also when
     /// `out` has a fixed size and too little room. `out` is then unchanged. (One exception: after [`Unstable`](EncodeErrorKind::Unstable),
     /// the last frame in `out` may be filled up with zeros.)
     #[inline]

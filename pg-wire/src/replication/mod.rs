@@ -77,7 +77,7 @@
 //! let conn = stream.finish().await?.connection;
 //! # assert_eq!(lines, ["into public.orders", "  id int4: \"7\""]);
 //! # let mut status = Vec::new();
-//! # StandbyStatusUpdate::durable(Lsn(9), time).in_copy_data().encode(&mut status)?;
+//! # StandbyStatusUpdate { applied: Lsn::INVALID, ..StandbyStatusUpdate::durable(Lsn(9), time) }.in_copy_data().encode(&mut status)?;
 //! # let heard = conn.transport().heard();
 //! # assert!(heard.windows(status.len()).filter(|bytes| *bytes == status).count() == 2, "the keepalive is answered, and the end reports");
 //! # assert!(heard.ends_with(b"c\0\0\0\x04"));

@@ -211,7 +211,8 @@ impl StandbyStatus {
     /// In logical replication, `lsn` is the `end` of a [`Commit`](crate::replication::pgoutput::Commit), or of another message that ends a
     /// transaction. The next update reports the position; [`report`](Self::report) makes an update due at once.
     ///
-    /// # Errors When the position is after everything that was received. The declared positions are then unchanged.
+    /// # Errors
+    /// When the position is after everything that was received. The declared positions are then unchanged.
     pub fn set_flushed(&mut self, lsn: Lsn) -> Result<(), NotReceived> {
         self.check(lsn)?;
         self.flush(lsn);
@@ -221,7 +222,8 @@ impl StandbyStatus {
     /// Declares that everything before `lsn` is written, although a crash of the operating system may still destroy it. The written
     /// position is never reported as lower than the flushed position.
     ///
-    /// # Errors The errors of [`set_flushed`](Self::set_flushed).
+    /// # Errors
+    /// The errors of [`set_flushed`](Self::set_flushed).
     pub fn set_written(&mut self, lsn: Lsn) -> Result<(), NotReceived> {
         self.check(lsn)?;
         self.written = self.written.max(lsn);
@@ -229,9 +231,10 @@ impl StandbyStatus {
     }
 
     /// Declares that everything before `lsn` is applied, for `synchronous_commit = remote_apply`. If this method is never called, updates
-    /// report the flushed position as applied.
+    /// report no applied position (`0/0`), as those of `pg_receivewal` and `pg_recvlogical` do.
     ///
-    /// # Errors The errors of [`set_flushed`](Self::set_flushed).
+    /// # Errors
+    /// The errors of [`set_flushed`](Self::set_flushed).
     pub fn set_applied(&mut self, lsn: Lsn) -> Result<(), NotReceived> {
         self.check(lsn)?;
         self.applied = self.applied.max(lsn);
@@ -298,9 +301,9 @@ impl StandbyStatus {
         self.flushed
     }
 
-    /// Returns the applied position that updates report.
+    /// Returns the applied position that updates report; `0/0` if none was declared.
     pub const fn applied(&self) -> Lsn {
-        if self.applied.is_valid() { self.applied } else { self.flushed }
+        self.applied
     }
 
     /// Returns the position up to which the stream was received.

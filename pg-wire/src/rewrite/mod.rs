@@ -187,7 +187,8 @@ impl<'a> Rewrite<'a> {
     /// must be in the format that the message has for its index, because the formats are not changed. A second call replaces the new values
     /// of the first call.
     ///
-    /// # Errors When the values of the frame are malformed, when the frame has no value with one of the indexes, or when the indexes are
+    /// # Errors
+    /// When the values of the frame are malformed, when the frame has no value with one of the indexes, or when the indexes are
     /// not ascending. After an error, a proxy that hides a value must not forward the frame.
     pub fn with_values(self, values: &'a [(usize, Option<&'a [u8]>)]) -> Result<Self, RewriteError> {
         let mut count = 0;

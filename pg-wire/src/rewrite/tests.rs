@@ -210,8 +210,9 @@ fn a_malformed_name_is_an_error_with_its_message_and_offset() {
     assert_eq!((error.message, error.offset, error.kind), ("Bind", 12, DecodeErrorKind::NegativeLength));
 }
 
-/// Checks one body. If the body decodes, `Rewrite` finds the same names as the decoder. A frame without replaced names has the same bytes.
-/// A renamed message decodes to the same fields with other names.
+/// Checks `Rewrite` with one body. If the body decodes, `Rewrite` must find the same names as the decoder. If no name is replaced,
+/// `Rewrite` must write the bytes of the original frame. If names are replaced, the written message must decode to the same fields with the
+/// new names.
 fn check(code: MessageCode, body: &[u8]) {
     let frame = Frame { code, body };
     let decoded = frame.frontend();

@@ -112,7 +112,8 @@ impl SessionState {
     ///
     /// Does not check whether the server will accept the message.
     ///
-    /// # Errors When the queue would exceed [`Bounds::runs`]. The state is then unchanged.
+    /// # Errors
+    /// When the queue would exceed [`Bounds::runs`]. The state is then unchanged.
     #[inline]
     pub fn sent(&mut self, frame: Frame<'_>) -> Result<Option<u64>, QueueFull> {
         if frame.code == MessageCode::COPY_DATA {
@@ -162,7 +163,8 @@ impl SessionState {
     /// After an ErrorResponse, the number of the next reply's request can be higher than the next number in order. The server has discarded
     /// the requests between the two numbers without a reply.
     ///
-    /// # Errors When the state does not explain the message. Then the session is [over](Over::Lost).
+    /// # Errors
+    /// When the state does not explain the message. Then the session is [over](Over::Lost).
     #[inline]
     pub fn received(&mut self, frame: Frame<'_>) -> Result<Option<Reply>, Unexpected> {
         match self.repeatable {
@@ -393,7 +395,8 @@ impl SessionState {
     ///
     /// Statements, temporary tables, settings and other objects of the session remain: `DISCARD ALL` removes them.
     ///
-    /// # Errors The reason why the session is not idle. [`next_step`](Self::next_step) returns the steps to an idle session.
+    /// # Errors
+    /// The reason why the session is not idle. [`next_step`](Self::next_step) returns the steps to an idle session.
     pub fn check_idle(&self) -> Result<(), NotIdle> {
         let track = &self.track;
         if let Some(over) = self.over {

@@ -1,4 +1,4 @@
-//! The order to stop, which all connections receive at the same time.
+//! Tells all connections of the proxy at the same time to stop.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-/// An order to stop, given at most once.
+/// Tells all connections to stop, at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     given: AtomicBool,

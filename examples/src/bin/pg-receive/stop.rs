@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::report::say;
 
-/// The order to stop.
+/// Tells the task of the program to stop, after SIGINT or SIGTERM has arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 

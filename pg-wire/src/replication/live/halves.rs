@@ -206,7 +206,8 @@ impl<W: Sink, C: Clock> StatusSender<W, C> {
     /// Sends status updates when they are due, until [`StreamReader::finish`] is called or the reader is dropped. Then returns the sending half
     /// of the connection.
     ///
-    /// # Errors Errors of the connection. If the server sent an ErrorResponse with the reason, the reader receives it.
+    /// # Errors
+    /// Errors of the connection. If the server sent an ErrorResponse with the reason, the reader receives it.
     pub async fn run(mut self) -> Result<WriteHalf<W>, StreamError> {
         if poll_fn(|cx| self.poll_streaming(cx)).await == Stage::Finishing {
             put(&mut self.conn, &mut self.shared.lock().status, &self.clock);

@@ -39,7 +39,8 @@ pub struct ReplicationStream<T, C, P = Raw> {
 impl<T: Transport, C: Clock> ReplicationStream<T, C> {
     /// Starts a stream over a connection that was opened with the parameter `replication`, with a default clock.
     ///
-    /// # Errors An error of the server, with all its fields, or an error of the connection. Every error contains the connection.
+    /// # Errors
+    /// An error of the server, with all its fields, or an error of the connection. Every error contains the connection.
     pub async fn start(conn: Connection<T>, command: &impl StartCommand) -> Result<Self, StartError<T>>
     where
         C: Default,
@@ -154,7 +155,8 @@ impl<T: Transport, C: Clock, P: Payload> ReplicationStream<T, C, P> {
 impl<T: Transport, C: Clock, P> ReplicationStream<T, C, P> {
     /// Sends a status update now.
     ///
-    /// # Errors Errors of the connection. A server that does not read is no error: the update is sent as soon as the server reads.
+    /// # Errors
+    /// Errors of the connection. A server that does not read is no error: the update is sent as soon as the server reads.
     pub async fn report(&mut self) -> Result<(), StreamError> {
         let core = &mut self.core;
         core.driver.status.report();

@@ -30,7 +30,8 @@ impl ChangeDecoder {
     /// Decodes the next message. Returns the table if the message is a [`Relation`](super::Relation), INSERT, UPDATE or DELETE. The tables
     /// of a TRUNCATE are in [`relations`](Self::relations).
     ///
-    /// # Errors The errors of [`Decoder::decode`] and [`Relations::follow`].
+    /// # Errors
+    /// The errors of [`Decoder::decode`] and [`Relations::follow`].
     #[inline]
     pub fn decode<'a>(&mut self, data: &'a [u8]) -> Result<(Change<'a>, Option<&Table>), ChangeError> {
         let change = self.decoder.decode(data)?;

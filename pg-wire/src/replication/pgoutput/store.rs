@@ -86,7 +86,8 @@ pub trait Store {
 
     /// Removes the transaction `xid` from the store. The store may have no bytes of this transaction.
     ///
-    /// # Errors When the transaction cannot be removed.
+    /// # Errors
+    /// When the transaction cannot be removed.
     fn remove(&mut self, xid: u32) -> Result<(), Self::Error>;
 }
 

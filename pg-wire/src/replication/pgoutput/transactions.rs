@@ -215,7 +215,8 @@ impl<S: Store> Transactions<S> {
     /// Returns the next change of a kept transaction that has ended. The last change is the [`Commit`] or [`Prepare`]; the call after it
     /// returns `None`.
     ///
-    /// # Errors The errors of [`receive`](Self::receive), and bytes of the store that differ from the stored bytes.
+    /// # Errors
+    /// The errors of [`receive`](Self::receive), and bytes of the store that differ from the stored bytes.
     pub fn replay(&mut self) -> Result<Option<ReceivedChange<'_>>, TransactionError<S::Error>> {
         let Some(replay) = self.replay.as_mut().filter(|replay| replay.stage != Stage::Over) else {
             return Ok(None);

@@ -140,7 +140,8 @@ impl Writer {
     fn run(mut self, mut queue: Receiver<Piece>) -> Result<(), Failure> {
         while let Some(piece) = queue.blocking_recv() {
             self.take(piece)?;
-            // While more pieces wait in the queue, many transactions are made durable together.
+            // While the queue has more pieces, the sync is delayed, up to the limits `MOST` and `LATEST`. Then one sync makes many
+            // transactions durable.
             while let Ok(piece) = queue.try_recv() {
                 self.take(piece)?;
                 if self.unsynced > MOST || self.pending.is_some_and(|since| since.elapsed() > LATEST) {
