@@ -1,4 +1,5 @@
-//! A stream of one of several kinds, chosen while the program runs; and reading and writing on any stream.
+//! A stream type whose kind (TCP, Unix-domain socket or TLS) is known only at run time. Also functions that read from and write to a
+//! stream of any kind.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};

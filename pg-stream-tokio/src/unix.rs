@@ -15,7 +15,7 @@ use tokio::task::coop;
 
 use crate::transport::IntoHalves;
 
-/// Number of consecutive writes without waiting after which the stream stops to watch for free space in the socket's buffer.
+/// Number of consecutive writes without waiting after which the stream stops watching for free space in the socket's buffer.
 const CALM: u8 = 8;
 
 /// A Unix-domain stream for Tokio, for protocols in which both sides take turns.

@@ -1,4 +1,4 @@
-//! How to authenticate a user: the decision of the machine's caller.
+//! The types by which the caller of [`Accept`](super::Accept) decides how a user is authenticated.
 
 use std::num::NonZeroU32;
 

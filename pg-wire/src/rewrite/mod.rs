@@ -48,8 +48,8 @@ use crate::codec::reader::Reader;
 use crate::codec::values::Values;
 use crate::codec::writer::Writer;
 
-/// A frame, and the names and values that replace its own when it is written. A `Rewrite` is itself a [`Message`]: put it into an
-/// [`Outbox`](crate::Outbox), or [encode](crate::Encode::encode) it.
+/// A frame of which names and values can be replaced. A `Rewrite` is itself a [`Message`]: put it into an [`Outbox`](crate::Outbox), or
+/// [encode](crate::Encode::encode) it.
 ///
 /// If no name or value is replaced, the frame is written unchanged.
 #[derive(Clone, Copy)]

@@ -143,7 +143,7 @@ impl Queue {
         None
     }
 
-    /// Returns the last request that is not a CopyEnd. Searches only places from `from` on.
+    /// Returns the last request that is not a CopyEnd. Ignores the first `from` requests of the queue.
     pub(super) fn last_request(&self, from: u64) -> Option<Request> {
         let mut end = self.len;
         for run in self.runs.iter().rev() {

@@ -30,7 +30,8 @@ pub(crate) struct Pooler {
 struct State {
     /// Pools by user and database.
     pools: HashMap<(String, String), Arc<Pool>>,
-    /// Clients by the process id in their keys.
+    /// Connected clients, by the process id that the pooler has sent to the client in BackendKeyData. A cancel request contains the
+    /// process id of the client.
     seats: HashMap<i32, Arc<Seat>>,
     last_pid: i32,
 }
