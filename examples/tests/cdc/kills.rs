@@ -92,7 +92,8 @@ fn run(source: Server, target: Server, crashes: bool) {
             });
         }
         let is_done = |done: &AtomicU64| done.load(Ordering::Relaxed) >= total;
-        while !is_done(&done) {
+        // A fast machine may finish the transactions before the kills and the crash.
+        while !is_done(&done) || kills < 2 || (crashes && crashed == 0) {
             let mut options = Vec::new();
             for (option, chance) in [("--streaming", 2), ("--binary", 2)] {
                 if random.one_in(chance) {
@@ -142,7 +143,6 @@ fn run(source: Server, target: Server, crashes: bool) {
         committed.load(Ordering::Relaxed),
         begun.elapsed()
     );
-    assert!(kills > 1, "the run is long enough");
 }
 
 #[test]

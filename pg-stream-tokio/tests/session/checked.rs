@@ -67,10 +67,11 @@ type Checking = Result<(), String>;
 impl Checked {
     /// Logs in. If `replication` is true, the session accepts replication commands.
     pub(crate) async fn connect(server: &Server, replication: bool) -> Self {
-        let config = match replication {
-            false => server.config("trust", ""),
-            true => server.config("admin", "").replication(Replication::Logical),
-        };
+        // By a Unix-domain socket. With TCP, a server that closes the connection with unread messages resets the connection, and the
+        // system then drops the server's last messages.
+        let config =
+            Config::new(if replication { "admin" } else { "trust" }).database("test").host(server.socket());
+        let config = if replication { config.replication(Replication::Logical) } else { config };
         let (mut conn, session) = connect(&config).await.expect("connected");
         let place = crate::support::query(&mut conn, "select pg_current_wal_flush_lsn()").await;
         let place = place.expect("a row").remove(0);
