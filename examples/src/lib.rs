@@ -152,7 +152,7 @@ mod tests {
     const READY: &[u8] = b"Z\0\0\0\x05I";
     const NOTICE: &[u8] = b"N\0\0\0\x08Mx\0\0";
 
-    /// Runs `until_ready` with a server that sends these messages, and returns its error.
+    /// Runs `until_ready` with a server that sends these messages. Returns the error of `until_ready`.
     fn error(script: &[&[u8]]) -> Option<String> {
         let mut conn = Connection::new(Script::says(&script.concat()), Limits::BACKEND);
         block_on(until_ready(&mut conn, |_| Ok(()))).err().map(|error| error.to_string())
@@ -165,18 +165,18 @@ mod tests {
         assert_eq!(error(&[NOTICE, READY]), unanswered);
         assert_eq!(error(&[ROW, READY]), unanswered);
         assert_eq!(error(&[ROW, COMPLETE, ROW, READY]), unanswered);
-        // The data of a COPY TO STDOUT, but no CommandComplete.
+        // The server sends the data of a COPY TO STDOUT, but no CommandComplete.
         assert_eq!(error(&[b"H\0\0\0\x07\0\0\0d\0\0\0\x06x\nc\0\0\0\x04", READY]), unanswered);
     }
 
     #[test]
     fn each_kind_of_answer_is_accepted() {
         assert_eq!(error(&[ROW, COMPLETE, NOTICE, READY]), None);
-        // Complete answers: EmptyQueryResponse, ParseComplete, PortalSuspended, FunctionCallResponse.
+        // Checks complete answers without rows: EmptyQueryResponse, ParseComplete, PortalSuspended, FunctionCallResponse.
         for answer in [&b"I\0\0\0\x04"[..], b"1\0\0\0\x04", b"s\0\0\0\x04", b"V\0\0\0\x08\xff\xff\xff\xff"] {
             assert_eq!(error(&[answer, READY]), None, "{answer:?}");
         }
-        // The answer to a Describe of a statement.
+        // The server answers a Describe of a statement.
         assert_eq!(error(&[b"t\0\0\0\x06\0\0", &ROW[..27], READY]), None);
         assert_eq!(error(&[ROW, b"E\0\0\0\x0aMwhy\0\0", READY]), Some("why".into()));
     }

@@ -1,7 +1,7 @@
-//! Hostile clients of `pg-proxy`, in front of a real server.
+//! Tests of `pg-proxy` with hostile clients, in front of a real server.
 //!
-//! Each row of the table has the bytes that such a client sends, to the proxy and to the server itself. Both must give the same answer,
-//! message by message. Meanwhile the proxy must serve an honest client.
+//! Each row of the table has the bytes of a hostile client. The test sends the bytes to the proxy and to the server itself. The proxy and
+//! the server must give the same answer, message by message. Meanwhile the proxy must serve an honest client.
 
 #[path = "proxy/process.rs"]
 #[allow(dead_code, reason = "shared with the tests of the proxy, which use other parts of it")]
@@ -30,11 +30,11 @@ struct Row {
 /// The way in which a client sends its bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
-    /// In one piece; then the client half-closes.
+    /// The client sends all bytes at once, then half-closes.
     AtOnce,
-    /// Byte by byte; then the client half-closes.
+    /// The client sends byte by byte, then half-closes.
     Drip,
-    /// In one piece; then the client stays connected until the server closes.
+    /// The client sends all bytes at once, then stays connected until the server closes.
     Stay,
 }
 
@@ -385,8 +385,8 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
 }
 
-/// Sends all rows of a table twice, with both servers. Compares the answers of the proxy with the answers of the server, and checks that
-/// the proxy leaks no descriptors and no memory.
+/// Sends all rows of a table twice to each server and to a proxy in front of the server. Compares the answers, and checks that the proxy
+/// leaks no descriptors and no memory.
 fn withstands(rows: &[Row], in_session: bool) {
     for server in Server::both() {
         let proxy = Proxy::with(server.address, &["--check"]);

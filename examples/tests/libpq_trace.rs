@@ -1,5 +1,5 @@
-//! The trace of `pg-proxy` has libpq's format: libpq holds conversations with real servers through `pg-proxy`, both print a trace, and the
-//! two traces are the same, line by line.
+//! Checks that the trace of `pg-proxy` has libpq's format. libpq talks to real servers through `pg-proxy`, both print a trace, and the two
+//! traces must be the same, line by line.
 //!
 //! There are a few differences between the formats. [`Libpq`] changes libpq's text in these places; there are no other differences.
 
@@ -110,8 +110,8 @@ fn function_calls_are_traced_as_by_libpq() {
     same("function_call", "user=trust sslmode=disable", Order::Whole);
 }
 
-/// A trace of libpq can be played as a transcript: the client's lines are sent to the server, and the server's answers must match the other
-/// lines.
+/// Checks that a trace of libpq can be played as a transcript. The client's lines are sent to the server, and the server's answers must
+/// match the other lines.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn traces_of_libpq_with_all_flags_can_be_played() {

@@ -50,7 +50,7 @@ impl Mock {
         Self { child, port: port.expect("a port"), says }
     }
 
-    /// Runs this SQL by psql 15 and by psql 18, and checks that both print the same.
+    /// Runs this SQL by psql 15 and by psql 18, and checks that both programs print the same text.
     #[track_caller]
     fn psql(&self, user: &str, password: &str, sql: &str) -> Ended {
         let conninfo = format!("host=127.0.0.1 port={} user={user} dbname=any gssencmode=disable", self.port);
@@ -113,7 +113,7 @@ fn psql_logs_in_by_every_method_and_gets_the_rows() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{method}: {}", ended.stderr);
         let words = "FATAL:  password authentication failed for user \"mock\"";
         assert!(ended.stderr.contains(words), "{method}: {}", ended.stderr);
-        // An unknown user gets the same error as a wrong password.
+        // Checks that an unknown user gets the same error as a wrong password.
         let renamed = Ended { stderr: nobody.stderr.replace("nobody", "mock"), ..nobody };
         assert_eq!(renamed, ended, "{method}");
     }
@@ -351,7 +351,7 @@ async fn a_cancel_request_ends_only_the_statement_with_its_key() {
     let target = session.cancel_target().expect("the server gives a key");
     let key = &target.key;
 
-    // A request that arrives while no statement runs has no effect.
+    // A request that arrives while no statement runs must have no effect.
     cancel(&config, &target).await.expect("the request is accepted");
     conn.query("select 1; select pg_sleep(3600); select 2").flush().await.expect("the server is connected");
     let mut rows = 0;

@@ -463,8 +463,8 @@ fn a_superfluous_ready_for_query_is_no_answer() {
     }
     let (end, heard) = answered([ready, answer].concat());
     assert_eq!(end, ended(0, "1\n", SURPLUS));
-    // The program has sent a Sync, and so has requested another ReadyForQuery: the first ReadyForQuery may have been the only answer to the
-    // Query.
+    // Checks that the program has sent a Sync to request another ReadyForQuery: the first ReadyForQuery may have been the only answer to
+    // the Query.
     assert_eq!(heard.after, b"S\0\0\0\x04X\0\0\0\x04");
 }
 
@@ -1171,7 +1171,7 @@ fn a_reader_that_closes_does_not_stop_the_statements() {
             assert_eq!(head(&url, sql), ended(0, "", ""), "{sql}");
         }
         let left = format!("SELECT count(*), min(a), count(DISTINCT xmin::text) FROM {table}");
-        // Both statements have taken effect: one has updated all rows, the other has added one row.
+        // Checks that both statements have taken effect: one has updated all rows, the other has added one row.
         assert_eq!(query(&url, &left), ended(0, "300001\t-1\t2\n", ""));
         assert_eq!(query(&url, &format!("DROP TABLE {table}")), ended(0, "", ""));
         let failing = "SELECT generate_series(1, 300000); SELECT 1 / 0";

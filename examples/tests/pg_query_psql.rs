@@ -175,7 +175,7 @@ struct End {
     stderr: String,
 }
 
-/// The place of a comparison: a server, the psql of its version, and a home directory for both programs.
+/// Set-up of a comparison: a server, the psql of its version, and a home directory for both programs.
 struct Place<'s> {
     server: &'s Server,
     psql: String,
@@ -316,7 +316,7 @@ fn both_programs_have_the_same_results() {
                 differing.push(format!("{} ({}):\n  {ours:?}\n  {theirs:?}", row.name, server.major));
             }
         }
-        // Both programs end their sessions.
+        // Checks that both programs end their sessions.
         place.until_sessions(0);
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
@@ -327,8 +327,8 @@ fn table(program: Program) -> String {
     format!("beside_{program:?}_{}", std::process::id()).to_lowercase()
 }
 
-/// Both programs read the whole result of the statement, so the statement is committed. Then psql is killed by SIGPIPE, and pg-query exits
-/// with the status of the statement.
+/// Both programs must read the whole result of the statement, so that the statement is committed. Then psql is killed by SIGPIPE, and
+/// pg-query exits with the status of the statement.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn both_programs_finish_the_statement_when_the_reader_closes() {

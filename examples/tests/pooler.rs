@@ -1,4 +1,4 @@
-//! `pg-pooler` between clients and servers of both versions.
+//! Tests of `pg-pooler` between clients and servers of both versions.
 
 #[path = "pooler/clients.rs"]
 mod clients;

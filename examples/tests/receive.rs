@@ -1,4 +1,4 @@
-//! `pg-receive` against servers of both versions, compared with the programs of PostgreSQL.
+//! Tests of `pg-receive` against servers of both versions. Its files are compared with the files of PostgreSQL's programs.
 
 #[path = "receive/backup.rs"]
 mod backup;

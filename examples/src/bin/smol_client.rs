@@ -56,7 +56,7 @@ impl<S: AsyncWrite + Unpin> Sink for Io<S> {
     }
 }
 
-/// The runtime smol.
+/// The runtime smol, for which this example implements pg-auth's `Runtime`.
 #[derive(Clone, Debug, Default)]
 struct Smol;
 

@@ -50,7 +50,7 @@ fn content(session: &mut Session, table: &str) -> (String, String) {
     (columns, sum)
 }
 
-/// Length of the output.
+/// Returns the length of the output file in bytes.
 fn length(cdc: &Cdc) -> u64 {
     std::fs::metadata(cdc.out()).expect("the file").len()
 }
@@ -104,8 +104,8 @@ fn run(source: Server, target: Server, crashes: bool) {
             let before = length(&cdc);
             let running = cdc.start(&options);
             if !random.one_in(4) {
-                // The server decodes the log again from where the oldest transaction in progress began. With a short time for each run, it
-                // would not get further.
+                // The server decodes the WAL again from the begin of the oldest transaction in progress. If all runs were short, none of
+                // them would write new lines.
                 let begun = Instant::now();
                 while length(&cdc) <= before && begun.elapsed() < Duration::from_secs(60) && !is_done(&done) {
                     thread::sleep(Duration::from_millis(10));

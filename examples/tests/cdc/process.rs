@@ -108,7 +108,7 @@ impl Cdc {
         self.start_loudly(&[&["--quiet"], more].concat())
     }
 
-    /// Starts the program, which reports its progress.
+    /// Starts the program without `--quiet`: it reports its progress.
     pub(crate) fn start_loudly(&self, more: &[&str]) -> Running {
         let mut command = self.command(more);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -146,7 +146,7 @@ pub(crate) fn parse(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Waits until a condition is true. `what` is its name for the panic.
+/// Waits until a condition is true. `what` names the condition in the text of the panic.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let begun = Instant::now();

@@ -172,7 +172,8 @@ fn columns(row: &Value) -> (String, String) {
     (names.join(", "), values.join(", "))
 }
 
-/// Returns the SQL condition that selects the changed row. It selects only one row: a table without a key may contain equal rows.
+/// Returns the SQL condition that selects the changed row. The condition selects only one row, because a table without a key may contain
+/// equal rows.
 fn condition(line: &Value) -> String {
     let row = if line["old"].is_object() { &line["old"] } else { &line["key"] };
     let equal: Vec<_> = fields(row)
@@ -188,7 +189,7 @@ fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Formats a value as an SQL string. The server converts it to the type of the column.
+/// Formats a value as an SQL string. The server converts the string to the type of the column.
 fn literal(value: &Value) -> String {
     match value {
         Value::Null => "NULL".into(),

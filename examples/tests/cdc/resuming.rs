@@ -299,13 +299,13 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         cdc.until_now(&["--create-slot"]);
         session.run("INSERT INTO t VALUES (1)");
         let complete = cdc.until_now(&[]);
-        // The file is shorter than the length in the state file.
+        // Checks that the program ends with an error if the file is shorter than the length in the state file.
         let (out, state) =
             (fs::read(cdc.out()).expect("read"), fs::read_to_string(cdc.state()).expect("read"));
         fs::write(cdc.out(), &out[1..]).expect("written");
         fails(&[], "something else has cut or replaced the file");
         fs::write(cdc.out(), &out).expect("written");
-        // The state is of another server, has a position that the server has not reached, or is of another slot.
+        // Checks states that do not fit: of another server, with a position that the server has not reached, and of another slot.
         for (field, value, reason) in [
             ("system", "7", "system identifier"),
             ("lsn", "FFFFFFFF/0", "but the recorded position is FFFFFFFF/0"),
@@ -318,13 +318,13 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         }
         fs::write(cdc.state(), &state).expect("written");
         assert_eq!(cdc.until_now(&[]), complete);
-        // The output is a file of another program, and there is no state file.
+        // Checks that a file of another program is rejected if there is no state file.
         fs::remove_file(cdc.state()).expect("removed");
         fs::write(cdc.out(), "id,x\n1,a\n").expect("written");
         fails(&[], "is not a line of pg-cdc");
         fs::write(cdc.out(), &out).expect("written");
         fs::write(cdc.state(), &state).expect("written");
-        // The slot does not exist any more.
+        // Checks that the program does not replace a slot that was lost.
         session.run(&format!("SELECT pg_drop_replication_slot('{}')", cdc.slot()));
         fails(&["--create-slot"], "changes after this position may be lost");
     });

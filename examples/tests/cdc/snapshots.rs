@@ -133,7 +133,7 @@ fn a_snapshot_that_was_interrupted_is_taken_again() {
             let (code, stderr) = running.wait();
             assert_ne!(code, Some(0), "{stderr}");
             session.run("DELETE FROM t WHERE id > 10; INSERT INTO t VALUES (0)");
-            // A run without --snapshot is rejected: the rest of the rows would be missing.
+            // Checks that a run without --snapshot is rejected: the rest of the rows would be missing.
             let ended = finish(&mut cdc.command(&["--until", "now"]));
             assert_eq!(ended.code, Some(1));
             assert!(ended.stderr.contains("the last snapshot did not end"), "{}", ended.stderr);

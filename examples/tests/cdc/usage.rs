@@ -101,7 +101,7 @@ fn an_output_that_cannot_be_written_ends_the_program() {
         let stderr = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(1));
         assert!(stderr.starts_with("pg-cdc: standard output: No space left"), "{stderr}");
-        // Nothing was confirmed.
+        // Checks that nothing was confirmed: the server must send all changes again.
         let lines = cdc.until_now(&[]);
         assert_eq!(lines.iter().filter(|line| line["kind"] == "insert").count(), 1000);
         let fails = |out: &str, reason: &str| {
@@ -129,7 +129,7 @@ fn a_value_that_is_not_utf_8_ends_the_program() {
         assert_eq!(code, Some(1));
         // The server checks the conversion to the encoding of the session.
         assert!(stderr.contains("invalid byte sequence for encoding \"UTF8\""), "{stderr}");
-        // The transaction before the wrong bytes can be followed.
+        // Checks that the program can follow the transaction before the wrong bytes.
         let ended = finish(&mut cdc.command(&["--until", &end, "--quiet"]));
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         let lines = cdc.lines();

@@ -1,4 +1,4 @@
-//! The runtimes of both adapters, with the same interface.
+//! A common interface to the runtimes of both adapters.
 
 use std::future::Future;
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ use smol::io::{AsyncRead, AsyncWrite};
 /// Time limit of a test body with one adapter, one server and one channel. A body that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection and its session, or the error.
+/// Result of a connection attempt: a connection and its session, or the error.
 pub(crate) type Connected<T> = Result<(Connection<T>, Session), ConnectError>;
 
 /// A stream whose halves can be used in two tasks.
@@ -25,15 +25,15 @@ pub(crate) trait Halves: Split<Source: Send + 'static, Sink: Send + 'static> + S
 
 impl<T: Split<Source: Send + 'static, Sink: Send + 'static> + Send + 'static> Halves for T {}
 
-/// A runtime of an adapter. Each function calls the public function of the adapter with the same name, unless noted.
+/// A runtime of an adapter. Each function calls the public function of the adapter with the same name, unless its doc says otherwise.
 pub(crate) trait Adapter: 'static {
-    /// The name, for the output.
+    /// Name of the adapter for the output.
     const NAME: &'static str;
-    /// The stream of a dialled connection.
+    /// Type of the stream of a connection that the adapter has dialled.
     type Socket: Halves;
-    /// The transport over a TCP stream of the runtime.
+    /// Type of the transport over a TCP stream of the runtime.
     type OverTcp: Halves;
-    /// The transport over a Unix-domain stream of the runtime.
+    /// Type of the transport over a Unix-domain stream of the runtime.
     type OverUnix: Halves;
 
     /// Runs a test body on the runtime, within [`PATIENCE`].
@@ -44,7 +44,7 @@ pub(crate) trait Adapter: 'static {
         task: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = T> + Send;
 
-    /// Runs a future with a time limit. Calls the runtime's timer.
+    /// Runs a future with a time limit, which a timer of the runtime measures.
     fn within<T>(limit: Duration, future: impl Future<Output = T>) -> impl Future<Output = Option<T>>;
 
     fn connect(config: &Config) -> impl Future<Output = Connected<Self::Socket>>;
@@ -71,15 +71,16 @@ pub(crate) trait Adapter: 'static {
     ) -> impl Future<Output = Result<(Connection<Self::OverTcp>, Accepted), ConnectError>>;
 }
 
-/// `pg-stream-tokio`.
+/// The adapter `pg-stream-tokio`.
 #[derive(Debug)]
 pub(crate) struct Tokio;
 
-/// `pg-stream-async-std` with its default runtime, on the executor of smol.
+/// The adapter `pg-stream-async-std` with its default runtime, on the executor of smol.
 #[derive(Debug)]
 pub(crate) struct Smol;
 
-/// `pg-stream-async-std` with the runtime of the feature `async-std`, on the executor, sockets, timers and threads of async-std.
+/// The adapter `pg-stream-async-std` with the runtime of the feature `async-std`, on the executor, sockets, timers and threads of
+/// async-std.
 #[derive(Debug)]
 pub(crate) struct AsyncStd;
 
@@ -202,7 +203,7 @@ adapter! {
     upgrade_futures_io,
 
     fn run<T>(body: impl Future<Output = T>) -> T {
-        // Boxed: `block_on` moves the future several times, and in a debug build each move takes space on the stack.
+        // The future is boxed: `block_on` moves the future several times, and in a debug build each move takes space on the stack.
         async_std::task::block_on(Box::pin(Self::within(PATIENCE, body))).expect("the test body must not hang")
     }
 
@@ -217,8 +218,8 @@ adapter! {
     }
 }
 
-/// The runtime `AsyncStd`. The adapter has functions for its default runtime only; these functions do the same, with the builder and
-/// the acceptor of the runtime `AsyncStd`.
+/// Functions for the runtime `AsyncStd`. The adapter has public functions for its default runtime only. These functions do the same, with
+/// the builder and the acceptor of the runtime `AsyncStd`.
 mod async_std_runtime {
     use pg_auth::connect::{self, Dialled};
     use pg_stream_async_std::{AsyncStd, DefaultTls};
@@ -257,7 +258,7 @@ fn non_blocking(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// The host of a configuration with a single host.
+/// Returns the host of a configuration with a single host.
 fn host(config: &Config) -> &Host {
     config.hosts.first().expect("the configuration has a host")
 }

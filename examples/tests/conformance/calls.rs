@@ -1,4 +1,4 @@
-//! Every public call of a connection, of its halves, and of a `TrackedConnection`, and every request of a client.
+//! Test bodies that make every public call of a connection, of its halves, and of a `TrackedConnection`, and every request of a client.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::adapters::Adapter;
 use crate::reading::{Log, check_idle, check_works, outcome, replies, text};
 use crate::ways::Way;
 
-/// A dialled connection for the role `scram`.
+/// Opens a connection for the role `scram`.
 pub(crate) async fn dialled<A: Adapter>(way: &Way) -> Connection<A::Socket> {
     A::connect(&way.config()).await.unwrap_or_else(|error| panic!("{way:?}: {error}")).0
 }
 
-/// As [`dialled`], with the state of the session.
+/// Opens a connection as [`dialled`] does, and tracks the state of its session.
 pub(crate) async fn tracked<A: Adapter>(way: &Way) -> TrackedConnection<A::Socket> {
     TrackedConnection::new(dialled::<A>(way).await)
 }
@@ -33,7 +33,7 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
         conn.query(sql).flush().await.expect("sent");
         log.extend(replies(&mut conn).await);
     }
-    // ParameterStatus and NoticeResponse.
+    // The server sends a ParameterStatus and a NoticeResponse.
     conn.query("set application_name = 'suite'; do $$ begin raise warning 'noted'; end $$");
     conn.flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
@@ -52,7 +52,7 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
     conn.flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
 
-    // Flush instead of Sync: the replies arrive, but no ReadyForQuery.
+    // The client sends Flush instead of Sync, so the server sends the replies without ReadyForQuery.
     conn.bind(statement, Portal::UNNAMED).execute((1i32,));
     conn.close_statement(statement).flush_msg().flush().await.expect("sent");
     for _ in 0..4 {
@@ -61,7 +61,7 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
     conn.bind(statement, Portal::UNNAMED).execute_and_sync((1i32,)).flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
 
-    // int4pl(int4, int4), and a function that does not exist.
+    // Calls int4pl(int4, int4), and then a function that does not exist.
     for function in [177, 1] {
         conn.fn_call(function)
             .result_format(FormatCode::Text)
@@ -72,7 +72,7 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
         log.extend(replies(&mut conn).await);
     }
 
-    // A batch that cannot be encoded is dropped as a whole.
+    // Checks that a batch that cannot be encoded is dropped as a whole.
     conn.query("select 1").query("select '\0'");
     log.push(outcome(conn.flush().await));
     check_works(&mut conn, 1).await;
@@ -87,19 +87,19 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     let (mut conn, session) = A::dial(&way.config(), Limits::BACKEND.bulk(100)).await.expect("a session");
     let mut log = Log::new();
     log.push(format!("{:?} {:?}", session.version, session.auth_method));
-    // Without the version of TLS: native-tls does not report the version.
+    // The version of TLS is left out, because native-tls does not report the version.
     log.push(format!("{} {}", session.channel_bound, session.tls.is_some()));
     let parameter = |name| format!("{:?}", session.parameters.get(name));
     log.extend(["server_version", "client_encoding", "session_authorization"].map(parameter));
     assert!(conn.is_quiet());
 
-    // Queued, committed and sent bytes.
+    // Queues a message, commits the batch, and sends it, each with a call of its own.
     conn.put(&Sync {});
     log.push(format!("{:?} {:?}", conn.outbox().batch(), conn.outbox().pending()));
     assert!(!conn.is_quiet());
     conn.outbox_mut().commit().expect("encoded");
     poll_fn(|cx| conn.poll_flush(cx)).await.expect("sent");
-    // `fill` reads, `try_recv` does not.
+    // `fill` reads from the stream, `try_recv` does not.
     while conn.try_recv().expect("valid").is_none() {
         conn.fill().await.expect("read");
     }
@@ -110,7 +110,7 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     assert!(outbox.is_empty());
     log.push(text(inbox.next().expect("valid").expect("a message")));
 
-    // Each of the calls that receive.
+    // Receives messages with each of the calls that receive.
     conn.query("select 'a'; select 'b'").flush().await.expect("sent");
     conn.ready().await.expect("a message");
     log.push(text(conn.try_recv().expect("valid").expect("a message")));
@@ -129,7 +129,7 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     log.extend(seen);
     log.push(outcome(status));
 
-    // A row over the limit is skipped. Then the limit is raised.
+    // A row exceeds the limit and is skipped. Then the limit is raised, and a row of the same length is received.
     conn.query("select repeat('x', 200)").flush().await.expect("sent");
     assert_eq!(conn.recv().await.expect("a message").code, MessageCode::ROW_DESCRIPTION);
     log.push(outcome(conn.recv().await));
@@ -148,7 +148,7 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     let stream: *const _ = conn.transport();
     assert!(std::ptr::eq(stream, conn.transport_mut()));
 
-    // The parts make a connection again.
+    // Takes the connection apart, and makes a new connection from its transport.
     let (transport, inbox, outbox) = conn.into_parts();
     assert!(inbox.buffered() == 0 && outbox.is_empty());
     let mut conn = Connection::new(transport, Limits::BACKEND);
@@ -218,7 +218,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     let mut conn = tracked::<A>(way).await;
     let mut log = Log::new();
 
-    // Errors instead of endless waits.
+    // These calls return errors, because they would wait without end.
     log.push(outcome(conn.recv().await));
     conn.put(&Sync {});
     log.push(outcome(conn.check_idle().map_err(Reason)));
@@ -234,7 +234,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     log.push(text(conn.recv_owned().await.expect("a message").frame()));
     check_idle(&mut conn, 1).await;
 
-    // Each reply with its request.
+    // Receives each reply with its request.
     conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync(()).query("select 1/0");
     conn.flush().await.expect("sent");
     while conn.state().waiting() == Waiting::Reply {
@@ -243,7 +243,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
         log.push(format!("{reply:?} {}", text(frame)));
     }
 
-    // Each kind of unfinished work, and its recovery.
+    // Recovers from each kind of unfinished work.
     for sql in [
         "begin",
         "begin; select 1/0",
@@ -262,14 +262,14 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
         check_idle(&mut conn, 2).await;
     }
 
-    // Notifications, also from another session.
+    // Receives a notification that another session has sent.
     conn.query("listen news").flush().await.expect("sent");
     conn.until_ready(|_| Ok::<_, Error>(())).await.expect("listening");
     let mut other = tracked::<A>(way).await;
     other.query("select pg_notify('news', 'extra')").flush().await.expect("sent");
     other.until_ready(|_| Ok::<_, Error>(())).await.expect("notified");
     loop {
-        // Notifications of other tests with the same channel are not for this session's payload.
+        // Skips the notifications of other tests, which use the same channel with another payload.
         let frame = conn.recv_unasked().await.expect("a message");
         if let Ok(Backend::NotificationResponse(note)) = frame.backend()
             && note.payload == "extra"
@@ -279,7 +279,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
         }
     }
 
-    // The parts make a connection again, in a COPY.
+    // Takes the connection apart during a COPY, and makes a connection from the parts again.
     conn.query("copy t from stdin").flush().await.expect("sent");
     let (conn, state) = conn.into_parts();
     log.push(format!("{:?}", state.waiting()));
@@ -298,7 +298,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     log.push(outcome(ended));
     assert!(conn.connection().is_quiet());
 
-    // The session ends.
+    // Ends the session, and makes calls after its end.
     conn.terminate().flush().await.expect("sent");
     log.push(outcome(conn.recv_unasked().await));
     log.push(outcome(conn.check_idle().map_err(Reason)));
@@ -306,7 +306,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     log
 }
 
-/// The reason why a connection is not idle, as an error.
+/// Reason why a connection is not idle, as an error.
 #[derive(Debug)]
 struct Reason(NotIdle);
 

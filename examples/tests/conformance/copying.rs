@@ -1,4 +1,4 @@
-//! COPY in both directions and both protocols, with futures that are dropped half-way.
+//! Test bodies with COPY in both directions, in the simple and the extended protocol. Futures are dropped before they are ready.
 
 use pg_wire::{Connection, Error, MessageCode, PgProtocol, Portal, Statement, Transport};
 
@@ -31,10 +31,10 @@ fn end<T: Transport>(conn: &mut Connection<T>, extended: bool) {
     }
 }
 
-/// A COPY to the server. The future of `send_copy_data` is dropped after each number of polls, and the rest of its data is sent by
-/// `flush`. No line is lost or sent twice.
+/// Copies data to the server. The future of `send_copy_data` is dropped after each number of polls, and `flush` sends the rest of its data.
+/// No line may be lost or sent twice.
 pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
-    // More than the buffers of both sockets hold.
+    // More data than the buffers of both sockets hold.
     let lines = if way.channel == Channel::Unix { 3_000 } else { 30_000 };
     let block = [&[b'x'; 149][..], b"\n"].concat().repeat(lines);
     let mut conn = dialled::<A>(way).await;
@@ -45,7 +45,7 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
             started(&mut conn, extended, "copy t from stdin").await;
             let sent = dropped_after(polls, conn.send_copy_data(&block)).await;
             let is_last = sent.is_some();
-            // The last line follows the rest of the block.
+            // The last line must arrive after the rest of the block.
             conn.copy_data(b"last\n");
             let flushed = dropped_each_time(&mut conn, async |conn| conn.flush().await).await;
             end(&mut conn, extended);
@@ -62,20 +62,20 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
         }
     }
 
-    // The client aborts after a dropped future: the whole message is sent before CopyFail.
+    // The client aborts the COPY after a dropped future: the whole message must be sent before CopyFail.
     started(&mut conn, false, "copy t from stdin").await;
     let _ = dropped_after(1, conn.send_copy_data(&block)).await;
     conn.copy_fail("changed its mind").flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
 
-    // The server aborts, and the client only then stops sending.
+    // The server aborts the COPY, because the data is not in binary format.
     started(&mut conn, true, "copy t from stdin with (format binary)").await;
     log.push(outcome(conn.send_copy_data(&block).await));
     end(&mut conn, true);
     conn.flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
 
-    // A leaked future loses a part of its message, so the direction has ended.
+    // A leaked future loses a part of its message, so the connection cannot send any more.
     started(&mut conn, false, "copy t from stdin").await;
     std::mem::forget(conn.send_copy_data(&block));
     log.push(outcome(conn.flush().await));
@@ -84,7 +84,8 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// A COPY from the server, abandoned after each number of polls.
+/// Copies data from the server. First drops the future of `recv` after every poll. Then stops to receive after each number of polls, and
+/// recovers the connection.
 pub(crate) async fn copy_out_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     const COPY: &str = "copy (select repeat('x', 1000) from generate_series(1, 1000)) to stdout";
     let mut log = Log::new();

@@ -1,4 +1,4 @@
-//! Futures that are dropped after 1, 2, 3, … polls. Afterwards the connection is recovered and works, and no bytes are lost.
+//! Test bodies that drop futures after 1, 2, 3, … polls. Afterwards the connection is recovered and works, and no bytes are lost.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::ways::{Channel, Way};
 /// Time limit of a recovery.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Most bytes that a connection may hold in a flush. With larger replies the future is ready with `InboxFull`.
+/// Maximum number of bytes that `flush` may read and keep. If the replies are larger, the future of `flush` returns `InboxFull`.
 const READ_AHEAD: usize = 1 << 20;
 
 /// Makes the connection idle, within a time limit.
@@ -40,7 +40,7 @@ fn echo<P: PgProtocol>(way: &Way, out: &mut P) {
     out.sync();
 }
 
-/// Queues a pipeline, and drops the future of a flush that has sent a part of it.
+/// Queues a pipeline, and drops the future of `flush` after a part of the pipeline is sent.
 async fn partly_sent<C: PgProtocol>(
     way: &Way,
     relay: &Relay,
@@ -203,7 +203,7 @@ pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -
     log
 }
 
-/// Drops the future of `recover` after each number of polls, in each kind of unfinished work.
+/// Drops the future of `recover` after each number of polls, during each kind of unfinished work.
 pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     for sql in [
@@ -223,7 +223,7 @@ pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
             each_poll::<A>(way, "recover", unfinished, async |conn| outcome(conn.recover().await)).await,
         );
     }
-    // The recovery of a pipeline that is partly sent, with a future that is dropped after every poll.
+    // Recovers a connection whose pipeline is partly sent. Drops the future of `recover` after every poll.
     let relay = Relay::start(way);
     let (conn, _) = A::connect(&relay.config).await.unwrap_or_else(|error| panic!("{error}"));
     let mut conn = TrackedConnection::new(conn);
@@ -275,7 +275,7 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
         }
     }
 
-    // A dropped future of `until_ready` has passed its messages on; the next call continues.
+    // A dropped future of `until_ready` has already passed messages to `each`. The next call must continue after these messages.
     conn.query(SLOW).flush().await.expect("sent");
     let mut rows = 0;
     let status = dropped_each_time(&mut conn, async |conn| {
@@ -295,11 +295,11 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     };
     log.push(format!("{rows} rows, {status:?}"));
 
-    // Longer than both socket buffers: `flush` reads while it writes.
+    // The pipeline is longer than both socket buffers, so `flush` must read while it writes.
     echo(way, &mut conn);
     log.push(outcome(dropped_each_time(&mut conn, async |conn| conn.flush().await).await));
     log.push(totals(&mut conn).await);
-    // With little memory for replies, `flush` may return early, and `recv` continues to send.
+    // With a low limit for buffered replies, `flush` may return early, and `recv` continues to send.
     conn.set_limits(Limits::BACKEND.read_ahead(READ_AHEAD));
     echo(way, &mut conn);
     let flushed = dropped_each_time(&mut conn, async |conn| conn.flush().await).await;
@@ -313,7 +313,7 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Drops the future of a flush that has sent a part of a pipeline. Each call that waits continues to send.
+/// Drops the future of a flush that has sent a part of a pipeline. Later calls that wait must send the rest.
 pub(crate) async fn a_partly_sent_pipeline<A: Adapter>(way: &Way) -> Log {
     let relay = Relay::start(way);
     let (mut conn, _) = A::connect(&relay.config).await.unwrap_or_else(|error| panic!("{error}"));
@@ -332,12 +332,12 @@ pub(crate) async fn a_partly_sent_pipeline<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Drops the future of `close` after each number of polls: the queued messages are sent, then the stream is closed.
+/// Drops the future of `close` after each number of polls. The queued messages must be sent before the stream is closed.
 pub(crate) async fn a_close<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     for polls in counts() {
         let mut conn = dialled::<A>(way).await;
-        // Enough bytes that the future has to wait.
+        // Queues so many bytes that `close` has to wait.
         for _ in 0..if way.channel == Channel::Unix { 8 } else { 40 } {
             conn.query(&format!("/* {} */", "x".repeat(60_000)));
         }

@@ -1,5 +1,5 @@
-//! Connecting, accepting and cancelling: every way to make a session, errors, and futures that are dropped after each number of
-//! polls.
+//! Test bodies for connecting, accepting and cancelling: every way to make a session, errors, and futures that are dropped after each
+//! number of polls.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -18,13 +18,13 @@ use crate::polls::{counts, dropped_after};
 use crate::reading::{Log, check_works, explain, outcome, rejection, replies};
 use crate::ways::{Channel, Way};
 
-/// The facts about a session that are equal for all adapters.
+/// Returns the facts about a session that are equal for all adapters.
 fn facts(session: &Session) -> String {
     let tls = session.tls.is_some();
     format!("{:?} {:?} {} {tls}", session.version, session.auth_method, session.channel_bound)
 }
 
-/// Whether the server's process of this session uses TLS, and other facts from the server.
+/// Asks the server whether the session uses TLS, with which version, and whether it uses a Unix-domain socket.
 async fn server_facts<T: Transport>(conn: &mut Connection<T>) -> Log {
     conn.query(
         "select ssl, version, client_addr is null from pg_stat_ssl join pg_stat_activity using (pid) \
@@ -34,7 +34,7 @@ async fn server_facts<T: Transport>(conn: &mut Connection<T>) -> Log {
     replies(conn).await
 }
 
-/// A connection over a stream of the caller's own, and its facts. The stream's types differ, so this is a function.
+/// Uses a new connection, and returns facts about it. The function is generic, because the types of the streams differ.
 async fn used<T: Transport>(made: Result<(Connection<T>, Session), pg_auth::ConnectError>) -> Log {
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));
     let mut log = vec![facts(&session)];
@@ -44,7 +44,7 @@ async fn used<T: Transport>(made: Result<(Connection<T>, Session), pg_auth::Conn
     log
 }
 
-/// The three kinds of streams of the caller's own, and a dialled stream.
+/// Connects over dialled streams, and over a stream that the caller has connected.
 pub(crate) async fn every_way_to_connect<A: Adapter>(way: &Way) -> Log {
     let config = way.config();
     let mut log = used(A::connect(&config).await).await;
@@ -59,7 +59,7 @@ pub(crate) async fn every_way_to_connect<A: Adapter>(way: &Way) -> Log {
         }
         Channel::Tls => used(A::over_tls(&config, tcp()).await).await,
     });
-    // Each password method: the derivation for SCRAM runs on a thread of the runtime.
+    // Logs in with each password method. The derivation for SCRAM runs on a thread of the runtime.
     for (role, password) in [("md5", "md5-secret"), ("scram", "scram-secret"), ("saslprep", "pa ssIX")] {
         let mut config = way.config_for(role, password);
         config.channel_binding = pg_auth::config::BindingMode::Prefer;
@@ -68,14 +68,14 @@ pub(crate) async fn every_way_to_connect<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// The configuration with a change.
+/// Returns the configuration of `way` with a change.
 fn changed(way: &Way, change: impl FnOnce(&mut Config)) -> Config {
     let mut config = way.config();
     change(&mut config);
     config
 }
 
-/// Connection attempts that fail.
+/// Makes connection attempts that must fail.
 pub(crate) async fn every_error_of_a_connection_attempt<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     for config in [
@@ -89,7 +89,7 @@ pub(crate) async fn every_error_of_a_connection_attempt<A: Adapter>(way: &Way) -
     ] {
         log.push(rejection(A::connect(&config).await));
     }
-    // A host that never answers, and a host that closes at once.
+    // Connects to a host that never answers, and to a host that closes at once.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = silent.local_addr().expect("the socket is bound").port();
     let config = changed(way, |config| config.hosts.clear());
@@ -102,7 +102,7 @@ pub(crate) async fn every_error_of_a_connection_attempt<A: Adapter>(way: &Way) -
     let error = A::connect(&config).await.map(|(_, session)| session).expect_err("no process listens");
     log.push(explain(&error).replace(&port.to_string(), "PORT"));
     if way.channel == Channel::Tls {
-        // The texts of TLS libraries differ, the kinds of the errors do not.
+        // Compares only the kinds of the errors, because the texts of the TLS libraries differ.
         let mut config = way.config();
         let root = std::env::var("PG_TLS_OTHER_ROOT").expect("set by `cargo xtask test`");
         config.tls.root = Some(pg_auth::config::RootCert::File(root.into()));
@@ -113,7 +113,7 @@ pub(crate) async fn every_error_of_a_connection_attempt<A: Adapter>(way: &Way) -
     log
 }
 
-/// Drops the future of `connect` after each number of polls. The next attempt succeeds.
+/// Drops the future of `connect` after each number of polls. The next attempt must succeed.
 pub(crate) async fn a_dropped_connection_attempt<A: Adapter>(way: &Way) -> Log {
     let config = way.config();
     for polls in counts() {
@@ -177,7 +177,7 @@ pub(crate) async fn a_cancel_request<A: Adapter>(way: &Way) -> Log {
             log.dedup();
             return log;
         }
-        // The abandoned request may arrive late, and cancel a statement. The session goes on.
+        // The abandoned request may arrive late, and cancel a statement. The session must still work.
         for number in 0..2 {
             conn.query("select 1").flush().await.expect("sent");
             if conn.until_ready(|_| Ok::<_, Error>(())).await.is_ok() {
@@ -240,9 +240,9 @@ pub(crate) async fn accepted_clients<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// LISTEN and NOTIFY between two sessions, in a connection that waits for messages only.
+/// Sends notifications from one session to another session, which only waits for messages.
 pub(crate) async fn notifications<A: Adapter>(way: &Way) -> Log {
-    // A channel of this session only: tests run at the same time.
+    // The name of the channel contains the process id, so that tests that run at the same time use other channels.
     let mut conn = dialled::<A>(way).await;
     let mut other = dialled::<A>(way).await;
     conn.query("select pg_backend_pid()").flush().await.expect("sent");

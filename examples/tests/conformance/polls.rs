@@ -25,7 +25,7 @@ pub(crate) async fn dropped_each_time<C, T>(conn: &mut C, mut call: impl AsyncFn
     poll_fn(|cx| pin!(call(conn)).poll(cx)).await
 }
 
-/// 1, 2, 3, … up to 8, then in larger steps: the numbers of polls after which a future is dropped that needs many polls.
+/// Numbers of polls after which a future is dropped: 1, 2, 3, … up to 8, then in larger steps, because some futures need many polls.
 pub(crate) fn counts() -> impl Iterator<Item = usize> {
     std::iter::successors(Some(1_usize), |&count| Some(if count < 8 { count + 1 } else { count + count / 2 }))
 }

@@ -1,4 +1,4 @@
-//! Received messages as text, for the comparison of adapters.
+//! Converts received messages to text, so that the results of the adapters can be compared.
 
 use pg_auth::ConnectError;
 use pg_wire::backend::Backend;
@@ -7,7 +7,7 @@ use pg_wire::{Connection, Error, Frame, MessageCode, PgProtocol, TrackedConnecti
 /// The result of a test body: its replies, errors and states, which must be equal for all adapters.
 pub(crate) type Log = Vec<String>;
 
-/// A message as text. Process ids are left out, because they differ between sessions.
+/// Returns a message as text. Process ids are left out, because they differ between sessions.
 pub(crate) fn text(frame: Frame<'_>) -> String {
     match frame.backend().expect("well-formed") {
         Backend::NotificationResponse(note) => format!("notification {:?} {:?}", note.channel, note.payload),
@@ -16,7 +16,7 @@ pub(crate) fn text(frame: Frame<'_>) -> String {
     }
 }
 
-/// Receives messages up to ReadyForQuery.
+/// Receives messages up to ReadyForQuery, and returns them as text.
 pub(crate) async fn replies<T: Transport>(conn: &mut Connection<T>) -> Log {
     let mut log = Log::new();
     loop {
@@ -28,7 +28,7 @@ pub(crate) async fn replies<T: Transport>(conn: &mut Connection<T>) -> Log {
     }
 }
 
-/// Runs a statement, and returns the number of rows, the number of their bytes, and the server's error.
+/// Receives messages up to ReadyForQuery. Returns the number of rows, the number of their bytes, and the server's error.
 pub(crate) async fn totals<T: Transport>(conn: &mut Connection<T>) -> String {
     let (mut rows, mut bytes) = (0, 0);
     let ended = conn
@@ -50,7 +50,7 @@ pub(crate) async fn check_works<T: Transport>(conn: &mut Connection<T>, number: 
     assert!(log.iter().any(|line| *line == row(number)), "{number}: {log:#?}");
 }
 
-/// As [`check_works`], for a `TrackedConnection`, which must be idle before and after the statement.
+/// Checks that a `TrackedConnection` works. The connection must be idle before and after the statement.
 pub(crate) async fn check_idle<T: Transport>(conn: &mut TrackedConnection<T>, number: usize) {
     assert_eq!(conn.check_idle(), Ok(()));
     conn.query(&format!("select {number}")).flush().await.expect("sent");
@@ -71,7 +71,7 @@ fn row(number: usize) -> String {
     format!("row {:?}", pg_wire::codec::Values::from(&[Some(digits.as_bytes())]))
 }
 
-/// A result as text: the value, or the text of the error and its sources.
+/// Returns a result as text: the value, or the text of the error and its sources.
 pub(crate) fn outcome<T: std::fmt::Debug, E: std::error::Error>(result: Result<T, E>) -> String {
     match result {
         Ok(value) => format!("{value:?}"),
@@ -79,7 +79,7 @@ pub(crate) fn outcome<T: std::fmt::Debug, E: std::error::Error>(result: Result<T
     }
 }
 
-/// The text of an error and its sources.
+/// Returns the text of an error and its sources.
 pub(crate) fn explain(error: &dyn std::error::Error) -> String {
     let mut text = format!("error: {error}");
     let mut source = error.source();
@@ -90,7 +90,7 @@ pub(crate) fn explain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The error of a connection attempt that must fail.
+/// Returns the error of a connection attempt, which must fail.
 pub(crate) fn rejection<T, S>(made: Result<(T, S), ConnectError>) -> String {
     match made {
         Ok(_) => panic!("the connection must not be made"),

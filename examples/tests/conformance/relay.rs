@@ -13,16 +13,16 @@ use tempfile::TempDir;
 
 use crate::ways::{Channel, Way};
 
-/// Bytes of the buffer with which the relay receives from the client. The kernel may double the number.
+/// Size in bytes of the buffer with which the relay receives from the client. The kernel may double the size.
 const BUFFER: usize = 64 << 10;
 
-/// A relay for one connection. While the relay holds, a client can send only as many bytes as the buffers of two sockets hold.
+/// A relay for one connection. While the relay does not read, the client can send only as many bytes as the buffers of two sockets hold.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    /// The configuration of the client.
+    /// Configuration with which the client connects to the relay.
     pub(crate) config: Config,
     holds: Arc<AtomicBool>,
-    /// The directory of a Unix-domain socket.
+    /// Directory of the Unix-domain socket; `None` over TCP.
     _dir: Option<TempDir>,
 }
 

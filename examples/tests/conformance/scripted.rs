@@ -11,7 +11,7 @@ use crate::adapters::Adapter;
 use crate::polls::dropped_each_time;
 use crate::reading::{Log, outcome, text};
 
-/// The end of a script.
+/// Selects the way in which a server ends the connection after its script.
 #[derive(Clone, Copy)]
 enum End {
     /// The server closes the connection.
@@ -20,8 +20,8 @@ enum End {
     Reset,
 }
 
-/// The name of a server, the bytes that it sends after its first ReadyForQuery and a query, the end, and a part of the first message or
-/// error that a `Connection` receives.
+/// For each server: its name, the bytes that it sends after a query, and the end of the connection. The last field is a part of the first
+/// message or error that a `Connection` receives.
 const SERVERS: [(&str, &[u8], End, &str); 12] = [
     ("closes", b"", End::Close, "true error: the peer closed the connection"),
     ("resets", b"", End::Reset, "Connection reset by peer"),
@@ -44,7 +44,7 @@ fn play(mut stream: TcpStream, bytes: &[u8], end: End) {
     let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
     stream.read_exact(&mut body).expect("a startup packet");
     stream.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").expect("sent");
-    // The query of the client.
+    // Reads the query of the client.
     let mut query = [0; 14];
     stream.read_exact(&mut query).expect("a query");
     stream.write_all(bytes).expect("sent");
@@ -55,7 +55,7 @@ fn play(mut stream: TcpStream, bytes: &[u8], end: End) {
     }
 }
 
-/// Each server, with a `Connection` and with a `TrackedConnection`.
+/// Plays each server for a `Connection` and for a `TrackedConnection`.
 pub(crate) async fn servers_that_misbehave_after_the_login<A: Adapter>() -> Log {
     let mut log = Log::new();
     for (name, bytes, end, expected) in SERVERS {
@@ -84,7 +84,7 @@ pub(crate) async fn servers_that_misbehave_after_the_login<A: Adapter>() -> Log 
             conn.query("select 1").flush().await.expect("sent");
             server.join().expect("the server does not panic");
             let first = log.len();
-            // A future that is dropped after every poll returns the same error.
+            // Later calls must return the same error, even if each future is dropped after every poll.
             for _ in 0..4 {
                 let call =
                     async |conn: &mut pg_wire::Connection<_>| conn.recv().await.map(|frame| frame.to_owned());

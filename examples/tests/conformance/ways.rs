@@ -21,19 +21,19 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Each server with each kind of stream.
+    /// Returns each server with each kind of stream.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         [Channel::Tcp, Channel::Unix, Channel::Tls]
             .into_iter()
             .flat_map(|channel| Server::both().map(|server| Self { server, channel }))
     }
 
-    /// A configuration for the role `scram`.
+    /// Returns a configuration for the role `scram`.
     pub(crate) fn config(&self) -> Config {
         self.config_for("scram", "scram-secret")
     }
 
-    /// A configuration for this role and password.
+    /// Returns a configuration for this role and password.
     pub(crate) fn config_for(&self, role: &str, password: &str) -> Config {
         let (server, config) = (&self.server, Config::new(role).password(password).database("test"));
         let port = server.address.port();

@@ -56,7 +56,7 @@ impl Adapter {
             }
             Self::Smol => measure(|| result = Some(smol::block_on(future))),
             Self::AsyncStd => {
-                // Boxed outside of the measurement: `block_on` moves the future several times.
+                // The future is boxed outside of the measurement, because `block_on` moves the future several times.
                 let future = Box::pin(future);
                 measure(|| result = Some(async_std::task::block_on(future)))
             }

@@ -1,11 +1,11 @@
-//! Clients of other projects, which share few server connections.
+//! Tests with clients of other projects, which share few server connections.
 
 use std::process::Command;
 
 use crate::lab::Lab;
 use crate::support::finish;
 
-/// The standard output of a program. The program must succeed.
+/// Runs a program, which must succeed, and returns its standard output.
 #[track_caller]
 fn done(command: &mut Command) -> String {
     let ended = finish(command);

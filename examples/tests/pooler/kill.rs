@@ -1,4 +1,4 @@
-//! Clients, server processes and queries are ended at random. Afterwards the numbers of updates must be correct.
+//! Ends clients, server processes and queries at random. Then checks the number of updates in each row.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ const SECONDS: u64 = 10;
 /// A worker's counts of the updates of its row.
 #[derive(Debug, Default)]
 struct Count {
-    /// Updates whose success was reported.
+    /// Number of updates whose success was reported.
     done: u64,
-    /// Updates whose outcome was not reported.
+    /// Number of updates whose outcome was not reported.
     unknown: u64,
-    /// All replies.
+    /// Number of replies.
     replies: u64,
 }
 
@@ -83,7 +83,7 @@ async fn kill_at_random() {
     }
 }
 
-/// Ends server processes of the pooler at random times. Returns their number.
+/// Ends server processes of the pooler at random times. Returns the number of ended processes.
 async fn kill_servers(lab: Arc<Lab>, over: Arc<AtomicBool>) -> u64 {
     let (mut admin, mut random, mut killed) = (lab.admin().await, Random(0x9e37_79b9_7f4a_7c15), 0);
     while !over.load(Ordering::Relaxed) {
@@ -140,7 +140,7 @@ async fn work(lab: Arc<Lab>, worker: u64, end: Instant) -> Count {
                 settle(&mut count, sent.and(reply), token, &mut client);
             }
             50..70 => {
-                // An update in a transaction. It counts as unknown until the reply to COMMIT arrives, which decides whether it was made.
+                // Updates the row in a transaction. The update counts as unknown until the reply to COMMIT arrives.
                 count.unknown += 1;
                 let sql = format!(
                     "begin; update counts set n = n + 1 where worker = {worker}; select {token}; commit"

@@ -1,4 +1,4 @@
-//! A server, a `pg-pooler` in front of it, and sessions through the pooler.
+//! Test set-up: a server, a `pg-pooler` in front of it, and sessions through the pooler.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -22,7 +22,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Starts one for each version of the server.
+    /// Starts a pooler in front of a server of each version.
     pub(crate) async fn both(arguments: &[&str]) -> [Self; 2] {
         let [old, new] = Server::both();
         [Self::start(old, arguments).await, Self::start(new, arguments).await]
@@ -46,12 +46,12 @@ impl Lab {
         Self { server, address: address.parse().expect("an address"), child, _users: users }
     }
 
-    /// A session through the pooler.
+    /// Opens a session through the pooler.
     pub(crate) async fn client(&self) -> Peer {
         Peer::connect(self.address, "scram", "scram-secret").await.expect("the pooler accepts the password")
     }
 
-    /// A session without the pooler, as a superuser.
+    /// Opens a session without the pooler, as a superuser.
     pub(crate) async fn admin(&self) -> Peer {
         Peer::connect(self.server.address, "admin", "").await.expect("admin needs no password")
     }
@@ -68,7 +68,7 @@ impl Lab {
         }
     }
 
-    /// The resident memory of the pooler in bytes.
+    /// Returns the resident memory of the pooler in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the pooler runs");
@@ -77,7 +77,7 @@ impl Lab {
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
-    /// A client program of the server's version, which connects to the pooler.
+    /// Returns a command that runs a client program of the server's version, connected to the pooler.
     pub(crate) fn program(&self, program: &str) -> Command {
         let variable = format!("PG{}_CLIENT_BIN", self.server.major);
         let bin = std::env::var(&variable);
@@ -137,26 +137,26 @@ impl Peer {
         Ok(rows)
     }
 
-    /// The first column of the rows of a query. The query must succeed.
+    /// Runs a query, which must succeed. Returns the first column of its rows.
     #[track_caller]
     pub(crate) fn rows(&mut self, sql: &str) -> impl Future<Output = Vec<String>> {
         let caller = std::panic::Location::caller();
         async move { self.query(sql).await.unwrap_or_else(|error| panic!("{caller}: {sql}: {error}")) }
     }
 
-    /// The only value of a query.
+    /// Runs a query, which must succeed. Returns its only value.
     #[track_caller]
     pub(crate) fn value(&mut self, sql: &str) -> impl Future<Output = String> {
         let rows = self.rows(sql);
         async move { rows.await.pop().expect("a row") }
     }
 
-    /// The SQLSTATE of the error of a query. The query must fail.
+    /// Runs a query, which must fail. Returns the SQLSTATE of its error.
     pub(crate) async fn sqlstate(&mut self, sql: &str) -> SqlState {
         sqlstate(&*self.query(sql).await.expect_err(sql))
     }
 
-    /// The transaction status after an empty query.
+    /// Runs an empty query. Returns the transaction status after the query.
     pub(crate) async fn status(&mut self) -> TransactionStatus {
         self.conn.query("").flush().await.expect("the connection is open");
         loop {
@@ -169,7 +169,7 @@ impl Peer {
     }
 }
 
-/// The SQLSTATE of an error. The error must be from a server.
+/// Returns the SQLSTATE of an error, which must be an error of a server.
 pub(crate) fn sqlstate(error: &(dyn Error + 'static)) -> SqlState {
     let server = error.downcast_ref::<ServerError>();
     server

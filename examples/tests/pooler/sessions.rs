@@ -61,14 +61,14 @@ async fn settings_are_restored_for_each_client() {
             assert_eq!(b.value("show client_encoding").await, "LATIN1");
             assert_eq!(b.value("select date '2026-01-31'").await, "31.01.2026");
         }
-        // The transaction that changes this setting is rolled back.
+        // Checks that a changed setting has its old value after a rollback.
         a.rows("begin; set timezone to 'America/Lima'").await;
         assert_eq!(a.value("show timezone").await, "America/Lima");
         a.rows("rollback").await;
         b.rows("select 1").await;
         assert_eq!(a.value("show timezone").await, "Asia/Tokyo");
 
-        // Parameters of the startup message. The client is sent the values in the form that the server reports.
+        // Checks parameters of the startup message: the client must receive each value in the form that the server reports.
         let config = |name, value| config(lab.address, "scram", "scram-secret").with_parameter(name, value);
         let (conn, session) = connect(&config("datestyle", "sql")).await.expect("a valid value");
         assert_eq!(session.parameters.get("DateStyle"), Some("SQL, MDY"));
@@ -110,7 +110,7 @@ async fn sql_that_changes_the_session_is_rejected_and_an_open_transaction_fails(
         client
             .rows("begin; set local work_mem = '1MB'; create temp table t (n int) on commit drop; commit")
             .await;
-        // After a rejected Parse message, the rest of its batch is discarded, and the next batch is executed.
+        // Checks that after a rejected Parse message the rest of its batch is discarded, and that the next batch is executed.
         client.conn.parse(pg_wire::Statement::UNNAMED).query("listen news").finish();
         client.conn.bind(pg_wire::Statement::UNNAMED, pg_wire::Portal::UNNAMED).execute_and_sync(());
         client.conn.flush().await.expect("sent");
@@ -137,7 +137,7 @@ async fn a_cancel_request_reaches_the_query_of_its_client_and_no_other() {
         assert_eq!(sqlstate(&*a.reply().await.expect_err("cancelled")), SqlState::QUERY_CANCELED);
         assert!(begun.elapsed() < Duration::from_secs(30));
         b.reply().await.expect("not cancelled");
-        // A cancel request of a client that runs no query cancels nothing, even if another client runs a query.
+        // Checks that the cancel request of a client that runs no query cancels nothing, even if another client runs a query.
         for _ in 0..20 {
             let (cancelled, value) = tokio::join!(cancel(&settings, &target), b.value("select 'fine'"));
             cancelled.expect("the pooler closes the connection");
@@ -182,7 +182,7 @@ async fn the_transaction_of_a_disconnected_client_is_rolled_back_and_the_connect
             assert_eq!(next.value("select pg_backend_pid()").await, pid, "after {sql}");
             assert_eq!(next.value("select count(*) from vanished").await, "0", "after {sql}");
         }
-        // A batch without Sync.
+        // The client disconnects after a batch without Sync.
         let mut client = lab.client().await;
         client.conn.parse(pg_wire::Statement::UNNAMED).query("insert into vanished values (5)").finish();
         client.conn.bind(pg_wire::Statement::UNNAMED, pg_wire::Portal::UNNAMED).finish(());
@@ -192,7 +192,7 @@ async fn the_transaction_of_a_disconnected_client_is_rolled_back_and_the_connect
         let mut next = lab.client().await;
         assert_eq!(next.value("select pg_backend_pid()").await, pid);
         assert!(["0", "1"].contains(&&*next.value("select count(*) from vanished").await));
-        // Terminate in an open transaction.
+        // The client sends Terminate in an open transaction.
         let mut client = lab.client().await;
         client.rows("begin; insert into vanished values (6)").await;
         client.conn.terminate().close().await.expect("sent");

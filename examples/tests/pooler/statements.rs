@@ -1,4 +1,4 @@
-//! Prepared statements of clients whose server connections change.
+//! Tests of prepared statements of clients whose server connections change.
 
 use pg_wire::{PgProtocol, Portal, SqlState, Statement};
 
@@ -39,12 +39,12 @@ async fn a_statement_is_prepared_on_each_connection_and_each_client_has_its_own_
         let error = execute(&mut a, "s").await.expect_err("closed");
         assert_eq!(error.to_string(), "ERROR 26000: prepared statement \"s\" does not exist");
         assert_eq!(execute(&mut b, "s").await.expect("still open"), ["b"]);
-        // The name that the statement of another client has on the server.
+        // `pooler_1` is the name that the statement of another client has on the server. A client must not be able to use this name.
         let error = execute(&mut a, "pooler_1").await.expect_err("not of this client");
         assert_eq!(sqlstate(&*error), SqlState::INVALID_SQL_STATEMENT_NAME);
         prepare(&mut a, "s", "select 'new'").await.expect("the name is free again");
         assert_eq!(execute(&mut a, "s").await.expect("prepared"), ["new"]);
-        // DEALLOCATE ALL closes all statements of this client, and none of another client.
+        // Checks that DEALLOCATE ALL closes all statements of this client, and no statement of another client.
         a.rows("deallocate all").await;
         assert!(execute(&mut a, "s").await.is_err());
         assert_eq!(execute(&mut b, "s").await.expect("still open"), ["b"]);
@@ -74,7 +74,7 @@ async fn each_client_keeps_its_own_unnamed_statement() {
             assert_eq!(execute(&mut a, "").await.expect("known to the pooler"), ["a"]);
             assert_eq!(execute(&mut b, "").await.expect("known to the pooler"), ["b"]);
         }
-        // A Query message drops the unnamed statement of its client.
+        // Checks that a Query message drops the unnamed statement of its own client only.
         a.rows("select 1").await;
         let error = execute(&mut a, "").await.expect_err("dropped");
         assert_eq!(sqlstate(&*error), SqlState::INVALID_SQL_STATEMENT_NAME);
@@ -93,19 +93,19 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
             prepare(&mut a, name, &format!("select '{name}'")).await.expect("prepared");
         }
         for round in 0..4 {
-            // In every second round the connection does not have the statements.
+            // In every second round, `blocker` holds the connection that has the statements.
             if round % 2 == 1 {
                 blocker.rows("begin").await;
             }
             let unnamed = Statement::UNNAMED;
             let new = format!("new{round}");
             let conn = &mut a.conn;
-            // The first batch has an error. The statements after it are discarded.
+            // The first batch has an error. The server discards the requests after the error.
             conn.bind(Statement("s"), Portal::UNNAMED).execute(());
             conn.parse(unnamed).query("select 1/0").finish().bind(unnamed, Portal::UNNAMED).execute(());
             conn.bind(Statement("t"), Portal::UNNAMED).execute(());
             conn.parse(Statement(&new)).query("select 'never'").finish();
-            // These Close and Parse messages are discarded.
+            // The server also discards these Close and Parse messages.
             conn.close_statement(Statement("s")).parse(Statement("s")).query("select 'never'").finish();
             conn.sync();
             // The second batch is sent before the error arrives.
@@ -122,7 +122,7 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
                 blocker.rows("commit").await;
             }
         }
-        // If a statement cannot be parsed, its name stays free.
+        // Checks that a name stays free if its statement cannot be parsed.
         assert!(prepare(&mut a, "bad", "selekt").await.is_err());
         prepare(&mut a, "bad", "select 'good'").await.expect("the name is free");
         assert_eq!(execute(&mut a, "bad").await.expect("prepared"), ["good"]);

@@ -86,7 +86,7 @@ impl Lab {
         self.directory.path().join(name)
     }
 
-    /// Stops the proxy. Checks that it has changed no message, and that its trace contains these messages.
+    /// Stops the proxy. Checks that the proxy has changed no message, and that its trace contains these messages.
     #[track_caller]
     fn saw(self, lines: &[&str]) {
         let trace = self.proxy.trace();

@@ -1,4 +1,4 @@
-//! Tests with peers that disconnect at any time, with requests for encryption, and of the trace.
+//! Tests of three subjects: peers that disconnect at any time, requests for encryption, and the trace.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -143,7 +143,7 @@ fn encryption_is_declined_with_tls_refuse() {
         assert!(trace.lines().any(|traced| traced == line), "{trace}");
     }
 
-    // A repeated request is an unsupported protocol version.
+    // Checks that a second request for encryption is rejected as an unsupported protocol version.
     let mut client = Client::new(proxy.address());
     client.say(SSL_REQUEST);
     client.stream.read_exact(&mut answer).expect("an answer");

@@ -213,7 +213,7 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Waits until the condition `so` is true. `what` is its name for the panic.
+/// Waits until the condition `so` is true. `what` names the condition in the text of the panic.
 #[track_caller]
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

@@ -1,4 +1,4 @@
-//! Base backups: verified by pg_verifybackup, and servers that start from them.
+//! Tests of base backups: pg_verifybackup checks the backups, and servers start from the backups.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::cluster::{Cluster, Programs, Running, done, until};
 use crate::support::finish;
 
-/// `pg-receive --base-backup` with a fast checkpoint.
+/// Returns a command that runs `pg-receive --base-backup` with a fast checkpoint.
 fn back_up(cluster: &Cluster, directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pg-receive"));
     command
@@ -23,7 +23,7 @@ fn back_up(cluster: &Cluster, directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// A cluster with a table, and another table in a tablespace. Returns the directory of the tablespace.
+/// Makes a cluster with a table, and with a second table in a tablespace. Returns the cluster and the directory of the tablespace.
 fn with_tables(programs: &Programs) -> (Cluster, PathBuf) {
     let cluster = Cluster::new(programs, 1);
     let space = cluster.make_directory("space");
@@ -33,7 +33,7 @@ fn with_tables(programs: &Programs) -> (Cluster, PathBuf) {
     (cluster, space)
 }
 
-/// Checks the rows of [`with_tables`], and that the server writes.
+/// Checks that the tables of [`with_tables`] have all rows, and that the server accepts writes.
 #[track_caller]
 fn assert_complete(cluster: &Cluster) {
     let counts = "select (select count(*) from here) || ' ' || (select count(*) from there)";
@@ -48,7 +48,7 @@ fn verify(programs: &Programs, directory: &Path, arguments: &[&str]) {
     assert!(verified.contains("backup successfully verified"), "{verified}");
 }
 
-/// The paths of all files, directories and links below a directory.
+/// Returns the paths of all files, directories and links below a directory.
 fn paths(directory: &Path) -> BTreeSet<String> {
     fn add(root: &Path, directory: &Path, paths: &mut BTreeSet<String>) {
         for entry in fs::read_dir(directory).expect("readable") {
@@ -77,7 +77,7 @@ fn a_server_starts_from_a_plain_backup() {
             let arguments =
                 ["--wal-method", method, "--tablespace-mapping", &mapping, "--manifest-checksums", "SHA256"];
             let mut running = Some(Running::start(&mut back_up(&cluster, &data, &arguments)));
-            // WAL is written while the backup is made.
+            // The server writes WAL while the backup is made.
             for _ in 0..5 {
                 cluster.write_wal(300);
             }
@@ -145,7 +145,7 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
             std::os::unix::fs::symlink(&copy, &link).expect("linked");
             verify(&programs, &data, &[]);
 
-            // The server makes the links from this file.
+            // The link is removed: the server must make the link again from the file `tablespace_map`.
             fs::remove_file(link).expect("removed");
             let map = fs::read_to_string(data.join("tablespace_map")).expect("a map");
             assert_eq!(map.trim_end(), format!("{oid} {}", space.display()));
@@ -172,7 +172,7 @@ fn a_backup_has_the_files_of_pg_basebackup() {
             let mut reference = cluster.client("pg_basebackup");
             reference.args(["-c", "fast", "--no-sync", "-X", method, "-T", &mapping(their_copy), "-D"]);
             done(reference.arg(theirs));
-            // The second backup begins in a later segment.
+            // The second backup begins in a later segment, so the names of the segments are not compared.
             let without_segments = |directory: &Path| {
                 let is_segment = |path: &String| {
                     path.starts_with("pg_wal/0") || path.starts_with("pg_wal/archive_status/0")
@@ -211,7 +211,7 @@ fn a_backup_that_fails_is_removed() {
         let cluster = Cluster::new(&programs, 1);
         let (new, existing) = (cluster.path("new"), cluster.path("existing"));
         fs::create_dir(&existing).expect("a directory");
-        // Interrupted by a signal.
+        // A signal interrupts the backup.
         for directory in [&new, &existing] {
             let running = Running::start(&mut back_up(&cluster, directory, &["--max-rate", "100"]));
             until("files arrive", || directory.join("pg_wal").exists() && paths(directory).len() > 10);
@@ -221,12 +221,12 @@ fn a_backup_that_fails_is_removed() {
         }
         assert!(!new.exists());
         assert_eq!(paths(&existing).len(), 0);
-        // Rejected by the server.
+        // The server rejects an option of the backup.
         let ended = finish(&mut back_up(&cluster, &new, &["--manifest-checksums", "MD6"]));
         assert_eq!(ended.code, Some(1));
         assert!(ended.stderr.contains("unrecognized checksum algorithm"), "{}", ended.stderr);
         assert!(!new.exists());
-        // The server process ends.
+        // The server process ends during the backup.
         let running = Running::start(&mut back_up(&cluster, &new, &["--max-rate", "100"]));
         until("files arrive", || new.join("pg_wal").exists() && paths(&new).len() > 10);
         cluster.sql("select pg_terminate_backend(pid) from pg_stat_replication where state = 'backup'");
@@ -234,7 +234,7 @@ fn a_backup_that_fails_is_removed() {
         assert_eq!(ended.code, Some(1));
         assert!(ended.stderr.contains("terminating connection"), "{}", ended.stderr);
         assert!(!new.exists());
-        // A directory with files is never touched.
+        // Checks that a directory with files is not changed.
         fs::write(existing.join("mine"), "x").expect("written");
         let ended = finish(&mut back_up(&cluster, &existing, &[]));
         assert_eq!(ended.code, Some(1));

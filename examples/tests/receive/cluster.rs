@@ -24,7 +24,7 @@ const SETTINGS: [&str; 7] = [
     "shared_buffers=16MB",
 ];
 
-/// The programs of a version, and the user that runs its servers.
+/// The programs of a version of PostgreSQL, and the user that runs its servers.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     pub(crate) major: u8,
@@ -34,7 +34,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// The programs of both versions.
+    /// Returns the programs of both versions.
     pub(crate) fn both() -> [Self; 2] {
         Server::both().map(|Server { major, socket_dir, .. }| {
             let directory = |name: &str| {
@@ -48,14 +48,14 @@ impl Programs {
         })
     }
 
-    /// A client program.
+    /// Returns a command that runs a client program.
     pub(crate) fn client(&self, name: &str) -> Command {
         let mut command = Command::new(self.clients.join(name));
         command.env("LC_ALL", "C");
         command
     }
 
-    /// A program of the server, run as the servers' user.
+    /// Returns a command that runs a program of the server, as the servers' user.
     fn server(&self, name: &str) -> Command {
         let mut command = Command::new(self.servers.join(name));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
@@ -76,7 +76,7 @@ impl Programs {
         done(Command::new("chown").args(["-R", "-h", &owner]).arg(directory));
     }
 
-    /// A directory that the servers' user may enter.
+    /// Makes a directory that the servers' user may enter.
     pub(crate) fn directory(&self) -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("our directory");
@@ -107,7 +107,7 @@ impl Cluster {
         Self::start(programs, directory)
     }
 
-    /// Starts a server from the files in `data` of a directory.
+    /// Starts a server from the files in the subdirectory `data` of a directory.
     pub(crate) fn start(programs: &Programs, directory: tempfile::TempDir) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = free.expect("a free port").port();
@@ -133,7 +133,7 @@ impl Cluster {
         cluster
     }
 
-    /// The path of a new file in the cluster's directory.
+    /// Returns the path of a new file in the cluster's directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -150,12 +150,12 @@ impl Cluster {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// The connection string.
+    /// Returns the connection string of the server.
     pub(crate) fn url(&self) -> String {
         format!("postgres://admin@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
 
-    /// A client program that connects to this server.
+    /// Returns a command that runs a client program, connected to this server.
     pub(crate) fn client(&self, name: &str) -> Command {
         let mut command = self.programs.client(name);
         command.args(["-h", "127.0.0.1", "-U", "admin", "-p", &self.port.to_string()]);
@@ -210,7 +210,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // An immediate shutdown. After `stop`, the process has ended already.
+        // Shuts the server down immediately. After `stop`, its process has already ended.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = kill_process(Pid::from_child(&self.child), Signal::QUIT);
             let _ = self.child.wait();
@@ -218,7 +218,7 @@ impl Drop for Cluster {
     }
 }
 
-/// A client that runs while the test goes on. Dropping this value kills it.
+/// A running client program. Dropping this value kills the program.
 #[derive(Debug)]
 pub(crate) struct Running(Child);
 

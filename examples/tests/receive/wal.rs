@@ -1,4 +1,4 @@
-//! Segments, compared with those of pg_receivewal.
+//! Tests that compare the segments of `pg-receive` with the segments of pg_receivewal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,14 +12,14 @@ use rustix::process::Signal;
 use crate::cluster::{Cluster, Programs, Running, done, until};
 use crate::support::finish;
 
-/// `pg-receive` into a directory, with a slot.
+/// Returns a command that runs `pg-receive` into a directory, with a slot.
 fn ours(cluster: &Cluster, directory: &Path, slot: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pg-receive"));
     command.arg(cluster.url()).arg("-D").arg(directory).args(["--slot", slot, "--no-loop"]);
     command
 }
 
-/// `pg_receivewal` into a directory, with a slot.
+/// Returns a command that runs `pg_receivewal` into a directory, with a slot.
 fn theirs(cluster: &Cluster, directory: &Path, slot: &str) -> Command {
     let mut command = cluster.client("pg_receivewal");
     command.arg("-D").arg(directory).args(["--slot", slot, "--no-loop"]);
@@ -37,7 +37,7 @@ fn make_pair(cluster: &Cluster) -> (PathBuf, PathBuf) {
     pair.into()
 }
 
-/// The files of a directory.
+/// Returns the files of a directory: their names and contents.
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(directory).expect("a directory");
     entries
@@ -62,8 +62,8 @@ fn assert_same(ours: &Path, theirs: &Path) -> Vec<String> {
     names(&ours)
 }
 
-/// A position in the WAL before which at least 128 kB more of WAL exist: the server sends at most this much in one message, so all clients that
-/// stop there receive the same.
+/// Returns a WAL position after which the server has at least 128 kB more of WAL. The server sends at most 128 kB in one message, so all
+/// clients that stop at the position receive the same WAL.
 fn end_position(cluster: &Cluster) -> String {
     let end = cluster.sql("select pg_current_wal_insert_lsn()");
     cluster.write_wal(400);
@@ -88,7 +88,7 @@ fn segments_that_exist_are_received_as_pg_receivewal_receives_them() {
                 names.len() >= 3 && names.iter().filter(|name| name.ends_with(".partial")).count() == 1,
                 "{names:?}"
             );
-            // The files have the permissions of those of pg_receivewal.
+            // Checks that the files have the same permissions as the files of pg_receivewal.
             let modes = [&our_files, &their_files].map(|directory| {
                 let path = directory.join(&names[0]);
                 fs::metadata(path).expect("a file").permissions()
@@ -114,7 +114,7 @@ fn a_live_stream_is_received_up_to_the_shutdown_of_the_server() {
         cluster.write_wal(1);
         let begin = Instant::now();
         cluster.stop();
-        // The server waits until the slots have all WAL.
+        // Checks the time of the shutdown: the server waits until the slots have all WAL.
         assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
         for (receiver, name) in receivers.into_iter().zip(["pg-receive", "pg_receivewal"]) {
             let ended = receiver.ended();
@@ -184,7 +184,7 @@ fn a_lost_connection_is_made_again() {
         );
         assert!(ended.stderr.contains("waiting 5 seconds to try again"), "{}", ended.stderr);
         done(theirs(&cluster, &their_files, "theirs").args(["--endpos", &end]));
-        // Complete segments: ours has more, because it was ended later.
+        // Compares the complete segments of pg_receivewal. `pg-receive` was ended later, so it may have more segments.
         let (ours, theirs) = (files(&our_files), files(&their_files));
         let complete: Vec<_> = theirs.iter().filter(|(name, _)| !name.ends_with(".partial")).collect();
         assert!(complete.len() >= 3);
@@ -206,7 +206,7 @@ fn a_stream_resumes_after_a_kill() {
             receiver.signal(Signal::KILL);
             drop(receiver);
             until("the slot is free", || !cluster.is_active("ours"));
-            // The confirmed WAL is in the files.
+            // Checks that the files contain the confirmed WAL.
             let confirmed =
                 cluster.sql("select restart_lsn from pg_replication_slots where slot_name = 'ours'");
             let segment = cluster.sql(&format!("select pg_walfile_name('{confirmed}'::pg_lsn - 1)"));
@@ -219,7 +219,7 @@ fn a_stream_resumes_after_a_kill() {
             let original = fs::read(cluster.path("data/pg_wal").join(&segment)).expect("the server has it");
             assert!(kept[..=offset] == original[..=offset], "round {round}: {confirmed}");
         }
-        // Each program resumes from the files of the other.
+        // The two programs take turns: each program must resume from the files of the other program.
         for program in [ours, theirs, ours] {
             let end = end_position(&cluster);
             done(program(&cluster, &our_files, "ours").args(["--endpos", &end]));
@@ -257,7 +257,7 @@ fn the_slot_advances_only_to_synced_positions() {
         let (our_files, _) = make_pair(&cluster);
         let receiver = Running::start(ours(&cluster, &our_files, "ours").args(["--status-interval", "1"]));
         until("it receives", || cluster.is_active("ours"));
-        // The positions that the client has reported, as numbers.
+        // Query for the positions that the client has reported. `parse` converts the positions to numbers.
         let reported = "select write_lsn - '0/0' || ' ' || (flush_lsn - '0/0') from pg_stat_replication";
         let parse = |row: &str| -> Option<(u64, u64)> {
             let (written, flushed) = row.lines().last()?.split_once(' ')?;
@@ -268,12 +268,12 @@ fn the_slot_advances_only_to_synced_positions() {
         let end = cluster.sql("select pg_current_wal_flush_lsn() - '0/0'").parse().expect("a number");
         until("the begin is confirmed", || positions().is_some_and(|(_, flushed)| flushed >= end));
         let begin = positions().expect("a row").1;
-        // For four seconds, the segment does not end and the stream is never idle: nothing is synced.
+        // For four seconds, the segment does not end and the stream is never idle: nothing must be synced.
         let busy = "do $$ begin for i in 1..400 loop insert into filler values (i); commit; perform pg_sleep(0.01); end loop; end $$";
         let (written, flushed) = parse(&cluster.sql_in_turn(&[busy, reported])).expect("a row");
         assert_eq!(flushed, begin, "confirmed without a sync");
         assert!(written > flushed, "{written} {flushed}");
-        // When the stream is idle, everything is synced and confirmed.
+        // When the stream is idle, all WAL must be synced and confirmed.
         until("all is confirmed", || {
             positions().is_some_and(|(written, flushed)| flushed == written && flushed > begin)
         });
@@ -350,7 +350,7 @@ fn the_stream_follows_a_standby_to_its_new_timeline() {
         let receivers = [ours(&standby, &our_files, "ours"), theirs(&standby, &their_files, "theirs")];
         let receivers = receivers.map(|mut command| Running::start(&mut command));
         until("both receive", || standby.is_active("ours") && standby.is_active("theirs"));
-        // Two more directories, which stop before the switch of the timeline.
+        // Two more directories. Their WAL ends before the switch of the timeline.
         let late = ["late_ours", "late_theirs"].map(|slot| {
             standby.make_slot(slot);
             let path = standby.path(slot);

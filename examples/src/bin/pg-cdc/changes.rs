@@ -14,7 +14,7 @@ use crate::value::Types;
 /// Lines are handed over to the output when they have at least this number of bytes.
 pub(crate) const BLOCK: usize = 256 * 1024;
 
-/// A converter from changes to lines, with the lines that it has not handed over yet.
+/// Converts changes to lines. Collects the lines until they are handed over to the output.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) format: Format,

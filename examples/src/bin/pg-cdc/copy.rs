@@ -1,6 +1,6 @@
 //! Splits the data that COPY TO STDOUT sends in text format into rows and values.
 
-/// A splitter of COPY data into rows. The data arrives in pieces of any length.
+/// Splits COPY data into rows. The data arrives in pieces of any length.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     /// The first part of a row whose end has not arrived.

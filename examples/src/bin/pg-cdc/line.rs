@@ -22,8 +22,8 @@ pub(crate) struct Line<'o> {
 }
 
 impl<'o> Line<'o> {
-    /// Begins a line with its kind and its position. They come first, so that a reader recognises the kind from the first bytes of the
-    /// line.
+    /// Begins a line with its kind and its position. Kind and position come first, so that a reader recognises the kind from the first
+    /// bytes of the line.
     pub(crate) fn start(out: &'o mut Vec<u8>, format: Format, kind: &str, lsn: Lsn) -> Self {
         match format {
             Format::Json => put(out, format_args!("{{\"kind\":\"{kind}\",\"lsn\":\"{lsn}\"")),

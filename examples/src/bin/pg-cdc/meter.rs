@@ -1,4 +1,4 @@
-//! Reports the progress on standard error: in a bar on a terminal, else as a line every ten seconds.
+//! Reports the progress on standard error: in a bar on a terminal, else as a line every five seconds.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;

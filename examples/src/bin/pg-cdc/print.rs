@@ -62,7 +62,7 @@ pub(crate) fn put_message(line: Line<'_>, message: &LogicalMessage<'_>) {
     }
 }
 
-/// A change inside a transaction, with everything that its line needs besides the change itself.
+/// Data for the line of a change inside a transaction, besides the change itself.
 #[derive(Debug)]
 pub(crate) struct Printed<'a> {
     pub(crate) head: &'a Head,

@@ -105,8 +105,8 @@ impl Session {
         system.ok_or(Failure::Misplaced("CommandComplete"))
     }
 
-    /// Returns the position at which the timeline `former` ended. After a failover, all later WAL of the former primary is lost. Returns
-    /// `None` if `former` is no ancestor of the timeline `present`.
+    /// Returns the position at which the timeline `former` ended. After a failover, the WAL of the former primary after this position is
+    /// lost. Returns `None` if `former` is no ancestor of the timeline `present`.
     pub(crate) async fn end_of_timeline(
         &mut self,
         former: u32,
@@ -168,7 +168,7 @@ impl Session {
         }
     }
 
-    /// Creates the slot. Returns the position from which on the slot delivers all changes.
+    /// Creates the slot. Returns the position from which the slot delivers all changes.
     pub(crate) async fn create_slot(&mut self, task: &Task, snapshot: Snapshot) -> Result<Lsn, Failure> {
         let mut create = CreateReplicationSlot::logical(&task.slot, "pgoutput").snapshot(snapshot);
         if task.temporary {

@@ -1,4 +1,4 @@
-//! The command line.
+//! Command line of pg-pooler.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -1,4 +1,4 @@
-//! A client, from the end of its login to the end of its session.
+//! Serves a client from the end of its login to the end of its session.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,30 +22,30 @@ use crate::session::Unnamed;
 use crate::settings::Settings;
 use crate::statements::Statement;
 
-/// Number of bytes waiting to be sent to the server above which the client is not read.
+/// While at least this many bytes wait to be sent to the server, the pooler does not read from the client.
 const BACKLOG: usize = 64 * 1024;
 
 /// Maximum time for a client to read its last message and to close the connection.
 const PARTING: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// Buffer for the next client that sends a request. Most clients are idle most of the time, and hold no buffer.
+    /// Spare read buffer for the next client that sends a request. An idle client holds no buffer.
     static SPARE: RefCell<Option<Inbox>> = const { RefCell::new(None) };
 }
 
 /// A client that is logged in.
 pub(crate) struct Client {
     pub(crate) stream: TokioIo<TcpStream>,
-    /// The first part of a message that has not arrived completely.
+    /// Requests that are not forwarded yet, for example the first part of an incomplete message.
     pub(crate) inbox: Option<Inbox>,
-    /// Replies that could not be sent at once.
+    /// Replies that are still to be sent to the client.
     pub(crate) outbox: Outbox,
     pub(crate) seat: Arc<Seat>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) settings: Arc<Settings>,
     /// Prepared statements by the names that the client gave them.
     pub(crate) statements: HashMap<Box<[u8]>, Arc<Statement>>,
-    /// Body of the last Parse message for the unnamed statement, without the name.
+    /// Unnamed statement that the client prepared last: body of the Parse message, without the statement name.
     pub(crate) unnamed: Option<Vec<u8>>,
     /// Number of unnamed statements that the client has prepared.
     pub(crate) versions: u64,
@@ -66,7 +66,7 @@ impl Client {
             poll_fn(|cx| self.poll_idle(cx)).await?;
             let mut lease = self.pool.acquire(&self.seat).await?;
             if lease.server().is_none() {
-                // If the client disconnects, no new connection is made.
+                // Waits for the request: if the client disconnects instead, no server connection is made.
                 self.expect_request().await?;
                 Box::pin(lease.connect(pooler)).await?;
             }
@@ -125,7 +125,7 @@ impl Client {
             if server.is_idle() {
                 return Poll::Ready(Ok(()));
             }
-            // After Terminate the server still executes what was sent before, and then rolls back.
+            // After Terminate, the replies to earlier requests are still awaited. Then `settle` rolls back an open transaction.
             if self.has_left && server.session.state.oldest().is_none() {
                 return Poll::Ready(Err(Failure::Gone));
             }
@@ -135,7 +135,7 @@ impl Client {
         }
     }
 
-    /// Reads once, and forwards the requests.
+    /// Reads from the client once, and forwards the complete requests to the server.
     fn poll_requests(&mut self, cx: &mut Context<'_>, server: &mut Server) -> Poll<Result<(), Failure>> {
         let spare = || SPARE.take().unwrap_or_else(|| Inbox::new(Limits::FRONTEND));
         let mut inbox = self.inbox.take().unwrap_or_else(spare);
@@ -168,11 +168,11 @@ impl Client {
         Ok(())
     }
 
-    /// Sends replies. Keeps the bytes for which the socket has no room.
+    /// Sends replies to the client. Keeps the bytes for which the socket has no room.
     pub(crate) fn forward(&mut self, replies: &[u8]) {
         let mut rest = replies;
         if self.outbox.is_empty() {
-            // The next read returns the error of a broken connection.
+            // An error is ignored here: if the connection is broken, the next read reports the error.
             let count = self.stream.0.try_write(replies).unwrap_or(0);
             rest = replies.get(count..).unwrap_or_default();
         }
@@ -193,7 +193,7 @@ impl Client {
         Poll::Ready(Ok(()))
     }
 
-    /// Keeps a setting that the server has reported.
+    /// Records a parameter value that the server has reported. The client's later server connections get the same value.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         let mut settings = Settings::clone(&self.settings);
         if settings.set(name, value) {
@@ -210,7 +210,7 @@ impl Client {
         (self.seat.key.pid(), self.versions)
     }
 
-    /// The unnamed statement.
+    /// Identity and Parse body of the client's unnamed statement, if the client has one.
     pub(crate) fn unnamed(&self) -> Option<(Unnamed, &[u8])> {
         let body = self.unnamed.as_deref()?;
         Some(((self.seat.key.pid(), self.versions), body))

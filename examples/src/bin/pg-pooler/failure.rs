@@ -1,4 +1,4 @@
-//! The end of a client's session.
+//! Reasons why a client's session ends.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// SQLSTATE of the error for the client. `None` if the client cannot be sent an error, or needs none.
+    /// SQLSTATE of the error that the client is sent. `None`: the client has disconnected, or has already been sent the reason.
     pub(crate) fn sqlstate(&self) -> Option<SqlState> {
         Some(match self {
             Self::Gone | Self::ServerEnded => return None,
@@ -39,7 +39,7 @@ impl Failure {
         })
     }
 
-    /// Whether the session on the server connection can be made idle again.
+    /// Whether the server connection can be used for another client after this failure.
     pub(crate) fn spares_server(&self) -> bool {
         matches!(self, Self::Gone | Self::Protocol(_))
     }

@@ -1,4 +1,4 @@
-//! The login of a client.
+//! Logs a client in.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -15,12 +15,12 @@ use crate::pool::Seat;
 use crate::pooler::Pooler;
 use crate::settings::Settings;
 
-/// Small buffers, because clients that are not authenticated hold them.
+/// Limits for the login: small buffers, because a client needs no password to make the pooler allocate them.
 const LIMITS: Limits = Limits::FRONTEND.read_size(1024).write_retain(0);
 
 /// Serves a connection: routes a cancel request, or logs a client in and serves the client until its session ends.
 pub(crate) async fn serve(pooler: Arc<Pooler>, stream: TcpStream) {
-    // Boxed, so that an idle client does not take the memory of a login.
+    // The future of the login is boxed: its memory is freed before the client is served.
     if let Some(client) = Box::pin(login(&pooler, stream)).await {
         client.run(pooler).await;
     }
@@ -29,7 +29,7 @@ pub(crate) async fn serve(pooler: Arc<Pooler>, stream: TcpStream) {
 async fn login(pooler: &Arc<Pooler>, stream: TcpStream) -> Option<Client> {
     stream.set_nodelay(true).ok()?;
     let lookup = |startup| std::future::ready(pooler.credentials(&startup));
-    // A rejected client has already been sent the reason.
+    // A failed login needs no further step: `accept` has already sent the reason to the client.
     let (conn, accepted) = Acceptor::new().limits(LIMITS).accept(stream, lookup).await.ok()?;
     match accepted {
         Accepted::Cancel(key) => {
@@ -89,7 +89,7 @@ async fn begin(
     })
 }
 
-/// The client's settings, and the parameters to send to the client.
+/// Returns the client's settings, and the parameters that the pooler reports to the client.
 async fn parameters(
     pooler: &Arc<Pooler>,
     seat: &Arc<Seat>,
@@ -127,7 +127,8 @@ async fn parameters(
     for (name, value) in wanted.iter() {
         settings.set(name, value);
     }
-    // The server checks the values, and reports them in its own form. Any application_name is valid.
+    // The server checks the client's values, and reports each in its own form. A changed application_name alone needs no check: any value
+    // is valid.
     let mut checked = unchanged;
     checked.set("application_name", settings.get("application_name").unwrap_or_default());
     if checked != settings {

@@ -69,7 +69,7 @@ async fn accept(listener: &TcpListener, pooler: &Arc<Pooler>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(login::serve(Arc::clone(pooler), stream))),
-            // No descriptor is free, or the client has disconnected.
+            // `accept` fails if no file descriptor is free or if the client has already disconnected.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }

@@ -34,28 +34,28 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    /// Connections without a client. The connection that was returned last is taken first.
+    /// Idle server connections. The connection that was returned last is taken first.
     #[expect(clippy::vec_box, reason = "a connection moves in and out with each transaction")]
     idle: Vec<Box<Server>>,
-    /// Number of all connections, including those that are being made.
+    /// Number of server connections: idle, in use, and being made.
     total: usize,
     waiting: VecDeque<(Arc<Seat>, Instant)>,
-    /// Keys of the client that logged in last.
+    /// SCRAM keys of the client that logged in last. New server connections log in with these keys.
     keys: Option<ScramKeys>,
-    /// Parameters of a new connection.
+    /// Parameters that the server reported on the newest connection.
     defaults: Option<Arc<Vec<(String, String)>>>,
 }
 
-/// A client of the pool.
+/// State that the pool keeps for a client.
 pub(crate) struct Seat {
-    /// The key of the client's cancel requests.
+    /// Key that the client sends in a cancel request.
     pub(crate) key: CancelKey,
     state: Mutex<Seated>,
 }
 
 #[derive(Default)]
 struct Seated {
-    /// The server connection that the client uses.
+    /// Destination of the client's cancel requests: the server connection that the client uses.
     route: Option<Arc<Route>>,
     granted: Option<Result<Lease, Failure>>,
     waker: Option<Waker>,
@@ -69,13 +69,13 @@ pub(crate) struct Route {
 
 #[derive(Default)]
 struct Routed {
-    /// Number of cancel requests that have not arrived. Until they arrive, no other client can have the connection.
+    /// Number of cancel requests on their way to the server. While there is any, no other client gets the connection.
     cancelling: usize,
     parked: Option<Lease>,
 }
 
-/// The right to a server connection, which may still have to be made. Dropping a lease closes the connection and gives the right to the
-/// next client.
+/// The right to use a server connection. The connection may not exist yet. Dropping a lease closes the connection and gives the right to
+/// the next client.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     server: Option<Box<Server>>,
@@ -107,17 +107,18 @@ impl Pool {
         self.state().keys.clone()
     }
 
-    /// Keeps the parameters of a new connection.
+    /// Stores the parameters that the server reported on a new connection.
     pub(crate) fn set_defaults(&self, defaults: Vec<(String, String)>) {
         self.state().defaults = Some(Arc::new(defaults));
     }
 
-    /// Parameters of a new connection. `None` before the first connection.
+    /// Parameters that the server reported on the newest connection. `None` before the first connection.
     pub(crate) fn defaults(&self) -> Option<Arc<Vec<(String, String)>>> {
         self.state().defaults.clone()
     }
 
-    /// Takes an idle server connection out of the pool, or the right to make a connection, or the next connection that becomes free.
+    /// Gives a client an idle server connection, or the right to make a connection. If the pool is full, waits for the next connection that
+    /// becomes free.
     ///
     /// # Errors
     /// When no connection becomes free in time.
@@ -133,7 +134,7 @@ impl Pool {
         Ok(lease)
     }
 
-    /// A connection or the right to make a connection; `None` if the client has to wait.
+    /// Returns an idle connection, or the right to make a connection. `None`: the pool is full, and the client was put into the queue.
     fn take(self: &Arc<Self>, seat: &Arc<Seat>) -> Option<Lease> {
         let mut state = self.state();
         let server = state.idle.pop();
@@ -147,7 +148,7 @@ impl Pool {
         Some(Lease { pool: Arc::clone(self), server, returned: false })
     }
 
-    /// Returns an error to the clients that have waited for too long.
+    /// Returns an error to each client that has waited for a connection for at least `limit`.
     pub(crate) fn expire(&self, limit: Duration) {
         loop {
             let mut state = self.state();
@@ -160,12 +161,12 @@ impl Pool {
 }
 
 impl Lease {
-    /// The connection, if there is one.
+    /// The server connection, if it is already made.
     pub(crate) fn server(&mut self) -> Option<&mut Server> {
         self.server.as_deref_mut()
     }
 
-    /// Makes the connection.
+    /// Makes the server connection.
     ///
     /// # Errors
     /// When the server cannot be reached or rejects the login.
@@ -223,7 +224,7 @@ impl Seat {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the server connection to which a cancel request goes.
+    /// Sets the server connection to which the client's cancel requests go. `None`: the client uses no connection.
     pub(crate) fn set_route(&self, route: Option<Arc<Route>>) {
         self.state().route = route;
     }
@@ -254,7 +255,7 @@ impl Seat {
     pub(crate) async fn cancel(&self, pooler: &Pooler) {
         let route = {
             let state = self.state();
-            // While the seat is locked, the connection cannot be released: the request cannot cancel another client's query.
+            // While the seat is locked, the client cannot release its connection. So the request cannot cancel another client's query.
             let Some(route) = &state.route else { return };
             route.state().cancelling += 1;
             Arc::clone(route)

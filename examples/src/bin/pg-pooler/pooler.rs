@@ -21,7 +21,7 @@ pub(crate) struct Pooler {
     pool_size: usize,
     reserve_timeout: Duration,
     verifiers: HashMap<String, Verifier>,
-    /// Derives the salts of unknown users.
+    /// Secret from which the salts for unknown users are derived.
     secret: Nonce,
     state: Mutex<State>,
 }

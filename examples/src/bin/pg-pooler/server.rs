@@ -27,7 +27,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Maximum time for the steps that make a session idle after its client has disconnected.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Maximum number of these steps.
+/// Maximum number of steps that make a session idle after its client has disconnected.
 const MOST_STEPS: usize = 100_000;
 
 /// A connection to the server, and its session.
@@ -38,7 +38,7 @@ pub(crate) struct Server {
     route: Arc<Route>,
 }
 
-/// Connects and logs in with the keys of a client.
+/// Connects to the server, and logs in with the SCRAM keys of the pool's user.
 ///
 /// # Errors
 /// When the server cannot be reached or rejects the login.
@@ -78,7 +78,7 @@ impl Server {
         &self.route
     }
 
-    /// Whether the session is idle, and another client can use it.
+    /// Whether the session is idle, so that another client can use it.
     pub(crate) fn is_idle(&self) -> bool {
         self.session.outbox.is_empty() && self.session.state.check_idle().is_ok()
     }
@@ -91,7 +91,7 @@ impl Server {
                 Ok(count @ 1..) => self.inbox.filled(count),
                 _ => return false,
             }
-            // The server sends a changed parameter, or the reason why it ends the session.
+            // An idle server may send a changed parameter, or the reason why it ends the session.
             while let Ok(Some(frame)) = self.inbox.next() {
                 if self.session.received_idle(frame).is_err() {
                     return false;
@@ -107,14 +107,14 @@ impl Server {
         while !outbox.is_empty() {
             match ready!(self.socket.poll_write(cx, outbox.pending())) {
                 Ok(count) => outbox.sent(count),
-                // The server's last message contains the reason, and must be read first.
+                // Not returned as a failure: the server's last message may explain the error, and must be read first.
                 Err(_) => return Poll::Pending,
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once, and forwards the replies. Without a client the replies are dropped.
+    /// Reads from the server once, and forwards the replies to the client. Without a client the replies are dropped.
     pub(crate) fn poll_replies(
         &mut self,
         cx: &mut Context<'_>,
@@ -127,7 +127,7 @@ impl Server {
         self.inbox.filled(count);
         let run = self.inbox.frames().map_err(|_| Failure::ServerLost)?;
         let Some(run) = run else {
-            // The beginning of a long message.
+            // Only the beginning of a long message has arrived.
             let code = self.inbox.peek().first().map(|code| MessageCode(*code));
             return Poll::Ready(self.note_read(count, code.unwrap_or_default()));
         };
@@ -168,13 +168,13 @@ impl Server {
         Poll::Ready(if ended { Err(Failure::ServerEnded) } else { Ok(()) })
     }
 
-    /// Takes note of a read, and of the last message that it has brought.
+    /// Reports a read to the socket: the number of bytes, and whether the last message is a row.
     fn note_read(&mut self, count: usize, last: MessageCode) -> Result<(), Failure> {
         let is_row = [MessageCode::DATA_ROW, MessageCode::COPY_DATA].contains(&last);
         self.socket.note_read(count, is_row).map_err(|_| Failure::ServerLost)
     }
 
-    /// Takes the steps to an idle session.
+    /// Makes the session idle: cancels a running query, ends a copy, and rolls back an open transaction.
     async fn settle(&mut self, pooler: &Pooler) -> Result<(), Failure> {
         if self.session.state.oldest().is_some() {
             self.route.cancel(pooler).await;
@@ -190,7 +190,7 @@ impl Server {
                 Some(Step::Sync) => session.send(&Sync {})?,
                 Some(Step::Query(sql)) => session.send(&Query { sql: sql.into() })?,
                 Some(_) => {
-                    // Reads while it writes, because the server may stop reading until its own output is read.
+                    // Writes and reads at the same time, because the server may stop reading until its own output is read.
                     poll_fn(|cx| {
                         if let Poll::Ready(Err(failure)) = self.poll_flush(cx) {
                             return Poll::Ready(Err(failure));

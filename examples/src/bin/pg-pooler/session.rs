@@ -1,4 +1,4 @@
-//! The session of a server connection. Changes the requests of a client where they depend on state that another client has left in the
+//! The session of a server connection. Changes those requests of a client that depend on state which another client may have left in the
 //! session.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,24 +17,24 @@ use crate::settings::Settings;
 use crate::sql;
 use crate::statements::{MISSING, Statement, statement_name};
 
-/// Maximum number of prepared statements on one connection. Beyond it the oldest statement is closed.
+/// Maximum number of prepared statements on one connection. If there are more, the oldest statement is closed.
 const MOST_STATEMENTS: usize = 500;
 
 /// The session of a server connection.
 pub(crate) struct Session {
     pub(crate) state: SessionState,
-    /// Requests to be sent.
+    /// Requests that wait to be sent to the server.
     pub(crate) outbox: Outbox,
     /// Requests whose replies are not forwarded unchanged, in the order of their numbers.
     fixes: VecDeque<Fix>,
-    /// Prepared statements by id.
+    /// Prepared statements that were sent to the server, by id.
     prepared: BTreeMap<u64, Sent>,
     unnamed: Option<(Unnamed, Sent)>,
-    /// Number of Sync messages sent.
+    /// Number of Sync messages sent, which is the number of the current batch.
     batch: u64,
-    /// Whether a batch has been sent that changes names of the client.
+    /// Whether a sent batch may change the meaning of the client's statement names.
     barrier: bool,
-    /// Settings that the session has now.
+    /// Settings that the session has now. `None`: not known.
     applied: Option<Arc<Settings>>,
 }
 
@@ -44,11 +44,12 @@ pub(crate) type Unnamed = (i32, u64);
 /// Whether a Parse message that was sent has been executed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sent {
-    /// Executed.
+    /// The server has executed the Parse message.
     Done,
-    /// Not known yet. If an earlier request in this batch fails, the server discards the Parse message.
+    /// Sent in the batch with this number, and not answered yet. If an earlier request in this batch fails, the server discards the Parse
+    /// message.
     In(u64),
-    /// Not known.
+    /// Not known: the server may have the statement.
     Unknown,
 }
 
@@ -62,30 +63,31 @@ struct Fix {
 enum Kind {
     /// The query that restores the client's settings.
     Settings,
-    /// A Parse message, and the client's name for the statement if the message came from the client.
+    /// A Parse message for the statement with this id. If the message came from the client: the client's name for the statement.
     Prepare(u64, Option<Box<[u8]>>),
-    /// A Close message that replaces a Parse message because the server already has the statement, and the client's name for the statement.
+    /// A Close message instead of the client's Parse message, because the server already has the statement. Contains the client's name for
+    /// the statement.
     HasStatement(Box<[u8]>),
-    /// A Close message that did not come from the client. `None` stands for the unnamed statement.
+    /// A Close message of the pooler for the statement with this id. `None` stands for the unnamed statement.
     Close(Option<u64>),
-    /// A Close message from the client, with its name for the statement and the statement.
+    /// A Close message from the client: the client's name for the statement, and the statement.
     CloseByClient(Box<[u8]>, Arc<Statement>),
     /// A Parse message for the unnamed statement, and whether it came from the client.
     Unnamed(Unnamed, bool),
-    /// A request with a syntax error that replaces a rejected request, and the error for the client.
+    /// A request with a syntax error, sent instead of a rejected request. Contains the error for the client.
     Reject(SqlState, String),
 }
 
-/// The server's unnamed statement is not known.
+/// Value for a server's unnamed statement that is not known.
 const UNKNOWN: Option<(Unnamed, Sent)> = Some(((0, 0), Sent::Unknown));
 
 /// The form in which a message is forwarded to the client.
 pub(crate) enum Forward {
     Unchanged,
     Not,
-    /// Replaced by this message, which has no body.
+    /// This message, which has no body, is forwarded instead.
     Empty(MessageCode),
-    /// Replaced by this error.
+    /// This error is forwarded instead.
     Error(SqlState, String),
 }
 
@@ -93,7 +95,7 @@ fn unsupported(reason: &str) -> Kind {
     Kind::Reject(SqlState::FEATURE_NOT_SUPPORTED, reason.into())
 }
 
-/// Whether a reply can change the session beyond the state that `SessionState` follows.
+/// Whether a message with this code can change state that `SessionState` does not follow.
 #[inline]
 pub(crate) fn is_special(code: MessageCode) -> bool {
     code == MessageCode::PARAMETER_STATUS || code == MessageCode::COMMAND_COMPLETE
@@ -119,8 +121,8 @@ impl Session {
         !self.fixes.is_empty()
     }
 
-    /// Whether the next batch must wait for the replies to the previous batch. If the server discards a Parse or Close message of the
-    /// previous batch, its name stands for another statement in the next batch.
+    /// Whether the next batch must wait for the replies to the previous batch. The server may discard a Parse or Close message of the
+    /// previous batch. Then the statement name in this message has another meaning in the next batch.
     pub(crate) fn has_barrier(&mut self) -> bool {
         self.barrier = self.barrier && self.changes_names();
         self.barrier
@@ -133,7 +135,7 @@ impl Session {
         self.fixes.iter().any(changes)
     }
 
-    /// The settings that the server reports.
+    /// The settings that the server has reported.
     pub(crate) fn settings(&self) -> Settings {
         let all = self.state.parameters().iter();
         let texts = all.filter_map(|(name, value)| Some((name.to_str().ok()?, value.to_str().ok()?)));
@@ -150,7 +152,7 @@ impl Session {
         if self.state.over().is_some() { Err(Failure::ServerLost) } else { Ok(()) }
     }
 
-    /// Prepares the session for a client. If the settings differ, a query that sets them is sent before the client's first request.
+    /// Prepares the session for a client. If the session's settings differ from the client's settings, first sends a query that sets them.
     pub(crate) fn begin(&mut self, settings: &Arc<Settings>) -> Result<(), Failure> {
         if self.applied.as_ref().is_some_and(|applied| Arc::ptr_eq(applied, settings)) {
             return Ok(());
@@ -169,7 +171,7 @@ impl Session {
 
     fn send_as<M: Message>(&mut self, message: &M, kind: Option<Kind>) -> Result<(), Failure> {
         self.outbox.put(message);
-        // The state reads the body only of a Describe message.
+        // The empty body is sufficient: the state reads the body only of a Describe message.
         self.note(Frame { code: message.code().unwrap_or_default(), body: b"" }, kind)
     }
 
@@ -187,7 +189,7 @@ impl Session {
         self.note(frame, kind)
     }
 
-    /// Sends a request of a client, after the requests that the session needs for it.
+    /// Sends a client's request. First sends the requests that prepare the session, for example a Parse message.
     pub(crate) fn forward(&mut self, frame: Frame<'_>, client: &mut Client) -> Result<(), Failure> {
         match frame.code {
             MessageCode::QUERY => {
@@ -247,7 +249,7 @@ impl Session {
         let Some(name) = rewrite.statement() else { return self.forward_unchanged(frame, None) };
         if frame.code == MessageCode::CLOSE && !name.is_empty() {
             let closed = client.statements.remove_entry(name.as_bytes());
-            // The server keeps the statement, for other clients.
+            // Closes a statement that does not exist: the server keeps this statement for other clients.
             self.outbox.put(&rewrite.with_statement(MISSING.into()));
             return self.note(frame, closed.map(|(name, statement)| Kind::CloseByClient(name, statement)));
         }
@@ -285,7 +287,7 @@ impl Session {
                 return Ok(true);
             }
             Some(Sent::In(batch)) if batch == self.batch => return Ok(true),
-            // Closed first, because the server may have the statement.
+            // Closes the statement before the caller prepares it again, because the server may already have the statement.
             Some(Sent::In(_) | Sent::Unknown) => self.close(Some(statement.id), &statement.name)?,
             None if self.prepared.len() > MOST_STATEMENTS => {
                 let oldest = self.prepared.keys().copied().find(|id| *id != statement.id);
@@ -303,7 +305,7 @@ impl Session {
         self.send_as(&Close { target: Target::Statement, name: name.into() }, Some(Kind::Close(id)))
     }
 
-    /// Makes the server's unnamed statement the same as the client's. Closes it if the client has none.
+    /// Makes the server's unnamed statement the same as the client's. If the client has no unnamed statement, closes the server's.
     fn prepare_unnamed(&mut self, client: &Client) -> Result<(), Failure> {
         let Some((owner, body)) = client.unnamed() else {
             return match self.unnamed.take() {
@@ -339,7 +341,7 @@ impl Session {
         mut client: Option<&mut Client>,
     ) -> Result<Forward, Failure> {
         let Some(reply) = reply else { return self.unasked(frame, client) };
-        // This is the last message of the server.
+        // The session is over: this is the server's last message.
         if self.state.over().is_some() {
             return Ok(Forward::Unchanged);
         }
@@ -392,7 +394,7 @@ impl Session {
         Ok(forward)
     }
 
-    /// Removes and returns the first fix if its number satisfies the condition.
+    /// Removes and returns the first element of `fixes` if its number satisfies the condition.
     fn next_fix(&mut self, is_next: impl Fn(u64) -> bool) -> Option<Fix> {
         if is_next(self.fixes.front()?.number) { self.fixes.pop_front() } else { None }
     }
@@ -422,12 +424,12 @@ impl Session {
         }
     }
 
-    /// Decides in which form a message that belongs to no request is forwarded: a notice or a parameter.
+    /// Decides in which form to forward a message that no request has caused: a notice or a parameter.
     fn unasked(&mut self, frame: Frame<'_>, client: Option<&mut Client>) -> Result<Forward, Failure> {
         if frame.code != MessageCode::PARAMETER_STATUS {
             return Ok(Forward::Unchanged);
         }
-        // The client already knows the values that are restored.
+        // While the pooler restores the client's settings: the client already knows these values.
         if matches!(self.fixes.front(), Some(Fix { kind: Kind::Settings, .. })) {
             return Ok(Forward::Not);
         }

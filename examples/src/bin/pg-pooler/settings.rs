@@ -1,4 +1,4 @@
-//! The parameters that a client has set and that each of its server connections must have.
+//! Parameters that a client has set. The pooler sets them on each server connection that the client uses.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ const RESTORED: [&str; 9] = [
     "scram_iterations",
 ];
 
-/// Names and values, in the order of [`RESTORED`].
+/// Names and values of a client's parameters, in the order of [`RESTORED`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Settings(Vec<(&'static str, Box<str>)>);
 
@@ -43,7 +43,7 @@ impl Settings {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// Sets a parameter. Returns false if the parameter is not restored.
+    /// Sets a parameter. Returns false if [`RESTORED`] does not contain the parameter.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> bool {
         let Some(place) = RESTORED.iter().position(|known| known.eq_ignore_ascii_case(name)) else {
             return false;

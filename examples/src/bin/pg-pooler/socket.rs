@@ -16,7 +16,7 @@ pub(crate) const READ_SIZE: usize = 256 * 1024;
 /// Number of consecutive reads that end with a row, after which a result is called long.
 const LONG: u32 = 16;
 
-/// Pauses between two reads of a long result: the first, and the longest.
+/// Pause between two reads of a long result: at first, and at most.
 ///
 /// A server sends rows in pieces of 8 kB, and each piece would be one read and one write. A pause joins the pieces: a million rows take a
 /// quarter of the CPU time. The pause grows until reads have half their full size.
@@ -32,7 +32,7 @@ pub(crate) struct Socket {
 
 enum State {
     Open(TokioIo<TcpStream>),
-    /// Not registered with the runtime, because each piece that arrives would wake the task.
+    /// During a pause, the socket is not registered with the runtime: otherwise each piece that arrives would wake the task.
     Paused(std::net::TcpStream, Pin<Box<Sleep>>),
     /// The stream could not be registered with the runtime.
     Lost,
@@ -43,7 +43,7 @@ impl Socket {
         Self { state: State::Open(stream), rows: 0, pause: PAUSES[0] }
     }
 
-    /// Reads into `space`, after the end of a pause.
+    /// Reads into `space`. During a pause, waits for its end first.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         if let State::Paused(stream, end) = &mut self.state {
             ready!(end.as_mut().poll(cx));
@@ -76,7 +76,7 @@ impl Socket {
                 self.state = State::Paused(stream.into_std()?, Box::pin(sleep(self.pause)));
             }
             State::Paused(stream, mut end) => {
-                // A full read is followed by the next read at once.
+                // After a full read, no new pause begins: the next read follows at once.
                 if count < READ_SIZE {
                     let grown = if count < READ_SIZE / 2 { 2 * self.pause } else { self.pause };
                     self.pause = grown.min(PAUSES[1]);
@@ -89,7 +89,7 @@ impl Socket {
         Ok(())
     }
 
-    /// The stream, registered with the runtime.
+    /// Returns the stream. After a pause, first registers the stream with the runtime again.
     fn open(&mut self) -> io::Result<&mut TokioIo<TcpStream>> {
         if matches!(self.state, State::Paused(..))
             && let State::Paused(stream, _) = std::mem::replace(&mut self.state, State::Lost)

@@ -22,7 +22,7 @@ pub(crate) fn rejection(sql: &[u8], settings: &Settings) -> Option<&'static str>
     }
 }
 
-/// The beginning of a statement, and clauses that stand anywhere in the statement.
+/// The first words of a statement, and flags for clauses that may stand anywhere in the statement.
 #[derive(Default)]
 struct Statement<'a> {
     words: [&'a [u8]; 4],
@@ -52,7 +52,7 @@ impl<'a> Statement<'a> {
                         .any(|plain| is(word, plain));
             }
             count += 1;
-            // Fast path: the rest of such a statement is irrelevant, and in most cases no other statement follows.
+            // Fast path: the rest of a plain statement is irrelevant. Without a semicolon, no other statement follows.
             if is_plain && !lexer.rest.contains(&b';') {
                 lexer.rest = b"";
                 break;

@@ -11,11 +11,11 @@ pub(crate) fn statement_name(id: u64) -> String {
     format!("pooler_{id}")
 }
 
-/// A prepared statement. Clients share it if the text and the types of parameters are equal.
+/// A prepared statement. Clients share the statement if its text and parameter types are equal.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) id: u64,
-    /// Name on the server connections.
+    /// Name of the statement on the server connections.
     pub(crate) name: String,
     /// Body of the Parse message after the name: text and types of parameters.
     pub(crate) body: Arc<[u8]>,
@@ -28,12 +28,12 @@ pub(crate) struct Statements(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     all: HashMap<Arc<[u8]>, Arc<Statement>>,
-    /// Id of the last statement. Never used again, because servers keep statements that no client has any more.
+    /// Id of the statement that was made last. Ids are not used again, because servers keep statements that no client has any more.
     last: u64,
 }
 
 impl Statements {
-    /// The statement with this text and these types.
+    /// Returns the statement with this Parse body. Makes the statement if the pool does not have it.
     pub(crate) fn intern(&self, body: &[u8]) -> Arc<Statement> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(statement) = known.all.get(body) {

@@ -18,13 +18,13 @@ use crate::failure::Failure;
 use crate::resume::PARTIAL;
 use crate::segment::{SegmentSize, history_name};
 
-/// The use of the segments.
+/// Purpose of the segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     /// An archive that grows: a segment has the extension `.partial` until it is complete.
     Archive,
-    /// The WAL of a base backup: a segment has its name from the begin. An empty file in `archive_status` tells the server that starts from
-    /// the backup that the segment is archived already.
+    /// The WAL of a base backup: a segment has its final name from the begin. For the server that starts from the backup, an empty file in
+    /// `archive_status` marks each segment as archived.
     Backup,
 }
 
@@ -36,9 +36,9 @@ pub(crate) struct Archive {
     modes: Modes,
     purpose: Use,
     open: Option<Segment>,
-    /// Position after the last byte that was written.
+    /// WAL position after the last byte that was written.
     written: Lsn,
-    /// Everything before this position is durable.
+    /// WAL position before which everything is durable.
     durable: Lsn,
 }
 
@@ -65,12 +65,12 @@ impl Archive {
         self.size
     }
 
-    /// Position after the last byte that was written.
+    /// WAL position after the last byte that was written.
     pub(crate) fn written(&self) -> Lsn {
         self.written
     }
 
-    /// Position before which everything is durable.
+    /// WAL position before which everything is durable.
     pub(crate) fn durable(&self) -> Lsn {
         self.durable
     }
@@ -151,7 +151,7 @@ impl Archive {
         self.directory.join(format!("{}{extension}", segment.name))
     }
 
-    /// The file that marks another file as archived.
+    /// Path of the file that marks the file `name` as archived. `None` if the segments are not for a backup.
     fn done_file(&self, name: &str) -> Option<PathBuf> {
         let is_marked = self.purpose == Use::Backup;
         is_marked.then(|| self.directory.join("archive_status").join(format!("{name}.done")))
@@ -173,7 +173,7 @@ impl Archive {
                     path.display()
                 )));
             }
-            // An existing file is shorter if an earlier run has ended while it filled the file.
+            // An existing file is too short if an earlier run has ended while it filled the file with zeros.
             fill(&file, length, size).map_err(|error| Failure::file("cannot write", &path, error))?;
             sync(&file, &path)?;
             disk::sync_directory(&directory)?;
@@ -209,7 +209,7 @@ fn mark(done: Option<PathBuf>, modes: Modes) -> Result<(), Failure> {
     done.map_or(Ok(()), |path| disk::write(&path, modes, b""))
 }
 
-/// Writes zeros from `from` to `to`.
+/// Fills a file with zeros from offset `from` to offset `to`.
 fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
     const ZEROS: &[u8] = &[0; 1 << 16];
     let mut at = from;
@@ -266,7 +266,7 @@ mod tests {
         let segment = fs::read(root.path().join("000000010000000000000002.partial")).expect("a segment");
         assert_eq!((segment.len() as u64, &segment[..4]), (SIZE, &b"abc\0"[..]));
 
-        // The rest of the segment, and the begin of the next.
+        // `rest` is longer than the rest of the segment: `write` must stop at the end of the segment.
         let rest = vec![b'x'; segment.len() + 10];
         assert_eq!(archive.write(1, Lsn(2 * SIZE + 3), &rest).await.expect("written") as u64, SIZE - 3);
         assert_eq!(archive.durable(), Lsn(3 * SIZE));

@@ -1,4 +1,4 @@
-//! The command line.
+//! Command line of pg-receive.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -62,7 +62,7 @@ struct Arguments {
     /// Directory for the segment files; it must exist
     #[arg(short = 'D', long, value_name = "DIR", required_unless_present_any = ["create_slot", "drop_slot", "base_backup"])]
     directory: Option<PathBuf>,
-    /// Replication slot; the server keeps WAL for it
+    /// Name of the replication slot for which the server keeps WAL
     #[arg(short = 'S', long, value_name = "NAME")]
     slot: Option<String>,
     /// Creates the slot, and ends
@@ -96,7 +96,7 @@ struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Base backup")]
 struct BackupArguments {
-    /// Makes a base backup in this directory, which must not exist or be empty
+    /// Makes a base backup in this directory, which must be empty or not exist yet
     #[arg(long, value_name = "DIR", conflicts_with_all = ["directory", "create_slot", "drop_slot", "endpos", "synchronous", "no_loop"])]
     base_backup: Option<PathBuf>,
     /// The form of the backup
@@ -105,7 +105,7 @@ struct BackupArguments {
     /// The speed of the checkpoint at the begin of the backup
     #[arg(short, long, value_enum, default_value_t = Speed::Spread, requires = "base_backup", conflicts_with = "directory")]
     checkpoint: Speed,
-    /// How the backup gets the WAL that a server needs to start from it
+    /// Method by which the backup gets the WAL that a server needs to start from the backup
     #[arg(short = 'X', long, value_enum, default_value_t = Wal::Stream, requires = "base_backup", conflicts_with = "directory")]
     wal_method: Wal,
     /// The label of the backup
@@ -131,19 +131,19 @@ struct BackupArguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Speed {
-    /// As fast as possible
+    /// The checkpoint runs as fast as possible
     Fast,
-    /// Spread over time, with less load on the server
+    /// The checkpoint is spread over time, with less load on the server
     Spread,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Wal {
-    /// Not at all: a server needs an archive of the WAL to start
+    /// The backup has no WAL: a server needs an archive of the WAL to start
     None,
-    /// From the server at the end of the backup; the server has to keep the WAL so long
+    /// The server adds the WAL at the end of the backup, and has to keep the WAL until then
     Fetch,
-    /// Over a second connection while the backup is made, with a temporary slot unless --slot names a slot
+    /// A second connection receives the WAL while the backup is made, with a temporary slot unless --slot names a slot
     Stream,
 }
 
@@ -175,7 +175,7 @@ pub(crate) enum Task {
     DropSlot { config: Config, slot: String },
 }
 
-/// Reads the command line. After a request for help and after a mistake, prints the answer and ends the program.
+/// Reads the command line. If the arguments request help or are not valid, prints a message and ends the program.
 pub(crate) fn task() -> Task {
     let given = Arguments::try_parse().unwrap_or_else(|error| {
         // Only the kind of the error is printed: clap's message would show an unexpected argument, which may hold a password.

@@ -93,7 +93,7 @@ pub(crate) struct System {
     /// The latest timeline, and the position up to which the server's WAL is flushed.
     pub(crate) place: Place,
     pub(crate) size: SegmentSize,
-    /// Whether the group of the server's user may read its files: then the group may read ours too.
+    /// Whether the group may read the server's files. Then the group may also read the files of pg-receive.
     pub(crate) for_group: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A base backup: its archives, its manifest, and the WAL that a server needs to start from the backup.
+//! Makes a base backup: its archives, its manifest, and the WAL that a server needs to start from the backup.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,15 +30,15 @@ pub(crate) struct Task {
     pub(crate) wal_method: WalMethod,
     pub(crate) label: String,
     pub(crate) manifest_checksums: Option<String>,
-    /// Kilobytes per second.
+    /// Maximum rate in kilobytes per second at which the server sends data.
     pub(crate) max_rate: Option<u32>,
-    /// Directories of tablespaces on the server, and directories for their copies.
+    /// Pairs of directories: a tablespace on the server, and its copy.
     pub(crate) mapping: Vec<(String, PathBuf)>,
-    /// The slot for the WAL; without a slot, a temporary slot is made.
+    /// Name of the slot for the WAL. `None`: a temporary slot is made.
     pub(crate) slot: Option<String>,
 }
 
-/// How the backup gets its WAL.
+/// Method by which the backup gets its WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WalMethod {
     /// The backup has no WAL.
@@ -49,7 +49,7 @@ pub(crate) enum WalMethod {
     Stream,
 }
 
-/// Directories of this backup, removed if the backup fails.
+/// Directories of this backup. The flag is true if the backup has made the directory.
 #[derive(Debug, Default)]
 struct Claimed(Vec<(PathBuf, bool)>);
 
@@ -114,7 +114,7 @@ async fn make(task: &Task, claimed: &mut Claimed) -> Result<(), Failure> {
     let modes = Modes::new(system.for_group);
     claimed.claim(&task.directory, modes)?;
 
-    // Before the backup begins: the slot keeps all WAL from here on.
+    // Prepared before the backup begins, so that the slot keeps all WAL that the backup needs.
     let wal = match task.wal_method {
         WalMethod::Stream => {
             let directory = task.directory.join("pg_wal");
@@ -167,10 +167,11 @@ fn command(task: &Task) -> BaseBackup<'_> {
         .label(&task.label)
         .checkpoint(task.checkpoint)
         .wal(task.wal_method == WalMethod::Fetch)
-        // A backup with WAL does not need the server's archive.
+        // If the backup contains its WAL, the server need not wait until the WAL is archived.
         .wait(task.wal_method == WalMethod::None)
         .manifest(ManifestOption::Yes)
-        // The user unpacks a tar backup, and may choose other directories for the tablespaces: a server makes the links from a file.
+        // The user may unpack a tar backup into other directories. So the backup gets a file from which the server makes the links to
+        // tablespaces.
         .tablespace_map(task.format == Format::Tar);
     if let Some(algorithm) = &task.manifest_checksums {
         command = command.manifest_checksums(algorithm);

@@ -1,4 +1,4 @@
-//! The files of a base backup: archives, unpacked or as received, and the manifest.
+//! Writes the files of a base backup: the archives, unpacked or as received, and the manifest.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ pub(crate) enum Format {
     Tar,
 }
 
-/// The files of a backup.
+/// Writes the files of a backup.
 #[derive(Debug)]
 pub(crate) struct Files<'t> {
     directory: PathBuf,
@@ -32,21 +32,21 @@ pub(crate) struct Files<'t> {
     has_manifest: bool,
 }
 
-/// The part of the backup that arrives.
+/// The part of the backup that is being received.
 #[derive(Debug)]
 enum Part<'t> {
     Nothing,
-    /// An archive that is unpacked.
+    /// An archive that is being unpacked.
     Unpack(Box<(tar::Reader, Unpack<'t>)>),
-    /// An archive or the manifest, written as received.
+    /// An archive or the manifest, written to this file as received.
     Copy(File, PathBuf),
 }
 
 impl<'t> Files<'t> {
-    /// The manifest's name.
+    /// Name of the manifest in a complete backup.
     pub(crate) const MANIFEST: &'static str = "backup_manifest";
 
-    /// The manifest's name until the backup is complete.
+    /// Name of the manifest until the backup is complete.
     pub(crate) const UNFINISHED_MANIFEST: &'static str = "backup_manifest.tmp";
 
     pub(crate) fn new(directory: &Path, format: Format, modes: Modes, tablespaces: &'t [Tablespace]) -> Self {
@@ -54,7 +54,7 @@ impl<'t> Files<'t> {
         Self { directory, format, modes, tablespaces, part: Part::Nothing, has_manifest: false }
     }
 
-    /// An archive begins: `base.tar` without a location, otherwise the archive of the tablespace in this location.
+    /// Begins an archive: `base.tar` without a location, otherwise the archive of the tablespace in this location.
     pub(crate) fn archive(&mut self, name: &str, location: &str) -> Result<(), Failure> {
         self.end_part()?;
         let unexpected = || {
@@ -79,7 +79,7 @@ impl<'t> Files<'t> {
         Ok(())
     }
 
-    /// The manifest begins.
+    /// Begins the manifest.
     pub(crate) fn manifest(&mut self) -> Result<(), Failure> {
         self.end_part()?;
         self.part = self.new_file(Self::UNFINISHED_MANIFEST)?;
@@ -87,7 +87,7 @@ impl<'t> Files<'t> {
         Ok(())
     }
 
-    /// Writes a piece of the part that began last.
+    /// Writes a piece of the archive or manifest that began last.
     pub(crate) fn content(&mut self, piece: &[u8]) -> Result<(), Failure> {
         match &mut self.part {
             Part::Nothing => {
@@ -131,7 +131,7 @@ fn unpack<'t>(directory: &Path, tablespaces: &'t [Tablespace]) -> Part<'t> {
     Part::Unpack(Box::new((tar::Reader::new(), Unpack::new(directory, tablespaces))))
 }
 
-/// Packs the WAL of a backup into an archive, and removes the directory.
+/// Packs the WAL directory of a backup into an archive, and removes the directory.
 pub(crate) fn pack(directory: &Path, archive: &Path, modes: Modes) -> Result<(), Failure> {
     let pack = || {
         let mut out = modes.options().create_new(true).open(archive)?;

@@ -29,7 +29,7 @@ pub(crate) struct Prepared {
     directory: PathBuf,
 }
 
-/// A WAL stream that runs. Dropping this value ends the stream.
+/// A running WAL stream. Dropping this value ends the stream.
 #[derive(Debug)]
 pub(crate) struct BackupWal {
     running: JoinHandle<Result<(), Failure>>,
@@ -70,7 +70,7 @@ impl BackupWal {
         Ok(Prepared { conn, archive, settings, directory: directory.to_owned() })
     }
 
-    /// Returns the failure of the stream, if the stream has ended.
+    /// Fails if the stream has ended.
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
         match self.running.is_finished() {
             true => joined(&mut self.running)
@@ -95,13 +95,13 @@ impl Drop for BackupWal {
 }
 
 impl Prepared {
-    /// Begins to receive the WAL from the segment of this place on.
+    /// Starts to receive the WAL, from the segment that contains the place `from`.
     pub(crate) fn start(self, from: Place) -> BackupWal {
         let Self { conn, mut archive, settings, directory } = self;
         let (goal, receiver) = watch::channel(None);
         let running = tokio::spawn(async move {
             let (settings, archive) = (&settings, &mut archive);
-            // A signal ends the whole backup, and not the stream alone.
+            // The stream does not listen for signals: a signal ends the whole backup.
             Stream { settings, archive, goal: receiver, stop: Stop::never() }.run(conn, from).await
         });
         BackupWal { running, goal, directory }

@@ -1,4 +1,4 @@
-//! Durable files: first the file is synced, then its directory.
+//! Writes files durably: first syncs the file, then its directory.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Permissions of files and directories.
+/// Permissions of the files and directories that pg-receive makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Modes {
     pub(crate) file: u32,
@@ -15,7 +15,7 @@ pub(crate) struct Modes {
 }
 
 impl Modes {
-    /// Files that their owner may use; with `for_group`, the group may read the files.
+    /// Permissions for the owner. With `for_group`, the group may read.
     pub(crate) fn new(for_group: bool) -> Self {
         match for_group {
             true => Self { file: 0o640, directory: 0o750 },
@@ -51,7 +51,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
     sync_directory(to.parent().unwrap_or(Path::new(".")))
 }
 
-/// Writes a whole file durably. The file has its name only when it is complete.
+/// Writes a whole file durably. The file gets its name only when its content is complete.
 pub(crate) fn write(path: &Path, modes: Modes, content: &[u8]) -> Result<(), Failure> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");

@@ -27,13 +27,13 @@ pub(crate) enum Failure {
     Ended(Lsn),
     /// The row of a reply is not valid.
     Row(RowError),
-    /// The server's answer is not one that the protocol allows here.
+    /// The protocol does not allow the server's answer here.
     Answer(String),
     /// A file cannot be read or written.
     File { doing: &'static str, path: PathBuf, error: io::Error },
-    /// The task cannot be done as it was given, or with the files that exist.
+    /// The arguments or the existing files do not allow the task.
     Local(String),
-    /// A signal has ended a backup before its end.
+    /// A signal has ended the backup before it was complete.
     Interrupted,
 }
 

@@ -1,4 +1,4 @@
-//! Physical WAL into a directory, as `pg_receivewal` writes it.
+//! Receives physical WAL and writes it into a directory, as `pg_receivewal` does.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,9 +28,9 @@ pub(crate) struct Task {
     pub(crate) config: Config,
     pub(crate) directory: PathBuf,
     pub(crate) settings: Settings,
-    /// End when the WAL after this position is received.
+    /// Last position that must be received before the task ends.
     pub(crate) end: Option<Lsn>,
-    /// End after a failure instead of connecting again.
+    /// Whether the task ends after a failure instead of connecting again.
     pub(crate) no_loop: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn follow(task: &Task, mut stop: Stop) -> Result<(), Failure> {
             attempt = connect(&task.config, &mut system_id) => attempt,
         };
         let outcome = match attempt {
-            // At the first attempt, the connection string may be wrong: trying again would not help.
+            // The first attempt may fail because the connection string is wrong: another attempt would not help.
             Err(failure) if is_first => return Err(failure),
             Ok((conn, system)) => receive(task, conn, &system, &stop).await,
             Err(failure) => Err(failure),
@@ -69,7 +69,7 @@ pub(crate) async fn follow(task: &Task, mut stop: Stop) -> Result<(), Failure> {
     }
 }
 
-/// Connects. The server must be the same as at the first time.
+/// Connects, and checks that the server has the same system identifier as at the first connection.
 async fn connect(config: &Config, system_id: &mut Option<String>) -> Result<(Connection, System), Failure> {
     let (mut conn, _) = walsender(config).await?;
     let system = System::of(&mut conn).await?;
@@ -102,13 +102,13 @@ async fn receive(task: &Task, mut conn: Connection, system: &System, stop: &Stop
     }
     let modes = Modes::new(system.for_group);
     let mut archive = Archive::new(&task.directory, system.size, modes, Use::Archive);
-    // `--endpos` is the last position that has to be received: the stream ends after it. The sender of the goal is not needed.
+    // The WAL at `--endpos` must be received, so the goal is the position after it. The goal never changes: its sender is dropped.
     let (_, goal) = watch::channel(task.end.map(|end| Lsn(end.0.saturating_add(1))));
     let (settings, stop) = (&task.settings, stop.clone());
     Stream { settings, archive: &mut archive, goal, stop }.run(conn, from).await
 }
 
-/// The place at which a new directory begins: the position of the slot, or the end of the server's WAL.
+/// The place at which the stream into an empty directory begins: the position of the slot, or the end of the server's WAL.
 async fn first_place(task: &Task, conn: &mut Connection, system: &System) -> Result<Place, Failure> {
     let Some(slot) = &task.settings.slot else { return Ok(system.place) };
     let reply = ask(conn, &ReadReplicationSlot(slot)).await?;

@@ -19,10 +19,11 @@ pub(crate) struct Place {
     pub(crate) position: Lsn,
 }
 
-/// Finds the latest segment in a directory. The stream resumes after the segment if the segment is complete, and otherwise at the begin
-/// of the segment. Returns `None` if the directory has no segments.
+/// Finds the latest segment in a directory. The stream resumes after the segment if the segment is complete, and otherwise at the begin of
+/// the segment. Returns `None` if the directory has no segments.
 ///
-/// Of several files with the same position, the latest timeline counts, and a complete segment more than a partial segment.
+/// If several files have the same position, the file of the latest timeline is used. On one timeline, a complete segment is preferred to a
+/// partial segment.
 pub(crate) fn find(directory: &Path, size: SegmentSize) -> Result<Option<Place>, Failure> {
     let failed = |error| Failure::file("cannot read", directory, error);
     let mut latest = None;
@@ -94,7 +95,7 @@ mod tests {
             &[("000000010000000100000000", SIZE), ("000000010000000000000001", SIZE)],
             Some((1, (1 << 32) + SIZE)),
         );
-        // A complete segment counts more than the partial segment of the same name.
+        // Checks that a complete segment is preferred to the partial segment of the same name.
         found(
             &[("000000010000000000000001", SIZE), ("000000010000000000000001.partial", SIZE)],
             Some((1, 2 * SIZE)),
@@ -107,7 +108,7 @@ mod tests {
             &[("000000010000000000000001", SIZE), ("000000010000000000000002.partial", SIZE)],
             Some((1, 2 * SIZE)),
         );
-        // After a switch, the new timeline has the same segment.
+        // Checks that the later timeline is used: after a switch, both timelines have the segment.
         found(
             &[("000000010000000000000002.partial", SIZE), ("000000020000000000000002.partial", 0)],
             Some((2, 2 * SIZE)),

@@ -35,7 +35,7 @@ impl Stop {
         Ok(Self(receive))
     }
 
-    /// An order that is never given.
+    /// Returns a value that never reports a signal.
     pub(crate) fn never() -> Self {
         Self(watch::channel(false).1)
     }

@@ -1,4 +1,4 @@
-//! A stream of WAL, over all timelines, into an archive.
+//! Receives WAL over all timelines, and writes it into an archive.
 
 use std::future::pending;
 use std::time::Duration;
@@ -18,23 +18,24 @@ use crate::resume::Place;
 use crate::segment::history_name;
 use crate::stop::Stop;
 
-/// Time without new WAL after which the WAL is synced for the slot. A server that shuts down waits until the slot has all WAL.
+/// If no new WAL arrives for this time, the received WAL is synced for the slot. A server that shuts down waits until the slot has all WAL.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Settings of a stream.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) slot: Option<String>,
-    /// Sync and report WAL as soon as it is received.
+    /// Whether WAL is synced and reported as soon as it is received.
     pub(crate) is_synchronous: bool,
     /// Interval of status updates.
     pub(crate) interval: Duration,
-    /// Print a line for each segment.
+    /// Whether a line is printed for each segment.
     pub(crate) is_verbose: bool,
 }
 
 impl Settings {
-    /// Whether durable positions are reported. Without a slot, they would only make this client a synchronous standby.
+    /// Whether durable positions are reported. Without a slot, a report would have only one effect: the server could use this client as a
+    /// synchronous standby.
     fn reports_durable(&self) -> bool {
         self.slot.is_some() || self.is_synchronous
     }
@@ -43,7 +44,7 @@ impl Settings {
 /// Position at which a stream ends. `None`: the position is not known yet.
 pub(crate) type Goal = watch::Receiver<Option<Lsn>>;
 
-/// A stream of WAL into an archive.
+/// Receives a stream of WAL, and writes it into an archive.
 pub(crate) struct Stream<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) archive: &'a mut Archive,
@@ -60,7 +61,7 @@ enum End {
     Timeline,
 }
 
-/// A piece of WAL.
+/// A piece of WAL, and its position.
 #[derive(Debug, Default)]
 struct Piece {
     at: Lsn,
@@ -68,7 +69,7 @@ struct Piece {
 }
 
 impl Stream<'_> {
-    /// Streams from the begin of the segment of `from` until the goal is reached or a signal arrives.
+    /// Streams from the begin of the segment that contains `from`. Ends when the goal is reached or a signal arrives.
     pub(crate) async fn run(&mut self, mut conn: Connection, from: Place) -> Result<(), Failure> {
         let mut place = from;
         loop {
@@ -98,7 +99,7 @@ impl Stream<'_> {
             stream.status_mut().set_written(place.position)?;
             self.confirm(&mut stream)?;
             let copied = self.copy(&mut stream, place).await;
-            // After a failure too, so that all received WAL is durable.
+            // The archive is closed even after a failure, so that all received WAL is durable.
             let closed = self.archive.close().await;
             let end = copied?;
             closed?;
@@ -149,12 +150,12 @@ impl Stream<'_> {
         }
     }
 
-    /// Waits for WAL, and syncs the written WAL: a synchronous stream at once, another stream after a second without new WAL.
+    /// Waits for WAL. Meanwhile syncs the written WAL: at once if the stream is synchronous, otherwise after a second without new WAL.
     async fn receive(&mut self, stream: &mut ReplicationStream, piece: &mut Piece) -> Result<Event, Failure> {
         tokio::select! {
             biased;
             event = next(stream, piece) => return event,
-            // No WAL is buffered.
+            // Reached only if no WAL is buffered.
             () = std::future::ready(()) => {}
         }
         let is_unsynced = self.settings.reports_durable() && self.archive.is_unsynced();
@@ -203,7 +204,7 @@ impl Stream<'_> {
         is_reached || self.stop.is_given()
     }
 
-    /// The begin of the next timeline.
+    /// Returns the place at which the next timeline begins.
     fn switch(&self, from: Place, received: Lsn, next: NextTimeline) -> Result<Place, Failure> {
         if next.timeline <= from.timeline || next.start > received {
             return Err(Failure::Answer(format!(
@@ -238,13 +239,13 @@ impl Stream<'_> {
 enum Event {
     /// WAL was received.
     Wal,
-    /// The goal, the stop or the positions have changed: the caller checks them again.
+    /// The goal or a position has changed, or a signal has arrived: the caller checks them again.
     Wake,
     /// The server has ended the copy.
     End,
 }
 
-/// Receives the next piece. The future may be dropped: the piece is taken after the last `await`.
+/// Receives the next piece of WAL. Dropping the future loses no WAL: the piece is taken after the last `await`.
 async fn next(stream: &mut ReplicationStream, piece: &mut Piece) -> Result<Event, Failure> {
     let Some(wal) = stream.next().await? else { return Ok(Event::End) };
     piece.at = wal.start;
@@ -253,7 +254,7 @@ async fn next(stream: &mut ReplicationStream, piece: &mut Piece) -> Result<Event
     Ok(Event::Wal)
 }
 
-/// Waits for another goal.
+/// Waits until the goal changes. If the goal cannot change any more, never returns.
 async fn changed(goal: &mut Goal) {
     if goal.changed().await.is_err() {
         pending().await

@@ -1,4 +1,4 @@
-//! Tar archives in the ustar format, as PostgreSQL writes them.
+//! Reads and writes tar archives in the ustar format, as PostgreSQL does.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ const BLOCK: usize = 512;
 /// A file, directory or symbolic link in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// A relative path without `..`.
+    /// Path of the entry: relative, and without `..`.
     pub(crate) path: PathBuf,
     pub(crate) mode: u32,
     pub(crate) kind: Kind,
@@ -25,19 +25,19 @@ pub(crate) enum Kind {
     Link(PathBuf),
 }
 
-/// The receiver of the parts of an archive.
+/// Receives the entries of an archive from a [`Reader`].
 pub(crate) trait Sink {
     type Error: From<Malformed>;
 
-    /// An entry begins.
+    /// Called when an entry begins.
     fn begin(&mut self, entry: Entry) -> Result<(), Self::Error>;
-    /// A piece of the content of the file that began last.
+    /// Called with each piece of the content of the file that began last.
     fn content(&mut self, piece: &[u8]) -> Result<(), Self::Error>;
-    /// The file that began last is complete.
+    /// Called when the file that began last is complete.
     fn end(&mut self) -> Result<(), Self::Error>;
 }
 
-/// A malformed archive: the reason.
+/// Reason why an archive is malformed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) String);
 
@@ -49,9 +49,9 @@ pub(crate) struct Reader {
 
 #[derive(Debug)]
 enum State {
-    /// Collects a header.
+    /// The reader collects the bytes of a header.
     Header(Vec<u8>),
-    /// Expects content, and then padding.
+    /// The reader expects content, and then padding.
     Content {
         left: u64,
         padding: u64,
@@ -109,7 +109,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Checks that the archive has ended where an entry may end.
+    /// Checks that the archive does not end inside an entry.
     pub(crate) fn finish(self) -> Result<(), Malformed> {
         match self.state {
             State::End => Ok(()),
@@ -127,7 +127,7 @@ fn take<'p>(piece: &mut &'p [u8], most: u64) -> &'p [u8] {
     taken
 }
 
-/// The number of bytes after content of this size up to a whole block.
+/// The number of padding bytes after content of this size, up to a whole block.
 pub(crate) fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK as u64) - size
 }
@@ -143,7 +143,7 @@ fn decode(block: &[u8; BLOCK]) -> Result<Option<Entry>, Malformed> {
         return Err(bad("wrong checksum"));
     }
     let mut path = text(field(0, 100)).to_vec();
-    // The first half of a long path.
+    // A long path is split: the field `prefix` has the first part.
     let prefix = text(field(345, 155));
     if field(257, 5) == b"ustar" && !prefix.is_empty() {
         path = [prefix, b"/", &path].concat();
@@ -182,12 +182,12 @@ fn inside(path: &Path) -> Result<PathBuf, Malformed> {
     }
 }
 
-/// A text up to its NUL, or with the whole length of the field.
+/// Returns the text of a field: up to the first NUL, or the whole field.
 fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// A number in octal digits; a number that does not fit is in binary after a byte 0x80.
+/// Parses a number of octal digits. A number that is too large for the digits is in binary, after a byte 0x80.
 fn number(field: &[u8]) -> Option<u64> {
     if let [0x80, binary @ ..] = field {
         return binary.iter().try_fold(0_u64, |sum, byte| Some(sum.checked_mul(256)? + u64::from(*byte)));
@@ -204,7 +204,7 @@ fn checksum(block: &[u8; BLOCK]) -> u64 {
     block.iter().enumerate().map(|(at, byte)| u64::from(if is_own(&at) { b' ' } else { *byte })).sum()
 }
 
-/// The header of a file. Precondition: the name has at most 99 bytes.
+/// Encodes the header of a file. Precondition: the name has at most 99 bytes.
 pub(crate) fn header(name: &str, mode: u32, size: u64, modified: u64) -> Vec<u8> {
     let mut block = [0; BLOCK];
     let mut put = |at: usize, text: &str| {
@@ -231,7 +231,7 @@ pub(crate) const TRAILER: &[u8] = &[0; 2 * BLOCK];
 mod tests {
     use super::*;
 
-    /// Prints the parts of an archive.
+    /// Writes the parts of an archive as text.
     #[derive(Default)]
     struct Printer(String, Vec<u8>);
 
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn an_archive_that_ends_inside_an_entry_is_rejected() {
-        // The ends of the headers and contents, and every place after the block of zeros.
+        // Offsets at which an entry ends. The archive may also end anywhere after the block of zeros.
         let ends = [0, 512, 1024, 2048, 2560, 3584];
         let archive = archive();
         for end in 0..archive.len() {
@@ -318,7 +318,7 @@ mod tests {
         for at in 0..BLOCK {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            // The byte after the NUL of the checksum has no meaning.
+            // Byte 155 comes after the NUL of the checksum and has no meaning.
             let result = printed(&bad, 512);
             assert!(result.is_err() || at == 155, "byte {at}: {result:?}");
         }

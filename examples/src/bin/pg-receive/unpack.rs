@@ -17,7 +17,7 @@ pub(crate) struct Tablespace {
     pub(crate) copy: PathBuf,
 }
 
-/// Directories that may exist before their entry arrives: the WAL is received into them at the same time.
+/// Directories that may exist before their entry arrives: a second connection receives the WAL into them at the same time.
 const SHARED: [&str; 2] = ["pg_wal", "pg_wal/archive_status"];
 
 /// Unpacks one archive.
@@ -38,7 +38,7 @@ impl<'t> Unpack<'t> {
         Self { directory: directory.to_owned(), tablespaces, links: Vec::new(), open: None }
     }
 
-    /// The tablespace that a link has to lead to. The link has the name `pg_tblspc/OID`.
+    /// Returns the tablespace to which a link leads. The link must have the name `pg_tblspc/OID`.
     fn linked(&self, path: &Path, target: &Path) -> Result<&'t Tablespace, Failure> {
         let found = self.tablespaces.iter().find(|tablespace| {
             path == Path::new("pg_tblspc").join(tablespace.oid.to_string())
@@ -64,7 +64,7 @@ impl Sink for Unpack<'_> {
                 path.display()
             )));
         }
-        // Others may never read a backup.
+        // Users outside the group may never read a backup, even if the archive allows it.
         let modes = Modes::new(mode & 0o040 != 0);
         let goal = self.directory.join(&path);
         match kind {

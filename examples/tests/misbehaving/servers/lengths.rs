@@ -1,4 +1,4 @@
-//! Wrong counts and lengths, and messages at and over each limit, before and after AuthenticationOk.
+//! Servers that send wrong counts and lengths, and messages at and over each limit, before and after AuthenticationOk.
 
 use super::{Row, SESSION, answer, check, row};
 use crate::wire::{OK, READY, announced, auth, message, negotiate, welcome};

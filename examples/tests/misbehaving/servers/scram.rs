@@ -1,4 +1,4 @@
-//! SCRAM messages with malformed fields.
+//! Servers that send SCRAM messages with malformed fields.
 
 use pg_auth::scram::Iterations;
 

@@ -1,4 +1,4 @@
-//! Unexpected messages after AuthenticationOk, and floods of messages before and after it.
+//! Servers that send unexpected messages after AuthenticationOk, or floods of messages before and after AuthenticationOk.
 
 use super::{Row, SESSION, answer, check, row, say, scram};
 use crate::peer::{Act, Scram, Script};

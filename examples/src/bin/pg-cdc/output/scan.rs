@@ -14,7 +14,7 @@ const BLOCK: u64 = 64 * 1024;
 /// Number of bytes at the beginning of a line that are enough to see its kind.
 const LONGEST: usize = 120;
 
-/// The result of a scan.
+/// The result of the scan of an output file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// The last complete transaction: the length of the file up to its end, and the position from which to continue.

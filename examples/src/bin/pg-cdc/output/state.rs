@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
-/// Progress of an output.
+/// Progress of the output, as the state file records it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// The position from which to continue: the output contains all transactions that end before this position. `None` before the first

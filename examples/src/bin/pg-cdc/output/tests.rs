@@ -34,7 +34,7 @@ fn what_follows_the_last_transaction_is_cut_at_the_next_start() {
         lines(&output, &[&whole, BEGIN].concat(), Some((whole.len(), 0x20)));
         settle(&output);
         assert_eq!(output.durable.borrow().lsn, Some(Lsn(0x20)));
-        // The file stays locked until the thread ends.
+        // `finish` ends the thread, which has locked the file.
         output.finish().expect("written");
         assert_eq!(fs::read_to_string(&out).expect("read"), [&whole, BEGIN].concat());
 
@@ -67,7 +67,7 @@ fn lines_that_were_written_after_the_state_are_cut() {
     assert_eq!(progress.lsn, Some(Lsn(0x20)));
     output.finish().expect("written");
     assert_eq!(fs::read_to_string(&out).expect("read"), whole);
-    // A file that is shorter than its recorded length is rejected.
+    // Checks that a file is rejected if it is shorter than its recorded length.
     fs::write(&out, BEGIN).expect("written");
     assert!(matches!(open(), Err(Failure::Refused(_))));
 }
@@ -90,7 +90,7 @@ fn a_snapshot_that_did_not_end_is_recorded() {
 
         let (output, progress) = open();
         assert!(progress.in_snapshot, "with state: {with_state}");
-        // Without a state file, the first line of the snapshot is the record, and stays in the file.
+        // Without a state file, the first line of the snapshot is the record, so it must stay in the file.
         let kept = if with_state { 0 } else { begin.len() };
         assert_eq!(fs::metadata(&out).expect("a file").len(), kept as u64);
         let (done, begun) = oneshot::channel();
