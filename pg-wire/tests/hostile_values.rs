@@ -1,5 +1,5 @@
-//! Tests that read damaged values, as a hostile server may send, as types of `postgres-types` and of this crate. Reading must
-//! not panic, and must not allocate more than a fixed multiple of the received bytes.
+//! Tests that read damaged values, which a hostile server may send. The values are read as types of `postgres-types` and of this crate.
+//! Reading must not panic, and must not allocate more than a fixed multiple of the received bytes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -194,7 +194,7 @@ fn ours() -> Vec<Row> {
     ]
 }
 
-/// Generator of pseudo-random numbers, which are the same in every run.
+/// Generator of pseudo-random numbers. The numbers are the same in every run.
 struct Numbers(u64);
 
 impl Numbers {

@@ -143,7 +143,7 @@ const DONE: Sent = Sent::Other('c');
 
 type Stream<P = Raw> = ReplicationStream<Steps, TestClock, P>;
 
-/// Starts a logical stream. After the start, the server does `reads` and then nothing more.
+/// Starts a logical stream. After the start, the stream of the connection returns the results in `reads`. All later reads are pending.
 fn start(reads: impl IntoIterator<Item = Read>) -> Stream {
     let reads = [Read::Bytes(copy_both())].into_iter().chain(reads);
     let steps = Steps { at_end: Read::Never, ..Steps::reading(reads) };
@@ -182,7 +182,7 @@ where
     }
 }
 
-/// Receives until the stream fails, and returns the error.
+/// Receives changes until the replication stream fails, and returns the error.
 fn failure(stream: &mut Stream<Changes>) -> StreamError {
     block_on(async {
         loop {

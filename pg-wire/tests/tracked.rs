@@ -292,7 +292,7 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
         let script = Script::says(&[PARSED.repeat(17), READY.to_vec()].concat());
         let mut conn = TrackedConnection::with_state(Connection::new(script, Limits::BACKEND), state);
-        // All these requests have the same kind, and so take one run in the queue.
+        // All these requests have the same kind, so the queue stores them as a single run.
         for _ in 0..17 {
             conn.parse(Statement::UNNAMED).query("select 1").finish();
         }
@@ -300,7 +300,7 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         conn.parse(Statement::UNNAMED).query("select 2").finish().sync();
         let Err(error @ Error::QueueFull(_)) = conn.flush().await else { panic!("the queue must be full") };
         assert!(!error.is_fatal());
-        // The state contains no part of the batch.
+        // Checks that no part of the rejected batch has changed the state.
         assert_eq!((conn.state().ready_owed(), conn.state().next_number()), (0..=0, 17));
         while conn.state().waiting() == Waiting::Reply {
             conn.recv().await.unwrap();
