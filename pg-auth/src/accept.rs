@@ -116,7 +116,7 @@ pub enum AcceptStep<'a> {
 pub struct Login {
     /// The client's start-up message.
     pub startup: Startup,
-    /// How the user was authenticated; [`AuthMethod::None`] for trust and for a certificate.
+    /// The method by which the user was authenticated; [`AuthMethod::None`] for trust and for a certificate.
     pub auth_method: AuthMethod,
     /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS).
     pub channel_bound: bool,

@@ -1,4 +1,4 @@
-//! Options of sockets, and permissions of key files: for adapters that use the operating system's sockets and files.
+//! Sets the options of sockets, and checks the permissions of key files. For adapters that use the operating system's sockets and files.
 
 use std::io;
 use std::path::Path;

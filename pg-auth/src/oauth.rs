@@ -1,4 +1,4 @@
-//! OAUTHBEARER, the login by a bearer token: tokens, the source that a client gets tokens from, and the messages.
+//! OAUTHBEARER, the login by a bearer token. Contains the tokens, the source from which a client gets tokens, and the messages.
 //!
 //! PostgreSQL 18 speaks [RFC 7628](https://www.rfc-editor.org/rfc/rfc7628): the client sends a token, and the server has the token
 //! validated. A server that rejects the token answers with a JSON document that names the issuer of tokens. Getting a token is not part of

@@ -8,7 +8,7 @@ use crate::oauth::OAuthLogin;
 use crate::scram::{DEFAULT_ITERATIONS, DEFAULT_SALT_LENGTH, Verifier};
 use crate::secret::Password;
 
-/// How to authenticate a user: the method, and its data.
+/// The method by which to authenticate a user, with the data that the method needs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Credentials {

@@ -56,7 +56,7 @@ pub enum ConfigError {
     ReservedParameter(Box<str>),
     /// A service cannot be used.
     Service(Box<ServiceError>),
-    /// A stored password does not have this form.
+    /// A stored password does not have the form that this text shows.
     StoredPassword(&'static str),
 }
 

@@ -1,4 +1,5 @@
-//! Dialling: the order of hosts, of addresses, and of streams with and without TLS; the rules for the next attempt.
+//! Dials a server: decides the order of hosts, of addresses, and of streams with and without TLS. After a failure, decides which place to
+//! try next.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;

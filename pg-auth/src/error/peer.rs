@@ -44,7 +44,7 @@ pub enum PeerError {
     VersionTwice,
     /// The server reports an unrecognised option that the client did not send.
     UnknownOption,
-    /// A cancel key of this length, in bytes, which the session's protocol version does not allow.
+    /// The server sent a cancel key with an invalid length: the session's protocol version does not allow this number of bytes.
     KeyLength(usize),
     /// The server sent more notices or parameters than the limit allows.
     Flood,

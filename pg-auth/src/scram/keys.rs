@@ -165,14 +165,14 @@ impl ClientKey {
         })
     }
 
-    /// `ClientProof := ClientKey XOR ClientSignature`.
+    /// Computes the client's proof: `ClientProof := ClientKey XOR ClientSignature`.
     pub(super) fn proof(&self, auth_message: &[u8]) -> Bytes {
         xored(self.stored_key().signature(auth_message), &self.0)
     }
 }
 
 impl StoredKey {
-    /// `ClientSignature := HMAC(StoredKey, AuthMessage)`.
+    /// Computes the client's signature: `ClientSignature := HMAC(StoredKey, AuthMessage)`.
     fn signature(&self, auth_message: &[u8]) -> Bytes {
         filled(|out| hmac(&**self.0, &[auth_message], out))
     }
@@ -185,7 +185,7 @@ impl StoredKey {
 }
 
 impl ServerKey {
-    /// `ServerSignature := HMAC(ServerKey, AuthMessage)`.
+    /// Computes the server's signature: `ServerSignature := HMAC(ServerKey, AuthMessage)`.
     pub(super) fn signature(&self, auth_message: &[u8]) -> Bytes {
         filled(|out| hmac(&**self.0, &[auth_message], out))
     }

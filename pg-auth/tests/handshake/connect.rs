@@ -1,4 +1,4 @@
-//! The functions `connect` and `accept`, which drive the state machines, over streams that fail or delay.
+//! Tests of the functions `connect` and `accept`, which drive the state machines. The streams of these tests fail or delay.
 
 use std::cell::Cell;
 use std::future::ready;
@@ -59,7 +59,7 @@ fn connected(
     (outcome, jobs.0.get())
 }
 
-/// Ways in which a stream may behave without making the login fail.
+/// Returns the behaviours of a stream with which a login must still succeed.
 fn behaviours() -> Vec<Manners> {
     let mut behaviours = Vec::new();
     for piece in [1, 7, usize::MAX] {

@@ -1,4 +1,4 @@
-//! All orders in which a server could send its messages.
+//! Tests of all orders in which a server could send its messages.
 
 use pg_auth::config::{AuthMethod, RequireAuth};
 use pg_auth::{Config, Handshake, Link};

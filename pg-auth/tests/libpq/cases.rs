@@ -1,4 +1,5 @@
-//! Strings that libpq 18 accepts (`true`) or refuses before it sends anything (`false`). A test compares these values with libpq itself.
+//! Connection strings that libpq 18 accepts (`true`) or refuses before it sends anything (`false`). A test compares the values `true` and
+//! `false` with the answers of libpq itself.
 
 pub(crate) const CASES: &[(&str, bool)] = &[
     // Keywords

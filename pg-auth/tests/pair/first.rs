@@ -1,4 +1,4 @@
-//! The packets before the start-up message, and invalid first packets.
+//! Tests of the packets before the start-up message, and of invalid first packets.
 
 use pg_auth::error::{AuthError, ClientError};
 use pg_auth::{Accept, AcceptStep, TlsInfo};
