@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::servers::{Server, variable};
 
-/// A guard: the spare servers have no TLS while it exists.
+/// A guard: while a value of this type exists, the spare servers have no TLS.
 pub(crate) struct WithoutTls;
 
 impl WithoutTls {

@@ -239,7 +239,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
             ["1"],
             "the server waits for the client"
         );
-        // The work blocks its own thread.
+        // This work blocks a thread, but not the thread of the stream.
         let work = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(6)));
         stream.keep_alive_while(work).await.expect("it ends");
 

@@ -216,7 +216,7 @@ impl Checked {
         Ok(Some(Some(reply)))
     }
 
-    /// Compares the request that the model returns for a reply with the number that the reply contains.
+    /// Checks that the model assigns a reply to the right request. Each reply contains the number of its request.
     fn compare(&mut self, frame: Frame<'_>, reply: Reply) -> Checking {
         let body = String::from_utf8_lossy(frame.body).into_owned();
         if frame.code == MessageCode::ERROR_RESPONSE {
