@@ -56,7 +56,7 @@ fn after_sigterm_no_server_and_no_file_is_left() {
     owner.signal(Signal::TERM);
     let status = owner.child.wait().expect("our child");
     assert!(status.success(), "{status}");
-    // The servers are gone when the process ends, not only some time later.
+    // Checks that the servers have ended before the process ends, not some time later.
     assert!(owner.is_gone());
 }
 

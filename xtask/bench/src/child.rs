@@ -47,8 +47,8 @@ impl Child<'_> {
         Ok(kilobytes * 1024)
     }
 
-    /// The system calls of one operation: the difference between three rounds and one round, divided by the operations of two rounds.
-    /// So the calls that connect are not counted. A round has `operations` operations.
+    /// The system calls of one operation: the difference between three rounds and one round, divided by the operations of two rounds. So
+    /// the system calls of connecting are not counted. A round has `operations` operations.
     pub(crate) fn calls(&self, operations: u64) -> Result<Calls> {
         let (one, three) = (self.counted(1)?, self.counted(3)?);
         let each = |before: f64, after: f64| (after - before) / (2 * operations) as f64;

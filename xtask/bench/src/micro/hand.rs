@@ -99,7 +99,7 @@ pub(crate) fn row(body: &[u8], touch: &mut Touch) {
 pub(crate) struct Pen(*mut u8);
 
 impl Pen {
-    /// Appends `length` bytes to `out`, which `write` must fill completely.
+    /// Appends `length` bytes to `out`. `write` must write exactly this number of bytes.
     #[inline(always)]
     pub(crate) fn write(out: &mut Vec<u8>, length: usize, write: impl FnOnce(&mut Pen)) {
         out.reserve(length);

@@ -105,7 +105,7 @@ fn pgbouncer(server: SocketAddr) -> Result<Proxy> {
     )
 }
 
-/// The stored form of the password of the role `scram`. The tables of pgbench become readable for the role.
+/// Returns the stored form of the password of the role `scram`. Also lets every role read the tables of pgbench.
 fn verifier(server: SocketAddr) -> Result<String> {
     let psql = |role: &str, sql: &str| {
         let output = Command::new("psql")

@@ -151,7 +151,7 @@ impl Wire {
     /// The text of the field `name` of the type `ty`. `counts` supplies the letters for counts.
     ///
     /// # Errors
-    /// The field and its type, if the type is unknown.
+    /// The type is unknown. The error names the field and its type.
     fn of<'c>(
         name: &str,
         ty: &Type,

@@ -20,7 +20,7 @@ pub(crate) struct Libpq {
     prepared: bool,
 }
 
-/// A result of libpq, which is freed when it is dropped.
+/// A result of libpq. Dropping this value frees the result.
 struct Outcome(*mut PGresult);
 
 impl Drop for Outcome {
