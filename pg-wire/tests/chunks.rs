@@ -251,7 +251,7 @@ proptest! {
 }
 
 proptest! {
-    // Few cases, because each case moves megabytes.
+    // The number of cases is small, because each case moves megabytes.
     #![proptest_config(cases(12))]
 
     #[test]

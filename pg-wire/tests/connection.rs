@@ -888,7 +888,7 @@ fn writing_may_fail_after_every_byte() {
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::ConnectionReset);
     let mut conn = Connection::new(Steps::writing([Write::Take(0)]), Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::WriteZero);
-    // The close of the stream fails.
+    // Case: the close of the stream fails.
     let mut steps = Steps::writing([]);
     steps.closes = [Write::Fail(ErrorKind::TimedOut)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
@@ -905,7 +905,7 @@ fn closing_is_no_error_if_the_peer_has_closed_first() {
         block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
         assert_eq!(conn.write_fault(), None);
-        // It is an error if the Terminate itself cannot be sent.
+        // Checks that it is an error if the Terminate itself cannot be sent.
         let mut steps = Steps::writing([Write::Fail(kind)]);
         steps.closes = [Write::Fail(kind)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);

@@ -150,7 +150,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
                 seen.push(frame.code.0);
                 Ok::<_, Error>(())
             };
-            // The server reports an error.
+            // Case: the server reports an error.
             plain.query("select").query("select").query("select").flush().await.unwrap();
             let error = match tracked {
                 false => plain.until_ready(&mut each).await,
@@ -167,7 +167,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
             if tracked {
                 continue;
             }
-            // The closure returns an error and is not called again.
+            // Case: the closure returns an error. The closure must not be called again.
             let mut calls = 0;
             let error = plain
                 .until_ready(|_| {
@@ -176,7 +176,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
                 })
                 .await;
             assert!(matches!((error, calls), (Err(Error::InboxFull), 1)));
-            // The server's last error is returned instead of the later end of the stream.
+            // Checks that the server's last error is returned, and not the end of the stream that follows.
             let error = plain.until_ready(|_| Ok::<_, Error>(())).await.unwrap_err();
             assert!(matches!(&error, Error::Server(_)) && error.is_fatal());
             assert!(plain.recv().await.unwrap_err().is_fatal());
@@ -205,7 +205,7 @@ fn a_discarded_batch_does_not_change_the_state() {
 #[test]
 fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
     block_on(async {
-        // The session is in a COPY of the simple protocol, inside a transaction.
+        // Case: the session is in a COPY of the simple protocol, inside a transaction.
         let mut conn = client(&[COPY_IN, ERROR, b"Z\0\0\0\x05E", b"C\0\0\0\x0dROLLBACK\0", READY]);
         conn.query("copy t from stdin").flush().await.unwrap();
         assert_eq!(conn.recv().await.unwrap().code, MessageCode::COPY_IN_RESPONSE);
@@ -217,7 +217,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
             "Q\0\0\0\x16copy t from stdin\0f\0\0\0\x1cabandoned by the client\0Q\0\0\0\rROLLBACK\0"
         );
 
-        // The rows are over their limit, and no Sync was sent.
+        // Case: the rows are longer than their limit, and the client has sent no Sync.
         let bind_complete = b"2\0\0\0\x04";
         let limits = Limits::BACKEND.bulk(3);
         let script = [&bind_complete[..], ROW, ROW, DONE, READY].concat();
@@ -226,7 +226,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
         conn.recover().await.unwrap();
         assert_eq!(conn.check_idle(), Ok(()));
 
-        // The server has ended the session.
+        // Case: the server has ended the session.
         let mut conn = client(&[IN_TRANSACTION, FATAL]);
         conn.sync().flush().await.unwrap();
         assert!(matches!(conn.recover().await, Err(Error::Over(Over::Fatal))));
