@@ -93,7 +93,7 @@ pub struct Accept {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AcceptStep<'a> {
-    /// Read more into the inbox.
+    /// Read more bytes from the stream into the inbox.
     Read,
     /// Decide how to authenticate the user of this start-up message, and call [`Accept::authenticate`].
     Authenticate(&'a Startup),

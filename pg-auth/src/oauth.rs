@@ -23,7 +23,7 @@ pub use settings::OAuthSettings;
 
 use crate::secret::Password;
 
-/// The name of the SASL mechanism.
+/// The name of the SASL mechanism for bearer tokens.
 pub const OAUTHBEARER: &str = "OAUTHBEARER";
 
 /// Maximum length of a failure document, in bytes. PostgreSQL's document contains little more than two URLs.
@@ -166,7 +166,7 @@ pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<TokenReply, Source
 /// # let _ = config;
 /// ```
 pub trait TokenSource: Send + Sync {
-    /// Gets a token.
+    /// Gets a bearer token for a login.
     fn token(&self, request: TokenRequest) -> TokenFuture<'_>;
 }
 

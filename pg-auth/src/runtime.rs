@@ -37,7 +37,7 @@ impl Offload for Inline {
 ///
 /// The futures need not be `Send`. If they are `Send`, the futures of the connections are `Send` too.
 pub trait Runtime: Offload + Clone + Default {
-    /// A TCP stream.
+    /// The type of the runtime's TCP streams.
     type Tcp: Transport;
     /// A stream over a Unix-domain socket; [`Never`](crate::stream::Never) if there are no such sockets.
     type Unix: Transport;

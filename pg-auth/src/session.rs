@@ -98,9 +98,9 @@ pub struct CancelTarget {
 pub struct Notification {
     /// Process id of the session that sent the notification.
     pub pid: i32,
-    /// The channel that `NOTIFY` named.
+    /// The channel of the notification.
     pub channel: String,
-    /// The payload, which may be empty.
+    /// The payload of the notification; may be empty.
     pub payload: String,
 }
 

@@ -199,7 +199,7 @@ impl TlsStart {
         self.state == TlsStep::Upgrade
     }
 
-    /// The next action of the caller.
+    /// Returns the next action of the caller.
     pub fn step(&self) -> TlsStep {
         self.state
     }
@@ -319,7 +319,7 @@ impl TlsOffer {
         self.gss_declined
     }
 
-    /// The next action of the caller.
+    /// Returns the next action of the caller.
     pub fn step(&self) -> OfferStep {
         match self.taken() {
             [] if self.answered => OfferStep::Upgrade,

@@ -126,7 +126,7 @@ pub struct Config {
     /// `scram_iterations_min` and `scram_iterations_max`: the range of iteration counts that a server may ask for. Default 1 to
     /// 1,000,000. Both parameters are this library's own; libpq has no limit.
     pub scram_iterations: Iterations,
-    /// Certificates, keys and versions of TLS.
+    /// Settings of TLS: certificates, keys and versions.
     pub tls: TlsSettings,
     /// Passwords for single hosts, for example from a password file. See [`password_for`](Self::password_for).
     pub host_passwords: Vec<(Host, Password)>,

@@ -30,11 +30,11 @@ type Made<R, T> = (Connection<Dialled<R, T>>, Session);
 /// The next place to try after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// The next address of the same host.
+    /// Try the next address of the same host.
     Address,
-    /// The next host.
+    /// Try the next host.
     Host,
-    /// No further attempt: every other host or address would give the same error.
+    /// Make no further attempt: every other host or address would give the same error.
     Nowhere,
 }
 

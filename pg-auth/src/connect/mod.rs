@@ -1,5 +1,4 @@
-//! The loops that drive the state machines over any stream that can be polled; and, for every runtime, the dialling and accepting of
-//! connections.
+//! The loops that drive the state machines over any stream that can be polled. Also dials and accepts connections, for every runtime.
 //!
 //! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): one phase over one [`Connection`].
 //! - [`ConnectionBuilder`]: hosts, addresses, TLS and time limits, over a [`Runtime`](crate::runtime::Runtime).

@@ -13,9 +13,9 @@ use crate::session::{Parameters, Session};
 /// The result of checking a session against `target_session_attrs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The session is of the kind demanded.
+    /// The session is of the kind that `target_session_attrs` demands.
     Wanted,
-    /// The session is of another kind.
+    /// The session is not of the kind that `target_session_attrs` demands.
     Other,
 }
 

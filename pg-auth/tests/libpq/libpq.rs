@@ -1,4 +1,4 @@
-//! Queries to libpq, through Python's `ctypes`.
+//! Lets libpq parse connection strings, through Python's `ctypes`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,9 +8,9 @@ use std::thread;
 /// The result of parsing a string with libpq.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// The string cannot be parsed.
+    /// libpq cannot parse the string.
     Malformed,
-    /// The string can be parsed.
+    /// libpq can parse the string.
     Read {
         /// Whether libpq would try to connect.
         accepted: bool,

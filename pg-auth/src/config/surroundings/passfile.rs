@@ -38,8 +38,8 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Reads a password file. Returns `None` if the file does not exist, and a warning if the file is not regular or other users than its owner
-/// can access the file.
+/// Reads a password file. Returns `None` if the file does not exist. Returns a warning if the file is not regular, or if users other than
+/// the owner can access the file.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Warning> {
     let unreadable = |error: io::Error| Warning::PasswordFileUnreadable(path.into(), error.kind());
     // Check before opening: opening a pipe would block.
@@ -127,7 +127,7 @@ fn unescaped(text: &[u8]) -> Password {
     while let Some(byte) = bytes.next() {
         match byte {
             b':' => break,
-            // A backslash at the end of the line stands for itself.
+            // A backslash at the end of the line is a part of the password.
             b'\\' => password.push(bytes.next().unwrap_or(byte)),
             byte => password.push(byte),
         }
