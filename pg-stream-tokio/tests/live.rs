@@ -414,7 +414,7 @@ fn a_large_value_that_the_caller_keeps_is_not_memory_of_the_connection() {
             }
         }
         is_small_again(&mut conn).await;
-        // The kept frame is still valid.
+        // Checks that the kept frame is still valid.
         assert_eq!(kept.len(), 1);
         let row = kept[0].frame().decode::<DataRow<'_>>().expect("well-formed");
         assert_eq!(value(&row).len(), 64 << 20);

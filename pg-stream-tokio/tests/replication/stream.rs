@@ -367,7 +367,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         assert_eq!(declare.await.expect("it ends").flushed(), end);
         wait_for(&mut session, name, end).await;
 
-        // The sending half replies to keepalives.
+        // Checks that the sending half replies to keepalives: otherwise the server would end the connection.
         let quiet = tokio::time::timeout(Duration::from_secs(3), reader.next()).await;
         assert!(quiet.is_err(), "no change, and no disconnection: {quiet:?}");
         let finished = reader.finish().await.expect("a clean end");

@@ -57,7 +57,7 @@ async fn until_more(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut 
 }
 
 async fn receive(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) {
-    // The server decodes only WAL that has been flushed.
+    // These statements flush the WAL, because the server decodes only flushed WAL.
     each(other, &["set synchronous_commit = on", "select pg_logical_emit_message(true, 'flush', 'x')"]).await;
     // Dropping a future of `next` loses no change.
     while let Ok(received) = tokio::time::timeout(Duration::from_millis(20), stream.next()).await {
