@@ -27,7 +27,7 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     }
     drop(servers);
     if tally.finish() {
-        // The output ended in the middle of a line, as after a crash.
+        // The output of the tests ended in the middle of a line, for example because a test program crashed.
         println!();
     }
 

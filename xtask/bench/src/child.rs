@@ -27,13 +27,13 @@ pub(crate) struct Child<'a> {
 /// The numbers of system calls in one operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Calls {
-    /// `read`, `recvfrom` and similar calls.
+    /// The number of calls of `read`, `recvfrom` and similar functions.
     pub(crate) reads: f64,
-    /// `write`, `sendto` and similar calls.
+    /// The number of calls of `write`, `sendto` and similar functions.
     pub(crate) writes: f64,
-    /// `epoll_wait`, `poll` and similar calls.
+    /// The number of calls of `epoll_wait`, `poll` and similar functions.
     pub(crate) waits: f64,
-    /// All other system calls.
+    /// The number of all other system calls.
     pub(crate) others: f64,
 }
 

@@ -217,7 +217,7 @@ const RESULTS: [u8; 4] = [0, 1, 0, 1];
 pub(crate) fn limit_bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     match count {
         0 => Box::new(into(Vec::new(), |out| {
-            // Bytes of the names, of zero formats, of zero values, and of one result format.
+            // The number of bytes of the names, the counts of formats and values (both zero), and one result format.
             let body = 4 + 2 + 2 + 4;
             Pen::write(out, 5 + body + 15, |pen| {
                 pen.put([b'B']);

@@ -16,7 +16,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// An empty buffer.
+    /// Creates an empty input buffer.
     pub(crate) fn new() -> Self {
         Self { buffer: vec![0; 2 * PIECE], start: 0, end: 0 }
     }

@@ -27,9 +27,9 @@ const CLIENTS: u64 = 16;
 enum Kind {
     /// This program with `--splice`, which copies bytes in both directions.
     Splice,
-    /// `pg-proxy --raw`.
+    /// The program `pg-proxy` with the option `--raw`.
     Raw,
-    /// `pg-proxy`.
+    /// The program `pg-proxy` without `--raw`: the proxy decodes each message.
     Decoding,
     /// PgBouncer with session pooling: each client has its own server connection.
     PgBouncer,
