@@ -20,7 +20,7 @@ use pg_wire::{Connection, Encode, Error, Limits, MessageCode, SqlState, oid};
 use support::{Read, Steps, Write, block_on, frame, poll_once};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Time of the wall clock of `TestClock`.
+/// The time in all messages of these tests.
 const TIME: Timestamp = Timestamp(0);
 
 // ---- What a server sends --------------------------------------------------------------------------------------------
@@ -553,7 +553,7 @@ fn a_busy_caller_sends_updates_and_receives_nothing() {
     assert_eq!(stream.connection().transport().reads.len(), 1, "the Relation has not been read");
     assert_eq!(stream.connection().inbox().buffered(), 0);
 
-    // The future is dropped before the work ends.
+    // Case: the future is dropped before the work ends.
     clock.advance(10 * SECOND);
     assert!(poll_once(pin!(stream.keep_alive_while(pending::<()>()))).is_pending());
     assert_eq!(wrote(&stream).len(), 60);

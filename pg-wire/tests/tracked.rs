@@ -127,7 +127,8 @@ fn notifications_can_be_waited_for() {
             server.flush().await.unwrap();
             assert!(matches!(wait.await.unwrap().backend(), Ok(Backend::NotificationResponse(_))));
         }
-        // `recv` returns a buffered notification even if no reply is expected. Before that, the connection is not idle.
+        // `recv` returns a buffered notification even if no reply is expected. While a notification is buffered, the connection is not
+        // idle.
         server.put(&NotificationResponse { pid: 1, channel: "news".into(), payload: "".into() });
         server.put(&NotificationResponse { pid: 2, channel: "news".into(), payload: "".into() });
         server.flush().await.unwrap();

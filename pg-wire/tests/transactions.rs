@@ -353,7 +353,7 @@ proptest! {
         for (number, action) in actions.iter().enumerate() {
             match *action {
                 Action::Change { sub, length } => {
-                    // After its rollback, the number of a subtransaction is not used again.
+                    // The number of a subtransaction is not used again after the subtransaction has been rolled back.
                     if rolled_back.get(&sub).copied().unwrap_or(false) {
                         continue;
                     }
