@@ -147,8 +147,8 @@ enum State {
     Checking(Verifier, Password),
     /// The key has been derived: the password is right or wrong.
     Checked(bool),
-    /// The list of SASL mechanisms has been sent; the client's choice is expected. If the client has chosen without sending data
-    /// (`chosen`), its first SCRAM message is expected.
+    /// The list of SASL mechanisms has been sent; the client's choice is expected. If the client has chosen a mechanism without sending
+    /// data (`chosen`), the client's first SCRAM message is expected.
     ScramFirst {
         verifier: Verifier,
         nonce: Nonce,
@@ -156,8 +156,8 @@ enum State {
     },
     /// The challenge has been sent; the client's proof is expected.
     ScramFinal(ServerChallenge, bool),
-    /// OAUTHBEARER was offered; the client's token is expected. If the client has chosen OAUTHBEARER without sending data (`chosen`), its
-    /// first message is expected.
+    /// OAUTHBEARER was offered; the client's token is expected. If the client has chosen OAUTHBEARER without sending data (`chosen`), the
+    /// client's first OAUTHBEARER message is expected.
     OAuthFirst {
         login: OAuthLogin,
         chosen: bool,

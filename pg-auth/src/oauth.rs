@@ -2,7 +2,7 @@
 //!
 //! PostgreSQL 18 speaks [RFC 7628](https://www.rfc-editor.org/rfc/rfc7628): the client sends a token, and the server has the token
 //! validated. A server that rejects the token answers with a JSON document that names the issuer of tokens. Getting a token is not part of
-//! the protocol: a [`TokenSource`] does this, which the caller sets by [`Config::tokens`](crate::Config::tokens).
+//! the protocol: the caller supplies a [`TokenSource`] by [`Config::tokens`](crate::Config::tokens).
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-OAUTHBEARER)
 

@@ -61,7 +61,7 @@ pub struct TlsRequest<'a> {
     pub config: &'a Config,
     /// The host to connect to. With `sslmode=verify-full`, the certificate must contain its name.
     pub host: &'a Host,
-    /// Whether TLS begins without an SSLRequest; then ALPN must be offered.
+    /// Whether TLS begins without an SSLRequest. If true, the client must offer ALPN.
     pub direct: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Hashes and common names of certificates that were created by openssl.
+//! Tests that read the hashes and the common names of certificates. openssl has created the certificates.
 //!
 //! The certificates are in `tests/certificates`; they were created by `openssl req -x509 -newkey … -subj /O=Test/CN=<name> -outform DER`.
 //! The expected hashes are from `openssl dgst`.

@@ -70,7 +70,7 @@ words! {
         /// The client asks with an SSLRequest, and the server answers with one byte.
         #[default]
         Postgres = "postgres",
-        /// TLS begins with the first byte: one round trip less. PostgreSQL 17 and later.
+        /// TLS begins with the first byte, which saves one round trip. PostgreSQL supports this from version 17 on.
         Direct = "direct",
 }
 

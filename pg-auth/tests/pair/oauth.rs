@@ -1,4 +1,4 @@
-//! OAUTHBEARER between client and server.
+//! Tests of OAUTHBEARER between a client and a server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

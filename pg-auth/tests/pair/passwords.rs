@@ -7,7 +7,7 @@ use pg_wire::frontend::ProtocolVersion;
 
 use crate::support::*;
 
-/// Every form in which a server may store the password.
+/// Returns every form in which a server may store the password.
 fn all(password: &str) -> Vec<Credentials> {
     let md5 = || md5::Verifier::new(b"alice", &password.into());
     vec![
