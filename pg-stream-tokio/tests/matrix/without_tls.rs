@@ -1,4 +1,4 @@
-//! Turning TLS off on the spare servers while a test runs.
+//! Turns TLS off on the spare servers while a test runs.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

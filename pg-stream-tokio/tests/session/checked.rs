@@ -173,7 +173,7 @@ impl Checked {
         self.conn.outbox_mut().put_raw(&batch);
         match timeout(PATIENCE, self.conn.flush()).await {
             Err(_) => Err("the server does not read".to_owned()),
-            // The server may close the connection first. The error is then reported by the next receive.
+            // The server may close the connection first. The next receive then reports the error.
             Ok(Ok(()) | Err(Error::Io(_) | Error::Closed { .. } | Error::Poisoned(_))) => Ok(()),
             Ok(Err(error)) => Err(format!("flush: {error}")),
         }
