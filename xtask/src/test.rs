@@ -94,7 +94,7 @@ impl<'a> Plan<'a> {
         if !nextest || !self.cargo.is_empty() || !self.programs.is_empty() {
             return vec![paths::cargo(self.run())];
         }
-        // nextest reports on standard error, but `Tally` reads standard output.
+        // The shell redirects standard error to standard output: nextest reports on standard error, but `Tally` reads standard output.
         let mut run = Command::new("sh");
         run.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).current_dir(paths::root());
         let cargo = paths::cargo(self.nextest());

@@ -287,7 +287,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("data")).expect("a directory");
         for kind in KINDS {
-            // The process id of this test program: a signal would end it.
+            // The file has the process id of this test program. If `stop_in` sent a signal, the signal would end the test.
             fs::write(dir.path().join(kind.pid_file), format!("{}\n", std::process::id())).expect("a file");
         }
         stop_in(dir.path());

@@ -163,7 +163,7 @@ impl Servers {
         Ok(servers)
     }
 
-    /// The environment for tests; the table above lists the variables.
+    /// The environment variables for tests. The documentation of this module lists the variables.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let place = |prefix: String, server: &Daemon<Cluster>| {
             [

@@ -21,7 +21,7 @@ const BATCH: u64 = 100;
 /// The number of batches in a round.
 const BATCHES: u64 = 100;
 
-/// Eight parameters of common types. A measurement with fewer parameters uses the first of them.
+/// Eight parameters of common types. A measurement with fewer parameters uses the first parameters of this list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values {
     pub(crate) id: i32,
@@ -80,7 +80,7 @@ impl Buffer for BytesMut {
 
 impl Buffer for Outbox {
     fn bytes(&mut self) -> &[u8] {
-        // After an error, bytes are missing, and the sum of the round differs.
+        // An error needs no check here: after an error, bytes are missing, so the sum of the round differs from the other sums.
         let _ = self.commit();
         self.pending()
     }

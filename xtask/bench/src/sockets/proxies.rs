@@ -192,7 +192,7 @@ impl Proxy {
         let mut command = Command::new("pgbouncer");
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         if rustix::process::getuid().is_root() {
-            // PgBouncer does not run as root.
+            // PgBouncer refuses to run as root, so it runs as the user `nobody`.
             open_to_all(&dir)?;
             command.args(["-u", "nobody"]);
         }
