@@ -276,7 +276,7 @@ proptest! {
 
         let back = ErrorResponse::decode(&whole[5..]).expect("well-formed");
         prop_assert!(back.fields.iter().eq(given.iter().copied()));
-        // An owned copy also has all fields.
+        // Checks that an owned copy has the same fields.
         let kept = back.to_owned();
         prop_assert_eq!(encoded(&ErrorResponse { fields: kept.fields() }), &whole[..]);
         let _ = format!("{back} {kept} {kept:?} {:?} {:?}", kept.sqlstate(), kept.fields().position());
