@@ -37,8 +37,8 @@ impl Answer {
     }
 }
 
-/// Asks libpq about strings, in a process without other environment variables and files. `library` is the name of the environment variable
-/// with the path of libpq.
+/// Lets libpq parse the strings, in a process in which libpq finds no settings in environment variables and files. `library` is the name of
+/// the environment variable with the path of libpq.
 pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
     let lines = strings.iter().map(|string| hex(string.as_bytes()) + "\n").collect();
     let answers = run(library, &[], lines);
