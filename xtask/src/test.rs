@@ -15,7 +15,7 @@ use tally::Tally;
 pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     let plan = Plan::new(more);
     needs::openssl_headers()?;
-    // First the build: if it fails, no server has to be started.
+    // The build runs first: if it fails, no server has to be started.
     process::succeed(&mut paths::cargo(plan.build()))?;
     let clients = clients::environment()?;
     let servers = Servers::start_for_tests(&clients::server_headers())?;
@@ -112,7 +112,7 @@ impl<'a> Plan<'a> {
 
     fn common(&self, own: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = vec!["test", "--all-features"];
-        // Not together with `-p`: `--workspace` would select all packages again.
+        // `--workspace` is not used together with `-p`, because `--workspace` would select all packages again.
         if !self.cargo.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
         {
             arguments.push("--workspace");

@@ -21,7 +21,7 @@ impl Walk {
         Self { buffer: vec![0; 2 * PIECE], start: 0, end: 0 }
     }
 
-    /// Free space for at least one piece.
+    /// Returns free space for at least one piece.
     #[inline(always)]
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.end + PIECE > self.buffer.len() {

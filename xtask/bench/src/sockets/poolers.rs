@@ -54,7 +54,8 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
             round(theirs),
         ));
     }
-    // The number of rows is the same with `--quick`, because only the beginning of a result is read in small pieces.
+    // The number of rows is the same with `--quick`: the beginning of a result is read in small pieces, so a shorter result would take more
+    // time for each row.
     let count = 1_000_000;
     let round = move |at| -> Result<Round> {
         let place = Place::new(At::Tcp(at)).scram();
