@@ -56,7 +56,7 @@ fn after_sigterm_no_server_and_no_file_is_left() {
     owner.signal(Signal::TERM);
     let status = owner.child.wait().expect("our child");
     assert!(status.success(), "{status}");
-    // Checks that the servers have ended before the process ends, not some time later.
+    // Checks that the servers and their directory no longer exist when the process of xtask has ended.
     assert!(owner.is_gone());
 }
 

@@ -48,7 +48,7 @@ impl Offload for NoThread {
     }
 }
 
-/// Connects with at most `polls` polls. Returns the outcome, and how often a key was derived.
+/// Connects with at most `polls` polls. Returns the outcome, and the number of keys that were derived.
 fn connected(
     conn: &mut Connection<Wire>,
     config: &Config,

@@ -11,7 +11,7 @@ use pg_wire::{Inbox, Limits, Outbox};
 
 /// The outcome of a login between the two state machines.
 pub(crate) struct Outcome {
-    /// How often the client had to derive keys.
+    /// The number of times that the client had to derive keys.
     pub(crate) derivations: usize,
     pub(crate) client: Result<Session, AuthError>,
     pub(crate) server: Result<Login, AuthError>,

@@ -13,7 +13,7 @@ use pg_stream_tokio::pg_wire::replication::*;
 use crate::conversation::*;
 use crate::support::{Server, query};
 
-/// Options with which a stream is started.
+/// Options with which a replication stream is started.
 #[derive(Clone, Copy, Debug)]
 struct Mode {
     version: u32,

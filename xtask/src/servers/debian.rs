@@ -144,7 +144,7 @@ pub(crate) fn install(packages: &str) -> Result<()> {
         command
     };
     if !rustix::process::getuid().is_root() || process::read(&mut apt_get(&["--version"])).is_err() {
-        bail!("install it with `sudo apt-get update && sudo apt-get install -y {packages}`");
+        bail!("install the packages with `sudo apt-get update && sudo apt-get install -y {packages}`");
     }
     eprintln!("xtask: installing {packages}");
     // The output of apt-get, which is hundreds of lines, is shown only after a failure.
