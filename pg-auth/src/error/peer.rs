@@ -1,4 +1,5 @@
-//! Errors of the peer: of a server ([`PeerError`]), of a client ([`ClientError`]), and in the SCRAM messages of both ([`ScramFault`]).
+//! Errors of the peer: errors of a server ([`PeerError`]), errors of a client ([`ClientError`]), and faults in the SCRAM messages of a
+//! server or a client ([`ScramFault`]).
 
 use std::error::Error;
 use std::fmt;
