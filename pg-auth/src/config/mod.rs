@@ -214,8 +214,8 @@ impl Config {
         Cow::Owned(Self { password, hosts: vec![host.clone()], host_passwords: Vec::new(), ..self.clone() })
     }
 
-    /// The verification of the server's certificate that these settings demand when TLS is used. `sslmode` sets the minimum. If a root
-    /// certificate is configured, the certificate's chain is always verified, as in libpq: `sslmode=require` with a root certificate
+    /// Returns the verification that these settings demand for the server's certificate when TLS is used. `sslmode` sets the minimum. If a
+    /// root certificate is configured, the certificate's chain is always verified, as in libpq: `sslmode=require` with a root certificate
     /// verifies as `verify-ca` does, and so do `prefer` and `allow`. If the file of the root certificate does not exist, TLS fails in every
     /// mode; in this case, libpq skips the verification.
     ///

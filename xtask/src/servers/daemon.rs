@@ -63,7 +63,7 @@ impl Kind {
 
 /// A program that can be started as a [`Daemon`]. Precondition: the program's directory exists, with its files.
 pub(super) trait Serve: Debug {
-    /// The kind of daemon that the program is.
+    /// The kind of daemon to which the program belongs.
     const KIND: Kind;
 
     /// The program's name for messages.
