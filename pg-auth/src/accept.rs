@@ -93,7 +93,7 @@ pub struct Accept {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AcceptStep<'a> {
-    /// Read more into the inbox.
+    /// Read more bytes from the stream into the inbox.
     Read,
     /// Decide how to authenticate the user of this start-up message, and call [`Accept::authenticate`].
     Authenticate(&'a Startup),
@@ -116,7 +116,7 @@ pub enum AcceptStep<'a> {
 pub struct Login {
     /// The client's start-up message.
     pub startup: Startup,
-    /// How the user was authenticated; [`AuthMethod::None`] for trust and for a certificate.
+    /// The method by which the user was authenticated; [`AuthMethod::None`] for trust and for a certificate.
     pub auth_method: AuthMethod,
     /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS).
     pub channel_bound: bool,
@@ -147,8 +147,8 @@ enum State {
     Checking(Verifier, Password),
     /// The key has been derived: the password is right or wrong.
     Checked(bool),
-    /// The list of SASL mechanisms has been sent; the client's choice is expected. If the client has chosen without sending data
-    /// (`chosen`), its first SCRAM message is expected.
+    /// The list of SASL mechanisms has been sent; the client's choice is expected. If the client has chosen a mechanism without sending
+    /// data (`chosen`), the client's first SCRAM message is expected.
     ScramFirst {
         verifier: Verifier,
         nonce: Nonce,
@@ -156,8 +156,8 @@ enum State {
     },
     /// The challenge has been sent; the client's proof is expected.
     ScramFinal(ServerChallenge, bool),
-    /// OAUTHBEARER was offered; the client's token is expected. If the client has chosen OAUTHBEARER without sending data (`chosen`), its
-    /// first message is expected.
+    /// OAUTHBEARER was offered; the client's token is expected. If the client has chosen OAUTHBEARER without sending data (`chosen`), the
+    /// client's first OAUTHBEARER message is expected.
     OAuthFirst {
         login: OAuthLogin,
         chosen: bool,
@@ -311,7 +311,7 @@ impl Accept {
         }
     }
 
-    /// Sets how to authenticate the user of the start-up message, and puts the request for authentication into the outbox.
+    /// Sets the method by which to authenticate the user of the start-up message, and puts the request for authentication into the outbox.
     ///
     /// # Errors
     /// The user is rejected, or the operating system gives no random bytes. The answer to the client is in the outbox.

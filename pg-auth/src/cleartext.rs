@@ -1,7 +1,7 @@
 //! The rule that decides whether a password may be sent in clear text.
 //!
-//! A PasswordMessage in answer to AuthenticationCleartextPassword shows the password to everyone who can read the traffic, and to a man in
-//! the middle who asks for it. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
+//! A PasswordMessage in answer to AuthenticationCleartextPassword shows the password to everyone who can read the traffic. A man in the
+//! middle can also ask for the password. [PostgreSQL manual](https://www.postgresql.org/docs/current/auth-password.html)
 
 use crate::config::words::SslMode;
 use crate::error::PolicyError;

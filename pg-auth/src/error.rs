@@ -183,7 +183,7 @@ pub enum PolicyError {
 pub enum WireError {
     /// A malformed message.
     Decode(pg_wire::DecodeError),
-    /// A frame with an invalid length, or longer than an unauthenticated peer may send.
+    /// A frame with an invalid length, or a frame that is longer than an unauthenticated peer may send.
     Frame(pg_wire::FrameError),
     /// A message to the peer that cannot be encoded.
     Encode(pg_wire::EncodeError),

@@ -91,7 +91,7 @@ where
 pub struct Gss(Arc<dyn GssInitiator>);
 
 impl Gss {
-    /// Wraps an initiator.
+    /// Wraps an initiator, for use in a configuration.
     pub fn new(initiator: impl GssInitiator + 'static) -> Self {
         Self(Arc::new(initiator))
     }
@@ -172,7 +172,7 @@ impl GssJob {
         Self { context: Context::Begun(context), input: Some(Zeroizing::new(input.to_vec())) }
     }
 
-    /// Runs the step.
+    /// Runs this step of the security context.
     pub fn run(self) -> GssStepped {
         let Self { context, input } = self;
         let step = || {

@@ -110,7 +110,7 @@ struct Derived {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Step {
-    /// Read more into the inbox.
+    /// Read more bytes from the stream into the inbox.
     Read,
     /// Run this job where it does not block other tasks: it takes milliseconds of pure computing. Pass the result to
     /// [`Handshake::derived`].
@@ -126,7 +126,7 @@ pub enum Step {
 
 #[derive(Debug)]
 enum State {
-    /// Nothing has been sent.
+    /// The client has sent nothing yet.
     Start,
     /// The start-up message has been sent.
     AwaitMethod,

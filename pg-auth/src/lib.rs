@@ -6,8 +6,8 @@
 //!
 //! - [`Config`]: the user, the credentials and the conditions of a connection; libpq's connection strings.
 //! - [`Surroundings`]: environment variables, service files and password files, read only by an explicit call.
-//! - [`Handshake`]: the client's state machine. Each step takes the buffers and returns the next action: read, derive a key, get a token,
-//!   run a step of GSSAPI; or the session.
+//! - [`Handshake`]: the client's state machine. Each step takes the buffers, and returns the session or the next action: read, derive a
+//!   key, get a token, or run a step of GSSAPI.
 //! - [`Accept`]: the server's state machine; [`accept`](connect::accept) is the loop around it.
 //! - [`connect`](mod@connect): the loops around the machines, for any stream that can be polled.
 //! - [`Session`]: the server's reports, and the key for cancel requests.

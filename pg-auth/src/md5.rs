@@ -69,7 +69,7 @@ impl Verifier {
         [b"md5", digest.as_slice()].concat().into()
     }
 
-    /// Whether a client's response to a salt is correct. The time depends on the length of the response only.
+    /// Whether a client's response to a salt is correct. The duration of this check depends only on the length of the response.
     pub fn accepts(&self, response: &[u8], salt: [u8; 4]) -> bool {
         self.response(salt) == *response
     }

@@ -1,4 +1,4 @@
-//! Options of sockets, and permissions of key files: for adapters that use the operating system's sockets and files.
+//! Sets the options of sockets, and checks the permissions of key files. For adapters that use the operating system's sockets and files.
 
 use std::io;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::config::Config;
 /// The operating system's error.
 pub fn configure<'s>(socket: impl Into<SockRef<'s>>, config: &Config) -> io::Result<()> {
     let socket = socket.into();
-    // A batch is written as a whole: Nagle's algorithm would only delay its last packet.
+    // Nagle's algorithm is off, because a batch is written as a whole: the algorithm would only delay the last packet of the batch.
     socket.set_tcp_nodelay(true)?;
     let settings = &config.keepalives;
     if settings.enabled {

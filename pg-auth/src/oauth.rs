@@ -1,8 +1,8 @@
-//! OAUTHBEARER, the login by a bearer token: tokens, the source that a client gets tokens from, and the messages.
+//! OAUTHBEARER, the login by a bearer token. Contains the tokens, the source from which a client gets tokens, and the messages.
 //!
 //! PostgreSQL 18 speaks [RFC 7628](https://www.rfc-editor.org/rfc/rfc7628): the client sends a token, and the server has the token
 //! validated. A server that rejects the token answers with a JSON document that names the issuer of tokens. Getting a token is not part of
-//! the protocol: a [`TokenSource`] does this, which the caller sets by [`Config::tokens`](crate::Config::tokens).
+//! the protocol: the caller supplies a [`TokenSource`] by [`Config::tokens`](crate::Config::tokens).
 //!
 //! [PostgreSQL manual](https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-OAUTHBEARER)
 
@@ -23,7 +23,7 @@ pub use settings::OAuthSettings;
 
 use crate::secret::Password;
 
-/// The name of the SASL mechanism.
+/// The name of the SASL mechanism for bearer tokens.
 pub const OAUTHBEARER: &str = "OAUTHBEARER";
 
 /// Maximum length of a failure document, in bytes. PostgreSQL's document contains little more than two URLs.
@@ -166,7 +166,7 @@ pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<TokenReply, Source
 /// # let _ = config;
 /// ```
 pub trait TokenSource: Send + Sync {
-    /// Gets a token.
+    /// Gets a bearer token for a login.
     fn token(&self, request: TokenRequest) -> TokenFuture<'_>;
 }
 

@@ -37,7 +37,7 @@ impl Offload for Inline {
 ///
 /// The futures need not be `Send`. If they are `Send`, the futures of the connections are `Send` too.
 pub trait Runtime: Offload + Clone + Default {
-    /// A TCP stream.
+    /// The type of the runtime's TCP streams.
     type Tcp: Transport;
     /// A stream over a Unix-domain socket; [`Never`](crate::stream::Never) if there are no such sockets.
     type Unix: Transport;
@@ -80,6 +80,6 @@ pub trait Wrap<S>: Runtime {
     /// Turns a transport back into the stream.
     fn unwrap(transport: Self::Transport) -> S;
 
-    /// Puts bytes back at the front of a stream, to be read again. At most eight bytes.
+    /// Puts bytes back at the front of a stream, to be read again. The caller passes at most eight bytes.
     fn rewind(stream: S, bytes: &[u8]) -> Self::Rewound;
 }

@@ -89,7 +89,8 @@ pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
         std::hint::black_box(&mut [0_u8; 16 * 1024]);
     }
 
-    /// Not inlined: so the frames of `call` and `work` are at the same place of the stack as the frame of `overwrite`.
+    /// This function is not inlined, so that the frames of `call` and `work` are at the same place of the stack as the frame of
+    /// `overwrite`.
     #[inline(never)]
     fn call<T>(work: impl FnOnce() -> T) -> T {
         work()

@@ -14,7 +14,7 @@ use crate::error::AuthError;
 use crate::link::{Link, TlsInfo};
 use crate::secret::fill_random;
 
-/// The data of a new session: the server's reports, and how the user was authenticated.
+/// The data of a new session: the server's reports, and the method by which the user was authenticated.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Session {
@@ -34,7 +34,7 @@ pub struct Session {
     pub notices: Vec<ServerError>,
     /// Notifications that arrived before the session was ready.
     pub notifications: Vec<Notification>,
-    /// How the user was authenticated.
+    /// The method by which the user was authenticated.
     pub auth_method: AuthMethod,
     /// Whether the authentication was bound to the TLS channel (SCRAM-SHA-256-PLUS). If so, there is no man in the middle.
     pub channel_bound: bool,
@@ -98,9 +98,9 @@ pub struct CancelTarget {
 pub struct Notification {
     /// Process id of the session that sent the notification.
     pub pid: i32,
-    /// The channel that `NOTIFY` named.
+    /// The channel of the notification.
     pub channel: String,
-    /// The payload, which may be empty.
+    /// The payload of the notification; may be empty.
     pub payload: String,
 }
 

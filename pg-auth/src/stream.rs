@@ -15,11 +15,11 @@ use crate::link::Link;
 /// inner stream.
 #[derive(Debug)]
 pub enum Stream<Tcp, Unix, Tls> {
-    /// TCP without TLS.
+    /// A TCP stream without TLS.
     Tcp(Tcp),
     /// A Unix-domain socket.
     Unix(Unix),
-    /// TLS.
+    /// A TLS stream.
     Tls(Tls),
 }
 

@@ -61,7 +61,7 @@ pub struct TlsRequest<'a> {
     pub config: &'a Config,
     /// The host to connect to. With `sslmode=verify-full`, the certificate must contain its name.
     pub host: &'a Host,
-    /// Whether TLS begins without an SSLRequest; then ALPN must be offered.
+    /// Whether TLS begins without an SSLRequest. If true, the client must offer ALPN.
     pub direct: bool,
 }
 
@@ -199,7 +199,7 @@ impl TlsStart {
         self.state == TlsStep::Upgrade
     }
 
-    /// The next action of the caller.
+    /// Returns the next action of the caller.
     pub fn step(&self) -> TlsStep {
         self.state
     }
@@ -319,7 +319,7 @@ impl TlsOffer {
         self.gss_declined
     }
 
-    /// The next action of the caller.
+    /// Returns the next action of the caller.
     pub fn step(&self) -> OfferStep {
         match self.taken() {
             [] if self.answered => OfferStep::Upgrade,
@@ -557,7 +557,7 @@ mod tests {
             (&[GSS, SSL].concat(), OfferStep::Upgrade, b"", b"NS"),
             (STARTUP, OfferStep::Clear, first, b""),
             (&[GSS, STARTUP].concat(), OfferStep::Clear, first, b"N"),
-            // The second request of a kind is passed on, to be rejected.
+            // The machine passes a second request of the same kind on, so that `Accept` rejects the request.
             (&[GSS, GSS].concat(), OfferStep::Clear, GSS, b"N"),
         ] {
             assert_eq!(offered(client), (step, taken.to_vec(), sent.to_vec()), "{client:?}");

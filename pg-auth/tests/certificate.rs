@@ -1,11 +1,12 @@
-//! Hashes and common names of certificates that were created by openssl.
+//! Tests that read the hashes and the common names of certificates. openssl has created the certificates.
 //!
 //! The certificates are in `tests/certificates`; they were created by `openssl req -x509 -newkey … -subj /O=Test/CN=<name> -outform DER`.
 //! The expected hashes are from `openssl dgst`.
 
 use pg_auth::certificate::{CertificateError, common_name, server_end_point};
 
-/// Each certificate and its hash. The hash algorithm is that of the certificate's signature, but SHA-256 in place of MD5 and SHA-1.
+/// The name and the expected hash of each certificate. The hash algorithm is the algorithm in the certificate's signature. For signatures
+/// with MD5 or SHA-1, the hash algorithm is SHA-256.
 const HASHES: &[(&str, &str)] = &[
     ("rsa-md5", "a00ed5c3f82d1399f2945f55c00526b738beeb522a582641084a2ad6a4af9d4d"),
     ("rsa-sha1", "b521999fa854e51462f12b96f203ff90f0495b584103abf534a7959bd1af27e9"),
@@ -109,7 +110,7 @@ fn a_damaged_certificate_is_malformed_or_another_certificate() {
                     assert!(name.len() < length && !name.contains(&0));
                 }
             }
-            // 0xff: as a byte of a length, the largest possible value.
+            // 0xff is the largest possible value if this byte belongs to a length.
             let mut damaged = certificate.clone();
             damaged[at] = 0xff;
             let _ = (server_end_point(&damaged), common_name(&damaged));
@@ -129,7 +130,7 @@ fn bytes_that_are_no_certificate_are_rejected() {
         assert_eq!(server_end_point(bytes), Err(CertificateError::Malformed));
         assert_eq!(common_name(bytes), Err(CertificateError::Malformed));
     }
-    // Nested as deeply as the bytes allow.
+    // 10,000 sequences, each inside the sequence before it.
     let nested = [0x30, 0x80].repeat(10_000);
     assert_eq!(server_end_point(&nested), Err(CertificateError::Malformed));
 }

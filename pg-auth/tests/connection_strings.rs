@@ -1,4 +1,4 @@
-//! Connection strings with arbitrary contents, as URIs and as keyword/value pairs.
+//! Tests of connection strings with arbitrary contents, as URIs and as keyword/value pairs.
 
 use allocation_counter::measure;
 use pg_auth::config::{Config, Host};

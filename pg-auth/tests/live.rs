@@ -1,4 +1,4 @@
-//! The client's state machine against real servers, over blocking sockets. `cargo xtask test` starts the servers.
+//! Tests of the client's state machine with real servers, over blocking sockets. `cargo xtask test` starts the servers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

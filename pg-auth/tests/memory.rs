@@ -1,4 +1,4 @@
-//! No secret stays in the process's memory after the connection phase, whether it succeeds or fails.
+//! Tests that no secret stays in the process's memory after the connection phase, whether the phase succeeds or fails.
 //!
 //! The client's and the server's state machines exchange bytes over a socket pair, so that no buffer between them holds a copy. After the
 //! phase the test searches all memory of the process: the heap, freed heap memory and the stacks of the threads, which are still running.
@@ -25,7 +25,7 @@ use pg_wire::testing::block_on;
 use pg_wire::{Inbox, Limits, Outbox};
 use search::{MASK, Needle, found, masked};
 
-/// One byte of the password. The test binary contains no copy of the whole password, which the search would find.
+/// Returns one byte of the password. The test binary must not contain the whole password, because the search would find this copy.
 fn letter(at: usize) -> u8 {
     let lower = b"qzjxkvbpygfwmucldrhsnioate".get(at % 26).copied().unwrap_or_default();
     if at.is_multiple_of(2) { lower.to_ascii_uppercase() } else { lower }
@@ -66,7 +66,7 @@ fn needles() -> Vec<Needle> {
     let raw = BASE64_STANDARD.decode(&proof[2..]).expect("it is base64");
     vec![
         ("password", (0..LENGTH).map(|at| letter(at) ^ MASK).collect()),
-        // After a connection is cut, a part of a message may remain.
+        // A connection that is cut could leave a part of a message in memory, so half of the password is also searched for.
         ("half of the password", (0..LENGTH / 2).map(|at| letter(at) ^ MASK).collect()),
         ("salted password", masked(salted.as_bytes())),
         ("client key", masked(salted.client_key().as_bytes())),

@@ -1,4 +1,4 @@
-//! The example exchange of RFC 7677, section 3, in the client role and in the server role.
+//! Tests of the client and of the server with the example exchange of RFC 7677, section 3.
 
 use pg_auth::error::AuthError;
 use pg_auth::scram::{ChannelBinding, ClientFirst, Iterations, OfferedBinding, ServerFirst, Verifier};

@@ -1,4 +1,4 @@
-//! A client against a server, in memory: with arbitrary passwords and salts, and with every message cut and corrupted.
+//! Tests of a client against a server, in memory: with arbitrary passwords and salts, and with every message cut and corrupted.
 
 use std::num::NonZeroU32;
 

@@ -39,7 +39,7 @@ fn every_password_method_logs_in() {
     }
 }
 
-/// A query of the tests, as a method of the connection.
+/// Adds the query of these tests to the connection, as a method.
 trait Count {
     async fn bind_and_count(&mut self, rows: i32);
 }

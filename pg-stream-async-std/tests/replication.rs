@@ -146,7 +146,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
         let (rows, end) = transaction(&mut stream).await.expect("whole");
         assert_eq!(rows, 40_000);
 
-        // The same test with a reader that blocks its thread.
+        // Repeats the test with a reader that blocks its thread.
         let sql = sql.replace("(1, 40000)", "(40001, 80000)");
         stream.keep_alive_while(query(&mut session, &sql)).await;
         let (mut reader, sender) = stream.split();
@@ -191,7 +191,7 @@ fn a_large_transaction_is_returned_at_its_commit_without_what_was_rolled_back() 
             query(&mut session, &rows(from)).await;
             let before = stream.payload().store().used();
             while stream.payload().store().used() == before {
-                // The server decodes only WAL that has been flushed.
+                // These statements flush the WAL, because the server decodes only flushed WAL.
                 query(&mut other, "set synchronous_commit = on").await;
                 query(&mut other, "select pg_logical_emit_message(true, 'flush', 'x')").await;
                 let next = async_std::future::timeout(Duration::from_millis(50), stream.next()).await;

@@ -18,7 +18,7 @@ use pg_stream_tokio::{Acceptor, connect};
 use search::{MASK, Needle, found, masked};
 use tokio::net::UnixListener;
 
-/// Returns one byte of the password. The test binary contains no copy of the whole password, because the search would find this copy.
+/// Returns one byte of the password. The test binary must not contain the whole password, because the search would find this copy.
 fn letter(at: usize) -> u8 {
     let lower = b"qzjxkvbpygfwmucldrhsnioate".get(at % 26).copied().unwrap_or_default();
     if at.is_multiple_of(2) { lower.to_ascii_uppercase() } else { lower }

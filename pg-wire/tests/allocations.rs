@@ -1,5 +1,5 @@
-//! Tests that count allocations. After the buffers are allocated, a message needs no allocation. An owned frame holds little
-//! more memory than its own bytes.
+//! Tests that count allocations. Once the buffers are allocated, sending or receiving a message must not allocate. An owned frame must hold
+//! little more memory than its own bytes.
 
 mod support;
 
@@ -24,8 +24,7 @@ use std::io;
 use std::task::{Context, Poll};
 use support::frame;
 
-/// A stream that endlessly repeats the same bytes and accepts all writes. The pieces that it returns end at any byte of a
-/// frame.
+/// A stream that endlessly repeats the same bytes and accepts all writes. A read may end at any byte of a frame.
 struct Echoing {
     says: Vec<u8>,
     at: usize,
@@ -291,7 +290,7 @@ fn an_owned_frame_does_not_hold_the_other_frames_of_its_buffer() {
         (&[200_000, 300_000], 0),
         (&[1_000_000], 0),
         (&[10, 1_000_000, 10], 1),
-        // Before or after the frame, many more bytes are buffered.
+        // Cases in which many more bytes are buffered before or after the kept frame.
         (&[5_000_000, 300_000], 1),
         (&[300_000, 5_000_000], 0),
         (&[5_000_000, 300_000, 5_000_000], 1),

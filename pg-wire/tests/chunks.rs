@@ -14,7 +14,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Result of one receiving call: a frame, or the error of a frame over its limit.
+/// Result of one receiving call: a frame, or the error for a frame that is longer than its limit.
 type Seen = Result<(MessageCode, Vec<u8>), FrameError>;
 
 #[derive(Clone)]
@@ -66,7 +66,7 @@ fn stream() -> impl Strategy<Value = Stream> {
     })
 }
 
-/// Generates the lengths of the pieces. The list is repeated until the stream is cut completely.
+/// Generates the lengths of the pieces into which a stream is cut. The list is repeated until the stream is cut completely.
 fn pieces() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![
         1 => Just(vec![1]),
@@ -138,7 +138,7 @@ proptest! {
             if index % lazy == 0 {
                 drain(&mut inbox, &mut seen);
             }
-            // Frames that are not taken stay buffered, so the buffer doubles.
+            // Frames that the test has not taken stay in the buffer. A full buffer grows to twice its size.
             prop_assert!(inbox.capacity() <= 2 * (most + 2 * stream.limits.read_size), "{} for {most}", inbox.capacity());
         }
         drain(&mut inbox, &mut seen);
@@ -251,7 +251,7 @@ proptest! {
 }
 
 proptest! {
-    // Few cases, because each case moves megabytes.
+    // The number of cases is small, because each case moves megabytes.
     #![proptest_config(cases(12))]
 
     #[test]

@@ -147,7 +147,7 @@ fn recv_continues_a_flush_and_sends_nothing_queued_later() {
             assert_eq!(pair(conn.recv().await.expect("recv continues the flush")), answer(query));
         }
         {
-            // If one more message arrived, it would be the answer to the query that was queued but not flushed.
+            // Checks that no further message arrives. Such a message would be the answer to the query that was queued but not flushed.
             let mut next = pin!(conn.recv());
             for _ in 0..10 {
                 assert!(poll_once(next.as_mut()).is_pending());
@@ -179,7 +179,7 @@ fn flush_does_not_read_while_the_peer_reads() {
     let mut conn = Connection::new(Steps::reading([Read::Bytes(frame(b'Z', b"I"))]), Limits::BACKEND);
     block_on(conn.query("select 1").flush()).expect("the stream accepts everything");
     assert_eq!(conn.inbox().buffered(), 0);
-    // `flush` has not read, so the last read is still in the script.
+    // Checks that `flush` has not read: the last read is still in the script.
     assert_eq!(conn.transport().reads.len(), 1);
 }
 
@@ -392,7 +392,7 @@ impl Sink for Vectored {
     }
 }
 
-/// Returns a block that is longer than the 1,024 bytes that are always copied.
+/// Returns data for a COPY. The data has more than 1,024 bytes, because the first 1,024 bytes are always copied to the outbox.
 fn block() -> Vec<u8> {
     (0..200).map(|row| format!("{row}\tsome text\n")).collect::<String>().into_bytes()
 }
@@ -881,14 +881,14 @@ fn writing_may_fail_after_every_byte() {
         assert!(matches!(block_on(conn.sync().flush()), Err(Error::Poisoned(Fault::Io(_)))));
         assert_eq!(conn.transport().wrote, says[..cut], "no bytes are written after the failure");
     }
-    // The flush of the stream fails, or the stream accepts no bytes.
+    // Two cases: the flush of the stream fails; the stream accepts no bytes.
     let mut steps = Steps::writing([]);
     steps.flushes = [Write::Fail(ErrorKind::ConnectionReset)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::ConnectionReset);
     let mut conn = Connection::new(Steps::writing([Write::Take(0)]), Limits::BACKEND);
     assert_eq!(io_kind(block_on(conn.sync().flush())), ErrorKind::WriteZero);
-    // The close of the stream fails.
+    // Case: the close of the stream fails.
     let mut steps = Steps::writing([]);
     steps.closes = [Write::Fail(ErrorKind::TimedOut)].into();
     let mut conn = Connection::new(steps, Limits::BACKEND);
@@ -905,7 +905,7 @@ fn closing_is_no_error_if_the_peer_has_closed_first() {
         block_on(conn.terminate().close()).unwrap_or_else(|error| panic!("{kind}: {error}"));
         assert_eq!(conn.transport().wrote, b"X\0\0\0\x04");
         assert_eq!(conn.write_fault(), None);
-        // It is an error if the Terminate itself cannot be sent.
+        // Checks that it is an error if the Terminate itself cannot be sent.
         let mut steps = Steps::writing([Write::Fail(kind)]);
         steps.closes = [Write::Fail(kind)].into();
         let mut conn = Connection::new(steps, Limits::BACKEND);
@@ -962,7 +962,7 @@ fn new_limits_apply_from_the_next_header_on() {
 
 // ---- Checked by the compiler -------------------------------------------------------------------------------------
 
-/// This function is never called. The test passes if the function compiles: all futures are `Send`.
+/// Checks at compile time that all futures are `Send`. This function is never called.
 #[allow(dead_code)]
 fn futures_can_be_moved_between_threads<T: Source + Sink + Send>(
     conn: &mut Connection<T>,

@@ -1,5 +1,5 @@
-//! Tests that read damaged values, as a hostile server may send, as types of `postgres-types` and of this crate. Reading must
-//! not panic, and must not allocate more than a fixed multiple of the received bytes.
+//! Tests that read damaged values, which a hostile server may send. The values are read as types of `postgres-types` and of this crate.
+//! Reading must not panic, and must not allocate more than a fixed multiple of the received bytes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -109,12 +109,12 @@ fn rows() -> Vec<Row> {
         both_ways(Type::TIMESTAMP, &[time]),
         both_ways(Type::TIMESTAMPTZ, &[UNIX_EPOCH]),
         both_ways(Type::INET, &["127.0.0.1".parse::<IpAddr>().expect("v4"), "::1".parse().expect("v6")]),
-        // Types of postgres-types.
+        // Types of the crate postgres-types.
         both_ways(Type::TIMESTAMPTZ, &[Timestamp::PosInfinity, Timestamp::Value(time)]),
         both_ways(Type::TIMESTAMPTZ_ARRAY, &[vec![Timestamp::NegInfinity, Timestamp::Value(time)]]),
         both_ways(Type::PG_LSN, &[PgLsn::from(7)]),
         both_ways(Type::JSON, &[Json(serde_json::json!({"a": [1, 2.5, "x", null, true]}))]),
-        // Types of serde_json, uuid, smol_str, bit-vec, cidr, eui48 and geo-types.
+        // Types of the crates serde_json, uuid, smol_str, bit-vec, cidr, eui48 and geo-types.
         both_ways(Type::JSONB, &[serde_json::json!({"a": [1, 2.5, "x", null, true], "b": {}})]),
         both_ways(Type::UUID, &[uuid::Uuid::from_u128(7)]),
         both_ways(Type::TEXT, &[smol_str::SmolStr::from("x")]),
@@ -126,7 +126,7 @@ fn rows() -> Vec<Row> {
         both_ways(Type::POINT, &[geo_types::Point::new(1.0, 2.0)]),
         both_ways(Type::BOX, &[geo_types::Rect::new((0.0, 0.0), (1.0, 2.0))]),
         both_ways(Type::PATH, &[geo_types::LineString::from(vec![(0.0, 0.0), (1.0, 2.0)])]),
-        // The type of rust_decimal.
+        // The type of the crate rust_decimal.
         both_ways(
             Type::NUMERIC,
             &["0", "-1.50", "79228162514264337593543950335", "0.0000000000000000000000000001"]
@@ -194,7 +194,7 @@ fn ours() -> Vec<Row> {
     ]
 }
 
-/// Generator of pseudo-random numbers, which are the same in every run.
+/// Generator of pseudo-random numbers. The numbers are the same in every run.
 struct Numbers(u64);
 
 impl Numbers {

@@ -1,5 +1,5 @@
-//! Tests of pgoutput. Two kinds of changes are decoded: recorded changes of servers, and generated changes. Encoding a decoded
-//! change must return the original bytes. The decoder must not panic, whatever bytes it receives.
+//! Tests of pgoutput. The decoded changes were either recorded from real servers or generated at random. Encoding a decoded change must
+//! return the original bytes. The decoder must not panic, whatever bytes it receives.
 
 use pg_wire::codec::Payload;
 use pg_wire::replication::pgoutput::*;
@@ -15,7 +15,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Generates values. Each value is a number that selects its form, and its bytes.
+/// Generates column values. Each value is a pair: a number that selects the form of the value, and the bytes of the value.
 fn values() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
     vec((0u8..4, vec(any::<u8>(), 0..40)), 0..12)
 }

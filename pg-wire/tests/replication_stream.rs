@@ -20,7 +20,7 @@ use pg_wire::{Connection, Encode, Error, Limits, MessageCode, SqlState, oid};
 use support::{Read, Steps, Write, block_on, frame, poll_once};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Time of the wall clock of `TestClock`.
+/// The time in all messages of these tests.
 const TIME: Timestamp = Timestamp(0);
 
 // ---- What a server sends --------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ const DONE: Sent = Sent::Other('c');
 
 type Stream<P = Raw> = ReplicationStream<Steps, TestClock, P>;
 
-/// Starts a logical stream. After the start, the server does `reads` and then nothing more.
+/// Starts a logical stream. After the start, the stream of the connection returns the results in `reads`. All later reads are pending.
 fn start(reads: impl IntoIterator<Item = Read>) -> Stream {
     let reads = [Read::Bytes(copy_both())].into_iter().chain(reads);
     let steps = Steps { at_end: Read::Never, ..Steps::reading(reads) };
@@ -182,7 +182,7 @@ where
     }
 }
 
-/// Receives until the stream fails, and returns the error.
+/// Receives changes until the replication stream fails, and returns the error.
 fn failure(stream: &mut Stream<Changes>) -> StreamError {
     block_on(async {
         loop {
@@ -553,7 +553,7 @@ fn a_busy_caller_sends_updates_and_receives_nothing() {
     assert_eq!(stream.connection().transport().reads.len(), 1, "the Relation has not been read");
     assert_eq!(stream.connection().inbox().buffered(), 0);
 
-    // The future is dropped before the work ends.
+    // Case: the future is dropped before the work ends.
     clock.advance(10 * SECOND);
     assert!(poll_once(pin!(stream.keep_alive_while(pending::<()>()))).is_pending());
     assert_eq!(wrote(&stream).len(), 60);

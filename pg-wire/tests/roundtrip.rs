@@ -145,10 +145,10 @@ macro_rules! same {
     }};
 }
 
-/// Type as which a FunctionCall is decoded.
+/// The type to which the bytes of a FunctionCall are decoded.
 type Call<'a> = FunctionCall<EncodedParams<'a>>;
 
-/// Checks a packet, which has no code, as `same` checks a message.
+/// Checks a packet in the same way as `same` checks a message. A packet has no code.
 macro_rules! same_packet {
     ($type:ident, $message:expr) => {{
         let message = $message;
@@ -162,7 +162,7 @@ macro_rules! same_packet {
     }};
 }
 
-/// Checks messages without fields, as `same` checks a message with fields.
+/// Checks messages without fields in the same way as `same` checks a message with fields.
 macro_rules! same_plain {
     ($direction:ident, $($message:ident)*) => {
         $({
@@ -276,7 +276,7 @@ proptest! {
 
         let back = ErrorResponse::decode(&whole[5..]).expect("well-formed");
         prop_assert!(back.fields.iter().eq(given.iter().copied()));
-        // An owned copy also has all fields.
+        // Checks that an owned copy has the same fields.
         let kept = back.to_owned();
         prop_assert_eq!(encoded(&ErrorResponse { fields: kept.fields() }), &whole[..]);
         let _ = format!("{back} {kept} {kept:?} {:?} {:?}", kept.sqlstate(), kept.fields().position());
@@ -375,7 +375,7 @@ proptest! {
     }
 }
 
-/// Generates bodies as a hostile peer may send them. In most of them, lengths and counts do not match the body.
+/// Generates bodies that a hostile peer may send. In most bodies, the lengths and counts do not match the actual bytes.
 fn hostile() -> impl Strategy<Value = Bytes> {
     let byte = prop_oneof![4 => Just(0u8), 2 => 1u8..5, 1 => Just(0xff), 1 => Just(0x7f), 1 => any::<u8>(), 1 => 32u8..127];
     prop_oneof![vec(byte, 0..40), vec(any::<u8>(), 0..12), damaged()]

@@ -127,7 +127,8 @@ fn notifications_can_be_waited_for() {
             server.flush().await.unwrap();
             assert!(matches!(wait.await.unwrap().backend(), Ok(Backend::NotificationResponse(_))));
         }
-        // `recv` returns a buffered notification even if no reply is expected. Before that, the connection is not idle.
+        // `recv` returns a buffered notification even if no reply is expected. While a notification is buffered, the connection is not
+        // idle.
         server.put(&NotificationResponse { pid: 1, channel: "news".into(), payload: "".into() });
         server.put(&NotificationResponse { pid: 2, channel: "news".into(), payload: "".into() });
         server.flush().await.unwrap();
@@ -150,7 +151,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
                 seen.push(frame.code.0);
                 Ok::<_, Error>(())
             };
-            // The server reports an error.
+            // Case: the server reports an error.
             plain.query("select").query("select").query("select").flush().await.unwrap();
             let error = match tracked {
                 false => plain.until_ready(&mut each).await,
@@ -167,7 +168,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
             if tracked {
                 continue;
             }
-            // The closure returns an error and is not called again.
+            // Case: the closure returns an error. The closure must not be called again.
             let mut calls = 0;
             let error = plain
                 .until_ready(|_| {
@@ -176,7 +177,7 @@ fn until_ready_returns_the_first_error_after_everything_was_received() {
                 })
                 .await;
             assert!(matches!((error, calls), (Err(Error::InboxFull), 1)));
-            // The server's last error is returned instead of the later end of the stream.
+            // Checks that the server's last error is returned, and not the end of the stream that follows.
             let error = plain.until_ready(|_| Ok::<_, Error>(())).await.unwrap_err();
             assert!(matches!(&error, Error::Server(_)) && error.is_fatal());
             assert!(plain.recv().await.unwrap_err().is_fatal());
@@ -205,7 +206,7 @@ fn a_discarded_batch_does_not_change_the_state() {
 #[test]
 fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
     block_on(async {
-        // The session is in a COPY of the simple protocol, inside a transaction.
+        // Case: the session is in a COPY of the simple protocol, inside a transaction.
         let mut conn = client(&[COPY_IN, ERROR, b"Z\0\0\0\x05E", b"C\0\0\0\x0dROLLBACK\0", READY]);
         conn.query("copy t from stdin").flush().await.unwrap();
         assert_eq!(conn.recv().await.unwrap().code, MessageCode::COPY_IN_RESPONSE);
@@ -217,7 +218,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
             "Q\0\0\0\x16copy t from stdin\0f\0\0\0\x1cabandoned by the client\0Q\0\0\0\rROLLBACK\0"
         );
 
-        // The rows are over their limit, and no Sync was sent.
+        // Case: the rows are longer than their limit, and the client has sent no Sync.
         let bind_complete = b"2\0\0\0\x04";
         let limits = Limits::BACKEND.bulk(3);
         let script = [&bind_complete[..], ROW, ROW, DONE, READY].concat();
@@ -226,7 +227,7 @@ fn recovery_ends_a_copy_and_a_transaction_and_drops_rows() {
         conn.recover().await.unwrap();
         assert_eq!(conn.check_idle(), Ok(()));
 
-        // The server has ended the session.
+        // Case: the server has ended the session.
         let mut conn = client(&[IN_TRANSACTION, FATAL]);
         conn.sync().flush().await.unwrap();
         assert!(matches!(conn.recover().await, Err(Error::Over(Over::Fatal))));
@@ -292,7 +293,7 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         state.set_bounds(Bounds { runs: 1, ..Bounds::default() });
         let script = Script::says(&[PARSED.repeat(17), READY.to_vec()].concat());
         let mut conn = TrackedConnection::with_state(Connection::new(script, Limits::BACKEND), state);
-        // All these requests have the same kind, and so take one run in the queue.
+        // All these requests have the same kind, so the queue stores them as a single run.
         for _ in 0..17 {
             conn.parse(Statement::UNNAMED).query("select 1").finish();
         }
@@ -300,7 +301,7 @@ fn a_batch_that_does_not_fit_into_the_queue_stays_queued() {
         conn.parse(Statement::UNNAMED).query("select 2").finish().sync();
         let Err(error @ Error::QueueFull(_)) = conn.flush().await else { panic!("the queue must be full") };
         assert!(!error.is_fatal());
-        // The state contains no part of the batch.
+        // Checks that no part of the rejected batch has changed the state.
         assert_eq!((conn.state().ready_owed(), conn.state().next_number()), (0..=0, 17));
         while conn.state().waiting() == Waiting::Reply {
             conn.recv().await.unwrap();

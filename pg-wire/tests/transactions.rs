@@ -345,14 +345,15 @@ proptest! {
     #[test]
     fn what_is_returned_is_what_was_not_rolled_back(actions in actions()) {
         let mut transactions = Transactions::new(MemoryStore::new(64 * MIB));
-        // The model has every change, with the number of earlier rollbacks of its subtransaction.
+        // The changes that must be returned. Each entry has the number of the subtransaction, its transaction id, and the number of the
+        // action.
         let mut changes: Vec<(u8, u32, usize)> = Vec::new();
         let mut rolled_back: BTreeMap<u8, bool> = BTreeMap::new();
         give(&mut transactions, &start(100, true));
         for (number, action) in actions.iter().enumerate() {
             match *action {
                 Action::Change { sub, length } => {
-                    // After its rollback, the number of a subtransaction is not used again.
+                    // The number of a subtransaction is not used again after the subtransaction has been rolled back.
                     if rolled_back.get(&sub).copied().unwrap_or(false) {
                         continue;
                     }
@@ -362,7 +363,7 @@ proptest! {
                     give(&mut transactions, &note(xid, &content));
                     changes.push((sub, xid, number));
                 }
-                // Number 0 stands for the transaction itself, which is not rolled back here.
+                // Number 0 stands for the transaction itself. This test does not roll back the whole transaction.
                 Action::Abort { sub: 0 } => {}
                 Action::Abort { sub } => {
                     give(&mut transactions, &stop());

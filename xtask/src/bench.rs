@@ -59,7 +59,7 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
 }
 
-/// Whether a selected measurement needs servers: all do, except those with a name that begins with `micro`.
+/// Whether a selected measurement needs servers: every measurement needs servers, except the measurements whose name begins with `micro`.
 fn needs_servers(options: &[String]) -> bool {
     let mut chosen = Vec::new();
     let mut words = options.iter();

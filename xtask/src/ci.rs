@@ -40,7 +40,7 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// Prints the name of a step on standard error, in order with cargo's own messages.
+/// Prints the name of a step. cargo also prints to standard error, so the name precedes cargo's messages of this step.
 fn heading(name: &str) {
     eprintln!("\n==> {name}");
 }

@@ -76,7 +76,7 @@ fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
         .into_temp_path();
     fs::write(&temporary, text)?;
     temporary.disable_cleanup(true);
-    // `rename` is atomic: another xtask may run the script at the same time.
+    // `rename` is used because it is atomic: another xtask may run the script at the same time.
     fs::rename(&temporary, &script).with_context(|| format!("cannot make {}", script.display()))?;
     Ok(script)
 }

@@ -48,7 +48,8 @@ pub(crate) fn libpq() -> Result<PathBuf> {
 ///
 /// The environment is made in a temporary directory that is renamed at the end, so an interrupted run leaves no incomplete environment.
 fn make(goal: &Path) -> Result<()> {
-    // Without Debian's package python3-venv, the module `venv` exists, but not `ensurepip`, which installs pip.
+    // Checks both modules: without Debian's package python3-venv, the module `venv` exists, but the module `ensurepip`, which installs pip,
+    // does not.
     if process::read(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
         install("python3-venv").context("python3 with venv and pip, which psycopg needs, is missing")?;
     }

@@ -15,7 +15,7 @@ use tally::Tally;
 pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     let plan = Plan::new(more);
     needs::openssl_headers()?;
-    // First the build: if it fails, no server has to be started.
+    // The build runs first: if it fails, no server has to be started.
     process::succeed(&mut paths::cargo(plan.build()))?;
     let clients = clients::environment()?;
     let servers = Servers::start_for_tests(&clients::server_headers())?;
@@ -27,7 +27,7 @@ pub(crate) fn run(more: &[String]) -> Result<ExitCode> {
     }
     drop(servers);
     if tally.finish() {
-        // The output ended in the middle of a line, as after a crash.
+        // The output of the tests ended in the middle of a line, for example because a test program crashed.
         println!();
     }
 
@@ -94,7 +94,7 @@ impl<'a> Plan<'a> {
         if !nextest || !self.cargo.is_empty() || !self.programs.is_empty() {
             return vec![paths::cargo(self.run())];
         }
-        // nextest reports on standard error, but `Tally` reads standard output.
+        // The shell redirects standard error to standard output: nextest reports on standard error, but `Tally` reads standard output.
         let mut run = Command::new("sh");
         run.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).current_dir(paths::root());
         let cargo = paths::cargo(self.nextest());
@@ -112,7 +112,7 @@ impl<'a> Plan<'a> {
 
     fn common(&self, own: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = vec!["test", "--all-features"];
-        // Not together with `-p`: `--workspace` would select all packages again.
+        // `--workspace` is not used together with `-p`, because `--workspace` would select all packages again.
         if !self.cargo.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
         {
             arguments.push("--workspace");

@@ -154,7 +154,7 @@ fn roles() -> Vec<Row> {
         ("cleartext", "password=cleartext-secret".into(), everywhere),
         ("md5", "password=md5-secret".into(), everywhere),
         ("scram", "password=scram-secret".into(), everywhere),
-        // The password before SASLprep, as in CREATE ROLE; libpq applies SASLprep.
+        // The password is written as in CREATE ROLE, before SASLprep; libpq applies SASLprep.
         ("saslprep", "password='pa\u{a0}ss\u{2168}'".into(), everywhere),
         ("tls_only", "password=tls_only-secret".into(), [false, true, false]),
         ("clear_only", "password=clear_only-secret".into(), [false, false, true]),
@@ -434,7 +434,8 @@ fn a_bearer_token_logs_in_its_role_and_no_other_role() {
     for link in Link::ALL {
         assert_eq!(log_in(link, "oauth", &token).as_deref(), Ok("oauth"), "{link:?}");
         for (token, expected) in [
-            // A token for another identity, an unknown token, and a token for which the validator reports an internal error.
+            // The server must reject three tokens: a token for another identity, an unknown token, and a token for which the validator
+            // reports an internal error.
             ("scram-token", "OAuth bearer authentication failed"),
             ("nonsense", "OAuth bearer authentication failed"),
             ("broken", "OAuth bearer authentication failed"),

@@ -56,7 +56,7 @@ fn after_sigterm_no_server_and_no_file_is_left() {
     owner.signal(Signal::TERM);
     let status = owner.child.wait().expect("our child");
     assert!(status.success(), "{status}");
-    // The servers are gone when the process ends, not only some time later.
+    // Checks that the servers and their directory no longer exist when the process of xtask has ended.
     assert!(owner.is_gone());
 }
 
@@ -151,7 +151,7 @@ impl Serving {
         let servers = [15, 18].map(|major| Found::from(&variables, major)).into();
         let addresses = variables.iter().filter(|(name, _)| name.ends_with("_ADDR"));
         let addresses: Vec<SocketAddr> = addresses.map(|(_, value)| value.parse().expect(value)).collect();
-        // The servers of both versions, a spare server of each version, the KDC and PgBouncer.
+        // The six processes are a server of each version, a spare server of each version, the KDC and PgBouncer.
         assert_eq!(addresses.len(), 6, "{variables:?}");
         assert!(addresses.iter().all(listens));
         Self { child, servers, addresses }

@@ -8,7 +8,7 @@ use crate::oauth::OAuthLogin;
 use crate::scram::{DEFAULT_ITERATIONS, DEFAULT_SALT_LENGTH, Verifier};
 use crate::secret::Password;
 
-/// How to authenticate a user: the method, and its data.
+/// The method by which to authenticate a user, with the data that the method needs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Credentials {
@@ -16,16 +16,17 @@ pub enum Credentials {
     Trust,
     /// The client's certificate. The TLS layer must have verified and reported the certificate ([`Accept::tls`](super::Accept::tls)).
     Certificate(CertificateUser),
-    /// A password in clear, checked against the stored password. Do not use this on a connection that others can read.
+    /// A password that the client sends in clear text. The machine compares the password with the stored password. Do not use this method
+    /// on a connection that others can read.
     Cleartext(StoredPassword),
-    /// A password, hashed with MD5.
+    /// A password that the client sends hashed with MD5.
     Md5(md5::Verifier),
     /// SCRAM-SHA-256, or SCRAM-SHA-256-PLUS if the client chooses it. SCRAM-SHA-256-PLUS is offered if the server's certificate is set
     /// ([`Accept::server_certificate`](super::Accept::server_certificate)).
     Scram(Verifier),
-    /// A bearer token. Do not use this without TLS.
+    /// A bearer token that the client sends. Do not use this method without TLS.
     OAuth(OAuthLogin),
-    /// A GSSAPI exchange.
+    /// GSSAPI: the client and the server exchange tokens until the client is authenticated.
     Gss(GssLogin),
     /// Rejects the user, with PostgreSQL's error for a user whom no line of `pg_hba.conf` accepts.
     Reject,

@@ -10,8 +10,8 @@ use crate::oauth::OAuthFault;
 use crate::scram::CLIENT_FIRST;
 
 impl Accept {
-    /// Puts the error into the outbox, if the client's start-up message has arrived. If an earlier error has an answer, the answer is
-    /// already in the outbox.
+    /// Puts the ErrorResponse for `error` into the outbox. Does nothing before the client's start-up message has arrived: the code that
+    /// found such an early error has already put its answer into the outbox, if there is an answer.
     pub(super) fn reject(&self, error: &AuthError, outbox: &mut Outbox) {
         let Some(startup) = self.startup() else { return };
         let user = startup.user();

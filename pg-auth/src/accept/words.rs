@@ -36,6 +36,6 @@ pub fn welcome<'p>(
 
 /// Puts an ErrorResponse of severity FATAL into the outbox. Flush and close afterwards.
 pub fn fatal(state: SqlState, message: &str, outbox: &mut Outbox) {
-    // Cannot fail: the message contains no NUL byte, because a user name arrives as a string that ends with NUL.
+    // Encoding this message cannot fail. The message contains no NUL byte, because a user name arrives as a string that ends with NUL.
     outbox.put(&ErrorResponse { fields: (&ErrorField::four("FATAL", &state, message)).into() });
 }

@@ -23,7 +23,8 @@ pub(super) fn common_name(certificate: &[u8]) -> Result<Option<&[u8]>, Certifica
     Certificate::read(certificate)?.common_name()
 }
 
-/// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }`: the contents of the first two fields.
+/// The contents of the first two fields of a certificate: `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue
+/// }`.
 struct Certificate<'a> {
     to_be_signed: &'a [u8],
     algorithm: &'a [u8],
@@ -100,7 +101,8 @@ fn context<'a>(
     Ok(Some(value.value()))
 }
 
-/// `RSASSA-PSS-params ::= SEQUENCE { hashAlgorithm [0] EXPLICIT AlgorithmIdentifier DEFAULT sha1, … }`. Every field is optional.
+/// Reads the hash algorithm of an RSA-PSS signature from its parameters: `RSASSA-PSS-params ::= SEQUENCE { hashAlgorithm [0] EXPLICIT
+/// AlgorithmIdentifier DEFAULT sha1, … }`. Every field is optional.
 fn pss_hash(algorithm: &mut SliceReader<'_>) -> Result<Option<Hash>, CertificateError> {
     // The default is SHA-1, which RFC 5929 replaces by SHA-256.
     let default = Ok(Some(Hash::Sha256));

@@ -31,16 +31,16 @@ pub enum ConfigError {
     Nul(&'static str),
     /// Several ports are given, but not as many as hosts.
     PortCount {
-        /// Number of hosts.
+        /// Number of hosts that are given.
         hosts: usize,
-        /// Number of ports.
+        /// Number of ports that are given.
         ports: usize,
     },
     /// Addresses (`hostaddr`) are given, but not as many as hosts.
     AddressCount {
-        /// Number of hosts.
+        /// Number of hosts that are given.
         hosts: usize,
-        /// Number of addresses.
+        /// Number of addresses that are given.
         addresses: usize,
     },
     /// `sslmode` is weaker than another setting demands.
@@ -54,9 +54,9 @@ pub enum ConfigError {
     Missing(&'static str),
     /// A start-up parameter is set twice, or has an invalid name: empty, `user` or `database`.
     ReservedParameter(Box<str>),
-    /// A service cannot be used.
+    /// The service that the configuration names cannot be used.
     Service(Box<ServiceError>),
-    /// A stored password does not have this form.
+    /// A stored password does not have the form that this text shows.
     StoredPassword(&'static str),
 }
 
@@ -73,7 +73,7 @@ pub enum ServiceError {
     Unreadable {
         /// The path of the service file.
         file: PathBuf,
-        /// The operating system's error.
+        /// The operating system's error when the file was read.
         error: io::ErrorKind,
     },
     /// A line of the service file is invalid.
@@ -82,7 +82,7 @@ pub enum ServiceError {
         file: PathBuf,
         /// The number of the line, from 1.
         line: usize,
-        /// The fault in the line.
+        /// A description of the fault in the line.
         problem: &'static str,
     },
 }

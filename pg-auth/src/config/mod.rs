@@ -126,7 +126,7 @@ pub struct Config {
     /// `scram_iterations_min` and `scram_iterations_max`: the range of iteration counts that a server may ask for. Default 1 to
     /// 1,000,000. Both parameters are this library's own; libpq has no limit.
     pub scram_iterations: Iterations,
-    /// Certificates, keys and versions of TLS.
+    /// Settings of TLS: certificates, keys and versions.
     pub tls: TlsSettings,
     /// Passwords for single hosts, for example from a password file. See [`password_for`](Self::password_for).
     pub host_passwords: Vec<(Host, Password)>,
@@ -214,8 +214,8 @@ impl Config {
         Cow::Owned(Self { password, hosts: vec![host.clone()], host_passwords: Vec::new(), ..self.clone() })
     }
 
-    /// The verification of the server's certificate that these settings demand when TLS is used. `sslmode` sets the minimum. If a root
-    /// certificate is configured, the certificate's chain is always verified, as in libpq: `sslmode=require` with a root certificate
+    /// Returns the verification that these settings demand for the server's certificate when TLS is used. `sslmode` sets the minimum. If a
+    /// root certificate is configured, the certificate's chain is always verified, as in libpq: `sslmode=require` with a root certificate
     /// verifies as `verify-ca` does, and so do `prefer` and `allow`. If the file of the root certificate does not exist, TLS fails in every
     /// mode; in this case, libpq skips the verification.
     ///

@@ -79,7 +79,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     }),
     parameter("requirepeer", Some("PGREQUIREPEER"), |draft, it| it.filled().map(|user| draft.config.requirepeer = user)),
 
-    // Must precede `sslmode`: `sslrootcert=system` changes the default of `sslmode`.
+    // `sslrootcert` must precede `sslmode` in this table, because `sslrootcert=system` changes the default of `sslmode`.
     parameter("sslrootcert", Some("PGSSLROOTCERT"), |draft, it| {
         draft.config.tls.root = match it.value.as_slice() {
             b"system" => Some(RootCert::System),
@@ -125,7 +125,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         }
     }),
     parameter("krbsrvname", Some("PGKRBSRVNAME"), |draft, it| it.text().map(|name| draft.config.krbsrvname = name)),
-    // Ignored. In libpq, `gsslib` chooses between GSSAPI and SSPI on Windows; here the caller supplies the implementation.
+    // `gsslib` is ignored. In libpq, it chooses between GSSAPI and SSPI on Windows. Here, the caller supplies the implementation.
     parameter("gsslib", Some("PGGSSLIB"), |_, _| Ok(())),
     parameter("gssdelegation", Some("PGGSSDELEGATION"), |draft, it| it.switch().map(|on| draft.config.gssdelegation = on)),
 

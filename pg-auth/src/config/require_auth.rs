@@ -12,17 +12,17 @@ words! {
     AuthMethod, "require_auth":
         /// The server asks for no credentials, as with `trust`, `peer` or a TLS certificate.
         None = "none",
-        /// The password in clear text.
+        /// The client sends the password in clear text.
         Password = "password",
-        /// The MD5 response.
+        /// The client sends a hash of the password, computed with MD5.
         Md5 = "md5",
         /// GSSAPI, as with Kerberos.
         Gss = "gss",
-        /// SSPI of Windows.
+        /// SSPI, the counterpart of GSSAPI on Windows.
         Sspi = "sspi",
         /// SCRAM-SHA-256, with channel binding or without.
         ScramSha256 = "scram-sha-256",
-        /// A bearer token (OAUTHBEARER).
+        /// The client sends a bearer token (OAUTHBEARER).
         OAuth = "oauth",
 }
 
@@ -47,15 +47,15 @@ pub struct RequireAuth {
 }
 
 impl RequireAuth {
-    /// Allows every method.
+    /// Allows every authentication method.
     pub const ANY: Self = Self { allowed: u8::MAX };
 
-    /// Allows these methods and no other.
+    /// Allows only these authentication methods.
     pub fn only(methods: &[AuthMethod]) -> Self {
         Self { allowed: methods.iter().fold(0, |bits, &method| bits | bit(method)) }
     }
 
-    /// Allows every method except these.
+    /// Allows every authentication method except these methods.
     pub fn except(methods: &[AuthMethod]) -> Self {
         Self { allowed: !Self::only(methods).allowed }
     }

@@ -106,7 +106,7 @@ impl Config {
         self
     }
 
-    /// Sets how to begin TLS.
+    /// Sets the way to begin TLS.
     pub fn sslnegotiation(mut self, negotiation: SslNegotiation) -> Self {
         self.sslnegotiation = negotiation;
         self

@@ -45,18 +45,18 @@ words! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     SslMode, "sslmode":
-        /// No TLS.
+        /// The connection never uses TLS.
         Disable = "disable",
-        /// TLS only if the server rejects connections without TLS.
+        /// The connection uses TLS only if the server rejects connections without TLS.
         Allow = "allow",
-        /// TLS if the server supports TLS. No protection from an attacker who can alter the traffic.
+        /// The connection uses TLS if the server supports TLS. This does not protect from an attacker who can alter the traffic.
         #[default]
         Prefer = "prefer",
-        /// TLS with any certificate, or no connection.
+        /// The connection must use TLS. The server may present any certificate.
         Require = "require",
-        /// TLS with a certificate from a trusted authority.
+        /// The connection must use TLS, and a trusted authority must have issued the certificate.
         VerifyCa = "verify-ca",
-        /// TLS with a certificate that a trusted authority has issued for this host.
+        /// The connection must use TLS, and a trusted authority must have issued the certificate for this host.
         VerifyFull = "verify-full",
 }
 
@@ -70,7 +70,7 @@ words! {
         /// The client asks with an SSLRequest, and the server answers with one byte.
         #[default]
         Postgres = "postgres",
-        /// TLS begins with the first byte: one round trip less. PostgreSQL 17 and later.
+        /// TLS begins with the first byte, which saves one round trip. PostgreSQL supports this from version 17 on.
         Direct = "direct",
 }
 

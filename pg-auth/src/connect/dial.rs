@@ -1,4 +1,5 @@
-//! Dialling: the order of hosts, of addresses, and of streams with and without TLS; the rules for the next attempt.
+//! Dials a server: decides the order of hosts, of addresses, and of streams with and without TLS. After a failure, decides which place to
+//! try next.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -29,11 +30,11 @@ type Made<R, T> = (Connection<Dialled<R, T>>, Session);
 /// The next place to try after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// The next address of the same host.
+    /// Try the next address of the same host.
     Address,
-    /// The next host.
+    /// Try the next host.
     Host,
-    /// No further attempt: every other host or address would give the same error.
+    /// Make no further attempt: every other host or address would give the same error.
     Nowhere,
 }
 

@@ -26,7 +26,7 @@ struct Failure {
     rejected: bool,
 }
 
-/// The server that was tried.
+/// A server to which a connection was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Place {

@@ -1,5 +1,4 @@
-//! The loops that drive the state machines over any stream that can be polled; and, for every runtime, the dialling and accepting of
-//! connections.
+//! The loops that drive the state machines over any stream that can be polled. Also dials and accepts connections, for every runtime.
 //!
 //! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): one phase over one [`Connection`].
 //! - [`ConnectionBuilder`]: hosts, addresses, TLS and time limits, over a [`Runtime`](crate::runtime::Runtime).
@@ -115,7 +114,7 @@ pub async fn drive<T: Transport>(
 }
 
 /// Chooses between the error of a write and the error of the read after it. The error of the read wins if it contains a reason, such as a
-/// TLS alert. If it only reports the end of the connection, the error of the write wins.
+/// TLS alert. If the error of the read only reports the end of the connection, the error of the write wins.
 fn more_informative(unsent: Option<pg_wire::Error>, read: pg_wire::Error) -> pg_wire::Error {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let is_gone = match &read {

@@ -13,9 +13,9 @@ use crate::session::{Parameters, Session};
 /// The result of checking a session against `target_session_attrs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The session is of the kind demanded.
+    /// The session is of the kind that `target_session_attrs` demands.
     Wanted,
-    /// The session is of another kind.
+    /// The session is not of the kind that `target_session_attrs` demands.
     Other,
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn judge<T: Transport>(
 }
 
 /// For `Primary` and `Standby`, whether the session is in recovery; otherwise, whether the session is read-only. `None` if the server has
-/// not reported the parameters for this.
+/// not reported the parameters that show this.
 fn reported(parameters: &Parameters, wanted: TargetSessionAttrs) -> Option<bool> {
     let is_on = |name| parameters.get(name).map(|value| value == "on");
     let in_recovery = is_on("in_hot_standby");

@@ -1,4 +1,5 @@
-//! Errors of the peer: of a server ([`PeerError`]), of a client ([`ClientError`]), and in the SCRAM messages of both ([`ScramFault`]).
+//! Errors of the peer: errors of a server ([`PeerError`]), errors of a client ([`ClientError`]), and faults in the SCRAM messages of a
+//! server or a client ([`ScramFault`]).
 
 use std::error::Error;
 use std::fmt;
@@ -44,7 +45,7 @@ pub enum PeerError {
     VersionTwice,
     /// The server reports an unrecognised option that the client did not send.
     UnknownOption,
-    /// A cancel key of this length, in bytes, which the session's protocol version does not allow.
+    /// The server sent a cancel key with an invalid length: the session's protocol version does not allow this number of bytes.
     KeyLength(usize),
     /// The server sent more notices or parameters than the limit allows.
     Flood,

@@ -25,7 +25,7 @@ impl Handshake<'_> {
         outbox: &mut Outbox,
     ) -> Result<State, AuthError> {
         let offers = |name: &str| mechanisms.iter().any(|mechanism| mechanism == name);
-        // A server offers SCRAM-SHA-256-PLUS only over TLS.
+        // A server offers SCRAM-SHA-256-PLUS only over TLS. If the client sees the offer without TLS, an attacker may have removed TLS.
         if self.link != Link::Tls && offers(SCRAM_SHA_256_PLUS) {
             return Err(PeerError::TlsStripped.into());
         }

@@ -47,7 +47,7 @@ impl Handshake<'_> {
         if self.negotiated {
             return Err(PeerError::VersionTwice.into());
         }
-        // Version 3.1 never existed.
+        // Rejects versions before 3, and version 3.1, which never existed.
         if version.major() < 3 || version == ProtocolVersion::new(3, 1) {
             return Err(PeerError::NoSuchVersion(version).into());
         }

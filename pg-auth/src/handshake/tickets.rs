@@ -1,4 +1,4 @@
-//! The client's exchange by GSSAPI or SSPI.
+//! The client's side of an authentication by GSSAPI or SSPI.
 
 use pg_wire::Outbox;
 use pg_wire::codec::Secret;

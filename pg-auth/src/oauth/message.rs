@@ -83,7 +83,7 @@ pub(crate) fn read_client_first(message: &[u8]) -> Result<Option<Token>, OAuthFa
     if auth.is_empty() {
         return Ok(None);
     }
-    // RFC 7235: the name of the scheme in upper or lower case, then one or more spaces.
+    // RFC 7235 allows the name of the scheme in upper or lower case, followed by one or more spaces.
     let (scheme, token) = auth.split_at_checked(7).ok_or(OAuthFault::Token)?;
     if !scheme.eq_ignore_ascii_case(b"Bearer ") {
         return Err(OAuthFault::Token);

@@ -18,7 +18,7 @@ type Verdict = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 impl OAuthLogin {
     /// Makes the settings. `issuer` is the issuer's address (`https://…`). `scope` is the rights that a token needs, with spaces between
-    /// them. In PostgreSQL, both are options of a line in `pg_hba.conf`.
+    /// them. In PostgreSQL, the issuer and the scope are options of a line in `pg_hba.conf`.
     ///
     /// `validator` must return whether a token is valid for this scope **and** belongs to somebody who may log in as the user of the
     /// start-up message.
@@ -54,7 +54,7 @@ pub struct TokenCheck {
 }
 
 impl TokenCheck {
-    /// The token, for a caller that validates it without the validator.
+    /// Returns the token, for a caller that does not use the validator.
     pub fn token(&self) -> &Token {
         &self.token
     }

@@ -23,7 +23,7 @@ pub struct OAuthSettings {
 }
 
 impl OAuthSettings {
-    /// Sets the address of the issuer.
+    /// Sets the address of the issuer of tokens.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuer = Some(issuer.into());
         self
@@ -41,7 +41,7 @@ impl OAuthSettings {
         self
     }
 
-    /// Sets the rights to ask for.
+    /// Sets the rights (`oauth_scope`) that the token has to give.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(scope.into());
         self

@@ -112,7 +112,7 @@ pub(super) fn fault(message: &'static str, offset: usize, fault: ScramFault) -> 
     PeerError::Scram { message, offset, fault }.into()
 }
 
-/// RFC 5802: `printable = %x21-2B / %x2D-7E`; a nonce has at least one such character.
+/// Whether the bytes are a nonce: at least one character, and only characters of `printable = %x21-2B / %x2D-7E` (RFC 5802).
 pub(super) fn is_nonce(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| byte.is_ascii_graphic() && byte != b',')
 }

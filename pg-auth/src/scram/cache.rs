@@ -38,7 +38,7 @@ struct Entries {
     entries: VecDeque<Entry>,
     most: NonZeroUsize,
     max_age: Option<Duration>,
-    /// Key of the hashes of passwords.
+    /// The secret key with which the cache hashes passwords.
     key: Bytes,
 }
 

@@ -37,7 +37,7 @@ pub struct Iterations {
     pub max: u32,
 }
 
-/// 1 to 1,000,000. PostgreSQL's default is 4,096; 600,000 is a common recommendation.
+/// The default range is 1 to 1,000,000 iterations. PostgreSQL's default is 4,096 iterations; 600,000 is a common recommendation.
 impl Default for Iterations {
     fn default() -> Self {
         Self { min: 1, max: 1_000_000 }
@@ -135,8 +135,8 @@ impl ClientFirst {
             return Err(PolicyError::TooFewIterations { asked, min: accepted.min }.into());
         }
 
-        // First client-final-message-without-proof, then the AuthMessage: client-first-message-bare "," server-first-message ","
-        // client-final-message-without-proof.
+        // Builds client-final-message-without-proof, and then the AuthMessage. The AuthMessage is client-first-message-bare ","
+        // server-first-message "," client-final-message-without-proof.
         let input = STANDARD.encode([self.header.as_bytes(), &self.binding].concat());
         let without_proof = [b"c=", input.as_bytes(), b",r=", nonce.value].concat();
         let auth_message = [self.bare.as_bytes(), b",", message, b",", &without_proof].concat();

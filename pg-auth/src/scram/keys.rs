@@ -128,18 +128,21 @@ key! {
 }
 
 key! {
-    /// `HMAC(SaltedPassword, "Client Key")`, 32 bytes: enough to log in as the user at every server that stores the same salt and iteration
-    /// count. A server learns this key from a valid proof; with this key, a pooler logs in to the upstream server.
+    /// The key with which a client proves its identity: `HMAC(SaltedPassword, "Client Key")`, 32 bytes. This key is enough to log in as the
+    /// user at every server that stores the same salt and iteration count. A server learns this key from a valid proof; with this key, a
+    /// pooler logs in to the upstream server.
     ClientKey
 }
 
 key! {
-    /// `HMAC(SaltedPassword, "Server Key")`, 32 bytes: with this key, an attacker can impersonate the server. Part of the stored verifier.
+    /// The key with which a server proves its identity: `HMAC(SaltedPassword, "Server Key")`, 32 bytes. With this key, an attacker can
+    /// impersonate the server. Part of the stored verifier.
     ServerKey
 }
 
 key! {
-    /// `SHA-256(ClientKey)`, 32 bytes: enough to check a proof, but not to make a proof. Part of the stored verifier.
+    /// The hash with which a server checks a client's proof: `SHA-256(ClientKey)`, 32 bytes. This hash is not enough to make a proof. Part
+    /// of the stored verifier.
     StoredKey
 }
 
@@ -165,14 +168,14 @@ impl ClientKey {
         })
     }
 
-    /// `ClientProof := ClientKey XOR ClientSignature`.
+    /// Computes the client's proof: `ClientProof := ClientKey XOR ClientSignature`.
     pub(super) fn proof(&self, auth_message: &[u8]) -> Bytes {
         xored(self.stored_key().signature(auth_message), &self.0)
     }
 }
 
 impl StoredKey {
-    /// `ClientSignature := HMAC(StoredKey, AuthMessage)`.
+    /// Computes the client's signature: `ClientSignature := HMAC(StoredKey, AuthMessage)`.
     fn signature(&self, auth_message: &[u8]) -> Bytes {
         filled(|out| hmac(&**self.0, &[auth_message], out))
     }
@@ -185,13 +188,13 @@ impl StoredKey {
 }
 
 impl ServerKey {
-    /// `ServerSignature := HMAC(ServerKey, AuthMessage)`.
+    /// Computes the server's signature: `ServerSignature := HMAC(ServerKey, AuthMessage)`.
     pub(super) fn signature(&self, auth_message: &[u8]) -> Bytes {
         filled(|out| hmac(&**self.0, &[auth_message], out))
     }
 }
 
-/// HMAC-SHA-256 over the concatenated parts, written to `out`.
+/// Writes the HMAC-SHA-256 of the concatenated parts to `out`.
 pub(super) fn hmac(key: &[u8], parts: &[&[u8]], out: &mut [u8; 32]) {
     wiping_stack(|| {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");

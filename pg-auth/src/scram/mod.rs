@@ -4,9 +4,9 @@
 //! receives the bytes in SASLInitialResponse, AuthenticationSASLContinue, SASLResponse and AuthenticationSASLFinal messages. The client
 //! begins with [`ClientFirst`], the server with [`ServerFirst`] and a [`Verifier`].
 //!
-//! PostgreSQL's exchange is that of [RFC 5802](https://www.rfc-editor.org/rfc/rfc5802) and
-//! [RFC 7677](https://www.rfc-editor.org/rfc/rfc7677), with an empty user name and the
-//! [differences in the manual](https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-SCRAM-SHA-256).
+//! PostgreSQL's exchange follows [RFC 5802](https://www.rfc-editor.org/rfc/rfc5802) and [RFC 7677](https://www.rfc-editor.org/rfc/rfc7677),
+//! with an empty user name and the [differences in the
+//! manual](https://www.postgresql.org/docs/current/sasl-authentication.html#SASL-SCRAM-SHA-256).
 
 mod attributes;
 mod cache;

@@ -46,7 +46,7 @@ impl Nonce {
         Self(STANDARD.encode(entropy))
     }
 
-    /// The characters of the nonce.
+    /// Returns the characters of the nonce.
     pub fn as_str(&self) -> &str {
         &self.0
     }

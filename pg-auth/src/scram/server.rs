@@ -218,7 +218,7 @@ impl ServerFinal {
         &self.client_key
     }
 
-    /// The server's key, from the verifier.
+    /// Returns the server's key, which is a part of the verifier.
     pub fn server_key(&self) -> &ServerKey {
         &self.server_key
     }

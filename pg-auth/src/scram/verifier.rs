@@ -239,8 +239,8 @@ mod tests {
         assert_eq!(alice.to_string().len(), real.to_string().len());
     }
 
-    /// Computed by Python: `hmac.new(b"secret", b"salt\0alice", "sha256").digest()[:16]`. The salt must be the same in every version of
-    /// this library: a new salt would show which users are mock users.
+    /// The expected salt was computed by Python: `hmac.new(b"secret", b"salt\0alice", "sha256").digest()[:16]`. The salt must be the same
+    /// in every version of this library: a new salt would show which users are mock users.
     #[test]
     fn a_mock_verifier_has_the_same_salt_in_every_version() {
         let mock = Verifier::mock(b"secret", b"alice", DEFAULT_SALT_LENGTH, DEFAULT_ITERATIONS);

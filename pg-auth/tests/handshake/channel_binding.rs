@@ -1,4 +1,4 @@
-//! SCRAM bound to the TLS channel.
+//! Tests of SCRAM with channel binding, from the side of the client.
 
 use pg_auth::config::{AuthMethod, BindingMode};
 use pg_auth::error::{PeerError, PolicyError};

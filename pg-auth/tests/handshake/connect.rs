@@ -1,4 +1,4 @@
-//! The functions `connect` and `accept`, which drive the state machines, over streams that fail or delay.
+//! Tests of the functions `connect` and `accept`, which drive the state machines. The streams of these tests fail or delay.
 
 use std::cell::Cell;
 use std::future::ready;
@@ -48,7 +48,7 @@ impl Offload for NoThread {
     }
 }
 
-/// Connects with at most `polls` polls. Returns the outcome, and how often a key was derived.
+/// Connects with at most `polls` polls. Returns the outcome, and the number of keys that were derived.
 fn connected(
     conn: &mut Connection<Wire>,
     config: &Config,
@@ -59,7 +59,7 @@ fn connected(
     (outcome, jobs.0.get())
 }
 
-/// Ways in which a stream may behave without making the login fail.
+/// Returns the behaviours of a stream with which a login must still succeed.
 fn behaviours() -> Vec<Manners> {
     let mut behaviours = Vec::new();
     for piece in [1, 7, usize::MAX] {

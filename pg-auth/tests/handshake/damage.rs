@@ -1,4 +1,4 @@
-//! Damaged conversations: bytes or messages from the server are cut, changed, left out, doubled or swapped.
+//! Tests of damaged conversations: bytes or messages from the server are cut, changed, left out, doubled or swapped.
 
 use std::ops::Range;
 

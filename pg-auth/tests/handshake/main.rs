@@ -1,4 +1,5 @@
-//! The client's connection phase: the messages that the client sends, the answers that it accepts, and the invalid answers that it rejects.
+//! Tests of the client's connection phase: the messages that the client sends, the answers that the client accepts, and the invalid answers
+//! that it rejects.
 
 mod channel_binding;
 mod connect;

@@ -1,4 +1,4 @@
-//! Each method from the first message to the session, and the cases in which a method must not be used.
+//! Tests of each authentication method, from the first message to the session. Also tests the cases in which a method must not be used.
 
 use pg_auth::config::{AuthMethod, BindingMode, RequireAuth, SslMode};
 use pg_auth::error::{PeerError, PolicyError};
@@ -10,7 +10,7 @@ use pg_wire::{MessageCode, codec::Secret};
 
 use crate::support::*;
 
-/// The response to [`PASSWORD`] for `user` and the salt 1 2 3 4, computed by Python's `hashlib`.
+/// The MD5 response for the user `user`, [`PASSWORD`] and the salt 1 2 3 4, computed by Python's `hashlib`.
 const MD5: &str = "md54376eb6913b38f9aaff38dc7cf19ca76";
 const MD5_REQUEST: Auth<'_> = Auth::Md5Password { salt: [1, 2, 3, 4] };
 
@@ -149,7 +149,7 @@ fn only_known_mechanisms_are_chosen() {
         .lets_in(AuthMethod::ScramSha256);
 }
 
-/// The first message of a server that authenticates the user by this method.
+/// Sends the client the message with which a server begins to authenticate the user by this method.
 fn asks(talk: Talk<'_>, method: AuthMethod) -> Talk<'_> {
     match method {
         AuthMethod::None => talk.server(&Auth::Ok),

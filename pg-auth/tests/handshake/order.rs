@@ -1,4 +1,4 @@
-//! All orders in which a server could send its messages.
+//! Tests of all orders in which a server could send its messages.
 
 use pg_auth::config::{AuthMethod, RequireAuth};
 use pg_auth::{Config, Handshake, Link};
@@ -38,8 +38,8 @@ const CHALLENGE: &[u8] =
     b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=c2l4dGVlbiBieXRlcy4uLg==,i=1";
 const PROOF: &[u8] = b"v=D4qVMev0EAn0iU3QhN8raQ/QauutPc+vp5Cv+OG62+A=";
 
-/// Whether this sequence of messages is valid so far, and whether it is complete. This
-/// function follows the message flow in the manual, and shares no code with the state machine.
+/// Returns whether this sequence of messages is valid so far, and whether the sequence is complete. This function follows the message flow
+/// in the manual, and shares no code with the state machine.
 fn may(said: &str, methods: &str) -> (bool, bool) {
     let rest: String = said.chars().filter(|letter| *letter != 'n').collect();
     let rest = rest.strip_prefix('v').unwrap_or(&rest);

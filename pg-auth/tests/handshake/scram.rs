@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256 in the messages of the PostgreSQL protocol.
+//! Tests of SCRAM-SHA-256 in the messages of the PostgreSQL protocol.
 
 use pg_auth::Link;
 use pg_auth::config::AuthMethod;
@@ -9,7 +9,7 @@ use pg_wire::codec::Secret;
 
 use crate::support::*;
 
-/// The messages of RFC 7677 without the user's name, computed by Python's `hashlib` and `hmac`.
+/// The messages of the example in RFC 7677, but without the user's name. They were computed by Python's `hashlib` and `hmac`.
 const CLIENT_FIRST: &str = "n,,n=,r=rOprNGfwEbeRWgbNEkqO";
 const SERVER_FIRST: &str =
     "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
@@ -158,7 +158,7 @@ fn a_server_with_another_password_is_rejected() {
     let server = pg_auth::scram::ServerFirst::new(other, nonce("%"), OfferedBinding::NotOffered);
     let challenge = server.client_first(CLIENT_FIRST.as_bytes()).expect("it is well-formed");
     assert_eq!(challenge.message(), b"r=rOprNGfwEbeRWgbNEkqO%,s=c2l4dGVlbiBieXRlcy4uLg==,i=1");
-    // The signature that this server would send to a client with its own password.
+    // The signature that this server would send to a client with the same password as the server.
     let client =
         pg_auth::scram::ClientFirst::new(nonce(CLIENT_NONCE), pg_auth::scram::ChannelBinding::Unsupported);
     let challenged =

@@ -1,4 +1,5 @@
-//! The messages between AuthenticationOk and ReadyForQuery, and the limits on the data that the client keeps from them.
+//! Tests of the messages between AuthenticationOk and ReadyForQuery, and of the limits on the data that the client keeps from these
+//! messages.
 
 use pg_auth::config::ProtocolVersion;
 use pg_auth::error::{AuthError, PeerError, Refusal, WireError};
@@ -234,7 +235,7 @@ fn many_notices_and_parameters_are_accepted() {
 
 #[test]
 fn an_error_response_ends_every_state_and_keeps_all_fields() {
-    // An error without the field `V`, as before PostgreSQL 9.6, whose text is not UTF-8.
+    // An error whose text is not UTF-8. The error lacks the field `V`, like the errors of servers before PostgreSQL 9.6.
     let body = b"SFATAL\0C28P01\0MPa\xdfwort-Authentifizierung fehlgeschlagen\0Zunknown\0\0";
     let response = pg_wire::Frame { code: MessageCode::ERROR_RESPONSE, body };
     let config = with_password();

@@ -52,7 +52,7 @@ pub(crate) fn encoded(message: &impl Message) -> Vec<u8> {
     bytes
 }
 
-/// AuthenticationSASL with these mechanisms.
+/// Encodes the message AuthenticationSASL with these mechanisms.
 pub(crate) fn sasl(mechanisms: &[&'static str]) -> Vec<u8> {
     let mechanisms: Vec<Text<'_>> = mechanisms.iter().map(|&name| name.into()).collect();
     encoded(&Authentication::Sasl(Terminated::from(&mechanisms[..])))
@@ -176,7 +176,7 @@ impl<'c> Talk<'c> {
         self.client_bytes(&encoded(message))
     }
 
-    /// Expects a SASLInitialResponse.
+    /// Checks that the client has sent this SASLInitialResponse.
     #[track_caller]
     pub(crate) fn client_begins(mut self, mechanism: &str, data: &str) -> Self {
         self.secrets.push(data.as_bytes().to_vec());
@@ -184,14 +184,14 @@ impl<'c> Talk<'c> {
         self.client(&SaslInitialResponse { mechanism: mechanism.into(), data: Some(Secret(data.as_bytes())) })
     }
 
-    /// Expects a SASLResponse.
+    /// Checks that the client has sent this SASLResponse.
     #[track_caller]
     pub(crate) fn client_goes_on(mut self, data: &str) -> Self {
         self.secrets.push(data.as_bytes().to_vec());
         self.client(&SaslResponse { data: Secret(data.as_bytes()) })
     }
 
-    /// Expects a PasswordMessage.
+    /// Checks that the client has sent this PasswordMessage.
     #[track_caller]
     pub(crate) fn client_password(mut self, password: &str) -> Self {
         self.secrets.push(password.as_bytes().to_vec());

@@ -1,4 +1,4 @@
-//! Negotiation of the protocol's version and options.
+//! Tests of the negotiation of the protocol's version and options.
 
 use pg_auth::config::ProtocolVersion;
 use pg_auth::error::{PeerError, PolicyError};
@@ -72,7 +72,7 @@ fn a_version_that_was_not_requested_or_does_not_exist_is_rejected() {
         (V3_2, ProtocolVersion::new(2, 0)),
         (V3_2, ProtocolVersion::new(4, 0)),
         (V3_2, ProtocolVersion::new(0, 0)),
-        // The minor version alone, as the manual describes the message; no server sends the minor version alone.
+        // These answers contain the minor version alone, as the manual describes the message. No server sends such an answer.
         (V3_2, ProtocolVersion(0)),
         (V3_2, ProtocolVersion(2)),
         (V3_2, ProtocolVersion(u32::MAX)),

@@ -15,7 +15,7 @@ use pg_wire::{Decode, Sink, Source, codec::Secret};
 
 use crate::support::*;
 
-/// How the server authenticates its one user.
+/// The method by which the server authenticates its only user.
 #[derive(Clone, Debug)]
 pub(crate) enum Method {
     Trust,

@@ -1,7 +1,8 @@
-//! Strings that libpq 18 accepts (`true`) or refuses before it sends anything (`false`). A test compares these values with libpq itself.
+//! Connection strings that libpq 18 accepts (`true`) or refuses before it sends anything (`false`). A test compares the values `true` and
+//! `false` with the answers of libpq itself.
 
 pub(crate) const CASES: &[(&str, bool)] = &[
-    // Keywords
+    // Strings of keywords and values.
     ("", true),
     (" \t ", true),
     ("user", false),
@@ -15,7 +16,7 @@ pub(crate) const CASES: &[(&str, bool)] = &[
     ("=x", false),
     ("User=x", false),
     ("sslmode=nonsense sslmode=prefer", true),
-    // URIs
+    // URIs.
     ("postgres://", true),
     ("postgresql://u:p@h1:1,h2:2/db?connect_timeout=3", true),
     ("postgres://[::1]:5433", true),
@@ -35,7 +36,7 @@ pub(crate) const CASES: &[(&str, bool)] = &[
     ("postgres://h?ssl=false", false),
     ("postgres://h?nonsense=1", false),
     ("POSTGRES://h", false),
-    // Hosts
+    // Numbers of hosts, addresses and ports.
     ("host=a,b port=1,2", true),
     ("host=a,b,c port=1", true),
     ("host=a,b,c port=1,2", false),
@@ -47,7 +48,7 @@ pub(crate) const CASES: &[(&str, bool)] = &[
     ("port=65536", false),
     ("port=' +1 '", true),
     ("port=1x", false),
-    // Values
+    // Values of single parameters.
     ("sslmode=", false),
     ("sslmode=REQUIRE", false),
     ("sslnegotiation=direct", false),

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-/// Parameters with values: some are valid in libpq, others are not.
+/// Parameters and their values for the generated strings. Some names and values are valid in libpq, others are not.
 const PARAMETERS: &[(&str, &[&str])] = &[
     ("user", &["alice", "", "a b", "é", "it's"]),
     ("password", &["s3cret", "", "p:/@%", "a\\b", "x y"]),
@@ -74,7 +74,7 @@ const CHARACTERS: &[&str] = &[
     "/", "?", "&", ",", "[", "]", "[::1]", "+", "#", ";", "\"", "é", "\u{a0}", "x", "0",
 ];
 
-/// A URI or a string of keyword/value pairs. A third of the strings is then damaged.
+/// Generates a URI or a string of keyword/value pairs. Damages a third of the strings.
 pub(crate) fn string(rng: &mut Rng) -> String {
     let mut string = if rng.bool() { uri(rng) } else { keywords(rng) };
     if rng.u8(..3) == 0 {
@@ -89,7 +89,7 @@ pub(crate) fn pick<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
     items[rng.usize(..items.len())]
 }
 
-/// Usually `usual`; in one of eight cases one of `others`.
+/// Returns `usual` in seven of eight cases, and one of `others` in the remaining case.
 fn mostly<'a>(rng: &mut Rng, usual: &'a str, others: &[&'a str]) -> &'a str {
     if rng.u8(..8) == 0 { pick(rng, others) } else { usual }
 }
@@ -103,7 +103,8 @@ fn mutate(rng: &mut Rng, string: &mut String) {
     string.replace_range(at..end, replacement);
 }
 
-/// A parameter with one of its values. Half of the time the value is the first one in the list, so that enough strings are valid.
+/// Chooses a parameter and one of its values. In half of the cases the value is the first value of the list, so that enough strings are
+/// valid.
 pub(crate) fn parameter(rng: &mut Rng) -> (&'static str, &'static str) {
     let (name, values) = pick(rng, PARAMETERS);
     (name, if rng.bool() { values[0] } else { pick(rng, values) })
@@ -181,7 +182,7 @@ fn uri(rng: &mut Rng) -> String {
     string
 }
 
-/// Usually percent-encodes exactly the special characters; sometimes more or fewer characters.
+/// Percent-encodes a text. Usually encodes exactly the special characters, and sometimes more or fewer characters.
 fn encoded(rng: &mut Rng, text: &str) -> String {
     let how = rng.u8(..8);
     let encode = |byte: u8, needed: bool| match (needed, how) {

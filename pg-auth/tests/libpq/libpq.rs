@@ -1,4 +1,4 @@
-//! Queries to libpq, through Python's `ctypes`.
+//! Lets libpq parse connection strings, through Python's `ctypes`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,9 +8,9 @@ use std::thread;
 /// The result of parsing a string with libpq.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// The string cannot be parsed.
+    /// libpq cannot parse the string.
     Malformed,
-    /// The string can be parsed.
+    /// libpq can parse the string.
     Read {
         /// Whether libpq would try to connect.
         accepted: bool,
@@ -37,8 +37,8 @@ impl Answer {
     }
 }
 
-/// Asks libpq about strings, in a process without other environment variables and files. `library` is the name of the environment variable
-/// with the path of libpq.
+/// Lets libpq parse the strings, in a process in which libpq finds no settings in environment variables and files. `library` is the name of
+/// the environment variable with the path of libpq.
 pub(crate) fn ask(library: &str, strings: &[String]) -> Vec<Answer> {
     let lines = strings.iter().map(|string| hex(string.as_bytes()) + "\n").collect();
     let answers = run(library, &[], lines);

@@ -11,13 +11,13 @@ use super::libpq::Answer;
 /// The outcome of comparing the values of one string.
 pub(crate) enum Differences {
     None,
-    /// A deliberate difference, for this reason.
+    /// A difference from libpq that is deliberate. The string is its reason.
     Chosen(&'static str),
     /// A difference that is not deliberate.
     Wrong(String),
 }
 
-/// Deliberate differences. The first that applies is counted.
+/// Reasons for deliberate differences from libpq. If several reasons apply to a string, only the first reason is counted.
 type Reason = (&'static str, fn(&ConfigError, &Answer) -> bool);
 const REASONS: &[Reason] = &[
     (

@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256-PLUS between client and server, with an attacker between them.
+//! Tests of SCRAM-SHA-256-PLUS between a client and a server, with an attacker between them.
 
 use pg_auth::config::{AuthMethod, BindingMode};
 use pg_auth::error::{AuthError, ClientError, PeerError, PolicyError, Refusal, ScramFault};
@@ -145,7 +145,8 @@ fn a_certificate_without_a_hash_is_an_error_only_if_binding_is_required() {
     assert!(outcome.told().contains("not X.509 in DER"), "{}", outcome.told());
 }
 
-/// The server's errors for each invalid flag. This project's client sends only valid flags, so its message is replaced on the way.
+/// The server's errors for each invalid flag. This project's client sends only valid flags, so the test replaces the client's message on
+/// its way to the server.
 #[test]
 fn a_flag_that_does_not_match_the_mechanism_is_rejected() {
     let malformed = "FATAL 08P01: malformed SCRAM message";
@@ -208,7 +209,7 @@ fn a_flag_that_does_not_match_the_mechanism_is_rejected() {
             "FATAL 08P01: client selected an invalid SASL authentication mechanism"
         );
     }
-    // A server without a certificate does not offer this mechanism.
+    // The client chooses SCRAM-SHA-256-PLUS, although a server without a certificate does not offer this mechanism.
     let lie = |bytes: Vec<u8>| {
         if bytes.starts_with(b"p") {
             first("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc")

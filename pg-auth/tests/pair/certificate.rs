@@ -1,4 +1,4 @@
-//! Logins with a client certificate.
+//! Tests of logins with a client certificate.
 
 use pg_auth::config::{AuthMethod, RequireAuth};
 use pg_auth::error::{AuthError, ClientError};

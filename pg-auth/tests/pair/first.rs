@@ -1,4 +1,4 @@
-//! The packets before the start-up message, and invalid first packets.
+//! Tests of the packets before the start-up message, and of invalid first packets.
 
 use pg_auth::error::{AuthError, ClientError};
 use pg_auth::{Accept, AcceptStep, TlsInfo};
@@ -68,7 +68,7 @@ fn a_first_packet_has_the_same_longest_length_as_in_postgresql() {
 
 #[test]
 fn the_error_for_an_invalid_first_packet_names_its_length() {
-    // Terminate, as the very first message: its code is read as a length.
+    // The client sends Terminate as its first packet. The server reads the code of Terminate as the first byte of a length.
     let (said, error) = heard(Accept::new(), &[b"X\0\0\0\x04"]);
     assert_eq!(said, b"", "PostgreSQL closes without an answer");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! GSSAPI and SSPI between client and server, with a small library in place of the real one.
+//! Tests of GSSAPI and SSPI between a client and a server. A small test library takes the place of the real GSSAPI library.
 
 use pg_auth::config::{AuthMethod, BindingMode, RequireAuth};
 use pg_auth::error::{AuthError, ClientError, ConfigError, PeerError, PolicyError};

@@ -1,4 +1,4 @@
-//! Client against server in memory, without a runtime: the two state machines exchange bytes.
+//! Tests of a client against a server in memory, without a runtime: the two state machines exchange bytes.
 
 mod binding;
 mod certificate;

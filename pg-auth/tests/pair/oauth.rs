@@ -1,4 +1,4 @@
-//! OAUTHBEARER between client and server.
+//! Tests of OAUTHBEARER between a client and a server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -170,7 +170,7 @@ fn scram_is_preferred_if_there_is_a_password() {
 #[test]
 fn authentication_ok_is_rejected_before_a_token_and_after_a_rejected_token() {
     let ok = message(b'R', b"\0\0\0\0");
-    // AuthenticationOk replaces the document (1) or the ErrorResponse (2).
+    // The attacker replaces a message of the server by AuthenticationOk: the document (`nth` is 1) or the ErrorResponse (`nth` is 2).
     for nth in [1, 2] {
         let config = alice_with(after_discovery("good"));
         let mut spoken = 0;

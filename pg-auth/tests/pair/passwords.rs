@@ -1,4 +1,4 @@
-//! Passwords, with every form in which a server may store a password.
+//! Tests of logins by password, with every form in which a server may store a password.
 
 use pg_auth::error::{ClientError, PolicyError};
 use pg_auth::scram::{DEFAULT_ITERATIONS, KeyCache, Verifier};
@@ -7,7 +7,7 @@ use pg_wire::frontend::ProtocolVersion;
 
 use crate::support::*;
 
-/// Every form in which a server may store the password.
+/// Returns every form in which a server may store the password.
 fn all(password: &str) -> Vec<Credentials> {
     let md5 = || md5::Verifier::new(b"alice", &password.into());
     vec![
@@ -119,7 +119,7 @@ fn a_clear_text_password_is_sent_over_tcp_only_with_sslmode_disable() {
 
 #[test]
 fn an_empty_password_is_rejected_before_it_is_checked() {
-    // The client refuses to send an empty password, so its message is replaced on the way.
+    // The client refuses to send an empty password, so the test replaces the client's message on its way to the server.
     let empty = |bytes: Vec<u8>| if bytes.first() == Some(&b'p') { message(b'p', b"\0") } else { bytes };
     for nth in 0..4 {
         let config = alice();

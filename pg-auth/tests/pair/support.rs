@@ -11,7 +11,7 @@ use pg_wire::{Inbox, Limits, Outbox};
 
 /// The outcome of a login between the two state machines.
 pub(crate) struct Outcome {
-    /// How often the client had to derive keys.
+    /// The number of times that the client had to derive keys.
     pub(crate) derivations: usize,
     pub(crate) client: Result<Session, AuthError>,
     pub(crate) server: Result<Login, AuthError>,
@@ -137,7 +137,7 @@ impl<'c> Pair<'c> {
         if server_end.is_some() {
             assert_eq!(*server_in.limits(), Limits::FRONTEND, "the server's limits are back in force");
         }
-        // A side that has not ended still waits for the other side, which has ended. Its result is a placeholder error.
+        // A side that has not ended still waits for the side that has ended. The result of the waiting side is a placeholder error.
         Outcome {
             derivations,
             client: client_end.unwrap_or(Err(AuthError::Entropy)),

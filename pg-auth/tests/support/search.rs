@@ -47,7 +47,7 @@ fn offset(masked: &[u8], haystack: &[u8]) -> Option<usize> {
     let first = masked[0] ^ MASK;
     let mut rest = haystack;
     loop {
-        // A function of the standard library, because it is fast even in a debug build.
+        // `skip_until` is a function of the standard library, so it is optimised even in a debug build.
         match rest.skip_until(first) {
             Ok(skipped) if skipped > 0 => {}
             _ => return None,

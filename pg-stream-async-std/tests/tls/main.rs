@@ -280,7 +280,7 @@ fn every_form_of_client_key_is_read() {
                     let error = rejection(&config).await.to_string();
                     assert!(error.contains(problem), "{key}: {error}");
                     assert!(!error.contains("letmein"), "{error}");
-                    // If no client certificate shall be sent, no file is read.
+                    // With `SslCertMode::Disable`, the client sends no certificate and reads no certificate file.
                     config.tls.cert_mode = SslCertMode::Disable;
                     session(&config).await;
                 }

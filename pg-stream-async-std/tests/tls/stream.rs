@@ -122,7 +122,7 @@ fn the_peer_of_a_closed_stream_reads_its_end() {
 fn a_close_without_close_notify_is_an_end_of_the_stream() {
     run(async {
         let [mut client, server] = pair().await;
-        // A PostgreSQL server process that exits also closes the socket without close_notify.
+        // Closes the socket without close_notify, as a PostgreSQL server process does when it exits.
         drop(server);
         assert_eq!(client.read(&mut [0; 1]).await.expect("an end"), 0);
     });

@@ -23,7 +23,7 @@ pub(crate) struct Cell {
     pub(crate) root: Root,
     /// Name of the host: [`LOCALHOST`], which the server's certificate contains, or [`ELSEWHERE`].
     pub(crate) name: &'static str,
-    /// Further settings of the connection string.
+    /// Further settings that are appended to the connection string.
     pub(crate) more: &'static str,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Method {
     Md5,
     Scram,
     Cert,
-    /// SCRAM, and a client certificate.
+    /// The server asks for SCRAM and for a client certificate.
     CertScram,
     Gss,
     OAuth,

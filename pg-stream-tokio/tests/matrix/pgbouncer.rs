@@ -117,8 +117,8 @@ fn has_no_field_v(error: &ConnectError) {
     }
 }
 
-/// Pairs of outcomes, of psql and of this crate, when a clear-text password must not be sent over TCP without TLS, as in
-/// [`crate::exceptions`].
+/// Pairs of outcomes, the first of psql and the second of this crate. They occur when this crate refuses to send a clear-text password over
+/// TCP without TLS. See the same exception in [`crate::exceptions`].
 const CLEARTEXT: [(&str, &str); 4] = [
     ("logged in", "logged in by TLS"),
     ("server, then server", "client (clear-text password), then server"),

@@ -1,11 +1,11 @@
-//! Turning TLS off on the spare servers while a test runs.
+//! Turns TLS off on the spare servers while a test runs.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::servers::{Server, variable};
 
-/// A guard: the spare servers have no TLS while it exists.
+/// A guard: while a value of this type exists, the spare servers have no TLS.
 pub(crate) struct WithoutTls;
 
 impl WithoutTls {

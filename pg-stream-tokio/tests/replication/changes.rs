@@ -13,7 +13,7 @@ use pg_stream_tokio::pg_wire::replication::*;
 use crate::conversation::*;
 use crate::support::{Server, query};
 
-/// Options with which a stream is started.
+/// Options with which a replication stream is started.
 #[derive(Clone, Copy, Debug)]
 struct Mode {
     version: u32,
@@ -292,7 +292,7 @@ fn changes_that_a_function_returns_are_decoded_too() {
         let create = format!("select pg_create_logical_replication_slot('{name}', 'pgoutput')");
         each(
             &mut session,
-            // The function reads the WAL up to the flushed position.
+            // The commit must be flushed, because the function that returns changes reads the WAL only up to the flushed position.
             &[&create, "set synchronous_commit = on", "insert into by_key values (1, 2, 'three')"],
         )
         .await;
@@ -381,7 +381,7 @@ async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut C
     let streaming = changes.mode.streaming != StreamingOption::Off;
     let mut other = crate::conversation::session(server).await;
     for (inside, last) in [
-        // If `true`, blocks of a subtransaction follow the first block of the transaction, and the subtransaction is rolled back.
+        // With `true`, blocks of a subtransaction follow the first block of the transaction, and the subtransaction is rolled back.
         (true, "commit"),
         (false, "rollback"),
     ] {

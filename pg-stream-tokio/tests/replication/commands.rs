@@ -219,7 +219,7 @@ fn the_wal_is_streamed_and_the_server_answers_status_updates() {
                     };
                     conn.put(&(status.in_copy_data(), feedback.in_copy_data())).flush().await.expect("sent");
                 }
-                // This keepalive answers the first status update, which requested a reply.
+                // The server sends this keepalive in answer to the first status update, which requested a reply.
                 PrimaryMessage::PrimaryKeepalive(keepalive) if next > start => break keepalive,
                 PrimaryMessage::PrimaryKeepalive(_) => {}
                 other => panic!("{other:?}"),

@@ -45,7 +45,7 @@ pub(crate) async fn walsender(server: &Server, replication: Replication) -> Conn
 pub(crate) struct Reply(Vec<(Columns, FrameBuf)>);
 
 impl Reply {
-    /// Reads the row at `index`.
+    /// Decodes the row of the reply at `index`.
     pub(crate) fn row<'a, T: FromReply<'a>>(&'a self, index: usize) -> T {
         let (columns, row) = &self.0[index];
         let row = row.frame().decode::<DataRow<'_>>().expect("well-formed");

@@ -239,7 +239,7 @@ fn a_busy_consumer_is_not_disconnected_although_the_sockets_are_full() {
             ["1"],
             "the server waits for the client"
         );
-        // The work blocks its own thread.
+        // This work blocks a thread, but not the thread of the stream.
         let work = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(6)));
         stream.keep_alive_while(work).await.expect("it ends");
 
@@ -367,7 +367,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         assert_eq!(declare.await.expect("it ends").flushed(), end);
         wait_for(&mut session, name, end).await;
 
-        // The sending half replies to keepalives.
+        // Checks that the sending half replies to keepalives: otherwise the server would end the connection.
         let quiet = tokio::time::timeout(Duration::from_secs(3), reader.next()).await;
         assert!(quiet.is_err(), "no change, and no disconnection: {quiet:?}");
         let finished = reader.finish().await.expect("a clean end");

@@ -33,7 +33,7 @@ fn line(received: &ReceivedChange<'_>) -> String {
         Change::Update(update) => format!("update {table} {:?} {:?}", update.old, update.new),
         Change::Delete(delete) => format!("delete {table} {:?}", delete.old),
         Change::Truncate(truncate) => format!("truncate {:?}", truncate.relations),
-        // In each block, the server sends descriptions of tables and types again, so their places differ.
+        // Descriptions of tables and types are ignored: the server sends them again in each block, so their places differ.
         Change::Relation(_) | Change::Type(_) => String::new(),
         Change::LogicalMessage(message) => format!("message {}", message.prefix),
         ref other => panic!("{other:?}"),
@@ -57,7 +57,7 @@ async fn until_more(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut 
 }
 
 async fn receive(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) {
-    // The server decodes only WAL that has been flushed.
+    // These statements flush the WAL, because the server decodes only flushed WAL.
     each(other, &["set synchronous_commit = on", "select pg_logical_emit_message(true, 'flush', 'x')"]).await;
     // Dropping a future of `next` loses no change.
     while let Ok(received) = tokio::time::timeout(Duration::from_millis(20), stream.next()).await {

@@ -174,7 +174,7 @@ impl Checked {
         self.conn.outbox_mut().put_raw(&batch);
         match timeout(PATIENCE, self.conn.flush()).await {
             Err(_) => Err("the server does not read".to_owned()),
-            // The server may close the connection first. The error is then reported by the next receive.
+            // The server may close the connection first. The next receive then reports the error.
             Ok(Ok(()) | Err(Error::Io(_) | Error::Closed { .. } | Error::Poisoned(_))) => Ok(()),
             Ok(Err(error)) => Err(format!("flush: {error}")),
         }
@@ -217,7 +217,7 @@ impl Checked {
         Ok(Some(Some(reply)))
     }
 
-    /// Compares the request that the model returns for a reply with the number that the reply contains.
+    /// Checks that the model assigns a reply to the right request. Each reply contains the number of its request.
     fn compare(&mut self, frame: Frame<'_>, reply: Reply) -> Checking {
         let body = String::from_utf8_lossy(frame.body).into_owned();
         if frame.code == MessageCode::ERROR_RESPONSE {

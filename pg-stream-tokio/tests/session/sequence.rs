@@ -188,7 +188,7 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// Generates batches of random messages, and batches as real clients send them.
+/// Generates two kinds of batches: random messages, and messages in the order in which real clients send them.
 fn batch() -> impl Strategy<Value = Vec<Message>> {
     let statement = sql().prop_map(|sql| {
         vec![

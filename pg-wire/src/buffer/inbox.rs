@@ -492,7 +492,7 @@ mod tests {
         frame
     }
 
-    /// The frames have every length up to the size of a few reads, and arrive in pieces that can end inside a frame.
+    /// Tests frames of every length up to the size of a few reads. The frames arrive in pieces that can end inside a frame.
     #[test]
     fn a_scrub_leaves_only_bytes_that_are_not_taken() {
         let limits = Limits::BACKEND.read_size(64);

@@ -94,8 +94,8 @@ macro_rules! direction {
             /// Decodes a frame of this direction.
             ///
             /// # Errors
-            /// When the body does not have the fields that the code requires. The frame has been consumed, so the next message
-            /// can be read.
+            /// Returns an error if the body does not have the fields that the code requires. The frame has been consumed, so the next
+            /// message can be read.
             #[inline]
             pub fn decode(frame: $crate::codec::frame::Frame<'a>) -> Result<Self, $crate::DecodeError> {
                 match frame.code {
@@ -136,7 +136,7 @@ macro_rules! direction {
             #[doc = concat!("Decodes the body as a message of the ", stringify!($method), ".")]
             ///
             /// # Errors
-            /// When the body does not have the fields that the code requires.
+            /// Returns an error if the body does not have the fields that the code requires.
             #[inline]
             pub fn $method(self) -> Result<$name<'a>, $crate::DecodeError> {
                 $name::decode(self)
@@ -147,7 +147,7 @@ macro_rules! direction {
             #[doc = concat!("Decodes the body as a message of the ", stringify!($method), ".")]
             ///
             /// # Errors
-            /// When the body does not have the fields that the code requires.
+            /// Returns an error if the body does not have the fields that the code requires.
             pub fn $method(&self) -> Result<$name<'_>, $crate::DecodeError> {
                 self.frame().$method()
             }

@@ -47,7 +47,7 @@ fn frontend(bytes: &[u8]) -> Rewrite<'_> {
     Rewrite::frontend(frame(bytes)).expect("well-formed")
 }
 
-/// Writes the frame into an outbox and into a `Vec`, which must receive the same bytes.
+/// Writes the frame into an outbox and into a `Vec`. Checks that both receive the same bytes, and returns these bytes.
 #[track_caller]
 fn written(rewrite: Rewrite<'_>) -> Vec<u8> {
     let mut out = Vec::new();
@@ -177,7 +177,8 @@ fn a_value_that_the_frame_does_not_have_is_an_error() {
 
 #[test]
 fn a_code_means_another_message_in_the_other_direction() {
-    // `D` is Describe or DataRow, `C` is Close or CommandComplete, `E` is Execute or ErrorResponse.
+    // The client and the server use these codes for different messages: `D` is Describe or DataRow, `C` is Close or CommandComplete, `E` is
+    // Execute or ErrorResponse.
     for bytes in [&b"C\0\0\0\x0dSELECT 1\0"[..], b"E\0\0\0\x0cSERROR\0\0"] {
         let rewrite = Rewrite::backend(frame(bytes));
         assert_eq!((rewrite.portal(), rewrite.statement(), renamed(rewrite)), (None, None, bytes.to_vec()));
@@ -203,7 +204,7 @@ fn a_malformed_name_is_an_error_with_its_message_and_offset() {
         let error = Rewrite::frontend(Frame { code, body }).expect_err("no terminator");
         assert_eq!((error.message, error.offset), (message, offset));
     }
-    // The values follow the names, but the offset counts from the beginning of the body.
+    // Checks that the offset of the error counts from the beginning of the body, although the values are read after the names.
     let bind =
         Rewrite::frontend(Frame { code: MessageCode::BIND, body: b"p\0s\0\0\0\0\x01\xff\xff\xff\xfe\0\0" });
     let error = bind.expect("the names are well-formed").values().expect_err("a length of -2");
@@ -263,7 +264,7 @@ fn check(code: MessageCode, body: &[u8]) {
     }
 }
 
-/// Checks the body of a DataRow, as `check` does for the messages of a client.
+/// Checks the body of a DataRow in the same way as `check` checks the messages of a client.
 fn check_row(body: &[u8]) {
     let frame = Frame { code: MessageCode::DATA_ROW, body };
     let rewrite = Rewrite::backend(frame);

@@ -189,7 +189,7 @@ mod tests {
         for _ in 0..1_000_000 {
             push_all(&mut queue, &STATEMENT);
         }
-        // The first run begins with the Parse, which is not repeated.
+        // The queue may have two runs, because the Parse at the beginning is not repeated.
         assert!(queue.runs() <= 2, "{} runs", queue.runs());
         assert_eq!((queue.len(), queue.ready()), (4_000_005, 1_000_001));
         let all: Vec<Request> = core::iter::from_fn(|| queue.pop()).take(13).collect();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     proptest! {
-        /// Compares the queue with a plain list, after random steps.
+        /// Checks that the queue and a plain list have the same items after the same random steps.
         #[test]
         fn a_queue_is_its_list(steps in prop::collection::vec((0u8..15, 1usize..40), 0..60)) {
             let (mut queue, mut list) = (Queue::default(), VecDeque::new());

@@ -1,4 +1,4 @@
-//! Tests of the rules, one by one.
+//! Tests of the rules by which `SessionState` follows a session, one by one.
 
 use alloc::format;
 use alloc::string::String;
@@ -66,13 +66,13 @@ const OWED_1: Result<(), NotIdle> = Err(NotIdle::Owed { ready: 1 });
 #[test]
 fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
     for text in [
-        // Simple query: one statement, several, empty, an error in the second.
+        // Simple queries: one statement, several statements, an empty query, an error in the second statement.
         ">Q <T0 <D0 <D0 <C0 <Z0!",
         ">Q <C0 <T0 <D0 <C0 <C0 <Z0!",
         ">Q <I0 <Z0!",
         ">Q <C0 <E0 <Z0! >Q <C1 <Z1!",
         ">Q <T0 <D0 <E0 <Z0!",
-        // Extended query: one statement, two in one transaction, a row limit, an empty statement, Close.
+        // Extended queries: one statement, two statements in one transaction, a row limit, an empty statement, Close.
         ">P >B >s >p >E >S <10! <21! <t2 <T2! <n3! <D4 <C4! <Z5!",
         ">B >E >B >E >S <20! <C1! <22! <D3 <s3! <Z4!",
         ">P >B >E >C >S <10! <21! <I2! <33! <Z4!",
@@ -84,7 +84,7 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         ">P <E0! >B >Q >F >d >c >S <Z5!",
         // A Query ends the transaction of extended queries.
         ">P >B >E >Q <10! <21! <C2! <T3 <D3 <C3 <Z3!",
-        // The transaction cannot be committed.
+        // The commit of the transaction fails.
         ">E >S <C0! <E1 <Z1!",
         ">F <V0 <Z0! >F <E1 <Z1! >F <V2 <E2 <Z2!",
         // Notices, parameters and notifications between any two messages.
@@ -102,10 +102,10 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         // A Sync and a Flush before CopyDone are ignored. A Sync after CopyDone is not ignored.
         ">B >E >S <20! <G1 >H >S >d >c >S <C1! <Z5!",
         ">Q >S <G0 >c >S <C0 <Z0! <Z3!",
-        // No Sync was sent into the failed COPY.
+        // The COPY fails, and the client has sent no Sync while the COPY was running.
         ">E <G0 >d >f >S <E0! <Z2!",
         ">E <G0 <E0! >d >S >c >S <Z1! <Z3!",
-        // Replication.
+        // Replication: a COPY in both directions.
         ">Q <W0 <d0 >d >c <d0 <c0 <C0 <C0 <Z0!",
         ">Q <W0 <c0 >c <T0 <D0 <C0 <C0 <Z0!",
         ">Q <W0 <d0 >c <c0 <d0 <d0 <C0 <Z0!",
@@ -140,7 +140,7 @@ fn a_session_that_is_not_idle_has_a_reason_and_a_next_step() {
         (">E >S <G0 >c", Err(NotIdle::Copy(CopyDirection::In)), Waiting::Flush, Step::Sync),
         (">E >S <G0 >c >S", Err(NotIdle::Copy(CopyDirection::In)), Waiting::Reply, Step::Receive),
         (">E >S <G0 >c <C0!", Err(NotIdle::Unsynced), Waiting::Sync, Step::Sync),
-        // The server ends the session, because it reads a Parse during the COPY.
+        // The server reads a Parse during the COPY, and therefore ends the session.
         (">E <G0 >P", Err(NotIdle::Copy(CopyDirection::In)), Waiting::Reply, Step::Sync),
         (">Q <H0 <d0", Err(NotIdle::Copy(CopyDirection::Out)), Waiting::Reply, Step::Receive),
         (">Q <W0", Err(NotIdle::Copy(CopyDirection::Both)), Waiting::Replication, Step::CopyDone),

@@ -23,7 +23,7 @@ fn aligned(layout: Layout) -> Layout {
     layout.align_to(to).unwrap_or(layout)
 }
 
-/// Runs `work`. Returns its result, and the number of allocations and reallocations of all threads in this time.
+/// Runs `work`. Returns its result, and the number of allocations and reallocations that all threads made while `work` ran.
 pub(crate) fn count<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = COUNT.load(Relaxed);
     COUNTING.store(true, Relaxed);

@@ -27,13 +27,13 @@ pub(crate) struct Child<'a> {
 /// The numbers of system calls in one operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Calls {
-    /// `read`, `recvfrom` and similar calls.
+    /// The number of calls of `read`, `recvfrom` and similar functions.
     pub(crate) reads: f64,
-    /// `write`, `sendto` and similar calls.
+    /// The number of calls of `write`, `sendto` and similar functions.
     pub(crate) writes: f64,
-    /// `epoll_wait`, `poll` and similar calls.
+    /// The number of calls of `epoll_wait`, `poll` and similar functions.
     pub(crate) waits: f64,
-    /// All other system calls.
+    /// The number of all other system calls.
     pub(crate) others: f64,
 }
 
@@ -47,8 +47,8 @@ impl Child<'_> {
         Ok(kilobytes * 1024)
     }
 
-    /// The system calls of one operation: the difference between three rounds and one round, divided by the operations of two rounds.
-    /// So the calls that connect are not counted. A round has `operations` operations.
+    /// The system calls of one operation: the difference between three rounds and one round, divided by the operations of two rounds. So
+    /// the system calls of connecting are not counted. A round has `operations` operations.
     pub(crate) fn calls(&self, operations: u64) -> Result<Calls> {
         let (one, three) = (self.counted(1)?, self.counted(3)?);
         let each = |before: f64, after: f64| (after - before) / (2 * operations) as f64;

@@ -58,7 +58,8 @@ fn powers(most: u64) -> Vec<u64> {
     (0..).map(|power| 10_u64.pow(power)).take_while(|size| *size <= most).collect()
 }
 
-/// Prints a table of ratios: ours to the limit, and each size to the size before it.
+/// Prints a table with three ratios for each size. The first ratio is our time to the limit's time. The other two ratios compare our time
+/// and the limit's time with the same contender's time at the size before.
 ///
 /// All sizes are measured in turns, and each ratio is of two times in the same turn. Each measurement opens new connections, so that the
 /// scheduler chooses the CPUs of client and server again: this choice changes the time more than the work does.

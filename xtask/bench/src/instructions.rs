@@ -42,7 +42,7 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
 
 /// Counts the instructions of every contender. `only` are the filters that selected the measurements.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
-    // Only measurements without sockets: a client that valgrind slows down would wait for its server more or less often.
+    // Only measurements without sockets are counted: a client that valgrind slows down would wait for its server more or less often.
     let mut results: Vec<_> = results.iter_mut().filter(|result| result.name.starts_with("micro")).collect();
     if results.is_empty() {
         return Ok(());

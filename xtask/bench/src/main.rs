@@ -45,7 +45,7 @@ struct Arguments {
     /// Write the chart to this file; a full run writes it to `xtask/bench/chart.svg`
     #[arg(long)]
     chart: Option<PathBuf>,
-    /// Take a part of the samples of the measurements without a network (used by the benchmark itself)
+    /// Run the measurements without a network, but only a part of their samples (used by the benchmark itself)
     #[arg(long, hide = true)]
     part_of_samples: bool,
     /// Run every contender once, with marks for valgrind (used by the benchmark itself)
@@ -60,10 +60,10 @@ struct Arguments {
     /// Accept connections and copy their bytes to and from this address (used by the benchmark itself)
     #[arg(long, hide = true)]
     splice: Option<std::net::SocketAddr>,
-    /// The name of the contender
+    /// The name of the contender that the child process runs
     #[arg(long, hide = true)]
     who: Option<String>,
-    /// The number of rounds
+    /// The number of rounds that the child process runs
     #[arg(long, hide = true, default_value_t = 1)]
     rounds: u64,
     /// The divisor of the number of operations

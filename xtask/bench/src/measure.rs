@@ -21,12 +21,12 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// The numbers for a run with `--quick`.
+    /// The numbers of samples, turns and processes in a run with `--quick`.
     pub(crate) const QUICK: Self = Self { samples: 9, turns: 5, long_samples: 3, processes: 3 };
-    /// The numbers for a full run.
+    /// The numbers of samples, turns and processes in a full run.
     pub(crate) const FULL: Self = Self { samples: 33, turns: 9, long_samples: 7, processes: 11 };
 
-    /// The numbers for one of the processes.
+    /// The numbers for one of the processes that share the samples.
     pub(crate) fn of_one_process(self) -> Self {
         Self { samples: self.samples / self.processes, ..self }
     }
@@ -81,7 +81,7 @@ impl Measured {
         Spread::of(above.times.iter().zip(&below.times).map(|(above, below)| above / below).collect())
     }
 
-    /// The peer with the least time, or the peer that the target is about.
+    /// The peer that the target names. If the target names no peer: the peer with the shortest time.
     pub(crate) fn best_peer(&self) -> Option<&Outcome> {
         if let Some(rival) = self.target.rival {
             return self.of(Who::Peer(rival));
@@ -92,7 +92,7 @@ impl Measured {
 }
 
 impl Outcome {
-    /// The median of the times.
+    /// The median of the contender's CPU times per operation.
     pub(crate) fn median(&self) -> f64 {
         Spread::of(self.times.clone()).median
     }

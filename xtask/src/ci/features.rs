@@ -80,7 +80,7 @@ fn libraries(metadata: &str) -> Result<Vec<Library>> {
         let features = package["features"].as_object().context("a package without a table of features")?;
         Ok(Library {
             name: package["name"].as_str().context("a package without a name")?.to_owned(),
-            // `default` is only a name for a set of other features.
+            // `default` is left out, because it is only a name for a set of other features.
             features: features.keys().filter(|feature| *feature != "default").cloned().collect(),
         })
     };

@@ -18,7 +18,7 @@ const NO_STD: &[&str] = &["--package", "pg-wire", "--no-default-features"];
 const TARGETS: [Target; 4] = [
     // A microcontroller. This target has no `std`, so the check fails if `pg-wire` or a dependency of `pg-wire` uses `std`.
     ("thumbv7em-none-eabi", &[NO_STD]),
-    // WebAssembly, as in a browser: `std` without sockets and without a source of random numbers.
+    // WebAssembly in a browser. This target has `std`, but no sockets and no source of random numbers.
     (
         "wasm32-unknown-unknown",
         &[NO_STD, &["--package", "pg-wire"], &["--package", "pg-auth", "--no-default-features"]],

@@ -24,18 +24,18 @@ pub(crate) struct Cluster {
     pub(crate) user: User,
     /// The directory for the socket, the log and [`Self::data`].
     pub(crate) dir: PathBuf,
-    /// Environment variables of this server only.
+    /// Environment variables that only this server gets.
     environment: Vec<(&'static str, String)>,
 }
 
 /// An authentication method that only one version of the server supports, with its settings.
 #[derive(Debug)]
 pub(super) struct Special {
-    /// A method of `pg_hba.conf`.
+    /// The name of the method in `pg_hba.conf`.
     pub(super) method: &'static str,
-    /// Lines of `postgresql.conf`.
+    /// Lines that are added to `postgresql.conf`.
     pub(super) settings: String,
-    /// Environment variables of the server.
+    /// Environment variables that the server gets.
     pub(super) environment: Vec<(&'static str, String)>,
 }
 

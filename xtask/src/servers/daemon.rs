@@ -50,7 +50,7 @@ pub(super) const PGBOUNCER: Kind =
 const KINDS: [Kind; 3] = [POSTGRES, KDC, PGBOUNCER];
 
 impl Kind {
-    /// The name of the pid file.
+    /// The path of the pid file in the daemon's directory.
     pub(super) fn pid_file(&self) -> &'static str {
         self.pid_file
     }
@@ -63,7 +63,7 @@ impl Kind {
 
 /// A program that can be started as a [`Daemon`]. Precondition: the program's directory exists, with its files.
 pub(super) trait Serve: Debug {
-    /// The program's kind.
+    /// The kind of daemon to which the program belongs.
     const KIND: Kind;
 
     /// The program's name for messages.
@@ -190,7 +190,7 @@ fn spawn(of: &impl Serve) -> Result<(u16, Child)> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let log = File::create(of.log())?;
     let mut command = of.command(port)?;
-    // Its own process group, so that Ctrl-C reaches only xtask. xtask then stops the daemon.
+    // The daemon gets its own process group, so that Ctrl-C reaches only xtask. xtask then stops the daemon.
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
     let child = command.spawn().with_context(|| format!("cannot start {}", of.name()))?;
     Ok((port, child))
@@ -269,7 +269,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("data")).expect("a directory");
         for kind in KINDS {
-            // A shell that waits for input, with the argument on its command line.
+            // Starts a shell in place of the daemon. The shell has the argument on its command line and waits for input.
             let mut shell = Command::new("sh");
             shell.args(["-c", "read line"]).arg(dir.path().join(kind.argument)).stdin(Stdio::piped());
             let mut child = shell.spawn().expect("a shell");
@@ -287,7 +287,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("data")).expect("a directory");
         for kind in KINDS {
-            // The process id of this test program: a signal would end it.
+            // The file has the process id of this test program. If `stop_in` sent a signal, the signal would end the test.
             fs::write(dir.path().join(kind.pid_file), format!("{}\n", std::process::id())).expect("a file");
         }
         stop_in(dir.path());

@@ -108,7 +108,7 @@ fn unpack(packages: &[&str], goal: &Path) -> Result<()> {
     let download = || {
         let mut apt_get = Command::new("apt-get");
         apt_get.args(["-qq", "-y", "--download-only", "--no-install-recommends"]);
-        // Without apt-get's locks: only root may take them, and this command installs nothing.
+        // apt-get runs without its locks: only root may take the locks, and this command installs nothing.
         apt_get
             .args(["-o", "Debug::NoLocking=1", "-o"])
             .arg(format!("Dir::Cache::archives={}", archives.display()));
@@ -144,7 +144,7 @@ pub(crate) fn install(packages: &str) -> Result<()> {
         command
     };
     if !rustix::process::getuid().is_root() || process::read(&mut apt_get(&["--version"])).is_err() {
-        bail!("install it with `sudo apt-get update && sudo apt-get install -y {packages}`");
+        bail!("install the packages with `sudo apt-get update && sudo apt-get install -y {packages}`");
     }
     eprintln!("xtask: installing {packages}");
     // The output of apt-get, which is hundreds of lines, is shown only after a failure.

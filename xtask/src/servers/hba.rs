@@ -66,9 +66,10 @@ const ROLES: [Role; 12] = [
     Role::everywhere("cleartext", "password", Some((SCRAM, "'cleartext-secret'"))),
     Role::everywhere("md5", "md5", Some(("md5", "'md5-secret'"))),
     Role::everywhere("scram", SCRAM, Some((SCRAM, "'scram-secret'"))),
-    // A no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
+    // This password contains a no-break space and a Roman numeral nine, which SASLprep turns into a space and "IX".
     Role::everywhere("saslprep", SCRAM, Some((SCRAM, r"U&'pa\00A0ss\2168'"))),
-    // Two roles for the second attempt of a client: sslmode=allow tries TLS second, sslmode=prefer tries TCP without TLS second.
+    // With these two roles, only the second attempt of a client succeeds. With sslmode=allow the second attempt uses TLS; with
+    // sslmode=prefer the second attempt uses TCP without TLS.
     Role { tls: SCRAM, password: Some((SCRAM, "'tls_only-secret'")), ..Role::nowhere("tls_only") },
     Role { clear: SCRAM, password: Some((SCRAM, "'clear_only-secret'")), ..Role::nowhere("clear_only") },
     // The common name in the client certificate must be the name of the role.
@@ -177,7 +178,7 @@ mod tests {
         let hba = hba(Some("oauth"));
         let rules = hba.lines().filter(|line| !line.starts_with('#'));
         let roles: Vec<_> = rules.map(|line| line.split(' ').nth(2) == Some("all")).collect();
-        // Three rules for each role, three for the superuser, and three for the superuser's replication connections.
+        // The file must have three rules for each role, three for the superuser, and three for the superuser's replication connections.
         assert_eq!(roles, vec![false; (ROLES.len() + 2) * 3]);
     }
 

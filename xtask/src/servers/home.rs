@@ -133,7 +133,7 @@ impl Owner {
         Ok(Self { pid, started: started(pid).context("/proc does not have the start time of this process")? })
     }
 
-    /// The owner in the name of a directory. `None` if the name is not that of a directory of servers.
+    /// The owner in the name of a directory. `None` if the name does not have the form of such a name.
     fn of(name: &str) -> Option<Self> {
         let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
         let owner = Self { pid: parts.next()?.parse().ok()?, started: parts.next()?.parse().ok()? };
@@ -201,7 +201,7 @@ mod tests {
         let dir = tempfile::Builder::new().prefix("xtask-test-").tempdir().expect("a directory");
         let data = dir.path().join("15/data");
         fs::create_dir_all(&data).expect("a data directory");
-        // The process id of this test program: a signal would end it.
+        // The file has the process id of this test program. If `clear` sent a signal, the signal would end the test.
         fs::write(data.join("postmaster.pid"), format!("{}\n", std::process::id())).expect("a file");
         clear(dir.path()).expect("cleared");
         assert!(!dir.path().exists());

@@ -187,7 +187,7 @@ impl Daemon<Kdc> {
     /// Gets the tickets of the clients. Precondition: the KDC is ready.
     pub(super) fn get_tickets(&self) -> Result<()> {
         for (principal, cache) in [("gss", "gss.ccache"), ("somebody", "somebody.ccache")] {
-            // Not as the servers' user: the owner of the credential cache must be the user that runs xtask.
+            // `kinit` does not run as the servers' user, because the owner of the credential cache must be the user that runs xtask.
             let mut kinit = self.of().programs.command("kinit");
             kinit.env("KRB5_CONFIG", self.of().clients.join("krb5.conf"));
             kinit.arg("-c").arg(self.of().clients.join(cache)).arg(principal);

@@ -96,7 +96,8 @@ impl Servers {
         home::sweep();
         let home = Home::new()?;
         let user = User::find()?;
-        // One after the other: apt-get allows only one installation at a time, and usually nothing has to be installed.
+        // The programs are found one after the other, because apt-get allows only one installation at a time. Usually nothing has to be
+        // installed.
         let mut found = Vec::new();
         for &major in majors {
             let binaries = Binaries::find(major)
@@ -163,7 +164,7 @@ impl Servers {
         Ok(servers)
     }
 
-    /// The environment for tests; the table above lists the variables.
+    /// The environment variables for tests. The documentation of this module lists the variables.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let place = |prefix: String, server: &Daemon<Cluster>| {
             [

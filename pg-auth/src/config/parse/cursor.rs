@@ -61,13 +61,13 @@ impl<'a> Cursor<'a> {
         ConfigError::Syntax { problem, offset: self.offset }
     }
 
-    /// The piece without its leading spaces.
+    /// Returns this piece of the string without its leading spaces.
     pub(super) fn trim_start(mut self) -> Self {
         self.move_to(self.rest.trim_start_matches(' '));
         self
     }
 
-    /// The piece without its trailing spaces.
+    /// Returns this piece of the string without its trailing spaces.
     pub(super) fn trim_end(self) -> Self {
         Self { rest: self.rest.trim_end_matches(' '), ..self }
     }

@@ -1,8 +1,8 @@
 //! libpq's connection strings, in both forms: URIs and keywords.
 //!
-//! Reads every string that libpq 18 accepts, with the same result. One more thing is accepted: in the query of a URI, a value may contain
-//! an unencoded `=`. No error shows a value or a piece of the string: if an `@` in a password is not encoded, the rest of the password
-//! looks like a host or a parameter.
+//! Reads every string that libpq 18 accepts, with the same result. Unlike libpq, also accepts an unencoded `=` in a value in the query of a
+//! URI. No error shows a value or a piece of the string: if an `@` in a password is not encoded, the rest of the password looks like a host
+//! or a parameter.
 
 mod cursor;
 mod keywords;

@@ -101,7 +101,7 @@ fn query(mut string: Cursor<'_>, values: &mut Values) -> Result<(), ConfigError>
         }
         let (name, value) = (name.decode_trimmed()?, value.decode_trimmed()?);
         match str::from_utf8(&name).unwrap_or_default() {
-            // JDBC's spelling of `sslmode=require`, which libpq accepts in URIs.
+            // JDBC writes `ssl=true` for `sslmode=require`, and libpq accepts this in URIs.
             "ssl" if value.as_slice() == b"true" => {
                 values.set("sslmode", Zeroizing::new(SslMode::Require.as_str().into()))?;
             }

@@ -138,7 +138,7 @@ impl Surroundings {
         self
     }
 
-    /// Sets the user to log in as if no user is given.
+    /// Sets the name of the user for the case that no user is given.
     pub fn user(mut self, name: impl Into<String>) -> Self {
         self.user = User::Named(name.into());
         self

@@ -38,8 +38,8 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Reads a password file. Returns `None` if the file does not exist, and a warning if the file is not regular or other users than its owner
-/// can access the file.
+/// Reads a password file. Returns `None` if the file does not exist. Returns a warning if the file is not regular, or if users other than
+/// the owner can access the file.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Warning> {
     let unreadable = |error: io::Error| Warning::PasswordFileUnreadable(path.into(), error.kind());
     // Check before opening: opening a pipe would block.
@@ -84,8 +84,8 @@ pub(super) fn find(text: &[u8], host: &Host, database: &str, user: &str) -> Opti
     found.next().map(unescaped).filter(|password| !password.is_empty())
 }
 
-/// The names that stand for this host in a password file. For a Unix-domain socket: its directory; if the directory is one of
-/// `SOCKET_DIRS`, `localhost` also. For a host on the network: its name, or its address if it has no name.
+/// The names that stand for this host in a password file. For a Unix-domain socket: its directory, and also `localhost` if the directory is
+/// one of `SOCKET_DIRS`. For a host on the network: its name, or its address if it has no name.
 fn names(host: &Host) -> Vec<String> {
     match host {
         Host::Tcp { host, address: Some(address), .. } if host.is_empty() => vec![address.to_string()],
@@ -127,7 +127,7 @@ fn unescaped(text: &[u8]) -> Password {
     while let Some(byte) = bytes.next() {
         match byte {
             b':' => break,
-            // A backslash at the end of the line stands for itself.
+            // A backslash at the end of the line is a part of the password.
             b'\\' => password.push(bytes.next().unwrap_or(byte)),
             byte => password.push(byte),
         }

@@ -249,7 +249,7 @@ fn a_password_is_looked_up_in_the_password_file() {
         Some("socket".into()),
         "the usual directory counts as localhost"
     );
-    // Without a database, the user's name is the name of the database.
+    // If no database is given, the name of the database is the user's name.
     let own = dir.file("own", "h:*:u:u:same\n");
     let by_string = format!("host=h passfile='{}'", own.display());
     assert_eq!(config(&surroundings, &by_string).password, Some("same".into()));
@@ -286,7 +286,7 @@ fn a_password_file_that_others_can_read_is_ignored() {
         .expect("the string is well-formed");
     assert_eq!(found.warnings, [Warning::PasswordFileKind(dir.path().into())]);
     assert!(found.warnings.iter().all(|warning| warning.to_string().contains("is ignored: it is not")));
-    // No warning if the file does not exist, and none if the password is given elsewhere.
+    // There must be no warning if the file does not exist. There must also be none if the connection string contains the password.
     config(&surroundings, "passfile=/nonexistent/file");
     dir.permit(".pgpass", 0o666);
     config(&surroundings, "password=x");

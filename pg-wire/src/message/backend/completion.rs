@@ -42,8 +42,8 @@ impl<'a> CommandComplete<'a> {
 }
 
 message! {
-    /// Reports that the server is ready for the next batch. The server sends it once for each Query, FunctionCall and Sync, and once after
-    /// login.
+    /// Reports that the server is ready for the next batch. The server sends ReadyForQuery once for each Query, FunctionCall and Sync, and
+    /// once after login.
     ///
     /// `Z`, length, Byte1 status.
     ///
@@ -73,7 +73,7 @@ message! {
 }
 
 message! {
-    /// Reports that the query was empty. The server sends it instead of CommandComplete.
+    /// Reports that the query was empty. The server sends this message instead of CommandComplete.
     ///
     /// `I`, length.
     ///
@@ -82,7 +82,7 @@ message! {
 }
 
 message! {
-    /// Reports that the described statement or portal returns no rows. The server sends it instead of RowDescription.
+    /// Reports that the described statement or portal returns no rows. The server sends this message instead of RowDescription.
     ///
     /// `n`, length.
     ///

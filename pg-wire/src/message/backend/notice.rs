@@ -147,12 +147,12 @@ impl<'a> ErrorFields<'a> {
         routine = b'R';
     }
 
-    /// Returns the position of the error in the query text, in characters (not bytes) from 1. Field `P`.
+    /// Returns the position of the error in the query text, in characters (not bytes) from 1. The position is field `P`.
     pub fn position(&self) -> Option<u32> {
         self.get(b'P')?.to_str().ok()?.parse().ok()
     }
 
-    /// Returns the position of the error in [`internal_query`](Self::internal_query), in characters from 1. Field `p`.
+    /// Returns the position of the error in [`internal_query`](Self::internal_query), in characters from 1. The position is field `p`.
     pub fn internal_position(&self) -> Option<u32> {
         self.get(b'p')?.to_str().ok()?.parse().ok()
     }

@@ -80,7 +80,7 @@ pub struct FieldDescription<'a> {
     pub type_len: i16,
     /// Modifier of the column's type, such as the length of a `varchar`; -1 for none.
     pub type_modifier: i32,
-    /// Format of the column's values. A description of a statement always contains text, because only a Bind determines the
+    /// Format of the column's values. A description of a statement always contains the text format, because only a Bind determines the
     /// format.
     pub format: FormatCode,
 }

@@ -16,7 +16,7 @@ message! {
     BACKEND_KEY_DATA => pub struct BackendKeyData<'a> {
         /// Process id of the session.
         pub pid: i32,
-        /// Key of the session, a secret.
+        /// Key of the session. The key is a secret.
         pub key: Secret<'a>,
     }
 }

@@ -18,7 +18,7 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-PASSWORDMESSAGE)
     AUTHENTICATION_RESPONSE => pub struct AuthenticationResponse<'a> {
-        /// Body of the response, a secret.
+        /// Body of the response. The body is a secret.
         pub body: Secret<'a>,
     }
 }
@@ -27,7 +27,7 @@ impl<'a> AuthenticationResponse<'a> {
     /// Decodes the body as `M`: one of the four messages that share this code.
     ///
     /// # Errors
-    /// When the body does not have the fields of `M`.
+    /// Returns an error if the body does not have the fields of `M`.
     pub fn decode_as<M: Decode<'a>>(&self) -> Result<M, DecodeError> {
         M::decode(self.body.0)
     }
@@ -45,8 +45,8 @@ message! {
     }
 }
 
-/// Begins a SASL exchange: chooses one of the offered mechanisms. If the client sends the first message of the exchange, contains this
-/// message.
+/// Begins a SASL exchange: chooses one of the offered mechanisms. If the mechanism requires that the client sends the first message of the
+/// exchange, `data` contains that message.
 ///
 /// `p`, length, String mechanism, Int32 length of data or -1 for none, bytes.
 ///
@@ -55,7 +55,7 @@ message! {
 pub struct SaslInitialResponse<'a> {
     /// Name of the chosen mechanism.
     pub mechanism: Text<'a>,
-    /// First message of the exchange, a secret; `None` if the server sends the first message.
+    /// First message of the exchange; `None` if the server sends the first message. The data is a secret.
     pub data: Option<Secret<'a>>,
 }
 
@@ -95,7 +95,7 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SASLRESPONSE)
     AUTHENTICATION_RESPONSE "SASLResponse" => pub struct SaslResponse<'a> {
-        /// Bytes of the SASL message, a secret.
+        /// Bytes of the SASL message. The bytes are a secret.
         pub data: Secret<'a>,
     }
 }
@@ -107,7 +107,7 @@ message! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-GSSRESPONSE)
     AUTHENTICATION_RESPONSE "GSSResponse" => pub struct GssResponse<'a> {
-        /// Bytes of the token, a secret.
+        /// Bytes of the token. The bytes are a secret.
         pub data: Secret<'a>,
     }
 }

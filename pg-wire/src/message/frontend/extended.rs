@@ -129,7 +129,7 @@ message! {
 }
 
 message! {
-    /// Requests that the server send its replies so far. A Flush does not end the batch.
+    /// Asks the server to send all replies that it has buffered. A Flush does not end the batch.
     ///
     /// `H`, length.
     ///

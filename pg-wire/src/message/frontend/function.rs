@@ -1,4 +1,4 @@
-//! The function call.
+//! The message FunctionCall.
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::FormatCode;

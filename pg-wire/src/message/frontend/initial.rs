@@ -125,7 +125,7 @@ impl<'a> Decode<'a> for StartupMessage<'a> {
 pub struct CancelRequest<'a> {
     /// Process id of the session whose statement is cancelled.
     pub pid: i32,
-    /// Key of the session whose statement is cancelled, a secret.
+    /// Key of the session whose statement is cancelled. The key is a secret.
     pub key: Secret<'a>,
 }
 
@@ -254,7 +254,7 @@ impl<'a> Initial<'a> {
     /// ```
     ///
     /// # Errors
-    /// When the body is malformed.
+    /// Returns an error if the body is malformed.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         match ProtocolVersion::read(&mut Reader::new("first packet", body))? {
             SslRequest::REQUEST => SslRequest::decode(body).map(Self::Ssl),

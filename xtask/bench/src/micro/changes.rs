@@ -42,7 +42,7 @@ fn inserts() -> Result<Frames> {
 /// The hand-written code: compares the kinds of the messages, skips the positions, and reads the values.
 #[inline(always)]
 fn hand_insert(body: &[u8], touch: &mut Touch) -> u64 {
-    // The beginning of XLogData: `w`, three Int64. The beginning of Insert: `I`, Int32 relation, `N`.
+    // XLogData begins with `w` and three Int64. The Insert inside it begins with `I`, Int32 relation and `N`.
     let Some((head, rest)) = body.split_first_chunk::<31>() else { return 0 };
     if head[0] != b'w' || head[25] != b'I' || head[30] != b'N' {
         return 0;

@@ -39,7 +39,7 @@ fn line(length: usize, size: &str, target: Target) -> Result<Line> {
         .with(Who::Peer("pg_stream"), pg_stream(frames)))
 }
 
-/// A function of its own, so that the compiler keeps the counters in registers (NOTES.md, "Measuring").
+/// Reads the buffered messages. A function of its own, so that the compiler keeps the counters in registers (NOTES.md, "Measuring").
 #[inline(never)]
 fn hand_pieces(walk: &mut Walk, touch: &mut Touch) -> u64 {
     let (mut pieces, mut seen) = (0, *touch);

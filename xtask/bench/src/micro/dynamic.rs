@@ -102,7 +102,7 @@ pub(crate) mod pg_stream {
 
     use crate::micro::encode::{VALUES, into};
 
-    /// pg_stream accepts only `&[&dyn Bindable]`. A `Vec` is the fastest of the buffers that it can write to.
+    /// pg_stream accepts only `&[&dyn Bindable]`. A `Vec` is the fastest of the buffers that pg_stream can write to.
     pub(crate) fn bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
         #[inline(always)]
         fn bind(out: &mut Vec<u8>, params: &[&dyn Bindable]) -> Result<()> {

@@ -21,7 +21,7 @@ const BATCH: u64 = 100;
 /// The number of batches in a round.
 const BATCHES: u64 = 100;
 
-/// Eight parameters of common types. A measurement with fewer parameters uses the first of them.
+/// Eight parameters of common types. A measurement with fewer parameters uses the first parameters of this list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values {
     pub(crate) id: i32,
@@ -80,7 +80,7 @@ impl Buffer for BytesMut {
 
 impl Buffer for Outbox {
     fn bytes(&mut self) -> &[u8] {
-        // After an error, bytes are missing, and the sum of the round differs.
+        // An error needs no check here: after an error, bytes are missing, so the sum of the round differs from the other sums.
         let _ = self.commit();
         self.pending()
     }
@@ -217,7 +217,7 @@ const RESULTS: [u8; 4] = [0, 1, 0, 1];
 pub(crate) fn limit_bind(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     match count {
         0 => Box::new(into(Vec::new(), |out| {
-            // Bytes of the names, of zero formats, of zero values, and of one result format.
+            // The number of bytes of the names, the counts of formats and values (both zero), and one result format.
             let body = 4 + 2 + 2 + 4;
             Pen::write(out, 5 + body + 15, |pen| {
                 pen.put([b'B']);

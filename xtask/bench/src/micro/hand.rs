@@ -16,12 +16,12 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// An empty buffer.
+    /// Creates an empty input buffer.
     pub(crate) fn new() -> Self {
         Self { buffer: vec![0; 2 * PIECE], start: 0, end: 0 }
     }
 
-    /// Free space for at least one piece.
+    /// Returns free space for at least one piece.
     #[inline(always)]
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.end + PIECE > self.buffer.len() {
@@ -99,7 +99,7 @@ pub(crate) fn row(body: &[u8], touch: &mut Touch) {
 pub(crate) struct Pen(*mut u8);
 
 impl Pen {
-    /// Appends `length` bytes to `out`, which `write` must fill completely.
+    /// Appends `length` bytes to `out`. `write` must write exactly this number of bytes.
     #[inline(always)]
     pub(crate) fn write(out: &mut Vec<u8>, length: usize, write: impl FnOnce(&mut Pen)) {
         out.reserve(length);

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The CPU of a process or thread.
+/// Selects the CPU for a process or thread: the CPU of the clients, or the CPU of the servers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
     /// The CPU of the clients.

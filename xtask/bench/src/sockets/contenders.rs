@@ -38,7 +38,7 @@ pub(super) fn connections(at: &At, who: &str) -> Result<impl FnMut() -> Result<B
 /// The contenders that can connect to a server, each with its function.
 pub(super) fn everybody(place: &Place) -> Vec<(Who, Connect)> {
     let mut able: Vec<(Who, Connect)> = match (&place.at, &place.tls) {
-        // Without pg_stream and xitca-postgres, which are built without TLS here.
+        // pg_stream and xitca-postgres are left out, because they are built without TLS here.
         (At::Tcp(_), Some(_)) => vec![
             (Who::Limit, |place, runtime| {
                 Ok(Box::new(Hand::<TlsStream<TcpStream>>::connect(place, runtime)?))

@@ -24,7 +24,7 @@ pub(crate) const RESUMED: &str = "resumed";
 /// The SCRAM iterations: PostgreSQL's default.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
-/// Accepts clients on the TLS port.
+/// Accepts clients on the TLS port of the replay server.
 #[derive(Clone, Debug)]
 pub(crate) struct Front {
     tls: RustlsAcceptor,

@@ -266,10 +266,10 @@ fn connects(ends: &Ends, lines: &mut Vec<Line>) {
     let major = server.major;
     let place = Place::new(server.tcp.clone()).scram();
     let name = format!("server {major}: connect, SCRAM");
-    // The CPU time of the whole process, because some contenders derive the key on another thread.
+    // Measures the CPU time of the whole process, because some contenders derive the key on another thread.
     let line = Line::new(name, "connection", CONNECTS, Target::new(1.1, 1.0)).clock(Clock::Process);
     lines.push(connect_to(line, &place, CONNECTS, |_| true));
-    // Without peers: no peer keeps derived keys for the next connection.
+    // Peers are left out, because no peer keeps derived keys for the next connection.
     let name = format!("server {major}: connect, SCRAM, keys kept");
     let is_no_peer = |who| !matches!(who, Who::Peer(_));
     let line = Line::new(name, "connection", CONNECTS, Target::limit(1.1)).clock(Clock::Process);

@@ -54,7 +54,8 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
             round(theirs),
         ));
     }
-    // Also with `--quick`: the beginning of a result is read in small pieces.
+    // The number of rows is the same with `--quick`: the beginning of a result is read in small pieces, so a shorter result would take more
+    // time for each row.
     let count = 1_000_000;
     let round = move |at| -> Result<Round> {
         let place = Place::new(At::Tcp(at)).scram();
@@ -105,7 +106,7 @@ fn pgbouncer(server: SocketAddr) -> Result<Proxy> {
     )
 }
 
-/// The stored form of the password of the role `scram`. The tables of pgbench become readable for the role.
+/// Returns the stored form of the password of the role `scram`. Also lets every role read the tables of pgbench.
 fn verifier(server: SocketAddr) -> Result<String> {
     let psql = |role: &str, sql: &str| {
         let output = Command::new("psql")

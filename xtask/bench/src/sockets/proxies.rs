@@ -27,9 +27,9 @@ const CLIENTS: u64 = 16;
 enum Kind {
     /// This program with `--splice`, which copies bytes in both directions.
     Splice,
-    /// `pg-proxy --raw`.
+    /// The program `pg-proxy` with the option `--raw`.
     Raw,
-    /// `pg-proxy`.
+    /// The program `pg-proxy` without `--raw`: the proxy decodes each message.
     Decoding,
     /// PgBouncer with session pooling: each client has its own server connection.
     PgBouncer,
@@ -192,7 +192,7 @@ impl Proxy {
         let mut command = Command::new("pgbouncer");
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         if rustix::process::getuid().is_root() {
-            // PgBouncer does not run as root.
+            // PgBouncer refuses to run as root, so it runs as the user `nobody`.
             open_to_all(&dir)?;
             command.args(["-u", "nobody"]);
         }

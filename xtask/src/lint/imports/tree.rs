@@ -32,7 +32,7 @@ pub(super) struct Module {
     pub(super) uses: Vec<Use>,
 }
 
-/// One name of a `use`.
+/// One name that a `use` declares, with its path.
 #[derive(Debug)]
 pub(super) struct Use {
     /// The name that the `use` declares in this module; `*` for a glob.

@@ -219,7 +219,7 @@ fn role(name: &Ident, impls: &[&ItemImpl]) -> Option<(Role, Option<String>)> {
             })
         });
         let role = match constant("CODE") {
-            // The constant is `Some(MessageCode::NAME)`.
+            // The constant `CODE` has the form `Some(MessageCode::NAME)`.
             Some(Expr::Call(call)) => match call.args.first() {
                 Some(Expr::Path(path)) => Role::Message(path.path.segments.last()?.ident.to_string()),
                 _ => return None,

@@ -62,7 +62,7 @@ fn check_one(declared: &Declared, all: &[Declared], byte: impl Fn(&str) -> Optio
     let starts = |line: &str| match declared.role {
         Role::Message(_) => line.starts_with('`') && line.contains("`, length"),
         Role::Packet(_) => line.starts_with("Length"),
-        // Not used: the layout of a part is always its second paragraph.
+        // This value is not used: the layout of a part is always its second paragraph.
         Role::Part => false,
     };
     let paragraphs: Vec<&[(usize, String)]> =
@@ -151,7 +151,7 @@ impl Wire {
     /// The text of the field `name` of the type `ty`. `counts` supplies the letters for counts.
     ///
     /// # Errors
-    /// The field and its type, if the type is unknown.
+    /// The type is unknown. The error names the field and its type.
     fn of<'c>(
         name: &str,
         ty: &Type,

@@ -20,7 +20,7 @@ pub(crate) struct Libpq {
     prepared: bool,
 }
 
-/// A result of libpq, which is freed when it is dropped.
+/// A result of libpq. Dropping this value frees the result.
 struct Outcome(*mut PGresult);
 
 impl Drop for Outcome {
@@ -71,7 +71,7 @@ impl Libpq {
 
     /// Sends the prepared statement with a value. Does not wait for the result.
     fn send_one(&self, value: &[u8; 4]) -> Result<()> {
-        // SAFETY: the connection is open, and each array has one element. The value has the length four, as given.
+        // SAFETY: the connection is open, and each array has one element. The value has four bytes, and the array of lengths says four.
         let sent = unsafe {
             PQsendQueryPrepared(
                 self.conn,
@@ -223,7 +223,7 @@ impl Client for Libpq {
             }
             while syncs > 0 {
                 match self.next() {
-                    // The end of the results of one statement.
+                    // `None` is the end of the results of one statement.
                     None => {}
                     Some(outcome) if outcome.status() == ExecStatusType::PGRES_PIPELINE_SYNC => syncs -= 1,
                     Some(outcome) => {

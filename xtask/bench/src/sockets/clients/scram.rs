@@ -129,7 +129,7 @@ fn hash_to_front(mut state: [u32; 8], block: &mut [u8; 64]) {
     }
 }
 
-/// HMAC-SHA-256.
+/// Computes the HMAC-SHA-256 of a message.
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key)
         .unwrap_or_else(|_| unreachable!("HMAC accepts keys of any length"));

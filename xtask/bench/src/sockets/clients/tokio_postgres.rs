@@ -123,7 +123,8 @@ impl Client for TokioPostgres {
         self.runtime.block_on(async {
             let mut sink = pin!(self.session.copy_in(sql).await?);
             for _ in 0..pieces.times {
-                // `feed`, not `send`, which would flush each piece. tokio-postgres flushes its own buffer when it is full.
+                // Calls `feed` instead of `send`, because `send` would flush each piece. tokio-postgres flushes its own buffer when the
+                // buffer is full.
                 sink.feed(Bytes::from_static(pieces.piece)).await?;
             }
             sink.finish().await?;

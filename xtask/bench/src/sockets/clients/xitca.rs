@@ -26,7 +26,7 @@ impl Xitca {
     /// Connects to the server.
     pub(crate) fn connect(place: &Place, runtime: Rc<Runtime>) -> Result<Self> {
         let session = runtime.block_on(async {
-            // By a connection string, because the builder has no method for `sslmode`.
+            // The settings are passed in a connection string, because the builder has no method for `sslmode`.
             let mut words = place.words();
             if let At::Unix(dir, port) = &place.at {
                 // xitca-postgres expects the path of the socket in `host`, not the directory.
