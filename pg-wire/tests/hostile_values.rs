@@ -18,7 +18,8 @@ const FEWEST: usize = 50;
 /// the wire and 24 bytes as an `Option<String>`. A growing vector holds its old and its new memory at the same time.
 const TIMES: usize = 32;
 
-/// Additional bytes that a type may hold, for errors and for the smallest allocation of a collection.
+/// Number of bytes that reading a value may allocate in addition to [`TIMES`] per received byte. An error, and the minimum
+/// capacity of a collection, need memory even if the input is short.
 const EXTRA: usize = 1024;
 
 /// Reads bytes as one Rust type. Returns whether the bytes are a valid value.

@@ -1,7 +1,7 @@
-//! Runs the measurements without a network in several processes.
+//! Runs the measurements that use no network, and divides their samples among several processes.
 //!
-//! The addresses of code and memory change the time of a call of a few nanoseconds by up to half. The addresses are constant in one
-//! process and differ between processes. So the samples are divided among several processes.
+//! If a call takes only a few nanoseconds, the addresses of its code and memory can change its time by up to 50 %. The addresses stay the
+//! same within a process, and differ between processes.
 
 use std::process::{Command, Stdio};
 

@@ -46,8 +46,8 @@ pub(crate) type Unnamed = (i32, u64);
 enum Sent {
     /// The server has executed the Parse message.
     Done,
-    /// Sent in the batch with this number, and not answered yet. If an earlier request in this batch fails, the server discards the Parse
-    /// message.
+    /// The Parse message was sent in the batch with this number, and the server has not answered it yet. If an earlier request in the batch
+    /// fails, the server discards the Parse message, and the statement does not exist.
     In(u64),
     /// Not known: the server may have the statement.
     Unknown,

@@ -26,9 +26,9 @@ pub(crate) struct Inspector<'c> {
     direction: Direction,
     /// Received messages, encoded again for the comparison.
     again: Outbox,
-    /// Whether a message that could not be decoded was reported.
+    /// Whether a message that could not be decoded was already reported. Only the first is reported.
     malformed: bool,
-    /// Whether a message with different bytes was reported.
+    /// Whether a message was already reported whose encoding differs from the received bytes. Only the first is reported.
     mismatched: bool,
 }
 

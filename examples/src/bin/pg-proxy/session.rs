@@ -129,7 +129,8 @@ impl Context {
     }
 }
 
-/// Serves one client until its connection ends. Drops `place` after the opening phase.
+/// Serves one client until its connection ends. `place` counts the client among those in the opening phase, whose number is limited.
+/// After that phase `place` is dropped, so that another client can begin.
 ///
 /// Each phase is boxed, so that a connection needs memory only for its current phase and not for the largest phase.
 pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {

@@ -93,7 +93,8 @@ impl Buffer for Outbox {
 /// The number of messages in a round.
 pub(crate) const OPERATIONS: u64 = BATCH * BATCHES;
 
-/// Makes a round from a call that writes one message.
+/// Returns a closure that runs one round of the measurement: `BATCHES` batches of `BATCH` calls of `one`, each of which writes one message.
+/// The buffer is emptied after each batch. The closure returns a checksum of the written bytes.
 pub(crate) fn into<B: Buffer>(
     mut out: B,
     mut one: impl FnMut(&mut B) -> Result<()>,
