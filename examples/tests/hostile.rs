@@ -385,8 +385,8 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
     Heard { answers: String::from_utf8_lossy(answers).into_owned(), codes, state }
 }
 
-/// Sends all rows of a table twice to each server and to a proxy in front of the server. Compares the answers, and checks that the proxy
-/// leaks no descriptors and no memory.
+/// Sends all rows of a table to each server once, and to a proxy in front of the server twice. Compares the answers, and checks that the
+/// proxy leaks no descriptors and no memory.
 fn withstands(rows: &[Row], in_session: bool) {
     for server in Server::both() {
         let proxy = Proxy::with(server.address, &["--check"]);

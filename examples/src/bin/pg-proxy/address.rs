@@ -16,7 +16,7 @@ use crate::tls::{TlsStream, Upstream};
 /// A stream to the client or to the server.
 pub(crate) type Socket = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, TlsStream>;
 
-/// A [`Socket`] with buffers.
+/// A connection to the client or to the server: a [`Socket`] with buffers.
 pub(crate) type Connection = pg_wire::Connection<Socket>;
 
 /// An address to listen on or to connect to.

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::address::{self, Address};
 use crate::tls::ClientStream;
 
-/// Largest number of clients that wait to be accepted. The system reduces it to `net.core.somaxconn` if that is smaller.
+/// Largest number of clients that wait to be accepted. If `net.core.somaxconn` is smaller, the system uses that number instead.
 const BACKLOG: i32 = 4096;
 
 /// A socket that clients connect to.
@@ -102,9 +102,10 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listening> {
     Ok(Listening::Unix { listener: UnixListener::from_std(socket.into())?, _file: file })
 }
 
-/// Exclusive right to the path of a Unix-domain socket: a locked file next to the socket file. The system releases the lock when the
-/// process ends, even by a crash. So the holder of the lock may replace a socket file on which no process listens. Dropping this value
-/// removes both files.
+/// Exclusive right to the path of a Unix-domain socket: a locked file next to the socket file. Dropping this value removes both files.
+///
+/// The system releases the lock when the process ends, even after a crash. So the holder of the lock may replace a socket file on which no
+/// process listens.
 struct SocketFile {
     path: PathBuf,
     lock: PathBuf,

@@ -4,7 +4,7 @@
 //!
 //! Each connection is served by a task of its own, in two phases ([`session`]). The first phase is the [`opening`], from the client's first
 //! packet to AuthenticationOk; [`openings`] limits the number of connections in this phase. In the second phase each direction is an
-//! independent [`pump`] with an [`inspector`]. The order to [`stop`] ends both phases.
+//! independent [`pump`] with an [`inspector`]. The stop command ([`stop`]) ends both phases.
 
 mod address;
 mod arguments;
@@ -113,7 +113,7 @@ impl Signals {
     }
 }
 
-/// Raises the limit on open files as far as the system allows, and returns it.
+/// Raises the limit on open files as far as the system allows, and returns the new limit.
 fn raise_descriptor_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

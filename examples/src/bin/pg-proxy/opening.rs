@@ -39,7 +39,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Its buffers wipe consumed bytes, and all of their memory when they are dropped. So no password stays in memory, however the phase ends.
 pub(crate) struct Opening<'c> {
     context: &'c Context,
-    /// Records which side the opening waits for.
+    /// The place of this opening, which records the side that the opening waits for.
     place: &'c Place,
     client: Connection,
     server: Option<Connection>,
@@ -124,7 +124,7 @@ impl<'c> Opening<'c> {
     /// Runs the opening to its end.
     pub(crate) async fn run(&mut self) -> Result<Opened, Failure> {
         let refuses = self.context.proxy.tls != Tls::Passthrough;
-        // Requests for encryption that the proxy has declined itself.
+        // Requests for encryption that the proxy has declined without asking the server.
         let mut declined = Vec::new();
         let mut unreachable = None;
         loop {

@@ -1,4 +1,4 @@
-//! One direction of a session.
+//! Passes on the bytes of one direction of a session.
 
 use std::io;
 
@@ -24,7 +24,7 @@ pub(crate) struct Pump {
     pub(crate) inbox: Inbox,
     pub(crate) from: Reader,
     pub(crate) to: Writer,
-    /// Whether the last message was written completely. Only then may another message follow.
+    /// Whether the last message was written completely. If not, no other message may follow.
     pub(crate) between_messages: bool,
 }
 

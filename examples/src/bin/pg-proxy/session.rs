@@ -1,4 +1,4 @@
-//! The connection of one client to the server, from the opening phase to the close.
+//! Serves one client, from the opening phase to the close of its connections.
 
 use std::fmt;
 use std::io;

@@ -15,13 +15,13 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Gives the order to stop.
+    /// Gives the stop command to all connections.
     pub(crate) fn give(&self) {
         self.given.store(true, Ordering::SeqCst);
         self.waiting.notify_waiters();
     }
 
-    /// Runs a future to its end and returns its output. If the order to stop is given earlier, drops the future and returns `None`.
+    /// Runs a future to its end and returns its output. If the stop command is given earlier, drops the future and returns `None`.
     ///
     /// Precondition: the same task makes all polls of the returned future. Only the first poll registers the waker of the task; every later
     /// poll costs one load.
@@ -36,7 +36,7 @@ impl Stop {
             if !std::mem::replace(&mut registered, true) && order.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            // The flag is read after the waker is registered, so that an order in between is not missed.
+            // The flag is read after the waker is registered, so that a stop command between the two steps is not missed.
             if self.given.load(Ordering::SeqCst) { Poll::Ready(None) } else { Poll::Pending }
         })
         .await

@@ -1,4 +1,4 @@
-//! Comparison of a session's messages with the model of the session.
+//! Compares a session's messages with the model of the session.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

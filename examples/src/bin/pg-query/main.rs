@@ -46,7 +46,7 @@ async fn run(task: Task) -> i32 {
             report::say(format_args!("pg-query: cannot write to standard output: {error}"));
             code.max(1)
         }
-        // The server finished before the cancel request arrived, but not all rows were printed.
+        // The server completed the answer before the cancel request arrived, but not all rows were printed.
         Ok(None) if was_cut && code == 0 => interrupts::give_up(),
         Ok(None) => code,
     }

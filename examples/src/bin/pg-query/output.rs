@@ -144,7 +144,7 @@ impl Output {
         self.was_cut
     }
 
-    /// Waits until everything is written. Returns the error of a write to standard output, if there was one; a broken pipe is no error.
+    /// Waits until all output is written. Returns the error of a write to standard output, if there was one; a broken pipe is no error.
     pub(crate) async fn finish(mut self) -> Result<Option<io::Error>, Interrupted> {
         self.flush().await?;
         let Self { sender, mut writer, mut interrupts, .. } = self;

@@ -214,7 +214,7 @@ impl<'t> Query<'t> {
 async fn advance(conn: &mut Connection) -> Result<(), Failure> {
     if !conn.outbox().is_empty() {
         match conn.flush().await {
-            // The inbox is full: the caller has to handle messages before more can be sent.
+            // The inbox is full: the caller has to handle messages before more bytes can be sent.
             Ok(()) | Err(Error::InboxFull) => return Ok(()),
             // Sending failed. The reason may be in the server's last message, so it is received below.
             Err(Error::Io(_) | Error::Poisoned(_)) => {}
