@@ -244,7 +244,7 @@ fn messages(trace: &str) -> Vec<String> {
     messages
 }
 
-/// Whether a line is the first of a message.
+/// Whether a line is the first line of a message.
 fn is_head(line: &str) -> bool {
     let mut words = line.splitn(3, '\t');
     matches!(words.next(), Some("F" | "B"))

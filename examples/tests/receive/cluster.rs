@@ -1,4 +1,4 @@
-//! A database cluster for one test, which may stop, copy and promote the server.
+//! A database cluster for one test. The test may stop, copy and promote its server.
 
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Lines of the output. A line is a JSON object, or a position and a kind followed by fields of the form `name=value`.
+//! Writes the lines of the output. A line is a JSON object, or a position and a kind followed by fields of the form `name=value`.
 
 use std::fmt::{Display, Write as _};
 

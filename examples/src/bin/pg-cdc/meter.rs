@@ -12,10 +12,10 @@ use pg_wire::replication::Lsn;
 use crate::report::say;
 use crate::session::Session;
 
-/// Time between two updates of the bar.
+/// Time between two updates of the progress bar.
 const BAR: Duration = Duration::from_secs(1);
 
-/// Time between two lines if standard error is not a terminal.
+/// Time between two progress lines if standard error is not a terminal.
 const LINE: Duration = Duration::from_secs(5);
 
 /// Progress report: the confirmed position, the distance to the end of the WAL, and the number of changes per second.

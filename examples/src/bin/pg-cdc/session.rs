@@ -30,7 +30,7 @@ pub(crate) struct Session {
     pub(crate) version: u32,
 }
 
-/// Reply to IDENTIFY_SYSTEM: the system identifier of the server, and the end of its WAL.
+/// Reply to IDENTIFY_SYSTEM: the system identifier and the timeline of the server, and the end of its WAL.
 #[derive(Debug)]
 pub(crate) struct System {
     pub(crate) id: String,

@@ -76,7 +76,7 @@ impl Spill {
     }
 }
 
-/// Store of the stream for unfinished transactions, with one [`Spill`] per transaction.
+/// Stores the data of unfinished transactions for the stream, in one [`Spill`] per transaction.
 #[derive(Debug)]
 pub(crate) struct Spills {
     dir: PathBuf,

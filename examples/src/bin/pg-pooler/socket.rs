@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Largest read in bytes.
 pub(crate) const READ_SIZE: usize = 256 * 1024;
 
-/// Number of consecutive reads that end with a row, after which a result is called long.
+/// After this number of consecutive reads that end with a row, a result is called long.
 const LONG: u32 = 16;
 
 /// Pause between two reads of a long result: at first, and at most.

@@ -71,7 +71,7 @@ struct Arguments {
     /// Drops the slot, and ends
     #[arg(long, requires = "slot", conflicts_with = "directory")]
     drop_slot: bool,
-    /// With --create-slot: no error if the slot exists
+    /// With --create-slot: an existing slot is not an error
     #[arg(long, requires = "create_slot")]
     if_not_exists: bool,
     /// Ends when the WAL up to this position is received, for example 0/16B2D50

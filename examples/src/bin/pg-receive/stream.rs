@@ -52,7 +52,7 @@ pub(crate) struct Stream<'a> {
     pub(crate) stop: Stop,
 }
 
-/// The reason for the end of a copy.
+/// The reason why a copy has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// The goal is reached, or a signal has arrived.
