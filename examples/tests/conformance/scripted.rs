@@ -37,7 +37,7 @@ const SERVERS: [(&str, &[u8], End, &str); 12] = [
     ("a fatal error", b"E\0\0\0\x1aSFATAL\0C57P01\0Mended\0\0", End::Close, "57P01"),
 ];
 
-/// Plays a script for one client. Waits until the client has closed.
+/// Plays a script for one client: performs the login, reads a query, sends `bytes`, and ends the connection.
 fn play(mut stream: TcpStream, bytes: &[u8], end: End) {
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("a length");

@@ -165,7 +165,7 @@ fn relay(peer: &mut Peer, startup: &[u8], honest: u16, tls: bool, cut_plus: bool
     }
 }
 
-/// The honest server, which authenticates by SCRAM. The thread returns for each connection whether a user has logged in.
+/// The honest server, which authenticates by SCRAM. For each connection, the thread returns whether a user has logged in.
 struct Honest {
     port: u16,
     over: Arc<AtomicBool>,

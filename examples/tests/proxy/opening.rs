@@ -266,8 +266,8 @@ fn both_sides_have_a_keepalive_timer() {
     }
 }
 
-/// Returns the password of this number. The password cannot be in memory by chance. It is computed at run time, so that no program contains
-/// it as a constant.
+/// Returns the password with this number. The text is so long that it cannot be in memory by chance. The text is computed at run time, so
+/// that no program contains it as a constant.
 fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }

@@ -34,7 +34,7 @@ impl Rows {
         self.0.len()
     }
 
-    /// The first value of the only row.
+    /// Returns the first value of the only row.
     fn value(&self) -> Result<String, Failure> {
         let [(columns, row)] = &self.0[..] else {
             return Err(Failure::Answer(format!("the server answered SHOW with {} rows", self.0.len())));
