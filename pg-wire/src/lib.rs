@@ -59,7 +59,7 @@
 //! See also the [chapter on the protocol](https://www.postgresql.org/docs/current/protocol.html) in PostgreSQL's manual.
 
 #![cfg_attr(not(feature = "std"), no_std)]
-// Received bytes may be hostile. These lints help to keep them from causing a panic.
+// Received bytes may be hostile, and must not cause a panic. These lints find code that could panic.
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 extern crate alloc;

@@ -16,7 +16,7 @@ macro_rules! wire_enum {
         }
 
         impl $name {
-            /// Returns the integer on the wire.
+            /// Returns the integer that a message contains for this value.
             #[inline]
             pub fn $method(self) -> $int {
                 match self {

@@ -33,7 +33,7 @@ pub enum DecodeErrorKind {
     WrongCode,
     /// A byte that selects the form of a field, or a Boolean, has an unknown value.
     UnknownForm {
-        /// The value of the byte.
+        /// The unknown value of the byte.
         found: u8,
     },
     /// The message is not valid after the messages before it.

@@ -132,7 +132,7 @@ fn nul_in(word: u64) -> u64 {
     word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080
 }
 
-/// Copies the first `N` bytes and the last `N` bytes.
+/// Copies the first `N` bytes and the last `N` bytes of `from` to the same positions in `to`.
 #[inline(always)]
 fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {

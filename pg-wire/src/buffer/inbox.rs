@@ -52,7 +52,7 @@ pub struct Inbox {
     skip: usize,
     /// Size of the next read in bytes.
     read: usize,
-    /// The value of [`Limits::unchecked`] for `limits`.
+    /// Longest body in bytes that needs no check against `limits`: the stored result of [`Limits::unchecked`].
     unchecked: usize,
     limits: Limits,
     /// Whether memory is wiped before it is freed.
@@ -300,7 +300,7 @@ impl Inbox {
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         // One function instead of `whole_fast` and `lend`: a row of one column takes 80 instructions instead of 105.
         let Some(filled) = self.buf.get(..self.end) else {
-            // Kept separate from the next check, as in `whole_fast`.
+            // Kept separate from the next check, because both checks in one condition take longer.
             cold_path();
             return Ok(None);
         };
@@ -492,7 +492,8 @@ mod tests {
         frame
     }
 
-    /// Tests frames of every length up to the size of a few reads. The frames arrive in pieces that can end inside a frame.
+    /// Receives frames of every length up to the size of a few reads, in pieces that can end inside a frame. After each `scrub`, all bytes
+    /// of taken frames must be zero.
     #[test]
     fn a_scrub_leaves_only_bytes_that_are_not_taken() {
         let limits = Limits::BACKEND.read_size(64);

@@ -23,18 +23,19 @@ use crate::message::frontend::Frontend;
 pub struct Limits {
     /// Longest body, in bytes, of a message that carries rows, data, SQL, parameters, descriptions or error texts.
     ///
-    /// Default for messages of a server: 1,073,741,823 (`0x3fffffff`), because PostgreSQL never sends more. Default for messages
-    /// of a client: 1,073,741,818, because PostgreSQL accepts 1,073,741,822 bytes with the length field.
+    /// Default for messages of a server: 1,073,741,823 (`0x3fffffff`), because PostgreSQL never sends more. Default for messages of a
+    /// client: 1,073,741,818, because PostgreSQL accepts 1,073,741,822 bytes, including the four bytes of the length field.
     pub bulk: usize,
     /// Longest body, in bytes, of every message to which neither [`bulk`](Self::bulk) nor
     /// [`authentication`](Self::authentication) applies.
     ///
-    /// Default for messages of a server: 65,536. Default for messages of a client (Sync, Flush, Close, Describe, Execute,
-    /// CopyDone, CopyFail and Terminate): 9,996, because PostgreSQL's own limit is 10,000 bytes with the length field.
+    /// Default for messages of a server: 65,536. Default for messages of a client (Sync, Flush, Close, Describe, Execute, CopyDone,
+    /// CopyFail and Terminate): 9,996, because PostgreSQL's own limit is 10,000 bytes, including the four bytes of the length field.
     pub control: usize,
     /// Longest body, in bytes, of a client's response to an authentication request. A server sends no such message.
     ///
-    /// Default 65,531: PostgreSQL accepts 65,535 bytes with the length field, because GSSAPI tokens are that long.
+    /// Default 65,531: PostgreSQL accepts 65,535 bytes, including the four bytes of the length field, because a GSSAPI token can be that
+    /// long.
     pub authentication: usize,
     /// Maximum number of bytes that [`flush`](crate::Connection::flush) reads into the inbox while the peer does not read. At
     /// this limit, `flush` returns [`InboxFull`](crate::Error::InboxFull).
@@ -111,8 +112,9 @@ impl Limits {
         }
     }
 
-    /// Returns these limits, lowered for the time between AuthenticationOk and the first ReadyForQuery. Messages under [`bulk`](Self::bulk)
-    /// may have 1 MiB, because a login trigger may raise long notices. All other messages may have 30,000 bytes.
+    /// Returns these limits, lowered for the time between AuthenticationOk and the first ReadyForQuery. A message to which the limit
+    /// [`bulk`](Self::bulk) applies may have 1 MiB, because a login trigger may raise long notices. Any other message may have 30,000
+    /// bytes.
     pub const fn while_starting(self) -> Self {
         Self { bulk: lower(self.bulk, 1 << 20), control: lower(self.control, 30_000), ..self }
     }

@@ -43,8 +43,8 @@ pub struct Outbox {
     sent: usize,
     /// Index of the first byte that is not committed.
     committed: usize,
-    /// Index of the first byte that is not written. After an error `usize::MAX`: then the bounds check of the fast path fails,
-    /// and the fast path needs no check for the error.
+    /// Index of the first byte that is not written. After an error the index is `usize::MAX`, so that the bounds check of the fast path
+    /// fails. The fast path then needs no separate check for the error.
     end: usize,
     error: Option<EncodeError>,
     /// Largest capacity in bytes that an empty buffer keeps.

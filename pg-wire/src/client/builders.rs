@@ -50,7 +50,7 @@ impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
         Self { types, ..self }
     }
 
-    /// Puts the Parse.
+    /// Appends the Parse message to the buffer or the connection that created this builder.
     #[inline]
     pub fn finish(self) -> P::Chained<'c> {
         let Self { out, statement, sql, types } = self;
@@ -76,7 +76,7 @@ impl<'c, 'm, P: PutMessage> ParseBuilder<'c, 'm, P> {
 /// out.bind(Statement("s"), Portal::UNNAMED).finish(());
 /// ```
 ///
-/// A portal is rejected where a statement is expected:
+/// If a portal is passed instead of a statement, the compiler reports an error:
 ///
 /// ```compile_fail,E0308
 /// # use pg_wire::{Outbox, PgProtocol, Portal, Statement};
@@ -99,14 +99,14 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
         Self { result_formats: formats, ..self }
     }
 
-    /// Puts the Bind, with these parameters: a tuple, an array, a slice, or [`params!`](crate::params). Each parameter determines its own
-    /// format.
+    /// Appends the Bind message with these parameters: a tuple, an array, a slice, or [`params!`](crate::params). Each parameter determines
+    /// its own format.
     #[inline(always)]
     pub fn finish(self, params: impl Params) -> P::Chained<'c> {
         self.out.put_message(&bind(self.statement, self.portal, params, self.result_formats))
     }
 
-    /// Puts the Bind, and an [`Execute`] of its portal for all rows. Takes less time than [`finish`](Self::finish) followed by
+    /// Appends the Bind message, and an [`Execute`] of its portal for all rows. Takes less time than [`finish`](Self::finish) followed by
     /// [`execute`](crate::PgProtocol::execute).
     #[inline(always)]
     pub fn execute(self, params: impl Params) -> P::Chained<'c> {
@@ -114,9 +114,9 @@ impl<'c, 'm, P: PutMessage> BindBuilder<'c, 'm, P> {
         self.out.put_message(&(bind, Execute { portal: self.portal.0.into(), max_rows: 0 }))
     }
 
-    /// Puts the Bind, an [`Execute`] of its portal for all rows, and a [`Sync`]: all messages that one run of a prepared statement needs.
-    /// Takes less time than [`finish`](Self::finish), [`execute`](crate::PgProtocol::execute) and [`sync`](crate::PgProtocol::sync) one
-    /// after another.
+    /// Appends the Bind message, an [`Execute`] of its portal for all rows, and a [`Sync`]: all messages that one run of a prepared
+    /// statement needs. Takes less time than [`finish`](Self::finish), [`execute`](crate::PgProtocol::execute) and
+    /// [`sync`](crate::PgProtocol::sync) one after another.
     ///
     /// ```
     /// # use pg_wire::{PgProtocol, Portal, Statement};
@@ -156,7 +156,7 @@ fn bind<'a, P: Params>(
 /// A Bind, an Execute of its portal for all rows, and a Sync.
 struct BindExecuteSync<'a, P>(Bind<'a, P>);
 
-/// An Execute of the unnamed portal for all rows, and a Sync. As constant bytes, the messages take two stores instead of six.
+/// An Execute of the unnamed portal for all rows, and a Sync. Written as constant bytes, the two messages take two stores instead of six.
 const EXECUTE_AND_SYNC: &[u8; 15] = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04";
 
 impl<P: Params> Sealed for BindExecuteSync<'_, P> {}
@@ -209,7 +209,7 @@ impl<'c, P: PutMessage> FnCallBuilder<'c, P> {
         Self { result_format: format, ..self }
     }
 
-    /// Puts the FunctionCall, with these arguments. Each argument determines its own format.
+    /// Appends the FunctionCall message with these arguments. Each argument determines its own format.
     #[inline]
     pub fn finish(self, arguments: impl Params) -> P::Chained<'c> {
         let Self { out, function, result_format } = self;

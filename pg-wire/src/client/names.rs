@@ -6,7 +6,7 @@ pub struct Statement<'a>(pub &'a str);
 
 /// The name of a portal.
 ///
-/// A statement is rejected where a portal is expected:
+/// If a statement is passed instead of a portal, the compiler reports an error:
 ///
 /// ```compile_fail,E0308
 /// # use pg_wire::{Outbox, PgProtocol, Statement};

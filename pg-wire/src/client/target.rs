@@ -13,8 +13,8 @@ use crate::encode::messages::{self, Messages};
     note = "is `.finish(…)` missing at the end of a builder?"
 )]
 pub trait PutMessage {
-    /// Result of a call. For a buffer: a `Result` with the buffer. For a connection: the connection itself, which keeps the first error
-    /// until the next flush. In both cases, the next call can be chained to the result.
+    /// Type that each method of [`PgProtocol`](crate::PgProtocol) returns. For a buffer: a `Result` with the buffer. For a connection: the
+    /// connection itself, which keeps the first error until the next flush. In both cases, the next call can be chained to the result.
     type Chained<'c>
     where
         Self: 'c;

@@ -48,7 +48,7 @@ macro_rules! bytes {
 
 bytes! { CopyFormat Target TransactionStatus }
 
-/// A value: Int32 length (-1 for NULL), then that many bytes.
+/// A value that may be NULL. Its layout is Int32 length (-1 for NULL), then that many bytes.
 impl<'a> Field<'a> for Option<&'a [u8]> {
     #[inline]
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
@@ -177,7 +177,7 @@ impl fmt::Debug for Secret<'_> {
     }
 }
 
-/// A secret string: a clear-text password.
+/// A string that neither `Debug` nor a trace shows: a password in clear text.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct SecretText<'a>(pub Text<'a>);
 

@@ -9,8 +9,8 @@ use crate::param::params::{Params, VisitParam};
 
 /// Receives the fields of a message in wire order.
 ///
-/// A message lists its fields once, in [`Message::write`](crate::Message::write). The first writer counts the bytes of the fields, another
-/// writes the bytes into a buffer, and a third prints a trace line. So length, bytes and trace always agree.
+/// A message lists its fields once, in [`Message::write`](crate::Message::write). One writer counts the bytes of the fields, a second
+/// writer writes the bytes into a buffer, and a third writer prints a trace line. So length, bytes and trace always agree.
 ///
 /// The methods return no errors. A field that cannot be sent is reported with [`refuse`](Self::refuse), and then no part of the
 /// message is sent.

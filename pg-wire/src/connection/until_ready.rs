@@ -99,7 +99,7 @@ impl<E: From<Error>> Outcome<E> {
         Self { failure: None }
     }
 
-    /// Takes a message. Returns the status of a ReadyForQuery.
+    /// Processes a message of the batch. Returns the transaction status if the message is ReadyForQuery, and `None` for any other message.
     #[inline]
     pub(super) fn take(
         &mut self,

@@ -162,7 +162,8 @@ impl<T: Transport> Connection<T> {
 
     /// Lends the next message if the whole message is buffered. Never waits, because this call does not read from the stream.
     ///
-    /// # Errors [`Frame`](Error::Frame) in the same cases as [`recv`](Self::recv).
+    /// # Errors
+    /// [`Frame`](Error::Frame) in the same cases as [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Frame<'_>>, Error> {
         self.incoming.next()

@@ -69,8 +69,8 @@ impl<'a> Fill<'a> {
         params.each(&mut ParamValues(self));
     }
 
-    /// Writes both counts and the format codes between the counts. Skips the codes if each parameter has its own code, because
-    /// these codes are already written.
+    /// Writes the number of format codes, the codes, and the number of parameters. If each parameter has its own code, skips the codes,
+    /// because [`CodePlaces`] has already written them.
     #[inline(always)]
     fn format_list(&mut self, formats: Formats, count: u16) {
         match formats.in_common() {
@@ -178,11 +178,11 @@ impl Writer for Fill<'_> {
     }
 }
 
-/// Writes the format code of each parameter into its place.
+/// Writes the format code of each parameter into a list of places. A place is the two bytes that are reserved for one code.
 struct CodePlaces<'a> {
     places: core::slice::IterMut<'a, [u8; 2]>,
     formats: Formats,
-    /// Whether more parameters than places were visited.
+    /// Whether more parameters were visited than there are places.
     more: bool,
 }
 
@@ -192,7 +192,7 @@ impl<'a> CodePlaces<'a> {
         Self { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default(), more: false }
     }
 
-    /// Returns the formats that occur; `None` if the number of parameters differs from the number of places.
+    /// Returns the formats that occur among the parameters; `None` if the number of parameters differs from the number of places.
     #[inline(always)]
     fn finish(self) -> Option<Formats> {
         (!self.more && self.places.len() == 0).then_some(self.formats)
@@ -250,7 +250,7 @@ mod tests {
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);
         assert_eq!(fill.finish(), Some(&mut [][..]));
-        // Rooms with too little and with enough spare bytes to write one format code for each parameter first.
+        // Tests buffers with too few and with enough spare bytes to write one format code for each parameter first.
         for spare in [0, 1, 2 * params.count(), 2 * params.count() + 100] {
             let mut room = vec![0xee; bytes.len() + spare];
             let mut fill = Fill::frame(None, &mut room).expect("there is room");

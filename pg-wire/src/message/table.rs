@@ -83,7 +83,7 @@ macro_rules! direction {
         pub enum $name<'a> {
             $(#[doc = concat!("See [`", stringify!($message), "`].")]
             $message($message $(<$life>)? $(<$decoded>)?),)*
-            /// A message whose code this crate does not know, unchanged.
+            /// A message whose code this crate does not know, as the received frame.
             Unknown($crate::codec::frame::Frame<'a>),
         }
 

@@ -27,8 +27,8 @@ enum Repr<'a> {
     Borrowed(&'a [u8]),
 }
 
-/// Bytes that do not share a word with the tag of the enum. So one store writes the word, and one load can read it without
-/// waiting (store forwarding).
+/// Bytes of a value, aligned so that they do not share an 8-byte word with the tag of the enum. So a single store writes the word, and a
+/// later load of the word need not wait (store forwarding).
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
 struct Aligned<const N: usize>([u8; N]);
@@ -141,7 +141,8 @@ impl Written {
     /// Initial value of a sum: no bytes and no format.
     pub(crate) const NONE: Self = Self(0);
 
-    /// Result for a value that does not fit or is longer than any message: a length that exceeds every buffer.
+    /// Result for a value that does not fit into the buffer, or is longer than any message may be. The length in this result exceeds the
+    /// length of every buffer.
     const NO_ROOM: Self = Self(u32::MAX as u64);
 
     /// Creates the result for `length` written bytes. Precondition: `length` is at most the length of a message.
@@ -162,7 +163,7 @@ impl Written {
         Formats((self.0 >> 32) as u32)
     }
 
-    /// Adds the formats of another value. The length of the result has no meaning.
+    /// Adds the formats of another value to `self`. After this call, the length in `self` has no meaning.
     #[inline(always)]
     pub(crate) fn add_formats(&mut self, other: Self) {
         self.0 |= other.0;

@@ -10,7 +10,7 @@ use crate::basic::enums::FormatCode;
 pub(crate) struct Formats(pub(crate) u32);
 
 const TEXT: u32 = 1;
-/// The upper half of this word is the format code on the wire, in little-endian order.
+/// Bit that stands for the binary format. The upper half of this number is the format code on the wire, in little-endian order.
 const BINARY: u32 = 1 << 24;
 
 impl Formats {
@@ -36,7 +36,8 @@ impl Formats {
         ((self.0 >> 16) as u16).to_le_bytes()
     }
 
-    /// Returns the shortest list of format codes for these parameters: an empty list if all are text, one code if all are binary.
+    /// Returns the code in the shortest list of format codes for these parameters. `None` is an empty list: all parameters are text. A code
+    /// is a list with this code alone: all parameters are binary.
     ///
     /// # Errors
     /// [`Mixed`] when each parameter needs its own code.

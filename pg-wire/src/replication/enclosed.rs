@@ -96,7 +96,7 @@ impl<M: Enclosed + ?Sized> Message for InCopyData<'_, M> {
     }
 }
 
-/// A message of a kind that this crate does not know, unchanged.
+/// A message of a kind that this crate does not know. The fields hold its bytes unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown<'a> {
     /// Kind of the message: its first byte.
@@ -262,7 +262,7 @@ macro_rules! kinds {
         pub enum $name<'a> {
             $(#[doc = concat!("See [`", stringify!($message), "`].")]
             $message($message $(<$life>)?),)*
-            /// A message whose kind this crate does not know, unchanged.
+            /// A message whose kind this crate does not know, as the received bytes.
             Unknown($crate::replication::enclosed::Unknown<'a>),
         }
 

@@ -48,12 +48,12 @@ pub struct StandbyStatus {
     interval: Duration,
     /// Time of the last status update.
     last: Duration,
-    /// A status update is due now, independently of the interval.
+    /// Whether a status update is due now, independently of the interval.
     now_due: bool,
     confirm_keepalives: bool,
-    /// Data was received, and [`StandbyStatus::change`] has not yet been called with the change in this data.
+    /// Whether data was received and [`StandbyStatus::change`] has not yet been called with the change in this data.
     is_unexplained: bool,
-    /// The stream is inside a transaction, or inside a block of a streamed transaction.
+    /// Whether the stream is inside a transaction, or inside a block of a streamed transaction.
     in_transaction: bool,
     /// End of the last received transaction or non-transactional message, which the caller has to declare as flushed.
     last_end: Lsn,
@@ -100,7 +100,7 @@ impl StandbyStatus {
 
     /// Sets the longest time between two updates, as [`interval`](Self::interval) does.
     pub fn set_interval(&mut self, interval: Duration) {
-        // With a shorter interval, the client would only send updates.
+        // With a shorter interval, the client would do nothing but send updates.
         let least = if interval.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
         self.interval = interval.max(least);
     }

@@ -22,7 +22,7 @@ enclosed! {
         pub start: Lsn,
         /// Physical: end of the WAL on the server. Logical: the same as `start`.
         pub end: Lsn,
-        /// Time of sending, by the server's clock.
+        /// Time at which the server sent this message, by the server's clock.
         pub time: Timestamp,
         /// The piece of the WAL, or the message of the output plugin.
         pub data: Payload<'a>,
@@ -42,7 +42,7 @@ enclosed! {
         /// Physical: end of the WAL on the server. Logical: the server has sent all changes before this position. So a client that has
         /// stored all received changes may report this position as flushed.
         pub end: Lsn,
-        /// Time of sending, by the server's clock.
+        /// Time at which the server sent this message, by the server's clock.
         pub time: Timestamp,
         /// Whether the client must immediately answer with a [`StandbyStatusUpdate`].
         pub reply: bool,
@@ -63,7 +63,7 @@ enclosed! {
         pub flushed: Lsn,
         /// Position after the last byte of the WAL that the client has applied.
         pub applied: Lsn,
-        /// Time of sending, by the client's clock.
+        /// Time at which the client sent this message, by the client's clock.
         pub time: Timestamp,
         /// Whether the server must immediately answer with a [`PrimaryKeepalive`].
         pub reply: bool,
@@ -84,7 +84,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-HOT-STANDBY-FEEDBACK-MESSAGE)
     b'h' => pub struct HotStandbyFeedback {
-        /// Time of sending, by the client's clock.
+        /// Time at which the client sent this message, by the client's clock.
         pub time: Timestamp,
         /// Oldest transaction whose rows queries on the standby need; replication slots are not counted. If both `xmin` and `catalog_xmin`
         /// are 0, the standby will send no more feedback.
@@ -105,7 +105,7 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/devel/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-STATUS-REQUEST)
     b'p' => pub struct PrimaryStatusRequest {
-        /// Time of sending, by the client's clock.
+        /// Time at which the client sent this message, by the client's clock.
         pub time: Timestamp,
     }
 }
@@ -125,7 +125,7 @@ enclosed! {
         pub oldest_committing: u64,
         /// Number that the next transaction will have.
         pub next: u64,
-        /// Time of sending, by the server's clock.
+        /// Time at which the server sent this message, by the server's clock.
         pub time: Timestamp,
     }
 }

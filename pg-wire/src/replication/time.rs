@@ -23,7 +23,7 @@ const EPOCH: i64 = 946_684_800 * 1_000_000;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Converts microseconds since 1970-01-01 00:00:00 UTC. Returns `None` on overflow.
+    /// Creates the time that is `micros` microseconds after 1970-01-01 00:00:00 UTC. Returns `None` on overflow.
     pub const fn from_unix_micros(micros: i64) -> Option<Self> {
         match micros.checked_sub(EPOCH) {
             Some(micros) => Some(Self(micros)),
@@ -31,7 +31,7 @@ impl Timestamp {
         }
     }
 
-    /// Microseconds since 1970-01-01 00:00:00 UTC. Returns `None` on overflow.
+    /// Returns the number of microseconds from 1970-01-01 00:00:00 UTC to this time; `None` on overflow.
     pub const fn unix_micros(self) -> Option<i64> {
         self.0.checked_add(EPOCH)
     }

@@ -137,7 +137,7 @@ impl<'a> Rewrite<'a> {
         Ok(rewrite)
     }
 
-    /// Prepares a frame that a server has sent. Only a DataRow has values to replace, and no message of a server has names.
+    /// Creates a `Rewrite` for a frame that a server has sent. Only a DataRow has values to replace, and no message of a server has names.
     #[inline]
     pub fn backend(frame: Frame<'a>) -> Self {
         let kind = if frame.code == MessageCode::DATA_ROW { Kind::DataRow } else { Kind::Other };

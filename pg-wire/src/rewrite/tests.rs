@@ -264,7 +264,7 @@ fn check(code: MessageCode, body: &[u8]) {
     }
 }
 
-/// Checks the body of a DataRow in the same way as `check` checks the messages of a client.
+/// Checks `Rewrite` with the body of a DataRow, as `check` does with the bodies of messages of a client.
 fn check_row(body: &[u8]) {
     let frame = Frame { code: MessageCode::DATA_ROW, body };
     let rewrite = Rewrite::backend(frame);

@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 
 use super::request::Request;
 
-/// Requests in the order in which they were sent. Repetitions are counted: a million times Bind, Execute and Sync is one run of 24 bytes.
+/// Requests in the order in which they were sent. Repetitions are stored as a pattern and a count: a million times Bind, Execute and Sync
+/// take one run of 24 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queue {
     runs: VecDeque<Run>,
@@ -28,7 +29,7 @@ const WIDEST: u8 = 16;
 
 impl Run {
     fn get(&self, n: u64) -> Request {
-        // The place is below the width, which is at most 16.
+        // `place` is at most 15, because `width` is at most 16. So the shift stays within the 64 bits of the pattern.
         let place = (u64::from(self.at) + n) % u64::from(self.width);
         Request::from_index((self.pattern >> (4 * place) & 0xf) as u8)
     }

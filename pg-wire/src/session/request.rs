@@ -4,7 +4,7 @@ use crate::basic::code::MessageCode;
 use crate::basic::enums::Target;
 use crate::codec::frame::Frame;
 
-/// Kind of a client's message that has a place in the order of replies.
+/// Kind of a request: a client's message that determines which replies the server sends next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]

@@ -140,7 +140,8 @@ impl SessionState {
                 if !self.track.push(request, self.bounds.runs) {
                     return Err(QueueFull);
                 }
-                // The queue of each other track is a part of the first track's queue, but can have one run more. So no limit applies here.
+                // The queue of each other possible state contains only requests of the queue above, and has at most one run more. So the
+                // limit is not checked again.
                 self.others.iter_mut().for_each(|track| {
                     track.push(request, usize::MAX);
                 });
@@ -151,7 +152,8 @@ impl SessionState {
         }
     }
 
-    /// Whether any `messages` messages can be passed to [`sent`](Self::sent) without an error. Even if the result is false, the messages may still fit.
+    /// Whether [`sent`](Self::sent) will accept the next `messages` messages, whatever these messages are. If the result is false, the
+    /// messages may still fit.
     pub fn has_room_for(&self, messages: usize) -> bool {
         // Each message adds at most one run.
         self.track.runs().saturating_add(messages) <= self.bounds.runs

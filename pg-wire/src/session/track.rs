@@ -18,7 +18,7 @@ pub(super) struct Track {
     queue: Queue,
     /// Number of the first request in the queue. If the queue is empty, the number of the next request to be sent.
     front: u64,
-    /// Requests with smaller numbers precede a message that makes the server send its replies.
+    /// Requests with a smaller number than this precede a message that makes the server send its buffered replies.
     flushed: u64,
     /// Whether the server discards every message up to the next Sync. If so, the queue is empty.
     skipping: bool,

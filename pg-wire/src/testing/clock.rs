@@ -42,7 +42,7 @@ impl Clock for TestClock {
         self.lock().now
     }
 
-    /// Always returns 2000-01-01.
+    /// Returns 2000-01-01 in every call, so that messages of a test are the same in every run.
     fn wall(&self) -> Timestamp {
         Timestamp(0)
     }

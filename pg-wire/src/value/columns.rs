@@ -65,7 +65,8 @@ impl Columns {
     /// Creates the columns for the result of a statement that is bound with these result formats: an empty list for text, one format for
     /// all columns, or one format for each column.
     ///
-    /// # Errors [`RowError::FormatCount`] when the number of formats is wrong.
+    /// # Errors
+    /// [`RowError::FormatCount`] when the number of formats is wrong.
     pub fn of_statement(description: &RowDescription<'_>, formats: &[FormatCode]) -> Result<Self, RowError> {
         let mut columns = Self::default();
         columns.describe(description, Formats::Unknown);
@@ -103,7 +104,8 @@ impl Columns {
     /// # }).unwrap();
     /// ```
     ///
-    /// # Errors [`RowError::Undescribed`] or [`RowError::Count`] when a DataRow does not match the columns.
+    /// # Errors
+    /// [`RowError::Undescribed`] or [`RowError::Count`] when a DataRow does not match the columns.
     #[inline]
     pub fn follow(&mut self, message: &Backend<'_>) -> Result<(), RowError> {
         match message {
@@ -152,7 +154,8 @@ impl Columns {
     /// Sets the formats of the columns to the result formats of a Bind: an empty list for text, one format for all columns, or one format
     /// for each column. This call is required after the description of a statement.
     ///
-    /// # Errors [`RowError::FormatCount`] when the number of formats is wrong.
+    /// # Errors
+    /// [`RowError::FormatCount`] when the number of formats is wrong.
     pub fn set_formats(&mut self, formats: &[FormatCode]) -> Result<(), RowError> {
         let count = self.columns.len();
         let columns = self.columns.iter_mut().map(|named| &mut named.column.format);
@@ -173,7 +176,8 @@ impl Columns {
     /// Sets the type of a column. Use this method for a column whose type is not built into PostgreSQL, because this crate does not know
     /// the binary format of such a type. For example, set `oid::TEXT` for an enum.
     ///
-    /// # Errors [`RowError::NoColumn`] when no column has this index.
+    /// # Errors
+    /// [`RowError::NoColumn`] when no column has this index.
     pub fn set_type(&mut self, index: usize, type_oid: Oid) -> Result<(), RowError> {
         let columns = self.columns.len();
         let named = self.columns.get_mut(index).ok_or(RowError::NoColumn { index, columns })?;
@@ -216,7 +220,8 @@ impl Columns {
 
     /// Checks that a row has as many values as `self` has columns. The values are not decoded.
     ///
-    /// # Errors [`RowError::Undescribed`] or [`RowError::Count`] when the row does not match the columns.
+    /// # Errors
+    /// [`RowError::Undescribed`] or [`RowError::Count`] when the row does not match the columns.
     #[inline]
     pub fn check(&self, row: &DataRow<'_>) -> Result<(), RowError> {
         let values = row.values.len();
@@ -278,7 +283,7 @@ pub struct RowReader<'c, 'a> {
     columns: &'c Columns,
     values: Values<'a>,
     rest: ValuesIter<'a>,
-    /// Index of the first value of `rest`.
+    /// Index of the column whose value `rest` returns next.
     at: usize,
 }
 

@@ -305,7 +305,7 @@ mod tests {
             assert_eq!(AsText::from(value).as_str(), text);
         }
         let text = column(oid::FLOAT8, FormatCode::Text);
-        // Texts that PostgreSQL writes for these values. Rust writes `inf` instead of `Infinity`.
+        // Checks that the texts that PostgreSQL writes for infinity and NaN are read. (Rust itself writes `inf` instead of `Infinity`.)
         assert_eq!(f64::from_value(Some(b"Infinity"), text).expect("a float"), f64::INFINITY);
         assert_eq!(f64::from_value(Some(b"-Infinity"), text).expect("a float"), f64::NEG_INFINITY);
         assert!(f64::from_value(Some(b"NaN"), text).expect("a float").is_nan());

@@ -111,11 +111,11 @@ struct Lane {
     writer: Option<Waker>,
 }
 
-/// The reading end of a lane.
+/// The reading end of one direction of a pipe.
 #[derive(Debug)]
 pub(crate) struct LaneSource(Arc<Mutex<Lane>>);
 
-/// The writing end of a lane.
+/// The writing end of one direction of a pipe.
 #[derive(Debug)]
 pub(crate) struct LaneSink(Arc<Mutex<Lane>>);
 

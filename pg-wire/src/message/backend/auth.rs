@@ -43,7 +43,7 @@ pub enum Authentication<'a> {
     SaslContinue(Secret<'a>),
     /// 12: contains the server's last message of a SASL exchange, which proves the identity of the server.
     SaslFinal(Secret<'a>),
-    /// A request of a kind that this crate does not know, unchanged.
+    /// A request of a kind that this crate does not know. The fields hold its bytes unchanged.
     Unknown {
         /// Number of the kind.
         kind: u32,

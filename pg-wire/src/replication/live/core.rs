@@ -21,7 +21,7 @@ const TURNS: u32 = 256;
 /// Access to the positions of a stream. The driver of a whole stream also sends the status updates; in a split stream, the other half sends
 /// them.
 pub(super) trait Driver {
-    /// Reads or changes the positions.
+    /// Calls `action` with the positions, to read or to change them.
     fn with<R>(&mut self, action: impl FnOnce(&mut StandbyStatus) -> R) -> R;
 
     /// Begins to send a status update if an update is due.
@@ -84,7 +84,7 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         let mut turns = 0;
         let head = loop {
             if self.payload.is_replaying() {
-                // The replay receives nothing, so sending has to continue here.
+                // While data of the store is returned, the connection receives nothing. So sending has to continue here.
                 poll_fn(|cx| {
                     self.keep_sending(cx);
                     Poll::Ready(())

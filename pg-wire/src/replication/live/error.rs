@@ -34,7 +34,7 @@ pub enum StreamErrorKind {
     /// [`finish`](super::ReplicationStream::finish) returns the connection for other commands.
     Server(ServerError),
     /// The server ended the command without ending the copy. Either the server shuts down, or this connection has already had a logical
-    /// stream: a server process of PostgreSQL runs only one.
+    /// stream: a server process of PostgreSQL runs only one logical stream.
     EndedByServer,
     /// The server sent a malformed message.
     Decode(DecodeError),

@@ -52,7 +52,7 @@ pub struct FinishedReader<R> {
 #[derive(Clone, Debug)]
 struct Shared(Arc<Mutex<State>>);
 
-/// The reader's reference to the shared state. Dropping it ends the sending half.
+/// The receiving half's reference to the shared state. When this reference is dropped, the sending half ends.
 #[derive(Debug)]
 struct ReaderSide(Shared);
 
@@ -131,7 +131,7 @@ impl Driver for ReaderSide {
         result
     }
 
-    // The sending half sends the status updates.
+    // Sends nothing: in a split stream, the sending half sends the status updates.
     fn send_due<T: Transport>(&mut self, _: &mut Connection<T>, _: &mut Context<'_>) {}
 
     fn poll_due<T: Transport>(&mut self, _: &Connection<T>, _: &mut Context<'_>) -> Poll<()> {

@@ -13,8 +13,8 @@ pub trait Payload: sealed::Sealed {
     where
         Self: 's;
 
-    /// Keeps the data of a transaction in progress, which `replay` returns later, and returns the change in the data. Returns `None` for
-    /// other data, which is not kept.
+    /// Keeps the data of a transaction in progress, so that `replay` can return the data later. Returns the change that the data contains.
+    /// Any other data is not kept, and the result is `None`.
     #[doc(hidden)]
     fn keep<'a>(&mut self, _: &XLogData<'a>) -> Result<Option<Change<'a>>, StreamErrorKind> {
         Ok(None)
@@ -26,7 +26,7 @@ pub trait Payload: sealed::Sealed {
         false
     }
 
-    /// Returns the next kept data.
+    /// Returns the next data that `keep` has kept.
     #[doc(hidden)]
     fn replay(&mut self) -> Result<Option<Self::Item<'_>>, StreamErrorKind> {
         Ok(None)

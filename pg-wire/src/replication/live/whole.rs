@@ -20,9 +20,9 @@ use crate::replication::status::{NotReceived, StandbyStatus};
 
 /// A replication stream: lends received data, answers the server in time, and confirms the positions that the caller declares.
 ///
-/// - [`start`](Self::start) sends the command. [`next`](Self::next) lends the data: [`XLogData`](crate::replication::XLogData); after
-///   [`changes`](ReplicationStream::changes) or [`transactions`](ReplicationStream::transactions) the changes of pgoutput with their
-///   tables. [`finish`](Self::finish) ends the stream and returns the connection.
+/// - [`start`](Self::start) sends the command. [`next`](Self::next) lends the data as [`XLogData`](crate::replication::XLogData). After a
+///   call of [`changes`](ReplicationStream::changes) or [`transactions`](ReplicationStream::transactions), it lends changes of pgoutput
+///   with their tables. [`finish`](Self::finish) ends the stream and returns the connection.
 /// - Status updates are sent in answer to a keepalive that requests one, at an [`interval`](Self::interval), and by
 ///   [`report`](Self::report). Only positions that [`set_flushed`](Self::set_flushed) has declared are confirmed.
 /// - While `next` is not called, nothing is received, and the server stops sending: backpressure. The server would disconnect after

@@ -11,7 +11,7 @@ pub struct ReceivedChange<'s> {
     /// Position of the WAL record that the change was decoded from; `0/0` if there is no record. To confirm a transaction, use the `end` of
     /// its [`Commit`](crate::replication::pgoutput::Commit).
     pub start: Lsn,
-    /// Time of sending, by the server's clock.
+    /// Time at which the server sent the change, by the server's clock.
     pub time: Timestamp,
     /// The change, decoded.
     pub change: Change<'s>,

@@ -139,7 +139,8 @@ impl<S: Store> Transactions<S> {
         Ok(ReceivedChange { start: wal.start, time: wal.time, change, table })
     }
 
-    /// Takes a message of a streamed transaction, and returns its change. Any other message is not taken, and the result is `None`.
+    /// Processes a message about a streamed transaction, and returns the change in the message. For any other message, does nothing and
+    /// returns `None`.
     pub(in crate::replication) fn keep_streamed<'a>(
         &mut self,
         wal: &XLogData<'a>,
@@ -158,8 +159,8 @@ impl<S: Store> Transactions<S> {
         }));
         match &change {
             Change::StreamStart(start) => {
-                // The first block of a transaction must be marked as first, and no other block. A transaction without its first block would
-                // lack changes.
+                // The first block of a transaction must be marked as first, and later blocks must not be. If the first block is missing, so
+                // are its changes.
                 if start.first == self.in_progress.contains_key(&start.xid) {
                     return Err(misplaced);
                 }

@@ -41,7 +41,7 @@ pub(super) fn letter(word: &str) -> Option<u8> {
     }
 }
 
-/// Splits the first line into tokens. Also returns the length of the line in bytes, including the newline.
+/// Splits the first line of `text` into tokens. Returns the tokens, and the length of the line in bytes, including the newline.
 pub(super) fn tokens(text: &str) -> Result<(Vec<Token>, usize), String> {
     let (mut tokens, mut at, mut known) = (Vec::new(), 0, BTreeMap::new());
     loop {
