@@ -242,7 +242,7 @@ fn keepalives_are_confirmed_on_request_only_between_transactions_that_are_flushe
     block_on(stream.next()).expect("received");
     assert_eq!(wrote(&stream), [status(0), status(210)]);
 
-    // Without pgoutput, the ends of transactions are unknown.
+    // Without pgoutput, the ends of transactions are unknown. So no keepalive after the first data is confirmed.
     let messages = [keepalive(60, true), wal(100, b"other plugin"), keepalive(200, true), wal(201, b"")];
     let mut stream = start(messages.map(Read::Bytes)).confirm_keepalives(true);
     for expected in [Lsn(60), Lsn(60)] {

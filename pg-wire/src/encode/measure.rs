@@ -57,14 +57,14 @@ impl Writer for Measure {
     }
 }
 
-/// Counts bytes for the fast path: an upper bound that the optimiser can compute at compile time for most messages.
+/// Counts the bytes of frames for the fast path, so that the optimiser can compute the number at compile time for most messages.
 ///
-/// Ignores `refuse`, because [`Fill`](crate::encode::fill::Fill) detects rejected messages while it writes. For parameters whose
-/// lengths are known only after a call for each parameter, adds only the bytes of the two Int16 counts.
+/// Ignores `refuse`, because [`Fill`](crate::encode::fill::Fill) detects rejected messages while it writes. If the length of each parameter
+/// is known only after a call, counts no parameters and only the two Int16 before them. `Fill` then checks whether each parameter fits.
 #[derive(Default)]
 pub(crate) struct Extent {
     length: usize,
-    /// All lengths that are not constants, combined by OR: if the result is at most `MAX_LENGTH`, so is each length.
+    /// All lengths of strings and bytes, combined by OR: if the result is at most `MAX_LENGTH`, so is each length.
     bits: usize,
 }
 

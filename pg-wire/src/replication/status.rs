@@ -127,7 +127,7 @@ impl StandbyStatus {
         self.is_physical && wal.start != self.received
     }
 
-    /// Notes received data, with its change if the output plugin is pgoutput.
+    /// Updates the positions from received data, and from the change in the data if the output plugin is pgoutput.
     #[cfg(feature = "std")]
     #[inline]
     pub(super) fn received_change(&mut self, wal: &XLogData<'_>, change: Option<&Change<'_>>) {
@@ -137,7 +137,7 @@ impl StandbyStatus {
         }
     }
 
-    /// Notes the positions of received data.
+    /// Updates the positions from received data.
     ///
     /// In a logical stream with pgoutput, decode the data and pass the change to [`change`](Self::change) after this call.
     #[inline]
@@ -152,7 +152,7 @@ impl StandbyStatus {
         self.is_unexplained = true;
     }
 
-    /// Notes the pgoutput change that the data of the last call of [`data`](Self::data) contains.
+    /// Updates the positions from a pgoutput change. The change is the content of the data in the last call of [`data`](Self::data).
     #[inline]
     pub fn change(&mut self, change: &Change<'_>) {
         self.is_unexplained = false;
@@ -162,7 +162,7 @@ impl StandbyStatus {
         }
     }
 
-    /// Notes the start or the end of a transaction.
+    /// Updates the positions if the change starts or ends a transaction.
     fn boundary(&mut self, change: &Change<'_>) {
         let end = match change {
             Change::Begin(_) | Change::BeginPrepare(_) | Change::StreamStart(_) => {
@@ -191,7 +191,7 @@ impl StandbyStatus {
         self.last_end = self.last_end.max(end);
     }
 
-    /// Notes the position of a keepalive, and whether the server requests an answer.
+    /// Updates the positions from a keepalive, and makes an update due if the keepalive requests an answer.
     pub fn keepalive(&mut self, keepalive: &PrimaryKeepalive) {
         self.server_end = self.server_end.max(keepalive.end);
         self.now_due |= keepalive.reply;

@@ -69,7 +69,8 @@ impl Run {
 }
 
 impl Queue {
-    /// Appends a request. Returns false and appends nothing if the queue would then have more than `most` runs.
+    /// Appends a request. Returns false and appends nothing if the queue would then have more than `most` runs (groups of repeated
+    /// requests).
     pub(super) fn push(&mut self, request: Request, most: usize) -> bool {
         let fits = self.runs.back_mut().is_some_and(|run| run.push(request));
         if !fits {
@@ -163,7 +164,8 @@ impl Queue {
         None
     }
 
-    /// Returns the number of runs. The memory of the queue is at most 48 bytes for each run, for the largest number of runs so far.
+    /// Returns the number of runs: groups of repeated requests. The memory of the queue is at most 48 bytes for each run, for the largest
+    /// number of runs so far.
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
     }

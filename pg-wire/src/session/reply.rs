@@ -221,8 +221,8 @@ impl fmt::Display for Unexpected {
 
 impl core::error::Error for Unexpected {}
 
-/// Error for a request that does not fit into the full queue of requests. The state has not noted the request: send it only after replies
-/// have arrived.
+/// Error for a request that does not fit into the full queue of requests. The state is unchanged: send the request only after replies have
+/// arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 

@@ -107,8 +107,8 @@ impl SessionState {
         self.bounds = bounds;
     }
 
-    /// Notes a message of the client, and returns its number if the message is a [`Request`]. Requests are numbered in the order in which
-    /// they are sent.
+    /// Updates the state from a message that the client sends. Returns the number of the message if the message is a [`Request`]. Requests
+    /// are numbered in the order in which they are sent.
     ///
     /// Does not check whether the server will accept the message.
     ///
@@ -159,8 +159,8 @@ impl SessionState {
         self.track.runs().saturating_add(messages) <= self.bounds.runs
     }
 
-    /// Notes a message of the server, and returns the request to which it belongs. Returns `None` for notices, notifications and
-    /// parameters, which belong to no request.
+    /// Updates the state from a message of the server, and returns the request to which the message belongs. Returns `None` for notices,
+    /// notifications and parameters, which belong to no request.
     ///
     /// After an ErrorResponse, the number of the next reply's request can be higher than the next number in order. The server has discarded
     /// the requests between the two numbers without a reply.

@@ -18,7 +18,7 @@ pub(super) struct Track {
     queue: Queue,
     /// Number of the first request in the queue. If the queue is empty, the number of the next request to be sent.
     front: u64,
-    /// Requests with a smaller number than this precede a message that makes the server send its buffered replies.
+    /// Number of a request. All requests with smaller numbers precede a message that makes the server send its buffered replies.
     flushed: u64,
     /// Whether the server discards every message up to the next Sync. If so, the queue is empty.
     skipping: bool,
@@ -77,12 +77,12 @@ impl Track {
         self.front + self.queue.len()
     }
 
-    /// Returns the number of runs in the queue.
+    /// Returns the number of runs in the queue. A run is a group of repeated requests.
     pub(super) fn runs(&self) -> usize {
         self.queue.runs()
     }
 
-    /// Notes that a request has been sent. Returns false and changes nothing if the queue is full.
+    /// Updates the state after a request has been sent. Returns false and changes nothing if the queue is full.
     pub(super) fn push(&mut self, request: Request, most: usize) -> bool {
         if !self.queue.push(request, most) {
             return false;
@@ -94,7 +94,7 @@ impl Track {
         true
     }
 
-    /// Notes that a Flush has been sent.
+    /// Updates the state after a Flush has been sent.
     pub(super) fn flush(&mut self) {
         self.flushed = self.next_number();
     }
@@ -123,8 +123,8 @@ impl Track {
         Some(request)
     }
 
-    /// Notes a reply: any message of a server except notices, notifications and parameters. Returns `None` if a server in this state cannot
-    /// have sent the reply; the state must then be dropped.
+    /// Updates the state from a reply: any message of a server except notices, notifications and parameters. Returns `None` if a server in
+    /// this state cannot have sent the reply; the state must then be dropped.
     ///
     /// After an error in COPY FROM STDIN, only the server knows how far it had read. A Sync before the CopyDone or CopyFail was either
     /// ignored as a part of the COPY, or will receive a reply. Then [`Place::maybe_swallowed`] is not 0, and the caller follows a copy of
@@ -222,7 +222,7 @@ impl Track {
         })
     }
 
-    /// Notes that the server has read the client's CopyDone, and so has ignored each Sync before the CopyDone.
+    /// Updates the state after the server has read the client's CopyDone, and so has ignored each Sync before the CopyDone.
     fn take_copy_end(&mut self) -> Option<()> {
         loop {
             match self.drop_front()? {
@@ -234,7 +234,7 @@ impl Track {
         }
     }
 
-    /// Notes that the server has read `count` Syncs at the front of the queue as a part of the COPY that failed.
+    /// Drops the first `count` Syncs of the queue, because the server has read them as a part of the COPY that failed.
     pub(super) fn swallow(&mut self, count: u64) {
         for _ in 0..count {
             self.drop_front();

@@ -157,7 +157,7 @@ mod golden {
         assert_eq!(&back, message);
         assert_eq!(back.trace(direction).to_string(), trace);
         assert_eq!(message.trace(direction).to_string(), trace);
-        // When the trace is parsed as a line of a transcript, the line must be encoded as the same bytes. Exception: traces that hide a
+        // A transcript that contains the trace as a line must encode this line as the bytes of the message. Exception: traces that hide a
         // part of the message.
         let hidden =
             ["'BBBB'", "\"SSSS\"", "Unknown ", "MD5Password"].iter().any(|mark| trace.contains(mark));

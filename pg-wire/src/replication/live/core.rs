@@ -58,7 +58,7 @@ pub(super) enum Phase {
 }
 
 impl<T, P, D: Driver> Core<T, P, D> {
-    /// Notes that the stream has ended, and returns the error with its position.
+    /// Ends the stream, and returns the error with its position.
     pub(super) fn fail(&mut self, kind: StreamErrorKind) -> StreamError {
         self.phase = match kind {
             StreamErrorKind::Server(_) | StreamErrorKind::EndedByServer => Phase::ServerFailed,
@@ -112,7 +112,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         })
     }
 
-    /// Passes data to the payload, which keeps the data of a transaction in progress. Returns whether the payload has kept the data.
+    /// Passes received data to the payload, the form in which the stream lends its data. Returns true if the payload has kept the data,
+    /// because the data belongs to a transaction in progress.
     fn keep(&mut self, head: &Head) -> Result<bool, StreamError> {
         let Self { conn, driver, phase, payload } = self;
         let wal = decode(conn.inbox().look(head).body);
@@ -151,8 +152,8 @@ impl<T: Transport, P: Payload, D: Driver> Core<T, P, D> {
         })
     }
 
-    /// Waits until XLogData is buffered, and returns its head without taking the data. Notes the positions of keepalives. After `TURNS`
-    /// messages, lets other tasks run, even if the server always has more data.
+    /// Waits until XLogData is buffered, and returns its head without taking the data. Meanwhile stores the positions of keepalives. After
+    /// `TURNS` messages, lets other tasks run, even if the server always has more data.
     fn poll_data(
         &mut self,
         turns: &mut u32,

@@ -87,7 +87,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Notes a message. Returns `true` if the message is a ReadyForQuery.
+    /// Stores the content of a message. Returns `true` if the message is a ReadyForQuery.
     pub(super) fn note(&mut self, message: &Backend<'_>) -> Result<bool, StreamErrorKind> {
         self.columns.follow(message)?;
         match message {

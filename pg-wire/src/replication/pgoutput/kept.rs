@@ -28,7 +28,7 @@ pub(super) struct Kept {
     length: u64,
     /// Runs in the order of the stored records. A run is a sequence of records of the same subtransaction.
     runs: Vec<Run>,
-    /// State of each subtransaction that has at least one run.
+    /// State of each subtransaction that has records in the store.
     subtransactions: BTreeMap<u32, Subtransaction>,
 }
 

@@ -145,9 +145,9 @@ impl Relations {
         Self { tables: BTreeMap::new(), types: BTreeMap::new(), streamed: BTreeMap::new(), block: None }
     }
 
-    /// Notes a change, and returns its table if the change is a [`Relation`], INSERT, UPDATE or DELETE. Pass the changes in the order in
-    /// which they are received. A TRUNCATE may have several tables, so `follow` checks the tables but returns none; find each table with
-    /// [`get`](Self::get).
+    /// Updates the tables from a change, and returns the table of the change if the change is a [`Relation`], INSERT, UPDATE or DELETE.
+    /// Pass the changes in the order in which they are received. A TRUNCATE may have several tables, so `follow` checks the tables but
+    /// returns none; find each table with [`get`](Self::get).
     ///
     /// # Errors
     /// When the table was not described, or a tuple does not have a value for each column.

@@ -271,7 +271,7 @@ impl Field {
         match (self, token) {
             (_, Token::Word(word)) if word == "*" => true,
             (Self::Int16(_) | Self::Int32(_), Token::Word(word)) if word == ANY_NUMBER => true,
-            // libpq before 18 prints a cancel key as a number.
+            // libpq before 18 prints a cancel key as a number. So the placeholder for numbers must match the key.
             (Self::Bytes(_, mask), Token::Word(word)) if word == ANY_NUMBER => !mask.is_empty(),
             (Self::Byte1(byte), Token::Word(word)) => letter(word) == Some(*byte),
             (Self::Int16(number), Token::Word(word)) => {
