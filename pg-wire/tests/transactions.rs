@@ -236,7 +236,7 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_others_after_its_comm
     let end = encoded(Commit { flags: 0, commit: Lsn(50), end: Lsn(60), time: Timestamp(2) });
     let before = [start(10, true), relation(Some(10), "altered", 2), insert(Some(10), 2), stop()];
 
-    // Decode the messages without `Transactions`.
+    // First decodes the messages without `Transactions`, to compare the results.
     let mut decoder = ChangeDecoder::default();
     decoder.decode(&relation(None, "old", 1)).expect("valid");
     for data in &before {
@@ -260,7 +260,7 @@ fn a_description_in_a_transaction_in_progress_is_valid_for_others_after_its_comm
     let error = decoder.decode(&data).map(drop).expect_err("two columns now");
     assert_eq!(error, ChangeError::Relation(RelationError::Count { relation: 7, columns: 2, values: 1 }));
 
-    // Pass the same messages to `Transactions`.
+    // Then passes the same messages to `Transactions`.
     let mut transactions = Transactions::new(MemoryStore::new(MIB));
     assert!(transactions.receive(&message(5, &relation(None, "old", 1))).expect("valid").is_some());
     before.iter().for_each(|data| give(&mut transactions, data));

@@ -11,7 +11,7 @@ pub struct DecodeError {
     pub message: &'static str,
     /// Offset of the error in the body, in bytes after the length field.
     pub offset: usize,
-    /// The kind of the error at that offset.
+    /// Kind of the error.
     pub kind: DecodeErrorKind,
 }
 

@@ -119,8 +119,8 @@ impl Limits {
         Self { bulk: lower(self.bulk, 1 << 20), control: lower(self.control, 30_000), ..self }
     }
 
-    /// Returns the longest body in bytes that needs no [`check`](Self::check): a length within all limits and within the range of the
-    /// length field.
+    /// Returns the largest length in bytes of a body that needs no [`check`](Self::check). This length is within all limits and within the
+    /// range of the length field.
     pub(crate) fn unchecked(&self) -> usize {
         self.control.min(self.authentication).min(self.bulk).min(Header::MAX_BODY)
     }

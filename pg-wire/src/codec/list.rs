@@ -23,7 +23,7 @@ use crate::codec::writer::Writer;
 /// ```
 pub struct List<'a, T, N = u16>(Items<'a, T>, PhantomData<N>);
 
-/// A list with a zero byte after the last item instead of a count. In all other respects the same as [`List`].
+/// A list with a zero byte after the last item instead of a count before the first item. In all other respects the same as [`List`].
 ///
 /// ```
 /// use pg_wire::{Encode, codec::Terminated, frontend::{ProtocolVersion, StartupMessage}};

@@ -65,7 +65,7 @@ impl<'a, T: Item<'a>> PartialEq for Unread<'a, T> {
     }
 }
 
-/// Iterator over an [`Unread`] list. Ends after an error.
+/// Iterator over an [`Unread`] list. The iteration ends after an error.
 #[derive(Clone, Debug)]
 pub(crate) enum UnreadIter<'a, T> {
     Wire { left: u16, body: Reader<'a> },

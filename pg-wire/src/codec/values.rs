@@ -104,7 +104,7 @@ fn is_sound(bytes: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// Iterator over [`Values`]. Ends after an error.
+/// Iterator over [`Values`]. The iteration ends after an error.
 #[derive(Clone, Debug)]
 pub struct ValuesIter<'a>(UnreadIter<'a, Option<&'a [u8]>>);
 

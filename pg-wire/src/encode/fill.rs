@@ -182,7 +182,7 @@ impl Writer for Fill<'_> {
 struct CodePlaces<'a> {
     places: core::slice::IterMut<'a, [u8; 2]>,
     formats: Formats,
-    /// Whether more parameters were visited than there are places.
+    /// Whether more parameters were visited than format codes were reserved.
     more: bool,
 }
 
@@ -192,7 +192,8 @@ impl<'a> CodePlaces<'a> {
         Self { places: room.as_chunks_mut().0.iter_mut(), formats: Formats::default(), more: false }
     }
 
-    /// Returns the formats that occur among the parameters; `None` if the number of parameters differs from the number of places.
+    /// Returns the formats that occur among the parameters; `None` if the number of parameters differs from the number of reserved format
+    /// codes.
     #[inline(always)]
     fn finish(self) -> Option<Formats> {
         (!self.more && self.places.len() == 0).then_some(self.formats)

@@ -36,8 +36,8 @@ impl Formats {
         ((self.0 >> 16) as u16).to_le_bytes()
     }
 
-    /// Returns the code in the shortest list of format codes for these parameters. `None` is an empty list: all parameters are text. A code
-    /// is a list with this code alone: all parameters are binary.
+    /// Returns the only entry of the shortest list of format codes: the binary code if all parameters are binary. Returns `None` if all
+    /// parameters are text: the list is then empty.
     ///
     /// # Errors
     /// [`Mixed`] when each parameter needs its own code.

@@ -68,7 +68,7 @@ pub trait Enclosed {
     }
 }
 
-/// A CopyData with a message as its data. Returned by [`Enclosed::in_copy_data`].
+/// A CopyData with a message as its data. [`Enclosed::in_copy_data`] returns this type.
 #[derive(Debug)]
 pub struct InCopyData<'m, M: ?Sized>(&'m M);
 
@@ -161,7 +161,7 @@ impl<'a> ScopedField<'a> for Option<u32> {
     }
 }
 
-/// One byte: 1 for true, 0 for false.
+/// A Boolean field: one byte, which is 1 for true and 0 for false.
 impl<'a> ScopedField<'a> for bool {
     #[inline]
     fn read_in(body: &mut Reader<'a>, _: Scope) -> Result<Self, DecodeError> {
@@ -178,7 +178,7 @@ impl<'a> ScopedField<'a> for bool {
     }
 }
 
-/// One byte of flags.
+/// A field of flags: one byte.
 impl<'a> ScopedField<'a> for u8 {
     #[inline]
     fn read_in(body: &mut Reader<'a>, _: Scope) -> Result<Self, DecodeError> {

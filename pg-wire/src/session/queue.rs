@@ -130,7 +130,7 @@ impl Queue {
         self.ready
     }
 
-    /// Returns the first request that is not a Sync, and its place in the queue.
+    /// Returns the first request that is not a Sync, and its index in the queue.
     pub(super) fn first_but_sync(&self) -> Option<(u64, Request)> {
         let mut place = 0;
         for run in &self.runs {

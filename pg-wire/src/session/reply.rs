@@ -52,7 +52,7 @@ pub enum Waiting {
     Sync,
     /// The server waits for CopyData, CopyDone or CopyFail.
     CopyData,
-    /// Replication is active: the server sends data when it has any.
+    /// Replication is active: the server sends data whenever new data is available.
     Replication,
     /// It is unknown whether a reply will arrive; see [`SessionState::is_certain`](super::SessionState::is_certain).
     Unknown,

@@ -108,7 +108,7 @@ mod golden {
         });
     }
 
-    /// Does the checks of [`golden`] for a message of the client.
+    /// Checks a message of the client in the same way as [`golden`] checks a message of the server.
     #[track_caller]
     pub(crate) fn golden_frontend<'a, M>(message: M, bytes: &'a [u8], trace: &str)
     where

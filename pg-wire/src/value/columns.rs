@@ -139,7 +139,7 @@ impl Columns {
     fn describe(&mut self, description: &RowDescription<'_>, formats: Formats) {
         self.columns.clear();
         self.names.clear();
-        // The length can be trusted: decoding has read the list to its end.
+        // Reserving memory for the length of the list is safe, because decoding has read the list to its end.
         self.columns.reserve(description.fields.len());
         for field in description.fields {
             self.names.push_str(&field.name.to_string_lossy());
@@ -520,7 +520,7 @@ mod tests {
         assert!(matches!(columns.set_type(1, oid::TEXT), Err(RowError::NoColumn { index: 1, columns: 1 })));
     }
 
-    /// Also checks the running time: if the search for each value began at the first value, this test would take many minutes.
+    /// Checks the values and the running time. If the search for each value began at the first value, this test would take many minutes.
     #[test]
     fn each_value_of_a_row_with_65535_columns_is_visited_once() {
         const MAX: usize = u16::MAX as usize;

@@ -182,7 +182,7 @@ fn time(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
 fn numeric(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
     const MOST_SCALE: u16 = 0x3fff;
     const NEGATIVE: u16 = 0x4000;
-    /// Signs of NaN, infinity and -infinity. These values have no digits.
+    /// Values of the sign field for NaN, infinity and -infinity. A `numeric` with one of these signs has no digits.
     const SPECIAL: [u16; 3] = [0xc000, 0xd000, 0xf000];
 
     let digits = rest.u16()?;
@@ -192,7 +192,7 @@ fn numeric(rest: &mut Bytes<'_>, target: Target) -> Result<(), Mismatch> {
     if !(is_special || sign == 0 || sign == NEGATIVE) || scale > MOST_SCALE {
         return Err(Mismatch::Malformed);
     }
-    // Zero has no digits and no weight.
+    // A `numeric` without digits must have the weight 0. NaN and infinity must have no digits.
     if digits == 0 && weight != 0 || is_special && digits != 0 {
         return Err(Mismatch::Malformed);
     }

@@ -1,4 +1,4 @@
-//! DataRow, and the descriptions of rows and of parameters.
+//! The messages DataRow, RowDescription and ParameterDescription.
 
 use crate::basic::code::MessageCode;
 use crate::basic::enums::FormatCode;

@@ -1,4 +1,4 @@
-//! The simple query, CopyFail, and Terminate.
+//! The messages Query, CopyFail and Terminate.
 
 use crate::basic::text::Text;
 use crate::message::table::message;

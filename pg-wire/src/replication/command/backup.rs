@@ -1,4 +1,4 @@
-//! BASE_BACKUP and UPLOAD_MANIFEST.
+//! The commands BASE_BACKUP and UPLOAD_MANIFEST.
 
 use core::fmt;
 

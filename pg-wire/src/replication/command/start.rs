@@ -1,4 +1,4 @@
-//! START_REPLICATION, and the options of pgoutput.
+//! The command START_REPLICATION, and the options of pgoutput.
 
 use alloc::borrow::Cow;
 use alloc::string::String;

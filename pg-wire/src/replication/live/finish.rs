@@ -1,4 +1,4 @@
-//! The end of a stream.
+//! Ends a replication stream, up to the ReadyForQuery of the server.
 
 use crate::basic::code::MessageCode;
 use crate::client::PgProtocol;
@@ -55,7 +55,7 @@ pub(super) async fn drain<T: Transport, P, D: Driver>(
             Some(error) => Err(core.fail(StreamErrorKind::Server(error))),
             None => Ok(reply.next_timeline),
         },
-        // A fatal error of the server explains why the connection has ended.
+        // If the server sent an error before the connection ended, returns this error, because it explains the end of the connection.
         Err(kind) => Err(core.fail(reply.failure.map_or(kind, StreamErrorKind::Server))),
     }
 }

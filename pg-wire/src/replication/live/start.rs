@@ -1,4 +1,4 @@
-//! START_REPLICATION, up to the start of the copy.
+//! Starts a replication stream: sends START_REPLICATION, and waits until the copy begins.
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -67,7 +67,7 @@ async fn begin<T: Transport>(conn: &mut Connection<T>, command: &str) -> Result<
                     }
                 }
             },
-            // A fatal error of the server explains why the connection has ended.
+            // If the server sent an error before the connection ended, returns this error, because it explains the end of the connection.
             Err(error) => return Err(reply.failure.map_or(error.into(), StreamErrorKind::Server)),
         }
     }

@@ -62,7 +62,7 @@ use core::fmt;
 /// # Ok::<_, io::Error>(())
 /// ```
 pub trait Store {
-    /// Error of the store. An error ends the stream.
+    /// Type of the errors of the store. An error ends the replication stream.
     type Error;
 
     /// Appends `bytes` to the stored bytes of the transaction `xid`. The first call for a transaction creates the transaction in the store.

@@ -168,7 +168,7 @@ fn streamed_transactions_are_encoded_and_decoded() {
     golden(Change::from(abort), b"A\0\0\0\x05\0\0\0\x06", WHOLE, outside);
     let aborted = Some(Aborted { lsn: Lsn(1), time: Timestamp(2) });
     let bytes = b"A\0\0\0\x05\0\0\0\x06\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02";
-    // Without its last field, the message is a valid message of version 2.
+    // Without its last field, a StreamAbort is a valid message of pgoutput version 2. So the prefix of 9 bytes is decoded without an error.
     golden(Change::from(StreamAbort { aborted, ..abort }), bytes, 9, |data| match outside(data) {
         Ok(Change::StreamAbort(StreamAbort { aborted: None, .. })) if data.len() > 9 => panic!("{data:?}"),
         other => other,

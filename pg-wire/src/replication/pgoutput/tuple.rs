@@ -208,7 +208,7 @@ impl<'a> Tuple<'a> {
     }
 }
 
-/// Iterator over a [`Tuple`]. Ends after an error.
+/// Iterator over a [`Tuple`]. The iteration ends after an error.
 #[derive(Clone, Debug)]
 pub struct TupleIter<'a>(UnreadIter<'a, TupleValue<'a>>);
 
