@@ -17,10 +17,10 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-XLOGDATA)
     b'w' => pub struct XLogData<'a> {
-        /// Physical: position of the first byte of the data. Logical: position of the WAL record that caused the message, or
-        /// `0/0`.
+        /// In physical replication: position of the first byte of the data. In logical replication: position of the WAL record that caused the
+        /// message, or `0/0`.
         pub start: Lsn,
-        /// Physical: end of the WAL on the server. Logical: the same as `start`.
+        /// In physical replication: end of the WAL on the server. In logical replication: the same as `start`.
         pub end: Lsn,
         /// Time at which the server sent this message, by the server's clock.
         pub time: Timestamp,
@@ -39,8 +39,8 @@ enclosed! {
     ///
     /// [Format](https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-PRIMARY-KEEPALIVE-MESSAGE)
     b'k' => pub struct PrimaryKeepalive {
-        /// Physical: end of the WAL on the server. Logical: the server has sent all changes before this position. So a client that has
-        /// stored all received changes may report this position as flushed.
+        /// In physical replication: end of the WAL on the server. In logical replication: position before which the server has sent all
+        /// changes. So a client that has stored all received changes may report this position as flushed.
         pub end: Lsn,
         /// Time at which the server sent this message, by the server's clock.
         pub time: Timestamp,

@@ -287,7 +287,8 @@ impl Message for Rewrite<'_> {
         self.kind.name()
     }
 
-    /// The trace shows the names and the values of [`with_values`](Rewrite::with_values), but no bytes that are copied.
+    /// A trace of a `Rewrite` shows the names, and the values that were passed to [`with_values`](Rewrite::with_values). It does not show
+    /// the copied bytes.
     #[inline]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         if self.kind == Kind::Other {

@@ -1,4 +1,4 @@
-//! Status updates, sent when they are due.
+//! Sends status updates when they are due.
 
 use core::task::{Context, Poll};
 

@@ -7,7 +7,7 @@ use core::fmt;
 /// Stores the bytes of transactions in progress for [`Transactions`](super::Transactions): in memory, in files, or elsewhere.
 ///
 /// The bytes of a transaction are appended, and may be cut off at their end; no other bytes change. The bytes need not survive the end of
-/// the process: the server sends a transaction that has not been confirmed again.
+/// the process: the server sends each unconfirmed transaction again.
 ///
 /// The task that receives the stream calls the store, so a store that blocks also blocks this task.
 ///
