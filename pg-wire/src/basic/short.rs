@@ -23,7 +23,7 @@ pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Copies `from` to `to`, and returns whether `from` has no NUL. Precondition: both slices have the same length.
+/// Copies `from` to `to`. Returns true if `from` contains no NUL. Precondition: both slices have the same length.
 #[inline(always)]
 pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) -> bool {
     match from.len() {
@@ -56,7 +56,7 @@ fn copy_long_text(to: &mut [u8], from: &[u8]) -> bool {
     }
 }
 
-/// Copies the first `N` bytes and the last `N` bytes, and returns whether none of these bytes is NUL.
+/// Copies the first `N` bytes and the last `N` bytes. Returns true if none of these bytes is NUL.
 #[inline(always)]
 fn halves<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
     let mut seen = [u8::MAX; 16];
@@ -143,8 +143,8 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Copies up to three bytes without a branch on their number: the first, the middle and the last byte. Returns whether none of
-/// these bytes is NUL.
+/// Copies up to three bytes without a branch on their number: the first, the middle and the last byte. Returns true if none of these bytes
+/// is NUL.
 #[inline(always)]
 fn three(to: &mut [u8], from: &[u8]) -> bool {
     let middle = from.len() / 2;

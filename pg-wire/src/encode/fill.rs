@@ -246,7 +246,7 @@ mod tests {
         let mut extent = Extent::default();
         write_params(&params, &mut extent);
         assert_eq!(extent.within(usize::MAX), Some(measure.length));
-        // Expected bytes, written field by field, as a writer without a fast path does.
+        // Writes the expected bytes field by field, as a writer without a fast path does.
         let mut bytes = vec![0; measure.length + 4];
         let mut fill = Fill::frame(None, &mut bytes).expect("there is room");
         write_params(&params, &mut fill);

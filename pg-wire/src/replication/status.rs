@@ -92,7 +92,7 @@ impl StandbyStatus {
     }
 
     /// Sets the longest time between two updates, at least a millisecond. Choose at most a third of the server's `wal_sender_timeout`. With
-    /// zero, an update is due only after the server requests an answer, or after the caller calls [`report`](Self::report).
+    /// an interval of zero, an update is due only after the server requests an answer, or after the caller calls [`report`](Self::report).
     pub fn interval(mut self, interval: Duration) -> Self {
         self.set_interval(interval);
         self

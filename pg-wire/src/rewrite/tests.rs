@@ -1,4 +1,4 @@
-//! Tests of [`Rewrite`]: golden bytes, and every prefix and corruption of the bytes.
+//! Tests of [`Rewrite`]. The written bytes are compared with expected bytes. Shortened and damaged bodies are also tested.
 
 use alloc::vec::Vec;
 

@@ -68,7 +68,7 @@ impl Parameters {
         self.omitted
     }
 
-    /// Keeps a reported value. All parameters together may take at most `most` bytes.
+    /// Stores the reported value of a parameter. All parameters together may take at most `most` bytes.
     pub(super) fn set(&mut self, name: Text<'_>, value: Text<'_>, most: usize) {
         let (name, value) = (name.as_bytes(), value.as_bytes());
         if let Some(place) = self.all.iter().position(|known| known.split().0 == name) {

@@ -111,7 +111,7 @@ fn each_reply_belongs_to_its_request_and_the_end_is_idle() {
         ">Q <W0 <d0 >c <c0 <d0 <d0 <C0 <Z0!",
         // A Flush with a body is an error. The server then discards every message up to the next Sync.
         ">h <E0! >P >S <Z2!",
-        // CopyDone and CopyFail outside of a COPY.
+        // CopyDone and CopyFail outside of a COPY have no reply.
         ">d >c >f >Q <C2 <Z2!",
     ] {
         let state = fed(text);

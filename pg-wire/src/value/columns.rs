@@ -39,7 +39,7 @@ pub struct Columns {
 #[derive(Clone, Copy, Debug)]
 struct Named {
     column: Column,
-    /// End of the column's name in `Columns::names`.
+    /// Index in `Columns::names` after the last byte of the column's name.
     end: usize,
 }
 

@@ -36,7 +36,8 @@ impl Target {
         self.name.contains("postgres_types::special::")
     }
 
-    /// Returns the allowed weights of the first digit, as powers of 10,000. `Decimal` has 96 bits, and its `FromSql` panics above 10,000^7.
+    /// Returns the allowed weights of the first digit of a `numeric`, as powers of 10,000. `Decimal` has 96 bits, and its `FromSql` panics
+    /// above 10,000^7.
     fn weights(self) -> RangeInclusive<i16> {
         if self.name.contains("rust_decimal::") { i16::MIN..=7 } else { i16::MIN..=i16::MAX }
     }
@@ -140,7 +141,7 @@ fn array(rest: &mut Bytes<'_>, member: &Type, target: Target) -> Result<(), Mism
         elements = elements.checked_mul(rest.u32()?).ok_or(Mismatch::Malformed)?;
         let _lower_bound = rest.u32()?;
     }
-    // The loop ends when the bytes end, because each element has at least four bytes.
+    // A large count is harmless: each element has at least four bytes, so the loop ends with an error when the bytes end.
     for _ in 0..elements {
         if let Some(value) = rest.value()? {
             check(member, value, target)?;

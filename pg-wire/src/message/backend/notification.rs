@@ -1,4 +1,4 @@
-//! Notifications by other sessions.
+//! The message NotificationResponse.
 
 use crate::basic::text::Text;
 use crate::message::table::message;

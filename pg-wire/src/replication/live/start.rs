@@ -78,7 +78,7 @@ async fn begin<T: Transport>(conn: &mut Connection<T>, command: &str) -> Result<
     })
 }
 
-/// Messages that the server sends after the copy, or instead of the copy.
+/// Content of the messages that the server sends after the copy, or instead of the copy.
 #[derive(Default)]
 pub(super) struct Reply {
     pub(super) failure: Option<ServerError>,

@@ -7,7 +7,7 @@ use crate::replication::lsn::Lsn;
 use crate::replication::pgoutput::store::Store;
 use crate::replication::time::Timestamp;
 
-/// Minimum number of bytes that one call reads from the store, if the transaction has as many.
+/// Minimum number of bytes that one call reads from the store. If the transaction has fewer bytes left, the call reads all of them.
 const CHUNK: usize = 64 * 1024;
 
 /// Length of a record's header: xid, start, time and length of the data.

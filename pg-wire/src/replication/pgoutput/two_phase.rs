@@ -1,4 +1,4 @@
-//! Messages of two-phase commit. They require version 3 of pgoutput and a slot with the option `two_phase`.
+//! Messages of two-phase commit. These messages require version 3 of pgoutput and a slot with the option `two_phase`.
 
 use crate::basic::text::Text;
 use crate::replication::enclosed::enclosed;
