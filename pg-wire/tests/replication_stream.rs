@@ -675,7 +675,7 @@ fn a_split_stream_sends_updates_while_the_reader_is_busy_and_ends_cleanly() {
     let mut updates = Vec::new();
     let ended = RefCell::new(false);
     let hear = async {
-        // Receive the Query.
+        // Receives the Query with the command of the client.
         server.recv().await.expect("received");
         for message in a_transaction() {
             server.outbox_mut().put_raw(&message);

@@ -253,7 +253,7 @@ impl Inbox {
         Frame { code, body }
     }
 
-    /// Lends the frame that [`head`](Self::head) has found.
+    /// Takes the frame that [`head`](Self::head) has found, and lends it.
     #[inline]
     pub fn take(&mut self, head: Head) -> Frame<'_> {
         let Head(Header { code, body }) = head;

@@ -86,8 +86,8 @@ impl<'a> Values<'a> {
 /// Whether the bytes consist of a count and as many values, without a byte left over.
 fn is_sound(bytes: &[u8]) -> bool {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return false };
-    // In a body of at most `MAX_LENGTH` bytes, a negative length other than -1, read as unsigned, always exceeds the rest and is rejected
-    // below.
+    // Lengths are read as unsigned below. So a negative length other than -1 exceeds every body of at most `MAX_LENGTH` bytes, and is
+    // rejected.
     if rest.len() > MAX_LENGTH {
         return false;
     }

@@ -77,8 +77,8 @@ impl Extent {
 
     /// Returns true if no field is longer than a message may be.
     ///
-    /// Call this after writing: checked earlier, the optimiser removes the masks in [`sendable`] and can no longer prove that
-    /// the sum of the lengths does not overflow.
+    /// Call this method after writing. If the check came before writing, the optimiser would remove the masks in [`sendable`], and could no
+    /// longer prove that the sum of the lengths does not overflow.
     #[inline(always)]
     pub(crate) fn is_sendable(&self) -> bool {
         self.bits <= MAX_LENGTH

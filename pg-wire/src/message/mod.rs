@@ -26,7 +26,7 @@ mod tests {
     use alloc::string::ToString;
     use alloc::vec::Vec;
 
-    // Step 1: the message.
+    // Step 1 of adding a message: declare the message.
     message! {
         /// Tests whether the peer answers.
         ///
@@ -39,7 +39,7 @@ mod tests {
         }
     }
 
-    // Step 2: the row in the table of the direction.
+    // Step 2 of adding a message: add a row to the table of the direction.
     direction! {
         /// A direction with one message.
         pub enum Example, decoded by example {
@@ -47,7 +47,7 @@ mod tests {
         }
     }
 
-    // Step 3, for a message of the client: the method, as in `client/protocol.rs`.
+    // Step 3 of adding a message of the client: add a method, as in `client/protocol.rs`.
     trait ExampleProtocol: PutMessage {
         /// Tests whether the server answers. See [`Ping`].
         fn ping<'m>(&mut self, number: i32, comment: impl Into<Text<'m>>) -> Self::Chained<'_> {

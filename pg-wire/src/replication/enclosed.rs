@@ -84,7 +84,7 @@ impl<M: Enclosed + ?Sized> Message for InCopyData<'_, M> {
     #[inline(always)]
     fn write<P: Writer + ?Sized>(&self, out: &mut P) {
         if out.wants_fields() {
-            // A trace shows the data of a CopyData as one field.
+            // A trace shows the data of a CopyData as one field. So the message is first encoded into a buffer.
             let mut data = Vec::new();
             match self.0.encode(&mut data) {
                 Ok(()) => out.bytes(&data),

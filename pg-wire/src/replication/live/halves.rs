@@ -34,7 +34,7 @@ pub struct StatusSender<W, C> {
     shared: Shared,
 }
 
-/// Access to the positions of a split stream. Any task or thread can use it to declare positions.
+/// Access to the positions of a split stream. Any task or thread can use this handle to declare positions.
 #[derive(Clone, Debug)]
 pub struct StatusHandle(Shared);
 
