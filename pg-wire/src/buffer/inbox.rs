@@ -127,7 +127,7 @@ impl Inbox {
         self.buf.capacity()
     }
 
-    /// Lends space to read into, which is never empty. Report the number of bytes read to [`filled`](Self::filled).
+    /// Lends space to read into. The space is never empty. Report the number of bytes read to [`filled`](Self::filled).
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -298,7 +298,7 @@ impl Inbox {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
-        // One function instead of `whole_fast` and `lend`: a row of one column takes 80 instructions instead of 105.
+        // Does the work of `whole_fast` and `lend` in one function. So receiving a row of one column takes 80 instructions instead of 105.
         let Some(filled) = self.buf.get(..self.end) else {
             // Kept separate from the next check, because both checks in one condition take longer.
             cold_path();

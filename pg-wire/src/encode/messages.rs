@@ -191,7 +191,7 @@ pub(crate) fn measure<M: Messages + ?Sized>(messages: &M) -> Result<Lengths, Enc
     }
 }
 
-/// Length of each frame in bytes.
+/// Length of each frame in bytes, or the first error.
 pub(crate) struct Lengths {
     of: [usize; MOST_MESSAGES],
     count: usize,

@@ -219,7 +219,7 @@ impl StandbyStatus {
         Ok(())
     }
 
-    /// Declares that everything before `lsn` is written, although a crash of the operating system may still destroy it. The written
+    /// Declares that all data before `lsn` is written, although a crash of the operating system may still destroy this data. The written
     /// position is never reported as lower than the flushed position.
     ///
     /// # Errors

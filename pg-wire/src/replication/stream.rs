@@ -78,7 +78,7 @@ impl StandbyStatusUpdate {
 }
 
 enclosed! {
-    /// Reports the oldest transactions whose rows the queries on a standby still need.
+    /// Reports the oldest transactions whose rows are still needed by a standby.
     ///
     /// `h`, Int64 time, Int32 xmin, Int32 epoch of xmin, Int32 catalog xmin, Int32 epoch of catalog xmin.
     ///
@@ -86,12 +86,12 @@ enclosed! {
     b'h' => pub struct HotStandbyFeedback {
         /// Time at which the client sent this message, by the client's clock.
         pub time: Timestamp,
-        /// Oldest transaction whose rows queries on the standby need; replication slots are not counted. If both `xmin` and `catalog_xmin`
-        /// are 0, the standby will send no more feedback.
+        /// Oldest transaction whose rows are needed by queries on the standby; replication slots are not counted. If both `xmin` and
+        /// `catalog_xmin` are 0, the standby will send no more feedback.
         pub xmin: u32,
         /// Epoch of `xmin`: the number of times that transaction numbers have wrapped around.
         pub xmin_epoch: u32,
-        /// Oldest transaction whose catalog rows the replication slots of the standby need.
+        /// Oldest transaction whose catalog rows are needed by the replication slots of the standby.
         pub catalog_xmin: u32,
         /// Epoch of `catalog_xmin`: the number of times that transaction numbers have wrapped around.
         pub catalog_xmin_epoch: u32,

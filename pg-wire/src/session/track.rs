@@ -1,4 +1,4 @@
-//! The rules: one possible state of the server.
+//! The rules of a session, applied to one possible state of the server.
 
 use crate::basic::code::MessageCode;
 

@@ -217,7 +217,7 @@ impl<S: Store> Transactions<S> {
     /// returns `None`.
     ///
     /// # Errors
-    /// The errors of [`receive`](Self::receive), and bytes of the store that differ from the stored bytes.
+    /// The errors of [`receive`](Self::receive), and an error when the store returns bytes that differ from the stored bytes.
     pub fn replay(&mut self) -> Result<Option<ReceivedChange<'_>>, TransactionError<S::Error>> {
         let Some(replay) = self.replay.as_mut().filter(|replay| replay.stage != Stage::Over) else {
             return Ok(None);
