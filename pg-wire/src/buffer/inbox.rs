@@ -15,9 +15,9 @@ use crate::codec::frame::{Frame, FrameBuf};
 /// Size of the first read in bytes. The size doubles each time a read fills its space, up to [`Limits::read_size`].
 const FIRST_READ: usize = 8 * 1024;
 
-/// Smallest frame in bytes for which [`Inbox::take_owned`] returns the buffer itself instead of a copy of the frame. The other
-/// buffered bytes are then copied to a new buffer, and must be at most half as long as the frame. A smaller frame is always
-/// copied, because it would keep the memory of a whole buffer allocated.
+/// Length in bytes of the smallest frame for which [`Inbox::take_owned`] hands over the buffer itself instead of a copy of the frame. The
+/// other buffered bytes are then copied to a new buffer. So the buffer is handed over only if these bytes are at most half as long as the
+/// frame. A smaller frame is always copied: otherwise the small frame would keep the whole buffer allocated.
 const HAND_OVER: usize = 256 * 1024;
 
 /// The buffer that receives frames and lends them.

@@ -203,8 +203,8 @@ impl StatusHandle {
 }
 
 impl<W: Sink, C: Clock> StatusSender<W, C> {
-    /// Sends status updates when they are due, until [`StreamReader::finish`] is called or the reader is dropped. Then returns the sending half
-    /// of the connection.
+    /// Sends status updates when they are due, until [`StreamReader::finish`] is called or the reader is dropped. Then returns the sending
+    /// half of the connection.
     ///
     /// # Errors
     /// Errors of the connection. If the server sent an ErrorResponse with the reason, the reader receives it.
