@@ -239,7 +239,7 @@ impl Drop for Outbox {
     }
 }
 
-/// Returns the buffer with room for `length` bytes after `end`.
+/// Grows the buffer if necessary, and returns the buffer with room for `length` bytes after `end`.
 #[cold]
 #[inline(never)]
 fn grown(mut buf: Vec<u8>, end: usize, length: usize, wiping: bool) -> Vec<u8> {

@@ -187,7 +187,7 @@ impl<'a, T: Entry<'a>> Field<'a> for Terminated<'a, T> {
     }
 }
 
-/// As an item of a list, a string is the name of a SASL mechanism.
+/// A string can be an item of a [`Terminated`] list: the name of a SASL mechanism.
 impl<'a> Entry<'a> for Text<'a> {
     #[inline]
     fn is_end(&self) -> bool {
@@ -199,7 +199,7 @@ impl<'a> Entry<'a> for Text<'a> {
     }
 }
 
-/// As an item of a list, a pair of strings is a parameter of a StartupMessage: name and value.
+/// A pair of strings can be an item of a [`Terminated`] list: the name and the value of a parameter in a StartupMessage.
 impl<'a> Field<'a> for (Text<'a>, Text<'a>) {
     fn read(body: &mut Reader<'a>) -> Result<Self, DecodeError> {
         Ok((body.text()?, body.text()?))

@@ -84,8 +84,8 @@ impl<'a> FromReply<'a> for TimelineHistoryFile<'a> {
         let name = named(columns, row, "filename")?;
         let missing = RowError::NoColumnNamed { name: CONTENT };
         let Some(index) = columns.position(CONTENT) else { return Err(missing) };
-        // The bytes are used as received and are not decoded by type: some servers declare the column as text, others as bytea
-        // but send the plain content of the file.
+        // The bytes are used as received, and are not decoded by the type of the column. Some servers declare the column as text. Other
+        // servers declare it as bytea, but still send the plain content of the file.
         let content = row.values.get(index)?.flatten().ok_or(missing)?;
         Ok(Self { name, content })
     }
