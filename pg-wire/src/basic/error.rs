@@ -98,8 +98,8 @@ pub enum EncodeErrorKind {
         /// Length of the message in bytes.
         length: usize,
     },
-    /// A number or a length is outside the range of its field. One example is a row limit over 2,147,483,647, which the server would read
-    /// as a negative number and so as "all rows". Another is a cancel key that does not have 4 to 256 bytes.
+    /// A number or a length is outside the range of its field. For example, a cancel key must have 4 to 256 bytes. A row limit must be at
+    /// most 2,147,483,647: the server would read a larger number as negative, and so as "all rows".
     OutOfRange,
     /// A list contains an empty item. The peer would read the item as the end of the list.
     Empty,

@@ -40,7 +40,7 @@ const HAND_OVER: usize = 256 * 1024;
 /// # Ok::<_, pg_wire::FrameError>(())
 /// ```
 pub struct Inbox {
-    /// Memory for received bytes. All of it is zeroed when the buffer grows, so that the whole buffer can be lent as space to read into.
+    /// Memory for received bytes. New memory is zeroed when the buffer grows, so that the whole buffer can be lent as space to read into.
     buf: Vec<u8>,
     /// Index of the first received byte that has not been taken.
     start: usize,

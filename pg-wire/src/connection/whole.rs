@@ -20,7 +20,7 @@ use crate::encode::messages::Messages;
 /// A connection starts no task. Messages are queued by the methods of [`PgProtocol`](crate::PgProtocol) (or by
 /// [`put`](Self::put), for a server), sent by [`flush`](Self::flush), and received by [`recv`](Self::recv).
 ///
-/// All progress is stored in the connection and none in the futures. So each future may be dropped at any point, and the same method called
+/// All progress is stored in the connection and none in the futures. So each future may be dropped at any point; then call the same method
 /// again. The exception is [`send_copy_data`](Self::send_copy_data), whose call already queues the data: after dropping this future, call
 /// `flush` instead.
 ///

@@ -44,7 +44,7 @@ pub struct SessionState {
     /// Fast path: a message that leaves the state unchanged if it arrives next, and the [`Reply`] to return for it.
     repeatable: Option<(MessageCode, Reply)>,
     track: Track,
-    /// Other possible states of the server. All of them differ from each other and from `track`.
+    /// Other possible states of the server. These states differ from each other and from `track`.
     others: Vec<Track>,
     status: TransactionStatus,
     over: Option<Over>,

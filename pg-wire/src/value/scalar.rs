@@ -10,8 +10,8 @@ use crate::basic::oid::Oid;
 
 /// Returns the bytes of a value, and whether the bytes are text. The column must have one of the given types.
 ///
-/// Type 0 (not known) is also accepted. The type `unknown`, which a literal without a cast has, is accepted as well: its values are text in
-/// both formats.
+/// Two other types are also accepted: 0, if the type is not known, and `unknown`, the type of a literal without a cast. The values of the
+/// type `unknown` are text in both formats.
 fn of<'a>(
     value: Option<&'a [u8]>,
     column: Column,

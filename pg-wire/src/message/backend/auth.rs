@@ -47,7 +47,7 @@ pub enum Authentication<'a> {
     Unknown {
         /// Number of the kind.
         kind: u32,
-        /// The bytes that follow the kind in the request. They are treated as a secret.
+        /// The bytes that follow the kind in the request. These bytes are treated as a secret.
         data: Secret<'a>,
     },
 }

@@ -1,4 +1,5 @@
-//! The packets that a client can send first. They have no message code. The layout is Int32 length, Int32 request code or version, body.
+//! The packets that a client can send first. These packets have no message code. The layout is Int32 length, Int32 request code or version,
+//! body.
 
 use core::fmt;
 
