@@ -26,9 +26,9 @@ struct SendCopyData<'c, 'd, T: Transport> {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Sends data of a COPY after all queued messages. Unlike [`copy_data`](crate::PgProtocol::copy_data), this method does not copy the
-    /// data into the buffer. Only the first 1,024 bytes are copied; if the future is dropped, the unsent part is also copied. Use this
-    /// method for blocks of 64 KiB and more. Queue smaller pieces with `copy_data`, and flush when they add up to 64 KiB.
+    /// Sends data of a COPY after all queued messages. Unlike [`copy_data`](crate::PgProtocol::copy_data), this method copies only the
+    /// first 1,024 bytes of the data into the buffer. If the future is dropped, the unsent part is copied too. Use this method for blocks
+    /// of 64 KiB and more. Queue smaller pieces with `copy_data`, and flush when they add up to 64 KiB.
     ///
     /// The call itself queues the data, and awaiting the future sends the data. If the future is dropped at any point, the unsent
     /// part is copied, and the next [`flush`](Self::flush) sends this part: never repeat the call for the same data. (Leaking the

@@ -60,7 +60,7 @@ impl Writer for Measure {
 /// Counts the bytes of frames for the fast path, in a form that the optimiser can compute at compile time for most messages.
 ///
 /// Ignores `refuse`, because [`Fill`](crate::encode::fill::Fill) detects rejected messages while it writes. If the length of each parameter
-/// is known only after a call, counts no parameters and only the two Int16 before them. `Fill` then checks whether each parameter fits.
+/// is known only after a call, counts the two Int16 counts, but not the parameters. `Fill` then checks whether each parameter fits.
 #[derive(Default)]
 pub(crate) struct Extent {
     length: usize,
