@@ -93,7 +93,7 @@ enum Channel {
     Unknown,
     /// The certificate's `tls-server-end-point` hash.
     EndPoint(Vec<u8>),
-    /// The certificate's signature algorithm defines no hash.
+    /// The certificate's signature algorithm defines no hash for channel binding.
     NoEndPoint,
     Unreadable(CertificateError),
 }
@@ -412,7 +412,7 @@ impl<'c> Handshake<'c> {
     fn password(&self) -> Result<&'c Password, AuthError> {
         match &self.config.password {
             Some(password) if !password.is_empty() => Ok(password),
-            // PostgreSQL rejects an empty password, and libpq sends none.
+            // An empty password counts as missing: PostgreSQL rejects an empty password, and libpq never sends an empty password.
             _ => Err(PolicyError::NoPassword.into()),
         }
     }

@@ -83,7 +83,7 @@ impl TlsVersion {
         }
     }
 
-    /// All versions, the oldest first.
+    /// All versions of TLS, the oldest first.
     pub const ALL: &[Self] = &[Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3];
 
     /// The name of the version in libpq and PostgreSQL: `TLSv1.3`.

@@ -85,7 +85,7 @@ impl fmt::Debug for Password {
 pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     #[inline(never)]
     fn overwrite() {
-        // 16 KiB is more than the deepest of these calls uses. `black_box` prevents the compiler from removing the write.
+        // 16 KiB is more stack than any `work` in this crate uses. `black_box` prevents the compiler from removing the write.
         std::hint::black_box(&mut [0_u8; 16 * 1024]);
     }
 

@@ -43,7 +43,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session with this version and no other data yet.
+    /// Creates a session with this protocol version. All other data is empty.
     pub(crate) fn new(version: ProtocolVersion) -> Self {
         Self {
             host: None,
@@ -219,8 +219,8 @@ impl CancelKey {
 
     /// The cancel request, to be sent on a separate connection.
     ///
-    /// The server does not answer: it passes the request on, then closes that connection. Wait for the close; otherwise the request may
-    /// cancel the next statement of the session.
+    /// The server does not answer the request. It signals the session's process, then closes the separate connection. Wait until the server
+    /// has closed this connection; otherwise the request may cancel the next statement of the session.
     pub fn request(&self) -> CancelRequest<'_> {
         CancelRequest { pid: self.pid, key: Secret(&self.key) }
     }

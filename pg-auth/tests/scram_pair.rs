@@ -17,7 +17,7 @@ enum Knows<'a> {
     Keys(&'a ClientKey, &'a ServerKey),
 }
 
-/// Runs one login. `wire` receives each message with its number, and returns the message that is delivered.
+/// Runs one login. `wire` receives each message with its number, and returns the message to deliver to the peer.
 fn login(
     (nonce, knows, asked): (Nonce, Knows<'_>, ChannelBinding),
     (verifier, server_nonce, offered): (Verifier, Nonce, OfferedBinding),

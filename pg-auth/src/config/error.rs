@@ -23,7 +23,7 @@ pub enum ConfigError {
     /// error because ignoring the parameters could change the connection that the caller gets. Lists all such parameters of the connection
     /// string.
     Unsupported(Box<[UnsupportedParameter]>),
-    /// The value of this parameter is invalid.
+    /// The value of the parameter with this name is invalid.
     InvalidValue(&'static str),
     /// The value of this parameter is not UTF-8. Only passwords, and file paths on Unix, may contain other bytes.
     NotUtf8(&'static str),
@@ -50,7 +50,7 @@ pub enum ConfigError {
         /// The weakest `sslmode` that the setting in `with` permits.
         least: &'static str,
     },
-    /// This required setting is missing.
+    /// The setting with this name is required, but missing.
     Missing(&'static str),
     /// A start-up parameter is set twice, or has an invalid name: empty, `user` or `database`.
     ReservedParameter(Box<str>),

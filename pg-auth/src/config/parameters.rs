@@ -214,7 +214,7 @@ impl Values {
     }
 }
 
-/// A parameter with its value.
+/// One parameter of a connection string, with its value.
 struct Setting {
     name: &'static str,
     value: Value,
@@ -349,7 +349,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Adds a parameter that is sent to the server unchanged; an empty value is ignored.
+    /// Adds a start-up parameter, whose value is sent to the server unchanged. Ignores an empty value.
     fn startup(&mut self, setting: Setting) -> Result<(), ConfigError> {
         if let Some(value) = setting.filled()? {
             self.config.parameters.push((setting.name.into(), value));

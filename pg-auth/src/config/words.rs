@@ -9,7 +9,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All values of this enum.
+            /// All variants of this enum.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The value's word in a connection string.
@@ -156,6 +156,6 @@ words! {
 }
 
 impl GssEncMode {
-    /// The error text for `Require`.
+    /// The reason why `gssencmode=require` is rejected, and the remedy.
     pub(super) const UNSUPPORTED: &str = "encryption by GSSAPI is not supported; use TLS instead";
 }

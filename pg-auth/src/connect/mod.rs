@@ -187,7 +187,7 @@ where
 }
 
 /// Sends a cancel request on a connection over which nothing has been sent yet, and waits until the server closes the connection. The
-/// server closes it after passing the request on.
+/// server does this after it has passed the request to the session's process.
 ///
 /// # Errors
 /// The connection breaks before the server closes it, or the server answers with an ErrorResponse.
@@ -235,7 +235,7 @@ impl<T> Drop for Phase<'_, T> {
 /// The request of an accepted client: a login or a cancel request.
 #[derive(Debug)]
 pub enum Accepted {
-    /// A session: the user is authenticated.
+    /// A login: the client has sent a start-up message, and the user is authenticated.
     Login(Login),
     /// A cancel request for the statement of another session. Cancel the statement if the key is right. In every case send no answer, and
     /// close the connection.

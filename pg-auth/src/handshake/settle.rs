@@ -25,7 +25,7 @@ const MOST_PARAMETERS: usize = 256 * 1024;
 const COST_OF_KEEPING: usize = 64;
 
 impl Handshake<'_> {
-    /// Counts data that the server makes the client keep, and checks the limit of this state.
+    /// Counts the bytes that the server makes the client keep. Checks that their sum is within the limit for this state.
     pub(super) fn keep(&mut self, bytes: usize, state: &State) -> Result<(), PeerError> {
         let most = if matches!(state, State::Settling) { MOST_KEPT_INSIDE } else { MOST_KEPT };
         self.kept += bytes + COST_OF_KEEPING;

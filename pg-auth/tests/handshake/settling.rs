@@ -144,7 +144,8 @@ fn the_data_that_the_client_keeps_is_limited() {
     assert!((10..14).contains(&count), "{count}");
 }
 
-/// Small messages take more memory than bytes on the wire. Repeated keys take no memory, but time to read.
+/// Checks that the limits also apply to small messages: keeping a small message takes more memory than the message has bytes. Repeated
+/// cancel keys take no memory, but they take time to read, so they must reach a limit as well.
 #[test]
 fn endless_small_messages_are_a_flood_too() {
     let name = |count: u32| format!("{count:x}");

@@ -22,7 +22,8 @@ pub(crate) enum Method {
     Cleartext(Vec<u8>),
     Md5(md5::Verifier),
     Scram(Verifier, Nonce),
-    /// No authentication: the server answers any bytes with the next of these messages. This also lets the type play a client.
+    /// No authentication: the server answers any bytes with the next of these messages. If the messages are a client's messages, `Server`
+    /// plays a client.
     Canned(VecDeque<Vec<u8>>),
 }
 

@@ -11,9 +11,9 @@ use super::libpq::Answer;
 /// The outcome of comparing the values of one string.
 pub(crate) enum Differences {
     None,
-    /// A difference from libpq that is deliberate. The string is its reason.
+    /// A deliberate difference from libpq. The string is the reason for the difference.
     Chosen(&'static str),
-    /// A difference that is not deliberate.
+    /// A difference from libpq that is not deliberate. The string describes the difference.
     Wrong(String),
 }
 
