@@ -40,7 +40,7 @@ fn line(received: &ReceivedChange<'_>) -> String {
     }
 }
 
-/// Receives until `count` transactions are in progress. Returns the number of stored bytes.
+/// Receives changes until `count` transactions are in progress. Returns the number of stored bytes.
 async fn until(count: usize, stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) -> usize {
     while stream.payload().in_progress().count() != count {
         receive(stream, lines, other).await;
@@ -48,7 +48,7 @@ async fn until(count: usize, stream: &mut Streamed, lines: &mut Vec<String>, oth
     stream.payload().store().used()
 }
 
-/// Receives until more bytes are stored, which shows that another block of a transaction in progress has arrived.
+/// Receives changes until more bytes are stored, which shows that another block of a transaction in progress has arrived.
 async fn until_more(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) {
     let before = stream.payload().store().used();
     while stream.payload().store().used() <= before {

@@ -50,7 +50,7 @@ pub(crate) struct Checked {
     state: SessionState,
     config: Config,
     target: CancelTarget,
-    /// A WAL position from which the server can send.
+    /// A WAL position from which the server can start to send WAL.
     place: String,
     /// Requests of this sequence, by number.
     sent: HashMap<u64, Message>,
@@ -234,7 +234,7 @@ impl Checked {
         let Some(number) = number_in(&body) else { return Ok(()) };
         let fits = match reply.request {
             Request::Query | Request::Parse => number == reply.number,
-            // The row or the error contains the number of the earlier Parse.
+            // The row or the error contains the number of the Parse that created the statement: a lower number than that of this request.
             _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
         };
         if !fits {
@@ -315,7 +315,8 @@ impl Checked {
         }
     }
 
-    /// Compares `ready_owed` with the number of ReadyForQuery that arrive, if no request fails and no COPY reads a Sync.
+    /// Compares the model's `ready_owed` with the number of ReadyForQuery messages that arrive, if no request fails and no COPY reads a
+    /// Sync.
     async fn count_ready(&mut self) -> Checking {
         if !self.state.is_certain() || self.state.copy().is_some() {
             return Ok(());

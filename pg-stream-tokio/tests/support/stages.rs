@@ -43,7 +43,7 @@ where
 {
     let password = [&b"p\0\0\x75\x30"[..], &[b'x'; 29_995]].concat();
     let said = [STARTUP, &password].concat();
-    // The first round is not checked: a runtime may allocate its timers at their first use.
+    // All stages run twice. The first run is not checked, because a runtime may allocate its timers at their first use.
     for (round, (what, count, most)) in STAGES.into_iter().chain(STAGES).enumerate() {
         let client = Stopped(Arc::new(Mutex::new(said.iter().copied().take(count).collect())));
         let mut side: Option<Pin<Box<F>>> = None;
