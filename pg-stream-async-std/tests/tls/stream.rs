@@ -68,8 +68,8 @@ fn halves_send_and_receive_in_two_tasks() {
 fn accepted_bytes_arrive_once_even_if_the_future_is_dropped() {
     run(async {
         let [mut client, mut server] = pair().await;
-        // The writes fill the sockets, because the server does not read. The writes have many lengths, and each write has a different byte.
-        // The loop ends when a write is pending.
+        // The writes fill the sockets, because the server does not read. The writes have many lengths. Each write repeats one byte, and the
+        // next write repeats another byte. The loop ends when a write is pending.
         let mut taken: Vec<u8> = Vec::new();
         let mut next = 0_u8;
         poll_fn(|cx| {
@@ -85,7 +85,7 @@ fn accepted_bytes_arrive_once_even_if_the_future_is_dropped() {
         })
         .await;
         let sending = async {
-            // This write is shorter than the pending record and has different bytes.
+            // This write is shorter than the pending record, and its bytes differ from the bytes of that record.
             client.write_all(b"last").await.expect("sent");
             client.flush().await.expect("sent");
         };
