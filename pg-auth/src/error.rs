@@ -173,7 +173,7 @@ pub enum PolicyError {
     NoTokens,
     /// The server asks for a bearer token on a connection without TLS.
     TokenInClear,
-    /// The server asks for GSSAPI or SSPI, but the configuration has no implementation of either.
+    /// The server asks for GSSAPI or SSPI, but the configuration contains no library for these methods.
     NoGss,
 }
 

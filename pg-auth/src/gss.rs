@@ -70,7 +70,7 @@ pub struct GssTarget {
 
 /// Begins security contexts for a client. Closures implement this trait.
 pub trait GssInitiator: Send + Sync {
-    /// Begins a context, without its first step.
+    /// Begins a context, but does not run its first step.
     ///
     /// # Errors
     /// There are no credentials, or the target's name is invalid.

@@ -80,7 +80,7 @@ pub struct Handshake<'c> {
     /// Derived keys that the server has not confirmed yet.
     fresh: Option<Derived>,
     gss_tokens: usize,
-    /// Bytes of kept notices and notifications, including the memory overhead of keeping them.
+    /// Memory that the kept notices and notifications take, in bytes. Includes an approximate overhead for each message.
     kept: usize,
     /// Whether AuthenticationOk has been accepted.
     authenticated: bool,

@@ -72,7 +72,7 @@ pub enum TlsVersion {
 }
 
 impl TlsVersion {
-    /// The version with this number on the wire, such as 0x0304 for TLS 1.3.
+    /// Returns the TLS version with this number on the wire, such as 0x0304 for TLS 1.3.
     pub fn from_wire(number: u16) -> Option<Self> {
         match number {
             0x0301 => Some(Self::V1_0),

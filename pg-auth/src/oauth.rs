@@ -189,7 +189,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Wraps a source. Its tokens are sent over TLS only.
+    /// Wraps a source of tokens, for use in a configuration. Its tokens are sent over TLS only.
     pub fn new(source: impl TokenSource + 'static) -> Self {
         Self { source: Arc::new(source), plain_local: false }
     }

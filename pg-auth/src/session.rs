@@ -120,11 +120,12 @@ impl Notification {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters {
     all: Vec<Parameter>,
-    /// Total length of all names and values, in bytes.
+    /// Total length of the names and values of all parameters, in bytes.
     bytes: usize,
 }
 
-/// A name followed by its value, in a single allocation: a server reports about fifteen parameters at the start of every session.
+/// A parameter: the name, followed by the value, in one allocation instead of two. A server reports about fifteen parameters at the start
+/// of every session.
 #[derive(Clone, PartialEq, Eq)]
 struct Parameter {
     text: Box<str>,
@@ -177,7 +178,7 @@ impl Parameters {
         self.all.is_empty()
     }
 
-    /// Total length of all names and values, in bytes.
+    /// Total length of the names and values of all parameters, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

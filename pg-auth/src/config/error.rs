@@ -29,14 +29,14 @@ pub enum ConfigError {
     NotUtf8(&'static str),
     /// A value, or the name of a start-up parameter, contains a NUL byte. Messages cannot carry a NUL byte within a string.
     Nul(&'static str),
-    /// Several ports are given, but not as many as hosts.
+    /// The connection string has several ports, and the number of ports differs from the number of hosts.
     PortCount {
         /// Number of hosts that are given.
         hosts: usize,
         /// Number of ports that are given.
         ports: usize,
     },
-    /// Addresses (`hostaddr`) are given, but not as many as hosts.
+    /// The connection string has addresses (`hostaddr`), and the number of addresses differs from the number of hosts.
     AddressCount {
         /// Number of hosts that are given.
         hosts: usize,
@@ -56,7 +56,7 @@ pub enum ConfigError {
     ReservedParameter(Box<str>),
     /// The service that the configuration names cannot be used.
     Service(Box<ServiceError>),
-    /// A stored password does not have the form that this text shows.
+    /// A stored password does not have the required form. The text shows the required form.
     StoredPassword(&'static str),
 }
 

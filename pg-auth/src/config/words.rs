@@ -54,9 +54,9 @@ words! {
         Prefer = "prefer",
         /// The connection must use TLS. The server may present any certificate.
         Require = "require",
-        /// The connection must use TLS, and a trusted authority must have issued the certificate.
+        /// The connection must use TLS, and a trusted authority must have issued the server's certificate.
         VerifyCa = "verify-ca",
-        /// The connection must use TLS, and a trusted authority must have issued the certificate for this host.
+        /// The connection must use TLS, and a trusted authority must have issued the server's certificate for the name of the host.
         VerifyFull = "verify-full",
 }
 

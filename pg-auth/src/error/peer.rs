@@ -14,9 +14,9 @@ use crate::oauth::OAuthFault;
 pub enum PeerError {
     /// A message that is not expected in this state.
     Unexpected {
-        /// The message, by its name in the manual.
+        /// The name in the manual of the message that arrived.
         message: &'static str,
-        /// The message that was expected.
+        /// The name of the message that was expected.
         expected: &'static str,
     },
     /// The server sent data before the client's first message, or before TLS began. Such data must not be taken for data received through
@@ -27,8 +27,8 @@ pub enum PeerError {
     Foreign(Box<str>),
     /// The server answers a message in clear with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
-    /// AuthenticationOk came too early: before the server's signature proved that the server knows the password's verifier, or before the
-    /// end of the exchange that the server began.
+    /// AuthenticationOk arrived too early: before the server's signature proved that the server knows the password's verifier, or before
+    /// the end of the exchange that the server began.
     Unproven,
     /// The server offers SASL mechanisms, but none that this library supports.
     NoMechanism,
@@ -70,9 +70,9 @@ pub enum PeerError {
 pub enum ClientError {
     /// A message that is not expected in this state.
     Unexpected {
-        /// The message, by its name in the manual.
+        /// The name in the manual of the message that arrived.
         message: &'static str,
-        /// The message that was expected.
+        /// The name of the message that was expected.
         expected: &'static str,
     },
     /// The client begins with TLS, which is not offered.

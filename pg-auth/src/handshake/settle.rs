@@ -9,7 +9,7 @@ use crate::link::ClientCertificate;
 use crate::scram::Proven;
 use crate::session::CancelKey;
 
-/// Maximum bytes of notices kept before AuthenticationOk. Servers rarely send notices then.
+/// Maximum bytes of notices kept before AuthenticationOk. Servers rarely send notices before AuthenticationOk.
 const MOST_KEPT: usize = 256 * 1024;
 
 /// Maximum bytes of notices and notifications kept until ReadyForQuery. Larger than `MOST_KEPT`, because a login trigger may send any number

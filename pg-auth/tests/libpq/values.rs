@@ -239,7 +239,7 @@ fn switch(value: String) -> String {
     if value.is_empty() { "0".into() } else { value }
 }
 
-/// Treats `prefer` as `disable`: the default of `gssencmode` is one of the two, depending on the build of libpq.
+/// Treats `prefer` as `disable`: the default of `gssencmode` is `prefer` in some builds of libpq, and `disable` in others.
 fn preferred(mode: &str) -> String {
     mode.replace("prefer", "disable")
 }

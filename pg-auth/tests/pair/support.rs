@@ -71,7 +71,7 @@ impl<'c> Pair<'c> {
         Self { to_client: Box::new(meddle), ..self }
     }
 
-    /// Passes each side's bytes to the other side until both have ended.
+    /// Runs the login: passes the client's bytes to the server and the server's bytes to the client, until both state machines have ended.
     pub(crate) fn run(self, credentials: impl Fn(&[u8]) -> Credentials) -> Outcome {
         let Self { mut client, mut accept, mut to_server, mut to_client } = self;
         let buffers = |limits: Limits| (Inbox::new(limits), Outbox::new(1024));
