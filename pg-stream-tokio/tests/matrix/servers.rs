@@ -22,7 +22,7 @@ impl Server {
         Self { ip: ip.into(), port, socket_dir: variable(&format!("{prefix}_SOCKET_DIR")) }
     }
 
-    /// Returns the server of this version.
+    /// Returns the server with this major version.
     pub(crate) fn find(major: u8) -> Self {
         Self::at(&format!("PG{major}"))
     }

@@ -52,7 +52,7 @@ pub(crate) struct Checked {
     target: CancelTarget,
     /// A WAL position from which the server can start to send WAL.
     place: String,
-    /// Requests of this sequence, by number.
+    /// Requests that were sent in this sequence. The key is the number of the request.
     sent: HashMap<u64, Message>,
     /// Messages of this sequence in both directions, as text.
     log: String,

@@ -128,7 +128,7 @@ const PG_BACKEND_PID: Oid = 2026;
 const NAMES: [&str; 3] = ["", "a", "b"];
 
 impl Message {
-    /// Appends the message. `number` is the number of the request, if the message is a request. `place` is a WAL position.
+    /// Appends the message to `out`. `number` is the number of the request, if the message is a request. `place` is a WAL position.
     pub(crate) fn put(self, number: u64, place: &str, out: &mut Vec<u8>) {
         let statement = |index: u8| Statement(NAMES[usize::from(index)]);
         let portal = |index: u8| Portal(NAMES[usize::from(index)]);
