@@ -53,8 +53,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
 /// - It limits what the inbox accepts: 10,004 bytes for the first packet, 30,000 bytes for the body of a password message, 1,020 bytes for
-/// the body of a SCRAM message, 65,531 bytes for the body of a message with a bearer token or a GSSAPI token. At its end the machine
-/// restores the earlier limits.
+///   the body of a SCRAM message, 65,531 bytes for the body of a message with a bearer token or a GSSAPI token. At its end the machine
+///   restores the earlier limits.
 /// - Until its end, both buffers wipe the memory that they release. After an error, the buffers wipe their remaining memory when they are
 ///   dropped.
 ///

@@ -1,8 +1,9 @@
 //! The loops that drive the state machines over any stream that can be polled. Also dials and accepts connections, for every runtime.
 //!
-//! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): one phase over one [`Connection`].
-//! - [`ConnectionBuilder`]: hosts, addresses, TLS and time limits, over a [`Runtime`](crate::runtime::Runtime).
-//! - [`Acceptor`]: the server side: accepts a client, with TLS and a time limit, over a [`Runtime`](crate::runtime::Runtime).
+//! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): functions that run one phase over a [`Connection`] of the caller.
+//! - [`ConnectionBuilder`]: the client side: tries hosts and addresses, with TLS and time limits, over a
+//!   [`Runtime`](crate::runtime::Runtime).
+//! - [`Acceptor`]: the server side: logs in an accepted client, with TLS and a time limit, over a [`Runtime`](crate::runtime::Runtime).
 
 mod acceptor;
 mod builder;

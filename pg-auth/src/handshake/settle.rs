@@ -40,7 +40,7 @@ impl Handshake<'_> {
         if kept > MOST_PARAMETERS { Err(PeerError::Flood) } else { Ok(()) }
     }
 
-    /// Processes the server's NegotiateProtocolVersion: an older version, or options that the server does not know.
+    /// Processes the server's NegotiateProtocolVersion. This message names an older version, or options that the server does not know.
     pub(super) fn negotiate(&mut self, offer: &NegotiateProtocolVersion<'_>) -> Result<(), AuthError> {
         let NegotiateProtocolVersion { version, unrecognized } = *offer;
         let Config { min_protocol_version: min, max_protocol_version: max, parameters, .. } = self.config;

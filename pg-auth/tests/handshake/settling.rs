@@ -193,7 +193,7 @@ fn a_notice_of_a_login_trigger_may_be_long() {
     let long = notice(&"n".repeat(40_000));
     let session = in_already(&user()).server_bytes(&long).server(&KEY).server(&READY).session();
     assert_eq!(session.notices.len(), 1);
-    // Before authentication a long notice is rejected. A long parameter is always rejected.
+    // Before authentication, a notice of more than 30,000 bytes is rejected. A parameter of more than 30,000 bytes is always rejected.
     let error = Talk::new(&user(), Link::Tcp).client_bytes(STARTUP).server_bytes(&long[..5]).error();
     assert!(error.to_string().contains("30000"), "{error}");
     let parameter = encoded(&ParameterStatus { name: "p".into(), value: "x".repeat(39_611).as_str().into() });

@@ -31,7 +31,7 @@ const STAGES: [(&str, usize, i64); 3] = [
     ("stops in a password of 30,000 bytes", usize::MAX, 64 << 10),
 ];
 
-/// Maximum size of the future itself in bytes. In a program, the future is a part of the client's task.
+/// Maximum size in bytes of the future that runs the connection phase. In a program, this future is a part of the client's task.
 const FUTURE: usize = 15 << 10;
 
 const STARTUP: &[u8] = b"\0\0\0\x14\0\x03\0\0user\0alice\0\0";
