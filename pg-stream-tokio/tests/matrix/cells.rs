@@ -149,7 +149,7 @@ fn names(major: u8) -> Vec<Cell> {
         for sslmode in SSLMODES {
             for root in [Root::None, Root::Right, Root::Other, Root::NoFile] {
                 let cell = Cell { sslmode, root, ..Cell::new(major, Method::Scram, link, Proof::Right) };
-                // Cells with the usual `sslrootcert` are in `methods`.
+                // The function `methods` returns the cells with the usual `sslrootcert`.
                 if root != Root::usual(sslmode) {
                     cells.push(cell.clone());
                 }

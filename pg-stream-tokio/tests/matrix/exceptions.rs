@@ -84,7 +84,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
 ];
 
-/// Results of the comparisons so far.
+/// Results of the comparisons of psql and this project so far.
 pub(crate) struct Verdicts {
     exceptions: Vec<&'static Exception>,
     alike: usize,

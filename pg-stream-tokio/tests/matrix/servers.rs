@@ -1,4 +1,4 @@
-//! The servers of `cargo xtask test`.
+//! Addresses of the servers that `cargo xtask test` starts.
 
 /// Reads an environment variable that `cargo xtask test` sets.
 #[track_caller]

@@ -59,7 +59,7 @@ async fn until_more(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut 
 async fn receive(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) {
     // These statements flush the WAL, because the server decodes only flushed WAL.
     each(other, &["set synchronous_commit = on", "select pg_logical_emit_message(true, 'flush', 'x')"]).await;
-    // Dropping a future of `next` loses no change.
+    // At the time limit, the future of `next` is dropped. This loses no change.
     while let Ok(received) = tokio::time::timeout(Duration::from_millis(20), stream.next()).await {
         lines.push(line(&received.expect("received").expect("the stream goes on")));
     }

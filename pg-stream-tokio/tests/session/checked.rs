@@ -29,7 +29,7 @@ const RECOVERY_STEPS: usize = 2_000;
 pub(crate) struct Totals(BTreeMap<String, u64>);
 
 impl Totals {
-    /// Adds the numbers of the last sequence of a session.
+    /// Adds the numbers that the last sequence of a session has produced.
     pub(crate) fn add(&mut self, checked: &Checked) {
         for (name, count) in &checked.seen {
             *self.0.entry(name.clone()).or_default() += count;
@@ -44,7 +44,7 @@ impl Totals {
     }
 }
 
-/// A session and its model.
+/// A session with a real server, and the model that follows the session.
 pub(crate) struct Checked {
     conn: Connection<Socket>,
     state: SessionState,

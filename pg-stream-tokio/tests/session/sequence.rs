@@ -1,17 +1,17 @@
-//! Random sequences of messages.
+//! Generators of random sequences of messages.
 
 use pg_stream_tokio::pg_wire::oid::Oid;
 use pg_stream_tokio::{PgProtocol, Portal, Statement};
 use proptest::prelude::*;
 
-/// A step of a sequence.
+/// One step of a random sequence.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     /// Sends messages as one batch.
     Send(Vec<Message>),
     /// Receives up to this number of messages. Ends earlier if the model expects no message.
     Receive(usize),
-    /// Receives until the model expects no message.
+    /// Receives messages until the model expects no message.
     ReceiveAll,
     /// Checks that no reply arrives when the model expects none.
     Quiet,

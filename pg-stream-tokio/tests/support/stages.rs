@@ -24,7 +24,7 @@ impl Stopped {
 /// Stages at which a client stops: a description, the number of bytes that the client has sent, and the maximum heap memory in bytes that
 /// the server may hold.
 const STAGES: [(&str, usize, i64); 3] = [
-    // Most of the memory is the buffer of one read.
+    // Most of this memory is the buffer for one read from the stream.
     ("has sent nothing", 0, 8 << 10),
     ("has not sent its password", STARTUP.len(), 15 << 10),
     // The password message is the longest message that the server reads before authentication.
