@@ -177,7 +177,7 @@ enum State {
     GssStepped(GssStepped, Principals),
     /// AuthenticationOk has been sent.
     In,
-    /// The end: the login or an error has been returned.
+    /// The machine has ended: it has returned the login or an error.
     Over,
 }
 

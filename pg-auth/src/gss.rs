@@ -32,7 +32,7 @@ pub trait GssContext: Send {
 pub enum GssOutput {
     /// Send this token; the next step needs the peer's answer.
     Continue(Vec<u8>),
-    /// The context is established.
+    /// The security context is established.
     Done {
         /// The last token to send, if the peer needs another token.
         token: Option<Vec<u8>>,

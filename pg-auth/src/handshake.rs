@@ -150,13 +150,13 @@ enum State {
     GssStepping(Option<GssJob>),
     /// A GSSAPI token has been sent; the server's token is expected.
     GssSent(Context),
-    /// The context is established; AuthenticationOk is expected.
+    /// The GSSAPI context is established; AuthenticationOk is expected.
     GssDone,
     /// AuthenticationOk has just been accepted.
     In,
-    /// Parameters and the cancel key are expected.
+    /// The server's parameters, its cancel key and ReadyForQuery are expected.
     Settling,
-    /// The end: the session or an error has been returned.
+    /// The machine has ended: it has returned the session or an error.
     Over,
 }
 

@@ -58,7 +58,7 @@ pub struct Verifier(Hex);
 type Hex = Box<Zeroizing<[u8; 32]>>;
 
 impl Verifier {
-    /// Makes the stored form for this user and password.
+    /// Makes the stored form of this user's password.
     pub fn new(user: &[u8], password: &Password) -> Self {
         Self(hex_md5(&[password.as_bytes(), user]))
     }

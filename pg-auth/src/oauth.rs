@@ -116,7 +116,7 @@ impl fmt::Debug for Discovery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenRequest {
-    /// The role to log in as.
+    /// The name of the PostgreSQL role to log in as.
     pub user: String,
     /// The name of the server's host, if the driver has set it.
     pub host: Option<String>,

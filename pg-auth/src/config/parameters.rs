@@ -295,7 +295,7 @@ impl Setting {
         Ok(self.number()?.and_then(|number| u32::try_from(number).ok()).filter(|&number| number > 0))
     }
 
-    /// Sets the field to the value, which must be a positive number; an empty value leaves the field unchanged.
+    /// Sets `field` to the value of this parameter, which must be a positive number. An empty value leaves `field` unchanged.
     fn count(&self, field: &mut u32) -> Result<(), ConfigError> {
         match (self.number()?, self.positive()?) {
             (_, Some(count)) => *field = count,

@@ -12,7 +12,7 @@ use crate::oauth::OAuthFault;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// A message that is not expected in this state.
+    /// The server sent a message that is not expected in this state.
     Unexpected {
         /// The name in the manual of the message that arrived.
         message: &'static str,
@@ -53,7 +53,7 @@ pub enum PeerError {
     EndlessGss,
     /// The server's answer to a bearer token is not a valid document: 1 to 16,384 bytes of UTF-8 without control characters.
     Document,
-    /// An invalid SCRAM message.
+    /// The peer sent an invalid SCRAM message.
     Scram {
         /// The message's name in RFC 5802, such as `server-first-message`. The name contains the sender's role.
         message: &'static str,
@@ -68,7 +68,7 @@ pub enum PeerError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// A message that is not expected in this state.
+    /// The client sent a message that is not expected in this state.
     Unexpected {
         /// The name in the manual of the message that arrived.
         message: &'static str,
@@ -93,7 +93,7 @@ pub enum ClientError {
     Rejected,
     /// The client sent more GSSAPI tokens than any mechanism needs.
     EndlessGss,
-    /// An invalid OAUTHBEARER message.
+    /// The client sent an invalid OAUTHBEARER message.
     OAuth(OAuthFault),
 }
 

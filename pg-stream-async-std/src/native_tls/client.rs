@@ -20,7 +20,7 @@ pub(super) struct Wanted {
     pub(super) name: String,
 }
 
-/// Owned form of [`TlsVerification`].
+/// Owned form of [`TlsVerification`], which borrows from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verification {
     None,

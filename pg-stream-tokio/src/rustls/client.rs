@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, SignatureScheme, Support
 use crate::rustls::key_log::KeyLogFile;
 use crate::rustls::verify::{AnyCertificate, TrustedCertificate};
 
-/// Owned form of [`TlsVerification`].
+/// Owned form of [`TlsVerification`], which borrows from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verification {
     None,
