@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub enum ConfigError {
     /// The connection string is malformed.
     Syntax {
-        /// The part that is missing or was not expected.
+        /// The part of the connection string that is missing or was not expected.
         problem: &'static str,
         /// The place of the fault, in bytes from the start of the string.
         offset: usize,
@@ -29,18 +29,18 @@ pub enum ConfigError {
     NotUtf8(&'static str),
     /// A value, or the name of a start-up parameter, contains a NUL byte. Messages cannot carry a NUL byte within a string.
     Nul(&'static str),
-    /// The connection string has several ports, and the number of ports differs from the number of hosts.
+    /// Several ports are configured, and their number differs from the number of hosts.
     PortCount {
-        /// Number of hosts that are given.
+        /// Number of configured hosts.
         hosts: usize,
-        /// Number of ports that are given.
+        /// Number of configured ports.
         ports: usize,
     },
-    /// The connection string has addresses (`hostaddr`), and the number of addresses differs from the number of hosts.
+    /// Addresses (`hostaddr`) are configured, and their number differs from the number of hosts.
     AddressCount {
-        /// Number of hosts that are given.
+        /// Number of configured hosts.
         hosts: usize,
-        /// Number of addresses that are given.
+        /// Number of configured addresses.
         addresses: usize,
     },
     /// `sslmode` is weaker than another setting demands.

@@ -331,8 +331,8 @@ mod tests {
     #[test]
     fn every_order_of_three_hosts_occurs() {
         let mut seen = std::collections::HashSet::new();
-        // The test draws 1,000 random orders of three hosts. The probability that one of the six possible orders never occurs is at most 6
-        // * (5/6)^1000, less than 10^-78.
+        // 1,000 random orders of three hosts are drawn. There are six orders; the probability that one of them never occurs is less than
+        // 10^-78, because it is at most 6 * (5/6)^1000.
         for _ in 0..1000 {
             let mut hosts = [1, 2, 3];
             shuffle(&mut hosts);

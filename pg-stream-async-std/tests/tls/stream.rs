@@ -106,7 +106,8 @@ fn the_peer_of_a_closed_stream_reads_its_end() {
         let mut received = Vec::new();
         server.read_to_end(&mut received).await.expect("an end");
         assert_eq!(received, b"bye");
-        // Closing the TLS stream also closes the socket for writing, so the server reads the end of the socket.
+        // The client's close of the TLS stream also closes the client's socket for writing. So the server reads the end of the stream from
+        // its socket.
         let mut socket = server.get_ref().get_ref().clone();
         assert_eq!(socket.read(&mut [0; 1]).await.expect("an end"), 0);
         // Bytes from the server to the client can still be sent.

@@ -93,7 +93,7 @@ enum User {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
-    /// The configuration that was found.
+    /// The configuration, with the settings of the connection string and of the surroundings.
     pub config: Config,
     /// Warnings about files that were ignored, to be shown to the user.
     pub warnings: Vec<Warning>,
