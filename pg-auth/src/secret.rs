@@ -101,8 +101,8 @@ pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Fills the slice with random bytes from the operating system. `None` if the operating system gives none, or if the feature `getrandom` is
-/// off.
+/// Fills the slice with random bytes from the operating system. Returns `None` if the operating system gives no random bytes, or if the
+/// feature `getrandom` is off.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Option<()> {
     #[cfg(feature = "getrandom")]
     return getrandom::fill(bytes).ok();

@@ -174,8 +174,8 @@ impl Values {
     fn place(&mut self, name: &str) -> Result<&mut Option<Value>, ConfigError> {
         let at = PARAMETERS.iter().position(|known| known.name == name);
         at.and_then(|at| self.0.get_mut(at)).ok_or_else(|| {
-            // A longer name, or a name with other characters, may be part of a password that is not percent-encoded: the error does not
-            // show it.
+            // A name of more than 63 bytes, or with characters that occur in no keyword, may be part of a password that is not
+            // percent-encoded. So the error does not show such a name.
             let word = name.len() <= 63
                 && name
                     .bytes()

@@ -1,5 +1,5 @@
-//! Tests of streaming of transactions in progress. A transaction that is received in blocks must have the same changes as a transaction
-//! that is sent at its commit.
+//! Tests of streaming of transactions in progress. A transaction that is received in blocks must have the same changes as when it is sent
+//! at its commit.
 
 use std::time::Duration;
 
