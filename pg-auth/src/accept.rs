@@ -52,8 +52,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// the machine sends NegotiateProtocolVersion.
 ///
 /// The machine bounds the memory that a client can make it use, and wipes secrets:
-/// - It sets the inbox's limits, in bytes: 10,004 for the first packet; for the body of a message 30,000 with a password, 1,020 with SCRAM,
-///   65,531 with a bearer token or GSSAPI. At its end the machine restores the earlier limits.
+/// - It limits what the inbox accepts: 10,004 bytes for the first packet, 30,000 bytes for the body of a password message, 1,020 bytes for
+///   the body of a SCRAM message, 65,531 bytes for the body of a message with a bearer token or a GSSAPI token. At its end the machine
+///   restores the earlier limits.
 /// - Until its end, both buffers wipe the memory that they release. After an error, the buffers wipe their remaining memory when they are
 ///   dropped.
 ///
@@ -145,7 +146,7 @@ enum State {
     AwaitPassword(PasswordCheck),
     /// A password in clear has arrived, and its key is being derived.
     Checking(Verifier, Password),
-    /// The key has been derived: the password is right or wrong.
+    /// The key has been derived. The `bool` is true if the password is right.
     Checked(bool),
     /// The list of SASL mechanisms has been sent; the client's choice is expected. If the client has chosen a mechanism without sending
     /// data (`chosen`), the client's first SCRAM message is expected.
@@ -154,7 +155,7 @@ enum State {
         nonce: Nonce,
         chosen: Option<OfferedBinding>,
     },
-    /// The challenge has been sent; the client's proof is expected.
+    /// The SCRAM challenge has been sent; the client's proof is expected.
     ScramFinal(ServerChallenge, bool),
     /// OAUTHBEARER was offered; the client's token is expected. If the client has chosen OAUTHBEARER without sending data (`chosen`), the
     /// client's first OAUTHBEARER message is expected.
@@ -164,7 +165,7 @@ enum State {
     },
     /// A token that the caller has to check; `None` once the caller has received this job.
     TokenChecking(Option<TokenCheck>, OAuthOffer),
-    /// The caller has checked the token: valid or not.
+    /// The caller has checked the token. The `bool` is true if the token is valid.
     TokenChecked(bool, OAuthOffer),
     /// The failure document has been sent; the client's acknowledgement is expected.
     OAuthFailing,
@@ -176,7 +177,7 @@ enum State {
     GssStepped(GssStepped, Principals),
     /// AuthenticationOk has been sent.
     In,
-    /// The end: the login or an error has been returned.
+    /// The machine has ended: it has returned the login or an error.
     Over,
 }
 

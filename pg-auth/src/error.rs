@@ -72,11 +72,11 @@ impl AuthError {
 pub enum Refusal {
     /// The server's ErrorResponse, unchanged.
     Response(ServerError),
-    /// Bare text instead of the first message, from a server that cannot start a process for the client. At most 256 characters; every
-    /// character outside of printable ASCII is replaced by `?`.
+    /// Text without a message header, which the server sent instead of its first message. A server that cannot start a process for the
+    /// client sends such a text. The text is cut to 256 characters; every character outside of printable ASCII is replaced by `?`.
     Text(Box<str>),
-    /// The `e=` attribute of a SCRAM message, such as `invalid-proof`. At most 64 characters; every character outside of printable ASCII is
-    /// replaced by `?`.
+    /// The value of the `e=` attribute in the server's SCRAM message, such as `invalid-proof`. The value is cut to 64 characters; every
+    /// character outside of printable ASCII is replaced by `?`.
     Scram(Box<str>),
     /// The server rejected the bearer token, or received no token, and named the issuer of tokens.
     Token(Box<TokenRefusal>),
@@ -86,9 +86,9 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenRefusal {
-    /// Whether a token was sent. If not, the purpose of the attempt was to get the document.
+    /// Whether the client sent a token. If not, the client asked only for the server's document, which names the issuer of tokens.
     pub token_sent: bool,
-    /// The server's JSON document, unchanged.
+    /// The JSON document that names the issuer of tokens, as the server sent it.
     pub document: Discovery,
     /// The server's ErrorResponse, unchanged.
     pub response: ServerError,
@@ -173,7 +173,7 @@ pub enum PolicyError {
     NoTokens,
     /// The server asks for a bearer token on a connection without TLS.
     TokenInClear,
-    /// The server asks for GSSAPI or SSPI, but the configuration has no implementation of either.
+    /// The server asks for GSSAPI or SSPI, but the configuration contains no library for these methods.
     NoGss,
 }
 

@@ -32,7 +32,7 @@ pub trait GssContext: Send {
 pub enum GssOutput {
     /// Send this token; the next step needs the peer's answer.
     Continue(Vec<u8>),
-    /// The context is established.
+    /// The security context is established.
     Done {
         /// The last token to send, if the peer needs another token.
         token: Option<Vec<u8>>,
@@ -70,7 +70,7 @@ pub struct GssTarget {
 
 /// Begins security contexts for a client. Closures implement this trait.
 pub trait GssInitiator: Send + Sync {
-    /// Begins a context, without its first step.
+    /// Begins a context, but does not run its first step.
     ///
     /// # Errors
     /// There are no credentials, or the target's name is invalid.

@@ -80,7 +80,7 @@ pub struct Handshake<'c> {
     /// Derived keys that the server has not confirmed yet.
     fresh: Option<Derived>,
     gss_tokens: usize,
-    /// Bytes of kept notices and notifications, including the memory overhead of keeping them.
+    /// Memory that the kept notices and notifications take, in bytes. Includes an approximate overhead for each message.
     kept: usize,
     /// Whether AuthenticationOk has been accepted.
     authenticated: bool,
@@ -93,7 +93,7 @@ enum Channel {
     Unknown,
     /// The certificate's `tls-server-end-point` hash.
     EndPoint(Vec<u8>),
-    /// The certificate's signature algorithm defines no hash.
+    /// The certificate's signature algorithm defines no hash for channel binding.
     NoEndPoint,
     Unreadable(CertificateError),
 }
@@ -150,13 +150,13 @@ enum State {
     GssStepping(Option<GssJob>),
     /// A GSSAPI token has been sent; the server's token is expected.
     GssSent(Context),
-    /// The context is established; AuthenticationOk is expected.
+    /// The GSSAPI context is established; AuthenticationOk is expected.
     GssDone,
     /// AuthenticationOk has just been accepted.
     In,
-    /// Parameters and the cancel key are expected.
+    /// The server's parameters, its cancel key and ReadyForQuery are expected.
     Settling,
-    /// The end: the session or an error has been returned.
+    /// The machine has ended: it has returned the session or an error.
     Over,
 }
 
@@ -412,7 +412,7 @@ impl<'c> Handshake<'c> {
     fn password(&self) -> Result<&'c Password, AuthError> {
         match &self.config.password {
             Some(password) if !password.is_empty() => Ok(password),
-            // PostgreSQL rejects an empty password, and libpq sends none.
+            // An empty password counts as missing: PostgreSQL rejects an empty password, and libpq never sends an empty password.
             _ => Err(PolicyError::NoPassword.into()),
         }
     }

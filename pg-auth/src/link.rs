@@ -72,7 +72,7 @@ pub enum TlsVersion {
 }
 
 impl TlsVersion {
-    /// The version with this number on the wire, such as 0x0304 for TLS 1.3.
+    /// Returns the TLS version with this number on the wire, such as 0x0304 for TLS 1.3.
     pub fn from_wire(number: u16) -> Option<Self> {
         match number {
             0x0301 => Some(Self::V1_0),
@@ -83,7 +83,7 @@ impl TlsVersion {
         }
     }
 
-    /// All versions, the oldest first.
+    /// All versions of TLS, the oldest first.
     pub const ALL: &[Self] = &[Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3];
 
     /// The name of the version in libpq and PostgreSQL: `TLSv1.3`.

@@ -58,12 +58,12 @@ pub struct Verifier(Hex);
 type Hex = Box<Zeroizing<[u8; 32]>>;
 
 impl Verifier {
-    /// Makes the stored form for this user and password.
+    /// Makes the stored form of this user's password.
     pub fn new(user: &[u8], password: &Password) -> Self {
         Self(hex_md5(&[password.as_bytes(), user]))
     }
 
-    /// The response that this password gives to a salt: 35 bytes.
+    /// Computes the response with which a client proves that it knows this password: 35 bytes. The server has sent the salt.
     pub fn response(&self, salt: [u8; 4]) -> Password {
         let digest = hex_md5(&[self.0.as_slice(), &salt]);
         [b"md5", digest.as_slice()].concat().into()
@@ -74,7 +74,8 @@ impl Verifier {
         self.response(salt) == *response
     }
 
-    /// Whether a password that arrived in clear text is the stored password of this user. The time does not depend on the stored form.
+    /// Whether a password that arrived in clear text is the stored password of this user. The duration of the comparison does not depend on
+    /// the stored form.
     pub fn matches(&self, user: &[u8], password: &Password) -> bool {
         Self::new(user, password).0.ct_eq(self.0.as_slice()).into()
     }

@@ -116,7 +116,7 @@ impl fmt::Debug for Discovery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenRequest {
-    /// The role to log in as.
+    /// The name of the PostgreSQL role to log in as.
     pub user: String,
     /// The name of the server's host, if the driver has set it.
     pub host: Option<String>,
@@ -189,7 +189,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Wraps a source. Its tokens are sent over TLS only.
+    /// Wraps a source of tokens, for use in a configuration. Its tokens are sent over TLS only.
     pub fn new(source: impl TokenSource + 'static) -> Self {
         Self { source: Arc::new(source), plain_local: false }
     }

@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::secret::Password;
 
-/// Prepares a password for SCRAM: maps and normalises the password, or returns its bytes unchanged if the rules do not allow this.
+/// Prepares a password for SCRAM: maps and normalises the password. If the rules of SASLprep reject the password, returns its bytes
+/// unchanged.
 ///
 /// ```
 /// use pg_auth::{saslprep::saslprep, secret::Password};
@@ -26,8 +27,8 @@ pub fn saslprep(password: &Password) -> Password {
 
 /// The prepared password, or `None` if the raw bytes are to be used.
 fn prepared(password: &[u8]) -> Option<Password> {
-    // ASCII characters are neither mapped nor normalised. Control characters are prohibited, so a password with a control character also
-    // stays raw.
+    // An ASCII password always stays raw. SASLprep neither maps nor normalises ASCII characters. A control character is prohibited, and a
+    // password with a prohibited character stays raw.
     if password.is_ascii() {
         return None;
     }
@@ -40,7 +41,7 @@ fn prepared(password: &[u8]) -> Option<Password> {
         return None;
     }
 
-    // Count the bytes first, so that the buffer is never reallocated: a normal form may be many times as long.
+    // Count the bytes first, so that the buffer is never reallocated: the normal form may be many times as long as the mapped text.
     let length = mapped.nfkc().map(char::len_utf8).sum();
     let mut normal = String::with_capacity(length);
     normal.extend(mapped.nfkc());

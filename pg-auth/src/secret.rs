@@ -85,7 +85,7 @@ impl fmt::Debug for Password {
 pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     #[inline(never)]
     fn overwrite() {
-        // 16 KiB is more than the deepest of these calls uses. `black_box` prevents the compiler from removing the write.
+        // 16 KiB is more stack than any `work` in this crate uses. `black_box` prevents the compiler from removing the write.
         std::hint::black_box(&mut [0_u8; 16 * 1024]);
     }
 
@@ -101,8 +101,8 @@ pub(crate) fn wiping_stack<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Fills the slice with random bytes from the operating system. `None` if the operating system gives none, or if the feature `getrandom` is
-/// off.
+/// Fills the slice with random bytes from the operating system. Returns `None` if the operating system gives no random bytes, or if the
+/// feature `getrandom` is off.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Option<()> {
     #[cfg(feature = "getrandom")]
     return getrandom::fill(bytes).ok();

@@ -43,7 +43,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session with this version and no other data yet.
+    /// Creates a session with this protocol version. All other data is empty.
     pub(crate) fn new(version: ProtocolVersion) -> Self {
         Self {
             host: None,
@@ -120,11 +120,12 @@ impl Notification {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Parameters {
     all: Vec<Parameter>,
-    /// Total length of all names and values, in bytes.
+    /// Total length of the names and values of all parameters, in bytes.
     bytes: usize,
 }
 
-/// A name followed by its value, in a single allocation: a server reports about fifteen parameters at the start of every session.
+/// A parameter: the name, followed by the value, in one allocation instead of two. A server reports about fifteen parameters at the start
+/// of every session.
 #[derive(Clone, PartialEq, Eq)]
 struct Parameter {
     text: Box<str>,
@@ -177,7 +178,7 @@ impl Parameters {
         self.all.is_empty()
     }
 
-    /// Total length of all names and values, in bytes.
+    /// Total length of the names and values of all parameters, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -219,8 +220,8 @@ impl CancelKey {
 
     /// The cancel request, to be sent on a separate connection.
     ///
-    /// The server does not answer: it passes the request on, then closes that connection. Wait for the close; otherwise the request may
-    /// cancel the next statement of the session.
+    /// The server does not answer the request. It signals the session's process, then closes the separate connection. Wait until the server
+    /// has closed this connection; otherwise the request may cancel the next statement of the session.
     pub fn request(&self) -> CancelRequest<'_> {
         CancelRequest { pid: self.pid, key: Secret(&self.key) }
     }

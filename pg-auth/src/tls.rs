@@ -299,12 +299,12 @@ pub enum OfferStep {
 }
 
 impl TlsOffer {
-    /// The machine for a connection from which nothing has been read.
+    /// Creates the state machine for a connection from which nothing has been read.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The bytes that have been read, and belong to the TLS handshake or the first packet.
+    /// The bytes that the machine has read from the client. They are the beginning of the TLS handshake or of the first packet.
     pub fn taken(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -394,7 +394,7 @@ pub enum TlsError {
     ServerFailed,
     /// The answer to the SSLRequest is a byte other than `S`, `N` and `E`.
     Answer(u8),
-    /// ALPN agreed on another protocol, or on no protocol with direct TLS.
+    /// ALPN agreed on a protocol other than `postgresql`. Or TLS began without an SSLRequest, and ALPN agreed on no protocol.
     Alpn(Option<Box<[u8]>>),
     /// `sslmode` demands TLS, but the program has no TLS library.
     Unavailable,
@@ -557,7 +557,7 @@ mod tests {
             (&[GSS, SSL].concat(), OfferStep::Upgrade, b"", b"NS"),
             (STARTUP, OfferStep::Clear, first, b""),
             (&[GSS, STARTUP].concat(), OfferStep::Clear, first, b"N"),
-            // The machine passes a second request of the same kind on, so that `Accept` rejects the request.
+            // The machine does not answer a second GSSENCRequest, but leaves it to `Accept`, which rejects it.
             (&[GSS, GSS].concat(), OfferStep::Clear, GSS, b"N"),
         ] {
             assert_eq!(offered(client), (step, taken.to_vec(), sent.to_vec()), "{client:?}");

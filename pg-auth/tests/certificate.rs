@@ -1,4 +1,4 @@
-//! Tests that read the hashes and the common names of certificates. openssl has created the certificates.
+//! Tests of the functions that return a certificate's hash for channel binding and its common name.
 //!
 //! The certificates are in `tests/certificates`; they were created by `openssl req -x509 -newkey … -subj /O=Test/CN=<name> -outform DER`.
 //! The expected hashes are from `openssl dgst`.

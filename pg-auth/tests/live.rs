@@ -14,7 +14,7 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by `cargo xtask test`"))
 }
 
-/// Logs in over TCP without TLS.
+/// Logs in over TCP without TLS. `server` is the environment variable that contains the server's address.
 fn login(config: &Config, server: &str, discovery: Option<Discovery>) -> Result<Session, AuthError> {
     let mut stream = TcpStream::connect(variable(server)).expect("the server listens");
     let (mut inbox, mut outbox) = (Inbox::new(Limits::BACKEND), Outbox::new(1024));

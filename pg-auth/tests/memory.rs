@@ -98,7 +98,8 @@ fn fill(stream: &mut UnixStream, inbox: &mut Inbox) -> Result<(), ()> {
     }
 }
 
-/// The outbox retains fewer bytes than a message has, so that its buffer is freed after each message.
+/// Creates the two buffers of a connection. The outbox keeps only 16 bytes of memory when it is empty, so that the memory of each message
+/// is freed.
 fn buffers(limits: Limits) -> (Inbox, Outbox) {
     (Inbox::new(limits), Outbox::new(16))
 }
@@ -211,8 +212,8 @@ fn login(
     sides[0].end()
 }
 
-/// Tests the search itself: it finds each needle in memory on the heap, in freed memory and on the stack, and finds none after the needle
-/// is wiped.
+/// Checks that the search finds each needle in heap memory, in freed memory and on the stack. Checks that the search no longer finds a
+/// needle that has been wiped.
 #[track_caller]
 fn control(needles: &[Needle], window: &mut [u8]) {
     let names = |needles: &[Needle], window: &mut [u8]| -> Vec<String> {

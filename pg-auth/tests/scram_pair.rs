@@ -10,14 +10,14 @@ use pg_auth::scram::{
 use pg_auth::secret::Password;
 use proptest::prelude::*;
 
-/// The source of the client's keys.
+/// The secret that the client knows: the password, or the keys.
 #[derive(Clone, Copy)]
 enum Knows<'a> {
     Password(&'a Password),
     Keys(&'a ClientKey, &'a ServerKey),
 }
 
-/// Runs one login. `wire` receives each message with its number, and returns the message that is delivered.
+/// Runs one login. `wire` receives each message with its number, and returns the message to deliver to the peer.
 fn login(
     (nonce, knows, asked): (Nonce, Knows<'_>, ChannelBinding),
     (verifier, server_nonce, offered): (Verifier, Nonce, OfferedBinding),

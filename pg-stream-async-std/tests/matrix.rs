@@ -1,4 +1,4 @@
-//! Compares logins with the platform's TLS library with logins of `psql` on the same server. The logins are a part of the
+//! Compares logins by this crate, over the platform's TLS library, with logins by `psql` on the same server. The logins are a part of the
 //! matrix of `pg-stream-tokio`. Each expected difference is listed as an exception with its reason.
 
 #[path = "../../pg-stream-tokio/tests/matrix/cells.rs"]

@@ -1,4 +1,4 @@
-//! Tokio as a runtime of pg-auth.
+//! The type `Tokio`, through which pg-auth uses Tokio's sockets, timers and threads.
 
 use std::io;
 use std::net::SocketAddr;

@@ -15,7 +15,8 @@ use tokio::task::coop;
 
 use crate::transport::IntoHalves;
 
-/// Number of consecutive writes without waiting after which the stream stops watching for free space in the socket's buffer.
+/// Number of consecutive writes that did not have to wait. After this number, the stream stops watching for free space in the socket's
+/// buffer.
 const CALM: u8 = 8;
 
 /// A Unix-domain stream for Tokio, for protocols in which both sides take turns.
@@ -40,8 +41,8 @@ pub struct UnixReadHalf(AsyncFd<Arc<Socket>>);
 #[derive(Debug)]
 pub struct UnixWriteHalf {
     socket: Arc<Socket>,
-    /// Watches for free space while a write waits. It has its own file descriptor, because the first descriptor is watched for data to
-    /// read.
+    /// Watches the socket for free space while a write waits. This field has its own file descriptor, because the first descriptor is
+    /// watched for data to read.
     room: Option<AsyncFd<OwnedFd>>,
     /// Number of writes since the last write that had to wait.
     calm: u8,

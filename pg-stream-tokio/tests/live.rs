@@ -199,7 +199,7 @@ fn a_session_contains_the_servers_parameters() {
         assert_eq!(parameter("session_authorization"), "scram");
         assert_eq!(parameter("is_superuser"), "off");
         assert_eq!(parameter("DateStyle"), "German, DMY");
-        // PostgreSQL before 16 allows only ASCII in this parameter.
+        // PostgreSQL before 16 allows only ASCII in `application_name`.
         let name = if server.major < 16 { "caf??" } else { "caf\\xc3\\xa9" };
         assert_eq!(parameter("application_name"), name);
         assert_eq!(query(&mut conn, "SHOW application_name").await.expect("it works"), [name]);
@@ -457,7 +457,7 @@ fn the_servers_last_message_is_received_even_if_writing_fails() {
                 let (mut conn, session) = get_in(&config).await;
                 let pid = session.cancel_key.expect("PostgreSQL gives a key").pid();
                 let (mut killer, _) = get_in(&config).await;
-                // The query returns when the session has ended.
+                // The query returns only after the other session has ended.
                 let kill = format!("SELECT pg_terminate_backend({pid}, 60000)");
                 assert_eq!(query(&mut killer, &kill).await.expect("a session of one's own"), ["t"]);
 

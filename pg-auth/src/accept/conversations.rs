@@ -24,7 +24,7 @@ impl Accept {
             }
             GssOutput::Done { token, peer } => (token, peer),
         };
-        // A context without a principal authenticates nobody.
+        // If GSSAPI reports no principal, nobody is authenticated.
         let peer = peer.filter(|peer| principals.allow(peer)).ok_or(AuthError::Denied)?;
         if let Some(token) = token.filter(|token| !token.is_empty()) {
             outbox.put(&Authentication::GssContinue(Secret(&token)));

@@ -64,7 +64,7 @@ pub enum CertificateUser {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StoredPassword {
-    /// The password itself.
+    /// The password in clear text.
     Plain(Password),
     /// The password, hashed with MD5.
     Md5(md5::Verifier),

@@ -31,7 +31,7 @@ impl Startup {
         self.tls.as_ref()
     }
 
-    /// The role to log in as; never empty.
+    /// The name of the PostgreSQL role to log in as; never empty.
     pub fn user(&self) -> Text<'_> {
         self.message().get("user").unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub enum ConfigError {
     /// The connection string is malformed.
     Syntax {
-        /// The part that is missing or was not expected.
+        /// The part of the connection string that is missing or was not expected.
         problem: &'static str,
         /// The place of the fault, in bytes from the start of the string.
         offset: usize,
@@ -23,24 +23,24 @@ pub enum ConfigError {
     /// error because ignoring the parameters could change the connection that the caller gets. Lists all such parameters of the connection
     /// string.
     Unsupported(Box<[UnsupportedParameter]>),
-    /// The value of this parameter is invalid.
+    /// The value of the parameter with this name is invalid.
     InvalidValue(&'static str),
     /// The value of this parameter is not UTF-8. Only passwords, and file paths on Unix, may contain other bytes.
     NotUtf8(&'static str),
     /// A value, or the name of a start-up parameter, contains a NUL byte. Messages cannot carry a NUL byte within a string.
     Nul(&'static str),
-    /// Several ports are given, but not as many as hosts.
+    /// Several ports are configured, and their number differs from the number of hosts.
     PortCount {
-        /// Number of hosts that are given.
+        /// Number of configured hosts.
         hosts: usize,
-        /// Number of ports that are given.
+        /// Number of configured ports.
         ports: usize,
     },
-    /// Addresses (`hostaddr`) are given, but not as many as hosts.
+    /// Addresses (`hostaddr`) are configured, and their number differs from the number of hosts.
     AddressCount {
-        /// Number of hosts that are given.
+        /// Number of configured hosts.
         hosts: usize,
-        /// Number of addresses that are given.
+        /// Number of configured addresses.
         addresses: usize,
     },
     /// `sslmode` is weaker than another setting demands.
@@ -50,13 +50,13 @@ pub enum ConfigError {
         /// The weakest `sslmode` that the setting in `with` permits.
         least: &'static str,
     },
-    /// This required setting is missing.
+    /// The setting with this name is required, but missing.
     Missing(&'static str),
     /// A start-up parameter is set twice, or has an invalid name: empty, `user` or `database`.
     ReservedParameter(Box<str>),
     /// The service that the configuration names cannot be used.
     Service(Box<ServiceError>),
-    /// A stored password does not have the form that this text shows.
+    /// A stored password does not have the required form. The text shows the required form.
     StoredPassword(&'static str),
 }
 

@@ -88,8 +88,8 @@ impl Host {
     /// The default host, a server on this machine: the Unix-domain socket in `/var/run/postgresql` on Linux and in `/tmp` on other Unix
     /// systems; `localhost` over TCP on systems without Unix-domain sockets. A connection string without a host means this host.
     ///
-    /// libpq's default directory is chosen when libpq is built, and differs between distributions. If the directory in this default does
-    /// not exist, [`Surroundings`](super::Surroundings) take the other of `/var/run/postgresql` and `/tmp`.
+    /// libpq's default directory is chosen when libpq is built, and differs between distributions. If this host's directory does not exist,
+    /// [`Surroundings`](super::Surroundings) use another directory: `/tmp` on Linux, `/var/run/postgresql` on other Unix systems.
     pub fn local(port: u16) -> Self {
         Self::new(SOCKET_DIRS.first().copied().unwrap_or("localhost"), port)
     }

@@ -88,7 +88,7 @@ pub enum AuthenticationMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The role to log in as. Empty after a connection string without a user: connecting fails then.
+    /// The name of the PostgreSQL role to log in as. Empty after a connection string without a user: connecting fails then.
     pub user: String,
     /// The password, if there is one.
     pub password: Option<Password>,

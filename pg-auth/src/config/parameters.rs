@@ -174,8 +174,8 @@ impl Values {
     fn place(&mut self, name: &str) -> Result<&mut Option<Value>, ConfigError> {
         let at = PARAMETERS.iter().position(|known| known.name == name);
         at.and_then(|at| self.0.get_mut(at)).ok_or_else(|| {
-            // A longer name, or a name with other characters, may be part of a password that is not percent-encoded: the error does not
-            // show it.
+            // A name of more than 63 bytes, or with characters that occur in no keyword, may be part of a password that is not
+            // percent-encoded. So the error does not show such a name.
             let word = name.len() <= 63
                 && name
                     .bytes()
@@ -214,7 +214,7 @@ impl Values {
     }
 }
 
-/// A parameter with its value.
+/// One parameter of a connection string, with its value.
 struct Setting {
     name: &'static str,
     value: Value,
@@ -295,7 +295,7 @@ impl Setting {
         Ok(self.number()?.and_then(|number| u32::try_from(number).ok()).filter(|&number| number > 0))
     }
 
-    /// Sets the field to the value, which must be a positive number; an empty value leaves the field unchanged.
+    /// Sets `field` to the value of this parameter, which must be a positive number. An empty value leaves `field` unchanged.
     fn count(&self, field: &mut u32) -> Result<(), ConfigError> {
         match (self.number()?, self.positive()?) {
             (_, Some(count)) => *field = count,
@@ -349,7 +349,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Adds a parameter that is sent to the server unchanged; an empty value is ignored.
+    /// Adds a start-up parameter, whose value is sent to the server unchanged. Ignores an empty value.
     fn startup(&mut self, setting: Setting) -> Result<(), ConfigError> {
         if let Some(value) = setting.filled()? {
             self.config.parameters.push((setting.name.into(), value));

@@ -42,7 +42,7 @@ words! {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequireAuth {
-    /// One bit for each method: see [`bit`].
+    /// The allowed methods, one bit for each: see [`bit`].
     allowed: u8,
 }
 

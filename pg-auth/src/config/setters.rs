@@ -13,7 +13,7 @@ use crate::scram::{Iterations, KeyCache};
 use crate::secret::Password;
 
 impl Config {
-    /// Sets the role to log in as.
+    /// Sets the name of the PostgreSQL role to log in as.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = user.into();
         self

@@ -9,7 +9,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All values of this enum.
+            /// All variants of this enum.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The value's word in a connection string.
@@ -54,9 +54,9 @@ words! {
         Prefer = "prefer",
         /// The connection must use TLS. The server may present any certificate.
         Require = "require",
-        /// The connection must use TLS, and a trusted authority must have issued the certificate.
+        /// The connection must use TLS, and a trusted authority must have issued the server's certificate.
         VerifyCa = "verify-ca",
-        /// The connection must use TLS, and a trusted authority must have issued the certificate for this host.
+        /// The connection must use TLS, and a trusted authority must have issued the server's certificate for the name of the host.
         VerifyFull = "verify-full",
 }
 
@@ -156,6 +156,6 @@ words! {
 }
 
 impl GssEncMode {
-    /// The error text for `Require`.
+    /// The reason why `gssencmode=require` is rejected, and the remedy.
     pub(super) const UNSUPPORTED: &str = "encryption by GSSAPI is not supported; use TLS instead";
 }

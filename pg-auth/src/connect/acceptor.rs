@@ -146,7 +146,8 @@ impl<R: Runtime> Acceptor<R> {
     }
 }
 
-/// The error of a stream that failed or ended before the first packet was complete, as a connection would report the failure.
+/// Converts the error of a stream that failed or ended before the first packet was complete. The result is the error that a `Connection`
+/// returns for the same failure.
 fn broken(error: io::Error) -> pg_wire::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => pg_wire::Error::Closed { mid_message: true },

@@ -14,8 +14,8 @@ use crate::tls::{TlsError, TlsStart, Upgraded, check_alpn, negotiate};
 
 /// Makes connections: [`dial`](Self::dial)s the hosts of its configuration, or uses a stream that the caller supplies.
 ///
-/// `R` is the runtime, and `T` the TLS library that `dial` uses. All settings have a setter on [`Config`]; then call
-/// `ConnectionBuilder::from(config)`.
+/// `R` is the runtime, and `T` the TLS library that `dial` uses. This type has setters for a few settings only. [`Config`] has setters for
+/// all settings; call `ConnectionBuilder::from(config)` to use them.
 #[derive(Clone, Debug)]
 pub struct ConnectionBuilder<R, T> {
     pub(super) config: Config,

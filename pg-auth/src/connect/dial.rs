@@ -1,5 +1,5 @@
-//! Dials a server: decides the order of hosts, of addresses, and of streams with and without TLS. After a failure, decides which place to
-//! try next.
+//! Dials a server: decides the order of hosts, of addresses, and of streams with and without TLS. After a failure, decides which host,
+//! address or kind of stream to try next.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -20,14 +20,14 @@ use crate::session::Session;
 use crate::stream::Stream;
 use crate::tls::{TlsConnect, TlsError, TlsRequest, TlsStart, check_alpn, negotiate};
 
-/// A stream that `R` has dialled. `T` supplies TLS.
+/// A stream that the runtime `R` has dialled. If the stream uses TLS, it is a stream of the TLS library `T`.
 pub type Dialled<R, T> =
     Stream<<R as Runtime>::Tcp, <R as Runtime>::Unix, <T as TlsConnect<<R as Runtime>::Tcp>>::Stream>;
 
-/// A session over a dialled stream.
+/// The result of `dial`: a connection over a dialled stream, and the data of its session.
 type Made<R, T> = (Connection<Dialled<R, T>>, Session);
 
-/// The next place to try after a failed attempt.
+/// Selects what to try after a failed attempt: another address, another host, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     /// Try the next address of the same host.
@@ -150,7 +150,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         }
     }
 
-    /// Tries one address, with or without TLS. With `or_clear`, a server that declines TLS is used without TLS.
+    /// Tries one address, with or without TLS. If `or_clear` is true and the server declines TLS, logs in without TLS.
     async fn try_link(
         &self,
         config: &Config,
@@ -191,7 +191,8 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
         Ok((conn, session))
     }
 
-    /// Opens a stream to an address, with TLS if `place` demands TLS. With `or_clear`, a server without TLS is accepted.
+    /// Opens a stream to the address in `place`, with TLS if `place.link` is TLS. If `or_clear` is true and the server declines TLS,
+    /// returns a stream without TLS.
     pub(super) async fn open(
         &self,
         config: &Config,
@@ -222,7 +223,7 @@ impl<R: Runtime, T: TlsConnect<R::Tcp>> ConnectionBuilder<R, T> {
     }
 }
 
-/// Prepares a login to the server at this place.
+/// Prepares the client's state machine for a login to the host and the address in `place`.
 fn prepared<'c>(
     config: &'c Config,
     place: &Place,
@@ -263,7 +264,7 @@ fn shuffle<T>(items: &mut [T]) {
     }
 }
 
-/// The kinds of session to look for, one pass over the hosts for each.
+/// The kinds of session to look for. For each kind, `dial` tries all hosts.
 fn passes(wanted: TargetSessionAttrs) -> &'static [TargetSessionAttrs] {
     use TargetSessionAttrs as Attrs;
     match wanted {
@@ -330,7 +331,8 @@ mod tests {
     #[test]
     fn every_order_of_three_hosts_occurs() {
         let mut seen = std::collections::HashSet::new();
-        // 1,000 draws miss one of six orders with a probability of 6 * (5/6)^1000, less than 10^-78.
+        // 1,000 random orders of three hosts are drawn. There are six orders; the probability that one of them never occurs is less than
+        // 10^-78, because it is at most 6 * (5/6)^1000.
         for _ in 0..1000 {
             let mut hosts = [1, 2, 3];
             shuffle(&mut hosts);

@@ -26,7 +26,7 @@ struct Failure {
     rejected: bool,
 }
 
-/// A server to which a connection was tried.
+/// A server to which the client tried to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Place {
@@ -34,7 +34,7 @@ pub struct Place {
     pub host: Host,
     /// The address of the host; `None` while the name is being resolved.
     pub address: Option<Address>,
-    /// The kind of stream, once it has been chosen.
+    /// The kind of stream; `None` before the kind has been chosen.
     pub link: Option<Link>,
 }
 
@@ -48,7 +48,7 @@ impl Place {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectErrorKind {
-    /// The name of the host has no address.
+    /// The name of the host could not be resolved to an address.
     Resolve(io::Error),
     /// The server cannot be reached.
     Unreachable(io::Error),

@@ -1,8 +1,9 @@
 //! The loops that drive the state machines over any stream that can be polled. Also dials and accepts connections, for every runtime.
 //!
-//! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): one phase over one [`Connection`].
-//! - [`ConnectionBuilder`]: hosts, addresses, TLS and time limits, over a [`Runtime`](crate::runtime::Runtime).
-//! - [`Acceptor`]: the server side: accepts a client, with TLS and a time limit, over a [`Runtime`](crate::runtime::Runtime).
+//! - [`connect`], [`drive`], [`accept`](accept()), [`cancel`](cancel()): functions that run one phase over a [`Connection`] of the caller.
+//! - [`ConnectionBuilder`]: the client side: tries hosts and addresses, with TLS and time limits, over a
+//!   [`Runtime`](crate::runtime::Runtime).
+//! - [`Acceptor`]: the server side: logs in an accepted client, with TLS and a time limit, over a [`Runtime`](crate::runtime::Runtime).
 
 mod acceptor;
 mod builder;
@@ -187,7 +188,7 @@ where
 }
 
 /// Sends a cancel request on a connection over which nothing has been sent yet, and waits until the server closes the connection. The
-/// server closes it after passing the request on.
+/// server does this after it has passed the request to the session's process.
 ///
 /// # Errors
 /// The connection breaks before the server closes it, or the server answers with an ErrorResponse.
@@ -235,7 +236,7 @@ impl<T> Drop for Phase<'_, T> {
 /// The request of an accepted client: a login or a cancel request.
 #[derive(Debug)]
 pub enum Accepted {
-    /// A session: the user is authenticated.
+    /// A login: the client has sent a start-up message, and the user is authenticated.
     Login(Login),
     /// A cancel request for the statement of another session. Cancel the statement if the key is right. In every case send no answer, and
     /// close the connection.

@@ -12,11 +12,11 @@ use crate::oauth::OAuthFault;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// A message that is not expected in this state.
+    /// The server sent a message that is not expected in this state.
     Unexpected {
-        /// The message, by its name in the manual.
+        /// The name in the manual of the message that arrived.
         message: &'static str,
-        /// The message that was expected.
+        /// The name of the message that was expected.
         expected: &'static str,
     },
     /// The server sent data before the client's first message, or before TLS began. Such data must not be taken for data received through
@@ -27,8 +27,8 @@ pub enum PeerError {
     Foreign(Box<str>),
     /// The server answers a message in clear with TLS: the port may expect TLS from the first byte (`sslnegotiation=direct`).
     Tls,
-    /// AuthenticationOk came too early: before the server's signature proved that the server knows the password's verifier, or before the
-    /// end of the exchange that the server began.
+    /// AuthenticationOk arrived too early: before the server's signature proved that the server knows the password's verifier, or before
+    /// the end of the exchange that the server began.
     Unproven,
     /// The server offers SASL mechanisms, but none that this library supports.
     NoMechanism,
@@ -53,7 +53,7 @@ pub enum PeerError {
     EndlessGss,
     /// The server's answer to a bearer token is not a valid document: 1 to 16,384 bytes of UTF-8 without control characters.
     Document,
-    /// An invalid SCRAM message.
+    /// The peer sent an invalid SCRAM message.
     Scram {
         /// The message's name in RFC 5802, such as `server-first-message`. The name contains the sender's role.
         message: &'static str,
@@ -68,11 +68,11 @@ pub enum PeerError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// A message that is not expected in this state.
+    /// The client sent a message that is not expected in this state.
     Unexpected {
-        /// The message, by its name in the manual.
+        /// The name in the manual of the message that arrived.
         message: &'static str,
-        /// The message that was expected.
+        /// The name of the message that was expected.
         expected: &'static str,
     },
     /// The client begins with TLS, which is not offered.
@@ -93,7 +93,7 @@ pub enum ClientError {
     Rejected,
     /// The client sent more GSSAPI tokens than any mechanism needs.
     EndlessGss,
-    /// An invalid OAUTHBEARER message.
+    /// The client sent an invalid OAUTHBEARER message.
     OAuth(OAuthFault),
 }
 

@@ -9,7 +9,7 @@ use crate::link::ClientCertificate;
 use crate::scram::Proven;
 use crate::session::CancelKey;
 
-/// Maximum bytes of notices kept before AuthenticationOk. Servers rarely send notices then.
+/// Maximum bytes of notices kept before AuthenticationOk. Servers rarely send notices before AuthenticationOk.
 const MOST_KEPT: usize = 256 * 1024;
 
 /// Maximum bytes of notices and notifications kept until ReadyForQuery. Larger than `MOST_KEPT`, because a login trigger may send any number
@@ -20,12 +20,12 @@ const MOST_KEPT_INSIDE: usize = 4 * 1024 * 1024;
 /// names, so this limit also bounds the time of the comparisons.
 const MOST_PARAMETERS: usize = 256 * 1024;
 
-/// Approximate memory overhead of a kept message, in bytes. Without counting it, a server could make the client keep and search a hundred
-/// thousand empty messages.
+/// Approximate memory overhead of a kept message, in bytes. If this overhead were not counted, a server could make the client keep and
+/// search a hundred thousand empty messages.
 const COST_OF_KEEPING: usize = 64;
 
 impl Handshake<'_> {
-    /// Counts data that the server makes the client keep, and checks the limit of this state.
+    /// Counts the bytes that the server makes the client keep. Checks that their sum is within the limit for this state.
     pub(super) fn keep(&mut self, bytes: usize, state: &State) -> Result<(), PeerError> {
         let most = if matches!(state, State::Settling) { MOST_KEPT_INSIDE } else { MOST_KEPT };
         self.kept += bytes + COST_OF_KEEPING;
@@ -40,7 +40,7 @@ impl Handshake<'_> {
         if kept > MOST_PARAMETERS { Err(PeerError::Flood) } else { Ok(()) }
     }
 
-    /// Processes the server's NegotiateProtocolVersion: an older version, or options that the server does not know.
+    /// Processes the server's NegotiateProtocolVersion. This message names an older version, or options that the server does not know.
     pub(super) fn negotiate(&mut self, offer: &NegotiateProtocolVersion<'_>) -> Result<(), AuthError> {
         let NegotiateProtocolVersion { version, unrecognized } = *offer;
         let Config { min_protocol_version: min, max_protocol_version: max, parameters, .. } = self.config;

@@ -43,7 +43,7 @@ impl Handshake<'_> {
         let gss = self.config.gss.clone().ok_or(PolicyError::NoGss)?;
         let target = GssTarget {
             service: self.config.krbsrvname.clone(),
-            // A Kerberos ticket is for a service on a host.
+            // A Kerberos ticket is for a service on a host, so the name of the host is required.
             host: self.host.clone().ok_or(ConfigError::Missing("host"))?,
             delegation: self.config.gssdelegation,
             sspi: method == AuthMethod::Sspi,

@@ -61,7 +61,7 @@ pub(crate) fn read_client_first(message: &[u8]) -> Result<Option<Token>, OAuthFa
         [b'a', b'=', ..] => return Err(OAuthFault::AuthorizationIdentity),
         _ => return Err(OAuthFault::Syntax),
     };
-    // kvpairs = *(key "=" value kvsep) kvsep
+    // RFC 7628: kvpairs = *(key "=" value kvsep) kvsep
     let pairs = match pairs {
         [SEPARATOR] => return Err(OAuthFault::Auth),
         [pairs @ .., SEPARATOR, SEPARATOR] => pairs,

@@ -1,4 +1,4 @@
-//! Settings of OAuth.
+//! Settings of a client's login by a bearer token.
 
 use crate::secret::Password;
 

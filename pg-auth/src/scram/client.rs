@@ -31,9 +31,9 @@ pub enum ChannelBinding {
 /// Range of the iteration counts that a server may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Iterations {
-    /// The minimum. With fewer iterations, the password can be guessed cheaply from a stolen proof.
+    /// The minimum iteration count. With fewer iterations, the password can be guessed cheaply from a stolen proof.
     pub min: u32,
-    /// The maximum. With more iterations, a hostile server could waste the client's CPU time.
+    /// The maximum iteration count. With more iterations, a hostile server could waste the client's CPU time.
     pub max: u32,
 }
 

@@ -104,7 +104,7 @@ macro_rules! key {
             }
         }
 
-        /// Compares in constant time.
+        /// Compares two keys in constant time.
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
                 self.0.ct_eq(other.0.as_slice()).into()

@@ -120,7 +120,7 @@ fn a_hash_is_ignored_without_tls() {
 }
 
 /// A server offers channel binding only over TLS. If a client sees the offer on a connection without TLS, an attacker has removed TLS.
-/// libpq also stops here.
+/// libpq ends the login as well.
 #[test]
 fn an_offer_of_channel_binding_without_tls_means_that_tls_was_stripped() {
     for mode in [BindingMode::Prefer, BindingMode::Disable] {

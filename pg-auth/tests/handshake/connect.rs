@@ -39,7 +39,7 @@ impl Offload for Counting {
     }
 }
 
-/// A runtime that is shutting down.
+/// A runtime that is shutting down: every job given to this runtime fails.
 struct NoThread;
 
 impl Offload for NoThread {

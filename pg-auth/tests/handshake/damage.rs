@@ -49,7 +49,7 @@ fn machine(config: &Config) -> Machine<'_> {
     Machine::new(handshake.nonce(nonce(CLIENT_NONCE)))
 }
 
-/// The state machine after a server has sent this stream.
+/// Returns the client's state machine after it has received the bytes of `stream` from a server.
 fn told<'c>(config: &'c Config, stream: &[u8]) -> Machine<'c> {
     let mut machine = machine(config);
     machine.hear(stream, usize::MAX);

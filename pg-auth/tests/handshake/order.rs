@@ -33,7 +33,7 @@ fn word(letter: u8) -> Vec<u8> {
     }
 }
 
-/// A challenge with one iteration, and the server's proof for the client's nonce and [`PASSWORD`].
+/// A SCRAM challenge with one iteration, and the server's proof for the client's nonce and [`PASSWORD`].
 const CHALLENGE: &[u8] =
     b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=c2l4dGVlbiBieXRlcy4uLg==,i=1";
 const PROOF: &[u8] = b"v=D4qVMev0EAn0iU3QhN8raQ/QauutPc+vp5Cv+OG62+A=";

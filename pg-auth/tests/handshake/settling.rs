@@ -144,7 +144,8 @@ fn the_data_that_the_client_keeps_is_limited() {
     assert!((10..14).contains(&count), "{count}");
 }
 
-/// Small messages take more memory than bytes on the wire. Repeated keys take no memory, but time to read.
+/// Checks that the limits also apply to small messages: keeping a small message takes more memory than the message has bytes. Repeated
+/// cancel keys take no memory, but they take time to read, so they must reach a limit as well.
 #[test]
 fn endless_small_messages_are_a_flood_too() {
     let name = |count: u32| format!("{count:x}");
@@ -192,7 +193,7 @@ fn a_notice_of_a_login_trigger_may_be_long() {
     let long = notice(&"n".repeat(40_000));
     let session = in_already(&user()).server_bytes(&long).server(&KEY).server(&READY).session();
     assert_eq!(session.notices.len(), 1);
-    // Before authentication a long notice is rejected. A long parameter is always rejected.
+    // Before authentication, a notice of more than 30,000 bytes is rejected. A parameter of more than 30,000 bytes is always rejected.
     let error = Talk::new(&user(), Link::Tcp).client_bytes(STARTUP).server_bytes(&long[..5]).error();
     assert!(error.to_string().contains("30000"), "{error}");
     let parameter = encoded(&ParameterStatus { name: "p".into(), value: "x".repeat(39_611).as_str().into() });

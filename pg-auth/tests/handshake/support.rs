@@ -135,7 +135,7 @@ impl<'c> Talk<'c> {
         Self::with(config, link, |handshake| handshake)
     }
 
-    /// Like [`new`](Self::new), but with further set-up of the state machine.
+    /// Like [`new`](Self::new), but calls `set_up` on the state machines before their first step.
     pub(crate) fn with(
         config: &'c Config,
         link: Link,

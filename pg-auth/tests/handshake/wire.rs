@@ -22,7 +22,8 @@ pub(crate) enum Method {
     Cleartext(Vec<u8>),
     Md5(md5::Verifier),
     Scram(Verifier, Nonce),
-    /// No authentication: the server answers any bytes with the next of these messages. This also lets the type play a client.
+    /// No authentication: the server answers any bytes with the next of these messages. If the messages are a client's messages, `Server`
+    /// plays a client.
     Canned(VecDeque<Vec<u8>>),
 }
 
@@ -112,7 +113,7 @@ impl Server {
 
 pub(crate) const DENIED: &[u8] = b"E\0\0\0\x22SFATAL\0C28P01\0Mgo away, user\0\0";
 
-/// The behaviour of a stream.
+/// The limits, faults and delays of a test stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manners {
     /// Number of bytes that can be read before the stream ends.
@@ -143,12 +144,12 @@ impl Manners {
     };
 }
 
-/// The stream to a server.
+/// The client's end of a stream in memory. A `Server` is at the other end.
 #[derive(Debug)]
 pub(crate) struct Wire {
     server: Server,
     manners: Manners,
-    /// Bytes on the way to the client.
+    /// Bytes that the server has sent and the client has not read yet.
     coming: VecDeque<u8>,
     /// For reads and for writes: whether the last call returned `Pending` because of `hesitates`.
     hesitated: [bool; 2],

@@ -68,7 +68,7 @@ const PARAMETERS: &[(&str, &[&str])] = &[
     ("", &["x"]),
 ];
 
-/// Pieces that a mutation puts into a string.
+/// Pieces of text. The generator damages a connection string by inserting one of these pieces.
 const CHARACTERS: &[&str] = &[
     "=", "'", "\\", " ", "\t", "\n", "\u{b}", "%", "%4", "%41", "%2c", "%2F", "%ff", "%00", "%zz", "@", ":",
     "/", "?", "&", ",", "[", "]", "[::1]", "+", "#", ";", "\"", "é", "\u{a0}", "x", "0",

@@ -14,7 +14,7 @@ pub(crate) enum Answer {
     Read {
         /// Whether libpq would try to connect.
         accepted: bool,
-        /// Values by the names of their parameters. Parameters that are not in the string are missing.
+        /// The parameters that the string sets: the key is the name of a parameter, the value is its value.
         values: BTreeMap<String, Vec<u8>>,
     },
 }

@@ -36,7 +36,7 @@ fn libpq_18_reads_the_known_cases_as_expected() {
     }
 }
 
-/// The deliberate differences are in `values::REASONS`.
+/// Fails for every difference that is not deliberate. `values::REASONS` lists the deliberate differences.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn libpq_18_reads_generated_strings_as_we_do() {
@@ -49,7 +49,7 @@ fn libpq_15_reads_generated_strings_as_we_do() {
     compare("PG15_LIBPQ", values::before_18);
 }
 
-/// `Surroundings` must find the same values in the environment, the service file and the password file as libpq.
+/// `Surroundings` and libpq must find the same values in the environment, the service file and the password file.
 #[cfg(unix)]
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
@@ -85,7 +85,8 @@ fn compare(library: &str, extra: fn(&str, &Answer) -> Option<&'static str>) {
     tally.finish(seed, STRINGS);
 }
 
-/// The number of equal results, the number of each deliberate difference, and the list of other differences.
+/// The results of the comparison with libpq: the number of equal results, the number of each deliberate difference, and the list of all
+/// other differences.
 #[derive(Default)]
 struct Tally {
     counts: BTreeMap<&'static str, usize>,

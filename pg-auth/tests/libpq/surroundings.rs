@@ -46,7 +46,7 @@ const VARIABLES: &[(&str, &str)] = &[
 
 /// Socket directories that do not exist. Some contain characters with a special meaning in a password file.
 const HOSTS: &[&str] = &["/nonexistent", "/nonexistent/a:b", "/nonexistent/a\\b", "/nonexistent/*"];
-/// Users and databases. Some contain characters with a special meaning in a password file.
+/// Names of users and databases. Some contain characters with a special meaning in a password file.
 const NAMES: &[&str] = &["alice", "bob:", "*", "a\\b", "é", "alic"];
 
 /// A connection string and its environment variables. Files that the variables name are created in `dir`.

@@ -8,12 +8,12 @@ use pg_auth::error::ConfigError;
 
 use super::libpq::Answer;
 
-/// The outcome of comparing the values of one string.
+/// The outcome of comparing the values that libpq and this library find in one string.
 pub(crate) enum Differences {
     None,
-    /// A difference from libpq that is deliberate. The string is its reason.
+    /// A deliberate difference from libpq. The string is the reason for the difference.
     Chosen(&'static str),
-    /// A difference that is not deliberate.
+    /// A difference from libpq that is not deliberate. The string describes the difference.
     Wrong(String),
 }
 
@@ -52,7 +52,7 @@ const REASONS: &[Reason] = &[
     }),
 ];
 
-/// The reason for accepting a string that libpq 18 refuses.
+/// Returns the reason why this library accepts a string that libpq 18 refuses. `None` if there is no such reason.
 pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let Answer::Malformed = theirs else { return None };
     let (_, query) = string.split_once('?').unwrap_or_default();
@@ -65,7 +65,7 @@ pub(crate) fn since_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     own.iter().any(|name| string.contains(name)).then_some("accepted here: a parameter of this library")
 }
 
-/// The reason for which libpq 15 refuses a string, or reads it differently from libpq 18.
+/// Returns the reason why libpq 15 refuses a string, or reads a string differently from libpq 18. `None` if there is no such reason.
 pub(crate) fn before_18(string: &str, theirs: &Answer) -> Option<&'static str> {
     let newer = [
         "scram_",
@@ -239,7 +239,7 @@ fn switch(value: String) -> String {
     if value.is_empty() { "0".into() } else { value }
 }
 
-/// Treats `prefer` as `disable`: the default of `gssencmode` is one of the two, depending on the build of libpq.
+/// Treats `prefer` as `disable`: the default of `gssencmode` is `prefer` in some builds of libpq, and `disable` in others.
 fn preferred(mode: &str) -> String {
     mode.replace("prefer", "disable")
 }

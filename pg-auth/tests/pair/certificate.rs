@@ -88,7 +88,7 @@ fn sslcertmode_require_demands_that_a_certificate_was_sent() {
         (SslCertMode::Require, Some(NotRequested), Some(PolicyError::ClientCertificate(NotRequested))),
         (SslCertMode::Require, Some(NotSent), Some(PolicyError::ClientCertificate(NotSent))),
         (SslCertMode::Require, Some(Sent), None),
-        // A TLS layer that reports nothing has itself checked that a certificate was sent.
+        // `None`: the TLS layer reports nothing, so the TLS layer itself must check that a certificate is sent.
         (SslCertMode::Require, None, None),
         (SslCertMode::Allow, Some(NotRequested), None),
         (SslCertMode::Disable, Some(NotSent), None),

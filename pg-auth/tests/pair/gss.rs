@@ -129,7 +129,7 @@ fn the_library_receives_the_service_the_host_and_the_settings() {
     });
     let config = Config::new("alice").gss(gss).krbsrvname("pg").gssdelegation(true);
     assert!(run(&config, server(0, ALICE)).client.is_ok());
-    // A ticket is issued for a host, so the host's name is required.
+    // A Kerberos ticket is issued for a host, so the host's name is required.
     let outcome = Pair::new(&config, Link::Tcp).run(server(0, ALICE));
     assert_eq!(outcome.client.err(), Some(ConfigError::Missing("host").into()));
 }
@@ -175,7 +175,7 @@ fn an_endless_exchange_is_ended() {
     let config = Config::new("alice").gss(client(200));
     let outcome = run(&config, server(200, ALICE));
     let client = outcome.client.expect_err("there is no end");
-    // Either side may reach the limit first. The other side then receives an error, or nothing more.
+    // The client or the server may be the first to reach the limit. Its peer then receives an error, or no further message.
     match outcome.server.expect_err("there is no end") {
         AuthError::Client(error) => assert_eq!(error, ClientError::EndlessGss),
         _ => assert_eq!(client, PeerError::EndlessGss.into()),

@@ -12,7 +12,7 @@ use crate::support::*;
 
 const ISSUER: &str = "https://issuer.example";
 
-/// A source that returns this token only after the server has sent its discovery document.
+/// A source of tokens that returns this token only after the server has sent its discovery document.
 fn after_discovery(token: &'static str) -> Tokens {
     Tokens::new(move |request: TokenRequest| async move {
         match request.discovery {
@@ -23,7 +23,7 @@ fn after_discovery(token: &'static str) -> Tokens {
     })
 }
 
-/// A source that returns this token at once.
+/// A source of tokens that returns this token at once.
 fn at_once(token: &'static str) -> Tokens {
     Tokens::new(move |_: TokenRequest| async move { Ok(Token::new(token)?.into()) })
 }

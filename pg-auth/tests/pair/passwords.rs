@@ -160,7 +160,8 @@ fn salts_for_md5_are_random_bytes() {
         assert!(outcome.client.is_ok());
     }
     assert_eq!(salts.len(), 200, "no salt occurs twice");
-    // 800 random bytes contain about 245 different values; with base64 text there would be at most 64.
+    // Checks that the salts are random bytes and not base64 text: 800 random bytes contain about 245 different values, base64 text contains
+    // at most 64.
     assert!(seen.iter().filter(|seen| **seen).count() > 200);
 }
 

@@ -9,7 +9,7 @@ use pg_auth::{
 use pg_wire::testing::block_on;
 use pg_wire::{Inbox, Limits, Outbox};
 
-/// The outcome of a login between the two state machines.
+/// The outcome of a login of the client's state machine at the server's state machine.
 pub(crate) struct Outcome {
     /// The number of times that the client had to derive keys.
     pub(crate) derivations: usize,
@@ -35,7 +35,7 @@ impl Outcome {
 
 type Meddle<'c> = Box<dyn FnMut(Vec<u8>) -> Vec<u8> + 'c>;
 
-/// The two state machines before a login.
+/// The state machines of a client and of a server, before a login.
 pub(crate) struct Pair<'c> {
     client: Handshake<'c>,
     accept: Accept,
@@ -71,7 +71,7 @@ impl<'c> Pair<'c> {
         Self { to_client: Box::new(meddle), ..self }
     }
 
-    /// Passes each side's bytes to the other side until both have ended.
+    /// Runs the login: passes the client's bytes to the server and the server's bytes to the client, until both state machines have ended.
     pub(crate) fn run(self, credentials: impl Fn(&[u8]) -> Credentials) -> Outcome {
         let Self { mut client, mut accept, mut to_server, mut to_client } = self;
         let buffers = |limits: Limits| (Inbox::new(limits), Outbox::new(1024));
@@ -186,7 +186,7 @@ pub(crate) fn replaced(bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A message with this code and this body.
+/// Encodes a message with this code and this body.
 pub(crate) fn message(code: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).expect("it is short");
     [&[code][..], &length.to_be_bytes(), body].concat()

@@ -14,7 +14,7 @@ pub(crate) fn masked(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte ^ MASK).collect()
 }
 
-/// The names of the needles that are in memory.
+/// Searches the memory of this process. Returns the names of the needles that were found.
 pub(crate) fn found(needles: &[Needle], window: &mut [u8]) -> Vec<String> {
     let memory = File::open("/proc/self/mem").expect("Linux has it");
     let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");

@@ -20,7 +20,7 @@ pub(super) struct Wanted {
     pub(super) name: String,
 }
 
-/// Owned form of [`TlsVerification`].
+/// Owned form of [`TlsVerification`], which borrows from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verification {
     None,
@@ -29,6 +29,8 @@ enum Verification {
 }
 
 impl Wanted {
+    /// Takes the settings of a handshake from a request.
+    ///
     /// # Errors
     /// When the configuration requires a feature that `native-tls` does not have.
     pub(super) fn new(request: &TlsRequest<'_>) -> io::Result<Self> {

@@ -20,7 +20,7 @@ const RECORD: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct TlsStream<S> {
     tls: async_native_tls::TlsStream<S>,
-    /// Bytes that this stream has accepted. From the index `sent` on, the TLS library has not accepted them yet.
+    /// Bytes that this stream has accepted for sending. The TLS library has not yet accepted the bytes from index `sent` on.
     held: Vec<u8>,
     sent: usize,
     /// Whether close_notify has been sent.

@@ -9,7 +9,8 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// A root certificate, several server certificates, and a client certificate. All of them except root certificates have the key "pkcs8".
+/// A root certificate, several server certificates, and a client certificate. The server certificates and the client certificate have the
+/// same private key, "pkcs8".
 pub(crate) struct Certificates {
     dir: TempDir,
     server: Certificate,

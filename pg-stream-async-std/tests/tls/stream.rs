@@ -68,8 +68,8 @@ fn halves_send_and_receive_in_two_tasks() {
 fn accepted_bytes_arrive_once_even_if_the_future_is_dropped() {
     run(async {
         let [mut client, mut server] = pair().await;
-        // The writes fill the sockets, because the server does not read. The writes have many lengths, and each write has a different byte.
-        // The loop ends when a write is pending.
+        // The writes fill the sockets, because the server does not read. The writes have many lengths. Each write repeats one byte, and the
+        // next write repeats another byte. The loop ends when a write is pending.
         let mut taken: Vec<u8> = Vec::new();
         let mut next = 0_u8;
         poll_fn(|cx| {
@@ -85,7 +85,7 @@ fn accepted_bytes_arrive_once_even_if_the_future_is_dropped() {
         })
         .await;
         let sending = async {
-            // This write is shorter than the pending record and has different bytes.
+            // This write is shorter than the pending record, and its bytes differ from the bytes of that record.
             client.write_all(b"last").await.expect("sent");
             client.flush().await.expect("sent");
         };
@@ -106,7 +106,8 @@ fn the_peer_of_a_closed_stream_reads_its_end() {
         let mut received = Vec::new();
         server.read_to_end(&mut received).await.expect("an end");
         assert_eq!(received, b"bye");
-        // Closing the TLS stream also closes the socket for writing, so the server reads the end of the socket.
+        // The client's close of the TLS stream also closes the client's socket for writing. So the server reads the end of the stream from
+        // its socket.
         let mut socket = server.get_ref().get_ref().clone();
         assert_eq!(socket.read(&mut [0; 1]).await.expect("an end"), 0);
         // Bytes from the server to the client can still be sent.

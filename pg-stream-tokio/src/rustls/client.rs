@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, SignatureScheme, Support
 use crate::rustls::key_log::KeyLogFile;
 use crate::rustls::verify::{AnyCertificate, TrustedCertificate};
 
-/// Owned form of [`TlsVerification`].
+/// Owned form of [`TlsVerification`], which borrows from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verification {
     None,
@@ -55,7 +55,7 @@ pub(super) fn server_name(host: &Host, verification: &Verification) -> io::Resul
             let message = format!("\"{name}\" is no host name that a certificate can be checked against");
             Err(io::Error::new(io::ErrorKind::InvalidInput, message))
         }
-        // In these modes, the name is not checked. An IP address is never sent as SNI.
+        // These values of `sslmode` do not check the name. An IP address is never sent as SNI.
         _ => Ok(ServerName::from(address.unwrap_or(IpAddr::from([0, 0, 0, 0])))),
     }
 }

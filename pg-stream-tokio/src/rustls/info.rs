@@ -1,4 +1,4 @@
-//! Facts about a TLS channel.
+//! Reads facts about a TLS channel from rustls.
 
 use pg_auth::link::{TlsInfo, TlsVersion};
 use tokio_rustls::rustls::CommonState;

@@ -75,7 +75,7 @@ impl ServerCertVerifier for TrustedCertificate {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.names => Ok(ServerCertVerified::assertion()),
-            // This error comes after the check of the validity period, so the certificate has not expired.
+            // rustls returns this error only after the check of the validity period, so the certificate has not expired.
             Err(Error::InvalidCertificate(error))
                 if is_authority(&error) && self.trusted.iter().any(|trusted| trusted == certificate) =>
             {

@@ -1,6 +1,6 @@
-//! The cells of the matrix, and the connection string of each cell.
+//! The matrix of logins. Each cell is one login, with its own combination of server version, method, link, proof and settings.
 //!
-//! | cells that are left out | why |
+//! | combinations without a cell | why |
 //! | --- | --- |
 //! | `trust` with a wrong proof or none | there is no proof |
 //! | GSSAPI on 18, OAuth on 15 | the server has no such method |
@@ -95,7 +95,7 @@ pub(crate) const LOCALHOST: &str = "localhost";
 /// A name that is in no server's certificate.
 pub(crate) const ELSEWHERE: &str = "elsewhere.example";
 
-/// Returns all cells of the matrix.
+/// Returns all cells of the matrix: the combinations of settings with which the tests log in.
 pub(crate) fn all() -> Vec<Cell> {
     let mut cells = Vec::new();
     for major in [15, 18] {
@@ -107,7 +107,7 @@ pub(crate) fn all() -> Vec<Cell> {
     cells
 }
 
-/// Returns the cells of each method over each link with each proof in each `sslmode`.
+/// Returns a cell for each possible combination of method, link, proof and `sslmode`.
 fn methods(major: u8) -> Vec<Cell> {
     use Proof::{Expired, Foreign, Missing, Revoked, Right, Wrong};
     let usual = &[Right, Wrong, Missing][..];
@@ -149,7 +149,7 @@ fn names(major: u8) -> Vec<Cell> {
         for sslmode in SSLMODES {
             for root in [Root::None, Root::Right, Root::Other, Root::NoFile] {
                 let cell = Cell { sslmode, root, ..Cell::new(major, Method::Scram, link, Proof::Right) };
-                // Cells with the usual `sslrootcert` are in `methods`.
+                // The function `methods` returns the cells with the usual `sslrootcert`.
                 if root != Root::usual(sslmode) {
                     cells.push(cell.clone());
                 }
@@ -241,7 +241,7 @@ impl Cell {
 }
 
 impl Root {
-    /// Returns the usual root: the right authority for `verify-ca` and `verify-full`, and none for every other mode.
+    /// Returns the usual value of `sslrootcert`: the right authority for `verify-ca` and `verify-full`, and none for every other mode.
     fn usual(sslmode: &str) -> Self {
         if sslmode.starts_with("verify") { Self::Right } else { Self::None }
     }

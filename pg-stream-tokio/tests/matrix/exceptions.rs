@@ -12,7 +12,8 @@ pub(crate) struct Exception {
     pub(crate) reason: &'static str,
     /// Returns whether the exception applies to a cell.
     pub(crate) cells: fn(&Cell) -> bool,
-    /// Pairs of outcomes, the first of psql and the second of this project, as [`Outcome::brief`] writes them. Each pair has to occur.
+    /// Pairs of outcomes, the first of psql and the second of this project, as [`Outcome::brief`] writes them. Each pair must occur in at
+    /// least one login; otherwise the test fails.
     pub(crate) outcomes: &'static [(&'static str, &'static str)],
 }
 
@@ -83,7 +84,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
 ];
 
-/// Results of the comparisons so far.
+/// Results of the comparisons of psql and this project so far.
 pub(crate) struct Verdicts {
     exceptions: Vec<&'static Exception>,
     alike: usize,

@@ -1,7 +1,8 @@
-//! The matrix of logins: each method over each link in each `sslmode`, by real `psql` and by this crate, with the same connection string
-//! and the same server. psql and this crate must have the same outcome: both log in, or both are rejected. They must use the same kind of
-//! link, and make the same number of attempts. The server and the client must reject in the same cases, with the same error text of the
-//! server. [`exceptions`] lists the deliberate differences, each with its reason.
+//! The matrix of logins: each method over each link in each `sslmode`. Each login is made twice, by the real `psql` and by this crate, with
+//! the same connection string and the same server. psql and this crate must have the same outcome: both log in, or both are rejected. They
+//! must use the same kind of link, and make the same number of attempts. If the server rejects one of the two logins, it must reject the
+//! other login with the same error text. If one client ends a login, the other client must do so for the same reason. [`exceptions`] lists
+//! the deliberate differences, each with its reason.
 
 mod cells;
 mod compare;

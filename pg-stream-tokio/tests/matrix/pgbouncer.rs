@@ -126,7 +126,7 @@ const CLEARTEXT: [(&str, &str); 4] = [
     ("client (no password)", "client (clear-text password), then client (no password)"),
 ];
 
-/// Returns the index in [`CLEARTEXT`] of a deliberate difference.
+/// Returns the index of these two outcomes in [`CLEARTEXT`], if their difference is deliberate.
 fn exception(settings: &str, psql: &Outcome, ours: &Outcome) -> Option<usize> {
     let applies = settings.contains("user=cleartext") && settings.contains("hostaddr=");
     let (psql, ours) = (psql.brief(), ours.brief());

@@ -34,7 +34,7 @@ pub(crate) fn start(cell: &Cell) -> Login {
     Login(command.spawn().expect("the program starts"))
 }
 
-/// Creates a command that inherits no environment variables. `name` is the variable with the path of the program.
+/// Creates a command that inherits no environment variables. `name` is the environment variable that contains the path of the program.
 pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(variable(name));
     command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("HOME", "/nonexistent");

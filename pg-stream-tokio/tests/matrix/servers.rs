@@ -1,4 +1,4 @@
-//! The servers of `cargo xtask test`.
+//! Addresses of the servers that `cargo xtask test` starts.
 
 /// Reads an environment variable that `cargo xtask test` sets.
 #[track_caller]
@@ -22,7 +22,7 @@ impl Server {
         Self { ip: ip.into(), port, socket_dir: variable(&format!("{prefix}_SOCKET_DIR")) }
     }
 
-    /// Returns the server of this version.
+    /// Returns the server with this major version.
     pub(crate) fn find(major: u8) -> Self {
         Self::at(&format!("PG{major}"))
     }

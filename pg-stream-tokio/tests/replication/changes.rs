@@ -46,7 +46,7 @@ struct Changes {
 }
 
 impl Changes {
-    /// Receives changes up to and including the first for which `last` is true.
+    /// Receives changes up to and including the first change for which `last` returns true.
     async fn until(&mut self, last: impl Fn(&Change<'_>) -> bool) {
         loop {
             let frame = copied(&mut self.conn).await.expect("the copy goes on");
@@ -374,7 +374,8 @@ async fn stream(server: &Server, mode: Mode) {
     each(&mut session, &[&format!("drop schema {name} cascade"), &format!("drop publication {name}")]).await;
 }
 
-/// Runs transactions larger than `logical_decoding_work_mem`. With `streaming`, the server sends their changes before they end.
+/// Runs transactions larger than `logical_decoding_work_mem`. If streaming is on, the server sends the changes of a transaction before the
+/// transaction ends.
 async fn large_transactions(server: &Server, session: &mut Conn, changes: &mut Changes) {
     const ROWS: &str =
         "insert into by_row select g, repeat('x', 50), 'happy' from generate_series(1, 2000) g";

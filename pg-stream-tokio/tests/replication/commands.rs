@@ -341,7 +341,7 @@ fn an_incremental_backup_follows_an_uploaded_manifest() {
         let mut session = session(server).await;
         query(&mut session, "alter system set summarize_wal = on").await.expect("set");
         query(&mut session, "select pg_reload_conf()").await.expect("reloaded");
-        // An incremental backup needs an earlier backup that was made while this setting was on.
+        // An incremental backup needs an earlier backup that was made while `summarize_wal` was on.
         while run(&mut conn, &Show("summarize_wal")).await.expect("a reply").value() != "on" {
             tokio::task::yield_now().await;
         }

@@ -40,7 +40,7 @@ pub(crate) async fn walsender(server: &Server, replication: Replication) -> Conn
     get_in(&config).await.0
 }
 
-/// Rows of a reply, each with its columns.
+/// Rows of a reply, each with the description of its columns.
 #[derive(Debug)]
 pub(crate) struct Reply(Vec<(Columns, FrameBuf)>);
 

@@ -6,7 +6,7 @@ mod commands;
 mod conversation;
 mod stream;
 mod streamed;
-// These tests do not use the helpers for logins.
+// The module also contains helpers for logins, which these tests do not use.
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;

@@ -348,7 +348,7 @@ fn a_reader_that_blocks_its_thread_is_not_disconnected_while_the_sender_runs() {
         let end = loop {
             let received = reader.next().await.expect("received").expect("the stream goes on");
             match received.change {
-                // The change is borrowed, so the stream cannot be used meanwhile.
+                // The change borrows the stream, so the stream cannot be used while the thread sleeps.
                 Change::Begin(_) => {
                     tokio::task::block_in_place(|| std::thread::sleep(Duration::from_secs(5)))
                 }

@@ -1,5 +1,5 @@
-//! Tests of streaming of transactions in progress. A transaction that is received in blocks must have the same changes as a transaction
-//! that is sent at its commit.
+//! Tests of streaming of transactions in progress. A transaction that is received in blocks must have the same changes as when it is sent
+//! at its commit.
 
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ fn line(received: &ReceivedChange<'_>) -> String {
         Change::Update(update) => format!("update {table} {:?} {:?}", update.old, update.new),
         Change::Delete(delete) => format!("delete {table} {:?}", delete.old),
         Change::Truncate(truncate) => format!("truncate {:?}", truncate.relations),
-        // Descriptions of tables and types are ignored: the server sends them again in each block, so their places differ.
+        // Descriptions of tables and types are ignored: the server sends them again in each block, so the number of these messages differs.
         Change::Relation(_) | Change::Type(_) => String::new(),
         Change::LogicalMessage(message) => format!("message {}", message.prefix),
         ref other => panic!("{other:?}"),
     }
 }
 
-/// Receives until `count` transactions are in progress. Returns the number of stored bytes.
+/// Receives changes until `count` transactions are in progress. Returns the number of stored bytes.
 async fn until(count: usize, stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) -> usize {
     while stream.payload().in_progress().count() != count {
         receive(stream, lines, other).await;
@@ -48,7 +48,7 @@ async fn until(count: usize, stream: &mut Streamed, lines: &mut Vec<String>, oth
     stream.payload().store().used()
 }
 
-/// Receives until more bytes are stored, which shows that another block of a transaction in progress has arrived.
+/// Receives changes until more bytes are stored, which shows that another block of a transaction in progress has arrived.
 async fn until_more(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) {
     let before = stream.payload().store().used();
     while stream.payload().store().used() <= before {
@@ -59,7 +59,7 @@ async fn until_more(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut 
 async fn receive(stream: &mut Streamed, lines: &mut Vec<String>, other: &mut Conn) {
     // These statements flush the WAL, because the server decodes only flushed WAL.
     each(other, &["set synchronous_commit = on", "select pg_logical_emit_message(true, 'flush', 'x')"]).await;
-    // Dropping a future of `next` loses no change.
+    // At the time limit, the future of `next` is dropped. This loses no change.
     while let Ok(received) = tokio::time::timeout(Duration::from_millis(20), stream.next()).await {
         lines.push(line(&received.expect("received").expect("the stream goes on")));
     }

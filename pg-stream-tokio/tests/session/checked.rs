@@ -29,7 +29,7 @@ const RECOVERY_STEPS: usize = 2_000;
 pub(crate) struct Totals(BTreeMap<String, u64>);
 
 impl Totals {
-    /// Adds the numbers of the last sequence of a session.
+    /// Adds the numbers that the last sequence of a session has produced.
     pub(crate) fn add(&mut self, checked: &Checked) {
         for (name, count) in &checked.seen {
             *self.0.entry(name.clone()).or_default() += count;
@@ -44,15 +44,15 @@ impl Totals {
     }
 }
 
-/// A session and its model.
+/// A session with a real server, and the model that follows the session.
 pub(crate) struct Checked {
     conn: Connection<Socket>,
     state: SessionState,
     config: Config,
     target: CancelTarget,
-    /// A WAL position from which the server can send.
+    /// A WAL position from which the server can start to send WAL.
     place: String,
-    /// Requests of this sequence, by number.
+    /// Requests that were sent in this sequence. The key is the number of the request.
     sent: HashMap<u64, Message>,
     /// Messages of this sequence in both directions, as text.
     log: String,
@@ -234,7 +234,7 @@ impl Checked {
         let Some(number) = number_in(&body) else { return Ok(()) };
         let fits = match reply.request {
             Request::Query | Request::Parse => number == reply.number,
-            // The row or the error contains the number of the earlier Parse.
+            // The row or the error contains the number of the Parse that created the statement: a lower number than that of this request.
             _ => number < reply.number && !matches!(self.sent.get(&number), Some(Message::Query(_))),
         };
         if !fits {
@@ -315,7 +315,8 @@ impl Checked {
         }
     }
 
-    /// Compares `ready_owed` with the number of ReadyForQuery that arrive, if no request fails and no COPY reads a Sync.
+    /// Compares the model's `ready_owed` with the number of ReadyForQuery messages that arrive, if no request fails and no COPY reads a
+    /// Sync.
     async fn count_ready(&mut self) -> Checking {
         if !self.state.is_certain() || self.state.copy().is_some() {
             return Ok(());

@@ -3,7 +3,7 @@
 
 mod checked;
 mod sequence;
-// These tests do not use the helpers for logins.
+// The module also contains helpers for logins, which these tests do not use.
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;

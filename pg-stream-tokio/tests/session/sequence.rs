@@ -1,17 +1,17 @@
-//! Random sequences of messages.
+//! Generators of random sequences of messages.
 
 use pg_stream_tokio::pg_wire::oid::Oid;
 use pg_stream_tokio::{PgProtocol, Portal, Statement};
 use proptest::prelude::*;
 
-/// A step of a sequence.
+/// One step of a random sequence.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     /// Sends messages as one batch.
     Send(Vec<Message>),
     /// Receives up to this number of messages. Ends earlier if the model expects no message.
     Receive(usize),
-    /// Receives until the model expects no message.
+    /// Receives messages until the model expects no message.
     ReceiveAll,
     /// Checks that no reply arrives when the model expects none.
     Quiet,
@@ -128,7 +128,7 @@ const PG_BACKEND_PID: Oid = 2026;
 const NAMES: [&str; 3] = ["", "a", "b"];
 
 impl Message {
-    /// Appends the message. `number` is the number of the request, if the message is a request. `place` is a WAL position.
+    /// Appends the message to `out`. `number` is the number of the request, if the message is a request. `place` is a WAL position.
     pub(crate) fn put(self, number: u64, place: &str, out: &mut Vec<u8>) {
         let statement = |index: u8| Statement(NAMES[usize::from(index)]);
         let portal = |index: u8| Portal(NAMES[usize::from(index)]);

@@ -24,14 +24,14 @@ impl Stopped {
 /// Stages at which a client stops: a description, the number of bytes that the client has sent, and the maximum heap memory in bytes that
 /// the server may hold.
 const STAGES: [(&str, usize, i64); 3] = [
-    // Most of the memory is the buffer of one read.
+    // Most of this memory is the buffer for one read from the stream.
     ("has sent nothing", 0, 8 << 10),
     ("has not sent its password", STARTUP.len(), 15 << 10),
     // The password message is the longest message that the server reads before authentication.
     ("stops in a password of 30,000 bytes", usize::MAX, 64 << 10),
 ];
 
-/// Maximum size of the future itself in bytes. In a program, the future is a part of the client's task.
+/// Maximum size in bytes of the future that runs the connection phase. In a program, this future is a part of the client's task.
 const FUTURE: usize = 15 << 10;
 
 const STARTUP: &[u8] = b"\0\0\0\x14\0\x03\0\0user\0alice\0\0";
@@ -43,7 +43,7 @@ where
 {
     let password = [&b"p\0\0\x75\x30"[..], &[b'x'; 29_995]].concat();
     let said = [STARTUP, &password].concat();
-    // The first round is not checked: a runtime may allocate its timers at their first use.
+    // All stages run twice. The first run is not checked, because a runtime may allocate its timers at their first use.
     for (round, (what, count, most)) in STAGES.into_iter().chain(STAGES).enumerate() {
         let client = Stopped(Arc::new(Mutex::new(said.iter().copied().take(count).collect())));
         let mut side: Option<Pin<Box<F>>> = None;

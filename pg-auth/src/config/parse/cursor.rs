@@ -27,13 +27,14 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// Takes the text before the first of these characters, or the whole text if none of them occurs.
+    /// Removes and returns the text before the first of these characters. If none of these characters occurs, removes and returns the whole
+    /// text.
     pub(super) fn until(&mut self, stops: &[char]) -> Self {
         let end = self.rest.find(stops).unwrap_or(self.rest.len());
         self.take(end)
     }
 
-    /// Takes this many bytes, or all bytes if the end would lie within a character.
+    /// Removes and returns this many bytes from the front. If this would split a character, removes and returns all bytes.
     pub(super) fn take(&mut self, bytes: usize) -> Self {
         let (piece, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         let taken = Self { rest: piece, offset: self.offset };
@@ -41,7 +42,7 @@ impl<'a> Cursor<'a> {
         taken
     }
 
-    /// Takes this text if it comes next.
+    /// Removes `expected` from the front, and returns true. If the text does not begin with `expected`, returns false.
     pub(super) fn eat(&mut self, expected: &str) -> bool {
         let rest = self.rest.strip_prefix(expected);
         rest.inspect(|rest| self.move_to(rest)).is_some()

@@ -25,8 +25,8 @@ const USER_SERVICE_FILE: &str = ".pg_service.conf";
 /// Name of the system's service file, in a directory of `SYSTEM_DIRS` or in `PGSYSCONFDIR`.
 const SYSTEM_SERVICE_FILE: &str = "pg_service.conf";
 
-/// Directories of the system's service file: on Debian, on Fedora, and on most other systems. Not used if `PGSYSCONFDIR` names a directory.
-/// libpq has a single directory, chosen when libpq is built.
+/// Directories in which the system's service file is looked for: the directory on Debian, on Fedora, and on most other systems. Not used if
+/// `PGSYSCONFDIR` names a directory. libpq has a single directory, chosen when libpq is built.
 const SYSTEM_DIRS: &[&str] =
     if cfg!(unix) { &["/etc/postgresql-common", "/etc/sysconfig/pgsql", "/etc"] } else { &[] };
 
@@ -93,7 +93,7 @@ enum User {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
-    /// The configuration that was found.
+    /// The configuration, with the settings of the connection string and of the surroundings.
     pub config: Config,
     /// Warnings about files that were ignored, to be shown to the user.
     pub warnings: Vec<Warning>,
@@ -242,7 +242,8 @@ impl Surroundings {
         }
     }
 
-    /// Adds the certificates of the home directory. The key need not exist: a certificate without a key is an error when TLS begins.
+    /// Adds the certificate files that exist in the home directory. Adds the path of the key even if the key does not exist: a certificate
+    /// without a key is an error when TLS begins.
     fn add_tls_files(&self, config: &mut Config) {
         let Some(home) = &self.home else { return };
         let file = |name: &str| home.join(TLS_DIR).join(name);

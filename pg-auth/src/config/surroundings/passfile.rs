@@ -13,7 +13,7 @@ use crate::config::Host;
 use crate::config::host::SOCKET_DIRS;
 use crate::secret::Password;
 
-/// A file that was ignored, and the reason.
+/// A warning that a file was ignored. The variant is the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {

@@ -286,7 +286,7 @@ fn a_password_file_that_others_can_read_is_ignored() {
         .expect("the string is well-formed");
     assert_eq!(found.warnings, [Warning::PasswordFileKind(dir.path().into())]);
     assert!(found.warnings.iter().all(|warning| warning.to_string().contains("is ignored: it is not")));
-    // There must be no warning if the file does not exist. There must also be none if the connection string contains the password.
+    // The helper `config` checks that there is no warning: if the file does not exist, and if the connection string contains the password.
     config(&surroundings, "passfile=/nonexistent/file");
     dir.permit(".pgpass", 0o666);
     config(&surroundings, "password=x");
