@@ -116,7 +116,7 @@ impl Arguments {
 /// Action when a client requests TLS or GSSAPI encryption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tls {
-    /// Let the server decide; encrypted bytes are passed on as they are
+    /// Pass the request on to the server, which accepts or declines it; encrypted bytes are passed on as they are
     Passthrough,
     /// Decline the request
     Refuse,

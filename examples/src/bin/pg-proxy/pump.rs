@@ -24,11 +24,11 @@ pub(crate) struct Pump {
     pub(crate) inbox: Inbox,
     pub(crate) from: Reader,
     pub(crate) to: Writer,
-    /// Whether the last message was written completely. If not, no other message may follow.
+    /// Whether the last message to the receiver was written completely. Only then may the proxy send a message of its own.
     pub(crate) between_messages: bool,
 }
 
-/// The depth to which traffic is inspected.
+/// Selects how much of the traffic the proxy decodes.
 pub(crate) enum Passing<'c> {
     /// Every message is decoded.
     Decoded(Inspector<'c>),
@@ -39,7 +39,7 @@ pub(crate) enum Passing<'c> {
 }
 
 impl Pump {
-    /// Passes bytes on until the sender closes. While a write waits, the pump does not read (backpressure).
+    /// Passes bytes on until the sender closes its stream. While a write waits, the pump does not read (backpressure).
     ///
     /// The future may be dropped at any time; `between_messages` is then still correct.
     pub(crate) async fn run(&mut self, passing: Passing<'_>) -> Result<(), Failure> {

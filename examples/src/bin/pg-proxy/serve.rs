@@ -12,10 +12,11 @@ use crate::openings::Openings;
 use crate::say;
 use crate::session::{self, Proxy};
 
-/// Pause after an attempt to accept a client has failed. It ends earlier if another client disconnects.
+/// Pause after an attempt to accept a client has failed. If a client disconnects, the pause ends earlier.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// File descriptors that are not counted for connections: the standard streams, the runtime's, and a few for name lookups.
+/// Number of file descriptors that connections may not use: the standard streams, the descriptors of the runtime, and a few for name
+/// lookups.
 const RESERVED: u64 = 32;
 
 /// Accepts clients forever. `descriptors` is the limit on open files, `openings` the limit on connections in their opening phase.
@@ -42,7 +43,8 @@ pub(crate) async fn serve(
                     let place = openings.place().await;
                     sessions.spawn(session::run(Arc::clone(proxy), client, place));
                 }
-                // Most likely the machine has no free file descriptor. The client waits in the queue until there is one.
+                // Most likely the machine has no free file descriptor. The new client waits in the queue of the socket until a descriptor
+                // is free.
                 Err(error) => {
                     say(format_args!("pg-proxy: cannot accept a client, waiting for one to leave: {error}"));
                     failed = true;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use pg_wire::session::{QueueFull, SessionState, Unexpected};
 use pg_wire::{Direction, Frame};
 
-/// The state of one session. Both directions pass their messages to it.
+/// The model of one session: its state according to the messages so far. Both directions pass their messages to the model.
 ///
 /// The client's messages are fed before they are forwarded, so a reply is never fed before its request.
 pub(crate) struct Watch(Mutex<Option<SessionState>>);
