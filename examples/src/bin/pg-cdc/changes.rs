@@ -11,10 +11,10 @@ use crate::line::{Format, Line};
 use crate::print::{Head, Printed, put_end, put_message, put_relation, put_start};
 use crate::value::Types;
 
-/// Lines are handed over to the output when they have at least this number of bytes.
+/// Number of bytes at which the collected lines are handed over to the output thread.
 pub(crate) const BLOCK: usize = 256 * 1024;
 
-/// Converts changes to lines. Collects the lines until they are handed over to the output.
+/// Converts changes to lines. Collects the lines until they are handed over to the output thread.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) format: Format,
@@ -26,7 +26,7 @@ pub(crate) struct Changes {
     pub(crate) boundary: Option<(usize, Lsn)>,
     /// Number of row changes so far.
     pub(crate) count: u64,
-    /// The position to stop at: a transaction that ends there or later is not written.
+    /// The position at which the program stops. A transaction that ends at this position or later is not written.
     pub(crate) until: Option<Lsn>,
     /// The transaction that has begun and has not ended; `None` between transactions.
     open: Option<Head>,
@@ -41,7 +41,7 @@ pub(crate) enum Taken {
     Next,
     /// Call [`Changes::describe`] with this table, then take the next change.
     Described(Table),
-    /// Stop: the position to stop at is reached. No line was made of this change.
+    /// Stop: the change is at or after the position at which the program stops. No line was made of the change.
     Reached,
 }
 
@@ -144,8 +144,8 @@ impl Changes {
         Ok(())
     }
 
-    /// Makes the line of a message between transactions. `message.lsn` is the begin of its WAL record. If the stream later starts after
-    /// this begin, the server does not send the message again, so the program continues one byte after the begin.
+    /// Makes the line of a message between transactions. `message.lsn` is the begin of its WAL record. The recorded position is one byte
+    /// later: a stream that starts there does not contain the message again.
     fn message_outside(&mut self, message: &LogicalMessage<'_>) -> Result<Taken, Failure> {
         if self.is_after(message.lsn) {
             return Ok(Taken::Reached);

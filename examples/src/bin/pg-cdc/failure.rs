@@ -36,18 +36,19 @@ pub(crate) enum Failure {
     File { name: String, error: io::Error },
     /// The program cannot continue with these files, this slot or this server. The string is the reason.
     Refused(String),
-    /// The output contains changes up to the position `recorded`, but the server has the same WAL only up to the position `server`.
+    /// The output contains changes up to the position `recorded`. But this server has the WAL of these changes only up to the position
+    /// `server`.
     Behind { recorded: Lsn, server: Lsn },
     /// The output thread has ended early. `Output::finish` returns its error.
     OutputEnded,
-    /// An error of the replication stream that is none of the above.
+    /// An error of the replication stream for which there is no other variant.
     Stream(StreamError),
     /// A signal interrupted a transaction or the snapshot. The string follows `interrupted` in the text of the error.
     Interrupted(&'static str),
 }
 
 impl Failure {
-    /// Whether the failure may be temporary, so that a new connection may succeed.
+    /// Whether the failure may be temporary. If so, the program connects again.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Connection(Error::Io(_) | Error::Closed { .. } | Error::Poisoned(_)) | Self::Ended => true,

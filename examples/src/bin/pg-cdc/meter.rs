@@ -42,8 +42,8 @@ impl Meter {
         Self { bar, quiet, last: (Instant::now(), Lsn::INVALID, 0), end: Arc::default() }
     }
 
-    /// Starts a task that reads the end of the WAL on a separate connection. The stream does not report WAL that has no published changes
-    /// or is not decoded yet.
+    /// Starts a task that reads the end of the WAL on a separate connection. The replication stream alone does not show how much WAL
+    /// follows that has no published changes or is not decoded yet.
     pub(crate) fn watch(&self, config: &Config) {
         if self.quiet {
             return;
@@ -78,7 +78,7 @@ impl Meter {
         }
         let end = Lsn(self.end.load(Ordering::Relaxed)).max(end);
         let lag = end.bytes_since(confirmed).unwrap_or_default();
-        // A rate does not need more digits than a float has.
+        // The conversion to a float may lose digits, but the rate does not need them.
         let rate = (changes - counted) as f64 / at.elapsed().as_secs_f64();
         let text = format!(
             "{confirmed}, {lag} bytes behind, {} changes/s, {} changes, {}",

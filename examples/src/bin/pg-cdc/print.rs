@@ -9,7 +9,7 @@ use crate::line::{Format, Line, hex, put, string};
 use crate::table::{has_key, put_description, put_key, put_name, put_row, put_unchanged, schema};
 use crate::value::Types;
 
-/// Properties of a transaction, which its lines repeat.
+/// Properties of a transaction, which are repeated in each of its lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) xid: u32,
@@ -62,7 +62,7 @@ pub(crate) fn put_message(line: Line<'_>, message: &LogicalMessage<'_>) {
     }
 }
 
-/// Data for the line of a change inside a transaction, besides the change itself.
+/// Data that the line of a change contains in addition to the change: its transaction, its position and more.
 #[derive(Debug)]
 pub(crate) struct Printed<'a> {
     pub(crate) head: &'a Head,

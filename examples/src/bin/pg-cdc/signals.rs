@@ -1,4 +1,4 @@
-//! Receives SIGTERM and Ctrl-C. The first signal ends the program after the current transaction, a second signal ends it at once.
+//! Receives SIGTERM and Ctrl-C. The first signal ends the program after the current transaction. A second signal ends the program at once.
 
 use std::future::pending;
 
@@ -32,7 +32,7 @@ impl Signals {
         self.stopping
     }
 
-    /// Waits for the next signal. Cancel safe.
+    /// Waits for the next signal. If the future is dropped, no signal is lost.
     ///
     /// # Errors
     /// Returns an error if this is the second signal.
