@@ -62,7 +62,8 @@ pub(crate) fn put_message(line: Line<'_>, message: &LogicalMessage<'_>) {
     }
 }
 
-/// Data that the line of a change contains in addition to the change: its transaction, its position and more.
+/// Data for the line of a change inside a transaction: the transaction, the position, the form of the line, and the kinds of types. The
+/// change itself is passed separately.
 #[derive(Debug)]
 pub(crate) struct Printed<'a> {
     pub(crate) head: &'a Head,

@@ -13,13 +13,13 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Largest read in bytes.
 pub(crate) const READ_SIZE: usize = 256 * 1024;
 
-/// After this number of consecutive reads that end with a row, a result is called long.
+/// Number of consecutive reads that must end with a row before a result counts as long.
 const LONG: u32 = 16;
 
 /// Pause between two reads of a long result: at first, and at most.
 ///
-/// A server sends rows in pieces of 8 kB, and each piece would be one read and one write. A pause joins the pieces: a million rows take a
-/// quarter of the CPU time. The pause grows until reads have half their full size.
+/// A server sends rows in pieces of 8 kB, and each piece would be one read and one write. During a pause several pieces arrive, and one
+/// read takes them all: a million rows need a quarter of the CPU time. The pause grows until a read fills half of the buffer.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(8)];
 
 /// The socket of a server connection.
@@ -61,7 +61,7 @@ impl Socket {
         self.open()?.poll_write(cx, bytes)
     }
 
-    /// Takes note of a read of `count` bytes, and begins a pause if a long result arrives slowly.
+    /// Counts a read of `count` bytes. Begins a pause if a long result arrives in small pieces.
     pub(crate) fn note_read(&mut self, count: usize, ends_with_row: bool) -> io::Result<()> {
         if !ends_with_row {
             (self.rows, self.pause) = (0, PAUSES[0]);

@@ -19,7 +19,7 @@ use crate::segment::SegmentSize;
 pub(crate) struct Rows(Vec<(Columns, FrameBuf)>);
 
 impl Rows {
-    /// The row at `index`.
+    /// Decodes the row at `index`.
     pub(crate) fn row<'a, T: FromReply<'a>>(&'a self, index: usize) -> Result<T, Failure> {
         let Some((columns, row)) = self.0.get(index) else {
             return Err(Failure::Answer(format!(
@@ -90,7 +90,7 @@ pub(crate) async fn answer(conn: &mut Connection) -> Result<Rows, Failure> {
 #[derive(Clone, Debug)]
 pub(crate) struct System {
     pub(crate) id: String,
-    /// The latest timeline, and the position up to which the server's WAL is flushed.
+    /// The latest timeline of the server, and the position up to which its WAL is flushed.
     pub(crate) place: Place,
     pub(crate) size: SegmentSize,
     /// Whether the group may read the server's files. Then the group may also read the files of pg-receive.

@@ -27,11 +27,11 @@ pub(crate) enum Failure {
     Ended(Lsn),
     /// The row of a reply is not valid.
     Row(RowError),
-    /// The protocol does not allow the server's answer here.
+    /// The server sent an answer that the protocol does not allow at this point. The string is the text of the error.
     Answer(String),
     /// A file cannot be read or written.
     File { doing: &'static str, path: PathBuf, error: io::Error },
-    /// The arguments or the existing files do not allow the task.
+    /// The arguments or the existing files do not allow the task. The string is the reason.
     Local(String),
     /// A signal has ended the backup before it was complete.
     Interrupted,

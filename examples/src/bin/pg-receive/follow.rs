@@ -22,7 +22,7 @@ use crate::stream::{Settings, Stream};
 /// Time between the end of a connection and the next attempt to connect.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The task: receive WAL.
+/// Settings for the task of receiving WAL.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
@@ -108,7 +108,8 @@ async fn receive(task: &Task, mut conn: Connection, system: &System, stop: &Stop
     Stream { settings, archive: &mut archive, goal, stop }.run(conn, from).await
 }
 
-/// The place at which the stream into an empty directory begins: the position of the slot, or the end of the server's WAL.
+/// Returns the timeline and the position at which the stream into an empty directory begins: the position of the slot, or without a slot
+/// the end of the server's WAL.
 async fn first_place(task: &Task, conn: &mut Connection, system: &System) -> Result<Place, Failure> {
     let Some(slot) = &task.settings.slot else { return Ok(system.place) };
     let reply = ask(conn, &ReadReplicationSlot(slot)).await?;

@@ -14,7 +14,7 @@ use crate::report::say;
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Begins to listen for signals. Needs a runtime.
+    /// Begins to listen for signals. Precondition: the call is made in a Tokio runtime.
     pub(crate) fn listen() -> io::Result<Self> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -48,7 +48,7 @@ impl Stop {
     /// Waits for a signal.
     pub(crate) async fn given(&mut self) {
         if self.0.wait_for(|given| *given).await.is_err() {
-            // Without a sender, no signal arrives.
+            // The sender is dropped, so no signal can arrive.
             pending().await
         }
     }

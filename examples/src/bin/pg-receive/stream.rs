@@ -34,14 +34,14 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether durable positions are reported. Without a slot, a report would have only one effect: the server could use this client as a
-    /// synchronous standby.
+    /// Whether the program reports durable positions to the server. Without a slot, a report would have only one effect: the server would
+    /// regard this client as a candidate for a synchronous standby.
     fn reports_durable(&self) -> bool {
         self.slot.is_some() || self.is_synchronous
     }
 }
 
-/// Position at which a stream ends. `None`: the position is not known yet.
+/// Receiver of the position at which a stream ends. The value is `None` while the position is not known yet.
 pub(crate) type Goal = watch::Receiver<Option<Lsn>>;
 
 /// Receives a stream of WAL, and writes it into an archive.
@@ -57,11 +57,11 @@ pub(crate) struct Stream<'a> {
 enum End {
     /// The goal is reached, or a signal has arrived.
     Stopped,
-    /// The server has no more WAL on this timeline.
+    /// The server has ended the copy, because it has no more WAL on this timeline.
     Timeline,
 }
 
-/// A piece of WAL, and its position.
+/// A piece of WAL, and the position of its first byte.
 #[derive(Debug, Default)]
 struct Piece {
     at: Lsn,
@@ -76,7 +76,7 @@ impl Stream<'_> {
             place.position = self.archive.size().begin(place.position);
             self.fetch_history(&mut conn, place.timeline).await?;
             if self.is_over(place, false) {
-                // A failure to end the unused connection changes nothing.
+                // An error is ignored, because the connection is not needed any more.
                 let _ = conn.terminate().close().await;
                 return Ok(());
             }
@@ -155,7 +155,7 @@ impl Stream<'_> {
         tokio::select! {
             biased;
             event = next(stream, piece) => return event,
-            // Reached only if no WAL is buffered.
+            // This branch is taken only if no WAL is buffered.
             () = std::future::ready(()) => {}
         }
         let is_unsynced = self.settings.reports_durable() && self.archive.is_unsynced();
@@ -179,7 +179,7 @@ impl Stream<'_> {
         Ok(Event::Wake)
     }
 
-    /// Declares the durable position, which the next status update reports.
+    /// Passes the durable position to the stream, whose next status update reports the position to the server.
     fn confirm(&self, stream: &mut ReplicationStream) -> Result<(), Failure> {
         if self.settings.reports_durable() {
             stream.set_flushed(self.archive.durable())?;

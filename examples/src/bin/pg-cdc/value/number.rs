@@ -73,7 +73,7 @@ pub(super) fn put_numeric(out: &mut String, bytes: &mut Bytes<'_>) -> Result<(),
             _ => return Err(ValueError::Malformed),
         }
     }
-    // Returns the digit with this weight. The server does not send digits that are 0 at the begin or the end.
+    // Returns the digit with this weight: 0 if the server has not sent the digit.
     let digit =
         |of: i32| usize::try_from(weight - of).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
     put(out, digit(weight.max(0)));
