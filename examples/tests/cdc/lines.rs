@@ -20,7 +20,7 @@ fn lines_of(cdc: &Cdc, mode: &[&str], set_up: &str, change: impl FnOnce(&mut Ses
     cdc.until_now(mode)
 }
 
-/// Returns the lines of the changes between begin and commit, without the fields that differ from run to run.
+/// Returns the lines of the changes between begin and commit, without the fields that are different in each run of the test.
 fn changes(lines: &[Value]) -> Vec<Value> {
     let kinds = ["begin", "relation", "commit", "begin_prepare", "prepare"];
     let shown = lines.iter().filter(|line| !kinds.contains(&line["kind"].as_str().expect("a kind")));

@@ -72,7 +72,7 @@ impl Drop for Relay {
     }
 }
 
-/// Copies bytes in both directions, until both have ended.
+/// Copies bytes in both directions, until the streams of both directions have ended.
 fn relay<'s, S: Sync>([client, server]: [&'s S; 2], holds: &AtomicBool, end: impl Fn(&S) + Copy + Send)
 where
     &'s S: Read + Write + Send,

@@ -16,14 +16,14 @@ const WORKERS: u64 = 16;
 /// Duration of the test in seconds. `POOLER_KILL_SECONDS` overrides it.
 const SECONDS: u64 = 10;
 
-/// A worker's counts of the updates of its row.
+/// The updates that one worker has sent for its row, counted by outcome.
 #[derive(Debug, Default)]
 struct Count {
     /// Number of updates whose success was reported.
     done: u64,
     /// Number of updates whose outcome was not reported.
     unknown: u64,
-    /// Number of replies.
+    /// Number of replies that the worker has received.
     replies: u64,
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Starts a pooler in front of a server of each version.
+    /// Starts two poolers: one in front of PostgreSQL 15, one in front of PostgreSQL 18.
     pub(crate) async fn both(arguments: &[&str]) -> [Self; 2] {
         let [old, new] = Server::both();
         [Self::start(old, arguments).await, Self::start(new, arguments).await]
@@ -177,7 +177,7 @@ pub(crate) fn sqlstate(error: &(dyn Error + 'static)) -> SqlState {
         .unwrap_or_else(|| panic!("no error of a server: {error}"))
 }
 
-/// Waits until a condition is true.
+/// Waits until a condition is true. `what` names the condition in the text of the panic.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds().await {

@@ -20,7 +20,7 @@ async fn an_idle_client_takes_little_memory() {
     let mut first = lab.client().await;
     first.rows("select 1").await;
     let before = lab.memory();
-    // With the cache, the keys are derived only once.
+    // All clients share this cache, so the SCRAM keys are derived only once.
     let cache = pg_auth::scram::KeyCache::default();
     let config = crate::lab::config(lab.address, "scram", "scram-secret").scram_cache(&cache);
     let mut clients = Vec::with_capacity(CLIENTS);

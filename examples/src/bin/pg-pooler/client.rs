@@ -29,8 +29,7 @@ const BACKLOG: usize = 64 * 1024;
 const PARTING: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// Read buffer for the next client that sends a request. An idle client holds no read buffer, so the clients take turns with this
-    /// buffer.
+    /// Read buffer for the next client that sends a request. An idle client holds no read buffer.
     static SPARE: RefCell<Option<Inbox>> = const { RefCell::new(None) };
 }
 

@@ -136,7 +136,7 @@ impl SocketFile {
         }
     }
 
-    /// Gives up the claim on the path without removing the file there, which belongs to another program. Returns `error`.
+    /// Gives up the claim on the path without removing the file there, which may belong to another program. Returns `error`.
     fn keep_socket(mut self, error: io::Error) -> io::Error {
         self.path = PathBuf::new();
         error

@@ -84,7 +84,7 @@ impl Archive {
 
     /// Writes WAL that begins at `at`, at most up to the end of the segment. Returns the number of bytes that were written.
     ///
-    /// Precondition: the first write begins at the begin of a segment. Every later write begins at the end of the previous write.
+    /// The first write must begin at the begin of a segment. Every later write must begin at the end of the previous write.
     pub(crate) async fn write(&mut self, timeline: u32, at: Lsn, data: &[u8]) -> Result<usize, Failure> {
         let offset = self.size.offset(at);
         if self.open.is_none() {
