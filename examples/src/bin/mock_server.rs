@@ -84,7 +84,7 @@ struct Mock {
     sessions: Mutex<Vec<Running>>,
 }
 
-/// A session that can be cancelled.
+/// A running session, whose statement a client can cancel with a cancel request.
 struct Running {
     key: CancelKey,
     /// Wakes the statement that the session is running, so that the statement ends as cancelled. Has no effect on a statement that begins

@@ -6,7 +6,7 @@ use crate::database::{Database, Session, on_both};
 use crate::process::Cdc;
 use crate::support::finish;
 
-/// Options that change the messages of the server, but not the lines.
+/// Options that change the messages that the server sends. They must not change the lines that the program writes.
 const MODES: [&[&str]; 4] =
     [&[], &["--binary"], &["--streaming"], &["--streaming", "--two-phase", "--binary"]];
 

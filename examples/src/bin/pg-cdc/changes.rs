@@ -21,8 +21,8 @@ pub(crate) struct Changes {
     pub(crate) types: Types,
     /// Lines that have not been handed over to the output.
     pub(crate) lines: Vec<u8>,
-    /// The last end of a transaction in `lines`, if there is one: the number of bytes before this end, and the position from which to
-    /// continue.
+    /// The end of the last complete transaction in `lines`; `None` if no transaction is complete. The fields are the number of bytes up to
+    /// this end, and the position from which the program continues after a restart.
     pub(crate) boundary: Option<(usize, Lsn)>,
     /// Number of row changes so far.
     pub(crate) count: u64,
@@ -121,7 +121,7 @@ impl Changes {
             Change::Relation(_) => {
                 return Ok(received.table.cloned().map_or(Taken::Next, Taken::Described));
             }
-            // No line: the description of a table contains the names of its types.
+            // A Type message gets no line, because the line that describes a table contains the names of its types.
             Change::Type(_) => {}
             _ => self.inside(received)?,
         }

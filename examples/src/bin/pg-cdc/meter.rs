@@ -21,7 +21,7 @@ const LINE: Duration = Duration::from_secs(5);
 /// Progress report: the confirmed position, the distance to the end of the WAL, and the number of changes per second.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    /// The bar; `None` if standard error is not a terminal or `quiet` is true.
+    /// The progress bar; `None` if standard error is not a terminal or `quiet` is true.
     bar: Option<ProgressBar>,
     quiet: bool,
     /// The time of the last report, with the position and the number of changes that it showed.
@@ -96,7 +96,7 @@ impl Meter {
         self.last = (Instant::now(), confirmed, changes);
     }
 
-    /// Prints a line, above the bar if there is one.
+    /// Prints a line. If there is a progress bar, the line appears above it.
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(format!("pg-cdc: {line}")),
@@ -104,7 +104,7 @@ impl Meter {
         }
     }
 
-    /// Removes the bar from the terminal.
+    /// Removes the progress bar from the terminal.
     pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

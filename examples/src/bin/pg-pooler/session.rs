@@ -49,7 +49,7 @@ enum Sent {
     /// The Parse message was sent in the batch with this number, and the server has not answered it yet. If an earlier request in the batch
     /// fails, the server discards the Parse message, and the statement does not exist.
     In(u64),
-    /// Not known: the server may have the statement.
+    /// The pooler does not know whether the server has the statement.
     Unknown,
 }
 
@@ -63,7 +63,8 @@ struct Fix {
 enum Kind {
     /// The pooler's query that sets the client's settings on this connection.
     Settings,
-    /// A Parse message for the statement with this id. If the message came from the client: the client's name for the statement.
+    /// A Parse message for the statement with this id. The second field is the client's name for the statement, or `None` if the pooler has
+    /// added the message.
     Prepare(u64, Option<Box<[u8]>>),
     /// A Close message that was sent instead of the client's Parse message, because the server already has the statement. The field is the
     /// client's name for the statement.

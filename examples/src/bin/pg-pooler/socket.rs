@@ -16,7 +16,7 @@ pub(crate) const READ_SIZE: usize = 256 * 1024;
 /// Number of consecutive reads that must end with a row before a result counts as long.
 const LONG: u32 = 16;
 
-/// Pause between two reads of a long result: at first, and at most.
+/// First and longest pause between two reads of a long result.
 ///
 /// A server sends rows in pieces of 8 kB, and each piece would be one read and one write. During a pause several pieces arrive, and one
 /// read takes them all: a million rows need a quarter of the CPU time. The pause grows until a read fills half of the buffer.
@@ -56,7 +56,7 @@ impl Socket {
         self.open()?.poll_read(cx, space)
     }
 
-    /// Writes bytes. Ends a pause.
+    /// Writes bytes. If reading is paused, first ends the pause.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.open()?.poll_write(cx, bytes)
     }

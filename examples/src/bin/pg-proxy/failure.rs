@@ -25,7 +25,8 @@ pub(crate) enum Failure {
     /// The client repeated a request for encryption after the request was declined. PostgreSQL treats the code of the repeated request as a
     /// protocol version that it does not support.
     Unsupported(ProtocolVersion),
-    /// The client sent bytes in clear after its request for this encryption, without waiting for the answer.
+    /// The client requested encryption, and then sent bytes in clear without waiting for the answer. The string is the name of the
+    /// encryption.
     Unencrypted(&'static str),
     /// The server answered a request for encryption with this byte, which the protocol does not define.
     StrangeAnswer(u8),

@@ -33,7 +33,8 @@ impl Watch {
         Self(Mutex::new(Some(SessionState::starting())))
     }
 
-    /// Feeds messages to the model. After a disagreement the model is dropped, and nothing more is reported.
+    /// Passes messages to the model. After the first message that the model does not expect, the model is dropped, and later messages are
+    /// not compared.
     pub(crate) fn feed<'f>(
         &self,
         direction: Direction,

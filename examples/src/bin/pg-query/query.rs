@@ -109,7 +109,7 @@ impl<'t> Query<'t> {
         }
     }
 
-    /// Handles the buffered messages. Returns whether the last message of the answer was among them.
+    /// Handles the messages that are buffered. Returns true if the answer to the Query is complete.
     async fn receive(&mut self) -> Result<bool, Failure> {
         let Self { conn, output, task, answer, columns, copying_out, copying, no_input, probed, refusal } =
             self;

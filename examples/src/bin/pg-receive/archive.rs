@@ -29,7 +29,7 @@ pub(crate) enum Use {
     Backup,
 }
 
-/// A directory of segments, and the segment that is written.
+/// A directory of WAL segments, and the segment that is being written.
 #[derive(Debug)]
 pub(crate) struct Archive {
     directory: PathBuf,

@@ -54,7 +54,8 @@ impl<'t> Files<'t> {
         Self { directory, format, modes, tablespaces, part: Part::Nothing, has_manifest: false }
     }
 
-    /// Begins an archive: `base.tar` without a location, otherwise the archive of the tablespace in this location.
+    /// Begins an archive. If `location` is empty, this is the main archive `base.tar`. Otherwise it is the archive of the tablespace whose
+    /// directory on the server is `location`.
     pub(crate) fn archive(&mut self, name: &str, location: &str) -> Result<(), Failure> {
         self.end_part()?;
         let unexpected = || {

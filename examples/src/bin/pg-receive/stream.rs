@@ -55,7 +55,7 @@ pub(crate) struct Stream<'a> {
 /// The reason why a copy has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The goal is reached, or a signal has arrived.
+    /// This program stops: the end position of the stream is reached, or a signal has arrived.
     Stopped,
     /// The server has ended the copy, because it has no more WAL on this timeline.
     Timeline,
@@ -69,7 +69,8 @@ struct Piece {
 }
 
 impl Stream<'_> {
-    /// Streams from the begin of the segment that contains `from`. Ends when the goal is reached or a signal arrives.
+    /// Streams WAL from the begin of the segment that contains the position of `from`. Ends when the end position is reached or a signal
+    /// arrives.
     pub(crate) async fn run(&mut self, mut conn: Connection, from: Place) -> Result<(), Failure> {
         let mut place = from;
         loop {
@@ -118,7 +119,7 @@ impl Stream<'_> {
         }
     }
 
-    /// Receives and writes WAL until the end of the copy.
+    /// Receives and writes WAL on one timeline, until this program stops or the server ends the timeline.
     async fn copy(&mut self, stream: &mut ReplicationStream, place: Place) -> Result<End, Failure> {
         let mut piece = Piece::default();
         let mut position = place.position;
@@ -239,7 +240,8 @@ impl Stream<'_> {
 enum Event {
     /// WAL was received.
     Wal,
-    /// The goal or a position has changed, or a signal has arrived: the caller checks them again.
+    /// No WAL was received. The end position or the durable position has changed, or a signal has arrived. The caller checks all of them
+    /// again.
     Wake,
     /// The server has ended the copy.
     End,
@@ -254,7 +256,7 @@ async fn next(stream: &mut ReplicationStream, piece: &mut Piece) -> Result<Event
     Ok(Event::Wal)
 }
 
-/// Waits until the goal changes. If the goal cannot change any more, never returns.
+/// Waits until the end position of the stream changes. Never returns if the position cannot change any more.
 async fn changed(goal: &mut Goal) {
     if goal.changed().await.is_err() {
         pending().await

@@ -50,8 +50,8 @@ const MOST: u64 = 32 << 20;
 /// A piece of work for the output thread, which does the pieces in the order of the queue.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    /// Append these lines. If a transaction ends in them, the second field describes its end (the last, if there are several): the number
-    /// of bytes before the end, and the position from which to continue.
+    /// Append these lines. If transactions end in the lines, the second field describes the last of these ends: the number of bytes before
+    /// the end, and the position from which to continue after a restart.
     Lines(Vec<u8>, Option<(usize, Lsn)>),
     /// Remove the lines after the last complete transaction.
     Forget,
