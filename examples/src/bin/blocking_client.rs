@@ -82,7 +82,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     }
 }
 
-/// A non-blocking socket.
+/// A non-blocking socket, TCP or Unix-domain.
 #[derive(Debug)]
 struct Socket<S>(Rc<S>);
 
@@ -195,7 +195,7 @@ impl Runtime for Blocking {
     }
 }
 
-/// TLS by rustls, with the settings of the connection.
+/// Starts TLS by rustls, with the settings of the connection.
 #[derive(Clone, Debug, Default)]
 struct Tls(Rustls);
 

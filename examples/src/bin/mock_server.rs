@@ -44,7 +44,7 @@ struct Arguments {
     /// Method by which users authenticate
     #[arg(long, value_enum, default_value_t = Method::Scram)]
     auth: Method,
-    /// Name of the only user
+    /// Name of the only user who can log in
     #[arg(long, default_value = "mock")]
     user: String,
     /// The user's password
@@ -53,7 +53,7 @@ struct Arguments {
     /// Offer TLS with this certificate; the PEM file may also hold the intermediate certificates
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The private key of the certificate, in PEM; other users must not be able to read the file
+    /// File with the private key of the certificate, in PEM; other users must not be able to read the file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Runs the program and reads its output.
+//! Runs `pg-cdc` in tests, and reads its output.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -96,7 +96,7 @@ impl Cdc {
         assert!(stderr.lines().all(|line| line.contains("55006")), "{stderr}");
     }
 
-    /// Reads and parses the lines of the file.
+    /// Reads and parses the lines of the output file.
     #[track_caller]
     pub(crate) fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.out()).expect("the file is UTF-8");
@@ -137,7 +137,7 @@ fn has(mut file: File, text: &str) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Parses the lines of an output.
+/// Parses the text of an output: one JSON object per line.
 #[track_caller]
 pub(crate) fn parse(text: &str) -> Vec<Value> {
     assert!(text.is_empty() || text.ends_with('\n'), "the last line is whole");

@@ -1,4 +1,4 @@
-//! Replays the changes of the lines in a second database.
+//! Reads the lines that pg-cdc has written, and makes the same changes in a second database.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::database::Session;
 #[derive(Debug)]
 pub(crate) struct Replay<'s> {
     session: &'s mut Session,
-    /// The statements of the current transaction.
+    /// The SQL statements of the transaction whose lines are being read.
     sql: String,
     /// The statements of prepared transactions that are neither committed nor rolled back, by the name of the transaction.
     prepared: HashMap<String, String>,

@@ -191,7 +191,7 @@ pub(crate) async fn a_cancel_request<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// The credentials of the only user of the accepting side.
+/// Returns the credentials of the only user whom the accepting side knows.
 fn credentials() -> Credentials {
     Credentials::Cleartext(StoredPassword::Plain("secret".into()))
 }

@@ -39,7 +39,7 @@ fn compare(way: &impl Debug, (first, expected): (&str, &Log), (other, found): (&
     }
 }
 
-/// Makes a test of each test body.
+/// Defines a test function for each test body. The test runs the body with all runtimes, and compares the results.
 macro_rules! tests {
     ($($module:ident::$body:ident,)*) => {$(
         #[test]

@@ -1,10 +1,10 @@
-//! Memory of the pooler with many idle clients.
+//! Measures the memory of the pooler with many idle clients.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::lab::{Lab, Peer};
 
-/// Number of clients.
+/// Number of idle clients that the test connects.
 const CLIENTS: usize = 5000;
 
 /// Maximum memory of the pooler for each client, in bytes.

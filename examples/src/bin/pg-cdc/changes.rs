@@ -19,12 +19,12 @@ pub(crate) const BLOCK: usize = 256 * 1024;
 pub(crate) struct Changes {
     pub(crate) format: Format,
     pub(crate) types: Types,
-    /// Lines that have not been handed over to the output.
+    /// Lines that have not been handed over to the output thread.
     pub(crate) lines: Vec<u8>,
     /// The end of the last complete transaction in `lines`; `None` if no transaction is complete. The fields are the number of bytes up to
     /// this end, and the position from which the program continues after a restart.
     pub(crate) boundary: Option<(usize, Lsn)>,
-    /// Number of row changes so far.
+    /// Number of row changes that were converted so far.
     pub(crate) count: u64,
     /// The position at which the program stops. A transaction that ends at this position or later is not written.
     pub(crate) until: Option<Lsn>,
@@ -34,7 +34,7 @@ pub(crate) struct Changes {
     tables: HashMap<Oid, Table>,
 }
 
-/// The caller's next step after a change.
+/// Tells the caller what to do after a change was converted.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Taken {
     /// Take the next change.

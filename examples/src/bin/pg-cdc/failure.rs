@@ -68,7 +68,7 @@ impl Failure {
     }
 
     /// Whether the server is still starting, or the slot is still in use by an earlier connection. After such an error the program tries
-    /// again, even if it has not connected before.
+    /// again, even if it is the first attempt to connect.
     pub(crate) fn is_not_yet(&self) -> bool {
         let is_not_yet = |error: &ServerError| {
             matches!(error.sqlstate(), Some(SqlState::CANNOT_CONNECT_NOW | SqlState::OBJECT_IN_USE))
@@ -85,7 +85,7 @@ impl Failure {
         matches!(self, Self::Server(error) if error.sqlstate() == Some(state))
     }
 
-    /// Returns the exit status, as the help text explains it.
+    /// Returns the exit status of the program, as the help text explains it.
     pub(crate) fn code(&self) -> i32 {
         match self {
             Self::Connect(_) | Self::Connection(Error::Io(_) | Error::Closed { .. }) | Self::Ended => 2,

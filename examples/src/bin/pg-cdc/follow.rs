@@ -37,7 +37,7 @@ pub(crate) struct Follow<'a> {
     /// Lines of the current transaction, held back until its end. `None` if the output is a file, which may contain a part of a
     /// transaction.
     pub(crate) held: Option<Held>,
-    /// The last position that was handed over to the output.
+    /// The end position of the last transaction that was handed over to the output thread.
     pub(crate) given: Option<Lsn>,
 }
 

@@ -74,7 +74,7 @@ impl<'o> Line<'o> {
     }
 }
 
-/// Appends a JSON string.
+/// Appends text to the buffer as a JSON string.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     // The result is ignored: a vector accepts every write, and JSON can represent every string.
     let _ = serde_json::to_writer(out, text);
@@ -85,7 +85,7 @@ pub(crate) fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = std::io::Write::write_fmt(out, text);
 }
 
-/// Prints a time in the form `2026-11-27T02:03:04.000005Z`.
+/// A time, which is printed in the form `2026-11-27T02:03:04.000005Z`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub(crate) Timestamp);
 

@@ -89,7 +89,7 @@ struct Program<'a> {
     system: String,
     /// Timeline of the server at the last connection; 0 before the first connection.
     timeline: u32,
-    /// Whether a snapshot has begun and has not ended.
+    /// Whether the output contains a snapshot that has begun and has not ended.
     in_snapshot: bool,
     /// Whether this process has connected to the server at least once.
     has_connected: bool,

@@ -13,7 +13,7 @@ use crate::value::Types;
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) xid: u32,
-    /// Time of the commit or of the PREPARE TRANSACTION.
+    /// Time at which the transaction was committed or prepared.
     pub(crate) time: Timestamp,
     /// Position of the WAL record that commits or prepares the transaction.
     pub(crate) lsn: Lsn,

@@ -39,7 +39,7 @@ pub(crate) struct System {
 }
 
 impl Session {
-    /// Connects for logical replication.
+    /// Connects to the server in the mode for logical replication.
     pub(crate) async fn connect(config: &Config) -> Result<Self, Failure> {
         Self::open(&config.clone().replication(Replication::Logical)).await
     }
@@ -92,7 +92,7 @@ impl Session {
         Ok(rows)
     }
 
-    /// Runs IDENTIFY_SYSTEM.
+    /// Runs IDENTIFY_SYSTEM, and returns its reply.
     pub(crate) async fn identify(&mut self) -> Result<System, Failure> {
         let mut system = None;
         self.ask(&IdentifySystem.to_string(), |columns, row| {
@@ -232,7 +232,7 @@ impl Session {
     }
 
     /// Returns the time between two status updates. It is a quarter of `wal_sender_timeout`, the time after which the server disconnects,
-    /// but not more than the default.
+    /// but not more than the default interval.
     async fn status_interval(&mut self) -> Result<Duration, Failure> {
         let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
         let rows = self.rows(sql).await?;

@@ -27,7 +27,7 @@ impl Signals {
         }
     }
 
-    /// Whether a signal has arrived.
+    /// Whether a signal that ends the program has arrived.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping
     }

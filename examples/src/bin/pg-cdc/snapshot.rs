@@ -18,7 +18,7 @@ use crate::signals::Signals;
 use crate::table::{has_key, put_key, put_name, put_row as put_values};
 use crate::value::Types;
 
-/// A published table that is copied.
+/// A published table whose rows are copied into the snapshot.
 #[derive(Debug)]
 struct Source {
     table: Table,
@@ -74,12 +74,12 @@ async fn write(session: &mut Session, task: &Task, types: &Types, output: &Outpu
     Ok(lsn)
 }
 
-/// Puts a piece of work into the queue of the output.
+/// Puts a piece of work into the queue of the output thread.
 pub(crate) async fn send(output: &Output, piece: Piece) -> Result<(), Failure> {
     output.sender().send(piece).await.map_err(|_| Failure::OutputEnded)
 }
 
-/// Puts a piece of work into the queue of the output, and waits until the output thread has done it.
+/// Puts a piece of work into the queue of the output thread, and waits until the thread has done the work.
 pub(crate) async fn answered(
     output: &Output,
     piece: impl FnOnce(oneshot::Sender<()>) -> Piece,

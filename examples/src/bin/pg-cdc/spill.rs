@@ -16,9 +16,9 @@ const BLOCK: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Spill {
     file: Option<File>,
-    /// Number of bytes in the file.
+    /// Number of bytes in the temporary file.
     written: u64,
-    /// Bytes in memory, which follow the bytes in the file.
+    /// Bytes in memory, which follow the bytes in the temporary file.
     tail: Vec<u8>,
 }
 

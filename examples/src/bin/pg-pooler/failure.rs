@@ -8,7 +8,7 @@ use pg_wire::{DecodeError, SqlState};
 /// The reason why a client's session ends.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The client has disconnected.
+    /// The client has disconnected. No error can be sent.
     Gone,
     /// The server has ended its session, and the client has been sent the reason.
     ServerEnded,

@@ -114,7 +114,7 @@ impl Pool {
         self.state().defaults = Some(Arc::new(defaults));
     }
 
-    /// Parameters that the server reported on the newest connection. `None` before the first connection.
+    /// Returns the parameters that the server reported on the newest connection. Returns `None` before the first connection.
     pub(crate) fn defaults(&self) -> Option<Arc<Vec<(String, String)>>> {
         self.state().defaults.clone()
     }
@@ -163,7 +163,7 @@ impl Pool {
 }
 
 impl Lease {
-    /// The server connection, if it is already made.
+    /// Returns the server connection; `None` if it is not made yet.
     pub(crate) fn server(&mut self) -> Option<&mut Server> {
         self.server.as_deref_mut()
     }

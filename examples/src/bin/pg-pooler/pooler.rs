@@ -28,7 +28,7 @@ pub(crate) struct Pooler {
 
 #[derive(Default)]
 struct State {
-    /// Pools by user and database.
+    /// The pools of server connections, by user and database.
     pools: HashMap<(String, String), Arc<Pool>>,
     /// Connected clients, by the process id that the pooler has sent to the client in BackendKeyData. A cancel request contains the
     /// process id of the client.

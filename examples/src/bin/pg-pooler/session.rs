@@ -25,7 +25,7 @@ pub(crate) struct Session {
     pub(crate) state: SessionState,
     /// Requests that wait to be sent to the server.
     pub(crate) outbox: Outbox,
-    /// Requests whose replies the pooler drops or changes, in the order of their numbers.
+    /// Requests whose replies the pooler drops, changes or records, in the order of their numbers.
     fixes: VecDeque<Fix>,
     /// For each prepared statement that was sent to the server, by its id: whether the server has executed its Parse message.
     prepared: BTreeMap<u64, Sent>,
@@ -34,7 +34,7 @@ pub(crate) struct Session {
     batch: u64,
     /// Whether a sent batch may change the meaning of the client's statement names.
     barrier: bool,
-    /// Settings that the session has now. `None`: not known.
+    /// Settings that this session of the server has now. `None` if they are not known.
     applied: Option<Arc<Settings>>,
 }
 
@@ -53,7 +53,7 @@ enum Sent {
     Unknown,
 }
 
-/// A request whose replies the pooler drops or changes, because the pooler has added or replaced the request.
+/// A request whose replies need work of the pooler: it drops or changes the replies, or records their effect on prepared statements.
 struct Fix {
     number: u64,
     batch: u64,
@@ -89,7 +89,7 @@ pub(crate) enum Forward {
     Not,
     /// A message with this code and without body is forwarded instead.
     Empty(MessageCode),
-    /// This error is forwarded instead.
+    /// An error with this SQLSTATE and text is forwarded instead.
     Error(SqlState, String),
 }
 
@@ -117,7 +117,7 @@ impl Session {
         }
     }
 
-    /// Whether the pooler has to drop or change replies. If so, [`reply`](Self::reply) must be called for each reply.
+    /// Whether the pooler has to drop, change or record replies. If so, [`reply`](Self::reply) must be called for each reply.
     #[inline]
     pub(crate) fn has_fixes(&self) -> bool {
         !self.fixes.is_empty()
@@ -137,7 +137,7 @@ impl Session {
         self.fixes.iter().any(changes)
     }
 
-    /// The settings that the server has reported.
+    /// Returns the settings that the server has reported for this session.
     pub(crate) fn settings(&self) -> Settings {
         let all = self.state.parameters().iter();
         let texts = all.filter_map(|(name, value)| Some((name.to_str().ok()?, value.to_str().ok()?)));
@@ -166,7 +166,7 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a request of the pooler itself.
+    /// Queues a request of the pooler itself, for whose reply no client waits.
     pub(crate) fn send<M: Message>(&mut self, message: &M) -> Result<(), Failure> {
         self.send_as(message, None)
     }
@@ -307,7 +307,8 @@ impl Session {
         self.send_as(&Close { target: Target::Statement, name: name.into() }, Some(Kind::Close(id)))
     }
 
-    /// Makes the server's unnamed statement the same as the client's. If the client has no unnamed statement, closes the server's.
+    /// Gives the server connection the unnamed statement of the client. If the client has no unnamed statement, closes the unnamed
+    /// statement of the server connection.
     fn prepare_unnamed(&mut self, client: &Client) -> Result<(), Failure> {
         let Some((owner, body)) = client.unnamed() else {
             return match self.unnamed.take() {
@@ -335,7 +336,7 @@ impl Session {
         )
     }
 
-    /// Decides in which form a message of the server is forwarded to the client.
+    /// Processes a message of the server. Returns the form in which the message is forwarded to the client.
     pub(crate) fn reply(
         &mut self,
         frame: Frame<'_>,

@@ -24,7 +24,7 @@ const RESTORED: [&str; 9] = [
 pub(crate) struct Settings(Vec<(&'static str, Box<str>)>);
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Settings {
-    /// Keeps only the parameters in [`RESTORED`].
+    /// Takes the parameters in [`RESTORED`], and ignores all others.
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(all: I) -> Self {
         let mut settings = Self::default();
         for (name, value) in all {

@@ -10,7 +10,7 @@ use pg_wire::{Sink, Source};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Largest read in bytes.
+/// Largest number of bytes that one read returns.
 pub(crate) const READ_SIZE: usize = 256 * 1024;
 
 /// Number of consecutive reads that must end with a row before a result counts as long.
@@ -34,7 +34,7 @@ enum State {
     Open(TokioIo<TcpStream>),
     /// During a pause, the socket is not registered with the runtime: otherwise each piece that arrives would wake the task.
     Paused(std::net::TcpStream, Pin<Box<Sleep>>),
-    /// The stream could not be registered with the runtime.
+    /// The connection is lost, because the stream could not be registered with the runtime again.
     Lost,
 }
 
@@ -89,7 +89,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Returns the stream. After a pause, first registers the stream with the runtime again.
+    /// Returns the stream. If the socket is paused, first ends the pause: registers the stream with the runtime again.
     fn open(&mut self) -> io::Result<&mut TokioIo<TcpStream>> {
         if matches!(self.state, State::Paused(..))
             && let State::Paused(stream, _) = std::mem::replace(&mut self.state, State::Lost)

@@ -17,11 +17,11 @@ pub(crate) struct Statement {
     pub(crate) id: u64,
     /// Name of the statement on the server connections.
     pub(crate) name: String,
-    /// Body of the Parse message after the name: text and types of parameters.
+    /// Body of the Parse message after the statement name: the SQL, and the types of the parameters.
     pub(crate) body: Arc<[u8]>,
 }
 
-/// The statements of a pool.
+/// The prepared statements that the clients of a pool have used.
 #[derive(Debug, Default)]
 pub(crate) struct Statements(Mutex<Known>);
 

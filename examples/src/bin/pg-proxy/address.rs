@@ -22,7 +22,7 @@ pub(crate) type Connection = pg_wire::Connection<Socket>;
 /// An address on which the proxy listens, or at which it reaches the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
-    /// Host and port.
+    /// Host and port for TCP, as `HOST:PORT`.
     Tcp(String),
     /// The path of a Unix-domain socket. With a leading `@` it is a name in the abstract namespace of Linux.
     Unix(PathBuf),

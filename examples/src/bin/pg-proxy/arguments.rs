@@ -75,7 +75,7 @@ pub(crate) struct Arguments {
     /// The proxy's certificate for clients, in PEM; the file may also hold the intermediate certificates
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
-    /// The private key of the certificate, in PEM; other users must not be able to read the file
+    /// File with the private key of the certificate, in PEM; other users must not be able to read the file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
     /// Whether to use TLS towards the server, as libpq's sslmode: disable, prefer, require, verify-ca or verify-full. Needs --tls

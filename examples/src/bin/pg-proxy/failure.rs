@@ -16,7 +16,7 @@ use crate::trace::Trace;
 /// is a reason, because the next message cannot be found after it.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// One side has closed or reset its connection.
+    /// This party has closed or reset its connection.
     Gone(Party),
     /// A peer sent a message with an impossible length, or with a length over the limit for its kind.
     Header(Party, FrameError),
@@ -51,7 +51,7 @@ pub(crate) enum Party {
 }
 
 impl Party {
-    /// Returns the party that sends in this direction.
+    /// Returns the party that sends the messages of this direction.
     pub(crate) fn sender(direction: Direction) -> Self {
         match direction {
             Direction::Frontend => Self::Client,
@@ -59,7 +59,7 @@ impl Party {
         }
     }
 
-    /// Returns the party that receives in this direction.
+    /// Returns the party that receives the messages of this direction.
     pub(crate) fn receiver(direction: Direction) -> Self {
         match direction {
             Direction::Frontend => Self::Server,

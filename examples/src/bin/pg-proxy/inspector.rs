@@ -207,7 +207,7 @@ trait Look {
     fn look<M: Message + ?Sized>(&mut self, message: &M);
 }
 
-/// Writes each message to the trace and encodes it again.
+/// A visitor that writes each message to the trace and encodes it again.
 struct TraceAndEncode<'i> {
     context: &'i Context,
     direction: Direction,
@@ -222,7 +222,7 @@ impl Look for TraceAndEncode<'_> {
     }
 }
 
-/// Encodes each message again.
+/// A visitor that only encodes each message again.
 impl Look for Outbox {
     fn look<M: Message + ?Sized>(&mut self, message: &M) {
         self.put(message);

@@ -20,7 +20,7 @@ const BACKLOG: i32 = 4096;
 pub(crate) struct Listener {
     socket: Listening,
     address: Address,
-    /// Time without traffic before the first keepalive probe.
+    /// Time without traffic on an accepted connection before the first keepalive probe; `None` for the setting of the system.
     idle: Option<Duration>,
 }
 

@@ -93,7 +93,7 @@ async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
     Ok(proxy)
 }
 
-/// The signals that end the program.
+/// Receiver of the signals that end the program.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,

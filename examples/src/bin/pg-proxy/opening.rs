@@ -54,7 +54,7 @@ pub(crate) struct Opening<'c> {
     asked: bool,
 }
 
-/// Outcome of an opening phase.
+/// Outcome of an opening phase, which decides what the proxy does with the connection.
 pub(crate) enum Opened {
     /// The server has authenticated the client.
     Session,
@@ -73,7 +73,7 @@ enum First {
     End,
 }
 
-/// The request in a packet.
+/// The kind of request in a client's packet.
 enum Request {
     Encryption(&'static Encryption),
     Cancel,
@@ -88,7 +88,7 @@ struct Encryption {
     code: ProtocolVersion,
     /// The name, in a trace, of the server's answer to the request for encryption.
     answer: &'static str,
-    /// The server's answer of one byte that accepts the request.
+    /// The byte with which a server accepts the request for this encryption.
     yes: u8,
     /// The name of the encryption in PostgreSQL's error texts.
     name: &'static str,
@@ -290,7 +290,7 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Sends the client the answer to its request for encryption.
+    /// Sends the client a one-byte answer to its request for encryption.
     async fn reply(&mut self, encryption: &Encryption, answer: u8) -> Result<(), Failure> {
         self.context.trace.answer(encryption.answer, answer);
         self.context.trace.flush();

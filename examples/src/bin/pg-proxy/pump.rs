@@ -12,10 +12,10 @@ use crate::inspector::Inspector;
 /// Size of one read, in bytes, in a session that is not decoded.
 const OPAQUE: usize = 8 * 1024;
 
-/// The reading half of a connection.
+/// The reading half of a connection to the client or to the server.
 pub(crate) type Reader = <Socket as Split>::Source;
 
-/// The writing half of a connection.
+/// The writing half of a connection to the client or to the server.
 pub(crate) type Writer = <Socket as Split>::Sink;
 
 /// One direction of a session: passes bytes from the sender to the receiver.

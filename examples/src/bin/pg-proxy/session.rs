@@ -43,7 +43,7 @@ pub(crate) struct Proxy {
     acceptor: Option<RustlsAcceptor>,
     pub(crate) tally: Tally,
     pub(crate) stop: Stop,
-    /// Time without traffic before the first keepalive probe.
+    /// Time without traffic on a connection before the first keepalive probe; `None` for the setting of the system.
     pub(crate) keepalive_idle: Option<Duration>,
     raw: bool,
     check: bool,
@@ -160,7 +160,7 @@ enum Open {
     Gone(Failure),
 }
 
-/// Both connections of a session.
+/// The connections of a session: to the client and to the server.
 struct Sides {
     client: Connection,
     server: Connection,
@@ -251,7 +251,7 @@ fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_>
     }
 }
 
-/// A task. Dropping this value aborts the task.
+/// Handle of a spawned task. Dropping this value aborts the task.
 struct Task<T>(JoinHandle<T>);
 
 impl<T> Future for Task<T> {

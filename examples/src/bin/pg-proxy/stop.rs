@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-/// Tells all connections to stop, at most once.
+/// Tells all connections of the proxy to stop, when [`give`](Self::give) is called.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     given: AtomicBool,

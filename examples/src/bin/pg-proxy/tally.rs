@@ -1,4 +1,4 @@
-//! Counters for the summary at the end.
+//! Counters for the summary that the proxy prints at its end.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

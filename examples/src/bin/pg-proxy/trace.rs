@@ -29,7 +29,7 @@ pub(crate) enum Destination {
 #[derive(Clone)]
 pub(crate) struct Trace(Option<Arc<Mutex<Output>>>);
 
-/// The writer, or `None` after a write has failed.
+/// The writer of a trace, or `None` after a write has failed.
 type Output = Option<BufWriter<Box<dyn Write + Send>>>;
 
 impl Destination {

@@ -31,7 +31,7 @@ impl Interrupts {
         self.target = Some((config, target));
     }
 
-    /// Whether Ctrl-C was pressed.
+    /// Whether the user has pressed Ctrl-C.
     pub(crate) fn has_given_up(&self) -> bool {
         self.given_up
     }

@@ -159,8 +159,8 @@ impl Output {
     }
 }
 
-/// Writes the pieces in the queue, until all senders are dropped. Returns the error of a write to standard output, except for a broken
-/// pipe.
+/// Runs on the output thread: writes the pieces of output in the queue, until all senders of the queue are dropped. Returns the error of a
+/// write to standard output, except for a broken pipe.
 fn write(mut queue: mpsc::Receiver<Piece>, is_closed: &AtomicBool) -> Option<io::Error> {
     let mut failure = None;
     while let Some(piece) = queue.blocking_recv() {

@@ -19,7 +19,7 @@ enum Answer {
     NotAsked,
     /// The Query was sent, but no message of the answer was received yet.
     Nothing,
-    /// The answer to a statement has begun.
+    /// The answer to a statement of the Query has begun, and is not complete.
     Begun,
     /// The answer to the latest statement is complete. An error is a complete answer.
     Complete,

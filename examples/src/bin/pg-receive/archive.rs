@@ -62,7 +62,7 @@ impl Archive {
         (self.written, self.durable) = (position, position);
     }
 
-    /// The size of the segments.
+    /// Returns the size of the segments.
     pub(crate) fn size(&self) -> SegmentSize {
         self.size
     }
@@ -153,7 +153,7 @@ impl Archive {
         self.directory.join(format!("{}{extension}", segment.name))
     }
 
-    /// Path of the file that marks the file `name` as archived. `None` if the segments are not for a backup.
+    /// Returns the path of the file that marks the file `name` as archived. Returns `None` if the segments are not for a backup.
     fn done_file(&self, name: &str) -> Option<PathBuf> {
         let is_marked = self.purpose == Use::Backup;
         is_marked.then(|| self.directory.join("archive_status").join(format!("{name}.done")))
@@ -264,7 +264,7 @@ mod tests {
         assert!(archive.is_unsynced());
         archive.sync().await.expect("synced");
         assert_eq!(archive.durable(), Lsn(2 * SIZE + 3));
-        // The segment has its whole size from the begin.
+        // Checks that the file of a segment has its whole size after the first write, with zeros after the WAL.
         let segment = fs::read(root.path().join("000000010000000000000002.partial")).expect("a segment");
         assert_eq!((segment.len() as u64, &segment[..4]), (SIZE, &b"abc\0"[..]));
 

@@ -182,7 +182,7 @@ fn command(task: &Task) -> BaseBackup<'_> {
     command
 }
 
-/// The tablespaces of the server, with the directories for their copies.
+/// Returns the tablespaces of the server, each with the directory for its copy.
 fn tablespaces(task: &Task, rows: &Rows) -> Result<Vec<Tablespace>, Failure> {
     let mut tablespaces = Vec::new();
     for index in 1..rows.len() {
@@ -205,7 +205,7 @@ fn tablespaces(task: &Task, rows: &Rows) -> Result<Vec<Tablespace>, Failure> {
     Ok(tablespaces)
 }
 
-/// Receives the archives and the manifest.
+/// Receives the archives and the manifest from the server, and writes them to files.
 async fn receive(
     conn: &mut Connection,
     files: &mut Files<'_>,

@@ -80,7 +80,7 @@ impl<'t> Files<'t> {
         Ok(())
     }
 
-    /// Begins the manifest.
+    /// Begins the file of the manifest.
     pub(crate) fn manifest(&mut self) -> Result<(), Failure> {
         self.end_part()?;
         self.part = self.new_file(Self::UNFINISHED_MANIFEST)?;
@@ -104,7 +104,7 @@ impl<'t> Files<'t> {
         }
     }
 
-    /// Checks that the backup is complete.
+    /// Ends the last file, and checks that the manifest has been received.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         self.end_part()?;
         match self.has_manifest {

@@ -23,7 +23,7 @@ impl Modes {
         }
     }
 
-    /// Options that create a file for writing.
+    /// Returns options that create a file for writing, with these permissions.
     pub(crate) fn options(self) -> OpenOptions {
         let mut options = OpenOptions::new();
         options.write(true).create(true).mode(self.file);

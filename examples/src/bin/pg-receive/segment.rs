@@ -22,7 +22,7 @@ impl SegmentSize {
         is_valid.then_some(Self(bytes))
     }
 
-    /// The size in bytes.
+    /// Returns the size of a segment in bytes.
     pub(crate) fn bytes(self) -> u64 {
         self.0
     }

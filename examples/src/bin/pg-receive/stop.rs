@@ -35,7 +35,7 @@ impl Stop {
         Ok(Self(receive))
     }
 
-    /// Returns a value that never reports a signal.
+    /// Returns a `Stop` that ignores signals: the task that holds it is never told to stop.
     pub(crate) fn never() -> Self {
         Self(watch::channel(false).1)
     }
@@ -45,7 +45,7 @@ impl Stop {
         *self.0.borrow()
     }
 
-    /// Waits for a signal.
+    /// Waits until a signal has arrived.
     pub(crate) async fn given(&mut self) {
         if self.0.wait_for(|given| *given).await.is_err() {
             // The sender is dropped, so no signal can arrive.

@@ -21,13 +21,13 @@ use crate::stop::Stop;
 /// If no new WAL arrives for this time, the received WAL is synced for the slot. A server that shuts down waits until the slot has all WAL.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Settings of a stream.
+/// Settings of a WAL stream.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) slot: Option<String>,
     /// Whether WAL is synced and reported as soon as it is received.
     pub(crate) is_synchronous: bool,
-    /// Interval of status updates.
+    /// Interval at which status updates are sent to the server.
     pub(crate) interval: Duration,
     /// Whether a line is printed for each segment.
     pub(crate) is_verbose: bool,
@@ -52,7 +52,7 @@ pub(crate) struct Stream<'a> {
     pub(crate) stop: Stop,
 }
 
-/// The reason why a copy has ended.
+/// The reason why the WAL stream of a timeline has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// This program stops: the end position of the stream is reached, or a signal has arrived.
@@ -188,7 +188,8 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Whether the stream ends at this place.
+    /// Whether the stream has to end at this position: its end position is reached, or a signal has arrived. Prints a line if `is_verbose`
+    /// is set.
     fn is_over(&self, place: Place, is_segment_complete: bool) -> bool {
         let Place { timeline, position } = place;
         let is_reached = self.goal.borrow().is_some_and(|goal| goal <= position);
@@ -205,7 +206,7 @@ impl Stream<'_> {
         is_reached || self.stop.is_given()
     }
 
-    /// Returns the place at which the next timeline begins.
+    /// Checks that the server may switch to the timeline `next`. Returns the timeline and the position at which it begins.
     fn switch(&self, from: Place, received: Lsn, next: NextTimeline) -> Result<Place, Failure> {
         if next.timeline <= from.timeline || next.start > received {
             return Err(Failure::Answer(format!(
@@ -243,7 +244,7 @@ enum Event {
     /// No WAL was received. The end position or the durable position has changed, or a signal has arrived. The caller checks all of them
     /// again.
     Wake,
-    /// The server has ended the copy.
+    /// The server has ended the WAL stream of this timeline.
     End,
 }
 

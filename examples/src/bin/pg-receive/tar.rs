@@ -18,7 +18,7 @@ pub(crate) struct Entry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A file with this many bytes.
+    /// A file whose content has this number of bytes.
     File(u64),
     Directory,
     /// A symbolic link to this path.
@@ -127,7 +127,7 @@ fn take<'p>(piece: &mut &'p [u8], most: u64) -> &'p [u8] {
     taken
 }
 
-/// The number of padding bytes after content of this size, up to a whole block.
+/// Returns the number of padding bytes that follow content of this size, up to a whole block.
 pub(crate) fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK as u64) - size
 }

@@ -70,7 +70,7 @@ pub(crate) enum Piece {
 pub(crate) struct Durable {
     /// Position up to which all transactions are durable; `None` before the first transaction.
     pub(crate) lsn: Option<Lsn>,
-    /// Number of bytes that this process has written.
+    /// Number of bytes that this process has written to the output.
     pub(crate) bytes: u64,
 }
 
@@ -121,7 +121,7 @@ impl Output {
     }
 }
 
-/// Data of the output thread.
+/// State of the output thread: the destination, the state file, and the progress.
 #[derive(Debug)]
 struct Writer {
     sink: Sink,

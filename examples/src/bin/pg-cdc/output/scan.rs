@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::line::Format;
 
-/// Number of bytes that are read at once.
+/// Number of bytes of the file that are read at once.
 const BLOCK: u64 = 64 * 1024;
 
 /// Number of bytes that are read from the beginning of a line to recognise its kind.

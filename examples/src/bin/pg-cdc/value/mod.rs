@@ -40,9 +40,9 @@ const EXACT_DIGITS: usize = 15;
 /// Reason why a value cannot be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ValueError {
-    /// The text is not UTF-8.
+    /// The text form of the value is not UTF-8.
     NotUtf8,
-    /// The bytes are not a valid binary form of the type.
+    /// The bytes of the value are not a valid binary form of its type.
     Malformed,
 }
 

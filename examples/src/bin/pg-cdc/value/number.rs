@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use super::ValueError;
 use super::binary::Bytes;
 
-/// Appends a value as `Display` prints it.
+/// Appends a value to the text as `Display` prints it.
 pub(super) fn put(out: &mut String, value: impl Display) {
     // Writing to a string does not fail.
     let _ = write!(out, "{value}");
