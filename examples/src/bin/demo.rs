@@ -1,7 +1,8 @@
 //! A tour of a connection: the session, typed rows, a million rows, and the messages around an error.
 //!
-//! `cargo xtask demo` starts a server and runs this program. With an existing server: `cargo run --release -p examples --bin demo --
-//! postgres://user:secret@localhost/mydb`
+//! `cargo xtask demo` starts a server and runs this program. With an existing server:
+//!
+//! `cargo run --release -p examples --bin demo -- postgres://user:secret@localhost/mydb`
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};

@@ -77,7 +77,7 @@ impl Lab {
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
-    /// Returns a command that runs a client program of the server's version, connected to the pooler.
+    /// Returns a command that runs a client program of PostgreSQL, in the version of the server. The program connects to the pooler.
     pub(crate) fn program(&self, program: &str) -> Command {
         let variable = format!("PG{}_CLIENT_BIN", self.server.major);
         let bin = std::env::var(&variable);

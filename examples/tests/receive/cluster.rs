@@ -155,7 +155,7 @@ impl Cluster {
         format!("postgres://admin@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
 
-    /// Returns a command that runs a client program, connected to this server.
+    /// Returns a command that runs a client program of PostgreSQL, with the options to connect to this server.
     pub(crate) fn client(&self, name: &str) -> Command {
         let mut command = self.programs.client(name);
         command.args(["-h", "127.0.0.1", "-U", "admin", "-p", &self.port.to_string()]);

@@ -1,5 +1,5 @@
-//! Follows the stream: passes the changes from the server to the output, and confirms to the server the position up to which the output is
-//! durable.
+//! Follows the replication stream: passes the changes from the server to the output, and confirms to the server the position up to which
+//! the output is durable.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// longer: even if the server does not receive the confirmation, the next start asks for the recorded position.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// The stream of one connection, and the parts of the program that work with it.
+/// The replication stream of one connection, and the parts of the program that process its changes.
 #[derive(Debug)]
 pub(crate) struct Follow<'a> {
     pub(crate) stream: Stream,

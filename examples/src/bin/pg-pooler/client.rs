@@ -203,7 +203,8 @@ impl Client {
         }
     }
 
-    /// Keeps the unnamed statement, because the next transaction may use it on another server connection.
+    /// Stores the unnamed statement that the client has prepared, because the next transaction may use the statement on another server
+    /// connection.
     pub(crate) fn set_unnamed(&mut self, body: &[u8]) -> Unnamed {
         self.versions += 1;
         let unnamed = self.unnamed.get_or_insert_default();
