@@ -30,7 +30,7 @@ pub(crate) struct Changes {
     pub(crate) until: Option<Lsn>,
     /// The transaction that has begun and has not ended; `None` between transactions.
     open: Option<Head>,
-    /// For each OID of a table, the description in its last line of kind `relation`.
+    /// For each table, by its OID: the description that was written last, in a line of kind `relation`.
     tables: HashMap<Oid, Table>,
 }
 

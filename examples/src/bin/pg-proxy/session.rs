@@ -168,7 +168,7 @@ struct Sides {
     opaque: bool,
 }
 
-/// Runs the opening phase.
+/// Runs the opening phase of a connection: TLS with the client, and all messages up to the end of authentication.
 async fn open(context: &Context, client: ClientStream, place: Place) -> Open {
     let (client, taken) = match &context.proxy.acceptor {
         None => (tls::clear(client), Vec::new()),
