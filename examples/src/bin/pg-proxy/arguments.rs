@@ -91,8 +91,8 @@ pub(crate) struct Arguments {
     /// Longest time from accepting a client to its authentication
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) opening_timeout: u64,
-    /// Largest number of connections whose client is not authenticated yet, but already uses a connection of the server; never more than
-    /// half of all connections
+    /// Largest number of connections whose client is not authenticated yet; the limit protects the connections of the server. Never more
+    /// than half of all connections
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) opening_limit: u32,
     /// Time without traffic on a TCP connection before keepalive probes are sent; default: the system's setting
