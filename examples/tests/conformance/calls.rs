@@ -279,7 +279,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
         }
     }
 
-    // Takes the connection apart during a COPY, and makes a connection from the parts again.
+    // Takes the connection apart during a COPY, and makes a new `TrackedConnection` from the parts.
     conn.query("copy t from stdin").flush().await.expect("sent");
     let (conn, state) = conn.into_parts();
     log.push(format!("{:?}", state.waiting()));

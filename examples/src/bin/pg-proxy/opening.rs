@@ -362,8 +362,8 @@ impl<'c> Opening<'c> {
                 client.inbox_mut().wipe();
                 finish(server).await?;
             }
-            // Limit on the bytes that are buffered from the client. After an authentication request of the server, the client's response
-            // may be long. Before a request, the client has no reason to send anything, so the limit is small.
+            // Largest number of bytes that are buffered from the client. After an authentication request of the server, the client's
+            // response may be long. Before a request, the client has no reason to send anything, so the limit is small.
             let most = if expected.is_some() { CLIENT.authentication + 5 } else { EARLY };
             if expected.is_some() {
                 place.waits_for_client()

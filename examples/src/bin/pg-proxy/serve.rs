@@ -19,7 +19,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// lookups.
 const RESERVED: u64 = 32;
 
-/// Accepts clients forever. `descriptors` is the limit on open files, `openings` the limit on connections in their opening phase.
+/// Accepts clients forever. `descriptors` is the limit on open files, `openings` the limit on connections whose client is not authenticated
+/// yet.
 pub(crate) async fn serve(
     listener: &Listener,
     proxy: &Arc<Proxy>,
@@ -29,7 +30,8 @@ pub(crate) async fn serve(
 ) -> Infallible {
     let room_in = |descriptors: u64| descriptors.saturating_sub(RESERVED) / proxy.descriptors_each();
     let most = descriptors.map_or(u64::MAX, room_in).max(1);
-    // At most half of all connections may be openings: silent clients must not use up all connections.
+    // At most half of all connections may be in their opening phase (before the client is authenticated): silent clients must not use up
+    // all connections.
     let openings = Openings::new(openings.min(usize::try_from(most / 2).unwrap_or(usize::MAX)));
     let (mut reported, mut failed) = (false, false);
     loop {

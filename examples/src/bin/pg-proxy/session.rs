@@ -152,7 +152,7 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
     Box::pin(part(client, answer, !matches!(result, Err(Failure::Stopping)))).await;
 }
 
-/// Outcome of an opening phase, with the connections that are still open.
+/// Outcome of the opening phase of a connection, with the streams that are still open.
 enum Open {
     Session(Box<Sides>),
     Over(Result<(), Failure>, Leaving),

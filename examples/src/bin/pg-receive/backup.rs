@@ -86,7 +86,7 @@ fn empty(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes a base backup. Removes its files if the backup fails.
+/// Makes a base backup. If the backup fails, removes the files that it has made.
 pub(crate) async fn back_up(task: &Task, mut stop: Stop) -> Result<(), Failure> {
     let mut claimed = Claimed::default();
     let made = tokio::select! {

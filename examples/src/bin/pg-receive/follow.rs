@@ -102,7 +102,8 @@ async fn receive(task: &Task, mut conn: Connection, system: &System, stop: &Stop
     }
     let modes = Modes::new(system.for_group);
     let mut archive = Archive::new(&task.directory, system.size, modes, Use::Archive);
-    // The WAL at `--endpos` must be received, so the goal is the position after it. The goal never changes: its sender is dropped.
+    // The WAL at `--endpos` must be received, so the stream ends at the next position. This end position never changes, so its sender is
+    // dropped.
     let (_, goal) = watch::channel(task.end.map(|end| Lsn(end.0.saturating_add(1))));
     let (settings, stop) = (&task.settings, stop.clone());
     Stream { settings, archive: &mut archive, goal, stop }.run(conn, from).await
