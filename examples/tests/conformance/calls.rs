@@ -234,7 +234,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     log.push(text(conn.recv_owned().await.expect("a message").frame()));
     check_idle(&mut conn, 1).await;
 
-    // Receives each reply with its request.
+    // Receives replies. For each reply, the `TrackedConnection` must find the request that it belongs to.
     conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync(()).query("select 1/0");
     conn.flush().await.expect("sent");
     while conn.state().waiting() == Waiting::Reply {

@@ -1,4 +1,4 @@
-//! Logs a client in.
+//! Authenticates a client and begins its session, or handles its cancel request.
 
 use std::collections::HashMap;
 use std::future::poll_fn;

@@ -97,7 +97,8 @@ fn unsupported(reason: &str) -> Kind {
     Kind::Reject(SqlState::FEATURE_NOT_SUPPORTED, reason.into())
 }
 
-/// Whether a message with this code can change state that `SessionState` does not follow.
+/// Whether a message with this code may change the settings or the prepared statements, which the pooler tracks in addition to
+/// `SessionState`.
 #[inline]
 pub(crate) fn is_special(code: MessageCode) -> bool {
     code == MessageCode::PARAMETER_STATUS || code == MessageCode::COMMAND_COMPLETE
