@@ -1,5 +1,5 @@
-//! Tests of `pg-cdc` against the oldest and the newest supported server: its usage, its lines, its starts and ends, and random transactions
-//! that are replayed from the lines.
+//! Tests of `pg-cdc` against the oldest and the newest supported server: its command line, the lines of its output, interruptions, and
+//! random transactions that are replayed from the lines.
 
 #[path = "cdc/database.rs"]
 mod database;

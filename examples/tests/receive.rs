@@ -1,4 +1,5 @@
-//! Tests of `pg-receive` against servers of both versions. Its files are compared with the files of PostgreSQL's programs.
+//! Tests of `pg-receive` against servers of both versions. The files that it writes are compared with the files that PostgreSQL's own
+//! programs write.
 
 #[path = "receive/backup.rs"]
 mod backup;

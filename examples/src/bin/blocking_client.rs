@@ -1,8 +1,9 @@
 //! A client without an executor: sockets of the standard library, `poll`, TLS by rustls, a query with parameters, and a pipeline of
 //! 300,000 statements.
 //!
-//! The sockets are non-blocking. A socket that is not ready is added to `WAITING`, and `block_on` waits for all sockets in that list at
-//! once. Waiting for one direction only could deadlock: `flush` waits to write while the server waits until its answers are read.
+//! The sockets are non-blocking. A socket on which a read or write would block is added to `WAITING`, and `block_on` waits for all sockets
+//! in that list at once. Waiting for one direction only could deadlock: `flush` waits to write while the server waits until its answers are
+//! read.
 //!
 //! `cargo run -p examples --bin blocking_client -- 'postgres://user:secret@localhost/mydb?sslmode=require'`
 
@@ -32,7 +33,7 @@ use pg_wire::backend::Backend;
 use pg_wire::{PgProtocol, Portal, Sink, Source, Statement};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Number of statements in the pipeline. Their answers are far larger than the socket buffers.
+/// Number of statements in the pipeline. The answers to all of them are together far larger than the socket buffers.
 const STATEMENTS: u32 = 300_000;
 
 // The sockets and the deadline that the polled future waits for.
@@ -46,7 +47,7 @@ struct Waiting {
     until: Option<Instant>,
 }
 
-/// A waker that records that it was called.
+/// A waker that records in a flag whether the future was woken.
 #[derive(Default)]
 struct Woken(AtomicBool);
 
@@ -56,7 +57,7 @@ impl Wake for Woken {
     }
 }
 
-/// Runs a future to its end. While the future is pending, sleeps in `poll`.
+/// Runs a future to its end. While the future is pending, waits for the sockets with the system call `poll`.
 fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let mut future = pin!(future);
     let woken = Arc::new(Woken::default());
@@ -81,12 +82,13 @@ fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     }
 }
 
-/// A non-blocking socket.
+/// A non-blocking socket, TCP or Unix-domain.
 #[derive(Debug)]
 struct Socket<S>(Rc<S>);
 
 impl<S: AsFd + 'static> Socket<S> {
-    /// If the outcome is `WouldBlock`, adds the socket to `WAITING`, so that `block_on` waits for the socket.
+    /// Converts the outcome of a read or write. If the outcome is `WouldBlock`, adds the socket to `WAITING`, so that `block_on` waits for
+    /// the socket.
     fn or_wait<T>(&self, outcome: io::Result<T>, flags: PollFlags) -> Poll<io::Result<T>> {
         match outcome {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -124,7 +126,7 @@ where
     }
 }
 
-/// Half-closes a socket. The standard library has a method for this on each socket type, but no common trait.
+/// Half-closes a socket. Each socket type of the standard library has a method for this, but the types have no common trait.
 trait End {
     fn end(&self) -> io::Result<()>;
 }
@@ -141,7 +143,7 @@ impl End for UnixStream {
     }
 }
 
-/// A runtime that has no executor, no threads and no reactor.
+/// The runtime of this example. It needs no executor, no threads and no reactor.
 #[derive(Clone, Debug, Default)]
 struct Blocking;
 
@@ -193,7 +195,7 @@ impl Runtime for Blocking {
     }
 }
 
-/// TLS by rustls, with the settings of the connection.
+/// Starts TLS by rustls, with the settings of the connection.
 #[derive(Clone, Debug, Default)]
 struct Tls(Rustls);
 

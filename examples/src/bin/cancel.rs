@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    // The request is sent over a second connection. Any task that has the configuration and the target can send it.
+    // The cancel request is sent over a second connection. Any task that has the configuration and the target can send the request.
     cancel(&config, &target).await?;
     match until_ready(&mut conn, |_| Ok(())).await {
         Ok(()) => return Err("the statement was not cancelled".into()),

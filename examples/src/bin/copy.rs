@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The client need not wait for the CopyInResponse: a server that rejects the COPY sends an ErrorResponse and skips the data.
     conn.query("COPY planets FROM STDIN");
     for (name, moons) in [("Mercury", 0), ("Earth", 1), ("Mars", 2)] {
-        // The data may be cut into CopyData messages at any byte. If there is much data, put some kilobytes into each message.
+        // The data may be split into CopyData messages at any byte. Large data is sent faster if each message has some kilobytes.
         conn.copy_data(format!("{name}\t{moons}\n").as_bytes()).flush().await?;
     }
     conn.copy_done().flush().await?;

@@ -1,6 +1,7 @@
 //! A tour of a connection: the session, typed rows, a million rows, and the messages around an error.
 //!
-//! `cargo xtask demo`, which starts a server; or
+//! `cargo xtask demo` starts a server and runs this program. With an existing server:
+//!
 //! `cargo run --release -p examples --bin demo -- postgres://user:secret@localhost/mydb`
 
 use std::error::Error;
@@ -16,7 +17,7 @@ use pg_wire::backend::Backend;
 use pg_wire::value::Sql;
 use pg_wire::{Columns, Direction, Inbox, Limits, Message};
 
-/// Number of bytes before the body of a message: the code and the length field.
+/// Number of bytes before the body of a message: 1 for the code, 4 for the length field.
 const HEADER: usize = 5;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -26,7 +27,7 @@ async fn main() -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
     let Err(error) = tour(&mut out).await else { return ExitCode::SUCCESS };
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-        // This is no error: the reader of standard output has closed the pipe, as `head` does.
+        // A broken pipe is no error: the reader of standard output has closed the pipe, as `head` does.
         return ExitCode::SUCCESS;
     }
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -137,8 +138,8 @@ async fn a_million_rows(out: &mut impl Write, conn: &mut Connection<Socket>) -> 
     Ok(())
 }
 
-/// Executes a statement twice in one batch; the first execution divides by zero. After the error, the server skips the messages up to the
-/// next Sync, and then continues.
+/// Executes a statement twice in one batch. The first execution divides by zero. After the error, the server skips the messages up to the
+/// next Sync. It executes the messages after the Sync.
 async fn an_error_on_the_wire(out: &mut impl Write, conn: &mut Connection<Socket>) -> Result<()> {
     heading(out, "On the wire: an error, and how the session goes on")?;
     conn.parse(Statement::UNNAMED)

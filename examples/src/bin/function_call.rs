@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })
     .await?;
 
-    // The answer does not contain the result's type: the caller has to know it, like the type of each argument.
+    // The server's answer does not contain the type of the result. The caller has to know this type, and the types of the arguments.
     let float8 = Column { type_oid: oid::FLOAT8, format: FormatCode::Binary };
     conn.fn_call(sqrt).result_format(FormatCode::Binary).finish((9f64,)).flush().await?;
     until_ready(&mut conn, |message| {

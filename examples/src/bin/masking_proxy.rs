@@ -85,7 +85,7 @@ fn forward_startup(mut client: &TcpStream, mut server: &TcpStream, inbox: &mut I
     }
 }
 
-/// Forwards one direction. Passes each message to `rewrite`, and writes the results for all messages of one read at once.
+/// Forwards the messages of one direction. Passes each message to `rewrite`. Writes the rewritten messages of one read with one call.
 fn pump(
     mut from: &TcpStream,
     mut to: &TcpStream,
@@ -106,12 +106,12 @@ fn pump(
         }
     };
     let result = forward();
-    // The thread of the other direction then ends as well.
+    // Closing both streams ends the thread that forwards the opposite direction.
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     result
 }
 
-/// A request without a complete reply: its number, its code, and the names in it.
+/// A request whose reply is not complete yet: its number, its message code, and the names of the statement and portal in the request.
 struct Request {
     number: u64,
     code: MessageCode,
@@ -124,16 +124,16 @@ struct Session {
     state: SessionState,
     /// Requests that have no complete reply yet, in the order of their numbers.
     requests: VecDeque<Request>,
-    /// Masks of the described statements and portals, by name.
+    /// For each described statement, by its name: the columns to hide. `portals` has the same for portals.
     statements: HashMap<Vec<u8>, Mask>,
     portals: HashMap<Vec<u8>, Mask>,
-    /// The mask of the rows that are being received.
+    /// The columns to hide in the rows that are being received.
     mask: Option<Mask>,
     column: &'static str,
 }
 
 impl Session {
-    /// Rewrites a message of the client.
+    /// Rewrites a message of the client, and appends the result to `out`.
     fn up(&mut self, frame: Frame<'_>, out: &mut Outbox) -> Result<()> {
         let mut message = Rewrite::frontend(frame)?;
         let number = self.state.sent(frame)?;
@@ -148,7 +148,7 @@ impl Session {
         Ok(())
     }
 
-    /// Rewrites a message of the server.
+    /// Rewrites a message of the server, and appends the result to `out`.
     fn down(&mut self, frame: Frame<'_>, out: &mut Outbox) -> Result<()> {
         let Some(reply) = self.state.received(frame)? else {
             out.put(&frame);
@@ -200,7 +200,7 @@ impl Session {
         }
     }
 
-    /// Stores a mask for the described statement or portal. After a Query, stores it for the rows that follow.
+    /// Stores the columns to hide for the statement or portal that a Describe names. After a Query, stores them for the rows that follow.
     fn describe(&mut self, mask: Mask) {
         match self.requests.front() {
             Some(Request { code: MessageCode::DESCRIBE, statement: Some(statement), .. }) => {
@@ -219,7 +219,8 @@ impl Session {
     }
 }
 
-/// Returns the mask for rows with this description: `***` for each column of this name, or NULL if the type of the column is not text.
+/// Returns the columns to hide in rows with this description: each column with the name `column`. Its values become `***`, or NULL if the
+/// type of the column is not text.
 fn masked(description: RowDescription<'_>, column: &str) -> Mask {
     let fields = description.fields.iter().enumerate().filter(|(_, field)| field.name == column);
     let value = |type_oid| [oid::TEXT, oid::VARCHAR, oid::BPCHAR].contains(&type_oid).then_some(&b"***"[..]);

@@ -44,7 +44,7 @@ struct Arguments {
     /// Method by which users authenticate
     #[arg(long, value_enum, default_value_t = Method::Scram)]
     auth: Method,
-    /// Name of the only user
+    /// Name of the only user who can log in
     #[arg(long, default_value = "mock")]
     user: String,
     /// The user's password
@@ -53,7 +53,7 @@ struct Arguments {
     /// Offer TLS with this certificate; the PEM file may also hold the intermediate certificates
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The private key of the certificate, in PEM; other users must not be able to read the file
+    /// File with the private key of the certificate, in PEM; other users must not be able to read the file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 }
@@ -77,16 +77,18 @@ struct Mock {
     user: String,
     password: Password,
     verifier: Verifier,
-    /// The salt of an unknown user is derived from this secret and the name, so that it is the same at each login.
+    /// Secret for the salts of unknown users. A salt is derived from the secret and the name of the user, so that the same name gets the
+    /// same salt at each login.
     secret: Nonce,
     next_pid: AtomicI32,
     sessions: Mutex<Vec<Running>>,
 }
 
-/// A session that can be cancelled.
+/// A running session, whose statement a client can cancel with a cancel request.
 struct Running {
     key: CancelKey,
-    /// Wakes the statement that is waiting now, so that it is cancelled. Has no effect on a statement that begins later.
+    /// Wakes the statement that the session is running, so that the statement ends as cancelled. Has no effect on a statement that begins
+    /// later.
     cancelled: Arc<Notify>,
 }
 
@@ -125,7 +127,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 impl Mock {
-    /// Serves one connection to its end.
+    /// Serves one connection, from the login until the connection is closed.
     async fn serve(&self, stream: TcpStream) -> Result<(), Box<dyn Error + Send + Sync>> {
         stream.set_nodelay(true)?;
         let lookup = |startup: Startup| {
@@ -180,7 +182,8 @@ impl Mock {
         converse(&mut conn, &cancelled).await.map_err(Into::into)
     }
 
-    /// Returns the credentials of a user. For an unknown user the server exchanges the same messages, but accepts no password.
+    /// Returns the credentials with which the user of this startup packet is authenticated. For an unknown user the server exchanges the
+    /// same messages as for the known user, but accepts no password.
     fn credentials(&self, startup: &Startup) -> Credentials {
         let name = startup.user().as_bytes();
         let exists = name == self.user.as_bytes();
@@ -214,7 +217,8 @@ impl Mock {
     }
 }
 
-/// Entry of a session in the list of sessions. Dropping this value removes the entry, so it is removed even after an error or a panic.
+/// Entry of a session in the list of sessions. Dropping this value removes the entry, so the entry is removed even after an error or a
+/// panic.
 struct Registered<'m> {
     mock: &'m Mock,
     key: CancelKey,
@@ -262,7 +266,7 @@ async fn converse(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> 
                 }
                 skipping = true;
             }
-            // The rest of a COPY that has failed is ignored, as in PostgreSQL.
+            // A client that has sent a COPY may send these messages after the error. The server ignores them, as PostgreSQL does.
             Ok(
                 Frontend::Flush(_) | Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_),
             ) => {}
@@ -334,7 +338,7 @@ async fn sleep(conn: &mut Connection<impl Transport>, cancelled: &Notify) -> Res
     conn.flush().await?;
     tokio::select! {
         () = &mut cancelled => return Ok(()),
-        // An error means that the client has disconnected. `Ok` means that it has sent another message: it is still connected.
+        // An error means that the client has disconnected. `Ok` means that another message has arrived, so the client is still connected.
         ready = poll_fn(|cx| conn.poll_ready(cx)) => ready?,
     }
     cancelled.await;

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     notifier.query("NOTIFY jobs, 'number 42 is done'").flush().await?;
     until_ready(&mut notifier, |_| Ok(())).await?;
 
-    // The server sends notifications without a request, at any time.
+    // The server may send a notification at any time, without a request from the client.
     loop {
         match listener.recv().await?.backend()? {
             Backend::NotificationResponse(notification) => {

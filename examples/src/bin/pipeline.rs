@@ -1,4 +1,5 @@
-//! A pipeline: ten thousand statements in one batch, ten megabytes each way, with one flush and one Sync.
+//! A pipeline: ten thousand statements in one batch with one Sync, sent by one flush. The statements and the answers have ten megabytes
+//! each.
 //!
 //! `cargo run -p examples --bin pipeline -- postgres://user:secret@localhost/mydb`
 

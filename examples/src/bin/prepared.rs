@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (mut conn, _) = pg_stream_tokio::connect(&config).await?;
     let mut columns = Columns::default();
 
-    // All messages are sent in one batch, and the answers arrive in the same order: one round trip.
+    // All messages are sent in one batch, so they take one round trip. The answers arrive in the order of the messages.
     conn.parse(Statement("add")).query("SELECT $1 + $2 AS sum").param_types(&[oid::INT4, oid::INT4]).finish();
     conn.bind(Statement("add"), Portal::UNNAMED).result_formats(&[FormatCode::Binary]).finish((5i32, 10i32));
     conn.describe_portal(Portal::UNNAMED).execute(Portal::UNNAMED, 0).sync().flush().await?;
@@ -52,7 +52,8 @@ async fn print_numbers(conn: &mut Connection<Socket>, columns: &mut Columns) -> 
                 println!("{number}");
             }
             Backend::PortalSuspended(_) => more = true,
-            // ParseComplete, BindComplete and CommandComplete, and messages that may arrive at any time: notices and changed parameters.
+            // Ignores ParseComplete, BindComplete and CommandComplete. Ignores notices and changed parameters, which may arrive at any
+            // time.
             _ => {}
         }
         Ok(())

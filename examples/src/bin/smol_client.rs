@@ -1,6 +1,7 @@
 //! A client on smol: implements pg-auth's `Runtime` for smol, with TLS by rustls, and runs a query with parameters.
 //!
-//! The crate `pg-stream-async-std` contains such an implementation. This example shows how to write one for a runtime without an adapter.
+//! The crate `pg-stream-async-std` contains an implementation for smol. This example shows how to write an implementation for a runtime
+//! that no crate of this project supports.
 //!
 //! `cargo run -p examples --bin smol_client -- 'postgres://user:secret@localhost/mydb?sslmode=require'`
 

@@ -14,11 +14,11 @@ use pg_wire::{Frame, Message, TrackedConnection};
 use tracing::{Span, field, info, info_span};
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// Opens a span when a request is sent, and closes the span with the last reply.
+/// Opens a span when a request is sent, and closes the span when the last reply to the request arrives.
 #[derive(Default)]
 struct Spans(VecDeque<Request>);
 
-/// A request whose last reply has not arrived yet.
+/// A request whose last reply has not arrived yet, with its open span.
 struct Request {
     number: u64,
     span: Span,

@@ -23,14 +23,14 @@ impl Server {
         Self { major, address: address.parse().expect("an address and a port") }
     }
 
-    /// Returns the second server of the same version, which a test may crash.
+    /// Returns a second server of the same version, which a test may crash.
     pub(crate) fn spare(self) -> Self {
         Self::at("_SPARE", self.major)
     }
 }
 
-/// Runs a test against the oldest and the newest server at the same time. No other test of this program runs meanwhile: a server has only
-/// ten slots, and the creation of a slot waits for the end of all running transactions.
+/// Runs a test against the oldest and the newest server at the same time. Only one test runs at a time: a server has only ten slots, and
+/// the creation of a slot waits for the end of all running transactions.
 pub(crate) fn on_both(test: impl Fn(Server) + Sync) {
     let _alone = alone();
     thread::scope(|scope| {
@@ -46,7 +46,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A database that is dropped together with its slots at the end of the test.
+/// A database for one test. Dropping this value drops the database and its replication slots.
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) server: Server,
@@ -71,8 +71,8 @@ impl Database {
         Session::open(self.server, &self.name)
     }
 
-    /// Returns the connection string for the program. Its `logical_decoding_work_mem` is small, so that the server streams even small
-    /// transactions if streaming is on.
+    /// Returns the connection string for the program. It sets a small `logical_decoding_work_mem`, so that with `--streaming` the server
+    /// streams even small transactions.
     pub(crate) fn url(&self) -> String {
         format!(
             "postgres://admin@{}/{}?sslmode=disable&options=-c%20logical_decoding_work_mem%3D64kB",
@@ -85,7 +85,8 @@ impl Drop for Database {
     fn drop(&mut self) {
         // A panic during the unwinding of another panic would hide the cause of the first panic.
         let _ = std::panic::catch_unwind(|| {
-            // A prepared transaction would stop the next test: a new slot waits for its end.
+            // A prepared transaction that is left would block the next test, because the creation of a slot waits for the end of the
+            // transaction.
             let mut here = self.session();
             let gids = here.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
             for gid in gids.iter().filter_map(|row| row.first()?.as_ref()) {

@@ -24,7 +24,7 @@ fn transactions() -> u64 {
         .map_or(TRANSACTIONS, |count| count.parse().expect("CDC_TRANSACTIONS is a number"))
 }
 
-/// Kills one process of the server. The server then ends all sessions and recovers, as after any crash.
+/// Kills one process of the server with SIGKILL. The server then ends all sessions and recovers, as after a crash.
 fn crash(server: Server) {
     let Some(mut session) = Session::try_open(server, "postgres") else { return };
     if let Some(Ok(rows)) = session.try_query("SELECT pg_backend_pid()") {
@@ -34,8 +34,8 @@ fn crash(server: Server) {
     }
 }
 
-/// Returns the columns of a table, and its number of rows with a checksum. The checksum ignores zeros at the end of a `numeric`, because
-/// JSON numbers do not preserve them.
+/// Returns the columns of a table, and the number and the checksum of its rows. The checksum ignores zeros at the end of a `numeric`,
+/// because JSON numbers do not preserve them.
 fn content(session: &mut Session, table: &str) -> (String, String) {
     let columns = session.value(&format!(
         "SELECT string_agg(format(CASE atttypid WHEN 'numeric'::regtype THEN 'trim_scale(%I)' ELSE '%I' END, attname), ', ' \
@@ -69,7 +69,7 @@ fn run(source: Server, target: Server, crashes: bool) {
     let mut random = Random::new(source.major.into());
     let always: &[&str] = if two_phase { &["--two-phase"] } else { &[] };
 
-    // This kill may interrupt the snapshot.
+    // The program is killed at a random time, perhaps during the snapshot.
     let first = cdc.start(&[&["--create-slot", "--snapshot"], always].concat());
     thread::sleep(Duration::from_millis(random.below(400)));
     first.kill();
@@ -92,7 +92,8 @@ fn run(source: Server, target: Server, crashes: bool) {
             });
         }
         let is_done = |done: &AtomicU64| done.load(Ordering::Relaxed) >= total;
-        // A fast machine may finish the transactions before the kills and the crash.
+        // Continues until at least two kills and, if `crashes` is true, one crash have happened. A fast machine may finish the transactions
+        // earlier.
         while !is_done(&done) || kills < 2 || (crashes && crashed == 0) {
             let mut options = Vec::new();
             for (option, chance) in [("--streaming", 2), ("--binary", 2)] {
@@ -104,8 +105,8 @@ fn run(source: Server, target: Server, crashes: bool) {
             let before = length(&cdc);
             let running = cdc.start(&options);
             if !random.one_in(4) {
-                // The server decodes the WAL again from the begin of the oldest transaction in progress. If all runs were short, none of
-                // them would write new lines.
+                // The server decodes the WAL again from the begin of the oldest transaction in progress. So a run that is killed too early
+                // writes no new lines. Most runs wait here until a new line is written.
                 let begun = Instant::now();
                 while length(&cdc) <= before && begun.elapsed() < Duration::from_secs(60) && !is_done(&done) {
                     thread::sleep(Duration::from_millis(10));

@@ -6,7 +6,7 @@ use crate::database::{Database, Session, on_both};
 use crate::process::Cdc;
 use crate::support::finish;
 
-/// Options that change the messages of the server, but not the lines.
+/// Options that change the messages that the server sends. They must not change the lines that the program writes.
 const MODES: [&[&str]; 4] =
     [&[], &["--binary"], &["--streaming"], &["--streaming", "--two-phase", "--binary"]];
 
@@ -20,7 +20,7 @@ fn lines_of(cdc: &Cdc, mode: &[&str], set_up: &str, change: impl FnOnce(&mut Ses
     cdc.until_now(mode)
 }
 
-/// Returns the lines of the changes between begin and commit, without the fields that differ from run to run.
+/// Returns the lines of the changes between begin and commit, without the fields that are different in each run of the test.
 fn changes(lines: &[Value]) -> Vec<Value> {
     let kinds = ["begin", "relation", "commit", "begin_prepare", "prepare"];
     let shown = lines.iter().filter(|line| !kinds.contains(&line["kind"].as_str().expect("a kind")));

@@ -1,4 +1,4 @@
-//! Runs the program and reads its output.
+//! Runs `pg-cdc` in tests, and reads its output.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -28,10 +28,10 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// A database whose changes the program follows, and the files of the program.
+/// Set-up of a test: a database whose changes the program follows, and the files of the program.
 #[derive(Debug)]
 pub(crate) struct Cdc {
-    // A test drops its `Running` first, so the program has ended when the database is dropped.
+    // A test drops its running program before this value, so the program has ended when the database is dropped.
     pub(crate) database: Database,
     dir: TempDir,
     slot: String,
@@ -39,7 +39,7 @@ pub(crate) struct Cdc {
 }
 
 impl Cdc {
-    /// Uses the name of the database for the slot. The publication has the same name.
+    /// Creates the set-up. The slot and the publication have the name of the database.
     pub(crate) fn new(database: Database, with_state: bool) -> Self {
         let slot = database.name.clone();
         Self { database, dir: tempfile::tempdir().expect("a directory"), slot, with_state }
@@ -92,11 +92,11 @@ impl Cdc {
         let ended = finish(self.command(&["--until", "now", "--quiet"]).args(more));
         let Ended { code, stdout, stderr } = ended;
         assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
-        // Only error 55006 (the slot is in use) is accepted: a server process notices late that its client was killed.
+        // The only accepted error is 55006 (the slot is in use): a server process may notice late that its client was killed.
         assert!(stderr.lines().all(|line| line.contains("55006")), "{stderr}");
     }
 
-    /// Reads and parses the lines of the file.
+    /// Reads and parses the lines of the output file.
     #[track_caller]
     pub(crate) fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.out()).expect("the file is UTF-8");
@@ -108,14 +108,14 @@ impl Cdc {
         self.start_loudly(&[&["--quiet"], more].concat())
     }
 
-    /// Starts the program without `--quiet`: it reports its progress.
+    /// Starts the program with a file as output, but without `--quiet`, so that the program reports its progress.
     pub(crate) fn start_loudly(&self, more: &[&str]) -> Running {
         let mut command = self.command(more);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Running(Some(command.spawn().expect("the program starts")))
     }
 
-    /// Waits until the first or the last 4000 bytes of the file contain this text.
+    /// Waits until the output file contains this text in its first or its last 4000 bytes.
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
         wait_until(text, || File::open(self.out()).is_ok_and(|file| has(file, text).expect("a file")));
@@ -137,7 +137,7 @@ fn has(mut file: File, text: &str) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Parses the lines of an output.
+/// Parses the text of an output: one JSON object per line.
 #[track_caller]
 pub(crate) fn parse(text: &str) -> Vec<Value> {
     assert!(text.is_empty() || text.ends_with('\n'), "the last line is whole");

@@ -1,4 +1,4 @@
-//! Replays the changes of the lines in a second database.
+//! Reads the lines that pg-cdc has written, and makes the same changes in a second database.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::database::Session;
 #[derive(Debug)]
 pub(crate) struct Replay<'s> {
     session: &'s mut Session,
-    /// The statements of the current transaction.
+    /// The SQL statements of the transaction whose lines are being read.
     sql: String,
     /// The statements of prepared transactions that are neither committed nor rolled back, by the name of the transaction.
     prepared: HashMap<String, String>,
@@ -109,7 +109,7 @@ impl<'s> Replay<'s> {
         self.advance(line);
     }
 
-    /// Checks that the end of this transaction is after the end of the last transaction, and counts the transaction.
+    /// Checks that this transaction ends at a later position than the previous transaction, and counts the transaction.
     fn advance(&mut self, line: &Value) {
         let end = line["end"].as_str().expect("a position");
         let end: pg_wire::replication::Lsn = end.parse().expect("a position");
@@ -119,11 +119,12 @@ impl<'s> Replay<'s> {
     }
 
     fn apply(&mut self, sql: &str) {
-        // A duplicate key fails here. The comparison of the tables at the end finds every other difference.
+        // If a change was written two times, this fails because of a duplicate key. The comparison of the tables at the end of the test
+        // finds every other difference.
         self.session.run(&format!("BEGIN; {sql} COMMIT"));
     }
 
-    /// Adds statements that change the columns of the table to the columns in the line.
+    /// Adds statements that give the table in the second database the columns that the line describes.
     fn relation(&mut self, line: &Value) {
         let table = table(line);
         let session = &mut *self.session;
@@ -172,8 +173,8 @@ fn columns(row: &Value) -> (String, String) {
     (names.join(", "), values.join(", "))
 }
 
-/// Returns the SQL condition that selects the changed row. The condition selects only one row, because a table without a key may contain
-/// equal rows.
+/// Returns the SQL condition that selects the changed row. A table without a key may contain equal rows. Then the condition selects one of
+/// them.
 fn condition(line: &Value) -> String {
     let row = if line["old"].is_object() { &line["old"] } else { &line["key"] };
     let equal: Vec<_> = fields(row)

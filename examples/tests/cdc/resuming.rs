@@ -1,4 +1,5 @@
-//! Tests of the end and the next start of the program: signals, positions, lost connections, and files that do not match the server.
+//! Tests in which the program ends and starts again. They cover signals, positions, lost connections, and files that do not match the
+//! server.
 
 use std::fs;
 use std::io::Read;
@@ -147,8 +148,8 @@ fn changes_are_not_repeated_when_the_confirmation_was_lost() {
             let cdc = followed(server, "lost", with_state);
             let mut session = cdc.database.session();
             cdc.until_now(&["--create-slot"]);
-            // A copy of the slot keeps the current position. Later the test replaces the slot by this copy, as if the confirmation had not
-            // reached the server.
+            // Makes a copy of the slot, which keeps the current position. Later the test replaces the slot by this copy, as if the server
+            // had not received the confirmation of the program.
             let copy = format!("{}_copy", cdc.slot());
             session.run(&format!("SELECT pg_copy_logical_replication_slot('{}', '{copy}')", cdc.slot()));
             session.run("INSERT INTO t VALUES (1); SELECT pg_logical_emit_message(false, 'p', 'outside')");
@@ -214,7 +215,7 @@ fn a_slot_in_use_is_waited_for() {
         let (code, stderr) = second.wait();
         assert_eq!(code, Some(0));
         assert!(stderr.contains("55006"), "{stderr}");
-        // `cdc` drops the database, so `other` must not drop it.
+        // `cdc` and `other` have the same database. `cdc` drops it, so `other` must not drop it.
         std::mem::forget(other.database);
     });
 }
@@ -305,7 +306,8 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         fs::write(cdc.out(), &out[1..]).expect("written");
         fails(&[], "something else has cut or replaced the file");
         fs::write(cdc.out(), &out).expect("written");
-        // Checks states that do not fit: of another server, with a position that the server has not reached, and of another slot.
+        // Checks that the program rejects a state file of another server, a state file with a position that the server has not reached, and
+        // a state file of another slot.
         for (field, value, reason) in [
             ("system", "7", "system identifier"),
             ("lsn", "FFFFFFFF/0", "but the recorded position is FFFFFFFF/0"),
@@ -324,7 +326,7 @@ fn files_and_slots_that_do_not_fit_are_refused() {
         fails(&[], "is not a line of pg-cdc");
         fs::write(cdc.out(), &out).expect("written");
         fs::write(cdc.state(), &state).expect("written");
-        // Checks that the program does not replace a slot that was lost.
+        // Checks that the program does not create the slot again if the slot was dropped after the program had used it.
         session.run(&format!("SELECT pg_drop_replication_slot('{}')", cdc.slot()));
         fails(&["--create-slot"], "changes after this position may be lost");
     });

@@ -99,7 +99,7 @@ fn changes_continue_where_the_snapshot_ends() {
             cdc.until_now(SNAPSHOT);
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
-        // The second run has the same options and continues after the snapshot.
+        // The second run has the same options. It must not write the snapshot again, but continue after it.
         let lines = cdc.until_now(SNAPSHOT);
         let mut ids: Vec<i64> = lines
             .iter()
@@ -133,7 +133,8 @@ fn a_snapshot_that_was_interrupted_is_taken_again() {
             let (code, stderr) = running.wait();
             assert_ne!(code, Some(0), "{stderr}");
             session.run("DELETE FROM t WHERE id > 10; INSERT INTO t VALUES (0)");
-            // Checks that a run without --snapshot is rejected: the rest of the rows would be missing.
+            // Checks that after an interrupted snapshot a run without --snapshot is rejected: the rows that were not written would be
+            // missing.
             let ended = finish(&mut cdc.command(&["--until", "now"]));
             assert_eq!(ended.code, Some(1));
             assert!(ended.stderr.contains("the last snapshot did not end"), "{}", ended.stderr);

@@ -1,4 +1,4 @@
-//! Tests of the command line, and of errors that end the program at its start.
+//! Tests of the command line, and of errors that end the program.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -127,9 +127,9 @@ fn a_value_that_is_not_utf_8_ends_the_program() {
         session.run("INSERT INTO t VALUES (2, E'\\xff')");
         let Ended { code, stderr, .. } = finish(&mut cdc.command(&["--until", "now"]));
         assert_eq!(code, Some(1));
-        // The server checks the conversion to the encoding of the session.
+        // This error is from the server, which converts the text to the encoding of the session.
         assert!(stderr.contains("invalid byte sequence for encoding \"UTF8\""), "{stderr}");
-        // Checks that the program can follow the transaction before the wrong bytes.
+        // Checks that the program can write the transaction before the transaction with the invalid bytes.
         let ended = finish(&mut cdc.command(&["--until", &end, "--quiet"]));
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
         let lines = cdc.lines();

@@ -3,7 +3,7 @@
 
 use crate::database::{Database, Session};
 
-/// SQL that creates the tables. It runs in the database that is changed, and in the database in which the changes are replayed.
+/// SQL that creates the tables: in the database that is changed, and in the database in which the changes are replayed.
 pub(crate) const TABLES: &str = "
     CREATE TABLE keyed (id int8 PRIMARY KEY, n numeric, t text, big text);
     ALTER TABLE keyed ALTER big SET STORAGE EXTERNAL;
@@ -49,8 +49,8 @@ impl Random {
     }
 }
 
-/// One of several writers that run transactions at the same time. Each writer has row numbers of its own, so that the writers rarely wait
-/// for each other.
+/// One of several writers that run transactions at the same time. Each writer uses row numbers that no other writer uses, so that the
+/// writers rarely wait for each other.
 #[derive(Debug)]
 pub(crate) struct Writer<'d> {
     database: &'d Database,
@@ -82,7 +82,8 @@ impl<'d> Writer<'d> {
         }
     }
 
-    /// Runs one transaction. The server may reject a statement or crash: the test compares only the data that the server has committed.
+    /// Runs one transaction. If the server rejects a statement or crashes, this is no failure: the test compares only the data that the
+    /// server has committed.
     pub(crate) fn transaction(&mut self) {
         let sql = self.statements();
         match self.ask(&sql) {
@@ -99,14 +100,14 @@ impl<'d> Writer<'d> {
     }
 
     fn decide(&mut self, gid: &str, decision: &str) {
-        // Tries again after a crash. An error of the server is accepted: the crash may have happened before the PREPARE, or between the
-        // decision and its reply.
+        // Tries again after a crash. An error of the server is accepted: if the crash happened before the PREPARE, the transaction does not
+        // exist. If it happened after this statement, the transaction has already ended.
         while self.ask(&format!("{decision} PREPARED '{gid}'")).is_none() {
             self.session = None;
         }
     }
 
-    /// Commits the prepared transactions that are left.
+    /// Commits the transactions that are still prepared.
     pub(crate) fn finish(&mut self) {
         for gid in std::mem::take(&mut self.prepared) {
             self.decide(&gid, "COMMIT");
@@ -116,7 +117,7 @@ impl<'d> Writer<'d> {
     /// Runs statements. Returns whether they succeeded, or `None` if the session has ended.
     fn ask(&mut self, sql: &str) -> Option<bool> {
         while self.session.is_none() {
-            // This fails while the server is starting.
+            // Opening a session fails while the server is starting. Then the loop tries again.
             self.session = Session::try_open(self.database.server, &self.database.name);
             match &mut self.session {
                 Some(session) => {
@@ -160,7 +161,7 @@ impl<'d> Writer<'d> {
             };
             sql += "; ";
         }
-        // Makes some transactions larger than logical_decoding_work_mem.
+        // Makes one of 25 transactions larger than logical_decoding_work_mem.
         if self.random.one_in(25) {
             let rows = 300 + self.random.below(1500);
             sql += &self.insert_many(rows);
@@ -198,7 +199,7 @@ impl<'d> Writer<'d> {
         if self.random.one_in(8) { "NULL".into() } else { format!("'{text}'") }
     }
 
-    /// Returns SQL for a text. Some of these texts are so long that the server stores them out of line (TOAST).
+    /// Returns an SQL expression for a random text. Some of these texts are so long that the server stores them out of line (TOAST).
     fn big(&mut self) -> String {
         match self.random.below(4) {
             0 => format!("repeat('{}', {})", self.random.below(1000), 1000 + self.random.below(2000)),

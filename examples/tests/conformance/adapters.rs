@@ -1,4 +1,4 @@
-//! A common interface to the runtimes of both adapters.
+//! A common interface to the three runtimes of the two adapters, `pg-stream-tokio` and `pg-stream-async-std`.
 
 use std::future::Future;
 use std::net::TcpStream;
@@ -14,22 +14,22 @@ use pg_stream_tokio::rustls::{Rustls, info};
 use pg_wire::{Connection, Limits, Split, Transport};
 use smol::io::{AsyncRead, AsyncWrite};
 
-/// Time limit of a test body with one adapter, one server and one channel. A body that hangs fails.
+/// Time limit of one run of a test body: with one runtime, one server and one kind of stream. A body that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Result of a connection attempt: a connection and its session, or the error.
 pub(crate) type Connected<T> = Result<(Connection<T>, Session), ConnectError>;
 
-/// A stream whose halves can be used in two tasks.
+/// A stream that can be split into two halves for two tasks.
 pub(crate) trait Halves: Split<Source: Send + 'static, Sink: Send + 'static> + Send + 'static {}
 
 impl<T: Split<Source: Send + 'static, Sink: Send + 'static> + Send + 'static> Halves for T {}
 
 /// A runtime of an adapter. Each function calls the public function of the adapter with the same name, unless its doc says otherwise.
 pub(crate) trait Adapter: 'static {
-    /// Name of the adapter for the output.
+    /// Name of the runtime in the output of the tests.
     const NAME: &'static str;
-    /// Type of the stream of a connection that the adapter has dialled.
+    /// Type of the stream of a connection that the adapter has opened from a configuration.
     type Socket: Halves;
     /// Type of the transport over a TCP stream of the runtime.
     type OverTcp: Halves;
@@ -44,7 +44,7 @@ pub(crate) trait Adapter: 'static {
         task: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = T> + Send;
 
-    /// Runs a future with a time limit, which a timer of the runtime measures.
+    /// Runs a future with a time limit, for which a timer of the runtime is used. Returns `None` if the limit has expired.
     fn within<T>(limit: Duration, future: impl Future<Output = T>) -> impl Future<Output = Option<T>>;
 
     fn connect(config: &Config) -> impl Future<Output = Connected<Self::Socket>>;

@@ -14,7 +14,7 @@ use crate::adapters::Adapter;
 use crate::reading::{Log, check_idle, check_works, outcome, replies, text};
 use crate::ways::Way;
 
-/// Opens a connection for the role `scram`.
+/// Opens a connection to the server of `way`, as the role `scram`.
 pub(crate) async fn dialled<A: Adapter>(way: &Way) -> Connection<A::Socket> {
     A::connect(&way.config()).await.unwrap_or_else(|error| panic!("{way:?}: {error}")).0
 }
@@ -24,7 +24,7 @@ pub(crate) async fn tracked<A: Adapter>(way: &Way) -> TrackedConnection<A::Socke
     TrackedConnection::new(dialled::<A>(way).await)
 }
 
-/// Sends each request of the simple and the extended protocol, and returns all replies.
+/// Sends each kind of request of the simple and the extended protocol, and returns all replies.
 pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
     let mut conn = dialled::<A>(way).await;
     let mut log = Log::new();
@@ -33,7 +33,7 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
         conn.query(sql).flush().await.expect("sent");
         log.extend(replies(&mut conn).await);
     }
-    // The server sends a ParameterStatus and a NoticeResponse.
+    // The replies contain a ParameterStatus and a NoticeResponse.
     conn.query("set application_name = 'suite'; do $$ begin raise warning 'noted'; end $$");
     conn.flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
@@ -72,7 +72,7 @@ pub(crate) async fn every_request<A: Adapter>(way: &Way) -> Log {
         log.extend(replies(&mut conn).await);
     }
 
-    // Checks that a batch that cannot be encoded is dropped as a whole.
+    // Checks that a batch is dropped as a whole if one of its messages cannot be encoded.
     conn.query("select 1").query("select '\0'");
     log.push(outcome(conn.flush().await));
     check_works(&mut conn, 1).await;
@@ -93,7 +93,7 @@ pub(crate) async fn every_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     log.extend(["server_version", "client_encoding", "session_authorization"].map(parameter));
     assert!(conn.is_quiet());
 
-    // Queues a message, commits the batch, and sends it, each with a call of its own.
+    // Queues a message, commits the batch, and sends the batch, with a separate call for each step.
     conn.put(&Sync {});
     log.push(format!("{:?} {:?}", conn.outbox().batch(), conn.outbox().pending()));
     assert!(!conn.is_quiet());
@@ -168,7 +168,7 @@ pub(crate) async fn every_call_of_the_halves<A: Adapter>(way: &Way) -> Log {
     let mut conn = dialled::<A>(way).await;
     conn.query("create temp table t (line text)").flush().await.expect("sent");
     replies(&mut conn).await;
-    // This message is queued before the split.
+    // This message is queued before the split. The write half must send it.
     conn.query("select 'queued'");
     let (mut reader, mut writer) = conn.split();
     let sending = A::spawn(async move {
@@ -234,7 +234,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     log.push(text(conn.recv_owned().await.expect("a message").frame()));
     check_idle(&mut conn, 1).await;
 
-    // Receives each reply with its request.
+    // Receives replies. For each reply, the `TrackedConnection` must find the request that it belongs to.
     conn.bind(Statement::UNNAMED, Portal::UNNAMED).execute_and_sync(()).query("select 1/0");
     conn.flush().await.expect("sent");
     while conn.state().waiting() == Waiting::Reply {
@@ -243,7 +243,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
         log.push(format!("{reply:?} {}", text(frame)));
     }
 
-    // Recovers from each kind of unfinished work.
+    // Starts each kind of work that leaves the connection not idle, and recovers the connection.
     for sql in [
         "begin",
         "begin; select 1/0",
@@ -269,7 +269,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     other.query("select pg_notify('news', 'extra')").flush().await.expect("sent");
     other.until_ready(|_| Ok::<_, Error>(())).await.expect("notified");
     loop {
-        // Skips the notifications of other tests, which use the same channel with another payload.
+        // Other tests send notifications to the same channel, with another payload. Skips them.
         let frame = conn.recv_unasked().await.expect("a message");
         if let Ok(Backend::NotificationResponse(note)) = frame.backend()
             && note.payload == "extra"
@@ -279,7 +279,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
         }
     }
 
-    // Takes the connection apart during a COPY, and makes a connection from the parts again.
+    // Takes the connection apart during a COPY, and makes a new `TrackedConnection` from the parts.
     conn.query("copy t from stdin").flush().await.expect("sent");
     let (conn, state) = conn.into_parts();
     log.push(format!("{:?}", state.waiting()));
@@ -306,7 +306,7 @@ pub(crate) async fn every_call_of_a_tracked_connection<A: Adapter>(way: &Way) ->
     log
 }
 
-/// Reason why a connection is not idle, as an error.
+/// Reason why a connection is not idle. This wrapper implements `Error`, which `outcome` needs.
 #[derive(Debug)]
 struct Reason(NotIdle);
 

@@ -31,10 +31,10 @@ fn end<T: Transport>(conn: &mut Connection<T>, extended: bool) {
     }
 }
 
-/// Copies data to the server. The future of `send_copy_data` is dropped after each number of polls, and `flush` sends the rest of its data.
-/// No line may be lost or sent twice.
+/// Copies data to the server. For each number in `counts`, the future of `send_copy_data` is dropped after this number of polls, and
+/// `flush` sends the rest of the data. No line may be lost or sent twice.
 pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
-    // More data than the buffers of both sockets hold.
+    // Number of lines whose data is larger than the buffers of both sockets.
     let lines = if way.channel == Channel::Unix { 3_000 } else { 30_000 };
     let block = [&[b'x'; 149][..], b"\n"].concat().repeat(lines);
     let mut conn = dialled::<A>(way).await;
@@ -45,7 +45,7 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
             started(&mut conn, extended, "copy t from stdin").await;
             let sent = dropped_after(polls, conn.send_copy_data(&block)).await;
             let is_last = sent.is_some();
-            // The last line must arrive after the rest of the block.
+            // The server must receive the last line after the rest of the block.
             conn.copy_data(b"last\n");
             let flushed = dropped_each_time(&mut conn, async |conn| conn.flush().await).await;
             end(&mut conn, extended);
@@ -62,7 +62,7 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
         }
     }
 
-    // The client aborts the COPY after a dropped future: the whole message must be sent before CopyFail.
+    // The client drops the future of a send, and then aborts the COPY. The rest of the interrupted message must be sent before CopyFail.
     started(&mut conn, false, "copy t from stdin").await;
     let _ = dropped_after(1, conn.send_copy_data(&block)).await;
     conn.copy_fail("changed its mind").flush().await.expect("sent");
@@ -75,7 +75,7 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     conn.flush().await.expect("sent");
     log.extend(replies(&mut conn).await);
 
-    // A leaked future loses a part of its message, so the connection cannot send any more.
+    // The future is leaked (`forget`). A part of its message is lost, so the connection must not send any more.
     started(&mut conn, false, "copy t from stdin").await;
     std::mem::forget(conn.send_copy_data(&block));
     log.push(outcome(conn.flush().await));
@@ -84,8 +84,8 @@ pub(crate) async fn copy_in_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Copies data from the server. First drops the future of `recv` after every poll. Then stops to receive after each number of polls, and
-/// recovers the connection.
+/// Copies data from the server. First receives whole COPYs, with futures of `recv` that are dropped after every poll. Then abandons COPYs
+/// after 1, 2, 3, … polls, and recovers the connection each time.
 pub(crate) async fn copy_out_with_dropped_futures<A: Adapter>(way: &Way) -> Log {
     const COPY: &str = "copy (select repeat('x', 1000) from generate_series(1, 1000)) to stdout";
     let mut log = Log::new();

@@ -14,13 +14,13 @@ use crate::reading::{Log, check_idle, check_works, explain, outcome, replies, te
 use crate::relay::Relay;
 use crate::ways::{Channel, Way};
 
-/// Time limit of a recovery.
+/// Time limit for making a connection idle again.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Maximum number of bytes that `flush` may read and keep. If the replies are larger, the future of `flush` returns `InboxFull`.
 const READ_AHEAD: usize = 1 << 20;
 
-/// Makes the connection idle, within a time limit.
+/// Makes the connection idle with `recover`, which must succeed within a time limit.
 async fn recovered<A: Adapter>(conn: &mut TrackedConnection<A::Socket>, call: &str) {
     match A::within(SOON, conn.recover()).await {
         Some(Ok(())) => {}
@@ -29,7 +29,8 @@ async fn recovered<A: Adapter>(conn: &mut TrackedConnection<A::Socket>, call: &s
     }
 }
 
-/// Queues statements that return as many bytes as they send, more than the buffers of both sockets hold, and a Sync.
+/// Queues statements and a Sync. The statements have more bytes than the buffers of both sockets hold, and their replies have the same
+/// size.
 fn echo<P: PgProtocol>(way: &Way, out: &mut P) {
     let times = if way.channel == Channel::Unix { 20 } else { 80 };
     let value = "x".repeat(60_000);
@@ -83,7 +84,7 @@ async fn send<T: Transport>(conn: &mut TrackedConnection<T>, sql: &str) {
 /// A statement whose reply comes in several parts: a row, a pause, a long row, and an error.
 const SLOW: &str = "select 1; select pg_sleep(0.003); select repeat('x', 300000); select 1/0";
 
-/// Drops each future of a `TrackedConnection` after each number of polls.
+/// Makes each call of a `TrackedConnection`, and drops its future after 1, 2, 3, … polls.
 pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     log.push(
@@ -203,7 +204,7 @@ pub(crate) async fn each_future_of_a_tracked_connection<A: Adapter>(way: &Way) -
     log
 }
 
-/// Drops the future of `recover` after each number of polls, during each kind of unfinished work.
+/// Drops the future of `recover` after 1, 2, 3, … polls, while the connection is busy with each kind of work.
 pub(crate) async fn a_recovery<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     for sql in [
@@ -313,7 +314,7 @@ pub(crate) async fn each_call_of_a_connection<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Drops the future of a flush that has sent a part of a pipeline. Later calls that wait must send the rest.
+/// Drops the future of `flush` after a part of a pipeline is sent. Other calls that wait, such as `recv`, must send the rest.
 pub(crate) async fn a_partly_sent_pipeline<A: Adapter>(way: &Way) -> Log {
     let relay = Relay::start(way);
     let (mut conn, _) = A::connect(&relay.config).await.unwrap_or_else(|error| panic!("{error}"));
@@ -332,7 +333,7 @@ pub(crate) async fn a_partly_sent_pipeline<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// Drops the future of `close` after each number of polls. The queued messages must be sent before the stream is closed.
+/// Drops the future of `close` after 1, 2, 3, … polls. The queued messages must be sent before the stream is closed.
 pub(crate) async fn a_close<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     for polls in counts() {
@@ -354,7 +355,8 @@ pub(crate) async fn a_close<A: Adapter>(way: &Way) -> Log {
         }
         if is_last {
             log.push(outcome(ended));
-            // The server exits without reading the close_notify of TLS. The kernel then resets the connection, and replies can be lost.
+            // The server process exits without reading the close_notify alert of TLS. The kernel then resets the connection, and replies
+            // can be lost. So over TLS the replies are not counted.
             log.push(if way.channel == Channel::Tls { 0 } else { replies }.to_string());
             break;
         }

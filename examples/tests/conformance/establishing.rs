@@ -1,5 +1,5 @@
-//! Test bodies for connecting, accepting and cancelling: every way to make a session, errors, and futures that are dropped after each
-//! number of polls.
+//! Test bodies for connecting, accepting and cancelling: every way to make a session, errors, and futures that are dropped after 1, 2, 3, …
+//! polls.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -34,7 +34,8 @@ async fn server_facts<T: Transport>(conn: &mut Connection<T>) -> Log {
     replies(conn).await
 }
 
-/// Uses a new connection, and returns facts about it. The function is generic, because the types of the streams differ.
+/// Checks that a connection attempt has succeeded, and returns facts about the session. The function is generic, because the connections
+/// have different types of streams.
 async fn used<T: Transport>(made: Result<(Connection<T>, Session), pg_auth::ConnectError>) -> Log {
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));
     let mut log = vec![facts(&session)];
@@ -44,7 +45,7 @@ async fn used<T: Transport>(made: Result<(Connection<T>, Session), pg_auth::Conn
     log
 }
 
-/// Connects over dialled streams, and over a stream that the caller has connected.
+/// Makes sessions over streams that the adapter connects, and over streams that the test has connected.
 pub(crate) async fn every_way_to_connect<A: Adapter>(way: &Way) -> Log {
     let config = way.config();
     let mut log = used(A::connect(&config).await).await;
@@ -113,7 +114,7 @@ pub(crate) async fn every_error_of_a_connection_attempt<A: Adapter>(way: &Way) -
     log
 }
 
-/// Drops the future of `connect` after each number of polls. The next attempt must succeed.
+/// Drops the future of `connect` after 1, 2, 3, … polls. The next connection attempt must succeed.
 pub(crate) async fn a_dropped_connection_attempt<A: Adapter>(way: &Way) -> Log {
     let config = way.config();
     for polls in counts() {
@@ -133,7 +134,8 @@ pub(crate) async fn a_dropped_connection_attempt<A: Adapter>(way: &Way) -> Log {
     Log::new()
 }
 
-/// Starts a statement that takes an hour, and returns when the statement is running: an earlier cancel request has no effect.
+/// Starts a statement that takes an hour, and returns as soon as the server runs the statement. A cancel request before that would have no
+/// effect.
 async fn asleep<A: Adapter>(way: &Way) -> (Connection<A::Socket>, CancelTarget) {
     let made = A::connect(&way.config()).await;
     let (mut conn, session) = made.unwrap_or_else(|error| panic!("{error}"));
@@ -189,12 +191,12 @@ pub(crate) async fn a_cancel_request<A: Adapter>(way: &Way) -> Log {
     log
 }
 
-/// The credentials of the only user of the accepting side.
+/// Returns the credentials of the only user whom the accepting side knows.
 fn credentials() -> Credentials {
     Credentials::Cleartext(StoredPassword::Plain("secret".into()))
 }
 
-/// Accepts clients of the same adapter, and drops the future of `accept` after each number of polls.
+/// Accepts clients of the same adapter, and drops the future of `accept` after 1, 2, 3, … polls.
 pub(crate) async fn accepted_clients<A: Adapter>(way: &Way) -> Log {
     let mut log = Log::new();
     if way.channel != Channel::Tcp {

@@ -1,11 +1,11 @@
 //! One suite of tests for all runtimes of both adapters: Tokio, smol and async-std.
 //!
 //! Each test body runs with each runtime, against PostgreSQL 15 and 18, by TCP, by Unix-domain socket and by TLS. A body returns the
-//! replies, errors and states that it has seen. If they differ between two runtimes, the test fails.
+//! replies, errors and states that it has seen. The test fails if two runtimes have different results.
 //!
 //! The clients and servers that misbehave in the connection phase are in the test `misbehaving`, with the same runtimes.
 
-// The servers are also reached by a Unix-domain socket.
+// Some of the tests connect by a Unix-domain socket.
 #![cfg(unix)]
 
 mod adapters;
@@ -17,7 +17,7 @@ mod polls;
 mod reading;
 mod relay;
 mod scripted;
-// The helpers for programs are unused in this test.
+// The helpers that run programs are unused in this test.
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
@@ -29,7 +29,7 @@ use adapters::{Adapter, AsyncStd, Smol, Tokio};
 use reading::Log;
 use ways::Way;
 
-/// Compares the results of a test body with two runtimes.
+/// Compares the results that a test body has returned with two runtimes. Panics at the first different line.
 #[track_caller]
 fn compare(way: &impl Debug, (first, expected): (&str, &Log), (other, found): (&str, &Log)) {
     let length = expected.len().max(found.len());
@@ -39,7 +39,7 @@ fn compare(way: &impl Debug, (first, expected): (&str, &Log), (other, found): (&
     }
 }
 
-/// Makes a test of each test body.
+/// Defines a test function for each test body. The test runs the body with all runtimes, and compares the results.
 macro_rules! tests {
     ($($module:ident::$body:ident,)*) => {$(
         #[test]

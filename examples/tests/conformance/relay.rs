@@ -46,7 +46,7 @@ impl Relay {
             return Self { config: config.host(host), holds, _dir: Some(dir) };
         }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        // Accepted sockets inherit the size of the buffer.
+        // The size is set on the listener, because accepted sockets inherit it.
         socket2::SockRef::from(&listener).set_recv_buffer_size(BUFFER).expect("a size");
         let port = listener.local_addr().expect("the socket is bound").port();
         let (name, address) =
@@ -72,7 +72,7 @@ impl Drop for Relay {
     }
 }
 
-/// Copies bytes in both directions, until both have ended.
+/// Copies bytes in both directions, until the streams of both directions have ended.
 fn relay<'s, S: Sync>([client, server]: [&'s S; 2], holds: &AtomicBool, end: impl Fn(&S) + Copy + Send)
 where
     &'s S: Read + Write + Send,

@@ -1,4 +1,4 @@
-//! Servers that misbehave after the login: each runtime must return the same errors, now and later.
+//! Servers that misbehave after the login: all runtimes must return the same errors, at the first call and at later calls.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -37,7 +37,7 @@ const SERVERS: [(&str, &[u8], End, &str); 12] = [
     ("a fatal error", b"E\0\0\0\x1aSFATAL\0C57P01\0Mended\0\0", End::Close, "57P01"),
 ];
 
-/// Plays a script for one client: performs the login, reads a query, sends `bytes`, and ends the connection.
+/// Plays the server for one client: reads its query, sends `bytes`, and ends the connection as `end` says.
 fn play(mut stream: TcpStream, bytes: &[u8], end: End) {
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("a length");
@@ -49,13 +49,13 @@ fn play(mut stream: TcpStream, bytes: &[u8], end: End) {
     stream.read_exact(&mut query).expect("a query");
     stream.write_all(bytes).expect("sent");
     if let End::Reset = end {
-        // The bytes must arrive before the reset.
+        // Waits until the client has received the bytes: a reset would discard bytes that it has not received.
         thread::sleep(std::time::Duration::from_millis(5));
         socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).expect("an option");
     }
 }
 
-/// Plays each server for a `Connection` and for a `TrackedConnection`.
+/// Connects a `Connection` and a `TrackedConnection` to each server, and compares the errors that they return.
 pub(crate) async fn servers_that_misbehave_after_the_login<A: Adapter>() -> Log {
     let mut log = Log::new();
     for (name, bytes, end, expected) in SERVERS {

@@ -13,7 +13,7 @@ pub(crate) enum Channel {
     Tls,
 }
 
-/// A server, and the kind of the stream to it.
+/// A server, and the kind of stream over which a test connects to the server.
 #[derive(Debug)]
 pub(crate) struct Way {
     pub(crate) server: Server,

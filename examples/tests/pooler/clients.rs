@@ -1,4 +1,4 @@
-//! Tests with clients of other projects, which share few server connections.
+//! Tests in which clients of other projects (such as pgbench) share few server connections.
 
 use std::process::Command;
 

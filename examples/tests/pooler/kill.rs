@@ -10,20 +10,20 @@ use pg_wire::{PgProtocol, Portal, SqlState, Statement};
 
 use crate::lab::{Lab, Peer, config};
 
-/// Number of clients. They share four server connections.
+/// Number of workers. Each worker is a client, and all share four server connections.
 const WORKERS: u64 = 16;
 
 /// Duration of the test in seconds. `POOLER_KILL_SECONDS` overrides it.
 const SECONDS: u64 = 10;
 
-/// A worker's counts of the updates of its row.
+/// The updates that one worker has sent for its row, counted by outcome.
 #[derive(Debug, Default)]
 struct Count {
     /// Number of updates whose success was reported.
     done: u64,
     /// Number of updates whose outcome was not reported.
     unknown: u64,
-    /// Number of replies.
+    /// Number of replies that the worker has received.
     replies: u64,
 }
 
@@ -112,20 +112,20 @@ async fn work(lab: Arc<Lab>, worker: u64, end: Instant) -> Count {
         };
         let token = random.below(1 << 30);
         match random.below(100) {
-            // Disconnects during an update.
+            // The worker disconnects during an update.
             0..2 => {
                 count.unknown += 1;
                 let _ = send_update(peer, worker, token).await;
                 tokio::time::sleep(Duration::from_micros(random.below(3000))).await;
                 client = None;
             }
-            // Disconnects in a transaction, which must be rolled back.
+            // The worker disconnects in a transaction. The pooler must roll the transaction back.
             2..4 => {
                 let sql = format!("begin; update counts set n = n + 1000000 where worker = {worker}");
                 let _ = peer.query(&sql).await;
                 client = None;
             }
-            // Cancels an update, which may have already ended.
+            // The worker cancels an update, which may have ended already.
             4..8 => {
                 let target = peer.session.cancel_target().expect("the pooler gives a key");
                 count.unknown += 1;

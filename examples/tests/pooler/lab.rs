@@ -22,7 +22,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Starts a pooler in front of a server of each version.
+    /// Starts two poolers: one in front of PostgreSQL 15, one in front of PostgreSQL 18.
     pub(crate) async fn both(arguments: &[&str]) -> [Self; 2] {
         let [old, new] = Server::both();
         [Self::start(old, arguments).await, Self::start(new, arguments).await]
@@ -77,7 +77,7 @@ impl Lab {
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
-    /// Returns a command that runs a client program of the server's version, connected to the pooler.
+    /// Returns a command that runs a client program of PostgreSQL, in the version of the server. The program connects to the pooler.
     pub(crate) fn program(&self, program: &str) -> Command {
         let variable = format!("PG{}_CLIENT_BIN", self.server.major);
         let bin = std::env::var(&variable);
@@ -177,7 +177,7 @@ pub(crate) fn sqlstate(error: &(dyn Error + 'static)) -> SqlState {
         .unwrap_or_else(|| panic!("no error of a server: {error}"))
 }
 
-/// Waits until a condition is true.
+/// Waits until a condition is true. `what` names the condition in the text of the panic.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds().await {

@@ -1,10 +1,10 @@
-//! Memory of the pooler with many idle clients.
+//! Measures the memory of the pooler with many idle clients.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::lab::{Lab, Peer};
 
-/// Number of clients.
+/// Number of idle clients that the test connects.
 const CLIENTS: usize = 5000;
 
 /// Maximum memory of the pooler for each client, in bytes.
@@ -20,7 +20,7 @@ async fn an_idle_client_takes_little_memory() {
     let mut first = lab.client().await;
     first.rows("select 1").await;
     let before = lab.memory();
-    // With the cache, the keys are derived only once.
+    // All clients share this cache, so the SCRAM keys are derived only once.
     let cache = pg_auth::scram::KeyCache::default();
     let config = crate::lab::config(lab.address, "scram", "scram-secret").scram_cache(&cache);
     let mut clients = Vec::with_capacity(CLIENTS);

@@ -20,7 +20,7 @@ def work(number):
         with conn.pipeline():
             cursors = [conn.execute("select %s::int * 2", (n,)) for n in range(500)]
         assert [cursor.fetchone()[0] for cursor in cursors] == [2 * n for n in range(500)]
-        # After an error the server discards the statements up to the next Sync, and no others.
+        # Checks that after an error the server discards the statements up to the next Sync, but no statements before or after them.
         for _ in range(3):
             with conn.pipeline() as pipeline:
                 before = conn.execute("select 'before'")

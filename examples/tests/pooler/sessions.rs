@@ -174,7 +174,8 @@ async fn the_transaction_of_a_disconnected_client_is_rolled_back_and_the_connect
                 let _ = client.reply().await;
                 assert_ne!(client.status().await, TransactionStatus::Idle);
             } else {
-                // The server sends no replies before the query has ended, so the test waits instead.
+                // The test cannot see that the query is running, because the server sends no reply before the query has ended. So the test
+                // waits.
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
             drop(client);
@@ -209,7 +210,7 @@ async fn a_lost_server_connection_is_replaced_and_only_a_client_that_uses_it_is_
         let (mut idle, mut busy) = (lab.client().await, lab.client().await);
         let mut last = String::new();
         for _ in 0..3 {
-            // No client uses the connection now, so no client is sent an error.
+            // Ends the server process of a connection that no client uses. No client may receive an error.
             let pid = idle.value("select pg_backend_pid()").await;
             assert_ne!(pid, last);
             admin.rows(&format!("select pg_terminate_backend({pid})")).await;

@@ -24,7 +24,8 @@ async fn a_statement_is_prepared_on_each_connection_and_each_client_has_its_own_
         prepare(&mut a, "s", "select 'a'").await.expect("prepared");
         prepare(&mut b, "s", "select 'b'").await.expect("the name is free for this client");
         for _ in 0..3 {
-            // The blocker takes the connection that was used last, so the other clients use the other connection.
+            // There are two server connections. `blocker` holds the connection that was used last, so `a` and `b` use the second
+            // connection.
             blocker.rows("begin").await;
             assert_eq!(execute(&mut a, "s").await.expect("known to the pooler"), ["a"]);
             assert_eq!(execute(&mut b, "s").await.expect("known to the pooler"), ["b"]);
@@ -93,7 +94,7 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
             prepare(&mut a, name, &format!("select '{name}'")).await.expect("prepared");
         }
         for round in 0..4 {
-            // In every second round, `blocker` holds the connection that has the statements.
+            // In every second repetition, `blocker` holds the server connection on which the statements are prepared.
             if round % 2 == 1 {
                 blocker.rows("begin").await;
             }
@@ -105,7 +106,7 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
             conn.parse(unnamed).query("select 1/0").finish().bind(unnamed, Portal::UNNAMED).execute(());
             conn.bind(Statement("t"), Portal::UNNAMED).execute(());
             conn.parse(Statement(&new)).query("select 'never'").finish();
-            // The server also discards these Close and Parse messages.
+            // These Close and Parse messages are in the same batch after the error, so the server discards them.
             conn.close_statement(Statement("s")).parse(Statement("s")).query("select 'never'").finish();
             conn.sync();
             // The second batch is sent before the error arrives.
@@ -122,7 +123,7 @@ async fn the_pooler_treats_requests_after_an_error_as_discarded() {
                 blocker.rows("commit").await;
             }
         }
-        // Checks that a name stays free if its statement cannot be parsed.
+        // Checks that a client can use a name again if the first statement with this name was rejected.
         assert!(prepare(&mut a, "bad", "selekt").await.is_err());
         prepare(&mut a, "bad", "select 'good'").await.expect("the name is free");
         assert_eq!(execute(&mut a, "bad").await.expect("prepared"), ["good"]);

@@ -125,7 +125,7 @@ fn a_server_starts_from_an_unpacked_tar_backup() {
                 expected.insert("pg_wal.tar".into());
             }
             assert_eq!(paths(&archives), expected);
-            // Versions before 18 verify only backups that are unpacked.
+            // Before version 18, pg_verifybackup verifies only unpacked backups.
             if programs.major >= 18 {
                 verify(&programs, &archives, &["--no-parse-wal"]);
             }
@@ -172,7 +172,7 @@ fn a_backup_has_the_files_of_pg_basebackup() {
             let mut reference = cluster.client("pg_basebackup");
             reference.args(["-c", "fast", "--no-sync", "-X", method, "-T", &mapping(their_copy), "-D"]);
             done(reference.arg(theirs));
-            // The second backup begins in a later segment, so the names of the segments are not compared.
+            // The two backups begin in different WAL segments, so the names of the segments are not compared.
             let without_segments = |directory: &Path| {
                 let is_segment = |path: &String| {
                     path.starts_with("pg_wal/0") || path.starts_with("pg_wal/archive_status/0")
@@ -211,7 +211,7 @@ fn a_backup_that_fails_is_removed() {
         let cluster = Cluster::new(&programs, 1);
         let (new, existing) = (cluster.path("new"), cluster.path("existing"));
         fs::create_dir(&existing).expect("a directory");
-        // A signal interrupts the backup.
+        // Checks that a backup that a signal interrupts is removed.
         for directory in [&new, &existing] {
             let running = Running::start(&mut back_up(&cluster, directory, &["--max-rate", "100"]));
             until("files arrive", || directory.join("pg_wal").exists() && paths(directory).len() > 10);
@@ -221,12 +221,12 @@ fn a_backup_that_fails_is_removed() {
         }
         assert!(!new.exists());
         assert_eq!(paths(&existing).len(), 0);
-        // The server rejects an option of the backup.
+        // Checks that nothing is left if the server rejects an option of the backup.
         let ended = finish(&mut back_up(&cluster, &new, &["--manifest-checksums", "MD6"]));
         assert_eq!(ended.code, Some(1));
         assert!(ended.stderr.contains("unrecognized checksum algorithm"), "{}", ended.stderr);
         assert!(!new.exists());
-        // The server process ends during the backup.
+        // Checks that the backup is removed if the server process ends during the backup.
         let running = Running::start(&mut back_up(&cluster, &new, &["--max-rate", "100"]));
         until("files arrive", || new.join("pg_wal").exists() && paths(&new).len() > 10);
         cluster.sql("select pg_terminate_backend(pid) from pg_stat_replication where state = 'backup'");
@@ -234,7 +234,7 @@ fn a_backup_that_fails_is_removed() {
         assert_eq!(ended.code, Some(1));
         assert!(ended.stderr.contains("terminating connection"), "{}", ended.stderr);
         assert!(!new.exists());
-        // Checks that a directory with files is not changed.
+        // Checks that a backup into a directory with files is rejected, and that the directory is not changed.
         fs::write(existing.join("mine"), "x").expect("written");
         let ended = finish(&mut back_up(&cluster, &existing, &[]));
         assert_eq!(ended.code, Some(1));

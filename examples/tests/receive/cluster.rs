@@ -55,7 +55,7 @@ impl Programs {
         command
     }
 
-    /// Returns a command that runs a program of the server, as the servers' user.
+    /// Returns a command that runs a program of the server, such as `initdb`, as the operating-system user that runs the servers.
     fn server(&self, name: &str) -> Command {
         let mut command = Command::new(self.servers.join(name));
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
@@ -66,7 +66,7 @@ impl Programs {
         command
     }
 
-    /// Gives a directory and all files in it to the servers' user.
+    /// Makes the user that runs the servers the owner of a directory and all files in it.
     pub(crate) fn hand_over(&self, directory: &Path) {
         if !geteuid().is_root() {
             return;
@@ -76,7 +76,7 @@ impl Programs {
         done(Command::new("chown").args(["-R", "-h", &owner]).arg(directory));
     }
 
-    /// Makes a directory that the servers' user may enter.
+    /// Makes a directory that the user that runs the servers may enter.
     pub(crate) fn directory(&self) -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a directory");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("our directory");
@@ -138,7 +138,7 @@ impl Cluster {
         self.directory.path().join(name)
     }
 
-    /// Makes a directory for the server.
+    /// Makes a directory that belongs to the user that runs the server.
     pub(crate) fn make_directory(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir(&path).expect("a directory");
@@ -155,7 +155,7 @@ impl Cluster {
         format!("postgres://admin@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
 
-    /// Returns a command that runs a client program, connected to this server.
+    /// Returns a command that runs a client program of PostgreSQL, with the options to connect to this server.
     pub(crate) fn client(&self, name: &str) -> Command {
         let mut command = self.programs.client(name);
         command.args(["-h", "127.0.0.1", "-U", "admin", "-p", &self.port.to_string()]);
@@ -200,7 +200,7 @@ impl Cluster {
         self.sql(&format!("select active from pg_replication_slots where slot_name = '{slot}'")) == "t"
     }
 
-    /// Shuts the server down as `pg_ctl stop` does: after all WAL is sent to the clients.
+    /// Shuts the server down as `pg_ctl stop` does: the server ends after it has sent all WAL to the clients.
     pub(crate) fn stop(&mut self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).expect("our child");
         let status = wait(&mut self.child, "the server ends");

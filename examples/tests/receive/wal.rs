@@ -12,21 +12,22 @@ use rustix::process::Signal;
 use crate::cluster::{Cluster, Programs, Running, done, until};
 use crate::support::finish;
 
-/// Returns a command that runs `pg-receive` into a directory, with a slot.
+/// Returns a command that runs `pg-receive` with a slot. It writes the WAL into a directory.
 fn ours(cluster: &Cluster, directory: &Path, slot: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pg-receive"));
     command.arg(cluster.url()).arg("-D").arg(directory).args(["--slot", slot, "--no-loop"]);
     command
 }
 
-/// Returns a command that runs `pg_receivewal` into a directory, with a slot.
+/// Returns a command that runs `pg_receivewal` with a slot. It writes the WAL into a directory.
 fn theirs(cluster: &Cluster, directory: &Path, slot: &str) -> Command {
     let mut command = cluster.client("pg_receivewal");
     command.arg("-D").arg(directory).args(["--slot", slot, "--no-loop"]);
     command
 }
 
-/// Makes two directories and two slots: `ours` and `theirs`.
+/// Makes a directory and a slot for `pg-receive`, with the name `ours`, and a directory and a slot for `pg_receivewal`, with the name
+/// `theirs`.
 fn make_pair(cluster: &Cluster) -> (PathBuf, PathBuf) {
     let pair = ["ours", "theirs"].map(|name| {
         cluster.make_slot(name);
@@ -114,7 +115,7 @@ fn a_live_stream_is_received_up_to_the_shutdown_of_the_server() {
         cluster.write_wal(1);
         let begin = Instant::now();
         cluster.stop();
-        // Checks the time of the shutdown: the server waits until the slots have all WAL.
+        // Checks that the shutdown did not take long: the server waits until both clients have confirmed all WAL.
         assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
         for (receiver, name) in receivers.into_iter().zip(["pg-receive", "pg_receivewal"]) {
             let ended = receiver.ended();
@@ -184,7 +185,8 @@ fn a_lost_connection_is_made_again() {
         );
         assert!(ended.stderr.contains("waiting 5 seconds to try again"), "{}", ended.stderr);
         done(theirs(&cluster, &their_files, "theirs").args(["--endpos", &end]));
-        // Compares the complete segments of pg_receivewal. `pg-receive` was ended later, so it may have more segments.
+        // Compares each complete segment of pg_receivewal with the segment of `pg-receive`. `pg-receive` was ended later, so it may have
+        // additional segments.
         let (ours, theirs) = (files(&our_files), files(&their_files));
         let complete: Vec<_> = theirs.iter().filter(|(name, _)| !name.ends_with(".partial")).collect();
         assert!(complete.len() >= 3);
@@ -206,7 +208,7 @@ fn a_stream_resumes_after_a_kill() {
             receiver.signal(Signal::KILL);
             drop(receiver);
             until("the slot is free", || !cluster.is_active("ours"));
-            // Checks that the files contain the confirmed WAL.
+            // Checks that the files contain all WAL that the client has confirmed.
             let confirmed =
                 cluster.sql("select restart_lsn from pg_replication_slots where slot_name = 'ours'");
             let segment = cluster.sql(&format!("select pg_walfile_name('{confirmed}'::pg_lsn - 1)"));
@@ -350,7 +352,8 @@ fn the_stream_follows_a_standby_to_its_new_timeline() {
         let receivers = [ours(&standby, &our_files, "ours"), theirs(&standby, &their_files, "theirs")];
         let receivers = receivers.map(|mut command| Running::start(&mut command));
         until("both receive", || standby.is_active("ours") && standby.is_active("theirs"));
-        // Two more directories. Their WAL ends before the switch of the timeline.
+        // Makes directories for two further clients, which end before the server switches to a new timeline and start again after the
+        // switch.
         let late = ["late_ours", "late_theirs"].map(|slot| {
             standby.make_slot(slot);
             let path = standby.path(slot);

@@ -101,7 +101,7 @@ struct Arguments {
     /// Stops before the first transaction that commits at this position or later; now is the end of the WAL after connecting
     #[arg(long, value_name = "LSN|now")]
     until: Option<Until>,
-    /// Form of the lines
+    /// Form of the lines of the output
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Receives large transactions while they are in progress, and keeps them in temporary files until they commit

@@ -11,37 +11,37 @@ use crate::line::{Format, Line};
 use crate::print::{Head, Printed, put_end, put_message, put_relation, put_start};
 use crate::value::Types;
 
-/// Lines are handed over to the output when they have at least this number of bytes.
+/// Number of bytes at which the collected lines are handed over to the output thread.
 pub(crate) const BLOCK: usize = 256 * 1024;
 
-/// Converts changes to lines. Collects the lines until they are handed over to the output.
+/// Converts changes to lines. Collects the lines until they are handed over to the output thread.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(crate) format: Format,
     pub(crate) types: Types,
-    /// Lines that have not been handed over to the output.
+    /// Lines that have not been handed over to the output thread.
     pub(crate) lines: Vec<u8>,
-    /// The last end of a transaction in `lines`, if there is one: the number of bytes before this end, and the position from which to
-    /// continue.
+    /// The end of the last complete transaction in `lines`; `None` if no transaction is complete. The fields are the number of bytes up to
+    /// this end, and the position from which the program continues after a restart.
     pub(crate) boundary: Option<(usize, Lsn)>,
-    /// Number of row changes so far.
+    /// Number of row changes that were converted so far.
     pub(crate) count: u64,
-    /// The position to stop at: a transaction that ends there or later is not written.
+    /// The position at which the program stops. A transaction that ends at this position or later is not written.
     pub(crate) until: Option<Lsn>,
     /// The transaction that has begun and has not ended; `None` between transactions.
     open: Option<Head>,
-    /// For each OID of a table, the description in its last line of kind `relation`.
+    /// For each table, by its OID: the description that was written last, in a line of kind `relation`.
     tables: HashMap<Oid, Table>,
 }
 
-/// The caller's next step after a change.
+/// Tells the caller what to do after a change was converted.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Taken {
     /// Take the next change.
     Next,
     /// Call [`Changes::describe`] with this table, then take the next change.
     Described(Table),
-    /// Stop: the position to stop at is reached. No line was made of this change.
+    /// Stop: the change is at or after the position at which the program stops. No line was made of the change.
     Reached,
 }
 
@@ -121,7 +121,7 @@ impl Changes {
             Change::Relation(_) => {
                 return Ok(received.table.cloned().map_or(Taken::Next, Taken::Described));
             }
-            // No line: the description of a table contains the names of its types.
+            // A Type message gets no line, because the line that describes a table contains the names of its types.
             Change::Type(_) => {}
             _ => self.inside(received)?,
         }
@@ -144,8 +144,8 @@ impl Changes {
         Ok(())
     }
 
-    /// Makes the line of a message between transactions. `message.lsn` is the begin of its WAL record. If the stream later starts after
-    /// this begin, the server does not send the message again, so the program continues one byte after the begin.
+    /// Makes the line of a message between transactions. `message.lsn` is the begin of its WAL record. The recorded position is one byte
+    /// later: a stream that starts there does not contain the message again.
     fn message_outside(&mut self, message: &LogicalMessage<'_>) -> Result<Taken, Failure> {
         if self.is_after(message.lsn) {
             return Ok(Taken::Reached);

@@ -1,5 +1,5 @@
-//! Follows the stream: passes the changes from the server to the output, and confirms to the server the position up to which the output is
-//! durable.
+//! Follows the replication stream: passes the changes from the server to the output, and confirms to the server the position up to which
+//! the output is durable.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use crate::table::lacks;
 /// Interval at which the program compares the durable position with the confirmed position, and updates the progress report.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Longest wait for the server to end the stream. A server that is sending a large transaction may take longer. The program may stop
-/// waiting: even if the confirmation is lost, the next start asks for the recorded position.
+/// Longest wait for the server to end the stream. A server that is sending a large transaction may take longer. The program need not wait
+/// longer: even if the server does not receive the confirmation, the next start asks for the recorded position.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// The stream of one connection, and the parts of the program that work with it.
+/// The replication stream of one connection, and the parts of the program that process its changes.
 #[derive(Debug)]
 pub(crate) struct Follow<'a> {
     pub(crate) stream: Stream,
@@ -37,7 +37,7 @@ pub(crate) struct Follow<'a> {
     /// Lines of the current transaction, held back until its end. `None` if the output is a file, which may contain a part of a
     /// transaction.
     pub(crate) held: Option<Held>,
-    /// The last position that was handed over to the output.
+    /// The end position of the last transaction that was handed over to the output thread.
     pub(crate) given: Option<Lsn>,
 }
 
@@ -63,7 +63,7 @@ impl Follow<'_> {
                         self.hand_over().await?;
                     }
                 }
-                // No other change has arrived yet, so the lines do not wait until they fill a block.
+                // Reached only if no change has arrived. Then the lines are handed over, even if they do not fill a block.
                 _ = std::future::ready(()), if !self.changes.lines.is_empty() => self.hand_over().await?,
                 changed = durable.changed() => {
                     changed.map_err(|_| Failure::OutputEnded)?;
@@ -91,8 +91,8 @@ impl Follow<'_> {
         self.changes.describe(table)
     }
 
-    /// Passes the collected lines to the output. For standard output, the lines of an unfinished transaction are kept back. Then confirms the
-    /// durable position: under constant load the timer alone would be too late.
+    /// Passes the collected lines to the output. If the output is standard output, holds back the lines of an unfinished transaction. Then
+    /// confirms the durable position, because the timer of `run` may not fire under constant load.
     async fn hand_over(&mut self) -> Result<(), Failure> {
         let mut lines = std::mem::take(&mut self.changes.lines);
         let boundary = self.changes.boundary.take();
@@ -126,7 +126,7 @@ impl Follow<'_> {
                 tokio::select! {
                     biased;
                     sent = &mut send => return sent.map_err(|_| Failure::OutputEnded),
-                    // The first signal does not interrupt a transaction; a second signal is returned as an error.
+                    // The first signal does not interrupt a transaction. A second signal ends this call with an error.
                     stopped = signals.next() => stopped?,
                 }
             }

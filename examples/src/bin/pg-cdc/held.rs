@@ -1,4 +1,4 @@
-//! Holds the lines of a transaction back until its end.
+//! Holds back the lines of a transaction until the transaction has ended.
 
 use std::path::PathBuf;
 

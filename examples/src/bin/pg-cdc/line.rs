@@ -22,7 +22,7 @@ pub(crate) struct Line<'o> {
 }
 
 impl<'o> Line<'o> {
-    /// Begins a line with its kind and its position. Kind and position come first, so that a reader recognises the kind from the first
+    /// Begins a line with its kind and its position. They come first, so that a reader of the output recognises the kind from the first
     /// bytes of the line.
     pub(crate) fn start(out: &'o mut Vec<u8>, format: Format, kind: &str, lsn: Lsn) -> Self {
         match format {
@@ -74,18 +74,18 @@ impl<'o> Line<'o> {
     }
 }
 
-/// Appends a JSON string.
+/// Appends text to the buffer as a JSON string.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
-    // This cannot fail: a vector accepts every write, and JSON can represent every string.
+    // The result is ignored: a vector accepts every write, and JSON can represent every string.
     let _ = serde_json::to_writer(out, text);
 }
 
-/// Appends formatted text. Writing to a vector does not fail.
+/// Appends formatted text. The result is ignored, because writing to a vector does not fail.
 pub(crate) fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = std::io::Write::write_fmt(out, text);
 }
 
-/// Prints a time in the form `2026-11-27T02:03:04.000005Z`.
+/// A time, which is printed in the form `2026-11-27T02:03:04.000005Z`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub(crate) Timestamp);
 
@@ -102,7 +102,7 @@ impl Display for Time {
 
 /// Converts a number of days since 2000-01-01 to year, month and day of the Gregorian calendar. Year 0 is 1 BC.
 pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
-    // Days since 0000-03-01: a year that begins in March has its leap day at the end.
+    // Converts to days since 0000-03-01, because a year that begins in March has its leap day at the end.
     let days = days + 730_425;
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -57,7 +57,7 @@ async fn main() {
             failure.code()
         }
     };
-    // `exit` ends the program even if the output thread still waits for a reader of standard output.
+    // `exit` ends the program even if the output thread is still blocked in a write to standard output.
     exit(code)
 }
 
@@ -89,7 +89,7 @@ struct Program<'a> {
     system: String,
     /// Timeline of the server at the last connection; 0 before the first connection.
     timeline: u32,
-    /// Whether a snapshot has begun and has not ended.
+    /// Whether the output contains a snapshot that has begun and has not ended.
     in_snapshot: bool,
     /// Whether this process has connected to the server at least once.
     has_connected: bool,
@@ -211,7 +211,7 @@ impl<'a> Program<'a> {
     }
 
     /// Creates the slot if it does not exist, and writes the snapshot if `--snapshot` was given. Returns the position at which the stream
-    /// has to start, or `None` for the position that the slot has.
+    /// has to start, or `None` if it has to start at the position of the slot.
     async fn prepare_slot(
         &mut self,
         session: &mut Session,
@@ -256,8 +256,8 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Returns the directory for temporary files with unfinished transactions. It is the directory of the output file, whose disk needs space
-/// for the transactions in any case, or the system's directory if the output is standard output.
+/// Returns the directory for temporary files with unfinished transactions. If the output is a file, this is its directory, because that
+/// disk needs space for the transactions in any case. If the output is standard output, this is the system's directory.
 fn spill_dir(task: &Task) -> PathBuf {
     match task.out.as_deref().map(Path::parent) {
         Some(Some(dir)) if !dir.as_os_str().is_empty() => dir.into(),

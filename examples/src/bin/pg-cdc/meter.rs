@@ -21,7 +21,7 @@ const LINE: Duration = Duration::from_secs(5);
 /// Progress report: the confirmed position, the distance to the end of the WAL, and the number of changes per second.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    /// The bar; `None` if standard error is not a terminal or `quiet` is true.
+    /// The progress bar; `None` if standard error is not a terminal or `quiet` is true.
     bar: Option<ProgressBar>,
     quiet: bool,
     /// The time of the last report, with the position and the number of changes that it showed.
@@ -42,8 +42,8 @@ impl Meter {
         Self { bar, quiet, last: (Instant::now(), Lsn::INVALID, 0), end: Arc::default() }
     }
 
-    /// Starts a task that reads the end of the WAL on a separate connection. The stream does not report WAL that has no published changes
-    /// or is not decoded yet.
+    /// Starts a task that reads the end of the WAL on a separate connection. The replication stream alone does not show how much WAL
+    /// follows that has no published changes or is not decoded yet.
     pub(crate) fn watch(&self, config: &Config) {
         if self.quiet {
             return;
@@ -78,7 +78,7 @@ impl Meter {
         }
         let end = Lsn(self.end.load(Ordering::Relaxed)).max(end);
         let lag = end.bytes_since(confirmed).unwrap_or_default();
-        // A rate does not need more digits than a float has.
+        // The conversion to a float may lose digits, but the rate does not need them.
         let rate = (changes - counted) as f64 / at.elapsed().as_secs_f64();
         let text = format!(
             "{confirmed}, {lag} bytes behind, {} changes/s, {} changes, {}",
@@ -96,7 +96,7 @@ impl Meter {
         self.last = (Instant::now(), confirmed, changes);
     }
 
-    /// Prints a line, above the bar if there is one.
+    /// Prints a line. If there is a progress bar, the line appears above it.
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(format!("pg-cdc: {line}")),
@@ -104,7 +104,7 @@ impl Meter {
         }
     }
 
-    /// Removes the bar from the terminal.
+    /// Removes the progress bar from the terminal.
     pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

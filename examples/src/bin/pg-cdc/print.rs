@@ -9,11 +9,11 @@ use crate::line::{Format, Line, hex, put, string};
 use crate::table::{has_key, put_description, put_key, put_name, put_row, put_unchanged, schema};
 use crate::value::Types;
 
-/// Properties of a transaction, which its lines repeat.
+/// Properties of a transaction, which are repeated in each of its lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) xid: u32,
-    /// Time of the commit or of the PREPARE TRANSACTION.
+    /// Time at which the transaction was committed or prepared.
     pub(crate) time: Timestamp,
     /// Position of the WAL record that commits or prepares the transaction.
     pub(crate) lsn: Lsn,
@@ -62,7 +62,8 @@ pub(crate) fn put_message(line: Line<'_>, message: &LogicalMessage<'_>) {
     }
 }
 
-/// Data for the line of a change inside a transaction, besides the change itself.
+/// Data for the line of a change inside a transaction: the transaction, the position, the form of the line, and the kinds of types. The
+/// change itself is passed separately.
 #[derive(Debug)]
 pub(crate) struct Printed<'a> {
     pub(crate) head: &'a Head,

@@ -11,7 +11,7 @@ pub(crate) fn say(line: impl Display) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Escapes control characters, and characters that change the direction of writing. The result cannot control a terminal.
+/// Escapes control characters, and characters that change the direction of writing, so that the text cannot control a terminal.
 pub(crate) fn escaped(text: &str) -> String {
     let controls = |c: char| {
         c.is_control()

@@ -39,12 +39,12 @@ pub(crate) struct System {
 }
 
 impl Session {
-    /// Connects for logical replication.
+    /// Connects to the server in the mode for logical replication.
     pub(crate) async fn connect(config: &Config) -> Result<Self, Failure> {
         Self::open(&config.clone().replication(Replication::Logical)).await
     }
 
-    /// Connects with this configuration, in replication mode only if the configuration sets it.
+    /// Connects with this configuration. The session is in replication mode only if the configuration says so.
     pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
         let (conn, session) = pg_stream_tokio::connect(config).await?;
         let version = session.parameters.get("server_version").unwrap_or_default();
@@ -92,7 +92,7 @@ impl Session {
         Ok(rows)
     }
 
-    /// Runs IDENTIFY_SYSTEM.
+    /// Runs IDENTIFY_SYSTEM, and returns its reply.
     pub(crate) async fn identify(&mut self) -> Result<System, Failure> {
         let mut system = None;
         self.ask(&IdentifySystem.to_string(), |columns, row| {
@@ -105,8 +105,8 @@ impl Session {
         system.ok_or(Failure::Misplaced("CommandComplete"))
     }
 
-    /// Returns the position at which the timeline `former` ended. After a failover, the WAL of the former primary after this position is
-    /// lost. Returns `None` if `former` is no ancestor of the timeline `present`.
+    /// Returns the position at which the timeline `former` ended: after a failover, the new primary does not have the later WAL of the
+    /// former primary. Returns `None` if `former` is no ancestor of the timeline `present`.
     pub(crate) async fn end_of_timeline(
         &mut self,
         former: u32,
@@ -232,7 +232,7 @@ impl Session {
     }
 
     /// Returns the time between two status updates. It is a quarter of `wal_sender_timeout`, the time after which the server disconnects,
-    /// but not more than the default.
+    /// but not more than the default interval.
     async fn status_interval(&mut self) -> Result<Duration, Failure> {
         let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
         let rows = self.rows(sql).await?;
@@ -246,7 +246,7 @@ impl Session {
 
 /// Reads unknown types of a table from the catalog, on a separate connection.
 pub(crate) async fn look_up(config: &Config, types: &mut Types, table: &Table) {
-    // An error is ignored: types that were not read are recorded as unknown below.
+    // An error is ignored: types that could not be read are recorded as unknown below.
     if let Ok(mut session) = Session::open(config).await {
         let _ = session.load_types(types).await;
         let _ = session.conn.terminate().close().await;
@@ -264,8 +264,8 @@ fn switch_point(history: &str, timeline: u32) -> Option<Lsn> {
     })
 }
 
-/// Returns the end of the last WAL record, for the position at which the server inserts the next record. If the last record ends at the end
-/// of a page, this position is after the header of the next page, where no record ends.
+/// Converts the position at which the server inserts the next WAL record to the end of the last record. The two positions differ if the
+/// last record ends at the end of a page: the insert position is then after the header of the next page.
 fn before_page_header(lsn: Lsn, block: u64) -> Lsn {
     const SHORT_HEADER: u64 = 24;
     const LONG_HEADER: u64 = 40;

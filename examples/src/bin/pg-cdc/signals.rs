@@ -1,4 +1,4 @@
-//! Receives SIGTERM and Ctrl-C. The first signal ends the program after the current transaction, a second signal ends it at once.
+//! Receives SIGTERM and Ctrl-C. The first signal ends the program after the current transaction. A second signal ends the program at once.
 
 use std::future::pending;
 
@@ -27,12 +27,12 @@ impl Signals {
         }
     }
 
-    /// Whether a signal has arrived.
+    /// Whether a signal that ends the program has arrived.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping
     }
 
-    /// Waits for the next signal. Cancel safe.
+    /// Waits for the next signal. If the future is dropped, no signal is lost.
     ///
     /// # Errors
     /// Returns an error if this is the second signal.

@@ -18,7 +18,7 @@ use crate::signals::Signals;
 use crate::table::{has_key, put_key, put_name, put_row as put_values};
 use crate::value::Types;
 
-/// A published table that is copied.
+/// A published table whose rows are copied into the snapshot.
 #[derive(Debug)]
 struct Source {
     table: Table,
@@ -26,10 +26,10 @@ struct Source {
     sql: String,
 }
 
-/// Creates the slot and writes the snapshot. Returns the position at which the changes after the snapshot begin.
+/// Creates the slot and writes the snapshot. Returns the position from which the stream contains the changes after the snapshot.
 ///
-/// The begin of the snapshot is recorded before the slot is created. If the program is killed after that, the snapshot of the slot is lost.
-/// So the next start drops the slot, cuts the output, and takes a new snapshot with a new slot.
+/// Before the slot is created, the output records that a snapshot begins. If the program is killed later, the snapshot of the slot is lost.
+/// The next start sees the record: it drops the slot, cuts the output, and takes a new snapshot with a new slot.
 pub(crate) async fn take(
     session: &mut Session,
     task: &Task,
@@ -50,8 +50,7 @@ pub(crate) async fn take(
         Err(failure) => failure,
     };
     if !failure.is_temporary() && !matches!(failure, Failure::Interrupted(_)) {
-        // The snapshot has failed. The slot is dropped, so that the next start has nothing to clean up. A slot that another program has
-        // created in the meantime is not dropped.
+        // The snapshot has failed, so the slot is dropped. But a slot that another program has created in the meantime is not dropped.
         session.ask("ROLLBACK", |_, _| Ok(())).await?;
         if !failure.has_state(SqlState::DUPLICATE_OBJECT) {
             session.drop_slot(&task.slot).await?;
@@ -75,12 +74,12 @@ async fn write(session: &mut Session, task: &Task, types: &Types, output: &Outpu
     Ok(lsn)
 }
 
-/// Puts a piece of work into the queue of the output.
+/// Puts a piece of work into the queue of the output thread.
 pub(crate) async fn send(output: &Output, piece: Piece) -> Result<(), Failure> {
     output.sender().send(piece).await.map_err(|_| Failure::OutputEnded)
 }
 
-/// Puts a piece of work into the queue of the output, and waits until the output thread has done it.
+/// Puts a piece of work into the queue of the output thread, and waits until the thread has done the work.
 pub(crate) async fn answered(
     output: &Output,
     piece: impl FnOnce(oneshot::Sender<()>) -> Piece,
@@ -90,8 +89,8 @@ pub(crate) async fn answered(
     answer.await.map_err(|_| Failure::OutputEnded)
 }
 
-/// Reads the published tables from the catalog. Leaves out a partition whose parent is published as well: its rows are copied with the
-/// parent.
+/// Reads the published tables from the catalog. Leaves out a partition if its parent is published as well, because the rows of the
+/// partition are copied with the parent.
 async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Failure> {
     let names: Vec<String> = task.publications.iter().map(|name| literal(name)).collect();
     let names = names.join(", ");
@@ -141,8 +140,8 @@ async fn sources(session: &mut Session, task: &Task) -> Result<Vec<Source>, Fail
         if !goes_on {
             let columns = std::mem::take(&mut columns);
             let list: Vec<_> = columns.iter().map(|column| identifier(&column.name)).collect();
-            // `ONLY` leaves out the rows of tables that inherit from this table: they are published under their own table. A partitioned
-            // table (`p`) is copied with its partitions.
+            // `ONLY` leaves out the rows of tables that inherit from this table: these tables are published and copied separately. A
+            // partitioned table (`p`) is copied with its partitions.
             let only = if kind == "p" { "" } else { "ONLY " };
             let condition = filter.map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
             let sql = format!(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pg_wire::replication::pgoutput::Store;
 
-/// When this number of bytes is in memory, they are written to the temporary file.
+/// Number of bytes in memory at which they are moved to the temporary file.
 const BLOCK: usize = 256 * 1024;
 
 /// A store for bytes, which keeps the order in which they are appended.
@@ -16,9 +16,9 @@ const BLOCK: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Spill {
     file: Option<File>,
-    /// Number of bytes in the file.
+    /// Number of bytes in the temporary file.
     written: u64,
-    /// Bytes in memory, which follow the bytes in the file.
+    /// Bytes in memory, which follow the bytes in the temporary file.
     tail: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ impl Spill {
         file.write_all(&self.tail)?;
         self.written += self.tail.len() as u64;
         self.tail.clear();
-        // A long `bytes` may have made the buffer large; this frees most of it.
+        // Frees most of the buffer if long `bytes` have made it large.
         self.tail.shrink_to(2 * BLOCK);
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Spill {
     }
 }
 
-/// Stores the data of unfinished transactions for the stream, in one [`Spill`] per transaction.
+/// Stores the changes of unfinished transactions for the replication stream, in one [`Spill`] per transaction.
 #[derive(Debug)]
 pub(crate) struct Spills {
     dir: PathBuf,
@@ -117,7 +117,7 @@ impl Store for Spills {
 mod tests {
     use super::*;
 
-    /// Appends, cuts and reads at random, repeats each step on a vector, and compares the results.
+    /// Appends, cuts and reads a `Spill` at random. Does each step on a vector as well, and checks that both give the same bytes.
     #[test]
     fn a_spill_has_the_bytes_that_were_appended_and_not_cut_off() {
         let dir = std::env::temp_dir();

@@ -27,7 +27,7 @@ that do the same, such as pg_advisory_lock and set_config.
 TLS is not supported in either direction."
 )]
 pub(crate) struct Arguments {
-    /// Address that clients connect to. With port 0 the system picks a free port, and standard error shows it
+    /// Address that clients connect to. With port 0 the system picks a free port, and the program prints the address on standard error
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: SocketAddr,
     /// Address of the server

@@ -22,14 +22,14 @@ use crate::session::Unnamed;
 use crate::settings::Settings;
 use crate::statements::Statement;
 
-/// While at least this many bytes wait to be sent to the server, the pooler does not read from the client.
+/// Number of bytes in the queue to the server at which the pooler stops to read from the client.
 const BACKLOG: usize = 64 * 1024;
 
-/// Maximum time for a client to read its last message and to close the connection.
+/// Maximum time for a client to read the error that ends its session, and to close the connection.
 const PARTING: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// Spare read buffer for the next client that sends a request. An idle client holds no buffer.
+    /// Read buffer for the next client that sends a request. An idle client holds no read buffer.
     static SPARE: RefCell<Option<Inbox>> = const { RefCell::new(None) };
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Client {
     pub(crate) settings: Arc<Settings>,
     /// Prepared statements by the names that the client gave them.
     pub(crate) statements: HashMap<Box<[u8]>, Arc<Statement>>,
-    /// Unnamed statement that the client prepared last: body of the Parse message, without the statement name.
+    /// The unnamed statement that the client prepared last: the body of its Parse message, without the statement name.
     pub(crate) unnamed: Option<Vec<u8>>,
     /// Number of unnamed statements that the client has prepared.
     pub(crate) versions: u64,
@@ -66,7 +66,7 @@ impl Client {
             poll_fn(|cx| self.poll_idle(cx)).await?;
             let mut lease = self.pool.acquire(&self.seat).await?;
             if lease.server().is_none() {
-                // Waits for the request: if the client disconnects instead, no server connection is made.
+                // First waits for the request. If the client disconnects instead, no server connection is made.
                 self.expect_request().await?;
                 Box::pin(lease.connect(pooler)).await?;
             }
@@ -90,7 +90,7 @@ impl Client {
         }
     }
 
-    /// Sends the rest of the last replies, and waits for the next request.
+    /// Sends the replies that the client has not read yet, and waits for the next request.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let flushed = self.poll_flush(cx)?;
         if self.inbox.as_mut().is_some_and(|inbox| !matches!(inbox.head(), Ok(None))) {
@@ -109,7 +109,7 @@ impl Client {
         if is_request { Ok(()) } else { Err(Failure::Gone) }
     }
 
-    /// Forwards messages in both directions until the server is idle.
+    /// Forwards messages between the client and the server in both directions, until the server is idle.
     fn poll_transaction(&mut self, cx: &mut Context<'_>, server: &mut Server) -> Poll<Result<(), Failure>> {
         loop {
             let mut progress = false;
@@ -125,7 +125,8 @@ impl Client {
             if server.is_idle() {
                 return Poll::Ready(Ok(()));
             }
-            // After Terminate, the replies to earlier requests are still awaited. Then `settle` rolls back an open transaction.
+            // The client has sent Terminate, and the server has replied to all earlier requests. After this error, `settle` rolls back an
+            // open transaction.
             if self.has_left && server.session.state.oldest().is_none() {
                 return Poll::Ready(Err(Failure::Gone));
             }
@@ -168,7 +169,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends replies to the client. Keeps the bytes for which the socket has no room.
+    /// Sends replies to the client. Keeps in `outbox` the bytes that the socket does not accept without waiting.
     pub(crate) fn forward(&mut self, replies: &[u8]) {
         let mut rest = replies;
         if self.outbox.is_empty() {
@@ -193,7 +194,8 @@ impl Client {
         Poll::Ready(Ok(()))
     }
 
-    /// Records a parameter value that the server has reported. The client's later server connections get the same value.
+    /// Records a parameter value that the server has reported. The pooler sets the same value on each server connection that the client
+    /// uses later.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         let mut settings = Settings::clone(&self.settings);
         if settings.set(name, value) {
@@ -201,7 +203,8 @@ impl Client {
         }
     }
 
-    /// Keeps the unnamed statement, because the next transaction may use it on another server connection.
+    /// Stores the unnamed statement that the client has prepared, because the next transaction may use the statement on another server
+    /// connection.
     pub(crate) fn set_unnamed(&mut self, body: &[u8]) -> Unnamed {
         self.versions += 1;
         let unnamed = self.unnamed.get_or_insert_default();
@@ -224,7 +227,8 @@ impl Client {
         let parting = async {
             poll_fn(|cx| self.poll_flush(cx)).await?;
             poll_fn(|cx| self.stream.poll_close(cx)).await.map_err(|_| Failure::Gone)?;
-            // If bytes are unread when the socket is closed, the connection is reset, and the client may lose the last message.
+            // Reads until the client closes the connection. If the pooler closed the socket with unread bytes, the connection would be
+            // reset, and the client might lose the last message.
             let mut unread = [0; 512];
             while self.stream.0.read(&mut unread).await.is_ok_and(|count| count > 0) {}
             Ok::<_, Failure>(())

@@ -8,7 +8,7 @@ use pg_wire::{DecodeError, SqlState};
 /// The reason why a client's session ends.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The client has disconnected.
+    /// The client has disconnected. No error can be sent.
     Gone,
     /// The server has ended its session, and the client has been sent the reason.
     ServerEnded,
@@ -18,7 +18,7 @@ pub(crate) enum Failure {
     NoServer(Duration),
     /// The server could not be reached, or rejected the login.
     Unreachable(String),
-    /// The client's settings could not be restored.
+    /// The client's settings could not be set on the server connection.
     Settings,
     /// The start-up message asks for something that the pooler does not support.
     Unsupported(String),
@@ -27,7 +27,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// SQLSTATE of the error that the client is sent. `None`: the client has disconnected, or has already been sent the reason.
+    /// Returns the SQLSTATE of the error that the pooler sends to the client. Returns `None` if no error is to be sent: the client has
+    /// disconnected, or has already received the error of the server.
     pub(crate) fn sqlstate(&self) -> Option<SqlState> {
         Some(match self {
             Self::Gone | Self::ServerEnded => return None,
@@ -39,7 +40,7 @@ impl Failure {
         })
     }
 
-    /// Whether the server connection can be used for another client after this failure.
+    /// Whether the server connection can be used for another client after this failure of the current client.
     pub(crate) fn spares_server(&self) -> bool {
         matches!(self, Self::Gone | Self::Protocol(_))
     }

@@ -1,4 +1,4 @@
-//! Logs a client in.
+//! Authenticates a client and begins its session, or handles its cancel request.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -15,7 +15,7 @@ use crate::pool::Seat;
 use crate::pooler::Pooler;
 use crate::settings::Settings;
 
-/// Limits for the login: small buffers, because a client needs no password to make the pooler allocate them.
+/// Limits for the login. The buffers are small, because the pooler allocates them before it knows that the client has a password.
 const LIMITS: Limits = Limits::FRONTEND.read_size(1024).write_retain(0);
 
 /// Serves a connection: routes a cancel request, or logs a client in and serves the client until its session ends.
@@ -127,8 +127,8 @@ async fn parameters(
     for (name, value) in wanted.iter() {
         settings.set(name, value);
     }
-    // The server checks the client's values, and reports each in its own form. A changed application_name alone needs no check: any value
-    // is valid.
+    // The server must check the client's values, and report them in its own form. If only application_name differs, no check is necessary,
+    // because every value is valid.
     let mut checked = unchanged;
     checked.set("application_name", settings.get("application_name").unwrap_or_default());
     if checked != settings {

@@ -3,8 +3,8 @@
 //! `cargo run --release -p examples --bin pg-pooler -- --listen 127.0.0.1:6432 --upstream 127.0.0.1:5432 --users users.txt`
 //!
 //! Each client is one task ([`client`]). When the client sends a request, the task takes a connection out of a [`pool`]. It forwards
-//! messages in both directions, and returns the connection when the [`session`] is idle. So a query wakes only one task, twice, and takes
-//! two reads and two writes.
+//! messages in both directions, and returns the connection when the [`session`] is idle. So for a query only the task of the client wakes,
+//! two times, with two reads and two writes.
 
 mod arguments;
 mod client;

@@ -37,7 +37,7 @@ struct State {
     /// Idle server connections. The connection that was returned last is taken first.
     #[expect(clippy::vec_box, reason = "a connection moves in and out with each transaction")]
     idle: Vec<Box<Server>>,
-    /// Number of server connections: idle, in use, and being made.
+    /// Number of server connections: the sum of idle connections, connections in use, and connections that are being made.
     total: usize,
     waiting: VecDeque<(Arc<Seat>, Instant)>,
     /// SCRAM keys of the client that logged in last. New server connections log in with these keys.
@@ -46,7 +46,8 @@ struct State {
     defaults: Option<Arc<Vec<(String, String)>>>,
 }
 
-/// State that the pool keeps for a client.
+/// State that the pool keeps for a client: the key and the destination of its cancel requests, and the connection that was given to the
+/// waiting client.
 pub(crate) struct Seat {
     /// Key that the client sends in a cancel request.
     pub(crate) key: CancelKey,
@@ -69,13 +70,14 @@ pub(crate) struct Route {
 
 #[derive(Default)]
 struct Routed {
-    /// Number of cancel requests on their way to the server. While there is any, no other client gets the connection.
+    /// Number of cancel requests that are on their way to the server. While the number is not 0, no other client gets the connection: a
+    /// late request would cancel its query.
     cancelling: usize,
     parked: Option<Lease>,
 }
 
-/// The right to use a server connection. The connection may not exist yet. Dropping a lease closes the connection and gives the right to
-/// the next client.
+/// The right of a client to use a server connection, which may not be made yet. Dropping a lease closes the connection, and gives the right
+/// to the next client that waits.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     server: Option<Box<Server>>,
@@ -112,7 +114,7 @@ impl Pool {
         self.state().defaults = Some(Arc::new(defaults));
     }
 
-    /// Parameters that the server reported on the newest connection. `None` before the first connection.
+    /// Returns the parameters that the server reported on the newest connection. Returns `None` before the first connection.
     pub(crate) fn defaults(&self) -> Option<Arc<Vec<(String, String)>>> {
         self.state().defaults.clone()
     }
@@ -148,7 +150,7 @@ impl Pool {
         Some(Lease { pool: Arc::clone(self), server, returned: false })
     }
 
-    /// Returns an error to each client that has waited for a connection for at least `limit`.
+    /// Ends the wait of each client that has waited for a connection for at least `limit`: its call of `acquire` fails.
     pub(crate) fn expire(&self, limit: Duration) {
         loop {
             let mut state = self.state();
@@ -161,7 +163,7 @@ impl Pool {
 }
 
 impl Lease {
-    /// The server connection, if it is already made.
+    /// Returns the server connection; `None` if it is not made yet.
     pub(crate) fn server(&mut self) -> Option<&mut Server> {
         self.server.as_deref_mut()
     }
@@ -255,7 +257,8 @@ impl Seat {
     pub(crate) async fn cancel(&self, pooler: &Pooler) {
         let route = {
             let state = self.state();
-            // While the seat is locked, the client cannot release its connection. So the request cannot cancel another client's query.
+            // While this state is locked, the client cannot release its connection. So the cancel request cannot reach the query of another
+            // client.
             let Some(route) = &state.route else { return };
             route.state().cancelling += 1;
             Arc::clone(route)

@@ -28,7 +28,7 @@ pub(crate) struct Pooler {
 
 #[derive(Default)]
 struct State {
-    /// Pools by user and database.
+    /// The pools of server connections, by user and database.
     pools: HashMap<(String, String), Arc<Pool>>,
     /// Connected clients, by the process id that the pooler has sent to the client in BackendKeyData. A cancel request contains the
     /// process id of the client.
@@ -52,7 +52,8 @@ impl Pooler {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The credentials of a user. For an unknown user the exchange is the same as for an incorrect password.
+    /// Returns the credentials with which a client is authenticated. For an unknown user, the messages are the same as for an incorrect
+    /// password.
     pub(crate) fn credentials(&self, startup: &Startup) -> Credentials {
         let user = startup.user();
         let verifier = user.to_str().ok().and_then(|user| self.verifiers.get(user));
@@ -62,7 +63,7 @@ impl Pooler {
         }
     }
 
-    /// The pool of a user in a database.
+    /// Returns the pool of server connections for a user and a database.
     pub(crate) fn pool(&self, user: &str, database: &str) -> Arc<Pool> {
         let mut state = self.state();
         let pool = state.pools.entry((user.into(), database.into()));

@@ -83,7 +83,7 @@ impl Server {
         self.session.outbox.is_empty() && self.session.state.check_idle().is_ok()
     }
 
-    /// Whether an idle connection can be used. Makes no system call unless bytes have arrived.
+    /// Whether an idle connection can be used. Makes a system call only if bytes have arrived.
     pub(crate) fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         while let Poll::Ready(read) = self.socket.poll_read(&mut cx, self.inbox.space()) {
@@ -107,7 +107,7 @@ impl Server {
         while !outbox.is_empty() {
             match ready!(self.socket.poll_write(cx, outbox.pending())) {
                 Ok(count) => outbox.sent(count),
-                // Not returned as a failure: the server's last message may explain the error, and must be read first.
+                // The write error is not returned: the server's last message may explain the error, and must be read first.
                 Err(_) => return Poll::Pending,
             }
         }
@@ -168,7 +168,7 @@ impl Server {
         Poll::Ready(if ended { Err(Failure::ServerEnded) } else { Ok(()) })
     }
 
-    /// Reports a read to the socket: the number of bytes, and whether the last message is a row.
+    /// Tells the socket the result of a read: the number of bytes, and whether the last message is a row.
     fn note_read(&mut self, count: usize, last: MessageCode) -> Result<(), Failure> {
         let is_row = [MessageCode::DATA_ROW, MessageCode::COPY_DATA].contains(&last);
         self.socket.note_read(count, is_row).map_err(|_| Failure::ServerLost)

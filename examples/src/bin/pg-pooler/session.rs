@@ -25,16 +25,16 @@ pub(crate) struct Session {
     pub(crate) state: SessionState,
     /// Requests that wait to be sent to the server.
     pub(crate) outbox: Outbox,
-    /// Requests whose replies are not forwarded unchanged, in the order of their numbers.
+    /// Requests whose replies the pooler drops, changes or records, in the order of their numbers.
     fixes: VecDeque<Fix>,
-    /// Prepared statements that were sent to the server, by id.
+    /// For each prepared statement that was sent to the server, by its id: whether the server has executed its Parse message.
     prepared: BTreeMap<u64, Sent>,
     unnamed: Option<(Unnamed, Sent)>,
-    /// Number of Sync messages sent, which is the number of the current batch.
+    /// Number of Sync messages that were sent. It serves as the number of the current batch.
     batch: u64,
     /// Whether a sent batch may change the meaning of the client's statement names.
     barrier: bool,
-    /// Settings that the session has now. `None`: not known.
+    /// Settings that this session of the server has now. `None` if they are not known.
     applied: Option<Arc<Settings>>,
 }
 
@@ -49,11 +49,11 @@ enum Sent {
     /// The Parse message was sent in the batch with this number, and the server has not answered it yet. If an earlier request in the batch
     /// fails, the server discards the Parse message, and the statement does not exist.
     In(u64),
-    /// Not known: the server may have the statement.
+    /// The pooler does not know whether the server has the statement.
     Unknown,
 }
 
-/// A request whose replies are not forwarded unchanged.
+/// A request whose replies need work of the pooler: it drops or changes the replies, or records their effect on prepared statements.
 struct Fix {
     number: u64,
     batch: u64,
@@ -61,33 +61,35 @@ struct Fix {
 }
 
 enum Kind {
-    /// The query that restores the client's settings.
+    /// The pooler's query that sets the client's settings on this connection.
     Settings,
-    /// A Parse message for the statement with this id. If the message came from the client: the client's name for the statement.
+    /// A Parse message for the statement with this id. The second field is the client's name for the statement, or `None` if the pooler has
+    /// added the message.
     Prepare(u64, Option<Box<[u8]>>),
-    /// A Close message instead of the client's Parse message, because the server already has the statement. Contains the client's name for
-    /// the statement.
+    /// A Close message that was sent instead of the client's Parse message, because the server already has the statement. The field is the
+    /// client's name for the statement.
     HasStatement(Box<[u8]>),
-    /// A Close message of the pooler for the statement with this id. `None` stands for the unnamed statement.
+    /// A Close message that the pooler has added, for the statement with this id. `None` stands for the unnamed statement.
     Close(Option<u64>),
     /// A Close message from the client: the client's name for the statement, and the statement.
     CloseByClient(Box<[u8]>, Arc<Statement>),
     /// A Parse message for the unnamed statement, and whether it came from the client.
     Unnamed(Unnamed, bool),
-    /// A request with a syntax error, sent instead of a rejected request. Contains the error for the client.
+    /// A request with a syntax error, which was sent instead of a client's request that the pooler rejects. The fields are the SQLSTATE and
+    /// the text of the error for the client.
     Reject(SqlState, String),
 }
 
-/// Value for a server's unnamed statement that is not known.
+/// Value of `Session::unnamed` if the unnamed statement of the server is not known.
 const UNKNOWN: Option<(Unnamed, Sent)> = Some(((0, 0), Sent::Unknown));
 
 /// The form in which a message is forwarded to the client.
 pub(crate) enum Forward {
     Unchanged,
     Not,
-    /// This message, which has no body, is forwarded instead.
+    /// A message with this code and without body is forwarded instead.
     Empty(MessageCode),
-    /// This error is forwarded instead.
+    /// An error with this SQLSTATE and text is forwarded instead.
     Error(SqlState, String),
 }
 
@@ -95,7 +97,8 @@ fn unsupported(reason: &str) -> Kind {
     Kind::Reject(SqlState::FEATURE_NOT_SUPPORTED, reason.into())
 }
 
-/// Whether a message with this code can change state that `SessionState` does not follow.
+/// Whether a message with this code may change the settings or the prepared statements, which the pooler tracks in addition to
+/// `SessionState`.
 #[inline]
 pub(crate) fn is_special(code: MessageCode) -> bool {
     code == MessageCode::PARAMETER_STATUS || code == MessageCode::COMMAND_COMPLETE
@@ -115,14 +118,14 @@ impl Session {
         }
     }
 
-    /// Whether [`reply`](Self::reply) has to be called for each reply.
+    /// Whether the pooler has to drop, change or record replies. If so, [`reply`](Self::reply) must be called for each reply.
     #[inline]
     pub(crate) fn has_fixes(&self) -> bool {
         !self.fixes.is_empty()
     }
 
     /// Whether the next batch must wait for the replies to the previous batch. The server may discard a Parse or Close message of the
-    /// previous batch. Then the statement name in this message has another meaning in the next batch.
+    /// previous batch after an error. Then the statement name of that message stands for another statement in the next batch.
     pub(crate) fn has_barrier(&mut self) -> bool {
         self.barrier = self.barrier && self.changes_names();
         self.barrier
@@ -135,7 +138,7 @@ impl Session {
         self.fixes.iter().any(changes)
     }
 
-    /// The settings that the server has reported.
+    /// Returns the settings that the server has reported for this session.
     pub(crate) fn settings(&self) -> Settings {
         let all = self.state.parameters().iter();
         let texts = all.filter_map(|(name, value)| Some((name.to_str().ok()?, value.to_str().ok()?)));
@@ -164,14 +167,14 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a request of the pooler itself.
+    /// Queues a request of the pooler itself, for whose reply no client waits.
     pub(crate) fn send<M: Message>(&mut self, message: &M) -> Result<(), Failure> {
         self.send_as(message, None)
     }
 
     fn send_as<M: Message>(&mut self, message: &M, kind: Option<Kind>) -> Result<(), Failure> {
         self.outbox.put(message);
-        // The empty body is sufficient: the state reads the body only of a Describe message.
+        // An empty body is sufficient, because `note` needs the body of a Describe message only.
         self.note(Frame { code: message.code().unwrap_or_default(), body: b"" }, kind)
     }
 
@@ -193,7 +196,7 @@ impl Session {
     pub(crate) fn forward(&mut self, frame: Frame<'_>, client: &mut Client) -> Result<(), Failure> {
         match frame.code {
             MessageCode::QUERY => {
-                // A simple query drops the server's unnamed statement.
+                // After a Query message, the server has no unnamed statement.
                 (client.unnamed, self.unnamed) = (None, UNKNOWN);
                 let query: Query<'_> = frame.decode()?;
                 match sql::rejection(query.sql.as_bytes(), &client.settings) {
@@ -249,7 +252,7 @@ impl Session {
         let Some(name) = rewrite.statement() else { return self.forward_unchanged(frame, None) };
         if frame.code == MessageCode::CLOSE && !name.is_empty() {
             let closed = client.statements.remove_entry(name.as_bytes());
-            // Closes a statement that does not exist: the server keeps this statement for other clients.
+            // The server must keep the statement for other clients. So the Close message gets the name of a statement that does not exist.
             self.outbox.put(&rewrite.with_statement(MISSING.into()));
             return self.note(frame, closed.map(|(name, statement)| Kind::CloseByClient(name, statement)));
         }
@@ -305,7 +308,8 @@ impl Session {
         self.send_as(&Close { target: Target::Statement, name: name.into() }, Some(Kind::Close(id)))
     }
 
-    /// Makes the server's unnamed statement the same as the client's. If the client has no unnamed statement, closes the server's.
+    /// Gives the server connection the unnamed statement of the client. If the client has no unnamed statement, closes the unnamed
+    /// statement of the server connection.
     fn prepare_unnamed(&mut self, client: &Client) -> Result<(), Failure> {
         let Some((owner, body)) = client.unnamed() else {
             return match self.unnamed.take() {
@@ -333,7 +337,7 @@ impl Session {
         )
     }
 
-    /// Decides in which form a message of the server is forwarded to the client.
+    /// Processes a message of the server. Returns the form in which the message is forwarded to the client.
     pub(crate) fn reply(
         &mut self,
         frame: Frame<'_>,
@@ -345,8 +349,8 @@ impl Session {
         if self.state.over().is_some() {
             return Ok(Forward::Unchanged);
         }
-        // After an error the server discards requests and does not reply to them. Their effects are undone in reverse order, because a name
-        // may have been closed and prepared again.
+        // After an error the server discards requests and does not reply to them. The effects of the discarded requests are undone in
+        // reverse order, because a name may have been closed and prepared again.
         let mut discarded = Vec::new();
         while let Some(fix) = self.next_fix(|number| number < reply.number) {
             discarded.push(fix);
@@ -424,12 +428,12 @@ impl Session {
         }
     }
 
-    /// Decides in which form to forward a message that no request has caused: a notice or a parameter.
+    /// Decides in which form to forward a message that no request has caused: a notice, a notification or a changed parameter.
     fn unasked(&mut self, frame: Frame<'_>, client: Option<&mut Client>) -> Result<Forward, Failure> {
         if frame.code != MessageCode::PARAMETER_STATUS {
             return Ok(Forward::Unchanged);
         }
-        // While the pooler restores the client's settings: the client already knows these values.
+        // The values that arrive while the pooler sets the client's settings are not forwarded: the client already knows them.
         if matches!(self.fixes.front(), Some(Fix { kind: Kind::Settings, .. })) {
             return Ok(Forward::Not);
         }

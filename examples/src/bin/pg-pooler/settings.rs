@@ -24,7 +24,7 @@ const RESTORED: [&str; 9] = [
 pub(crate) struct Settings(Vec<(&'static str, Box<str>)>);
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Settings {
-    /// Keeps only the parameters in [`RESTORED`].
+    /// Takes the parameters in [`RESTORED`], and ignores all others.
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(all: I) -> Self {
         let mut settings = Self::default();
         for (name, value) in all {
@@ -56,7 +56,8 @@ impl Settings {
         true
     }
 
-    /// A query that sets the values that differ from the reported parameters of a session. `None` if all are equal.
+    /// Returns a query that sets each value that differs from the value that the server has reported. Returns `None` if all values are
+    /// equal.
     pub(crate) fn query(&self, reported: &Parameters) -> Option<String> {
         let differ = |(name, value): &(&str, &str)| reported.get(name) != Some(Text::from(*value));
         let calls = self.iter().filter(differ).map(|(name, value)| {
@@ -68,7 +69,7 @@ impl Settings {
     }
 }
 
-/// Settings in use. Equal settings share one allocation, so that they can be compared by pointer.
+/// The settings of all clients of a pool. Equal settings share one allocation, so that they can be compared by pointer.
 #[derive(Debug, Default)]
 pub(crate) struct Interned(Mutex<HashSet<Arc<Settings>>>);
 

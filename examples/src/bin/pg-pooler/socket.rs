@@ -10,16 +10,16 @@ use pg_wire::{Sink, Source};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Largest read in bytes.
+/// Largest number of bytes that one read returns.
 pub(crate) const READ_SIZE: usize = 256 * 1024;
 
-/// After this number of consecutive reads that end with a row, a result is called long.
+/// Number of consecutive reads that must end with a row before a result counts as long.
 const LONG: u32 = 16;
 
-/// Pause between two reads of a long result: at first, and at most.
+/// First and longest pause between two reads of a long result.
 ///
-/// A server sends rows in pieces of 8 kB, and each piece would be one read and one write. A pause joins the pieces: a million rows take a
-/// quarter of the CPU time. The pause grows until reads have half their full size.
+/// A server sends rows in pieces of 8 kB, and each piece would be one read and one write. During a pause several pieces arrive, and one
+/// read takes them all: a million rows need a quarter of the CPU time. The pause grows until a read fills half of the buffer.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(8)];
 
 /// The socket of a server connection.
@@ -34,7 +34,7 @@ enum State {
     Open(TokioIo<TcpStream>),
     /// During a pause, the socket is not registered with the runtime: otherwise each piece that arrives would wake the task.
     Paused(std::net::TcpStream, Pin<Box<Sleep>>),
-    /// The stream could not be registered with the runtime.
+    /// The connection is lost, because the stream could not be registered with the runtime again.
     Lost,
 }
 
@@ -56,12 +56,12 @@ impl Socket {
         self.open()?.poll_read(cx, space)
     }
 
-    /// Writes bytes. Ends a pause.
+    /// Writes bytes. If reading is paused, first ends the pause.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.open()?.poll_write(cx, bytes)
     }
 
-    /// Takes note of a read of `count` bytes, and begins a pause if a long result arrives slowly.
+    /// Counts a read of `count` bytes. Begins a pause if a long result arrives in small pieces.
     pub(crate) fn note_read(&mut self, count: usize, ends_with_row: bool) -> io::Result<()> {
         if !ends_with_row {
             (self.rows, self.pause) = (0, PAUSES[0]);
@@ -89,7 +89,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Returns the stream. After a pause, first registers the stream with the runtime again.
+    /// Returns the stream. If the socket is paused, first ends the pause: registers the stream with the runtime again.
     fn open(&mut self) -> io::Result<&mut TokioIo<TcpStream>> {
         if matches!(self.state, State::Paused(..))
             && let State::Paused(stream, _) = std::mem::replace(&mut self.state, State::Lost)

@@ -2,11 +2,11 @@
 
 use crate::settings::Settings;
 
-/// SQL that is sent to the server instead of a rejected query. It is a syntax error, so an open transaction fails. The pooler replaces
-/// the text of the server's error by the reason.
+/// SQL that is sent to the server instead of a rejected query. It is a syntax error, so an open transaction fails. The pooler replaces the
+/// server's error by an error with the reason for the rejection.
 pub(crate) const REJECTED: &str = "rejected by pg-pooler";
 
-/// The reason to reject a query; `None` for a query that does not change the session.
+/// Returns the reason why the pooler rejects this SQL. Returns `None` if the SQL does not change the state of the session.
 ///
 /// Recognizes keywords only, and does not parse the grammar. Functions such as `pg_advisory_lock` and `set_config` are not found.
 pub(crate) fn rejection(sql: &[u8], settings: &Settings) -> Option<&'static str> {
@@ -31,7 +31,7 @@ struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// Reads up to the end of the next statement.
+    /// Reads tokens up to the end of the next statement, and keeps its first words and its flags.
     fn read(lexer: &mut Lexer<'a>) -> Self {
         let mut statement = Self::default();
         let (mut count, mut last) = (0, [&b""[..]; 2]);
@@ -190,7 +190,7 @@ impl<'a> Lexer<'a> {
         let is_tag = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
         let length = self.rest.iter().skip(1).position(|byte| !is_tag(byte)).unwrap_or(0) + 2;
         let tag = self.rest.get(..length).filter(|tag| tag.ends_with(b"$"));
-        // `$1` is a parameter.
+        // A dollar sign with a digit (`$1`) is a parameter, not the begin of a string.
         let Some(tag) = tag.filter(|tag| !tag.get(1).is_some_and(u8::is_ascii_digit)) else {
             self.skip(1);
             return;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Name of a statement that does not exist on any server connection.
 pub(crate) const MISSING: &str = "pooler_missing";
 
-/// Name of a statement on the server connections.
+/// Returns the name that the statement with this id has on the server connections.
 pub(crate) fn statement_name(id: u64) -> String {
     format!("pooler_{id}")
 }
@@ -17,18 +17,19 @@ pub(crate) struct Statement {
     pub(crate) id: u64,
     /// Name of the statement on the server connections.
     pub(crate) name: String,
-    /// Body of the Parse message after the name: text and types of parameters.
+    /// Body of the Parse message after the statement name: the SQL, and the types of the parameters.
     pub(crate) body: Arc<[u8]>,
 }
 
-/// The statements of a pool.
+/// The prepared statements that the clients of a pool have used.
 #[derive(Debug, Default)]
 pub(crate) struct Statements(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
     all: HashMap<Arc<[u8]>, Arc<Statement>>,
-    /// Id of the statement that was made last. Ids are not used again, because servers keep statements that no client has any more.
+    /// Id of the statement that was made last. Ids are never used again, because a server connection may still have a statement that no
+    /// client uses any more.
     last: u64,
 }
 

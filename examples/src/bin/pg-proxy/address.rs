@@ -16,13 +16,13 @@ use crate::tls::{TlsStream, Upstream};
 /// A stream to the client or to the server.
 pub(crate) type Socket = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, TlsStream>;
 
-/// A connection to the client or to the server: a [`Socket`] with buffers.
+/// A connection to the client or to the server: a [`Socket`], and buffers for messages.
 pub(crate) type Connection = pg_wire::Connection<Socket>;
 
-/// An address to listen on or to connect to.
+/// An address on which the proxy listens, or at which it reaches the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
-    /// Host and port.
+    /// Host and port for TCP, as `HOST:PORT`.
     Tcp(String),
     /// The path of a Unix-domain socket. With a leading `@` it is a name in the abstract namespace of Linux.
     Unix(PathBuf),
@@ -38,7 +38,7 @@ impl Address {
         }
     }
 
-    /// Connects, and starts TLS if `tls` is given.
+    /// Connects to the server at this address, and starts TLS if `tls` is given.
     pub(crate) async fn dial(&self, idle: Option<Duration>, tls: Option<&Upstream>) -> io::Result<Socket> {
         match self {
             Self::Tcp(address) => {
@@ -46,7 +46,7 @@ impl Address {
                 prepare(&stream, idle)?;
                 match tls {
                     None => Ok(Socket::Tcp(TokioIo(stream))),
-                    // The future of the handshake is boxed: it takes kilobytes, and most connections do not need it.
+                    // The future of the TLS handshake is boxed, because it takes kilobytes and most connections need no TLS.
                     Some(tls) => Box::pin(tls.begin(TokioIo(stream))).await,
                 }
             }
@@ -61,7 +61,7 @@ impl Address {
 /// Sets the options of a TCP connection to a client or to the server.
 ///
 /// - No delay: batches are written whole, so Nagle's algorithm gains nothing.
-/// - Keepalive: without probes, a peer that has vanished (a firewall, a failover) is never noticed.
+/// - Keepalive: only probes show that a peer has vanished (because of a firewall or a failover).
 ///
 /// `idle` is the time without traffic before the first probe; `None` keeps the system's setting.
 pub(crate) fn prepare(stream: &TcpStream, idle: Option<Duration>) -> io::Result<()> {

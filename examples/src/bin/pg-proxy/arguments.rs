@@ -75,7 +75,7 @@ pub(crate) struct Arguments {
     /// The proxy's certificate for clients, in PEM; the file may also hold the intermediate certificates
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
-    /// The private key of the certificate, in PEM; other users must not be able to read the file
+    /// File with the private key of the certificate, in PEM; other users must not be able to read the file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
     /// Whether to use TLS towards the server, as libpq's sslmode: disable, prefer, require, verify-ca or verify-full. Needs --tls
@@ -91,7 +91,7 @@ pub(crate) struct Arguments {
     /// Longest time from accepting a client to its authentication
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) opening_timeout: u64,
-    /// Largest number of connections in the opening phase, in which a client uses a connection of the server before its login; never more
+    /// Largest number of connections whose client is not authenticated yet; the limit protects the connections of the server. Never more
     /// than half of all connections
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) opening_limit: u32,
@@ -116,7 +116,7 @@ impl Arguments {
 /// Action when a client requests TLS or GSSAPI encryption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tls {
-    /// Let the server decide; encrypted bytes are passed on as they are
+    /// Pass the request on to the server, which accepts or declines it; encrypted bytes are passed on as they are
     Passthrough,
     /// Decline the request
     Refuse,

@@ -12,20 +12,21 @@ use crate::trace::Trace;
 
 /// A reason for which the proxy ends a connection.
 ///
-/// A complete message never ends a connection, whatever it contains: the receiver decides about it. But an invalid header does, because the
-/// next message cannot be found after it.
+/// The content of a complete message is never a reason: the proxy passes the message on, and its receiver may reject it. An invalid header
+/// is a reason, because the next message cannot be found after it.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// One side has closed or reset its connection.
+    /// This party has closed or reset its connection.
     Gone(Party),
     /// A peer sent a message with an impossible length, or with a length over the limit for its kind.
     Header(Party, FrameError),
     /// The client sent a first packet with an impossible length. A first packet has no code.
     PacketLength(FrameError),
-    /// The client repeated a request for encryption after the request was declined. PostgreSQL treats the repeated request as a protocol
-    /// version.
+    /// The client repeated a request for encryption after the request was declined. PostgreSQL treats the code of the repeated request as a
+    /// protocol version that it does not support.
     Unsupported(ProtocolVersion),
-    /// The client sent bytes in clear after its request for this encryption, without waiting for the answer.
+    /// The client requested encryption, and then sent bytes in clear without waiting for the answer. The string is the name of the
+    /// encryption.
     Unencrypted(&'static str),
     /// The server answered a request for encryption with this byte, which the protocol does not define.
     StrangeAnswer(u8),
@@ -33,9 +34,10 @@ pub(crate) enum Failure {
     Unreachable(io::Error),
     /// The TLS handshake with the client failed.
     NoTls(io::Error),
-    /// The opening phase took too long.
+    /// The opening phase, from the first packet to the end of authentication, took too long.
     Timeout,
-    /// The client was silent, and its place was needed for another client.
+    /// The client was silent in the opening phase. The proxy has reached its limit of connections in this phase, and needs room for another
+    /// client.
     Displaced,
     /// The proxy is stopping.
     Stopping,
@@ -49,7 +51,7 @@ pub(crate) enum Party {
 }
 
 impl Party {
-    /// Returns the party that sends in this direction.
+    /// Returns the party that sends the messages of this direction.
     pub(crate) fn sender(direction: Direction) -> Self {
         match direction {
             Direction::Frontend => Self::Client,
@@ -57,7 +59,7 @@ impl Party {
         }
     }
 
-    /// Returns the party that receives in this direction.
+    /// Returns the party that receives the messages of this direction.
     pub(crate) fn receiver(direction: Direction) -> Self {
         match direction {
             Direction::Frontend => Self::Server,
@@ -68,8 +70,8 @@ impl Party {
 
 impl Failure {
     /// Returns the ErrorResponse for the client, in PostgreSQL's words. Returns `None` for failures after which PostgreSQL closes without a
-    /// message, and for failures of the server. `asked` is true if the client has sent its start-up message; only then does it expect
-    /// messages.
+    /// message, and for failures of the server. `asked` is true if the client has sent its start-up message. Before that, a client expects
+    /// no messages.
     pub(crate) fn answer(&self, asked: bool, trace: &Trace) -> Option<Vec<u8>> {
         let (state, message) = match self {
             // PostgreSQL checks the code before the length.
@@ -103,7 +105,7 @@ impl Failure {
         Some(bytes)
     }
 
-    /// Whether the failure is reported with a line on standard error.
+    /// Whether the failure is reported on standard error. A closed connection and the stop of the proxy are not reported.
     pub(crate) fn is_worth_a_line(&self) -> bool {
         !matches!(self, Self::Gone(_) | Self::Stopping)
     }

@@ -11,10 +11,11 @@ use pg_wire::{DecodeError, Direction, Frame, Message, MessageCode, Outbox, buffe
 use crate::failure::Party;
 use crate::session::Context;
 
-/// Number of bytes of a run that are encoded again before each comparison. It is so small that both copies are still in the CPU cache.
+/// Number of bytes of messages that are encoded again before each comparison with the received bytes. The number is so small that both
+/// copies are still in the CPU cache.
 const AT_ONCE: usize = 8 * 1024;
 
-/// Capacity, in bytes, that the buffer for encoding keeps between runs.
+/// Capacity, in bytes, that the buffer for encoding keeps between two comparisons.
 const RETAIN: usize = 64 * 1024;
 
 /// Inspects the messages of one direction: decodes each message, writes it to the trace, encodes it again and compares the bytes.
@@ -28,11 +29,11 @@ pub(crate) struct Inspector<'c> {
     again: Outbox,
     /// Whether a message that could not be decoded was already reported. Only the first is reported.
     malformed: bool,
-    /// Whether a message was already reported whose encoding differs from the received bytes. Only the first is reported.
+    /// Whether a difference between the received bytes of a message and its new encoding was already reported. Only the first is reported.
     mismatched: bool,
 }
 
-/// The kind of message that has the code `p`. It depends on the server's last authentication request.
+/// The kind of a client's message with the code `p`. The kind depends on the server's last authentication request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Response {
     Password,
@@ -69,7 +70,7 @@ impl<'c> Inspector<'c> {
         inspector
     }
 
-    /// Inspects every message of a run.
+    /// Inspects all messages of a run: the complete messages that one read has returned.
     pub(crate) fn run(&mut self, run: Frames<'_>) {
         let (mut end, mut compared, mut decoded) = (0, 0, 0);
         for frame in run {
@@ -94,7 +95,8 @@ impl<'c> Inspector<'c> {
             Ok(_) => true,
             Err(error) => {
                 self.malformed(frame.body.len() + 4, &error);
-                // The message is appended unchanged, so that the messages before and after it can be compared.
+                // The message is appended unchanged to the encoded messages, so that the messages before and after it can still be compared
+                // with the received bytes.
                 self.again.put(&frame);
                 false
             }
@@ -102,7 +104,7 @@ impl<'c> Inspector<'c> {
     }
 
     /// Reports a message that cannot be decoded; `length` is the value of its length field. The message is complete, so the next message
-    /// can be found, and the receiver decides about this one.
+    /// can be found. The proxy passes the message on, and its receiver may reject it.
     #[cold]
     pub(crate) fn malformed(&mut self, length: usize, error: &DecodeError) {
         self.context.tally().malformed();
@@ -115,7 +117,7 @@ impl<'c> Inspector<'c> {
         }
     }
 
-    /// Compares the messages that were encoded again with the bytes of the run in which they arrived.
+    /// Compares the messages that were encoded again with the received bytes `range` of `run`.
     fn compare(&mut self, run: Frames<'_>, range: Range<usize>) {
         let same =
             self.again.commit().is_ok() && run.as_bytes().get(range.clone()) == Some(self.again.pending());
@@ -125,7 +127,7 @@ impl<'c> Inspector<'c> {
         }
     }
 
-    /// Compares the messages of a range one by one, and reports each message whose bytes differ.
+    /// Encodes the messages in the range one by one, and reports each message whose encoding differs from its received bytes.
     #[cold]
     fn search(&mut self, run: Frames<'_>, range: Range<usize>) {
         let mut at = 0;
@@ -149,7 +151,8 @@ impl<'c> Inspector<'c> {
 
     fn try_response(&mut self, frame: Frame<'_>, response: Response) -> Result<(), DecodeError> {
         if frame.code != MessageCode::AUTHENTICATION_RESPONSE {
-            // The message is no response, but a request that the client has sent before the session has begun.
+            // The message is no response to an authentication request. It is a request that the client has sent before the session has
+            // begun.
             self.context.watch(self.direction, [frame]);
             self.again(&frame.frontend()?, frame.body);
             return Ok(());
@@ -181,7 +184,7 @@ impl<'c> Inspector<'c> {
         self.compare_one(message.name(), message.code(), body);
     }
 
-    /// Compares the one message that was encoded again with the received body.
+    /// Compares a single message, which was encoded again, with its received body.
     fn compare_one(&mut self, name: &str, code: Option<MessageCode>, body: &[u8]) {
         if !(self.again.commit().is_ok() && is_frame(self.again.pending(), code, body)) {
             self.mismatch(name);
@@ -199,12 +202,12 @@ impl<'c> Inspector<'c> {
     }
 }
 
-/// A visitor: receives the decoded message of a frame.
+/// A visitor, which [`decode`] calls with the decoded message of a frame.
 trait Look {
     fn look<M: Message + ?Sized>(&mut self, message: &M);
 }
 
-/// Writes each message to the trace and encodes it again.
+/// A visitor that writes each message to the trace and encodes it again.
 struct TraceAndEncode<'i> {
     context: &'i Context,
     direction: Direction,
@@ -219,7 +222,7 @@ impl Look for TraceAndEncode<'_> {
     }
 }
 
-/// Encodes each message again.
+/// A visitor that only encodes each message again.
 impl Look for Outbox {
     fn look<M: Message + ?Sized>(&mut self, message: &M) {
         self.put(message);
@@ -229,7 +232,7 @@ impl Look for Outbox {
 /// Decodes a message, passes it to a visitor and returns its name.
 #[inline(always)]
 fn decode(direction: Direction, frame: Frame<'_>, to: &mut impl Look) -> Result<&'static str, DecodeError> {
-    // Fast path for the most frequent message: without it, the enum of all messages is built for every row.
+    // Fast path for the most frequent message: without this branch, the enum of all messages is built for every row.
     if direction == Direction::Backend && frame.code == MessageCode::DATA_ROW {
         let row = frame.decode::<DataRow<'_>>()?;
         // Decoding does not check the values of the row, so they are checked here.

@@ -20,7 +20,7 @@ const BACKLOG: i32 = 4096;
 pub(crate) struct Listener {
     socket: Listening,
     address: Address,
-    /// Time without traffic before the first keepalive probe.
+    /// Time without traffic on an accepted connection before the first keepalive probe; `None` for the setting of the system.
     idle: Option<Duration>,
 }
 
@@ -113,7 +113,7 @@ struct SocketFile {
 }
 
 impl SocketFile {
-    /// Claims a path, and removes a socket that an earlier process left there.
+    /// Claims a path for the socket file, and removes a socket file that an earlier process left there.
     fn claim(path: &Path) -> io::Result<Self> {
         let mut lock = path.as_os_str().to_owned();
         lock.push(".pg-proxy.lock");
@@ -136,7 +136,7 @@ impl SocketFile {
         }
     }
 
-    /// Gives up the claim, but does not remove the file at the path. Returns `error`.
+    /// Gives up the claim on the path without removing the file there, which may belong to another program. Returns `error`.
     fn keep_socket(mut self, error: io::Error) -> io::Error {
         self.path = PathBuf::new();
         error
@@ -145,7 +145,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Errors are ignored: the files may have been removed by others.
+        // Errors are ignored: other programs may have removed the files.
         if !self.path.as_os_str().is_empty() {
             let _ = fs::remove_file(&self.path);
         }
@@ -162,15 +162,15 @@ fn lock_file(path: &Path) -> io::Result<File> {
             Err(TryLockError::WouldBlock) => return Err(in_use()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // The previous holder may have removed the file after it was opened here and before it was locked. Then another process could
-        // create and lock a new file, so the loop tries again.
+        // Between opening and locking the file here, the previous holder of the lock may have removed the file. Then another process could
+        // create and lock a new file of this name, so the loop tries again.
         if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|ours| ours.ino() == now.ino())) {
             return Ok(file);
         }
     }
 }
 
-/// Whether a process listens on a socket. `WouldBlock` means that its queue is full, so a process listens there.
+/// Whether a process listens on the socket file. `WouldBlock` means that the queue of the socket is full, so a process listens.
 fn is_answered(path: &Path) -> io::Result<bool> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

@@ -4,7 +4,7 @@
 //!
 //! Each connection is served by a task of its own, in two phases ([`session`]). The first phase is the [`opening`], from the client's first
 //! packet to AuthenticationOk; [`openings`] limits the number of connections in this phase. In the second phase each direction is an
-//! independent [`pump`] with an [`inspector`]. The stop command ([`stop`]) ends both phases.
+//! independent [`pump`] with an [`inspector`]. A signal ends both phases, through [`stop`].
 
 mod address;
 mod arguments;
@@ -93,7 +93,7 @@ async fn run(arguments: Arguments) -> io::Result<Arc<Proxy>> {
     Ok(proxy)
 }
 
-/// The signals that end the program.
+/// Receiver of the signals that end the program.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -113,7 +113,7 @@ impl Signals {
     }
 }
 
-/// Raises the limit on open files as far as the system allows, and returns the new limit.
+/// Raises the limit on open files as far as the system allows. Returns the new limit; `None` if there is no limit.
 fn raise_descriptor_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

@@ -20,15 +20,15 @@ use crate::session::Context;
 /// Size of one read and of an idle buffer, in bytes. It is small because the peers are not authenticated.
 const READ_SIZE: usize = 1024;
 
-/// Largest number of bytes from a client that are buffered before they are needed. It is enough for a first packet. While more bytes are
-/// buffered, the proxy does not read from the client.
+/// Largest number of bytes that the proxy buffers from a client that sends without waiting for answers. A first packet fits. While more
+/// bytes are buffered, the proxy does not read from the client.
 const EARLY: usize = 12 * 1024;
 
 /// Limits on the client's messages. The longest message is a GSSAPI token.
 const CLIENT: Limits =
     Limits::FRONTEND.bulk(65_536).read_ahead(2 * EARLY).read_size(READ_SIZE).write_retain(0);
 
-/// Limits on the server's messages. They are the same as in libpq.
+/// Limits on the server's messages, the same as in libpq.
 const SERVER: Limits = Limits::BACKEND.before_authentication().read_size(READ_SIZE).write_retain(0);
 
 /// The first byte of a TLS handshake. No packet begins with it: as the first byte of a length it would mean 369 MB.
@@ -39,21 +39,22 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Its buffers wipe consumed bytes, and all of their memory when they are dropped. So no password stays in memory, however the phase ends.
 pub(crate) struct Opening<'c> {
     context: &'c Context,
-    /// The place of this opening, which records the side that the opening waits for.
+    /// The entry of this connection in the list of connections in their opening phase. It records for which side the connection waits.
     place: &'c Place,
     client: Connection,
     server: Option<Connection>,
-    /// The client's packet that is passed on. Wiped when dropped, because it may hold the key of a CancelRequest.
+    /// The client's packet, which is passed on to the server. The bytes are wiped when dropped, because they may contain the key of a
+    /// CancelRequest.
     packet: Zeroizing<Vec<u8>>,
     front: Inspector<'c>,
     back: Inspector<'c>,
     /// Whether the client can still send: false after it has half-closed its connection.
     client_sends: bool,
-    /// Whether the client has sent its start-up message, and so expects messages.
+    /// Whether the client has sent its start-up message. After that, the client expects messages from the server.
     asked: bool,
 }
 
-/// Outcome of an opening phase.
+/// Outcome of an opening phase, which decides what the proxy does with the connection.
 pub(crate) enum Opened {
     /// The server has authenticated the client.
     Session,
@@ -63,7 +64,7 @@ pub(crate) enum Opened {
     Over,
 }
 
-/// The next input from a client.
+/// The next input from a client that has not sent its start-up message yet.
 enum First {
     /// A packet. Its content is in `Opening::packet`.
     Packet,
@@ -72,11 +73,11 @@ enum First {
     End,
 }
 
-/// The request in a packet.
+/// The kind of request in a client's packet.
 enum Request {
     Encryption(&'static Encryption),
     Cancel,
-    /// A start-up message, or a packet that only the server can judge.
+    /// A start-up message, or a packet that the proxy does not understand. Both are passed on to the server.
     Session,
     /// A packet of a protocol version before 3, which has another layout.
     Ancient,
@@ -85,9 +86,9 @@ enum Request {
 /// A kind of encryption that a client can request.
 struct Encryption {
     code: ProtocolVersion,
-    /// The name of the answer in a trace.
+    /// The name, in a trace, of the server's answer to the request for encryption.
     answer: &'static str,
-    /// The server's answer of one byte that accepts the request.
+    /// The byte with which a server accepts the request for this encryption.
     yes: u8,
     /// The name of the encryption in PostgreSQL's error texts.
     name: &'static str,
@@ -104,7 +105,7 @@ const GSS: Encryption = Encryption {
 };
 
 impl<'c> Opening<'c> {
-    /// Creates the opening of a client that has just connected. The bytes `taken` have already been read from the client.
+    /// Creates the opening phase for a client that has just connected. `taken` are the bytes that have already been read from the client.
     pub(crate) fn new(context: &'c Context, place: &'c Place, client: Socket, taken: &[u8]) -> Self {
         let mut client = unauthenticated(client, CLIENT);
         client.inbox_mut().extend(taken);
@@ -121,10 +122,10 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Runs the opening to its end.
+    /// Runs the opening phase to its end.
     pub(crate) async fn run(&mut self) -> Result<Opened, Failure> {
         let refuses = self.context.proxy.tls != Tls::Passthrough;
-        // Requests for encryption that the proxy has declined without asking the server.
+        // Codes of the requests for encryption that the proxy has declined without asking the server.
         let mut declined = Vec::new();
         let mut unreachable = None;
         loop {
@@ -188,14 +189,14 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Whether an error may be sent to the client: the client has sent its start-up message, and the last message to it was written
-    /// completely.
+    /// Whether an error may be sent to the client. The client must have sent its start-up message, and the last message to the client must
+    /// be written completely.
     pub(crate) fn expects_messages(&self) -> bool {
         self.asked && self.client.outbox().is_empty()
     }
 
-    /// Returns both connections. For a session, sets the limits of a session and wipes remains of passwords; bytes that arrived early are
-    /// kept.
+    /// Returns the connections to the client and to the server. If a session follows, sets its limits and wipes remains of passwords. Bytes
+    /// that have arrived and are not passed on yet are kept.
     pub(crate) fn into_connections(mut self, session: bool) -> (Connection, Option<Connection>) {
         if session {
             admit(&mut self.client, Limits::FRONTEND);
@@ -204,7 +205,7 @@ impl<'c> Opening<'c> {
         (self.client, self.server)
     }
 
-    /// Waits for the client's next packet, for the start of TLS or for the end of the stream.
+    /// Waits until the client sends a packet, starts TLS or ends its stream.
     async fn first(&mut self) -> Result<First, Failure> {
         loop {
             if self.client.inbox().peek().first() == Some(&TLS_HANDSHAKE) {
@@ -224,7 +225,7 @@ impl<'c> Opening<'c> {
     }
 
     /// Decodes the packet that [`first`](Self::first) has taken. The kind of the request depends only on the code, because PostgreSQL
-    /// accepts a request for encryption with any body. A malformed packet is reported and passed on: the server decides about it.
+    /// accepts a request for encryption with any body. A malformed packet is reported and passed on, and the server may reject it.
     fn request(&mut self) -> Request {
         let version = self.packet.first_chunk().map(|code| ProtocolVersion(u32::from_be_bytes(*code)));
         let Some(version) = version else { return Request::Session };
@@ -268,7 +269,7 @@ impl<'c> Opening<'c> {
         send(server, Party::Server).await
     }
 
-    /// Reads the one byte that answers a request for encryption, and no more: the next bytes may be encrypted.
+    /// Reads the server's one-byte answer to a request for encryption. Reads no further byte, because the next bytes may be encrypted.
     async fn answer(&mut self) -> Result<u8, Failure> {
         let Self { client, server: Some(server), client_sends, .. } = self else {
             return Err(Failure::Gone(Party::Server));
@@ -289,7 +290,7 @@ impl<'c> Opening<'c> {
         }
     }
 
-    /// Sends the client the answer to its request for encryption.
+    /// Sends the client a one-byte answer to its request for encryption.
     async fn reply(&mut self, encryption: &Encryption, answer: u8) -> Result<(), Failure> {
         self.context.trace.answer(encryption.answer, answer);
         self.context.trace.flush();
@@ -361,8 +362,8 @@ impl<'c> Opening<'c> {
                 client.inbox_mut().wipe();
                 finish(server).await?;
             }
-            // Limit on the bytes that are buffered from the client. After an authentication request of the server, the client's response
-            // may be long. Before a request, the client has no reason to send anything, so the limit is small.
+            // Largest number of bytes that are buffered from the client. After an authentication request of the server, the client's
+            // response may be long. Before a request, the client has no reason to send anything, so the limit is small.
             let most = if expected.is_some() { CLIENT.authentication + 5 } else { EARLY };
             if expected.is_some() {
                 place.waits_for_client()
@@ -409,7 +410,8 @@ fn unauthenticated(socket: Socket, limits: Limits) -> Connection {
     connection
 }
 
-/// Changes a connection from the opening phase to a session: wipes old bytes, turns wiping off and sets new limits.
+/// Prepares a connection for the session after the opening phase: wipes old bytes, turns off the wiping of consumed bytes, and sets the
+/// limits of a session.
 fn admit(connection: &mut Connection, limits: Limits) {
     connection.scrub();
     connection.inbox_mut().set_wiping(false);
@@ -429,8 +431,8 @@ async fn hear(client: &mut Connection, sends: &mut bool) -> Result<(), Failure> 
     }
 }
 
-/// Overwrites the part of the stack that earlier calls have used. Unoptimised code leaves pieces of a password there. Structs that are
-/// built later in the same place would copy these pieces to the heap in their padding.
+/// Overwrites the part of the stack that earlier calls have used, because unoptimised code leaves pieces of a password there. A struct that
+/// is built there later would contain such a piece in its padding, and carry it to the heap.
 #[inline(never)]
 fn wipe_stack() {
     std::hint::black_box([0u8; 32 * 1024]);

@@ -1,9 +1,9 @@
-//! A limit on the number of connections in their opening phase.
+//! A limit on the number of openings. An opening is a connection in its opening phase, which ends when the client is authenticated.
 //!
-//! Everyone who can reach the port can begin an opening. Each opening takes file descriptors here and, once its start-up message is passed
-//! on, a connection slot of the server. So the number of openings is limited. When the limit is reached, the opening that has waited for
-//! its client the longest has to end, to make room for the next client. An opening that waits for the server is never ended for this
-//! reason.
+//! Everyone who can reach the port can begin an opening. Each opening takes file descriptors of the proxy. After its start-up message is
+//! passed on, it also takes a connection slot of the server. So the number of openings is limited. When the limit is reached, the opening
+//! that has waited for its client the longest has to end, to make room for the next client. An opening that waits for the server is never
+//! ended for this reason.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// Time that a client may be silent before its opening may be ended. It is longer than a round trip to a distant client: in a burst of
-/// honest clients the later clients wait, and no earlier client is displaced.
+/// Time for which a client may be silent in its opening phase before the proxy may end its connection. The time is longer than a round trip
+/// to a distant client. So if many honest clients connect at once, the later clients wait, and no earlier client is disconnected.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The openings that are running.
+/// The connections that are in their opening phase.
 #[derive(Debug)]
 pub(crate) struct Openings {
     most: usize,
     running: Mutex<Vec<Arc<Opening>>>,
-    /// Wakes the task that waits for a free place.
+    /// Wakes the task that waits until another connection may begin its opening phase.
     ended: Notify,
 }
 
-/// The place of one opening. Dropping this value makes the place free for another opening.
+/// A place among the limited number of connections in their opening phase. Dropping this value makes the place free for another connection.
 #[derive(Debug)]
 pub(crate) struct Place {
     openings: Arc<Openings>,
@@ -37,23 +37,23 @@ struct Opening {
     give_way: Notify,
 }
 
-/// The side that an opening waits for.
+/// The side (client or server) for which a connection in its opening phase waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// The opening has waited for the client since this time.
+    /// The connection has waited for the client since this time.
     Client(Instant),
     Server,
-    /// The opening waits for no side: it has been asked to end.
+    /// The connection waits for no side: it has been asked to end.
     Over,
 }
 
 impl Openings {
-    /// Creates room for `most` openings, but at least for one.
+    /// Sets the limit to `most` connections in their opening phase, but at least to one.
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most: most.max(1), running: Mutex::default(), ended: Notify::new() })
     }
 
-    /// Waits for a free place. Only one task may wait at a time.
+    /// Waits until another connection may begin its opening phase, and returns its place. Only one task may wait at a time.
     pub(crate) async fn place(self: &Arc<Self>) -> Place {
         loop {
             let wait = {
@@ -72,7 +72,8 @@ impl Openings {
     }
 }
 
-/// Asks the opening that has waited for its client the longest to end, if it has waited for `GRACE`. Returns the time until the next check.
+/// Chooses the connection that has waited for its client the longest, and asks it to end if this wait is at least `GRACE`. Returns the time
+/// until the next check.
 fn displace(running: &[Arc<Opening>]) -> Duration {
     let silent = running.iter().filter_map(|opening| match *lock(&opening.turn) {
         Turn::Client(since) => Some((since, opening)),
@@ -89,7 +90,7 @@ fn displace(running: &[Arc<Opening>]) -> Duration {
 }
 
 impl Place {
-    /// Records that the opening waits for the client. If the opening already waits for the client, the start of the wait does not change: a
+    /// Records that the connection waits for the client. If it already waits for the client, the start of the wait does not change. So a
     /// client that sends byte by byte gains no time.
     pub(crate) fn waits_for_client(&self) {
         let mut turn = lock(&self.opening.turn);
@@ -98,7 +99,7 @@ impl Place {
         }
     }
 
-    /// Records that the opening waits for the server.
+    /// Records that the connection waits for the server.
     pub(crate) fn waits_for_server(&self) {
         let mut turn = lock(&self.opening.turn);
         if *turn != Turn::Over {
@@ -106,7 +107,7 @@ impl Place {
         }
     }
 
-    /// Waits until this opening has to end.
+    /// Waits until this connection is asked to end, to make room for another client.
     pub(crate) async fn displaced(&self) {
         self.opening.give_way.notified().await;
     }

@@ -12,10 +12,10 @@ use crate::inspector::Inspector;
 /// Size of one read, in bytes, in a session that is not decoded.
 const OPAQUE: usize = 8 * 1024;
 
-/// The reading half of a connection.
+/// The reading half of a connection to the client or to the server.
 pub(crate) type Reader = <Socket as Split>::Source;
 
-/// The writing half of a connection.
+/// The writing half of a connection to the client or to the server.
 pub(crate) type Writer = <Socket as Split>::Sink;
 
 /// One direction of a session: passes bytes from the sender to the receiver.
@@ -24,11 +24,11 @@ pub(crate) struct Pump {
     pub(crate) inbox: Inbox,
     pub(crate) from: Reader,
     pub(crate) to: Writer,
-    /// Whether the last message was written completely. If not, no other message may follow.
+    /// Whether the last message to the receiver was written completely. Only then may the proxy send a message of its own.
     pub(crate) between_messages: bool,
 }
 
-/// The depth to which traffic is inspected.
+/// Selects how much of the traffic the proxy decodes.
 pub(crate) enum Passing<'c> {
     /// Every message is decoded.
     Decoded(Inspector<'c>),
@@ -39,7 +39,7 @@ pub(crate) enum Passing<'c> {
 }
 
 impl Pump {
-    /// Passes bytes on until the sender closes. While a write waits, the pump does not read (backpressure).
+    /// Passes bytes on until the sender closes its stream. While a write waits, the pump does not read (backpressure).
     ///
     /// The future may be dropped at any time; `between_messages` is then still correct.
     pub(crate) async fn run(&mut self, passing: Passing<'_>) -> Result<(), Failure> {

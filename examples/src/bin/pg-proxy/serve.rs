@@ -12,13 +12,15 @@ use crate::openings::Openings;
 use crate::say;
 use crate::session::{self, Proxy};
 
-/// Pause after an attempt to accept a client has failed. It ends earlier if another client disconnects.
+/// Pause after an attempt to accept a client has failed. If a client disconnects, the pause ends earlier.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// File descriptors that are not counted for connections: the standard streams, the runtime's, and a few for name lookups.
+/// Number of file descriptors that connections may not use: the standard streams, the descriptors of the runtime, and a few for name
+/// lookups.
 const RESERVED: u64 = 32;
 
-/// Accepts clients forever. `descriptors` is the limit on open files, `openings` the limit on connections in their opening phase.
+/// Accepts clients forever. `descriptors` is the limit on open files, `openings` the limit on connections whose client is not authenticated
+/// yet.
 pub(crate) async fn serve(
     listener: &Listener,
     proxy: &Arc<Proxy>,
@@ -28,7 +30,8 @@ pub(crate) async fn serve(
 ) -> Infallible {
     let room_in = |descriptors: u64| descriptors.saturating_sub(RESERVED) / proxy.descriptors_each();
     let most = descriptors.map_or(u64::MAX, room_in).max(1);
-    // At most half of all connections may be openings: silent clients must not use up all connections.
+    // At most half of all connections may be in their opening phase (before the client is authenticated): silent clients must not use up
+    // all connections.
     let openings = Openings::new(openings.min(usize::try_from(most / 2).unwrap_or(usize::MAX)));
     let (mut reported, mut failed) = (false, false);
     loop {
@@ -42,7 +45,8 @@ pub(crate) async fn serve(
                     let place = openings.place().await;
                     sessions.spawn(session::run(Arc::clone(proxy), client, place));
                 }
-                // Most likely the machine has no free file descriptor. The client waits in the queue until there is one.
+                // Most likely the machine has no free file descriptor. The new client waits in the queue of the socket until a descriptor
+                // is free.
                 Err(error) => {
                     say(format_args!("pg-proxy: cannot accept a client, waiting for one to leave: {error}"));
                     failed = true;

@@ -43,7 +43,7 @@ pub(crate) struct Proxy {
     acceptor: Option<RustlsAcceptor>,
     pub(crate) tally: Tally,
     pub(crate) stop: Stop,
-    /// Time without traffic before the first keepalive probe.
+    /// Time without traffic on a connection before the first keepalive probe; `None` for the setting of the system.
     pub(crate) keepalive_idle: Option<Duration>,
     raw: bool,
     check: bool,
@@ -55,7 +55,7 @@ pub(crate) struct Proxy {
 pub(crate) struct Context {
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) trace: Trace,
-    /// The model of the session; `None` without `--check`.
+    /// The model with which the messages of the session are compared; `None` without `--check`.
     watch: Option<Watch>,
     number: u64,
 }
@@ -114,7 +114,7 @@ impl Context {
         say(format_args!("connection {}: {what}", self.number));
     }
 
-    /// Compares messages with the model of the session, and reports a difference.
+    /// Compares messages with the model of the session, and reports a message that the model does not expect.
     pub(crate) fn watch<'f>(&self, direction: Direction, frames: impl IntoIterator<Item = Frame<'f>>) {
         if let Some(watch) = &self.watch
             && let Err(disagreement) = watch.feed(direction, frames)
@@ -152,7 +152,7 @@ pub(crate) async fn run(proxy: Arc<Proxy>, client: ClientStream, place: Place) {
     Box::pin(part(client, answer, !matches!(result, Err(Failure::Stopping)))).await;
 }
 
-/// Outcome of an opening phase, with the connections that are left.
+/// Outcome of the opening phase of a connection, with the streams that are still open.
 enum Open {
     Session(Box<Sides>),
     Over(Result<(), Failure>, Leaving),
@@ -160,15 +160,15 @@ enum Open {
     Gone(Failure),
 }
 
-/// Both connections of a session.
+/// The connections of a session: to the client and to the server.
 struct Sides {
     client: Connection,
     server: Connection,
-    /// Whether the session cannot be decoded: its bytes are encrypted, or of an old protocol version.
+    /// Whether the session cannot be decoded, because its bytes are encrypted or of an old protocol version.
     opaque: bool,
 }
 
-/// Runs the opening phase.
+/// Runs the opening phase of a connection: TLS with the client, and all messages up to the end of authentication.
 async fn open(context: &Context, client: ClientStream, place: Place) -> Open {
     let (client, taken) = match &context.proxy.acceptor {
         None => (tls::clear(client), Vec::new()),
@@ -196,7 +196,8 @@ async fn open(context: &Context, client: ClientStream, place: Place) -> Open {
     }
 }
 
-/// Runs a part of an opening phase. Fails when the timeout expires, the place is needed for another client or the proxy stops.
+/// Runs a part of an opening phase. Fails when the timeout expires, when the limit of such phases requires room for another client, or when
+/// the proxy stops.
 async fn until_something_ends_it<T>(
     context: &Context,
     place: &Place,
@@ -241,7 +242,7 @@ async fn session(context: &Arc<Context>, sides: Sides) -> (Result<(), Failure>, 
     (result, leaving)
 }
 
-/// Returns the depth to which a session is inspected.
+/// Returns how much of a session the proxy decodes.
 fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_> {
     match (opaque, context.proxy.raw) {
         (true, _) => Passing::Opaque,
@@ -250,7 +251,7 @@ fn passing(context: &Context, opaque: bool, direction: Direction) -> Passing<'_>
     }
 }
 
-/// A task. Dropping this value aborts the task.
+/// Handle of a spawned task. Dropping this value aborts the task.
 struct Task<T>(JoinHandle<T>);
 
 impl<T> Future for Task<T> {
@@ -289,7 +290,8 @@ fn halves(connection: Connection) -> (Inbox, Reader, Writer) {
     (inbox, reader, writer)
 }
 
-/// Runs both directions until the server closes or one side is lost. Returns the pump to the client if the client is still connected.
+/// Runs both directions until the server closes its connection, or a connection is lost. Returns the pump to the client if the client is
+/// still connected.
 async fn both(
     up: impl Future<Output = Result<(), Failure>>,
     down: &mut Task<(Result<(), Failure>, Pump)>,

@@ -1,4 +1,4 @@
-//! Tells all connections of the proxy at the same time to stop.
+//! Tells all connections of the proxy to stop, all at the same time.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-/// Tells all connections to stop, at most once.
+/// Tells all connections of the proxy to stop, when [`give`](Self::give) is called.
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     given: AtomicBool,
@@ -15,13 +15,13 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Gives the stop command to all connections.
+    /// Commands all connections to stop.
     pub(crate) fn give(&self) {
         self.given.store(true, Ordering::SeqCst);
         self.waiting.notify_waiters();
     }
 
-    /// Runs a future to its end and returns its output. If the stop command is given earlier, drops the future and returns `None`.
+    /// Runs a future to its end and returns its output. If [`give`](Self::give) is called earlier, drops the future and returns `None`.
     ///
     /// Precondition: the same task makes all polls of the returned future. Only the first poll registers the waker of the task; every later
     /// poll costs one load.
@@ -36,7 +36,7 @@ impl Stop {
             if !std::mem::replace(&mut registered, true) && order.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
-            // The flag is read after the waker is registered, so that a stop command between the two steps is not missed.
+            // The flag is read after the waker is registered. So a call of `give` between the two steps is not missed.
             if self.given.load(Ordering::SeqCst) { Poll::Ready(None) } else { Poll::Pending }
         })
         .await

@@ -1,4 +1,4 @@
-//! Counters for the summary at the end.
+//! Counters for the summary that the proxy prints at its end.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,12 +40,12 @@ impl Tally {
         self.not_decoded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a session with a message that the model of a session does not explain.
+    /// Counts a session in which a message was received that the model of a session (`SessionState`) does not expect.
     pub(crate) fn unexplained(&self) {
         self.unexplained.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Number of failed checks: messages whose bytes changed, and sessions with an unexplained message.
+    /// Number of failed checks: messages whose bytes changed when they were encoded again, plus sessions with an unexpected message.
     pub(crate) fn failures(&self) -> u64 {
         self.mismatches.load(Ordering::Relaxed) + self.unexplained.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! TLS on both sides: in the server role towards clients, in the client role towards the server.
+//! TLS on both sides of the proxy. Towards clients the proxy has the server role, towards the server it has the client role.
 
 use std::io;
 use std::path::Path;
@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use crate::address::{Address, Socket};
 use crate::arguments::Arguments;
 
-/// A TLS stream: with a client, over TCP or a Unix-domain socket; or with the server, over TCP. The stream is boxed, so that a connection
-/// without TLS needs no memory for it.
+/// A TLS stream. With a client, TLS runs over TCP or a Unix-domain socket; with the server, over TCP. The stream is boxed, so that a
+/// connection without TLS needs no memory for it.
 pub(crate) type TlsStream = Box<
     Stream<
         TokioIo<server::TlsStream<Rewind<TcpStream>>>,
@@ -24,7 +24,7 @@ pub(crate) type TlsStream = Box<
     >,
 >;
 
-/// The stream of a client that has not yet shown whether it wants TLS.
+/// The stream of an accepted client, which may still request TLS.
 pub(crate) type ClientStream = Stream<TokioIo<TcpStream>, TokioIo<UnixStream>, Never>;
 
 /// Creates the acceptor for TLS with clients. Returns `None` if the command line has no certificate.
@@ -87,7 +87,7 @@ impl Upstream {
         (mode != SslMode::Disable).then(|| Self { rustls: Rustls::new(), config, host })
     }
 
-    /// Starts TLS. If the server has no TLS, returns the stream in clear, provided that the mode allows a session in clear.
+    /// Starts TLS with the server. If the server has no TLS, and the mode allows a session in clear, returns the stream in clear.
     pub(crate) async fn begin(&self, mut stream: TokioIo<TcpStream>) -> io::Result<Socket> {
         let required = !matches!(self.config.sslmode, SslMode::Allow | SslMode::Prefer);
         let start = TlsStart::new(self.config.sslnegotiation, required);

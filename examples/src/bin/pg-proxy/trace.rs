@@ -14,7 +14,7 @@ use crate::say;
 /// Mode of a trace file: only the owner may read it, because it contains SQL and rows.
 const MODE: u32 = 0o600;
 
-/// The destination of the lines of all connections.
+/// The destination of the trace lines of all connections.
 #[derive(Clone)]
 pub(crate) enum Destination {
     /// No trace is written.
@@ -25,11 +25,11 @@ pub(crate) enum Destination {
     PerConnection(String),
 }
 
-/// The destination of the lines of one connection. Each direction of the connection holds a clone.
+/// The destination of the trace lines of one connection. Each direction of the connection holds a clone.
 #[derive(Clone)]
 pub(crate) struct Trace(Option<Arc<Mutex<Output>>>);
 
-/// The writer, or `None` after a write has failed.
+/// The writer of a trace, or `None` after a write has failed.
 type Output = Option<BufWriter<Box<dyn Write + Send>>>;
 
 impl Destination {
@@ -112,7 +112,7 @@ impl Trace {
         self.write(|output| writeln!(output, "{letter}\t{length}\t{error}"));
     }
 
-    /// Writes the line of the one byte that answers a request for encryption.
+    /// Writes the line for the server's one-byte answer to a request for encryption.
     pub(crate) fn answer(&self, name: &str, answer: u8) {
         self.write(|output| writeln!(output, "B\t1\t{name}\t {}", answer.escape_ascii()));
     }
@@ -122,7 +122,7 @@ impl Trace {
         self.write(|output| output.flush());
     }
 
-    /// Only the check for a trace is inlined, because most connections have no trace.
+    /// Writes lines if the connection has a trace. Only the check is inlined, because most connections have no trace.
     #[inline(always)]
     fn write(&self, line: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
         if let Some(shared) = &self.0 {
@@ -130,7 +130,7 @@ impl Trace {
         }
     }
 
-    /// Reports the first failure, then stops tracing.
+    /// Writes lines. The first failure is reported, and ends the trace.
     #[inline(never)]
     fn write_to(
         shared: &Mutex<Output>,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use pg_wire::session::{QueueFull, SessionState, Unexpected};
 use pg_wire::{Direction, Frame};
 
-/// The state of one session. Both directions pass their messages to it.
+/// The model of one session: its state according to the messages so far. Both directions pass their messages to the model.
 ///
 /// The client's messages are fed before they are forwarded, so a reply is never fed before its request.
 pub(crate) struct Watch(Mutex<Option<SessionState>>);
@@ -33,7 +33,8 @@ impl Watch {
         Self(Mutex::new(Some(SessionState::starting())))
     }
 
-    /// Feeds messages to the model. After a disagreement the model is dropped, and nothing more is reported.
+    /// Passes messages to the model. After the first message that the model does not expect, the model is dropped, and later messages are
+    /// not compared.
     pub(crate) fn feed<'f>(
         &self,
         direction: Direction,

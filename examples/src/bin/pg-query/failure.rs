@@ -57,7 +57,7 @@ impl Failure {
         }
     }
 
-    /// Returns the exit status, as the help text explains it.
+    /// Returns the exit status of the program, as the help text explains it.
     pub(crate) fn code(&self) -> i32 {
         match self {
             Self::Connect(_) | Self::Ended(_) | Self::Connection(Error::Io(_) | Error::Closed { .. }) => 2,

@@ -6,11 +6,11 @@ use pg_stream_tokio::{CancelTarget, Config};
 
 use crate::report;
 
-/// Error: the user ends the program with Ctrl-C.
+/// Error: the user has pressed Ctrl-C, and the program must end without waiting for the server.
 #[derive(Debug)]
 pub(crate) struct Interrupted;
 
-/// Receiver of Ctrl-C.
+/// Receives Ctrl-C, and knows which statement the first Ctrl-C cancels.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     signals: Signals,
@@ -25,13 +25,13 @@ impl Interrupts {
         Self { signals: Signals::new(), target: None, given_up: false }
     }
 
-    /// Sets the target for a cancel request. Before this call, the first Ctrl-C ends the program. After this call, it sends the cancel
-    /// request.
+    /// Sets the target for a cancel request. If the first Ctrl-C is pressed before this call, it ends the program. After this call, it
+    /// sends the cancel request.
     pub(crate) fn can_cancel(&mut self, config: Config, target: CancelTarget) {
         self.target = Some((config, target));
     }
 
-    /// Whether Ctrl-C was pressed.
+    /// Whether the user has pressed Ctrl-C.
     pub(crate) fn has_given_up(&self) -> bool {
         self.given_up
     }

@@ -23,7 +23,7 @@ use query::Query;
 async fn main() {
     let task = arguments::task();
     let code = run(task).await;
-    // `exit` does not wait for a blocked read of standard input or a blocked write; the end of the runtime would wait for both.
+    // `exit` does not wait for a blocked read of standard input or a blocked write. Dropping the runtime would wait for both.
     exit(code)
 }
 

@@ -15,10 +15,10 @@ use crate::report;
 /// Size of a block in bytes. A block is written to standard output with one call.
 pub(crate) const BLOCK: usize = 64 * 1024;
 
-/// Largest number of pieces in the queue.
+/// Largest number of pieces of output in the queue of the output thread.
 const WAITING: usize = 4;
 
-/// A piece of output. The thread writes the pieces in the order of the queue.
+/// A piece of output. The output thread writes the pieces in the order of the queue.
 #[derive(Debug)]
 enum Piece {
     /// Bytes for standard output.
@@ -27,7 +27,7 @@ enum Piece {
     Said(String),
 }
 
-/// The sender of the queue, and the block of output that is being filled.
+/// Handle of the output thread: the sender of its queue, and the block of output that is being filled.
 #[derive(Debug)]
 pub(crate) struct Output {
     sender: mpsc::Sender<Piece>,
@@ -51,7 +51,7 @@ impl Output {
         Self { sender, block: Vec::with_capacity(BLOCK), is_closed, was_cut: false, writer, interrupts }
     }
 
-    /// Adds bytes to the output for standard output.
+    /// Adds bytes for standard output.
     #[inline]
     pub(crate) async fn put(&mut self, bytes: &[u8]) -> Result<(), Interrupted> {
         if self.block.len() + bytes.len() <= BLOCK {
@@ -73,7 +73,7 @@ impl Output {
         }
     }
 
-    /// Sends the block to the thread.
+    /// Sends the collected bytes for standard output to the output thread.
     pub(crate) async fn flush(&mut self) -> Result<(), Interrupted> {
         if self.block.is_empty() {
             return Ok(());
@@ -91,7 +91,7 @@ impl Output {
         self.send(Piece::Rows(block)).await
     }
 
-    /// Queues lines for standard error. The thread prints them after all bytes that were added to standard output before.
+    /// Queues lines for standard error. The output thread prints them after all bytes for standard output that were added earlier.
     pub(crate) async fn say(&mut self, mut lines: String) -> Result<(), Interrupted> {
         self.flush().await?;
         lines.push('\n');
@@ -117,7 +117,7 @@ impl Output {
                     }
                 }
                 space = self.sender.reserve() => {
-                    // The queue closes only if the thread has panicked.
+                    // No space is returned only if the output thread has panicked. Then the piece is dropped.
                     if let Ok(space) = space {
                         space.send(piece);
                     }
@@ -144,7 +144,8 @@ impl Output {
         self.was_cut
     }
 
-    /// Waits until all output is written. Returns the error of a write to standard output, if there was one; a broken pipe is no error.
+    /// Waits until the output thread has written everything. Returns the error of a write to standard output, if there was an error. A
+    /// broken pipe is no error.
     pub(crate) async fn finish(mut self) -> Result<Option<io::Error>, Interrupted> {
         self.flush().await?;
         let Self { sender, mut writer, mut interrupts, .. } = self;
@@ -158,8 +159,8 @@ impl Output {
     }
 }
 
-/// Writes the pieces in the queue, until all senders are dropped. Returns the error of a write to standard output, except for a broken
-/// pipe.
+/// Runs on the output thread: writes the pieces of output in the queue, until all senders of the queue are dropped. Returns the error of a
+/// write to standard output, except for a broken pipe.
 fn write(mut queue: mpsc::Receiver<Piece>, is_closed: &AtomicBool) -> Option<io::Error> {
     let mut failure = None;
     while let Some(piece) = queue.blocking_recv() {

@@ -17,11 +17,11 @@ use crate::report;
 enum Answer {
     /// The Query was not sent yet.
     NotAsked,
-    /// No message of the answer was received.
+    /// The Query was sent, but no message of the answer was received yet.
     Nothing,
-    /// The answer to a statement has begun.
+    /// The answer to a statement of the Query has begun, and is not complete.
     Begun,
-    /// The answer to the latest statement is complete, or is an error.
+    /// The answer to the latest statement is complete. An error is a complete answer.
     Complete,
 }
 
@@ -38,8 +38,8 @@ pub(crate) struct Query<'t> {
     copying: bool,
     /// Whether a COPY FROM STDIN had no data, because the SQL was read from standard input.
     no_input: bool,
-    /// Whether a Sync was sent, because ReadyForQuery arrived without an answer to the Query. If the next ReadyForQuery arrives without an
-    /// answer to the Query again, this is an error.
+    /// Whether a Sync was sent, because ReadyForQuery arrived without an answer to the Query. If the answer is still missing at the next
+    /// ReadyForQuery, the Query fails.
     probed: bool,
     /// The first error that the server reported.
     refusal: Option<ServerError>,
@@ -63,7 +63,7 @@ impl<'t> Query<'t> {
 
     /// Sends the Query, and prints the answer up to its ReadyForQuery.
     pub(crate) async fn run(&mut self) -> Result<(), Failure> {
-        // Messages that have arrived before the Query is sent are no answer to it.
+        // Handles the messages that arrived before the Query is sent: they are not part of its answer.
         self.receive().await?;
         self.conn.query(self.task.sql.as_slice());
         self.answer = Answer::Nothing;
@@ -85,7 +85,7 @@ impl<'t> Query<'t> {
                     self.copy(read.map(|count| &block[..count]));
                 }
             }
-            // A server that waits for COPY data does not react to a cancel request.
+            // A server that waits for COPY data does not react to a cancel request. So the client ends the COPY.
             if self.copying && self.output.interrupts.has_given_up() {
                 self.fail_copy("interrupted by the user");
             }
@@ -109,7 +109,7 @@ impl<'t> Query<'t> {
         }
     }
 
-    /// Handles the buffered messages. Returns whether the last message of the answer was among them.
+    /// Handles the messages that are buffered. Returns true if the answer to the Query is complete.
     async fn receive(&mut self) -> Result<bool, Failure> {
         let Self { conn, output, task, answer, columns, copying_out, copying, no_input, probed, refusal } =
             self;
@@ -177,7 +177,7 @@ impl<'t> Query<'t> {
                         output
                             .say("pg-query: a ReadyForQuery that answers no Query was skipped".into())
                             .await?;
-                        // A Sync is sent, to find out whether the Query will still be answered: see `probed`.
+                        // The answer may still arrive. A Sync is sent, because the server answers it after the Query: see `probed`.
                         probe = *answer == Answer::Nothing;
                         *probed = probe;
                     }
@@ -216,7 +216,7 @@ async fn advance(conn: &mut Connection) -> Result<(), Failure> {
         match conn.flush().await {
             // The inbox is full: the caller has to handle messages before more bytes can be sent.
             Ok(()) | Err(Error::InboxFull) => return Ok(()),
-            // Sending failed. The reason may be in the server's last message, so it is received below.
+            // Sending failed. The server's last message may contain the reason, so messages are received below.
             Err(Error::Io(_) | Error::Poisoned(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -7,10 +7,10 @@ use pg_stream_tokio::ConnectError;
 use pg_wire::Text;
 use pg_wire::backend::ErrorFields;
 
-/// Largest number of characters of a line of SQL that are shown.
+/// Largest number of characters that are shown of a line of SQL.
 const LINE: usize = 60;
 
-/// In a long line, at least this many characters are shown before the character that an error points to.
+/// Least number of characters that are shown before the position of the error, if a line of SQL is too long to be shown as a whole.
 const BEFORE: usize = 20;
 
 /// Formats an error of the server: `ERROR:  42601: syntax error`, the line of SQL with a caret, and the details.
@@ -105,10 +105,10 @@ fn escaped_except(text: &str, kept: &[char]) -> String {
     shown
 }
 
-/// Formats severity, code and message; missing parts are left out.
+/// Formats the severity, the code and the message of an error or notice. Missing parts are left out.
 fn message(fields: ErrorFields<'_>, severity: &str) -> String {
     let present = |part: Option<Text<'_>>| part.map(lines).filter(|part| !part.is_empty());
-    // `S` is the severity in the language of the session, which psql shows.
+    // The field `S` is the severity in the language of the session. psql shows this field.
     let severity = present(fields.get(b'S').or(fields.severity())).unwrap_or_else(|| severity.into());
     let code = present(fields.get(b'C')).filter(|code| code != "00000");
     let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
@@ -133,7 +133,7 @@ fn excerpt(sql: &str, position: u32) -> String {
     let mut start = 0;
     for (number, line) in sql.split('\n').enumerate() {
         let line: Vec<char> = line.chars().collect();
-        // The position may also be the end of a line or the end of the SQL.
+        // The position may be after the last character of a line, so `at` may be equal to the length of the line.
         if at > start + line.len() {
             start += line.len() + 1;
             continue;

@@ -1,7 +1,8 @@
 //! Writes WAL into segment files.
 //!
-//! A segment is filled with zeros up to its whole size before WAL is written into it, so that a full disk is noticed early and the
-//! syncs that follow are cheap. Work that may wait for the disk runs in threads of its own, so that the stream can send status updates.
+//! A segment is filled with zeros up to its whole size before WAL is written into it, so that a full disk is noticed early. Later syncs are
+//! cheap, because the file has its space and its size already. Work that may wait for the disk runs on separate threads, so that the task
+//! of the stream can send status updates.
 
 use std::fs::File;
 use std::io;
@@ -18,17 +19,17 @@ use crate::failure::Failure;
 use crate::resume::PARTIAL;
 use crate::segment::{SegmentSize, history_name};
 
-/// Purpose of the segments.
+/// Selects the purpose of the segments, which decides their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     /// An archive that grows: a segment has the extension `.partial` until it is complete.
     Archive,
-    /// The WAL of a base backup: a segment has its final name from the begin. For the server that starts from the backup, an empty file in
-    /// `archive_status` marks each segment as archived.
+    /// The WAL of a base backup: a segment has its final name from the begin. For each segment, an empty file in `archive_status` tells the
+    /// server that starts from the backup that the segment is archived.
     Backup,
 }
 
-/// A directory of segments, and the segment that is written.
+/// A directory of WAL segments, and the segment that is being written.
 #[derive(Debug)]
 pub(crate) struct Archive {
     directory: PathBuf,
@@ -55,12 +56,13 @@ impl Archive {
         Self { directory, size, modes, purpose, open: None, written: Lsn::INVALID, durable: Lsn::INVALID }
     }
 
-    /// Begins a stream at this position. Precondition: everything before the position is durable, in complete segments or on an earlier timeline.
+    /// Prepares the archive for a WAL stream that begins at this position. Precondition: everything before the position is durable, in
+    /// complete segments or on an earlier timeline.
     pub(crate) fn begin(&mut self, position: Lsn) {
         (self.written, self.durable) = (position, position);
     }
 
-    /// The size of the segments.
+    /// Returns the size of the segments.
     pub(crate) fn size(&self) -> SegmentSize {
         self.size
     }
@@ -75,14 +77,14 @@ impl Archive {
         self.durable
     }
 
-    /// Whether there is WAL that is written and not durable.
+    /// Whether some of the written WAL is not durable yet.
     pub(crate) fn is_unsynced(&self) -> bool {
         self.durable < self.written
     }
 
     /// Writes WAL that begins at `at`, at most up to the end of the segment. Returns the number of bytes that were written.
     ///
-    /// The first write has to begin at the begin of a segment, and each other write at the end of the write before.
+    /// The first write must begin at the begin of a segment. Every later write must begin at the end of the previous write.
     pub(crate) async fn write(&mut self, timeline: u32, at: Lsn, data: &[u8]) -> Result<usize, Failure> {
         let offset = self.size.offset(at);
         if self.open.is_none() {
@@ -99,7 +101,7 @@ impl Archive {
         if segment.begin != self.size.begin(at) {
             return Err(Failure::Answer(format!("WAL from {at} on has arrived after {}", self.written)));
         }
-        // This write goes into the page cache. `sync` waits for the disk.
+        // This write goes into the page cache, so it does not wait for the disk. `sync` waits for the disk.
         segment
             .file
             .write_all_at(now, offset)
@@ -151,7 +153,7 @@ impl Archive {
         self.directory.join(format!("{}{extension}", segment.name))
     }
 
-    /// Path of the file that marks the file `name` as archived. `None` if the segments are not for a backup.
+    /// Returns the path of the file that marks the file `name` as archived. Returns `None` if the segments are not for a backup.
     fn done_file(&self, name: &str) -> Option<PathBuf> {
         let is_marked = self.purpose == Use::Backup;
         is_marked.then(|| self.directory.join("archive_status").join(format!("{name}.done")))
@@ -204,7 +206,7 @@ fn sync(file: &File, path: &Path) -> Result<(), Failure> {
     file.sync_all().map_err(|error| Failure::file("cannot sync", path, error))
 }
 
-/// Makes the empty file that marks another file as archived.
+/// Makes the empty file `done`, which marks a segment or a history file as archived. Does nothing if `done` is `None`.
 fn mark(done: Option<PathBuf>, modes: Modes) -> Result<(), Failure> {
     done.map_or(Ok(()), |path| disk::write(&path, modes, b""))
 }
@@ -222,7 +224,7 @@ fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs work that may wait for the disk in a thread of its own.
+/// Runs a function that may wait for the disk on a separate thread, and waits for its result.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -262,7 +264,7 @@ mod tests {
         assert!(archive.is_unsynced());
         archive.sync().await.expect("synced");
         assert_eq!(archive.durable(), Lsn(2 * SIZE + 3));
-        // The segment has its whole size from the begin.
+        // Checks that the file of a segment has its whole size after the first write, with zeros after the WAL.
         let segment = fs::read(root.path().join("000000010000000000000002.partial")).expect("a segment");
         assert_eq!((segment.len() as u64, &segment[..4]), (SIZE, &b"abc\0"[..]));
 

@@ -65,10 +65,10 @@ struct Arguments {
     /// Name of the replication slot for which the server keeps WAL
     #[arg(short = 'S', long, value_name = "NAME")]
     slot: Option<String>,
-    /// Creates the slot, and ends
+    /// Creates the replication slot; then the program ends
     #[arg(long, requires = "slot", conflicts_with_all = ["drop_slot", "directory"])]
     create_slot: bool,
-    /// Drops the slot, and ends
+    /// Drops the replication slot; then the program ends
     #[arg(long, requires = "slot", conflicts_with = "directory")]
     drop_slot: bool,
     /// With --create-slot: an existing slot is not an error

@@ -19,7 +19,7 @@ use crate::segment::SegmentSize;
 pub(crate) struct Rows(Vec<(Columns, FrameBuf)>);
 
 impl Rows {
-    /// The row at `index`.
+    /// Decodes the row at `index`.
     pub(crate) fn row<'a, T: FromReply<'a>>(&'a self, index: usize) -> Result<T, Failure> {
         let Some((columns, row)) = self.0.get(index) else {
             return Err(Failure::Answer(format!(
@@ -61,7 +61,7 @@ pub(crate) async fn answer(conn: &mut Connection) -> Result<Rows, Failure> {
     loop {
         let frame = match conn.recv().await {
             Ok(frame) => frame,
-            // A fatal error of the server explains why the connection has ended.
+            // If the server has reported a fatal error before the connection ended, returns that error, because it explains the end.
             Err(error) => return Err(failure.map_or(error.into(), Failure::Server)),
         };
         let message = frame.backend()?;
@@ -90,10 +90,10 @@ pub(crate) async fn answer(conn: &mut Connection) -> Result<Rows, Failure> {
 #[derive(Clone, Debug)]
 pub(crate) struct System {
     pub(crate) id: String,
-    /// The latest timeline, and the position up to which the server's WAL is flushed.
+    /// The latest timeline of the server, and the position up to which its WAL is flushed.
     pub(crate) place: Place,
     pub(crate) size: SegmentSize,
-    /// Whether the group may read the server's files. Then the group may also read the files of pg-receive.
+    /// Whether the server allows its group to read its files. If so, pg-receive gives its files the same permissions.
     pub(crate) for_group: bool,
 }
 

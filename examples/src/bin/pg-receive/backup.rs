@@ -20,7 +20,7 @@ use crate::resume::Place;
 use crate::stop::Stop;
 use crate::unpack::Tablespace;
 
-/// The task: make a base backup.
+/// Settings for the task of making a base backup.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
@@ -49,7 +49,7 @@ pub(crate) enum WalMethod {
     Stream,
 }
 
-/// Directories of this backup. The flag is true if the backup has made the directory.
+/// Directories of this backup. The flag of a directory is true if the backup has made the directory.
 #[derive(Debug, Default)]
 struct Claimed(Vec<(PathBuf, bool)>);
 
@@ -61,7 +61,7 @@ impl Claimed {
         Ok(())
     }
 
-    /// Removes everything that the backup has made. Directories that existed before stay, and are empty again.
+    /// Removes everything that the backup has made. Directories that existed before the backup stay, and are empty again.
     fn remove(self) {
         for (directory, is_new) in self.0 {
             let removed = match is_new {
@@ -86,7 +86,7 @@ fn empty(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes a base backup. Removes its files if the backup fails.
+/// Makes a base backup. If the backup fails, removes the files that it has made.
 pub(crate) async fn back_up(task: &Task, mut stop: Stop) -> Result<(), Failure> {
     let mut claimed = Claimed::default();
     let made = tokio::select! {
@@ -114,7 +114,7 @@ async fn make(task: &Task, claimed: &mut Claimed) -> Result<(), Failure> {
     let modes = Modes::new(system.for_group);
     claimed.claim(&task.directory, modes)?;
 
-    // Prepared before the backup begins, so that the slot keeps all WAL that the backup needs.
+    // The WAL connection is prepared before the backup begins, so that its slot keeps all WAL that the backup needs.
     let wal = match task.wal_method {
         WalMethod::Stream => {
             let directory = task.directory.join("pg_wal");
@@ -170,8 +170,8 @@ fn command(task: &Task) -> BaseBackup<'_> {
         // If the backup contains its WAL, the server need not wait until the WAL is archived.
         .wait(task.wal_method == WalMethod::None)
         .manifest(ManifestOption::Yes)
-        // The user may unpack a tar backup into other directories. So the backup gets a file from which the server makes the links to
-        // tablespaces.
+        // The user may unpack a tar backup into other directories. So the server adds the file `tablespace_map` to the backup: a server
+        // that starts from the backup makes the links to its tablespaces from this file.
         .tablespace_map(task.format == Format::Tar);
     if let Some(algorithm) = &task.manifest_checksums {
         command = command.manifest_checksums(algorithm);
@@ -182,7 +182,7 @@ fn command(task: &Task) -> BaseBackup<'_> {
     command
 }
 
-/// The tablespaces of the server, with the directories for their copies.
+/// Returns the tablespaces of the server, each with the directory for its copy.
 fn tablespaces(task: &Task, rows: &Rows) -> Result<Vec<Tablespace>, Failure> {
     let mut tablespaces = Vec::new();
     for index in 1..rows.len() {
@@ -205,7 +205,7 @@ fn tablespaces(task: &Task, rows: &Rows) -> Result<Vec<Tablespace>, Failure> {
     Ok(tablespaces)
 }
 
-/// Receives the archives and the manifest.
+/// Receives the archives and the manifest from the server, and writes them to files.
 async fn receive(
     conn: &mut Connection,
     files: &mut Files<'_>,

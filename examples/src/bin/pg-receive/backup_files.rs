@@ -54,7 +54,8 @@ impl<'t> Files<'t> {
         Self { directory, format, modes, tablespaces, part: Part::Nothing, has_manifest: false }
     }
 
-    /// Begins an archive: `base.tar` without a location, otherwise the archive of the tablespace in this location.
+    /// Begins an archive. If `location` is empty, this is the main archive `base.tar`. Otherwise it is the archive of the tablespace whose
+    /// directory on the server is `location`.
     pub(crate) fn archive(&mut self, name: &str, location: &str) -> Result<(), Failure> {
         self.end_part()?;
         let unexpected = || {
@@ -79,7 +80,7 @@ impl<'t> Files<'t> {
         Ok(())
     }
 
-    /// Begins the manifest.
+    /// Begins the file of the manifest.
     pub(crate) fn manifest(&mut self) -> Result<(), Failure> {
         self.end_part()?;
         self.part = self.new_file(Self::UNFINISHED_MANIFEST)?;
@@ -103,7 +104,7 @@ impl<'t> Files<'t> {
         }
     }
 
-    /// Checks that the backup is complete.
+    /// Ends the last file, and checks that the manifest has been received.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         self.end_part()?;
         match self.has_manifest {

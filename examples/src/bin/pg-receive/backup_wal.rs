@@ -38,7 +38,7 @@ pub(crate) struct BackupWal {
 }
 
 impl BackupWal {
-    /// Connects, makes the directories, and makes a temporary slot unless a slot is given.
+    /// Connects and makes the directories. If no slot is given, makes a temporary slot.
     pub(crate) async fn prepare(
         config: &Config,
         slot: Option<&str>,
@@ -57,7 +57,7 @@ impl BackupWal {
         let slot = match slot {
             Some(slot) => slot.to_owned(),
             None => {
-                // The process id of the server process makes the name unique.
+                // The process id of the server process makes the name of the slot unique.
                 let pid = session.cancel_key.as_ref().map_or(0, CancelKey::pid);
                 let name = format!("pg_receive_{pid}");
                 ask(&mut conn, &CreateReplicationSlot::physical(&name).temporary().reserve_wal()).await?;
@@ -70,7 +70,7 @@ impl BackupWal {
         Ok(Prepared { conn, archive, settings, directory: directory.to_owned() })
     }
 
-    /// Fails if the stream has ended.
+    /// Checks that the WAL stream is still running. If it has ended, returns its error.
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
         match self.running.is_finished() {
             true => joined(&mut self.running)
@@ -95,7 +95,7 @@ impl Drop for BackupWal {
 }
 
 impl Prepared {
-    /// Starts to receive the WAL, from the segment that contains the place `from`.
+    /// Starts to receive the WAL, from the begin of the segment that contains the position of `from`.
     pub(crate) fn start(self, from: Place) -> BackupWal {
         let Self { conn, mut archive, settings, directory } = self;
         let (goal, receiver) = watch::channel(None);

@@ -15,7 +15,7 @@ pub(crate) struct Modes {
 }
 
 impl Modes {
-    /// Permissions for the owner. With `for_group`, the group may read.
+    /// Returns permissions for the owner. If `for_group` is true, the group may read the files as well.
     pub(crate) fn new(for_group: bool) -> Self {
         match for_group {
             true => Self { file: 0o640, directory: 0o750 },
@@ -23,7 +23,7 @@ impl Modes {
         }
     }
 
-    /// Options that create a file for writing.
+    /// Returns options that create a file for writing, with these permissions.
     pub(crate) fn options(self) -> OpenOptions {
         let mut options = OpenOptions::new();
         options.write(true).create(true).mode(self.file);

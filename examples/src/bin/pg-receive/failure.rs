@@ -25,13 +25,13 @@ pub(crate) enum Failure {
     Stream(StreamError),
     /// The server ended the replication stream at this position.
     Ended(Lsn),
-    /// The row of a reply is not valid.
+    /// A row in the server's answer cannot be decoded.
     Row(RowError),
-    /// The protocol does not allow the server's answer here.
+    /// The server sent an answer that the protocol does not allow at this point. The string is the text of the error.
     Answer(String),
     /// A file cannot be read or written.
     File { doing: &'static str, path: PathBuf, error: io::Error },
-    /// The arguments or the existing files do not allow the task.
+    /// The arguments or the existing files do not allow the task. The string is the reason.
     Local(String),
     /// A signal has ended the backup before it was complete.
     Interrupted,
@@ -42,7 +42,7 @@ impl Failure {
         Self::File { doing, path: path.to_owned(), error }
     }
 
-    /// Whether a new connection may succeed.
+    /// Whether the task may succeed on a new connection.
     pub(crate) fn is_worth_a_retry(&self) -> bool {
         matches!(
             self,

@@ -22,7 +22,7 @@ use crate::stream::{Settings, Stream};
 /// Time between the end of a connection and the next attempt to connect.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The task: receive WAL.
+/// Settings for the task of receiving WAL.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) config: Config,
@@ -102,13 +102,15 @@ async fn receive(task: &Task, mut conn: Connection, system: &System, stop: &Stop
     }
     let modes = Modes::new(system.for_group);
     let mut archive = Archive::new(&task.directory, system.size, modes, Use::Archive);
-    // The WAL at `--endpos` must be received, so the goal is the position after it. The goal never changes: its sender is dropped.
+    // The WAL at `--endpos` must be received, so the stream ends at the next position. This end position never changes, so its sender is
+    // dropped.
     let (_, goal) = watch::channel(task.end.map(|end| Lsn(end.0.saturating_add(1))));
     let (settings, stop) = (&task.settings, stop.clone());
     Stream { settings, archive: &mut archive, goal, stop }.run(conn, from).await
 }
 
-/// The place at which the stream into an empty directory begins: the position of the slot, or the end of the server's WAL.
+/// Returns the timeline and the position at which the stream into an empty directory begins: the position of the slot, or without a slot
+/// the end of the server's WAL.
 async fn first_place(task: &Task, conn: &mut Connection, system: &System) -> Result<Place, Failure> {
     let Some(slot) = &task.settings.slot else { return Ok(system.place) };
     let reply = ask(conn, &ReadReplicationSlot(slot)).await?;

@@ -1,4 +1,4 @@
-//! Texts for standard error.
+//! Prints and escapes texts for standard error.
 
 use std::fmt::Display;
 use std::io::{self, Write};

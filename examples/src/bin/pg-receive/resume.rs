@@ -12,7 +12,7 @@ use crate::segment::SegmentSize;
 /// Extension of a segment that is not complete.
 pub(crate) const PARTIAL: &str = ".partial";
 
-/// A position on a timeline.
+/// A WAL position, and the timeline on which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) timeline: u32,

@@ -22,29 +22,29 @@ impl SegmentSize {
         is_valid.then_some(Self(bytes))
     }
 
-    /// The size in bytes.
+    /// Returns the size of a segment in bytes.
     pub(crate) fn bytes(self) -> u64 {
         self.0
     }
 
-    /// The begin of the segment that contains this position.
+    /// Returns the begin of the segment that contains this position.
     pub(crate) fn begin(self, position: Lsn) -> Lsn {
         Lsn(position.0 - self.offset(position))
     }
 
-    /// The offset of this position in its segment.
+    /// Returns the offset of this position in its segment.
     pub(crate) fn offset(self, position: Lsn) -> u64 {
         position.0 % self.0
     }
 
-    /// The file name of the segment that contains this position.
+    /// Returns the file name of the segment that contains this position.
     pub(crate) fn name(self, timeline: u32, position: Lsn) -> String {
         let number = position.0 / self.0;
         let in_file = self.in_logical_file();
         format!("{timeline:08X}{:08X}{:08X}", number / in_file, number % in_file)
     }
 
-    /// Parses the file name of a segment: its timeline and its begin.
+    /// Parses the file name of a segment. Returns the timeline of the segment, and the position at which it begins.
     pub(crate) fn parse_name(self, name: &str) -> Option<(u32, Lsn)> {
         let is_name = name.len() == 24 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
         let part = |at: usize| u32::from_str_radix(name.get(at..at + 8)?, 16).ok();
@@ -53,13 +53,13 @@ impl SegmentSize {
         is_name.then_some((timeline, Lsn((file << 32) | (segment * self.0))))
     }
 
-    /// Number of segments in 4 GB of WAL. The last eight digits of a file name are always below this number.
+    /// Number of segments in 4 GB of WAL. The number in the last eight digits of the file name of a segment is always smaller.
     fn in_logical_file(self) -> u64 {
         (1 << 32) / self.0
     }
 }
 
-/// The file name of the history of a timeline.
+/// Returns the file name of the history of a timeline.
 pub(crate) fn history_name(timeline: u32) -> String {
     format!("{timeline:08X}.history")
 }

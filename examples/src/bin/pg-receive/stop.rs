@@ -14,7 +14,7 @@ use crate::report::say;
 pub(crate) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Begins to listen for signals. Needs a runtime.
+    /// Begins to listen for signals. Precondition: the call is made in a Tokio runtime.
     pub(crate) fn listen() -> io::Result<Self> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -35,7 +35,7 @@ impl Stop {
         Ok(Self(receive))
     }
 
-    /// Returns a value that never reports a signal.
+    /// Returns a `Stop` that ignores signals: the task that holds it is never told to stop.
     pub(crate) fn never() -> Self {
         Self(watch::channel(false).1)
     }
@@ -45,10 +45,10 @@ impl Stop {
         *self.0.borrow()
     }
 
-    /// Waits for a signal.
+    /// Waits until a signal has arrived.
     pub(crate) async fn given(&mut self) {
         if self.0.wait_for(|given| *given).await.is_err() {
-            // Without a sender, no signal arrives.
+            // The sender is dropped, so no signal can arrive.
             pending().await
         }
     }

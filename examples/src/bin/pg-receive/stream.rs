@@ -21,27 +21,27 @@ use crate::stop::Stop;
 /// If no new WAL arrives for this time, the received WAL is synced for the slot. A server that shuts down waits until the slot has all WAL.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Settings of a stream.
+/// Settings of a WAL stream.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) slot: Option<String>,
     /// Whether WAL is synced and reported as soon as it is received.
     pub(crate) is_synchronous: bool,
-    /// Interval of status updates.
+    /// Interval at which status updates are sent to the server.
     pub(crate) interval: Duration,
     /// Whether a line is printed for each segment.
     pub(crate) is_verbose: bool,
 }
 
 impl Settings {
-    /// Whether durable positions are reported. Without a slot, a report would have only one effect: the server could use this client as a
-    /// synchronous standby.
+    /// Whether the program reports durable positions to the server. Without a slot, a report would have only one effect: the server would
+    /// regard this client as a candidate for a synchronous standby.
     fn reports_durable(&self) -> bool {
         self.slot.is_some() || self.is_synchronous
     }
 }
 
-/// Position at which a stream ends. `None`: the position is not known yet.
+/// Receiver of the position at which a stream ends. The value is `None` while the position is not known yet.
 pub(crate) type Goal = watch::Receiver<Option<Lsn>>;
 
 /// Receives a stream of WAL, and writes it into an archive.
@@ -52,16 +52,16 @@ pub(crate) struct Stream<'a> {
     pub(crate) stop: Stop,
 }
 
-/// The reason why a copy has ended.
+/// The reason why the WAL stream of a timeline has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The goal is reached, or a signal has arrived.
+    /// This program stops: the end position of the stream is reached, or a signal has arrived.
     Stopped,
-    /// The server has no more WAL on this timeline.
+    /// The server has ended the copy, because it has no more WAL on this timeline.
     Timeline,
 }
 
-/// A piece of WAL, and its position.
+/// A piece of WAL, and the position of its first byte.
 #[derive(Debug, Default)]
 struct Piece {
     at: Lsn,
@@ -69,14 +69,15 @@ struct Piece {
 }
 
 impl Stream<'_> {
-    /// Streams from the begin of the segment that contains `from`. Ends when the goal is reached or a signal arrives.
+    /// Streams WAL from the begin of the segment that contains the position of `from`. Ends when the end position is reached or a signal
+    /// arrives.
     pub(crate) async fn run(&mut self, mut conn: Connection, from: Place) -> Result<(), Failure> {
         let mut place = from;
         loop {
             place.position = self.archive.size().begin(place.position);
             self.fetch_history(&mut conn, place.timeline).await?;
             if self.is_over(place, false) {
-                // A failure to end the unused connection changes nothing.
+                // An error is ignored, because the connection is not needed any more.
                 let _ = conn.terminate().close().await;
                 return Ok(());
             }
@@ -118,7 +119,7 @@ impl Stream<'_> {
         }
     }
 
-    /// Receives and writes WAL until the end of the copy.
+    /// Receives and writes WAL on one timeline, until this program stops or the server ends the timeline.
     async fn copy(&mut self, stream: &mut ReplicationStream, place: Place) -> Result<End, Failure> {
         let mut piece = Piece::default();
         let mut position = place.position;
@@ -155,7 +156,7 @@ impl Stream<'_> {
         tokio::select! {
             biased;
             event = next(stream, piece) => return event,
-            // Reached only if no WAL is buffered.
+            // This branch is taken only if no WAL is buffered.
             () = std::future::ready(()) => {}
         }
         let is_unsynced = self.settings.reports_durable() && self.archive.is_unsynced();
@@ -179,7 +180,7 @@ impl Stream<'_> {
         Ok(Event::Wake)
     }
 
-    /// Declares the durable position, which the next status update reports.
+    /// Passes the durable position to the stream, whose next status update reports the position to the server.
     fn confirm(&self, stream: &mut ReplicationStream) -> Result<(), Failure> {
         if self.settings.reports_durable() {
             stream.set_flushed(self.archive.durable())?;
@@ -187,7 +188,8 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Whether the stream ends at this place.
+    /// Whether the stream has to end at this position: its end position is reached, or a signal has arrived. Prints a line if `is_verbose`
+    /// is set.
     fn is_over(&self, place: Place, is_segment_complete: bool) -> bool {
         let Place { timeline, position } = place;
         let is_reached = self.goal.borrow().is_some_and(|goal| goal <= position);
@@ -204,7 +206,7 @@ impl Stream<'_> {
         is_reached || self.stop.is_given()
     }
 
-    /// Returns the place at which the next timeline begins.
+    /// Checks that the server may switch to the timeline `next`. Returns the timeline and the position at which it begins.
     fn switch(&self, from: Place, received: Lsn, next: NextTimeline) -> Result<Place, Failure> {
         if next.timeline <= from.timeline || next.start > received {
             return Err(Failure::Answer(format!(
@@ -239,9 +241,10 @@ impl Stream<'_> {
 enum Event {
     /// WAL was received.
     Wal,
-    /// The goal or a position has changed, or a signal has arrived: the caller checks them again.
+    /// No WAL was received. The end position or the durable position has changed, or a signal has arrived. The caller checks all of them
+    /// again.
     Wake,
-    /// The server has ended the copy.
+    /// The server has ended the WAL stream of this timeline.
     End,
 }
 
@@ -254,7 +257,7 @@ async fn next(stream: &mut ReplicationStream, piece: &mut Piece) -> Result<Event
     Ok(Event::Wal)
 }
 
-/// Waits until the goal changes. If the goal cannot change any more, never returns.
+/// Waits until the end position of the stream changes. Never returns if the position cannot change any more.
 async fn changed(goal: &mut Goal) {
     if goal.changed().await.is_err() {
         pending().await

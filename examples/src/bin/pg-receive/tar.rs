@@ -18,14 +18,14 @@ pub(crate) struct Entry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A file with this many bytes.
+    /// A file whose content has this number of bytes.
     File(u64),
     Directory,
     /// A symbolic link to this path.
     Link(PathBuf),
 }
 
-/// Receives the entries of an archive from a [`Reader`].
+/// Receiver of the entries of an archive. A [`Reader`] calls its methods.
 pub(crate) trait Sink {
     type Error: From<Malformed>;
 
@@ -49,7 +49,7 @@ pub(crate) struct Reader {
 
 #[derive(Debug)]
 enum State {
-    /// The reader collects the bytes of a header.
+    /// The reader expects a header, and collects its bytes.
     Header(Vec<u8>),
     /// The reader expects content, and then padding.
     Content {
@@ -127,7 +127,7 @@ fn take<'p>(piece: &mut &'p [u8], most: u64) -> &'p [u8] {
     taken
 }
 
-/// The number of padding bytes after content of this size, up to a whole block.
+/// Returns the number of padding bytes that follow content of this size, up to a whole block.
 pub(crate) fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK as u64) - size
 }
@@ -143,7 +143,7 @@ fn decode(block: &[u8; BLOCK]) -> Result<Option<Entry>, Malformed> {
         return Err(bad("wrong checksum"));
     }
     let mut path = text(field(0, 100)).to_vec();
-    // A long path is split: the field `prefix` has the first part.
+    // If a path is longer than the field `name`, its first part is in the field `prefix`.
     let prefix = text(field(345, 155));
     if field(257, 5) == b"ustar" && !prefix.is_empty() {
         path = [prefix, b"/", &path].concat();
@@ -163,7 +163,7 @@ fn decode(block: &[u8; BLOCK]) -> Result<Option<Entry>, Malformed> {
     Ok(Some(Entry { path, mode, kind }))
 }
 
-/// Checks that a path leads to a place inside of its directory, and removes `.` from the path.
+/// Checks that a path stays inside of the directory into which the archive is unpacked. Removes `.` from the path.
 fn inside(path: &Path) -> Result<PathBuf, Malformed> {
     let mut checked = PathBuf::new();
     for component in path.components() {
@@ -187,7 +187,7 @@ fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// Parses a number of octal digits. A number that is too large for the digits is in binary, after a byte 0x80.
+/// Parses a number field. A number is written in octal digits. If it is too large for the field, it is in binary form after a byte 0x80.
 fn number(field: &[u8]) -> Option<u64> {
     if let [0x80, binary @ ..] = field {
         return binary.iter().try_fold(0_u64, |sum, byte| Some(sum.checked_mul(256)? + u64::from(*byte)));
@@ -198,7 +198,7 @@ fn number(field: &[u8]) -> Option<u64> {
     if digits.starts_with('+') { None } else { u64::from_str_radix(digits, 8).ok() }
 }
 
-/// The sum of all bytes of a header. The bytes of the checksum itself count as spaces.
+/// Returns the sum of all bytes of a header. The bytes of the field `checksum` count as spaces.
 fn checksum(block: &[u8; BLOCK]) -> u64 {
     let is_own = |at: &usize| (148..156).contains(at);
     block.iter().enumerate().map(|(at, byte)| u64::from(if is_own(&at) { b' ' } else { *byte })).sum()
@@ -231,7 +231,7 @@ pub(crate) const TRAILER: &[u8] = &[0; 2 * BLOCK];
 mod tests {
     use super::*;
 
-    /// Writes the parts of an archive as text.
+    /// A sink that writes each entry and its content as text.
     #[derive(Default)]
     struct Printer(String, Vec<u8>);
 
@@ -260,7 +260,7 @@ mod tests {
         reader.finish().map(|()| printer.0)
     }
 
-    /// Changes a header, and corrects its checksum.
+    /// Writes `bytes` into a header at the offset `at`, and corrects the checksum of the header.
     fn changed(header: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
         let mut block: [u8; BLOCK] = header.try_into().expect("a block");
         block[at..at + bytes.len()].copy_from_slice(bytes);
@@ -318,7 +318,7 @@ mod tests {
         for at in 0..BLOCK {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            // Byte 155 comes after the NUL of the checksum and has no meaning.
+            // A change of byte 155 need not be an error: the byte is after the NUL of the checksum, and has no meaning.
             let result = printed(&bad, 512);
             assert!(result.is_err() || at == 155, "byte {at}: {result:?}");
         }

@@ -17,17 +17,17 @@ pub(crate) struct Tablespace {
     pub(crate) copy: PathBuf,
 }
 
-/// Directories that may exist before their entry arrives: a second connection receives the WAL into them at the same time.
+/// Directories that may exist before the archive brings their entries: a second connection writes the WAL into them at the same time.
 const SHARED: [&str; 2] = ["pg_wal", "pg_wal/archive_status"];
 
 /// Unpacks one archive.
 ///
-/// The directory was empty, and only this program writes into it. All files are new. So no entry can follow a symbolic link out of the
-/// directory, except for the links of tablespaces that this program has made; entries below such a link are rejected.
+/// The directory was empty, and only this program writes into it. So it contains no symbolic links other than the links to tablespaces,
+/// which this program makes. An entry below such a link is rejected. So no entry is written outside of the directory.
 #[derive(Debug)]
 pub(crate) struct Unpack<'t> {
     directory: PathBuf,
-    /// The tablespaces that this archive may link to.
+    /// The tablespaces to which symbolic links in this archive may lead.
     tablespaces: &'t [Tablespace],
     links: Vec<PathBuf>,
     open: Option<(File, PathBuf)>,

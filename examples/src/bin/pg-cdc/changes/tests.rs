@@ -5,7 +5,7 @@ use pg_wire::oid;
 use pg_wire::replication::pgoutput::*;
 use pg_wire::replication::{Timestamp, XLogData};
 
-/// Passes messages to `Changes` in the way in which the program does, and returns the lines.
+/// Passes messages to `Changes` as the program does, and returns the lines.
 struct Feed {
     changes: Changes,
     transactions: Transactions<Spills>,
@@ -23,7 +23,7 @@ impl Feed {
         }
     }
 
-    /// Passes a message on. Returns true if the position to stop at is reached.
+    /// Passes a message to `Changes`. Returns true if `Changes` tells the program to stop.
     fn take<'a>(&mut self, change: impl Into<Change<'a>>) -> bool {
         let mut data = Vec::new();
         change.into().encode(&mut data).expect("valid");

@@ -112,7 +112,7 @@ impl Sink {
     }
 }
 
-/// Finds the progress by a scan of the file.
+/// Finds the last complete transaction by a scan of the file, and returns the progress up to its end.
 fn found(file: &mut File, format: Format, name: &str) -> Result<Progress, Failure> {
     let progress = |length, lsn| Progress { length: Some(length), lsn, ..Progress::default() };
     match scan(file, format).map_err(|error| Failure::file(name, error))? {

@@ -38,26 +38,26 @@ use file::Sink;
 pub(crate) use state::Progress;
 use state::StateFile;
 
-/// Capacity of the queue, in pieces of work.
+/// Capacity of the queue of the output thread, in pieces of work.
 const WAITING: usize = 4;
 
-/// While more pieces arrive, the thread makes the output durable when a transaction has waited longer than this time.
+/// Longest time for which a written transaction waits to be made durable while the thread has more lines to write.
 const LATEST: Duration = Duration::from_millis(200);
 
-/// While more pieces arrive, the thread makes the output durable when more than this number of bytes are not durable.
+/// Largest number of written bytes that wait to be made durable while the thread has more lines to write.
 const MOST: u64 = 32 << 20;
 
-/// A piece of work for the thread. The thread does the pieces in the order of the queue.
+/// A piece of work for the output thread, which does the pieces in the order of the queue.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    /// Append these lines. If a transaction ends in them, the second field describes its end (the last, if there are several): the number
-    /// of bytes before the end, and the position from which to continue.
+    /// Append these lines. If transactions end in the lines, the second field describes the last of these ends: the number of bytes before
+    /// the end, and the position from which to continue after a restart.
     Lines(Vec<u8>, Option<(usize, Lsn)>),
     /// Remove the lines after the last complete transaction.
     Forget,
     /// Make all complete transactions durable, then answer.
     Settle(oneshot::Sender<()>),
-    /// Record that a snapshot begins, and write this line. Answer when the record is durable.
+    /// Write this line, which begins a snapshot, and record that the snapshot is unfinished. Answer when the record is durable.
     BeginSnapshot(Vec<u8>, oneshot::Sender<()>),
     /// Record that no snapshot is in progress, and remove the lines of the snapshot. Answer when the record is durable.
     DropSnapshot(oneshot::Sender<()>),
@@ -65,12 +65,12 @@ pub(crate) enum Piece {
     System(String, u32),
 }
 
-/// Progress that the thread reports to the rest of the program.
+/// Progress that the output thread reports to the rest of the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Durable {
     /// Position up to which all transactions are durable; `None` before the first transaction.
     pub(crate) lsn: Option<Lsn>,
-    /// Number of bytes that this process has written.
+    /// Number of bytes that this process has written to the output.
     pub(crate) bytes: u64,
 }
 
@@ -105,8 +105,8 @@ impl Output {
         Ok((Self { sender, durable, thread }, found))
     }
 
-    /// Returns the sender of the queue. Sending waits while the queue is full. Sending is cancel safe: if it is cancelled, the piece is not
-    /// in the queue, and is dropped.
+    /// Returns the sender of the queue. Sending waits while the queue is full. If a send is cancelled, its piece of work is dropped and
+    /// never reaches the queue.
     pub(crate) fn sender(&self) -> &Sender<Piece> {
         &self.sender
     }
@@ -121,7 +121,7 @@ impl Output {
     }
 }
 
-/// Data of the output thread.
+/// State of the output thread: the destination, the state file, and the progress.
 #[derive(Debug)]
 struct Writer {
     sink: Sink,
@@ -176,7 +176,7 @@ impl Writer {
             }
             Piece::BeginSnapshot(lines, done) => {
                 self.progress.in_snapshot = true;
-                // If an earlier snapshot was interrupted, its first line is still in the file, so this line is not written.
+                // If an earlier snapshot was interrupted, its first line is still in the file. Then the new first line is not written.
                 if self.progress.marker.is_none() {
                     let before = self.sink.append(&lines)?;
                     self.progress.marker = before.map(|before| before + lines.len() as u64);
@@ -200,7 +200,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the transactions so far durable and reports the position, unless they are durable already.
+    /// Makes the written transactions durable and reports the position. Does nothing if all of them are durable already.
     fn sync(&mut self) -> Result<(), Failure> {
         if self.pending.take().is_some() {
             self.record()?;

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::line::Format;
 
-/// Number of bytes that are read at once.
+/// Number of bytes of the file that are read at once.
 const BLOCK: u64 = 64 * 1024;
 
-/// Number of bytes at the beginning of a line that are enough to see its kind.
+/// Number of bytes that are read from the beginning of a line to recognise its kind.
 const LONGEST: usize = 120;
 
 /// The result of the scan of an output file.
@@ -70,7 +70,7 @@ pub(super) fn scan(file: &mut File, format: Format) -> io::Result<Found> {
     {
         return Ok(found);
     }
-    // The file has no complete transaction. It is an output of this program if its first bytes are the beginning of a line of this program.
+    // The file has no complete transaction. Its first bytes show whether the file is an output of this program.
     let is_ours = match format {
         Format::Json => tail.iter().zip(b"{\"kind\":\"").all(|(found, known)| found == known),
         Format::Text => {

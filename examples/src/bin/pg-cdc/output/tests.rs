@@ -34,7 +34,7 @@ fn what_follows_the_last_transaction_is_cut_at_the_next_start() {
         lines(&output, &[&whole, BEGIN].concat(), Some((whole.len(), 0x20)));
         settle(&output);
         assert_eq!(output.durable.borrow().lsn, Some(Lsn(0x20)));
-        // `finish` ends the thread, which has locked the file.
+        // `finish` ends the output thread, which has locked the file. Then the file can be opened again.
         output.finish().expect("written");
         assert_eq!(fs::read_to_string(&out).expect("read"), [&whole, BEGIN].concat());
 

@@ -1,6 +1,6 @@
 //! Text form of values that contain values: arrays, composite types, ranges, multiranges.
 //!
-//! The `put` functions return false if the binary form of a contained value is not known.
+//! The `put` functions return false if this program does not know the binary form of a contained value.
 
 use pg_wire::oid::Oid;
 

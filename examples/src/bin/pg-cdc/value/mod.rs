@@ -31,7 +31,7 @@ use pg_wire::replication::pgoutput::TupleValue;
 use crate::line::{hex, put, string};
 pub(crate) use types::Types;
 
-/// A double represents every integer up to this number exactly.
+/// Largest number up to which a double represents every integer exactly.
 const LARGEST_EXACT: u64 = 1 << 53;
 
 /// Number of significant decimal digits that a double always preserves.
@@ -40,9 +40,9 @@ const EXACT_DIGITS: usize = 15;
 /// Reason why a value cannot be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ValueError {
-    /// The text is not UTF-8.
+    /// The text form of the value is not UTF-8.
     NotUtf8,
-    /// The bytes are not a valid binary form of the type.
+    /// The bytes of the value are not a valid binary form of its type.
     Malformed,
 }
 
@@ -139,7 +139,7 @@ fn put_binary(out: &mut Vec<u8>, bytes: &[u8], base: Oid, types: &Types) -> Resu
             number::put_float(&mut text, number, wide);
             put_float(out, &text, number, wide);
         }
-        // Fast path: only the backslash needs an escape in JSON.
+        // Fast path for `\x00ff`: only the backslash needs an escape in JSON.
         oid::BYTEA => put(out, format_args!("\"\\{}\"", hex(bytes))),
         oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::JSON | oid::XML => {
             string(out, std::str::from_utf8(bytes).map_err(|_| ValueError::NotUtf8)?);

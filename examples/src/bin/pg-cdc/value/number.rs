@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use super::ValueError;
 use super::binary::Bytes;
 
-/// Appends a value as `Display` prints it.
+/// Appends a value to the text as `Display` prints it.
 pub(super) fn put(out: &mut String, value: impl Display) {
     // Writing to a string does not fail.
     let _ = write!(out, "{value}");
@@ -73,7 +73,7 @@ pub(super) fn put_numeric(out: &mut String, bytes: &mut Bytes<'_>) -> Result<(),
             _ => return Err(ValueError::Malformed),
         }
     }
-    // Returns the digit with this weight; 0 if the server has not sent it.
+    // Returns the digit with this weight: 0 if the server has not sent the digit.
     let digit =
         |of: i32| usize::try_from(weight - of).ok().and_then(|at| digits.get(at)).copied().unwrap_or(0);
     put(out, digit(weight.max(0)));
@@ -128,7 +128,7 @@ mod tests {
             (b"\0\0\0\0\0\0\0\x02", "0.00"),
             (b"\0\x03\0\x01\0\0\0\x01\x04\xd2\x16\x2e\x23\x28", "12345678.9"),
             (b"\0\x01\xff\xfe\x40\0\0\x05\x03\xe8", "-0.00001"),
-            // 100000000: the zeros at the end are not sent.
+            // The server does not send the zeros at the end of 100000000.
             (b"\0\x01\0\x02\0\0\0\0\0\x01", "100000000"),
             (b"\0\0\0\0\xc0\0\0\0", "NaN"),
             (b"\0\0\0\0\xf0\0\0\0", "-Infinity"),

@@ -88,7 +88,7 @@ pub(super) fn put_interval(out: &mut String, bytes: &mut Bytes<'_>) -> Result<()
         _ => {}
     }
     let start = out.len();
-    // A positive part after a negative part has a plus sign.
+    // The server prints a positive part after a negative part with a plus sign.
     let mut after_negative = false;
     for (count, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
         if count != 0 {

@@ -18,11 +18,11 @@ pub(super) enum Kind {
     Range(Oid),
     /// A multirange whose bounds have this type.
     Multirange(Oid),
-    /// A type that the catalog did not contain, or whose binary form is not known.
+    /// A type that the catalog did not contain, or whose binary form this program does not know.
     Unknown,
 }
 
-/// Kinds of the types that are not built in, by OID.
+/// For each type that is not built in, by its OID: its kind.
 #[derive(Debug, Default)]
 pub(crate) struct Types(HashMap<Oid, Kind>);
 
@@ -65,8 +65,8 @@ impl Types {
     /// Returns the base type if the type is a domain, else the type itself.
     pub(crate) fn base(&self, type_oid: Oid) -> Oid {
         let mut base = type_oid;
-        // The base type of a domain may be a domain. The server allows no cycle, but the rows may be from different states of the catalog,
-        // so the number of steps is limited.
+        // The base type of a domain may be a domain. The server allows no cycle of domains. But the program may have read them at different
+        // times, so the number of steps is limited.
         for _ in 0..100 {
             match self.0.get(&base) {
                 Some(Kind::Domain(other)) => base = *other,
