@@ -91,7 +91,7 @@ fn postgres_protocol(count: usize) -> Box<dyn FnMut() -> Result<u64>> {
     }))
 }
 
-/// A module of its own, because the traits of pg_stream and pg-wire have the same names.
+/// A separate module, because the traits of pg_stream and pg-wire have the same names.
 pub(crate) mod pg_stream {
     use std::hint::black_box;
 

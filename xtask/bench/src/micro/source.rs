@@ -33,7 +33,7 @@ impl Endless {
         Self { bytes, at: 0 }
     }
 
-    /// Copies the next piece to `space`, and returns its length.
+    /// Copies the next bytes of the stream to `space`, and returns their number.
     #[inline]
     pub(crate) fn give(&mut self, space: &mut [u8]) -> usize {
         let rest = &self.bytes[self.at..];

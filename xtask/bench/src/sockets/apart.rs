@@ -21,12 +21,12 @@ pub(crate) enum Side {
     Server,
 }
 
-/// Moves this thread to a CPU, with the threads and processes that it starts later.
+/// Moves this thread to the CPU of `side`. Threads and processes that this thread starts later inherit the CPU.
 pub(crate) fn put_ourselves(side: Side) {
     put(None, side);
 }
 
-/// Moves a PostgreSQL server to a CPU. This applies to sessions that start later.
+/// Moves a PostgreSQL server to the CPU of `side`. Sessions that start later run on this CPU; open sessions stay where they are.
 pub(crate) fn put_server(dir: &Path, port: u16, side: Side) -> Result<()> {
     let lock = dir.join(format!(".s.PGSQL.{port}.lock"));
     let text = fs::read_to_string(&lock).with_context(|| lock.display().to_string())?;

@@ -1,4 +1,4 @@
-//! The contenders that can connect to a server, and measurements in which all of them do the same work.
+//! The clients that the benchmark compares (contenders), and measurements in which all clients do the same work.
 
 use std::rc::Rc;
 
@@ -25,7 +25,7 @@ pub(super) type Connect = fn(&Place, Rc<Runtime>) -> Result<Box<dyn Client>>;
 
 type Work = Rc<dyn Fn(&mut dyn Client) -> Result<u64>>;
 
-/// Connections of one contender, on one runtime.
+/// Returns a closure that opens connections of the client `who`. All connections use one runtime.
 pub(super) fn connections(at: &At, who: &str) -> Result<impl FnMut() -> Result<Box<dyn Client>> + use<>> {
     let place = Place::new(at.clone());
     let mut able = everybody(&place).into_iter();
@@ -35,7 +35,7 @@ pub(super) fn connections(at: &At, who: &str) -> Result<impl FnMut() -> Result<B
     Ok(move || connect(&place, runtime.clone()))
 }
 
-/// The contenders that can connect to a server, each with its function.
+/// The clients that can connect to a server, each with the function that connects.
 pub(super) fn everybody(place: &Place) -> Vec<(Who, Connect)> {
     let mut able: Vec<(Who, Connect)> = match (&place.at, &place.tls) {
         // pg_stream and xitca-postgres are left out, because they are built without TLS here.
@@ -77,8 +77,7 @@ fn ours_over_its_unix_stream(place: &Place, runtime: Rc<Runtime>) -> Result<Box<
     Ok(Box::new(Ours::<TokioIo<pg_stream_tokio::UnixStream>>::connect(place, runtime)?))
 }
 
-/// Two contenders that compare Unix-domain streams. Both are our client: `Limit` uses Tokio's stream, `Ours` the stream of
-/// pg-stream-tokio.
+/// Two variants of our client, to compare Unix-domain streams: `Limit` uses Tokio's stream, `Ours` the stream of pg-stream-tokio.
 pub(super) fn unix_streams() -> Vec<(Who, Connect)> {
     vec![
         (Who::Limit, |place, runtime| Ok(Box::new(Ours::<TokioIo<UnixStream>>::connect(place, runtime)?))),

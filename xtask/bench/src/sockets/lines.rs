@@ -77,17 +77,17 @@ impl Ends {
         ]
     }
 
-    /// A connection to the replay server.
+    /// Opens a connection of the client `who` to the replay server.
     pub(crate) fn replay_client(&self, who: Who) -> Result<Box<dyn Client>> {
         self.replay_clients(who.name())?()
     }
 
-    /// Connections to the replay server, on one runtime.
+    /// Returns a closure that opens connections of the client `who` to the replay server. All connections use one runtime.
     pub(crate) fn replay_clients(&self, who: &str) -> Result<impl FnMut() -> Result<Box<dyn Client>>> {
         connections(&self.unix, who)
     }
 
-    /// A connection to the first PostgreSQL server.
+    /// Opens a connection of the client `who` to the first PostgreSQL server.
     pub(crate) fn server_client(&self, who: Who) -> Result<Box<dyn Client>> {
         let server = self.servers.first().context("no PostgreSQL server was found")?;
         let connect = connections(&server.tcp, who.name())?;
@@ -96,7 +96,7 @@ impl Ends {
 }
 
 impl Server {
-    /// Moves the server to a CPU. This applies to sessions that start later.
+    /// Moves the server to the CPU of `side`. Sessions that start later run on this CPU.
     fn put(&self, side: Side) -> Result<()> {
         match &self.unix {
             At::Unix(dir, port) => apart::put_server(dir, *port, side),
@@ -125,12 +125,12 @@ impl Server {
 /// The prefix of the environment variables with the addresses of the replay server.
 const REPLAY: &str = "BENCH_REPLAY";
 
-/// Reads the TCP address and the Unix socket of a server from environment variables. `None` if they are not set.
+/// Reads the TCP address and the Unix socket of a server from environment variables. Returns `None` if the variables are not set.
 fn named(prefix: &str) -> Result<Option<(At, At)>> {
     let Ok(address) = std::env::var(format!("{prefix}_ADDR")) else { return Ok(None) };
     let address: std::net::SocketAddr = address.parse()?;
     let dir = std::env::var(format!("{prefix}_SOCKET_DIR"))?;
-    // In PostgreSQL, the name of the Unix socket has the TCP port. The replay server's socket always has 5432.
+    // In PostgreSQL, the name of the Unix socket contains the TCP port. The name of the replay server's socket always contains 5432.
     let port = if prefix == REPLAY { 5432 } else { address.port() };
     Ok(Some((At::Tcp(address), At::Unix(dir.into(), port))))
 }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::ProtocolVersion;
 
 use super::tls::Tls;
 
-/// A server, a role, and the settings of the connection.
+/// The settings with which a client connects: a server, a role, and options of the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The address of the server.
@@ -65,7 +65,7 @@ impl Place {
         Self { user: "scram", password: Some(Self::SECRET), ..self }
     }
 
-    /// Adds a cache of derived keys.
+    /// Adds a cache of derived SCRAM keys, so that later connections reuse them.
     pub(crate) fn keeping(self) -> Self {
         Self { kept: Some(Kept::default()), ..self }
     }
@@ -107,7 +107,7 @@ impl Place {
     }
 }
 
-/// A stream type that can be opened to a server.
+/// A type of stream with which a client connects to a server.
 pub(crate) trait Dial: AsyncRead + AsyncWrite + Unpin + Sized + 'static {
     /// Opens a stream to the server.
     async fn dial(place: &Place) -> Result<Self>;

@@ -22,10 +22,10 @@ const CLIENTS: u64 = 64;
 /// The server connections of each pooler: PgBouncer's default.
 const POOL_SIZE: &str = "20";
 
-/// The name of the peer.
+/// The name of PgBouncer in the report.
 const PGBOUNCER: &str = "PgBouncer";
 
-/// Measurements with many small queries in the three modes of `pgbench`, and with many rows.
+/// Returns the measurements: many small queries in the three modes of `pgbench`, and one query with many rows.
 ///
 /// PgBouncer 1.18 has no prepared statements with transaction pooling. So with `-M prepared`, the peer does the same queries with
 /// `-M extended`.
@@ -68,7 +68,7 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
     lines
 }
 
-/// The target for this ratio of our CPU time to PgBouncer's.
+/// Requires that our CPU time is at most `most` times PgBouncer's CPU time.
 fn target(most: f64) -> Target {
     Target { limit: None, peer: Some((100.0 / most).round() / 100.0), rival: Some(PGBOUNCER) }
 }

@@ -26,7 +26,7 @@ use super::place::At;
 use crate::micro::decode::runtime;
 use crate::micro::source::text;
 
-/// The number of encoded rows. For more rows the server sends the same rows again.
+/// The number of encoded rows. If a client requests more rows, the server sends the same rows again.
 const ROWS: usize = 10_000;
 
 /// The number of columns of a row.
@@ -108,7 +108,7 @@ struct Form {
     /// The encoded RowDescription.
     description: Vec<u8>,
     rows: Vec<u8>,
-    /// The offset of the end of each row.
+    /// The offset in `rows` at which each row ends.
     ends: Vec<usize>,
 }
 

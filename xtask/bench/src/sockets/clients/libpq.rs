@@ -86,7 +86,7 @@ impl Libpq {
         self.check(sent == 1)
     }
 
-    /// The next result. `None` means the end of the results of a statement.
+    /// Returns the next result of a statement, or `None` after its last result.
     fn next(&self) -> Option<Outcome> {
         // SAFETY: the connection is open.
         let outcome = unsafe { PQgetResult(self.conn) };

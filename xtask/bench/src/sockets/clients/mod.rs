@@ -33,16 +33,16 @@ pub(crate) struct Pipeline {
     pub(crate) sync_each: bool,
 }
 
-/// The statement of pipelines and round trips.
+/// The SQL statement in measurements of pipelines and round trips.
 pub(crate) const ONE: &str = "SELECT $1::int4";
 
 /// A connection of one of the contenders. A method that the contender does not support returns an error.
 pub(crate) trait Client {
-    /// Reads the rows of a statement by the simple protocol: text.
+    /// Runs a statement by the simple protocol, and reads its rows in text format.
     fn read_text(&mut self, _: &str) -> Result<u64> {
         bail!("this contender does not support this operation")
     }
-    /// Reads the rows of a statement by the extended protocol: binary.
+    /// Runs a statement by the extended protocol, and reads its rows in binary format.
     fn read_binary(&mut self, _: &str) -> Result<u64> {
         bail!("this contender does not support this operation")
     }
