@@ -47,7 +47,7 @@ struct Heard {
     state: Option<SqlState>,
 }
 
-/// Creates a row whose bytes are sent at once.
+/// Creates a row whose client sends all bytes at once, then half-closes.
 fn same(name: &str, parts: &[&[u8]]) -> Row {
     Row { name: name.into(), bytes: parts.concat(), how: How::AtOnce }
 }
@@ -62,7 +62,7 @@ fn message(code: u8, body: &[u8]) -> Vec<u8> {
     announced(code, i32::try_from(body.len() + 4).expect("a short one"), body)
 }
 
-/// Encodes a message with this value in its length field.
+/// Encodes a message whose length field contains `length`, which may differ from the real length.
 fn announced(code: u8, length: i32, body: &[u8]) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body].concat()
 }

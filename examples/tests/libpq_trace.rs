@@ -116,8 +116,8 @@ fn function_calls_are_traced_as_by_libpq() {
 #[ignore = "needs servers: cargo xtask test"]
 fn traces_of_libpq_with_all_flags_can_be_played() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Without regress mode, a trace can be played only if no
-    // value in it varies.
+    // The flags are PQTRACE_SUPPRESS_TIMESTAMPS (1) and PQTRACE_REGRESS_MODE (2). Without regress mode, a trace can be played only if it
+    // contains no value that varies from run to run.
     for (flags, conversations) in [("2", &["simple", "errors"][..]), ("3", &["errors"]), ("0", &["refused"])]
     {
         for (server, conversation) in
@@ -185,7 +185,7 @@ fn same(conversation: &str, conninfo: &str, order: Order) {
     }
 }
 
-/// Fails at the first difference, and prints both lines.
+/// Compares the messages of two traces. Panics at the first difference, and prints both messages.
 #[track_caller]
 fn compare(name: &str, theirs: &[String], ours: &[String]) {
     assert!(!theirs.is_empty(), "{name}: libpq has printed nothing");

@@ -233,7 +233,7 @@ fn an_unknown_user_has_a_salt_and_iterations_like_a_real_user() {
     for _ in 0..40 {
         let mock = Mock::start(&[]);
         let (real, nobody) = (server_first(mock.port, "mock"), server_first(mock.port, "nobody"));
-        // 16 bytes are 24 letters of base64, after `s=`.
+        // The salt has 16 bytes, which are 24 letters of base64. With the preceding `s=`, these are 26 characters.
         assert_eq!((real.0.len(), &*real.1), (26, "i=4096"));
         assert_eq!((nobody.0.len(), &nobody.1), (real.0.len(), &real.1));
         assert_ne!(real.0, nobody.0);

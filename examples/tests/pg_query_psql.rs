@@ -28,7 +28,7 @@ enum Program {
 enum Compared {
     /// Exit status, standard output and standard error.
     All,
-    /// Exit status and standard output. Both programs print this text on standard error.
+    /// Exit status and standard output. Standard error may differ, but must contain this text for both programs.
     Reported(&'static str),
     /// Exit status and standard error. The standard output differs: the first text is the output of pg-query, the second text is the output
     /// of psql.
@@ -58,7 +58,7 @@ const fn refused(name: &'static str, url: &'static str, reported: &'static str) 
     Row { url, compared, ..row(name, "SELECT 1") }
 }
 
-/// Query for the session that runs it, as the server's activity view shows this session.
+/// SQL that returns the row of the server's activity view for the session that runs this SQL.
 const VIEW: &str = "SELECT usename, datname, application_name, state, query, backend_type, client_addr, \
                     current_setting('client_encoding'), current_setting('geqo'), \
                     (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) \

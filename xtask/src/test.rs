@@ -1,4 +1,4 @@
-//! `cargo xtask test`: runs every test, also the tests that need servers, and prints the number of passed and failed tests.
+//! `cargo xtask test`: runs every test, including the tests that need servers, and prints the number of passed and failed tests.
 
 mod tally;
 

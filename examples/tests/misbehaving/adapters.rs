@@ -25,9 +25,9 @@ pub(crate) enum Adapter {
     AsyncStd,
 }
 
-/// The outcome of a call, and the peak of the memory that its thread has allocated, in bytes.
+/// The outcome of a call, and the peak of the memory that the calling thread has allocated, in bytes.
 ///
-/// Memory of other threads is not included: they derive keys and read certificate files.
+/// The memory of other threads is not included: these threads derive keys and read certificate files.
 pub(crate) struct Outcome<T> {
     pub(crate) result: Result<T, ConnectError>,
     pub(crate) bytes: u64,
@@ -132,8 +132,8 @@ pub(crate) trait Misbehaviour {
 
     fn name(&self) -> &str;
 
-    /// Plays the row over an adapter. Returns the memory taken, in bytes. If the outcome is not the expected outcome, returns a description
-    /// of the difference.
+    /// Plays the row over an adapter. Returns the memory that the call took, in bytes. If the outcome differs from the expected outcome,
+    /// returns a description of the difference as the error.
     fn play(&self, adapter: Adapter) -> Result<u64, String>;
 }
 

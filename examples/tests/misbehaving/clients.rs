@@ -24,7 +24,7 @@ const LOGIN: &str = "a login";
 /// Expected outcome: the client sends a cancel request.
 const CANCEL: &str = "a cancel request";
 
-/// Largest amount of memory that a call may take, in bytes.
+/// The largest amount of memory that accepting one client may take, in bytes.
 const MAX_MEMORY: u64 = 512 * 1024;
 
 /// Time limit of a login that must not end by timeout.
@@ -57,7 +57,7 @@ struct Row {
     answer: &'static str,
 }
 
-/// Creates a row with a client of a server without TLS.
+/// Creates a row with a client that connects to a server without TLS.
 fn row(
     name: impl Into<String>,
     script: impl Into<Vec<Act>>,
@@ -68,7 +68,7 @@ fn row(
     Row { name, tls: false, time_limit: LONG, script, expected, native: None, answer }
 }
 
-/// Creates a row with a client of a server with TLS.
+/// Creates a row with a client that connects to a server with TLS.
 fn tls(
     name: impl Into<String>,
     script: impl Into<Vec<Act>>,

@@ -14,7 +14,7 @@ use socket2::{Domain, SockAddr, SockRef, Type};
 
 use crate::wire::{auth, fatal};
 
-/// The time that a peer waits for bytes. It is longer than all time limits of the tests, so the other side must end first.
+/// The time that a peer waits for bytes. This time is longer than all time limits of the tests, so the other side must end first.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password of every login.
@@ -290,7 +290,7 @@ impl Peer {
         self.say(&auth(12, (scram.last)(&message)))
     }
 
-    /// Plays one act.
+    /// Performs one step of a script.
     fn act(&mut self, act: &Act) -> io::Result<()> {
         match act {
             Act::Packet => self.packet().map(drop),
@@ -298,7 +298,7 @@ impl Peer {
             Act::Say(bytes) => self.say(bytes),
             Act::Drip(bytes) => bytes.chunks(1).try_for_each(|byte| self.say(byte)),
             Act::Flood(bytes, times) => {
-                // The bytes are sent in larger pieces, only for speed.
+                // For speed, several copies of the bytes are sent with each write.
                 let together = (1 << 16) / bytes.len() + 1;
                 let piece = bytes.repeat(together);
                 let mut left = *times;

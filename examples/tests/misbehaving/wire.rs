@@ -17,7 +17,7 @@ pub(crate) fn message(code: u8, body: impl AsRef<[u8]>) -> Vec<u8> {
     announced(code, i32::try_from(body.len() + 4).expect("a short message"), body)
 }
 
-/// Encodes a message with this value in its length field.
+/// Encodes a message whose length field contains `length`, which may differ from the real length.
 pub(crate) fn announced(code: u8, length: i32, body: impl AsRef<[u8]>) -> Vec<u8> {
     [&[code][..], &length.to_be_bytes(), body.as_ref()].concat()
 }

@@ -78,7 +78,8 @@ fn for_a_client_that_does_not_read_the_proxy_holds_no_more_than_its_buffers() {
             client.until_ready();
             let before = proxy.memory();
             client.say(&query(MUCH));
-            // The server has filled all buffers between itself and the client, and waits.
+            // Waits until the server has filled all buffers between itself and the client. The server's activity view then shows the wait
+            // event `ClientWrite`.
             let mut other = Client::let_in(server.address);
             let blocked = format!(
                 "select 1 from pg_stat_activity where application_name = '{name}' and wait_event = 'ClientWrite'"

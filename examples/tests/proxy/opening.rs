@@ -1,4 +1,5 @@
-//! Tests of the opening phase: clients that disconnect or are silent, a server that is down, secrets, and memory.
+//! Tests of the opening phase of a connection, before the session: clients that disconnect or are silent, a server that is down, secrets,
+//! and memory.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -209,7 +210,7 @@ fn a_client_that_waits_for_the_server_is_never_displaced() {
     waiting.say(&startup());
     let mut next = Client::new(proxy.address());
     next.say(&startup());
-    // The first client keeps its place until its timeout. Then the second client gets the place.
+    // The proxy allows one connection in the opening phase. So the second client is served only after the first client's timeout.
     for client in [&mut waiting, &mut next] {
         assert_eq!(client.outcome_in_words(), ["FATAL 57014: canceling authentication due to timeout"]);
     }
@@ -259,15 +260,15 @@ fn both_sides_have_a_keepalive_timer() {
         let client = Client::let_in(proxy.address());
         let ours = client.stream.local_addr().expect("the socket is connected").port();
         let dialled = from.recv_timeout(PATIENCE).expect("the proxy connects");
-        // The system shows the keepalive timer only while no sent bytes wait for an acknowledgement.
+        // The system shows a socket's keepalive timer only while no sent bytes wait for an acknowledgement.
         until("the client's side has one", || has_keepalive(proxy.address().port(), ours));
         until("the server's side has one", || has_keepalive(dialled, upstream.port()));
         assert!(!has_keepalive(ours, proxy.address().port()), "the test's own socket must have none");
     }
 }
 
-/// Returns the password with this number. The text is so long that it cannot be in memory by chance. The text is computed at run time, so
-/// that no program contains it as a constant.
+/// Returns the password with this number. The text is so long that it cannot be in the proxy's memory by chance. The text is computed at run
+/// time, so that no program contains the password as a constant.
 fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }
@@ -310,7 +311,7 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
     let mut session = None;
     for number in 0..4 * whole {
         let mut message = password_message(number);
-        // The first four messages are complete. The other messages are cut, so that every length occurs.
+        // The first four messages are complete. The other messages are cut, each four at another length, so that every length occurs.
         message.truncate(if number < 4 { whole } else { number / 4 });
         let mut client = Client::new(proxy.address());
         client.say(&startup());

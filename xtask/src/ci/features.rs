@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::{paths, process};
 
-/// A crate with at most this many features is checked with every set of features. Each further feature would double the number of sets.
+/// A crate with at most this many features is checked with every set of features: each further feature would double the number of sets. A
+/// crate with more features is checked with fewer sets.
 const ALL_SETS: usize = 3;
 
 /// Lints every library crate with each set of features. Warnings are errors, for example the warning about a function that is unused
@@ -36,7 +37,7 @@ pub(super) fn run() -> Result<()> {
 const TLS: [&str; 7] =
     ["aws-lc", "native-tls", "openssl", "rustls", "schannel", "security-framework", "webpki"];
 
-/// Checks that a library without any feature depends on no TLS library, on any platform.
+/// Checks that `library`, built without features, depends on no TLS library on any platform.
 fn without_tls(library: &str) -> Result<()> {
     let tree = ["tree", "--package", library, "--no-default-features", "--edges", "normal,build"];
     let tree = process::read(paths::cargo(tree).args(["--target", "all", "--prefix", "none"]))?;

@@ -43,7 +43,8 @@ pub(super) fn run() -> Result<()> {
             eprintln!("{target}: {}", package.join(" "));
             let mut check = paths::cargo(["check", "--quiet", "--target", target]);
             check.env("RUSTFLAGS", "-D warnings").args(*package);
-            // A separate target directory: other RUSTFLAGS in the usual directory would make cargo build everything again.
+            // A separate target directory, because this command uses other RUSTFLAGS: in the usual directory, cargo would build everything
+            // again.
             check.arg("--target-dir").arg(paths::target().join("targets"));
             process::succeed(&mut check).with_context(|| format!("on {target}"))?;
         }
@@ -51,7 +52,7 @@ pub(super) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Installs the standard libraries of targets that are not installed.
+/// Installs the standard library of each target in `TARGETS`, if it is missing.
 fn install() -> Result<()> {
     let installed = process::read(Command::new("rustup").args(["target", "list", "--installed"]))
         .context("rustup, which installs the standard libraries of other targets, is missing")?;

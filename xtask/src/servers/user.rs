@@ -43,7 +43,7 @@ impl User {
         )
     }
 
-    /// Sets the user of a command to this user.
+    /// Makes `command` run its program as this user.
     pub(crate) fn take(self, command: &mut Command) -> &mut Command {
         if let Self::Other { uid, gid } = self {
             command.uid(uid).gid(gid);

@@ -30,8 +30,8 @@ use crate::wire::{sasl, welcome};
 /// Expected outcome: the login succeeds.
 const SESSION: &str = "a session";
 
-/// Largest amount of memory that a connection attempt may take, in bytes; a row may set another limit. The two buffers of the connection
-/// and the state of TLS take most of it.
+/// The largest amount of memory that a connection attempt may take, in bytes; a row may set another limit. Most of this memory is the two
+/// buffers of the connection and the state of TLS.
 const MAX_MEMORY: u64 = 512 * 1024;
 
 /// Time limit of a connection attempt that must not end by timeout.
@@ -45,7 +45,7 @@ struct Row {
     name: String,
     config: Config,
     scripts: Vec<Script>,
-    /// The scripts of the second host; empty if there is no second host.
+    /// The scripts for connections to the second host, one for each connection; empty if there is no second host.
     second: Vec<Script>,
     /// A last host, which the client must not try.
     last_host: Option<Host>,

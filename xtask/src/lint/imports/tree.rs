@@ -39,12 +39,12 @@ pub(super) struct Use {
     name: String,
     /// The path as written in the `use`.
     pub(super) path: Vec<String>,
-    /// Whether this is a `pub use` with any visibility, such as `pub(crate) use`.
+    /// Whether the name is re-exported: by `pub use`, or with a narrower visibility, such as `pub(crate) use`.
     pub(super) is_export: bool,
     pub(super) line: usize,
 }
 
-/// The place to which a path refers.
+/// The item or module to which a path refers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// The module with this index.
@@ -102,7 +102,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Finds the place of a path that is written in module `at`.
+    /// Finds the item or module to which `path` refers when it is written in module `at`.
     pub(super) fn resolve(&self, at: usize, path: &[String]) -> Place {
         self.follow(at, path, MOST_STEPS)
     }
@@ -135,7 +135,7 @@ impl Tree {
         place
     }
 
-    /// The place of a single name in module `at`.
+    /// Finds the item or module to which a single name refers in module `at`.
     fn lookup(&self, at: usize, name: &str, steps: usize) -> Option<Place> {
         let module = &self.modules[at];
         if let Some(child) = module.children.get(name) {

@@ -1,4 +1,4 @@
-//! Reads the tables of both directions. Rule: the table of a direction has each message code only once.
+//! Reads the table of message codes of each direction. Rule: the table of a direction has each message code only once.
 
 use std::collections::BTreeMap;
 
