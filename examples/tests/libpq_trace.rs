@@ -110,8 +110,8 @@ fn function_calls_are_traced_as_by_libpq() {
     same("function_call", "user=trust sslmode=disable", Order::Whole);
 }
 
-/// Checks that a trace of libpq can be played as a transcript. The client's lines are sent to the server, and the server's answers must
-/// match the other lines.
+/// Checks that a trace of libpq can be played as a transcript. The player sends the client's lines of the trace to the server. The server's
+/// answers must match the server's lines of the trace.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn traces_of_libpq_with_all_flags_can_be_played() {
@@ -162,7 +162,7 @@ fn traces_of_libpq_with_all_flags_can_be_played() {
 enum Order {
     /// All lines in one sequence: client and server take turns, so both traces have the same order.
     Whole,
-    /// The lines of each direction separately, because both sides send at any time.
+    /// The lines of each direction separately, because client and server may send at any time.
     ByDirection,
 }
 
@@ -260,7 +260,7 @@ impl Libpq {
     fn read(text: &[u8]) -> Vec<String> {
         // libpq prints strings without conversion. `pg-proxy` prints text, so it shows U+FFFD for bytes that are not UTF-8.
         let text = String::from_utf8_lossy(text);
-        // libpq does not read the salt, and then reports a wrong length of the message.
+        // libpq's trace does not read the salt, and so reports a wrong length of the message. This report is removed.
         let salt = "B\t12\tAuthenticationMD5Password\n";
         let text = text.replace(&format!("{salt}mismatched message length: consumed 8, expected 12\n"), salt);
         messages(&text).iter().map(|message| Self::mask(message)).collect()

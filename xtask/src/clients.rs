@@ -86,7 +86,7 @@ fn programs_15() -> Result<PathBuf> {
     if let Some(found) = installed() {
         return Ok(found);
     }
-    // This package has pgbench, and depends on the package with the other client programs.
+    // The package `postgresql-15` has pgbench, and depends on the package with the other client programs.
     install("postgresql-15")?;
     match installed() {
         Some(found) => Ok(found),

@@ -79,7 +79,7 @@ impl Psql {
         Self { libpq, place: place.clone(), environment: HashMap::new() }
     }
 
-    /// Sets the Kerberos realm and the credential cache, the file with the client's tickets.
+    /// Sets the Kerberos realm, and the file with the client's tickets (the credential cache).
     fn with_tickets(mut self, cache: &str) -> Self {
         self.environment.insert("KRB5_CONFIG", variable("PG_KRB5_CONFIG"));
         self.environment.insert("KRB5CCNAME", cache.into());

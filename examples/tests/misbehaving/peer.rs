@@ -264,7 +264,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Plays a SCRAM exchange up to the message before AuthenticationOk.
+    /// Performs the server side of a SCRAM exchange. If `scram.proves` is false, the server-final-message is not sent.
     fn scram(&mut self, scram: &Scram) -> io::Result<()> {
         let (_, body) = self.message()?;
         let first = client_first(&body);

@@ -42,7 +42,8 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
 
 /// Counts the instructions of every contender. `only` are the filters that selected the measurements.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
-    // Only measurements without sockets are counted: a client that valgrind slows down would wait for its server more or less often.
+    // Only measurements without sockets are counted: valgrind slows the client down, so the client would wait for its server in other
+    // places than usual.
     let mut results: Vec<_> = results.iter_mut().filter(|result| result.name.starts_with("micro")).collect();
     if results.is_empty() {
         return Ok(());

@@ -118,7 +118,7 @@ fn main() -> Result<()> {
     compare(&arguments)
 }
 
-/// Whether a program is installed. If the program is missing, prints that its counts are skipped.
+/// Whether a program is installed. If the program is missing, prints that the counts which need this program are skipped.
 fn has(program: &str) -> bool {
     let is_installed = sockets::proxies::is_there(program);
     if !is_installed {

@@ -88,7 +88,8 @@ fn libraries(metadata: &str) -> Result<Vec<Library>> {
     packages.iter().filter(is_library).map(read).collect()
 }
 
-/// Every set of the features if there are at most [`ALL_SETS`]. Otherwise the empty set, each feature alone, and all features.
+/// The sets of features to check. For at most [`ALL_SETS`] features: every set. For more features: the empty set, each feature alone, and
+/// all features.
 fn sets(features: &[String]) -> Vec<Vec<&str>> {
     let names: Vec<&str> = features.iter().map(String::as_str).collect();
     if names.len() > ALL_SETS {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::{paths, process};
 
-/// A target, and the packages that are checked for it, with their features.
+/// The name of a target, and the checks on this target: for each check, the arguments of cargo that select a package and its features.
 type Target = (&'static str, &'static [&'static [&'static str]]);
 
 /// The only package that works without `std`.

@@ -52,7 +52,7 @@ struct Row {
     host: &'static str,
     unix: bool,
     expected: &'static str,
-    /// The expected outcome with native-tls, if its error text is different.
+    /// The expected outcome with native-tls, if the error text differs from the text with rustls.
     native: Option<&'static str>,
     /// A text from the server that the error must not contain.
     hidden: Option<&'static str>,

@@ -290,7 +290,7 @@ fn peers_bind(line: Line, count: usize) -> Line {
         .with(Who::Peer("pg_stream"), super::dynamic::pg_stream::bind(count))
 }
 
-/// The values are selected by their index, because this lets postgres-protocol take values of several types without `dyn`.
+/// The closure `write` selects each value by its index, so postgres-protocol encodes values of several types without `dyn`.
 fn postgres_protocol_bind(count: usize) -> impl FnMut() -> Result<u64> {
     // postgres-protocol writes only to a `BytesMut`.
     into(BytesMut::new(), move |out| {

@@ -1,7 +1,7 @@
 //! The hand-written loops (the limits): code for exactly the bytes of a measurement.
 //!
-//! Reading uses slices and no `unsafe`, and checks only that it does not read after the end of the buffer. Writing is one call of
-//! `reserve`, then stores through a pointer.
+//! The loops that read use slices and no `unsafe`, and check only that no byte after the end of the buffer is read. The loops that write
+//! call `reserve` once, then store through a pointer.
 
 use anyhow::Result;
 

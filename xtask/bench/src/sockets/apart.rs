@@ -1,8 +1,8 @@
-//! Sets the CPUs of clients and servers: two different CPUs, or the same CPU if one side always waits for the other.
+//! Sets the CPUs of clients and servers: two different CPUs, or the same CPU if client and server always wait for each other.
 //!
-//! Otherwise the scheduler's choice changes the times more than the contender does. A round trip between two CPUs takes up to three
-//! times as much CPU time as on one CPU. Most of this time is spent on waking the other CPU, and varies by half between runs. The scheduler
-//! keeps its choice for the life of a connection, so a measurement would show which contender got the better CPUs.
+//! If the scheduler chose the CPUs, this choice would change the times more than the client library does. A round trip between two CPUs
+//! takes up to three times as much CPU time as on one CPU. Most of this time is spent on waking the other CPU, and varies by half between
+//! runs. The scheduler keeps its choice for the life of a connection, so a measurement would show which client got the better CPUs.
 
 use std::fs;
 use std::path::Path;

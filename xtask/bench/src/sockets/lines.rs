@@ -35,8 +35,8 @@ struct Server {
 }
 
 impl Ends {
-    /// Finds the servers by environment variables. In a child process, these variables also name the replay server of its parent. In the
-    /// parent, this function starts a replay server and fills the tables of the PostgreSQL servers.
+    /// Finds the servers by environment variables. In a child process, these variables also have the addresses of the replay server that
+    /// the parent has started. In the parent, this function starts a replay server and fills the tables of the PostgreSQL servers.
     pub(crate) fn find() -> Result<Self> {
         let mut servers = Vec::new();
         for major in [18, 15] {
@@ -112,7 +112,8 @@ impl Server {
         connected
     }
 
-    /// Changes a measurement so that client and server share one CPU, for work in which one side always waits for the other.
+    /// Changes a measurement so that client and server share one CPU. This is for work in which client and server always wait for each
+    /// other.
     fn near(&self, line: Line) -> Line {
         let near = |Contender { who, prepare }| {
             let server = self.clone();

@@ -29,7 +29,8 @@ pub(crate) struct Place {
     pub(crate) database: &'static str,
     /// The cache of derived SCRAM keys, if keys are kept for the next connection.
     pub(crate) kept: Option<Kept>,
-    /// The TLS settings. If they are set, TLS is required, and for a role with a password also channel binding.
+    /// The TLS settings. With these settings the client requires TLS. For a role with a password, the client then also requires channel
+    /// binding.
     pub(crate) tls: Option<Tls>,
 }
 
@@ -127,7 +128,7 @@ impl Dial for TcpStream {
     }
 }
 
-/// TLS without a PostgreSQL library: sends an SSLRequest, reads one byte, and does the TLS handshake.
+/// The TLS stream of the hand-written client: `dial` sends an SSLRequest, reads one byte, and does the TLS handshake.
 impl Dial for TlsStream<TcpStream> {
     async fn dial(place: &Place) -> Result<Self> {
         let tls = place.tls.as_ref().context("there are no TLS settings")?;

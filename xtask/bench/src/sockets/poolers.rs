@@ -19,7 +19,7 @@ use crate::micro::decode::runtime;
 /// The number of clients of `pgbench`, in two threads.
 const CLIENTS: u64 = 64;
 
-/// The server connections of each pooler: PgBouncer's default.
+/// The largest number of server connections of each pooler: PgBouncer's default.
 const POOL_SIZE: &str = "20";
 
 /// The name of PgBouncer in the report.
@@ -27,8 +27,8 @@ const PGBOUNCER: &str = "PgBouncer";
 
 /// Returns the measurements: many small queries in the three modes of `pgbench`, and one query with many rows.
 ///
-/// PgBouncer 1.18 has no prepared statements with transaction pooling. So with `-M prepared`, the peer does the same queries with
-/// `-M extended`.
+/// PgBouncer 1.18 has no prepared statements with transaction pooling. So where pg-pooler is measured with `-M prepared`, PgBouncer is
+/// measured with `-M extended`.
 pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
     let At::Tcp(server) = *server else { return Vec::new() };
     if !["pgbouncer", "pgbench", "psql"].into_iter().all(is_there) {

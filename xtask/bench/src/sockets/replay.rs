@@ -1,8 +1,8 @@
 //! The replay server, which sends rows that were encoded before, as fast as the client reads them.
 //!
 //! The server answers the statements `replay N text` and `replay N binary`, by the simple or the extended protocol, with N rows of eight
-//! columns. After a `COPY … FROM` the server reads and ignores the data. Every client is accepted without a password. A second port has
-//! TLS and passwords: [`Front`].
+//! columns. After a `COPY … FROM` the server reads and ignores the data. On its first port and its Unix socket, the server accepts every
+//! client without a password. On a second port, clients use TLS and passwords: see [`Front`].
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -43,7 +43,7 @@ pub(crate) struct Replay {
     pub(crate) tcp: At,
     /// The Unix socket of the server.
     pub(crate) unix: At,
-    /// The TCP address with TLS and passwords.
+    /// The TCP address of the port at which clients use TLS and log in with passwords.
     pub(crate) tls: At,
     _dir: TempDir,
 }
@@ -103,7 +103,7 @@ struct Canned {
     binary: Form,
 }
 
-/// The encoded rows in one format.
+/// The encoded rows in one format (text or binary), and their RowDescription.
 struct Form {
     /// The encoded RowDescription.
     description: Vec<u8>,

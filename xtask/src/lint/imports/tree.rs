@@ -24,7 +24,7 @@ pub(super) struct Module {
     parent: usize,
     /// For an inline module: the names of the inline modules that contain its items, the outermost first. Empty for a file's module.
     pub(super) within: Vec<String>,
-    /// The names of the modules that this module declares, with their indexes.
+    /// The child modules that this module declares: a map from the name to the index in the list of modules.
     children: BTreeMap<String, usize>,
     /// The names of the other items that this module declares.
     items: BTreeSet<String>,

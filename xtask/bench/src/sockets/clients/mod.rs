@@ -1,6 +1,6 @@
 //! The clients: one program for each library, written for speed with the library's public interface.
 //!
-//! All clients do the same work. A sum over all received values ([`Touch`](crate::micro::touch::Touch)) must be equal for all of them.
+//! All clients do the same work. A sum over all received values ([`Touch`](crate::micro::touch::Touch)) must be equal for all clients.
 
 pub(crate) mod hand;
 pub(crate) mod libpq;
@@ -29,7 +29,7 @@ pub(crate) struct Pipeline {
     pub(crate) depth: u64,
     /// The number of batches.
     pub(crate) batches: u64,
-    /// Whether a Sync follows every statement. Otherwise one Sync follows the batch.
+    /// Whether a Sync follows every statement. If not, one Sync follows each batch.
     pub(crate) sync_each: bool,
 }
 

@@ -1,7 +1,7 @@
 //! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS written by hand, for the hand-written client (the limit).
 //!
-//! This code uses the same cryptography as pg-auth, but checks less: it assumes ASCII names and passwords, and of the server's messages it
-//! checks only the nonce and the signature.
+//! This code uses the same cryptography as pg-auth, but checks less. The code assumes that names and passwords are ASCII. In the server's
+//! messages, only the nonce and the signature are checked.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
