@@ -198,7 +198,7 @@ fn compare(name: &str, theirs: &[String], ours: &[String]) {
 /// Returns two traces of a conversation: the trace of libpq, and the trace of a proxy between libpq and the server.
 #[track_caller]
 fn traces(server: &Server, conversation: &str, conninfo: &str) -> (Vec<u8>, Vec<String>) {
-    // Over a Unix-domain socket the server declines TLS.
+    // Over a Unix-domain socket the server declines TLS, so the proxy can read all messages.
     let upstream = format!("{}/.s.PGSQL.{}", server.socket_dir, server.address.port());
     let proxy = Proxy::with(upstream, &["--check", "--trace", "TRACE%d"]);
     // The proxy writes the trace of its first connection to a pipe. The pipe ends when the proxy has closed the connection, which is later

@@ -969,7 +969,7 @@ fn streaming_replication_is_an_error() {
 
 // Tests of COPY.
 
-/// A query with some megabytes of data, in lines of all lengths up to 3200 bytes.
+/// A query whose result has some megabytes, in lines of many lengths up to about 3200 bytes.
 const DATA: &str = "SELECT n, repeat(md5(n::text), n % 101), NULL FROM generate_series(1, 5000) AS n";
 
 /// Runs SQL with all of `input` on standard input.

@@ -66,7 +66,7 @@ const VIEW: &str = "SELECT usename, datname, application_name, state, query, bac
 
 const ROWS: &[Row] = &[
     row("values", "SELECT 1, NULL, 'é', '', 1.50, true, '\\xdead'::bytea, E'a\tb'"),
-    // pg-query prints a line for each row, psql prints none.
+    // pg-query prints an empty line for each row; psql prints no line.
     Row {
         compared: Compared::Differs("\n\n\n", ""),
         ..row("no columns", "SELECT FROM generate_series(1, 3)")
@@ -327,8 +327,8 @@ fn table(program: Program) -> String {
     format!("beside_{program:?}_{}", std::process::id()).to_lowercase()
 }
 
-/// Both programs must read the whole result of the statement, so that the statement is committed. Then psql is killed by SIGPIPE, and
-/// pg-query exits with the status of the statement.
+/// When the reader of the output closes the pipe, both programs must still read the whole result, so that the statement is committed. Then
+/// psql must be killed by SIGPIPE, and pg-query must exit with the status of the statement.
 #[test]
 #[ignore = "needs servers: cargo xtask test"]
 fn both_programs_finish_the_statement_when_the_reader_closes() {

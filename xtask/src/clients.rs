@@ -64,7 +64,8 @@ fn linked_libpq(program: &Path) -> Result<PathBuf> {
 /// Writes a script to the cache directory. The script runs `program` with the libpq `library` instead of the program's own libpq.
 fn with_library(program: &Path, library: &Path, name: &str) -> Result<PathBuf> {
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
-    // LD_PRELOAD: the program's `RPATH` names its own libpq and takes precedence over LD_LIBRARY_PATH.
+    // LD_PRELOAD is used because LD_LIBRARY_PATH has no effect: the program's `RPATH`, which names the program's own libpq, takes
+    // precedence.
     let text = format!("#!/bin/sh\nLD_PRELOAD={} exec {} \"$@\"\n", quoted(library), quoted(program));
     let script = paths::cache().join(name);
     if fs::read_to_string(&script).is_ok_and(|existing| existing == text) {

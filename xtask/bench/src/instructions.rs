@@ -40,7 +40,8 @@ pub(crate) fn run_marked(lines: Vec<Line>) -> Result<()> {
     Ok(())
 }
 
-/// Counts the instructions of every contender. `only` are the filters that selected the measurements.
+/// Counts the instructions of every contender. `only` are the filters that selected the measurements; the process under valgrind gets the
+/// same filters.
 pub(crate) fn count(results: &mut [Measured], only: &[String]) -> Result<()> {
     // Only measurements without sockets are counted: valgrind slows the client down, so the client would wait for its server in other
     // places than usual.

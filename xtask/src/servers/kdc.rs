@@ -36,9 +36,9 @@ const PASSWORD: &str = "gss-secret";
 pub(super) struct Kdc {
     programs: Programs,
     user: User,
-    /// The directory of the database and the key table. Its owner is the servers' user.
+    /// The directory that contains the database and the key table. The servers' user owns this directory.
     dir: PathBuf,
-    /// The directory of the files for clients. Its owner is the user that runs xtask.
+    /// The directory that contains the files for clients. The user that runs xtask owns this directory.
     clients: PathBuf,
 }
 

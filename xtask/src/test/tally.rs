@@ -56,7 +56,7 @@ fn result(line: &str) -> Option<[u64; 3]> {
 fn summary(line: &str) -> Option<[u64; 3]> {
     let (_, counts) = line.trim_start().strip_prefix("Summary [")?.split_once("] ")?;
     let (run, counts) = counts.split_once(" run: ")?;
-    // A run that was stopped early has `3/7 tests`.
+    // If the run was stopped early, the line has `3/7 tests run`: 3 of 7 tests have run.
     let run: u64 = run.split([' ', '/']).next()?.parse().ok()?;
     let count = |label: &str| {
         let mut parts = counts.split(", ").map(str::trim_end);

@@ -1,4 +1,4 @@
-//! A table of servers that misbehave or are unusual, over both adapters.
+//! A table of servers that misbehave or are unusual. The clients of both adapters connect to each server.
 //!
 //! A row has the name of the server, its script, and the expected outcome: [`SESSION`], or a part of the error's text. Each row also checks
 //! that:

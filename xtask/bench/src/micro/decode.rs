@@ -124,7 +124,8 @@ fn ours_in(inbox: &mut Inbox, touch: &mut Touch) -> Result<u64> {
     Ok(rows)
 }
 
-/// Reads the values of a frame if it is a row. Returns the number of rows. The sum is copied to a local variable, which stays in registers.
+/// If `frame` is a row, adds its values to the sum in `touch`. Returns the number of rows (0 or 1). The sum is copied to a local variable,
+/// so that the compiler keeps the sum in a register.
 #[inline(always)]
 fn ours_one(frame: Frame<'_>, touch: &mut Touch) -> Result<u64> {
     let Backend::DataRow(row) = frame.backend()? else { return Ok(0) };
@@ -297,7 +298,7 @@ fn pgwire_on_tokio(frames: Frames) -> Result<impl FnMut() -> Result<u64>> {
     })
 }
 
-/// Reads the values of a message if it is a row. Returns the number of rows.
+/// If `message` is a row, adds its values to the sum in `touch`. Returns the number of rows (0 or 1).
 #[inline(always)]
 fn pg_stream_row(message: &PgMessage, touch: &mut Touch) -> u64 {
     let PgMessage::DataRow(row) = message else { return 0 };

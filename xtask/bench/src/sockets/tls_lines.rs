@@ -66,7 +66,8 @@ fn resumed(place: &Place) -> Line {
         let place = place.clone();
         line.prepared(who, move || {
             let runtime = Rc::new(runtime()?);
-            // The first connection gets a session ticket and a key. The server rejects a later connection that does not use the ticket.
+            // The first connection gets a session ticket from the server, and derives the SCRAM key. The server rejects a later connection
+            // that does not use the ticket.
             client(&place, runtime.clone())?;
             let place = Place { user: RESUMED, ..place };
             Ok(Box::new(move || connect(client, &place, &runtime, CONNECTS)))

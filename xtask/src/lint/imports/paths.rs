@@ -135,7 +135,7 @@ struct TokenPath {
     line: usize,
     /// Whether the path begins with `$crate`.
     from_dollar: bool,
-    /// Whether a `!` follows: the path is the name of a called macro.
+    /// Whether a `!` follows the path. If so, the path is the name of a called macro.
     is_macro: bool,
 }
 

@@ -92,7 +92,7 @@ impl Tree {
                 }
                 Item::Use(item) => {
                     let is_export = !matches!(item.vis, Visibility::Inherited);
-                    // A path that begins with `::` begins with the name of a crate.
+                    // After a leading `::`, the first name of the path is the name of a crate.
                     let prefix = item.leading_colon.map(|_| String::from("::")).into_iter().collect();
                     flatten(&item.tree, prefix, is_export, &mut self.modules[at].uses);
                 }

@@ -82,7 +82,7 @@ struct Golden {
 #[derive(Default)]
 struct Goldens {
     found: Vec<Golden>,
-    /// The variables that `let` binds to messages, with the path of the message.
+    /// The variables that `let` binds to messages: a map from the variable's name to the path of the message's type.
     variables: BTreeMap<String, Vec<String>>,
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Pipeline {
 /// The SQL statement in measurements of pipelines and round trips.
 pub(crate) const ONE: &str = "SELECT $1::int4";
 
-/// A connection of one of the contenders. A method that the contender does not support returns an error.
+/// A connection of one of the compared clients. A method that the client does not support returns an error.
 pub(crate) trait Client {
     /// Runs a statement by the simple protocol, and reads its rows in text format.
     fn read_text(&mut self, _: &str) -> Result<u64> {

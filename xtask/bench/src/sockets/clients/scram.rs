@@ -95,7 +95,8 @@ fn attributes(server_first: &str) -> Option<(&str, &str, &str)> {
     Some((nonce, salt, parts.next()?.strip_prefix("i=")?))
 }
 
-/// PBKDF2 with HMAC-SHA-256, which takes most of the time of a login. Each iteration is two SHA-256 blocks.
+/// Derives the salted password with PBKDF2 and HMAC-SHA-256. This takes most of the time of a login; each iteration computes two SHA-256
+/// blocks.
 fn derive(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
     // The initial hash value of SHA-256 (FIPS 180-4, 5.3.3).
     let initial: [u32; 8] =

@@ -1,4 +1,4 @@
-//! A client with tokio-postgres. Its connection is a task of its own, separate from the task that runs queries.
+//! A client with tokio-postgres. The library's connection runs as a separate task, apart from the task that runs queries.
 
 use std::error::Error;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! A client with xitca-postgres. Its driver is a task of its own, and received messages wait in an unbounded queue.
+//! A client with xitca-postgres. The library's driver runs as a separate task. Received messages wait in an unbounded queue.
 
 use std::future::IntoFuture;
 use std::rc::Rc;
