@@ -79,7 +79,7 @@ fn version(major: u16, minor: u16, rest: &[u8]) -> Vec<u8> {
 
 const PARAMETERS: &[u8] = b"user\0trust\0database\0test\0\0";
 
-/// Creates rows with starts of connections, most of them invalid.
+/// Creates rows whose clients send the first packets of a connection. Most of these packets are invalid.
 fn openings() -> Vec<Row> {
     let long = |length: usize| {
         let filler = length - 4 - 4 - PARAMETERS.len() - b"application_name\0\0".len();

@@ -81,7 +81,7 @@ const ROWS: &[Row] = &[
     row("an error with a position", "SELECT é, nothing FROM (SELECT 1 AS é) AS x"),
     row("an error in a later line", "SELECT 1,\n  2,\n\tnothing"),
     row("an error at the end", "SELECT ("),
-    // pg-query prints rows as they arrive, psql only when the result is complete.
+    // pg-query prints each row when it arrives; psql prints rows only after the result is complete.
     Row {
         compared: Compared::Differs("1\n2\n3\n6\n", "1\n"),
         ..row("an error after rows", "SELECT 1; SELECT 6 / n FROM generate_series(3, 0, -1) AS n")
@@ -282,7 +282,7 @@ fn wait(child: Child) -> End {
     End { code: output.status.code(), signal: output.status.signal(), stdout, stderr }
 }
 
-/// Removes from the standard error of psql the lines LOCATION and the code 00000, which pg-query does not print.
+/// Removes the text that psql prints on standard error but pg-query does not print: lines that begin with LOCATION, and the code 00000.
 fn comparable(stderr: &str) -> String {
     let lines = stderr.lines().filter(|line| !line.starts_with("LOCATION:  "));
     lines.map(|line| line.replacen(":  00000: ", ":  ", 1) + "\n").collect()

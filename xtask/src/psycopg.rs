@@ -31,7 +31,8 @@ pub(crate) fn libpq() -> Result<PathBuf> {
         let read = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
         Ok(read.flatten().map(|entry| entry.path()).collect())
     };
-    // The names are not constant: the directory's name contains the version of Python, the file's name a hash.
+    // The path of the library is searched, because it is not constant: the directory's name contains the version of Python, and the file's
+    // name contains a hash.
     for python in entries(&paths::cache().join(DIRECTORY).join("lib"))? {
         let libraries = python.join("site-packages/psycopg_binary.libs");
         let is_libpq = |path: &PathBuf| {

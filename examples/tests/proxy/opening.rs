@@ -88,7 +88,8 @@ fn a_server_that_is_down_is_reported_after_any_first_request() {
         client.say(&startup());
         assert_eq!(client.outcome(), refused, "after {} requests", requests.len());
     }
-    // A client that closes after the answer gets no error. A cancel request is never answered.
+    // A client that closes after the answer to its SSLRequest must get no error. A client that sends a cancel request, or nothing, must get
+    // no answer.
     let cancel = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\x01\x02\x03\x04";
     for (said, answer) in [(SSL_REQUEST, &b"N"[..]), (cancel, b""), (b"", b"")] {
         let mut client = Client::new(proxy.address());
@@ -267,8 +268,8 @@ fn both_sides_have_a_keepalive_timer() {
     }
 }
 
-/// Returns the password with this number. The text is so long that it cannot be in the proxy's memory by chance. The text is computed at run
-/// time, so that no program contains the password as a constant.
+/// Returns the password with this number. The text is so long that it cannot be in the proxy's memory by chance. The text is computed at
+/// run time, so that no program contains the password as a constant.
 fn password(number: usize) -> String {
     format!("{}-{number:04}-{}", "correct horse".to_uppercase(), "battery staple".to_uppercase())
 }

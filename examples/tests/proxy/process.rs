@@ -51,8 +51,8 @@ impl Proxy {
         Self::with(upstream, &["--check", "--trace", "TRACE"])
     }
 
-    /// Starts a proxy in front of the script `upstream`, with a trace. The replies of the script do not conform to the protocol, so
-    /// `--check` is not used.
+    /// Starts a proxy in front of the scripted server at `upstream`, with a trace. The replies of this server do not conform to the
+    /// protocol, so `--check` is not used.
     pub(crate) fn before_script(upstream: impl ToString) -> Self {
         Self::with(upstream, &["--trace", "TRACE"])
     }

@@ -35,8 +35,8 @@ pub(crate) type Meter = Box<dyn Fn() -> f64>;
 pub(crate) struct Contender {
     /// The kind of the implementation; for a peer, its name.
     pub(crate) who: Who,
-    /// A closure that prepares the work: connects, and allocates buffers. Returns the round, and a meter if another process's CPU time is
-    /// measured.
+    /// A closure that prepares the work: connects, and allocates buffers. Returns the closure that does a round. If another process's CPU
+    /// time is measured, also returns a meter.
     pub(crate) prepare: Box<dyn FnOnce() -> Result<(Round, Option<Meter>)>>,
 }
 

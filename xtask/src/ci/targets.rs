@@ -35,7 +35,7 @@ const EVERYWHERE: &[&[&str]] = &[
     &["--package", "pg-stream-tokio"],
 ];
 
-/// Checks every package for every target.
+/// Runs the checks of every target in `TARGETS`.
 pub(super) fn run() -> Result<()> {
     install()?;
     for (target, packages) in TARGETS {

@@ -140,7 +140,7 @@ impl Serve for Cluster {
 /// not depend on the crates that it tests.
 const STARTUP: &[u8] = b"\0\0\0\x26\0\x03\0\0user\0trust\0database\0postgres\0\0";
 
-/// Settings added to those of `initdb`.
+/// Settings that are added to the `postgresql.conf` that `initdb` makes.
 ///
 /// The port and the socket directory are arguments of `postgres` instead: another port is chosen if a port is in use, and a copy of the
 /// data directory has another socket directory.

@@ -71,8 +71,8 @@ fn fetch(goal: &Path) -> Result<()> {
     }
 }
 
-/// Reads the list of symbolic links, which an npm archive cannot contain. Returns the path of each link, and the name of the file in
-/// the same directory that the link points to.
+/// Reads the list of symbolic links, which an npm archive cannot contain. Returns the path of each link, and the name of the link's target,
+/// which is a file in the same directory.
 fn links_in(json: &str) -> Result<Vec<(PathBuf, PathBuf)>> {
     let links: Vec<Value> = serde_json::from_str(json).context("pg-symlinks.json")?;
     let read = |link: &Value| {

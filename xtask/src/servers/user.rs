@@ -17,9 +17,9 @@ pub(crate) enum User {
     Ourselves,
     /// Another user, because xtask is run by root.
     Other {
-        /// User id.
+        /// The id of this user.
         uid: u32,
-        /// Group id.
+        /// The id of the user's group.
         gid: u32,
     },
 }

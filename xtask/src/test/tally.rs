@@ -24,7 +24,7 @@ impl Tally {
         }
     }
 
-    /// Counts the current line and clears it. Returns whether the line had any bytes.
+    /// Adds the numbers of tests in the current line to the counts, then clears the line. Returns whether the line had any bytes.
     pub(super) fn finish(&mut self) -> bool {
         if self.line.is_empty() {
             return false;

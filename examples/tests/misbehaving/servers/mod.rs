@@ -47,7 +47,7 @@ struct Row {
     scripts: Vec<Script>,
     /// The scripts for connections to the second host, one for each connection; empty if there is no second host.
     second: Vec<Script>,
-    /// A last host, which the client must not try.
+    /// The last host in the client's list, which the client must not try.
     last_host: Option<Host>,
     host: &'static str,
     unix: bool,

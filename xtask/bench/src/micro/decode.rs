@@ -243,7 +243,7 @@ fn pgwire_rows(buffer: &mut BytesMut, context: &DecodeContext, touch: &mut Touch
     let (mut rows, mut seen) = (0, *touch);
     while let Some(message) = PgWireBackendMessage::decode(buffer, context)? {
         if let PgWireBackendMessage::DataRow(row) = message {
-            // pgwire does not decode the columns; its user has to.
+            // pgwire does not decode the columns of a row, so this code decodes them, as a user of pgwire has to.
             let mut rest = &row.data[..];
             for _ in 0..row.field_count {
                 let Some((length, values)) = rest.split_first_chunk() else {

@@ -36,7 +36,7 @@ pub(crate) fn lines(server: &At, part: u64) -> Vec<Line> {
         return Vec::new();
     }
     let mut lines = Vec::new();
-    // The last column is the highest allowed ratio of our CPU time to PgBouncer's.
+    // The last value of each tuple is the highest allowed ratio of our CPU time to PgBouncer's.
     for (name, ours, theirs, most) in [
         ("pooler: pgbench -S -M simple", "simple", "simple", 1.1),
         ("pooler: pgbench -S -M extended", "extended", "extended", 1.1),

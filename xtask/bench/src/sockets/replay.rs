@@ -293,7 +293,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
     }
 }
 
-/// Sends the content of `out`, then `count` rows. Writes CommandComplete to `out`.
+/// Sends the content of `out`, then `count` rows. Then replaces the content of `out` by CommandComplete, which the caller sends later.
 async fn send(
     stream: &mut (impl AsyncWrite + Unpin),
     out: &mut Vec<u8>,

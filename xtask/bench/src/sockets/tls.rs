@@ -45,7 +45,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// A certificate verifier that accepts every certificate. The signatures of the handshake are verified.
+/// A certificate verifier that accepts every certificate, but verifies the signatures of the handshake.
 #[derive(Debug)]
 struct Any(Arc<CryptoProvider>);
 

@@ -7,7 +7,7 @@ use crate::lint::messages::declared::{Declared, Role};
 const FORMATS: &str =
     "https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-";
 
-/// Reports each message without a link to its paragraph.
+/// Reports each message whose documentation has no link to the message's paragraph in the manual.
 pub(super) fn check(all: &[Declared]) -> Vec<Finding> {
     all.iter()
         .filter(|declared| declared.is_message())
