@@ -356,12 +356,14 @@ fn hear(address: SocketAddr, in_session: bool, row: &Row) -> Heard {
         client.finish();
     }
     let heard = client.rest();
-    // The answer to a request for encryption is one byte. A NoticeResponse also begins with `N`, but a zero byte follows (its length).
+    // The answer to a request for encryption is one byte. A NoticeResponse also begins with `N`, but its second byte is zero: the first
+    // byte of the length.
     let single = |at: &usize| b"NSG".contains(&heard[*at]) && heard.get(at + 1) != Some(&0);
     let answers = (0..heard.len()).take_while(single).count();
     let (answers, mut rest) = heard.split_at(answers);
     let (mut codes, mut state) = (String::new(), None);
-    // After the answer `S` the server sends a TLS alert (record type 21), unless the connection is reset before the alert arrives.
+    // After the answer `S` the server sends a TLS alert (record type 21). If the connection is reset before the alert arrives, `rest` is
+    // empty.
     if answers == b"S" && rest.first() == Some(&21) {
         rest = &[];
     }

@@ -269,7 +269,7 @@ fn no_password_is_left_in_memory_however_the_login_ended() {
     for end in 18..=message.len() {
         let mut client = ask();
         client.say(&message[..end]);
-        // Half of the clients close normally, the other half reset the connection.
+        // Half of the clients close the connection normally. The remaining clients reset the connection.
         if end % 2 == 0 {
             client.finish();
             drop(client.rest());

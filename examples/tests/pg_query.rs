@@ -1171,7 +1171,7 @@ fn a_reader_that_closes_does_not_stop_the_statements() {
             assert_eq!(head(&url, sql), ended(0, "", ""), "{sql}");
         }
         let left = format!("SELECT count(*), min(a), count(DISTINCT xmin::text) FROM {table}");
-        // Checks that both statements have taken effect: one has updated all rows, the other has added one row.
+        // Checks that both statements have taken effect: the first has updated all rows, and the second has added one row.
         assert_eq!(query(&url, &left), ended(0, "300001\t-1\t2\n", ""));
         assert_eq!(query(&url, &format!("DROP TABLE {table}")), ended(0, "", ""));
         let failing = "SELECT generate_series(1, 300000); SELECT 1 / 0";

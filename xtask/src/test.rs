@@ -74,7 +74,7 @@ impl<'a> Plan<'a> {
         self.common(&["--no-run"])
     }
 
-    /// Arguments to run every test program. `--no-fail-fast`: after a failure the remaining programs also run.
+    /// Arguments to run every test program. `--no-fail-fast`: the remaining programs run even after a failure.
     fn run(&self) -> Vec<&str> {
         let mut arguments = self.common(&["--no-fail-fast"]);
         arguments.extend(["--", "--include-ignored"]);

@@ -117,7 +117,7 @@ impl Psql {
     }
 }
 
-/// The standard output of a program if it succeeded; otherwise its standard error, as the error.
+/// Returns the standard output of a program that succeeded. For a program that failed, returns its standard error as the error.
 fn outcome(output: Output) -> Result<String, String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").trim_end().to_owned();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
@@ -139,8 +139,8 @@ fn with_both(test: impl Fn(u8, &Place) + Sync) {
     });
 }
 
-/// A role, the settings with its password or certificate, and whether the role may log in over a Unix socket, over TLS, and over TCP
-/// without TLS.
+/// A role, and the settings with the role's password or certificate. The three flags show whether the role may log in over a Unix socket,
+/// over TLS, and over TCP without TLS.
 type Row = (&'static str, String, [bool; 3]);
 
 fn roles() -> Vec<Row> {

@@ -81,7 +81,8 @@ impl Adapter {
         }
     }
 
-    /// Performs the server side of the connection phase with a client, sends the rest of the start-up, and closes the connection.
+    /// Performs the server side of the connection phase with a client. Then sends the messages that follow AuthenticationOk, up to
+    /// ReadyForQuery, and closes the connection.
     pub(crate) fn accept(self, socket: TcpStream, how: &Accepting) -> Outcome<Accepted> {
         socket.set_nonblocking(true).expect("the socket is open");
         let lookup = async |startup: Startup| (how.credentials)(&startup);
@@ -158,7 +159,7 @@ pub(crate) fn check<R: Misbehaviour>(rows: &[R]) {
     );
 }
 
-/// Sends the rest of the start-up to an authenticated client.
+/// If the client has logged in, sends the messages that follow AuthenticationOk, up to ReadyForQuery.
 async fn greet<T: Transport>(
     (mut conn, accepted): (Connection<T>, Accepted),
 ) -> Result<Accepted, ConnectError> {

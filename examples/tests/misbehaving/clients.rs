@@ -1,7 +1,7 @@
 //! A table of clients that misbehave or are unusual, against the accepting side of both adapters.
 //!
-//! A row has the name of the client, its script, the expected outcome ([`LOGIN`], [`CANCEL`], or a part of the error's text), and a part of
-//! the bytes that the client must receive. In this part, bytes outside of ASCII are escaped.
+//! A row has the name of the client, the client's script, and the expected outcome: [`LOGIN`], [`CANCEL`], or a part of the error's text. A
+//! row also has a part of the bytes that the client must receive. In this part, bytes outside of ASCII are escaped.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -40,7 +40,7 @@ enum Act {
     Drip(Vec<u8>),
     /// Reads this number of bytes.
     Read(usize),
-    /// Sends the same bytes this number of times, or until the server has closed.
+    /// Sends the same bytes this number of times. Stops earlier if the server closes the connection.
     Flood(Vec<u8>, usize),
     Tls(Arc<ClientConfig>),
     /// Half-closes the connection.

@@ -25,13 +25,13 @@ pub(crate) const PASSWORD: &str = "correct horse";
 pub(crate) enum Act {
     /// Reads a packet that has no code: an SSLRequest or a start-up message.
     Packet,
-    /// Reads a message with a code.
+    /// Reads a message that begins with a code byte.
     Message,
     /// Sends bytes.
     Say(Vec<u8>),
     /// Sends bytes one by one.
     Drip(Vec<u8>),
-    /// Sends the same bytes this number of times, or until the other side has closed.
+    /// Sends the same bytes this number of times. Stops earlier if the other side closes the connection.
     Flood(Vec<u8>, usize),
     /// Performs the server side of the TLS handshake.
     Tls(Arc<ServerConfig>),
@@ -55,7 +55,7 @@ pub(crate) struct Scram {
     pub(crate) first: fn(&str, &str) -> String,
     /// Function that alters the server-final-message.
     pub(crate) last: fn(&str) -> String,
-    /// Whether the server-final-message is sent.
+    /// Whether the scripted server sends the server-final-message.
     pub(crate) proves: bool,
 }
 
@@ -69,7 +69,7 @@ impl Scram {
     };
 }
 
-/// The steps of one connection.
+/// The steps that a peer performs on one connection.
 pub(crate) type Script = Vec<Act>;
 
 /// Returns the SCRAM verifier of [`PASSWORD`].
@@ -81,7 +81,7 @@ pub(crate) fn verifier(iterations: u32) -> Verifier {
 /// Selects the way in which a peer cuts a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cut {
-    /// The peer half-closes, and still reads.
+    /// The peer half-closes the connection, and still reads.
     HalfClose,
     /// The peer closes, and the other side gets a reset.
     Reset,

@@ -1,8 +1,8 @@
 //! Bytes of valid and invalid messages.
 
-/// An SSLRequest.
+/// The bytes of an SSLRequest.
 pub(crate) const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
-/// A GSSENCRequest.
+/// The bytes of a GSSENCRequest.
 pub(crate) const GSSENC_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
 /// AuthenticationOk.
 pub(crate) const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";

@@ -167,7 +167,7 @@ fn a_client_gets_the_timeout_error_only_after_its_start_up_message() {
 fn the_opening_timeout_does_not_end_a_session() {
     let proxy = Proxy::with(polite_server(), &["--opening-timeout", "1"]);
     let mut idle = Client::let_in(proxy.address());
-    // A second client serves as a timer: when it is disconnected, the time limit of the first client has expired as well.
+    // A second client serves as a timer: the time limit of the first client expires before the second client is disconnected.
     assert_eq!(Client::new(proxy.address()).rest(), b"");
     idle.is_served();
 }
@@ -312,7 +312,8 @@ fn no_password_is_left_in_memory_however_the_opening_ended() {
     let mut session = None;
     for number in 0..4 * whole {
         let mut message = password_message(number);
-        // The first four messages are complete. The other messages are cut, each four at another length, so that every length occurs.
+        // The first four messages are complete. After them, each group of four messages is cut at the next length, so that every length
+        // occurs.
         message.truncate(if number < 4 { whole } else { number / 4 });
         let mut client = Client::new(proxy.address());
         client.say(&startup());

@@ -33,7 +33,7 @@ pub(crate) struct Calls {
     pub(crate) writes: f64,
     /// The number of calls of `epoll_wait`, `poll` and similar functions.
     pub(crate) waits: f64,
-    /// The number of all other system calls.
+    /// The number of system calls that are not reads, writes or waits.
     pub(crate) others: f64,
 }
 

@@ -59,8 +59,8 @@ fn powers(most: u64) -> Vec<u64> {
     (0..).map(|power| 10_u64.pow(power)).take_while(|size| *size <= most).collect()
 }
 
-/// Prints a table with three ratios for each size: our time to the hand-written client's time, our time to our time at the previous size,
-/// and the hand-written client's time to its time at the previous size.
+/// Prints a table with three ratios for each size: (1) our time to the hand-written client's time, (2) our time to our time at the previous
+/// size, (3) the hand-written client's time to its time at the previous size.
 ///
 /// Each turn measures all sizes, and each ratio is of two times from the same turn. Each measurement opens new connections, so that the
 /// scheduler chooses the CPUs of client and server again: this choice changes the time more than the work does.

@@ -9,7 +9,7 @@ pub(crate) enum Who {
     Limit,
     /// The crates of this project.
     Ours,
-    /// Another library, with its name.
+    /// Another library; the string is its name.
     Peer(&'static str),
 }
 
@@ -52,12 +52,13 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Sets the highest ratio to the hand-written loop's time, and the lowest ratio of the fastest peer's time to ours.
+    /// Creates a target. `limit` is the highest allowed ratio of our time to the hand-written loop's time. `peer` is the lowest allowed
+    /// ratio of the fastest peer's time to our time.
     pub(crate) fn new(limit: f64, peer: f64) -> Self {
         Self { limit: Some(limit), peer: Some(peer), rival: None }
     }
 
-    /// Sets only the highest ratio to the hand-written loop's time: no peer can do this work, or no ratio to the peers is required.
+    /// Creates a target without a ratio to the peers. `limit` is the highest allowed ratio of our time to the hand-written loop's time.
     pub(crate) fn limit(limit: f64) -> Self {
         Self { limit: Some(limit), peer: None, rival: None }
     }

@@ -53,7 +53,7 @@ impl Binaries {
     fn installed(major: Major) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::iter::once(debian(major)).chain(std::env::split_paths(&path)).find_map(|bin| {
-            // A `postgres` on the PATH may be a symbolic link; the other programs are in the directory of its target.
+            // A `postgres` on the PATH may be a symbolic link. The other programs are in the directory of the link's target.
             let bin = bin.join("postgres").canonicalize().ok()?.parent()?.to_path_buf();
             let version = process::read(Command::new(bin.join("postgres")).arg("--version")).ok()?;
             let is_usable = version_of(&version) == Some(major) && bin.join("initdb").exists();
@@ -63,7 +63,7 @@ impl Binaries {
         })
     }
 
-    /// Returns `self` if `user` can run the programs; otherwise copies the programs to `home` and returns the copy.
+    /// Returns `self` if `user` can run the programs. If not, copies the programs to `home` and returns the copy.
     ///
     /// The user cannot run the programs if the work tree is in a directory that only its owner may enter, such as root's home.
     pub(crate) fn within_reach(self, user: &User, home: &Path) -> Result<Self> {

@@ -16,11 +16,11 @@ use crate::servers::user::{User, open_to_all};
 /// A data directory for one server.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    /// The server's version.
+    /// The major version of the server's PostgreSQL.
     pub(crate) major: Major,
-    /// The server's programs.
+    /// The programs of the server's PostgreSQL version.
     pub(crate) binaries: Binaries,
-    /// The user that the programs run as.
+    /// The user that runs the server's programs.
     pub(crate) user: User,
     /// The directory for the socket, the log and [`Self::data`].
     pub(crate) dir: PathBuf,

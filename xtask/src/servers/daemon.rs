@@ -160,8 +160,8 @@ impl<S: Serve> Daemon<S> {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended). Otherwise another process may have its
-    /// process id.
+    /// Sends a signal to the daemon. Precondition: the daemon has not [`ended`](Self::ended). After its end, another process may have the
+    /// daemon's process id.
     fn signal(&self, signal: Signal) {
         if let Some(pid) = process::pid(&self.child) {
             let _ = kill_process(pid, signal);

@@ -41,7 +41,7 @@ impl Programs {
         Ok(found)
     }
 
-    /// Returns `self` if `user` can run the programs; otherwise copies them to `home` and returns the copy.
+    /// Returns `self` if `user` can run the programs. If not, copies the programs to `home` and returns the copy.
     pub(super) fn within_reach(self, user: &User, home: &Path) -> Result<Self> {
         let Some(root) = &self.root else { return Ok(self) };
         if user.reaches(root) {

@@ -19,7 +19,7 @@ use crate::servers::user::open_to_all;
 /// The prefix of the name of each directory of servers. The two numbers of the directory's [`Owner`] and a random part follow.
 const PREFIX: &str = "pg-xtask-";
 
-/// The parent directory for the servers' directory if the path in `TMPDIR` is too long for Unix sockets.
+/// The directory in which the servers' directory is made if the path in `TMPDIR` is too long for Unix sockets.
 const SHORT: &str = "/tmp";
 
 /// The time limit for removing a directory. A failed removal is repeated, because a program of a killed run may still be writing files.

@@ -66,7 +66,7 @@ impl User {
     }
 }
 
-/// Lets every user enter a directory, also the servers' user.
+/// Lets every user enter a directory. The servers' user needs this permission.
 pub(super) fn open_to_all(dir: &Path) -> Result<()> {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("cannot change the permissions of {}", dir.display()))

@@ -52,7 +52,7 @@ pub(crate) const FORMATS: [i16; 8] = [1, 0, 1, 1, 1, 0, 0, 1];
 const SQL: &str = "SELECT id, name, amount FROM account WHERE id = $1 AND name = $2 ORDER BY id LIMIT 10";
 const TYPES: [u32; 2] = [23, 25];
 
-/// A buffer that messages are written to.
+/// A buffer to which messages are written.
 pub(crate) trait Buffer {
     /// The content of the buffer.
     fn bytes(&mut self) -> &[u8];

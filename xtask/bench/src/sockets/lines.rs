@@ -20,13 +20,13 @@ use crate::micro::source::away;
 pub(crate) struct Ends {
     tcp: At,
     unix: At,
-    /// The TLS port of the replay server.
+    /// The TCP address of the replay server's TLS port.
     tls: At,
     servers: Vec<Server>,
     _replay: Option<Replay>,
 }
 
-/// A PostgreSQL server.
+/// A PostgreSQL server: its major version and its addresses.
 #[derive(Clone, Debug)]
 struct Server {
     major: u8,

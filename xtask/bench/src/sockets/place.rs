@@ -37,7 +37,7 @@ pub(crate) struct Place {
 /// Caches of derived SCRAM keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
-    /// The cache of pg-auth.
+    /// The cache of SCRAM keys that pg-auth uses.
     pub(crate) cache: KeyCache,
     /// The salted password of the hand-written client.
     pub(crate) salted: Rc<Cell<Option<[u8; 32]>>>,
@@ -71,7 +71,7 @@ impl Place {
         Self { kept: Some(Kept::default()), ..self }
     }
 
-    /// Requires TLS.
+    /// Changes the settings so that the client requires TLS.
     pub(crate) fn encrypted(self) -> Result<Self> {
         Ok(Self { tls: Some(Tls::new()?), ..self })
     }

@@ -106,7 +106,7 @@ fn pgbouncer(server: SocketAddr) -> Result<Proxy> {
     )
 }
 
-/// Returns the stored form of the password of the role `scram`. Also lets every role read the tables of pgbench.
+/// Returns the stored form of the password of the role `scram`. Before that, lets every role read the tables of pgbench.
 fn verifier(server: SocketAddr) -> Result<String> {
     let psql = |role: &str, sql: &str| {
         let output = Command::new("psql")

@@ -163,7 +163,7 @@ impl Proxy {
         let mut stderr = BufReader::new(child.stderr.take().context("standard error is not a pipe")?);
         let mut line = String::new();
         stderr.read_line(&mut line)?;
-        // The rest of the proxy's output is read and ignored: otherwise the proxy would block on a full pipe.
+        // The remaining output of the proxy is read and ignored, because the proxy would block on a full pipe.
         thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
         let at = line.split_whitespace().last().and_then(|word| word.parse().ok());
         let at = at.with_context(|| format!("the proxy printed no address, but: {line}"))?;

@@ -32,14 +32,14 @@ const ROWS: usize = 10_000;
 /// The number of columns of a row.
 pub(crate) const COLUMNS: usize = 8;
 
-/// The types of the columns.
+/// The types of the columns of a row.
 const TYPES: [Oid; COLUMNS] =
     [oid::INT8, oid::TEXT, oid::INT4, oid::TIMESTAMPTZ, oid::BOOL, oid::FLOAT8, oid::TEXT, oid::INT8];
 
 /// A running replay server, which ends with this process.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    /// The TCP address of the server.
+    /// The TCP address of the port without TLS.
     pub(crate) tcp: At,
     /// The Unix socket of the server.
     pub(crate) unix: At,
@@ -49,7 +49,7 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Starts the server on its own thread.
+    /// Starts the replay server on a separate thread.
     pub(crate) fn start() -> Result<Self> {
         let dir = TempDir::new()?;
         let path = dir.path().join(".s.PGSQL.5432");
@@ -233,7 +233,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &[u8], ca
         body.resize((stream.read_u32().await? as usize).saturating_sub(4), 0);
         stream.read_exact(&mut body).await?;
         match code {
-            // The data of a COPY is ignored.
+            // CopyData: the data of a COPY is ignored.
             b'd' => continue,
             b'c' => {
                 frame(&mut out, b'C', b"COPY 0\0");

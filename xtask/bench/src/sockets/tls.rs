@@ -26,7 +26,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Makes the configurations.
+    /// Makes the TLS configurations of all clients.
     pub(crate) fn new() -> Result<Self> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone());

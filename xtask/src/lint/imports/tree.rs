@@ -26,7 +26,7 @@ pub(super) struct Module {
     pub(super) within: Vec<String>,
     /// The child modules that this module declares: a map from the name to the index in the list of modules.
     children: BTreeMap<String, usize>,
-    /// The names of the other items that this module declares.
+    /// The names of the items that this module declares, except its child modules.
     items: BTreeSet<String>,
     /// The imports and re-exports of this module.
     pub(super) uses: Vec<Use>,
@@ -37,7 +37,7 @@ pub(super) struct Module {
 pub(super) struct Use {
     /// The name that the `use` declares in this module; `*` for a glob.
     name: String,
-    /// The path as written in the `use`.
+    /// The imported path, as written in the `use`.
     pub(super) path: Vec<String>,
     /// Whether the name is re-exported: by `pub use`, or with a narrower visibility, such as `pub(crate) use`.
     pub(super) is_export: bool,
@@ -47,7 +47,7 @@ pub(super) struct Use {
 /// The item or module to which a path refers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The module with this index.
+    /// The module with this index in the list of modules.
     Module(usize),
     /// An item, or a part of an item, in the module with this index.
     Item(usize),

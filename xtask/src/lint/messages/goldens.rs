@@ -10,7 +10,8 @@ use crate::lint::messages::declared::{Declared, Role, Shape};
 use crate::lint::messages::table::Table;
 use crate::lint::source::{Source, attributes, is_test};
 
-/// Reports each message, and each variant of an enum, without golden bytes in the tests of its own file.
+/// Reports each message that has no golden bytes in the tests of the message's file. For a message that is an enum, reports each variant
+/// without golden bytes.
 pub(super) fn check(all: &[Declared], tables: &[Table], sources: &[&Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {

@@ -1,4 +1,4 @@
-//! A client with libpq, by its C interface.
+//! A client that uses libpq by its C interface.
 
 // Calls of C functions need `unsafe`. All other clients are written in Rust.
 #![allow(unsafe_code)]

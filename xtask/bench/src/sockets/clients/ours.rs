@@ -1,4 +1,4 @@
-//! A client with pg-stream-tokio.
+//! A client that uses pg-stream-tokio.
 
 use std::rc::Rc;
 

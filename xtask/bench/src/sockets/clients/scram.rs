@@ -46,12 +46,12 @@ impl Scram {
         if self.end_point.is_some() { "p=tls-server-end-point,," } else { "n,," }
     }
 
-    /// The client's first message.
+    /// The client-first-message of SCRAM.
     pub(crate) fn first(&self) -> String {
         format!("{}n=,r={}", self.header(), self.nonce)
     }
 
-    /// The client's final message, which answers the server's first message.
+    /// The client-final-message of SCRAM, which answers the server-first-message.
     pub(crate) fn last(&mut self, server_first: &[u8]) -> Result<String> {
         let server_first = std::str::from_utf8(server_first)?;
         let (nonce, salt, iterations) =
