@@ -66,7 +66,7 @@ fn draw(results: &[Measured]) -> Result<String> {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\" aria-label=\"CPU time as a multiple of a hand-written loop\">"
     )?;
-    // The chart has no background colour, because the text and the axis follow the reader's light or dark colour scheme.
+    // The colours of the text and the axis follow the reader's light or dark colour scheme, so the chart must have no background colour.
     svg.push_str(
         "<style>text{font:12px system-ui,sans-serif;fill:#24292f}.axis{stroke:#d0d7de}.limit{stroke:#24292f}\
          @media(prefers-color-scheme:dark){text{fill:#e6edf3}.axis{stroke:#30363d}.limit{stroke:#e6edf3}}</style>\n",
